@@ -1,0 +1,172 @@
+//! Pictures: I420 images from a pool, so that a running call allocates nothing per frame.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// An 8-bit 4:2:0 image: one allocation with the planes Y, U and V one after the other, without padding.
+///
+/// The luma stride is `width`, the chroma stride `(width + 1) / 2`, so odd sizes are allowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct I420 {
+    data: Vec<u8>,
+    width: u32,
+    height: u32,
+}
+
+impl I420 {
+    /// A black image of `width` x `height` pixels.
+    pub fn new(width: u32, height: u32) -> Self {
+        let mut image = Self::default();
+        image.resize(width, height);
+        let luma = image.luma_len();
+        image.data[..luma].fill(16);
+        image.data[luma..].fill(128);
+        image
+    }
+
+    fn resize(&mut self, width: u32, height: u32) {
+        (self.width, self.height) = (width, height);
+        let len = self.luma_len() + 2 * self.chroma_len();
+        self.data.resize(len, 0);
+    }
+
+    fn luma_len(&self) -> usize {
+        self.width as usize * self.height as usize
+    }
+
+    fn chroma_len(&self) -> usize {
+        self.chroma_width() as usize * self.chroma_height() as usize
+    }
+
+    /// Width in luma samples; also the luma stride.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in luma samples.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Width in chroma samples; also the chroma stride.
+    pub fn chroma_width(&self) -> u32 {
+        self.width.div_ceil(2)
+    }
+
+    /// Height in chroma samples.
+    pub fn chroma_height(&self) -> u32 {
+        self.height.div_ceil(2)
+    }
+
+    /// All three planes as they lie in memory: Y, U, V.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// All three planes as they lie in memory, to be written.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
+    /// The planes Y, U and V.
+    pub fn planes(&self) -> (&[u8], &[u8], &[u8]) {
+        let (y, chroma) = self.data.split_at(self.luma_len());
+        let (u, v) = chroma.split_at(self.chroma_len());
+        (y, u, v)
+    }
+
+    /// The planes Y, U and V, to be written.
+    pub fn planes_mut(&mut self) -> (&mut [u8], &mut [u8], &mut [u8]) {
+        let (luma, chroma) = (self.luma_len(), self.chroma_len());
+        let (y, rest) = self.data.split_at_mut(luma);
+        let (u, v) = rest.split_at_mut(chroma);
+        (y, u, v)
+    }
+}
+
+/// A picture on its way through the app.
+#[derive(Debug, Clone)]
+pub struct VideoFrame {
+    /// The pixels, shared: an encoder, a preview and a recorder may hold the same picture.
+    pub image: Arc<I420>,
+    /// When it was captured (local pictures) or decoded (remote ones).
+    pub at: Instant,
+    /// 90 kHz RTP timestamp of a received picture; 0 for local ones.
+    pub rtp_timestamp: u32,
+}
+
+/// Hands out images and takes them back when the last user drops them.
+///
+/// Cloning gives another handle on the same pool.
+#[derive(Debug, Clone, Default)]
+pub struct FramePool {
+    images: Arc<Mutex<Vec<Arc<I420>>>>,
+}
+
+/// At most so many images are kept for reuse: capture, encode, preview, recorder and a few in flight.
+const MAX_POOLED: usize = 12;
+
+impl FramePool {
+    /// An empty pool.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An image of `width` x `height` with undefined content, filled by `fill`, ready to be shared.
+    ///
+    /// Allocates only while the pool warms up or when the size changes.
+    pub fn make<E>(
+        &self,
+        width: u32,
+        height: u32,
+        fill: impl FnOnce(&mut I420) -> Result<(), E>,
+    ) -> Result<Arc<I420>, E> {
+        let mut image = self.take_free().unwrap_or_default();
+        let pixels = Arc::get_mut(&mut image).expect("a free image has no other owner");
+        if (pixels.width, pixels.height) != (width, height) {
+            pixels.resize(width, height);
+        }
+        let filled = fill(pixels);
+        self.keep(&image);
+        filled.map(|()| image)
+    }
+
+    fn take_free(&self) -> Option<Arc<I420>> {
+        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = images.iter().position(|image| Arc::strong_count(image) == 1)?;
+        Some(images.swap_remove(free))
+    }
+
+    fn keep(&self, image: &Arc<I420>) {
+        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        if images.len() < MAX_POOLED {
+            images.push(Arc::clone(image));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    #[test]
+    fn odd_sizes_round_chroma_up() {
+        let image = I420::new(5, 3);
+        let (y, u, v) = image.planes();
+        assert_eq!((y.len(), u.len(), v.len()), (15, 6, 6), "chroma planes are 3 x 2");
+    }
+
+    #[test]
+    fn an_image_comes_back_when_its_last_user_is_gone() {
+        let pool = FramePool::new();
+        let fill = |_: &mut I420| Ok::<(), Infallible>(());
+        let first = pool.make(16, 16, fill).unwrap();
+        let address = first.data().as_ptr();
+        let second = pool.make(16, 16, fill).unwrap();
+        assert_ne!(second.data().as_ptr(), address, "an image in use is not handed out again");
+        drop(first);
+        let third = pool.make(16, 16, fill).unwrap();
+        assert_eq!(third.data().as_ptr(), address, "a free image is reused, not allocated anew");
+    }
+}

@@ -1,0 +1,2 @@
+//! src-tauri
+fn main() {}
