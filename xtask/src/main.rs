@@ -1,2 +1,68 @@
-//! xtask
-fn main() {}
+//! Chores of the workspace: `cargo xtask run`, `test`, `bench`, `setup` and `lint`.
+//!
+//! Each chore first finds what this machine lacks and gets it where that takes no more than root or a `sudo` that asks
+//! nothing; otherwise it prints the exact command to type. When nothing is missing that costs a moment.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to a person")]
+
+mod assets;
+mod bench;
+mod lint;
+mod needs;
+mod packages;
+mod report;
+mod run;
+mod setup;
+mod shell;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+Chores of the Tandem workspace.
+
+Usage: cargo xtask CHORE
+
+  run [-- ARGS]   build Tandem and hold a call: two peers in one process, through the relay inside it
+                  (10 s, test picture and sound); prints the report, leaves out/remote.png.
+                  ARGS go to tandem and take the place of the defaults; with --headless or `devices`
+                  among them they are all it gets
+  test [--fast]   format, lints, every test, licenses; --fast leaves out the whole-system tests
+  bench call      Tandem <-> Tandem beside Chromium <-> Chromium on this machine, as a table
+  bench micro     the criterion benchmarks of all crates
+  setup           get what building and testing need, and stop there
+  lint            format, lints and licenses only
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<ExitCode> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["run"] => run::run(&[]),
+        ["run", "--", rest @ ..] => run::run(rest),
+        ["test"] => test::test(test::Extent::Everything),
+        ["test", "--fast"] => test::test(test::Extent::Fast),
+        ["bench", "call", rest @ ..] => bench::call(rest).map(|()| ExitCode::SUCCESS),
+        ["bench", "micro", rest @ ..] => bench::micro(rest).map(|()| ExitCode::SUCCESS),
+        ["setup"] => setup::everything().map(|()| ExitCode::SUCCESS),
+        ["lint"] => lint::lint(),
+        [] | ["help" | "-h" | "--help", ..] => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        [word, ..] => bail!("`{word}` with these arguments is no chore of this workspace\n\n{USAGE}"),
+    }
+}

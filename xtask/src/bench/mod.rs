@@ -1,0 +1,128 @@
+//! `cargo xtask bench`: figures, never verdicts. A busy machine makes them worse; nothing fails because of it.
+
+mod chromium;
+mod processes;
+mod table;
+mod tandem;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{Shell, heading, step};
+use crate::{run, setup, workspace};
+
+/// How long and how often to call.
+struct Plan {
+    /// Length of one call, from connected to hang-up.
+    call: Duration,
+    /// How many calls each side holds.
+    rounds: u32,
+}
+
+/// What one peer of one call measured, and what its processes took.
+#[derive(Debug, Default, Clone)]
+struct Figures {
+    /// Decoded pictures per second.
+    fps: Option<f64>,
+    /// From the partner found to the first decoded picture.
+    first_frame_ms: Option<f64>,
+    glass_to_glass_p50_ms: Option<f64>,
+    glass_to_glass_p95_ms: Option<f64>,
+    /// Tandem alone measures it: a browser gives a page no time stamps of sound that it plays.
+    mouth_to_ear_p50_ms: Option<f64>,
+    freezes: Option<f64>,
+    /// CPU seconds per second, of all the peer's processes, while the call runs.
+    cores: Option<f64>,
+    /// Highest proportional set size of all the peer's processes.
+    pss_bytes: Option<f64>,
+}
+
+/// `cargo xtask bench call [--seconds N] [--rounds N]`: Tandem and Chromium in turns, so that whatever else the
+/// machine does meets both.
+///
+/// # Errors
+/// When Tandem cannot be built or a call between two of it fails. A missing Chromium only leaves its column empty.
+pub(crate) fn call(arguments: &[&str]) -> Result<()> {
+    let plan = Plan::parse(arguments)?;
+    setup::build()?;
+    setup::test()?;
+    step("Building Tandem and the relay (release)", || {
+        Shell::cargo(["build", "--release", "--package", "tandem", "--package", "tandem-signaling"])
+            .args(run::release_features())
+            .run()
+    })?;
+    let mut tandem = Vec::new();
+    let mut chromium = Vec::new();
+    for round in 1..=plan.rounds {
+        heading(&format!("Round {round} of {}: Tandem <-> Tandem", plan.rounds));
+        tandem.extend(tandem::call(&plan)?);
+        heading(&format!("Round {round} of {}: Chromium <-> Chromium", plan.rounds));
+        match chromium::call(&plan) {
+            Ok(figures) => chromium.extend(figures),
+            Err(error) => println!("  no figures: {error:#}"),
+        }
+    }
+    heading("720p30 both ways, both peers on this machine, median of all peers and rounds");
+    print!("{}", table::table(&tandem, &chromium));
+    println!("\n{}", table::machine());
+    Ok(())
+}
+
+/// `cargo xtask bench micro [ARGS]`: every criterion benchmark of the workspace; `ARGS` go to criterion.
+///
+/// # Errors
+/// When one does not build or run.
+pub(crate) fn micro(arguments: &[&str]) -> Result<()> {
+    setup::build()?;
+    let metadata = workspace::metadata()?;
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    for package in packages {
+        let name = package["name"].as_str().unwrap_or_default();
+        for target in package["targets"].as_array().into_iter().flatten() {
+            let is_bench = target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "bench"));
+            let bench = target["name"].as_str().unwrap_or_default();
+            if !is_bench {
+                continue;
+            }
+            step(&format!("{name}: {bench}"), || {
+                Shell::cargo(["bench", "--package", name, "--bench", bench])
+                    .args(workspace::features())
+                    .args(["--"])
+                    .args(arguments)
+                    .run()
+            })?;
+        }
+    }
+    Ok(())
+}
+
+impl Plan {
+    fn parse(arguments: &[&str]) -> Result<Self> {
+        let mut plan = Self { call: Duration::from_secs(20), rounds: 3 };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let number = words.next().and_then(|value| value.parse::<u32>().ok()).filter(|number| *number > 0);
+            match (*word, number) {
+                // The first seconds are the start, which is not what is measured.
+                ("--seconds", Some(seconds)) if seconds >= 8 => plan.call = Duration::from_secs(seconds.into()),
+                ("--rounds", Some(rounds)) => plan.rounds = rounds,
+                _ => bail!("`bench call` takes --seconds N (8 or more) and --rounds N (1 or more)"),
+            }
+        }
+        Ok(plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_is_what_was_asked_for() {
+        let plan = Plan::parse(&["--rounds", "5", "--seconds", "60"]).expect("both are known");
+        assert_eq!((plan.rounds, plan.call), (5, Duration::from_secs(60)), "each option sets its own figure");
+        assert!(Plan::parse(&["--seconds", "2"]).is_err(), "a call without a settled part has no figures");
+        assert!(Plan::parse(&["--minutes", "2"]).is_err(), "an unknown option is no plan");
+    }
+}

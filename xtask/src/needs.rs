@@ -1,0 +1,231 @@
+//! What building and testing take from the system, how to see whether it is there, and what it is called where.
+
+use std::path::{Path, PathBuf};
+
+use crate::shell::{Shell, which};
+
+/// How to see that something is there, whatever brought it.
+pub(crate) enum Probe {
+    /// Any of these programs is on `PATH`.
+    Program(&'static [&'static str]),
+    /// `pkg-config` knows this library.
+    Library(&'static str),
+    /// The library that bindgen loads to read C headers.
+    LibClang,
+    /// This file exists.
+    File(&'static str),
+    /// A file whose name begins so lies in one of the folders for shared ALSA plug-ins.
+    AlsaPlugin(&'static str),
+}
+
+/// Something from outside cargo. An empty package name means: this system needs no package for it, or has none.
+pub(crate) struct Need {
+    /// What it is and what it is for, for the one who is asked to install it.
+    pub(crate) what: &'static str,
+    pub(crate) probe: Probe,
+    /// Debian, Ubuntu
+    pub(crate) apt: &'static str,
+    /// Fedora
+    pub(crate) dnf: &'static str,
+    /// Homebrew
+    pub(crate) brew: &'static str,
+    /// Windows
+    pub(crate) winget: &'static str,
+}
+
+/// What `cargo build` takes.
+pub(crate) const BUILD: &[Need] = &[
+    Need {
+        what: "a C compiler (libopus, openh264)",
+        probe: Probe::Program(&["cc", "gcc", "clang", "cl"]),
+        apt: "gcc",
+        dnf: "gcc",
+        brew: "",
+        winget: "Microsoft.VisualStudio.2022.BuildTools",
+    },
+    Need {
+        what: "a C++ compiler (openh264)",
+        probe: Probe::Program(&["c++", "g++", "clang++", "cl"]),
+        apt: "g++",
+        dnf: "gcc-c++",
+        brew: "",
+        winget: "Microsoft.VisualStudio.2022.BuildTools",
+    },
+    Need {
+        what: "make (the build tool under cmake)",
+        probe: Probe::Program(&["make", "nmake", "ninja"]),
+        apt: "make",
+        dnf: "make",
+        brew: "",
+        winget: "",
+    },
+    Need {
+        what: "cmake (libopus)",
+        probe: Probe::Program(&["cmake"]),
+        apt: "cmake",
+        dnf: "cmake",
+        brew: "cmake",
+        winget: "Kitware.CMake",
+    },
+    Need {
+        what: "nasm (openh264 is twice as fast with it)",
+        probe: Probe::Program(&["nasm"]),
+        apt: "nasm",
+        dnf: "nasm",
+        brew: "nasm",
+        winget: "NASM.NASM",
+    },
+    Need {
+        what: "libclang (camera and libvpx bindings)",
+        probe: Probe::LibClang,
+        apt: "libclang-dev",
+        dnf: "clang-devel",
+        brew: "llvm",
+        winget: "LLVM.LLVM",
+    },
+    Need {
+        what: "pkg-config (finds system libraries)",
+        probe: Probe::Program(&["pkg-config", "pkgconf"]),
+        apt: "pkg-config",
+        dnf: "pkgconf-pkg-config",
+        brew: "pkgconf",
+        winget: "",
+    },
+    Need {
+        what: "ALSA headers (sound on Linux)",
+        probe: Probe::Library("alsa"),
+        apt: "libasound2-dev",
+        dnf: "alsa-lib-devel",
+        brew: "",
+        winget: "",
+    },
+    Need {
+        what: "libvpx headers (VP8)",
+        probe: Probe::Library("vpx"),
+        apt: "libvpx-dev",
+        dnf: "libvpx-devel",
+        brew: "libvpx",
+        winget: "",
+    },
+];
+
+/// What the whole-system tests take: real sound servers, cameras and browsers. A test whose part is missing says so
+/// and passes, so these names are given only where the test can run at all.
+pub(crate) const TEST: &[Need] = &[
+    on_linux("PulseAudio (sound without hardware)", Probe::Program(&["pulseaudio"]), "pulseaudio", "pulseaudio"),
+    on_linux("PulseAudio's tools", Probe::Program(&["pactl"]), "pulseaudio-utils", "pulseaudio-utils"),
+    on_linux(
+        "ALSA's PulseAudio plug-in",
+        Probe::AlsaPlugin("libasound_module_pcm_pulse"),
+        "libasound2-plugins",
+        "alsa-plugins-pulseaudio",
+    ),
+    on_linux("espeak-ng (speech for the audio tests)", Probe::Program(&["espeak-ng"]), "espeak-ng", "espeak-ng"),
+    on_linux("sox (speech in the call's format)", Probe::Program(&["sox"]), "sox", "sox"),
+    Need {
+        what: "ffmpeg (real pictures for the video tests)",
+        probe: Probe::Program(&["ffmpeg"]),
+        apt: "ffmpeg",
+        dnf: "ffmpeg-free",
+        brew: "ffmpeg",
+        winget: "",
+    },
+    on_linux(
+        "QEMU (a guest with a camera)",
+        Probe::Program(&["qemu-system-x86_64"]),
+        "qemu-system-x86",
+        "qemu-system-x86",
+    ),
+    on_linux("a static busybox (the guest's init)", Probe::Program(&["busybox"]), "busybox-static", "busybox"),
+    on_linux("cpio (the guest's initramfs)", Probe::Program(&["cpio"]), "cpio", "cpio"),
+    on_linux("kmod (the guest's kernel modules)", Probe::File("/sbin/depmod"), "kmod", "kmod"),
+    on_linux("pip (fetches the clips)", Probe::Program(&["pip3"]), "python3-pip", "python3-pip"),
+    on_linux(
+        "Chromium (the other end of a call)",
+        Probe::Program(&["chromium", "chromium-browser"]),
+        "chromium",
+        "chromium",
+    ),
+];
+
+const fn on_linux(what: &'static str, probe: Probe, apt: &'static str, dnf: &'static str) -> Need {
+    Need { what, probe, apt, dnf, brew: "", winget: "" }
+}
+
+impl Need {
+    /// Whether this machine has it.
+    pub(crate) fn met(&self) -> bool {
+        match self.probe {
+            Probe::Program(names) => names.iter().any(|name| which(name).is_some()),
+            Probe::Library(name) => Shell::new("pkg-config", ["--exists", name]).succeeds(),
+            Probe::LibClang => libclang_folders().iter().any(|folder| has_file(folder, "libclang")),
+            Probe::File(path) => Path::new(path).exists(),
+            Probe::AlsaPlugin(name) => {
+                let folders = ["/usr/lib64/alsa-lib", "/usr/lib/alsa-lib"].map(PathBuf::from);
+                let multiarch = sub_folders("/usr/lib", "").into_iter().map(|folder| folder.join("alsa-lib"));
+                folders.into_iter().chain(multiarch).any(|folder| has_file(&folder, name))
+            }
+        }
+    }
+}
+
+/// Where the clang-sys crate looks for libclang, the version folders of Debian's packages among them.
+fn libclang_folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::env::var_os("LIBCLANG_PATH").map(PathBuf::from).into_iter().collect();
+    folders.extend(sub_folders("/usr/lib", "llvm").into_iter().map(|folder| folder.join("lib")));
+    folders.extend(sub_folders("/usr/lib64", "llvm").into_iter().map(|folder| folder.join("lib64")));
+    folders.extend(sub_folders("/usr/lib", "").into_iter().filter(|folder| folder.ends_with("x86_64-linux-gnu")));
+    folders.extend(
+        [
+            "/usr/lib64",
+            "/usr/local/lib",
+            "/Library/Developer/CommandLineTools/usr/lib",
+            "/Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib",
+            "/opt/homebrew/opt/llvm/lib",
+            "/usr/local/opt/llvm/lib",
+            "C:\\Program Files\\LLVM\\bin",
+        ]
+        .map(PathBuf::from),
+    );
+    folders
+}
+
+fn sub_folders(folder: &str, prefix: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
+}
+
+/// A shared library whose name begins with `prefix`; Debian's plain `libclang-14.so.1` will do for bindgen.
+fn has_file(folder: &Path, prefix: &str) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with(prefix) && (name.contains(".so") || name.ends_with(".dylib") || name.ends_with(".dll"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_build_need_has_a_package_on_debian_and_fedora() {
+        for need in BUILD {
+            assert!(!need.apt.is_empty() && !need.dnf.is_empty(), "{} names no package", need.what);
+        }
+    }
+
+    #[test]
+    fn a_missing_program_is_seen() {
+        let need = on_linux("nothing", Probe::Program(&["tandem-no-such-program"]), "x", "x");
+        assert!(!need.met(), "a program that does not exist must not be found");
+        let need = on_linux("nothing", Probe::Library("tandem-no-such-library"), "x", "x");
+        assert!(!need.met(), "a library that does not exist must not be found");
+    }
+}

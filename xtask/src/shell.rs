@@ -1,0 +1,142 @@
+//! Running other programs, in sight: what is run is printed first, and a failure says which command it was.
+
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace;
+
+/// A program about to be run at the root of the workspace, without standard input.
+pub(crate) struct Shell {
+    command: Command,
+}
+
+impl Shell {
+    /// `program` with `arguments`.
+    pub(crate) fn new<I, S>(program: impl AsRef<OsStr>, arguments: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(workspace::root()).stdin(Stdio::null());
+        Self { command }
+    }
+
+    /// The cargo that runs this program.
+    pub(crate) fn cargo<I, S>(arguments: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        Self::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")), arguments)
+    }
+
+    /// Adds arguments.
+    pub(crate) fn args<I, S>(mut self, arguments: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Unsets an environment variable.
+    pub(crate) fn without_env(mut self, key: &str) -> Self {
+        self.command.env_remove(key);
+        self
+    }
+
+    /// Runs in `folder` instead of the root.
+    pub(crate) fn dir(mut self, folder: impl AsRef<Path>) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// The command as one would type it.
+    pub(crate) fn line(&self) -> String {
+        let program = Path::new(self.command.get_program());
+        let name = program.file_stem().unwrap_or(program.as_os_str()).to_string_lossy();
+        let mut words = vec![name.into_owned()];
+        words.extend(self.command.get_args().map(|argument| {
+            let text = argument.to_string_lossy();
+            if text.contains(' ') { format!("'{text}'") } else { text.into_owned() }
+        }));
+        words.join(" ")
+    }
+
+    /// Prints the command and runs it with its output in sight.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn status(mut self) -> Result<ExitStatus> {
+        println!("  $ {}", self.line());
+        self.command.status().with_context(|| format!("cannot start `{}`", self.line()))
+    }
+
+    /// Like [`Shell::status`]; anything but success is an error.
+    pub(crate) fn run(self) -> Result<()> {
+        let line = self.line();
+        let status = self.status()?;
+        if !status.success() {
+            bail!("`{line}` failed ({status})");
+        }
+        Ok(())
+    }
+
+    /// Runs it unseen and gives what it wrote to its standard output.
+    pub(crate) fn output(mut self) -> Result<String> {
+        let line = self.line();
+        let output = self.command.output().with_context(|| format!("cannot start `{line}`"))?;
+        if !output.status.success() {
+            bail!("`{line}` failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Whether it can be started and succeeds; nothing is printed.
+    pub(crate) fn succeeds(mut self) -> bool {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    /// The standard library's command, for what this type has no word for.
+    pub(crate) fn into_command(self) -> Command {
+        self.command
+    }
+}
+
+/// The path of a program on `PATH`.
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
+    let file = format!("{program}{}", std::env::consts::EXE_SUFFIX);
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(&file)).find(|path| path.is_file())
+}
+
+/// Prints a heading.
+pub(crate) fn heading(text: &str) {
+    if std::io::stdout().is_terminal() {
+        println!("\n\x1b[1;32m==>\x1b[0m \x1b[1m{text}\x1b[0m");
+    } else {
+        println!("\n==> {text}");
+    }
+}
+
+/// Prints a heading, does the work, and says how long it took.
+pub(crate) fn step<T>(text: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    heading(text);
+    let start = Instant::now();
+    let result = work();
+    let verdict = if result.is_ok() { "done" } else { "failed" };
+    println!("  {verdict} in {:.1} s", start.elapsed().as_secs_f64());
+    result
+}

@@ -1,0 +1,165 @@
+//! `cargo xtask test`: everything that CI asks, in the order in which a mistake shows soonest.
+
+use std::fs;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::shell::{Shell, heading};
+use crate::{lint, setup, workspace};
+
+/// How much to test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Everything,
+    /// Without the whole-system tests (browsers, guests, sound servers, calls in real time).
+    Fast,
+}
+
+/// `cargo xtask test [--fast]`.
+///
+/// # Errors
+/// When the build needs something that cannot be had without asking.
+pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
+    setup::build()?;
+    if extent == Extent::Everything {
+        setup::test()?;
+    }
+    let (nextest, deny) = setup::tools();
+    let skips = SkipLog::create()?;
+
+    let mut checks = Checks::default();
+    checks.check("format", || Shell::cargo(["fmt", "--all", "--check"]).run());
+    lint::licenses(&mut checks, deny);
+    checks.check("browser pages", lint::browser_pages);
+    checks.check("lints", lint::clippy);
+    let built =
+        checks.check("binaries", || Shell::cargo(["build", "--workspace", "--bins"]).args(workspace::features()).run());
+    // Without the binaries the whole-system tests would only repeat the failure.
+    let extent = if built { extent } else { Extent::Fast };
+    checks.check("tests", || tests(nextest, extent, &skips));
+    checks.check("documentation's examples", || {
+        Shell::cargo(["test", "--workspace", "--doc", "--quiet"]).args(workspace::features()).run()
+    });
+    for skip in skips.read() {
+        let (name, reason) = skip.split_once(": ").unwrap_or((skip.as_str(), "no reason given"));
+        checks.skip(name, reason);
+    }
+    Ok(checks.summary())
+}
+
+fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
+    if nextest {
+        let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
+        let mut shell =
+            Shell::cargo(["nextest", "run", "--workspace", "--profile", profile]).args(workspace::features());
+        if extent == Extent::Fast {
+            shell = shell.args(["-E", "not package(tandem-tests)"]);
+        }
+        return skips.told_to(shell).run();
+    }
+    println!("  cargo-nextest could not be built here: cargo test does it, one whole-system test at a time");
+    Shell::cargo(["test", "--workspace", "--exclude", "tandem-tests", "--all-targets", "--no-fail-fast"])
+        .args(workspace::features())
+        .run()?;
+    if extent == Extent::Fast {
+        return Ok(());
+    }
+    let shell = Shell::cargo(["test", "-p", "tandem-tests", "--all-targets", "--no-fail-fast"])
+        .args(workspace::features())
+        .args(["--", "--test-threads=1"]);
+    skips.told_to(shell).run()
+}
+
+/// Where a test that cannot run on this machine leaves its name and the reason: one line each.
+struct SkipLog {
+    path: std::path::PathBuf,
+}
+
+impl SkipLog {
+    fn create() -> Result<Self> {
+        let folder = workspace::root().join("out");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = folder.join("skipped-tests.txt");
+        fs::write(&path, "").with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    fn told_to(&self, shell: Shell) -> Shell {
+        shell.env("TANDEM_SKIP_LOG", &self.path)
+    }
+
+    fn read(&self) -> Vec<String> {
+        fs::read_to_string(&self.path).unwrap_or_default().lines().map(String::from).collect()
+    }
+}
+
+enum Verdict {
+    Passed(Duration),
+    Failed(Duration),
+    Skipped(String),
+}
+
+/// What was checked, and how it went.
+#[derive(Default)]
+pub(crate) struct Checks {
+    verdicts: Vec<(String, Verdict)>,
+}
+
+impl Checks {
+    /// Does one check; a failure does not keep the next from being done. Gives whether it passed.
+    pub(crate) fn check(&mut self, name: &str, work: impl FnOnce() -> Result<()>) -> bool {
+        heading(&format!("Checking {name}"));
+        let start = Instant::now();
+        let result = work();
+        if let Err(error) = &result {
+            println!("  failed: {error:#}");
+        }
+        let passed = result.is_ok();
+        let verdict = if passed { Verdict::Passed(start.elapsed()) } else { Verdict::Failed(start.elapsed()) };
+        self.verdicts.push((name.to_owned(), verdict));
+        passed
+    }
+
+    /// Notes what could not be checked on this machine.
+    pub(crate) fn skip(&mut self, name: &str, reason: &str) {
+        self.verdicts.push((name.to_owned(), Verdict::Skipped(reason.to_owned())));
+    }
+
+    /// Prints the list; the exit code says whether all went well.
+    pub(crate) fn summary(&self) -> ExitCode {
+        heading("Summary");
+        for (name, verdict) in &self.verdicts {
+            match verdict {
+                Verdict::Passed(time) => println!("  passed   {name} ({:.0} s)", time.as_secs_f64()),
+                Verdict::Failed(time) => println!("  FAILED   {name} ({:.0} s)", time.as_secs_f64()),
+                Verdict::Skipped(reason) => println!("  skipped  {name}: {reason}"),
+            }
+        }
+        let failed = self.verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Failed(_))).count();
+        if failed == 0 {
+            println!("\nAll checks passed.");
+            ExitCode::SUCCESS
+        } else {
+            println!("\n{failed} of the checks failed; each one's output stands under its heading above.");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_among_many_checks_fails_the_whole() {
+        let mut checks = Checks::default();
+        checks.check("good", || Ok(()));
+        checks.skip("absent", "no camera");
+        assert_eq!(checks.summary(), ExitCode::SUCCESS, "a skip is no failure");
+        let passed = checks.check("bad", || anyhow::bail!("broken"));
+        assert!(!passed, "the caller is told");
+        assert_eq!(checks.summary(), ExitCode::FAILURE, "one failure decides");
+    }
+}
