@@ -49,3 +49,6 @@ pub const MAX_INTERESTS: usize = 10;
 pub const MAX_INTEREST_CHARS: usize = 32;
 /// The longest text of a report, in code points.
 pub const MAX_REPORT_CHARS: usize = 1000;
+
+#[cfg(test)]
+mod tests;

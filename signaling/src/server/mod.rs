@@ -1,1 +1,14 @@
-//! The relay.
+//! The relay: [`Relay::builder`] sets it up, [`Relay::shutdown`] ends it properly.
+//!
+//! Inside, the hub and its matchmaker know no sockets and no clock; around them stands one task for each connection and
+//! one that accepts. Every queue is bounded, and every wait for a client has a limit.
+
+mod connection;
+mod http;
+mod hub;
+mod matchmaker;
+mod outbound;
+mod relay;
+mod shared;
+
+pub use relay::{Relay, RelayBuilder, RelayError};

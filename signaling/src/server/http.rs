@@ -1,0 +1,154 @@
+//! The HTTP that stands before the WebSocket: one request, then the upgrade or a short answer.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
+use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
+
+/// The longest request head, in bytes.
+const MAX_HEAD_BYTES: usize = 8 * 1024;
+
+/// A request's head, and what came after it in the same packets.
+pub(super) struct Head {
+    pub(super) request: Request,
+    pub(super) rest: Vec<u8>,
+}
+
+/// A short answer instead of an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: &'static str,
+    /// One more header, as `Name: value`.
+    pub(super) header: Option<&'static str>,
+}
+
+impl Answer {
+    pub(super) const fn new(status: u16, body: &'static str) -> Self {
+        Self { status, body, header: None }
+    }
+
+    fn reason(self) -> &'static str {
+        match self.status {
+            200 => "OK",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            426 => "Upgrade Required",
+            431 => "Request Header Fields Too Large",
+            503 => "Service Unavailable",
+            _ => "Bad Request",
+        }
+    }
+
+    /// Writes the answer and ends the connection.
+    pub(super) async fn write(self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let (status, reason, body) = (self.status, self.reason(), self.body);
+        let header = self.header.map(|header| format!("{header}\r\n")).unwrap_or_default();
+        let length = body.len() + 1;
+        let text = format!(
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+             Cache-Control: no-store\r\n{header}Connection: close\r\n\r\n{body}\n"
+        );
+        stream.write_all(text.as_bytes()).await?;
+        stream.shutdown().await
+    }
+}
+
+/// Why there is no request to answer.
+#[derive(Debug)]
+pub(super) enum HeadError {
+    /// The client is to be told this.
+    Reject(Answer),
+    /// There is nobody to tell.
+    Gone,
+}
+
+/// Reads one request head. The caller limits the time.
+pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<Head, HeadError> {
+    let mut bytes = Vec::with_capacity(1024);
+    loop {
+        match stream.read_buf(&mut bytes).await {
+            Ok(0) | Err(_) => return Err(HeadError::Gone),
+            Ok(_) => {}
+        }
+        match Request::try_parse(&bytes) {
+            Ok(Some((length, request))) => return Ok(Head { request, rest: bytes.split_off(length) }),
+            Ok(None) if bytes.len() < MAX_HEAD_BYTES => {}
+            Ok(None) => return Err(HeadError::Reject(Answer::new(431, "The request head is too long."))),
+            Err(tungstenite::Error::Protocol(ProtocolError::WrongHttpMethod)) => {
+                let answer = Answer { header: Some("Allow: GET"), ..Answer::new(405, "Only GET is served here.") };
+                return Err(HeadError::Reject(answer));
+            }
+            Err(_) => return Err(HeadError::Reject(Answer::new(400, "This is not a proper HTTP/1.1 request."))),
+        }
+    }
+}
+
+/// The bytes that accept the upgrade (RFC 6455 §4.2.2), or the answer to a request that is not one.
+pub(super) fn accept_upgrade(request: &Request) -> Result<Vec<u8>, Answer> {
+    let response = create_response(request).map_err(|error| match error {
+        tungstenite::Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
+        ) => Answer { header: Some("Upgrade: websocket"), ..Answer::new(426, "Connect with a WebSocket client.") },
+        tungstenite::Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+            Answer { header: Some("Sec-WebSocket-Version: 13"), ..Answer::new(426, "WebSocket version 13 is needed.") }
+        }
+        _ => Answer::new(400, "This is not a proper WebSocket handshake."),
+    })?;
+    let mut bytes = Vec::with_capacity(160);
+    write_response(&mut bytes, &response).map_err(|_| Answer::new(400, "This is not a proper WebSocket handshake."))?;
+    Ok(bytes)
+}
+
+/// Whether a request with this `Origin` may upgrade. None is fine: programs send none, only browsers do.
+pub(super) fn origin_allowed(request: &Request, allowed: &[String]) -> bool {
+    let mut origins = request.headers().get_all("origin").iter();
+    origins.all(|origin| {
+        allowed.iter().any(|allowed| allowed == "*" || origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(head: &str) -> Request {
+        let text = format!("GET /ws HTTP/1.1\r\nHost: x\r\n{head}\r\n");
+        Request::try_parse(text.as_bytes()).unwrap().unwrap().1
+    }
+
+    #[test]
+    fn origins() {
+        let allowed = ["https://tandem.example".to_owned()];
+        assert!(origin_allowed(&request(""), &[]), "a desktop app sends no Origin");
+        assert!(origin_allowed(&request("Origin: https://tandem.example\r\n"), &allowed));
+        assert!(!origin_allowed(&request("Origin: https://evil.example\r\n"), &allowed));
+        assert!(!origin_allowed(&request("Origin: https://tandem.example.evil\r\n"), &allowed));
+        assert!(!origin_allowed(&request("Origin: null\r\n"), &allowed), "null is an Origin like any other");
+        assert!(origin_allowed(&request("Origin: null\r\n"), &["null".to_owned()]));
+        assert!(origin_allowed(&request("Origin: http://any\r\n"), &["*".to_owned()]));
+        let two = "Origin: https://tandem.example\r\nOrigin: https://evil.example\r\n";
+        assert!(!origin_allowed(&request(two), &allowed), "every Origin must be allowed, not just one");
+    }
+
+    #[test]
+    fn the_example_handshake_of_rfc_6455() {
+        let head = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let text = String::from_utf8(accept_upgrade(&request(head)).unwrap()).unwrap().to_ascii_lowercase();
+        assert!(text.starts_with("http/1.1 101 "), "{text}");
+        assert!(text.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "RFC 6455 §1.3: {text}");
+    }
+
+    #[test]
+    fn what_is_not_a_handshake_is_told_why() {
+        assert_eq!(accept_upgrade(&request("")).unwrap_err().status, 426, "a plain GET");
+        let old = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n";
+        assert_eq!(accept_upgrade(&request(old)).unwrap_err().header, Some("Sec-WebSocket-Version: 13"));
+        let keyless = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
+        assert_eq!(accept_upgrade(&request(keyless)).unwrap_err().status, 400, "no key");
+    }
+}

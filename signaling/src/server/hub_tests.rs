@@ -1,0 +1,1 @@
+//! The hub: every rule of the protocol, and random walks.
