@@ -82,6 +82,25 @@ impl I420 {
         let (u, v) = rest.split_at_mut(chroma);
         (y, u, v)
     }
+
+    /// Overwrites all pixels from the planes Y, U and V, each given with its stride in bytes.
+    ///
+    /// # Panics
+    /// If a plane is shorter than its rows need.
+    pub fn copy_from_planes(&mut self, planes: [(&[u8], usize); 3]) {
+        let (width, chroma_width) = (self.width as usize, self.chroma_width() as usize);
+        let (y, u, v) = self.planes_mut();
+        for ((target, row), (source, stride)) in
+            [(y, width), (u, chroma_width), (v, chroma_width)].into_iter().zip(planes)
+        {
+            if row == 0 {
+                continue;
+            }
+            for (target, source) in target.chunks_exact_mut(row).zip(source.chunks(stride)) {
+                target.copy_from_slice(&source[..row]);
+            }
+        }
+    }
 }
 
 /// A picture on its way through the app.

@@ -1,6 +1,12 @@
 //! Video codecs behind two traits: H.264 by openh264 always, VP8 by libvpx with the cargo feature `vp8`.
 
-use crate::frame::I420;
+mod h264;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use crate::frame::{FramePool, I420};
 use std::sync::Arc;
 
 /// A video codec that both sides may agree on.
@@ -74,4 +80,30 @@ pub trait VideoEncoder: Send {
 pub trait VideoDecoder: Send {
     /// Decodes one access unit. `None`: nothing to show yet.
     fn decode(&mut self, data: &[u8]) -> Result<Option<Arc<I420>>, CodecError>;
+}
+
+/// An encoder of `codec`.
+///
+/// # Errors
+/// [`CodecError::Init`] when the library cannot start, or is not built in (VP8 without the cargo feature `vp8`).
+pub fn encoder(codec: VideoCodec, config: EncoderConfig) -> Result<Box<dyn VideoEncoder>, CodecError> {
+    match codec {
+        VideoCodec::H264 => Ok(Box::new(h264::H264Encoder::new(config)?)),
+        VideoCodec::Vp8 => Err(not_built_in("encoder")),
+    }
+}
+
+/// A decoder of `codec` that takes its images from `pool`.
+///
+/// # Errors
+/// [`CodecError::Init`] when the library cannot start, or is not built in (VP8 without the cargo feature `vp8`).
+pub fn decoder(codec: VideoCodec, pool: FramePool) -> Result<Box<dyn VideoDecoder>, CodecError> {
+    match codec {
+        VideoCodec::H264 => Ok(Box::new(h264::H264Decoder::new(pool)?)),
+        VideoCodec::Vp8 => Err(not_built_in("decoder")),
+    }
+}
+
+fn not_built_in(part: &'static str) -> CodecError {
+    CodecError::Init { codec: "VP8", part, reason: "this build lacks the cargo feature `vp8`".to_owned() }
 }
