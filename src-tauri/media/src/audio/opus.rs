@@ -130,7 +130,7 @@ impl OpusDecoder {
         if packet.is_empty() {
             return Err(OpusError::Decode("the packet is empty".into()));
         }
-        self.inner.decode(packet, out, false).map_err(decode_error)
+        self.inner.decode(packet, out, false).map_err(|error| decode_error(&error))
     }
 
     /// Restores the frame that was lost just before `next_packet` from the copy inside it, and fills `out`, whose
@@ -143,7 +143,7 @@ impl OpusDecoder {
         if next_packet.is_empty() {
             return Err(OpusError::Decode("the packet is empty".into()));
         }
-        self.inner.decode(next_packet, out, true).map(drop).map_err(decode_error)
+        self.inner.decode(next_packet, out, true).map(drop).map_err(|error| decode_error(&error))
     }
 
     /// Makes up sound in place of what was lost (packet loss concealment), fading as the loss goes on. The length of
@@ -152,7 +152,7 @@ impl OpusDecoder {
     /// # Errors
     /// [`OpusError::Decode`] if the length of `out` is not a legal duration.
     pub fn conceal(&mut self, out: &mut [i16]) -> Result<(), OpusError> {
-        self.inner.decode(&[], out, false).map(drop).map_err(decode_error)
+        self.inner.decode(&[], out, false).map(drop).map_err(|error| decode_error(&error))
     }
 
     /// Forgets the past: the next packet is from another stream.
@@ -164,7 +164,7 @@ impl OpusDecoder {
     }
 }
 
-fn decode_error(error: opus::Error) -> OpusError {
+fn decode_error(error: &opus::Error) -> OpusError {
     OpusError::Decode(error.to_string())
 }
 

@@ -12,7 +12,8 @@
 //! slower; underruns raise it at once, pauses of the sender correct it for free.
 //!
 //! What is missing is restored from the next packet's FEC copy if that is here (RFC 6716 §4.2.5), else concealed by
-//! the decoder, and after 80 ms faded into comfort noise. A timestamp that jumps without a gap in the sequence numbers
+//! the decoder, and after 80 ms faded into comfort noise. A copy comes a frame later than what it stands for, so while
+//! loss is frequent the target is one frame higher. A timestamp that jumps without a gap in the sequence numbers
 //! is a sender that was silent (DTX, RFC 7587 §3.1.3), not loss.
 
 mod delay;
@@ -64,7 +65,7 @@ impl Default for JitterConfig {
         Self {
             min_delay: Duration::from_millis(15),
             max_delay: Duration::from_millis(500),
-            initial_delay: Duration::from_millis(30),
+            initial_delay: Duration::from_millis(20),
         }
     }
 }
@@ -171,6 +172,13 @@ pub struct JitterBuffer<D: PacketDecoder = OpusDecoder> {
     unsettled: u64,
     /// Playout time less RTP time of the latest packets, corrected for later stretches.
     playout_transits: VecDeque<i64>,
+    /// Packets dropped from a full store whose places have not been passed yet: they are not lost too.
+    overflowed: u64,
+    /// Share of lost packets among the latest few hundred.
+    loss_share: f64,
+    /// While loss is frequent and packets carry copies: how long to wait in addition, so that the copy's packet is
+    /// here when it is needed (one frame).
+    fec_wait: i64,
     /// Pulls until the next stretch is allowed.
     stretch_pause: u32,
     /// Stretches that found nothing periodic since the last that did.
@@ -210,6 +218,9 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             made_up: 0,
             unsettled: 0,
             playout_transits: VecDeque::with_capacity(playout::TRANSITS + 1),
+            overflowed: 0,
+            loss_share: 0.0,
+            fec_wait: 0,
             stretch_pause: 0,
             stretch_failures: 0,
         }
@@ -227,6 +238,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         match self.store.insert(packet, media, arrival) {
             Inserted::Stored { dropped } => {
                 self.counters.discarded += u64::from(dropped);
+                self.overflowed += u64::from(dropped);
                 self.last_media = Some(media);
                 self.delay.on_arrival(arrival, media);
             }
@@ -256,6 +268,9 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         self.next_media = None;
         self.pending.clear();
         self.made_up = 0;
+        self.overflowed = 0;
+        self.loss_share = 0.0;
+        self.fec_wait = 0;
         self.playout_transits.clear();
     }
 
@@ -273,7 +288,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
     /// The playout delay to aim at, samples.
     fn target(&self) -> i64 {
         let measured = self.delay.target().unwrap_or(self.initial_delay);
-        measured.max(self.minimum_delay).clamp(self.min_delay, self.max_delay)
+        (measured + self.fec_wait).max(self.minimum_delay).clamp(self.min_delay, self.max_delay)
     }
 
     /// `now` in samples since the buffer began. A time before that counts as the beginning.

@@ -28,6 +28,13 @@ const HURRY_ABOVE: i64 = 80 * SAMPLES_PER_MS;
 const STRETCH_PAUSE: u32 = 5;
 const HURRIED_PAUSE: u32 = 2;
 
+/// Weight of one packet in the share of lost ones: a memory of 200 packets.
+const LOSS_GAIN: f64 = 0.005;
+/// Above this share of lost packets it is worth waiting for FEC …
+const FEC_WORTH: f64 = 0.012;
+/// … and below this no more.
+const FEC_NOT_WORTH: f64 = 0.004;
+
 /// How the next samples are to be had.
 enum Source {
     /// Decode the first packet.
@@ -135,7 +142,26 @@ impl<D: PacketDecoder> JitterBuffer<D> {
     /// Counts the packets missing before the first as lost.
     fn count_lost(&mut self) {
         if let (Some(first), Some(next)) = (self.store.first(), self.store.next()) {
-            self.counters.lost += first.sequence.saturating_sub(next).max(0) as u64;
+            let missing = first.sequence.saturating_sub(next).max(0) as u64;
+            let dropped = self.overflowed.min(missing);
+            self.overflowed -= dropped;
+            let lost = missing - dropped;
+            self.counters.lost += lost;
+            for _ in 0..lost.min(10) {
+                self.loss_share += LOSS_GAIN * (1.0 - self.loss_share);
+            }
+        }
+    }
+
+    /// Decides whether to wait for copies, as `packet` is played.
+    fn weigh_fec(&mut self, packet: &[u8]) {
+        self.loss_share -= LOSS_GAIN * self.loss_share;
+        if self.loss_share < FEC_NOT_WORTH {
+            self.fec_wait = 0;
+        } else if self.loss_share > FEC_WORTH
+            && let Some(frame) = self.decoder.fec_samples(packet)
+        {
+            self.fec_wait = frame as i64;
         }
     }
 
@@ -143,6 +169,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let contiguous = self.store.first().map(|first| first.sequence) == self.store.next();
         self.count_lost();
         let Some(packet) = self.store.pop() else { return };
+        self.weigh_fec(&packet.payload);
         let gap = packet.media - self.next_media.unwrap_or(packet.media);
         if contiguous && gap > 0 {
             let paused = self.unsettled.min(gap as u64);
