@@ -192,7 +192,6 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             _ => {
                 self.counters.invalid += 1;
                 self.next_media = Some(packet.media);
-                self.made_up = self.made_up.min(FADE_END);
                 return self.conceal_broken();
             }
         };
