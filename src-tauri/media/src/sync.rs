@@ -189,8 +189,9 @@ impl LipSync {
         Some(((video + self.video_delay - audio) * 1_000.0).round() as i64)
     }
 
-    /// How much longer than it needs the jitter buffer should hold back sound, because the picture comes later:
-    /// 0 to [`MAX_AUDIO_EXTRA`]. Add it to the delay the buffer would have had without the hint.
+    /// The least delay that the jitter buffer should give sound because the picture comes later, 0 to
+    /// [`MAX_AUDIO_EXTRA`]: hand it to `JitterBuffer::set_minimum_delay`. It rises while sound is too early and falls
+    /// while it is too late, so it settles whether the buffer takes it as a minimum or adds it to its own delay.
     pub fn audio_extra_delay(&self) -> Duration {
         Duration::from_secs_f64(self.audio_extra)
     }
