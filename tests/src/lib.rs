@@ -1,1 +1,32 @@
-//! What the whole-system tests stand on: real programs, devices and browsers, each started for one test and gone with it.
+//! What the whole-system tests stand on: real programs, devices and browsers, each started for one test and gone with
+//! it, and the arithmetic that compares what came out of a call with what went in.
+//!
+//! These tests look at Tandem from outside: command lines, reports, recordings, exit codes. They share no code with it,
+//! so a mistake in Tandem's own readers cannot hide itself.
+//!
+//! A test whose part of the machine is missing (no QEMU, no browser) says so with [`require!`] and passes; everything
+//! else is a failure. The fixtures are made of Unix processes and Linux devices, so Windows builds none of this.
+
+#![cfg(unix)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test's output is its record")]
+
+pub mod browser;
+pub mod clip;
+pub mod guest;
+pub mod part;
+pub mod process;
+pub mod pulse;
+pub mod relay;
+pub mod signal;
+pub mod speech;
+pub mod tandem;
+pub mod wav;
+pub mod y4m;
+
+pub use browser::Browser;
+pub use guest::Guest;
+pub use part::Part;
+pub use process::Process;
+pub use pulse::PulseAudio;
+pub use relay::Relay;
+pub use tandem::{Outcome, Tandem};

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::setup;
-use crate::shell::Shell;
+use crate::shell::{Shell, which};
 use crate::test::Checks;
 use crate::workspace;
 
@@ -40,14 +40,17 @@ pub(crate) fn licenses(checks: &mut Checks, deny: bool) {
     }
 }
 
-/// That every script of the browser's side at least parses.
+/// That every script of the browser's side parses, and that its unit tests pass.
 pub(crate) fn browser_pages() -> Result<()> {
     let folder = workspace::root().join("tests/browser");
+    if which("node").is_none() {
+        bail!("node is missing: install Node 20 or newer");
+    }
     for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry.context("cannot read the browser folder")?.path();
         if path.extension().is_some_and(|extension| extension == "mjs" || extension == "js") {
             Shell::new("node", ["--check"]).args([&path]).run()?;
         }
     }
-    Ok(())
+    Shell::new("node", ["--test", "--test-reporter=dot"]).dir(folder).run()
 }

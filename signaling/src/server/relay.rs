@@ -5,12 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::handshake::server::Request;
 use uuid::Uuid;
 
 use super::connection;
@@ -60,7 +58,7 @@ impl Default for RelayBuilder {
             max_connections: 20_000,
             heartbeat: Duration::from_secs(25),
             silent: Duration::from_secs(60),
-            drain_deadline: Duration::from_secs(2),
+            drain_deadline: Duration::from_secs(30),
             allowed_origins: Vec::new(),
             stun_urls: Vec::new(),
         }
@@ -92,7 +90,7 @@ impl RelayBuilder {
         self
     }
 
-    /// How long [`Relay::shutdown`] lets calls go on. Default 2 s: who closes a program does not wait for long.
+    /// How long [`Relay::shutdown`] lets calls go on. Default 30 s.
     pub fn drain_deadline(mut self, limit: Duration) -> Self {
         self.drain_deadline = limit;
         self
@@ -239,8 +237,9 @@ async fn greet(mut stream: TcpStream, shared: Arc<Shared>) {
             }
             Ok(Head { request, rest }) => {
                 let admitted = match request.uri().path() {
+                    "/livez" => Err(Answer::new(200, "ok")),
                     "/readyz" if shared.is_draining() => Err(Answer::new(503, "draining")),
-                    "/livez" | "/readyz" => Err(Answer::new(200, "ok")),
+                    "/readyz" => Err(Answer::new(200, "ok")),
                     "/ws" => admit(&request, &shared),
                     _ => Err(Answer::new(404, "There is nothing here; the relay is at /ws.")),
                 };
@@ -251,7 +250,7 @@ async fn greet(mut stream: TcpStream, shared: Arc<Shared>) {
                     }
                     Ok((response, permit)) => {
                         stream.set_nodelay(true).ok()?;
-                        stream.write_all(&response).await.ok()?;
+                        tokio::io::AsyncWriteExt::write_all(&mut stream, &response).await.ok()?;
                         Some((rest, permit))
                     }
                 }
@@ -265,7 +264,10 @@ async fn greet(mut stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-fn admit(request: &Request, shared: &Shared) -> Result<(Vec<u8>, OwnedSemaphorePermit), Answer> {
+fn admit(
+    request: &tokio_tungstenite::tungstenite::handshake::server::Request,
+    shared: &Shared,
+) -> Result<(Vec<u8>, tokio::sync::OwnedSemaphorePermit), Answer> {
     if !origin_allowed(request, &shared.config.allowed_origins) {
         return Err(Answer::new(403, "This Origin may not connect to the relay."));
     }

@@ -23,7 +23,7 @@ impl Relay {
     /// Starts the release build on a port of the system's choice.
     pub(crate) fn start() -> Result<Self> {
         let binary = workspace::binary("release", "tandem-signaling")?;
-        let mut command = Shell::new(binary, ["--listen", "127.0.0.1:0"]).into_command();
+        let mut command = Shell::new(binary, ["--listen", "127.0.0.1:0", "--allow-origin", "*"]).into_command();
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("the relay does not start")?;
         let stdout = process.stdout.take().context("the relay's output is piped")?;

@@ -1,0 +1,78 @@
+//! Chromium as one end of a call: see `browser/peer.mjs`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::part::source;
+use crate::process::Process;
+
+/// A browser in a room. Dropping it closes it.
+pub struct Browser {
+    process: Process,
+}
+
+/// What a browser is asked to do.
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
+    /// The relay's WebSocket address.
+    pub signaling: &'a str,
+    /// The room's code.
+    pub room: &'a str,
+    /// The codec that it prefers: `h264` or `vp8`.
+    pub codec: &'a str,
+    /// `camera` is Chromium's fake camera; `pattern` the test picture with frame number and time.
+    pub source: &'a str,
+    /// Length of the call after the first picture.
+    pub seconds: u32,
+}
+
+impl Browser {
+    /// Opens the browser and sends it into the room; returns once it is searching there.
+    ///
+    /// # Errors
+    /// When it does not get there within 60 s: a cold start of a browser takes long on a busy machine.
+    pub fn open(options: &Options<'_>) -> Result<Self> {
+        let mut command = Command::new("node");
+        command.arg(source("browser/peer.mjs"));
+        command.args(["--signaling", options.signaling, "--room", options.room, "--codec", options.codec]);
+        command.args(["--source", options.source, "--seconds", &options.seconds.to_string()]);
+        let browser = Self { process: Process::start(command)? };
+        browser.event("searching", Duration::from_secs(60))?;
+        Ok(browser)
+    }
+
+    /// Waits for an event of the script.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub fn event(&self, name: &str, limit: Duration) -> Result<Value> {
+        self.process.wait_for_line(limit, |line| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            (event["event"] == name).then_some(event)
+        })
+    }
+
+    /// Waits for the end of the call; gives what the browser saw.
+    ///
+    /// # Errors
+    /// When there is no report within `limit`, or the script fails.
+    pub fn report(mut self, limit: Duration) -> Result<Value> {
+        let report = self.event("report", limit)?;
+        let code = self.process.wait(Duration::from_secs(30))?;
+        anyhow::ensure!(code == Some(0), "the browser's script ended with {code:?}: {}", self.process.stderr());
+        Ok(report)
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if self.process.is_running() {
+            // The driver closes its browser on this signal; a kill would leave it behind.
+            self.process.signal(libc::SIGTERM);
+            let _ = self.process.wait(Duration::from_secs(10)).context("the browser does not close");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A guest machine with a camera (`vivid`) and a sound card (`snd-aloop`): see `rig/guest.sh`.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::part::{cache_dir, source};
+use crate::process::Process;
+
+/// The file that is there once the guest's kernel has been fetched.
+pub fn kernel() -> PathBuf {
+    cache_dir().join("guest/kernel/release")
+}
+
+/// A guest that runs one command. Dropping it switches it off.
+pub struct Guest {
+    process: Process,
+    limit: Duration,
+}
+
+impl Guest {
+    /// Boots, and runs `command` in the guest. `share` is the folder that both sides can write, under the same path.
+    ///
+    /// # Errors
+    /// When the emulator cannot be started.
+    pub fn run<S: AsRef<OsStr>>(share: &Path, limit: Duration, command: impl IntoIterator<Item = S>) -> Result<Self> {
+        let seconds = limit.as_secs().to_string();
+        let mut shell = Command::new("bash");
+        shell.arg(source("rig/guest.sh")).args(["run", "--timeout", &seconds, "--share"]).arg(share).arg("--");
+        shell.args(command).env("TANDEM_CACHE_DIR", cache_dir());
+        // A group of its own: the emulator goes with the script.
+        std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+        Ok(Self { process: Process::start(shell)?, limit })
+    }
+
+    /// Waits until the command has ended; gives its exit code and all that it printed.
+    ///
+    /// # Errors
+    /// When the guest takes longer than it was given.
+    pub fn finish(mut self) -> Result<(i32, String)> {
+        let code = self.process.wait(self.limit + Duration::from_secs(20))?;
+        Ok((code.unwrap_or(125), format!("{}\n{}", self.process.stdout(), self.process.stderr())))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if self.process.is_running()
+            && let Ok(group) = libc::pid_t::try_from(self.process.id())
+        {
+            // SAFETY: kill(2) takes plain numbers; the group is the one made for this script, which still runs.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+    }
+}

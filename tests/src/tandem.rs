@@ -1,0 +1,116 @@
+//! Tandem itself, headless: started with arguments, watched, and asked for its report.
+
+use std::ffi::OsStr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process::{Process, built};
+
+/// A running `tandem --headless`. Dropping it kills it.
+pub struct Tandem {
+    process: Process,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// The report: `null` when none was written.
+    pub report: Value,
+    /// The log.
+    pub log: String,
+}
+
+impl Tandem {
+    /// Starts `tandem --headless --report -` with these arguments more.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Self> {
+        Self::start_in::<S, &str>(&[], arguments)
+    }
+
+    /// The same with variables in its environment, such as [`crate::PulseAudio::environment`]'s.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_in<S: AsRef<OsStr>, V: AsRef<OsStr>>(
+        environment: &[(&str, V)],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let mut command = Command::new(built("tandem"));
+        command.args(["--headless", "--report", "-", "--log-level", "debug"]).args(arguments);
+        for (key, value) in environment {
+            command.env(key, value);
+        }
+        Ok(Self { process: Process::start(command)? })
+    }
+
+    /// Runs `tandem` with exactly these arguments to its end.
+    ///
+    /// # Errors
+    /// When it does not end within 30 s.
+    pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Outcome> {
+        let mut command = Command::new(built("tandem"));
+        command.args(arguments);
+        Self { process: Process::start(command)? }.finish(Duration::from_secs(30))
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end in time, or writes something on standard output that is no report.
+    pub fn finish(mut self, limit: Duration) -> Result<Outcome> {
+        let code = self.process.wait(limit)?;
+        let text = self.process.stdout();
+        let report = if text.trim().is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).with_context(|| format!("standard output is not one JSON object: {text}"))?
+        };
+        Ok(Outcome { code, report, log: self.process.stderr() })
+    }
+}
+
+impl Outcome {
+    /// A figure of the report by its JSON pointer, such as `/video/received/frames`.
+    ///
+    /// # Panics
+    /// When it is missing or no number: the report is a contract.
+    pub fn figure(&self, pointer: &str) -> f64 {
+        let value = self.report.pointer(pointer);
+        value.and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer} is {value:?}, not a number: {}", self.report))
+    }
+
+    /// The report of one side of a pair, as if it had run alone.
+    ///
+    /// # Panics
+    /// When there is no such peer in the report.
+    pub fn peer(&self, index: usize) -> Self {
+        let report = self.report["peers"].get(index).unwrap_or_else(|| panic!("no peer {index} in {}", self.report));
+        Self { code: self.code, report: report.clone(), log: self.log.clone() }
+    }
+
+    /// Fails unless the call went well: exit 0, and the report agrees.
+    ///
+    /// # Panics
+    /// When it did not: with report and log.
+    pub fn assert_ok(&self, who: &str) {
+        assert!(
+            self.code == Some(0) && self.report["ok"] == true,
+            "{who}: the call went wrong, exit {:?}\nreport: {:#}\nlog:\n{}",
+            self.code,
+            self.report,
+            self.log
+        );
+    }
+}

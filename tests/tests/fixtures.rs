@@ -1,0 +1,102 @@
+//! The fixtures, each on its own: a test that stands on one of them may trust it.
+
+#![cfg(unix)]
+
+use std::time::Duration;
+
+use tandem_tests::process::tool;
+use tandem_tests::speech::{self, Voice};
+use tandem_tests::{Browser, Guest, Part, PulseAudio, Relay, browser, clip, pulse, require, signal, wav, y4m};
+
+#[test]
+fn what_is_played_on_the_speaker_is_recorded_from_it() {
+    require!(Part::PulseAudio, Part::Speech);
+    let folder = tempfile::tempdir().expect("a folder");
+    let sentence = speech::say(folder.path(), "near", Voice::Male, speech::NEAR).expect("a sentence");
+    let sound = PulseAudio::start().expect("the sound server starts");
+    let recording = sound.record(pulse::SPEAKER).expect("the recorder starts");
+    let mut player = sound.play(&sentence, pulse::SPEAKER).expect("the player starts");
+    assert_eq!(player.wait(Duration::from_secs(30)).expect("it ends"), Some(0), "the sentence is played to its end");
+    let recorded = recording.finish().expect("a recording");
+    let said = wav::read(&sentence).expect("the sentence");
+    let found = signal::find(&said, &recorded);
+    assert!(found.correlation > 0.95, "a wire between player and recorder keeps the sound: {found:?}");
+}
+
+#[test]
+fn the_echo_path_carries_the_speaker_to_the_microphone() {
+    require!(Part::PulseAudio, Part::Speech);
+    let folder = tempfile::tempdir().expect("a folder");
+    let sentence = speech::say(folder.path(), "far", Voice::Female, speech::FAR).expect("a sentence");
+    let sound = PulseAudio::start().expect("the sound server starts");
+    let play_and_record = || {
+        let recording = sound.record(pulse::MOUTH).expect("the recorder starts");
+        let mut player = sound.play(&sentence, pulse::SPEAKER).expect("the player starts");
+        player.wait(Duration::from_secs(30)).expect("the sentence ends");
+        recording.finish().expect("a recording")
+    };
+    let silent = signal::rms_db(&play_and_record());
+    assert!(silent < -90.0, "without an echo path the microphone hears nothing, not {silent:.0} dB");
+    sound.open_echo_path(20).expect("the echo path opens");
+    let recorded = play_and_record();
+    let found = signal::find(&wav::read(&sentence).expect("the sentence"), &recorded);
+    assert!(found.correlation > 0.8, "with it the microphone hears the speaker: {found:?}");
+}
+
+#[test]
+fn the_guest_has_a_camera_and_a_sound_card() {
+    require!(Part::Guest);
+    let share = tempfile::tempdir().expect("a folder");
+    let grab = "ffmpeg -nostdin -loglevel error -f v4l2 -video_size 640x480 -i /dev/video0 -frames:v 2 -pix_fmt yuv420p \
+                -strict -1 -y \"$1/camera.y4m\" && arecord -l | grep -c Loopback && exit 7";
+    let path = share.path().to_string_lossy().into_owned();
+    let guest = Guest::run(share.path(), Duration::from_secs(150), ["bash", "-c", grab, "guest", &path]);
+    let (code, output) = guest.expect("the emulator starts").finish().expect("the guest ends in time");
+    assert_eq!(code, 7, "the guest gives the command's exit code; it printed: {output}");
+    let camera = y4m::Video::read(&share.path().join("camera.y4m")).expect("the guest left two pictures");
+    assert_eq!((camera.width, camera.height, camera.frames.len()), (640, 480, 2), "pictures of the camera's size");
+    let (darkest, brightest) = camera.luma(0).iter().fold((255, 0), |(low, high), y| (low.min(*y), high.max(*y)));
+    assert!(brightest - darkest > 150, "the camera's picture has colour bars: luma {darkest} to {brightest}");
+}
+
+#[test]
+fn a_clip_becomes_pictures_with_motion() {
+    require!(Part::Ffmpeg, Part::Clip("bikes.mp4"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("clip.y4m");
+    clip::y4m("bikes.mp4", &path, (640, 272), 25, 50).expect("ffmpeg makes the clip");
+    let video = y4m::Video::read(&path).expect("a video");
+    assert_eq!((video.width, video.height, video.frames.len()), (640, 272, 50), "size and length as asked for");
+    let between = |a, b| signal::psnr(video.luma(a), video.luma(b));
+    let likest = (1..50).map(|frame| between(frame - 1, frame)).fold(0.0, f64::max);
+    assert!(
+        likest < 45.0,
+        "no two pictures in a row are alike, so that each can be told from its neighbours: {likest}"
+    );
+}
+
+#[test]
+fn the_browsers_picture_code_is_sound() {
+    require!(Part::Chromium);
+    let folder = tandem_tests::part::source("browser");
+    tool("node", ["--test", &folder.to_string_lossy()]).expect("the unit tests of the browser's side pass");
+}
+
+#[test]
+fn two_browsers_hold_a_call_through_the_relay() {
+    require!(Part::Chromium);
+    let relay = Relay::start().expect("the relay starts");
+    let url = relay.url();
+    let options = browser::Options { signaling: &url, room: "browsers", codec: "vp8", source: "pattern", seconds: 4 };
+    let first = Browser::open(&options).expect("the first browser searches");
+    let second = Browser::open(&options).expect("the second browser searches");
+    let reports = [first, second].map(|browser| browser.report(Duration::from_secs(60)).expect("the call is held"));
+    assert_ne!(reports[0]["initiator"], reports[1]["initiator"], "exactly one side makes the offer");
+    for report in &reports {
+        assert_eq!(report["stats"]["videoReceived"]["codec"], "video/VP8", "the codec that both prefer: {report}");
+        let coded = report["seen"]["coded"].as_u64().expect("a count");
+        assert!(coded >= 40, "most of 4 s at 30 frames/s carry a readable code, not {coded}: {report}");
+        assert_eq!(report["seen"]["disorder"], 0, "pictures come in order: {report}");
+        assert!(report["stats"]["audioReceived"]["energy"].as_f64() > Some(0.0), "the fake microphone beeps: {report}");
+    }
+}
