@@ -5,6 +5,8 @@ mod h264;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "vp8")]
+mod vp8;
 
 use crate::frame::{FramePool, I420};
 use std::sync::Arc;
@@ -89,6 +91,9 @@ pub trait VideoDecoder: Send {
 pub fn encoder(codec: VideoCodec, config: EncoderConfig) -> Result<Box<dyn VideoEncoder>, CodecError> {
     match codec {
         VideoCodec::H264 => Ok(Box::new(h264::H264Encoder::new(config)?)),
+        #[cfg(feature = "vp8")]
+        VideoCodec::Vp8 => Ok(Box::new(vp8::Vp8Encoder::new(config)?)),
+        #[cfg(not(feature = "vp8"))]
         VideoCodec::Vp8 => Err(not_built_in("encoder")),
     }
 }
@@ -100,10 +105,14 @@ pub fn encoder(codec: VideoCodec, config: EncoderConfig) -> Result<Box<dyn Video
 pub fn decoder(codec: VideoCodec, pool: FramePool) -> Result<Box<dyn VideoDecoder>, CodecError> {
     match codec {
         VideoCodec::H264 => Ok(Box::new(h264::H264Decoder::new(pool)?)),
+        #[cfg(feature = "vp8")]
+        VideoCodec::Vp8 => Ok(Box::new(vp8::Vp8Decoder::new(pool)?)),
+        #[cfg(not(feature = "vp8"))]
         VideoCodec::Vp8 => Err(not_built_in("decoder")),
     }
 }
 
+#[cfg(not(feature = "vp8"))]
 fn not_built_in(part: &'static str) -> CodecError {
     CodecError::Init { codec: "VP8", part, reason: "this build lacks the cargo feature `vp8`".to_owned() }
 }

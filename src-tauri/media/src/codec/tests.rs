@@ -7,7 +7,11 @@ use crate::video::test_pattern;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
-const CODECS: &[VideoCodec] = &[VideoCodec::H264];
+const CODECS: &[VideoCodec] = &[
+    VideoCodec::H264,
+    #[cfg(feature = "vp8")]
+    VideoCodec::Vp8,
+];
 const SIZE: (u32, u32) = (640, 360);
 
 #[test]
