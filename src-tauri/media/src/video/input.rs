@@ -2,7 +2,7 @@
 
 use super::schedule::Schedule;
 use super::worker::{StopSignal, Worker};
-use super::{VideoFormat, VideoSpec, test_pattern};
+use super::{VideoFormat, VideoSpec, camera, file, test_pattern};
 use crate::error::{DeviceError, MediaEvents};
 use crate::frame::{FramePool, VideoFrame};
 use crate::slot::NewestSlot;
@@ -47,10 +47,8 @@ impl VideoInput {
         let (format, worker) = match spec {
             VideoSpec::None => return Ok(None),
             VideoSpec::Test => (wanted, test_source(wanted, Arc::clone(&frames))?),
-            VideoSpec::Camera(_) | VideoSpec::File(_) => {
-                drop(events);
-                return Err(DeviceError::new("CAM_NOT_FOUND", "This build opens the test pattern only."));
-            }
+            VideoSpec::Camera(which) => camera::open(which, wanted, Arc::clone(&frames), events)?,
+            VideoSpec::File(path) => file::open(path, Arc::clone(&frames), events)?,
         };
         Ok(Some(Self { frames, format, worker: Some(worker) }))
     }

@@ -1,10 +1,18 @@
 //! Where pictures come from (camera, test pattern, file) and where they go (recording, snapshot).
 
+mod camera;
+pub mod convert;
+mod file;
 mod input;
+pub mod record;
+pub mod scale;
 mod schedule;
+pub mod snapshot;
 mod spec;
 pub mod test_pattern;
 mod worker;
+pub mod y4m;
 
+pub use camera::{CameraFormat, CameraInfo, list_cameras};
 pub use input::VideoInput;
 pub use spec::{CameraSelector, ParseVideoSpecError, VideoFormat, VideoSpec};

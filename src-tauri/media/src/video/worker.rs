@@ -27,6 +27,11 @@ impl StopSignal {
         let left = due.saturating_duration_since(Instant::now());
         self.0.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
     }
+
+    /// Whether the owner wants the thread to end.
+    pub(super) fn is_stopped(&self) -> bool {
+        !self.sleep_until(Instant::now())
+    }
 }
 
 impl Worker {
@@ -40,13 +45,18 @@ impl Worker {
         })?;
         Ok(Self { stop: Some(stop), ended, thread: Some(thread) })
     }
+
+    /// Tells the thread to stop without waiting for it: it is known to hang.
+    pub(super) fn leave_behind(mut self) {
+        self.thread = None;
+    }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stop = None;
-        let hangs = self.ended.recv_timeout(JOIN_PATIENCE) == Err(RecvTimeoutError::Timeout);
         let Some(thread) = self.thread.take() else { return };
+        let hangs = self.ended.recv_timeout(JOIN_PATIENCE) == Err(RecvTimeoutError::Timeout);
         if hangs {
             tracing::warn!(thread = thread.thread().name(), "a video thread hangs and is left behind");
         } else if thread.join().is_err() {

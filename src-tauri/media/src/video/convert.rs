@@ -1,0 +1,274 @@
+//! What cameras deliver, as I420 in BT.601 limited range.
+
+use crate::frame::I420;
+use mozjpeg::{CompInfoExt, Decompress};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv420};
+
+/// A raw format that cameras deliver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PixelFormat {
+    /// Packed 4:2:2: Y0 U Y1 V, two bytes a pixel.
+    Yuyv,
+    /// A luma plane, then interleaved U and V, 4:2:0.
+    Nv12,
+    /// A JPEG image a picture.
+    Mjpeg,
+}
+
+/// A buffer that is no picture of the expected format and size. Skip it: the next one may be whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConvertError {
+    /// Fewer bytes than the size needs.
+    #[error("the camera's buffer holds {got} bytes instead of {expected}")]
+    Short {
+        /// Bytes that came.
+        got: usize,
+        /// Bytes that the format needs.
+        expected: usize,
+    },
+    /// Not convertible.
+    #[error("the camera's picture is broken: {0}")]
+    Broken(String),
+}
+
+/// Converts pictures one after the other, keeping its scratch memory.
+#[derive(Debug, Default)]
+pub struct Converter {
+    jpeg_planes: [Vec<u8>; 3],
+}
+
+impl Converter {
+    /// A converter without scratch memory yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Overwrites `image`, whose size says what to expect in `bytes` (more bytes than needed are ignored: drivers round
+    /// their buffers up).
+    ///
+    /// # Errors
+    /// [`ConvertError`]; `image` is undefined then.
+    pub fn convert(&mut self, format: PixelFormat, bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
+        match format {
+            PixelFormat::Yuyv => from_yuyv(bytes, image),
+            PixelFormat::Nv12 => from_nv12(bytes, image),
+            // libjpeg's errors unwind through its Rust wrapper.
+            PixelFormat::Mjpeg => catch_unwind(AssertUnwindSafe(|| from_jpeg(&mut self.jpeg_planes, bytes, image)))
+                .unwrap_or_else(|cause| Err(ConvertError::Broken(panic_text(&*cause)))),
+        }
+    }
+}
+
+fn at_least(bytes: &[u8], expected: usize) -> Result<&[u8], ConvertError> {
+    bytes.get(..expected).ok_or(ConvertError::Short { got: bytes.len(), expected })
+}
+
+fn from_yuyv(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
+    let (width, height, chroma_width) = (image.width(), image.height(), image.chroma_width());
+    let yuy_stride = 4 * chroma_width;
+    let yuy = at_least(bytes, yuy_stride as usize * height as usize)?;
+    let (y, u, v) = image.planes_mut();
+    let mut planar = YuvPlanarImageMut {
+        y_plane: BufferStoreMut::Borrowed(y),
+        y_stride: width,
+        u_plane: BufferStoreMut::Borrowed(u),
+        u_stride: chroma_width,
+        v_plane: BufferStoreMut::Borrowed(v),
+        v_stride: chroma_width,
+        width,
+        height,
+    };
+    yuyv422_to_yuv420(&mut planar, &YuvPackedImage { yuy, yuy_stride, width, height })
+        .map_err(|error| ConvertError::Broken(error.to_string()))
+}
+
+fn from_nv12(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
+    let luma = image.width() as usize * image.height() as usize;
+    let chroma = 2 * image.chroma_width() as usize * image.chroma_height() as usize;
+    let (source_y, source_uv) = at_least(bytes, luma + chroma)?.split_at(luma);
+    let (y, u, v) = image.planes_mut();
+    y.copy_from_slice(source_y);
+    for ((pair, u), v) in source_uv.chunks_exact(2).zip(u).zip(v) {
+        (*u, *v) = (pair[0], pair[1]);
+    }
+    Ok(())
+}
+
+/// How a JPEG plane lies in memory, and how many of its samples make one of ours, across and down.
+#[derive(Clone, Copy)]
+struct JpegPlane {
+    stride: usize,
+    step: (usize, usize),
+}
+
+fn from_jpeg(planes: &mut [Vec<u8>; 3], bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
+    let broken = |error: std::io::Error| ConvertError::Broken(error.to_string());
+    let mut jpeg = Decompress::new_mem(bytes).map_err(broken)?;
+    jpeg.dct_method(mozjpeg::DctMethod::IntegerFast);
+    if jpeg.size() != (image.width() as usize, image.height() as usize) {
+        let (width, height) = jpeg.size();
+        return Err(ConvertError::Broken(format!("it is {width}x{height}, not {}x{}", image.width(), image.height())));
+    }
+    let layout = jpeg_layout(&jpeg)?;
+    let mut started = jpeg.raw().map_err(broken)?;
+    for plane in planes.iter_mut() {
+        plane.clear();
+    }
+    let [y, u, v] = planes;
+    started.read_raw_data(&mut [y, u, v]);
+
+    let (width, chroma_width) = (image.width() as usize, image.chroma_width() as usize);
+    let (to_y, to_u, to_v) = image.planes_mut();
+    let luma = full_to_limited(219);
+    let chroma = full_to_limited(224);
+    for (source, target) in y.chunks(layout[0].stride).zip(to_y.chunks_exact_mut(width)) {
+        for (source, target) in source.iter().zip(target) {
+            *target = luma[usize::from(*source)];
+        }
+    }
+    for (source, target, layout) in [(u, to_u, layout.get(1)), (v, to_v, layout.get(2))] {
+        let Some(&layout) = layout else {
+            target.fill(128);
+            continue;
+        };
+        subsample(source, layout, target, chroma_width, &chroma);
+    }
+    Ok(())
+}
+
+fn jpeg_layout<R>(jpeg: &Decompress<R>) -> Result<Vec<JpegPlane>, ConvertError> {
+    let components = jpeg.components();
+    let unusual = || ConvertError::Broken("its JPEG is neither grey nor YUV 4:2:0, 4:2:2, 4:4:0 or 4:4:4".to_owned());
+    if !matches!(components.len(), 1 | 3) {
+        return Err(unusual());
+    }
+    let (luma_h, luma_v) = components[0].sampling();
+    components
+        .iter()
+        .enumerate()
+        .map(|(index, component)| {
+            let (h, v) = component.sampling();
+            let step = |luma: u8, own: u8| match (luma.checked_div(own), luma % own.max(1)) {
+                (Some(1), 0) => Some(2),
+                (Some(2), 0) => Some(1),
+                _ => None,
+            };
+            let step = match index {
+                0 => (1, 1),
+                _ => (step(luma_h, h).ok_or_else(unusual)?, step(luma_v, v).ok_or_else(unusual)?),
+            };
+            Ok(JpegPlane { stride: component.row_stride(), step })
+        })
+        .collect()
+}
+
+/// Averages `step` samples across and down into each sample of `target`.
+fn subsample(source: &[u8], layout: JpegPlane, target: &mut [u8], width: usize, levels: &[u8; 256]) {
+    let (across, down) = layout.step;
+    let count = across * down;
+    for (row, target) in target.chunks_exact_mut(width).enumerate() {
+        let top = row * down * layout.stride;
+        for (column, target) in target.iter_mut().enumerate() {
+            let sum: usize = (0..down)
+                .flat_map(|line| &source[top + line * layout.stride + column * across..][..across])
+                .map(|&sample| usize::from(sample))
+                .sum();
+            *target = levels[(sum + count / 2) / count];
+        }
+    }
+}
+
+/// JPEG uses all 256 levels (JFIF); video keeps head and foot room, with `range` + 1 levels: luma from 16, chroma
+/// around 128.
+fn full_to_limited(range: i32) -> [u8; 256] {
+    let (zero_in, zero_out) = if range == 219 { (0, 16) } else { (128, 128) };
+    std::array::from_fn(|level| {
+        let scaled = (level as i32 - zero_in) * range;
+        let rounded = (scaled + scaled.signum() * 127) / 255;
+        (zero_out + rounded).clamp(0, 255) as u8
+    })
+}
+
+fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
+    let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
+    text.unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn jpeg(width: usize, height: usize, chroma: (u8, u8), rgb: [u8; 3]) -> Vec<u8> {
+        let mut compress = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
+        compress.set_size(width, height);
+        compress.set_quality(90.0);
+        compress.set_chroma_sampling_pixel_sizes(chroma, chroma);
+        let mut started = compress.start_compress(Vec::new()).unwrap();
+        started.write_scanlines(&rgb.repeat(width * height)).unwrap();
+        started.finish().unwrap()
+    }
+
+    #[test]
+    fn yuyv_and_nv12_land_in_the_right_planes() {
+        let mut image = I420::new(6, 4);
+        Converter::new().convert(PixelFormat::Yuyv, &[50, 90, 60, 200].repeat(3 * 4), &mut image).unwrap();
+        let (y, u, v) = image.planes();
+        assert!(y.chunks(2).all(|pair| pair == [50, 60]), "luma keeps its order: {y:?}");
+        assert!(u.iter().all(|&u| u == 90) && v.iter().all(|&v| v == 200), "chroma goes apart: {u:?} {v:?}");
+
+        let nv12: Vec<u8> = (0..24).chain([90, 200].repeat(6)).collect();
+        Converter::new().convert(PixelFormat::Nv12, &nv12, &mut image).unwrap();
+        let (y, u, v) = image.planes();
+        assert!(y.iter().copied().eq(0..24), "luma is copied");
+        assert!(u.iter().all(|&u| u == 90) && v.iter().all(|&v| v == 200), "chroma goes apart");
+    }
+
+    #[test]
+    fn jpegs_of_all_usual_samplings_become_limited_range() {
+        // Pure red: 81, 90, 240 in BT.601 limited range.
+        for chroma in [(1, 1), (2, 1), (2, 2)] {
+            let mut image = I420::new(34, 18);
+            Converter::new().convert(PixelFormat::Mjpeg, &jpeg(34, 18, chroma, [255, 0, 0]), &mut image).unwrap();
+            let (y, u, v) = image.planes();
+            for (plane, expected) in [(y, 81_u8), (u, 90), (v, 240)] {
+                let off = plane.iter().map(|&sample| sample.abs_diff(expected)).max();
+                assert!(off <= Some(2), "{chroma:?}: {expected} is missed by {off:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_is_an_error() {
+        let mut image = I420::new(64, 48);
+        let mut converter = Converter::new();
+        for format in [PixelFormat::Yuyv, PixelFormat::Nv12] {
+            let error = converter.convert(format, &[0; 100], &mut image).unwrap_err();
+            assert!(matches!(error, ConvertError::Short { got: 100, .. }), "{format:?}: {error}");
+        }
+        let other_size = jpeg(32, 32, (2, 2), [9, 9, 9]);
+        for bytes in [b"".as_slice(), b"no jpeg", &other_size] {
+            let error = converter.convert(PixelFormat::Mjpeg, bytes, &mut image).unwrap_err();
+            assert!(matches!(error, ConvertError::Broken(_)), "{error}");
+        }
+        let whole = jpeg(64, 48, (2, 1), [200, 100, 50]);
+        assert!(converter.convert(PixelFormat::Mjpeg, &whole, &mut image).is_ok(), "the next whole picture is fine");
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_jpegs_do_not_crash(
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20), cut: prop::sample::Index,
+        ) {
+            let mut bytes = jpeg(48, 32, (2, 1), [10, 200, 30]);
+            for (place, byte) in damage {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            bytes.truncate(cut.index(bytes.len()));
+            let _ = Converter::new().convert(PixelFormat::Mjpeg, &bytes, &mut I420::new(48, 32));
+        }
+    }
+}

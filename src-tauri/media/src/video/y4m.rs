@@ -1,0 +1,398 @@
+//! YUV4MPEG2 (`.y4m`): uncompressed pictures in a file, as mjpegtools and ffmpeg write them.
+//!
+//! A header line (`YUV4MPEG2 W1280 H720 F30:1 C420jpeg`), then for each picture a line `FRAME` and the planes Y, U, V.
+
+use super::scale::scale;
+use crate::error::DeviceError;
+use crate::frame::I420;
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::path::Path;
+
+const MAGIC: &[u8] = b"YUV4MPEG2";
+const MAX_HEADER: usize = 4096;
+const MAX_FRAME_HEADER: usize = 1024;
+/// Wider or higher pictures fit no codec level here, and a header alone must not make us allocate gigabytes.
+const MAX_SIDE: u32 = 3840;
+
+/// Why a stream cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Y4mError {
+    /// The first bytes are something else.
+    #[error("it is not a YUV4MPEG2 file")]
+    NotY4m,
+    /// The header line has no end within 4096 bytes.
+    #[error("its header is longer than {MAX_HEADER} bytes or cut off")]
+    Header,
+    /// A parameter of the header is missing or senseless.
+    #[error("its header has no usable {0}")]
+    Parameter(&'static str),
+    /// Pictures are larger than 3840 on a side.
+    #[error("its pictures of {0}x{1} are larger than {MAX_SIDE} on a side")]
+    TooLarge(u32, u32),
+    /// Another sampling than 8-bit 4:2:0.
+    #[error("its pixels are of kind {0:?}; only 8-bit 4:2:0 (C420) can be read")]
+    Chroma(String),
+    /// Interlaced fields.
+    #[error("it is interlaced; only progressive video can be read")]
+    Interlaced,
+    /// No FRAME line where a picture should begin.
+    #[error("picture {0} has a damaged header")]
+    Frame(u64),
+    /// The medium failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What the header line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Y4mHeader {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Pictures a second as numerator and denominator, both positive.
+    pub rate: (u32, u32),
+}
+
+impl Y4mHeader {
+    /// Parses a header line without its line feed.
+    ///
+    /// # Errors
+    /// Every variant of [`Y4mError`] but [`Y4mError::Frame`] and [`Y4mError::Io`].
+    pub fn parse(line: &[u8]) -> Result<Self, Y4mError> {
+        let rest = line.strip_prefix(MAGIC).ok_or(Y4mError::NotY4m)?;
+        if !matches!(rest.first(), None | Some(b' ')) {
+            return Err(Y4mError::NotY4m);
+        }
+        let (mut width, mut height, mut rate) = (None, None, None);
+        for parameter in rest.split(|&byte| byte == b' ').filter(|parameter| !parameter.is_empty()) {
+            let value = std::str::from_utf8(&parameter[1..]).unwrap_or_default();
+            match parameter[0] {
+                b'W' => width = value.parse().ok(),
+                b'H' => height = value.parse().ok(),
+                b'F' => rate = value.split_once(':').and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?))),
+                b'C' if !matches!(value, "420" | "420jpeg" | "420mpeg2" | "420paldv") => {
+                    return Err(Y4mError::Chroma(value.chars().take(16).collect()));
+                }
+                b'I' if !matches!(value, "p" | "?") => return Err(Y4mError::Interlaced),
+                // Pixel aspect, comments and what else there may be change nothing.
+                _ => {}
+            }
+        }
+        let width = width.filter(|&width: &u32| width > 0).ok_or(Y4mError::Parameter("width"))?;
+        let height = height.filter(|&height: &u32| height > 0).ok_or(Y4mError::Parameter("height"))?;
+        if width > MAX_SIDE || height > MAX_SIDE {
+            return Err(Y4mError::TooLarge(width, height));
+        }
+        let usable = |&(n, d): &(u32, u32)| d > 0 && (1.0..=240.0).contains(&(f64::from(n) / f64::from(d)));
+        let rate = rate.filter(usable).ok_or(Y4mError::Parameter("frame rate between 1 and 240"))?;
+        Ok(Self { width, height, rate })
+    }
+
+    /// Pictures a second.
+    pub fn fps(&self) -> f64 {
+        f64::from(self.rate.0) / f64::from(self.rate.1)
+    }
+}
+
+/// Reads pictures one after the other.
+#[derive(Debug)]
+pub struct Y4mReader<R> {
+    reader: R,
+    header: Y4mHeader,
+    pictures: u64,
+}
+
+impl<R: Read> Y4mReader<R> {
+    /// Reads the header. `reader` should be buffered.
+    ///
+    /// # Errors
+    /// See [`Y4mError`].
+    pub fn new(mut reader: R) -> Result<Self, Y4mError> {
+        let line = read_line(&mut reader, MAX_HEADER)?;
+        if !line.bytes.starts_with(MAGIC) {
+            return Err(Y4mError::NotY4m);
+        }
+        if !line.whole {
+            return Err(Y4mError::Header);
+        }
+        Ok(Self { header: Y4mHeader::parse(&line.bytes)?, reader, pictures: 0 })
+    }
+
+    /// The header.
+    pub fn header(&self) -> Y4mHeader {
+        self.header
+    }
+
+    /// What it reads from.
+    pub fn get_ref(&self) -> &R {
+        &self.reader
+    }
+
+    /// Reads the next picture into `image`, which has the size that the header says. `Ok(false)`: there are no more
+    /// whole pictures; a last one that is cut off is left out and leaves `image` undefined.
+    ///
+    /// # Errors
+    /// [`Y4mError::Frame`] and [`Y4mError::Io`].
+    pub fn read(&mut self, image: &mut I420) -> Result<bool, Y4mError> {
+        debug_assert_eq!((image.width(), image.height()), (self.header.width, self.header.height), "sizes agree");
+        let line = read_line(&mut self.reader, MAX_FRAME_HEADER)?;
+        if line.bytes.is_empty() && !line.whole {
+            return Ok(false);
+        }
+        let cut_off = !line.whole && line.bytes.len() < MAX_FRAME_HEADER && b"FRAME".starts_with(&line.bytes);
+        if cut_off {
+            return Ok(false);
+        }
+        let parameters = line.bytes.strip_prefix(b"FRAME".as_slice()).ok_or(Y4mError::Frame(self.pictures))?;
+        if !line.whole || !matches!(parameters.first(), None | Some(b' ')) {
+            return Err(Y4mError::Frame(self.pictures));
+        }
+        match self.reader.read_exact(image.data_mut()) {
+            Ok(()) => {
+                self.pictures += 1;
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+struct Line {
+    bytes: Vec<u8>,
+    /// Whether it ended with a line feed rather than with the file or the limit.
+    whole: bool,
+}
+
+fn read_line(reader: &mut impl Read, limit: usize) -> Result<Line, Y4mError> {
+    let mut line = Line { bytes: Vec::new(), whole: false };
+    let mut byte = [0];
+    while line.bytes.len() < limit {
+        match reader.read(&mut byte) {
+            Ok(0) => break,
+            Ok(_) if byte[0] == b'\n' => {
+                line.whole = true;
+                break;
+            }
+            Ok(_) => line.bytes.push(byte[0]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(line)
+}
+
+/// Writes pictures of one size; others are scaled to it.
+#[derive(Debug)]
+pub struct Y4mWriter<W: Write = BufWriter<File>> {
+    writer: W,
+    size: (u32, u32),
+    scaled: I420,
+}
+
+impl Y4mWriter {
+    /// Creates or replaces the file at `path`.
+    ///
+    /// # Errors
+    /// `FILE_UNWRITABLE`, `DISK_FULL`.
+    pub fn new(path: &Path, width: u32, height: u32, fps: f32) -> Result<Self, DeviceError> {
+        let file = File::create(path).map_err(|error| unwritable(&error))?;
+        Self::to(BufWriter::new(file), width, height, fps)
+    }
+}
+
+impl<W: Write> Y4mWriter<W> {
+    /// Writes to anything.
+    ///
+    /// # Errors
+    /// `FILE_UNWRITABLE`, `DISK_FULL`.
+    pub fn to(mut writer: W, width: u32, height: u32, fps: f32) -> Result<Self, DeviceError> {
+        let (numerator, denominator) = rational(fps);
+        writeln!(writer, "YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A1:1 C420jpeg")
+            .map_err(|error| unwritable(&error))?;
+        Ok(Self { writer, size: (width, height), scaled: I420::default() })
+    }
+
+    /// Appends a picture, scaled if it has another size than the file.
+    ///
+    /// # Errors
+    /// `FILE_UNWRITABLE`, `DISK_FULL`.
+    pub fn write(&mut self, image: &I420) -> Result<(), DeviceError> {
+        let data = if (image.width(), image.height()) == self.size {
+            image.data()
+        } else {
+            if (self.scaled.width(), self.scaled.height()) != self.size {
+                self.scaled = I420::new(self.size.0, self.size.1);
+            }
+            scale(image, &mut self.scaled);
+            self.scaled.data()
+        };
+        self.writer.write_all(b"FRAME\n").and_then(|()| self.writer.write_all(data)).map_err(|error| unwritable(&error))
+    }
+
+    /// Writes what is still buffered. Without it, a full disk at the very end goes unnoticed.
+    ///
+    /// # Errors
+    /// `FILE_UNWRITABLE`, `DISK_FULL`.
+    pub fn finish(mut self) -> Result<(), DeviceError> {
+        self.writer.flush().map_err(|error| unwritable(&error))
+    }
+}
+
+/// A failed write as a person should hear of it.
+pub(super) fn unwritable(error: &io::Error) -> DeviceError {
+    if error.kind() == ErrorKind::StorageFull {
+        DeviceError::new("DISK_FULL", "The disk is full. Free some space, or write to another disk.")
+    } else {
+        DeviceError::new(
+            "FILE_UNWRITABLE",
+            format!("The file cannot be written: {error}. Choose another place for it."),
+        )
+    }
+}
+
+/// The frame rate as the fraction it most likely is: a whole number, one over 1.001 (NTSC), else thousandths.
+fn rational(fps: f32) -> (u32, u32) {
+    let fps = f64::from(fps);
+    let ntsc = fps * 1.001;
+    if (fps - fps.round()).abs() < 1e-3 {
+        (fps.round() as u32, 1)
+    } else if (ntsc - ntsc.round()).abs() < 1e-3 {
+        (ntsc.round() as u32 * 1000, 1001)
+    } else {
+        ((fps * 1000.0).round() as u32, 1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn header(text: &str) -> Result<Y4mHeader, Y4mError> {
+        Y4mHeader::parse(text.as_bytes())
+    }
+
+    fn pictures(bytes: &[u8]) -> Result<Vec<I420>, Y4mError> {
+        let mut reader = Y4mReader::new(bytes)?;
+        let size = reader.header();
+        let mut pictures = Vec::new();
+        loop {
+            let mut image = I420::new(size.width, size.height);
+            if !reader.read(&mut image)? {
+                return Ok(pictures);
+            }
+            pictures.push(image);
+        }
+    }
+
+    fn noise(width: u32, height: u32, seed: u8) -> I420 {
+        let mut image = I420::new(width, height);
+        for (index, byte) in image.data_mut().iter_mut().enumerate() {
+            *byte = (index as u8).wrapping_mul(31).wrapping_add(seed);
+        }
+        image
+    }
+
+    fn written(images: &[I420], fps: f32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = Y4mWriter::to(&mut bytes, images[0].width(), images[0].height(), fps).unwrap();
+        for image in images {
+            writer.write(image).unwrap();
+        }
+        writer.finish().unwrap();
+        bytes
+    }
+
+    #[test]
+    fn headers_of_ffmpeg_and_mjpegtools_are_read() {
+        let ffmpeg = header("YUV4MPEG2 W768 H432 F30000:1001 Ip A1:1 C420jpeg XYSCSS=420JPEG").unwrap();
+        assert_eq!(ffmpeg, Y4mHeader { width: 768, height: 432, rate: (30_000, 1001) }, "as ffmpeg writes it");
+        assert!(header("YUV4MPEG2 W5 H3 F25:1").is_ok(), "4:2:0 is the default, odd sizes are fine");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let cases = [
+            ("RIFF", "not a YUV4MPEG2"),
+            ("YUV4MPEG2x W4 H4 F25:1", "not a YUV4MPEG2"),
+            ("YUV4MPEG2 H4 F25:1", "width"),
+            ("YUV4MPEG2 W0 H4 F25:1", "width"),
+            ("YUV4MPEG2 W4 H-4 F25:1", "height"),
+            ("YUV4MPEG2 W4 H4 F25:0", "frame rate"),
+            ("YUV4MPEG2 W4 H4", "frame rate"),
+            ("YUV4MPEG2 W4000000000 H4 F25:1", "larger"),
+            ("YUV4MPEG2 W4 H4 F25:1 C444", "444"),
+            ("YUV4MPEG2 W4 H4 F25:1 C420p10", "420p10"),
+            ("YUV4MPEG2 W4 H4 F25:1 It", "interlaced"),
+        ];
+        for (text, expected) in cases {
+            let error = header(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{text}: {error:?} should mention {expected:?}");
+        }
+    }
+
+    #[test]
+    fn pictures_of_odd_size_survive_a_round_trip() {
+        let images = [noise(5, 3, 1), noise(5, 3, 2)];
+        assert_eq!(pictures(&written(&images, 29.97)).unwrap(), images, "what was written is read");
+    }
+
+    #[test]
+    fn a_cut_off_file_gives_the_whole_pictures() {
+        let bytes = written(&[noise(6, 4, 1), noise(6, 4, 2)], 30.0);
+        let second = bytes.len() - 36;
+        for end in second - 6..bytes.len() {
+            let read = pictures(&bytes[..end]).unwrap_or_else(|error| panic!("cut at {end}: {error}"));
+            assert_eq!(read.len(), 1, "cut at {end}, the first picture is whole");
+        }
+    }
+
+    #[test]
+    fn damage_and_endless_lines_are_errors() {
+        let mut bytes = written(&[noise(6, 4, 1), noise(6, 4, 2)], 30.0);
+        let second = bytes.len() - 36 - 6;
+        bytes[second] = b'X';
+        assert!(matches!(pictures(&bytes), Err(Y4mError::Frame(1))), "the second FRAME line is damaged");
+        let endless = [b"YUV4MPEG2 ".as_slice(), &[b'X'; 10_000]].concat();
+        assert!(matches!(pictures(&endless), Err(Y4mError::Header)), "the header has a limit");
+    }
+
+    #[test]
+    fn a_size_change_is_scaled_to_the_first_size() {
+        let mut grey = I420::new(8, 8);
+        grey.data_mut().fill(90);
+        let bytes = written(&[noise(6, 4, 1), grey], 30.0);
+        let read = pictures(&bytes).unwrap();
+        assert_eq!((read[1].width(), read[1].height()), (6, 4), "one size a file");
+        assert!(read[1].data().iter().all(|&byte| byte == 90), "a flat picture stays flat");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_has_its_code() {
+        let mut writer = Y4mWriter::new(Path::new("/dev/full"), 64, 64, 30.0).unwrap();
+        let image = I420::new(64, 64);
+        let error = (0..10).find_map(|_| writer.write(&image).err()).expect("nothing fits on /dev/full");
+        assert_eq!(error.code, "DISK_FULL", "{error}");
+    }
+
+    #[test]
+    fn common_rates_are_exact_fractions() {
+        for (fps, expected) in
+            [(30.0, (30, 1)), (29.97, (30_000, 1001)), (59.94, (60_000, 1001)), (12.5, (12_500, 1000))]
+        {
+            assert_eq!(rational(fps), expected, "{fps}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(head in "YUV4MPEG2( [WHFICAX][0-9a-z:?-]{0,9}){0,6}\n?", tail: Vec<u8>) {
+            let _ = pictures(&[head.as_bytes(), &tail].concat());
+            let _ = pictures(&tail);
+        }
+    }
+}
