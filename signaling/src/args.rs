@@ -107,9 +107,14 @@ impl Args {
         if !self.silent.is_zero() && !self.heartbeat.is_zero() && self.silent <= self.heartbeat {
             return Err("--silent must be longer than --heartbeat, or every idle connection would be closed".into());
         }
-        EnvFilter::try_new(&self.log_level).map_err(|_| {
-            "--log-level must be error, warn, info, debug or trace, or a list like info,tandem_signaling=debug".into()
-        })
+        let mut filter = EnvFilter::try_new(&self.log_level).map_err(
+            |_| "--log-level must be error, warn, info, debug or trace, or a list like info,tandem_signaling=debug",
+        )?;
+        // These write whole frames into their trace logs: names, SDP and candidates.
+        for quiet in ["tungstenite=off", "tokio_tungstenite=off"] {
+            filter = filter.add_directive(quiet.parse().expect("a constant directive"));
+        }
+        Ok(filter)
     }
 }
 

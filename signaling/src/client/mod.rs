@@ -103,6 +103,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotConnected`] before [`ClientEvent::Connected`] and after a loss,
     /// [`ClientError::MessageTooLarge`] over 64 KiB, [`ClientError::QueueFull`] if 256 messages wait.
+    #[expect(clippy::needless_pass_by_value, reason = "a message is made to be sent: callers have no more use for it")]
     pub fn send(&self, message: ClientMessage) -> Result<(), ClientError> {
         let connection = self.connection.load(Ordering::Acquire);
         if connection == 0 {

@@ -1,6 +1,6 @@
 //! The task behind a [`Client`](super::Client): connect, register, pass messages, and again.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -198,8 +198,8 @@ async fn register(url: &Url) -> Result<(Socket, Box<UserRegistered>), ClientErro
     let unreachable = |error: std::io::Error| ClientError::Unreachable(error.kind());
     let stream = match url.host().ok_or(ClientError::UnsupportedUrl)? {
         Host::Domain(name) => TcpStream::connect((name, port)).await,
-        Host::Ipv4(ip) => TcpStream::connect(SocketAddr::from((Ipv4Addr::from(ip), port))).await,
-        Host::Ipv6(ip) => TcpStream::connect(SocketAddr::from((Ipv6Addr::from(ip), port))).await,
+        Host::Ipv4(ip) => TcpStream::connect(SocketAddr::from((ip, port))).await,
+        Host::Ipv6(ip) => TcpStream::connect(SocketAddr::from((ip, port))).await,
     }
     .map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -130,6 +131,12 @@ impl Connection {
                     self.reject(Fault::new(ErrorCode::MessageTooLarge, message), shared, key);
                     self.outbound.close(CloseReason::MessageTooLarge);
                 }
+                Event::Frame(Some(Err(tungstenite::Error::Protocol(error))))
+                    if error != ProtocolError::ResetWithoutClosingHandshake =>
+                {
+                    self.outbound.close(CloseReason::BrokenFrame);
+                }
+                Event::Frame(Some(Err(tungstenite::Error::Utf8(_)))) => self.outbound.close(CloseReason::BrokenText),
                 Event::Frame(None | Some(Err(_))) | Event::WriteFailed => return None,
                 Event::Close(reason) => return Some(reason),
                 Event::Timer => {

@@ -181,7 +181,7 @@ impl Hub {
     /// Does what has become due; call it at [`next_deadline`](Self::next_deadline).
     pub(super) fn tick(&mut self, now: Instant) {
         while let Some(found) = self.matchmaker.poll(now, &|a, b| relation(&self.peers, a, b)) {
-            self.start_call(found);
+            self.start_call(&found);
         }
     }
 
@@ -245,7 +245,7 @@ impl Hub {
     }
 
     fn end_session(&mut self, key: ClientKey, session: &SessionId, id: Option<RequestId>) -> Result<(), Fault> {
-        if !self.call(key).is_some_and(|call| call.session == *session) {
+        if self.call(key).is_none_or(|call| call.session != *session) {
             return Err(fault(ErrorCode::NoSuchSession, "You are not in this session: it may have ended already."));
         }
         self.end_call(key, LeaveReason::Left, Some(id));
@@ -260,7 +260,7 @@ impl Hub {
         id: Option<RequestId>,
         now: Instant,
     ) -> Result<(), Fault> {
-        if session.is_some_and(|session| !self.call(key).is_some_and(|call| call.session == *session)) {
+        if session.is_some_and(|session| self.call(key).is_none_or(|call| call.session != *session)) {
             return Ok(());
         }
         self.must_not_drain()?;
@@ -324,12 +324,12 @@ impl Hub {
         self.reply(key, ServerMessage::Searching(Searching { room: search.room.clone() }), id);
         let found = self.matchmaker.join(key, search, now, &|a, b| relation(&self.peers, a, b));
         if let Some(found) = found {
-            self.start_call(found);
+            self.start_call(&found);
         }
     }
 
     /// Tells both sides about each other. Who waited longer makes the offer.
-    fn start_call(&mut self, found: Match) {
+    fn start_call(&mut self, found: &Match) {
         let session = SessionId::from(self.id());
         for (key, partner, initiator) in [(found.older, found.newer, true), (found.newer, found.older, false)] {
             let other = self.peers.get(&partner).expect("who waits is there: leaving ends the search");
@@ -446,4 +446,4 @@ fn relation(peers: &HashMap<ClientKey, Peer>, a: ClientKey, b: ClientKey) -> Rel
 
 #[cfg(test)]
 #[path = "hub_tests.rs"]
-mod tests;
+pub(super) mod tests;

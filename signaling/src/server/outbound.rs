@@ -18,6 +18,10 @@ pub(super) enum CloseReason {
     Bye,
     /// The relay shuts down.
     Draining,
+    /// A frame breaks RFC 6455.
+    BrokenFrame,
+    /// A text frame is not UTF-8.
+    BrokenText,
     /// A binary frame came.
     BinaryFrame,
     /// Too many unreadable messages.
@@ -36,7 +40,9 @@ impl CloseReason {
         match self {
             Self::Bye => 1000,
             Self::Draining => 1001,
+            Self::BrokenFrame => 1002,
             Self::BinaryFrame => 1003,
+            Self::BrokenText => 1007,
             Self::TooManyFaults => 1008,
             Self::MessageTooLarge => 1009,
             Self::NoHeartbeat => 4003,
@@ -49,6 +55,8 @@ impl CloseReason {
         match self {
             Self::Bye => "bye",
             Self::Draining => "the relay shuts down",
+            Self::BrokenFrame => "broken WebSocket frame",
+            Self::BrokenText => "text that is not UTF-8",
             Self::BinaryFrame => "send text frames only",
             Self::TooManyFaults => "too many unreadable messages",
             Self::MessageTooLarge => "message too large",

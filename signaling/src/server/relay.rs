@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::handshake::server::Request;
 use uuid::Uuid;
 
 use super::connection;
@@ -58,7 +60,7 @@ impl Default for RelayBuilder {
             max_connections: 20_000,
             heartbeat: Duration::from_secs(25),
             silent: Duration::from_secs(60),
-            drain_deadline: Duration::from_secs(30),
+            drain_deadline: Duration::from_secs(2),
             allowed_origins: Vec::new(),
             stun_urls: Vec::new(),
         }
@@ -90,7 +92,7 @@ impl RelayBuilder {
         self
     }
 
-    /// How long [`Relay::shutdown`] lets calls go on. Default 30 s.
+    /// How long [`Relay::shutdown`] lets calls go on. Default 2 s: who closes a program does not wait for long.
     pub fn drain_deadline(mut self, limit: Duration) -> Self {
         self.drain_deadline = limit;
         self
@@ -237,9 +239,8 @@ async fn greet(mut stream: TcpStream, shared: Arc<Shared>) {
             }
             Ok(Head { request, rest }) => {
                 let admitted = match request.uri().path() {
-                    "/livez" => Err(Answer::new(200, "ok")),
                     "/readyz" if shared.is_draining() => Err(Answer::new(503, "draining")),
-                    "/readyz" => Err(Answer::new(200, "ok")),
+                    "/livez" | "/readyz" => Err(Answer::new(200, "ok")),
                     "/ws" => admit(&request, &shared),
                     _ => Err(Answer::new(404, "There is nothing here; the relay is at /ws.")),
                 };
@@ -250,7 +251,7 @@ async fn greet(mut stream: TcpStream, shared: Arc<Shared>) {
                     }
                     Ok((response, permit)) => {
                         stream.set_nodelay(true).ok()?;
-                        tokio::io::AsyncWriteExt::write_all(&mut stream, &response).await.ok()?;
+                        stream.write_all(&response).await.ok()?;
                         Some((rest, permit))
                     }
                 }
@@ -264,10 +265,7 @@ async fn greet(mut stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-fn admit(
-    request: &tokio_tungstenite::tungstenite::handshake::server::Request,
-    shared: &Shared,
-) -> Result<(Vec<u8>, tokio::sync::OwnedSemaphorePermit), Answer> {
+fn admit(request: &Request, shared: &Shared) -> Result<(Vec<u8>, OwnedSemaphorePermit), Answer> {
     if !origin_allowed(request, &shared.config.allowed_origins) {
         return Err(Answer::new(403, "This Origin may not connect to the relay."));
     }

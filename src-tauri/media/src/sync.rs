@@ -1,1 +1,231 @@
-//! Lip sync.
+//! Lip sync: which picture belongs to which sound, from RTCP sender reports (RFC 3550 §6.4.1).
+//!
+//! Audio and video have RTP clocks with unrelated origins. A sender report names one moment of the sender's wall clock
+//! in both, NTP time and RTP timestamp; with a report for each stream both can be put on the sender's wall clock.
+//! Audio is the master: it is played when the jitter buffer says so, and video is shown when its sound is heard. Video
+//! can only be delayed, so if it is the later of the two, the hint [`LipSync::audio_extra_delay`] delays the sound.
+//!
+//! Sound may lead the picture by 45 ms and lag by 125 ms before people mind (ITU-R BT.1359-1); the aim here is ±45 ms.
+
+use std::time::{Duration, Instant};
+
+/// RTP ticks a second of audio (Opus, RFC 7587).
+const AUDIO_HZ: f64 = 48_000.0;
+/// RTP ticks a second of video (RFC 6184, RFC 7741).
+const VIDEO_HZ: f64 = 90_000.0;
+/// Video is held back no longer than this.
+pub const MAX_VIDEO_DELAY: Duration = Duration::from_millis(250);
+/// Sound is held back for video no longer than this.
+pub const MAX_AUDIO_EXTRA: Duration = Duration::from_millis(200);
+/// A picture this little early is shown at once: nobody sees it, and waiting costs latency.
+const UNNOTICED_S: f64 = 0.020;
+/// Sound that leads by less is not held back.
+const TOLERATED_LEAD_S: f64 = 0.030;
+/// How much the delay of video may change from one picture to the next, seconds.
+const DELAY_STEP_S: f64 = 0.005;
+/// Weight of a new observation of the sound's playout offset.
+const AUDIO_GAIN: f64 = 0.1;
+/// Weight of a new observation of the video's lateness.
+const VIDEO_GAIN: f64 = 0.05;
+/// A jump of the playout offset by more is a new state of affairs, not noise to be smoothed.
+const JUMP_S: f64 = 0.2;
+/// Nobody is later than this: an offset beyond it is garbage.
+const PLAUSIBLE_S: f64 = 10.0;
+/// Without news for this long a stream counts as absent.
+const STALE: Duration = Duration::from_secs(15);
+
+/// Which stream a report is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    /// The sound.
+    Audio,
+    /// The picture.
+    Video,
+}
+
+/// One moment in both of a stream's clocks.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    ntp: u64,
+    rtp: u32,
+    received_at: Instant,
+}
+
+impl Report {
+    /// Seconds from this report's moment until `rtp`, read as the shorter way round the wrap.
+    fn seconds_to(&self, rtp: u32, hz: f64) -> f64 {
+        f64::from(rtp.wrapping_sub(self.rtp) as i32) / hz
+    }
+}
+
+/// Aligns video to audio. Sans-IO; call it from wherever sound and pictures pass, under one lock.
+#[derive(Debug, Clone)]
+pub struct LipSync {
+    /// Zero of the local time axis, and the NTP time that is zero of the sender's: only differences count.
+    epoch: Option<(Instant, u64)>,
+    audio: Option<Report>,
+    video: Option<Report>,
+    /// Local time at which sound is heard less the sender's wall clock of it, seconds, smoothed; and when it was last
+    /// observed.
+    audio_offset: Option<(f64, Instant)>,
+    /// The same for pictures being decoded.
+    video_offset: Option<(f64, Instant)>,
+    /// How long pictures are held back now, seconds.
+    video_delay: f64,
+    /// How much sound should be held back, seconds.
+    audio_extra: f64,
+}
+
+impl Default for LipSync {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LipSync {
+    /// Knows nothing yet: pictures are shown at once.
+    pub fn new() -> Self {
+        Self {
+            epoch: None,
+            audio: None,
+            video: None,
+            audio_offset: None,
+            video_offset: None,
+            video_delay: 0.0,
+            audio_extra: 0.0,
+        }
+    }
+
+    /// A sender report for `kind` came at `now`: at the sender's wall clock `ntp` (32.32 fixed point, seconds since
+    /// 1900 modulo 2^32) the stream's RTP clock stood at `rtp`. Zero (a sender without a clock) is ignored, and so is
+    /// a report older than the last one.
+    pub fn on_sender_report(&mut self, kind: MediaKind, ntp: u64, rtp: u32, now: Instant) {
+        if ntp == 0 {
+            return;
+        }
+        let (epoch_at, epoch_ntp) = *self.epoch.get_or_insert((now, ntp));
+        let slot = match kind {
+            MediaKind::Audio => &mut self.audio,
+            MediaKind::Video => &mut self.video,
+        };
+        let report = Report { ntp, rtp, received_at: now };
+        if let Some(last) = *slot {
+            let advanced = ntp_seconds(ntp, last.ntp);
+            let waited = now.saturating_duration_since(last.received_at).as_secs_f64();
+            if advanced <= 0.0 && advanced > -PLAUSIBLE_S {
+                return;
+            }
+            if (advanced - waited).abs() > PLAUSIBLE_S {
+                // The sender's clock was set, or this is another sender: nothing known before holds.
+                let (audio_extra, video_delay) = (self.audio_extra, self.video_delay);
+                *self = Self { epoch: Some((now, ntp)), audio_extra, video_delay, ..Self::new() };
+                match kind {
+                    MediaKind::Audio => self.audio = Some(report),
+                    MediaKind::Video => self.video = Some(report),
+                }
+                return;
+            }
+        }
+        // Both streams share one wall clock; a report that disagrees with the local clock that much is garbage.
+        let drift = ntp_seconds(ntp, epoch_ntp) - seconds_since(now, epoch_at);
+        if drift.abs() <= PLAUSIBLE_S {
+            *slot = Some(report);
+        }
+    }
+
+    /// The sound with `rtp_timestamp` leaves the speaker at `heard_at` (it may lie ahead: now plus the sink's delay).
+    pub fn on_audio_playout(&mut self, rtp_timestamp: u32, heard_at: Instant) {
+        let Some(report) = fresh(self.audio, heard_at) else { return };
+        if let Some(offset) = self.offset_of(report, rtp_timestamp, AUDIO_HZ, heard_at) {
+            self.audio_offset = Some((smooth(self.audio_offset, offset, AUDIO_GAIN), heard_at));
+        }
+    }
+
+    /// When to show the picture with `rtp_timestamp`, decoded at `decoded_at`: then, or up to [`MAX_VIDEO_DELAY`]
+    /// later. Without a report for both streams and sound that is playing, at once.
+    pub fn video_show_at(&mut self, rtp_timestamp: u32, decoded_at: Instant) -> Instant {
+        let wanted = self.video_delay_wanted(rtp_timestamp, decoded_at);
+        let change = (wanted - self.video_delay).clamp(-DELAY_STEP_S, DELAY_STEP_S);
+        self.video_delay = (self.video_delay + change).clamp(0.0, MAX_VIDEO_DELAY.as_secs_f64());
+        decoded_at + Duration::from_secs_f64(self.video_delay)
+    }
+
+    fn video_delay_wanted(&mut self, rtp_timestamp: u32, decoded_at: Instant) -> f64 {
+        let observed = fresh(self.video, decoded_at)
+            .and_then(|report| self.offset_of(report, rtp_timestamp, VIDEO_HZ, decoded_at));
+        let Some(offset) = observed else {
+            self.audio_extra = 0.0;
+            return 0.0;
+        };
+        let usual = smooth(self.video_offset, offset, VIDEO_GAIN);
+        self.video_offset = Some((usual, decoded_at));
+        let audio = self
+            .audio_offset
+            .filter(|&(_, seen)| decoded_at.saturating_duration_since(seen) < STALE)
+            .map(|(offset, _)| offset);
+        let Some(audio) = audio else {
+            self.audio_extra = 0.0;
+            return 0.0;
+        };
+        // Positive: the sound of this picture is yet to be heard.
+        let early = audio - usual;
+        // The sound already carries `audio_extra`, so what it lacks (or has too much of) adds to that.
+        let lead = -early - TOLERATED_LEAD_S;
+        if lead > 0.0 || self.audio_extra > 0.0 {
+            let wanted = (self.audio_extra + lead).clamp(0.0, MAX_AUDIO_EXTRA.as_secs_f64());
+            self.audio_extra += (wanted - self.audio_extra) * VIDEO_GAIN;
+            if self.audio_extra < 0.001 {
+                self.audio_extra = 0.0;
+            }
+        }
+        if early <= UNNOTICED_S { 0.0 } else { early.min(MAX_VIDEO_DELAY.as_secs_f64()) }
+    }
+
+    /// How far the picture now trails the sound, ms: positive if the sound is heard first. `None` until both streams
+    /// have been reported, heard and seen.
+    pub fn offset(&self) -> Option<i64> {
+        let (audio, _) = self.audio_offset?;
+        let (video, _) = self.video_offset?;
+        Some(((video + self.video_delay - audio) * 1_000.0).round() as i64)
+    }
+
+    /// The least delay that the jitter buffer should give sound because the picture comes later, 0 to
+    /// [`MAX_AUDIO_EXTRA`]: hand it to `JitterBuffer::set_minimum_delay`. It rises while sound is too early and falls
+    /// while it is too late, so it settles whether the buffer takes it as a minimum or adds it to its own delay.
+    pub fn audio_extra_delay(&self) -> Duration {
+        Duration::from_secs_f64(self.audio_extra)
+    }
+
+    /// Local time `at` less the sender's wall clock of `rtp`, each from its epoch, in seconds. `None` if implausible.
+    fn offset_of(&self, report: Report, rtp: u32, hz: f64, at: Instant) -> Option<f64> {
+        let (epoch_at, epoch_ntp) = self.epoch?;
+        let sent = ntp_seconds(report.ntp, epoch_ntp) + report.seconds_to(rtp, hz);
+        let offset = seconds_since(at, epoch_at) - sent;
+        (offset.abs() <= 2.0 * PLAUSIBLE_S).then_some(offset)
+    }
+}
+
+/// The report, unless it is too old to extrapolate from.
+fn fresh(report: Option<Report>, at: Instant) -> Option<Report> {
+    report.filter(|report| at.saturating_duration_since(report.received_at) < STALE)
+}
+
+/// Seconds from `earlier` to `later` of 32.32 NTP time, the shorter way round the wrap of 2036.
+fn ntp_seconds(later: u64, earlier: u64) -> f64 {
+    later.wrapping_sub(earlier) as i64 as f64 / 2f64.powi(32)
+}
+
+/// Signed seconds from `earlier` to `later`.
+fn seconds_since(later: Instant, earlier: Instant) -> f64 {
+    later.saturating_duration_since(earlier).as_secs_f64() - earlier.saturating_duration_since(later).as_secs_f64()
+}
+
+fn smooth(last: Option<(f64, Instant)>, observed: f64, gain: f64) -> f64 {
+    match last {
+        Some((last, _)) if (observed - last).abs() <= JUMP_S => last + gain * (observed - last),
+        _ => observed,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! The relay as a program: its one line, its logs, its signals and its refusals.
+#![cfg(unix)]
+
+mod support;
+
+use std::process::Stdio;
+
+use serde_json::json;
+use support::{Peer, within};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem-signaling"));
+    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// Starts the relay and waits for its line.
+async fn start(args: &[&str]) -> (Child, std::net::SocketAddr, Lines<BufReader<ChildStdout>>) {
+    let mut child = command(&[&["--listen", "127.0.0.1:0"], args].concat()).spawn().expect("the binary starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let line = within("the line", stdout.next_line()).await.expect("text").expect("a line");
+    let address = line.split("ws://").nth(1).and_then(|rest| rest.strip_suffix("/ws"));
+    let address = address.and_then(|address| address.parse().ok());
+    (child, address.unwrap_or_else(|| panic!("the line holds the address: {line}")), stdout)
+}
+
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().expect("still running").to_string();
+    let sent = std::process::Command::new("kill").args([name, &pid]).status().expect("kill is there");
+    assert!(sent.success(), "the signal was sent");
+}
+
+async fn end(mut child: Child) -> (Option<i32>, String) {
+    let mut log = String::new();
+    within("the end of the log", child.stderr.take().expect("a pipe").read_to_string(&mut log)).await.expect("text");
+    let status = within("the end of the process", child.wait()).await.expect("a status");
+    (status.code(), log)
+}
+
+#[tokio::test]
+async fn sigterm_and_ctrl_c_shut_down_properly() {
+    for name in ["-TERM", "-INT"] {
+        let (child, address, mut stdout) = start(&[]).await;
+        let mut peer = Peer::connect(address).await;
+        peer.expect_quiet().await;
+        signal(&child, name);
+        peer.expect("server_draining").await;
+        assert_eq!(peer.expect_close().await, 1001, "{name}");
+        let rest = within("the end of stdout", stdout.next_line()).await.expect("text");
+        assert_eq!(rest, None, "one line and no more on stdout");
+        let (code, log) = end(child).await;
+        assert_eq!(code, Some(0), "{name}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts_the_calls() {
+    let (child, address, _stdout) = start(&["--drain-deadline", "1h"]).await;
+    let ((mut a, _), _b) = support::pair(address).await;
+    signal(&child, "-TERM");
+    a.expect("server_draining").await;
+    signal(&child, "-TERM");
+    a.expect_close().await;
+    assert_eq!(end(child).await.0, Some(0));
+}
+
+#[tokio::test]
+async fn the_log_holds_nothing_private() {
+    let (child, address, _stdout) = start(&["--log-level", "trace", "--log-format", "json"]).await;
+    let ((mut a, _), (mut b, _)) = support::pair(address).await;
+    let secrets = ["Secret Name", "203.0.113.77", "candidate:secret", "127.0.0.1"];
+    let to = b.registered["socketId"].clone();
+    a.send(json!({ "type": "ice_candidate", "to": to, "candidate": "candidate:secret 203.0.113.77" })).await;
+    b.expect("ice_candidate").await;
+    a.send(json!({ "type": "find_partner", "userName": "Secret Name", "userAge": "candidate:secret" })).await;
+    a.expect_error("bad_message").await;
+    a.send(json!({ "type": "Secret Name" })).await;
+    a.expect_error("unknown_type").await;
+    for peer in [&mut a, &mut b] {
+        peer.send(json!({ "type": "bye" })).await;
+        peer.expect_close().await;
+    }
+    signal(&child, "-TERM");
+    let (code, log) = end(child).await;
+    assert_eq!(code, Some(0));
+    assert!(log.lines().any(|line| line.contains("ice_candidate")), "the log is on, down to the messages: {log}");
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "--log-format json: {line}");
+        for secret in secrets {
+            assert!(!line.contains(secret), "{secret} must not be logged: {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_arguments_are_exit_2_with_a_sentence() {
+    for (args, word) in [
+        (&["--redis", "redis://127.0.0.1"][..], "--redis"),
+        (&["--tls-cert", "x", "--tls-key", "y"], "--tls-cert"),
+        (&["--resume-window", "30s"], "--resume-window"),
+        (&["--heartbeat", "soon"], "25s"),
+        (&["--heartbeat", "60s", "--silent", "60s"], "--silent"),
+        (&["--log-level", "loud=very=much"], "--log-level"),
+        (&["--stun-url", "http://x"], "stun:"),
+        (&["--max-connections", "many"], "--max-connections"),
+        (&["--frobnicate"], "--frobnicate"),
+    ] {
+        let output = within("the refusal", command(args).output()).await.expect("the binary starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(word), "{args:?}: the sentence must hold {word}: {stderr}");
+        assert!(output.stdout.is_empty(), "{args:?}: nothing on stdout");
+    }
+    let env = command(&[]).env("TANDEM_SIGNALING_REDIS", "redis://x").output();
+    let env = within("the refusal", env).await.expect("the binary starts");
+    assert_eq!(env.status.code(), Some(2), "the environment counts as the command line does");
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_bound_is_exit_1() {
+    let (_child, address, _stdout) = start(&[]).await;
+    let second = command(&["--listen", &address.to_string()]).output();
+    let second = within("the refusal", second).await.expect("the binary starts");
+    let stderr = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("choose another address"), "what to do: {stderr}");
+}

@@ -1,0 +1,246 @@
+//! The client of the crate, against the real relay and against servers that misbehave.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use support::{Peer, start, within};
+use tandem_signaling::client::{Backoff, Client, ClientConfig, ClientError, ClientEvent, Garbage};
+use tandem_signaling::message::{ClientMessage, FindPartner, LeaveReason, RawValue, ServerMessage, UserRegistered};
+use tandem_signaling::server::Relay;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+type Events = UnboundedReceiver<ClientEvent>;
+
+fn connect(address: SocketAddr) -> (Client, Events) {
+    let backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(100));
+    Client::connect(ClientConfig { url: format!("ws://{address}"), backoff }).expect("a proper URL")
+}
+
+async fn next(events: &mut Events) -> ClientEvent {
+    within("an event", events.recv()).await.expect("the client lives")
+}
+
+async fn connected(events: &mut Events) -> Box<UserRegistered> {
+    loop {
+        match next(events).await {
+            ClientEvent::Connected(registered) => return registered,
+            ClientEvent::Disconnected { .. } => {}
+            other => panic!("a connection was expected: {other:?}"),
+        }
+    }
+}
+
+async fn message(events: &mut Events) -> ServerMessage {
+    match next(events).await {
+        ClientEvent::Message(message) => message,
+        other => panic!("a message was expected: {other:?}"),
+    }
+}
+
+async fn lost(events: &mut Events) -> ClientError {
+    match next(events).await {
+        ClientEvent::Disconnected { error, .. } => error,
+        other => panic!("a loss was expected: {other:?}"),
+    }
+}
+
+/// A server under the test's control: it upgrades one connection and registers it.
+async fn fake_relay(listener: &TcpListener, silent_ms: u64) -> WebSocketStream<TcpStream> {
+    let (stream, _) = within("a connection", listener.accept()).await.expect("a connection");
+    let mut socket = within("an upgrade", tokio_tungstenite::accept_async(stream)).await.expect("an upgrade");
+    let registered = format!(
+        r#"{{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":1,
+            "heartbeatMs":1000,"silentMs":{silent_ms},"resumeMs":0,"maxMessageBytes":65536}}"#
+    );
+    socket.send(Message::text(registered)).await.expect("an open connection");
+    socket
+}
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
+
+#[tokio::test]
+async fn two_clients_meet_and_part() {
+    let relay = support::relay().await;
+    let ((a, mut from_a), (b, mut from_b)) = (connect(relay.local_addr()), connect(relay.local_addr()));
+    let early = a.send(ClientMessage::CancelSearch).expect_err("nothing is sent before registration");
+    assert_eq!(early.code(), "SIGNALING_NOT_CONNECTED");
+    for (client, events) in [(&a, &mut from_a), (&b, &mut from_b)] {
+        connected(events).await;
+        client.send(ClientMessage::FindPartner(FindPartner::default())).expect("connected");
+        assert!(matches!(message(events).await, ServerMessage::Searching(_)));
+    }
+    let ServerMessage::PartnerFound(partner) = message(&mut from_a).await else { panic!("a partner") };
+    assert!(matches!(message(&mut from_b).await, ServerMessage::PartnerFound(_)));
+    let offer = RawValue::from_string(r#"{ "sdp" : "\u00e9" }"#.into()).expect("JSON");
+    a.send(ClientMessage::WebrtcOffer { to: partner.socket_id, offer: offer.clone() }).expect("connected");
+    let ServerMessage::WebrtcOffer(relayed) = message(&mut from_b).await else { panic!("an offer") };
+    assert_eq!(relayed.offer.get(), offer.get(), "byte for byte");
+    let huge = RawValue::from_string(format!("\"{}\"", "x".repeat(65536))).expect("JSON");
+    let error = a.send(ClientMessage::WebrtcOffer { to: "s".into(), offer: huge }).expect_err("too large");
+    assert_eq!(error.code(), "SIGNALING_MESSAGE_TOO_LARGE");
+
+    within("closing", a.close()).await;
+    assert!(matches!(next(&mut from_a).await, ClientEvent::Closed), "the last event");
+    let ServerMessage::PartnerLeft(left) = message(&mut from_b).await else { panic!("partner_left") };
+    assert_eq!(left.reason, LeaveReason::Left, "close() says bye, so the partner hears a clean end");
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn dropping_the_handle_says_bye() {
+    let relay = support::relay().await;
+    let mut partner = Peer::connect(relay.local_addr()).await;
+    partner.send(serde_json::json!({ "type": "find_partner" })).await;
+    let (client, mut events) = connect(relay.local_addr());
+    connected(&mut events).await;
+    client.send(ClientMessage::FindPartner(FindPartner::default())).expect("connected");
+    drop(client);
+    partner.expect("searching").await;
+    partner.expect("partner_found").await;
+    assert_eq!(partner.expect("partner_left").await["reason"], "left", "what was sent before leaves before the bye");
+    loop {
+        if let ClientEvent::Closed = next(&mut events).await {
+            break;
+        }
+    }
+    relay.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_comes_back_when_the_relay_does() {
+    let relay = support::relay().await;
+    let address = relay.local_addr();
+    let (client, mut events) = connect(address);
+    let before = connected(&mut events).await;
+    drop(relay);
+    assert!(!lost(&mut events).await.code().is_empty(), "the loss is told");
+    assert!(client.send(ClientMessage::CancelSearch).is_err(), "there is no connection now");
+    let unreachable = lost(&mut events).await;
+    assert_eq!(unreachable.code(), "SIGNALING_UNREACHABLE", "and every failed attempt: {unreachable}");
+
+    let relay = within("the port", async {
+        loop {
+            if let Ok(relay) = Relay::builder().listen(address.to_string()).start().await {
+                break relay;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let after = connected(&mut events).await;
+    assert_ne!(before.user_id, after.user_id, "a new connection is a new user");
+    client.send(ClientMessage::CancelSearch).expect("connected again");
+    assert!(matches!(message(&mut events).await, ServerMessage::SearchCancelled));
+    relay.shutdown().await;
+    assert!(matches!(message(&mut events).await, ServerMessage::ServerDraining(_)));
+    match next(&mut events).await {
+        ClientEvent::Disconnected { error: ClientError::Closed(1001), retry_in } => {
+            assert!(retry_in >= Duration::from_millis(500), "the relay's wish is kept: {retry_in:?}");
+        }
+        other => panic!("close 1001 was expected: {other:?}"),
+    }
+    within("closing while disconnected", client.close()).await;
+}
+
+#[tokio::test]
+async fn garbage_is_an_event_and_the_connection_goes_on() {
+    let (listener, address) = listener().await;
+    let (_client, mut events) = connect(address);
+    let mut relay = fake_relay(&listener, 60_000).await;
+    connected(&mut events).await;
+    for garbage in [
+        Message::text("not JSON"),
+        Message::text("[]"),
+        Message::text(r#"{"type":"partner_found","userName":5}"#),
+        Message::text(r#"{"type":"news"}"#),
+        Message::text(format!(r#"{{"type":"pong","t":"{}"}}"#, "x".repeat(10 << 20))),
+        Message::binary(vec![0; 200_000]),
+    ] {
+        relay.send(garbage).await.expect("an open connection");
+    }
+    relay.send(Message::text(r#"{"type":"pong","t":1}"#)).await.expect("an open connection");
+    for expected in ["Unreadable", "Unreadable", "Unreadable", "Unreadable", "TooLarge", "Binary"] {
+        match next(&mut events).await {
+            ClientEvent::Garbage(garbage) => {
+                let kind = match garbage {
+                    Garbage::Unreadable(_) => "Unreadable",
+                    Garbage::TooLarge(_) => "TooLarge",
+                    Garbage::Binary(_) => "Binary",
+                };
+                assert_eq!(kind, expected);
+            }
+            other => panic!("garbage was expected: {other:?}"),
+        }
+    }
+    assert!(matches!(message(&mut events).await, ServerMessage::Pong(_)), "the connection goes on");
+    for _ in 0..20 {
+        relay.send(Message::text("garbage")).await.expect("an open connection");
+    }
+    loop {
+        match next(&mut events).await {
+            ClientEvent::Garbage(_) => {}
+            ClientEvent::Disconnected { error: ClientError::TooMuchGarbage, .. } => break,
+            other => panic!("the end of patience was expected: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dead_relay_is_noticed() {
+    let (listener, address) = listener().await;
+    let (_client, mut events) = connect(address);
+    let relay = fake_relay(&listener, 1000).await;
+    connected(&mut events).await;
+    assert_eq!(lost(&mut events).await.code(), "SIGNALING_SILENT", "nothing came for silentMs");
+    drop(relay);
+}
+
+#[tokio::test]
+async fn a_server_that_is_no_relay_is_told_apart() {
+    let (listener, address) = listener().await;
+    let (_client, mut events) = connect(address);
+    let (stream, _) = within("a connection", listener.accept()).await.expect("a connection");
+    let mut socket = tokio_tungstenite::accept_async(stream).await.expect("an upgrade");
+    socket.send(Message::text("hello")).await.expect("an open connection");
+    assert_eq!(lost(&mut events).await.code(), "SIGNALING_NOT_A_RELAY");
+
+    let full = start(Relay::builder().max_connections(1)).await;
+    let _only = Peer::connect(full.local_addr()).await;
+    let (_client, mut events) = connect(full.local_addr());
+    assert_eq!(lost(&mut events).await.code(), "SIGNALING_REFUSED", "503: the relay is full");
+}
+
+#[tokio::test]
+async fn a_relay_that_pings_is_answered() {
+    let (listener, address) = listener().await;
+    let (_client, mut events) = connect(address);
+    let mut relay = fake_relay(&listener, 60_000).await;
+    connected(&mut events).await;
+    relay.send(Message::Ping(tokio_tungstenite::tungstenite::Bytes::from_static(b"beat"))).await.expect("open");
+    match within("a pong", relay.next()).await {
+        Some(Ok(Message::Pong(payload))) => assert_eq!(&payload[..], b"beat"),
+        other => panic!("a pong was expected: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn urls_that_can_never_work_are_refused_at_once() {
+    for (url, code) in [
+        ("wss://relay.example/ws", "SIGNALING_TLS_UNSUPPORTED"),
+        ("https://relay.example/ws", "SIGNALING_URL_UNSUPPORTED"),
+        ("relay", "SIGNALING_URL_INVALID"),
+    ] {
+        let error = Client::connect(ClientConfig::new(url)).map(|_| ()).expect_err(url);
+        assert_eq!(error.code(), code, "{url}: {error}");
+    }
+}

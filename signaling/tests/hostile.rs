@@ -1,0 +1,200 @@
+//! The relay against clients that break the rules: it closes them with the right code, and the others go on.
+
+mod support;
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use proptest::prelude::*;
+use serde_json::json;
+use support::{Peer, UPGRADE, frame, pair, raw, relay, start, within};
+use tandem_signaling::server::Relay;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+/// The close code at the end of what the relay sent, if a close frame is there.
+fn close_code(bytes: &[u8]) -> Option<u16> {
+    let at = bytes.windows(4).rposition(|window| window[0] == 0x88 && window[2] >= 0x03)?;
+    Some(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]))
+}
+
+#[tokio::test]
+async fn too_large_is_told_before_1009() {
+    let relay = relay().await;
+    let mut whole = Peer::connect(relay.local_addr()).await;
+    whole.send_text("x".repeat(65537)).await;
+    whole.expect_error("message_too_large").await;
+    assert_eq!(whole.expect_close().await, 1009);
+
+    let mut bytes = format!("{UPGRADE}\r\n").into_bytes();
+    let half = vec![b' '; 40_000];
+    bytes.extend(frame(0x01, &half));
+    bytes.extend(frame(0x80, &half));
+    let answer = raw(relay.local_addr(), &bytes).await;
+    assert_eq!(close_code(&answer), Some(1009), "fragments are summed");
+
+    let mut huge = format!("{UPGRADE}\r\n").into_bytes();
+    huge.extend([0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    let answer = raw(relay.local_addr(), &huge).await;
+    assert_eq!(close_code(&answer), Some(1009), "a length of 2^63 is refused before any of it is read");
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_binary_frame_is_1003() {
+    let relay = relay().await;
+    let mut peer = Peer::connect(relay.local_addr()).await;
+    peer.socket.send(Message::binary(b"{}".to_vec())).await.expect("an open connection");
+    assert_eq!(peer.expect_close().await, 1003);
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn broken_frames_are_1002_and_broken_text_1007() {
+    let relay = relay().await;
+    for (bytes, code) in [(frame(0xc1, b"{}"), 1002), (frame(0x83, b"{}"), 1002), (frame(0x81, b"\xff"), 1007)] {
+        let answer = raw(relay.local_addr(), &[format!("{UPGRADE}\r\n").as_bytes(), &bytes].concat()).await;
+        assert_eq!(close_code(&answer), Some(code), "RFC 6455 §7.4.1 for {bytes:x?}");
+    }
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn the_20th_unreadable_message_is_1008() {
+    let relay = relay().await;
+    let mut peer = Peer::connect(relay.local_addr()).await;
+    for n in 0..20 {
+        match n % 3 {
+            0 => peer.send_text("x").await,
+            1 => peer.send(json!({ "type": "block" })).await,
+            _ => peer.send(json!({ "type": "dance" })).await,
+        }
+        peer.expect_error(["bad_json", "bad_message", "unknown_type"][n % 3]).await;
+    }
+    assert_eq!(peer.expect_close().await, 1008);
+
+    let mut patient = Peer::connect(relay.local_addr()).await;
+    for _ in 0..40 {
+        patient.send(json!({ "type": "end_session", "sessionId": "x" })).await;
+        patient.expect_error("no_such_session").await;
+    }
+    patient.expect_quiet().await;
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_does_not_come_is_closed() {
+    let relay = relay().await;
+    let silent = raw(relay.local_addr(), b"");
+    let half = raw(relay.local_addr(), b"GET /ws HTTP/1.1\r\nHost: re");
+    let (silent, half) = tokio::join!(silent, half);
+    assert!(silent.is_empty() && half.is_empty(), "both were closed without a word, after 5 s");
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn who_answers_no_ping_is_4003_and_the_partner_hears() {
+    let relay = start(Relay::builder().heartbeat(Duration::from_millis(100)).silent(Duration::from_millis(600))).await;
+    let mut bytes = format!("{UPGRADE}\r\n").into_bytes();
+    bytes.extend(frame(0x81, br#"{"type":"find_partner"}"#));
+    let address = relay.local_addr();
+    let dead = tokio::spawn(async move { raw(address, &bytes).await });
+    let mut partner = Peer::connect(relay.local_addr()).await;
+    partner.send(json!({ "type": "find_partner" })).await;
+    partner.expect("searching").await;
+    partner.expect("partner_found").await;
+    assert_eq!(partner.expect("partner_left").await["reason"], "disconnected");
+    let heard = within("the close", dead).await.expect("no panic");
+    assert!(heard.windows(2).any(|window| window == [0x89, 0x00]), "it was pinged before");
+    assert_eq!(close_code(&heard), Some(4003));
+    // The partner answers pings by reading, which `expect` does: it is still there.
+    partner.expect_quiet().await;
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_is_4004_and_the_partner_hears() {
+    let relay = relay().await;
+    let ((fast, _), (mut slow, _)) = pair(relay.local_addr()).await;
+    let message = json!({
+        "type": "ice_candidate", "to": slow.registered["socketId"], "candidate": "x".repeat(60_000),
+    })
+    .to_string();
+    let (mut sink, mut stream) = fast.socket.split();
+    let flood = tokio::spawn(async move {
+        // Far more than the queue and the kernel's buffers hold; it ends when the test drops its other half.
+        for _ in 0..2000 {
+            if sink.send(Message::text(message.clone())).await.is_err() {
+                break;
+            }
+        }
+    });
+    let left = loop {
+        match within("partner_left", stream.next()).await {
+            Some(Ok(Message::Text(text))) => break text,
+            Some(Ok(_)) => {}
+            other => panic!("the fast side must stay connected: {other:?}"),
+        }
+    };
+    assert!(left.contains(r#""partner_left""#) && left.contains(r#""disconnected""#), "the partner hears: {left}");
+    assert_eq!(slow.expect_close().await, 4004, "the slow reader learns why");
+    flood.abort();
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_burst_to_a_partner_who_reads_is_delivered_whole() {
+    let relay = relay().await;
+    let ((mut a, _), (mut b, _)) = pair(relay.local_addr()).await;
+    let to = b.registered["socketId"].clone();
+    let sender = tokio::spawn(async move {
+        for n in 0..5000 {
+            let text = json!({ "type": "ice_candidate", "to": to, "candidate": n }).to_string();
+            a.socket.feed(Message::text(text)).await.expect("an open connection");
+        }
+        a.socket.flush().await.expect("an open connection");
+        a
+    });
+    for n in 0..5000 {
+        let message = b.expect("ice_candidate").await;
+        assert_eq!((message["candidate"].as_u64(), message["seq"].as_u64()), (Some(n), Some(n + 1)), "in order");
+    }
+    within("the sender", sender).await.expect("no panic").expect_quiet().await;
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[test]
+fn no_garbage_kills_the_relay() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let relay = runtime.block_on(relay());
+    let address = relay.local_addr();
+    let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
+    let pieces = prop::collection::vec(
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..64),
+            any::<String>().prop_map(|text| frame(0x81, text.as_bytes())),
+            "\\{\"type\":\"(bye|ping|next|find_partner|webrtc_offer)\",\"(t|to|room)\":.{0,6}\\}"
+                .prop_map(|text| frame(0x81, text.as_bytes())),
+            (any::<u8>(), prop::collection::vec(any::<u8>(), 0..32)).prop_map(|(first, load)| frame(first, &load)),
+        ],
+        0..6,
+    );
+    proptest!(config, |(upgrade in prop::bool::weighted(0.9), pieces in pieces)| {
+        runtime.block_on(async {
+            let mut stream = TcpStream::connect(address).await.expect("the relay listens");
+            let mut bytes = if upgrade { format!("{UPGRADE}\r\n").into_bytes() } else { Vec::new() };
+            bytes.extend(pieces.concat());
+            // The relay may have closed already, in the middle of the garbage.
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.shutdown().await;
+            let _ = within("the end of the connection", stream.read_to_end(&mut Vec::new())).await;
+        });
+    });
+    runtime.block_on(async {
+        let ((mut a, _), (mut b, _)) = pair(address).await;
+        a.expect_quiet().await;
+        b.expect_quiet().await;
+        relay.shutdown_within(Duration::ZERO).await;
+    });
+}

@@ -1,0 +1,143 @@
+//! A bare WebSocket client for the tests: it sends any text and shows what came, without the crate's own client.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tandem_signaling::server::{Relay, RelayBuilder};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// Long enough for a busy machine; a test that waits for it has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {DEADLINE:?}"))
+}
+
+pub(crate) async fn relay() -> Relay {
+    start(Relay::builder()).await
+}
+
+pub(crate) async fn start(builder: RelayBuilder) -> Relay {
+    builder.listen("127.0.0.1:0").start().await.expect("a free port")
+}
+
+/// A registered client.
+pub(crate) struct Peer {
+    pub(crate) socket: WebSocketStream<TcpStream>,
+    pub(crate) registered: Value,
+}
+
+impl Peer {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the relay listens");
+        let (mut socket, _) =
+            within("the upgrade", client_async(format!("ws://{address}/ws"), stream)).await.expect("an upgrade");
+        let registered = match within("registration", socket.next()).await {
+            Some(Ok(Message::Text(text))) => serde_json::from_str(&text).expect("JSON"),
+            other => panic!("user_registered was expected: {other:?}"),
+        };
+        Self { socket, registered }
+    }
+
+    pub(crate) async fn send(&mut self, message: Value) {
+        self.send_text(message.to_string()).await;
+    }
+
+    pub(crate) async fn send_text(&mut self, text: impl Into<String>) {
+        within("sending", self.socket.send(Message::text(text.into()))).await.expect("an open connection");
+    }
+
+    /// The next message's text, or the close code.
+    pub(crate) async fn next(&mut self) -> Result<String, u16> {
+        loop {
+            match within("the next message", self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                None | Some(Err(_)) => return Err(1006),
+            }
+        }
+    }
+
+    /// The next message, which must be of this type.
+    pub(crate) async fn expect(&mut self, kind: &str) -> Value {
+        let text = self.next().await.unwrap_or_else(|code| panic!("{kind} was expected, not close {code}"));
+        let message: Value = serde_json::from_str(&text).expect("the relay sends JSON");
+        assert_eq!(message["type"], kind, "another message was expected: {message}");
+        message
+    }
+
+    /// The next message, which must be an error with this code.
+    pub(crate) async fn expect_error(&mut self, code: &str) -> Value {
+        let error = self.expect("error").await;
+        assert_eq!(error["code"], code, "another code was expected: {error}");
+        assert!(error["message"].as_str().is_some_and(|text| text.ends_with('.')), "a sentence: {error}");
+        error
+    }
+
+    /// The close code; messages before it are skipped.
+    pub(crate) async fn expect_close(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.next().await {
+                return code;
+            }
+        }
+    }
+
+    /// Proves that the connection lives and that nothing else was on its way.
+    pub(crate) async fn expect_quiet(&mut self) {
+        self.send(json!({ "type": "ping", "t": "quiet?" })).await;
+        self.expect("pong").await;
+    }
+}
+
+/// Two clients in a call, with what each heard about the other. The first one is the initiator.
+pub(crate) async fn pair(address: SocketAddr) -> ((Peer, Value), (Peer, Value)) {
+    let (mut a, mut b) = (Peer::connect(address).await, Peer::connect(address).await);
+    let room = uuid::Uuid::new_v4().to_string();
+    for peer in [&mut a, &mut b] {
+        peer.send(json!({ "type": "find_partner", "room": room })).await;
+        peer.expect("searching").await;
+    }
+    let (found_a, found_b) = (a.expect("partner_found").await, b.expect("partner_found").await);
+    ((a, found_a), (b, found_b))
+}
+
+/// Sends raw bytes over TCP and gives all that comes back until the relay ends the connection.
+pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.expect("the relay listens");
+    stream.write_all(bytes).await.expect("a fresh connection takes bytes");
+    let mut answer = Vec::new();
+    // A reset ends an answer as well as a proper end does.
+    let _ = within("the end of the connection", stream.read_to_end(&mut answer)).await;
+    answer
+}
+
+pub(crate) const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A client's frame with a mask of zeros, which leaves the payload readable.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match u16::try_from(payload.len()) {
+        Ok(length @ 0..126) => frame.push(0x80 | u8::try_from(length).expect("below 126")),
+        Ok(length) => {
+            frame.push(0x80 | 126);
+            frame.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            frame.push(0x80 | 127);
+            frame.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
