@@ -5,3 +5,5 @@ pub mod congestion;
 pub mod interceptors;
 pub mod link;
 pub mod pacer;
+#[cfg(feature = "simnet")]
+pub mod simnet;

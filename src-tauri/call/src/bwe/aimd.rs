@@ -119,7 +119,10 @@ impl RateControl {
         let elapsed = self.updated.map_or(0.05, |then| now.saturating_duration_since(then).as_secs_f64().min(1.0));
         self.updated = Some(now);
         let standing = seen.queue.map_or(0.0, |queue| queue.standing_ms);
-        let congestion = seen.usage == Usage::Over || standing > STANDING_MS;
+        // A queue that stands is expected while it drains; one that grows is not.
+        let draining =
+            matches!(self.phase, Phase::Drain { since, .. } if now.saturating_duration_since(since) < MAX_DRAINING);
+        let congestion = seen.usage == Usage::Over || (standing > STANDING_MS && !draining);
         if congestion && self.may_decrease(now, seen.rtt) {
             return self.decrease(now, seen, standing);
         }
@@ -159,13 +162,10 @@ impl RateControl {
         let carried = if standing > DRAINED_MS { seen.acked_now.unwrap_or(acked).min(acked) } else { acked };
         self.capacity.observe(carried);
         let drain = (standing / DRAIN_MS).clamp(0.0, MAX_DRAIN);
-        let then = (BETA * carried).min(self.target);
+        let ceiling = if let Phase::Drain { then, .. } = self.phase { then } else { self.target };
+        let then = (BETA * carried).min(ceiling);
         self.set((carried * (BETA - drain)).min(self.target));
-        let again = matches!(self.phase, Phase::Drain { .. }) || self.fruitless > 0;
-        self.fruitless = if again && standing > STANDING_MS { self.fruitless + 1 } else { 0 };
-        if standing > STANDING_MS && self.fruitless == 0 {
-            self.fruitless = 1;
-        }
+        self.fruitless = if standing > STANDING_MS { self.fruitless + 1 } else { 0 };
         self.phase = if drain > 0.0 { Phase::Drain { since: now, then } } else { Phase::Steady };
         if self.fruitless > 5 {
             self.fruitless = 0;

@@ -101,15 +101,18 @@ impl Estimator {
 
     fn take_in(&mut self, now: Instant, reports: &[PacketReport]) -> Observation {
         let epoch = *self.epoch.get_or_insert(reports[0].departure);
+        // What lost feedback would have told of comes first, as one run of packets without a word.
+        let mut untold = self.silence.feedback_was_lost();
         let (mut over, mut newest) = (false, None);
         for report in reports {
             let in_outage = self.outage_end.is_some_and(|end| report.departure < end);
             if !report.arrived {
-                if !in_outage {
+                if !in_outage && !untold {
                     self.loss.on_packet(now, true);
                 }
                 continue;
             }
+            untold = false;
             self.loss.on_packet(now, false);
             newest = Some(report.departure);
             let Some(arrival) = report.arrival else { continue };

@@ -9,6 +9,11 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// Fewer unanswered packets prove nothing: the source may simply be quiet.
 const UNANSWERED: u64 = 10;
 
+/// Feedback that comes later than this many usual intervals: some was lost on the way.
+const LATE: f64 = 1.6;
+/// The usual interval is learned from what lies within these bounds, s.
+const INTERVALS: std::ops::Range<f64> = 0.02..0.3;
+
 /// Watches over the feedback.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
@@ -17,14 +22,32 @@ pub(super) struct Silence {
     next_check: Option<Instant>,
     /// The rate before the silence, while it lasts.
     before: Option<f64>,
+    /// The usual time between feedback, s.
+    interval: Option<f64>,
+    late: bool,
 }
 
 impl Silence {
     /// Feedback came. Returns the rate from before the silence if this ends one.
     pub(super) fn on_feedback(&mut self, now: Instant, sent: u64) -> Option<f64> {
+        if let Some((then, _)) = self.heard {
+            let elapsed = now.saturating_duration_since(then).as_secs_f64();
+            self.late = self.interval.is_some_and(|interval| elapsed > LATE * interval);
+            if INTERVALS.contains(&elapsed) {
+                let interval = self.interval.get_or_insert(elapsed);
+                // Lost feedback doubles an interval, so the shorter ones count for more.
+                *interval += if elapsed < *interval { 0.3 } else { 0.03 } * (elapsed - *interval);
+            }
+        }
         self.heard = Some((now, sent));
         self.next_check = Some(now + PATIENCE);
         self.before.take()
+    }
+
+    /// Whether the newest feedback came so late that some before it was lost. The packets that it would have told of are
+    /// then reported as not arrived, which is not known of them.
+    pub(super) fn feedback_was_lost(&self) -> bool {
+        self.late
     }
 
     /// Time passed. Returns `true` if the rate, now `target`, should be lowered.

@@ -10,4 +10,6 @@ pub use keyframe_tap::KeyframeTap;
 pub use nack::{NackGenerator, NackLog};
 pub(crate) use passage::Passage;
 pub use repair_tap::RepairTap;
+#[cfg(feature = "simnet")]
+pub(crate) use repair_tap::keyframe_requests;
 pub use report_tap::ReportTap;

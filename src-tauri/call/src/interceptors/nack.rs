@@ -26,8 +26,10 @@ const DEFAULT_RTT: Duration = Duration::from_millis(100);
 const MAX_REQUESTS: u32 = 10;
 /// A packet that has been missing for so long is of no use: a keyframe is quicker.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// A larger gap is a break of the stream, which only a keyframe mends.
-const MAX_GAP: u64 = 512;
+/// A larger gap is a break of the stream: a keyframe is quicker, and asking for so much again would clog the path.
+const MAX_GAP: u64 = 128;
+/// After a silence of this long, what was sent meanwhile is out of date.
+const MAX_SILENCE: Duration = Duration::from_millis(400);
 
 /// A packet that has not come.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +44,13 @@ struct Missing {
 pub struct NackLog {
     sequence: Option<SequenceUnwrapper>,
     missing: BTreeMap<u64, Missing>,
+    heard: Option<Instant>,
 }
 
 impl NackLog {
     /// A packet of the stream arrived.
     pub fn on_arrival(&mut self, now: Instant, seq: u16) {
+        let silence = self.heard.replace(now).map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
         let Some(sequence) = &mut self.sequence else {
             self.sequence = Some(SequenceUnwrapper::new(seq));
             return;
@@ -55,7 +59,7 @@ impl NackLog {
         let place = sequence.unwrap(seq);
         if place <= before {
             self.missing.remove(&place);
-        } else if place - before - 1 > MAX_GAP {
+        } else if place - before - 1 > MAX_GAP || silence > MAX_SILENCE {
             self.missing.clear();
         } else {
             let entry = Missing { since: now, due: now + REORDER_WAIT, requests: 0 };
@@ -210,6 +214,15 @@ mod tests {
         log.on_arrival(start, 2);
         log.on_arrival(start, 2_000);
         assert!(requests(&mut log, start, 100, MS * 20).is_empty(), "neither the old hole nor 1,997 new ones");
+    }
+
+    #[test]
+    fn what_was_lost_in_an_outage_is_not_asked_for() {
+        let (mut log, start) = (NackLog::default(), Instant::now());
+        log.on_arrival(start, 0);
+        let back = start + MS * 900;
+        log.on_arrival(back, 60);
+        assert!(requests(&mut log, back, 100, MS * 20).is_empty(), "nobody wants frames from a second ago");
     }
 
     #[test]

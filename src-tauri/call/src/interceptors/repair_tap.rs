@@ -8,7 +8,7 @@ use std::time::Instant;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
@@ -21,11 +21,9 @@ const WINDOW: u64 = 2048;
 type RtcpPackets = [Box<dyn rtc::rtcp::Packet>];
 
 /// Keyframe requests among `packets`.
-pub(super) fn keyframe_requests(packets: &RtcpPackets) -> u64 {
-    let is_request = |packet: &&Box<dyn rtc::rtcp::Packet>| {
-        packet.as_any().is::<PictureLossIndication>() || packet.as_any().is::<FullIntraRequest>()
-    };
-    packets.iter().filter(is_request).count() as u64
+pub(crate) fn keyframe_requests(packets: &RtcpPackets) -> u64 {
+    let payloads = packets.iter().map(|packet| packet.as_any());
+    payloads.filter(|payload| payload.is::<PictureLossIndication>() || payload.is::<FullIntraRequest>()).count() as u64
 }
 
 /// Sequence numbers asked for by the NACKs among `packets`, with their stream.
@@ -33,7 +31,7 @@ fn nacked(packets: &RtcpPackets) -> impl Iterator<Item = (u32, u16)> {
     packets
         .iter()
         .filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerNack>())
-        .flat_map(|nack| nack.nacks.iter().flat_map(|pair| pair.packet_list()).map(|seq| (nack.media_ssrc, seq)))
+        .flat_map(|nack| nack.nacks.iter().flat_map(NackPair::packet_list).map(|seq| (nack.media_ssrc, seq)))
 }
 
 /// Turns 16-bit sequence numbers into ever-growing ones (RFC 3550 A.1: the newest within half the space wins).

@@ -20,13 +20,13 @@ const REMEMBERED: usize = 32;
 /// Round trip times by RFC 3550 §6.4.1, without a wall clock: the partner quotes the middle 32 bits of the NTP time of the
 /// last sender report (LSR) and how long it held it (DLSR); this side remembers when the report with those bits left.
 #[derive(Debug, Default)]
-pub struct ReportRtt {
+pub(super) struct ReportRtt {
     sent: VecDeque<(u32, Instant)>,
 }
 
 impl ReportRtt {
     /// A sender report with this NTP time (32.32) leaves now.
-    pub fn on_sent(&mut self, now: Instant, ntp: u64) {
+    pub(super) fn on_sent(&mut self, now: Instant, ntp: u64) {
         if self.sent.len() == REMEMBERED {
             self.sent.pop_front();
         }
@@ -37,9 +37,9 @@ impl ReportRtt {
     ///
     /// `delay` is the DLSR field: 1/65,536 s. A partner that claims to have held the report for longer than it was away
     /// yields zero.
-    pub fn on_report(&self, now: Instant, last_sender_report: u32, delay: u32) -> Option<Duration> {
+    pub(super) fn on_report(&self, now: Instant, last_sender_report: u32, delay: u32) -> Option<Duration> {
         let (_, sent) = self.sent.iter().rev().find(|(ntp, _)| *ntp == last_sender_report)?;
-        let held = Duration::from_micros(u64::from(delay) * 1_000_000 >> 16);
+        let held = Duration::from_micros((u64::from(delay) * 1_000_000) >> 16);
         Some(now.saturating_duration_since(*sent).saturating_sub(held))
     }
 }

@@ -21,6 +21,9 @@ const RAMPING_MAX_DELAY: Duration = Duration::from_millis(40);
 const MAX_DELAY: Duration = Duration::from_millis(150);
 /// With this much waiting in the pacer the encoder leaves out the next frame.
 const SKIP_FRAME_ABOVE: Duration = Duration::from_millis(100);
+/// Retransmissions may take this share of the estimate, and save up so much time of it.
+const RETRANSMISSION_SHARE: f64 = 0.5;
+const RETRANSMISSION_BURST: f64 = 0.25;
 /// Over what the audio rate is measured.
 const AUDIO_WINDOW: Duration = Duration::from_secs(1);
 
@@ -30,6 +33,7 @@ pub struct PacerInterceptor {
     pacer: Pacer<TaggedPacket>,
     audio_streams: HashSet<u32>,
     audio: AudioRate,
+    repair: RepairBudget,
     rate: f64,
     passage: Passage,
 }
@@ -45,6 +49,7 @@ impl PacerInterceptor {
             pacer,
             audio_streams: HashSet::new(),
             audio: AudioRate::default(),
+            repair: RepairBudget::default(),
             rate,
             passage: Passage::default(),
         }
@@ -108,7 +113,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for PacerInterceptor {
         } else {
             Class::Video
         };
-        if !self.pacer.enqueue(now, class, bytes, msg) {
+        let within_budget =
+            class != Class::Retransmission || self.repair.take(now, bytes, self.link.target_bps() as f64);
+        if !within_budget || !self.pacer.enqueue(now, class, bytes, msg) {
             tracing::debug!("too many retransmissions asked for: one dropped");
         }
         // What the budget allows leaves without waiting for a timer, which is a millisecond coarse.
@@ -144,6 +151,28 @@ impl Interceptor for PacerInterceptor {
 
     fn bind_remote_stream(&mut self, _: &StreamInfo) {}
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
+}
+
+/// Keeps repair from crowding out what it repairs: after an outage the partner may ask for a second of video at once.
+#[derive(Debug, Default)]
+struct RepairBudget {
+    bits: f64,
+    refilled: Option<Instant>,
+}
+
+impl RepairBudget {
+    /// Takes `bytes` off the budget, which grows with the estimate; `false` if there is none left.
+    fn take(&mut self, now: Instant, bytes: usize, target_bps: f64) -> bool {
+        let rate = target_bps * RETRANSMISSION_SHARE;
+        let elapsed = self.refilled.map_or(f64::INFINITY, |then| now.saturating_duration_since(then).as_secs_f64());
+        self.refilled = Some(now);
+        self.bits = (self.bits + rate * elapsed).min(rate * RETRANSMISSION_BURST);
+        if self.bits <= 0.0 {
+            return false;
+        }
+        self.bits -= bytes as f64 * 8.0;
+        true
+    }
 }
 
 /// Audio sent, in bits per second over the last whole window.

@@ -193,3 +193,134 @@ impl<T> Pacer<T> {
         self.budget = (self.budget + self.send_rate() * elapsed.as_secs_f64()).min(self.bucket());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A packet that left: when it entered and left (ms), its class, bytes and number.
+    #[derive(Debug, Clone, Copy)]
+    struct Left {
+        entered: u64,
+        left: u64,
+        class: Class,
+        bytes: usize,
+        number: usize,
+    }
+
+    /// Plays `packets` (ms since the one before, class, bytes) through a pacer whose timer ticks every millisecond.
+    fn play(packets: &[(u64, Class, usize)], rate: f64, config: PacerConfig) -> Vec<Left> {
+        let start = Instant::now();
+        let (mut pacer, mut out, mut time) = (Pacer::new(config, rate), Vec::new(), 0);
+        let mut due = packets.iter().enumerate().peekable();
+        let mut next_entry = due.peek().map_or(0, |(_, packet)| packet.0);
+        while due.peek().is_some() || !pacer.is_empty() {
+            let now = start + MS * u32::try_from(time).expect("short plans");
+            while let Some((number, &(_, class, bytes))) = due.next_if(|_| next_entry <= time) {
+                pacer.enqueue(now, class, bytes, (time, bytes, number));
+                next_entry += due.peek().map_or(0, |(_, packet)| packet.0);
+            }
+            while let Some((class, (entered, bytes, number))) = pacer.poll(now) {
+                out.push(Left { entered, left: time, class, bytes, number });
+            }
+            if let Some(next) = pacer.next_release() {
+                assert!(pacer.poll(now).is_none(), "poll was drained");
+                assert!(next > now, "a deadline in the past is a busy loop");
+            }
+            time += 1;
+        }
+        out
+    }
+
+    fn class() -> impl Strategy<Value = Class> {
+        prop_oneof![Just(Class::Audio), Just(Class::Retransmission), Just(Class::Video)]
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_reordered_or_late(
+            packets in prop::collection::vec((0_u64..20, class(), 50_usize..1300), 1..200),
+            rate in 100_000.0..5_000_000.0_f64,
+        ) {
+            let config = PacerConfig::default();
+            let out = play(&packets, rate, config);
+            prop_assert_eq!(out.len(), packets.len(), "every packet leaves");
+            for class in [Class::Audio, Class::Retransmission, Class::Video] {
+                let numbers: Vec<_> = out.iter().filter(|left| left.class == class).map(|left| left.number).collect();
+                prop_assert!(numbers.is_sorted(), "{:?} leaves in its order", class);
+            }
+            for left in &out {
+                let wait = left.left - left.entered;
+                let bound = if left.class == Class::Audio { 0 } else { config.max_delay.as_millis() as u64 + 1 };
+                prop_assert!(wait <= bound, "{:?} waited {} ms", left.class, wait);
+            }
+        }
+
+        #[test]
+        fn no_window_carries_more_than_the_rate_and_the_bucket(
+            packets in prop::collection::vec((0_u64..20, 50_usize..1300), 1..200),
+            rate in 500_000.0..5_000_000.0_f64,
+        ) {
+            // A bound on the delay that is never reached, so that it does not raise the rate.
+            let config = PacerConfig { max_delay: Duration::from_secs(3600), ..PacerConfig::default() };
+            let packets: Vec<_> = packets.into_iter().map(|(after, bytes)| (after, Class::Video, bytes)).collect();
+            let out = play(&packets, rate, config);
+            let bucket = (rate * config.burst.as_secs_f64()).max(config.min_burst_bytes as f64 * 8.0);
+            for (i, first) in out.iter().enumerate() {
+                let mut bits = 0.0;
+                for left in &out[i..] {
+                    bits += left.bytes as f64 * 8.0;
+                    let window = (left.left - first.left) as f64 / 1e3;
+                    // The last packet may leave on the last bit of the budget.
+                    let allowed = bucket + rate * window + 1300.0 * 8.0;
+                    prop_assert!(bits <= allowed, "{} bits within {} s at {}", bits, window, rate);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_ordinary_frame_leaves_within_five_milliseconds() {
+        // 1.5 Mbit/s at 30 frames a second: 6,250 bytes a frame, paced at 2.5 times the rate.
+        let frame = [
+            (33, Class::Video, 1250),
+            (0, Class::Video, 1250),
+            (0, Class::Video, 1250),
+            (0, Class::Video, 1250),
+            (0, Class::Video, 1250),
+        ];
+        let out = play(&frame.repeat(30), 2.5 * 1.5e6, PacerConfig::default());
+        let worst = out.iter().map(|left| left.left - left.entered).max().expect("packets left");
+        assert!(worst <= 5, "a frame leaves at once or nearly, took {worst} ms");
+    }
+
+    #[test]
+    fn a_keyframe_is_spread() {
+        let keyframe = vec![(0, Class::Video, 1250); 60];
+        let out = play(&keyframe, 2.5 * 1.5e6, PacerConfig::default());
+        let at_once = out.iter().filter(|left| left.left == 0).count();
+        assert!(at_once < 8, "60 packets do not leave in one burst, {at_once} did");
+        let last = out.last().expect("packets left").left;
+        assert!((100..=151).contains(&last), "75 kB at 3.75 Mbit/s take 150 ms, took {last}");
+    }
+
+    #[test]
+    fn a_retransmission_passes_fresh_video() {
+        let mut packets = vec![(0, Class::Video, 1250); 30];
+        packets.push((5, Class::Retransmission, 1250));
+        let out = play(&packets, 1e6, PacerConfig::default());
+        let repaired = out.iter().find(|left| left.class == Class::Retransmission).expect("it left").left;
+        let last = out.iter().filter(|left| left.class == Class::Video).map(|left| left.left).max().expect("they left");
+        assert!(repaired < 20 && last > 100, "repair after {repaired} ms, the last of the video after {last}");
+    }
+
+    #[test]
+    fn a_flood_of_retransmissions_is_bounded() {
+        let (mut pacer, now) = (Pacer::new(PacerConfig::default(), 1e5), Instant::now());
+        let taken = (0..10_000).filter(|&i| pacer.enqueue(now, Class::Retransmission, 1200, i)).count();
+        assert_eq!(taken, PacerConfig::default().max_retransmissions, "the rest is dropped, and said so");
+    }
+}

@@ -1,0 +1,97 @@
+//! What a link does to packets.
+
+use std::time::Duration;
+
+use super::Dice;
+
+/// How a link loses packets.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Loss {
+    /// Not at all.
+    #[default]
+    None,
+    /// Each packet with this probability, independently.
+    Random(f64),
+    /// In bursts (Gilbert 1960, Elliott 1963): a good state without loss and a bad one that loses `bad_loss` of the packets.
+    GilbertElliott {
+        /// Probability to turn bad, per packet.
+        to_bad: f64,
+        /// Probability to turn good, per packet; bursts last 1/`to_good` packets on average.
+        to_good: f64,
+        /// Loss probability in the bad state.
+        bad_loss: f64,
+    },
+}
+
+impl Loss {
+    /// Decides the fate of a packet; `bad` is the state of the Gilbert–Elliott chain.
+    pub(super) fn strikes(&self, dice: &mut Dice, bad: &mut bool) -> bool {
+        match *self {
+            Self::None => false,
+            Self::Random(probability) => dice.chance(probability),
+            Self::GilbertElliott { to_bad, to_good, bad_loss } => {
+                let turn = if *bad { to_good } else { to_bad };
+                *bad ^= dice.chance(turn);
+                *bad && dice.chance(bad_loss)
+            }
+        }
+    }
+}
+
+/// The state of one direction of a path.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conditions {
+    /// What the bottleneck carries, bits per second; `None` is no bottleneck.
+    pub rate_bps: Option<u64>,
+    /// What fits into the queue before the bottleneck, bytes. A packet that does not fit is dropped.
+    pub queue_bytes: usize,
+    /// Propagation delay.
+    pub delay: Duration,
+    /// Up to so much more delay per packet, uniformly. Packets keep their order, as on a single path.
+    pub jitter: Duration,
+    /// Loss behind the queue.
+    pub loss: Loss,
+    /// Probability that a packet arrives twice.
+    pub duplicate: f64,
+    /// Probability that a packet is held back by [`reorder_by`](Self::reorder_by) and overtaken.
+    pub reorder: f64,
+    /// How long a reordered packet is held back.
+    pub reorder_by: Duration,
+    /// Whether the link carries anything at all.
+    pub up: bool,
+}
+
+impl Default for Conditions {
+    /// A perfect link.
+    fn default() -> Self {
+        Self {
+            rate_bps: None,
+            queue_bytes: usize::MAX,
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            loss: Loss::None,
+            duplicate: 0.0,
+            reorder: 0.0,
+            reorder_by: Duration::from_millis(20),
+            up: true,
+        }
+    }
+}
+
+impl Conditions {
+    /// A link of `rate_bps` and one-way `delay` whose queue holds `queue` worth of that rate.
+    pub fn bottleneck(rate_bps: u64, delay: Duration, queue: Duration) -> Self {
+        let queue_bytes = (rate_bps as f64 / 8.0 * queue.as_secs_f64()) as usize;
+        Self { rate_bps: Some(rate_bps), queue_bytes, delay, ..Self::default() }
+    }
+
+    /// A link without bottleneck.
+    pub fn delayed(delay: Duration) -> Self {
+        Self { delay, ..Self::default() }
+    }
+
+    /// The same with `loss`.
+    pub fn with_loss(self, loss: Loss) -> Self {
+        Self { loss, ..self }
+    }
+}
