@@ -1,5 +1,34 @@
 //! Sound: devices, files, processing, Opus and playout.
+//!
+//! Inside this module sound is always 48 kHz, mono, in blocks of 10 ms: [`BLOCK`] samples. Devices and files of any
+//! other rate and channel count are converted at the edge.
 
+pub mod config;
+pub mod device;
+pub mod engine;
 pub mod jitter_buffer;
 pub mod opus;
+pub mod percentile;
+mod priority;
+pub mod processing;
+pub mod resample;
+pub mod schedule;
+pub mod stats;
+pub mod test_signal;
 pub mod time_stretch;
+pub mod wav;
+
+pub use config::{AudioConfig, AudioSink, AudioSource, ParseAudioError, Processing};
+pub use device::{AudioDeviceInfo, list_microphones, list_speakers};
+pub use engine::{AudioEngine, OutgoingAudio};
+pub use percentile::Percentiles;
+pub use stats::{AudioStats, DeviceCounts};
+
+/// Samples per second of all sound inside the engine, and the RTP clock rate of Opus (RFC 7587 §4.1).
+pub const SAMPLE_RATE: u32 = 48_000;
+
+/// Samples in one block: 10 ms of mono sound.
+pub const BLOCK: usize = 480;
+
+/// Samples in one Opus packet: 20 ms, two blocks.
+pub const PACKET: usize = 2 * BLOCK;

@@ -1,0 +1,89 @@
+//! Microphones and speakers by cpal.
+//!
+//! Each open device has its own thread, because opening and closing may hang in a driver. Device callbacks only move
+//! samples through lock-free rings (see [`callback`]); the bridges between those rings and the engine absorb the drift
+//! between the device's clock and ours (see [`bridge`]).
+
+pub mod bridge;
+pub mod callback;
+mod choose;
+mod list;
+mod owner;
+
+use std::time::{Duration, Instant};
+
+pub use list::{AudioDeviceInfo, list_microphones, list_speakers};
+
+use super::BLOCK;
+use super::stats::DeviceCounts;
+use crate::error::DeviceError;
+use bridge::{CaptureBridge, PlaybackBridge};
+use owner::{Owner, State};
+
+/// Which way sound goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Capture,
+    Playback,
+}
+
+/// A microphone that is opening, or open.
+#[derive(Debug)]
+pub(crate) struct Microphone {
+    owner: Owner<CaptureBridge>,
+}
+
+impl Microphone {
+    /// Begins to open the microphone with this id or name, or the default one.
+    pub(crate) fn open(name: Option<String>) -> Self {
+        Self { owner: Owner::open_microphone(name) }
+    }
+
+    /// Writes the next block and returns when its first sample was in the air; `None` while the device is opening.
+    pub(crate) fn pull(&mut self, now: Instant, out: &mut [f32; BLOCK]) -> Result<Option<Instant>, DeviceError> {
+        match self.owner.poll(now)? {
+            State::Opening => Ok(None),
+            State::Open(bridge) => Ok(Some(bridge.pull(now, out))),
+        }
+    }
+
+    /// From the air to the engine.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.owner.bridge().map(CaptureBridge::delay)
+    }
+
+    pub(crate) fn counts(&self) -> DeviceCounts {
+        self.owner.bridge().map(CaptureBridge::counts).unwrap_or_default()
+    }
+}
+
+/// A speaker that is opening, or open.
+#[derive(Debug)]
+pub(crate) struct Speaker {
+    owner: Owner<PlaybackBridge>,
+}
+
+impl Speaker {
+    /// Begins to open the speaker with this id or name, or the default one.
+    pub(crate) fn open(name: Option<String>) -> Self {
+        Self { owner: Owner::open_speaker(name) }
+    }
+
+    /// Plays a block and returns when its first sample will be heard. While the device is opening nothing is heard, and
+    /// the time is `now`.
+    pub(crate) fn push(&mut self, now: Instant, block: &[i16; BLOCK]) -> Result<Instant, DeviceError> {
+        match self.owner.poll(now)? {
+            State::Opening => Ok(now),
+            State::Open(bridge) => Ok(bridge.push(now, &block.map(|sample| f32::from(sample) / 32_768.0))),
+        }
+    }
+
+    /// From the engine to the air.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.owner.bridge().map(PlaybackBridge::delay)
+    }
+
+    pub(crate) fn counts(&self) -> DeviceCounts {
+        self.owner.bridge().map(PlaybackBridge::counts).unwrap_or_default()
+    }
+}

@@ -1,0 +1,242 @@
+//! What runs inside the callbacks of sound devices: samples move between the device's buffer and a lock-free ring, and
+//! a few numbers are stored. No lock, no allocation, no log, no system call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use cpal::{FromSample, Sample};
+use rtrb::{Consumer, Producer};
+
+/// Samples over which sound fades in after a gap.
+const FADE_IN: f32 = 1.0 / 128.0;
+/// What is left of the last sample after each sample of a gap: −60 dB in 3 ms.
+pub(super) const FADE_OUT: f32 = 0.95;
+
+/// The numbers that a device's callback leaves for the audio thread.
+#[derive(Debug)]
+pub struct StreamClock {
+    epoch: Instant,
+    /// Nanoseconds from `epoch` to the newest callback, plus one; 0 before the first.
+    called: AtomicU64,
+    /// Frames in that callback.
+    frames: AtomicU64,
+    /// Nanoseconds between that callback and the moment its first frame was, or will be, in the air.
+    latency: AtomicU64,
+    starved: AtomicU64,
+    overflowed: AtomicU64,
+    glitches: AtomicU64,
+    failure: AtomicU8,
+}
+
+/// The newest callback, as the audio thread sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastCall {
+    /// When it ran.
+    pub at: Instant,
+    /// How many frames it moved.
+    pub frames: u64,
+    /// From the callback to the air (playback) or from the air to the callback (capture), for its first frame.
+    pub latency: Duration,
+}
+
+impl StreamClock {
+    /// No callback yet.
+    pub fn new(epoch: Instant) -> Self {
+        Self {
+            epoch,
+            called: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
+            latency: AtomicU64::new(0),
+            starved: AtomicU64::new(0),
+            overflowed: AtomicU64::new(0),
+            glitches: AtomicU64::new(0),
+            failure: AtomicU8::new(0),
+        }
+    }
+
+    fn record(&self, now: Instant, frames: usize, latency: Duration) {
+        self.frames.store(frames as u64, Ordering::Relaxed);
+        self.latency.store(latency.as_nanos() as u64, Ordering::Relaxed);
+        self.called.store(now.saturating_duration_since(self.epoch).as_nanos() as u64 + 1, Ordering::Release);
+    }
+
+    /// The newest callback; `None` before the first.
+    pub fn last_call(&self) -> Option<LastCall> {
+        let called = self.called.load(Ordering::Acquire).checked_sub(1)?;
+        Some(LastCall {
+            at: self.epoch + Duration::from_nanos(called),
+            frames: self.frames.load(Ordering::Relaxed),
+            latency: Duration::from_nanos(self.latency.load(Ordering::Relaxed)),
+        })
+    }
+
+    /// Frames that a playback callback wanted and did not get.
+    pub fn starved(&self) -> u64 {
+        self.starved.load(Ordering::Relaxed)
+    }
+
+    /// Frames that a capture callback could not store.
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed.load(Ordering::Relaxed)
+    }
+
+    /// Glitches that the device reported.
+    pub fn glitches(&self) -> u64 {
+        self.glitches.load(Ordering::Relaxed)
+    }
+
+    /// For the error callback, which may be called hundreds of thousands of times when a sound server dies.
+    pub fn report(&self, kind: cpal::ErrorKind) {
+        match kind {
+            cpal::ErrorKind::Xrun => {
+                self.glitches.fetch_add(1, Ordering::Relaxed);
+            }
+            // The stream goes on.
+            cpal::ErrorKind::DeviceChanged | cpal::ErrorKind::RealtimeDenied => {}
+            cpal::ErrorKind::PermissionDenied => self.failure.store(2, Ordering::Release),
+            _ => self.failure.store(1, Ordering::Release),
+        }
+    }
+
+    /// The error that ended the stream, if one did.
+    pub fn failure(&self) -> Option<cpal::ErrorKind> {
+        match self.failure.load(Ordering::Acquire) {
+            0 => None,
+            2 => Some(cpal::ErrorKind::PermissionDenied),
+            _ => Some(cpal::ErrorKind::DeviceNotAvailable),
+        }
+    }
+}
+
+/// Moves sound from a microphone into a ring, mixed to one channel.
+#[derive(Debug)]
+pub struct CaptureCallback {
+    ring: Producer<f32>,
+    clock: Arc<StreamClock>,
+    channels: usize,
+}
+
+impl CaptureCallback {
+    /// For a device with `channels` interleaved channels.
+    pub fn new(ring: Producer<f32>, clock: Arc<StreamClock>, channels: u16) -> Self {
+        Self { ring, clock, channels: usize::from(channels.max(1)) }
+    }
+
+    /// Takes what the device captured; `latency` is how long ago its first frame was in the air.
+    pub fn run<T: Copy>(&mut self, data: &[T], now: Instant, latency: Duration)
+    where
+        f32: FromSample<T>,
+    {
+        let scale = 1.0 / self.channels as f32;
+        let frames = data.chunks_exact(self.channels);
+        let count = frames.len();
+        let room = count.min(self.ring.slots());
+        if let Ok(chunk) = self.ring.write_chunk_uninit(room) {
+            chunk.fill_from_iter(
+                frames.map(|frame| frame.iter().map(|sample| f32::from_sample_(*sample)).sum::<f32>() * scale),
+            );
+        }
+        self.clock.overflowed.fetch_add((count - room) as u64, Ordering::Relaxed);
+        self.clock.record(now, count, latency);
+    }
+}
+
+/// Moves sound from a ring to a speaker, the same on every channel.
+#[derive(Debug)]
+pub struct PlaybackCallback {
+    ring: Consumer<f32>,
+    clock: Arc<StreamClock>,
+    channels: usize,
+    gain: f32,
+    last: f32,
+}
+
+impl PlaybackCallback {
+    /// For a device with `channels` interleaved channels.
+    pub fn new(ring: Consumer<f32>, clock: Arc<StreamClock>, channels: u16) -> Self {
+        Self { ring, clock, channels: usize::from(channels.max(1)), gain: 0.0, last: 0.0 }
+    }
+
+    /// Fills the device's buffer; `latency` is how soon its first frame will be in the air. What the ring does not hold
+    /// becomes a fade to silence, and sound after it fades in.
+    pub fn run<T: Sample + FromSample<f32>>(&mut self, data: &mut [T], now: Instant, latency: Duration) {
+        let count = data.len() / self.channels;
+        let available = count.min(self.ring.slots());
+        let mut frames = data.chunks_mut(self.channels);
+        if let Ok(chunk) = self.ring.read_chunk(available) {
+            for (sample, frame) in chunk.into_iter().zip(frames.by_ref()) {
+                self.gain = (self.gain + FADE_IN).min(1.0);
+                self.last = sample * self.gain;
+                frame.fill(T::from_sample(self.last));
+            }
+        }
+        for frame in frames {
+            self.gain = 0.0;
+            self.last *= FADE_OUT;
+            frame.fill(T::from_sample(self.last));
+        }
+        self.clock.starved.fetch_add((count - available) as u64, Ordering::Relaxed);
+        self.clock.record(now, count, latency);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_mixed_and_formats_converted() {
+        let clock = Arc::new(StreamClock::new(Instant::now()));
+        let (producer, mut consumer) = rtrb::RingBuffer::new(8);
+        let mut callback = CaptureCallback::new(producer, Arc::clone(&clock), 2);
+        assert_eq!(clock.last_call(), None, "nothing was called yet");
+        callback.run(&[16_384i16, 0, -16_384, -16_384], clock.epoch, Duration::from_millis(7));
+        assert_eq!(consumer.pop(), Ok(0.25), "two channels become their mean");
+        assert_eq!(consumer.pop(), Ok(-0.5), "frame by frame");
+        let call = clock.last_call().expect("a callback ran");
+        assert_eq!((call.frames, call.latency.as_millis()), (2, 7), "it is told how much came how late");
+    }
+
+    #[test]
+    fn a_full_ring_loses_the_newest_sound_and_counts_it() {
+        let clock = Arc::new(StreamClock::new(Instant::now()));
+        let (producer, mut consumer) = rtrb::RingBuffer::new(3);
+        let mut callback = CaptureCallback::new(producer, Arc::clone(&clock), 1);
+        callback.run(&[0.1f32, 0.2, 0.3, 0.4, 0.5], clock.epoch, Duration::ZERO);
+        assert_eq!(consumer.slots(), 3, "what has room is stored");
+        assert_eq!(consumer.pop(), Ok(0.1), "in order");
+        assert_eq!(clock.overflowed(), 2, "the rest is counted");
+    }
+
+    #[test]
+    fn a_gap_fades_out_and_in() {
+        let clock = Arc::new(StreamClock::new(Instant::now()));
+        let (mut producer, consumer) = rtrb::RingBuffer::new(1024);
+        let mut callback = PlaybackCallback::new(consumer, Arc::clone(&clock), 2);
+        producer.push_entire_slice(&[0.8f32; 400]).unwrap();
+        let mut heard = vec![0.0f32; 1200];
+        callback.run(&mut heard, clock.epoch, Duration::ZERO);
+        producer.push_entire_slice(&[0.8f32; 400]).unwrap();
+        let mut more = vec![0.0f32; 800];
+        callback.run(&mut more, clock.epoch, Duration::ZERO);
+        heard.extend(more);
+        assert!(heard.chunks(2).all(|frame| frame[0] == frame[1]), "both channels carry the same");
+        let mono: Vec<f32> = heard.iter().step_by(2).copied().collect();
+        let step = mono.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0f32, f32::max);
+        assert!(step < 0.05, "nothing clicks: the largest step is {step}");
+        assert!(mono[599].abs() < 1e-3, "the gap becomes silent");
+        assert!((mono[999] - 0.8).abs() < 1e-6, "sound after it has its full level again");
+        assert_eq!(clock.starved(), 200, "the missing frames are counted");
+    }
+
+    #[test]
+    fn only_fatal_errors_end_a_stream() {
+        let clock = StreamClock::new(Instant::now());
+        clock.report(cpal::ErrorKind::Xrun);
+        clock.report(cpal::ErrorKind::RealtimeDenied);
+        assert_eq!((clock.failure(), clock.glitches()), (None, 1), "an xrun is a glitch and no end");
+        clock.report(cpal::ErrorKind::BackendError);
+        assert_eq!(clock.failure(), Some(cpal::ErrorKind::DeviceNotAvailable), "what is unknown ends the stream");
+    }
+}

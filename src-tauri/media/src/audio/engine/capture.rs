@@ -1,0 +1,69 @@
+//! Where each block to send comes from.
+
+use std::time::{Duration, Instant};
+
+use crate::audio::BLOCK;
+use crate::audio::config::AudioSource;
+use crate::audio::device::Microphone;
+use crate::audio::schedule::{BLOCK_DURATION, Tick, WallClock};
+use crate::audio::test_signal::TestSignal;
+use crate::audio::wav::WavSource;
+use crate::error::DeviceError;
+
+/// A source that is running.
+pub(super) enum Capture {
+    /// Nothing is sent.
+    None,
+    Test,
+    File(WavSource),
+    Microphone(Box<Microphone>),
+}
+
+impl Capture {
+    /// Opens the source; a microphone goes on opening in the background.
+    pub(super) fn open(source: &AudioSource) -> Result<Self, DeviceError> {
+        Ok(match source {
+            AudioSource::None => Self::None,
+            AudioSource::Test => Self::Test,
+            AudioSource::File(path) => Self::File(WavSource::open(path)?),
+            AudioSource::Microphone(name) => Self::Microphone(Box::new(Microphone::open(name.clone()))),
+        })
+    }
+
+    /// Writes the next block and returns when its first sample was in the air; `None` when there is nothing to send
+    /// (yet). Full scale is ±1.
+    pub(super) fn pull(
+        &mut self,
+        tick: Tick,
+        now: Instant,
+        wall: &WallClock,
+        out: &mut [f32; BLOCK],
+    ) -> Result<Option<Instant>, DeviceError> {
+        // What is taken at a tick was in the air during the 10 ms before it.
+        let since = tick.due.checked_sub(BLOCK_DURATION).unwrap_or(tick.due);
+        let mut block = [0; BLOCK];
+        match self {
+            Self::None => return Ok(None),
+            Self::Test => TestSignal.fill(&mut block, wall.unix_us_at(since)),
+            Self::File(file) => file.pull(&mut block)?,
+            Self::Microphone(microphone) => return microphone.pull(now, out),
+        }
+        for (sample, value) in out.iter_mut().zip(block) {
+            *sample = f32::from(value) / 32_768.0;
+        }
+        Ok(Some(since))
+    }
+
+    /// Whether the sound comes from a person's surroundings, where echo and noise are.
+    pub(super) fn is_microphone(&self) -> bool {
+        matches!(self, Self::Microphone(_))
+    }
+
+    /// How long sound takes from the air to the engine.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        match self {
+            Self::Microphone(microphone) => microphone.delay(),
+            Self::None | Self::Test | Self::File(_) => None,
+        }
+    }
+}

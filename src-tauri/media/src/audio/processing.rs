@@ -1,0 +1,75 @@
+//! What is done to a voice before it is sent: echo cancellation, noise suppression, gain.
+
+use std::time::Duration;
+
+use sonora::config::{
+    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
+    NoiseSuppressionLevel, Pipeline,
+};
+use sonora::{AudioProcessing, Config, StreamConfig};
+
+use super::config::Processing;
+use super::{BLOCK, SAMPLE_RATE};
+
+/// The processing chain of a microphone: a port of WebRTC's audio processing module.
+pub struct VoiceProcessor {
+    apm: AudioProcessing,
+    cancels_echo: bool,
+}
+
+impl std::fmt::Debug for VoiceProcessor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VoiceProcessor").field("cancels_echo", &self.cancels_echo).finish_non_exhaustive()
+    }
+}
+
+impl VoiceProcessor {
+    /// A chain with the parts that `processing` names. Rumble below 80 Hz is always removed.
+    pub fn new(processing: Processing) -> Self {
+        let config = Config {
+            // 32 kHz, the default, would cut the voice off at 16 kHz.
+            pipeline: Pipeline {
+                maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz,
+                ..Pipeline::default()
+            },
+            high_pass_filter: Some(HighPassFilter::default()),
+            echo_canceller: processing.echo_cancellation.then(EchoCanceller::default),
+            noise_suppression: processing
+                .noise_suppression
+                .then(|| NoiseSuppression { level: NoiseSuppressionLevel::High, ..NoiseSuppression::default() }),
+            gain_controller2: processing.gain_control.then(|| GainController2 {
+                adaptive_digital: Some(AdaptiveDigital::default()),
+                ..GainController2::default()
+            }),
+            ..Config::default()
+        };
+        let stream = StreamConfig::new(SAMPLE_RATE, 1);
+        let apm = AudioProcessing::builder().config(config).capture_config(stream).render_config(stream).build();
+        Self { apm, cancels_echo: processing.echo_cancellation }
+    }
+
+    /// Shows the canceller the block that goes to the speaker. Must come before [`capture`](Self::capture) of the same
+    /// 10 ms.
+    pub fn render(&mut self, block: &[i16; BLOCK]) {
+        if self.cancels_echo {
+            let mut unused = [0; BLOCK];
+            // Cannot fail: one channel of 10 ms is what the chain was built for.
+            let _ = self.apm.process_render_i16(block, &mut unused);
+        }
+    }
+
+    /// How long a sound takes from [`render`](Self::render) to [`capture`](Self::capture), as far as the devices tell:
+    /// where the canceller begins to look for the echo.
+    pub fn set_delay(&mut self, delay: Duration) {
+        // Beyond 500 ms it is clamped, and the canceller searches by itself.
+        let _ = self.apm.set_stream_delay_ms(delay.as_millis().min(500) as i32);
+    }
+
+    /// Processes a block of the microphone in place; full scale is ±1.
+    pub fn capture(&mut self, block: &mut [f32; BLOCK]) {
+        let mut processed = [0.0; BLOCK];
+        if self.apm.process_capture_f32(&[&block[..]], &mut [&mut processed[..]]).is_ok() {
+            *block = processed;
+        }
+    }
+}

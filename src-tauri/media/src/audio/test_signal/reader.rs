@@ -1,0 +1,365 @@
+//! Finds the test signal in received sound and tells how old it is.
+
+use std::collections::VecDeque;
+use std::f64::consts::PI;
+
+use super::{MARKER_HZ, MARKER_S, SLOT_US, SLOTS, SYMBOL_S, SYMBOLS, bits, chirp, symbol};
+use crate::audio::{BLOCK, SAMPLE_RATE};
+
+/// The search runs at a quarter of the sample rate: the chirps end at 3.5 kHz.
+const DECIMATION: usize = 4;
+const RATE: f64 = SAMPLE_RATE as f64 / DECIMATION as f64;
+/// Taps of the low-pass filter before decimation; odd, so that its delay is a whole number of samples.
+const TAPS: usize = 65;
+const FILTER_DELAY: f64 = (TAPS as f64 - 1.0) / 2.0;
+const CUTOFF_HZ: f64 = 4_800.0;
+
+/// How much of a window's energy must be the marker (as amplitude): what Opus and gaps leave of it is well above.
+const MARKER_LIKENESS: f32 = 0.6;
+const SYMBOL_LIKENESS: f32 = 0.35;
+/// How much better the better symbol must fit.
+const SYMBOL_MARGIN: f32 = 1.4;
+/// A better fit within this time replaces a marker that was found.
+const PEAK_SAMPLES: usize = (RATE * 0.02) as usize;
+/// Mean square of full scale 1.0 below which nothing is searched.
+const SILENCE: f64 = 1e-7;
+/// Delays from −1 s (clocks that disagree) to 7 s are told apart.
+const EARLIEST_US: i64 = -1_000_000;
+/// Blocks whose time is remembered: more than a marker and its symbols span.
+const REMEMBERED_BLOCKS: usize = 64;
+
+/// One measurement: a half second of the test signal was recognised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MouthToEar {
+    /// From being made to being heard, in milliseconds. Negative if the two clocks disagree.
+    pub latency_ms: f64,
+    /// Unix time in milliseconds at which it was made: a multiple of 500.
+    pub emitted_unix_ms: i64,
+}
+
+/// A quadrature pair to correlate with: its magnitude does not depend on the phase of what is found.
+#[derive(Debug)]
+struct Template {
+    cosine: Vec<f32>,
+    sine: Vec<f32>,
+    norm: f32,
+}
+
+impl Template {
+    fn new(length_s: f64, wave: impl Fn(f64) -> (f64, f64)) -> Self {
+        let (cosine, sine): (Vec<f32>, Vec<f32>) = (0..(length_s * RATE) as usize)
+            .map(|n| wave(n as f64 / RATE))
+            .map(|(cosine, sine)| (cosine as f32, sine as f32))
+            .unzip();
+        let norm = cosine.iter().map(|value| value * value).sum::<f32>().sqrt();
+        Self { cosine, sine, norm }
+    }
+
+    fn len(&self) -> usize {
+        self.cosine.len()
+    }
+
+    /// Likeness of `signal` (as long as the template, with energy `energy`) to the template: 0 to about 1.
+    fn likeness(&self, signal: &[f32], energy: f64) -> f32 {
+        let (mut cosine, mut sine) = (0.0f32, 0.0f32);
+        for ((sample, c), s) in signal.iter().zip(&self.cosine).zip(&self.sine) {
+            cosine += sample * c;
+            sine += sample * s;
+        }
+        cosine.hypot(sine) / (self.norm * (energy as f32).sqrt())
+    }
+}
+
+/// A place that looks like a marker.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    position: u64,
+    /// Likeness one sample before, at, and one sample after the place.
+    likeness: [f32; 3],
+}
+
+/// Finds the test signal in a stream of blocks.
+#[derive(Debug)]
+pub struct TestSignalReader {
+    filter: [f32; TAPS],
+    /// The newest input samples, as the filter needs them.
+    history: VecDeque<f32>,
+    marker: Template,
+    symbols: [Template; 2],
+    /// Filtered samples that are still needed; the first has number `base`.
+    low: Vec<f32>,
+    base: u64,
+    /// The next place to look for a marker, and the energy of the window there.
+    scan: u64,
+    energy: Option<f64>,
+    previous_likeness: f32,
+    candidate: Option<Candidate>,
+    /// Heard-at times of the newest blocks; the last belongs to block `blocks − 1`.
+    heard: VecDeque<i64>,
+    blocks: u64,
+}
+
+impl Default for TestSignalReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TestSignalReader {
+    /// A reader that has heard nothing.
+    pub fn new() -> Self {
+        let mut filter = [0.0f32; TAPS];
+        for (n, tap) in filter.iter_mut().enumerate() {
+            let x = n as f64 - FILTER_DELAY;
+            let angle = 2.0 * PI * CUTOFF_HZ / f64::from(SAMPLE_RATE);
+            let sinc = if x == 0.0 { angle / PI } else { (angle * x).sin() / (PI * x) };
+            let window = 0.54 + 0.46 * (PI * x / (FILTER_DELAY + 1.0)).cos();
+            *tap = (sinc * window) as f32;
+        }
+        Self {
+            filter,
+            history: std::iter::repeat_n(0.0, TAPS).collect(),
+            marker: Template::new(MARKER_S, |t| chirp(MARKER_HZ, MARKER_S, t)),
+            symbols: [Template::new(SYMBOL_S, |t| symbol(false, t)), Template::new(SYMBOL_S, |t| symbol(true, t))],
+            low: Vec::new(),
+            base: 0,
+            scan: 0,
+            energy: None,
+            previous_likeness: 0.0,
+            candidate: None,
+            heard: VecDeque::with_capacity(REMEMBERED_BLOCKS),
+            blocks: 0,
+        }
+    }
+
+    /// Takes the next 10 ms of played sound, whose first sample is heard at `heard_at_unix_us`. Returns a measurement
+    /// when a half second of the test signal is complete.
+    pub fn push(&mut self, block: &[i16; BLOCK], heard_at_unix_us: i64) -> Option<MouthToEar> {
+        if self.heard.len() == REMEMBERED_BLOCKS {
+            self.heard.pop_front();
+        }
+        self.heard.push_back(heard_at_unix_us);
+        self.blocks += 1;
+        self.decimate(block);
+        let found = self.search();
+        self.forget();
+        found
+    }
+
+    fn decimate(&mut self, block: &[i16; BLOCK]) {
+        for chunk in block.chunks_exact(DECIMATION) {
+            for sample in chunk {
+                self.history.pop_front();
+                self.history.push_back(f32::from(*sample) / 32_768.0);
+            }
+            self.low.push(self.history.iter().zip(&self.filter).map(|(sample, tap)| sample * tap).sum());
+        }
+    }
+
+    /// Looks at every place that can be looked at now.
+    fn search(&mut self) -> Option<MouthToEar> {
+        loop {
+            if let Some(candidate) = self.candidate
+                && self.scan >= candidate.position + PEAK_SAMPLES as u64
+            {
+                let pattern = self.marker.len() + SYMBOLS * self.symbols[0].len() + 1;
+                let complete = self.window(candidate.position, pattern).is_some();
+                if !complete {
+                    return None;
+                }
+                self.candidate = None;
+                if let Some(found) = self.read(candidate) {
+                    self.jump(candidate.position + pattern as u64);
+                    return Some(found);
+                }
+            }
+            self.step()?;
+        }
+    }
+
+    /// Looks at one place; `None` when the sound ends before it does.
+    fn step(&mut self) -> Option<()> {
+        let length = self.marker.len();
+        let start = (self.scan - self.base) as usize;
+        let window = self.low.get(start..start + length)?;
+        let energy = match self.energy {
+            // The window slides by one sample: one comes, one goes.
+            Some(energy) => {
+                let gone = f64::from(self.low.get(start.wrapping_sub(1)).copied().unwrap_or(0.0));
+                let come = f64::from(window[length - 1]);
+                (energy - gone * gone + come * come).max(0.0)
+            }
+            None => window.iter().map(|sample| f64::from(*sample).powi(2)).sum(),
+        };
+        self.energy = Some(energy);
+        let likeness = if energy < SILENCE * length as f64 { 0.0 } else { self.marker.likeness(window, energy) };
+        match &mut self.candidate {
+            Some(candidate) if self.scan == candidate.position + 1 && likeness <= candidate.likeness[1] => {
+                candidate.likeness[2] = likeness;
+            }
+            best => {
+                if likeness > MARKER_LIKENESS && best.is_none_or(|best| likeness > best.likeness[1]) {
+                    *best =
+                        Some(Candidate { position: self.scan, likeness: [self.previous_likeness, likeness, likeness] });
+                }
+            }
+        }
+        self.previous_likeness = likeness;
+        self.scan += 1;
+        Some(())
+    }
+
+    /// Reads the symbols behind a marker.
+    fn read(&self, candidate: Candidate) -> Option<MouthToEar> {
+        let length = self.symbols[0].len();
+        let mut read = [false; SYMBOLS];
+        for (n, bit) in read.iter_mut().enumerate() {
+            let signal = self.window(candidate.position + (self.marker.len() + n * length) as u64, length)?;
+            let energy = signal.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>();
+            if energy < SILENCE * length as f64 {
+                return None;
+            }
+            let [zero, one] = [0, 1].map(|bit: usize| self.symbols[bit].likeness(signal, energy));
+            *bit = one > zero;
+            if zero.max(one) < SYMBOL_LIKENESS || zero.max(one) < SYMBOL_MARGIN * zero.min(one) {
+                return None;
+            }
+        }
+        let slot = (0..SLOTS as u8).find(|slot| bits(*slot) == read)?;
+        let heard_us = self.heard_at(candidate)?;
+        let period = SLOTS * SLOT_US;
+        let latency_us = (heard_us - i64::from(slot) * SLOT_US - EARLIEST_US).rem_euclid(period) + EARLIEST_US;
+        Some(MouthToEar { latency_ms: latency_us as f64 / 1e3, emitted_unix_ms: (heard_us - latency_us) / 1000 })
+    }
+
+    /// When the first sample of a marker was heard, to a fraction of a sample.
+    fn heard_at(&self, candidate: Candidate) -> Option<i64> {
+        let [before, at, after] = candidate.likeness;
+        let curvature = before - 2.0 * at + after;
+        let shift = if curvature < 0.0 { (0.5 * (before - after) / curvature).clamp(-0.5, 0.5) } else { 0.0 };
+        // Low-pass sample n was made when input sample 4 n + 3 came in, and shows what was FILTER_DELAY earlier.
+        let newest = (candidate.position as f64 + f64::from(shift) + 1.0) * DECIMATION as f64 - 1.0;
+        let position = newest - FILTER_DELAY;
+        let block = (position / BLOCK as f64).max(0.0) as u64;
+        let oldest = self.blocks - self.heard.len() as u64;
+        let heard = *self.heard.get(usize::try_from(block.checked_sub(oldest)?).ok()?)?;
+        let within = position - block as f64 * BLOCK as f64;
+        Some(heard + (within * 1e6 / f64::from(SAMPLE_RATE)).round() as i64)
+    }
+
+    fn window(&self, position: u64, length: usize) -> Option<&[f32]> {
+        let start = usize::try_from(position.checked_sub(self.base)?).ok()?;
+        self.low.get(start..start + length)
+    }
+
+    fn jump(&mut self, position: u64) {
+        self.scan = position;
+        self.energy = None;
+        self.previous_likeness = 0.0;
+    }
+
+    /// Drops filtered sound that nobody will look at again.
+    fn forget(&mut self) {
+        let needed = self.candidate.map_or(self.scan, |candidate| candidate.position).saturating_sub(1);
+        let spare = (needed.saturating_sub(self.base) as usize).min(self.low.len());
+        // Moving the rest is cheap, but not worth it for every block.
+        if spare >= BLOCK {
+            self.low.drain(..spare);
+            self.base += spare as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TestSignal;
+    use super::*;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    const START_US: i64 = 1_763_800_000_123_456;
+
+    /// The signal from START_US on, `blocks` blocks long.
+    fn signal(blocks: usize) -> Vec<i16> {
+        let mut sound = Vec::new();
+        for n in 0..blocks {
+            let mut block = [0; BLOCK];
+            TestSignal.fill(&mut block, START_US + n as i64 * 10_000);
+            sound.extend(block);
+        }
+        sound
+    }
+
+    /// Feeds `sound` to a reader as heard from `heard_us` on.
+    fn read(sound: &[i16], heard_us: i64) -> Vec<MouthToEar> {
+        let mut reader = TestSignalReader::new();
+        sound
+            .as_chunks::<BLOCK>()
+            .0
+            .iter()
+            .enumerate()
+            .filter_map(|(n, block)| reader.push(block, heard_us + n as i64 * 10_000))
+            .collect()
+    }
+
+    #[test]
+    fn a_known_delay_is_measured_to_a_tenth_of_a_millisecond() {
+        let sound = signal(1000);
+        for delay_us in [-900_000, 0, 33_377, 80_000, 3_999_123, 6_500_000] {
+            let found = read(&sound, START_US + delay_us);
+            assert!((19..=20).contains(&found.len()), "every whole half second of ten is found, not {}", found.len());
+            for measured in found {
+                let error = measured.latency_ms - delay_us as f64 / 1e3;
+                assert!(error.abs() < 0.1, "a delay of {delay_us} us was measured {error} ms wrong");
+                assert_eq!(measured.emitted_unix_ms % 500, 0, "signals are made at multiples of 500 ms");
+            }
+        }
+    }
+
+    #[test]
+    fn noise_does_not_spoil_the_measurement() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let noisy: Vec<i16> = signal(1000)
+            .into_iter()
+            // White noise 10 dB below the chirps over the whole band.
+            .map(|sample| sample.saturating_add((rng.random_range(-1.0..1.0) * 3_800.0) as i16))
+            .collect();
+        let found = read(&noisy, START_US + 50_000);
+        assert!(found.len() >= 18, "most half seconds are found in noise, not {}", found.len());
+        for measured in found {
+            assert!((measured.latency_ms - 50.0).abs() < 0.3, "noise moved the delay of 50 ms to {measured:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_found_where_nothing_is() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let noise: Vec<i16> = (0..48_000 * 20).map(|_| rng.random_range(-8_000..8_000)).collect();
+        assert_eq!(read(&noise, START_US), [], "noise is no test signal");
+        let tone: Vec<i16> = (0..48_000 * 5).map(|n| ((f64::from(n) * 0.13).sin() * 9_000.0) as i16).collect();
+        assert_eq!(read(&tone, START_US), [], "nor is a tone");
+        assert_eq!(read(&vec![0; 48_000 * 5], START_US), [], "nor silence");
+    }
+
+    #[test]
+    fn gaps_and_repeats_never_give_a_wrong_delay() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut reader = TestSignalReader::new();
+        let (mut found, mut silent) = (0, 0);
+        for n in 0..6000 {
+            let mut block = [0; BLOCK];
+            TestSignal.fill(&mut block, START_US + n * 10_000);
+            if rng.random_bool(0.05) {
+                block.fill(0);
+                silent += 1;
+            }
+            if let Some(measured) = reader.push(&block, START_US + n * 10_000 + 70_000) {
+                found += 1;
+                let error = (measured.latency_ms - 70.0).abs();
+                assert!(error < 1.0, "a gap moved the delay by {error} ms");
+            }
+        }
+        assert!(silent > 200, "the fixture has gaps: {silent}");
+        assert!(found > 30, "many of 120 half seconds survive 5 % gaps: {found}");
+    }
+}
