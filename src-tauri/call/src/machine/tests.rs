@@ -1,0 +1,371 @@
+//! Every transition by hand, then random lives.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+mod random;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A machine with its clock; collects what it wants done.
+struct Bench {
+    machine: CallMachine,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Patience { partner: Some(Duration::from_secs(10)), ..Patience::default() })
+    }
+
+    fn with(patience: Patience) -> Self {
+        Self { machine: CallMachine::new(patience), now: Instant::now() }
+    }
+
+    fn feed(&mut self, input: Input) -> Vec<Effect> {
+        self.machine.handle(self.now, input);
+        self.effects()
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        std::iter::from_fn(|| self.machine.poll_effect()).collect()
+    }
+
+    /// Lets time pass, stopping at every timeout on the way.
+    fn pass(&mut self, time: Duration) -> Vec<Effect> {
+        let until = self.now + time;
+        while let Some(at) = self.machine.poll_timeout().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.machine.handle_timeout(self.now);
+            assert!(self.machine.poll_timeout().is_none_or(|next| next > self.now), "a handled timeout is over");
+        }
+        self.now = until;
+        self.effects()
+    }
+
+    fn searching(mut self) -> Self {
+        self.feed(Input::SignalingUp);
+        self.feed(Input::Find);
+        self
+    }
+
+    fn connecting(self, initiator: bool) -> Self {
+        let mut bench = self.searching();
+        bench.feed(Input::PartnerFound(partner("s1", initiator)));
+        bench
+    }
+
+    fn in_call(self) -> Self {
+        let mut bench = self.connecting(true);
+        bench.feed(Input::PeerConnected(PeerId(0)));
+        assert_eq!(bench.machine.phase(), Phase::InCall, "the fixture is in a call");
+        bench
+    }
+
+    fn ended_with(&self) -> Option<EndCode> {
+        self.machine.end_reason().map(|reason| reason.code)
+    }
+}
+
+fn partner(session_id: &str, initiator: bool) -> Match {
+    Match { session_id: session_id.into(), partner: "them".into(), initiator }
+}
+
+fn offer() -> Input {
+    Input::Offer { session_id: "s1".into(), offer: "offer".into() }
+}
+
+fn answer() -> Input {
+    Input::Answer { session_id: "s1".into(), answer: "answer".into() }
+}
+
+fn candidate(name: &str) -> Input {
+    Input::Candidate { session_id: "s1".into(), candidate: name.into() }
+}
+
+fn add(name: &str) -> Effect {
+    Effect::AddCandidate { peer: PeerId(0), candidate: name.into() }
+}
+
+fn ended(code: EndCode) -> Effect {
+    Effect::Notify(Notice::Ended(code.into()))
+}
+
+fn end_session() -> Effect {
+    Effect::Send(Outgoing::EndSession { session_id: "s1".into() })
+}
+
+#[test]
+fn a_search_waits_for_the_relay_and_then_asks_it() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.feed(Input::Find), [Effect::Notify(Notice::Searching)], "nobody to ask yet");
+    assert_eq!(bench.feed(Input::SignalingUp), [Effect::Send(Outgoing::FindPartner)]);
+    assert_eq!(bench.machine.phase(), Phase::Searching);
+    assert_eq!(bench.feed(Input::Find), [], "one search at a time");
+    assert_eq!(bench.feed(Input::Next), [], "`next` during a search changes nothing");
+}
+
+#[test]
+fn the_initiator_offers_and_connects() {
+    let mut bench = Bench::new().searching();
+    let found = partner("s1", true);
+    assert_eq!(
+        bench.feed(Input::PartnerFound(found.clone())),
+        [
+            Effect::Notify(Notice::Matched(found)),
+            Effect::CreatePeer(PeerId(0)),
+            Effect::CreateOffer(PeerId(0))
+        ]
+    );
+    assert_eq!(
+        bench.feed(Input::LocalOffer(PeerId(0), "mine".into())),
+        [Effect::Send(Outgoing::Offer { to: "them".into(), offer: "mine".into() })]
+    );
+    assert_eq!(
+        bench.feed(Input::LocalCandidate(PeerId(0), "c".into())),
+        [Effect::Send(Outgoing::Candidate { to: "them".into(), candidate: "c".into() })]
+    );
+    assert_eq!(bench.feed(answer()), [Effect::ApplyAnswer { peer: PeerId(0), answer: "answer".into() }]);
+    assert_eq!(bench.feed(answer()), [], "a second answer answers nothing");
+    assert_eq!(bench.feed(Input::PeerConnected(PeerId(0))), [Effect::Notify(Notice::Connected)]);
+    assert_eq!(bench.machine.phase(), Phase::InCall);
+}
+
+#[test]
+fn the_other_side_answers_and_keeps_early_candidates_in_order() {
+    let mut bench = Bench::new().connecting(false);
+    assert_eq!(bench.feed(candidate("a")), [], "a candidate before the offer is kept");
+    assert_eq!(bench.feed(candidate("b")), []);
+    assert_eq!(
+        bench.feed(offer()),
+        [Effect::ApplyOffer { peer: PeerId(0), offer: "offer".into(), rollback: false }, add("a"), add("b")]
+    );
+    assert_eq!(
+        bench.feed(Input::LocalAnswer(PeerId(0), "mine".into())),
+        [Effect::Send(Outgoing::Answer { to: "them".into(), answer: "mine".into() })]
+    );
+    assert_eq!(bench.feed(candidate("c")), [add("c")], "a later one goes straight through");
+}
+
+#[test]
+fn held_candidates_are_bounded() {
+    let mut bench = Bench::new().connecting(false);
+    for number in 0..10_000 {
+        bench.feed(candidate(&number.to_string()));
+    }
+    let applied = bench.feed(offer());
+    assert_eq!(applied.len(), 65, "the offer and the newest 64 candidates");
+    assert_eq!(applied.last(), Some(&add("9999")));
+}
+
+#[test]
+fn in_a_collision_the_initiator_ignores_the_offer_and_its_candidates() {
+    let mut bench = Bench::new().connecting(true);
+    assert_eq!(bench.feed(offer()), [], "our own offer is under way and wins");
+    assert_eq!(bench.feed(answer()).len(), 1, "the answer to it is applied");
+    assert_eq!(bench.feed(candidate("x")), [add("x")], "candidates count again after the answer");
+    let again = bench.feed(offer());
+    assert_eq!(
+        again,
+        [Effect::ApplyOffer { peer: PeerId(0), offer: "offer".into(), rollback: false }],
+        "with nothing under way a renegotiation by the partner is welcome"
+    );
+}
+
+#[test]
+fn messages_of_another_session_and_news_of_another_peer_are_dropped() {
+    let mut bench = Bench::new().connecting(true);
+    for stray in [
+        Input::Offer { session_id: "s0".into(), offer: "x".into() },
+        Input::Answer { session_id: "s0".into(), answer: "x".into() },
+        Input::Candidate { session_id: "s0".into(), candidate: "x".into() },
+        Input::PartnerLeft { session_id: "s0".into(), departure: Departure::Wanted },
+        Input::LocalOffer(PeerId(9), "x".into()),
+        Input::PeerConnected(PeerId(9)),
+        Input::PeerFailed(PeerId(9)),
+        Input::PeerFaulted(PeerId(9), PeerFault::BadDescription),
+        Input::PartnerFound(partner("s2", true)),
+    ] {
+        assert_eq!(bench.feed(stray.clone()), [], "{stray:?} is not about this session");
+        assert_eq!(bench.machine.phase(), Phase::Connecting, "{stray:?} changes nothing");
+    }
+}
+
+#[test]
+fn hanging_up_tells_the_partner_through_the_relay() {
+    for bench in [Bench::new().connecting(true), Bench::new().in_call()] {
+        let mut bench = bench;
+        let expected = [end_session(), Effect::ClosePeer(PeerId(0)), ended(EndCode::HungUp)];
+        assert_eq!(bench.feed(Input::HangUp), expected);
+        assert_eq!(bench.machine.phase(), Phase::Ended);
+        assert_eq!(bench.machine.poll_timeout(), None, "nothing to wait for after the end");
+        assert_eq!(bench.feed(Input::Next), [], "the end is final");
+    }
+}
+
+#[test]
+fn a_search_can_be_cancelled_and_a_late_partner_is_sent_away() {
+    let mut bench = Bench::new().searching();
+    assert_eq!(bench.feed(Input::Cancel), [Effect::Send(Outgoing::CancelSearch), ended(EndCode::Cancelled)]);
+    assert_eq!(bench.feed(Input::PartnerFound(partner("s1", true))), [end_session()], "the partner must not wait");
+}
+
+#[test]
+fn cancel_means_the_search_not_the_call() {
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(Input::Cancel), [], "a call is ended by hanging up");
+    assert_eq!(bench.machine.phase(), Phase::InCall);
+}
+
+#[test]
+fn next_closes_the_peer_connection_before_the_search_goes_on() {
+    let mut bench = Bench::new().in_call();
+    assert_eq!(
+        bench.feed(Input::Next),
+        [
+            Effect::ClosePeer(PeerId(0)),
+            Effect::Notify(Notice::Searching),
+            Effect::Send(Outgoing::Next { session_id: "s1".into() })
+        ]
+    );
+    let found = bench.feed(Input::PartnerFound(partner("s2", false)));
+    assert!(found.contains(&Effect::CreatePeer(PeerId(1))), "a new peer connection with a new id: {found:?}");
+    assert_eq!(bench.feed(Input::PeerFailed(PeerId(0))), [], "the old one no longer counts");
+}
+
+#[test]
+fn next_without_the_relay_searches_once_it_is_back() {
+    let mut bench = Bench::new().in_call();
+    bench.feed(Input::SignalingDown);
+    assert_eq!(bench.feed(Input::Next), [Effect::ClosePeer(PeerId(0)), Effect::Notify(Notice::Searching)]);
+    let back = bench.feed(Input::SignalingUp);
+    assert_eq!(back, [Effect::Notify(Notice::SignalingBack), Effect::Send(Outgoing::FindPartner)]);
+}
+
+#[test]
+fn nobody_to_talk_to() {
+    let mut bench = Bench::new().searching();
+    let expected = [Effect::Send(Outgoing::CancelSearch), ended(EndCode::NoPartner)];
+    assert_eq!(bench.pass(Duration::from_secs(10)), expected);
+}
+
+#[test]
+fn a_relay_that_never_answers() {
+    let mut bench = Bench::new();
+    bench.feed(Input::Find);
+    assert_eq!(bench.pass(Duration::from_secs(5) - MS), []);
+    assert_eq!(bench.pass(MS), [ended(EndCode::RelayUnreachable)]);
+}
+
+#[test]
+fn a_relay_that_dies_during_the_search() {
+    let mut bench = Bench::with(Patience::default()).searching();
+    assert_eq!(bench.feed(Input::SignalingDown), [Effect::Notify(Notice::SignalingLost)]);
+    assert_eq!(bench.pass(Duration::from_secs(29)), [], "it may come back");
+    assert_eq!(bench.pass(Duration::from_secs(1)), [ended(EndCode::RelayUnreachable)]);
+}
+
+#[test]
+fn a_refused_search_is_repeated_when_the_relay_says_so_and_given_up_otherwise() {
+    let mut bench = Bench::new().searching();
+    assert_eq!(bench.feed(Input::SearchRefused { retry_after: Some(500 * MS) }), []);
+    assert_eq!(bench.pass(500 * MS), [Effect::Send(Outgoing::FindPartner)]);
+    let expected = [Effect::Send(Outgoing::CancelSearch), ended(EndCode::RelayRefused)];
+    assert_eq!(bench.feed(Input::SearchRefused { retry_after: None }), expected);
+}
+
+#[test]
+fn a_connection_that_never_comes_up() {
+    let mut bench = Bench::new().connecting(false);
+    let expected = [end_session(), Effect::ClosePeer(PeerId(0)), ended(EndCode::ConnectTimeout)];
+    assert_eq!(bench.pass(Patience::default().connect), expected);
+}
+
+#[test]
+fn faults_of_the_peer_connection_end_the_call_with_their_code() {
+    for (input, connecting, in_call) in [
+        (Input::PeerFailed(PeerId(0)), EndCode::ConnectionFailed, EndCode::PartnerVanished),
+        (Input::PeerClosed(PeerId(0)), EndCode::ConnectionFailed, EndCode::PartnerLeft),
+        (
+            Input::PeerFaulted(PeerId(0), PeerFault::BadDescription),
+            EndCode::BadDescription,
+            EndCode::BadDescription,
+        ),
+        (Input::PeerFaulted(PeerId(0), PeerFault::NoCommonCodec), EndCode::NoCommonCodec, EndCode::NoCommonCodec),
+        (Input::PeerFaulted(PeerId(0), PeerFault::Internal), EndCode::ConnectionFailed, EndCode::ConnectionFailed),
+    ] {
+        let mut early = Bench::new().connecting(true);
+        early.feed(input.clone());
+        assert_eq!(early.ended_with(), Some(connecting), "{input:?} while connecting");
+        let mut late = Bench::new().in_call();
+        late.feed(input.clone());
+        assert_eq!(late.ended_with(), Some(in_call), "{input:?} in a call");
+    }
+}
+
+#[test]
+fn a_partner_who_leaves_ends_the_call() {
+    for departure in [Departure::Wanted, Departure::Lost] {
+        let mut bench = Bench::new().connecting(true);
+        bench.feed(Input::PartnerLeft { session_id: "s1".into(), departure });
+        assert_eq!(bench.ended_with(), Some(EndCode::PartnerLeft), "no connection can come of it ({departure:?})");
+    }
+    let mut bench = Bench::new().in_call();
+    let effects = bench.feed(Input::PartnerLeft { session_id: "s1".into(), departure: Departure::Wanted });
+    let expected = [Effect::ClosePeer(PeerId(0)), ended(EndCode::PartnerLeft)];
+    assert_eq!(effects, expected, "the relay has ended the session already");
+}
+
+#[test]
+fn media_outlives_the_relays_knowledge_of_the_partner() {
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(Input::PartnerLeft { session_id: "s1".into(), departure: Departure::Lost }), []);
+    for _ in 0..100 {
+        bench.now += 100 * MS;
+        bench.feed(Input::Heard(PeerId(0), bench.now));
+    }
+    assert_eq!(bench.machine.phase(), Phase::InCall, "packets still come in");
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(bench.ended_with(), Some(EndCode::PartnerVanished), "silence on both ways ends it sooner");
+}
+
+#[test]
+fn the_relay_may_die_in_a_call() {
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(Input::SignalingDown), [Effect::Notify(Notice::SignalingLost)]);
+    bench.now += Duration::from_secs(1);
+    bench.feed(Input::Heard(PeerId(0), bench.now));
+    let back = bench.feed(Input::SignalingUp);
+    assert_eq!(back, [Effect::Notify(Notice::SignalingBack)], "the call goes on; no search");
+    assert_eq!(bench.feed(Input::LocalCandidate(PeerId(0), "c".into())), [], "the new relay knows no session");
+    let over = bench.feed(Input::HangUp);
+    assert_eq!(over, [Effect::ClosePeer(PeerId(0)), ended(EndCode::HungUp)], "nor can it be ended there");
+}
+
+#[test]
+fn a_partner_who_vanishes_is_noticed_within_six_seconds() {
+    let mut bench = Bench::new().in_call();
+    let begin = bench.now;
+    assert_eq!(bench.pass(2 * Duration::from_secs(1)), [Effect::Notify(Notice::PartnerReconnecting)]);
+    bench.pass(Duration::from_secs(4));
+    assert_eq!(bench.ended_with(), Some(EndCode::PartnerVanished), "{:?} of silence", bench.now - begin);
+}
+
+#[test]
+fn a_partner_who_comes_back_after_five_seconds_is_still_in_the_call() {
+    let mut bench = Bench::new().in_call();
+    bench.pass(Duration::from_secs(5));
+    let back = bench.feed(Input::Heard(PeerId(0), bench.now));
+    assert_eq!(back, [Effect::Notify(Notice::PartnerBack)]);
+    assert_eq!(bench.machine.phase(), Phase::InCall);
+    assert_eq!(bench.pass(Duration::from_secs(2)), [Effect::Notify(Notice::PartnerReconnecting)], "noticed anew");
+}
+
+#[test]
+fn a_broken_path_is_told_once() {
+    let mut bench = Bench::new().in_call();
+    let told = bench.feed(Input::PeerDisconnected(PeerId(0)));
+    assert_eq!(told, [Effect::Notify(Notice::PartnerReconnecting)]);
+    assert_eq!(bench.pass(Duration::from_secs(3)), [], "silence says the same thing");
+}

@@ -1,0 +1,325 @@
+//! Frames through packets and back: by hand, then through a bad network with random seeds.
+
+use super::*;
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::time::{Duration, Instant};
+use tandem_media::codec::VideoCodec;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A frame of about `size` bytes that looks like one of `codec`; its bytes follow from `seed`. Never a zero byte, so that
+/// no start code appears by chance.
+fn frame(codec: VideoCodec, keyframe: bool, size: usize, seed: u8) -> Vec<u8> {
+    let body = (0..size).map(|index| (index as u8).wrapping_mul(31).wrapping_add(seed) | 1);
+    match (codec, keyframe) {
+        (VideoCodec::H264, true) => {
+            let mut frame = vec![0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1f, 0, 0, 0, 1, 0x68, 0xce, 0x3c, 0, 0, 0, 1, 0x65, 0x88];
+            frame.extend(body);
+            frame
+        }
+        (VideoCodec::H264, false) => [0, 0, 0, 1, 0x41, 0x9a].into_iter().chain(body).collect(),
+        (VideoCodec::Vp8, true) => std::iter::once(0x10).chain(body).collect(),
+        (VideoCodec::Vp8, false) => std::iter::once(0x11).chain(body).collect(),
+    }
+}
+
+/// A sender of synthetic frames.
+struct Sender {
+    codec: VideoCodec,
+    packetizer: Packetizer,
+    sequence: u16,
+    timestamp: u32,
+    sent: Vec<AssembledFrame>,
+}
+
+impl Sender {
+    fn new(codec: VideoCodec) -> Self {
+        // Both counters wrap around early.
+        Self {
+            codec,
+            packetizer: Packetizer::new(codec),
+            sequence: 65_530,
+            timestamp: u32::MAX - 10_000,
+            sent: Vec::new(),
+        }
+    }
+
+    fn send(&mut self, keyframe: bool, size: usize) -> Vec<VideoPacket> {
+        self.timestamp = self.timestamp.wrapping_add(3_000);
+        let data = frame(self.codec, keyframe, size, self.sent.len() as u8);
+        self.sent.push(AssembledFrame { data: data.clone(), keyframe, timestamp: self.timestamp });
+        let packet = |payload: PacketPayload| {
+            let packet = VideoPacket {
+                sequence: self.sequence,
+                timestamp: self.timestamp,
+                marker: payload.marker,
+                payload: payload.data,
+            };
+            self.sequence = self.sequence.wrapping_add(1);
+            packet
+        };
+        self.packetizer.packetize(data).into_iter().map(packet).collect()
+    }
+}
+
+fn assembler(codec: VideoCodec) -> FrameAssembler {
+    FrameAssembler::new(codec, AssemblerConfig::default())
+}
+
+fn frames(assembler: &mut FrameAssembler) -> Vec<AssembledFrame> {
+    std::iter::from_fn(|| assembler.poll_frame()).collect()
+}
+
+fn insert_all(assembler: &mut FrameAssembler, now: Instant, packets: impl IntoIterator<Item = VideoPacket>) {
+    for packet in packets {
+        assembler.insert(now, packet);
+    }
+}
+
+#[test]
+fn frames_of_any_size_come_back_byte_for_byte() {
+    for codec in [VideoCodec::H264, VideoCodec::Vp8] {
+        let (mut sender, mut assembler) = (Sender::new(codec), assembler(codec));
+        let now = Instant::now();
+        for (keyframe, size) in [(true, 5_000), (false, 1), (false, 1_179), (false, 1_180), (false, 1_181), (true, 90_000)] {
+            let packets = sender.send(keyframe, size);
+            assert!(packets.iter().all(|packet| packet.payload.len() <= MAX_PAYLOAD), "no payload above the limit");
+            let markers: Vec<bool> = packets.iter().map(|packet| packet.marker).collect();
+            assert_eq!(markers.iter().filter(|marker| **marker).count(), 1, "one marker a frame");
+            assert_eq!(markers.last(), Some(&true), "on its last packet");
+            insert_all(&mut assembler, now, packets);
+        }
+        assert_eq!(frames(&mut assembler), sender.sent, "{codec:?}");
+        assert_eq!(assembler.poll_timeout(), None, "nothing is missing");
+        assert!(!assembler.poll_keyframe_request(), "nothing is asked for");
+    }
+}
+
+#[test]
+fn a_stream_that_starts_in_the_middle_waits_for_a_keyframe() {
+    let (mut sender, mut assembler) = (Sender::new(VideoCodec::H264), assembler(VideoCodec::H264));
+    let now = Instant::now();
+    let middle: Vec<VideoPacket> = sender.send(true, 5_000).into_iter().skip(2).collect();
+    insert_all(&mut assembler, now, middle);
+    insert_all(&mut assembler, now, sender.send(false, 500));
+    assert_eq!(frames(&mut assembler), [], "no decoder could start here");
+    assert!(assembler.poll_keyframe_request(), "so a keyframe is asked for");
+    assert!(!assembler.poll_keyframe_request(), "once");
+    let again = assembler.poll_timeout().expect("it is asked for again if it does not come");
+    assembler.handle_timeout(again);
+    assert!(assembler.poll_keyframe_request(), "the request may have been lost");
+    insert_all(&mut assembler, now, sender.send(true, 3_000));
+    insert_all(&mut assembler, now, sender.send(false, 500));
+    assert_eq!(frames(&mut assembler), sender.sent[2..], "from the keyframe on, everything");
+    assert_eq!(assembler.poll_timeout(), None, "no more requests");
+}
+
+#[test]
+fn a_missing_packet_is_waited_for_and_then_given_up() {
+    for codec in [VideoCodec::H264, VideoCodec::Vp8] {
+        let (mut sender, mut assembler) = (Sender::new(codec), assembler(codec));
+        let now = Instant::now();
+        insert_all(&mut assembler, now, sender.send(true, 2_000));
+        let mut holed = sender.send(false, 3_000);
+        let missing = holed.remove(1);
+        insert_all(&mut assembler, now, holed.clone());
+        insert_all(&mut assembler, now, sender.send(false, 100));
+        assert_eq!(frames(&mut assembler).len(), 1, "{codec:?}: the frame with the hole holds up the next");
+        assert_eq!(assembler.stats().lost, 1);
+
+        let mut patient = FrameAssembler::new(codec, AssemblerConfig::default());
+        let mut again = Sender::new(codec);
+        insert_all(&mut patient, now, again.send(true, 2_000));
+        insert_all(&mut patient, now, holed);
+        insert_all(&mut patient, now + 100 * MS, [missing.clone()]);
+        assert_eq!(frames(&mut patient), sender.sent[..2], "{codec:?}: the retransmission completes it");
+        assert_eq!((patient.stats().lost, patient.stats().late), (0, 1), "what came late is not lost");
+
+        let deadline = assembler.poll_timeout().expect("the wait is bounded");
+        assert_eq!(deadline, now + AssemblerConfig::default().wait);
+        assembler.handle_timeout(deadline);
+        assert!(assembler.poll_keyframe_request(), "{codec:?}: given up, a keyframe is asked for");
+        assert_eq!(frames(&mut assembler), [], "{codec:?}: no frame whose reference is missing");
+        assembler.insert(deadline, missing);
+        insert_all(&mut assembler, deadline, sender.send(false, 100));
+        assert_eq!(frames(&mut assembler), [], "{codec:?}: still none");
+        insert_all(&mut assembler, deadline, sender.send(true, 100));
+        assert_eq!(frames(&mut assembler), sender.sent[4..], "{codec:?}: the keyframe ends it");
+    }
+}
+
+#[test]
+fn a_lost_marker_is_made_up_for_by_the_next_timestamp() {
+    let (mut sender, mut assembler) = (Sender::new(VideoCodec::H264), assembler(VideoCodec::H264));
+    let now = Instant::now();
+    for keyframe in [true, false, false] {
+        let mut packets = sender.send(keyframe, 4_000);
+        packets.last_mut().unwrap().marker = false;
+        insert_all(&mut assembler, now, packets);
+    }
+    assert_eq!(frames(&mut assembler), sender.sent[..2], "the last one is complete only when another begins");
+}
+
+#[test]
+fn padding_only_uses_up_numbers() {
+    let (mut sender, mut assembler) = (Sender::new(VideoCodec::Vp8), assembler(VideoCodec::Vp8));
+    let now = Instant::now();
+    for keyframe in [true, false, false] {
+        insert_all(&mut assembler, now, sender.send(keyframe, 2_000));
+        let padding = VideoPacket {
+            sequence: sender.sequence,
+            timestamp: sender.timestamp,
+            marker: false,
+            payload: Bytes::new(),
+        };
+        sender.sequence = sender.sequence.wrapping_add(1);
+        assembler.insert(now, padding);
+    }
+    assert_eq!(frames(&mut assembler), sender.sent, "every frame, in spite of the packets in between");
+}
+
+#[test]
+fn a_decoder_that_failed_gets_only_a_keyframe() {
+    let (mut sender, mut assembler) = (Sender::new(VideoCodec::H264), assembler(VideoCodec::H264));
+    let now = Instant::now();
+    insert_all(&mut assembler, now, sender.send(true, 2_000));
+    insert_all(&mut assembler, now, sender.send(false, 2_000));
+    assembler.decoder_failed(now);
+    assert!(assembler.poll_keyframe_request(), "nothing else helps");
+    insert_all(&mut assembler, now, sender.send(false, 2_000));
+    assert_eq!(frames(&mut assembler), [], "its references are broken");
+    insert_all(&mut assembler, now, sender.send(true, 2_000));
+    assert_eq!(frames(&mut assembler).len(), 1);
+}
+
+#[test]
+fn a_sender_that_begins_anew_is_followed() {
+    let (mut sender, mut assembler) = (Sender::new(VideoCodec::H264), assembler(VideoCodec::H264));
+    let now = Instant::now();
+    insert_all(&mut assembler, now, sender.send(true, 2_000));
+    sender.sequence = 40_000;
+    let first = sender.send(true, 5_000);
+    insert_all(&mut assembler, now, first);
+    insert_all(&mut assembler, now, sender.send(true, 5_000));
+    let last = frames(&mut assembler).pop();
+    assert_eq!(last.as_ref(), sender.sent.last(), "the new count is taken up");
+    assert_eq!(assembler.stats().lost, 0, "a restart is no loss");
+}
+
+#[test]
+fn memory_is_bounded_whatever_comes() {
+    let config = AssemblerConfig { max_packets: 64, max_bytes: 20_000, ..AssemblerConfig::default() };
+    let mut assembler = FrameAssembler::new(VideoCodec::H264, config);
+    let now = Instant::now();
+    for number in 0..50_000_u32 {
+        let packet = VideoPacket {
+            sequence: (2 * number) as u16,
+            timestamp: number,
+            marker: false,
+            payload: Bytes::from_static(&[0x7c, 0x05, 0, 0, 0, 0, 0, 0]),
+        };
+        assembler.insert(now, packet);
+        assert!(assembler.buffered() <= 64, "a stream full of holes must not fill the memory");
+    }
+    assert!(assembler.stats().discarded > 40_000);
+}
+
+/// A network with reordering: a list of packets and how long each is delayed; `None`: lost.
+fn through_network(packets: &[VideoPacket], fates: &[Fate], now: Instant) -> Vec<(Instant, VideoPacket)> {
+    let mut arrivals = Vec::new();
+    for (index, packet) in packets.iter().enumerate() {
+        let sent = now + index as u32 * 2 * MS;
+        match fates[index % fates.len()] {
+            Fate::Lost => {}
+            Fate::Late(delay) => arrivals.push((sent + delay * MS, packet.clone())),
+            Fate::Twice(delay) => {
+                arrivals.push((sent, packet.clone()));
+                arrivals.push((sent + delay * MS, packet.clone()));
+            }
+        }
+    }
+    arrivals.sort_by_key(|(at, _)| *at);
+    arrivals
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Lost,
+    Late(u32),
+    Twice(u32),
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        20 => Just(Fate::Late(0)),
+        4 => (0_u32..80).prop_map(Fate::Late),
+        1 => (0_u32..600).prop_map(Fate::Late),
+        2 => (0_u32..600).prop_map(Fate::Twice),
+        2 => Just(Fate::Lost),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_comes_out_was_sent_in_this_order_and_is_decodable(
+        vp8 in any::<bool>(),
+        plan in proptest::collection::vec((prop::bool::weighted(0.15), 1_usize..6_000), 1..60),
+        fates in proptest::collection::vec(fate(), 1..200),
+    ) {
+        let codec = if vp8 { VideoCodec::Vp8 } else { VideoCodec::H264 };
+        let (mut sender, mut assembler) = (Sender::new(codec), assembler(codec));
+        let now = Instant::now();
+        let mut packets = Vec::new();
+        for (keyframe, size) in plan {
+            packets.extend(sender.send(keyframe, size));
+        }
+        let mut delivered = Vec::new();
+        for (at, packet) in through_network(&packets, &fates, now) {
+            while let Some(due) = assembler.poll_timeout().filter(|due| *due <= at) {
+                assembler.handle_timeout(due);
+            }
+            assembler.insert(at, packet);
+            delivered.extend(frames(&mut assembler));
+        }
+        let mut expected = 0;
+        for frame in &delivered {
+            let place = sender.sent.iter().position(|sent| sent.timestamp == frame.timestamp);
+            let place = place.expect("a frame that nobody sent");
+            prop_assert_eq!(&sender.sent[place], frame, "byte for byte what was sent");
+            prop_assert!(place >= expected, "in order, none twice");
+            prop_assert!(frame.keyframe || place == expected, "a delta frame only right behind its reference");
+            prop_assert!(expected > 0 || frame.keyframe, "the first one is a keyframe");
+            expected = place + 1;
+        }
+        if fates.iter().all(|fate| matches!(fate, Fate::Late(0..=80) | Fate::Twice(_))) && !delivered.is_empty() {
+            prop_assert_eq!(expected, sender.sent.len(), "without loss nothing is missing behind the first");
+            let first = sender.sent.iter().position(|sent| sent.timestamp == delivered[0].timestamp);
+            prop_assert_eq!(Some(delivered.len()), first.map(|first| expected - first));
+        }
+    }
+
+    #[test]
+    fn garbage_never_panics(
+        vp8 in any::<bool>(),
+        packets in proptest::collection::vec(
+            (any::<u16>(), 0_u32..4, any::<bool>(), proptest::collection::vec(any::<u8>(), 0..40), 0_u64..100),
+            0..300,
+        ),
+    ) {
+        let mut assembler = assembler(if vp8 { VideoCodec::Vp8 } else { VideoCodec::H264 });
+        let mut now = Instant::now();
+        for (sequence, timestamp, marker, payload, wait) in packets {
+            now += Duration::from_millis(wait);
+            while let Some(due) = assembler.poll_timeout().filter(|due| *due <= now) {
+                assembler.handle_timeout(due);
+            }
+            // Numbers close together as well as anywhere.
+            let sequence = if timestamp == 0 { sequence } else { sequence % 64 };
+            assembler.insert(now, VideoPacket { sequence, timestamp, marker, payload: payload.into() });
+            frames(&mut assembler);
+        }
+    }
+}
