@@ -1,0 +1,418 @@
+//! The connection itself.
+
+use super::description::{self, MediaSection};
+use super::ear::{Ear, LastHeard};
+use super::formats::{self, Format, MediaKind};
+use super::PeerError;
+use crate::congestion::{self, LinkConfig};
+use crate::link::LinkState;
+use crate::machine::Text;
+use rtc::interceptor::Slot;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+};
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tandem_media::codec::VideoCodec;
+use tokio::sync::mpsc::UnboundedSender;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::media_stream::track_remote::TrackRemote;
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
+    RTCIceGatheringState, RTCIceServer, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSdpType,
+    RTCSessionDescription, SettingEngineBuilder, StatsSelector,
+};
+use webrtc::runtime::Runtime;
+
+/// With the default of 200 ms a connection takes 205–410 ms to come up, with this 26–47.
+const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// So many checks a pair gets: as long as the default's 7 of 200 ms, and a little.
+const ICE_CHECKS: u16 = 90;
+/// Behind congestion control's own taps, in front of everything that consumes packets.
+const EAR: Slot = Slot::Custom(2_400);
+
+/// What a peer connection is made for.
+#[derive(Clone)]
+pub struct PeerConfig {
+    /// The video codec that is offered first and chosen first.
+    pub codec: VideoCodec,
+    /// Whether pictures may be sent.
+    pub send_video: bool,
+    /// Whether sound may be sent.
+    pub send_audio: bool,
+    /// Bounds of the bandwidth estimate.
+    pub link: LinkConfig,
+    /// STUN servers. (TURN too, with credentials.)
+    pub ice_servers: Vec<RTCIceServer>,
+    /// Where to bind. Empty: every address of this machine, loopback included.
+    pub addresses: Vec<SocketAddr>,
+    /// Sockets and clock of another world: a simulated network. `None`: the real ones, on tokio.
+    pub runtime: Option<Arc<dyn Runtime>>,
+}
+
+/// What a peer connection tells on its own.
+pub enum PeerEvent {
+    /// A candidate for the partner, as JSON; `null` ends them.
+    Candidate(Text),
+    /// ICE and DTLS are up.
+    Connected,
+    /// The path is broken; it may come back.
+    Disconnected,
+    /// The path is given up.
+    Failed,
+    /// Closed by the partner.
+    Closed,
+    /// A stream of the partner begins.
+    Track(MediaKind, Arc<dyn TrackRemote>),
+}
+
+/// A stream that this side sends.
+#[derive(Clone)]
+pub struct LocalTrack {
+    /// Where packets go.
+    pub track: Arc<TrackLocalStaticRTP>,
+    /// Their SSRC.
+    pub ssrc: u32,
+}
+
+/// What both sides agreed on: the formats, the first of which is the one to send.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Negotiated {
+    /// Audio formats.
+    pub audio: Vec<Format>,
+    /// Video formats.
+    pub video: Vec<Format>,
+}
+
+/// One peer connection. [`close`](Self::close) it; dropping alone leaves the partner waiting.
+pub struct Peer {
+    connection: Arc<dyn PeerConnection>,
+    config: PeerConfig,
+    link: Arc<LinkState>,
+    heard: Arc<LastHeard>,
+    audio: Option<LocalTrack>,
+    video: Option<LocalTrack>,
+    /// Tracks are in place: a second offer only renegotiates.
+    prepared: bool,
+    negotiated: Negotiated,
+}
+
+impl Peer {
+    /// Makes a peer connection that waits for [`create_offer`](Self::create_offer) or
+    /// [`apply_offer`](Self::apply_offer). What it tells goes to `events`.
+    ///
+    /// # Errors
+    /// [`PeerError::Congestion`] for contradicting bitrates, [`PeerError::Connection`] if no socket can be bound.
+    pub async fn new(config: PeerConfig, events: UnboundedSender<PeerEvent>) -> Result<Self, PeerError> {
+        let failed = |_| PeerError::Connection("start");
+        let mut engine = MediaEngine::default();
+        formats::register(&mut engine, &formats::video(config.codec)).map_err(failed)?;
+        let (registry, link) = congestion::register(&mut engine, config.link)?;
+        let heard = LastHeard::new(Instant::now());
+        let registry = registry.with(EAR, Ear::new(Arc::clone(&heard)));
+        let settings = SettingEngineBuilder::new()
+            .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
+            .with_include_loopback_candidate(true)
+            .build();
+        let configuration = RTCConfigurationBuilder::new().with_ice_servers(config.ice_servers.clone()).build();
+        let mut builder = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
+            .with_media_engine(engine)
+            .with_interceptor_registry(registry)
+            .with_setting_engine(settings)
+            .with_handler(Arc::new(Handler(events)))
+            .with_udp_addrs(addresses(&config.addresses));
+        if let Some(runtime) = &config.runtime {
+            builder = builder.with_runtime(Arc::clone(runtime));
+        }
+        let connection: Arc<dyn PeerConnection> = Arc::new(builder.build().await.map_err(failed)?);
+        let negotiated = Negotiated::default();
+        Ok(Self { connection, config, link, heard, audio: None, video: None, prepared: false, negotiated })
+    }
+
+    /// Makes an offer and applies it on this side. Returns it as JSON.
+    ///
+    /// # Errors
+    /// [`PeerError::Connection`].
+    pub async fn create_offer(&mut self) -> Result<String, PeerError> {
+        if !self.prepared {
+            let video = formats::video(self.config.codec);
+            self.add(MediaKind::Audio, &[formats::opus()]).await?;
+            self.add(MediaKind::Video, &video).await?;
+            self.prepared = true;
+        }
+        let offer = self.connection.create_offer(None).await.map_err(|_| PeerError::Connection("make an offer"))?;
+        self.set_local(offer).await
+    }
+
+    /// Applies the partner's offer, taking back an own one first if `rollback`. Returns the answer as JSON.
+    ///
+    /// # Errors
+    /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`], [`PeerError::Connection`].
+    pub async fn apply_offer(&mut self, offer: &str, rollback: bool) -> Result<String, PeerError> {
+        let remote = description::from_json(offer, RTCSdpType::Offer)?;
+        let agreed = agree(&remote.media)?;
+        if rollback {
+            let back = RTCSessionDescription::rollback(None).map_err(|_| PeerError::Connection("take an offer back"))?;
+            let done = self.connection.set_local_description(back).await;
+            done.map_err(|_| PeerError::Connection("take an offer back"))?;
+        }
+        if !self.prepared {
+            for (kind, formats) in [(MediaKind::Audio, &agreed.audio), (MediaKind::Video, &agreed.video)] {
+                // Chosen by our preference, named as the partner does.
+                let ours = match kind {
+                    MediaKind::Audio => vec![formats::opus()],
+                    MediaKind::Video => formats::video(self.config.codec),
+                };
+                let both: Vec<Format> = ours
+                    .into_iter()
+                    .filter(|own| formats.iter().any(|theirs| same_format(own, theirs)))
+                    .collect();
+                if !both.is_empty() {
+                    self.add(kind, &both[..1]).await?;
+                }
+            }
+            self.prepared = true;
+        }
+        self.set_remote(remote.description).await?;
+        let answer = self.connection.create_answer(None).await.map_err(|_| PeerError::Connection("make an answer"))?;
+        self.negotiated = agree(&description::media_sections(&answer)?)?;
+        self.set_local(answer).await
+    }
+
+    /// Applies the partner's answer.
+    ///
+    /// # Errors
+    /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`].
+    pub async fn apply_answer(&mut self, answer: &str) -> Result<(), PeerError> {
+        let remote = description::from_json(answer, RTCSdpType::Answer)?;
+        self.negotiated = agree(&remote.media)?;
+        self.follow_answer().await?;
+        self.set_remote(remote.description).await
+    }
+
+    /// Adds a candidate of the partner.
+    ///
+    /// # Errors
+    /// [`PeerError::BadCandidate`]; the connection goes on without it.
+    pub async fn add_candidate(&self, candidate: &str) -> Result<(), PeerError> {
+        let Some(candidate) = description::candidate_from_json(candidate)? else { return Ok(()) };
+        self.connection.add_ice_candidate(candidate).await.map_err(|_| PeerError::BadCandidate)
+    }
+
+    /// Closes the connection and its sockets.
+    pub async fn close(&self) {
+        if let Err(error) = self.connection.close().await {
+            tracing::debug!(%error, "the peer connection was closed already");
+        }
+    }
+
+    /// What both sides agreed on. Empty before that.
+    #[must_use]
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+
+    /// Where sound goes, if both sides want it.
+    #[must_use]
+    pub fn audio(&self) -> Option<&LocalTrack> {
+        self.audio.as_ref()
+    }
+
+    /// Where pictures go, if both sides want them.
+    #[must_use]
+    pub fn video(&self) -> Option<&LocalTrack> {
+        self.video.as_ref()
+    }
+
+    /// What congestion control knows about the path.
+    #[must_use]
+    pub fn link(&self) -> &Arc<LinkState> {
+        &self.link
+    }
+
+    /// When the partner was last heard.
+    #[must_use]
+    pub fn heard(&self) -> &Arc<LastHeard> {
+        &self.heard
+    }
+
+    /// The path that media takes. `None` before there is one.
+    pub async fn route(&self) -> Option<crate::session::Route> {
+        let report = self.connection.get_stats(Instant::now(), StatsSelector::None).await;
+        super::route::route(&report, self.link.rtt())
+    }
+
+    async fn add(&mut self, kind: MediaKind, formats: &[Format]) -> Result<(), PeerError> {
+        let failed = |_| PeerError::Connection("add a track");
+        let rtc_kind = match kind {
+            MediaKind::Audio => RtpCodecKind::Audio,
+            MediaKind::Video => RtpCodecKind::Video,
+        };
+        let send = match kind {
+            MediaKind::Audio => self.config.send_audio,
+            MediaKind::Video => self.config.send_video,
+        };
+        if !send {
+            let init = RTCRtpTransceiverInit {
+                direction: RTCRtpTransceiverDirection::Recvonly,
+                ..RTCRtpTransceiverInit::default()
+            };
+            self.connection.add_transceiver_from_kind(rtc_kind, Some(init)).await.map_err(failed)?;
+            return Ok(());
+        }
+        let local = local_track(rtc_kind, &formats[0], rand::random());
+        let track: Arc<dyn TrackLocal> = Arc::clone(&local.track) as _;
+        let sender = self.connection.add_track(track).await.map_err(failed)?;
+        if formats.len() > 1 {
+            for transceiver in self.connection.get_transceivers().await {
+                let is_this = transceiver.sender().await.ok().flatten().is_some_and(|other| other.id() == sender.id());
+                if is_this {
+                    let all = formats.iter().map(Format::to_rtc).collect();
+                    transceiver.set_codec_preferences(all).await.map_err(failed)?;
+                }
+            }
+        }
+        match kind {
+            MediaKind::Audio => self.audio = Some(local),
+            MediaKind::Video => self.video = Some(local),
+        }
+        Ok(())
+    }
+
+    /// The sender was made for the format that was offered first. If the answer chose another, it has to know before the
+    /// stream is bound to the interceptors.
+    async fn follow_answer(&mut self) -> Result<(), PeerError> {
+        let (Some(local), Some(chosen)) = (&self.video, self.negotiated.video.first()) else { return Ok(()) };
+        if chosen.video() == Some(self.config.codec) {
+            return Ok(());
+        }
+        let failed = |_| PeerError::Connection("change the codec");
+        let replacement = LocalTrack {
+            track: local_track(RtpCodecKind::Video, chosen, local.ssrc).track,
+            ssrc: local.ssrc,
+        };
+        for sender in self.connection.get_senders().await {
+            if sender.track().ssrcs().await.contains(&local.ssrc) {
+                let track: Arc<dyn TrackLocal> = Arc::clone(&replacement.track) as _;
+                sender.replace_track(track).await.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_remote(&self, description: RTCSessionDescription) -> Result<(), PeerError> {
+        self.connection.set_remote_description(description).await.map_err(|error| {
+            tracing::debug!(%error, "the partner's description was refused");
+            PeerError::BadDescription("it contradicts itself or what was agreed")
+        })
+    }
+
+    async fn set_local(&self, description: RTCSessionDescription) -> Result<String, PeerError> {
+        let json = description::to_json(&description);
+        let failed = |_| PeerError::Connection("apply its own description");
+        self.connection.set_local_description(description).await.map_err(failed)?;
+        Ok(json)
+    }
+}
+
+/// Whether two formats are the same codec in the same variant, whatever their payload types.
+fn same_format(own: &Format, theirs: &Format) -> bool {
+    let profile = |format: &Format| {
+        let lower = format.parameters.to_ascii_lowercase();
+        lower.split_once("profile-level-id=").map(|(_, rest)| rest.chars().take(4).collect::<String>())
+    };
+    own.codec == theirs.codec && profile(own) == profile(theirs)
+}
+
+/// The formats of a description that both sides know. A kind of media that the description wants but has no common format
+/// for is an error; one that it leaves out is not.
+fn agree(media: &[MediaSection]) -> Result<Negotiated, PeerError> {
+    let mut agreed = Negotiated::default();
+    for section in media {
+        let of_kind = match section.kind {
+            MediaKind::Audio => &mut agreed.audio,
+            MediaKind::Video => &mut agreed.video,
+        };
+        if of_kind.is_empty() {
+            of_kind.clone_from(&section.formats);
+        }
+    }
+    let missing = |kind| media.iter().any(|section| section.kind == kind);
+    match (agreed.audio.is_empty(), agreed.video.is_empty()) {
+        (true, true) if missing(MediaKind::Video) => Err(PeerError::NoCommonCodec("video")),
+        (true, true) => Err(PeerError::NoCommonCodec("audio")),
+        _ => Ok(agreed),
+    }
+}
+
+fn addresses(configured: &[SocketAddr]) -> Vec<String> {
+    if !configured.is_empty() {
+        return configured.iter().map(SocketAddr::to_string).collect();
+    }
+    let mut all = vec!["0.0.0.0:0".to_owned(), "127.0.0.1:0".to_owned()];
+    if std::net::UdpSocket::bind("[::]:0").is_ok() {
+        all.push("[::]:0".to_owned());
+    }
+    all
+}
+
+fn local_track(kind: RtpCodecKind, format: &Format, ssrc: u32) -> LocalTrack {
+    let encoding = RTCRtpEncodingParameters {
+        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..RTCRtpCodingParameters::default() },
+        codec: format.to_rtc().rtp_codec,
+        ..RTCRtpEncodingParameters::default()
+    };
+    // Unique on both sides: feedback finds its track by this id.
+    let id = uuid::Uuid::new_v4().to_string();
+    let track = MediaStreamTrack::new("tandem".into(), id, kind.to_string(), kind, vec![encoding]);
+    LocalTrack { track: Arc::new(TrackLocalStaticRTP::new(track)), ssrc }
+}
+
+/// Passes news on. Its methods run on the task that drives the connection, so they must not wait.
+struct Handler(UnboundedSender<PeerEvent>);
+
+impl Handler {
+    fn tell(&self, event: PeerEvent) {
+        // Nobody listens any more once the call is over.
+        let _ = self.0.send(event);
+    }
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        if let Ok(candidate) = event.candidate.to_json() {
+            self.tell(PeerEvent::Candidate(description::candidate_to_json(&candidate).into()));
+        }
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.tell(PeerEvent::Candidate("null".into()));
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        match state {
+            RTCPeerConnectionState::Connected => self.tell(PeerEvent::Connected),
+            RTCPeerConnectionState::Disconnected => self.tell(PeerEvent::Disconnected),
+            RTCPeerConnectionState::Failed => self.tell(PeerEvent::Failed),
+            RTCPeerConnectionState::Closed => self.tell(PeerEvent::Closed),
+            _ => {}
+        }
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        let kind = match track.kind().await {
+            RtpCodecKind::Audio => MediaKind::Audio,
+            RtpCodecKind::Video => MediaKind::Video,
+            _ => return,
+        };
+        self.tell(PeerEvent::Track(kind, track));
+    }
+}

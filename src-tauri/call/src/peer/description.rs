@@ -1,0 +1,173 @@
+//! What the two sides send each other through the relay: descriptions and candidates in the forms of a browser's
+//! `RTCSessionDescriptionInit` and `RTCIceCandidateInit`, and the media formats a description names.
+
+use super::PeerError;
+use super::formats::{Format, MediaKind};
+use rtc::sdp::MediaDescription;
+use serde::{Deserialize, Serialize};
+use webrtc::peer_connection::{RTCIceCandidateInit, RTCSdpType, RTCSessionDescription};
+
+/// A browser's offer has some 6 kB. The relay carries up to 64 KiB; more can only come from a broken one.
+const MAX_DESCRIPTION_BYTES: usize = 96 * 1024;
+/// A candidate line has some 150 bytes.
+const MAX_CANDIDATE_BYTES: usize = 4 * 1024;
+
+/// `RTCSessionDescriptionInit` (W3C webrtc §4.6.2).
+#[derive(Serialize, Deserialize)]
+struct DescriptionInit {
+    r#type: String,
+    #[serde(default)]
+    sdp: String,
+}
+
+/// A description as it goes over the wire.
+pub(super) fn to_json(description: &RTCSessionDescription) -> String {
+    let init = DescriptionInit { r#type: description.sdp_type.to_string(), sdp: description.sdp.clone() };
+    serde_json::to_string(&init).expect("two strings are always JSON")
+}
+
+/// A candidate as it goes over the wire.
+pub(super) fn candidate_to_json(candidate: &RTCIceCandidateInit) -> String {
+    serde_json::to_string(candidate).expect("strings and numbers are always JSON")
+}
+
+/// A description that came over the wire, read and understood as far as its media formats go.
+#[derive(Debug)]
+pub(super) struct RemoteDescription {
+    pub(super) description: RTCSessionDescription,
+    pub(super) media: Vec<MediaSection>,
+}
+
+/// One `m=` section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MediaSection {
+    pub(super) kind: MediaKind,
+    /// The formats of this section that we can use, in its order. Empty: none, or the section is rejected.
+    pub(super) formats: Vec<Format>,
+}
+
+/// Reads a description of type `expected`.
+pub(super) fn from_json(json: &str, expected: RTCSdpType) -> Result<RemoteDescription, PeerError> {
+    if json.len() > MAX_DESCRIPTION_BYTES {
+        return Err(PeerError::BadDescription("it is too long"));
+    }
+    let init: DescriptionInit =
+        serde_json::from_str(json).map_err(|_| PeerError::BadDescription("it is not { type, sdp }"))?;
+    if init.r#type != expected.to_string() {
+        return Err(PeerError::BadDescription("it is of the wrong type"));
+    }
+    let parsed = match expected {
+        RTCSdpType::Offer => RTCSessionDescription::offer(init.sdp),
+        _ => RTCSessionDescription::answer(init.sdp),
+    };
+    let description = parsed.map_err(|_| PeerError::BadDescription("the SDP does not parse"))?;
+    let media = media_sections(&description)?;
+    if media.is_empty() {
+        return Err(PeerError::BadDescription("it describes no media"));
+    }
+    Ok(RemoteDescription { description, media })
+}
+
+/// The audio and video sections of a description.
+pub(super) fn media_sections(description: &RTCSessionDescription) -> Result<Vec<MediaSection>, PeerError> {
+    let session = description.unmarshal().map_err(|_| PeerError::BadDescription("the SDP does not parse"))?;
+    Ok(session.media_descriptions.iter().filter_map(media_section).collect())
+}
+
+fn media_section(media: &MediaDescription) -> Option<MediaSection> {
+    let kind = match media.media_name.media.as_str() {
+        "audio" => MediaKind::Audio,
+        "video" => MediaKind::Video,
+        _ => return None,
+    };
+    if media.media_name.port.value == 0 {
+        return Some(MediaSection { kind, formats: Vec::new() });
+    }
+    let attribute = |key: &str, payload_type: u8| {
+        media.attributes.iter().filter(|attribute| attribute.key == key).find_map(|attribute| {
+            let (number, value) = attribute.value.as_deref()?.split_once(' ')?;
+            (number.parse() == Ok(payload_type)).then_some(value)
+        })
+    };
+    let formats = media.media_name.formats.iter().filter_map(|number| {
+        let payload_type: u8 = number.parse().ok()?;
+        let map = attribute("rtpmap", payload_type)?;
+        Format::understand(kind, payload_type, map, attribute("fmtp", payload_type).unwrap_or_default())
+    });
+    Some(MediaSection { kind, formats: formats.collect() })
+}
+
+/// Reads a candidate; `None` for the end of candidates: JSON `null`, or an empty candidate line.
+pub(super) fn candidate_from_json(json: &str) -> Result<Option<RTCIceCandidateInit>, PeerError> {
+    if json.len() > MAX_CANDIDATE_BYTES {
+        return Err(PeerError::BadCandidate);
+    }
+    let candidate: Option<RTCIceCandidateInit> = serde_json::from_str(json).map_err(|_| PeerError::BadCandidate)?;
+    Ok(candidate.filter(|candidate| !candidate.candidate.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_media::codec::VideoCodec;
+
+    fn offer(media: &str) -> String {
+        let sdp = format!("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{media}");
+        serde_json::json!({ "type": "offer", "sdp": sdp }).to_string()
+    }
+
+    #[test]
+    fn formats_of_a_browser_are_understood_in_its_order() {
+        let json = offer(
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 0\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\n\
+             a=rtpmap:63 red/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 35 102 39 41\r\na=rtpmap:35 AV1/90000\r\na=rtpmap:102 H264/90000\r\n\
+             a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f\r\n\
+             a=rtpmap:39 H264/90000\r\na=fmtp:39 packetization-mode=1;profile-level-id=4d001f\r\n\
+             a=rtpmap:41 H264/90000\r\na=fmtp:41 packetization-mode=0;profile-level-id=42e01f\r\n",
+        );
+        let remote = from_json(&json, RTCSdpType::Offer).unwrap();
+        let found: Vec<Vec<u8>> = remote
+            .media
+            .iter()
+            .map(|section| section.formats.iter().map(|format| format.payload_type).collect())
+            .collect();
+        assert_eq!(found, [vec![111], vec![102]], "opus; H.264 baseline in packetization mode 1, nothing else");
+        assert_eq!(remote.media[1].formats[0].video(), Some(VideoCodec::H264));
+    }
+
+    #[test]
+    fn garbage_is_refused_with_an_error() {
+        let long = offer(&"a=x\r\n".repeat(100_000));
+        for json in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "\"offer\"",
+            r#"{"type":"offer"}"#,
+            r#"{"type":"answer","sdp":"v=0"}"#,
+            r#"{"type":"offer","sdp":"v=0\r\nm=\r\n"}"#,
+            r#"{"type":"offer","sdp":"\u0000\u0001"}"#,
+            &offer(""),
+            &long,
+        ] {
+            let result = from_json(json, RTCSdpType::Offer);
+            let start: String = json.chars().take(40).collect();
+            assert!(matches!(result, Err(PeerError::BadDescription(_))), "{start} is no offer");
+        }
+    }
+
+    #[test]
+    fn candidates_and_their_end() {
+        let json = r#"{"candidate":"candidate:1 1 udp 1 192.0.2.1 5 typ host","sdpMid":"0","sdpMLineIndex":0}"#;
+        assert!(candidate_from_json(json).unwrap().is_some());
+        for end in ["null", r#"{"candidate":""}"#] {
+            assert!(candidate_from_json(end).unwrap().is_none(), "{end} ends the candidates");
+        }
+        let long = format!(r#"{{"candidate":"{}"}}"#, "x".repeat(10_000_000));
+        for json in ["", "1", "{}", r#"{"candidate":7}"#, &long] {
+            assert!(candidate_from_json(json).is_err(), "not a candidate");
+        }
+    }
+}

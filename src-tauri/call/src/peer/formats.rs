@@ -1,0 +1,163 @@
+//! The media formats of a call: what is registered, offered and understood.
+
+use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
+use tandem_media::codec::VideoCodec;
+use webrtc::error::Result;
+use webrtc::peer_connection::MediaEngine;
+
+/// Sound or pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Pictures.
+    Video,
+}
+
+/// A codec that this build can send and receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Opus (RFC 7587).
+    Opus,
+    /// A video codec.
+    Video(VideoCodec),
+}
+
+/// A codec under a payload type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// The codec.
+    pub codec: Codec,
+    /// Its parameters, as in SDP's `a=fmtp`.
+    pub parameters: String,
+}
+
+impl Format {
+    /// The video codec, if it is one.
+    #[must_use]
+    pub fn video(&self) -> Option<VideoCodec> {
+        match self.codec {
+            Codec::Video(codec) => Some(codec),
+            Codec::Opus => None,
+        }
+    }
+
+    /// Reads `a=rtpmap` and `a=fmtp`. `None`: this build has no use for the format.
+    pub(super) fn understand(kind: MediaKind, payload_type: u8, map: &str, parameters: &str) -> Option<Self> {
+        let mut parts = map.split('/');
+        let (name, clock) = (parts.next()?, parts.next()?);
+        let codec = match (kind, name.to_ascii_lowercase().as_str(), clock) {
+            (MediaKind::Audio, "opus", "48000") => Codec::Opus,
+            (MediaKind::Video, "h264", "90000") if is_baseline(parameters) => Codec::Video(VideoCodec::H264),
+            (MediaKind::Video, "vp8", "90000") if cfg!(feature = "vp8") => Codec::Video(VideoCodec::Vp8),
+            _ => return None,
+        };
+        Some(Self { payload_type, codec, parameters: parameters.to_owned() })
+    }
+
+    fn mime_type(&self) -> &'static str {
+        match self.codec {
+            Codec::Opus => "audio/opus",
+            Codec::Video(VideoCodec::H264) => "video/H264",
+            Codec::Video(VideoCodec::Vp8) => "video/VP8",
+        }
+    }
+
+    /// The form in which the peer connection knows it.
+    pub(super) fn to_rtc(&self) -> RTCRtpCodecParameters {
+        let (clock_rate, channels) = match self.codec {
+            Codec::Opus => (48_000, 2),
+            Codec::Video(_) => (90_000, 0),
+        };
+        // NACK, PLI and transport-wide feedback are added where their interceptors are registered.
+        let rtcp_feedback = match self.codec {
+            Codec::Opus => vec![],
+            Codec::Video(_) => vec![RTCPFeedback { typ: "ccm".into(), parameter: "fir".into() }],
+        };
+        RTCRtpCodecParameters {
+            rtp_codec: RTCRtpCodec {
+                mime_type: self.mime_type().into(),
+                clock_rate,
+                channels,
+                sdp_fmtp_line: self.parameters.clone(),
+                rtcp_feedback,
+            },
+            payload_type: self.payload_type,
+        }
+    }
+}
+
+/// H.264 that openh264 decodes: baseline (`4200`) or constrained baseline (`42e0`), whatever the level, in packetization
+/// mode 1 (RFC 6184 §8.1).
+fn is_baseline(parameters: &str) -> bool {
+    let parameter = |name: &str| {
+        let pairs = parameters.split(';').filter_map(|pair| pair.trim().split_once('='));
+        pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    };
+    let profile = parameter("profile-level-id").unwrap_or_default().to_ascii_lowercase();
+    parameter("packetization-mode") == Some("1") && (profile.starts_with("42e0") || profile.starts_with("4200"))
+}
+
+/// Opus with in-band FEC and DTX (RFC 7587 §6.1).
+pub(super) fn opus() -> Format {
+    Format { payload_type: 111, codec: Codec::Opus, parameters: "minptime=10;useinbandfec=1;usedtx=1".into() }
+}
+
+/// Video formats in the order in which they are offered, `preferred` first. The second H.264 entry is what older browsers
+/// answer with.
+pub(super) fn video(preferred: VideoCodec) -> Vec<Format> {
+    let h264 = |payload_type, profile: &str| Format {
+        payload_type,
+        codec: Codec::Video(VideoCodec::H264),
+        parameters: format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"),
+    };
+    let mut formats = vec![h264(102, "42e01f"), h264(106, "42001f")];
+    if cfg!(feature = "vp8") {
+        formats.push(Format { payload_type: 96, codec: Codec::Video(VideoCodec::Vp8), parameters: String::new() });
+    }
+    formats.sort_by_key(|format| format.video() != Some(preferred));
+    formats
+}
+
+/// Registers all formats.
+pub(super) fn register(engine: &mut MediaEngine, video: &[Format]) -> Result<()> {
+    engine.register_codec(opus().to_rtc(), RtpCodecKind::Audio)?;
+    for format in video {
+        engine.register_codec(format.to_rtc(), RtpCodecKind::Video)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preferred_codec_comes_first() {
+        assert_eq!(video(VideoCodec::H264)[0].video(), Some(VideoCodec::H264));
+        if cfg!(feature = "vp8") {
+            assert_eq!(video(VideoCodec::Vp8)[0].video(), Some(VideoCodec::Vp8));
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_decoded_is_understood() {
+        for (parameters, good) in [
+            ("packetization-mode=1;profile-level-id=42e01f", true),
+            (" packetization-mode=1; Profile-Level-Id=42001F", true),
+            ("packetization-mode=0;profile-level-id=42e01f", false),
+            ("profile-level-id=42e01f", false),
+            ("packetization-mode=1;profile-level-id=640c1f", false),
+            ("packetization-mode=1", false),
+            ("", false),
+        ] {
+            let format = Format::understand(MediaKind::Video, 100, "H264/90000", parameters);
+            assert_eq!(format.is_some(), good, "{parameters:?}");
+        }
+        assert!(Format::understand(MediaKind::Audio, 0, "PCMU/8000", "").is_none());
+        assert!(Format::understand(MediaKind::Video, 0, "opus/48000", "").is_none(), "sound is not a picture");
+        assert!(Format::understand(MediaKind::Audio, 0, "opus", "").is_none(), "a map has a clock rate");
+    }
+}
