@@ -53,6 +53,10 @@ impl Packetizer {
 fn payloader(codec: VideoCodec) -> Box<dyn Payloader> {
     match codec {
         VideoCodec::H264 => Box::new(H264Payloader::default()),
-        VideoCodec::Vp8 => Box::new(Vp8Payloader { enable_picture_id: true, ..Vp8Payloader::default() }),
+        VideoCodec::Vp8 => {
+            let mut payloader = Vp8Payloader::default();
+            payloader.enable_picture_id = true;
+            Box::new(payloader)
+        }
     }
 }

@@ -102,12 +102,12 @@ impl Driver {
         let (mut video, mut opened) = LocalVideo::new(spec, format, preview, Arc::clone(&self.media_events));
         video.set_open(true);
         self.feed(Input::Find);
-        self.carry_out(&client, &video).await;
+        self.carry_out(&client, &mut video).await;
         while self.machine.phase() != Phase::Ended {
             let woken = self.wait(&mut relay, &mut opened).await;
             self.handle(woken, &mut video).await;
             self.on_time();
-            self.carry_out(&client, &video).await;
+            self.carry_out(&client, &mut video).await;
         }
         self.shared.remote_frames.close();
         video.close().await;
@@ -247,7 +247,7 @@ impl Driver {
         self.machine.handle(Instant::now(), input);
     }
 
-    async fn carry_out(&mut self, client: &Client, video: &LocalVideo) {
+    async fn carry_out(&mut self, client: &Client, video: &mut LocalVideo) {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::Send(outgoing) => self.send(client, outgoing),
@@ -320,7 +320,7 @@ impl Driver {
         }
     }
 
-    async fn close_peer(&mut self, id: PeerId, video: &LocalVideo) {
+    async fn close_peer(&mut self, id: PeerId, video: &mut LocalVideo) {
         let Some(partner) = self.partner.take_if(|partner| partner.id == id) else { return };
         let stats = partner.stats(self.engine.as_deref()).await;
         *self.shared.final_stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
@@ -334,7 +334,7 @@ impl Driver {
         }
     }
 
-    fn notify(&mut self, notice: Notice, video: &LocalVideo) {
+    fn notify(&mut self, notice: Notice, video: &mut LocalVideo) {
         let kind = match notice {
             Notice::Searching => CallEventKind::Searching,
             Notice::Matched(found) => {

@@ -108,7 +108,7 @@ impl Partner {
     }
 
     /// The connection is up: send.
-    pub(super) fn on_connected(&mut self, now: Instant, options: &CallOptions, video: &LocalVideo, gate: &AudioGate) {
+    pub(super) fn on_connected(&mut self, now: Instant, options: &CallOptions, video: &mut LocalVideo, gate: &AudioGate) {
         self.connected = Some(now);
         self.sampled = Some((now, 0, 0));
         let negotiated = self.peer.negotiated();
@@ -217,7 +217,7 @@ impl Partner {
     }
 
     /// Stops sending and closes the connection.
-    pub(super) async fn close(self, video: &LocalVideo, gate: &AudioGate) {
+    pub(super) async fn close(self, video: &mut LocalVideo, gate: &AudioGate) {
         video.sender().set_output(None);
         *gate.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.peer.close().await;

@@ -75,7 +75,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_life_keeps_the_rules(steps in proptest::collection::vec((input(), 0_u64..4_000), 0..60)) {
+    fn any_life_keeps_the_rules(steps in proptest::collection::vec((input(), 0_u32..4_000), 0..60)) {
         let mut bench = Bench::new();
         let mut watch = Watch::default();
         for (input, wait_ms) in steps {
