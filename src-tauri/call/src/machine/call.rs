@@ -1,7 +1,9 @@
 //! The transitions.
 
 use super::session::Session;
-use super::{Departure, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, Patience, PeerFault, PeerId, Phase};
+use super::{
+    Departure, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, Patience, PeerFault, PeerId, Phase,
+};
 use std::collections::VecDeque;
 use std::time::Instant;
 

@@ -112,11 +112,7 @@ fn the_initiator_offers_and_connects() {
     let found = partner("s1", true);
     assert_eq!(
         bench.feed(Input::PartnerFound(found.clone())),
-        [
-            Effect::Notify(Notice::Matched(found)),
-            Effect::CreatePeer(PeerId(0)),
-            Effect::CreateOffer(PeerId(0))
-        ]
+        [Effect::Notify(Notice::Matched(found)), Effect::CreatePeer(PeerId(0)), Effect::CreateOffer(PeerId(0))]
     );
     assert_eq!(
         bench.feed(Input::LocalOffer(PeerId(0), "mine".into())),
@@ -287,11 +283,7 @@ fn faults_of_the_peer_connection_end_the_call_with_their_code() {
     for (input, connecting, in_call) in [
         (Input::PeerFailed(PeerId(0)), EndCode::ConnectionFailed, EndCode::PartnerVanished),
         (Input::PeerClosed(PeerId(0)), EndCode::ConnectionFailed, EndCode::PartnerLeft),
-        (
-            Input::PeerFaulted(PeerId(0), PeerFault::BadDescription),
-            EndCode::BadDescription,
-            EndCode::BadDescription,
-        ),
+        (Input::PeerFaulted(PeerId(0), PeerFault::BadDescription), EndCode::BadDescription, EndCode::BadDescription),
         (Input::PeerFaulted(PeerId(0), PeerFault::NoCommonCodec), EndCode::NoCommonCodec, EndCode::NoCommonCodec),
         (Input::PeerFaulted(PeerId(0), PeerFault::Internal), EndCode::ConnectionFailed, EndCode::ConnectionFailed),
     ] {

@@ -1,17 +1,15 @@
 //! The connection itself.
 
+use super::PeerError;
 use super::description::{self, MediaSection};
 use super::ear::{Ear, LastHeard};
 use super::formats::{self, Format, MediaKind};
-use super::PeerError;
 use crate::congestion::{self, LinkConfig};
 use crate::link::LinkState;
 use crate::machine::Text;
 use rtc::interceptor::Slot;
 use rtc::media_stream::MediaStreamTrack;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
-};
+use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +22,7 @@ use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
     RTCIceGatheringState, RTCIceServer, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSdpType,
-    RTCSessionDescription, SettingEngineBuilder, StatsSelector,
+    RTCSessionDescription, SettingEngineBuilder,
 };
 use webrtc::runtime::Runtime;
 
@@ -157,7 +155,8 @@ impl Peer {
         let remote = description::from_json(offer, RTCSdpType::Offer)?;
         let agreed = agree(&remote.media)?;
         if rollback {
-            let back = RTCSessionDescription::rollback(None).map_err(|_| PeerError::Connection("take an offer back"))?;
+            let back =
+                RTCSessionDescription::rollback(None).map_err(|_| PeerError::Connection("take an offer back"))?;
             let done = self.connection.set_local_description(back).await;
             done.map_err(|_| PeerError::Connection("take an offer back"))?;
         }
@@ -168,10 +167,8 @@ impl Peer {
                     MediaKind::Audio => vec![formats::opus()],
                     MediaKind::Video => formats::video(self.config.codec),
                 };
-                let both: Vec<Format> = ours
-                    .into_iter()
-                    .filter(|own| formats.iter().any(|theirs| same_format(own, theirs)))
-                    .collect();
+                let both: Vec<Format> =
+                    ours.into_iter().filter(|own| formats.iter().any(|theirs| same_format(own, theirs))).collect();
                 if !both.is_empty() {
                     self.add(kind, &both[..1]).await?;
                 }
@@ -243,8 +240,7 @@ impl Peer {
 
     /// The path that media takes. `None` before there is one.
     pub async fn route(&self) -> Option<crate::session::Route> {
-        let report = self.connection.get_stats(Instant::now(), StatsSelector::None).await;
-        super::route::route(&report, self.link.rtt())
+        super::route::route(&*self.connection, self.link.rtt()).await
     }
 
     async fn add(&mut self, kind: MediaKind, formats: &[Format]) -> Result<(), PeerError> {
@@ -292,10 +288,8 @@ impl Peer {
             return Ok(());
         }
         let failed = |_| PeerError::Connection("change the codec");
-        let replacement = LocalTrack {
-            track: local_track(RtpCodecKind::Video, chosen, local.ssrc).track,
-            ssrc: local.ssrc,
-        };
+        let replacement =
+            LocalTrack { track: local_track(RtpCodecKind::Video, chosen, local.ssrc).track, ssrc: local.ssrc };
         for sender in self.connection.get_senders().await {
             if sender.track().ssrcs().await.contains(&local.ssrc) {
                 let track: Arc<dyn TrackLocal> = Arc::clone(&replacement.track) as _;

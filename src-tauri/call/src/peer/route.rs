@@ -1,38 +1,33 @@
-//! The path that media takes, out of the peer connection's statistics.
+//! The path that media takes, out of the peer connection's transport.
 
 use crate::session::Route;
-use std::time::Duration;
-use webrtc::peer_connection::{RTCStatsReport, RTCStatsReportEntry};
+use std::time::{Duration, Instant};
+use webrtc::peer_connection::{PeerConnection, RTCStatsReportEntry, StatsSelector};
 
-/// The selected candidate pair and the ciphers over it. `rtt`: as congestion control measured it, better than the sparse
-/// checks of ICE.
-pub(super) fn route(report: &RTCStatsReport, rtt: Option<Duration>) -> Option<Route> {
-    let transport = report.iter().find_map(|entry| match entry {
+/// The selected candidate pair and the ciphers over it; `None` before there is one. `rtt`: as congestion control measured
+/// it, better than the sparse checks of ICE.
+///
+/// The pair is taken from the transport, because the statistics know candidates under other ids than pairs do.
+pub(super) async fn route(connection: &dyn PeerConnection, rtt: Option<Duration>) -> Option<Route> {
+    let mut transport = None;
+    for receiver in connection.get_receivers().await {
+        transport = transport.or(receiver.transport().await.ok().flatten());
+    }
+    for sender in connection.get_senders().await {
+        transport = transport.or(sender.transport().await.ok().flatten());
+    }
+    let pair = transport?.ice_transport().get_selected_candidate_pair().await.ok().flatten()?;
+    let report = connection.get_stats(Instant::now(), StatsSelector::None).await;
+    let ciphers = report.iter().find_map(|entry| match entry {
         RTCStatsReportEntry::Transport(transport) => Some(transport),
         _ => None,
     })?;
-    let pair = report.iter().find_map(|entry| match entry {
-        RTCStatsReportEntry::IceCandidatePair(pair)
-            if pair.stats.id == transport.selected_candidate_pair_id || pair.nominated =>
-        {
-            Some(pair)
-        }
-        _ => None,
-    })?;
-    let candidate = |id: &str| match report.get(id) {
-        Some(RTCStatsReportEntry::LocalCandidate(candidate) | RTCStatsReportEntry::RemoteCandidate(candidate)) => {
-            Some(candidate)
-        }
-        _ => None,
-    };
-    let (local, remote) = (candidate(&pair.local_candidate_id)?, candidate(&pair.remote_candidate_id)?);
-    let checks = Some(pair.current_round_trip_time).filter(|seconds| *seconds > 0.0);
     Some(Route {
-        local: local.candidate_type.to_string(),
-        remote: remote.candidate_type.to_string(),
-        protocol: local.protocol.clone(),
-        rtt_ms: rtt.map(|rtt| rtt.as_secs_f32() * 1e3).or(checks.map(|seconds| seconds as f32 * 1e3)),
-        dtls: transport.dtls_cipher.clone(),
-        srtp: transport.srtp_cipher.clone(),
+        local: pair.local().typ.to_string(),
+        remote: pair.remote().typ.to_string(),
+        protocol: pair.local().protocol.to_string(),
+        rtt_ms: rtt.map(|rtt| rtt.as_secs_f32() * 1e3),
+        dtls: ciphers.dtls_cipher.clone(),
+        srtp: ciphers.srtp_cipher.clone(),
     })
 }

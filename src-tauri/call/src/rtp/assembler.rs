@@ -94,6 +94,8 @@ pub struct FrameAssembler {
     next: Option<i64>,
     /// The last number that was delivered or given up.
     passed: i64,
+    /// The last number that was delivered.
+    delivered: i64,
     first: Option<i64>,
     /// Since when a frame is held up by a missing packet.
     stalled_since: Option<Instant>,
@@ -124,6 +126,7 @@ impl FrameAssembler {
             bytes: 0,
             next: None,
             passed: i64::MIN,
+            delivered: i64::MIN,
             first: None,
             stalled_since: None,
             has_parameters: false,
@@ -309,15 +312,24 @@ impl FrameAssembler {
 
     /// Finds the first keyframe that is complete, and drops what lies before it.
     fn jump_to_keyframe(&mut self) -> bool {
-        let starts = self.packets.iter().filter(|(_, packet)| {
-            packet.role.starts_keyframe && (packet.role.has_parameters || self.has_parameters)
-        });
+        let starts = self.packets.iter().filter(|(number, packet)| self.is_keyframe_start(**number, packet));
         let Some(start) = starts.map(|(&number, _)| number).find(|&number| self.frame_end(number).is_some()) else {
             return false;
         };
         self.drop_before(start);
         self.next = Some(start);
         true
+    }
+
+    /// Whether a keyframe starts with this packet. One without parameter sets does only if those of an earlier keyframe
+    /// hold and nothing of this frame can be missing in front of it.
+    fn is_keyframe_start(&self, number: i64, packet: &Kept) -> bool {
+        let follows_a_frame = || {
+            let before = self.packets.get(&(number - 1));
+            number - 1 == self.delivered
+                || before.is_some_and(|before| before.marker || before.timestamp != packet.timestamp)
+        };
+        packet.role.starts_keyframe && (packet.role.has_parameters || (self.has_parameters && follows_a_frame()))
     }
 
     fn drop_before(&mut self, number: i64) {
@@ -335,7 +347,7 @@ impl FrameAssembler {
             frame.values().map(|packet| &packet.payload[..]).filter(|payload| !payload.is_empty()).collect();
         let size: usize = payloads.iter().map(|payload| payload.len()).sum();
         self.bytes = self.bytes.saturating_sub(size);
-        self.passed = end;
+        (self.passed, self.delivered) = (end, end);
         self.next = Some(end + 1);
         let timestamp = frame.get(&start).map_or(0, |packet| packet.timestamp);
         let keyframe = depacketize::is_keyframe(self.codec, &payloads);

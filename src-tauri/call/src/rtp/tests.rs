@@ -14,7 +14,8 @@ fn frame(codec: VideoCodec, keyframe: bool, size: usize, seed: u8) -> Vec<u8> {
     let body = (0..size).map(|index| (index as u8).wrapping_mul(31).wrapping_add(seed) | 1);
     match (codec, keyframe) {
         (VideoCodec::H264, true) => {
-            let mut frame = vec![0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1f, 0, 0, 0, 1, 0x68, 0xce, 0x3c, 0, 0, 0, 1, 0x65, 0x88];
+            let mut frame =
+                vec![0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1f, 0, 0, 0, 1, 0x68, 0xce, 0x3c, 0, 0, 0, 1, 0x65, 0x88];
             frame.extend(body);
             frame
         }
@@ -82,7 +83,9 @@ fn frames_of_any_size_come_back_byte_for_byte() {
     for codec in [VideoCodec::H264, VideoCodec::Vp8] {
         let (mut sender, mut assembler) = (Sender::new(codec), assembler(codec));
         let now = Instant::now();
-        for (keyframe, size) in [(true, 5_000), (false, 1), (false, 1_179), (false, 1_180), (false, 1_181), (true, 90_000)] {
+        for (keyframe, size) in
+            [(true, 5_000), (false, 1), (false, 1_179), (false, 1_180), (false, 1_181), (true, 90_000)]
+        {
             let packets = sender.send(keyframe, size);
             assert!(packets.iter().all(|packet| packet.payload.len() <= MAX_PAYLOAD), "no payload above the limit");
             let markers: Vec<bool> = packets.iter().map(|packet| packet.marker).collect();

@@ -4,10 +4,10 @@ use crate::machine::Patience;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tandem_media::VideoFrame;
 use tandem_media::audio::AudioConfig;
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoSpec};
-use tandem_media::VideoFrame;
 
 /// What one side tells the other about itself. Limits are those of the signaling protocol; a relay refuses a profile that
 /// breaks them.

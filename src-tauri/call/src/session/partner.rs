@@ -84,11 +84,8 @@ impl Partner {
             MediaKind::Audio => {
                 let Some(format) = negotiated.audio.first() else { return };
                 self.audio_came = true;
-                let receive = Arc::clone(&self.remote_audio).receive(
-                    track,
-                    format.payload_type,
-                    Arc::clone(&self.traffic),
-                );
+                let receive =
+                    Arc::clone(&self.remote_audio).receive(track, format.payload_type, Arc::clone(&self.traffic));
                 tokio::spawn(receive);
             }
             MediaKind::Video => {
@@ -108,7 +105,13 @@ impl Partner {
     }
 
     /// The connection is up: send.
-    pub(super) fn on_connected(&mut self, now: Instant, options: &CallOptions, video: &mut LocalVideo, gate: &AudioGate) {
+    pub(super) fn on_connected(
+        &mut self,
+        now: Instant,
+        options: &CallOptions,
+        video: &mut LocalVideo,
+        gate: &AudioGate,
+    ) {
         self.connected = Some(now);
         self.sampled = Some((now, 0, 0));
         let negotiated = self.peer.negotiated();
@@ -251,9 +254,8 @@ async fn send_video(local: LocalTrack, mut packets: UnboundedReceiver<Vec<Packet
 /// Passes the partner's PLI (RFC 4585 §6.3.1) and FIR (RFC 5104 §4.3.1) to the encode thread.
 async fn hear_requests(local: LocalTrack, output: Arc<VideoOutput>) {
     while let Some(TrackLocalEvent::OnRtcpPacket(packets)) = local.track.poll().await {
-        let is_request = |packet: &dyn std::any::Any| {
-            packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
-        };
+        let is_request =
+            |packet: &dyn std::any::Any| packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>();
         if packets.iter().any(|packet| is_request(packet.as_any())) {
             output.keyframe_wanted.store(true, Relaxed);
         }

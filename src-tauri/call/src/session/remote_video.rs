@@ -207,10 +207,7 @@ impl RemoteVideo {
 
     /// Puts a picture where its sound will be.
     fn schedule(&mut self, ssrc: u32, picture: VideoFrame) {
-        let reports = [
-            (MediaKind::Video, Some(ssrc)),
-            (MediaKind::Audio, self.context.audio.ssrc()),
-        ];
+        let reports = [(MediaKind::Video, Some(ssrc)), (MediaKind::Audio, self.context.audio.ssrc())];
         for (kind, ssrc) in reports {
             if let Some(report) = ssrc.and_then(|ssrc| self.context.link.sender_report(ssrc)) {
                 self.sync.on_sender_report(kind, report.ntp, report.rtp, report.received);

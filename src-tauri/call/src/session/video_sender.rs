@@ -246,13 +246,8 @@ impl Encoding {
         if encoded.keyframe {
             self.last_keyframe = Some(now);
         }
-        let picture = SentPicture {
-            at: now,
-            keyframe: encoded.keyframe,
-            bytes: encoded.data.len(),
-            size,
-            encoding: now - begin,
-        };
+        let picture =
+            SentPicture { at: now, keyframe: encoded.keyframe, bytes: encoded.data.len(), size, encoding: now - begin };
         let ticks = elapsed.as_nanos() * u128::from(VIDEO_CLOCK_HZ) / 1_000_000_000;
         let packets = self.packets(encoded.data, self.first_timestamp.wrapping_add(ticks as u32));
         self.output.record(|recorder| {
