@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::AudioConfig;
 use super::jitter_buffer::AudioPacket;
@@ -51,6 +51,7 @@ struct Shared {
     stopping: AtomicBool,
     muted: AtomicBool,
     expected_loss_percent: AtomicU8,
+    minimum_delay_ms: AtomicU64,
     inbox_overflows: AtomicU64,
     playout_point: Mutex<Option<(u32, Instant)>>,
     stats: Mutex<AudioStats>,
@@ -71,6 +72,7 @@ impl AudioEngine {
             stopping: AtomicBool::new(false),
             muted: AtomicBool::new(false),
             expected_loss_percent: AtomicU8::new(0),
+            minimum_delay_ms: AtomicU64::new(0),
             inbox_overflows: AtomicU64::new(0),
             playout_point: Mutex::new(None),
             stats: Mutex::new(AudioStats::default()),
@@ -102,6 +104,12 @@ impl AudioEngine {
     /// Tells the encoder how many percent of the packets are lost on their way, so that it spends bits on in-band FEC.
     pub fn set_expected_loss(&self, percent: u8) {
         self.shared.expected_loss_percent.store(percent.min(100), Ordering::Relaxed);
+    }
+
+    /// Holds received sound back for at least `delay`, so that a later picture can keep up: see
+    /// [`crate::sync::LipSync::audio_extra_delay`].
+    pub fn set_minimum_delay(&self, delay: Duration) {
+        self.shared.minimum_delay_ms.store(delay.as_millis().min(1_000) as u64, Ordering::Relaxed);
     }
 
     /// Which sound is heard when: the RTP timestamp of the newest played block and the moment its first sample is

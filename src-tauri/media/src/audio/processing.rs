@@ -73,3 +73,6 @@ impl VoiceProcessor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,10 +23,10 @@ const SYMBOLS: usize = 5;
 /// Length of the marker in seconds.
 const MARKER_S: f64 = 0.060;
 /// Length of a symbol in seconds.
-const SYMBOL_S: f64 = 0.030;
+const SYMBOL_S: f64 = 0.050;
 /// Where the chirps begin and end, in Hz: within what Opus keeps at any rate.
 const MARKER_HZ: (f64, f64) = (500.0, 3_500.0);
-const SYMBOL_HZ: (f64, f64) = (700.0, 2_700.0);
+const SYMBOL_HZ: (f64, f64) = (400.0, 1_900.0);
 /// Peak of the chirps, of full scale.
 const CHIRP_LEVEL: f64 = 0.3;
 /// Peak of the tone under them.

@@ -17,7 +17,7 @@ use crate::audio::{BLOCK, SAMPLE_RATE};
 
 /// Margin at first, how much an underrun adds, and its limit, in seconds.
 const MARGIN_S: f64 = 0.005;
-const MARGIN_STEP_S: f64 = 0.005;
+const MARGIN_STEP_S: f64 = 0.010;
 const MARGIN_MAX_S: f64 = 0.060;
 /// Seconds in which a margin that is not needed shrinks to half.
 const MARGIN_HALF_LIFE_S: f64 = 60.0;
@@ -109,11 +109,11 @@ impl CaptureBridge {
             level_s -= self.discard(level_s - target_s);
         }
         if !self.running && level_s >= target_s {
-            self.running = true;
             self.fade_in = true;
             self.controller.restart();
             // What piled up while the engine was not looking is old.
             level_s -= self.discard(level_s - target_s);
+            self.running = true;
         }
         // The oldest sample in the ring waited there for what came after it; before that it was in the device.
         let in_device_s = call.latency.as_secs_f64().min(RING_S) - period_s;
@@ -352,3 +352,6 @@ fn fade(block: &mut [f32; BLOCK], into_sound: bool) {
         block[index] *= gain;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,16 @@ const FADE_IN: f32 = 1.0 / 128.0;
 /// What is left of the last sample after each sample of a gap: −60 dB in 3 ms.
 pub(super) const FADE_OUT: f32 = 0.95;
 
+/// Errors that end a stream, numbered from 1 in [`StreamClock`]; what is not named here counts as the last.
+const FATAL: [cpal::ErrorKind; 6] = [
+    cpal::ErrorKind::DeviceNotAvailable,
+    cpal::ErrorKind::HostUnavailable,
+    cpal::ErrorKind::PermissionDenied,
+    cpal::ErrorKind::StreamInvalidated,
+    cpal::ErrorKind::ResourceExhausted,
+    cpal::ErrorKind::BackendError,
+];
+
 /// The numbers that a device's callback leaves for the audio thread.
 #[derive(Debug)]
 pub struct StreamClock {
@@ -94,18 +104,16 @@ impl StreamClock {
             }
             // The stream goes on.
             cpal::ErrorKind::DeviceChanged | cpal::ErrorKind::RealtimeDenied => {}
-            cpal::ErrorKind::PermissionDenied => self.failure.store(2, Ordering::Release),
-            _ => self.failure.store(1, Ordering::Release),
+            fatal => {
+                let code = FATAL.iter().position(|known| *known == fatal).unwrap_or(FATAL.len() - 1) + 1;
+                self.failure.store(code as u8, Ordering::Release);
+            }
         }
     }
 
     /// The error that ended the stream, if one did.
     pub fn failure(&self) -> Option<cpal::ErrorKind> {
-        match self.failure.load(Ordering::Acquire) {
-            0 => None,
-            2 => Some(cpal::ErrorKind::PermissionDenied),
-            _ => Some(cpal::ErrorKind::DeviceNotAvailable),
-        }
+        FATAL.get(usize::from(self.failure.load(Ordering::Acquire).checked_sub(1)?)).copied()
     }
 }
 
@@ -237,6 +245,6 @@ mod tests {
         clock.report(cpal::ErrorKind::RealtimeDenied);
         assert_eq!((clock.failure(), clock.glitches()), (None, 1), "an xrun is a glitch and no end");
         clock.report(cpal::ErrorKind::BackendError);
-        assert_eq!(clock.failure(), Some(cpal::ErrorKind::DeviceNotAvailable), "what is unknown ends the stream");
+        assert_eq!(clock.failure(), Some(cpal::ErrorKind::BackendError), "what is unknown ends the stream");
     }
 }

@@ -133,10 +133,10 @@ impl<B: Watched + Send + 'static> Owner<B> {
         if now.saturating_duration_since(since) >= Duration::from_secs(1) {
             self.glitches = (now, glitches);
         }
-        if clock.failure().is_some()
-            || now.saturating_duration_since(last_life) > STALLED
-            || glitches.saturating_sub(before) > GLITCH_BURST
-        {
+        let burst = glitches.saturating_sub(before);
+        let silent = now.saturating_duration_since(last_life);
+        if clock.failure().is_some() || silent > STALLED || burst > GLITCH_BURST {
+            tracing::warn!(direction = ?self.direction, failure = ?clock.failure(), ?silent, burst, "a sound device has died");
             return Err(codes.unplugged());
         }
         Ok(State::Open(bridge))

@@ -98,7 +98,7 @@ mod tests {
     fn sender() -> (Sender, mpsc::Receiver<(u32, Instant, bool)>) {
         let (tx, rx) = mpsc::channel();
         let outgoing = Box::new(move |sent: OutgoingAudio<'_>| {
-            tx.send((sent.rtp_timestamp, sent.captured_at, sent.marker)).unwrap()
+            tx.send((sent.rtp_timestamp, sent.captured_at, sent.marker)).unwrap();
         });
         (Sender::new(24_000, outgoing).unwrap(), rx)
     }

@@ -4,7 +4,6 @@ use super::*;
 use crate::audio::config::{AudioSink, AudioSource};
 use crate::error::{MediaEvent, MediaPart};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 /// Long enough for a machine that does much else; nothing waits for it in vain.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -36,6 +36,7 @@ pub(super) struct Worker {
     speaker: Option<Box<Speaker>>,
     /// `None`: libopus has no memory for a decoder; nothing is heard, but everything else goes on.
     jitter_buffer: Option<JitterBuffer>,
+    minimum_delay_ms: u64,
     recorder: Option<WavRecorder>,
     reader: Option<TestSignalReader>,
     delays: PercentileWindow,
@@ -91,6 +92,7 @@ impl Worker {
             jitter_buffer: JitterBuffer::new(JitterConfig::default())
                 .inspect_err(|error| tracing::error!(%error, "no Opus decoder"))
                 .ok(),
+            minimum_delay_ms: 0,
             recorder,
             reader: config.measure.then(TestSignalReader::new),
             delays: PercentileWindow::new(REMEMBERED_DELAYS),
@@ -123,6 +125,13 @@ impl Worker {
     }
 
     fn play(&mut self, tick: Tick, now: Instant) -> f32 {
+        let minimum_delay_ms = self.shared.minimum_delay_ms.load(Ordering::Relaxed);
+        if minimum_delay_ms != self.minimum_delay_ms {
+            self.minimum_delay_ms = minimum_delay_ms;
+            if let Some(buffer) = &mut self.jitter_buffer {
+                buffer.set_minimum_delay(Duration::from_millis(minimum_delay_ms));
+            }
+        }
         while let Ok(arrival) = self.arrivals.try_recv() {
             if let Some(buffer) = &mut self.jitter_buffer {
                 buffer.insert(arrival.at, arrival.packet);
