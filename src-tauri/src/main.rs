@@ -1,2 +1,7 @@
-//! src-tauri
-fn main() {}
+//! The `tandem` binary: see `tandem --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tandem::cli::main()
+}

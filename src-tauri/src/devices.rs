@@ -1,0 +1,113 @@
+//! `tandem devices`: cameras with their formats, microphones and speakers, for people or as JSON.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tandem_media::DeviceError;
+use tandem_media::audio::{AudioDeviceInfo, list_microphones, list_speakers};
+use tandem_media::video::{CameraInfo, list_cameras};
+
+use crate::headless::Exit;
+
+/// What can be used in a call. A kind that could not be listed is empty here and named in `errors`.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Devices {
+    /// Cameras with their formats.
+    pub cameras: Vec<CameraInfo>,
+    /// Microphones.
+    pub microphones: Vec<AudioDeviceInfo>,
+    /// Speakers.
+    pub speakers: Vec<AudioDeviceInfo>,
+    /// What could not be listed.
+    pub errors: Vec<ListError>,
+}
+
+/// A kind of device that could not be listed.
+#[derive(Debug, Serialize)]
+pub struct ListError {
+    /// `cameras`, `microphones` or `speakers`.
+    pub kind: &'static str,
+    /// The code and the sentence.
+    #[serde(flatten)]
+    pub error: DeviceError,
+}
+
+impl Devices {
+    /// Asks the system; may take seconds. One kind's failure does not hide the others.
+    pub fn list() -> Self {
+        let mut errors = Vec::new();
+        Self {
+            cameras: kind("cameras", list_cameras(), &mut errors),
+            microphones: kind("microphones", list_microphones(), &mut errors),
+            speakers: kind("speakers", list_speakers(), &mut errors),
+            errors,
+        }
+    }
+
+    /// A list for people, with what to type for each device.
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let section = |out: &mut String, title: &str, kind: &str, empty: bool| {
+            let _ = writeln!(out, "{title}");
+            let error = self.errors.iter().find(|error| error.kind == kind);
+            match error {
+                Some(error) => drop(writeln!(out, "  {}", error.error)),
+                None if empty => drop(writeln!(out, "  none")),
+                None => {}
+            }
+        };
+        section(&mut out, "Cameras (--video camera:NAME)", "cameras", self.cameras.is_empty());
+        for camera in &self.cameras {
+            camera_lines(&mut out, camera);
+        }
+        section(&mut out, "Microphones (--audio microphone:NAME)", "microphones", self.microphones.is_empty());
+        self.microphones.iter().for_each(|device| audio_line(&mut out, device));
+        section(&mut out, "Speakers (--speaker NAME)", "speakers", self.speakers.is_empty());
+        self.speakers.iter().for_each(|device| audio_line(&mut out, device));
+        out
+    }
+}
+
+/// Prints the list. Exit code 5 if a kind could not be listed; the others are printed all the same.
+pub fn main(json: bool) -> ExitCode {
+    let devices = Devices::list();
+    let text = if json { serde_json::to_string_pretty(&devices).map(|json| json + "\n") } else { Ok(devices.text()) };
+    let written = text.map_err(io::Error::from).and_then(|text| io::stdout().write_all(text.as_bytes()));
+    let exit = if written.is_ok() && devices.errors.is_empty() { Exit::Success } else { Exit::Device };
+    ExitCode::from(exit.code())
+}
+
+/// A machine without devices of a kind has an empty list, not an error.
+fn kind<T>(kind: &'static str, listed: Result<Vec<T>, DeviceError>, errors: &mut Vec<ListError>) -> Vec<T> {
+    match listed {
+        Ok(devices) => devices,
+        Err(error) if error.code.ends_with("_NOT_FOUND") => Vec::new(),
+        Err(error) => {
+            errors.push(ListError { kind, error });
+            Vec::new()
+        }
+    }
+}
+
+fn camera_lines(out: &mut String, camera: &CameraInfo) {
+    let _ = writeln!(out, "  {} (index {})", camera.name, camera.index);
+    if camera.formats.is_empty() {
+        let _ = writeln!(out, "    no format it tells: another program may be using it");
+    }
+    for format in &camera.formats {
+        let _ = writeln!(out, "    {}x{} at {} frames/s, {:?}", format.width, format.height, format.fps, format.pixels);
+    }
+}
+
+fn audio_line(out: &mut String, device: &AudioDeviceInfo) {
+    let mark = if device.default { " (default)" } else { "" };
+    let _ = writeln!(out, "  {}{mark}", device.name);
+    let _ = writeln!(out, "    id {}, {} Hz, {} channels", device.id, joined(&device.rates), joined(&device.channels));
+}
+
+fn joined<T: ToString>(values: &[T]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,182 @@
+//! Figures taken from what arrived: latency, loss and order, read off the test pattern.
+//!
+//! Nothing here reads a clock: times are arguments, so that tests can state them.
+
+/// So many values are kept; beyond, every other one is dropped and from then on half as many are taken.
+const MAX_SAMPLES: usize = 16_384;
+
+/// A bounded, evenly spread selection of a stream of values, for percentiles of calls of any length.
+#[derive(Debug, Clone)]
+pub struct Samples {
+    values: Vec<f32>,
+    /// One value in so many is kept.
+    stride: u64,
+    seen: u64,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self { values: Vec::new(), stride: 1, seen: 0 }
+    }
+}
+
+impl Samples {
+    /// Takes one more value.
+    pub fn push(&mut self, value: f64) {
+        if self.seen.is_multiple_of(self.stride) {
+            if self.values.len() == MAX_SAMPLES {
+                let mut index = 0;
+                self.values.retain(|_| {
+                    index += 1;
+                    index % 2 == 1
+                });
+                self.stride *= 2;
+            }
+            #[allow(clippy::cast_possible_truncation, reason = "seven digits are plenty for a percentile in ms")]
+            self.values.push(value as f32);
+        }
+        self.seen += 1;
+    }
+
+    /// The value that `fraction` (0–1) of all values do not exceed (nearest rank); `None` without values.
+    pub fn percentile(&self, fraction: f64) -> Option<f64> {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(f32::total_cmp);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "small and positive"
+        )]
+        let rank = (fraction.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;
+        sorted.get(rank.saturating_sub(1)).copied().map(f64::from)
+    }
+
+    /// How many values were offered.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+}
+
+/// Clocks that differ by more than this tell nothing about latency.
+const MAX_LATENCY_MS: i32 = 30_000;
+
+/// What the test pattern of the partner's pictures says about their way here.
+#[derive(Debug, Clone, Default)]
+pub struct PatternMeter {
+    latency_ms: Samples,
+    newest: Option<u16>,
+    /// Pictures that were made but not shown here: lost, late, or never sent because a newer one was there.
+    pub missing: u64,
+    /// Pictures shown after a newer one.
+    pub out_of_order: u64,
+    /// Pictures shown twice in a row.
+    pub repeated: u64,
+}
+
+impl PatternMeter {
+    /// Takes the code of one shown picture: its 16-bit frame counter and the Unix time in ms (modulo 2^32) at which
+    /// it was made; `decoded_unix_ms` is when it was decoded. Returns the latency in ms if both clocks make sense.
+    pub fn on_picture(&mut self, counter: u16, made_unix_ms: u32, decoded_unix_ms: f64) -> Option<f64> {
+        self.count(counter);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "modulo 2^32 is the stamp's own range"
+        )]
+        let decoded = decoded_unix_ms.floor() as u64 as u32;
+        #[allow(clippy::cast_possible_wrap, reason = "a difference modulo 2^32 is signed by definition")]
+        let whole = decoded.wrapping_sub(made_unix_ms) as i32;
+        if !(0..=MAX_LATENCY_MS).contains(&whole) {
+            return None;
+        }
+        let latency = f64::from(whole) + decoded_unix_ms.fract();
+        self.latency_ms.push(latency);
+        Some(latency)
+    }
+
+    fn count(&mut self, counter: u16) {
+        let Some(newest) = self.newest else {
+            self.newest = Some(counter);
+            return;
+        };
+        #[allow(clippy::cast_possible_wrap, reason = "serial-number arithmetic (RFC 1982) on 16 bits")]
+        let step = counter.wrapping_sub(newest) as i16;
+        match step {
+            0 => self.repeated += 1,
+            1.. => {
+                self.missing += u64::from(step.unsigned_abs()) - 1;
+                self.newest = Some(counter);
+            }
+            _ => {
+                // It was counted as missing when the newer one came.
+                self.missing = self.missing.saturating_sub(1);
+                self.out_of_order += 1;
+            }
+        }
+    }
+
+    /// Capture stamp → decoded picture in ms: `fraction` 0.5 for the median. `None` when no picture had a pattern.
+    pub fn glass_to_glass_ms(&self, fraction: f64) -> Option<f64> {
+        self.latency_ms.percentile(fraction)
+    }
+
+    /// Whether any picture carried the pattern.
+    pub fn has_pattern(&self) -> bool {
+        self.newest.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_rank() {
+        let mut samples = Samples::default();
+        assert_eq!(samples.percentile(0.5), None, "no value, no percentile");
+        (1..=100).rev().for_each(|value| samples.push(f64::from(value)));
+        assert_eq!(samples.percentile(0.5), Some(50.0), "half of 1–100 do not exceed 50");
+        assert_eq!(samples.percentile(0.95), Some(95.0), "95 of 100 do not exceed 95");
+        assert_eq!(samples.percentile(1.0), Some(100.0), "the largest");
+    }
+
+    #[test]
+    fn a_long_call_stays_bounded_and_right() {
+        let mut samples = Samples::default();
+        let count = 200_000;
+        (0..count).for_each(|value| samples.push(f64::from(value)));
+        assert!(samples.values.len() <= MAX_SAMPLES, "memory is bounded");
+        let median = samples.percentile(0.5).unwrap();
+        assert!((median - 100_000.0).abs() < 100.0, "the selection is even over the call, median {median}");
+        assert_eq!(samples.seen(), 200_000, "every value is counted");
+    }
+
+    #[test]
+    fn latency_survives_the_wrap_of_the_stamp() {
+        let mut meter = PatternMeter::default();
+        let made = u32::MAX - 9;
+        let decoded = 7.0 * 4_294_967_296.0 + 15.5;
+        assert_eq!(meter.on_picture(0, made, decoded), Some(25.5), "10 ms before the wrap, 15.5 after it");
+    }
+
+    #[test]
+    fn clocks_that_disagree_give_no_latency() {
+        let mut meter = PatternMeter::default();
+        assert_eq!(meter.on_picture(0, 1_000, 900.0), None, "a picture from the future");
+        assert_eq!(meter.on_picture(1, 1_000, 61_000.0), None, "a minute is no latency but a clock that is off");
+        assert_eq!(meter.glass_to_glass_ms(0.5), None, "nothing is made up");
+        assert!(meter.has_pattern(), "order is still measured");
+    }
+
+    #[test]
+    fn loss_order_and_repeats_are_counted_over_the_counters_wrap() {
+        let mut meter = PatternMeter::default();
+        for counter in [65_533, 65_534, 0, 65_535, 1, 1, 4] {
+            meter.on_picture(counter, 0, 10.0);
+        }
+        assert_eq!(meter.missing, 2, "2 and 3 never came; 65535 came late");
+        assert_eq!(meter.out_of_order, 1, "65535 came after 0");
+        assert_eq!(meter.repeated, 1, "1 came twice");
+    }
+}

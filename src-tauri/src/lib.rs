@@ -1,0 +1,6 @@
+//! The `tandem` program. Its headless half holds real calls without a window: for tests, for bots, for measuring.
+
+pub mod cli;
+pub mod devices;
+pub mod headless;
+pub mod values;
