@@ -53,7 +53,7 @@ impl Microphone {
     }
 
     pub(crate) fn counts(&self) -> DeviceCounts {
-        self.owner.bridge().map(CaptureBridge::counts).unwrap_or_default()
+        self.owner.counts()
     }
 }
 
@@ -84,6 +84,6 @@ impl Speaker {
     }
 
     pub(crate) fn counts(&self) -> DeviceCounts {
-        self.owner.bridge().map(PlaybackBridge::counts).unwrap_or_default()
+        self.owner.counts()
     }
 }

@@ -20,7 +20,7 @@ const FATAL: [cpal::ErrorKind; 6] = [
     cpal::ErrorKind::PermissionDenied,
     cpal::ErrorKind::StreamInvalidated,
     cpal::ErrorKind::ResourceExhausted,
-    cpal::ErrorKind::BackendError,
+    cpal::ErrorKind::Other,
 ];
 
 /// The numbers that a device's callback leaves for the audio thread.
@@ -99,7 +99,9 @@ impl StreamClock {
     /// For the error callback, which may be called hundreds of thousands of times when a sound server dies.
     pub fn report(&self, kind: cpal::ErrorKind) {
         match kind {
-            cpal::ErrorKind::Xrun => {
+            // ALSA's PulseAudio plug-in answers an underrun now and then with an error of its own and goes on; when
+            // the server has died, such errors come without end, and the stream's owner counts them.
+            cpal::ErrorKind::Xrun | cpal::ErrorKind::BackendError => {
                 self.glitches.fetch_add(1, Ordering::Relaxed);
             }
             // The stream goes on.
@@ -245,6 +247,10 @@ mod tests {
         clock.report(cpal::ErrorKind::RealtimeDenied);
         assert_eq!((clock.failure(), clock.glitches()), (None, 1), "an xrun is a glitch and no end");
         clock.report(cpal::ErrorKind::BackendError);
-        assert_eq!(clock.failure(), Some(cpal::ErrorKind::BackendError), "what is unknown ends the stream");
+        assert_eq!((clock.failure(), clock.glitches()), (None, 2), "nor is what the backend cannot name");
+        clock.report(cpal::ErrorKind::InvalidInput);
+        assert_eq!(clock.failure(), Some(cpal::ErrorKind::Other), "what is unknown ends the stream");
+        clock.report(cpal::ErrorKind::DeviceNotAvailable);
+        assert_eq!(clock.failure(), Some(cpal::ErrorKind::DeviceNotAvailable), "and so does a device that is gone");
     }
 }

@@ -14,6 +14,7 @@ use rtrb::RingBuffer;
 use super::bridge::{CaptureBridge, PlaybackBridge, RING_S};
 use super::callback::{CaptureCallback, PlaybackCallback, StreamClock};
 use super::{Direction, choose};
+use crate::audio::stats::DeviceCounts;
 use crate::error::DeviceError;
 
 /// How long a device may take to open.
@@ -22,17 +23,34 @@ const OPENING: Duration = Duration::from_secs(5);
 const CLOSING: Duration = Duration::from_secs(1);
 /// A stream that calls nobody back for this long has died without a word.
 const STALLED: Duration = Duration::from_secs(2);
-/// Glitches in a row of ticks that no working device has.
+/// A new stream that lives this long has replaced the dead one for good.
+const PROVEN: Duration = Duration::from_secs(3);
+/// Glitches within a second that no working device has.
 const GLITCH_BURST: u64 = 50;
 /// Callbacks per second that are asked for, and the buffer that is asked for when that is refused.
 const CALLBACKS_PER_SECOND: u32 = 50;
 const FALLBACK_FRAMES: u32 = 1024;
 
+/// Opens a device; called anew when its stream has died.
+type Open<B> = Arc<dyn Fn() -> Result<Opened<B>, DeviceError> + Send + Sync>;
+
 /// What the audio thread holds of a device: `B` is its end of the ring.
-#[derive(Debug)]
+///
+/// A stream that dies is opened anew once, because streams of sound servers die of an underrun on a busy machine, and
+/// because the default device may be another one by now. A device that is gone fails to open and is told.
 pub(super) struct Owner<B> {
     direction: Direction,
-    opening_since: Instant,
+    open: Open<B>,
+    device: Device<B>,
+    /// Whether the current stream replaces one that died.
+    reopened: bool,
+    /// What went wrong with streams before the current one.
+    past: DeviceCounts,
+}
+
+/// One stream and the thread that owns it.
+struct Device<B> {
+    since: Instant,
     opened: Receiver<Result<B, DeviceError>>,
     /// Dropping it ends the thread.
     stop: Option<Sender<()>>,
@@ -51,11 +69,16 @@ pub(super) enum State<'a, B> {
 /// A bridge that tells how its stream is.
 pub(super) trait Watched {
     fn stream_clock(&self) -> &StreamClock;
+    fn bridge_counts(&self) -> DeviceCounts;
 }
 
 impl Watched for CaptureBridge {
     fn stream_clock(&self) -> &StreamClock {
         self.clock()
+    }
+
+    fn bridge_counts(&self) -> DeviceCounts {
+        self.counts()
     }
 }
 
@@ -63,29 +86,99 @@ impl Watched for PlaybackBridge {
     fn stream_clock(&self) -> &StreamClock {
         self.clock()
     }
+
+    fn bridge_counts(&self) -> DeviceCounts {
+        self.counts()
+    }
 }
 
 impl Owner<CaptureBridge> {
     pub(super) fn open_microphone(name: Option<String>) -> Self {
-        Self::spawn(Direction::Capture, move || open_microphone(name.as_deref()))
+        Self::new(Direction::Capture, Arc::new(move || open_microphone(name.as_deref())))
     }
 }
 
 impl Owner<PlaybackBridge> {
     pub(super) fn open_speaker(name: Option<String>) -> Self {
-        Self::spawn(Direction::Playback, move || open_speaker(name.as_deref()))
+        Self::new(Direction::Playback, Arc::new(move || open_speaker(name.as_deref())))
     }
 }
 
 impl<B: Watched + Send + 'static> Owner<B> {
-    fn spawn(
-        direction: Direction,
-        open: impl FnOnce() -> Result<(cpal::Stream, B), DeviceError> + Send + 'static,
-    ) -> Self {
+    fn new(direction: Direction, open: Open<B>) -> Self {
+        let device = Device::spawn(Arc::clone(&open), None);
+        Self { direction, open, device, reopened: false, past: DeviceCounts::default() }
+    }
+
+    /// Looks after the device: whether it has opened, and whether it still works.
+    pub(super) fn poll(&mut self, now: Instant) -> Result<State<'_, B>, DeviceError> {
+        let codes = choose::error_codes(self.direction);
+        if self.device.bridge.is_none() {
+            match self.device.opened.try_recv() {
+                Ok(Ok(bridge)) => {
+                    self.device.bridge = Some(bridge);
+                    self.device.since = now;
+                }
+                Ok(Err(_)) if self.reopened => return Err(codes.unplugged()),
+                Ok(Err(error)) => return Err(error),
+                Err(TryRecvError::Empty) if now.saturating_duration_since(self.device.since) < OPENING => {}
+                Err(_) if self.reopened => return Err(codes.unplugged()),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Err(codes.timeout()),
+            }
+        }
+        if self.device.has_died(now) {
+            tracing::warn!(direction = ?self.direction, again = self.reopened, "the stream of a sound device has died");
+            if self.reopened {
+                return Err(codes.unplugged());
+            }
+            self.reopen();
+        } else if self.reopened
+            && self.device.bridge.is_some()
+            && now.saturating_duration_since(self.device.since) > PROVEN
+        {
+            self.reopened = false;
+        }
+        Ok(self.device.bridge.as_mut().map_or(State::Opening, State::Open))
+    }
+
+    fn reopen(&mut self) {
+        let counts = self.counts();
+        // The new stream's own glitches begin at zero; its death is one more.
+        self.past = DeviceCounts { glitches: self.past.glitches + 1, ..counts };
+        let (_, nothing) = channel();
+        let closed = std::mem::replace(&mut self.device.closed, nothing);
+        self.device = Device::spawn(Arc::clone(&self.open), Some(closed));
+        self.reopened = true;
+    }
+
+    /// What went wrong since the device was first opened.
+    pub(super) fn counts(&self) -> DeviceCounts {
+        let current = self.device.bridge.as_ref().map(B::bridge_counts).unwrap_or_default();
+        DeviceCounts {
+            underruns: self.past.underruns + current.underruns,
+            overruns: self.past.overruns + current.overruns,
+            glitches: self.past.glitches + current.glitches,
+        }
+    }
+}
+
+impl<B> Owner<B> {
+    pub(super) fn bridge(&self) -> Option<&B> {
+        self.device.bridge.as_ref()
+    }
+}
+
+impl<B: Watched + Send + 'static> Device<B> {
+    /// Opens on a thread of its own, once the device's former stream has `closed`.
+    fn spawn(open: Open<B>, closed: Option<Receiver<()>>) -> Self {
         let (opened_sender, opened) = channel();
         let (stop, stopped) = channel::<()>();
-        let (closed_sender, closed) = channel();
+        let (closed_sender, is_closed) = channel();
         let body = move || {
+            if let Some(closed) = closed {
+                // Whether it has closed or hangs: more cannot be done.
+                let _ = closed.recv_timeout(CLOSING);
+            }
             match open() {
                 Ok((stream, bridge)) => {
                     // If the engine is gone already, the device is closed again.
@@ -107,54 +200,40 @@ impl<B: Watched + Send + 'static> Owner<B> {
             tracing::error!(%error, "no thread for a sound device");
         }
         let now = Instant::now();
-        Self { direction, opening_since: now, opened, stop: Some(stop), closed, bridge: None, glitches: (now, 0) }
+        Self { since: now, opened, stop: Some(stop), closed: is_closed, bridge: None, glitches: (now, 0) }
     }
 
-    /// Looks after the device: whether it has opened, and whether it still works.
-    pub(super) fn poll(&mut self, now: Instant) -> Result<State<'_, B>, DeviceError> {
-        let codes = choose::error_codes(self.direction);
-        if self.bridge.is_none() {
-            match self.opened.try_recv() {
-                Ok(bridge) => {
-                    self.bridge = Some(bridge?);
-                    self.opening_since = now;
-                }
-                Err(TryRecvError::Empty) if now.saturating_duration_since(self.opening_since) < OPENING => {
-                    return Ok(State::Opening);
-                }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Err(codes.timeout()),
-            }
-        }
-        let Some(bridge) = &mut self.bridge else { return Ok(State::Opening) };
+    /// Whether an open stream has failed, calls nobody back any more, or reports nothing but glitches.
+    fn has_died(&mut self, now: Instant) -> bool {
+        let Some(bridge) = &self.bridge else { return false };
         let clock = bridge.stream_clock();
-        let last_life = clock.last_call().map_or(self.opening_since, |call| call.at);
+        let last_life = clock.last_call().map_or(self.since, |call| call.at);
         let (since, before) = self.glitches;
         let glitches = clock.glitches();
         if now.saturating_duration_since(since) >= Duration::from_secs(1) {
             self.glitches = (now, glitches);
         }
-        let burst = glitches.saturating_sub(before);
-        let silent = now.saturating_duration_since(last_life);
-        if clock.failure().is_some() || silent > STALLED || burst > GLITCH_BURST {
-            tracing::warn!(direction = ?self.direction, failure = ?clock.failure(), ?silent, burst, "a sound device has died");
-            return Err(codes.unplugged());
-        }
-        Ok(State::Open(bridge))
-    }
-}
-
-impl<B> Owner<B> {
-    pub(super) fn bridge(&self) -> Option<&B> {
-        self.bridge.as_ref()
+        clock.failure().is_some()
+            || now.saturating_duration_since(last_life) > STALLED
+            || glitches.saturating_sub(before) > GLITCH_BURST
     }
 }
 
 impl<B> Drop for Owner<B> {
     fn drop(&mut self) {
-        self.stop = None;
-        if self.closed.recv_timeout(CLOSING).is_err() {
+        self.device.stop = None;
+        if self.device.closed.recv_timeout(CLOSING).is_err() {
             tracing::warn!(direction = ?self.direction, "a sound device does not close; it is left to itself");
         }
+    }
+}
+
+impl<B> std::fmt::Debug for Owner<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Owner")
+            .field("direction", &self.direction)
+            .field("reopened", &self.reopened)
+            .finish_non_exhaustive()
     }
 }
 
