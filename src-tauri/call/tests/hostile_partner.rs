@@ -1,0 +1,213 @@
+//! A partner who speaks the relay's protocol well and everything else badly. The call ends with the right code, or goes
+//! on; the process stays up.
+
+mod support;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::time::Duration;
+use support::{Side, TestRelay, relay, room};
+use tandem_call::congestion::LinkConfig;
+use tandem_call::machine::EndCode;
+use tandem_call::peer::{Peer, PeerConfig, PeerError};
+use tandem_call::session::CallEventKind;
+use tandem_media::codec::VideoCodec;
+use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
+use tandem_signaling::message::{ClientMessage, FindPartner, PartnerFound, RawValue, ServerMessage};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A partner without a peer connection.
+struct Hostile {
+    client: Client,
+    events: UnboundedReceiver<ClientEvent>,
+}
+
+impl Hostile {
+    fn join(relay: &TestRelay) -> Self {
+        let (client, events) = Client::connect(ClientConfig::new(relay.url())).expect("a good URL");
+        Self { client, events }
+    }
+
+    /// The next message that `pick` wants.
+    async fn until<T>(&mut self, pick: impl Fn(ServerMessage) -> Option<T>) -> T {
+        let search = async {
+            while let Some(event) = self.events.recv().await {
+                if let ClientEvent::Message(message) = event
+                    && let Some(found) = pick(message)
+                {
+                    return found;
+                }
+            }
+            panic!("the relay went away");
+        };
+        timeout(SOON, search).await.expect("the relay answers")
+    }
+
+    /// Meets the other one in `room`.
+    async fn meet(&mut self, room: &str) -> Box<PartnerFound> {
+        while !matches!(self.events.recv().await.expect("the relay is there"), ClientEvent::Connected(_)) {}
+        let search = FindPartner { room: Some(room.to_owned()), ..FindPartner::default() };
+        self.client.send(ClientMessage::FindPartner(search)).unwrap();
+        let found = self.until(|message| match message {
+            ServerMessage::PartnerFound(found) => Some(found),
+            _ => None,
+        });
+        found.await
+    }
+
+    /// Meets the other one in `room`, then says `description`: as an offer or as an answer, whatever is its turn.
+    async fn say(&mut self, room: &str, description: &dyn Fn(&str) -> String) {
+        let found = self.meet(room).await;
+        let raw = |text: String| RawValue::from_string(text).expect("the relay takes only JSON");
+        let to = found.socket_id.clone();
+        if found.initiator {
+            self.client.send(ClientMessage::WebrtcOffer { to, offer: raw(description("offer")) }).unwrap();
+        } else {
+            self.until(|message| matches!(message, ServerMessage::WebrtcOffer(_)).then_some(())).await;
+            self.client.send(ClientMessage::WebrtcAnswer { to, answer: raw(description("answer")) }).unwrap();
+        }
+    }
+}
+
+fn sdp(kind: &str, media: &str) -> String {
+    let head = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
+    serde_json::json!({ "type": kind, "sdp": format!("{head}{media}") }).to_string()
+}
+
+async fn end_after(description: &dyn Fn(&str) -> String) -> EndCode {
+    let relay = relay().await;
+    let room = room();
+    let mut honest = Side::start(&relay, &room);
+    let mut hostile = Hostile::join(&relay);
+    hostile.say(&room, description).await;
+    let code = honest.ended(SOON).await;
+    honest.call.finished().await;
+    let gone = hostile.until(|message| matches!(message, ServerMessage::PartnerLeft(_)).then_some(()));
+    gone.await;
+    relay.shutdown().await;
+    code
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn descriptions_that_are_none() {
+    let cases: [(&str, &dyn Fn(&str) -> String); 7] = [
+        ("a string", &|_| "\"null\"".into()),
+        ("a number", &|_| "7".into()),
+        ("no sdp", &|kind| format!(r#"{{"type":"{kind}"}}"#)),
+        ("the wrong type", &|_| sdp("rollback", "")),
+        ("not SDP", &|kind| format!(r#"{{"type":"{kind}","sdp":"GET / HTTP/1.1"}}"#)),
+        ("60,000 times the same", &|kind| sdp(kind, &"a".repeat(60_000))),
+        ("media without anything", &|kind| sdp(kind, "m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1;profile-level-id=42e01f\r\n")),
+    ];
+    for (name, description) in cases {
+        assert_eq!(end_after(description).await, EndCode::BadDescription, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_common_codec() {
+    let media = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=rtpmap:0 PCMU/8000\r\n\
+                 m=video 9 UDP/TLS/RTP/SAVPF 35\r\na=rtpmap:35 AV1/90000\r\n";
+    assert_eq!(end_after(&|kind| sdp(kind, media)).await, EndCode::NoCommonCodec);
+    let rejected = "m=audio 0 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n\
+                    m=video 0 UDP/TLS/RTP/SAVPF 102\r\na=rtpmap:102 H264/90000\r\n";
+    assert_eq!(end_after(&|kind| sdp(kind, rejected)).await, EndCode::NoCommonCodec, "everything rejected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn candidates_that_are_none_do_not_end_a_call() {
+    let relay = relay().await;
+    let room = room();
+    let mut options = support::options(&relay.url(), &room);
+    options.patience.connect = Duration::from_secs(2);
+    let mut honest = Side::with(options);
+    let mut hostile = Hostile::join(&relay);
+    let to = hostile.meet(&room).await.socket_id;
+    for candidate in [
+        "null",
+        "{}",
+        "[]",
+        "17",
+        r#"{"candidate":""}"#,
+        r#"{"candidate":"candidate:"}"#,
+        r#"{"candidate":"candidate:1 1 udp 99999999999999 999.1.2.3 99999 typ host"}"#,
+        r#"{"candidate":"candidate:1 1 udp 1 192.0.2.1 9 typ host","sdpMid":"nowhere","sdpMLineIndex":65535}"#,
+    ] {
+        let candidate = RawValue::from_string(candidate.to_owned()).unwrap();
+        hostile.client.send(ClientMessage::IceCandidate { to: to.clone(), candidate }).unwrap();
+    }
+    honest.until(SOON, "matched", |kind| matches!(kind, CallEventKind::Matched { .. })).await;
+    assert_eq!(honest.ended(SOON).await, EndCode::ConnectTimeout, "bad candidates alone end nothing");
+    relay.shutdown().await;
+}
+
+async fn peer() -> Peer {
+    let config = PeerConfig {
+        codec: VideoCodec::H264,
+        send_video: true,
+        send_audio: true,
+        link: LinkConfig::default(),
+        ice_servers: Vec::new(),
+        addresses: vec!["127.0.0.1:0".parse().unwrap()],
+        runtime: None,
+    };
+    Peer::new(config, unbounded_channel().0).await.expect("a socket on loopback")
+}
+
+/// Descriptions that are almost right reach much deeper than plain garbage.
+#[tokio::test(flavor = "multi_thread")]
+async fn offers_and_answers_with_damage_never_panic() {
+    let mut random = StdRng::seed_from_u64(0x7a6d_656d);
+    let offer = peer().await.create_offer().await.expect("an offer");
+    let mut outcomes = [0_usize; 3];
+    for round in 0..200 {
+        let damaged = damage(&offer, &mut random);
+        let mut receiver = peer().await;
+        let result = if round % 2 == 0 {
+            receiver.apply_offer(&damaged, false).await.map(drop)
+        } else {
+            receiver.create_offer().await.expect("an offer");
+            receiver.apply_answer(&damaged.replacen("\"offer\"", "\"answer\"", 1)).await
+        };
+        match result {
+            Ok(()) => outcomes[0] += 1,
+            Err(PeerError::NoCommonCodec(_)) => outcomes[1] += 1,
+            Err(_) => outcomes[2] += 1,
+        }
+        receiver.close().await;
+    }
+    assert!(outcomes[0] > 0 && outcomes[2] > 0, "the damage is neither always fatal nor always harmless: {outcomes:?}");
+}
+
+/// Removes, repeats or changes a few lines or characters of a description's SDP.
+fn damage(json: &str, random: &mut StdRng) -> String {
+    let mut value: serde_json::Value = serde_json::from_str(json).unwrap();
+    let sdp = value["sdp"].as_str().unwrap();
+    let mut lines: Vec<String> = sdp.split("\r\n").map(str::to_owned).collect();
+    for _ in 0..random.random_range(1..4) {
+        let at = random.random_range(0..lines.len());
+        match random.random_range(0..5) {
+            0 => {
+                lines.remove(at);
+            }
+            1 => lines.insert(at, lines[at].clone()),
+            2 => {
+                let to = random.random_range(0..lines.len());
+                lines.swap(at, to);
+            }
+            3 => {
+                let cut = random.random_range(0..=lines[at].len());
+                lines[at].truncate(cut);
+            }
+            _ => {
+                let position = random.random_range(0..=lines[at].len());
+                lines[at].insert(position, char::from(random.random_range(0x20..0x7f_u8)));
+            }
+        }
+    }
+    value["sdp"] = lines.join("\r\n").into();
+    value.to_string()
+}
