@@ -294,8 +294,7 @@ impl FrameAssembler {
     /// before another timestamp.
     fn frame_end(&self, start: i64) -> Option<i64> {
         let timestamp = self.packets.get(&start)?.timestamp;
-        let mut expected = start;
-        for (&number, packet) in self.packets.range(start..) {
+        for (expected, (&number, packet)) in (start..).zip(self.packets.range(start..)) {
             if number != expected {
                 return None;
             }
@@ -305,7 +304,6 @@ impl FrameAssembler {
             if packet.marker {
                 return Some(number);
             }
-            expected += 1;
         }
         None
     }

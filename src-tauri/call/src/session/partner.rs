@@ -8,7 +8,7 @@ use super::stats::{BitrateSample, CallStats, SAMPLE_INTERVAL};
 use super::video_sender::VideoOutput;
 use super::{CallOptions, Shared};
 use crate::machine::{Match, PeerId};
-use crate::peer::{Codec, LocalTrack, MediaKind, Peer, PeerEvent};
+use crate::peer::{Codec, Format, LocalTrack, MediaKind, Peer, PeerEvent};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtp::packet::Packet;
@@ -197,16 +197,13 @@ impl Partner {
         CallStats {
             session_id: Some(self.found.session_id.to_string()),
             initiator: Some(self.found.initiator),
-            video_codec: negotiated.video.first().and_then(|format| format.video()).map(|codec| match codec {
+            video_codec: negotiated.video.first().and_then(Format::video).map(|codec| match codec {
                 VideoCodec::H264 => "H264",
                 VideoCodec::Vp8 => "VP8",
             }),
-            audio_codec: negotiated.audio.first().map(|format| match format.codec {
-                Codec::Opus => "opus",
-                Codec::Video(_) => "",
-            }),
+            audio_codec: negotiated.audio.first().filter(|format| format.codec == Codec::Opus).map(|_| "opus"),
             video_sent: self.output.as_ref().map(|output| lock(&output.recorder).stats()),
-            video_received: self.video_came.then(|| super::VideoReceived {
+            video_received: self.video_came.then_some(super::VideoReceived {
                 recovered: repair.recovered,
                 nacks: repair.nacks_sent,
                 ..received
