@@ -1,5 +1,10 @@
 //! A partner who speaks the relay's protocol well and everything else badly. The call ends with the right code, or goes
 //! on; the process stays up.
+#![allow(
+    clippy::unwrap_used,
+    clippy::type_complexity,
+    reason = "a test may fail loudly, and a table of cases reads best in place"
+)]
 
 mod support;
 
@@ -100,7 +105,12 @@ async fn descriptions_that_are_none() {
         ("the wrong type", &|_| sdp("rollback", "")),
         ("not SDP", &|kind| format!(r#"{{"type":"{kind}","sdp":"GET / HTTP/1.1"}}"#)),
         ("60,000 times the same", &|kind| sdp(kind, &"a".repeat(60_000))),
-        ("media without anything", &|kind| sdp(kind, "m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1;profile-level-id=42e01f\r\n")),
+        ("media without anything", &|kind| {
+            sdp(
+                kind,
+                "m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1;profile-level-id=42e01f\r\n",
+            )
+        }),
     ];
     for (name, description) in cases {
         assert_eq!(end_after(description).await, EndCode::BadDescription, "{name}");

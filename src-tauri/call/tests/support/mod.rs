@@ -13,35 +13,35 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 /// A relay on a port of its own.
-pub struct TestRelay(Relay);
+pub(crate) struct TestRelay(Relay);
 
 /// Starts a relay.
-pub async fn relay() -> TestRelay {
+pub(crate) async fn relay() -> TestRelay {
     TestRelay(Relay::builder().listen("127.0.0.1:0").start().await.expect("a port is free"))
 }
 
 impl TestRelay {
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://{}/ws", self.0.local_addr())
     }
 
-    pub async fn shutdown(self) {
+    pub(crate) async fn shutdown(self) {
         self.0.shutdown().await;
     }
 
     /// Gone without a word.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         drop(self.0);
     }
 }
 
 /// A room that no other test uses.
-pub fn room() -> String {
+pub(crate) fn room() -> String {
     format!("room-{:08x}", rand::random::<u32>())
 }
 
 /// A small test picture and the test sound.
-pub fn options(url: &str, room: &str) -> CallOptions {
+pub(crate) fn options(url: &str, room: &str) -> CallOptions {
     CallOptions {
         room: Some(room.to_owned()),
         video: VideoSpec::Test,
@@ -52,23 +52,23 @@ pub fn options(url: &str, room: &str) -> CallOptions {
 }
 
 /// One side of a call.
-pub struct Side {
+pub(crate) struct Side {
     pub call: Call,
     events: UnboundedReceiver<CallEvent>,
     numbers: Arc<Mutex<Vec<u16>>>,
 }
 
 impl Side {
-    pub fn start(relay: &TestRelay, room: &str) -> Self {
+    pub(crate) fn start(relay: &TestRelay, room: &str) -> Self {
         Self::with(options(&relay.url(), room))
     }
 
-    pub fn with(mut options: CallOptions) -> Self {
+    pub(crate) fn with(mut options: CallOptions) -> Self {
         let numbers: Arc<Mutex<Vec<u16>>> = Arc::default();
         let seen = Arc::clone(&numbers);
         options.on_remote_frame = Some(Arc::new(move |frame: &VideoFrame| {
             if let Some(code) = test_pattern::read(&frame.image) {
-                seen.lock().unwrap().push(code.frame);
+                seen.lock().expect("no holder panics").push(code.frame);
             }
         }));
         let (call, events) = Call::start(options);
@@ -76,17 +76,17 @@ impl Side {
     }
 
     /// How many readable pictures of the partner were seen.
-    pub fn count(&self) -> usize {
-        self.numbers.lock().unwrap().len()
+    pub(crate) fn count(&self) -> usize {
+        self.numbers.lock().expect("no holder panics").len()
     }
 
     /// The numbers that stood in them.
-    pub fn picture_numbers(&self) -> Vec<u16> {
-        self.numbers.lock().unwrap().clone()
+    pub(crate) fn picture_numbers(&self) -> Vec<u16> {
+        self.numbers.lock().expect("no holder panics").clone()
     }
 
     /// Waits until `count` readable pictures were seen in all.
-    pub async fn pictures(&self, within: Duration, count: usize) {
+    pub(crate) async fn pictures(&self, within: Duration, count: usize) {
         let deadline = Instant::now() + within;
         while self.count() < count {
             assert!(Instant::now() < deadline, "{} of {count} pictures within {within:?}", self.count());
@@ -95,7 +95,12 @@ impl Side {
     }
 
     /// Waits for an event.
-    pub async fn until(&mut self, within: Duration, what: &str, is_it: impl Fn(&CallEventKind) -> bool) -> CallEvent {
+    pub(crate) async fn until(
+        &mut self,
+        within: Duration,
+        what: &str,
+        is_it: impl Fn(&CallEventKind) -> bool,
+    ) -> CallEvent {
         let search = async {
             while let Some(event) = self.events.recv().await {
                 if is_it(&event.kind) {
@@ -111,7 +116,7 @@ impl Side {
     }
 
     /// Waits for all of these events, in any order.
-    pub async fn until_all(&mut self, within: Duration, wanted: &[CallEventKind]) {
+    pub(crate) async fn until_all(&mut self, within: Duration, wanted: &[CallEventKind]) {
         let mut missing = wanted.to_vec();
         while !missing.is_empty() {
             let event = self.until(within, "the rest", |kind| missing.contains(kind)).await;
@@ -120,7 +125,7 @@ impl Side {
     }
 
     /// Waits for the end.
-    pub async fn ended(&mut self, within: Duration) -> EndCode {
+    pub(crate) async fn ended(&mut self, within: Duration) -> EndCode {
         let event = self.until(within, "the end", |kind| matches!(kind, CallEventKind::Ended { .. })).await;
         match event.kind {
             CallEventKind::Ended { reason } => reason.code,
