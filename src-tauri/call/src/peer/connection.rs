@@ -9,6 +9,7 @@ use crate::link::LinkState;
 use crate::machine::Text;
 use rtc::interceptor::Slot;
 use rtc::media_stream::MediaStreamTrack;
+use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::net::SocketAddr;
@@ -115,6 +116,9 @@ impl Peer {
         let settings = SettingEngineBuilder::new()
             .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
             .with_include_loopback_candidate(true)
+            // The side that offers nominates and so connects last: when it then begins the handshake, the other is ready.
+            // The other way round one ClientHello in thirty came too early and was repeated only after a second.
+            .with_answering_dtls_role(RTCDtlsRole::Server)
             .build();
         let configuration = RTCConfigurationBuilder::new().with_ice_servers(config.ice_servers.clone()).build();
         let mut builder = PeerConnectionBuilder::new()

@@ -311,7 +311,7 @@ impl Driver {
             link: LinkConfig { max_bps: max_bps.max(link.min_bps), start_bps: link.start_bps.min(max_bps), ..link },
             ice_servers: signaling::ice_servers(&self.ice_servers),
             addresses: self.options.media_addresses.clone(),
-            runtime: None,
+            runtime: self.options.media_runtime.clone(),
         };
         let (sender, events) = unbounded_channel();
         match Peer::new(config, sender).await {

@@ -9,6 +9,7 @@ mod event;
 mod local_video;
 mod options;
 mod partner;
+mod quality;
 mod recorder;
 mod remote_video;
 mod signaling;

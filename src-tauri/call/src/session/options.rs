@@ -8,6 +8,7 @@ use tandem_media::VideoFrame;
 use tandem_media::audio::AudioConfig;
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoSpec};
+use webrtc::runtime::Runtime;
 
 /// What one side tells the other about itself. Limits are those of the signaling protocol; a relay refuses a profile that
 /// breaks them.
@@ -52,6 +53,8 @@ pub struct CallOptions {
     pub patience: Patience,
     /// Local addresses to send and receive media on. Empty: all of this machine, loopback included.
     pub media_addresses: Vec<SocketAddr>,
+    /// Sockets and clock of another world for the media: a simulated network. `None`: the real ones, on tokio.
+    pub media_runtime: Option<Arc<dyn Runtime>>,
 }
 
 impl CallOptions {
@@ -71,6 +74,7 @@ impl CallOptions {
             on_remote_frame: None,
             patience: Patience::default(),
             media_addresses: Vec::new(),
+            media_runtime: None,
         }
     }
 }

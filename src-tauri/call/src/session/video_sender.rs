@@ -1,16 +1,19 @@
 //! The encode thread: newest picture in, paced packets out.
 
+use super::quality::{QualityLadder, Source};
 use super::recorder::{SendRecorder, SentPicture, Traffic};
 use crate::link::LinkState;
 use crate::rtp::{Packetizer, VIDEO_CLOCK_HZ};
 use rtc::rtp::header::Header;
 use rtc::rtp::packet::Packet;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tandem_media::codec::{self, CodecError, EncoderConfig, VideoCodec, VideoEncoder};
-use tandem_media::{NewestSlot, VideoFrame};
+use tandem_media::video::scale::scale;
+use tandem_media::{FramePool, I420, NewestSlot, VideoFrame};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// A keyframe costs as much as ten other pictures: one is made at most so often, however many are asked for.
@@ -172,6 +175,10 @@ struct Encoding {
     output: Arc<VideoOutput>,
     encoder: Option<Box<dyn VideoEncoder>>,
     packetizer: Packetizer,
+    ladder: QualityLadder,
+    /// Counts pictures, to leave out every nth.
+    offered: u32,
+    pool: FramePool,
     sequence: u16,
     /// The RTP timestamp of `epoch`: random, as RFC 3550 §5.1 wants it.
     first_timestamp: u32,
@@ -185,6 +192,9 @@ impl Encoding {
     fn new(output: Arc<VideoOutput>) -> Self {
         Self {
             packetizer: Packetizer::new(output.codec),
+            ladder: QualityLadder::default(),
+            offered: 0,
+            pool: FramePool::new(),
             sequence: rand::random::<u16>() >> 1,
             first_timestamp: rand::random(),
             epoch: None,
@@ -216,8 +226,9 @@ impl Encoding {
 
     fn encode(&mut self, frame: &VideoFrame) -> Result<bool, CodecError> {
         let begin = Instant::now();
-        let size = (frame.image.width(), frame.image.height());
         let target_bps = self.output.target_bps();
+        let Some(image) = self.adapt(frame, target_bps) else { return Ok(false) };
+        let size = (image.width(), image.height());
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => {
@@ -235,7 +246,7 @@ impl Encoding {
         let elapsed = frame.at.saturating_duration_since(epoch);
         let may_key = self.last_keyframe.is_none_or(|last| begin >= last + KEYFRAME_INTERVAL);
         let force = may_key && self.output.keyframe_wanted.swap(false, Relaxed);
-        let encoded = encoder.encode(&frame.image, u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), force)?;
+        let encoded = encoder.encode(&image, u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), force)?;
         let Some(encoded) = encoded else {
             // The request stands until a keyframe was made.
             self.output.keyframe_wanted.fetch_or(force, Relaxed);
@@ -259,6 +270,26 @@ impl Encoding {
         // The other end is gone only when the call is over.
         let _ = self.output.packets.send(packets);
         Ok(true)
+    }
+
+    /// The picture in the size that the bitrate is enough for; `None` if this one is to be left out.
+    fn adapt(&mut self, frame: &VideoFrame, target_bps: u32) -> Option<Arc<I420>> {
+        let (width, height) = (frame.image.width(), frame.image.height());
+        let source = Source { width, height, fps: self.output.fps };
+        let step = self.ladder.step(frame.at, source, target_bps);
+        self.offered = self.offered.wrapping_add(1);
+        if !self.offered.is_multiple_of(step.every) {
+            return None;
+        }
+        let size = step.size(width, height);
+        if size == (width, height) {
+            return Some(Arc::clone(&frame.image));
+        }
+        let Ok(scaled) = self.pool.make(size.0, size.1, |image| {
+            scale(&frame.image, image);
+            Ok::<(), Infallible>(())
+        });
+        Some(scaled)
     }
 
     fn packets(&mut self, data: Vec<u8>, timestamp: u32) -> Vec<Packet> {
