@@ -66,7 +66,16 @@ pub(crate) fn call(arguments: &[&str]) -> Result<()> {
     heading("720p30 both ways, both peers on this machine, median of all peers and rounds");
     print!("{}", table::table(&tandem, &chromium));
     println!("\n{}", table::machine());
-    Ok(())
+    link_step()
+}
+
+/// Congestion control on a simulated link that narrows and widens, in virtual time: the same on every machine.
+fn link_step() -> Result<()> {
+    step("Building the simulated link", || {
+        Shell::cargo(["build", "--workspace", "--example", "link_step"]).args(workspace::features()).run()
+    })?;
+    heading("A link that steps down and up again");
+    Shell::new(workspace::binary("debug", "examples/link_step")?, [""; 0]).run()
 }
 
 /// `cargo xtask bench micro [ARGS]`: every criterion benchmark of the workspace; `ARGS` go to criterion.
