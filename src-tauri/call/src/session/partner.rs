@@ -124,6 +124,7 @@ impl Partner {
         let format = negotiated.video.first().and_then(|format| Some((format.video()?, format.payload_type)));
         if let (Some(local), Some((codec, payload_type))) = (self.peer.video(), format) {
             let (packets, receiver) = unbounded_channel();
+            let in_flight = Arc::new(AtomicUsize::new(0));
             let output = Arc::new(VideoOutput {
                 codec,
                 payload_type,
@@ -132,12 +133,12 @@ impl Partner {
                 max_bitrate_bps: options.max_bitrate_bps,
                 link: Arc::clone(self.peer.link()),
                 packets,
-                in_flight: AtomicUsize::new(0),
+                in_flight: Arc::clone(&in_flight),
                 keyframe_wanted: AtomicBool::new(true),
                 recorder: Mutex::new(SendRecorder::default()),
                 traffic: Arc::clone(&self.traffic),
             });
-            tokio::spawn(send_video(local.clone(), receiver, Arc::clone(&output)));
+            tokio::spawn(send_video(local.clone(), receiver, in_flight));
             tokio::spawn(hear_requests(local.clone(), Arc::clone(&output)));
             video.sender().set_output(Some(Arc::clone(&output)));
             self.output = Some(output);
@@ -236,7 +237,8 @@ async fn send_audio(local: LocalTrack, mut packets: UnboundedReceiver<Packet>) {
     }
 }
 
-async fn send_video(local: LocalTrack, mut packets: UnboundedReceiver<Vec<Packet>>, output: Arc<VideoOutput>) {
+/// Ends when the output is gone, so it must not hold on to it.
+async fn send_video(local: LocalTrack, mut packets: UnboundedReceiver<Vec<Packet>>, in_flight: Arc<AtomicUsize>) {
     while let Some(picture) = packets.recv().await {
         for packet in picture {
             if let Err(error) = local.track.write_rtp(packet).await {
@@ -244,7 +246,7 @@ async fn send_video(local: LocalTrack, mut packets: UnboundedReceiver<Vec<Packet
                 break;
             }
         }
-        output.in_flight.fetch_sub(1, Relaxed);
+        in_flight.fetch_sub(1, Relaxed);
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) struct VideoOutput {
     /// The packets of one picture at a time.
     pub(super) packets: UnboundedSender<Vec<Packet>>,
     /// Pictures handed over and not yet taken by the connection.
-    pub(super) in_flight: AtomicUsize,
+    pub(super) in_flight: Arc<AtomicUsize>,
     /// The partner asks for a keyframe.
     pub(super) keyframe_wanted: AtomicBool,
     pub(super) recorder: Mutex<SendRecorder>,
