@@ -14,7 +14,10 @@ fn media_threads() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists its threads");
     let names = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
     let media = ["video-", "audio", "test-pattern"];
-    names.map(|name| name.trim().to_owned()).filter(|name| media.iter().any(|prefix| name.starts_with(prefix))).collect()
+    names
+        .map(|name| name.trim().to_owned())
+        .filter(|name| media.iter().any(|prefix| name.starts_with(prefix)))
+        .collect()
 }
 
 fn open_files() -> usize {
