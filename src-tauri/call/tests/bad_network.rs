@@ -19,7 +19,7 @@ async fn meet(relay: &TestRelay, network: &Arc<SimNetwork>, conditions: Conditio
     let mut sides = [0, 1].map(|number| {
         let mut options = support::options(&relay.url(), &room);
         options.video_format = format;
-        options.media_addresses = vec!["127.0.0.1:0".parse().unwrap()];
+        options.media_addresses = vec!["127.0.0.1:0".parse().expect("an address")];
         options.media_runtime = Some(SimRuntime::new(Arc::clone(network), number, conditions));
         Side::with(options)
     });
