@@ -6,7 +6,7 @@ use rtc::rtp::header::Header;
 use rtc::rtp::packet::Packet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tandem_media::audio::{AudioConfig, AudioEngine, OutgoingAudio};
 use tandem_media::error::MediaEvents;
 use tokio::sync::mpsc::UnboundedSender;
@@ -84,6 +84,13 @@ impl RemoteAudio {
     /// Which sound is heard when, see [`AudioEngine::playout_point`].
     pub(super) fn playout_point(&self) -> Option<(u32, Instant)> {
         self.engine.upgrade()?.playout_point()
+    }
+
+    /// Holds the sound back for pictures that come later, see [`AudioEngine::set_minimum_delay`].
+    pub(super) fn set_minimum_delay(&self, delay: Duration) {
+        if let Some(engine) = self.engine.upgrade() {
+            engine.set_minimum_delay(delay);
+        }
     }
 
     /// Hands packets of `payload_type` to the engine until the track ends.

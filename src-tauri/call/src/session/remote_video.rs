@@ -217,6 +217,7 @@ impl RemoteVideo {
             self.sync.on_audio_playout(timestamp, heard_at);
         }
         let due = self.sync.video_show_at(picture.rtp_timestamp, picture.at);
+        self.context.audio.set_minimum_delay(self.sync.audio_extra_delay());
         if self.waiting.len() == MAX_WAITING {
             self.waiting.pop_front();
         }
