@@ -7,12 +7,13 @@ use super::formats::{self, Format, MediaKind};
 use crate::congestion::{self, LinkConfig};
 use crate::link::LinkState;
 use crate::machine::Text;
+use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_media::codec::VideoCodec;
@@ -119,6 +120,7 @@ impl Peer {
             // The side that offers nominates and so connects last: when it then begins the handshake, the other is ready.
             // The other way round one ClientHello in thirty came too early and was repeated only after a second.
             .with_answering_dtls_role(RTCDtlsRole::Server)
+            .with_multicast_dns_mode(multicast_dns())
             .build();
         let configuration = RTCConfigurationBuilder::new().with_ice_servers(config.ice_servers.clone()).build();
         let mut builder = PeerConnectionBuilder::new()
@@ -357,6 +359,17 @@ fn addresses(configured: &[SocketAddr]) -> Vec<String> {
         all.push("[::]:0".to_owned());
     }
     all
+}
+
+/// Names that browsers give instead of addresses are looked up, where this machine can ask.
+///
+/// One without any network but loopback cannot join the group, and then the whole connection would fail to start.
+fn multicast_dns() -> MulticastDnsMode {
+    /// RFC 6762 §3.
+    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+    let joined = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .and_then(|socket| socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED));
+    if joined.is_ok() { MulticastDnsMode::QueryOnly } else { MulticastDnsMode::Disabled }
 }
 
 fn local_track(kind: RtpCodecKind, format: &Format, ssrc: u32) -> LocalTrack {
