@@ -45,6 +45,16 @@ async function watch(videoTrack) {
   }
 }
 
+/** What no partner should send as a candidate, and a hostile one does. */
+const BROKEN_CANDIDATES = [
+  { candidate: "candidate:nonsense", sdpMid: "0", sdpMLineIndex: 0 },
+  { candidate: "x".repeat(30_000), sdpMid: "0" },
+  { candidate: "candidate:1 1 udp 2130706431 999.0.0.1 70000 typ host", sdpMid: "9", sdpMLineIndex: 9 },
+  { candidate: 7 },
+  "text",
+  {},
+];
+
 /** One call, from the relay's greeting to the partner's leaving. */
 class Call {
   constructor(options, stream) {
@@ -96,6 +106,9 @@ class Call {
     peer = new RTCPeerConnection({ iceServers: this.iceServers });
     peer.onicecandidate = ({ candidate }) =>
       this.send({ type: "ice_candidate", to: socketId, candidate: candidate ? candidate.toJSON() : null });
+    if (this.options.candidates === "broken") {
+      for (const candidate of BROKEN_CANDIDATES) this.send({ type: "ice_candidate", to: socketId, candidate });
+    }
     peer.onconnectionstatechange = () => {
       state.connected ||= peer.connectionState === "connected";
     };

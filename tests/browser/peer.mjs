@@ -2,6 +2,7 @@
 //
 //   node peer.mjs --signaling ws://127.0.0.1:9000/ws --room CODE [--codec h264|vp8] [--source camera|pattern] …
 //
+// With `--candidates broken` it sends candidates that do not parse besides its good ones.
 // Says on standard output, a line of JSON each: `searching` (in the room), `connected`, `report` (after `seconds` of
 // call, or when the partner left).
 
@@ -13,6 +14,7 @@ const options = parse(process.argv.slice(2), {
   name: "Browser",
   codec: "h264",
   source: "camera",
+  candidates: "good",
   width: 1280,
   height: 720,
   fps: 30,

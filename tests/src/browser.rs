@@ -25,6 +25,8 @@ pub struct Options<'a> {
     pub codec: &'a str,
     /// `camera` is Chromium's fake camera; `pattern` the test picture with frame number and time.
     pub source: &'a str,
+    /// Whether it sends candidates that do not parse besides its good ones.
+    pub broken_candidates: bool,
     /// Length of the call after the first picture.
     pub seconds: u32,
 }
@@ -39,6 +41,7 @@ impl Browser {
         command.arg(source("browser/peer.mjs"));
         command.args(["--signaling", options.signaling, "--room", options.room, "--codec", options.codec]);
         command.args(["--source", options.source, "--seconds", &options.seconds.to_string()]);
+        command.args(["--candidates", if options.broken_candidates { "broken" } else { "good" }]);
         let browser = Self { process: Process::start(command)? };
         browser.event("searching", Duration::from_secs(60))?;
         Ok(browser)

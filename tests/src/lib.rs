@@ -17,6 +17,7 @@ pub mod part;
 pub mod process;
 pub mod pulse;
 pub mod relay;
+pub mod rogue;
 pub mod signal;
 pub mod speech;
 pub mod tandem;

@@ -76,14 +76,20 @@ impl PulseAudio {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// The air between loudspeaker and microphone: from now on the microphone hears the speaker, `delay_ms` later.
+    /// The air between loudspeaker and microphone: from now on the microphone hears the speaker, `delay_ms` later and
+    /// `loss_db` quieter.
     ///
     /// # Errors
     /// When the server refuses.
-    pub fn open_echo_path(&self, delay_ms: u32) -> Result<()> {
+    pub fn open_echo_path(&self, delay_ms: u32, loss_db: u32) -> Result<()> {
         let source = format!("source={SPEAKER}.monitor");
         let sink = format!("sink={MOUTH}");
-        self.control(&["load-module", "module-loopback", &source, &sink, &format!("latency_msec={delay_ms}")]).map(drop)
+        let delay = format!("latency_msec={delay_ms}");
+        self.control(&["load-module", "module-loopback", &source, &sink, &delay])?;
+        // The only sound that is played into the microphone so far.
+        let inputs = self.control(&["list", "short", "sink-inputs"])?;
+        let input = inputs.split_whitespace().next().context("the echo path is not listed")?;
+        self.control(&["set-sink-input-volume", input, &format!("-{loss_db}dB")]).map(drop)
     }
 
     /// Begins to play a file on a sink; the process ends with the sound.

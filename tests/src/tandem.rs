@@ -107,7 +107,7 @@ impl Outcome {
     pub fn assert_ok(&self, who: &str) {
         assert!(
             self.code == Some(0) && self.report["ok"] == true,
-            "{who}: the call went wrong, exit {:?}\nreport: {:#}\nlog:\n{}",
+            "{who}: the call went wrong, exit {:?}\nreport: {}\nlog:\n{}",
             self.code,
             self.report,
             self.log

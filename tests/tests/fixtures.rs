@@ -37,10 +37,15 @@ fn the_echo_path_carries_the_speaker_to_the_microphone() {
     };
     let silent = signal::rms_db(&play_and_record());
     assert!(silent < -90.0, "without an echo path the microphone hears nothing, not {silent:.0} dB");
-    sound.open_echo_path(20).expect("the echo path opens");
+    sound.open_echo_path(20, 9).expect("the echo path opens");
     let recorded = play_and_record();
-    let found = signal::find(&wav::read(&sentence).expect("the sentence"), &recorded);
-    assert!(found.correlation > 0.8, "with it the microphone hears the speaker: {found:?}");
+    let said = wav::read(&sentence).expect("the sentence");
+    let found = signal::find(&said, &recorded);
+    // The server bends time a little to keep the delay: the shape holds, not every sample.
+    assert!(found.correlation > 0.5, "with it the microphone hears the speaker: {found:?}");
+    let heard = &recorded[found.offset..found.offset + said.len()];
+    let loss = signal::rms_db(&said) - signal::rms_db(heard);
+    assert!((loss - 9.0).abs() < 2.0, "as much quieter as was asked for: {loss:.1} dB");
 }
 
 #[test]
@@ -87,7 +92,14 @@ fn two_browsers_hold_a_call_through_the_relay() {
     require!(Part::Chromium);
     let relay = Relay::start().expect("the relay starts");
     let url = relay.url();
-    let options = browser::Options { signaling: &url, room: "browsers", codec: "vp8", source: "pattern", seconds: 4 };
+    let options = browser::Options {
+        signaling: &url,
+        room: "browsers",
+        codec: "vp8",
+        source: "pattern",
+        broken_candidates: false,
+        seconds: 4,
+    };
     let first = Browser::open(&options).expect("the first browser searches");
     let second = Browser::open(&options).expect("the second browser searches");
     let reports = [first, second].map(|browser| browser.report(Duration::from_secs(60)).expect("the call is held"));

@@ -1,0 +1,240 @@
+//! What should not come in, and does: every time a clear error, never a crash, never a hang.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+use tandem_tests::rogue::{Partner, RogueRelay};
+use tandem_tests::{Outcome, Relay, Tandem};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SMALL: [&str; 6] = ["--size", "640x360", "--fps", "30", "--speaker", "none"];
+
+/// No panic, and something that a person can act on.
+fn assert_clear(outcome: &Outcome, what: &str) {
+    assert!(!outcome.log.contains("panicked at"), "{what}: it crashed:\n{}", outcome.log);
+    let message = outcome.report["error"]["message"].as_str().unwrap_or(&outcome.log);
+    assert!(message.trim().len() > 15 && message.contains(' '), "{what}: no sentence: {message:?}");
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    let cases: &[&[&str]] = &[
+        &["--headless", "--no-such-option"],
+        &["--headless", "--size", "huge"],
+        &["--headless", "--size", "0x0"],
+        &["--headless", "--fps", "0"],
+        &["--headless", "--fps", "fast"],
+        &["--headless", "--codec", "theora"],
+        &["--headless", "--duration", "soon"],
+        &["--headless", "--max-bitrate", "-1"],
+        &["--headless", "--room", "with spaces"],
+        &["--headless", "--room", ""],
+        &["--headless", "--signaling", "http://127.0.0.1/"],
+        &["--headless", "--signaling", "nonsense"],
+        &["--headless", "--pair", "--signaling", "ws://127.0.0.1:9000/ws"],
+        &["--headless", "--pair", "--relay-only"],
+        &["--headless", "--echo-cancellation", "perhaps"],
+        &["--headless", "--pair", "--video", "no-such-file.y4m"],
+        &["--headless", "--pair", "--audio", "no-such-file.wav"],
+        &["--headless", "--pair", "--record-video", "/no/such/folder/a.y4m"],
+        &["--headless", "--pair", "--snapshot", "/no/such/folder/a.png"],
+        &["--headless", "--pair", "--report", "/no/such/folder/a.json"],
+    ];
+    for arguments in cases {
+        let outcome = Tandem::run(*arguments).expect("it ends at once");
+        let line = arguments.join(" ");
+        assert_eq!(outcome.code, Some(2), "`{line}` is a wrong argument; it said: {}", outcome.log);
+        assert_clear(&outcome, &line);
+    }
+}
+
+#[test]
+fn nobody_in_the_room_is_told() {
+    let relay = Relay::start().expect("the relay starts");
+    let url = relay.url();
+    let own = ["--signaling", &url, "--room", "empty", "--wait", "1s"];
+    let outcome = Tandem::start([&own, &SMALL[..]].concat()).expect("starts").finish(PATIENCE).expect("it ends");
+    assert_eq!(outcome.code, Some(3), "no partner in time: {}", outcome.report);
+    assert_eq!(outcome.report["error"]["code"], "NO_PARTNER", "the report says why");
+    assert_clear(&outcome, "no partner");
+}
+
+#[test]
+fn no_relay_is_told() {
+    // Bound and closed at once: nobody listens there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let url = format!("ws://{}/ws", free.expect("a free port"));
+    let own = ["--signaling", &url, "--room", "nowhere", "--wait", "3s"];
+    let outcome = Tandem::start([&own, &SMALL[..]].concat()).expect("starts").finish(PATIENCE).expect("it ends");
+    assert!(matches!(outcome.code, Some(3 | 4)), "no call came about: {}", outcome.report);
+    assert_eq!(outcome.report["error"]["code"], "RELAY_UNREACHABLE", "the report says why");
+    assert_clear(&outcome, "no relay");
+}
+
+/// A call of 3 s between one side with these arguments and one that sends test picture and sound.
+fn call_with(own: &[&str]) -> [Outcome; 2] {
+    let relay = Relay::start().expect("the relay starts");
+    let url = relay.url();
+    let common = ["--signaling", &url, "--room", "devices", "--duration", "3s"];
+    let start = |own: &[&str]| Tandem::start([&common, &SMALL[..], own].concat()).expect("starts");
+    [start(own), start(&[])].map(|peer| peer.finish(PATIENCE).expect("the call ends by itself"))
+}
+
+#[test]
+fn a_missing_camera_leaves_the_sound() {
+    let [without, partner] = call_with(&["--video", "camera:no such camera"]);
+    assert_eq!(without.code, Some(5), "a device failed: {}", without.report);
+    assert_eq!(without.report["error"]["code"], "CAM_NOT_FOUND", "the report says which and why");
+    assert_clear(&without, "no camera");
+    assert!(without.figure("/audio/received/packets") > 50.0, "the call went on: {}", without.report);
+    assert!(without.figure("/video/received/frames") > 20.0, "the partner is seen all the same");
+    partner.assert_ok("the partner, who only misses a picture");
+    assert!(partner.figure("/audio/received/packets") > 50.0, "and is heard: {}", partner.report);
+}
+
+#[test]
+fn a_missing_microphone_leaves_the_picture() {
+    let [without, partner] = call_with(&["--audio", "microphone:no such microphone"]);
+    assert_eq!(without.code, Some(5), "a device failed: {}", without.report);
+    assert_eq!(without.report["error"]["code"], "MIC_NOT_FOUND", "the report says which and why");
+    assert_clear(&without, "no microphone");
+    partner.assert_ok("the partner, who only misses a voice");
+    assert!(partner.figure("/video/received/frames") > 20.0, "its picture is seen: {}", partner.report);
+}
+
+fn y4m(header: &str, frames: &[&[u8]]) -> Vec<u8> {
+    let mut data = format!("{header}\n").into_bytes();
+    for frame in frames {
+        data.extend(b"FRAME\n");
+        data.extend(*frame);
+    }
+    data
+}
+
+#[test]
+fn broken_video_files_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let frame = [128_u8; 64 * 48 * 3 / 2];
+    let cases: [(&str, Vec<u8>); 7] = [
+        ("empty", Vec::new()),
+        ("noise", (0..4096_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
+        ("no size", y4m("YUV4MPEG2 F25:1 C420jpeg", &[&frame])),
+        ("size zero", y4m("YUV4MPEG2 W0 H0 F25:1 C420jpeg", &[])),
+        ("size of a galaxy", y4m("YUV4MPEG2 W4000000000 H4000000000 F25:1 C420jpeg", &[&frame])),
+        ("unknown colours", y4m("YUV4MPEG2 W64 H48 F25:1 C444p16", &[&frame])),
+        ("no whole picture", y4m("YUV4MPEG2 W64 H48 F25:1 C420jpeg", &[&frame[..100]])),
+    ];
+    for (name, data) in cases {
+        refuse_file(folder.path(), "--video", &format!("{name}.y4m"), &data);
+    }
+}
+
+#[test]
+fn broken_sound_files_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let header = |rate: u32, channels: u16| {
+        let mut data = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00".to_vec();
+        data.extend(channels.to_le_bytes());
+        data.extend(rate.to_le_bytes());
+        data.extend((rate.wrapping_mul(2)).to_le_bytes());
+        data.extend(b"\x02\x00\x10\x00data\x00\x00\x00\x00");
+        data
+    };
+    let cases: [(&str, Vec<u8>); 5] = [
+        ("empty", Vec::new()),
+        ("not sound", b"This is a letter, and no sound at all.".to_vec()),
+        ("cut in the header", header(48_000, 1)[..20].to_vec()),
+        ("no channel", header(48_000, 0)),
+        ("no rate", header(0, 1)),
+    ];
+    for (name, data) in cases {
+        refuse_file(folder.path(), "--audio", &format!("{name}.wav"), &data);
+    }
+}
+
+fn refuse_file(folder: &Path, option: &str, name: &str, data: &[u8]) {
+    let path: PathBuf = folder.join(name);
+    fs::write(&path, data).expect("a broken file");
+    let file = path.to_string_lossy().into_owned();
+    let own = ["--headless", "--pair", "--duration", "1s", "--report", "-", option, &file];
+    let outcome = Tandem::run([&own, &SMALL[..]].concat()).expect("it ends by itself");
+    assert!(matches!(outcome.code, Some(2 | 5)), "{name} is refused: exit {:?}\n{}", outcome.code, outcome.log);
+    assert!(!outcome.log.contains("panicked at"), "{name}: it crashed:\n{}", outcome.log);
+    let told = format!("{}{}", outcome.report, outcome.log);
+    assert!(told.contains(name), "{name}: the message names the file: {told}");
+}
+
+#[test]
+fn files_that_end_early_or_have_odd_sizes_are_played_as_far_as_they_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let odd = |value: u8| vec![value; 319 * 179 + 2 * 160 * 90];
+    let (dark, bright) = (odd(60), odd(180));
+    let path = folder.path().join("odd.y4m");
+    fs::write(&path, y4m("YUV4MPEG2 W319 H179 F30:1 C420jpeg", &[&dark, &bright, &dark[..1000]])).expect("a file");
+    let file = path.to_string_lossy().into_owned();
+    let own = ["--pair", "--duration", "3s", "--video", &file, "--speaker", "none"];
+    let outcome = Tandem::start(own).expect("starts").finish(PATIENCE).expect("it ends");
+    assert!(!outcome.log.contains("panicked at"), "it crashed:\n{}", outcome.log);
+    let peer = outcome.peer(1);
+    assert!(peer.figure("/video/received/frames") > 20.0, "the whole pictures are shown: {}", peer.report);
+    let (width, height) = (peer.figure("/video/received/width"), peer.figure("/video/received/height"));
+    assert!((318.0..=320.0).contains(&width) && (178.0..=180.0).contains(&height), "about its size: {width}x{height}");
+}
+
+#[test]
+fn garbage_from_the_relay_is_survived() {
+    let relay = RogueRelay::start(vec![
+        "this is no JSON".into(),
+        "[1, 2, 3]".into(),
+        "null".into(),
+        json!({ "type": "no_such_type", "x": 1 }).to_string(),
+        json!({ "type": "partner_found" }).to_string(),
+        json!({ "type": "webrtc_offer", "from": 7, "offer": [] }).to_string(),
+        json!({ "type": "error", "code": "no_such_code", "message": "?" }).to_string(),
+        "[".repeat(50_000),
+        format!("{{\"type\":\"error\",\"code\":\"internal\",\"message\":\"{}\"}}", "x".repeat(10_000_000)),
+    ])
+    .expect("a relay that misbehaves");
+    let own = ["--signaling", &relay.url(), "--room", "rogue", "--wait", "4s"];
+    let outcome = Tandem::start([&own, &SMALL[..]].concat()).expect("starts").finish(PATIENCE).expect("it ends");
+    assert!(relay.garbage_sent(), "the garbage was received at all");
+    assert!(matches!(outcome.code, Some(3 | 4)), "there was no call, and no crash: {}", outcome.report);
+    assert_clear(&outcome, "a rogue relay");
+}
+
+/// Tandem meets a partner who sends this as its offer, or as its answer when that is its turn.
+fn meet(description: &serde_json::Value) -> Outcome {
+    let relay = Relay::start().expect("the relay starts");
+    let url = relay.url();
+    let own = ["--signaling", &url, "--room", "rogue", "--duration", "3s"];
+    let tandem = Tandem::start([&own, &SMALL[..]].concat()).expect("starts");
+    let partner = Partner::meet(relay.address(), "rogue", description).expect("the partner is met");
+    let outcome = tandem.finish(PATIENCE).expect("it does not wait forever for a partner like this");
+    drop(partner);
+    outcome
+}
+
+#[test]
+fn a_partner_without_a_common_codec_is_told() {
+    let sdp = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\n\
+        a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=setup:actpass\r\n\
+        a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n\
+        a=rtpmap:96 THEORA/90000\r\n";
+    let outcome = meet(&json!({ "type": "offer", "sdp": sdp }));
+    assert_eq!(outcome.code, Some(4), "no connection: {}", outcome.report);
+    assert_clear(&outcome, "no common codec");
+}
+
+#[test]
+fn a_partner_with_a_broken_description_is_told() {
+    for description in [json!({ "type": "offer", "sdp": "v=0\r\nbroken" }), json!("what?"), json!({ "sdp": 5 })] {
+        let outcome = meet(&description);
+        assert_eq!(outcome.code, Some(4), "{description}: no connection: {}", outcome.report);
+        assert_clear(&outcome, "a broken description");
+    }
+}

@@ -1,0 +1,115 @@
+//! Tandem and Chromium, each with its own idea of WebRTC, in one call.
+
+#![cfg(unix)]
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tandem_tests::browser::Options;
+use tandem_tests::{Browser, Outcome, Part, Relay, Tandem, require};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Which side is in the room first. The relay lets one of the two orders make Tandem the initiator, the other Chromium.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    Tandem,
+    Chromium,
+}
+
+/// A call of a few seconds; gives what both saw.
+fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) {
+    let relay = Relay::start().expect("the relay starts");
+    let url = relay.url();
+    let arguments = [
+        "--signaling",
+        &url,
+        "--room",
+        "mixed",
+        "--codec",
+        codec,
+        "--speaker",
+        "none",
+        "--size",
+        "640x360",
+        "--duration",
+        "8s",
+        "--wait",
+        "90s",
+    ];
+    let tandem = || {
+        let mut tandem = Tandem::start(arguments).expect("tandem starts");
+        // In the room before the other: the relay's log is not ours to read, but the first search is answered at once.
+        assert!(tandem.process().is_running(), "tandem waits for its partner");
+        tandem
+    };
+    let options = Options { signaling: &url, room: "mixed", codec, source: "pattern", broken_candidates, seconds: 4 };
+    let browser = || Browser::open(&options).expect("the browser searches");
+    let (tandem, browser) = match first {
+        // A browser takes seconds to open, so Tandem is there long before.
+        First::Tandem => {
+            let tandem = tandem();
+            (tandem, browser())
+        }
+        First::Chromium => {
+            let browser = browser();
+            (tandem(), browser)
+        }
+    };
+    let report = browser.report(PATIENCE).expect("the browser holds the call");
+    (tandem.finish(PATIENCE).expect("the call ends"), report)
+}
+
+/// Both directions decode, in the codec that both prefer. Gives whether Tandem made the offer.
+fn assert_call(codec: &str, first: First) -> bool {
+    let (tandem, browser) = call(codec, first, false);
+    tandem.assert_ok("Tandem");
+    let name = codec.to_uppercase();
+    let [received, sent] = ["videoReceived", "videoSent"].map(|key| &browser["stats"][key]);
+    assert_eq!(received["codec"], format!("video/{name}"), "what Tandem sends: {browser}");
+    assert_eq!(sent["codec"], format!("video/{name}"), "what Chromium sends: {browser}");
+    assert_eq!(tandem.report["video"]["codec"], name, "Tandem knows it by the same name");
+
+    let count = |value: &Value| value.as_f64().unwrap_or(0.0);
+    assert!(count(&received["frames"]) >= 40.0, "Chromium decodes Tandem's pictures: {browser}");
+    assert!(count(&browser["seen"]["coded"]) >= 40.0, "and reads the test pattern in them: {}", browser["seen"]);
+    assert_eq!(browser["seen"]["disorder"], 0, "none after a later one");
+    assert!(tandem.figure("/video/received/frames") >= 40.0, "Tandem decodes Chromium's: {}", tandem.report);
+    let latency = tandem.figure("/video/received/glassToGlassMsP50");
+    assert!(latency > 0.0 && latency < 2000.0, "and reads the page's pattern in them: {latency} ms");
+
+    let audio = &browser["stats"]["audioReceived"];
+    assert_eq!(audio["codec"], "audio/opus", "sound is Opus");
+    assert!(count(&audio["energy"]) > 0.0, "Chromium hears Tandem: {audio}");
+    assert!(tandem.figure("/audio/received/packets") >= 50.0, "Tandem hears Chromium: {}", tandem.report);
+    let initiator = tandem.report["initiator"].as_bool().expect("one side makes the offer");
+    assert_eq!(browser["initiator"], !initiator, "and it is exactly one");
+    initiator
+}
+
+/// Both orders, so that each side makes the offer once.
+fn assert_both_ways(codec: &str) {
+    let initiators = [First::Tandem, First::Chromium].map(|first| assert_call(codec, first));
+    assert_ne!(initiators[0], initiators[1], "each side made the offer once");
+}
+
+#[test]
+fn tandem_and_chromium_speak_h264() {
+    require!(Part::Chromium);
+    assert_both_ways("h264");
+}
+
+#[test]
+fn tandem_and_chromium_speak_vp8() {
+    require!(Part::Chromium);
+    assert_both_ways("vp8");
+}
+
+#[test]
+fn candidates_that_do_not_parse_hinder_nobody() {
+    require!(Part::Chromium);
+    let (tandem, browser) = call("h264", First::Tandem, true);
+    tandem.assert_ok("Tandem");
+    assert!(tandem.figure("/video/received/frames") >= 40.0, "the good candidates were used: {}", tandem.report);
+    assert!(browser["stats"]["videoReceived"]["frames"].as_f64() >= Some(40.0), "both ways: {browser}");
+}

@@ -1,0 +1,75 @@
+//! A camera and a sound card with kernel drivers, in a guest machine.
+
+#![cfg(unix)]
+
+use std::time::Duration;
+
+use tandem_tests::process::built;
+use tandem_tests::speech::{self, Voice};
+use tandem_tests::{Guest, Part, require, signal, wav, y4m};
+
+/// Runs in the guest: a picture straight from the camera, then a call that sends camera and microphone, and a second
+/// peer that records. The sound card's playback is looped to the microphone that the call listens to.
+const SCRIPT: &str = r#"
+tandem=$1 relay=$2 out=$3
+cat > /tmp/asound.conf <<'A'
+</usr/share/alsa/alsa.conf>
+pcm.!default { type asym capture.pcm "plughw:Loopback,1,0" playback.pcm "plughw:Loopback,1,1" }
+ctl.!default { type hw card Loopback }
+A
+export ALSA_CONFIG_PATH=/tmp/asound.conf
+ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuyv422 -video_size 640x360 -i /dev/video0 -frames:v 1 -pix_fmt yuv420p -strict -1 -y "$out/camera.y4m" || exit 90
+"$tandem" devices --json > "$out/devices.json" 2> "$out/devices.log" || exit 91
+"$relay" --listen 127.0.0.1:9000 > "$out/relay.txt" 2>&1 &
+for attempt in $(seq 100); do grep -q 9000 "$out/relay.txt" && break; sleep 0.1; done
+(while :; do aplay -q -D plughw:Loopback,0,0 "$out/said.wav"; done) > /dev/null 2>&1 &
+common="--headless --signaling ws://127.0.0.1:9000/ws --room guest --duration 12s --wait 60s --log-level debug"
+"$tandem" $common --video camera --audio microphone --speaker none --size 640x360 --fps 5 \
+    --echo-cancellation off --noise-suppression off --gain-control off \
+    --report "$out/sender.json" 2> "$out/sender.log" &
+sender=$!
+"$tandem" $common --video none --audio none --speaker none --record-video "$out/received.y4m" \
+    --record-audio "$out/heard.wav" --report "$out/receiver.json" 2> "$out/receiver.log"
+receiver=$?
+wait $sender; sent=$?
+echo "sender $sent, receiver $receiver"
+[ $sent = 0 ] && [ $receiver = 0 ]
+"#;
+
+#[test]
+fn a_camera_and_a_microphone_reach_the_partner() {
+    require!(Part::Guest, Part::Speech);
+    let share = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| share.path().join(name);
+    speech::say(share.path(), "said", Voice::Male, speech::NEAR).expect("a sentence");
+    let [tandem, relay] = ["tandem", "tandem-signaling"].map(|name| built(name).to_string_lossy().into_owned());
+    let out = share.path().to_string_lossy().into_owned();
+    let command = ["bash", "-c", SCRIPT, "guest", &tandem, &relay, &out];
+    let guest = Guest::run(share.path(), Duration::from_secs(210), command).expect("the emulator starts");
+    let (code, output) = guest.finish().expect("the guest ends in time");
+    let text = |name: &str| std::fs::read_to_string(file(name)).unwrap_or_default();
+    let record = || ["sender.json", "sender.log", "receiver.json", "receiver.log", "devices.log"].map(text).join("\n");
+    assert_eq!(code, 0, "both sides of the call are content\n{output}\n{}", record());
+
+    let devices = text("devices.json");
+    assert!(devices.contains("vivid"), "the camera is listed by its name: {devices}");
+    let camera = y4m::Video::read(&file("camera.y4m")).expect("a picture straight from the camera");
+    let received = y4m::Video::read(&file("received.y4m")).expect("a recording");
+    assert_eq!((received.width, received.height), (640, 360), "the camera's size");
+    assert!(received.frames.len() >= 5, "pictures came, even if slowly: {}", received.frames.len());
+    // The upper third carries a clock; below it is still.
+    let below_clock = 160 * 640;
+    let last = received.frames.len() - 1;
+    let psnr = signal::psnr(&camera.luma(0)[below_clock..], &received.luma(last)[below_clock..]);
+    println!("{} pictures, PSNR-Y {psnr:.1} dB against the camera's own", received.frames.len());
+    assert!(psnr >= 30.0, "the received picture is the camera's: PSNR-Y {psnr:.1} dB");
+
+    let said = wav::read(&file("said.wav")).expect("the sentence");
+    let heard = wav::read(&file("heard.wav")).expect("a recording");
+    // The emulated machine is too slow for whole sentences without a gap: parts of 100 ms are looked for.
+    let parts: Vec<&[f32]> = said.chunks_exact(4_800).filter(|part| signal::rms_db(part) > -30.0).collect();
+    let found: Vec<f64> = parts.iter().map(|part| signal::find(part, &heard).correlation).collect();
+    let good = found.iter().filter(|correlation| **correlation >= 0.6).count();
+    println!("{good} of {} parts of the sentence are heard", parts.len());
+    assert!(2 * good >= parts.len(), "most of the sentence is heard: {found:.2?}");
+}
