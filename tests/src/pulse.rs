@@ -141,6 +141,18 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Waits until so much more has been recorded: what was played last is still on its way.
+    ///
+    /// # Errors
+    /// When the recorder gets no more sound.
+    pub fn wait_for_more(&self, time: Duration) -> Result<()> {
+        let length = || fs::metadata(&self.path).map_or(0, |file| file.len());
+        // 2 bytes a sample, 48 samples a millisecond.
+        let wanted = u128::from(length()) + time.as_millis() * 96;
+        let enough = || (u128::from(length()) >= wanted).then_some(());
+        wait_until("the recorder gets more sound", time + Duration::from_secs(20), enough)
+    }
+
     /// Ends it; gives mono samples at 48 kHz in -1.0 to 1.0.
     ///
     /// # Errors

@@ -42,8 +42,7 @@ fn a_sentence_goes_from_the_microphone_to_the_partners_speaker() {
     let recording = sound.record(pulse::SPEAKER).expect("the recorder starts");
     let mut player = sound.play(&sentence, pulse::MOUTH).expect("the player starts");
     player.wait(PATIENCE).expect("the sentence ends");
-    // What was said last is still on its way.
-    std::thread::sleep(Duration::from_secs(1));
+    recording.wait_for_more(Duration::from_secs(1)).expect("the server goes on");
     let recorded = recording.finish().expect("a recording");
     talker.process().signal(libc::SIGINT);
     talker.finish(PATIENCE).expect("it ends").assert_ok("the talker");
