@@ -34,8 +34,10 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     lint::licenses(&mut checks, deny);
     checks.check("browser pages", lint::browser_pages);
     checks.check("lints", lint::clippy);
-    let built =
-        checks.check("binaries", || Shell::cargo(["build", "--workspace", "--bins"]).args(workspace::features()).run());
+    // With the tests, so that cargo unifies the same features for both and compiles the dependencies once.
+    let built = checks.check("build", || {
+        Shell::cargo(["build", "--workspace", "--bins", "--tests"]).args(workspace::features()).run()
+    });
     // Without the binaries the whole-system tests would only repeat the failure.
     let extent = if built { extent } else { Extent::Fast };
     checks.check("tests", || tests(nextest, extent, &skips));
