@@ -108,6 +108,10 @@ impl PulseAudio {
     /// When nothing arrives within 20 s.
     pub fn record(&self, sink: &str) -> Result<Recording> {
         let path = self.folder.path().join(format!("recorded-{sink}.raw"));
+        // An earlier recording must not be taken for the first sound of this one.
+        if path.exists() {
+            fs::remove_file(&path).context("cannot remove the earlier recording")?;
+        }
         let mut command = self.command("parec");
         command.arg(format!("--device={sink}.monitor"));
         command.args(["--raw", "--format=s16le", "--rate=48000", "--channels=1", "--latency-msec=20"]).arg(&path);
