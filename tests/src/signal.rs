@@ -67,23 +67,6 @@ fn correlate(sound: &[f32], recording: &[f32]) -> (f64, f64) {
     (product / (ours * theirs).sqrt().max(1e-12), product / ours.max(1e-12))
 }
 
-/// The share of the energy of `samples` (at 48 kHz) that lies at `hertz`, 0 to 1, by Goertzel's algorithm under a Hann
-/// window.
-pub fn tone_share(samples: &[f32], hertz: f64) -> f64 {
-    let length = samples.len() as f64;
-    let coefficient = 2.0 * (std::f64::consts::TAU * hertz / 48_000.0).cos();
-    let (mut last, mut before, mut energy) = (0.0, 0.0, 0.0);
-    for (index, sample) in samples.iter().enumerate() {
-        let window = 0.5 - 0.5 * (std::f64::consts::TAU * index as f64 / length).cos();
-        let value = f64::from(*sample) * window;
-        energy += value * value;
-        (last, before) = (value + coefficient * last - before, last);
-    }
-    let power = last * last + before * before - coefficient * last * before;
-    // A pure tone puts 2/3 of the length times half its energy into the bin: the Hann window's noise bandwidth is 1.5.
-    (3.0 * power / (length * energy.max(1e-12))).min(1.0)
-}
-
 /// Peak signal-to-noise ratio of two luma planes in dB; equal ones are 100.
 ///
 /// # Panics
@@ -142,15 +125,6 @@ mod tests {
     fn unrelated_sounds_do_not_correlate() {
         let found = find(&noise(24_000, 1), &noise(60_000, 99));
         assert!(found.correlation < 0.2, "two different noises are not alike: {found:?}");
-    }
-
-    #[test]
-    fn a_tone_is_told_from_others() {
-        let tone: Vec<f32> = (0..2_400).map(|index| (index as f32 * std::f32::consts::TAU / 80.0).sin()).collect();
-        assert!(tone_share(&tone, 600.0) > 0.95, "all of it is there: {}", tone_share(&tone, 600.0));
-        assert!(tone_share(&tone, 1_500.0) < 0.01, "and nothing elsewhere");
-        let noise = noise(2_400, 3);
-        assert!(tone_share(&noise, 600.0) < 0.1, "noise is everywhere: {}", tone_share(&noise, 600.0));
     }
 
     #[test]
