@@ -3,7 +3,7 @@
 import { age, read, track } from "./pattern.js";
 
 /** What the driver sees of the call; it only grows. */
-const state = { initiator: null, matchedAt: null, firstFrameAt: null, connected: false, partnerLeft: null, errors: [] };
+const state = { searching: false, initiator: null, matchedAt: null, firstFrameAt: null, connected: false, partnerLeft: null, errors: [] };
 const seen = { frames: 0, coded: 0, latencies: [], disorder: 0, width: 0, height: 0 };
 let peer = null;
 
@@ -77,6 +77,9 @@ class Call {
       case "user_registered":
         this.iceServers = message.iceServers ?? [];
         return this.send({ type: "find_partner", userName: this.options.name, room: this.options.room });
+      case "searching":
+        state.searching = true;
+        return undefined;
       case "partner_found":
         return this.meet(message);
       case "webrtc_offer":

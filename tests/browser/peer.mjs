@@ -25,6 +25,8 @@ const options = parse(process.argv.slice(2), {
 const browser = await Browser.open();
 try {
   await browser.start(options);
+  // Whoever is in the room first makes the offer: the next one may come only when the relay knows of this one.
+  await browser.until("in the room", 30, (it) => it.searching || it.matchedAt !== null);
   tell({ event: "searching" });
   const met = await browser.until("connected, with a picture", options.wait, (it) => it.connected && it.firstFrameAt !== null);
   tell({ event: "connected", initiator: met.initiator });

@@ -27,13 +27,22 @@ impl Shell {
         Self { command }
     }
 
-    /// The cargo that runs this program.
+    /// The cargo that runs this program, told nothing about it: cargo describes a package that it runs in the
+    /// environment, build scripts (ring's) watch those variables, and half of the dependencies would be compiled anew
+    /// whenever `cargo xtask` and plain `cargo` take turns.
     pub(crate) fn cargo<I, S>(arguments: I) -> Self
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        Self::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")), arguments)
+        let mut shell = Self::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")), arguments);
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                shell.command.env_remove(&name);
+            }
+        }
+        shell
     }
 
     /// Adds arguments.

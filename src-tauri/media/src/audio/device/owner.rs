@@ -4,7 +4,7 @@
 //! a while and leaves the thread to itself.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use cpal::traits::{DeviceTrait, StreamTrait};
@@ -23,6 +23,10 @@ const OPENING: Duration = Duration::from_secs(5);
 const CLOSING: Duration = Duration::from_secs(1);
 /// A stream that calls nobody back for this long has died without a word.
 const STALLED: Duration = Duration::from_secs(2);
+/// How often in a row a dead stream is replaced: on a busy machine the new one may die of the next underrun.
+const REOPENINGS: u32 = 4;
+/// The pause before the first of them; it doubles with each.
+const REOPENING_PAUSE: Duration = Duration::from_millis(50);
 /// A new stream that lives this long has replaced the dead one for good.
 const PROVEN: Duration = Duration::from_secs(3);
 /// Glitches within a second that no working device has.
@@ -36,14 +40,15 @@ type Open<B> = Arc<dyn Fn() -> Result<Opened<B>, DeviceError> + Send + Sync>;
 
 /// What the audio thread holds of a device: `B` is its end of the ring.
 ///
-/// A stream that dies is opened anew once, because streams of sound servers die of an underrun on a busy machine, and
-/// because the default device may be another one by now. A device that is gone fails to open and is told.
+/// A stream that dies is opened anew, up to [`REOPENINGS`] times in a row, because streams of sound servers die of an
+/// underrun on a busy machine, and because the default device may be another one by now. A device that is gone fails to
+/// open and is told at once.
 pub(super) struct Owner<B> {
     direction: Direction,
     open: Open<B>,
     device: Device<B>,
-    /// Whether the current stream replaces one that died.
-    reopened: bool,
+    /// How many streams have died in a row before the current one.
+    died: u32,
     /// What went wrong with streams before the current one.
     past: DeviceCounts,
 }
@@ -106,8 +111,8 @@ impl Owner<PlaybackBridge> {
 
 impl<B: Watched + Send + 'static> Owner<B> {
     fn new(direction: Direction, open: Open<B>) -> Self {
-        let device = Device::spawn(Arc::clone(&open), None);
-        Self { direction, open, device, reopened: false, past: DeviceCounts::default() }
+        let device = Device::spawn(Arc::clone(&open), None, Duration::ZERO);
+        Self { direction, open, device, died: 0, past: DeviceCounts::default() }
     }
 
     /// Looks after the device: whether it has opened, and whether it still works.
@@ -119,24 +124,24 @@ impl<B: Watched + Send + 'static> Owner<B> {
                     self.device.bridge = Some(bridge);
                     self.device.since = now;
                 }
-                Ok(Err(_)) if self.reopened => return Err(codes.unplugged()),
+                Ok(Err(_)) if self.died > 0 => return Err(codes.unplugged()),
                 Ok(Err(error)) => return Err(error),
                 Err(TryRecvError::Empty) if now.saturating_duration_since(self.device.since) < OPENING => {}
-                Err(_) if self.reopened => return Err(codes.unplugged()),
+                Err(_) if self.died > 0 => return Err(codes.unplugged()),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Err(codes.timeout()),
             }
         }
         if self.device.has_died(now) {
-            tracing::warn!(direction = ?self.direction, again = self.reopened, "the stream of a sound device has died");
-            if self.reopened {
+            tracing::warn!(direction = ?self.direction, before = self.died, "the stream of a sound device has died");
+            if self.died == REOPENINGS {
                 return Err(codes.unplugged());
             }
             self.reopen();
-        } else if self.reopened
+        } else if self.died > 0
             && self.device.bridge.is_some()
             && now.saturating_duration_since(self.device.since) > PROVEN
         {
-            self.reopened = false;
+            self.died = 0;
         }
         Ok(self.device.bridge.as_mut().map_or(State::Opening, State::Open))
     }
@@ -147,8 +152,9 @@ impl<B: Watched + Send + 'static> Owner<B> {
         self.past = DeviceCounts { glitches: self.past.glitches + 1, ..counts };
         let (_, nothing) = channel();
         let closed = std::mem::replace(&mut self.device.closed, nothing);
-        self.device = Device::spawn(Arc::clone(&self.open), Some(closed));
-        self.reopened = true;
+        let pause = REOPENING_PAUSE * 2u32.pow(self.died);
+        self.device = Device::spawn(Arc::clone(&self.open), Some(closed), pause);
+        self.died += 1;
     }
 
     /// What went wrong since the device was first opened.
@@ -169,8 +175,8 @@ impl<B> Owner<B> {
 }
 
 impl<B: Watched + Send + 'static> Device<B> {
-    /// Opens on a thread of its own, once the device's former stream has `closed`.
-    fn spawn(open: Open<B>, closed: Option<Receiver<()>>) -> Self {
+    /// Opens on a thread of its own, once the device's former stream has `closed` and a `pause` is over.
+    fn spawn(open: Open<B>, closed: Option<Receiver<()>>, pause: Duration) -> Self {
         let (opened_sender, opened) = channel();
         let (stop, stopped) = channel::<()>();
         let (closed_sender, is_closed) = channel();
@@ -178,6 +184,10 @@ impl<B: Watched + Send + 'static> Device<B> {
             if let Some(closed) = closed {
                 // Whether it has closed or hangs: more cannot be done.
                 let _ = closed.recv_timeout(CLOSING);
+            }
+            // The engine says nothing on this channel; it closes it when the device is not wanted any more.
+            if stopped.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+                return;
             }
             match open() {
                 Ok((stream, bridge)) => {
@@ -230,10 +240,7 @@ impl<B> Drop for Owner<B> {
 
 impl<B> std::fmt::Debug for Owner<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Owner")
-            .field("direction", &self.direction)
-            .field("reopened", &self.reopened)
-            .finish_non_exhaustive()
+        f.debug_struct("Owner").field("direction", &self.direction).field("died", &self.died).finish_non_exhaustive()
     }
 }
 
