@@ -9,7 +9,8 @@ use serde::Serialize;
 pub struct DeviceError {
     /// A stable code: `CAM_NOT_FOUND`, `CAM_IN_USE`, `CAM_UNPLUGGED`, `CAM_TIMEOUT`, `CAM_FORMAT`, `MIC_NOT_FOUND`,
     /// `MIC_IN_USE`, `MIC_UNPLUGGED`, `SPEAKER_NOT_FOUND`, `SPEAKER_UNPLUGGED`, `FILE_UNREADABLE`, `FILE_BAD_FORMAT`,
-    /// `FILE_UNWRITABLE`, `DISK_FULL`.
+    /// `FILE_UNWRITABLE`, `DISK_FULL`, `MIC_DENIED`, `MIC_FORMAT`, `MIC_TIMEOUT`, `SPEAKER_IN_USE`, `SPEAKER_DENIED`,
+    /// `SPEAKER_FORMAT`, `SPEAKER_TIMEOUT`.
     pub code: &'static str,
     /// What happened, and one thing to do about it.
     pub message: String,
