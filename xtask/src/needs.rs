@@ -120,6 +120,7 @@ pub(crate) const TEST: &[Need] = &[
         "libasound2-plugins",
         "alsa-plugins-pulseaudio",
     ),
+    on_linux("ALSA's tools (the guest's sound)", Probe::Program(&["aplay"]), "alsa-utils", "alsa-utils"),
     on_linux("espeak-ng (speech for the audio tests)", Probe::Program(&["espeak-ng"]), "espeak-ng", "espeak-ng"),
     on_linux("sox (speech in the call's format)", Probe::Program(&["sox"]), "sox", "sox"),
     Need {
@@ -158,12 +159,15 @@ impl Need {
         match self.probe {
             Probe::Program(names) => names.iter().any(|name| which(name).is_some()),
             Probe::Library(name) => Shell::new("pkg-config", ["--exists", name]).succeeds(),
-            Probe::LibClang => libclang_folders().iter().any(|folder| has_file(folder, "libclang")),
+            Probe::LibClang => libclang_folders().iter().any(|folder| has_file(folder, is_libclang)),
             Probe::File(path) => Path::new(path).exists(),
             Probe::AlsaPlugin(name) => {
                 let folders = ["/usr/lib64/alsa-lib", "/usr/lib/alsa-lib"].map(PathBuf::from);
                 let multiarch = sub_folders("/usr/lib", "").into_iter().map(|folder| folder.join("alsa-lib"));
-                folders.into_iter().chain(multiarch).any(|folder| has_file(&folder, name))
+                folders
+                    .into_iter()
+                    .chain(multiarch)
+                    .any(|folder| has_file(&folder, |file| file.starts_with(name) && is_shared_library(file)))
             }
         }
     }
@@ -200,14 +204,18 @@ fn sub_folders(folder: &str, prefix: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A shared library whose name begins with `prefix`; Debian's plain `libclang-14.so.1` will do for bindgen.
-fn has_file(folder: &Path, prefix: &str) -> bool {
+fn has_file(folder: &Path, fits: impl Fn(&str) -> bool) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        name.starts_with(prefix) && (name.contains(".so") || name.ends_with(".dylib") || name.ends_with(".dll"))
-    })
+    entries.flatten().any(|entry| fits(&entry.file_name().to_string_lossy()))
+}
+
+fn is_shared_library(name: &str) -> bool {
+    name.contains(".so") || name.ends_with(".dylib") || name.ends_with(".dll")
+}
+
+/// What bindgen can load: Debian's plain `libclang-14.so.1` will do, the C++ interface `libclang-cpp.so.14` will not.
+fn is_libclang(name: &str) -> bool {
+    name.starts_with("libclang") && !name.starts_with("libclang-cpp") && is_shared_library(name)
 }
 
 #[cfg(test)]
@@ -218,6 +226,16 @@ mod tests {
     fn every_build_need_has_a_package_on_debian_and_fedora() {
         for need in BUILD {
             assert!(!need.apt.is_empty() && !need.dnf.is_empty(), "{} names no package", need.what);
+        }
+    }
+
+    #[test]
+    fn only_the_c_interface_of_clang_will_do() {
+        for name in ["libclang.so", "libclang-14.so.1", "libclang.so.18.1", "libclang.dylib", "libclang.dll"] {
+            assert!(is_libclang(name), "bindgen loads {name}");
+        }
+        for name in ["libclang-cpp.so.14", "libclang-cpp.dylib", "libclang.a", "libc.so.6"] {
+            assert!(!is_libclang(name), "bindgen cannot load {name}");
         }
     }
 
