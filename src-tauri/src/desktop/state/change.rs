@@ -1,0 +1,65 @@
+//! What of the state changed: whole top-level fields.
+
+use serde::Serialize;
+use ts_rs::TS;
+
+use super::{AppState, Devices, HostState, Preview, Problem, RelayState, Screen, Settings};
+
+/// The event `state-changed`. A page that missed a revision asks for the whole state again.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct StateChange {
+    /// The revision after this change.
+    pub revision: u64,
+    /// The fields that are different now.
+    #[ts(type = "Partial<Omit<AppState, \"revision\">>")]
+    pub changes: StateChanges,
+}
+
+/// The event `microphone-level`, at most 15 a second and only in the lobby.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct MicrophoneLevel {
+    /// From 0, silence, to 1, as loud as it gets.
+    pub level: f32,
+}
+
+/// The top-level fields of [`AppState`] that are different now.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "each is the field of AppState with the same name")]
+pub struct StateChanges {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screen: Option<Screen>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Devices>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problems: Option<Vec<Problem>>,
+}
+
+impl StateChange {
+    /// What makes `new` of `old`; `None` if nothing but the revision differs.
+    pub fn between(old: &AppState, new: &AppState) -> Option<Self> {
+        fn changed<T: Clone + PartialEq>(old: &T, new: &T) -> Option<T> {
+            (old != new).then(|| new.clone())
+        }
+        let changes = StateChanges {
+            screen: changed(&old.screen, &new.screen),
+            settings: changed(&old.settings, &new.settings),
+            devices: changed(&old.devices, &new.devices),
+            preview: changed(&old.preview, &new.preview),
+            relay: changed(&old.relay, &new.relay),
+            host: changed(&old.host, &new.host),
+            problems: changed(&old.problems, &new.problems),
+        };
+        (changes != StateChanges::default()).then_some(Self { revision: new.revision, changes })
+    }
+}

@@ -1,0 +1,70 @@
+//! TypeScript's view of what passes between the app and its page.
+
+use std::path::PathBuf;
+
+use ts_rs::{Config, TS};
+
+use super::*;
+use crate::desktop::command::{CommandError, CommandErrorCode, FrameRequest, FrameSocket, StreamName};
+
+const HEAD: &str = "\
+// Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript`. Do not edit: a test
+// compares it with the Rust types.
+";
+
+/// Times and counters stay below 2^53, so `number` holds them.
+fn config() -> Config {
+    Config::new().with_large_int("number")
+}
+
+fn declaration<T: TS>() -> String {
+    let config = config();
+    format!("\n{}export {}\n", T::docs().unwrap_or_default(), T::decl(&config))
+}
+
+fn contract() -> String {
+    [
+        String::from(HEAD),
+        declaration::<AppState>(),
+        declaration::<StateChange>(),
+        declaration::<MicrophoneLevel>(),
+        declaration::<Screen>(),
+        declaration::<InCall>(),
+        declaration::<Partner>(),
+        declaration::<ConnectingStep>(),
+        declaration::<RouteKind>(),
+        declaration::<Settings>(),
+        declaration::<Theme>(),
+        declaration::<Devices>(),
+        declaration::<Device>(),
+        declaration::<Preview>(),
+        declaration::<PreviewStatus>(),
+        declaration::<RelayState>(),
+        declaration::<RelayStatus>(),
+        declaration::<HostState>(),
+        declaration::<HostStatus>(),
+        declaration::<Problem>(),
+        declaration::<Place>(),
+        declaration::<CommandError>(),
+        declaration::<CommandErrorCode>(),
+        declaration::<FrameSocket>(),
+        declaration::<FrameRequest>(),
+        declaration::<StreamName>(),
+    ]
+    .concat()
+}
+
+#[test]
+fn the_pages_types_are_those_of_the_app() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ui/src/generated/contract.ts");
+    let expected = contract();
+    if std::env::var_os("TANDEM_WRITE_TYPES").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    assert!(
+        found == expected,
+        "ui/src/generated/contract.ts is not what the Rust types say: run TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript"
+    );
+}
