@@ -1,7 +1,7 @@
 //! The signaling relay as a program: `tandem-signaling --listen 127.0.0.1:9000`.
 //!
 //! It prints one line with the bound address on stdout when it is ready; logs go to stderr. SIGTERM and Ctrl-C shut it
-//! down properly, a second one at once. Exit 0 after a shutdown, 1 if it cannot run, 2 for bad arguments.
+//! down properly, a second one at once. Exit 0 after a shutdown, 1 if it cannot run, 2 for a wrong configuration.
 
 mod args;
 
@@ -9,17 +9,17 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 use tandem_signaling::server::Relay;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, LogFormat};
+use args::{Args, LogFormat, Refusal};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let filter = match args.check() {
-        Ok(filter) => filter,
-        Err(message) => {
+    let (args, filter) = match Args::load().and_then(|args| Ok((args.log_filter().map_err(Refusal::Sentence)?, args))) {
+        Ok((filter, args)) => (args, filter),
+        // Help and version go to stdout with exit 0, everything else to stderr with exit 2.
+        Err(Refusal::Clap(error)) => error.exit(),
+        Err(Refusal::Sentence(message)) => {
             complain(&message);
             return ExitCode::from(2);
         }
@@ -60,6 +60,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     for url in args.stun_url {
         builder = builder.stun_url(url);
+    }
+    if let Some(secret) = args.turn_secret {
+        builder = builder.turn(args.turn_url, secret, args.turn_ttl);
     }
     let mut signals = Signals::listen()?;
     let relay = builder.start().await?;

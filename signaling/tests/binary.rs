@@ -18,7 +18,12 @@ fn command(args: &[&str]) -> Command {
 
 /// Starts the relay and waits for its line.
 async fn start(args: &[&str]) -> (Child, std::net::SocketAddr, Lines<BufReader<ChildStdout>>) {
-    let mut child = command(&[&["--listen", "127.0.0.1:0"], args].concat()).spawn().expect("the binary starts");
+    ready(command(&[&["--listen", "127.0.0.1:0"], args].concat())).await
+}
+
+/// The same for a command of the test's own.
+async fn ready(mut command: Command) -> (Child, std::net::SocketAddr, Lines<BufReader<ChildStdout>>) {
+    let mut child = command.spawn().expect("the binary starts");
     let mut stdout = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let line = within("the line", stdout.next_line()).await.expect("text").expect("a line");
     let address = line.split("ws://").nth(1).and_then(|rest| rest.strip_suffix("/ws"));
@@ -98,8 +103,10 @@ async fn the_log_holds_nothing_private() {
 async fn bad_arguments_are_exit_2_with_a_sentence() {
     for (args, word) in [
         (&["--redis", "redis://127.0.0.1"][..], "--redis"),
-        (&["--tls-cert", "x", "--tls-key", "y"], "--tls-cert"),
-        (&["--resume-window", "30s"], "--resume-window"),
+        (&["--tls-cert", "x"], "--tls-key"),
+        (&["--resume-window", "long"], "--resume-window"),
+        (&["--turn-url", "turn:127.0.0.1:3478"], "--turn-secret"),
+        (&["--config", "/nowhere/relay.toml"], "/nowhere/relay.toml"),
         (&["--heartbeat", "soon"], "25s"),
         (&["--heartbeat", "60s", "--silent", "60s"], "--silent"),
         (&["--log-level", "loud=very=much"], "--log-level"),
@@ -113,7 +120,7 @@ async fn bad_arguments_are_exit_2_with_a_sentence() {
         assert!(stderr.contains(word), "{args:?}: the sentence must hold {word}: {stderr}");
         assert!(output.stdout.is_empty(), "{args:?}: nothing on stdout");
     }
-    let env = command(&[]).env("TANDEM_SIGNALING_REDIS", "redis://x").output();
+    let env = command(&[]).env("TANDEM_SIGNALING_HEARTBEAT", "soon").output();
     let env = within("the refusal", env).await.expect("the binary starts");
     assert_eq!(env.status.code(), Some(2), "the environment counts as the command line does");
 }
@@ -126,4 +133,19 @@ async fn an_address_that_cannot_be_bound_is_exit_1() {
     let stderr = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("choose another address"), "what to do: {stderr}");
+}
+
+#[tokio::test]
+async fn a_flag_beats_the_environment_which_beats_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("relay.toml");
+    let settings = "listen = '127.0.0.1:0'\nheartbeat = '11s'\nsilent = '22s'\nstun-url = ['stun:a', 'stun:b:1']\n";
+    std::fs::write(&file, settings).expect("a writable folder");
+    let mut command = command(&["--silent", "44s"]);
+    command.env("TANDEM_SIGNALING_CONFIG", &file).env("TANDEM_SIGNALING_HEARTBEAT", "33s");
+    let (_child, address, _stdout) = ready(command).await;
+    let peer = Peer::connect(address).await;
+    assert_eq!(peer.registered["heartbeatMs"], 33_000, "the environment beats the file");
+    assert_eq!(peer.registered["silentMs"], 44_000, "the flag beats both");
+    assert_eq!(peer.registered["iceServers"], json!([{ "urls": ["stun:a", "stun:b:1"] }]), "the file beats nothing");
 }

@@ -12,6 +12,7 @@
 
 pub mod browser;
 pub mod clip;
+pub mod coturn;
 pub mod guest;
 pub mod part;
 pub mod process;
@@ -25,6 +26,7 @@ pub mod wav;
 pub mod y4m;
 
 pub use browser::Browser;
+pub use coturn::Coturn;
 pub use guest::Guest;
 pub use part::Part;
 pub use process::Process;

@@ -21,6 +21,8 @@ pub enum Part {
     Guest,
     /// Chromium and the driver that opens it.
     Chromium,
+    /// coturn, with the client that comes with it.
+    Coturn,
     /// `/dev/full`, the device on which every disk is full.
     FullDisk,
 }
@@ -52,6 +54,7 @@ impl Part {
                 programs(&["node", "chromium"])?;
                 file(&source("browser/node_modules/playwright-core"), "the browser driver")
             }
+            Self::Coturn => programs(&["turnserver", "turnutils_uclient"]),
             Self::FullDisk => file(Path::new("/dev/full"), "/dev/full"),
         }
     }

@@ -28,9 +28,21 @@ impl Relay {
     /// # Errors
     /// When it does not come up within 20 s.
     pub fn start_at(address: &str) -> Result<Self> {
-        let mut command = Command::new(built("tandem-signaling"));
         // A page of a test comes from a port of the test's own.
-        command.args(["--listen", address, "--allow-origin", "*"]);
+        Self::start_as(address, &["--allow-origin", "*"])
+    }
+
+    /// On a port of the system's choice, with these flags.
+    ///
+    /// # Errors
+    /// When it does not come up within 20 s.
+    pub fn start_with(flags: &[&str]) -> Result<Self> {
+        Self::start_as("127.0.0.1:0", flags)
+    }
+
+    fn start_as(address: &str, flags: &[&str]) -> Result<Self> {
+        let mut command = Command::new(built("tandem-signaling"));
+        command.args(["--listen", address]).args(flags);
         let process = Process::start(command)?;
         // The contract: one line with the bound address when it is ready.
         let address = process.wait_for_line(Duration::from_secs(20), bound_address)?;

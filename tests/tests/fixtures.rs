@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use tandem_tests::coturn::Allocation;
 use tandem_tests::process::tool;
 use tandem_tests::speech::{self, Voice};
-use tandem_tests::{Browser, Guest, Part, PulseAudio, Relay, browser, clip, pulse, require, signal, wav, y4m};
+use tandem_tests::{Browser, Coturn, Guest, Part, PulseAudio, Relay, browser, clip, pulse, require, signal, wav, y4m};
 
 #[test]
 fn what_is_played_on_the_speaker_is_recorded_from_it() {
@@ -113,4 +114,17 @@ fn two_browsers_hold_a_call_through_the_relay() {
         assert_eq!(report["seen"]["disorder"], 0, "pictures come in order: {report}");
         assert!(report["stats"]["audioReceived"]["energy"].as_f64() > Some(0.0), "the fake microphone beeps: {report}");
     }
+}
+
+#[test]
+fn the_turn_server_relays_for_who_has_credentials() {
+    require!(Part::Coturn);
+    let server = Coturn::start("a secret of the test").expect("coturn comes up");
+    // What `printf 2000000000:tandem | openssl dgst -sha1 -hmac "a secret of the test" -binary | base64` says.
+    let (user, credential) = ("2000000000:tandem", "yzLzPDb3WJeRzbyFQpOQnSaS1LE=");
+    let relayed = server.allocate(user, credential).expect("the client runs");
+    assert_eq!(relayed, Allocation::Relayed, "the year 2033 has not come");
+    let refused = server.allocate(user, "not the credential").expect("the client runs");
+    assert_eq!(refused, Allocation::Refused, "the credential is what counts");
+    assert!(server.log().contains("username=<2000000000:tandem>"), "the log names who relays: {}", server.log());
 }

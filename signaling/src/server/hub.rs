@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::ice::IceSource;
 use super::matchmaker::{Holds, Match, Matchmaker, Relation, Search};
 use super::outbound::CloseReason;
 use crate::message::*;
@@ -21,12 +22,9 @@ pub(super) struct ClientKey(u64);
 pub(super) struct HubConfig {
     pub(super) heartbeat: Duration,
     pub(super) silent: Duration,
-    pub(super) ice_servers: Vec<IceServer>,
+    pub(super) ice: IceSource,
     pub(super) holds: Holds,
 }
-
-/// How long `ice_servers` are good for: without credentials they never expire, a day bounds a later change.
-const ICE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Something to do, in order.
 #[derive(Debug)]
@@ -101,7 +99,7 @@ impl Hub {
             silent_ms: millis(self.config.silent),
             resume_ms: 0,
             max_message_bytes: MAX_MESSAGE_BYTES as u64,
-            ice_servers: self.config.ice_servers.clone(),
+            ice_servers: self.config.ice.for_user(&user).ice_servers,
         };
         self.users.insert(user.clone(), key);
         let peer = Peer {
@@ -143,12 +141,8 @@ impl Hub {
             ClientMessage::Next { session_id } => self.next(key, session_id.as_ref(), id.clone(), now),
             ClientMessage::Block { partner_id } => self.block(key, partner_id, id.clone()),
             ClientMessage::GetIceServers => {
-                let ice_servers = self.config.ice_servers.clone();
-                self.reply(
-                    key,
-                    ServerMessage::IceServers(IceServers { ice_servers, ttl: ICE_TTL.as_secs() }),
-                    id.clone(),
-                );
+                let servers = self.config.ice.for_user(&peer.user);
+                self.reply(key, ServerMessage::IceServers(servers), id.clone());
                 Ok(())
             }
             ClientMessage::Ping { t } => {

@@ -24,7 +24,7 @@ impl World {
         let config = HubConfig {
             heartbeat: Duration::from_secs(25),
             silent: Duration::from_secs(60),
-            ice_servers: Vec::new(),
+            ice: IceSource::new(Vec::new(), None),
             holds: Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) },
         };
         let mut counter = 0u128;

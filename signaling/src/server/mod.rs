@@ -6,6 +6,7 @@
 mod connection;
 mod http;
 mod hub;
+mod ice;
 mod matchmaker;
 mod outbound;
 mod relay;

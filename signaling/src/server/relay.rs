@@ -16,9 +16,9 @@ use uuid::Uuid;
 use super::connection;
 use super::http::{Answer, Head, HeadError, accept_upgrade, origin_allowed, read_head};
 use super::hub::{Hub, HubConfig};
+use super::ice::{IceSource, Turn};
 use super::matchmaker::Holds;
 use super::shared::{Shared, ShellConfig};
-use crate::message::IceServer;
 
 /// An upgrade that is not finished by then is closed.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,6 +51,7 @@ pub struct RelayBuilder {
     drain_deadline: Duration,
     allowed_origins: Vec<String>,
     stun_urls: Vec<String>,
+    turn: Option<Turn>,
 }
 
 impl Default for RelayBuilder {
@@ -63,6 +64,7 @@ impl Default for RelayBuilder {
             drain_deadline: Duration::from_secs(2),
             allowed_origins: Vec::new(),
             stun_urls: Vec::new(),
+            turn: None,
         }
     }
 }
@@ -111,6 +113,13 @@ impl RelayBuilder {
         self
     }
 
+    /// `turn:` URLs for the clients, the secret that the relay shares with these servers (coturn's
+    /// `static-auth-secret`), and how long each client's credentials are good for.
+    pub fn turn(mut self, urls: Vec<String>, secret: impl Into<String>, ttl: Duration) -> Self {
+        self.turn = Some(Turn { urls, secret: secret.into(), ttl });
+        self
+    }
+
     /// Binds the address and begins to accept. Must be called inside a tokio runtime.
     ///
     /// # Errors
@@ -119,14 +128,10 @@ impl RelayBuilder {
         let refused = |source| RelayError::Listen { address: self.listen.clone(), source };
         let listener = TcpListener::bind(&self.listen).await.map_err(refused)?;
         let local_addr = listener.local_addr().map_err(refused)?;
-        let ice_servers = match self.stun_urls.is_empty() {
-            true => Vec::new(),
-            false => vec![IceServer { urls: self.stun_urls, username: None, credential: None }],
-        };
         let hub_config = HubConfig {
             heartbeat: self.heartbeat,
             silent: self.silent,
-            ice_servers,
+            ice: IceSource::new(self.stun_urls, self.turn),
             holds: Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) },
         };
         let shell_config =

@@ -1,0 +1,152 @@
+//! coturn, the TURN server of Debian, on loopback: with time-limited credentials, as a relay hands them out.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::process::{Process, wait_until};
+
+/// How often another port is tried: between choosing one and using it, somebody else may take it.
+const ATTEMPTS: u32 = 5;
+
+/// A TURN server of its own for one test. Dropping it kills it.
+pub struct Coturn {
+    process: Process,
+    address: SocketAddr,
+    secret: String,
+    _folder: TempDir,
+}
+
+/// What came of an attempt to relay through the server.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// Two allocations were made and packets went both ways between them.
+    Relayed,
+    /// The server refused the allocation.
+    Refused,
+}
+
+impl Coturn {
+    /// Starts it with a secret that it shares with the relay, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start(secret: &str) -> Result<Self> {
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            match Self::start_on(free_port()?, secret) {
+                Ok(server) => return Ok(server),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.expect("there was an attempt")).context("coturn does not come up")
+    }
+
+    fn start_on(port: u16, secret: &str) -> Result<Self> {
+        let folder = tempfile::tempdir().context("no folder for coturn")?;
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        let mut command = Command::new(crate::part::which("turnserver").context("turnserver is not installed")?);
+        command.args(["-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--realm=tandem.test"]).args([
+            format!("--listening-port={port}"),
+            String::from("--use-auth-secret"),
+            format!("--static-auth-secret={secret}"),
+            // Both ends of a test's call are on loopback.
+            String::from("--allow-loopback-peers"),
+            String::from("--no-tls"),
+            String::from("--no-dtls"),
+            String::from("--no-cli"),
+            String::from("--log-file=stdout"),
+            String::from("--simple-log"),
+            String::from("-v"),
+            format!("--pidfile={}", file("coturn.pid")),
+            format!("--userdb={}", file("turndb")),
+        ]);
+        let mut process = Process::start(command)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let answer = wait_until("coturn's answer to a STUN request", Duration::from_secs(20), || {
+            if process.is_running() { stun_answers(address).then_some(Ok(())) } else { Some(Err(())) }
+        })?;
+        if answer.is_err() {
+            bail!("coturn ended at once: {}", process.stdout());
+        }
+        Ok(Self { process, address, secret: secret.to_owned(), _folder: folder })
+    }
+
+    /// For `--turn-url`.
+    pub fn url(&self) -> String {
+        format!("turn:{}?transport=udp", self.address)
+    }
+
+    /// Its address on UDP.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For `--turn-secret`.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// Its log so far: it names each session, its user and what became of it.
+    pub fn log(&self) -> String {
+        self.process.stdout()
+    }
+
+    /// Waits for a line of its log.
+    ///
+    /// # Errors
+    /// When the deadline passes first.
+    pub fn wait_for_log<T>(&self, limit: Duration, pick: impl Fn(&str) -> Option<T>) -> Result<T> {
+        self.process.wait_for_line(limit, pick)
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Relays a few packets between two allocations with coturn's own client.
+    ///
+    /// # Errors
+    /// When the client cannot be run, or says something that is neither.
+    pub fn allocate(&self, username: &str, credential: &str) -> Result<Allocation> {
+        let mut command = Command::new(crate::part::which("turnutils_uclient").context("no turnutils_uclient")?);
+        let port = self.address.port().to_string();
+        // -y: two clients that talk to each other; -c: without a second pair for RTCP.
+        command.args(["-y", "-c", "-m", "1", "-n", "2", "-u", username, "-w", credential, "-p", &port, "127.0.0.1"]);
+        let mut client = Process::start(command)?;
+        let code = client.wait(Duration::from_secs(60))?;
+        let said = format!("{}\n{}", client.stdout(), client.stderr());
+        match code {
+            Some(0) if said.contains("Total lost packets 0 ") => Ok(Allocation::Relayed),
+            Some(_) if said.contains("Cannot complete Allocation") => Ok(Allocation::Refused),
+            _ => bail!("turnutils_uclient ended with {code:?}: {said}"),
+        }
+    }
+}
+
+/// A port that is free on UDP and TCP at this moment.
+fn free_port() -> Result<u16> {
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no UDP port")?;
+    let port = udp.local_addr().context("a bound socket has an address")?.port();
+    // If TCP has another owner, coturn says so, and the next attempt takes another port.
+    drop(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    Ok(port)
+}
+
+/// One STUN binding request (RFC 8489 §5) and whether a success came back.
+fn stun_answers(server: SocketAddr) -> bool {
+    const BINDING_REQUEST: [u8; 8] = [0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x42];
+    let ask = || -> std::io::Result<bool> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        socket.send_to(&[&BINDING_REQUEST[..], b"tandem-tests"].concat(), server)?;
+        let mut answer = [0; 256];
+        let (length, from) = socket.recv_from(&mut answer)?;
+        Ok(from == server && length >= 20 && answer[..2] == [0x01, 0x01] && &answer[8..20] == b"tandem-tests")
+    };
+    ask().unwrap_or(false)
+}
