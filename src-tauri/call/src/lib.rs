@@ -11,6 +11,7 @@ pub mod interceptors;
 pub mod link;
 pub mod machine;
 pub mod pacer;
+pub mod partner_state;
 pub mod peer;
 pub mod rtp;
 pub mod session;

@@ -175,3 +175,54 @@ async fn either_side_may_prefer_vp8() {
         relay.shutdown().await;
     }
 }
+
+/// What a state event says.
+fn state(kind: &CallEventKind) -> Option<(bool, bool)> {
+    match kind {
+        CallEventKind::PartnerState { muted, camera_on } => Some((*muted, *camera_on)),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_learn_what_the_others_microphone_and_camera_do() {
+    let relay = relay().await;
+    let room = room();
+    let (left, right) = (Side::start(&relay, &room), Side::start(&relay, &room));
+    let mut sides = [left, right];
+    for side in &mut sides {
+        side.until(SOON, "a picture", |kind| *kind == CallEventKind::FirstRemoteFrame).await;
+    }
+    // Whoever offered: both directions.
+    for (speaker, listener) in [(0, 1), (1, 0)] {
+        let steps: [(&dyn Fn(&Side), (bool, bool)); 4] = [
+            (&|side| side.call.set_muted(true), (true, true)),
+            (&|side| side.call.set_camera(false), (true, false)),
+            (&|side| side.call.set_muted(false), (false, false)),
+            (&|side| side.call.set_camera(true), (false, true)),
+        ];
+        for (step, expected) in steps {
+            step(&sides[speaker]);
+            let event = sides[listener].until(SOON, "the state", |kind| state(kind).is_some()).await;
+            assert_eq!(state(&event.kind), Some(expected), "(muted, camera on)");
+        }
+    }
+    sides[0].call.hang_up().await;
+    assert_eq!(sides[1].ended(SOON).await, EndCode::PartnerLeft);
+    relay.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_who_joins_without_microphone_or_camera_says_so() {
+    let relay = relay().await;
+    let room = room();
+    let mut left = Side::start(&relay, &room);
+    let mut options = support::options(&relay.url(), &room);
+    options.video = tandem_media::video::VideoSpec::None;
+    options.audio.source = tandem_media::audio::AudioSource::None;
+    let right = Side::with(options);
+    let event = left.until(SOON, "the state", |kind| state(kind).is_some()).await;
+    assert_eq!(state(&event.kind), Some((true, false)), "told as soon as the channel is open");
+    right.call.hang_up().await;
+    relay.shutdown().await;
+}

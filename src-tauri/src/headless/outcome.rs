@@ -135,7 +135,8 @@ impl Timeline {
             | CallEventKind::SignalingLost
             | CallEventKind::SignalingBack
             | CallEventKind::PartnerReconnecting
-            | CallEventKind::PartnerBack => {}
+            | CallEventKind::PartnerBack
+            | CallEventKind::PartnerState { .. } => {}
         }
     }
 

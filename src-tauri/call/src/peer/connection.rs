@@ -7,6 +7,7 @@ use super::formats::{self, Format, MediaKind};
 use crate::congestion::{self, LinkConfig};
 use crate::link::LinkState;
 use crate::machine::Text;
+use crate::partner_state::CHANNEL;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
 use rtc::media_stream::MediaStreamTrack;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::UnboundedSender;
+use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::TrackRemote;
@@ -68,6 +70,8 @@ pub enum PeerEvent {
     Closed,
     /// A stream of the partner begins.
     Track(MediaKind, Arc<dyn TrackRemote>),
+    /// A data channel: ours, or one that the partner opened, whatever its label.
+    Channel(Arc<dyn DataChannel>),
 }
 
 /// A stream that this side sends.
@@ -99,6 +103,7 @@ pub struct Peer {
     /// Tracks are in place: a second offer only renegotiates.
     prepared: bool,
     negotiated: Negotiated,
+    events: UnboundedSender<PeerEvent>,
 }
 
 impl Peer {
@@ -128,14 +133,14 @@ impl Peer {
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings)
-            .with_handler(Arc::new(Handler(events)))
+            .with_handler(Arc::new(Handler(events.clone())))
             .with_udp_addrs(addresses(&config.addresses));
         if let Some(runtime) = &config.runtime {
             builder = builder.with_runtime(Arc::clone(runtime));
         }
         let connection: Arc<dyn PeerConnection> = Arc::new(builder.build().await.map_err(failed)?);
         let negotiated = Negotiated::default();
-        Ok(Self { connection, config, link, heard, audio: None, video: None, prepared: false, negotiated })
+        Ok(Self { connection, config, link, heard, audio: None, video: None, prepared: false, negotiated, events })
     }
 
     /// Makes an offer and applies it on this side. Returns it as JSON.
@@ -147,6 +152,7 @@ impl Peer {
             let video = formats::video(self.config.codec);
             self.add(MediaKind::Audio, &[formats::opus()]).await?;
             self.add(MediaKind::Video, &video).await?;
+            self.open_channel().await?;
             self.prepared = true;
         }
         let offer = self.connection.create_offer(None).await.map_err(|_| PeerError::Connection("make an offer"))?;
@@ -286,6 +292,15 @@ impl Peer {
         Ok(())
     }
 
+    /// Offers the data channel on which both sides tell their state. The answerer opens none of its own.
+    async fn open_channel(&self) -> Result<(), PeerError> {
+        let opened = self.connection.create_data_channel(CHANNEL, None).await;
+        let channel = opened.map_err(|_| PeerError::Connection("open a data channel"))?;
+        // Nobody listens any more once the call is over.
+        let _ = self.events.send(PeerEvent::Channel(channel));
+        Ok(())
+    }
+
     /// The sender was made for the format that was offered first. If the answer chose another, it has to know before the
     /// stream is bound to the interceptors.
     async fn follow_answer(&mut self) -> Result<(), PeerError> {
@@ -416,6 +431,10 @@ impl PeerConnectionEventHandler for Handler {
             RTCPeerConnectionState::Closed => self.tell(PeerEvent::Closed),
             _ => {}
         }
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        self.tell(PeerEvent::Channel(channel));
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {

@@ -2,10 +2,12 @@
 
 use super::audio::{self, AudioGate};
 use super::local_video::{LocalVideo, Opened};
+use super::own_state::OwnState;
 use super::partner::Partner;
 use super::{CallEvent, CallEventKind, CallOptions, CallStats, Command, Profile, Shared, signaling};
 use crate::congestion::LinkConfig;
 use crate::machine::{CallMachine, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, PeerId, Phase};
+use crate::partner_state::PartnerState;
 use crate::peer::{Peer, PeerConfig, PeerError, PeerEvent};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,7 +43,7 @@ pub(super) struct Driver {
     gate: AudioGate,
     /// `None` only while it is being replaced, and at the end.
     engine: Option<Arc<AudioEngine>>,
-    muted: bool,
+    own: OwnState,
     partner: Option<Partner>,
     found: Option<Match>,
     /// What the newest partner tells about themself.
@@ -66,6 +68,7 @@ impl Driver {
         });
         let gate = AudioGate::default();
         let engine = Arc::new(audio::start(options.audio.clone(), &gate, Arc::clone(&media_events)));
+        let own = OwnState::new(&options);
         Self {
             machine: CallMachine::new(options.patience),
             options,
@@ -76,7 +79,7 @@ impl Driver {
             media_receiver,
             gate,
             engine: Some(engine),
-            muted: false,
+            own,
             partner: None,
             found: None,
             profile: Profile::default(),
@@ -155,12 +158,15 @@ impl Driver {
             Woken::Command(Some(Command::Cancel)) => self.feed(Input::Cancel),
             Woken::Command(Some(Command::Next)) => self.feed(Input::Next),
             Woken::Command(Some(Command::Mute(muted))) => {
-                self.muted = muted;
+                self.own.set_muted(muted);
                 if let Some(engine) = &self.engine {
                     engine.set_muted(muted);
                 }
             }
-            Woken::Command(Some(Command::Camera(on))) => video.set_open(on),
+            Woken::Command(Some(Command::Camera(on))) => {
+                self.own.set_camera(on);
+                video.set_open(on);
+            }
             Woken::Command(Some(Command::Stats(reply))) => {
                 // Whoever asked may have gone meanwhile.
                 let _ = reply.send(self.stats().await);
@@ -169,7 +175,10 @@ impl Driver {
             Woken::Signaling(None) => self.feed(Input::SignalingDown),
             Woken::Peer(event) => self.on_peer(event),
             Woken::Opened(source) => video.take(source),
-            Woken::Media(event) => self.tell(CallEventKind::Media(event)),
+            Woken::Media(event) => {
+                self.own.on_media(&event);
+                self.tell(CallEventKind::Media(event));
+            }
             Woken::Time => {}
         }
     }
@@ -214,6 +223,11 @@ impl Driver {
                     partner.on_track(kind, track, &self.options, &self.shared);
                 }
             }
+            PeerEvent::Channel(channel) => {
+                if let Some(partner) = &mut self.partner {
+                    partner.on_channel(channel, self.own.subscribe());
+                }
+            }
         }
     }
 
@@ -224,6 +238,7 @@ impl Driver {
             let heard = partner.peer.heard().at().map(|at| Input::Heard(partner.id, at));
             let frame = partner.first_frame();
             let sound = partner.first_audio(engine);
+            let state = partner.new_state(now);
             if partner.sample(now) {
                 let percent = (partner.peer.link().loss_fraction() * 100.0).round();
                 engine.set_expected_loss(percent as u8);
@@ -236,6 +251,9 @@ impl Driver {
             }
             if let Some(at) = sound {
                 self.tell_at(at, CallEventKind::FirstRemoteAudio);
+            }
+            if let Some(PartnerState { muted, camera_on }) = state {
+                self.tell_at(now, CallEventKind::PartnerState { muted, camera_on });
             }
         }
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
@@ -329,7 +347,7 @@ impl Driver {
             // The next partner's sound starts with an empty jitter buffer and fresh figures.
             self.close_engine().await;
             let engine = audio::start(self.options.audio.clone(), &self.gate, Arc::clone(&self.media_events));
-            engine.set_muted(self.muted);
+            engine.set_muted(self.own.muted());
             self.engine = Some(Arc::new(engine));
         }
     }

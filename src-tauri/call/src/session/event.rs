@@ -46,6 +46,14 @@ pub enum CallEventKind {
     PartnerReconnecting,
     /// The partner is heard again.
     PartnerBack,
+    /// The partner's microphone or camera went on or off. A partner begins unmuted and with the camera on; other than
+    /// that is told. A partner's app that does not tell (a browser) is only noticed to have stopped sending pictures.
+    PartnerState {
+        /// Nothing of the partner is to be heard.
+        muted: bool,
+        /// Pictures of the partner are to be expected.
+        camera_on: bool,
+    },
     /// The call is over. Nothing follows.
     Ended {
         /// Why.

@@ -8,11 +8,13 @@ mod driver;
 mod event;
 mod local_video;
 mod options;
+mod own_state;
 mod partner;
 mod quality;
 mod recorder;
 mod remote_video;
 mod signaling;
+mod state_channel;
 mod stats;
 mod video_sender;
 

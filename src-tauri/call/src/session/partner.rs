@@ -4,10 +4,12 @@ use super::audio::{AudioGate, AudioOutput, RemoteAudio};
 use super::local_video::LocalVideo;
 use super::recorder::{ReceiveRecorder, SendRecorder, Traffic};
 use super::remote_video::{self, RemoteVideoContext};
+use super::state_channel::{self, Told};
 use super::stats::{BitrateSample, CallStats, SAMPLE_INTERVAL};
 use super::video_sender::VideoOutput;
 use super::{CallOptions, Shared};
 use crate::machine::{Match, PeerId};
+use crate::partner_state::{PartnerState, PictureWatch};
 use crate::peer::{Codec, Format, LocalTrack, MediaKind, Peer, PeerEvent};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -18,6 +20,8 @@ use std::time::Instant;
 use tandem_media::audio::AudioEngine;
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
 use webrtc::media_stream::track_remote::TrackRemote;
 
@@ -42,6 +46,13 @@ pub(super) struct Partner {
     sampled: Option<(Instant, u64, u64)>,
     frame_told: bool,
     audio_told: bool,
+    /// What the partner says of themself, and what pictures tell of one who says nothing.
+    told: Told,
+    watch: PictureWatch,
+    /// What the user was told last.
+    state: PartnerState,
+    /// The state channel is in use.
+    channel: bool,
 }
 
 impl Partner {
@@ -68,6 +79,10 @@ impl Partner {
             sampled: None,
             frame_told: false,
             audio_told: false,
+            told: Told::default(),
+            watch: PictureWatch::default(),
+            state: PartnerState::default(),
+            channel: false,
         }
     }
 
@@ -102,6 +117,22 @@ impl Partner {
                 remote_video::receive(track, context);
             }
         }
+    }
+
+    /// A data channel: the first is used to tell `own` state and to hear the partner's, any other is ignored.
+    pub(super) fn on_channel(&mut self, channel: Arc<dyn DataChannel>, own: watch::Receiver<PartnerState>) {
+        if !std::mem::replace(&mut self.channel, true) {
+            tokio::spawn(state_channel::run(channel, own, Arc::clone(&self.told)));
+        }
+    }
+
+    /// What the partner's microphone and camera do, if it is not what was told before.
+    pub(super) fn new_state(&mut self, now: Instant) -> Option<PartnerState> {
+        self.connected?;
+        let picture = lock(&self.received).newest_packet();
+        let camera_on = self.watch.observe(now, self.peer.heard().at(), picture);
+        let state = lock(&self.told).unwrap_or(PartnerState { muted: false, camera_on });
+        (std::mem::replace(&mut self.state, state) != state).then_some(state)
     }
 
     /// The connection is up: send.

@@ -94,6 +94,7 @@ impl SendRecorder {
 #[derive(Debug)]
 pub(super) struct ReceiveRecorder {
     first_frame: Option<Instant>,
+    newest_packet: Option<Instant>,
     size: (u32, u32),
     keyframes: u64,
     rate: Rate,
@@ -110,6 +111,7 @@ impl Default for ReceiveRecorder {
     fn default() -> Self {
         Self {
             first_frame: None,
+            newest_packet: None,
             size: (0, 0),
             keyframes: 0,
             rate: Rate::default(),
@@ -124,7 +126,8 @@ impl Default for ReceiveRecorder {
 }
 
 impl ReceiveRecorder {
-    pub(super) fn on_packet(&mut self, payload: usize) {
+    pub(super) fn on_packet(&mut self, at: Instant, payload: usize) {
+        self.newest_packet = Some(at);
         self.bytes += payload as u64;
     }
 
@@ -149,6 +152,11 @@ impl ReceiveRecorder {
 
     pub(super) fn on_stream(&mut self, packets: AssemblerStats) {
         self.packets = packets;
+    }
+
+    /// When the newest packet of pictures came in.
+    pub(super) fn newest_packet(&self) -> Option<Instant> {
+        self.newest_packet
     }
 
     pub(super) fn first_frame(&self) -> Option<Instant> {

@@ -144,7 +144,7 @@ impl RemoteVideo {
             let Some(stream) = self.new_stream(arrival.ssrc, arrival.payload_type) else { return };
             self.stream = Some(stream);
         }
-        self.record(|recorder| recorder.on_packet(arrival.packet.payload.len()));
+        self.record(|recorder| recorder.on_packet(arrival.at, arrival.packet.payload.len()));
         if let Some(stream) = &mut self.stream {
             stream.assembler.insert(arrival.at, arrival.packet);
         }

@@ -1,0 +1,127 @@
+//! The one message of the state channel: `{"type":"state","muted":false,"camera":true}`.
+
+use super::PartnerState;
+use serde::{Deserialize, Serialize};
+
+/// The label of the data channel that carries the messages.
+pub const CHANNEL: &str = "tandem";
+
+/// A longer message is not read. Ours have some 50 bytes; the rest is room for fields of later versions.
+pub const MAX_MESSAGE_BYTES: usize = 1024;
+
+#[derive(Serialize)]
+struct Outgoing {
+    r#type: &'static str,
+    muted: bool,
+    camera: bool,
+}
+
+/// Fields of other types are not looked at; those that a later version adds are ignored.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Incoming {
+    State {
+        muted: bool,
+        camera: bool,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+/// What is wrong with a message of the partner. Nothing of it is quoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StateMessageError {
+    /// More than [`MAX_MESSAGE_BYTES`].
+    #[error("a message of {0} bytes")]
+    TooLong(usize),
+    /// Not a JSON object with a `type`, or a `state` without its fields.
+    #[error("not a message of the state channel")]
+    Malformed,
+}
+
+/// The message that tells `state`.
+#[must_use]
+pub fn to_json(state: PartnerState) -> String {
+    let message = Outgoing { r#type: "state", muted: state.muted, camera: state.camera_on };
+    serde_json::to_string(&message).expect("two booleans are always JSON")
+}
+
+/// Reads a message of the partner; `None` for one of a type that this version does not know.
+///
+/// # Errors
+/// For whatever is not a message; the channel goes on.
+pub fn parse(message: &[u8]) -> Result<Option<PartnerState>, StateMessageError> {
+    if message.len() > MAX_MESSAGE_BYTES {
+        return Err(StateMessageError::TooLong(message.len()));
+    }
+    match serde_json::from_slice(message) {
+        Ok(Incoming::State { muted, camera }) => Ok(Some(PartnerState { muted, camera_on: camera })),
+        Ok(Incoming::Unknown) => Ok(None),
+        Err(_) => Err(StateMessageError::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_message_is_the_documented_one() {
+        let json = to_json(PartnerState { muted: true, camera_on: false });
+        assert_eq!(json, r#"{"type":"state","muted":true,"camera":false}"#);
+    }
+
+    #[test]
+    fn later_versions_may_say_more() {
+        let state = parse(br#"{"camera":true,"hand":"raised","muted":true,"type":"state"}"#);
+        assert_eq!(state, Ok(Some(PartnerState { muted: true, camera_on: true })), "other fields are ignored");
+        assert_eq!(parse(br#"{"type":"reaction","muted":7}"#), Ok(None), "and so are other types");
+    }
+
+    #[test]
+    fn garbage_is_an_error() {
+        let long = format!(r#"{{"type":"state","muted":true,"camera":true,"x":"{}"}}"#, "y".repeat(MAX_MESSAGE_BYTES));
+        assert!(matches!(parse(long.as_bytes()), Err(StateMessageError::TooLong(_))), "too long, though well formed");
+        let deep = "[".repeat(MAX_MESSAGE_BYTES);
+        for garbage in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#""state""#,
+            r#"{"type":7}"#,
+            r#"{"type":"state"}"#,
+            r#"{"type":"state","muted":1,"camera":true}"#,
+            r#"{"type":"state","muted":true,"camera":null}"#,
+            r#"{"type":"state","muted":true,"muted":false,"camera":true}"#,
+            r#"{"type":"state","muted":true,"camera":true}{}"#,
+            deep.as_str(),
+        ] {
+            assert_eq!(parse(garbage.as_bytes()), Err(StateMessageError::Malformed), "{garbage}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_told_is_understood(muted: bool, camera_on: bool) {
+            let state = PartnerState { muted, camera_on };
+            prop_assert_eq!(parse(to_json(state).as_bytes()), Ok(Some(state)));
+        }
+
+        #[test]
+        fn no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+            let long = bytes.len() > MAX_MESSAGE_BYTES;
+            prop_assert_eq!(matches!(parse(&bytes), Err(StateMessageError::TooLong(_))), long);
+        }
+
+        #[test]
+        fn damaged_messages_do_no_harm(muted: bool, at in 0..40_usize, byte: u8) {
+            let mut message = to_json(PartnerState { muted, camera_on: true }).into_bytes();
+            message[at] = byte;
+            if let Ok(Some(state)) = parse(&message) {
+                prop_assert_eq!(state.camera_on, true, "one byte cannot turn true into false");
+            }
+        }
+    }
+}
