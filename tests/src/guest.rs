@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::part::{cache_dir, source};
-use crate::process::Process;
+use crate::process::{Process, built};
 
 /// The file that is there once the guest's kernel has been fetched.
 pub fn kernel() -> PathBuf {
@@ -34,6 +34,17 @@ impl Guest {
         // A group of its own: the emulator goes with the script.
         std::os::unix::process::CommandExt::process_group(&mut shell, 0);
         Ok(Self { process: Process::start(shell)?, limit })
+    }
+
+    /// Boots, and runs a script that holds calls: its arguments are the program `tandem`, the relay, `share`, and the
+    /// file with the functions that it needs (`rig/guest-call.sh`).
+    ///
+    /// # Errors
+    /// When the emulator cannot be started.
+    pub fn script(share: &Path, limit: Duration, script: &str) -> Result<Self> {
+        let files = [built("tandem"), built("tandem-signaling"), share.to_owned(), source("rig/guest-call.sh")];
+        let words = ["bash", "-c", script, "guest"].map(OsStr::new);
+        Self::run(share, limit, words.into_iter().chain(files.iter().map(|file| file.as_os_str())))
     }
 
     /// Waits until the command has ended; gives its exit code and all that it printed.

@@ -47,7 +47,7 @@ impl Part {
             Self::Ffmpeg => programs(&["ffmpeg"]),
             Self::Clip(name) => file(&clip::folder().join(name), &format!("the clip {name}")),
             Self::Guest => {
-                programs(&["qemu-system-x86_64", "busybox", "cpio", "modprobe", "ffmpeg"])?;
+                programs(&["qemu-system-x86_64", "busybox", "cpio", "modprobe", "ffmpeg", "aplay"])?;
                 file(&guest::kernel(), "the guest's kernel")
             }
             Self::Chromium => {

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use tandem_tests::process::built;
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::{Guest, Part, require, signal, wav, y4m};
 
@@ -12,28 +11,18 @@ use tandem_tests::{Guest, Part, require, signal, wav, y4m};
 /// peer that records. The sound card's playback is looped to the microphone that the call listens to.
 const SCRIPT: &str = r#"
 tandem=$1 relay=$2 out=$3
-cat > /tmp/asound.conf <<'A'
-</usr/share/alsa/alsa.conf>
-pcm.!default { type asym capture.pcm "plughw:Loopback,1,0" playback.pcm "plughw:Loopback,1,1" }
-ctl.!default { type hw card Loopback }
-A
-export ALSA_CONFIG_PATH=/tmp/asound.conf
+. "$4"
 ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuyv422 -video_size 640x360 -i /dev/video0 -frames:v 1 -pix_fmt yuv420p -strict -1 -y "$out/camera.y4m" || exit 90
 "$tandem" devices --json > "$out/devices.json" 2> "$out/devices.log" || exit 91
-"$relay" --listen 127.0.0.1:9000 > "$out/relay.txt" 2>&1 &
-for attempt in $(seq 100); do grep -q 9000 "$out/relay.txt" && break; sleep 0.1; done
-(while :; do aplay -q -D plughw:Loopback,0,0 "$out/said.wav"; done) > /dev/null 2>&1 &
-common="--headless --signaling ws://127.0.0.1:9000/ws --room guest --duration 12s --wait 60s --log-level debug"
-"$tandem" $common --video camera --audio microphone --speaker none --size 640x360 --fps 5 \
-    --echo-cancellation off --noise-suppression off --gain-control off \
-    --report "$out/sender.json" 2> "$out/sender.log" &
-sender=$!
-"$tandem" $common --video none --audio none --speaker none --record-video "$out/received.y4m" \
-    --record-audio "$out/heard.wav" --report "$out/receiver.json" 2> "$out/receiver.log"
-receiver=$?
-wait $sender; sent=$?
-echo "sender $sent, receiver $receiver"
-[ $sent = 0 ] && [ $receiver = 0 ]
+start_relay
+speak "$out/said.wav"
+sender sender --duration 12s &
+sending=$!
+receiver receiver --duration 12s --record-video "$out/received.y4m" --record-audio "$out/heard.wav"
+received=$?
+wait $sending; sent=$?
+echo "sender $sent, receiver $received"
+[ $sent = 0 ] && [ $received = 0 ]
 "#;
 
 /// Correlation of two recordings of the same 200 ms of speech; chance stays well below.
@@ -46,10 +35,7 @@ fn a_camera_and_a_microphone_reach_the_partner() {
     let file = |name: &str| share.path().join(name);
     speech::say(share.path(), "said", Voice::Male, speech::NEAR).expect("a sentence");
     speech::say(share.path(), "unsaid", Voice::Female, speech::FAR).expect("another sentence");
-    let [tandem, relay] = ["tandem", "tandem-signaling"].map(|name| built(name).to_string_lossy().into_owned());
-    let out = share.path().to_string_lossy().into_owned();
-    let command = ["bash", "-c", SCRIPT, "guest", &tandem, &relay, &out];
-    let guest = Guest::run(share.path(), Duration::from_secs(210), command).expect("the emulator starts");
+    let guest = Guest::script(share.path(), Duration::from_secs(210), SCRIPT).expect("the emulator starts");
     let (code, output) = guest.finish().expect("the guest ends in time");
     let text = |name: &str| std::fs::read_to_string(file(name)).unwrap_or_default();
     let record = || ["sender.json", "sender.log", "receiver.json", "receiver.log", "devices.log"].map(text).join("\n");

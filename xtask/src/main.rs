@@ -32,6 +32,7 @@ Usage: cargo xtask CHORE
                   among them they are all it gets
   test [--fast]   format, lints, every test, licenses; --fast leaves out the whole-system tests
   bench call      Tandem <-> Tandem beside Chromium <-> Chromium on this machine, as a table
+  bench soak      a call of ten minutes: memory, descriptors and threads, a line per minute
   bench micro     the criterion benchmarks of all crates
   setup           get what building and testing need, and stop there
   lint            format, lints and licenses only
@@ -56,6 +57,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ["test"] => test::test(test::Extent::Everything),
         ["test", "--fast"] => test::test(test::Extent::Fast),
         ["bench", "call", rest @ ..] => bench::call(rest).map(|()| ExitCode::SUCCESS),
+        ["bench", "soak", rest @ ..] => bench::soak(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "micro", rest @ ..] => bench::micro(rest).map(|()| ExitCode::SUCCESS),
         ["setup"] => setup::everything().map(|()| ExitCode::SUCCESS),
         ["lint"] => lint::lint(),

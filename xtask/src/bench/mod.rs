@@ -2,12 +2,15 @@
 
 mod chromium;
 mod processes;
+mod soak;
 mod table;
 mod tandem;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+pub(crate) use soak::soak;
 
 use crate::shell::{Shell, heading, step};
 use crate::{run, setup, workspace};
@@ -45,13 +48,8 @@ struct Figures {
 /// When Tandem cannot be built or a call between two of it fails. A missing Chromium only leaves its column empty.
 pub(crate) fn call(arguments: &[&str]) -> Result<()> {
     let plan = Plan::parse(arguments)?;
-    setup::build()?;
     setup::test()?;
-    step("Building Tandem and the relay (release)", || {
-        Shell::cargo(["build", "--release", "--package", "tandem", "--package", "tandem-signaling"])
-            .args(run::release_features())
-            .run()
-    })?;
+    release_build()?;
     let mut tandem = Vec::new();
     let mut chromium = Vec::new();
     for round in 1..=plan.rounds {
@@ -67,6 +65,16 @@ pub(crate) fn call(arguments: &[&str]) -> Result<()> {
     print!("{}", table::table(&tandem, &chromium));
     println!("\n{}", table::machine());
     link_step()
+}
+
+/// Tandem and the relay as users get them.
+fn release_build() -> Result<()> {
+    setup::build()?;
+    step("Building Tandem and the relay (release)", || {
+        Shell::cargo(["build", "--release", "--package", "tandem", "--package", "tandem-signaling"])
+            .args(run::release_features())
+            .run()
+    })
 }
 
 /// Congestion control on a simulated link that narrows and widens, in virtual time: the same on every machine.

@@ -59,14 +59,15 @@ pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
         .into_iter()
         .zip(usages)
         .map(|(peer, usage)| {
-            let mut figures = figures(&report(peer)?);
+            let mut figures = finish(peer)?;
             (figures.cores, figures.pss_bytes) = (usage.cores, usage.pss_bytes);
             Ok(figures)
         })
         .collect()
 }
 
-fn start(plan: &Plan, relay: &Relay) -> Result<Child> {
+/// Starts one peer; its report comes when its time is over.
+pub(crate) fn start(plan: &Plan, relay: &Relay) -> Result<Child> {
     let duration = format!("{}s", plan.call.as_secs());
     let arguments = [
         "--headless",
@@ -90,6 +91,11 @@ fn start(plan: &Plan, relay: &Relay) -> Result<Child> {
     let shell = Shell::new(workspace::binary("release", "tandem")?, arguments);
     println!("  $ {}", shell.line());
     shell.into_command().stdout(Stdio::piped()).spawn().context("tandem does not start")
+}
+
+/// Waits for a peer's report.
+pub(crate) fn finish(peer: Child) -> Result<Figures> {
+    Ok(figures(&report(peer)?))
 }
 
 fn report(mut peer: Child) -> Result<Value> {

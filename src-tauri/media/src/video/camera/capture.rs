@@ -78,6 +78,7 @@ pub(super) fn start<D: Device>(
         .name("camera-watchdog".to_owned())
         .spawn(move || {
             if let Some(error) = watch(&watched, patience.picture) {
+                tracing::warn!(code = error.code, "the camera failed");
                 drop(watched);
                 frames.close();
                 events(MediaEvent::Failed { part: MediaPart::Camera, error });

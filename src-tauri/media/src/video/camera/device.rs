@@ -71,7 +71,7 @@ impl Device for NokhwaCamera {
                 Ok(())
             }
             Err(error) => {
-                tracing::debug!(%error, "the camera failed");
+                tracing::debug!(%error, "no picture can be read");
                 Err(DeviceError::new(
                     "CAM_UNPLUGGED",
                     "The camera has gone away. Plug it in again, or choose another one.",

@@ -1,0 +1,62 @@
+# Sourced by the scripts that tests run in the guest: its sound card as the default device, a relay, and calls.
+# The caller has set: tandem, relay (the programs), out (the folder that the host sees).
+
+# What is played on the card's first device comes back on the second, where calls listen.
+cat > /tmp/asound.conf <<'A'
+</usr/share/alsa/alsa.conf>
+pcm.!default { type asym capture.pcm "plughw:Loopback,1,0" playback.pcm "plughw:Loopback,1,1" }
+ctl.!default { type hw card Loopback }
+A
+export ALSA_CONFIG_PATH=/tmp/asound.conf
+
+fail() {
+    echo "guest: $1"
+    exit "${2:-99}"
+}
+
+# Waits until a command succeeds: await WHAT SECONDS COMMAND...
+await() {
+    local what=$1 tries=$(($2 * 10))
+    shift 2
+    until "$@" 2> /dev/null; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || fail "$what did not come"
+        sleep 0.1
+    done
+}
+
+# Whether FILE has at least BYTES bytes.
+holds() { [ "$(stat -c %s "$1" 2> /dev/null || echo 0)" -ge "$2" ]; }
+
+start_relay() {
+    "$relay" --listen 127.0.0.1:9000 > "$out/relay.txt" 2>&1 &
+    await 'the relay' 10 grep -q 9000 "$out/relay.txt"
+}
+
+# Plays a sentence on the card, again and again.
+speak() {
+    (while :; do aplay -q -D plughw:Loopback,0,0 "$1" || sleep 0.5; done) > /dev/null 2>&1 &
+}
+
+# A peer on the guest's relay; its report and log are NAME.json and NAME.log: peer NAME ARGUMENTS...
+peer() {
+    local name=$1
+    shift
+    "$tandem" --headless --signaling ws://127.0.0.1:9000/ws --room guest --wait 60s --log-level debug \
+        --report "$out/$name.json" "$@" 2> "$out/$name.log"
+}
+
+# One that sends what camera and microphone give, small and plain: emulation is slow.
+sender() {
+    local name=$1
+    shift
+    peer "$name" --video camera --audio microphone --speaker none --size 640x360 --fps 5 \
+        --echo-cancellation off --noise-suppression off --gain-control off "$@"
+}
+
+# One that only receives.
+receiver() {
+    local name=$1
+    shift
+    peer "$name" --video none --audio none --speaker none "$@"
+}

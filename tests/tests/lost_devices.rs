@@ -1,0 +1,76 @@
+//! Devices that are taken or go away, with kernel drivers in a guest machine: the call goes on with what is left.
+
+#![cfg(unix)]
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tandem_tests::speech::{self, Voice};
+use tandem_tests::{Guest, Part, require};
+
+/// Runs in the guest. Somebody else holds both devices; then the camera is unplugged in a call, then the microphone.
+const SCRIPT: &str = r#"
+tandem=$1 relay=$2 out=$3
+. "$4"
+start_relay
+speak "$out/said.wav"
+
+ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuyv422 -video_size 640x360 -i /dev/video0 -f rawvideo -y /tmp/held.raw &
+holder=$!
+arecord -q -D plughw:Loopback,1,0 -f S16_LE -r 48000 /tmp/held.wav &
+recorder=$!
+await 'a picture for the other program' 20 holds /tmp/held.raw 400000
+await 'sound for the other program' 20 holds /tmp/held.wav 9600
+"$tandem" devices > "$out/devices.txt" 2>&1
+receiver taken-partner &
+sender taken --duration 3s
+echo $? > "$out/taken.exit"
+wait $!
+kill $holder $recorder
+wait $holder $recorder
+
+peer unplugged-partner --video none --audio none --speaker none --record-video "$out/before.y4m" &
+partner=$!
+sender unplugged --duration 20s &
+sending=$!
+await 'the first pictures' 30 holds "$out/before.y4m" 1500000
+echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind
+await 'news of the camera' 20 grep -q CAM_UNPLUGGED "$out/unplugged.log"
+echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind &
+await 'news of the microphone' 20 grep -q MIC_UNPLUGGED "$out/unplugged.log"
+wait $sending
+echo $? > "$out/unplugged.exit"
+wait $partner
+exit 0
+"#;
+
+#[test]
+fn a_call_goes_on_without_devices_that_are_taken_or_unplugged() {
+    require!(Part::Guest, Part::Speech);
+    let share = tempfile::tempdir().expect("a folder");
+    speech::say(share.path(), "said", Voice::Male, speech::NEAR).expect("a sentence");
+    let guest = Guest::script(share.path(), Duration::from_secs(220), SCRIPT).expect("the emulator starts");
+    let (code, output) = guest.finish().expect("the guest ends in time");
+    let text = |name: &str| std::fs::read_to_string(share.path().join(name)).unwrap_or_default();
+    let record = || ["taken.log", "unplugged.log", "unplugged.json", "devices.txt"].map(text).join("\n");
+    assert_eq!(code, 0, "every step of the script came to be\n{output}\n{}", record());
+    let report = |name: &str| -> Value { serde_json::from_str(&text(name)).unwrap_or_else(|_| panic!("{}", record())) };
+
+    let taken = report("taken.json");
+    assert_eq!(text("taken.exit").trim(), "5", "a device failed: {taken:#}");
+    assert_eq!(taken["error"]["code"], "CAM_IN_USE", "the camera first: {taken:#}");
+    let warnings = taken["warnings"].to_string();
+    assert!(warnings.contains("MIC_IN_USE"), "and the microphone is told too: {warnings}");
+    assert!(taken["timingsMs"]["connected"].is_u64(), "the call was held all the same: {taken:#}");
+    assert!(text("devices.txt").contains("vivid"), "a camera in use is still listed: {}", text("devices.txt"));
+
+    let unplugged = report("unplugged.json");
+    assert_eq!(text("unplugged.exit").trim(), "5", "a device failed: {unplugged:#}");
+    assert_eq!(unplugged["error"]["code"], "CAM_UNPLUGGED", "in the call: {unplugged:#}");
+    assert!(unplugged["warnings"].to_string().contains("MIC_UNPLUGGED"), "and then the microphone: {unplugged:#}");
+    assert!(unplugged["video"]["sent"]["frames"].as_u64() > Some(0), "pictures had been sent: {unplugged:#}");
+    let held = unplugged["bitrate"].as_array().and_then(|it| it.last()).and_then(|it| it["t"].as_f64());
+    assert!(held >= Some(18.0), "the call lasted as long as it was meant to: {held:?} s");
+    let partner = report("unplugged-partner.json");
+    assert_eq!(partner["error"], Value::Null, "nothing was wrong at the partner's: {partner:#}");
+}
