@@ -18,6 +18,7 @@ use super::BLOCK;
 use super::stats::DeviceCounts;
 use crate::error::DeviceError;
 use bridge::{CaptureBridge, PlaybackBridge};
+pub(crate) use owner::Closing;
 use owner::{Owner, State};
 
 /// Which way sound goes.
@@ -34,9 +35,14 @@ pub(crate) struct Microphone {
 }
 
 impl Microphone {
-    /// Begins to open the microphone with this id or name, or the default one.
-    pub(crate) fn open(name: Option<String>) -> Self {
-        Self { owner: Owner::open_microphone(name) }
+    /// Begins to open the microphone with this id or name, or the default one, once the one `before` has closed.
+    pub(crate) fn open(name: Option<String>, before: Option<Closing>) -> Self {
+        Self { owner: Owner::open_microphone(name, before) }
+    }
+
+    /// Begins to close the device, without waiting for it.
+    pub(crate) fn close(self) -> Closing {
+        self.owner.close()
     }
 
     /// Writes the next block and returns when its first sample was in the air; `None` while the device is opening.
@@ -64,9 +70,14 @@ pub(crate) struct Speaker {
 }
 
 impl Speaker {
-    /// Begins to open the speaker with this id or name, or the default one.
-    pub(crate) fn open(name: Option<String>) -> Self {
-        Self { owner: Owner::open_speaker(name) }
+    /// Begins to open the speaker with this id or name, or the default one, once the one `before` has closed.
+    pub(crate) fn open(name: Option<String>, before: Option<Closing>) -> Self {
+        Self { owner: Owner::open_speaker(name, before) }
+    }
+
+    /// Begins to close the device, without waiting for it.
+    pub(crate) fn close(self) -> Closing {
+        self.owner.close()
     }
 
     /// Plays a block and returns when its first sample will be heard. While the device is opening nothing is heard, and

@@ -1,6 +1,8 @@
 //! The audio engine of one call: one thread that, every 10 ms, plays a block and takes one.
 
 mod capture;
+mod output;
+mod seam;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -8,12 +10,12 @@ mod worker;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::config::AudioConfig;
+use super::config::{AudioConfig, AudioSink, AudioSource, Processing};
 use super::jitter_buffer::AudioPacket;
 use super::stats::AudioStats;
 use crate::error::MediaEvents;
@@ -43,6 +45,7 @@ pub type OutgoingAudioSink = Box<dyn FnMut(OutgoingAudio<'_>) + Send>;
 pub struct AudioEngine {
     shared: Arc<Shared>,
     inbox: SyncSender<Arrival>,
+    changes: Sender<Change>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -57,6 +60,13 @@ struct Shared {
     stats: Mutex<AudioStats>,
 }
 
+/// Something that changes while the engine runs.
+enum Change {
+    Source(AudioSource),
+    Sink(AudioSink),
+    Processing(Processing),
+}
+
 /// A received packet and when it came.
 struct Arrival {
     at: Instant,
@@ -68,6 +78,7 @@ impl AudioEngine {
     /// `events`, and the engine goes on with what is left. Returns at once; devices open in the background.
     pub fn start(config: AudioConfig, outgoing: OutgoingAudioSink, events: MediaEvents) -> Self {
         let (inbox, arrivals) = sync_channel(INBOX_PACKETS);
+        let (changes, wanted) = channel();
         let shared = Arc::new(Shared {
             stopping: AtomicBool::new(false),
             muted: AtomicBool::new(false),
@@ -81,10 +92,10 @@ impl AudioEngine {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name("audio".into())
-                .spawn(move || Worker::new(config, outgoing, events, shared, arrivals).run())
+                .spawn(move || Worker::new(config, outgoing, events, shared, (arrivals, wanted)).run())
         };
         let thread = thread.inspect_err(|error| tracing::error!(%error, "the audio thread could not be started")).ok();
-        Self { shared, inbox, thread }
+        Self { shared, inbox, changes, thread }
     }
 
     /// Takes an Opus packet from the network. Never blocks; when the audio thread is more than a second behind, the
@@ -99,6 +110,28 @@ impl AudioEngine {
     /// Sends silence instead of the source, or the source again. Takes effect with the next block.
     pub fn set_muted(&self, muted: bool) {
         self.shared.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// Sends another source from the next block on. The former one's device is released before a new one opens; if that
+    /// fails, `events` are told and nothing is sent. The stream of packets goes on, without a click.
+    pub fn set_source(&self, source: AudioSource) {
+        self.change(Change::Source(source));
+    }
+
+    /// Plays somewhere else. The former speaker is released before a new one opens; what is received meanwhile is not
+    /// heard. The jitter buffer does not notice.
+    pub fn set_sink(&self, sink: AudioSink) {
+        self.change(Change::Sink(sink));
+    }
+
+    /// Switches parts of the processing on or off. What the others have learned stays.
+    pub fn set_processing(&self, processing: Processing) {
+        self.change(Change::Processing(processing));
+    }
+
+    fn change(&self, change: Change) {
+        // The thread ends only with the engine, or it could not be started.
+        let _ = self.changes.send(change);
     }
 
     /// Tells the encoder how many percent of the packets are lost on their way, so that it spends bits on in-band FEC.

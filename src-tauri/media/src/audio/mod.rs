@@ -7,12 +7,15 @@ pub mod config;
 pub mod device;
 pub mod engine;
 pub mod jitter_buffer;
+pub mod level;
+mod monitor;
 pub mod opus;
 pub mod percentile;
 mod priority;
 pub mod processing;
 pub mod resample;
 pub mod schedule;
+mod speaker_test;
 pub mod stats;
 pub mod test_signal;
 pub mod time_stretch;
@@ -21,7 +24,10 @@ pub mod wav;
 pub use config::{AudioConfig, AudioSink, AudioSource, ParseAudioError, Processing};
 pub use device::{AudioDeviceInfo, list_microphones, list_speakers};
 pub use engine::{AudioEngine, OutgoingAudio};
+pub use level::AudioLevel;
+pub use monitor::MicrophoneMonitor;
 pub use percentile::Percentiles;
+pub use speaker_test::{SpeakerTest, SpeakerTestDone};
 pub use stats::{AudioStats, DeviceCounts};
 
 /// Samples per second of all sound inside the engine, and the RTP clock rate of Opus (RFC 7587 §4.1).

@@ -14,44 +14,36 @@ use super::{BLOCK, SAMPLE_RATE};
 /// The processing chain of a microphone: a port of WebRTC's audio processing module.
 pub struct VoiceProcessor {
     apm: AudioProcessing,
-    cancels_echo: bool,
+    processing: Processing,
 }
 
 impl std::fmt::Debug for VoiceProcessor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("VoiceProcessor").field("cancels_echo", &self.cancels_echo).finish_non_exhaustive()
+        f.debug_struct("VoiceProcessor").field("processing", &self.processing).finish_non_exhaustive()
     }
 }
 
 impl VoiceProcessor {
     /// A chain with the parts that `processing` names. Rumble below 80 Hz is always removed.
     pub fn new(processing: Processing) -> Self {
-        let config = Config {
-            // 32 kHz, the default, would cut the voice off at 16 kHz.
-            pipeline: Pipeline {
-                maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz,
-                ..Pipeline::default()
-            },
-            high_pass_filter: Some(HighPassFilter::default()),
-            echo_canceller: processing.echo_cancellation.then(EchoCanceller::default),
-            noise_suppression: processing
-                .noise_suppression
-                .then(|| NoiseSuppression { level: NoiseSuppressionLevel::High, ..NoiseSuppression::default() }),
-            gain_controller2: processing.gain_control.then(|| GainController2 {
-                adaptive_digital: Some(AdaptiveDigital::default()),
-                ..GainController2::default()
-            }),
-            ..Config::default()
-        };
         let stream = StreamConfig::new(SAMPLE_RATE, 1);
-        let apm = AudioProcessing::builder().config(config).capture_config(stream).render_config(stream).build();
-        Self { apm, cancels_echo: processing.echo_cancellation }
+        let apm =
+            AudioProcessing::builder().config(config(processing)).capture_config(stream).render_config(stream).build();
+        Self { apm, processing }
+    }
+
+    /// Switches parts on or off. What the others have learned stays.
+    pub fn set_processing(&mut self, processing: Processing) {
+        if processing != self.processing {
+            self.apm.apply_config(config(processing));
+            self.processing = processing;
+        }
     }
 
     /// Shows the canceller the block that goes to the speaker. Must come before [`capture`](Self::capture) of the same
     /// 10 ms.
     pub fn render(&mut self, block: &[i16; BLOCK]) {
-        if self.cancels_echo {
+        if self.processing.echo_cancellation {
             let mut unused = [0; BLOCK];
             // Cannot fail: one channel of 10 ms is what the chain was built for.
             let _ = self.apm.process_render_i16(block, &mut unused);
@@ -71,6 +63,23 @@ impl VoiceProcessor {
         if self.apm.process_capture_f32(&[&block[..]], &mut [&mut processed[..]]).is_ok() {
             *block = processed;
         }
+    }
+}
+
+fn config(processing: Processing) -> Config {
+    Config {
+        // 32 kHz, the default, would cut the voice off at 16 kHz.
+        pipeline: Pipeline { maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz, ..Pipeline::default() },
+        high_pass_filter: Some(HighPassFilter::default()),
+        echo_canceller: processing.echo_cancellation.then(EchoCanceller::default),
+        noise_suppression: processing
+            .noise_suppression
+            .then(|| NoiseSuppression { level: NoiseSuppressionLevel::High, ..NoiseSuppression::default() }),
+        gain_controller2: processing.gain_control.then(|| GainController2 {
+            adaptive_digital: Some(AdaptiveDigital::default()),
+            ..GainController2::default()
+        }),
+        ..Config::default()
     }
 }
 

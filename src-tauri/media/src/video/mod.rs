@@ -7,6 +7,7 @@ mod input;
 pub mod record;
 pub mod scale;
 mod schedule;
+mod shared;
 pub mod snapshot;
 mod spec;
 pub mod test_pattern;
@@ -15,4 +16,5 @@ pub mod y4m;
 
 pub use camera::{CameraFormat, CameraInfo, list_cameras};
 pub use input::VideoInput;
+pub use shared::{OpenVideo, SharedVideo, Turn};
 pub use spec::{CameraSelector, ParseVideoSpecError, VideoFormat, VideoSpec};

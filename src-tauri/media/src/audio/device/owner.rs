@@ -59,7 +59,8 @@ struct Device<B> {
     opened: Receiver<Result<B, DeviceError>>,
     /// Dropping it ends the thread.
     stop: Option<Sender<()>>,
-    closed: Receiver<()>,
+    /// Taken by whoever waits for the end.
+    closed: Option<Receiver<()>>,
     bridge: Option<B>,
     /// Start of the current second of watching for glitches, and their number then.
     glitches: (Instant, u64),
@@ -98,21 +99,44 @@ impl Watched for PlaybackBridge {
 }
 
 impl Owner<CaptureBridge> {
-    pub(super) fn open_microphone(name: Option<String>) -> Self {
-        Self::new(Direction::Capture, Arc::new(move || open_microphone(name.as_deref())))
+    /// Opens once the device `before` has closed.
+    pub(super) fn open_microphone(name: Option<String>, before: Option<Closing>) -> Self {
+        Self::new(Direction::Capture, Arc::new(move || open_microphone(name.as_deref())), before)
     }
 }
 
 impl Owner<PlaybackBridge> {
-    pub(super) fn open_speaker(name: Option<String>) -> Self {
-        Self::new(Direction::Playback, Arc::new(move || open_speaker(name.as_deref())))
+    /// Opens once the device `before` has closed.
+    pub(super) fn open_speaker(name: Option<String>, before: Option<Closing>) -> Self {
+        Self::new(Direction::Playback, Arc::new(move || open_speaker(name.as_deref())), before)
+    }
+}
+
+/// A device that is being closed in the background. Dropping it waits for the end, a second at most.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    direction: Direction,
+    closed: Option<Receiver<()>>,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if self.closed.take().is_some_and(|closed| closed.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout)) {
+            tracing::warn!(direction = ?self.direction, "a sound device does not close; it is left to itself");
+        }
     }
 }
 
 impl<B: Watched + Send + 'static> Owner<B> {
-    fn new(direction: Direction, open: Open<B>) -> Self {
-        let device = Device::spawn(Arc::clone(&open), None, Duration::ZERO);
+    fn new(direction: Direction, open: Open<B>, before: Option<Closing>) -> Self {
+        let before = before.and_then(|mut closing| closing.closed.take());
+        let device = Device::spawn(Arc::clone(&open), before, Duration::ZERO);
         Self { direction, open, device, died: 0, past: DeviceCounts::default() }
+    }
+
+    /// Begins to close the device, without waiting for it.
+    pub(super) fn close(mut self) -> Closing {
+        self.begin_closing()
     }
 
     /// Looks after the device: whether it has opened, and whether it still works.
@@ -150,10 +174,9 @@ impl<B: Watched + Send + 'static> Owner<B> {
         let counts = self.counts();
         // The new stream's own glitches begin at zero; its death is one more.
         self.past = DeviceCounts { glitches: self.past.glitches + 1, ..counts };
-        let (_, nothing) = channel();
-        let closed = std::mem::replace(&mut self.device.closed, nothing);
+        let closed = self.device.closed.take();
         let pause = REOPENING_PAUSE * 2u32.pow(self.died);
-        self.device = Device::spawn(Arc::clone(&self.open), Some(closed), pause);
+        self.device = Device::spawn(Arc::clone(&self.open), closed, pause);
         self.died += 1;
     }
 
@@ -210,7 +233,7 @@ impl<B: Watched + Send + 'static> Device<B> {
             tracing::error!(%error, "no thread for a sound device");
         }
         let now = Instant::now();
-        Self { since: now, opened, stop: Some(stop), closed: is_closed, bridge: None, glitches: (now, 0) }
+        Self { since: now, opened, stop: Some(stop), closed: Some(is_closed), bridge: None, glitches: (now, 0) }
     }
 
     /// Whether an open stream has failed, calls nobody back any more, or reports nothing but glitches.
@@ -229,12 +252,16 @@ impl<B: Watched + Send + 'static> Device<B> {
     }
 }
 
+impl<B> Owner<B> {
+    fn begin_closing(&mut self) -> Closing {
+        self.device.stop = None;
+        Closing { direction: self.direction, closed: self.device.closed.take() }
+    }
+}
+
 impl<B> Drop for Owner<B> {
     fn drop(&mut self) {
-        self.device.stop = None;
-        if self.device.closed.recv_timeout(CLOSING).is_err() {
-            tracing::warn!(direction = ?self.direction, "a sound device does not close; it is left to itself");
-        }
+        drop(self.begin_closing());
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::audio::BLOCK;
 use crate::audio::config::AudioSource;
-use crate::audio::device::Microphone;
+use crate::audio::device::{Closing, Microphone};
 use crate::audio::schedule::{BLOCK_DURATION, Tick, WallClock};
 use crate::audio::test_signal::TestSignal;
 use crate::audio::wav::WavSource;
@@ -20,14 +20,22 @@ pub(super) enum Capture {
 }
 
 impl Capture {
-    /// Opens the source; a microphone goes on opening in the background.
-    pub(super) fn open(source: &AudioSource) -> Result<Self, DeviceError> {
+    /// Opens the source; a microphone goes on opening in the background, once the one `before` has closed.
+    pub(super) fn open(source: &AudioSource, before: &mut Option<Closing>) -> Result<Self, DeviceError> {
         Ok(match source {
             AudioSource::None => Self::None,
             AudioSource::Test => Self::Test,
             AudioSource::File(path) => Self::File(WavSource::open(path)?),
-            AudioSource::Microphone(name) => Self::Microphone(Box::new(Microphone::open(name.clone()))),
+            AudioSource::Microphone(name) => Self::Microphone(Box::new(Microphone::open(name.clone(), before.take()))),
         })
+    }
+
+    /// Begins to release the source's device, if it has one.
+    pub(super) fn close(self) -> Option<Closing> {
+        match self {
+            Self::Microphone(microphone) => Some(microphone.close()),
+            Self::None | Self::Test | Self::File(_) => None,
+        }
     }
 
     /// Writes the next block and returns when its first sample was in the air; `None` when there is nothing to send

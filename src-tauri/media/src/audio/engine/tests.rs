@@ -124,3 +124,71 @@ fn dropping_an_engine_stops_its_packets_at_once() {
     packets.try_iter().for_each(drop);
     assert!(packets.recv().is_err(), "the sink is gone with the engine");
 }
+
+/// Packets of `packets` until one carries sound after silence, or the other way round.
+fn level_of(receiver: &AudioEngine, packets: &Receiver<(u16, u32, Vec<u8>)>, loud: bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while (receiver.stats().output_level_dbfs > -60.0) != loud {
+        assert!(Instant::now() < deadline, "it becomes {}", if loud { "loud" } else { "silent" });
+        // What stopped sending has nothing to deliver.
+        if let Ok((sequence, timestamp, payload)) = packets.recv_timeout(Duration::from_millis(20)) {
+            receiver.receive(Instant::now(), sequence, timestamp, payload);
+        }
+    }
+}
+
+#[test]
+fn a_source_may_change_while_the_engine_runs() {
+    let (sink, packets) = to_channel();
+    // Nothing at first: the encoder comes with the first source.
+    let sender = AudioEngine::start(AudioConfig::default(), sink, quiet());
+    let receiver = AudioEngine::start(AudioConfig::default(), Box::new(|_| {}), quiet());
+    sender.set_source(AudioSource::Test);
+    level_of(&receiver, &packets, true);
+    sender.set_source(AudioSource::None);
+    level_of(&receiver, &packets, false);
+    packets.try_iter().for_each(drop);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tone.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(&path, spec).unwrap();
+    for n in 0..48_000 {
+        wav.write_sample(((n as f32 / 20.0).sin() * 12_000.0) as i16).unwrap();
+    }
+    wav.finalize().unwrap();
+    sender.set_source(AudioSource::File(path));
+    level_of(&receiver, &packets, true);
+    let first = packets.recv_timeout(DEADLINE).expect("it goes on");
+    sender.set_source(AudioSource::Test);
+    let mut stamps = vec![first.1];
+    stamps.extend(packets.iter().take(20).map(|packet| packet.1));
+    let even = stamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 960);
+    assert!(even, "a switch leaves no hole in the stream: {stamps:?}");
+}
+
+#[test]
+fn a_change_that_fails_is_told_and_another_may_follow() {
+    let (events, told) = channel();
+    let events: MediaEvents = Arc::new(move |event| events.send(event).unwrap());
+    let (sink, packets) = to_channel();
+    let engine = AudioEngine::start(AudioConfig { source: AudioSource::Test, ..AudioConfig::default() }, sink, events);
+    engine.set_source(AudioSource::File("/no/such/voice.wav".into()));
+    let failed = || {
+        let MediaEvent::Failed { part, error } = told.recv_timeout(DEADLINE).expect("it is told");
+        (part, error.code)
+    };
+    assert_eq!(failed(), (MediaPart::Microphone, "FILE_UNREADABLE"));
+    engine.set_source(AudioSource::Microphone(Some("no such microphone".into())));
+    assert_eq!(failed(), (MediaPart::Microphone, "MIC_NOT_FOUND"));
+    engine.set_sink(AudioSink::Named("no such speaker".into()));
+    assert_eq!(failed(), (MediaPart::Speaker, "SPEAKER_NOT_FOUND"));
+    packets.try_iter().for_each(drop);
+    engine.set_source(AudioSource::Test);
+    packets.recv_timeout(DEADLINE).expect("the engine sends again");
+    assert!(told.try_recv().is_err(), "and nothing else failed");
+}

@@ -6,10 +6,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::capture::Capture;
+use super::output::Output;
+use super::seam::Seam;
 use super::sender::Sender;
-use super::{Arrival, OutgoingAudioSink, Shared};
-use crate::audio::config::{AudioConfig, AudioSink, Processing};
-use crate::audio::device::Speaker;
+use super::{Arrival, Change, OutgoingAudioSink, Shared};
+use crate::audio::config::{AudioConfig, Processing};
+use crate::audio::device::Closing;
 use crate::audio::jitter_buffer::{JitterBuffer, JitterConfig};
 use crate::audio::percentile::PercentileWindow;
 use crate::audio::processing::VoiceProcessor;
@@ -27,13 +29,21 @@ const REMEMBERED_DELAYS: usize = 3600;
 pub(super) struct Worker {
     shared: Arc<Shared>,
     arrivals: Receiver<Arrival>,
+    changes: Receiver<Change>,
     events: MediaEvents,
     wall: WallClock,
     schedule: Schedule,
     capture: Capture,
+    /// A microphone that is not used any more.
+    closing: Option<Closing>,
+    seam: Seam,
+    muted: bool,
     sender: Option<Sender>,
+    /// Until there is something to send.
+    outgoing: Option<(u32, OutgoingAudioSink)>,
+    processing: Processing,
     processor: Option<VoiceProcessor>,
-    speaker: Option<Box<Speaker>>,
+    output: Output,
     /// `None`: libopus has no memory for a decoder; nothing is heard, but everything else goes on.
     jitter_buffer: Option<JitterBuffer>,
     minimum_delay_ms: u64,
@@ -50,45 +60,34 @@ impl Worker {
         outgoing: OutgoingAudioSink,
         events: MediaEvents,
         shared: Arc<Shared>,
-        arrivals: Receiver<Arrival>,
+        (arrivals, changes): (Receiver<Arrival>, Receiver<Change>),
     ) -> Self {
         let failed = |part, error| events(MediaEvent::Failed { part, error });
-        let capture = Capture::open(&config.source).unwrap_or_else(|error| {
+        let capture = Capture::open(&config.source, &mut None).unwrap_or_else(|error| {
             failed(MediaPart::Microphone, error);
             Capture::None
         });
-        let sender = match capture {
-            Capture::None => None,
-            _ => Sender::new(config.bitrate_bps, outgoing)
-                .inspect_err(|error| tracing::error!(%error, "no Opus encoder"))
-                .ok(),
-        };
-        let speaker = match config.sink {
-            AudioSink::None => None,
-            AudioSink::Default => Some(Box::new(Speaker::open(None))),
-            AudioSink::Named(name) => Some(Box::new(Speaker::open(Some(name)))),
-        };
-        let processing = Processing {
-            // Without a speaker there is nothing that could echo.
-            echo_cancellation: config.processing.echo_cancellation && speaker.is_some(),
-            ..config.processing
-        };
-        let processor = (capture.is_microphone() && processing.any()).then(|| VoiceProcessor::new(processing));
         let recorder = config.record.and_then(|path| {
             let events = Arc::clone(&events);
             WavRecorder::create(&path, move |error| events(MediaEvent::Failed { part: MediaPart::Recording, error }))
                 .map_err(|error| failed(MediaPart::Recording, error))
                 .ok()
         });
-        Self {
+        let mut worker = Self {
             shared,
             arrivals,
+            changes,
             wall: WallClock::now(),
             schedule: Schedule::new(Instant::now()),
             capture,
-            sender,
-            processor,
-            speaker,
+            closing: None,
+            seam: Seam::default(),
+            muted: false,
+            sender: None,
+            outgoing: Some((config.bitrate_bps, outgoing)),
+            processing: config.processing,
+            processor: None,
+            output: Output::open(config.sink),
             jitter_buffer: JitterBuffer::new(JitterConfig::default())
                 .inspect_err(|error| tracing::error!(%error, "no Opus decoder"))
                 .ok(),
@@ -99,7 +98,50 @@ impl Worker {
             input_level_dbfs: SILENCE_DBFS,
             first_audio_at: None,
             events,
+        };
+        worker.prepare();
+        worker
+    }
+
+    /// What the present source and sink need: an encoder, and processing for a microphone.
+    fn prepare(&mut self) {
+        if !matches!(self.capture, Capture::None)
+            && let Some((bitrate_bps, outgoing)) = self.outgoing.take()
+        {
+            self.sender =
+                Sender::new(bitrate_bps, outgoing).inspect_err(|error| tracing::error!(%error, "no Opus encoder")).ok();
         }
+        let processing = Processing {
+            // Without a speaker there is nothing that could echo.
+            echo_cancellation: self.processing.echo_cancellation && self.output.is_audible(),
+            ..self.processing
+        };
+        if !self.capture.is_microphone() || !processing.any() {
+            self.processor = None;
+        } else if let Some(processor) = &mut self.processor {
+            processor.set_processing(processing);
+        } else {
+            self.processor = Some(VoiceProcessor::new(processing));
+        }
+    }
+
+    fn change(&mut self, change: Change, now: Instant) {
+        match change {
+            Change::Source(source) => {
+                let former = std::mem::replace(&mut self.capture, Capture::None);
+                // Never waits: whatever closes, closes in the background, and the next device waits for it.
+                self.closing = former.close().or(self.closing.take());
+                self.seam.cut();
+                match Capture::open(&source, &mut self.closing) {
+                    Ok(capture) => self.capture = capture,
+                    Err(error) => self.fail(MediaPart::Microphone, error),
+                }
+                self.input_level_dbfs = SILENCE_DBFS;
+            }
+            Change::Sink(sink) => self.output.change(now, sink),
+            Change::Processing(processing) => self.processing = processing,
+        }
+        self.prepare();
     }
 
     /// Works until the engine is dropped.
@@ -119,6 +161,9 @@ impl Worker {
     /// have to look into the future.
     fn tick(&mut self, tick: Tick, now: Instant) {
         self.wall.follow(WallClock::now());
+        while let Ok(change) = self.changes.try_recv() {
+            self.change(change, now);
+        }
         let output_level_dbfs = self.play(tick, now);
         self.take(tick, now);
         self.publish(output_level_dbfs);
@@ -140,17 +185,10 @@ impl Worker {
         let mut block = [0; BLOCK];
         let playout = self.jitter_buffer.as_mut().map(|buffer| buffer.pull(now, &mut block));
 
-        // Nowhere to play: it is heard at the moment it is due.
-        let mut heard_at = tick.due;
-        if let Some(speaker) = &mut self.speaker {
-            match speaker.push(now, &block) {
-                Ok(at) => heard_at = at,
-                Err(error) => {
-                    self.speaker = None;
-                    self.fail(MediaPart::Speaker, error);
-                }
-            }
-        }
+        let heard_at = self.output.push(now, tick.due, &block).unwrap_or_else(|error| {
+            self.fail(MediaPart::Speaker, error);
+            tick.due
+        });
         if let Some(processor) = &mut self.processor {
             processor.render(&block);
         }
@@ -173,24 +211,28 @@ impl Worker {
     fn take(&mut self, tick: Tick, now: Instant) {
         let mut sound = [0.0; BLOCK];
         let captured_at = match self.capture.pull(tick, now, &self.wall, &mut sound) {
-            Ok(Some(captured_at)) => captured_at,
-            Ok(None) => return,
+            Ok(captured_at) => captured_at,
             Err(error) => {
-                self.capture = Capture::None;
+                // A device that is gone may take its time to close.
+                let former = std::mem::replace(&mut self.capture, Capture::None);
+                self.closing = former.close().or(self.closing.take());
+                self.seam.cut();
                 self.input_level_dbfs = SILENCE_DBFS;
                 self.fail(MediaPart::Microphone, error);
-                return;
+                None
             }
         };
-        let echo_delay = self.echo_delay();
-        if let Some(processor) = &mut self.processor {
-            processor.set_delay(echo_delay);
-            processor.capture(&mut sound);
-        }
-        // Muting comes last, so that the echo canceller goes on learning.
-        if self.shared.muted.load(Ordering::Relaxed) {
-            sound.fill(0.0);
-        }
+        let captured_at = match captured_at {
+            Some(captured_at) => {
+                self.process(&mut sound);
+                captured_at
+            }
+            None => {
+                let Some(silence) = self.seam.fill() else { return };
+                sound = silence;
+                now
+            }
+        };
         self.input_level_dbfs = level_dbfs(sound.iter().copied());
         let block = sound.map(|sample| (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16);
         let Some(sender) = &mut self.sender else { return };
@@ -203,9 +245,27 @@ impl Worker {
         }
     }
 
+    /// Cleans the voice, mutes it, and joins it to what was sent before.
+    fn process(&mut self, sound: &mut [f32; BLOCK]) {
+        let echo_delay = self.echo_delay();
+        if let Some(processor) = &mut self.processor {
+            processor.set_delay(echo_delay);
+            processor.capture(sound);
+        }
+        // Muting comes last, so that the echo canceller goes on learning.
+        let muted = self.shared.muted.load(Ordering::Relaxed);
+        if std::mem::replace(&mut self.muted, muted) != muted {
+            self.seam.cut();
+        }
+        if muted {
+            sound.fill(0.0);
+        }
+        self.seam.join(sound);
+    }
+
     /// The way of an echo through the devices: from the engine to the speaker, and from the microphone to the engine.
     fn echo_delay(&self) -> Duration {
-        let playback = self.speaker.as_ref().and_then(|speaker| speaker.delay());
+        let playback = self.output.delay();
         playback.unwrap_or_default() + self.capture.delay().unwrap_or_default()
     }
 
@@ -228,12 +288,12 @@ impl Worker {
         stats.first_audio_at = self.first_audio_at;
         stats.skipped_ticks = self.schedule.skipped();
         stats.capture_delay_ms = self.capture.delay().map(milliseconds);
-        stats.playback_delay_ms = self.speaker.as_ref().and_then(|speaker| speaker.delay()).map(milliseconds);
+        stats.playback_delay_ms = self.output.delay().map(milliseconds);
         if let Capture::Microphone(microphone) = &self.capture {
             stats.capture = microphone.counts();
         }
-        if let Some(speaker) = &self.speaker {
-            stats.playback = speaker.counts();
+        if let Some(counts) = self.output.counts() {
+            stats.playback = counts;
         }
     }
 
