@@ -1,0 +1,5 @@
+import { App } from "./app";
+import { tauri } from "./backend";
+
+const root = document.getElementById("app");
+if (root) void new App(root, tauri).start();

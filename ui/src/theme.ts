@@ -1,0 +1,28 @@
+// Light or dark, as the user or the system wants it.
+
+import type { Theme } from "./generated/contract";
+
+const DARK = "(prefers-color-scheme: dark)";
+
+export class ThemeSwitch {
+  #theme: Theme = "system";
+  readonly #system = window.matchMedia(DARK);
+
+  constructor() {
+    this.#system.addEventListener("change", () => {
+      this.#apply();
+    });
+    this.#apply();
+  }
+
+  set(theme: Theme): void {
+    if (this.#theme === theme) return;
+    this.#theme = theme;
+    this.#apply();
+  }
+
+  #apply(): void {
+    const system = this.#system.matches ? "dark" : "light";
+    document.documentElement.setAttribute("data-theme", this.#theme === "system" ? system : this.#theme);
+  }
+}

@@ -1,0 +1,18 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  base: "./",
+  build: {
+    // What WebKitGTK 2.40, WKWebView of macOS 12 and any WebView2 understand.
+    target: ["es2022", "safari15.4", "chrome105"],
+    // The content security policy knows no data: scripts or styles and no inline code.
+    assetsInlineLimit: 0,
+    modulePreload: false,
+    chunkSizeWarningLimit: 150,
+  },
+  server: { port: 1420, strictPort: true },
+  test: {
+    environment: "happy-dom",
+    include: ["src/**/*.test.ts"],
+  },
+});
