@@ -226,3 +226,96 @@ async fn a_partner_who_joins_without_microphone_or_camera_says_so() {
     right.call.hang_up().await;
     relay.shutdown().await;
 }
+
+/// Waits until the newest picture that `side` received has this width.
+async fn width(side: &Side, wanted: u32) {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let width = side.call.stats().await.video_received.map_or(0, |received| received.width);
+        if width == wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "pictures of {width} pixels, not {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn camera_and_microphone_may_be_changed_in_a_call() {
+    use tandem_media::audio::{AudioSink, AudioSource, Processing};
+    use tandem_media::error::{MediaEvent, MediaPart};
+    use tandem_media::video::VideoSpec;
+    let relay = relay().await;
+    let room = room();
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("grey.y4m");
+    let mut y4m = b"YUV4MPEG2 W160 H120 F25:1 Ip A1:1 C420jpeg\n".to_vec();
+    for _ in 0..3 {
+        y4m.extend(b"FRAME\n");
+        y4m.extend(std::iter::repeat_n(0x80, 160 * 120 * 3 / 2));
+    }
+    std::fs::write(&clip, y4m).unwrap();
+
+    let mut left = Side::start(&relay, &room);
+    // Joins to watch and listen at first.
+    let mut options = support::options(&relay.url(), &room);
+    (options.video, options.audio.source) = (VideoSpec::None, AudioSource::None);
+    (options.negotiate_video, options.negotiate_audio) = (true, true);
+    let mut right = Side::with(options);
+    right.until(SOON, "a picture", |kind| *kind == CallEventKind::FirstRemoteFrame).await;
+    left.until(SOON, "the state", |kind| state(kind) == Some((true, false))).await;
+    assert!(left.call.stats().await.video_received.is_none(), "nothing comes and nothing is promised");
+
+    right.call.set_video(VideoSpec::Test);
+    right.call.set_audio_source(AudioSource::Test);
+    left.until_all(SOON, &[CallEventKind::FirstRemoteFrame, CallEventKind::FirstRemoteAudio]).await;
+    width(&left, 320).await;
+    right.call.set_video(VideoSpec::File(clip));
+    width(&left, 160).await;
+
+    let failure = |kind: &CallEventKind| match kind {
+        CallEventKind::Media(MediaEvent::Failed { part, error }) => Some((*part, error.code)),
+        _ => None,
+    };
+    right.call.set_video(VideoSpec::File("/no/such/clip.y4m".into()));
+    let event = right.until(SOON, "a failure", |kind| failure(kind).is_some()).await;
+    assert_eq!(failure(&event.kind), Some((MediaPart::Camera, "FILE_UNREADABLE")));
+    left.until(SOON, "camera off", |kind| state(kind) == Some((false, false))).await;
+    right.call.set_audio_source(AudioSource::Microphone(Some("no such microphone".into())));
+    let event = right.until(SOON, "a failure", |kind| failure(kind).is_some()).await;
+    assert_eq!(failure(&event.kind), Some((MediaPart::Microphone, "MIC_NOT_FOUND")));
+    right.call.set_audio_sink(AudioSink::Named("no such speaker".into()));
+    let event = right.until(SOON, "a failure", |kind| failure(kind).is_some()).await;
+    assert_eq!(failure(&event.kind), Some((MediaPart::Speaker, "SPEAKER_NOT_FOUND")));
+    right.call.set_processing(Processing::OFF);
+
+    // And the call goes on.
+    right.call.set_video(VideoSpec::Test);
+    right.call.set_audio_source(AudioSource::Test);
+    let seen = left.count();
+    left.pictures(SOON, seen + 10).await;
+    left.until(SOON, "both on", |kind| state(kind) == Some((false, true))).await;
+    right.call.hang_up().await;
+    relay.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_takes_over_the_camera_of_the_preview() {
+    use std::sync::Arc;
+    use tandem_media::video::SharedVideo;
+    let relay = relay().await;
+    let room = room();
+    let mut options = support::options(&relay.url(), &room);
+    let shared = SharedVideo::new();
+    let preview = {
+        let events = Arc::new(|event| panic!("nothing fails here: {event:?}"));
+        shared.turn().open(&options.video, options.video_format, events).unwrap().expect("open")
+    };
+    options.shared_video = shared.clone();
+    let (left, mut right) = (Side::with(options), Side::start(&relay, &room));
+    right.until(SOON, "a picture", |kind| *kind == CallEventKind::FirstRemoteFrame).await;
+    assert!(!preview.frames.is_closed(), "the preview's source was never closed");
+    left.call.hang_up().await;
+    assert!(preview.frames.is_closed(), "the call's end releases it");
+    relay.shutdown().await;
+}

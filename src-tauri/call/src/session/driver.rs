@@ -12,7 +12,7 @@ use crate::peer::{Peer, PeerConfig, PeerError, PeerEvent};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tandem_media::audio::{AudioEngine, AudioSource};
-use tandem_media::error::{MediaEvent, MediaEvents};
+use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
 use tandem_signaling::message::{IceServer, ServerMessage};
@@ -102,8 +102,8 @@ impl Driver {
         };
         let preview = Arc::clone(&self.shared.local_frames);
         let (spec, format) = (self.options.video.clone(), self.options.video_format);
-        let (mut video, mut opened) = LocalVideo::new(spec, format, preview, Arc::clone(&self.media_events));
-        video.set_open(true);
+        let (shared, events) = (self.options.shared_video.clone(), Arc::clone(&self.media_events));
+        let (mut video, mut opened) = LocalVideo::start(shared, spec, format, preview, events);
         self.feed(Input::Find);
         self.carry_out(&client, &mut video).await;
         while self.machine.phase() != Phase::Ended {
@@ -159,13 +159,21 @@ impl Driver {
             Woken::Command(Some(Command::Next)) => self.feed(Input::Next),
             Woken::Command(Some(Command::Mute(muted))) => {
                 self.own.set_muted(muted);
-                if let Some(engine) = &self.engine {
-                    engine.set_muted(muted);
-                }
+                self.with_engine(|engine| engine.set_muted(muted));
             }
             Woken::Command(Some(Command::Camera(on))) => {
                 self.own.set_camera(on);
                 video.set_open(on);
+            }
+            Woken::Command(Some(Command::Video(spec))) => self.set_video(spec, video),
+            Woken::Command(Some(Command::AudioSource(source))) => self.set_audio_source(source),
+            Woken::Command(Some(Command::AudioSink(sink))) => {
+                self.options.audio.sink = sink.clone();
+                self.with_engine(|engine| engine.set_sink(sink));
+            }
+            Woken::Command(Some(Command::Processing(processing))) => {
+                self.options.audio.processing = processing;
+                self.with_engine(|engine| engine.set_processing(processing));
             }
             Woken::Command(Some(Command::Stats(reply))) => {
                 // Whoever asked may have gone meanwhile.
@@ -180,6 +188,36 @@ impl Driver {
                 self.tell(CallEventKind::Media(event));
             }
             Woken::Time => {}
+        }
+    }
+
+    fn set_video(&mut self, spec: VideoSpec, video: &mut LocalVideo) {
+        if spec != VideoSpec::None && self.partner.as_ref().is_some_and(Partner::takes_no_pictures) {
+            self.not_negotiated(MediaPart::Camera, "CAM_NOT_NEGOTIATED");
+        }
+        self.own.set_video(&spec);
+        self.options.video = spec.clone();
+        video.set_spec(spec);
+    }
+
+    fn set_audio_source(&mut self, source: AudioSource) {
+        if source != AudioSource::None && self.partner.as_ref().is_some_and(Partner::takes_no_sound) {
+            self.not_negotiated(MediaPart::Microphone, "MIC_NOT_NEGOTIATED");
+        }
+        self.own.set_audio(&source);
+        self.options.audio.source = source.clone();
+        self.with_engine(|engine| engine.set_source(source));
+    }
+
+    fn not_negotiated(&self, part: MediaPart, code: &'static str) {
+        let error =
+            DeviceError::new(code, "The call began without it, so it is sent from the next call on. Call again.");
+        self.tell(CallEventKind::Media(MediaEvent::Failed { part, error }));
+    }
+
+    fn with_engine(&self, act: impl FnOnce(&AudioEngine)) {
+        if let Some(engine) = &self.engine {
+            act(engine);
         }
     }
 
@@ -324,8 +362,8 @@ impl Driver {
         let link = LinkConfig::default();
         let config = PeerConfig {
             codec: self.options.codec,
-            send_video: self.options.video != VideoSpec::None,
-            send_audio: self.options.audio.source != AudioSource::None,
+            send_video: self.options.negotiate_video || self.options.video != VideoSpec::None,
+            send_audio: self.options.negotiate_audio || self.options.audio.source != AudioSource::None,
             link: LinkConfig { max_bps: max_bps.max(link.min_bps), start_bps: link.start_bps.min(max_bps), ..link },
             ice_servers: signaling::ice_servers(&self.ice_servers),
             addresses: self.options.media_addresses.clone(),
@@ -362,7 +400,7 @@ impl Driver {
             }
             Notice::Connected => {
                 if let Some(partner) = &mut self.partner {
-                    partner.on_connected(Instant::now(), &self.options, video, &self.gate);
+                    partner.on_connected(Instant::now(), &self.options, video.sender(), &self.gate);
                 }
                 CallEventKind::Connected
             }

@@ -1,34 +1,37 @@
-//! The own camera: opened, closed and opened again without ever holding up the call.
+//! The own camera: opened, closed, changed and opened again without ever holding up the call.
 
 use super::video_sender::VideoSender;
 use std::sync::Arc;
-use tandem_media::error::{MediaEvent, MediaEvents, MediaPart};
-use tandem_media::video::{VideoFormat, VideoInput, VideoSpec};
+use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+use tandem_media::video::{OpenVideo, SharedVideo, VideoFormat, VideoSpec};
 use tandem_media::{NewestSlot, VideoFrame};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
 
-/// A source that was opened for the `attempt`th wish.
+/// What came of the `attempt`th wish.
 pub(super) struct Opened {
     attempt: u64,
-    input: Option<VideoInput>,
+    result: Result<Option<OpenVideo>, DeviceError>,
 }
 
 /// The video source and the thread that encodes it.
 pub(super) struct LocalVideo {
+    shared: SharedVideo,
     spec: VideoSpec,
     format: VideoFormat,
+    wanted: bool,
     events: MediaEvents,
     sender: VideoSender,
-    input: Option<VideoInput>,
-    /// Counts wishes, so that a source that took long to open is dropped if it is no longer wanted.
+    /// Counts wishes, so that a source that took long to open is ignored if it is no longer wanted.
     attempt: u64,
     opened: UnboundedSender<Opened>,
 }
 
 impl LocalVideo {
-    /// Nothing is open yet. What opens comes out of the receiver, for [`take`](Self::take).
-    pub(super) fn new(
+    /// Uses `spec` out of `shared`, which a preview may have open already. What opens comes out of the receiver, for
+    /// [`take`](Self::take).
+    pub(super) fn start(
+        shared: SharedVideo,
         spec: VideoSpec,
         format: VideoFormat,
         preview: Arc<NewestSlot<VideoFrame>>,
@@ -36,38 +39,49 @@ impl LocalVideo {
     ) -> (Self, UnboundedReceiver<Opened>) {
         let (opened, receiver) = unbounded_channel();
         let sender = VideoSender::start(preview);
-        (Self { spec, format, events, sender, input: None, attempt: 0, opened }, receiver)
+        let mut video = Self { shared, spec, format, wanted: true, events, sender, attempt: 0, opened };
+        video.apply();
+        (video, receiver)
     }
 
     /// Opens the source in the background, or releases it.
     pub(super) fn set_open(&mut self, open: bool) {
+        self.wanted = open;
+        self.apply();
+    }
+
+    /// Takes pictures from another source, at once or when the camera is switched on.
+    pub(super) fn set_spec(&mut self, spec: VideoSpec) {
+        self.spec = spec;
+        self.apply();
+    }
+
+    fn apply(&mut self) {
         self.attempt += 1;
-        self.release();
-        if !open {
+        self.sender.set_source(None);
+        let turn = self.shared.turn();
+        if !self.wanted || self.spec == VideoSpec::None {
+            spawn_blocking(move || turn.close());
             return;
         }
         let (spec, format, events) = (self.spec.clone(), self.format, Arc::clone(&self.events));
         let (attempt, opened) = (self.attempt, self.opened.clone());
         spawn_blocking(move || {
-            let input = VideoInput::open(&spec, format, Arc::clone(&events)).unwrap_or_else(|error| {
-                events(MediaEvent::Failed { part: MediaPart::Camera, error });
-                None
-            });
-            // If the call is over, the source closes with the message.
-            let _ = opened.send(Opened { attempt, input });
+            let result = turn.open(&spec, format, events);
+            // If the call is over, its end closes the source.
+            let _ = opened.send(Opened { attempt, result });
         });
     }
 
     /// Uses a source that was opened, unless it is no longer wanted.
     pub(super) fn take(&mut self, opened: Opened) {
         if opened.attempt != self.attempt {
-            drop_input(opened.input);
             return;
         }
-        if let Some(input) = &opened.input {
-            self.sender.set_source(Some(input.frames()));
+        match opened.result {
+            Ok(video) => self.sender.set_source(video),
+            Err(error) => (self.events)(MediaEvent::Failed { part: MediaPart::Camera, error }),
         }
-        self.input = opened.input;
     }
 
     /// The encode thread.
@@ -75,32 +89,15 @@ impl LocalVideo {
         &self.sender
     }
 
-    /// Pictures a second, of the open source or as wanted.
-    pub(super) fn fps(&self) -> f32 {
-        self.input.as_ref().map_or(self.format, VideoInput::format).fps
-    }
-
-    fn release(&mut self) {
-        self.sender.set_source(None);
-        drop_input(self.input.take());
-    }
-
     /// Ends everything and waits for it: the device is free afterwards.
-    pub(super) async fn close(mut self) {
-        let input = self.input.take();
+    pub(super) async fn close(self) {
+        let turn = self.shared.turn();
         let closed = spawn_blocking(move || {
-            drop(input);
             drop(self);
+            turn.close();
         });
         if closed.await.is_err() {
             tracing::error!("the video source panicked while closing");
         }
-    }
-}
-
-/// Closing a device may take a while.
-fn drop_input(input: Option<VideoInput>) {
-    if let Some(input) = input {
-        spawn_blocking(move || drop(input));
     }
 }

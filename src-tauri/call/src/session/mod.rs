@@ -24,6 +24,10 @@ pub use stats::{BitrateSample, CallStats, Route, SAMPLE_INTERVAL, VideoReceived,
 
 use driver::Driver;
 use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(doc)]
+use tandem_media::audio::AudioEngine;
+use tandem_media::audio::{AudioSink, AudioSource, Processing};
+use tandem_media::video::VideoSpec;
 use tandem_media::{NewestSlot, VideoFrame};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
@@ -36,6 +40,10 @@ enum Command {
     Next,
     Mute(bool),
     Camera(bool),
+    Video(VideoSpec),
+    AudioSource(AudioSource),
+    AudioSink(AudioSink),
+    Processing(Processing),
     Stats(oneshot::Sender<CallStats>),
 }
 
@@ -99,6 +107,27 @@ impl Call {
     /// Switches the camera off, which releases the device, or on again. A call begins with it on.
     pub fn set_camera(&self, on: bool) {
         self.command(Command::Camera(on));
+    }
+
+    /// Sends the pictures of another source, which opens after the former one is released. If it fails, that is told as
+    /// [`CallEventKind::Media`] and the call goes on without. While the camera is off nothing opens until it is on.
+    pub fn set_video(&self, video: VideoSpec) {
+        self.command(Command::Video(video));
+    }
+
+    /// Sends the sound of another source, see [`AudioEngine::set_source`].
+    pub fn set_audio_source(&self, source: AudioSource) {
+        self.command(Command::AudioSource(source));
+    }
+
+    /// Plays the partner's sound somewhere else, see [`AudioEngine::set_sink`].
+    pub fn set_audio_sink(&self, sink: AudioSink) {
+        self.command(Command::AudioSink(sink));
+    }
+
+    /// Changes what is done to a microphone's sound, see [`AudioEngine::set_processing`].
+    pub fn set_processing(&self, processing: Processing) {
+        self.command(Command::Processing(processing));
     }
 
     /// The newest own picture, for a preview.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tandem_media::VideoFrame;
 use tandem_media::audio::AudioConfig;
 use tandem_media::codec::VideoCodec;
-use tandem_media::video::{VideoFormat, VideoSpec};
+use tandem_media::video::{SharedVideo, VideoFormat, VideoSpec};
 use webrtc::runtime::Runtime;
 
 /// What one side tells the other about itself. Limits are those of the signaling protocol; a relay refuses a profile that
@@ -41,6 +41,13 @@ pub struct CallOptions {
     pub video: VideoSpec,
     /// Their size and rate. A camera takes the nearest it has.
     pub video_format: VideoFormat,
+    /// The open video source of a preview, for the call to take over: see [`SharedVideo`]. Released at the call's end.
+    pub shared_video: SharedVideo,
+    /// Agree on sending pictures even if `video` is none, so that [`Call::set_video`](super::Call::set_video) can begin
+    /// to send in the call.
+    pub negotiate_video: bool,
+    /// The same for sound.
+    pub negotiate_audio: bool,
     /// Where the sent sound comes from, where the received goes, what is done to it.
     pub audio: AudioConfig,
     /// The codec that is offered first. Others that are built in are offered behind it.
@@ -68,6 +75,9 @@ impl CallOptions {
             profile: Profile::default(),
             video: VideoSpec::None,
             video_format: VideoFormat { width: 1280, height: 720, fps: 30.0 },
+            shared_video: SharedVideo::new(),
+            negotiate_video: false,
+            negotiate_audio: false,
             audio: AudioConfig::default(),
             codec: VideoCodec::H264,
             max_bitrate_bps: 2_500_000,

@@ -66,6 +66,18 @@ impl OwnState {
         self.tell();
     }
 
+    /// Another camera, or none, was chosen.
+    pub(super) fn set_video(&mut self, spec: &VideoSpec) {
+        self.camera = Part { source: *spec != VideoSpec::None, failed: false, ..self.camera };
+        self.tell();
+    }
+
+    /// Another microphone, or none, was chosen.
+    pub(super) fn set_audio(&mut self, source: &AudioSource) {
+        self.microphone = Part { source: *source != AudioSource::None, failed: false, ..self.microphone };
+        self.tell();
+    }
+
     pub(super) fn on_media(&mut self, event: &MediaEvent) {
         let MediaEvent::Failed { part, .. } = event;
         match part {
@@ -122,6 +134,18 @@ mod tests {
         own.on_media(&MediaEvent::Failed { part: MediaPart::Speaker, error });
         own.set_camera(true);
         assert_eq!(told(&own), (false, true), "switched on again it gets another chance");
+    }
+
+    #[test]
+    fn another_device_gets_its_own_chance() {
+        let mut own = both();
+        let error = DeviceError::new("MIC_UNPLUGGED", "gone");
+        own.on_media(&MediaEvent::Failed { part: MediaPart::Microphone, error });
+        own.set_video(&VideoSpec::None);
+        assert_eq!(told(&own), (true, false));
+        own.set_audio(&AudioSource::Microphone(None));
+        own.set_video(&VideoSpec::Test);
+        assert_eq!(told(&own), (false, true));
     }
 
     #[test]

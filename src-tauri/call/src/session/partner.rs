@@ -6,7 +6,7 @@ use super::recorder::{ReceiveRecorder, SendRecorder, Traffic};
 use super::remote_video::{self, RemoteVideoContext};
 use super::state_channel::{self, Told};
 use super::stats::{BitrateSample, CallStats, SAMPLE_INTERVAL};
-use super::video_sender::VideoOutput;
+use super::video_sender::{VideoOutput, VideoSender};
 use super::{CallOptions, Shared};
 use crate::machine::{Match, PeerId};
 use crate::partner_state::{PartnerState, PictureWatch};
@@ -135,14 +135,18 @@ impl Partner {
         (std::mem::replace(&mut self.state, state) != state).then_some(state)
     }
 
+    /// It was agreed to send no pictures.
+    pub(super) fn takes_no_pictures(&self) -> bool {
+        self.connected.is_some() && self.peer.video().is_none()
+    }
+
+    /// It was agreed to send no sound.
+    pub(super) fn takes_no_sound(&self) -> bool {
+        self.connected.is_some() && self.peer.audio().is_none()
+    }
+
     /// The connection is up: send.
-    pub(super) fn on_connected(
-        &mut self,
-        now: Instant,
-        options: &CallOptions,
-        video: &mut LocalVideo,
-        gate: &AudioGate,
-    ) {
+    pub(super) fn on_connected(&mut self, now: Instant, options: &CallOptions, video: &VideoSender, gate: &AudioGate) {
         self.connected = Some(now);
         self.sampled = Some((now, 0, 0));
         let negotiated = self.peer.negotiated();
@@ -160,7 +164,6 @@ impl Partner {
                 codec,
                 payload_type,
                 ssrc: local.ssrc,
-                fps: video.fps(),
                 max_bitrate_bps: options.max_bitrate_bps,
                 link: Arc::clone(self.peer.link()),
                 packets,
@@ -171,7 +174,7 @@ impl Partner {
             });
             tokio::spawn(send_video(local.clone(), receiver, in_flight));
             tokio::spawn(hear_requests(local.clone(), Arc::clone(&output)));
-            video.sender().set_output(Some(Arc::clone(&output)));
+            video.set_output(Some(Arc::clone(&output)));
             self.output = Some(output);
         }
     }
@@ -226,6 +229,9 @@ impl Partner {
         let repair = self.peer.link().repair();
         let received = lock(&self.received).stats();
         let lip_sync_ms_p95 = lock(&self.received).lip_sync_ms_p95();
+        // A partner who tells that the camera is off, or the microphone, may have agreed to send and send nothing.
+        let told = lock(&self.told).unwrap_or_default();
+        let audio = engine.map(AudioEngine::stats).unwrap_or_default();
         CallStats {
             session_id: Some(self.found.session_id.to_string()),
             initiator: Some(self.found.initiator),
@@ -235,13 +241,10 @@ impl Partner {
             }),
             audio_codec: negotiated.audio.first().filter(|format| format.codec == Codec::Opus).map(|_| "opus"),
             video_sent: self.output.as_ref().map(|output| lock(&output.recorder).stats()),
-            video_received: self.video_came.then_some(super::VideoReceived {
-                recovered: repair.recovered,
-                nacks: repair.nacks_sent,
-                ..received
-            }),
-            audio: engine.map(AudioEngine::stats).unwrap_or_default(),
-            audio_received: self.audio_came,
+            video_received: (self.video_came && (told.camera_on || received.packets > 0))
+                .then_some(super::VideoReceived { recovered: repair.recovered, nacks: repair.nacks_sent, ..received }),
+            audio_received: self.audio_came && (!told.muted || audio.jitter.packets > 0),
+            audio,
             lip_sync_ms_p95,
             route: self.peer.route().await,
             bitrate: self.history.clone(),

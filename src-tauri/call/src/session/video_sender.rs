@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tandem_media::codec::{self, CodecError, EncoderConfig, VideoCodec, VideoEncoder};
+use tandem_media::video::OpenVideo;
 use tandem_media::video::scale::scale;
 use tandem_media::{FramePool, I420, NewestSlot, VideoFrame};
 use tokio::sync::mpsc::UnboundedSender;
@@ -34,8 +35,6 @@ pub(super) struct VideoOutput {
     pub(super) codec: VideoCodec,
     pub(super) payload_type: u8,
     pub(super) ssrc: u32,
-    /// Pictures a second that the encoder is set up for.
-    pub(super) fps: f32,
     pub(super) max_bitrate_bps: u32,
     pub(super) link: Arc<LinkState>,
     /// The packets of one picture at a time.
@@ -73,7 +72,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Control {
-    source: Option<Arc<NewestSlot<VideoFrame>>>,
+    source: Option<OpenVideo>,
     output: Option<Arc<VideoOutput>>,
     stop: bool,
 }
@@ -91,7 +90,7 @@ impl VideoSender {
     }
 
     /// Takes pictures from `source` from now on, or from nowhere.
-    pub(super) fn set_source(&self, source: Option<Arc<NewestSlot<VideoFrame>>>) {
+    pub(super) fn set_source(&self, source: Option<OpenVideo>) {
         self.change(|control| control.source = source);
     }
 
@@ -137,18 +136,18 @@ fn run(shared: &Shared) {
             if let (Some(encoding), Some(frame)) = (&mut encoding, &newest)
                 && frame.at.elapsed() < STILL_FRESH
             {
-                encoding.send(frame);
+                encoding.send(frame, source.format.fps);
             }
         }
-        let Some(frame) = source.take(GLANCE) else {
-            if source.is_closed() {
-                forget(shared, &source);
+        let Some(frame) = source.frames.take(GLANCE) else {
+            if source.frames.is_closed() {
+                forget(shared, &source.frames);
             }
             continue;
         };
         shared.preview.put(frame.clone());
         if let Some(encoding) = &mut encoding {
-            encoding.send(&frame);
+            encoding.send(&frame, source.format.fps);
         }
         newest = Some(frame);
     }
@@ -165,7 +164,7 @@ fn is_for(encoding: Option<&Encoding>, output: Option<&Arc<VideoOutput>>) -> boo
 /// A source that has ended gives no more pictures: sleep until there is another one.
 fn forget(shared: &Shared, source: &Arc<NewestSlot<VideoFrame>>) {
     let mut control = shared.control.lock().unwrap_or_else(PoisonError::into_inner);
-    if control.source.as_ref().is_some_and(|current| Arc::ptr_eq(current, source)) {
+    if control.source.as_ref().is_some_and(|current| Arc::ptr_eq(&current.frames, source)) {
         control.source = None;
     }
 }
@@ -174,6 +173,8 @@ fn forget(shared: &Shared, source: &Arc<NewestSlot<VideoFrame>>) {
 struct Encoding {
     output: Arc<VideoOutput>,
     encoder: Option<Box<dyn VideoEncoder>>,
+    /// Pictures a second of the source, and what the encoder was set up for.
+    fps: f32,
     packetizer: Packetizer,
     ladder: QualityLadder,
     /// Counts pictures, to leave out every nth.
@@ -202,12 +203,18 @@ impl Encoding {
             target_bps: 0,
             last_keyframe: None,
             encoder: None,
+            fps: 0.0,
             output,
         }
     }
 
-    /// Encodes and sends `frame`, or leaves it out if the connection does not keep up.
-    fn send(&mut self, frame: &VideoFrame) {
+    /// Encodes and sends `frame` of a source with `fps`, or leaves it out if the connection does not keep up.
+    fn send(&mut self, frame: &VideoFrame, fps: f32) {
+        if fps != self.fps {
+            // Rate control is set up for one rate of pictures.
+            self.encoder = None;
+            self.fps = fps;
+        }
         let congested = self.output.in_flight.load(Relaxed) >= MAX_IN_FLIGHT || self.output.link.skip_frame();
         let in_order = self.newest.is_none_or(|newest| frame.at > newest);
         if congested || !in_order {
@@ -232,8 +239,7 @@ impl Encoding {
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => {
-                let config =
-                    EncoderConfig { width: size.0, height: size.1, fps: self.output.fps, bitrate_bps: target_bps };
+                let config = EncoderConfig { width: size.0, height: size.1, fps: self.fps, bitrate_bps: target_bps };
                 self.target_bps = target_bps;
                 none.insert(codec::encoder(self.output.codec, config)?)
             }
@@ -275,7 +281,7 @@ impl Encoding {
     /// The picture in the size that the bitrate is enough for; `None` if this one is to be left out.
     fn adapt(&mut self, frame: &VideoFrame, target_bps: u32) -> Option<Arc<I420>> {
         let (width, height) = (frame.image.width(), frame.image.height());
-        let source = Source { width, height, fps: self.output.fps };
+        let source = Source { width, height, fps: self.fps };
         let step = self.ladder.step(frame.at, source, target_bps);
         self.offered = self.offered.wrapping_add(1);
         if !self.offered.is_multiple_of(step.every) {
