@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tandem_signaling::server::Relay;
+use tandem_signaling::server::{Relay, RelayError};
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, LogFormat, Refusal};
@@ -28,7 +28,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
-            ExitCode::FAILURE
+            // A file that the configuration names is part of the configuration.
+            let wrong = matches!(error.downcast_ref(), Some(RelayError::Settings(_)));
+            if wrong { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -49,12 +51,31 @@ fn start(args: Args, filter: EnvFilter) -> anyhow::Result<()> {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
+    let upgrades = args.rate_upgrades();
     let mut builder = Relay::builder()
         .listen(args.listen)
         .max_connections(args.max_connections)
+        .limit_address(args.max_connections_per_address, upgrades)
+        .limit_traffic(args.rate_messages, args.rate_bytes)
+        .limit_requests(args.rate_find, args.rate_reports)
         .heartbeat(args.heartbeat)
         .silent(args.silent)
         .drain_deadline(args.drain_deadline);
+    for range in args.trusted_proxy {
+        builder = builder.trusted_proxy(range);
+    }
+    if let Some(file) = args.ban_file {
+        builder = builder.ban_file(file);
+    }
+    if let Some(file) = args.jwt_key {
+        builder = builder.jwt_key(file);
+    }
+    if let Some((cert, key)) = args.tls_cert.zip(args.tls_key) {
+        builder = builder.tls(cert, key);
+    }
+    if let Some(file) = args.reports {
+        builder = builder.reports(file);
+    }
     for origin in args.allow_origin {
         builder = builder.allow_origin(origin);
     }
@@ -67,23 +88,43 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let relay = builder.start().await?;
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on ws://{}/ws", relay.local_addr())
+    writeln!(stdout, "listening on {}", relay.url())
         .and_then(|()| stdout.flush())
         .context("the address cannot be printed")?;
-    signals.next().await;
+    while signals.next().await == Signal::Reload {
+        relay.reload();
+    }
     tokio::select! {
         () = relay.shutdown() => {}
-        () = signals.next() => tracing::warn!("second signal: all connections are cut"),
+        () = signals.end() => tracing::warn!("second signal: all connections are cut"),
     }
     Ok(())
 }
 
-/// Ctrl-C and, on Unix, SIGTERM. Caught from the start, so that none falls between the shutdown's steps.
+/// What the operator wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    /// Shut down.
+    End,
+    /// Read the files again.
+    Reload,
+}
+
+/// Ctrl-C and, on Unix, SIGTERM and SIGHUP. Caught from the start, so that none falls between the shutdown's steps.
 struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Waits until the end is asked for.
+    async fn end(&mut self) {
+        while self.next().await != Signal::End {}
+    }
 }
 
 #[cfg(unix)]
@@ -93,13 +134,15 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).context("Ctrl-C cannot be caught")?,
             terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?,
+            hangup: signal(SignalKind::hangup()).context("SIGHUP cannot be caught")?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Signal::End,
+            _ = self.terminate.recv() => Signal::End,
+            _ = self.hangup.recv() => Signal::Reload,
         }
     }
 }
@@ -110,10 +153,11 @@ impl Signals {
         Ok(Self {})
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Signal {
         if tokio::signal::ctrl_c().await.is_err() {
             tracing::error!("Ctrl-C cannot be caught: end the process by other means");
             std::future::pending::<()>().await;
         }
+        Signal::End
     }
 }

@@ -243,14 +243,7 @@ impl Args {
             (None, Some(_)) => return Err("--tls-key needs --tls-cert, the key's certificate chain".into()),
             _ => {}
         }
-        let missing = [
-            ("redis", self.redis.is_some()),
-            ("tls-cert", self.tls_cert.is_some()),
-            ("jwt-key", self.jwt_key.is_some()),
-            ("ban-file", self.ban_file.is_some()),
-            ("reports", self.reports.is_some()),
-            ("trusted-proxy", !self.trusted_proxy.is_empty()),
-        ];
+        let missing = [("redis", self.redis.is_some())];
         if let Some((flag, _)) = missing.iter().find(|(_, given)| *given) {
             return Err(format!("--{flag} is not supported by this version of the relay: leave it out"));
         }

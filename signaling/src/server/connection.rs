@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use super::edge::token::Identity;
+use super::edge::{Conduct, Place, Stream};
 use super::hub::ClientKey;
 use super::outbound::{CloseReason, Outbound, Outgoing};
 use super::shared::Shared;
 use crate::fault_window::FaultWindow;
-use crate::message::{ErrorCode, Fault, MAX_MESSAGE_BYTES, parse_client_text};
+use crate::message::{
+    ClientMessage, ErrorCode, ErrorReport, Fault, MAX_MESSAGE_BYTES, RequestId, ServerEnvelope, ServerMessage,
+    parse_client_text,
+};
 
 /// For the last messages and the close frame to leave.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -46,15 +50,27 @@ pub(super) fn socket_config() -> WebSocketConfig {
 }
 
 /// Serves one upgraded connection to its end.
-pub(super) async fn serve(stream: TcpStream, rest: Vec<u8>, shared: Arc<Shared>) {
+pub(super) async fn serve(
+    stream: Stream,
+    rest: Vec<u8>,
+    identity: Option<Identity>,
+    place: &Place,
+    shared: Arc<Shared>,
+) {
     let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(socket_config())).await;
     let (key, outbound) = shared.register();
+    place.occupy(identity, outbound.clone());
+    shared.edge.metrics.connections.add(1);
     // Whatever happens, a panic included, the hub learns that this client is gone.
     let guard = Registration { shared: &shared, key };
     let now = Instant::now();
     let mut connection = Connection {
         socket,
         outbound,
+        shared: shared.clone(),
+        conduct: Conduct::default(),
+        paused_until: None,
+        searching_since: None,
         faults: FaultWindow::new(MAX_FAULTS, FAULT_WINDOW),
         unflushed: false,
         heard: now,
@@ -65,10 +81,37 @@ pub(super) async fn serve(stream: TcpStream, rest: Vec<u8>, shared: Arc<Shared>)
     };
     let reason = connection.run(&shared, key).await;
     drop(guard);
+    shared.edge.metrics.closed(reason.map(CloseReason::code));
+    if reason == Some(CloseReason::SlowReader) {
+        shared.edge.metrics.queue_overflow.add(1);
+    }
     tracing::debug!(key = ?key, code = reason.map(CloseReason::code), "connection ended");
     if let Some(reason) = reason {
         connection.close(reason).await;
     }
+}
+
+/// Sends the close frame and gives the client time to read it before the socket goes.
+pub(super) async fn close(mut socket: WebSocketStream<Stream>, frame: CloseFrame) {
+    if !matches!(timeout(CLOSE_GRACE, socket.close(Some(frame))).await, Ok(Ok(()))) {
+        return;
+    }
+    let stream = socket.get_mut();
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut left = LINGER_BYTES;
+    let mut dropped = [0; 2048];
+    // A client that neither closes nor stops within the limits is reset.
+    let _ = timeout(LINGER, async {
+        while let Ok(read @ 1..) = stream.read(&mut dropped).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+        }
+    })
+    .await;
 }
 
 struct Registration<'a> {
@@ -78,6 +121,7 @@ struct Registration<'a> {
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
+        self.shared.edge.metrics.connections.add(-1);
         self.shared.forget(self.key);
     }
 }
@@ -99,8 +143,14 @@ enum Event {
 }
 
 struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     outbound: Arc<Outbound>,
+    shared: Arc<Shared>,
+    conduct: Conduct,
+    /// Nothing is read before: the client floods.
+    paused_until: Option<Instant>,
+    /// When it was told that it searches.
+    searching_since: Option<Instant>,
     faults: FaultWindow,
     /// Bytes wait in the socket's own buffer; nothing more is put there until they are gone.
     unflushed: bool,
@@ -144,6 +194,13 @@ impl Connection {
                     if self.give_up.is_some_and(|limit| now >= limit) {
                         return None;
                     }
+                    if let Some(end) = self.paused_until {
+                        if now >= end {
+                            self.paused_until = None;
+                        }
+                        // Its silence is our own doing.
+                        self.heard = now;
+                    }
                     if now >= self.heard + silent {
                         self.outbound.close(CloseReason::NoHeartbeat);
                     } else if now >= self.next_ping {
@@ -167,10 +224,21 @@ impl Connection {
     async fn take_frame(&mut self, frame: Message, shared: &Shared, key: ClientKey) -> bool {
         match frame {
             Message::Text(text) => {
+                let now = self.heard.into_std();
+                let allowed = self.conduct.message(&shared.edge.conduct, text.len(), now);
                 match parse_client_text(&text) {
                     Ok(envelope) => {
-                        tracing::trace!(key = ?key, kind = envelope.message.kind(), bytes = text.len(), "message");
-                        shared.receive(key, envelope);
+                        let kind = envelope.message.kind();
+                        tracing::trace!(key = ?key, kind, bytes = text.len(), "message");
+                        shared.edge.metrics.received(kind);
+                        let request =
+                            allowed.and_then(|()| self.conduct.request(&shared.edge.conduct, &envelope.message, now));
+                        match request {
+                            // Who leaves is never too early.
+                            Err(_) if matches!(envelope.message, ClientMessage::Bye) => shared.receive(key, envelope),
+                            Ok(()) => shared.receive(key, envelope),
+                            Err(wait) => self.limit(wait, envelope.id, shared, key),
+                        }
                     }
                     Err(fault) => {
                         tracing::debug!(key = ?key, code = ?fault.code, bytes = text.len(), "message rejected");
@@ -200,8 +268,20 @@ impl Connection {
         true
     }
 
+    /// Tells that a message came too early.
+    fn limit(&self, wait: Duration, id: Option<RequestId>, shared: &Shared, key: ClientKey) {
+        let retry_after_ms = Some(u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
+        let message = String::from("Too many messages: wait a moment and send it again.");
+        let report = ErrorReport { code: ErrorCode::RateLimited, message, retry_after_ms };
+        self.tell(ServerEnvelope { message: ServerMessage::Error(report), id }, shared, key);
+    }
+
     fn reject(&self, fault: Fault, shared: &Shared, key: ClientKey) {
-        if self.outbound.push(Box::new(fault.into())).is_err() {
+        self.tell(fault.into(), shared, key);
+    }
+
+    fn tell(&self, envelope: ServerEnvelope, shared: &Shared, key: ClientKey) {
+        if self.outbound.push(Box::new(envelope)).is_err() {
             shared.forget(key);
             self.outbound.close(CloseReason::SlowReader);
         }
@@ -217,12 +297,50 @@ impl Connection {
                 // To set the time limit.
                 return Poll::Ready(Event::Timer);
             }
-            if let Poll::Ready(frame) = self.socket.poll_next_unpin(cx) {
-                return Poll::Ready(Event::Frame(frame));
+            if self.paused_until.is_none() {
+                let frame = self.socket.poll_next_unpin(cx);
+                self.count(frame.is_ready());
+                if let Poll::Ready(frame) = frame {
+                    return Poll::Ready(Event::Frame(frame));
+                }
+                if self.paused_until.is_some() {
+                    // To set the time limit.
+                    return Poll::Ready(Event::Timer);
+                }
             }
             self.burst = 0;
         }
         self.timer.as_mut().poll(cx).map(|()| Event::Timer)
+    }
+
+    /// Counts what has been read; a flood is not read on for a while, however it is made.
+    fn count(&mut self, frame: bool) {
+        let bytes = self.socket.get_mut().take_read();
+        if bytes == 0 && !frame {
+            return;
+        }
+        let now = Instant::now();
+        let pause = self.conduct.came(&self.shared.edge.conduct, u32::from(frame), bytes, now.into_std());
+        if let Some(pause) = pause {
+            self.shared.edge.metrics.paused.add(1);
+            self.paused_until = Some(now + pause);
+        }
+    }
+
+    /// What the figures need of a message that goes out.
+    fn account(&mut self, message: &ServerMessage, bytes: usize) {
+        let metrics = &self.shared.edge.metrics;
+        metrics.sent(message, bytes);
+        match message {
+            ServerMessage::Searching(_) => self.searching_since = Some(Instant::now()),
+            ServerMessage::PartnerFound(_) => {
+                if let Some(since) = self.searching_since.take() {
+                    metrics.match_wait.observe(since.elapsed());
+                }
+            }
+            ServerMessage::SearchCancelled => self.searching_since = None,
+            _ => {}
+        }
     }
 
     /// Moves messages from the queue to the socket, as far as it takes them.
@@ -239,6 +357,7 @@ impl Connection {
                 match self.outbound.poll(cx) {
                     Poll::Ready(Outgoing::Message(envelope)) => {
                         let text = serde_json::to_string(&envelope).expect("a message has string keys and JSON values");
+                        self.account(&envelope.message, text.len());
                         if self.write(Message::text(text)).is_err() {
                             return Poll::Ready(Event::WriteFailed);
                         }
@@ -261,34 +380,20 @@ impl Connection {
     }
 
     fn set_timer(&mut self, silent: Duration) {
-        let next = self.give_up.unwrap_or_else(|| self.next_ping.min(self.heard + silent));
+        let next = self.give_up.unwrap_or_else(|| {
+            let next = self.next_ping.min(self.heard + silent);
+            self.paused_until.map_or(next, |end| end.min(next))
+        });
         // Frames only move the deadline later: the timer is set anew when it has run out, not with each frame.
         if self.timer.is_elapsed() || next < self.timer.deadline() {
             self.timer.as_mut().reset(next);
         }
     }
 
-    /// Sends the close frame and gives the client time to read it before the socket goes.
-    async fn close(mut self, reason: CloseReason) {
+    /// As [`close`].
+    async fn close(self, reason: CloseReason) {
         let frame = CloseFrame { code: reason.code().into(), reason: reason.text().into() };
-        if !matches!(timeout(CLOSE_GRACE, self.socket.close(Some(frame))).await, Ok(Ok(()))) {
-            return;
-        }
-        let stream = self.socket.get_mut();
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let mut left = LINGER_BYTES;
-        let mut dropped = [0; 2048];
-        // A client that neither closes nor stops within the limits is reset.
-        let _ = timeout(LINGER, async {
-            while let Ok(read @ 1..) = stream.read(&mut dropped).await {
-                left = left.saturating_sub(read);
-                if left == 0 {
-                    break;
-                }
-            }
-        })
-        .await;
+        // Boxed: a connection that lives needs no room for its end.
+        Box::pin(close(self.socket, frame)).await;
     }
 }

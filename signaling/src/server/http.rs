@@ -1,11 +1,16 @@
 //! The HTTP that stands before the WebSocket: one request, then the upgrade or a short answer.
 
+use std::borrow::Cow;
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
+
+use super::edge::token::{SUBPROTOCOL, subprotocols};
 
 /// The longest request head, in bytes.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
@@ -17,26 +22,44 @@ pub(super) struct Head {
 }
 
 /// A short answer instead of an upgrade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) body: &'static str,
+    pub(super) body: Cow<'static, str>,
+    content_type: &'static str,
     /// One more header, as `Name: value`.
-    pub(super) header: Option<&'static str>,
+    header: Option<Cow<'static, str>>,
 }
 
 impl Answer {
     pub(super) const fn new(status: u16, body: &'static str) -> Self {
-        Self { status, body, header: None }
+        Self { status, body: Cow::Borrowed(body), content_type: "text/plain; charset=utf-8", header: None }
     }
 
-    fn reason(self) -> &'static str {
+    /// The figures of the relay, in the text format of Prometheus.
+    pub(super) fn metrics(text: String) -> Self {
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        Self { body: Cow::Owned(text), content_type, ..Self::new(200, "") }
+    }
+
+    fn header(self, header: &'static str) -> Self {
+        Self { header: Some(Cow::Borrowed(header)), ..self }
+    }
+
+    /// When to try again, in whole seconds, at least one.
+    pub(super) fn retry_after(self, time: Duration) -> Self {
+        let seconds = time.as_millis().div_ceil(1000).max(1);
+        Self { header: Some(Cow::Owned(format!("Retry-After: {seconds}"))), ..self }
+    }
+
+    fn reason(&self) -> &'static str {
         match self.status {
             200 => "OK",
             403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
             426 => "Upgrade Required",
+            429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",
             503 => "Service Unavailable",
             _ => "Bad Request",
@@ -44,13 +67,15 @@ impl Answer {
     }
 
     /// Writes the answer and ends the connection.
-    pub(super) async fn write(self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        let (status, reason, body) = (self.status, self.reason(), self.body);
-        let header = self.header.map(|header| format!("{header}\r\n")).unwrap_or_default();
-        let length = body.len() + 1;
+    pub(super) async fn write(&self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let Self { status, body, content_type, header } = self;
+        let reason = self.reason();
+        let header = header.as_ref().map(|header| format!("{header}\r\n")).unwrap_or_default();
+        let end = if body.ends_with('\n') { "" } else { "\n" };
+        let length = body.len() + end.len();
         let text = format!(
-            "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
-             Cache-Control: no-store\r\n{header}Connection: close\r\n\r\n{body}\n"
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+             Cache-Control: no-store\r\n{header}Connection: close\r\n\r\n{body}{end}"
         );
         stream.write_all(text.as_bytes()).await?;
         stream.shutdown().await
@@ -75,29 +100,50 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<H
             Ok(_) => {}
         }
         match Request::try_parse(&bytes) {
-            Ok(Some((length, request))) => return Ok(Head { request, rest: bytes.split_off(length) }),
+            Ok(Some((length, request))) => {
+                only_one_reading(&request).map_err(HeadError::Reject)?;
+                return Ok(Head { request, rest: bytes.split_off(length) });
+            }
             Ok(None) if bytes.len() < MAX_HEAD_BYTES => {}
             Ok(None) => return Err(HeadError::Reject(Answer::new(431, "The request head is too long."))),
             Err(tungstenite::Error::Protocol(ProtocolError::WrongHttpMethod)) => {
-                let answer = Answer { header: Some("Allow: GET"), ..Answer::new(405, "Only GET is served here.") };
-                return Err(HeadError::Reject(answer));
+                return Err(HeadError::Reject(Answer::new(405, "Only GET is served here.").header("Allow: GET")));
             }
             Err(_) => return Err(HeadError::Reject(Answer::new(400, "This is not a proper HTTP/1.1 request."))),
         }
     }
 }
 
+/// Refuses what a proxy in front might read otherwise than the relay does: a request with a body, which the relay would
+/// take for frames, or with two hosts (RFC 9112 §3.2 and §11.2).
+fn only_one_reading(request: &Request) -> Result<(), Answer> {
+    let headers = request.headers();
+    let has_body = headers.contains_key("transfer-encoding")
+        || headers.get_all("content-length").iter().any(|length| length.as_bytes() != b"0");
+    if has_body {
+        return Err(Answer::new(400, "A request here has no body."));
+    }
+    if headers.get_all("host").iter().count() != 1 {
+        return Err(Answer::new(400, "A request has exactly one Host."));
+    }
+    Ok(())
+}
+
 /// The bytes that accept the upgrade (RFC 6455 §4.2.2), or the answer to a request that is not one.
 pub(super) fn accept_upgrade(request: &Request) -> Result<Vec<u8>, Answer> {
-    let response = create_response(request).map_err(|error| match error {
+    let mut response = create_response(request).map_err(|error| match error {
         tungstenite::Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
-        ) => Answer { header: Some("Upgrade: websocket"), ..Answer::new(426, "Connect with a WebSocket client.") },
+        ) => Answer::new(426, "Connect with a WebSocket client.").header("Upgrade: websocket"),
         tungstenite::Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
-            Answer { header: Some("Sec-WebSocket-Version: 13"), ..Answer::new(426, "WebSocket version 13 is needed.") }
+            Answer::new(426, "WebSocket version 13 is needed.").header("Sec-WebSocket-Version: 13")
         }
         _ => Answer::new(400, "This is not a proper WebSocket handshake."),
     })?;
+    // A browser that offers subprotocols wants one of them back. Extensions are declined by saying nothing.
+    if subprotocols(request.headers()).any(|offered| offered == SUBPROTOCOL) {
+        response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
+    }
     let mut bytes = Vec::with_capacity(160);
     write_response(&mut bytes, &response).map_err(|_| Answer::new(400, "This is not a proper WebSocket handshake."))?;
     Ok(bytes)
@@ -147,8 +193,37 @@ mod tests {
     fn what_is_not_a_handshake_is_told_why() {
         assert_eq!(accept_upgrade(&request("")).unwrap_err().status, 426, "a plain GET");
         let old = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n";
-        assert_eq!(accept_upgrade(&request(old)).unwrap_err().header, Some("Sec-WebSocket-Version: 13"));
+        assert_eq!(accept_upgrade(&request(old)).unwrap_err().header.unwrap(), "Sec-WebSocket-Version: 13");
         let keyless = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
         assert_eq!(accept_upgrade(&request(keyless)).unwrap_err().status, 400, "no key");
+    }
+
+    #[test]
+    fn extensions_are_declined_and_the_subprotocol_answered() {
+        let head = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                    Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+        let text =
+            |head: &str| String::from_utf8(accept_upgrade(&request(head)).unwrap()).unwrap().to_ascii_lowercase();
+        assert!(!text(head).contains("sec-websocket-extensions"), "permessage-deflate is declined");
+        assert!(!text(head).contains("sec-websocket-protocol"), "no subprotocol was offered");
+        let offered = format!("{head}Sec-WebSocket-Protocol: bearer.x, tandem\r\n");
+        assert!(text(&offered).contains("sec-websocket-protocol: tandem\r\n"), "{}", text(&offered));
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for head in
+            ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Host: y\r\n", "Content-Length: 0, 5\r\n"]
+        {
+            assert_eq!(only_one_reading(&request(head)).unwrap_err().status, 400, "{head}");
+        }
+        assert_eq!(only_one_reading(&request("Content-Length: 0\r\n")), Ok(()));
+    }
+
+    #[test]
+    fn a_retry_is_told_in_whole_seconds() {
+        let header = |ms| Answer::new(429, "").retry_after(Duration::from_millis(ms)).header.unwrap();
+        assert_eq!((header(1), header(1001)), ("Retry-After: 1".into(), "Retry-After: 2".into()));
     }
 }

@@ -183,6 +183,16 @@ impl Hub {
         self.matchmaker.next_deadline()
     }
 
+    /// How many wait for a partner.
+    pub(super) fn searching(&self) -> usize {
+        self.matchmaker.len()
+    }
+
+    /// How many calls go on.
+    pub(super) fn sessions(&self) -> usize {
+        self.peers.values().filter(|peer| peer.call.is_some()).count() / 2
+    }
+
     /// What is to be done next. Call it until there is nothing.
     pub(super) fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()

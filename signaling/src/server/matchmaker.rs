@@ -141,6 +141,11 @@ impl Matchmaker {
         true
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     pub(super) fn contains(&self, key: ClientKey) -> bool {
         self.places.contains_key(&key)
     }

@@ -4,6 +4,8 @@
 //! one that accepts. Every queue is bounded, and every wait for a client has a limit.
 
 mod connection;
+mod edge;
+mod greet;
 mod http;
 mod hub;
 mod ice;

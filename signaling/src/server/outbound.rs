@@ -30,8 +30,12 @@ pub(super) enum CloseReason {
     MessageTooLarge,
     /// Nothing was heard for too long.
     NoHeartbeat,
+    /// The token does not say who the client is.
+    Unauthorized,
     /// The client does not read.
     SlowReader,
+    /// The client is kept out.
+    Banned,
 }
 
 impl CloseReason {
@@ -45,8 +49,10 @@ impl CloseReason {
             Self::BrokenText => 1007,
             Self::TooManyFaults => 1008,
             Self::MessageTooLarge => 1009,
+            Self::Unauthorized => 4001,
             Self::NoHeartbeat => 4003,
             Self::SlowReader => 4004,
+            Self::Banned => 4005,
         }
     }
 
@@ -60,6 +66,8 @@ impl CloseReason {
             Self::BinaryFrame => "send text frames only",
             Self::TooManyFaults => "too many unreadable messages",
             Self::MessageTooLarge => "message too large",
+            Self::Unauthorized => "unauthorized",
+            Self::Banned => "banned",
             Self::NoHeartbeat => "nothing heard for too long",
             Self::SlowReader => "messages are not read",
         }

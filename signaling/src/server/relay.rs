@@ -1,29 +1,25 @@
 //! Starting, accepting and stopping.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::handshake::server::Request;
+use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::connection;
-use super::http::{Answer, Head, HeadError, accept_upgrade, origin_allowed, read_head};
+use super::edge::{Acceptor, Edge, EdgeConfig};
+use super::greet::greet;
 use super::hub::{Hub, HubConfig};
 use super::ice::{IceSource, Turn};
 use super::matchmaker::Holds;
 use super::shared::{Shared, ShellConfig};
 
-/// An upgrade that is not finished by then is closed.
-const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
-/// After a failed `accept` (no file descriptors left, for one): a pause instead of a busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// For the last close frames at the end of a shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -38,6 +34,9 @@ pub enum RelayError {
         /// The system's word.
         source: io::Error,
     },
+    /// A file that the settings name will not do.
+    #[error("{0}")]
+    Settings(String),
 }
 
 /// Settings of a relay; every one has a default.
@@ -45,11 +44,10 @@ pub enum RelayError {
 #[must_use]
 pub struct RelayBuilder {
     listen: String,
-    max_connections: usize,
     heartbeat: Duration,
     silent: Duration,
     drain_deadline: Duration,
-    allowed_origins: Vec<String>,
+    edge: EdgeConfig,
     stun_urls: Vec<String>,
     turn: Option<Turn>,
 }
@@ -58,11 +56,10 @@ impl Default for RelayBuilder {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:9000".into(),
-            max_connections: 20_000,
             heartbeat: Duration::from_secs(25),
             silent: Duration::from_secs(60),
             drain_deadline: Duration::from_secs(2),
-            allowed_origins: Vec::new(),
+            edge: EdgeConfig { max_connections: 20_000, ..EdgeConfig::default() },
             stun_urls: Vec::new(),
             turn: None,
         }
@@ -78,7 +75,59 @@ impl RelayBuilder {
 
     /// How many WebSocket connections at a time; 0 for no limit. Default 20,000.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = connections;
+        self.edge.max_connections = connections;
+        self
+    }
+
+    /// How many connections at a time from one address (IPv6: one /64), and how many upgrades a minute; 0 for no limit,
+    /// which is the default: who embeds a relay trusts the network.
+    pub fn limit_address(mut self, connections: u32, upgrades_per_minute: u32) -> Self {
+        self.edge.max_connections_per_address = connections;
+        self.edge.rate_upgrades = upgrades_per_minute;
+        self
+    }
+
+    /// Messages and bytes a second of one connection; 0, the default, for no limit.
+    pub fn limit_traffic(mut self, messages_per_second: u32, bytes_per_second: u32) -> Self {
+        self.edge.rate_messages = messages_per_second;
+        self.edge.rate_bytes = bytes_per_second;
+        self
+    }
+
+    /// Searches and reports a minute of one connection; 0, the default, for no limit.
+    pub fn limit_requests(mut self, searches_per_minute: u32, reports_per_minute: u32) -> Self {
+        self.edge.rate_find = searches_per_minute;
+        self.edge.rate_reports = reports_per_minute;
+        self
+    }
+
+    /// A proxy whose `X-Forwarded-For` is believed; may be called again.
+    pub fn trusted_proxy(mut self, range: ipnet::IpNet) -> Self {
+        self.edge.trusted_proxies.push(range);
+        self
+    }
+
+    /// A file of addresses and users to keep out; see `docs/operating.md`.
+    pub fn ban_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.edge.ban_file = Some(file.into());
+        self
+    }
+
+    /// Want a token of every client, signed with the key in this file: an HS256 secret or an Ed25519 public key (PEM).
+    pub fn jwt_key(mut self, file: impl Into<PathBuf>) -> Self {
+        self.edge.jwt_key = Some(file.into());
+        self
+    }
+
+    /// Serve TLS with this certificate chain and key (PEM).
+    pub fn tls(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.edge.tls = Some((cert.into(), key.into()));
+        self
+    }
+
+    /// Append users' reports to this file.
+    pub fn reports(mut self, file: impl Into<PathBuf>) -> Self {
+        self.edge.reports = Some(file.into());
         self
     }
 
@@ -103,7 +152,7 @@ impl RelayBuilder {
     /// An `Origin` from which browsers may connect (`*` for any); may be called again. Without any, only programs that
     /// send no `Origin` connect.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        self.allowed_origins.push(origin.into());
+        self.edge.allowed_origins.push(origin.into());
         self
     }
 
@@ -123,8 +172,10 @@ impl RelayBuilder {
     /// Binds the address and begins to accept. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`RelayError::Listen`] if the address cannot be bound.
+    /// [`RelayError::Settings`] if a file will not do, [`RelayError::Listen`] if the address cannot be bound.
     pub async fn start(self) -> Result<Relay, RelayError> {
+        let encrypted = self.edge.tls.is_some();
+        let edge = Edge::new(self.edge).map_err(RelayError::Settings)?;
         let refused = |source| RelayError::Listen { address: self.listen.clone(), source };
         let listener = TcpListener::bind(&self.listen).await.map_err(refused)?;
         let local_addr = listener.local_addr().map_err(refused)?;
@@ -134,21 +185,21 @@ impl RelayBuilder {
             ice: IceSource::new(self.stun_urls, self.turn),
             holds: Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) },
         };
-        let shell_config =
-            ShellConfig { heartbeat: self.heartbeat, silent: self.silent, allowed_origins: self.allowed_origins };
+        let shell_config = ShellConfig { heartbeat: self.heartbeat, silent: self.silent };
         let hub = Hub::new(hub_config, Box::new(Uuid::new_v4));
-        let shared = Arc::new(Shared::new(shell_config, hub, self.max_connections));
+        let shared = Arc::new(Shared::new(shell_config, hub, edge));
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(accept_loop(listener, shared, stopped));
+        let task = tokio::spawn(accept_loop(listener, shared.clone(), stopped));
         tracing::info!(port = local_addr.port(), "relay is listening");
-        Ok(Relay { local_addr, drain_deadline: self.drain_deadline, stop: Some(stop), task })
+        Ok(Relay { local_addr, encrypted, drain_deadline: self.drain_deadline, shared, stop: Some(stop), task })
     }
 }
 
 /// A running relay. Dropping it cuts all connections at once; [`shutdown`](Self::shutdown) ends it properly.
-#[derive(Debug)]
 pub struct Relay {
     local_addr: SocketAddr,
+    encrypted: bool,
+    shared: Arc<Shared>,
     drain_deadline: Duration,
     /// Carries how long calls may go on.
     stop: Option<oneshot::Sender<Duration>>,
@@ -165,6 +216,19 @@ impl Relay {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Where clients connect to.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.encrypted { "wss" } else { "ws" };
+        format!("{scheme}://{}/ws", self.local_addr)
+    }
+
+    /// Reads certificate, token key and ban list again and opens the reports again; what will not do is logged and stays
+    /// as it was. Who is banned by now is closed.
+    pub fn reload(&self) {
+        self.shared.edge.reload();
     }
 
     /// Tells everybody, takes nobody new, lets calls go on until they end or the drain deadline comes, and closes the
@@ -185,6 +249,12 @@ impl Relay {
     }
 }
 
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("local_addr", &self.local_addr).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Relay {
     fn drop(&mut self) {
         self.task.abort();
@@ -193,6 +263,7 @@ impl Drop for Relay {
 
 /// Owns every connection's task: when this future is dropped, they all end.
 async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<Duration>) {
+    let mut acceptor = Acceptor::new(listener, shared.edge.max_sockets());
     let mut connections = JoinSet::new();
     let mut drain_until: Option<Instant> = None;
     loop {
@@ -200,15 +271,9 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, mut stopped: on
             break;
         }
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(greet(stream, shared.clone()));
-                }
-                Err(error) => {
-                    tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            (stream, peer) = acceptor.accept(connections.len()) => {
+                connections.spawn(greet(stream, peer, shared.clone()));
+            }
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
                     tracing::error!("a connection's task panicked; its client was disconnected");
@@ -225,65 +290,10 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, mut stopped: on
             () = sleep_until(drain_until.unwrap_or_else(Instant::now)), if drain_until.is_some() => break,
         }
     }
-    drop(listener);
+    drop(acceptor);
     shared.close_all();
     let rest = async { while connections.join_next().await.is_some() {} };
     // Who has not taken the close frame by then is cut off.
     let _ = timeout(LAST_WORDS, rest).await;
     tracing::info!("relay has stopped");
-}
-
-/// One accepted socket: the request, then an answer or the WebSocket.
-async fn greet(mut stream: TcpStream, shared: Arc<Shared>) {
-    let upgrading = async {
-        match read_head(&mut stream).await {
-            Err(HeadError::Gone) => None,
-            Err(HeadError::Reject(answer)) => {
-                refuse(&mut stream, answer).await;
-                None
-            }
-            Ok(Head { request, rest }) => {
-                let admitted = match request.uri().path() {
-                    "/readyz" if shared.is_draining() => Err(Answer::new(503, "draining")),
-                    "/livez" | "/readyz" => Err(Answer::new(200, "ok")),
-                    "/ws" => admit(&request, &shared),
-                    _ => Err(Answer::new(404, "There is nothing here; the relay is at /ws.")),
-                };
-                match admitted {
-                    Err(answer) => {
-                        refuse(&mut stream, answer).await;
-                        None
-                    }
-                    Ok((response, permit)) => {
-                        stream.set_nodelay(true).ok()?;
-                        stream.write_all(&response).await.ok()?;
-                        Some((rest, permit))
-                    }
-                }
-            }
-        }
-    };
-    match timeout(UPGRADE_TIMEOUT, upgrading).await {
-        Ok(Some((rest, _permit))) => connection::serve(stream, rest, shared).await,
-        Ok(None) => {}
-        Err(_) => tracing::debug!("an upgrade was not finished in time"),
-    }
-}
-
-fn admit(request: &Request, shared: &Shared) -> Result<(Vec<u8>, OwnedSemaphorePermit), Answer> {
-    if !origin_allowed(request, &shared.config.allowed_origins) {
-        return Err(Answer::new(403, "This Origin may not connect to the relay."));
-    }
-    if shared.is_draining() {
-        return Err(Answer::new(503, "The relay is shutting down."));
-    }
-    let response = accept_upgrade(request)?;
-    let permit = shared.admit().ok_or(Answer::new(503, "The relay is full."))?;
-    Ok((response, permit))
-}
-
-async fn refuse(stream: &mut TcpStream, answer: Answer) {
-    tracing::debug!(status = answer.status, "answered without an upgrade");
-    // A client that is gone needs no answer.
-    let _ = answer.write(stream).await;
 }

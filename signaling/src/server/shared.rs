@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::edge::{Edge, Levels};
+use super::http::Answer;
 use super::hub::{ClientKey, Effect, Hub};
 use super::outbound::{CloseReason, Outbound};
 use crate::message::ClientEnvelope;
@@ -18,17 +20,15 @@ pub(super) struct ShellConfig {
     pub(super) heartbeat: Duration,
     /// Silent for so long means dead; zero: never.
     pub(super) silent: Duration,
-    /// `Origin`s that may connect; `*` for any.
-    pub(super) allowed_origins: Vec<String>,
 }
 
 /// Shared by the tasks of one relay.
 pub(super) struct Shared {
     pub(super) config: ShellConfig,
+    pub(super) edge: Arc<Edge>,
     state: Mutex<State>,
     /// The hub's next deadline has changed.
     deadline_moved: Notify,
-    slots: Arc<Semaphore>,
 }
 
 struct State {
@@ -38,20 +38,27 @@ struct State {
 }
 
 impl Shared {
-    /// `max_connections` zero: no limit.
-    pub(super) fn new(config: ShellConfig, hub: Hub, max_connections: usize) -> Self {
-        let slots = if max_connections == 0 { Semaphore::MAX_PERMITS } else { max_connections };
+    pub(super) fn new(config: ShellConfig, hub: Hub, edge: Edge) -> Self {
         Self {
             config,
+            edge: Arc::new(edge),
             state: Mutex::new(State { hub, outbounds: HashMap::new(), draining: false }),
             deadline_moved: Notify::new(),
-            slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
         }
     }
 
-    /// A place for one more connection, held as long as the permit lives; none when the relay is full.
-    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        self.slots.clone().try_acquire_owned().ok()
+    /// Whether new users are taken.
+    pub(super) fn readiness(&self) -> Answer {
+        match self.is_draining() {
+            true => Answer::new(503, "draining"),
+            false => Answer::new(200, "ok"),
+        }
+    }
+
+    /// What `/metrics` shows of the hub.
+    pub(super) fn levels(&self) -> Levels {
+        let state = self.lock();
+        Levels { searching: state.hub.searching(), sessions: state.hub.sessions(), draining: state.draining }
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -1,0 +1,90 @@
+//! Whom the operator keeps out.
+
+use std::collections::HashSet;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnet::IpNet;
+
+/// A ban list. The file has an entry a line; empty lines and what follows `#` do not count:
+///
+/// ```text
+/// 192.0.2.7            # an address
+/// 2001:db8:1::/48      # a range
+/// user:alice           # whoever comes with a token whose `sub` is alice
+/// ```
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct BanList {
+    addresses: HashSet<IpAddr>,
+    ranges: Vec<IpNet>,
+    users: HashSet<String>,
+}
+
+impl BanList {
+    /// # Errors
+    /// A sentence with the file's name and the line.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let name = path.display();
+        let text = fs::read_to_string(path).map_err(|error| format!("the ban file {name} cannot be read: {error}"))?;
+        Self::parse(&text).map_err(|error| format!("in the ban file {name}, {error}"))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut list = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            let entry = line.split('#').next().unwrap_or_default().trim();
+            if entry.is_empty() {
+                continue;
+            }
+            if let Some(user) = entry.strip_prefix("user:").map(str::trim).filter(|user| !user.is_empty()) {
+                list.users.insert(user.to_owned());
+            } else if let Ok(address) = entry.parse::<IpAddr>() {
+                list.addresses.insert(address.to_canonical());
+            } else if let Ok(range) = entry.parse::<IpNet>() {
+                list.ranges.push(range);
+            } else {
+                let number = number + 1;
+                return Err(format!("line {number} is no address, no range like 192.0.2.0/24 and no user:SUB"));
+            }
+        }
+        Ok(list)
+    }
+
+    /// Whether someone from this address, who says with a token to be this user, is kept out.
+    pub(crate) fn bans(&self, address: IpAddr, user: Option<&str>) -> bool {
+        let address = address.to_canonical();
+        self.addresses.contains(&address)
+            || self.ranges.iter().any(|range| range.contains(&address))
+            || user.is_some_and(|user| self.users.contains(user))
+    }
+
+    /// How many entries.
+    pub(crate) fn len(&self) -> usize {
+        self.addresses.len() + self.ranges.len() + self.users.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_ranges_and_users() {
+        let list = BanList::parse("# all\n192.0.2.7 # one\n\n 2001:db8:1::/48\nuser:alice\n203.0.113.0/24\n").unwrap();
+        let banned = |address: &str, user| list.bans(address.parse().unwrap(), user);
+        assert!(banned("192.0.2.7", None) && banned("::ffff:192.0.2.7", None), "mapped or not");
+        assert!(!banned("192.0.2.8", None) && banned("203.0.113.200", None));
+        assert!(banned("2001:db8:1:9::1", None) && !banned("2001:db8:2::1", None));
+        assert!(banned("192.0.2.8", Some("alice")) && !banned("192.0.2.8", Some("Alice")), "as the token writes it");
+        assert_eq!(list.len(), 4);
+    }
+
+    #[test]
+    fn a_line_that_bans_nobody_is_an_error() {
+        for bad in ["alice", "user:", "192.0.2.0/33", "1.2.3"] {
+            let error = BanList::parse(&format!("192.0.2.7\n{bad}\n")).expect_err(bad);
+            assert!(error.contains("line 2"), "{bad}: {error}");
+        }
+    }
+}

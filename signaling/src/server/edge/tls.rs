@@ -1,0 +1,113 @@
+//! TLS in front of everything: certificate and key from files, read again on demand.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
+
+/// Accepts TLS with the newest certificate.
+pub(crate) struct Tls {
+    cert: PathBuf,
+    key: PathBuf,
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// From a certificate chain and its private key, both PEM.
+    ///
+    /// # Errors
+    /// A sentence that names the file.
+    pub(crate) fn read(cert: &Path, key: &Path) -> Result<Self, String> {
+        let config = RwLock::new(load(cert, key)?);
+        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), config })
+    }
+
+    /// Reads both files again: for connections from now on.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); the old certificate stays then.
+    pub(crate) fn reload(&self) -> Result<(), String> {
+        let config = load(&self.cert, &self.key)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    /// The handshake with one client. The caller limits the time.
+    pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner).clone();
+        TlsAcceptor::from(config).accept(stream)
+    }
+}
+
+/// A TLS connection.
+pub(crate) type Encrypted = TlsStream<TcpStream>;
+
+fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
+    let (cert_name, key_name) = (cert.display(), key.display());
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| format!("the certificate {cert_name} cannot be read: {error}"))?;
+    if chain.is_empty() {
+        return Err(format!("there is no certificate in {cert_name}"));
+    }
+    let key = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| format!("the private key {key_name} cannot be read: {error}"))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| format!("{cert_name} and {key_name} do not go together: {error}"))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        (folder, cert, key)
+    }
+
+    fn write_pair(cert: &Path, key: &Path) {
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(cert, pair.cert.pem()).unwrap();
+        std::fs::write(key, pair.signing_key.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_files_is_told() {
+        let (_folder, cert, key) = files();
+        assert!(Tls::read(&cert, &key).err().unwrap().contains("cert.pem cannot be read"));
+        write_pair(&cert, &key);
+        assert!(Tls::read(&cert, &key).is_ok());
+        std::fs::write(&key, "").unwrap();
+        assert!(Tls::read(&cert, &key).err().unwrap().contains("key.pem"));
+        let other = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(&key, other.serialize_pem()).unwrap();
+        assert!(Tls::read(&cert, &key).err().unwrap().contains("do not go together"), "another's key");
+    }
+
+    #[test]
+    fn a_broken_file_leaves_the_old_certificate() {
+        let (_folder, cert, key) = files();
+        write_pair(&cert, &key);
+        let tls = Tls::read(&cert, &key).unwrap();
+        std::fs::write(&cert, "rotated badly").unwrap();
+        let before = tls.config.read().unwrap().clone();
+        assert!(tls.reload().is_err());
+        assert!(Arc::ptr_eq(&before, &tls.config.read().unwrap()), "the old one is still served");
+        write_pair(&cert, &key);
+        tls.reload().unwrap();
+        assert!(!Arc::ptr_eq(&before, &tls.config.read().unwrap()), "the new one is served");
+    }
+}
