@@ -9,7 +9,7 @@ import { fitted, reply } from "./pictures.mjs";
 import { NOW } from "./states.mjs";
 
 const DIST = join(import.meta.dirname, "../dist");
-const CONFIG = join(import.meta.dirname, "../../src-tauri/tauri.conf.json");
+const CONFIG = process.env.TANDEM_TAURI_CONFIG ?? join(import.meta.dirname, "../../src-tauri/tauri.conf.json");
 export const CHROMIUM = process.env.TANDEM_CHROMIUM ?? "/usr/bin/chromium";
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };

@@ -19,6 +19,7 @@ for (const name of wanted) {
     const page = await harness.page(STATES[name] ?? state(), { width, height, colorScheme });
     if (name === "settings") await page.click("[data-action=settings]");
     else await page.evaluate(() => window.mock.emit("microphone-level", { level: 0.62 }));
+    await page.mouse.move(width / 2, height / 3);
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
     await page.waitForTimeout(150);
     await page.screenshot({ path: join(folder, `${name}-${colorScheme}.png`) });

@@ -96,7 +96,8 @@ function ownPicture({ cameraOn, sendsVideo }: InCall): ElementNode {
     "div",
     { id: "own", class: "own", tabindex: 0, role: "group", "aria-label": t.local, key: "own" },
     h("canvas", { id: "local", key: "local", class: "mirrored", "aria-hidden": "true", hidden: !shown }),
-    !shown && h("div", { class: "own-off", key: "off" }, icon("cameraOff"), h("span", {}, t.localOff)),
+    !shown &&
+      h("div", { class: "own-off", key: "off" }, icon("cameraOff"), h("span", {}, cameraOn ? t.localNone : t.localOff)),
   );
 }
 

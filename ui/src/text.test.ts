@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+
+import { initial, plain, safePicture } from "./text";
+
+describe("foreign text", () => {
+  it("keeps names in every script", () => {
+    for (const name of ["Zoë", "Ольга", "محمد", "नेहा", "李小龍", "👩‍👩‍👧 Family", "O’Brien"])
+      expect(plain(name)).toBe(name);
+  });
+
+  it("loses what acts on other text", () => {
+    expect(plain("a\u0000b\u0007\u009bc")).toBe("a b c");
+    expect(plain("\u202Egnirts\u2066x\u2069\u200F")).toBe("gnirts x");
+    expect(plain(" two\n\nlines\t")).toBe("two lines");
+  });
+
+  it("keeps at most three marks on a letter", () => {
+    expect(plain(`e${"\u0301".repeat(50)}`)).toBe(`e${"\u0301".repeat(3)}`);
+  });
+
+  it("is cut by code points, never within one", () => {
+    expect(plain("😀".repeat(200), 10)).toBe(`${"😀".repeat(9)}…`);
+  });
+
+  it("shows only pictures that come with the message", () => {
+    expect(safePicture("data:image/png;base64,AAAA")).toBe("data:image/png;base64,AAAA");
+    for (const bad of [
+      null,
+      "",
+      "https://example.invalid/a.png",
+      "data:image/svg+xml;base64,AAAA",
+      "data:text/html;base64,AAAA",
+      "javascript:alert(1)",
+      'data:image/png;base64,AAAA" onerror="x',
+    ]) {
+      expect(safePicture(bad), String(bad)).toBeNull();
+    }
+  });
+
+  it("finds the letter for a person", () => {
+    expect(initial("  élodie")).toBe("É");
+    expect(initial("<3 Kim")).toBe("3");
+    expect(initial("\u202E")).toBe("");
+  });
+});
