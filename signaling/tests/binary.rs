@@ -112,6 +112,11 @@ async fn bad_arguments_are_exit_2_with_a_sentence() {
         (&["--log-level", "loud=very=much"], "--log-level"),
         (&["--stun-url", "http://x"], "stun:"),
         (&["--max-connections", "many"], "--max-connections"),
+        (&["--ban-file", "/nowhere/bans"], "/nowhere/bans"),
+        (&["--tls-cert", "/nowhere/cert", "--tls-key", "/nowhere/key"], "/nowhere/cert"),
+        (&["--jwt-key", "/nowhere/key"], "/nowhere/key"),
+        (&["--reports", "/nowhere/reports"], "/nowhere/reports"),
+        (&["--trusted-proxy", "10.0.0.0/40"], "--trusted-proxy"),
         (&["--frobnicate"], "--frobnicate"),
     ] {
         let output = within("the refusal", command(args).output()).await.expect("the binary starts");
@@ -148,4 +153,70 @@ async fn a_flag_beats_the_environment_which_beats_the_file() {
     assert_eq!(peer.registered["heartbeatMs"], 33_000, "the environment beats the file");
     assert_eq!(peer.registered["silentMs"], 44_000, "the flag beats both");
     assert_eq!(peer.registered["iceServers"], json!([{ "urls": ["stun:a", "stun:b:1"] }]), "the file beats nothing");
+}
+
+#[tokio::test]
+async fn without_descriptors_newcomers_are_refused_and_the_others_served() {
+    let binary = env!("CARGO_BIN_EXE_tandem-signaling");
+    let mut limited = Command::new("sh");
+    let script = format!("ulimit -n 60; exec {binary} --listen 127.0.0.1:0 --max-connections-per-address 0");
+    limited.args(["-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let (child, address, _stdout) = ready(limited).await;
+    let ((mut a, _), (mut b, _)) = support::pair(address).await;
+    let mut others = Vec::new();
+    let mut refused = 0;
+    for _ in 0..100 {
+        let stream = tokio::net::TcpStream::connect(address).await.expect("the kernel takes connections");
+        match within("an answer", tokio_tungstenite::client_async(format!("ws://{address}/ws"), stream)).await {
+            Ok((socket, _)) => others.push(socket),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(
+        others.len() >= 10 && refused >= 40,
+        "{} were served and {refused} refused, none left waiting",
+        others.len()
+    );
+    let to = b.registered["socketId"].clone();
+    a.send(json!({ "type": "ice_candidate", "to": to, "candidate": 7 })).await;
+    assert_eq!(b.expect("ice_candidate").await["candidate"], 7, "a call goes on");
+    drop(others);
+    let again = async {
+        loop {
+            let stream = tokio::net::TcpStream::connect(address).await.expect("the kernel takes connections");
+            if tokio_tungstenite::client_async(format!("ws://{address}/ws"), stream).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    within("room for newcomers", again).await;
+    signal(&child, "-KILL");
+}
+
+#[tokio::test]
+async fn sighup_reads_the_ban_list_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bans = folder.path().join("bans");
+    std::fs::write(&bans, "").expect("a writable folder");
+    let (child, address, _stdout) = start(&["--ban-file", &bans.display().to_string()]).await;
+    let mut peer = Peer::connect(address).await;
+    std::fs::write(&bans, "127.0.0.0/8\n").expect("a writable folder");
+    signal(&child, "-HUP");
+    peer.expect_error("banned").await;
+    assert_eq!(peer.expect_close().await, 4005);
+    signal(&child, "-TERM");
+    assert_eq!(end(child).await.0, Some(0), "it lives on after SIGHUP and ends properly");
+}
+
+#[tokio::test]
+async fn the_help_teaches() {
+    let output = within("the help", command(&["--help"]).output()).await.expect("the binary starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    for word in
+        ["--listen", "--turn-secret", "TANDEM_SIGNALING_REDIS", "Examples:", "SIGHUP", "Limits (0 switches one off)"]
+    {
+        assert!(text.contains(word), "{word} in {text}");
+    }
 }

@@ -164,6 +164,120 @@ async fn a_burst_to_a_partner_who_reads_is_delivered_whole() {
     relay.shutdown_within(Duration::ZERO).await;
 }
 
+/// An upgraded connection for raw frames.
+async fn upgraded(address: std::net::SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("the relay listens");
+    stream.write_all(format!("{UPGRADE}\r\n").as_bytes()).await.expect("a fresh connection takes bytes");
+    stream
+}
+
+/// Reads until the relay has nothing more to say and gives the close code.
+async fn drained(mut stream: TcpStream) -> Option<u16> {
+    let mut bytes = Vec::new();
+    let _ = within("the end of the connection", stream.read_to_end(&mut bytes)).await;
+    close_code(&bytes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_of_pings_fragments_and_large_frames_leave_others_alone() {
+    let relay = start(Relay::builder().limit_traffic(100, 200_000)).await;
+    let address = relay.local_addr();
+    let ((mut a, _), (mut b, _)) = pair(address).await;
+    let flood = |unit: Vec<u8>, first: Vec<u8>| async move {
+        let mut stream = upgraded(address).await;
+        let chunk = unit.repeat(4096 / unit.len().max(1) + 1);
+        let _ = stream.write_all(&first).await;
+        // Until the relay stops reading, or closes.
+        let limit = Duration::from_millis(1500);
+        let sent = tokio::time::timeout(limit, async {
+            let mut sent = 0;
+            while stream.write_all(&chunk).await.is_ok() {
+                sent += chunk.len();
+            }
+            sent
+        });
+        (sent.await.ok(), stream)
+    };
+    let pings = tokio::spawn(flood(frame(0x89, b""), Vec::new()));
+    let fragments = tokio::spawn(flood(frame(0x00, b""), frame(0x01, b"{")));
+    let large = tokio::spawn(flood(frame(0x81, &vec![b'x'; 2_000_000]), Vec::new()));
+    let to = b.registered["socketId"].clone();
+    let mut slowest = Duration::ZERO;
+    for n in 0..50 {
+        let asked = std::time::Instant::now();
+        a.send(json!({ "type": "ice_candidate", "to": to, "candidate": n })).await;
+        assert_eq!(b.expect("ice_candidate").await["candidate"], n, "a call goes on beside the floods");
+        slowest = slowest.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("the slowest of 50 relayed messages took {slowest:?}");
+    let (pings, fragments, large) = (
+        within("the pings", pings).await.expect("no panic"),
+        within("the fragments", fragments).await.expect("no panic"),
+        within("the frames", large).await.expect("no panic"),
+    );
+    assert_eq!(pings.0, None, "a flood of pings is not read to its end, nor closed");
+    assert_eq!(drained(large.1).await, Some(1009), "2 MB are too large");
+    drop((pings, fragments));
+    a.expect_quiet().await;
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_thousand_half_requests_keep_nobody_out() {
+    let relay = relay().await;
+    let mut slow = Vec::new();
+    for n in 0..1000 {
+        let mut stream = TcpStream::connect(relay.local_addr()).await.expect("the relay listens");
+        stream.write_all(format!("GET /ws HTTP/1.1\r\nX-{n}: ").as_bytes()).await.expect("a fresh connection");
+        slow.push(stream);
+    }
+    let ((mut a, _), (mut b, _)) = pair(relay.local_addr()).await;
+    for stream in &mut slow {
+        // A byte now and then does not buy time.
+        let _ = stream.write_all(b"x").await;
+    }
+    for mut stream in slow {
+        let _ = within("the end of a half request", stream.read_to_end(&mut Vec::new())).await;
+    }
+    a.expect_quiet().await;
+    b.expect_quiet().await;
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn requests_with_two_readings_are_400() {
+    let relay = relay().await;
+    for head in [
+        "Content-Length: 4\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 0\r\nContent-Length: 9\r\n",
+        "Host: other\r\n",
+        "X: a\r\n b\r\n",
+        "Bad Name: x\r\n",
+        "X:\0\r\n",
+    ] {
+        let request = format!("{UPGRADE}{head}\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+        let answer = String::from_utf8_lossy(&raw(relay.local_addr(), request.as_bytes()).await).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{head:?}: {answer}");
+        assert_eq!(
+            answer.matches("\r\nContent-Length: ").count(),
+            1,
+            "one request is read from a connection: {answer}"
+        );
+    }
+    for request in
+        ["GET /ws HTTP/1.1\r\n\r\n", "GET /ws HTTP/0.9\r\nHost: x\r\n\r\n", "\x16\x03\x01", "PRI * HTTP/2.0\r\n\r\n"]
+    {
+        let answer = String::from_utf8_lossy(&raw(relay.local_addr(), request.as_bytes()).await).into_owned();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{request:?}: {answer}");
+    }
+    let long = format!("GET /ws HTTP/1.1\r\nHost: x\r\nX: {}", "y".repeat(9000));
+    let answer = String::from_utf8_lossy(&raw(relay.local_addr(), long.as_bytes()).await).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 431 ") || answer.is_empty(), "{answer}");
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
 #[test]
 fn no_garbage_kills_the_relay() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
