@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tandem_media::DeviceError;
 use tandem_media::audio::{AudioDeviceInfo, list_microphones, list_speakers};
-use tandem_media::video::{CameraInfo, list_cameras};
+use tandem_media::video::{CameraFormat, CameraInfo, list_cameras};
 
 use crate::headless::Exit;
 
@@ -97,8 +97,11 @@ fn camera_lines(out: &mut String, camera: &CameraInfo) {
     if camera.formats.is_empty() {
         let _ = writeln!(out, "    no format it tells: another program may be using it");
     }
-    for format in &camera.formats {
-        let _ = writeln!(out, "    {}x{} at {} frames/s, {:?}", format.width, format.height, format.fps, format.pixels);
+    // One line for each size and kind of pixels, which follow one another.
+    for alike in camera.formats.chunk_by(|a, b| (a.width, a.height, a.pixels) == (b.width, b.height, b.pixels)) {
+        let CameraFormat { width, height, pixels, .. } = alike[0];
+        let rates: Vec<u32> = alike.iter().map(|format| format.fps).collect();
+        let _ = writeln!(out, "    {width}x{height} {pixels:?} at {} frames/s", joined(&rates));
     }
 }
 

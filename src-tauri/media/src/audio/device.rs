@@ -4,6 +4,8 @@
 //! samples through lock-free rings (see [`callback`]); the bridges between those rings and the engine absorb the drift
 //! between the device's clock and ours (see [`bridge`]).
 
+#[cfg(target_os = "linux")]
+mod alsa;
 pub mod bridge;
 pub mod callback;
 mod choose;
@@ -26,6 +28,21 @@ use owner::{Owner, State};
 pub(crate) enum Direction {
     Capture,
     Playback,
+}
+
+/// The system's sound.
+fn host() -> cpal::Host {
+    #[cfg(target_os = "linux")]
+    alsa::take_reports();
+    cpal::default_host()
+}
+
+/// Whether a device belongs into a list for people: see [`alsa`] on Linux.
+fn is_for_people(id: &str) -> bool {
+    #[cfg(target_os = "linux")]
+    return alsa::is_for_people(id);
+    #[cfg(not(target_os = "linux"))]
+    return !id.is_empty();
 }
 
 /// A microphone that is opening, or open.

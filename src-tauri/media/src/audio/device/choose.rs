@@ -89,7 +89,7 @@ impl Codes {
 /// The device with this id or name, or the default one: first by id, then by name, then by a part of the name.
 pub(super) fn find(name: Option<&str>, direction: Direction) -> Result<cpal::Device, DeviceError> {
     let codes = error_codes(direction);
-    let host = cpal::default_host();
+    let host = super::host();
     let Some(name) = name else {
         let default = match direction {
             Direction::Capture => host.default_input_device(),

@@ -65,7 +65,7 @@ fn list(direction: Direction) -> Result<Vec<AudioDeviceInfo>, DeviceError> {
 }
 
 fn ask(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
-    let host = cpal::default_host();
+    let host = super::host();
     let default = match direction {
         Direction::Capture => host.default_input_device(),
         Direction::Playback => host.default_output_device(),
@@ -81,6 +81,10 @@ fn ask(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
     let mut known = Vec::new();
     for device in devices {
         let Ok(id) = device.id() else { continue };
+        // Asking a device for its abilities opens it, so the others are left out before.
+        if !super::is_for_people(id.id()) {
+            continue;
+        }
         let Some((rates, channels)) = abilities(&device, direction) else { continue };
         let name = device.description().map_or_else(|_| id.id().to_owned(), |about| about.name().to_owned());
         known.push(AudioDeviceInfo {

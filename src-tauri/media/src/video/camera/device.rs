@@ -11,6 +11,7 @@ use nokhwa::utils::{
     RequestedFormatType, Resolution,
 };
 use nokhwa::{Camera, NokhwaError};
+use std::cmp::Reverse;
 
 const READABLE: [FrameFormat; 3] = [FrameFormat::NV12, FrameFormat::YUYV, FrameFormat::MJPEG];
 
@@ -87,7 +88,7 @@ pub(super) fn list() -> Result<Vec<CameraInfo>, DeviceError> {
     for info in query()? {
         let formats = match bare_camera(info.index().clone()).and_then(|mut camera| formats(&mut camera)) {
             Ok(formats) if formats.is_empty() => continue,
-            Ok(formats) => formats,
+            Ok(formats) => in_order(formats),
             Err(error) if device_error(&error).code == "CAM_IN_USE" => Vec::new(),
             // A node without pictures, such as the metadata of a webcam.
             Err(_) => continue,
@@ -95,6 +96,14 @@ pub(super) fn list() -> Result<Vec<CameraInfo>, DeviceError> {
         cameras.push(CameraInfo { index: number(&info), name: info.human_name(), formats });
     }
     Ok(cameras)
+}
+
+/// Each format once: the largest pictures first, of one size the fastest.
+fn in_order(mut formats: Vec<CameraFormat>) -> Vec<CameraFormat> {
+    let place = |it: &CameraFormat| (Reverse((it.width * it.height, it.width)), it.pixels as u8, Reverse(it.fps));
+    formats.sort_by_key(place);
+    formats.dedup();
+    formats
 }
 
 fn query() -> Result<Vec<NativeInfo>, DeviceError> {
@@ -207,6 +216,19 @@ mod tests {
         assert_eq!(picked(CameraSelector::Index(9)), [0_u32; 0], "there is no ninth");
         assert_eq!(picked(CameraSelector::Name("webcam hd".to_owned())), [2], "the case does not matter");
         assert_eq!(picked(CameraSelector::Name("webcam".to_owned())), [1, 2], "the exact name comes first");
+    }
+
+    #[test]
+    fn formats_are_listed_once_and_in_order() {
+        let format = |width, height, fps, pixels| CameraFormat { width, height, fps, pixels };
+        let told = vec![
+            format(640, 480, 15, PixelFormat::Yuyv),
+            format(1280, 720, 10, PixelFormat::Yuyv),
+            format(640, 480, 25, PixelFormat::Yuyv),
+            format(640, 480, 15, PixelFormat::Yuyv),
+        ];
+        let order: Vec<_> = in_order(told).iter().map(|it| (it.width, it.fps)).collect();
+        assert_eq!(order, [(1280, 10), (640, 25), (640, 15)], "as a person reads it");
     }
 
     #[test]
