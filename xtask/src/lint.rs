@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::setup;
 use crate::shell::{Shell, which};
 use crate::test::Checks;
-use crate::workspace;
+use crate::{page, workspace};
 
 /// `cargo xtask lint`.
 pub(crate) fn lint() -> Result<ExitCode> {
@@ -18,6 +18,7 @@ pub(crate) fn lint() -> Result<ExitCode> {
     checks.check("lints", clippy);
     licenses(&mut checks, deny);
     checks.check("browser pages", browser_pages);
+    checks.check("the page", page::check);
     Ok(checks.summary())
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::shell::{Shell, heading};
-use crate::{lint, setup, workspace};
+use crate::{lint, page, setup, workspace};
 
 /// How much to test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,12 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     checks.check("format", || Shell::cargo(["fmt", "--all", "--check"]).run());
     lint::licenses(&mut checks, deny);
     checks.check("browser pages", lint::browser_pages);
+    checks.check("the page", page::check);
+    // Before cargo builds anything: the desktop program takes the page in.
+    checks.check("the page's build", page::build);
+    if extent == Extent::Everything {
+        page::in_browser(&mut checks);
+    }
     checks.check("lints", lint::clippy);
     // With the tests, so that cargo unifies the same features for both and compiles the dependencies once.
     let built = checks.check("build", || {

@@ -48,7 +48,7 @@ export const en = {
     without: { camera: "Without camera", microphone: "Without microphone", speaker: "Without speaker" },
     refresh: "Look for devices again",
     test: "Test",
-    testLabel: "Play a sound on the speaker",
+    testLabel: "Test the speaker with a sound",
     level: "Microphone level",
   },
 

@@ -108,6 +108,7 @@ function meter(): ElementNode {
       role: "meter",
       "aria-label": words.devices.level,
       "aria-valuemin": 0,
+      "aria-valuenow": 0,
       "aria-valuemax": 100,
     },
     h("div", { class: "level-fill" }),

@@ -1,0 +1,337 @@
+// The built page in Chromium, with the app mocked: `npm run test:browser`.
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
+
+import { Harness, policy } from "./harness.mjs";
+import { call, HOSTILE, NOW, state, STATES } from "./states.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+let harness;
+before(async () => (harness = await Harness.open()));
+after(async () => harness?.close());
+
+/** A page for one test: closed afterwards, and without faults. */
+async function withPage(it, options, work) {
+  const page = await harness.page(it, options);
+  try {
+    await work(page);
+    assert.deepEqual(page.faults, [], "no error, no violation of the policy, nothing asked of anybody else");
+  } finally {
+    await page.context().close();
+  }
+}
+
+const screen = (page) => page.locator("main").getAttribute("data-screen");
+const change = (page, changes) => page.evaluate((it) => window.mock.change(it), changes);
+const sent = (page, name) => page.evaluate((it) => window.mock.sent(it), name);
+const focused = (page) =>
+  page.evaluate(() => {
+    const { id, dataset } = document.activeElement;
+    return dataset.action ?? id;
+  });
+
+/** Presses Tab until the element with this action or id has the focus. */
+async function tabTo(page, name) {
+  const seen = [];
+  for (let presses = 0; presses < 40; presses++) {
+    await page.keyboard.press("Tab");
+    seen.push(await focused(page));
+    if (seen.at(-1) === name) return;
+  }
+  assert.fail(`${name} cannot be reached by Tab: ${seen.join(", ")}`);
+}
+
+describe("the bundle", () => {
+  test("is at most 150 KB gzipped, in files of its own, without inline code", () => {
+    const dist = join(import.meta.dirname, "../dist");
+    const files = readdirSync(dist, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const bytes = files.map((file) => gzipSync(readFileSync(join(file.parentPath, file.name))).length);
+    const total = bytes.reduce((sum, size) => sum + size, 0);
+    assert.ok(files.length >= 3, "page, script and style are there");
+    assert.ok(total <= 150 * 1024, `${total} bytes`);
+    const html = readFileSync(join(dist, "index.html"), "utf8");
+    assert.doesNotMatch(html, /<style|style=|<script(?![^>]*src=)|https?:/u);
+  });
+
+  test("needs nothing that the policy of the window would have to allow for it", () => {
+    assert.doesNotMatch(policy(), /unsafe-|https:|\*(?!$|;| )(?<!:\*)/u);
+  });
+});
+
+describe("accessibility", () => {
+  for (const [name, it] of [
+    ...Object.entries(STATES),
+    ["settings", state()],
+    ["settings-in-call", state({ screen: call() })],
+  ]) {
+    for (const colorScheme of ["light", "dark"]) {
+      test(`axe finds nothing on ${name}, ${colorScheme}`, async () => {
+        await withPage(it, { colorScheme }, async (page) => {
+          if (name.startsWith("settings")) await page.locator("[data-action=settings]").click();
+          await page.evaluate(AXE);
+          const { violations, passes } = await page.evaluate(() =>
+            window.axe.run(document, { resultTypes: ["violations"] }),
+          );
+          assert.ok(passes.length > 5, "axe looked at something");
+          const found = violations
+            .filter(({ impact }) => impact !== "minor")
+            .map(
+              ({ id, nodes }) =>
+                `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("; ")}`,
+            );
+          assert.deepEqual(found, []);
+        });
+      });
+    }
+  }
+
+  test("whatever has the focus shows it", async () => {
+    for (const it of [state(), STATES["in-call"], STATES.ended]) {
+      await withPage(it, {}, async (page) => {
+        const count = await page.locator("main :is(button, input, select, [tabindex='0'])").count();
+        for (let presses = 0; presses < count; presses++) {
+          await page.keyboard.press("Tab");
+          const outline = await page.evaluate(() => {
+            const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
+            return `${outlineStyle} ${outlineWidth}`;
+          });
+          assert.equal(outline, "solid 3px", await focused(page));
+        }
+      });
+    }
+  });
+
+  test("nothing moves for those who want it so", async () => {
+    await withPage(STATES.waiting, { reducedMotion: "reduce" }, async (page) => {
+      assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+    });
+    await withPage(STATES.waiting, { reducedMotion: "no-preference" }, async (page) => {
+      assert.ok((await page.evaluate(() => document.getAnimations().length)) > 0, "and for the others it does");
+    });
+  });
+});
+
+test("a call from beginning to end with the keyboard alone", async () => {
+  await withPage(state(), { reducedMotion: "no-preference" }, async (page) => {
+    await tabTo(page, "name");
+    await page.keyboard.type("Robin M");
+    await tabTo(page, "room-code");
+    await page.keyboard.type("garden-42");
+    await page.keyboard.press("Enter");
+    assert.deepEqual(await sent(page, "call_with_code"), [{ code: "garden-42" }], "Enter in the code calls");
+    assert.equal((await sent(page, "set_name")).length, 1, "the name was handed over before");
+
+    await change(page, { screen: { kind: "waiting", room: "garden-42", startedAtMs: NOW } });
+    assert.equal(await focused(page), "heading", "the focus comes along to the new screen");
+    assert.equal(await page.locator("#announcer").textContent(), "Looking for a partner");
+    await tabTo(page, "cancel");
+
+    await change(page, { screen: call({ connectedAtMs: NOW }) });
+    assert.equal(await screen(page), "in-call");
+    await page.keyboard.press("m");
+    await page.keyboard.press("v");
+    assert.deepEqual(await sent(page, "set_muted"), [{ muted: true }]);
+    assert.deepEqual(await sent(page, "set_camera_on"), [{ on: false }]);
+    await change(page, { screen: call({ connectedAtMs: NOW, muted: true }) });
+    assert.equal(await page.locator("#announcer").textContent(), "You are muted");
+
+    await tabTo(page, "own");
+    const position = () => page.locator("#own").boundingBox();
+    const home = await position();
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("Shift+ArrowUp");
+    const moved = await position();
+    assert.ok(
+      Math.abs(home.x - moved.x - 24) < 1.5 && Math.abs(home.y - moved.y - 120) < 1.5,
+      JSON.stringify([home, moved]),
+    );
+    await page.keyboard.press("Home");
+    assert.deepEqual(await position(), home);
+
+    await tabTo(page, "settings");
+    await page.keyboard.press("Enter");
+    await page.locator("dialog[open]").waitFor();
+    for (let presses = 0; presses < 12; presses++) {
+      await page.keyboard.press("Tab");
+      const inside = await page.evaluate(() => {
+        const { activeElement } = document;
+        // Chromium lets the focus pass its own frame, which is the body here.
+        return activeElement === document.body || activeElement.closest("dialog") !== null;
+      });
+      assert.ok(inside, `the focus stays in the dialog: ${await focused(page)}`);
+    }
+    await page.keyboard.press("m");
+    assert.equal((await sent(page, "set_muted")).length, 1, "letters do nothing behind a dialog");
+    await page.keyboard.press("Escape");
+    await page.locator("dialog:not([open])").waitFor({ state: "attached" });
+    assert.equal(await focused(page), "settings", "the focus is back where it was");
+
+    await tabTo(page, "hang-up");
+    await page.keyboard.press("Space");
+    assert.equal((await sent(page, "hang_up")).length, 1);
+    await change(page, { screen: { kind: "ended", reason: "HUNG_UP", durationMs: 65_000, room: null } });
+    await tabTo(page, "to-lobby");
+    await page.keyboard.press("Enter");
+    assert.equal((await sent(page, "to_lobby")).length, 1);
+  });
+});
+
+describe("the controls of a call", () => {
+  const opacity = (page) => page.locator("#controls").evaluate((it) => getComputedStyle(it).opacity);
+
+  test("leave after a while, come back with the pointer, and never leave the keyboard's focus", async () => {
+    await withPage(STATES["in-call"], {}, async (page) => {
+      await page.mouse.move(300, 300);
+      await page.locator("main[data-idle=true]").waitFor({ timeout: 15_000 });
+      assert.equal(await opacity(page), "0");
+      await page.mouse.move(310, 300);
+      await page.locator("main:not([data-idle])").waitFor();
+      assert.equal(await opacity(page), "1");
+
+      await tabTo(page, "mute");
+      const idle = page.locator("main[data-idle=true]").waitFor({ timeout: 5_000 });
+      await assert.rejects(idle, "the controls stay while the keyboard is on them");
+      assert.equal(await opacity(page), "1");
+    });
+  });
+
+  test("the own picture can be dragged, and stays within the window when that shrinks", async () => {
+    await withPage(STATES["in-call"], {}, async (page) => {
+      const own = page.locator("#own");
+      const start = await own.boundingBox();
+      await page.mouse.move(start.x + 20, start.y + 20);
+      await page.mouse.down();
+      await page.mouse.move(start.x - 180, start.y - 80, { steps: 5 });
+      await page.mouse.up();
+      const moved = await own.boundingBox();
+      assert.ok(Math.abs(start.x - moved.x - 200) < 2 && Math.abs(start.y - moved.y - 100) < 2, JSON.stringify(moved));
+      await page.mouse.move(10, 10);
+      assert.deepEqual(await own.boundingBox(), moved, "let go is let go");
+      await page.setViewportSize({ width: 640, height: 480 });
+      const box = await own.boundingBox();
+      assert.ok(box.x >= 0 && box.y >= 0 && box.x + box.width <= 640 && box.y + box.height <= 480, JSON.stringify(box));
+    });
+  });
+});
+
+test("whatever a partner sends is text", async () => {
+  for (const screen of [
+    call({ partner: HOSTILE, partnerCameraOff: true }),
+    { kind: "connecting", partner: HOSTILE, step: "checking", startedAtMs: NOW, timedOut: true },
+  ]) {
+    for (const [width, height] of [
+      [640, 480],
+      [1280, 800],
+    ]) {
+      await withPage(state({ screen }), { width, height }, async (page) => {
+        assert.equal(await page.evaluate(() => window.hacked), undefined, "no code of theirs ran");
+        assert.equal(await page.locator("main :is(img, script, b)").count(), 0);
+        assert.match(await page.locator("h1").textContent(), /<img src=x onerror/u);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
+        assert.equal(wide, false, "and it does not push the page apart");
+        const title = await page.title();
+        assert.doesNotMatch(title, /[\u202a-\u202e\u2066-\u2069]/u);
+      });
+    }
+  }
+});
+
+test("device names and problems' details are text too", async () => {
+  const evil = '<img src=x onerror="window.hacked=1">';
+  const it = state({
+    devices: { cameras: [{ id: evil, name: evil }], microphones: [], speakers: [] },
+    problems: [{ id: 1, code: evil, place: "camera", detail: evil }],
+    host: { status: "on", addresses: [evil] },
+  });
+  await withPage(it, {}, async (page) => {
+    assert.equal(await page.evaluate(() => window.hacked), undefined);
+    assert.equal(await page.locator("main img").count(), 0);
+  });
+});
+
+describe("pictures", () => {
+  /** The colour in the middle of a canvas. */
+  const middle = (page, id) =>
+    page.evaluate((it) => {
+      const canvas = document.getElementById(it);
+      return Array.from(canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data);
+    }, id);
+
+  for (const way of ["VideoFrame", "putImageData"]) {
+    test(`are drawn at display size by ${way}, and gone when the partner is`, async () => {
+      await withPage(STATES["in-call"], {}, async (page) => {
+        if (way === "putImageData") {
+          await page.addInitScript(() => delete window.VideoFrame);
+          await page.reload();
+        }
+        await page.locator("canvas#remote[data-sequence='2'], canvas#remote[data-sequence='1']").waitFor();
+        const [red, green, blue] = await middle(page, "remote");
+        assert.ok(red > green && green > blue && red > 120 && red < 230, `skin: ${[red, green, blue]}`);
+        const remote = page.requests.filter(({ stream }) => stream === "remote");
+        assert.deepEqual([remote[0].after, remote[0].maxWidth, remote[0].maxHeight], [0, 1280, 800]);
+
+        await change(page, { screen: call({ partnerCameraOff: true }) });
+        assert.equal(await page.locator("canvas#remote").getAttribute("data-frames"), "0");
+        const size = await page.locator("canvas#remote").evaluate(({ width, height }) => [width, height]);
+        assert.deepEqual(size, [2, 2], "nothing of the last picture is left");
+      });
+    });
+  }
+
+  test("of one partner never show in the call with the next", async () => {
+    await withPage(STATES["in-call"], {}, async (page) => {
+      await page.locator("canvas#remote[data-live]").waitFor();
+      const before = page.requests.length;
+      await change(page, { screen: call({ connectedAtMs: NOW, partner: { ...call().partner, name: "Another" } }) });
+      await page.waitForFunction(() => document.querySelector("canvas#remote[data-live]"));
+      const again = page.requests.slice(before).find(({ stream }) => stream === "remote");
+      assert.equal(again.after, 0, "the stream began anew");
+    });
+  });
+
+  test("come again when the socket breaks, with a new token", async () => {
+    await withPage(STATES["in-call"], {}, async (page) => {
+      await page.locator("canvas#remote[data-live]").waitFor();
+      const opened = page.sockets.length;
+      await page.sockets.at(-1).close({ code: 1011 });
+      const deadline = Date.now() + 10_000;
+      while (page.sockets.length === opened && Date.now() < deadline) await page.waitForTimeout(50);
+      assert.ok(page.sockets.length > opened, "a new connection was opened");
+      const urls = page.sockets.map((socket) => socket.url());
+      assert.equal(new Set(urls).size, urls.length, "each with its own token");
+    });
+  });
+});
+
+describe("the page fits", () => {
+  for (const [width, height] of [
+    [640, 480],
+    [800, 600],
+    [1280, 800],
+    [1920, 1080],
+    [3840, 2160],
+  ]) {
+    test(`${width}x${height}`, async () => {
+      for (const [name, it] of Object.entries(STATES)) {
+        await withPage(it, { width, height, frames: false }, async (page) => {
+          const [wide, high] = await page.evaluate(() => [
+            document.documentElement.scrollWidth - window.innerWidth,
+            document.documentElement.scrollHeight - window.innerHeight,
+          ]);
+          assert.ok(wide <= 0 && high <= 0, `${name} is ${wide} x ${high} too large`);
+          const controls = page.locator("#controls");
+          if ((await controls.count()) > 0) {
+            const box = await controls.boundingBox();
+            assert.ok(box.x >= 0 && box.x + box.width <= width, `${name}: all controls are to be seen`);
+          }
+        });
+      }
+    });
+  }
+});
