@@ -3,15 +3,18 @@
 
 import { h, type ElementNode } from "./dom/node";
 
-/** Control characters, and the invisible ones that turn the direction of the text after them. */
-const UNWANTED = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff]+/gu;
+/** Control characters, line breaks among them. */
+const CONTROLS = /[\p{Cc}\u2028\u2029]+/gu;
+
+/** Invisible characters that turn the direction of the text after them. */
+const TURNS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
 
 /** More marks than this on one letter only serve to draw over what stands above and below it. */
 const STACKED_MARKS = /(\p{M}{3})\p{M}+/gu;
 
 /** `text` on one line, without characters that act on others, at most `limit` code points long. */
 export function plain(text: string, limit = 120): string {
-  const line = text.replace(UNWANTED, " ").replace(STACKED_MARKS, "$1").replace(/\s+/gu, " ").trim();
+  const line = text.replace(TURNS, "").replace(CONTROLS, " ").replace(STACKED_MARKS, "$1").replace(/\s+/gu, " ").trim();
   const points = Array.from(line);
   return points.length > limit ? `${points.slice(0, limit - 1).join("")}…` : line;
 }

@@ -113,6 +113,24 @@ export const ERRORS: Record<string, Words> = {
   SIGNALING_QUEUE_FULL: { what: "Too much is waiting to be sent to the relay.", todo: "Check your network." },
   SIGNALING_MESSAGE_TOO_LARGE: { what: "Something is too long for the relay.", todo: "Choose a shorter name." },
 
+  // The settings file
+  SETTINGS_BROKEN: {
+    what: "Your settings could not be read, so Tandem begins with new ones.",
+    todo: "Look them over; the old file is kept beside the new one.",
+  },
+  SETTINGS_NEWER: {
+    what: "Your settings are those of a newer Tandem, so this one begins with new ones.",
+    todo: "Update Tandem; the old file is kept beside the new one.",
+  },
+  SETTINGS_UNREADABLE: {
+    what: "Your settings file cannot be read.",
+    todo: "Check that you may open it; until then Tandem begins with new settings.",
+  },
+  SETTINGS_NOT_SAVED: {
+    what: "Your settings cannot be saved.",
+    todo: "Free some space on the disk, or check that you may write there.",
+  },
+
   // What the page may not ask for
   NOT_NOW: { what: "That is not possible right now.", todo: "Try again in a moment." },
   BAD_ROOM: {
