@@ -79,7 +79,7 @@ fn nonsense_ends_with_2_before_anything_is_started() {
     std::fs::write(&clip, b"not a video").unwrap();
     let missing = folder.path().join("missing").join("report.json");
     let cases: [(&[&str], &str); 10] = [
-        (&["--headless", "--relay-only"], "TURN"),
+        (&["--headless", "--host", "--relay-only"], "TURN"),
         (&["--headless", "--host", "--signaling", "ws://127.0.0.1:1"], "--signaling"),
         (&["--headless", "--size", "641x480"], "even"),
         (&["--headless", "--fps", "0"], "1 to 120"),

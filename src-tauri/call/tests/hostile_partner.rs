@@ -161,6 +161,7 @@ async fn peer() -> Peer {
         send_audio: true,
         link: LinkConfig::default(),
         ice_servers: Vec::new(),
+        relay_only: false,
         addresses: vec!["127.0.0.1:0".parse().unwrap()],
         runtime: None,
     };

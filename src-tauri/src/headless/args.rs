@@ -71,7 +71,7 @@ pub struct CallArgs {
     /// The most that video may take, in bits a second: 2.5M, 800k
     #[arg(long, value_name = "BITRATE", default_value = "2.5M", value_parser = values::bitrate)]
     pub max_bitrate: u32,
-    /// Send media through a TURN relay only (not supported yet)
+    /// Send media through the relay's TURN server and no other way: the partner learns no address of this machine
     #[arg(long)]
     pub relay_only: bool,
     /// Remove the speaker's sound from the microphone's
@@ -127,8 +127,12 @@ impl CallArgs {
     /// # Errors
     /// A sentence for the person who typed the arguments.
     pub fn check(&self) -> Result<(), String> {
-        if self.relay_only {
-            return Err("--relay-only needs a TURN server, which this version does not support; leave it out".into());
+        if self.relay_only && (self.pair || self.host.is_some()) {
+            return Err(
+                "--relay-only needs a relay with a TURN server, which this program's own has not: give --signaling \
+                        WS_URL of a tandem-signaling with --turn-url and --turn-secret"
+                    .into(),
+            );
         }
         if self.codec == Some(CodecArg::Vp8) && !cfg!(feature = "vp8") {
             return Err("--codec vp8: this build has no VP8 (it needs the cargo feature \"vp8\"); use h264".into());
@@ -347,7 +351,7 @@ mod tests {
             (&["--audio", "missing.wav"], "FILE_UNREADABLE"),
             (&["--audio", "song.mp3"], "FILE.wav"),
             (&["--pair", "--video", "none", "--audio", "none"], "nothing"),
-            (&["--relay-only"], "TURN"),
+            (&["--pair", "--relay-only"], "TURN"),
             (&["--duration", "10"], "unit"),
             (&["--echo-cancellation", "maybe"], "on or off"),
         ];

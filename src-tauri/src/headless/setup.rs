@@ -63,6 +63,7 @@ fn peer(args: &CallArgs, signaling_url: &str, video: VideoSpec, audio: AudioSour
     };
     options.codec = args.codec.map_or(VideoCodec::H264, VideoCodec::from);
     options.max_bitrate_bps = args.max_bitrate;
+    options.relay_only = args.relay_only;
     options.patience.partner = Some(args.wait);
     // A relay that is not there is told sooner than a partner who does not come.
     options.patience.relay = options.patience.relay.min(args.wait);

@@ -153,6 +153,12 @@ impl CallMachine {
             Input::Next => self.next(now),
             Input::SignalingUp => self.signaling_up(),
             Input::SignalingDown => self.signaling_down(now),
+            // A connection that stands goes on.
+            Input::NoTurnServer => {
+                if !matches!(self.state, State::InCall(_)) {
+                    self.end(EndCode::NoTurnServer);
+                }
+            }
             Input::SearchRefused { retry_after } => {
                 if let State::Searching { .. } = self.state {
                     match retry_after {

@@ -121,6 +121,8 @@ pub enum Input {
     SignalingUp,
     /// The connection to the relay is lost; it is being tried again.
     SignalingDown,
+    /// The relay offers no TURN server, and without one nothing may be sent.
+    NoTurnServer,
     /// The relay refuses a search. `retry_after`: it may be tried again later.
     SearchRefused {
         /// When to try again.

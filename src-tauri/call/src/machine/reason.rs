@@ -16,6 +16,8 @@ pub enum EndCode {
     RelayUnreachable,
     /// The relay refuses to search for a partner.
     RelayRefused,
+    /// Media may only go through a TURN server, and the relay offers none.
+    NoTurnServer,
     /// The partner was found, but no connection came up in time.
     ConnectTimeout,
     /// No path to the partner was found, or the connection could not be made.
@@ -40,6 +42,7 @@ impl EndCode {
             Self::NoPartner => "NO_PARTNER",
             Self::RelayUnreachable => "RELAY_UNREACHABLE",
             Self::RelayRefused => "RELAY_REFUSED",
+            Self::NoTurnServer => "NO_TURN_SERVER",
             Self::ConnectTimeout => "CONNECT_TIMEOUT",
             Self::ConnectionFailed => "CONNECTION_FAILED",
             Self::BadDescription => "BAD_DESCRIPTION",
@@ -60,6 +63,10 @@ impl EndCode {
                 "The relay cannot be reached. Check its address and that it is running, then try again."
             }
             Self::RelayRefused => "The relay refuses to search for a partner. Check the profile and the room code.",
+            Self::NoTurnServer => {
+                "Media may only go through a TURN server, but the relay offers none, and nothing was sent. Use a relay with \
+                 TURN, or allow direct connections."
+            }
             Self::ConnectTimeout => "A partner was found, but no connection came up in time. Try the next partner.",
             Self::ConnectionFailed => {
                 "No direct path to the partner was found. Check that the firewall lets UDP through, then try again."
@@ -101,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_written_code_is_the_serialized_one() {
-        for code in [EndCode::HungUp, EndCode::NoCommonCodec, EndCode::PartnerVanished, EndCode::RelayUnreachable] {
+        for code in [EndCode::HungUp, EndCode::NoCommonCodec, EndCode::PartnerVanished, EndCode::NoTurnServer] {
             let json = serde_json::to_string(&code).unwrap();
             assert_eq!(json, format!("\"{}\"", code.as_str()), "one spelling in reports and in logs");
         }

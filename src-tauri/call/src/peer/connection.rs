@@ -4,6 +4,7 @@ use super::PeerError;
 use super::description::{self, MediaSection};
 use super::ear::{Ear, LastHeard};
 use super::formats::{self, Format, MediaKind};
+use super::privacy;
 use crate::congestion::{self, LinkConfig};
 use crate::link::LinkState;
 use crate::machine::Text;
@@ -16,6 +17,7 @@ use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingPar
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,9 +26,9 @@ use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
-    RTCIceGatheringState, RTCIceServer, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSdpType,
-    RTCSessionDescription, SettingEngineBuilder,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfiguration,
+    RTCConfigurationBuilder, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceEvent,
+    RTCPeerConnectionState, RTCSdpType, RTCSessionDescription, SettingEngineBuilder,
 };
 use webrtc::runtime::Runtime;
 
@@ -48,8 +50,10 @@ pub struct PeerConfig {
     pub send_audio: bool,
     /// Bounds of the bandwidth estimate.
     pub link: LinkConfig,
-    /// STUN servers. (TURN too, with credentials.)
+    /// STUN servers, and TURN servers with their credentials.
     pub ice_servers: Vec<RTCIceServer>,
+    /// Use TURN and nothing else: no address of this machine leaves it, in candidates or descriptions.
+    pub relay_only: bool,
     /// Where to bind. Empty: every address of this machine, loopback included.
     pub addresses: Vec<SocketAddr>,
     /// Sockets and clock of another world: a simulated network. `None`: the real ones, on tokio.
@@ -104,7 +108,12 @@ pub struct Peer {
     prepared: bool,
     negotiated: Negotiated,
     events: UnboundedSender<PeerEvent>,
+    /// How many candidates the partner has sent since its last description.
+    candidates: AtomicUsize,
 }
+
+/// A partner's candidates are checked against each of ours, so their number is bounded. A browser sends about ten.
+const MAX_CANDIDATES: usize = 64;
 
 impl Peer {
     /// Makes a peer connection that waits for [`create_offer`](Self::create_offer) or
@@ -119,28 +128,44 @@ impl Peer {
         let (registry, link) = congestion::register(&mut engine, config.link)?;
         let heard = LastHeard::new(Instant::now());
         let registry = registry.with(EAR, Ear::new(Arc::clone(&heard)));
+        // Names are asked for on the local network, which is none of its business in relay-only mode.
+        let mdns = if config.relay_only { MulticastDnsMode::Disabled } else { multicast_dns() };
+        // Waiting for something better than a relay makes no sense when nothing better may come.
+        let relay_wait = config.relay_only.then_some(Duration::ZERO);
         let settings = SettingEngineBuilder::new()
             .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
             .with_include_loopback_candidate(true)
             // The side that offers nominates and so connects last: when it then begins the handshake, the other is ready.
             // The other way round one ClientHello in thirty came too early and was repeated only after a second.
             .with_answering_dtls_role(RTCDtlsRole::Server)
-            .with_multicast_dns_mode(multicast_dns())
+            .with_multicast_dns_mode(mdns)
+            .with_relay_acceptance_min_wait(relay_wait)
             .build();
-        let configuration = RTCConfigurationBuilder::new().with_ice_servers(config.ice_servers.clone()).build();
+        let configuration = configuration(&config.ice_servers, config.relay_only);
         let mut builder = PeerConnectionBuilder::new()
             .with_configuration(configuration)
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings)
-            .with_handler(Arc::new(Handler(events.clone())))
+            .with_handler(Arc::new(Handler { events: events.clone(), relay_only: config.relay_only }))
             .with_udp_addrs(addresses(&config.addresses));
         if let Some(runtime) = &config.runtime {
             builder = builder.with_runtime(Arc::clone(runtime));
         }
         let connection: Arc<dyn PeerConnection> = Arc::new(builder.build().await.map_err(failed)?);
         let negotiated = Negotiated::default();
-        Ok(Self { connection, config, link, heard, audio: None, video: None, prepared: false, negotiated, events })
+        Ok(Self {
+            connection,
+            config,
+            link,
+            heard,
+            audio: None,
+            video: None,
+            prepared: false,
+            negotiated,
+            events,
+            candidates: AtomicUsize::new(0),
+        })
     }
 
     /// Makes an offer and applies it on this side. Returns it as JSON.
@@ -210,7 +235,22 @@ impl Peer {
     /// [`PeerError::BadCandidate`]; the connection goes on without it.
     pub async fn add_candidate(&self, candidate: &str) -> Result<(), PeerError> {
         let Some(candidate) = description::candidate_from_json(candidate)? else { return Ok(()) };
+        if self.candidates.fetch_add(1, Relaxed) >= MAX_CANDIDATES {
+            return Err(PeerError::BadCandidate);
+        }
         self.connection.add_ice_candidate(candidate).await.map_err(|_| PeerError::BadCandidate)
+    }
+
+    /// Uses these servers, with fresh credentials, from now on: those of allocations that live are renewed in place.
+    ///
+    /// # Errors
+    /// [`PeerError::Connection`]; the old ones stay.
+    pub async fn set_ice_servers(&self, servers: &[RTCIceServer]) -> Result<(), PeerError> {
+        let failed = |_| PeerError::Connection("change its servers");
+        let changed = configuration(servers, self.config.relay_only);
+        self.connection.set_configuration(changed).await.map_err(failed)?;
+        // New servers count from the next gathering on, and this begins one. No offer follows, so nothing restarts.
+        self.connection.restart_ice().await.map_err(failed)
     }
 
     /// Closes the connection and its sockets.
@@ -321,6 +361,7 @@ impl Peer {
     }
 
     async fn set_remote(&self, description: RTCSessionDescription) -> Result<(), PeerError> {
+        self.candidates.store(0, Relaxed);
         self.connection.set_remote_description(description).await.map_err(|error| {
             tracing::debug!(%error, "the partner's description was refused");
             PeerError::BadDescription("it contradicts itself or what was agreed")
@@ -328,7 +369,11 @@ impl Peer {
     }
 
     async fn set_local(&self, description: RTCSessionDescription) -> Result<String, PeerError> {
-        let json = description::to_json(&description);
+        let json = if self.config.relay_only {
+            privacy::description_to_json(&description)
+        } else {
+            description::to_json(&description)
+        };
         let failed = |_| PeerError::Connection("apply its own description");
         self.connection.set_local_description(description).await.map_err(failed)?;
         Ok(json)
@@ -376,6 +421,11 @@ fn addresses(configured: &[SocketAddr]) -> Vec<String> {
     all
 }
 
+fn configuration(servers: &[RTCIceServer], relay_only: bool) -> RTCConfiguration {
+    let policy = if relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+    RTCConfigurationBuilder::new().with_ice_servers(servers.to_vec()).with_ice_transport_policy(policy).build()
+}
+
 /// Names that browsers give instead of addresses are looked up, where this machine can ask.
 ///
 /// One without any network but loopback cannot join the group, and then the whole connection would fail to start.
@@ -400,19 +450,24 @@ fn local_track(kind: RtpCodecKind, format: &Format, ssrc: u32) -> LocalTrack {
 }
 
 /// Passes news on. Its methods run on the task that drives the connection, so they must not wait.
-struct Handler(UnboundedSender<PeerEvent>);
+struct Handler {
+    events: UnboundedSender<PeerEvent>,
+    relay_only: bool,
+}
 
 impl Handler {
     fn tell(&self, event: PeerEvent) {
         // Nobody listens any more once the call is over.
-        let _ = self.0.send(event);
+        let _ = self.events.send(event);
     }
 }
 
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        if let Ok(candidate) = event.candidate.to_json() {
+        let Ok(candidate) = event.candidate.to_json() else { return };
+        let candidate = if self.relay_only { privacy::candidate(candidate) } else { Some(candidate) };
+        if let Some(candidate) = candidate {
             self.tell(PeerEvent::Candidate(description::candidate_to_json(&candidate).into()));
         }
     }

@@ -6,6 +6,7 @@ mod connection;
 mod description;
 mod ear;
 mod formats;
+mod privacy;
 mod route;
 
 pub use connection::{LocalTrack, Negotiated, Peer, PeerConfig, PeerEvent};

@@ -1,6 +1,7 @@
 //! The task that drives a call.
 
 use super::audio::{self, AudioGate};
+use super::ice_servers::IceServers;
 use super::local_video::{LocalVideo, Opened};
 use super::own_state::OwnState;
 use super::partner::Partner;
@@ -15,7 +16,7 @@ use tandem_media::audio::{AudioEngine, AudioSource};
 use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
-use tandem_signaling::message::{IceServer, ServerMessage};
+use tandem_signaling::message::{ClientMessage, ServerMessage};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
 
@@ -48,7 +49,7 @@ pub(super) struct Driver {
     found: Option<Match>,
     /// What the newest partner tells about themself.
     profile: Profile,
-    ice_servers: Vec<IceServer>,
+    ice_servers: IceServers,
     registered: bool,
     /// Why the relay is out of reach, in words.
     signaling_error: Option<String>,
@@ -83,7 +84,7 @@ impl Driver {
             partner: None,
             found: None,
             profile: Profile::default(),
-            ice_servers: Vec::new(),
+            ice_servers: IceServers::default(),
             registered: false,
             signaling_error: None,
         }
@@ -109,7 +110,7 @@ impl Driver {
         while self.machine.phase() != Phase::Ended {
             let woken = self.wait(&mut relay, &mut opened).await;
             self.handle(woken, &mut video).await;
-            self.on_time();
+            self.on_time(&client);
             self.carry_out(&client, &mut video).await;
         }
         self.shared.remote_frames.close();
@@ -124,7 +125,7 @@ impl Driver {
         opened: &mut UnboundedReceiver<Opened>,
     ) -> Woken {
         let tick = self.partner.is_some().then(|| Instant::now() + TICK);
-        let due = [self.machine.poll_timeout(), tick].into_iter().flatten().min();
+        let due = [self.machine.poll_timeout(), self.ice_servers.poll_timeout(), tick].into_iter().flatten().min();
         let sleep = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -179,8 +180,8 @@ impl Driver {
                 // Whoever asked may have gone meanwhile.
                 let _ = reply.send(self.stats().await);
             }
-            Woken::Signaling(Some(event)) => self.on_signaling(event),
-            Woken::Signaling(None) => self.feed(Input::SignalingDown),
+            Woken::Signaling(Some(event)) => self.on_signaling(event).await,
+            Woken::Signaling(None) => self.signaling_down(),
             Woken::Peer(event) => self.on_peer(event),
             Woken::Opened(source) => video.take(source),
             Woken::Media(event) => {
@@ -221,19 +222,27 @@ impl Driver {
         }
     }
 
-    fn on_signaling(&mut self, event: ClientEvent) {
+    async fn on_signaling(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Connected(registered) => {
-                self.ice_servers.clone_from(&registered.ice_servers);
+                self.ice_servers.on_registered(Instant::now(), &registered.ice_servers);
                 self.signaling_error = None;
                 if !std::mem::replace(&mut self.registered, true) {
                     self.tell(CallEventKind::Registered);
+                }
+                if self.options.relay_only && !self.ice_servers.has_turn() {
+                    self.feed(Input::NoTurnServer);
                 }
                 self.feed(Input::SignalingUp);
             }
             ClientEvent::Message(message) => {
                 if let ServerMessage::PartnerFound(found) = &message {
                     self.profile = signaling::profile(found);
+                }
+                if let ServerMessage::IceServers(fresh) = &message {
+                    let ttl = Duration::from_secs(fresh.ttl);
+                    self.ice_servers.on_renewed(Instant::now(), &fresh.ice_servers, ttl);
+                    self.use_ice_servers().await;
                 }
                 if let Some(input) = signaling::input(message) {
                     self.feed(input);
@@ -242,9 +251,24 @@ impl Driver {
             ClientEvent::Garbage(garbage) => tracing::debug!(%garbage, "the relay sent something unreadable"),
             ClientEvent::Disconnected { error, .. } => {
                 self.signaling_error = Some(error.to_string());
-                self.feed(Input::SignalingDown);
+                self.signaling_down();
             }
-            ClientEvent::Closed => self.feed(Input::SignalingDown),
+            ClientEvent::Closed => self.signaling_down(),
+        }
+    }
+
+    fn signaling_down(&mut self) {
+        self.ice_servers.on_relay_lost();
+        self.feed(Input::SignalingDown);
+    }
+
+    /// Gives fresh credentials to a connection that uses the old ones.
+    async fn use_ice_servers(&self) {
+        if let Some(partner) = &self.partner {
+            let servers = signaling::ice_servers(self.ice_servers.servers());
+            if let Err(error) = partner.peer.set_ice_servers(&servers).await {
+                tracing::debug!(%error, "fresh TURN credentials are not used");
+            }
         }
     }
 
@@ -270,8 +294,13 @@ impl Driver {
     }
 
     /// What is due by the clock.
-    fn on_time(&mut self) {
+    fn on_time(&mut self, client: &Client) {
         let now = Instant::now();
+        if self.ice_servers.handle_timeout(now)
+            && let Err(error) = client.send(ClientMessage::GetIceServers)
+        {
+            tracing::debug!(code = error.code(), "fresh TURN credentials could not be asked for");
+        }
         if let (Some(partner), Some(engine)) = (&mut self.partner, &self.engine) {
             let heard = partner.peer.heard().at().map(|at| Input::Heard(partner.id, at));
             let frame = partner.first_frame();
@@ -365,7 +394,8 @@ impl Driver {
             send_video: self.options.negotiate_video || self.options.video != VideoSpec::None,
             send_audio: self.options.negotiate_audio || self.options.audio.source != AudioSource::None,
             link: LinkConfig { max_bps: max_bps.max(link.min_bps), start_bps: link.start_bps.min(max_bps), ..link },
-            ice_servers: signaling::ice_servers(&self.ice_servers),
+            ice_servers: signaling::ice_servers(self.ice_servers.servers()),
+            relay_only: self.options.relay_only,
             addresses: self.options.media_addresses.clone(),
             runtime: self.options.media_runtime.clone(),
         };

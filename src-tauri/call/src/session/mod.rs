@@ -6,6 +6,7 @@
 mod audio;
 mod driver;
 mod event;
+mod ice_servers;
 mod local_video;
 mod options;
 mod own_state;

@@ -54,6 +54,9 @@ pub struct CallOptions {
     pub codec: VideoCodec,
     /// The most that the video encoder may produce, in bits per second.
     pub max_bitrate_bps: u32,
+    /// Send media through the relay's TURN servers and no other way: no address of this machine reaches the partner.
+    /// Without a TURN server the call ends with [`EndCode::NoTurnServer`](crate::machine::EndCode::NoTurnServer).
+    pub relay_only: bool,
     /// Sees every decoded picture of the partner.
     pub on_remote_frame: Option<OnRemoteFrame>,
     /// How long to wait for the relay, a partner, a connection.
@@ -81,6 +84,7 @@ impl CallOptions {
             audio: AudioConfig::default(),
             codec: VideoCodec::H264,
             max_bitrate_bps: 2_500_000,
+            relay_only: false,
             on_remote_frame: None,
             patience: Patience::default(),
             media_addresses: Vec::new(),
@@ -99,6 +103,7 @@ impl fmt::Debug for CallOptions {
             .field("audio", &self.audio)
             .field("codec", &self.codec)
             .field("max_bitrate_bps", &self.max_bitrate_bps)
+            .field("relay_only", &self.relay_only)
             .field("patience", &self.patience)
             .finish_non_exhaustive()
     }
