@@ -35,6 +35,8 @@ Usage: cargo xtask CHORE
   test [--fast]   format, lints, every test, licenses; --fast leaves out the whole-system tests
   bench call      Tandem <-> Tandem beside Chromium <-> Chromium on this machine, as a table
   bench soak      a call of ten minutes: memory, descriptors and threads, a line per minute
+  bench relay     the relay under load, as a table; `bench relay churn SECONDS [redis]`: what comings and
+                  goings leave behind
   bench micro     the criterion benchmarks of all crates
   setup           get what building and testing need, and stop there
   lint            format, lints and licenses only
@@ -60,6 +62,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ["test", "--fast"] => test::test(test::Extent::Fast),
         ["bench", "call", rest @ ..] => bench::call(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "soak", rest @ ..] => bench::soak(rest).map(|()| ExitCode::SUCCESS),
+        ["bench", "relay", rest @ ..] => bench::relay(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "micro", rest @ ..] => bench::micro(rest).map(|()| ExitCode::SUCCESS),
         ["setup"] => setup::everything().map(|()| ExitCode::SUCCESS),
         ["lint"] => lint::lint(),

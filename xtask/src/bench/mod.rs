@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) use soak::soak;
 
+pub(crate) use relay::relay;
+
 use crate::shell::{Shell, heading, step};
 use crate::{run, setup, workspace};
 

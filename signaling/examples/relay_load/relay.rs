@@ -1,0 +1,131 @@
+//! The relay under load, as a process on a core of its own, and what it takes of CPU, memory and descriptors.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// High enough to refuse nothing here, and all of them on: they are part of what is measured.
+const LIMITS: [&str; 14] = [
+    "--max-connections",
+    "60000",
+    "--max-connections-per-address",
+    "60000",
+    "--rate-upgrades",
+    "100000000",
+    "--rate-messages",
+    "10000000",
+    "--rate-bytes",
+    "4000000000",
+    "--rate-find",
+    "10000000",
+    "--rate-reports",
+    "10000000",
+];
+
+/// A process that ends with this value.
+pub(crate) struct Server {
+    child: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The relay.
+pub(crate) struct Relay {
+    server: Server,
+    pub(crate) address: SocketAddr,
+}
+
+impl Relay {
+    /// Starts it pinned to the core.
+    pub(crate) fn start(binary: &Path, core: usize, redis: Option<&str>) -> Result<Self> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", &core.to_string()]).arg(binary).args(["--listen", "127.0.0.1:0", "--log-level", "error"]);
+        command.args(LIMITS).args(redis.map(|url| ["--redis", url]).into_iter().flatten());
+        let child = command.stdout(Stdio::piped()).spawn().context("taskset and the relay start")?;
+        let mut server = Server { child };
+        let stdout = server.child.stdout.take().context("the output is piped")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.split("ws://").nth(1).and_then(|rest| rest.trim().strip_suffix("/ws"));
+        let address = address.and_then(|text| text.parse().ok()).context("the relay's line names its address")?;
+        Ok(Self { server, address })
+    }
+
+    fn proc(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.server.child.id())
+    }
+
+    /// Time on a CPU of all threads so far, to the nanosecond.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let mut total = 0;
+        for thread in fs::read_dir(self.proc("task"))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            total += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).context("schedstat is a number")?;
+        }
+        Ok(Duration::from_nanos(total))
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The highest resident memory so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> Result<u64> {
+        let text = fs::read_to_string(self.proc("status"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).context("the field is there")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        Ok(fs::read_dir(self.proc("fd"))?.count())
+    }
+}
+
+/// A Redis of our own.
+pub(crate) struct Redis {
+    _server: Server,
+    port: u16,
+}
+
+impl Redis {
+    pub(crate) fn start(core: usize) -> Result<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut command = Command::new("taskset");
+        command.args(["-c", &core.to_string(), "redis-server", "--port", &port.to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "no"]).stdout(Stdio::null());
+        let server = Server { child: command.spawn().context("redis-server starts")? };
+        let redis = Self { _server: server, port };
+        for _ in 0..200 {
+            if redis.ask(&["PING"]).is_ok_and(|answer| answer.contains("PONG")) {
+                return Ok(redis);
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        anyhow::bail!("redis-server does not answer")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// By redis-cli.
+    pub(crate) fn ask(&self, words: &[&str]) -> Result<String> {
+        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}

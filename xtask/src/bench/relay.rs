@@ -1,0 +1,25 @@
+//! `cargo xtask bench relay`: the relay under the load of `signaling/examples/relay_load`.
+
+use anyhow::Result;
+
+use super::table;
+use crate::shell::{Shell, heading, step};
+use crate::workspace;
+
+/// Builds relay and load (release), and prints the table. Arguments go to the load: names of parts (`relay`, `latency`,
+/// `idle`, `match`, `slow`, `redis`), or `churn SECONDS [redis]`.
+///
+/// # Errors
+/// When something does not build or the relay does not do what the load expects.
+pub(crate) fn relay(arguments: &[&str]) -> Result<()> {
+    step("Building the relay and its load (release)", || {
+        Shell::cargo(["build", "--release", "--package", "tandem-signaling", "--all-features"])
+            .args(["--bins", "--example", "relay_load"])
+            .run()
+    })?;
+    heading("The relay on one core, its clients on another; limits and metrics on");
+    let relay = workspace::binary("release", "tandem-signaling")?;
+    Shell::new(workspace::binary("release", "examples/relay_load")?, [relay]).args(arguments).run()?;
+    println!("\n{}", table::machine());
+    Ok(())
+}
