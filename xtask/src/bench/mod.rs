@@ -2,6 +2,7 @@
 
 mod chromium;
 mod processes;
+mod relay;
 mod soak;
 mod table;
 mod tandem;
