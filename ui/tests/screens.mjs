@@ -1,30 +1,36 @@
-// Pictures of all screens: `node tests/screens.mjs FOLDER [WIDTHxHEIGHT] [NAME…]`.
+// Pictures of the screens, as the mocked app shows them: `npm run screens [-- FOLDER [WIDTHxHEIGHT [NAME[-dark]…]]]`.
+// Without names all screens, light and dark.
 
+import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 
 import { Harness } from "./harness.mjs";
-import { STATES, state } from "./states.mjs";
+import { call, state, STATES } from "./states.mjs";
 
 const [folder = "../out/screens", size = "1280x800", ...names] = process.argv.slice(2);
 const [width, height] = size.split("x").map(Number);
-const wanted = names.length > 0 ? names : [...Object.keys(STATES), "settings"];
+const states = { ...STATES, settings: state(), "settings-in-call": state({ screen: call() }) };
+const all = Object.keys(states).flatMap((name) => (name.startsWith("in-call") ? [name] : [name, `${name}-dark`]));
 
 mkdirSync(folder, { recursive: true });
 const harness = await Harness.open();
-for (const name of wanted) {
-  for (const colorScheme of ["light", "dark"]) {
-    // A call looks the same in both.
-    if (name.startsWith("in-call") && colorScheme === "dark") continue;
-    const page = await harness.page(STATES[name] ?? state(), { width, height, colorScheme });
-    if (name === "settings") await page.click("[data-action=settings]");
-    else await page.evaluate(() => window.mock.emit("microphone-level", { level: 0.62 }));
-    await page.mouse.move(width / 2, height / 3);
-    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
-    await page.waitForTimeout(150);
-    await page.screenshot({ path: join(folder, `${name}-${colorScheme}.png`) });
-    if (page.faults.length > 0) console.log(name, page.faults);
-    await page.context().close();
+for (const name of names.length > 0 ? names : all) {
+  const [base, dark] = name.endsWith("-dark") ? [name.slice(0, -"-dark".length), true] : [name, false];
+  const page = await harness.page(states[base], { width, height, colorScheme: dark ? "dark" : "light" });
+  await page.evaluate(() => window.mock.emit("microphone-level", { level: 0.62 }));
+  if (base.startsWith("settings")) await page.click("[data-action=settings]");
+  // In a call the controls come with the pointer.
+  else await page.mouse.move(width / 2, height / 3);
+  if ((await page.locator("canvas:not([hidden])").count()) > 0) await page.waitForTimeout(400);
+  const path = join(folder, `${name}.png`);
+  await page.screenshot({ path });
+  if (page.faults.length > 0) console.log(name, page.faults);
+  await page.context().close();
+  try {
+    execFileSync("pngquant", ["--force", "--ext", ".png", "--quality", "70-95", "--speed", "1", path]);
+  } catch {
+    console.log(`${path}: not made smaller (pngquant is not installed)`);
   }
 }
 await harness.close();

@@ -12,7 +12,8 @@ export interface ButtonOptions {
   kind?: "primary" | "secondary" | "quiet" | "danger" | "control";
   /** The label is not shown, only read and told as a tooltip. */
   iconOnly?: boolean;
-  pressed?: boolean;
+  /** What the button switches is off now. The label says what pressing it does, so this is only to be seen. */
+  off?: boolean;
   disabled?: boolean;
   type?: "button" | "submit";
   key?: string;
@@ -32,7 +33,7 @@ export function button(options: ButtonOptions): ElementNode {
       "data-action": action,
       "aria-label": spoken,
       title: spoken,
-      "aria-pressed": options.pressed === undefined ? null : String(options.pressed),
+      "data-off": options.off ?? false,
       disabled: options.disabled ?? false,
       ...(onClick ? { on: { click: onClick } } : {}),
     },

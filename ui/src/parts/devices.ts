@@ -6,6 +6,7 @@ import { words } from "../locale";
 import type { ViewContext } from "../page-state";
 import { plain } from "../text";
 import { button } from "./button";
+import { dropdown } from "./dropdown";
 import { icon, type IconName } from "./icons";
 import { problems } from "./problems";
 
@@ -66,8 +67,7 @@ function menu(
     h(
       "div",
       { class: "row" },
-      h(
-        "select",
+      dropdown(
         {
           id: kind,
           value: chosen,

@@ -5,6 +5,7 @@ import type { Theme } from "../generated/contract";
 import { words } from "../locale";
 import type { ViewContext } from "../page-state";
 import { button } from "./button";
+import { dropdown } from "./dropdown";
 import { devices } from "./devices";
 import { problems } from "./problems";
 
@@ -84,8 +85,7 @@ function themeField({ state, act }: ViewContext): ElementNode {
     "div",
     { class: "field" },
     h("label", { for: "theme" }, t.theme),
-    h(
-      "select",
+    dropdown(
       {
         id: "theme",
         value: state.settings.theme,

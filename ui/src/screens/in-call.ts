@@ -111,7 +111,7 @@ function controls({ muted, cameraOn }: InCall, { act }: ViewContext): ElementNod
       label: muted ? t.unmute : t.mute,
       describe: muted ? t.unmuteLabel : t.muteLabel,
       kind: "control",
-      pressed: muted,
+      off: muted,
       onClick: () => void act.send("set_muted", { muted: !muted }),
     }),
     button({
@@ -120,7 +120,7 @@ function controls({ muted, cameraOn }: InCall, { act }: ViewContext): ElementNod
       label: cameraOn ? t.cameraOff : t.cameraOn,
       describe: cameraOn ? t.cameraOffLabel : t.cameraOnLabel,
       kind: "control",
-      pressed: !cameraOn,
+      off: !cameraOn,
       onClick: () => void act.send("set_camera_on", { on: !cameraOn }),
     }),
     button({ action: "settings", icon: "settings", label: t.devices, kind: "control", onClick: act.openSettings }),

@@ -57,7 +57,7 @@ function preview({ state, act }: ViewContext): ElementNode {
       label: on ? words.call.cameraOffLabel : words.call.cameraOnLabel,
       iconOnly: true,
       kind: "control",
-      pressed: !on,
+      off: !on,
       onClick: () => void act.send("set_camera_on", { on: !on }),
     }),
   );
