@@ -6,10 +6,24 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use crate::message::ServerEnvelope;
+use crate::message::{ServerEnvelope, ServerMessage};
 
 /// How many messages may wait; a reader that lets it come to this is closed with 4004.
 pub(super) const OUTBOUND_MESSAGES: usize = 256;
+
+/// How many bytes of payload may wait, whatever their number: 256 of the longest messages would be 16 MB.
+const OUTBOUND_BYTES: usize = 3 << 20;
+
+/// What a message holds in memory beside its fixed part.
+fn payload(message: &ServerMessage) -> usize {
+    match message {
+        ServerMessage::WebrtcOffer(relayed) => relayed.offer.get().len(),
+        ServerMessage::WebrtcAnswer(relayed) => relayed.answer.get().len(),
+        ServerMessage::IceCandidate(relayed) => relayed.candidate.get().len(),
+        ServerMessage::PartnerFound(found) => found.user_picture.as_ref().map_or(0, String::len),
+        _ => 0,
+    }
+}
 
 /// Why the relay closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +111,8 @@ pub(super) struct Outbound {
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Box<ServerEnvelope>>,
+    /// Of all that waits: see [`payload`].
+    bytes: usize,
     closing: Option<CloseReason>,
 }
 
@@ -108,9 +124,11 @@ impl Outbound {
             if state.closing.is_some() {
                 return Ok(());
             }
-            if state.queue.len() >= OUTBOUND_MESSAGES {
+            let bytes = state.bytes + payload(&message.message);
+            if state.queue.len() >= OUTBOUND_MESSAGES || bytes > OUTBOUND_BYTES {
                 return Err(Full);
             }
+            state.bytes = bytes;
             state.queue.push_back(message);
         }
         self.reader.wake();
@@ -127,7 +145,7 @@ impl Outbound {
             }
             state.closing = Some(reason);
             if reason == CloseReason::SlowReader {
-                state.queue = VecDeque::new();
+                (state.queue, state.bytes) = (VecDeque::new(), 0);
             }
         }
         self.reader.wake();
@@ -143,6 +161,7 @@ impl Outbound {
         self.reader.register(cx.waker());
         let mut state = self.lock();
         if let Some(message) = state.queue.pop_front() {
+            state.bytes -= payload(&message.message);
             if state.queue.is_empty() && state.queue.capacity() > 32 {
                 state.queue = VecDeque::new();
             }
@@ -166,7 +185,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::message::ServerMessage;
+    use crate::message::RelayedCandidate;
 
     fn message() -> Box<ServerEnvelope> {
         Box::new(ServerMessage::SearchCancelled.into())
@@ -182,6 +201,21 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(outbound.poll(&mut cx).is_ready(), "messages wait");
         assert_eq!(outbound.push(message()), Ok(()), "a message that was taken makes room for another");
+    }
+
+    #[test]
+    fn long_messages_fill_it_sooner() {
+        let outbound = Outbound::default();
+        let long = || {
+            let text = format!("\"{}\"", "x".repeat(60_000));
+            let candidate = serde_json::value::RawValue::from_string(text).unwrap();
+            let relayed = RelayedCandidate { candidate, from: "a".into(), session_id: "s".into(), seq: 1 };
+            Box::new(ServerMessage::IceCandidate(relayed).into())
+        };
+        let fit = (0..OUTBOUND_MESSAGES).take_while(|_| outbound.push(long()).is_ok()).count();
+        assert_eq!(fit, OUTBOUND_BYTES / 60_002, "as many as the bytes allow");
+        assert!(outbound.poll(&mut Context::from_waker(Waker::noop())).is_ready(), "messages wait");
+        assert_eq!(outbound.push(long()), Ok(()), "a message that was taken makes room for another");
     }
 
     #[test]
