@@ -40,8 +40,9 @@ const FAULT_WINDOW: Duration = Duration::from_secs(10);
 /// A deadline that never comes.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Small buffers: they are most of what an idle connection costs.
-pub(super) fn socket_config() -> WebSocketConfig {
+/// How the relay reads and writes WebSockets. Small buffers: they are most of what an idle connection costs.
+#[must_use]
+pub fn socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(4 * 1024)
         .write_buffer_size(16 * 1024)

@@ -14,4 +14,5 @@ mod outbound;
 mod relay;
 mod shared;
 
+pub use connection::socket_config;
 pub use relay::{Relay, RelayBuilder, RelayError};
