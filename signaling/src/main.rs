@@ -60,6 +60,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .limit_requests(args.rate_find, args.rate_reports)
         .heartbeat(args.heartbeat)
         .silent(args.silent)
+        .resume_window(args.resume_window)
         .drain_deadline(args.drain_deadline);
     for range in args.trusted_proxy {
         builder = builder.trusted_proxy(range);
@@ -72,6 +73,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     if let Some((cert, key)) = args.tls_cert.zip(args.tls_key) {
         builder = builder.tls(cert, key);
+    }
+    if let Some(url) = args.redis {
+        builder = builder.redis(url);
     }
     if let Some(file) = args.reports {
         builder = builder.reports(file);

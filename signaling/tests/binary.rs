@@ -102,7 +102,7 @@ async fn the_log_holds_nothing_private() {
 #[tokio::test]
 async fn bad_arguments_are_exit_2_with_a_sentence() {
     for (args, word) in [
-        (&["--redis", "redis://127.0.0.1"][..], "--redis"),
+        (&["--redis", "http://127.0.0.1"][..], "--redis"),
         (&["--tls-cert", "x"], "--tls-key"),
         (&["--resume-window", "long"], "--resume-window"),
         (&["--turn-url", "turn:127.0.0.1:3478"], "--turn-secret"),

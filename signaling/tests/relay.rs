@@ -21,7 +21,7 @@ async fn registration_tells_everything_at_once() {
     }
     assert!(about["resumeToken"].as_str().is_some_and(|token| token.len() >= 32), "a token nobody guesses: {about}");
     let expected =
-        json!({ "protocol": 1, "heartbeatMs": 25000, "silentMs": 60000, "resumeMs": 0, "maxMessageBytes": 65536 });
+        json!({ "protocol": 1, "heartbeatMs": 25000, "silentMs": 60000, "resumeMs": 30000, "maxMessageBytes": 65536 });
     for (field, value) in expected.as_object().expect("an object") {
         assert_eq!(&about[field], value, "{field}");
     }
@@ -116,6 +116,9 @@ async fn leaving_is_told_to_the_partner() {
     assert_eq!(b.expect("partner_left").await["reason"], "left");
     assert_eq!(a.expect_close().await, 1000, "a clean end");
 
+    relay.shutdown_within(Duration::ZERO).await;
+
+    let relay = start(Relay::builder().resume_window(Duration::ZERO)).await;
     let ((a, _), (mut b, _)) = pair(relay.local_addr()).await;
     drop(a);
     assert_eq!(b.expect("partner_left").await["reason"], "disconnected");
@@ -123,6 +126,45 @@ async fn leaving_is_told_to_the_partner() {
     let ((mut a, _), (mut b, _)) = pair(relay.local_addr()).await;
     a.socket.close(None).await.expect("an open connection");
     assert_eq!(b.expect("partner_left").await["reason"], "disconnected", "a close frame is not a `bye`");
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_broken_call_goes_on_where_it_was() {
+    let relay = relay().await;
+    let ((mut a, found), (mut b, _)) = pair(relay.local_addr()).await;
+    let (socket, token) = (a.registered["socketId"].clone(), a.registered["resumeToken"].clone());
+    let candidate = |n: u64| json!({ "type": "ice_candidate", "to": socket, "candidate": n });
+    b.send(candidate(1)).await;
+    assert_eq!(a.expect("ice_candidate").await["seq"], 1);
+    a.socket.close(None).await.expect("an open connection");
+    assert_eq!(b.expect("partner_reconnecting").await["sessionId"], found["sessionId"]);
+    b.send(candidate(2)).await;
+    b.send(candidate(3)).await;
+    b.expect_quiet().await;
+    let mut c = Peer::connect(relay.local_addr()).await;
+    c.send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 1, "id": "r" })).await;
+    let resumed = c.expect("resumed").await;
+    assert_eq!(
+        (&resumed["missed"], &resumed["sessionId"], &resumed["id"]),
+        (&json!(2), &found["sessionId"], &json!("r"))
+    );
+    for n in 2..=3 {
+        let kept = c.expect("ice_candidate").await;
+        assert_eq!((&kept["candidate"], &kept["seq"]), (&json!(n), &json!(n)), "in order, each once");
+    }
+    b.expect("partner_resumed").await;
+    let mut d = Peer::connect(relay.local_addr()).await;
+    d.send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 0 })).await;
+    d.expect_error("unauthorized").await;
+    let mut e = Peer::connect(relay.local_addr()).await;
+    e.send(json!({ "type": "resume", "resumeToken": c.registered["resumeToken"], "lastSeq": 3 })).await;
+    assert_eq!(e.expect("resumed").await["missed"], 0);
+    assert_eq!(c.expect_close().await, 4002, "replaced");
+    b.expect("partner_reconnecting").await;
+    b.expect("partner_resumed").await;
+    e.send(json!({ "type": "bye" })).await;
+    assert_eq!(b.expect("partner_left").await["reason"], "left", "a `bye` is the end");
     relay.shutdown_within(Duration::ZERO).await;
 }
 

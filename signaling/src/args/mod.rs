@@ -243,10 +243,6 @@ impl Args {
             (None, Some(_)) => return Err("--tls-key needs --tls-cert, the key's certificate chain".into()),
             _ => {}
         }
-        let missing = [("redis", self.redis.is_some())];
-        if let Some((flag, _)) = missing.iter().find(|(_, given)| *given) {
-            return Err(format!("--{flag} is not supported by this version of the relay: leave it out"));
-        }
         self.log_filter()?;
         Ok(())
     }

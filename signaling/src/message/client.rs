@@ -121,8 +121,8 @@ impl ClientMessage {
 }
 
 /// Profile, room and interests of a search. Everything is optional.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct FindPartner {
     /// 1 to 40 characters; the partner sees "Anonymous" without it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -59,7 +59,7 @@ pub(super) async fn serve(
     shared: Arc<Shared>,
 ) {
     let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(socket_config())).await;
-    let (key, outbound) = shared.register();
+    let (key, outbound) = shared.register(identity.as_ref().map(|identity| identity.as_str().to_owned()));
     place.occupy(identity, outbound.clone());
     shared.edge.metrics.connections.add(1);
     // Whatever happens, a panic included, the hub learns that this client is gone.
@@ -166,7 +166,7 @@ struct Connection {
 
 impl Connection {
     /// Runs until the client is gone (`None`) or is to be closed.
-    async fn run(&mut self, shared: &Shared, key: ClientKey) -> Option<CloseReason> {
+    async fn run(&mut self, shared: &Arc<Shared>, key: ClientKey) -> Option<CloseReason> {
         let silent = or_never(shared.config.silent);
         self.set_timer(silent);
         loop {
@@ -222,7 +222,7 @@ impl Connection {
     }
 
     /// One frame of the client; false at the clean end of the stream.
-    async fn take_frame(&mut self, frame: Message, shared: &Shared, key: ClientKey) -> bool {
+    async fn take_frame(&mut self, frame: Message, shared: &Arc<Shared>, key: ClientKey) -> bool {
         match frame {
             Message::Text(text) => {
                 let now = self.heard.into_std();
@@ -357,7 +357,8 @@ impl Connection {
             for _ in 0..WRITE_BATCH {
                 match self.outbound.poll(cx) {
                     Poll::Ready(Outgoing::Message(envelope)) => {
-                        let text = serde_json::to_string(&envelope).expect("a message has string keys and JSON values");
+                        let text =
+                            serde_json::to_string(&*envelope).expect("a message has string keys and JSON values");
                         self.account(&envelope.message, text.len());
                         if self.write(Message::text(text)).is_err() {
                             return Poll::Ready(Event::WriteFailed);

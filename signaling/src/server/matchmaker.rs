@@ -150,11 +150,6 @@ impl Matchmaker {
         self.places.contains_key(&key)
     }
 
-    /// The room in which somebody waits, if it is one.
-    pub(super) fn room_of(&self, key: ClientKey) -> Option<&str> {
-        self.places.get(&key)?.room.as_deref()
-    }
-
     /// The next match that a hold has kept back until now. Call it until there is none.
     pub(super) fn poll(&mut self, now: Instant, relation: &impl Fn(ClientKey, ClientKey) -> Relation) -> Option<Match> {
         while let Some(&(deadline, rank)) = self.deadlines.first() {
@@ -172,11 +167,6 @@ impl Matchmaker {
     /// When [`poll`](Self::poll) has something to do.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(deadline, _)| deadline)
-    }
-
-    /// Everybody out.
-    pub(super) fn clear(&mut self) {
-        *self = Self { next_rank: self.next_rank, ..Self::new(self.holds) };
     }
 
     fn take(&mut self, found: Match) -> Match {

@@ -111,7 +111,6 @@ fn a_room_is_its_own_queue_without_holds() {
     assert_eq!(matchmaker.join(key(1), room("a"), now, &left), None);
     assert_eq!(matchmaker.join(key(2), room("b"), now, &left), None, "another room");
     assert_eq!(matchmaker.join(key(3), search(&[]), now, &left), None, "the lobby is no room");
-    assert_eq!(matchmaker.room_of(key(1)), Some("a"));
     assert_eq!(pair(matchmaker.join(key(4), room("a"), now, &left)), Some((key(1), key(4))), "back at once");
     assert!(matchmaker.leave(key(2)) && !matchmaker.leave(key(2)), "leaving twice is leaving once");
     assert!(matchmaker.rooms.is_empty(), "an empty room is forgotten");

@@ -13,6 +13,7 @@ mod matchmaker;
 mod outbound;
 mod relay;
 mod shared;
+mod store;
 
 pub use connection::socket_config;
 pub use relay::{Relay, RelayBuilder, RelayError};

@@ -1,7 +1,7 @@
 //! What waits to be written to one client: a bounded queue with an end.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -50,6 +50,8 @@ pub(super) enum CloseReason {
     SlowReader,
     /// The client is kept out.
     Banned,
+    /// Another connection has taken its place.
+    Replaced,
 }
 
 impl CloseReason {
@@ -64,6 +66,7 @@ impl CloseReason {
             Self::TooManyFaults => 1008,
             Self::MessageTooLarge => 1009,
             Self::Unauthorized => 4001,
+            Self::Replaced => 4002,
             Self::NoHeartbeat => 4003,
             Self::SlowReader => 4004,
             Self::Banned => 4005,
@@ -82,6 +85,7 @@ impl CloseReason {
             Self::MessageTooLarge => "message too large",
             Self::Unauthorized => "unauthorized",
             Self::Banned => "banned",
+            Self::Replaced => "replaced by a resume",
             Self::NoHeartbeat => "nothing heard for too long",
             Self::SlowReader => "messages are not read",
         }
@@ -96,7 +100,7 @@ pub(super) struct Full;
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// Write this.
-    Message(Box<ServerEnvelope>),
+    Message(Arc<ServerEnvelope>),
     /// All is written: close.
     Close(CloseReason),
 }
@@ -110,7 +114,7 @@ pub(super) struct Outbound {
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Box<ServerEnvelope>>,
+    queue: VecDeque<Arc<ServerEnvelope>>,
     /// Of all that waits: see [`payload`].
     bytes: usize,
     closing: Option<CloseReason>,
@@ -118,7 +122,8 @@ struct State {
 
 impl Outbound {
     /// Queues a message. After [`close`](Self::close) it is dropped.
-    pub(super) fn push(&self, message: Box<ServerEnvelope>) -> Result<(), Full> {
+    pub(super) fn push(&self, message: impl Into<Arc<ServerEnvelope>>) -> Result<(), Full> {
+        let message = message.into();
         {
             let mut state = self.lock();
             if state.closing.is_some() {
@@ -187,8 +192,8 @@ mod tests {
     use super::*;
     use crate::message::RelayedCandidate;
 
-    fn message() -> Box<ServerEnvelope> {
-        Box::new(ServerMessage::SearchCancelled.into())
+    fn message() -> Arc<ServerEnvelope> {
+        Arc::new(ServerMessage::SearchCancelled.into())
     }
 
     #[test]
@@ -210,7 +215,7 @@ mod tests {
             let text = format!("\"{}\"", "x".repeat(60_000));
             let candidate = serde_json::value::RawValue::from_string(text).unwrap();
             let relayed = RelayedCandidate { candidate, from: "a".into(), session_id: "s".into(), seq: 1 };
-            Box::new(ServerMessage::IceCandidate(relayed).into())
+            Arc::new(ServerEnvelope::from(ServerMessage::IceCandidate(relayed)))
         };
         let fit = (0..OUTBOUND_MESSAGES).take_while(|_| outbound.push(long()).is_ok()).count();
         assert_eq!(fit, OUTBOUND_BYTES / 60_002, "as many as the bytes allow");

@@ -5,10 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
@@ -18,10 +18,14 @@ use super::greet::greet;
 use super::hub::{Hub, HubConfig};
 use super::ice::{IceSource, Turn};
 use super::matchmaker::Holds;
-use super::shared::{Shared, ShellConfig};
+use super::shared::{PendingReport, Shared, ShellConfig};
+use super::store::note::NodeId;
+use super::store::{self, RedisStore};
 
 /// For the last close frames at the end of a shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// So many commands wait for the shared store; beyond that it counts as away.
+const STORE_COMMANDS: usize = 65_536;
 
 /// Why a relay cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +50,12 @@ pub struct RelayBuilder {
     listen: String,
     heartbeat: Duration,
     silent: Duration,
+    resume_window: Duration,
     drain_deadline: Duration,
     edge: EdgeConfig,
     stun_urls: Vec<String>,
     turn: Option<Turn>,
+    redis: Option<String>,
 }
 
 impl Default for RelayBuilder {
@@ -58,10 +64,12 @@ impl Default for RelayBuilder {
             listen: "127.0.0.1:9000".into(),
             heartbeat: Duration::from_secs(25),
             silent: Duration::from_secs(60),
+            resume_window: Duration::from_secs(30),
             drain_deadline: Duration::from_secs(2),
             edge: EdgeConfig { max_connections: 20_000, ..EdgeConfig::default() },
             stun_urls: Vec::new(),
             turn: None,
+            redis: None,
         }
     }
 }
@@ -143,6 +151,12 @@ impl RelayBuilder {
         self
     }
 
+    /// How long a call waits for a client whose connection was lost; zero for not at all. Default 30 s.
+    pub fn resume_window(mut self, window: Duration) -> Self {
+        self.resume_window = window;
+        self
+    }
+
     /// How long [`Relay::shutdown`] lets calls go on. Default 2 s: who closes a program does not wait for long.
     pub fn drain_deadline(mut self, limit: Duration) -> Self {
         self.drain_deadline = limit;
@@ -169,6 +183,13 @@ impl RelayBuilder {
         self
     }
 
+    /// Share users with other relays over the Redis at this URL (`redis://…`). Without the feature `redis` such a relay
+    /// does not start.
+    pub fn redis(mut self, url: impl Into<String>) -> Self {
+        self.redis = Some(url.into());
+        self
+    }
+
     /// Binds the address and begins to accept. Must be called inside a tokio runtime.
     ///
     /// # Errors
@@ -179,19 +200,30 @@ impl RelayBuilder {
         let refused = |source| RelayError::Listen { address: self.listen.clone(), source };
         let listener = TcpListener::bind(&self.listen).await.map_err(refused)?;
         let local_addr = listener.local_addr().map_err(refused)?;
+        let holds = Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) };
+        let node = self.redis.is_some().then(|| NodeId::from(Uuid::new_v4().to_string()));
+        let store = self.redis.as_deref().zip(node.clone()).map(|(url, node)| RedisStore::new(url, node, holds));
+        let store = store.transpose().map_err(RelayError::Settings)?;
         let hub_config = HubConfig {
             heartbeat: self.heartbeat,
             silent: self.silent,
+            resume_window: self.resume_window,
+            takes_reports: edge.reports.is_some() || node.is_some(),
+            clock: SystemTime::now,
+            node,
             ice: IceSource::new(self.stun_urls, self.turn),
-            holds: Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) },
+            holds,
         };
         let shell_config = ShellConfig { heartbeat: self.heartbeat, silent: self.silent };
         let hub = Hub::new(hub_config, Box::new(Uuid::new_v4));
-        let shared = Arc::new(Shared::new(shell_config, hub, edge));
+        let (commands, to_store) = mpsc::channel(STORE_COMMANDS);
+        let (shared, reports) = Shared::new(shell_config, hub, edge, store.is_some().then_some(commands));
+        let shared = Arc::new(shared);
+        let keeper = store.map(|store| tokio::spawn(store::run(store, shared.clone(), to_store)));
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(accept_loop(listener, shared.clone(), stopped));
+        let task = tokio::spawn(accept_loop(listener, shared.clone(), reports, stopped));
         tracing::info!(port = local_addr.port(), "relay is listening");
-        Ok(Relay { local_addr, encrypted, drain_deadline: self.drain_deadline, shared, stop: Some(stop), task })
+        Ok(Relay { local_addr, encrypted, drain_deadline: self.drain_deadline, shared, stop: Some(stop), task, keeper })
     }
 }
 
@@ -204,6 +236,8 @@ pub struct Relay {
     /// Carries how long calls may go on.
     stop: Option<oneshot::Sender<Duration>>,
     task: JoinHandle<()>,
+    /// Speaks with the shared store.
+    keeper: Option<JoinHandle<()>>,
 }
 
 impl Relay {
@@ -246,6 +280,11 @@ impl Relay {
         }
         // A panic in the task has been reported by its own thread.
         let _ = (&mut self.task).await;
+        self.shared.close_store();
+        if let Some(keeper) = &mut self.keeper {
+            // A store that is away need not hear that this node has gone.
+            let _ = timeout(LAST_WORDS, keeper).await;
+        }
     }
 }
 
@@ -258,11 +297,20 @@ impl fmt::Debug for Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
     }
 }
 
 /// Owns every connection's task: when this future is dropped, they all end.
-async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<Duration>) {
+async fn accept_loop(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    reports: mpsc::Receiver<PendingReport>,
+    mut stopped: oneshot::Receiver<Duration>,
+) {
+    let mut reports = std::pin::pin!(shared.record_reports(reports));
     let mut acceptor = Acceptor::new(listener, shared.edge.max_sockets());
     let mut connections = JoinSet::new();
     let mut drain_until: Option<Instant> = None;
@@ -280,6 +328,7 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, mut stopped: on
                 }
             }
             () = shared.deadline() => shared.tick(),
+            () = &mut reports => {}
             stop = &mut stopped, if drain_until.is_none() => {
                 // A sender that is gone without a word means that the relay was dropped: no time for calls.
                 let limit = stop.unwrap_or_default();

@@ -17,6 +17,7 @@ struct World {
     now: Instant,
     inbox: BTreeMap<ClientKey, Vec<ServerEnvelope>>,
     closed: BTreeMap<ClientKey, CloseReason>,
+    reports: Vec<Report>,
 }
 
 impl World {
@@ -24,6 +25,10 @@ impl World {
         let config = HubConfig {
             heartbeat: Duration::from_secs(25),
             silent: Duration::from_secs(60),
+            resume_window: Duration::from_secs(30),
+            takes_reports: true,
+            clock: || SystemTime::UNIX_EPOCH,
+            node: None,
             ice: IceSource::new(Vec::new(), None),
             holds: Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) },
         };
@@ -32,13 +37,24 @@ impl World {
             counter += 1;
             Uuid::from_u128(counter)
         });
-        Self { hub: Hub::new(config, ids), now: Instant::now(), inbox: BTreeMap::new(), closed: BTreeMap::new() }
+        Self {
+            hub: Hub::new(config, ids),
+            now: Instant::now(),
+            inbox: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            reports: Vec::new(),
+        }
     }
 
     fn settle(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
-                Effect::Send(to, envelope) => self.inbox.entry(to).or_default().push(*envelope),
+                Effect::Send(to, envelope) => self.inbox.entry(to).or_default().push((*envelope).clone()),
+                Effect::Report(key, report, id) => {
+                    self.hub.report_recorded(key, report.report_id.clone(), true, id);
+                    self.reports.push(*report);
+                }
+                Effect::Store(command) => panic!("there is no store: {command:?}"),
                 Effect::Close(key, reason) => {
                     assert!(!self.hub.peers.contains_key(&key), "the hub forgets whom it closes");
                     assert!(self.closed.insert(key, reason).is_none(), "a client is closed once");
@@ -48,7 +64,7 @@ impl World {
     }
 
     fn join(&mut self) -> ClientKey {
-        let key = self.hub.connect();
+        let key = self.hub.connect(None);
         self.settle();
         let inbox = self.take(key);
         assert!(matches!(inbox[..], [ServerMessage::UserRegistered(_)]), "registration comes first: {inbox:?}");
@@ -60,6 +76,20 @@ impl World {
         self.hub.receive(key, message.into(), self.now);
         self.settle();
         self.take(key)
+    }
+
+    /// The connection breaks.
+    fn lose(&mut self, key: ClientKey) {
+        self.hub.disconnect(key, self.now);
+        self.settle();
+    }
+
+    /// A new connection takes the place of `old`; gives what it heard.
+    fn come_back(&mut self, old: ClientKey, last_seq: u64) -> (ClientKey, Vec<ServerMessage>) {
+        let resume_token = self.hub.peers[&old].token.clone();
+        let key = self.join();
+        let heard = self.say(key, ClientMessage::Resume { resume_token, last_seq });
+        (key, heard)
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -90,6 +120,13 @@ impl World {
 
     fn session(&self, key: ClientKey) -> SessionId {
         self.hub.peers[&key].call.as_ref().expect("in a call").session.clone()
+    }
+
+    fn partner(&self, key: ClientKey) -> Option<ClientKey> {
+        match self.hub.call(key)?.partner.place {
+            Place::Here(partner) => Some(partner),
+            Place::Node(_) => panic!("there are no other nodes"),
+        }
     }
 
     fn socket(&self, key: ClientKey) -> SocketId {
@@ -197,8 +234,11 @@ fn every_end_of_a_call_tells_the_partner_why() {
     world.say(b, find());
     world.take(c);
     world.take(b);
-    world.hub.disconnect(b);
-    world.settle();
+    world.lose(b);
+    assert_eq!(world.kinds(c), ["partner_reconnecting"]);
+    world.wait(29);
+    assert!(world.take(c).is_empty(), "a call waits for 30 s");
+    world.wait(1);
     assert_eq!(left(&world.take(c)), LeaveReason::Disconnected);
 
     let (a, b) = world.pair();
@@ -268,7 +308,7 @@ fn the_partner_just_left_comes_back_only_after_10_s_alone() {
     world.say(b, find());
     let c = world.join();
     world.say(c, find());
-    assert_eq!(world.hub.call(a).map(|call| call.partner), Some(c), "who is new comes before who was left");
+    assert_eq!(world.partner(a), Some(c), "who is new comes before who was left");
 }
 
 #[test]
@@ -288,20 +328,172 @@ fn a_block_ends_the_call_and_holds_as_long_as_both_are_there() {
     assert_eq!(code(&world.say(a, ClientMessage::Block { partner_id: world.user(a) })), ErrorCode::BadMessage);
     let unknown = world.say(a, ClientMessage::Block { partner_id: "gone".into() });
     assert!(matches!(unknown[..], [ServerMessage::Blocked(_)]), "who is gone cannot come back under that name");
-    world.hub.disconnect(b);
-    assert!(world.hub.peers[&a].blocked.is_empty(), "blocks of who is gone take no memory");
+    let (c, _) = world.come_back(b, 0);
+    for key in [a, c] {
+        world.say(key, find());
+    }
+    world.wait(3600);
+    assert!(world.hub.call(a).is_none(), "a resume is no way around a block");
+    world.lose(c);
+    world.wait(30);
+    assert!(world.hub.blocks.is_empty(), "blocks of who is gone take no memory");
 }
 
 #[test]
-fn what_this_relay_does_not_do_is_said() {
+fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
     let mut world = World::new();
-    let (a, _) = world.pair();
-    let resume = ClientMessage::Resume { resume_token: "t".into(), last_seq: 0 };
-    assert_eq!(code(&world.say(a, resume)), ErrorCode::Unauthorized);
-    let report = |session_id| ClientMessage::Report { session_id, category: ReportCategory::Spam, text: None };
-    assert_eq!(code(&world.say(a, report(world.session(a)))), ErrorCode::Unavailable);
-    assert_eq!(code(&world.say(a, report("x".into()))), ErrorCode::NoSuchSession);
-    assert!(matches!(world.say(a, ClientMessage::GetIceServers)[..], [ServerMessage::IceServers(_)]));
+    let (a, b) = world.pair();
+    let (session, reported) = (world.session(a), world.user(b));
+    let report = || ClientMessage::Report {
+        session_id: session.clone(),
+        category: ReportCategory::Spam,
+        text: Some("x".into()),
+    };
+    let heard = world.say(a, report());
+    let [ServerMessage::ReportReceived(received)] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!(world.reports[0].report_id, received.report_id);
+    assert_eq!((&world.reports[0].reported.user_id, &world.reports[0].session_id), (&reported, &session));
+    world.say(b, ClientMessage::Bye);
+    world.take(a);
+    world.wait(599);
+    assert!(matches!(world.say(a, report())[..], [ServerMessage::ReportReceived(_)]), "also when the partner is gone");
+    assert_eq!(world.reports[1].reported.user_id, reported);
+    world.wait(1);
+    assert_eq!(code(&world.say(a, report())), ErrorCode::NoSuchSession, "ten minutes are over");
+    let unknown = ClientMessage::Report { session_id: "x".into(), category: ReportCategory::Spam, text: None };
+    assert_eq!(code(&world.say(a, unknown)), ErrorCode::NoSuchSession);
+    let (c, _) = world.pair();
+    world.hub.config.takes_reports = false;
+    let current = ClientMessage::Report { session_id: world.session(c), category: ReportCategory::Minor, text: None };
+    world.take(c);
+    assert_eq!(code(&world.say(c, current)), ErrorCode::Unavailable, "nobody keeps reports: that is said");
+}
+
+#[test]
+fn a_resume_takes_the_place_of_the_old_connection() {
+    let mut world = World::new();
+    let (a, b) = world.pair();
+    world.take(b);
+    let (socket, user, session) = (world.socket(a), world.user(a), world.session(a));
+    for _ in 0..3 {
+        world.say(b, candidate(socket.clone()));
+    }
+    world.take(a);
+    world.lose(a);
+    assert_eq!(world.kinds(b), ["partner_reconnecting"]);
+    assert!(world.say(b, candidate(socket.clone())).is_empty(), "kept");
+    let (c, heard) = world.come_back(a, 2);
+    let [ServerMessage::Resumed(resumed), ServerMessage::IceCandidate(third), ServerMessage::IceCandidate(fourth)] =
+        &heard[..]
+    else {
+        panic!("resumed and two messages were expected: {heard:?}")
+    };
+    assert_eq!((resumed.missed, resumed.session_id.as_ref()), (2, Some(&session)));
+    assert_eq!((third.seq, fourth.seq), (3, 4), "the one that was written and the one that was kept");
+    assert_eq!(world.kinds(b), ["partner_resumed"]);
+    assert_eq!((world.socket(c), world.user(c)), (socket.clone(), user), "names stay");
+    world.say(b, candidate(socket));
+    assert!(matches!(&world.take(c)[..], [ServerMessage::IceCandidate(fifth)] if fifth.seq == 5));
+    world.say(c, candidate(world.socket(b)));
+    assert_eq!(world.kinds(b), ["ice_candidate"]);
+    world.wait(60);
+    assert_eq!(world.session(c), session, "the old connection's time has no meaning any more");
+}
+
+#[test]
+fn a_token_is_good_once_and_only_at_first() {
+    let mut world = World::new();
+    let (a, b) = world.pair();
+    world.take(b);
+    let resume = |resume_token: String| ClientMessage::Resume { resume_token, last_seq: 0 };
+    let used = world.hub.peers[&a].token.clone();
+    let c = world.join();
+    let fresh = world.hub.peers[&c].token.clone();
+    assert_eq!(code(&world.say(c, resume("unknown".into()))), ErrorCode::Unauthorized);
+    assert_eq!(code(&world.say(c, resume(used.clone()))), ErrorCode::Unauthorized, "not the first message");
+    assert!(matches!(world.say(c, ClientMessage::CancelSearch)[..], [ServerMessage::SearchCancelled]), "a new user");
+    let (d, heard) = world.come_back(a, 0);
+    assert!(matches!(heard[0], ServerMessage::Resumed(_)), "also while the old connection seems to live");
+    assert_eq!(world.closed.get(&a), Some(&CloseReason::Replaced));
+    assert_eq!(world.kinds(b), ["partner_reconnecting", "partner_resumed"]);
+    let e = world.join();
+    assert_eq!(code(&world.say(e, resume(used))), ErrorCode::Unauthorized, "used");
+    let f = world.join();
+    assert!(matches!(world.say(f, resume(fresh))[0], ServerMessage::Resumed(_)), "c's own token is still good");
+    let (g, heard) = world.come_back(d, 0);
+    assert!(matches!(heard[0], ServerMessage::Resumed(_)), "the new connection's token is the valid one");
+    assert!(world.hub.call(g).is_some());
+    let own = world.join();
+    let token = world.hub.peers[&own].token.clone();
+    assert_eq!(code(&world.say(own, resume(token))), ErrorCode::Unauthorized, "nobody replaces themself");
+}
+
+#[test]
+fn the_sender_is_told_when_nothing_more_is_kept() {
+    let mut world = World::new();
+    let (a, b) = world.pair();
+    world.take(b);
+    world.lose(a);
+    world.take(b);
+    let to = world.socket(a);
+    assert!((0..64).all(|_| world.say(b, candidate(to.clone())).is_empty()), "64 are kept");
+    assert_eq!(code(&world.say(b, candidate(to))), ErrorCode::PartnerGone);
+    let (_, heard) = world.come_back(a, 0);
+    assert!(matches!(&heard[0], ServerMessage::Resumed(resumed) if resumed.missed == 64 && heard.len() == 65));
+}
+
+#[test]
+fn who_comes_back_hears_what_became_of_the_call() {
+    let mut world = World::new();
+    let (a, b) = world.pair();
+    world.lose(a);
+    world.lose(b);
+    let (c, heard) = world.come_back(a, 0);
+    let heard: Vec<_> = heard.iter().map(ServerMessage::kind).collect();
+    assert_eq!(heard, ["resumed", "partner_reconnecting"], "the partner is away, too");
+    world.lose(c);
+    let (d, _) = world.come_back(b, 0);
+    world.say(d, ClientMessage::Bye);
+    let (_, heard) = world.come_back(c, 0);
+    assert!(matches!(&heard[..], [ServerMessage::Resumed(resumed)] if resumed.session_id.is_none()), "{heard:?}");
+
+    let e = world.join();
+    world.say(e, in_room("r"));
+    world.lose(e);
+    let (_, heard) = world.come_back(e, 0);
+    assert!(matches!(&heard[..], [ServerMessage::Resumed(_)]));
+    assert_eq!(world.hub.searching(), 0, "a search has ended");
+}
+
+#[test]
+fn a_person_with_a_token_stays_blocked_and_meets_nobody_of_the_same_name() {
+    let mut world = World::new();
+    let join = |world: &mut World, subject: &str| {
+        let key = world.hub.connect(Some(subject.into()));
+        world.settle();
+        world.take(key);
+        key
+    };
+    let (a, b) = (join(&mut world, "ann"), join(&mut world, "ann"));
+    world.say(a, find());
+    world.say(b, find());
+    world.wait(60);
+    assert!(world.hub.call(a).is_none(), "two devices of one person");
+    let c = join(&mut world, "bob");
+    world.say(c, find());
+    world.say(c, ClientMessage::Block { partner_id: world.user(a) });
+    for key in [a, b, c] {
+        world.say(key, ClientMessage::Bye);
+    }
+    let (a, c) = (join(&mut world, "ann"), join(&mut world, "bob"));
+    world.say(a, find());
+    world.say(c, find());
+    world.wait(60);
+    assert!(world.hub.call(a).is_none(), "ann and bob never meet again, whatever their userIds");
+    let stolen = world.hub.peers[&a].token.clone();
+    let thief = join(&mut world, "eve");
+    let resume = ClientMessage::Resume { resume_token: stolen, last_seq: 0 };
+    assert_eq!(code(&world.say(thief, resume)), ErrorCode::Unauthorized, "a token lends no identity");
 }
 
 #[test]
@@ -324,7 +516,7 @@ fn draining_lets_calls_end_and_takes_nobody_new() {
     let (idle, searching) = (world.join(), world.join());
     world.say(searching, find());
     world.take(b);
-    world.hub.drain();
+    world.hub.drain(world.now);
     world.settle();
     for key in [idle, searching] {
         assert_eq!(world.closed.get(&key), Some(&CloseReason::Draining), "who is in no call is closed");
@@ -350,6 +542,7 @@ enum Step {
     End(usize),
     Drop(usize),
     Bye(usize),
+    Resume(usize),
     Block { who: usize, whom: usize },
     Relay { who: usize, to: usize },
     Wait(u64),
@@ -364,7 +557,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => who.clone().prop_map(Step::Cancel),
         3 => (who.clone(), prop::bool::weighted(0.2)).prop_map(|(who, stale)| Step::Next { who, stale }),
         1 => who.clone().prop_map(Step::End),
-        1 => who.clone().prop_map(Step::Drop),
+        2 => who.clone().prop_map(Step::Drop),
+        3 => who.clone().prop_map(Step::Resume),
         1 => who.clone().prop_map(Step::Bye),
         1 => (who.clone(), who.clone()).prop_map(|(who, whom)| Step::Block { who, whom }),
         3 => (who.clone(), who).prop_map(|(who, to)| Step::Relay { who, to }),
@@ -409,8 +603,14 @@ impl World {
             }
             Step::Drop(who) => {
                 let Some(key) = pick(who) else { return };
-                self.hub.disconnect(key);
-                self.settle();
+                self.lose(key);
+            }
+            Step::Resume(who) => {
+                let Some(old) = pick(who) else { return };
+                let (user, call) = (self.user(old), self.hub.call(old).map(|call| call.session.clone()));
+                let (key, heard) = self.come_back(old, 0);
+                assert!(matches!(heard[0], ServerMessage::Resumed(_)), "whoever is here can be resumed: {heard:?}");
+                assert_eq!((self.user(key), self.hub.call(key).map(|call| call.session.clone())), (user, call));
             }
             Step::Bye(who) => {
                 let Some(key) = pick(who) else { return };
@@ -423,11 +623,23 @@ impl World {
             Step::Relay { who, to } => {
                 let (Some(key), Some(to)) = (pick(who), pick(to)) else { return };
                 self.inbox.clear();
-                let partner = self.hub.call(key).map(|call| call.partner);
+                if self.hub.peers[&key].is_away() {
+                    return;
+                }
+                let partner = self.partner(key);
+                let is_heard = !self.hub.peers[&to].is_away();
+                let before = self.hub.peers[&to].delivery.seq();
                 let heard = self.say(key, candidate(all_sockets[&to].clone()));
                 let listeners: Vec<_> = self.inbox.keys().copied().collect();
                 match partner {
-                    Some(partner) if partner == to => assert_eq!(listeners, [to], "the partner and nobody else"),
+                    Some(partner) if partner == to && is_heard => {
+                        assert_eq!(listeners, [to], "the partner and nobody else");
+                    }
+                    Some(partner) if partner == to => {
+                        let kept = self.hub.peers[&to].delivery.seq() - before;
+                        let told = heard.iter().filter(|message| matches!(message, ServerMessage::Error(_))).count();
+                        assert_eq!(kept + told as u64, 1, "kept, or the sender is told");
+                    }
                     Some(_) => assert_eq!(code(&heard), ErrorCode::NotPartner),
                     None => assert_eq!(code(&heard), ErrorCode::NotMatched),
                 }
@@ -443,14 +655,21 @@ impl World {
 
     /// The promises that hold after every step.
     fn check(&self, since: &Waiting) {
+        assert_eq!(self.hub.tokens.len(), self.hub.peers.len(), "one token for each client");
+        assert_eq!(self.hub.users.len(), self.hub.peers.len(), "one user for each client");
+        let in_call = self.hub.peers.values().filter(|peer| peer.call.is_some()).count();
+        assert_eq!(self.hub.in_call, in_call);
         for (&key, peer) in &self.hub.peers {
+            assert!(!peer.is_away() || !self.hub.matchmaker.contains(key), "who is away does not wait");
             let Some(call) = &peer.call else { continue };
-            assert_ne!(call.partner, key, "nobody is matched with themself");
-            let other = self.hub.peers.get(&call.partner).and_then(|other| other.call.as_ref());
-            let back = other.map(|other| (other.partner, other.session.clone()));
-            assert_eq!(back, Some((key, call.session.clone())), "a call has exactly these two sides");
+            let partner = self.partner(key).expect("a call has a partner");
+            assert_ne!(partner, key, "nobody is matched with themself");
+            let other = self.hub.peers.get(&partner).and_then(|other| other.call.as_ref());
+            let back = other.map(|other| (self.partner(partner), other.session.clone()));
+            assert_eq!(back, Some((Some(key), call.session.clone())), "a call has exactly these two sides");
             assert!(!self.hub.matchmaker.contains(key), "who is in a call does not wait");
-            assert!(!peer.blocked.contains(&call.partner), "blocked pairs never meet");
+            let blocked = self.hub.blocks.get(&peer.person);
+            assert!(blocked.is_none_or(|blocked| !blocked.contains(&call.partner.person)), "blocked pairs never meet");
         }
         let waiting: Vec<_> = since.iter().collect();
         for (n, &(&a, &a_since)) in waiting.iter().enumerate() {
@@ -463,13 +682,15 @@ impl World {
     /// The protocol's rules for a pair, written down a second time.
     fn may_meet(&self, a: ClientKey, a_since: Instant, b: ClientKey, b_since: Instant) -> bool {
         let (one, other) = (&self.hub.peers[&a], &self.hub.peers[&b]);
-        if one.profile.room != other.profile.room || one.blocked.contains(&b) {
+        let blocked = self.hub.blocks.get(&one.person);
+        if one.profile.room != other.profile.room || blocked.is_some_and(|blocked| blocked.contains(&other.person)) {
             return false;
         }
         if one.profile.room.is_some() {
             return true;
         }
-        let just_left = one.last_partner == Some(b) || other.last_partner == Some(a);
+        let just_left =
+            one.last_partner.as_ref() == Some(&other.person) || other.last_partner.as_ref() == Some(&one.person);
         if just_left && self.now < a_since.max(b_since) + Duration::from_secs(10) {
             return false;
         }
@@ -492,8 +713,10 @@ proptest! {
             world.check(&since);
         }
         for key in world.hub.keys() {
-            world.hub.disconnect(key);
+            world.lose(key);
         }
+        world.wait(30);
+        prop_assert!(world.hub.peers.is_empty() && world.hub.blocks.is_empty() && world.hub.tokens.is_empty());
         prop_assert!(world.hub.users.is_empty() && world.hub.next_deadline().is_none(), "nothing is left behind");
     }
 }

@@ -1,0 +1,373 @@
+-- What several relay nodes do to the users they share, each time as one step that nothing comes between.
+--
+-- The rules of matching are those of `matchmaker.rs`. Keys, all under one prefix with a hash tag but for the last two:
+--   user:<id>     hash: node, socket, person, token, profile, interests (JSON, '' for none), last (person of the last
+--                 call), session and partner (in a call), q, since and rank (in a queue)
+--   token:<t>     the user that it resumes          users:<node>     the users of a node
+--   nodes         nodes by their last heartbeat     blocks:<person>  whom a person never meets
+--   queue, room:<code>  who waits, by rank          rank             the last rank that was given
+--   plain, interest:<i> of the lobby's queue those without interests, and those with this one
+--   session:<id>, active_sessions  as the protocol says, outside the prefix
+local P = '{tandem}:'
+local HOLD_INTERESTS, HOLD_REMATCH = tonumber(ARGV[3]), tonumber(ARGV[4])
+local SUSPECT, DEAD = 5000, 12000
+local SESSION_TTL, RECORD_TTL = 3600, 86400
+local op, caller = ARGV[1], ARGV[2]
+local t = redis.call('TIME')
+local NOW = t[1] * 1000 + math.floor(t[2] / 1000)
+
+local function ukey(user) return P .. 'user:' .. user end
+
+local function get(user)
+  local f = redis.call('HMGET', ukey(user), 'node', 'socket', 'person', 'interests', 'q', 'since', 'rank', 'session',
+    'partner', 'last', 'token')
+  if not f[1] then return nil end
+  return { user = user, node = f[1], socket = f[2], person = f[3], interests = f[4] or '', q = f[5] or '',
+    since = tonumber(f[6] or 0), rank = tonumber(f[7] or 0), session = f[8] or '', partner = f[9] or '',
+    last = f[10] or '', token = f[11] or '' }
+end
+
+-- A node that is gone has no subscriber from that moment on; one that hangs misses its heartbeats.
+local nodes = {}
+local function alive(node)
+  if nodes[node] == nil then
+    local beat = redis.call('ZSCORE', P .. 'nodes', node)
+    local subscribers = redis.call('PUBSUB', 'NUMSUB', P .. 'inbox:' .. node)
+    nodes[node] = (beat and NOW - beat < SUSPECT and tonumber(subscribers[2]) > 0) and true or false
+  end
+  return nodes[node]
+end
+
+local function tell(node, json) redis.call('PUBLISH', P .. 'inbox:' .. node, json) end
+
+local function list(json) if json == '' then return {} end return cjson.decode(json) end
+
+local function index(u, change)
+  if u.q ~= P .. 'queue' then return end
+  if u.interests == '' then change(P .. 'plain') end
+  for _, interest in ipairs(list(u.interests)) do change(P .. 'interest:' .. interest) end
+end
+
+local function enqueue(u)
+  redis.call('ZADD', u.q, u.rank, u.user)
+  index(u, function(key) redis.call('ZADD', key, u.rank, u.user) end)
+  redis.call('HSET', ukey(u.user), 'q', u.q, 'since', u.since, 'rank', u.rank)
+end
+
+local function dequeue(u)
+  if u.q == '' then return end
+  redis.call('ZREM', u.q, u.user)
+  index(u, function(key) redis.call('ZREM', key, u.user) end)
+  redis.call('HDEL', ukey(u.user), 'q', 'since', 'rank')
+  u.q = ''
+end
+
+local function common(a, b)
+  local has, both = {}, {}
+  for _, interest in ipairs(list(b.interests)) do has[interest] = true end
+  for _, interest in ipairs(list(a.interests)) do if has[interest] then both[#both + 1] = interest end end
+  return both
+end
+
+-- Whether `me` may be matched with this user now, if they have `shared` interests in common.
+local function acceptable(me, user, shared)
+  if user == me.user then return nil end
+  local o = get(user)
+  if not o or o.q ~= me.q or o.session ~= '' or o.person == me.person or not alive(o.node) then return nil end
+  if redis.call('SISMEMBER', P .. 'blocks:' .. me.person, o.person) == 1 then return nil end
+  if me.q == P .. 'queue' then
+    local older, younger = me, o
+    if o.rank < me.rank then older, younger = o, me end
+    if shared == 0 and me.interests ~= '' and o.interests ~= '' and NOW < older.since + HOLD_INTERESTS then return nil end
+    if (me.last == o.person or o.last == me.person) and NOW < younger.since + HOLD_REMATCH then return nil end
+  end
+  return o
+end
+
+-- The first of a queue, by rank, that may be matched with `me`; with `stop`, only as long as it says no.
+local function first(me, key, stop)
+  local from, step = 0, 8
+  while true do
+    local users = redis.call('ZRANGE', key, from, from + step - 1)
+    for _, user in ipairs(users) do
+      local o = acceptable(me, user, 0)
+      if o then return o end
+      if stop and stop(user) then return nil end
+    end
+    if #users < step then return nil end
+    from, step = from + step, 64
+  end
+end
+
+local function best(me)
+  if me.q ~= P .. 'queue' then
+    local found, most = nil, -1
+    for _, user in ipairs(redis.call('ZRANGE', me.q, 0, -1)) do
+      local o = acceptable(me, user, 0)
+      local shared = o and #common(me, o) or -1
+      if shared > most then found, most = o, shared end
+    end
+    return found
+  end
+  if me.interests ~= '' then
+    local shared, users = {}, {}
+    for _, interest in ipairs(list(me.interests)) do
+      local entries = redis.call('ZRANGE', P .. 'interest:' .. interest, 0, -1, 'WITHSCORES')
+      for i = 1, #entries, 2 do
+        local user = entries[i]
+        if not shared[user] then
+          users[#users + 1] = { user, tonumber(entries[i + 1]) }
+          shared[user] = 0
+        end
+        shared[user] = shared[user] + 1
+      end
+    end
+    table.sort(users, function(a, b)
+      if shared[a[1]] ~= shared[b[1]] then return shared[a[1]] > shared[b[1]] end
+      return a[2] < b[2]
+    end)
+    for _, entry in ipairs(users) do
+      local o = acceptable(me, entry[1], shared[entry[1]])
+      if o then return o end
+    end
+    if NOW < me.since + HOLD_INTERESTS then
+      -- Strangers with interests only where they have waited long enough themselves: they stand in front.
+      local held = first(me, me.q, function(user)
+        return tonumber(redis.call('HGET', ukey(user), 'since') or 0) + HOLD_INTERESTS > NOW
+      end)
+      local plain = first(me, P .. 'plain')
+      if held and plain then return held.rank < plain.rank and held or plain end
+      return held or plain
+    end
+  end
+  return first(me, me.q)
+end
+
+local function card(u)
+  return '{"user":' .. cjson.encode(u.user) .. ',"socket":' .. cjson.encode(u.socket) .. ',"person":'
+    .. cjson.encode(u.person) .. ',"node":' .. cjson.encode(u.node) .. '}'
+end
+
+local function matched(u, partner, session, initiator, interests)
+  tell(u.node, '{"matched":{"user":' .. cjson.encode(u.user) .. ',"session":' .. cjson.encode(session)
+    .. ',"initiator":' .. tostring(initiator) .. ',"interests":' .. interests .. ',"partner":' .. card(partner)
+    .. ',"profile":' .. redis.call('HGET', ukey(partner.user), 'profile') .. '}}')
+end
+
+local function open_session(session, one, other, started)
+  redis.call('SET', 'session:' .. session, '{"id":' .. cjson.encode(session) .. ',"userId1":' .. cjson.encode(one)
+    .. ',"userId2":' .. cjson.encode(other) .. ',"startedAt":' .. cjson.encode(started) .. '}', 'EX', SESSION_TTL)
+  redis.call('SADD', 'active_sessions', session)
+end
+
+-- Finds somebody for `me`, who is in no queue yet (`me.q` says which) or waits there.
+local function attempt(me, session, started)
+  local o = best(me)
+  if not o then return false end
+  local older, newer = me, o
+  if o.rank < me.rank then older, newer = o, me end
+  local both = common(older, newer)
+  local interests = #both == 0 and '[]' or cjson.encode(both)
+  dequeue(o)
+  dequeue(me)
+  redis.call('HSET', ukey(older.user), 'session', session, 'partner', newer.user)
+  redis.call('HSET', ukey(newer.user), 'session', session, 'partner', older.user)
+  open_session(session, older.user, newer.user, started)
+  matched(older, newer, session, true, interests)
+  matched(newer, older, session, false, interests)
+  return true
+end
+
+-- Ends the session of `u`. The partner's node is told, unless it is `from`, which knows.
+local function finish(u, session, reason, from)
+  if session == '' or u.session ~= session then return end
+  redis.call('HDEL', ukey(u.user), 'session', 'partner')
+  redis.call('DEL', 'session:' .. session)
+  redis.call('SREM', 'active_sessions', session)
+  u.session = ''
+  local p = get(u.partner)
+  if not p then return end
+  redis.call('HSET', ukey(u.user), 'last', p.person)
+  if p.session ~= session then return end
+  redis.call('HDEL', ukey(p.user), 'session', 'partner')
+  redis.call('HSET', ukey(p.user), 'last', u.person)
+  if p.node ~= from then
+    tell(p.node, '{"left":{"user":' .. cjson.encode(p.user) .. ',"session":' .. cjson.encode(session) .. ',"reason":'
+      .. cjson.encode(reason) .. '}}')
+  end
+end
+
+local function forget(u, reason, from)
+  dequeue(u)
+  finish(u, u.session, reason, from)
+  redis.call('DEL', ukey(u.user), P .. 'token:' .. u.token)
+  redis.call('SREM', P .. 'users:' .. u.node, u.user)
+  -- Blocks of a person with a bearer token outlive the connection.
+  if u.person == u.user then
+    local key = P .. 'blocks:' .. u.person
+    for _, other in ipairs(redis.call('SMEMBERS', key)) do redis.call('SREM', P .. 'blocks:' .. other, u.person) end
+    redis.call('DEL', key)
+  end
+end
+
+-- Writes down who a user is and where: ARGV from 5 is user, socket, person, token, profile, interests, last.
+local function write(old)
+  local user, token = ARGV[5], ARGV[8]
+  if old and old.token ~= token then redis.call('DEL', P .. 'token:' .. old.token) end
+  if old and old.node ~= caller then redis.call('SREM', P .. 'users:' .. old.node, user) end
+  redis.call('HSET', ukey(user), 'node', caller, 'socket', ARGV[6], 'person', ARGV[7], 'token', token, 'profile',
+    ARGV[9], 'interests', ARGV[10])
+  if ARGV[11] ~= '' then redis.call('HSET', ukey(user), 'last', ARGV[11]) end
+  redis.call('EXPIRE', ukey(user), RECORD_TTL)
+  redis.call('SET', P .. 'token:' .. token, user, 'EX', RECORD_TTL)
+  redis.call('SADD', P .. 'users:' .. caller, user)
+end
+
+local ops = {}
+
+-- room, session, startedAt
+function ops.join()
+  local room, session, started = ARGV[12], ARGV[13], ARGV[14]
+  local old = get(ARGV[5])
+  if old and old.q ~= '' then
+    if old.node == caller then return 0 end
+    dequeue(old)
+  end
+  write(old)
+  local me = get(ARGV[5])
+  if me.session ~= '' then
+    -- Matched while its node did not hear it.
+    local p = get(me.partner)
+    if p and p.session == me.session then
+      matched(me, p, me.session, false, '[]')
+      return 1
+    end
+    finish(me, me.session, 'disconnected', caller)
+  end
+  me.q = room == '' and P .. 'queue' or P .. 'room:' .. room
+  me.since, me.rank = NOW, redis.call('INCR', P .. 'rank')
+  if attempt(me, session, started) then return 1 end
+  enqueue(me)
+  return 0
+end
+
+-- user, session, startedAt
+function ops.retry()
+  local me = get(ARGV[5])
+  if not me or me.q == '' or me.node ~= caller then return 0 end
+  return attempt(me, ARGV[6], ARGV[7]) and 1 or 0
+end
+
+-- user; 1 if it waited, 2 if it is in a call
+function ops.cancel()
+  local u = get(ARGV[5])
+  if not u then return 0 end
+  if u.q ~= '' then
+    dequeue(u)
+    return 1
+  end
+  return u.session ~= '' and 2 or 0
+end
+
+-- user, session, reason
+function ops.finish()
+  local u = get(ARGV[5])
+  if u then finish(u, ARGV[6], ARGV[7], caller) end
+  return 0
+end
+
+-- user, reason
+function ops.remove()
+  local u = get(ARGV[5])
+  if u and u.node == caller then forget(u, ARGV[6], caller) end
+  return 0
+end
+
+-- user, partner
+function ops.block()
+  local a, b = get(ARGV[5]), get(ARGV[6])
+  if not a or not b or a.person == b.person then return 0 end
+  for one, other in pairs({ [a.person] = b.person, [b.person] = a.person }) do
+    redis.call('SADD', P .. 'blocks:' .. one, other)
+    redis.call('EXPIRE', P .. 'blocks:' .. one, RECORD_TTL)
+  end
+  return 1
+end
+
+-- token; the record of a user whose node has died
+function ops.adopt()
+  local user = redis.call('GET', P .. 'token:' .. ARGV[5])
+  local u = user and get(user)
+  if not u or u.node == caller or alive(u.node) then return false end
+  dequeue(u)
+  redis.call('SREM', P .. 'users:' .. u.node, user)
+  redis.call('SADD', P .. 'users:' .. caller, user)
+  redis.call('HSET', ukey(user), 'node', caller)
+  redis.call('DEL', P .. 'token:' .. ARGV[5])
+  u.node = caller
+  local call = 'null'
+  local p = u.session ~= '' and get(u.partner)
+  if p and p.session == u.session then
+    call = '{"session":' .. cjson.encode(u.session) .. ',"partner":' .. card(p) .. '}'
+  end
+  return '{"card":' .. card(u) .. ',"token":' .. cjson.encode(u.token) .. ',"profile":'
+    .. redis.call('HGET', ukey(user), 'profile') .. ',"last_partner":' .. (u.last == '' and 'null' or cjson.encode(u.last))
+    .. ',"call":' .. call .. '}'
+end
+
+-- session and partner ('' for none), startedAt; 1 if the call has ended
+function ops.sync()
+  local session, partner, started = ARGV[12], ARGV[13], ARGV[14]
+  local old = get(ARGV[5])
+  if old then dequeue(old) end
+  write(old)
+  local u = get(ARGV[5])
+  if session == '' then
+    finish(u, u.session, 'disconnected', caller)
+    return 0
+  end
+  local p = get(partner)
+  if u.session == session then
+    if not p or p.session ~= session then
+      finish(u, session, 'disconnected', caller)
+      return 1
+    end
+  elseif p and p.session ~= session then
+    return 1
+  else
+    -- The store has lost it. The partner's node will say the same.
+    redis.call('HSET', ukey(u.user), 'session', session, 'partner', partner)
+  end
+  if redis.call('EXPIRE', 'session:' .. session, SESSION_TTL) == 0 then open_session(session, u.user, partner, started) end
+  return 0
+end
+
+-- whether to look for dead nodes; how many nodes live, and whether this one was known
+function ops.beat()
+  local known = redis.call('ZSCORE', P .. 'nodes', caller) and 1 or 0
+  redis.call('ZADD', P .. 'nodes', NOW, caller)
+  if ARGV[5] == '1' then
+    for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. 'nodes', '-inf', NOW - DEAD)) do
+      local users = redis.call('SRANDMEMBER', P .. 'users:' .. node, 200)
+      for _, user in ipairs(users) do
+        local u = get(user)
+        if u and u.node == node then forget(u, 'node_lost', node) end
+        redis.call('SREM', P .. 'users:' .. node, user)
+      end
+      if #users == 0 then redis.call('ZREM', P .. 'nodes', node) end
+    end
+    -- What has expired is no longer active.
+    for _, session in ipairs(redis.call('SRANDMEMBER', 'active_sessions', 20)) do
+      if redis.call('EXISTS', 'session:' .. session) == 0 then redis.call('SREM', 'active_sessions', session) end
+    end
+  end
+  return { redis.call('ZCOUNT', P .. 'nodes', NOW - SUSPECT, '+inf'), known }
+end
+
+-- A proper end of a node that has nobody left.
+function ops.leave()
+  if redis.call('SCARD', P .. 'users:' .. caller) == 0 then redis.call('ZREM', P .. 'nodes', caller) end
+  return 0
+end
+
+return ops[op]()
