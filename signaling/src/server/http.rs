@@ -99,19 +99,41 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<H
             Ok(0) | Err(_) => return Err(HeadError::Gone),
             Ok(_) => {}
         }
-        match Request::try_parse(&bytes) {
-            Ok(Some((length, request))) => {
-                only_one_reading(&request).map_err(HeadError::Reject)?;
-                return Ok(Head { request, rest: bytes.split_off(length) });
-            }
-            Ok(None) if bytes.len() < MAX_HEAD_BYTES => {}
-            Ok(None) => return Err(HeadError::Reject(Answer::new(431, "The request head is too long."))),
-            Err(tungstenite::Error::Protocol(ProtocolError::WrongHttpMethod)) => {
-                return Err(HeadError::Reject(Answer::new(405, "Only GET is served here.").header("Allow: GET")));
-            }
-            Err(_) => return Err(HeadError::Reject(Answer::new(400, "This is not a proper HTTP/1.1 request."))),
+        if let Some(parsed) = parse_head(&bytes) {
+            let (length, request) = parsed.map_err(HeadError::Reject)?;
+            return Ok(Head { request, rest: bytes.split_off(length) });
         }
     }
+}
+
+/// A whole request head and its length, or what to answer; `None`: more must come.
+fn parse_head(bytes: &[u8]) -> Option<Result<(usize, Request), Answer>> {
+    match Request::try_parse(bytes) {
+        Ok(Some((length, request))) => Some(only_one_reading(&request).map(|()| (length, request))),
+        Ok(None) if bytes.len() < MAX_HEAD_BYTES => None,
+        Ok(None) => Some(Err(Answer::new(431, "The request head is too long."))),
+        Err(tungstenite::Error::Protocol(ProtocolError::WrongHttpMethod)) => {
+            Some(Err(Answer::new(405, "Only GET is served here.").header("Allow: GET")))
+        }
+        Err(_) => Some(Err(Answer::new(400, "This is not a proper HTTP/1.1 request."))),
+    }
+}
+
+/// Whatever a client may send before the WebSocket, up to the answer's bytes or status: for the fuzz target.
+#[doc(hidden)]
+pub fn answer_upgrade(bytes: &[u8]) -> Option<Result<Vec<u8>, u16>> {
+    let answer = parse_head(bytes)?.and_then(|(length, request)| {
+        assert!(length <= bytes.len(), "a head is no longer than what came");
+        let _ = origin_allowed(&request, &["https://tandem.example".to_owned()]);
+        let _ = super::edge::token::bearer(request.headers(), request.uri().query());
+        let _ = super::edge::forwarded_for(
+            &request,
+            std::net::Ipv4Addr::LOCALHOST.into(),
+            &["127.0.0.0/8".parse().expect("a range")],
+        );
+        accept_upgrade(&request)
+    });
+    Some(answer.map_err(|answer| answer.status))
 }
 
 /// Refuses what a proxy in front might read otherwise than the relay does: a request with a body, which the relay would

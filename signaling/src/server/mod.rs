@@ -16,4 +16,6 @@ mod shared;
 mod store;
 
 pub use connection::socket_config;
+#[doc(hidden)]
+pub use http::answer_upgrade;
 pub use relay::{Relay, RelayBuilder, RelayError};

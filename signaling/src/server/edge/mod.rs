@@ -197,8 +197,7 @@ impl Edge {
             return Err(Answer::new(503, "The relay is shutting down."));
         }
         let response = accept_upgrade(request)?;
-        let forwarded = request.headers().get_all("x-forwarded-for").iter().map(|line| line.to_str().unwrap_or("?"));
-        let address = client_address(peer, forwarded, &self.config.trusted_proxies);
+        let address = forwarded_for(request, peer, &self.config.trusted_proxies);
         let place = self.place(address)?;
         let identity = self.identify(request, address);
         Ok(Admission { response, identity, place })
@@ -241,6 +240,12 @@ impl Edge {
     fn online(&self) -> MutexGuard<'_, HashMap<u64, Online>> {
         self.online.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whose request it is, see [`client_address`].
+pub(super) fn forwarded_for(request: &Request, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+    let forwarded = request.headers().get_all("x-forwarded-for").iter().map(|line| line.to_str().unwrap_or("?"));
+    client_address(peer, forwarded, trusted)
 }
 
 fn banned_fault() -> Fault {

@@ -1,0 +1,15 @@
+//! Whatever comes before the WebSocket: a request that is accepted, answered or waited for.
+//!
+//! The loopback address stands for a trusted proxy's client, so the forwarded header is read, too.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tandem_signaling::server::answer_upgrade;
+
+fuzz_target!(|data: &[u8]| {
+    match answer_upgrade(data) {
+        Some(Ok(response)) => assert!(response.starts_with(b"HTTP/1.1 101 "), "an accepted upgrade says so"),
+        Some(Err(status)) => assert!((400..500).contains(&status), "the client is at fault, not {status}"),
+        None => {}
+    }
+});
