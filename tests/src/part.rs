@@ -23,6 +23,8 @@ pub enum Part {
     Chromium,
     /// coturn, with the client that comes with it.
     Coturn,
+    /// Redis's server.
+    Redis,
     /// `/dev/full`, the device on which every disk is full.
     FullDisk,
 }
@@ -54,6 +56,7 @@ impl Part {
                 programs(&["node", "chromium"])?;
                 file(&source("browser/node_modules/playwright-core"), "the browser driver")
             }
+            Self::Redis => programs(&["redis-server"]),
             Self::Coturn => programs(&["turnserver", "turnutils_uclient"]),
             Self::FullDisk => file(Path::new("/dev/full"), "/dev/full"),
         }

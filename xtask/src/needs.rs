@@ -141,6 +141,7 @@ pub(crate) const TEST: &[Need] = &[
     on_linux("cpio (the guest's initramfs)", Probe::Program(&["cpio"]), "cpio", "cpio"),
     on_linux("kmod (the guest's kernel modules)", Probe::File("/sbin/depmod"), "kmod", "kmod"),
     on_linux("pip (fetches the clips)", Probe::Program(&["pip3"]), "python3-pip", "python3-pip"),
+    on_linux("Redis (a relay of several nodes)", Probe::Program(&["redis-server"]), "redis-server", "redis"),
     on_linux("coturn (calls through a TURN server)", Probe::Program(&["turnserver"]), "coturn", "coturn"),
     on_linux(
         "Chromium (the other end of a call)",

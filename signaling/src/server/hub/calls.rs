@@ -302,19 +302,18 @@ impl Hub {
         }
     }
 
-    /// `key` hears that its partner is away or back.
+    /// `key` hears that its partner is away or back. Who comes back was away, even if nobody had noticed.
     pub(super) fn hear_of_partner(&mut self, key: ClientKey, session: &SessionId, is_away: bool) {
         let call = self.peers.get_mut(&key).and_then(|peer| peer.call.as_mut());
         let Some(call) = call.filter(|call| call.session == *session) else { return };
-        call.partner_away = is_away;
+        let was_away = std::mem::replace(&mut call.partner_away, is_away);
         let session = SessionEnded { session_id: session.clone() };
-        self.send(
-            key,
-            match is_away {
-                true => ServerMessage::PartnerReconnecting(session),
-                false => ServerMessage::PartnerResumed(session),
-            },
-        );
+        if !was_away {
+            self.send(key, ServerMessage::PartnerReconnecting(session.clone()));
+        }
+        if !is_away {
+            self.send(key, ServerMessage::PartnerResumed(session));
+        }
     }
 }
 

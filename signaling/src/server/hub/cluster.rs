@@ -224,9 +224,6 @@ impl Hub {
                 if node != own {
                     call.partner.place = Place::Node(node);
                 }
-                if !call.partner_away {
-                    self.hear_of_partner(key, &session, true);
-                }
                 self.hear_of_partner(key, &session, false);
             }
             Note::Takeover { .. } | Note::Handover { .. } => {}

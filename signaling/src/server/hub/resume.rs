@@ -54,13 +54,7 @@ impl Hub {
             Some(until) => {
                 self.away.remove(&(until, old));
             }
-            None => {
-                self.effects.push_back(Effect::Close(old, CloseReason::Replaced));
-                if let Some(Call { session, partner: Partner { place: Place::Here(partner), .. }, .. }) = &peer.call {
-                    let (partner, session) = (*partner, session.clone());
-                    self.hear_of_partner(partner, &session, true);
-                }
-            }
+            None => self.effects.push_back(Effect::Close(old, CloseReason::Replaced)),
         }
         self.put_in(key, peer, last_seq, id);
         Ok(())
