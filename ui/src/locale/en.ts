@@ -43,7 +43,7 @@ export const en = {
     camera: "Camera",
     microphone: "Microphone",
     speaker: "Speaker",
-    systemDefault: "System default",
+    systemDefault: "Default",
     missing: "Not connected",
     without: { camera: "Without camera", microphone: "Without microphone", speaker: "Without speaker" },
     refresh: "Look for devices again",

@@ -74,6 +74,10 @@ export const ERRORS: Record<string, Words> = {
     what: "No path to the partner was found.",
     todo: "Check that your firewall lets UDP through, then try again.",
   },
+  NO_TURN_SERVER: {
+    what: "Only relayed calls are wanted, and the relay names no TURN server.",
+    todo: "Choose another relay in the settings, or allow direct calls.",
+  },
   BAD_DESCRIPTION: { what: "The partner's app said something that cannot be understood.", todo: TRY_NEXT },
   NO_COMMON_CODEC: { what: "The partner's app knows none of this app's formats.", todo: TRY_NEXT },
   PARTNER_LEFT: { what: "Your partner left the call.", todo: "Find the next one whenever you like." },

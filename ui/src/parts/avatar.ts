@@ -11,10 +11,13 @@ export function nameOf({ name }: Partner): string {
   return /[\p{L}\p{N}\p{P}\p{S}]/u.test(shown) ? shown : words.anonymous;
 }
 
+/** What the relay says of those who did not say where they are. */
+const NOWHERE = "Unknown";
+
 /** Age and place, as far as they are told. */
 export function about({ age, location }: Partner): ElementNode | null {
   const place = plain(location ?? "", 80);
-  const parts = [age === null ? null : String(age), place === "" ? null : foreign(place)].filter(
+  const parts = [age === null ? null : String(age), place === "" || place === NOWHERE ? null : foreign(place)].filter(
     (part) => part !== null,
   );
   if (parts.length === 0) return null;

@@ -71,6 +71,8 @@ function menu(
         {
           id: kind,
           value: chosen,
+          // A long name does not fit into a narrow menu.
+          title: plain(list.find(({ id }) => id === chosen)?.name ?? "") || null,
           on: {
             change: (event) => {
               const { value } = event.target as HTMLSelectElement;

@@ -23,7 +23,7 @@ export function inCall(call: InCall, context: ViewContext): ElementNode {
     h("div", { class: "stage", key: "stage" }, stage(call)),
     h(
       "header",
-      { class: "call-head overlay", key: "head" },
+      { class: "call-head", key: "head" },
       h(
         "div",
         { class: "who" },
@@ -104,7 +104,7 @@ function ownPicture({ cameraOn, sendsVideo }: InCall): ElementNode {
 function controls({ muted, cameraOn }: InCall, { act }: ViewContext): ElementNode {
   return h(
     "div",
-    { id: "controls", class: "controls overlay", role: "group", "aria-label": t.controls, key: "controls" },
+    { id: "controls", class: "controls", role: "group", "aria-label": t.controls, key: "controls" },
     button({
       action: "mute",
       icon: muted ? "microphoneOff" : "microphone",

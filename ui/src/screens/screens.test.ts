@@ -87,7 +87,7 @@ describe("the lobby", () => {
     const it = show(makeState());
     const options = (id: string) =>
       Array.from(root.querySelectorAll(`#${id} option`), ({ textContent }) => textContent);
-    expect(options("camera")).toEqual(["System default", "Integrated Camera", "Logitech BRIO", "Without camera"]);
+    expect(options("camera")).toEqual(["Default", "Integrated Camera", "Logitech BRIO", "Without camera"]);
     expect(find<HTMLSelectElement>("#microphone").value).toBe("mic-2");
     const camera = find<HTMLSelectElement>("#camera");
     for (const value of ["cam-2", "none", ""]) {
@@ -262,7 +262,7 @@ describe("a call", () => {
 
   it("has a name for partners without one", () => {
     for (const name of [null, "", "  ", "\u202E\u200b"]) {
-      call({ partner: { name, age: null, location: null, picture: null } });
+      call({ partner: { name, age: null, location: "Unknown", picture: null } });
       expect(text("h1 .foreign")).toBe(words.anonymous);
       expect(has(".about")).toBe(false);
     }
