@@ -74,11 +74,54 @@ async fn a_second_signal_cuts_the_calls() {
 #[tokio::test]
 async fn the_log_holds_nothing_private() {
     let (child, address, _stdout) = start(&["--log-level", "trace", "--log-format", "json"]).await;
-    let ((mut a, _), (mut b, _)) = support::pair(address).await;
-    let secrets = ["Secret Name", "203.0.113.77", "candidate:secret", "127.0.0.1"];
+    let ((mut a, found), (mut b, _)) = support::pair(address).await;
+    let secrets = [
+        "Secret Name",
+        "203.0.113.77",
+        "candidate:secret",
+        "127.0.0.1",
+        "v=0 secret",
+        "Secret Town",
+        "data:image",
+        "secret interest",
+        "secret words",
+        "SECRETTOKEN",
+        "secret-origin",
+    ];
     let to = b.registered["socketId"].clone();
     a.send(json!({ "type": "ice_candidate", "to": to, "candidate": "candidate:secret 203.0.113.77" })).await;
     b.expect("ice_candidate").await;
+    for kind in ["offer", "answer"] {
+        let message =
+            json!({ "type": format!("webrtc_{kind}"), "to": to, kind: { "type": kind, "sdp": "v=0 secret" } });
+        a.send(message).await;
+        b.expect(&format!("webrtc_{kind}")).await;
+    }
+    let session = found["sessionId"].clone();
+    a.send(json!({ "type": "report", "sessionId": session, "category": "other", "text": "secret words" })).await;
+    a.expect("error").await;
+    let mut c = Peer::connect(address).await;
+    c.send(json!({
+        "type": "find_partner", "userName": "Secret Name", "userLocation": "Secret Town", "userAge": 30,
+        "userPicture": "data:image/png;base64,AAAA", "interests": ["secret interest"],
+    }))
+    .await;
+    c.expect("searching").await;
+    drop(c);
+    for lines in [
+        "X-Forwarded-For: 203.0.113.77\r\n",
+        "Authorization: Bearer SECRETTOKEN\r\n",
+        "Origin: https://secret-origin\r\n",
+    ] {
+        let upgrade = support::UPGRADE.replace("/ws", "/ws?token=SECRETTOKEN");
+        // A broken frame ends those that are let in.
+        support::raw(
+            address,
+            &[format!("{upgrade}{lines}\r\n").as_bytes(), &support::frame(0xc1, b"candidate:secret")].concat(),
+        )
+        .await;
+    }
+    support::raw(address, b"GET /Secret Name HTTP/1.1\r\nHost: secret-origin\r\n\r\n").await;
     a.send(json!({ "type": "find_partner", "userName": "Secret Name", "userAge": "candidate:secret" })).await;
     a.expect_error("bad_message").await;
     a.send(json!({ "type": "Secret Name" })).await;

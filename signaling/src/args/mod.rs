@@ -148,8 +148,9 @@ pub(crate) struct Args {
     #[arg(value_name = "TIME", help_heading = "Times")]
     pub(crate) drain_deadline: Duration,
 
-    /// Append users' reports to this file, one JSON object a line. Opened again on SIGHUP. With --redis they go to a
-    /// stream there as well.
+    /// Append users' reports to this file, one JSON object a line. Opened again on SIGHUP.
+    ///
+    /// Without a file, but with --redis, they go to the stream {tandem}:reports there; without either they are refused.
     #[arg(long, env = "TANDEM_SIGNALING_REPORTS", value_name = "FILE", help_heading = "Records")]
     pub(crate) reports: Option<PathBuf>,
 
