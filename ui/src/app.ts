@@ -188,7 +188,9 @@ export class App {
   }
 }
 
+/** The pointer rests on them, or the keyboard is there. */
 function controlsInUse(): boolean {
+  if (document.querySelector("#controls:hover, .problems:hover")) return true;
   const focused = document.activeElement?.closest("#controls, #own, .problems");
   return focused !== null && focused !== undefined && document.activeElement?.matches(":focus-visible") === true;
 }

@@ -280,6 +280,8 @@ describe("pictures", () => {
         const [red, green, blue] = await middle(page, "remote");
         assert.ok(red > green && green > blue && red > 120 && red < 230, `skin: ${[red, green, blue]}`);
         const remote = page.requests.filter(({ stream }) => stream === "remote");
+        const local = page.requests.find(({ stream }) => stream === "local");
+        assert.equal(local.maxWidth, local.maxHeight, "the own picture may have any shape");
         assert.deepEqual([remote[0].after, remote[0].maxWidth, remote[0].maxHeight], [0, 1280, 800]);
 
         await change(page, { screen: call({ partnerCameraOff: true }) });

@@ -25,6 +25,17 @@ export function sources({ screen, preview }: AppState): Record<StreamName, strin
   }
 }
 
+/** The own picture fills its frame and is cut off where it has another shape: no side may limit the other. */
+function covering({ width, height }: Size): Size {
+  const side = Math.max(width, height);
+  return { width: side, height: side };
+}
+
+interface Size {
+  width: number;
+  height: number;
+}
+
 /** One of the two streams, drawn on whatever canvas the screen of the moment has for it. */
 class Channel {
   #painter: Painter | undefined;
@@ -39,7 +50,7 @@ class Channel {
         draw: (frame, arrived) => this.#painter?.draw(frame, arrived),
         clear: () => this.#painter?.clear(),
       },
-      size: () => this.#size(),
+      size: () => (stream === "local" ? covering(this.#size()) : this.#size()),
     });
   }
 
@@ -57,7 +68,7 @@ class Channel {
     this.#stream.setVisible(visible);
   }
 
-  #size(): { width: number; height: number } {
+  #size(): Size {
     const canvas = this.#painter?.canvas;
     const scale = window.devicePixelRatio || 1;
     return { width: (canvas?.clientWidth ?? 0) * scale, height: (canvas?.clientHeight ?? 0) * scale };
