@@ -263,3 +263,19 @@ async fn the_help_teaches() {
         assert!(text.contains(word), "{word} in {text}");
     }
 }
+
+#[tokio::test]
+async fn the_settings_to_start_from_are_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let reports = folder.path().join("reports.jsonl").display().to_string();
+    let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/tandem-signaling.toml");
+    let flags = ["--config", settings, "--reports", &reports, "--listen", "127.0.0.1:0"];
+    let untouched = within("the refusal", command(&flags).output()).await.expect("the binary starts");
+    assert_eq!(untouched.status.code(), Some(2), "the example's secret is everybody's");
+    assert!(String::from_utf8_lossy(&untouched.stderr).contains("openssl rand"), "what to do");
+    let (_child, address, _stdout) = ready(command(&[&flags[..], &["--turn-secret", "x"]].concat())).await;
+    let peer = Peer::connect(address).await;
+    let servers = &peer.registered["iceServers"];
+    assert_eq!(servers[0]["urls"], json!(["stun:turn.example.org:3478"]), "{servers}");
+    assert_eq!(servers[1]["urls"], json!(["turn:turn.example.org:3478"]), "{servers}");
+}

@@ -234,6 +234,11 @@ impl Args {
             (false, Some(secret)) if secret.trim().is_empty() => {
                 return Err("--turn-secret is empty: give the static-auth-secret of the TURN server".into());
             }
+            (false, Some(secret)) if secret.starts_with("CHANGE-ME") => {
+                return Err(
+                    "--turn-secret is still the one of the example: make one with `openssl rand -hex 32`".into()
+                );
+            }
             _ => {}
         }
         if !self.turn_url.is_empty() && self.turn_ttl < Duration::from_secs(1) {
@@ -341,6 +346,7 @@ mod tests {
             (&["--turn-url", "turn:a:3478"], "--turn-secret"),
             (&["--turn-secret", "x"], "--turn-url"),
             (&["--turn-url", "turn:a:3478", "--turn-secret", " "], "empty"),
+            (&["--turn-url", "turn:a:3478", "--turn-secret", "CHANGE-ME-to-something"], "openssl"),
             (&["--turn-url", "turn:a:3478", "--turn-secret", "x", "--turn-ttl", "0"], "--turn-ttl"),
             (&["--tls-cert", "x"], "--tls-key"),
             (&["--tls-key", "x"], "--tls-cert"),

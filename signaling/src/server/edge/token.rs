@@ -218,7 +218,7 @@ mod tests {
     fn the_example_of_rfc_7515() {
         // Appendix A.1: the key, and a token that ran out in 2011 and names nobody.
         let key = URL_SAFE_NO_PAD
-            .decode(concat!("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"));
+            .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow");
         let mut verifier = TokenVerifier::new(&key.unwrap()).unwrap();
         verifier.validation.validate_exp = false;
         verifier.validation.required_spec_claims.clear();
