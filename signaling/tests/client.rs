@@ -52,11 +52,21 @@ async fn lost(events: &mut Events) -> ClientError {
 
 /// A server under the test's control: it upgrades one connection and registers it.
 async fn fake_relay(listener: &TcpListener, silent_ms: u64) -> WebSocketStream<TcpStream> {
+    keeping_relay(listener, silent_ms, "t", 0).await
+}
+
+/// The same, which keeps the place of a broken connection for `resume_ms`.
+async fn keeping_relay(
+    listener: &TcpListener,
+    silent_ms: u64,
+    token: &str,
+    resume_ms: u64,
+) -> WebSocketStream<TcpStream> {
     let (stream, _) = within("a connection", listener.accept()).await.expect("a connection");
     let mut socket = within("an upgrade", tokio_tungstenite::accept_async(stream)).await.expect("an upgrade");
     let registered = format!(
-        r#"{{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":1,
-            "heartbeatMs":1000,"silentMs":{silent_ms},"resumeMs":0,"maxMessageBytes":65536}}"#
+        r#"{{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"{token}","protocol":1,
+            "heartbeatMs":1000,"silentMs":{silent_ms},"resumeMs":{resume_ms},"maxMessageBytes":65536}}"#
     );
     socket.send(Message::text(registered)).await.expect("an open connection");
     socket
@@ -243,4 +253,105 @@ async fn urls_that_can_never_work_are_refused_at_once() {
         let error = Client::connect(ClientConfig::new(url)).map(|_| ()).expect_err(url);
         assert_eq!(error.code(), code, "{url}: {error}");
     }
+}
+
+/// What a client says, as JSON.
+async fn said(relay: &mut WebSocketStream<TcpStream>) -> serde_json::Value {
+    loop {
+        match within("a message", relay.next()).await {
+            Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).expect("JSON"),
+            Some(Ok(_)) => {}
+            other => panic!("a message was expected: {other:?}"),
+        }
+    }
+}
+
+fn candidate(seq: u64) -> Message {
+    Message::text(format!(r#"{{"type":"ice_candidate","candidate":{seq},"from":"p","sessionId":"c","seq":{seq}}}"#))
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_resumed_and_nothing_comes_twice() {
+    let (listener, address) = listener().await;
+    let (client, mut events) = connect(address);
+    let mut relay = keeping_relay(&listener, 60_000, "first", 30_000).await;
+    connected(&mut events).await;
+    for seq in 1..=3 {
+        relay.send(candidate(seq)).await.expect("open");
+        assert!(matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == seq));
+    }
+    // Twice: the second token comes from the resumed connection.
+    for (token, fresh, last) in [("first", "second", 3), ("second", "third", 5)] {
+        drop(relay);
+        lost(&mut events).await;
+        relay = keeping_relay(&listener, 60_000, fresh, 30_000).await;
+        let request = said(&mut relay).await;
+        let expected = serde_json::json!({ "type": "resume", "resumeToken": token, "lastSeq": last });
+        assert_eq!(request, expected, "the first message of the new connection");
+        assert!(client.send(ClientMessage::CancelSearch).is_err(), "nothing else is said before the answer");
+        relay.send(Message::text(r#"{"type":"resumed","missed":2,"sessionId":"c"}"#)).await.expect("open");
+        for seq in [last - 1, last, last + 1, last + 2] {
+            relay.send(candidate(seq)).await.expect("open");
+        }
+        loop {
+            match next(&mut events).await {
+                ClientEvent::Resumed { registered, missed: 2, session_id: Some(session) } => {
+                    assert_eq!((session.as_str(), registered.resume_token.as_str()), ("c", fresh));
+                    break;
+                }
+                ClientEvent::Disconnected { .. } => {}
+                other => panic!("the old place was expected: {other:?}"),
+            }
+        }
+        for seq in [last + 1, last + 2] {
+            assert!(
+                matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == seq),
+                "what came before is dropped, the rest comes in order"
+            );
+        }
+        client.send(ClientMessage::CancelSearch).expect("connected again");
+        assert_eq!(said(&mut relay).await["type"], "cancel_search");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_token_makes_a_new_user() {
+    let (listener, address) = listener().await;
+    let (client, mut events) = connect(address);
+    let mut relay = keeping_relay(&listener, 60_000, "first", 30_000).await;
+    connected(&mut events).await;
+    relay.send(candidate(9)).await.expect("open");
+    message(&mut events).await;
+    drop(relay);
+    lost(&mut events).await;
+    let mut relay = keeping_relay(&listener, 60_000, "second", 30_000).await;
+    assert_eq!(said(&mut relay).await["resumeToken"], "first");
+    let refusal = r#"{"type":"error","code":"unauthorized","message":"The token is stale."}"#;
+    relay.send(Message::text(refusal)).await.expect("open");
+    connected(&mut events).await;
+    client.send(ClientMessage::CancelSearch).expect("the connection goes on");
+    assert_eq!(said(&mut relay).await["type"], "cancel_search");
+    relay.send(candidate(1)).await.expect("open");
+    assert!(matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == 1));
+    // A relay that answers a resume with something else is none.
+    drop(relay);
+    lost(&mut events).await;
+    let mut relay = keeping_relay(&listener, 60_000, "third", 30_000).await;
+    said(&mut relay).await;
+    relay.send(Message::text(r#"{"type":"searching"}"#)).await.expect("open");
+    assert_eq!(lost(&mut events).await.code(), "SIGNALING_NOT_A_RELAY");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_replaced_is_not_resumed() {
+    let (listener, address) = listener().await;
+    let (_client, mut events) = connect(address);
+    let mut relay = keeping_relay(&listener, 60_000, "first", 30_000).await;
+    connected(&mut events).await;
+    let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 4002.into(), reason: "".into() };
+    relay.send(Message::Close(Some(frame))).await.expect("open");
+    assert!(matches!(lost(&mut events).await, ClientError::Closed(4002)));
+    drop(relay);
+    let _relay = keeping_relay(&listener, 60_000, "second", 30_000).await;
+    connected(&mut events).await;
 }

@@ -22,6 +22,7 @@ pub mod rogue;
 pub mod signal;
 pub mod speech;
 pub mod tandem;
+pub mod tap;
 pub mod wav;
 pub mod y4m;
 
@@ -33,3 +34,4 @@ pub use process::Process;
 pub use pulse::PulseAudio;
 pub use relay::Relay;
 pub use tandem::{Outcome, Tandem};
+pub use tap::Tap;

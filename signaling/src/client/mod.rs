@@ -2,11 +2,14 @@
 //!
 //! [`Client::connect`] spawns one task, which registers with the relay, passes messages both ways and, when the
 //! connection is lost, connects again after a pause given by [`Backoff`]. What happens comes out as [`ClientEvent`]s.
-//! A new connection is a new user for the relay: the calls and searches of the old one are gone, and messages that were
-//! not yet sent are dropped. After [`ClientEvent::Connected`] the program starts its search again if it wants one.
+//! A connection that breaks is resumed, if the relay keeps its place long enough: [`ClientEvent::Resumed`], the call goes
+//! on, and no message of the partner is lost or comes twice. Otherwise the new connection is a new user for the relay, and
+//! the calls and searches of the old one are gone. Messages that were not yet sent are dropped in both cases. After
+//! [`ClientEvent::Connected`] the program starts its search again if it wants one.
 
 mod backoff;
 mod error;
+mod resume;
 mod task;
 
 use std::sync::Arc;
@@ -20,7 +23,7 @@ use url::Url;
 pub use backoff::Backoff;
 pub use error::{ClientError, Garbage};
 
-use crate::message::{ClientMessage, MAX_MESSAGE_BYTES, ServerMessage, UserRegistered};
+use crate::message::{ClientMessage, MAX_MESSAGE_BYTES, ServerMessage, SessionId, UserRegistered};
 
 /// A longer message of the relay becomes [`Garbage::TooLarge`]. (The protocol allows 64 KiB and 512 bytes.)
 pub const MAX_INCOMING_BYTES: usize = 128 * 1024;
@@ -50,6 +53,15 @@ impl ClientConfig {
 pub enum ClientEvent {
     /// Registered, for the first time or again: a new user without a search or a call.
     Connected(Box<UserRegistered>),
+    /// The connection is back as the user it was, without a search. The messages that were missed follow.
+    Resumed {
+        /// What the relay says of the new connection. `user_id` and `socket_id` are not ours: the old ones stay.
+        registered: Box<UserRegistered>,
+        /// How many of the partner's messages follow.
+        missed: u64,
+        /// The call that goes on, if there is one.
+        session_id: Option<SessionId>,
+    },
     /// The relay says something (`user_registered` is [`ClientEvent::Connected`]).
     Message(ServerMessage),
     /// The relay sent something unreadable; the connection goes on.

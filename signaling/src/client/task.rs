@@ -14,9 +14,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::{Host, Url};
 
+use super::resume::Resumption;
 use super::{Backoff, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing};
 use crate::fault_window::FaultWindow;
-use crate::message::{ClientMessage, PROTOCOL_VERSION, ServerMessage, UserRegistered, parse_server};
+use crate::message::{ClientMessage, PROTOCOL_VERSION, Resumed, ServerMessage, UserRegistered, parse_server};
 
 /// For TCP, the upgrade and `user_registered` together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,6 +29,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const HARD_LIMIT_BYTES: usize = 16 << 20;
 /// A connection that lasted this long was good: the next pause is short again.
 const GOOD_CONNECTION: Duration = Duration::from_secs(7);
+/// The close code that says: another connection resumed this one.
+const REPLACED: u16 = 4002;
 /// The relay's word on silence is taken only in these bounds.
 const SILENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
@@ -48,6 +51,7 @@ pub(super) struct ClientTask {
     events: mpsc::UnboundedSender<ClientEvent>,
     /// The number of the present connection, shared with the handle; 0 while there is none.
     connection: Arc<AtomicU64>,
+    resumption: Resumption,
 }
 
 impl ClientTask {
@@ -58,7 +62,7 @@ impl ClientTask {
         events: mpsc::UnboundedSender<ClientEvent>,
         connection: Arc<AtomicU64>,
     ) -> Self {
-        Self { url, backoff, outgoing, events, connection }
+        Self { url, backoff, outgoing, events, connection, resumption: Resumption::default() }
     }
 
     /// Runs until the handle is gone.
@@ -82,7 +86,7 @@ impl ClientTask {
     async fn attempt(&mut self, number: u64) -> End {
         let lost = |error| End::Lost { error, come_back_in: Duration::ZERO };
         let connecting = async {
-            match timeout(CONNECT_TIMEOUT, register(&self.url)).await {
+            match timeout(CONNECT_TIMEOUT, register(&self.url, &self.resumption)).await {
                 Ok(result) => result,
                 Err(_) => Err(ClientError::Timeout(CONNECT_TIMEOUT)),
             }
@@ -91,7 +95,7 @@ impl ClientTask {
             result = connecting => result,
             () = handle_dropped(&mut self.outgoing) => return End::Closed,
         };
-        let (mut socket, registered) = match result {
+        let (mut socket, registered, resumed) = match result {
             Ok(connected) => connected,
             Err(error) => return lost(error),
         };
@@ -101,8 +105,17 @@ impl ClientTask {
         };
         let since = Instant::now();
         self.connection.store(number, Ordering::Release);
-        tracing::debug!(socket = %registered.socket_id, "signaling is connected");
-        self.emit(ClientEvent::Connected(registered));
+        tracing::debug!(socket = %registered.socket_id, resumed = resumed.is_some(), "signaling is connected");
+        match resumed {
+            Some(Resumed { missed, session_id }) => {
+                self.resumption.on_resumed(&registered);
+                self.emit(ClientEvent::Resumed { registered, missed, session_id });
+            }
+            None => {
+                self.resumption.on_new_user(&registered);
+                self.emit(ClientEvent::Connected(registered));
+            }
+        }
         let end = self.converse(&mut socket, number, silent).await;
         self.connection.store(0, Ordering::Release);
         if since.elapsed() >= GOOD_CONNECTION {
@@ -142,7 +155,13 @@ impl ClientTask {
                     match frame {
                         Message::Text(text) => Ok(text),
                         Message::Binary(bytes) => Err(Garbage::Binary(bytes.len())),
-                        Message::Close(frame) => break ClientError::Closed(frame.map_or(1005, |f| f.code.into())),
+                        Message::Close(frame) => {
+                            let code = frame.map_or(1005, |f| f.code.into());
+                            if code == REPLACED {
+                                self.resumption.forget();
+                            }
+                            break ClientError::Closed(code);
+                        }
                         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
                     }
                 }
@@ -152,7 +171,9 @@ impl ClientTask {
                     if let ServerMessage::ServerDraining(draining) = &message {
                         come_back_in = Duration::from_millis(draining.reconnect_after_ms).min(Duration::from_secs(60));
                     }
-                    self.emit(ClientEvent::Message(message));
+                    if self.resumption.is_news(&message) {
+                        self.emit(ClientEvent::Message(message));
+                    }
                 }
                 Err(garbage) => {
                     tracing::warn!(%garbage, "the relay sent something unreadable");
@@ -192,8 +213,12 @@ fn read(text: &str) -> Result<ServerMessage, Garbage> {
     Ok(parse_server(text)?.message)
 }
 
-/// Connects and waits for `user_registered`, which the relay sends first.
-async fn register(url: &Url) -> Result<(Socket, Box<UserRegistered>), ClientError> {
+/// A connection: as whom, and what was resumed on it, if anything was.
+type Registered = (Socket, Box<UserRegistered>, Option<Resumed>);
+
+/// Connects, waits for `user_registered`, which the relay sends first, and takes the old connection's place if there was
+/// one. A relay that refuses that has made a new user of us.
+async fn register(url: &Url, resumption: &Resumption) -> Result<Registered, ClientError> {
     let port = url.port_or_known_default().ok_or(ClientError::UnsupportedUrl)?;
     let unreachable = |error: std::io::Error| ClientError::Unreachable(error.kind());
     let stream = match url.host().ok_or(ClientError::UnsupportedUrl)? {
@@ -209,23 +234,34 @@ async fn register(url: &Url) -> Result<(Socket, Box<UserRegistered>), ClientErro
         .max_message_size(Some(HARD_LIMIT_BYTES))
         .max_frame_size(Some(HARD_LIMIT_BYTES));
     let (mut socket, _) = client_async_with_config(url.as_str(), stream, Some(config)).await?;
+    let registered = match hear(&mut socket).await? {
+        ServerMessage::UserRegistered(registered) if registered.protocol == PROTOCOL_VERSION => registered,
+        ServerMessage::Error(report) => return Err(ClientError::Rejected(report.code)),
+        _ => return Err(ClientError::NotARelay),
+    };
+    let Some(request) = resumption.request() else { return Ok((socket, registered, None)) };
+    let request = serde_json::to_string(&request).expect("a string and a number are always JSON");
+    socket.send(Message::text(request)).await?;
+    match hear(&mut socket).await? {
+        ServerMessage::Resumed(resumed) => Ok((socket, registered, Some(resumed))),
+        ServerMessage::Error(report) => {
+            tracing::debug!(code = ?report.code, "the relay does not resume");
+            Ok((socket, registered, None))
+        }
+        _ => Err(ClientError::NotARelay),
+    }
+}
+
+/// The next message of a relay that has to say something.
+async fn hear(socket: &mut Socket) -> Result<ServerMessage, ClientError> {
     loop {
-        let text = match socket.next().await {
-            None => return Err(ClientError::Closed(1006)),
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Close(frame))) => {
-                return Err(ClientError::Closed(frame.map_or(1005, |f| f.code.into())));
-            }
-            Some(Ok(Message::Binary(_))) => return Err(ClientError::NotARelay),
+        return match socket.next().await {
+            None => Err(ClientError::Closed(1006)),
+            Some(Err(error)) => Err(error.into()),
+            Some(Ok(Message::Text(text))) => read(&text).map_err(|_| ClientError::NotARelay),
+            Some(Ok(Message::Close(frame))) => Err(ClientError::Closed(frame.map_or(1005, |f| f.code.into()))),
+            Some(Ok(Message::Binary(_))) => Err(ClientError::NotARelay),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-        };
-        return match read(&text) {
-            Ok(ServerMessage::UserRegistered(registered)) if registered.protocol == PROTOCOL_VERSION => {
-                Ok((socket, registered))
-            }
-            Ok(ServerMessage::Error(report)) => Err(ClientError::Rejected(report.code)),
-            _ => Err(ClientError::NotARelay),
         };
     }
 }

@@ -1,8 +1,8 @@
 //! The transitions.
 
-use super::session::Session;
+use super::session::{RelayLink, Session};
 use super::{
-    Departure, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, Patience, PeerFault, PeerId, Phase,
+    Departure, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, Patience, PeerFault, PeerId, Phase, Text,
 };
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -152,6 +152,7 @@ impl CallMachine {
             Input::HangUp => self.end(EndCode::HungUp),
             Input::Next => self.next(now),
             Input::SignalingUp => self.signaling_up(),
+            Input::SignalingResumed { session_id } => self.signaling_resumed(session_id),
             Input::SignalingDown => self.signaling_down(now),
             // A connection that stands goes on.
             Input::NoTurnServer => {
@@ -236,7 +237,7 @@ impl CallMachine {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Connecting(session) | State::InCall(session) => {
                 self.effects.push_back(Effect::ClosePeer(session.peer));
-                if self.registered && session.on_relay {
+                if self.registered && session.relay == RelayLink::Up {
                     self.state = State::Searching { since: now };
                     self.effects.push_back(Effect::Notify(Notice::Searching));
                     let session_id = session.partner.session_id;
@@ -250,16 +251,53 @@ impl CallMachine {
         }
     }
 
+    /// The relay knows us as a new user: whatever call it knew of is over for it.
     fn signaling_up(&mut self) {
+        self.reached();
+        if let State::Connecting(session) | State::InCall(session) = &mut self.state {
+            session.relay_forgot();
+        }
+        if let State::Searching { .. } = self.state {
+            self.search();
+        }
+    }
+
+    fn signaling_resumed(&mut self, session_id: Option<Text>) {
+        self.reached();
+        match &mut self.state {
+            State::Connecting(session) | State::InCall(session)
+                if session_id.as_ref() == Some(&session.partner.session_id) =>
+            {
+                if session.relay == RelayLink::Away {
+                    session.relay_resumed(&mut self.effects);
+                }
+                return;
+            }
+            _ => {}
+        }
+        // A call that we know nothing of: its news was lost with the connection, or we have left it meanwhile.
+        if let Some(session_id) = session_id {
+            self.effects.push_back(Effect::Send(Outgoing::EndSession { session_id }));
+        }
+        match &mut self.state {
+            // The relay gave our call up while we were away. The media may still flow: only silence tells.
+            State::InCall(session) => {
+                session.relay_forgot();
+                session.partner_unregistered = true;
+            }
+            State::Connecting(_) => self.end(EndCode::PartnerLeft),
+            State::Searching { .. } => self.search(),
+            State::Idle | State::Ended(_) => {}
+        }
+    }
+
+    fn reached(&mut self) {
         let back = self.ever_registered && !self.registered;
         self.registered = true;
         self.ever_registered = true;
         self.unregistered_since = None;
         if back {
             self.effects.push_back(Effect::Notify(Notice::SignalingBack));
-        }
-        if let State::Searching { .. } = self.state {
-            self.search();
         }
     }
 
@@ -272,8 +310,7 @@ impl CallMachine {
         self.effects.push_back(Effect::Notify(Notice::SignalingLost));
         match &mut self.state {
             State::Searching { .. } => self.unregistered_since = Some(now),
-            // The relay forgets a session whose connection is lost: what we send from now on has no addressee.
-            State::Connecting(session) | State::InCall(session) => session.on_relay = false,
+            State::Connecting(session) | State::InCall(session) => session.relay_lost(),
             State::Idle | State::Ended(_) => {}
         }
     }
@@ -296,7 +333,7 @@ impl CallMachine {
         let Some(session) = self.session_mut().filter(|session| *session.partner.session_id == *session_id) else {
             return;
         };
-        session.on_relay = false;
+        session.relay_forgot();
         session.partner_unregistered = true;
         // Media needs no relay: only silence tells whether a partner that the relay lost is really gone.
         if departure == Departure::Wanted || !in_call {
@@ -347,7 +384,7 @@ impl CallMachine {
     /// The one way into `Ended`: leaves the session or the search, closes the peer connection, tells the user.
     fn end(&mut self, code: EndCode) {
         match std::mem::replace(&mut self.state, State::Ended(code.into())) {
-            State::Connecting(session) | State::InCall(session) => {
+            State::Connecting(mut session) | State::InCall(mut session) => {
                 if self.registered {
                     let session_id = session.partner.session_id.clone();
                     session.send(Outgoing::EndSession { session_id }, &mut self.effects);

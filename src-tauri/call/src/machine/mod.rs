@@ -119,6 +119,11 @@ pub enum Input {
     Next,
     /// The relay has registered us (again).
     SignalingUp,
+    /// The relay took us back as who we were, without a search. `session_id`: the call that goes on there.
+    SignalingResumed {
+        /// The session, if one lives.
+        session_id: Option<Text>,
+    },
     /// The connection to the relay is lost; it is being tried again.
     SignalingDown,
     /// The relay offers no TURN server, and without one nothing may be sent.

@@ -14,8 +14,8 @@ pub(super) struct Session {
     pub(super) peer: PeerId,
     /// When the partner was found.
     pub(super) since: Instant,
-    /// Whether the relay still knows this session: messages reach the partner only then.
-    pub(super) on_relay: bool,
+    /// Whether the relay knows this session: messages reach the partner only then.
+    pub(super) relay: RelayLink,
     /// The last packet of the partner.
     pub(super) heard: Instant,
     /// The relay lost the partner.
@@ -29,7 +29,23 @@ pub(super) struct Session {
     /// A description of the partner was applied, so candidates can be.
     described: bool,
     held: VecDeque<Text>,
+    /// What waits for the relay to take us back. The oldest is kept: a description before its candidates.
+    unsent: VecDeque<Outgoing>,
 }
+
+/// What the relay and this session have to do with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RelayLink {
+    /// It passes messages on.
+    Up,
+    /// It is out of reach, and may take us back.
+    Away,
+    /// It has forgotten the session.
+    Gone,
+}
+
+/// Messages kept for the relay's return. A description and its candidates are about twenty.
+const MAX_UNSENT: usize = 64;
 
 impl Session {
     pub(super) fn new(partner: Match, peer: PeerId, now: Instant) -> Self {
@@ -38,7 +54,7 @@ impl Session {
             partner,
             peer,
             since: now,
-            on_relay: true,
+            relay: RelayLink::Up,
             heard: now,
             partner_unregistered: false,
             trouble_noticed: false,
@@ -46,7 +62,27 @@ impl Session {
             ignoring: false,
             described: false,
             held: VecDeque::new(),
+            unsent: VecDeque::new(),
         }
+    }
+
+    /// The relay is out of reach; it may take us back.
+    pub(super) fn relay_lost(&mut self) {
+        if self.relay == RelayLink::Up {
+            self.relay = RelayLink::Away;
+        }
+    }
+
+    /// The relay took us back, and knows this session.
+    pub(super) fn relay_resumed(&mut self, effects: &mut VecDeque<Effect>) {
+        self.relay = RelayLink::Up;
+        effects.extend(self.unsent.drain(..).map(Effect::Send));
+    }
+
+    /// The relay does not know this session any more.
+    pub(super) fn relay_forgot(&mut self) {
+        self.relay = RelayLink::Gone;
+        self.unsent.clear();
     }
 
     /// The partner offers. An own offer that is under way wins if we are the initiator, and is taken back if not.
@@ -99,10 +135,12 @@ impl Session {
         self.offering
     }
 
-    /// Sends `message` to the partner if the relay still knows the session.
-    pub(super) fn send(&self, message: Outgoing, effects: &mut VecDeque<Effect>) {
-        if self.on_relay {
-            effects.push_back(Effect::Send(message));
+    /// Sends `message` to the partner: now, or when the relay has taken us back, or not if it has forgotten the session.
+    pub(super) fn send(&mut self, message: Outgoing, effects: &mut VecDeque<Effect>) {
+        match self.relay {
+            RelayLink::Up => effects.push_back(Effect::Send(message)),
+            RelayLink::Away if self.unsent.len() < MAX_UNSENT => self.unsent.push_back(message),
+            RelayLink::Away | RelayLink::Gone => {}
         }
     }
 

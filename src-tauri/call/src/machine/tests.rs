@@ -361,3 +361,68 @@ fn a_broken_path_is_told_once() {
     assert_eq!(told, [Effect::Notify(Notice::PartnerReconnecting)]);
     assert_eq!(bench.pass(Duration::from_secs(3)), [], "silence says the same thing");
 }
+
+#[test]
+fn a_call_goes_on_at_a_relay_that_took_us_back() {
+    let mut bench = Bench::new().in_call();
+    bench.feed(Input::SignalingDown);
+    let candidate = |text: &str| Input::LocalCandidate(PeerId(0), text.into());
+    assert_eq!(bench.feed(candidate("one")), [], "nobody can pass it on now");
+    bench.feed(candidate("two"));
+    let back = bench.feed(Input::SignalingResumed { session_id: Some("s1".into()) });
+    let sent = |text: &str| Effect::Send(Outgoing::Candidate { to: "them".into(), candidate: text.into() });
+    assert_eq!(
+        back,
+        [Effect::Notify(Notice::SignalingBack), sent("one"), sent("two")],
+        "what waited is sent, in order"
+    );
+    assert_eq!(bench.feed(candidate("three")), [sent("three")], "and the partner can be reached again");
+    let end = bench.feed(Input::HangUp);
+    assert_eq!(end[0], Effect::Send(Outgoing::EndSession { session_id: "s1".into() }), "hang-up included");
+}
+
+#[test]
+fn a_relay_that_does_not_take_us_back_leaves_the_call_to_its_media() {
+    for back in [Input::SignalingUp, Input::SignalingResumed { session_id: None }] {
+        let mut bench = Bench::new().in_call();
+        bench.feed(Input::SignalingDown);
+        bench.feed(Input::LocalCandidate(PeerId(0), "lost".into()));
+        assert_eq!(bench.feed(back), [Effect::Notify(Notice::SignalingBack)], "nothing is sent to nobody");
+        assert_eq!(bench.machine.phase(), Phase::InCall, "media needs no relay");
+        let end = bench.feed(Input::HangUp);
+        assert!(!end.iter().any(|effect| matches!(effect, Effect::Send(_))), "nor is the end: {end:?}");
+    }
+}
+
+#[test]
+fn a_call_that_was_coming_about_ends_if_the_relay_has_given_it_up() {
+    let mut bench = Bench::new().connecting(true);
+    bench.feed(Input::SignalingDown);
+    bench.feed(Input::SignalingResumed { session_id: None });
+    assert_eq!(bench.ended_with(), Some(EndCode::PartnerLeft));
+}
+
+#[test]
+fn a_search_begins_anew_after_a_resume_and_an_unknown_call_is_left() {
+    let mut bench = Bench::new().searching();
+    bench.feed(Input::SignalingDown);
+    let back = bench.feed(Input::SignalingResumed { session_id: None });
+    assert_eq!(back, [Effect::Notify(Notice::SignalingBack), Effect::Send(Outgoing::FindPartner)]);
+    bench.feed(Input::SignalingDown);
+    let back = bench.feed(Input::SignalingResumed { session_id: Some("s9".into()) });
+    let leave = Effect::Send(Outgoing::EndSession { session_id: "s9".into() });
+    assert_eq!(
+        back,
+        [Effect::Notify(Notice::SignalingBack), leave, Effect::Send(Outgoing::FindPartner)],
+        "its news was lost with the connection"
+    );
+}
+
+#[test]
+fn without_a_turn_server_a_call_does_not_begin_but_one_that_stands_goes_on() {
+    let mut bench = Bench::new().searching();
+    bench.feed(Input::NoTurnServer);
+    assert_eq!(bench.ended_with(), Some(EndCode::NoTurnServer));
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(Input::NoTurnServer), []);
+}

@@ -130,8 +130,9 @@ impl Peer {
         let registry = registry.with(EAR, Ear::new(Arc::clone(&heard)));
         // Names are asked for on the local network, which is none of its business in relay-only mode.
         let mdns = if config.relay_only { MulticastDnsMode::Disabled } else { multicast_dns() };
-        // Waiting for something better than a relay makes no sense when nothing better may come.
-        let relay_wait = config.relay_only.then_some(Duration::ZERO);
+        // Waiting for something better than a relay makes no sense when nothing better may come. The partner's relay may
+        // show itself (as peer reflexive) before its candidate arrives.
+        let wait = config.relay_only.then_some(Duration::ZERO);
         let settings = SettingEngineBuilder::new()
             .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
             .with_include_loopback_candidate(true)
@@ -139,7 +140,9 @@ impl Peer {
             // The other way round one ClientHello in thirty came too early and was repeated only after a second.
             .with_answering_dtls_role(RTCDtlsRole::Server)
             .with_multicast_dns_mode(mdns)
-            .with_relay_acceptance_min_wait(relay_wait)
+            .with_srflx_acceptance_min_wait(wait)
+            .with_prflx_acceptance_min_wait(wait)
+            .with_relay_acceptance_min_wait(wait)
             .build();
         let configuration = configuration(&config.ice_servers, config.relay_only);
         let mut builder = PeerConnectionBuilder::new()

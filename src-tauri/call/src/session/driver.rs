@@ -224,6 +224,12 @@ impl Driver {
 
     async fn on_signaling(&mut self, event: ClientEvent) {
         match event {
+            ClientEvent::Resumed { registered, missed, session_id } => {
+                tracing::debug!(missed, "the relay took us back");
+                self.ice_servers.on_registered(Instant::now(), &registered.ice_servers);
+                self.signaling_error = None;
+                self.feed(Input::SignalingResumed { session_id: session_id.map(|id| id.as_str().into()) });
+            }
             ClientEvent::Connected(registered) => {
                 self.ice_servers.on_registered(Instant::now(), &registered.ice_servers);
                 self.signaling_error = None;

@@ -12,6 +12,7 @@ mod options;
 mod own_state;
 mod partner;
 mod quality;
+mod rating;
 mod recorder;
 mod remote_video;
 mod signaling;
@@ -21,6 +22,7 @@ mod video_sender;
 
 pub use event::{CallEvent, CallEventKind};
 pub use options::{CallOptions, OnRemoteFrame, Profile};
+pub use rating::{Quality, QualityFigures, QualityRating};
 pub use stats::{BitrateSample, CallStats, Route, SAMPLE_INTERVAL, VideoReceived, VideoSent};
 
 use driver::Driver;

@@ -2,6 +2,7 @@
 
 use super::audio::{AudioGate, AudioOutput, RemoteAudio};
 use super::local_video::LocalVideo;
+use super::rating::{Quality, QualityFigures, QualityRating};
 use super::recorder::{ReceiveRecorder, SendRecorder, Traffic};
 use super::remote_video::{self, RemoteVideoContext};
 use super::state_channel::{self, Told};
@@ -53,6 +54,10 @@ pub(super) struct Partner {
     state: PartnerState,
     /// The state channel is in use.
     channel: bool,
+    rating: QualityRating,
+    quality: Option<Quality>,
+    /// Frozen time at the last sample, ms.
+    frozen_ms: u64,
 }
 
 impl Partner {
@@ -83,6 +88,9 @@ impl Partner {
             watch: PictureWatch::default(),
             state: PartnerState::default(),
             channel: false,
+            rating: QualityRating::default(),
+            quality: None,
+            frozen_ms: 0,
         }
     }
 
@@ -220,6 +228,15 @@ impl Partner {
             });
         }
         self.sampled = Some((now, totals.0, totals.1));
+        let frozen_ms = lock(&self.received).stats().frozen_ms;
+        let frozen_since = frozen_ms.saturating_sub(std::mem::replace(&mut self.frozen_ms, frozen_ms)) as f32;
+        let figures = QualityFigures {
+            loss: link.loss_fraction() as f32,
+            rtt_ms: link.rtt().map(|rtt| rtt.as_secs_f32() * 1e3),
+            frozen: (frozen_since / (elapsed.as_secs_f32() * 1e3)).min(1.0),
+            target_bps: Some(link.target_bps()),
+        };
+        self.quality = self.rating.update(now, &figures);
         true
     }
 
@@ -247,6 +264,7 @@ impl Partner {
             audio,
             lip_sync_ms_p95,
             route: self.peer.route().await,
+            quality: self.quality,
             bitrate: self.history.clone(),
         }
     }

@@ -1,5 +1,6 @@
 //! What a call measures of itself. Every figure is counted or timed where it happens; what was not measured is `None`.
 
+use super::rating::Quality;
 use serde::Serialize;
 use std::time::Duration;
 use tandem_media::audio::AudioStats;
@@ -27,6 +28,8 @@ pub struct CallStats {
     pub lip_sync_ms_p95: Option<f32>,
     /// The path, once there is one.
     pub route: Option<Route>,
+    /// How good the call is at the moment. `None`: it is too early to tell.
+    pub quality: Option<Quality>,
     /// One entry per 0.5 s since the call was connected.
     pub bitrate: Vec<BitrateSample>,
 }

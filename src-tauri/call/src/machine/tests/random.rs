@@ -13,6 +13,9 @@ fn input() -> impl Strategy<Value = Input> {
         2 => Just(Input::Next),
         3 => Just(Input::SignalingUp),
         2 => Just(Input::SignalingDown),
+        2 => proptest::option::of(session.clone())
+            .prop_map(|session_id| Input::SignalingResumed { session_id }),
+        1 => Just(Input::NoTurnServer),
         1 => proptest::option::of(0_u64..2_000).prop_map(|ms| Input::SearchRefused {
             retry_after: ms.map(Duration::from_millis)
         }),
