@@ -207,6 +207,16 @@ describe("the controls of a call", () => {
     });
   });
 
+  test("badges of trouble stay when the others leave", async () => {
+    const trouble = call({ partnerMuted: true, quality: 1 });
+    await withPage(state({ screen: trouble }), {}, async (page) => {
+      await page.locator("main[data-idle=true]").waitFor({ timeout: 15_000 });
+      const shown = (name) => page.locator(`[data-badge=${name}]`).evaluate((it) => getComputedStyle(it).opacity);
+      assert.deepEqual([await shown("partner-muted"), await shown("quality")], ["1", "1"]);
+      assert.deepEqual([await shown("encrypted"), await shown("route")], ["0", "0"]);
+    });
+  });
+
   test("the own picture can be dragged, and stays within the window when that shrinks", async () => {
     await withPage(STATES["in-call"], {}, async (page) => {
       const own = page.locator("#own");
