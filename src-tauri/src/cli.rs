@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+#[cfg(feature = "desktop")]
+use crate::desktop;
 use crate::{devices, headless};
 
-/// One-to-one video chat.
+/// One-to-one video chat: opens its window, or holds a call without one.
 #[derive(Debug, Parser)]
 #[command(name = "tandem", version, args_conflicts_with_subcommands = true, after_help = headless::args::EXIT_CODES)]
 pub struct Cli {
@@ -50,8 +52,9 @@ pub struct LogArgs {
 
 /// Runs the program and gives its exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return refused(&error),
     };
     match &cli.command {
@@ -66,12 +69,35 @@ pub fn main() -> ExitCode {
                 Err(error) => refused(&Cli::command().error(ErrorKind::ValueValidation, error)),
             }
         }
-        None => refused(&Cli::command().error(
-            ErrorKind::MissingSubcommand,
-            "this build has no window yet; run \"tandem --headless --pair --duration 10s\" for a call between two \
-             peers in this process, \"tandem --headless --room CODE\" to meet somebody, or \"tandem devices\"",
-        )),
+        None => {
+            start_log(&cli.log.log_level);
+            window(&cli, &matches)
+        }
     }
+}
+
+/// Opens the window.
+#[cfg(feature = "desktop")]
+fn window(cli: &Cli, matches: &ArgMatches) -> ExitCode {
+    let refused_here = desktop::refused_arguments(matches);
+    if !refused_here.is_empty() {
+        let why = format!("{} only with --headless", refused_here.join(", "));
+        return refused(&Cli::command().error(ErrorKind::MissingRequiredArgument, why));
+    }
+    match cli.call.check() {
+        Ok(()) => desktop::main(&cli.call, matches),
+        Err(error) => refused(&Cli::command().error(ErrorKind::ValueValidation, error)),
+    }
+}
+
+/// Says what this build can do instead.
+#[cfg(not(feature = "desktop"))]
+fn window(_: &Cli, _: &ArgMatches) -> ExitCode {
+    refused(&Cli::command().error(
+        ErrorKind::MissingSubcommand,
+        "this build has no window; run \"tandem --headless --pair --duration 10s\" for a call between two peers in this \
+         process, \"tandem --headless --room CODE\" to meet somebody, or \"tandem devices\"",
+    ))
 }
 
 /// Help and version go to stdout with 0, everything else to stderr with 2.

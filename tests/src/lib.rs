@@ -24,6 +24,7 @@ pub mod speech;
 pub mod tandem;
 pub mod tap;
 pub mod wav;
+pub mod window;
 pub mod y4m;
 
 pub use browser::Browser;
@@ -35,3 +36,4 @@ pub use pulse::PulseAudio;
 pub use relay::Relay;
 pub use tandem::{Outcome, Tandem};
 pub use tap::Tap;
+pub use window::{Screen, Window};

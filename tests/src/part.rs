@@ -25,6 +25,10 @@ pub enum Part {
     Coturn,
     /// Redis's server.
     Redis,
+    /// A screen for the window, and WebKitWebDriver to press its buttons.
+    Window,
+    /// What packs the app, and what unpacks it.
+    Bundler,
     /// `/dev/full`, the device on which every disk is full.
     FullDisk,
 }
@@ -58,6 +62,11 @@ impl Part {
             }
             Self::Redis => programs(&["redis-server"]),
             Self::Coturn => programs(&["turnserver", "turnutils_uclient"]),
+            Self::Window => programs(&["Xvfb", "WebKitWebDriver"]),
+            Self::Bundler => {
+                programs(&["node", "dpkg-deb"])?;
+                file(&source("../ui/node_modules/.bin/tauri"), "the packer")
+            }
             Self::FullDisk => file(Path::new("/dev/full"), "/dev/full"),
         }
     }

@@ -79,11 +79,7 @@ impl Partner {
     /// # Errors
     /// When nobody is met within 30 s.
     pub fn meet(relay: SocketAddr, room: &str, description: &Value) -> Result<Self> {
-        let stream = TcpStream::connect(relay).context("the relay is not there")?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let (mut socket, _) = tungstenite::client(format!("ws://{relay}/ws"), stream).context("no WebSocket")?;
-        send(&mut socket, &json!({ "type": "find_partner", "room": room }))?;
-        let found = receive(&mut socket, "partner_found")?;
+        let (mut socket, found) = find(relay, &json!({ "type": "find_partner", "room": room }))?;
         let to = &found["socketId"];
         if found["initiator"] == true {
             send(&mut socket, &json!({ "type": "webrtc_offer", "to": to, "offer": description }))?;
@@ -97,6 +93,25 @@ impl Partner {
         }
         Ok(Self { _socket: socket })
     }
+
+    /// Meets whoever is in the room, as `name`, and never says a word.
+    ///
+    /// # Errors
+    /// When nobody is met within 30 s.
+    pub fn silent(relay: SocketAddr, room: &str, name: &str) -> Result<Self> {
+        let (socket, _) = find(relay, &json!({ "type": "find_partner", "room": room, "userName": name }))?;
+        Ok(Self { _socket: socket })
+    }
+}
+
+/// Connects and searches; gives the connection and the `partner_found`.
+fn find(relay: SocketAddr, search: &Value) -> Result<(WebSocket<TcpStream>, Value)> {
+    let stream = TcpStream::connect(relay).context("the relay is not there")?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let (mut socket, _) = tungstenite::client(format!("ws://{relay}/ws"), stream).context("no WebSocket")?;
+    send(&mut socket, search)?;
+    let found = receive(&mut socket, "partner_found")?;
+    Ok((socket, found))
 }
 
 fn send(socket: &mut WebSocket<TcpStream>, message: &Value) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Chores of the workspace: `cargo xtask run`, `test`, `bench`, `setup` and `lint`.
+//! Chores of the workspace: `cargo xtask run`, `test`, `bench`, `screenshots`, `bundle`, `setup` and `lint`.
 //!
 //! Each chore first finds what this machine lacks and gets it where that takes no more than root or a `sudo` that asks
 //! nothing; otherwise it prints the exact command to type. When nothing is missing that costs a moment.
@@ -7,6 +7,7 @@
 
 mod assets;
 mod bench;
+mod bundle;
 mod lint;
 mod needs;
 mod npm;
@@ -17,6 +18,7 @@ mod run;
 mod setup;
 mod shell;
 mod test;
+mod window;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,16 +30,20 @@ Chores of the Tandem workspace.
 
 Usage: cargo xtask CHORE
 
-  run [-- ARGS]   build Tandem and hold a call: two peers in one process, through the relay inside it
-                  (10 s, test picture and sound); prints the report, leaves out/remote.png.
-                  ARGS go to tandem and take the place of the defaults; with --headless or `devices`
-                  among them they are all it gets
+  run [-- ARGS]   build Tandem and open its window; ARGS go to tandem.
+                  Where there is no screen, or ARGS ask for it (--pair, --duration, …), hold a call
+                  instead: two peers in one process, through the relay inside it (10 s, test picture
+                  and sound); prints the report, leaves out/remote.png. ARGS take the place of these
+                  defaults; with --headless or `devices` among them they are all tandem gets
   test [--fast]   format, lints, every test, licenses; --fast leaves out the whole-system tests
   bench call      Tandem <-> Tandem beside Chromium <-> Chromium on this machine, as a table
   bench soak      a call of ten minutes: memory, descriptors and threads, a line per minute
   bench relay     the relay under load, as a table; `bench relay churn SECONDS [redis]`: what comings and
                   goings leave behind
+  bench window    the window: start, pictures a second, latency, CPU and memory, as a table
   bench micro     the criterion benchmarks of all crates
+  screenshots     take docs/screens/ anew: every screen of the real window, light and dark
+  bundle          make the installers that this system can make: deb and rpm on Linux
   setup           get what building and testing need, and stop there
   lint            format, lints and licenses only
 ";
@@ -63,6 +69,9 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ["bench", "call", rest @ ..] => bench::call(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "soak", rest @ ..] => bench::soak(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "relay", rest @ ..] => bench::relay(rest).map(|()| ExitCode::SUCCESS),
+        ["bench", "window", rest @ ..] => bench::window(rest).map(|()| ExitCode::SUCCESS),
+        ["screenshots"] => window::screenshots().map(|()| ExitCode::SUCCESS),
+        ["bundle", rest @ ..] => bundle::bundle(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "micro", rest @ ..] => bench::micro(rest).map(|()| ExitCode::SUCCESS),
         ["setup"] => setup::everything().map(|()| ExitCode::SUCCESS),
         ["lint"] => lint::lint(),

@@ -107,6 +107,14 @@ pub(crate) const BUILD: &[Need] = &[
         brew: "libvpx",
         winget: "",
     },
+    Need {
+        what: "WebKitGTK headers (the window on Linux)",
+        probe: Probe::Library("webkit2gtk-4.1"),
+        apt: "libwebkit2gtk-4.1-dev",
+        dnf: "webkit2gtk4.1-devel",
+        brew: "",
+        winget: "",
+    },
 ];
 
 /// What the whole-system tests take: real sound servers, cameras and browsers. A test whose part is missing says so
@@ -149,6 +157,13 @@ pub(crate) const TEST: &[Need] = &[
         "chromium",
         "chromium",
     ),
+    on_linux(
+        "WebKitWebDriver (presses the window's buttons)",
+        Probe::Program(&["WebKitWebDriver"]),
+        "webkit2gtk-driver",
+        "",
+    ),
+    on_linux("Xvfb (a screen for the window)", Probe::Program(&["Xvfb"]), "xvfb", "xorg-x11-server-Xvfb"),
 ];
 
 const fn on_linux(what: &'static str, probe: Probe, apt: &'static str, dnf: &'static str) -> Need {

@@ -1,10 +1,12 @@
 //! The page in the window: `ui/`.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Result;
 
-use crate::shell::which;
+use crate::shell::{step, which};
 use crate::test::Checks;
 use crate::{npm, workspace};
 
@@ -13,8 +15,16 @@ fn folder() -> PathBuf {
 }
 
 /// Makes `ui/dist`, which the desktop program takes in when it is built.
-pub(crate) fn build() -> Result<()> {
+fn build() -> Result<()> {
     npm::run(&folder(), "build")
+}
+
+/// The same, unless what is there is newer than all that it is made of.
+pub(crate) fn build_if_changed() -> Result<()> {
+    if is_new(&folder()) {
+        return Ok(());
+    }
+    step("Building the window's page", build)
 }
 
 /// Types, lints, format and unit tests.
@@ -30,5 +40,44 @@ pub(crate) fn in_browser(checks: &mut Checks) {
         checks.check("the page in a browser", || npm::run(&folder(), "test:browser"));
     } else {
         checks.skip("the page in a browser", "chromium is not installed");
+    }
+}
+
+/// Whether the page was built after the last change of what it is made of.
+fn is_new(folder: &Path) -> bool {
+    let built = modified(&folder.join("dist/index.html"));
+    let sources = ["src", "public", "index.html", "package-lock.json", "vite.config.ts", "tsconfig.json"];
+    let icons = workspace::root().join("icons");
+    let changed = sources.iter().map(|name| folder.join(name)).chain([icons]).filter_map(|path| newest(&path)).max();
+    matches!((built, changed), (Some(built), Some(changed)) if built >= changed)
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// When anything in `path` was changed last.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let own = modified(path)?;
+    let Ok(entries) = fs::read_dir(path) else { return Some(own) };
+    entries.flatten().filter_map(|entry| newest(&entry.path())).chain([own]).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_as_new_as_the_newest_in_it() {
+        let folder = std::env::temp_dir().join(format!("tandem-newest-{}", std::process::id()));
+        fs::create_dir_all(folder.join("deep/down")).unwrap();
+        let file = folder.join("deep/down/file");
+        fs::write(&file, "x").unwrap();
+        let future = SystemTime::now() + std::time::Duration::from_secs(60);
+        fs::File::options().write(true).open(&file).unwrap().set_modified(future).unwrap();
+        let found = newest(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, Some(future), "what lies deep counts");
+        assert_eq!(newest(&folder), None, "what is not there has no age");
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask run`: from a fresh clone to a call.
+//! `cargo xtask run`: from a fresh clone to the window, or to a call without one.
 
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -6,7 +6,7 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, Result};
 
 use crate::shell::{Shell, heading, step};
-use crate::{report, setup, workspace};
+use crate::{page, report, setup, workspace};
 
 /// Where the received picture is left.
 const PICTURE: &str = "out/remote.png";
@@ -20,12 +20,33 @@ const DEFAULTS: [(&str, Option<&str>); 5] = [
     ("--snapshot", Some(PICTURE)),
 ];
 
-/// Builds Tandem, holds a call and shows how it went. The exit code is Tandem's own.
+/// What only a call without a window understands: whoever says one of these wants such a call.
+const HEADLESS: [&str; 15] = [
+    "--headless",
+    "--pair",
+    "--host",
+    "--room",
+    "--relay-only",
+    "--duration",
+    "--wait",
+    "--report",
+    "--snapshot",
+    "--record-video",
+    "--record-audio",
+    "--echo-cancellation",
+    "--noise-suppression",
+    "--gain-control",
+    "devices",
+];
+
+/// Builds Tandem and opens its window; where there is no screen, holds a call without one and shows how it went. The
+/// exit code is Tandem's own.
 ///
 /// # Errors
 /// When something that the build needs cannot be had, the build fails, or Tandem does not start.
 pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
     setup::build()?;
+    page::build_if_changed()?;
     step("Building Tandem (release)", || {
         Shell::cargo(["build", "--release", "--package", "tandem"]).args(release_features()).run()
     })?;
@@ -33,6 +54,12 @@ pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
     let picture = workspace::root().join(PICTURE);
     let before = modified(&picture);
 
+    if opens_window(extra, has_screen()) {
+        heading("Running");
+        let shell = Shell::new(workspace::binary("release", "tandem")?, extra);
+        println!("  $ {}", shell.line());
+        return Ok(exit_code(shell.into_command().status().context("cannot start tandem")?.code()));
+    }
     let arguments = arguments(extra);
     let reports_here = arguments.windows(2).any(|pair| pair == ["--report", "-"]) || arguments.contains(&"--report=-");
     heading("Running");
@@ -61,6 +88,17 @@ pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
 /// `tandem` with every feature but the tests' needs: VP8 where this system has libvpx.
 pub(crate) fn release_features() -> &'static [&'static str] {
     if cfg!(windows) { &[] } else { &["--features", "vp8"] }
+}
+
+/// Whether these arguments, on this machine, mean the window.
+fn opens_window(extra: &[&str], has_screen: bool) -> bool {
+    let wants_call = extra.iter().any(|word| HEADLESS.contains(&word.split('=').next().unwrap_or(word)));
+    has_screen && !wants_call
+}
+
+fn has_screen() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(target_os = "linux") || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
 }
 
 /// The defaults, less those that `extra` sets itself, then `extra`.
@@ -96,6 +134,16 @@ mod tests {
         assert_eq!(words.iter().filter(|word| word.starts_with("--duration")).count(), 1, "given once: {words:?}");
         assert!(words.contains(&"--pair"), "the other defaults stay: {words:?}");
         assert!(words.ends_with(&["--codec", "vp8"]), "and the caller's come last: {words:?}");
+    }
+
+    #[test]
+    fn a_screen_means_the_window_unless_a_call_is_asked_for() {
+        assert!(opens_window(&[], true), "the first thing a newcomer sees");
+        assert!(opens_window(&["--video", "test"], true), "arguments that the window knows");
+        assert!(!opens_window(&[], false), "there is nothing to open it on");
+        for word in ["--pair", "--room=x", "devices", "--headless"] {
+            assert!(!opens_window(&[word], true), "{word} asks for something else");
+        }
     }
 
     #[test]

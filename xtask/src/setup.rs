@@ -13,10 +13,10 @@ use crate::shell::{Shell, heading, step};
 /// When something is missing and cannot be had without asking: the message says what to type.
 pub(crate) fn build() -> Result<()> {
     let missing = missing(needs::BUILD);
-    if missing.is_empty() {
-        return Ok(());
+    if !missing.is_empty() {
+        step("Getting what the build needs", || install(&missing))?;
     }
-    step("Getting what the build needs", || install(&missing))
+    Ok(())
 }
 
 /// What the whole-system tests take on top. What cannot be had is told, and the tests that need it will skip.

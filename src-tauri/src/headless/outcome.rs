@@ -132,6 +132,7 @@ impl Timeline {
             CallEventKind::Media(MediaEvent::Failed { part, error }) => self.device_failures.push((part, error)),
             CallEventKind::Ended { reason } => self.ended = Some(reason),
             CallEventKind::Searching
+            | CallEventKind::Checking
             | CallEventKind::SignalingLost
             | CallEventKind::SignalingBack
             | CallEventKind::PartnerReconnecting

@@ -6,6 +6,9 @@ mod relay;
 mod soak;
 mod table;
 mod tandem;
+mod window;
+
+pub(crate) use window::window;
 
 use std::time::Duration;
 

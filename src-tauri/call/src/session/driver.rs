@@ -351,11 +351,13 @@ impl Driver {
                 Effect::ApplyOffer { peer: id, offer, rollback } => {
                     let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id) else { continue };
                     let answer = partner.peer.apply_offer(&offer, rollback).await;
+                    self.tell_checking(answer.is_ok());
                     self.after(id, answer.map(|answer| Some(Input::LocalAnswer(id, answer.into()))));
                 }
                 Effect::ApplyAnswer { peer: id, answer } => {
                     let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id) else { continue };
                     let applied = partner.peer.apply_answer(&answer).await;
+                    self.tell_checking(applied.is_ok());
                     self.after(id, applied.map(|()| None));
                 }
                 Effect::AddCandidate { peer: id, candidate } => {
@@ -452,6 +454,13 @@ impl Driver {
             }
         };
         self.tell(kind);
+    }
+
+    /// Descriptions of a call that is up already are renegotiation, and news to nobody.
+    fn tell_checking(&self, is_applied: bool) {
+        if is_applied && self.machine.phase() == Phase::Connecting {
+            self.tell(CallEventKind::Checking);
+        }
     }
 
     async fn stats(&self) -> CallStats {

@@ -30,6 +30,8 @@ pub enum CallEventKind {
         /// What the partner tells about themself.
         partner: Profile,
     },
+    /// Both sides have described what they can; paths between them are being tried.
+    Checking,
     /// ICE and DTLS are up; media flows.
     Connected,
     /// The first picture of the partner is decoded.

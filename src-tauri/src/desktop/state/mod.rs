@@ -11,7 +11,7 @@ pub(super) mod typescript;
 
 pub use call::{ConnectingStep, InCall, Partner, RouteKind, Screen};
 pub use change::{MicrophoneLevel, StateChange, StateChanges};
-pub use settings::{Settings, Theme};
+pub use settings::{DEFAULT_RELAY_URL, Settings, Theme};
 
 use serde::Serialize;
 use ts_rs::TS;

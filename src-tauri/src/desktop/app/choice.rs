@@ -1,0 +1,84 @@
+//! From a choice in a menu to a source or sink.
+
+use tandem_media::audio::{AudioSink, AudioSource, Processing};
+use tandem_media::video::{CameraSelector, VideoSpec};
+
+use super::App;
+use crate::desktop::command::{CommandError, CommandErrorCode};
+use crate::desktop::state::Device;
+
+/// The choice to do without a device.
+pub const NONE: &str = "none";
+
+/// The id of a camera: its name, which stays when others are plugged in; its number where two have the same name.
+#[must_use]
+pub fn camera_id(index: u32, name: &str, is_unique: bool) -> String {
+    if is_unique { format!("name:{name}") } else { format!("index:{index}") }
+}
+
+fn camera(id: &str) -> CameraSelector {
+    let index = id.strip_prefix("index:").and_then(|index| index.parse().ok());
+    index.map_or_else(|| CameraSelector::Name(id.strip_prefix("name:").unwrap_or(id).to_owned()), CameraSelector::Index)
+}
+
+impl App {
+    /// The picture to send.
+    pub(super) fn video(&self) -> VideoSpec {
+        match self.state.settings.camera.as_deref() {
+            Some(NONE) => VideoSpec::None,
+            Some(id) => VideoSpec::Camera(camera(id)),
+            None => self.launch.video.clone().unwrap_or(VideoSpec::Camera(CameraSelector::Default)),
+        }
+    }
+
+    /// The sound to send.
+    pub(super) fn audio(&self) -> AudioSource {
+        match self.state.settings.microphone.as_deref() {
+            Some(NONE) => AudioSource::None,
+            Some(id) => AudioSource::Microphone(Some(id.to_owned())),
+            None => self.launch.audio.clone().unwrap_or(AudioSource::Microphone(None)),
+        }
+    }
+
+    /// Where to play.
+    pub(super) fn speaker(&self) -> AudioSink {
+        match self.state.settings.speaker.as_deref() {
+            Some(NONE) => AudioSink::None,
+            Some(id) => AudioSink::Named(id.to_owned()),
+            None => self.launch.speaker.clone().unwrap_or(AudioSink::Default),
+        }
+    }
+
+    /// What is done to the microphone's sound.
+    pub(super) fn processing(&self) -> Processing {
+        let settings = &self.state.settings;
+        Processing {
+            echo_cancellation: settings.echo_cancellation,
+            noise_suppression: settings.noise_suppression,
+            gain_control: settings.auto_gain,
+        }
+    }
+}
+
+/// Whether a menu with these devices offers this choice.
+pub(super) fn check(id: Option<&str>, devices: &[Device]) -> Result<(), CommandError> {
+    match id {
+        None | Some(NONE) => Ok(()),
+        Some(id) if devices.iter().any(|device| device.id == id) => Ok(()),
+        Some(_) => Err(CommandErrorCode::UnknownDevice.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_is_found_again_by_what_names_it() {
+        for (index, name) in [(0, "Integrated Webcam"), (3, "index:7"), (1, "")] {
+            let by_name = camera(&camera_id(index, name, true));
+            assert_eq!(by_name, CameraSelector::Name(name.to_owned()), "a name of its own");
+            assert_eq!(camera(&camera_id(index, name, false)), CameraSelector::Index(index), "a name of many");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The messages of the frame socket.
+//!
+//! A request is JSON in a text message. Its reply is one binary message: 24 bytes, little endian (`u32` width, `u32`
+//! height, `u32` sequence, `u32` flags, `u64` age of the picture in µs: since it was due to be shown), then the planes Y,
+//! U and V without padding; width and height are even.
+
+use std::time::Instant;
+
+use super::Picture;
+use super::fit::{Scaler, fit};
+use crate::desktop::command::FrameRequest;
+
+/// Bytes before the pixels.
+pub const HEADER_LEN: usize = 24;
+/// The flag of a picture that is to be shown as in a mirror.
+pub const MIRRORED: u32 = 1;
+/// The longest request that is read, in bytes.
+pub(super) const MAX_REQUEST: usize = 512;
+
+/// Reads a request. Never panics, whatever `text` holds.
+pub(super) fn parse(text: &str) -> Option<FrameRequest> {
+    if text.len() > MAX_REQUEST {
+        return None;
+    }
+    serde_json::from_str(text).ok()
+}
+
+/// Writes the reply.
+pub(super) fn reply(
+    picture: &Picture,
+    request: FrameRequest,
+    is_mirrored: bool,
+    now: Instant,
+    scaler: &mut Scaler,
+) -> Vec<u8> {
+    let image = &picture.image;
+    let (width, height) = fit(image.width(), image.height(), request.max_width, request.max_height);
+    let mut out = Vec::with_capacity(HEADER_LEN + width as usize * height as usize * 3 / 2);
+    let flags = if is_mirrored { MIRRORED } else { 0 };
+    for field in [width, height, picture.sequence, flags] {
+        out.extend_from_slice(&field.to_le_bytes());
+    }
+    let age = now.saturating_duration_since(picture.due).as_micros();
+    out.extend_from_slice(&u64::try_from(age).unwrap_or(u64::MAX).to_le_bytes());
+    scaler.append(image, (width, height), &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desktop::command::StreamName;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tandem_media::I420;
+
+    #[test]
+    fn a_reply_says_what_it_holds() {
+        let due = Instant::now();
+        let picture = Picture { sequence: 7, due, image: Arc::new(I420::new(64, 32)) };
+        let request = FrameRequest { stream: StreamName::Local, after: 6, max_width: 32, max_height: 32 };
+        let bytes = reply(&picture, request, true, due + Duration::from_millis(3), &mut Scaler::default());
+        let field = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!((field(0), field(4), field(8), field(12)), (32, 16, 7, MIRRORED), "size, number, flags");
+        assert_eq!(u64::from_le_bytes(bytes[16..24].try_into().unwrap()), 3_000, "age in microseconds");
+        assert_eq!(bytes.len(), HEADER_LEN + 32 * 16 * 3 / 2, "and three planes");
+    }
+
+    #[test]
+    fn requests_are_exactly_what_they_should_be() {
+        let good = r#"{"stream":"remote","after":0,"maxWidth":1280,"maxHeight":720}"#;
+        assert!(parse(good).is_some(), "this is one");
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            r#"{"stream":"other","after":0,"maxWidth":1280,"maxHeight":720}"#,
+            r#"{"stream":"local","after":-1,"maxWidth":1280,"maxHeight":720}"#,
+            r#"{"stream":"local","after":1.5,"maxWidth":1280,"maxHeight":720}"#,
+            r#"{"stream":"local","after":0,"maxWidth":99999999999,"maxHeight":720}"#,
+            r#"{"stream":"local","after":0,"maxWidth":1280,"maxHeight":720,"more":1}"#,
+        ] {
+            assert_eq!(parse(bad), None, "{bad} is refused");
+        }
+        assert_eq!(parse(&format!("{good}{}", " ".repeat(MAX_REQUEST))), None, "nor is one that is too long");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,200}", cut in 0_usize..60) {
+            let _ = parse(&text);
+            let good = r#"{"stream":"local","after":0,"maxWidth":1280,"maxHeight":720}"#;
+            let _ = parse(&format!("{}{text}", &good[..cut.min(good.len())]));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Chores that open the real window: its screenshots.
+
+use anyhow::Result;
+
+use crate::shell::{Shell, step};
+use crate::{page, setup, workspace};
+
+/// `cargo xtask screenshots`.
+///
+/// # Errors
+/// When Tandem cannot be built, or its window cannot be opened or photographed.
+pub(crate) fn screenshots() -> Result<()> {
+    setup::build()?;
+    setup::test()?;
+    page::build_if_changed()?;
+    step("Building Tandem and the photographer", || {
+        Shell::cargo(["build", "--workspace", "--bins", "--examples"]).args(workspace::features()).run()
+    })?;
+    step("Taking screenshots", || {
+        let folder = workspace::root().join("docs/screens");
+        Shell::new(workspace::binary("debug", "examples/screenshots")?, [folder]).run()
+    })
+}
