@@ -1,6 +1,9 @@
 //! A client that costs next to nothing: frames with a mask of zeros, read in place. What it saves is not measured as
 //! the relay's.
 
+#[path = "../../tests/support/frame.rs"]
+mod frames;
+
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
@@ -149,21 +152,7 @@ fn text(message: &Value, field: &str) -> Result<String> {
 
 /// A text frame of a client.
 pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x81];
-    match u16::try_from(payload.len()) {
-        Ok(length @ 0..126) => frame.push(0x80 | u8::try_from(length).expect("below 126")),
-        Ok(length) => {
-            frame.push(0x80 | 126);
-            frame.extend(length.to_be_bytes());
-        }
-        Err(_) => {
-            frame.push(0x80 | 127);
-            frame.extend((payload.len() as u64).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
+    frames::frame(0x81, payload)
 }
 
 /// A relayed message of so many bytes in all.

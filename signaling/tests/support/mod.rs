@@ -1,9 +1,13 @@
 //! A bare WebSocket client for the tests: it sends any text and shows what came, without the crate's own client.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[path = "frame.rs"]
+mod frames;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub(crate) use frames::frame;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tandem_signaling::server::{Relay, RelayBuilder};
@@ -122,22 +126,3 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 
 pub(crate) const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-/// A client's frame with a mask of zeros, which leaves the payload readable.
-pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match u16::try_from(payload.len()) {
-        Ok(length @ 0..126) => frame.push(0x80 | u8::try_from(length).expect("below 126")),
-        Ok(length) => {
-            frame.push(0x80 | 126);
-            frame.extend(length.to_be_bytes());
-        }
-        Err(_) => {
-            frame.push(0x80 | 127);
-            frame.extend((payload.len() as u64).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
-}
