@@ -9,7 +9,7 @@ import { fitted, reply } from "./pictures.mjs";
 import { NOW } from "./states.mjs";
 
 const DIST = join(import.meta.dirname, "../dist");
-const CONFIG = process.env.TANDEM_TAURI_CONFIG ?? join(import.meta.dirname, "../../src-tauri/tauri.conf.json");
+const CONFIG = join(import.meta.dirname, "../../src-tauri/tauri.conf.json");
 export const CHROMIUM = process.env.TANDEM_CHROMIUM ?? "/usr/bin/chromium";
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -26,14 +26,8 @@ const FLAGS = [
   "--disable-background-timer-throttling",
 ];
 
-/** Until the window is there. */
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
-  "connect-src ipc: http://ipc.localhost ws://127.0.0.1:*; base-uri 'none'; form-action 'none'; object-src 'none'";
-
 /** The window's policy, as one header. */
 export function policy() {
-  if (!existsSync(CONFIG)) return POLICY;
   const { csp } = JSON.parse(readFileSync(CONFIG, "utf8")).app.security;
   if (typeof csp === "string") return csp;
   return Object.entries(csp)
