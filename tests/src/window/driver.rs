@@ -81,10 +81,6 @@ impl Driver {
         std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    pub(super) fn close_window(&self) -> Result<()> {
-        self.call("DELETE", "/window", None).map(drop)
-    }
-
     /// The app is a child of the driver.
     pub(super) fn app_process(&self) -> Result<u32> {
         let children = format!("/proc/{0}/task/{0}/children", self.process.id());
