@@ -74,7 +74,7 @@ fn a_mad_page_harms_nobody() {
     let window = Window::open(&screen, &TEST_MEDIA).expect("a window");
     let flood = "const done = arguments[0];
         const invoke = window.__TAURI_INTERNALS__.invoke;
-        const names = ['cancel', 'hang_up', 'next', 'retry', 'to_lobby', 'set_muted', 'nonsense', 'set_camera', 'dismiss_problem'];
+        const names = ['cancel', 'hang_up', 'next', 'retry', 'to_lobby', 'set_muted', 'nonsense', 'set_theme', 'dismiss_problem'];
         const calls = [];
         for (let i = 0; i < 1000; i++) calls.push(invoke(names[i % names.length], i % 3 ? {} : { muted: i, id: 'x' }).then(() => 'ok', (e) => e?.code ?? 'malformed'));
         Promise.all(calls).then((answers) => { const count = {}; for (const a of answers) count[a] = (count[a] ?? 0) + 1; done(count); });";
