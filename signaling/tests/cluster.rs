@@ -381,6 +381,7 @@ async fn redis_goes_away_and_comes_back() {
     let mut searching = one.peer().await;
     searching.send(room("before")).await;
     searching.expect("searching").await;
+    eventually("a place in the queue", async || redis.keys().contains(&"{tandem}:room:before".to_owned())).await;
     let port = redis.port();
     drop(redis);
     one.ready(false).await;
@@ -441,9 +442,14 @@ async fn a_redis_that_hangs_is_a_redis_that_is_away() {
 #[tokio::test]
 async fn churn_leaves_nothing_behind() {
     let Some(redis) = Redis::start() else { return };
-    let nodes = [Node::start(&redis).await, Node::start(&redis).await];
-    let before = redis.keys();
-    for round in 0..15u32 {
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        nodes.push(Node::start_with(&redis, &["--resume-window", "500ms"]).await);
+    }
+    for node in &nodes {
+        node.ready(true).await;
+    }
+    for round in 0..40usize {
         let mut peers = Vec::new();
         for n in 0..8usize {
             let mut peer = nodes[n % 2].peer().await;
@@ -452,17 +458,71 @@ async fn churn_leaves_nothing_behind() {
             peers.push(peer);
         }
         for (n, mut peer) in peers.into_iter().enumerate() {
-            match (n as u32 + round) % 4 {
+            match (n + round) % 7 {
                 0 => peer.send(json!({ "type": "next" })).await,
                 1 => peer.send(json!({ "type": "cancel_search" })).await,
-                2 => peer.send(json!({ "type": "block", "partnerId": peer.registered["userId"] })).await,
+                2 => peer.send(json!({ "type": "find_partner", "room": "churn" })).await,
+                // Gone without a word.
+                3 => continue,
+                // Back on the other node, while the old connection still stands, and gone without a word again.
+                4 => {
+                    let (moved, _) = resume(&nodes[(n + 1) % 2], &peer, 0).await;
+                    drop(moved);
+                    continue;
+                }
+                5 => {
+                    drop(peer.socket);
+                    let mut back = nodes[(n + 1) % 2].peer().await;
+                    let token = &peer.registered["resumeToken"];
+                    back.send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 0 })).await;
+                    peer = back;
+                }
                 _ => {}
             }
             peer.send(json!({ "type": "bye" })).await;
             assert_eq!(peer.expect_close().await, 1000);
         }
     }
-    let expected = ["{tandem}:nodes", "{tandem}:rank"];
-    assert!(before.iter().all(|key| expected.contains(&key.as_str())), "{before:?}");
-    eventually("an empty store", async || redis.keys() == expected).await;
+    eventually("an empty store", async || redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]).await;
+}
+
+/// Something that is no Redis: it takes connections and answers whatever it likes.
+#[tokio::test]
+async fn a_redis_that_answers_garbage_harms_nobody() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("redis://{}", listener.local_addr().expect("an address"));
+    let answers: [&[u8]; 5] = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"+OK\r\n",
+        b"*-7\r\n$99999999999\r\n",
+        b"-ERR no\r\n",
+        b"\x00\xff:::\r\n",
+    ];
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = asked.clone();
+    let garbage = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let n = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                // Until the relay gives up on it.
+                while let Ok(1..) = stream.read(&mut buffer).await {
+                    if stream.write_all(&answers[n % answers.len()].repeat(20)).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    let relay = support::start(tandem_signaling::server::Relay::builder().redis(url)).await;
+    let mut peer = Peer::connect(relay.local_addr()).await;
+    eventually("some attempts", async || asked.load(std::sync::atomic::Ordering::Relaxed) > answers.len()).await;
+    peer.send(room("r")).await;
+    peer.expect_error("unavailable").await;
+    peer.expect_quiet().await;
+    let ready = raw(relay.local_addr(), b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(ready.starts_with(b"HTTP/1.1 503"), "not ready");
+    relay.shutdown_within(Duration::ZERO).await;
+    garbage.abort();
 }

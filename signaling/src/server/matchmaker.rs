@@ -4,6 +4,7 @@
 //! one promise at all times: no two who wait may be matched with each other yet. So a new entry is compared with those
 //! who wait, and those who wait with each other only when a hold of one of them runs out.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
@@ -56,8 +57,42 @@ struct Entry {
     interests: Vec<String>,
 }
 
-/// Entries by rank; a lower rank came earlier.
-type Queue = BTreeMap<u64, Entry>;
+/// Entries by rank; a lower rank came earlier. The index keeps a lobby full of interests from being compared with
+/// everybody at each entry.
+#[derive(Debug, Default)]
+struct Queue {
+    entries: BTreeMap<u64, Entry>,
+    /// Those without interests.
+    plain: BTreeSet<u64>,
+    /// Those with this interest.
+    interested: HashMap<String, BTreeSet<u64>>,
+}
+
+impl Queue {
+    fn insert(&mut self, rank: u64, entry: Entry) {
+        if entry.interests.is_empty() {
+            self.plain.insert(rank);
+        }
+        for interest in &entry.interests {
+            self.interested.entry(interest.clone()).or_default().insert(rank);
+        }
+        self.entries.insert(rank, entry);
+    }
+
+    fn remove(&mut self, rank: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&rank)?;
+        self.plain.remove(&rank);
+        for interest in &entry.interests {
+            if let Some(ranks) = self.interested.get_mut(interest) {
+                ranks.remove(&rank);
+                if ranks.is_empty() {
+                    self.interested.remove(interest);
+                }
+            }
+        }
+        Some(entry)
+    }
+}
 
 /// Where somebody waits.
 #[derive(Debug)]
@@ -82,7 +117,7 @@ impl Matchmaker {
     pub(super) fn new(holds: Holds) -> Self {
         Self {
             holds,
-            lobby: Queue::new(),
+            lobby: Queue::default(),
             rooms: HashMap::new(),
             places: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -125,14 +160,14 @@ impl Matchmaker {
         match room {
             Some(room) => {
                 if let Some(queue) = self.rooms.get_mut(&room) {
-                    queue.remove(&rank);
-                    if queue.is_empty() {
+                    queue.remove(rank);
+                    if queue.entries.is_empty() {
                         self.rooms.remove(&room);
                     }
                 }
             }
             None => {
-                if let Some(entry) = self.lobby.remove(&rank) {
+                if let Some(entry) = self.lobby.remove(rank) {
                     self.deadlines.remove(&(entry.since + self.holds.interests, rank));
                     self.deadlines.remove(&(entry.since + self.holds.rematch, rank));
                 }
@@ -185,31 +220,38 @@ fn best_partner(
     in_room: bool,
     relation: &impl Fn(ClientKey, ClientKey) -> Relation,
 ) -> Option<Match> {
-    let own = queue.get(&rank)?;
-    let mut best: Option<(usize, u64)> = None;
-    for (&other_rank, other) in queue.iter().filter(|&(&other_rank, _)| other_rank != rank) {
-        let common = own.interests.iter().filter(|interest| other.interests.contains(interest)).count();
-        if best.is_some_and(|(most, _)| common <= most) {
-            continue;
+    let own = queue.entries.get(&rank)?;
+    let may = |&other_rank: &u64| {
+        let Some(other) = queue.entries.get(&other_rank).filter(|_| other_rank != rank) else { return false };
+        match relation(own.key, other.key) {
+            Relation::Free => true,
+            // The younger entry is the one that came later.
+            Relation::JustLeft => in_room || now >= own.since.max(other.since) + holds.rematch,
+            Relation::Blocked => false,
         }
-        let (older, younger) = if other_rank < rank { (other, own) } else { (own, other) };
-        let both_interested = !own.interests.is_empty() && !other.interests.is_empty();
-        let held = !in_room && both_interested && common == 0 && now < older.since + holds.interests;
-        let may = !held
-            && match relation(own.key, other.key) {
-                Relation::Free => true,
-                Relation::JustLeft => in_room || now >= younger.since + holds.rematch,
-                Relation::Blocked => false,
-            };
-        if may {
-            best = Some((common, other_rank));
-            if own.interests.is_empty() {
-                break;
-            }
+    };
+    let held_over = |entry: &Entry| in_room || now >= entry.since + holds.interests;
+    let mut common: HashMap<u64, usize> = HashMap::new();
+    for interest in &own.interests {
+        for &other in queue.interested.get(interest).into_iter().flatten() {
+            *common.entry(other).or_default() += 1;
         }
     }
-    let (_, other_rank) = best?;
-    let (older, newer) = (queue.get(&rank.min(other_rank))?, queue.get(&rank.max(other_rank))?);
+    let mut sharing: Vec<(Reverse<usize>, u64)> =
+        common.iter().map(|(&other, &count)| (Reverse(count), other)).collect();
+    sharing.sort_unstable();
+    let shares = |other: &u64| common.contains_key(other);
+    let found = sharing.iter().map(|(_, other)| other).copied().find(may).or_else(|| {
+        if own.interests.is_empty() || held_over(own) {
+            return queue.entries.keys().copied().filter(|other| !shares(other)).find(may);
+        }
+        // A stranger with interests only if it has waited long enough: such entries stand in front.
+        let long = queue.entries.iter().take_while(|(_, entry)| held_over(entry)).map(|(&other, _)| other);
+        let long = long.filter(|other| !shares(other)).find(may);
+        let plain = queue.plain.iter().copied().find(may);
+        long.into_iter().chain(plain).min()
+    })?;
+    let (older, newer) = (queue.entries.get(&rank.min(found))?, queue.entries.get(&rank.max(found))?);
     let interests = older.interests.iter().filter(|interest| newer.interests.contains(interest)).cloned().collect();
     Some(Match { older: older.key, newer: newer.key, interests })
 }

@@ -1,5 +1,7 @@
 //! The matchmaker's rules, one by one. Random walks over the whole hub are in `hub_tests.rs`.
 
+use proptest::prelude::*;
+
 use super::super::hub::tests::key;
 use super::*;
 
@@ -116,10 +118,102 @@ fn a_room_is_its_own_queue_without_holds() {
     assert!(matchmaker.rooms.is_empty(), "an empty room is forgotten");
 }
 
+/// The bound is 100 ms; this is a debug build on a machine that does other things, too.
 #[test]
-fn two_thousand_users_who_have_nothing_against_each_other_are_all_matched() {
-    let now = Instant::now();
+fn two_thousand_users_are_matched_in_no_time() {
+    let start = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
-    let found = (0..2000).filter(|&n| matchmaker.join(key(n), search(&[]), now, &free).is_some()).count();
+    let found = (0..2000).filter(|&n| matchmaker.join(key(n), search(&[]), start, &free).is_some()).count();
     assert_eq!(found, 1000, "every second one finds the one before");
+    // The hardest case: everybody has ten interests and shares none, so all are held and then let go at once.
+    for n in 0..2000 {
+        let interests: Vec<String> = (0..10).map(|i| format!("{n}-{i}")).collect();
+        let search = Search { room: None, interests };
+        assert_eq!(matchmaker.join(key(n), search, start, &free), None);
+    }
+    let later = start + HOLDS.interests;
+    let found = std::iter::from_fn(|| matchmaker.poll(later, &free)).count();
+    assert_eq!((found, matchmaker.len()), (1000, 0));
+    assert!(matchmaker.lobby.interested.is_empty() && matchmaker.lobby.plain.is_empty(), "the index is empty");
+    assert!(start.elapsed() < Duration::from_secs(5), "not {:?}", start.elapsed());
+}
+
+/// The matchmaker's choice, written down a second time without an index: everybody is compared with everybody.
+fn chosen(
+    waiting: &[(ClientKey, Instant, Vec<String>)],
+    new: &(ClientKey, Instant, Vec<String>),
+    now: Instant,
+    relation: &impl Fn(ClientKey, ClientKey) -> Relation,
+) -> Option<ClientKey> {
+    let mut best: Option<(usize, ClientKey)> = None;
+    for (key, since, interests) in waiting {
+        let common = interests.iter().filter(|interest| new.2.contains(interest)).count();
+        let strangers = common == 0 && !interests.is_empty() && !new.2.is_empty();
+        let may = match relation(*key, new.0) {
+            Relation::Free => !strangers || now >= *since + HOLDS.interests,
+            Relation::JustLeft => false,
+            Relation::Blocked => false,
+        };
+        if may && best.is_none_or(|(most, _)| common > most) {
+            best = Some((common, *key));
+        }
+    }
+    best.map(|(_, key)| key)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whoever comes is matched with the one whom the rules name, and nobody waits longer than they say.
+    #[test]
+    fn the_choice_is_the_one_that_the_rules_name(
+        steps in prop::collection::vec((0..4u64, 0..32u8, prop::bool::weighted(0.15)), 1..60),
+        kin in prop::collection::vec((0..60u64, 0..60u64, any::<bool>()), 0..20),
+    ) {
+        let relation = |a: ClientKey, b: ClientKey| {
+            let pair = |x: u64, y: u64| (key(x) == a && key(y) == b) || (key(x) == b && key(y) == a);
+            match kin.iter().find(|&&(x, y, _)| x != y && pair(x, y)) {
+                Some((_, _, true)) => Relation::Blocked,
+                Some((_, _, false)) => Relation::JustLeft,
+                None => Relation::Free,
+            }
+        };
+        let mut matchmaker = Matchmaker::new(HOLDS);
+        let mut now = Instant::now();
+        let mut waiting: Vec<(ClientKey, Instant, Vec<String>)> = Vec::new();
+        for (n, (pause, interests, leave)) in steps.into_iter().enumerate() {
+            now += Duration::from_secs(pause);
+            while let Some(Match { older, newer, .. }) = matchmaker.poll(now, &relation) {
+                prop_assert_ne!(older, newer);
+                prop_assert_ne!(relation(older, newer), Relation::Blocked);
+                waiting.retain(|(key, ..)| ![older, newer].contains(key));
+            }
+            if leave && !waiting.is_empty() {
+                let (gone, ..) = waiting.remove(n % waiting.len());
+                prop_assert!(matchmaker.leave(gone));
+            }
+            let interests: Vec<String> =
+                (0..5).filter(|bit| interests >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
+            let new = (key(n as u64), now, interests.clone());
+            let expected = chosen(&waiting, &new, now, &relation);
+            let found = matchmaker.join(new.0, Search { room: None, interests }, now, &relation);
+            prop_assert_eq!(found.map(|found| found.older), expected);
+            match expected {
+                Some(partner) => waiting.retain(|(key, ..)| *key != partner),
+                None => waiting.push(new),
+            }
+            prop_assert_eq!(matchmaker.len(), waiting.len());
+            for (i, one) in waiting.iter().enumerate() {
+                for other in &waiting[..i] {
+                    let strangers = !one.2.is_empty() && !other.2.is_empty() && !one.2.iter().any(|x| other.2.contains(x));
+                    let may = match relation(one.0, other.0) {
+                        Relation::Blocked => false,
+                        Relation::JustLeft => now >= one.1.max(other.1) + HOLDS.rematch,
+                        Relation::Free => true,
+                    } && (!strangers || now >= one.1.min(other.1) + HOLDS.interests);
+                    prop_assert!(!may, "{:?} and {:?} wait although they may be matched", one.0, other.0);
+                }
+            }
+        }
+    }
 }

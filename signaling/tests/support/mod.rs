@@ -60,14 +60,18 @@ impl Peer {
 
     /// The next message's text, or the close code.
     pub(crate) async fn next(&mut self) -> Result<String, u16> {
-        loop {
-            match within("the next message", self.socket.next()).await {
-                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
-                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
-                Some(Ok(_)) => {}
-                None | Some(Err(_)) => return Err(1006),
+        // Around the loop: pings come for ever.
+        within("the next message", async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                    Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                    Some(Ok(_)) => {}
+                    None | Some(Err(_)) => return Err(1006),
+                }
             }
-        }
+        })
+        .await
     }
 
     /// The next message, which must be of this type.

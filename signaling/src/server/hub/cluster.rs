@@ -70,6 +70,8 @@ impl Hub {
         cluster.available = available;
         if available {
             cluster.next_renewal = Some(now + RENEWAL);
+            // Who left while the store was away is still in it.
+            self.effects.push_back(Effect::Store(Command::Census));
             for key in self.keys() {
                 match self.peers.get(&key) {
                     Some(peer) if peer.waiting.is_some() => self.join_store(key),
@@ -273,7 +275,14 @@ impl Hub {
                 other.waiting.is_some() || other.call.as_ref().is_some_and(|call| call.session == session)
             });
         let was_waiting = self.stop_waiting(key);
-        if was_waiting && is_there {
+        let person = self.peers.get(&key).map(|peer| &peer.person);
+        let is_blocked =
+            person.and_then(|person| self.blocks.get(person)).is_some_and(|blocked| blocked.contains(&partner.person));
+        if is_blocked {
+            // The store was away when that was said.
+            self.block_in_store(key, &partner.user);
+        }
+        if was_waiting && is_there && !is_blocked {
             let mut partner = Partner::from_card(partner);
             if let Some(local) = local {
                 partner.place = Place::Here(local);
@@ -324,6 +333,12 @@ impl Hub {
                 None => self.give_up_takeover(ticket, now),
                 Some(record) => self.adopted(ticket, *record, now),
             },
+            Outcome::Census(users) => {
+                for user in users.into_iter().filter(|user| !self.users.contains_key(user)).collect::<Vec<_>>() {
+                    let reason = LeaveReason::Disconnected;
+                    self.effects.push_back(Effect::Store(Command::Remove { user, reason }));
+                }
+            }
             Outcome::Ended { user, session } => {
                 if let Some(&key) = self.users.get(&user) {
                     self.partner_left(key, &session, LeaveReason::Disconnected, now);
@@ -424,6 +439,9 @@ impl Hub {
                 self.hear_of_partner(partner, &session, true);
             }
         }
+        if peer.is_recorded {
+            self.effects.push_back(Effect::Store(Command::Move { user: peer.user.clone(), to: by.clone() }));
+        }
         let cluster = self.cluster.as_mut()?;
         cluster.moved.insert(peer.user.clone(), (by.clone(), now + FORWARDING));
         let kept = peer.delivery.kept().filter_map(|envelope| {
@@ -491,6 +509,12 @@ impl Hub {
             }
             Call { session, partner, partner_away }
         });
+        if !self.peers.contains_key(&takeover.key) {
+            // Its connection broke meanwhile: it is away, here.
+            let key = self.connect(peer.subject.clone());
+            self.put_in(key, peer, takeover.last_seq, None);
+            return self.disconnect(key, now);
+        }
         let said = self.peers.get_mut(&takeover.key).and_then(|peer| peer.resuming.take());
         self.put_in(takeover.key, peer, takeover.last_seq, takeover.id);
         self.say_again(takeover.key, said, now);
@@ -517,8 +541,9 @@ impl Hub {
         let takeovers = self.cluster.as_mut().map(|cluster| &mut cluster.takeovers);
         let Some(takeover) = takeovers.and_then(|takeovers| takeovers.get_mut(&ticket)) else { return };
         if takeover.until.take().is_some() {
+            let subject = self.peers.get(&takeover.key).and_then(|peer| peer.subject.clone());
             let token = takeover.token.clone();
-            self.effects.push_back(Effect::Store(Command::Adopt { ticket, token }));
+            self.effects.push_back(Effect::Store(Command::Adopt { ticket, token, subject }));
         }
     }
 

@@ -138,11 +138,13 @@ impl Hub {
     pub(super) fn receive(&mut self, key: ClientKey, envelope: ClientEnvelope, now: Instant) {
         let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.is_away()) else { return };
         if let Some(said) = &mut peer.resuming {
-            // Whoever it will be says this. Who says too much meanwhile is not heard.
-            if !matches!(envelope.message, ClientMessage::Bye) && said.len() < cluster::MAX_HELD {
+            // Whoever it will be says this.
+            if said.len() < cluster::MAX_HELD {
                 said.push(envelope);
                 return;
             }
+            let sentence = "It is not decided yet whose place you take: wait for the answer to `resume`.";
+            return self.reject(key, fault(ErrorCode::RateLimited, sentence), envelope.id);
         }
         let is_first = std::mem::replace(&mut peer.is_new, false);
         let ClientEnvelope { message, id } = envelope;

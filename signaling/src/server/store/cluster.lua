@@ -294,11 +294,27 @@ function ops.block()
   return 1
 end
 
--- token; the record of a user whose node has died
+-- user, node
+function ops.move()
+  local u, to = get(ARGV[5]), ARGV[6]
+  if not u or u.node ~= caller then return 0 end
+  redis.call('SREM', P .. 'users:' .. caller, u.user)
+  redis.call('SADD', P .. 'users:' .. to, u.user)
+  redis.call('HSET', ukey(u.user), 'node', to)
+  -- Should that node be dead already, its users are still looked for.
+  redis.call('ZADD', P .. 'nodes', 'NX', NOW, to)
+  return 1
+end
+
+function ops.census() return redis.call('SMEMBERS', P .. 'users:' .. caller) end
+
+-- token, person ('' for one without a bearer token); the record of a user whose node has died, or that was moved here and did not arrive
 function ops.adopt()
   local user = redis.call('GET', P .. 'token:' .. ARGV[5])
   local u = user and get(user)
-  if not u or u.node == caller or alive(u.node) then return false end
+  if not u or (u.node ~= caller and alive(u.node)) then return false end
+  -- A token does not lend somebody else's identity.
+  if u.person ~= (ARGV[6] == '' and u.user or ARGV[6]) then return false end
   dequeue(u)
   redis.call('SREM', P .. 'users:' .. u.node, user)
   redis.call('SADD', P .. 'users:' .. caller, user)

@@ -179,9 +179,13 @@ pub(in crate::server) enum Command {
     /// To another node.
     Tell(NodeId, Box<Note>),
     /// Take over a user whose node has died; answered by [`Outcome::Adopted`].
-    Adopt { ticket: u64, token: String },
+    Adopt { ticket: u64, token: String, subject: Option<String> },
     /// What this node knows of a user, after it moved or after the store was away.
     Sync(Box<Record>),
+    /// A user goes on at another node: from now on its fate is that node's.
+    Move { user: UserId, to: NodeId },
+    /// Whom the store takes for users of this node; answered by [`Outcome::Census`].
+    Census,
     /// Write a report down; answered by [`Outcome::Reported`].
     Report { key: ClientKey, report: Box<Report>, id: Option<RequestId> },
 }
@@ -203,6 +207,8 @@ pub(in crate::server) enum Outcome {
         ticket: u64,
         record: Option<Box<Record>>,
     },
+    /// Users of this node, as the store knows it.
+    Census(Vec<UserId>),
     /// The store knows that this call has ended.
     Ended {
         user: UserId,
@@ -233,6 +239,8 @@ impl Command {
             | Self::End { .. }
             | Self::Remove { .. }
             | Self::Block { .. }
+            | Self::Move { .. }
+            | Self::Census
             | Self::Sync(_) => None,
         }
     }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::note::{Command, NodeId, Note, Outcome, Record};
-use crate::message::LeaveReason;
+use crate::message::{LeaveReason, UserId};
 use crate::server::matchmaker::Holds;
 use crate::server::shared::Shared;
 
@@ -100,11 +100,17 @@ impl RedisStore {
                 cmd.arg(user.as_str()).arg(partner.as_str());
                 cmd
             }
-            Command::Adopt { token, .. } => {
+            Command::Adopt { token, subject, .. } => {
                 let mut cmd = self.script(sha, "adopt");
-                cmd.arg(token);
+                cmd.arg(token).arg(subject.as_deref().unwrap_or_default());
                 cmd
             }
+            Command::Move { user, to } => {
+                let mut cmd = self.script(sha, "move");
+                cmd.arg(user.as_str()).arg(to.as_str());
+                cmd
+            }
+            Command::Census => self.script(sha, "census"),
             Command::Sync(record) => {
                 let mut cmd = self.script(sha, "sync");
                 person(&mut cmd, record);
@@ -168,6 +174,13 @@ fn outcome(command: Command, answer: &Value) -> Option<Outcome> {
         (Command::Sync(record), Value::Int(1)) => {
             let session = record.call?.session;
             Some(Outcome::Ended { user: record.card.user, session })
+        }
+        (Command::Census, Value::Array(users)) => {
+            let user = |user: &Value| match user {
+                Value::BulkString(text) => std::str::from_utf8(text).ok().map(UserId::from),
+                _ => None,
+            };
+            Some(Outcome::Census(users.iter().filter_map(user).collect()))
         }
         (Command::Report { key, report, id }, Value::BulkString(_)) => {
             Some(Outcome::Reported { key, report_id: report.report_id, recorded: true, id })
@@ -374,7 +387,7 @@ mod tests {
     #[test]
     fn an_answer_of_the_wrong_kind_is_a_failure() {
         let garbage = Value::Array(vec![Value::Nil]);
-        let adopt = || Command::Adopt { ticket: 1, token: "t".into() };
+        let adopt = || Command::Adopt { ticket: 1, token: "t".into(), subject: None };
         let broken = Value::BulkString(b"{\"card\":1}".to_vec());
         for answer in [&garbage, &broken, &Value::Nil] {
             let outcome = outcome(adopt(), answer);
