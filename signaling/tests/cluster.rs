@@ -1,5 +1,6 @@
 //! Several relay processes over a real Redis: matching, relaying and resuming across nodes, and each of them killed.
 #![cfg(all(unix, feature = "redis"))]
+#![allow(clippy::print_stdout, reason = "a figure that is measured on the way")]
 
 #[path = "support/redis.rs"]
 mod redis_server;

@@ -151,8 +151,7 @@ fn chosen(
         let strangers = common == 0 && !interests.is_empty() && !new.2.is_empty();
         let may = match relation(*key, new.0) {
             Relation::Free => !strangers || now >= *since + HOLDS.interests,
-            Relation::JustLeft => false,
-            Relation::Blocked => false,
+            Relation::JustLeft | Relation::Blocked => false,
         };
         if may && best.is_none_or(|(most, _)| common > most) {
             best = Some((common, *key));

@@ -7,6 +7,7 @@ mod frames;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub(crate) use frames::frame;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! A Redis of the test's own: a free port, nothing on disk, gone with the test.
 
+#![allow(clippy::print_stdout, reason = "a test that does not run here says why")]
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

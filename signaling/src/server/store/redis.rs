@@ -165,7 +165,7 @@ fn outcome(command: Command, answer: &Value) -> Option<Outcome> {
             Some(Outcome::Cancelled { key, is_matched: *answer == Value::Int(2), id })
         }
         (Command::Tell(_, note), Value::Int(0)) => Some(Outcome::Undelivered(note)),
-        (Command::Tell(..), Value::Int(_)) => None,
+        (Command::Tell(..) | Command::Join(..), Value::Int(_)) => None,
         (Command::Adopt { ticket, .. }, Value::BulkString(text)) => {
             let record = serde_json::from_slice(text).ok().map(Box::new);
             Some(Outcome::Adopted { ticket, record })
@@ -185,7 +185,6 @@ fn outcome(command: Command, answer: &Value) -> Option<Outcome> {
         (Command::Report { key, report, id }, Value::BulkString(_)) => {
             Some(Outcome::Reported { key, report_id: report.report_id, recorded: true, id })
         }
-        (Command::Join(..), Value::Int(_)) => None,
         (command @ (Command::Join(..) | Command::Tell(..) | Command::Report { .. }), _) => command.failed(),
         _ => None,
     }
