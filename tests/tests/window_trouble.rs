@@ -82,7 +82,7 @@ fn a_mad_page_harms_nobody() {
     let count = |code: &str| answers[code].as_u64().unwrap_or(0);
     let all: u64 = answers.as_object().expect("counts").values().filter_map(Value::as_u64).sum();
     assert_eq!(all, 1000, "each call has one answer: {answers}");
-    assert!(count("RATE_LIMITED") > 500, "a flood is held back: {answers}");
+    assert!(count("RATE_LIMITED") > 300, "a flood is held back: {answers}");
     assert!(count("malformed") > 0 && count("NOT_NOW") > 0, "and nonsense is refused: {answers}");
     assert_eq!(count("ok"), 0, "nothing of it was done: {answers}");
     let calm = || window.state().ok().filter(|state| state["screen"]["kind"] == "lobby").map(drop);
