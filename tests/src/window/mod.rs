@@ -260,7 +260,13 @@ impl Window {
     /// # Errors
     /// When the driver refuses, or the file cannot be written.
     pub fn screenshot(&self, path: &Path) -> Result<()> {
-        self.driver.screenshot(path)
+        // The driver waits for the next repaint, and a page that stands still has none.
+        let nudge = "let odd = false;
+            window.nudge = setInterval(() => { odd = !odd; document.body.style.outlineOffset = odd ? '1px' : '0'; }, 50);";
+        self.run(nudge, json!([]))?;
+        let taken = self.driver.screenshot(path);
+        self.run("clearInterval(window.nudge); document.body.style.outlineOffset = '';", json!([]))?;
+        taken
     }
 
     /// Makes the window this large, in pixels.
