@@ -58,8 +58,8 @@ mod linux {
         take("connecting")?;
         window.wait_for_element("[data-action=\"retry\"]")?;
         take("connecting-late")?;
-        drop(silent);
         command(&window, "cancel", &json!({}))?;
+        drop(silent);
 
         let bot = ["--signaling", &url, "--room", "red-parrot", "--name", "Bea", "--speaker", "none"];
         let mut bot = Tandem::start(bot)?;

@@ -42,7 +42,7 @@ Usage: cargo xtask CHORE
                   goings leave behind
   bench window    the window: start, pictures a second, latency, CPU and memory, as a table
   bench micro     the criterion benchmarks of all crates
-  screenshots     take docs/screens/ anew: every screen of the real window, light and dark
+  screenshots     every screen of the real window, light and dark, into out/screens/
   bundle          make the installers that this system can make: deb and rpm on Linux
   setup           get what building and testing need, and stop there
   lint            format, lints and licenses only

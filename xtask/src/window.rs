@@ -17,7 +17,7 @@ pub(crate) fn screenshots() -> Result<()> {
         Shell::cargo(["build", "--workspace", "--bins", "--examples"]).args(workspace::features()).run()
     })?;
     step("Taking screenshots", || {
-        let folder = workspace::root().join("docs/screens");
+        let folder = workspace::root().join("out/screens");
         Shell::new(workspace::binary("debug", "examples/screenshots")?, [folder]).run()
     })
 }
