@@ -44,8 +44,6 @@ fn everything_that_is_sent_names_relays_only_and_media_flows_through_them() {
         for side in ["local", "remote"] {
             assert_eq!(outcome.report["route"][side], "relay", "{}", outcome.report["route"]);
         }
-        let (matched, connected) = (outcome.figure("/timingsMs/matched"), outcome.figure("/timingsMs/connected"));
-        assert!(connected - matched < 1_900.0, "nobody waits 2 s for a better path: {} ms", connected - matched);
     }
     for tap in &taps {
         let said = tap.said();
