@@ -109,11 +109,11 @@ mod linux {
     /// Two frames of the page later everything is drawn; transitions are short.
     fn settle(window: &Window) -> Result<()> {
         let script = "const done = arguments[0]; requestAnimationFrame(() => setTimeout(() => requestAnimationFrame(() => done()), 400));";
-        window.run_async(script, json!([])).map(drop)
+        window.run_async(script, &json!([])).map(drop)
     }
 
     fn command(window: &Window, name: &str, arguments: &serde_json::Value) -> Result<()> {
-        let answer = window.command(name, arguments.clone())?;
+        let answer = window.command(name, arguments)?;
         ensure!(answer.is_ok(), "{name} was refused: {answer:?}");
         Ok(())
     }

@@ -92,7 +92,7 @@ mod linux {
                 const paint = () => performance.getEntriesByType('paint').find((e) => e.name === 'first-contentful-paint');
                 const look = () => paint() ? done(performance.timeOrigin + paint().startTime) : setTimeout(look, 10);
                 look();";
-            let painted = window.run_async(script, json!([]))?.as_f64().context("a time")?;
+            let painted = window.run_async(script, &json!([]))?.as_f64().context("a time")?;
             window.wait_for_pictures("#local", 1)?;
             let first_picture = unix_ms();
             println!(
@@ -105,9 +105,11 @@ mod linux {
         /// The lobby with the camera off, doing nothing.
         fn idle(&self, screen: &Screen) -> Result<()> {
             let window = self.open(screen, Home::new()?, &["--audio", "none"])?;
-            window.command("set_camera_on", json!({ "on": false }))?.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
             window
-                .command("set_microphone", json!({ "id": "none" }))?
+                .command("set_camera_on", &json!({ "on": false }))?
+                .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+            window
+                .command("set_microphone", &json!({ "id": "none" }))?
                 .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
             self.pause("idle", &[&window], 2)
         }
@@ -122,7 +124,7 @@ mod linux {
             ];
             for window in &windows {
                 window
-                    .command("call_with_code", json!({ "code": "bench" }))?
+                    .command("call_with_code", &json!({ "code": "bench" }))?
                     .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
             }
             for window in &windows {
@@ -132,14 +134,14 @@ mod linux {
             begin("call", &windows.each_ref())?;
             let counted = std::thread::scope(|scope| {
                 let counters = windows.each_ref().map(|window| {
-                    scope.spawn(move || window.run_async(COUNT, json!([["#remote", "#local"], self.seconds * 1000])))
+                    scope.spawn(move || window.run_async(COUNT, &json!([["#remote", "#local"], self.seconds * 1000])))
                 });
                 counters.map(|counter| counter.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a counter panicked"))))
             });
             let counted = counted.into_iter().collect::<Result<Vec<Value>>>()?;
             println!("{}", json!({ "end": "call", "windows": counted }));
             println!("{}", json!({ "begin": "order", "pids": [] }));
-            let watched = windows[0].run_async(WATCH, json!(["#remote", self.seconds * 500]))?;
+            let watched = windows[0].run_async(WATCH, &json!(["#remote", self.seconds * 500]))?;
             println!(
                 "{}",
                 json!({ "end": "order", "stale": stale(&watched)?, "seen": watched["seen"].as_array().map(Vec::len) })

@@ -164,7 +164,7 @@ fn a_wrong_code_finds_nobody_and_a_nonsense_code_is_refused_in_place() {
     }
     bea.press("hang-up").expect("a button");
     bea.wait_for_screen("ended").expect("the end");
-    let refusal = bea.command("call_with_code", json!({ "code": "no spaces <b>" })).expect("an answer");
+    let refusal = bea.command("call_with_code", &json!({ "code": "no spaces <b>" })).expect("an answer");
     assert_eq!(refusal.expect_err("refused")["code"], "BAD_ROOM", "what no relay would take");
 }
 
@@ -227,10 +227,10 @@ fn one_window_hosts_the_relay_and_the_other_joins_by_its_address() {
     let screen = Screen::start().expect("a screen");
     // Neither knows a relay: nothing listens there.
     let (ann, bea) = (open(&screen, "ws://127.0.0.1:1/ws", "Ann"), open(&screen, "ws://127.0.0.1:1/ws", "Bea"));
-    ann.command("start_host", json!({ "lan": false })).expect("an answer").expect("a relay starts in the app");
+    ann.command("start_host", &json!({ "lan": false })).expect("an answer").expect("a relay starts in the app");
     wait_for_state(&ann, "/host/status", &json!("on"));
     let address = ann.state().expect("a state")["host"]["addresses"][0].as_str().expect("an address").to_owned();
-    bea.command("set_relay_url", json!({ "url": address })).expect("an answer").expect("the address is fine");
+    bea.command("set_relay_url", &json!({ "url": address })).expect("an answer").expect("the address is fine");
     connect([&ann, &bea], "lan");
     ann.wait_for_pictures("#remote", 10).expect("Bea is seen");
     bea.wait_for_pictures("#remote", 10).expect("Ann is seen");

@@ -63,7 +63,8 @@ fn text_of_a_partner_is_shown_as_text() {
     window.wait_for_screen("in-call").expect("a call");
     let page = window.text("main").expect("a page");
     assert!(page.contains("<img src=x onerror=alert(1)>gpj"), "the name as text, without what turns it around: {page}");
-    let images = window.run("return document.querySelectorAll('img[src=\"x\"], main img[onerror]').length;", json!([]));
+    let images =
+        window.run("return document.querySelectorAll('img[src=\"x\"], main img[onerror]').length;", &json!([]));
     assert_eq!(images.expect("a count"), json!(0), "and not as an element");
 }
 
@@ -78,7 +79,7 @@ fn a_mad_page_harms_nobody() {
         const calls = [];
         for (let i = 0; i < 1000; i++) calls.push(invoke(names[i % names.length], i % 3 ? {} : { muted: i, id: 'x' }).then(() => 'ok', (e) => e?.code ?? 'malformed'));
         Promise.all(calls).then((answers) => { const count = {}; for (const a of answers) count[a] = (count[a] ?? 0) + 1; done(count); });";
-    let answers = window.run_async(flood, json!([])).expect("every one is answered");
+    let answers = window.run_async(flood, &json!([])).expect("every one is answered");
     let count = |code: &str| answers[code].as_u64().unwrap_or(0);
     let all: u64 = answers.as_object().expect("counts").values().filter_map(Value::as_u64).sum();
     assert_eq!(all, 1000, "each call has one answer: {answers}");
@@ -111,7 +112,7 @@ fn the_page_may_load_nothing_from_elsewhere() {
         fetch('https://192.0.2.1/x').catch(() => {});
         const script = document.createElement('script'); script.textContent = 'window.hacked = true'; document.body.append(script);
         setTimeout(() => done({ seen, hacked: !!window.hacked }), 500);";
-    let result = window.run_async(blocked, json!([])).expect("an answer");
+    let result = window.run_async(blocked, &json!([])).expect("an answer");
     assert_eq!(result["hacked"], false, "inline scripts do not run");
     for directive in ["img-src", "connect-src", "script-src-elem"] {
         let seen = result["seen"].as_array().expect("a list");

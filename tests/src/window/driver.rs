@@ -41,11 +41,11 @@ impl Driver {
         Ok(driver)
     }
 
-    pub(super) fn run(&self, script: &str, arguments: Value) -> Result<Value> {
+    pub(super) fn run(&self, script: &str, arguments: &Value) -> Result<Value> {
         self.call("POST", "/execute/sync", Some(&json!({ "script": script, "args": arguments })))
     }
 
-    pub(super) fn run_async(&self, script: &str, arguments: Value) -> Result<Value> {
+    pub(super) fn run_async(&self, script: &str, arguments: &Value) -> Result<Value> {
         self.call("POST", "/execute/async", Some(&json!({ "script": script, "args": arguments })))
     }
 
@@ -56,9 +56,9 @@ impl Driver {
 
     pub(super) fn fill(&self, selector: &str, text: &str) -> Result<()> {
         // What is selected is replaced by what is typed.
-        self.run("const e = document.querySelector(arguments[0]); e.focus(); e.select();", json!([selector]))?;
+        self.run("const e = document.querySelector(arguments[0]); e.focus(); e.select();", &json!([selector]))?;
         self.keys(selector, text)?;
-        self.run("document.activeElement?.blur();", json!([])).map(drop)
+        self.run("document.activeElement?.blur();", &json!([])).map(drop)
     }
 
     pub(super) fn keys(&self, selector: &str, keys: &str) -> Result<()> {

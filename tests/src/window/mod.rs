@@ -105,7 +105,7 @@ impl Window {
     /// # Errors
     /// When the page does not answer.
     pub fn screen(&self) -> Result<String> {
-        let name = self.run("return document.querySelector('main')?.dataset.screen ?? '';", json!([]))?;
+        let name = self.run("return document.querySelector('main')?.dataset.screen ?? '';", &json!([]))?;
         Ok(name.as_str().unwrap_or_default().to_owned())
     }
 
@@ -131,7 +131,7 @@ impl Window {
     /// When the page does not answer.
     pub fn is_shown(&self, selector: &str) -> Result<bool> {
         let script = "return [...document.querySelectorAll(arguments[0])].some((e) => e.getClientRects().length > 0);";
-        Ok(self.run(script, json!([selector]))? == Value::Bool(true))
+        Ok(self.run(script, &json!([selector]))? == Value::Bool(true))
     }
 
     /// The text of the first element that matches, as a user reads it.
@@ -140,7 +140,7 @@ impl Window {
     /// When the page does not answer.
     pub fn text(&self, selector: &str) -> Result<String> {
         let script = "const e = document.querySelector(arguments[0]); return e ? e.innerText : '';";
-        Ok(self.run(script, json!([selector]))?.as_str().unwrap_or_default().to_owned())
+        Ok(self.run(script, &json!([selector]))?.as_str().unwrap_or_default().to_owned())
     }
 
     /// An attribute of the first element that matches.
@@ -149,7 +149,7 @@ impl Window {
     /// When the page does not answer.
     pub fn attribute(&self, selector: &str, name: &str) -> Result<Option<String>> {
         let script = "return document.querySelector(arguments[0])?.getAttribute(arguments[1]) ?? null;";
-        Ok(self.run(script, json!([selector, name]))?.as_str().map(str::to_owned))
+        Ok(self.run(script, &json!([selector, name]))?.as_str().map(str::to_owned))
     }
 
     /// Presses a button by its `data-action`, as a mouse does, once it can be pressed.
@@ -162,7 +162,7 @@ impl Window {
             let ready =
                 "const e = [...document.querySelectorAll(arguments[0])].find((e) => e.getClientRects().length > 0);
                 return !!e && !e.disabled;";
-            (self.run(ready, json!([selector])).ok()? == Value::Bool(true)).then_some(())
+            (self.run(ready, &json!([selector])).ok()? == Value::Bool(true)).then_some(())
         })?;
         self.driver.click(&selector)
     }
@@ -181,7 +181,7 @@ impl Window {
     /// # Errors
     /// When the page does not take it.
     pub fn key(&self, key: &str) -> Result<()> {
-        self.run("document.activeElement?.blur();", json!([]))?;
+        self.run("document.activeElement?.blur();", &json!([]))?;
         self.driver.keys("body", key)
     }
 
@@ -197,7 +197,7 @@ impl Window {
     ///
     /// # Errors
     /// When it throws, or the page does not answer.
-    pub fn run(&self, script: &str, arguments: Value) -> Result<Value> {
+    pub fn run(&self, script: &str, arguments: &Value) -> Result<Value> {
         self.driver.run(script, arguments)
     }
 
@@ -205,7 +205,7 @@ impl Window {
     ///
     /// # Errors
     /// When it does not within 60 s.
-    pub fn run_async(&self, script: &str, arguments: Value) -> Result<Value> {
+    pub fn run_async(&self, script: &str, arguments: &Value) -> Result<Value> {
         self.driver.run_async(script, arguments)
     }
 
@@ -213,10 +213,10 @@ impl Window {
     ///
     /// # Errors
     /// When the page does not answer.
-    pub fn command(&self, name: &str, arguments: Value) -> Result<std::result::Result<Value, Value>> {
+    pub fn command(&self, name: &str, arguments: &Value) -> Result<std::result::Result<Value, Value>> {
         let script = "const done = arguments[2];
             window.__TAURI_INTERNALS__.invoke(arguments[0], arguments[1]).then((ok) => done({ ok }), (err) => done({ err }));";
-        let answer = self.run_async(script, json!([name, arguments]))?;
+        let answer = self.run_async(script, &json!([name, arguments]))?;
         Ok(match answer.get("err") {
             Some(refusal) => Err(refusal.clone()),
             None => Ok(answer.get("ok").cloned().unwrap_or(Value::Null)),
@@ -228,7 +228,7 @@ impl Window {
     /// # Errors
     /// When it does not answer.
     pub fn state(&self) -> Result<Value> {
-        match self.command("get_state", json!({}))? {
+        match self.command("get_state", &json!({}))? {
             Ok(state) => Ok(state),
             Err(refusal) => bail!("the app tells no state: {refusal}"),
         }
@@ -263,9 +263,9 @@ impl Window {
         // The driver waits for the next repaint, and a page that stands still has none.
         let nudge = "let odd = false;
             window.nudge = setInterval(() => { odd = !odd; document.body.style.outlineOffset = odd ? '1px' : '0'; }, 50);";
-        self.run(nudge, json!([]))?;
+        self.run(nudge, &json!([]))?;
         let taken = self.driver.screenshot(path);
-        self.run("clearInterval(window.nudge); document.body.style.outlineOffset = '';", json!([]))?;
+        self.run("clearInterval(window.nudge); document.body.style.outlineOffset = '';", &json!([]))?;
         taken
     }
 

@@ -29,7 +29,7 @@ const SAMPLE: &str = "
     return blocks;";
 
 pub(super) fn read(window: &Window, canvas: &str) -> Result<Option<Code>> {
-    let blocks = window.run(SAMPLE, json!([canvas]))?;
+    let blocks = window.run(SAMPLE, &json!([canvas]))?;
     let Value::Array(blocks) = blocks else { return Ok(None) };
     Ok(decode(&blocks.iter().map(|block| block.as_u64().unwrap_or(0)).collect::<Vec<_>>()))
 }
