@@ -184,6 +184,9 @@ fn state(kind: &CallEventKind) -> Option<(bool, bool)> {
     }
 }
 
+/// What one side does, and what the other learns: whether it is muted, whether its camera is on.
+type Step = (fn(&Side), (bool, bool));
+
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_learn_what_the_others_microphone_and_camera_do() {
     let relay = relay().await;
@@ -195,11 +198,11 @@ async fn both_sides_learn_what_the_others_microphone_and_camera_do() {
     }
     // Whoever offered: both directions.
     for (speaker, listener) in [(0, 1), (1, 0)] {
-        let steps: [(&dyn Fn(&Side), (bool, bool)); 4] = [
-            (&|side| side.call.set_muted(true), (true, true)),
-            (&|side| side.call.set_camera(false), (true, false)),
-            (&|side| side.call.set_muted(false), (false, false)),
-            (&|side| side.call.set_camera(true), (false, true)),
+        let steps: [Step; 4] = [
+            (|side| side.call.set_muted(true), (true, true)),
+            (|side| side.call.set_camera(false), (true, false)),
+            (|side| side.call.set_muted(false), (false, false)),
+            (|side| side.call.set_camera(true), (false, true)),
         ];
         for (step, expected) in steps {
             step(&sides[speaker]);

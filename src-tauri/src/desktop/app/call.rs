@@ -76,7 +76,7 @@ impl App {
 
     pub(super) fn on_call_event(&mut self, now: Now, event: CallEventKind) {
         match event {
-            CallEventKind::Registered => self.relay_is(RelayStatus::Connected),
+            CallEventKind::Registered | CallEventKind::SignalingBack => self.relay_is(RelayStatus::Connected),
             CallEventKind::Searching => self.on_searching(now),
             CallEventKind::Matched { partner, .. } => self.on_matched(now, super::partner::shown(&partner)),
             CallEventKind::Checking => {
@@ -96,7 +96,6 @@ impl App {
                 self.problem_of_device(place, error);
             }
             CallEventKind::SignalingLost => self.relay_is(RelayStatus::Unreachable),
-            CallEventKind::SignalingBack => self.relay_is(RelayStatus::Connected),
             CallEventKind::PartnerReconnecting => self.in_call(|call| call.partner_reconnecting = true),
             CallEventKind::PartnerBack => self.in_call(|call| call.partner_reconnecting = false),
             CallEventKind::PartnerState { muted, camera_on } => {

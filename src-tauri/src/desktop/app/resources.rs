@@ -25,20 +25,20 @@ impl App {
         let in_lobby = self.state.screen == Screen::Lobby && !self.resources.hidden && !self.closing;
         let video = Some(self.video()).filter(|video| *video != VideoSpec::None);
         let wanted = video.filter(|_| in_lobby && self.state.settings.camera_enabled);
-        self.settle_preview(wanted);
+        self.settle_preview(wanted.as_ref());
         let microphone = Some(self.audio()).filter(|audio| *audio != AudioSource::None);
         self.settle_monitor(microphone.filter(|_| in_lobby));
     }
 
-    fn settle_preview(&mut self, wanted: Option<VideoSpec>) {
+    fn settle_preview(&mut self, wanted: Option<&VideoSpec>) {
         let held = self.resources.preview.as_ref().map(|(_, video)| video);
-        if held != wanted.as_ref() {
+        if held != wanted {
             if self.resources.preview.take().is_some() {
                 self.effects.push_back(Effect::StopPreview);
             }
-            if self.resources.failed != wanted {
+            if self.resources.failed.as_ref() != wanted {
                 self.resources.failed = None;
-                if let Some(video) = wanted.clone() {
+                if let Some(video) = wanted.cloned() {
                     let id = PreviewId(self.next_id());
                     self.resources.preview = Some((id, video.clone()));
                     self.effects.push_back(Effect::StartPreview(id, video));
