@@ -78,8 +78,8 @@ fn no_display() -> Option<&'static str> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let missing = cfg!(target_os = "linux") && !is_set("DISPLAY") && !is_set("WAYLAND_DISPLAY");
     missing.then_some(
-        "there is no screen to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set); \"tandem --headless\" \
-         holds calls without one",
+        "there is no screen to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set); \
+         \"tandem --headless --pair --duration 10s\" holds a call without one",
     )
 }
 

@@ -239,6 +239,8 @@ impl App {
             last_id: 0,
         };
         app.settle();
+        // The page asks for this state itself.
+        app.told = app.state.clone();
         app
     }
 
@@ -331,7 +333,9 @@ impl App {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
-        self.end_call();
+        if self.end_call().is_some() {
+            self.state.screen = Screen::Lobby;
+        }
         self.release_all();
         self.effects.push_back(Effect::Exit);
     }
