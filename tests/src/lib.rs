@@ -13,7 +13,9 @@
 pub mod browser;
 pub mod clip;
 pub mod coturn;
+pub mod debian;
 pub mod guest;
+pub mod overlay;
 pub mod part;
 pub mod process;
 pub mod pulse;
@@ -30,6 +32,7 @@ pub mod y4m;
 pub use browser::Browser;
 pub use coturn::Coturn;
 pub use guest::Guest;
+pub use overlay::Overlay;
 pub use part::Part;
 pub use process::Process;
 pub use pulse::PulseAudio;

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::{clip, guest};
+use crate::{Overlay, clip, guest};
 
 /// Something outside the workspace that a test needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,16 @@ pub enum Part {
     Redis,
     /// A screen for the window, and WebKitWebDriver to press its buttons.
     Window,
+    /// The tools that ask a screen which window is in front.
+    XTools,
     /// What packs the app, and what unpacks it.
     Bundler,
+    /// Debian's package manager, and leave to try it in an overlay over this machine.
+    Overlay,
+    /// The tools that look into RPM packages.
+    Rpm,
+    /// That no camera is plugged in.
+    NoCamera,
     /// `/dev/full`, the device on which every disk is full.
     FullDisk,
 }
@@ -63,10 +71,20 @@ impl Part {
             Self::Redis => programs(&["redis-server"]),
             Self::Coturn => programs(&["turnserver", "turnutils_uclient"]),
             Self::Window => programs(&["Xvfb", "WebKitWebDriver"]),
+            Self::XTools => programs(&["xwininfo", "xprop"]),
             Self::Bundler => {
                 programs(&["node", "dpkg-deb"])?;
                 file(&source("../ui/node_modules/.bin/tauri"), "the packer")
             }
+            Self::Overlay => {
+                programs(&["unshare", "nsenter", "chroot", "dpkg"])?;
+                Overlay::check()
+            }
+            Self::Rpm => programs(&["rpm", "rpm2cpio", "cpio"]),
+            Self::NoCamera => match (0..64).map(|n| format!("/dev/video{n}")).find(|path| Path::new(path).exists()) {
+                Some(camera) => Err(format!("a camera is plugged in: {camera}")),
+                None => Ok(()),
+            },
             Self::FullDisk => file(Path::new("/dev/full"), "/dev/full"),
         }
     }

@@ -2,12 +2,15 @@
 
 #![cfg(unix)]
 
+use std::path::Path;
 use std::time::Duration;
 
 use tandem_tests::coturn::Allocation;
 use tandem_tests::process::tool;
 use tandem_tests::speech::{self, Voice};
-use tandem_tests::{Browser, Coturn, Guest, Part, PulseAudio, Relay, browser, clip, pulse, require, signal, wav, y4m};
+use tandem_tests::{
+    Browser, Coturn, Guest, Overlay, Part, PulseAudio, Relay, browser, clip, pulse, require, signal, wav, y4m,
+};
 
 #[test]
 fn what_is_played_on_the_speaker_is_recorded_from_it() {
@@ -127,4 +130,17 @@ fn the_turn_server_relays_for_who_has_credentials() {
     let refused = server.allocate(user, "not the credential").expect("the client runs");
     assert_eq!(refused, Allocation::Refused, "the credential is what counts");
     assert!(server.log().contains("username=<2000000000:tandem>"), "the log names who relays: {}", server.log());
+}
+
+#[test]
+fn what_is_done_in_an_overlay_is_forgotten() {
+    require!(Part::Overlay);
+    const FILE: &str = "/etc/tandem-overlay-test";
+    let machine = Overlay::start().expect("a machine");
+    machine.run("sh", ["-c", &format!("echo changed > {FILE}")]).expect("it can be changed");
+    assert_eq!(machine.run("cat", [FILE]).expect("the file"), "changed\n", "the change is there");
+    assert!(!Path::new(FILE).exists(), "and nowhere else");
+    drop(machine);
+    let another = Overlay::start().expect("another machine");
+    assert!(another.run("cat", [FILE]).is_err(), "the next one knows nothing of it");
 }

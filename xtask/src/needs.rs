@@ -163,6 +163,8 @@ pub(crate) const TEST: &[Need] = &[
         "webkit2gtk-driver",
         "",
     ),
+    on_linux("xwininfo (which window is in front)", Probe::Program(&["xwininfo"]), "x11-utils", "xwininfo"),
+    on_linux("RPM's tools (look into the package)", Probe::Program(&["rpm2cpio"]), "rpm", "rpm"),
     on_linux("Xvfb (a screen for the window)", Probe::Program(&["Xvfb"]), "xvfb", "xorg-x11-server-Xvfb"),
 ];
 

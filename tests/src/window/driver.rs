@@ -25,9 +25,14 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn start(program: &Path, arguments: &[&str], environment: &[(OsString, OsString)]) -> Result<Self> {
+    /// `command` starts WebKitWebDriver, which starts `program` beside it.
+    pub(super) fn start(
+        mut command: Command,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(OsString, OsString)],
+    ) -> Result<Self> {
         let port = free_port()?;
-        let mut command = Command::new("WebKitWebDriver");
         command.arg(format!("--port={port}")).envs(environment.iter().map(|(name, value)| (name, value)));
         let process = Process::start(command)?;
         let program = program.to_string_lossy().into_owned();
@@ -85,8 +90,9 @@ impl Driver {
     pub(super) fn app_process(&self) -> Result<u32> {
         let children = format!("/proc/{0}/task/{0}/children", self.process.id());
         let children = std::fs::read_to_string(&children).with_context(|| format!("cannot read {children}"))?;
-        let runs_it =
-            |id: &&str| std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| exe == Path::new(&self.program));
+        // In an overlay the same path lies deeper, seen from here.
+        let program = self.program.trim_start_matches('/');
+        let runs_it = |id: &&str| std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| exe.ends_with(program));
         children
             .split_whitespace()
             .find(runs_it)

@@ -12,6 +12,7 @@ pub use screen::Screen;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,10 +20,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::{built, wait_until};
+use crate::{Overlay, PulseAudio};
 use driver::Driver;
 
 /// How long the window may take to show something, on a machine that does other things, too.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The driver's program.
+const DRIVER: &str = "WebKitWebDriver";
 
 /// Arguments of a window that needs no devices.
 pub const TEST_MEDIA: [&str; 6] = ["--video", "test", "--audio", "test", "--speaker", "none"];
@@ -36,6 +41,8 @@ pub struct Window {
 /// The folders of one user.
 pub struct Home {
     folder: TempDir,
+    /// What else this user's programs find in their environment.
+    more: Vec<(OsString, OsString)>,
 }
 
 impl Home {
@@ -44,7 +51,25 @@ impl Home {
     /// # Errors
     /// When there is no place for a folder.
     pub fn new() -> Result<Self> {
-        Ok(Self { folder: tempfile::tempdir().context("no place for a folder")? })
+        Ok(Self { folder: tempfile::tempdir().context("no place for a folder")?, more: Vec::new() })
+    }
+
+    /// The same with the devices of a sound server.
+    #[must_use]
+    pub fn with_sound(mut self, sound: &PulseAudio) -> Self {
+        self.more = sound.environment().into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self
+    }
+
+    /// The same without a microphone and without a speaker, whatever this machine has.
+    ///
+    /// # Errors
+    /// When there is no place for a file.
+    pub fn without_sound(mut self) -> Result<Self> {
+        let nothing = self.folder.path().join("no-devices.conf");
+        std::fs::write(&nothing, "# ALSA knows no device.\n").context("no place for a file")?;
+        self.more = vec![("ALSA_CONFIG_PATH".into(), nothing.into_os_string())];
+        Ok(self)
     }
 
     /// Where the settings are kept.
@@ -59,11 +84,12 @@ impl Home {
     /// The variables that make a program believe to be this user's.
     pub fn environment(&self) -> Vec<(OsString, OsString)> {
         let folder = |name: &str| self.folder.path().join(name).into_os_string();
-        vec![
+        let folders = [
             ("XDG_CONFIG_HOME".into(), self.config().into_os_string()),
             ("XDG_DATA_HOME".into(), folder("data")),
             ("XDG_CACHE_HOME".into(), folder("cache")),
-        ]
+        ];
+        folders.into_iter().chain(self.more.iter().cloned()).collect()
     }
 }
 
@@ -89,12 +115,24 @@ impl Window {
     /// # Errors
     /// When the driver, the app or its page does not come up.
     pub fn open_program(program: &Path, home: Home, screen: &Screen, arguments: &[&str]) -> Result<Self> {
+        Self::start(Command::new(DRIVER), program, home, screen, arguments)
+    }
+
+    /// Opens the program that lies at this path in an overlay.
+    ///
+    /// # Errors
+    /// When the driver, the app or its page does not come up.
+    pub fn open_in(overlay: &Overlay, program: &Path, home: Home, screen: &Screen, arguments: &[&str]) -> Result<Self> {
+        Self::start(overlay.command(DRIVER), program, home, screen, arguments)
+    }
+
+    fn start(driver: Command, program: &Path, home: Home, screen: &Screen, arguments: &[&str]) -> Result<Self> {
         let mut environment = home.environment();
         environment.extend(screen.environment());
         for (name, value) in [("TAURI_AUTOMATION", "true"), ("TAURI_WEBVIEW_AUTOMATION", "true")] {
             environment.push((name.into(), value.into()));
         }
-        let driver = Driver::start(program, arguments, &environment)?;
+        let driver = Driver::start(driver, program, arguments, &environment)?;
         let window = Self { driver, home };
         window.wait_for("its first screen", || window.screen().ok().filter(|screen| !screen.is_empty()))?;
         Ok(window)
@@ -174,6 +212,32 @@ impl Window {
     pub fn fill(&self, selector: &str, text: &str) -> Result<()> {
         self.wait_for_element(selector)?;
         self.driver.fill(selector, text)
+    }
+
+    /// Chooses in a menu, as somebody who opens it does.
+    ///
+    /// # Errors
+    /// When the menu does not come to offer the value.
+    pub fn choose(&self, menu: &str, value: &str) -> Result<()> {
+        let choose = "const [menu, value] = arguments;
+            const e = [...document.querySelectorAll(menu)].find((e) => e.getClientRects().length > 0);
+            if (!e || ![...e.options].some((option) => option.value === value)) return false;
+            e.value = value;
+            e.dispatchEvent(new Event('change', { bubbles: true }));
+            return true;";
+        self.wait_for(&format!("{value} in the menu {menu}"), || {
+            (self.run(choose, &json!([menu, value])).ok()? == Value::Bool(true)).then_some(())
+        })
+    }
+
+    /// Waits until the state that the app tells has this value at a JSON pointer.
+    ///
+    /// # Errors
+    /// When it does not in time: with the state.
+    pub fn wait_for_state(&self, pointer: &str, wanted: &Value) -> Result<()> {
+        let found = || self.state().ok()?.pointer(pointer).filter(|found| *found == wanted).map(drop);
+        let state = || format!("the state is {}", self.state().unwrap_or_default());
+        wait_until(&format!("{pointer} is {wanted}"), PATIENCE, found).with_context(state)
     }
 
     /// Presses one key, with nothing in focus.
@@ -285,6 +349,18 @@ impl Window {
         self.driver.app_process()
     }
 
+    /// Sends the app a signal, such as `libc::SIGSTOP`.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        let id = libc::pid_t::try_from(self.process_id()?).context("a process id fits its own type")?;
+        // SAFETY: kill(2) takes plain numbers; the app is a child of our driver, which has not been told that it ended.
+        let sent = unsafe { libc::kill(id, signal) };
+        ensure!(sent == 0, "the app can be signalled");
+        Ok(())
+    }
+
     /// Ends the app as a system does at log-out (SIGTERM): it closes its window, as the title bar's button does, and tells
     /// the partner. Waits until the app is gone, and gives the user's folders. (WebDriver's own way to close a window
     /// kills the app.)
@@ -293,10 +369,7 @@ impl Window {
     /// When it does not end.
     pub fn close(self) -> Result<Home> {
         let process = self.process_id()?;
-        let id = libc::pid_t::try_from(process).context("a process id fits its own type")?;
-        // SAFETY: kill(2) takes plain numbers; the app is a child of our driver, which has not been told that it ended.
-        let sent = unsafe { libc::kill(id, libc::SIGTERM) };
-        ensure!(sent == 0, "the app can be told to end");
+        self.signal(libc::SIGTERM)?;
         wait_until("the app ends", PATIENCE, || has_ended(process).then_some(()))?;
         Ok(self.home)
     }
