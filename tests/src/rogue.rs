@@ -99,7 +99,18 @@ impl Partner {
     /// # Errors
     /// When nobody is met within 30 s.
     pub fn silent(relay: SocketAddr, room: &str, name: &str) -> Result<Self> {
-        let (socket, _) = find(relay, &json!({ "type": "find_partner", "room": room, "userName": name }))?;
+        Self::introduced(relay, room, &json!({ "userName": name }))
+    }
+
+    /// The same, telling about itself whatever `profile` holds: fields of `find_partner`.
+    ///
+    /// # Errors
+    /// When nobody is met within 30 s, or the relay refuses the profile.
+    pub fn introduced(relay: SocketAddr, room: &str, profile: &Value) -> Result<Self> {
+        let mut search = profile.clone();
+        search["type"] = json!("find_partner");
+        search["room"] = json!(room);
+        let (socket, _) = find(relay, &search)?;
         Ok(Self { _socket: socket })
     }
 }

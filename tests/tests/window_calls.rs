@@ -34,12 +34,8 @@ fn call_with_code(window: &Window, code: &str) {
     window.press("call-with-code").expect("and used");
 }
 
-/// Waits until the state that the app tells has this value at a JSON pointer.
 fn wait_for_state(window: &Window, pointer: &str, wanted: &Value) {
-    let found = || window.state().ok()?.pointer(pointer).filter(|found| *found == wanted).map(drop);
-    if let Err(error) = wait_until(&format!("{pointer} is {wanted}"), PATIENCE, found) {
-        panic!("{error:#}; the state is {}", window.state().unwrap_or_default());
-    }
+    window.wait_for_state(pointer, wanted).expect("the app tells it");
 }
 
 #[test]
@@ -59,6 +55,10 @@ fn two_windows_find_each_other_and_see_each_other() {
         window.wait_for_element("[data-badge=\"encrypted\"]").expect("the call says that it is encrypted");
         wait_for_state(window, "/screen/encrypted", &json!(true));
         wait_for_state(window, "/screen/route", &json!("direct"));
+        wait_for_state(window, "/screen/quality", &json!(3));
+        window.wait_for_element("[data-badge=\"quality\"]").expect("and how good it is");
+        let badge = window.text("[data-badge=\"quality\"]").expect("a badge");
+        assert_eq!(badge.trim(), "Good", "nothing is lost on loopback");
         window.wait_for_pictures("#local", 3).expect("the own picture goes on");
     }
     ann.press("hang-up").expect("the red button");

@@ -38,14 +38,22 @@ fn a_broken_settings_file_is_set_aside_and_said() {
 
 #[test]
 fn a_second_copy_brings_the_first_to_the_front_and_ends() {
-    require!(Part::Window);
+    require!(Part::Window, Part::XTools);
     let screen = Screen::start().expect("a screen");
-    let window = Window::open(&screen, &TEST_MEDIA).expect("a window");
+    let ann = Window::open(&screen, &TEST_MEDIA).expect("a window");
+    let front = |window: &Window| {
+        let process = window.process_id().ok()?;
+        (screen.front().ok()?? == process).then_some(())
+    };
+    wait_until("Ann's window is in front", PATIENCE, || front(&ann)).expect("there is no other");
+    let bea = Window::open(&screen, &TEST_MEDIA).expect("another user's window");
+    wait_until("Bea's window is in front", PATIENCE, || front(&bea)).expect("it came later");
     let mut command = Command::new(built("tandem"));
-    command.args(TEST_MEDIA).envs(window.home().environment()).envs(screen.environment());
-    let mut second = Process::start(command).expect("a second copy");
+    command.args(TEST_MEDIA).envs(ann.home().environment()).envs(screen.environment());
+    let mut second = Process::start(command).expect("a second copy of Ann's");
     assert_eq!(second.wait(PATIENCE).expect("it ends by itself"), Some(0), "without a complaint");
-    assert_eq!(window.screen().expect("the first answers"), "lobby", "and nothing happened to it");
+    wait_until("Ann's window is in front again", PATIENCE, || front(&ann)).expect("that is what she wanted");
+    assert_eq!(ann.screen().expect("the first answers"), "lobby", "and nothing happened to it");
 }
 
 #[test]

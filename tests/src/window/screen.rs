@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::process::Process;
 
@@ -25,6 +25,32 @@ impl Screen {
         let server = Process::start(command)?;
         let number = server.wait_for_line(Duration::from_secs(20), |line| line.trim().parse::<u32>().ok())?;
         Ok(Self { _server: server, display: format!(":{number}") })
+    }
+
+    /// The process whose window is in front of all others, among those with a title.
+    ///
+    /// # Errors
+    /// When the X tools do not answer.
+    pub fn front(&self) -> Result<Option<u32>> {
+        let ask = |program: &str, arguments: &[&str]| -> Result<String> {
+            let output = Command::new(program).args(["-display", &self.display]).args(arguments).output();
+            let output = output.with_context(|| format!("cannot start {program}"))?;
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        // Children of the root, the one in front first; only a line of a titled window has a quoted name.
+        let tree = ask("xwininfo", &["-root", "-children"])?;
+        let titled = |line: &&str| line.trim_start().starts_with("0x") && line.contains(" \"");
+        for line in tree.lines().filter(titled) {
+            let id = line.split_whitespace().next().unwrap_or_default();
+            if !ask("xwininfo", &["-id", id])?.contains("IsViewable") {
+                continue;
+            }
+            let property = ask("xprop", &["-id", id, "_NET_WM_PID"])?;
+            if let Some(process) = property.rsplit_once("= ").and_then(|(_, process)| process.trim().parse().ok()) {
+                return Ok(Some(process));
+            }
+        }
+        Ok(None)
     }
 
     /// The variables that bring a program here.
