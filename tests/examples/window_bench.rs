@@ -22,12 +22,13 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::path::PathBuf;
+    use std::process::Command;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use anyhow::{Context, Result, ensure};
     use serde_json::{Value, json};
     use tandem_tests::window::{Home, TEST_MEDIA};
-    use tandem_tests::{Relay, Screen, Window};
+    use tandem_tests::{Process, Relay, Screen, Window};
 
     /// Collects, for so many milliseconds, the number and the time in each picture that a canvas shows.
     const WATCH: &str = "
@@ -73,12 +74,16 @@ mod linux {
                 self.start(&screen)?;
             }
             self.idle(&screen)?;
-            self.call(&screen)
+            self.call(&screen)?;
+            self.both(&screen)
         }
 
         fn open(&self, screen: &Screen, home: Home, more: &[&str]) -> Result<Window> {
-            let arguments = [&TEST_MEDIA[..], more].concat();
-            let window = Window::open_program(&self.tandem, home, screen, &arguments)?;
+            self.open_with(screen, home, &[&TEST_MEDIA[..], more].concat())
+        }
+
+        fn open_with(&self, screen: &Screen, home: Home, arguments: &[&str]) -> Result<Window> {
+            let window = Window::open_program(&self.tandem, home, screen, arguments)?;
             window.resize(1500, 960)?;
             Ok(window)
         }
@@ -104,7 +109,8 @@ mod linux {
 
         /// The lobby with the camera off, doing nothing.
         fn idle(&self, screen: &Screen) -> Result<()> {
-            let window = self.open(screen, Home::new()?, &["--audio", "none"])?;
+            let window =
+                self.open_with(screen, Home::new()?, &["--video", "test", "--audio", "none", "--speaker", "none"])?;
             window
                 .command("set_camera_on", &json!({ "on": false }))?
                 .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
@@ -114,39 +120,52 @@ mod linux {
             self.pause("idle", &[&window], 2)
         }
 
-        /// Two windows in a full call.
+        /// A window in a full call with a headless peer, as when the partner sits at another machine.
         fn call(&self, screen: &Screen) -> Result<()> {
+            let relay = Relay::start()?;
+            let url = relay.url();
+            let mut partner = Command::new(&self.tandem);
+            partner.args(["--headless", "--speaker", "none", "--room", "bench", "--signaling", &url]);
+            let _partner = Process::start(partner)?;
+            let window = self.open(screen, Home::new()?, &["--signaling", &url])?;
+            join(&window)?;
+            begin("call", &[&window])?;
+            let counted = self.count(&window)?;
+            println!("{}", json!({ "end": "call", "windows": [counted] }));
+            println!("{}", json!({ "begin": "order", "pids": [] }));
+            let watched = window.run_async(WATCH, &json!(["#remote", self.seconds * 500]))?;
+            println!(
+                "{}",
+                json!({ "end": "order", "stale": stale(&watched)?, "seen": watched["seen"].as_array().map(Vec::len) })
+            );
+            Ok(())
+        }
+
+        /// Two windows that call each other: twice the work on one machine.
+        fn both(&self, screen: &Screen) -> Result<()> {
             let relay = Relay::start()?;
             let url = relay.url();
             let windows = [
                 self.open(screen, Home::new()?, &["--signaling", &url])?,
                 self.open(screen, Home::new()?, &["--signaling", &url])?,
             ];
+            let code = json!({ "code": "bench" });
             for window in &windows {
-                window
-                    .command("call_with_code", &json!({ "code": "bench" }))?
-                    .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+                window.command("call_with_code", &code)?.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
             }
-            for window in &windows {
-                window.wait_for_screen("in-call")?;
-                window.wait_for_pictures("#remote", 60)?;
-            }
-            begin("call", &windows.each_ref())?;
+            windows.iter().try_for_each(join)?;
+            begin("both", &windows.each_ref())?;
             let counted = std::thread::scope(|scope| {
-                let counters = windows.each_ref().map(|window| {
-                    scope.spawn(move || window.run_async(COUNT, &json!([["#remote", "#local"], self.seconds * 1000])))
-                });
+                let counters = windows.each_ref().map(|window| scope.spawn(move || self.count(window)));
                 counters.map(|counter| counter.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a counter panicked"))))
             });
             let counted = counted.into_iter().collect::<Result<Vec<Value>>>()?;
-            println!("{}", json!({ "end": "call", "windows": counted }));
-            println!("{}", json!({ "begin": "order", "pids": [] }));
-            let watched = windows[0].run_async(WATCH, &json!(["#remote", self.seconds * 500]))?;
-            println!(
-                "{}",
-                json!({ "end": "order", "stale": stale(&watched)?, "seen": watched["seen"].as_array().map(Vec::len) })
-            );
+            println!("{}", json!({ "end": "both", "windows": counted }));
             Ok(())
+        }
+
+        fn count(&self, window: &Window) -> Result<Value> {
+            window.run_async(COUNT, &json!([["#remote", "#local"], self.seconds * 1000]))
         }
 
         fn pause(&self, phase: &str, windows: &[&Window], settling: u64) -> Result<()> {
@@ -156,6 +175,17 @@ mod linux {
             println!("{}", json!({ "end": phase }));
             Ok(())
         }
+    }
+
+    /// Waits until `window` shows its partner; calls first, unless it does already.
+    fn join(window: &Window) -> Result<()> {
+        if window.screen()? == "lobby" {
+            let code = json!({ "code": "bench" });
+            window.command("call_with_code", &code)?.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+        }
+        window.wait_for_screen("in-call")?;
+        window.wait_for_pictures("#remote", 60)?;
+        Ok(())
     }
 
     fn begin(phase: &str, windows: &[&Window]) -> Result<()> {

@@ -41,7 +41,7 @@ pub(crate) fn window(arguments: &[&str]) -> Result<()> {
     })?;
     heading("Measuring");
     let phases = measure(seconds)?;
-    heading("Two windows in a 720p30 call on this machine, under software rendering");
+    heading("The window in 720p30 calls on this machine, under software rendering");
     print(&phases);
     println!("\n{}", table::machine());
     Ok(())
@@ -81,7 +81,9 @@ fn print(phases: &[Phase]) {
     let start = |field: &str| median(of("start").iter().filter_map(|phase| phase.figures[field].as_f64()).collect());
     row("start → lobby painted (median of 3)", start("lobbyMs"), "ms", "≤ 1000");
     row("start → first own picture", start("pictureMs"), "ms", "");
-    for phase in of("call") {
+    for phase in of("call").into_iter().chain(of("both")) {
+        let partner = if phase.name == "call" { "a headless peer" } else { "each other, on the same two cores" };
+        println!("  in a call with {partner}:");
         for (number, window) in phase.figures["windows"].as_array().into_iter().flatten().enumerate() {
             for (at, stream) in ["partner's", "own"].iter().enumerate() {
                 let figure = |field: &str| window[at][field].as_f64();
