@@ -1,16 +1,15 @@
 //! coturn, the TURN server of Debian, on loopback: with time-limited credentials, as a relay hands them out.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::process::{Process, wait_until};
-
-/// How often another port is tried: between choosing one and using it, somebody else may take it.
-const ATTEMPTS: u32 = 5;
+use crate::part;
+use crate::process::{Process, on_free_port, wait_until};
 
 /// A TURN server of its own for one test. Dropping it kills it.
 pub struct Coturn {
@@ -27,6 +26,8 @@ pub enum Allocation {
     Relayed,
     /// The server refused the allocation.
     Refused,
+    /// It allocated, but relays to no such peer.
+    PeerDenied,
 }
 
 impl Coturn {
@@ -35,22 +36,37 @@ impl Coturn {
     /// # Errors
     /// When it does not come up.
     pub fn start(secret: &str) -> Result<Self> {
-        let mut last = None;
-        for _ in 0..ATTEMPTS {
-            match Self::start_on(free_port()?, secret) {
-                Ok(server) => return Ok(server),
-                Err(error) => last = Some(error),
+        on_free_port(|port| Self::start_on(port, secret)).context("coturn does not come up")
+    }
+
+    /// With the settings that operators start from (`signaling/deploy/turnserver.conf`), their secret filled in. Other
+    /// than there are its port, and where a package keeps files; it listens on loopback alone. Those settings deny peers
+    /// on loopback, where both ends of a test are: `with_loopback` allows them, and them only.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_as_deployed(secret: &str, with_loopback: bool) -> Result<Self> {
+        let settings = fs::read_to_string(part::source("../signaling/deploy/turnserver.conf"))?;
+        let settings = settings.replace("CHANGE-ME-to-the-output-of-openssl-rand-hex-32", secret);
+        ensure!(settings.contains(&format!("static-auth-secret={secret}")), "the settings have a place for the secret");
+        let start = |port| {
+            let folder = tempfile::tempdir().context("no folder for coturn")?;
+            let file = folder.path().join("turnserver.conf");
+            fs::write(&file, &settings)?;
+            let mut arguments = vec![String::from("-c"), file.display().to_string()];
+            if with_loopback {
+                arguments.push(String::from("--allow-loopback-peers"));
+                arguments.push(String::from("--allowed-peer-ip=127.0.0.0-127.255.255.255"));
             }
-        }
-        Err(last.expect("there was an attempt")).context("coturn does not come up")
+            Self::launch(port, secret, &arguments, folder)
+        };
+        on_free_port(start).context("coturn does not come up")
     }
 
     fn start_on(port: u16, secret: &str) -> Result<Self> {
-        let folder = tempfile::tempdir().context("no folder for coturn")?;
-        let file = |name: &str| folder.path().join(name).display().to_string();
-        let mut command = Command::new(crate::part::which("turnserver").context("turnserver is not installed")?);
-        command.args(["-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--realm=tandem.test"]).args([
-            format!("--listening-port={port}"),
+        let arguments = [
+            String::from("-n"),
+            String::from("--realm=tandem.test"),
             String::from("--use-auth-secret"),
             format!("--static-auth-secret={secret}"),
             // Both ends of a test's call are on loopback.
@@ -58,9 +74,17 @@ impl Coturn {
             String::from("--no-tls"),
             String::from("--no-dtls"),
             String::from("--no-cli"),
-            String::from("--log-file=stdout"),
             String::from("--simple-log"),
-            String::from("-v"),
+        ];
+        Self::launch(port, secret, &arguments, tempfile::tempdir().context("no folder for coturn")?)
+    }
+
+    fn launch(port: u16, secret: &str, arguments: &[String], folder: TempDir) -> Result<Self> {
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        let mut command = Command::new(part::which("turnserver").context("turnserver is not installed")?);
+        command.args(arguments).args(["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--log-file=stdout", "-v"]);
+        command.args([
+            format!("--listening-port={port}"),
             format!("--pidfile={}", file("coturn.pid")),
             format!("--userdb={}", file("turndb")),
         ]);
@@ -113,7 +137,7 @@ impl Coturn {
     /// # Errors
     /// When the client cannot be run, or says something that is neither.
     pub fn allocate(&self, username: &str, credential: &str) -> Result<Allocation> {
-        let mut command = Command::new(crate::part::which("turnutils_uclient").context("no turnutils_uclient")?);
+        let mut command = Command::new(part::which("turnutils_uclient").context("no turnutils_uclient")?);
         let port = self.address.port().to_string();
         // -y: two clients that talk to each other; -c: without a second pair for RTCP.
         command.args(["-y", "-c", "-m", "1", "-n", "2", "-u", username, "-w", credential, "-p", &port, "127.0.0.1"]);
@@ -123,18 +147,10 @@ impl Coturn {
         match code {
             Some(0) if said.contains("Total lost packets 0 ") => Ok(Allocation::Relayed),
             Some(_) if said.contains("Cannot complete Allocation") => Ok(Allocation::Refused),
+            Some(_) if said.contains("403 (Forbidden IP)") => Ok(Allocation::PeerDenied),
             _ => bail!("turnutils_uclient ended with {code:?}: {said}"),
         }
     }
-}
-
-/// A port that is free on UDP and TCP at this moment.
-fn free_port() -> Result<u16> {
-    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no UDP port")?;
-    let port = udp.local_addr().context("a bound socket has an address")?.port();
-    // If TCP has another owner, coturn says so, and the next attempt takes another port.
-    drop(TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
-    Ok(port)
 }
 
 /// One STUN binding request (RFC 8489 §5) and whether a success came back.

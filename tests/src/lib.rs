@@ -10,6 +10,7 @@
 #![cfg(unix)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test's output is its record")]
 
+pub mod balancer;
 pub mod browser;
 pub mod clip;
 pub mod coturn;
@@ -19,6 +20,7 @@ pub mod overlay;
 pub mod part;
 pub mod process;
 pub mod pulse;
+pub mod redis;
 pub mod relay;
 pub mod rogue;
 pub mod signal;
@@ -29,6 +31,7 @@ pub mod wav;
 pub mod window;
 pub mod y4m;
 
+pub use balancer::Balancer;
 pub use browser::Browser;
 pub use coturn::Coturn;
 pub use guest::Guest;
@@ -36,6 +39,7 @@ pub use overlay::Overlay;
 pub use part::Part;
 pub use process::Process;
 pub use pulse::PulseAudio;
+pub use redis::Redis;
 pub use relay::Relay;
 pub use tandem::{Outcome, Tandem};
 pub use tap::Tap;

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -199,6 +200,28 @@ pub fn built(name: &str) -> PathBuf {
         binary.display()
     );
     binary
+}
+
+/// How often another port is tried: between choosing one and using it, somebody else may take it.
+const ATTEMPTS: u32 = 5;
+
+/// Starts a server that cannot choose a port itself, on one that is free on UDP and TCP at this moment.
+///
+/// # Errors
+/// What the last of a few attempts came to.
+pub fn on_free_port<T>(start: impl Fn(u16) -> Result<T>) -> Result<T> {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no UDP port")?;
+        let port = udp.local_addr().context("a bound socket has an address")?.port();
+        let is_free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop);
+        drop(udp);
+        match is_free.context("its port on TCP is taken").and_then(|()| start(port)) {
+            Ok(server) => return Ok(server),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.expect("there was an attempt"))
 }
 
 /// Runs a tool of the system to its end.

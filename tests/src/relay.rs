@@ -1,12 +1,13 @@
 //! The relay as a process: `tandem-signaling`.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::process::{Process, built};
+use crate::process::{Process, built, wait_until};
 
 /// A relay on a port of the system's choice. Dropping it kills it.
 pub struct Relay {
@@ -57,6 +58,40 @@ impl Relay {
     /// The bound address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Asks it over HTTP, such as for `/readyz`: the status and the body.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn get(&self, path: &str) -> Result<(u16, String)> {
+        let mut stream = TcpStream::connect(self.address).context("the relay is away")?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).context("no answer that is text")?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+        Ok((status, body.to_owned()))
+    }
+
+    /// A metric without labels, as it is at this moment.
+    ///
+    /// # Errors
+    /// When the relay does not answer or has no such metric.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let (_, text) = self.get("/metrics")?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.with_context(|| format!("no {name} in\n{text}"))
+    }
+
+    /// Waits until it takes new users: with `--redis`, until it has found Redis.
+    ///
+    /// # Errors
+    /// When that takes longer than 20 s.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        let ready = || self.get("/readyz").is_ok_and(|(status, _)| status == 200).then_some(());
+        wait_until("the relay's readiness", Duration::from_secs(20), ready)
     }
 
     /// The process itself.

@@ -1,4 +1,4 @@
-//! A wire between a client and its relay that keeps what the client says, and can be cut.
+//! A wire between a client and its relay that keeps what both say, and can be cut.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -23,6 +23,7 @@ pub struct Tap {
 struct Wire {
     relay: SocketAddr,
     said: Mutex<Vec<Value>>,
+    heard: Mutex<Vec<Value>>,
     /// Connections of an earlier number are cut.
     number: AtomicU64,
     /// New connections are closed at once.
@@ -37,8 +38,13 @@ impl Tap {
     pub fn start(relay: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let wire =
-            Arc::new(Wire { relay, said: Mutex::default(), number: AtomicU64::new(0), down: AtomicBool::new(false) });
+        let wire = Arc::new(Wire {
+            relay,
+            said: Mutex::default(),
+            heard: Mutex::default(),
+            number: AtomicU64::new(0),
+            down: AtomicBool::new(false),
+        });
         let shared = Arc::clone(&wire);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -58,7 +64,12 @@ impl Tap {
 
     /// Everything that the client has said, in order.
     pub fn said(&self) -> Vec<Value> {
-        self.wire.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        kept(&self.wire.said)
+    }
+
+    /// Everything that the relay has told the client, in order.
+    pub fn heard(&self) -> Vec<Value> {
+        kept(&self.wire.heard)
     }
 
     /// Cuts the connection without a word; until [`mend`](Self::mend) no new one comes about.
@@ -86,29 +97,37 @@ impl Wire {
             }
         }
         while self.number.load(Ordering::Acquire) == number {
-            let Ok(said) = pass(&mut client, &mut relay) else { return };
-            if let Some(message) = said.and_then(|text| serde_json::from_str(&text).ok()) {
-                self.said.lock().unwrap_or_else(PoisonError::into_inner).push(message);
-            }
-            if pass(&mut relay, &mut client).is_err() {
+            let passed =
+                pass(&mut client, &mut relay, &self.said).and_then(|()| pass(&mut relay, &mut client, &self.heard));
+            if passed.is_err() {
                 return;
             }
         }
     }
 }
 
-/// Passes at most one message on; returns its text.
-fn pass(from: &mut WebSocket<TcpStream>, to: &mut WebSocket<TcpStream>) -> Result<Option<String>, Error> {
+/// How many of these messages are of one type.
+pub fn count(messages: &[Value], kind: &str) -> usize {
+    messages.iter().filter(|message| message["type"] == kind).count()
+}
+
+fn kept(messages: &Mutex<Vec<Value>>) -> Vec<Value> {
+    messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Passes at most one message on, and keeps it.
+fn pass(from: &mut WebSocket<TcpStream>, to: &mut WebSocket<TcpStream>, kept: &Mutex<Vec<Value>>) -> Result<(), Error> {
     let message = match from.read() {
         Ok(message @ (Message::Text(_) | Message::Binary(_))) => message,
         // Pings are answered by each end for itself.
-        Ok(_) => return Ok(None),
+        Ok(_) => return Ok(()),
         Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-            return Ok(None);
+            return Ok(());
         }
         Err(error) => return Err(error),
     };
-    let text = message.to_text().ok().map(str::to_owned);
+    let parsed = message.to_text().ok().and_then(|text| serde_json::from_str(text).ok());
     to.send(message)?;
-    Ok(text)
+    kept.lock().unwrap_or_else(PoisonError::into_inner).extend(parsed);
+    Ok(())
 }

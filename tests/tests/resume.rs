@@ -5,8 +5,8 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use serde_json::Value;
 use tandem_tests::process::wait_until;
+use tandem_tests::tap::count;
 use tandem_tests::{Relay, Tandem, Tap};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -14,10 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn tandem(url: &str, more: &[&str]) -> Tandem {
     let arguments = ["--signaling", url, "--room", "resume", "--size", "640x360", "--speaker", "none"];
     Tandem::start([&arguments[..], more].concat()).expect("tandem starts")
-}
-
-fn count(said: &[Value], kind: &str) -> usize {
-    said.iter().filter(|message| message["type"] == kind).count()
 }
 
 #[test]

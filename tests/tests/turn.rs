@@ -77,3 +77,19 @@ fn another_secret_opens_nothing() {
     let came = server.allocate(&user, &credential).expect("coturn's client runs");
     assert_eq!(came, Allocation::Refused, "the server knows its own secret only: {}", server.log());
 }
+
+/// coturn with the settings to start from and the relay's credentials.
+#[test]
+fn coturn_as_it_is_deployed_relays_for_the_relays_users_and_into_no_private_network() {
+    require!(Part::Coturn);
+    for (with_loopback, expected) in [(true, Allocation::Relayed), (false, Allocation::PeerDenied)] {
+        let server = Coturn::start_as_deployed("0123456789abcdef", with_loopback).expect("coturn comes up");
+        let relay = Relay::start_with(&["--turn-url", &server.url(), "--turn-secret", server.secret()]);
+        let relay = relay.expect("the relay starts");
+        let (user, credential) = credentials(&ask(&relay).0["iceServers"]);
+        let came = server.allocate(&user, &credential).expect("coturn's client runs");
+        assert_eq!(came, expected, "peers on loopback allowed: {with_loopback}: {}", server.log());
+        let came = server.allocate(&user, "another password").expect("coturn's client runs");
+        assert_eq!(came, Allocation::Refused, "who does not come from the relay gets nothing: {}", server.log());
+    }
+}
