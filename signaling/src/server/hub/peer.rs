@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
-use super::{ClientKey, NodeId};
+use super::{ClientKey, NodeId, millis};
 use crate::message::*;
-use crate::server::store::note::Card;
+use crate::server::store::note::{Card, EndedCall};
 
 /// So long after its end a call can be reported.
 const REPORTABLE: Duration = Duration::from_secs(600);
@@ -33,7 +33,7 @@ pub(super) struct Partner {
 impl Partner {
     /// As another node knows them.
     pub(super) fn from_card(card: Card) -> Self {
-        let subject = (card.person != card.user).then(|| card.person.as_str().to_owned());
+        let subject = subject(&card.user, &card.person);
         let Card { user, socket, person, node } = card;
         Self { user, socket, person, subject, place: Place::Node(node) }
     }
@@ -55,7 +55,8 @@ pub(super) struct Ended {
     pub(super) partner: UserId,
     pub(super) person: UserId,
     pub(super) subject: Option<String>,
-    at: Instant,
+    /// When it is forgotten.
+    until: Instant,
 }
 
 #[derive(Debug)]
@@ -127,18 +128,42 @@ impl Peer {
     pub(super) fn end_call(&mut self, now: Instant) -> Option<Call> {
         let call = self.call.take()?;
         self.last_partner = Some(call.partner.person.clone());
-        self.forget_old(now);
-        if self.ended.len() >= REMEMBERED {
-            self.ended.pop_front();
-        }
-        self.ended.push_back(Ended {
+        self.remember(Ended {
             session: call.session.clone(),
             partner: call.partner.user.clone(),
             person: call.partner.person.clone(),
             subject: call.partner.subject.clone(),
-            at: now,
+            until: now + REPORTABLE,
         });
+        self.forget_old(now);
         Some(call)
+    }
+
+    fn remember(&mut self, ended: Ended) {
+        if self.ended.len() >= REMEMBERED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(ended);
+    }
+
+    /// The calls that ended a short while ago, for another node, whose clock is not this one's.
+    pub(super) fn ended_calls(&self, now: Instant) -> Vec<EndedCall> {
+        let calls = self.ended.iter().filter(|ended| ended.until > now).map(|ended| EndedCall {
+            session: ended.session.clone(),
+            partner: ended.partner.clone(),
+            person: ended.person.clone(),
+            ago_ms: millis(REPORTABLE.saturating_sub(ended.until - now)),
+        });
+        calls.collect()
+    }
+
+    /// The reverse of [`ended_calls`](Self::ended_calls), oldest first.
+    pub(super) fn remember_calls(&mut self, calls: Vec<EndedCall>, now: Instant) {
+        for EndedCall { session, partner, person, ago_ms } in calls {
+            let until = now + REPORTABLE.saturating_sub(Duration::from_millis(ago_ms));
+            self.remember(Ended { session, subject: subject(&partner, &person), partner, person, until });
+        }
+        self.forget_old(now);
     }
 
     /// A call that ended a short while ago.
@@ -153,8 +178,13 @@ impl Peer {
     }
 
     fn forget_old(&mut self, now: Instant) {
-        while self.ended.pop_front_if(|ended| now >= ended.at + REPORTABLE).is_some() {}
+        while self.ended.pop_front_if(|ended| now >= ended.until).is_some() {}
     }
+}
+
+/// What the bearer token of a user says, if the person is not the user itself.
+pub(super) fn subject(user: &UserId, person: &UserId) -> Option<String> {
+    (person != user).then(|| person.as_str().to_owned())
 }
 
 /// The profile of `profile`'s owner, as its partner sees it.

@@ -5,16 +5,24 @@
 --                 call), session and partner (in a call), q, since and rank (in a queue)
 --   token:<t>     the user that it resumes          users:<node>     the users of a node
 --   nodes         nodes by their last heartbeat     blocks:<person>  whom a person never meets
+--   clock         what the clock of Redis' machine was set forward since (milliseconds, below zero), if it was set
 --   queue, room:<code>  who waits, by rank          rank             the last rank that was given
+--   ended:<id>    the calls of a user that can still be reported, oldest first
 --   plain, interest:<i> of the lobby's queue those without interests, and those with this one
 --   session:<id>, active_sessions  as the protocol says, outside the prefix
 local P = '{tandem}:'
 local HOLD_INTERESTS, HOLD_REMATCH = tonumber(ARGV[3]), tonumber(ARGV[4])
 local SUSPECT, DEAD = 5000, 12000
 local SESSION_TTL, RECORD_TTL = 3600, 86400
+-- REPORTABLE and REMEMBERED of `hub/peer.rs`.
+local ENDED_TTL, ENDED_CALLS = 600, 64
 local op, caller = ARGV[1], ARGV[2]
+-- The clock of Redis' machine may be set while all this runs. `beat` sees that, and `clock` takes it back: NOW goes on
+-- evenly, and is the time of no other clock.
 local t = redis.call('TIME')
-local NOW = t[1] * 1000 + math.floor(t[2] / 1000)
+local NOW = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(redis.call('GET', P .. 'clock') or 0)
+-- A difference that no network makes: an answer that takes a second is none.
+local JUMP = 2000
 
 local function ukey(user) return P .. 'user:' .. user end
 
@@ -178,6 +186,25 @@ local function attempt(me, session, started)
   return true
 end
 
+-- Should its node die, `u` can still report its partner of this call.
+local function remember(u, session, partner)
+  local key = P .. 'ended:' .. u.user
+  redis.call('RPUSH', key, '{"session":' .. cjson.encode(session) .. ',"partner":' .. cjson.encode(partner.user)
+    .. ',"person":' .. cjson.encode(partner.person) .. ',"at":' .. NOW .. '}')
+  redis.call('LTRIM', key, -ENDED_CALLS, -1)
+  redis.call('EXPIRE', key, ENDED_TTL)
+end
+
+local function ended_calls(user)
+  local calls = {}
+  for _, json in ipairs(redis.call('LRANGE', P .. 'ended:' .. user, 0, -1)) do
+    local call = cjson.decode(json)
+    calls[#calls + 1] = '{"session":' .. cjson.encode(call.session) .. ',"partner":' .. cjson.encode(call.partner)
+      .. ',"person":' .. cjson.encode(call.person) .. ',"ago_ms":' .. math.max(0, NOW - call.at) .. '}'
+  end
+  return '[' .. table.concat(calls, ',') .. ']'
+end
+
 -- Ends the session of `u`. The partner's node is told, unless it is `from`, which knows.
 local function finish(u, session, reason, from)
   if session == '' or u.session ~= session then return end
@@ -188,9 +215,11 @@ local function finish(u, session, reason, from)
   local p = get(u.partner)
   if not p then return end
   redis.call('HSET', ukey(u.user), 'last', p.person)
+  remember(u, session, p)
   if p.session ~= session then return end
   redis.call('HDEL', ukey(p.user), 'session', 'partner')
   redis.call('HSET', ukey(p.user), 'last', u.person)
+  remember(p, session, u)
   if p.node ~= from then
     tell(p.node, '{"left":{"user":' .. cjson.encode(p.user) .. ',"session":' .. cjson.encode(session) .. ',"reason":'
       .. cjson.encode(reason) .. '}}')
@@ -200,7 +229,7 @@ end
 local function forget(u, reason, from)
   dequeue(u)
   finish(u, u.session, reason, from)
-  redis.call('DEL', ukey(u.user), P .. 'token:' .. u.token)
+  redis.call('DEL', ukey(u.user), P .. 'token:' .. u.token, P .. 'ended:' .. u.user)
   redis.call('SREM', P .. 'users:' .. u.node, u.user)
   -- Blocks of a person with a bearer token outlive the connection.
   if u.person == u.user then
@@ -230,7 +259,14 @@ function ops.join()
   local room, session, started = ARGV[12], ARGV[13], ARGV[14]
   local old = get(ARGV[5])
   if old and old.q ~= '' then
-    if old.node == caller then return 0 end
+    if old.node == caller then
+      -- It waits already, and looks again.
+      if old.since > NOW then
+        old.since = NOW
+        redis.call('HSET', ukey(old.user), 'since', NOW)
+      end
+      return attempt(old, session, started) and 1 or 0
+    end
     dequeue(old)
   end
   write(old)
@@ -328,7 +364,7 @@ function ops.adopt()
   end
   return '{"card":' .. card(u) .. ',"token":' .. cjson.encode(u.token) .. ',"profile":'
     .. redis.call('HGET', ukey(user), 'profile') .. ',"last_partner":' .. (u.last == '' and 'null' or cjson.encode(u.last))
-    .. ',"call":' .. call .. '}'
+    .. ',"call":' .. call .. ',"ended":' .. ended_calls(user) .. '}'
 end
 
 -- session and partner ('' for none), startedAt; 1 if the call has ended
@@ -358,9 +394,31 @@ function ops.sync()
   return 0
 end
 
--- whether to look for dead nodes; how many nodes live, and whether this one was known
+-- The clock was set, as the node sees whose last beat was `elapsed` ago by its own.
+local function take_back(jump)
+  redis.call('INCRBY', P .. 'clock', string.format('%d', -jump))
+  NOW = NOW - jump
+  -- Nobody's last beat lies ahead: not even that of who beat after the jump, or while this node stood still.
+  for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. 'nodes', '(' .. NOW, '+inf')) do
+    redis.call('ZADD', P .. 'nodes', NOW, node)
+  end
+end
+
+-- whether to look for dead nodes, and how long ago this node's last beat was by its own clock ('' for the first);
+-- how many nodes live, whether this one was known, and by how much the clock was set
 function ops.beat()
-  local known = redis.call('ZSCORE', P .. 'nodes', caller) and 1 or 0
+  local last, elapsed, jump = tonumber(redis.call('ZSCORE', P .. 'nodes', caller) or nil), tonumber(ARGV[6]), 0
+  local known = last and 1 or 0
+  if last and elapsed then
+    if math.abs(NOW - last - elapsed) > JUMP then
+      jump = NOW - last - elapsed
+      take_back(jump)
+      for _, node in ipairs(redis.call('ZRANGE', P .. 'nodes', 0, -1)) do tell(node, '"look_again"') end
+    elseif NOW - last >= SUSPECT then
+      -- It stood still, and nobody was matched with its users.
+      tell(caller, '"look_again"')
+    end
+  end
   redis.call('ZADD', P .. 'nodes', NOW, caller)
   if ARGV[5] == '1' then
     for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. 'nodes', '-inf', NOW - DEAD)) do
@@ -377,7 +435,7 @@ function ops.beat()
       if redis.call('EXISTS', 'session:' .. session) == 0 then redis.call('SREM', 'active_sessions', session) end
     end
   end
-  return { redis.call('ZCOUNT', P .. 'nodes', NOW - SUSPECT, '+inf'), known }
+  return { redis.call('ZCOUNT', P .. 'nodes', NOW - SUSPECT, '+inf'), known, jump }
 end
 
 -- A proper end of a node that has nobody left.

@@ -60,6 +60,19 @@ pub(in crate::server) struct Record {
     pub(in crate::server) last_partner: Option<UserId>,
     #[serde(default)]
     pub(in crate::server) call: Option<RemoteCall>,
+    /// Only on the way to another node, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::server) ended: Vec<EndedCall>,
+}
+
+/// A call that ended a short while ago and can still be reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::server) struct EndedCall {
+    pub(in crate::server) session: SessionId,
+    pub(in crate::server) partner: UserId,
+    pub(in crate::server) person: UserId,
+    /// Nodes do not share a clock.
+    pub(in crate::server) ago_ms: u64,
 }
 
 /// A call as the store and other nodes know it.
@@ -135,6 +148,8 @@ pub(in crate::server) enum Note {
     Away { user: UserId, session: SessionId },
     /// The partner is back, on this node.
     Back { user: UserId, session: SessionId, node: NodeId },
+    /// Who waits may have been passed over: all that the store should know is said again.
+    LookAgain,
     /// Somebody wants to go on at node `by` with a token of this node.
     Takeover { token: String, subject: Option<String>, by: NodeId, ticket: u64 },
     /// The answer to it.

@@ -242,7 +242,7 @@ async fn connect(store: &RedisStore) -> Result<Link, String> {
         // First the inbox, then the heartbeat: whoever is alive hears what is sent to it.
         inbox.subscribe(store.inbox(&store.node)).await?;
         let mut beat = store.script(&sha, "beat");
-        let _: Value = beat.arg(0).query_async(&mut connection).await?;
+        let _: Value = beat.arg(0).arg("").query_async(&mut connection).await?;
         Ok::<_, RedisError>(Link { connection, inbox, sha, since: Instant::now() })
     };
     match timeout(CONNECT, steps).await {
@@ -293,6 +293,7 @@ async fn speak(
     commands: &mut mpsc::Receiver<Command>,
 ) -> End {
     let mut batch: Vec<Command> = Vec::with_capacity(BATCH);
+    let mut last_beat: Option<Instant> = None;
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -312,12 +313,13 @@ async fn speak(
         for command in &batch {
             pipeline.add_command(store.command(sha, command));
         }
+        let asked = Instant::now();
         if is_beat {
+            let elapsed = last_beat.replace(asked).map(|last| millis(asked - last).to_string());
             let mut beat = store.script(sha, "beat");
-            beat.arg(u8::from(since.elapsed() >= STEADY));
+            beat.arg(u8::from(since.elapsed() >= STEADY)).arg(elapsed.unwrap_or_default());
             pipeline.add_command(beat);
         }
-        let asked = Instant::now();
         let answers: Result<Vec<Value>, RedisError> = pipeline.ignore_errors().query_async(&mut connection).await;
         shared.edge.metrics.redis_latency.observe(asked.elapsed());
         let mut answers = match answers {
@@ -341,8 +343,13 @@ async fn speak(
         }
         match beaten {
             None => {}
-            Some(Value::Array(levels)) if let [Value::Int(nodes), Value::Int(known)] = levels[..] => {
+            Some(Value::Array(levels))
+                if let [Value::Int(nodes), Value::Int(known), Value::Int(jump_ms)] = levels[..] =>
+            {
                 shared.edge.metrics.nodes.set(nodes);
+                if jump_ms != 0 {
+                    tracing::warn!(jump_ms, "the clock of Redis' machine was set: time goes on as if it had not been");
+                }
                 if known == 0 {
                     return End::Lost("it has forgotten this node".into());
                 }

@@ -1,0 +1,175 @@
+//! The hub's rules, one by one (`rules`, `resume`, `takeover`), and random walks that check its promises after every step
+//! (`random`).
+
+mod random;
+mod resume;
+mod rules;
+mod takeover;
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// For the matchmaker's tests, which know no hub.
+pub(in crate::server) fn key(n: u64) -> ClientKey {
+    ClientKey(n)
+}
+
+/// A hub with a clock, and what each client was sent.
+struct World {
+    hub: Hub,
+    now: Instant,
+    inbox: BTreeMap<ClientKey, Vec<ServerEnvelope>>,
+    closed: BTreeMap<ClientKey, CloseReason>,
+    reports: Vec<Report>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            hub: Hub::new(config(), counting_ids(0)),
+            now: Instant::now(),
+            inbox: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            reports: Vec::new(),
+        }
+    }
+
+    fn settle(&mut self) {
+        while let Some(effect) = self.hub.poll_effect() {
+            match effect {
+                Effect::Send(to, envelope) => self.inbox.entry(to).or_default().push((*envelope).clone()),
+                Effect::Report(key, report, id) => {
+                    self.hub.report_recorded(key, report.report_id.clone(), true, id);
+                    self.reports.push(*report);
+                }
+                Effect::Store(command) => panic!("there is no store: {command:?}"),
+                Effect::Close(key, reason) => {
+                    assert!(!self.hub.peers.contains_key(&key), "the hub forgets whom it closes");
+                    assert!(self.closed.insert(key, reason).is_none(), "a client is closed once");
+                }
+            }
+        }
+    }
+
+    fn join(&mut self) -> ClientKey {
+        let key = self.hub.connect(None);
+        self.settle();
+        let inbox = self.take(key);
+        assert!(matches!(inbox[..], [ServerMessage::UserRegistered(_)]), "registration comes first: {inbox:?}");
+        key
+    }
+
+    /// Sends a message; gives what the sender got.
+    fn say(&mut self, key: ClientKey, message: ClientMessage) -> Vec<ServerMessage> {
+        self.hub.receive(key, message.into(), self.now);
+        self.settle();
+        self.take(key)
+    }
+
+    /// The connection breaks.
+    fn lose(&mut self, key: ClientKey) {
+        self.hub.disconnect(key, self.now);
+        self.settle();
+    }
+
+    /// A new connection takes the place of `old`; gives what it heard.
+    fn come_back(&mut self, old: ClientKey, last_seq: u64) -> (ClientKey, Vec<ServerMessage>) {
+        let resume_token = self.hub.peers[&old].token.clone();
+        let key = self.join();
+        let heard = self.say(key, ClientMessage::Resume { resume_token, last_seq });
+        (key, heard)
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        let end = self.now + Duration::from_secs(seconds);
+        while let Some(deadline) = self.hub.next_deadline().filter(|&deadline| deadline <= end) {
+            self.now = self.now.max(deadline);
+            self.hub.tick(self.now);
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    fn take(&mut self, key: ClientKey) -> Vec<ServerMessage> {
+        self.inbox.remove(&key).unwrap_or_default().into_iter().map(|envelope| envelope.message).collect()
+    }
+
+    fn kinds(&mut self, key: ClientKey) -> Vec<&'static str> {
+        self.take(key).iter().map(ServerMessage::kind).collect()
+    }
+
+    fn pair(&mut self) -> (ClientKey, ClientKey) {
+        let (a, b) = (self.join(), self.join());
+        self.say(a, find());
+        self.say(b, find());
+        assert_eq!(self.kinds(a), ["partner_found"], "two who search find each other");
+        (a, b)
+    }
+
+    fn session(&self, key: ClientKey) -> SessionId {
+        self.hub.peers[&key].call.as_ref().expect("in a call").session.clone()
+    }
+
+    fn partner(&self, key: ClientKey) -> Option<ClientKey> {
+        match self.hub.call(key)?.partner.place {
+            Place::Here(partner) => Some(partner),
+            Place::Node(_) => panic!("there are no other nodes"),
+        }
+    }
+
+    fn socket(&self, key: ClientKey) -> SocketId {
+        self.hub.peers[&key].socket.clone()
+    }
+
+    fn user(&self, key: ClientKey) -> UserId {
+        self.hub.peers[&key].user.clone()
+    }
+}
+
+fn config() -> HubConfig {
+    HubConfig {
+        heartbeat: Duration::from_secs(25),
+        silent: Duration::from_secs(60),
+        resume_window: Duration::from_secs(30),
+        takes_reports: true,
+        clock: || SystemTime::UNIX_EPOCH,
+        node: None,
+        ice: IceSource::new(Vec::new(), None),
+        holds: Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) },
+    }
+}
+
+fn counting_ids(first: u128) -> Box<dyn FnMut() -> Uuid + Send> {
+    let mut counter = first;
+    Box::new(move || {
+        counter += 1;
+        Uuid::from_u128(counter)
+    })
+}
+
+fn find() -> ClientMessage {
+    ClientMessage::FindPartner(FindPartner::default())
+}
+
+fn in_room(code: &str) -> ClientMessage {
+    ClientMessage::FindPartner(FindPartner { room: Some(code.into()), ..FindPartner::default() })
+}
+
+fn candidate(to: SocketId) -> ClientMessage {
+    ClientMessage::IceCandidate { to, candidate: RawValue::NULL.to_owned() }
+}
+
+fn code(messages: &[ServerMessage]) -> ErrorCode {
+    match messages {
+        [ServerMessage::Error(report)] => report.code,
+        other => panic!("one error was expected: {other:?}"),
+    }
+}
+
+fn left(messages: &[ServerMessage]) -> LeaveReason {
+    match messages {
+        [ServerMessage::PartnerLeft(left)] => left.reason,
+        other => panic!("one partner_left was expected: {other:?}"),
+    }
+}
