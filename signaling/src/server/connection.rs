@@ -60,7 +60,7 @@ pub(super) async fn serve(
 ) {
     let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(socket_config())).await;
     let (key, outbound) = shared.register(identity.as_ref().map(|identity| identity.as_str().to_owned()));
-    place.occupy(identity, outbound.clone());
+    place.occupy(identity.clone(), outbound.clone());
     shared.edge.metrics.connections.add(1);
     // Whatever happens, a panic included, the hub learns that this client is gone.
     let guard = Registration { shared: &shared, key };
@@ -69,6 +69,7 @@ pub(super) async fn serve(
         socket,
         outbound,
         shared: shared.clone(),
+        identity,
         conduct: Conduct::default(),
         paused_until: None,
         searching_since: None,
@@ -147,6 +148,8 @@ struct Connection {
     socket: WebSocketStream<Stream>,
     outbound: Arc<Outbound>,
     shared: Arc<Shared>,
+    /// By its bearer token.
+    identity: Option<Identity>,
     conduct: Conduct,
     /// Nothing is read before: the client floods.
     paused_until: Option<Instant>,
@@ -232,8 +235,10 @@ impl Connection {
                         let kind = envelope.message.kind();
                         tracing::trace!(key = ?key, kind, bytes = text.len(), "message");
                         shared.edge.metrics.received(kind);
-                        let request =
-                            allowed.and_then(|()| self.conduct.request(&shared.edge.conduct, &envelope.message, now));
+                        let (edge, message) = (&shared.edge, &envelope.message);
+                        let request = allowed
+                            .and_then(|()| self.conduct.request(&edge.conduct, message, now))
+                            .and_then(|()| edge.request(self.identity.as_ref(), message, now));
                         match request {
                             // Who leaves is never too early.
                             Err(_) if matches!(envelope.message, ClientMessage::Bye) => shared.receive(key, envelope),

@@ -42,6 +42,52 @@ impl ConductLimits {
             flood_bytes: Rate::new(bytes, SECOND, flood_bytes),
         }
     }
+
+    /// The limit for what this message asks for.
+    fn of(&self, message: &ClientMessage) -> Option<Rate> {
+        let rate = match message {
+            ClientMessage::FindPartner(_) | ClientMessage::Next { .. } => self.finds,
+            ClientMessage::Report { .. } => self.reports,
+            _ => return None,
+        };
+        Some(rate).filter(|rate| !rate.is_unlimited())
+    }
+
+    /// Whether there is a limit for what this message asks for.
+    pub(crate) fn concern(&self, message: &ClientMessage) -> bool {
+        self.of(message).is_some()
+    }
+}
+
+/// What somebody has taken of the limits for searches and reports.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    finds: Meter,
+    reports: Meter,
+}
+
+impl Requests {
+    /// What the message asks for.
+    ///
+    /// # Errors
+    /// When to try again.
+    pub(crate) fn take(
+        &mut self,
+        limits: &ConductLimits,
+        message: &ClientMessage,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let meter = match message {
+            ClientMessage::Report { .. } => &mut self.reports,
+            _ => &mut self.finds,
+        };
+        limits.of(message).map_or(Ok(()), |rate| meter.take(rate, 1, now))
+    }
+
+    /// As good as new.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        self.finds.is_idle(now) && self.reports.is_idle(now)
+    }
 }
 
 /// What a connection has taken of its limits.
@@ -49,8 +95,7 @@ impl ConductLimits {
 pub(crate) struct Conduct {
     messages: Meter,
     bytes: Meter,
-    finds: Meter,
-    reports: Meter,
+    requests: Requests,
     flood_frames: Meter,
     flood_bytes: Meter,
 }
@@ -75,11 +120,7 @@ impl Conduct {
         message: &ClientMessage,
         now: Instant,
     ) -> Result<(), Duration> {
-        match message {
-            ClientMessage::FindPartner(_) | ClientMessage::Next { .. } => self.finds.take(limits.finds, 1, now),
-            ClientMessage::Report { .. } => self.reports.take(limits.reports, 1, now),
-            _ => Ok(()),
-        }
+        self.requests.take(limits, message, now)
     }
 
     /// So many frames and raw bytes have come, whatever was in them: for how long nothing more should be read.

@@ -1,12 +1,13 @@
 //! What stands between the internet and the hub: who may come in, how much each may send, and what the operator sees.
 //!
-//! The decisions are sans-IO modules of their own (`rate`, `addresses`, `conduct`, `proxy`, `bans`, `token`); [`Edge`]
+//! The decisions are sans-IO modules of their own (`rate`, `addresses`, `conduct`, `identities`, `proxy`, `bans`, `token`); [`Edge`]
 //! puts them together.
 
 mod accept;
 mod addresses;
 mod bans;
 mod conduct;
+mod identities;
 pub(crate) mod metrics;
 mod proxy;
 mod rate;
@@ -30,6 +31,7 @@ pub(super) use accept::Acceptor;
 use addresses::{AddressKey, AddressLimits, Addresses};
 use bans::BanList;
 pub(super) use conduct::{Conduct, ConductLimits};
+use identities::Identities;
 pub(super) use metrics::{Levels, Metrics};
 use proxy::client_address;
 use rate::Rate;
@@ -40,7 +42,7 @@ use token::{Identity, TokenError, TokenVerifier, bearer};
 
 use super::http::{Answer, accept_upgrade, origin_allowed};
 use super::outbound::{CloseReason, Outbound};
-use crate::message::{ErrorCode, Fault};
+use crate::message::{ClientMessage, ErrorCode, Fault};
 
 /// What the operator chose. Zero: no limit.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +54,7 @@ pub(super) struct EdgeConfig {
     /// A second, for each connection; so the next.
     pub(super) rate_messages: u32,
     pub(super) rate_bytes: u32,
-    /// A minute, for each connection; so the next.
+    /// A minute, for each connection, and for all connections of one bearer token's identity; so the next.
     pub(super) rate_find: u32,
     pub(super) rate_reports: u32,
     /// `*` for any.
@@ -76,6 +78,7 @@ pub(super) struct Edge {
     pub(super) reports: Option<ReportFile>,
     config: EdgeConfig,
     addresses: Mutex<Addresses>,
+    identities: Mutex<Identities>,
     bans: RwLock<BanList>,
     verifier: Option<RwLock<TokenVerifier>>,
     slots: Arc<Semaphore>,
@@ -123,6 +126,7 @@ impl Edge {
             tls: config.tls.as_ref().map(|(cert, key)| Tls::read(cert, key)).transpose()?,
             reports: config.reports.as_deref().map(ReportFile::open).transpose()?,
             addresses: Mutex::new(Addresses::new(limits)),
+            identities: Mutex::new(Identities::new()),
             bans: RwLock::new(config.ban_file.as_deref().map(BanList::read).transpose()?.unwrap_or_default()),
             verifier: config.jwt_key.as_deref().map(TokenVerifier::read).transpose()?.map(RwLock::new),
             slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
@@ -231,6 +235,21 @@ impl Edge {
             return Err(TurnedAway { fault: banned_fault(), reason: CloseReason::Banned });
         }
         Ok(identity)
+    }
+
+    /// What a message asks for, after the connection's own limits: a person has no more for having several connections.
+    ///
+    /// # Errors
+    /// When to try again.
+    pub(super) fn request(
+        &self,
+        identity: Option<&Identity>,
+        message: &ClientMessage,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let Some(identity) = identity.filter(|_| self.conduct.concern(message)) else { return Ok(()) };
+        let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
+        identities.request(identity, &self.conduct, message, now)
     }
 
     fn addresses(&self) -> MutexGuard<'_, Addresses> {

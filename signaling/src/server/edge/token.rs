@@ -37,6 +37,11 @@ impl Identity {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    #[cfg(test)]
+    pub(crate) fn of(subject: &str) -> Self {
+        Self(subject.into())
+    }
 }
 
 impl fmt::Debug for Identity {
