@@ -1,48 +1,16 @@
 //! The relay as a program: its one line, its logs, its signals and its refusals.
 #![cfg(unix)]
 
+#[path = "support/process.rs"]
+mod process;
 mod support;
 
 use std::process::Stdio;
 
+use process::{command, end, ready, signal, start};
 use serde_json::json;
 use support::{Peer, within};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem-signaling"));
-    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command
-}
-
-/// Starts the relay and waits for its line.
-async fn start(args: &[&str]) -> (Child, std::net::SocketAddr, Lines<BufReader<ChildStdout>>) {
-    ready(command(&[&["--listen", "127.0.0.1:0"], args].concat())).await
-}
-
-/// The same for a command of the test's own.
-async fn ready(mut command: Command) -> (Child, std::net::SocketAddr, Lines<BufReader<ChildStdout>>) {
-    let mut child = command.spawn().expect("the binary starts");
-    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let line = within("the line", stdout.next_line()).await.expect("text").expect("a line");
-    let address = line.split("ws://").nth(1).and_then(|rest| rest.strip_suffix("/ws"));
-    let address = address.and_then(|address| address.parse().ok());
-    (child, address.unwrap_or_else(|| panic!("the line holds the address: {line}")), stdout)
-}
-
-fn signal(child: &Child, name: &str) {
-    let pid = child.id().expect("still running").to_string();
-    let sent = std::process::Command::new("kill").args([name, &pid]).status().expect("kill is there");
-    assert!(sent.success(), "the signal was sent");
-}
-
-async fn end(mut child: Child) -> (Option<i32>, String) {
-    let mut log = String::new();
-    within("the end of the log", child.stderr.take().expect("a pipe").read_to_string(&mut log)).await.expect("text");
-    let status = within("the end of the process", child.wait()).await.expect("a status");
-    (status.code(), log)
-}
+use tokio::process::Command;
 
 #[tokio::test]
 async fn sigterm_and_ctrl_c_shut_down_properly() {
@@ -262,20 +230,4 @@ async fn the_help_teaches() {
     {
         assert!(text.contains(word), "{word} in {text}");
     }
-}
-
-#[tokio::test]
-async fn the_settings_to_start_from_are_good() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let reports = folder.path().join("reports.jsonl").display().to_string();
-    let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/tandem-signaling.toml");
-    let flags = ["--config", settings, "--reports", &reports, "--listen", "127.0.0.1:0"];
-    let untouched = within("the refusal", command(&flags).output()).await.expect("the binary starts");
-    assert_eq!(untouched.status.code(), Some(2), "the example's secret is everybody's");
-    assert!(String::from_utf8_lossy(&untouched.stderr).contains("openssl rand"), "what to do");
-    let (_child, address, _stdout) = ready(command(&[&flags[..], &["--turn-secret", "x"]].concat())).await;
-    let peer = Peer::connect(address).await;
-    let servers = &peer.registered["iceServers"];
-    assert_eq!(servers[0]["urls"], json!(["stun:turn.example.org:3478"]), "{servers}");
-    assert_eq!(servers[1]["urls"], json!(["turn:turn.example.org:3478"]), "{servers}");
 }

@@ -3,22 +3,17 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use ring::hmac;
 use serde_json::{Value, json};
 use support::{Peer, UPGRADE, pair, raw, relay, start, within};
 use tandem_signaling::server::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -161,6 +156,58 @@ fn token(secret: &[u8], subject: &str) -> String {
     format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
+#[tokio::test]
+async fn a_second_connection_is_no_way_round_the_limits_of_a_person() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("key");
+    let secret = b"a secret of at least thirty-two bytes";
+    std::fs::write(&key, secret).expect("a writable folder");
+    let reports = folder.path().join("reports");
+    let relay = start(Relay::builder().jwt_key(&key).reports(&reports).limit_requests(2, 1)).await;
+    let address = relay.local_addr();
+    let connect = async |subject: &str| {
+        let stream = TcpStream::connect(address).await.expect("the relay listens");
+        let url = format!("ws://{address}/ws?token={}", token(secret, subject));
+        let (socket, _) = client_async(url, stream).await.expect("a good token");
+        let mut peer = Peer { socket, registered: Value::Null };
+        peer.registered = peer.expect("user_registered").await;
+        peer
+    };
+    let (mut first, mut bob) = (connect("ann").await, connect("bob").await);
+    for peer in [&mut first, &mut bob] {
+        peer.send(json!({ "type": "find_partner", "room": "r" })).await;
+        peer.expect("searching").await;
+    }
+    let session = first.expect("partner_found").await["sessionId"].clone();
+    bob.expect("partner_found").await;
+    let report = json!({ "type": "report", "sessionId": session, "category": "spam" });
+    first.send(report.clone()).await;
+    first.expect("report_received").await;
+    let mut second = connect("ann").await;
+    second.send(json!({ "type": "resume", "resumeToken": first.registered["resumeToken"], "lastSeq": 0 })).await;
+    second.expect("resumed").await;
+    second.send(report).await;
+    second.expect_error("rate_limited").await;
+    second.send(json!({ "type": "end_session", "sessionId": session })).await;
+    second.expect("session_ended").await;
+    second.send(json!({ "type": "find_partner" })).await;
+    second.expect("searching").await;
+    let mut third = connect("ann").await;
+    third.send(json!({ "type": "find_partner" })).await;
+    let refused = third.expect_error("rate_limited").await;
+    assert!(refused["retryAfterMs"].as_u64() > Some(1000), "half a minute each: {refused}");
+    drop((first, second));
+    let mut fourth = connect("ann").await;
+    fourth.send(json!({ "type": "next" })).await;
+    fourth.expect_error("rate_limited").await;
+    bob.expect("partner_reconnecting").await;
+    bob.expect("partner_resumed").await;
+    bob.expect("partner_left").await;
+    bob.send(json!({ "type": "find_partner" })).await;
+    bob.expect("searching").await;
+    relay.shutdown_within(Duration::ZERO).await;
+}
+
 /// What the relay says first on a socket that was just upgraded.
 async fn first_words(stream: TcpStream) -> (Value, Option<u16>) {
     let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
@@ -222,45 +269,6 @@ async fn tokens_are_wanted_and_bans_mean_their_bearers() {
     relay.reload();
     let (_, stream, _) = upgrade(address, &format!("/ws?token={alice}"), "").await;
     assert_eq!(first_words(stream).await.1, Some(4005), "a broken list leaves the old one in force");
-    relay.shutdown_within(Duration::ZERO).await;
-}
-
-#[tokio::test]
-async fn tls_is_served_and_its_certificate_read_again() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    let write = || {
-        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        std::fs::write(&cert, pair.cert.pem()).expect("a writable folder");
-        std::fs::write(&key, pair.signing_key.serialize_pem()).expect("a writable folder");
-    };
-    let connect = async |address: SocketAddr| {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(&cert).expect("a certificate")).expect("a proper one");
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
-        let stream = TcpStream::connect(address).await.expect("the relay listens");
-        let name = ServerName::try_from("localhost").expect("a name");
-        let stream = within("TLS", TlsConnector::from(Arc::new(config)).connect(name, stream)).await?;
-        Ok::<_, std::io::Error>(client_async("wss://localhost/ws", stream).await.expect("an upgrade").0)
-    };
-    write();
-    let relay = start(Relay::builder().tls(&cert, &key)).await;
-    assert!(relay.url().starts_with("wss://"), "{}", relay.url());
-    let mut first = connect(relay.local_addr()).await.expect("the certificate is good");
-    let registered = within("registration", first.next()).await.expect("a message").expect("a whole one");
-    assert!(registered.to_text().expect("text").contains("user_registered"));
-    write();
-    assert!(connect(relay.local_addr()).await.is_err(), "the new certificate is not served before it is read");
-    relay.reload();
-    connect(relay.local_addr()).await.expect("the new certificate is served");
-    first.send(Message::text(r#"{"type":"ping","t":1}"#)).await.expect("the old connection goes on");
-    let pong = within("a pong", first.next()).await.expect("a message").expect("a whole one");
-    assert!(pong.to_text().expect("text").contains("pong"));
-    // Plain HTTP to a TLS port ends without harm.
-    raw(relay.local_addr(), b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    connect(relay.local_addr()).await.expect("it goes on");
     relay.shutdown_within(Duration::ZERO).await;
 }
 

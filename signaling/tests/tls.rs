@@ -1,0 +1,118 @@
+//! TLS of the real process, and its certificate renewed by SIGHUP.
+#![cfg(unix)]
+
+#[path = "support/process.rs"]
+mod process;
+mod support;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use process::{end, signal, start};
+use support::{raw, within};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// A certificate and its key, in files that the relay reads.
+struct Files {
+    _folder: tempfile::TempDir,
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl Files {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let files = Self { _folder: folder, cert, key };
+        files.renew();
+        files
+    }
+
+    fn renew(&self) {
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        std::fs::write(&self.cert, pair.cert.pem()).expect("a writable folder");
+        std::fs::write(&self.key, pair.signing_key.serialize_pem()).expect("a writable folder");
+    }
+}
+
+/// A client that trusts the certificate in this file and no other.
+async fn connect(address: SocketAddr, cert: &Path) -> io::Result<Socket> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(cert).expect("a certificate")).expect("a proper one");
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(address).await.expect("the relay listens");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = within("TLS", TlsConnector::from(Arc::new(config)).connect(name, stream)).await?;
+    let mut socket = client_async("wss://localhost/ws", stream).await.expect("an upgrade").0;
+    let registered = within("registration", socket.next()).await.expect("a message").expect("a whole one");
+    assert!(registered.to_text().expect("text").contains("user_registered"));
+    Ok(socket)
+}
+
+async fn assert_goes_on(socket: &mut Socket) {
+    socket.send(Message::text(r#"{"type":"ping","t":1}"#)).await.expect("the old connection goes on");
+    let pong = within("a pong", socket.next()).await.expect("a message").expect("a whole one");
+    assert!(pong.to_text().expect("text").contains("pong"), "{pong}");
+}
+
+#[tokio::test]
+async fn sighup_serves_the_new_certificate_and_leaves_connections_alone() {
+    let files = Files::new();
+    let paths = [&files.cert, &files.key].map(|path| path.display().to_string());
+    let reports = files.cert.with_extension("reports");
+    let flags = ["--tls-cert", &paths[0], "--tls-key", &paths[1], "--reports", reports.to_str().expect("plain")];
+    let (child, address, mut stdout) = start(&flags).await;
+    let mut first = connect(address, &files.cert).await.expect("the certificate is good");
+    let old = files.cert.with_extension("old");
+    std::fs::copy(&files.cert, &old).expect("a writable folder");
+    files.renew();
+    assert!(connect(address, &files.cert).await.is_err(), "the new certificate is not served before it is read");
+    signal(&child, "-HUP");
+    within("the new certificate", async {
+        while connect(address, &files.cert).await.is_err() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(connect(address, &old).await.is_err(), "and the old one no more");
+    assert_goes_on(&mut first).await;
+
+    // Files that do not go together leave what there was in service.
+    std::fs::copy(&files.cert, &old).expect("a writable folder");
+    files.renew();
+    std::fs::copy(&old, &files.cert).expect("a writable folder");
+    std::fs::remove_file(&reports).expect("it was made at the start");
+    signal(&child, "-HUP");
+    within("the reports' file, which is opened again after the certificate is read", async {
+        while !reports.exists() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let mut second = connect(address, &old).await.expect("the last good certificate is served");
+    // Plain HTTP to a TLS port ends without harm.
+    raw(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_goes_on(&mut first).await;
+    assert_goes_on(&mut second).await;
+    signal(&child, "-TERM");
+    within("the end of stdout", stdout.next_line()).await.expect("text");
+    let (code, log) = end(child).await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("do not go together"), "the operator is told: {log}");
+}
