@@ -4,5 +4,6 @@ pub mod cli;
 #[cfg(feature = "desktop")]
 pub mod desktop;
 pub mod devices;
+mod embedded;
 pub mod headless;
 pub mod values;

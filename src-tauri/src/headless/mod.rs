@@ -19,7 +19,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
-use tandem_signaling::server::Relay;
 use tokio::sync::watch;
 
 pub use outcome::Exit;
@@ -30,6 +29,8 @@ use pair::hold_pair;
 use report::{PairReport, Report};
 use run::{Outcome, hold_call};
 use setup::alone;
+
+use crate::embedded;
 
 /// How long our own relay lets others go on when this call is over.
 const RELAY_PATIENCE: Duration = Duration::from_secs(1);
@@ -82,7 +83,7 @@ async fn call(args: &CallArgs) -> Finish {
     let Some(address) = args.host else {
         return one(hold_call(alone(args, args.signaling_url()), stop).await);
     };
-    match Relay::builder().listen(address.to_string()).start().await {
+    match embedded::relay(address.to_string()).start().await {
         Ok(relay) => {
             let url = url_of(relay.local_addr());
             tell(&format!("relay listening on {}, reached from here at {url}", relay.local_addr()));

@@ -1,6 +1,5 @@
 //! Both ends of a call in one process, through an embedded relay: the self-test and demo.
 
-use tandem_signaling::server::Relay;
 use tokio::sync::watch;
 
 use super::args::CallArgs;
@@ -8,13 +7,14 @@ use super::outcome::{Exit, Failure};
 use super::report::PairReport;
 use super::run::{Outcome, hold_call};
 use super::{Finish, Printed, RELAY_PATIENCE, setup, url_of};
+use crate::embedded;
 
 /// The room on a relay that nobody else can reach, unless another was asked for.
 const ROOM: &str = "pair";
 
 /// Holds the call and reports both ends.
 pub(super) async fn hold_pair(args: &CallArgs, stop: watch::Receiver<bool>) -> Finish {
-    let relay = match Relay::builder().listen("127.0.0.1:0").start().await {
+    let relay = match embedded::relay("127.0.0.1:0").start().await {
         Ok(relay) => relay,
         Err(error) => {
             let failed = || Outcome::failed(Failure::new(Exit::Connection, "RELAY_NOT_STARTED", error.to_string()));

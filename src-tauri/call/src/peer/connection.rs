@@ -1,41 +1,32 @@
 //! The connection itself.
 
 use super::PeerError;
-use super::description::{self, MediaSection};
+use super::description;
 use super::ear::{Ear, LastHeard};
 use super::formats::{self, Format, MediaKind};
-use super::privacy;
+use super::handler::{Handler, PeerEvent};
+use super::negotiated::{Negotiated, agree, same_format};
+use super::{privacy, setup};
 use crate::congestion::{self, LinkConfig};
 use crate::link::LinkState;
-use crate::machine::Text;
 use crate::partner_state::CHANNEL;
-use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
 use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::UnboundedSender;
-use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfiguration,
-    RTCConfigurationBuilder, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState, RTCSdpType, RTCSessionDescription, SettingEngineBuilder,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceServer, RTCSdpType, RTCSessionDescription,
 };
 use webrtc::runtime::Runtime;
 
-/// With the default of 200 ms a connection takes 205–410 ms to come up, with this 26–47.
-const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// So many checks a pair gets: as long as the default's 7 of 200 ms, and a little.
-const ICE_CHECKS: u16 = 90;
 /// Behind congestion control's own taps, in front of everything that consumes packets.
 const EAR: Slot = Slot::Custom(2_400);
 
@@ -60,24 +51,6 @@ pub struct PeerConfig {
     pub runtime: Option<Arc<dyn Runtime>>,
 }
 
-/// What a peer connection tells on its own.
-pub enum PeerEvent {
-    /// A candidate for the partner, as JSON; `null` ends them.
-    Candidate(Text),
-    /// ICE and DTLS are up.
-    Connected,
-    /// The path is broken; it may come back.
-    Disconnected,
-    /// The path is given up.
-    Failed,
-    /// Closed by the partner.
-    Closed,
-    /// A stream of the partner begins.
-    Track(MediaKind, Arc<dyn TrackRemote>),
-    /// A data channel: ours, or one that the partner opened, whatever its label.
-    Channel(Arc<dyn DataChannel>),
-}
-
 /// A stream that this side sends.
 #[derive(Clone)]
 pub struct LocalTrack {
@@ -85,15 +58,6 @@ pub struct LocalTrack {
     pub track: Arc<TrackLocalStaticRTP>,
     /// Their SSRC.
     pub ssrc: u32,
-}
-
-/// What both sides agreed on: the formats, the first of which is the one to send.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Negotiated {
-    /// Audio formats.
-    pub audio: Vec<Format>,
-    /// Video formats.
-    pub video: Vec<Format>,
 }
 
 /// One peer connection. [`close`](Self::close) it; dropping alone leaves the partner waiting.
@@ -128,30 +92,13 @@ impl Peer {
         let (registry, link) = congestion::register(&mut engine, config.link)?;
         let heard = LastHeard::new(Instant::now());
         let registry = registry.with(EAR, Ear::new(Arc::clone(&heard)));
-        // Names are asked for on the local network, which is none of its business in relay-only mode.
-        let mdns = if config.relay_only { MulticastDnsMode::Disabled } else { multicast_dns() };
-        // Waiting for something better than a relay makes no sense when nothing better may come. The partner's relay may
-        // show itself (as peer reflexive) before its candidate arrives.
-        let wait = config.relay_only.then_some(Duration::ZERO);
-        let settings = SettingEngineBuilder::new()
-            .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
-            .with_include_loopback_candidate(true)
-            // The side that offers nominates and so connects last: when it then begins the handshake, the other is ready.
-            // The other way round one ClientHello in thirty came too early and was repeated only after a second.
-            .with_answering_dtls_role(RTCDtlsRole::Server)
-            .with_multicast_dns_mode(mdns)
-            .with_srflx_acceptance_min_wait(wait)
-            .with_prflx_acceptance_min_wait(wait)
-            .with_relay_acceptance_min_wait(wait)
-            .build();
-        let configuration = configuration(&config.ice_servers, config.relay_only);
         let mut builder = PeerConnectionBuilder::new()
-            .with_configuration(configuration)
+            .with_configuration(setup::configuration(&config.ice_servers, config.relay_only))
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
-            .with_setting_engine(settings)
-            .with_handler(Arc::new(Handler { events: events.clone(), relay_only: config.relay_only }))
-            .with_udp_addrs(addresses(&config.addresses));
+            .with_setting_engine(setup::settings(config.relay_only))
+            .with_handler(Arc::new(Handler::new(events.clone(), config.relay_only)))
+            .with_udp_addrs(setup::addresses(&config.addresses));
         if let Some(runtime) = &config.runtime {
             builder = builder.with_runtime(Arc::clone(runtime));
         }
@@ -250,7 +197,7 @@ impl Peer {
     /// [`PeerError::Connection`]; the old ones stay.
     pub async fn set_ice_servers(&self, servers: &[RTCIceServer]) -> Result<(), PeerError> {
         let failed = |_| PeerError::Connection("change its servers");
-        let changed = configuration(servers, self.config.relay_only);
+        let changed = setup::configuration(servers, self.config.relay_only);
         self.connection.set_configuration(changed).await.map_err(failed)?;
         // New servers count from the next gathering on, and this begins one. No offer follows, so nothing restarts.
         self.connection.restart_ice().await.map_err(failed)
@@ -383,63 +330,6 @@ impl Peer {
     }
 }
 
-/// Whether two formats are the same codec in the same variant, whatever their payload types.
-fn same_format(own: &Format, theirs: &Format) -> bool {
-    let profile = |format: &Format| {
-        let lower = format.parameters.to_ascii_lowercase();
-        lower.split_once("profile-level-id=").map(|(_, rest)| rest.chars().take(4).collect::<String>())
-    };
-    own.codec == theirs.codec && profile(own) == profile(theirs)
-}
-
-/// The formats of a description that both sides know. A kind of media that the description wants but has no common format
-/// for is an error; one that it leaves out is not.
-fn agree(media: &[MediaSection]) -> Result<Negotiated, PeerError> {
-    let mut agreed = Negotiated::default();
-    for section in media {
-        let of_kind = match section.kind {
-            MediaKind::Audio => &mut agreed.audio,
-            MediaKind::Video => &mut agreed.video,
-        };
-        if of_kind.is_empty() {
-            of_kind.clone_from(&section.formats);
-        }
-    }
-    let missing = |kind| media.iter().any(|section| section.kind == kind);
-    match (agreed.audio.is_empty(), agreed.video.is_empty()) {
-        (true, true) if missing(MediaKind::Video) => Err(PeerError::NoCommonCodec("video")),
-        (true, true) => Err(PeerError::NoCommonCodec("audio")),
-        _ => Ok(agreed),
-    }
-}
-
-fn addresses(configured: &[SocketAddr]) -> Vec<String> {
-    if !configured.is_empty() {
-        return configured.iter().map(SocketAddr::to_string).collect();
-    }
-    let mut all = vec!["0.0.0.0:0".to_owned(), "127.0.0.1:0".to_owned()];
-    if std::net::UdpSocket::bind("[::]:0").is_ok() {
-        all.push("[::]:0".to_owned());
-    }
-    all
-}
-
-fn configuration(servers: &[RTCIceServer], relay_only: bool) -> RTCConfiguration {
-    let policy = if relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
-    RTCConfigurationBuilder::new().with_ice_servers(servers.to_vec()).with_ice_transport_policy(policy).build()
-}
-
-/// Names that browsers give instead of addresses are looked up, where this machine can ask.
-///
-/// One without any network but loopback cannot join the group, and then the whole connection would fail to start.
-fn multicast_dns() -> MulticastDnsMode {
-    /// RFC 6762 §3.
-    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-    let joined = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .and_then(|socket| socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED));
-    if joined.is_ok() { MulticastDnsMode::QueryOnly } else { MulticastDnsMode::Disabled }
-}
-
 fn local_track(kind: RtpCodecKind, format: &Format, ssrc: u32) -> LocalTrack {
     let encoding = RTCRtpEncodingParameters {
         rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..RTCRtpCodingParameters::default() },
@@ -450,57 +340,4 @@ fn local_track(kind: RtpCodecKind, format: &Format, ssrc: u32) -> LocalTrack {
     let id = uuid::Uuid::new_v4().to_string();
     let track = MediaStreamTrack::new("tandem".into(), id, kind.to_string(), kind, vec![encoding]);
     LocalTrack { track: Arc::new(TrackLocalStaticRTP::new(track)), ssrc }
-}
-
-/// Passes news on. Its methods run on the task that drives the connection, so they must not wait.
-struct Handler {
-    events: UnboundedSender<PeerEvent>,
-    relay_only: bool,
-}
-
-impl Handler {
-    fn tell(&self, event: PeerEvent) {
-        // Nobody listens any more once the call is over.
-        let _ = self.events.send(event);
-    }
-}
-
-#[async_trait::async_trait]
-impl PeerConnectionEventHandler for Handler {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        let Ok(candidate) = event.candidate.to_json() else { return };
-        let candidate = if self.relay_only { privacy::candidate(candidate) } else { Some(candidate) };
-        if let Some(candidate) = candidate {
-            self.tell(PeerEvent::Candidate(description::candidate_to_json(&candidate).into()));
-        }
-    }
-
-    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
-        if state == RTCIceGatheringState::Complete {
-            self.tell(PeerEvent::Candidate("null".into()));
-        }
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        match state {
-            RTCPeerConnectionState::Connected => self.tell(PeerEvent::Connected),
-            RTCPeerConnectionState::Disconnected => self.tell(PeerEvent::Disconnected),
-            RTCPeerConnectionState::Failed => self.tell(PeerEvent::Failed),
-            RTCPeerConnectionState::Closed => self.tell(PeerEvent::Closed),
-            _ => {}
-        }
-    }
-
-    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        self.tell(PeerEvent::Channel(channel));
-    }
-
-    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        let kind = match track.kind().await {
-            RtpCodecKind::Audio => MediaKind::Audio,
-            RtpCodecKind::Video => MediaKind::Video,
-            _ => return,
-        };
-        self.tell(PeerEvent::Track(kind, track));
-    }
 }

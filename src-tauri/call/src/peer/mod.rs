@@ -6,12 +6,17 @@ mod connection;
 mod description;
 mod ear;
 mod formats;
+mod handler;
+mod negotiated;
 mod privacy;
 mod route;
+mod setup;
 
-pub use connection::{LocalTrack, Negotiated, Peer, PeerConfig, PeerEvent};
+pub use connection::{LocalTrack, Peer, PeerConfig};
 pub use ear::LastHeard;
 pub use formats::{Codec, Format, MediaKind};
+pub use handler::PeerEvent;
+pub use negotiated::Negotiated;
 
 use crate::congestion::CongestionError;
 use crate::machine::PeerFault;

@@ -4,13 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tandem_signaling::server::{Relay, RelayError};
 
+use crate::embedded;
+
 /// Easy to tell somebody; another one if it is taken.
 const PORT: u16 = 9000;
 
 /// Starts a relay for this machine, or for the network. Gives it, its address for this app, and those for others.
 pub(super) async fn start(lan: bool) -> Result<(Relay, String, Vec<String>), RelayError> {
     let ip = if lan { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-    let start = |port: u16| Relay::builder().listen(SocketAddr::from((ip, port)).to_string()).start();
+    let start = |port: u16| embedded::relay(SocketAddr::from((ip, port)).to_string()).start();
     let relay = match start(PORT).await {
         Ok(relay) => relay,
         Err(_) => start(0).await?,
