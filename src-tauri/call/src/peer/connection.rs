@@ -6,6 +6,7 @@ use super::ear::{Ear, LastHeard};
 use super::formats::{self, Format, MediaKind};
 use super::handler::{Handler, PeerEvent};
 use super::negotiated::{Negotiated, agree, same_format};
+use super::prompt_runtime::{PromptRuntime, Settled};
 use super::{privacy, setup};
 use crate::congestion::{self, LinkConfig};
 use crate::link::LinkState;
@@ -64,6 +65,7 @@ pub struct LocalTrack {
 pub struct Peer {
     connection: Arc<dyn PeerConnection>,
     config: PeerConfig,
+    settled: Settled,
     link: Arc<LinkState>,
     heard: Arc<LastHeard>,
     audio: Option<LocalTrack>,
@@ -92,14 +94,17 @@ impl Peer {
         let (registry, link) = congestion::register(&mut engine, config.link)?;
         let heard = LastHeard::new(Instant::now());
         let registry = registry.with(EAR, Ear::new(Arc::clone(&heard)));
+        let settled = Settled::default();
         let mut builder = PeerConnectionBuilder::new()
             .with_configuration(setup::configuration(&config.ice_servers, config.relay_only))
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(setup::settings(config.relay_only))
-            .with_handler(Arc::new(Handler::new(events.clone(), config.relay_only)))
+            .with_handler(Arc::new(Handler::new(events.clone(), config.relay_only, settled.clone())))
             .with_udp_addrs(setup::addresses(&config.addresses));
-        if let Some(runtime) = &config.runtime {
+        if config.ice_servers.iter().flat_map(|server| &server.urls).any(|url| url.starts_with("turn:")) {
+            builder = builder.with_runtime(Arc::new(PromptRuntime::new(config.runtime.as_ref(), settled.clone())));
+        } else if let Some(runtime) = &config.runtime {
             builder = builder.with_runtime(Arc::clone(runtime));
         }
         let connection: Arc<dyn PeerConnection> = Arc::new(builder.build().await.map_err(failed)?);
@@ -107,6 +112,7 @@ impl Peer {
         Ok(Self {
             connection,
             config,
+            settled,
             link,
             heard,
             audio: None,
@@ -205,6 +211,7 @@ impl Peer {
 
     /// Closes the connection and its sockets.
     pub async fn close(&self) {
+        self.settled.set(true);
         if let Err(error) = self.connection.close().await {
             tracing::debug!(%error, "the peer connection was closed already");
         }

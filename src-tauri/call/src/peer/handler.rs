@@ -1,6 +1,7 @@
 //! What a peer connection tells on its own.
 
 use super::formats::MediaKind;
+use super::prompt_runtime::Settled;
 use super::{description, privacy};
 use crate::machine::Text;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
@@ -34,12 +35,13 @@ pub enum PeerEvent {
 pub(super) struct Handler {
     events: UnboundedSender<PeerEvent>,
     relay_only: bool,
+    settled: Settled,
 }
 
 impl Handler {
-    /// With `relay_only` no candidate but a relay's is told.
-    pub(super) fn new(events: UnboundedSender<PeerEvent>, relay_only: bool) -> Self {
-        Self { events, relay_only }
+    /// With `relay_only` no candidate but a relay's is told. `settled` learns when the connection is up.
+    pub(super) fn new(events: UnboundedSender<PeerEvent>, relay_only: bool, settled: Settled) -> Self {
+        Self { events, relay_only, settled }
     }
 
     fn tell(&self, event: PeerEvent) {
@@ -65,6 +67,8 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        let is_underway = matches!(state, RTCPeerConnectionState::New | RTCPeerConnectionState::Connecting);
+        self.settled.set(!is_underway);
         match state {
             RTCPeerConnectionState::Connected => self.tell(PeerEvent::Connected),
             RTCPeerConnectionState::Disconnected => self.tell(PeerEvent::Disconnected),

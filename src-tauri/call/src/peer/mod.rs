@@ -9,6 +9,7 @@ mod formats;
 mod handler;
 mod negotiated;
 mod privacy;
+mod prompt_runtime;
 mod route;
 mod setup;
 
