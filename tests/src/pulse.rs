@@ -19,11 +19,20 @@ pub const MOUTH: &str = "mouth";
 /// The source that stands for the microphone.
 pub const MICROPHONE: &str = "microphone";
 
-/// ALSA's default device is the sound server.
+/// A second loudspeaker, by the name that ALSA and the sound server have for it.
+pub const HEADPHONES: &str = "headphones";
+/// What is played here was said into the second microphone.
+pub const HEADSET_MOUTH: &str = "headset_mouth";
+/// The second microphone, by the name that ALSA and the sound server have for it.
+pub const HEADSET: &str = "headset";
+
+/// ALSA's default device is the sound server's; the second ones have names.
 const ALSA: &str = "\
 </usr/share/alsa/alsa.conf>
 pcm.!default { type pulse hint { show on description \"Sound server\" } }
 ctl.!default { type pulse }
+pcm.headphones { type pulse device headphones hint { show on description \"Headphones\" } }
+pcm.headset { type pulse device headset hint { show on description \"Headset\" } }
 ";
 
 /// A running server. Dropping it stops it.
@@ -47,6 +56,9 @@ impl PulseAudio {
             format!("module-null-sink sink_name={SPEAKER} rate=48000 channels=2"),
             format!("module-null-sink sink_name={MOUTH} rate=48000 channels=2"),
             format!("module-remap-source source_name={MICROPHONE} master={MOUTH}.monitor"),
+            format!("module-null-sink sink_name={HEADPHONES} rate=48000 channels=2"),
+            format!("module-null-sink sink_name={HEADSET_MOUTH} rate=48000 channels=2"),
+            format!("module-remap-source source_name={HEADSET} master={HEADSET_MOUTH}.monitor"),
         ];
         let mut command = Command::new("pulseaudio");
         command.args(["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--log-target=stderr"]);
@@ -90,6 +102,16 @@ impl PulseAudio {
         let inputs = self.control(&["list", "short", "sink-inputs"])?;
         let input = inputs.split_whitespace().next().context("the echo path is not listed")?;
         self.control(&["set-sink-input-volume", input, &format!("-{loss_db}dB")]).map(drop)
+    }
+
+    /// How many programs listen to a microphone at the moment.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub fn listeners(&self) -> Result<usize> {
+        // What makes a microphone of a monitor listens, too, for as long as the server runs.
+        let outputs = self.control(&["list", "source-outputs"])?;
+        Ok(outputs.matches("application.process.id").count())
     }
 
     /// Begins to play a file on a sink; the process ends with the sound.

@@ -19,6 +19,9 @@ const VERSION: u32 = 1;
 /// No choice of anybody is longer (bytes).
 const MAX_FILE: u64 = 64 * 1024;
 
+/// The code of settings that cannot be written.
+pub const NOT_SAVED: &str = "SETTINGS_NOT_SAVED";
+
 /// Where the settings lie.
 #[derive(Debug, Clone)]
 pub struct SettingsFile {
@@ -69,9 +72,7 @@ impl SettingsFile {
     pub fn save(&self, settings: &Settings) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let document = Document { version: VERSION, settings: settings.clone() };
-        let mut json = serde_json::to_vec_pretty(&document)?;
-        json.push(b'\n');
+        let json = to_json(settings)?;
         let new = self.path.with_extension("json.new");
         let mut file = File::create(&new)?;
         file.write_all(&json)?;
@@ -102,8 +103,11 @@ impl SettingsFile {
     }
 }
 
-/// Settings from the bytes of a file. The error is a code and a reason.
-fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
+/// Settings from the bytes of a file; never panics, whatever they are.
+///
+/// # Errors
+/// `SETTINGS_BROKEN` or `SETTINGS_NEWER`, with the reason.
+pub fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
     let broken = |why: String| ("SETTINGS_BROKEN", why);
     if text.len() as u64 > MAX_FILE {
         return Err(broken(format!("longer than {MAX_FILE} bytes")));
@@ -118,6 +122,17 @@ fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
     }
     let document: Document = serde_json::from_value(value).map_err(|error| broken(error.to_string()))?;
     check(document.settings).map_err(broken)
+}
+
+/// The bytes of a file with these settings.
+///
+/// # Errors
+/// None that is known: the settings are plain values.
+pub fn to_json(settings: &Settings) -> serde_json::Result<Vec<u8>> {
+    let document = Document { version: VERSION, settings: settings.clone() };
+    let mut json = serde_json::to_vec_pretty(&document)?;
+    json.push(b'\n');
+    Ok(json)
 }
 
 /// What is written by hand may be anything.

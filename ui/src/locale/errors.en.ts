@@ -7,7 +7,7 @@ export interface Words {
 
 const TRY_NEXT = "Try the next partner.";
 const CHECK_ADDRESS = "Check the address in the settings, and that the relay is running.";
-const LOOK_AGAIN = "Plug it in and look again, or choose another.";
+const LOOK_AGAIN = "Plug one in and look again, or choose another.";
 
 export const ERRORS: Record<string, Words> = {
   // Cameras

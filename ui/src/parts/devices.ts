@@ -34,7 +34,8 @@ export function devices(context: ViewContext, { level }: { level: boolean }): El
         action: "test-speaker",
         label: words.devices.test,
         describe: words.devices.testLabel,
-        disabled: context.state.settings.speaker === WITHOUT,
+        // In a call the partner is the test, and the app would refuse.
+        disabled: context.state.settings.speaker === WITHOUT || context.state.screen.kind !== "lobby",
         onClick: () => void act.send("test_speaker", undefined),
       }),
     ),

@@ -271,6 +271,7 @@ describe("a call", () => {
   it("has the device menus in the settings, without a second of anything", () => {
     show(makeState({ screen: makeCall() }), { settingsOpen: true });
     for (const id of ["camera", "microphone", "speaker", "theme", "relay-url"]) expect(has(`dialog #${id}`)).toBe(true);
+    expect(action("test-speaker").disabled, "the app tests speakers in the lobby only").toBe(true);
   });
 });
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tandem_call::machine::{EndCode, EndReason};
 use tandem_call::session::CallEventKind;
 use tandem_media::error::{MediaEvent, MediaPart};
+use tandem_media::video::VideoSpec;
 
 use super::{App, CONNECT_PATIENCE, CallId, CallPlan, Effect, Figures, Now};
 use crate::desktop::state::{ConnectingStep, InCall, Partner, Place, RelayState, RelayStatus, Screen};
@@ -19,6 +20,8 @@ pub(super) struct ActiveCall {
     pub(super) late_at: Option<Instant>,
     /// When the call began that is on now.
     connected_at: Option<Instant>,
+    /// The chosen camera gives the call no pictures.
+    pub(super) camera_failed: bool,
 }
 
 impl App {
@@ -30,10 +33,14 @@ impl App {
         self.solved(Place::Call);
         self.solved(Place::Relay);
         self.solved(Place::Room);
+        // The call opens them anew, and tells what fails.
+        self.solved(Place::Camera);
+        self.solved(Place::Microphone);
         let id = CallId(self.next_id());
         let plan = self.plan(room.clone());
         self.effects.push_back(Effect::StartCall(id, Box::new(plan)));
-        self.call = Some(ActiveCall { id, room: room.clone(), late_at: None, connected_at: None });
+        self.call =
+            Some(ActiveCall { id, room: room.clone(), late_at: None, connected_at: None, camera_failed: false });
         self.state.relay = RelayState { status: RelayStatus::Connecting };
         self.state.screen = Screen::Waiting { room, started_at_ms: now.unix_ms };
     }
@@ -93,6 +100,9 @@ impl App {
                     MediaPart::Speaker => Place::Speaker,
                     MediaPart::Recording => Place::Call,
                 };
+                if part == MediaPart::Camera {
+                    self.camera_gives_pictures(false);
+                }
                 self.problem_of_device(place, error);
             }
             CallEventKind::SignalingLost => self.relay_is(RelayStatus::Unreachable),
@@ -103,6 +113,15 @@ impl App {
             }
             CallEventKind::Ended { reason: EndReason { code, .. } } => self.ended(now, code),
         }
+    }
+
+    /// Whether there is anything to be seen of the user, as far as is known: a camera that is tried anew may work.
+    pub(super) fn camera_gives_pictures(&mut self, works: bool) {
+        let sends_video = works && self.video() != VideoSpec::None;
+        if let Some(call) = &mut self.call {
+            call.camera_failed = !works;
+        }
+        self.in_call(|call| call.sends_video = sends_video);
     }
 
     fn relay_is(&mut self, status: RelayStatus) {
@@ -137,6 +156,7 @@ impl App {
         let partner = partner.clone();
         let Some(call) = &mut self.call else { return };
         (call.late_at, call.connected_at) = (None, Some(now.at));
+        let camera_failed = call.camera_failed;
         let camera_on = self.state.settings.camera_enabled;
         self.state.screen = Screen::InCall(InCall {
             partner,
@@ -146,7 +166,7 @@ impl App {
             quality: None,
             muted: self.muted,
             camera_on,
-            sends_video: self.video() != tandem_media::video::VideoSpec::None,
+            sends_video: self.video() != VideoSpec::None && !camera_failed,
             partner_muted: false,
             partner_camera_off: false,
             partner_reconnecting: false,

@@ -139,7 +139,9 @@ impl App {
         self.try_camera_again();
         self.change_settings(|settings| settings.camera_enabled = on)?;
         self.in_call(|call| call.camera_on = on);
-        if !on {
+        if on {
+            self.camera_gives_pictures(true);
+        } else {
             self.solved(Place::Camera);
         }
         self.tell_call(|id| Effect::SetCameraOn(id, on));
@@ -152,8 +154,7 @@ impl App {
         self.change_settings(|settings| settings.camera = id)?;
         self.solved(Place::Camera);
         let video = self.video();
-        let sends_video = video != tandem_media::video::VideoSpec::None;
-        self.in_call(|call| call.sends_video = sends_video);
+        self.camera_gives_pictures(true);
         self.tell_call(|id| Effect::SetVideo(id, video));
         Ok(())
     }

@@ -25,6 +25,7 @@ use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::video::VideoSpec;
 
 use super::command::{Command, CommandError};
+use super::settings::NOT_SAVED;
 use super::state::{
     AppState, Devices, HostState, HostStatus, Place, Preview, RelayState, RouteKind, Screen, Settings, StateChange,
 };
@@ -320,7 +321,8 @@ impl App {
                     self.problem(Place::Host, "RELAY_NOT_STARTED", Some(detail));
                 }
             }
-            Input::SettingsKept(None) => self.solved(Place::Settings),
+            // That new settings are kept says nothing about old ones that could not be read.
+            Input::SettingsKept(None) => self.state.problems.retain(|problem| problem.code != NOT_SAVED),
             Input::SettingsKept(Some((code, detail))) => self.problem(Place::Settings, code, Some(detail)),
             Input::Visible(visible) => self.resources.hidden = !visible,
             Input::CloseRequested => self.close(),

@@ -8,6 +8,7 @@ use tandem_call::machine::EndCode;
 use tandem_call::session::{CallEventKind, Profile};
 use tandem_media::DeviceError;
 use tandem_media::audio::AudioSource;
+use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
 
 use super::*;
@@ -227,6 +228,49 @@ fn a_camera_that_fails_is_told_once_and_tried_again_when_something_changes() {
     let again = world.effects().iter().find_map(|e| if let Effect::StartPreview(id, _) = e { Some(*id) } else { None });
     world.happens(Input::Preview(again.expect("tried again"), Ok(())));
     assert!(world.problems().is_empty(), "solved");
+}
+
+#[test]
+fn a_call_without_a_camera_says_that_there_is_no_picture() {
+    let sends = |world: &World| match world.screen() {
+        Screen::InCall(call) => call.sends_video,
+        screen => panic!("{screen:?}"),
+    };
+    let failed = || CallEventKind::Media(MediaEvent::Failed { part: MediaPart::Camera, error: in_use() });
+    let mut world = World::new();
+    world.ask(Command::FindPartner).unwrap();
+    world.call_says(failed());
+    world.call_says(matched());
+    world.call_says(CallEventKind::Connected);
+    assert_eq!((sends(&world), world.problems()), (false, vec!["CAM_IN_USE"]), "it failed while nobody was there yet");
+    world.ask(Command::SetCameraOn { on: false }).unwrap();
+    world.ask(Command::SetCameraOn { on: true }).unwrap();
+    assert!(sends(&world), "it is tried again");
+    world.call_says(failed());
+    assert!(!sends(&world), "in vain");
+    world.ask(Command::SetCamera { id: Some("none".into()) }).unwrap();
+    assert!(!sends(&world), "nothing was chosen");
+    world.ask(Command::SetCamera { id: None }).unwrap();
+    assert!(sends(&world), "another one may do");
+    world.call_says(failed());
+    world.call_says(ended(EndCode::PartnerLeft));
+    world.ask(Command::Next).unwrap();
+    assert!(world.problems().is_empty(), "the next call opens the camera anew");
+}
+
+#[test]
+fn broken_settings_are_told_until_the_user_has_read_it() {
+    let mut world = World::new();
+    world.happens(Input::SettingsKept(Some(("SETTINGS_BROKEN", "kept as x".into()))));
+    world.ask(Command::SetTheme { theme: Theme::Dark }).unwrap();
+    world.happens(Input::SettingsKept(None));
+    assert_eq!(world.problems(), ["SETTINGS_BROKEN"], "that new ones are saved does not bring back the old ones");
+    let id = world.app.state().problems[0].id;
+    world.ask(Command::DismissProblem { id }).unwrap();
+    world.happens(Input::SettingsKept(Some((NOT_SAVED, "disk full".into()))));
+    assert_eq!(world.problems(), [NOT_SAVED], "now they cannot be saved");
+    world.happens(Input::SettingsKept(None));
+    assert!(world.problems().is_empty(), "now they can");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::sound::{RunningMonitor, TellLevel, drop_blocking, test_speaker};
 use super::{Handle, devices, host};
 use crate::desktop::app::{Effect, Input};
 use crate::desktop::frames::Streams;
-use crate::desktop::settings::SettingsFile;
+use crate::desktop::settings::{NOT_SAVED, SettingsFile};
 use crate::desktop::state::Settings;
 
 /// How long our own relay lets others go on when it is stopped.
@@ -154,8 +154,8 @@ impl Executor {
         let saved = tokio::task::spawn_blocking(move || file.save(&settings)).await;
         let problem = match saved {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(("SETTINGS_NOT_SAVED", error.to_string())),
-            Err(_) => Some(("SETTINGS_NOT_SAVED", "internal error".to_owned())),
+            Ok(Err(error)) => Some((NOT_SAVED, error.to_string())),
+            Err(_) => Some((NOT_SAVED, "internal error".to_owned())),
         };
         self.handle.tell(Input::SettingsKept(problem));
     }
