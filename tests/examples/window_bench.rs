@@ -28,7 +28,7 @@ mod linux {
     use anyhow::{Context, Result, ensure};
     use serde_json::{Value, json};
     use tandem_tests::window::{Home, TEST_MEDIA};
-    use tandem_tests::{Process, Relay, Screen, Window};
+    use tandem_tests::{Part, Process, PulseAudio, Relay, Screen, Window};
 
     /// Collects, for so many milliseconds, the number and the time in each picture that a canvas shows.
     const WATCH: &str = "
@@ -62,6 +62,19 @@ mod linux {
                 ageMsP95: Number(canvases[at].dataset.ageMsP95), width: canvases[at].width, height: canvases[at].height })));
         }, ms);";
 
+    /// The own picture as large as the partner's: two streams of the size that is sent.
+    const ENLARGE: &str = "
+        const own = document.querySelector('#own');
+        Object.assign(own.style, { width: '1280px', height: '720px', left: '0', top: '0' });";
+
+    /// The lobby can be used: its first picture of itself, in Unix ms.
+    const USABLE: &str = "
+        const done = arguments[0];
+        const usable = () => document.querySelector('main[data-screen=lobby] [data-action=find-partner]:enabled');
+        const mark = () => performance.getEntriesByName('first-screen')[0];
+        const look = () => mark() && usable() ? done(performance.timeOrigin + mark().startTime) : setTimeout(look, 10);
+        look();";
+
     pub(super) struct Bench {
         pub(super) tandem: PathBuf,
         pub(super) seconds: u64,
@@ -70,19 +83,19 @@ mod linux {
     impl Bench {
         pub(super) fn run(&self) -> Result<()> {
             let screen = Screen::start()?;
-            for _ in 0..3 {
+            for _ in 0..5 {
                 self.start(&screen)?;
             }
-            self.idle(&screen)?;
+            self.idle(&screen, "idle", Home::new()?)?;
+            if Part::PulseAudio.check().is_ok() {
+                let sound = PulseAudio::start()?;
+                self.idle(&screen, "idle-microphone", Home::new()?.with_sound(&sound))?;
+            }
             self.call(&screen)?;
             self.both(&screen)
         }
 
-        fn open(&self, screen: &Screen, home: Home, more: &[&str]) -> Result<Window> {
-            self.open_with(screen, home, &[&TEST_MEDIA[..], more].concat())
-        }
-
-        fn open_with(&self, screen: &Screen, home: Home, arguments: &[&str]) -> Result<Window> {
+        fn open(&self, screen: &Screen, home: Home, arguments: &[&str]) -> Result<Window> {
             let window = Window::open_program(&self.tandem, home, screen, arguments)?;
             window.resize(1500, 960)?;
             Ok(window)
@@ -91,47 +104,45 @@ mod linux {
         /// From the start of the process to a lobby that can be used, and to the first own picture in it.
         fn start(&self, screen: &Screen) -> Result<()> {
             println!("{}", json!({ "begin": "start", "pids": [] }));
-            let window = self.open(screen, Home::new()?, &[])?;
+            let window = Window::open_program(&self.tandem, Home::new()?, screen, &TEST_MEDIA)?;
             let started = process_start(window.process_id()?)?;
-            let script = "const done = arguments[0];
-                const paint = () => performance.getEntriesByType('paint').find((e) => e.name === 'first-contentful-paint');
-                const look = () => paint() ? done(performance.timeOrigin + paint().startTime) : setTimeout(look, 10);
-                look();";
-            let painted = window.run_async(script, &json!([]))?.as_f64().context("a time")?;
+            let usable = window.run_async(USABLE, &json!([]))?.as_f64().context("a time")?;
             window.wait_for_pictures("#local", 1)?;
             let first_picture = unix_ms();
             println!(
                 "{}",
-                json!({ "end": "start", "lobbyMs": painted - started, "pictureMs": first_picture - started })
+                json!({ "end": "start", "lobbyMs": usable - started, "pictureMs": first_picture - started })
             );
             Ok(())
         }
 
         /// The lobby with the camera off, doing nothing.
-        fn idle(&self, screen: &Screen) -> Result<()> {
-            let window =
-                self.open_with(screen, Home::new()?, &["--video", "test", "--audio", "none", "--speaker", "none"])?;
-            window
-                .command("set_camera_on", &json!({ "on": false }))?
-                .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-            window
-                .command("set_microphone", &json!({ "id": "none" }))?
-                .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-            self.pause("idle", &[&window], 2)
+        fn idle(&self, screen: &Screen, phase: &str, home: Home) -> Result<()> {
+            let window = self.open(screen, home, &["--video", "test"])?;
+            for (name, arguments) in [
+                ("set_camera_on", json!({ "on": false })),
+                // Without a sound server there is no microphone, and nothing shall look for one.
+                ("set_microphone", json!({ "id": if phase == "idle" { Value::from("none") } else { Value::Null } })),
+            ] {
+                window.command(name, &arguments)?.map_err(|refusal| anyhow::anyhow!("{name}: {refusal}"))?;
+            }
+            self.pause(phase, &[&window], 3)
         }
 
-        /// A window in a full call with a headless peer, as when the partner sits at another machine.
+        /// A window in a full call with a headless peer, as when the partner sits at another machine; then with the own
+        /// picture as large as the partner's.
         fn call(&self, screen: &Screen) -> Result<()> {
             let relay = Relay::start()?;
             let url = relay.url();
             let mut partner = Command::new(&self.tandem);
             partner.args(["--headless", "--speaker", "none", "--room", "bench", "--signaling", &url]);
             let _partner = Process::start(partner)?;
-            let window = self.open(screen, Home::new()?, &["--signaling", &url])?;
-            join(&window)?;
-            begin("call", &[&window])?;
-            let counted = self.count(&window)?;
-            println!("{}", json!({ "end": "call", "windows": [counted] }));
+            let window = self.caller(screen, &url)?;
+            settle(&window)?;
+            self.count("call", &[&window])?;
+            window.run(ENLARGE, &json!([]))?;
+            std::thread::sleep(Duration::from_secs(2));
+            self.count("large", &[&window])?;
             println!("{}", json!({ "begin": "order", "pids": [] }));
             let watched = window.run_async(WATCH, &json!(["#remote", self.seconds * 500]))?;
             println!(
@@ -145,27 +156,33 @@ mod linux {
         fn both(&self, screen: &Screen) -> Result<()> {
             let relay = Relay::start()?;
             let url = relay.url();
-            let windows = [
-                self.open(screen, Home::new()?, &["--signaling", &url])?,
-                self.open(screen, Home::new()?, &["--signaling", &url])?,
-            ];
-            let code = json!({ "code": "bench" });
-            for window in &windows {
-                window.command("call_with_code", &code)?.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-            }
-            windows.iter().try_for_each(join)?;
-            begin("both", &windows.each_ref())?;
-            let counted = std::thread::scope(|scope| {
-                let counters = windows.each_ref().map(|window| scope.spawn(move || self.count(window)));
-                counters.map(|counter| counter.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a counter panicked"))))
-            });
-            let counted = counted.into_iter().collect::<Result<Vec<Value>>>()?;
-            println!("{}", json!({ "end": "both", "windows": counted }));
-            Ok(())
+            let windows = [self.caller(screen, &url)?, self.caller(screen, &url)?];
+            windows.iter().try_for_each(settle)?;
+            self.count("both", &windows.each_ref())
         }
 
-        fn count(&self, window: &Window) -> Result<Value> {
-            window.run_async(COUNT, &json!([["#remote", "#local"], self.seconds * 1000]))
+        /// A window that looks for its partner.
+        fn caller(&self, screen: &Screen, url: &str) -> Result<Window> {
+            let window = self.open(screen, Home::new()?, &[&TEST_MEDIA[..], &["--signaling", url]].concat())?;
+            let code = json!({ "code": "bench" });
+            window.command("call_with_code", &code)?.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+            Ok(window)
+        }
+
+        /// Measures these windows for the time that was asked for.
+        fn count(&self, phase: &str, windows: &[&Window]) -> Result<()> {
+            begin(phase, windows)?;
+            let arguments = json!([["#remote", "#local"], self.seconds * 1000]);
+            let counted = std::thread::scope(|scope| {
+                let arguments = &arguments;
+                let count = |window| scope.spawn(move || Window::run_async(window, COUNT, arguments));
+                let counters: Vec<_> = windows.iter().copied().map(count).collect();
+                let counts = counters.into_iter().map(std::thread::ScopedJoinHandle::join);
+                counts.map(|count| count.unwrap_or_else(|_| Err(anyhow::anyhow!("a counter panicked")))).collect()
+            });
+            let counted: Result<Vec<Value>> = counted;
+            println!("{}", json!({ "end": phase, "windows": counted? }));
+            Ok(())
         }
 
         fn pause(&self, phase: &str, windows: &[&Window], settling: u64) -> Result<()> {
@@ -177,14 +194,11 @@ mod linux {
         }
     }
 
-    /// Waits until `window` shows its partner; calls first, unless it does already.
-    fn join(window: &Window) -> Result<()> {
-        if window.screen()? == "lobby" {
-            let code = json!({ "code": "bench" });
-            window.command("call_with_code", &code)?.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-        }
+    /// The call is up, its bitrate has risen, and the controls have left.
+    fn settle(window: &Window) -> Result<()> {
         window.wait_for_screen("in-call")?;
         window.wait_for_pictures("#remote", 60)?;
+        std::thread::sleep(Duration::from_secs(5));
         Ok(())
     }
 

@@ -136,6 +136,8 @@ export class App {
     patch(this.#root, view({ state, page: this.#page, act: this.#actions }));
     this.#showDialog();
     if (newScreen) this.#entered(state, before !== undefined);
+    // For whoever measures how long a start takes.
+    if (!before) requestAnimationFrame(() => performance.mark("first-screen"));
     this.#streams.follow(state);
     const sentence = announcement(before, state);
     if (sentence !== undefined) announce(sentence);

@@ -1,6 +1,7 @@
 // Pictures for the frame socket: somebody before a wall, in I420, BT.601 limited range.
 
-const HEADER = 24;
+/** Bytes before the planes in a reply. */
+export const HEADER = 24;
 
 const SCENES = {
   remote: {
@@ -50,6 +51,7 @@ function colour(scene, x, y, soft) {
 export function reply(stream, sequence, width, height) {
   const message = Buffer.from(picture(stream, width, height));
   message.writeUInt32LE(sequence >>> 0, 8);
+  message.writeBigUInt64LE(BigInt(Date.now()) * 1000n, 16);
   return message;
 }
 
@@ -68,7 +70,6 @@ function draw(stream, width, height) {
   message.writeUInt32LE(width, 0);
   message.writeUInt32LE(height, 4);
   message.writeUInt32LE(stream === "local" ? 1 : 0, 12);
-  message.writeBigUInt64LE(4_000n, 16);
   const planes = message.subarray(HEADER);
   for (let row = 0; row < height; row++) {
     for (let column = 0; column < width; column++) {

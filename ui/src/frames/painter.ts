@@ -9,7 +9,7 @@ const COUNT_EVERY_MS = 250;
 /** What cameras and decoders deliver; without it the web view would take its own guess. */
 const COLOR_SPACE: VideoColorSpaceInit = { matrix: "smpte170m", fullRange: false };
 
-/** Over how many pictures the time from decoded to drawn is told. */
+/** Over how many pictures the time from due to drawn is told. */
 const AGES = 128;
 
 export class Painter {
@@ -26,8 +26,7 @@ export class Painter {
     this.clear();
   }
 
-  /** Draws `frame`, which came at `arrivedMs` of the page's clock. */
-  draw(frame: Frame, arrivedMs: number): void {
+  draw(frame: Frame): void {
     const { canvas } = this;
     if (canvas.width !== frame.width) canvas.width = frame.width;
     if (canvas.height !== frame.height) canvas.height = frame.height;
@@ -36,7 +35,8 @@ export class Painter {
     this.#drawn += 1;
     this.#sequence = frame.sequence;
     const now = performance.now();
-    this.#ages[this.#drawn % AGES] = frame.ageUs / 1000 + (now - arrivedMs);
+    // App and page are on one machine, so the time between them counts, too.
+    this.#ages[this.#drawn % AGES] = Date.now() - frame.dueMs;
     if (now - this.#countedAt >= COUNT_EVERY_MS) this.#count(now);
   }
 

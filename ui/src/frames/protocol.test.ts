@@ -10,8 +10,16 @@ describe("the frame protocol", () => {
   });
 
   it("reads the header and the planes", () => {
-    const frame = parse(message({ width: 4, height: 2, sequence: 0xfffffffe, flags: 1, ageUs: 12_345n }));
-    expect(frame).toMatchObject({ width: 4, height: 2, sequence: 0xfffffffe, mirrored: true, ageUs: 12_345 });
+    const frame = parse(
+      message({ width: 4, height: 2, sequence: 0xfffffffe, flags: 1, dueUs: 1_700_000_000_012_345n }),
+    );
+    expect(frame).toMatchObject({
+      width: 4,
+      height: 2,
+      sequence: 0xfffffffe,
+      mirrored: true,
+      dueMs: 1_700_000_000_012.345,
+    });
     expect(frame?.pixels).toHaveLength(12);
     expect(parse(message({ width: 4, height: 2, flags: 2 }))?.mirrored).toBe(false);
   });

@@ -2,7 +2,7 @@
 
 import type { FrameRequest } from "../generated/contract";
 
-/** Width, height, sequence and flags (each u32), age (u64); little-endian. */
+/** Width, height, sequence and flags (each u32), when it was due (u64); little-endian. */
 export const HEADER_BYTES = 24;
 
 /** Larger pictures than these cannot come from an app that keeps to the request. */
@@ -18,8 +18,8 @@ export interface Frame {
   sequence: number;
   /** The picture is the own one: to be shown as in a mirror. */
   mirrored: boolean;
-  /** How old the picture was when it was sent, in microseconds. */
-  ageUs: number;
+  /** When it was due to be shown: Unix time in milliseconds. */
+  dueMs: number;
   /** Tightly packed I420 in BT.601, limited range: the planes Y, U and V. */
   pixels: Uint8Array<ArrayBuffer>;
 }
@@ -42,7 +42,7 @@ export function parse(message: unknown): Frame | null {
     height,
     sequence: header.getUint32(8, true),
     mirrored: (header.getUint32(12, true) & MIRRORED) !== 0,
-    ageUs: Number(header.getBigUint64(16, true)),
+    dueMs: Number(header.getBigUint64(16, true)) / 1000,
     pixels: new Uint8Array(message, HEADER_BYTES),
   };
 }

@@ -15,7 +15,7 @@ export interface Socket {
 }
 
 export interface Sink {
-  draw(frame: Frame, arrivedMs: number): void;
+  draw(frame: Frame): void;
   clear(): void;
 }
 
@@ -27,7 +27,6 @@ export interface FrameStreamOptions {
   /** The most pixels that can be seen: those of the screen, not of the layout. */
   size: () => { width: number; height: number };
   open?: (url: string) => Socket;
-  now?: () => number;
   random?: () => number;
   /** Calls back later; gives the way to stop that. */
   later?: (work: () => void, ms: number) => () => void;
@@ -58,7 +57,7 @@ export class FrameStream {
   #cancelRetry: (() => void) | undefined;
 
   constructor(options: FrameStreamOptions) {
-    this.#options = { open: openSocket, now: () => performance.now(), random: Math.random, later, ...options };
+    this.#options = { open: openSocket, random: Math.random, later, ...options };
   }
 
   get running(): boolean {
@@ -137,7 +136,6 @@ export class FrameStream {
   }
 
   #take(socket: Socket, data: unknown): void {
-    const arrived = this.#options.now();
     this.#waiting = false;
     const frame = parse(data);
     if (!frame) {
@@ -148,7 +146,7 @@ export class FrameStream {
     this.#failures = 0;
     this.#after = frame.sequence;
     // Drawn first: the picture that is asked for afterwards is then the newest.
-    if (this.#visible) this.#options.sink.draw(frame, arrived);
+    if (this.#visible) this.#options.sink.draw(frame);
     if (this.#visible) this.#ask(socket);
   }
 

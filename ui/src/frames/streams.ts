@@ -47,7 +47,7 @@ class Channel {
       stream,
       where: () => backend.frameSocket(),
       sink: {
-        draw: (frame, arrived) => this.#painter?.draw(frame, arrived),
+        draw: (frame) => this.#painter?.draw(frame),
         clear: () => this.#painter?.clear(),
       },
       size: () => (stream === "local" ? covering(this.#size()) : this.#size()),

@@ -8,17 +8,17 @@ interface Message {
   height: number;
   sequence?: number;
   flags?: number;
-  ageUs?: bigint;
+  dueUs?: bigint;
   extra?: number;
 }
 
-export function message({ width, height, sequence = 1, flags = 0, ageUs = 0n, extra = 0 }: Message): ArrayBuffer {
+export function message({ width, height, sequence = 1, flags = 0, dueUs = 0n, extra = 0 }: Message): ArrayBuffer {
   const bytes = new ArrayBuffer(HEADER_BYTES + Math.floor((width * height * 3) / 2) + extra);
   const view = new DataView(bytes);
   [width, height, sequence, flags].forEach((value, index) => {
     view.setUint32(index * 4, value, true);
   });
-  view.setBigUint64(16, ageUs, true);
+  view.setBigUint64(16, dueUs, true);
   return bytes;
 }
 

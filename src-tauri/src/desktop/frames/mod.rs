@@ -14,7 +14,7 @@ mod stream;
 mod tests;
 mod tokens;
 
-pub use packet::{HEADER_LEN, MIRRORED};
+pub use packet::{HEADER_LEN, MIRRORED, parse as parse_request};
 pub use pump::Pump;
 pub use server::{FrameServer, page_origins};
 pub use stream::{FrameStream, Picture, Streams};

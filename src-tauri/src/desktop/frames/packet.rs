@@ -1,10 +1,10 @@
 //! The messages of the frame socket.
 //!
 //! A request is JSON in a text message. Its reply is one binary message: 24 bytes, little endian (`u32` width, `u32`
-//! height, `u32` sequence, `u32` flags, `u64` age of the picture in µs: since it was due to be shown), then the planes Y,
-//! U and V without padding; width and height are even.
+//! height, `u32` sequence, `u32` flags, `u64` Unix time in µs at which the picture was due to be shown), then the planes
+//! Y, U and V without padding; width and height are even.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Picture;
 use super::fit::{Scaler, fit};
@@ -17,20 +17,21 @@ pub const MIRRORED: u32 = 1;
 /// The longest request that is read, in bytes.
 pub(super) const MAX_REQUEST: usize = 512;
 
-/// Reads a request. Never panics, whatever `text` holds.
-pub(super) fn parse(text: &str) -> Option<FrameRequest> {
+/// Reads a request. `None`: it is none. Never panics, whatever `text` holds.
+#[must_use]
+pub fn parse(text: &str) -> Option<FrameRequest> {
     if text.len() > MAX_REQUEST {
         return None;
     }
     serde_json::from_str(text).ok()
 }
 
-/// Writes the reply.
+/// Writes the reply. `now` is the same moment by both clocks; the second is since the Unix epoch.
 pub(super) fn reply(
     picture: &Picture,
     request: FrameRequest,
     is_mirrored: bool,
-    now: Instant,
+    now: (Instant, Duration),
     scaler: &mut Scaler,
 ) -> Vec<u8> {
     let image = &picture.image;
@@ -40,8 +41,9 @@ pub(super) fn reply(
     for field in [width, height, picture.sequence, flags] {
         out.extend_from_slice(&field.to_le_bytes());
     }
-    let age = now.saturating_duration_since(picture.due).as_micros();
-    out.extend_from_slice(&u64::try_from(age).unwrap_or(u64::MAX).to_le_bytes());
+    // The page is on this machine and has the same clock, so it can tell how long all of the way took.
+    let due = now.1.saturating_sub(now.0.saturating_duration_since(picture.due));
+    out.extend_from_slice(&u64::try_from(due.as_micros()).unwrap_or(u64::MAX).to_le_bytes());
     scaler.append(image, (width, height), &mut out);
     out
 }
@@ -52,7 +54,6 @@ mod tests {
     use crate::desktop::command::StreamName;
     use proptest::prelude::*;
     use std::sync::Arc;
-    use std::time::Duration;
     use tandem_media::I420;
 
     #[test]
@@ -60,10 +61,11 @@ mod tests {
         let due = Instant::now();
         let picture = Picture { sequence: 7, due, image: Arc::new(I420::new(64, 32)) };
         let request = FrameRequest { stream: StreamName::Local, after: 6, max_width: 32, max_height: 32 };
-        let bytes = reply(&picture, request, true, due + Duration::from_millis(3), &mut Scaler::default());
+        let now = (due + Duration::from_millis(3), Duration::from_millis(1_700_000_000_003));
+        let bytes = reply(&picture, request, true, now, &mut Scaler::default());
         let field = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!((field(0), field(4), field(8), field(12)), (32, 16, 7, MIRRORED), "size, number, flags");
-        assert_eq!(u64::from_le_bytes(bytes[16..24].try_into().unwrap()), 3_000, "age in microseconds");
+        assert_eq!(u64::from_le_bytes(bytes[16..24].try_into().unwrap()), 1_700_000_000_000_000, "when it was due");
         assert_eq!(bytes.len(), HEADER_LEN + 32 * 16 * 3 / 2, "and three planes");
     }
 

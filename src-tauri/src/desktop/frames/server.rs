@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -201,7 +201,8 @@ impl Connection {
             // One request, one reply: a second one before the reply is a mistake, and so is a farewell a reason to stop.
             end = self.request() => return Err(end.map_or_else(|end| end, |_| End::Refused(CloseCode::Policy))),
         };
-        let bytes = packet::reply(&picture, request, stream.is_mirrored, Instant::now(), &mut self.scaler);
+        let now = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let bytes = packet::reply(&picture, request, stream.is_mirrored, now, &mut self.scaler);
         drop(picture);
         let sent = tokio::time::timeout(READ_PATIENCE, self.socket.send(Message::binary(bytes))).await;
         if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(End::Gone) }
