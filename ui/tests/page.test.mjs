@@ -207,6 +207,18 @@ describe("the controls of a call", () => {
     });
   });
 
+  test("can be read under the pointer, also what is switched off", async () => {
+    await withPage(state({ screen: call({ muted: true }) }), {}, async (page) => {
+      await page.hover("[data-action=mute]");
+      const colours = await page.locator("[data-action=mute]").evaluate((it) => {
+        const { color, backgroundColor } = getComputedStyle(it);
+        return [color, backgroundColor].map((text) => text.match(/[\d.]+/g).map(Number));
+      });
+      const [text, behind] = colours.map(([r, g, b, alpha = 1]) => ((r + g + b) / 3) * alpha);
+      assert.ok(behind - text > 150, `dark on light: ${JSON.stringify(colours)}`);
+    });
+  });
+
   test("badges of trouble stay when the others leave", async () => {
     const trouble = call({ partnerMuted: true, quality: 1 });
     await withPage(state({ screen: trouble }), {}, async (page) => {
