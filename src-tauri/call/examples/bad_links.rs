@@ -7,7 +7,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tandem_call::congestion::LinkConfig;
 use tandem_call::session::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tandem_call::simnet::{Conditions, Loss, Pair, PairConfig, SimNetwork, SimRuntime};
@@ -35,13 +35,16 @@ fn options(url: &str, number: usize, network: &Arc<SimNetwork>, loss: f64) -> Re
     })
 }
 
-async fn connected(events: &mut UnboundedReceiver<CallEvent>) -> Option<()> {
+/// Waits for the first picture. If none comes: what came instead.
+async fn connected(events: &mut UnboundedReceiver<CallEvent>) -> Result<(), String> {
+    let mut last = None;
     while let Some(event) = events.recv().await {
         if event.kind == CallEventKind::FirstRemoteFrame {
-            return Some(());
+            return Ok(());
         }
+        last = Some(event.kind);
     }
-    None
+    Err(format!("the call did not come about: {last:?}"))
 }
 
 /// One row: a whole call with `loss` on both ways.
@@ -53,7 +56,7 @@ async fn at_loss(loss: f64, budget: f64, time: Duration) -> Result<(), Box<dyn E
     let (left, mut left_events) = Call::start(options(&url, 0, &network, loss)?);
     let (right, mut right_events) = Call::start(options(&url, 1, &network, loss)?);
     let (one, two) = tokio::join!(connected(&mut left_events), connected(&mut right_events));
-    one.zip(two).ok_or("the call did not come about")?;
+    one.and(two)?;
     tokio::time::sleep(WARM_UP).await;
     let before = [left.stats().await, right.stats().await];
     tokio::time::sleep(time).await;
@@ -83,6 +86,57 @@ fn row(loss: f64, budget: f64, before: &CallStats, after: &CallStats, time: Dura
         is.freezes - was.freezes,
         is.recovered - was.recovered,
     );
+}
+
+/// A whole call whose line is dead for a while: how soon sound and pictures are there again.
+async fn outage(length: Duration) -> Result<(), Box<dyn Error>> {
+    let relay = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let url = format!("ws://{}/ws", relay.local_addr());
+    let network = SimNetwork::new(43);
+    network.start();
+    let (left, mut left_events) = Call::start(options(&url, 0, &network, 0.0)?);
+    let (right, mut right_events) = Call::start(options(&url, 1, &network, 0.0)?);
+    let (one, two) = tokio::join!(connected(&mut left_events), connected(&mut right_events));
+    one.and(two)?;
+    tokio::time::sleep(WARM_UP).await;
+    let switch = |up| [0, 1].map(|peer| network.change(peer, |conditions| conditions.up = up));
+    switch(false);
+    tokio::time::sleep(length).await;
+    switch(true);
+    let back = Instant::now();
+    let (left_back, right_back) = tokio::join!(heard_and_seen(&left, back), heard_and_seen(&right, back));
+    for (sound, pictures) in [left_back?, right_back?] {
+        println!("| {:.1} | {} | {} |", length.as_secs_f64(), sound.as_millis(), pictures.as_millis());
+    }
+    left.hang_up().await;
+    right.finished().await;
+    relay.shutdown().await;
+    Ok(())
+}
+
+/// How long after `since` a block of sound was played that was not made up, and how long until pictures moved.
+async fn heard_and_seen(call: &Call, since: Instant) -> Result<(Duration, Duration), Box<dyn Error>> {
+    let now = async || {
+        let stats = call.stats().await;
+        (stats.audio.jitter.packets, stats.video_received.unwrap_or_default().frames)
+    };
+    let (packets, frames) = now().await;
+    let (mut sound, mut pictures) = (None, None);
+    while sound.is_none() || pictures.is_none() {
+        if since.elapsed() > Duration::from_secs(10) {
+            return Err("the call did not come back within 10 s".into());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let (new_packets, new_frames) = now().await;
+        // Five of each: one could be left over from before.
+        if new_packets >= packets + 5 {
+            sound.get_or_insert_with(|| since.elapsed());
+        }
+        if new_frames >= frames + 5 {
+            pictures.get_or_insert_with(|| since.elapsed());
+        }
+    }
+    sound.zip(pictures).ok_or_else(|| "both are there".into())
 }
 
 /// Congestion control on a wide link, and on a narrow one.
@@ -130,6 +184,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("|---|---|---|---|---|---|---|---|---|");
     for (loss, budget) in [(0.0, 0.0), (0.05, 0.5), (0.10, 2.0), (0.20, 8.0)] {
         at_loss(loss, budget, Duration::from_secs(seconds)).await?;
+    }
+    println!("\n| outage, s | sound back after, ms (budget 1000) | pictures after, ms (2000) |\n|---|---|---|");
+    for length in [1.0, 3.0, 5.0] {
+        outage(Duration::from_secs_f64(length)).await?;
     }
     congestion()
 }

@@ -102,7 +102,12 @@ impl Peer {
             .with_setting_engine(setup::settings(config.relay_only))
             .with_handler(Arc::new(Handler::new(events.clone(), config.relay_only, settled.clone())))
             .with_udp_addrs(setup::addresses(&config.addresses));
-        if config.ice_servers.iter().flat_map(|server| &server.urls).any(|url| url.starts_with("turn:")) {
+        if config
+            .ice_servers
+            .iter()
+            .flat_map(|server| &server.urls)
+            .any(|url| url.starts_with("turn:") || url.starts_with("turns:"))
+        {
             builder = builder.with_runtime(Arc::new(PromptRuntime::new(config.runtime.as_ref(), settled.clone())));
         } else if let Some(runtime) = &config.runtime {
             builder = builder.with_runtime(Arc::clone(runtime));
