@@ -21,6 +21,8 @@ const WAY: Duration = Duration::from_millis(25);
 /// The first moments of a call belong to its start.
 const WARM_UP: Duration = Duration::from_secs(3);
 const SEEDS: u64 = 5;
+/// So many calls show how reliably two meet.
+const CALLS: u64 = 12;
 
 fn options(url: &str, number: usize, network: &Arc<SimNetwork>, loss: f64) -> Result<CallOptions, Box<dyn Error>> {
     let path = Conditions::bottleneck(4_000_000, WAY, Duration::from_millis(300)).with_loss(Loss::Random(loss));
@@ -86,6 +88,34 @@ fn row(loss: f64, budget: f64, before: &CallStats, after: &CallStats, time: Dura
         is.freezes - was.freezes,
         is.recovered - was.recovered,
     );
+}
+
+/// From the start of two calls to the first picture on both sides, `CALLS` times at `loss`.
+async fn meeting(loss: f64) -> Result<(), Box<dyn Error>> {
+    let relay = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let url = format!("ws://{}/ws", relay.local_addr());
+    let (mut took, mut failed) = (Vec::new(), Vec::new());
+    for seed in 0..CALLS {
+        let network = SimNetwork::new(100 + seed);
+        network.start();
+        let begun = Instant::now();
+        let (left, mut left_events) = Call::start(options(&url, 0, &network, loss)?);
+        let (right, mut right_events) = Call::start(options(&url, 1, &network, loss)?);
+        let (one, two) = tokio::join!(connected(&mut left_events), connected(&mut right_events));
+        match one.and(two) {
+            Ok(()) => took.push(begun.elapsed().as_millis()),
+            Err(reason) => failed.push(reason),
+        }
+        left.hang_up().await;
+        right.finished().await;
+    }
+    relay.shutdown().await;
+    took.sort_unstable();
+    let (median, slowest) = (took.get(took.len() / 2), took.last());
+    let ms = |time: Option<&u128>| time.map_or_else(|| "-".into(), ToString::to_string);
+    println!("| {:.0} % | {} | {} | {} of {CALLS} |", 100.0 * loss, ms(median), ms(slowest), failed.len());
+    failed.iter().for_each(|reason| eprintln!("{reason}"));
+    Ok(())
 }
 
 /// A whole call whose line is dead for a while: how soon sound and pictures are there again.
@@ -177,6 +207,7 @@ fn congestion() -> Result<(), Box<dyn Error>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let seconds: u64 = std::env::args().nth(1).map_or(Ok(30), |text| text.parse())?;
+
     println!("640x360 at 30 pictures/s both ways, 4 Mbit/s, 50 ms round trip, {seconds} s a row");
     println!(
         "| loss | frozen | budget | freezes | pictures/s | lost for good | recovered | sound concealed | target kbit/s |"
@@ -184,6 +215,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("|---|---|---|---|---|---|---|---|---|");
     for (loss, budget) in [(0.0, 0.0), (0.05, 0.5), (0.10, 2.0), (0.20, 8.0)] {
         at_loss(loss, budget, Duration::from_secs(seconds)).await?;
+    }
+    println!("\n| loss | first picture on both sides after, ms (median) | slowest | never |\n|---|---|---|---|");
+    for loss in [0.0, 0.05, 0.10, 0.20] {
+        meeting(loss).await?;
     }
     println!("\n| outage, s | sound back after, ms (budget 1000) | pictures after, ms (2000) |\n|---|---|---|");
     for length in [1.0, 3.0, 5.0] {

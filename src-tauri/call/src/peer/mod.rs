@@ -10,6 +10,8 @@ mod handler;
 mod negotiated;
 mod privacy;
 mod prompt_runtime;
+mod repeater;
+mod repeating_socket;
 mod route;
 mod setup;
 

@@ -1,10 +1,12 @@
-//! A runtime that lets no connection through TURN sleep in the middle of a handshake.
+//! A runtime that helps handshakes along: its sockets repeat what got no answer ([`RepeatingSocket`]), and it lets no
+//! connection through TURN sleep in the middle of one.
 //!
 //! The driver of webrtc 0.21.1 gives what came through TURN to its core after it has sent what the core had to say; the
 //! reply waits until something else wakes the driver. In a handshake nothing does but timers: each flight of DTLS took
 //! 200–400 ms on loopback, a connection 1.9 s. So until the connection is up its timers run out early, which the core
 //! takes for nothing.
 
+use super::repeating_socket::RepeatingSocket;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -38,23 +40,23 @@ impl Settled {
     }
 }
 
-/// Another runtime with shorter sleeps.
+/// Another runtime with watched sockets and, for connections through TURN, shorter sleeps.
 #[derive(Debug)]
 pub(super) struct PromptRuntime {
     inner: Arc<dyn Runtime>,
-    settled: Settled,
+    naps: Option<Settled>,
 }
 
 impl PromptRuntime {
-    /// On top of `inner`, or of tokio.
-    pub(super) fn new(inner: Option<&Arc<dyn Runtime>>, settled: Settled) -> Self {
-        Self { inner: inner.map_or_else(|| Arc::new(TokioRuntime) as _, Arc::clone), settled }
+    /// On top of `inner`, or of tokio. Sleeps are short until `naps`, if given, is settled.
+    pub(super) fn new(inner: Option<&Arc<dyn Runtime>>, naps: Option<Settled>) -> Self {
+        Self { inner: inner.map_or_else(|| Arc::new(TokioRuntime) as _, Arc::clone), naps }
     }
 }
 
 impl Runtime for PromptRuntime {
     fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
-        self.inner.sleep(self.settled.sleep(duration))
+        self.inner.sleep(self.naps.as_ref().map_or(duration, |settled| settled.sleep(duration)))
     }
 
     fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
@@ -66,7 +68,7 @@ impl Runtime for PromptRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        self.inner.wrap_udp_socket(socket)
+        Ok(RepeatingSocket::new(self.inner.wrap_udp_socket(socket)?, &self.inner))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
