@@ -114,7 +114,7 @@ async fn meeting(loss: f64) -> Result<(), Box<dyn Error>> {
     let (median, slowest) = (took.get(took.len() / 2), took.last());
     let ms = |time: Option<&u128>| time.map_or_else(|| "-".into(), ToString::to_string);
     println!("| {:.0} % | {} | {} | {} of {CALLS} |", 100.0 * loss, ms(median), ms(slowest), failed.len());
-    failed.iter().for_each(|reason| eprintln!("{reason}"));
+    failed.iter().for_each(|reason| println!("\n{reason}"));
     Ok(())
 }
 
