@@ -39,17 +39,25 @@ const HEADLESS: [&str; 15] = [
     "devices",
 ];
 
+/// Builds Tandem as users get it, with its page.
+///
+/// # Errors
+/// When something that the build needs cannot be had, or the build fails.
+pub(crate) fn build() -> Result<()> {
+    setup::build()?;
+    page::build_if_changed()?;
+    step("Building Tandem (release)", || {
+        Shell::cargo(["build", "--release", "--package", "tandem"]).args(release_features()).run()
+    })
+}
+
 /// Builds Tandem and opens its window; where there is no screen, holds a call without one and shows how it went. The
 /// exit code is Tandem's own.
 ///
 /// # Errors
 /// When something that the build needs cannot be had, the build fails, or Tandem does not start.
 pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
-    setup::build()?;
-    page::build_if_changed()?;
-    step("Building Tandem (release)", || {
-        Shell::cargo(["build", "--release", "--package", "tandem"]).args(release_features()).run()
-    })?;
+    build()?;
     std::fs::create_dir_all(workspace::root().join("out")).context("cannot make the folder out/")?;
     let picture = workspace::root().join(PICTURE);
     let before = modified(&picture);
@@ -86,7 +94,7 @@ pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
 }
 
 /// `tandem` with every feature but the tests' needs: VP8 where this system has libvpx.
-pub(crate) fn release_features() -> &'static [&'static str] {
+fn release_features() -> &'static [&'static str] {
     if cfg!(windows) { &[] } else { &["--features", "vp8"] }
 }
 

@@ -75,11 +75,10 @@ pub(crate) fn call(arguments: &[&str]) -> Result<()> {
 
 /// Tandem and the relay as users get them.
 fn release_build() -> Result<()> {
-    setup::build()?;
-    step("Building Tandem and the relay (release)", || {
-        Shell::cargo(["build", "--release", "--package", "tandem", "--package", "tandem-signaling"])
-            .args(run::release_features())
-            .run()
+    run::build()?;
+    // By itself: together with it Tandem's dependencies would be built once more, for the features of both.
+    step("Building the relay (release)", || {
+        Shell::cargo(["build", "--release", "--package", "tandem-signaling", "--all-features", "--bins"]).run()
     })
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::processes::{Usage, Watch};
 use super::table;
 use crate::shell::{Shell, heading, step};
-use crate::{page, run, setup, workspace};
+use crate::{run, setup, workspace};
 
 /// What one phase gave: its figures, and what the processes of each window took meanwhile.
 struct Phase {
@@ -30,12 +30,8 @@ pub(crate) fn window(arguments: &[&str]) -> Result<()> {
         ["--seconds", number] => number.parse().context("--seconds takes a number")?,
         _ => bail!("bench window takes --seconds N"),
     };
-    setup::build()?;
     setup::test()?;
-    page::build_if_changed()?;
-    step("Building Tandem (release)", || {
-        Shell::cargo(["build", "--release", "--package", "tandem"]).args(run::release_features()).run()
-    })?;
+    run::build()?;
     step("Building the relay and the measuring", || {
         Shell::cargo(["build", "--workspace", "--bins", "--examples"]).args(workspace::features()).run()
     })?;
