@@ -36,12 +36,15 @@ local function get(user)
 end
 
 -- A node that is gone has no subscriber from that moment on; one that hangs misses its heartbeats.
+local function listens(node)
+  return tonumber(redis.call('PUBSUB', 'NUMSUB', P .. 'inbox:' .. node)[2]) > 0
+end
+
 local nodes = {}
 local function alive(node)
   if nodes[node] == nil then
     local beat = redis.call('ZSCORE', P .. 'nodes', node)
-    local subscribers = redis.call('PUBSUB', 'NUMSUB', P .. 'inbox:' .. node)
-    nodes[node] = (beat and NOW - beat < SUSPECT and tonumber(subscribers[2]) > 0) and true or false
+    nodes[node] = (beat and NOW - beat < SUSPECT and listens(node)) and true or false
   end
   return nodes[node]
 end
@@ -398,9 +401,11 @@ end
 local function take_back(jump)
   redis.call('INCRBY', P .. 'clock', string.format('%d', -jump))
   NOW = NOW - jump
-  -- Nobody's last beat lies ahead: not even that of who beat after the jump, or while this node stood still.
-  for _, node in ipairs(redis.call('ZRANGEBYSCORE', P .. 'nodes', '(' .. NOW, '+inf')) do
-    redis.call('ZADD', P .. 'nodes', NOW, node)
+  -- Nobody's last beat lies ahead: not even that of who beat after the jump, or while this node stood still. Nor far
+  -- behind: whoever joined after a step back had no other clock.
+  for _, node in ipairs(redis.call('ZRANGE', P .. 'nodes', 0, -1)) do
+    local beat = tonumber(redis.call('ZSCORE', P .. 'nodes', node))
+    if beat > NOW or (jump < 0 and listens(node)) then redis.call('ZADD', P .. 'nodes', NOW, node) end
   end
 end
 

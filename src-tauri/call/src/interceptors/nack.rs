@@ -71,7 +71,7 @@ impl NackLog {
 
     /// Sequence numbers to ask for now, oldest first; each comes back after a retry time until its packet arrives.
     pub fn take_due(&mut self, now: Instant, rtt: Option<Duration>) -> Vec<u16> {
-        let retry = (rtt.unwrap_or(DEFAULT_RTT) / 2).max(MIN_RETRY);
+        let retry = (rtt.unwrap_or(DEFAULT_RTT) / 2 + REORDER_WAIT).max(MIN_RETRY);
         self.missing.retain(|_, m| m.requests < MAX_REQUESTS && now.saturating_duration_since(m.since) < MAX_AGE);
         let mut due = Vec::new();
         for (place, missing) in &mut self.missing {
@@ -195,7 +195,7 @@ mod tests {
         let asked = requests(&mut log, start, 3_000, MS * 50);
         assert_eq!(asked[0], (5, vec![65_534, 0]), "both holes in one request, after the reordering wait");
         assert_eq!(asked.len() as u32, MAX_REQUESTS, "no more requests than the cap");
-        assert!(asked.windows(2).all(|w| w[1].0 - w[0].0 >= 22), "a retry waits for half the round trip: {asked:?}");
+        assert!(asked.windows(2).all(|w| w[1].0 - w[0].0 >= 27), "a retry waits for half the round trip: {asked:?}");
         assert_eq!(log.next_due(), None, "given up: no wake-up is left");
     }
 

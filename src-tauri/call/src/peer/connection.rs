@@ -103,8 +103,8 @@ impl Peer {
             .with_handler(Arc::new(Handler::new(events.clone(), config.relay_only, settled.clone())))
             .with_udp_addrs(setup::addresses(&config.addresses));
         let mut urls = config.ice_servers.iter().flat_map(|server| &server.urls);
-        let naps = urls.any(|url| url.starts_with("turn:") || url.starts_with("turns:")).then(|| settled.clone());
-        builder = builder.with_runtime(Arc::new(PromptRuntime::new(config.runtime.as_ref(), naps)));
+        let naps = urls.any(|url| url.starts_with("turn:") || url.starts_with("turns:"));
+        builder = builder.with_runtime(Arc::new(PromptRuntime::new(config.runtime.as_ref(), settled.clone(), naps)));
         let connection: Arc<dyn PeerConnection> = Arc::new(builder.build().await.map_err(failed)?);
         let negotiated = Negotiated::default();
         Ok(Self {

@@ -34,6 +34,11 @@ impl Settled {
         self.0.store(settled, Relaxed);
     }
 
+    /// Whether it is.
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
     /// How long a sleep that should last so long may last.
     fn sleep(&self, duration: Duration) -> Duration {
         if self.0.load(Relaxed) { duration } else { duration.min(NAP) }
@@ -44,19 +49,20 @@ impl Settled {
 #[derive(Debug)]
 pub(super) struct PromptRuntime {
     inner: Arc<dyn Runtime>,
-    naps: Option<Settled>,
+    settled: Settled,
+    naps: bool,
 }
 
 impl PromptRuntime {
-    /// On top of `inner`, or of tokio. Sleeps are short until `naps`, if given, is settled.
-    pub(super) fn new(inner: Option<&Arc<dyn Runtime>>, naps: Option<Settled>) -> Self {
-        Self { inner: inner.map_or_else(|| Arc::new(TokioRuntime) as _, Arc::clone), naps }
+    /// On top of `inner`, or of tokio. With `naps` sleeps are short until it is `settled`.
+    pub(super) fn new(inner: Option<&Arc<dyn Runtime>>, settled: Settled, naps: bool) -> Self {
+        Self { inner: inner.map_or_else(|| Arc::new(TokioRuntime) as _, Arc::clone), settled, naps }
     }
 }
 
 impl Runtime for PromptRuntime {
     fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
-        self.inner.sleep(self.naps.as_ref().map_or(duration, |settled| settled.sleep(duration)))
+        self.inner.sleep(if self.naps { self.settled.sleep(duration) } else { duration })
     }
 
     fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
@@ -68,7 +74,7 @@ impl Runtime for PromptRuntime {
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Ok(RepeatingSocket::new(self.inner.wrap_udp_socket(socket)?, &self.inner))
+        Ok(RepeatingSocket::new(self.inner.wrap_udp_socket(socket)?, &self.inner, self.settled.clone()))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {

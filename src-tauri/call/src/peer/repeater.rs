@@ -14,6 +14,8 @@ const FIRST: Duration = Duration::from_millis(100);
 const REPEATS: u32 = 5;
 /// Datagrams of one flight leave together; what leaves later than that is another one.
 const TOGETHER: Duration = Duration::from_millis(20);
+/// After so long without a flight or an answer nothing more is to come.
+const QUIET: Duration = Duration::from_secs(1);
 /// A flight has one to three datagrams; more are not kept.
 const MAX_DATAGRAMS: usize = 8;
 
@@ -34,6 +36,8 @@ type Progress = (u16, u16);
 pub(super) struct Repeater {
     flight: Option<Flight>,
     heard: Option<Progress>,
+    /// When a flight last left, was answered or was given up.
+    changed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,7 @@ impl Repeater {
         if !matches!(record(datagram).first(), Some(&(CHANGE_CIPHER_SPEC | HANDSHAKE))) {
             return;
         }
+        self.changed = Some(now);
         match &mut self.flight {
             Some(flight) if flight.to == to && now.saturating_duration_since(flight.sent) <= TOGETHER => {
                 if flight.datagrams.len() < MAX_DATAGRAMS {
@@ -64,13 +69,23 @@ impl Repeater {
         }
     }
 
-    /// `datagram` came. One that takes the handshake further answers the flight; a repeated one does not.
-    pub(super) fn on_receive(&mut self, datagram: &[u8]) {
+    /// `datagram` came from `from`. One that takes the handshake further answers the flight; a repeated one does not, nor
+    /// does a stranger's.
+    pub(super) fn on_receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
         let Some(progress) = progress(record(datagram)) else { return };
+        if self.flight.as_ref().is_some_and(|flight| flight.to != from) {
+            return;
+        }
         if self.heard.is_none_or(|heard| progress > heard) {
             self.heard = Some(progress);
             self.flight = None;
+            self.changed = Some(now);
         }
+    }
+
+    /// Whether no flight waits for an answer, and none has for a while.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        self.flight.is_none() && self.changed.is_none_or(|then| now.saturating_duration_since(then) >= QUIET)
     }
 
     /// The datagrams to send again now, and where to.
@@ -80,6 +95,7 @@ impl Repeater {
         let again = (flight.to, flight.datagrams.clone());
         if flight.repeats == REPEATS {
             self.flight = None;
+            self.changed = Some(now);
         } else {
             flight.due = now + FIRST * 2_u32.pow(flight.repeats);
         }
@@ -87,7 +103,8 @@ impl Repeater {
     }
 }
 
-/// What is inside a datagram, whether it goes through TURN or not.
+/// What is inside a datagram, also where it goes through a channel of TURN. In the moments before there is a channel it
+/// goes in indications, which are left alone.
 fn record(datagram: &[u8]) -> &[u8] {
     match datagram.first() {
         Some(0x40..=0x4f) => datagram.get(CHANNEL_HEADER..).unwrap_or_default(),
@@ -96,7 +113,8 @@ fn record(datagram: &[u8]) -> &[u8] {
 }
 
 /// How far the sender of `record` has come: by its first record alone, those behind it only go further. Media is only sent
-/// once the handshake is over. `None`: it does not say.
+/// once the handshake is over for its sender; a client that hears media before the server's last flight counts on that
+/// server to repeat it, as Tandem's does. `None`: it does not say.
 fn progress(record: &[u8]) -> Option<Progress> {
     match *record.first()? {
         kind @ (CHANGE_CIPHER_SPEC | HANDSHAKE | APPLICATION_DATA) => {
@@ -152,21 +170,40 @@ mod tests {
     #[test]
     fn an_answer_ends_it_and_a_repeated_flight_is_none() {
         let (mut repeater, start) = (Repeater::default(), Instant::now());
-        repeater.on_receive(&dtls(HANDSHAKE, 0, 1));
+        repeater.on_receive(start, partner(), &dtls(HANDSHAKE, 0, 1));
         repeater.on_send(start, partner(), &dtls(HANDSHAKE, 0, 2));
-        repeater.on_receive(&dtls(HANDSHAKE, 0, 1));
+        repeater.on_receive(start, partner(), &dtls(HANDSHAKE, 0, 1));
         assert!(repeater.take_due(start + MS * 100).is_some(), "the partner only repeats itself: ours was lost");
-        repeater.on_receive(&dtls(CHANGE_CIPHER_SPEC, 0, 0));
+        repeater.on_receive(start, partner(), &dtls(CHANGE_CIPHER_SPEC, 0, 0));
         assert_eq!(times(&mut repeater, start), [] as [u32; 0], "its last flight answers ours");
+    }
+
+    #[test]
+    fn a_stranger_answers_nothing() {
+        let (mut repeater, start) = (Repeater::default(), Instant::now());
+        repeater.on_send(start, partner(), &dtls(HANDSHAKE, 0, 2));
+        repeater.on_receive(start, "192.0.2.9:5000".parse().unwrap(), &[0x80, 96, 0, 1]);
+        assert!(repeater.take_due(start + MS * 100).is_some(), "the partner has said nothing");
+    }
+
+    #[test]
+    fn it_is_quiet_a_while_after_the_last_answer() {
+        let (mut repeater, start) = (Repeater::default(), Instant::now());
+        assert!(repeater.is_quiet(start), "a socket that is not used has nothing to repeat");
+        repeater.on_send(start, partner(), &dtls(HANDSHAKE, 0, 2));
+        assert!(!repeater.is_quiet(start + 2 * QUIET), "a flight waits");
+        repeater.on_receive(start, partner(), &dtls(CHANGE_CIPHER_SPEC, 0, 0));
+        assert!(!repeater.is_quiet(start + QUIET / 2), "the next flight may leave at any moment");
+        assert!(repeater.is_quiet(start + QUIET), "it did not");
     }
 
     #[test]
     fn media_answers_the_last_flight_and_is_never_repeated() {
         let (mut repeater, start) = (Repeater::default(), Instant::now());
-        repeater.on_receive(&dtls(HANDSHAKE, 0, 2));
-        repeater.on_receive(&dtls(HANDSHAKE, 1, 0));
+        repeater.on_receive(start, partner(), &dtls(HANDSHAKE, 0, 2));
+        repeater.on_receive(start, partner(), &dtls(HANDSHAKE, 1, 0));
         repeater.on_send(start, partner(), &dtls(CHANGE_CIPHER_SPEC, 0, 0));
-        repeater.on_receive(&[0x80, 96, 0, 1]);
+        repeater.on_receive(start, partner(), &[0x80, 96, 0, 1]);
         assert!(repeater.take_due(start + MS * 100).is_none(), "whoever sends media has all keys");
         repeater.on_send(start, partner(), &[0x80, 96, 0, 1]);
         repeater.on_send(start, partner(), &dtls(APPLICATION_DATA, 1, 0));
@@ -180,7 +217,7 @@ mod tests {
         repeater.on_send(start, partner(), &through(dtls(HANDSHAKE, 0, 2)));
         let again = repeater.take_due(start + MS * 100).expect("nobody answered");
         assert_eq!(again.1, [through(dtls(HANDSHAKE, 0, 2))], "with the channel's header");
-        repeater.on_receive(&through(dtls(CHANGE_CIPHER_SPEC, 0, 0)));
+        repeater.on_receive(start, partner(), &through(dtls(CHANGE_CIPHER_SPEC, 0, 0)));
         assert_eq!(times(&mut repeater, start), [] as [u32; 0], "answered");
     }
 
@@ -190,7 +227,7 @@ mod tests {
             let (mut repeater, start) = (Repeater::default(), Instant::now());
             for (at, (sent, bytes)) in datagrams.iter().enumerate() {
                 let now = start + MS * 7 * at as u32;
-                if *sent { repeater.on_send(now, partner(), bytes) } else { repeater.on_receive(bytes) }
+                if *sent { repeater.on_send(now, partner(), bytes) } else { repeater.on_receive(now, partner(), bytes) }
                 if let Some((_, again)) = repeater.take_due(now) {
                     prop_assert!(!again.is_empty() && again.len() <= MAX_DATAGRAMS, "{} datagrams", again.len());
                 }

@@ -1,5 +1,6 @@
 //! A socket that sends unanswered flights of DTLS again: [`Repeater`] on a clock.
 
+use super::prompt_runtime::Settled;
 use super::repeater::Repeater;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -11,8 +12,6 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
 /// How often to look whether something is due.
 const TICK: Duration = Duration::from_millis(20);
-/// A handshake that takes longer is given up; the socket is then as any other.
-const LIMIT: Duration = Duration::from_secs(15);
 
 /// Another socket, watched until the handshake is over.
 #[derive(Debug)]
@@ -23,24 +22,23 @@ pub(super) struct RepeatingSocket {
 }
 
 impl RepeatingSocket {
-    /// Watches `inner` on `runtime`.
-    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, runtime: &Arc<dyn Runtime>) -> Arc<Self> {
+    /// Watches `inner` on `runtime` until the connection has `settled` and nothing waits for an answer.
+    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, runtime: &Arc<dyn Runtime>, settled: Settled) -> Arc<Self> {
         let socket = Arc::new(Self { inner, repeater: Mutex::default(), watching: AtomicBool::new(true) });
         let (watched, clock) = (Arc::downgrade(&socket), Arc::clone(runtime));
         runtime.spawn(Box::pin(async move {
-            let end = Instant::now() + LIMIT;
-            while Instant::now() < end {
+            loop {
                 clock.sleep(TICK).await;
                 let Some(socket) = watched.upgrade() else { return };
+                if settled.get() && socket.repeater().is_quiet(Instant::now()) {
+                    return socket.watching.store(false, Relaxed);
+                }
                 let Some((to, flight)) = socket.repeater().take_due(Instant::now()) else { continue };
                 tracing::debug!(datagrams = flight.len(), "a flight of the handshake is sent again");
                 for datagram in flight {
                     // As good as lost; the next time is near.
                     let _ = socket.inner.send_to(&datagram, to).await;
                 }
-            }
-            if let Some(socket) = watched.upgrade() {
-                socket.watching.store(false, Relaxed);
             }
         }));
         socket
@@ -81,7 +79,7 @@ impl AsyncUdpSocket for RepeatingSocket {
             let mut repeater = self.repeater();
             for (buf, meta) in bufs.iter().zip(meta.iter()).take(count) {
                 for datagram in buf[..meta.len.min(buf.len())].chunks(meta.stride.max(1)) {
-                    repeater.on_receive(datagram);
+                    repeater.on_receive(Instant::now(), meta.addr, datagram);
                 }
             }
         }
@@ -94,5 +92,57 @@ impl AsyncUdpSocket for RepeatingSocket {
 
     fn max_gro_segments(&self) -> usize {
         self.inner.max_gro_segments()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use webrtc::runtime::TokioRuntime;
+
+    /// A wire that swallows everything and remembers it.
+    #[derive(Debug, Default)]
+    struct Wire(Mutex<Vec<Vec<u8>>>);
+
+    impl AsyncUdpSocket for Wire {
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+            self.0.lock().unwrap().push(transmit.contents.to_vec());
+            Poll::Ready(Ok(transmit.contents.len()))
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_flight_leaves_again_and_the_watch_ends() {
+        let (wire, settled) = (Arc::new(Wire::default()), Settled::default());
+        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+        let socket = RepeatingSocket::new(Arc::clone(&wire) as _, &runtime, settled.clone());
+        let hello = [&[22, 0xfe, 0xfd][..], &[0; 30]].concat();
+        socket.send_to(&hello, "192.0.2.7:5000".parse().unwrap()).await.expect("the wire takes it");
+        let until = async |what: &str, done: &dyn Fn() -> bool| {
+            let end = Instant::now() + Duration::from_secs(20);
+            while !done() {
+                assert!(Instant::now() < end, "waited in vain for {what}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        until("the second time", &|| wire.0.lock().unwrap().len() >= 2).await;
+        assert_eq!(wire.0.lock().unwrap()[1], hello, "the same bytes");
+        assert!(socket.watching.load(Relaxed), "not over yet");
+        settled.set(true);
+        until("the end of the watch", &|| !socket.watching.load(Relaxed)).await;
+        assert_eq!(wire.0.lock().unwrap().len(), 6, "five times more, as nobody answered");
     }
 }
