@@ -12,9 +12,18 @@ use std::time::{Duration, Instant};
 
 use nodes::{Node, candidate, eventually, pair, resume, room};
 use redis::Commands;
-use redis_server::Redis;
+use redis_server::{Redis, free_port};
 use serde_json::{Value, json};
 use support::Peer;
+
+#[test]
+fn a_redis_leaves_alone_what_has_its_port() {
+    let Some(first) = Redis::start() else { return };
+    let second = Redis::start_on([first.port(), free_port(), free_port()].into_iter()).expect("it was there before");
+    assert_ne!(second.port(), first.port(), "two servers have two ports");
+    let () = first.connect().set("mine", 1).expect("a key");
+    assert_eq!((first.keys(), second.keys()), (vec!["mine".to_owned()], Vec::new()), "each test has its own");
+}
 
 #[tokio::test]
 async fn a_call_across_two_nodes_from_match_to_end() {

@@ -224,7 +224,7 @@ async fn a_look_for_the_dead(redis: &Redis) {
 
 #[tokio::test]
 async fn the_clock_of_redis_is_set_forward_and_back() {
-    let Some(redis) = Redis::start_with_clock() else { return };
+    let Some((redis, clock)) = Redis::start_with_clock() else { return };
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let ((mut a, found), (mut b, _)) = pair(&one, &other).await;
     let find = |interest: &str| json!({ "type": "find_partner", "interests": [interest] });
@@ -236,7 +236,7 @@ async fn the_clock_of_redis_is_set_forward_and_back() {
             peer.send(find(interest)).await;
             peer.expect("searching").await;
         }
-        redis.set_clock(offset);
+        clock.set(offset);
         for peer in [&mut c, &mut d] {
             peer.expect("partner_found").await;
             peer.send(json!({ "type": "bye" })).await;

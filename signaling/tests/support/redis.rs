@@ -3,13 +3,16 @@
 #![allow(clippy::print_stdout, reason = "a test that does not run here says why")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[path = "clock.rs"]
+pub(crate) mod clock;
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use clock::Clock;
 use redis::{Client, Commands, Connection};
 
 /// Redis starts within this, on a busy machine too.
@@ -29,66 +32,75 @@ pub(crate) struct Redis {
 impl Redis {
     /// `None`, with the reason printed, where this machine has no `redis-server`.
     pub(crate) fn start() -> Option<Self> {
-        Self::start_at(free_port())
+        Self::start_on(std::iter::repeat_with(free_port))
     }
 
     /// The same at a port that was this test's before.
     pub(crate) fn start_at(port: u16) -> Option<Self> {
-        Self::launch(port, PLAIN, None, &[], tempfile::tempdir().expect("a folder"))
+        Self::start_on(std::iter::once(port))
     }
 
-    /// On a machine whose clock can be [set](Self::set_clock). `None`, with the reason, where no C compiler is.
-    pub(crate) fn start_with_clock() -> Option<Self> {
+    /// At the first of these ports that nobody else has.
+    pub(crate) fn start_on(ports: impl Iterator<Item = u16>) -> Option<Self> {
+        Self::launch(ports, PLAIN, None, &[], tempfile::tempdir().expect("a folder"))
+    }
+
+    /// On a machine with a clock of the test's own. `None`, with the reason, where no C compiler is.
+    pub(crate) fn start_with_clock() -> Option<(Self, Clock)> {
         let folder = tempfile::tempdir().expect("a folder");
-        let library = folder.path().join("clock.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/clock.c");
-        match Command::new("cc").args(["-shared", "-fPIC", "-O2", source, "-o"]).arg(&library).status() {
-            Ok(status) => assert!(status.success(), "the clock compiles"),
-            Err(error) => {
-                skip(&format!("cc cannot be started ({error})"));
-                return None;
-            }
-        }
-        write_clock(folder.path(), 0);
-        Self::launch(free_port(), PLAIN, None, &[("LD_PRELOAD", library.as_os_str())], folder)
-    }
-
-    /// Sets the clock of its machine to so many seconds from the true time.
-    pub(crate) fn set_clock(&self, seconds: i64) {
-        write_clock(self.folder.path(), seconds);
+        let clock = Clock::compile(folder.path()).map_err(|reason| skip(&reason)).ok()?;
+        let redis = Self::launch(std::iter::repeat_with(free_port), PLAIN, None, &[clock.environment()], folder)?;
+        Some((redis, clock))
     }
 
     /// With a file of settings, of which only the port and the folder are overridden, and a password beside them.
     pub(crate) fn start_with(settings: &str, password: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        Self::launch(free_port(), &[settings, "--requirepass", password], Some(password.to_owned()), &[], folder)
+        let args = [settings, "--requirepass", password];
+        Self::launch(std::iter::repeat_with(free_port), &args, Some(password.to_owned()), &[], folder)
     }
 
     fn launch(
-        port: u16,
+        mut ports: impl Iterator<Item = u16>,
         args: &[&str],
         password: Option<String>,
         environment: &[(&str, &OsStr)],
         folder: tempfile::TempDir,
     ) -> Option<Self> {
-        let mut command = Command::new("redis-server");
-        command.current_dir(folder.path()).envs(environment.iter().copied());
-        command.args(args).args(["--port", &port.to_string()]);
-        command.arg("--dir").arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = match command.spawn() {
-            Ok(child) => child,
+        let path = folder.path().to_owned();
+        let mut start = || {
+            let port = ports.next().expect("a port that nobody else has");
+            let mut command = Command::new("redis-server");
+            command.current_dir(&path).envs(environment.iter().copied());
+            command.args(args).args(["--port", &port.to_string()]);
+            command.arg("--dir").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().map(|child| (child, port))
+        };
+        let (child, port) = match start() {
+            Ok(started) => started,
             Err(error) => {
                 skip(&format!("redis-server cannot be started ({error}): install the package redis-server"));
                 return None;
             }
         };
-        let redis = Self { child, port, password, folder };
+        let mut redis = Self { child, port, password, folder };
         let deadline = Instant::now() + START;
-        while redis.try_connect().is_none() {
+        while !redis.is_up() {
             assert!(Instant::now() < deadline, "redis-server did not answer within {START:?}");
+            // It ends at once where somebody else has the port, and be it since we looked.
+            if redis.child.try_wait().expect("a child's status").is_some() {
+                (redis.child, redis.port) = start().expect("it started before");
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(redis)
+    }
+
+    /// Whether it is this server that answers at the port, and not somebody else's.
+    fn is_up(&self) -> bool {
+        let Some(mut connection) = self.try_connect() else { return false };
+        let info: Result<redis::InfoDict, _> = redis::cmd("INFO").arg("server").query(&mut connection);
+        info.is_ok_and(|info| info.get::<u32>("process_id") == Some(self.child.id()))
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -136,15 +148,10 @@ impl Redis {
     }
 }
 
-fn free_port() -> u16 {
+/// Free at this moment.
+pub(crate) fn free_port() -> u16 {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     free.local_addr().expect("an address").port()
-}
-
-/// In one step: a reader finds the old offset or the new one.
-fn write_clock(folder: &Path, seconds: i64) {
-    std::fs::write(folder.join("new"), seconds.to_string()).expect("a writable folder");
-    std::fs::rename(folder.join("new"), folder.join("clock")).expect("a writable folder");
 }
 
 /// Prints that this test does not run here, and notes it for the summary of `cargo xtask test`.

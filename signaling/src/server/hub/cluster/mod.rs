@@ -9,7 +9,7 @@
 mod queue;
 mod takeover;
 
-use self::takeover::Takeover;
+use self::takeover::{ARRIVAL, Takeover};
 use super::calls::partner_gone;
 use super::*;
 use crate::server::store::note::{Card, Note, Outcome, Record, RemoteCall};
@@ -29,6 +29,8 @@ pub(super) struct Cluster {
     takeovers: HashMap<u64, Takeover>,
     /// Who has moved, where to, and until when that is of interest.
     moved: HashMap<UserId, (NodeId, Instant)>,
+    /// Whom only the store takes for users of this node, and when they are removed there: until then they may arrive.
+    strangers: VecDeque<(Instant, UserId)>,
     next_ticket: u64,
     next_renewal: Option<Instant>,
 }
@@ -42,6 +44,7 @@ impl Cluster {
             retries: BTreeSet::new(),
             takeovers: HashMap::new(),
             moved: HashMap::new(),
+            strangers: VecDeque::new(),
             next_ticket: 0,
             next_renewal: None,
         }
@@ -63,7 +66,11 @@ impl Hub {
             self.effects.push_back(Effect::Store(Command::Census));
             for key in self.keys() {
                 match self.peers.get(&key) {
-                    Some(peer) if peer.waiting.is_some() => self.join_store(key),
+                    Some(peer) if peer.waiting.is_some() => {
+                        // The store may count its wait from now on.
+                        self.look_after_holds(key, now);
+                        self.join_store(key);
+                    }
                     _ => self.record_again(key),
                 }
             }
@@ -224,12 +231,7 @@ impl Hub {
                 None => self.give_up_takeover(ticket, now),
                 Some(record) => self.adopted(ticket, *record, now),
             },
-            Outcome::Census(users) => {
-                for user in users.into_iter().filter(|user| !self.users.contains_key(user)).collect::<Vec<_>>() {
-                    let reason = LeaveReason::Disconnected;
-                    self.effects.push_back(Effect::Store(Command::Remove { user, reason }));
-                }
-            }
+            Outcome::Census(users) => self.counted(users, now),
             Outcome::Ended { user, session } => {
                 if let Some(&key) = self.users.get(&user) {
                     self.partner_left(key, &session, LeaveReason::Disconnected, now);
@@ -239,11 +241,21 @@ impl Hub {
         }
     }
 
+    /// Users of this node, as the store knows it. Some may have left while it was away; others may be on their way here,
+    /// because the store hears of a move before the node does.
+    fn counted(&mut self, users: Vec<UserId>, now: Instant) {
+        let Some(cluster) = &mut self.cluster else { return };
+        let waited_for: HashSet<UserId> = cluster.strangers.iter().map(|(_, user)| user.clone()).collect();
+        let unknown = |user: &UserId| !self.users.contains_key(user) && !waited_for.contains(user);
+        cluster.strangers.extend(users.into_iter().filter(unknown).map(|user| (now + ARRIVAL, user)));
+    }
+
     pub(super) fn cluster_deadline(&self) -> Option<Instant> {
         let cluster = self.cluster.as_ref()?;
         let retry = cluster.retries.first().map(|&(at, _)| at);
         let takeover = cluster.takeovers.values().filter_map(|takeover| takeover.until).min();
-        [retry, takeover, cluster.next_renewal].into_iter().flatten().min()
+        let stranger = cluster.strangers.front().map(|&(due, _)| due);
+        [retry, takeover, stranger, cluster.next_renewal].into_iter().flatten().min()
     }
 
     pub(super) fn tick_cluster(&mut self, now: Instant) {
@@ -254,6 +266,12 @@ impl Hub {
             due.push(key);
         }
         cluster.moved.retain(|_, (_, until)| *until > now);
+        while let Some((_, user)) = cluster.strangers.pop_front_if(|(due, _)| *due <= now) {
+            if !self.users.contains_key(&user) {
+                let reason = LeaveReason::Disconnected;
+                self.effects.push_back(Effect::Store(Command::Remove { user, reason }));
+            }
+        }
         let late: Vec<u64> = cluster
             .takeovers
             .iter()
@@ -266,7 +284,7 @@ impl Hub {
         }
         for key in due {
             let session = SessionId::from(self.id());
-            if let Some(peer) = self.peers.get(&key) {
+            if let Some(peer) = self.peers.get(&key).filter(|peer| peer.waiting.is_some()) {
                 self.effects.push_back(Effect::Store(Command::Retry(peer.user.clone(), session)));
             }
         }

@@ -11,6 +11,14 @@ impl Hub {
         let (Some(cluster), Some(peer)) = (&mut self.cluster, self.peers.get_mut(&key)) else { return false };
         peer.waiting = Some(now);
         cluster.waiting += 1;
+        self.look_after_holds(key, now);
+        self.join_store(key);
+        true
+    }
+
+    /// Has the store look again once the holds of a search have run out, counted from `now`.
+    pub(super) fn look_after_holds(&mut self, key: ClientKey, now: Instant) {
+        let (Some(cluster), Some(peer)) = (&mut self.cluster, self.peers.get(&key)) else { return };
         let holds = self.config.holds;
         if peer.profile.room.is_none() {
             if !peer.profile.interests.is_empty() {
@@ -18,8 +26,6 @@ impl Hub {
             }
             cluster.retries.insert((now + holds.rematch + CLOCK_MARGIN, key));
         }
-        self.join_store(key);
-        true
     }
 
     pub(super) fn join_store(&mut self, key: ClientKey) {

@@ -7,6 +7,8 @@ use crate::server::store::note::{Handed, HandedMessage};
 
 /// So long a node may take to hand over a client; then the store is asked whether that node still lives.
 const HANDOVER: Duration = Duration::from_secs(2);
+/// So long after a client was moved here in the store it may arrive: handed over, or adopted because that took too long.
+pub(super) const ARRIVAL: Duration = HANDOVER.saturating_mul(2);
 /// So long after a client moved to another node its messages are sent on.
 const FORWARDING: Duration = Duration::from_secs(60);
 
