@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::hub::ClientKey;
+use super::tighten::Tighten;
 
 /// What two users are to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,7 @@ impl Queue {
                 ranks.remove(&rank);
                 if ranks.is_empty() {
                     self.interested.remove(interest);
+                    self.interested.tighten();
                 }
             }
         }
@@ -157,12 +159,14 @@ impl Matchmaker {
     /// Removes somebody; false if they did not wait.
     pub(super) fn leave(&mut self, key: ClientKey) -> bool {
         let Some(Place { rank, room }) = self.places.remove(&key) else { return false };
+        self.places.tighten();
         match room {
             Some(room) => {
                 if let Some(queue) = self.rooms.get_mut(&room) {
                     queue.remove(rank);
                     if queue.entries.is_empty() {
                         self.rooms.remove(&room);
+                        self.rooms.tighten();
                     }
                 }
             }

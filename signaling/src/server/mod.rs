@@ -16,6 +16,7 @@ mod relay;
 mod shared;
 #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only Redis speaks with other nodes"))]
 mod store;
+mod tighten;
 
 pub use connection::socket_config;
 #[doc(hidden)]

@@ -13,6 +13,7 @@ use super::http::Answer;
 use super::hub::{ClientKey, Effect, Hub};
 use super::outbound::{CloseReason, Outbound};
 use super::store::note::{Command, Note, Outcome};
+use super::tighten::Tighten;
 use crate::message::{ClientEnvelope, RequestId};
 
 /// What the shell of the relay needs to know.
@@ -114,7 +115,7 @@ impl Shared {
     /// A client is gone, or as good as gone; it may come back on another connection.
     pub(super) fn forget(&self, key: ClientKey) {
         self.change(|state, now| {
-            state.outbounds.remove(&key);
+            state.take_outbound(key);
             state.hub.disconnect(key, now);
         });
     }
@@ -219,13 +220,19 @@ impl Shared {
 }
 
 impl State {
+    fn take_outbound(&mut self, key: ClientKey) -> Option<Arc<Outbound>> {
+        let outbound = self.outbounds.remove(&key);
+        self.outbounds.tighten();
+        outbound
+    }
+
     /// Hands the hub's effects to the queues. A full queue ends its client, which may have effects of its own.
     fn apply_effects(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
                 Effect::Send(key, message) => {
                     let full = self.outbounds.get(&key).is_some_and(|outbound| outbound.push(message).is_err());
-                    if full && let Some(outbound) = self.outbounds.remove(&key) {
+                    if full && let Some(outbound) = self.take_outbound(key) {
                         outbound.close(CloseReason::SlowReader);
                         self.hub.disconnect(key, Instant::now().into_std());
                     }
@@ -245,7 +252,7 @@ impl State {
                     }
                 }
                 Effect::Close(key, reason) => {
-                    if let Some(outbound) = self.outbounds.remove(&key) {
+                    if let Some(outbound) = self.take_outbound(key) {
                         outbound.close(reason);
                     }
                 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::rate::{Meter, Rate};
+use crate::server::tighten::Tighten;
 
 /// What counts as one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,6 +80,7 @@ impl Addresses {
         }
         if self.entries.len() >= self.sweep_at {
             self.entries.retain(|_, entry| entry.connections > 0 || !entry.upgrades.is_idle(now));
+            self.entries.tighten();
             self.sweep_at = SWEEP_FROM.max(self.entries.len() * 2);
         }
         let entry = self.entries.entry(key).or_default();
@@ -96,6 +98,7 @@ impl Addresses {
             entry.connections = entry.connections.saturating_sub(1);
             if entry.connections == 0 && entry.upgrades.is_idle(now) {
                 self.entries.remove(&key);
+                self.entries.tighten();
             }
         }
     }

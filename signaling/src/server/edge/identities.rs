@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::conduct::{ConductLimits, Requests};
 use super::token::Identity;
 use crate::message::ClientMessage;
+use crate::server::tighten::Tighten;
 
 /// The table is swept when it has grown to twice what the last sweep left, and never below this.
 const SWEEP_FROM: usize = 1024;
@@ -41,6 +42,7 @@ impl Identities {
         if !self.entries.contains_key(identity) {
             if self.entries.len() >= self.sweep_at {
                 self.entries.retain(|_, requests| !requests.is_idle(now));
+                self.entries.tighten();
                 self.sweep_at = SWEEP_FROM.max(self.entries.len() * 2);
             }
             self.entries.insert(identity.clone(), Requests::default());

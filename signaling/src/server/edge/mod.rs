@@ -42,6 +42,7 @@ use token::{Identity, TokenError, TokenVerifier, bearer};
 
 use super::http::{Answer, accept_upgrade, origin_allowed};
 use super::outbound::{CloseReason, Outbound};
+use super::tighten::Tighten;
 use crate::message::{ClientMessage, ErrorCode, Fault};
 
 /// What the operator chose. Zero: no limit.
@@ -294,7 +295,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.edge.config.ban_file.is_some() {
-            self.edge.online().remove(&self.id);
+            let mut online = self.edge.online();
+            online.remove(&self.id);
+            online.tighten();
         }
         self.edge.addresses().leave(self.key, Instant::now());
     }

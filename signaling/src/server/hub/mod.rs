@@ -26,6 +26,7 @@ use super::ice::IceSource;
 use super::matchmaker::{Holds, Match, Matchmaker, Relation, Search};
 use super::outbound::CloseReason;
 use super::store::note::{Command, NodeId, Payload};
+use super::tighten::Tighten;
 use crate::message::*;
 
 /// So many clients may be away at a time; beyond that, who is away longest is given up.
@@ -212,7 +213,11 @@ impl Hub {
 
     /// What is to be done next. Call it until there is nothing.
     pub(super) fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        let effect = self.effects.pop_front();
+        if effect.is_none() {
+            self.effects.tighten();
+        }
+        effect
     }
 
     /// Begins to shut down: everybody is told, searches end, who is in no call is closed, and who is gets closed at its
@@ -254,6 +259,7 @@ impl Hub {
         }
         self.users.remove(&peer.user);
         self.tokens.remove(&peer.token);
+        self.tighten();
         if peer.subject.is_none()
             && let Some(others) = self.blocks.remove(&peer.person)
         {
@@ -269,6 +275,14 @@ impl Hub {
         if peer.is_recorded {
             self.effects.push_back(Effect::Store(Command::Remove { user: peer.user, reason }));
         }
+    }
+
+    /// Somebody is gone: most may be.
+    fn tighten(&mut self) {
+        self.peers.tighten();
+        self.users.tighten();
+        self.tokens.tighten();
+        self.blocks.tighten();
     }
 
     fn close_if_drained(&mut self, key: ClientKey, now: Instant) {

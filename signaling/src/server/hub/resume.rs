@@ -66,6 +66,7 @@ impl Hub {
         let peer = self.peers.remove(&key)?;
         self.users.remove(&peer.user);
         self.tokens.remove(&peer.token);
+        self.tighten();
         if peer.call.is_some() {
             self.in_call -= 1;
         }

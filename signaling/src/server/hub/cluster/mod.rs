@@ -266,12 +266,14 @@ impl Hub {
             due.push(key);
         }
         cluster.moved.retain(|_, (_, until)| *until > now);
+        cluster.moved.tighten();
         while let Some((_, user)) = cluster.strangers.pop_front_if(|(due, _)| *due <= now) {
             if !self.users.contains_key(&user) {
                 let reason = LeaveReason::Disconnected;
                 self.effects.push_back(Effect::Store(Command::Remove { user, reason }));
             }
         }
+        cluster.strangers.tighten();
         let late: Vec<u64> = cluster
             .takeovers
             .iter()
