@@ -301,6 +301,8 @@ describe("pictures", () => {
         await page.locator("canvas#remote[data-sequence='2'], canvas#remote[data-sequence='1']").waitFor();
         const [red, green, blue] = await middle(page, "remote");
         assert.ok(red > green && green > blue && red > 120 && red < 230, `skin: ${[red, green, blue]}`);
+        const note = page.locator(".stage-note");
+        assert.equal(await note.isVisible(), false, "nothing is painted that the picture covers");
         const remote = page.requests.filter(({ stream }) => stream === "remote");
         const local = page.requests.find(({ stream }) => stream === "local");
         assert.equal(local.maxWidth, local.maxHeight, "the own picture may have any shape");
@@ -310,6 +312,7 @@ describe("pictures", () => {
         assert.equal(await page.locator("canvas#remote").getAttribute("data-frames"), "0");
         const size = await page.locator("canvas#remote").evaluate(({ width, height }) => [width, height]);
         assert.deepEqual(size, [2, 2], "nothing of the last picture is left");
+        assert.equal(await note.isVisible(), true, "and something says why");
       });
     });
   }

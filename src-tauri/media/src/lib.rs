@@ -5,6 +5,7 @@ pub mod audio;
 pub mod codec;
 pub mod error;
 pub mod frame;
+pub mod priority;
 pub mod slot;
 pub mod sync;
 pub mod video;

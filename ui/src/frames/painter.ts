@@ -9,6 +9,12 @@ const COUNT_EVERY_MS = 250;
 /** What cameras and decoders deliver; without it the web view would take its own guess. */
 const COLOR_SPACE: VideoColorSpaceInit = { matrix: "smpte170m", fullRange: false };
 
+/**
+ * Up to so many pixels a picture is converted here: WebKitGTK builds a GStreamer pipeline for each VideoFrame, 3 ms for
+ * even the smallest.
+ */
+const SMALL = 400 * 225;
+
 /** Over how many pictures the time from due to drawn is told. */
 const AGES = 128;
 
@@ -31,7 +37,7 @@ export class Painter {
     if (canvas.width !== frame.width) canvas.width = frame.width;
     if (canvas.height !== frame.height) canvas.height = frame.height;
     canvas.classList.toggle("mirrored", frame.mirrored);
-    if (!this.#drawVideoFrame(frame)) this.#drawImage(frame);
+    if (frame.width * frame.height <= SMALL || !this.#drawVideoFrame(frame)) this.#drawImage(frame);
     this.#drawn += 1;
     this.#sequence = frame.sequence;
     const now = performance.now();

@@ -83,7 +83,10 @@ impl VideoSender {
         let shared = Arc::new(Shared { control: Mutex::default(), changed: Condvar::new(), preview });
         let thread = {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name("video-encode".into()).spawn(move || run(&shared))
+            std::thread::Builder::new().name("video-encode".into()).spawn(move || {
+                tandem_media::priority::let_others_first();
+                run(&shared);
+            })
         };
         let thread = thread.inspect_err(|error| tracing::error!(%error, "the encode thread cannot be started")).ok();
         Self { shared, thread }

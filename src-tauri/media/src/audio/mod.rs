@@ -11,7 +11,6 @@ pub mod level;
 mod monitor;
 pub mod opus;
 pub mod percentile;
-mod priority;
 pub mod processing;
 pub mod resample;
 pub mod schedule;

@@ -10,6 +10,7 @@ use super::output::Output;
 use super::seam::Seam;
 use super::sender::Sender;
 use super::{Arrival, Change, OutgoingAudioSink, Shared};
+use crate::audio::BLOCK;
 use crate::audio::config::{AudioConfig, Processing};
 use crate::audio::device::Closing;
 use crate::audio::jitter_buffer::{JitterBuffer, JitterConfig};
@@ -19,8 +20,8 @@ use crate::audio::schedule::{Schedule, Tick, WallClock};
 use crate::audio::stats::{SILENCE_DBFS, level_dbfs};
 use crate::audio::test_signal::TestSignalReader;
 use crate::audio::wav::WavRecorder;
-use crate::audio::{BLOCK, priority};
 use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+use crate::priority;
 
 /// Measurements that the percentiles of the delay are taken from: the newest half hour, at two a second.
 const REMEMBERED_DELAYS: usize = 3600;
@@ -146,7 +147,7 @@ impl Worker {
 
     /// Works until the engine is dropped.
     pub(super) fn run(mut self) {
-        priority::elevate_this_thread();
+        priority::wake_this_thread_promptly();
         while !self.shared.stopping.load(Ordering::Acquire) {
             let now = Instant::now();
             match self.schedule.poll(now) {
