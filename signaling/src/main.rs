@@ -4,6 +4,7 @@
 //! down properly, a second one at once. Exit 0 after a shutdown, 1 if it cannot run, 2 for a wrong configuration.
 
 mod args;
+mod memory;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn start(args: Args, filter: EnvFilter) -> anyhow::Result<()> {
         LogFormat::Text => log.with_ansi(false).init(),
         LogFormat::Json => log.json().init(),
     }
+    memory::watch();
     let runtime = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
     runtime.block_on(run(args))
 }

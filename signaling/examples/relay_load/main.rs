@@ -124,8 +124,8 @@ mod bench {
         // The allocator's and the runtime's first growth is no leak.
         churn(relay.address, 100, Duration::from_secs(5)).await?;
         let settle = async || {
-            // Until calls can be resumed no more.
-            sleep(Duration::from_secs(35)).await;
+            // Until calls can be resumed no more, and what that leaves free is given back.
+            sleep(Duration::from_secs(60)).await;
             Footprint::of(&relay, redis.as_ref())
         };
         let before = settle().await?;
