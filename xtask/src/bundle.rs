@@ -1,5 +1,6 @@
 //! `cargo xtask bundle`: installers, by the Tauri command line tool that comes with the page's packages.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -40,7 +41,12 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
         let release = if profile == "release" { &["--release"][..] } else { &[] };
         Shell::cargo(["build", "--package", "tandem", "--bin", "tandem"]).args(release).run()
     })?;
-    let folder = workspace::binary(profile, "tandem")?.parent().context("a program lies in a folder")?.join("bundle");
+    let program = workspace::binary(profile, "tandem")?;
+    if profile == "release" && cfg!(unix) {
+        // Line tables are three quarters of the program, and nobody who installs it reads them. Symbols stay.
+        step("Taking out line tables", || Shell::new("strip", [OsStr::new("-S"), program.as_os_str()]).run())?;
+    }
+    let folder = program.parent().context("a program lies in a folder")?.join("bundle");
     step("Packing", || {
         let target = folder.parent().and_then(Path::parent).context("cargo's own folder")?;
         let debug = if profile == "debug" { &["--debug"][..] } else { &[] };
