@@ -37,7 +37,7 @@ pub use coturn::Coturn;
 pub use guest::Guest;
 pub use overlay::Overlay;
 pub use part::Part;
-pub use process::Process;
+pub use process::{Process, built};
 pub use pulse::PulseAudio;
 pub use redis::Redis;
 pub use relay::Relay;

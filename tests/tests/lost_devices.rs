@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tandem_tests::speech::{self, Voice};
-use tandem_tests::{Guest, Part, require};
+use tandem_tests::{Guest, Part, built, require};
 
 /// Runs in the guest. Somebody else holds both devices; then the camera is unplugged in a call, then the microphone.
 const SCRIPT: &str = r#"
@@ -43,6 +43,47 @@ echo $? > "$out/unplugged.exit"
 wait $partner
 exit 0
 "#;
+
+/// Runs in the guest. Another program can have the camera exactly while the call has switched it off.
+const SWITCH: &str = r#"
+tandem=$1 relay=$2 out=$3
+. "$4"
+start_relay
+take() { timeout 10 ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuyv422 -video_size 640x360 -i /dev/video0 -frames:v 2 -f rawvideo -y "$1"; }
+
+peer partner --video none --audio none --speaker none --record-video "$out/seen.y4m" &
+mkfifo /tmp/switch
+"$out/camera_switch" ws://127.0.0.1:9000/ws guest < /tmp/switch > "$out/switch.txt" 2>&1 &
+switch=$!
+exec 3> /tmp/switch
+await 'the first pictures' 40 holds "$out/seen.y4m" 1000000
+take /tmp/stolen.raw 2> /dev/null && fail 'the camera is in use and was given away'
+echo off >&3
+await 'the camera for another program' 20 take "$out/taken.raw"
+kill -0 $switch || fail 'the call did not go on'
+before=$(stat -c %s "$out/seen.y4m")
+echo on >&3
+await 'pictures again' 40 holds "$out/seen.y4m" $((before + 1000000))
+echo end >&3
+await 'the end of the call' 20 grep -q ended "$out/switch.txt"
+await "the partner's end" 20 test -s "$out/partner.json"
+exit 0
+"#;
+
+#[test]
+fn a_camera_that_is_switched_off_in_a_call_is_free_for_others() {
+    require!(Part::Guest);
+    let share = tempfile::tempdir().expect("a folder");
+    std::fs::copy(built("examples/camera_switch"), share.path().join("camera_switch")).expect("the program");
+    let guest = Guest::script(share.path(), Duration::from_secs(160), SWITCH).expect("the emulator starts");
+    let (code, output) = guest.finish().expect("the guest ends in time");
+    let text = |name: &str| std::fs::read_to_string(share.path().join(name)).unwrap_or_default();
+    let record = || ["switch.txt", "partner.log", "partner.json"].map(text).join("\n");
+    assert_eq!(code, 0, "every step of the script came to be\n{output}\n{}", record());
+    assert_eq!(text("switch.txt").trim(), "ended", "no failure was told");
+    let taken = std::fs::metadata(share.path().join("taken.raw")).map_or(0, |file| file.len());
+    assert_eq!(taken, 2 * 640 * 360 * 2, "two whole pictures for the other program");
+}
 
 #[test]
 fn a_call_goes_on_without_devices_that_are_taken_or_unplugged() {

@@ -42,7 +42,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     checks.check("lints", lint::clippy);
     // With the tests, so that cargo unifies the same features for both and compiles the dependencies once.
     let built = checks.check("build", || {
-        Shell::cargo(["build", "--workspace", "--bins", "--tests"]).args(workspace::features()).run()
+        Shell::cargo(["build", "--workspace", "--bins", "--tests", "--examples"]).args(workspace::features()).run()
     });
     // Without the binaries the whole-system tests would only repeat the failure.
     let extent = if built { extent } else { Extent::Fast };

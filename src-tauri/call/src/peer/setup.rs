@@ -13,13 +13,17 @@ const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// So many checks a pair gets: as long as the default's 7 of 200 ms, and a little.
 const ICE_CHECKS: u16 = 90;
 
+/// So long after its start a connection does not settle for a way through NATs, because a way inside one network may
+/// come up yet; that takes no longer. The library waits 500 ms, and 1 s where a check arrives before its candidate does.
+const NAT_WAIT: Duration = Duration::from_millis(100);
+
 /// How ICE and DTLS work.
 pub(super) fn settings(relay_only: bool) -> SettingEngine {
     // Names are asked for on the local network, which is none of its business in relay-only mode.
     let mdns = if relay_only { MulticastDnsMode::Disabled } else { multicast_dns() };
     // Waiting for something better than a relay makes no sense when nothing better may come. The partner's relay may
     // show itself (as peer reflexive) before its candidate arrives.
-    let wait = relay_only.then_some(Duration::ZERO);
+    let nat_wait = if relay_only { Duration::ZERO } else { NAT_WAIT };
     SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
         .with_include_loopback_candidate(true)
@@ -27,9 +31,9 @@ pub(super) fn settings(relay_only: bool) -> SettingEngine {
         // The other way round one ClientHello in thirty came too early and was repeated only after a second.
         .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_multicast_dns_mode(mdns)
-        .with_srflx_acceptance_min_wait(wait)
-        .with_prflx_acceptance_min_wait(wait)
-        .with_relay_acceptance_min_wait(wait)
+        .with_srflx_acceptance_min_wait(Some(nat_wait))
+        .with_prflx_acceptance_min_wait(Some(nat_wait))
+        .with_relay_acceptance_min_wait(relay_only.then_some(Duration::ZERO))
         .build()
 }
 

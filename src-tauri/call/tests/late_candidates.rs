@@ -1,0 +1,58 @@
+//! Checks that arrive before the candidates they come from: on a fast path the partner's first check overtakes what the
+//! relay has to pass on.
+
+use std::time::{Duration, Instant};
+
+use tandem_call::congestion::LinkConfig;
+use tandem_call::peer::{Peer, PeerConfig, PeerEvent};
+use tandem_media::codec::VideoCodec;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+
+/// The library's own wait for a candidate that nobody has told is a second.
+const PROMPTLY: Duration = Duration::from_millis(700);
+
+async fn peer() -> (Peer, UnboundedReceiver<PeerEvent>) {
+    let config = PeerConfig {
+        codec: VideoCodec::H264,
+        send_video: true,
+        send_audio: true,
+        link: LinkConfig::default(),
+        ice_servers: Vec::new(),
+        relay_only: false,
+        addresses: vec!["127.0.0.1:0".parse().expect("an address")],
+        runtime: None,
+    };
+    let (sender, events) = unbounded_channel();
+    (Peer::new(config, sender).await.expect("a socket on loopback"), events)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_whose_candidates_are_late_is_reached_at_once() {
+    let ((mut offering, mut seen), (mut answering, mut news)) = (peer().await, peer().await);
+    let offer = offering.create_offer().await.expect("an offer");
+    let answer = answering.apply_offer(&offer, false).await.expect("an answer");
+    offering.apply_answer(&answer).await.expect("it answers the offer");
+    let begun = Instant::now();
+    let connect = async {
+        loop {
+            tokio::select! {
+                event = seen.recv() => match event.expect("the connection lives") {
+                    // Only this side's candidates are passed on.
+                    PeerEvent::Candidate(text) => {
+                        answering.add_candidate(&text).await.expect("a candidate");
+                    }
+                    PeerEvent::Connected => return,
+                    PeerEvent::Failed | PeerEvent::Closed => panic!("the connection failed"),
+                    _ => {}
+                },
+                _ = news.recv() => {}
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), connect).await.expect("the two connect");
+    let took = begun.elapsed();
+    offering.close().await;
+    answering.close().await;
+    assert!(took < PROMPTLY, "it took {took:?}: a check from an address that nobody has told was not good enough");
+}
