@@ -11,15 +11,13 @@ mod support;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::time::Duration;
-use support::{Side, TestRelay, relay, room};
-use tandem_call::congestion::LinkConfig;
+use support::{Side, TestRelay, peer, relay, room};
 use tandem_call::machine::EndCode;
-use tandem_call::peer::{Peer, PeerConfig, PeerError};
+use tandem_call::peer::PeerError;
 use tandem_call::session::CallEventKind;
-use tandem_media::codec::VideoCodec;
 use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
 use tandem_signaling::message::{ClientMessage, FindPartner, PartnerFound, RawValue, ServerMessage};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -154,29 +152,14 @@ async fn candidates_that_are_none_do_not_end_a_call() {
     relay.shutdown().await;
 }
 
-async fn peer() -> Peer {
-    let config = PeerConfig {
-        codec: VideoCodec::H264,
-        send_video: true,
-        send_audio: true,
-        link: LinkConfig::default(),
-        ice_servers: Vec::new(),
-        relay_only: false,
-        addresses: vec!["127.0.0.1:0".parse().unwrap()],
-        runtime: None,
-    };
-    Peer::new(config, unbounded_channel().0).await.expect("a socket on loopback")
-}
-
-/// Descriptions that are almost right reach much deeper than plain garbage.
 #[tokio::test(flavor = "multi_thread")]
 async fn offers_and_answers_with_damage_never_panic() {
     let mut random = StdRng::seed_from_u64(0x7a6d_656d);
-    let offer = peer().await.create_offer().await.expect("an offer");
+    let offer = peer().await.0.create_offer().await.expect("an offer");
     let mut outcomes = [0_usize; 3];
     for round in 0..200 {
         let damaged = damage(&offer, &mut random);
-        let mut receiver = peer().await;
+        let (mut receiver, _events) = peer().await;
         let result = if round % 2 == 0 {
             receiver.apply_offer(&damaged, false).await.map(drop)
         } else {

@@ -1,31 +1,16 @@
 //! Checks that arrive before the candidates they come from: on a fast path the partner's first check overtakes what the
 //! relay has to pass on.
 
+mod support;
+
 use std::time::{Duration, Instant};
 
-use tandem_call::congestion::LinkConfig;
-use tandem_call::peer::{Peer, PeerConfig, PeerEvent};
-use tandem_media::codec::VideoCodec;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use support::peer;
+use tandem_call::peer::PeerEvent;
 use tokio::time::timeout;
 
 /// The library's own wait for a candidate that nobody has told is a second.
 const PROMPTLY: Duration = Duration::from_millis(700);
-
-async fn peer() -> (Peer, UnboundedReceiver<PeerEvent>) {
-    let config = PeerConfig {
-        codec: VideoCodec::H264,
-        send_video: true,
-        send_audio: true,
-        link: LinkConfig::default(),
-        ice_servers: Vec::new(),
-        relay_only: false,
-        addresses: vec!["127.0.0.1:0".parse().expect("an address")],
-        runtime: None,
-    };
-    let (sender, events) = unbounded_channel();
-    (Peer::new(config, sender).await.expect("a socket on loopback"), events)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_whose_candidates_are_late_is_reached_at_once() {

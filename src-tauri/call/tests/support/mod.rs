@@ -3,13 +3,16 @@
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tandem_call::congestion::LinkConfig;
 use tandem_call::machine::EndCode;
+use tandem_call::peer::{Peer, PeerConfig, PeerEvent};
 use tandem_call::session::{Call, CallEvent, CallEventKind, CallOptions};
 use tandem_media::VideoFrame;
 use tandem_media::audio::{AudioConfig, AudioSource};
+use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
 use tandem_signaling::server::Relay;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
 /// A relay on a port of its own.
@@ -49,6 +52,22 @@ pub(crate) fn options(url: &str, room: &str) -> CallOptions {
         audio: AudioConfig { source: AudioSource::Test, ..AudioConfig::default() },
         ..CallOptions::new(url)
     }
+}
+
+/// A peer connection on loopback that may send sound and pictures.
+pub(crate) async fn peer() -> (Peer, UnboundedReceiver<PeerEvent>) {
+    let config = PeerConfig {
+        codec: VideoCodec::H264,
+        send_video: true,
+        send_audio: true,
+        link: LinkConfig::default(),
+        ice_servers: Vec::new(),
+        relay_only: false,
+        addresses: vec!["127.0.0.1:0".parse().expect("an address")],
+        runtime: None,
+    };
+    let (sender, events) = unbounded_channel();
+    (Peer::new(config, sender).await.expect("a socket on loopback"), events)
 }
 
 /// One side of a call.
