@@ -46,17 +46,19 @@ mod glibc {
         held.spare() > held.in_use.max(RESERVE).max(left + GAIN)
     }
 
-    /// A thread of its own: the calls take milliseconds when the heap is large.
+    /// A thread of its own: the calls take milliseconds when the heap is large. They lock one arena at a time, so who
+    /// allocates waits for a part of that at most.
     pub(super) fn watch() {
         let thread = std::thread::Builder::new().name("memory".into()).spawn(|| {
             let mut left: Option<Held> = None;
             loop {
                 std::thread::sleep(PERIOD);
-                let Some(held) = look() else { return };
+                // Not even a descriptor may be free for a moment.
+                let Some(held) = look() else { continue };
                 if is_due(held, left) {
                     let begun = Instant::now();
                     trim();
-                    let Some(after) = look() else { return };
+                    let Some(after) = look() else { continue };
                     left = Some(after);
                     let given_back = held.resident.saturating_sub(after.resident);
                     tracing::debug!(given_back, in_use = after.in_use, took = ?begun.elapsed(), "memory given back");

@@ -196,7 +196,7 @@ pub fn built(name: &str) -> PathBuf {
     let binary = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         binary.exists(),
-        "{} is not built: run `cargo build --workspace --bins --all-features` first, or `cargo xtask test`, which does",
+        "{} is not built: run `cargo build --workspace --bins --examples --all-features` first, or `cargo xtask test`, which does",
         binary.display()
     );
     binary

@@ -44,7 +44,13 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
     let program = workspace::binary(profile, "tandem")?;
     if profile == "release" && cfg!(unix) {
         // Line tables are three quarters of the program, and nobody who installs it reads them. Symbols stay.
-        step("Taking out line tables", || Shell::new("strip", [OsStr::new("-S"), program.as_os_str()]).run())?;
+        // Into another file: cargo keeps a second link to this one.
+        step("Taking out line tables", || {
+            let stripped = program.with_extension("stripped");
+            let words = [OsStr::new("-S"), OsStr::new("-o"), stripped.as_os_str(), program.as_os_str()];
+            Shell::new("strip", words).run()?;
+            std::fs::rename(&stripped, &program).context("the program cannot be replaced")
+        })?;
     }
     let folder = program.parent().context("a program lies in a folder")?.join("bundle");
     step("Packing", || {

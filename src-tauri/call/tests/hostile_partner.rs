@@ -152,6 +152,7 @@ async fn candidates_that_are_none_do_not_end_a_call() {
     relay.shutdown().await;
 }
 
+/// Descriptions that are almost right reach much deeper than plain garbage.
 #[tokio::test(flavor = "multi_thread")]
 async fn offers_and_answers_with_damage_never_panic() {
     let mut random = StdRng::seed_from_u64(0x7a6d_656d);

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 /// The library's own wait for a candidate that nobody has told is a second.
 const PROMPTLY: Duration = Duration::from_millis(700);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_partner_whose_candidates_are_late_is_reached_at_once() {
+/// From the answer to the connection, with the answering side's candidates withheld.
+async fn connect() -> Duration {
     let ((mut offering, mut seen), (mut answering, mut news)) = (peer().await, peer().await);
     let offer = offering.create_offer().await.expect("an offer");
     let answer = answering.apply_offer(&offer, false).await.expect("an answer");
@@ -39,5 +39,16 @@ async fn a_partner_whose_candidates_are_late_is_reached_at_once() {
     let took = begun.elapsed();
     offering.close().await;
     answering.close().await;
-    assert!(took < PROMPTLY, "it took {took:?}: a check from an address that nobody has told was not good enough");
+    took
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_whose_candidates_are_late_is_reached_at_once() {
+    // A machine that is busy at the moment may take longer; one that waits for the library always does.
+    let mut took = Vec::new();
+    while took.len() < 5 && !took.iter().any(|took| *took < PROMPTLY) {
+        took.push(connect().await);
+    }
+    let promptly = took.iter().any(|took| *took < PROMPTLY);
+    assert!(promptly, "a check from an address that nobody has told was not good enough: {took:?}");
 }

@@ -1,4 +1,4 @@
-// I420 to RGBA, for web views without VideoFrame. BT.601, limited range, in fixed point.
+// I420 to RGBA, for small pictures and for web views without VideoFrame. BT.601, limited range, in fixed point.
 
 /** 16.16 fixed point: 255/219 for luma, and the BT.601 factors scaled by 255/224 for chroma. */
 const Y = 76309;

@@ -259,7 +259,6 @@ impl Hub {
         }
         self.users.remove(&peer.user);
         self.tokens.remove(&peer.token);
-        self.tighten();
         if peer.subject.is_none()
             && let Some(others) = self.blocks.remove(&peer.person)
         {
@@ -272,6 +271,7 @@ impl Hub {
                 }
             }
         }
+        self.tighten();
         if peer.is_recorded {
             self.effects.push_back(Effect::Store(Command::Remove { user: peer.user, reason }));
         }

@@ -95,16 +95,17 @@ impl Peer {
         let heard = LastHeard::new(Instant::now());
         let registry = registry.with(EAR, Ear::new(Arc::clone(&heard)));
         let settled = Settled::default();
+        let mut urls = config.ice_servers.iter().flat_map(|server| &server.urls);
+        let has_turn = urls.any(|url| url.starts_with("turn:") || url.starts_with("turns:"));
         let mut builder = PeerConnectionBuilder::new()
             .with_configuration(setup::configuration(&config.ice_servers, config.relay_only))
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
-            .with_setting_engine(setup::settings(config.relay_only))
+            .with_setting_engine(setup::settings(config.relay_only, has_turn))
             .with_handler(Arc::new(Handler::new(events.clone(), config.relay_only, settled.clone())))
             .with_udp_addrs(setup::addresses(&config.addresses));
-        let mut urls = config.ice_servers.iter().flat_map(|server| &server.urls);
-        let naps = urls.any(|url| url.starts_with("turn:") || url.starts_with("turns:"));
-        builder = builder.with_runtime(Arc::new(PromptRuntime::new(config.runtime.as_ref(), settled.clone(), naps)));
+        builder =
+            builder.with_runtime(Arc::new(PromptRuntime::new(config.runtime.as_ref(), settled.clone(), has_turn)));
         let connection: Arc<dyn PeerConnection> = Arc::new(builder.build().await.map_err(failed)?);
         let negotiated = Negotiated::default();
         Ok(Self {

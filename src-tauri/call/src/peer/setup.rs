@@ -14,16 +14,23 @@ const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 const ICE_CHECKS: u16 = 90;
 
 /// So long after its start a connection does not settle for a way through NATs, because a way inside one network may
-/// come up yet; that takes no longer. The library waits 500 ms, and 1 s where a check arrives before its candidate does.
+/// come up yet; that rarely takes longer. The library waits 500 ms, and 1 s for an address that only a check has shown.
 const NAT_WAIT: Duration = Duration::from_millis(100);
+/// The same for an address that only a check has shown, where there are TURN servers: it may be a relay's, and the
+/// partner's direct addresses deserve some time.
+const UNTOLD_WAIT: Duration = Duration::from_millis(400);
 
 /// How ICE and DTLS work.
-pub(super) fn settings(relay_only: bool) -> SettingEngine {
+pub(super) fn settings(relay_only: bool, has_turn: bool) -> SettingEngine {
     // Names are asked for on the local network, which is none of its business in relay-only mode.
     let mdns = if relay_only { MulticastDnsMode::Disabled } else { multicast_dns() };
     // Waiting for something better than a relay makes no sense when nothing better may come. The partner's relay may
     // show itself (as peer reflexive) before its candidate arrives.
-    let nat_wait = if relay_only { Duration::ZERO } else { NAT_WAIT };
+    let (nat_wait, untold_wait) = match (relay_only, has_turn) {
+        (true, _) => (Duration::ZERO, Duration::ZERO),
+        (false, true) => (NAT_WAIT, UNTOLD_WAIT),
+        (false, false) => (NAT_WAIT, NAT_WAIT),
+    };
     SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
         .with_include_loopback_candidate(true)
@@ -32,7 +39,7 @@ pub(super) fn settings(relay_only: bool) -> SettingEngine {
         .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_multicast_dns_mode(mdns)
         .with_srflx_acceptance_min_wait(Some(nat_wait))
-        .with_prflx_acceptance_min_wait(Some(nat_wait))
+        .with_prflx_acceptance_min_wait(Some(untold_wait))
         .with_relay_acceptance_min_wait(relay_only.then_some(Duration::ZERO))
         .build()
 }

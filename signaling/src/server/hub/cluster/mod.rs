@@ -268,9 +268,15 @@ impl Hub {
         cluster.moved.retain(|_, (_, until)| *until > now);
         cluster.moved.tighten();
         while let Some((_, user)) = cluster.strangers.pop_front_if(|(due, _)| *due <= now) {
-            if !self.users.contains_key(&user) {
+            if self.users.contains_key(&user) {
+                continue;
+            }
+            if cluster.takeovers.is_empty() {
                 let reason = LeaveReason::Disconnected;
                 self.effects.push_back(Effect::Store(Command::Remove { user, reason }));
+            } else {
+                // It may be one of those who are still on their way.
+                cluster.strangers.push_back((now + ARRIVAL, user));
             }
         }
         cluster.strangers.tighten();

@@ -125,7 +125,7 @@ fn a_census_removes_nobody_whose_handover_is_lost() {
     let (moved, _) = give_up(&mut one, a, &mut other, start);
     other.hub.outcome(Outcome::Census(vec![card.user.clone()]), start);
     // The store is asked instead, and takes its time, too.
-    let late = other.wait(start, 3);
+    let late = other.wait(start, 9);
     assert_eq!(other.removed(), [], "the store is still being asked");
     let partner = Card { user: partner, socket: "p".into(), person: "p".into(), node: card.node.clone() };
     let (profile, last_partner, ended) = (FindPartner::default(), None, Vec::new());
