@@ -65,8 +65,7 @@ enum HangsUp {
 fn assert_relayed_call(outcome: &Outcome, who: &str) {
     // Also: the end was an orderly one, of which this side heard at once. Silence would be `PARTNER_VANISHED`.
     outcome.assert_ok(who);
-    let route = &outcome.report["route"];
-    assert_eq!((&route["local"], &route["remote"]), (&"relay".into(), &"relay".into()), "{who}: through coturn only");
+    outcome.assert_relayed(who);
     assert!(outcome.figure("/video/sent/frames") > 90.0, "{who}: pictures went out: {}", outcome.report["video"]);
     assert!(outcome.figure("/audio/received/packets") > 100.0, "{who}: sound came: {}", outcome.report["audio"]);
     let frozen = outcome.figure("/video/received/frozenMs");
