@@ -6,24 +6,24 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::peer;
-use tandem_call::peer::PeerEvent;
+use tandem_call::peer::{Peer, PeerEvent};
 use tokio::time::timeout;
 
 /// The library's own wait for a candidate that nobody has told is a second.
 const PROMPTLY: Duration = Duration::from_millis(700);
 
-/// From the answer to the connection, with the answering side's candidates withheld.
+/// From the answer to the connection, with the answering side's candidates withheld until then.
 async fn connect() -> Duration {
     let ((mut offering, mut seen), (mut answering, mut news)) = (peer().await, peer().await);
     let offer = offering.create_offer().await.expect("an offer");
     let answer = answering.apply_offer(&offer, false).await.expect("an answer");
     offering.apply_answer(&answer).await.expect("it answers the offer");
     let begun = Instant::now();
+    let mut withheld = Vec::new();
     let connect = async {
         loop {
             tokio::select! {
                 event = seen.recv() => match event.expect("the connection lives") {
-                    // Only this side's candidates are passed on.
                     PeerEvent::Candidate(text) => {
                         answering.add_candidate(&text).await.expect("a candidate");
                     }
@@ -31,15 +31,30 @@ async fn connect() -> Duration {
                     PeerEvent::Failed | PeerEvent::Closed => panic!("the connection failed"),
                     _ => {}
                 },
-                _ = news.recv() => {}
+                event = news.recv() => {
+                    if let Some(PeerEvent::Candidate(text)) = event {
+                        withheld.push(text);
+                    }
+                }
             }
         }
     };
     timeout(Duration::from_secs(20), connect).await.expect("the two connect");
     let took = begun.elapsed();
+    assert_eq!(remote_type(&offering).await, "prflx", "all that is known is that a check came from there");
+    assert!(!withheld.is_empty(), "the answering side has gathered");
+    for text in withheld {
+        offering.add_candidate(&text).await.expect("a candidate");
+    }
+    assert_eq!(remote_type(&offering).await, "host", "the candidate says what kind of address it is");
     offering.close().await;
     answering.close().await;
     took
+}
+
+/// The type of the partner's end of the path.
+async fn remote_type(peer: &Peer) -> String {
+    peer.route().await.expect("a connection has a path").remote
 }
 
 #[tokio::test(flavor = "multi_thread")]

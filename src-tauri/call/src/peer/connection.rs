@@ -7,6 +7,7 @@ use super::formats::{self, Format, MediaKind};
 use super::handler::{Handler, PeerEvent};
 use super::negotiated::{Negotiated, agree, same_format};
 use super::prompt_runtime::{PromptRuntime, Settled};
+use super::told_candidates::ToldCandidates;
 use super::{privacy, setup};
 use crate::congestion::{self, LinkConfig};
 use crate::link::LinkState;
@@ -17,7 +18,6 @@ use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingPar
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::UnboundedSender;
@@ -74,12 +74,8 @@ pub struct Peer {
     prepared: bool,
     negotiated: Negotiated,
     events: UnboundedSender<PeerEvent>,
-    /// How many candidates the partner has sent since its last description.
-    candidates: AtomicUsize,
+    told: ToldCandidates,
 }
-
-/// A partner's candidates are checked against each of ours, so their number is bounded. A browser sends about ten.
-const MAX_CANDIDATES: usize = 64;
 
 impl Peer {
     /// Makes a peer connection that waits for [`create_offer`](Self::create_offer) or
@@ -119,7 +115,7 @@ impl Peer {
             prepared: false,
             negotiated,
             events,
-            candidates: AtomicUsize::new(0),
+            told: ToldCandidates::default(),
         })
     }
 
@@ -190,7 +186,7 @@ impl Peer {
     /// [`PeerError::BadCandidate`]; the connection goes on without it.
     pub async fn add_candidate(&self, candidate: &str) -> Result<(), PeerError> {
         let Some(candidate) = description::candidate_from_json(candidate)? else { return Ok(()) };
-        if self.candidates.fetch_add(1, Relaxed) >= MAX_CANDIDATES {
+        if !self.told.take(&candidate.candidate) {
             return Err(PeerError::BadCandidate);
         }
         self.connection.add_ice_candidate(candidate).await.map_err(|_| PeerError::BadCandidate)
@@ -248,7 +244,7 @@ impl Peer {
 
     /// The path that media takes. `None` before there is one.
     pub async fn route(&self) -> Option<crate::session::Route> {
-        super::route::route(&*self.connection, self.link.rtt()).await
+        super::route::route(&*self.connection, &self.told, self.link.rtt()).await
     }
 
     async fn add(&mut self, kind: MediaKind, formats: &[Format]) -> Result<(), PeerError> {
@@ -317,7 +313,7 @@ impl Peer {
     }
 
     async fn set_remote(&self, description: RTCSessionDescription) -> Result<(), PeerError> {
-        self.candidates.store(0, Relaxed);
+        self.told.renew();
         self.connection.set_remote_description(description).await.map_err(|error| {
             tracing::debug!(%error, "the partner's description was refused");
             PeerError::BadDescription("it contradicts itself or what was agreed")

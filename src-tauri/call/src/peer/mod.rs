@@ -14,6 +14,7 @@ mod repeater;
 mod repeating_socket;
 mod route;
 mod setup;
+mod told_candidates;
 
 pub use connection::{LocalTrack, Peer, PeerConfig};
 pub use ear::LastHeard;
