@@ -21,14 +21,15 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::process::Command;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use anyhow::{Context, Result, ensure};
     use serde_json::{Value, json};
+    use tandem_tests::pulse::MOUTH;
     use tandem_tests::window::{Home, TEST_MEDIA};
-    use tandem_tests::{Part, Process, PulseAudio, Relay, Screen, Window};
+    use tandem_tests::{Part, Process, PulseAudio, Relay, Screen, Window, signal, wav};
 
     /// Collects, for so many milliseconds, the number and the time in each picture that a canvas shows.
     const WATCH: &str = "
@@ -75,6 +76,9 @@ mod linux {
         const look = () => mark() && usable() ? done(performance.timeOrigin + mark().startTime) : setTimeout(look, 10);
         look();";
 
+    /// The noise of a room in a microphone, in dB of full scale.
+    const ROOM_DB: f64 = -50.0;
+
     pub(super) struct Bench {
         pub(super) tandem: PathBuf,
         pub(super) seconds: u64,
@@ -89,7 +93,10 @@ mod linux {
             self.idle(&screen, "idle", Home::new()?)?;
             if Part::PulseAudio.check().is_ok() {
                 let sound = PulseAudio::start()?;
-                self.idle(&screen, "idle-microphone", Home::new()?.with_sound(&sound))?;
+                let window = self.idle(&screen, "idle-microphone", Home::new()?.with_sound(&sound))?;
+                let folder = tempfile::tempdir()?;
+                let _room = sound.play(&self.room(folder.path())?, MOUTH)?;
+                self.pause("idle-room", &[&window], 3)?;
             }
             self.call(&screen)?;
             self.both(&screen)
@@ -116,8 +123,18 @@ mod linux {
             Ok(())
         }
 
+        /// What a microphone picks up in a room where nobody speaks, for longer than a phase.
+        fn room(&self, folder: &Path) -> Result<PathBuf> {
+            let mut noise = signal::noise((self.seconds as usize + 10) * wav::RATE as usize, 1);
+            let change_db = ROOM_DB - signal::rms_db(&noise);
+            noise.iter_mut().for_each(|sample| *sample *= 10_f64.powf(change_db / 20.0) as f32);
+            let path = folder.join("room.wav");
+            wav::write(&path, &noise)?;
+            Ok(path)
+        }
+
         /// The lobby with the camera off, doing nothing.
-        fn idle(&self, screen: &Screen, phase: &str, home: Home) -> Result<()> {
+        fn idle(&self, screen: &Screen, phase: &str, home: Home) -> Result<Window> {
             let window = self.open(screen, home, &["--video", "test"])?;
             for (name, arguments) in [
                 ("set_camera_on", json!({ "on": false })),
@@ -126,7 +143,8 @@ mod linux {
             ] {
                 window.command(name, &arguments)?.map_err(|refusal| anyhow::anyhow!("{name}: {refusal}"))?;
             }
-            self.pause(phase, &[&window], 3)
+            self.pause(phase, &[&window], 3)?;
+            Ok(window)
         }
 
         /// A window in a full call with a headless peer, as when the partner sits at another machine; then with the own

@@ -53,6 +53,24 @@ impl Process {
         self.child.id()
     }
 
+    /// How long its threads of this name have been on a core so far, as Linux counts it.
+    ///
+    /// # Errors
+    /// When there is no such thread.
+    pub fn time_on_core(&self, thread: &str) -> Result<Duration> {
+        let mut nanoseconds = None;
+        let tasks = format!("/proc/{}/task", self.id());
+        for task in std::fs::read_dir(&tasks).with_context(|| format!("cannot read {tasks}"))? {
+            let read = |file: &str| std::fs::read_to_string(task.as_ref().ok()?.path().join(file)).ok();
+            // A thread may end between the listing and the reading.
+            if read("comm").is_some_and(|name| name.trim_end() == thread) {
+                let on_core = read("schedstat").and_then(|fields| fields.split(' ').next()?.parse::<u64>().ok());
+                nanoseconds = Some(nanoseconds.unwrap_or(0) + on_core.unwrap_or(0));
+            }
+        }
+        nanoseconds.map(Duration::from_nanos).with_context(|| format!("no thread of {} is called {thread}", self.name))
+    }
+
     /// Waits for a line on standard output for which `pick` gives something.
     ///
     /// # Errors

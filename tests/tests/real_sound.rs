@@ -1,10 +1,10 @@
 //! Voices through a sound server, a call and a sound server again: ALSA's default devices at both ends.
 
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tandem_tests::process::wait_until;
 use tandem_tests::speech::{self, Voice};
@@ -40,8 +40,12 @@ fn a_sentence_goes_from_the_microphone_to_the_partners_speaker() {
     wait_for_sound(Path::new(&heard), 1);
 
     let recording = sound.record(pulse::SPEAKER).expect("the recorder starts");
+    let before = (Instant::now(), talker.process().time_on_core("microphone").expect("it reads the microphone"));
     let mut player = sound.play(&sentence, pulse::MOUTH).expect("the player starts");
     player.wait(PATIENCE).expect("the sentence ends");
+    let took = talker.process().time_on_core("microphone").expect("it still does") - before.1;
+    let share = took.as_secs_f64() / before.0.elapsed().as_secs_f64();
+    assert!(share < 0.02, "reading waits for sound instead of turning: {:.1} % of a core", share * 100.0);
     recording.wait_for_more(Duration::from_secs(1)).expect("the server goes on");
     let recorded = recording.finish().expect("a recording");
     talker.process().signal(libc::SIGINT);

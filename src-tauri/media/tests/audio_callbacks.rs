@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_media::audio::device::bridge::{CaptureBridge, PlaybackBridge};
-use tandem_media::audio::device::callback::{CaptureCallback, PlaybackCallback, StreamClock};
+use tandem_media::audio::device::callback::{CaptureCallback, CaptureSink, PlaybackCallback, StreamClock};
+use tandem_media::audio::device::meter::{MeterBridge, MeterCallback};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -80,6 +81,21 @@ fn the_way_from_a_microphone_allocates_nothing() {
     });
     assert_eq!(count, 0, "neither the callback nor the bridge touches the heap");
     assert!(bridge.counts().underruns == 0, "sound did flow");
+}
+
+#[test]
+fn the_way_to_a_meter_allocates_nothing() {
+    let epoch = Instant::now();
+    let bridge = MeterBridge::new(Arc::new(StreamClock::new(epoch)));
+    let mut callback = MeterCallback::new(&bridge, 44_100, 2);
+    let data = vec![16_384i16; 2 * 882];
+    let count = allocations(|| {
+        for call in 1..500u32 {
+            callback.run(&data, epoch + Duration::from_millis(20) * call, Duration::from_millis(20));
+        }
+    });
+    assert_eq!(count, 0, "the callback does not touch the heap");
+    assert!((bridge.level().rms - 0.5).abs() < 1e-3, "sound was measured");
 }
 
 #[test]

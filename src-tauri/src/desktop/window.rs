@@ -59,11 +59,11 @@ pub(super) fn run(start: Start) -> anyhow::Result<()> {
             tauri::async_runtime::spawn(shell::run(app, inbox, effects, tell_page));
             let program = tauri.handle().clone();
             let page = tauri.handle().clone();
-            let tell_level = move |level| {
+            let show_level = move |level| {
                 // A level that was not shown is as good as the next one.
                 let _ = page.emit_to(LABEL, "microphone-level", MicrophoneLevel { level });
             };
-            let executor = Executor::new(handle.clone(), streams, start.settings_file, start.media, tell_level);
+            let executor = Executor::new(handle.clone(), streams, start.settings_file, start.media, show_level);
             tauri::async_runtime::spawn(async move {
                 executor.run(effect_receiver).await;
                 program.exit(0);

@@ -90,9 +90,11 @@ fn print(phases: &[Phase]) {
     for phase in of("order") {
         row("older pictures shown after later ones", phase.figures["stale"].as_f64(), "", "0");
     }
-    for (phase, what) in
-        [("idle", "preview off, no microphone"), ("idle-microphone", "preview off, microphone metered")]
-    {
+    for (phase, what) in [
+        ("idle", "preview off, no microphone"),
+        ("idle-microphone", "preview off, silent microphone metered"),
+        ("idle-room", "preview off, a room's noise metered"),
+    ] {
         for phase in of(phase) {
             let cores = phase.usage.first().and_then(|usage| usage.cores);
             row(&format!("lobby, {what}: CPU"), cores.map(|cores| cores * 100.0), "%", "≤ 1");

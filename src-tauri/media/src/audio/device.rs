@@ -6,10 +6,14 @@
 
 #[cfg(target_os = "linux")]
 mod alsa;
+#[cfg(target_os = "linux")]
+mod alsa_capture;
 pub mod bridge;
 pub mod callback;
 mod choose;
 mod list;
+pub mod meter;
+mod open;
 mod owner;
 
 use std::time::{Duration, Instant};
@@ -17,9 +21,11 @@ use std::time::{Duration, Instant};
 pub use list::{AudioDeviceInfo, list_microphones, list_speakers};
 
 use super::BLOCK;
+use super::level::AudioLevel;
 use super::stats::DeviceCounts;
 use crate::error::DeviceError;
 use bridge::{CaptureBridge, PlaybackBridge};
+use meter::MeterBridge;
 pub(crate) use owner::Closing;
 use owner::{Owner, State};
 
@@ -77,6 +83,27 @@ impl Microphone {
 
     pub(crate) fn counts(&self) -> DeviceCounts {
         self.owner.counts()
+    }
+}
+
+/// A microphone that is opening, or open, only for its level.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    owner: Owner<MeterBridge>,
+}
+
+impl Meter {
+    /// Begins to open the microphone with this id or name, or the default one.
+    pub(crate) fn open(name: Option<String>) -> Self {
+        Self { owner: Owner::open_meter(name) }
+    }
+
+    /// How loud it is; zero while the device is opening.
+    pub(crate) fn level(&mut self, now: Instant) -> Result<AudioLevel, DeviceError> {
+        Ok(match self.owner.poll(now)? {
+            State::Opening => AudioLevel::default(),
+            State::Open(bridge) => bridge.level(),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! How loud sound is, for a meter on the screen.
 
-use super::BLOCK;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A loudness, linear: 1 is full scale.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -25,21 +25,66 @@ impl AudioLevel {
 /// What is left of a level after 10 ms: it falls by 20 dB in half a second.
 const FALL: f32 = 0.955;
 
-/// Follows the loudness block by block: rises at once, falls slowly.
-#[derive(Debug, Clone, Copy, Default)]
+/// Steps of a meter in a second.
+const STEPS_PER_SECOND: u32 = 100;
+
+/// Follows the loudness in steps of 10 ms: rises at once, falls slowly.
+#[derive(Debug, Clone, Copy)]
 pub struct LevelMeter {
+    /// Samples in a step.
+    step: u32,
+    /// Samples of the present step so far, the sum of their squares and the largest of them.
+    seen: u32,
+    squares: f32,
+    peak: f32,
     level: AudioLevel,
 }
 
 impl LevelMeter {
-    /// Takes the next 10 ms; full scale is ±1.
-    pub fn push(&mut self, block: &[f32; BLOCK]) -> AudioLevel {
-        let rms = (block.iter().map(|sample| sample * sample).sum::<f32>() / BLOCK as f32).sqrt();
-        let peak = block.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
-        // `min` and `max` also turn what is not a number into one.
-        let follow = |old: f32, new: f32| new.min(1.0).max(old * FALL);
-        self.level = AudioLevel { rms: follow(self.level.rms, rms), peak: follow(self.level.peak, peak) };
+    /// For sound of `rate` samples a second.
+    pub fn new(rate: u32) -> Self {
+        let step = (rate / STEPS_PER_SECOND).max(1);
+        Self { step, seen: 0, squares: 0.0, peak: 0.0, level: AudioLevel::default() }
+    }
+
+    /// Takes the next sample; full scale is ±1.
+    pub fn push(&mut self, sample: f32) {
+        self.squares += sample * sample;
+        self.peak = self.peak.max(sample.abs());
+        self.seen += 1;
+        if self.seen == self.step {
+            let rms = (self.squares / self.step as f32).sqrt();
+            // `min` and `max` also turn what is not a number into one.
+            let follow = |old: f32, new: f32| new.min(1.0).max(old * FALL);
+            self.level = AudioLevel { rms: follow(self.level.rms, rms), peak: follow(self.level.peak, self.peak) };
+            (self.seen, self.squares, self.peak) = (0, 0.0, 0.0);
+        }
+    }
+
+    /// The level after the newest whole step.
+    pub fn level(&self) -> AudioLevel {
         self.level
+    }
+}
+
+/// A level that one thread sets and others read.
+#[derive(Debug, Default)]
+pub struct SharedLevel {
+    /// The bits of `rms` above those of `peak`.
+    bits: AtomicU64,
+}
+
+impl SharedLevel {
+    /// The newest level that was set, or zero.
+    pub fn get(&self) -> AudioLevel {
+        let bits = self.bits.load(Ordering::Relaxed);
+        AudioLevel { rms: f32::from_bits((bits >> 32) as u32), peak: f32::from_bits(bits as u32) }
+    }
+
+    /// Sets the level; both figures change as one.
+    pub fn set(&self, level: AudioLevel) {
+        let bits = u64::from(level.rms.to_bits()) << 32 | u64::from(level.peak.to_bits());
+        self.bits.store(bits, Ordering::Relaxed);
     }
 }
 
@@ -49,16 +94,17 @@ mod tests {
 
     #[test]
     fn a_level_rises_at_once_and_falls_slowly() {
-        let mut meter = LevelMeter::default();
-        let mut loud = [0.5; BLOCK];
-        loud[7] = -0.8;
-        let level = meter.push(&loud);
-        assert!((level.rms - 0.5).abs() < 0.01 && (level.peak - 0.8).abs() < 1e-6, "{level:?}");
-        let mut after = level;
-        for _ in 0..50 {
-            after = meter.push(&[0.0; BLOCK]);
+        let mut meter = LevelMeter::new(8_000);
+        for sample in 0..80 {
+            assert_eq!(meter.level(), AudioLevel::default(), "10 ms are not full before sample {sample}");
+            meter.push(if sample == 7 { -0.8 } else { 0.5 });
         }
-        let fallen_db = 20.0 * (after.rms / level.rms).log10();
+        let level = meter.level();
+        assert!((level.rms - 0.5).abs() < 0.01 && (level.peak - 0.8).abs() < 1e-6, "{level:?}");
+        for _ in 0..50 * 80 {
+            meter.push(0.0);
+        }
+        let fallen_db = 20.0 * (meter.level().rms / level.rms).log10();
         assert!((-21.0..-19.0).contains(&fallen_db), "20 dB in half a second, not {fallen_db}");
     }
 
@@ -72,9 +118,21 @@ mod tests {
     #[test]
     fn wild_samples_stay_in_range() {
         for sample in [f32::INFINITY, f32::NAN, -1e30, 7.0] {
-            let level = LevelMeter::default().push(&[sample; BLOCK]);
+            // A rate below any device's: every sample is a step.
+            let mut meter = LevelMeter::new(50);
+            meter.push(sample);
+            let level = meter.level();
             assert!((0.0..=1.0).contains(&level.rms) && (0.0..=1.0).contains(&level.peak), "{sample}: {level:?}");
             assert!((0.0..=1.0).contains(&level.meter()), "{sample}");
         }
+    }
+
+    #[test]
+    fn both_figures_pass_between_threads() {
+        let shared = SharedLevel::default();
+        assert_eq!(shared.get(), AudioLevel::default());
+        let level = AudioLevel { rms: 0.25, peak: 0.75 };
+        shared.set(level);
+        assert_eq!(shared.get(), level);
     }
 }

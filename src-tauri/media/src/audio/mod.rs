@@ -24,7 +24,7 @@ pub use config::{AudioConfig, AudioSink, AudioSource, ParseAudioError, Processin
 pub use device::{AudioDeviceInfo, list_microphones, list_speakers};
 pub use engine::{AudioEngine, OutgoingAudio};
 pub use level::AudioLevel;
-pub use monitor::MicrophoneMonitor;
+pub use monitor::{MicrophoneMonitor, TellLevel};
 pub use percentile::Percentiles;
 pub use speaker_test::{SpeakerTest, SpeakerTestDone};
 pub use stats::{AudioStats, DeviceCounts};

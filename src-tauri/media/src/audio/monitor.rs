@@ -1,55 +1,47 @@
 //! The microphone outside a call: how loud it is.
 
-use super::BLOCK;
-use super::device::Microphone;
-use super::level::{AudioLevel, LevelMeter};
-use super::schedule::Schedule;
-use crate::error::{MediaEvent, MediaEvents, MediaPart};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use super::device::Meter;
+use super::level::AudioLevel;
+use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+
+/// How often the level is told: 12.5 times a second, so that an idle window stays idle.
+const INTERVAL: Duration = Duration::from_millis(80);
+
+/// Told how loud a microphone is, on a thread that may not be held up.
+pub type TellLevel = Box<dyn FnMut(AudioLevel) + Send>;
 
 /// A microphone that is open only to show its level. Dropping it releases the device before it returns (a second at
-/// most), so that a call can open the microphone right after.
+/// most), so that a call can open the microphone right after; nothing is told after that.
 #[derive(Debug)]
 pub struct MicrophoneMonitor {
-    shared: Arc<Shared>,
+    stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    /// The bits of `rms` above those of `peak`.
-    level: AtomicU64,
-    stopping: AtomicBool,
-}
-
 impl MicrophoneMonitor {
-    /// Begins to open the microphone with this id or name (see [`super::list_microphones`]), or the default one. What
-    /// goes wrong, now or later, is told to `events`; the level is zero from then on.
+    /// Begins to open the microphone with this id or name (see [`super::list_microphones`]), or the default one, and
+    /// tells its level 12.5 times a second: zero while it is opening. What goes wrong, now or later, is told to
+    /// `events`, after a last level of zero.
     #[must_use]
-    pub fn start(name: Option<String>, events: MediaEvents) -> Self {
-        let shared = Arc::new(Shared::default());
+    pub fn start(name: Option<String>, tell_level: TellLevel, events: MediaEvents) -> Self {
+        let stopping = Arc::new(AtomicBool::new(false));
         let thread = {
-            let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name("level".into()).spawn(move || run(name, &shared, &events))
+            let stopping = Arc::clone(&stopping);
+            std::thread::Builder::new().name("level".into()).spawn(move || run(name, &stopping, tell_level, &events))
         };
         let thread = thread.inspect_err(|error| tracing::error!(%error, "no thread for the level meter")).ok();
-        Self { shared, thread }
-    }
-
-    /// How loud the microphone is now. Zero while it is opening and after it has failed.
-    #[must_use]
-    pub fn level(&self) -> AudioLevel {
-        let bits = self.shared.level.load(Ordering::Relaxed);
-        AudioLevel { rms: f32::from_bits((bits >> 32) as u32), peak: f32::from_bits(bits as u32) }
+        Self { stopping, thread }
     }
 }
 
 impl Drop for MicrophoneMonitor {
     fn drop(&mut self) {
-        self.shared.stopping.store(true, Ordering::Release);
+        self.stopping.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             if thread.join().is_err() {
@@ -59,61 +51,39 @@ impl Drop for MicrophoneMonitor {
     }
 }
 
-fn run(name: Option<String>, shared: &Shared, events: &MediaEvents) {
-    let mut microphone = Microphone::open(name, None);
-    let (mut schedule, mut meter) = (Schedule::new(Instant::now()), LevelMeter::default());
-    while !shared.stopping.load(Ordering::Acquire) {
-        let now = Instant::now();
-        if let Err(wait) = schedule.poll(now) {
-            std::thread::park_timeout(wait);
-            continue;
-        }
-        let mut block = [0.0; BLOCK];
-        match microphone.pull(now, &mut block) {
-            Ok(None) => {}
-            Ok(Some(_)) => shared.show(meter.push(&block)),
-            Err(error) => {
-                shared.show(AudioLevel::default());
-                // The device is free before anybody is told.
-                drop(microphone);
-                events(MediaEvent::Failed { part: MediaPart::Microphone, error });
-                return;
-            }
-        }
+fn run(name: Option<String>, stopping: &AtomicBool, mut tell_level: TellLevel, events: &MediaEvents) {
+    // The device is free before anybody is told of a failure.
+    if let Err(error) = show_levels(Meter::open(name), stopping, &mut tell_level) {
+        tell_level(AudioLevel::default());
+        events(MediaEvent::Failed { part: MediaPart::Microphone, error });
     }
 }
 
-impl Shared {
-    fn show(&self, level: AudioLevel) {
-        let bits = u64::from(level.rms.to_bits()) << 32 | u64::from(level.peak.to_bits());
-        self.level.store(bits, Ordering::Relaxed);
+fn show_levels(mut meter: Meter, stopping: &AtomicBool, tell_level: &mut TellLevel) -> Result<(), DeviceError> {
+    while !stopping.load(Ordering::Acquire) {
+        tell_level(meter.level(Instant::now())?);
+        std::thread::park_timeout(INTERVAL);
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;
-    use std::time::Duration;
 
     #[test]
     fn a_microphone_that_is_not_there_is_told_with_its_code() {
         let (events, told) = channel();
-        let monitor = MicrophoneMonitor::start(
+        let (levels, shown) = channel();
+        let _monitor = MicrophoneMonitor::start(
             Some("no such microphone".into()),
+            Box::new(move |level| levels.send(level).expect("the test listens")),
             Arc::new(move |event| events.send(event).expect("the test listens")),
         );
         let MediaEvent::Failed { part, error } = told.recv_timeout(Duration::from_secs(30)).expect("it fails");
         assert_eq!((part, error.code), (MediaPart::Microphone, "MIC_NOT_FOUND"));
-        assert_eq!(monitor.level(), AudioLevel::default(), "nothing is heard");
-    }
-
-    #[test]
-    fn both_figures_pass_between_the_threads() {
-        let shared = Arc::new(Shared::default());
-        let monitor = MicrophoneMonitor { shared: Arc::clone(&shared), thread: None };
-        let level = AudioLevel { rms: 0.25, peak: 0.75 };
-        shared.show(level);
-        assert_eq!(monitor.level(), level);
+        let shown: Vec<_> = shown.iter().collect();
+        assert!(shown.iter().all(|level| *level == AudioLevel::default()), "nothing is heard: {shown:?}");
     }
 }

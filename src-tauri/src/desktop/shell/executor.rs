@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_media::audio::SpeakerTest;
+use tandem_media::audio::{MicrophoneMonitor, SpeakerTest};
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::VideoFormat;
 use tandem_signaling::server::Relay;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::calls::RunningCall;
 use super::preview::RunningPreview;
-use super::sound::{RunningMonitor, TellLevel, drop_blocking, test_speaker};
+use super::sound::{ShowLevel, drop_blocking, start_monitor, test_speaker};
 use super::{Handle, devices, host};
 use crate::desktop::app::{Effect, Input};
 use crate::desktop::frames::Streams;
@@ -38,30 +38,30 @@ pub struct Executor {
     streams: Arc<Streams>,
     settings: SettingsFile,
     media: Media,
-    tell_level: TellLevel,
+    show_level: ShowLevel,
     preview: Option<RunningPreview>,
-    monitor: Option<RunningMonitor>,
+    monitor: Option<MicrophoneMonitor>,
     speaker_test: Option<SpeakerTest>,
     call: Option<RunningCall>,
     host: Option<Relay>,
 }
 
 impl Executor {
-    /// Nothing is open yet. `tell_level` shows the microphone's level.
+    /// Nothing is open yet. `show_level` shows the microphone's level.
     #[must_use]
     pub fn new(
         handle: Handle,
         streams: Arc<Streams>,
         settings: SettingsFile,
         media: Media,
-        tell_level: impl Fn(f32) + Send + Sync + 'static,
+        show_level: impl Fn(f32) + Send + Sync + 'static,
     ) -> Self {
         Self {
             handle,
             streams,
             settings,
             media,
-            tell_level: Arc::new(tell_level),
+            show_level: Arc::new(show_level),
             preview: None,
             monitor: None,
             speaker_test: None,
@@ -128,11 +128,11 @@ impl Executor {
             },
             Effect::StopHost => self.stop_host().await,
             Effect::StartMonitor(source) => {
-                self.monitor = RunningMonitor::start(source, self.handle.clone(), Arc::clone(&self.tell_level));
+                self.monitor = start_monitor(source, self.handle.clone(), Arc::clone(&self.show_level));
             }
             Effect::StopMonitor => {
                 if let Some(monitor) = self.monitor.take() {
-                    monitor.stop().await;
+                    drop_blocking(monitor).await;
                 }
             }
             Effect::TestSpeaker(sink) => {

@@ -1,59 +1,34 @@
 //! Sound outside calls: the level meter of the lobby and the speaker test.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tandem_media::audio::{AudioSink, AudioSource, MicrophoneMonitor, SpeakerTest};
+use tandem_media::audio::{AudioLevel, AudioSink, AudioSource, MicrophoneMonitor, SpeakerTest};
 use tandem_media::error::MediaEvent;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::Handle;
 use crate::desktop::app::Input;
 
-/// How often the page is told the level: 12.5 times a second, and only while it changes.
-const LEVEL_INTERVAL: Duration = Duration::from_millis(80);
-/// A step that no meter shows.
-const LEVEL_STEP: f32 = 0.005;
+/// The least change that is shown, 1.2 dB: the noise of a room wavers by less, and each change is painted.
+const LEVEL_STEP: f32 = 0.02;
 
 /// Shows a level to the page.
-pub(super) type TellLevel = Arc<dyn Fn(f32) + Send + Sync>;
+pub(super) type ShowLevel = Arc<dyn Fn(f32) + Send + Sync>;
 
-/// A microphone whose level is shown.
-pub(super) struct RunningMonitor {
-    monitor: Arc<MicrophoneMonitor>,
-    task: JoinHandle<()>,
-}
-
-impl RunningMonitor {
-    /// Opens the microphone, if `source` is one: the level of a file or a test signal says nothing to anybody.
-    pub(super) fn start(source: AudioSource, handle: Handle, tell_level: TellLevel) -> Option<Self> {
-        let AudioSource::Microphone(name) = source else { return None };
-        let events = move |MediaEvent::Failed { error, .. }| handle.tell(Input::MonitorFailed(error));
-        let monitor = Arc::new(MicrophoneMonitor::start(name, Arc::new(events)));
-        let task = tokio::spawn(tell_levels(Arc::clone(&monitor), tell_level));
-        Some(Self { monitor, task })
-    }
-
-    /// Releases the microphone and waits until it is free.
-    pub(super) async fn stop(self) {
-        self.task.abort();
-        // Its end is what lets go of the other handle.
-        let _ = self.task.await;
-        drop_blocking(self.monitor).await;
-    }
-}
-
-async fn tell_levels(monitor: Arc<MicrophoneMonitor>, tell_level: TellLevel) {
-    let mut ticks = tokio::time::interval(LEVEL_INTERVAL);
-    let mut told = -1.0;
-    loop {
-        ticks.tick().await;
-        let level = monitor.level().meter();
-        if (level - told).abs() >= LEVEL_STEP {
-            told = level;
-            tell_level(level);
+/// Opens the microphone for its level, if `source` is one: the level of a file or a test signal says nothing to anybody.
+/// The page is told only while the level changes.
+pub(super) fn start_monitor(source: AudioSource, handle: Handle, show: ShowLevel) -> Option<MicrophoneMonitor> {
+    let AudioSource::Microphone(name) = source else { return None };
+    let events = move |MediaEvent::Failed { error, .. }| handle.tell(Input::MonitorFailed(error));
+    let mut shown = -1.0;
+    let tell = move |level: AudioLevel| {
+        let level = level.meter();
+        if (level - shown).abs() >= LEVEL_STEP {
+            shown = level;
+            show(level);
         }
-    }
+    };
+    Some(MicrophoneMonitor::start(name, Box::new(tell), Arc::new(events)))
 }
 
 /// Plays a chime; only a failure is told.

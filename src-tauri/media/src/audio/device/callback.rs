@@ -65,7 +65,7 @@ impl StreamClock {
         }
     }
 
-    fn record(&self, now: Instant, frames: usize, latency: Duration) {
+    pub(super) fn record(&self, now: Instant, frames: usize, latency: Duration) {
         self.frames.store(frames as u64, Ordering::Relaxed);
         self.latency.store(latency.as_nanos() as u64, Ordering::Relaxed);
         self.called.store(now.saturating_duration_since(self.epoch).as_nanos() as u64 + 1, Ordering::Release);
@@ -119,6 +119,24 @@ impl StreamClock {
     }
 }
 
+/// Frames of `channels` interleaved channels, each as the mean of its channels.
+pub(super) fn mixed<T: Copy>(data: &[T], channels: usize) -> impl ExactSizeIterator<Item = f32> + '_
+where
+    f32: FromSample<T>,
+{
+    let scale = 1.0 / channels as f32;
+    let frames = data.chunks_exact(channels);
+    frames.map(move |frame| frame.iter().map(|sample| f32::from_sample_(*sample)).sum::<f32>() * scale)
+}
+
+/// What takes the sound of a microphone, inside the device's callback.
+pub trait CaptureSink: Send + 'static {
+    /// Takes what the device captured; `latency` is how long ago its first frame was in the air.
+    fn run<T: Copy>(&mut self, data: &[T], now: Instant, latency: Duration)
+    where
+        f32: FromSample<T>;
+}
+
 /// Moves sound from a microphone into a ring, mixed to one channel.
 #[derive(Debug)]
 pub struct CaptureCallback {
@@ -132,20 +150,18 @@ impl CaptureCallback {
     pub fn new(ring: Producer<f32>, clock: Arc<StreamClock>, channels: u16) -> Self {
         Self { ring, clock, channels: usize::from(channels.max(1)) }
     }
+}
 
-    /// Takes what the device captured; `latency` is how long ago its first frame was in the air.
-    pub fn run<T: Copy>(&mut self, data: &[T], now: Instant, latency: Duration)
+impl CaptureSink for CaptureCallback {
+    fn run<T: Copy>(&mut self, data: &[T], now: Instant, latency: Duration)
     where
         f32: FromSample<T>,
     {
-        let scale = 1.0 / self.channels as f32;
-        let frames = data.chunks_exact(self.channels);
+        let frames = mixed(data, self.channels);
         let count = frames.len();
         let room = count.min(self.ring.slots());
         if let Ok(chunk) = self.ring.write_chunk_uninit(room) {
-            chunk.fill_from_iter(
-                frames.map(|frame| frame.iter().map(|sample| f32::from_sample_(*sample)).sum::<f32>() * scale),
-            );
+            chunk.fill_from_iter(frames);
         }
         self.clock.overflowed.fetch_add((count - room) as u64, Ordering::Relaxed);
         self.clock.record(now, count, latency);

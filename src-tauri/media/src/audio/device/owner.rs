@@ -7,18 +7,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
-use cpal::traits::{DeviceTrait, StreamTrait};
-use cpal::{BufferSize, ErrorKind, FromSample, SampleFormat, SizedSample, StreamConfig};
-use rtrb::RingBuffer;
-
-use super::bridge::{CaptureBridge, PlaybackBridge, RING_S};
-use super::callback::{CaptureCallback, PlaybackCallback, StreamClock};
+use super::bridge::{CaptureBridge, PlaybackBridge};
+use super::callback::StreamClock;
+use super::meter::MeterBridge;
+use super::open::{self, Opened};
 use super::{Direction, choose};
 use crate::audio::stats::DeviceCounts;
 use crate::error::DeviceError;
 
 /// How long a device may take to open.
-const OPENING: Duration = Duration::from_secs(5);
+pub(super) const OPENING: Duration = Duration::from_secs(5);
 /// How long a device may take to be closed before it is left to itself.
 const CLOSING: Duration = Duration::from_secs(1);
 /// A stream that calls nobody back for this long has died without a word.
@@ -31,9 +29,6 @@ const REOPENING_PAUSE: Duration = Duration::from_millis(50);
 const PROVEN: Duration = Duration::from_secs(3);
 /// Glitches within a second that no working device has.
 const GLITCH_BURST: u64 = 50;
-/// Callbacks per second that are asked for, and the buffer that is asked for when that is refused.
-const CALLBACKS_PER_SECOND: u32 = 50;
-const FALLBACK_FRAMES: u32 = 1024;
 
 /// Opens a device; called anew when its stream has died.
 type Open<B> = Arc<dyn Fn() -> Result<Opened<B>, DeviceError> + Send + Sync>;
@@ -98,17 +93,34 @@ impl Watched for PlaybackBridge {
     }
 }
 
+impl Watched for MeterBridge {
+    fn stream_clock(&self) -> &StreamClock {
+        self.clock()
+    }
+
+    fn bridge_counts(&self) -> DeviceCounts {
+        DeviceCounts { glitches: self.clock().glitches(), ..DeviceCounts::default() }
+    }
+}
+
 impl Owner<CaptureBridge> {
     /// Opens once the device `before` has closed.
     pub(super) fn open_microphone(name: Option<String>, before: Option<Closing>) -> Self {
-        Self::new(Direction::Capture, Arc::new(move || open_microphone(name.as_deref())), before)
+        Self::new(Direction::Capture, Arc::new(move || open::microphone(name.as_deref())), before)
+    }
+}
+
+impl Owner<MeterBridge> {
+    /// Opens a microphone only for its level.
+    pub(super) fn open_meter(name: Option<String>) -> Self {
+        Self::new(Direction::Capture, Arc::new(move || open::meter(name.as_deref())), None)
     }
 }
 
 impl Owner<PlaybackBridge> {
     /// Opens once the device `before` has closed.
     pub(super) fn open_speaker(name: Option<String>, before: Option<Closing>) -> Self {
-        Self::new(Direction::Playback, Arc::new(move || open_speaker(name.as_deref())), before)
+        Self::new(Direction::Playback, Arc::new(move || open::speaker(name.as_deref())), before)
     }
 }
 
@@ -269,150 +281,4 @@ impl<B> std::fmt::Debug for Owner<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Owner").field("direction", &self.direction).field("died", &self.died).finish_non_exhaustive()
     }
-}
-
-/// Runs `$body` with `$sample` as the Rust type of a sample format.
-macro_rules! with_format {
-    ($format:expr, $sample:ident => $body:expr) => {
-        match $format {
-            SampleFormat::I8 => {
-                type $sample = i8;
-                $body
-            }
-            SampleFormat::I16 => {
-                type $sample = i16;
-                $body
-            }
-            SampleFormat::I24 => {
-                type $sample = cpal::I24;
-                $body
-            }
-            SampleFormat::I32 => {
-                type $sample = i32;
-                $body
-            }
-            SampleFormat::U8 => {
-                type $sample = u8;
-                $body
-            }
-            SampleFormat::U16 => {
-                type $sample = u16;
-                $body
-            }
-            SampleFormat::U24 => {
-                type $sample = cpal::U24;
-                $body
-            }
-            SampleFormat::U32 => {
-                type $sample = u32;
-                $body
-            }
-            SampleFormat::F32 => {
-                type $sample = f32;
-                $body
-            }
-            SampleFormat::F64 => {
-                type $sample = f64;
-                $body
-            }
-            _ => Err(ErrorKind::UnsupportedConfig.into()),
-        }
-    };
-}
-
-/// A stream and the engine's end of its ring.
-type Opened<B> = (cpal::Stream, B);
-
-fn open_microphone(name: Option<&str>) -> Result<Opened<CaptureBridge>, DeviceError> {
-    open(name, Direction::Capture, |device, config, format| {
-        let clock = Arc::new(StreamClock::new(Instant::now()));
-        let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
-        let bridge = CaptureBridge::new(consumer, Arc::clone(&clock), config.sample_rate)
-            .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
-        let callback = CaptureCallback::new(producer, Arc::clone(&clock), config.channels);
-        let stream = with_format!(format, T => capture_stream::<T>(device, config, callback, clock))?;
-        Ok((stream, bridge))
-    })
-}
-
-fn open_speaker(name: Option<&str>) -> Result<Opened<PlaybackBridge>, DeviceError> {
-    open(name, Direction::Playback, |device, config, format| {
-        let clock = Arc::new(StreamClock::new(Instant::now()));
-        let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
-        let bridge = PlaybackBridge::new(producer, Arc::clone(&clock), config.sample_rate)
-            .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
-        let callback = PlaybackCallback::new(consumer, Arc::clone(&clock), config.channels);
-        let stream = with_format!(format, T => playback_stream::<T>(device, config, callback, clock))?;
-        Ok((stream, bridge))
-    })
-}
-
-fn ring_frames(rate: u32) -> usize {
-    (RING_S * f64::from(rate)) as usize
-}
-
-/// Finds the device, tries the buffer sizes that it may take, and starts the stream.
-fn open<B>(
-    name: Option<&str>,
-    direction: Direction,
-    build: impl Fn(&cpal::Device, StreamConfig, SampleFormat) -> Result<Opened<B>, cpal::Error>,
-) -> Result<Opened<B>, DeviceError> {
-    let codes = choose::error_codes(direction);
-    let device = choose::find(name, direction)?;
-    let ranges = choose::ranges(&device, direction).map_err(|error| codes.opening(&error))?;
-    let (mut config, format) =
-        choose::best(&ranges).ok_or_else(|| codes.opening(&ErrorKind::UnsupportedConfig.into()))?;
-    // The default buffers of ALSA's sound server plug-ins lose sound, so they come last.
-    let sizes = [
-        BufferSize::Fixed(config.sample_rate / CALLBACKS_PER_SECOND),
-        BufferSize::Fixed(FALLBACK_FRAMES),
-        BufferSize::Default,
-    ];
-    let mut last_error = cpal::Error::from(ErrorKind::UnsupportedConfig);
-    for size in sizes {
-        config.buffer_size = size;
-        match build(&device, config, format) {
-            Ok((stream, bridge)) => {
-                stream.play().map_err(|error| codes.opening(&error))?;
-                tracing::info!(?direction, rate = config.sample_rate, channels = config.channels, %format, ?size, "sound device open");
-                return Ok((stream, bridge));
-            }
-            Err(error) if error.kind() == ErrorKind::UnsupportedConfig => last_error = error,
-            Err(error) => return Err(codes.opening(&error)),
-        }
-    }
-    Err(codes.opening(&last_error))
-}
-
-fn capture_stream<T>(
-    device: &cpal::Device,
-    config: StreamConfig,
-    mut callback: CaptureCallback,
-    clock: Arc<StreamClock>,
-) -> Result<cpal::Stream, cpal::Error>
-where
-    T: SizedSample,
-    f32: FromSample<T>,
-{
-    let data = move |data: &[T], info: &cpal::InputCallbackInfo| {
-        let time = info.timestamp();
-        callback.run(data, Instant::now(), time.callback.saturating_duration_since(time.capture));
-    };
-    device.build_input_stream(config, data, move |error| clock.report(error.kind()), Some(OPENING))
-}
-
-fn playback_stream<T>(
-    device: &cpal::Device,
-    config: StreamConfig,
-    mut callback: PlaybackCallback,
-    clock: Arc<StreamClock>,
-) -> Result<cpal::Stream, cpal::Error>
-where
-    T: SizedSample + FromSample<f32>,
-{
-    let data = move |data: &mut [T], info: &cpal::OutputCallbackInfo| {
-        let time = info.timestamp();
-        callback.run(data, Instant::now(), time.playback.saturating_duration_since(time.callback));
-    };
-    device.build_output_stream(config, data, move |error| clock.report(error.kind()), Some(OPENING))
 }

@@ -1,7 +1,7 @@
 //! Bridges against simulated devices, whose clocks drift against ours: minutes of sound in moments.
 
 use super::*;
-use crate::audio::device::callback::{CaptureCallback, PlaybackCallback};
+use crate::audio::device::callback::{CaptureCallback, CaptureSink, PlaybackCallback};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::f64::consts::TAU;

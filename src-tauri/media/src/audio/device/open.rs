@@ -1,0 +1,216 @@
+//! Opens a device and starts its stream.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use cpal::traits::{DeviceTrait, StreamTrait};
+use cpal::{BufferSize, ErrorKind, FromSample, SampleFormat, SizedSample, StreamConfig};
+use rtrb::RingBuffer;
+
+#[cfg(target_os = "linux")]
+use super::alsa_capture::CaptureStream;
+use super::bridge::{CaptureBridge, PlaybackBridge, RING_S};
+use super::callback::{CaptureCallback, CaptureSink, PlaybackCallback, StreamClock};
+use super::meter::{MeterBridge, MeterCallback};
+use super::owner::OPENING;
+use super::{Direction, choose};
+use crate::error::DeviceError;
+
+/// Callbacks per second that are asked for in a call.
+const CALLBACKS_PER_SECOND: u32 = 50;
+/// Callbacks per second that are asked for where only a level is shown: each wakes a sound server and two threads.
+const METER_CALLBACKS_PER_SECOND: u32 = 20;
+/// Some plug-ins of ALSA do not stand being opened twice at once, as cpal knows of its own devices.
+static OPENING_NOW: Mutex<()> = Mutex::new(());
+/// The buffer that is asked for when a device refuses that.
+const FALLBACK_FRAMES: u32 = 1024;
+
+/// A running stream, which ends when it is dropped, and the engine's end of it.
+pub(super) type Opened<B> = (Box<dyn Any>, B);
+
+/// Runs `$body` with `$sample` as the Rust type of a sample format.
+macro_rules! with_format {
+    ($format:expr, $sample:ident => $body:expr) => {
+        match $format {
+            SampleFormat::I8 => {
+                type $sample = i8;
+                $body
+            }
+            SampleFormat::I16 => {
+                type $sample = i16;
+                $body
+            }
+            SampleFormat::I24 => {
+                type $sample = cpal::I24;
+                $body
+            }
+            SampleFormat::I32 => {
+                type $sample = i32;
+                $body
+            }
+            SampleFormat::U8 => {
+                type $sample = u8;
+                $body
+            }
+            SampleFormat::U16 => {
+                type $sample = u16;
+                $body
+            }
+            SampleFormat::U24 => {
+                type $sample = cpal::U24;
+                $body
+            }
+            SampleFormat::U32 => {
+                type $sample = u32;
+                $body
+            }
+            SampleFormat::F32 => {
+                type $sample = f32;
+                $body
+            }
+            SampleFormat::F64 => {
+                type $sample = f64;
+                $body
+            }
+            _ => Err(ErrorKind::UnsupportedConfig.into()),
+        }
+    };
+}
+
+/// A microphone for calls.
+pub(super) fn microphone(name: Option<&str>) -> Result<Opened<CaptureBridge>, DeviceError> {
+    capture(name, CALLBACKS_PER_SECOND, |config, clock| {
+        let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
+        let bridge = CaptureBridge::new(consumer, Arc::clone(&clock), config.sample_rate)
+            .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
+        Ok((bridge, CaptureCallback::new(producer, clock, config.channels)))
+    })
+}
+
+/// A microphone of which only the level is wanted.
+pub(super) fn meter(name: Option<&str>) -> Result<Opened<MeterBridge>, DeviceError> {
+    capture(name, METER_CALLBACKS_PER_SECOND, |config, clock| {
+        let bridge = MeterBridge::new(clock);
+        let callback = MeterCallback::new(&bridge, config.sample_rate, config.channels);
+        Ok((bridge, callback))
+    })
+}
+
+fn capture<B, S: CaptureSink>(
+    name: Option<&str>,
+    callbacks_per_second: u32,
+    make: impl Fn(StreamConfig, Arc<StreamClock>) -> Result<(B, S), cpal::Error>,
+) -> Result<Opened<B>, DeviceError> {
+    open(name, Direction::Capture, callbacks_per_second, |device, config, format| {
+        let clock = Arc::new(StreamClock::new(Instant::now()));
+        let (bridge, sink) = make(config, Arc::clone(&clock))?;
+        let stream = with_format!(format, T => capture_stream::<T>(device, config, clock, sink))?;
+        Ok((stream, bridge))
+    })
+}
+
+/// A speaker for calls.
+pub(super) fn speaker(name: Option<&str>) -> Result<Opened<PlaybackBridge>, DeviceError> {
+    open(name, Direction::Playback, CALLBACKS_PER_SECOND, |device, config, format| {
+        let clock = Arc::new(StreamClock::new(Instant::now()));
+        let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
+        let bridge = PlaybackBridge::new(producer, Arc::clone(&clock), config.sample_rate)
+            .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
+        let callback = PlaybackCallback::new(consumer, Arc::clone(&clock), config.channels);
+        let stream = with_format!(format, T => playback_stream::<T>(device, config, callback, clock))?;
+        Ok((stream, bridge))
+    })
+}
+
+fn ring_frames(rate: u32) -> usize {
+    (RING_S * f64::from(rate)) as usize
+}
+
+/// Finds the device, tries the buffer sizes that it may take, and starts the stream.
+fn open<B>(
+    name: Option<&str>,
+    direction: Direction,
+    callbacks_per_second: u32,
+    build: impl Fn(&cpal::Device, StreamConfig, SampleFormat) -> Result<Opened<B>, cpal::Error>,
+) -> Result<Opened<B>, DeviceError> {
+    let codes = choose::error_codes(direction);
+    let device = choose::find(name, direction)?;
+    let ranges = choose::ranges(&device, direction).map_err(|error| codes.opening(&error))?;
+    let (mut config, format) =
+        choose::best(&ranges).ok_or_else(|| codes.opening(&ErrorKind::UnsupportedConfig.into()))?;
+    // The default buffers of ALSA's sound server plug-ins lose sound, so they come last.
+    let sizes = [
+        BufferSize::Fixed(config.sample_rate / callbacks_per_second),
+        BufferSize::Fixed(FALLBACK_FRAMES),
+        BufferSize::Default,
+    ];
+    let mut last_error = cpal::Error::from(ErrorKind::UnsupportedConfig);
+    for size in sizes {
+        config.buffer_size = size;
+        let one_at_a_time = OPENING_NOW.lock().unwrap_or_else(PoisonError::into_inner);
+        let built = build(&device, config, format);
+        drop(one_at_a_time);
+        match built {
+            Ok(opened) => {
+                tracing::info!(?direction, rate = config.sample_rate, channels = config.channels, %format, ?size, "sound device open");
+                return Ok(opened);
+            }
+            Err(error) if error.kind() == ErrorKind::UnsupportedConfig => last_error = error,
+            Err(error) => return Err(codes.opening(&error)),
+        }
+    }
+    Err(codes.opening(&last_error))
+}
+
+#[cfg(target_os = "linux")]
+fn capture_stream<T>(
+    device: &cpal::Device,
+    config: StreamConfig,
+    clock: Arc<StreamClock>,
+    sink: impl CaptureSink,
+) -> Result<Box<dyn Any>, cpal::Error>
+where
+    T: SizedSample + Send + 'static,
+    f32: FromSample<T>,
+{
+    Ok(Box::new(CaptureStream::start::<T>(device.id()?.id(), config, clock, sink)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn capture_stream<T>(
+    device: &cpal::Device,
+    config: StreamConfig,
+    clock: Arc<StreamClock>,
+    mut sink: impl CaptureSink,
+) -> Result<Box<dyn Any>, cpal::Error>
+where
+    T: SizedSample + Send + 'static,
+    f32: FromSample<T>,
+{
+    let data = move |data: &[T], info: &cpal::InputCallbackInfo| {
+        let time = info.timestamp();
+        sink.run(data, Instant::now(), time.callback.saturating_duration_since(time.capture));
+    };
+    let stream = device.build_input_stream(config, data, move |error| clock.report(error.kind()), Some(OPENING))?;
+    stream.play()?;
+    Ok(Box::new(stream))
+}
+
+fn playback_stream<T>(
+    device: &cpal::Device,
+    config: StreamConfig,
+    mut callback: PlaybackCallback,
+    clock: Arc<StreamClock>,
+) -> Result<Box<dyn Any>, cpal::Error>
+where
+    T: SizedSample + FromSample<f32>,
+{
+    let data = move |data: &mut [T], info: &cpal::OutputCallbackInfo| {
+        let time = info.timestamp();
+        callback.run(data, Instant::now(), time.playback.saturating_duration_since(time.callback));
+    };
+    let stream = device.build_output_stream(config, data, move |error| clock.report(error.kind()), Some(OPENING))?;
+    stream.play()?;
+    Ok(Box::new(stream))
+}
