@@ -61,11 +61,13 @@ impl Process {
         let mut nanoseconds = None;
         let tasks = format!("/proc/{}/task", self.id());
         for task in std::fs::read_dir(&tasks).with_context(|| format!("cannot read {tasks}"))? {
-            let read = |file: &str| std::fs::read_to_string(task.as_ref().ok()?.path().join(file)).ok();
+            let task = task?.path();
             // A thread may end between the listing and the reading.
-            if read("comm").is_some_and(|name| name.trim_end() == thread) {
-                let on_core = read("schedstat").and_then(|fields| fields.split(' ').next()?.parse::<u64>().ok());
-                nanoseconds = Some(nanoseconds.unwrap_or(0) + on_core.unwrap_or(0));
+            if std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == thread) {
+                let schedule = std::fs::read_to_string(task.join("schedstat"))?;
+                let on_core: u64 =
+                    schedule.split(' ').next().unwrap_or_default().parse().context("no time on a core")?;
+                nanoseconds = Some(nanoseconds.unwrap_or(0) + on_core);
             }
         }
         nanoseconds.map(Duration::from_nanos).with_context(|| format!("no thread of {} is called {thread}", self.name))

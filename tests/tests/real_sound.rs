@@ -43,7 +43,8 @@ fn a_sentence_goes_from_the_microphone_to_the_partners_speaker() {
     let before = (Instant::now(), talker.process().time_on_core("microphone").expect("it reads the microphone"));
     let mut player = sound.play(&sentence, pulse::MOUTH).expect("the player starts");
     player.wait(PATIENCE).expect("the sentence ends");
-    let took = talker.process().time_on_core("microphone").expect("it still does") - before.1;
+    let after = talker.process().time_on_core("microphone").expect("it still does");
+    let took = after.checked_sub(before.1).expect("the microphone was not opened anew");
     let share = took.as_secs_f64() / before.0.elapsed().as_secs_f64();
     assert!(share < 0.02, "reading waits for sound instead of turning: {:.1} % of a core", share * 100.0);
     recording.wait_for_more(Duration::from_secs(1)).expect("the server goes on");

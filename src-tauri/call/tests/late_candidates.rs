@@ -42,6 +42,11 @@ async fn connect() -> Duration {
     timeout(Duration::from_secs(20), connect).await.expect("the two connect");
     let took = begun.elapsed();
     assert_eq!(remote_type(&offering).await, "prflx", "all that is known is that a check came from there");
+    while let Ok(event) = news.try_recv() {
+        if let PeerEvent::Candidate(text) = event {
+            withheld.push(text);
+        }
+    }
     assert!(!withheld.is_empty(), "the answering side has gathered");
     for text in withheld {
         offering.add_candidate(&text).await.expect("a candidate");

@@ -313,7 +313,7 @@ impl Peer {
     }
 
     async fn set_remote(&self, description: RTCSessionDescription) -> Result<(), PeerError> {
-        self.told.renew();
+        self.told.renew(&description.sdp);
         self.connection.set_remote_description(description).await.map_err(|error| {
             tracing::debug!(%error, "the partner's description was refused");
             PeerError::BadDescription("it contradicts itself or what was agreed")

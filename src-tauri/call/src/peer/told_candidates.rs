@@ -13,7 +13,7 @@ const MAX_CANDIDATES: usize = 64;
 /// All types of candidates (RFC 8839 §5.1). A partner may write anything there.
 const TYPES: [&str; 4] = ["host", "srflx", "prflx", "relay"];
 
-/// The candidates since the partner's last description.
+/// What is remembered of the partner's candidates.
 #[derive(Debug, Default)]
 pub(super) struct ToldCandidates {
     candidates: Mutex<Candidates>,
@@ -21,10 +21,11 @@ pub(super) struct ToldCandidates {
 
 #[derive(Debug, Default)]
 struct Candidates {
-    /// How many there were, readable or not.
+    /// How many there were since the last description, readable or not.
     count: usize,
-    /// One of [`TYPES`] by address.
+    /// One of [`TYPES`] by address; and those before, when these became many.
     types: HashMap<SocketAddr, &'static str>,
+    older: HashMap<SocketAddr, &'static str>,
 }
 
 impl ToldCandidates {
@@ -41,21 +42,25 @@ impl ToldCandidates {
         true
     }
 
-    /// The partner has sent a new description: its candidates are counted anew. What is known of addresses stays,
-    /// because media goes on over them.
-    pub(super) fn renew(&self) {
+    /// The partner has sent a new description: its candidates are counted anew, first those inside it. What is known of
+    /// addresses stays, because media goes on over them.
+    pub(super) fn renew(&self, sdp: &str) {
         let mut candidates = self.lock();
         candidates.count = 0;
         // A partner that renews without end fills no memory.
         if candidates.types.len() > MAX_CANDIDATES {
-            candidates.types.clear();
+            candidates.older = std::mem::take(&mut candidates.types);
         }
+        drop(candidates);
+        // Those beyond the limit are not remembered.
+        let _ = sdp.lines().filter_map(|line| line.trim().strip_prefix("a=candidate:")).all(|line| self.take(line));
     }
 
     /// The type that was told for an address.
     pub(super) fn type_of(&self, address: &str, port: u16) -> Option<&'static str> {
         let address = SocketAddr::new(address.parse().ok()?, port);
-        self.lock().types.get(&address).copied()
+        let candidates = self.lock();
+        candidates.types.get(&address).or_else(|| candidates.older.get(&address)).copied()
     }
 
     fn lock(&self) -> MutexGuard<'_, Candidates> {
@@ -88,8 +93,31 @@ mod tests {
         assert_eq!(told.type_of("203.0.113.5", 50_000), Some("relay"));
         assert_eq!(told.type_of("2001:DB8:0::5", 4_000), Some("host"), "however it is written");
         assert_eq!(told.type_of("203.0.113.5", 50_001), None, "the port counts");
-        told.renew();
+        told.renew("");
         assert_eq!(told.type_of("203.0.113.5", 50_000), Some("relay"), "media goes on over it");
+    }
+
+    #[test]
+    fn candidates_inside_a_description_count_too() {
+        let told = ToldCandidates::default();
+        told.renew(&format!("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na={RELAY}\r\na=end-of-candidates\r\n"));
+        assert_eq!(told.type_of("203.0.113.5", 50_000), Some("relay"));
+        assert_eq!(told.lock().count, 1, "one candidate");
+    }
+
+    #[test]
+    fn partners_that_renew_without_end_fill_no_memory() {
+        let told = ToldCandidates::default();
+        for round in 0..50_u32 {
+            told.renew("");
+            for port in 0..60 {
+                assert!(told.take(&format!("1 1 udp 1 192.0.2.1 {} typ host", 1_000 + round * 60 + port)));
+            }
+        }
+        let candidates = told.lock();
+        assert!(candidates.types.len() + candidates.older.len() <= 4 * MAX_CANDIDATES, "{candidates:?}");
+        drop(candidates);
+        assert_eq!(told.type_of("192.0.2.1", 3_999), Some("host"), "the newest are known");
     }
 
     #[test]
@@ -114,7 +142,7 @@ mod tests {
         assert!((0..MAX_CANDIDATES).all(|_| told.take("unreadable")), "a browser's ten and more");
         assert!(!told.take(RELAY), "but not any number");
         assert_eq!(told.type_of("203.0.113.5", 50_000), None, "and nothing is kept of what is refused");
-        told.renew();
+        told.renew("");
         assert!(told.take(RELAY), "a new description begins anew");
     }
 }

@@ -1,4 +1,4 @@
-//! Microphones and speakers by cpal.
+//! Microphones and speakers by cpal; on Linux microphones are read by [`alsa_capture`].
 //!
 //! Each open device has its own thread, because opening and closing may hang in a driver. Device callbacks only move
 //! samples through lock-free rings (see [`callback`]); the bridges between those rings and the engine absorb the drift
@@ -102,7 +102,7 @@ impl Meter {
     pub(crate) fn level(&mut self, now: Instant) -> Result<AudioLevel, DeviceError> {
         Ok(match self.owner.poll(now)? {
             State::Opening => AudioLevel::default(),
-            State::Open(bridge) => bridge.level(),
+            State::Open(bridge) => bridge.level(now),
         })
     }
 }

@@ -85,5 +85,6 @@ mod tests {
         assert_eq!((part, error.code), (MediaPart::Microphone, "MIC_NOT_FOUND"));
         let shown: Vec<_> = shown.iter().collect();
         assert!(shown.iter().all(|level| *level == AudioLevel::default()), "nothing is heard: {shown:?}");
+        assert!(!shown.is_empty(), "and that is told");
     }
 }

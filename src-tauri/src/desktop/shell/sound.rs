@@ -16,14 +16,14 @@ const LEVEL_STEP: f32 = 0.02;
 pub(super) type ShowLevel = Arc<dyn Fn(f32) + Send + Sync>;
 
 /// Opens the microphone for its level, if `source` is one: the level of a file or a test signal says nothing to anybody.
-/// The page is told only while the level changes.
+/// The page is told only of changes that are seen, and of silence.
 pub(super) fn start_monitor(source: AudioSource, handle: Handle, show: ShowLevel) -> Option<MicrophoneMonitor> {
     let AudioSource::Microphone(name) = source else { return None };
     let events = move |MediaEvent::Failed { error, .. }| handle.tell(Input::MonitorFailed(error));
     let mut shown = -1.0;
     let tell = move |level: AudioLevel| {
         let level = level.meter();
-        if (level - shown).abs() >= LEVEL_STEP {
+        if (level - shown).abs() >= LEVEL_STEP || (level == 0.0 && shown != 0.0) {
             shown = level;
             show(level);
         }

@@ -1,15 +1,16 @@
 //! Capture by ALSA, read on a thread of our own.
 //!
-//! cpal 0.18 reads whole periods only. A plug-in of ALSA calls its device readable as soon as there is anything, so
-//! where a sound server hands out other pieces than periods, cpal's thread turns without a pause until a period is
-//! whole: up to a whole core (see `docs/field-notes.md`). Here whatever there is is taken at once, and waiting waits.
+//! cpal 0.18 reads whole periods only. ALSA's PulseAudio plug-in calls its device readable as long as it holds a piece of
+//! the server's, however much of that was read, so where pieces are no whole periods cpal's thread turns without a pause
+//! until the next comes: up to a whole core (see `docs/field-notes.md`). Here a remainder is taken, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use alsa::pcm::{Access, Format, Frames, HwParams, PCM};
+use alsa::pcm::{Access, Format, Frames, HwParams, PCM, State};
+use alsa::poll::{Descriptors, Flags};
 use alsa::{Direction, ValueOr};
 use cpal::{BufferSize, ErrorKind, FromSample, SampleFormat, SizedSample, StreamConfig};
 
@@ -35,7 +36,7 @@ impl CaptureStream {
     /// is told to `clock`.
     ///
     /// # Errors
-    /// What cpal says of the same error when it opens a device.
+    /// ALSA's, under the names that cpal has for them.
     pub(super) fn start<T>(
         name: &str,
         config: StreamConfig,
@@ -49,10 +50,11 @@ impl CaptureStream {
         let (pcm, period) = open(name, config, format(T::FORMAT)?)?;
         let channels = usize::from(config.channels);
         let reader = Reader {
-            pcm,
             buffer: vec![T::EQUILIBRIUM; period * channels],
             channels,
             filled: 0,
+            descriptors: pcm.get()?,
+            pcm,
             rate: f64::from(config.sample_rate),
             clock,
             sink,
@@ -101,7 +103,7 @@ fn open(name: &str, config: StreamConfig, format: Format) -> Result<(PCM, usize)
     }
     pcm.prepare()?;
     pcm.start()?;
-    tracing::debug!(name, period, "a microphone begins");
+    tracing::debug!(period, "a microphone begins");
     Ok((pcm, usize::try_from(period).unwrap_or_default().max(1)))
 }
 
@@ -122,6 +124,16 @@ fn format(format: SampleFormat) -> Result<Format, cpal::Error> {
     })
 }
 
+/// How many frames to read of those that are `available`, where `filled` of a period were read: whole periods, because a
+/// device that wakes its reader once a period must stay in step with it; less only where there is no whole one, because
+/// some are readable for as long as anything is left.
+fn frames_to_read(period: usize, filled: usize, available: usize) -> usize {
+    match (filled + available) / period {
+        0 => available,
+        periods => periods * period - filled,
+    }
+}
+
 /// Reads a device until it is gone or nobody wants it any more.
 struct Reader<T, S> {
     pcm: PCM,
@@ -130,6 +142,7 @@ struct Reader<T, S> {
     channels: usize,
     /// Frames of the period that were read.
     filled: usize,
+    descriptors: Vec<libc::pollfd>,
     rate: f64,
     clock: Arc<StreamClock>,
     sink: S,
@@ -153,9 +166,9 @@ where
         }
     }
 
-    /// Waits for sound and takes what there is.
+    /// Waits for sound and takes what there is of it.
     fn read(&mut self) -> Result<(), alsa::Error> {
-        if !self.pcm.wait(Some(WAKE.as_millis() as u32))? {
+        if !self.wait()? {
             return Ok(());
         }
         let (available, mut delay) = self.pcm.avail_delay()?;
@@ -163,7 +176,8 @@ where
             std::thread::sleep(PAUSE);
             return Ok(());
         }
-        let mut left = usize::try_from(available).unwrap_or_default();
+        let period = self.buffer.len() / self.channels;
+        let mut left = frames_to_read(period, self.filled, usize::try_from(available).unwrap_or_default());
         while left > 0 {
             let read = self.read_into_period(left)?;
             if read == 0 {
@@ -172,7 +186,6 @@ where
             left -= read.min(left);
             delay -= read as Frames;
             self.filled += read;
-            let period = self.buffer.len() / self.channels;
             if self.filled == period {
                 self.filled = 0;
                 let first = (delay.max(0) as f64 + period as f64) / self.rate;
@@ -182,13 +195,42 @@ where
         Ok(())
     }
 
+    /// Waits until there is something to read; false if there is not yet. Unlike `snd_pcm_wait` it ends for sure, and
+    /// tells of a device that has gone.
+    fn wait(&mut self) -> Result<bool, alsa::Error> {
+        let error = |number| Err(alsa::Error::new("poll", number));
+        match alsa::poll::poll(&mut self.descriptors, WAKE.as_millis() as i32) {
+            Ok(0) => {}
+            Ok(_) => {
+                let events = self.pcm.revents(&self.descriptors)?;
+                if events.intersects(Flags::HUP | Flags::NVAL) {
+                    return error(libc::ENODEV);
+                }
+                // What an error is, reading tells.
+                return Ok(events.intersects(Flags::IN | Flags::ERR));
+            }
+            Err(interrupted) if interrupted.errno() == libc::EINTR => return Ok(false),
+            Err(other) => return Err(other),
+        }
+        // Not every driver wakes whoever waits when something happens to it.
+        const XRUN: i32 = State::XRun as i32;
+        const SUSPENDED: i32 = State::Suspended as i32;
+        const DISCONNECTED: i32 = State::Disconnected as i32;
+        match self.pcm.state_raw() {
+            XRUN => error(libc::EPIPE),
+            SUSPENDED => error(libc::ESTRPIPE),
+            DISCONNECTED => error(libc::ENODEV),
+            _ => Ok(false),
+        }
+    }
+
     /// Reads up to `frames` of what the period lacks and returns how many those were.
     fn read_into_period(&mut self, frames: usize) -> Result<usize, alsa::Error> {
         let begin = self.filled * self.channels;
         let end = (begin + frames * self.channels).min(self.buffer.len());
         let room = &mut self.buffer[begin..end];
-        // SAFETY: the bytes are those of `room`, and every pattern of bits is a sample: a number of a size that ALSA
-        // was told.
+        // SAFETY: the bytes are those of `room`, and `T` is one of the numbers that `format` names to ALSA, of the same
+        // size: every pattern of bits is one.
         let bytes = unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<u8>(), size_of_val(room)) };
         match self.pcm.io_bytes().readi(bytes) {
             Err(error) if error.errno() == libc::EAGAIN => Ok(0),
@@ -212,6 +254,39 @@ mod tests {
 
     fn config(channels: u16, sample_rate: u32, buffer_size: BufferSize) -> StreamConfig {
         StreamConfig { channels, sample_rate, buffer_size }
+    }
+
+    #[test]
+    fn a_device_that_wakes_its_reader_once_a_period_gives_one_each_time() {
+        let (mut read, mut filled) = (0, 0);
+        for interrupt in 1..500 {
+            // The reader comes a little late, and more was captured meanwhile.
+            let captured = interrupt * 960 + interrupt * 7 % 50;
+            let available = captured - read;
+            assert!(available >= 960, "woken {interrupt} times: the device holds {available}, not a period");
+            let now = frames_to_read(960, filled, available);
+            assert_eq!((filled + now) / 960, 1, "one period each time");
+            filled = (filled + now) % 960;
+            read += now;
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_pieces_of_any_size() {
+        for piece in [1, 441, 639, 640, 641, 1024, 4000] {
+            let (mut filled, mut periods) = (0, 0);
+            for _ in 0..640 {
+                let mut available = piece;
+                for pass in 0..2 {
+                    let now = frames_to_read(640, filled, available);
+                    assert!(now <= available, "{piece}, {pass}");
+                    (periods, filled) = (periods + (filled + now) / 640, (filled + now) % 640);
+                    available -= now;
+                }
+                assert_eq!(available, 0, "of {piece} frames");
+            }
+            assert_eq!((periods, filled), (piece, 0), "all of it came");
+        }
     }
 
     /// Hands on what it gets.

@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use cpal::FromSample;
 
-use super::callback::{CaptureSink, StreamClock, mixed};
+use super::callback::{CaptureSink, LastCall, StreamClock, mixed};
 use crate::audio::level::{AudioLevel, LevelMeter, SharedLevel};
+
+/// How old the newest sound may be: longer than the longest periods of devices.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// The level of an open microphone.
 #[derive(Debug)]
@@ -21,9 +24,10 @@ impl MeterBridge {
         Self { level: Arc::default(), clock }
     }
 
-    /// How loud the microphone is now.
-    pub fn level(&self) -> AudioLevel {
-        self.level.get()
+    /// How loud the microphone is now; zero when it has not been heard of for a while.
+    pub fn level(&self, now: Instant) -> AudioLevel {
+        let is_fresh = |call: LastCall| now.saturating_duration_since(call.at) < FRESH;
+        if self.clock.last_call().is_some_and(is_fresh) { self.level.get() } else { AudioLevel::default() }
     }
 
     /// What the stream's callbacks tell.
@@ -70,16 +74,18 @@ mod tests {
 
     #[test]
     fn the_level_is_that_of_all_channels_together() {
-        let clock = Arc::new(StreamClock::new(Instant::now()));
+        let start = Instant::now();
+        let clock = Arc::new(StreamClock::new(start));
         let bridge = MeterBridge::new(Arc::clone(&clock));
         let mut callback = MeterCallback::new(&bridge, 44_100, 2);
-        assert_eq!(bridge.level(), AudioLevel::default(), "nothing was heard yet");
+        assert_eq!(bridge.level(start), AudioLevel::default(), "nothing was heard yet");
         // Two callbacks fill 10 ms: 441 frames.
-        callback.run(&[16_384i16, 0].repeat(300), Instant::now(), Duration::ZERO);
-        assert_eq!(bridge.level(), AudioLevel::default(), "10 ms are not full yet");
-        callback.run(&[16_384i16, 0].repeat(141), Instant::now(), Duration::ZERO);
-        let level = bridge.level();
+        callback.run(&[16_384i16, 0].repeat(300), start, Duration::ZERO);
+        assert_eq!(bridge.level(start), AudioLevel::default(), "10 ms are not full yet");
+        callback.run(&[16_384i16, 0].repeat(141), start, Duration::ZERO);
+        let level = bridge.level(start);
         assert!((level.rms - 0.25).abs() < 1e-4 && (level.peak - 0.25).abs() < 1e-4, "{level:?}");
         assert_eq!(clock.last_call().map(|call| call.frames), Some(141), "and the stream is seen to live");
+        assert_eq!(bridge.level(start + FRESH), AudioLevel::default(), "a device that says no more is not loud");
     }
 }

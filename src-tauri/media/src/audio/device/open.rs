@@ -1,7 +1,7 @@
 //! Opens a device and starts its stream.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
@@ -17,12 +17,11 @@ use super::owner::OPENING;
 use super::{Direction, choose};
 use crate::error::DeviceError;
 
-/// Callbacks per second that are asked for in a call.
-const CALLBACKS_PER_SECOND: u32 = 50;
+/// Callbacks per second that are asked for in a call: of speakers, and of microphones.
+const PLAYBACK_CALLBACKS_PER_SECOND: u32 = 50;
+const CAPTURE_CALLBACKS_PER_SECOND: u32 = 75;
 /// Callbacks per second that are asked for where only a level is shown: each wakes a sound server and two threads.
 const METER_CALLBACKS_PER_SECOND: u32 = 20;
-/// Some plug-ins of ALSA do not stand being opened twice at once, as cpal knows of its own devices.
-static OPENING_NOW: Mutex<()> = Mutex::new(());
 /// The buffer that is asked for when a device refuses that.
 const FALLBACK_FRAMES: u32 = 1024;
 
@@ -80,7 +79,7 @@ macro_rules! with_format {
 
 /// A microphone for calls.
 pub(super) fn microphone(name: Option<&str>) -> Result<Opened<CaptureBridge>, DeviceError> {
-    capture(name, CALLBACKS_PER_SECOND, |config, clock| {
+    capture(name, CAPTURE_CALLBACKS_PER_SECOND, |config, clock| {
         let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
         let bridge = CaptureBridge::new(consumer, Arc::clone(&clock), config.sample_rate)
             .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
@@ -112,7 +111,7 @@ fn capture<B, S: CaptureSink>(
 
 /// A speaker for calls.
 pub(super) fn speaker(name: Option<&str>) -> Result<Opened<PlaybackBridge>, DeviceError> {
-    open(name, Direction::Playback, CALLBACKS_PER_SECOND, |device, config, format| {
+    open(name, Direction::Playback, PLAYBACK_CALLBACKS_PER_SECOND, |device, config, format| {
         let clock = Arc::new(StreamClock::new(Instant::now()));
         let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
         let bridge = PlaybackBridge::new(producer, Arc::clone(&clock), config.sample_rate)
@@ -148,10 +147,7 @@ fn open<B>(
     let mut last_error = cpal::Error::from(ErrorKind::UnsupportedConfig);
     for size in sizes {
         config.buffer_size = size;
-        let one_at_a_time = OPENING_NOW.lock().unwrap_or_else(PoisonError::into_inner);
-        let built = build(&device, config, format);
-        drop(one_at_a_time);
-        match built {
+        match build(&device, config, format) {
             Ok(opened) => {
                 tracing::info!(?direction, rate = config.sample_rate, channels = config.channels, %format, ?size, "sound device open");
                 return Ok(opened);
@@ -174,7 +170,9 @@ where
     T: SizedSample + Send + 'static,
     f32: FromSample<T>,
 {
-    Ok(Box::new(CaptureStream::start::<T>(device.id()?.id(), config, clock, sink)?))
+    let stream = CaptureStream::start::<T>(device.id()?.id(), config, clock, sink)?;
+    // The device keeps ALSA's configuration for as long as the stream lives.
+    Ok(Box::new((stream, device.clone())))
 }
 
 #[cfg(not(target_os = "linux"))]
