@@ -206,8 +206,12 @@ where
                 if events.intersects(Flags::HUP | Flags::NVAL) {
                     return error(libc::ENODEV);
                 }
-                // What an error is, reading tells.
-                return Ok(events.intersects(Flags::IN | Flags::ERR));
+                // What an error is, reading tells. Until its first sound a server's plug-in is ready for nothing.
+                if events.intersects(Flags::IN | Flags::ERR) {
+                    return Ok(true);
+                }
+                std::thread::sleep(PAUSE);
+                return Ok(false);
             }
             Err(interrupted) if interrupted.errno() == libc::EINTR => return Ok(false),
             Err(other) => return Err(other),
