@@ -46,11 +46,14 @@ mod desktop {
         let page = Path::new("../ui/dist");
         println!("cargo:rerun-if-changed={}", page.display());
         println!("cargo:rerun-if-changed=capabilities");
+
         if !page.join("index.html").exists() {
             without_page();
         }
+
         let manifest = tauri_build::AppManifest::new().commands(COMMANDS);
         let attributes = tauri_build::Attributes::new().app_manifest(manifest);
+
         if let Err(error) = tauri_build::try_build(attributes) {
             println!("cargo:warning={error:#}");
             std::process::exit(1);
@@ -61,8 +64,11 @@ mod desktop {
     fn without_page() {
         let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("no-page");
         fs::create_dir_all(&folder).expect("the build's own folder can be written");
-        fs::write(folder.join("index.html"), NO_PAGE).expect("the build's own folder can be written");
-        println!("cargo:warning=ui/dist is missing: the window will show no page (cargo xtask run builds it)");
+        fs::write(folder.join("index.html"), NO_PAGE)
+            .expect("the build's own folder can be written");
+        println!(
+            "cargo:warning=ui/dist is missing: the window will show no page (cargo xtask run builds it)"
+        );
         let path = folder.to_str().expect("a path in UTF-8").replace('\\', "/");
         let config = format!("{{\"build\":{{\"frontendDist\":\"{path}\"}}}}");
         // For tauri-build below, and for the macro that embeds the page.

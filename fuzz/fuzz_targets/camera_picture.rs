@@ -7,7 +7,8 @@ use tandem_media::video::convert::{Converter, PixelFormat};
 
 fuzz_target!(|input: (u8, u8, u8, &[u8])| {
     let (format, width, height, bytes) = input;
-    let format = [PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Mjpeg][usize::from(format) % 3];
+    let format =
+        [PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Mjpeg][usize::from(format) % 3];
     let mut image = I420::new(u32::from(width) + 1, u32::from(height) + 1);
     let _ = Converter::new().convert(format, bytes, &mut image);
 });

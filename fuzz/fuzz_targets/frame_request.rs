@@ -7,6 +7,10 @@ use tandem::desktop::frames::parse_request;
 fuzz_target!(|text: &str| {
     if parse_request(text).is_some() {
         assert!(text.len() <= 512, "a request is short");
-        assert_eq!(parse_request(&format!("{text}{{}}")), None, "one request a message, and nothing after it");
+        assert_eq!(
+            parse_request(&format!("{text}{{}}")),
+            None,
+            "one request a message, and nothing after it"
+        );
     }
 });

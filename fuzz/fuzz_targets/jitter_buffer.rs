@@ -6,11 +6,21 @@ use std::time::{Duration, Instant};
 use tandem_media::audio::jitter_buffer::{AudioPacket, JitterBuffer, JitterConfig};
 
 fuzz_target!(|packets: Vec<(u16, u32, u8, Vec<u8>)>| {
-    let mut buffer = JitterBuffer::new(JitterConfig::default()).expect("the default configuration is valid");
+    let mut buffer =
+        JitterBuffer::new(JitterConfig::default()).expect("the default configuration is valid");
     let mut now = Instant::now();
     let mut block = [0; 480];
+
     for (sequence, timestamp, pulls, payload) in packets {
-        buffer.insert(now, AudioPacket { sequence, timestamp, payload });
+        buffer.insert(
+            now,
+            AudioPacket {
+                sequence,
+                timestamp,
+                payload,
+            },
+        );
+
         for _ in 0..pulls % 8 {
             now += Duration::from_millis(10);
             buffer.pull(now, &mut block);

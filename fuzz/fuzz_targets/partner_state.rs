@@ -6,6 +6,10 @@ use tandem_call::partner_state::{parse, to_json};
 
 fuzz_target!(|message: &[u8]| {
     if let Ok(Some(state)) = parse(message) {
-        assert_eq!(parse(to_json(state).as_bytes()), Ok(Some(state)), "what was understood can be told");
+        assert_eq!(
+            parse(to_json(state).as_bytes()),
+            Ok(Some(state)),
+            "what was understood can be told"
+        );
     }
 });

@@ -8,8 +8,14 @@ use tandem_signaling::server::answer_upgrade;
 
 fuzz_target!(|data: &[u8]| {
     match answer_upgrade(data) {
-        Some(Ok(response)) => assert!(response.starts_with(b"HTTP/1.1 101 "), "an accepted upgrade says so"),
-        Some(Err(status)) => assert!((400..500).contains(&status), "the client is at fault, not {status}"),
+        Some(Ok(response)) => assert!(
+            response.starts_with(b"HTTP/1.1 101 "),
+            "an accepted upgrade says so"
+        ),
+        Some(Err(status)) => assert!(
+            (400..500).contains(&status),
+            "the client is at fault, not {status}"
+        ),
         None => {}
     }
 });

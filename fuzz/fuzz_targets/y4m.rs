@@ -6,7 +6,10 @@ use tandem_media::I420;
 use tandem_media::video::y4m::Y4mReader;
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(mut reader) = Y4mReader::new(data) else { return };
+    let Ok(mut reader) = Y4mReader::new(data) else {
+        return;
+    };
+
     let mut image = I420::default();
     while let Ok(true) = reader.read(&mut image) {}
 });

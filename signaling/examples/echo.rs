@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("ws://{}", listener.local_addr()?);
+
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
@@ -24,14 +25,20 @@ async fn main() -> std::io::Result<()> {
 }
 
 async fn echo(stream: TcpStream) -> Result<(), Error> {
-    let config = socket_config().max_message_size(Some(32 << 20)).max_frame_size(Some(32 << 20));
+    let config = socket_config()
+        .max_message_size(Some(32 << 20))
+        .max_frame_size(Some(32 << 20));
     let mut socket = accept_async_with_config(stream, Some(config)).await?;
+
     while let Some(message) = socket.next().await {
         match message? {
-            text_or_binary @ (Message::Text(_) | Message::Binary(_)) => socket.send(text_or_binary).await?,
+            text_or_binary @ (Message::Text(_) | Message::Binary(_)) => {
+                socket.send(text_or_binary).await?
+            }
             // Answered by the library.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
         }
     }
+
     Ok(())
 }

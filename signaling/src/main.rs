@@ -16,7 +16,9 @@ use tracing_subscriber::EnvFilter;
 use args::{Args, LogFormat, Refusal};
 
 fn main() -> ExitCode {
-    let (args, filter) = match Args::load().and_then(|args| Ok((args.log_filter().map_err(Refusal::Sentence)?, args))) {
+    let (args, filter) = match Args::load()
+        .and_then(|args| Ok((args.log_filter().map_err(Refusal::Sentence)?, args)))
+    {
         Ok((filter, args)) => (args, filter),
         // Help and version go to stdout with exit 0, everything else to stderr with exit 2.
         Err(Refusal::Clap(error)) => error.exit(),
@@ -25,13 +27,19 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+
     match start(args, filter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
             // A file that the configuration names is part of the configuration.
             let wrong = matches!(error.downcast_ref(), Some(RelayError::Settings(_)));
-            if wrong { ExitCode::from(2) } else { ExitCode::FAILURE }
+
+            if wrong {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -42,11 +50,14 @@ fn complain(message: &str) {
 }
 
 fn start(args: Args, filter: EnvFilter) -> anyhow::Result<()> {
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.with_ansi(false).init(),
         LogFormat::Json => log.json().init(),
     }
+
     memory::watch();
     let runtime = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
     runtime.block_on(run(args))
@@ -64,46 +75,59 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .silent(args.silent)
         .resume_window(args.resume_window)
         .drain_deadline(args.drain_deadline);
+
     for range in args.trusted_proxy {
         builder = builder.trusted_proxy(range);
     }
+
     if let Some(file) = args.ban_file {
         builder = builder.ban_file(file);
     }
+
     if let Some(file) = args.jwt_key {
         builder = builder.jwt_key(file);
     }
+
     if let Some((cert, key)) = args.tls_cert.zip(args.tls_key) {
         builder = builder.tls(cert, key);
     }
+
     if let Some(url) = args.redis {
         builder = builder.redis(url);
     }
+
     if let Some(file) = args.reports {
         builder = builder.reports(file);
     }
+
     for origin in args.allow_origin {
         builder = builder.allow_origin(origin);
     }
+
     for url in args.stun_url {
         builder = builder.stun_url(url);
     }
+
     if let Some(secret) = args.turn_secret {
         builder = builder.turn(args.turn_url, secret, args.turn_ttl);
     }
+
     let mut signals = Signals::listen()?;
     let relay = builder.start().await?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on {}", relay.url())
         .and_then(|()| stdout.flush())
         .context("the address cannot be printed")?;
+
     while signals.next().await == Signal::Reload {
         relay.reload();
     }
+
     tokio::select! {
         () = relay.shutdown() => {}
         () = signals.end() => tracing::warn!("second signal: all connections are cut"),
     }
+
     Ok(())
 }
 
@@ -164,6 +188,7 @@ impl Signals {
             tracing::error!("Ctrl-C cannot be caught: end the process by other means");
             std::future::pending::<()>().await;
         }
+
         Signal::End
     }
 }

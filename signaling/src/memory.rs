@@ -42,7 +42,9 @@ mod glibc {
     /// Whether to trim: more is spare than in use, and more than the last trim `left`. Each small thing that it had to
     /// leave held a page or two, so that counts no more once a quarter of what was in use then is gone.
     fn is_due(held: Held, left: Option<Held>) -> bool {
-        let left = left.filter(|left| held.in_use > left.in_use / 4 * 3).map_or(0, Held::spare);
+        let left = left
+            .filter(|left| held.in_use > left.in_use / 4 * 3)
+            .map_or(0, Held::spare);
         held.spare() > held.in_use.max(RESERVE).max(left + GAIN)
     }
 
@@ -55,6 +57,7 @@ mod glibc {
                 std::thread::sleep(PERIOD);
                 // Not even a descriptor may be free for a moment.
                 let Some(held) = look() else { continue };
+
                 if is_due(held, left) {
                     let begun = Instant::now();
                     trim();
@@ -68,6 +71,7 @@ mod glibc {
                 }
             }
         });
+
         if let Err(error) = thread {
             tracing::warn!(kind = %error.kind(), "memory that is free is not given back to the system");
         }
@@ -76,14 +80,27 @@ mod glibc {
     fn look() -> Option<Held> {
         // On the stack: looking takes nothing from the allocator.
         let mut text = [0; 4096];
-        let length = File::open("/proc/self/status").and_then(|mut file| file.read(&mut text)).ok()?;
-        Some(Held { resident: resident(&text[..length])?, in_use: in_use() })
+        let length = File::open("/proc/self/status")
+            .and_then(|mut file| file.read(&mut text))
+            .ok()?;
+        Some(Held {
+            resident: resident(&text[..length])?,
+            in_use: in_use(),
+        })
     }
 
     /// `RssAnon` of `/proc/self/status`.
     fn resident(status: &[u8]) -> Option<usize> {
-        let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"RssAnon:"))?;
-        let kib: usize = std::str::from_utf8(line).ok()?.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        let line = status
+            .split(|&byte| byte == b'\n')
+            .find_map(|line| line.strip_prefix(b"RssAnon:"))?;
+        let kib: usize = std::str::from_utf8(line)
+            .ok()?
+            .trim()
+            .strip_suffix("kB")?
+            .trim()
+            .parse()
+            .ok()?;
         kib.checked_mul(1024)
     }
 
@@ -111,7 +128,10 @@ mod glibc {
         const MB: usize = 1 << 20;
 
         fn held(resident: usize, in_use: usize) -> Held {
-            Held { resident: resident * MB, in_use: in_use * MB }
+            Held {
+                resident: resident * MB,
+                in_use: in_use * MB,
+            }
         }
 
         #[test]
@@ -119,7 +139,10 @@ mod glibc {
             assert!(is_due(held(40, 5), None), "the users are gone");
             assert!(!is_due(held(40, 30), None), "the users are here");
             assert!(!is_due(held(5, 1), None), "that is how small it starts");
-            assert!(!is_due(held(400, 210), None), "a busy relay uses its free memory again in a moment");
+            assert!(
+                !is_due(held(400, 210), None),
+                "a busy relay uses its free memory again in a moment"
+            );
         }
 
         #[test]
@@ -128,7 +151,10 @@ mod glibc {
             assert!(!is_due(held(18, 8), left), "as the last one left it");
             assert!(!is_due(held(18, 7), left), "a little more");
             assert!(is_due(held(20, 8), left), "much more");
-            assert!(is_due(held(16, 6), left), "no more, but users who were still there have left");
+            assert!(
+                is_due(held(16, 6), left),
+                "no more, but users who were still there have left"
+            );
             assert!(!is_due(held(4, 1), left), "that is how small it starts");
         }
 
@@ -138,11 +164,28 @@ mod glibc {
             let before = look().expect("there is a /proc");
             let block = std::hint::black_box(vec![1u8; 64 * MB]);
             let with = look().expect("there is a /proc");
-            assert!(with.resident >= before.resident + 60 * MB, "{before:?}, then with 64 MB more {with:?}");
-            assert!(with.in_use >= before.in_use + 60 * MB, "{before:?}, then with 64 MB more {with:?}");
+
+            assert!(
+                with.resident >= before.resident + 60 * MB,
+                "{before:?}, then with 64 MB more {with:?}"
+            );
+
+            assert!(
+                with.in_use >= before.in_use + 60 * MB,
+                "{before:?}, then with 64 MB more {with:?}"
+            );
+
             drop(block);
-            assert_eq!(resident(b"VmRSS:\t 9 kB\nRssAnon:\t    120 kB\nRssFile:\t 7 kB\n"), Some(120 * 1024));
-            assert_eq!(resident(b"VmRSS:\t 9 kB\n"), None, "a kernel without this line");
+            assert_eq!(
+                resident(b"VmRSS:\t 9 kB\nRssAnon:\t    120 kB\nRssFile:\t 7 kB\n"),
+                Some(120 * 1024)
+            );
+
+            assert_eq!(
+                resident(b"VmRSS:\t 9 kB\n"),
+                None,
+                "a kernel without this line"
+            );
             assert_eq!(resident(b"RssAnon:\t-1 kB\n"), None, "no number");
         }
 
@@ -151,17 +194,30 @@ mod glibc {
             let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
             // Many blocks too small for maps of their own; every 500th stays, so that no heap can shrink from its end.
             let mut blocks: Vec<_> = (0..32 * 1024).map(|_| Some(vec![1u8; 1024])).collect();
+
             for (n, block) in blocks.iter_mut().enumerate() {
                 if n % 500 != 499 {
                     *block = None;
                 }
             }
+
             let holes = look().expect("there is a /proc");
             trim();
             let trimmed = look().expect("there is a /proc");
             let given_back = holes.resident.saturating_sub(trimmed.resident);
-            assert!(given_back > 16 * MB, "of 31 MB in holes {given_back} bytes were given back");
-            assert!(blocks.iter().flatten().all(|block| block.iter().all(|&byte| byte == 1)), "what is in use stays");
+
+            assert!(
+                given_back > 16 * MB,
+                "of 31 MB in holes {given_back} bytes were given back"
+            );
+
+            assert!(
+                blocks
+                    .iter()
+                    .flatten()
+                    .all(|block| block.iter().all(|&byte| byte == 1)),
+                "what is in use stays"
+            );
         }
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use support::{Peer, start, within};
 use tandem_signaling::client::{Backoff, Client, ClientConfig, ClientError, ClientEvent, Garbage};
-use tandem_signaling::message::{ClientMessage, FindPartner, LeaveReason, RawValue, ServerMessage, UserRegistered};
+use tandem_signaling::message::{
+    ClientMessage, FindPartner, LeaveReason, RawValue, ServerMessage, UserRegistered,
+};
 use tandem_signaling::server::Relay;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -19,11 +21,17 @@ type Events = UnboundedReceiver<ClientEvent>;
 
 fn connect(address: SocketAddr) -> (Client, Events) {
     let backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(100));
-    Client::connect(ClientConfig { url: format!("ws://{address}"), backoff }).expect("a proper URL")
+    Client::connect(ClientConfig {
+        url: format!("ws://{address}"),
+        backoff,
+    })
+    .expect("a proper URL")
 }
 
 async fn next(events: &mut Events) -> ClientEvent {
-    within("an event", events.recv()).await.expect("the client lives")
+    within("an event", events.recv())
+        .await
+        .expect("the client lives")
 }
 
 async fn connected(events: &mut Events) -> Box<UserRegistered> {
@@ -62,13 +70,21 @@ async fn keeping_relay(
     token: &str,
     resume_ms: u64,
 ) -> WebSocketStream<TcpStream> {
-    let (stream, _) = within("a connection", listener.accept()).await.expect("a connection");
-    let mut socket = within("an upgrade", tokio_tungstenite::accept_async(stream)).await.expect("an upgrade");
+    let (stream, _) = within("a connection", listener.accept())
+        .await
+        .expect("a connection");
+    let mut socket = within("an upgrade", tokio_tungstenite::accept_async(stream))
+        .await
+        .expect("an upgrade");
     let registered = format!(
         r#"{{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"{token}","protocol":1,
             "heartbeatMs":1000,"silentMs":{silent_ms},"resumeMs":{resume_ms},"maxMessageBytes":65536}}"#
     );
-    socket.send(Message::text(registered)).await.expect("an open connection");
+
+    socket
+        .send(Message::text(registered))
+        .await
+        .expect("an open connection");
     socket
 }
 
@@ -81,28 +97,67 @@ async fn listener() -> (TcpListener, SocketAddr) {
 #[tokio::test]
 async fn two_clients_meet_and_part() {
     let relay = support::relay().await;
-    let ((a, mut from_a), (b, mut from_b)) = (connect(relay.local_addr()), connect(relay.local_addr()));
-    let early = a.send(ClientMessage::CancelSearch).expect_err("nothing is sent before registration");
+    let ((a, mut from_a), (b, mut from_b)) =
+        (connect(relay.local_addr()), connect(relay.local_addr()));
+    let early = a
+        .send(ClientMessage::CancelSearch)
+        .expect_err("nothing is sent before registration");
+
     assert_eq!(early.code(), "SIGNALING_NOT_CONNECTED");
     for (client, events) in [(&a, &mut from_a), (&b, &mut from_b)] {
         connected(events).await;
-        client.send(ClientMessage::FindPartner(FindPartner::default())).expect("connected");
+        client
+            .send(ClientMessage::FindPartner(FindPartner::default()))
+            .expect("connected");
         assert!(matches!(message(events).await, ServerMessage::Searching(_)));
     }
-    let ServerMessage::PartnerFound(partner) = message(&mut from_a).await else { panic!("a partner") };
-    assert!(matches!(message(&mut from_b).await, ServerMessage::PartnerFound(_)));
+
+    let ServerMessage::PartnerFound(partner) = message(&mut from_a).await else {
+        panic!("a partner")
+    };
+
+    assert!(matches!(
+        message(&mut from_b).await,
+        ServerMessage::PartnerFound(_)
+    ));
+
     let offer = RawValue::from_string(r#"{ "sdp" : "\u00e9" }"#.into()).expect("JSON");
-    a.send(ClientMessage::WebrtcOffer { to: partner.socket_id, offer: offer.clone() }).expect("connected");
-    let ServerMessage::WebrtcOffer(relayed) = message(&mut from_b).await else { panic!("an offer") };
+    a.send(ClientMessage::WebrtcOffer {
+        to: partner.socket_id,
+        offer: offer.clone(),
+    })
+    .expect("connected");
+    let ServerMessage::WebrtcOffer(relayed) = message(&mut from_b).await else {
+        panic!("an offer")
+    };
+
     assert_eq!(relayed.offer.get(), offer.get(), "byte for byte");
     let huge = RawValue::from_string(format!("\"{}\"", "x".repeat(65536))).expect("JSON");
-    let error = a.send(ClientMessage::WebrtcOffer { to: "s".into(), offer: huge }).expect_err("too large");
+    let error = a
+        .send(ClientMessage::WebrtcOffer {
+            to: "s".into(),
+            offer: huge,
+        })
+        .expect_err("too large");
+
     assert_eq!(error.code(), "SIGNALING_MESSAGE_TOO_LARGE");
 
     within("closing", a.close()).await;
-    assert!(matches!(next(&mut from_a).await, ClientEvent::Closed), "the last event");
-    let ServerMessage::PartnerLeft(left) = message(&mut from_b).await else { panic!("partner_left") };
-    assert_eq!(left.reason, LeaveReason::Left, "close() says bye, so the partner hears a clean end");
+    assert!(
+        matches!(next(&mut from_a).await, ClientEvent::Closed),
+        "the last event"
+    );
+
+    let ServerMessage::PartnerLeft(left) = message(&mut from_b).await else {
+        panic!("partner_left")
+    };
+
+    assert_eq!(
+        left.reason,
+        LeaveReason::Left,
+        "close() says bye, so the partner hears a clean end"
+    );
+
     relay.shutdown_within(Duration::ZERO).await;
 }
 
@@ -110,19 +165,30 @@ async fn two_clients_meet_and_part() {
 async fn dropping_the_handle_says_bye() {
     let relay = support::relay().await;
     let mut partner = Peer::connect(relay.local_addr()).await;
-    partner.send(serde_json::json!({ "type": "find_partner" })).await;
+    partner
+        .send(serde_json::json!({ "type": "find_partner" }))
+        .await;
     let (client, mut events) = connect(relay.local_addr());
     connected(&mut events).await;
-    client.send(ClientMessage::FindPartner(FindPartner::default())).expect("connected");
+    client
+        .send(ClientMessage::FindPartner(FindPartner::default()))
+        .expect("connected");
     drop(client);
     partner.expect("searching").await;
     partner.expect("partner_found").await;
-    assert_eq!(partner.expect("partner_left").await["reason"], "left", "what was sent before leaves before the bye");
+
+    assert_eq!(
+        partner.expect("partner_left").await["reason"],
+        "left",
+        "what was sent before leaves before the bye"
+    );
+
     loop {
         if let ClientEvent::Closed = next(&mut events).await {
             break;
         }
     }
+
     relay.shutdown().await;
 }
 
@@ -133,32 +199,67 @@ async fn a_client_comes_back_when_the_relay_does() {
     let (client, mut events) = connect(address);
     let before = connected(&mut events).await;
     drop(relay);
-    assert!(!lost(&mut events).await.code().is_empty(), "the loss is told");
-    assert!(client.send(ClientMessage::CancelSearch).is_err(), "there is no connection now");
+
+    assert!(
+        !lost(&mut events).await.code().is_empty(),
+        "the loss is told"
+    );
+
+    assert!(
+        client.send(ClientMessage::CancelSearch).is_err(),
+        "there is no connection now"
+    );
+
     let unreachable = lost(&mut events).await;
-    assert_eq!(unreachable.code(), "SIGNALING_UNREACHABLE", "and every failed attempt: {unreachable}");
+    assert_eq!(
+        unreachable.code(),
+        "SIGNALING_UNREACHABLE",
+        "and every failed attempt: {unreachable}"
+    );
 
     let relay = within("the port", async {
         loop {
             if let Ok(relay) = Relay::builder().listen(address.to_string()).start().await {
                 break relay;
             }
+
             tokio::task::yield_now().await;
         }
     })
     .await;
     let after = connected(&mut events).await;
-    assert_ne!(before.user_id, after.user_id, "a new connection is a new user");
-    client.send(ClientMessage::CancelSearch).expect("connected again");
-    assert!(matches!(message(&mut events).await, ServerMessage::SearchCancelled));
+    assert_ne!(
+        before.user_id, after.user_id,
+        "a new connection is a new user"
+    );
+
+    client
+        .send(ClientMessage::CancelSearch)
+        .expect("connected again");
+    assert!(matches!(
+        message(&mut events).await,
+        ServerMessage::SearchCancelled
+    ));
+
     relay.shutdown().await;
-    assert!(matches!(message(&mut events).await, ServerMessage::ServerDraining(_)));
+    assert!(matches!(
+        message(&mut events).await,
+        ServerMessage::ServerDraining(_)
+    ));
+
     match next(&mut events).await {
-        ClientEvent::Disconnected { error: ClientError::Closed(1001), retry_in } => {
-            assert!(retry_in >= Duration::from_millis(500), "the relay's wish is kept: {retry_in:?}");
+        ClientEvent::Disconnected {
+            error: ClientError::Closed(1001),
+            retry_in,
+        } => {
+            assert!(
+                retry_in >= Duration::from_millis(500),
+                "the relay's wish is kept: {retry_in:?}"
+            );
         }
         other => panic!("close 1001 was expected: {other:?}"),
     }
+
     within("closing while disconnected", client.close()).await;
 }
 
@@ -168,18 +269,34 @@ async fn garbage_is_an_event_and_the_connection_goes_on() {
     let (_client, mut events) = connect(address);
     let mut relay = fake_relay(&listener, 60_000).await;
     connected(&mut events).await;
+
     for garbage in [
         Message::text("not JSON"),
         Message::text("[]"),
         Message::text(r#"{"type":"partner_found","userName":5}"#),
         Message::text(r#"{"type":"news"}"#),
-        Message::text(format!(r#"{{"type":"pong","t":"{}"}}"#, "x".repeat(10 << 20))),
+        Message::text(format!(
+            r#"{{"type":"pong","t":"{}"}}"#,
+            "x".repeat(10 << 20)
+        )),
         Message::binary(vec![0; 200_000]),
     ] {
         relay.send(garbage).await.expect("an open connection");
     }
-    relay.send(Message::text(r#"{"type":"pong","t":1}"#)).await.expect("an open connection");
-    for expected in ["Unreadable", "Unreadable", "Unreadable", "Unreadable", "TooLarge", "Binary"] {
+
+    relay
+        .send(Message::text(r#"{"type":"pong","t":1}"#))
+        .await
+        .expect("an open connection");
+
+    for expected in [
+        "Unreadable",
+        "Unreadable",
+        "Unreadable",
+        "Unreadable",
+        "TooLarge",
+        "Binary",
+    ] {
         match next(&mut events).await {
             ClientEvent::Garbage(garbage) => {
                 let kind = match garbage {
@@ -187,19 +304,32 @@ async fn garbage_is_an_event_and_the_connection_goes_on() {
                     Garbage::TooLarge(_) => "TooLarge",
                     Garbage::Binary(_) => "Binary",
                 };
+
                 assert_eq!(kind, expected);
             }
             other => panic!("garbage was expected: {other:?}"),
         }
     }
-    assert!(matches!(message(&mut events).await, ServerMessage::Pong(_)), "the connection goes on");
+
+    assert!(
+        matches!(message(&mut events).await, ServerMessage::Pong(_)),
+        "the connection goes on"
+    );
+
     for _ in 0..20 {
-        relay.send(Message::text("garbage")).await.expect("an open connection");
+        relay
+            .send(Message::text("garbage"))
+            .await
+            .expect("an open connection");
     }
+
     loop {
         match next(&mut events).await {
             ClientEvent::Garbage(_) => {}
-            ClientEvent::Disconnected { error: ClientError::TooMuchGarbage, .. } => break,
+            ClientEvent::Disconnected {
+                error: ClientError::TooMuchGarbage,
+                ..
+            } => break,
             other => panic!("the end of patience was expected: {other:?}"),
         }
     }
@@ -211,7 +341,13 @@ async fn a_dead_relay_is_noticed() {
     let (_client, mut events) = connect(address);
     let relay = fake_relay(&listener, 1000).await;
     connected(&mut events).await;
-    assert_eq!(lost(&mut events).await.code(), "SIGNALING_SILENT", "nothing came for silentMs");
+
+    assert_eq!(
+        lost(&mut events).await.code(),
+        "SIGNALING_SILENT",
+        "nothing came for silentMs"
+    );
+
     drop(relay);
 }
 
@@ -219,15 +355,28 @@ async fn a_dead_relay_is_noticed() {
 async fn a_server_that_is_no_relay_is_told_apart() {
     let (listener, address) = listener().await;
     let (_client, mut events) = connect(address);
-    let (stream, _) = within("a connection", listener.accept()).await.expect("a connection");
-    let mut socket = tokio_tungstenite::accept_async(stream).await.expect("an upgrade");
-    socket.send(Message::text("hello")).await.expect("an open connection");
+    let (stream, _) = within("a connection", listener.accept())
+        .await
+        .expect("a connection");
+    let mut socket = tokio_tungstenite::accept_async(stream)
+        .await
+        .expect("an upgrade");
+    socket
+        .send(Message::text("hello"))
+        .await
+        .expect("an open connection");
+
     assert_eq!(lost(&mut events).await.code(), "SIGNALING_NOT_A_RELAY");
 
     let full = start(Relay::builder().max_connections(1)).await;
     let _only = Peer::connect(full.local_addr()).await;
     let (_client, mut events) = connect(full.local_addr());
-    assert_eq!(lost(&mut events).await.code(), "SIGNALING_REFUSED", "503: the relay is full");
+
+    assert_eq!(
+        lost(&mut events).await.code(),
+        "SIGNALING_REFUSED",
+        "503: the relay is full"
+    );
 }
 
 #[tokio::test]
@@ -236,7 +385,13 @@ async fn a_relay_that_pings_is_answered() {
     let (_client, mut events) = connect(address);
     let mut relay = fake_relay(&listener, 60_000).await;
     connected(&mut events).await;
-    relay.send(Message::Ping(tokio_tungstenite::tungstenite::Bytes::from_static(b"beat"))).await.expect("open");
+    relay
+        .send(Message::Ping(
+            tokio_tungstenite::tungstenite::Bytes::from_static(b"beat"),
+        ))
+        .await
+        .expect("open");
+
     match within("a pong", relay.next()).await {
         Some(Ok(Message::Pong(payload))) => assert_eq!(&payload[..], b"beat"),
         other => panic!("a pong was expected: {other:?}"),
@@ -250,7 +405,9 @@ async fn urls_that_can_never_work_are_refused_at_once() {
         ("https://relay.example/ws", "SIGNALING_URL_UNSUPPORTED"),
         ("relay", "SIGNALING_URL_INVALID"),
     ] {
-        let error = Client::connect(ClientConfig::new(url)).map(|_| ()).expect_err(url);
+        let error = Client::connect(ClientConfig::new(url))
+            .map(|_| ())
+            .expect_err(url);
         assert_eq!(error.code(), code, "{url}: {error}");
     }
 }
@@ -267,7 +424,9 @@ async fn said(relay: &mut WebSocketStream<TcpStream>) -> serde_json::Value {
 }
 
 fn candidate(seq: u64) -> Message {
-    Message::text(format!(r#"{{"type":"ice_candidate","candidate":{seq},"from":"p","sessionId":"c","seq":{seq}}}"#))
+    Message::text(format!(
+        r#"{{"type":"ice_candidate","candidate":{seq},"from":"p","sessionId":"c","seq":{seq}}}"#
+    ))
 }
 
 #[tokio::test]
@@ -276,40 +435,68 @@ async fn a_broken_connection_is_resumed_and_nothing_comes_twice() {
     let (client, mut events) = connect(address);
     let mut relay = keeping_relay(&listener, 60_000, "first", 30_000).await;
     connected(&mut events).await;
+
     for seq in 1..=3 {
         relay.send(candidate(seq)).await.expect("open");
-        assert!(matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == seq));
+        assert!(
+            matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == seq)
+        );
     }
+
     // Twice: the second token comes from the resumed connection.
     for (token, fresh, last) in [("first", "second", 3), ("second", "third", 5)] {
         drop(relay);
         lost(&mut events).await;
         relay = keeping_relay(&listener, 60_000, fresh, 30_000).await;
         let request = said(&mut relay).await;
-        let expected = serde_json::json!({ "type": "resume", "resumeToken": token, "lastSeq": last });
+        let expected =
+            serde_json::json!({ "type": "resume", "resumeToken": token, "lastSeq": last });
+
         assert_eq!(request, expected, "the first message of the new connection");
-        assert!(client.send(ClientMessage::CancelSearch).is_err(), "nothing else is said before the answer");
-        relay.send(Message::text(r#"{"type":"resumed","missed":2,"sessionId":"c"}"#)).await.expect("open");
+        assert!(
+            client.send(ClientMessage::CancelSearch).is_err(),
+            "nothing else is said before the answer"
+        );
+
+        relay
+            .send(Message::text(
+                r#"{"type":"resumed","missed":2,"sessionId":"c"}"#,
+            ))
+            .await
+            .expect("open");
         for seq in [last - 1, last, last + 1, last + 2] {
             relay.send(candidate(seq)).await.expect("open");
         }
+
         loop {
             match next(&mut events).await {
-                ClientEvent::Resumed { registered, missed: 2, session_id: Some(session) } => {
-                    assert_eq!((session.as_str(), registered.resume_token.as_str()), ("c", fresh));
+                ClientEvent::Resumed {
+                    registered,
+                    missed: 2,
+                    session_id: Some(session),
+                } => {
+                    assert_eq!(
+                        (session.as_str(), registered.resume_token.as_str()),
+                        ("c", fresh)
+                    );
+
                     break;
                 }
                 ClientEvent::Disconnected { .. } => {}
                 other => panic!("the old place was expected: {other:?}"),
             }
         }
+
         for seq in [last + 1, last + 2] {
             assert!(
                 matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == seq),
                 "what came before is dropped, the rest comes in order"
             );
         }
-        client.send(ClientMessage::CancelSearch).expect("connected again");
+
+        client
+            .send(ClientMessage::CancelSearch)
+            .expect("connected again");
         assert_eq!(said(&mut relay).await["type"], "cancel_search");
     }
 }
@@ -325,20 +512,31 @@ async fn a_stale_token_makes_a_new_user() {
     drop(relay);
     lost(&mut events).await;
     let mut relay = keeping_relay(&listener, 60_000, "second", 30_000).await;
+
     assert_eq!(said(&mut relay).await["resumeToken"], "first");
     let refusal = r#"{"type":"error","code":"unauthorized","message":"The token is stale."}"#;
     relay.send(Message::text(refusal)).await.expect("open");
     connected(&mut events).await;
-    client.send(ClientMessage::CancelSearch).expect("the connection goes on");
+    client
+        .send(ClientMessage::CancelSearch)
+        .expect("the connection goes on");
+
     assert_eq!(said(&mut relay).await["type"], "cancel_search");
     relay.send(candidate(1)).await.expect("open");
-    assert!(matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == 1));
+    assert!(
+        matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == 1)
+    );
+
     // A relay that answers a resume with something else is none.
     drop(relay);
     lost(&mut events).await;
     let mut relay = keeping_relay(&listener, 60_000, "third", 30_000).await;
     said(&mut relay).await;
-    relay.send(Message::text(r#"{"type":"searching"}"#)).await.expect("open");
+    relay
+        .send(Message::text(r#"{"type":"searching"}"#))
+        .await
+        .expect("open");
+
     assert_eq!(lost(&mut events).await.code(), "SIGNALING_NOT_A_RELAY");
 }
 
@@ -348,7 +546,11 @@ async fn a_connection_that_was_replaced_is_not_resumed() {
     let (_client, mut events) = connect(address);
     let mut relay = keeping_relay(&listener, 60_000, "first", 30_000).await;
     connected(&mut events).await;
-    let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 4002.into(), reason: "".into() };
+    let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame {
+        code: 4002.into(),
+        reason: "".into(),
+    };
+
     relay.send(Message::Close(Some(frame))).await.expect("open");
     assert!(matches!(lost(&mut events).await, ClientError::Closed(4002)));
     drop(relay);

@@ -19,10 +19,16 @@ use support::Peer;
 #[test]
 fn a_redis_leaves_alone_what_has_its_port() {
     let Some(first) = Redis::start() else { return };
-    let second = Redis::start_on([first.port(), free_port(), free_port()].into_iter()).expect("it was there before");
+    let second = Redis::start_on([first.port(), free_port(), free_port()].into_iter())
+        .expect("it was there before");
     assert_ne!(second.port(), first.port(), "two servers have two ports");
     let () = first.connect().set("mine", 1).expect("a key");
-    assert_eq!((first.keys(), second.keys()), (vec!["mine".to_owned()], Vec::new()), "each test has its own");
+
+    assert_eq!(
+        (first.keys(), second.keys()),
+        (vec!["mine".to_owned()], Vec::new()),
+        "each test has its own"
+    );
 }
 
 #[tokio::test]
@@ -32,33 +38,69 @@ async fn a_call_across_two_nodes_from_match_to_end() {
     let mut store = redis.connect();
     let ((mut a, found), (mut b, _)) = pair(&one, &other).await;
     let session = found["sessionId"].as_str().expect("an id").to_owned();
-    let record: String = store.get(format!("session:{session}")).expect("the session's key");
+    let record: String = store
+        .get(format!("session:{session}"))
+        .expect("the session's key");
     let record: Value = serde_json::from_str(&record).expect("JSON");
+
     assert_eq!(record["id"], found["sessionId"]);
     let users = [record["userId1"].clone(), record["userId2"].clone()];
-    assert!(users.contains(&a.registered["userId"]) && users.contains(&b.registered["userId"]), "{record}");
+    assert!(
+        users.contains(&a.registered["userId"]) && users.contains(&b.registered["userId"]),
+        "{record}"
+    );
+
     let started = record["startedAt"].as_str().expect("a date");
-    assert!(started.len() == 24 && started.starts_with("20") && started.ends_with('Z'), "ISO 8601: {started}");
+    assert!(
+        started.len() == 24 && started.starts_with("20") && started.ends_with('Z'),
+        "ISO 8601: {started}"
+    );
+
     let ttl: i64 = store.ttl(format!("session:{session}")).expect("an expiry");
     assert!((3500..=3600).contains(&ttl), "an hour, not {ttl} s");
-    assert!(store.sismember::<_, _, bool>("active_sessions", &session).expect("a set"));
-    let others: Vec<_> = redis.keys().into_iter().filter(|key| !key.starts_with("{tandem}:")).collect();
-    assert_eq!(others, ["active_sessions".to_owned(), format!("session:{session}")], "all else has the prefix");
+    assert!(
+        store
+            .sismember::<_, _, bool>("active_sessions", &session)
+            .expect("a set")
+    );
+
+    let others: Vec<_> = redis
+        .keys()
+        .into_iter()
+        .filter(|key| !key.starts_with("{tandem}:"))
+        .collect();
+
+    assert_eq!(
+        others,
+        ["active_sessions".to_owned(), format!("session:{session}")],
+        "all else has the prefix"
+    );
 
     for n in 1..=50 {
         a.send(candidate(&b, n)).await;
     }
+
     for n in 1..=50 {
         let heard = b.expect("ice_candidate").await;
-        assert_eq!((&heard["candidate"], &heard["seq"]), (&json!(n), &json!(n)), "in order, each once");
+        assert_eq!(
+            (&heard["candidate"], &heard["seq"]),
+            (&json!(n), &json!(n)),
+            "in order, each once"
+        );
     }
+
     b.send(candidate(&b, 1)).await;
     b.expect_error("not_partner").await;
-    a.send(json!({ "type": "end_session", "sessionId": session })).await;
+    a.send(json!({ "type": "end_session", "sessionId": session }))
+        .await;
     a.expect("session_ended").await;
+
     assert_eq!(b.expect("partner_left").await["reason"], "left");
     eventually("the end of the session's keys", async || {
-        !redis.keys().iter().any(|key| key.starts_with("session:") || key == "active_sessions")
+        !redis
+            .keys()
+            .iter()
+            .any(|key| key.starts_with("session:") || key == "active_sessions")
     })
     .await;
 
@@ -68,30 +110,46 @@ async fn a_call_across_two_nodes_from_match_to_end() {
         peer.expect("searching").await;
         // `searching` comes before the store has heard of it; their order there is what counts.
         let mut store = redis.connect();
-        eventually("a place in the queue", async || store.zcard::<_, usize>("{tandem}:queue").expect("a set") == n + 1)
-            .await;
+        eventually("a place in the queue", async || {
+            store.zcard::<_, usize>("{tandem}:queue").expect("a set") == n + 1
+        })
+        .await;
     }
+
     let mut c = other.peer().await;
     c.send(json!({ "type": "find_partner" })).await;
     c.expect("searching").await;
-    assert_eq!(c.expect("partner_found").await["partnerId"], a.registered["userId"], "a waited longest");
+
+    assert_eq!(
+        c.expect("partner_found").await["partnerId"],
+        a.registered["userId"],
+        "a waited longest"
+    );
+
     a.expect("partner_found").await;
     b.send(json!({ "type": "cancel_search" })).await;
     b.expect("search_cancelled").await;
-    a.send(json!({ "type": "block", "partnerId": c.registered["userId"] })).await;
+    a.send(json!({ "type": "block", "partnerId": c.registered["userId"] }))
+        .await;
     a.expect("session_ended").await;
     a.expect("blocked").await;
+
     assert_eq!(c.expect("partner_left").await["reason"], "blocked");
     for peer in [&mut a, &mut c] {
         peer.send(room("never")).await;
         peer.expect("searching").await;
     }
+
     for mut peer in [a, b, c] {
         peer.expect_quiet().await;
         peer.send(json!({ "type": "bye" })).await;
         peer.expect_close().await;
     }
-    eventually("an empty store", async || redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]).await;
+
+    eventually("an empty store", async || {
+        redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -101,25 +159,46 @@ async fn interests_and_holds_hold_across_nodes() {
     let find = |interests: &[&str]| json!({ "type": "find_partner", "interests": interests });
     let (mut a, mut b, mut c) = (one.peer().await, other.peer().await, other.peer().await);
     let began = Instant::now();
-    for (n, (peer, interests)) in [(&mut a, &["x"][..]), (&mut b, &["y", "z"])].into_iter().enumerate() {
+
+    for (n, (peer, interests)) in [(&mut a, &["x"][..]), (&mut b, &["y", "z"])]
+        .into_iter()
+        .enumerate()
+    {
         peer.send(find(interests)).await;
         peer.expect("searching").await;
         let mut store = redis.connect();
-        eventually("a place in the queue", async || store.zcard::<_, usize>("{tandem}:queue").expect("a set") == n + 1)
-            .await;
+        eventually("a place in the queue", async || {
+            store.zcard::<_, usize>("{tandem}:queue").expect("a set") == n + 1
+        })
+        .await;
     }
+
     c.send(find(&["z", "w", "y"])).await;
     c.expect("searching").await;
     let found = c.expect("partner_found").await;
-    assert_eq!(found["partnerId"], b.registered["userId"], "two interests in common go before the longer wait");
-    assert_eq!(found["interests"], json!(["y", "z"]), "in the older entry's order");
+
+    assert_eq!(
+        found["partnerId"], b.registered["userId"],
+        "two interests in common go before the longer wait"
+    );
+
+    assert_eq!(
+        found["interests"],
+        json!(["y", "z"]),
+        "in the older entry's order"
+    );
+
     b.expect("partner_found").await;
     let mut d = other.peer().await;
     d.send(find(&["v"])).await;
     d.expect("searching").await;
     d.expect("partner_found").await;
     let waited = began.elapsed();
-    assert!(waited >= Duration::from_millis(4900), "strangers with interests are held for 5 s, not {waited:?}");
+
+    assert!(
+        waited >= Duration::from_millis(4900),
+        "strangers with interests are held for 5 s, not {waited:?}"
+    );
     assert!(waited < Duration::from_secs(9), "and no longer: {waited:?}");
     a.expect("partner_found").await;
 }
@@ -127,7 +206,11 @@ async fn interests_and_holds_hold_across_nodes() {
 #[tokio::test]
 async fn a_client_moves_to_another_node_with_its_call() {
     let Some(redis) = Redis::start() else { return };
-    let (one, other, third) = (Node::start(&redis).await, Node::start(&redis).await, Node::start(&redis).await);
+    let (one, other, third) = (
+        Node::start(&redis).await,
+        Node::start(&redis).await,
+        Node::start(&redis).await,
+    );
     let ((mut a, found), (mut b, _)) = pair(&one, &one).await;
     b.send(candidate(&a, 1)).await;
     a.expect("ice_candidate").await;
@@ -137,26 +220,37 @@ async fn a_client_moves_to_another_node_with_its_call() {
     b.expect_quiet().await;
     // From its first node to another: the messages that were kept come along.
     let (mut a, resumed) = resume(&other, &a, 1).await;
-    assert_eq!((&resumed["missed"], &resumed["sessionId"]), (&json!(1), &found["sessionId"]));
+
+    assert_eq!(
+        (&resumed["missed"], &resumed["sessionId"]),
+        (&json!(1), &found["sessionId"])
+    );
     assert_eq!(a.expect("ice_candidate").await["seq"], 2);
     b.expect("partner_resumed").await;
     a.send(candidate(&b, 3)).await;
+
     assert_eq!(b.expect("ice_candidate").await["candidate"], 3);
     b.send(candidate(&a, 4)).await;
     assert_eq!(a.expect("ice_candidate").await["seq"], 3);
     // To a third, while the second still holds the old connection.
     let (mut c, resumed) = resume(&third, &a, 3).await;
+
     assert_eq!(resumed["missed"], 0);
     assert_eq!(a.expect_close().await, 4002, "replaced");
     b.expect("partner_reconnecting").await;
     b.expect("partner_resumed").await;
     b.send(candidate(&c, 5)).await;
+
     assert_eq!(c.expect("ice_candidate").await["seq"], 4);
-    c.send(json!({ "type": "end_session", "sessionId": found["sessionId"] })).await;
+    c.send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
     c.expect("session_ended").await;
+
     assert_eq!(b.expect("partner_left").await["reason"], "left");
     let mut stale = other.peer().await;
-    stale.send(json!({ "type": "resume", "resumeToken": a.registered["resumeToken"], "lastSeq": 0 })).await;
+    stale
+        .send(json!({ "type": "resume", "resumeToken": a.registered["resumeToken"], "lastSeq": 0 }))
+        .await;
     stale.expect_error("unauthorized").await;
     stale.send(room("r")).await;
     stale.expect("searching").await;
@@ -164,7 +258,8 @@ async fn a_client_moves_to_another_node_with_its_call() {
 
 /// Ends the call of two clients and waits until both have heard it.
 async fn end_call(one: &mut Peer, other: &mut Peer, session: &Value) {
-    one.send(json!({ "type": "end_session", "sessionId": session })).await;
+    one.send(json!({ "type": "end_session", "sessionId": session }))
+        .await;
     one.expect("session_ended").await;
     other.expect("partner_left").await;
 }
@@ -179,20 +274,50 @@ async fn reports_are_in_the_stream_wherever_the_reporter_has_moved() {
     let during = a.expect("report_received").await;
     end_call(&mut a, &mut b, session).await;
     let (mut moved, resumed) = resume(&other, &a, 0).await;
+
     assert_eq!(resumed["sessionId"], Value::Null, "the call is over");
-    moved.send(json!({ "type": "report", "sessionId": session, "category": "harassment" })).await;
+    moved
+        .send(json!({ "type": "report", "sessionId": session, "category": "harassment" }))
+        .await;
     let after = moved.expect("report_received").await;
-    moved.send(json!({ "type": "report", "sessionId": "another", "category": "spam" })).await;
+    moved
+        .send(json!({ "type": "report", "sessionId": "another", "category": "spam" }))
+        .await;
     moved.expect_error("no_such_session").await;
     let reports = redis.reports();
+
     assert_eq!(reports.len(), 2, "each once: {reports:?}");
-    for (report, (received, category)) in reports.iter().zip([(during, "spam"), (after, "harassment")]) {
-        assert_eq!(report["reportId"], received["reportId"], "the reporter knows it by this: {report}");
-        assert_eq!((&report["sessionId"], &report["category"]), (session, &json!(category)), "{report}");
-        assert_eq!(report["reporter"]["userId"], a.registered["userId"], "under the old name: {report}");
-        assert_eq!(report["reported"]["userId"], b.registered["userId"], "{report}");
-        assert!(report["atMs"].as_u64() > Some(1_700_000_000_000), "when: {report}");
+    for (report, (received, category)) in reports
+        .iter()
+        .zip([(during, "spam"), (after, "harassment")])
+    {
+        assert_eq!(
+            report["reportId"], received["reportId"],
+            "the reporter knows it by this: {report}"
+        );
+
+        assert_eq!(
+            (&report["sessionId"], &report["category"]),
+            (session, &json!(category)),
+            "{report}"
+        );
+
+        assert_eq!(
+            report["reporter"]["userId"], a.registered["userId"],
+            "under the old name: {report}"
+        );
+
+        assert_eq!(
+            report["reported"]["userId"], b.registered["userId"],
+            "{report}"
+        );
+
+        assert!(
+            report["atMs"].as_u64() > Some(1_700_000_000_000),
+            "when: {report}"
+        );
     }
+
     assert_eq!(reports[0]["text"], "während des Anrufs");
 }
 
@@ -202,48 +327,65 @@ async fn two_thousand_users_are_matched_over_redis() {
     let Some(redis) = Redis::start() else { return };
     let nodes = [Node::start(&redis).await, Node::start(&redis).await];
     let mut peers = Vec::new();
+
     for n in 0..2000usize {
         peers.push(nodes[n % 2].peer().await);
     }
+
     let began = Instant::now();
     let find = json!({ "type": "find_partner" }).to_string();
+
     for peer in &mut peers {
         peer.send_text(find.clone()).await;
     }
+
     for peer in &mut peers {
         peer.expect("searching").await;
         peer.expect("partner_found").await;
     }
+
     let took = began.elapsed();
     println!("2,000 users were matched in {took:?}");
     assert!(took < Duration::from_secs(10), "not {took:?}");
     let mut store = redis.connect();
-    assert_eq!(store.scard::<_, usize>("active_sessions").expect("a set"), 1000);
+
+    assert_eq!(
+        store.scard::<_, usize>("active_sessions").expect("a set"),
+        1000
+    );
 }
 
 #[tokio::test]
 async fn churn_leaves_nothing_behind() {
     let Some(redis) = Redis::start() else { return };
     let mut nodes = Vec::new();
+
     for _ in 0..2 {
         nodes.push(Node::start_with(&redis, &["--resume-window", "500ms"]).await);
     }
+
     for node in &nodes {
         node.ready(true).await;
     }
+
     for round in 0..40usize {
         let mut peers = Vec::new();
         for n in 0..8usize {
             let mut peer = nodes[n % 2].peer().await;
             let interests: &[&str] = if n % 3 == 0 { &["a", "b"] } else { &[] };
-            peer.send(json!({ "type": "find_partner", "interests": interests })).await;
+            peer.send(json!({ "type": "find_partner", "interests": interests }))
+                .await;
             peers.push(peer);
         }
+
         for (n, mut peer) in peers.into_iter().enumerate() {
             match (n + round) % 7 {
                 0 => peer.send(json!({ "type": "next" })).await,
                 1 => peer.send(json!({ "type": "cancel_search" })).await,
-                2 => peer.send(json!({ "type": "find_partner", "room": "churn" })).await,
+                2 => {
+                    peer.send(json!({ "type": "find_partner", "room": "churn" }))
+                        .await
+                }
                 // Gone without a word.
                 3 => continue,
                 // Back on the other node, while the old connection still stands, and gone without a word again.
@@ -256,14 +398,20 @@ async fn churn_leaves_nothing_behind() {
                     drop(peer.socket);
                     let mut back = nodes[(n + 1) % 2].peer().await;
                     let token = &peer.registered["resumeToken"];
-                    back.send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 0 })).await;
+                    back.send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 0 }))
+                        .await;
                     peer = back;
                 }
                 _ => {}
             }
+
             peer.send(json!({ "type": "bye" })).await;
             assert_eq!(peer.expect_close().await, 1000);
         }
     }
-    eventually("an empty store", async || redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]).await;
+
+    eventually("an empty store", async || {
+        redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]
+    })
+    .await;
 }

@@ -33,10 +33,16 @@ async fn a_node_dies_and_everybody_else_goes_on() {
     alone.expect_quiet().await;
     // Who comes back in time on another node keeps the call.
     let (mut c, resumed) = resume(&other, &c, 0).await;
-    assert!(resumed["sessionId"].is_string(), "the call goes on: {resumed}");
+
+    assert!(
+        resumed["sessionId"].is_string(),
+        "the call goes on: {resumed}"
+    );
+
     d.expect("partner_reconnecting").await;
     d.expect("partner_resumed").await;
     c.send(candidate(&d, 1)).await;
+
     assert_eq!(d.expect("ice_candidate").await["candidate"], 1);
     d.send(candidate(&c, 2)).await;
     assert_eq!(c.expect("ice_candidate").await["candidate"], 2);
@@ -44,19 +50,40 @@ async fn a_node_dies_and_everybody_else_goes_on() {
     b.send(candidate(&lost, 1)).await;
     b.expect_error("partner_gone").await;
     let left = b.expect("partner_left").await;
-    assert_eq!((&left["reason"], &left["sessionId"]), (&json!("node_lost"), &found["sessionId"]));
-    assert!(killed.elapsed() < Duration::from_secs(20), "within 20 s, not {:?}", killed.elapsed());
+
+    assert_eq!(
+        (&left["reason"], &left["sessionId"]),
+        (&json!("node_lost"), &found["sessionId"])
+    );
+
+    assert!(
+        killed.elapsed() < Duration::from_secs(20),
+        "within 20 s, not {:?}",
+        killed.elapsed()
+    );
+
     let mut late = other.peer().await;
-    late.send(json!({ "type": "resume", "resumeToken": lost.registered["resumeToken"], "lastSeq": 0 })).await;
+    late.send(
+        json!({ "type": "resume", "resumeToken": lost.registered["resumeToken"], "lastSeq": 0 }),
+    )
+    .await;
     late.expect_error("unauthorized").await;
     alone.expect_quiet().await;
+
     for mut peer in [b, c, d, alone, late] {
         peer.send(json!({ "type": "bye" })).await;
         peer.expect_close().await;
     }
-    eventually("an empty store", async || redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]).await;
+
+    eventually("an empty store", async || {
+        redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]
+    })
+    .await;
     let mut store = redis.connect();
-    eventually("one node", async || store.zcard::<_, i64>("{tandem}:nodes").expect("a set") == 1).await;
+    eventually("one node", async || {
+        store.zcard::<_, i64>("{tandem}:nodes").expect("a set") == 1
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -65,23 +92,40 @@ async fn a_partner_can_be_reported_though_the_node_of_the_call_is_dead() {
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let ((mut a, found), (mut b, _)) = pair(&one, &one).await;
     let session = &found["sessionId"];
-    b.send(json!({ "type": "end_session", "sessionId": session })).await;
+    b.send(json!({ "type": "end_session", "sessionId": session }))
+        .await;
     b.expect("session_ended").await;
     a.expect("partner_left").await;
-    let ended = format!("{{tandem}}:ended:{}", a.registered["userId"].as_str().expect("an id"));
+    let ended = format!(
+        "{{tandem}}:ended:{}",
+        a.registered["userId"].as_str().expect("an id")
+    );
     eventually("the end in Redis", async || redis.keys().contains(&ended)).await;
     one.kill().await;
     let (mut a, _) = resume(&other, &a, 0).await;
-    a.send(json!({ "type": "report", "sessionId": session, "category": "minor" })).await;
+    a.send(json!({ "type": "report", "sessionId": session, "category": "minor" }))
+        .await;
     a.expect("report_received").await;
     let reports = redis.reports();
-    assert_eq!(reports[0]["reported"]["userId"], b.registered["userId"], "{reports:?}");
+
+    assert_eq!(
+        reports[0]["reported"]["userId"], b.registered["userId"],
+        "{reports:?}"
+    );
+
     let mut store = redis.connect();
     let seconds: i64 = store.ttl(&ended).expect("an expiry");
-    assert!((1..=600).contains(&seconds), "as long as a call can be reported, not {seconds} s");
+    assert!(
+        (1..=600).contains(&seconds),
+        "as long as a call can be reported, not {seconds} s"
+    );
+
     a.send(json!({ "type": "bye" })).await;
     a.expect_close().await;
-    eventually("nothing of who is gone", async || !redis.keys().contains(&ended)).await;
+    eventually("nothing of who is gone", async || {
+        !redis.keys().contains(&ended)
+    })
+    .await;
 }
 
 /// Every node in turn is killed while users stream in, are matched and resume; whoever is on a node that lives ends up
@@ -90,29 +134,38 @@ async fn a_partner_can_be_reported_though_the_node_of_the_call_is_dead() {
 async fn nodes_die_in_the_middle_of_matching_and_of_a_resume() {
     let Some(redis) = Redis::start() else { return };
     let survivor = Node::start(&redis).await;
+
     for _ in 0..2 {
         let victim = Node::start(&redis).await;
         let ((moving, _), (mut stays, _)) = pair(&victim, &survivor).await;
         let mut there = Vec::new();
+
         for _ in 0..6 {
             there.push(victim.peer().await);
         }
+
         let mut here = Vec::new();
         for _ in 0..6 {
             here.push(survivor.peer().await);
         }
+
         let find = json!({ "type": "find_partner" });
         for peer in &mut there {
             peer.send(find.clone()).await;
         }
+
         // The resume asks the node that is killed at this moment.
         let mut resuming = survivor.peer().await;
         let token = &moving.registered["resumeToken"];
-        resuming.send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 0 })).await;
+        resuming
+            .send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 0 }))
+            .await;
         victim.kill().await;
+
         for peer in &mut here {
             peer.send(find.clone()).await;
         }
+
         // Handed over before the end or adopted after it: the call goes on.
         assert!(resuming.expect("resumed").await["sessionId"].is_string());
         stays.expect("partner_reconnecting").await;
@@ -121,10 +174,12 @@ async fn nodes_die_in_the_middle_of_matching_and_of_a_resume() {
         resuming.expect("ice_candidate").await;
         // All six are matched with each other, some after they had lost somebody.
         let mut sessions = std::collections::BTreeMap::<String, usize>::new();
+
         for peer in &mut here {
             let mut session = None;
             while session.is_none() {
-                let message: Value = serde_json::from_str(&peer.next().await.expect("open")).expect("JSON");
+                let message: Value =
+                    serde_json::from_str(&peer.next().await.expect("open")).expect("JSON");
                 match message["type"].as_str() {
                     Some("searching") => {}
                     Some("partner_found") if message["partnerId"].is_string() => {
@@ -133,16 +188,30 @@ async fn nodes_die_in_the_middle_of_matching_and_of_a_resume() {
                     _ => panic!("{message}"),
                 }
             }
+
             *sessions.entry(session.expect("found")).or_default() += 1;
         }
-        assert!(sessions.values().all(|&sides| sides <= 2), "nobody has two partners: {sessions:?}");
-        assert!(sessions.values().any(|&sides| sides == 2), "the living found each other: {sessions:?}");
+
+        assert!(
+            sessions.values().all(|&sides| sides <= 2),
+            "nobody has two partners: {sessions:?}"
+        );
+
+        assert!(
+            sessions.values().any(|&sides| sides == 2),
+            "the living found each other: {sessions:?}"
+        );
+
         for mut peer in here.into_iter().chain([stays, resuming]) {
             peer.send(json!({ "type": "bye" })).await;
             peer.expect_close().await;
         }
     }
-    eventually("an empty store", async || redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]).await;
+
+    eventually("an empty store", async || {
+        redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -154,21 +223,31 @@ async fn redis_goes_away_and_comes_back() {
     let mut searching = one.peer().await;
     searching.send(room("before")).await;
     searching.expect("searching").await;
-    eventually("a place in the queue", async || redis.keys().contains(&"{tandem}:room:before".to_owned())).await;
+    eventually("a place in the queue", async || {
+        redis.keys().contains(&"{tandem}:room:before".to_owned())
+    })
+    .await;
     let port = redis.port();
     drop(redis);
     one.ready(false).await;
     other.ready(false).await;
+
     assert_eq!(one.status("/livez").await, "200", "alive without its store");
     a.send(candidate(&b, 1)).await;
-    assert_eq!(b.expect("ice_candidate").await["candidate"], 1, "a pair on one node does not need Redis");
+    assert_eq!(
+        b.expect("ice_candidate").await["candidate"],
+        1,
+        "a pair on one node does not need Redis"
+    );
+
     let mut new = one.peer().await;
     new.send(room("during")).await;
     new.expect_error("unavailable").await;
     c.send(candidate(&d, 1)).await;
     c.expect_error("unavailable").await;
     // A call that ends meanwhile is over for both, as soon as there is a way to say so.
-    a.send(json!({ "type": "end_session", "sessionId": found["sessionId"] })).await;
+    a.send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
     a.expect("session_ended").await;
     b.expect("partner_left").await;
     d.send(json!({ "type": "next" })).await;
@@ -179,18 +258,40 @@ async fn redis_goes_away_and_comes_back() {
     one.ready(true).await;
     other.ready(true).await;
     let session = c.registered["userId"].clone();
+
     assert!(session.is_string());
-    eventually("the session's key", async || redis.keys().iter().any(|key| key.starts_with("session:"))).await;
+    eventually("the session's key", async || {
+        redis.keys().iter().any(|key| key.starts_with("session:"))
+    })
+    .await;
     c.send(candidate(&d, 2)).await;
-    assert_eq!(d.expect("ice_candidate").await["candidate"], 2, "the call goes on");
+
+    assert_eq!(
+        d.expect("ice_candidate").await["candidate"],
+        2,
+        "the call goes on"
+    );
+
     new.send(room("before")).await;
     new.expect("searching").await;
-    assert_eq!(new.expect("partner_found").await["partnerId"], searching.registered["userId"], "the search went on");
+    assert_eq!(
+        new.expect("partner_found").await["partnerId"],
+        searching.registered["userId"],
+        "the search went on"
+    );
+
     searching.expect("partner_found").await;
     d.send(json!({ "type": "bye" })).await;
     assert_eq!(c.expect("partner_left").await["reason"], "left");
-    eventually("one session", async || redis.keys().iter().filter(|key| key.starts_with("session:")).count() == 1)
-        .await;
+    eventually("one session", async || {
+        redis
+            .keys()
+            .iter()
+            .filter(|key| key.starts_with("session:"))
+            .count()
+            == 1
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -201,6 +302,7 @@ async fn a_redis_that_hangs_is_a_redis_that_is_away() {
     redis.signal("-STOP");
     one.ready(false).await;
     a.send(candidate(&b, 1)).await;
+
     assert_eq!(b.expect("ice_candidate").await["candidate"], 1);
     let mut c = one.peer().await;
     c.send(room("r")).await;
@@ -215,20 +317,29 @@ async fn a_redis_that_hangs_is_a_redis_that_is_away() {
 /// Waits until some node has looked for dead ones, by one that it finds.
 async fn a_look_for_the_dead(redis: &Redis) {
     let mut store = redis.connect();
-    store.zadd::<_, _, _, ()>("{tandem}:nodes", "a dead node", 1).expect("a set");
+    store
+        .zadd::<_, _, _, ()>("{tandem}:nodes", "a dead node", 1)
+        .expect("a set");
     eventually("a look for dead nodes", async || {
-        store.zscore::<_, _, Option<f64>>("{tandem}:nodes", "a dead node").expect("a set").is_none()
+        store
+            .zscore::<_, _, Option<f64>>("{tandem}:nodes", "a dead node")
+            .expect("a set")
+            .is_none()
     })
     .await;
 }
 
 #[tokio::test]
 async fn the_clock_of_redis_is_set_forward_and_back() {
-    let Some((redis, clock)) = Redis::start_with_clock() else { return };
+    let Some((redis, clock)) = Redis::start_with_clock() else {
+        return;
+    };
+
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let ((mut a, found), (mut b, _)) = pair(&one, &other).await;
     let find = |interest: &str| json!({ "type": "find_partner", "interests": [interest] });
     a_look_for_the_dead(&redis).await;
+
     for (n, offset) in [3600, -7200, 30].into_iter().enumerate() {
         // Two strangers, who are held for 5 s.
         let (mut c, mut d) = (one.peer().await, other.peer().await);
@@ -236,30 +347,50 @@ async fn the_clock_of_redis_is_set_forward_and_back() {
             peer.send(find(interest)).await;
             peer.expect("searching").await;
         }
+
         clock.set(offset);
         for peer in [&mut c, &mut d] {
             peer.expect("partner_found").await;
             peer.send(json!({ "type": "bye" })).await;
         }
+
         a_look_for_the_dead(&redis).await;
         // Nobody was taken for dead, and the call goes on.
         a.expect_quiet().await;
         a.send(candidate(&b, n as u64)).await;
-        assert_eq!(b.expect("ice_candidate").await["candidate"], n, "after {offset} s");
+
+        assert_eq!(
+            b.expect("ice_candidate").await["candidate"],
+            n,
+            "after {offset} s"
+        );
+
         pair(&other, &one).await;
     }
+
     let killed = Instant::now();
     other.kill().await;
     let left = a.expect("partner_left").await;
-    assert_eq!((&left["reason"], &left["sessionId"]), (&json!("node_lost"), &found["sessionId"]));
-    assert!(killed.elapsed() < Duration::from_secs(20), "by true seconds, not {:?}", killed.elapsed());
+
+    assert_eq!(
+        (&left["reason"], &left["sessionId"]),
+        (&json!("node_lost"), &found["sessionId"])
+    );
+
+    assert!(
+        killed.elapsed() < Duration::from_secs(20),
+        "by true seconds, not {:?}",
+        killed.elapsed()
+    );
 }
 
 /// Something that is no Redis: it takes connections and answers whatever it likes.
 #[tokio::test]
 async fn a_redis_that_answers_garbage_harms_nobody() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
     let url = format!("redis://{}", listener.local_addr().expect("an address"));
     let answers: [&[u8]; 5] = [
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -275,22 +406,36 @@ async fn a_redis_that_answers_garbage_harms_nobody() {
             let n = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             tokio::spawn(async move {
                 let mut buffer = [0; 4096];
+
                 // Until the relay gives up on it.
                 while let Ok(1..) = stream.read(&mut buffer).await {
-                    if stream.write_all(&answers[n % answers.len()].repeat(20)).await.is_err() {
+                    if stream
+                        .write_all(&answers[n % answers.len()].repeat(20))
+                        .await
+                        .is_err()
+                    {
                         break;
                     }
                 }
             });
         }
     });
+
     let relay = support::start(tandem_signaling::server::Relay::builder().redis(url)).await;
     let mut peer = Peer::connect(relay.local_addr()).await;
-    eventually("some attempts", async || asked.load(std::sync::atomic::Ordering::Relaxed) > answers.len()).await;
+    eventually("some attempts", async || {
+        asked.load(std::sync::atomic::Ordering::Relaxed) > answers.len()
+    })
+    .await;
     peer.send(room("r")).await;
     peer.expect_error("unavailable").await;
     peer.expect_quiet().await;
-    let ready = raw(relay.local_addr(), b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let ready = raw(
+        relay.local_addr(),
+        b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+    .await;
+
     assert!(ready.starts_with(b"HTTP/1.1 503"), "not ready");
     relay.shutdown_within(Duration::ZERO).await;
     garbage.abort();

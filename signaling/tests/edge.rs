@@ -25,22 +25,45 @@ async fn get(address: SocketAddr, path: &str) -> String {
 
 /// The status of an upgrade with these header lines, and the socket if it was granted.
 async fn upgrade(address: SocketAddr, path: &str, lines: &str) -> (u16, TcpStream, String) {
-    let mut stream = TcpStream::connect(address).await.expect("the relay listens");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the relay listens");
     let request = format!("{}{lines}\r\n", UPGRADE.replace("/ws", path));
-    stream.write_all(request.as_bytes()).await.expect("a fresh connection takes bytes");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("a fresh connection takes bytes");
     let mut head = Vec::new();
+
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(within("the answer's head", stream.read_u8()).await.expect("a whole head"));
+        head.push(
+            within("the answer's head", stream.read_u8())
+                .await
+                .expect("a whole head"),
+        );
     }
+
     let head = String::from_utf8(head).expect("text");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.unwrap_or_else(|| panic!("a status line: {head}")), stream, head)
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+
+    (
+        status.unwrap_or_else(|| panic!("a status line: {head}")),
+        stream,
+        head,
+    )
 }
 
 /// Whether a metric stands at this value; it is asked for again until it does.
 async fn metric_becomes(address: SocketAddr, line: &str) {
     within(line, async {
-        while !get(address, "/metrics").await.lines().any(|found| found == line) {
+        while !get(address, "/metrics")
+            .await
+            .lines()
+            .any(|found| found == line)
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
@@ -53,13 +76,25 @@ async fn an_address_has_so_many_connections_at_a_time() {
     let address = relay.local_addr();
     let (first, second) = (Peer::connect(address).await, Peer::connect(address).await);
     let (status, _, head) = upgrade(address, "/ws", "").await;
+
     assert_eq!(status, 429, "the third: {head}");
     assert!(head.contains("Retry-After: "), "when to come back: {head}");
     drop(first);
     metric_becomes(address, "tandem_connections 1").await;
-    assert_eq!(upgrade(address, "/ws", "").await.0, 101, "who leaves makes room");
+
+    assert_eq!(
+        upgrade(address, "/ws", "").await.0,
+        101,
+        "who leaves makes room"
+    );
+
     drop(second);
-    assert!(get(address, "/metrics").await.contains("tandem_refused_total{status=\"429\"} 1\n"));
+    assert!(
+        get(address, "/metrics")
+            .await
+            .contains("tandem_refused_total{status=\"429\"} 1\n")
+    );
+
     relay.shutdown_within(Duration::ZERO).await;
 }
 
@@ -67,30 +102,64 @@ async fn an_address_has_so_many_connections_at_a_time() {
 async fn an_address_has_so_many_upgrades_a_minute() {
     let relay = start(Relay::builder().limit_address(0, 3)).await;
     for n in 0..3 {
-        assert_eq!(upgrade(relay.local_addr(), "/ws", "").await.0, 101, "upgrade {n}");
+        assert_eq!(
+            upgrade(relay.local_addr(), "/ws", "").await.0,
+            101,
+            "upgrade {n}"
+        );
     }
-    assert_eq!(upgrade(relay.local_addr(), "/ws", "").await.0, 429, "the fourth in a minute");
+
+    assert_eq!(
+        upgrade(relay.local_addr(), "/ws", "").await.0,
+        429,
+        "the fourth in a minute"
+    );
+
     relay.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn behind_a_trusted_proxy_the_forwarded_address_counts() {
-    let proxied =
-        start(Relay::builder().limit_address(1, 0).trusted_proxy("127.0.0.0/8".parse().expect("a range"))).await;
+    let proxied = start(
+        Relay::builder()
+            .limit_address(1, 0)
+            .trusted_proxy("127.0.0.0/8".parse().expect("a range")),
+    )
+    .await;
     let address = proxied.local_addr();
     let one = "X-Forwarded-For: 9.9.9.9, 203.0.113.1\r\n";
     let (status, _first, _) = upgrade(address, "/ws", one).await;
+
     assert_eq!(status, 101);
-    assert_eq!(upgrade(address, "/ws", "X-Forwarded-For: 8.8.8.8, 203.0.113.1\r\n").await.0, 429, "the same client");
+    assert_eq!(
+        upgrade(address, "/ws", "X-Forwarded-For: 8.8.8.8, 203.0.113.1\r\n")
+            .await
+            .0,
+        429,
+        "the same client"
+    );
+
     let six = "X-Forwarded-For: 2001:db8::1\r\n";
     let (status, _second, _) = upgrade(address, "/ws", six).await;
     assert_eq!(status, 101, "another client");
-    assert_eq!(upgrade(address, "/ws", "X-Forwarded-For: 2001:db8::ffff\r\n").await.0, 429, "the same /64");
+    assert_eq!(
+        upgrade(address, "/ws", "X-Forwarded-For: 2001:db8::ffff\r\n")
+            .await
+            .0,
+        429,
+        "the same /64"
+    );
+
     proxied.shutdown_within(Duration::ZERO).await;
 
     let direct = start(Relay::builder().limit_address(1, 0)).await;
     let (_, _first, _) = upgrade(direct.local_addr(), "/ws", one).await;
-    assert_eq!(upgrade(direct.local_addr(), "/ws", six).await.0, 429, "nobody chooses an address without a proxy");
+    assert_eq!(
+        upgrade(direct.local_addr(), "/ws", six).await.0,
+        429,
+        "nobody chooses an address without a proxy"
+    );
+
     direct.shutdown_within(Duration::ZERO).await;
 }
 
@@ -99,7 +168,13 @@ async fn a_full_relay_says_503() {
     let relay = start(Relay::builder().max_connections(1)).await;
     let _first = Peer::connect(relay.local_addr()).await;
     assert_eq!(upgrade(relay.local_addr(), "/ws", "").await.0, 503);
-    assert!(get(relay.local_addr(), "/livez").await.starts_with("HTTP/1.1 200 "), "probes are answered all the same");
+    assert!(
+        get(relay.local_addr(), "/livez")
+            .await
+            .starts_with("HTTP/1.1 200 "),
+        "probes are answered all the same"
+    );
+
     relay.shutdown_within(Duration::ZERO).await;
 }
 
@@ -107,25 +182,42 @@ async fn a_full_relay_says_503() {
 async fn too_many_messages_are_rate_limited_and_the_connection_stays() {
     let relay = start(Relay::builder().limit_traffic(20, 0)).await;
     let mut peer = Peer::connect(relay.local_addr()).await;
+
     for n in 0..100 {
-        peer.send(json!({ "type": "ping", "t": n, "id": format!("p{n}") })).await;
+        peer.send(json!({ "type": "ping", "t": n, "id": format!("p{n}") }))
+            .await;
     }
+
     let (mut pongs, mut limited) = (0, Vec::new());
     for _ in 0..100 {
-        let message: Value = serde_json::from_str(&peer.next().await.expect("the connection stays")).expect("JSON");
+        let message: Value =
+            serde_json::from_str(&peer.next().await.expect("the connection stays")).expect("JSON");
         match message["type"].as_str() {
             Some("pong") => pongs += 1,
             _ => limited.push(message),
         }
     }
-    assert!(pongs >= 40, "two seconds' worth come through at least, not {pongs}");
+
+    assert!(
+        pongs >= 40,
+        "two seconds' worth come through at least, not {pongs}"
+    );
+
     let refused = limited.first().expect("a hundred at once are too many");
     assert_eq!(refused["code"], "rate_limited");
-    assert!(refused["id"].as_str().is_some_and(|id| id.starts_with('p')), "it names the message: {refused}");
+    assert!(
+        refused["id"].as_str().is_some_and(|id| id.starts_with('p')),
+        "it names the message: {refused}"
+    );
+
     let wait = refused["retryAfterMs"].as_u64().expect("when to try again");
     assert!((1..=2000).contains(&wait), "{refused}");
-    tokio::time::sleep(Duration::from_millis(limited.last().expect("one")["retryAfterMs"].as_u64().expect("a time")))
-        .await;
+    tokio::time::sleep(Duration::from_millis(
+        limited.last().expect("one")["retryAfterMs"]
+            .as_u64()
+            .expect("a time"),
+    ))
+    .await;
     peer.expect_quiet().await;
     relay.shutdown_within(Duration::ZERO).await;
 }
@@ -134,25 +226,40 @@ async fn too_many_messages_are_rate_limited_and_the_connection_stays() {
 async fn searches_are_limited_but_not_the_end_of_one() {
     let relay = start(Relay::builder().limit_requests(2, 0)).await;
     let mut peer = Peer::connect(relay.local_addr()).await;
+
     for _ in 0..2 {
         peer.send(json!({ "type": "find_partner" })).await;
         peer.expect("searching").await;
         peer.send(json!({ "type": "cancel_search" })).await;
         peer.expect("search_cancelled").await;
     }
+
     peer.send(json!({ "type": "next" })).await;
     let refused = peer.expect_error("rate_limited").await;
-    assert!(refused["retryAfterMs"].as_u64() > Some(1000), "half a minute each: {refused}");
+    assert!(
+        refused["retryAfterMs"].as_u64() > Some(1000),
+        "half a minute each: {refused}"
+    );
+
     peer.send(json!({ "type": "cancel_search" })).await;
     peer.expect("search_cancelled").await;
     relay.shutdown_within(Duration::ZERO).await;
 }
 
 fn token(secret: &[u8], subject: &str) -> String {
-    let end = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 60;
+    let end = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs()
+        + 60;
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let body = format!("{}.{}", part(json!({ "alg": "HS256" })), part(json!({ "sub": subject, "exp": end })));
+    let body = format!(
+        "{}.{}",
+        part(json!({ "alg": "HS256" })),
+        part(json!({ "sub": subject, "exp": end }))
+    );
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), body.as_bytes());
+
     format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
@@ -163,21 +270,36 @@ async fn a_second_connection_is_no_way_round_the_limits_of_a_person() {
     let secret = b"a secret of at least thirty-two bytes";
     std::fs::write(&key, secret).expect("a writable folder");
     let reports = folder.path().join("reports");
-    let relay = start(Relay::builder().jwt_key(&key).reports(&reports).limit_requests(2, 1)).await;
+    let relay = start(
+        Relay::builder()
+            .jwt_key(&key)
+            .reports(&reports)
+            .limit_requests(2, 1),
+    )
+    .await;
     let address = relay.local_addr();
     let connect = async |subject: &str| {
-        let stream = TcpStream::connect(address).await.expect("the relay listens");
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the relay listens");
         let url = format!("ws://{address}/ws?token={}", token(secret, subject));
         let (socket, _) = client_async(url, stream).await.expect("a good token");
-        let mut peer = Peer { socket, registered: Value::Null };
+        let mut peer = Peer {
+            socket,
+            registered: Value::Null,
+        };
+
         peer.registered = peer.expect("user_registered").await;
         peer
     };
+
     let (mut first, mut bob) = (connect("ann").await, connect("bob").await);
     for peer in [&mut first, &mut bob] {
-        peer.send(json!({ "type": "find_partner", "room": "r" })).await;
+        peer.send(json!({ "type": "find_partner", "room": "r" }))
+            .await;
         peer.expect("searching").await;
     }
+
     let session = first.expect("partner_found").await["sessionId"].clone();
     bob.expect("partner_found").await;
     let report = json!({ "type": "report", "sessionId": session, "category": "spam" });
@@ -188,14 +310,21 @@ async fn a_second_connection_is_no_way_round_the_limits_of_a_person() {
     second.expect("resumed").await;
     second.send(report).await;
     second.expect_error("rate_limited").await;
-    second.send(json!({ "type": "end_session", "sessionId": session })).await;
+    second
+        .send(json!({ "type": "end_session", "sessionId": session }))
+        .await;
     second.expect("session_ended").await;
     second.send(json!({ "type": "find_partner" })).await;
     second.expect("searching").await;
     let mut third = connect("ann").await;
     third.send(json!({ "type": "find_partner" })).await;
     let refused = third.expect_error("rate_limited").await;
-    assert!(refused["retryAfterMs"].as_u64() > Some(1000), "half a minute each: {refused}");
+
+    assert!(
+        refused["retryAfterMs"].as_u64() > Some(1000),
+        "half a minute each: {refused}"
+    );
+
     drop((first, second));
     let mut fourth = connect("ann").await;
     fourth.send(json!({ "type": "next" })).await;
@@ -212,11 +341,16 @@ async fn a_second_connection_is_no_way_round_the_limits_of_a_person() {
 async fn first_words(stream: TcpStream) -> (Value, Option<u16>) {
     let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
     let mut socket = WebSocketStream::from_raw_socket(stream, role, None).await;
-    let first = within("the first words", socket.next()).await.expect("a message").expect("a whole one");
+    let first = within("the first words", socket.next())
+        .await
+        .expect("a message")
+        .expect("a whole one");
     let first: Value = serde_json::from_str(first.to_text().expect("text")).expect("JSON");
+
     if first["type"] != "error" {
         return (first, None);
     }
+
     match within("the close", socket.next()).await {
         Some(Ok(Message::Close(Some(frame)))) => (first, Some(frame.code.into())),
         other => panic!("a close frame was expected: {other:?}"),
@@ -236,39 +370,101 @@ async fn tokens_are_wanted_and_bans_mean_their_bearers() {
     let (status, stream, _) = upgrade(address, "/ws", "").await;
     assert_eq!(status, 101, "a browser sees close codes, not statuses");
     let (error, code) = first_words(stream).await;
+
     assert_eq!((&error["code"], code), (&json!("unauthorized"), Some(4001)));
 
     let alice = token(secret, "alice");
     for (path, lines) in [
-        ("/ws".to_owned(), format!("Authorization: Bearer {alice}\r\n")),
+        (
+            "/ws".to_owned(),
+            format!("Authorization: Bearer {alice}\r\n"),
+        ),
         (format!("/ws?token={alice}"), String::new()),
-        ("/ws".to_owned(), format!("Sec-WebSocket-Protocol: tandem, bearer.{alice}\r\n")),
+        (
+            "/ws".to_owned(),
+            format!("Sec-WebSocket-Protocol: tandem, bearer.{alice}\r\n"),
+        ),
     ] {
         let (_, stream, head) = upgrade(address, &path, &lines).await;
-        assert_eq!(head.contains("tandem\r\n"), lines.contains("tandem"), "what was offered is answered: {head}");
-        assert_eq!(first_words(stream).await.0["type"], "user_registered", "{path} {lines}");
+        assert_eq!(
+            head.contains("tandem\r\n"),
+            lines.contains("tandem"),
+            "what was offered is answered: {head}"
+        );
+        assert_eq!(
+            first_words(stream).await.0["type"],
+            "user_registered",
+            "{path} {lines}"
+        );
     }
-    let (_, stream, _) = upgrade(address, &format!("/ws?token={}", token(b"another", "alice")), "").await;
-    assert_eq!(first_words(stream).await.1, Some(4001), "another key's token");
-    let (_, stream, _) = upgrade(address, &format!("/ws?token={}", token(secret, "mallory")), "").await;
+
+    let (_, stream, _) = upgrade(
+        address,
+        &format!("/ws?token={}", token(b"another", "alice")),
+        "",
+    )
+    .await;
+
+    assert_eq!(
+        first_words(stream).await.1,
+        Some(4001),
+        "another key's token"
+    );
+
+    let (_, stream, _) = upgrade(
+        address,
+        &format!("/ws?token={}", token(secret, "mallory")),
+        "",
+    )
+    .await;
     let (error, code) = first_words(stream).await;
     assert_eq!((&error["code"], code), (&json!("banned"), Some(4005)));
 
-    let online = TcpStream::connect(address).await.expect("the relay listens");
-    let (socket, _) =
-        client_async(format!("ws://{address}/ws?token={alice}"), online).await.expect("alice may come in");
-    let mut online = Peer { socket, registered: Value::Null };
+    let online = TcpStream::connect(address)
+        .await
+        .expect("the relay listens");
+    let (socket, _) = client_async(format!("ws://{address}/ws?token={alice}"), online)
+        .await
+        .expect("alice may come in");
+    let mut online = Peer {
+        socket,
+        registered: Value::Null,
+    };
+
     online.expect("user_registered").await;
     std::fs::write(&bans, "user:alice # since today\n").expect("a writable folder");
     relay.reload();
     online.expect_error("banned").await;
-    assert_eq!(online.expect_close().await, 4005, "who is banned while there is closed");
-    let (_, stream, _) = upgrade(address, &format!("/ws?token={}", token(secret, "mallory")), "").await;
-    assert_eq!(first_words(stream).await.0["type"], "user_registered", "who is banned no more comes in");
+
+    assert_eq!(
+        online.expect_close().await,
+        4005,
+        "who is banned while there is closed"
+    );
+
+    let (_, stream, _) = upgrade(
+        address,
+        &format!("/ws?token={}", token(secret, "mallory")),
+        "",
+    )
+    .await;
+
+    assert_eq!(
+        first_words(stream).await.0["type"],
+        "user_registered",
+        "who is banned no more comes in"
+    );
+
     std::fs::write(&bans, "no such entry\n").expect("a writable folder");
     relay.reload();
     let (_, stream, _) = upgrade(address, &format!("/ws?token={alice}"), "").await;
-    assert_eq!(first_words(stream).await.1, Some(4005), "a broken list leaves the old one in force");
+
+    assert_eq!(
+        first_words(stream).await.1,
+        Some(4005),
+        "a broken list leaves the old one in force"
+    );
+
     relay.shutdown_within(Duration::ZERO).await;
 }
 
@@ -280,7 +476,12 @@ async fn files_that_will_not_do_stop_the_start() {
         Relay::builder().tls("/nowhere/cert", "/nowhere/key"),
         Relay::builder().reports("/nowhere/reports"),
     ] {
-        let error = builder.listen("127.0.0.1:0").start().await.expect_err("the file is not there").to_string();
+        let error = builder
+            .listen("127.0.0.1:0")
+            .start()
+            .await
+            .expect_err("the file is not there")
+            .to_string();
         assert!(error.contains("/nowhere/"), "the file is named: {error}");
     }
 }
@@ -291,18 +492,34 @@ async fn the_http_beside_the_websocket() {
     let address = relay.local_addr();
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 "));
     assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200 "));
-    assert!(get(address, "/livez?x=1").await.starts_with("HTTP/1.1 200 "), "a query is no other path");
+    assert!(
+        get(address, "/livez?x=1")
+            .await
+            .starts_with("HTTP/1.1 200 "),
+        "a query is no other path"
+    );
+
     for path in ["/", "/ws/", "/metrics/x", "/../livez", "/%6civez"] {
-        assert!(get(address, path).await.starts_with("HTTP/1.1 404 "), "{path}");
+        assert!(
+            get(address, path).await.starts_with("HTTP/1.1 404 "),
+            "{path}"
+        );
     }
+
     let ((mut a, found), (mut b, _)) = pair(address).await;
     let message = json!({ "type": "webrtc_offer", "to": found["socketId"], "offer": { "sdp": "x".repeat(100) } });
     a.send(message).await;
     b.expect("webrtc_offer").await;
-    b.send(json!({ "type": "end_session", "sessionId": "none" })).await;
+    b.send(json!({ "type": "end_session", "sessionId": "none" }))
+        .await;
     b.expect_error("no_such_session").await;
     let text = get(address, "/metrics").await;
-    assert!(text.contains("Content-Type: text/plain; version=0.0.4"), "{text}");
+
+    assert!(
+        text.contains("Content-Type: text/plain; version=0.0.4"),
+        "{text}"
+    );
+
     for line in [
         "tandem_connections 2",
         "tandem_sessions 1",
@@ -313,8 +530,13 @@ async fn the_http_beside_the_websocket() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
-    let bytes = text.lines().find(|line| line.starts_with("tandem_relayed_bytes_total{type=\"webrtc_offer\"}"));
-    let bytes = bytes.and_then(|line| line.rsplit(' ').next()).and_then(|bytes| bytes.parse::<u32>().ok());
+
+    let bytes = text
+        .lines()
+        .find(|line| line.starts_with("tandem_relayed_bytes_total{type=\"webrtc_offer\"}"));
+    let bytes = bytes
+        .and_then(|line| line.rsplit(' ').next())
+        .and_then(|bytes| bytes.parse::<u32>().ok());
     assert!(bytes > Some(100), "the message's bytes: {bytes:?}");
     a.send(json!({ "type": "bye" })).await;
     a.expect_close().await;
@@ -326,12 +548,43 @@ async fn the_http_beside_the_websocket() {
 
 #[tokio::test]
 async fn an_origin_that_is_not_allowed_is_403_before_all_else() {
-    let relay = start(Relay::builder().allow_origin("https://tandem.example").max_connections(1)).await;
+    let relay = start(
+        Relay::builder()
+            .allow_origin("https://tandem.example")
+            .max_connections(1),
+    )
+    .await;
     let _full = Peer::connect(relay.local_addr()).await;
-    assert_eq!(upgrade(relay.local_addr(), "/ws", "Origin: https://evil.example\r\n").await.0, 403);
-    assert_eq!(upgrade(relay.local_addr(), "/ws", "Origin: https://tandem.example\r\n").await.0, 503);
-    let stream = TcpStream::connect(relay.local_addr()).await.expect("the relay listens");
+    assert_eq!(
+        upgrade(
+            relay.local_addr(),
+            "/ws",
+            "Origin: https://evil.example\r\n"
+        )
+        .await
+        .0,
+        403
+    );
+
+    assert_eq!(
+        upgrade(
+            relay.local_addr(),
+            "/ws",
+            "Origin: https://tandem.example\r\n"
+        )
+        .await
+        .0,
+        503
+    );
+
+    let stream = TcpStream::connect(relay.local_addr())
+        .await
+        .expect("the relay listens");
     let refused = client_async(format!("ws://{}/ws", relay.local_addr()), stream).await;
-    assert!(matches!(refused, Err(Error::Http(answer)) if answer.status() == 503), "a client library reads it");
+    assert!(
+        matches!(refused, Err(Error::Http(answer)) if answer.status() == 503),
+        "a client library reads it"
+    );
+
     relay.shutdown_within(Duration::ZERO).await;
 }

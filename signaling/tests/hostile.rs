@@ -15,7 +15,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// The close code at the end of what the relay sent, if a close frame is there.
 fn close_code(bytes: &[u8]) -> Option<u16> {
-    let at = bytes.windows(4).rposition(|window| window[0] == 0x88 && window[2] >= 0x03)?;
+    let at = bytes
+        .windows(4)
+        .rposition(|window| window[0] == 0x88 && window[2] >= 0x03)?;
     Some(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]))
 }
 
@@ -25,6 +27,7 @@ async fn too_large_is_told_before_1009() {
     let mut whole = Peer::connect(relay.local_addr()).await;
     whole.send_text("x".repeat(65537)).await;
     whole.expect_error("message_too_large").await;
+
     assert_eq!(whole.expect_close().await, 1009);
 
     let mut bytes = format!("{UPGRADE}\r\n").into_bytes();
@@ -32,12 +35,21 @@ async fn too_large_is_told_before_1009() {
     bytes.extend(frame(0x01, &half));
     bytes.extend(frame(0x80, &half));
     let answer = raw(relay.local_addr(), &bytes).await;
+
     assert_eq!(close_code(&answer), Some(1009), "fragments are summed");
 
     let mut huge = format!("{UPGRADE}\r\n").into_bytes();
-    huge.extend([0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    huge.extend([
+        0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
+    ]);
     let answer = raw(relay.local_addr(), &huge).await;
-    assert_eq!(close_code(&answer), Some(1009), "a length of 2^63 is refused before any of it is read");
+
+    assert_eq!(
+        close_code(&answer),
+        Some(1009),
+        "a length of 2^63 is refused before any of it is read"
+    );
+
     relay.shutdown_within(Duration::ZERO).await;
 }
 
@@ -45,7 +57,11 @@ async fn too_large_is_told_before_1009() {
 async fn a_binary_frame_is_1003() {
     let relay = relay().await;
     let mut peer = Peer::connect(relay.local_addr()).await;
-    peer.socket.send(Message::binary(b"{}".to_vec())).await.expect("an open connection");
+    peer.socket
+        .send(Message::binary(b"{}".to_vec()))
+        .await
+        .expect("an open connection");
+
     assert_eq!(peer.expect_close().await, 1003);
     relay.shutdown_within(Duration::ZERO).await;
 }
@@ -53,10 +69,23 @@ async fn a_binary_frame_is_1003() {
 #[tokio::test]
 async fn broken_frames_are_1002_and_broken_text_1007() {
     let relay = relay().await;
-    for (bytes, code) in [(frame(0xc1, b"{}"), 1002), (frame(0x83, b"{}"), 1002), (frame(0x81, b"\xff"), 1007)] {
-        let answer = raw(relay.local_addr(), &[format!("{UPGRADE}\r\n").as_bytes(), &bytes].concat()).await;
-        assert_eq!(close_code(&answer), Some(code), "RFC 6455 §7.4.1 for {bytes:x?}");
+    for (bytes, code) in [
+        (frame(0xc1, b"{}"), 1002),
+        (frame(0x83, b"{}"), 1002),
+        (frame(0x81, b"\xff"), 1007),
+    ] {
+        let answer = raw(
+            relay.local_addr(),
+            &[format!("{UPGRADE}\r\n").as_bytes(), &bytes].concat(),
+        )
+        .await;
+        assert_eq!(
+            close_code(&answer),
+            Some(code),
+            "RFC 6455 §7.4.1 for {bytes:x?}"
+        );
     }
+
     relay.shutdown_within(Duration::ZERO).await;
 }
 
@@ -64,21 +93,28 @@ async fn broken_frames_are_1002_and_broken_text_1007() {
 async fn the_20th_unreadable_message_is_1008() {
     let relay = relay().await;
     let mut peer = Peer::connect(relay.local_addr()).await;
+
     for n in 0..20 {
         match n % 3 {
             0 => peer.send_text("x").await,
             1 => peer.send(json!({ "type": "block" })).await,
             _ => peer.send(json!({ "type": "dance" })).await,
         }
-        peer.expect_error(["bad_json", "bad_message", "unknown_type"][n % 3]).await;
+
+        peer.expect_error(["bad_json", "bad_message", "unknown_type"][n % 3])
+            .await;
     }
+
     assert_eq!(peer.expect_close().await, 1008);
 
     let mut patient = Peer::connect(relay.local_addr()).await;
     for _ in 0..40 {
-        patient.send(json!({ "type": "end_session", "sessionId": "x" })).await;
+        patient
+            .send(json!({ "type": "end_session", "sessionId": "x" }))
+            .await;
         patient.expect_error("no_such_session").await;
     }
+
     patient.expect_quiet().await;
     relay.shutdown_within(Duration::ZERO).await;
 }
@@ -89,13 +125,23 @@ async fn an_upgrade_that_does_not_come_is_closed() {
     let silent = raw(relay.local_addr(), b"");
     let half = raw(relay.local_addr(), b"GET /ws HTTP/1.1\r\nHost: re");
     let (silent, half) = tokio::join!(silent, half);
-    assert!(silent.is_empty() && half.is_empty(), "both were closed without a word, after 5 s");
+
+    assert!(
+        silent.is_empty() && half.is_empty(),
+        "both were closed without a word, after 5 s"
+    );
+
     relay.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn who_answers_no_ping_is_4003_and_the_partner_hears() {
-    let relay = start(Relay::builder().heartbeat(Duration::from_millis(100)).silent(Duration::from_millis(600))).await;
+    let relay = start(
+        Relay::builder()
+            .heartbeat(Duration::from_millis(100))
+            .silent(Duration::from_millis(600)),
+    )
+    .await;
     let mut bytes = format!("{UPGRADE}\r\n").into_bytes();
     bytes.extend(frame(0x81, br#"{"type":"find_partner"}"#));
     let address = relay.local_addr();
@@ -106,7 +152,11 @@ async fn who_answers_no_ping_is_4003_and_the_partner_hears() {
     partner.expect("partner_found").await;
     partner.expect("partner_reconnecting").await;
     let heard = within("the close", dead).await.expect("no panic");
-    assert!(heard.windows(2).any(|window| window == [0x89, 0x00]), "it was pinged before");
+
+    assert!(
+        heard.windows(2).any(|window| window == [0x89, 0x00]),
+        "it was pinged before"
+    );
     assert_eq!(close_code(&heard), Some(4003));
     // The partner answers pings by reading, which `expect` does: it is still there.
     partner.expect_quiet().await;
@@ -130,6 +180,7 @@ async fn a_slow_reader_is_4004_and_the_partner_hears() {
             }
         }
     });
+
     let heard = loop {
         match within("partner_reconnecting", stream.next()).await {
             Some(Ok(Message::Text(text))) => break text,
@@ -137,8 +188,18 @@ async fn a_slow_reader_is_4004_and_the_partner_hears() {
             other => panic!("the fast side must stay connected: {other:?}"),
         }
     };
-    assert!(heard.contains(r#""partner_reconnecting""#), "the partner hears: {heard}");
-    assert_eq!(slow.expect_close().await, 4004, "the slow reader learns why");
+
+    assert!(
+        heard.contains(r#""partner_reconnecting""#),
+        "the partner hears: {heard}"
+    );
+
+    assert_eq!(
+        slow.expect_close().await,
+        4004,
+        "the slow reader learns why"
+    );
+
     flood.abort();
     relay.shutdown_within(Duration::ZERO).await;
 }
@@ -151,23 +212,42 @@ async fn a_burst_to_a_partner_who_reads_is_delivered_whole() {
     let sender = tokio::spawn(async move {
         for n in 0..5000 {
             let text = json!({ "type": "ice_candidate", "to": to, "candidate": n }).to_string();
-            a.socket.feed(Message::text(text)).await.expect("an open connection");
+            a.socket
+                .feed(Message::text(text))
+                .await
+                .expect("an open connection");
         }
+
         a.socket.flush().await.expect("an open connection");
         a
     });
+
     for n in 0..5000 {
         let message = b.expect("ice_candidate").await;
-        assert_eq!((message["candidate"].as_u64(), message["seq"].as_u64()), (Some(n), Some(n + 1)), "in order");
+        assert_eq!(
+            (message["candidate"].as_u64(), message["seq"].as_u64()),
+            (Some(n), Some(n + 1)),
+            "in order"
+        );
     }
-    within("the sender", sender).await.expect("no panic").expect_quiet().await;
+
+    within("the sender", sender)
+        .await
+        .expect("no panic")
+        .expect_quiet()
+        .await;
     relay.shutdown_within(Duration::ZERO).await;
 }
 
 /// An upgraded connection for raw frames.
 async fn upgraded(address: std::net::SocketAddr) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.expect("the relay listens");
-    stream.write_all(format!("{UPGRADE}\r\n").as_bytes()).await.expect("a fresh connection takes bytes");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the relay listens");
+    stream
+        .write_all(format!("{UPGRADE}\r\n").as_bytes())
+        .await
+        .expect("a fresh connection takes bytes");
     stream
 }
 
@@ -194,29 +274,44 @@ async fn floods_of_pings_fragments_and_large_frames_leave_others_alone() {
             while stream.write_all(&chunk).await.is_ok() {
                 sent += chunk.len();
             }
+
             sent
         });
+
         (sent.await.ok(), stream)
     };
+
     let pings = tokio::spawn(flood(frame(0x89, b""), Vec::new()));
     let fragments = tokio::spawn(flood(frame(0x00, b""), frame(0x01, b"{")));
     let large = tokio::spawn(flood(frame(0x81, &vec![b'x'; 2_000_000]), Vec::new()));
     let to = b.registered["socketId"].clone();
     let mut slowest = Duration::ZERO;
+
     for n in 0..50 {
         let asked = std::time::Instant::now();
-        a.send(json!({ "type": "ice_candidate", "to": to, "candidate": n })).await;
-        assert_eq!(b.expect("ice_candidate").await["candidate"], n, "a call goes on beside the floods");
+        a.send(json!({ "type": "ice_candidate", "to": to, "candidate": n }))
+            .await;
+        assert_eq!(
+            b.expect("ice_candidate").await["candidate"],
+            n,
+            "a call goes on beside the floods"
+        );
+
         slowest = slowest.max(asked.elapsed());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+
     println!("the slowest of 50 relayed messages took {slowest:?}");
     let (pings, fragments, large) = (
         within("the pings", pings).await.expect("no panic"),
         within("the fragments", fragments).await.expect("no panic"),
         within("the frames", large).await.expect("no panic"),
     );
-    assert_eq!(pings.0, None, "a flood of pings is not read to its end, nor closed");
+
+    assert_eq!(
+        pings.0, None,
+        "a flood of pings is not read to its end, nor closed"
+    );
     assert_eq!(drained(large.1).await, Some(1009), "2 MB are too large");
     drop((pings, fragments));
     a.expect_quiet().await;
@@ -227,19 +322,32 @@ async fn floods_of_pings_fragments_and_large_frames_leave_others_alone() {
 async fn a_thousand_half_requests_keep_nobody_out() {
     let relay = relay().await;
     let mut slow = Vec::new();
+
     for n in 0..1000 {
-        let mut stream = TcpStream::connect(relay.local_addr()).await.expect("the relay listens");
-        stream.write_all(format!("GET /ws HTTP/1.1\r\nX-{n}: ").as_bytes()).await.expect("a fresh connection");
+        let mut stream = TcpStream::connect(relay.local_addr())
+            .await
+            .expect("the relay listens");
+        stream
+            .write_all(format!("GET /ws HTTP/1.1\r\nX-{n}: ").as_bytes())
+            .await
+            .expect("a fresh connection");
         slow.push(stream);
     }
+
     let ((mut a, _), (mut b, _)) = pair(relay.local_addr()).await;
     for stream in &mut slow {
         // A byte now and then does not buy time.
         let _ = stream.write_all(b"x").await;
     }
+
     for mut stream in slow {
-        let _ = within("the end of a half request", stream.read_to_end(&mut Vec::new())).await;
+        let _ = within(
+            "the end of a half request",
+            stream.read_to_end(&mut Vec::new()),
+        )
+        .await;
     }
+
     a.expect_quiet().await;
     b.expect_quiet().await;
     relay.shutdown_within(Duration::ZERO).await;
@@ -258,7 +366,8 @@ async fn requests_with_two_readings_are_400() {
         "X:\0\r\n",
     ] {
         let request = format!("{UPGRADE}{head}\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
-        let answer = String::from_utf8_lossy(&raw(relay.local_addr(), request.as_bytes()).await).into_owned();
+        let answer = String::from_utf8_lossy(&raw(relay.local_addr(), request.as_bytes()).await)
+            .into_owned();
         assert!(answer.starts_with("HTTP/1.1 400 "), "{head:?}: {answer}");
         assert_eq!(
             answer.matches("\r\nContent-Length: ").count(),
@@ -266,34 +375,58 @@ async fn requests_with_two_readings_are_400() {
             "one request is read from a connection: {answer}"
         );
     }
-    for request in
-        ["GET /ws HTTP/1.1\r\n\r\n", "GET /ws HTTP/0.9\r\nHost: x\r\n\r\n", "\x16\x03\x01", "PRI * HTTP/2.0\r\n\r\n"]
-    {
-        let answer = String::from_utf8_lossy(&raw(relay.local_addr(), request.as_bytes()).await).into_owned();
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{request:?}: {answer}");
+
+    for request in [
+        "GET /ws HTTP/1.1\r\n\r\n",
+        "GET /ws HTTP/0.9\r\nHost: x\r\n\r\n",
+        "\x16\x03\x01",
+        "PRI * HTTP/2.0\r\n\r\n",
+    ] {
+        let answer = String::from_utf8_lossy(&raw(relay.local_addr(), request.as_bytes()).await)
+            .into_owned();
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{request:?}: {answer}"
+        );
     }
+
     let long = format!("GET /ws HTTP/1.1\r\nHost: x\r\nX: {}", "y".repeat(9000));
-    let answer = String::from_utf8_lossy(&raw(relay.local_addr(), long.as_bytes()).await).into_owned();
-    assert!(answer.starts_with("HTTP/1.1 431 ") || answer.is_empty(), "{answer}");
+    let answer =
+        String::from_utf8_lossy(&raw(relay.local_addr(), long.as_bytes()).await).into_owned();
+    assert!(
+        answer.starts_with("HTTP/1.1 431 ") || answer.is_empty(),
+        "{answer}"
+    );
+
     relay.shutdown_within(Duration::ZERO).await;
 }
 
 #[test]
 fn no_garbage_kills_the_relay() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let relay = runtime.block_on(relay());
     let address = relay.local_addr();
-    let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+
     let pieces = prop::collection::vec(
         prop_oneof![
             prop::collection::vec(any::<u8>(), 0..64),
             any::<String>().prop_map(|text| frame(0x81, text.as_bytes())),
             "\\{\"type\":\"(bye|ping|next|find_partner|webrtc_offer)\",\"(t|to|room)\":.{0,6}\\}"
                 .prop_map(|text| frame(0x81, text.as_bytes())),
-            (any::<u8>(), prop::collection::vec(any::<u8>(), 0..32)).prop_map(|(first, load)| frame(first, &load)),
+            (any::<u8>(), prop::collection::vec(any::<u8>(), 0..32))
+                .prop_map(|(first, load)| frame(first, &load)),
         ],
         0..6,
     );
+
     proptest!(config, |(upgrade in prop::bool::weighted(0.9), pieces in pieces)| {
         runtime.block_on(async {
             let mut stream = TcpStream::connect(address).await.expect("the relay listens");
@@ -305,6 +438,7 @@ fn no_garbage_kills_the_relay() {
             let _ = within("the end of the connection", stream.read_to_end(&mut Vec::new())).await;
         });
     });
+
     runtime.block_on(async {
         let ((mut a, _), (mut b, _)) = pair(address).await;
         a.expect_quiet().await;

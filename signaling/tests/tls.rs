@@ -36,14 +36,24 @@ struct Files {
 impl Files {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-        let files = Self { _folder: folder, cert, key };
+        let (cert, key) = (
+            folder.path().join("cert.pem"),
+            folder.path().join("key.pem"),
+        );
+
+        let files = Self {
+            _folder: folder,
+            cert,
+            key,
+        };
+
         files.renew();
         files
     }
 
     fn renew(&self) {
-        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let pair =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         std::fs::write(&self.cert, pair.cert.pem()).expect("a writable folder");
         std::fs::write(&self.key, pair.signing_key.serialize_pem()).expect("a writable folder");
     }
@@ -52,22 +62,56 @@ impl Files {
 /// A client that trusts the certificate in this file and no other.
 async fn connect(address: SocketAddr, cert: &Path) -> io::Result<Socket> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(cert).expect("a certificate")).expect("a proper one");
+    roots
+        .add(CertificateDer::from_pem_file(cert).expect("a certificate"))
+        .expect("a proper one");
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
-    let stream = TcpStream::connect(address).await.expect("the relay listens");
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address)
+        .await
+        .expect("the relay listens");
     let name = ServerName::try_from("localhost").expect("a name");
-    let stream = within("TLS", TlsConnector::from(Arc::new(config)).connect(name, stream)).await?;
-    let mut socket = client_async("wss://localhost/ws", stream).await.expect("an upgrade").0;
-    let registered = within("registration", socket.next()).await.expect("a message").expect("a whole one");
-    assert!(registered.to_text().expect("text").contains("user_registered"));
+    let stream = within(
+        "TLS",
+        TlsConnector::from(Arc::new(config)).connect(name, stream),
+    )
+    .await?;
+
+    let mut socket = client_async("wss://localhost/ws", stream)
+        .await
+        .expect("an upgrade")
+        .0;
+
+    let registered = within("registration", socket.next())
+        .await
+        .expect("a message")
+        .expect("a whole one");
+
+    assert!(
+        registered
+            .to_text()
+            .expect("text")
+            .contains("user_registered")
+    );
+
     Ok(socket)
 }
 
 async fn assert_goes_on(socket: &mut Socket) {
-    socket.send(Message::text(r#"{"type":"ping","t":1}"#)).await.expect("the old connection goes on");
-    let pong = within("a pong", socket.next()).await.expect("a message").expect("a whole one");
+    socket
+        .send(Message::text(r#"{"type":"ping","t":1}"#))
+        .await
+        .expect("the old connection goes on");
+
+    let pong = within("a pong", socket.next())
+        .await
+        .expect("a message")
+        .expect("a whole one");
     assert!(pong.to_text().expect("text").contains("pong"), "{pong}");
 }
 
@@ -76,13 +120,27 @@ async fn sighup_serves_the_new_certificate_and_leaves_connections_alone() {
     let files = Files::new();
     let paths = [&files.cert, &files.key].map(|path| path.display().to_string());
     let reports = files.cert.with_extension("reports");
-    let flags = ["--tls-cert", &paths[0], "--tls-key", &paths[1], "--reports", reports.to_str().expect("plain")];
+    let flags = [
+        "--tls-cert",
+        &paths[0],
+        "--tls-key",
+        &paths[1],
+        "--reports",
+        reports.to_str().expect("plain"),
+    ];
     let (child, address, mut stdout) = start(&flags).await;
-    let mut first = connect(address, &files.cert).await.expect("the certificate is good");
+    let mut first = connect(address, &files.cert)
+        .await
+        .expect("the certificate is good");
     let old = files.cert.with_extension("old");
     std::fs::copy(&files.cert, &old).expect("a writable folder");
     files.renew();
-    assert!(connect(address, &files.cert).await.is_err(), "the new certificate is not served before it is read");
+
+    assert!(
+        connect(address, &files.cert).await.is_err(),
+        "the new certificate is not served before it is read"
+    );
+
     signal(&child, "-HUP");
     within("the new certificate", async {
         while connect(address, &files.cert).await.is_err() {
@@ -90,7 +148,11 @@ async fn sighup_serves_the_new_certificate_and_leaves_connections_alone() {
         }
     })
     .await;
-    assert!(connect(address, &old).await.is_err(), "and the old one no more");
+
+    assert!(
+        connect(address, &old).await.is_err(),
+        "and the old one no more"
+    );
     assert_goes_on(&mut first).await;
 
     // Files that do not go together leave what there was in service.
@@ -99,20 +161,32 @@ async fn sighup_serves_the_new_certificate_and_leaves_connections_alone() {
     std::fs::copy(&old, &files.cert).expect("a writable folder");
     std::fs::remove_file(&reports).expect("it was made at the start");
     signal(&child, "-HUP");
-    within("the reports' file, which is opened again after the certificate is read", async {
-        while !reports.exists() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    })
+    within(
+        "the reports' file, which is opened again after the certificate is read",
+        async {
+            while !reports.exists() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        },
+    )
     .await;
-    let mut second = connect(address, &old).await.expect("the last good certificate is served");
+    let mut second = connect(address, &old)
+        .await
+        .expect("the last good certificate is served");
     // Plain HTTP to a TLS port ends without harm.
     raw(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
+
     assert_goes_on(&mut first).await;
     assert_goes_on(&mut second).await;
     signal(&child, "-TERM");
-    within("the end of stdout", stdout.next_line()).await.expect("text");
+    within("the end of stdout", stdout.next_line())
+        .await
+        .expect("text");
     let (code, log) = end(child).await;
+
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("do not go together"), "the operator is told: {log}");
+    assert!(
+        log.contains("do not go together"),
+        "the operator is told: {log}"
+    );
 }

@@ -52,11 +52,14 @@ pub struct LogArgs {
 
 /// Runs the program and gives its exit code.
 pub fn main() -> ExitCode {
-    let parsed = Cli::command().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let parsed = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return refused(&error),
     };
+
     match &cli.command {
         Some(Command::Devices { json, log }) => {
             start_log(&log.log_level);
@@ -84,6 +87,7 @@ fn window(cli: &Cli, matches: &ArgMatches) -> ExitCode {
         let why = format!("{} only with --headless", refused_here.join(", "));
         return refused(&Cli::command().error(ErrorKind::MissingRequiredArgument, why));
     }
+
     match cli.call.check() {
         Ok(()) => desktop::main(&cli.call, matches),
         Err(error) => refused(&Cli::command().error(ErrorKind::ValueValidation, error)),
@@ -120,11 +124,14 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
         "off" | "error" => text.to_owned(),
         _ if bare => {
             let ours = ["tandem", "tandem_call", "tandem_media", "tandem_signaling"];
-            ours.iter().fold("error".to_owned(), |all, target| format!("{all},{target}={text}"))
+            ours.iter().fold("error".to_owned(), |all, target| {
+                format!("{all},{target}={text}")
+            })
         }
         _ if text.contains('=') => text.to_owned(),
         _ => return Err("neither a level nor targets".into()),
     };
+
     EnvFilter::try_new(directives).map_err(|error| error.to_string())
 }
 
@@ -149,9 +156,18 @@ mod tests {
 
     #[test]
     fn log_levels_are_levels_or_targets() {
-        for text in ["off", "error", "warn", "info", "debug", "trace", "tandem_call=debug,warn"] {
+        for text in [
+            "off",
+            "error",
+            "warn",
+            "info",
+            "debug",
+            "trace",
+            "tandem_call=debug,warn",
+        ] {
             assert!(log_filter(text).is_ok(), "{text} is a log level");
         }
+
         for text in ["", "loud", "tandem_call=loud"] {
             assert!(log_filter(text).is_err(), "{text:?} is refused");
         }
@@ -159,7 +175,14 @@ mod tests {
 
     #[test]
     fn a_call_and_a_subcommand_exclude_each_other() {
-        assert!(Cli::try_parse_from(["tandem", "--headless", "devices"]).is_err(), "one thing at a time");
-        assert!(Cli::try_parse_from(["tandem", "devices", "--json"]).is_ok(), "a list of devices");
+        assert!(
+            Cli::try_parse_from(["tandem", "--headless", "devices"]).is_err(),
+            "one thing at a time"
+        );
+
+        assert!(
+            Cli::try_parse_from(["tandem", "devices", "--json"]).is_ok(),
+            "a list of devices"
+        );
     }
 }

@@ -53,20 +53,43 @@ impl Devices {
         let section = |out: &mut String, title: &str, kind: &str, empty: bool| {
             let _ = writeln!(out, "{title}");
             let error = self.errors.iter().find(|error| error.kind == kind);
+
             match error {
                 Some(error) => drop(writeln!(out, "  {}", error.error)),
                 None if empty => drop(writeln!(out, "  none")),
                 None => {}
             }
         };
-        section(&mut out, "Cameras (--video camera:NAME)", "cameras", self.cameras.is_empty());
+
+        section(
+            &mut out,
+            "Cameras (--video camera:NAME)",
+            "cameras",
+            self.cameras.is_empty(),
+        );
         for camera in &self.cameras {
             camera_lines(&mut out, camera);
         }
-        section(&mut out, "Microphones (--audio microphone:NAME)", "microphones", self.microphones.is_empty());
-        self.microphones.iter().for_each(|device| audio_line(&mut out, device));
-        section(&mut out, "Speakers (--speaker NAME)", "speakers", self.speakers.is_empty());
-        self.speakers.iter().for_each(|device| audio_line(&mut out, device));
+
+        section(
+            &mut out,
+            "Microphones (--audio microphone:NAME)",
+            "microphones",
+            self.microphones.is_empty(),
+        );
+        self.microphones
+            .iter()
+            .for_each(|device| audio_line(&mut out, device));
+        section(
+            &mut out,
+            "Speakers (--speaker NAME)",
+            "speakers",
+            self.speakers.is_empty(),
+        );
+        self.speakers
+            .iter()
+            .for_each(|device| audio_line(&mut out, device));
+
         out
     }
 }
@@ -74,14 +97,30 @@ impl Devices {
 /// Prints the list. Exit code 5 if a kind could not be listed; the others are printed all the same.
 pub fn main(json: bool) -> ExitCode {
     let devices = Devices::list();
-    let text = if json { serde_json::to_string_pretty(&devices).map(|json| json + "\n") } else { Ok(devices.text()) };
-    let written = text.map_err(io::Error::from).and_then(|text| io::stdout().write_all(text.as_bytes()));
-    let exit = if written.is_ok() && devices.errors.is_empty() { Exit::Success } else { Exit::Device };
+    let text = if json {
+        serde_json::to_string_pretty(&devices).map(|json| json + "\n")
+    } else {
+        Ok(devices.text())
+    };
+
+    let written = text
+        .map_err(io::Error::from)
+        .and_then(|text| io::stdout().write_all(text.as_bytes()));
+    let exit = if written.is_ok() && devices.errors.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Device
+    };
+
     ExitCode::from(exit.code())
 }
 
 /// A machine without devices of a kind has an empty list, not an error.
-fn kind<T>(kind: &'static str, listed: Result<Vec<T>, DeviceError>, errors: &mut Vec<ListError>) -> Vec<T> {
+fn kind<T>(
+    kind: &'static str,
+    listed: Result<Vec<T>, DeviceError>,
+    errors: &mut Vec<ListError>,
+) -> Vec<T> {
     match listed {
         Ok(devices) => devices,
         Err(error) if error.code.ends_with("_NOT_FOUND") => Vec::new(),
@@ -95,22 +134,48 @@ fn kind<T>(kind: &'static str, listed: Result<Vec<T>, DeviceError>, errors: &mut
 fn camera_lines(out: &mut String, camera: &CameraInfo) {
     let _ = writeln!(out, "  {} (index {})", camera.name, camera.index);
     if camera.formats.is_empty() {
-        let _ = writeln!(out, "    no format it tells: another program may be using it");
+        let _ = writeln!(
+            out,
+            "    no format it tells: another program may be using it"
+        );
     }
+
     // One line for each size and kind of pixels, which follow one another.
-    for alike in camera.formats.chunk_by(|a, b| (a.width, a.height, a.pixels) == (b.width, b.height, b.pixels)) {
-        let CameraFormat { width, height, pixels, .. } = alike[0];
+    for alike in camera
+        .formats
+        .chunk_by(|a, b| (a.width, a.height, a.pixels) == (b.width, b.height, b.pixels))
+    {
+        let CameraFormat {
+            width,
+            height,
+            pixels,
+            ..
+        } = alike[0];
         let rates: Vec<u32> = alike.iter().map(|format| format.fps).collect();
-        let _ = writeln!(out, "    {width}x{height} {pixels:?} at {} frames/s", joined(&rates));
+        let _ = writeln!(
+            out,
+            "    {width}x{height} {pixels:?} at {} frames/s",
+            joined(&rates)
+        );
     }
 }
 
 fn audio_line(out: &mut String, device: &AudioDeviceInfo) {
     let mark = if device.default { " (default)" } else { "" };
     let _ = writeln!(out, "  {}{mark}", device.name);
-    let _ = writeln!(out, "    id {}, {} Hz, {} channels", device.id, joined(&device.rates), joined(&device.channels));
+    let _ = writeln!(
+        out,
+        "    id {}, {} Hz, {} channels",
+        device.id,
+        joined(&device.rates),
+        joined(&device.channels)
+    );
 }
 
 fn joined<T: ToString>(values: &[T]) -> String {
-    values.iter().map(ToString::to_string).collect::<Vec<_>>().join("/")
+    values
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("/")
 }

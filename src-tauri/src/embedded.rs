@@ -7,5 +7,7 @@ const CONNECTIONS: usize = 128;
 
 /// A relay that will listen on `address`.
 pub(crate) fn relay(address: impl Into<String>) -> RelayBuilder {
-    Relay::builder().listen(address).max_connections(CONNECTIONS)
+    Relay::builder()
+        .listen(address)
+        .max_connections(CONNECTIONS)
 }

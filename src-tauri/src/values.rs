@@ -26,8 +26,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "" => return Err(format!("the unit is missing; {ALLOWED}")),
         _ => return Err(format!("\"{unit}\" is no unit of time; {ALLOWED}")),
     };
-    let seconds =
-        number_above_zero(number).ok_or_else(|| format!("\"{number}\" is no time above zero; {ALLOWED}"))? * seconds;
+
+    let seconds = number_above_zero(number)
+        .ok_or_else(|| format!("\"{number}\" is no time above zero; {ALLOWED}"))?
+        * seconds;
     match Duration::try_from_secs_f64(seconds) {
         Ok(time) if time > MAX_DURATION => Err("the longest time is 24h".into()),
         Ok(time) if time < Duration::from_millis(1) => Err("the shortest time is 1ms".into()),
@@ -46,8 +48,10 @@ pub fn bitrate(text: &str) -> Result<u32, String> {
         "M" => 1e6,
         _ => return Err(format!("\"{unit}\" is no unit of a bitrate; {ALLOWED}")),
     };
-    let bps =
-        number_above_zero(number).ok_or_else(|| format!("\"{number}\" is no number above zero; {ALLOWED}"))? * factor;
+
+    let bps = number_above_zero(number)
+        .ok_or_else(|| format!("\"{number}\" is no number above zero; {ALLOWED}"))?
+        * factor;
     if (f64::from(MIN_BITRATE_BPS)..=f64::from(MAX_BITRATE_BPS)).contains(&bps) {
         #[allow(
             clippy::cast_possible_truncation,
@@ -71,13 +75,20 @@ pub fn size(text: &str) -> Result<(u32, u32), String> {
         .split_once('x')
         .and_then(|(width, height)| Some((digits(width)?, digits(height)?)))
         .ok_or_else(|| format!("not a size; {allowed}"))?;
+
     if width % 2 == 1 || height % 2 == 1 {
         return Err(format!("an odd side cannot be sent; {allowed}"));
     }
+
     let long_enough = width >= MIN_SIDE && height >= MIN_SIDE;
     // A portrait picture may be as long as a landscape one.
     let fits = width.max(height) <= max_width && width.min(height) <= max_height;
-    if long_enough && fits { Ok((width, height)) } else { Err(format!("out of range; {allowed}")) }
+
+    if long_enough && fits {
+        Ok((width, height))
+    } else {
+        Err(format!("out of range; {allowed}"))
+    }
 }
 
 /// A room code as the relay accepts it: 1–64 of `A–Z a–z 0–9 - _`.
@@ -93,7 +104,11 @@ pub fn room(text: &str) -> Result<String, String> {
 /// A display name as the relay accepts it: 1–40 characters, control characters not counted (the relay removes them).
 pub fn name(text: &str) -> Result<String, String> {
     let name: String = text.chars().filter(|c| !c.is_control()).collect();
-    if (1..=40).contains(&name.chars().count()) { Ok(name) } else { Err("a name has 1 to 40 characters".into()) }
+    if (1..=40).contains(&name.chars().count()) {
+        Ok(name)
+    } else {
+        Err("a name has 1 to 40 characters".into())
+    }
 }
 
 /// The address of a relay: `ws://HOST[:PORT][/PATH]`. The path defaults to the relay's `/ws`.
@@ -102,21 +117,35 @@ pub fn signaling_url(text: &str) -> Result<String, String> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(format!("not an address; {ALLOWED}"));
     };
+
     match scheme {
         "ws" => {}
         "wss" => return Err(format!("wss:// (TLS) is not supported yet; {ALLOWED}")),
         _ => return Err(format!("\"{scheme}\" is not a WebSocket; {ALLOWED}")),
     }
-    let (host, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+
+    let (host, path) = rest
+        .find('/')
+        .map_or((rest, ""), |slash| rest.split_at(slash));
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '#' | '?');
+
     if host.is_empty() || host.starts_with(':') || text.contains(bad) {
         return Err(format!("the host is missing or malformed; {ALLOWED}"));
     }
-    let port = host.rsplit_once(':').filter(|_| !host.ends_with(']')).map(|(_, port)| port);
+
+    let port = host
+        .rsplit_once(':')
+        .filter(|_| !host.ends_with(']'))
+        .map(|(_, port)| port);
     if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
         return Err(format!("the port is not 1 to 65535; {ALLOWED}"));
     }
-    Ok(if path.is_empty() { format!("{text}/ws") } else { text.to_owned() })
+
+    Ok(if path.is_empty() {
+        format!("{text}/ws")
+    } else {
+        text.to_owned()
+    })
 }
 
 /// `on` or `off`.
@@ -136,12 +165,18 @@ fn split_unit(text: &str) -> (&str, &str) {
 /// Plain decimals only: `f64::from_str` would also take `inf`, `nan` and exponents.
 fn number_above_zero(text: &str) -> Option<f64> {
     let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
-    plain.then(|| text.parse::<f64>().ok()).flatten().filter(|number| *number > 0.0)
+    plain
+        .then(|| text.parse::<f64>().ok())
+        .flatten()
+        .filter(|number| *number > 0.0)
 }
 
 /// An unsigned number without sign, spaces or separators.
 fn digits(text: &str) -> Option<u32> {
-    text.chars().all(|c| c.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.chars()
+        .all(|c| c.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -150,9 +185,20 @@ mod tests {
 
     #[test]
     fn durations_need_a_unit_and_a_sensible_length() {
-        for (text, millis) in [("10s", 10_000), ("500ms", 500), ("1m", 60_000), ("1.5s", 1_500), ("24h", 86_400_000)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text} is a duration");
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("500ms", 500),
+            ("1m", 60_000),
+            ("1.5s", 1_500),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(
+                duration(text),
+                Ok(Duration::from_millis(millis)),
+                "{text} is a duration"
+            );
         }
+
         for text in [
             "",
             "10",
@@ -175,21 +221,33 @@ mod tests {
 
     #[test]
     fn bitrates_take_k_and_m() {
-        for (text, bps) in [("2.5M", 2_500_000), ("800k", 800_000), ("64000", 64_000), ("50M", 50_000_000)] {
+        for (text, bps) in [
+            ("2.5M", 2_500_000),
+            ("800k", 800_000),
+            ("64000", 64_000),
+            ("50M", 50_000_000),
+        ] {
             assert_eq!(bitrate(text), Ok(bps), "{text} is a bitrate");
         }
-        for text in ["", "0", "0k", "49k", "51M", "2.5m", "1G", "-1M", "k", "1kk", "2,5M"] {
+
+        for text in [
+            "", "0", "0k", "49k", "51M", "2.5m", "1G", "-1M", "k", "1kk", "2,5M",
+        ] {
             assert!(bitrate(text).is_err(), "{text:?} is refused");
         }
     }
 
     #[test]
     fn sizes_are_even_and_in_range() {
-        for (text, expected) in
-            [("1280x720", (1280, 720)), ("720x1280", (720, 1280)), ("32x32", (32, 32)), ("2160x3840", (2160, 3840))]
-        {
+        for (text, expected) in [
+            ("1280x720", (1280, 720)),
+            ("720x1280", (720, 1280)),
+            ("32x32", (32, 32)),
+            ("2160x3840", (2160, 3840)),
+        ] {
             assert_eq!(size(text), Ok(expected), "{text} is a size");
         }
+
         for text in [
             "",
             "1280",
@@ -212,16 +270,42 @@ mod tests {
 
     #[test]
     fn refusals_say_what_is_allowed() {
-        assert!(size("641x480").unwrap_err().contains("even"), "the rule that was broken is named");
-        assert!(duration("10").unwrap_err().contains("10s"), "an example is given");
-        assert!(bitrate("1G").unwrap_err().contains("2.5M"), "an example is given");
+        assert!(
+            size("641x480").unwrap_err().contains("even"),
+            "the rule that was broken is named"
+        );
+
+        assert!(
+            duration("10").unwrap_err().contains("10s"),
+            "an example is given"
+        );
+
+        assert!(
+            bitrate("1G").unwrap_err().contains("2.5M"),
+            "an example is given"
+        );
     }
 
     #[test]
     fn relay_addresses_get_the_default_path() {
-        assert_eq!(signaling_url("ws://localhost:9000"), Ok("ws://localhost:9000/ws".into()), "the path is added");
-        assert_eq!(signaling_url("ws://[::1]:9000/ws"), Ok("ws://[::1]:9000/ws".into()), "IPv6 is fine");
-        assert_eq!(signaling_url("ws://[::1]"), Ok("ws://[::1]/ws".into()), "IPv6 without a port is fine");
+        assert_eq!(
+            signaling_url("ws://localhost:9000"),
+            Ok("ws://localhost:9000/ws".into()),
+            "the path is added"
+        );
+
+        assert_eq!(
+            signaling_url("ws://[::1]:9000/ws"),
+            Ok("ws://[::1]:9000/ws".into()),
+            "IPv6 is fine"
+        );
+
+        assert_eq!(
+            signaling_url("ws://[::1]"),
+            Ok("ws://[::1]/ws".into()),
+            "IPv6 without a port is fine"
+        );
+
         for text in [
             "",
             "localhost:9000",
@@ -240,12 +324,29 @@ mod tests {
 
     #[test]
     fn rooms_and_names_follow_the_protocol() {
-        assert!(room("Room_1-a").is_ok() && room(&"r".repeat(64)).is_ok(), "these are room codes");
+        assert!(
+            room("Room_1-a").is_ok() && room(&"r".repeat(64)).is_ok(),
+            "these are room codes"
+        );
+
         for text in ["", "a b", "é", &"r".repeat(65)] {
             assert!(room(text).is_err(), "{text:?} is no room code");
         }
-        assert_eq!(name("Ad\u{7}a"), Ok("Ada".into()), "control characters are removed");
-        assert!(name(&"é".repeat(40)).is_ok(), "length counts characters, not bytes");
-        assert!(name("").is_err() && name("\u{7}").is_err() && name(&"n".repeat(41)).is_err(), "these are no names");
+
+        assert_eq!(
+            name("Ad\u{7}a"),
+            Ok("Ada".into()),
+            "control characters are removed"
+        );
+
+        assert!(
+            name(&"é".repeat(40)).is_ok(),
+            "length counts characters, not bytes"
+        );
+
+        assert!(
+            name("").is_err() && name("\u{7}").is_err() && name(&"n".repeat(41)).is_err(),
+            "these are no names"
+        );
     }
 }

@@ -6,7 +6,9 @@
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<()> {
-    let folder = std::env::args_os().nth(1).ok_or_else(|| anyhow::anyhow!("say where the pictures go"))?;
+    let folder = std::env::args_os()
+        .nth(1)
+        .ok_or_else(|| anyhow::anyhow!("say where the pictures go"))?;
     linux::take_all(&std::path::PathBuf::from(folder))
 }
 
@@ -44,8 +46,12 @@ mod linux {
 
     pub(super) fn take_all(folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).context("cannot make the folder")?;
-        let photographer =
-            Photographer { folder: folder.to_owned(), props: tempfile::tempdir()?, screen: Screen::start()? };
+        let photographer = Photographer {
+            folder: folder.to_owned(),
+            props: tempfile::tempdir()?,
+            screen: Screen::start()?,
+        };
+
         photographer.calls()?;
         photographer.problems()
     }
@@ -55,16 +61,25 @@ mod linux {
         fn calls(&self) -> Result<()> {
             let (relay, sound) = (Relay::start()?, PulseAudio::start()?);
             let url = relay.url();
-            let ann = self.open(Home::new()?.with_sound(&sound), "local", &["--signaling", &url, "--name", "Ann"])?;
+            let ann = self.open(
+                Home::new()?.with_sound(&sound),
+                "local",
+                &["--signaling", &url, "--name", "Ann"],
+            )?;
             ann.wait_for_element("[data-preview=\"on\"]")?;
             let sentence = speech::say(self.props.path(), "near", Voice::Female, speech::NEAR)?;
+
             for theme in THEMES {
                 let _player = sound.play(&sentence, pulse::MOUTH)?;
                 self.dress(&ann, theme)?;
                 let loud = "return Number(document.querySelector('#level').getAttribute('aria-valuenow')) > 40;";
-                wait_until("somebody speaks", PATIENCE, || ann.run(loud, &json!([])).ok()?.as_bool()?.then_some(()))?;
+                wait_until("somebody speaks", PATIENCE, || {
+                    ann.run(loud, &json!([])).ok()?.as_bool()?.then_some(())
+                })?;
+
                 self.shoot(&ann, "lobby", theme)?;
             }
+
             ann.press("settings")?;
             self.both(&ann, "settings")?;
             ann.press("close-settings")?;
@@ -92,27 +107,43 @@ mod linux {
             self.both(&ann, "waiting")?;
             command(&ann, "cancel", &json!({}))?;
 
-            command(&ann, "set_relay_url", &json!({ "url": "ws://127.0.0.1:1/ws" }))?;
+            command(
+                &ann,
+                "set_relay_url",
+                &json!({ "url": "ws://127.0.0.1:1/ws" }),
+            )?;
             command(&ann, "find_partner", &json!({}))?;
             ann.wait_for_screen("ended")?;
             self.both(&ann, "ended-fault")?;
             command(&ann, "to_lobby", &json!({}))?;
             command(&ann, "set_relay_url", &json!({ "url": url }))?;
+
             self.call(&ann, &url, sound)
         }
 
         /// A call, from its first picture to its last screen; and one in which the sound breaks.
         fn call(&self, ann: &Window, url: &str, sound: PulseAudio) -> Result<()> {
-            let quiet = ["--signaling", url, "--name", "Amara", "--audio", "test", "--speaker", "none"];
+            let quiet = [
+                "--signaling",
+                url,
+                "--name",
+                "Amara",
+                "--audio",
+                "test",
+                "--speaker",
+                "none",
+            ];
             let amara = self.open(Home::new()?, "remote", &quiet)?;
             ann.resize(CALL_SIZE.0, CALL_SIZE.1)?;
             let connect = || -> Result<()> {
                 for window in [ann, &amara] {
                     command(window, "call_with_code", &json!({ "code": "red-parrot" }))?;
                 }
+
                 ann.wait_for_screen("in-call")?;
                 ann.wait_for_element("[data-badge=\"quality\"]")
             };
+
             connect()?;
             self.one(ann, "in-call")?;
             let keys = |window: &Window| window.key("m").and_then(|()| window.key("v"));
@@ -133,6 +164,7 @@ mod linux {
             ann.wait_for_screen("ended")?;
             ann.resize(SIZE.0, SIZE.1)?;
             self.both(ann, "ended")?;
+
             for window in [ann, &amara] {
                 window.wait_for_screen("ended")?;
                 command(window, "to_lobby", &json!({}))?;
@@ -145,6 +177,7 @@ mod linux {
             ann.press("close-settings")?;
             drop(sound);
             ann.wait_for_element("[data-problem]")?;
+
             self.one(ann, "in-call-problem")
         }
 
@@ -156,9 +189,11 @@ mod linux {
             std::fs::write(&settings, "{")?;
             let window = Window::open_as(home, &self.screen, &[])?;
             window.resize(SIZE.0, SIZE.1)?;
+
             for code in ["SETTINGS_BROKEN", "CAM_NOT_FOUND", "MIC_NOT_FOUND"] {
                 window.wait_for_element(&format!("[data-problem=\"{code}\"]"))?;
             }
+
             self.both(&window, "lobby-problems")
         }
 
@@ -167,11 +202,20 @@ mod linux {
             let file = self.props.path().join(format!("{person}.y4m"));
             if !file.exists() {
                 let script = source("../ui/tests/person.mjs");
-                tool("node", [script.as_os_str(), person.as_ref(), file.as_os_str()])?;
+                tool(
+                    "node",
+                    [script.as_os_str(), person.as_ref(), file.as_os_str()],
+                )?;
             }
+
             let file = file.to_string_lossy();
-            let window = Window::open_as(home, &self.screen, &[&["--video", &file][..], more].concat())?;
+            let window = Window::open_as(
+                home,
+                &self.screen,
+                &[&["--video", &file][..], more].concat(),
+            )?;
             window.resize(SIZE.0, SIZE.1)?;
+
             Ok(window)
         }
 
@@ -181,6 +225,7 @@ mod linux {
                 self.dress(window, theme)?;
                 self.shoot(window, name, theme)?;
             }
+
             Ok(())
         }
 
@@ -204,11 +249,21 @@ mod linux {
             let suffix = if theme == THEMES[0] { "" } else { "-dark" };
             let path = self.folder.join(format!("{name}{suffix}.png"));
             window.screenshot(&path)?;
+
             if which("pngquant").is_some() {
                 let file = path.as_os_str();
-                let options = ["--force", "--ext", ".png", "--quality", "70-95", "--speed", "1"];
+                let options = [
+                    "--force",
+                    "--ext",
+                    ".png",
+                    "--quality",
+                    "70-95",
+                    "--speed",
+                    "1",
+                ];
                 tool("pngquant", options.iter().map(AsRef::as_ref).chain([file]))?;
             }
+
             println!("{}", path.display());
             Ok(())
         }

@@ -10,8 +10,17 @@ fn main() -> anyhow::Result<()> {
     use anyhow::Context;
     let mut arguments = std::env::args().skip(1);
     let tandem = arguments.next().context("say which program to measure")?;
-    let seconds = arguments.next().context("say how long")?.parse().context("seconds are a number")?;
-    linux::Bench { tandem: tandem.into(), seconds }.run()
+    let seconds = arguments
+        .next()
+        .context("say how long")?
+        .parse()
+        .context("seconds are a number")?;
+
+    linux::Bench {
+        tandem: tandem.into(),
+        seconds,
+    }
+    .run()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -90,14 +99,17 @@ mod linux {
             for _ in 0..5 {
                 self.start(&screen)?;
             }
+
             self.idle(&screen, "idle", Home::new()?)?;
             if Part::PulseAudio.check().is_ok() {
                 let sound = PulseAudio::start()?;
-                let window = self.idle(&screen, "idle-microphone", Home::new()?.with_sound(&sound))?;
+                let window =
+                    self.idle(&screen, "idle-microphone", Home::new()?.with_sound(&sound))?;
                 let folder = tempfile::tempdir()?;
                 let _room = sound.play(&self.room(folder.path())?, MOUTH)?;
                 self.pause("idle-room", &[&window], 3)?;
             }
+
             self.call(&screen)?;
             self.both(&screen)
         }
@@ -113,13 +125,17 @@ mod linux {
             println!("{}", json!({ "begin": "start", "pids": [] }));
             let window = Window::open_program(&self.tandem, Home::new()?, screen, &TEST_MEDIA)?;
             let started = process_start(window.process_id()?)?;
-            let usable = window.run_async(USABLE, &json!([]))?.as_f64().context("a time")?;
+            let usable = window
+                .run_async(USABLE, &json!([]))?
+                .as_f64()
+                .context("a time")?;
             window.wait_for_pictures("#local", 1)?;
             let first_picture = unix_ms();
             println!(
                 "{}",
                 json!({ "end": "start", "lobbyMs": usable - started, "pictureMs": first_picture - started })
             );
+
             Ok(())
         }
 
@@ -127,9 +143,12 @@ mod linux {
         fn room(&self, folder: &Path) -> Result<PathBuf> {
             let mut noise = signal::noise((self.seconds as usize + 10) * wav::RATE as usize, 1);
             let change_db = ROOM_DB - signal::rms_db(&noise);
-            noise.iter_mut().for_each(|sample| *sample *= 10_f64.powf(change_db / 20.0) as f32);
+            noise
+                .iter_mut()
+                .for_each(|sample| *sample *= 10_f64.powf(change_db / 20.0) as f32);
             let path = folder.join("room.wav");
             wav::write(&path, &noise)?;
+
             Ok(path)
         }
 
@@ -139,10 +158,16 @@ mod linux {
             for (name, arguments) in [
                 ("set_camera_on", json!({ "on": false })),
                 // Without a sound server there is no microphone, and nothing shall look for one.
-                ("set_microphone", json!({ "id": if phase == "idle" { Value::from("none") } else { Value::Null } })),
+                (
+                    "set_microphone",
+                    json!({ "id": if phase == "idle" { Value::from("none") } else { Value::Null } }),
+                ),
             ] {
-                window.command(name, &arguments)?.map_err(|refusal| anyhow::anyhow!("{name}: {refusal}"))?;
+                window
+                    .command(name, &arguments)?
+                    .map_err(|refusal| anyhow::anyhow!("{name}: {refusal}"))?;
             }
+
             self.pause(phase, &[&window], 3)?;
             Ok(window)
         }
@@ -153,7 +178,15 @@ mod linux {
             let relay = Relay::start()?;
             let url = relay.url();
             let mut partner = Command::new(&self.tandem);
-            partner.args(["--headless", "--speaker", "none", "--room", "bench", "--signaling", &url]);
+            partner.args([
+                "--headless",
+                "--speaker",
+                "none",
+                "--room",
+                "bench",
+                "--signaling",
+                &url,
+            ]);
             let _partner = Process::start(partner)?;
             let window = self.caller(screen, &url)?;
             settle(&window)?;
@@ -167,6 +200,7 @@ mod linux {
                 "{}",
                 json!({ "end": "order", "stale": stale(&watched)?, "seen": watched["seen"].as_array().map(Vec::len) })
             );
+
             Ok(())
         }
 
@@ -176,14 +210,22 @@ mod linux {
             let url = relay.url();
             let windows = [self.caller(screen, &url)?, self.caller(screen, &url)?];
             windows.iter().try_for_each(settle)?;
+
             self.count("both", &windows.each_ref())
         }
 
         /// A window that looks for its partner.
         fn caller(&self, screen: &Screen, url: &str) -> Result<Window> {
-            let window = self.open(screen, Home::new()?, &[&TEST_MEDIA[..], &["--signaling", url]].concat())?;
+            let window = self.open(
+                screen,
+                Home::new()?,
+                &[&TEST_MEDIA[..], &["--signaling", url]].concat(),
+            )?;
             let code = json!({ "code": "bench" });
-            window.command("call_with_code", &code)?.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+            window
+                .command("call_with_code", &code)?
+                .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+
             Ok(window)
         }
 
@@ -193,11 +235,20 @@ mod linux {
             let arguments = json!([["#remote", "#local"], self.seconds * 1000]);
             let counted = std::thread::scope(|scope| {
                 let arguments = &arguments;
-                let count = |window| scope.spawn(move || Window::run_async(window, COUNT, arguments));
+                let count =
+                    |window| scope.spawn(move || Window::run_async(window, COUNT, arguments));
                 let counters: Vec<_> = windows.iter().copied().map(count).collect();
-                let counts = counters.into_iter().map(std::thread::ScopedJoinHandle::join);
-                counts.map(|count| count.unwrap_or_else(|_| Err(anyhow::anyhow!("a counter panicked")))).collect()
+                let counts = counters
+                    .into_iter()
+                    .map(std::thread::ScopedJoinHandle::join);
+
+                counts
+                    .map(|count| {
+                        count.unwrap_or_else(|_| Err(anyhow::anyhow!("a counter panicked")))
+                    })
+                    .collect()
             });
+
             let counted: Result<Vec<Value>> = counted;
             println!("{}", json!({ "end": phase, "windows": counted? }));
             Ok(())
@@ -208,6 +259,7 @@ mod linux {
             begin(phase, windows)?;
             std::thread::sleep(Duration::from_secs(self.seconds));
             println!("{}", json!({ "end": phase }));
+
             Ok(())
         }
     }
@@ -217,11 +269,15 @@ mod linux {
         window.wait_for_screen("in-call")?;
         window.wait_for_pictures("#remote", 60)?;
         std::thread::sleep(Duration::from_secs(5));
+
         Ok(())
     }
 
     fn begin(phase: &str, windows: &[&Window]) -> Result<()> {
-        let pids = windows.iter().map(|window| window.process_id()).collect::<Result<Vec<u32>>>()?;
+        let pids = windows
+            .iter()
+            .map(|window| window.process_id())
+            .collect::<Result<Vec<u32>>>()?;
         println!("{}", json!({ "begin": phase, "pids": pids }));
         Ok(())
     }
@@ -230,20 +286,35 @@ mod linux {
     fn stale(watched: &Value) -> Result<usize> {
         let seen: Vec<u16> = serde_json::from_value(watched["seen"].clone()).context("numbers")?;
         ensure!(seen.len() > 10, "too few pictures: {watched}");
-        Ok(seen.windows(2).filter(|pair| pair[1].wrapping_sub(pair[0]) >= 0x8000).count())
+        Ok(seen
+            .windows(2)
+            .filter(|pair| pair[1].wrapping_sub(pair[0]) >= 0x8000)
+            .count())
     }
 
     /// When a process was started, in Unix ms; to 10 ms, as the kernel keeps it.
     fn process_start(pid: u32) -> Result<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').context("a name in brackets")?.1.split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .context("a name in brackets")?
+            .1
+            .split_whitespace()
+            .collect();
         let ticks: f64 = fields.get(19).context("a start time")?.parse()?;
         let uptime = std::fs::read_to_string("/proc/uptime")?;
-        let up: f64 = uptime.split_whitespace().next().context("an uptime")?.parse()?;
+        let up: f64 = uptime
+            .split_whitespace()
+            .next()
+            .context("an uptime")?
+            .parse()?;
+
         Ok(unix_ms() - up * 1e3 + ticks * 10.0)
     }
 
     fn unix_ms() -> f64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64() * 1e3)
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0.0, |elapsed| elapsed.as_secs_f64() * 1e3)
     }
 }

@@ -27,6 +27,7 @@ impl Balancer {
                 thread::spawn(move || carry(&client, &relays));
             }
         });
+
         Ok(Self { address })
     }
 
@@ -39,7 +40,13 @@ impl Balancer {
 /// Carries one connection until either end is gone; then the other hears of it.
 fn carry(client: &TcpStream, relays: &[SocketAddr]) {
     // Without a relay that lives the client's connection ends here.
-    let Some(relay) = relays.iter().find_map(|relay| TcpStream::connect(relay).ok()) else { return };
+    let Some(relay) = relays
+        .iter()
+        .find_map(|relay| TcpStream::connect(relay).ok())
+    else {
+        return;
+    };
+
     thread::scope(|scope| {
         scope.spawn(|| pour(client, &relay));
         pour(&relay, client);
@@ -48,7 +55,9 @@ fn carry(client: &TcpStream, relays: &[SocketAddr]) {
 
 fn pour(mut from: &TcpStream, mut to: &TcpStream) {
     // However it ends, it is over.
-    let _ = from.set_nodelay(true).and_then(|()| io::copy(&mut from, &mut to));
+    let _ = from
+        .set_nodelay(true)
+        .and_then(|()| io::copy(&mut from, &mut to));
     for stream in [from, to] {
         // Already down is down, too.
         let _ = stream.shutdown(Shutdown::Both);
@@ -67,16 +76,20 @@ mod tests {
         let accepting = listener.try_clone().expect("a second handle");
         thread::spawn(move || {
             for mut stream in accepting.incoming().flatten() {
-                stream.write_all(&[name]).expect("a fresh connection takes a byte");
+                stream
+                    .write_all(&[name])
+                    .expect("a fresh connection takes a byte");
                 let _ = stream.read(&mut [0; 1]);
             }
         });
+
         listener
     }
 
     fn greeting(balancer: &Balancer) -> Vec<u8> {
         let mut stream = TcpStream::connect(balancer.address()).expect("the balancer listens");
         let mut greeting = vec![0; 1];
+
         match stream.read(&mut greeting) {
             Ok(1) => greeting,
             _ => Vec::new(),
@@ -89,11 +102,32 @@ mod tests {
         let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let dead = closed.local_addr().expect("an address");
         drop(closed);
-        let [second, third] = [&second, &third].map(|server| server.local_addr().expect("an address"));
+        let [second, third] =
+            [&second, &third].map(|server| server.local_addr().expect("an address"));
         let front = |relays: &[SocketAddr]| Balancer::start(relays).expect("a free port");
-        assert_eq!(greeting(&front(&[second, third])), b"2", "the preferred one");
-        assert_eq!(greeting(&front(&[third, second])), b"3", "whatever its place in the test");
-        assert_eq!(greeting(&front(&[dead, second])), b"2", "or the next that lives");
-        assert_eq!(greeting(&front(&[dead])), b"", "and with none the connection ends");
+
+        assert_eq!(
+            greeting(&front(&[second, third])),
+            b"2",
+            "the preferred one"
+        );
+
+        assert_eq!(
+            greeting(&front(&[third, second])),
+            b"3",
+            "whatever its place in the test"
+        );
+
+        assert_eq!(
+            greeting(&front(&[dead, second])),
+            b"2",
+            "or the next that lives"
+        );
+
+        assert_eq!(
+            greeting(&front(&[dead])),
+            b"",
+            "and with none the connection ends"
+        );
     }
 }

@@ -39,10 +39,34 @@ impl Browser {
     pub fn open(options: &Options<'_>) -> Result<Self> {
         let mut command = Command::new("node");
         command.arg(source("browser/peer.mjs"));
-        command.args(["--signaling", options.signaling, "--room", options.room, "--codec", options.codec]);
-        command.args(["--source", options.source, "--seconds", &options.seconds.to_string()]);
-        command.args(["--candidates", if options.broken_candidates { "broken" } else { "good" }]);
-        let browser = Self { process: Process::start(command)? };
+        command.args([
+            "--signaling",
+            options.signaling,
+            "--room",
+            options.room,
+            "--codec",
+            options.codec,
+        ]);
+
+        command.args([
+            "--source",
+            options.source,
+            "--seconds",
+            &options.seconds.to_string(),
+        ]);
+
+        command.args([
+            "--candidates",
+            if options.broken_candidates {
+                "broken"
+            } else {
+                "good"
+            },
+        ]);
+        let browser = Self {
+            process: Process::start(command)?,
+        };
+
         browser.event("searching", Duration::from_secs(60))?;
         Ok(browser)
     }
@@ -65,7 +89,12 @@ impl Browser {
     pub fn report(mut self, limit: Duration) -> Result<Value> {
         let report = self.event("report", limit)?;
         let code = self.process.wait(Duration::from_secs(30))?;
-        anyhow::ensure!(code == Some(0), "the browser's script ended with {code:?}: {}", self.process.stderr());
+        anyhow::ensure!(
+            code == Some(0),
+            "the browser's script ended with {code:?}: {}",
+            self.process.stderr()
+        );
+
         Ok(report)
     }
 }
@@ -75,7 +104,10 @@ impl Drop for Browser {
         if self.process.is_running() {
             // The driver closes its browser on this signal; a kill would leave it behind.
             self.process.signal(libc::SIGTERM);
-            let _ = self.process.wait(Duration::from_secs(10)).context("the browser does not close");
+            let _ = self
+                .process
+                .wait(Duration::from_secs(10))
+                .context("the browser does not close");
         }
     }
 }

@@ -16,9 +16,16 @@ pub fn folder() -> PathBuf {
 ///
 /// # Errors
 /// When ffmpeg fails.
-pub fn y4m(clip: &str, to: &Path, (width, height): (u32, u32), fps: u32, frames: u32) -> Result<()> {
+pub fn y4m(
+    clip: &str,
+    to: &Path,
+    (width, height): (u32, u32),
+    fps: u32,
+    frames: u32,
+) -> Result<()> {
     let from = folder().join(clip);
-    let filter = format!("setpts=N/{fps}/TB,fps={fps},scale={width}:{height}:flags=bicubic,format=yuv420p");
+    let filter =
+        format!("setpts=N/{fps}/TB,fps={fps},scale={width}:{height}:flags=bicubic,format=yuv420p");
     let frames = frames.to_string();
     let (from, to) = (from.to_string_lossy(), to.to_string_lossy());
     let arguments = [
@@ -36,5 +43,6 @@ pub fn y4m(clip: &str, to: &Path, (width, height): (u32, u32), fps: u32, frames:
         "-1",
         &to,
     ];
+
     tool("ffmpeg", arguments).map(drop)
 }

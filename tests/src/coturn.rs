@@ -48,18 +48,25 @@ impl Coturn {
     pub fn start_as_deployed(secret: &str, with_loopback: bool) -> Result<Self> {
         let settings = fs::read_to_string(part::source("../signaling/deploy/turnserver.conf"))?;
         let settings = settings.replace("CHANGE-ME-to-the-output-of-openssl-rand-hex-32", secret);
-        ensure!(settings.contains(&format!("static-auth-secret={secret}")), "the settings have a place for the secret");
+        ensure!(
+            settings.contains(&format!("static-auth-secret={secret}")),
+            "the settings have a place for the secret"
+        );
+
         let start = |port| {
             let folder = tempfile::tempdir().context("no folder for coturn")?;
             let file = folder.path().join("turnserver.conf");
             fs::write(&file, &settings)?;
             let mut arguments = vec![String::from("-c"), file.display().to_string()];
+
             if with_loopback {
                 arguments.push(String::from("--allow-loopback-peers"));
                 arguments.push(String::from("--allowed-peer-ip=127.0.0.0-127.255.255.255"));
             }
+
             Self::launch(port, secret, &arguments, folder)
         };
+
         on_free_port(start).context("coturn does not come up")
     }
 
@@ -76,13 +83,26 @@ impl Coturn {
             String::from("--no-cli"),
             String::from("--simple-log"),
         ];
-        Self::launch(port, secret, &arguments, tempfile::tempdir().context("no folder for coturn")?)
+
+        Self::launch(
+            port,
+            secret,
+            &arguments,
+            tempfile::tempdir().context("no folder for coturn")?,
+        )
     }
 
     fn launch(port: u16, secret: &str, arguments: &[String], folder: TempDir) -> Result<Self> {
         let file = |name: &str| folder.path().join(name).display().to_string();
-        let mut command = Command::new(part::which("turnserver").context("turnserver is not installed")?);
-        command.args(arguments).args(["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--log-file=stdout", "-v"]);
+        let mut command =
+            Command::new(part::which("turnserver").context("turnserver is not installed")?);
+        command.args(arguments).args([
+            "--listening-ip=127.0.0.1",
+            "--relay-ip=127.0.0.1",
+            "--log-file=stdout",
+            "-v",
+        ]);
+
         command.args([
             format!("--listening-port={port}"),
             format!("--pidfile={}", file("coturn.pid")),
@@ -90,13 +110,28 @@ impl Coturn {
         ]);
         let mut process = Process::start(command)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let answer = wait_until("coturn's answer to a STUN request", Duration::from_secs(20), || {
-            if process.is_running() { stun_answers(address).then_some(Ok(())) } else { Some(Err(())) }
-        })?;
+        let answer = wait_until(
+            "coturn's answer to a STUN request",
+            Duration::from_secs(20),
+            || {
+                if process.is_running() {
+                    stun_answers(address).then_some(Ok(()))
+                } else {
+                    Some(Err(()))
+                }
+            },
+        )?;
+
         if answer.is_err() {
             bail!("coturn ended at once: {}", process.stdout());
         }
-        Ok(Self { process, address, secret: secret.to_owned(), _folder: folder })
+
+        Ok(Self {
+            process,
+            address,
+            secret: secret.to_owned(),
+            _folder: folder,
+        })
     }
 
     /// For `--turn-url`.
@@ -137,13 +172,29 @@ impl Coturn {
     /// # Errors
     /// When the client cannot be run, or says something that is neither.
     pub fn allocate(&self, username: &str, credential: &str) -> Result<Allocation> {
-        let mut command = Command::new(part::which("turnutils_uclient").context("no turnutils_uclient")?);
+        let mut command =
+            Command::new(part::which("turnutils_uclient").context("no turnutils_uclient")?);
         let port = self.address.port().to_string();
         // -y: two clients that talk to each other; -c: without a second pair for RTCP.
-        command.args(["-y", "-c", "-m", "1", "-n", "2", "-u", username, "-w", credential, "-p", &port, "127.0.0.1"]);
+        command.args([
+            "-y",
+            "-c",
+            "-m",
+            "1",
+            "-n",
+            "2",
+            "-u",
+            username,
+            "-w",
+            credential,
+            "-p",
+            &port,
+            "127.0.0.1",
+        ]);
         let mut client = Process::start(command)?;
         let code = client.wait(Duration::from_secs(60))?;
         let said = format!("{}\n{}", client.stdout(), client.stderr());
+
         match code {
             Some(0) if said.contains("Total lost packets 0 ") => Ok(Allocation::Relayed),
             Some(_) if said.contains("Cannot complete Allocation") => Ok(Allocation::Refused),
@@ -162,7 +213,12 @@ fn stun_answers(server: SocketAddr) -> bool {
         socket.send_to(&[&BINDING_REQUEST[..], b"tandem-tests"].concat(), server)?;
         let mut answer = [0; 256];
         let (length, from) = socket.recv_from(&mut answer)?;
-        Ok(from == server && length >= 20 && answer[..2] == [0x01, 0x01] && &answer[8..20] == b"tandem-tests")
+
+        Ok(from == server
+            && length >= 20
+            && answer[..2] == [0x01, 0x01]
+            && &answer[8..20] == b"tandem-tests")
     };
+
     ask().unwrap_or(false)
 }

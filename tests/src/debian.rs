@@ -13,7 +13,10 @@ use crate::process::tool;
 pub fn owners(library: &str) -> Result<Vec<String>> {
     let text = tool("dpkg-query", ["--search", &format!("*/{library}")])?;
     let owner = |line: &str| Some(line.split_once(": ")?.0.split(':').next()?.to_owned());
-    Ok(String::from_utf8_lossy(&text).lines().filter_map(owner).collect())
+    Ok(String::from_utf8_lossy(&text)
+        .lines()
+        .filter_map(owner)
+        .collect())
 }
 
 /// Every installed package that comes along with packages of these names, they included.
@@ -21,11 +24,22 @@ pub fn owners(library: &str) -> Result<Vec<String>> {
 /// # Errors
 /// When `dpkg-query` does not answer.
 pub fn closure(names: impl IntoIterator<Item = String>) -> Result<HashSet<String>> {
-    let text = tool("dpkg-query", ["--show", "--showformat", "${Package}\t${Pre-Depends},${Depends}\n"])?;
+    let text = tool(
+        "dpkg-query",
+        [
+            "--show",
+            "--showformat",
+            "${Package}\t${Pre-Depends},${Depends}\n",
+        ],
+    )?;
     let text = String::from_utf8_lossy(&text);
-    let depends: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('\t')).collect();
+    let depends: HashMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
     let mut found = HashSet::new();
     let mut open: Vec<String> = names.into_iter().collect();
+
     while let Some(name) = open.pop() {
         if let Some(more) = depends.get(name.as_str())
             && found.insert(name)
@@ -33,12 +47,21 @@ pub fn closure(names: impl IntoIterator<Item = String>) -> Result<HashSet<String
             open.extend(self::names(more));
         }
     }
+
     Ok(found)
 }
 
 /// The names in a `Depends` field: `libc6 (>= 2.36), default-mta | mail-transport-agent` is three.
 pub fn names(field: &str) -> Vec<String> {
-    let name = |entry: &str| entry.split_whitespace().next()?.split(':').next().map(str::to_owned);
+    let name = |entry: &str| {
+        entry
+            .split_whitespace()
+            .next()?
+            .split(':')
+            .next()
+            .map(str::to_owned)
+    };
+
     field.split([',', '|']).filter_map(name).collect()
 }
 

@@ -26,14 +26,26 @@ impl Guest {
     ///
     /// # Errors
     /// When the emulator cannot be started.
-    pub fn run<S: AsRef<OsStr>>(share: &Path, limit: Duration, command: impl IntoIterator<Item = S>) -> Result<Self> {
+    pub fn run<S: AsRef<OsStr>>(
+        share: &Path,
+        limit: Duration,
+        command: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
         let seconds = limit.as_secs().to_string();
         let mut shell = Command::new("bash");
-        shell.arg(source("rig/guest.sh")).args(["run", "--timeout", &seconds, "--share"]).arg(share).arg("--");
+        shell
+            .arg(source("rig/guest.sh"))
+            .args(["run", "--timeout", &seconds, "--share"])
+            .arg(share)
+            .arg("--");
         shell.args(command).env("TANDEM_CACHE_DIR", cache_dir());
         // A group of its own: the emulator goes with the script.
         std::os::unix::process::CommandExt::process_group(&mut shell, 0);
-        Ok(Self { process: Process::start(shell)?, limit })
+
+        Ok(Self {
+            process: Process::start(shell)?,
+            limit,
+        })
     }
 
     /// Boots, and runs a script that holds calls: its arguments are the program `tandem`, the relay, `share`, and the
@@ -42,9 +54,20 @@ impl Guest {
     /// # Errors
     /// When the emulator cannot be started.
     pub fn script(share: &Path, limit: Duration, script: &str) -> Result<Self> {
-        let files = [built("tandem"), built("tandem-signaling"), share.to_owned(), source("rig/guest-call.sh")];
+        let files = [
+            built("tandem"),
+            built("tandem-signaling"),
+            share.to_owned(),
+            source("rig/guest-call.sh"),
+        ];
         let words = ["bash", "-c", script, "guest"].map(OsStr::new);
-        Self::run(share, limit, words.into_iter().chain(files.iter().map(|file| file.as_os_str())))
+        Self::run(
+            share,
+            limit,
+            words
+                .into_iter()
+                .chain(files.iter().map(|file| file.as_os_str())),
+        )
     }
 
     /// Waits until the command has ended; gives its exit code and all that it printed.
@@ -53,7 +76,10 @@ impl Guest {
     /// When the guest takes longer than it was given.
     pub fn finish(mut self) -> Result<(i32, String)> {
         let code = self.process.wait(self.limit + Duration::from_secs(20))?;
-        Ok((code.unwrap_or(125), format!("{}\n{}", self.process.stdout(), self.process.stderr())))
+        Ok((
+            code.unwrap_or(125),
+            format!("{}\n{}", self.process.stdout(), self.process.stderr()),
+        ))
     }
 }
 

@@ -8,7 +8,11 @@
 //! else is a failure. The fixtures are made of Unix processes and Linux devices, so Windows builds none of this.
 
 #![cfg(unix)]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test's output is its record")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test's output is its record"
+)]
 
 pub mod balancer;
 pub mod browser;

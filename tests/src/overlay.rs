@@ -38,9 +38,14 @@ impl Overlay {
     pub fn check() -> std::result::Result<(), String> {
         // SAFETY: geteuid(2) cannot fail and touches nothing.
         if unsafe { libc::geteuid() } != 0 {
-            return Err(String::from("only root can install packages, even into an overlay"));
+            return Err(String::from(
+                "only root can install packages, even into an overlay",
+            ));
         }
-        Self::start().map(drop).map_err(|error| format!("no overlay over / can be mounted here: {error:#}"))
+
+        Self::start()
+            .map(drop)
+            .map_err(|error| format!("no overlay over / can be mounted here: {error:#}"))
     }
 
     /// Starts it.
@@ -48,17 +53,41 @@ impl Overlay {
     /// # Errors
     /// When the user may not mount, or the system's root cannot be overlaid.
     pub fn start() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("tandem-overlay").tempdir()?;
+        let folder = tempfile::Builder::new()
+            .prefix("tandem-overlay")
+            .tempdir()?;
         let kept = std::env::temp_dir();
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", MOUNT, "sh"]).arg(folder.path()).arg(&kept);
+        command
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                MOUNT,
+                "sh",
+            ])
+            .arg(folder.path())
+            .arg(&kept);
         let holder = Process::start(command)?;
-        holder.wait_for_line(Duration::from_secs(20), |line| (line == "ready").then_some(()))?;
-        let overlay = Self { holder, _folder: folder };
+        holder.wait_for_line(Duration::from_secs(20), |line| {
+            (line == "ready").then_some(())
+        })?;
+
+        let overlay = Self {
+            holder,
+            _folder: folder,
+        };
+
         // The holder is inside once it sees the overlay as its root.
         wait_until("the machine is there", Duration::from_secs(20), || {
-            overlay.run("stat", ["-f", "-c", "%T", "/"]).ok().filter(|kind| kind.trim() == "overlayfs")
+            overlay
+                .run("stat", ["-f", "-c", "%T", "/"])
+                .ok()
+                .filter(|kind| kind.trim() == "overlayfs")
         })?;
+
         Ok(overlay)
     }
 
@@ -66,7 +95,10 @@ impl Overlay {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         let target = self.holder.id().to_string();
-        command.args(["--target", &target, "--mount", "--root", "--wd"]).arg(program);
+        command
+            .args(["--target", &target, "--mount", "--root", "--wd"])
+            .arg(program);
+
         command
     }
 
@@ -74,11 +106,27 @@ impl Overlay {
     ///
     /// # Errors
     /// When it fails: with what it said.
-    pub fn run<S: AsRef<OsStr>>(&self, program: &str, arguments: impl IntoIterator<Item = S>) -> Result<String> {
-        let output =
-            self.command(program).args(arguments).output().with_context(|| format!("cannot start {program}"))?;
-        let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "{program} failed ({}): {said}{log}", output.status);
+    pub fn run<S: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<String> {
+        let output = self
+            .command(program)
+            .args(arguments)
+            .output()
+            .with_context(|| format!("cannot start {program}"))?;
+
+        let (said, log) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+
+        ensure!(
+            output.status.success(),
+            "{program} failed ({}): {said}{log}",
+            output.status
+        );
         Ok(said.into_owned())
     }
 }

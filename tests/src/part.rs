@@ -51,22 +51,41 @@ impl Part {
             Some(name) => Err(format!("{name} is not installed")),
             None => Ok(()),
         };
-        let file = |path: &Path, what: &str| if path.exists() { Ok(()) } else { Err(format!("{what} is not there")) };
+
+        let file = |path: &Path, what: &str| {
+            if path.exists() {
+                Ok(())
+            } else {
+                Err(format!("{what} is not there"))
+            }
+        };
+
         if !cfg!(target_os = "linux") && self != Self::Ffmpeg {
             return Err(String::from("this part is made for Linux"));
         }
+
         match self {
             Self::PulseAudio => programs(&["pulseaudio", "pactl", "parec", "paplay"]),
             Self::Speech => programs(&["espeak-ng", "sox"]),
             Self::Ffmpeg => programs(&["ffmpeg"]),
             Self::Clip(name) => file(&clip::folder().join(name), &format!("the clip {name}")),
             Self::Guest => {
-                programs(&["qemu-system-x86_64", "busybox", "cpio", "modprobe", "ffmpeg", "aplay"])?;
+                programs(&[
+                    "qemu-system-x86_64",
+                    "busybox",
+                    "cpio",
+                    "modprobe",
+                    "ffmpeg",
+                    "aplay",
+                ])?;
                 file(&guest::kernel(), "the guest's kernel")
             }
             Self::Chromium => {
                 programs(&["node", "chromium"])?;
-                file(&source("browser/node_modules/playwright-core"), "the browser driver")
+                file(
+                    &source("browser/node_modules/playwright-core"),
+                    "the browser driver",
+                )
             }
             Self::Redis => programs(&["redis-server"]),
             Self::Coturn => programs(&["turnserver", "turnutils_uclient"]),
@@ -81,7 +100,10 @@ impl Part {
                 Overlay::check()
             }
             Self::Rpm => programs(&["rpm", "rpm2cpio", "cpio"]),
-            Self::NoCamera => match (0..64).map(|n| format!("/dev/video{n}")).find(|path| Path::new(path).exists()) {
+            Self::NoCamera => match (0..64)
+                .map(|n| format!("/dev/video{n}"))
+                .find(|path| Path::new(path).exists())
+            {
                 Some(camera) => Err(format!("a camera is plugged in: {camera}")),
                 None => Ok(()),
             },
@@ -117,10 +139,20 @@ macro_rules! require {
 pub fn skip(place: &str, reason: &str) {
     let test = place.trim_end_matches("::here");
     println!("SKIPPED: {test}: {reason}");
-    let Some(path) = std::env::var_os("TANDEM_SKIP_LOG") else { return };
-    let noted = OpenOptions::new().append(true).open(&path).and_then(|mut file| writeln!(file, "{test}: {reason}"));
+    let Some(path) = std::env::var_os("TANDEM_SKIP_LOG") else {
+        return;
+    };
+
+    let noted = OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| writeln!(file, "{test}: {reason}"));
+
     if let Err(error) = noted {
-        println!("(this cannot be noted in {}: {error})", Path::new(&path).display());
+        println!(
+            "(this cannot be noted in {}: {error})",
+            Path::new(&path).display()
+        );
     }
 }
 
@@ -128,7 +160,9 @@ pub fn skip(place: &str, reason: &str) {
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+    folders
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 /// A file of this crate's sources.
@@ -138,9 +172,15 @@ pub fn source(path: &str) -> PathBuf {
 
 /// Where `cargo xtask setup` keeps what it fetched.
 pub fn cache_dir() -> PathBuf {
-    let named = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let named = |variable: &str| {
+        std::env::var_os(variable)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+
     named("TANDEM_CACHE_DIR").unwrap_or_else(|| {
-        let cache = named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
+        let cache =
+            named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")));
         cache.unwrap_or_else(std::env::temp_dir).join("tandem")
     })
 }
@@ -151,7 +191,12 @@ mod tests {
 
     #[test]
     fn a_missing_clip_is_a_reason() {
-        let reason = Part::Clip("no-such-clip.mp4").check().expect_err("there is no such clip");
-        assert!(reason.contains("no-such-clip.mp4"), "the reason names what is missing: {reason}");
+        let reason = Part::Clip("no-such-clip.mp4")
+            .check()
+            .expect_err("there is no such clip");
+        assert!(
+            reason.contains("no-such-clip.mp4"),
+            "the reason names what is missing: {reason}"
+        );
     }
 }

@@ -52,7 +52,10 @@ impl PulseAudio {
         fs::write(folder.path().join("asound.conf"), ALSA)?;
         let socket = folder.path().join("native");
         let modules = [
-            format!("module-native-protocol-unix socket={} auth-anonymous=1", socket.display()),
+            format!(
+                "module-native-protocol-unix socket={} auth-anonymous=1",
+                socket.display()
+            ),
             format!("module-null-sink sink_name={SPEAKER} rate=48000 channels=2"),
             format!("module-null-sink sink_name={MOUTH} rate=48000 channels=2"),
             format!("module-remap-source source_name={MICROPHONE} master={MOUTH}.monitor"),
@@ -61,12 +64,27 @@ impl PulseAudio {
             format!("module-remap-source source_name={HEADSET} master={HEADSET_MOUTH}.monitor"),
         ];
         let mut command = Command::new("pulseaudio");
-        command.args(["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--log-target=stderr"]);
+        command.args([
+            "-n",
+            "--daemonize=no",
+            "--exit-idle-time=-1",
+            "--use-pid-file=no",
+            "--log-target=stderr",
+        ]);
         command.args(modules.iter().flat_map(|module| ["-L", module]));
-        command.envs(environment(folder.path())).env("HOME", folder.path());
+        command
+            .envs(environment(folder.path()))
+            .env("HOME", folder.path());
         let server = Process::start(command)?;
-        let sound = Self { _server: server, folder };
-        wait_until("the sound server answers", Duration::from_secs(20), || sound.control(&["info"]).ok())?;
+        let sound = Self {
+            _server: server,
+            folder,
+        };
+
+        wait_until("the sound server answers", Duration::from_secs(20), || {
+            sound.control(&["info"]).ok()
+        })?;
+
         sound.control(&["set-default-sink", SPEAKER])?;
         sound.control(&["set-default-source", MICROPHONE])?;
         Ok(sound)
@@ -82,9 +100,18 @@ impl PulseAudio {
     /// # Errors
     /// When it fails: with its message.
     pub fn control(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.command("pactl").args(arguments).output().context("cannot start pactl")?;
+        let output = self
+            .command("pactl")
+            .args(arguments)
+            .output()
+            .context("cannot start pactl")?;
         let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        anyhow::ensure!(output.status.success(), "pactl {}: {message}", arguments.join(" "));
+        anyhow::ensure!(
+            output.status.success(),
+            "pactl {}: {message}",
+            arguments.join(" ")
+        );
+
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
@@ -100,8 +127,13 @@ impl PulseAudio {
         self.control(&["load-module", "module-loopback", &source, &sink, &delay])?;
         // The only sound that is played into the microphone so far.
         let inputs = self.control(&["list", "short", "sink-inputs"])?;
-        let input = inputs.split_whitespace().next().context("the echo path is not listed")?;
-        self.control(&["set-sink-input-volume", input, &format!("-{loss_db}dB")]).map(drop)
+        let input = inputs
+            .split_whitespace()
+            .next()
+            .context("the echo path is not listed")?;
+
+        self.control(&["set-sink-input-volume", input, &format!("-{loss_db}dB")])
+            .map(drop)
     }
 
     /// How many programs listen to a microphone at the moment.
@@ -130,16 +162,35 @@ impl PulseAudio {
     /// When nothing arrives within 20 s.
     pub fn record(&self, sink: &str) -> Result<Recording> {
         let path = self.folder.path().join(format!("recorded-{sink}.raw"));
+
         // An earlier recording must not be taken for the first sound of this one.
         if path.exists() {
             fs::remove_file(&path).context("cannot remove the earlier recording")?;
         }
+
         let mut command = self.command("parec");
         command.arg(format!("--device={sink}.monitor"));
-        command.args(["--raw", "--format=s16le", "--rate=48000", "--channels=1", "--latency-msec=20"]).arg(&path);
+        command
+            .args([
+                "--raw",
+                "--format=s16le",
+                "--rate=48000",
+                "--channels=1",
+                "--latency-msec=20",
+            ])
+            .arg(&path);
         let recorder = Process::start(command)?;
-        let has_sound = || fs::metadata(&path).is_ok_and(|file| file.len() > 0).then_some(());
-        wait_until("the recorder gets sound", Duration::from_secs(20), has_sound)?;
+        let has_sound = || {
+            fs::metadata(&path)
+                .is_ok_and(|file| file.len() > 0)
+                .then_some(())
+        };
+
+        wait_until(
+            "the recorder gets sound",
+            Duration::from_secs(20),
+            has_sound,
+        )?;
         Ok(Recording { recorder, path })
     }
 
@@ -176,7 +227,12 @@ impl Recording {
         // 2 bytes a sample, 48 samples a millisecond.
         let wanted = u128::from(length()) + time.as_millis() * 96;
         let enough = || (u128::from(length()) >= wanted).then_some(());
-        wait_until("the recorder gets more sound", time + Duration::from_secs(20), enough)
+
+        wait_until(
+            "the recorder gets more sound",
+            time + Duration::from_secs(20),
+            enough,
+        )
     }
 
     /// Ends it; gives mono samples at 48 kHz in -1.0 to 1.0.
@@ -188,6 +244,7 @@ impl Recording {
         self.recorder.wait(Duration::from_secs(10))?;
         let bytes = fs::read(&self.path).context("the recording cannot be read")?;
         let sample = |pair: &[u8]| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0;
+
         Ok(bytes.chunks_exact(2).map(sample).collect())
     }
 }

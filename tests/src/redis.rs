@@ -39,15 +39,28 @@ impl Redis {
 
     fn launch(port: u16, settings: Option<&Path>) -> Result<Self> {
         let folder = tempfile::tempdir().context("no folder for Redis")?;
-        let mut command = Command::new(crate::part::which("redis-server").context("redis-server is not installed")?);
+        let mut command = Command::new(
+            crate::part::which("redis-server").context("redis-server is not installed")?,
+        );
+
         match settings {
             Some(file) => command.arg(file),
             None => command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]),
         };
-        command.args(["--port", &port.to_string(), "--dir"]).arg(folder.path());
+
+        command
+            .args(["--port", &port.to_string(), "--dir"])
+            .arg(folder.path());
         let process = Process::start(command)?;
-        process.wait_for_line(Duration::from_secs(20), |line| line.contains("Ready to accept").then_some(()))?;
-        Ok(Self { _process: process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), _folder: folder })
+        process.wait_for_line(Duration::from_secs(20), |line| {
+            line.contains("Ready to accept").then_some(())
+        })?;
+
+        Ok(Self {
+            _process: process,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            _folder: folder,
+        })
     }
 
     /// For `--redis`.
@@ -64,7 +77,10 @@ impl Redis {
         stream.set_read_timeout(Some(ANSWER))?;
         stream.write_all(format!("{command}\r\n").as_bytes())?;
         let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).context("Redis does not answer")?;
+        BufReader::new(stream)
+            .read_line(&mut answer)
+            .context("Redis does not answer")?;
+
         Ok(answer.trim_end().to_owned())
     }
 }

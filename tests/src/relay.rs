@@ -47,6 +47,7 @@ impl Relay {
         let process = Process::start(command)?;
         // The contract: one line with the bound address when it is ready.
         let address = process.wait_for_line(Duration::from_secs(20), bound_address)?;
+
         Ok(Self { process, address })
     }
 
@@ -67,11 +68,21 @@ impl Relay {
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
         let mut stream = TcpStream::connect(self.address).context("the relay is away")?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).context("no answer that is text")?;
+        stream
+            .read_to_string(&mut answer)
+            .context("no answer that is text")?;
         let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .context("no status")?;
+
         Ok((status, body.to_owned()))
     }
 
@@ -81,7 +92,9 @@ impl Relay {
     /// When the relay does not answer or has no such metric.
     pub fn metric(&self, name: &str) -> Result<f64> {
         let (_, text) = self.get("/metrics")?;
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.with_context(|| format!("no {name} in\n{text}"))
     }
 
@@ -90,7 +103,12 @@ impl Relay {
     /// # Errors
     /// When that takes longer than 20 s.
     pub fn wait_until_ready(&self) -> Result<()> {
-        let ready = || self.get("/readyz").is_ok_and(|(status, _)| status == 200).then_some(());
+        let ready = || {
+            self.get("/readyz")
+                .is_ok_and(|(status, _)| status == 200)
+                .then_some(())
+        };
+
         wait_until("the relay's readiness", Duration::from_secs(20), ready)
     }
 
@@ -101,7 +119,8 @@ impl Relay {
 }
 
 fn bound_address(line: &str) -> Option<SocketAddr> {
-    line.split(|letter: char| letter.is_whitespace() || "/\"=,".contains(letter)).find_map(|word| word.parse().ok())
+    line.split(|letter: char| letter.is_whitespace() || "/\"=,".contains(letter))
+        .find_map(|word| word.parse().ok())
 }
 
 #[cfg(test)]
@@ -111,9 +130,18 @@ mod tests {
     #[test]
     fn the_address_is_found_in_the_line() {
         let address = Some(SocketAddr::from(([127, 0, 0, 1], 9000)));
-        for line in ["127.0.0.1:9000", "listening on ws://127.0.0.1:9000/ws", "ready address=127.0.0.1:9000"] {
-            assert_eq!(bound_address(line), address, "whatever stands around it: {line}");
+        for line in [
+            "127.0.0.1:9000",
+            "listening on ws://127.0.0.1:9000/ws",
+            "ready address=127.0.0.1:9000",
+        ] {
+            assert_eq!(
+                bound_address(line),
+                address,
+                "whatever stands around it: {line}"
+            );
         }
+
         assert_eq!(bound_address("ready"), None, "no address, none invented");
     }
 }

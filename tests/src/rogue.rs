@@ -24,7 +24,11 @@ impl RogueRelay {
     /// When it cannot listen.
     pub fn start(garbage: Vec<String>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let relay = Self { address: listener.local_addr()?, sent: Arc::new(AtomicBool::new(false)) };
+        let relay = Self {
+            address: listener.local_addr()?,
+            sent: Arc::new(AtomicBool::new(false)),
+        };
+
         let sent = Arc::clone(&relay.sent);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -32,6 +36,7 @@ impl RogueRelay {
                 thread::spawn(move || misbehave(stream, &garbage, &sent));
             }
         });
+
         Ok(relay)
     }
 
@@ -47,16 +52,21 @@ impl RogueRelay {
 }
 
 fn misbehave(stream: TcpStream, garbage: &[String], sent: &AtomicBool) {
-    let Ok(mut socket) = tungstenite::accept(stream) else { return };
+    let Ok(mut socket) = tungstenite::accept(stream) else {
+        return;
+    };
+
     let greeting = json!({
         "type": "user_registered", "userId": "6dbe2e68-5e7f-4d0c-8d5c-1fb7a5b4c0de",
         "socketId": "0f8fad5b-d9cb-469f-a165-70867728950e", "resumeToken": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
         "protocol": 1, "heartbeatMs": 25_000, "silentMs": 60_000, "resumeMs": 0, "maxMessageBytes": 65_536,
         "iceServers": [],
     });
+
     if socket.send(Message::text(greeting.to_string())).is_err() {
         return;
     }
+
     // Its first words are a search; what it says is no matter here.
     let _ = socket.read();
     for text in garbage {
@@ -64,6 +74,7 @@ fn misbehave(stream: TcpStream, garbage: &[String], sent: &AtomicBool) {
             break;
         }
     }
+
     sent.store(true, Ordering::Relaxed);
     while socket.read().is_ok() {}
 }
@@ -81,16 +92,26 @@ impl Partner {
     pub fn meet(relay: SocketAddr, room: &str, description: &Value) -> Result<Self> {
         let (mut socket, found) = find(relay, &json!({ "type": "find_partner", "room": room }))?;
         let to = &found["socketId"];
+
         if found["initiator"] == true {
-            send(&mut socket, &json!({ "type": "webrtc_offer", "to": to, "offer": description }))?;
+            send(
+                &mut socket,
+                &json!({ "type": "webrtc_offer", "to": to, "offer": description }),
+            )?;
         } else {
             receive(&mut socket, "webrtc_offer")?;
             let mut answer = description.clone();
+
             if answer.get("type").is_some() {
                 answer["type"] = json!("answer");
             }
-            send(&mut socket, &json!({ "type": "webrtc_answer", "to": to, "answer": answer }))?;
+
+            send(
+                &mut socket,
+                &json!({ "type": "webrtc_answer", "to": to, "answer": answer }),
+            )?;
         }
+
         Ok(Self { _socket: socket })
     }
 
@@ -111,6 +132,7 @@ impl Partner {
         search["type"] = json!("find_partner");
         search["room"] = json!(room);
         let (socket, _) = find(relay, &search)?;
+
         Ok(Self { _socket: socket })
     }
 }
@@ -119,14 +141,18 @@ impl Partner {
 fn find(relay: SocketAddr, search: &Value) -> Result<(WebSocket<TcpStream>, Value)> {
     let stream = TcpStream::connect(relay).context("the relay is not there")?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let (mut socket, _) = tungstenite::client(format!("ws://{relay}/ws"), stream).context("no WebSocket")?;
+    let (mut socket, _) =
+        tungstenite::client(format!("ws://{relay}/ws"), stream).context("no WebSocket")?;
     send(&mut socket, search)?;
     let found = receive(&mut socket, "partner_found")?;
+
     Ok((socket, found))
 }
 
 fn send(socket: &mut WebSocket<TcpStream>, message: &Value) -> Result<()> {
-    socket.send(Message::text(message.to_string())).context("the relay does not listen")
+    socket
+        .send(Message::text(message.to_string()))
+        .context("the relay does not listen")
 }
 
 fn receive(socket: &mut WebSocket<TcpStream>, kind: &str) -> Result<Value> {
@@ -136,7 +162,9 @@ fn receive(socket: &mut WebSocket<TcpStream>, kind: &str) -> Result<Value> {
             Message::Close(_) => bail!("the relay closed before {kind}"),
             _ => continue,
         };
-        let message: Value = serde_json::from_str(&text).context("the relay's message is no JSON")?;
+
+        let message: Value =
+            serde_json::from_str(&text).context("the relay's message is no JSON")?;
         if message["type"] == kind {
             return Ok(message);
         }

@@ -2,7 +2,10 @@
 
 /// Root mean square level in dB relative to full scale; silence is -200.
 pub fn rms_db(samples: &[f32]) -> f64 {
-    let energy: f64 = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+    let energy: f64 = samples
+        .iter()
+        .map(|sample| f64::from(*sample).powi(2))
+        .sum();
     10.0 * (energy / samples.len().max(1) as f64).max(1e-20).log10()
 }
 
@@ -24,23 +27,48 @@ pub struct Match {
 /// # Panics
 /// When the recording is shorter than the sound.
 pub fn find(sound: &[f32], recording: &[f32]) -> Match {
-    assert!(recording.len() >= sound.len(), "a recording of {} samples cannot hold {}", recording.len(), sound.len());
+    assert!(
+        recording.len() >= sound.len(),
+        "a recording of {} samples cannot hold {}",
+        recording.len(),
+        sound.len()
+    );
+
     let lags = recording.len() - sound.len();
     let (short, long) = (envelope(sound), envelope(recording));
     let coarse_lags = long.len().saturating_sub(short.len());
-    let mut coarse: Vec<(f64, usize)> =
-        (0..=coarse_lags).map(|lag| (correlate(&short, &long[lag..lag + short.len()]).0, lag * STEP)).collect();
+    let mut coarse: Vec<(f64, usize)> = (0..=coarse_lags)
+        .map(|lag| {
+            (
+                correlate(&short, &long[lag..lag + short.len()]).0,
+                lag * STEP,
+            )
+        })
+        .collect();
     coarse.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let candidates =
-        coarse.iter().take(8).flat_map(|(_, lag)| lag.saturating_sub(2 * STEP)..=(lag + 2 * STEP).min(lags));
-    let mut best = Match { offset: 0, correlation: f64::MIN, gain: 0.0 };
+    let candidates = coarse
+        .iter()
+        .take(8)
+        .flat_map(|(_, lag)| lag.saturating_sub(2 * STEP)..=(lag + 2 * STEP).min(lags));
+
+    let mut best = Match {
+        offset: 0,
+        correlation: f64::MIN,
+        gain: 0.0,
+    };
+
     let mut seen = std::collections::HashSet::new();
     for offset in candidates.filter(|offset| seen.insert(*offset)) {
         let (correlation, gain) = correlate(sound, &recording[offset..offset + sound.len()]);
         if correlation > best.correlation {
-            best = Match { offset, correlation, gain };
+            best = Match {
+                offset,
+                correlation,
+                gain,
+            };
         }
     }
+
     best
 }
 
@@ -48,10 +76,14 @@ pub fn find(sound: &[f32], recording: &[f32]) -> Match {
 const STEP: usize = 48;
 
 fn envelope(samples: &[f32]) -> Vec<f32> {
-    let level = |chunk: &[f32]| (chunk.iter().map(|sample| sample * sample).sum::<f32>() / chunk.len() as f32).sqrt();
+    let level = |chunk: &[f32]| {
+        (chunk.iter().map(|sample| sample * sample).sum::<f32>() / chunk.len() as f32).sqrt()
+    };
+
     let mut values: Vec<f32> = samples.chunks(STEP).map(level).collect();
     let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
     values.iter_mut().for_each(|value| *value -= mean);
+
     values
 }
 
@@ -64,7 +96,11 @@ fn correlate(sound: &[f32], recording: &[f32]) -> (f64, f64) {
         ours += a * a;
         theirs += b * b;
     }
-    (product / (ours * theirs).sqrt().max(1e-12), product / ours.max(1e-12))
+
+    (
+        product / (ours * theirs).sqrt().max(1e-12),
+        product / ours.max(1e-12),
+    )
 }
 
 /// Peak signal-to-noise ratio of two luma planes in dB; equal ones are 100.
@@ -72,10 +108,24 @@ fn correlate(sound: &[f32], recording: &[f32]) -> (f64, f64) {
 /// # Panics
 /// When they differ in size.
 pub fn psnr(reference: &[u8], picture: &[u8]) -> f64 {
-    assert_eq!(reference.len(), picture.len(), "only pictures of one size can be compared");
-    let squares: u64 = reference.iter().zip(picture).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
+    assert_eq!(
+        reference.len(),
+        picture.len(),
+        "only pictures of one size can be compared"
+    );
+
+    let squares: u64 = reference
+        .iter()
+        .zip(picture)
+        .map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2))
+        .sum();
     let mean = squares as f64 / reference.len().max(1) as f64;
-    if mean == 0.0 { 100.0 } else { (10.0 * (255.0 * 255.0 / mean).log10()).min(100.0) }
+
+    if mean == 0.0 {
+        100.0
+    } else {
+        (10.0 * (255.0 * 255.0 / mean).log10()).min(100.0)
+    }
 }
 
 /// The middle value; `None` of nothing.
@@ -92,8 +142,10 @@ pub fn noise(length: usize, seed: u32) -> Vec<f32> {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
+
         state as f32 / u32::MAX as f32 - 0.5
     };
+
     (0..length).map(|_| next()).collect()
 }
 
@@ -104,37 +156,63 @@ mod tests {
     /// Noise in bursts, as speech has them: an envelope to find.
     fn bursts(length: usize, seed: u32) -> Vec<f32> {
         let noise = noise(length, seed).into_iter().enumerate();
-        noise.map(|(index, sample)| sample * (index as f32 / 4000.0).sin().abs()).collect()
+        noise
+            .map(|(index, sample)| sample * (index as f32 / 4000.0).sin().abs())
+            .collect()
     }
 
     #[test]
     fn a_full_scale_sine_is_3_db_below_full_scale() {
-        let sine: Vec<f32> = (0..48_000).map(|index| (index as f32 * 0.1).sin()).collect();
-        assert!((rms_db(&sine) + 3.01).abs() < 0.01, "the level of a sine is -3.01 dB, not {}", rms_db(&sine));
-        assert!(rms_db(&[0.0; 480]) < -190.0, "silence is far below everything");
+        let sine: Vec<f32> = (0..48_000)
+            .map(|index| (index as f32 * 0.1).sin())
+            .collect();
+        assert!(
+            (rms_db(&sine) + 3.01).abs() < 0.01,
+            "the level of a sine is -3.01 dB, not {}",
+            rms_db(&sine)
+        );
+
+        assert!(
+            rms_db(&[0.0; 480]) < -190.0,
+            "silence is far below everything"
+        );
     }
 
     #[test]
     fn a_delayed_and_quieter_sound_is_found_to_the_sample() {
         let sound = bursts(24_000, 1);
-        let mut recording = bursts(60_000, 7).iter().map(|sample| sample * 0.05).collect::<Vec<_>>();
+        let mut recording = bursts(60_000, 7)
+            .iter()
+            .map(|sample| sample * 0.05)
+            .collect::<Vec<_>>();
+
         for (index, sample) in sound.iter().enumerate() {
             recording[12_345 + index] += 0.5 * sample;
         }
+
         let found = find(&sound, &recording);
         assert_eq!(found.offset, 12_345, "the delay");
-        assert!((found.gain - 0.5).abs() < 0.02 && found.correlation > 0.95, "gain and likeness: {found:?}");
+        assert!(
+            (found.gain - 0.5).abs() < 0.02 && found.correlation > 0.95,
+            "gain and likeness: {found:?}"
+        );
     }
 
     #[test]
     fn unrelated_sounds_do_not_correlate() {
         let found = find(&bursts(24_000, 1), &bursts(60_000, 99));
-        assert!(found.correlation < 0.2, "two different noises are not alike: {found:?}");
+        assert!(
+            found.correlation < 0.2,
+            "two different noises are not alike: {found:?}"
+        );
     }
 
     #[test]
     fn psnr_follows_its_definition() {
-        assert!((psnr(&[100; 64], &[110; 64]) - 28.13).abs() < 0.01, "10 levels off everywhere is 28.13 dB");
+        assert!(
+            (psnr(&[100; 64], &[110; 64]) - 28.13).abs() < 0.01,
+            "10 levels off everywhere is 28.13 dB"
+        );
         assert!(psnr(&[7; 64], &[7; 64]) >= 100.0, "equal pictures");
     }
 }

@@ -7,9 +7,11 @@ use anyhow::Result;
 use crate::process::tool;
 
 /// What is said at the near end.
-pub const NEAR: &str = "The quick brown fox jumps over the lazy dog, while seven wizards quietly mix a potion.";
+pub const NEAR: &str =
+    "The quick brown fox jumps over the lazy dog, while seven wizards quietly mix a potion.";
 /// What is said at the far end, by another voice.
-pub const FAR: &str = "Please call Stella, and ask her to bring these things with her from the store on Wednesday.";
+pub const FAR: &str =
+    "Please call Stella, and ask her to bring these things with her from the store on Wednesday.";
 
 /// A voice of espeak-ng.
 #[derive(Debug, Clone, Copy)]
@@ -31,12 +33,17 @@ pub fn say(folder: &Path, name: &str, voice: Voice, text: &str) -> Result<PathBu
         Voice::Male => "en+m3",
         Voice::Female => "en+f3",
     };
-    tool("espeak-ng", ["-v", voice, "-s", "150", "-w", &raw.to_string_lossy(), text])?;
+
+    tool(
+        "espeak-ng",
+        ["-v", voice, "-s", "150", "-w", &raw.to_string_lossy(), text],
+    )?;
     let words = ["-r", "48000", "-c", "1", "-b", "16"];
     let mut arguments = vec![raw.to_string_lossy().into_owned()];
     arguments.extend(words.map(String::from));
     arguments.push(path.to_string_lossy().into_owned());
     arguments.extend(["norm", "-6", "pad", "0.1", "0.3"].map(String::from));
     tool("sox", arguments)?;
+
     Ok(path)
 }

@@ -43,11 +43,17 @@ impl Tandem {
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
         let mut command = Command::new(built("tandem"));
-        command.args(["--headless", "--report", "-", "--log-level", "debug"]).args(arguments);
+        command
+            .args(["--headless", "--report", "-", "--log-level", "debug"])
+            .args(arguments);
+
         for (key, value) in environment {
             command.env(key, value);
         }
-        Ok(Self { process: Process::start(command)? })
+
+        Ok(Self {
+            process: Process::start(command)?,
+        })
     }
 
     /// Runs `tandem` with exactly these arguments to its end.
@@ -57,7 +63,10 @@ impl Tandem {
     pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Outcome> {
         let mut command = Command::new(built("tandem"));
         command.args(arguments);
-        Self { process: Process::start(command)? }.finish(Duration::from_secs(30))
+        Self {
+            process: Process::start(command)?,
+        }
+        .finish(Duration::from_secs(30))
     }
 
     /// The process itself.
@@ -75,9 +84,15 @@ impl Tandem {
         let report = if text.trim().is_empty() {
             Value::Null
         } else {
-            serde_json::from_str(&text).with_context(|| format!("standard output is not one JSON object: {text}"))?
+            serde_json::from_str(&text)
+                .with_context(|| format!("standard output is not one JSON object: {text}"))?
         };
-        Ok(Outcome { code, report, log: self.process.stderr() })
+
+        Ok(Outcome {
+            code,
+            report,
+            log: self.process.stderr(),
+        })
     }
 }
 
@@ -88,7 +103,9 @@ impl Outcome {
     /// When it is missing or no number: the report is a contract.
     pub fn figure(&self, pointer: &str) -> f64 {
         let value = self.report.pointer(pointer);
-        value.and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer} is {value:?}, not a number: {}", self.report))
+        value
+            .and_then(Value::as_f64)
+            .unwrap_or_else(|| panic!("{pointer} is {value:?}, not a number: {}", self.report))
     }
 
     /// The report of one side of a pair, as if it had run alone.
@@ -96,8 +113,14 @@ impl Outcome {
     /// # Panics
     /// When there is no such peer in the report.
     pub fn peer(&self, index: usize) -> Self {
-        let report = self.report["peers"].get(index).unwrap_or_else(|| panic!("no peer {index} in {}", self.report));
-        Self { code: self.code, report: report.clone(), log: self.log.clone() }
+        let report = self.report["peers"]
+            .get(index)
+            .unwrap_or_else(|| panic!("no peer {index} in {}", self.report));
+        Self {
+            code: self.code,
+            report: report.clone(),
+            log: self.log.clone(),
+        }
     }
 
     /// Fails unless the call went well: exit 0, and the report agrees.

@@ -45,6 +45,7 @@ impl Tap {
             number: AtomicU64::new(0),
             down: AtomicBool::new(false),
         });
+
         let shared = Arc::clone(&wire);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -54,6 +55,7 @@ impl Tap {
                 }
             }
         });
+
         Ok(Self { address, wire })
     }
 
@@ -88,17 +90,28 @@ impl Wire {
     /// Carries one connection until one end or the test wants no more. Dropping both sockets is the cut.
     fn carry(&self, client: TcpStream) {
         let number = self.number.load(Ordering::Acquire);
-        let Ok(mut client) = tungstenite::accept(client) else { return };
-        let Ok(relay) = TcpStream::connect(self.relay) else { return };
-        let Ok((mut relay, _)) = tungstenite::client(format!("ws://{}/ws", self.relay), relay) else { return };
+        let Ok(mut client) = tungstenite::accept(client) else {
+            return;
+        };
+
+        let Ok(relay) = TcpStream::connect(self.relay) else {
+            return;
+        };
+
+        let Ok((mut relay, _)) = tungstenite::client(format!("ws://{}/ws", self.relay), relay)
+        else {
+            return;
+        };
+
         for stream in [client.get_ref(), relay.get_ref()] {
             if stream.set_read_timeout(Some(GLANCE)).is_err() {
                 return;
             }
         }
+
         while self.number.load(Ordering::Acquire) == number {
-            let passed =
-                pass(&mut client, &mut relay, &self.said).and_then(|()| pass(&mut relay, &mut client, &self.heard));
+            let passed = pass(&mut client, &mut relay, &self.said)
+                .and_then(|()| pass(&mut relay, &mut client, &self.heard));
             if passed.is_err() {
                 return;
             }
@@ -108,26 +121,45 @@ impl Wire {
 
 /// How many of these messages are of one type.
 pub fn count(messages: &[Value], kind: &str) -> usize {
-    messages.iter().filter(|message| message["type"] == kind).count()
+    messages
+        .iter()
+        .filter(|message| message["type"] == kind)
+        .count()
 }
 
 fn kept(messages: &Mutex<Vec<Value>>) -> Vec<Value> {
-    messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    messages
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
 }
 
 /// Passes at most one message on, and keeps it.
-fn pass(from: &mut WebSocket<TcpStream>, to: &mut WebSocket<TcpStream>, kept: &Mutex<Vec<Value>>) -> Result<(), Error> {
+fn pass(
+    from: &mut WebSocket<TcpStream>,
+    to: &mut WebSocket<TcpStream>,
+    kept: &Mutex<Vec<Value>>,
+) -> Result<(), Error> {
     let message = match from.read() {
         Ok(message @ (Message::Text(_) | Message::Binary(_))) => message,
         // Pings are answered by each end for itself.
         Ok(_) => return Ok(()),
-        Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+        Err(Error::Io(error))
+            if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+        {
             return Ok(());
         }
         Err(error) => return Err(error),
     };
-    let parsed = message.to_text().ok().and_then(|text| serde_json::from_str(text).ok());
+
+    let parsed = message
+        .to_text()
+        .ok()
+        .and_then(|text| serde_json::from_str(text).ok());
     to.send(message)?;
-    kept.lock().unwrap_or_else(PoisonError::into_inner).extend(parsed);
+    kept.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .extend(parsed);
+
     Ok(())
 }

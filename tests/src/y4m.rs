@@ -23,30 +23,57 @@ impl Video {
     /// When it is not such a file.
     pub fn read(path: &Path) -> Result<Self> {
         let data = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&data).with_context(|| format!("{} is no YUV4MPEG2 file that we know", path.display()))
+        Self::parse(&data)
+            .with_context(|| format!("{} is no YUV4MPEG2 file that we know", path.display()))
     }
 
     fn parse(data: &[u8]) -> Result<Self> {
         let (header, mut rest) = line(data).context("no header")?;
         ensure!(header.starts_with("YUV4MPEG2"), "the signature is missing");
-        let parameter = |letter: char| header.split(' ').skip(1).find_map(|word| word.strip_prefix(letter));
-        let size = |letter| parameter(letter).and_then(|word| word.parse::<usize>().ok()).context("no size");
+        let parameter = |letter: char| {
+            header
+                .split(' ')
+                .skip(1)
+                .find_map(|word| word.strip_prefix(letter))
+        };
+
+        let size = |letter| {
+            parameter(letter)
+                .and_then(|word| word.parse::<usize>().ok())
+                .context("no size")
+        };
+
         let (width, height) = (size('W')?, size('H')?);
         if let Some(chroma) = parameter('C') {
-            ensure!(chroma.starts_with("420") && !chroma.contains("p1"), "chroma {chroma} is not 8-bit 4:2:0");
+            ensure!(
+                chroma.starts_with("420") && !chroma.contains("p1"),
+                "chroma {chroma} is not 8-bit 4:2:0"
+            );
         }
+
         let length = width * height + 2 * width.div_ceil(2) * height.div_ceil(2);
         let mut frames = Vec::new();
+
         while !rest.is_empty() {
             let (marker, pixels) = line(rest).context("a frame without a marker")?;
-            ensure!(marker.starts_with("FRAME"), "frame {} has no marker", frames.len());
+            ensure!(
+                marker.starts_with("FRAME"),
+                "frame {} has no marker",
+                frames.len()
+            );
             let Some((frame, next)) = pixels.split_at_checked(length) else {
                 bail!("frame {} is cut short", frames.len());
             };
+
             frames.push(frame.to_vec());
             rest = next;
         }
-        Ok(Self { width, height, frames })
+
+        Ok(Self {
+            width,
+            height,
+            frames,
+        })
     }
 
     /// The luma plane of a frame, `width` bytes a row.
@@ -74,9 +101,18 @@ mod tests {
             data.extend(b"FRAME\n");
             data.extend([value; 9 + 4 + 4]);
         }
+
         let video = Video::parse(&data).expect("it is well formed");
-        assert_eq!((video.frames.len(), video.luma(1)), (2, [2; 9].as_slice()), "two frames of 3 x 3");
+        assert_eq!(
+            (video.frames.len(), video.luma(1)),
+            (2, [2; 9].as_slice()),
+            "two frames of 3 x 3"
+        );
+
         data.pop();
-        assert!(Video::parse(&data).is_err(), "a frame that is cut short is no frame");
+        assert!(
+            Video::parse(&data).is_err(),
+            "a frame that is cut short is no frame"
+        );
     }
 }

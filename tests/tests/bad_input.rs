@@ -15,9 +15,19 @@ const SMALL: [&str; 6] = ["--size", "640x360", "--fps", "30", "--speaker", "none
 
 /// No panic, and something that a person can act on.
 fn assert_clear(outcome: &Outcome, what: &str) {
-    assert!(!outcome.log.contains("panicked at"), "{what}: it crashed:\n{}", outcome.log);
-    let message = outcome.report["error"]["message"].as_str().unwrap_or(&outcome.log);
-    assert!(message.trim().len() > 15 && message.contains(' '), "{what}: no sentence: {message:?}");
+    assert!(
+        !outcome.log.contains("panicked at"),
+        "{what}: it crashed:\n{}",
+        outcome.log
+    );
+
+    let message = outcome.report["error"]["message"]
+        .as_str()
+        .unwrap_or(&outcome.log);
+    assert!(
+        message.trim().len() > 15 && message.contains(' '),
+        "{what}: no sentence: {message:?}"
+    );
 }
 
 #[test]
@@ -35,19 +45,40 @@ fn arguments_that_make_no_sense_are_refused() {
         &["--headless", "--room", ""],
         &["--headless", "--signaling", "http://127.0.0.1/"],
         &["--headless", "--signaling", "nonsense"],
-        &["--headless", "--pair", "--signaling", "ws://127.0.0.1:9000/ws"],
+        &[
+            "--headless",
+            "--pair",
+            "--signaling",
+            "ws://127.0.0.1:9000/ws",
+        ],
         &["--headless", "--pair", "--relay-only"],
         &["--headless", "--echo-cancellation", "perhaps"],
         &["--headless", "--pair", "--video", "no-such-file.y4m"],
         &["--headless", "--pair", "--audio", "no-such-file.wav"],
-        &["--headless", "--pair", "--record-video", "/no/such/folder/a.y4m"],
-        &["--headless", "--pair", "--snapshot", "/no/such/folder/a.png"],
+        &[
+            "--headless",
+            "--pair",
+            "--record-video",
+            "/no/such/folder/a.y4m",
+        ],
+        &[
+            "--headless",
+            "--pair",
+            "--snapshot",
+            "/no/such/folder/a.png",
+        ],
         &["--headless", "--pair", "--report", "/no/such/folder/a.json"],
     ];
+
     for arguments in cases {
         let outcome = Tandem::run(*arguments).expect("it ends at once");
         let line = arguments.join(" ");
-        assert_eq!(outcome.code, Some(2), "`{line}` is a wrong argument; it said: {}", outcome.log);
+        assert_eq!(
+            outcome.code,
+            Some(2),
+            "`{line}` is a wrong argument; it said: {}",
+            outcome.log
+        );
         assert_clear(&outcome, &line);
     }
 }
@@ -57,21 +88,47 @@ fn nobody_in_the_room_is_told() {
     let relay = Relay::start().expect("the relay starts");
     let url = relay.url();
     let own = ["--signaling", &url, "--room", "empty", "--wait", "1s"];
-    let outcome = Tandem::start([&own, &SMALL[..]].concat()).expect("starts").finish(PATIENCE).expect("it ends");
-    assert_eq!(outcome.code, Some(3), "no partner in time: {}", outcome.report);
-    assert_eq!(outcome.report["error"]["code"], "NO_PARTNER", "the report says why");
+    let outcome = Tandem::start([&own, &SMALL[..]].concat())
+        .expect("starts")
+        .finish(PATIENCE)
+        .expect("it ends");
+
+    assert_eq!(
+        outcome.code,
+        Some(3),
+        "no partner in time: {}",
+        outcome.report
+    );
+
+    assert_eq!(
+        outcome.report["error"]["code"], "NO_PARTNER",
+        "the report says why"
+    );
     assert_clear(&outcome, "no partner");
 }
 
 #[test]
 fn no_relay_is_told() {
     // Bound and closed at once: nobody listens there.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let free =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let url = format!("ws://{}/ws", free.expect("a free port"));
     let own = ["--signaling", &url, "--room", "nowhere", "--wait", "3s"];
-    let outcome = Tandem::start([&own, &SMALL[..]].concat()).expect("starts").finish(PATIENCE).expect("it ends");
-    assert!(matches!(outcome.code, Some(3 | 4)), "no call came about: {}", outcome.report);
-    assert_eq!(outcome.report["error"]["code"], "RELAY_UNREACHABLE", "the report says why");
+    let outcome = Tandem::start([&own, &SMALL[..]].concat())
+        .expect("starts")
+        .finish(PATIENCE)
+        .expect("it ends");
+
+    assert!(
+        matches!(outcome.code, Some(3 | 4)),
+        "no call came about: {}",
+        outcome.report
+    );
+
+    assert_eq!(
+        outcome.report["error"]["code"], "RELAY_UNREACHABLE",
+        "the report says why"
+    );
     assert_clear(&outcome, "no relay");
 }
 
@@ -81,6 +138,7 @@ fn call_with(own: &[&str]) -> [Outcome; 2] {
     let url = relay.url();
     let common = ["--signaling", &url, "--room", "devices", "--duration", "3s"];
     let start = |own: &[&str]| Tandem::start([&common, &SMALL[..], own].concat()).expect("starts");
+
     [start(own), start(&[])].map(|peer| peer.finish(PATIENCE).expect("the call ends by itself"))
 }
 
@@ -88,22 +146,46 @@ fn call_with(own: &[&str]) -> [Outcome; 2] {
 fn a_missing_camera_leaves_the_sound() {
     let [without, partner] = call_with(&["--video", "camera:no such camera"]);
     assert_eq!(without.code, Some(5), "a device failed: {}", without.report);
-    assert_eq!(without.report["error"]["code"], "CAM_NOT_FOUND", "the report says which and why");
+    assert_eq!(
+        without.report["error"]["code"], "CAM_NOT_FOUND",
+        "the report says which and why"
+    );
     assert_clear(&without, "no camera");
-    assert!(without.figure("/audio/received/packets") > 50.0, "the call went on: {}", without.report);
-    assert!(without.figure("/video/received/frames") > 20.0, "the partner is seen all the same");
+    assert!(
+        without.figure("/audio/received/packets") > 50.0,
+        "the call went on: {}",
+        without.report
+    );
+
+    assert!(
+        without.figure("/video/received/frames") > 20.0,
+        "the partner is seen all the same"
+    );
+
     partner.assert_ok("the partner, who only misses a picture");
-    assert!(partner.figure("/audio/received/packets") > 50.0, "and is heard: {}", partner.report);
+    assert!(
+        partner.figure("/audio/received/packets") > 50.0,
+        "and is heard: {}",
+        partner.report
+    );
 }
 
 #[test]
 fn a_missing_microphone_leaves_the_picture() {
     let [without, partner] = call_with(&["--audio", "microphone:no such microphone"]);
     assert_eq!(without.code, Some(5), "a device failed: {}", without.report);
-    assert_eq!(without.report["error"]["code"], "MIC_NOT_FOUND", "the report says which and why");
+    assert_eq!(
+        without.report["error"]["code"], "MIC_NOT_FOUND",
+        "the report says which and why"
+    );
     assert_clear(&without, "no microphone");
     partner.assert_ok("the partner, who only misses a voice");
-    assert!(partner.figure("/video/received/frames") > 20.0, "its picture is seen: {}", partner.report);
+
+    assert!(
+        partner.figure("/video/received/frames") > 20.0,
+        "its picture is seen: {}",
+        partner.report
+    );
 }
 
 fn y4m(header: &str, frames: &[&[u8]]) -> Vec<u8> {
@@ -112,6 +194,7 @@ fn y4m(header: &str, frames: &[&[u8]]) -> Vec<u8> {
         data.extend(b"FRAME\n");
         data.extend(*frame);
     }
+
     data
 }
 
@@ -121,13 +204,31 @@ fn broken_video_files_are_refused() {
     let frame = [128_u8; 64 * 48 * 3 / 2];
     let cases: [(&str, Vec<u8>); 7] = [
         ("empty", Vec::new()),
-        ("noise", (0..4096_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
+        (
+            "noise",
+            (0..4096_u32)
+                .map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8)
+                .collect(),
+        ),
         ("no size", y4m("YUV4MPEG2 F25:1 C420jpeg", &[&frame])),
         ("size zero", y4m("YUV4MPEG2 W0 H0 F25:1 C420jpeg", &[])),
-        ("size of a galaxy", y4m("YUV4MPEG2 W4000000000 H4000000000 F25:1 C420jpeg", &[&frame])),
-        ("unknown colours", y4m("YUV4MPEG2 W64 H48 F25:1 C444p16", &[&frame])),
-        ("no whole picture", y4m("YUV4MPEG2 W64 H48 F25:1 C420jpeg", &[&frame[..100]])),
+        (
+            "size of a galaxy",
+            y4m(
+                "YUV4MPEG2 W4000000000 H4000000000 F25:1 C420jpeg",
+                &[&frame],
+            ),
+        ),
+        (
+            "unknown colours",
+            y4m("YUV4MPEG2 W64 H48 F25:1 C444p16", &[&frame]),
+        ),
+        (
+            "no whole picture",
+            y4m("YUV4MPEG2 W64 H48 F25:1 C420jpeg", &[&frame[..100]]),
+        ),
     ];
+
     for (name, data) in cases {
         refuse_file(folder.path(), "--video", &format!("{name}.y4m"), &data);
     }
@@ -142,11 +243,16 @@ fn broken_sound_files_are_refused() {
         data.extend(rate.to_le_bytes());
         data.extend((rate.wrapping_mul(2)).to_le_bytes());
         data.extend(b"\x02\x00\x10\x00data\x00\x00\x00\x00");
+
         data
     };
+
     let cases: [(&str, Vec<u8>); 5] = [
         ("empty", Vec::new()),
-        ("not sound", b"This is a letter, and no sound at all.".to_vec()),
+        (
+            "not sound",
+            b"This is a letter, and no sound at all.".to_vec(),
+        ),
         ("cut in the header", header(48_000, 1)[..20].to_vec()),
         ("no channel", header(48_000, 0)),
         ("no rate", header(0, 1)),
@@ -160,12 +266,36 @@ fn refuse_file(folder: &Path, option: &str, name: &str, data: &[u8]) {
     let path: PathBuf = folder.join(name);
     fs::write(&path, data).expect("a broken file");
     let file = path.to_string_lossy().into_owned();
-    let own = ["--headless", "--pair", "--duration", "1s", "--report", "-", option, &file];
+    let own = [
+        "--headless",
+        "--pair",
+        "--duration",
+        "1s",
+        "--report",
+        "-",
+        option,
+        &file,
+    ];
     let outcome = Tandem::run([&own, &SMALL[..]].concat()).expect("it ends by itself");
-    assert!(matches!(outcome.code, Some(2 | 5)), "{name} is refused: exit {:?}\n{}", outcome.code, outcome.log);
-    assert!(!outcome.log.contains("panicked at"), "{name}: it crashed:\n{}", outcome.log);
+
+    assert!(
+        matches!(outcome.code, Some(2 | 5)),
+        "{name} is refused: exit {:?}\n{}",
+        outcome.code,
+        outcome.log
+    );
+
+    assert!(
+        !outcome.log.contains("panicked at"),
+        "{name}: it crashed:\n{}",
+        outcome.log
+    );
+
     let told = format!("{}{}", outcome.report, outcome.log);
-    assert!(told.contains(name), "{name}: the message names the file: {told}");
+    assert!(
+        told.contains(name),
+        "{name}: the message names the file: {told}"
+    );
 }
 
 #[test]
@@ -174,15 +304,52 @@ fn files_that_end_early_or_have_odd_sizes_are_played_as_far_as_they_go() {
     let odd = |value: u8| vec![value; 319 * 179 + 2 * 160 * 90];
     let (dark, bright) = (odd(60), odd(180));
     let path = folder.path().join("odd.y4m");
-    fs::write(&path, y4m("YUV4MPEG2 W319 H179 F30:1 C420jpeg", &[&dark, &bright, &dark[..1000]])).expect("a file");
+    fs::write(
+        &path,
+        y4m(
+            "YUV4MPEG2 W319 H179 F30:1 C420jpeg",
+            &[&dark, &bright, &dark[..1000]],
+        ),
+    )
+    .expect("a file");
     let file = path.to_string_lossy().into_owned();
-    let own = ["--pair", "--duration", "3s", "--video", &file, "--speaker", "none"];
-    let outcome = Tandem::start(own).expect("starts").finish(PATIENCE).expect("it ends");
-    assert!(!outcome.log.contains("panicked at"), "it crashed:\n{}", outcome.log);
+    let own = [
+        "--pair",
+        "--duration",
+        "3s",
+        "--video",
+        &file,
+        "--speaker",
+        "none",
+    ];
+
+    let outcome = Tandem::start(own)
+        .expect("starts")
+        .finish(PATIENCE)
+        .expect("it ends");
+
+    assert!(
+        !outcome.log.contains("panicked at"),
+        "it crashed:\n{}",
+        outcome.log
+    );
+
     let peer = outcome.peer(1);
-    assert!(peer.figure("/video/received/frames") > 20.0, "the whole pictures are shown: {}", peer.report);
-    let (width, height) = (peer.figure("/video/received/width"), peer.figure("/video/received/height"));
-    assert!((318.0..=320.0).contains(&width) && (178.0..=180.0).contains(&height), "about its size: {width}x{height}");
+    assert!(
+        peer.figure("/video/received/frames") > 20.0,
+        "the whole pictures are shown: {}",
+        peer.report
+    );
+
+    let (width, height) = (
+        peer.figure("/video/received/width"),
+        peer.figure("/video/received/height"),
+    );
+
+    assert!(
+        (318.0..=320.0).contains(&width) && (178.0..=180.0).contains(&height),
+        "about its size: {width}x{height}"
+    );
 }
 
 #[test]
@@ -196,13 +363,32 @@ fn garbage_from_the_relay_is_survived() {
         json!({ "type": "webrtc_offer", "from": 7, "offer": [] }).to_string(),
         json!({ "type": "error", "code": "no_such_code", "message": "?" }).to_string(),
         "[".repeat(50_000),
-        format!("{{\"type\":\"error\",\"code\":\"internal\",\"message\":\"{}\"}}", "x".repeat(10_000_000)),
+        format!(
+            "{{\"type\":\"error\",\"code\":\"internal\",\"message\":\"{}\"}}",
+            "x".repeat(10_000_000)
+        ),
     ])
     .expect("a relay that misbehaves");
-    let own = ["--signaling", &relay.url(), "--room", "rogue", "--wait", "4s"];
-    let outcome = Tandem::start([&own, &SMALL[..]].concat()).expect("starts").finish(PATIENCE).expect("it ends");
+
+    let own = [
+        "--signaling",
+        &relay.url(),
+        "--room",
+        "rogue",
+        "--wait",
+        "4s",
+    ];
+
+    let outcome = Tandem::start([&own, &SMALL[..]].concat())
+        .expect("starts")
+        .finish(PATIENCE)
+        .expect("it ends");
     assert!(relay.garbage_sent(), "the garbage was received at all");
-    assert!(matches!(outcome.code, Some(3 | 4)), "there was no call, and no crash: {}", outcome.report);
+    assert!(
+        matches!(outcome.code, Some(3 | 4)),
+        "there was no call, and no crash: {}",
+        outcome.report
+    );
     assert_clear(&outcome, "a rogue relay");
 }
 
@@ -213,8 +399,11 @@ fn meet(description: &serde_json::Value) -> Outcome {
     let own = ["--signaling", &url, "--room", "rogue", "--duration", "3s"];
     let tandem = Tandem::start([&own, &SMALL[..]].concat()).expect("starts");
     let partner = Partner::meet(relay.address(), "rogue", description).expect("the partner is met");
-    let outcome = tandem.finish(PATIENCE).expect("it does not wait forever for a partner like this");
+    let outcome = tandem
+        .finish(PATIENCE)
+        .expect("it does not wait forever for a partner like this");
     drop(partner);
+
     outcome
 }
 
@@ -232,9 +421,18 @@ fn a_partner_without_a_common_codec_is_told() {
 
 #[test]
 fn a_partner_with_a_broken_description_is_told() {
-    for description in [json!({ "type": "offer", "sdp": "v=0\r\nbroken" }), json!("what?"), json!({ "sdp": 5 })] {
+    for description in [
+        json!({ "type": "offer", "sdp": "v=0\r\nbroken" }),
+        json!("what?"),
+        json!({ "sdp": 5 }),
+    ] {
         let outcome = meet(&description);
-        assert_eq!(outcome.code, Some(4), "{description}: no connection: {}", outcome.report);
+        assert_eq!(
+            outcome.code,
+            Some(4),
+            "{description}: no connection: {}",
+            outcome.report
+        );
         assert_clear(&outcome, "a broken description");
     }
 }

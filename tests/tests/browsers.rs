@@ -37,13 +37,27 @@ fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) 
         "--wait",
         "90s",
     ];
+
     let tandem = || {
         let mut tandem = Tandem::start(arguments).expect("tandem starts");
         // In the room before the other: the relay's log is not ours to read, but the first search is answered at once.
-        assert!(tandem.process().is_running(), "tandem waits for its partner");
+        assert!(
+            tandem.process().is_running(),
+            "tandem waits for its partner"
+        );
+
         tandem
     };
-    let options = Options { signaling: &url, room: "mixed", codec, source: "pattern", broken_candidates, seconds: 4 };
+
+    let options = Options {
+        signaling: &url,
+        room: "mixed",
+        codec,
+        source: "pattern",
+        broken_candidates,
+        seconds: 4,
+    };
+
     let browser = || Browser::open(&options).expect("the browser searches");
     let (tandem, browser) = match first {
         // A browser takes seconds to open, so Tandem is there long before.
@@ -56,7 +70,10 @@ fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) 
             (tandem(), browser)
         }
     };
-    let report = browser.report(PATIENCE).expect("the browser holds the call");
+
+    let report = browser
+        .report(PATIENCE)
+        .expect("the browser holds the call");
     (tandem.finish(PATIENCE).expect("the call ends"), report)
 }
 
@@ -66,23 +83,64 @@ fn assert_call(codec: &str, first: First) -> bool {
     tandem.assert_ok("Tandem");
     let name = codec.to_uppercase();
     let [received, sent] = ["videoReceived", "videoSent"].map(|key| &browser["stats"][key]);
-    assert_eq!(received["codec"], format!("video/{name}"), "what Tandem sends: {browser}");
-    assert_eq!(sent["codec"], format!("video/{name}"), "what Chromium sends: {browser}");
-    assert_eq!(tandem.report["video"]["codec"], name, "Tandem knows it by the same name");
+
+    assert_eq!(
+        received["codec"],
+        format!("video/{name}"),
+        "what Tandem sends: {browser}"
+    );
+
+    assert_eq!(
+        sent["codec"],
+        format!("video/{name}"),
+        "what Chromium sends: {browser}"
+    );
+
+    assert_eq!(
+        tandem.report["video"]["codec"], name,
+        "Tandem knows it by the same name"
+    );
 
     let count = |value: &Value| value.as_f64().unwrap_or(0.0);
-    assert!(count(&received["frames"]) >= 40.0, "Chromium decodes Tandem's pictures: {browser}");
-    assert!(count(&browser["seen"]["coded"]) >= 40.0, "and reads the test pattern in them: {}", browser["seen"]);
+    assert!(
+        count(&received["frames"]) >= 40.0,
+        "Chromium decodes Tandem's pictures: {browser}"
+    );
+
+    assert!(
+        count(&browser["seen"]["coded"]) >= 40.0,
+        "and reads the test pattern in them: {}",
+        browser["seen"]
+    );
     assert_eq!(browser["seen"]["disorder"], 0, "none after a later one");
-    assert!(tandem.figure("/video/received/frames") >= 40.0, "Tandem decodes Chromium's: {}", tandem.report);
+    assert!(
+        tandem.figure("/video/received/frames") >= 40.0,
+        "Tandem decodes Chromium's: {}",
+        tandem.report
+    );
+
     let latency = tandem.figure("/video/received/glassToGlassMsP50");
-    assert!(latency > 0.0 && latency < 2000.0, "and reads the page's pattern in them: {latency} ms");
+    assert!(
+        latency > 0.0 && latency < 2000.0,
+        "and reads the page's pattern in them: {latency} ms"
+    );
 
     let audio = &browser["stats"]["audioReceived"];
     assert_eq!(audio["codec"], "audio/opus", "sound is Opus");
-    assert!(count(&audio["energy"]) > 0.0, "Chromium hears Tandem: {audio}");
-    assert!(tandem.figure("/audio/received/packets") >= 50.0, "Tandem hears Chromium: {}", tandem.report);
-    let initiator = tandem.report["initiator"].as_bool().expect("one side makes the offer");
+    assert!(
+        count(&audio["energy"]) > 0.0,
+        "Chromium hears Tandem: {audio}"
+    );
+
+    assert!(
+        tandem.figure("/audio/received/packets") >= 50.0,
+        "Tandem hears Chromium: {}",
+        tandem.report
+    );
+
+    let initiator = tandem.report["initiator"]
+        .as_bool()
+        .expect("one side makes the offer");
     assert_eq!(browser["initiator"], !initiator, "and it is exactly one");
     initiator
 }
@@ -90,7 +148,10 @@ fn assert_call(codec: &str, first: First) -> bool {
 /// Both orders, so that each side makes the offer once.
 fn assert_both_ways(codec: &str) {
     let initiators = [First::Tandem, First::Chromium].map(|first| assert_call(codec, first));
-    assert_ne!(initiators[0], initiators[1], "each side made the offer once");
+    assert_ne!(
+        initiators[0], initiators[1],
+        "each side made the offer once"
+    );
 }
 
 #[test]
@@ -110,6 +171,15 @@ fn candidates_that_do_not_parse_hinder_nobody() {
     require!(Part::Chromium);
     let (tandem, browser) = call("h264", First::Tandem, true);
     tandem.assert_ok("Tandem");
-    assert!(tandem.figure("/video/received/frames") >= 40.0, "the good candidates were used: {}", tandem.report);
-    assert!(browser["stats"]["videoReceived"]["frames"].as_f64() >= Some(40.0), "both ways: {browser}");
+
+    assert!(
+        tandem.figure("/video/received/frames") >= 40.0,
+        "the good candidates were used: {}",
+        tandem.report
+    );
+
+    assert!(
+        browser["stats"]["videoReceived"]["frames"].as_f64() >= Some(40.0),
+        "both ways: {browser}"
+    );
 }

@@ -9,49 +9,86 @@ use tandem_tests::coturn::Allocation;
 use tandem_tests::process::tool;
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::{
-    Browser, Coturn, Guest, Overlay, Part, PulseAudio, Relay, browser, clip, pulse, require, signal, wav, y4m,
+    Browser, Coturn, Guest, Overlay, Part, PulseAudio, Relay, browser, clip, pulse, require,
+    signal, wav, y4m,
 };
 
 #[test]
 fn what_is_played_on_the_speaker_is_recorded_from_it() {
     require!(Part::PulseAudio, Part::Speech);
     let folder = tempfile::tempdir().expect("a folder");
-    let sentence = speech::say(folder.path(), "near", Voice::Male, speech::NEAR).expect("a sentence");
+    let sentence =
+        speech::say(folder.path(), "near", Voice::Male, speech::NEAR).expect("a sentence");
     let sound = PulseAudio::start().expect("the sound server starts");
     let recording = sound.record(pulse::SPEAKER).expect("the recorder starts");
-    let mut player = sound.play(&sentence, pulse::SPEAKER).expect("the player starts");
-    assert_eq!(player.wait(Duration::from_secs(30)).expect("it ends"), Some(0), "the sentence is played to its end");
-    recording.wait_for_more(Duration::from_secs(1)).expect("the server goes on");
+    let mut player = sound
+        .play(&sentence, pulse::SPEAKER)
+        .expect("the player starts");
+
+    assert_eq!(
+        player.wait(Duration::from_secs(30)).expect("it ends"),
+        Some(0),
+        "the sentence is played to its end"
+    );
+
+    recording
+        .wait_for_more(Duration::from_secs(1))
+        .expect("the server goes on");
     let recorded = recording.finish().expect("a recording");
     let said = wav::read(&sentence).expect("the sentence");
     let found = signal::find(&said, &recorded);
-    assert!(found.correlation > 0.95, "a wire between player and recorder keeps the sound: {found:?}");
+
+    assert!(
+        found.correlation > 0.95,
+        "a wire between player and recorder keeps the sound: {found:?}"
+    );
 }
 
 #[test]
 fn the_echo_path_carries_the_speaker_to_the_microphone() {
     require!(Part::PulseAudio, Part::Speech);
     let folder = tempfile::tempdir().expect("a folder");
-    let sentence = speech::say(folder.path(), "far", Voice::Female, speech::FAR).expect("a sentence");
+    let sentence =
+        speech::say(folder.path(), "far", Voice::Female, speech::FAR).expect("a sentence");
     let sound = PulseAudio::start().expect("the sound server starts");
     let play_and_record = || {
         let recording = sound.record(pulse::MOUTH).expect("the recorder starts");
-        let mut player = sound.play(&sentence, pulse::SPEAKER).expect("the player starts");
-        player.wait(Duration::from_secs(30)).expect("the sentence ends");
-        recording.wait_for_more(Duration::from_secs(1)).expect("the server goes on");
+        let mut player = sound
+            .play(&sentence, pulse::SPEAKER)
+            .expect("the player starts");
+        player
+            .wait(Duration::from_secs(30))
+            .expect("the sentence ends");
+        recording
+            .wait_for_more(Duration::from_secs(1))
+            .expect("the server goes on");
+
         recording.finish().expect("a recording")
     };
+
     let silent = signal::rms_db(&play_and_record());
-    assert!(silent < -90.0, "without an echo path the microphone hears nothing, not {silent:.0} dB");
+    assert!(
+        silent < -90.0,
+        "without an echo path the microphone hears nothing, not {silent:.0} dB"
+    );
+
     sound.open_echo_path(20, 9).expect("the echo path opens");
     let recorded = play_and_record();
     // Half a second of it: to keep the delay, the server bends time a little, and more of that in a longer piece.
     let said = &wav::read(&sentence).expect("the sentence")[48_000..72_000];
     let found = signal::find(said, &recorded);
-    assert!(found.correlation > 0.8, "with it the microphone hears the speaker: {found:?}");
+
+    assert!(
+        found.correlation > 0.8,
+        "with it the microphone hears the speaker: {found:?}"
+    );
+
     let heard = &recorded[found.offset..found.offset + said.len()];
     let loss = signal::rms_db(said) - signal::rms_db(heard);
-    assert!((loss - 9.0).abs() < 2.0, "as much quieter as was asked for: {loss:.1} dB");
+    assert!(
+        (loss - 9.0).abs() < 2.0,
+        "as much quieter as was asked for: {loss:.1} dB"
+    );
 }
 
 #[test]
@@ -61,13 +98,39 @@ fn the_guest_has_a_camera_and_a_sound_card() {
     let grab = "ffmpeg -nostdin -loglevel error -f v4l2 -video_size 640x480 -i /dev/video0 -frames:v 2 -pix_fmt yuv420p \
                 -strict -1 -y \"$1/camera.y4m\" && arecord -l | grep -c Loopback && exit 7";
     let path = share.path().to_string_lossy().into_owned();
-    let guest = Guest::run(share.path(), Duration::from_secs(150), ["bash", "-c", grab, "guest", &path]);
-    let (code, output) = guest.expect("the emulator starts").finish().expect("the guest ends in time");
-    assert_eq!(code, 7, "the guest gives the command's exit code; it printed: {output}");
-    let camera = y4m::Video::read(&share.path().join("camera.y4m")).expect("the guest left two pictures");
-    assert_eq!((camera.width, camera.height, camera.frames.len()), (640, 480, 2), "pictures of the camera's size");
-    let (darkest, brightest) = camera.luma(0).iter().fold((255, 0), |(low, high), y| (low.min(*y), high.max(*y)));
-    assert!(brightest - darkest > 150, "the camera's picture has colour bars: luma {darkest} to {brightest}");
+    let guest = Guest::run(
+        share.path(),
+        Duration::from_secs(150),
+        ["bash", "-c", grab, "guest", &path],
+    );
+
+    let (code, output) = guest
+        .expect("the emulator starts")
+        .finish()
+        .expect("the guest ends in time");
+
+    assert_eq!(
+        code, 7,
+        "the guest gives the command's exit code; it printed: {output}"
+    );
+
+    let camera =
+        y4m::Video::read(&share.path().join("camera.y4m")).expect("the guest left two pictures");
+    assert_eq!(
+        (camera.width, camera.height, camera.frames.len()),
+        (640, 480, 2),
+        "pictures of the camera's size"
+    );
+
+    let (darkest, brightest) = camera
+        .luma(0)
+        .iter()
+        .fold((255, 0), |(low, high), y| (low.min(*y), high.max(*y)));
+
+    assert!(
+        brightest - darkest > 150,
+        "the camera's picture has colour bars: luma {darkest} to {brightest}"
+    );
 }
 
 #[test]
@@ -77,9 +140,17 @@ fn a_clip_becomes_pictures_with_motion() {
     let path = folder.path().join("clip.y4m");
     clip::y4m("bikes.mp4", &path, (640, 272), 25, 50).expect("ffmpeg makes the clip");
     let video = y4m::Video::read(&path).expect("a video");
-    assert_eq!((video.width, video.height, video.frames.len()), (640, 272, 50), "size and length as asked for");
+
+    assert_eq!(
+        (video.width, video.height, video.frames.len()),
+        (640, 272, 50),
+        "size and length as asked for"
+    );
+
     let between = |a, b| signal::psnr(video.luma(a), video.luma(b));
-    let likest = (1..50).map(|frame| between(frame - 1, frame)).fold(0.0, f64::max);
+    let likest = (1..50)
+        .map(|frame| between(frame - 1, frame))
+        .fold(0.0, f64::max);
     assert!(
         likest < 45.0,
         "no two pictures in a row are alike, so that each can be told from its neighbours: {likest}"
@@ -90,7 +161,8 @@ fn a_clip_becomes_pictures_with_motion() {
 fn the_browsers_picture_code_is_sound() {
     require!(Part::Chromium);
     let folder = tandem_tests::part::source("browser");
-    tool("node", ["--test", &folder.to_string_lossy()]).expect("the unit tests of the browser's side pass");
+    tool("node", ["--test", &folder.to_string_lossy()])
+        .expect("the unit tests of the browser's side pass");
 }
 
 #[test]
@@ -106,16 +178,41 @@ fn two_browsers_hold_a_call_through_the_relay() {
         broken_candidates: false,
         seconds: 4,
     };
+
     let first = Browser::open(&options).expect("the first browser searches");
     let second = Browser::open(&options).expect("the second browser searches");
-    let reports = [first, second].map(|browser| browser.report(Duration::from_secs(60)).expect("the call is held"));
-    assert_ne!(reports[0]["initiator"], reports[1]["initiator"], "exactly one side makes the offer");
+    let reports = [first, second].map(|browser| {
+        browser
+            .report(Duration::from_secs(60))
+            .expect("the call is held")
+    });
+
+    assert_ne!(
+        reports[0]["initiator"], reports[1]["initiator"],
+        "exactly one side makes the offer"
+    );
+
     for report in &reports {
-        assert_eq!(report["stats"]["videoReceived"]["codec"], "video/VP8", "the codec that both prefer: {report}");
+        assert_eq!(
+            report["stats"]["videoReceived"]["codec"], "video/VP8",
+            "the codec that both prefer: {report}"
+        );
+
         let coded = report["seen"]["coded"].as_u64().expect("a count");
-        assert!(coded >= 40, "most of 4 s at 30 frames/s carry a readable code, not {coded}: {report}");
-        assert_eq!(report["seen"]["disorder"], 0, "pictures come in order: {report}");
-        assert!(report["stats"]["audioReceived"]["energy"].as_f64() > Some(0.0), "the fake microphone beeps: {report}");
+        assert!(
+            coded >= 40,
+            "most of 4 s at 30 frames/s carry a readable code, not {coded}: {report}"
+        );
+
+        assert_eq!(
+            report["seen"]["disorder"], 0,
+            "pictures come in order: {report}"
+        );
+
+        assert!(
+            report["stats"]["audioReceived"]["energy"].as_f64() > Some(0.0),
+            "the fake microphone beeps: {report}"
+        );
     }
 }
 
@@ -126,10 +223,22 @@ fn the_turn_server_relays_for_who_has_credentials() {
     // What `printf 2000000000:tandem | openssl dgst -sha1 -hmac "a secret of the test" -binary | base64` says.
     let (user, credential) = ("2000000000:tandem", "yzLzPDb3WJeRzbyFQpOQnSaS1LE=");
     let relayed = server.allocate(user, credential).expect("the client runs");
+
     assert_eq!(relayed, Allocation::Relayed, "the year 2033 has not come");
-    let refused = server.allocate(user, "not the credential").expect("the client runs");
-    assert_eq!(refused, Allocation::Refused, "the credential is what counts");
-    assert!(server.log().contains("username=<2000000000:tandem>"), "the log names who relays: {}", server.log());
+    let refused = server
+        .allocate(user, "not the credential")
+        .expect("the client runs");
+    assert_eq!(
+        refused,
+        Allocation::Refused,
+        "the credential is what counts"
+    );
+
+    assert!(
+        server.log().contains("username=<2000000000:tandem>"),
+        "the log names who relays: {}",
+        server.log()
+    );
 }
 
 #[test]
@@ -137,10 +246,21 @@ fn what_is_done_in_an_overlay_is_forgotten() {
     require!(Part::Overlay);
     const FILE: &str = "/etc/tandem-overlay-test";
     let machine = Overlay::start().expect("a machine");
-    machine.run("sh", ["-c", &format!("echo changed > {FILE}")]).expect("it can be changed");
-    assert_eq!(machine.run("cat", [FILE]).expect("the file"), "changed\n", "the change is there");
+    machine
+        .run("sh", ["-c", &format!("echo changed > {FILE}")])
+        .expect("it can be changed");
+
+    assert_eq!(
+        machine.run("cat", [FILE]).expect("the file"),
+        "changed\n",
+        "the change is there"
+    );
     assert!(!Path::new(FILE).exists(), "and nowhere else");
     drop(machine);
     let another = Overlay::start().expect("another machine");
-    assert!(another.run("cat", [FILE]).is_err(), "the next one knows nothing of it");
+
+    assert!(
+        another.run("cat", [FILE]).is_err(),
+        "the next one knows nothing of it"
+    );
 }

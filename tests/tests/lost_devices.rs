@@ -74,15 +74,35 @@ exit 0
 fn a_camera_that_is_switched_off_in_a_call_is_free_for_others() {
     require!(Part::Guest);
     let share = tempfile::tempdir().expect("a folder");
-    std::fs::copy(built("examples/camera_switch"), share.path().join("camera_switch")).expect("the program");
-    let guest = Guest::script(share.path(), Duration::from_secs(160), SWITCH).expect("the emulator starts");
+    std::fs::copy(
+        built("examples/camera_switch"),
+        share.path().join("camera_switch"),
+    )
+    .expect("the program");
+    let guest =
+        Guest::script(share.path(), Duration::from_secs(160), SWITCH).expect("the emulator starts");
     let (code, output) = guest.finish().expect("the guest ends in time");
     let text = |name: &str| std::fs::read_to_string(share.path().join(name)).unwrap_or_default();
-    let record = || ["switch.txt", "partner.log", "partner.json"].map(text).join("\n");
-    assert_eq!(code, 0, "every step of the script came to be\n{output}\n{}", record());
+    let record = || {
+        ["switch.txt", "partner.log", "partner.json"]
+            .map(text)
+            .join("\n")
+    };
+
+    assert_eq!(
+        code,
+        0,
+        "every step of the script came to be\n{output}\n{}",
+        record()
+    );
     assert_eq!(text("switch.txt").trim(), "ended", "no failure was told");
     let taken = std::fs::metadata(share.path().join("taken.raw")).map_or(0, |file| file.len());
-    assert_eq!(taken, 2 * 640 * 360 * 2, "two whole pictures for the other program");
+
+    assert_eq!(
+        taken,
+        2 * 640 * 360 * 2,
+        "two whole pictures for the other program"
+    );
 }
 
 #[test]
@@ -90,28 +110,92 @@ fn a_call_goes_on_without_devices_that_are_taken_or_unplugged() {
     require!(Part::Guest, Part::Speech);
     let share = tempfile::tempdir().expect("a folder");
     speech::say(share.path(), "said", Voice::Male, speech::NEAR).expect("a sentence");
-    let guest = Guest::script(share.path(), Duration::from_secs(220), SCRIPT).expect("the emulator starts");
+    let guest =
+        Guest::script(share.path(), Duration::from_secs(220), SCRIPT).expect("the emulator starts");
     let (code, output) = guest.finish().expect("the guest ends in time");
     let text = |name: &str| std::fs::read_to_string(share.path().join(name)).unwrap_or_default();
-    let record = || ["taken.log", "unplugged.log", "unplugged.json", "devices.txt"].map(text).join("\n");
-    assert_eq!(code, 0, "every step of the script came to be\n{output}\n{}", record());
-    let report = |name: &str| -> Value { serde_json::from_str(&text(name)).unwrap_or_else(|_| panic!("{}", record())) };
+    let record = || {
+        [
+            "taken.log",
+            "unplugged.log",
+            "unplugged.json",
+            "devices.txt",
+        ]
+        .map(text)
+        .join("\n")
+    };
+
+    assert_eq!(
+        code,
+        0,
+        "every step of the script came to be\n{output}\n{}",
+        record()
+    );
+
+    let report = |name: &str| -> Value {
+        serde_json::from_str(&text(name)).unwrap_or_else(|_| panic!("{}", record()))
+    };
 
     let taken = report("taken.json");
     assert_eq!(text("taken.exit").trim(), "5", "a device failed: {taken:#}");
-    assert_eq!(taken["error"]["code"], "CAM_IN_USE", "the camera first: {taken:#}");
+    assert_eq!(
+        taken["error"]["code"], "CAM_IN_USE",
+        "the camera first: {taken:#}"
+    );
+
     let warnings = taken["warnings"].to_string();
-    assert!(warnings.contains("MIC_IN_USE"), "and the microphone is told too: {warnings}");
-    assert!(taken["timingsMs"]["connected"].is_u64(), "the call was held all the same: {taken:#}");
-    assert!(text("devices.txt").contains("vivid"), "a camera in use is still listed: {}", text("devices.txt"));
+    assert!(
+        warnings.contains("MIC_IN_USE"),
+        "and the microphone is told too: {warnings}"
+    );
+
+    assert!(
+        taken["timingsMs"]["connected"].is_u64(),
+        "the call was held all the same: {taken:#}"
+    );
+
+    assert!(
+        text("devices.txt").contains("vivid"),
+        "a camera in use is still listed: {}",
+        text("devices.txt")
+    );
 
     let unplugged = report("unplugged.json");
-    assert_eq!(text("unplugged.exit").trim(), "5", "a device failed: {unplugged:#}");
-    assert_eq!(unplugged["error"]["code"], "CAM_UNPLUGGED", "in the call: {unplugged:#}");
-    assert!(unplugged["warnings"].to_string().contains("MIC_UNPLUGGED"), "and then the microphone: {unplugged:#}");
-    assert!(unplugged["video"]["sent"]["frames"].as_u64() > Some(0), "pictures had been sent: {unplugged:#}");
-    let held = unplugged["bitrate"].as_array().and_then(|it| it.last()).and_then(|it| it["t"].as_f64());
-    assert!(held >= Some(18.0), "the call lasted as long as it was meant to: {held:?} s");
+    assert_eq!(
+        text("unplugged.exit").trim(),
+        "5",
+        "a device failed: {unplugged:#}"
+    );
+
+    assert_eq!(
+        unplugged["error"]["code"], "CAM_UNPLUGGED",
+        "in the call: {unplugged:#}"
+    );
+
+    assert!(
+        unplugged["warnings"].to_string().contains("MIC_UNPLUGGED"),
+        "and then the microphone: {unplugged:#}"
+    );
+
+    assert!(
+        unplugged["video"]["sent"]["frames"].as_u64() > Some(0),
+        "pictures had been sent: {unplugged:#}"
+    );
+
+    let held = unplugged["bitrate"]
+        .as_array()
+        .and_then(|it| it.last())
+        .and_then(|it| it["t"].as_f64());
+
+    assert!(
+        held >= Some(18.0),
+        "the call lasted as long as it was meant to: {held:?} s"
+    );
+
     let partner = report("unplugged-partner.json");
-    assert_eq!(partner["error"], Value::Null, "nothing was wrong at the partner's: {partner:#}");
+    assert_eq!(
+        partner["error"],
+        Value::Null,
+        "nothing was wrong at the partner's: {partner:#}"
+    );
 }

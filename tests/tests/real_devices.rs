@@ -35,36 +35,96 @@ fn a_camera_and_a_microphone_reach_the_partner() {
     let file = |name: &str| share.path().join(name);
     speech::say(share.path(), "said", Voice::Male, speech::NEAR).expect("a sentence");
     speech::say(share.path(), "unsaid", Voice::Female, speech::FAR).expect("another sentence");
-    let guest = Guest::script(share.path(), Duration::from_secs(210), SCRIPT).expect("the emulator starts");
+    let guest =
+        Guest::script(share.path(), Duration::from_secs(210), SCRIPT).expect("the emulator starts");
     let (code, output) = guest.finish().expect("the guest ends in time");
     let text = |name: &str| std::fs::read_to_string(file(name)).unwrap_or_default();
-    let record = || ["sender.json", "sender.log", "receiver.json", "receiver.log", "devices.log"].map(text).join("\n");
-    assert_eq!(code, 0, "both sides of the call are content\n{output}\n{}", record());
+    let record = || {
+        [
+            "sender.json",
+            "sender.log",
+            "receiver.json",
+            "receiver.log",
+            "devices.log",
+        ]
+        .map(text)
+        .join("\n")
+    };
+
+    assert_eq!(
+        code,
+        0,
+        "both sides of the call are content\n{output}\n{}",
+        record()
+    );
 
     let devices = text("devices.json");
-    assert!(devices.contains("vivid"), "the camera is listed by its name: {devices}");
+    assert!(
+        devices.contains("vivid"),
+        "the camera is listed by its name: {devices}"
+    );
+
     let camera = y4m::Video::read(&file("camera.y4m")).expect("a picture straight from the camera");
     let received = y4m::Video::read(&file("received.y4m")).expect("a recording");
-    assert_eq!((received.width, received.height), (640, 360), "the camera's size");
-    assert!(received.frames.len() >= 5, "pictures came, even if slowly: {}", received.frames.len());
+    assert_eq!(
+        (received.width, received.height),
+        (640, 360),
+        "the camera's size"
+    );
+
+    assert!(
+        received.frames.len() >= 5,
+        "pictures came, even if slowly: {}",
+        received.frames.len()
+    );
+
     // The upper third carries a clock; below it is still.
     let below_clock = 160 * 640;
     let last = received.frames.len() - 1;
-    let psnr = signal::psnr(&camera.luma(0)[below_clock..], &received.luma(last)[below_clock..]);
-    println!("{} pictures, PSNR-Y {psnr:.1} dB against the camera's own", received.frames.len());
-    assert!(psnr >= 30.0, "the received picture is the camera's: PSNR-Y {psnr:.1} dB");
+    let psnr = signal::psnr(
+        &camera.luma(0)[below_clock..],
+        &received.luma(last)[below_clock..],
+    );
+
+    println!(
+        "{} pictures, PSNR-Y {psnr:.1} dB against the camera's own",
+        received.frames.len()
+    );
+
+    assert!(
+        psnr >= 30.0,
+        "the received picture is the camera's: PSNR-Y {psnr:.1} dB"
+    );
 
     // Software emulation is too slow for whole sentences without a gap: parts of 200 ms are looked for, and those of
     // another sentence by another voice tell what is found by chance.
     let heard = wav::read(&file("heard.wav")).expect("a recording");
     let found = |sentence: &str| {
         let samples = wav::read(&file(sentence)).expect("a sentence");
-        let parts = samples.chunks_exact(9_600).filter(|part| signal::rms_db(part) > -30.0);
-        parts.map(|part| signal::find(part, &heard).correlation).collect::<Vec<f64>>()
+        let parts = samples
+            .chunks_exact(9_600)
+            .filter(|part| signal::rms_db(part) > -30.0);
+        parts
+            .map(|part| signal::find(part, &heard).correlation)
+            .collect::<Vec<f64>>()
     };
-    let share = |found: &[f64]| found.iter().filter(|it| **it >= ALIKE).count() as f64 / found.len() as f64;
+
+    let share =
+        |found: &[f64]| found.iter().filter(|it| **it >= ALIKE).count() as f64 / found.len() as f64;
     let (said, unsaid) = (found("said.wav"), found("unsaid.wav"));
-    println!("found of what was said {:.2}, of what was not {:.2}", share(&said), share(&unsaid));
-    assert!(share(&said) >= 0.15, "much of the sentence is heard: {said:.2?}");
-    assert!(share(&unsaid) <= 0.03, "and nothing that was not said: {unsaid:.2?}");
+    println!(
+        "found of what was said {:.2}, of what was not {:.2}",
+        share(&said),
+        share(&unsaid)
+    );
+
+    assert!(
+        share(&said) >= 0.15,
+        "much of the sentence is heard: {said:.2?}"
+    );
+
+    assert!(
+        share(&unsaid) <= 0.03,
+        "and nothing that was not said: {unsaid:.2?}"
+    );
 }

@@ -16,19 +16,37 @@ fn relay(turn: &Coturn, more: &[&str]) -> Relay {
 }
 
 fn tandem(url: &str, duration: &str) -> Tandem {
-    let arguments = ["--signaling", url, "--room", "turn", "--relay-only", "--duration", duration];
+    let arguments = [
+        "--signaling",
+        url,
+        "--room",
+        "turn",
+        "--relay-only",
+        "--duration",
+        duration,
+    ];
     Tandem::start([&arguments[..], &MEDIA[..]].concat()).expect("tandem starts")
 }
 
 /// The payloads of these types that a client sent to its partner.
 fn payloads<'a>(said: &'a [Value], kind: &str, field: &str) -> Vec<&'a Value> {
-    said.iter().filter(|message| message["type"] == kind).map(|message| &message[field]).collect()
+    said.iter()
+        .filter(|message| message["type"] == kind)
+        .map(|message| &message[field])
+        .collect()
 }
 
 /// Fails if a candidate line is anything but a relay without an origin.
 fn assert_relay(line: &str) {
-    assert!(line.contains(" typ relay"), "only relays leave the machine: {line}");
-    assert!(line.contains(" raddr 0.0.0.0 rport 0"), "and not where they were made: {line}");
+    assert!(
+        line.contains(" typ relay"),
+        "only relays leave the machine: {line}"
+    );
+
+    assert!(
+        line.contains(" raddr 0.0.0.0 rport 0"),
+        "and not where they were made: {line}"
+    );
 }
 
 #[test]
@@ -39,25 +57,54 @@ fn everything_that_is_sent_names_relays_only_and_media_flows_through_them() {
     let taps = [0, 1].map(|_| Tap::start(relay.address()).expect("a port"));
     let peers = [0, 1].map(|peer: usize| tandem(&taps[peer].url(), "4s"));
     let outcomes = peers.map(|peer| peer.finish(PATIENCE).expect("the call ends by itself"));
+
     for outcome in &outcomes {
         outcome.assert_ok("relay only");
         outcome.assert_relayed("relay only");
     }
+
     for tap in &taps {
         let said = tap.said();
         let candidates = payloads(&said, "ice_candidate", "candidate");
-        let lines: Vec<&str> = candidates.iter().filter_map(|candidate| candidate["candidate"].as_str()).collect();
-        assert!(lines.iter().any(|line| !line.is_empty()), "candidates were sent: {said:?}");
-        lines.iter().filter(|line| !line.is_empty()).for_each(|line| assert_relay(line));
-        let descriptions: Vec<&Value> =
-            [payloads(&said, "webrtc_offer", "offer"), payloads(&said, "webrtc_answer", "answer")].concat();
+        let lines: Vec<&str> = candidates
+            .iter()
+            .filter_map(|candidate| candidate["candidate"].as_str())
+            .collect();
+
+        assert!(
+            lines.iter().any(|line| !line.is_empty()),
+            "candidates were sent: {said:?}"
+        );
+
+        lines
+            .iter()
+            .filter(|line| !line.is_empty())
+            .for_each(|line| assert_relay(line));
+
+        let descriptions: Vec<&Value> = [
+            payloads(&said, "webrtc_offer", "offer"),
+            payloads(&said, "webrtc_answer", "answer"),
+        ]
+        .concat();
         assert!(!descriptions.is_empty(), "a description was sent: {said:?}");
-        for line in descriptions.iter().flat_map(|description| description["sdp"].as_str().expect("SDP").lines()) {
+
+        for line in descriptions
+            .iter()
+            .flat_map(|description| description["sdp"].as_str().expect("SDP").lines())
+        {
             match line.split_once([':', '=']) {
                 Some(("a", rest)) if rest.starts_with("candidate:") => assert_relay(rest),
-                Some(("a", rest)) if rest.starts_with("rtcp:") => assert!(line.ends_with("0.0.0.0"), "{line}"),
-                Some(("c" | "o", _)) => assert!(line.ends_with("IN IP4 0.0.0.0"), "no address of the machine: {line}"),
-                _ => assert!(!line.contains("IN IP4 1") && !line.contains("IN IP6"), "{line}"),
+                Some(("a", rest)) if rest.starts_with("rtcp:") => {
+                    assert!(line.ends_with("0.0.0.0"), "{line}")
+                }
+                Some(("c" | "o", _)) => assert!(
+                    line.ends_with("IN IP4 0.0.0.0"),
+                    "no address of the machine: {line}"
+                ),
+                _ => assert!(
+                    !line.contains("IN IP4 1") && !line.contains("IN IP6"),
+                    "{line}"
+                ),
             }
         }
     }
@@ -70,13 +117,20 @@ fn credentials_are_renewed_in_a_call() {
     let relay = relay(&turn, &["--turn-ttl", "8s"]);
     let tap = Tap::start(relay.address()).expect("a port");
     let peers = [tandem(&tap.url(), "16s"), tandem(&relay.url(), "16s")];
+
     for outcome in peers.map(|peer| peer.finish(PATIENCE).expect("the call ends by itself")) {
         outcome.assert_ok("beyond the life of the first credentials");
         assert_eq!(outcome.report["route"]["local"], "relay");
         let frames = outcome.figure("/video/received/frames");
+
         assert!(frames > 200.0, "pictures came to the end, not {frames}");
     }
-    let asked = tap.said().iter().filter(|message| message["type"] == "get_ice_servers").count();
+
+    let asked = tap
+        .said()
+        .iter()
+        .filter(|message| message["type"] == "get_ice_servers")
+        .count();
     assert!(asked >= 3, "at first, and before each end: {asked} times");
 }
 
@@ -84,10 +138,25 @@ fn credentials_are_renewed_in_a_call() {
 fn without_a_turn_server_nothing_is_sent_and_the_reason_is_told() {
     let relay = Relay::start().expect("the relay starts");
     let tap = Tap::start(relay.address()).expect("a port");
-    let outcome = tandem(&tap.url(), "4s").finish(PATIENCE).expect("it ends by itself");
+    let outcome = tandem(&tap.url(), "4s")
+        .finish(PATIENCE)
+        .expect("it ends by itself");
+
     assert_eq!(outcome.code, Some(4), "no connection: {}", outcome.report);
     let error = outcome.report["error"].to_string();
-    assert!(error.contains("NO_TURN_SERVER"), "the report says why: {error}");
-    let kinds: Vec<Value> = tap.said().iter().map(|message| message["type"].clone()).collect();
-    assert!(kinds.iter().all(|kind| kind == "bye"), "no search, no offer: {kinds:?}");
+    assert!(
+        error.contains("NO_TURN_SERVER"),
+        "the report says why: {error}"
+    );
+
+    let kinds: Vec<Value> = tap
+        .said()
+        .iter()
+        .map(|message| message["type"].clone())
+        .collect();
+
+    assert!(
+        kinds.iter().all(|kind| kind == "bye"),
+        "no search, no offer: {kinds:?}"
+    );
 }

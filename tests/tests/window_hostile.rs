@@ -63,16 +63,29 @@ const RESTLESS: &str = "
     })();";
 
 fn open(screen: &Screen, url: &str) -> Window {
-    let arguments = [&TEST_MEDIA[..], &["--signaling", url, "--size", "320x180", "--name", "Ann"]].concat();
+    let arguments = [
+        &TEST_MEDIA[..],
+        &["--signaling", url, "--size", "320x180", "--name", "Ann"],
+    ]
+    .concat();
     Window::open(screen, &arguments).expect("a window")
 }
 
 /// The app still does what it is asked, from the lobby to a picture in it.
 fn assert_well(window: &Window) {
-    let calm = || window.state().ok().filter(|state| state["screen"]["kind"] == "lobby").map(drop);
+    let calm = || {
+        window
+            .state()
+            .ok()
+            .filter(|state| state["screen"]["kind"] == "lobby")
+            .map(drop)
+    };
+
     wait_until("the app answers", PATIENCE, calm).expect("it does, in its lobby");
     window.wait_for_screen("lobby").expect("and shows it");
-    window.wait_for_pictures("#local", 3).expect("with a moving picture");
+    window
+        .wait_for_pictures("#local", 3)
+        .expect("with a moving picture");
 }
 
 #[test]
@@ -83,13 +96,24 @@ fn messages_that_no_page_should_send_change_nothing() {
     window.wait_for_screen("lobby").expect("the lobby");
     let before = window.state().expect("a state");
     let raw = window.run_async(RAW, &json!([])).expect("each is sent");
+
     assert_eq!(raw["sent"], 10, "past the library: {raw}");
     let answers = raw["answers"].as_array().expect("answers");
-    assert!(answers.iter().all(|answer| answer == "refused"), "without its key nothing is done: {raw}");
-    let answers = window.run_async(MALFORMED, &json!([])).expect("each is answered");
+    assert!(
+        answers.iter().all(|answer| answer == "refused"),
+        "without its key nothing is done: {raw}"
+    );
+
+    let answers = window
+        .run_async(MALFORMED, &json!([]))
+        .expect("each is answered");
     for answer in answers.as_array().expect("answers") {
-        assert_ne!(answer[1], "ok", "what has the wrong form is refused: {answer}");
+        assert_ne!(
+            answer[1], "ok",
+            "what has the wrong form is refused: {answer}"
+        );
     }
+
     let mut after = window.state().expect("the app answers as before");
     after["revision"] = before["revision"].clone();
     assert_eq!(after, before, "and nothing has changed");
@@ -99,42 +123,91 @@ fn messages_that_no_page_should_send_change_nothing() {
 #[test]
 fn commands_in_any_order_leave_an_app_that_works() {
     require!(Part::Window);
-    let (screen, relay) = (Screen::start().expect("a screen"), Relay::start().expect("a relay"));
+    let (screen, relay) = (
+        Screen::start().expect("a screen"),
+        Relay::start().expect("a relay"),
+    );
     let url = relay.url();
     let window = open(&screen, &url);
-    let (other, bot) = (open(&screen, &url), ["--signaling", &url, "--room", "restless", "--size", "320x180"]);
+    let (other, bot) = (
+        open(&screen, &url),
+        [
+            "--signaling",
+            &url,
+            "--room",
+            "restless",
+            "--size",
+            "320x180",
+        ],
+    );
     // Somebody is always there, so that the order also leads through calls.
     let _bot = Tandem::start([&bot[..], &["--speaker", "none"]].concat()).expect("a partner");
     let answers = std::thread::scope(|scope| {
         let restless = [(&window, 20_261_124_u32), (&other, 7)].map(|(window, seed)| {
-            scope.spawn(move || window.run_async(RESTLESS, &json!([seed, 400])).expect("every call is answered"))
+            scope.spawn(move || {
+                window
+                    .run_async(RESTLESS, &json!([seed, 400]))
+                    .expect("every call is answered")
+            })
         });
+
         restless.map(|thread| thread.join().expect("no panic"))
     });
+
     for (window, answers) in [&window, &other].into_iter().zip(answers) {
-        let all: u64 = answers.as_object().expect("counts").values().filter_map(Value::as_u64).sum();
+        let all: u64 = answers
+            .as_object()
+            .expect("counts")
+            .values()
+            .filter_map(Value::as_u64)
+            .sum();
         assert_eq!(all, 400, "one answer each: {answers}");
         let known = ["ok", "NOT_NOW"];
-        let odd = answers.as_object().expect("counts").keys().find(|code| !known.contains(&code.as_str()));
-        assert_eq!(odd, None, "each is done, or does not make sense now: {answers}");
-        assert!(answers["ok"].as_u64() > Some(100), "many are done: {answers}");
+        let odd = answers
+            .as_object()
+            .expect("counts")
+            .keys()
+            .find(|code| !known.contains(&code.as_str()));
+
+        assert_eq!(
+            odd, None,
+            "each is done, or does not make sense now: {answers}"
+        );
+
+        assert!(
+            answers["ok"].as_u64() > Some(100),
+            "many are done: {answers}"
+        );
+
         // Home, from wherever it stands now, and everything on again.
         for name in ["hang_up", "cancel", "to_lobby", "stop_host"] {
             let _ = window.command(name, &json!({})).expect("an answer");
         }
-        for (name, arguments) in [("set_camera_on", json!({ "on": true })), ("set_camera", json!({ "id": null }))] {
-            window.command(name, &arguments).expect("an answer").expect("the lobby takes it");
+
+        for (name, arguments) in [
+            ("set_camera_on", json!({ "on": true })),
+            ("set_camera", json!({ "id": null })),
+        ] {
+            window
+                .command(name, &arguments)
+                .expect("an answer")
+                .expect("the lobby takes it");
         }
+
         assert_well(window);
     }
+
     // And both can still be in a call.
     for window in [&window, &other] {
         window.fill("#room-code", "afterwards").expect("a code");
         window.press("call-with-code").expect("a button");
     }
+
     for window in [&window, &other] {
         window.wait_for_screen("in-call").expect("a call");
-        window.wait_for_pictures("#remote", 5).expect("with pictures");
+        window
+            .wait_for_pictures("#remote", 5)
+            .expect("with pictures");
     }
 }
 
@@ -158,24 +231,56 @@ fn whatever_is_typed_is_taken_or_refused_with_a_reason() {
         "  ",
         "",
     ];
+
     for text in odd {
-        let name = window.command("set_name", &json!({ "name": text })).expect("an answer");
+        let name = window
+            .command("set_name", &json!({ "name": text }))
+            .expect("an answer");
         match name {
-            Ok(_) => assert!(text.chars().count() <= 41, "a name has an end: {}", text.len()),
+            Ok(_) => assert!(
+                text.chars().count() <= 41,
+                "a name has an end: {}",
+                text.len()
+            ),
             Err(refusal) => assert_eq!(refusal["code"], "BAD_NAME", "and a reason: {refusal}"),
         }
-        let code = window.command("call_with_code", &json!({ "code": text })).expect("an answer");
-        assert_eq!(code.expect_err("none of these is a code")["code"], "BAD_ROOM", "with a reason");
-        let url = window.command("set_relay_url", &json!({ "url": text })).expect("an answer");
-        assert_eq!(url.expect_err("none of these is an address")["code"], "BAD_RELAY_URL", "with a reason");
+
+        let code = window
+            .command("call_with_code", &json!({ "code": text }))
+            .expect("an answer");
+        assert_eq!(
+            code.expect_err("none of these is a code")["code"],
+            "BAD_ROOM",
+            "with a reason"
+        );
+
+        let url = window
+            .command("set_relay_url", &json!({ "url": text }))
+            .expect("an answer");
+        assert_eq!(
+            url.expect_err("none of these is an address")["code"],
+            "BAD_RELAY_URL",
+            "with a reason"
+        );
+
         let settings = fs::metadata(window.home().settings()).map_or(0, |file| file.len());
         assert!(settings < 4_096, "no text fills the disk: {settings} bytes");
     }
-    window.fill("#room-code", "no spaces \u{202E}<b>").expect("it can be typed");
+
+    window
+        .fill("#room-code", "no spaces \u{202E}<b>")
+        .expect("it can be typed");
     window.press("call-with-code").expect("and sent off");
-    window.wait_for_element(".with-code [data-problem=\"BAD_ROOM\"]").expect("the refusal stands where it was typed");
-    let width =
-        window.run("return document.documentElement.scrollWidth <= innerWidth;", &json!([])).expect("an answer");
+    window
+        .wait_for_element(".with-code [data-problem=\"BAD_ROOM\"]")
+        .expect("the refusal stands where it was typed");
+    let width = window
+        .run(
+            "return document.documentElement.scrollWidth <= innerWidth;",
+            &json!([]),
+        )
+        .expect("an answer");
+
     assert_eq!(width, true, "nothing has pushed the page out of shape");
     assert_well(&window);
 }
@@ -192,22 +297,33 @@ fn every_field_of_a_partner_is_shown_as_text() {
             "userPicture": picture, "initiator": false, "interests": [html],
         })
     };
+
     let svg = "data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9ImFsZXJ0KDEpIi8+";
     let fetched = "https://192.0.2.1/who-looks.png";
     let breakout = "data:image/png;base64,AA\"onerror=\"window.hacked=1";
     let zalgo = format!("Z{}", "\u{0335}".repeat(39));
-    for (name, picture) in
-        [(html, svg), ("\u{202E}\u{2067}evitan", fetched), (&zalgo, breakout), ("\u{200B}\u{2060}", svg)]
-    {
-        let relay = RogueRelay::start(vec![partner(name, picture).to_string()]).expect("a relay that says anything");
+
+    for (name, picture) in [
+        (html, svg),
+        ("\u{202E}\u{2067}evitan", fetched),
+        (&zalgo, breakout),
+        ("\u{200B}\u{2060}", svg),
+    ] {
+        let relay = RogueRelay::start(vec![partner(name, picture).to_string()])
+            .expect("a relay that says anything");
         let screen = Screen::start().expect("a screen");
         let window = open(&screen, &relay.url());
         window.press("find-partner").expect("a button");
-        window.wait_for_screen("connecting").expect("a partner of a kind");
+        window
+            .wait_for_screen("connecting")
+            .expect("a partner of a kind");
         let page = window.text("main").expect("a page");
         assert!(page.contains("<b id=evil>"), "the place is text: {page}");
         for turn in ['\u{202E}', '\u{2066}', '\u{2067}', '\u{0}'] {
-            assert!(!page.contains(turn), "nothing turns the text around it: {page:?}");
+            assert!(
+                !page.contains(turn),
+                "nothing turns the text around it: {page:?}"
+            );
         }
         let found = "return [!!document.querySelector('#evil, main img, main iframe, main script'), !!window.hacked,
             document.documentElement.scrollWidth <= innerWidth, document.querySelector('h1, h2')?.getBoundingClientRect().height ?? 0];";
@@ -215,7 +331,10 @@ fn every_field_of_a_partner_is_shown_as_text() {
         assert_eq!(found[0], false, "no element came of it: {page}");
         assert_eq!(found[1], false, "nothing ran");
         assert_eq!(found[2], true, "the page keeps its shape");
-        assert!(found[3].as_f64() < Some(200.0), "a heading is a heading: {found}");
+        assert!(
+            found[3].as_f64() < Some(200.0),
+            "a heading is a heading: {found}"
+        );
         window.press("cancel").expect("a button");
         assert_well(&window);
     }

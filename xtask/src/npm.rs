@@ -10,8 +10,16 @@ use crate::shell::{Shell, step, which};
 /// Whether what the lock file names is installed.
 pub(crate) fn is_installed(folder: &Path) -> bool {
     // npm writes this file last: it is there, and not older than the lock file, after a complete installation.
-    let modified = |path: &str| fs::metadata(folder.join(path)).and_then(|metadata| metadata.modified()).ok();
-    match (modified("node_modules/.package-lock.json"), modified("package-lock.json")) {
+    let modified = |path: &str| {
+        fs::metadata(folder.join(path))
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
+
+    match (
+        modified("node_modules/.package-lock.json"),
+        modified("package-lock.json"),
+    ) {
         (Some(installed), Some(locked)) => installed >= locked,
         _ => false,
     }
@@ -22,7 +30,11 @@ pub(crate) fn install(folder: &Path) -> Result<()> {
     if which("npm").is_none() && !cfg!(windows) {
         bail!("npm is missing: install Node 20 or newer");
     }
-    npm(["ci", "--no-audit", "--no-fund"]).env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1").dir(folder).run()
+
+    npm(["ci", "--no-audit", "--no-fund"])
+        .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
+        .dir(folder)
+        .run()
 }
 
 /// Runs a script of the folder's `package.json`; installs first what is missing.
@@ -30,6 +42,7 @@ pub(crate) fn run(folder: &Path, script: &str) -> Result<()> {
     if !is_installed(folder) {
         step("Getting what the page is made with", || install(folder))?;
     }
+
     npm(["run", "--silent", script]).dir(folder).run()
 }
 

@@ -25,8 +25,17 @@ enum Right {
 impl Manager {
     /// The one that this machine has.
     pub(crate) fn detect() -> Option<Self> {
-        let known = [("apt-get", Self::Apt), ("dnf", Self::Dnf), ("brew", Self::Brew), ("winget", Self::Winget)];
-        known.into_iter().find(|(program, _)| which(program).is_some()).map(|(_, manager)| manager)
+        let known = [
+            ("apt-get", Self::Apt),
+            ("dnf", Self::Dnf),
+            ("brew", Self::Brew),
+            ("winget", Self::Winget),
+        ];
+
+        known
+            .into_iter()
+            .find(|(program, _)| which(program).is_some())
+            .map(|(_, manager)| manager)
     }
 
     fn package(self, need: &Need) -> &'static str {
@@ -47,15 +56,26 @@ impl Manager {
                 packages.push(package);
             }
         }
+
         packages
     }
 
     /// The commands that install `packages`, without `sudo`.
     fn commands(self, packages: &[&str]) -> Vec<Vec<String>> {
-        let with = |words: &[&str]| words.iter().chain(packages).map(ToString::to_string).collect::<Vec<_>>();
+        let with = |words: &[&str]| {
+            words
+                .iter()
+                .chain(packages)
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+
         let update = ["apt-get", "update", "-q"].map(String::from).to_vec();
         match self {
-            Self::Apt => vec![update, with(&["apt-get", "install", "-y", "-q", "--no-install-recommends"])],
+            Self::Apt => vec![
+                update,
+                with(&["apt-get", "install", "-y", "-q", "--no-install-recommends"]),
+            ],
             Self::Dnf => vec![with(&["dnf", "install", "-y"])],
             Self::Brew => vec![with(&["brew", "install"])],
             Self::Winget => packages
@@ -76,17 +96,34 @@ impl Manager {
         if matches!(self, Self::Brew | Self::Winget) {
             return Right::Own;
         }
-        if Shell::new("id", ["-u"]).output().is_ok_and(|id| id.trim() == "0") {
+
+        if Shell::new("id", ["-u"])
+            .output()
+            .is_ok_and(|id| id.trim() == "0")
+        {
             return Right::Own;
         }
-        if Shell::new("sudo", ["-n", "true"]).succeeds() { Right::Sudo } else { Right::No }
+
+        if Shell::new("sudo", ["-n", "true"]).succeeds() {
+            Right::Sudo
+        } else {
+            Right::No
+        }
     }
 
     /// What a person types to install `packages`.
     pub(crate) fn line(self, packages: &[&str]) -> String {
-        let sudo = if matches!(self, Self::Apt | Self::Dnf) { "sudo " } else { "" };
-        let lines: Vec<String> =
-            self.commands(packages).iter().map(|words| format!("{sudo}{}", words.join(" "))).collect();
+        let sudo = if matches!(self, Self::Apt | Self::Dnf) {
+            "sudo "
+        } else {
+            ""
+        };
+
+        let lines: Vec<String> = self
+            .commands(packages)
+            .iter()
+            .map(|words| format!("{sudo}{}", words.join(" ")))
+            .collect();
         lines.join(" && ")
     }
 
@@ -103,11 +140,19 @@ impl Manager {
                 self.line(packages)
             ),
         };
+
         for words in self.commands(packages) {
-            let words: Vec<&str> = prefix.iter().copied().chain(words.iter().map(String::as_str)).collect();
+            let words: Vec<&str> = prefix
+                .iter()
+                .copied()
+                .chain(words.iter().map(String::as_str))
+                .collect();
             let (program, arguments) = words.split_first().expect("a command has a program");
-            let status = Shell::new(program, arguments).env("DEBIAN_FRONTEND", "noninteractive").status()?;
+            let status = Shell::new(program, arguments)
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .status()?;
             let is_update = arguments.contains(&"update");
+
             if !status.success() && !is_update {
                 bail!(
                     "the package manager failed ({status}); this is what should be installed:\n\n    {}\n",
@@ -115,6 +160,7 @@ impl Manager {
                 );
             }
         }
+
         Ok(())
     }
 }
@@ -128,14 +174,28 @@ mod tests {
     fn a_package_that_meets_two_needs_is_installed_once() {
         let needs: Vec<&Need> = BUILD.iter().collect();
         let packages = Manager::Winget.packages(&needs);
-        let compilers = packages.iter().filter(|name| name.contains("BuildTools")).count();
-        assert_eq!(compilers, 1, "one package brings both compilers on Windows: {packages:?}");
+        let compilers = packages
+            .iter()
+            .filter(|name| name.contains("BuildTools"))
+            .count();
+
+        assert_eq!(
+            compilers, 1,
+            "one package brings both compilers on Windows: {packages:?}"
+        );
     }
 
     #[test]
     fn the_line_to_type_is_complete() {
         let line = Manager::Apt.line(&["cmake", "nasm"]);
-        assert!(line.starts_with("sudo apt-get update"), "a fresh system has no package lists yet: {line}");
-        assert!(line.ends_with("cmake nasm"), "every package is named: {line}");
+        assert!(
+            line.starts_with("sudo apt-get update"),
+            "a fresh system has no package lists yet: {line}"
+        );
+
+        assert!(
+            line.ends_with("cmake nasm"),
+            "every package is named: {line}"
+        );
     }
 }

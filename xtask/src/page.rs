@@ -24,6 +24,7 @@ pub(crate) fn build_if_changed() -> Result<()> {
     if is_new(&folder()) {
         return Ok(());
     }
+
     step("Building the window's page", build)
 }
 
@@ -37,7 +38,9 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) fn in_browser(checks: &mut Checks) {
     let chosen = std::env::var_os("TANDEM_CHROMIUM").is_some();
     if chosen || which("chromium").is_some() {
-        checks.check("the page in a browser", || npm::run(&folder(), "test:browser"));
+        checks.check("the page in a browser", || {
+            npm::run(&folder(), "test:browser")
+        });
     } else {
         checks.skip("the page in a browser", "chromium is not installed");
     }
@@ -46,21 +49,43 @@ pub(crate) fn in_browser(checks: &mut Checks) {
 /// Whether the page was built after the last change of what it is made of.
 fn is_new(folder: &Path) -> bool {
     let built = modified(&folder.join("dist/index.html"));
-    let sources = ["src", "public", "index.html", "package-lock.json", "vite.config.ts", "tsconfig.json"];
+    let sources = [
+        "src",
+        "public",
+        "index.html",
+        "package-lock.json",
+        "vite.config.ts",
+        "tsconfig.json",
+    ];
     let icons = workspace::root().join("icons");
-    let changed = sources.iter().map(|name| folder.join(name)).chain([icons]).filter_map(|path| newest(&path)).max();
+    let changed = sources
+        .iter()
+        .map(|name| folder.join(name))
+        .chain([icons])
+        .filter_map(|path| newest(&path))
+        .max();
+
     matches!((built, changed), (Some(built), Some(changed)) if built >= changed)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+    fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 /// When anything in `path` was changed last.
 fn newest(path: &Path) -> Option<SystemTime> {
     let own = modified(path)?;
-    let Ok(entries) = fs::read_dir(path) else { return Some(own) };
-    entries.flatten().filter_map(|entry| newest(&entry.path())).chain([own]).max()
+    let Ok(entries) = fs::read_dir(path) else {
+        return Some(own);
+    };
+
+    entries
+        .flatten()
+        .filter_map(|entry| newest(&entry.path()))
+        .chain([own])
+        .max()
 }
 
 #[cfg(test)]
@@ -74,9 +99,15 @@ mod tests {
         let file = folder.join("deep/down/file");
         fs::write(&file, "x").unwrap();
         let future = SystemTime::now() + std::time::Duration::from_secs(60);
-        fs::File::options().write(true).open(&file).unwrap().set_modified(future).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .set_modified(future)
+            .unwrap();
         let found = newest(&folder);
         fs::remove_dir_all(&folder).unwrap();
+
         assert_eq!(found, Some(future), "what lies deep counts");
         assert_eq!(newest(&folder), None, "what is not there has no age");
     }

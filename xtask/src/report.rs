@@ -10,7 +10,11 @@ struct Row {
 }
 
 const fn row(name: &'static str, pointer: &'static str, show: fn(&Value) -> Option<String>) -> Row {
-    Row { name, pointer, show }
+    Row {
+        name,
+        pointer,
+        show,
+    }
 }
 
 /// The groups in the order in which a call happens.
@@ -56,8 +60,16 @@ const GROUPS: &[(&str, &[Row])] = &[
             row("freezes", "/video/received/freezes", plain),
             row("frozen", "/video/received/frozenMs", ms),
             row("decoding, p50", "/video/received/decodeMsP50", ms),
-            row("glass to glass, p50", "/video/received/glassToGlassMsP50", ms),
-            row("glass to glass, p95", "/video/received/glassToGlassMsP95", ms),
+            row(
+                "glass to glass, p50",
+                "/video/received/glassToGlassMsP50",
+                ms,
+            ),
+            row(
+                "glass to glass, p95",
+                "/video/received/glassToGlassMsP95",
+                ms,
+            ),
         ],
     ),
     (
@@ -69,7 +81,11 @@ const GROUPS: &[(&str, &[Row])] = &[
             row("lost", "/audio/received/lost", plain),
             row("concealed", "/audio/received/concealedMs", ms),
             row("from FEC", "/audio/received/fecMs", ms),
-            row("jitter buffer, p50", "/audio/received/jitterBufferMsP50", ms),
+            row(
+                "jitter buffer, p50",
+                "/audio/received/jitterBufferMsP50",
+                ms,
+            ),
             row("mouth to ear, p50", "/audio/received/mouthToEarMsP50", ms),
             row("mouth to ear, p95", "/audio/received/mouthToEarMsP95", ms),
             row("lip sync, p95", "/audio/lipSyncMsP95", ms),
@@ -94,14 +110,20 @@ pub(crate) fn table(report: &Value) -> String {
         Some(peers) => peers.iter().collect(),
         None => vec![report],
     };
+
     let mut lines = vec![Line::heading(&peers)];
     for (group, rows) in GROUPS {
-        lines.push(Line { name: (*group).to_owned(), cells: Vec::new() });
+        lines.push(Line {
+            name: (*group).to_owned(),
+            cells: Vec::new(),
+        });
+
         lines.extend(rows.iter().map(|row| Line {
             name: format!("  {}", row.name),
             cells: peers.iter().map(|peer| cell(peer, row)).collect(),
         }));
     }
+
     align(&lines)
 }
 
@@ -116,27 +138,46 @@ impl Line {
             1 => vec![String::from("this peer")],
             count => (1..=count).map(|number| format!("peer {number}")).collect(),
         };
-        Self { name: String::new(), cells }
+
+        Self {
+            name: String::new(),
+            cells,
+        }
     }
 }
 
 fn cell(peer: &Value, row: &Row) -> String {
     let value = peer.pointer(row.pointer).filter(|value| !value.is_null());
-    value.and_then(row.show).unwrap_or_else(|| String::from("-"))
+    value
+        .and_then(row.show)
+        .unwrap_or_else(|| String::from("-"))
 }
 
 fn align(lines: &[Line]) -> String {
-    let names = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
-    let cells = lines.iter().flat_map(|line| &line.cells).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let names = lines
+        .iter()
+        .map(|line| line.name.chars().count())
+        .max()
+        .unwrap_or(0);
+
+    let cells = lines
+        .iter()
+        .flat_map(|line| &line.cells)
+        .map(|cell| cell.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
+
     for line in lines {
         let mut row = format!("{:<names$}", line.name);
         for cell in &line.cells {
             row.push_str(&format!("  {cell:>cells$}"));
         }
+
         text.push_str(row.trim_end());
         text.push('\n');
     }
+
     text
 }
 
@@ -153,7 +194,13 @@ fn plain(value: &Value) -> Option<String> {
 }
 
 fn ms(value: &Value) -> Option<String> {
-    value.as_f64().map(|ms| if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") })
+    value.as_f64().map(|ms| {
+        if ms < 10.0 {
+            format!("{ms:.1} ms")
+        } else {
+            format!("{ms:.0} ms")
+        }
+    })
 }
 
 fn one_decimal(value: &Value) -> Option<String> {
@@ -173,11 +220,20 @@ fn bitrate(value: &Value) -> Option<String> {
 }
 
 fn size(value: &Value) -> Option<String> {
-    Some(format!("{}x{}", value["width"].as_u64()?, value["height"].as_u64()?))
+    Some(format!(
+        "{}x{}",
+        value["width"].as_u64()?,
+        value["height"].as_u64()?
+    ))
 }
 
 fn route(value: &Value) -> Option<String> {
-    Some(format!("{}-{} {}", value["local"].as_str()?, value["remote"].as_str()?, value["protocol"].as_str()?))
+    Some(format!(
+        "{}-{} {}",
+        value["local"].as_str()?,
+        value["remote"].as_str()?,
+        value["protocol"].as_str()?
+    ))
 }
 
 #[cfg(test)]
@@ -187,17 +243,38 @@ mod tests {
 
     #[test]
     fn a_pair_has_a_column_for_each_peer() {
-        let peer = |frames: u32| json!({ "ok": true, "video": { "received": { "frames": frames } } });
+        let peer =
+            |frames: u32| json!({ "ok": true, "video": { "received": { "frames": frames } } });
         let text = table(&json!({ "ok": true, "peers": [peer(299), peer(301)] }));
-        let line = text.lines().find(|line| line.contains("299")).expect("a line shows the received frames");
+        let line = text
+            .lines()
+            .find(|line| line.contains("299"))
+            .expect("a line shows the received frames");
+
         assert!(line.contains("301"), "both peers stand on one line: {line}");
     }
 
     #[test]
     fn what_does_not_apply_is_a_dash() {
-        let text = table(&json!({ "ok": true, "video": { "sent": null }, "timingsMs": { "connected": 31.46 } }));
-        let line = |name: &str| text.lines().find(|line| line.contains(name)).expect("every row is shown");
-        assert!(line("keyframes").ends_with('-'), "a missing figure is no zero: {}", line("keyframes"));
-        assert!(line("connected after").ends_with("31 ms"), "figures have units: {}", line("connected after"));
+        let text = table(
+            &json!({ "ok": true, "video": { "sent": null }, "timingsMs": { "connected": 31.46 } }),
+        );
+        let line = |name: &str| {
+            text.lines()
+                .find(|line| line.contains(name))
+                .expect("every row is shown")
+        };
+
+        assert!(
+            line("keyframes").ends_with('-'),
+            "a missing figure is no zero: {}",
+            line("keyframes")
+        );
+
+        assert!(
+            line("connected after").ends_with("31 ms"),
+            "figures have units: {}",
+            line("connected after")
+        );
     }
 }

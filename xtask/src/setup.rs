@@ -16,6 +16,7 @@ pub(crate) fn build() -> Result<()> {
     if !missing.is_empty() {
         step("Getting what the build needs", || install(&missing))?;
     }
+
     Ok(())
 }
 
@@ -27,6 +28,7 @@ pub(crate) fn test() -> Result<()> {
     {
         println!("  {error:#}\n  The tests that need these will say so and be skipped.");
     }
+
     assets::fetch();
     Ok(())
 }
@@ -37,13 +39,18 @@ pub(crate) fn cargo_tool(name: &str, version: &str) -> bool {
     if here() {
         return true;
     }
+
     let package = format!("cargo-{name}");
     let built = step(&format!("Building {package} {version} (once)"), || {
-        Shell::cargo(["install", "--locked", "--version", version, &package]).without_env("CARGO_TARGET_DIR").run()
+        Shell::cargo(["install", "--locked", "--version", version, &package])
+            .without_env("CARGO_TARGET_DIR")
+            .run()
     });
+
     if let Err(error) = &built {
         println!("  {error:#}");
     }
+
     here()
 }
 
@@ -53,34 +60,57 @@ pub(crate) fn everything() -> Result<()> {
     build()?;
     test()?;
     tools();
-    println!("\nEverything that could be had is there: `cargo xtask run` or `cargo xtask test` is next.");
+    println!(
+        "\nEverything that could be had is there: `cargo xtask run` or `cargo xtask test` is next."
+    );
+
     Ok(())
 }
 
 /// The cargo subcommands of the checks: whether nextest and deny can be used.
 pub(crate) fn tools() -> (bool, bool) {
-    (cargo_tool("nextest", "0.9.143"), cargo_tool("deny", "0.20.2"))
+    (
+        cargo_tool("nextest", "0.9.143"),
+        cargo_tool("deny", "0.20.2"),
+    )
 }
 
 fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
     let Some(manager) = Manager::detect() else {
         return needs.iter().filter(|need| !need.met()).collect();
     };
+
     // Where a system has no package for it, it either needs none or a test skips itself.
-    needs.iter().filter(|need| !manager.packages(&[need]).is_empty() && !need.met()).collect()
+    needs
+        .iter()
+        .filter(|need| !manager.packages(&[need]).is_empty() && !need.met())
+        .collect()
 }
 
 fn install(missing: &[&Need]) -> Result<()> {
     for need in missing {
         println!("  missing: {}", need.what);
     }
+
     let Some(manager) = Manager::detect() else {
-        bail!("no package manager known here (apt, dnf, Homebrew, winget): please install the above yourself");
+        bail!(
+            "no package manager known here (apt, dnf, Homebrew, winget): please install the above yourself"
+        );
     };
+
     manager.install(&manager.packages(missing))?;
-    let still: Vec<&str> = missing.iter().filter(|need| !need.met()).map(|need| need.what).collect();
+    let still: Vec<&str> = missing
+        .iter()
+        .filter(|need| !need.met())
+        .map(|need| need.what)
+        .collect();
+
     if !still.is_empty() {
-        bail!("installed, but still not found: {}; a new terminal may be needed", still.join(", "));
+        bail!(
+            "installed, but still not found: {}; a new terminal may be needed",
+            still.join(", ")
+        );
     }
+
     Ok(())
 }

@@ -23,7 +23,10 @@ impl Shell {
         S: AsRef<OsStr>,
     {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(workspace::root()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(workspace::root())
+            .stdin(Stdio::null());
         Self { command }
     }
 
@@ -35,13 +38,18 @@ impl Shell {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let mut shell = Self::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")), arguments);
+        let mut shell = Self::new(
+            std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")),
+            arguments,
+        );
+
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
                 shell.command.env_remove(&name);
             }
         }
+
         shell
     }
 
@@ -76,12 +84,20 @@ impl Shell {
     /// The command as one would type it.
     pub(crate) fn line(&self) -> String {
         let program = Path::new(self.command.get_program());
-        let name = program.file_stem().unwrap_or(program.as_os_str()).to_string_lossy();
+        let name = program
+            .file_stem()
+            .unwrap_or(program.as_os_str())
+            .to_string_lossy();
         let mut words = vec![name.into_owned()];
         words.extend(self.command.get_args().map(|argument| {
             let text = argument.to_string_lossy();
-            if text.contains(' ') { format!("'{text}'") } else { text.into_owned() }
+            if text.contains(' ') {
+                format!("'{text}'")
+            } else {
+                text.into_owned()
+            }
         }));
+
         words.join(" ")
     }
 
@@ -91,32 +107,49 @@ impl Shell {
     /// When it cannot be started.
     pub(crate) fn status(mut self) -> Result<ExitStatus> {
         println!("  $ {}", self.line());
-        self.command.status().with_context(|| format!("cannot start `{}`", self.line()))
+        self.command
+            .status()
+            .with_context(|| format!("cannot start `{}`", self.line()))
     }
 
     /// Like [`Shell::status`]; anything but success is an error.
     pub(crate) fn run(self) -> Result<()> {
         let line = self.line();
         let status = self.status()?;
+
         if !status.success() {
             bail!("`{line}` failed ({status})");
         }
+
         Ok(())
     }
 
     /// Runs it unseen and gives what it wrote to its standard output.
     pub(crate) fn output(mut self) -> Result<String> {
         let line = self.line();
-        let output = self.command.output().with_context(|| format!("cannot start `{line}`"))?;
+        let output = self
+            .command
+            .output()
+            .with_context(|| format!("cannot start `{line}`"))?;
+
         if !output.status.success() {
-            bail!("`{line}` failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+            bail!(
+                "`{line}` failed ({}): {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
         }
+
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Whether it can be started and succeeds; nothing is printed.
     pub(crate) fn succeeds(mut self) -> bool {
-        self.command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        self.command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     }
 
     /// The standard library's command, for what this type has no word for.
@@ -128,7 +161,9 @@ impl Shell {
 /// The path of a program on `PATH`.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let file = format!("{program}{}", std::env::consts::EXE_SUFFIX);
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(&file)).find(|path| path.is_file())
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(&file))
+        .find(|path| path.is_file())
 }
 
 /// Prints a heading.
@@ -147,5 +182,6 @@ pub(crate) fn step<T>(text: &str, work: impl FnOnce() -> Result<T>) -> Result<T>
     let result = work();
     let verdict = if result.is_ok() { "done" } else { "failed" };
     println!("  {verdict} in {:.1} s", start.elapsed().as_secs_f64());
+
     result
 }

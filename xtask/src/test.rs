@@ -26,6 +26,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     if extent == Extent::Everything {
         setup::test()?;
     }
+
     let (nextest, deny) = setup::tools();
     let skips = SkipLog::create()?;
 
@@ -36,47 +37,82 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     checks.check("the page", page::check);
     // Before cargo builds anything: the desktop program takes the page in.
     checks.check("the page's build", page::build_if_changed);
+
     if extent == Extent::Everything {
         page::in_browser(&mut checks);
     }
+
     checks.check("lints", lint::clippy);
     // With the tests, so that cargo unifies the same features for both and compiles the dependencies once.
     let built = checks.check("build", || {
-        Shell::cargo(["build", "--workspace", "--bins", "--tests", "--examples"]).args(workspace::features()).run()
+        Shell::cargo(["build", "--workspace", "--bins", "--tests", "--examples"])
+            .args(workspace::features())
+            .run()
     });
+
     // Without the binaries the whole-system tests would only repeat the failure.
     let extent = if built { extent } else { Extent::Fast };
     checks.check("tests", || tests(nextest, extent, &skips));
     checks.check("documentation's examples", || {
-        Shell::cargo(["test", "--workspace", "--doc", "--quiet"]).args(workspace::features()).run()
+        Shell::cargo(["test", "--workspace", "--doc", "--quiet"])
+            .args(workspace::features())
+            .run()
     });
+
     for skip in skips.read() {
-        let (name, reason) = skip.split_once(": ").unwrap_or((skip.as_str(), "no reason given"));
+        let (name, reason) = skip
+            .split_once(": ")
+            .unwrap_or((skip.as_str(), "no reason given"));
         checks.skip(name, reason);
     }
+
     Ok(checks.summary())
 }
 
 fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
     if nextest {
-        let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
-        let mut shell =
-            Shell::cargo(["nextest", "run", "--workspace", "--profile", profile]).args(workspace::features());
+        let profile = if std::env::var_os("CI").is_some() {
+            "ci"
+        } else {
+            "default"
+        };
+
+        let mut shell = Shell::cargo(["nextest", "run", "--workspace", "--profile", profile])
+            .args(workspace::features());
         if extent == Extent::Fast {
             shell = shell.args(["-E", "not package(tandem-tests)"]);
         }
+
         return skips.told_to(shell).run();
     }
-    println!("  cargo-nextest could not be built here: cargo test does it, one whole-system test at a time");
-    Shell::cargo(["test", "--workspace", "--exclude", "tandem-tests", "--all-targets", "--no-fail-fast"])
-        .args(workspace::features())
-        .run()?;
+
+    println!(
+        "  cargo-nextest could not be built here: cargo test does it, one whole-system test at a time"
+    );
+    Shell::cargo([
+        "test",
+        "--workspace",
+        "--exclude",
+        "tandem-tests",
+        "--all-targets",
+        "--no-fail-fast",
+    ])
+    .args(workspace::features())
+    .run()?;
+
     if extent == Extent::Fast {
         return Ok(());
     }
-    let shell = Shell::cargo(["test", "-p", "tandem-tests", "--all-targets", "--no-fail-fast"])
-        .args(workspace::features())
-        .args(["--", "--test-threads=1"]);
+
+    let shell = Shell::cargo([
+        "test",
+        "-p",
+        "tandem-tests",
+        "--all-targets",
+        "--no-fail-fast",
+    ])
+    .args(workspace::features())
+    .args(["--", "--test-threads=1"]);
     skips.told_to(shell).run()
 }
 
@@ -91,6 +127,7 @@ impl SkipLog {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let path = folder.join("skipped-tests.txt");
         fs::write(&path, "").with_context(|| format!("cannot write {}", path.display()))?;
+
         Ok(Self { path })
     }
 
@@ -99,7 +136,11 @@ impl SkipLog {
     }
 
     fn read(&self) -> Vec<String> {
-        fs::read_to_string(&self.path).unwrap_or_default().lines().map(String::from).collect()
+        fs::read_to_string(&self.path)
+            .unwrap_or_default()
+            .lines()
+            .map(String::from)
+            .collect()
     }
 }
 
@@ -121,18 +162,26 @@ impl Checks {
         heading(&format!("Checking {name}"));
         let start = Instant::now();
         let result = work();
+
         if let Err(error) = &result {
             println!("  failed: {error:#}");
         }
+
         let passed = result.is_ok();
-        let verdict = if passed { Verdict::Passed(start.elapsed()) } else { Verdict::Failed(start.elapsed()) };
+        let verdict = if passed {
+            Verdict::Passed(start.elapsed())
+        } else {
+            Verdict::Failed(start.elapsed())
+        };
+
         self.verdicts.push((name.to_owned(), verdict));
         passed
     }
 
     /// Notes what could not be checked on this machine.
     pub(crate) fn skip(&mut self, name: &str, reason: &str) {
-        self.verdicts.push((name.to_owned(), Verdict::Skipped(reason.to_owned())));
+        self.verdicts
+            .push((name.to_owned(), Verdict::Skipped(reason.to_owned())));
     }
 
     /// Prints the list; the exit code says whether all went well.
@@ -140,17 +189,29 @@ impl Checks {
         heading("Summary");
         for (name, verdict) in &self.verdicts {
             match verdict {
-                Verdict::Passed(time) => println!("  passed   {name} ({:.0} s)", time.as_secs_f64()),
-                Verdict::Failed(time) => println!("  FAILED   {name} ({:.0} s)", time.as_secs_f64()),
+                Verdict::Passed(time) => {
+                    println!("  passed   {name} ({:.0} s)", time.as_secs_f64())
+                }
+                Verdict::Failed(time) => {
+                    println!("  FAILED   {name} ({:.0} s)", time.as_secs_f64())
+                }
                 Verdict::Skipped(reason) => println!("  skipped  {name}: {reason}"),
             }
         }
-        let failed = self.verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Failed(_))).count();
+
+        let failed = self
+            .verdicts
+            .iter()
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Failed(_)))
+            .count();
+
         if failed == 0 {
             println!("\nAll checks passed.");
             ExitCode::SUCCESS
         } else {
-            println!("\n{failed} of the checks failed; each one's output stands under its heading above.");
+            println!(
+                "\n{failed} of the checks failed; each one's output stands under its heading above."
+            );
             ExitCode::FAILURE
         }
     }
@@ -165,6 +226,7 @@ mod tests {
         let mut checks = Checks::default();
         checks.check("good", || Ok(()));
         checks.skip("absent", "no camera");
+
         assert_eq!(checks.summary(), ExitCode::SUCCESS, "a skip is no failure");
         let passed = checks.check("bad", || anyhow::bail!("broken"));
         assert!(!passed, "the caller is told");

@@ -14,10 +14,17 @@ pub(crate) fn screenshots() -> Result<()> {
     setup::test()?;
     page::build_if_changed()?;
     step("Building Tandem and the photographer", || {
-        Shell::cargo(["build", "--workspace", "--bins", "--examples"]).args(workspace::features()).run()
+        Shell::cargo(["build", "--workspace", "--bins", "--examples"])
+            .args(workspace::features())
+            .run()
     })?;
+
     step("Taking screenshots", || {
         let folder = workspace::root().join("out/screens");
-        Shell::new(workspace::binary("debug", "examples/screenshots")?, [folder]).run()
+        Shell::new(
+            workspace::binary("debug", "examples/screenshots")?,
+            [folder],
+        )
+        .run()
     })
 }

@@ -9,17 +9,25 @@ use crate::shell::Shell;
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("xtask lies one level below the root").to_path_buf()
+    here.parent()
+        .expect("xtask lies one level below the root")
+        .to_path_buf()
 }
 
 /// Where downloads (clips, the guest's kernel) are kept between runs: `TANDEM_CACHE_DIR`, or the user's cache folder.
 ///
 /// `tandem_tests::cache_dir` looks in the same place.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
-    let named = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let named = |variable: &str| {
+        std::env::var_os(variable)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+
     if let Some(dir) = named("TANDEM_CACHE_DIR") {
         return Ok(dir);
     }
+
     named("XDG_CACHE_HOME")
         .or_else(|| named("LOCALAPPDATA"))
         .or_else(|| named("HOME").map(|home| home.join(".cache")))
@@ -30,8 +38,12 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
 /// A binary that cargo built, in the folder of `profile` (`debug` or `release`).
 pub(crate) fn binary(profile: &str, name: &str) -> Result<PathBuf> {
     let metadata = metadata()?;
-    let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
-    Ok(Path::new(target).join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+    let target = metadata["target_directory"]
+        .as_str()
+        .context("cargo metadata names no target folder")?;
+    Ok(Path::new(target)
+        .join(profile)
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// `cargo metadata` of this workspace alone.
@@ -42,5 +54,9 @@ pub(crate) fn metadata() -> Result<serde_json::Value> {
 
 /// The cargo features that this machine can build: VP8 wants the system's libvpx, which Windows has no package of.
 pub(crate) fn features() -> &'static [&'static str] {
-    if cfg!(windows) { &[] } else { &["--all-features"] }
+    if cfg!(windows) {
+        &[]
+    } else {
+        &["--all-features"]
+    }
 }

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+const UPGRADE: &[u8] =
+    b"GET /ws HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// One connection to a relay.
@@ -32,28 +33,47 @@ pub(crate) struct Found {
 impl Client {
     /// Connects and waits for `user_registered`.
     pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
-        let mut stream = TcpStream::connect(address).await.context("the relay takes no connection")?;
+        let mut stream = TcpStream::connect(address)
+            .await
+            .context("the relay takes no connection")?;
         stream.set_nodelay(true)?;
         stream.write_all(UPGRADE).await?;
-        let mut client = Self { stream, bytes: Vec::with_capacity(1024), at: 0, socket_id: String::new() };
+        let mut client = Self {
+            stream,
+            bytes: Vec::with_capacity(1024),
+            at: 0,
+            socket_id: String::new(),
+        };
+
         let end = loop {
-            if let Some(end) = client.bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            if let Some(end) = client
+                .bytes
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+            {
                 break end;
             }
+
             client.fill().await?;
         };
+
         if !client.bytes.starts_with(b"HTTP/1.1 101") {
             bail!("no upgrade: {}", String::from_utf8_lossy(&client.bytes));
         }
+
         client.at = end + 4;
         let registered = client.next().await?;
         client.socket_id = text(&registered, "socketId")?;
+
         Ok(client)
     }
 
     pub(crate) async fn send(&mut self, message: &Value) -> Result<()> {
         let frame = frame(message.to_string().as_bytes());
-        self.stream.write_all(&frame).await.context("the relay takes nothing more")
+        self.stream
+            .write_all(&frame)
+            .await
+            .context("the relay takes nothing more")
     }
 
     /// The next message.
@@ -68,6 +88,7 @@ impl Client {
                     _ => continue,
                 }
             }
+
             self.fill().await?;
         }
     }
@@ -79,6 +100,7 @@ impl Client {
             if message["type"] == kind {
                 return Ok(message);
             }
+
             if message["type"] == "error" {
                 bail!("{kind} was expected, not {message}");
             }
@@ -100,9 +122,11 @@ impl Client {
                     _ => {}
                 }
             }
+
             if taken > 0 {
                 return Ok(taken);
             }
+
             self.fill().await?;
         }
     }
@@ -111,10 +135,14 @@ impl Client {
     fn peek(&self) -> Option<(u8, usize, usize)> {
         let bytes = &self.bytes[self.at..];
         let (head, length) = match *bytes.get(1)? {
-            126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
+            126 => (
+                4,
+                usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])),
+            ),
             127 => return None,
             short => (2, usize::from(short)),
         };
+
         let end = head + length;
         (bytes.len() >= end).then(|| (bytes[0] & 0x0f, self.at + head, self.at + end))
     }
@@ -123,19 +151,25 @@ impl Client {
         self.bytes.drain(..self.at);
         self.at = 0;
         self.bytes.reserve(16 * 1024);
+
         if self.stream.read_buf(&mut self.bytes).await? == 0 {
             bail!("the relay closed the connection");
         }
+
         Ok(())
     }
 
     pub(crate) async fn find(&mut self, room: Option<&str>) -> Result<()> {
-        self.send(&json!({ "type": "find_partner", "room": room })).await
+        self.send(&json!({ "type": "find_partner", "room": room }))
+            .await
     }
 
     pub(crate) async fn found(&mut self) -> Result<Found> {
         let found = self.expect("partner_found").await?;
-        Ok(Found { partner: text(&found, "socketId")?, session: text(&found, "sessionId")? })
+        Ok(Found {
+            partner: text(&found, "socketId")?,
+            session: text(&found, "sessionId")?,
+        })
     }
 
     /// Gives the memory of past messages back.
@@ -147,7 +181,10 @@ impl Client {
 }
 
 fn text(message: &Value, field: &str) -> Result<String> {
-    Ok(message[field].as_str().with_context(|| format!("{field} is missing in {message}"))?.to_owned())
+    Ok(message[field]
+        .as_str()
+        .with_context(|| format!("{field} is missing in {message}"))?
+        .to_owned())
 }
 
 /// A text frame of a client.
@@ -158,8 +195,12 @@ pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
 /// A relayed message of so many bytes in all.
 pub(crate) fn candidate(to: &str, bytes: usize, stamp: u64) -> Vec<u8> {
     let build = |filler: usize| {
-        format!("{{\"type\":\"ice_candidate\",\"to\":\"{to}\",\"candidate\":\"{stamp:020} {}\"}}", "x".repeat(filler))
+        format!(
+            "{{\"type\":\"ice_candidate\",\"to\":\"{to}\",\"candidate\":\"{stamp:020} {}\"}}",
+            "x".repeat(filler)
+        )
     };
+
     let shortest = build(0).len();
     frame(build(bytes.saturating_sub(shortest)).as_bytes())
 }
@@ -167,6 +208,13 @@ pub(crate) fn candidate(to: &str, bytes: usize, stamp: u64) -> Vec<u8> {
 /// The stamp of [`candidate`] in a relayed message.
 pub(crate) fn stamp(message: &[u8]) -> Option<u64> {
     const MARK: &[u8] = b"\"candidate\":\"";
-    let at = message.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
-    std::str::from_utf8(message.get(at..at + 20)?).ok()?.parse().ok()
+    let at = message
+        .windows(MARK.len())
+        .position(|window| window == MARK)?
+        + MARK.len();
+
+    std::str::from_utf8(message.get(at..at + 20)?)
+        .ok()?
+        .parse()
+        .ok()
 }

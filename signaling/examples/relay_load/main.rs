@@ -3,7 +3,12 @@
 //! The relay runs on one core and this program on another. CPU is the relay's own, from the scheduler's accounts; limits
 //! and metrics are on.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
-#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures"
+)]
 
 #[cfg(target_os = "linux")]
 mod client;
@@ -21,9 +26,17 @@ fn main() {
 fn main() -> anyhow::Result<()> {
     use anyhow::Context;
     let mut words = std::env::args().skip(1);
-    let binary = std::path::PathBuf::from(words.next().context("the first argument is the relay's program")?);
+    let binary = std::path::PathBuf::from(
+        words
+            .next()
+            .context("the first argument is the relay's program")?,
+    );
     let only: Vec<String> = words.collect();
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bench::run(&binary, &only))
+
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(bench::run(&binary, &only))
 }
 
 #[cfg(target_os = "linux")]
@@ -35,7 +48,9 @@ mod bench {
     use tokio::time::sleep;
 
     use super::relay::{Redis, Relay};
-    use super::scenarios::{Footprint, churn, connect, latency, match_all, pairs, saturate, slow_reader};
+    use super::scenarios::{
+        Footprint, churn, connect, latency, match_all, pairs, saturate, slow_reader,
+    };
 
     const RELAY_CORE: usize = 0;
     const OTHER_CORE: usize = 1;
@@ -51,30 +66,61 @@ mod bench {
     /// `only`: names of parts to run (`relay`, `latency`, `idle`, `match`, `slow`, `redis`), or `churn SECONDS [redis]`.
     pub(super) async fn run(binary: &Path, only: &[String]) -> Result<()> {
         if only.first().is_some_and(|word| word == "churn") {
-            let seconds = only.get(1).and_then(|word| word.parse().ok()).context("churn SECONDS [redis]")?;
-            return churn_report(binary, seconds, only.get(2).is_some_and(|word| word == "redis")).await;
+            let seconds = only
+                .get(1)
+                .and_then(|word| word.parse().ok())
+                .context("churn SECONDS [redis]")?;
+
+            return churn_report(
+                binary,
+                seconds,
+                only.get(2).is_some_and(|word| word == "redis"),
+            )
+            .await;
         }
+
         let wanted = |part: &str| only.is_empty() || only.iter().any(|word| word == part);
         println!("| what | here | budget |\n|---|---|---|");
+
         if wanted("relay") {
             for (bytes, budget) in [(200, "≤ 5 µs"), (2000, "≤ 7 µs")] {
                 let relay = Relay::start(binary, RELAY_CORE, None)?;
                 let mut all = pairs(relay.address, relay.address, 50).await?;
-                let it = saturate(&[&relay], &mut all, bytes, WINDOW, Duration::from_secs(4)).await?;
+                let it =
+                    saturate(&[&relay], &mut all, bytes, WINDOW, Duration::from_secs(4)).await?;
                 let figure = format!("{:.2} µs ({:.0} msg/s)", it.cpu_us, it.messages_per_second);
-                row(&format!("CPU per relayed message of {bytes} B, saturated"), figure, budget);
+                row(
+                    &format!("CPU per relayed message of {bytes} B, saturated"),
+                    figure,
+                    budget,
+                );
                 let it = saturate(&[&relay], &mut all, bytes, 1, Duration::from_secs(2)).await?;
                 let figure = format!("{:.2} µs ({:.0} msg/s)", it.cpu_us, it.messages_per_second);
-                row(&format!("the same, one message at a time in each of 50 calls, {bytes} B"), figure, "-");
+                row(
+                    &format!("the same, one message at a time in each of 50 calls, {bytes} B"),
+                    figure,
+                    "-",
+                );
             }
         }
+
         if wanted("latency") {
             let relay = Relay::start(binary, RELAY_CORE, None)?;
             let all = pairs(relay.address, relay.address, 500).await?;
             let (p50, p99) = latency(all, 5000, Duration::from_secs(5)).await?;
-            let figure = format!("{:.3} ms (p99 {:.2} ms)", p50.as_secs_f64() * 1e3, p99.as_secs_f64() * 1e3);
-            row("latency p50, 5,000 msg/s, 1,000 clients", figure, "≤ 0.2 ms");
+            let figure = format!(
+                "{:.3} ms (p99 {:.2} ms)",
+                p50.as_secs_f64() * 1e3,
+                p99.as_secs_f64() * 1e3
+            );
+
+            row(
+                "latency p50, 5,000 msg/s, 1,000 clients",
+                figure,
+                "≤ 0.2 ms",
+            );
         }
+
         if wanted("idle") {
             let relay = Relay::start(binary, RELAY_CORE, None)?;
             drop(connect(relay.address, 64).await?);
@@ -85,19 +131,34 @@ mod bench {
             let spent = (relay.cpu()? - cpu).as_secs_f64() * 1e6 / IDLE as f64;
             row("CPU per connect", format!("{spent:.1} µs"), "≤ 60 µs");
             let each = relay.memory()?.saturating_sub(memory) as f64 / IDLE as f64 / 1024.0;
-            row("memory per idle connection, 10,000 of them", format!("{each:.2} KiB"), "≤ 10 KB");
+            row(
+                "memory per idle connection, 10,000 of them",
+                format!("{each:.2} KiB"),
+                "≤ 10 KB",
+            );
             drop(clients);
         }
+
         if wanted("match") {
             let relay = Relay::start(binary, RELAY_CORE, None)?;
             let took = match_all(&[relay.address], 2000).await?;
-            row("2,000 users matched, in memory", format!("{:.0} ms", took.as_secs_f64() * 1e3), "≤ 100 ms");
+            row(
+                "2,000 users matched, in memory",
+                format!("{:.0} ms", took.as_secs_f64() * 1e3),
+                "≤ 100 ms",
+            );
         }
+
         if wanted("slow") {
             let relay = Relay::start(binary, RELAY_CORE, None)?;
             let grown = slow_reader(&relay).await?;
-            row("growth by a reader that stops", format!("{:.2} MB", grown as f64 / 1e6), "≤ 5 MB");
+            row(
+                "growth by a reader that stops",
+                format!("{:.2} MB", grown as f64 / 1e6),
+                "≤ 5 MB",
+            );
         }
+
         if wanted("redis") {
             let redis = Redis::start(OTHER_CORE)?;
             let (first, second) = (
@@ -111,16 +172,32 @@ mod bench {
                 "≤ 400 ms",
             );
             let mut all = pairs(first.address, second.address, 50).await?;
-            let it = saturate(&[&first, &second], &mut all, 200, WINDOW, Duration::from_secs(4)).await?;
-            let figure = format!("{:.0} msg/s ({:.1} µs CPU of both relays)", it.messages_per_second, it.cpu_us);
+            let it = saturate(
+                &[&first, &second],
+                &mut all,
+                200,
+                WINDOW,
+                Duration::from_secs(4),
+            )
+            .await?;
+
+            let figure = format!(
+                "{:.0} msg/s ({:.1} µs CPU of both relays)",
+                it.messages_per_second, it.cpu_us
+            );
             row("relayed from node to node, 200 B", figure, "≥ 20,000 msg/s");
         }
+
         Ok(())
     }
 
     async fn churn_report(binary: &Path, seconds: u64, clustered: bool) -> Result<()> {
         let redis = clustered.then(|| Redis::start(OTHER_CORE)).transpose()?;
-        let relay = Relay::start(binary, RELAY_CORE, redis.as_ref().map(Redis::url).as_deref())?;
+        let relay = Relay::start(
+            binary,
+            RELAY_CORE,
+            redis.as_ref().map(Redis::url).as_deref(),
+        )?;
         // The allocator's and the runtime's first growth is no leak.
         churn(relay.address, 100, Duration::from_secs(5)).await?;
         let settle = async || {
@@ -128,20 +205,31 @@ mod bench {
             sleep(Duration::from_secs(60)).await;
             Footprint::of(&relay, redis.as_ref())
         };
+
         let before = settle().await?;
         let begun = Instant::now();
         let rounds = churn(relay.address, 100, Duration::from_secs(seconds)).await?;
         let took = begun.elapsed().as_secs_f64();
         let after = settle().await?;
         println!("{rounds} calls in {took:.0} s\n\n| | before | after |\n|---|---|---|");
-        println!("| memory | {:.2} MB | {:.2} MB |", before.memory as f64 / 1e6, after.memory as f64 / 1e6);
-        println!("| descriptors | {} | {} |", before.descriptors, after.descriptors);
+        println!(
+            "| memory | {:.2} MB | {:.2} MB |",
+            before.memory as f64 / 1e6,
+            after.memory as f64 / 1e6
+        );
+
+        println!(
+            "| descriptors | {} | {} |",
+            before.descriptors, after.descriptors
+        );
         if let (Some(before), Some(after)) = (before.keys, after.keys) {
             println!("| keys in Redis | {before} | {after} |");
         }
+
         if let (Some(before), Some(after)) = (before.sessions, after.sessions) {
             println!("| active_sessions | {before} | {after} |");
         }
+
         Ok(())
     }
 }

@@ -49,15 +49,31 @@ impl Relay {
     /// Starts it pinned to the core.
     pub(crate) fn start(binary: &Path, core: usize, redis: Option<&str>) -> Result<Self> {
         let mut command = Command::new("taskset");
-        command.args(["-c", &core.to_string()]).arg(binary).args(["--listen", "127.0.0.1:0", "--log-level", "error"]);
-        command.args(LIMITS).args(redis.map(|url| ["--redis", url]).into_iter().flatten());
-        let child = command.stdout(Stdio::piped()).spawn().context("taskset and the relay start")?;
+        command.args(["-c", &core.to_string()]).arg(binary).args([
+            "--listen",
+            "127.0.0.1:0",
+            "--log-level",
+            "error",
+        ]);
+        command
+            .args(LIMITS)
+            .args(redis.map(|url| ["--redis", url]).into_iter().flatten());
+        let child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("taskset and the relay start")?;
         let mut server = Server { child };
         let stdout = server.child.stdout.take().context("the output is piped")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.split("ws://").nth(1).and_then(|rest| rest.trim().strip_suffix("/ws"));
-        let address = address.and_then(|text| text.parse().ok()).context("the relay's line names its address")?;
+        let address = line
+            .split("ws://")
+            .nth(1)
+            .and_then(|rest| rest.trim().strip_suffix("/ws"));
+        let address = address
+            .and_then(|text| text.parse().ok())
+            .context("the relay's line names its address")?;
+
         Ok(Self { server, address })
     }
 
@@ -70,8 +86,13 @@ impl Relay {
         let mut total = 0;
         for thread in fs::read_dir(self.proc("task"))? {
             let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-            total += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).context("schedstat is a number")?;
+            total += text
+                .split(' ')
+                .next()
+                .and_then(|ns| ns.parse::<u64>().ok())
+                .context("schedstat is a number")?;
         }
+
         Ok(Duration::from_nanos(total))
     }
 
@@ -87,7 +108,10 @@ impl Relay {
 
     fn status(&self, field: &str) -> Result<u64> {
         let text = fs::read_to_string(self.proc("status"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(field)).context("the field is there")?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .context("the field is there")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
@@ -104,18 +128,42 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn start(core: usize) -> Result<Self> {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
         let mut command = Command::new("taskset");
-        command.args(["-c", &core.to_string(), "redis-server", "--port", &port.to_string(), "--bind", "127.0.0.1"]);
-        command.args(["--save", "", "--appendonly", "no"]).stdout(Stdio::null());
-        let server = Server { child: command.spawn().context("redis-server starts")? };
-        let redis = Self { _server: server, port };
+        command.args([
+            "-c",
+            &core.to_string(),
+            "redis-server",
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+        ]);
+        command
+            .args(["--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null());
+        let server = Server {
+            child: command.spawn().context("redis-server starts")?,
+        };
+
+        let redis = Self {
+            _server: server,
+            port,
+        };
+
         for _ in 0..200 {
-            if redis.ask(&["PING"]).is_ok_and(|answer| answer.contains("PONG")) {
+            if redis
+                .ask(&["PING"])
+                .is_ok_and(|answer| answer.contains("PONG"))
+            {
                 return Ok(redis);
             }
+
             std::thread::sleep(Duration::from_millis(25));
         }
+
         anyhow::bail!("redis-server does not answer")
     }
 
@@ -125,7 +173,10 @@ impl Redis {
 
     /// By redis-cli.
     pub(crate) fn ask(&self, words: &[&str]) -> Result<String> {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output()?;
+        let output = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(words)
+            .output()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 }

@@ -17,15 +17,20 @@ use toml::{Table, Value};
 /// a kind of value that no flag has.
 pub(super) fn with_defaults(command: Command, path: &Path) -> Result<Command, String> {
     let name = path.display();
-    let text = fs::read_to_string(path).map_err(|error| format!("--config {name} cannot be read: {error}"))?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("--config {name} cannot be read: {error}"))?;
     apply(command, &text).map_err(|error| format!("in {name}: {error}"))
 }
 
 fn apply(mut command: Command, text: &str) -> Result<Command, String> {
-    let table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let table: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| error.to_string())?;
     for (key, value) in table {
         let id = key.replace('-', "_");
-        let known = command.get_arguments().find(|arg| arg.get_long() == Some(key.as_str()) && arg.get_env().is_some());
+        let known = command
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some(key.as_str()) && arg.get_env().is_some());
         let Some(arg) = known.filter(|_| key != "config") else {
             let names: Vec<&str> = command
                 .get_arguments()
@@ -33,17 +38,24 @@ fn apply(mut command: Command, text: &str) -> Result<Command, String> {
                 .filter_map(clap::Arg::get_long)
                 .filter(|name| *name != "config")
                 .collect();
-            return Err(format!("there is no setting `{key}`; the settings are {}", names.join(", ")));
+            return Err(format!(
+                "there is no setting `{key}`; the settings are {}",
+                names.join(", ")
+            ));
         };
+
         let values = match value {
-            Value::Array(values) if matches!(arg.get_action(), ArgAction::Append) => {
-                values.iter().map(|value| scalar(&key, value)).collect::<Result<Vec<_>, _>>()?
-            }
+            Value::Array(values) if matches!(arg.get_action(), ArgAction::Append) => values
+                .iter()
+                .map(|value| scalar(&key, value))
+                .collect::<Result<Vec<_>, _>>()?,
             Value::Array(_) => return Err(format!("`{key}` takes one value, not a list")),
             value => vec![scalar(&key, &value)?],
         };
+
         command = command.mut_arg(id, |arg| arg.default_values(values));
     }
+
     Ok(command)
 }
 
@@ -51,6 +63,9 @@ fn scalar(key: &str, value: &Value) -> Result<OsStr, String> {
     match value {
         Value::String(text) => Ok(OsStr::from(text.clone())),
         Value::Integer(number) => Ok(OsStr::from(number.to_string())),
-        other => Err(format!("`{key}` takes a string or a whole number, not a {}", other.type_str())),
+        other => Err(format!(
+            "`{key}` takes a string or a whole number, not a {}",
+            other.type_str()
+        )),
     }
 }

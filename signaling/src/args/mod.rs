@@ -22,7 +22,12 @@ use values::{cidr, duration, redis_url, stun_url, turn_url};
 #[command(name = "tandem-signaling", version, after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Address and port to listen on; port 0 picks a free one, 0.0.0.0 and [::] take connections from anywhere.
-    #[arg(long, env = "TANDEM_SIGNALING_LISTEN", default_value = "127.0.0.1:9000", value_name = "ADDR:PORT")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_LISTEN",
+        default_value = "127.0.0.1:9000",
+        value_name = "ADDR:PORT"
+    )]
     pub(crate) listen: String,
 
     /// A TOML file whose keys are the names of these flags (`max-connections = 5000`, `turn-url = ["turn:…"]`).
@@ -38,7 +43,12 @@ pub(crate) struct Args {
     /// An Origin from which browsers may connect, `*` for any; may be repeated.
     ///
     /// Without any, only programs connect: they send no Origin. Write it as a browser does: https://chat.example.org
-    #[arg(long, env = "TANDEM_SIGNALING_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_ALLOW_ORIGIN",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
     #[arg(help_heading = "Who may connect")]
     pub(crate) allow_origin: Vec<String>,
 
@@ -46,11 +56,21 @@ pub(crate) struct Args {
     ///
     /// Programs send `Authorization: Bearer TOKEN`; browsers, which cannot, the query `?token=TOKEN` or the WebSocket
     /// subprotocols `tandem` and `bearer.TOKEN`. The token needs `sub` and `exp`; `sub` is who blocks and bans mean.
-    #[arg(long, env = "TANDEM_SIGNALING_JWT_KEY", value_name = "FILE", help_heading = "Who may connect")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_JWT_KEY",
+        value_name = "FILE",
+        help_heading = "Who may connect"
+    )]
     pub(crate) jwt_key: Option<PathBuf>,
 
     /// Whom to keep out: a file with an address, a range or `user:SUB` a line. Read again on SIGHUP.
-    #[arg(long, env = "TANDEM_SIGNALING_BAN_FILE", value_name = "FILE", help_heading = "Who may connect")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_BAN_FILE",
+        value_name = "FILE",
+        help_heading = "Who may connect"
+    )]
     pub(crate) ban_file: Option<PathBuf>,
 
     /// Believe X-Forwarded-For of a proxy with an address in this range; may be repeated.
@@ -66,7 +86,12 @@ pub(crate) struct Args {
     pub(crate) turn_url: Vec<String>,
 
     /// The secret shared with coturn (its static-auth-secret). Rather in the file or the environment than here.
-    #[arg(long, env = "TANDEM_SIGNALING_TURN_SECRET", value_name = "SECRET", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_TURN_SECRET",
+        value_name = "SECRET",
+        hide_env_values = true
+    )]
     #[arg(hide_default_value = true, help_heading = "STUN and TURN")]
     pub(crate) turn_secret: Option<String>,
 
@@ -81,20 +106,40 @@ pub(crate) struct Args {
     pub(crate) stun_url: Vec<String>,
 
     /// Serve wss:// with this certificate chain (PEM). Read again on SIGHUP.
-    #[arg(long, env = "TANDEM_SIGNALING_TLS_CERT", value_name = "FILE", help_heading = "TLS")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_TLS_CERT",
+        value_name = "FILE",
+        help_heading = "TLS"
+    )]
     pub(crate) tls_cert: Option<PathBuf>,
 
     /// The certificate's private key (PEM). Read again on SIGHUP.
-    #[arg(long, env = "TANDEM_SIGNALING_TLS_KEY", value_name = "FILE", help_heading = "TLS")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_TLS_KEY",
+        value_name = "FILE",
+        help_heading = "TLS"
+    )]
     pub(crate) tls_key: Option<PathBuf>,
 
     /// How many connections at a time; more are answered 503.
-    #[arg(long, env = "TANDEM_SIGNALING_MAX_CONNECTIONS", default_value_t = 20_000, value_name = "N")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_MAX_CONNECTIONS",
+        default_value_t = 20_000,
+        value_name = "N"
+    )]
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) max_connections: usize,
 
     /// How many connections at a time from one address (IPv6: from one /64); more are answered 429.
-    #[arg(long, env = "TANDEM_SIGNALING_MAX_CONNECTIONS_PER_ADDRESS", default_value_t = 100, value_name = "N")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_MAX_CONNECTIONS_PER_ADDRESS",
+        default_value_t = 100,
+        value_name = "N"
+    )]
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) max_connections_per_address: u32,
 
@@ -109,22 +154,42 @@ pub(crate) struct Args {
     pub(crate) rate_upgrades: Option<u32>,
 
     /// Messages a second of one connection, pings included; twice as many may come at once. More: `rate_limited`.
-    #[arg(long, env = "TANDEM_SIGNALING_RATE_MESSAGES", default_value_t = 100, value_name = "N")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_RATE_MESSAGES",
+        default_value_t = 100,
+        value_name = "N"
+    )]
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_messages: u32,
 
     /// Bytes a second of one connection; twice as many may come at once. More: `rate_limited`.
-    #[arg(long, env = "TANDEM_SIGNALING_RATE_BYTES", default_value_t = 1_048_576, value_name = "N")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_RATE_BYTES",
+        default_value_t = 1_048_576,
+        value_name = "N"
+    )]
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_bytes: u32,
 
     /// Searches (`find_partner`, `next`) a minute of one connection. More: `rate_limited`.
-    #[arg(long, env = "TANDEM_SIGNALING_RATE_FIND", default_value_t = 60, value_name = "N")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_RATE_FIND",
+        default_value_t = 60,
+        value_name = "N"
+    )]
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_find: u32,
 
     /// Reports a minute of one connection. More: `rate_limited`.
-    #[arg(long, env = "TANDEM_SIGNALING_RATE_REPORTS", default_value_t = 10, value_name = "N")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_RATE_REPORTS",
+        default_value_t = 10,
+        value_name = "N"
+    )]
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_reports: u32,
 
@@ -151,15 +216,30 @@ pub(crate) struct Args {
     /// Append users' reports to this file, one JSON object a line. Opened again on SIGHUP.
     ///
     /// Without a file, but with --redis, they go to the stream {tandem}:reports there; without either they are refused.
-    #[arg(long, env = "TANDEM_SIGNALING_REPORTS", value_name = "FILE", help_heading = "Records")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_REPORTS",
+        value_name = "FILE",
+        help_heading = "Records"
+    )]
     pub(crate) reports: Option<PathBuf>,
 
     /// How logs are written to stderr.
-    #[arg(long, env = "TANDEM_SIGNALING_LOG_FORMAT", default_value = "text", help_heading = "Records")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_LOG_FORMAT",
+        default_value = "text",
+        help_heading = "Records"
+    )]
     pub(crate) log_format: LogFormat,
 
     /// error, warn, info, debug or trace; also per module, like info,tandem_signaling=debug.
-    #[arg(long, env = "TANDEM_SIGNALING_LOG_LEVEL", default_value = "info", help_heading = "Records")]
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_LOG_LEVEL",
+        default_value = "info",
+        help_heading = "Records"
+    )]
     #[arg(value_name = "LEVEL")]
     pub(crate) log_level: String,
 }
@@ -201,17 +281,29 @@ impl Args {
         Self::load_from(std::env::args_os())
     }
 
-    fn load_from(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, Refusal> {
+    fn load_from(
+        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, Refusal> {
         let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
-        let matches = Self::command().try_get_matches_from(&words).map_err(Refusal::Clap)?;
-        let Some(path) = matches.get_one::<PathBuf>("config") else { return Self::from(&matches) };
+        let matches = Self::command()
+            .try_get_matches_from(&words)
+            .map_err(Refusal::Clap)?;
+        let Some(path) = matches.get_one::<PathBuf>("config") else {
+            return Self::from(&matches);
+        };
+
         let command = file::with_defaults(Self::command(), path).map_err(Refusal::Sentence)?;
         // Flags and environment were fine by themselves: what is wrong now stands in the file.
         let matches = command.try_get_matches_from(&words).map_err(|error| {
             let text = error.to_string();
-            let text = text.trim_start_matches("error: ").split("\n\nFor more").next().unwrap_or_default();
+            let text = text
+                .trim_start_matches("error: ")
+                .split("\n\nFor more")
+                .next()
+                .unwrap_or_default();
             Refusal::Sentence(format!("in {}: {text}", path.display()))
         })?;
+
         Self::from(&matches)
     }
 
@@ -226,13 +318,18 @@ impl Args {
         if !self.silent.is_zero() && !self.heartbeat.is_zero() && self.silent <= self.heartbeat {
             return Err("--silent must be longer than --heartbeat, or every idle connection would be closed".into());
         }
+
         match (&self.turn_url.is_empty(), &self.turn_secret) {
             (false, None) => {
                 return Err("--turn-url needs --turn-secret: without it no client could use the TURN server".into());
             }
-            (true, Some(_)) => return Err("--turn-secret needs --turn-url: which TURN server is it for?".into()),
+            (true, Some(_)) => {
+                return Err("--turn-secret needs --turn-url: which TURN server is it for?".into());
+            }
             (false, Some(secret)) if secret.trim().is_empty() => {
-                return Err("--turn-secret is empty: give the static-auth-secret of the TURN server".into());
+                return Err(
+                    "--turn-secret is empty: give the static-auth-secret of the TURN server".into(),
+                );
             }
             (false, Some(secret)) if secret.starts_with("CHANGE-ME") => {
                 return Err(
@@ -241,14 +338,23 @@ impl Args {
             }
             _ => {}
         }
+
         if !self.turn_url.is_empty() && self.turn_ttl < Duration::from_secs(1) {
-            return Err("--turn-ttl must be at least 1s, or no credential would ever be good".into());
+            return Err(
+                "--turn-ttl must be at least 1s, or no credential would ever be good".into(),
+            );
         }
+
         match (&self.tls_cert, &self.tls_key) {
-            (Some(_), None) => return Err("--tls-cert needs --tls-key, the certificate's private key".into()),
-            (None, Some(_)) => return Err("--tls-key needs --tls-cert, the key's certificate chain".into()),
+            (Some(_), None) => {
+                return Err("--tls-cert needs --tls-key, the certificate's private key".into());
+            }
+            (None, Some(_)) => {
+                return Err("--tls-key needs --tls-cert, the key's certificate chain".into());
+            }
             _ => {}
         }
+
         self.log_filter()?;
         Ok(())
     }
@@ -258,16 +364,25 @@ impl Args {
         let mut filter = EnvFilter::try_new(&self.log_level).map_err(
             |_| "--log-level must be error, warn, info, debug or trace, or a list like info,tandem_signaling=debug",
         )?;
+
         // These write whole frames and requests into their trace logs: names, SDP, candidates and tokens.
-        for quiet in ["tungstenite=off", "tokio_tungstenite=off", "rustls=off", "tokio_rustls=off", "redis=off"] {
+        for quiet in [
+            "tungstenite=off",
+            "tokio_tungstenite=off",
+            "rustls=off",
+            "tokio_rustls=off",
+            "redis=off",
+        ] {
             filter = filter.add_directive(quiet.parse().expect("a constant directive"));
         }
+
         Ok(filter)
     }
 
     /// Upgrades a minute from one address.
     pub(crate) fn rate_upgrades(&self) -> u32 {
-        self.rate_upgrades.unwrap_or(self.max_connections_per_address.saturating_mul(3))
+        self.rate_upgrades
+            .unwrap_or(self.max_connections_per_address.saturating_mul(3))
     }
 }
 
@@ -300,20 +415,41 @@ mod tests {
         for arg in Args::command().get_arguments() {
             let flag = arg.get_long().expect("every argument is a flag");
             let variable = format!("TANDEM_SIGNALING_{}", flag.replace('-', "_").to_uppercase());
-            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(variable.as_str()), "--{flag}");
+            assert_eq!(
+                arg.get_env().and_then(|name| name.to_str()),
+                Some(variable.as_str()),
+                "--{flag}"
+            );
         }
     }
 
     #[test]
     fn a_flag_beats_the_file_and_the_file_beats_the_default() {
-        let file = file("max-connections = 7\nrate-find = 8\nheartbeat = '3s'\nstun-url = ['stun:a', 'stun:b']\n");
+        let file = file(
+            "max-connections = 7\nrate-find = 8\nheartbeat = '3s'\nstun-url = ['stun:a', 'stun:b']\n",
+        );
         let path = file.path().display().to_string();
         let args = load(&["--config", &path, "--rate-find", "9"]).unwrap();
+
         assert_eq!(args.max_connections, 7, "the file beats the default");
         assert_eq!(args.rate_find, 9, "the flag beats the file");
-        assert_eq!(args.heartbeat, Duration::from_secs(3), "the file's values go through the flags' parsers");
-        assert_eq!(args.stun_url, ["stun:a", "stun:b"], "a list is a flag that is repeated");
-        assert_eq!(args.silent, Duration::from_secs(60), "what the file does not name keeps its default");
+        assert_eq!(
+            args.heartbeat,
+            Duration::from_secs(3),
+            "the file's values go through the flags' parsers"
+        );
+
+        assert_eq!(
+            args.stun_url,
+            ["stun:a", "stun:b"],
+            "a list is a flag that is repeated"
+        );
+
+        assert_eq!(
+            args.silent,
+            Duration::from_secs(60),
+            "what the file does not name keeps its default"
+        );
     }
 
     #[test]
@@ -332,11 +468,21 @@ mod tests {
             let file = file(text);
             let path = file.path().display().to_string();
             let refusal = load(&["--config", &path]).expect_err(text);
-            assert!(refusal.contains(word), "{text}: the sentence must hold {word}: {refusal}");
-            assert!(!refusal.contains("error: "), "{text}: one sentence, not two: {refusal}");
+            assert!(
+                refusal.contains(word),
+                "{text}: the sentence must hold {word}: {refusal}"
+            );
+            assert!(
+                !refusal.contains("error: "),
+                "{text}: one sentence, not two: {refusal}"
+            );
         }
+
         let refusal = load(&["--config", "/nowhere/relay.toml"]).expect_err("no such file");
-        assert!(refusal.contains("/nowhere/relay.toml"), "the file is named: {refusal}");
+        assert!(
+            refusal.contains("/nowhere/relay.toml"),
+            "the file is named: {refusal}"
+        );
     }
 
     #[test]
@@ -345,23 +491,54 @@ mod tests {
             (&["--silent", "5s", "--heartbeat", "10s"][..], "--silent"),
             (&["--turn-url", "turn:a:3478"], "--turn-secret"),
             (&["--turn-secret", "x"], "--turn-url"),
-            (&["--turn-url", "turn:a:3478", "--turn-secret", " "], "empty"),
-            (&["--turn-url", "turn:a:3478", "--turn-secret", "CHANGE-ME-to-something"], "openssl"),
-            (&["--turn-url", "turn:a:3478", "--turn-secret", "x", "--turn-ttl", "0"], "--turn-ttl"),
+            (
+                &["--turn-url", "turn:a:3478", "--turn-secret", " "],
+                "empty",
+            ),
+            (
+                &[
+                    "--turn-url",
+                    "turn:a:3478",
+                    "--turn-secret",
+                    "CHANGE-ME-to-something",
+                ],
+                "openssl",
+            ),
+            (
+                &[
+                    "--turn-url",
+                    "turn:a:3478",
+                    "--turn-secret",
+                    "x",
+                    "--turn-ttl",
+                    "0",
+                ],
+                "--turn-ttl",
+            ),
             (&["--tls-cert", "x"], "--tls-key"),
             (&["--tls-key", "x"], "--tls-cert"),
             (&["--log-level", "loud=very=much"], "--log-level"),
         ] {
             let refusal = load(words).expect_err("these do not fit");
-            assert!(refusal.contains(word), "{words:?}: the sentence must hold {word}: {refusal}");
+            assert!(
+                refusal.contains(word),
+                "{words:?}: the sentence must hold {word}: {refusal}"
+            );
         }
+
         assert!(load(&[]).is_ok(), "the defaults are good");
     }
 
     #[test]
     fn the_upgrade_limit_follows_the_connections_of_an_address() {
         assert_eq!(load(&[]).unwrap().rate_upgrades(), 300);
-        assert_eq!(load(&["--max-connections-per-address", "0"]).unwrap().rate_upgrades(), 0, "both are off");
+        assert_eq!(
+            load(&["--max-connections-per-address", "0"])
+                .unwrap()
+                .rate_upgrades(),
+            0,
+            "both are off"
+        );
         assert_eq!(load(&["--rate-upgrades", "5"]).unwrap().rate_upgrades(), 5);
     }
 }

@@ -6,7 +6,9 @@ use ipnet::IpNet;
 
 /// `25s`, `500ms`, `2m`, `1h`, or a plain number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let ms_per_unit = match unit {
         "ms" => 1,
@@ -15,7 +17,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => 0,
     };
-    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(ms_per_unit)) {
+
+    match number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(ms_per_unit))
+    {
         // A day bounds what is added to a clock.
         Some(ms) if ms_per_unit > 0 && ms <= 86_400_000 => Ok(Duration::from_millis(ms)),
         _ => Err("write it like 25s, 500ms, 2m or 1h (a day at most); 0 switches it off".into()),
@@ -24,7 +31,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// `stun:HOST[:PORT]` or `stuns:…` (RFC 7064).
 pub(super) fn stun_url(text: &str) -> Result<String, String> {
-    match text.strip_prefix("stun:").or_else(|| text.strip_prefix("stuns:")) {
+    match text
+        .strip_prefix("stun:")
+        .or_else(|| text.strip_prefix("stuns:"))
+    {
         Some(host) if is_host_and_port(host) => Ok(text.to_owned()),
         _ => Err("write it like stun:stun.example.org:3478".into()),
     }
@@ -32,14 +42,22 @@ pub(super) fn stun_url(text: &str) -> Result<String, String> {
 
 /// `turn:HOST[:PORT][?transport=udp|tcp]` or `turns:…` (RFC 7065).
 pub(super) fn turn_url(text: &str) -> Result<String, String> {
-    let rest = text.strip_prefix("turn:").or_else(|| text.strip_prefix("turns:"));
+    let rest = text
+        .strip_prefix("turn:")
+        .or_else(|| text.strip_prefix("turns:"));
     let good = rest.is_some_and(|rest| match rest.split_once('?') {
-        Some((host, query)) => is_host_and_port(host) && matches!(query, "transport=udp" | "transport=tcp"),
+        Some((host, query)) => {
+            is_host_and_port(host) && matches!(query, "transport=udp" | "transport=tcp")
+        }
         None => is_host_and_port(rest),
     });
+
     match good {
         true => Ok(text.to_owned()),
-        false => Err("write it like turn:turn.example.org:3478 or turn:turn.example.org:3478?transport=udp".into()),
+        false => Err(
+            "write it like turn:turn.example.org:3478 or turn:turn.example.org:3478?transport=udp"
+                .into(),
+        ),
     }
 }
 
@@ -47,14 +65,20 @@ pub(super) fn turn_url(text: &str) -> Result<String, String> {
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((host, port)) if host.parse::<std::net::Ipv6Addr>().is_ok() => (host, port.strip_prefix(':')),
+            Some((host, port)) if host.parse::<std::net::Ipv6Addr>().is_ok() => {
+                (host, port.strip_prefix(':'))
+            }
             _ => return false,
         },
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+        None => text
+            .split_once(':')
+            .map_or((text, None), |(host, port)| (host, Some(port))),
     };
+
     let rest_is_port = !text.starts_with('[') || text.ends_with(']') || port.is_some();
     let named = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
     let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+
     !host.is_empty() && host.chars().all(named) && port_fits && rest_is_port
 }
 
@@ -67,9 +91,13 @@ pub(super) fn cidr(text: &str) -> Result<IpNet, String> {
 
 /// `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`.
 pub(super) fn redis_url(text: &str) -> Result<String, String> {
-    let rest = text.strip_prefix("redis://").or_else(|| text.strip_prefix("unix://"));
+    let rest = text
+        .strip_prefix("redis://")
+        .or_else(|| text.strip_prefix("unix://"));
     match rest {
-        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(text.to_owned()),
+        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => {
+            Ok(text.to_owned())
+        }
         _ => Err("write it like redis://127.0.0.1:6379".into()),
     }
 }
@@ -84,23 +112,65 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(duration("0"), Ok(Duration::ZERO), "0 switches a limit off");
-        for text in ["", "s", "-1s", "1.5s", "1d", "1 s", "25h", "99999999999999999999s", "18446744073709551615s"] {
-            assert!(duration(text).is_err(), "{text:?} is not a duration of at most a day");
+
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "1.5s",
+            "1d",
+            "1 s",
+            "25h",
+            "99999999999999999999s",
+            "18446744073709551615s",
+        ] {
+            assert!(
+                duration(text).is_err(),
+                "{text:?} is not a duration of at most a day"
+            );
         }
     }
 
     #[test]
     fn servers() {
-        for good in ["stun:a.example", "stun:a.example:3478", "stuns:192.0.2.1:5349", "stun:[2001:db8::1]:3478"] {
+        for good in [
+            "stun:a.example",
+            "stun:a.example:3478",
+            "stuns:192.0.2.1:5349",
+            "stun:[2001:db8::1]:3478",
+        ] {
             assert!(stun_url(good).is_ok(), "{good} is a STUN URL");
         }
-        for bad in ["http://x", "stun:", "stun:a b", "stun:a:port", "stun:a:0", "stun:[::1", "stun:[::1]x", "turn:a"] {
+
+        for bad in [
+            "http://x",
+            "stun:",
+            "stun:a b",
+            "stun:a:port",
+            "stun:a:0",
+            "stun:[::1",
+            "stun:[::1]x",
+            "turn:a",
+        ] {
             assert!(stun_url(bad).is_err(), "{bad} is none");
         }
-        for good in ["turn:a.example", "turns:a.example:5349?transport=tcp", "turn:[::1]:3478?transport=udp"] {
+
+        for good in [
+            "turn:a.example",
+            "turns:a.example:5349?transport=tcp",
+            "turn:[::1]:3478?transport=udp",
+        ] {
             assert!(turn_url(good).is_ok(), "{good} is a TURN URL");
         }
-        for bad in ["stun:a.example", "turn:", "turn:a?transport=sctp", "turn:a?", "turn://a", "turn:user@a"] {
+
+        for bad in [
+            "stun:a.example",
+            "turn:",
+            "turn:a?transport=sctp",
+            "turn:a?",
+            "turn://a",
+            "turn:user@a",
+        ] {
             assert!(turn_url(bad).is_err(), "{bad} is none");
         }
     }
@@ -108,7 +178,12 @@ mod tests {
     #[test]
     fn ranges() {
         assert_eq!(cidr("10.0.0.0/8"), Ok("10.0.0.0/8".parse().unwrap()));
-        assert_eq!(cidr("192.0.2.7"), Ok("192.0.2.7/32".parse().unwrap()), "one address is a range of one");
+        assert_eq!(
+            cidr("192.0.2.7"),
+            Ok("192.0.2.7/32".parse().unwrap()),
+            "one address is a range of one"
+        );
+
         for bad in ["10.0.0.0/33", "ten", ""] {
             assert!(cidr(bad).is_err(), "{bad:?} is no range");
         }

@@ -15,7 +15,9 @@ pub enum ClientError {
     #[error("the relay's address is not a URL: write it like ws://127.0.0.1:9000/ws")]
     InvalidUrl,
     /// The URL is neither `ws://` nor `wss://`, or has no host.
-    #[error("the relay's address must begin with ws:// and name a host, like ws://127.0.0.1:9000/ws")]
+    #[error(
+        "the relay's address must begin with ws:// and name a host, like ws://127.0.0.1:9000/ws"
+    )]
     UnsupportedUrl,
     /// `wss://` was asked for.
     #[error("this version cannot connect to a relay over TLS: use ws:// or a local TLS proxy")]
@@ -90,7 +92,9 @@ impl From<tungstenite::Error> for ClientError {
     fn from(error: tungstenite::Error) -> Self {
         match error {
             tungstenite::Error::Http(response) => Self::Refused(response.status().as_u16()),
-            tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => Self::Closed(1006),
+            tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
+                Self::Closed(1006)
+            }
             tungstenite::Error::Io(error) => Self::Broken(error.kind().to_string()),
             tungstenite::Error::Protocol(error) => Self::Broken(error.to_string()),
             tungstenite::Error::Capacity(_) => Self::Broken("a message of more than 16 MiB".into()),

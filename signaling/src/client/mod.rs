@@ -44,7 +44,10 @@ impl ClientConfig {
     /// The relay at `url`, with the usual pauses (300 ms doubled up to 7 s, full jitter).
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), backoff: Backoff::default() }
+        Self {
+            url: url.into(),
+            backoff: Backoff::default(),
+        }
     }
 }
 
@@ -100,13 +103,23 @@ impl Client {
     /// # Errors
     /// Only for a URL that can never work: [`ClientError::InvalidUrl`], [`ClientError::UnsupportedUrl`],
     /// [`ClientError::TlsUnsupported`].
-    pub fn connect(config: ClientConfig) -> Result<(Self, mpsc::UnboundedReceiver<ClientEvent>), ClientError> {
+    pub fn connect(
+        config: ClientConfig,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<ClientEvent>), ClientError> {
         let url = relay_url(&config.url)?;
         let (outgoing, commands) = mpsc::channel(SEND_QUEUE);
         let (events, receiver) = mpsc::unbounded_channel();
         let connection = Arc::new(AtomicU64::new(0));
         let task = task::ClientTask::new(url, config.backoff, commands, events, connection.clone());
-        Ok((Self { outgoing, connection, task: tokio::spawn(task.run()) }, receiver))
+
+        Ok((
+            Self {
+                outgoing,
+                connection,
+                task: tokio::spawn(task.run()),
+            },
+            receiver,
+        ))
     }
 
     /// Sends `message` on the present connection, without waiting. If the connection is lost before the message is
@@ -115,20 +128,28 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotConnected`] before [`ClientEvent::Connected`] and after a loss,
     /// [`ClientError::MessageTooLarge`] over 64 KiB, [`ClientError::QueueFull`] if 256 messages wait.
-    #[expect(clippy::needless_pass_by_value, reason = "a message is made to be sent: callers have no more use for it")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a message is made to be sent: callers have no more use for it"
+    )]
     pub fn send(&self, message: ClientMessage) -> Result<(), ClientError> {
         let connection = self.connection.load(Ordering::Acquire);
         if connection == 0 {
             return Err(ClientError::NotConnected);
         }
-        let text = serde_json::to_string(&message).expect("a client message has only string keys and JSON values");
+
+        let text = serde_json::to_string(&message)
+            .expect("a client message has only string keys and JSON values");
         if text.len() > MAX_MESSAGE_BYTES {
             return Err(ClientError::MessageTooLarge(text.len()));
         }
-        self.outgoing.try_send(Outgoing { connection, text }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => ClientError::QueueFull,
-            mpsc::error::TrySendError::Closed(_) => ClientError::NotConnected,
-        })
+
+        self.outgoing
+            .try_send(Outgoing { connection, text })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => ClientError::QueueFull,
+                mpsc::error::TrySendError::Closed(_) => ClientError::NotConnected,
+            })
     }
 
     /// Sends what waits, says `bye`, closes the connection and waits until that is done (2 s at most). The last event
@@ -148,12 +169,15 @@ fn relay_url(text: &str) -> Result<Url, ClientError> {
         "wss" => return Err(ClientError::TlsUnsupported),
         _ => return Err(ClientError::UnsupportedUrl),
     }
+
     if url.host_str().is_none_or(str::is_empty) {
         return Err(ClientError::UnsupportedUrl);
     }
+
     if matches!(url.path(), "" | "/") {
         url.set_path("/ws");
     }
+
     url.set_fragment(None);
     Ok(url)
 }
@@ -165,13 +189,26 @@ mod tests {
     #[test]
     fn urls() {
         let ok = |text: &str| relay_url(text).expect(text).to_string();
-        assert_eq!(ok("ws://127.0.0.1:9000"), "ws://127.0.0.1:9000/ws", "the endpoint is the default path");
+        assert_eq!(
+            ok("ws://127.0.0.1:9000"),
+            "ws://127.0.0.1:9000/ws",
+            "the endpoint is the default path"
+        );
         assert_eq!(ok("ws://[::1]:9000/ws"), "ws://[::1]:9000/ws");
-        assert_eq!(ok("WS://relay.example/other?x=1#y"), "ws://relay.example/other?x=1");
+        assert_eq!(
+            ok("WS://relay.example/other?x=1#y"),
+            "ws://relay.example/other?x=1"
+        );
+
         let code = |text: &str| relay_url(text).expect_err(text).code();
         assert_eq!(code("wss://relay.example/ws"), "SIGNALING_TLS_UNSUPPORTED");
         assert_eq!(code("http://relay.example/ws"), "SIGNALING_URL_UNSUPPORTED");
-        assert_eq!(code("127.0.0.1:9000"), "SIGNALING_URL_INVALID", "a scheme is needed");
+        assert_eq!(
+            code("127.0.0.1:9000"),
+            "SIGNALING_URL_INVALID",
+            "a scheme is needed"
+        );
+
         for text in ["", "ws://", "relay", "ws://:9000", "ws://a b/"] {
             assert_eq!(code(text), "SIGNALING_URL_INVALID", "{text:?} is not a URL");
         }

@@ -15,7 +15,10 @@ impl Resumption {
     /// The first message of a new connection. `None`: there is nothing to go on with.
     pub(super) fn request(&self) -> Option<ClientMessage> {
         let resume_token = self.token.clone()?;
-        Some(ClientMessage::Resume { resume_token, last_seq: self.last_seq })
+        Some(ClientMessage::Resume {
+            resume_token,
+            last_seq: self.last_seq,
+        })
     }
 
     /// The connection is a new user.
@@ -43,10 +46,12 @@ impl Resumption {
             ServerMessage::IceCandidate(relayed) => relayed.seq,
             _ => return true,
         };
+
         let news = seq > self.last_seq;
         if news {
             self.last_seq = seq;
         }
+
         news
     }
 }
@@ -61,6 +66,7 @@ mod tests {
             r#"{{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"{token}","protocol":1,
                 "heartbeatMs":1,"silentMs":1,"resumeMs":{resume_ms},"maxMessageBytes":65536}}"#
         );
+
         match parse_server(&text).expect("a good message").message {
             ServerMessage::UserRegistered(registered) => *registered,
             other => panic!("{other:?}"),
@@ -68,13 +74,18 @@ mod tests {
     }
 
     fn candidate(seq: u64) -> ServerMessage {
-        let text = format!(r#"{{"type":"ice_candidate","candidate":null,"from":"p","sessionId":"c","seq":{seq}}}"#);
+        let text = format!(
+            r#"{{"type":"ice_candidate","candidate":null,"from":"p","sessionId":"c","seq":{seq}}}"#
+        );
         parse_server(&text).expect("a good message").message
     }
 
     fn asks(resumption: &Resumption) -> Option<(String, u64)> {
         match resumption.request()? {
-            ClientMessage::Resume { resume_token, last_seq } => Some((resume_token, last_seq)),
+            ClientMessage::Resume {
+                resume_token,
+                last_seq,
+            } => Some((resume_token, last_seq)),
             other => panic!("{other:?}"),
         }
     }
@@ -84,17 +95,29 @@ mod tests {
         let mut resumption = Resumption::default();
         assert_eq!(asks(&resumption), None, "nothing to go on with");
         resumption.on_new_user(&registered("a", 30_000));
+
         assert_eq!(asks(&resumption), Some(("a".into(), 0)));
         assert!(resumption.is_news(&candidate(1)) && resumption.is_news(&candidate(2)));
         assert_eq!(asks(&resumption), Some(("a".into(), 2)));
         resumption.on_resumed(&registered("b", 30_000));
-        assert_eq!(asks(&resumption), Some(("b".into(), 2)), "the used token is worth nothing, numbers go on");
+
+        assert_eq!(
+            asks(&resumption),
+            Some(("b".into(), 2)),
+            "the used token is worth nothing, numbers go on"
+        );
+
         assert!(
             !resumption.is_news(&candidate(2)) && resumption.is_news(&candidate(3)),
             "repeated messages are dropped"
         );
+
         resumption.on_new_user(&registered("c", 30_000));
-        assert!(resumption.is_news(&candidate(1)), "a new user's numbers begin anew");
+        assert!(
+            resumption.is_news(&candidate(1)),
+            "a new user's numbers begin anew"
+        );
+
         resumption.forget();
         assert_eq!(asks(&resumption), None);
     }

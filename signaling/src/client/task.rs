@@ -17,7 +17,9 @@ use url::{Host, Url};
 use super::resume::Resumption;
 use super::{Backoff, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing};
 use crate::fault_window::FaultWindow;
-use crate::message::{ClientMessage, PROTOCOL_VERSION, Resumed, ServerMessage, UserRegistered, parse_server};
+use crate::message::{
+    ClientMessage, PROTOCOL_VERSION, Resumed, ServerMessage, UserRegistered, parse_server,
+};
 
 /// For TCP, the upgrade and `user_registered` together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +43,10 @@ enum End {
     /// The program wants no more.
     Closed,
     /// The connection is lost; the relay may have said when to come back.
-    Lost { error: ClientError, come_back_in: Duration },
+    Lost {
+        error: ClientError,
+        come_back_in: Duration,
+    },
 }
 
 pub(super) struct ClientTask {
@@ -62,7 +67,14 @@ impl ClientTask {
         events: mpsc::UnboundedSender<ClientEvent>,
         connection: Arc<AtomicU64>,
     ) -> Self {
-        Self { url, backoff, outgoing, events, connection, resumption: Resumption::default() }
+        Self {
+            url,
+            backoff,
+            outgoing,
+            events,
+            connection,
+            resumption: Resumption::default(),
+        }
     }
 
     /// Runs until the handle is gone.
@@ -70,61 +82,88 @@ impl ClientTask {
         for number in 1.. {
             let (error, come_back_in) = match self.attempt(number).await {
                 End::Closed => break,
-                End::Lost { error, come_back_in } => (error, come_back_in),
+                End::Lost {
+                    error,
+                    come_back_in,
+                } => (error, come_back_in),
             };
+
             let retry_in = self.backoff.next_delay(rand::random()).max(come_back_in);
-            tracing::debug!(code = error.code(), retry_ms = retry_in.as_millis() as u64, "signaling is disconnected");
+            tracing::debug!(
+                code = error.code(),
+                retry_ms = retry_in.as_millis() as u64,
+                "signaling is disconnected"
+            );
             self.emit(ClientEvent::Disconnected { error, retry_in });
+
             if !self.pause(retry_in).await {
                 break;
             }
         }
+
         self.emit(ClientEvent::Closed);
     }
 
     /// One connection from the first packet to the last.
     async fn attempt(&mut self, number: u64) -> End {
-        let lost = |error| End::Lost { error, come_back_in: Duration::ZERO };
+        let lost = |error| End::Lost {
+            error,
+            come_back_in: Duration::ZERO,
+        };
+
         let connecting = async {
             match timeout(CONNECT_TIMEOUT, register(&self.url, &self.resumption)).await {
                 Ok(result) => result,
                 Err(_) => Err(ClientError::Timeout(CONNECT_TIMEOUT)),
             }
         };
+
         let result = tokio::select! {
             result = connecting => result,
             () = handle_dropped(&mut self.outgoing) => return End::Closed,
         };
+
         let (mut socket, registered, resumed) = match result {
             Ok(connected) => connected,
             Err(error) => return lost(error),
         };
+
         let silent = match Duration::from_millis(registered.silent_ms) {
             Duration::ZERO => SILENT_BOUNDS.1,
             silent => silent.clamp(SILENT_BOUNDS.0, SILENT_BOUNDS.1),
         };
+
         let since = Instant::now();
         self.connection.store(number, Ordering::Release);
         tracing::debug!(socket = %registered.socket_id, resumed = resumed.is_some(), "signaling is connected");
+
         match resumed {
             Some(Resumed { missed, session_id }) => {
                 self.resumption.on_resumed(&registered);
-                self.emit(ClientEvent::Resumed { registered, missed, session_id });
+                self.emit(ClientEvent::Resumed {
+                    registered,
+                    missed,
+                    session_id,
+                });
             }
             None => {
                 self.resumption.on_new_user(&registered);
                 self.emit(ClientEvent::Connected(registered));
             }
         }
+
         let end = self.converse(&mut socket, number, silent).await;
         self.connection.store(0, Ordering::Release);
+
         if since.elapsed() >= GOOD_CONNECTION {
             self.backoff.reset();
         }
+
         if matches!(end, End::Closed) {
             // After the time limit the socket is dropped as it is: nobody waits for it any more.
             let _ = timeout(CLOSE_TIMEOUT, say_bye(&mut socket)).await;
         }
+
         end
     }
 
@@ -146,6 +185,7 @@ impl ClientTask {
                 },
                 frame = timeout_at(heard + silent, socket.next()) => frame,
             };
+
             let text = match frame {
                 Err(_) => break ClientError::Silent(silent),
                 Ok(None) => break ClientError::Closed(1006),
@@ -160,17 +200,21 @@ impl ClientTask {
                             if code == REPLACED {
                                 self.resumption.forget();
                             }
+
                             break ClientError::Closed(code);
                         }
                         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
                     }
                 }
             };
+
             match text.and_then(|text| read(&text)) {
                 Ok(message) => {
                     if let ServerMessage::ServerDraining(draining) = &message {
-                        come_back_in = Duration::from_millis(draining.reconnect_after_ms).min(Duration::from_secs(60));
+                        come_back_in = Duration::from_millis(draining.reconnect_after_ms)
+                            .min(Duration::from_secs(60));
                     }
+
                     if self.resumption.is_news(&message) {
                         self.emit(ClientEvent::Message(message));
                     }
@@ -178,13 +222,18 @@ impl ClientTask {
                 Err(garbage) => {
                     tracing::warn!(%garbage, "the relay sent something unreadable");
                     self.emit(ClientEvent::Garbage(garbage));
+
                     if faults.record(std::time::Instant::now()) {
                         break ClientError::TooMuchGarbage;
                     }
                 }
             }
         };
-        End::Lost { error, come_back_in }
+
+        End::Lost {
+            error,
+            come_back_in,
+        }
     }
 
     /// Waits; false if the handle is gone meanwhile.
@@ -210,6 +259,7 @@ fn read(text: &str) -> Result<ServerMessage, Garbage> {
     if text.len() > MAX_INCOMING_BYTES {
         return Err(Garbage::TooLarge(text.len()));
     }
+
     Ok(parse_server(text)?.message)
 }
 
@@ -219,7 +269,9 @@ type Registered = (Socket, Box<UserRegistered>, Option<Resumed>);
 /// Connects, waits for `user_registered`, which the relay sends first, and takes the old connection's place if there was
 /// one. A relay that refuses that has made a new user of us.
 async fn register(url: &Url, resumption: &Resumption) -> Result<Registered, ClientError> {
-    let port = url.port_or_known_default().ok_or(ClientError::UnsupportedUrl)?;
+    let port = url
+        .port_or_known_default()
+        .ok_or(ClientError::UnsupportedUrl)?;
     let unreachable = |error: std::io::Error| ClientError::Unreachable(error.kind());
     let stream = match url.host().ok_or(ClientError::UnsupportedUrl)? {
         Host::Domain(name) => TcpStream::connect((name, port)).await,
@@ -235,13 +287,20 @@ async fn register(url: &Url, resumption: &Resumption) -> Result<Registered, Clie
         .max_frame_size(Some(HARD_LIMIT_BYTES));
     let (mut socket, _) = client_async_with_config(url.as_str(), stream, Some(config)).await?;
     let registered = match hear(&mut socket).await? {
-        ServerMessage::UserRegistered(registered) if registered.protocol == PROTOCOL_VERSION => registered,
+        ServerMessage::UserRegistered(registered) if registered.protocol == PROTOCOL_VERSION => {
+            registered
+        }
         ServerMessage::Error(report) => return Err(ClientError::Rejected(report.code)),
         _ => return Err(ClientError::NotARelay),
     };
-    let Some(request) = resumption.request() else { return Ok((socket, registered, None)) };
+
+    let Some(request) = resumption.request() else {
+        return Ok((socket, registered, None));
+    };
+
     let request = serde_json::to_string(&request).expect("a string and a number are always JSON");
     socket.send(Message::text(request)).await?;
+
     match hear(&mut socket).await? {
         ServerMessage::Resumed(resumed) => Ok((socket, registered, Some(resumed))),
         ServerMessage::Error(report) => {
@@ -259,7 +318,9 @@ async fn hear(socket: &mut Socket) -> Result<ServerMessage, ClientError> {
             None => Err(ClientError::Closed(1006)),
             Some(Err(error)) => Err(error.into()),
             Some(Ok(Message::Text(text))) => read(&text).map_err(|_| ClientError::NotARelay),
-            Some(Ok(Message::Close(frame))) => Err(ClientError::Closed(frame.map_or(1005, |f| f.code.into()))),
+            Some(Ok(Message::Close(frame))) => {
+                Err(ClientError::Closed(frame.map_or(1005, |f| f.code.into())))
+            }
             Some(Ok(Message::Binary(_))) => Err(ClientError::NotARelay),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
         };
@@ -272,5 +333,6 @@ async fn say_bye(socket: &mut Socket) {
     if socket.send(Message::text(bye)).await.is_err() || socket.close(None).await.is_err() {
         return;
     }
+
     while let Some(Ok(_)) = socket.next().await {}
 }

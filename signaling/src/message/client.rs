@@ -24,7 +24,11 @@ impl From<ClientMessage> for ClientEnvelope {
 
 /// All messages from a client to the relay. Read them with [`parse_client`](super::parse_client).
 #[derive(Debug, Clone, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 pub enum ClientMessage {
     /// Enter the queue, or a room.
     FindPartner(FindPartner),

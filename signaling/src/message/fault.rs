@@ -62,12 +62,19 @@ pub struct Fault {
 impl Fault {
     /// A fault that is not yet tied to a message's `id`.
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), id: None }
+        Self {
+            code,
+            message: message.into(),
+            id: None,
+        }
     }
 
     /// `field` breaks the rule `must` ("must be a string").
     pub(super) fn field(field: &str, must: &str) -> Self {
-        Self::new(ErrorCode::BadMessage, format!("The field `{field}` {must}."))
+        Self::new(
+            ErrorCode::BadMessage,
+            format!("The field `{field}` {must}."),
+        )
     }
 
     pub(super) fn with_id(mut self, id: Option<&RequestId>) -> Self {

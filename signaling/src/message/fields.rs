@@ -43,13 +43,21 @@ impl<'a> Fields<'a> {
         let mut json = serde_json::Deserializer::from_str(text);
         let fields = json.deserialize_map(FieldsVisitor)?;
         json.end()?;
+
         Ok(fields)
     }
 
     /// The field's text as it stands in the message, `null` included.
     pub(super) fn raw(&self, name: &'static str) -> Option<&'a RawValue> {
-        debug_assert!(KNOWN.contains(&name), "{name} is missing in the list of known fields");
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        debug_assert!(
+            KNOWN.contains(&name),
+            "{name} is missing in the list of known fields"
+        );
+
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| *value)
     }
 
     /// The field, where `null` means the same as a missing one.
@@ -59,11 +67,14 @@ impl<'a> Fields<'a> {
 
     /// The field; neither missing nor `null`.
     pub(super) fn required(&self, name: &'static str) -> Result<&'a RawValue, Fault> {
-        self.optional(name).ok_or_else(|| Fault::field(name, "is missing or null"))
+        self.optional(name)
+            .ok_or_else(|| Fault::field(name, "is missing or null"))
     }
 
     pub(super) fn optional_string(&self, name: &'static str) -> Result<Option<String>, Fault> {
-        self.optional(name).map(|value| string(name, value)).transpose()
+        self.optional(name)
+            .map(|value| string(name, value))
+            .transpose()
     }
 
     pub(super) fn required_string(&self, name: &'static str) -> Result<String, Fault> {
@@ -71,12 +82,22 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number from `min` to `max`; `25.0` is one.
-    pub(super) fn optional_whole(&self, name: &'static str, min: u64, max: u64) -> Result<Option<u64>, Fault> {
-        let Some(value) = self.optional(name) else { return Ok(None) };
+    pub(super) fn optional_whole(
+        &self,
+        name: &'static str,
+        min: u64,
+        max: u64,
+    ) -> Result<Option<u64>, Fault> {
+        let Some(value) = self.optional(name) else {
+            return Ok(None);
+        };
+
         whole(value)
             .filter(|number| (min..=max).contains(number))
             .map(Some)
-            .ok_or_else(|| Fault::field(name, &format!("must be a whole number from {min} to {max}")))
+            .ok_or_else(|| {
+                Fault::field(name, &format!("must be a whole number from {min} to {max}"))
+            })
     }
 }
 
@@ -84,6 +105,7 @@ fn whole(value: &RawValue) -> Option<u64> {
     if let Ok(number) = serde_json::from_str::<u64>(value.get()) {
         return Some(number);
     }
+
     /// Above this, not every whole number has its own `f64`.
     const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
     let number = serde_json::from_str::<f64>(value.get()).ok()?;
@@ -111,12 +133,14 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
+
             let value = map.next_value()?;
             match fields.iter_mut().find(|(known, _)| *known == name) {
                 Some(earlier) => earlier.1 = value,
                 None => fields.push((name, value)),
             }
         }
+
         Ok(Fields(fields))
     }
 }
@@ -154,11 +178,17 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// Removes control characters and counts what is left in code points.
-pub(super) fn clean_within(name: &str, text: &str, min: usize, max: usize) -> Result<String, Fault> {
+pub(super) fn clean_within(
+    name: &str,
+    text: &str,
+    min: usize,
+    max: usize,
+) -> Result<String, Fault> {
     let text = clean(text);
     if (min..=max).contains(&text.chars().count()) {
         return Ok(text);
     }
+
     Err(Fault::field(
         name,
         &match min {
@@ -174,21 +204,45 @@ mod tests {
 
     #[test]
     fn a_payload_keeps_every_byte() {
-        let fields = Fields::parse(r#"{"offer" : {"sdp":"\u0041\/ é",  "n":1.50e+2} ,"to":"x"}"#).unwrap();
+        let fields =
+            Fields::parse(r#"{"offer" : {"sdp":"\u0041\/ é",  "n":1.50e+2} ,"to":"x"}"#).unwrap();
         let offer = fields.raw("offer").map(RawValue::get);
-        assert_eq!(offer, Some(r#"{"sdp":"\u0041\/ é",  "n":1.50e+2}"#), "spaces, escapes and digits as sent");
+        assert_eq!(
+            offer,
+            Some(r#"{"sdp":"\u0041\/ é",  "n":1.50e+2}"#),
+            "spaces, escapes and digits as sent"
+        );
     }
 
     #[test]
     fn a_key_may_be_written_with_escapes_and_the_last_of_two_counts() {
         let fields = Fields::parse(r#"{"to":"a","t\u006f":"b","zzz":[{}]}"#).unwrap();
-        assert_eq!(fields.required_string("to").unwrap(), "b", "JSON.parse takes the last of two equal keys");
+        assert_eq!(
+            fields.required_string("to").unwrap(),
+            "b",
+            "JSON.parse takes the last of two equal keys"
+        );
     }
 
     #[test]
     fn only_one_object_is_an_object() {
-        for text in ["", "[]", "1", "null", "\"x\"", "{", "{}{}", "{} x", "{\"to\"}", "{\"to\":}", "{'to':1}"] {
-            assert!(Fields::parse(text).is_err(), "{text} is not one JSON object");
+        for text in [
+            "",
+            "[]",
+            "1",
+            "null",
+            "\"x\"",
+            "{",
+            "{}{}",
+            "{} x",
+            "{\"to\"}",
+            "{\"to\":}",
+            "{'to':1}",
+        ] {
+            assert!(
+                Fields::parse(text).is_err(),
+                "{text} is not one JSON object"
+            );
         }
     }
 
@@ -197,6 +251,7 @@ mod tests {
         let of = |text: &str| whole(&RawValue::from_string(text.into()).unwrap());
         assert_eq!(of("25"), Some(25));
         assert_eq!(of("25.0"), Some(25), "25.0 is the same JSON number as 25");
+
         for text in ["25.5", "-1", "1e300", "\"25\"", "true", "[25]"] {
             assert_eq!(of(text), None, "{text} is not a whole number");
         }
@@ -204,8 +259,15 @@ mod tests {
 
     #[test]
     fn lengths_count_code_points_without_control_characters() {
-        assert_eq!(clean_within("userName", "A\u{0}\u{9f}\n\u{7f}é", 2, 2).unwrap(), "Aé");
+        assert_eq!(
+            clean_within("userName", "A\u{0}\u{9f}\n\u{7f}é", 2, 2).unwrap(),
+            "Aé"
+        );
+
         let fault = clean_within("userName", "\n", 1, 40).unwrap_err();
-        assert!(fault.message.contains("`userName`"), "the error names the field: {fault}");
+        assert!(
+            fault.message.contains("`userName`"),
+            "the error names the field: {fault}"
+        );
     }
 }

@@ -18,9 +18,10 @@ pub use ids::{RequestId, SessionId, SocketId, UserId};
 pub use parse::{parse_client, parse_client_text};
 pub use serde_json::value::RawValue;
 pub use server::{
-    Blocked, ErrorReport, IceServer, IceServers, LeaveReason, PartnerFound, PartnerLeft, Pong, RelayedAnswer,
-    RelayedCandidate, RelayedOffer, ReportReceived, Resumed, Searching, ServerDraining, ServerEnvelope, ServerMessage,
-    ServerMessageError, SessionEnded, UserRegistered, parse_server,
+    Blocked, ErrorReport, IceServer, IceServers, LeaveReason, PartnerFound, PartnerLeft, Pong,
+    RelayedAnswer, RelayedCandidate, RelayedOffer, ReportReceived, Resumed, Searching,
+    ServerDraining, ServerEnvelope, ServerMessage, ServerMessageError, SessionEnded,
+    UserRegistered, parse_server,
 };
 
 /// The version of the protocol, as in [`UserRegistered::protocol`].

@@ -11,8 +11,13 @@ use super::*;
 /// A [`Fault`] with one of the codes `bad_json`, `bad_message`, `unknown_type`, `message_too_large`, and the message's
 /// `id` where it has a proper one.
 pub fn parse_client(bytes: &[u8]) -> Result<ClientEnvelope, Fault> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Fault::new(ErrorCode::BadJson, "The message is not UTF-8 text: send one JSON object."))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| {
+        Fault::new(
+            ErrorCode::BadJson,
+            "The message is not UTF-8 text: send one JSON object.",
+        )
+    })?;
+
     parse_client_text(text)
 }
 
@@ -27,8 +32,14 @@ pub fn parse_client_text(text: &str) -> Result<ClientEnvelope, Fault> {
             format!("A message may have at most {MAX_MESSAGE_BYTES} bytes."),
         ));
     }
-    let fields = Fields::parse(text)
-        .map_err(|_| Fault::new(ErrorCode::BadJson, "The message is not a JSON object: send one object a frame."))?;
+
+    let fields = Fields::parse(text).map_err(|_| {
+        Fault::new(
+            ErrorCode::BadJson,
+            "The message is not a JSON object: send one object a frame.",
+        )
+    })?;
+
     let id = request_id(&fields)?;
     match message(&fields) {
         Ok(message) => Ok(ClientEnvelope { message, id }),
@@ -38,9 +49,10 @@ pub fn parse_client_text(text: &str) -> Result<ClientEnvelope, Fault> {
 
 fn request_id(fields: &Fields<'_>) -> Result<Option<RequestId>, Fault> {
     match fields.optional_string("id")? {
-        Some(id) if id.len() > MAX_REQUEST_ID_BYTES => {
-            Err(Fault::field("id", &format!("must have at most {MAX_REQUEST_ID_BYTES} bytes")))
-        }
+        Some(id) if id.len() > MAX_REQUEST_ID_BYTES => Err(Fault::field(
+            "id",
+            &format!("must have at most {MAX_REQUEST_ID_BYTES} bytes"),
+        )),
         id => Ok(id.map(RequestId::from)),
     }
 }
@@ -50,19 +62,28 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
     Ok(match kind.as_str() {
         "find_partner" => ClientMessage::FindPartner(find_partner(fields)?),
         "cancel_search" => ClientMessage::CancelSearch,
-        "webrtc_offer" => ClientMessage::WebrtcOffer { to: to(fields)?, offer: fields.required("offer")?.to_owned() },
-        "webrtc_answer" => {
-            ClientMessage::WebrtcAnswer { to: to(fields)?, answer: fields.required("answer")?.to_owned() }
-        }
+        "webrtc_offer" => ClientMessage::WebrtcOffer {
+            to: to(fields)?,
+            offer: fields.required("offer")?.to_owned(),
+        },
+        "webrtc_answer" => ClientMessage::WebrtcAnswer {
+            to: to(fields)?,
+            answer: fields.required("answer")?.to_owned(),
+        },
         "ice_candidate" => ClientMessage::IceCandidate {
             to: to(fields)?,
-            candidate: fields.raw("candidate").ok_or_else(|| Fault::field("candidate", "is missing"))?.to_owned(),
+            candidate: fields
+                .raw("candidate")
+                .ok_or_else(|| Fault::field("candidate", "is missing"))?
+                .to_owned(),
         },
         "end_session" => ClientMessage::EndSession {
             session_id: fields.required_string("sessionId")?.into(),
             reason: fields.optional_string("reason")?.as_deref().map(clean),
         },
-        "next" => ClientMessage::Next { session_id: fields.optional_string("sessionId")?.map(SessionId::from) },
+        "next" => ClientMessage::Next {
+            session_id: fields.optional_string("sessionId")?.map(SessionId::from),
+        },
         "report" => ClientMessage::Report {
             session_id: fields.required_string("sessionId")?.into(),
             category: category(fields.required("category")?)?,
@@ -71,7 +92,9 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
                 .map(|text| clean_within("text", &text, 0, MAX_REPORT_CHARS))
                 .transpose()?,
         },
-        "block" => ClientMessage::Block { partner_id: fields.required_string("partnerId")?.into() },
+        "block" => ClientMessage::Block {
+            partner_id: fields.required_string("partnerId")?.into(),
+        },
         "get_ice_servers" => ClientMessage::GetIceServers,
         "resume" => ClientMessage::Resume {
             resume_token: fields.required_string("resumeToken")?,
@@ -79,7 +102,9 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
                 .optional_whole("lastSeq", 0, 1 << 53)?
                 .ok_or_else(|| Fault::field("lastSeq", "is missing or null"))?,
         },
-        "ping" => ClientMessage::Ping { t: fields.required("t")?.to_owned() },
+        "ping" => ClientMessage::Ping {
+            t: fields.required("t")?.to_owned(),
+        },
         "bye" => ClientMessage::Bye,
         _ => return Err(Fault::new(ErrorCode::UnknownType, unknown_type(&kind))),
     })
@@ -100,8 +125,12 @@ fn to(fields: &Fields<'_>) -> Result<SocketId, Fault> {
 }
 
 fn category(value: &RawValue) -> Result<ReportCategory, Fault> {
-    serde_json::from_str(value.get())
-        .map_err(|_| Fault::field("category", "must be one of nudity, harassment, minor, spam, other"))
+    serde_json::from_str(value.get()).map_err(|_| {
+        Fault::field(
+            "category",
+            "must be one of nudity, harassment, minor, spam, other",
+        )
+    })
 }
 
 fn find_partner(fields: &Fields<'_>) -> Result<FindPartner, Fault> {
@@ -117,49 +146,86 @@ fn find_partner(fields: &Fields<'_>) -> Result<FindPartner, Fault> {
             .optional_string("userLocation")?
             .map(|location| clean_within("userLocation", &location, 0, MAX_USER_LOCATION_CHARS))
             .transpose()?,
-        user_picture: fields.optional_string("userPicture")?.as_deref().map(picture).transpose()?,
+        user_picture: fields
+            .optional_string("userPicture")?
+            .as_deref()
+            .map(picture)
+            .transpose()?,
         room: fields.optional_string("room")?.map(room).transpose()?,
-        interests: fields.optional("interests").map(interests).transpose()?.unwrap_or_default(),
+        interests: fields
+            .optional("interests")
+            .map(interests)
+            .transpose()?
+            .unwrap_or_default(),
     })
 }
 
 fn picture(url: &str) -> Result<String, Fault> {
     let url = clean(url);
-    let starts = |scheme: &str| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let starts = |scheme: &str| {
+        url.get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+
     let limit = if starts("data:image/") {
         MAX_PICTURE_DATA_BYTES
     } else if starts("https:") {
         MAX_PICTURE_URL_BYTES
     } else {
-        return Err(Fault::field("userPicture", "must be a `data:image/…` or an `https:` URL"));
+        return Err(Fault::field(
+            "userPicture",
+            "must be a `data:image/…` or an `https:` URL",
+        ));
     };
+
     if url.len() > limit {
-        return Err(Fault::field("userPicture", &format!("must have at most {limit} bytes as a URL of this kind")));
+        return Err(Fault::field(
+            "userPicture",
+            &format!("must have at most {limit} bytes as a URL of this kind"),
+        ));
     }
+
     Ok(url)
 }
 
 fn room(code: String) -> Result<String, Fault> {
-    let plain = code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let plain = code
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     if plain && (1..=MAX_ROOM_CHARS).contains(&code.len()) {
         return Ok(code);
     }
-    Err(Fault::field("room", &format!("must have 1 to {MAX_ROOM_CHARS} of the characters A–Z a–z 0–9 - _")))
+
+    Err(Fault::field(
+        "room",
+        &format!("must have 1 to {MAX_ROOM_CHARS} of the characters A–Z a–z 0–9 - _"),
+    ))
 }
 
 fn interests(value: &RawValue) -> Result<Vec<String>, Fault> {
-    let list: Vec<String> =
-        serde_json::from_str(value.get()).map_err(|_| Fault::field("interests", "must be an array of strings"))?;
+    let list: Vec<String> = serde_json::from_str(value.get())
+        .map_err(|_| Fault::field("interests", "must be an array of strings"))?;
     if list.len() > MAX_INTERESTS {
-        return Err(Fault::field("interests", &format!("must have at most {MAX_INTERESTS} entries")));
+        return Err(Fault::field(
+            "interests",
+            &format!("must have at most {MAX_INTERESTS} entries"),
+        ));
     }
+
     let mut interests = Vec::with_capacity(list.len());
     for interest in &list {
-        let interest = clean_within("interests", interest, 1, MAX_INTEREST_CHARS)
-            .map_err(|_| Fault::field("interests", &format!("must hold 1 to {MAX_INTEREST_CHARS} characters each")))?;
+        let interest =
+            clean_within("interests", interest, 1, MAX_INTEREST_CHARS).map_err(|_| {
+                Fault::field(
+                    "interests",
+                    &format!("must hold 1 to {MAX_INTEREST_CHARS} characters each"),
+                )
+            })?;
+
         if !interests.contains(&interest) {
             interests.push(interest);
         }
     }
+
     Ok(interests)
 }

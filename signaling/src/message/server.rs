@@ -24,8 +24,16 @@ impl From<ServerMessage> for ServerEnvelope {
 
 impl From<Fault> for ServerEnvelope {
     fn from(fault: Fault) -> Self {
-        let report = ErrorReport { code: fault.code, message: fault.message, retry_after_ms: None };
-        Self { message: ServerMessage::Error(report), id: fault.id }
+        let report = ErrorReport {
+            code: fault.code,
+            message: fault.message,
+            retry_after_ms: None,
+        };
+
+        Self {
+            message: ServerMessage::Error(report),
+            id: fault.id,
+        }
     }
 }
 
@@ -286,7 +294,9 @@ pub enum LeaveReason {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerMessageError {
     /// Not a JSON object with a `type`, or a field is missing or of the wrong kind.
-    #[error("the relay sent a message that does not keep to the protocol ({what} at byte {column})")]
+    #[error(
+        "the relay sent a message that does not keep to the protocol ({what} at byte {column})"
+    )]
     Malformed {
         /// Which rule it breaks.
         what: &'static str,
@@ -301,8 +311,16 @@ pub enum ServerMessageError {
 impl From<serde_json::Error> for ServerMessageError {
     /// Keeps nothing of the message: the text of a `serde_json` error quotes values, and they may be private.
     fn from(error: serde_json::Error) -> Self {
-        let what = if error.is_data() { "a field is missing or of the wrong kind" } else { "broken JSON" };
-        Self::Malformed { what, column: error.column() }
+        let what = if error.is_data() {
+            "a field is missing or of the wrong kind"
+        } else {
+            "broken JSON"
+        };
+
+        Self::Malformed {
+            what,
+            column: error.column(),
+        }
     }
 }
 
@@ -317,9 +335,11 @@ pub fn parse_server(text: &str) -> Result<ServerEnvelope, ServerMessageError> {
         #[serde(default)]
         id: Option<RequestId>,
     }
+
     fn body<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
         serde_json::from_str(text)
     }
+
     let head: Head = serde_json::from_str(text)?;
     let message = match head.r#type.as_str() {
         "user_registered" => ServerMessage::UserRegistered(body(text)?),
@@ -342,5 +362,9 @@ pub fn parse_server(text: &str) -> Result<ServerEnvelope, ServerMessageError> {
         "error" => ServerMessage::Error(body(text)?),
         _ => return Err(ServerMessageError::UnknownType),
     };
-    Ok(ServerEnvelope { message, id: head.id })
+
+    Ok(ServerEnvelope {
+        message,
+        id: head.id,
+    })
 }

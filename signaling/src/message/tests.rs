@@ -24,11 +24,26 @@ fn profile(fields: serde_json::Value) -> Result<FindPartner, Fault> {
 
 #[test]
 fn an_object_and_nothing_else_is_a_message() {
-    for text in ["", "x", "[]", "[{}]", "17", "null", "\"find_partner\"", "{\"type\":\"bye\"", "{} {}"] {
+    for text in [
+        "",
+        "x",
+        "[]",
+        "[{}]",
+        "17",
+        "null",
+        "\"find_partner\"",
+        "{\"type\":\"bye\"",
+        "{} {}",
+    ] {
         let fault = parse_client(text.as_bytes()).expect_err(text);
         assert_eq!(fault.code, ErrorCode::BadJson, "{text:?}");
     }
-    assert_eq!(parse_client(b"{\"type\":\"bye\xff\"}").unwrap_err().code, ErrorCode::BadJson, "not UTF-8");
+
+    assert_eq!(
+        parse_client(b"{\"type\":\"bye\xff\"}").unwrap_err().code,
+        ErrorCode::BadJson,
+        "not UTF-8"
+    );
 }
 
 #[test]
@@ -37,29 +52,96 @@ fn a_fault_names_the_field_and_carries_the_id() {
         (json!({}), ErrorCode::BadMessage, "`type`"),
         (json!({ "type": null }), ErrorCode::BadMessage, "`type`"),
         (json!({ "type": 5 }), ErrorCode::BadMessage, "`type`"),
-        (json!({ "type": "dance" }), ErrorCode::UnknownType, "`dance`"),
-        (json!({ "type": "webrtc_offer", "offer": {} }), ErrorCode::BadMessage, "`to`"),
-        (json!({ "type": "webrtc_offer", "to": ["a", "b"], "offer": {} }), ErrorCode::BadMessage, "`to`"),
-        (json!({ "type": "webrtc_offer", "to": "a" }), ErrorCode::BadMessage, "`offer`"),
-        (json!({ "type": "webrtc_offer", "to": "a", "offer": null }), ErrorCode::BadMessage, "`offer`"),
-        (json!({ "type": "webrtc_answer", "to": "a" }), ErrorCode::BadMessage, "`answer`"),
-        (json!({ "type": "ice_candidate", "to": "a" }), ErrorCode::BadMessage, "`candidate`"),
-        (json!({ "type": "end_session" }), ErrorCode::BadMessage, "`sessionId`"),
-        (json!({ "type": "end_session", "sessionId": "s", "reason": {} }), ErrorCode::BadMessage, "`reason`"),
-        (json!({ "type": "next", "sessionId": 1 }), ErrorCode::BadMessage, "`sessionId`"),
-        (json!({ "type": "report", "sessionId": "s" }), ErrorCode::BadMessage, "`category`"),
-        (json!({ "type": "report", "sessionId": "s", "category": "x" }), ErrorCode::BadMessage, "`category`"),
-        (json!({ "type": "block" }), ErrorCode::BadMessage, "`partnerId`"),
-        (json!({ "type": "resume", "resumeToken": "t" }), ErrorCode::BadMessage, "`lastSeq`"),
-        (json!({ "type": "resume", "resumeToken": "t", "lastSeq": -1 }), ErrorCode::BadMessage, "`lastSeq`"),
+        (
+            json!({ "type": "dance" }),
+            ErrorCode::UnknownType,
+            "`dance`",
+        ),
+        (
+            json!({ "type": "webrtc_offer", "offer": {} }),
+            ErrorCode::BadMessage,
+            "`to`",
+        ),
+        (
+            json!({ "type": "webrtc_offer", "to": ["a", "b"], "offer": {} }),
+            ErrorCode::BadMessage,
+            "`to`",
+        ),
+        (
+            json!({ "type": "webrtc_offer", "to": "a" }),
+            ErrorCode::BadMessage,
+            "`offer`",
+        ),
+        (
+            json!({ "type": "webrtc_offer", "to": "a", "offer": null }),
+            ErrorCode::BadMessage,
+            "`offer`",
+        ),
+        (
+            json!({ "type": "webrtc_answer", "to": "a" }),
+            ErrorCode::BadMessage,
+            "`answer`",
+        ),
+        (
+            json!({ "type": "ice_candidate", "to": "a" }),
+            ErrorCode::BadMessage,
+            "`candidate`",
+        ),
+        (
+            json!({ "type": "end_session" }),
+            ErrorCode::BadMessage,
+            "`sessionId`",
+        ),
+        (
+            json!({ "type": "end_session", "sessionId": "s", "reason": {} }),
+            ErrorCode::BadMessage,
+            "`reason`",
+        ),
+        (
+            json!({ "type": "next", "sessionId": 1 }),
+            ErrorCode::BadMessage,
+            "`sessionId`",
+        ),
+        (
+            json!({ "type": "report", "sessionId": "s" }),
+            ErrorCode::BadMessage,
+            "`category`",
+        ),
+        (
+            json!({ "type": "report", "sessionId": "s", "category": "x" }),
+            ErrorCode::BadMessage,
+            "`category`",
+        ),
+        (
+            json!({ "type": "block" }),
+            ErrorCode::BadMessage,
+            "`partnerId`",
+        ),
+        (
+            json!({ "type": "resume", "resumeToken": "t" }),
+            ErrorCode::BadMessage,
+            "`lastSeq`",
+        ),
+        (
+            json!({ "type": "resume", "resumeToken": "t", "lastSeq": -1 }),
+            ErrorCode::BadMessage,
+            "`lastSeq`",
+        ),
         (json!({ "type": "ping" }), ErrorCode::BadMessage, "`t`"),
     ] {
         let mut value = value;
         value["id"] = "req-1".into();
         let fault = fault(&value);
         assert_eq!(fault.code, code, "{value}");
-        assert!(fault.message.contains(field), "{value}: the sentence must name {field}: {fault}");
-        assert_eq!(fault.id.as_ref().map(RequestId::as_str), Some("req-1"), "{value}: the id comes back");
+        assert!(
+            fault.message.contains(field),
+            "{value}: the sentence must name {field}: {fault}"
+        );
+        assert_eq!(
+            fault.id.as_ref().map(RequestId::as_str),
+            Some("req-1"),
+            "{value}: the id comes back"
+        );
     }
 }
 
@@ -67,11 +149,25 @@ fn a_fault_names_the_field_and_carries_the_id() {
 fn an_id_is_a_string_of_at_most_64_bytes() {
     let long = "x".repeat(64);
     let envelope = parse(&json!({ "type": "bye", "id": long })).unwrap();
-    assert_eq!(envelope.id.as_ref().map(RequestId::as_str), Some(long.as_str()));
-    assert!(parse(&json!({ "type": "bye", "id": null })).unwrap().id.is_none(), "null is the same as missing");
+    assert_eq!(
+        envelope.id.as_ref().map(RequestId::as_str),
+        Some(long.as_str())
+    );
+
+    assert!(
+        parse(&json!({ "type": "bye", "id": null }))
+            .unwrap()
+            .id
+            .is_none(),
+        "null is the same as missing"
+    );
+
     for id in [json!(1), json!("é".repeat(33)), json!(["a"])] {
         let fault = fault(&json!({ "type": "bye", "id": id }));
-        assert!(fault.message.contains("`id`") && fault.id.is_none(), "a broken id is named, not echoed: {fault}");
+        assert!(
+            fault.message.contains("`id`") && fault.id.is_none(),
+            "a broken id is named, not echoed: {fault}"
+        );
     }
 }
 
@@ -80,7 +176,10 @@ fn an_error_never_echoes_what_may_be_private() {
     for secret in ["Jane Doe", "v=0\r\no=- 1 IN IP4 192.0.2.7", "candidate:1"] {
         let fault = fault(&json!({ "type": secret }));
         assert_eq!(fault.code, ErrorCode::UnknownType);
-        assert!(!fault.message.contains(secret), "the sentence must not quote it: {fault}");
+        assert!(
+            !fault.message.contains(secret),
+            "the sentence must not quote it: {fault}"
+        );
     }
 }
 
@@ -88,25 +187,50 @@ fn an_error_never_echoes_what_may_be_private() {
 fn a_message_of_exactly_the_limit_is_taken() {
     let frame = |padding: usize| format!("{{\"type\":\"bye\",\"x\":\"{}\"}}", "x".repeat(padding));
     let overhead = frame(0).len();
-    assert!(parse_client(frame(MAX_MESSAGE_BYTES - overhead).as_bytes()).is_ok(), "64 KiB");
+    assert!(
+        parse_client(frame(MAX_MESSAGE_BYTES - overhead).as_bytes()).is_ok(),
+        "64 KiB"
+    );
+
     let fault = parse_client(frame(MAX_MESSAGE_BYTES - overhead + 1).as_bytes()).unwrap_err();
-    assert_eq!(fault.code, ErrorCode::MessageTooLarge, "64 KiB and one byte");
+    assert_eq!(
+        fault.code,
+        ErrorCode::MessageTooLarge,
+        "64 KiB and one byte"
+    );
 }
 
 #[test]
 fn profile_limits() {
     assert_eq!(profile(json!({})).unwrap(), FindPartner::default());
     let nulls = json!({ "userName": null, "userAge": null, "userLocation": null, "userPicture": null, "room": null, "interests": null });
-    assert_eq!(profile(nulls).unwrap(), FindPartner::default(), "null is the same as missing");
+    assert_eq!(
+        profile(nulls).unwrap(),
+        FindPartner::default(),
+        "null is the same as missing"
+    );
+
     let full = json!({
         "userName": "é".repeat(40), "userAge": 18, "userLocation": "ß".repeat(80),
         "userPicture": format!("data:image/png;base64,{}", "A".repeat(MAX_PICTURE_DATA_BYTES - 22)),
         "room": "aZ09-_".repeat(10) + "abcd", "interests": ["a", "b", "a"], "unknown": { "x": [1] },
     });
+
     let taken = profile(full).expect("everything at its limit, in code points");
     assert_eq!(taken.interests, ["a", "b"], "an interest counts once");
-    assert_eq!(profile(json!({ "userName": "\u{7}J\u{0}o\u{9b}" })).unwrap().user_name.as_deref(), Some("Jo"));
-    assert_eq!(profile(json!({ "userAge": 120 })).unwrap().user_age, Some(120));
+    assert_eq!(
+        profile(json!({ "userName": "\u{7}J\u{0}o\u{9b}" }))
+            .unwrap()
+            .user_name
+            .as_deref(),
+        Some("Jo")
+    );
+
+    assert_eq!(
+        profile(json!({ "userAge": 120 })).unwrap().user_age,
+        Some(120)
+    );
+
     for (field, value) in [
         ("userName", json!("")),
         ("userName", json!("\n")),
@@ -121,8 +245,17 @@ fn profile_limits() {
         ("userPicture", json!("http://x.example/p.png")),
         ("userPicture", json!("javascript:alert(1)")),
         ("userPicture", json!("data:text/html,x")),
-        ("userPicture", json!(format!("https://x.example/{}", "x".repeat(500)))),
-        ("userPicture", json!(format!("data:image/png,{}", "x".repeat(MAX_PICTURE_DATA_BYTES)))),
+        (
+            "userPicture",
+            json!(format!("https://x.example/{}", "x".repeat(500))),
+        ),
+        (
+            "userPicture",
+            json!(format!(
+                "data:image/png,{}",
+                "x".repeat(MAX_PICTURE_DATA_BYTES)
+            )),
+        ),
         ("room", json!("")),
         ("room", json!("a b")),
         ("room", json!("é")),
@@ -131,17 +264,24 @@ fn profile_limits() {
         ("interests", json!([1])),
         ("interests", json!([""])),
         ("interests", json!(["x".repeat(33)])),
-        ("interests", json!(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"])),
+        (
+            "interests",
+            json!(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"]),
+        ),
     ] {
         let fault = profile(json!({ field: value })).expect_err(field);
         assert_eq!(fault.code, ErrorCode::BadMessage, "{field}");
-        assert!(fault.message.contains(&format!("`{field}`")), "the sentence names {field}: {fault}");
+        assert!(
+            fault.message.contains(&format!("`{field}`")),
+            "the sentence names {field}: {fault}"
+        );
     }
 }
 
 #[test]
 fn a_candidate_of_null_is_a_value() {
-    let envelope = parse_client(br#"{"type":"ice_candidate","to":"a","candidate": null }"#).unwrap();
+    let envelope =
+        parse_client(br#"{"type":"ice_candidate","to":"a","candidate": null }"#).unwrap();
     match envelope.message {
         ClientMessage::IceCandidate { candidate, .. } => assert_eq!(candidate.get(), "null"),
         other => panic!("not a candidate: {other:?}"),
@@ -160,25 +300,58 @@ fn client_messages_read_back_as_they_were_written() {
             ..FindPartner::default()
         }),
         ClientMessage::CancelSearch,
-        ClientMessage::WebrtcOffer { to: "s".into(), offer: raw(r#"{"type":"offer","sdp":"v=0\r\n"}"#) },
-        ClientMessage::WebrtcAnswer { to: "s".into(), answer: raw(r#"{ "sdp" : "\u00e9" }"#) },
-        ClientMessage::IceCandidate { to: "s".into(), candidate: raw("null") },
-        ClientMessage::EndSession { session_id: "x".into(), reason: Some("done".into()) },
+        ClientMessage::WebrtcOffer {
+            to: "s".into(),
+            offer: raw(r#"{"type":"offer","sdp":"v=0\r\n"}"#),
+        },
+        ClientMessage::WebrtcAnswer {
+            to: "s".into(),
+            answer: raw(r#"{ "sdp" : "\u00e9" }"#),
+        },
+        ClientMessage::IceCandidate {
+            to: "s".into(),
+            candidate: raw("null"),
+        },
+        ClientMessage::EndSession {
+            session_id: "x".into(),
+            reason: Some("done".into()),
+        },
         ClientMessage::Next { session_id: None },
-        ClientMessage::Next { session_id: Some("x".into()) },
-        ClientMessage::Report { session_id: "x".into(), category: ReportCategory::Minor, text: None },
-        ClientMessage::Block { partner_id: "u".into() },
+        ClientMessage::Next {
+            session_id: Some("x".into()),
+        },
+        ClientMessage::Report {
+            session_id: "x".into(),
+            category: ReportCategory::Minor,
+            text: None,
+        },
+        ClientMessage::Block {
+            partner_id: "u".into(),
+        },
         ClientMessage::GetIceServers,
-        ClientMessage::Resume { resume_token: "t".into(), last_seq: 7 },
+        ClientMessage::Resume {
+            resume_token: "t".into(),
+            last_seq: 7,
+        },
         ClientMessage::Ping { t: raw("1.5e3") },
         ClientMessage::Bye,
     ];
+
     for message in all {
         let kind = message.kind();
-        let text = serde_json::to_string(&ClientEnvelope { message, id: Some("i".into()) }).unwrap();
+        let text = serde_json::to_string(&ClientEnvelope {
+            message,
+            id: Some("i".into()),
+        })
+        .unwrap();
         assert!(text.contains(&format!("\"type\":\"{kind}\"")), "{text}");
         let back = parse_client_text(&text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
-        assert_eq!(serde_json::to_string(&back).unwrap(), text, "{kind} reads back as written");
+
+        assert_eq!(
+            serde_json::to_string(&back).unwrap(),
+            text,
+            "{kind} reads back as written"
+        );
     }
 }
 
@@ -205,22 +378,50 @@ fn server_messages_have_the_names_of_the_protocol() {
         r#"{"type":"pong","t":1}"#,
         r#"{"type":"error","code":"not_partner","message":"No."}"#,
     ];
+
     for text in texts {
         let envelope = parse_server(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(serde_json::to_string(&envelope).unwrap(), text, "names, order and payload as in the protocol");
+        assert_eq!(
+            serde_json::to_string(&envelope).unwrap(),
+            text,
+            "names, order and payload as in the protocol"
+        );
         assert!(text.contains(&format!("\"type\":\"{}\"", envelope.message.kind())));
     }
 }
 
 #[test]
 fn a_client_bears_what_a_later_relay_may_say() {
-    let left = parse_server(r#"{"type":"partner_left","sessionId":"x","reason":"abducted","more":[]}"#).unwrap();
-    assert!(matches!(left.message, ServerMessage::PartnerLeft(PartnerLeft { reason: LeaveReason::Other, .. })));
+    let left =
+        parse_server(r#"{"type":"partner_left","sessionId":"x","reason":"abducted","more":[]}"#)
+            .unwrap();
+    assert!(matches!(
+        left.message,
+        ServerMessage::PartnerLeft(PartnerLeft {
+            reason: LeaveReason::Other,
+            ..
+        })
+    ));
+
     let error = parse_server(r#"{"type":"error","code":"teapot","message":"x"}"#).unwrap();
-    assert!(matches!(error.message, ServerMessage::Error(ErrorReport { code: ErrorCode::Other, .. })));
-    assert!(matches!(parse_server(r#"{"type":"news"}"#), Err(ServerMessageError::UnknownType)));
+    assert!(matches!(
+        error.message,
+        ServerMessage::Error(ErrorReport {
+            code: ErrorCode::Other,
+            ..
+        })
+    ));
+
+    assert!(matches!(
+        parse_server(r#"{"type":"news"}"#),
+        Err(ServerMessageError::UnknownType)
+    ));
+
     let secret = parse_server(r#"{"type":"pong","t":1,"id":["candidate:1"]}"#).unwrap_err();
-    assert!(!secret.to_string().contains("candidate"), "errors must not quote the message: {secret}");
+    assert!(
+        !secret.to_string().contains("candidate"),
+        "errors must not quote the message: {secret}"
+    );
 }
 
 proptest! {

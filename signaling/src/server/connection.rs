@@ -20,8 +20,8 @@ use super::outbound::{CloseReason, Outbound, Outgoing};
 use super::shared::Shared;
 use crate::fault_window::FaultWindow;
 use crate::message::{
-    ClientMessage, ErrorCode, ErrorReport, Fault, MAX_MESSAGE_BYTES, RequestId, ServerEnvelope, ServerMessage,
-    parse_client_text,
+    ClientMessage, ErrorCode, ErrorReport, Fault, MAX_MESSAGE_BYTES, RequestId, ServerEnvelope,
+    ServerMessage, parse_client_text,
 };
 
 /// For the last messages and the close frame to leave.
@@ -58,12 +58,22 @@ pub(super) async fn serve(
     place: &Place,
     shared: Arc<Shared>,
 ) {
-    let socket = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(socket_config())).await;
-    let (key, outbound) = shared.register(identity.as_ref().map(|identity| identity.as_str().to_owned()));
+    let socket =
+        WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(socket_config()))
+            .await;
+    let (key, outbound) = shared.register(
+        identity
+            .as_ref()
+            .map(|identity| identity.as_str().to_owned()),
+    );
     place.occupy(identity.clone(), outbound.clone());
     shared.edge.metrics.connections.add(1);
     // Whatever happens, a panic included, the hub learns that this client is gone.
-    let guard = Registration { shared: &shared, key };
+    let guard = Registration {
+        shared: &shared,
+        key,
+    };
+
     let now = Instant::now();
     let mut connection = Connection {
         socket,
@@ -81,12 +91,15 @@ pub(super) async fn serve(
         timer: Box::pin(sleep_until(now)),
         burst: 0,
     };
+
     let reason = connection.run(&shared, key).await;
     drop(guard);
     shared.edge.metrics.closed(reason.map(CloseReason::code));
+
     if reason == Some(CloseReason::SlowReader) {
         shared.edge.metrics.queue_overflow.add(1);
     }
+
     tracing::debug!(key = ?key, code = reason.map(CloseReason::code), "connection ended");
     if let Some(reason) = reason {
         connection.close(reason).await;
@@ -95,13 +108,18 @@ pub(super) async fn serve(
 
 /// Sends the close frame and gives the client time to read it before the socket goes.
 pub(super) async fn close(mut socket: WebSocketStream<Stream>, frame: CloseFrame) {
-    if !matches!(timeout(CLOSE_GRACE, socket.close(Some(frame))).await, Ok(Ok(()))) {
+    if !matches!(
+        timeout(CLOSE_GRACE, socket.close(Some(frame))).await,
+        Ok(Ok(()))
+    ) {
         return;
     }
+
     let stream = socket.get_mut();
     if stream.shutdown().await.is_err() {
         return;
     }
+
     let mut left = LINGER_BYTES;
     let mut dropped = [0; 2048];
     // A client that neither closes nor stops within the limits is reset.
@@ -172,6 +190,7 @@ impl Connection {
     async fn run(&mut self, shared: &Arc<Shared>, key: ClientKey) -> Option<CloseReason> {
         let silent = or_never(shared.config.silent);
         self.set_timer(silent);
+
         loop {
             match std::future::poll_fn(|cx| self.poll_event(cx)).await {
                 Event::Frame(Some(Ok(frame))) => {
@@ -190,7 +209,9 @@ impl Connection {
                 {
                     self.outbound.close(CloseReason::BrokenFrame);
                 }
-                Event::Frame(Some(Err(tungstenite::Error::Utf8(_)))) => self.outbound.close(CloseReason::BrokenText),
+                Event::Frame(Some(Err(tungstenite::Error::Utf8(_)))) => {
+                    self.outbound.close(CloseReason::BrokenText)
+                }
                 Event::Frame(None | Some(Err(_))) | Event::WriteFailed => return None,
                 Event::Close(reason) => return Some(reason),
                 Event::Timer => {
@@ -198,13 +219,16 @@ impl Connection {
                     if self.give_up.is_some_and(|limit| now >= limit) {
                         return None;
                     }
+
                     if let Some(end) = self.paused_until {
                         if now >= end {
                             self.paused_until = None;
                         }
+
                         // Its silence is our own doing.
                         self.heard = now;
                     }
+
                     if now >= self.heard + silent {
                         self.outbound.close(CloseReason::NoHeartbeat);
                     } else if now >= self.next_ping {
@@ -215,11 +239,13 @@ impl Connection {
                     }
                 }
             }
+
             if self.give_up.is_none() && self.outbound.is_closing() {
                 // The partner hears at once, however long the last messages take.
                 shared.forget(key);
                 self.give_up = Some(Instant::now() + CLOSE_GRACE);
             }
+
             self.set_timer(silent);
         }
     }
@@ -230,6 +256,7 @@ impl Connection {
             Message::Text(text) => {
                 let now = self.heard.into_std();
                 let allowed = self.conduct.message(&shared.edge.conduct, text.len(), now);
+
                 match parse_client_text(&text) {
                     Ok(envelope) => {
                         let kind = envelope.message.kind();
@@ -239,9 +266,12 @@ impl Connection {
                         let request = allowed
                             .and_then(|()| self.conduct.request(&edge.conduct, message, now))
                             .and_then(|()| edge.request(self.identity.as_ref(), message, now));
+
                         match request {
                             // Who leaves is never too early.
-                            Err(_) if matches!(envelope.message, ClientMessage::Bye) => shared.receive(key, envelope),
+                            Err(_) if matches!(envelope.message, ClientMessage::Bye) => {
+                                shared.receive(key, envelope)
+                            }
                             Ok(()) => shared.receive(key, envelope),
                             Err(wait) => self.limit(wait, envelope.id, shared, key),
                         }
@@ -249,11 +279,13 @@ impl Connection {
                     Err(fault) => {
                         tracing::debug!(key = ?key, code = ?fault.code, bytes = text.len(), "message rejected");
                         self.reject(fault, shared, key);
+
                         if self.faults.record(Instant::now().into_std()) {
                             self.outbound.close(CloseReason::TooManyFaults);
                         }
                     }
                 }
+
                 self.burst += 1;
                 if self.burst >= READ_BURST {
                     self.burst = 0;
@@ -271,15 +303,29 @@ impl Connection {
                 return false;
             }
         }
+
         true
     }
 
     /// Tells that a message came too early.
     fn limit(&self, wait: Duration, id: Option<RequestId>, shared: &Shared, key: ClientKey) {
-        let retry_after_ms = Some(u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
+        let retry_after_ms =
+            Some(u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
         let message = String::from("Too many messages: wait a moment and send it again.");
-        let report = ErrorReport { code: ErrorCode::RateLimited, message, retry_after_ms };
-        self.tell(ServerEnvelope { message: ServerMessage::Error(report), id }, shared, key);
+        let report = ErrorReport {
+            code: ErrorCode::RateLimited,
+            message,
+            retry_after_ms,
+        };
+
+        self.tell(
+            ServerEnvelope {
+                message: ServerMessage::Error(report),
+                id,
+            },
+            shared,
+            key,
+        );
     }
 
     fn reject(&self, fault: Fault, shared: &Shared, key: ClientKey) {
@@ -298,24 +344,30 @@ impl Connection {
         if let Poll::Ready(event) = self.poll_write(cx) {
             return Poll::Ready(event);
         }
+
         if !closing {
             if self.outbound.is_closing() {
                 // To set the time limit.
                 return Poll::Ready(Event::Timer);
             }
+
             if self.paused_until.is_none() {
                 let frame = self.socket.poll_next_unpin(cx);
                 self.count(frame.is_ready());
+
                 if let Poll::Ready(frame) = frame {
                     return Poll::Ready(Event::Frame(frame));
                 }
+
                 if self.paused_until.is_some() {
                     // To set the time limit.
                     return Poll::Ready(Event::Timer);
                 }
             }
+
             self.burst = 0;
         }
+
         self.timer.as_mut().poll(cx).map(|()| Event::Timer)
     }
 
@@ -325,8 +377,15 @@ impl Connection {
         if bytes == 0 && !frame {
             return;
         }
+
         let now = Instant::now();
-        let pause = self.conduct.came(&self.shared.edge.conduct, u32::from(frame), bytes, now.into_std());
+        let pause = self.conduct.came(
+            &self.shared.edge.conduct,
+            u32::from(frame),
+            bytes,
+            now.into_std(),
+        );
+
         if let Some(pause) = pause {
             self.shared.edge.metrics.paused.add(1);
             self.paused_until = Some(now + pause);
@@ -337,6 +396,7 @@ impl Connection {
     fn account(&mut self, message: &ServerMessage, bytes: usize) {
         let metrics = &self.shared.edge.metrics;
         metrics.sent(message, bytes);
+
         match message {
             ServerMessage::Searching(_) => self.searching_since = Some(Instant::now()),
             ServerMessage::PartnerFound(_) => {
@@ -357,14 +417,17 @@ impl Connection {
                 if ready!(self.socket.poll_flush_unpin(cx)).is_err() {
                     return Poll::Ready(Event::WriteFailed);
                 }
+
                 self.unflushed = false;
             }
+
             for _ in 0..WRITE_BATCH {
                 match self.outbound.poll(cx) {
                     Poll::Ready(Outgoing::Message(envelope)) => {
-                        let text =
-                            serde_json::to_string(&*envelope).expect("a message has string keys and JSON values");
+                        let text = serde_json::to_string(&*envelope)
+                            .expect("a message has string keys and JSON values");
                         self.account(&envelope.message, text.len());
+
                         if self.write(Message::text(text)).is_err() {
                             return Poll::Ready(Event::WriteFailed);
                         }
@@ -391,6 +454,7 @@ impl Connection {
             let next = self.next_ping.min(self.heard + silent);
             self.paused_until.map_or(next, |end| end.min(next))
         });
+
         // Frames only move the deadline later: the timer is set anew when it has run out, not with each frame.
         if self.timer.is_elapsed() || next < self.timer.deadline() {
             self.timer.as_mut().reset(next);
@@ -399,7 +463,11 @@ impl Connection {
 
     /// As [`close`].
     async fn close(self, reason: CloseReason) {
-        let frame = CloseFrame { code: reason.code().into(), reason: reason.text().into() };
+        let frame = CloseFrame {
+            code: reason.code().into(),
+            reason: reason.text().into(),
+        };
+
         // Boxed: a connection that lives needs no room for its end.
         Box::pin(close(self.socket, frame)).await;
     }

@@ -37,7 +37,12 @@ pub(super) async fn greet(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
     shared.edge.metrics.accepted.add(1);
     // Boxed: an idle connection keeps none of what the upgrade took.
     let upgraded = Box::pin(timeout(UPGRADE_TIMEOUT, upgrade(stream, peer, &shared))).await;
-    let Upgraded { stream, rest, identity, place } = match upgraded {
+    let Upgraded {
+        stream,
+        rest,
+        identity,
+        place,
+    } = match upgraded {
         Ok(Some(upgraded)) => upgraded,
         Ok(None) => return,
         Err(_) => {
@@ -45,6 +50,7 @@ pub(super) async fn greet(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
             return;
         }
     };
+
     shared.edge.metrics.upgrades.add(1);
     match identity {
         Ok(identity) => connection::serve(stream, rest, identity, &place, shared).await,
@@ -60,18 +66,25 @@ async fn upgrade(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> O
         Some(tls) => Stream::tls(tls.accept(stream).await.ok()?),
         None => Stream::plain(stream),
     };
+
     let Head { request, rest } = match read_head(&mut stream).await {
         Ok(head) => head,
         Err(HeadError::Gone) => return None,
         Err(HeadError::Reject(answer)) => return refuse(&mut stream, &answer, shared).await,
     };
+
     let answer = match request.uri().path() {
         "/ws" => match shared.edge.admit(&request, peer.ip(), shared.is_draining()) {
             Ok(admission) => {
                 stream.write_all(&admission.response).await.ok()?;
                 stream.flush().await.ok()?;
                 let (identity, place) = (admission.identity, admission.place);
-                return Some(Upgraded { stream, rest, identity, place });
+                return Some(Upgraded {
+                    stream,
+                    rest,
+                    identity,
+                    place,
+                });
             }
             Err(answer) => answer,
         },
@@ -80,6 +93,7 @@ async fn upgrade(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> O
         "/metrics" => Answer::metrics(shared.edge.metrics.text(shared.levels())),
         _ => Answer::new(404, "There is nothing here; the relay is at /ws."),
     };
+
     refuse(&mut stream, &answer, shared).await
 }
 
@@ -88,6 +102,7 @@ async fn refuse(stream: &mut Stream, answer: &Answer, shared: &Shared) -> Option
     tracing::debug!(status = answer.status, "answered without an upgrade");
     // A client that is gone needs no answer.
     let _ = answer.write(stream).await;
+
     None
 }
 
@@ -99,13 +114,19 @@ async fn turn_away(stream: Stream, away: TurnedAway, shared: &Shared) {
     shared.edge.metrics.sent(&error.message, 0);
     shared.edge.metrics.closed(Some(reason.code()));
     let text = serde_json::to_string(&error).expect("a message has string keys and JSON values");
-    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(socket_config())).await;
-    let frame = CloseFrame { code: reason.code().into(), reason: reason.text().into() };
+    let mut socket =
+        WebSocketStream::from_raw_socket(stream, Role::Server, Some(socket_config())).await;
+    let frame = CloseFrame {
+        code: reason.code().into(),
+        reason: reason.text().into(),
+    };
+
     let words = async {
         socket.send(Message::text(text)).await?;
         connection::close(socket, frame).await;
         Ok::<(), tokio_tungstenite::tungstenite::Error>(())
     };
+
     // Who does not listen need not hear it.
     let _ = timeout(FAREWELL, words).await;
 }
@@ -122,6 +143,9 @@ mod tests {
     #[test]
     fn a_connections_task_is_small() {
         let size = size_of_future(greet);
-        assert!(size <= 2560, "10,000 idle connections hold 10,000 of {size} bytes");
+        assert!(
+            size <= 2560,
+            "10,000 idle connections hold 10,000 of {size} bytes"
+        );
     }
 }

@@ -33,23 +33,38 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) const fn new(status: u16, body: &'static str) -> Self {
-        Self { status, body: Cow::Borrowed(body), content_type: "text/plain; charset=utf-8", header: None }
+        Self {
+            status,
+            body: Cow::Borrowed(body),
+            content_type: "text/plain; charset=utf-8",
+            header: None,
+        }
     }
 
     /// The figures of the relay, in the text format of Prometheus.
     pub(super) fn metrics(text: String) -> Self {
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
-        Self { body: Cow::Owned(text), content_type, ..Self::new(200, "") }
+        Self {
+            body: Cow::Owned(text),
+            content_type,
+            ..Self::new(200, "")
+        }
     }
 
     fn header(self, header: &'static str) -> Self {
-        Self { header: Some(Cow::Borrowed(header)), ..self }
+        Self {
+            header: Some(Cow::Borrowed(header)),
+            ..self
+        }
     }
 
     /// When to try again, in whole seconds, at least one.
     pub(super) fn retry_after(self, time: Duration) -> Self {
         let seconds = time.as_millis().div_ceil(1000).max(1);
-        Self { header: Some(Cow::Owned(format!("Retry-After: {seconds}"))), ..self }
+        Self {
+            header: Some(Cow::Owned(format!("Retry-After: {seconds}"))),
+            ..self
+        }
     }
 
     fn reason(&self) -> &'static str {
@@ -68,9 +83,17 @@ impl Answer {
 
     /// Writes the answer and ends the connection.
     pub(super) async fn write(&self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        let Self { status, body, content_type, header } = self;
+        let Self {
+            status,
+            body,
+            content_type,
+            header,
+        } = self;
         let reason = self.reason();
-        let header = header.as_ref().map(|header| format!("{header}\r\n")).unwrap_or_default();
+        let header = header
+            .as_ref()
+            .map(|header| format!("{header}\r\n"))
+            .unwrap_or_default();
         let end = if body.ends_with('\n') { "" } else { "\n" };
         let length = body.len() + end.len();
         let text = format!(
@@ -78,6 +101,7 @@ impl Answer {
              Cache-Control: no-store\r\n{header}Connection: close\r\n\r\n{body}{end}"
         );
         stream.write_all(text.as_bytes()).await?;
+
         stream.shutdown().await
     }
 }
@@ -99,9 +123,13 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<H
             Ok(0) | Err(_) => return Err(HeadError::Gone),
             Ok(_) => {}
         }
+
         if let Some(parsed) = parse_head(&bytes) {
             let (length, request) = parsed.map_err(HeadError::Reject)?;
-            return Ok(Head { request, rest: bytes.split_off(length) });
+            return Ok(Head {
+                request,
+                rest: bytes.split_off(length),
+            });
         }
     }
 }
@@ -112,10 +140,13 @@ fn parse_head(bytes: &[u8]) -> Option<Result<(usize, Request), Answer>> {
         Ok(Some((length, request))) => Some(only_one_reading(&request).map(|()| (length, request))),
         Ok(None) if bytes.len() < MAX_HEAD_BYTES => None,
         Ok(None) => Some(Err(Answer::new(431, "The request head is too long."))),
-        Err(tungstenite::Error::Protocol(ProtocolError::WrongHttpMethod)) => {
-            Some(Err(Answer::new(405, "Only GET is served here.").header("Allow: GET")))
-        }
-        Err(_) => Some(Err(Answer::new(400, "This is not a proper HTTP/1.1 request."))),
+        Err(tungstenite::Error::Protocol(ProtocolError::WrongHttpMethod)) => Some(Err(
+            Answer::new(405, "Only GET is served here.").header("Allow: GET"),
+        )),
+        Err(_) => Some(Err(Answer::new(
+            400,
+            "This is not a proper HTTP/1.1 request.",
+        ))),
     }
 }
 
@@ -131,8 +162,10 @@ pub fn answer_upgrade(bytes: &[u8]) -> Option<Result<Vec<u8>, u16>> {
             std::net::Ipv4Addr::LOCALHOST.into(),
             &["127.0.0.0/8".parse().expect("a range")],
         );
+
         accept_upgrade(&request)
     });
+
     Some(answer.map_err(|answer| answer.status))
 }
 
@@ -141,13 +174,19 @@ pub fn answer_upgrade(bytes: &[u8]) -> Option<Result<Vec<u8>, u16>> {
 fn only_one_reading(request: &Request) -> Result<(), Answer> {
     let headers = request.headers();
     let has_body = headers.contains_key("transfer-encoding")
-        || headers.get_all("content-length").iter().any(|length| length.as_bytes() != b"0");
+        || headers
+            .get_all("content-length")
+            .iter()
+            .any(|length| length.as_bytes() != b"0");
+
     if has_body {
         return Err(Answer::new(400, "A request here has no body."));
     }
+
     if headers.get_all("host").iter().count() != 1 {
         return Err(Answer::new(400, "A request has exactly one Host."));
     }
+
     Ok(())
 }
 
@@ -155,19 +194,26 @@ fn only_one_reading(request: &Request) -> Result<(), Answer> {
 pub(super) fn accept_upgrade(request: &Request) -> Result<Vec<u8>, Answer> {
     let mut response = create_response(request).map_err(|error| match error {
         tungstenite::Error::Protocol(
-            ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
+            ProtocolError::MissingConnectionUpgradeHeader
+            | ProtocolError::MissingUpgradeWebSocketHeader,
         ) => Answer::new(426, "Connect with a WebSocket client.").header("Upgrade: websocket"),
         tungstenite::Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
             Answer::new(426, "WebSocket version 13 is needed.").header("Sec-WebSocket-Version: 13")
         }
         _ => Answer::new(400, "This is not a proper WebSocket handshake."),
     })?;
+
     // A browser that offers subprotocols wants one of them back. Extensions are declined by saying nothing.
     if subprotocols(request.headers()).any(|offered| offered == SUBPROTOCOL) {
-        response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
+        response.headers_mut().insert(
+            "sec-websocket-protocol",
+            HeaderValue::from_static(SUBPROTOCOL),
+        );
     }
+
     let mut bytes = Vec::with_capacity(160);
-    write_response(&mut bytes, &response).map_err(|_| Answer::new(400, "This is not a proper WebSocket handshake."))?;
+    write_response(&mut bytes, &response)
+        .map_err(|_| Answer::new(400, "This is not a proper WebSocket handshake."))?;
     Ok(bytes)
 }
 
@@ -175,7 +221,9 @@ pub(super) fn accept_upgrade(request: &Request) -> Result<Vec<u8>, Answer> {
 pub(super) fn origin_allowed(request: &Request, allowed: &[String]) -> bool {
     let mut origins = request.headers().get_all("origin").iter();
     origins.all(|origin| {
-        allowed.iter().any(|allowed| allowed == "*" || origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes()))
+        allowed.iter().any(|allowed| {
+            allowed == "*" || origin.as_bytes().eq_ignore_ascii_case(allowed.as_bytes())
+        })
     })
 }
 
@@ -191,33 +239,82 @@ mod tests {
     #[test]
     fn origins() {
         let allowed = ["https://tandem.example".to_owned()];
-        assert!(origin_allowed(&request(""), &[]), "a desktop app sends no Origin");
-        assert!(origin_allowed(&request("Origin: https://tandem.example\r\n"), &allowed));
-        assert!(!origin_allowed(&request("Origin: https://evil.example\r\n"), &allowed));
-        assert!(!origin_allowed(&request("Origin: https://tandem.example.evil\r\n"), &allowed));
-        assert!(!origin_allowed(&request("Origin: null\r\n"), &allowed), "null is an Origin like any other");
-        assert!(origin_allowed(&request("Origin: null\r\n"), &["null".to_owned()]));
-        assert!(origin_allowed(&request("Origin: http://any\r\n"), &["*".to_owned()]));
+        assert!(
+            origin_allowed(&request(""), &[]),
+            "a desktop app sends no Origin"
+        );
+
+        assert!(origin_allowed(
+            &request("Origin: https://tandem.example\r\n"),
+            &allowed
+        ));
+
+        assert!(!origin_allowed(
+            &request("Origin: https://evil.example\r\n"),
+            &allowed
+        ));
+
+        assert!(!origin_allowed(
+            &request("Origin: https://tandem.example.evil\r\n"),
+            &allowed
+        ));
+
+        assert!(
+            !origin_allowed(&request("Origin: null\r\n"), &allowed),
+            "null is an Origin like any other"
+        );
+
+        assert!(origin_allowed(
+            &request("Origin: null\r\n"),
+            &["null".to_owned()]
+        ));
+
+        assert!(origin_allowed(
+            &request("Origin: http://any\r\n"),
+            &["*".to_owned()]
+        ));
+
         let two = "Origin: https://tandem.example\r\nOrigin: https://evil.example\r\n";
-        assert!(!origin_allowed(&request(two), &allowed), "every Origin must be allowed, not just one");
+        assert!(
+            !origin_allowed(&request(two), &allowed),
+            "every Origin must be allowed, not just one"
+        );
     }
 
     #[test]
     fn the_example_handshake_of_rfc_6455() {
         let head = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        let text = String::from_utf8(accept_upgrade(&request(head)).unwrap()).unwrap().to_ascii_lowercase();
+        let text = String::from_utf8(accept_upgrade(&request(head)).unwrap())
+            .unwrap()
+            .to_ascii_lowercase();
         assert!(text.starts_with("http/1.1 101 "), "{text}");
-        assert!(text.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "RFC 6455 §1.3: {text}");
+        assert!(
+            text.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"),
+            "RFC 6455 §1.3: {text}"
+        );
     }
 
     #[test]
     fn what_is_not_a_handshake_is_told_why() {
-        assert_eq!(accept_upgrade(&request("")).unwrap_err().status, 426, "a plain GET");
+        assert_eq!(
+            accept_upgrade(&request("")).unwrap_err().status,
+            426,
+            "a plain GET"
+        );
+
         let old = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n";
-        assert_eq!(accept_upgrade(&request(old)).unwrap_err().header.unwrap(), "Sec-WebSocket-Version: 13");
+        assert_eq!(
+            accept_upgrade(&request(old)).unwrap_err().header.unwrap(),
+            "Sec-WebSocket-Version: 13"
+        );
+
         let keyless = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
-        assert_eq!(accept_upgrade(&request(keyless)).unwrap_err().status, 400, "no key");
+        assert_eq!(
+            accept_upgrade(&request(keyless)).unwrap_err().status,
+            400,
+            "no key"
+        );
     }
 
     #[test]
@@ -225,27 +322,60 @@ mod tests {
         let head = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
                     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
-        let text =
-            |head: &str| String::from_utf8(accept_upgrade(&request(head)).unwrap()).unwrap().to_ascii_lowercase();
-        assert!(!text(head).contains("sec-websocket-extensions"), "permessage-deflate is declined");
-        assert!(!text(head).contains("sec-websocket-protocol"), "no subprotocol was offered");
+        let text = |head: &str| {
+            String::from_utf8(accept_upgrade(&request(head)).unwrap())
+                .unwrap()
+                .to_ascii_lowercase()
+        };
+
+        assert!(
+            !text(head).contains("sec-websocket-extensions"),
+            "permessage-deflate is declined"
+        );
+
+        assert!(
+            !text(head).contains("sec-websocket-protocol"),
+            "no subprotocol was offered"
+        );
+
         let offered = format!("{head}Sec-WebSocket-Protocol: bearer.x, tandem\r\n");
-        assert!(text(&offered).contains("sec-websocket-protocol: tandem\r\n"), "{}", text(&offered));
+        assert!(
+            text(&offered).contains("sec-websocket-protocol: tandem\r\n"),
+            "{}",
+            text(&offered)
+        );
     }
 
     #[test]
     fn what_could_be_read_in_two_ways_is_refused() {
-        for head in
-            ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Host: y\r\n", "Content-Length: 0, 5\r\n"]
-        {
-            assert_eq!(only_one_reading(&request(head)).unwrap_err().status, 400, "{head}");
+        for head in [
+            "Content-Length: 5\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Host: y\r\n",
+            "Content-Length: 0, 5\r\n",
+        ] {
+            assert_eq!(
+                only_one_reading(&request(head)).unwrap_err().status,
+                400,
+                "{head}"
+            );
         }
+
         assert_eq!(only_one_reading(&request("Content-Length: 0\r\n")), Ok(()));
     }
 
     #[test]
     fn a_retry_is_told_in_whole_seconds() {
-        let header = |ms| Answer::new(429, "").retry_after(Duration::from_millis(ms)).header.unwrap();
-        assert_eq!((header(1), header(1001)), ("Retry-After: 1".into(), "Retry-After: 2".into()));
+        let header = |ms| {
+            Answer::new(429, "")
+                .retry_after(Duration::from_millis(ms))
+                .header
+                .unwrap()
+        };
+
+        assert_eq!(
+            (header(1), header(1001)),
+            ("Retry-After: 1".into(), "Retry-After: 2".into())
+        );
     }
 }

@@ -37,31 +37,57 @@ pub(super) struct Turn {
 impl fmt::Debug for Turn {
     /// Without the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").field("urls", &self.urls).field("ttl", &self.ttl).finish_non_exhaustive()
+        f.debug_struct("Turn")
+            .field("urls", &self.urls)
+            .field("ttl", &self.ttl)
+            .finish_non_exhaustive()
     }
 }
 
 impl IceSource {
     pub(super) fn new(stun_urls: Vec<String>, turn: Option<Turn>) -> Self {
-        Self { stun_urls, turn, clock: SystemTime::now }
+        Self {
+            stun_urls,
+            turn,
+            clock: SystemTime::now,
+        }
     }
 
     /// What one user is told at this moment.
     pub(super) fn for_user(&self, user: &UserId) -> IceServers {
         let mut ice_servers = Vec::with_capacity(2);
         if !self.stun_urls.is_empty() {
-            ice_servers.push(IceServer { urls: self.stun_urls.clone(), username: None, credential: None });
+            ice_servers.push(IceServer {
+                urls: self.stun_urls.clone(),
+                username: None,
+                credential: None,
+            });
         }
+
         let Some(turn) = &self.turn else {
-            return IceServers { ice_servers, ttl: WITHOUT_CREDENTIALS.as_secs() };
+            return IceServers {
+                ice_servers,
+                ttl: WITHOUT_CREDENTIALS.as_secs(),
+            };
         };
+
         // A clock before 1970 makes credentials that the TURN server refuses, which is what they deserve.
-        let now = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = (self.clock)()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let username = format!("{}:{}", (now + turn.ttl).as_secs(), user.as_str());
         let credential = credential(&turn.secret, &username);
         let urls = turn.urls.clone();
-        ice_servers.push(IceServer { urls, username: Some(username), credential: Some(credential) });
-        IceServers { ice_servers, ttl: turn.ttl.as_secs() }
+        ice_servers.push(IceServer {
+            urls,
+            username: Some(username),
+            credential: Some(credential),
+        });
+
+        IceServers {
+            ice_servers,
+            ttl: turn.ttl.as_secs(),
+        }
     }
 }
 
@@ -75,13 +101,20 @@ mod tests {
     use super::*;
 
     fn turn() -> Turn {
-        Turn { urls: vec!["turn:a:3478".into()], secret: "north".into(), ttl: Duration::from_secs(600) }
+        Turn {
+            urls: vec!["turn:a:3478".into()],
+            secret: "north".into(),
+            ttl: Duration::from_secs(600),
+        }
     }
 
     #[test]
     fn the_credential_is_the_one_that_openssl_computes() {
         // printf 1700000600:x | openssl dgst -sha1 -hmac north -binary | base64
-        assert_eq!(credential("north", "1700000600:x"), "sBE/FOZj4klWwcaVssvogqbt/AM=");
+        assert_eq!(
+            credential("north", "1700000600:x"),
+            "sBE/FOZj4klWwcaVssvogqbt/AM="
+        );
     }
 
     #[test]
@@ -90,17 +123,27 @@ mod tests {
         source.clock = || UNIX_EPOCH + Duration::from_millis(1_700_000_000_900);
         let user = UserId::from(uuid::Uuid::from_u128(7).to_string());
         let IceServers { ice_servers, ttl } = source.for_user(&user);
+
         assert_eq!(ttl, 600);
-        assert_eq!(ice_servers[0].urls, ["stun:a"], "STUN servers come without credentials");
+        assert_eq!(
+            ice_servers[0].urls,
+            ["stun:a"],
+            "STUN servers come without credentials"
+        );
         assert_eq!(ice_servers[0].username, None);
         let name = ice_servers[1].username.as_deref().unwrap();
+
         assert_eq!(name, "1700000600:00000000-0000-0000-0000-000000000007");
-        assert_eq!(ice_servers[1].credential.as_deref(), Some(credential("north", name).as_str()));
+        assert_eq!(
+            ice_servers[1].credential.as_deref(),
+            Some(credential("north", name).as_str())
+        );
     }
 
     #[test]
     fn without_servers_there_are_none() {
-        let IceServers { ice_servers, ttl } = IceSource::new(Vec::new(), None).for_user(&UserId::from("x"));
+        let IceServers { ice_servers, ttl } =
+            IceSource::new(Vec::new(), None).for_user(&UserId::from("x"));
         assert!(ice_servers.is_empty() && ttl == 86_400);
     }
 

@@ -74,15 +74,21 @@ impl Queue {
         if entry.interests.is_empty() {
             self.plain.insert(rank);
         }
+
         for interest in &entry.interests {
-            self.interested.entry(interest.clone()).or_default().insert(rank);
+            self.interested
+                .entry(interest.clone())
+                .or_default()
+                .insert(rank);
         }
+
         self.entries.insert(rank, entry);
     }
 
     fn remove(&mut self, rank: u64) -> Option<Entry> {
         let entry = self.entries.remove(&rank)?;
         self.plain.remove(&rank);
+
         for interest in &entry.interests {
             if let Some(ranks) = self.interested.get_mut(interest) {
                 ranks.remove(&rank);
@@ -92,6 +98,7 @@ impl Queue {
                 }
             }
         }
+
         Some(entry)
     }
 }
@@ -139,26 +146,41 @@ impl Matchmaker {
         let Search { room, interests } = search;
         let rank = self.next_rank;
         self.next_rank += 1;
+
         if room.is_none() {
             if !interests.is_empty() {
                 self.deadlines.insert((now + self.holds.interests, rank));
             }
+
             self.deadlines.insert((now + self.holds.rematch, rank));
         }
+
         let queue = match &room {
             Some(room) => self.rooms.entry(room.clone()).or_default(),
             None => &mut self.lobby,
         };
-        queue.insert(rank, Entry { key, since: now, interests });
+
+        queue.insert(
+            rank,
+            Entry {
+                key,
+                since: now,
+                interests,
+            },
+        );
         let in_room = room.is_some();
         let found = best_partner(queue, rank, now, self.holds, in_room, relation);
         self.places.insert(key, Place { rank, room });
+
         found.map(|found| self.take(found))
     }
 
     /// Removes somebody; false if they did not wait.
     pub(super) fn leave(&mut self, key: ClientKey) -> bool {
-        let Some(Place { rank, room }) = self.places.remove(&key) else { return false };
+        let Some(Place { rank, room }) = self.places.remove(&key) else {
+            return false;
+        };
+
         self.places.tighten();
         match room {
             Some(room) => {
@@ -172,11 +194,14 @@ impl Matchmaker {
             }
             None => {
                 if let Some(entry) = self.lobby.remove(rank) {
-                    self.deadlines.remove(&(entry.since + self.holds.interests, rank));
-                    self.deadlines.remove(&(entry.since + self.holds.rematch, rank));
+                    self.deadlines
+                        .remove(&(entry.since + self.holds.interests, rank));
+                    self.deadlines
+                        .remove(&(entry.since + self.holds.rematch, rank));
                 }
             }
         }
+
         true
     }
 
@@ -190,16 +215,22 @@ impl Matchmaker {
     }
 
     /// The next match that a hold has kept back until now. Call it until there is none.
-    pub(super) fn poll(&mut self, now: Instant, relation: &impl Fn(ClientKey, ClientKey) -> Relation) -> Option<Match> {
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        relation: &impl Fn(ClientKey, ClientKey) -> Relation,
+    ) -> Option<Match> {
         while let Some(&(deadline, rank)) = self.deadlines.first() {
             if deadline > now {
                 return None;
             }
+
             self.deadlines.pop_first();
             if let Some(found) = best_partner(&self.lobby, rank, now, self.holds, false, relation) {
                 return Some(self.take(found));
             }
         }
+
         None
     }
 
@@ -226,7 +257,14 @@ fn best_partner(
 ) -> Option<Match> {
     let own = queue.entries.get(&rank)?;
     let may = |&other_rank: &u64| {
-        let Some(other) = queue.entries.get(&other_rank).filter(|_| other_rank != rank) else { return false };
+        let Some(other) = queue
+            .entries
+            .get(&other_rank)
+            .filter(|_| other_rank != rank)
+        else {
+            return false;
+        };
+
         match relation(own.key, other.key) {
             Relation::Free => true,
             // The younger entry is the one that came later.
@@ -234,30 +272,66 @@ fn best_partner(
             Relation::Blocked => false,
         }
     };
+
     let held_over = |entry: &Entry| in_room || now >= entry.since + holds.interests;
     let mut common: HashMap<u64, usize> = HashMap::new();
+
     for interest in &own.interests {
         for &other in queue.interested.get(interest).into_iter().flatten() {
             *common.entry(other).or_default() += 1;
         }
     }
-    let mut sharing: Vec<(Reverse<usize>, u64)> =
-        common.iter().map(|(&other, &count)| (Reverse(count), other)).collect();
+
+    let mut sharing: Vec<(Reverse<usize>, u64)> = common
+        .iter()
+        .map(|(&other, &count)| (Reverse(count), other))
+        .collect();
     sharing.sort_unstable();
     let shares = |other: &u64| common.contains_key(other);
-    let found = sharing.iter().map(|(_, other)| other).copied().find(may).or_else(|| {
-        if own.interests.is_empty() || held_over(own) {
-            return queue.entries.keys().copied().filter(|other| !shares(other)).find(may);
-        }
-        // A stranger with interests only if it has waited long enough: such entries stand in front.
-        let long = queue.entries.iter().take_while(|(_, entry)| held_over(entry)).map(|(&other, _)| other);
-        let long = long.filter(|other| !shares(other)).find(may);
-        let plain = queue.plain.iter().copied().find(may);
-        long.into_iter().chain(plain).min()
-    })?;
-    let (older, newer) = (queue.entries.get(&rank.min(found))?, queue.entries.get(&rank.max(found))?);
-    let interests = older.interests.iter().filter(|interest| newer.interests.contains(interest)).cloned().collect();
-    Some(Match { older: older.key, newer: newer.key, interests })
+    let found = sharing
+        .iter()
+        .map(|(_, other)| other)
+        .copied()
+        .find(may)
+        .or_else(|| {
+            if own.interests.is_empty() || held_over(own) {
+                return queue
+                    .entries
+                    .keys()
+                    .copied()
+                    .filter(|other| !shares(other))
+                    .find(may);
+            }
+
+            // A stranger with interests only if it has waited long enough: such entries stand in front.
+            let long = queue
+                .entries
+                .iter()
+                .take_while(|(_, entry)| held_over(entry))
+                .map(|(&other, _)| other);
+            let long = long.filter(|other| !shares(other)).find(may);
+            let plain = queue.plain.iter().copied().find(may);
+
+            long.into_iter().chain(plain).min()
+        })?;
+
+    let (older, newer) = (
+        queue.entries.get(&rank.min(found))?,
+        queue.entries.get(&rank.max(found))?,
+    );
+
+    let interests = older
+        .interests
+        .iter()
+        .filter(|interest| newer.interests.contains(interest))
+        .cloned()
+        .collect();
+
+    Some(Match {
+        older: older.key,
+        newer: newer.key,
+        interests,
+    })
 }
 
 #[cfg(test)]

@@ -5,18 +5,27 @@ use proptest::prelude::*;
 use super::super::hub::tests::key;
 use super::*;
 
-const HOLDS: Holds = Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) };
+const HOLDS: Holds = Holds {
+    interests: Duration::from_secs(5),
+    rematch: Duration::from_secs(10),
+};
 
 fn free(_: ClientKey, _: ClientKey) -> Relation {
     Relation::Free
 }
 
 fn search(interests: &[&str]) -> Search {
-    Search { room: None, interests: interests.iter().map(ToString::to_string).collect() }
+    Search {
+        room: None,
+        interests: interests.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn room(code: &str) -> Search {
-    Search { room: Some(code.into()), interests: Vec::new() }
+    Search {
+        room: Some(code.into()),
+        interests: Vec::new(),
+    }
 }
 
 fn pair(found: Option<Match>) -> Option<(ClientKey, ClientKey)> {
@@ -27,33 +36,85 @@ fn pair(found: Option<Match>) -> Option<(ClientKey, ClientKey)> {
 fn two_who_wait_are_matched_at_once_and_no_longer_wait() {
     let now = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
-    assert_eq!(matchmaker.join(key(1), search(&[]), now, &free), None, "alone");
-    assert_eq!(pair(matchmaker.join(key(2), search(&[]), now, &free)), Some((key(1), key(2))));
-    assert!(!matchmaker.contains(key(1)) && !matchmaker.contains(key(2)), "both are out of the queue");
-    assert_eq!(matchmaker.next_deadline(), None, "nothing is left to wait for");
+    assert_eq!(
+        matchmaker.join(key(1), search(&[]), now, &free),
+        None,
+        "alone"
+    );
+
+    assert_eq!(
+        pair(matchmaker.join(key(2), search(&[]), now, &free)),
+        Some((key(1), key(2)))
+    );
+
+    assert!(
+        !matchmaker.contains(key(1)) && !matchmaker.contains(key(2)),
+        "both are out of the queue"
+    );
+
+    assert_eq!(
+        matchmaker.next_deadline(),
+        None,
+        "nothing is left to wait for"
+    );
 }
 
 #[test]
 fn who_waited_longest_comes_first() {
     let now = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
-    let keep_apart = |a: ClientKey, b: ClientKey| if a.max(b) < key(9) { Relation::Blocked } else { Relation::Free };
+    let keep_apart = |a: ClientKey, b: ClientKey| {
+        if a.max(b) < key(9) {
+            Relation::Blocked
+        } else {
+            Relation::Free
+        }
+    };
+
     for n in [3, 1, 2] {
-        assert_eq!(matchmaker.join(key(n), search(&[]), now, &keep_apart), None, "these three are kept apart");
+        assert_eq!(
+            matchmaker.join(key(n), search(&[]), now, &keep_apart),
+            None,
+            "these three are kept apart"
+        );
     }
-    assert_eq!(pair(matchmaker.join(key(9), search(&[]), now, &keep_apart)), Some((key(3), key(9))), "3 came first");
+
+    assert_eq!(
+        pair(matchmaker.join(key(9), search(&[]), now, &keep_apart)),
+        Some((key(3), key(9))),
+        "3 came first"
+    );
 }
 
 #[test]
 fn more_interests_in_common_go_before_the_longer_wait() {
     let now = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
-    let keep_apart = |a: ClientKey, b: ClientKey| if a.max(b) < key(9) { Relation::Blocked } else { Relation::Free };
-    for (n, interests) in [(1, vec!["x"]), (2, vec!["a", "b"]), (3, vec!["b", "c", "a"]), (4, vec!["c", "b", "a"])] {
+    let keep_apart = |a: ClientKey, b: ClientKey| {
+        if a.max(b) < key(9) {
+            Relation::Blocked
+        } else {
+            Relation::Free
+        }
+    };
+
+    for (n, interests) in [
+        (1, vec!["x"]),
+        (2, vec!["a", "b"]),
+        (3, vec!["b", "c", "a"]),
+        (4, vec!["c", "b", "a"]),
+    ] {
         matchmaker.join(key(n), search(&interests), now, &keep_apart);
     }
-    let found = matchmaker.join(key(9), search(&["a", "b", "c"]), now, &keep_apart).expect("3 has three in common");
-    assert_eq!((found.older, found.newer), (key(3), key(9)), "three in common beat two, and 3 came before 4");
+
+    let found = matchmaker
+        .join(key(9), search(&["a", "b", "c"]), now, &keep_apart)
+        .expect("3 has three in common");
+    assert_eq!(
+        (found.older, found.newer),
+        (key(3), key(9)),
+        "three in common beat two, and 3 came before 4"
+    );
     assert_eq!(found.interests, ["b", "c", "a"]);
 }
 
@@ -63,11 +124,30 @@ fn no_common_interest_is_held_for_5_s_of_the_older_entry() {
     let mut matchmaker = Matchmaker::new(HOLDS);
     matchmaker.join(key(1), search(&["a"]), start, &free);
     let later = start + Duration::from_secs(3);
-    assert_eq!(matchmaker.join(key(2), search(&["b"]), later, &free), None, "held");
-    assert_eq!(matchmaker.poll(start + Duration::from_millis(4999), &free), None, "still held");
-    assert_eq!(matchmaker.next_deadline(), Some(start + Duration::from_secs(5)));
+
+    assert_eq!(
+        matchmaker.join(key(2), search(&["b"]), later, &free),
+        None,
+        "held"
+    );
+
+    assert_eq!(
+        matchmaker.poll(start + Duration::from_millis(4999), &free),
+        None,
+        "still held"
+    );
+
+    assert_eq!(
+        matchmaker.next_deadline(),
+        Some(start + Duration::from_secs(5))
+    );
+
     let found = matchmaker.poll(start + Duration::from_secs(5), &free);
-    assert_eq!(pair(found), Some((key(1), key(2))), "5 s of the older entry are over");
+    assert_eq!(
+        pair(found),
+        Some((key(1), key(2))),
+        "5 s of the older entry are over"
+    );
 }
 
 #[test]
@@ -75,7 +155,11 @@ fn who_gave_no_interests_is_not_held() {
     let now = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
     matchmaker.join(key(1), search(&["a"]), now, &free);
-    assert_eq!(pair(matchmaker.join(key(2), search(&[]), now, &free)), Some((key(1), key(2))));
+
+    assert_eq!(
+        pair(matchmaker.join(key(2), search(&[]), now, &free)),
+        Some((key(1), key(2)))
+    );
 }
 
 #[test]
@@ -85,8 +169,14 @@ fn who_just_left_each_other_wait_10_s_for_somebody_else() {
     let mut matchmaker = Matchmaker::new(HOLDS);
     matchmaker.join(key(1), search(&[]), start, &left);
     let later = start + Duration::from_secs(4);
+
     assert_eq!(matchmaker.join(key(2), search(&[]), later, &left), None);
-    assert_eq!(matchmaker.poll(start + Duration::from_secs(10), &left), None, "10 s count from the younger entry");
+    assert_eq!(
+        matchmaker.poll(start + Duration::from_secs(10), &left),
+        None,
+        "10 s count from the younger entry"
+    );
+
     let found = matchmaker.poll(later + Duration::from_secs(10), &left);
     assert_eq!(pair(found), Some((key(1), key(2))), "nobody else came");
 }
@@ -96,13 +186,29 @@ fn blocked_pairs_never_meet() {
     let start = Instant::now();
     let blocked = |_: ClientKey, _: ClientKey| Relation::Blocked;
     let mut matchmaker = Matchmaker::new(HOLDS);
+
     for n in 0..2 {
         matchmaker.join(key(n), search(&["a"]), start, &blocked);
     }
+
     matchmaker.join(key(5), room("r"), start, &blocked);
-    assert_eq!(matchmaker.join(key(6), room("r"), start, &blocked), None, "not in a room either");
-    assert_eq!(matchmaker.poll(start + Duration::from_secs(3600), &blocked), None, "not after an hour");
-    assert_eq!(matchmaker.next_deadline(), None, "there is nothing to wake up for");
+    assert_eq!(
+        matchmaker.join(key(6), room("r"), start, &blocked),
+        None,
+        "not in a room either"
+    );
+
+    assert_eq!(
+        matchmaker.poll(start + Duration::from_secs(3600), &blocked),
+        None,
+        "not after an hour"
+    );
+
+    assert_eq!(
+        matchmaker.next_deadline(),
+        None,
+        "there is nothing to wake up for"
+    );
 }
 
 #[test]
@@ -110,11 +216,30 @@ fn a_room_is_its_own_queue_without_holds() {
     let now = Instant::now();
     let left = |_: ClientKey, _: ClientKey| Relation::JustLeft;
     let mut matchmaker = Matchmaker::new(HOLDS);
+
     assert_eq!(matchmaker.join(key(1), room("a"), now, &left), None);
-    assert_eq!(matchmaker.join(key(2), room("b"), now, &left), None, "another room");
-    assert_eq!(matchmaker.join(key(3), search(&[]), now, &left), None, "the lobby is no room");
-    assert_eq!(pair(matchmaker.join(key(4), room("a"), now, &left)), Some((key(1), key(4))), "back at once");
-    assert!(matchmaker.leave(key(2)) && !matchmaker.leave(key(2)), "leaving twice is leaving once");
+    assert_eq!(
+        matchmaker.join(key(2), room("b"), now, &left),
+        None,
+        "another room"
+    );
+
+    assert_eq!(
+        matchmaker.join(key(3), search(&[]), now, &left),
+        None,
+        "the lobby is no room"
+    );
+
+    assert_eq!(
+        pair(matchmaker.join(key(4), room("a"), now, &left)),
+        Some((key(1), key(4))),
+        "back at once"
+    );
+
+    assert!(
+        matchmaker.leave(key(2)) && !matchmaker.leave(key(2)),
+        "leaving twice is leaving once"
+    );
     assert!(matchmaker.rooms.is_empty(), "an empty room is forgotten");
 }
 
@@ -123,19 +248,36 @@ fn a_room_is_its_own_queue_without_holds() {
 fn two_thousand_users_are_matched_in_no_time() {
     let start = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
-    let found = (0..2000).filter(|&n| matchmaker.join(key(n), search(&[]), start, &free).is_some()).count();
+    let found = (0..2000)
+        .filter(|&n| matchmaker.join(key(n), search(&[]), start, &free).is_some())
+        .count();
+
     assert_eq!(found, 1000, "every second one finds the one before");
+
     // The hardest case: everybody has ten interests and shares none, so all are held and then let go at once.
     for n in 0..2000 {
         let interests: Vec<String> = (0..10).map(|i| format!("{n}-{i}")).collect();
-        let search = Search { room: None, interests };
+        let search = Search {
+            room: None,
+            interests,
+        };
+
         assert_eq!(matchmaker.join(key(n), search, start, &free), None);
     }
+
     let later = start + HOLDS.interests;
     let found = std::iter::from_fn(|| matchmaker.poll(later, &free)).count();
     assert_eq!((found, matchmaker.len()), (1000, 0));
-    assert!(matchmaker.lobby.interested.is_empty() && matchmaker.lobby.plain.is_empty(), "the index is empty");
-    assert!(start.elapsed() < Duration::from_secs(5), "not {:?}", start.elapsed());
+    assert!(
+        matchmaker.lobby.interested.is_empty() && matchmaker.lobby.plain.is_empty(),
+        "the index is empty"
+    );
+
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "not {:?}",
+        start.elapsed()
+    );
 }
 
 /// The matchmaker's choice, written down a second time without an index: everybody is compared with everybody.
@@ -147,16 +289,21 @@ fn chosen(
 ) -> Option<ClientKey> {
     let mut best: Option<(usize, ClientKey)> = None;
     for (key, since, interests) in waiting {
-        let common = interests.iter().filter(|interest| new.2.contains(interest)).count();
+        let common = interests
+            .iter()
+            .filter(|interest| new.2.contains(interest))
+            .count();
         let strangers = common == 0 && !interests.is_empty() && !new.2.is_empty();
         let may = match relation(*key, new.0) {
             Relation::Free => !strangers || now >= *since + HOLDS.interests,
             Relation::JustLeft | Relation::Blocked => false,
         };
+
         if may && best.is_none_or(|(most, _)| common > most) {
             best = Some((common, *key));
         }
     }
+
     best.map(|(_, key)| key)
 }
 
@@ -177,9 +324,11 @@ proptest! {
                 None => Relation::Free,
             }
         };
+
         let mut matchmaker = Matchmaker::new(HOLDS);
         let mut now = Instant::now();
         let mut waiting: Vec<(ClientKey, Instant, Vec<String>)> = Vec::new();
+
         for (n, (pause, interests, leave)) in steps.into_iter().enumerate() {
             now += Duration::from_secs(pause);
             while let Some(Match { older, newer, .. }) = matchmaker.poll(now, &relation) {
@@ -187,20 +336,24 @@ proptest! {
                 prop_assert_ne!(relation(older, newer), Relation::Blocked);
                 waiting.retain(|(key, ..)| ![older, newer].contains(key));
             }
+
             if leave && !waiting.is_empty() {
                 let (gone, ..) = waiting.remove(n % waiting.len());
                 prop_assert!(matchmaker.leave(gone));
             }
+
             let interests: Vec<String> =
                 (0..5).filter(|bit| interests >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
             let new = (key(n as u64), now, interests.clone());
             let expected = chosen(&waiting, &new, now, &relation);
             let found = matchmaker.join(new.0, Search { room: None, interests }, now, &relation);
             prop_assert_eq!(found.map(|found| found.older), expected);
+
             match expected {
                 Some(partner) => waiting.retain(|(key, ..)| *key != partner),
                 None => waiting.push(new),
             }
+
             prop_assert_eq!(matchmaker.len(), waiting.len());
             for (i, one) in waiting.iter().enumerate() {
                 for other in &waiting[..i] {

@@ -7,14 +7,20 @@ mod connection;
 mod edge;
 mod greet;
 mod http;
-#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only Redis speaks with other nodes"))]
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "only Redis speaks with other nodes")
+)]
 mod hub;
 mod ice;
 mod matchmaker;
 mod outbound;
 mod relay;
 mod shared;
-#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only Redis speaks with other nodes"))]
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "only Redis speaks with other nodes")
+)]
 mod store;
 mod tighten;
 

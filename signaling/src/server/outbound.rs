@@ -129,13 +129,16 @@ impl Outbound {
             if state.closing.is_some() {
                 return Ok(());
             }
+
             let bytes = state.bytes + payload(&message.message);
             if state.queue.len() >= OUTBOUND_MESSAGES || bytes > OUTBOUND_BYTES {
                 return Err(Full);
             }
+
             state.bytes = bytes;
             state.queue.push_back(message);
         }
+
         self.reader.wake();
         Ok(())
     }
@@ -148,11 +151,13 @@ impl Outbound {
             if state.closing.is_some() {
                 return;
             }
+
             state.closing = Some(reason);
             if reason == CloseReason::SlowReader {
                 (state.queue, state.bytes) = (VecDeque::new(), 0);
             }
         }
+
         self.reader.wake();
     }
 
@@ -165,14 +170,19 @@ impl Outbound {
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Outgoing> {
         self.reader.register(cx.waker());
         let mut state = self.lock();
+
         if let Some(message) = state.queue.pop_front() {
             state.bytes -= payload(&message.message);
             if state.queue.is_empty() && state.queue.capacity() > 32 {
                 state.queue = VecDeque::new();
             }
+
             return Poll::Ready(Outgoing::Message(message));
         }
-        state.closing.map_or(Poll::Pending, |reason| Poll::Ready(Outgoing::Close(reason)))
+
+        state
+            .closing
+            .map_or(Poll::Pending, |reason| Poll::Ready(Outgoing::Close(reason)))
     }
 
     /// So that [`close`](Self::close) wakes the task while it waits for something else.
@@ -202,10 +212,20 @@ mod tests {
         for n in 0..OUTBOUND_MESSAGES {
             assert_eq!(outbound.push(message()), Ok(()), "message {n} has room");
         }
-        assert_eq!(outbound.push(message()), Err(Full), "one more than the bound");
+
+        assert_eq!(
+            outbound.push(message()),
+            Err(Full),
+            "one more than the bound"
+        );
+
         let mut cx = Context::from_waker(Waker::noop());
         assert!(outbound.poll(&mut cx).is_ready(), "messages wait");
-        assert_eq!(outbound.push(message()), Ok(()), "a message that was taken makes room for another");
+        assert_eq!(
+            outbound.push(message()),
+            Ok(()),
+            "a message that was taken makes room for another"
+        );
     }
 
     #[test]
@@ -214,13 +234,32 @@ mod tests {
         let long = || {
             let text = format!("\"{}\"", "x".repeat(60_000));
             let candidate = serde_json::value::RawValue::from_string(text).unwrap();
-            let relayed = RelayedCandidate { candidate, from: "a".into(), session_id: "s".into(), seq: 1 };
+            let relayed = RelayedCandidate {
+                candidate,
+                from: "a".into(),
+                session_id: "s".into(),
+                seq: 1,
+            };
+
             Arc::new(ServerEnvelope::from(ServerMessage::IceCandidate(relayed)))
         };
-        let fit = (0..OUTBOUND_MESSAGES).take_while(|_| outbound.push(long()).is_ok()).count();
+
+        let fit = (0..OUTBOUND_MESSAGES)
+            .take_while(|_| outbound.push(long()).is_ok())
+            .count();
         assert_eq!(fit, OUTBOUND_BYTES / 60_002, "as many as the bytes allow");
-        assert!(outbound.poll(&mut Context::from_waker(Waker::noop())).is_ready(), "messages wait");
-        assert_eq!(outbound.push(long()), Ok(()), "a message that was taken makes room for another");
+        assert!(
+            outbound
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_ready(),
+            "messages wait"
+        );
+
+        assert_eq!(
+            outbound.push(long()),
+            Ok(()),
+            "a message that was taken makes room for another"
+        );
     }
 
     #[test]
@@ -230,14 +269,26 @@ mod tests {
         outbound.push(message()).unwrap();
         outbound.close(CloseReason::Draining);
         outbound.close(CloseReason::Bye);
-        assert!(matches!(outbound.poll(&mut cx), Poll::Ready(Outgoing::Message(_))), "first what waits");
+
+        assert!(
+            matches!(outbound.poll(&mut cx), Poll::Ready(Outgoing::Message(_))),
+            "first what waits"
+        );
+
         let end = outbound.poll(&mut cx);
-        assert!(matches!(end, Poll::Ready(Outgoing::Close(CloseReason::Draining))), "then the first reason: {end:?}");
+        assert!(
+            matches!(end, Poll::Ready(Outgoing::Close(CloseReason::Draining))),
+            "then the first reason: {end:?}"
+        );
 
         let outbound = Outbound::default();
         outbound.push(message()).unwrap();
         outbound.close(CloseReason::SlowReader);
         let end = outbound.poll(&mut cx);
-        assert!(matches!(end, Poll::Ready(Outgoing::Close(CloseReason::SlowReader))), "nothing is kept: {end:?}");
+
+        assert!(
+            matches!(end, Poll::Ready(Outgoing::Close(CloseReason::SlowReader))),
+            "nothing is kept: {end:?}"
+        );
     }
 }

@@ -31,7 +31,9 @@ const STORE_COMMANDS: usize = 65_536;
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The address is taken, not allowed or not one of this machine.
-    #[error("cannot listen on {address} ({source}): choose another address or port, or end what uses it")]
+    #[error(
+        "cannot listen on {address} ({source}): choose another address or port, or end what uses it"
+    )]
     Listen {
         /// As it was asked for.
         address: String,
@@ -66,7 +68,10 @@ impl Default for RelayBuilder {
             silent: Duration::from_secs(60),
             resume_window: Duration::from_secs(30),
             drain_deadline: Duration::from_secs(2),
-            edge: EdgeConfig { max_connections: 20_000, ..EdgeConfig::default() },
+            edge: EdgeConfig {
+                max_connections: 20_000,
+                ..EdgeConfig::default()
+            },
             stun_urls: Vec::new(),
             turn: None,
             redis: None,
@@ -179,7 +184,12 @@ impl RelayBuilder {
     /// `turn:` URLs for the clients, the secret that the relay shares with these servers (coturn's
     /// `static-auth-secret`), and how long each client's credentials are good for.
     pub fn turn(mut self, urls: Vec<String>, secret: impl Into<String>, ttl: Duration) -> Self {
-        self.turn = Some(Turn { urls, secret: secret.into(), ttl });
+        self.turn = Some(Turn {
+            urls,
+            secret: secret.into(),
+            ttl,
+        });
+
         self
     }
 
@@ -197,12 +207,28 @@ impl RelayBuilder {
     pub async fn start(self) -> Result<Relay, RelayError> {
         let encrypted = self.edge.tls.is_some();
         let edge = Edge::new(self.edge).map_err(RelayError::Settings)?;
-        let refused = |source| RelayError::Listen { address: self.listen.clone(), source };
+        let refused = |source| RelayError::Listen {
+            address: self.listen.clone(),
+            source,
+        };
+
         let listener = TcpListener::bind(&self.listen).await.map_err(refused)?;
         let local_addr = listener.local_addr().map_err(refused)?;
-        let holds = Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) };
-        let node = self.redis.is_some().then(|| NodeId::from(Uuid::new_v4().to_string()));
-        let store = self.redis.as_deref().zip(node.clone()).map(|(url, node)| RedisStore::new(url, node, holds));
+        let holds = Holds {
+            interests: Duration::from_secs(5),
+            rematch: Duration::from_secs(10),
+        };
+
+        let node = self
+            .redis
+            .is_some()
+            .then(|| NodeId::from(Uuid::new_v4().to_string()));
+
+        let store = self
+            .redis
+            .as_deref()
+            .zip(node.clone())
+            .map(|(url, node)| RedisStore::new(url, node, holds));
         let store = store.transpose().map_err(RelayError::Settings)?;
         let hub_config = HubConfig {
             heartbeat: self.heartbeat,
@@ -214,16 +240,31 @@ impl RelayBuilder {
             ice: IceSource::new(self.stun_urls, self.turn),
             holds,
         };
-        let shell_config = ShellConfig { heartbeat: self.heartbeat, silent: self.silent };
+
+        let shell_config = ShellConfig {
+            heartbeat: self.heartbeat,
+            silent: self.silent,
+        };
+
         let hub = Hub::new(hub_config, Box::new(Uuid::new_v4));
         let (commands, to_store) = mpsc::channel(STORE_COMMANDS);
-        let (shared, reports) = Shared::new(shell_config, hub, edge, store.is_some().then_some(commands));
+        let (shared, reports) =
+            Shared::new(shell_config, hub, edge, store.is_some().then_some(commands));
         let shared = Arc::new(shared);
         let keeper = store.map(|store| tokio::spawn(store::run(store, shared.clone(), to_store)));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(accept_loop(listener, shared.clone(), reports, stopped));
         tracing::info!(port = local_addr.port(), "relay is listening");
-        Ok(Relay { local_addr, encrypted, drain_deadline: self.drain_deadline, shared, stop: Some(stop), task, keeper })
+
+        Ok(Relay {
+            local_addr,
+            encrypted,
+            drain_deadline: self.drain_deadline,
+            shared,
+            stop: Some(stop),
+            task,
+            keeper,
+        })
     }
 }
 
@@ -278,9 +319,11 @@ impl Relay {
             // The receiver is only gone if the task is.
             let _ = stop.send(deadline);
         }
+
         // A panic in the task has been reported by its own thread.
         let _ = (&mut self.task).await;
         self.shared.close_store();
+
         if let Some(keeper) = &mut self.keeper {
             // A store that is away need not hear that this node has gone.
             let _ = timeout(LAST_WORDS, keeper).await;
@@ -290,7 +333,9 @@ impl Relay {
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("local_addr", &self.local_addr).finish_non_exhaustive()
+        f.debug_struct("Relay")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
     }
 }
 
@@ -314,10 +359,12 @@ async fn accept_loop(
     let mut acceptor = Acceptor::new(listener, shared.edge.max_sockets());
     let mut connections = JoinSet::new();
     let mut drain_until: Option<Instant> = None;
+
     loop {
         if drain_until.is_some() && connections.is_empty() {
             break;
         }
+
         tokio::select! {
             (stream, peer) = acceptor.accept(connections.len()) => {
                 connections.spawn(greet(stream, peer, shared.clone()));
@@ -339,6 +386,7 @@ async fn accept_loop(
             () = sleep_until(drain_until.unwrap_or_else(Instant::now)), if drain_until.is_some() => break,
         }
     }
+
     drop(acceptor);
     shared.close_all();
     let rest = async { while connections.join_next().await.is_some() {} };

@@ -75,8 +75,17 @@ impl Shared {
             unsent: Vec::new(),
             draining: false,
         };
+
         let state = Mutex::new(state);
-        (Self { config, edge: Arc::new(edge), state, deadline_moved: Notify::new() }, pending)
+        (
+            Self {
+                config,
+                edge: Arc::new(edge),
+                state,
+                deadline_moved: Notify::new(),
+            },
+            pending,
+        )
     }
 
     /// Whether new users are taken.
@@ -92,7 +101,11 @@ impl Shared {
     /// What `/metrics` shows of the hub.
     pub(super) fn levels(&self) -> Levels {
         let state = self.lock();
-        Levels { searching: state.hub.searching(), sessions: state.hub.sessions(), draining: state.draining }
+        Levels {
+            searching: state.hub.searching(),
+            sessions: state.hub.sessions(),
+            draining: state.draining,
+        }
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -106,9 +119,11 @@ impl Shared {
         let key = state.hub.connect(subject);
         state.outbounds.insert(key, outbound.clone());
         state.apply_effects();
+
         if state.draining {
             outbound.close(CloseReason::Draining);
         }
+
         (key, outbound)
     }
 
@@ -130,6 +145,7 @@ impl Shared {
         let before = state.hub.next_deadline();
         change(&mut state, Instant::now().into_std());
         state.apply_effects();
+
         if state.hub.next_deadline() != before {
             self.deadline_moved.notify_one();
         }
@@ -146,24 +162,36 @@ impl Shared {
                 }),
                 None => Ok(()),
             });
+
             let recorded = matches!(written.await, Ok(Ok(())));
             self.change(|state, _| state.hub.report_recorded(key, report_id, recorded, id));
         }
     }
 
     /// The shared store is there, or away.
-    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only Redis has something to say"))]
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "only Redis has something to say")
+    )]
     pub(super) fn store_is(&self, available: bool) {
         self.change(|state, now| state.hub.store_is(available, now));
     }
 
     /// Notes of other nodes and outcomes of commands, in order.
-    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "only Redis has something to say"))]
-    pub(super) fn heard(&self, notes: impl IntoIterator<Item = Note>, outcomes: impl IntoIterator<Item = Outcome>) {
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "only Redis has something to say")
+    )]
+    pub(super) fn heard(
+        &self,
+        notes: impl IntoIterator<Item = Note>,
+        outcomes: impl IntoIterator<Item = Outcome>,
+    ) {
         self.change(|state, now| {
             for note in notes {
                 state.hub.note(note, now);
             }
+
             for outcome in outcomes {
                 state.hub.outcome(outcome, now);
             }
@@ -175,6 +203,7 @@ impl Shared {
         loop {
             let deadline = self.lock().hub.next_deadline();
             let moved = self.deadline_moved.notified();
+
             match deadline {
                 Some(deadline) => tokio::select! {
                     () = sleep_until(deadline.into()) => return,
@@ -231,7 +260,11 @@ impl State {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
                 Effect::Send(key, message) => {
-                    let full = self.outbounds.get(&key).is_some_and(|outbound| outbound.push(message).is_err());
+                    let full = self
+                        .outbounds
+                        .get(&key)
+                        .is_some_and(|outbound| outbound.push(message).is_err());
+
                     if full && let Some(outbound) = self.take_outbound(key) {
                         outbound.close(CloseReason::SlowReader);
                         self.hub.disconnect(key, Instant::now().into_std());
@@ -242,7 +275,15 @@ impl State {
                     if let Some(store) = self.store.as_ref().filter(|_| !self.reports_to_file) {
                         let command = Command::Report { key, report, id };
                         self.unsent.extend(send(store, command));
-                    } else if self.reports.try_send(PendingReport { key, report, id: id.clone() }).is_err() {
+                    } else if self
+                        .reports
+                        .try_send(PendingReport {
+                            key,
+                            report,
+                            id: id.clone(),
+                        })
+                        .is_err()
+                    {
                         self.hub.report_recorded(key, report_id, false, id);
                     }
                 }
@@ -257,6 +298,7 @@ impl State {
                     }
                 }
             }
+
             // What the store cannot take has failed; its consequences are effects, too.
             for outcome in std::mem::take(&mut self.unsent) {
                 self.hub.outcome(outcome, Instant::now().into_std());

@@ -14,6 +14,7 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
             frame.extend((payload.len() as u64).to_be_bytes());
         }
     }
+
     frame.extend([0; 4]);
     frame.extend(payload);
     frame

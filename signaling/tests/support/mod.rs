@@ -22,7 +22,9 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {DEADLINE:?}"))
+    timeout(DEADLINE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not happen within {DEADLINE:?}"))
 }
 
 pub(crate) async fn relay() -> Relay {
@@ -30,7 +32,11 @@ pub(crate) async fn relay() -> Relay {
 }
 
 pub(crate) async fn start(builder: RelayBuilder) -> Relay {
-    builder.listen("127.0.0.1:0").start().await.expect("a free port")
+    builder
+        .listen("127.0.0.1:0")
+        .start()
+        .await
+        .expect("a free port")
 }
 
 /// A registered client.
@@ -41,13 +47,21 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("the relay listens");
-        let (mut socket, _) =
-            within("the upgrade", client_async(format!("ws://{address}/ws"), stream)).await.expect("an upgrade");
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the relay listens");
+        let (mut socket, _) = within(
+            "the upgrade",
+            client_async(format!("ws://{address}/ws"), stream),
+        )
+        .await
+        .expect("an upgrade");
+
         let registered = match within("registration", socket.next()).await {
             Some(Ok(Message::Text(text))) => serde_json::from_str(&text).expect("JSON"),
             other => panic!("user_registered was expected: {other:?}"),
         };
+
         Self { socket, registered }
     }
 
@@ -56,7 +70,9 @@ impl Peer {
     }
 
     pub(crate) async fn send_text(&mut self, text: impl Into<String>) {
-        within("sending", self.socket.send(Message::text(text.into()))).await.expect("an open connection");
+        within("sending", self.socket.send(Message::text(text.into())))
+            .await
+            .expect("an open connection");
     }
 
     /// The next message's text, or the close code.
@@ -66,7 +82,9 @@ impl Peer {
             loop {
                 match self.socket.next().await {
                     Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
-                    Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                    Some(Ok(Message::Close(frame))) => {
+                        return Err(frame.map_or(1005, |frame| frame.code.into()));
+                    }
                     Some(Ok(_)) => {}
                     None | Some(Err(_)) => return Err(1006),
                 }
@@ -77,9 +95,16 @@ impl Peer {
 
     /// The next message, which must be of this type.
     pub(crate) async fn expect(&mut self, kind: &str) -> Value {
-        let text = self.next().await.unwrap_or_else(|code| panic!("{kind} was expected, not close {code}"));
+        let text = self
+            .next()
+            .await
+            .unwrap_or_else(|code| panic!("{kind} was expected, not close {code}"));
         let message: Value = serde_json::from_str(&text).expect("the relay sends JSON");
-        assert_eq!(message["type"], kind, "another message was expected: {message}");
+        assert_eq!(
+            message["type"], kind,
+            "another message was expected: {message}"
+        );
+
         message
     }
 
@@ -87,7 +112,13 @@ impl Peer {
     pub(crate) async fn expect_error(&mut self, code: &str) -> Value {
         let error = self.expect("error").await;
         assert_eq!(error["code"], code, "another code was expected: {error}");
-        assert!(error["message"].as_str().is_some_and(|text| text.ends_with('.')), "a sentence: {error}");
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| text.ends_with('.')),
+            "a sentence: {error}"
+        );
+
         error
     }
 
@@ -111,21 +142,33 @@ impl Peer {
 pub(crate) async fn pair(address: SocketAddr) -> ((Peer, Value), (Peer, Value)) {
     let (mut a, mut b) = (Peer::connect(address).await, Peer::connect(address).await);
     let room = uuid::Uuid::new_v4().to_string();
+
     for peer in [&mut a, &mut b] {
-        peer.send(json!({ "type": "find_partner", "room": room })).await;
+        peer.send(json!({ "type": "find_partner", "room": room }))
+            .await;
         peer.expect("searching").await;
     }
-    let (found_a, found_b) = (a.expect("partner_found").await, b.expect("partner_found").await);
+
+    let (found_a, found_b) = (
+        a.expect("partner_found").await,
+        b.expect("partner_found").await,
+    );
     ((a, found_a), (b, found_b))
 }
 
 /// Sends raw bytes over TCP and gives all that comes back until the relay ends the connection.
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).await.expect("the relay listens");
-    stream.write_all(bytes).await.expect("a fresh connection takes bytes");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the relay listens");
+    stream
+        .write_all(bytes)
+        .await
+        .expect("a fresh connection takes bytes");
     let mut answer = Vec::new();
     // A reset ends an answer as well as a proper end does.
     let _ = within("the end of the connection", stream.read_to_end(&mut answer)).await;
+
     answer
 }
 

@@ -1,6 +1,9 @@
 //! A Redis of the test's own: a free port, nothing on disk, gone with the test.
 
-#![allow(clippy::print_stdout, reason = "a test that does not run here says why")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a test that does not run here says why"
+)]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 #[path = "clock.rs"]
@@ -42,14 +45,29 @@ impl Redis {
 
     /// At the first of these ports that nobody else has.
     pub(crate) fn start_on(ports: impl Iterator<Item = u16>) -> Option<Self> {
-        Self::launch(ports, PLAIN, None, &[], tempfile::tempdir().expect("a folder"))
+        Self::launch(
+            ports,
+            PLAIN,
+            None,
+            &[],
+            tempfile::tempdir().expect("a folder"),
+        )
     }
 
     /// On a machine with a clock of the test's own. `None`, with the reason, where no C compiler is.
     pub(crate) fn start_with_clock() -> Option<(Self, Clock)> {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock = Clock::compile(folder.path()).map_err(|reason| skip(&reason)).ok()?;
-        let redis = Self::launch(std::iter::repeat_with(free_port), PLAIN, None, &[clock.environment()], folder)?;
+        let clock = Clock::compile(folder.path())
+            .map_err(|reason| skip(&reason))
+            .ok()?;
+        let redis = Self::launch(
+            std::iter::repeat_with(free_port),
+            PLAIN,
+            None,
+            &[clock.environment()],
+            folder,
+        )?;
+
         Some((redis, clock))
     }
 
@@ -57,7 +75,13 @@ impl Redis {
     pub(crate) fn start_with(settings: &str, password: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let args = [settings, "--requirepass", password];
-        Self::launch(std::iter::repeat_with(free_port), &args, Some(password.to_owned()), &[], folder)
+        Self::launch(
+            std::iter::repeat_with(free_port),
+            &args,
+            Some(password.to_owned()),
+            &[],
+            folder,
+        )
     }
 
     fn launch(
@@ -73,33 +97,58 @@ impl Redis {
             let mut command = Command::new("redis-server");
             command.current_dir(&path).envs(environment.iter().copied());
             command.args(args).args(["--port", &port.to_string()]);
-            command.arg("--dir").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
+            command
+                .arg("--dir")
+                .arg(&path)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+
             command.spawn().map(|child| (child, port))
         };
+
         let (child, port) = match start() {
             Ok(started) => started,
             Err(error) => {
-                skip(&format!("redis-server cannot be started ({error}): install the package redis-server"));
+                skip(&format!(
+                    "redis-server cannot be started ({error}): install the package redis-server"
+                ));
                 return None;
             }
         };
-        let mut redis = Self { child, port, password, folder };
+
+        let mut redis = Self {
+            child,
+            port,
+            password,
+            folder,
+        };
+
         let deadline = Instant::now() + START;
         while !redis.is_up() {
-            assert!(Instant::now() < deadline, "redis-server did not answer within {START:?}");
+            assert!(
+                Instant::now() < deadline,
+                "redis-server did not answer within {START:?}"
+            );
+
             // It ends at once where somebody else has the port, and be it since we looked.
             if redis.child.try_wait().expect("a child's status").is_some() {
                 (redis.child, redis.port) = start().expect("it started before");
             }
+
             std::thread::sleep(Duration::from_millis(20));
         }
+
         Some(redis)
     }
 
     /// Whether it is this server that answers at the port, and not somebody else's.
     fn is_up(&self) -> bool {
-        let Some(mut connection) = self.try_connect() else { return false };
-        let info: Result<redis::InfoDict, _> = redis::cmd("INFO").arg("server").query(&mut connection);
+        let Some(mut connection) = self.try_connect() else {
+            return false;
+        };
+
+        let info: Result<redis::InfoDict, _> =
+            redis::cmd("INFO").arg("server").query(&mut connection);
         info.is_ok_and(|info| info.get::<u32>("process_id") == Some(self.child.id()))
     }
 
@@ -108,7 +157,11 @@ impl Redis {
     }
 
     pub(crate) fn url(&self) -> String {
-        let password = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+        let password = self
+            .password
+            .as_ref()
+            .map(|password| format!(":{password}@"))
+            .unwrap_or_default();
         format!("redis://{password}127.0.0.1:{}", self.port)
     }
 
@@ -117,7 +170,10 @@ impl Redis {
     }
 
     fn try_connect(&self) -> Option<Connection> {
-        let mut connection = Client::open(self.url()).ok()?.get_connection_with_timeout(Duration::from_secs(2)).ok()?;
+        let mut connection = Client::open(self.url())
+            .ok()?
+            .get_connection_with_timeout(Duration::from_secs(2))
+            .ok()?;
         redis::cmd("PING").query::<String>(&mut connection).ok()?;
         Some(connection)
     }
@@ -133,17 +189,22 @@ impl Redis {
     pub(crate) fn reports(&self) -> Vec<serde_json::Value> {
         let mut range = redis::cmd("XRANGE");
         range.arg("{tandem}:reports").arg("-").arg("+");
-        let entries: Vec<(String, Vec<String>)> = range.query(&mut self.connect()).expect("a stream");
+        let entries: Vec<(String, Vec<String>)> =
+            range.query(&mut self.connect()).expect("a stream");
         let report = |(id, fields): (String, Vec<String>)| match &fields[..] {
             [name, report] if name == "report" => serde_json::from_str(report).expect("JSON"),
             _ => panic!("an entry has one field: {id} {fields:?}"),
         };
+
         entries.into_iter().map(report).collect()
     }
 
     /// Sends a signal to the server's process: it stands still (`-STOP`) or goes on (`-CONT`).
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill is there");
+        let sent = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status()
+            .expect("kill is there");
         assert!(sent.success(), "the signal was sent");
     }
 }
@@ -161,9 +222,14 @@ pub(crate) fn skip(reason: &str) {
     let file = module_path!().split("::").next().unwrap_or_default();
     let test = format!("{file}::{}", thread.name().unwrap_or("a test"));
     println!("SKIPPED: {test}: {reason}");
-    let Some(path) = std::env::var_os("TANDEM_SKIP_LOG") else { return };
-    let noted =
-        std::fs::OpenOptions::new().append(true).open(&path).and_then(|mut log| writeln!(log, "{test}: {reason}"));
+    let Some(path) = std::env::var_os("TANDEM_SKIP_LOG") else {
+        return;
+    };
+
+    let noted = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .and_then(|mut log| writeln!(log, "{test}: {reason}"));
     if let Err(error) = noted {
         println!("(this cannot be noted: {error})");
     }

@@ -21,8 +21,18 @@ fn pacer(c: &mut Criterion) {
     group.bench_function("20 packets in and out", |b| {
         b.iter(|| {
             for i in 0..BATCH {
-                pacer.enqueue(now, if i % 5 == 0 { Class::Audio } else { Class::Video }, 1200, i);
+                pacer.enqueue(
+                    now,
+                    if i % 5 == 0 {
+                        Class::Audio
+                    } else {
+                        Class::Video
+                    },
+                    1200,
+                    i,
+                );
             }
+
             while !pacer.is_empty() {
                 now += Duration::from_millis(1);
                 while let Some(packet) = pacer.poll(now) {
@@ -31,6 +41,7 @@ fn pacer(c: &mut Criterion) {
             }
         });
     });
+
     group.finish();
 }
 
@@ -42,13 +53,18 @@ fn estimator(c: &mut Criterion) {
     let (start, mut sent) = (Instant::now(), 0_u64);
     group.bench_function("feedback on 20 packets", |b| {
         b.iter(|| {
-            let reports: Vec<PacketReport> = (0..u64::from(BATCH)).map(|i| report(start, sent + i)).collect();
+            let reports: Vec<PacketReport> = (0..u64::from(BATCH))
+                .map(|i| report(start, sent + i))
+                .collect();
             sent += u64::from(BATCH);
-            let now = start + Duration::from_micros(2_500) * u32::try_from(sent % 1_000_000).unwrap_or(0);
+            let now =
+                start + Duration::from_micros(2_500) * u32::try_from(sent % 1_000_000).unwrap_or(0);
             estimator.on_reports(now, &reports);
+
             black_box(estimator.target_bitrate())
         });
     });
+
     group.finish();
 }
 
@@ -73,15 +89,27 @@ fn chains(c: &mut Criterion) {
     group.sample_size(10);
     let way = Duration::from_millis(25);
     let path = Conditions::bottleneck(2_500_000, way, Duration::from_millis(300));
-    let bounds = LinkConfig { start_bps: 2_000_000, min_bps: 60_000, max_bps: 2_000_000 };
+    let bounds = LinkConfig {
+        start_bps: 2_000_000,
+        min_bps: 60_000,
+        max_bps: 2_000_000,
+    };
+
     group.bench_function("10 s of call at 2 Mbit/s both ways", |b| {
         b.iter(|| {
-            let config = PairConfig { bounds, paths: [path; 2], both_ways: true, seed: 1 };
+            let config = PairConfig {
+                bounds,
+                paths: [path; 2],
+                both_ways: true,
+                seed: 1,
+            };
+
             let mut pair = Pair::new(config).expect("the bounds are in order");
             pair.run(Duration::from_secs(10));
             black_box(pair.received.len())
         });
     });
+
     group.finish();
 }
 

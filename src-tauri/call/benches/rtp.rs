@@ -11,11 +11,22 @@ use tandem_media::video::test_pattern;
 
 /// Keyframe of the test pattern: the largest frame of a call, and one that a receiver can start with.
 fn keyframe() -> Vec<u8> {
-    let config = EncoderConfig { width: 1280, height: 720, fps: 30.0, bitrate_bps: 2_500_000 };
+    let config = EncoderConfig {
+        width: 1280,
+        height: 720,
+        fps: 30.0,
+        bitrate_bps: 2_500_000,
+    };
+
     let mut encoder = codec::encoder(VideoCodec::H264, config).expect("openh264 is built in");
     let mut image = I420::new(config.width, config.height);
     test_pattern::draw(&mut image, 0, 0);
-    encoder.encode(&image, 0, true).expect("the size is legal").expect("a forced keyframe is not dropped").data
+
+    encoder
+        .encode(&image, 0, true)
+        .expect("the size is legal")
+        .expect("a forced keyframe is not dropped")
+        .data
 }
 
 fn packets(payloads: &[PacketPayload], first: u16, timestamp: u32) -> Vec<VideoPacket> {
@@ -25,6 +36,7 @@ fn packets(payloads: &[PacketPayload], first: u16, timestamp: u32) -> Vec<VideoP
         marker: payload.marker,
         payload: payload.data.clone(),
     };
+
     (0..).zip(payloads).map(packet).collect()
 }
 
@@ -34,9 +46,16 @@ fn rtp(c: &mut Criterion) {
     let payloads = packetizer.packetize(frame.clone());
     let mut group = c.benchmark_group("rtp");
     group.throughput(Throughput::Bytes(frame.len() as u64));
-    group.bench_function(format!("packetize a keyframe of {} packets", payloads.len()), |b| {
-        b.iter_batched(|| frame.clone(), |frame| black_box(packetizer.packetize(frame)), BatchSize::SmallInput);
-    });
+    group.bench_function(
+        format!("packetize a keyframe of {} packets", payloads.len()),
+        |b| {
+            b.iter_batched(
+                || frame.clone(),
+                |frame| black_box(packetizer.packetize(frame)),
+                BatchSize::SmallInput,
+            );
+        },
+    );
     let mut assembler = FrameAssembler::new(VideoCodec::H264, AssemblerConfig::default());
     let (now, mut sequence, mut timestamp) = (Instant::now(), 0u16, 0u32);
     group.bench_function("assemble it again", |b| {
@@ -45,17 +64,24 @@ fn rtp(c: &mut Criterion) {
                 let batch = packets(&payloads, sequence, timestamp);
                 sequence = sequence.wrapping_add(batch.len() as u16);
                 timestamp = timestamp.wrapping_add(3_000);
+
                 batch
             },
             |batch| {
                 for packet in batch {
                     assembler.insert(now, packet);
                 }
-                assert_eq!(assembler.poll_frame().map(|it| it.data.len()), Some(frame.len()), "the frame is whole");
+
+                assert_eq!(
+                    assembler.poll_frame().map(|it| it.data.len()),
+                    Some(frame.len()),
+                    "the frame is whole"
+                );
             },
             BatchSize::PerIteration,
         );
     });
+
     group.finish();
 }
 

@@ -24,13 +24,26 @@ const SEEDS: u64 = 5;
 /// So many calls show how reliably two meet.
 const CALLS: u64 = 12;
 
-fn options(url: &str, number: usize, network: &Arc<SimNetwork>, loss: f64) -> Result<CallOptions, Box<dyn Error>> {
-    let path = Conditions::bottleneck(4_000_000, WAY, Duration::from_millis(300)).with_loss(Loss::Random(loss));
+fn options(
+    url: &str,
+    number: usize,
+    network: &Arc<SimNetwork>,
+    loss: f64,
+) -> Result<CallOptions, Box<dyn Error>> {
+    let path = Conditions::bottleneck(4_000_000, WAY, Duration::from_millis(300))
+        .with_loss(Loss::Random(loss));
     Ok(CallOptions {
         room: Some("bad".into()),
         video: VideoSpec::Test,
-        video_format: VideoFormat { width: 640, height: 360, fps: 30.0 },
-        audio: AudioConfig { source: AudioSource::Test, ..AudioConfig::default() },
+        video_format: VideoFormat {
+            width: 640,
+            height: 360,
+            fps: 30.0,
+        },
+        audio: AudioConfig {
+            source: AudioSource::Test,
+            ..AudioConfig::default()
+        },
         media_addresses: vec!["127.0.0.1:0".parse()?],
         media_runtime: Some(SimRuntime::new(Arc::clone(network), number, path)),
         ..CallOptions::new(url)
@@ -44,8 +57,10 @@ async fn connected(events: &mut UnboundedReceiver<CallEvent>) -> Result<(), Stri
         if event.kind == CallEventKind::FirstRemoteFrame {
             return Ok(());
         }
+
         last = Some(event.kind);
     }
+
     Err(format!("the call did not come about: {last:?}"))
 }
 
@@ -63,12 +78,15 @@ async fn at_loss(loss: f64, budget: f64, time: Duration) -> Result<(), Box<dyn E
     let before = [left.stats().await, right.stats().await];
     tokio::time::sleep(time).await;
     let after = [left.stats().await, right.stats().await];
+
     for (before, after) in before.iter().zip(&after) {
         row(loss, budget, before, after, time);
     }
+
     left.hang_up().await;
     right.finished().await;
     relay.shutdown().await;
+
     Ok(())
 }
 
@@ -81,7 +99,11 @@ fn row(loss: f64, budget: f64, before: &CallStats, after: &CallStats, time: Dura
     let fps = (is.frames - was.frames) as f64 / time.as_secs_f64();
     let jitter = |stats: &CallStats| stats.audio.jitter.concealed_ms;
     let concealed = 100.0 * (jitter(after) - jitter(before)) as f64 / time.as_millis() as f64;
-    let target = after.bitrate.last().map_or(0, |sample| sample.target_bps / 1_000);
+    let target = after
+        .bitrate
+        .last()
+        .map_or(0, |sample| sample.target_bps / 1_000);
+
     println!(
         "| {:.0} % | {frozen:.2} % | {budget} % | {} | {fps:.1} | {lost} | {} | {concealed:.1} % | {target} |",
         100.0 * loss,
@@ -95,6 +117,7 @@ async fn meeting(loss: f64) -> Result<(), Box<dyn Error>> {
     let relay = Relay::builder().listen("127.0.0.1:0").start().await?;
     let url = format!("ws://{}/ws", relay.local_addr());
     let (mut took, mut failed) = (Vec::new(), Vec::new());
+
     for seed in 0..CALLS {
         let network = SimNetwork::new(100 + seed);
         network.start();
@@ -102,19 +125,29 @@ async fn meeting(loss: f64) -> Result<(), Box<dyn Error>> {
         let (left, mut left_events) = Call::start(options(&url, 0, &network, loss)?);
         let (right, mut right_events) = Call::start(options(&url, 1, &network, loss)?);
         let (one, two) = tokio::join!(connected(&mut left_events), connected(&mut right_events));
+
         match one.and(two) {
             Ok(()) => took.push(begun.elapsed().as_millis()),
             Err(reason) => failed.push(reason),
         }
+
         left.hang_up().await;
         right.finished().await;
     }
+
     relay.shutdown().await;
     took.sort_unstable();
     let (median, slowest) = (took.get(took.len() / 2), took.last());
     let ms = |time: Option<&u128>| time.map_or_else(|| "-".into(), ToString::to_string);
-    println!("| {:.0} % | {} | {} | {} of {CALLS} |", 100.0 * loss, ms(median), ms(slowest), failed.len());
+    println!(
+        "| {:.0} % | {} | {} | {} of {CALLS} |",
+        100.0 * loss,
+        ms(median),
+        ms(slowest),
+        failed.len()
+    );
     failed.iter().for_each(|reason| println!("\n{reason}"));
+
     Ok(())
 }
 
@@ -134,65 +167,115 @@ async fn outage(length: Duration) -> Result<(), Box<dyn Error>> {
     tokio::time::sleep(length).await;
     switch(true);
     let back = Instant::now();
-    let (left_back, right_back) = tokio::join!(heard_and_seen(&left, back), heard_and_seen(&right, back));
+    let (left_back, right_back) =
+        tokio::join!(heard_and_seen(&left, back), heard_and_seen(&right, back));
+
     for (sound, pictures) in [left_back?, right_back?] {
-        println!("| {:.1} | {} | {} |", length.as_secs_f64(), sound.as_millis(), pictures.as_millis());
+        println!(
+            "| {:.1} | {} | {} |",
+            length.as_secs_f64(),
+            sound.as_millis(),
+            pictures.as_millis()
+        );
     }
+
     left.hang_up().await;
     right.finished().await;
     relay.shutdown().await;
+
     Ok(())
 }
 
 /// How long after `since` a block of sound was played that was not made up, and how long until pictures moved.
-async fn heard_and_seen(call: &Call, since: Instant) -> Result<(Duration, Duration), Box<dyn Error>> {
+async fn heard_and_seen(
+    call: &Call,
+    since: Instant,
+) -> Result<(Duration, Duration), Box<dyn Error>> {
     let now = async || {
         let stats = call.stats().await;
-        (stats.audio.jitter.packets, stats.video_received.unwrap_or_default().frames)
+        (
+            stats.audio.jitter.packets,
+            stats.video_received.unwrap_or_default().frames,
+        )
     };
+
     let (packets, frames) = now().await;
     let (mut sound, mut pictures) = (None, None);
+
     while sound.is_none() || pictures.is_none() {
         if since.elapsed() > Duration::from_secs(10) {
             return Err("the call did not come back within 10 s".into());
         }
+
         tokio::time::sleep(Duration::from_millis(10)).await;
         let (new_packets, new_frames) = now().await;
+
         // Five of each: one could be left over from before.
         if new_packets >= packets + 5 {
             sound.get_or_insert_with(|| since.elapsed());
         }
+
         if new_frames >= frames + 5 {
             pictures.get_or_insert_with(|| since.elapsed());
         }
     }
+
     sound.zip(pictures).ok_or_else(|| "both are there".into())
 }
 
 /// Congestion control on a wide link, and on a narrow one.
 fn congestion() -> Result<(), Box<dyn Error>> {
     let second = Duration::from_secs(1);
-    let bounds = LinkConfig { start_bps: 300_000, min_bps: 60_000, max_bps: 5_000_000 };
+    let bounds = LinkConfig {
+        start_bps: 300_000,
+        min_bps: 60_000,
+        max_bps: 5_000_000,
+    };
+
     println!(
         "\n| seed | 0.3 → 2 Mbit/s after, s (budget 5) | 500 kbit/s used (80 %) | queue there, mean ms (100) | longest gap of audio, ms |"
     );
     println!("|---|---|---|---|---|");
+
     for seed in 1..=SEEDS {
         let pair = |rate_bps| {
             let path = Conditions::bottleneck(rate_bps, WAY, Duration::from_millis(300));
-            Pair::new(PairConfig { bounds, paths: [path, Conditions::delayed(WAY)], both_ways: true, seed })
+            Pair::new(PairConfig {
+                bounds,
+                paths: [path, Conditions::delayed(WAY)],
+                both_ways: true,
+                seed,
+            })
         };
+
         let mut wide = pair(4_000_000)?;
         wide.run(20 * second);
-        let ramp = wide.samples.iter().find(|sample| sample.target_bps >= 2e6).map(|sample| sample.at.as_secs_f64());
+        let ramp = wide
+            .samples
+            .iter()
+            .find(|sample| sample.target_bps >= 2e6)
+            .map(|sample| sample.at.as_secs_f64());
         let mut narrow = pair(500_000)?;
         narrow.run(30 * second);
         let (from, to) = (10 * second, 30 * second);
-        let queue: Vec<f64> = narrow.between(from, to).map(|sample| sample.queue_ms).collect();
-        let mut audio: Vec<Duration> =
-            narrow.received.iter().filter(|packet| packet.audio).map(|packet| packet.arrived).collect();
+        let queue: Vec<f64> = narrow
+            .between(from, to)
+            .map(|sample| sample.queue_ms)
+            .collect();
+
+        let mut audio: Vec<Duration> = narrow
+            .received
+            .iter()
+            .filter(|packet| packet.audio)
+            .map(|packet| packet.arrived)
+            .collect();
         audio.sort_unstable();
-        let gap = audio.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        let gap = audio
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .max()
+            .unwrap_or_default();
+
         println!(
             "| {seed} | {} | {:.0} % | {:.0} | {} |",
             ramp.map_or_else(|| "never".into(), |at| format!("{at:.1}")),
@@ -201,28 +284,39 @@ fn congestion() -> Result<(), Box<dyn Error>> {
             gap.as_millis(),
         );
     }
+
     Ok(())
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let seconds: u64 = std::env::args().nth(1).map_or(Ok(30), |text| text.parse())?;
+    let seconds: u64 = std::env::args()
+        .nth(1)
+        .map_or(Ok(30), |text| text.parse())?;
 
     println!("640x360 at 30 pictures/s both ways, 4 Mbit/s, 50 ms round trip, {seconds} s a row");
     println!(
         "| loss | frozen | budget | freezes | pictures/s | lost for good | recovered | sound concealed | target kbit/s |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
+
     for (loss, budget) in [(0.0, 0.0), (0.05, 0.5), (0.10, 2.0), (0.20, 8.0)] {
         at_loss(loss, budget, Duration::from_secs(seconds)).await?;
     }
-    println!("\n| loss | first picture on both sides after, ms (median) | slowest | never |\n|---|---|---|---|");
+
+    println!(
+        "\n| loss | first picture on both sides after, ms (median) | slowest | never |\n|---|---|---|---|"
+    );
     for loss in [0.0, 0.05, 0.10, 0.20] {
         meeting(loss).await?;
     }
-    println!("\n| outage, s | sound back after, ms (budget 1000) | pictures after, ms (2000) |\n|---|---|---|");
+
+    println!(
+        "\n| outage, s | sound back after, ms (budget 1000) | pictures after, ms (2000) |\n|---|---|---|"
+    );
     for length in [1.0, 3.0, 5.0] {
         outage(Duration::from_secs_f64(length)).await?;
     }
+
     congestion()
 }

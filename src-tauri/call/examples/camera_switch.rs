@@ -12,13 +12,20 @@ use tokio::sync::mpsc;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let url = arguments.next().ok_or("say which relay: ws://HOST:PORT/ws")?;
+    let url = arguments
+        .next()
+        .ok_or("say which relay: ws://HOST:PORT/ws")?;
     let options = CallOptions {
         room: arguments.next(),
         video: VideoSpec::Camera(CameraSelector::Default),
-        video_format: VideoFormat { width: 640, height: 360, fps: 5.0 },
+        video_format: VideoFormat {
+            width: 640,
+            height: 360,
+            fps: 5.0,
+        },
         ..CallOptions::new(url)
     };
+
     let (call, mut events) = Call::start(options);
     let (say, mut said) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
@@ -28,6 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     });
+
     loop {
         tokio::select! {
             line = said.recv() => match line.as_deref() {
@@ -42,6 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             },
         }
     }
+
     call.hang_up().await;
     println!("ended");
     Ok(())

@@ -35,7 +35,11 @@ pub struct LinkConfig {
 impl Default for LinkConfig {
     /// A start that the smallest usable link carries, and a ceiling for 720p30.
     fn default() -> Self {
-        Self { start_bps: 600_000, min_bps: 60_000, max_bps: 2_500_000 }
+        Self {
+            start_bps: 600_000,
+            min_bps: 60_000,
+            max_bps: 2_500_000,
+        }
     }
 }
 
@@ -62,23 +66,40 @@ pub fn register(
     media_engine: &mut MediaEngine,
     config: LinkConfig,
 ) -> Result<(Registry, Arc<LinkState>), CongestionError> {
-    let LinkConfig { start_bps, min_bps, max_bps } = config;
+    let LinkConfig {
+        start_bps,
+        min_bps,
+        max_bps,
+    } = config;
     if min_bps == 0 || min_bps > start_bps || start_bps > max_bps {
         return Err(CongestionError::Bounds(config));
     }
+
     let link = Arc::new(LinkState::new(start_bps));
     let registry = configure_nack(Registry::new(), media_engine);
     let registry = configure_rtcp_reports(registry);
     let estimator = Estimator::new(config, Arc::clone(&link));
-    let registry = configure_congestion_control(registry, estimator, CongestionFeedback::Twcc, media_engine)?;
+    let registry =
+        configure_congestion_control(registry, estimator, CongestionFeedback::Twcc, media_engine)?;
     let registry = registry
         .with(Slot::Pacer, PacerInterceptor::new(Arc::clone(&link)))
-        .with(Slot::NackResponder, NackResponderBuilder::new().with_size(RETRANSMISSION_BUFFER).build())
+        .with(
+            Slot::NackResponder,
+            NackResponderBuilder::new()
+                .with_size(RETRANSMISSION_BUFFER)
+                .build(),
+        )
         .with(Slot::NackGenerator, NackGenerator::new(Arc::clone(&link)))
-        .with(Slot::TwccReceiver, TwccReceiverBuilder::new().with_interval(FEEDBACK_INTERVAL).build())
+        .with(
+            Slot::TwccReceiver,
+            TwccReceiverBuilder::new()
+                .with_interval(FEEDBACK_INTERVAL)
+                .build(),
+        )
         .with(REPORT_TAP, ReportTap::new(Arc::clone(&link)))
         .with(REPAIR_TAP, RepairTap::new(Arc::clone(&link)))
         .with(KEYFRAME_TAP, KeyframeTap::new(Arc::clone(&link)));
+
     Ok((registry, link))
 }
 
@@ -95,21 +116,45 @@ mod tests {
 
     #[test]
     fn every_slot_is_filled_once() {
-        let (registry, link) =
-            register(&mut MediaEngine::default(), LinkConfig::default()).expect("defaults are valid");
+        let (registry, link) = register(&mut MediaEngine::default(), LinkConfig::default())
+            .expect("defaults are valid");
         let names: Vec<String> = registry.slots().into_iter().map(|(_, name)| name).collect();
-        for own in ["PacerInterceptor", "NackGenerator", "ReportTap", "RepairTap", "KeyframeTap"] {
-            assert_eq!(names.iter().filter(|name| *name == own).count(), 1, "{own} sits in the chain once: {names:?}");
+
+        for own in [
+            "PacerInterceptor",
+            "NackGenerator",
+            "ReportTap",
+            "RepairTap",
+            "KeyframeTap",
+        ] {
+            assert_eq!(
+                names.iter().filter(|name| *name == own).count(),
+                1,
+                "{own} sits in the chain once: {names:?}"
+            );
         }
-        assert_eq!(link.target_bps(), LinkConfig::default().start_bps, "the first target is the start rate");
+
+        assert_eq!(
+            link.target_bps(),
+            LinkConfig::default().start_bps,
+            "the first target is the start rate"
+        );
     }
 
     #[test]
     fn contradicting_bounds_are_refused() {
         for (start_bps, min_bps, max_bps) in [(1, 0, 2), (1, 2, 3), (4, 2, 3)] {
-            let config = LinkConfig { start_bps, min_bps, max_bps };
+            let config = LinkConfig {
+                start_bps,
+                min_bps,
+                max_bps,
+            };
+
             let result = register(&mut MediaEngine::default(), config);
-            assert!(matches!(result, Err(CongestionError::Bounds(_))), "{config:?} must be refused");
+            assert!(
+                matches!(result, Err(CongestionError::Bounds(_))),
+                "{config:?} must be refused"
+            );
         }
     }
 }

@@ -110,7 +110,9 @@ impl LinkState {
     /// What the video encoder should produce, in bits per second: the estimate less the audio that was really sent in the
     /// last second and less RTP headers.
     pub fn video_target_bps(&self) -> u64 {
-        let rest = self.target_bps().saturating_sub(self.audio_bps.load(Relaxed));
+        let rest = self
+            .target_bps()
+            .saturating_sub(self.audio_bps.load(Relaxed));
         (rest as f64 * PAYLOAD_SHARE) as u64
     }
 
@@ -184,13 +186,21 @@ impl LinkState {
 
     /// The newest sender report of the inbound stream `ssrc`, for lip sync.
     pub fn sender_report(&self, ssrc: u32) -> Option<SenderReportClock> {
-        self.sender_reports.lock().unwrap_or_else(PoisonError::into_inner).get(&ssrc).copied()
+        self.sender_reports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&ssrc)
+            .copied()
     }
 
     pub(crate) fn publish_sender_report(&self, report: SenderReportClock) {
         /// A partner that invents streams must not grow the map: a call has two.
         const MAX_STREAMS: usize = 16;
-        let mut reports = self.sender_reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reports = self
+            .sender_reports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+
         if reports.len() < MAX_STREAMS || reports.contains_key(&report.ssrc) {
             reports.insert(report.ssrc, report);
         }
@@ -253,9 +263,19 @@ mod tests {
         let link = LinkState::new(300_000);
         assert_eq!(link.rtt(), None, "nothing was measured yet");
         link.publish_feedback_rtt(Duration::from_millis(80));
-        assert_eq!(link.rtt(), Some(Duration::from_millis(80)), "feedback is better than nothing");
+
+        assert_eq!(
+            link.rtt(),
+            Some(Duration::from_millis(80)),
+            "feedback is better than nothing"
+        );
+
         link.publish_report_rtt(Duration::from_millis(50));
-        assert_eq!(link.rtt(), Some(Duration::from_millis(50)), "reports carry no feedback interval");
+        assert_eq!(
+            link.rtt(),
+            Some(Duration::from_millis(50)),
+            "reports carry no feedback interval"
+        );
     }
 
     #[test]
@@ -263,19 +283,38 @@ mod tests {
         let link = LinkState::new(1_000_000);
         link.publish_pacer(Duration::ZERO, false, 40_000.0);
         let video = link.video_target_bps();
-        assert!((920_000..940_000).contains(&video), "960 kbit/s less headers, got {video}");
+
+        assert!(
+            (920_000..940_000).contains(&video),
+            "960 kbit/s less headers, got {video}"
+        );
+
         link.publish_pacer(Duration::ZERO, false, 2_000_000.0);
-        assert_eq!(link.video_target_bps(), 0, "audio above the estimate must not wrap around");
+        assert_eq!(
+            link.video_target_bps(),
+            0,
+            "audio above the estimate must not wrap around"
+        );
     }
 
     #[test]
     fn invented_streams_do_not_grow_the_map() {
         let link = LinkState::new(0);
-        let report = |ssrc| SenderReportClock { ssrc, ntp: 1, rtp: 2, received: Instant::now() };
+        let report = |ssrc| SenderReportClock {
+            ssrc,
+            ntp: 1,
+            rtp: 2,
+            received: Instant::now(),
+        };
+
         for ssrc in 0..1000 {
             link.publish_sender_report(report(ssrc));
         }
-        assert!(link.sender_report(0).is_some(), "the first streams stay known");
+
+        assert!(
+            link.sender_report(0).is_some(),
+            "the first streams stay known"
+        );
         assert!(link.sender_report(999).is_none(), "the rest is ignored");
     }
 }

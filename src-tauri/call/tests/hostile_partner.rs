@@ -16,7 +16,9 @@ use tandem_call::machine::EndCode;
 use tandem_call::peer::PeerError;
 use tandem_call::session::CallEventKind;
 use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
-use tandem_signaling::message::{ClientMessage, FindPartner, PartnerFound, RawValue, ServerMessage};
+use tandem_signaling::message::{
+    ClientMessage, FindPartner, PartnerFound, RawValue, ServerMessage,
+};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -44,20 +46,33 @@ impl Hostile {
                     return found;
                 }
             }
+
             panic!("the relay went away");
         };
+
         timeout(SOON, search).await.expect("the relay answers")
     }
 
     /// Meets the other one in `room`.
     async fn meet(&mut self, room: &str) -> Box<PartnerFound> {
-        while !matches!(self.events.recv().await.expect("the relay is there"), ClientEvent::Connected(_)) {}
-        let search = FindPartner { room: Some(room.to_owned()), ..FindPartner::default() };
-        self.client.send(ClientMessage::FindPartner(search)).unwrap();
+        while !matches!(
+            self.events.recv().await.expect("the relay is there"),
+            ClientEvent::Connected(_)
+        ) {}
+
+        let search = FindPartner {
+            room: Some(room.to_owned()),
+            ..FindPartner::default()
+        };
+
+        self.client
+            .send(ClientMessage::FindPartner(search))
+            .unwrap();
         let found = self.until(|message| match message {
             ServerMessage::PartnerFound(found) => Some(found),
             _ => None,
         });
+
         found.await
     }
 
@@ -66,11 +81,23 @@ impl Hostile {
         let found = self.meet(room).await;
         let raw = |text: String| RawValue::from_string(text).expect("the relay takes only JSON");
         let to = found.socket_id.clone();
+
         if found.initiator {
-            self.client.send(ClientMessage::WebrtcOffer { to, offer: raw(description("offer")) }).unwrap();
+            self.client
+                .send(ClientMessage::WebrtcOffer {
+                    to,
+                    offer: raw(description("offer")),
+                })
+                .unwrap();
         } else {
-            self.until(|message| matches!(message, ServerMessage::WebrtcOffer(_)).then_some(())).await;
-            self.client.send(ClientMessage::WebrtcAnswer { to, answer: raw(description("answer")) }).unwrap();
+            self.until(|message| matches!(message, ServerMessage::WebrtcOffer(_)).then_some(()))
+                .await;
+            self.client
+                .send(ClientMessage::WebrtcAnswer {
+                    to,
+                    answer: raw(description("answer")),
+                })
+                .unwrap();
         }
     }
 }
@@ -88,9 +115,11 @@ async fn end_after(description: &dyn Fn(&str) -> String) -> EndCode {
     hostile.say(&room, description).await;
     let code = honest.ended(SOON).await;
     honest.call.finished().await;
-    let gone = hostile.until(|message| matches!(message, ServerMessage::PartnerLeft(_)).then_some(()));
+    let gone =
+        hostile.until(|message| matches!(message, ServerMessage::PartnerLeft(_)).then_some(()));
     gone.await;
     relay.shutdown().await;
+
     code
 }
 
@@ -101,8 +130,12 @@ async fn descriptions_that_are_none() {
         ("a number", &|_| "7".into()),
         ("no sdp", &|kind| format!(r#"{{"type":"{kind}"}}"#)),
         ("the wrong type", &|_| sdp("rollback", "")),
-        ("not SDP", &|kind| format!(r#"{{"type":"{kind}","sdp":"GET / HTTP/1.1"}}"#)),
-        ("60,000 times the same", &|kind| sdp(kind, &"a".repeat(60_000))),
+        ("not SDP", &|kind| {
+            format!(r#"{{"type":"{kind}","sdp":"GET / HTTP/1.1"}}"#)
+        }),
+        ("60,000 times the same", &|kind| {
+            sdp(kind, &"a".repeat(60_000))
+        }),
         ("media without anything", &|kind| {
             sdp(
                 kind,
@@ -110,8 +143,13 @@ async fn descriptions_that_are_none() {
             )
         }),
     ];
+
     for (name, description) in cases {
-        assert_eq!(end_after(description).await, EndCode::BadDescription, "{name}");
+        assert_eq!(
+            end_after(description).await,
+            EndCode::BadDescription,
+            "{name}"
+        );
     }
 }
 
@@ -119,10 +157,18 @@ async fn descriptions_that_are_none() {
 async fn no_common_codec() {
     let media = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=rtpmap:0 PCMU/8000\r\n\
                  m=video 9 UDP/TLS/RTP/SAVPF 35\r\na=rtpmap:35 AV1/90000\r\n";
-    assert_eq!(end_after(&|kind| sdp(kind, media)).await, EndCode::NoCommonCodec);
+    assert_eq!(
+        end_after(&|kind| sdp(kind, media)).await,
+        EndCode::NoCommonCodec
+    );
+
     let rejected = "m=audio 0 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n\
                     m=video 0 UDP/TLS/RTP/SAVPF 102\r\na=rtpmap:102 H264/90000\r\n";
-    assert_eq!(end_after(&|kind| sdp(kind, rejected)).await, EndCode::NoCommonCodec, "everything rejected");
+    assert_eq!(
+        end_after(&|kind| sdp(kind, rejected)).await,
+        EndCode::NoCommonCodec,
+        "everything rejected"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,6 +180,7 @@ async fn candidates_that_are_none_do_not_end_a_call() {
     let mut honest = Side::with(options);
     let mut hostile = Hostile::join(&relay);
     let to = hostile.meet(&room).await.socket_id;
+
     for candidate in [
         "null",
         "{}",
@@ -145,10 +192,27 @@ async fn candidates_that_are_none_do_not_end_a_call() {
         r#"{"candidate":"candidate:1 1 udp 1 192.0.2.1 9 typ host","sdpMid":"nowhere","sdpMLineIndex":65535}"#,
     ] {
         let candidate = RawValue::from_string(candidate.to_owned()).unwrap();
-        hostile.client.send(ClientMessage::IceCandidate { to: to.clone(), candidate }).unwrap();
+        hostile
+            .client
+            .send(ClientMessage::IceCandidate {
+                to: to.clone(),
+                candidate,
+            })
+            .unwrap();
     }
-    honest.until(SOON, "matched", |kind| matches!(kind, CallEventKind::Matched { .. })).await;
-    assert_eq!(honest.ended(SOON).await, EndCode::ConnectTimeout, "bad candidates alone end nothing");
+
+    honest
+        .until(SOON, "matched", |kind| {
+            matches!(kind, CallEventKind::Matched { .. })
+        })
+        .await;
+
+    assert_eq!(
+        honest.ended(SOON).await,
+        EndCode::ConnectTimeout,
+        "bad candidates alone end nothing"
+    );
+
     relay.shutdown().await;
 }
 
@@ -158,6 +222,7 @@ async fn offers_and_answers_with_damage_never_panic() {
     let mut random = StdRng::seed_from_u64(0x7a6d_656d);
     let offer = peer().await.0.create_offer().await.expect("an offer");
     let mut outcomes = [0_usize; 3];
+
     for round in 0..200 {
         let damaged = damage(&offer, &mut random);
         let (mut receiver, _events) = peer().await;
@@ -165,16 +230,24 @@ async fn offers_and_answers_with_damage_never_panic() {
             receiver.apply_offer(&damaged, false).await.map(drop)
         } else {
             receiver.create_offer().await.expect("an offer");
-            receiver.apply_answer(&damaged.replacen("\"offer\"", "\"answer\"", 1)).await
+            receiver
+                .apply_answer(&damaged.replacen("\"offer\"", "\"answer\"", 1))
+                .await
         };
+
         match result {
             Ok(()) => outcomes[0] += 1,
             Err(PeerError::NoCommonCodec(_)) => outcomes[1] += 1,
             Err(_) => outcomes[2] += 1,
         }
+
         receiver.close().await;
     }
-    assert!(outcomes[0] > 0 && outcomes[2] > 0, "the damage is neither always fatal nor always harmless: {outcomes:?}");
+
+    assert!(
+        outcomes[0] > 0 && outcomes[2] > 0,
+        "the damage is neither always fatal nor always harmless: {outcomes:?}"
+    );
 }
 
 /// Removes, repeats or changes a few lines or characters of a description's SDP.
@@ -182,6 +255,7 @@ fn damage(json: &str, random: &mut StdRng) -> String {
     let mut value: serde_json::Value = serde_json::from_str(json).unwrap();
     let sdp = value["sdp"].as_str().unwrap();
     let mut lines: Vec<String> = sdp.split("\r\n").map(str::to_owned).collect();
+
     for _ in 0..random.random_range(1..4) {
         let at = random.random_range(0..lines.len());
         match random.random_range(0..5) {
@@ -203,6 +277,7 @@ fn damage(json: &str, random: &mut StdRng) -> String {
             }
         }
     }
+
     value["sdp"] = lines.join("\r\n").into();
     value.to_string()
 }

@@ -16,8 +16,15 @@ const PROMPTLY: Duration = Duration::from_millis(700);
 async fn connect() -> Duration {
     let ((mut offering, mut seen), (mut answering, mut news)) = (peer().await, peer().await);
     let offer = offering.create_offer().await.expect("an offer");
-    let answer = answering.apply_offer(&offer, false).await.expect("an answer");
-    offering.apply_answer(&answer).await.expect("it answers the offer");
+    let answer = answering
+        .apply_offer(&offer, false)
+        .await
+        .expect("an answer");
+
+    offering
+        .apply_answer(&answer)
+        .await
+        .expect("it answers the offer");
     let begun = Instant::now();
     let mut withheld = Vec::new();
     let connect = async {
@@ -39,19 +46,34 @@ async fn connect() -> Duration {
             }
         }
     };
-    timeout(Duration::from_secs(20), connect).await.expect("the two connect");
+
+    timeout(Duration::from_secs(20), connect)
+        .await
+        .expect("the two connect");
     let took = begun.elapsed();
-    assert_eq!(remote_type(&offering).await, "prflx", "all that is known is that a check came from there");
+    assert_eq!(
+        remote_type(&offering).await,
+        "prflx",
+        "all that is known is that a check came from there"
+    );
+
     while let Ok(event) = news.try_recv() {
         if let PeerEvent::Candidate(text) = event {
             withheld.push(text);
         }
     }
+
     assert!(!withheld.is_empty(), "the answering side has gathered");
     for text in withheld {
         offering.add_candidate(&text).await.expect("a candidate");
     }
-    assert_eq!(remote_type(&offering).await, "host", "the candidate says what kind of address it is");
+
+    assert_eq!(
+        remote_type(&offering).await,
+        "host",
+        "the candidate says what kind of address it is"
+    );
+
     offering.close().await;
     answering.close().await;
     took
@@ -69,6 +91,10 @@ async fn a_partner_whose_candidates_are_late_is_reached_at_once() {
     while took.len() < 5 && !took.iter().any(|took| *took < PROMPTLY) {
         took.push(connect().await);
     }
+
     let promptly = took.iter().any(|took| *took < PROMPTLY);
-    assert!(promptly, "a check from an address that nobody has told was not good enough: {took:?}");
+    assert!(
+        promptly,
+        "a check from an address that nobody has told was not good enough: {took:?}"
+    );
 }

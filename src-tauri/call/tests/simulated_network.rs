@@ -7,7 +7,8 @@ use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::rtp;
 use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+    RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
+    RtpCodecKind,
 };
 use tandem_call::congestion::{self, LinkConfig};
 use tandem_call::link::LinkState;
@@ -16,7 +17,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder, RTCIceGatheringState,
+    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
+    RTCIceGatheringState,
 };
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -51,12 +53,20 @@ struct Peer {
 
 async fn peer(network: &Arc<SimNetwork>, number: usize, conditions: Conditions) -> Peer {
     let codec = RTCRtpCodecParameters {
-        rtp_codec: RTCRtpCodec { mime_type: "video/VP8".into(), clock_rate: 90_000, ..Default::default() },
+        rtp_codec: RTCRtpCodec {
+            mime_type: "video/VP8".into(),
+            clock_rate: 90_000,
+            ..Default::default()
+        },
         payload_type: 96,
     };
+
     let mut engine = MediaEngine::default();
-    engine.register_codec(codec.clone(), RtpCodecKind::Video).expect("a plain codec");
-    let (registry, link) = congestion::register(&mut engine, LinkConfig::default()).expect("the defaults are in order");
+    engine
+        .register_codec(codec.clone(), RtpCodecKind::Video)
+        .expect("a plain codec");
+    let (registry, link) = congestion::register(&mut engine, LinkConfig::default())
+        .expect("the defaults are in order");
     let (sender, events) = unbounded_channel();
     let builder = PeerConnectionBuilder::new()
         .with_configuration(RTCConfigurationBuilder::new().build())
@@ -65,32 +75,70 @@ async fn peer(network: &Arc<SimNetwork>, number: usize, conditions: Conditions) 
         .with_runtime(SimRuntime::new(Arc::clone(network), number, conditions))
         .with_handler(Arc::new(Handler(sender)))
         .with_udp_addrs(vec!["127.0.0.1:0".to_owned()]);
-    let connection: Arc<dyn PeerConnection> = Arc::new(builder.build().await.expect("a socket on loopback"));
-    let coding = RTCRtpCodingParameters { ssrc: Some(SSRC + number as u32), ..Default::default() };
-    let encoding =
-        RTCRtpEncodingParameters { rtp_coding_parameters: coding, codec: codec.rtp_codec, ..Default::default() };
-    let track =
-        MediaStreamTrack::new("s".into(), format!("v{number}"), "v".into(), RtpCodecKind::Video, vec![encoding]);
+    let connection: Arc<dyn PeerConnection> =
+        Arc::new(builder.build().await.expect("a socket on loopback"));
+    let coding = RTCRtpCodingParameters {
+        ssrc: Some(SSRC + number as u32),
+        ..Default::default()
+    };
+
+    let encoding = RTCRtpEncodingParameters {
+        rtp_coding_parameters: coding,
+        codec: codec.rtp_codec,
+        ..Default::default()
+    };
+
+    let track = MediaStreamTrack::new(
+        "s".into(),
+        format!("v{number}"),
+        "v".into(),
+        RtpCodecKind::Video,
+        vec![encoding],
+    );
     let video = Arc::new(TrackLocalStaticRTP::new(track));
-    connection.add_track(Arc::clone(&video) as Arc<dyn TrackLocal>).await.expect("a fresh connection takes a track");
-    Peer { connection, video, link, events }
+    connection
+        .add_track(Arc::clone(&video) as Arc<dyn TrackLocal>)
+        .await
+        .expect("a fresh connection takes a track");
+
+    Peer {
+        connection,
+        video,
+        link,
+        events,
+    }
 }
 
 async fn gathered(peer: &mut Peer) {
-    while !matches!(peer.events.recv().await.expect("the connection lives"), Event::Gathered) {}
+    while !matches!(
+        peer.events.recv().await.expect("the connection lives"),
+        Event::Gathered
+    ) {}
 }
 
 async fn connect(a: &mut Peer, b: &mut Peer) {
     let offer = a.connection.create_offer(None).await.expect("an offer");
-    a.connection.set_local_description(offer).await.expect("our own offer");
+    a.connection
+        .set_local_description(offer)
+        .await
+        .expect("our own offer");
     gathered(a).await;
     let offer = a.connection.local_description().await.expect("it was set");
-    b.connection.set_remote_description(offer).await.expect("the partner's offer");
+    b.connection
+        .set_remote_description(offer)
+        .await
+        .expect("the partner's offer");
     let answer = b.connection.create_answer(None).await.expect("an answer");
-    b.connection.set_local_description(answer).await.expect("our own answer");
+    b.connection
+        .set_local_description(answer)
+        .await
+        .expect("our own answer");
     gathered(b).await;
     let answer = b.connection.local_description().await.expect("it was set");
-    a.connection.set_remote_description(answer).await.expect("the partner's answer");
+    a.connection
+        .set_remote_description(answer)
+        .await
+        .expect("the partner's answer");
 }
 
 fn packet(sequence_number: u16) -> rtp::Packet {
@@ -103,7 +151,11 @@ fn packet(sequence_number: u16) -> rtp::Packet {
         marker: true,
         ..Default::default()
     };
-    rtp::Packet { header, payload: vec![0x10; 500].into() }
+
+    rtp::Packet {
+        header,
+        payload: vec![0x10; 500].into(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,29 +176,53 @@ async fn a_call_survives_loss_and_its_figures_are_those_of_the_link() {
                 }
             }
         });
+
         let track = loop {
             if let Event::Track(track) = b.events.recv().await.expect("the connection lives") {
                 break track;
             }
         };
+
         network.change(0, |conditions| conditions.loss = Loss::Random(0.1));
         let before = network.counters(0);
         let mut received = std::collections::BTreeSet::new();
+
         while received.len() < 500 {
             if let Some(TrackRemoteEvent::OnRtpPacket(packet)) = track.poll().await {
                 received.insert(packet.header.sequence_number);
             }
         }
+
         sending.abort();
         let (after, repair, rtt) = (network.counters(0), b.link.repair(), a.link.rtt());
         let lost = (after.lost - before.lost) as f64 / (after.sent - before.sent) as f64;
-        assert!((0.05..0.16).contains(&lost), "a tenth of some 550 datagrams, got {lost}");
-        assert!(repair.recovered > 20, "NACK recovers most of 50 lost packets: {repair:?}");
+
+        assert!(
+            (0.05..0.16).contains(&lost),
+            "a tenth of some 550 datagrams, got {lost}"
+        );
+
+        assert!(
+            repair.recovered > 20,
+            "NACK recovers most of 50 lost packets: {repair:?}"
+        );
+
         let rtt = rtt.expect("feedback came").as_millis();
-        assert!((50..150).contains(&rtt), "50 ms of way there and back, measured {rtt}");
-        assert!(a.link.loss_fraction() > 0.0, "the sender learns of the loss");
+        assert!(
+            (50..150).contains(&rtt),
+            "50 ms of way there and back, measured {rtt}"
+        );
+
+        assert!(
+            a.link.loss_fraction() > 0.0,
+            "the sender learns of the loss"
+        );
+
         let _ = tokio::join!(a.connection.close(), b.connection.close());
     };
+
     let began = Instant::now();
-    tokio::time::timeout(DEADLINE, run).await.unwrap_or_else(|_| panic!("not done after {:?}", began.elapsed()));
+    tokio::time::timeout(DEADLINE, run)
+        .await
+        .unwrap_or_else(|_| panic!("not done after {:?}", began.elapsed()));
 }

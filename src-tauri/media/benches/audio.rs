@@ -15,7 +15,9 @@ use tandem_media::audio::time_stretch;
 fn voice(from: usize) -> [i16; FRAME_SAMPLES] {
     std::array::from_fn(|i| {
         let t = (from + i) as f32 / 48_000.0;
-        let wave: f32 = (1..10).map(|h| (t * 140.0 * h as f32 * TAU).sin() / h as f32).sum();
+        let wave: f32 = (1..10)
+            .map(|h| (t * 140.0 * h as f32 * TAU).sin() / h as f32)
+            .sum();
         (wave * (0.7 + 0.3 * (t * 4.0 * TAU).sin()) * 4_000.0) as i16
     })
 }
@@ -30,7 +32,9 @@ fn packets() -> Vec<Vec<u8>> {
     frames()
         .iter()
         .map(|frame| {
-            let length = encoder.encode(frame, &mut out).expect("the buffer holds any packet");
+            let length = encoder
+                .encode(frame, &mut out)
+                .expect("the buffer holds any packet");
             out[..length].to_vec()
         })
         .collect()
@@ -52,6 +56,7 @@ fn opus(criterion: &mut Criterion) {
     criterion.bench_function("opus decode, 20 ms", |bencher| {
         bencher.iter(|| decoder.decode(next.next().expect("endless"), &mut pcm));
     });
+
     criterion.bench_function("opus conceal, 10 ms", |bencher| {
         bencher.iter(|| decoder.conceal(&mut pcm[..BLOCK_SAMPLES]));
     });
@@ -60,7 +65,10 @@ fn opus(criterion: &mut Criterion) {
 /// One packet in and two blocks out, every 20 ms, with and without loss.
 fn jitter_buffer(criterion: &mut Criterion) {
     let packets = packets();
-    for (name, lose_every) in [("jitter buffer, 20 ms", u64::MAX), ("jitter buffer, 20 ms, 10 % loss", 10)] {
+    for (name, lose_every) in [
+        ("jitter buffer, 20 ms", u64::MAX),
+        ("jitter buffer, 20 ms, 10 % loss", 10),
+    ] {
         let mut buffer = JitterBuffer::new(JitterConfig::default()).expect("memory for a decoder");
         let start = Instant::now();
         let mut n = 0u64;
@@ -73,12 +81,15 @@ fn jitter_buffer(criterion: &mut Criterion) {
                         timestamp: (n * FRAME_SAMPLES as u64) as u32,
                         payload: packets[n as usize % packets.len()].clone(),
                     };
+
                     buffer.insert(now, packet);
                 }
+
                 let mut out = [0; BLOCK_SAMPLES];
                 buffer.pull(now + Duration::from_millis(1), &mut out);
                 buffer.pull(now + Duration::from_millis(11), &mut out);
                 n += 1;
+
                 black_box(out[0])
             });
         });
@@ -88,11 +99,18 @@ fn jitter_buffer(criterion: &mut Criterion) {
 fn stretch(criterion: &mut Criterion) {
     let pcm: Vec<i16> = (0..2).flat_map(|n| voice(n * FRAME_SAMPLES)).collect();
     for (name, change) in [
-        ("accelerate by one pitch period", time_stretch::accelerate as fn(&mut Vec<i16>, f32) -> Option<usize>),
+        (
+            "accelerate by one pitch period",
+            time_stretch::accelerate as fn(&mut Vec<i16>, f32) -> Option<usize>,
+        ),
         ("decelerate by one pitch period", time_stretch::decelerate),
     ] {
         criterion.bench_function(name, |bencher| {
-            bencher.iter_batched_ref(|| pcm.clone(), |pcm| change(pcm, 0.5), BatchSize::SmallInput);
+            bencher.iter_batched_ref(
+                || pcm.clone(),
+                |pcm| change(pcm, 0.5),
+                BatchSize::SmallInput,
+            );
         });
     }
 }

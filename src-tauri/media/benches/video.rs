@@ -9,7 +9,12 @@ use tandem_media::video::{scale, test_pattern};
 
 const WIDTH: u32 = 1280;
 const HEIGHT: u32 = 720;
-const CONFIG: EncoderConfig = EncoderConfig { width: WIDTH, height: HEIGHT, fps: 30.0, bitrate_bps: 1_500_000 };
+const CONFIG: EncoderConfig = EncoderConfig {
+    width: WIDTH,
+    height: HEIGHT,
+    fps: 30.0,
+    bitrate_bps: 1_500_000,
+};
 const CODECS: &[VideoCodec] = &[
     VideoCodec::H264,
     #[cfg(feature = "vp8")]
@@ -29,7 +34,11 @@ fn encoding(criterion: &mut Criterion) {
         let mut number = 0_usize;
         criterion.bench_function(&format!("encode/{codec:?}"), |bencher| {
             bencher.iter(|| {
-                let frame = encoder.encode(&pictures[number % pictures.len()], number as u64 * 1000 / 30, false);
+                let frame = encoder.encode(
+                    &pictures[number % pictures.len()],
+                    number as u64 * 1000 / 30,
+                    false,
+                );
                 number += 1;
                 frame.expect("a picture is encoded")
             });
@@ -42,7 +51,9 @@ fn decoding(criterion: &mut Criterion) {
         let mut encoder = encoder(codec, CONFIG).expect("the encoder starts");
         let stream: Vec<_> = (0..60)
             .filter_map(|number| {
-                encoder.encode(&scene(number), u64::from(number) * 1000 / 30, false).expect("a picture is encoded")
+                encoder
+                    .encode(&scene(number), u64::from(number) * 1000 / 30, false)
+                    .expect("a picture is encoded")
             })
             .collect();
         let mut decoder = decoder(codec, FramePool::new()).expect("the decoder starts");
@@ -62,25 +73,40 @@ fn converting(criterion: &mut Criterion) {
     let pixels = (WIDTH * HEIGHT) as usize;
     let mut image = I420::new(WIDTH, HEIGHT);
     let mut converter = Converter::new();
+
     for (format, bytes) in [
         (PixelFormat::Yuyv, vec![90; 2 * pixels]),
         (PixelFormat::Nv12, vec![90; 3 * pixels / 2]),
         (PixelFormat::Mjpeg, jpeg()),
     ] {
         criterion.bench_function(&format!("convert/{format:?}"), |bencher| {
-            bencher.iter(|| converter.convert(format, black_box(&bytes), &mut image).expect("it converts"));
+            bencher.iter(|| {
+                converter
+                    .convert(format, black_box(&bytes), &mut image)
+                    .expect("it converts")
+            });
         });
     }
+
     let mut smaller = I420::new(640, 360);
     criterion.bench_function("scale/640x360", |bencher| {
-        bencher.iter_batched_ref(|| scene(1), |scene| scale::scale(scene, &mut smaller), BatchSize::LargeInput);
+        bencher.iter_batched_ref(
+            || scene(1),
+            |scene| scale::scale(scene, &mut smaller),
+            BatchSize::LargeInput,
+        );
     });
 }
 
 /// The test pattern as a webcam would send it: 4:2:2, quality 85.
 fn jpeg() -> Vec<u8> {
     let scene = scene(1);
-    let rgb: Vec<u8> = scene.planes().0.iter().flat_map(|&y| [y, y / 2, 255 - y]).collect();
+    let rgb: Vec<u8> = scene
+        .planes()
+        .0
+        .iter()
+        .flat_map(|&y| [y, y / 2, 255 - y])
+        .collect();
     let mut compress = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
     compress.set_size(WIDTH as usize, HEIGHT as usize);
     compress.set_quality(85.0);
@@ -88,6 +114,7 @@ fn jpeg() -> Vec<u8> {
     compress.set_fastest_defaults();
     let mut started = compress.start_compress(Vec::new()).expect("JPEG starts");
     started.write_scanlines(&rgb).expect("JPEG takes the rows");
+
     started.finish().expect("JPEG ends")
 }
 
@@ -100,7 +127,10 @@ fn drawing(criterion: &mut Criterion) {
             test_pattern::draw(&mut image, number, 0);
         });
     });
-    criterion.bench_function("test_pattern/read", |bencher| bencher.iter(|| test_pattern::read(black_box(&image))));
+
+    criterion.bench_function("test_pattern/read", |bencher| {
+        bencher.iter(|| test_pattern::read(black_box(&image)))
+    });
 }
 
 criterion_group!(benches, encoding, decoding, converting, drawing);

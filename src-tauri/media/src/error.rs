@@ -19,7 +19,10 @@ pub struct DeviceError {
 impl DeviceError {
     /// An error with its code and sentence.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ impl I420 {
         let luma = image.luma_len();
         image.data[..luma].fill(16);
         image.data[luma..].fill(128);
+
         image
     }
 
@@ -80,6 +81,7 @@ impl I420 {
         let (luma, chroma) = (self.luma_len(), self.chroma_len());
         let (y, rest) = self.data.split_at_mut(luma);
         let (u, v) = rest.split_at_mut(chroma);
+
         (y, u, v)
     }
 
@@ -90,12 +92,15 @@ impl I420 {
     pub fn copy_from_planes(&mut self, planes: [(&[u8], usize); 3]) {
         let (width, chroma_width) = (self.width as usize, self.chroma_width() as usize);
         let (y, u, v) = self.planes_mut();
-        for ((target, row), (source, stride)) in
-            [(y, width), (u, chroma_width), (v, chroma_width)].into_iter().zip(planes)
+
+        for ((target, row), (source, stride)) in [(y, width), (u, chroma_width), (v, chroma_width)]
+            .into_iter()
+            .zip(planes)
         {
             if row == 0 {
                 continue;
             }
+
             for (target, source) in target.chunks_exact_mut(row).zip(source.chunks(stride)) {
                 target.copy_from_slice(&source[..row]);
             }
@@ -142,9 +147,11 @@ impl FramePool {
     ) -> Result<Arc<I420>, E> {
         let mut image = self.take_free().unwrap_or_default();
         let pixels = Arc::get_mut(&mut image).expect("a free image has no other owner");
+
         if (pixels.width, pixels.height) != (width, height) {
             pixels.resize(width, height);
         }
+
         let filled = fill(pixels);
         self.keep(&image);
         filled.map(|()| image)
@@ -152,7 +159,9 @@ impl FramePool {
 
     fn take_free(&self) -> Option<Arc<I420>> {
         let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = images.iter().position(|image| Arc::strong_count(image) == 1)?;
+        let free = images
+            .iter()
+            .position(|image| Arc::strong_count(image) == 1)?;
         Some(images.swap_remove(free))
     }
 
@@ -173,7 +182,11 @@ mod tests {
     fn odd_sizes_round_chroma_up() {
         let image = I420::new(5, 3);
         let (y, u, v) = image.planes();
-        assert_eq!((y.len(), u.len(), v.len()), (15, 6, 6), "chroma planes are 3 x 2");
+        assert_eq!(
+            (y.len(), u.len(), v.len()),
+            (15, 6, 6),
+            "chroma planes are 3 x 2"
+        );
     }
 
     #[test]
@@ -183,9 +196,19 @@ mod tests {
         let first = pool.make(16, 16, fill).unwrap();
         let address = first.data().as_ptr();
         let second = pool.make(16, 16, fill).unwrap();
-        assert_ne!(second.data().as_ptr(), address, "an image in use is not handed out again");
+
+        assert_ne!(
+            second.data().as_ptr(),
+            address,
+            "an image in use is not handed out again"
+        );
+
         drop(first);
         let third = pool.make(16, 16, fill).unwrap();
-        assert_eq!(third.data().as_ptr(), address, "a free image is reused, not allocated anew");
+        assert_eq!(
+            third.data().as_ptr(),
+            address,
+            "a free image is reused, not allocated anew"
+        );
     }
 }

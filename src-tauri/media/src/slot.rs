@@ -19,7 +19,14 @@ struct State<T> {
 
 impl<T> Default for NewestSlot<T> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { item: None, overwritten: 0, closed: false }), filled: Condvar::new() }
+        Self {
+            state: Mutex::new(State {
+                item: None,
+                overwritten: 0,
+                closed: false,
+            }),
+            filled: Condvar::new(),
+        }
     }
 }
 
@@ -35,6 +42,7 @@ impl<T> NewestSlot<T> {
         if state.item.replace(item).is_some() {
             state.overwritten += 1;
         }
+
         drop(state);
         self.filled.notify_one();
     }
@@ -44,32 +52,48 @@ impl<T> NewestSlot<T> {
     pub fn take(&self, timeout: Duration) -> Option<T> {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+
         loop {
             if let Some(item) = state.item.take() {
                 return Some(item);
             }
+
             let left = deadline.saturating_duration_since(Instant::now());
             if state.closed || left.is_zero() {
                 return None;
             }
-            state = self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+
+            state = self
+                .filled
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
     /// Wakes every reader: no more items will come.
     pub fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
         self.filled.notify_all();
     }
 
     /// Whether the writer has closed the slot.
     pub fn is_closed(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed
     }
 
     /// How many items were replaced before anybody took them.
     pub fn overwritten(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).overwritten
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .overwritten
     }
 }
 
@@ -82,8 +106,13 @@ mod tests {
         let slot = NewestSlot::new();
         slot.put(1);
         slot.put(2);
+
         assert_eq!(slot.take(Duration::ZERO), Some(2), "the older item is gone");
-        assert_eq!(slot.take(Duration::ZERO), None, "an item is handed out once");
+        assert_eq!(
+            slot.take(Duration::ZERO),
+            None,
+            "an item is handed out once"
+        );
         assert_eq!(slot.overwritten(), 1, "the lost item is counted");
     }
 

@@ -103,29 +103,48 @@ impl LipSync {
         if ntp == 0 {
             return;
         }
+
         let (epoch_at, epoch_ntp) = *self.epoch.get_or_insert((now, ntp));
         let slot = match kind {
             MediaKind::Audio => &mut self.audio,
             MediaKind::Video => &mut self.video,
         };
-        let report = Report { ntp, rtp, received_at: now };
+
+        let report = Report {
+            ntp,
+            rtp,
+            received_at: now,
+        };
+
         if let Some(last) = *slot {
             let advanced = ntp_seconds(ntp, last.ntp);
-            let waited = now.saturating_duration_since(last.received_at).as_secs_f64();
+            let waited = now
+                .saturating_duration_since(last.received_at)
+                .as_secs_f64();
+
             if advanced <= 0.0 && advanced > -PLAUSIBLE_S {
                 return;
             }
+
             if (advanced - waited).abs() > PLAUSIBLE_S {
                 // The sender's clock was set, or this is another sender: nothing known before holds.
                 let (audio_extra, video_delay) = (self.audio_extra, self.video_delay);
-                *self = Self { epoch: Some((now, ntp)), audio_extra, video_delay, ..Self::new() };
+                *self = Self {
+                    epoch: Some((now, ntp)),
+                    audio_extra,
+                    video_delay,
+                    ..Self::new()
+                };
+
                 match kind {
                     MediaKind::Audio => self.audio = Some(report),
                     MediaKind::Video => self.video = Some(report),
                 }
+
                 return;
             }
         }
+
         // Both streams share one wall clock; a report that disagrees with the local clock that much is garbage.
         let drift = ntp_seconds(ntp, epoch_ntp) - seconds_since(now, epoch_at);
         if drift.abs() <= PLAUSIBLE_S {
@@ -135,7 +154,10 @@ impl LipSync {
 
     /// The sound with `rtp_timestamp` leaves the speaker at `heard_at` (it may lie ahead: now plus the sink's delay).
     pub fn on_audio_playout(&mut self, rtp_timestamp: u32, heard_at: Instant) {
-        let Some(report) = fresh(self.audio, heard_at) else { return };
+        let Some(report) = fresh(self.audio, heard_at) else {
+            return;
+        };
+
         if let Some(offset) = self.offset_of(report, rtp_timestamp, AUDIO_HZ, heard_at) {
             self.audio_offset = Some((smooth(self.audio_offset, offset, AUDIO_GAIN), heard_at));
         }
@@ -147,6 +169,7 @@ impl LipSync {
         let wanted = self.video_delay_wanted(rtp_timestamp, decoded_at);
         let change = (wanted - self.video_delay).clamp(-DELAY_STEP_S, DELAY_STEP_S);
         self.video_delay = (self.video_delay + change).clamp(0.0, MAX_VIDEO_DELAY.as_secs_f64());
+
         decoded_at + Duration::from_secs_f64(self.video_delay)
     }
 
@@ -157,28 +180,38 @@ impl LipSync {
             self.audio_extra = 0.0;
             return 0.0;
         };
+
         let usual = smooth(self.video_offset, offset, VIDEO_GAIN);
         self.video_offset = Some((usual, decoded_at));
         let audio = self
             .audio_offset
             .filter(|&(_, seen)| decoded_at.saturating_duration_since(seen) < STALE)
             .map(|(offset, _)| offset);
+
         let Some(audio) = audio else {
             self.audio_extra = 0.0;
             return 0.0;
         };
+
         // Positive: the sound of this picture is yet to be heard.
         let early = audio - usual;
         // The sound already carries `audio_extra`, so what it lacks (or has too much of) adds to that.
         let lead = -early - TOLERATED_LEAD_S;
+
         if lead > 0.0 || self.audio_extra > 0.0 {
             let wanted = (self.audio_extra + lead).clamp(0.0, MAX_AUDIO_EXTRA.as_secs_f64());
             self.audio_extra += (wanted - self.audio_extra) * VIDEO_GAIN;
+
             if self.audio_extra < 0.001 {
                 self.audio_extra = 0.0;
             }
         }
-        if early <= UNNOTICED_S { 0.0 } else { early.min(MAX_VIDEO_DELAY.as_secs_f64()) }
+
+        if early <= UNNOTICED_S {
+            0.0
+        } else {
+            early.min(MAX_VIDEO_DELAY.as_secs_f64())
+        }
     }
 
     /// How far the picture now trails the sound, ms: positive if the sound is heard first. `None` until both streams
@@ -201,6 +234,7 @@ impl LipSync {
         let (epoch_at, epoch_ntp) = self.epoch?;
         let sent = ntp_seconds(report.ntp, epoch_ntp) + report.seconds_to(rtp, hz);
         let offset = seconds_since(at, epoch_at) - sent;
+
         (offset.abs() <= 2.0 * PLAUSIBLE_S).then_some(offset)
     }
 }
@@ -217,7 +251,8 @@ fn ntp_seconds(later: u64, earlier: u64) -> f64 {
 
 /// Signed seconds from `earlier` to `later`.
 fn seconds_since(later: Instant, earlier: Instant) -> f64 {
-    later.saturating_duration_since(earlier).as_secs_f64() - earlier.saturating_duration_since(later).as_secs_f64()
+    later.saturating_duration_since(earlier).as_secs_f64()
+        - earlier.saturating_duration_since(later).as_secs_f64()
 }
 
 fn smooth(last: Option<(f64, Instant)>, observed: f64, gain: f64) -> f64 {

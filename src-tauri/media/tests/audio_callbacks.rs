@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_media::audio::device::bridge::{CaptureBridge, PlaybackBridge};
-use tandem_media::audio::device::callback::{CaptureCallback, CaptureSink, PlaybackCallback, StreamClock};
+use tandem_media::audio::device::callback::{
+    CaptureCallback, CaptureSink, PlaybackCallback, StreamClock,
+};
 use tandem_media::audio::device::meter::{MeterBridge, MeterCallback};
 
 thread_local! {
@@ -74,12 +76,21 @@ fn the_way_from_a_microphone_allocates_nothing() {
             bridge.pull(now, &mut block);
             bridge.pull(now + Duration::from_millis(10), &mut block);
         }
+
         // And an overflow, which nobody fetches.
         for call in 500..600u32 {
-            callback.run(&data, epoch + Duration::from_millis(20) * call, Duration::from_millis(20));
+            callback.run(
+                &data,
+                epoch + Duration::from_millis(20) * call,
+                Duration::from_millis(20),
+            );
         }
     });
-    assert_eq!(count, 0, "neither the callback nor the bridge touches the heap");
+
+    assert_eq!(
+        count, 0,
+        "neither the callback nor the bridge touches the heap"
+    );
     assert!(bridge.counts().underruns == 0, "sound did flow");
 }
 
@@ -91,11 +102,19 @@ fn the_way_to_a_meter_allocates_nothing() {
     let data = vec![16_384i16; 2 * 882];
     let count = allocations(|| {
         for call in 1..500u32 {
-            callback.run(&data, epoch + Duration::from_millis(20) * call, Duration::from_millis(20));
+            callback.run(
+                &data,
+                epoch + Duration::from_millis(20) * call,
+                Duration::from_millis(20),
+            );
         }
     });
+
     assert_eq!(count, 0, "the callback does not touch the heap");
-    assert!((bridge.level(epoch + Duration::from_millis(20) * 500).rms - 0.5).abs() < 1e-3, "sound was measured");
+    assert!(
+        (bridge.level(epoch + Duration::from_millis(20) * 500).rms - 0.5).abs() < 1e-3,
+        "sound was measured"
+    );
 }
 
 #[test]
@@ -114,12 +133,21 @@ fn the_way_to_a_speaker_allocates_nothing() {
             bridge.push(now, &block);
             bridge.push(now + Duration::from_millis(10), &block);
         }
+
         // And a gap.
         for call in 500..600u32 {
-            callback.run(&mut data, epoch + Duration::from_millis(20) * call, Duration::from_millis(20));
+            callback.run(
+                &mut data,
+                epoch + Duration::from_millis(20) * call,
+                Duration::from_millis(20),
+            );
         }
     });
-    assert_eq!(count, 0, "neither the callback nor the bridge touches the heap");
+
+    assert_eq!(
+        count, 0,
+        "neither the callback nor the bridge touches the heap"
+    );
 }
 
 #[test]
@@ -130,5 +158,9 @@ fn errors_are_reported_without_allocating() {
             clock.report(cpal::ErrorKind::DeviceNotAvailable);
         }
     });
-    assert_eq!(count, 0, "a dying sound server calls hundreds of thousands of times");
+
+    assert_eq!(
+        count, 0,
+        "a dying sound server calls hundreds of thousands of times"
+    );
 }

@@ -40,7 +40,11 @@ pub enum Command {
     /// Light or dark.
     SetTheme { theme: Theme },
     /// What is done to the microphone's sound.
-    SetProcessing { echo_cancellation: bool, noise_suppression: bool, auto_gain: bool },
+    SetProcessing {
+        echo_cancellation: bool,
+        noise_suppression: bool,
+        auto_gain: bool,
+    },
     /// Be the relay for this machine, or for the network.
     StartHost { lan: bool },
     /// Stop being the relay.

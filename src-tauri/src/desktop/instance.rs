@@ -44,16 +44,30 @@ pub struct First {
 pub fn claim(folder: &Path) -> io::Result<Claim> {
     fs::create_dir_all(folder)?;
     let note = folder.join("instance");
-    let lock = File::options().create(true).truncate(false).write(true).open(folder.join("instance.lock"))?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join("instance.lock"))?;
+
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return call_first(&note).map(|()| Claim::Second),
         Err(TryLockError::Error(error)) => return Err(error),
     }
+
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let secret = format!("{:032x}", rand::random::<u128>());
-    write_private(&note, &format!("{} {secret}\n", listener.local_addr()?.port()))?;
-    Ok(Claim::First(First { _lock: lock, listener, secret }))
+    write_private(
+        &note,
+        &format!("{} {secret}\n", listener.local_addr()?.port()),
+    )?;
+
+    Ok(Claim::First(First {
+        _lock: lock,
+        listener,
+        secret,
+    }))
 }
 
 impl First {
@@ -74,7 +88,11 @@ impl First {
                 }
             }
         };
-        thread::Builder::new().name("second-copy".into()).spawn(hear).map(drop)
+
+        thread::Builder::new()
+            .name("second-copy".into())
+            .spawn(hear)
+            .map(drop)
     }
 
     /// Whether this is a copy of ours, with the secret; it is answered then.
@@ -82,9 +100,11 @@ impl First {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         let is_ours = line(socket)? == self.secret;
+
         if is_ours {
             writeln!(&*socket, "{ANSWER}")?;
         }
+
         Ok(is_ours)
     }
 }
@@ -103,7 +123,13 @@ fn call_first(note: &Path) -> io::Result<()> {
 }
 
 fn try_call(note: &Path) -> io::Result<()> {
-    let bad = || io::Error::new(io::ErrorKind::InvalidData, "the first copy left no readable note");
+    let bad = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the first copy left no readable note",
+        )
+    };
+
     let text = fs::read_to_string(note)?;
     let (port, secret) = text.trim().split_once(' ').ok_or_else(bad)?;
     let address = (Ipv4Addr::LOCALHOST, port.parse().map_err(|_| bad())?).into();
@@ -111,7 +137,12 @@ fn try_call(note: &Path) -> io::Result<()> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     writeln!(&socket, "{secret}")?;
-    if line(&socket)? == ANSWER { Ok(()) } else { Err(bad()) }
+
+    if line(&socket)? == ANSWER {
+        Ok(())
+    } else {
+        Err(bad())
+    }
 }
 
 fn line(socket: &TcpStream) -> io::Result<String> {
@@ -128,6 +159,7 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(&new)?.write_all(text.as_bytes())?;
+
     fs::rename(&new, path)
 }
 
@@ -147,10 +179,19 @@ mod tests {
     fn the_second_is_heard_by_the_first_and_knows_it() {
         let folder = tempfile::tempdir().unwrap();
         let (sender, heard) = channel();
-        first(folder.path()).listen(move || sender.send(()).unwrap()).unwrap();
+        first(folder.path())
+            .listen(move || sender.send(()).unwrap())
+            .unwrap();
+
         for _ in 0..2 {
-            assert!(matches!(claim(folder.path()).unwrap(), Claim::Second), "the lock is held");
-            heard.recv_timeout(Duration::from_secs(10)).expect("the first hears of it");
+            assert!(
+                matches!(claim(folder.path()).unwrap(), Claim::Second),
+                "the lock is held"
+            );
+
+            heard
+                .recv_timeout(Duration::from_secs(10))
+                .expect("the first hears of it");
         }
     }
 
@@ -175,12 +216,20 @@ mod tests {
         let address = first.listener.local_addr().unwrap();
         let (sender, heard) = channel();
         first.listen(move || sender.send(()).unwrap()).unwrap();
+
         for text in ["\n", "wrong\n", &"x".repeat(10_000), ""] {
             let mut socket = TcpStream::connect(address).unwrap();
             let _ = socket.write_all(text.as_bytes());
         }
-        assert!(matches!(claim(folder.path()).unwrap(), Claim::Second), "a real one comes through behind them");
-        heard.recv_timeout(Duration::from_secs(10)).expect("and is heard");
+
+        assert!(
+            matches!(claim(folder.path()).unwrap(), Claim::Second),
+            "a real one comes through behind them"
+        );
+
+        heard
+            .recv_timeout(Duration::from_secs(10))
+            .expect("and is heard");
         assert!(heard.try_recv().is_err(), "the others were not");
     }
 }

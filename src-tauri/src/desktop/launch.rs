@@ -30,7 +30,9 @@ const HEADLESS_ONLY: [&str; 14] = [
 #[must_use]
 pub fn refused_arguments(matches: &ArgMatches) -> Vec<String> {
     let typed = HEADLESS_ONLY.into_iter().filter(|id| is_typed(matches, id));
-    typed.map(|id| format!("--{}", id.replace('_', "-"))).collect()
+    typed
+        .map(|id| format!("--{}", id.replace('_', "-")))
+        .collect()
 }
 
 /// What stands in place of the user's own choices, and how pictures are sent.
@@ -42,16 +44,20 @@ pub(super) fn read(args: &CallArgs, matches: &ArgMatches) -> (Launch, Media) {
         relay_url: args.signaling.clone(),
         name: args.name.clone(),
     };
+
     let media = Media {
         format: args.video_format(),
         codec: args.codec.map_or(VideoCodec::H264, VideoCodec::from),
         max_bitrate_bps: args.max_bitrate,
     };
+
     (launch, media)
 }
 
 fn is_typed(matches: &ArgMatches, id: &str) -> bool {
-    matches.value_source(id).is_some_and(|source| source != ValueSource::DefaultValue)
+    matches
+        .value_source(id)
+        .is_some_and(|source| source != ValueSource::DefaultValue)
 }
 
 #[cfg(test)]
@@ -63,7 +69,9 @@ mod tests {
     use tandem_media::video::VideoSpec;
 
     fn matches(words: &[&str]) -> ArgMatches {
-        Cli::command().try_get_matches_from(["tandem"].iter().chain(words)).unwrap()
+        Cli::command()
+            .try_get_matches_from(["tandem"].iter().chain(words))
+            .unwrap()
     }
 
     #[test]
@@ -71,12 +79,27 @@ mod tests {
         let plain = matches(&[]);
         let args = Cli::from_arg_matches(&plain).unwrap().call;
         let (launch, media) = read(&args, &plain);
-        assert!(launch.video.is_none() && launch.audio.is_none(), "the window has a camera and a microphone");
-        assert_eq!((media.format.width, media.format.height), (1280, 720), "and sends 720p");
+
+        assert!(
+            launch.video.is_none() && launch.audio.is_none(),
+            "the window has a camera and a microphone"
+        );
+
+        assert_eq!(
+            (media.format.width, media.format.height),
+            (1280, 720),
+            "and sends 720p"
+        );
+
         let typed = matches(&["--video", "test", "--audio", "none", "--size", "640x360"]);
         let args = Cli::from_arg_matches(&typed).unwrap().call;
         let (launch, media) = read(&args, &typed);
-        assert_eq!((launch.video, launch.audio), (Some(VideoSpec::Test), Some(AudioSource::None)), "as typed");
+
+        assert_eq!(
+            (launch.video, launch.audio),
+            (Some(VideoSpec::Test), Some(AudioSource::None)),
+            "as typed"
+        );
         assert_eq!(media.format.width, 640, "as typed");
     }
 
@@ -86,11 +109,18 @@ mod tests {
             refused_arguments(&matches(&["--video", "test", "--name", "Ann"])).is_empty(),
             "the window knows these"
         );
+
         let refused = refused_arguments(&matches(&["--room", "x", "--record-audio", "a.wav"]));
         assert_eq!(refused, ["--room", "--record-audio"], "and not these");
         let known = Cli::command();
+
         for id in HEADLESS_ONLY {
-            assert!(known.get_arguments().any(|argument| argument.get_id() == id), "{id} is an argument");
+            assert!(
+                known
+                    .get_arguments()
+                    .any(|argument| argument.get_id() == id),
+                "{id} is an argument"
+            );
         }
     }
 }

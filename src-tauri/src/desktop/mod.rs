@@ -33,6 +33,7 @@ pub fn main(args: &CallArgs, matches: &ArgMatches) -> ExitCode {
     if let Some(why) = no_display() {
         return failed(why);
     }
+
     match start(args, matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("{error:#}")),
@@ -50,12 +51,23 @@ fn start(args: &CallArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             None
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     tauri::async_runtime::set(runtime.handle().clone());
     let settings_file = SettingsFile::new(&folder);
     let (settings, settings_problem) = settings_file.load();
     let (launch, media) = launch::read(args, matches);
-    window::run(Start { settings, settings_problem, settings_file, launch, media, first })
+
+    window::run(Start {
+        settings,
+        settings_problem,
+        settings_file,
+        launch,
+        media,
+        first,
+    })
 }
 
 /// Where settings are kept, as each system has it; beside the program if it has no such place.
@@ -98,6 +110,10 @@ mod tests {
     #[test]
     fn the_default_relay_is_an_address_that_the_settings_take() {
         let url = state::DEFAULT_RELAY_URL;
-        assert_eq!(values::signaling_url(url).as_deref(), Ok(url), "or a saved file would be refused");
+        assert_eq!(
+            values::signaling_url(url).as_deref(),
+            Ok(url),
+            "or a saved file would be refused"
+        );
     }
 }

@@ -30,12 +30,24 @@ impl Page {
     /// The page's way to the app behind `handle` and to the pictures of `frames`.
     #[must_use]
     pub(super) fn new(handle: Handle, frames: FrameServer) -> Self {
-        Self { handle, frames, limit: Mutex::new(RateLimit::new(COMMAND_BURST, COMMAND_INTERVAL, Instant::now())) }
+        Self {
+            handle,
+            frames,
+            limit: Mutex::new(RateLimit::new(
+                COMMAND_BURST,
+                COMMAND_INTERVAL,
+                Instant::now(),
+            )),
+        }
     }
 
     fn limited(&self) -> Done {
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        if limit.allow(Instant::now()) { Ok(()) } else { Err(CommandErrorCode::RateLimited.into()) }
+        if limit.allow(Instant::now()) {
+            Ok(())
+        } else {
+            Err(CommandErrorCode::RateLimited.into())
+        }
     }
 
     async fn command(&self, command: Command) -> Done {
@@ -161,8 +173,18 @@ async fn set_theme(app: App<'_>, theme: Theme) -> Done {
 }
 
 #[tauri::command]
-async fn set_processing(app: App<'_>, echo_cancellation: bool, noise_suppression: bool, auto_gain: bool) -> Done {
-    app.command(Command::SetProcessing { echo_cancellation, noise_suppression, auto_gain }).await
+async fn set_processing(
+    app: App<'_>,
+    echo_cancellation: bool,
+    noise_suppression: bool,
+    auto_gain: bool,
+) -> Done {
+    app.command(Command::SetProcessing {
+        echo_cancellation,
+        noise_suppression,
+        auto_gain,
+    })
+    .await
 }
 
 #[tauri::command]

@@ -42,7 +42,9 @@ impl SettingsFile {
     /// The file in `folder`.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
-        Self { path: folder.join("settings.json") }
+        Self {
+            path: folder.join("settings.json"),
+        }
     }
 
     /// Reads the settings. A file that is not there gives the defaults; one that is broken or of a newer Tandem is set
@@ -55,10 +57,14 @@ impl SettingsFile {
             Err(error) => {
                 return (
                     Settings::default(),
-                    Some(("SETTINGS_UNREADABLE", format!("{}: {error}", self.path.display()))),
+                    Some((
+                        "SETTINGS_UNREADABLE",
+                        format!("{}: {error}", self.path.display()),
+                    )),
                 );
             }
         };
+
         match parse(&text) {
             Ok(settings) => (settings, None),
             Err((code, why)) => (Settings::default(), Some((code, self.set_aside(&why)))),
@@ -78,6 +84,7 @@ impl SettingsFile {
         file.write_all(&json)?;
         // The name must not point to something that is not on the disk yet.
         file.sync_all()?;
+
         fs::rename(&new, &self.path)
     }
 
@@ -87,6 +94,7 @@ impl SettingsFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+
         let mut text = Vec::new();
         file.take(MAX_FILE + 1).read_to_end(&mut text)?;
         Ok(Some(text))
@@ -94,8 +102,13 @@ impl SettingsFile {
 
     /// Renames the file, so that nothing in it is lost. Says where it is now.
     fn set_aside(&self, why: &str) -> String {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-        let aside = self.path.with_file_name(format!("settings.broken-{seconds}.json"));
+        let seconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_secs());
+        let aside = self
+            .path
+            .with_file_name(format!("settings.broken-{seconds}.json"));
+
         match fs::rename(&self.path, &aside) {
             Ok(()) => format!("{why}; kept as {}", aside.display()),
             Err(error) => format!("{why}; {} cannot be renamed: {error}", self.path.display()),
@@ -112,15 +125,22 @@ pub fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
     if text.len() as u64 > MAX_FILE {
         return Err(broken(format!("longer than {MAX_FILE} bytes")));
     }
-    let value: serde_json::Value = serde_json::from_slice(text).map_err(|error| broken(error.to_string()))?;
+
+    let value: serde_json::Value =
+        serde_json::from_slice(text).map_err(|error| broken(error.to_string()))?;
     match value.get("version").and_then(serde_json::Value::as_u64) {
         Some(version) if version == u64::from(VERSION) => {}
         Some(version) if version > u64::from(VERSION) => {
-            return Err(("SETTINGS_NEWER", format!("version {version}, and this Tandem knows {VERSION}")));
+            return Err((
+                "SETTINGS_NEWER",
+                format!("version {version}, and this Tandem knows {VERSION}"),
+            ));
         }
         _ => return Err(broken("no version".into())),
     }
-    let document: Document = serde_json::from_value(value).map_err(|error| broken(error.to_string()))?;
+
+    let document: Document =
+        serde_json::from_value(value).map_err(|error| broken(error.to_string()))?;
     check(document.settings).map_err(broken)
 }
 
@@ -129,7 +149,11 @@ pub fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
 /// # Errors
 /// None that is known: the settings are plain values.
 pub fn to_json(settings: &Settings) -> serde_json::Result<Vec<u8>> {
-    let document = Document { version: VERSION, settings: settings.clone() };
+    let document = Document {
+        version: VERSION,
+        settings: settings.clone(),
+    };
+
     let mut json = serde_json::to_vec_pretty(&document)?;
     json.push(b'\n');
     Ok(json)
@@ -140,11 +164,15 @@ fn check(mut settings: Settings) -> Result<Settings, String> {
     if settings.name.chars().count() > 40 || settings.name.contains(char::is_control) {
         return Err("name: at most 40 characters, none of them a control character".into());
     }
-    settings.relay_url = values::signaling_url(&settings.relay_url).map_err(|why| format!("relayUrl: {why}"))?;
+
+    settings.relay_url =
+        values::signaling_url(&settings.relay_url).map_err(|why| format!("relayUrl: {why}"))?;
     let devices = [&settings.camera, &settings.microphone, &settings.speaker];
+
     if devices.into_iter().flatten().any(|id| id.len() > 1_000) {
         return Err("a device's id is too long".into());
     }
+
     Ok(settings)
 }
 
@@ -163,7 +191,12 @@ mod tests {
     #[test]
     fn what_is_saved_is_read_again() {
         let (_folder, file) = file();
-        assert_eq!(file.load(), (Settings::default(), None), "a first start has no file, and nothing is wrong with it");
+        assert_eq!(
+            file.load(),
+            (Settings::default(), None),
+            "a first start has no file, and nothing is wrong with it"
+        );
+
         let settings = Settings {
             name: "Zoë \"<b>\" 日本".into(),
             relay_url: "ws://192.0.2.7:9000/ws".into(),
@@ -172,6 +205,7 @@ mod tests {
             camera_enabled: false,
             ..Settings::default()
         };
+
         file.save(&settings).unwrap();
         assert_eq!(file.load(), (settings, None), "as it was");
     }
@@ -179,7 +213,14 @@ mod tests {
     #[test]
     fn a_missing_field_has_its_default() {
         let settings = parse(br#"{"version":1,"name":"Ann","later":true}"#).unwrap();
-        assert_eq!(settings, Settings { name: "Ann".into(), ..Settings::default() }, "older and newer files are fine");
+        assert_eq!(
+            settings,
+            Settings {
+                name: "Ann".into(),
+                ..Settings::default()
+            },
+            "older and newer files are fine"
+        );
     }
 
     #[test]
@@ -190,7 +231,10 @@ mod tests {
             ("[1]", "SETTINGS_BROKEN"),
             ("{}", "SETTINGS_BROKEN"),
             ("{\"version\":1,\"name\":7}", "SETTINGS_BROKEN"),
-            ("{\"version\":1,\"relayUrl\":\"http://x\"}", "SETTINGS_BROKEN"),
+            (
+                "{\"version\":1,\"relayUrl\":\"http://x\"}",
+                "SETTINGS_BROKEN",
+            ),
             ("{\"version\":2}", "SETTINGS_NEWER"),
             ("\u{0}\u{0}\u{0}", "SETTINGS_BROKEN"),
         ] {
@@ -199,13 +243,21 @@ mod tests {
             fs::write(&file.path, text).unwrap();
             let (settings, problem) = file.load();
             assert_eq!(settings, Settings::default(), "{text:?} gives the defaults");
-            assert_eq!(problem.map(|(code, _)| code), Some(code), "{text:?} is told");
+            assert_eq!(
+                problem.map(|(code, _)| code),
+                Some(code),
+                "{text:?} is told"
+            );
             let kept: Vec<_> = fs::read_dir(file.path.parent().unwrap())
                 .unwrap()
                 .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
                 .collect();
             assert_eq!(kept, [text], "and kept as it was, under another name");
-            assert_eq!(file.load(), (Settings::default(), None), "the next start has nothing to complain about");
+            assert_eq!(
+                file.load(),
+                (Settings::default(), None),
+                "the next start has nothing to complain about"
+            );
         }
     }
 
@@ -213,9 +265,17 @@ mod tests {
     fn what_cannot_be_written_leaves_the_old_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = SettingsFile::new(folder.path());
-        file.save(&Settings { name: "old".into(), ..Settings::default() }).unwrap();
+        file.save(&Settings {
+            name: "old".into(),
+            ..Settings::default()
+        })
+        .unwrap();
         fs::create_dir(folder.path().join("settings.json.new")).unwrap();
-        assert!(file.save(&Settings::default()).is_err(), "the place for the new file is taken");
+
+        assert!(
+            file.save(&Settings::default()).is_err(),
+            "the place for the new file is taken"
+        );
         assert_eq!(file.load().0.name, "old", "the old one is whole");
     }
 

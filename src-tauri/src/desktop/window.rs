@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tauri::{AppHandle, Emitter, Manager, RunEvent, WebviewUrl, WebviewWindow, WebviewWindowBuilder, WindowEvent};
+use tauri::{
+    AppHandle, Emitter, Manager, RunEvent, WebviewUrl, WebviewWindow, WebviewWindowBuilder,
+    WindowEvent,
+};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::app::{App, Input, Launch};
@@ -39,9 +42,11 @@ pub(super) fn run(start: Start) -> anyhow::Result<()> {
     let (handle, inbox) = shell::channel();
     let (effects, effect_receiver) = unbounded_channel();
     let app = App::new(start.settings, start.launch);
+
     if let Some(problem) = start.settings_problem {
         handle.tell(Input::SettingsKept(Some(problem)));
     }
+
     let page = Page::new(handle.clone(), frames);
     let closing = handle.clone();
     let first = start.first;
@@ -56,6 +61,7 @@ pub(super) fn run(start: Start) -> anyhow::Result<()> {
                     tracing::debug!(%error, "the page was not told of a change");
                 }
             };
+
             tauri::async_runtime::spawn(shell::run(app, inbox, effects, tell_page));
             let program = tauri.handle().clone();
             let page = tauri.handle().clone();
@@ -63,37 +69,56 @@ pub(super) fn run(start: Start) -> anyhow::Result<()> {
                 // A level that was not shown is as good as the next one.
                 let _ = page.emit_to(LABEL, "microphone-level", MicrophoneLevel { level });
             };
-            let executor = Executor::new(handle.clone(), streams, start.settings_file, start.media, show_level);
+
+            let executor = Executor::new(
+                handle.clone(),
+                streams,
+                start.settings_file,
+                start.media,
+                show_level,
+            );
+
             tauri::async_runtime::spawn(async move {
                 executor.run(effect_receiver).await;
                 program.exit(0);
             });
+
             tauri::async_runtime::spawn(shell::watch(handle.clone()));
             tauri::async_runtime::spawn(watch_visibility(window, handle.clone()));
             tauri::async_runtime::spawn(close_at_signals(handle));
+
             if let Some(first) = first {
                 let program = tauri.handle().clone();
                 first.listen(move || bring_to_front(&program))?;
             }
+
             Ok(())
         })
         .build(tauri::generate_context!())?;
+
     tauri.run(move |tauri, event| match event {
-        RunEvent::WindowEvent { event: WindowEvent::CloseRequested { api, .. }, .. } => {
+        RunEvent::WindowEvent {
+            event: WindowEvent::CloseRequested { api, .. },
+            ..
+        } => {
             // The partner is told first; the user sees nothing of that.
             api.prevent_close();
             if let Some(window) = tauri.get_webview_window(LABEL) {
                 let _ = window.hide();
             }
+
             close(&closing);
         }
         // Quit from a menu, or the last window is gone: in the same order.
-        RunEvent::ExitRequested { code: None, api, .. } => {
+        RunEvent::ExitRequested {
+            code: None, api, ..
+        } => {
             api.prevent_exit();
             close(&closing);
         }
         _ => {}
     });
+
     Ok(())
 }
 
@@ -115,6 +140,7 @@ fn close(handle: &Handle) {
         std::thread::sleep(CLOSE_PATIENCE);
         std::process::exit(1);
     });
+
     if ended.is_err() {
         tracing::warn!("no thread to watch over the end of the program");
     }
@@ -134,9 +160,12 @@ fn bring_to_front(tauri: &AppHandle) {
 async fn watch_visibility(window: WebviewWindow, handle: Handle) {
     let mut was_visible = true;
     let mut ticks = tokio::time::interval(VISIBLE_INTERVAL);
+
     loop {
         ticks.tick().await;
-        let visible = window.is_visible().unwrap_or(true) && !window.is_minimized().unwrap_or(false);
+        let visible =
+            window.is_visible().unwrap_or(true) && !window.is_minimized().unwrap_or(false);
+
         if visible != was_visible {
             was_visible = visible;
             handle.tell(Input::Visible(visible));
@@ -149,18 +178,23 @@ async fn close_at_signals(handle: Handle) {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
             return;
         };
+
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
     }
+
     #[cfg(not(unix))]
     if tokio::signal::ctrl_c().await.is_err() {
         return;
     }
+
     close(&handle);
 }

@@ -134,12 +134,18 @@ impl CallArgs {
                     .into(),
             );
         }
+
         if self.codec == Some(CodecArg::Vp8) && !cfg!(feature = "vp8") {
-            return Err("--codec vp8: this build has no VP8 (it needs the cargo feature \"vp8\"); use h264".into());
+            return Err(
+                "--codec vp8: this build has no VP8 (it needs the cargo feature \"vp8\"); use h264"
+                    .into(),
+            );
         }
+
         if self.pair && self.video == VideoSpec::None && self.audio == AudioSource::None {
             return Err("--pair with --video none and --audio none sends nothing at all; leave one of them out".into());
         }
+
         self.check_inputs()?;
         self.check_outputs()
     }
@@ -150,39 +156,73 @@ impl CallArgs {
             VideoInput::open(&self.video, self.video_format(), Arc::new(|_| {}))
                 .map_err(|error| format!("--video {}: {error}", path.display()))?;
         }
-        self.audio.check().map_err(|error| format!("--audio {}: {error}", self.audio))
+
+        self.audio
+            .check()
+            .map_err(|error| format!("--audio {}: {error}", self.audio))
     }
 
     fn check_outputs(&self) -> Result<(), String> {
-        let report = self.report.as_deref().filter(|path| *path != Path::new("-"));
+        let report = self
+            .report
+            .as_deref()
+            .filter(|path| *path != Path::new("-"));
+
         let outputs = [
             ("--report", report, None),
             ("--snapshot", self.snapshot.as_deref(), Some("png")),
             ("--record-video", self.record_video.as_deref(), Some("y4m")),
             ("--record-audio", self.record_audio.as_deref(), Some("wav")),
         ];
-        let given: Vec<(&str, &Path, Option<&str>)> =
-            outputs.into_iter().filter_map(|(flag, path, extension)| Some((flag, path?, extension))).collect();
+
+        let given: Vec<(&str, &Path, Option<&str>)> = outputs
+            .into_iter()
+            .filter_map(|(flag, path, extension)| Some((flag, path?, extension)))
+            .collect();
+
         for (index, &(flag, path, extension)) in given.iter().enumerate() {
             check_extension(path, extension)
                 .and_then(|()| check_writable(path))
                 .map_err(|why| format!("{flag} {}: {why}", path.display()))?;
             let same = |other: &Path| {
-                fs::canonicalize(other).ok().is_some_and(|other| fs::canonicalize(path).ok() == Some(other))
+                fs::canonicalize(other)
+                    .ok()
+                    .is_some_and(|other| fs::canonicalize(path).ok() == Some(other))
             };
-            if let Some((other, ..)) = given[..index].iter().find(|(_, other, _)| *other == path || same(other)) {
-                return Err(format!("{other} and {flag} name the same file; give each its own"));
+
+            if let Some((other, ..)) = given[..index]
+                .iter()
+                .find(|(_, other, _)| *other == path || same(other))
+            {
+                return Err(format!(
+                    "{other} and {flag} name the same file; give each its own"
+                ));
             }
+
             if self.inputs().any(|input| input == path || same(input)) {
-                return Err(format!("{flag} {}: would overwrite what is sent; choose another file", path.display()));
+                return Err(format!(
+                    "{flag} {}: would overwrite what is sent; choose another file",
+                    path.display()
+                ));
             }
         }
+
         Ok(())
     }
 
     fn inputs(&self) -> impl Iterator<Item = &Path> {
-        let video = if let VideoSpec::File(path) = &self.video { Some(path.as_path()) } else { None };
-        let audio = if let AudioSource::File(path) = &self.audio { Some(path.as_path()) } else { None };
+        let video = if let VideoSpec::File(path) = &self.video {
+            Some(path.as_path())
+        } else {
+            None
+        };
+
+        let audio = if let AudioSource::File(path) = &self.audio {
+            Some(path.as_path())
+        } else {
+            None
+        };
+
         video.into_iter().chain(audio)
     }
 
@@ -194,7 +234,11 @@ impl CallArgs {
     /// The pictures that are wanted from the source.
     pub fn video_format(&self) -> VideoFormat {
         let (width, height) = self.size.unwrap_or(DEFAULT_SIZE);
-        VideoFormat { width, height, fps: self.fps.unwrap_or(DEFAULT_FPS) }
+        VideoFormat {
+            width,
+            height,
+            fps: self.fps.unwrap_or(DEFAULT_FPS),
+        }
     }
 
     /// What is done to a microphone's sound.
@@ -208,7 +252,8 @@ impl CallArgs {
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "give an IP address and a port, like 127.0.0.1:9000 or 0.0.0.0:9000".into())
+    text.parse()
+        .map_err(|_| "give an IP address and a port, like 127.0.0.1:9000 or 0.0.0.0:9000".into())
 }
 
 fn fps(text: &str) -> Result<f32, String> {
@@ -220,8 +265,14 @@ fn fps(text: &str) -> Result<f32, String> {
 
 fn check_extension(path: &Path, extension: Option<&str>) -> Result<(), String> {
     match extension {
-        Some(wanted) if !path.extension().is_some_and(|found| found.eq_ignore_ascii_case(wanted)) => {
-            Err(format!("the file is written as .{wanted}; give a name that ends so"))
+        Some(wanted)
+            if !path
+                .extension()
+                .is_some_and(|found| found.eq_ignore_ascii_case(wanted)) =>
+        {
+            Err(format!(
+                "the file is written as .{wanted}; give a name that ends so"
+            ))
         }
         _ => Ok(()),
     }
@@ -230,14 +281,24 @@ fn check_extension(path: &Path, extension: Option<&str>) -> Result<(), String> {
 /// Whether `path` can be written, without changing what is there. Pipes and devices are not tried: opening them may
 /// wait for a reader.
 fn check_writable(path: &Path) -> Result<(), String> {
-    let cannot =
-        |error: std::io::Error| format!("cannot be written ({error}); choose a folder that exists and is yours");
+    let cannot = |error: std::io::Error| {
+        format!("cannot be written ({error}); choose a folder that exists and is yours")
+    };
+
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err("is a folder; give the name of a file".into()),
-        Ok(found) if found.is_file() => OpenOptions::new().append(true).open(path).map(drop).map_err(cannot),
+        Ok(found) if found.is_file() => OpenOptions::new()
+            .append(true)
+            .open(path)
+            .map(drop)
+            .map_err(cannot),
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            OpenOptions::new().write(true).create_new(true).open(path).map_err(cannot)?;
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(path)
+                .map_err(cannot)?;
             // An empty file left behind would do no harm; the call will write this one.
             let _ = fs::remove_file(path);
             Ok(())
@@ -261,16 +322,39 @@ mod tests {
     #[test]
     fn the_defaults_are_a_720p_test_call() {
         let args = parsed(&[]).unwrap();
-        assert_eq!(args.video_format(), VideoFormat { width: 1280, height: 720, fps: 30.0 }, "720p30");
-        assert_eq!((args.video.clone(), args.audio.clone()), (VideoSpec::Test, AudioSource::Test), "test signals");
-        assert_eq!(args.signaling_url(), "ws://127.0.0.1:9000/ws", "the relay of this machine");
+        assert_eq!(
+            args.video_format(),
+            VideoFormat {
+                width: 1280,
+                height: 720,
+                fps: 30.0
+            },
+            "720p30"
+        );
+
+        assert_eq!(
+            (args.video.clone(), args.audio.clone()),
+            (VideoSpec::Test, AudioSource::Test),
+            "test signals"
+        );
+
+        assert_eq!(
+            args.signaling_url(),
+            "ws://127.0.0.1:9000/ws",
+            "the relay of this machine"
+        );
+
         assert_eq!(
             (args.wait, args.duration),
             (Duration::from_secs(30), None),
             "30 s to find a partner, then no limit"
         );
         assert_eq!(args.max_bitrate, 2_500_000, "2.5 Mbit/s");
-        assert_eq!(args.processing(), Processing::default(), "all processing is on");
+        assert_eq!(
+            args.processing(),
+            Processing::default(),
+            "all processing is on"
+        );
     }
 
     #[test]
@@ -320,18 +404,45 @@ mod tests {
             "off",
         ];
         let args = parsed(&arguments).unwrap();
-        assert_eq!(args.signaling_url(), "ws://relay.example:9000/ws", "the path is added");
+
+        assert_eq!(
+            args.signaling_url(),
+            "ws://relay.example:9000/ws",
+            "the path is added"
+        );
         assert_eq!(args.processing(), Processing::OFF, "each switch works");
-        assert_eq!(args.speaker, Some(AudioSink::None), "no speaker was asked for");
-        assert_eq!(args.codec.map(VideoCodec::from), Some(VideoCodec::H264), "the codec is chosen");
-        assert!(!folder.path().join("a.png").exists(), "checking a path leaves nothing behind");
+        assert_eq!(
+            args.speaker,
+            Some(AudioSink::None),
+            "no speaker was asked for"
+        );
+
+        assert_eq!(
+            args.codec.map(VideoCodec::from),
+            Some(VideoCodec::H264),
+            "the codec is chosen"
+        );
+
+        assert!(
+            !folder.path().join("a.png").exists(),
+            "checking a path leaves nothing behind"
+        );
     }
 
     #[test]
     fn host_needs_no_address() {
-        assert_eq!(parsed(&["--host"]).unwrap().host, "127.0.0.1:9000".parse().ok(), "this machine only");
+        assert_eq!(
+            parsed(&["--host"]).unwrap().host,
+            "127.0.0.1:9000".parse().ok(),
+            "this machine only"
+        );
+
         let given = parsed(&["--host", "0.0.0.0:0", "--room", "a"]).unwrap();
-        assert_eq!(given.host, "0.0.0.0:0".parse().ok(), "the address that was given");
+        assert_eq!(
+            given.host,
+            "0.0.0.0:0".parse().ok(),
+            "the address that was given"
+        );
     }
 
     #[test]
@@ -355,9 +466,13 @@ mod tests {
             (&["--duration", "10"], "unit"),
             (&["--echo-cancellation", "maybe"], "on or off"),
         ];
+
         for (arguments, expected) in cases {
             let error = parsed(arguments).expect_err("nonsense");
-            assert!(error.contains(expected), "{arguments:?} must be refused with {expected:?}: {error}");
+            assert!(
+                error.contains(expected),
+                "{arguments:?} must be refused with {expected:?}: {error}"
+            );
         }
     }
 
@@ -369,7 +484,12 @@ mod tests {
         let audio = folder.path().join("a.wav");
         fs::write(&audio, b"RIFF????WAVEnonsense").unwrap();
         let error = parsed(&["--video", video.to_str().unwrap()]).unwrap_err();
-        assert!(error.contains("FILE_BAD_FORMAT"), "a truncated first picture: {error}");
+
+        assert!(
+            error.contains("FILE_BAD_FORMAT"),
+            "a truncated first picture: {error}"
+        );
+
         let error = parsed(&["--audio", audio.to_str().unwrap()]).unwrap_err();
         assert!(error.contains("FILE_"), "no sound in it: {error}");
     }
@@ -380,16 +500,29 @@ mod tests {
         let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let folder_name = at("");
         let cases: [(&[&str], &str); 6] = [
-            (&["--report", &at("missing/report.json")], "cannot be written"),
+            (
+                &["--report", &at("missing/report.json")],
+                "cannot be written",
+            ),
             (&["--report", &folder_name], "is a folder"),
             (&["--snapshot", &at("picture.jpg")], ".png"),
             (&["--record-video", &at("video.mkv")], ".y4m"),
-            (&["--record-audio", &at("missing/a.wav")], "cannot be written"),
-            (&["--report", &at("a.png"), "--snapshot", &at("a.png")], "same file"),
+            (
+                &["--record-audio", &at("missing/a.wav")],
+                "cannot be written",
+            ),
+            (
+                &["--report", &at("a.png"), "--snapshot", &at("a.png")],
+                "same file",
+            ),
         ];
+
         for (arguments, expected) in cases {
             let error = parsed(arguments).expect_err("not writable");
-            assert!(error.contains(expected), "{arguments:?} must be refused with {expected:?}: {error}");
+            assert!(
+                error.contains(expected),
+                "{arguments:?} must be refused with {expected:?}: {error}"
+            );
         }
     }
 
@@ -399,6 +532,11 @@ mod tests {
         let path = folder.path().join("report.json");
         fs::write(&path, "old").unwrap();
         parsed(&["--report", path.to_str().unwrap()]).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "old", "checking does not truncate");
+
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "old",
+            "checking does not truncate"
+        );
     }
 }

@@ -4,7 +4,8 @@ use tandem_call::session::CallStats;
 
 use super::outcome::Intent;
 use super::report::{
-    AudioReceived, AudioReport, AudioSent, BitrateSample, Report, RouteReport, VideoReceived, VideoReport, VideoSent,
+    AudioReceived, AudioReport, AudioSent, BitrateSample, Report, RouteReport, VideoReceived,
+    VideoReport, VideoSent,
 };
 
 impl Report {
@@ -18,6 +19,7 @@ impl Report {
             rtt_ms: sample.rtt_ms.map(f64::from),
             loss: Some(f64::from(sample.loss)),
         });
+
         Self {
             video: VideoReport {
                 codec: stats.video_codec.map(Into::into),
@@ -33,44 +35,52 @@ impl Report {
 }
 
 fn video_sent(stats: &CallStats) -> VideoSent {
-    stats.video_sent.map_or_else(VideoSent::default, |sent| VideoSent {
-        frames: Some(sent.frames),
-        keyframes: Some(sent.keyframes),
-        bytes: Some(sent.bytes),
-        width: known(sent.width),
-        height: known(sent.height),
-        fps: rate(sent.frames, sent.fps),
-        target_bps: (sent.target_bps > 0).then_some(u64::from(sent.target_bps)),
-        encode_ms_p50: sent.encode_ms_p50.map(f64::from),
-        encode_ms_p95: sent.encode_ms_p95.map(f64::from),
-    })
+    stats
+        .video_sent
+        .map_or_else(VideoSent::default, |sent| VideoSent {
+            frames: Some(sent.frames),
+            keyframes: Some(sent.keyframes),
+            bytes: Some(sent.bytes),
+            width: known(sent.width),
+            height: known(sent.height),
+            fps: rate(sent.frames, sent.fps),
+            target_bps: (sent.target_bps > 0).then_some(u64::from(sent.target_bps)),
+            encode_ms_p50: sent.encode_ms_p50.map(f64::from),
+            encode_ms_p95: sent.encode_ms_p95.map(f64::from),
+        })
 }
 
 fn video_received(stats: &CallStats) -> VideoReceived {
-    stats.video_received.map_or_else(VideoReceived::default, |received| VideoReceived {
-        frames: Some(received.frames),
-        width: known(received.width),
-        height: known(received.height),
-        fps: rate(received.frames, received.fps),
-        packets: Some(received.packets),
-        lost: Some(received.lost),
-        recovered: Some(received.recovered),
-        nacks: Some(received.nacks),
-        plis: Some(received.plis),
-        freezes: Some(received.freezes),
-        frozen_ms: Some(received.frozen_ms),
-        decode_ms_p50: received.decode_ms_p50.map(f64::from),
-        // Read off the pictures themselves, elsewhere.
-        ..VideoReceived::default()
-    })
+    stats
+        .video_received
+        .map_or_else(VideoReceived::default, |received| VideoReceived {
+            frames: Some(received.frames),
+            width: known(received.width),
+            height: known(received.height),
+            fps: rate(received.frames, received.fps),
+            packets: Some(received.packets),
+            lost: Some(received.lost),
+            recovered: Some(received.recovered),
+            nacks: Some(received.nacks),
+            plis: Some(received.plis),
+            freezes: Some(received.freezes),
+            frozen_ms: Some(received.frozen_ms),
+            decode_ms_p50: received.decode_ms_p50.map(f64::from),
+            // Read off the pictures themselves, elsewhere.
+            ..VideoReceived::default()
+        })
 }
 
 fn audio(stats: &CallStats, intent: &Intent) -> AudioReport {
     let sent = if intent.sends_audio {
-        AudioSent { packets: Some(stats.audio.sent_packets), bytes: Some(stats.audio.sent_bytes) }
+        AudioSent {
+            packets: Some(stats.audio.sent_packets),
+            bytes: Some(stats.audio.sent_bytes),
+        }
     } else {
         AudioSent::default()
     };
+
     let jitter = &stats.audio.jitter;
     let mouth_to_ear = stats.audio.mouth_to_ear_ms;
     let received = if stats.audio_received {
@@ -86,6 +96,7 @@ fn audio(stats: &CallStats, intent: &Intent) -> AudioReport {
     } else {
         AudioReceived::default()
     };
+
     AudioReport {
         codec: stats.audio_codec.map(Into::into),
         sent,
@@ -98,6 +109,7 @@ fn route(stats: &CallStats) -> RouteReport {
     let Some(route) = &stats.route else {
         return RouteReport::default();
     };
+
     let text = |value: &str| (!value.is_empty()).then(|| value.to_owned());
     RouteReport {
         local: text(&route.local),

@@ -16,7 +16,11 @@ pub struct Samples {
 
 impl Default for Samples {
     fn default() -> Self {
-        Self { values: Vec::new(), stride: 1, seen: 0 }
+        Self {
+            values: Vec::new(),
+            stride: 1,
+            seen: 0,
+        }
     }
 }
 
@@ -30,11 +34,17 @@ impl Samples {
                     index += 1;
                     index % 2 == 1
                 });
+
                 self.stride *= 2;
             }
-            #[allow(clippy::cast_possible_truncation, reason = "seven digits are plenty for a percentile in ms")]
+
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "seven digits are plenty for a percentile in ms"
+            )]
             self.values.push(value as f32);
         }
+
         self.seen += 1;
     }
 
@@ -49,6 +59,7 @@ impl Samples {
             reason = "small and positive"
         )]
         let rank = (fraction.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;
+
         sorted.get(rank.saturating_sub(1)).copied().map(f64::from)
     }
 
@@ -77,7 +88,12 @@ pub struct PatternMeter {
 impl PatternMeter {
     /// Takes the code of one shown picture: its 16-bit frame counter and the Unix time in ms (modulo 2^32) at which
     /// it was made; `decoded_unix_ms` is when it was decoded. Returns the latency in ms if both clocks make sense.
-    pub fn on_picture(&mut self, counter: u16, made_unix_ms: u32, decoded_unix_ms: f64) -> Option<f64> {
+    pub fn on_picture(
+        &mut self,
+        counter: u16,
+        made_unix_ms: u32,
+        decoded_unix_ms: f64,
+    ) -> Option<f64> {
         self.count(counter);
         #[allow(
             clippy::cast_possible_truncation,
@@ -85,11 +101,16 @@ impl PatternMeter {
             reason = "modulo 2^32 is the stamp's own range"
         )]
         let decoded = decoded_unix_ms.floor() as u64 as u32;
-        #[allow(clippy::cast_possible_wrap, reason = "a difference modulo 2^32 is signed by definition")]
+        #[allow(
+            clippy::cast_possible_wrap,
+            reason = "a difference modulo 2^32 is signed by definition"
+        )]
         let whole = decoded.wrapping_sub(made_unix_ms) as i32;
+
         if !(0..=MAX_LATENCY_MS).contains(&whole) {
             return None;
         }
+
         let latency = f64::from(whole) + decoded_unix_ms.fract();
         self.latency_ms.push(latency);
         Some(latency)
@@ -100,8 +121,13 @@ impl PatternMeter {
             self.newest = Some(counter);
             return;
         };
-        #[allow(clippy::cast_possible_wrap, reason = "serial-number arithmetic (RFC 1982) on 16 bits")]
+
+        #[allow(
+            clippy::cast_possible_wrap,
+            reason = "serial-number arithmetic (RFC 1982) on 16 bits"
+        )]
         let step = counter.wrapping_sub(newest) as i16;
+
         match step {
             0 => self.repeated += 1,
             1.. => {
@@ -135,9 +161,21 @@ mod tests {
     fn percentiles_are_nearest_rank() {
         let mut samples = Samples::default();
         assert_eq!(samples.percentile(0.5), None, "no value, no percentile");
-        (1..=100).rev().for_each(|value| samples.push(f64::from(value)));
-        assert_eq!(samples.percentile(0.5), Some(50.0), "half of 1–100 do not exceed 50");
-        assert_eq!(samples.percentile(0.95), Some(95.0), "95 of 100 do not exceed 95");
+        (1..=100)
+            .rev()
+            .for_each(|value| samples.push(f64::from(value)));
+
+        assert_eq!(
+            samples.percentile(0.5),
+            Some(50.0),
+            "half of 1–100 do not exceed 50"
+        );
+
+        assert_eq!(
+            samples.percentile(0.95),
+            Some(95.0),
+            "95 of 100 do not exceed 95"
+        );
         assert_eq!(samples.percentile(1.0), Some(100.0), "the largest");
     }
 
@@ -146,9 +184,13 @@ mod tests {
         let mut samples = Samples::default();
         let count = 200_000;
         (0..count).for_each(|value| samples.push(f64::from(value)));
+
         assert!(samples.values.len() <= MAX_SAMPLES, "memory is bounded");
         let median = samples.percentile(0.5).unwrap();
-        assert!((median - 100_000.0).abs() < 100.0, "the selection is even over the call, median {median}");
+        assert!(
+            (median - 100_000.0).abs() < 100.0,
+            "the selection is even over the call, median {median}"
+        );
         assert_eq!(samples.seen(), 200_000, "every value is counted");
     }
 
@@ -157,14 +199,28 @@ mod tests {
         let mut meter = PatternMeter::default();
         let made = u32::MAX - 9;
         let decoded = 7.0 * 4_294_967_296.0 + 15.5;
-        assert_eq!(meter.on_picture(0, made, decoded), Some(25.5), "10 ms before the wrap, 15.5 after it");
+
+        assert_eq!(
+            meter.on_picture(0, made, decoded),
+            Some(25.5),
+            "10 ms before the wrap, 15.5 after it"
+        );
     }
 
     #[test]
     fn clocks_that_disagree_give_no_latency() {
         let mut meter = PatternMeter::default();
-        assert_eq!(meter.on_picture(0, 1_000, 900.0), None, "a picture from the future");
-        assert_eq!(meter.on_picture(1, 1_000, 61_000.0), None, "a minute is no latency but a clock that is off");
+        assert_eq!(
+            meter.on_picture(0, 1_000, 900.0),
+            None,
+            "a picture from the future"
+        );
+
+        assert_eq!(
+            meter.on_picture(1, 1_000, 61_000.0),
+            None,
+            "a minute is no latency but a clock that is off"
+        );
         assert_eq!(meter.glass_to_glass_ms(0.5), None, "nothing is made up");
         assert!(meter.has_pattern(), "order is still measured");
     }
@@ -175,6 +231,7 @@ mod tests {
         for counter in [65_533, 65_534, 0, 65_535, 1, 1, 4] {
             meter.on_picture(counter, 0, 10.0);
         }
+
         assert_eq!(meter.missing, 2, "2 and 3 never came; 65535 came late");
         assert_eq!(meter.out_of_order, 1, "65535 came after 0");
         assert_eq!(meter.repeated, 1, "1 came twice");

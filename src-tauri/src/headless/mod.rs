@@ -52,26 +52,36 @@ enum Printed {
 
 /// Holds the call that `args` (already checked) describes, prints its report and gives the exit code.
 pub fn main(args: &CallArgs) -> ExitCode {
-    let finish = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let finish = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => {
             let finish = runtime.block_on(call(args));
             // Whatever still resolves a name or writes a log is not waited for.
             runtime.shutdown_timeout(Duration::from_secs(1));
             finish
         }
+
         Err(error) => one(Outcome::failed(Failure::new(
             Exit::Connection,
             "INTERNAL",
             format!("The system gives no threads ({error}). Close other programs and try again."),
         ))),
     };
+
     let exit = match print(&finish.report, args.report.as_deref()) {
         Ok(()) => finish.exit,
         Err(error) => {
             tell(&format!("the report could not be written: {error}"));
-            if finish.exit == Exit::Success { Exit::Device } else { finish.exit }
+            if finish.exit == Exit::Success {
+                Exit::Device
+            } else {
+                finish.exit
+            }
         }
     };
+
     ExitCode::from(exit.code())
 }
 
@@ -80,23 +90,36 @@ async fn call(args: &CallArgs) -> Finish {
     if args.pair {
         return hold_pair(args, stop).await;
     }
+
     let Some(address) = args.host else {
         return one(hold_call(alone(args, args.signaling_url()), stop).await);
     };
+
     match embedded::relay(address.to_string()).start().await {
         Ok(relay) => {
             let url = url_of(relay.local_addr());
-            tell(&format!("relay listening on {}, reached from here at {url}", relay.local_addr()));
+            tell(&format!(
+                "relay listening on {}, reached from here at {url}",
+                relay.local_addr()
+            ));
             let outcome = hold_call(alone(args, &url), stop).await;
             relay.shutdown_within(RELAY_PATIENCE).await;
+
             one(outcome)
         }
-        Err(error) => one(Outcome::failed(Failure::new(Exit::Connection, "RELAY_NOT_STARTED", error.to_string()))),
+        Err(error) => one(Outcome::failed(Failure::new(
+            Exit::Connection,
+            "RELAY_NOT_STARTED",
+            error.to_string(),
+        ))),
     }
 }
 
 fn one(outcome: Outcome) -> Finish {
-    Finish { report: Printed::One(Box::new(outcome.report)), exit: outcome.exit }
+    Finish {
+        report: Printed::One(Box::new(outcome.report)),
+        exit: outcome.exit,
+    }
 }
 
 /// How this machine reaches a relay that listens on `address`.
@@ -106,12 +129,14 @@ fn url_of(address: SocketAddr) -> String {
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
+
     format!("ws://{}/ws", SocketAddr::new(ip, address.port()))
 }
 
 /// Turns true at the first Ctrl-C or SIGTERM, so that the call can end properly. The second ends the process at once.
 fn stop_at_signals() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
+
     // From here on signals are ours, before anybody is told that the program runs.
     match Signals::listen() {
         Ok(mut signals) => {
@@ -124,8 +149,11 @@ fn stop_at_signals() -> watch::Receiver<bool> {
                 }
             });
         }
-        Err(error) => tell(&format!("Ctrl-C will end the program without a report ({error})")),
+        Err(error) => tell(&format!(
+            "Ctrl-C will end the program without a report ({error})"
+        )),
     }
+
     receiver
 }
 
@@ -139,7 +167,10 @@ struct Signals {
 impl Signals {
     fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     async fn next(&mut self) -> Option<()> {
@@ -172,6 +203,7 @@ fn print(report: &Printed, to: Option<&Path>) -> io::Result<()> {
             json
         })
     };
+
     let mut stdout = io::stdout().lock();
     match to {
         Some(path) if path == Path::new("-") => stdout.write_all(&json()?)?,
@@ -181,9 +213,11 @@ fn print(report: &Printed, to: Option<&Path>) -> io::Result<()> {
                 Printed::One(report) => vec![report.as_ref()],
                 Printed::Pair(pair) => pair.peers.iter().collect(),
             };
+
             stdout.write_all(table::table(&reports).as_bytes())?;
         }
     }
+
     stdout.flush()
 }
 

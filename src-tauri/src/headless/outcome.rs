@@ -59,7 +59,13 @@ pub struct Failure {
 impl Failure {
     /// A failure with its stable code and its sentence for a person.
     pub fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
-        Self { exit, error: ErrorReport { code: code.into(), message: message.into() } }
+        Self {
+            exit,
+            error: ErrorReport {
+                code: code.into(),
+                message: message.into(),
+            },
+        }
     }
 }
 
@@ -116,9 +122,14 @@ impl Timeline {
     pub fn on_event(&mut self, event: CallEvent) {
         let at = event.at.saturating_duration_since(self.started).as_millis();
         let at = Some(u64::try_from(at).unwrap_or(u64::MAX));
+
         match event.kind {
             CallEventKind::Registered => first(&mut self.timings.registered, at),
-            CallEventKind::Matched { session_id, initiator, .. } => {
+            CallEventKind::Matched {
+                session_id,
+                initiator,
+                ..
+            } => {
                 first(&mut self.timings.matched, at);
                 self.session_id = Some(session_id);
                 self.initiator = Some(initiator);
@@ -129,7 +140,9 @@ impl Timeline {
             }
             CallEventKind::FirstRemoteFrame => first(&mut self.timings.first_remote_frame, at),
             CallEventKind::FirstRemoteAudio => first(&mut self.timings.first_remote_audio, at),
-            CallEventKind::Media(MediaEvent::Failed { part, error }) => self.device_failures.push((part, error)),
+            CallEventKind::Media(MediaEvent::Failed { part, error }) => {
+                self.device_failures.push((part, error))
+            }
             CallEventKind::Ended { reason } => self.ended = Some(reason),
             CallEventKind::Searching
             | CallEventKind::Checking
@@ -154,8 +167,17 @@ impl Timeline {
         let told = |failed: &DeviceError| {
             error.is_some_and(|told| (&*told.code, &told.message) == (failed.code, &failed.message))
         };
-        let failed = self.device_failures.iter().filter(|(_, failed)| !told(failed));
-        self.warnings.iter().cloned().chain(failed.map(|(_, error)| error.to_string())).collect()
+
+        let failed = self
+            .device_failures
+            .iter()
+            .filter(|(_, failed)| !told(failed));
+
+        self.warnings
+            .iter()
+            .cloned()
+            .chain(failed.map(|(_, error)| error.to_string()))
+            .collect()
     }
 
     /// Whether the call is `ok`, and why not. A call that never came to be is the call's fault; one that was held is
@@ -167,12 +189,23 @@ impl Timeline {
         if self.connected_at.is_none() {
             return Err(self.never_connected());
         }
+
         if let Some(failure) = self.device_failure(intent) {
             return Err(failure);
         }
-        if let Some(reason) = self.ended.as_ref().filter(|reason| !reason.code.is_orderly()) {
-            return Err(Failure::new(Exit::Connection, reason.code.as_str(), reason.message.clone()));
+
+        if let Some(reason) = self
+            .ended
+            .as_ref()
+            .filter(|reason| !reason.code.is_orderly())
+        {
+            return Err(Failure::new(
+                Exit::Connection,
+                reason.code.as_str(),
+                reason.message.clone(),
+            ));
         }
+
         match missing_media(stats, intent) {
             Some(what) => Err(Failure::new(Exit::Connection, "NO_MEDIA", what)),
             None => Ok(()),
@@ -181,17 +214,40 @@ impl Timeline {
 
     fn never_connected(&self) -> Failure {
         let searching = self.timings.matched.is_none();
-        let exit = if searching { Exit::NoPartner } else { Exit::Connection };
+        let exit = if searching {
+            Exit::NoPartner
+        } else {
+            Exit::Connection
+        };
+
         match &self.ended {
             Some(reason) if reason.code == EndCode::HungUp || reason.code == EndCode::Cancelled => {
-                let what = if searching { "before a partner was found" } else { "before it was connected" };
-                Failure::new(exit, EndCode::Cancelled.as_str(), format!("The call was stopped {what}."))
+                let what = if searching {
+                    "before a partner was found"
+                } else {
+                    "before it was connected"
+                };
+
+                Failure::new(
+                    exit,
+                    EndCode::Cancelled.as_str(),
+                    format!("The call was stopped {what}."),
+                )
             }
             Some(reason) => {
-                let exit = if reason.code == EndCode::NoPartner { Exit::NoPartner } else { Exit::Connection };
+                let exit = if reason.code == EndCode::NoPartner {
+                    Exit::NoPartner
+                } else {
+                    Exit::Connection
+                };
+
                 Failure::new(exit, reason.code.as_str(), reason.message.clone())
             }
-            None => Failure::new(exit, "CONNECTION_FAILED", "The call ended without a reason."),
+            None => Failure::new(
+                exit,
+                "CONNECTION_FAILED",
+                "The call ended without a reason.",
+            ),
         }
     }
 }
@@ -212,14 +268,33 @@ fn is_needed(part: MediaPart, intent: &Intent) -> bool {
 fn missing_media(stats: &CallStats, intent: &Intent) -> Option<&'static str> {
     let sent_pictures = stats.video_sent.is_some_and(|sent| sent.frames > 0);
     // A stream that was opened must carry something; without one it counts only if the partner is known to send.
-    let pictures_came = stats.video_received.map_or(!intent.expects_video, |received| received.frames > 0);
+    let pictures_came = stats
+        .video_received
+        .map_or(!intent.expects_video, |received| received.frames > 0);
     let sound_packets = stats.audio.jitter.packets;
-    let sound_came = if stats.audio_received || intent.expects_audio { sound_packets > 0 } else { true };
+    let sound_came = if stats.audio_received || intent.expects_audio {
+        sound_packets > 0
+    } else {
+        true
+    };
+
     [
-        (!intent.sends_video || sent_pictures, "No picture was sent. Check the camera or file, and the call's length."),
-        (!intent.sends_audio || stats.audio.sent_packets > 0, "No sound was sent. Check the microphone or file."),
-        (pictures_came, "No picture of the partner came. Check the call's length and the firewall."),
-        (sound_came, "No sound of the partner came. Check the call's length and the firewall."),
+        (
+            !intent.sends_video || sent_pictures,
+            "No picture was sent. Check the camera or file, and the call's length.",
+        ),
+        (
+            !intent.sends_audio || stats.audio.sent_packets > 0,
+            "No sound was sent. Check the microphone or file.",
+        ),
+        (
+            pictures_came,
+            "No picture of the partner came. Check the call's length and the firewall.",
+        ),
+        (
+            sound_came,
+            "No sound of the partner came. Check the call's length and the firewall.",
+        ),
     ]
     .into_iter()
     .find_map(|(flowed, what)| (!flowed).then_some(what))
@@ -231,8 +306,13 @@ mod tests {
     use std::time::Duration;
     use tandem_call::session::{VideoReceived, VideoSent};
 
-    const BOTH: Intent =
-        Intent { sends_video: true, sends_audio: true, expects_video: true, expects_audio: true, needs_speaker: false };
+    const BOTH: Intent = Intent {
+        sends_video: true,
+        sends_audio: true,
+        expects_video: true,
+        expects_audio: true,
+        needs_speaker: false,
+    };
 
     struct Call {
         start: Instant,
@@ -242,11 +322,18 @@ mod tests {
     impl Call {
         fn new() -> Self {
             let start = Instant::now();
-            Self { start, timeline: Timeline::new(start) }
+            Self {
+                start,
+                timeline: Timeline::new(start),
+            }
         }
 
         fn at(mut self, ms: u64, kind: CallEventKind) -> Self {
-            self.timeline.on_event(CallEvent { at: self.start + Duration::from_millis(ms), kind });
+            self.timeline.on_event(CallEvent {
+                at: self.start + Duration::from_millis(ms),
+                kind,
+            });
+
             self
         }
 
@@ -256,6 +343,7 @@ mod tests {
                 initiator: true,
                 partner: tandem_call::session::Profile::default(),
             };
+
             self.at(3, CallEventKind::Registered).at(5, matched)
         }
 
@@ -265,27 +353,43 @@ mod tests {
 
         fn failed(self, part: MediaPart, code: &'static str) -> Self {
             let error = DeviceError::new(code, "It is gone. Plug it in again.");
-            self.at(100, CallEventKind::Media(MediaEvent::Failed { part, error }))
+            self.at(
+                100,
+                CallEventKind::Media(MediaEvent::Failed { part, error }),
+            )
         }
 
         fn ended(self, code: EndCode) -> Self {
-            self.at(900, CallEventKind::Ended { reason: code.into() })
+            self.at(
+                900,
+                CallEventKind::Ended {
+                    reason: code.into(),
+                },
+            )
         }
 
         fn verdict(&self, stats: &CallStats, intent: &Intent) -> (Exit, String) {
-            self.timeline
-                .verdict(stats, intent)
-                .map_or_else(|failure| (failure.exit, failure.error.code), |()| (Exit::Success, "ok".into()))
+            self.timeline.verdict(stats, intent).map_or_else(
+                |failure| (failure.exit, failure.error.code),
+                |()| (Exit::Success, "ok".into()),
+            )
         }
     }
 
     fn flowing() -> CallStats {
         let mut stats = CallStats {
-            video_sent: Some(VideoSent { frames: 30, ..VideoSent::default() }),
-            video_received: Some(VideoReceived { frames: 30, ..VideoReceived::default() }),
+            video_sent: Some(VideoSent {
+                frames: 30,
+                ..VideoSent::default()
+            }),
+            video_received: Some(VideoReceived {
+                frames: 30,
+                ..VideoReceived::default()
+            }),
             audio_received: true,
             ..CallStats::default()
         };
+
         stats.audio.sent_packets = 50;
         stats.audio.jitter.packets = 50;
         stats
@@ -299,32 +403,81 @@ mod tests {
     fn a_call_with_media_both_ways_is_a_success_whoever_hung_up() {
         for code in [EndCode::HungUp, EndCode::PartnerLeft] {
             let call = Call::new().connected().ended(code);
-            assert_eq!(verdict(&call, &flowing()).0, Exit::Success, "{code:?} is an orderly end");
+            assert_eq!(
+                verdict(&call, &flowing()).0,
+                Exit::Success,
+                "{code:?} is an orderly end"
+            );
         }
     }
 
     #[test]
     fn milestones_count_from_the_start_and_the_first_time() {
-        let call = Call::new().connected().at(120, CallEventKind::FirstRemoteFrame).at(500, CallEventKind::Connected);
+        let call = Call::new()
+            .connected()
+            .at(120, CallEventKind::FirstRemoteFrame)
+            .at(500, CallEventKind::Connected);
         let timings = &call.timeline.timings;
-        assert_eq!((timings.registered, timings.matched), (Some(3), Some(5)), "signaling");
+        assert_eq!(
+            (timings.registered, timings.matched),
+            (Some(3), Some(5)),
+            "signaling"
+        );
         assert_eq!(timings.connected, Some(80), "the first time counts");
-        assert_eq!((timings.first_remote_frame, timings.first_remote_audio), (Some(120), None), "what never came");
+        assert_eq!(
+            (timings.first_remote_frame, timings.first_remote_audio),
+            (Some(120), None),
+            "what never came"
+        );
     }
 
     #[test]
     fn each_way_of_not_meeting_has_its_exit_code() {
         let cases = [
-            (Call::new().ended(EndCode::NoPartner), Exit::NoPartner, "NO_PARTNER"),
-            (Call::new().ended(EndCode::Cancelled), Exit::NoPartner, "CANCELLED"),
-            (Call::new().ended(EndCode::RelayUnreachable), Exit::Connection, "RELAY_UNREACHABLE"),
-            (Call::new().matched().ended(EndCode::HungUp), Exit::Connection, "CANCELLED"),
-            (Call::new().matched().ended(EndCode::PartnerLeft), Exit::Connection, "PARTNER_LEFT"),
-            (Call::new().matched().ended(EndCode::ConnectTimeout), Exit::Connection, "CONNECT_TIMEOUT"),
-            (Call::new().connected().ended(EndCode::PartnerVanished), Exit::Connection, "PARTNER_VANISHED"),
+            (
+                Call::new().ended(EndCode::NoPartner),
+                Exit::NoPartner,
+                "NO_PARTNER",
+            ),
+            (
+                Call::new().ended(EndCode::Cancelled),
+                Exit::NoPartner,
+                "CANCELLED",
+            ),
+            (
+                Call::new().ended(EndCode::RelayUnreachable),
+                Exit::Connection,
+                "RELAY_UNREACHABLE",
+            ),
+            (
+                Call::new().matched().ended(EndCode::HungUp),
+                Exit::Connection,
+                "CANCELLED",
+            ),
+            (
+                Call::new().matched().ended(EndCode::PartnerLeft),
+                Exit::Connection,
+                "PARTNER_LEFT",
+            ),
+            (
+                Call::new().matched().ended(EndCode::ConnectTimeout),
+                Exit::Connection,
+                "CONNECT_TIMEOUT",
+            ),
+            (
+                Call::new().connected().ended(EndCode::PartnerVanished),
+                Exit::Connection,
+                "PARTNER_VANISHED",
+            ),
         ];
+
         for (call, exit, code) in cases {
-            assert_eq!(verdict(&call, &CallStats::default()), (exit, code.into()), "{:?}", call.timeline.ended);
+            assert_eq!(
+                verdict(&call, &CallStats::default()),
+                (exit, code.into()),
+                "{:?}",
+                call.timeline.ended
+            );
         }
     }
 
@@ -334,18 +487,32 @@ mod tests {
         let no_media = (Exit::Connection, "NO_MEDIA".to_owned());
         let mut stats = flowing();
         stats.video_sent = None;
+
         assert_eq!(verdict(&call, &stats), no_media, "no picture was sent");
         assert_eq!(
-            call.verdict(&stats, &Intent { sends_video: false, ..BOTH }).0,
+            call.verdict(
+                &stats,
+                &Intent {
+                    sends_video: false,
+                    ..BOTH
+                }
+            )
+            .0,
             Exit::Success,
             "none was meant to be"
         );
+
         let mut stats = flowing();
         stats.audio.sent_packets = 0;
         assert_eq!(verdict(&call, &stats), no_media, "no sound was sent");
         let mut stats = flowing();
         stats.audio.jitter.packets = 0;
-        assert_eq!(verdict(&call, &stats), no_media, "an open stream without a packet");
+
+        assert_eq!(
+            verdict(&call, &stats),
+            no_media,
+            "an open stream without a packet"
+        );
     }
 
     #[test]
@@ -353,30 +520,77 @@ mod tests {
         let call = Call::new().connected().ended(EndCode::HungUp);
         let mut stats = flowing();
         stats.video_received = None;
-        assert_eq!(verdict(&call, &stats).1, "NO_MEDIA", "the partner is known to send pictures");
-        let unknown = Intent { expects_video: false, ..BOTH };
-        assert_eq!(call.verdict(&stats, &unknown).0, Exit::Success, "a partner without a camera is fine");
+
+        assert_eq!(
+            verdict(&call, &stats).1,
+            "NO_MEDIA",
+            "the partner is known to send pictures"
+        );
+
+        let unknown = Intent {
+            expects_video: false,
+            ..BOTH
+        };
+
+        assert_eq!(
+            call.verdict(&stats, &unknown).0,
+            Exit::Success,
+            "a partner without a camera is fine"
+        );
+
         stats.video_received = Some(VideoReceived::default());
-        assert_eq!(call.verdict(&stats, &unknown).1, "NO_MEDIA", "a stream that was opened must carry something");
+        assert_eq!(
+            call.verdict(&stats, &unknown).1,
+            "NO_MEDIA",
+            "a stream that was opened must carry something"
+        );
     }
 
     #[test]
     fn a_failed_device_outweighs_the_media_it_took_away() {
-        let call = Call::new().connected().failed(MediaPart::Camera, "CAM_UNPLUGGED").ended(EndCode::HungUp);
+        let call = Call::new()
+            .connected()
+            .failed(MediaPart::Camera, "CAM_UNPLUGGED")
+            .ended(EndCode::HungUp);
         let mut stats = flowing();
         stats.video_sent = None;
-        assert_eq!(verdict(&call, &stats), (Exit::Device, "CAM_UNPLUGGED".into()), "the cause is told, not the effect");
+
+        assert_eq!(
+            verdict(&call, &stats),
+            (Exit::Device, "CAM_UNPLUGGED".into()),
+            "the cause is told, not the effect"
+        );
+
         let error = call.timeline.verdict(&stats, &BOTH).unwrap_err().error;
-        assert!(call.timeline.all_warnings(Some(&error)).is_empty(), "an error is not also a warning");
+        assert!(
+            call.timeline.all_warnings(Some(&error)).is_empty(),
+            "an error is not also a warning"
+        );
     }
 
     #[test]
     fn a_failed_device_is_told_even_when_nobody_came() {
-        let call = Call::new().failed(MediaPart::Camera, "CAM_IN_USE").ended(EndCode::NoPartner);
-        let failure = call.timeline.verdict(&CallStats::default(), &BOTH).unwrap_err();
-        assert_eq!(failure.exit, Exit::NoPartner, "there was no call that the camera could miss");
+        let call = Call::new()
+            .failed(MediaPart::Camera, "CAM_IN_USE")
+            .ended(EndCode::NoPartner);
+        let failure = call
+            .timeline
+            .verdict(&CallStats::default(), &BOTH)
+            .unwrap_err();
+
+        assert_eq!(
+            failure.exit,
+            Exit::NoPartner,
+            "there was no call that the camera could miss"
+        );
+
         let warnings = call.timeline.all_warnings(Some(&failure.error));
-        assert!(warnings.iter().any(|warning| warning.contains("CAM_IN_USE")), "but it is told: {warnings:?}");
+        assert!(
+            warnings
+                .iter()
+                .any(|warning| warning.contains("CAM_IN_USE")),
+            "but it is told: {warnings:?}"
+        );
     }
 
     #[test]
@@ -386,16 +600,39 @@ mod tests {
             .failed(MediaPart::Recording, "DISK_FULL")
             .failed(MediaPart::Speaker, "SPEAKER_NOT_FOUND")
             .ended(EndCode::HungUp);
-        assert_eq!(verdict(&call, &flowing()).0, Exit::Success, "the call was held all the same");
+
+        assert_eq!(
+            verdict(&call, &flowing()).0,
+            Exit::Success,
+            "the call was held all the same"
+        );
         assert_eq!(call.timeline.all_warnings(None).len(), 2, "both are told");
-        let needs_speaker = Intent { needs_speaker: true, ..BOTH };
-        assert_eq!(call.verdict(&flowing(), &needs_speaker).0, Exit::Device, "unless the speaker was asked for");
+        let needs_speaker = Intent {
+            needs_speaker: true,
+            ..BOTH
+        };
+
+        assert_eq!(
+            call.verdict(&flowing(), &needs_speaker).0,
+            Exit::Device,
+            "unless the speaker was asked for"
+        );
     }
 
     #[test]
     fn the_cause_of_two_bad_ends_wins() {
-        assert_eq!(Exit::Success.worse(Exit::Success), Exit::Success, "both are fine");
-        assert_eq!(Exit::Success.worse(Exit::Device), Exit::Device, "one is not");
+        assert_eq!(
+            Exit::Success.worse(Exit::Success),
+            Exit::Success,
+            "both are fine"
+        );
+
+        assert_eq!(
+            Exit::Success.worse(Exit::Device),
+            Exit::Device,
+            "one is not"
+        );
+
         assert_eq!(
             Exit::Connection.worse(Exit::Device),
             Exit::Device,

@@ -9,15 +9,25 @@ pub fn usage() -> ProcessReport {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: `usage` is valid for writing one `rusage`, and getrusage(2) keeps no pointer to it.
     let failed = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) } != 0;
+
     if failed {
         return ProcessReport::default();
     }
+
     // SAFETY: getrusage(2) filled it in, and all-zero bytes are a valid `rusage` anyway.
     let usage = unsafe { usage.assume_init() };
-    #[allow(clippy::cast_precision_loss, reason = "seconds of CPU time are far below 2^52")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "seconds of CPU time are far below 2^52"
+    )]
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
     // Linux and the BSDs count in KiB, macOS in bytes.
-    let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    let unit = if cfg!(target_vendor = "apple") {
+        1
+    } else {
+        1024
+    };
+
     ProcessReport {
         cpu_seconds: Some(seconds(usage.ru_utime) + seconds(usage.ru_stime)),
         peak_rss_bytes: u64::try_from(usage.ru_maxrss).ok().map(|peak| peak * unit),
@@ -40,10 +50,19 @@ mod tests {
         let before = usage();
         let memory = std::hint::black_box(vec![1u8; 64 << 20]);
         let deadline = Instant::now() + Duration::from_secs(60);
+
         while usage().cpu_seconds < before.cpu_seconds.map(|seconds| seconds + 0.05) {
-            assert!(Instant::now() < deadline, "50 ms of CPU time pass within a minute of computing");
+            assert!(
+                Instant::now() < deadline,
+                "50 ms of CPU time pass within a minute of computing"
+            );
+
             std::hint::black_box(memory.iter().map(|byte| u64::from(*byte)).sum::<u64>());
         }
-        assert!(usage().peak_rss_bytes >= Some(64 << 20), "the peak holds what was just allocated");
+
+        assert!(
+            usage().peak_rss_bytes >= Some(64 << 20),
+            "the peak holds what was just allocated"
+        );
     }
 }

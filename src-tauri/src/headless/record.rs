@@ -31,20 +31,33 @@ impl RemotePictures {
     /// `FILE_UNWRITABLE` or `DISK_FULL` when the file cannot be created.
     pub fn new(record: Option<&Path>, fps: f32) -> Result<Self, DeviceError> {
         // A failure while recording is told by `finish`, once, with what it came to.
-        let recorder = record.map(|path| VideoRecorder::new(path, fps, Arc::new(|_| {}))).transpose()?;
-        Ok(Self { state: Mutex::new(State { meter: PatternMeter::default(), last: None, recorder }) })
+        let recorder = record
+            .map(|path| VideoRecorder::new(path, fps, Arc::new(|_| {})))
+            .transpose()?;
+        Ok(Self {
+            state: Mutex::new(State {
+                meter: PatternMeter::default(),
+                last: None,
+                recorder,
+            }),
+        })
     }
 
     /// Takes one picture. Returns within a fraction of a millisecond.
     pub fn on_picture(&self, picture: &VideoFrame) {
         let code = test_pattern::read(&picture.image);
         let mut state = self.lock();
+
         if let Some(code) = code {
-            state.meter.on_picture(code.frame, code.unix_ms, unix_ms_at(picture.at));
+            state
+                .meter
+                .on_picture(code.frame, code.unix_ms, unix_ms_at(picture.at));
         }
+
         if let Some(recorder) = &state.recorder {
             recorder.record(Arc::clone(&picture.image));
         }
+
         state.last = Some(Arc::clone(&picture.image));
     }
 
@@ -59,7 +72,9 @@ impl RemotePictures {
     /// `FILE_UNWRITABLE` or `DISK_FULL`.
     pub fn save_last(&self, path: &Path) -> Result<bool, DeviceError> {
         let last = self.lock().last.clone();
-        last.map(|image| write_png(path, &image)).transpose().map(|saved| saved.is_some())
+        last.map(|image| write_png(path, &image))
+            .transpose()
+            .map(|saved| saved.is_some())
     }
 
     /// Ends the recording and waits until it is on the disk. What a person should know about it comes back.
@@ -82,7 +97,9 @@ impl RemotePictures {
 
 /// The Unix time in ms at `instant`, which lies shortly before now.
 fn unix_ms_at(instant: Instant) -> f64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     (now.as_secs_f64() - instant.elapsed().as_secs_f64()) * 1000.0
 }
 
@@ -96,9 +113,18 @@ mod tests {
     fn picture(number: u16, age: Duration) -> VideoFrame {
         let made = Instant::now().checked_sub(age).unwrap();
         let mut image = I420::new(320, 240);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the stamp is modulo 2^32")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the stamp is modulo 2^32"
+        )]
         test_pattern::draw(&mut image, number, unix_ms_at(made) as u64 as u32);
-        VideoFrame { image: Arc::new(image), at: Instant::now(), rtp_timestamp: 0 }
+
+        VideoFrame {
+            image: Arc::new(image),
+            at: Instant::now(),
+            rtp_timestamp: 0,
+        }
     }
 
     #[test]
@@ -106,23 +132,47 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (video, png) = (folder.path().join("a.y4m"), folder.path().join("a.png"));
         let pictures = RemotePictures::new(Some(&video), 30.0).unwrap();
-        assert!(!pictures.save_last(&png).unwrap(), "without a picture nothing is saved");
+
+        assert!(
+            !pictures.save_last(&png).unwrap(),
+            "without a picture nothing is saved"
+        );
+
         for number in [7, 8, 10] {
             pictures.on_picture(&picture(number, Duration::from_millis(500)));
         }
+
         assert_eq!(pictures.finish(), None, "the recording is complete");
         let measured = pictures.measured();
         let latency = measured.glass_to_glass_ms(0.5).unwrap();
-        assert!((500.0..10_000.0).contains(&latency), "made half a second ago, so {latency} ms is the age");
+
+        assert!(
+            (500.0..10_000.0).contains(&latency),
+            "made half a second ago, so {latency} ms is the age"
+        );
         assert_eq!(measured.missing, 1, "9 never came");
-        assert!(pictures.save_last(&png).unwrap(), "the last picture is saved");
+        assert!(
+            pictures.save_last(&png).unwrap(),
+            "the last picture is saved"
+        );
         assert_eq!(std::fs::read(&png).unwrap()[..4], *b"\x89PNG", "as PNG");
-        let mut reader = Y4mReader::new(BufReader::new(std::fs::File::open(&video).unwrap())).unwrap();
+        let mut reader =
+            Y4mReader::new(BufReader::new(std::fs::File::open(&video).unwrap())).unwrap();
         let mut image = I420::new(320, 240);
+
         for number in [7, 8, 10] {
-            assert!(reader.read(&mut image).unwrap(), "picture {number} is in the file");
-            assert_eq!(test_pattern::read(&image).map(|code| code.frame), Some(number), "in its order");
+            assert!(
+                reader.read(&mut image).unwrap(),
+                "picture {number} is in the file"
+            );
+
+            assert_eq!(
+                test_pattern::read(&image).map(|code| code.frame),
+                Some(number),
+                "in its order"
+            );
         }
+
         assert!(!reader.read(&mut image).unwrap(), "and no more");
     }
 
@@ -139,6 +189,7 @@ mod tests {
         for number in 0..20 {
             pictures.on_picture(&picture(number, Duration::ZERO));
         }
+
         let warning = pictures.finish().expect("nothing fits on a full disk");
         assert!(warning.contains("DISK_FULL"), "the code is told: {warning}");
     }

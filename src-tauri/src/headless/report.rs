@@ -273,7 +273,11 @@ impl Figure for Option<f64> {
     }
 }
 
-fn rounded<S: Serializer>(figure: impl Figure, steps: f64, serializer: S) -> Result<S::Ok, S::Error> {
+fn rounded<S: Serializer>(
+    figure: impl Figure,
+    steps: f64,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match figure.value().filter(|value| value.is_finite()) {
         Some(value) => serializer.serialize_f64((value * steps).round() / steps),
         None => serializer.serialize_none(),
@@ -328,12 +332,19 @@ mod tests {
         match value {
             Value::Object(fields) => {
                 for (key, value) in fields {
-                    let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                    let path = if prefix.is_empty() {
+                        key.clone()
+                    } else {
+                        format!("{prefix}.{key}")
+                    };
+
                     paths(value, &path, found);
                     found.insert(path);
                 }
             }
-            Value::Array(items) => items.iter().for_each(|item| paths(item, &format!("{prefix}[]"), found)),
+            Value::Array(items) => items
+                .iter()
+                .for_each(|item| paths(item, &format!("{prefix}[]"), found)),
             _ => {}
         }
     }
@@ -346,27 +357,48 @@ mod tests {
 
     #[test]
     fn the_report_has_exactly_the_contracts_keys_even_when_nothing_is_known() {
-        let report = Report { bitrate: vec![BitrateSample::default()], ..Report::default() };
+        let report = Report {
+            bitrate: vec![BitrateSample::default()],
+            ..Report::default()
+        };
+
         let ours = all_paths(&serde_json::to_value(&report).unwrap());
         let mut expected = all_paths(&serde_json::from_str(CONTRACT).unwrap());
         expected.extend(EXTRAS.map(String::from));
-        assert_eq!(ours, expected, "keys are a contract: none missing, none added without being listed here");
+
+        assert_eq!(
+            ours, expected,
+            "keys are a contract: none missing, none added without being listed here"
+        );
     }
 
     #[test]
     fn an_unknown_figure_is_null_and_not_zero() {
         let json = serde_json::to_value(Report::default()).unwrap();
-        let empty: Vec<&str> =
-            ["/video/sent/frames", "/video/received/glassToGlassMsP50", "/route/rttMs", "/process/cpuSeconds"]
-                .into_iter()
-                .filter(|path| json.pointer(path) != Some(&Value::Null))
-                .collect();
-        assert!(empty.is_empty(), "these claim a figure that nobody measured: {empty:?}");
+        let empty: Vec<&str> = [
+            "/video/sent/frames",
+            "/video/received/glassToGlassMsP50",
+            "/route/rttMs",
+            "/process/cpuSeconds",
+        ]
+        .into_iter()
+        .filter(|path| json.pointer(path) != Some(&Value::Null))
+        .collect();
+
+        assert!(
+            empty.is_empty(),
+            "these claim a figure that nobody measured: {empty:?}"
+        );
     }
 
     #[test]
     fn figures_are_rounded_and_never_nan() {
-        let sent = VideoSent { fps: Some(29.966), encode_ms_p50: Some(f64::NAN), ..VideoSent::default() };
+        let sent = VideoSent {
+            fps: Some(29.966),
+            encode_ms_p50: Some(f64::NAN),
+            ..VideoSent::default()
+        };
+
         let json = serde_json::to_value(sent).unwrap();
         assert_eq!(json["fps"], 30.0, "a tenth is enough");
         assert_eq!(json["encodeMsP50"], Value::Null, "NaN is not a figure");
@@ -374,9 +406,16 @@ mod tests {
 
     #[test]
     fn a_pair_is_two_reports() {
-        let json =
-            serde_json::to_value(PairReport { ok: false, peers: [Report::default(), Report::default()] }).unwrap();
+        let json = serde_json::to_value(PairReport {
+            ok: false,
+            peers: [Report::default(), Report::default()],
+        })
+        .unwrap();
         assert_eq!(json["ok"], false, "the verdict on both");
-        assert_eq!(json["peers"].as_array().map(Vec::len), Some(2), "one report a peer");
+        assert_eq!(
+            json["peers"].as_array().map(Vec::len),
+            Some(2),
+            "one report a peer"
+        );
     }
 }

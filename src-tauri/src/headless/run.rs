@@ -43,8 +43,16 @@ pub struct Outcome {
 impl Outcome {
     /// A call that never began.
     pub fn failed(failure: Failure) -> Self {
-        let report = Report { error: Some(failure.error), process: process::usage(), ..Report::default() };
-        Self { report, exit: failure.exit }
+        let report = Report {
+            error: Some(failure.error),
+            process: process::usage(),
+            ..Report::default()
+        };
+
+        Self {
+            report,
+            exit: failure.exit,
+        }
     }
 }
 
@@ -53,8 +61,11 @@ pub async fn hold_call(peer: Peer, stop: watch::Receiver<bool>) -> Outcome {
     let fps = peer.options.video_format.fps;
     let pictures = match RemotePictures::new(peer.record_video.as_deref(), fps) {
         Ok(pictures) => Arc::new(pictures),
-        Err(error) => return Outcome::failed(Failure::new(Exit::Device, error.code, error.message)),
+        Err(error) => {
+            return Outcome::failed(Failure::new(Exit::Device, error.code, error.message));
+        }
     };
+
     let mut options = peer.options;
     let sink = Arc::clone(&pictures);
     options.on_remote_frame = Some(Arc::new(move |picture| sink.on_picture(picture)));
@@ -65,7 +76,9 @@ pub async fn hold_call(peer: Peer, stop: watch::Receiver<bool>) -> Outcome {
     // Threads that still hold the sink would keep the recording open.
     drop(call);
 
-    timeline.warnings.extend(keep(Arc::clone(&pictures), peer.snapshot).await);
+    timeline
+        .warnings
+        .extend(keep(Arc::clone(&pictures), peer.snapshot).await);
     conclude(&timeline, &stats, &peer.intent, &pictures)
 }
 
@@ -75,8 +88,11 @@ async fn keep(pictures: Arc<RemotePictures>, snapshot: Option<PathBuf>) -> Vec<S
         let snapshot = snapshot.and_then(|path| save_snapshot(&pictures, &path));
         pictures.finish().into_iter().chain(snapshot).collect()
     };
+
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| vec!["The received pictures could not be saved: please report this as a bug.".into()])
+    done.unwrap_or_else(|_| {
+        vec!["The received pictures could not be saved: please report this as a bug.".into()]
+    })
 }
 
 /// Follows the call to its end and returns its figures as they were before it was taken apart.
@@ -88,18 +104,24 @@ async fn attend(
     mut stop: watch::Receiver<bool>,
 ) -> CallStats {
     loop {
-        let until = timeline.connected_at.zip(duration).map(|(connected, duration)| connected + duration);
+        let until = timeline
+            .connected_at
+            .zip(duration)
+            .map(|(connected, duration)| connected + duration);
+
         let over = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until.into()).await,
                 None => std::future::pending().await,
             }
         };
+
         tokio::select! {
             event = events.recv() => match event {
                 Some(event) => {
                     let ended = matches!(event.kind, CallEventKind::Ended { .. });
                     timeline.on_event(event);
+
                     if ended {
                         return call.stats().await;
                     }
@@ -111,6 +133,7 @@ async fn attend(
             Ok(_) = stop.wait_for(|stop| *stop) => break,
         }
     }
+
     let stats = call.stats().await;
     call.hang_up().await;
     let end = async {
@@ -118,9 +141,11 @@ async fn attend(
             timeline.on_event(event);
         }
     };
+
     if tokio::time::timeout(HANG_UP_PATIENCE, end).await.is_err() {
         tracing::warn!("the call did not end in time after hanging up");
     }
+
     stats
 }
 
@@ -132,9 +157,16 @@ fn save_snapshot(pictures: &RemotePictures, path: &Path) -> Option<String> {
     }
 }
 
-fn conclude(timeline: &Timeline, stats: &CallStats, intent: &Intent, pictures: &RemotePictures) -> Outcome {
+fn conclude(
+    timeline: &Timeline,
+    stats: &CallStats,
+    intent: &Intent,
+    pictures: &RemotePictures,
+) -> Outcome {
     let verdict = timeline.verdict(stats, intent);
-    let exit = verdict.as_ref().map_or_else(|failure| failure.exit, |()| Exit::Success);
+    let exit = verdict
+        .as_ref()
+        .map_or_else(|failure| failure.exit, |()| Exit::Success);
     let mut report = Report::from_stats(stats, intent);
     report.ok = verdict.is_ok();
     report.error = verdict.err().map(|failure| failure.error);
@@ -146,6 +178,7 @@ fn conclude(timeline: &Timeline, stats: &CallStats, intent: &Intent, pictures: &
     let measured = pictures.measured();
     report.video.received.glass_to_glass_ms_p50 = measured.glass_to_glass_ms(0.5);
     report.video.received.glass_to_glass_ms_p95 = measured.glass_to_glass_ms(0.95);
+
     if measured.has_pattern() {
         report.video.received.pictures = Pictures {
             missing: Some(measured.missing),
@@ -153,5 +186,6 @@ fn conclude(timeline: &Timeline, stats: &CallStats, intent: &Intent, pictures: &
             repeated: Some(measured.repeated),
         };
     }
+
     Outcome { report, exit }
 }

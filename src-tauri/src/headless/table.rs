@@ -13,30 +13,44 @@ pub fn table(reports: &[&Report]) -> String {
     let Some(first) = columns.first() else {
         return String::new();
     };
+
     let label_width = first.iter().map(|row| width(row.label)).max().unwrap_or(0);
-    let widths: Vec<usize> =
-        columns.iter().map(|rows| rows.iter().map(|row| width(&row.value)).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .map(|rows| rows.iter().map(|row| width(&row.value)).max().unwrap_or(0))
+        .collect();
     let mut out = String::new();
+
     for line in 0..first.len() {
         if let Some(section) = first[line].section {
             let _ = writeln!(out, "{}{section}", if line == 0 { "" } else { "\n" });
         }
+
         let mut text = format!("  {}", padded(first[line].label, label_width));
         for (rows, width) in columns.iter().zip(&widths) {
             text.push_str("   ");
             text.push_str(&padded(&rows[line].value, *width));
         }
+
         let _ = writeln!(out, "{}", text.trim_end());
     }
+
     for (index, report) in reports.iter().enumerate() {
-        let whose = if reports.len() > 1 { format!("peer {index}: ") } else { String::new() };
+        let whose = if reports.len() > 1 {
+            format!("peer {index}: ")
+        } else {
+            String::new()
+        };
+
         if let Some(error) = &report.error {
             let _ = writeln!(out, "\n{whose}{} ({})", error.message, error.code);
         }
+
         for warning in &report.warnings {
             let _ = writeln!(out, "\n{whose}warning: {warning}");
         }
     }
+
     out
 }
 
@@ -60,7 +74,11 @@ impl Rows {
     }
 
     fn row(&mut self, label: &'static str, value: impl Into<String>) {
-        self.rows.push(Row { section: self.section.take(), label, value: value.into() });
+        self.rows.push(Row {
+            section: self.section.take(),
+            label,
+            value: value.into(),
+        });
     }
 }
 
@@ -70,46 +88,118 @@ fn rows(report: &Report) -> Vec<Row> {
     video_rows(&mut rows, report);
     audio_rows(&mut rows, report);
     rest_rows(&mut rows, report);
+
     rows.rows
 }
 
 fn call_rows(rows: &mut Rows, report: &Report) {
     rows.section("Call");
-    rows.row("result", report.error.as_ref().map_or("ok", |error| error.code.as_str()));
-    rows.row("role", report.initiator.map_or(NOTHING, |offers| if offers { "makes the offer" } else { "answers" }));
+    rows.row(
+        "result",
+        report
+            .error
+            .as_ref()
+            .map_or("ok", |error| error.code.as_str()),
+    );
+
+    rows.row(
+        "role",
+        report.initiator.map_or(
+            NOTHING,
+            |offers| if offers { "makes the offer" } else { "answers" },
+        ),
+    );
     let timings = &report.timings_ms;
-    rows.row("registered, matched", list(&[count(timings.registered), count(timings.matched)], "ms"));
+    rows.row(
+        "registered, matched",
+        list(&[count(timings.registered), count(timings.matched)], "ms"),
+    );
     rows.row("connected", with_unit(count(timings.connected), "ms"));
-    rows.row("first picture", with_unit(count(timings.first_remote_frame), "ms"));
-    rows.row("first sound", with_unit(count(timings.first_remote_audio), "ms"));
+    rows.row(
+        "first picture",
+        with_unit(count(timings.first_remote_frame), "ms"),
+    );
+
+    rows.row(
+        "first sound",
+        with_unit(count(timings.first_remote_audio), "ms"),
+    );
 }
 
 fn video_rows(rows: &mut Rows, report: &Report) {
     rows.section("Video");
     let (sent, received) = (&report.video.sent, &report.video.received);
     rows.row("codec", report.video.codec.as_deref().unwrap_or(NOTHING));
-    rows.row("sent", picture(sent.width, sent.height, sent.fps, sent.frames));
+    rows.row(
+        "sent",
+        picture(sent.width, sent.height, sent.fps, sent.frames),
+    );
     rows.row("  keyframes", count(sent.keyframes));
     rows.row("  data", bytes(sent.bytes));
     rows.row("  target", rate(sent.target_bps));
-    rows.row("  encode p50, p95", list(&[decimal(sent.encode_ms_p50), decimal(sent.encode_ms_p95)], "ms"));
-    rows.row("received", picture(received.width, received.height, received.fps, received.frames));
+    rows.row(
+        "  encode p50, p95",
+        list(
+            &[decimal(sent.encode_ms_p50), decimal(sent.encode_ms_p95)],
+            "ms",
+        ),
+    );
+
+    rows.row(
+        "received",
+        picture(
+            received.width,
+            received.height,
+            received.fps,
+            received.frames,
+        ),
+    );
+
     rows.row(
         "  packets, lost, recovered",
-        list(&[count(received.packets), count(received.lost), count(received.recovered)], ""),
+        list(
+            &[
+                count(received.packets),
+                count(received.lost),
+                count(received.recovered),
+            ],
+            "",
+        ),
     );
-    rows.row("  NACKs, PLIs", list(&[count(received.nacks), count(received.plis)], ""));
+
+    rows.row(
+        "  NACKs, PLIs",
+        list(&[count(received.nacks), count(received.plis)], ""),
+    );
     rows.row("  freezes", count(received.freezes));
     rows.row("  frozen", with_unit(count(received.frozen_ms), "ms"));
     let pictures = &received.pictures;
     rows.row(
         "  missing, late, repeated",
-        list(&[count(pictures.missing), count(pictures.out_of_order), count(pictures.repeated)], ""),
+        list(
+            &[
+                count(pictures.missing),
+                count(pictures.out_of_order),
+                count(pictures.repeated),
+            ],
+            "",
+        ),
     );
-    rows.row("  decode p50", with_unit(decimal(received.decode_ms_p50), "ms"));
+
+    rows.row(
+        "  decode p50",
+        with_unit(decimal(received.decode_ms_p50), "ms"),
+    );
+
     rows.row(
         "  glass to glass p50, p95",
-        list(&[decimal(received.glass_to_glass_ms_p50), decimal(received.glass_to_glass_ms_p95)], "ms"),
+        list(
+            &[
+                decimal(received.glass_to_glass_ms_p50),
+                decimal(received.glass_to_glass_ms_p95),
+            ],
+            "ms",
+        ),
     );
 }
 
@@ -119,26 +209,62 @@ fn audio_rows(rows: &mut Rows, report: &Report) {
     rows.row("codec", report.audio.codec.as_deref().unwrap_or(NOTHING));
     rows.row("sent packets", count(sent.packets));
     rows.row("  data", bytes(sent.bytes));
-    rows.row("received packets, lost", list(&[count(received.packets), count(received.lost)], ""));
-    rows.row("  concealed, from FEC", list(&[count(received.concealed_ms), count(received.fec_ms)], "ms"));
-    rows.row("  jitter buffer p50", with_unit(decimal(received.jitter_buffer_ms_p50), "ms"));
+    rows.row(
+        "received packets, lost",
+        list(&[count(received.packets), count(received.lost)], ""),
+    );
+
+    rows.row(
+        "  concealed, from FEC",
+        list(
+            &[count(received.concealed_ms), count(received.fec_ms)],
+            "ms",
+        ),
+    );
+
+    rows.row(
+        "  jitter buffer p50",
+        with_unit(decimal(received.jitter_buffer_ms_p50), "ms"),
+    );
+
     rows.row(
         "  mouth to ear p50, p95",
-        list(&[decimal(received.mouth_to_ear_ms_p50), decimal(received.mouth_to_ear_ms_p95)], "ms"),
+        list(
+            &[
+                decimal(received.mouth_to_ear_ms_p50),
+                decimal(received.mouth_to_ear_ms_p95),
+            ],
+            "ms",
+        ),
     );
-    rows.row("lip sync p95", with_unit(decimal(report.audio.lip_sync_ms_p95), "ms"));
+
+    rows.row(
+        "lip sync p95",
+        with_unit(decimal(report.audio.lip_sync_ms_p95), "ms"),
+    );
 }
 
 fn rest_rows(rows: &mut Rows, report: &Report) {
     rows.section("Route");
     let route = &report.route;
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| NOTHING.into());
-    rows.row("candidates", format!("{} → {} ({})", text(&route.local), text(&route.remote), text(&route.protocol)));
+    rows.row(
+        "candidates",
+        format!(
+            "{} → {} ({})",
+            text(&route.local),
+            text(&route.remote),
+            text(&route.protocol)
+        ),
+    );
     rows.row("round trip", with_unit(decimal(route.rtt_ms), "ms"));
     rows.row("DTLS", text(&route.dtls));
     rows.row("SRTP", text(&route.srtp));
     rows.section("Process");
-    rows.row("CPU time", with_unit(decimal(report.process.cpu_seconds), "s"));
+    rows.row(
+        "CPU time",
+        with_unit(decimal(report.process.cpu_seconds), "s"),
+    );
     rows.row("peak memory", bytes(report.process.peak_rss_bytes));
 }
 
@@ -151,12 +277,20 @@ fn decimal(value: Option<f64>) -> String {
 }
 
 fn with_unit(value: String, unit: &str) -> String {
-    if value == NOTHING || unit.is_empty() { value } else { format!("{value} {unit}") }
+    if value == NOTHING || unit.is_empty() {
+        value
+    } else {
+        format!("{value} {unit}")
+    }
 }
 
 /// Figures beside one another; one dash when none of them is known.
 fn list(values: &[String], unit: &str) -> String {
-    if values.iter().all(|value| value == NOTHING) { NOTHING.into() } else { with_unit(values.join(", "), unit) }
+    if values.iter().all(|value| value == NOTHING) {
+        NOTHING.into()
+    } else {
+        with_unit(values.join(", "), unit)
+    }
 }
 
 fn bytes(value: Option<u64>) -> String {
@@ -171,6 +305,7 @@ fn scaled(value: Option<u64>, units: &[(f64, &str)], plain: &str) -> String {
     let Some(value) = value else {
         return NOTHING.into();
     };
+
     #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
     let number = value as f64;
     match units.iter().find(|(factor, _)| number >= *factor) {
@@ -179,12 +314,23 @@ fn scaled(value: Option<u64>, units: &[(f64, &str)], plain: &str) -> String {
     }
 }
 
-fn picture(width: Option<u32>, height: Option<u32>, fps: Option<f64>, frames: Option<u64>) -> String {
+fn picture(
+    width: Option<u32>,
+    height: Option<u32>,
+    fps: Option<f64>,
+    frames: Option<u64>,
+) -> String {
     let Some(frames) = frames else {
         return NOTHING.into();
     };
-    let size = width.zip(height).map(|(width, height)| format!(", {width}x{height}")).unwrap_or_default();
-    let fps = fps.map(|fps| format!(", {fps:.1} frames/s")).unwrap_or_default();
+
+    let size = width
+        .zip(height)
+        .map(|(width, height)| format!(", {width}x{height}"))
+        .unwrap_or_default();
+    let fps = fps
+        .map(|fps| format!(", {fps:.1} frames/s"))
+        .unwrap_or_default();
     format!("{frames} frames{size}{fps}")
 }
 
@@ -217,37 +363,73 @@ mod tests {
                     bytes: Some(6_250_000),
                     ..VideoSent::default()
                 },
-                received: VideoReceived { glass_to_glass_ms_p50: Some(21.34), ..VideoReceived::default() },
+                received: VideoReceived {
+                    glass_to_glass_ms_p50: Some(21.34),
+                    ..VideoReceived::default()
+                },
             },
             ..Report::default()
         }
     }
 
     fn line<'a>(table: &'a str, label: &str) -> &'a str {
-        table.lines().find(|line| line.trim_start().starts_with(label)).unwrap_or_default()
+        table
+            .lines()
+            .find(|line| line.trim_start().starts_with(label))
+            .unwrap_or_default()
     }
 
     #[test]
     fn figures_come_with_their_units_and_unknown_ones_as_a_dash() {
         let table = table(&[&report()]);
-        assert!(table.contains("600 frames, 1280x720, 30.0 frames/s"), "what was sent:\n{table}");
-        assert!(table.contains("2.50 Mbit/s") && table.contains("6.25 MB"), "scaled units:\n{table}");
-        assert!(line(&table, "glass to glass").ends_with("21.3, – ms"), "a known figure beside an unknown:\n{table}");
-        assert!(line(&table, "lip sync").ends_with(NOTHING), "an unknown figure is a dash, not 0:\n{table}");
+        assert!(
+            table.contains("600 frames, 1280x720, 30.0 frames/s"),
+            "what was sent:\n{table}"
+        );
+
+        assert!(
+            table.contains("2.50 Mbit/s") && table.contains("6.25 MB"),
+            "scaled units:\n{table}"
+        );
+
+        assert!(
+            line(&table, "glass to glass").ends_with("21.3, – ms"),
+            "a known figure beside an unknown:\n{table}"
+        );
+
+        assert!(
+            line(&table, "lip sync").ends_with(NOTHING),
+            "an unknown figure is a dash, not 0:\n{table}"
+        );
     }
 
     #[test]
     fn two_peers_stand_side_by_side() {
         let failed = Report {
-            error: Some(ErrorReport { code: "NO_PARTNER".into(), message: "Nobody came.".into() }),
+            error: Some(ErrorReport {
+                code: "NO_PARTNER".into(),
+                message: "Nobody came.".into(),
+            }),
             warnings: vec!["the disk is full".into()],
             ..Report::default()
         };
+
         let table = table(&[&report(), &failed]);
         let result = line(&table, "result");
-        assert!(result.contains("ok") && result.ends_with("NO_PARTNER"), "one column a peer:\n{table}");
-        assert!(table.contains("peer 1: Nobody came. (NO_PARTNER)"), "the sentence for a person:\n{table}");
-        assert!(table.contains("peer 1: warning: the disk is full"), "warnings are told:\n{table}");
+        assert!(
+            result.contains("ok") && result.ends_with("NO_PARTNER"),
+            "one column a peer:\n{table}"
+        );
+
+        assert!(
+            table.contains("peer 1: Nobody came. (NO_PARTNER)"),
+            "the sentence for a person:\n{table}"
+        );
+
+        assert!(
+            table.contains("peer 1: warning: the disk is full"),
+            "warnings are told:\n{table}"
+        );
     }
 
     #[test]
@@ -257,6 +439,11 @@ mod tests {
             let line = line(&table, label);
             line.rfind(value).map(|at| line[..at].chars().count())
         };
-        assert_eq!(second("codec", "H264"), second("role", "makes"), "the second column starts at one place:\n{table}");
+
+        assert_eq!(
+            second("codec", "H264"),
+            second("role", "makes"),
+            "the second column starts at one place:\n{table}"
+        );
     }
 }

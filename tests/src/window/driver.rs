@@ -33,42 +33,79 @@ impl Driver {
         environment: &[(OsString, OsString)],
     ) -> Result<Self> {
         let port = free_port()?;
-        command.arg(format!("--port={port}")).envs(environment.iter().map(|(name, value)| (name, value)));
+        command
+            .arg(format!("--port={port}"))
+            .envs(environment.iter().map(|(name, value)| (name, value)));
         let process = Process::start(command)?;
         let program = program.to_string_lossy().into_owned();
-        let mut driver = Self { process, port, session: String::new(), program: program.clone() };
+        let mut driver = Self {
+            process,
+            port,
+            session: String::new(),
+            program: program.clone(),
+        };
+
         driver.wait_until_it_listens()?;
         let options = json!({ "binary": program, "args": arguments });
-        let wanted = json!({ "capabilities": { "alwaysMatch": { "webkitgtk:browserOptions": options } } });
-        let answer = driver.send("POST", "/session", Some(&wanted)).with_context(|| driver.log())?;
-        driver.session = answer["sessionId"].as_str().context("a session has an id")?.to_owned();
+        let wanted =
+            json!({ "capabilities": { "alwaysMatch": { "webkitgtk:browserOptions": options } } });
+        let answer = driver
+            .send("POST", "/session", Some(&wanted))
+            .with_context(|| driver.log())?;
+        driver.session = answer["sessionId"]
+            .as_str()
+            .context("a session has an id")?
+            .to_owned();
         driver.call("POST", "/timeouts", Some(&json!({ "script": 60_000 })))?;
+
         Ok(driver)
     }
 
     pub(super) fn run(&self, script: &str, arguments: &Value) -> Result<Value> {
-        self.call("POST", "/execute/sync", Some(&json!({ "script": script, "args": arguments })))
+        self.call(
+            "POST",
+            "/execute/sync",
+            Some(&json!({ "script": script, "args": arguments })),
+        )
     }
 
     pub(super) fn run_async(&self, script: &str, arguments: &Value) -> Result<Value> {
-        self.call("POST", "/execute/async", Some(&json!({ "script": script, "args": arguments })))
+        self.call(
+            "POST",
+            "/execute/async",
+            Some(&json!({ "script": script, "args": arguments })),
+        )
     }
 
     pub(super) fn click(&self, selector: &str) -> Result<()> {
         let element = self.element(selector)?;
-        self.call("POST", &format!("/element/{element}/click"), Some(&json!({}))).map(drop)
+        self.call(
+            "POST",
+            &format!("/element/{element}/click"),
+            Some(&json!({})),
+        )
+        .map(drop)
     }
 
     pub(super) fn fill(&self, selector: &str, text: &str) -> Result<()> {
         // What is selected is replaced by what is typed.
-        self.run("const e = document.querySelector(arguments[0]); e.focus(); e.select();", &json!([selector]))?;
+        self.run(
+            "const e = document.querySelector(arguments[0]); e.focus(); e.select();",
+            &json!([selector]),
+        )?;
         self.keys(selector, text)?;
-        self.run("document.activeElement?.blur();", &json!([])).map(drop)
+        self.run("document.activeElement?.blur();", &json!([]))
+            .map(drop)
     }
 
     pub(super) fn keys(&self, selector: &str, keys: &str) -> Result<()> {
         let element = self.element(selector)?;
-        self.call("POST", &format!("/element/{element}/value"), Some(&json!({ "text": keys }))).map(drop)
+        self.call(
+            "POST",
+            &format!("/element/{element}/value"),
+            Some(&json!({ "text": keys })),
+        )
+        .map(drop)
     }
 
     pub(super) fn reload(&self) -> Result<()> {
@@ -82,17 +119,22 @@ impl Driver {
 
     pub(super) fn screenshot(&self, path: &Path) -> Result<()> {
         let image = self.call("GET", "/screenshot", None)?;
-        let bytes = from_base64(image.as_str().unwrap_or_default()).context("a screenshot is base64")?;
+        let bytes =
+            from_base64(image.as_str().unwrap_or_default()).context("a screenshot is base64")?;
         std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The app is a child of the driver.
     pub(super) fn app_process(&self) -> Result<u32> {
         let children = format!("/proc/{0}/task/{0}/children", self.process.id());
-        let children = std::fs::read_to_string(&children).with_context(|| format!("cannot read {children}"))?;
+        let children = std::fs::read_to_string(&children)
+            .with_context(|| format!("cannot read {children}"))?;
         // In an overlay the same path lies deeper, seen from here.
         let program = self.program.trim_start_matches('/');
-        let runs_it = |id: &&str| std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| exe.ends_with(program));
+        let runs_it = |id: &&str| {
+            std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| exe.ends_with(program))
+        };
+
         children
             .split_whitespace()
             .find(runs_it)
@@ -101,12 +143,24 @@ impl Driver {
     }
 
     pub(super) fn log(&self) -> String {
-        format!("the driver and the app said:\n{}{}", self.process.stdout(), self.process.stderr())
+        format!(
+            "the driver and the app said:\n{}{}",
+            self.process.stdout(),
+            self.process.stderr()
+        )
     }
 
     fn element(&self, selector: &str) -> Result<String> {
-        let found = self.call("POST", "/element", Some(&json!({ "using": "css selector", "value": selector })))?;
-        Ok(found[ELEMENT].as_str().context("an element has an id")?.to_owned())
+        let found = self.call(
+            "POST",
+            "/element",
+            Some(&json!({ "using": "css selector", "value": selector })),
+        )?;
+
+        Ok(found[ELEMENT]
+            .as_str()
+            .context("an element has an id")?
+            .to_owned())
     }
 
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
@@ -119,9 +173,11 @@ impl Driver {
             if self.send("GET", "/status", None).is_ok() {
                 return Ok(());
             }
+
             if Instant::now() > deadline {
                 bail!("WebKitWebDriver does not answer\n{}", self.log());
             }
+
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -131,12 +187,24 @@ impl Driver {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n", self.port);
-        write!(socket, "{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n",
+            self.port
+        );
+
+        write!(
+            socket,
+            "{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
         let answer = read_answer(&mut socket).with_context(|| format!("{method} {path}"))?;
         let value = answer["value"].clone();
+
         match value.get("error").and_then(Value::as_str) {
-            Some(error) => bail!("{method} {path}: {error}: {}", value["message"].as_str().unwrap_or_default()),
+            Some(error) => bail!(
+                "{method} {path}: {error}: {}",
+                value["message"].as_str().unwrap_or_default()
+            ),
             None => Ok(value),
         }
     }
@@ -148,6 +216,7 @@ impl Drop for Driver {
         if !self.session.is_empty() {
             let app = self.app_process();
             let _ = self.call("DELETE", "", None);
+
             if let Ok(app) = app.and_then(|app| Ok(libc::pid_t::try_from(app)?)) {
                 // SAFETY: kill(2) takes plain numbers; the app is a child of our driver, which still runs.
                 unsafe { libc::kill(app, libc::SIGKILL) };
@@ -160,26 +229,35 @@ impl Drop for Driver {
 fn read_answer(socket: &mut TcpStream) -> Result<Value> {
     let mut bytes = Vec::new();
     let mut chunk = [0_u8; 64 * 1024];
+
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"));
             let length: usize = length.context("an answer has a length")?.trim().parse()?;
+
             if bytes.len() >= end + 4 + length {
-                return serde_json::from_slice(&bytes[end + 4..end + 4 + length]).context("an answer is JSON");
+                return serde_json::from_slice(&bytes[end + 4..end + 4 + length])
+                    .context("an answer is JSON");
             }
         }
+
         let read = socket.read(&mut chunk).context("no answer in time")?;
         if read == 0 {
             bail!("the answer ends in the middle");
         }
+
         bytes.extend_from_slice(&chunk[..read]);
     }
 }
 
 /// A port that is free now. Somebody else may take it before the driver does: then it says so and ends.
 fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }
 
 fn from_base64(text: &str) -> Option<Vec<u8>> {
@@ -191,16 +269,23 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
         b'/' => Some(63),
         _ => None,
     };
+
     let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
     let (mut bits, mut held) = (0_u32, 0);
-    for c in text.bytes().filter(|c| !c.is_ascii_whitespace() && *c != b'=') {
+
+    for c in text
+        .bytes()
+        .filter(|c| !c.is_ascii_whitespace() && *c != b'=')
+    {
         bits = bits << 6 | u32::from(digit(c)?);
         held += 6;
+
         if held >= 8 {
             held -= 8;
             bytes.push((bits >> held & 0xFF) as u8);
         }
     }
+
     Some(bytes)
 }
 
@@ -210,8 +295,17 @@ mod tests {
 
     #[test]
     fn base64_is_read() {
-        assert_eq!(from_base64("VGFuZGVt").as_deref(), Some(&b"Tandem"[..]), "whole groups");
-        assert_eq!(from_base64("VGFuZA==").as_deref(), Some(&b"Tand"[..]), "with padding");
+        assert_eq!(
+            from_base64("VGFuZGVt").as_deref(),
+            Some(&b"Tandem"[..]),
+            "whole groups"
+        );
+
+        assert_eq!(
+            from_base64("VGFuZA==").as_deref(),
+            Some(&b"Tand"[..]),
+            "with padding"
+        );
         assert_eq!(from_base64("VG*u"), None, "nonsense is noticed");
     }
 }

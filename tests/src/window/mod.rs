@@ -51,13 +51,20 @@ impl Home {
     /// # Errors
     /// When there is no place for a folder.
     pub fn new() -> Result<Self> {
-        Ok(Self { folder: tempfile::tempdir().context("no place for a folder")?, more: Vec::new() })
+        Ok(Self {
+            folder: tempfile::tempdir().context("no place for a folder")?,
+            more: Vec::new(),
+        })
     }
 
     /// The same with the devices of a sound server.
     #[must_use]
     pub fn with_sound(mut self, sound: &PulseAudio) -> Self {
-        self.more = sound.environment().into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self.more = sound
+            .environment()
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         self
     }
 
@@ -69,6 +76,7 @@ impl Home {
         let nothing = self.folder.path().join("no-devices.conf");
         std::fs::write(&nothing, "# ALSA knows no device.\n").context("no place for a file")?;
         self.more = vec![("ALSA_CONFIG_PATH".into(), nothing.into_os_string())];
+
         Ok(self)
     }
 
@@ -89,7 +97,11 @@ impl Home {
             ("XDG_DATA_HOME".into(), folder("data")),
             ("XDG_CACHE_HOME".into(), folder("cache")),
         ];
-        folders.into_iter().chain(self.more.iter().cloned()).collect()
+
+        folders
+            .into_iter()
+            .chain(self.more.iter().cloned())
+            .collect()
     }
 }
 
@@ -114,7 +126,12 @@ impl Window {
     ///
     /// # Errors
     /// When the driver, the app or its page does not come up.
-    pub fn open_program(program: &Path, home: Home, screen: &Screen, arguments: &[&str]) -> Result<Self> {
+    pub fn open_program(
+        program: &Path,
+        home: Home,
+        screen: &Screen,
+        arguments: &[&str],
+    ) -> Result<Self> {
         Self::start(Command::new(DRIVER), program, home, screen, arguments)
     }
 
@@ -122,19 +139,39 @@ impl Window {
     ///
     /// # Errors
     /// When the driver, the app or its page does not come up.
-    pub fn open_in(overlay: &Overlay, program: &Path, home: Home, screen: &Screen, arguments: &[&str]) -> Result<Self> {
+    pub fn open_in(
+        overlay: &Overlay,
+        program: &Path,
+        home: Home,
+        screen: &Screen,
+        arguments: &[&str],
+    ) -> Result<Self> {
         Self::start(overlay.command(DRIVER), program, home, screen, arguments)
     }
 
-    fn start(driver: Command, program: &Path, home: Home, screen: &Screen, arguments: &[&str]) -> Result<Self> {
+    fn start(
+        driver: Command,
+        program: &Path,
+        home: Home,
+        screen: &Screen,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let mut environment = home.environment();
         environment.extend(screen.environment());
-        for (name, value) in [("TAURI_AUTOMATION", "true"), ("TAURI_WEBVIEW_AUTOMATION", "true")] {
+
+        for (name, value) in [
+            ("TAURI_AUTOMATION", "true"),
+            ("TAURI_WEBVIEW_AUTOMATION", "true"),
+        ] {
             environment.push((name.into(), value.into()));
         }
+
         let driver = Driver::start(driver, program, arguments, &environment)?;
         let window = Self { driver, home };
-        window.wait_for("its first screen", || window.screen().ok().filter(|screen| !screen.is_empty()))?;
+        window.wait_for("its first screen", || {
+            window.screen().ok().filter(|screen| !screen.is_empty())
+        })?;
+
         Ok(window)
     }
 
@@ -143,7 +180,10 @@ impl Window {
     /// # Errors
     /// When the page does not answer.
     pub fn screen(&self) -> Result<String> {
-        let name = self.run("return document.querySelector('main')?.dataset.screen ?? '';", &json!([]))?;
+        let name = self.run(
+            "return document.querySelector('main')?.dataset.screen ?? '';",
+            &json!([]),
+        )?;
         Ok(name.as_str().unwrap_or_default().to_owned())
     }
 
@@ -152,7 +192,9 @@ impl Window {
     /// # Errors
     /// When it is not in time: with what is shown instead.
     pub fn wait_for_screen(&self, name: &str) -> Result<()> {
-        self.wait_for(&format!("the screen {name}"), || (self.screen().ok()? == name).then_some(()))
+        self.wait_for(&format!("the screen {name}"), || {
+            (self.screen().ok()? == name).then_some(())
+        })
     }
 
     /// Waits until something matches a CSS selector and can be seen.
@@ -178,7 +220,11 @@ impl Window {
     /// When the page does not answer.
     pub fn text(&self, selector: &str) -> Result<String> {
         let script = "const e = document.querySelector(arguments[0]); return e ? e.innerText : '';";
-        Ok(self.run(script, &json!([selector]))?.as_str().unwrap_or_default().to_owned())
+        Ok(self
+            .run(script, &json!([selector]))?
+            .as_str()
+            .unwrap_or_default()
+            .to_owned())
     }
 
     /// An attribute of the first element that matches.
@@ -186,8 +232,12 @@ impl Window {
     /// # Errors
     /// When the page does not answer.
     pub fn attribute(&self, selector: &str, name: &str) -> Result<Option<String>> {
-        let script = "return document.querySelector(arguments[0])?.getAttribute(arguments[1]) ?? null;";
-        Ok(self.run(script, &json!([selector, name]))?.as_str().map(str::to_owned))
+        let script =
+            "return document.querySelector(arguments[0])?.getAttribute(arguments[1]) ?? null;";
+        Ok(self
+            .run(script, &json!([selector, name]))?
+            .as_str()
+            .map(str::to_owned))
     }
 
     /// Presses a button by its `data-action`, as a mouse does, once it can be pressed.
@@ -202,6 +252,7 @@ impl Window {
                 return !!e && !e.disabled;";
             (self.run(ready, &json!([selector])).ok()? == Value::Bool(true)).then_some(())
         })?;
+
         self.driver.click(&selector)
     }
 
@@ -235,7 +286,14 @@ impl Window {
     /// # Errors
     /// When it does not in time: with the state.
     pub fn wait_for_state(&self, pointer: &str, wanted: &Value) -> Result<()> {
-        let found = || self.state().ok()?.pointer(pointer).filter(|found| *found == wanted).map(drop);
+        let found = || {
+            self.state()
+                .ok()?
+                .pointer(pointer)
+                .filter(|found| *found == wanted)
+                .map(drop)
+        };
+
         let state = || format!("the state is {}", self.state().unwrap_or_default());
         wait_until(&format!("{pointer} is {wanted}"), PATIENCE, found).with_context(state)
     }
@@ -277,7 +335,11 @@ impl Window {
     ///
     /// # Errors
     /// When the page does not answer.
-    pub fn command(&self, name: &str, arguments: &Value) -> Result<std::result::Result<Value, Value>> {
+    pub fn command(
+        &self,
+        name: &str,
+        arguments: &Value,
+    ) -> Result<std::result::Result<Value, Value>> {
         let script = "const done = arguments[2];
             window.__TAURI_INTERNALS__.invoke(arguments[0], arguments[1]).then((ok) => done({ ok }), (err) => done({ err }));";
         let answer = self.run_async(script, &json!([name, arguments]))?;
@@ -311,10 +373,20 @@ impl Window {
     /// # Errors
     /// When no picture comes, or they do not advance.
     pub fn wait_for_pictures(&self, canvas: &str, more: u16) -> Result<(Code, Code)> {
-        let first = self.wait_for(&format!("a picture on {canvas}"), || self.picture(canvas).ok().flatten())?;
-        let what = format!("{more} more pictures on {canvas} than number {}", first.frame);
-        let later =
-            |code: &Code| code.frame.wrapping_sub(first.frame) >= more && code.frame.wrapping_sub(first.frame) < 0x8000;
+        let first = self.wait_for(&format!("a picture on {canvas}"), || {
+            self.picture(canvas).ok().flatten()
+        })?;
+
+        let what = format!(
+            "{more} more pictures on {canvas} than number {}",
+            first.frame
+        );
+
+        let later = |code: &Code| {
+            code.frame.wrapping_sub(first.frame) >= more
+                && code.frame.wrapping_sub(first.frame) < 0x8000
+        };
+
         let last = self.wait_for(&what, || self.picture(canvas).ok().flatten().filter(later))?;
         Ok((first, last))
     }
@@ -329,7 +401,11 @@ impl Window {
             window.nudge = setInterval(() => { odd = !odd; document.body.style.outlineOffset = odd ? '1px' : '0'; }, 50);";
         self.run(nudge, &json!([]))?;
         let taken = self.driver.screenshot(path);
-        self.run("clearInterval(window.nudge); document.body.style.outlineOffset = '';", &json!([]))?;
+        self.run(
+            "clearInterval(window.nudge); document.body.style.outlineOffset = '';",
+            &json!([]),
+        )?;
+
         taken
     }
 
@@ -354,10 +430,12 @@ impl Window {
     /// # Errors
     /// When it is gone.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let id = libc::pid_t::try_from(self.process_id()?).context("a process id fits its own type")?;
+        let id =
+            libc::pid_t::try_from(self.process_id()?).context("a process id fits its own type")?;
         // SAFETY: kill(2) takes plain numbers; the app is a child of our driver, which has not been told that it ended.
         let sent = unsafe { libc::kill(id, signal) };
         ensure!(sent == 0, "the app can be signalled");
+
         Ok(())
     }
 
@@ -370,7 +448,10 @@ impl Window {
     pub fn close(self) -> Result<Home> {
         let process = self.process_id()?;
         self.signal(libc::SIGTERM)?;
-        wait_until("the app ends", PATIENCE, || has_ended(process).then_some(()))?;
+        wait_until("the app ends", PATIENCE, || {
+            has_ended(process).then_some(())
+        })?;
+
         Ok(self.home)
     }
 
@@ -385,11 +466,18 @@ impl Window {
             if let Some(found) = condition() {
                 return Ok(found);
             }
+
             if Instant::now() > deadline {
-                let page = self.text("main").unwrap_or_else(|error| format!("(the page does not answer: {error:#})"));
+                let page = self
+                    .text("main")
+                    .unwrap_or_else(|error| format!("(the page does not answer: {error:#})"));
                 let screen = self.screen().unwrap_or_default();
-                bail!("{what}: not within {PATIENCE:?}; the screen {screen} says:\n{page}\n{}", self.driver.log());
+                bail!(
+                    "{what}: not within {PATIENCE:?}; the screen {screen} says:\n{page}\n{}",
+                    self.driver.log()
+                );
             }
+
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -398,5 +486,6 @@ impl Window {
 /// Whether a process is gone, or only waits for its parent to notice.
 fn has_ended(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_none_or(|(_, fields)| fields.trim_start().starts_with('Z'))
+    stat.rsplit_once(')')
+        .is_none_or(|(_, fields)| fields.trim_start().starts_with('Z'))
 }

@@ -30,8 +30,16 @@ const SAMPLE: &str = "
 
 pub(super) fn read(window: &Window, canvas: &str) -> Result<Option<Code>> {
     let blocks = window.run(SAMPLE, &json!([canvas]))?;
-    let Value::Array(blocks) = blocks else { return Ok(None) };
-    Ok(decode(&blocks.iter().map(|block| block.as_u64().unwrap_or(0)).collect::<Vec<_>>()))
+    let Value::Array(blocks) = blocks else {
+        return Ok(None);
+    };
+
+    Ok(decode(
+        &blocks
+            .iter()
+            .map(|block| block.as_u64().unwrap_or(0))
+            .collect::<Vec<_>>(),
+    ))
 }
 
 /// The code in the brightness of 64 blocks (0 to 765), unless its checksum says that it was misread.
@@ -39,19 +47,33 @@ fn decode(blocks: &[u64]) -> Option<Code> {
     if blocks.len() != 64 {
         return None;
     }
-    let bits = blocks.iter().fold(0_u64, |bits, block| bits << 1 | u64::from(*block > 382));
+
+    let bits = blocks
+        .iter()
+        .fold(0_u64, |bits, block| bits << 1 | u64::from(*block > 382));
     let bytes = bits.to_be_bytes();
+
     if crc(&bytes[..6]) != u16::from_be_bytes([bytes[6], bytes[7]]) {
         return None;
     }
+
     let unix_ms = u32::from_be_bytes([bytes[2], bytes[3], bytes[4], bytes[5]]);
-    Some(Code { frame: u16::from_be_bytes([bytes[0], bytes[1]]), unix_ms })
+    Some(Code {
+        frame: u16::from_be_bytes([bytes[0], bytes[1]]),
+        unix_ms,
+    })
 }
 
 /// CRC-16/CCITT-FALSE.
 fn crc(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0xFFFF, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 })
+        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
+            if crc & 0x8000 == 0 {
+                crc << 1
+            } else {
+                crc << 1 ^ 0x1021
+            }
+        })
     })
 }
 
@@ -61,7 +83,11 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_one_of_the_contract() {
-        assert_eq!(crc(b"123456789"), 0x29B1, "the check value of CRC-16/CCITT-FALSE");
+        assert_eq!(
+            crc(b"123456789"),
+            0x29B1,
+            "the check value of CRC-16/CCITT-FALSE"
+        );
     }
 
     #[test]
@@ -70,8 +96,19 @@ mod tests {
         let sum = crc(&bytes[..6]);
         bytes[6..].copy_from_slice(&sum.to_be_bytes());
         let bits = u64::from_be_bytes(bytes);
-        let mut blocks: Vec<u64> = (0..64).map(|bit| if bits >> (63 - bit) & 1 == 1 { 690 } else { 60 }).collect();
-        assert_eq!(decode(&blocks), Some(Code { frame: 0x1234, unix_ms: 0x9ABC_DEF0 }), "as it was drawn");
+        let mut blocks: Vec<u64> = (0..64)
+            .map(|bit| if bits >> (63 - bit) & 1 == 1 { 690 } else { 60 })
+            .collect();
+
+        assert_eq!(
+            decode(&blocks),
+            Some(Code {
+                frame: 0x1234,
+                unix_ms: 0x9ABC_DEF0
+            }),
+            "as it was drawn"
+        );
+
         blocks[20] = 750 - blocks[20];
         assert_eq!(decode(&blocks), None, "one wrong block is noticed");
         assert_eq!(decode(&[]), None, "no picture");

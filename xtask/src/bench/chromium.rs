@@ -18,35 +18,72 @@ use crate::shell::Shell;
 pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
     let relay = Relay::start()?;
     let seconds = plan.call.as_secs().to_string();
-    let shell = Shell::new("node", ["tests/browser/bench.mjs", "--signaling", &relay.url, "--seconds", &seconds]);
+    let shell = Shell::new(
+        "node",
+        [
+            "tests/browser/bench.mjs",
+            "--signaling",
+            &relay.url,
+            "--seconds",
+            &seconds,
+        ],
+    );
     println!("  $ {}", shell.line());
-    let mut script = shell.into_command().stdout(Stdio::piped()).spawn().context("node does not start")?;
-    let stdout = script.stdout.take().context("the script's output is piped")?;
+    let mut script = shell
+        .into_command()
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("node does not start")?;
+
+    let stdout = script
+        .stdout
+        .take()
+        .context("the script's output is piped")?;
     let mut watches = Vec::new();
     let mut usages = Vec::new();
     let mut figures = Vec::new();
+
     for line in BufReader::new(stdout).lines() {
         let line = line.context("the script's output cannot be read")?;
-        let event: Value = serde_json::from_str(&line).with_context(|| format!("not an event: {line}"))?;
+        let event: Value =
+            serde_json::from_str(&line).with_context(|| format!("not an event: {line}"))?;
+
         match event["event"].as_str() {
             Some("connected") => {
-                let pids = event["pids"].as_array().into_iter().flatten().filter_map(Value::as_u64);
-                watches =
-                    pids.filter_map(|pid| u32::try_from(pid).ok()).map(|pid| Watch::start(pid, SETTLING)).collect();
+                let pids = event["pids"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_u64);
+
+                watches = pids
+                    .filter_map(|pid| u32::try_from(pid).ok())
+                    .map(|pid| Watch::start(pid, SETTLING))
+                    .collect();
             }
             // The browsers live on until the script ends.
             Some("ending") => usages = watches.drain(..).map(Watch::finish).collect(),
-            Some("report") => figures = event["peers"].as_array().into_iter().flatten().map(read).collect(),
+            Some("report") => {
+                figures = event["peers"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(read)
+                    .collect()
+            }
             _ => bail!("an event that is not known here: {line}"),
         }
     }
+
     let status = script.wait().context("the script cannot be waited for")?;
     if !status.success() || figures.is_empty() {
         bail!("tests/browser/bench.mjs gave no report ({status})");
     }
+
     for (figures, usage) in figures.iter_mut().zip(usages) {
         (figures.cores, figures.pss_bytes) = (usage.cores, usage.pss_bytes);
     }
+
     Ok(figures)
 }
 

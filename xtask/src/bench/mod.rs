@@ -58,18 +58,28 @@ pub(crate) fn call(arguments: &[&str]) -> Result<()> {
     release_build()?;
     let mut tandem = Vec::new();
     let mut chromium = Vec::new();
+
     for round in 1..=plan.rounds {
-        heading(&format!("Round {round} of {}: Tandem <-> Tandem", plan.rounds));
+        heading(&format!(
+            "Round {round} of {}: Tandem <-> Tandem",
+            plan.rounds
+        ));
         tandem.extend(tandem::call(&plan)?);
-        heading(&format!("Round {round} of {}: Chromium <-> Chromium", plan.rounds));
+        heading(&format!(
+            "Round {round} of {}: Chromium <-> Chromium",
+            plan.rounds
+        ));
+
         match chromium::call(&plan) {
             Ok(figures) => chromium.extend(figures),
             Err(error) => println!("  no figures: {error:#}"),
         }
     }
+
     heading("720p30 both ways, both peers on this machine, median of all peers and rounds");
     print!("{}", table::table(&tandem, &chromium));
     println!("\n{}", table::machine());
+
     link_step()
 }
 
@@ -78,15 +88,26 @@ fn release_build() -> Result<()> {
     run::build()?;
     // By itself: together with it Tandem's dependencies would be built once more, for the features of both.
     step("Building the relay (release)", || {
-        Shell::cargo(["build", "--release", "--package", "tandem-signaling", "--all-features", "--bins"]).run()
+        Shell::cargo([
+            "build",
+            "--release",
+            "--package",
+            "tandem-signaling",
+            "--all-features",
+            "--bins",
+        ])
+        .run()
     })
 }
 
 /// Congestion control on a simulated link that narrows and widens, in virtual time: the same on every machine.
 fn link_step() -> Result<()> {
     step("Building the simulated link", || {
-        Shell::cargo(["build", "--workspace", "--example", "link_step"]).args(workspace::features()).run()
+        Shell::cargo(["build", "--workspace", "--example", "link_step"])
+            .args(workspace::features())
+            .run()
     })?;
+
     heading("A link that steps down and up again");
     Shell::new(workspace::binary("debug", "examples/link_step")?, [""; 0]).run()
 }
@@ -98,15 +119,22 @@ fn link_step() -> Result<()> {
 pub(crate) fn micro(arguments: &[&str]) -> Result<()> {
     setup::build()?;
     let metadata = workspace::metadata()?;
-    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata lists no packages")?;
+
     for package in packages {
         let name = package["name"].as_str().unwrap_or_default();
         for target in package["targets"].as_array().into_iter().flatten() {
-            let is_bench = target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "bench"));
+            let is_bench = target["kind"]
+                .as_array()
+                .is_some_and(|kinds| kinds.iter().any(|kind| kind == "bench"));
             let bench = target["name"].as_str().unwrap_or_default();
+
             if !is_bench {
                 continue;
             }
+
             step(&format!("{name}: {bench}"), || {
                 Shell::cargo(["bench", "--package", name, "--bench", bench])
                     .args(workspace::features())
@@ -116,22 +144,34 @@ pub(crate) fn micro(arguments: &[&str]) -> Result<()> {
             })?;
         }
     }
+
     Ok(())
 }
 
 impl Plan {
     fn parse(arguments: &[&str]) -> Result<Self> {
-        let mut plan = Self { call: Duration::from_secs(20), rounds: 3 };
+        let mut plan = Self {
+            call: Duration::from_secs(20),
+            rounds: 3,
+        };
+
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
-            let number = words.next().and_then(|value| value.parse::<u32>().ok()).filter(|number| *number > 0);
+            let number = words
+                .next()
+                .and_then(|value| value.parse::<u32>().ok())
+                .filter(|number| *number > 0);
+
             match (*word, number) {
                 // The first seconds are the start, which is not what is measured.
-                ("--seconds", Some(seconds)) if seconds >= 8 => plan.call = Duration::from_secs(seconds.into()),
+                ("--seconds", Some(seconds)) if seconds >= 8 => {
+                    plan.call = Duration::from_secs(seconds.into())
+                }
                 ("--rounds", Some(rounds)) => plan.rounds = rounds,
                 _ => bail!("`bench call` takes --seconds N (8 or more) and --rounds N (1 or more)"),
             }
         }
+
         Ok(plan)
     }
 }
@@ -143,8 +183,20 @@ mod tests {
     #[test]
     fn the_plan_is_what_was_asked_for() {
         let plan = Plan::parse(&["--rounds", "5", "--seconds", "60"]).expect("both are known");
-        assert_eq!((plan.rounds, plan.call), (5, Duration::from_secs(60)), "each option sets its own figure");
-        assert!(Plan::parse(&["--seconds", "2"]).is_err(), "a call without a settled part has no figures");
-        assert!(Plan::parse(&["--minutes", "2"]).is_err(), "an unknown option is no plan");
+        assert_eq!(
+            (plan.rounds, plan.call),
+            (5, Duration::from_secs(60)),
+            "each option sets its own figure"
+        );
+
+        assert!(
+            Plan::parse(&["--seconds", "2"]).is_err(),
+            "a call without a settled part has no figures"
+        );
+
+        assert!(
+            Plan::parse(&["--minutes", "2"]).is_err(),
+            "an unknown option is no plan"
+        );
     }
 }

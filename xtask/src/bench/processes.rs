@@ -30,7 +30,10 @@ impl Watch {
     pub(crate) fn start(pid: u32, delay: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        Self { stop, thread: thread::spawn(move || watch(pid, delay, &stopped)) }
+        Self {
+            stop,
+            thread: thread::spawn(move || watch(pid, delay, &stopped)),
+        }
     }
 
     /// What was seen; call it while the processes still live.
@@ -45,40 +48,61 @@ fn watch(root: u32, delay: Duration, stopped: &AtomicBool) -> Usage {
     while begun.elapsed() < delay && !stopped.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(50));
     }
+
     let first = (Instant::now(), cpu_seconds(root));
     let mut last = first;
     let mut pss_bytes = pss(root);
+
     while !stopped.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(500));
+
         // A tree that is going away has less than before: its last full reading counts.
         if let (now, Some(cpu)) = (Instant::now(), cpu_seconds(root)) {
             if last.1.is_some_and(|before| cpu < before) {
                 break;
             }
+
             last = (now, Some(cpu));
         }
-        pss_bytes = pss(root).map_or(pss_bytes, |now| Some(pss_bytes.map_or(now, |highest| highest.max(now))));
+
+        pss_bytes = pss(root).map_or(pss_bytes, |now| {
+            Some(pss_bytes.map_or(now, |highest| highest.max(now)))
+        });
     }
+
     let seconds = (last.0 - first.0).as_secs_f64();
     let cpu = first.1.zip(last.1).map(|(from, to)| to - from);
-    Usage { cores: cpu.filter(|_| seconds > 1.0).map(|cpu| cpu / seconds), pss_bytes }
+    Usage {
+        cores: cpu.filter(|_| seconds > 1.0).map(|cpu| cpu / seconds),
+        pss_bytes,
+    }
 }
 
 /// `root` and every process below it.
 fn tree(root: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+
         if let Some(parent) = stat_fields(pid).and_then(|fields| fields.get(1)?.parse().ok()) {
             children.entry(parent).or_default().push(pid);
         }
     }
+
     let mut found = vec![root];
     let mut next = 0;
+
     while let Some(pid) = found.get(next).copied() {
         found.extend(children.remove(&pid).unwrap_or_default());
         next += 1;
     }
+
     found
 }
 
@@ -97,8 +121,13 @@ fn cpu_seconds(root: u32) -> Option<f64> {
     let ticks = |pid| {
         let fields = stat_fields(pid)?;
         // proc_pid_stat(5): utime, stime, cutime, cstime are fields 14 to 17; the state is field 3.
-        fields.get(11..15)?.iter().map(|field| field.parse::<f64>().ok()).sum::<Option<f64>>()
+        fields
+            .get(11..15)?
+            .iter()
+            .map(|field| field.parse::<f64>().ok())
+            .sum::<Option<f64>>()
     };
+
     Some(tree(root).into_iter().filter_map(ticks).sum::<f64>() / TICKS_PER_SECOND)
 }
 
@@ -106,8 +135,13 @@ fn pss(root: u32) -> Option<f64> {
     let of = |pid| {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-        line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()
+        line.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<f64>()
+            .ok()
     };
+
     let sum: f64 = tree(root).into_iter().filter_map(of).sum();
     (sum > 0.0).then_some(sum * 1024.0)
 }
@@ -120,21 +154,42 @@ mod tests {
     #[test]
     fn a_busy_child_of_a_child_is_counted() {
         let spin = "sh -c 'while :; do :; done'";
-        let mut shell = Command::new("sh").args(["-c", &format!("{spin}; true")]).spawn().expect("sh starts");
+        let mut shell = Command::new("sh")
+            .args(["-c", &format!("{spin}; true")])
+            .spawn()
+            .expect("sh starts");
         let watch = Watch::start(shell.id(), Duration::from_millis(100));
         let deadline = Instant::now() + Duration::from_secs(20);
         let busy = || cpu_seconds(shell.id()).is_some_and(|cpu| cpu > 1.0);
+
         while !busy() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(50));
         }
+
         let usage = watch.finish();
         let pids = tree(shell.id());
+
         for pid in pids.iter().rev() {
-            Command::new("kill").arg(pid.to_string()).status().expect("kill starts");
+            Command::new("kill")
+                .arg(pid.to_string())
+                .status()
+                .expect("kill starts");
         }
+
         shell.wait().expect("the shell can be waited for");
-        assert!(pids.len() > 1, "the grandchild belongs to the tree: {pids:?}");
-        assert!(usage.cores.is_some_and(|cores| cores > 0.05), "its CPU time is counted: {usage:?}");
-        assert!(usage.pss_bytes.is_some_and(|pss| pss > 4096.0), "so is its memory: {usage:?}");
+        assert!(
+            pids.len() > 1,
+            "the grandchild belongs to the tree: {pids:?}"
+        );
+
+        assert!(
+            usage.cores.is_some_and(|cores| cores > 0.05),
+            "its CPU time is counted: {usage:?}"
+        );
+
+        assert!(
+            usage.pss_bytes.is_some_and(|pss| pss > 4096.0),
+            "so is its memory: {usage:?}"
+        );
     }
 }

@@ -13,13 +13,26 @@ use crate::workspace;
 /// When something does not build or the relay does not do what the load expects.
 pub(crate) fn relay(arguments: &[&str]) -> Result<()> {
     step("Building the relay and its load (release)", || {
-        Shell::cargo(["build", "--release", "--package", "tandem-signaling", "--all-features"])
-            .args(["--bins", "--example", "relay_load"])
-            .run()
+        Shell::cargo([
+            "build",
+            "--release",
+            "--package",
+            "tandem-signaling",
+            "--all-features",
+        ])
+        .args(["--bins", "--example", "relay_load"])
+        .run()
     })?;
+
     heading("The relay on one core, its clients on another; limits and metrics on");
     let relay = workspace::binary("release", "tandem-signaling")?;
-    Shell::new(workspace::binary("release", "examples/relay_load")?, [relay]).args(arguments).run()?;
+    Shell::new(
+        workspace::binary("release", "examples/relay_load")?,
+        [relay],
+    )
+    .args(arguments)
+    .run()?;
     println!("\n{}", table::machine());
+
     Ok(())
 }

@@ -24,8 +24,13 @@ impl Holding {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()
+            line.trim()
+                .trim_end_matches("kB")
+                .trim()
+                .parse::<f64>()
+                .ok()
         };
+
         Some(Self {
             rss_bytes: field("VmRSS:")? * 1024.0,
             descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count(),
@@ -41,14 +46,24 @@ impl Holding {
 pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
     let minutes = match arguments {
         [] => 10,
-        ["--minutes", number] => number.parse::<u64>().ok().filter(|number| *number > 0).unwrap_or(0),
+        ["--minutes", number] => number
+            .parse::<u64>()
+            .ok()
+            .filter(|number| *number > 0)
+            .unwrap_or(0),
         _ => 0,
     };
+
     if minutes == 0 {
         bail!("`bench soak` takes --minutes N (1 or more)");
     }
+
     release_build()?;
-    let plan = Plan { call: Duration::from_secs(minutes * 60), rounds: 1 };
+    let plan = Plan {
+        call: Duration::from_secs(minutes * 60),
+        rounds: 1,
+    };
+
     let relay = tandem::Relay::start()?;
     heading(&format!("720p30 both ways for {minutes} minutes"));
     let peers = [tandem::start(&plan, &relay)?, tandem::start(&plan, &relay)?];
@@ -60,18 +75,27 @@ pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
         last if last == minutes => plan.call - Duration::from_secs(3),
         minute => Duration::from_secs(minute * 60),
     });
+
     for at in readings {
         thread::sleep((begun + at).saturating_duration_since(Instant::now()));
         println!("{}", line(at, &peers));
     }
-    let figures = peers.into_iter().map(tandem::finish).collect::<Result<Vec<Figures>>>()?;
+
+    let figures = peers
+        .into_iter()
+        .map(tandem::finish)
+        .collect::<Result<Vec<Figures>>>()?;
     println!("\n{}\n{}", table::table(&figures, &[]), table::machine());
     Ok(())
 }
 
 fn line(at: Duration, peers: &[Child]) -> String {
-    let holdings: Vec<Holding> = peers.iter().filter_map(|peer| Holding::of(peer.id())).collect();
-    let show = |figure: fn(&Holding) -> String| holdings.iter().map(figure).collect::<Vec<_>>().join(", ");
+    let holdings: Vec<Holding> = peers
+        .iter()
+        .filter_map(|peer| Holding::of(peer.id()))
+        .collect();
+    let show =
+        |figure: fn(&Holding) -> String| holdings.iter().map(figure).collect::<Vec<_>>().join(", ");
     format!(
         "| {:.1} | {} | {} | {} |",
         at.as_secs_f64() / 60.0,
@@ -88,10 +112,21 @@ mod tests {
     #[test]
     fn a_process_is_seen_holding_what_it_opens() {
         let before = Holding::of(std::process::id()).expect("this process lives");
-        let files: Vec<_> = (0..10).map(|_| fs::File::open("/dev/null").expect("it opens")).collect();
+        let files: Vec<_> = (0..10)
+            .map(|_| fs::File::open("/dev/null").expect("it opens"))
+            .collect();
         let after = Holding::of(std::process::id()).expect("this process lives");
-        assert!(after.descriptors >= before.descriptors + 10, "ten more: {before:?}, {after:?}");
-        assert!(after.rss_bytes > 1e6 && after.threads >= 1, "real figures: {after:?}");
+
+        assert!(
+            after.descriptors >= before.descriptors + 10,
+            "ten more: {before:?}, {after:?}"
+        );
+
+        assert!(
+            after.rss_bytes > 1e6 && after.threads >= 1,
+            "real figures: {after:?}"
+        );
+
         drop(files);
     }
 }

@@ -23,19 +23,40 @@ impl Relay {
     /// Starts the release build on a port of the system's choice.
     pub(crate) fn start() -> Result<Self> {
         let binary = workspace::binary("release", "tandem-signaling")?;
-        let mut command = Shell::new(binary, ["--listen", "127.0.0.1:0", "--allow-origin", "*"]).into_command();
-        let mut process =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("the relay does not start")?;
-        let stdout = process.stdout.take().context("the relay's output is piped")?;
-        let mut relay = Self { process, url: String::new() };
+        let mut command =
+            Shell::new(binary, ["--listen", "127.0.0.1:0", "--allow-origin", "*"]).into_command();
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("the relay does not start")?;
+
+        let stdout = process
+            .stdout
+            .take()
+            .context("the relay's output is piped")?;
+
+        let mut relay = Self {
+            process,
+            url: String::new(),
+        };
+
         let mut lines = BufReader::new(stdout);
         let mut line = String::new();
-        lines.read_line(&mut line).context("the relay's output cannot be read")?;
+        lines
+            .read_line(&mut line)
+            .context("the relay's output cannot be read")?;
         let is_end = |letter: char| !(letter.is_ascii_digit() || ".:".contains(letter));
-        let address = line.split(is_end).find(|word| word.starts_with("127.0.0.1:"));
-        relay.url = format!("ws://{}/ws", address.context("the relay's first line names no address")?);
+        let address = line
+            .split(is_end)
+            .find(|word| word.starts_with("127.0.0.1:"));
+        relay.url = format!(
+            "ws://{}/ws",
+            address.context("the relay's first line names no address")?
+        );
         // Whatever else it prints must not block it.
         thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+
         Ok(relay)
     }
 }
@@ -51,10 +72,13 @@ impl Drop for Relay {
 pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
     let relay = Relay::start()?;
     let peers = [start(plan, &relay)?, start(plan, &relay)?];
-    let watches = peers.each_ref().map(|peer| Watch::start(peer.id(), SETTLING));
+    let watches = peers
+        .each_ref()
+        .map(|peer| Watch::start(peer.id(), SETTLING));
     // The processes are measured while both still live: the reports come later.
     thread::sleep(plan.call);
     let usages = watches.map(Watch::finish);
+
     peers
         .into_iter()
         .zip(usages)
@@ -90,7 +114,12 @@ pub(crate) fn start(plan: &Plan, relay: &Relay) -> Result<Child> {
     ];
     let shell = Shell::new(workspace::binary("release", "tandem")?, arguments);
     println!("  $ {}", shell.line());
-    shell.into_command().stdout(Stdio::piped()).spawn().context("tandem does not start")
+
+    shell
+        .into_command()
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("tandem does not start")
 }
 
 /// Waits for a peer's report.
@@ -100,11 +129,17 @@ pub(crate) fn finish(peer: Child) -> Result<Figures> {
 
 fn report(mut peer: Child) -> Result<Value> {
     let mut text = String::new();
-    peer.stdout.take().context("tandem's output is piped")?.read_to_string(&mut text).context("no report")?;
+    peer.stdout
+        .take()
+        .context("tandem's output is piped")?
+        .read_to_string(&mut text)
+        .context("no report")?;
     let status = peer.wait().context("tandem cannot be waited for")?;
+
     if !status.success() {
         bail!("the call failed ({status}): {}", text.trim());
     }
+
     serde_json::from_str(&text).context("the report is not JSON")
 }
 

@@ -30,53 +30,102 @@ pub(crate) fn window(arguments: &[&str]) -> Result<()> {
         ["--seconds", number] => number.parse().context("--seconds takes a number")?,
         _ => bail!("bench window takes --seconds N"),
     };
+
     setup::test()?;
     run::build()?;
     step("Building the relay and the measuring", || {
-        Shell::cargo(["build", "--workspace", "--bins", "--examples"]).args(workspace::features()).run()
+        Shell::cargo(["build", "--workspace", "--bins", "--examples"])
+            .args(workspace::features())
+            .run()
     })?;
+
     heading("Measuring");
     let phases = measure(seconds)?;
     heading("A window on this machine, under software rendering; its calls are of 720p30");
     print(&phases);
     println!("\n{}", table::machine());
+
     Ok(())
 }
 
 fn measure(seconds: u64) -> Result<Vec<Phase>> {
     let tandem = workspace::binary("release", "tandem")?.into_os_string();
-    let shell = Shell::new(workspace::binary("debug", "examples/window_bench")?, [tandem, seconds.to_string().into()]);
+    let shell = Shell::new(
+        workspace::binary("debug", "examples/window_bench")?,
+        [tandem, seconds.to_string().into()],
+    );
     println!("  $ {}", shell.line());
-    let mut child = shell.into_command().stdout(Stdio::piped()).spawn().context("cannot start the measuring")?;
+    let mut child = shell
+        .into_command()
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start the measuring")?;
     let output = child.stdout.take().context("its output is ours")?;
     let (mut phases, mut watches) = (Vec::new(), Vec::new());
+
     for line in BufReader::new(output).lines() {
         let mut event: Value = serde_json::from_str(&line?).context("the measuring speaks JSON")?;
         if let Some(pids) = event["pids"].as_array() {
-            let pids = pids.iter().filter_map(Value::as_u64).filter_map(|pid| u32::try_from(pid).ok());
+            let pids = pids
+                .iter()
+                .filter_map(Value::as_u64)
+                .filter_map(|pid| u32::try_from(pid).ok());
             watches = pids.map(|pid| Watch::start(pid, Duration::ZERO)).collect();
         } else if let Value::String(name) = event["end"].take() {
-            let usage = std::mem::take(&mut watches).into_iter().map(Watch::finish).collect();
+            let usage = std::mem::take(&mut watches)
+                .into_iter()
+                .map(Watch::finish)
+                .collect();
             println!("  {name} is measured");
-            phases.push(Phase { name, figures: event, usage });
+            phases.push(Phase {
+                name,
+                figures: event,
+                usage,
+            });
         }
     }
+
     let status = child.wait()?;
     if !status.success() {
         bail!("the measuring failed ({status})");
     }
+
     Ok(phases)
 }
 
 fn print(phases: &[Phase]) {
     let row = |name: &str, value: Option<f64>, unit: &str, budget: &str| {
-        let value = value.map_or_else(|| String::from("not measured"), |value| format!("{value:.1} {unit}"));
+        let value = value.map_or_else(
+            || String::from("not measured"),
+            |value| format!("{value:.1} {unit}"),
+        );
         println!("  {name:<46} {value:>16}   {budget}");
     };
-    let of = |name: &str| phases.iter().filter(|phase| phase.name == name).collect::<Vec<_>>();
-    let start = |field: &str| median(of("start").iter().filter_map(|phase| phase.figures[field].as_f64()).collect());
-    row("start → lobby that can be used (median of 5)", start("lobbyMs"), "ms", "≤ 1000");
+
+    let of = |name: &str| {
+        phases
+            .iter()
+            .filter(|phase| phase.name == name)
+            .collect::<Vec<_>>()
+    };
+
+    let start = |field: &str| {
+        median(
+            of("start")
+                .iter()
+                .filter_map(|phase| phase.figures[field].as_f64())
+                .collect(),
+        )
+    };
+
+    row(
+        "start → lobby that can be used (median of 5)",
+        start("lobbyMs"),
+        "ms",
+        "≤ 1000",
+    );
     row("start → first own picture", start("pictureMs"), "ms", "");
+
     for (phase, title) in [
         ("call", "in a call with a headless peer"),
         ("large", "the same with the own picture as large"),
@@ -87,9 +136,16 @@ fn print(phases: &[Phase]) {
             print_call(phase, row);
         }
     }
+
     for phase in of("order") {
-        row("older pictures shown after later ones", phase.figures["stale"].as_f64(), "", "0");
+        row(
+            "older pictures shown after later ones",
+            phase.figures["stale"].as_f64(),
+            "",
+            "0",
+        );
     }
+
     for (phase, what) in [
         ("idle", "preview off, no microphone"),
         ("idle-microphone", "preview off, silent microphone metered"),
@@ -97,24 +153,57 @@ fn print(phases: &[Phase]) {
     ] {
         for phase in of(phase) {
             let cores = phase.usage.first().and_then(|usage| usage.cores);
-            row(&format!("lobby, {what}: CPU"), cores.map(|cores| cores * 100.0), "%", "≤ 1");
+            row(
+                &format!("lobby, {what}: CPU"),
+                cores.map(|cores| cores * 100.0),
+                "%",
+                "≤ 1",
+            );
         }
     }
 }
 
 fn print_call(phase: &Phase, row: impl Fn(&str, Option<f64>, &str, &str)) {
-    for (number, window) in phase.figures["windows"].as_array().into_iter().flatten().enumerate() {
+    for (number, window) in phase.figures["windows"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         for (at, stream) in ["partner's", "own"].iter().enumerate() {
             let figure = |field: &str| window[at][field].as_f64();
             let size = format!("{}x{}", window[at]["width"], window[at]["height"]);
-            row(&format!("window {number}: {stream} pictures drawn ({size})"), figure("fps"), "/s", "≥ 28");
-            row(&format!("window {number}: {stream}, due → drawn, p95"), figure("ageMsP95"), "ms", "≤ 25");
+            row(
+                &format!("window {number}: {stream} pictures drawn ({size})"),
+                figure("fps"),
+                "/s",
+                "≥ 28",
+            );
+
+            row(
+                &format!("window {number}: {stream}, due → drawn, p95"),
+                figure("ageMsP95"),
+                "ms",
+                "≤ 25",
+            );
         }
     }
+
     for (number, usage) in phase.usage.iter().enumerate() {
         let cpu = usage.cores.map(|cores| cores * 100.0);
-        row(&format!("window {number}: CPU, app and web view"), cpu, "%", "≤ 130");
-        row(&format!("window {number}: memory (PSS)"), usage.pss_bytes.map(|bytes| bytes / 1e6), "MB", "≤ 350");
+        row(
+            &format!("window {number}: CPU, app and web view"),
+            cpu,
+            "%",
+            "≤ 130",
+        );
+
+        row(
+            &format!("window {number}: memory (PSS)"),
+            usage.pss_bytes.map(|bytes| bytes / 1e6),
+            "MB",
+            "≤ 350",
+        );
     }
 }
 

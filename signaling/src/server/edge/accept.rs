@@ -29,6 +29,7 @@ impl Acceptor {
         let limit = descriptor_limit();
         // Of a very small limit, half is left.
         let usable = limit.saturating_sub(RESERVED).max(limit / 2);
+
         if usable < max_sockets {
             tracing::warn!(
                 descriptors = limit,
@@ -36,7 +37,12 @@ impl Acceptor {
                 "the limit of open files is lower than the connections that are allowed: raise it (ulimit -n, LimitNOFILE)"
             );
         }
-        Self { listener, spare: spare(), max_sockets: usable.min(max_sockets) }
+
+        Self {
+            listener,
+            spare: spare(),
+            max_sockets: usable.min(max_sockets),
+        }
     }
 
     /// The next connection. With `open` of them there already, one too many is answered 503 here. Nothing is lost if
@@ -50,11 +56,14 @@ impl Acceptor {
                     self.spare = None;
                     // The connection that failed still waits, unless its client is gone.
                     let waiting = timeout(PAUSE, self.listener.accept()).await;
+
                     if let Ok(Ok((stream, _))) = &waiting {
                         refuse(stream);
                     }
+
                     drop(waiting);
                     self.spare = spare();
+
                     if self.spare.is_none() {
                         sleep(PAUSE).await;
                     }
@@ -91,18 +100,28 @@ fn out_of_descriptors(_: &std::io::Error) -> bool {
 /// How many files the process may have open, after the soft limit was raised to the hard one.
 #[cfg(unix)]
 fn descriptor_limit() -> usize {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+
     // SAFETY: getrlimit(2) fills the struct that it is given.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return usize::MAX;
     }
+
     if limit.rlim_cur < limit.rlim_max {
-        let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+        let raised = libc::rlimit {
+            rlim_cur: limit.rlim_max,
+            ..limit
+        };
+
         // SAFETY: setrlimit(2) reads the struct; the limits of the process are process-wide and take effect at once.
         if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
             limit = raised;
         }
     }
+
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
 }
 

@@ -23,9 +23,10 @@ impl From<IpAddr> for AddressKey {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
-            IpAddr::V6(address) => {
-                Self::V6(u64::try_from(address.to_bits() >> 64).expect("64 bits are left of 128 after the shift"))
-            }
+            IpAddr::V6(address) => Self::V6(
+                u64::try_from(address.to_bits() >> 64)
+                    .expect("64 bits are left of 128 after the shift"),
+            ),
         }
     }
 }
@@ -67,7 +68,11 @@ struct Entry {
 
 impl Addresses {
     pub(crate) fn new(limits: AddressLimits) -> Self {
-        Self { limits, entries: HashMap::new(), sweep_at: SWEEP_FROM }
+        Self {
+            limits,
+            entries: HashMap::new(),
+            sweep_at: SWEEP_FROM,
+        }
     }
 
     /// One more connection of this address; [`leave`](Self::leave) gives it back.
@@ -78,16 +83,25 @@ impl Addresses {
         if self.limits.connections == 0 && self.limits.upgrades.is_unlimited() {
             return Ok(());
         }
+
         if self.entries.len() >= self.sweep_at {
-            self.entries.retain(|_, entry| entry.connections > 0 || !entry.upgrades.is_idle(now));
+            self.entries
+                .retain(|_, entry| entry.connections > 0 || !entry.upgrades.is_idle(now));
             self.entries.tighten();
             self.sweep_at = SWEEP_FROM.max(self.entries.len() * 2);
         }
+
         let entry = self.entries.entry(key).or_default();
         if self.limits.connections > 0 && entry.connections >= self.limits.connections {
-            return Err(OverLimit { retry_after: RETRY_CONNECTIONS });
+            return Err(OverLimit {
+                retry_after: RETRY_CONNECTIONS,
+            });
         }
-        entry.upgrades.take(self.limits.upgrades, 1, now).map_err(|retry_after| OverLimit { retry_after })?;
+
+        entry
+            .upgrades
+            .take(self.limits.upgrades, 1, now)
+            .map_err(|retry_after| OverLimit { retry_after })?;
         entry.connections += 1;
         Ok(())
     }
@@ -116,14 +130,31 @@ mod tests {
 
     fn addresses(connections: u32, upgrades: u32) -> Addresses {
         let upgrades = Rate::new(upgrades, Duration::from_secs(60), upgrades);
-        Addresses::new(AddressLimits { connections, upgrades })
+        Addresses::new(AddressLimits {
+            connections,
+            upgrades,
+        })
     }
 
     #[test]
     fn ipv6_counts_by_64_bits() {
-        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"), "one customer");
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"), "another one");
-        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"), "mapped or not, it is the same address");
+        assert_eq!(
+            key("2001:db8:1:2::1"),
+            key("2001:db8:1:2:ffff::9"),
+            "one customer"
+        );
+
+        assert_ne!(
+            key("2001:db8:1:2::1"),
+            key("2001:db8:1:3::1"),
+            "another one"
+        );
+
+        assert_eq!(
+            key("::ffff:192.0.2.1"),
+            key("192.0.2.1"),
+            "mapped or not, it is the same address"
+        );
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
     }
 
@@ -131,9 +162,16 @@ mod tests {
     fn connections_are_counted_and_given_back() {
         let (mut table, now) = (addresses(2, 0), Instant::now());
         let (one, other) = (key("192.0.2.1"), key("192.0.2.2"));
-        assert!(table.enter(one, now).is_ok() && table.enter(one, now).is_ok(), "two are allowed");
+        assert!(
+            table.enter(one, now).is_ok() && table.enter(one, now).is_ok(),
+            "two are allowed"
+        );
         assert!(table.enter(one, now).is_err(), "a third is not");
-        assert!(table.enter(other, now).is_ok(), "another address is not concerned");
+        assert!(
+            table.enter(other, now).is_ok(),
+            "another address is not concerned"
+        );
+
         table.leave(one, now);
         assert!(table.enter(one, now).is_ok(), "who leaves makes room");
     }
@@ -142,13 +180,23 @@ mod tests {
     fn upgrades_are_counted_though_connections_end() {
         let (mut table, now) = (addresses(0, 3), Instant::now());
         let one = key("2001:db8::1");
+
         for n in 0..3 {
             assert!(table.enter(one, now).is_ok(), "upgrade {n}");
             table.leave(one, now);
         }
+
         let over = table.enter(one, now).expect_err("the fourth in a minute");
-        assert_eq!(over.retry_after, Duration::from_secs(20), "a third of a minute for each");
-        assert!(table.enter(one, now + over.retry_after).is_ok(), "then it works again");
+        assert_eq!(
+            over.retry_after,
+            Duration::from_secs(20),
+            "a third of a minute for each"
+        );
+
+        assert!(
+            table.enter(one, now + over.retry_after).is_ok(),
+            "then it works again"
+        );
     }
 
     #[test]
@@ -160,7 +208,12 @@ mod tests {
             table.enter(key, now).unwrap();
             table.leave(key, now);
         }
-        assert!(table.entries.len() <= 2 * SWEEP_FROM, "{} entries of 100,000 addresses", table.entries.len());
+
+        assert!(
+            table.entries.len() <= 2 * SWEEP_FROM,
+            "{} entries of 100,000 addresses",
+            table.entries.len()
+        );
     }
 
     proptest! {
@@ -168,6 +221,7 @@ mod tests {
         fn the_count_is_that_of_a_plain_list(steps in prop::collection::vec((any::<bool>(), 0u32..4), 0..300)) {
             let (mut table, now) = (addresses(3, 0), Instant::now());
             let mut there = [0u32; 4];
+
             for (enter, n) in steps {
                 let (key, count) = (AddressKey::V4(n), &mut there[n as usize]);
                 if enter {
@@ -178,6 +232,7 @@ mod tests {
                     *count -= 1;
                 }
             }
+
             let open = there.iter().filter(|count| **count > 0).count();
             prop_assert!(table.entries.values().filter(|entry| entry.connections > 0).count() == open);
         }

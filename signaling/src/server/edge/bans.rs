@@ -26,7 +26,8 @@ impl BanList {
     /// A sentence with the file's name and the line.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let name = path.display();
-        let text = fs::read_to_string(path).map_err(|error| format!("the ban file {name} cannot be read: {error}"))?;
+        let text = fs::read_to_string(path)
+            .map_err(|error| format!("the ban file {name} cannot be read: {error}"))?;
         Self::parse(&text).map_err(|error| format!("in the ban file {name}, {error}"))
     }
 
@@ -37,7 +38,12 @@ impl BanList {
             if entry.is_empty() {
                 continue;
             }
-            if let Some(user) = entry.strip_prefix("user:").map(str::trim).filter(|user| !user.is_empty()) {
+
+            if let Some(user) = entry
+                .strip_prefix("user:")
+                .map(str::trim)
+                .filter(|user| !user.is_empty())
+            {
                 list.users.insert(user.to_owned());
             } else if let Ok(address) = entry.parse::<IpAddr>() {
                 list.addresses.insert(address.to_canonical());
@@ -45,9 +51,12 @@ impl BanList {
                 list.ranges.push(range);
             } else {
                 let number = number + 1;
-                return Err(format!("line {number} is no address, no range like 192.0.2.0/24 and no user:SUB"));
+                return Err(format!(
+                    "line {number} is no address, no range like 192.0.2.0/24 and no user:SUB"
+                ));
             }
         }
+
         Ok(list)
     }
 
@@ -71,12 +80,21 @@ mod tests {
 
     #[test]
     fn addresses_ranges_and_users() {
-        let list = BanList::parse("# all\n192.0.2.7 # one\n\n 2001:db8:1::/48\nuser:alice\n203.0.113.0/24\n").unwrap();
+        let list = BanList::parse(
+            "# all\n192.0.2.7 # one\n\n 2001:db8:1::/48\nuser:alice\n203.0.113.0/24\n",
+        )
+        .unwrap();
         let banned = |address: &str, user| list.bans(address.parse().unwrap(), user);
-        assert!(banned("192.0.2.7", None) && banned("::ffff:192.0.2.7", None), "mapped or not");
+        assert!(
+            banned("192.0.2.7", None) && banned("::ffff:192.0.2.7", None),
+            "mapped or not"
+        );
         assert!(!banned("192.0.2.8", None) && banned("203.0.113.200", None));
         assert!(banned("2001:db8:1:9::1", None) && !banned("2001:db8:2::1", None));
-        assert!(banned("192.0.2.8", Some("alice")) && !banned("192.0.2.8", Some("Alice")), "as the token writes it");
+        assert!(
+            banned("192.0.2.8", Some("alice")) && !banned("192.0.2.8", Some("Alice")),
+            "as the token writes it"
+        );
         assert_eq!(list.len(), 4);
     }
 

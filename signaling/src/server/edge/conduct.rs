@@ -33,12 +33,17 @@ impl ConductLimits {
         // However small the limit, one message of the longest kind must come through.
         let longest = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
         let flood_bytes = bytes.saturating_mul(8).max(longest.saturating_mul(4));
+
         Self {
             messages: Rate::new(messages, SECOND, messages.saturating_mul(2)),
             bytes: Rate::new(bytes, SECOND, bytes.saturating_mul(2).max(longest)),
             finds: Rate::new(finds, MINUTE, finds),
             reports: Rate::new(reports, MINUTE, reports),
-            flood_frames: Rate::new(messages, SECOND, messages.saturating_mul(8).max(FLOOD_FRAMES)),
+            flood_frames: Rate::new(
+                messages,
+                SECOND,
+                messages.saturating_mul(8).max(FLOOD_FRAMES),
+            ),
             flood_bytes: Rate::new(bytes, SECOND, flood_bytes),
         }
     }
@@ -50,6 +55,7 @@ impl ConductLimits {
             ClientMessage::Report { .. } => self.reports,
             _ => return None,
         };
+
         Some(rate).filter(|rate| !rate.is_unlimited())
     }
 
@@ -81,7 +87,10 @@ impl Requests {
             ClientMessage::Report { .. } => &mut self.reports,
             _ => &mut self.finds,
         };
-        limits.of(message).map_or(Ok(()), |rate| meter.take(rate, 1, now))
+
+        limits
+            .of(message)
+            .map_or(Ok(()), |rate| meter.take(rate, 1, now))
     }
 
     /// As good as new.
@@ -105,9 +114,15 @@ impl Conduct {
     ///
     /// # Errors
     /// When to try again.
-    pub(crate) fn message(&mut self, limits: &ConductLimits, bytes: usize, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn message(
+        &mut self,
+        limits: &ConductLimits,
+        bytes: usize,
+        now: Instant,
+    ) -> Result<(), Duration> {
         self.messages.take(limits.messages, 1, now)?;
-        self.bytes.take(limits.bytes, u32::try_from(bytes).unwrap_or(u32::MAX), now)
+        self.bytes
+            .take(limits.bytes, u32::try_from(bytes).unwrap_or(u32::MAX), now)
     }
 
     /// What the message asks for.
@@ -124,9 +139,19 @@ impl Conduct {
     }
 
     /// So many frames and raw bytes have come, whatever was in them: for how long nothing more should be read.
-    pub(crate) fn came(&mut self, limits: &ConductLimits, frames: u32, bytes: u32, now: Instant) -> Option<Duration> {
-        let frames = self.flood_frames.charge(limits.flood_frames, frames, now, LONGEST_PAUSE);
-        let bytes = self.flood_bytes.charge(limits.flood_bytes, bytes, now, LONGEST_PAUSE);
+    pub(crate) fn came(
+        &mut self,
+        limits: &ConductLimits,
+        frames: u32,
+        bytes: u32,
+        now: Instant,
+    ) -> Option<Duration> {
+        let frames = self
+            .flood_frames
+            .charge(limits.flood_frames, frames, now, LONGEST_PAUSE);
+        let bytes = self
+            .flood_bytes
+            .charge(limits.flood_bytes, bytes, now, LONGEST_PAUSE);
         frames.max(bytes)
     }
 }
@@ -142,16 +167,29 @@ mod tests {
     fn messages_and_bytes_each_have_their_limit() {
         let limits = ConductLimits::new(5, 100_000, 0, 0);
         let (mut conduct, now) = (Conduct::default(), Instant::now());
-        assert_eq!((0..30).filter(|_| conduct.message(&limits, 10, now).is_ok()).count(), 10, "two seconds' worth");
+        assert_eq!(
+            (0..30)
+                .filter(|_| conduct.message(&limits, 10, now).is_ok())
+                .count(),
+            10,
+            "two seconds' worth"
+        );
+
         let mut conduct = Conduct::default();
-        let large = (0..9).filter(|_| conduct.message(&limits, 60_000, now).is_ok()).count();
+        let large = (0..9)
+            .filter(|_| conduct.message(&limits, 60_000, now).is_ok())
+            .count();
         assert_eq!(large, 3, "200,000 bytes hold three of 60,000");
     }
 
     #[test]
     fn the_longest_message_comes_through_however_small_the_limit() {
         let limits = ConductLimits::new(0, 1, 0, 0);
-        assert!(Conduct::default().message(&limits, MAX_MESSAGE_BYTES, Instant::now()).is_ok());
+        assert!(
+            Conduct::default()
+                .message(&limits, MAX_MESSAGE_BYTES, Instant::now())
+                .is_ok()
+        );
     }
 
     #[test]
@@ -161,13 +199,34 @@ mod tests {
         let find = ClientMessage::FindPartner(FindPartner::default());
         let next = ClientMessage::Next { session_id: None };
         let session_id = SessionId::from("x");
-        let report = ClientMessage::Report { session_id, category: ReportCategory::Spam, text: None };
-        assert!(conduct.request(&limits, &find, now).is_ok() && conduct.request(&limits, &next, now).is_ok());
+        let report = ClientMessage::Report {
+            session_id,
+            category: ReportCategory::Spam,
+            text: None,
+        };
+
+        assert!(
+            conduct.request(&limits, &find, now).is_ok()
+                && conduct.request(&limits, &next, now).is_ok()
+        );
         assert!(conduct.request(&limits, &find, now).is_ok());
-        assert_eq!(conduct.request(&limits, &next, now), Err(20 * SECOND), "find and next count together");
-        assert!(conduct.request(&limits, &report, now).is_ok() && conduct.request(&limits, &report, now).is_ok());
+        assert_eq!(
+            conduct.request(&limits, &next, now),
+            Err(20 * SECOND),
+            "find and next count together"
+        );
+
+        assert!(
+            conduct.request(&limits, &report, now).is_ok()
+                && conduct.request(&limits, &report, now).is_ok()
+        );
         assert_eq!(conduct.request(&limits, &report, now), Err(30 * SECOND));
-        assert!(conduct.request(&limits, &ClientMessage::CancelSearch, now).is_ok(), "others are not counted here");
+        assert!(
+            conduct
+                .request(&limits, &ClientMessage::CancelSearch, now)
+                .is_ok(),
+            "others are not counted here"
+        );
     }
 
     #[test]
@@ -175,11 +234,16 @@ mod tests {
         let limits = ConductLimits::new(100, 0, 0, 0);
         let (mut conduct, start) = (Conduct::default(), Instant::now());
         let (mut now, mut read) = (start, 0u32);
+
         while now < start + 60 * SECOND {
             read += 10;
             now += conduct.came(&limits, 10, 0, now).unwrap_or_default();
         }
-        assert!((6000..=7200).contains(&read), "a minute's worth and the burst, not {read}");
+
+        assert!(
+            (6000..=7200).contains(&read),
+            "a minute's worth and the burst, not {read}"
+        );
     }
 
     #[test]

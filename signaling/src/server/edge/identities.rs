@@ -22,7 +22,10 @@ pub(crate) struct Identities {
 
 impl Identities {
     pub(crate) fn new() -> Self {
-        Self { entries: HashMap::new(), sweep_at: SWEEP_FROM }
+        Self {
+            entries: HashMap::new(),
+            sweep_at: SWEEP_FROM,
+        }
     }
 
     /// What a message asks for in the name of `identity`.
@@ -39,15 +42,20 @@ impl Identities {
         if !limits.concern(message) {
             return Ok(());
         }
+
         if !self.entries.contains_key(identity) {
             if self.entries.len() >= self.sweep_at {
                 self.entries.retain(|_, requests| !requests.is_idle(now));
                 self.entries.tighten();
                 self.sweep_at = SWEEP_FROM.max(self.entries.len() * 2);
             }
+
             self.entries.insert(identity.clone(), Requests::default());
         }
-        self.entries.get_mut(identity).map_or(Ok(()), |requests| requests.take(limits, message, now))
+
+        self.entries
+            .get_mut(identity)
+            .map_or(Ok(()), |requests| requests.take(limits, message, now))
     }
 }
 
@@ -61,7 +69,11 @@ mod tests {
     }
 
     fn report() -> ClientMessage {
-        ClientMessage::Report { session_id: SessionId::from("x"), category: ReportCategory::Spam, text: None }
+        ClientMessage::Report {
+            session_id: SessionId::from("x"),
+            category: ReportCategory::Spam,
+            text: None,
+        }
     }
 
     #[test]
@@ -69,20 +81,52 @@ mod tests {
         let limits = ConductLimits::new(0, 0, 2, 1);
         let (mut table, now) = (Identities::new(), Instant::now());
         let (ann, bob) = (Identity::of("ann"), Identity::of("bob"));
-        assert!((0..2).all(|_| table.request(&ann, &limits, &find(), now).is_ok()), "two searches are allowed");
-        let wait = table.request(&ann, &limits, &find(), now).expect_err("a third is not");
-        assert!(table.request(&bob, &limits, &find(), now).is_ok(), "another person is not concerned");
-        assert!(table.request(&ann, &limits, &report(), now).is_ok(), "searches are no reports");
-        assert!(table.request(&ann, &limits, &report(), now).is_err(), "one report is allowed");
-        assert!(table.request(&ann, &limits, &ClientMessage::Bye, now).is_ok(), "the rest is not counted");
-        assert!(table.request(&ann, &limits, &find(), now + wait).is_ok(), "the time that was told is enough");
+
+        assert!(
+            (0..2).all(|_| table.request(&ann, &limits, &find(), now).is_ok()),
+            "two searches are allowed"
+        );
+
+        let wait = table
+            .request(&ann, &limits, &find(), now)
+            .expect_err("a third is not");
+        assert!(
+            table.request(&bob, &limits, &find(), now).is_ok(),
+            "another person is not concerned"
+        );
+
+        assert!(
+            table.request(&ann, &limits, &report(), now).is_ok(),
+            "searches are no reports"
+        );
+
+        assert!(
+            table.request(&ann, &limits, &report(), now).is_err(),
+            "one report is allowed"
+        );
+
+        assert!(
+            table
+                .request(&ann, &limits, &ClientMessage::Bye, now)
+                .is_ok(),
+            "the rest is not counted"
+        );
+
+        assert!(
+            table.request(&ann, &limits, &find(), now + wait).is_ok(),
+            "the time that was told is enough"
+        );
     }
 
     #[test]
     fn without_limits_nobody_is_remembered() {
         let limits = ConductLimits::new(0, 0, 0, 0);
         let (mut table, now) = (Identities::new(), Instant::now());
-        assert!((0..1000).all(|_| table.request(&Identity::of("ann"), &limits, &find(), now).is_ok()));
+        assert!((0..1000).all(|_| {
+            table
+                .request(&Identity::of("ann"), &limits, &find(), now)
+                .is_ok()
+        }));
         assert!(table.entries.is_empty());
     }
 
@@ -90,10 +134,18 @@ mod tests {
     fn who_has_paid_is_forgotten() {
         let limits = ConductLimits::new(0, 0, 60, 10);
         let (mut table, mut now) = (Identities::new(), Instant::now());
+
         for n in 0..50_000u32 {
             now += Duration::from_millis(10);
-            table.request(&Identity::of(&n.to_string()), &limits, &find(), now).expect("its first search");
+            table
+                .request(&Identity::of(&n.to_string()), &limits, &find(), now)
+                .expect("its first search");
         }
-        assert!(table.entries.len() <= 2 * SWEEP_FROM, "{} entries of 50,000 people", table.entries.len());
+
+        assert!(
+            table.entries.len() <= 2 * SWEEP_FROM,
+            "{} entries of 50,000 people",
+            table.entries.len()
+        );
     }
 }

@@ -45,8 +45,9 @@ const CODES: [(ErrorCode, &str); 17] = [
     (ErrorCode::Internal, "internal"),
 ];
 /// How a connection can end, as WebSocket close codes; 1006 stands for all that ended without one of ours.
-const CLOSES: [u16; 16] =
-    [1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1013, 4001, 4002, 4003, 4004, 4005, 4999];
+const CLOSES: [u16; 16] = [
+    1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1013, 4001, 4002, 4003, 4004, 4005, 4999,
+];
 /// Answers instead of an upgrade.
 const REFUSALS: [u16; 8] = [400, 403, 404, 405, 426, 429, 431, 503];
 
@@ -105,20 +106,28 @@ impl<const N: usize> Histogram<N> {
     pub(crate) fn observe(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = self.bounds.iter().position(|bound| seconds <= *bound);
-        bucket.map_or(&self.above, |bucket| &self.counts[bucket]).add(1);
-        self.sum_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        bucket
+            .map_or(&self.above, |bucket| &self.counts[bucket])
+            .add(1);
+        self.sum_us
+            .add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
     fn write(&self, out: &mut String, name: &str, help: &str) {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
         let mut below = 0;
+
         for (bound, count) in self.bounds.iter().zip(&self.counts) {
             below += count.get();
             let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {below}");
         }
+
         let all = below + self.above.get();
         let sum = Duration::from_micros(self.sum_us.get()).as_secs_f64();
-        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {all}\n{name}_sum {sum}\n{name}_count {all}");
+        let _ = writeln!(
+            out,
+            "{name}_bucket{{le=\"+Inf\"}} {all}\n{name}_sum {sum}\n{name}_count {all}"
+        );
     }
 }
 
@@ -162,6 +171,7 @@ impl Default for Metrics {
         fn counters<const N: usize>() -> [Counter; N] {
             std::array::from_fn(|_| Counter::default())
         }
+
         let nodes = Gauge::default();
         nodes.set(1);
         Self {
@@ -177,7 +187,9 @@ impl Default for Metrics {
             queue_overflow: Counter::default(),
             paused: Counter::default(),
             match_wait: Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0]),
-            redis_latency: Histogram::new([0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0]),
+            redis_latency: Histogram::new([
+                0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0,
+            ]),
             redis_errors: Counter::default(),
             nodes,
         }
@@ -202,10 +214,12 @@ impl Metrics {
                 if let Some(at) = CODES.iter().position(|(code, _)| *code == report.code) {
                     self.errors[at].add(1);
                 }
+
                 return;
             }
             _ => return,
         };
+
         self.relayed[relayed].add(1);
         self.relayed_bytes[relayed].add(bytes as u64);
     }
@@ -213,7 +227,10 @@ impl Metrics {
     /// A connection ended; `None`: without a close code of ours.
     pub(crate) fn closed(&self, code: Option<u16>) {
         let code = code.unwrap_or(1006);
-        let at = CLOSES.iter().position(|known| *known == code).unwrap_or(CLOSES.len() - 1);
+        let at = CLOSES
+            .iter()
+            .position(|known| *known == code)
+            .unwrap_or(CLOSES.len() - 1);
         self.closed[at].add(1);
     }
 
@@ -228,35 +245,99 @@ impl Metrics {
     pub(crate) fn text(&self, levels: Levels) -> String {
         let mut out = String::with_capacity(8 * 1024);
         let mut one = |name: &str, kind: &str, help: &str, value: &dyn std::fmt::Display| {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+            let _ = writeln!(
+                out,
+                "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
+            );
         };
-        one("tandem_connections", "gauge", "Clients that are connected.", &self.connections.get());
-        one("tandem_searching", "gauge", "Clients of this relay that wait for a partner.", &levels.searching);
-        one("tandem_sessions", "gauge", "Calls with a side on this relay.", &levels.sessions);
-        one("tandem_draining", "gauge", "1 while the relay shuts down.", &u8::from(levels.draining));
-        one("tandem_nodes", "gauge", "Relays of the cluster that live.", &self.nodes.get());
-        one("tandem_accepted_total", "counter", "TCP connections taken.", &self.accepted.get());
-        one("tandem_upgrades_total", "counter", "WebSockets opened.", &self.upgrades.get());
+
+        one(
+            "tandem_connections",
+            "gauge",
+            "Clients that are connected.",
+            &self.connections.get(),
+        );
+
+        one(
+            "tandem_searching",
+            "gauge",
+            "Clients of this relay that wait for a partner.",
+            &levels.searching,
+        );
+
+        one(
+            "tandem_sessions",
+            "gauge",
+            "Calls with a side on this relay.",
+            &levels.sessions,
+        );
+
+        one(
+            "tandem_draining",
+            "gauge",
+            "1 while the relay shuts down.",
+            &u8::from(levels.draining),
+        );
+
+        one(
+            "tandem_nodes",
+            "gauge",
+            "Relays of the cluster that live.",
+            &self.nodes.get(),
+        );
+
+        one(
+            "tandem_accepted_total",
+            "counter",
+            "TCP connections taken.",
+            &self.accepted.get(),
+        );
+
+        one(
+            "tandem_upgrades_total",
+            "counter",
+            "WebSockets opened.",
+            &self.upgrades.get(),
+        );
+
         one(
             "tandem_queue_overflow_total",
             "counter",
             "Clients closed because they did not read.",
             &self.queue_overflow.get(),
         );
-        one("tandem_paused_total", "counter", "Times a flood was left unread for a while.", &self.paused.get());
-        one("tandem_redis_errors_total", "counter", "Commands that Redis failed.", &self.redis_errors.get());
-        let mut many = |name: &str, help: &str, label: &str, values: &mut dyn Iterator<Item = (String, u64)>| {
+
+        one(
+            "tandem_paused_total",
+            "counter",
+            "Times a flood was left unread for a while.",
+            &self.paused.get(),
+        );
+
+        one(
+            "tandem_redis_errors_total",
+            "counter",
+            "Commands that Redis failed.",
+            &self.redis_errors.get(),
+        );
+
+        let mut many = |name: &str,
+                        help: &str,
+                        label: &str,
+                        values: &mut dyn Iterator<Item = (String, u64)>| {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter");
             for (value, count) in values {
                 let _ = writeln!(out, "{name}{{{label}=\"{value}\"}} {count}");
             }
         };
+
         fn named<'a>(
             names: impl Iterator<Item = String> + 'a,
             counters: &'a [Counter],
         ) -> impl Iterator<Item = (String, u64)> + 'a {
             names.zip(counters.iter().map(Counter::get))
         }
+
         let texts = |names: &'static [&'static str]| names.iter().map(|name| (*name).to_owned());
         let numbers = |names: &'static [u16]| names.iter().map(u16::to_string);
         many(
@@ -265,24 +346,53 @@ impl Metrics {
             "type",
             &mut named(texts(&RECEIVED), &self.received),
         );
+
         many(
             "tandem_relayed_messages_total",
             "Messages passed to a partner.",
             "type",
             &mut named(texts(&RELAYED), &self.relayed),
         );
-        many("tandem_relayed_bytes_total", "Their bytes.", "type", &mut named(texts(&RELAYED), &self.relayed_bytes));
+
+        many(
+            "tandem_relayed_bytes_total",
+            "Their bytes.",
+            "type",
+            &mut named(texts(&RELAYED), &self.relayed_bytes),
+        );
         let codes = CODES.iter().map(|(_, name)| (*name).to_owned());
-        many("tandem_errors_total", "Errors told to clients.", "code", &mut named(codes, &self.errors));
-        many("tandem_closed_total", "Connections ended.", "code", &mut named(numbers(&CLOSES), &self.closed));
+        many(
+            "tandem_errors_total",
+            "Errors told to clients.",
+            "code",
+            &mut named(codes, &self.errors),
+        );
+
+        many(
+            "tandem_closed_total",
+            "Connections ended.",
+            "code",
+            &mut named(numbers(&CLOSES), &self.closed),
+        );
+
         many(
             "tandem_refused_total",
             "Requests refused before the upgrade.",
             "status",
             &mut named(numbers(&REFUSALS), &self.refused),
         );
-        self.match_wait.write(&mut out, "tandem_match_wait_seconds", "From searching to partner_found.");
-        self.redis_latency.write(&mut out, "tandem_redis_latency_seconds", "Round trips to Redis.");
+
+        self.match_wait.write(
+            &mut out,
+            "tandem_match_wait_seconds",
+            "From searching to partner_found.",
+        );
+
+        self.redis_latency.write(
+            &mut out,
+            "tandem_redis_latency_seconds",
+            "Round trips to Redis.",
+        );
         out
     }
 }
@@ -295,17 +405,32 @@ mod tests {
     #[test]
     fn every_code_and_type_is_counted_under_its_own_name() {
         for (code, name) in CODES {
-            assert_eq!(serde_json::to_value(code).unwrap(), name, "the label is the code on the wire");
+            assert_eq!(
+                serde_json::to_value(code).unwrap(),
+                name,
+                "the label is the code on the wire"
+            );
         }
+
         let metrics = Metrics::default();
-        let report = ErrorReport { code: ErrorCode::RateLimited, message: String::new(), retry_after_ms: None };
+        let report = ErrorReport {
+            code: ErrorCode::RateLimited,
+            message: String::new(),
+            retry_after_ms: None,
+        };
+
         metrics.sent(&ServerMessage::Error(report), 10);
         metrics.received("ping");
         metrics.received("no such type");
         metrics.closed(None);
         metrics.closed(Some(4004));
         metrics.refused(429);
-        let text = metrics.text(Levels { searching: 3, sessions: 2, draining: false });
+        let text = metrics.text(Levels {
+            searching: 3,
+            sessions: 2,
+            draining: false,
+        });
+
         for line in [
             "tandem_errors_total{code=\"rate_limited\"} 1",
             "tandem_received_messages_total{type=\"ping\"} 1",
@@ -326,18 +451,27 @@ mod tests {
         metrics.match_wait.observe(Duration::from_millis(30));
         metrics.match_wait.observe(Duration::from_secs(400));
         let text = metrics.text(Levels::default());
+
         assert!(text.ends_with('\n'), "the last line ends, too");
         let mut announced = "";
+
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {
                 announced = rest.split(' ').next().unwrap();
             } else if !line.starts_with('#') {
                 let (series, value) = line.rsplit_once(' ').expect("a name and a value");
-                assert!(series.starts_with(announced), "{line} belongs to {announced}");
+                assert!(
+                    series.starts_with(announced),
+                    "{line} belongs to {announced}"
+                );
                 assert!(value.parse::<f64>().is_ok(), "a number: {line}");
             }
         }
-        assert!(text.contains("tandem_match_wait_seconds_bucket{le=\"0.1\"} 1"), "buckets add up: {text}");
+
+        assert!(
+            text.contains("tandem_match_wait_seconds_bucket{le=\"0.1\"} 1"),
+            "buckets add up: {text}"
+        );
         assert!(text.contains("tandem_match_wait_seconds_bucket{le=\"+Inf\"} 2"));
         assert!(text.contains("tandem_match_wait_seconds_sum 400.03"));
     }

@@ -117,19 +117,55 @@ impl Edge {
     /// A sentence on the first that will not do.
     pub(super) fn new(config: EdgeConfig) -> Result<Self, String> {
         const MINUTE: Duration = Duration::from_secs(60);
-        let slots = if config.max_connections == 0 { Semaphore::MAX_PERMITS } else { config.max_connections };
+        let slots = if config.max_connections == 0 {
+            Semaphore::MAX_PERMITS
+        } else {
+            config.max_connections
+        };
+
         let upgrades = Rate::new(config.rate_upgrades, MINUTE, config.rate_upgrades);
-        let limits = AddressLimits { connections: config.max_connections_per_address, upgrades };
-        let EdgeConfig { rate_messages, rate_bytes, rate_find, rate_reports, .. } = config;
+        let limits = AddressLimits {
+            connections: config.max_connections_per_address,
+            upgrades,
+        };
+
+        let EdgeConfig {
+            rate_messages,
+            rate_bytes,
+            rate_find,
+            rate_reports,
+            ..
+        } = config;
+
         Ok(Self {
             metrics: Metrics::default(),
             conduct: ConductLimits::new(rate_messages, rate_bytes, rate_find, rate_reports),
-            tls: config.tls.as_ref().map(|(cert, key)| Tls::read(cert, key)).transpose()?,
-            reports: config.reports.as_deref().map(ReportFile::open).transpose()?,
+            tls: config
+                .tls
+                .as_ref()
+                .map(|(cert, key)| Tls::read(cert, key))
+                .transpose()?,
+            reports: config
+                .reports
+                .as_deref()
+                .map(ReportFile::open)
+                .transpose()?,
             addresses: Mutex::new(Addresses::new(limits)),
             identities: Mutex::new(Identities::new()),
-            bans: RwLock::new(config.ban_file.as_deref().map(BanList::read).transpose()?.unwrap_or_default()),
-            verifier: config.jwt_key.as_deref().map(TokenVerifier::read).transpose()?.map(RwLock::new),
+            bans: RwLock::new(
+                config
+                    .ban_file
+                    .as_deref()
+                    .map(BanList::read)
+                    .transpose()?
+                    .unwrap_or_default(),
+            ),
+            verifier: config
+                .jwt_key
+                .as_deref()
+                .map(TokenVerifier::read)
+                .transpose()?
+                .map(RwLock::new),
             slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
             online: Mutex::new(HashMap::new()),
             next_place: AtomicU64::new(0),
@@ -152,19 +188,32 @@ impl Edge {
             Ok(()) => tracing::info!(what, "read again"),
             Err(error) => tracing::error!(what, error, "not read: the old one stays"),
         };
+
         if let Some(tls) = &self.tls {
             told("certificate", tls.reload());
         }
+
         if let Some((verifier, path)) = self.verifier.as_ref().zip(self.config.jwt_key.as_deref()) {
             let read = TokenVerifier::read(path);
-            told("token key", read.map(|new| *verifier.write().unwrap_or_else(PoisonError::into_inner) = new));
+            told(
+                "token key",
+                read.map(|new| *verifier.write().unwrap_or_else(PoisonError::into_inner) = new),
+            );
         }
+
         if let Some(reports) = &self.reports {
-            told("reports", reports.reopen().map_err(|error| error.kind().to_string()));
+            told(
+                "reports",
+                reports.reopen().map_err(|error| error.kind().to_string()),
+            );
         }
+
         if let Some(path) = self.config.ban_file.as_deref() {
             let read = BanList::read(path);
-            told("ban list", read.map(|new| *self.bans.write().unwrap_or_else(PoisonError::into_inner) = new));
+            told(
+                "ban list",
+                read.map(|new| *self.bans.write().unwrap_or_else(PoisonError::into_inner) = new),
+            );
             self.turn_out();
         }
     }
@@ -173,8 +222,13 @@ impl Edge {
     fn turn_out(&self) {
         let bans = self.bans.read().unwrap_or_else(PoisonError::into_inner);
         let online = self.online();
-        let banned =
-            online.values().filter(|online| bans.bans(online.address, online.identity.as_ref().map(Identity::as_str)));
+        let banned = online.values().filter(|online| {
+            bans.bans(
+                online.address,
+                online.identity.as_ref().map(Identity::as_str),
+            )
+        });
+
         let mut closed = 0;
         for online in banned {
             // A full queue is about to end the connection anyway.
@@ -182,6 +236,7 @@ impl Edge {
             online.outbound.close(CloseReason::Banned);
             closed += 1;
         }
+
         tracing::info!(entries = bans.len(), closed, "the ban list is in force");
     }
 
@@ -196,27 +251,47 @@ impl Edge {
         is_draining: bool,
     ) -> Result<Admission, Answer> {
         if !origin_allowed(request, &self.config.allowed_origins) {
-            return Err(Answer::new(403, "This Origin may not connect to the relay."));
+            return Err(Answer::new(
+                403,
+                "This Origin may not connect to the relay.",
+            ));
         }
+
         if is_draining {
             return Err(Answer::new(503, "The relay is shutting down."));
         }
+
         let response = accept_upgrade(request)?;
         let address = forwarded_for(request, peer, &self.config.trusted_proxies);
         let place = self.place(address)?;
         let identity = self.identify(request, address);
-        Ok(Admission { response, identity, place })
+
+        Ok(Admission {
+            response,
+            identity,
+            place,
+        })
     }
 
     fn place(self: &Arc<Self>, address: IpAddr) -> Result<Place, Answer> {
         let full = || Answer::new(503, "The relay is full.").retry_after(Duration::from_secs(5));
         let permit = self.slots.clone().try_acquire_owned().map_err(|_| full())?;
         let key = AddressKey::from(address);
-        self.addresses().enter(key, Instant::now()).map_err(|over| {
-            Answer::new(429, "Too many connections from this address.").retry_after(over.retry_after)
-        })?;
+        self.addresses()
+            .enter(key, Instant::now())
+            .map_err(|over| {
+                Answer::new(429, "Too many connections from this address.")
+                    .retry_after(over.retry_after)
+            })?;
+
         let id = self.next_place.fetch_add(1, Ordering::Relaxed);
-        Ok(Place { edge: self.clone(), id, key, address, _permit: permit })
+        Ok(Place {
+            edge: self.clone(),
+            id,
+            key,
+            address,
+            _permit: permit,
+        })
     }
 
     fn identify(&self, request: &Request, address: IpAddr) -> Result<Option<Identity>, TurnedAway> {
@@ -225,16 +300,25 @@ impl Edge {
             Some(verifier) => {
                 let token = bearer(request.headers(), request.uri().query());
                 let verifier = verifier.read().unwrap_or_else(PoisonError::into_inner);
-                Some(verifier.identity(token).map_err(|error: TokenError| TurnedAway {
-                    fault: Fault::new(ErrorCode::Unauthorized, error.to_string()),
-                    reason: CloseReason::Unauthorized,
-                })?)
+                Some(
+                    verifier
+                        .identity(token)
+                        .map_err(|error: TokenError| TurnedAway {
+                            fault: Fault::new(ErrorCode::Unauthorized, error.to_string()),
+                            reason: CloseReason::Unauthorized,
+                        })?,
+                )
             }
         };
+
         let bans = self.bans.read().unwrap_or_else(PoisonError::into_inner);
         if bans.bans(address, identity.as_ref().map(Identity::as_str)) {
-            return Err(TurnedAway { fault: banned_fault(), reason: CloseReason::Banned });
+            return Err(TurnedAway {
+                fault: banned_fault(),
+                reason: CloseReason::Banned,
+            });
         }
+
         Ok(identity)
     }
 
@@ -248,13 +332,21 @@ impl Edge {
         message: &ClientMessage,
         now: Instant,
     ) -> Result<(), Duration> {
-        let Some(identity) = identity.filter(|_| self.conduct.concern(message)) else { return Ok(()) };
-        let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(identity) = identity.filter(|_| self.conduct.concern(message)) else {
+            return Ok(());
+        };
+
+        let mut identities = self
+            .identities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         identities.request(identity, &self.conduct, message, now)
     }
 
     fn addresses(&self) -> MutexGuard<'_, Addresses> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn online(&self) -> MutexGuard<'_, HashMap<u64, Online>> {
@@ -264,12 +356,19 @@ impl Edge {
 
 /// Whose request it is, see [`client_address`].
 pub(super) fn forwarded_for(request: &Request, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
-    let forwarded = request.headers().get_all("x-forwarded-for").iter().map(|line| line.to_str().unwrap_or("?"));
+    let forwarded = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .iter()
+        .map(|line| line.to_str().unwrap_or("?"));
     client_address(peer, forwarded, trusted)
 }
 
 fn banned_fault() -> Fault {
-    Fault::new(ErrorCode::Banned, "You may not use this relay: ask its operator.")
+    Fault::new(
+        ErrorCode::Banned,
+        "You may not use this relay: ask its operator.",
+    )
 }
 
 /// One connection's share of the limits; dropping it gives it back.
@@ -286,7 +385,12 @@ impl Place {
     pub(super) fn occupy(&self, identity: Option<Identity>, outbound: Arc<Outbound>) {
         // Without a ban list nobody becomes banned.
         if self.edge.config.ban_file.is_some() {
-            let online = Online { address: self.address, identity, outbound };
+            let online = Online {
+                address: self.address,
+                identity,
+                outbound,
+            };
+
             self.edge.online().insert(self.id, online);
         }
     }
@@ -299,6 +403,7 @@ impl Drop for Place {
             online.remove(&self.id);
             online.tighten();
         }
+
         self.edge.addresses().leave(self.key, Instant::now());
     }
 }

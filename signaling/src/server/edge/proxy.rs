@@ -16,24 +16,35 @@ pub(crate) fn client_address<'a>(
 ) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(&address));
     let mut client = peer.to_canonical();
+
     if !is_trusted(client) {
         return client;
     }
+
     for entry in forwarded.rev().flat_map(|line| line.rsplit(',')) {
         // What cannot be read was not written by a proxy that could be trusted: its sender counts.
-        let Some(address) = address(entry.trim()) else { return client };
+        let Some(address) = address(entry.trim()) else {
+            return client;
+        };
+
         client = address.to_canonical();
         if !is_trusted(client) {
             return client;
         }
     }
+
     client
 }
 
 /// `192.0.2.1`, `2001:db8::1`, and both with a port.
 fn address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 #[cfg(test)]
@@ -41,7 +52,10 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, lines: &[&str]) -> String {
-        let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8:ffff::/48".parse().unwrap()];
+        let trusted = [
+            "10.0.0.0/8".parse().unwrap(),
+            "2001:db8:ffff::/48".parse().unwrap(),
+        ];
         client_address(peer.parse().unwrap(), lines.iter().copied(), &trusted).to_string()
     }
 
@@ -53,17 +67,44 @@ mod tests {
     #[test]
     fn the_rightmost_untrusted_address_counts() {
         assert_eq!(client("10.0.0.1", &["203.0.113.1"]), "203.0.113.1");
-        assert_eq!(client("10.0.0.1", &["1.1.1.1, 203.0.113.1, 10.2.3.4"]), "203.0.113.1", "the client's own is left");
-        assert_eq!(client("10.0.0.1", &["1.1.1.1", "203.0.113.1,10.9.9.9"]), "203.0.113.1", "lines are one list");
-        assert_eq!(client("2001:db8:ffff::1", &["[2001:db8::5]:4711"]), "2001:db8::5", "with brackets and a port");
-        assert_eq!(client("::ffff:10.0.0.1", &["203.0.113.1:80"]), "203.0.113.1", "a mapped proxy is a proxy");
+        assert_eq!(
+            client("10.0.0.1", &["1.1.1.1, 203.0.113.1, 10.2.3.4"]),
+            "203.0.113.1",
+            "the client's own is left"
+        );
+
+        assert_eq!(
+            client("10.0.0.1", &["1.1.1.1", "203.0.113.1,10.9.9.9"]),
+            "203.0.113.1",
+            "lines are one list"
+        );
+
+        assert_eq!(
+            client("2001:db8:ffff::1", &["[2001:db8::5]:4711"]),
+            "2001:db8::5",
+            "with brackets and a port"
+        );
+
+        assert_eq!(
+            client("::ffff:10.0.0.1", &["203.0.113.1:80"]),
+            "203.0.113.1",
+            "a mapped proxy is a proxy"
+        );
     }
 
     #[test]
     fn without_a_readable_header_the_last_proxy_is_the_client() {
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &["unknown"]), "10.0.0.1");
-        assert_eq!(client("10.0.0.1", &["203.0.113.1, _hidden, 10.0.0.7"]), "10.0.0.7");
-        assert_eq!(client("10.0.0.1", &["10.0.0.8, 10.0.0.7"]), "10.0.0.8", "all are proxies: the first of them");
+        assert_eq!(
+            client("10.0.0.1", &["203.0.113.1, _hidden, 10.0.0.7"]),
+            "10.0.0.7"
+        );
+
+        assert_eq!(
+            client("10.0.0.1", &["10.0.0.8, 10.0.0.7"]),
+            "10.0.0.8",
+            "all are proxies: the first of them"
+        );
     }
 }

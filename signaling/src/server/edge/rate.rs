@@ -17,11 +17,23 @@ impl Rate {
     /// `units` in each `span`, of which `burst` may come at once. Zero units: no limit.
     pub(crate) fn new(units: u32, span: Duration, burst: u32) -> Self {
         if units == 0 {
-            return Self { unit: Duration::ZERO, burst: Duration::ZERO };
+            return Self {
+                unit: Duration::ZERO,
+                burst: Duration::ZERO,
+            };
         }
+
         // Rounded up to whole nanoseconds: never more than was allowed. Above one unit a nanosecond nothing is limited.
-        let unit = Duration::from_nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).div_ceil(u64::from(units)));
-        Self { unit, burst: unit.saturating_mul(burst.max(1)) }
+        let unit = Duration::from_nanos(
+            u64::try_from(span.as_nanos())
+                .unwrap_or(u64::MAX)
+                .div_ceil(u64::from(units)),
+        );
+
+        Self {
+            unit,
+            burst: unit.saturating_mul(burst.max(1)),
+        }
     }
 
     /// Nothing is ever refused.
@@ -46,26 +58,43 @@ impl Meter {
         if rate.is_unlimited() {
             return Ok(());
         }
+
         let cost = rate.unit.saturating_mul(units);
-        let ahead = self.paid.map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now));
+        let ahead = self
+            .paid
+            .map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now));
         let after = ahead.saturating_add(cost);
+
         if after > rate.burst {
             return Err((after - rate.burst).min(rate.burst));
         }
+
         self.paid = Some(now + after);
         Ok(())
     }
 
     /// Takes `units` whatever was taken before: they have come already. Gives how long nothing more should come, at
     /// most `limit`, beyond which the debt is forgiven.
-    pub(crate) fn charge(&mut self, rate: Rate, units: u32, now: Instant, limit: Duration) -> Option<Duration> {
+    pub(crate) fn charge(
+        &mut self,
+        rate: Rate,
+        units: u32,
+        now: Instant,
+        limit: Duration,
+    ) -> Option<Duration> {
         if rate.is_unlimited() {
             return None;
         }
+
         let cost = rate.unit.saturating_mul(units);
-        let ahead = self.paid.map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now));
-        let after = ahead.saturating_add(cost).min(rate.burst.saturating_add(limit));
+        let ahead = self
+            .paid
+            .map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now));
+        let after = ahead
+            .saturating_add(cost)
+            .min(rate.burst.saturating_add(limit));
         self.paid = Some(now + after);
+
         after.checked_sub(rate.burst).filter(|wait| !wait.is_zero())
     }
 
@@ -87,10 +116,20 @@ mod tests {
     fn the_burst_and_then_the_rate() {
         let rate = Rate::new(10, SECOND, 20);
         let (mut meter, start) = (Meter::default(), Instant::now());
-        let at_once = (0..100).filter(|_| meter.take(rate, 1, start).is_ok()).count();
+        let at_once = (0..100)
+            .filter(|_| meter.take(rate, 1, start).is_ok())
+            .count();
+
         assert_eq!(at_once, 20, "the burst");
-        assert_eq!(meter.take(rate, 1, start), Err(SECOND / 10), "the time until one more");
-        let later = (0..100).filter(|_| meter.take(rate, 1, start + SECOND).is_ok()).count();
+        assert_eq!(
+            meter.take(rate, 1, start),
+            Err(SECOND / 10),
+            "the time until one more"
+        );
+
+        let later = (0..100)
+            .filter(|_| meter.take(rate, 1, start + SECOND).is_ok())
+            .count();
         assert_eq!(later, 10, "a second later ten more");
     }
 
@@ -106,10 +145,28 @@ mod tests {
     fn what_came_already_is_waited_for_but_not_for_ever() {
         let rate = Rate::new(100, SECOND, 100);
         let (mut meter, now) = (Meter::default(), Instant::now());
-        assert_eq!(meter.charge(rate, 100, now, 5 * SECOND), None, "the burst is free");
-        assert_eq!(meter.charge(rate, 50, now, 5 * SECOND), Some(SECOND / 2), "half a second's worth too much");
-        assert_eq!(meter.charge(rate, 1_000_000, now, 5 * SECOND), Some(5 * SECOND), "the limit");
-        assert!(!meter.is_idle(now + 5 * SECOND) && meter.is_idle(now + 6 * SECOND), "it is paid off in the end");
+        assert_eq!(
+            meter.charge(rate, 100, now, 5 * SECOND),
+            None,
+            "the burst is free"
+        );
+
+        assert_eq!(
+            meter.charge(rate, 50, now, 5 * SECOND),
+            Some(SECOND / 2),
+            "half a second's worth too much"
+        );
+
+        assert_eq!(
+            meter.charge(rate, 1_000_000, now, 5 * SECOND),
+            Some(5 * SECOND),
+            "the limit"
+        );
+
+        assert!(
+            !meter.is_idle(now + 5 * SECOND) && meter.is_idle(now + 6 * SECOND),
+            "it is paid off in the end"
+        );
     }
 
     proptest! {
@@ -121,6 +178,7 @@ mod tests {
             let (mut meter, start) = (Meter::default(), Instant::now());
             let mut now = start;
             let mut passed: Vec<(Instant, u32)> = Vec::new();
+
             for (pause, cost) in steps {
                 now += Duration::from_millis(pause);
                 match meter.take(rate, cost, now) {
@@ -132,6 +190,7 @@ mod tests {
                     Err(_) => {}
                 }
             }
+
             for (from, (begin, _)) in passed.iter().enumerate() {
                 let mut sum = 0;
                 for (at, cost) in &passed[from..] {

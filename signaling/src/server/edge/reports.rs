@@ -39,7 +39,9 @@ pub(crate) struct Party {
 
 /// Unix time in ms, for [`Report::at_ms`].
 pub(crate) fn unix_ms(now: SystemTime) -> u64 {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -56,8 +58,12 @@ impl ReportFile {
     /// # Errors
     /// A sentence with the file's name.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let file = open(path).map_err(|error| format!("reports cannot be written to {}: {error}", path.display()))?;
-        Ok(Self { path: path.to_owned(), file: Mutex::new(file) })
+        let file = open(path)
+            .map_err(|error| format!("reports cannot be written to {}: {error}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: Mutex::new(file),
+        })
     }
 
     /// Appends a report. Blocks for as long as the disk takes.
@@ -68,7 +74,10 @@ impl ReportFile {
         let mut line = serde_json::to_vec(report).map_err(io::Error::other)?;
         line.push(b'\n');
         // One write, so that two relays with one file do not mix their lines.
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+        self.file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write_all(&line)
     }
 
     /// Opens the file anew: after it was moved away by log rotation.
@@ -87,6 +96,7 @@ fn open(path: &Path) -> io::Result<File> {
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+
     options.open(path)
 }
 
@@ -95,7 +105,11 @@ mod tests {
     use super::*;
 
     fn report(id: &str) -> Report {
-        let party = |user: &str| Party { user_id: user.into(), subject: None };
+        let party = |user: &str| Party {
+            user_id: user.into(),
+            subject: None,
+        };
+
         Report {
             report_id: id.into(),
             at_ms: unix_ms(SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_234)),
@@ -110,7 +124,10 @@ mod tests {
     #[test]
     fn a_line_for_each_report_also_after_the_file_was_moved() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, moved) = (folder.path().join("reports.jsonl"), folder.path().join("reports.1"));
+        let (path, moved) = (
+            folder.path().join("reports.jsonl"),
+            folder.path().join("reports.1"),
+        );
         let reports = ReportFile::open(&path).unwrap();
         reports.append(&report("1")).unwrap();
         reports.append(&report("2")).unwrap();
@@ -120,11 +137,21 @@ mod tests {
         let ids = |path: &Path| -> Vec<String> {
             let text = std::fs::read_to_string(path).unwrap();
             let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
-            text.lines().map(|text| line(text)["reportId"].as_str().unwrap().to_owned()).collect()
+            text.lines()
+                .map(|text| line(text)["reportId"].as_str().unwrap().to_owned())
+                .collect()
         };
-        assert_eq!((ids(&moved), ids(&path)), (vec!["1".into(), "2".into()], vec!["3".into()]));
+
+        assert_eq!(
+            (ids(&moved), ids(&path)),
+            (vec!["1".into(), "2".into()], vec!["3".into()])
+        );
+
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(r#""atMs":1234,"sessionId":"s","category":"spam","text":"two\nlines""#), "{text}");
+        assert!(
+            text.contains(r#""atMs":1234,"sessionId":"s","category":"spam","text":"two\nlines""#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -25,11 +25,17 @@ enum Kind {
 
 impl Stream {
     pub(crate) fn plain(stream: TcpStream) -> Self {
-        Self { kind: Kind::Plain(stream), read: 0 }
+        Self {
+            kind: Kind::Plain(stream),
+            read: 0,
+        }
     }
 
     pub(crate) fn tls(stream: Encrypted) -> Self {
-        Self { kind: Kind::Tls(Box::new(stream)), read: 0 }
+        Self {
+            kind: Kind::Tls(Box::new(stream)),
+            read: 0,
+        }
     }
 
     /// How many bytes (after decryption) were read since the last call.
@@ -39,12 +45,17 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = match &mut self.kind {
             Kind::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Kind::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         };
+
         let read = u32::try_from(buf.filled().len() - before).unwrap_or(u32::MAX);
         self.read = self.read.saturating_add(read);
         polled
@@ -52,7 +63,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.kind {
             Kind::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Kind::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),

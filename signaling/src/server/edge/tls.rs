@@ -25,7 +25,11 @@ impl Tls {
     /// A sentence that names the file.
     pub(crate) fn read(cert: &Path, key: &Path) -> Result<Self, String> {
         let config = RwLock::new(load(cert, key)?);
-        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), config })
+        Ok(Self {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            config,
+        })
     }
 
     /// Reads both files again: for connections from now on.
@@ -40,7 +44,11 @@ impl Tls {
 
     /// The handshake with one client. The caller limits the time.
     pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
-        let config = self.config.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let config = self
+            .config
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         TlsAcceptor::from(config).accept(stream)
     }
 }
@@ -53,9 +61,11 @@ fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| format!("the certificate {cert_name} cannot be read: {error}"))?;
+
     if chain.is_empty() {
         return Err(format!("there is no certificate in {cert_name}"));
     }
+
     let key = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| format!("the private key {key_name} cannot be read: {error}"))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -65,6 +75,7 @@ fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
         .with_single_cert(chain, key)
         .map_err(|error| format!("{cert_name} and {key_name} do not go together: {error}"))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+
     Ok(Arc::new(config))
 }
 
@@ -74,7 +85,10 @@ mod tests {
 
     fn files() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
-        let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let (cert, key) = (
+            folder.path().join("cert.pem"),
+            folder.path().join("key.pem"),
+        );
         (folder, cert, key)
     }
 
@@ -87,14 +101,28 @@ mod tests {
     #[test]
     fn what_is_wrong_with_the_files_is_told() {
         let (_folder, cert, key) = files();
-        assert!(Tls::read(&cert, &key).err().unwrap().contains("cert.pem cannot be read"));
+        assert!(
+            Tls::read(&cert, &key)
+                .err()
+                .unwrap()
+                .contains("cert.pem cannot be read")
+        );
+
         write_pair(&cert, &key);
         assert!(Tls::read(&cert, &key).is_ok());
         std::fs::write(&key, "").unwrap();
+
         assert!(Tls::read(&cert, &key).err().unwrap().contains("key.pem"));
         let other = rcgen::KeyPair::generate().unwrap();
         std::fs::write(&key, other.serialize_pem()).unwrap();
-        assert!(Tls::read(&cert, &key).err().unwrap().contains("do not go together"), "another's key");
+
+        assert!(
+            Tls::read(&cert, &key)
+                .err()
+                .unwrap()
+                .contains("do not go together"),
+            "another's key"
+        );
     }
 
     #[test]
@@ -104,10 +132,18 @@ mod tests {
         let tls = Tls::read(&cert, &key).unwrap();
         std::fs::write(&cert, "rotated badly").unwrap();
         let before = tls.config.read().unwrap().clone();
+
         assert!(tls.reload().is_err());
-        assert!(Arc::ptr_eq(&before, &tls.config.read().unwrap()), "the old one is still served");
+        assert!(
+            Arc::ptr_eq(&before, &tls.config.read().unwrap()),
+            "the old one is still served"
+        );
+
         write_pair(&cert, &key);
         tls.reload().unwrap();
-        assert!(!Arc::ptr_eq(&before, &tls.config.read().unwrap()), "the new one is served");
+        assert!(
+            !Arc::ptr_eq(&before, &tls.config.read().unwrap()),
+            "the new one is served"
+        );
     }
 }

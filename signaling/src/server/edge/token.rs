@@ -27,7 +27,9 @@ const MAX_SUBJECT_CHARS: usize = 256;
 /// The one subprotocol that the relay speaks; browsers must be answered with one that they offered.
 pub(crate) const SUBPROTOCOL: &str = "tandem";
 /// RFC 8410 §4: what stands before the 32 bytes of an Ed25519 key.
-const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const ED25519_PREFIX: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 
 /// Who a client is beyond one connection: the `sub` of its token.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -70,7 +72,9 @@ pub(crate) struct TokenVerifier {
 
 impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenVerifier").field("algorithms", &self.validation.algorithms).finish_non_exhaustive()
+        f.debug_struct("TokenVerifier")
+            .field("algorithms", &self.validation.algorithms)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,7 +85,8 @@ impl TokenVerifier {
     /// A sentence with the file's name.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let name = path.display();
-        let text = fs::read(path).map_err(|error| format!("the key {name} cannot be read: {error}"))?;
+        let text =
+            fs::read(path).map_err(|error| format!("the key {name} cannot be read: {error}"))?;
         Self::new(&text).map_err(|error| format!("the key {name} {error}"))
     }
 
@@ -90,23 +95,32 @@ impl TokenVerifier {
         let _ = RING.install_default();
         let secret = text.trim_ascii();
         let (key, algorithm) = if secret.starts_with(b"-----BEGIN") {
-            let info = SubjectPublicKeyInfoDer::from_pem_slice(secret)
-                .map_err(|_| "holds no public key: it needs an Ed25519 public key in PEM, or a secret")?;
-            let raw = info.strip_prefix(&ED25519_PREFIX).filter(|raw| raw.len() == 32);
+            let info = SubjectPublicKeyInfoDer::from_pem_slice(secret).map_err(
+                |_| "holds no public key: it needs an Ed25519 public key in PEM, or a secret",
+            )?;
+            let raw = info
+                .strip_prefix(&ED25519_PREFIX)
+                .filter(|raw| raw.len() == 32);
             let raw = raw.ok_or("is no Ed25519 key, the only kind of public key that is taken")?;
+
             (DecodingKey::from_ed_der(raw), Algorithm::EdDSA)
         } else {
             if secret.len() < MIN_SECRET_BYTES {
-                return Err(format!("is too short: a secret for HS256 has at least {MIN_SECRET_BYTES} bytes"));
+                return Err(format!(
+                    "is too short: a secret for HS256 has at least {MIN_SECRET_BYTES} bytes"
+                ));
             }
+
             (DecodingKey::from_secret(secret), Algorithm::HS256)
         };
+
         let mut validation = Validation::new(algorithm);
         validation.set_required_spec_claims(&["exp", "sub"]);
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
         // Whom else the token is for is between the client and its issuer.
         validation.validate_aud = false;
+
         Ok(Self { key, validation })
     }
 
@@ -116,11 +130,19 @@ impl TokenVerifier {
         struct Claims {
             sub: String,
         }
+
         let token = token.ok_or(TokenError::Missing)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(|error| {
-            if *error.kind() == ErrorKind::ExpiredSignature { TokenError::Expired } else { TokenError::Invalid }
-        })?;
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(
+            |error| {
+                if *error.kind() == ErrorKind::ExpiredSignature {
+                    TokenError::Expired
+                } else {
+                    TokenError::Invalid
+                }
+            },
+        )?;
         let subject = claims.claims.sub;
+
         match subject.chars().count() {
             1..=MAX_SUBJECT_CHARS => Ok(Identity(subject.into())),
             _ => Err(TokenError::Invalid),
@@ -130,18 +152,28 @@ impl TokenVerifier {
 
 /// The token of an upgrade request: of its `Authorization`, of `?token=`, or of a subprotocol `bearer.TOKEN`.
 pub(crate) fn bearer<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a str> {
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let authorization = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
     let scheme = authorization.and_then(|value| value.split_once(' '));
+
     if let Some((_, token)) = scheme.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
         return Some(token.trim());
     }
-    let in_query = query.into_iter().flat_map(|query| query.split('&')).find_map(|pair| pair.strip_prefix("token="));
+
+    let in_query = query
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .find_map(|pair| pair.strip_prefix("token="));
     in_query.or_else(|| subprotocols(headers).find_map(|offered| offered.strip_prefix("bearer.")))
 }
 
 /// The subprotocols that a client offers.
 pub(crate) fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lines = headers.get_all("sec-websocket-protocol").iter().filter_map(|value| value.to_str().ok());
+    let lines = headers
+        .get_all("sec-websocket-protocol")
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
@@ -204,19 +236,28 @@ mod tests {
     const SECRET: &[u8] = b"a secret of thirty-two bytes or more";
 
     fn seconds_from_now(seconds: i64) -> i64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         i64::try_from(now).unwrap() + seconds
     }
 
     fn token(algorithm: &str, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let body = format!("{}.{}", part(&json!({ "alg": algorithm, "typ": "JWT" })), part(claims));
+        let body = format!(
+            "{}.{}",
+            part(&json!({ "alg": algorithm, "typ": "JWT" })),
+            part(claims)
+        );
         format!("{body}.{}", URL_SAFE_NO_PAD.encode(sign(body.as_bytes())))
     }
 
     fn hs256(claims: &Value) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
-        token("HS256", claims, |body| hmac::sign(&key, body).as_ref().to_vec())
+        token("HS256", claims, |body| {
+            hmac::sign(&key, body).as_ref().to_vec()
+        })
     }
 
     #[test]
@@ -230,18 +271,23 @@ mod tests {
         let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6\
                      Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         let checked = jsonwebtoken::decode::<Value>(token, &verifier.key, &verifier.validation);
+
         assert_eq!(checked.unwrap().claims["iss"], "joe", "the signature holds");
         let forged = token.replace("dBjft", "dBjfu");
-        assert!(jsonwebtoken::decode::<Value>(&forged, &verifier.key, &verifier.validation).is_err());
+        assert!(
+            jsonwebtoken::decode::<Value>(&forged, &verifier.key, &verifier.validation).is_err()
+        );
     }
 
     #[test]
     fn a_good_token_names_its_bearer_and_others_nobody() {
         let verifier = TokenVerifier::new(SECRET).unwrap();
-        let good = hs256(&json!({ "sub": "alice", "exp": seconds_from_now(60), "aud": "elsewhere" }));
+        let good =
+            hs256(&json!({ "sub": "alice", "exp": seconds_from_now(60), "aud": "elsewhere" }));
         assert_eq!(verifier.identity(Some(&good)).unwrap().as_str(), "alice");
         assert_eq!(verifier.identity(None), Err(TokenError::Missing));
         let expired = hs256(&json!({ "sub": "alice", "exp": seconds_from_now(-60) }));
+
         assert_eq!(verifier.identity(Some(&expired)), Err(TokenError::Expired));
         for claims in [
             json!({ "sub": "alice" }),
@@ -251,10 +297,26 @@ mod tests {
             json!({ "sub": 7, "exp": seconds_from_now(60) }),
             json!({ "sub": "alice", "exp": seconds_from_now(60), "nbf": seconds_from_now(120) }),
         ] {
-            assert_eq!(verifier.identity(Some(&hs256(&claims))), Err(TokenError::Invalid), "{claims}");
+            assert_eq!(
+                verifier.identity(Some(&hs256(&claims))),
+                Err(TokenError::Invalid),
+                "{claims}"
+            );
         }
-        for text in ["", "x", "a.b.c", "..", &good[..good.len() - 2], &format!("{good}x")] {
-            assert_eq!(verifier.identity(Some(text)), Err(TokenError::Invalid), "{text}");
+
+        for text in [
+            "",
+            "x",
+            "a.b.c",
+            "..",
+            &good[..good.len() - 2],
+            &format!("{good}x"),
+        ] {
+            assert_eq!(
+                verifier.identity(Some(text)),
+                Err(TokenError::Invalid),
+                "{text}"
+            );
         }
     }
 
@@ -262,40 +324,94 @@ mod tests {
     fn the_key_decides_the_algorithm() {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
         let der = [&ED25519_PREFIX[..], pair.public_key().as_ref()].concat();
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der));
+        let pem = format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            STANDARD.encode(der)
+        );
         let verifier = TokenVerifier::new(pem.as_bytes()).unwrap();
         let claims = json!({ "sub": "bob", "exp": seconds_from_now(60) });
         let good = token("EdDSA", &claims, |body| pair.sign(body).as_ref().to_vec());
+
         assert_eq!(verifier.identity(Some(&good)).unwrap().as_str(), "bob");
+
         // The classic: an HMAC under the public key, which everybody knows.
         for secret in [pem.trim().as_bytes(), pair.public_key().as_ref()] {
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-            let confused = token("HS256", &claims, |body| hmac::sign(&key, body).as_ref().to_vec());
+            let confused = token("HS256", &claims, |body| {
+                hmac::sign(&key, body).as_ref().to_vec()
+            });
+
             assert_eq!(verifier.identity(Some(&confused)), Err(TokenError::Invalid));
         }
+
         let none = token("none", &claims, |_| Vec::new());
-        assert_eq!(verifier.identity(Some(&none)), Err(TokenError::Invalid), "a token must be signed");
+        assert_eq!(
+            verifier.identity(Some(&none)),
+            Err(TokenError::Invalid),
+            "a token must be signed"
+        );
+
         let other = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap();
         let foreign = token("EdDSA", &claims, |body| other.sign(body).as_ref().to_vec());
-        assert_eq!(verifier.identity(Some(&foreign)), Err(TokenError::Invalid), "another's signature");
+        assert_eq!(
+            verifier.identity(Some(&foreign)),
+            Err(TokenError::Invalid),
+            "another's signature"
+        );
     }
 
     #[test]
     fn keys_that_will_not_do() {
-        assert!(TokenVerifier::new(b"short").unwrap_err().contains("32 bytes"));
+        assert!(
+            TokenVerifier::new(b"short")
+                .unwrap_err()
+                .contains("32 bytes")
+        );
+
         let broken = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
-        assert!(TokenVerifier::new(broken.as_bytes()).unwrap_err().contains("Ed25519"));
-        assert!(TokenVerifier::new(b"-----BEGIN NONSENSE").unwrap_err().contains("public key"));
+        assert!(
+            TokenVerifier::new(broken.as_bytes())
+                .unwrap_err()
+                .contains("Ed25519")
+        );
+
+        assert!(
+            TokenVerifier::new(b"-----BEGIN NONSENSE")
+                .unwrap_err()
+                .contains("public key")
+        );
     }
 
     #[test]
     fn the_token_is_found_where_it_may_stand() {
         let headers = |pairs: &[(&'static str, &str)]| {
-            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect::<HeaderMap>()
+            pairs
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect::<HeaderMap>()
         };
-        assert_eq!(bearer(&headers(&[("authorization", "Bearer a.b.c")]), None), Some("a.b.c"));
-        assert_eq!(bearer(&headers(&[("authorization", "bearer a.b.c")]), Some("token=q")), Some("a.b.c"));
-        assert_eq!(bearer(&headers(&[("authorization", "Basic eDp5")]), Some("v=1&token=q.r.s")), Some("q.r.s"));
+
+        assert_eq!(
+            bearer(&headers(&[("authorization", "Bearer a.b.c")]), None),
+            Some("a.b.c")
+        );
+
+        assert_eq!(
+            bearer(
+                &headers(&[("authorization", "bearer a.b.c")]),
+                Some("token=q")
+            ),
+            Some("a.b.c")
+        );
+
+        assert_eq!(
+            bearer(
+                &headers(&[("authorization", "Basic eDp5")]),
+                Some("v=1&token=q.r.s")
+            ),
+            Some("q.r.s")
+        );
+
         let offered = headers(&[("sec-websocket-protocol", "tandem, bearer.x.y.z")]);
         assert_eq!(bearer(&offered, None), Some("x.y.z"));
         assert!(subprotocols(&offered).any(|offered| offered == SUBPROTOCOL));

@@ -38,7 +38,10 @@ pub(super) struct Delivery {
 impl Delivery {
     /// As a client that has got `seq` messages, of which none can be sent again.
     pub(super) fn starting_after(seq: u64) -> Self {
-        Self { seq, ..Self::default() }
+        Self {
+            seq,
+            ..Self::default()
+        }
     }
 
     /// The number of the last message.
@@ -61,19 +64,30 @@ impl Delivery {
             if self.unwritten >= KEPT_MESSAGES || self.unwritten_bytes + bytes > KEPT_BYTES {
                 return Err(Full);
             }
+
             self.unwritten += 1;
             self.unwritten_bytes += bytes;
         }
+
         self.seq += 1;
         let message = Arc::new(ServerEnvelope::from(message(self.seq)));
-        self.kept.push_back(Kept { seq: self.seq, bytes, message: message.clone() });
+        self.kept.push_back(Kept {
+            seq: self.seq,
+            bytes,
+            message: message.clone(),
+        });
+
         self.kept_bytes += bytes;
         if !is_away {
             while self.kept.len() > KEPT_MESSAGES || self.kept_bytes > KEPT_BYTES {
-                let Some(oldest) = self.kept.pop_front() else { break };
+                let Some(oldest) = self.kept.pop_front() else {
+                    break;
+                };
+
                 self.kept_bytes -= oldest.bytes;
             }
         }
+
         Ok(message)
     }
 
@@ -84,9 +98,11 @@ impl Delivery {
         while let Some(oldest) = self.kept.pop_front_if(|kept| kept.seq <= last_seq) {
             self.kept_bytes -= oldest.bytes;
         }
+
         (self.unwritten, self.unwritten_bytes) = (0, 0);
         let missed: Vec<_> = self.kept.iter().map(|kept| kept.message.clone()).collect();
         let lost = self.seq - last_seq - missed.len() as u64;
+
         (missed, lost)
     }
 
@@ -99,7 +115,12 @@ impl Delivery {
     pub(super) fn keep(&mut self, seq: u64, payload_bytes: usize, message: ServerMessage) {
         let bytes = payload_bytes + OVERHEAD_BYTES;
         self.seq = self.seq.max(seq);
-        self.kept.push_back(Kept { seq, bytes, message: Arc::new(message.into()) });
+        self.kept.push_back(Kept {
+            seq,
+            bytes,
+            message: Arc::new(message.into()),
+        });
+
         self.kept_bytes += bytes;
     }
 }
@@ -114,6 +135,7 @@ mod tests {
             number = seq;
             ServerMessage::SearchCancelled
         })?;
+
         Ok(number)
     }
 
@@ -123,9 +145,20 @@ mod tests {
         for expected in 1..=3 {
             assert_eq!(push(&mut delivery, 100, false), Ok(expected));
         }
-        assert_eq!(push(&mut delivery, 100, true), Ok(4), "numbers go on while the client is away");
+
+        assert_eq!(
+            push(&mut delivery, 100, true),
+            Ok(4),
+            "numbers go on while the client is away"
+        );
+
         let (missed, lost) = delivery.resume(2);
-        assert_eq!((missed.len(), lost), (2, 0), "3 was written into the broken socket, 4 waited");
+        assert_eq!(
+            (missed.len(), lost),
+            (2, 0),
+            "3 was written into the broken socket, 4 waited"
+        );
+
         let (missed, lost) = delivery.resume(4);
         assert_eq!((missed.len(), lost), (0, 0));
     }
@@ -137,9 +170,15 @@ mod tests {
         assert_eq!(push(&mut delivery, 1, true), Err(Full), "64 messages");
         assert_eq!(delivery.seq(), 64, "what is refused has no number");
         let mut delivery = Delivery::default();
-        let taken = (0..64).filter(|_| push(&mut delivery, 60_000, true).is_ok()).count();
+        let taken = (0..64)
+            .filter(|_| push(&mut delivery, 60_000, true).is_ok())
+            .count();
+
         assert_eq!(taken, 4, "256 KiB hold four messages of 60,000 bytes");
-        assert!(push(&mut delivery, 0, true).is_ok(), "a small one has room still");
+        assert!(
+            push(&mut delivery, 0, true).is_ok(),
+            "a small one has room still"
+        );
     }
 
     #[test]
@@ -148,8 +187,13 @@ mod tests {
         for _ in 0..100 {
             push(&mut delivery, 1, false).unwrap();
         }
+
         let (missed, lost) = delivery.resume(10);
         assert_eq!((missed.len(), lost), (64, 26), "of 90 the last 64 are kept");
-        assert_eq!(delivery.resume(u64::MAX).0.len(), 0, "a client cannot have got more than was sent");
+        assert_eq!(
+            delivery.resume(u64::MAX).0.len(),
+            0,
+            "a client cannot have got more than was sent"
+        );
     }
 }

@@ -117,6 +117,7 @@ impl Hub {
             Some(node) => format!("{node}.{secret}"),
             None => secret,
         };
+
         let registered = UserRegistered {
             user_id: user.clone(),
             socket_id: socket.clone(),
@@ -128,35 +129,52 @@ impl Hub {
             max_message_bytes: MAX_MESSAGE_BYTES as u64,
             ice_servers: self.config.ice.for_user(&user).ice_servers,
         };
+
         self.users.insert(user.clone(), key);
         self.tokens.insert(token.clone(), key);
-        self.peers.insert(key, Peer::new(user, socket, token, subject));
+        self.peers
+            .insert(key, Peer::new(user, socket, token, subject));
         self.send(key, ServerMessage::UserRegistered(Box::new(registered)));
+
         key
     }
 
     /// One message of a client, already read and within its limits. From a client that is gone it is nothing.
     pub(super) fn receive(&mut self, key: ClientKey, envelope: ClientEnvelope, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.is_away()) else { return };
+        let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.is_away()) else {
+            return;
+        };
+
         if let Some(said) = &mut peer.resuming {
             // Whoever it will be says this.
             if said.len() < cluster::MAX_HELD {
                 said.push(envelope);
                 return;
             }
-            let sentence = "It is not decided yet whose place you take: wait for the answer to `resume`.";
+
+            let sentence =
+                "It is not decided yet whose place you take: wait for the answer to `resume`.";
             return self.reject(key, fault(ErrorCode::RateLimited, sentence), envelope.id);
         }
+
         let is_first = std::mem::replace(&mut peer.is_new, false);
         let ClientEnvelope { message, id } = envelope;
         let result = match message {
             ClientMessage::FindPartner(profile) => self.find_partner(key, profile, id.clone(), now),
             ClientMessage::CancelSearch => self.cancel_search(key, id.clone()),
             ClientMessage::WebrtcOffer { to, offer } => self.relay(key, &to, Payload::Offer(offer)),
-            ClientMessage::WebrtcAnswer { to, answer } => self.relay(key, &to, Payload::Answer(answer)),
-            ClientMessage::IceCandidate { to, candidate } => self.relay(key, &to, Payload::Candidate(candidate)),
-            ClientMessage::EndSession { session_id, .. } => self.end_session(key, &session_id, id.clone(), now),
-            ClientMessage::Next { session_id } => self.next(key, session_id.as_ref(), id.clone(), now),
+            ClientMessage::WebrtcAnswer { to, answer } => {
+                self.relay(key, &to, Payload::Answer(answer))
+            }
+            ClientMessage::IceCandidate { to, candidate } => {
+                self.relay(key, &to, Payload::Candidate(candidate))
+            }
+            ClientMessage::EndSession { session_id, .. } => {
+                self.end_session(key, &session_id, id.clone(), now)
+            }
+            ClientMessage::Next { session_id } => {
+                self.next(key, session_id.as_ref(), id.clone(), now)
+            }
             ClientMessage::Block { partner_id } => self.block(key, partner_id, id.clone(), now),
             ClientMessage::GetIceServers => {
                 let servers = self.config.ice.for_user(&peer.user);
@@ -167,18 +185,22 @@ impl Hub {
                 self.reply(key, ServerMessage::Pong(Pong { t }), id.clone());
                 Ok(())
             }
-            ClientMessage::Report { session_id, category, text } => {
-                self.report(key, session_id, category, text, id.clone(), now)
-            }
-            ClientMessage::Resume { resume_token, last_seq } => {
-                self.resume(key, &resume_token, last_seq, is_first, id.clone(), now)
-            }
+            ClientMessage::Report {
+                session_id,
+                category,
+                text,
+            } => self.report(key, session_id, category, text, id.clone(), now),
+            ClientMessage::Resume {
+                resume_token,
+                last_seq,
+            } => self.resume(key, &resume_token, last_seq, is_first, id.clone(), now),
             ClientMessage::Bye => {
                 self.remove(key, LeaveReason::Left, now);
                 self.effects.push_back(Effect::Close(key, CloseReason::Bye));
                 return;
             }
         };
+
         if let Err(fault) = result {
             self.reject(key, fault, id);
         }
@@ -190,15 +212,27 @@ impl Hub {
             self.away.remove(&(until, key));
             self.remove(key, LeaveReason::Disconnected, now);
         }
-        while let Some(found) = self.matchmaker.poll(now, &|a, b| relation(&self.peers, &self.blocks, a, b)) {
+
+        while let Some(found) = self
+            .matchmaker
+            .poll(now, &|a, b| relation(&self.peers, &self.blocks, a, b))
+        {
             self.start_call(&found);
         }
+
         self.tick_cluster(now);
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let away = self.away.first().map(|&(until, _)| until);
-        [self.matchmaker.next_deadline(), away, self.cluster_deadline()].into_iter().flatten().min()
+        [
+            self.matchmaker.next_deadline(),
+            away,
+            self.cluster_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// How many wait for a partner.
@@ -217,6 +251,7 @@ impl Hub {
         if effect.is_none() {
             self.effects.tighten();
         }
+
         effect
     }
 
@@ -228,7 +263,12 @@ impl Hub {
             self.stop_searching(key);
             // Spread over 2.5 s, so that they do not all come back at once.
             let spread = u64::try_from((self.ids)().as_u128() % 2500).unwrap_or(0);
-            self.send(key, ServerMessage::ServerDraining(ServerDraining { reconnect_after_ms: 500 + spread }));
+            self.send(
+                key,
+                ServerMessage::ServerDraining(ServerDraining {
+                    reconnect_after_ms: 500 + spread,
+                }),
+            );
             self.close_if_drained(key, now);
         }
     }
@@ -238,9 +278,11 @@ impl Hub {
         for key in self.keys() {
             self.stop_searching(key);
             if self.peers.get(&key).is_some_and(|peer| !peer.is_away()) {
-                self.effects.push_back(Effect::Close(key, CloseReason::Draining));
+                self.effects
+                    .push_back(Effect::Close(key, CloseReason::Draining));
             }
         }
+
         self.peers.clear();
         self.users.clear();
         self.tokens.clear();
@@ -253,12 +295,17 @@ impl Hub {
     fn remove(&mut self, key: ClientKey, reason: LeaveReason, now: Instant) {
         self.stop_searching(key);
         self.end_call(key, reason, None, now);
-        let Some(peer) = self.peers.remove(&key) else { return };
+        let Some(peer) = self.peers.remove(&key) else {
+            return;
+        };
+
         if let Some(until) = peer.away_until {
             self.away.remove(&(until, key));
         }
+
         self.users.remove(&peer.user);
         self.tokens.remove(&peer.token);
+
         if peer.subject.is_none()
             && let Some(others) = self.blocks.remove(&peer.person)
         {
@@ -271,9 +318,13 @@ impl Hub {
                 }
             }
         }
+
         self.tighten();
         if peer.is_recorded {
-            self.effects.push_back(Effect::Store(Command::Remove { user: peer.user, reason }));
+            self.effects.push_back(Effect::Store(Command::Remove {
+                user: peer.user,
+                reason,
+            }));
         }
     }
 
@@ -286,26 +337,37 @@ impl Hub {
     }
 
     fn close_if_drained(&mut self, key: ClientKey, now: Instant) {
-        let Some(peer) = self.peers.get(&key) else { return };
+        let Some(peer) = self.peers.get(&key) else {
+            return;
+        };
+
         if self.draining && peer.call.is_none() {
             let is_connected = !peer.is_away();
             self.remove(key, LeaveReason::Disconnected, now);
+
             if is_connected {
-                self.effects.push_back(Effect::Close(key, CloseReason::Draining));
+                self.effects
+                    .push_back(Effect::Close(key, CloseReason::Draining));
             }
         }
     }
 
     fn must_not_be_in_call(&self, key: ClientKey) -> Result<(), Fault> {
         match self.call(key) {
-            Some(_) => Err(fault(ErrorCode::AlreadyMatched, "A call is going on: end it first, or ask for the next.")),
+            Some(_) => Err(fault(
+                ErrorCode::AlreadyMatched,
+                "A call is going on: end it first, or ask for the next.",
+            )),
             None => Ok(()),
         }
     }
 
     fn must_not_drain(&self) -> Result<(), Fault> {
         match self.draining {
-            true => Err(fault(ErrorCode::Draining, "The relay is shutting down: connect again in a moment.")),
+            true => Err(fault(
+                ErrorCode::Draining,
+                "The relay is shutting down: connect again in a moment.",
+            )),
             false => Ok(()),
         }
     }
@@ -348,7 +410,10 @@ fn fault(code: ErrorCode, message: &str) -> Fault {
 }
 
 fn unavailable() -> Fault {
-    fault(ErrorCode::Unavailable, "The relay cannot look for partners at the moment: try again in a few seconds.")
+    fault(
+        ErrorCode::Unavailable,
+        "The relay cannot look for partners at the moment: try again in a few seconds.",
+    )
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -361,11 +426,20 @@ fn relation(
     a: ClientKey,
     b: ClientKey,
 ) -> Relation {
-    let (Some(one), Some(other)) = (peers.get(&a), peers.get(&b)) else { return Relation::Blocked };
+    let (Some(one), Some(other)) = (peers.get(&a), peers.get(&b)) else {
+        return Relation::Blocked;
+    };
+
     // One person on two devices is no pair either.
-    if one.person == other.person || blocks.get(&one.person).is_some_and(|blocked| blocked.contains(&other.person)) {
+    if one.person == other.person
+        || blocks
+            .get(&one.person)
+            .is_some_and(|blocked| blocked.contains(&other.person))
+    {
         Relation::Blocked
-    } else if one.last_partner.as_ref() == Some(&other.person) || other.last_partner.as_ref() == Some(&one.person) {
+    } else if one.last_partner.as_ref() == Some(&other.person)
+        || other.last_partner.as_ref() == Some(&one.person)
+    {
         Relation::JustLeft
     } else {
         Relation::Free

@@ -34,8 +34,20 @@ impl Partner {
     /// As another node knows them.
     pub(super) fn from_card(card: Card) -> Self {
         let subject = subject(&card.user, &card.person);
-        let Card { user, socket, person, node } = card;
-        Self { user, socket, person, subject, place: Place::Node(node) }
+        let Card {
+            user,
+            socket,
+            person,
+            node,
+        } = card;
+
+        Self {
+            user,
+            socket,
+            person,
+            subject,
+            place: Place::Node(node),
+        }
     }
 }
 
@@ -89,10 +101,17 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(user: UserId, socket: SocketId, token: String, subject: Option<String>) -> Self {
+    pub(super) fn new(
+        user: UserId,
+        socket: SocketId,
+        token: String,
+        subject: Option<String>,
+    ) -> Self {
         Self {
             socket,
-            person: subject.as_deref().map_or_else(|| user.clone(), UserId::from),
+            person: subject
+                .as_deref()
+                .map_or_else(|| user.clone(), UserId::from),
             user,
             subject,
             token,
@@ -135,6 +154,7 @@ impl Peer {
             subject: call.partner.subject.clone(),
             until: now + REPORTABLE,
         });
+
         self.forget_old(now);
         Some(call)
     }
@@ -143,26 +163,46 @@ impl Peer {
         if self.ended.len() >= REMEMBERED {
             self.ended.pop_front();
         }
+
         self.ended.push_back(ended);
     }
 
     /// The calls that ended a short while ago, for another node, whose clock is not this one's.
     pub(super) fn ended_calls(&self, now: Instant) -> Vec<EndedCall> {
-        let calls = self.ended.iter().filter(|ended| ended.until > now).map(|ended| EndedCall {
-            session: ended.session.clone(),
-            partner: ended.partner.clone(),
-            person: ended.person.clone(),
-            ago_ms: millis(REPORTABLE.saturating_sub(ended.until - now)),
-        });
+        let calls = self
+            .ended
+            .iter()
+            .filter(|ended| ended.until > now)
+            .map(|ended| EndedCall {
+                session: ended.session.clone(),
+                partner: ended.partner.clone(),
+                person: ended.person.clone(),
+                ago_ms: millis(REPORTABLE.saturating_sub(ended.until - now)),
+            });
+
         calls.collect()
     }
 
     /// The reverse of [`ended_calls`](Self::ended_calls), oldest first.
     pub(super) fn remember_calls(&mut self, calls: Vec<EndedCall>, now: Instant) {
-        for EndedCall { session, partner, person, ago_ms } in calls {
+        for EndedCall {
+            session,
+            partner,
+            person,
+
+            ago_ms,
+        } in calls
+        {
             let until = now + REPORTABLE.saturating_sub(Duration::from_millis(ago_ms));
-            self.remember(Ended { session, subject: subject(&partner, &person), partner, person, until });
+            self.remember(Ended {
+                session,
+                subject: subject(&partner, &person),
+                partner,
+                person,
+                until,
+            });
         }
+
         self.forget_old(now);
     }
 
@@ -174,11 +214,18 @@ impl Peer {
 
     /// The person behind a partner of a short while ago.
     pub(super) fn met(&self, user: &UserId) -> Option<&UserId> {
-        self.ended.iter().find(|ended| ended.partner == *user).map(|ended| &ended.person)
+        self.ended
+            .iter()
+            .find(|ended| ended.partner == *user)
+            .map(|ended| &ended.person)
     }
 
     fn forget_old(&mut self, now: Instant) {
-        while self.ended.pop_front_if(|ended| now >= ended.until).is_some() {}
+        while self
+            .ended
+            .pop_front_if(|ended| now >= ended.until)
+            .is_some()
+        {}
     }
 }
 
@@ -195,12 +242,19 @@ pub(super) fn partner_found(
     initiator: bool,
     interests: Vec<String>,
 ) -> ServerMessage {
-    let location = profile.user_location.clone().filter(|location| !location.is_empty());
+    let location = profile
+        .user_location
+        .clone()
+        .filter(|location| !location.is_empty());
+
     ServerMessage::PartnerFound(Box::new(PartnerFound {
         partner_id: partner.user.clone(),
         session_id,
         socket_id: partner.socket.clone(),
-        user_name: profile.user_name.clone().unwrap_or_else(|| "Anonymous".into()),
+        user_name: profile
+            .user_name
+            .clone()
+            .unwrap_or_else(|| "Anonymous".into()),
         user_age: profile.user_age,
         user_location: location.unwrap_or_else(|| "Unknown".into()),
         user_picture: profile.user_picture.clone(),

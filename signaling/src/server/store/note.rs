@@ -98,28 +98,57 @@ impl Payload {
     }
 
     /// As the message to its receiver.
-    pub(in crate::server) fn into_message(self, from: SocketId, session_id: SessionId, seq: u64) -> ServerMessage {
+    pub(in crate::server) fn into_message(
+        self,
+        from: SocketId,
+        session_id: SessionId,
+        seq: u64,
+    ) -> ServerMessage {
         match self {
-            Self::Offer(offer) => ServerMessage::WebrtcOffer(RelayedOffer { offer, from, session_id, seq }),
-            Self::Answer(answer) => ServerMessage::WebrtcAnswer(RelayedAnswer { answer, from, session_id, seq }),
-            Self::Candidate(candidate) => {
-                ServerMessage::IceCandidate(RelayedCandidate { candidate, from, session_id, seq })
-            }
+            Self::Offer(offer) => ServerMessage::WebrtcOffer(RelayedOffer {
+                offer,
+                from,
+                session_id,
+                seq,
+            }),
+            Self::Answer(answer) => ServerMessage::WebrtcAnswer(RelayedAnswer {
+                answer,
+                from,
+                session_id,
+                seq,
+            }),
+            Self::Candidate(candidate) => ServerMessage::IceCandidate(RelayedCandidate {
+                candidate,
+                from,
+                session_id,
+                seq,
+            }),
         }
     }
 
     /// The reverse of [`into_message`](Self::into_message).
-    pub(in crate::server) fn from_message(message: &ServerMessage) -> Option<(Self, &SocketId, &SessionId, u64)> {
+    pub(in crate::server) fn from_message(
+        message: &ServerMessage,
+    ) -> Option<(Self, &SocketId, &SessionId, u64)> {
         Some(match message {
-            ServerMessage::WebrtcOffer(RelayedOffer { offer, from, session_id, seq }) => {
-                (Self::Offer(offer.clone()), from, session_id, *seq)
-            }
-            ServerMessage::WebrtcAnswer(RelayedAnswer { answer, from, session_id, seq }) => {
-                (Self::Answer(answer.clone()), from, session_id, *seq)
-            }
-            ServerMessage::IceCandidate(RelayedCandidate { candidate, from, session_id, seq }) => {
-                (Self::Candidate(candidate.clone()), from, session_id, *seq)
-            }
+            ServerMessage::WebrtcOffer(RelayedOffer {
+                offer,
+                from,
+                session_id,
+                seq,
+            }) => (Self::Offer(offer.clone()), from, session_id, *seq),
+            ServerMessage::WebrtcAnswer(RelayedAnswer {
+                answer,
+                from,
+                session_id,
+                seq,
+            }) => (Self::Answer(answer.clone()), from, session_id, *seq),
+            ServerMessage::IceCandidate(RelayedCandidate {
+                candidate,
+                from,
+                session_id,
+                seq,
+            }) => (Self::Candidate(candidate.clone()), from, session_id, *seq),
             _ => return None,
         })
     }
@@ -139,21 +168,44 @@ pub(in crate::server) enum Note {
         profile: FindPartner,
     },
     /// To a user of this node, from their partner.
-    Relay { user: UserId, session: SessionId, from: SocketId, sender: UserId, node: NodeId, payload: Payload },
+    Relay {
+        user: UserId,
+        session: SessionId,
+        from: SocketId,
+        sender: UserId,
+        node: NodeId,
+        payload: Payload,
+    },
     /// A user's relayed message was not taken: the partner is away and its buffer full, or it is gone.
     Refused { user: UserId, session: SessionId },
     /// The call is over because of the partner.
-    Left { user: UserId, session: SessionId, reason: LeaveReason },
+    Left {
+        user: UserId,
+        session: SessionId,
+        reason: LeaveReason,
+    },
     /// The partner's connection broke.
     Away { user: UserId, session: SessionId },
     /// The partner is back, on this node.
-    Back { user: UserId, session: SessionId, node: NodeId },
+    Back {
+        user: UserId,
+        session: SessionId,
+        node: NodeId,
+    },
     /// Who waits may have been passed over: all that the store should know is said again.
     LookAgain,
     /// Somebody wants to go on at node `by` with a token of this node.
-    Takeover { token: String, subject: Option<String>, by: NodeId, ticket: u64 },
+    Takeover {
+        token: String,
+        subject: Option<String>,
+        by: NodeId,
+        ticket: u64,
+    },
     /// The answer to it.
-    Handover { ticket: u64, state: Option<Box<Handed>> },
+    Handover {
+        ticket: u64,
+        state: Option<Box<Handed>>,
+    },
 }
 
 /// A user on the way from one node to another.
@@ -184,9 +236,16 @@ pub(in crate::server) enum Command {
     /// A hold of this user has run out: look again.
     Retry(UserId, SessionId),
     /// Leave the queue; answered by [`Outcome::Cancelled`] if somebody asks.
-    Cancel { user: UserId, ask: Option<(ClientKey, Option<RequestId>)> },
+    Cancel {
+        user: UserId,
+        ask: Option<(ClientKey, Option<RequestId>)>,
+    },
     /// End a call. The partner's node is told, if it is another one.
-    End { user: UserId, session: SessionId, reason: LeaveReason },
+    End {
+        user: UserId,
+        session: SessionId,
+        reason: LeaveReason,
+    },
     /// Forget a user.
     Remove { user: UserId, reason: LeaveReason },
     /// Two persons never meet again.
@@ -194,7 +253,11 @@ pub(in crate::server) enum Command {
     /// To another node.
     Tell(NodeId, Box<Note>),
     /// Take over a user whose node has died; answered by [`Outcome::Adopted`].
-    Adopt { ticket: u64, token: String, subject: Option<String> },
+    Adopt {
+        ticket: u64,
+        token: String,
+        subject: Option<String>,
+    },
     /// What this node knows of a user, after it moved or after the store was away.
     Sync(Box<Record>),
     /// A user goes on at another node: from now on its fate is that node's.
@@ -202,7 +265,11 @@ pub(in crate::server) enum Command {
     /// Whom the store takes for users of this node; answered by [`Outcome::Census`].
     Census,
     /// Write a report down; answered by [`Outcome::Reported`].
-    Report { key: ClientKey, report: Box<Report>, id: Option<RequestId> },
+    Report {
+        key: ClientKey,
+        report: Box<Report>,
+        id: Option<RequestId>,
+    },
 }
 
 /// What became of a [`Command`].
@@ -225,10 +292,7 @@ pub(in crate::server) enum Outcome {
     /// Users of this node, as the store knows it.
     Census(Vec<UserId>),
     /// The store knows that this call has ended.
-    Ended {
-        user: UserId,
-        session: SessionId,
-    },
+    Ended { user: UserId, session: SessionId },
     Reported {
         key: ClientKey,
         report_id: String,
@@ -242,12 +306,25 @@ impl Command {
     pub(in crate::server) fn failed(self) -> Option<Outcome> {
         match self {
             Self::Join(record, _) => Some(Outcome::NotJoined(record.card.user)),
-            Self::Cancel { ask: Some((key, id)), .. } => Some(Outcome::Cancelled { key, is_matched: false, id }),
+            Self::Cancel {
+                ask: Some((key, id)),
+                ..
+            } => Some(Outcome::Cancelled {
+                key,
+                is_matched: false,
+                id,
+            }),
             Self::Tell(_, note) => Some(Outcome::Undelivered(note)),
-            Self::Adopt { ticket, .. } => Some(Outcome::Adopted { ticket, record: None }),
-            Self::Report { key, report, id } => {
-                Some(Outcome::Reported { key, report_id: report.report_id, recorded: false, id })
-            }
+            Self::Adopt { ticket, .. } => Some(Outcome::Adopted {
+                ticket,
+                record: None,
+            }),
+            Self::Report { key, report, id } => Some(Outcome::Reported {
+                key,
+                report_id: report.report_id,
+                recorded: false,
+                id,
+            }),
             // When the store is back it hears what is true then.
             Self::Retry(..)
             | Self::Cancel { ask: None, .. }

@@ -21,6 +21,10 @@ impl RedisStore {
 }
 
 /// Never runs.
-pub(in crate::server) async fn run(store: RedisStore, _shared: Arc<Shared>, _commands: mpsc::Receiver<Command>) {
+pub(in crate::server) async fn run(
+    store: RedisStore,
+    _shared: Arc<Shared>,
+    _commands: mpsc::Receiver<Command>,
+) {
     match store.0 {}
 }

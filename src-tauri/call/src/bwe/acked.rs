@@ -19,10 +19,17 @@ impl AckedBitrate {
     pub fn on_packet(&mut self, arrival_ms: f64, bytes: usize) {
         self.started_ms.get_or_insert(arrival_ms);
         // Kept in order of arrival, which differs from the order of departure on a path that reorders.
-        let place = self.packets.partition_point(|(then, _)| *then <= arrival_ms);
+        let place = self
+            .packets
+            .partition_point(|(then, _)| *then <= arrival_ms);
         self.packets.insert(place, (arrival_ms, bytes as f64 * 8.0));
         let horizon = self.newest_ms() - ACKED_WINDOW_MS;
-        while self.packets.front().is_some_and(|(then, _)| *then <= horizon) {
+
+        while self
+            .packets
+            .front()
+            .is_some_and(|(then, _)| *then <= horizon)
+        {
             self.packets.pop_front();
         }
     }
@@ -31,12 +38,19 @@ impl AckedBitrate {
     pub fn rate(&self, window_ms: f64) -> Option<f64> {
         let newest = self.newest_ms();
         let known = newest - self.started_ms?;
+
         if known < MIN_SPAN_MS {
             return None;
         }
+
         let span = window_ms.min(ACKED_WINDOW_MS).min(known);
-        let bits: f64 =
-            self.packets.iter().rev().take_while(|(then, _)| *then > newest - span).map(|(_, bits)| bits).sum();
+        let bits: f64 = self
+            .packets
+            .iter()
+            .rev()
+            .take_while(|(then, _)| *then > newest - span)
+            .map(|(_, bits)| bits)
+            .sum();
         Some(bits / span * 1e3)
     }
 
@@ -55,9 +69,13 @@ mod tests {
         for i in 0..200 {
             acked.on_packet(f64::from(i) * 10.0, 1250); // 10,000 bits every 10 ms: 1 Mbit/s
         }
+
         for window in [150.0, 500.0, 9_000.0] {
             let rate = acked.rate(window).expect("two seconds were seen");
-            assert!((rate - 1e6).abs() < 1e4, "1 Mbit/s over {window} ms, got {rate}");
+            assert!(
+                (rate - 1e6).abs() < 1e4,
+                "1 Mbit/s over {window} ms, got {rate}"
+            );
         }
     }
 
@@ -67,6 +85,7 @@ mod tests {
         assert_eq!(acked.rate(500.0), None, "nothing arrived");
         acked.on_packet(0.0, 1200);
         acked.on_packet(20.0, 1200);
+
         assert_eq!(acked.rate(500.0), None, "20 ms are no base for a rate");
     }
 
@@ -76,6 +95,7 @@ mod tests {
         for i in (0..100).chain(1000..1100) {
             acked.on_packet(f64::from(i) * 10.0, 1250);
         }
+
         let rate = acked.rate(500.0).expect("a second since the pause");
         assert!((rate - 1e6).abs() < 3e4, "the pause is over, got {rate}");
     }

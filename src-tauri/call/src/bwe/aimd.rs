@@ -77,9 +77,21 @@ pub struct RateControl {
 impl RateControl {
     /// Starts at `start` bits per second in the fast start.
     pub fn new(start: f64, min: f64, max: f64) -> Self {
-        let phase = Phase::Ramp { until: f64::INFINITY };
+        let phase = Phase::Ramp {
+            until: f64::INFINITY,
+        };
+
         let capacity = LinkCapacity::default();
-        Self { target: start, min, max, phase, capacity, updated: None, congested: None, fruitless: 0 }
+        Self {
+            target: start,
+            min,
+            max,
+            phase,
+            capacity,
+            updated: None,
+            congested: None,
+            fruitless: 0,
+        }
     }
 
     /// The rate, bits per second.
@@ -116,16 +128,20 @@ impl RateControl {
     /// Takes in a batch of feedback. Returns `true` if the delay base should be taken anew: sending less did not help, so
     /// what looks like our queue is not ours.
     pub fn update(&mut self, now: Instant, seen: Observation) -> bool {
-        let elapsed = self.updated.map_or(0.05, |then| now.saturating_duration_since(then).as_secs_f64().min(1.0));
+        let elapsed = self.updated.map_or(0.05, |then| {
+            now.saturating_duration_since(then).as_secs_f64().min(1.0)
+        });
+
         self.updated = Some(now);
         let standing = seen.queue.map_or(0.0, |queue| queue.standing_ms);
         // A queue that stands is expected while it drains; one that grows is not.
-        let draining =
-            matches!(self.phase, Phase::Drain { since, .. } if now.saturating_duration_since(since) < MAX_DRAINING);
+        let draining = matches!(self.phase, Phase::Drain { since, .. } if now.saturating_duration_since(since) < MAX_DRAINING);
         let congestion = seen.usage == Usage::Over || (standing > STANDING_MS && !draining);
+
         if congestion && self.may_decrease(now, seen.rtt) {
             return self.decrease(now, seen, standing);
         }
+
         match self.phase {
             Phase::Drain { since, then } => {
                 let drained = standing < DRAINED_MS;
@@ -140,17 +156,23 @@ impl RateControl {
             }
             _ => {}
         }
+
         false
     }
 
     /// A decrease shows in the feedback a round trip and a feedback interval later.
     fn may_decrease(&self, now: Instant, rtt: Duration) -> bool {
-        let wait = rtt.clamp(Duration::from_millis(50), Duration::from_millis(500)) + Duration::from_millis(150);
-        self.congested.is_none_or(|then| now.saturating_duration_since(then) >= wait)
+        let wait = rtt.clamp(Duration::from_millis(50), Duration::from_millis(500))
+            + Duration::from_millis(150);
+        self.congested
+            .is_none_or(|then| now.saturating_duration_since(then) >= wait)
     }
 
     fn decrease(&mut self, now: Instant, seen: Observation, standing: f64) -> bool {
-        let Some(acked) = seen.acked else { return false };
+        let Some(acked) = seen.acked else {
+            return false;
+        };
+
         self.congested = Some(now);
         if acked < APPLICATION_LIMITED * self.target && standing < STANDING_MS {
             // The rate on the wire says nothing about the capacity; the delay says: careful.
@@ -158,20 +180,42 @@ impl RateControl {
             self.phase = Phase::Steady;
             return false;
         }
+
         // With a queue the path is busy all the time, and what arrived lately is what it carries now.
-        let carried = if standing > DRAINED_MS { seen.acked_now.unwrap_or(acked).min(acked) } else { acked };
+        let carried = if standing > DRAINED_MS {
+            seen.acked_now.unwrap_or(acked).min(acked)
+        } else {
+            acked
+        };
+
         self.capacity.observe(carried);
         let drain = (standing / DRAIN_MS).clamp(0.0, MAX_DRAIN);
-        let ceiling = if let Phase::Drain { then, .. } = self.phase { then } else { self.target };
+        let ceiling = if let Phase::Drain { then, .. } = self.phase {
+            then
+        } else {
+            self.target
+        };
+
         let then = (BETA * carried).min(ceiling);
         self.set((carried * (BETA - drain)).min(self.target));
-        self.fruitless = if standing > STANDING_MS { self.fruitless + 1 } else { 0 };
-        self.phase = if drain > 0.0 { Phase::Drain { since: now, then } } else { Phase::Steady };
+        self.fruitless = if standing > STANDING_MS {
+            self.fruitless + 1
+        } else {
+            0
+        };
+
+        self.phase = if drain > 0.0 {
+            Phase::Drain { since: now, then }
+        } else {
+            Phase::Steady
+        };
+
         if self.fruitless > 5 {
             self.fruitless = 0;
             self.phase = Phase::Steady;
             return true;
         }
+
         false
     }
 
@@ -182,10 +226,16 @@ impl RateControl {
         {
             self.phase = Phase::Steady;
         }
+
         let Some(acked) = seen.acked else { return };
-        if self.capacity.upper_bound().is_some_and(|bound| acked > bound) {
+        if self
+            .capacity
+            .upper_bound()
+            .is_some_and(|bound| acked > bound)
+        {
             self.capacity = LinkCapacity::default();
         }
+
         let raised = match self.phase {
             Phase::Ramp { until } => (self.target * RAMP_PER_SECOND.powf(elapsed)).min(until),
             _ if self.capacity.is_known() => {
@@ -193,11 +243,15 @@ impl RateControl {
                 self.target + (PACKET_BITS / response).max(4_000.0) * elapsed
             }
             _ => {
-                let calm = self.congested.map_or(5.0, |then| now.saturating_duration_since(then).as_secs_f64());
+                let calm = self.congested.map_or(5.0, |then| {
+                    now.saturating_duration_since(then).as_secs_f64()
+                });
+
                 let growth = (INCREASE_PER_SECOND * (1.0 + calm)).min(MAX_INCREASE_PER_SECOND);
                 self.target * (1.0 + growth).powf(elapsed)
             }
         };
+
         let cap = ACKED_HEADROOM * acked + ACKED_HEADROOM_BPS;
         self.set(raised.min(cap.max(self.target)));
     }
@@ -214,7 +268,10 @@ mod tests {
     fn seen(usage: Usage, acked: f64, standing_ms: f64) -> Observation {
         Observation {
             usage,
-            queue: Some(QueueSample { standing_ms, mean_ms: standing_ms }),
+            queue: Some(QueueSample {
+                standing_ms,
+                mean_ms: standing_ms,
+            }),
             acked: Some(acked),
             acked_now: Some(acked),
             rtt: Duration::from_millis(50),
@@ -223,12 +280,19 @@ mod tests {
     }
 
     /// Feeds one observation every 50 ms for `seconds`; the path acknowledges what `carry` makes of the target.
-    fn run(rate: &mut RateControl, from: Instant, seconds: u32, usage: Usage, carry: impl Fn(f64) -> f64) -> Instant {
+    fn run(
+        rate: &mut RateControl,
+        from: Instant,
+        seconds: u32,
+        usage: Usage,
+        carry: impl Fn(f64) -> f64,
+    ) -> Instant {
         let step = Duration::from_millis(50);
         for i in 0..seconds * 20 {
             let acked = carry(rate.target());
             rate.update(from + step * i, seen(usage, acked, 0.0));
         }
+
         from + step * (seconds * 20)
     }
 
@@ -236,21 +300,33 @@ mod tests {
     fn the_fast_start_reaches_two_megabits_in_under_three_seconds() {
         let mut rate = RateControl::new(300e3, 50e3, 3e6);
         run(&mut rate, Instant::now(), 3, Usage::Normal, |target| target);
-        assert!(rate.target() > 2e6, "0.3 → 2 Mbit/s in 3 s, got {}", rate.target());
+        assert!(
+            rate.target() > 2e6,
+            "0.3 → 2 Mbit/s in 3 s, got {}",
+            rate.target()
+        );
     }
 
     #[test]
     fn a_source_that_sends_little_does_not_run_the_rate_away() {
         let mut rate = RateControl::new(300e3, 50e3, 10e6);
         run(&mut rate, Instant::now(), 60, Usage::Normal, |_| 200e3);
-        assert!(rate.target() < 400e3, "1.5 times what was acknowledged is all that is proven, got {}", rate.target());
+        assert!(
+            rate.target() < 400e3,
+            "1.5 times what was acknowledged is all that is proven, got {}",
+            rate.target()
+        );
     }
 
     #[test]
     fn jitter_under_a_source_that_sends_little_does_not_kill_the_rate() {
         let mut rate = RateControl::new(2e6, 50e3, 3e6);
         rate.update(Instant::now(), seen(Usage::Over, 50e3, 0.0));
-        assert!(rate.target() > 1.5e6, "50 kbit/s of audio are not the capacity, got {}", rate.target());
+        assert!(
+            rate.target() > 1.5e6,
+            "50 kbit/s of audio are not the capacity, got {}",
+            rate.target()
+        );
     }
 
     #[test]
@@ -259,9 +335,22 @@ mod tests {
         let start = Instant::now();
         rate.update(start, seen(Usage::Over, 1e6, 150.0));
         let draining = rate.target();
-        assert!(draining < 0.7e6, "150 ms of queue need room to drain, got {draining}");
-        rate.update(start + Duration::from_millis(400), seen(Usage::Under, 1e6, 5.0));
-        assert!((0.85e6..1e6).contains(&rate.target()), "drained: back to the capacity, got {}", rate.target());
+
+        assert!(
+            draining < 0.7e6,
+            "150 ms of queue need room to drain, got {draining}"
+        );
+
+        rate.update(
+            start + Duration::from_millis(400),
+            seen(Usage::Under, 1e6, 5.0),
+        );
+
+        assert!(
+            (0.85e6..1e6).contains(&rate.target()),
+            "drained: back to the capacity, got {}",
+            rate.target()
+        );
     }
 
     #[test]
@@ -270,10 +359,26 @@ mod tests {
         let start = Instant::now();
         rate.update(start, seen(Usage::Over, 1e6, 0.0));
         let low = rate.target();
-        let later = run(&mut rate, start + Duration::from_millis(50), 2, Usage::Normal, |target| target);
-        assert!(rate.target() - low < 100e3, "additive near the capacity: {low} → {}", rate.target());
+        let later = run(
+            &mut rate,
+            start + Duration::from_millis(50),
+            2,
+            Usage::Normal,
+            |target| target,
+        );
+
+        assert!(
+            rate.target() - low < 100e3,
+            "additive near the capacity: {low} → {}",
+            rate.target()
+        );
+
         run(&mut rate, later, 20, Usage::Normal, |target| target);
-        assert!(rate.target() > 3e6, "the path got wider: found in 20 s, got {}", rate.target());
+        assert!(
+            rate.target() > 3e6,
+            "the path got wider: found in 20 s, got {}",
+            rate.target()
+        );
     }
 
     #[test]
@@ -282,8 +387,12 @@ mod tests {
         let start = Instant::now();
         let rebased = (0..200).any(|i| {
             let acked = rate.target();
-            rate.update(start + Duration::from_millis(50) * i, seen(Usage::Normal, acked, 100.0))
+            rate.update(
+                start + Duration::from_millis(50) * i,
+                seen(Usage::Normal, acked, 100.0),
+            )
         });
+
         assert!(rebased, "a longer route must not starve the call for ever");
     }
 }

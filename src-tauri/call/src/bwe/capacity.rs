@@ -23,18 +23,28 @@ impl LinkCapacity {
     pub fn observe(&mut self, bps: f64) {
         let sample = bps / 1e3;
         let Some(known) = &mut self.known else {
-            self.known = Some(Known { mean_kbps: sample, variance: MIN_VARIANCE });
+            self.known = Some(Known {
+                mean_kbps: sample,
+                variance: MIN_VARIANCE,
+            });
             return;
         };
+
         // Far below what was known: the path changed, the mean has nothing to say about it.
         if sample < known.mean_kbps - 3.0 * known.deviation() {
-            *known = Known { mean_kbps: sample, variance: MIN_VARIANCE };
+            *known = Known {
+                mean_kbps: sample,
+                variance: MIN_VARIANCE,
+            };
+
             return;
         }
+
         let error = sample - known.mean_kbps;
         known.mean_kbps += ALPHA * error;
         let normalized = error * error / known.mean_kbps.max(1.0);
-        known.variance = ((1.0 - ALPHA) * known.variance + ALPHA * normalized).clamp(MIN_VARIANCE, MAX_VARIANCE);
+        known.variance =
+            ((1.0 - ALPHA) * known.variance + ALPHA * normalized).clamp(MIN_VARIANCE, MAX_VARIANCE);
     }
 
     /// Whether congestion was seen.
@@ -44,7 +54,8 @@ impl LinkCapacity {
 
     /// The path that carries more than this, bits per second, has become wider than it was.
     pub fn upper_bound(&self) -> Option<f64> {
-        self.known.map(|known| (known.mean_kbps + 3.0 * known.deviation()) * 1e3)
+        self.known
+            .map(|known| (known.mean_kbps + 3.0 * known.deviation()) * 1e3)
     }
 }
 
@@ -61,12 +72,20 @@ mod tests {
     #[test]
     fn the_bound_lies_a_few_percent_above_what_was_carried() {
         let mut capacity = LinkCapacity::default();
-        assert!(capacity.upper_bound().is_none(), "no congestion, no capacity");
+        assert!(
+            capacity.upper_bound().is_none(),
+            "no congestion, no capacity"
+        );
+
         capacity.observe(1e6);
         let bound = capacity.upper_bound().expect("observed");
         assert!((1.02e6..1.1e6).contains(&bound), "got {bound}");
         capacity.observe(0.4e6);
         let bound = capacity.upper_bound().expect("observed");
-        assert!(bound < 0.5e6, "a path that shrank is known at once, got {bound}");
+
+        assert!(
+            bound < 0.5e6,
+            "a path that shrank is known at once, got {bound}"
+        );
     }
 }

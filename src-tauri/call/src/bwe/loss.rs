@@ -52,34 +52,60 @@ impl LossController {
     pub fn on_packet(&mut self, now: Instant, lost: bool) {
         self.window.push_back((now, lost));
         self.lost += usize::from(lost);
-        while self.window.front().is_some_and(|(then, _)| now.saturating_duration_since(*then) > WINDOW) {
+
+        while self
+            .window
+            .front()
+            .is_some_and(|(then, _)| now.saturating_duration_since(*then) > WINDOW)
+        {
             self.lost -= usize::from(self.window.pop_front().is_some_and(|(_, lost)| lost));
         }
     }
 
     /// Judges `target`, given what was acknowledged (both bits per second).
     pub fn update(&mut self, now: Instant, target: f64, acked: f64) -> LossVerdict {
-        let elapsed = self.updated.map_or(0.0, |then| now.saturating_duration_since(then).as_secs_f64().min(1.0));
+        let elapsed = self.updated.map_or(0.0, |then| {
+            now.saturating_duration_since(then).as_secs_f64().min(1.0)
+        });
+
         self.updated = Some(now);
         let fraction = self.fraction();
+
         if self.window.len() < MIN_PACKETS {
-            return LossVerdict { fraction, limit: self.limit, may_increase: true };
+            return LossVerdict {
+                fraction,
+                limit: self.limit,
+                may_increase: true,
+            };
         }
+
         self.learn(now, fraction, elapsed);
         let excess = fraction - self.allowance;
-        let settled = self.decreased.is_none_or(|(then, _)| now.saturating_duration_since(then) >= HOLD);
+        let settled = self
+            .decreased
+            .is_none_or(|(then, _)| now.saturating_duration_since(then) >= HOLD);
+
         if excess > HIGH && settled {
             // What was delivered is proof of capacity: no reason to go far below it.
-            let lower = (target * (1.0 - 0.5 * excess)).max(0.85 * acked).min(target);
+            let lower = (target * (1.0 - 0.5 * excess))
+                .max(0.85 * acked)
+                .min(target);
             self.limit = Some(lower);
             self.decreased = Some((now, fraction));
         } else if excess < LOW {
-            self.limit = self.limit.map(|limit| limit.max(0.9 * target) * RISE_PER_SECOND.powf(elapsed));
+            self.limit = self
+                .limit
+                .map(|limit| limit.max(0.9 * target) * RISE_PER_SECOND.powf(elapsed));
             if self.limit.is_some_and(|limit| limit > 1.5 * target) {
                 self.limit = None;
             }
         }
-        LossVerdict { fraction, limit: self.limit, may_increase: excess < HIGH / 2.0 }
+
+        LossVerdict {
+            fraction,
+            limit: self.limit,
+            may_increase: excess < HIGH / 2.0,
+        }
     }
 
     /// Forgets what was lost, for instance in an outage, but not what the path is known to lose.
@@ -91,7 +117,11 @@ impl LossController {
     }
 
     fn fraction(&self) -> f64 {
-        if self.window.is_empty() { 0.0 } else { self.lost as f64 / self.window.len() as f64 }
+        if self.window.is_empty() {
+            0.0
+        } else {
+            self.lost as f64 / self.window.len() as f64
+        }
     }
 
     fn learn(&mut self, now: Instant, fraction: f64, elapsed: f64) {
@@ -101,8 +131,10 @@ impl LossController {
             if fraction > before * UNCHANGED {
                 self.allowance = fraction.min(MAX_ALLOWANCE);
             }
+
             self.decreased = None;
         }
+
         if fraction < self.allowance {
             // The path got better: the allowance follows within some seconds.
             self.allowance += (fraction - self.allowance) * (0.3 * elapsed).min(1.0);
@@ -116,19 +148,23 @@ mod tests {
 
     /// Runs 30 s in which the path loses what `loss` says of the rate; returns the rate at the end.
     fn run(start: f64, loss: impl Fn(f64) -> f64) -> f64 {
-        let (mut control, begin, mut target, mut debt) = (LossController::default(), Instant::now(), start, 0.0);
+        let (mut control, begin, mut target, mut debt) =
+            (LossController::default(), Instant::now(), start, 0.0);
         for step in 0..600 {
             let now = begin + Duration::from_millis(50) * step;
             let fraction = loss(target);
+
             for _ in 0..10 {
                 debt += fraction;
                 let lost = debt >= 1.0;
                 debt -= f64::from(u8::from(lost));
                 control.on_packet(now, lost);
             }
+
             let verdict = control.update(now, target, target * (1.0 - fraction));
             target = verdict.limit.map_or(target, |limit| limit.min(target));
         }
+
         target
     }
 
@@ -136,7 +172,10 @@ mod tests {
     fn loss_that_the_rate_does_not_cause_is_allowed_for() {
         for fraction in [0.05, 0.12, 0.2] {
             let end = run(1e6, |_| fraction);
-            assert!(end > 0.6e6, "{fraction} of loss whatever is sent must not starve the call, got {end}");
+            assert!(
+                end > 0.6e6,
+                "{fraction} of loss whatever is sent must not starve the call, got {end}"
+            );
         }
     }
 

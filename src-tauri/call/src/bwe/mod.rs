@@ -57,6 +57,7 @@ impl DelayDetector {
         self.queue.on_packet(departure_ms, arrival_ms);
         let delta = self.groups.on_packet(departure_ms, arrival_ms)?;
         let trend = self.trendline.on_group(delta)?;
+
         Some(self.overuse.detect(trend, delta.arrival_ms))
     }
 }
@@ -80,7 +81,12 @@ pub struct Estimator {
 impl Estimator {
     /// An estimator within the bounds of `config` that publishes in `link`.
     pub fn new(config: LinkConfig, link: Arc<LinkState>) -> Self {
-        let bounds = (config.start_bps as f64, config.min_bps as f64, config.max_bps as f64);
+        let bounds = (
+            config.start_bps as f64,
+            config.min_bps as f64,
+            config.max_bps as f64,
+        );
+
         Self {
             link,
             rate: RateControl::new(bounds.0, bounds.1, bounds.2),
@@ -104,28 +110,44 @@ impl Estimator {
         // What lost feedback would have told of comes first, as one run of packets without a word.
         let mut untold = self.silence.feedback_was_lost();
         let (mut over, mut newest) = (false, None);
+
         for report in reports {
             let in_outage = self.outage_end.is_some_and(|end| report.departure < end);
             if !report.arrived {
                 if !in_outage && !untold {
                     self.loss.on_packet(now, true);
                 }
+
                 continue;
             }
+
             untold = false;
             self.loss.on_packet(now, false);
             newest = Some(report.departure);
-            let Some(arrival) = report.arrival else { continue };
-            let departure_ms = report.departure.saturating_duration_since(epoch).as_secs_f64() * 1e3;
-            if let Some(usage) = self.delay.on_packet(departure_ms, arrival.as_secs_f64() * 1e3, report.size) {
+            let Some(arrival) = report.arrival else {
+                continue;
+            };
+
+            let departure_ms = report
+                .departure
+                .saturating_duration_since(epoch)
+                .as_secs_f64()
+                * 1e3;
+
+            if let Some(usage) =
+                self.delay
+                    .on_packet(departure_ms, arrival.as_secs_f64() * 1e3, report.size)
+            {
                 over |= usage == Usage::Over;
                 self.delay.usage = usage;
             }
         }
+
         if let Some(departure) = newest {
             self.rtt = now.saturating_duration_since(departure);
             self.link.publish_feedback_rtt(self.rtt);
         }
+
         Observation {
             usage: if over { Usage::Over } else { self.delay.usage },
             queue: self.delay.queue.take(),
@@ -138,7 +160,13 @@ impl Estimator {
 
     fn publish(&mut self, fraction: f64, loss_limit: Option<f64>, acked: f64, queue: QueueSample) {
         let queue_delay = Duration::from_secs_f64(queue.mean_ms.max(0.0) / 1e3);
-        self.link.publish_estimate(self.rate.target(), acked, fraction, queue_delay, self.rate.ramping());
+        self.link.publish_estimate(
+            self.rate.target(),
+            acked,
+            fraction,
+            queue_delay,
+            self.rate.ramping(),
+        );
         self.stats.delay_based_bitrate = Some(self.rate.target());
         self.stats.loss_based_bitrate = loss_limit;
         self.stats.packet_loss = Some(fraction);
@@ -151,24 +179,38 @@ impl BandwidthEstimator for Estimator {
         if reports.is_empty() {
             return;
         }
-        self.link.count_feedback(reports.len(), reports.iter().filter(|report| !report.arrived).count());
+
+        self.link.count_feedback(
+            reports.len(),
+            reports.iter().filter(|report| !report.arrived).count(),
+        );
+
         if let Some(before) = self.silence.on_feedback(now, self.link.packets_sent()) {
             self.delay = DelayDetector::default();
             self.loss.reset();
             self.outage_end = Some(now);
             self.rate.resume(now, before);
         }
+
         let mut seen = self.take_in(now, reports);
         let acked = seen.acked.unwrap_or(0.0);
         let verdict = self.loss.update(now, self.rate.target(), acked);
         seen.may_increase = verdict.may_increase;
+
         if self.rate.update(now, seen) {
             self.delay.queue.rebase();
         }
+
         if let Some(limit) = verdict.limit {
             self.rate.limit(now, limit);
         }
-        self.publish(verdict.fraction, verdict.limit, acked, seen.queue.unwrap_or_default());
+
+        self.publish(
+            verdict.fraction,
+            verdict.limit,
+            acked,
+            seen.queue.unwrap_or_default(),
+        );
     }
 
     fn target_bitrate(&self) -> f64 {
@@ -176,7 +218,10 @@ impl BandwidthEstimator for Estimator {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if self.silence.on_timeout(now, self.link.packets_sent(), self.rtt, self.rate.target()) {
+        if self
+            .silence
+            .on_timeout(now, self.link.packets_sent(), self.rtt, self.rate.target())
+        {
             self.rate.back_off();
             self.link.publish_target(self.rate.target());
         }

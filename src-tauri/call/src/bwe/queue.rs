@@ -40,13 +40,28 @@ impl QueueDelay {
     /// A packet of the batch, ms on two clocks.
     pub fn on_packet(&mut self, departure_ms: f64, arrival_ms: f64) {
         let delay = arrival_ms - departure_ms;
-        let fresh = Halves { began_ms: departure_ms, newer: delay, older: delay };
+        let fresh = Halves {
+            began_ms: departure_ms,
+            newer: delay,
+            older: delay,
+        };
+
         let halves = self.halves.get_or_insert(fresh);
         if departure_ms - halves.began_ms > HALF_WINDOW_MS {
-            *halves = Halves { began_ms: departure_ms, newer: delay, older: halves.newer };
+            *halves = Halves {
+                began_ms: departure_ms,
+                newer: delay,
+                older: halves.newer,
+            };
         }
+
         halves.newer = halves.newer.min(delay);
-        let batch = self.batch.get_or_insert(Batch { min: delay, sum: 0.0, packets: 0 });
+        let batch = self.batch.get_or_insert(Batch {
+            min: delay,
+            sum: 0.0,
+            packets: 0,
+        });
+
         batch.min = batch.min.min(delay);
         batch.sum += delay;
         batch.packets += 1;
@@ -56,7 +71,10 @@ impl QueueDelay {
     pub fn take(&mut self) -> Option<QueueSample> {
         let (batch, halves) = (self.batch.take()?, self.halves?);
         let base = halves.newer.min(halves.older);
-        Some(QueueSample { standing_ms: batch.min - base, mean_ms: batch.sum / f64::from(batch.packets) - base })
+        Some(QueueSample {
+            standing_ms: batch.min - base,
+            mean_ms: batch.sum / f64::from(batch.packets) - base,
+        })
     }
 
     /// Takes the present delay for the base: the queue did not shrink although less was sent, so it is not a queue of ours.
@@ -74,11 +92,20 @@ mod tests {
         let mut queue = QueueDelay::default();
         queue.on_packet(0.0, 1_000.0);
         queue.take();
+
         for (departure, wait) in [(10.0, 20.0), (20.0, 40.0)] {
             queue.on_packet(departure, departure + 1_000.0 + wait);
         }
+
         let sample = queue.take().expect("two packets arrived");
-        assert_eq!(sample, QueueSample { standing_ms: 20.0, mean_ms: 30.0 }, "20 and 40 ms above the base");
+        assert_eq!(
+            sample,
+            QueueSample {
+                standing_ms: 20.0,
+                mean_ms: 30.0
+            },
+            "20 and 40 ms above the base"
+        );
         assert_eq!(queue.take(), None, "nothing arrived since");
     }
 
@@ -90,7 +117,12 @@ mod tests {
             queue.on_packet(departure, departure + if i < 100 { 50.0 } else { 90.0 });
             queue.take().expect("a packet arrived").standing_ms
         });
-        assert_eq!(waits.nth(150), Some(40.0), "at first the longer route looks like a queue");
+
+        assert_eq!(
+            waits.nth(150),
+            Some(40.0),
+            "at first the longer route looks like a queue"
+        );
         assert_eq!(waits.last(), Some(0.0), "after 20 s it is the base");
     }
 }

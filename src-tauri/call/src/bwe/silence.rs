@@ -32,13 +32,17 @@ impl Silence {
     pub(super) fn on_feedback(&mut self, now: Instant, sent: u64) -> Option<f64> {
         if let Some((then, _)) = self.heard {
             let elapsed = now.saturating_duration_since(then).as_secs_f64();
-            self.late = self.interval.is_some_and(|interval| elapsed > LATE * interval);
+            self.late = self
+                .interval
+                .is_some_and(|interval| elapsed > LATE * interval);
+
             if INTERVALS.contains(&elapsed) {
                 let interval = self.interval.get_or_insert(elapsed);
                 // Lost feedback doubles an interval, so the shorter ones count for more.
                 *interval += if elapsed < *interval { 0.3 } else { 0.03 } * (elapsed - *interval);
             }
         }
+
         self.heard = Some((now, sent));
         self.next_check = Some(now + PATIENCE);
         self.before.take()
@@ -51,16 +55,29 @@ impl Silence {
     }
 
     /// Time passed. Returns `true` if the rate, now `target`, should be lowered.
-    pub(super) fn on_timeout(&mut self, now: Instant, sent: u64, rtt: Duration, target: f64) -> bool {
+    pub(super) fn on_timeout(
+        &mut self,
+        now: Instant,
+        sent: u64,
+        rtt: Duration,
+        target: f64,
+    ) -> bool {
         if self.next_check.is_none_or(|check| now < check) {
             return false;
         }
+
         self.next_check = Some(now + INTERVAL);
-        let Some((heard, sent_then)) = self.heard else { return false };
+        let Some((heard, sent_then)) = self.heard else {
+            return false;
+        };
+
         let patience = PATIENCE.max(rtt * 3);
-        if now.saturating_duration_since(heard) < patience || sent.saturating_sub(sent_then) < UNANSWERED {
+        if now.saturating_duration_since(heard) < patience
+            || sent.saturating_sub(sent_then) < UNANSWERED
+        {
             return false;
         }
+
         self.before.get_or_insert(target);
         true
     }
@@ -81,11 +98,22 @@ mod tests {
     fn a_broken_path_lowers_the_rate_and_its_return_says_where_it_was() {
         let (mut silence, start) = (Silence::default(), Instant::now());
         silence.on_feedback(start, 100);
-        let lowered =
-            (0..5000).filter(|&t| silence.on_timeout(start + MS * t, 100 + u64::from(t), MS * 50, 1e6)).count();
+        let lowered = (0..5000)
+            .filter(|&t| silence.on_timeout(start + MS * t, 100 + u64::from(t), MS * 50, 1e6))
+            .count();
+
         assert_eq!(lowered, 8, "at 1 s and every half second after");
-        assert_eq!(silence.on_feedback(start + MS * 5000, 5000), Some(1e6), "the rate before the silence");
-        assert_eq!(silence.on_feedback(start + MS * 5050, 5050), None, "it ended once");
+        assert_eq!(
+            silence.on_feedback(start + MS * 5000, 5000),
+            Some(1e6),
+            "the rate before the silence"
+        );
+
+        assert_eq!(
+            silence.on_feedback(start + MS * 5050, 5050),
+            None,
+            "it ended once"
+        );
     }
 
     #[test]
@@ -93,6 +121,7 @@ mod tests {
         let (mut silence, start) = (Silence::default(), Instant::now());
         silence.on_feedback(start, 100);
         let lowered = (0..60_000).any(|t| silence.on_timeout(start + MS * t, 105, MS * 50, 1e6));
+
         assert!(!lowered, "nothing was sent, so nothing was to be reported");
     }
 }

@@ -42,27 +42,47 @@ impl Trendline {
         self.groups = (self.groups + 1).min(MAX_GROUPS);
         self.accumulated_ms += delta.delay_ms;
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
-        self.points.push_back((delta.arrival_ms - first, self.smoothed_ms));
+        self.points
+            .push_back((delta.arrival_ms - first, self.smoothed_ms));
+
         if self.points.len() > WINDOW {
             self.points.pop_front();
         }
+
         if self.points.len() < WINDOW {
             return None;
         }
+
         let slope = slope(&self.points);
-        Some(Trend { slope, modified_ms: slope * f64::from(self.groups) * GAIN })
+        Some(Trend {
+            slope,
+            modified_ms: slope * f64::from(self.groups) * GAIN,
+        })
     }
 }
 
 /// Least-squares slope; 0 if all points share one x.
 fn slope(points: &VecDeque<(f64, f64)>) -> f64 {
     let n = points.len() as f64;
-    let (sum_x, sum_y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
+    let (sum_x, sum_y) = points
+        .iter()
+        .fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
     let (mean_x, mean_y) = (sum_x / n, sum_y / n);
-    let (covariance, variance) = points.iter().fold((0.0, 0.0), |(covariance, variance), (x, y)| {
-        (covariance + (x - mean_x) * (y - mean_y), variance + (x - mean_x).powi(2))
-    });
-    if variance > 0.0 { covariance / variance } else { 0.0 }
+    let (covariance, variance) =
+        points
+            .iter()
+            .fold((0.0, 0.0), |(covariance, variance), (x, y)| {
+                (
+                    covariance + (x - mean_x) * (y - mean_y),
+                    variance + (x - mean_x).powi(2),
+                )
+            });
+
+    if variance > 0.0 {
+        covariance / variance
+    } else {
+        0.0
+    }
 }
 
 #[cfg(test)]
@@ -71,18 +91,38 @@ mod tests {
 
     fn run(delay_ms: f64) -> Option<Trend> {
         let mut line = Trendline::default();
-        (0..100).map(|i| line.on_group(GroupDelta { delay_ms, arrival_ms: f64::from(i) * 10.0 })).last().flatten()
+        (0..100)
+            .map(|i| {
+                line.on_group(GroupDelta {
+                    delay_ms,
+                    arrival_ms: f64::from(i) * 10.0,
+                })
+            })
+            .last()
+            .flatten()
     }
 
     #[test]
     fn the_slope_is_the_queue_growth_per_time() {
         let trend = run(1.0).expect("100 groups fill the window");
-        assert!((trend.slope - 0.1).abs() < 0.01, "1 ms of queue every 10 ms, got {}", trend.slope);
-        assert!((trend.modified_ms - trend.slope * 240.0).abs() < 1e-9, "60 groups times a gain of 4");
+        assert!(
+            (trend.slope - 0.1).abs() < 0.01,
+            "1 ms of queue every 10 ms, got {}",
+            trend.slope
+        );
+
+        assert!(
+            (trend.modified_ms - trend.slope * 240.0).abs() < 1e-9,
+            "60 groups times a gain of 4"
+        );
     }
 
     #[test]
     fn a_steady_delay_has_no_slope() {
-        assert_eq!(run(0.0).map(|trend| trend.slope), Some(0.0), "no variation, no slope");
+        assert_eq!(
+            run(0.0).map(|trend| trend.slope),
+            Some(0.0),
+            "no variation, no slope"
+        );
     }
 }

@@ -22,7 +22,10 @@ pub struct KeyframeTap {
 impl KeyframeTap {
     /// A tap that counts requests in `link`.
     pub fn new(link: Arc<LinkState>) -> Self {
-        Self { link, passage: Passage::default() }
+        Self {
+            link,
+            passage: Passage::default(),
+        }
     }
 }
 
@@ -41,6 +44,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for KeyframeTap {
                 msg.message.add(Attribute::DeliverToApplication);
             }
         }
+
         self.passage.inbound.push_back(msg);
         Ok(())
     }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
-use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
+    TransportLayerNack, nack_pairs_from_sequence_numbers,
+};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
@@ -51,20 +53,32 @@ pub struct NackLog {
 impl NackLog {
     /// A packet of the stream arrived.
     pub fn on_arrival(&mut self, now: Instant, seq: u16) {
-        let silence = self.heard.replace(now).map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
+        let silence = self
+            .heard
+            .replace(now)
+            .map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
+
         let Some(sequence) = &mut self.sequence else {
             self.sequence = Some(SequenceUnwrapper::new(seq));
             return;
         };
+
         let before = sequence.newest();
         let place = sequence.unwrap(seq);
+
         if place <= before {
             self.missing.remove(&place);
         } else if place - before - 1 > MAX_GAP || silence > MAX_SILENCE {
             self.missing.clear();
         } else {
-            let entry = Missing { since: now, due: now + REORDER_WAIT, requests: 0 };
-            self.missing.extend((before + 1..place).map(|place| (place, entry)));
+            let entry = Missing {
+                since: now,
+                due: now + REORDER_WAIT,
+                requests: 0,
+            };
+
+            self.missing
+                .extend((before + 1..place).map(|place| (place, entry)));
             self.missing = self.missing.split_off(&place.saturating_sub(MAX_GAP));
         }
     }
@@ -72,7 +86,10 @@ impl NackLog {
     /// Sequence numbers to ask for now, oldest first; each comes back after a retry time until its packet arrives.
     pub fn take_due(&mut self, now: Instant, rtt: Option<Duration>) -> Vec<u16> {
         let retry = (rtt.unwrap_or(DEFAULT_RTT) / 2 + REORDER_WAIT).max(MIN_RETRY);
-        self.missing.retain(|_, m| m.requests < MAX_REQUESTS && now.saturating_duration_since(m.since) < MAX_AGE);
+        self.missing.retain(|_, m| {
+            m.requests < MAX_REQUESTS && now.saturating_duration_since(m.since) < MAX_AGE
+        });
+
         let mut due = Vec::new();
         for (place, missing) in &mut self.missing {
             if missing.due <= now + REORDER_WAIT / 2 {
@@ -81,6 +98,7 @@ impl NackLog {
                 due.push(*place as u16);
             }
         }
+
         due
     }
 
@@ -101,7 +119,12 @@ pub struct NackGenerator {
 impl NackGenerator {
     /// A generator that takes the round trip time from `link`.
     pub fn new(link: Arc<LinkState>) -> Self {
-        Self { link, sender_ssrc: rand::random(), streams: HashMap::new(), passage: Passage::default() }
+        Self {
+            link,
+            sender_ssrc: rand::random(),
+            streams: HashMap::new(),
+            passage: Passage::default(),
+        }
     }
 }
 
@@ -118,6 +141,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for NackGenerator {
         {
             log.on_arrival(msg.now, rtp.header.sequence_number);
         }
+
         self.passage.inbound.push_back(msg);
         Ok(())
     }
@@ -142,11 +166,17 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for NackGenerator {
                 let due = log.take_due(now, rtt);
                 if !due.is_empty() {
                     let nacks = nack_pairs_from_sequence_numbers(&due);
-                    let nack = TransportLayerNack { sender_ssrc: self.sender_ssrc, media_ssrc, nacks };
+                    let nack = TransportLayerNack {
+                        sender_ssrc: self.sender_ssrc,
+                        media_ssrc,
+                        nacks,
+                    };
+
                     self.passage.send_rtcp(now, Box::new(nack));
                 }
             }
         }
+
         Ok(())
     }
 
@@ -160,7 +190,11 @@ impl Interceptor for NackGenerator {
     fn unbind_local_stream(&mut self, _: &StreamInfo) {}
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        if info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty()) {
+        if info
+            .rtcp_feedback
+            .iter()
+            .any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty())
+        {
             self.streams.entry(info.ssrc).or_default();
         }
     }
@@ -180,9 +214,15 @@ mod tests {
     fn requests(log: &mut NackLog, start: Instant, ms: u32, rtt: Duration) -> Vec<(u32, Vec<u16>)> {
         let ask = |t| {
             let due = log.next_due().is_some_and(|due| due <= start + MS * t);
-            let seqs = if due { log.take_due(start + MS * t, Some(rtt)) } else { Vec::new() };
+            let seqs = if due {
+                log.take_due(start + MS * t, Some(rtt))
+            } else {
+                Vec::new()
+            };
+
             (!seqs.is_empty()).then_some((t, seqs))
         };
+
         (0..ms).filter_map(ask).collect()
     }
 
@@ -192,10 +232,24 @@ mod tests {
         for seq in [65_533, 65_535, 1] {
             log.on_arrival(start, seq);
         }
+
         let asked = requests(&mut log, start, 3_000, MS * 50);
-        assert_eq!(asked[0], (5, vec![65_534, 0]), "both holes in one request, after the reordering wait");
-        assert_eq!(asked.len() as u32, MAX_REQUESTS, "no more requests than the cap");
-        assert!(asked.windows(2).all(|w| w[1].0 - w[0].0 >= 27), "a retry waits for half the round trip: {asked:?}");
+        assert_eq!(
+            asked[0],
+            (5, vec![65_534, 0]),
+            "both holes in one request, after the reordering wait"
+        );
+
+        assert_eq!(
+            asked.len() as u32,
+            MAX_REQUESTS,
+            "no more requests than the cap"
+        );
+
+        assert!(
+            asked.windows(2).all(|w| w[1].0 - w[0].0 >= 27),
+            "a retry waits for half the round trip: {asked:?}"
+        );
         assert_eq!(log.next_due(), None, "given up: no wake-up is left");
     }
 
@@ -205,7 +259,11 @@ mod tests {
         for seq in [10, 12, 11] {
             log.on_arrival(start, seq);
         }
-        assert!(requests(&mut log, start, 100, MS * 20).is_empty(), "11 was overtaken, not lost");
+
+        assert!(
+            requests(&mut log, start, 100, MS * 20).is_empty(),
+            "11 was overtaken, not lost"
+        );
     }
 
     #[test]
@@ -214,7 +272,11 @@ mod tests {
         log.on_arrival(start, 0);
         log.on_arrival(start, 2);
         log.on_arrival(start, 2_000);
-        assert!(requests(&mut log, start, 100, MS * 20).is_empty(), "neither the old hole nor 1,997 new ones");
+
+        assert!(
+            requests(&mut log, start, 100, MS * 20).is_empty(),
+            "neither the old hole nor 1,997 new ones"
+        );
     }
 
     #[test]
@@ -223,7 +285,11 @@ mod tests {
         log.on_arrival(start, 0);
         let back = start + MS * 900;
         log.on_arrival(back, 60);
-        assert!(requests(&mut log, back, 100, MS * 20).is_empty(), "nobody wants frames from a second ago");
+
+        assert!(
+            requests(&mut log, back, 100, MS * 20).is_empty(),
+            "nobody wants frames from a second ago"
+        );
     }
 
     #[test]
@@ -232,6 +298,11 @@ mod tests {
         log.on_arrival(start, 0);
         log.on_arrival(start, 2);
         let asked = requests(&mut log, start, 5_000, MS * 400);
-        assert_eq!(asked.len(), 5, "one second holds five halves of 400 ms: {asked:?}");
+
+        assert_eq!(
+            asked.len(),
+            5,
+            "one second holds five halves of 400 ms: {asked:?}"
+        );
     }
 }

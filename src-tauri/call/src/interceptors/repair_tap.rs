@@ -23,7 +23,9 @@ type RtcpPackets = [Box<dyn rtc::rtcp::Packet>];
 /// Keyframe requests among `packets`.
 pub(crate) fn keyframe_requests(packets: &RtcpPackets) -> u64 {
     let payloads = packets.iter().map(|packet| packet.as_any());
-    payloads.filter(|payload| payload.is::<PictureLossIndication>() || payload.is::<FullIntraRequest>()).count() as u64
+    payloads
+        .filter(|payload| payload.is::<PictureLossIndication>() || payload.is::<FullIntraRequest>())
+        .count() as u64
 }
 
 /// Sequence numbers asked for by the NACKs among `packets`, with their stream.
@@ -31,7 +33,12 @@ fn nacked(packets: &RtcpPackets) -> impl Iterator<Item = (u32, u16)> {
     packets
         .iter()
         .filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerNack>())
-        .flat_map(|nack| nack.nacks.iter().flat_map(NackPair::packet_list).map(|seq| (nack.media_ssrc, seq)))
+        .flat_map(|nack| {
+            nack.nacks
+                .iter()
+                .flat_map(NackPair::packet_list)
+                .map(|seq| (nack.media_ssrc, seq))
+        })
 }
 
 /// Turns 16-bit sequence numbers into ever-growing ones (RFC 3550 A.1: the newest within half the space wins).
@@ -43,7 +50,9 @@ pub(super) struct SequenceUnwrapper {
 impl SequenceUnwrapper {
     /// Starts one cycle up, so that packets older than the first have a place.
     pub(super) fn new(first: u16) -> Self {
-        Self { newest: (1 << 16) + u64::from(first) }
+        Self {
+            newest: (1 << 16) + u64::from(first),
+        }
     }
 
     /// The place of `seq` nearest to the newest seen; remembers it if it is newer.
@@ -83,12 +92,17 @@ struct Change {
 
 impl Arrivals {
     fn new(first: u16) -> Self {
-        Self { sequence: SequenceUnwrapper::new(first), missing: BTreeSet::new(), requested: BTreeSet::new() }
+        Self {
+            sequence: SequenceUnwrapper::new(first),
+            missing: BTreeSet::new(),
+            requested: BTreeSet::new(),
+        }
     }
 
     fn arrive(&mut self, seq: u16) -> Change {
         let before = self.sequence.newest();
         let place = self.sequence.unwrap(seq);
+
         if place > before {
             // A jump of more than the window is a restart of the stream, not a loss of thousands.
             let gap = place - before - 1;
@@ -97,11 +111,19 @@ impl Arrivals {
             let horizon = place.saturating_sub(WINDOW);
             self.missing = self.missing.split_off(&horizon);
             self.requested = self.requested.split_off(&horizon);
-            return Change { newly_lost, ..Change::default() };
+            return Change {
+                newly_lost,
+                ..Change::default()
+            };
         }
+
         let filled = self.missing.remove(&place);
         let recovered = self.requested.remove(&place) && filled;
-        Change { newly_lost: 0, filled, recovered }
+        Change {
+            newly_lost: 0,
+            filled,
+            recovered,
+        }
     }
 
     fn request(&mut self, seq: u16) {
@@ -122,20 +144,30 @@ pub struct RepairTap {
 impl RepairTap {
     /// A tap that counts in `link`.
     pub fn new(link: Arc<LinkState>) -> Self {
-        Self { link, streams: HashMap::new(), passage: Passage::default() }
+        Self {
+            link,
+            streams: HashMap::new(),
+            passage: Passage::default(),
+        }
     }
 
     fn on_arrival(&mut self, ssrc: u32, seq: u16) {
-        let Some(stream) = self.streams.get_mut(&ssrc) else { return };
+        let Some(stream) = self.streams.get_mut(&ssrc) else {
+            return;
+        };
+
         let Some(arrivals) = stream else {
             *stream = Some(Arrivals::new(seq));
             return;
         };
+
         let change = arrivals.arrive(seq);
         self.link.lost.fetch_add(change.newly_lost, Relaxed);
+
         if change.filled {
             self.link.lost.fetch_sub(1, Relaxed);
         }
+
         if change.recovered {
             self.link.recovered.fetch_add(1, Relaxed);
         }
@@ -153,10 +185,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RepairTap {
         match &msg.message.packet {
             Packet::Rtp(rtp) => self.on_arrival(rtp.header.ssrc, rtp.header.sequence_number),
             Packet::Rtcp(packets) => {
-                self.link.nacks_received.fetch_add(nacked(packets).count() as u64, Relaxed);
+                self.link
+                    .nacks_received
+                    .fetch_add(nacked(packets).count() as u64, Relaxed);
             }
             _ => {}
         }
+
         self.passage.inbound.push_back(msg);
         Ok(())
     }
@@ -167,7 +202,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RepairTap {
 
     fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &msg.message.packet {
-            self.link.plis_sent.fetch_add(keyframe_requests(packets), Relaxed);
+            self.link
+                .plis_sent
+                .fetch_add(keyframe_requests(packets), Relaxed);
             for (ssrc, seq) in nacked(packets) {
                 self.link.nacks_sent.fetch_add(1, Relaxed);
                 if let Some(Some(arrivals)) = self.streams.get_mut(&ssrc) {
@@ -175,6 +212,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RepairTap {
                 }
             }
         }
+
         self.passage.outbound.push_back(msg);
         Ok(())
     }
@@ -205,19 +243,36 @@ mod tests {
     fn a_gap_counts_as_lost_until_it_is_filled() {
         let mut arrivals = Arrivals::new(65_534);
         assert_eq!(arrivals.arrive(65_535), Change::default(), "no gap");
-        assert_eq!(arrivals.arrive(2).newly_lost, 2, "0 and 1 are missing across the wrap");
+        assert_eq!(
+            arrivals.arrive(2).newly_lost,
+            2,
+            "0 and 1 are missing across the wrap"
+        );
+
         arrivals.request(0);
         let change = arrivals.arrive(0);
-        assert!(change.filled && change.recovered, "0 was asked for and came");
+        assert!(
+            change.filled && change.recovered,
+            "0 was asked for and came"
+        );
+
         let change = arrivals.arrive(1);
         assert!(change.filled && !change.recovered, "1 was merely late");
-        assert_eq!(arrivals.arrive(1), Change::default(), "a duplicate changes nothing");
+        assert_eq!(
+            arrivals.arrive(1),
+            Change::default(),
+            "a duplicate changes nothing"
+        );
     }
 
     #[test]
     fn a_restarted_stream_is_not_a_loss_of_thousands() {
         let mut arrivals = Arrivals::new(0);
         assert_eq!(arrivals.arrive(20_000).newly_lost, 0, "beyond the window");
-        assert_eq!(arrivals.arrive(20_002).newly_lost, 1, "counting goes on from there");
+        assert_eq!(
+            arrivals.arrive(20_002).newly_lost,
+            1,
+            "counting goes on from there"
+        );
     }
 }

@@ -30,6 +30,7 @@ impl ReportRtt {
         if self.sent.len() == REMEMBERED {
             self.sent.pop_front();
         }
+
         self.sent.push_back(((ntp >> 16) as u32, now));
     }
 
@@ -37,8 +38,17 @@ impl ReportRtt {
     ///
     /// `delay` is the DLSR field: 1/65,536 s. A partner that claims to have held the report for longer than it was away
     /// yields zero.
-    pub(super) fn on_report(&self, now: Instant, last_sender_report: u32, delay: u32) -> Option<Duration> {
-        let (_, sent) = self.sent.iter().rev().find(|(ntp, _)| *ntp == last_sender_report)?;
+    pub(super) fn on_report(
+        &self,
+        now: Instant,
+        last_sender_report: u32,
+        delay: u32,
+    ) -> Option<Duration> {
+        let (_, sent) = self
+            .sent
+            .iter()
+            .rev()
+            .find(|(ntp, _)| *ntp == last_sender_report)?;
         let held = Duration::from_micros((u64::from(delay) * 1_000_000) >> 16);
         Some(now.saturating_duration_since(*sent).saturating_sub(held))
     }
@@ -54,11 +64,18 @@ pub struct ReportTap {
 impl ReportTap {
     /// A tap that publishes in `link`.
     pub fn new(link: Arc<LinkState>) -> Self {
-        Self { link, rtt: ReportRtt::default(), passage: Passage::default() }
+        Self {
+            link,
+            rtt: ReportRtt::default(),
+            passage: Passage::default(),
+        }
     }
 
     fn on_blocks(&self, now: Instant, blocks: &[ReceptionReport]) {
-        let rtt = blocks.iter().filter_map(|b| self.rtt.on_report(now, b.last_sender_report, b.delay)).min();
+        let rtt = blocks
+            .iter()
+            .filter_map(|b| self.rtt.on_report(now, b.last_sender_report, b.delay))
+            .min();
         if let Some(rtt) = rtt {
             self.link.publish_report_rtt(rtt);
         }
@@ -82,12 +99,14 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for ReportTap {
                         rtp: report.rtp_time,
                         received: msg.now,
                     });
+
                     self.on_blocks(msg.now, &report.reports);
                 } else if let Some(report) = packet.as_any().downcast_ref::<ReceiverReport>() {
                     self.on_blocks(msg.now, &report.reports);
                 }
             }
         }
+
         self.passage.inbound.push_back(msg);
         Ok(())
     }
@@ -98,11 +117,14 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for ReportTap {
 
     fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &msg.message.packet {
-            let reports = packets.iter().filter_map(|packet| packet.as_any().downcast_ref::<SenderReport>());
+            let reports = packets
+                .iter()
+                .filter_map(|packet| packet.as_any().downcast_ref::<SenderReport>());
             for report in reports {
                 self.rtt.on_sent(msg.now, report.ntp_time);
             }
         }
+
         self.passage.outbound.push_back(msg);
         Ok(())
     }
@@ -130,8 +152,23 @@ mod tests {
         rtt.on_sent(start, ntp);
         let back = start + Duration::from_millis(550);
         let lsr = 0x3344_5566;
-        assert_eq!(rtt.on_report(back, lsr, 1 << 15), Some(Duration::from_millis(50)), "half a second was held");
-        assert_eq!(rtt.on_report(back, lsr, 1 << 20), Some(Duration::ZERO), "a lie does not go below zero");
-        assert_eq!(rtt.on_report(back, 0, 0), None, "0 means that no report was seen yet");
+
+        assert_eq!(
+            rtt.on_report(back, lsr, 1 << 15),
+            Some(Duration::from_millis(50)),
+            "half a second was held"
+        );
+
+        assert_eq!(
+            rtt.on_report(back, lsr, 1 << 20),
+            Some(Duration::ZERO),
+            "a lie does not go below zero"
+        );
+
+        assert_eq!(
+            rtt.on_report(back, 0, 0),
+            None,
+            "0 means that no report was seen yet"
+        );
     }
 }

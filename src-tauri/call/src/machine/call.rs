@@ -2,7 +2,8 @@
 
 use super::session::{RelayLink, Session};
 use super::{
-    Departure, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, Patience, PeerFault, PeerId, Phase, Text,
+    Departure, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, Patience, PeerFault,
+    PeerId, Phase, Text,
 };
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -89,14 +90,17 @@ impl CallMachine {
             State::Idle | State::Ended(_) => None,
             State::Searching { since } => [
                 patience.partner.map(|wait| *since + wait),
-                self.unregistered_since.map(|since| since + self.relay_patience()),
+                self.unregistered_since
+                    .map(|since| since + self.relay_patience()),
                 self.search_again_at,
             ]
             .into_iter()
             .flatten()
             .min(),
             State::Connecting(session) => Some(session.since + patience.connect),
-            State::InCall(session) if session.trouble_noticed => Some(session.heard + self.silence_limit(session)),
+            State::InCall(session) if session.trouble_noticed => {
+                Some(session.heard + self.silence_limit(session))
+            }
             State::InCall(session) => Some(session.heard + patience.silence_notice),
         }
     }
@@ -108,8 +112,18 @@ impl CallMachine {
             State::Searching { since } => {
                 let since = *since;
                 let due = |from: Option<Instant>, wait| from.is_some_and(|from| now >= from + wait);
-                if self.patience.partner.is_some_and(|wait| now >= since + wait) {
-                    let code = if self.registered { EndCode::NoPartner } else { EndCode::RelayUnreachable };
+
+                if self
+                    .patience
+                    .partner
+                    .is_some_and(|wait| now >= since + wait)
+                {
+                    let code = if self.registered {
+                        EndCode::NoPartner
+                    } else {
+                        EndCode::RelayUnreachable
+                    };
+
                     self.end(code);
                 } else if due(self.unregistered_since, self.relay_patience()) {
                     self.end(EndCode::RelayUnreachable);
@@ -126,9 +140,14 @@ impl CallMachine {
                 let silence = now.saturating_duration_since(session.heard);
                 if silence >= self.patience.silence_notice && !session.trouble_noticed {
                     session.trouble_noticed = true;
-                    self.effects.push_back(Effect::Notify(Notice::PartnerReconnecting));
+                    self.effects
+                        .push_back(Effect::Notify(Notice::PartnerReconnecting));
                 }
-                let State::InCall(session) = &self.state else { return };
+
+                let State::InCall(session) = &self.state else {
+                    return;
+                };
+
                 if silence >= self.silence_limit(session) {
                     self.end(EndCode::PartnerVanished);
                 }
@@ -142,6 +161,7 @@ impl CallMachine {
             self.after_the_end(input);
             return;
         }
+
         match input {
             Input::Find => self.find(now),
             Input::Cancel => {
@@ -169,34 +189,66 @@ impl CallMachine {
                 }
             }
             Input::PartnerFound(partner) => self.partner_found(now, partner),
-            Input::Offer { session_id, offer } => self.with_session(&session_id, |session, effects| {
-                session.offer(offer, effects);
-            }),
-            Input::Answer { session_id, answer } => self.with_session(&session_id, |session, effects| {
-                session.answer(answer, effects);
-            }),
-            Input::Candidate { session_id, candidate } => self.with_session(&session_id, |session, effects| {
+            Input::Offer { session_id, offer } => {
+                self.with_session(&session_id, |session, effects| {
+                    session.offer(offer, effects);
+                })
+            }
+            Input::Answer { session_id, answer } => {
+                self.with_session(&session_id, |session, effects| {
+                    session.answer(answer, effects);
+                })
+            }
+            Input::Candidate {
+                session_id,
+                candidate,
+            } => self.with_session(&session_id, |session, effects| {
                 session.candidate(candidate, effects);
             }),
-            Input::PartnerLeft { session_id, departure } => self.partner_left(&session_id, departure),
-            Input::PartnerReconnecting { session_id } => self.with_session(&session_id, |session, effects| {
-                session.partner_unregistered = true;
-                effects.push_back(Effect::Notify(Notice::PartnerReconnecting));
-            }),
-            Input::PartnerResumed { session_id } => self.with_session(&session_id, |session, effects| {
-                session.partner_unregistered = false;
-                effects.push_back(Effect::Notify(Notice::PartnerBack));
-            }),
+            Input::PartnerLeft {
+                session_id,
+                departure,
+            } => self.partner_left(&session_id, departure),
+            Input::PartnerReconnecting { session_id } => {
+                self.with_session(&session_id, |session, effects| {
+                    session.partner_unregistered = true;
+                    effects.push_back(Effect::Notify(Notice::PartnerReconnecting));
+                })
+            }
+            Input::PartnerResumed { session_id } => {
+                self.with_session(&session_id, |session, effects| {
+                    session.partner_unregistered = false;
+                    effects.push_back(Effect::Notify(Notice::PartnerBack));
+                })
+            }
             Input::LocalOffer(peer, offer) => self.with_peer(peer, |session, effects| {
                 if session.is_offering() {
-                    session.send(Outgoing::Offer { to: session.to(), offer }, effects);
+                    session.send(
+                        Outgoing::Offer {
+                            to: session.to(),
+                            offer,
+                        },
+                        effects,
+                    );
                 }
             }),
             Input::LocalAnswer(peer, answer) => self.with_peer(peer, |session, effects| {
-                session.send(Outgoing::Answer { to: session.to(), answer }, effects);
+                session.send(
+                    Outgoing::Answer {
+                        to: session.to(),
+                        answer,
+                    },
+                    effects,
+                );
             }),
             Input::LocalCandidate(peer, candidate) => self.with_peer(peer, |session, effects| {
-                session.send(Outgoing::Candidate { to: session.to(), candidate }, effects);
+                session.send(
+                    Outgoing::Candidate {
+                        to: session.to(),
+                        candidate,
+                    },
+                    effects,
+                );
             }),
             Input::PeerConnected(peer) => self.peer_connected(now, peer),
             Input::PeerDisconnected(peer) => self.with_peer(peer, |session, effects| {
@@ -222,6 +274,7 @@ impl CallMachine {
             self.state = State::Searching { since: now };
             self.unregistered_since = (!self.registered).then_some(now);
             self.effects.push_back(Effect::Notify(Notice::Searching));
+
             if self.registered {
                 self.search();
             }
@@ -241,7 +294,8 @@ impl CallMachine {
                     self.state = State::Searching { since: now };
                     self.effects.push_back(Effect::Notify(Notice::Searching));
                     let session_id = session.partner.session_id;
-                    self.effects.push_back(Effect::Send(Outgoing::Next { session_id }));
+                    self.effects
+                        .push_back(Effect::Send(Outgoing::Next { session_id }));
                 } else {
                     self.find(now);
                 }
@@ -257,6 +311,7 @@ impl CallMachine {
         if let State::Connecting(session) | State::InCall(session) = &mut self.state {
             session.relay_forgot();
         }
+
         if let State::Searching { .. } = self.state {
             self.search();
         }
@@ -271,14 +326,18 @@ impl CallMachine {
                 if session.relay == RelayLink::Away {
                     session.relay_resumed(&mut self.effects);
                 }
+
                 return;
             }
             _ => {}
         }
+
         // A call that we know nothing of: its news was lost with the connection, or we have left it meanwhile.
         if let Some(session_id) = session_id {
-            self.effects.push_back(Effect::Send(Outgoing::EndSession { session_id }));
+            self.effects
+                .push_back(Effect::Send(Outgoing::EndSession { session_id }));
         }
+
         match &mut self.state {
             // The relay gave our call up while we were away. The media may still flow: only silence tells.
             State::InCall(session) => {
@@ -296,8 +355,10 @@ impl CallMachine {
         self.registered = true;
         self.ever_registered = true;
         self.unregistered_since = None;
+
         if back {
-            self.effects.push_back(Effect::Notify(Notice::SignalingBack));
+            self.effects
+                .push_back(Effect::Notify(Notice::SignalingBack));
         }
     }
 
@@ -305,9 +366,12 @@ impl CallMachine {
         if !self.registered {
             return;
         }
+
         self.registered = false;
         self.search_again_at = None;
-        self.effects.push_back(Effect::Notify(Notice::SignalingLost));
+        self.effects
+            .push_back(Effect::Notify(Notice::SignalingLost));
+
         match &mut self.state {
             State::Searching { .. } => self.unregistered_since = Some(now),
             State::Connecting(session) | State::InCall(session) => session.relay_lost(),
@@ -316,25 +380,36 @@ impl CallMachine {
     }
 
     fn partner_found(&mut self, now: Instant, partner: Match) {
-        let State::Searching { .. } = self.state else { return };
+        let State::Searching { .. } = self.state else {
+            return;
+        };
+
         let peer = PeerId(self.peers_made);
         self.peers_made += 1;
         self.search_again_at = None;
-        self.effects.push_back(Effect::Notify(Notice::Matched(partner.clone())));
+        self.effects
+            .push_back(Effect::Notify(Notice::Matched(partner.clone())));
         self.effects.push_back(Effect::CreatePeer(peer));
+
         if partner.initiator {
             self.effects.push_back(Effect::CreateOffer(peer));
         }
+
         self.state = State::Connecting(Session::new(partner, peer, now));
     }
 
     fn partner_left(&mut self, session_id: &str, departure: Departure) {
         let in_call = matches!(self.state, State::InCall(_));
-        let Some(session) = self.session_mut().filter(|session| *session.partner.session_id == *session_id) else {
+        let Some(session) = self
+            .session_mut()
+            .filter(|session| *session.partner.session_id == *session_id)
+        else {
             return;
         };
+
         session.relay_forgot();
         session.partner_unregistered = true;
+
         // Media needs no relay: only silence tells whether a partner that the relay lost is really gone.
         if departure == Departure::Wanted || !in_call {
             self.end(EndCode::PartnerLeft);
@@ -359,7 +434,9 @@ impl CallMachine {
     fn peer_down(&mut self, peer: PeerId, in_call: EndCode) {
         match &self.state {
             State::InCall(session) if session.peer == peer => self.end(in_call),
-            State::Connecting(session) if session.peer == peer => self.end(EndCode::ConnectionFailed),
+            State::Connecting(session) if session.peer == peer => {
+                self.end(EndCode::ConnectionFailed)
+            }
             _ => {}
         }
     }
@@ -372,6 +449,7 @@ impl CallMachine {
         {
             let gap = at - session.heard;
             session.heard = at;
+
             if session.trouble_noticed {
                 session.trouble_noticed = false;
                 self.effects.push_back(Effect::Notify(Notice::PartnerBack));
@@ -389,6 +467,7 @@ impl CallMachine {
                     let session_id = session.partner.session_id.clone();
                     session.send(Outgoing::EndSession { session_id }, &mut self.effects);
                 }
+
                 self.effects.push_back(Effect::ClosePeer(session.peer));
             }
             State::Searching { .. } if self.registered => {
@@ -396,23 +475,34 @@ impl CallMachine {
             }
             State::Idle | State::Searching { .. } | State::Ended(_) => {}
         }
-        self.effects.push_back(Effect::Notify(Notice::Ended(code.into())));
+
+        self.effects
+            .push_back(Effect::Notify(Notice::Ended(code.into())));
     }
 
     /// A partner found while the search was being cancelled must not wait for us.
     fn after_the_end(&mut self, input: Input) {
         if let Input::PartnerFound(partner) = input {
             let session_id = partner.session_id;
-            self.effects.push_back(Effect::Send(Outgoing::EndSession { session_id }));
+            self.effects
+                .push_back(Effect::Send(Outgoing::EndSession { session_id }));
         }
     }
 
     fn relay_patience(&self) -> std::time::Duration {
-        if self.ever_registered { self.patience.relay_return } else { self.patience.relay }
+        if self.ever_registered {
+            self.patience.relay_return
+        } else {
+            self.patience.relay
+        }
     }
 
     fn silence_limit(&self, session: &Session) -> std::time::Duration {
-        if session.partner_unregistered { self.patience.silence_unregistered } else { self.patience.silence }
+        if session.partner_unregistered {
+            self.patience.silence_unregistered
+        } else {
+            self.patience.silence
+        }
     }
 
     fn session(&self) -> Option<&Session> {
@@ -429,7 +519,11 @@ impl CallMachine {
         }
     }
 
-    fn with_session(&mut self, session_id: &str, act: impl FnOnce(&mut Session, &mut VecDeque<Effect>)) {
+    fn with_session(
+        &mut self,
+        session_id: &str,
+        act: impl FnOnce(&mut Session, &mut VecDeque<Effect>),
+    ) {
         if let State::Connecting(session) | State::InCall(session) = &mut self.state
             && *session.partner.session_id == *session_id
         {

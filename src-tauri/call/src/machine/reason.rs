@@ -62,21 +62,29 @@ impl EndCode {
             Self::RelayUnreachable => {
                 "The relay cannot be reached. Check its address and that it is running, then try again."
             }
-            Self::RelayRefused => "The relay refuses to search for a partner. Check the profile and the room code.",
+            Self::RelayRefused => {
+                "The relay refuses to search for a partner. Check the profile and the room code."
+            }
             Self::NoTurnServer => {
                 "Media may only go through a TURN server, but the relay offers none, and nothing was sent. Use a relay with \
                  TURN, or allow direct connections."
             }
-            Self::ConnectTimeout => "A partner was found, but no connection came up in time. Try the next partner.",
+            Self::ConnectTimeout => {
+                "A partner was found, but no connection came up in time. Try the next partner."
+            }
             Self::ConnectionFailed => {
                 "No direct path to the partner was found. Check that the firewall lets UDP through, then try again."
             }
-            Self::BadDescription => "The partner's app sent a description that cannot be read. Try the next partner.",
+            Self::BadDescription => {
+                "The partner's app sent a description that cannot be read. Try the next partner."
+            }
             Self::NoCommonCodec => {
                 "The partner's app has no video and audio format in common with this one. Try the other codec."
             }
             Self::PartnerLeft => "Your partner left the call.",
-            Self::PartnerVanished => "Your partner's connection was lost. Try to find each other again.",
+            Self::PartnerVanished => {
+                "Your partner's connection was lost. Try to find each other again."
+            }
         }
     }
 
@@ -98,7 +106,10 @@ pub struct EndReason {
 
 impl From<EndCode> for EndReason {
     fn from(code: EndCode) -> Self {
-        Self { code, message: code.message().to_owned() }
+        Self {
+            code,
+            message: code.message().to_owned(),
+        }
     }
 }
 
@@ -108,9 +119,18 @@ mod tests {
 
     #[test]
     fn the_written_code_is_the_serialized_one() {
-        for code in [EndCode::HungUp, EndCode::NoCommonCodec, EndCode::PartnerVanished, EndCode::NoTurnServer] {
+        for code in [
+            EndCode::HungUp,
+            EndCode::NoCommonCodec,
+            EndCode::PartnerVanished,
+            EndCode::NoTurnServer,
+        ] {
             let json = serde_json::to_string(&code).unwrap();
-            assert_eq!(json, format!("\"{}\"", code.as_str()), "one spelling in reports and in logs");
+            assert_eq!(
+                json,
+                format!("\"{}\"", code.as_str()),
+                "one spelling in reports and in logs"
+            );
         }
     }
 }

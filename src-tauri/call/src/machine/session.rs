@@ -89,11 +89,18 @@ impl Session {
     pub(super) fn offer(&mut self, offer: Text, effects: &mut VecDeque<Effect>) {
         let collision = self.offering;
         self.ignoring = collision && self.partner.initiator;
+
         if self.ignoring {
             return;
         }
+
         self.offering = false;
-        effects.push_back(Effect::ApplyOffer { peer: self.peer, offer, rollback: collision });
+        effects.push_back(Effect::ApplyOffer {
+            peer: self.peer,
+            offer,
+            rollback: collision,
+        });
+
         self.release_candidates(effects);
     }
 
@@ -102,9 +109,14 @@ impl Session {
         if !self.offering {
             return;
         }
+
         self.offering = false;
         self.ignoring = false;
-        effects.push_back(Effect::ApplyAnswer { peer: self.peer, answer });
+        effects.push_back(Effect::ApplyAnswer {
+            peer: self.peer,
+            answer,
+        });
+
         self.release_candidates(effects);
     }
 
@@ -113,20 +125,29 @@ impl Session {
     pub(super) fn candidate(&mut self, candidate: Text, effects: &mut VecDeque<Effect>) {
         if self.described {
             if !self.ignoring {
-                effects.push_back(Effect::AddCandidate { peer: self.peer, candidate });
+                effects.push_back(Effect::AddCandidate {
+                    peer: self.peer,
+                    candidate,
+                });
             }
+
             return;
         }
+
         if self.held.len() == MAX_HELD_CANDIDATES {
             self.held.pop_front();
         }
+
         self.held.push_back(candidate);
     }
 
     fn release_candidates(&mut self, effects: &mut VecDeque<Effect>) {
         self.described = true;
         for candidate in self.held.drain(..) {
-            effects.push_back(Effect::AddCandidate { peer: self.peer, candidate });
+            effects.push_back(Effect::AddCandidate {
+                peer: self.peer,
+                candidate,
+            });
         }
     }
 

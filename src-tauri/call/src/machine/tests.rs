@@ -16,11 +16,17 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::with(Patience { partner: Some(Duration::from_secs(10)), ..Patience::default() })
+        Self::with(Patience {
+            partner: Some(Duration::from_secs(10)),
+            ..Patience::default()
+        })
     }
 
     fn with(patience: Patience) -> Self {
-        Self { machine: CallMachine::new(patience), now: Instant::now() }
+        Self {
+            machine: CallMachine::new(patience),
+            now: Instant::now(),
+        }
     }
 
     fn feed(&mut self, input: Input) -> Vec<Effect> {
@@ -38,8 +44,14 @@ impl Bench {
         while let Some(at) = self.machine.poll_timeout().filter(|at| *at <= until) {
             self.now = self.now.max(at);
             self.machine.handle_timeout(self.now);
-            assert!(self.machine.poll_timeout().is_none_or(|next| next > self.now), "a handled timeout is over");
+            assert!(
+                self.machine
+                    .poll_timeout()
+                    .is_none_or(|next| next > self.now),
+                "a handled timeout is over"
+            );
         }
+
         self.now = until;
         self.effects()
     }
@@ -59,7 +71,12 @@ impl Bench {
     fn in_call(self) -> Self {
         let mut bench = self.connecting(true);
         bench.feed(Input::PeerConnected(PeerId(0)));
-        assert_eq!(bench.machine.phase(), Phase::InCall, "the fixture is in a call");
+        assert_eq!(
+            bench.machine.phase(),
+            Phase::InCall,
+            "the fixture is in a call"
+        );
+
         bench
     }
 
@@ -69,23 +86,39 @@ impl Bench {
 }
 
 fn partner(session_id: &str, initiator: bool) -> Match {
-    Match { session_id: session_id.into(), partner: "them".into(), initiator }
+    Match {
+        session_id: session_id.into(),
+        partner: "them".into(),
+        initiator,
+    }
 }
 
 fn offer() -> Input {
-    Input::Offer { session_id: "s1".into(), offer: "offer".into() }
+    Input::Offer {
+        session_id: "s1".into(),
+        offer: "offer".into(),
+    }
 }
 
 fn answer() -> Input {
-    Input::Answer { session_id: "s1".into(), answer: "answer".into() }
+    Input::Answer {
+        session_id: "s1".into(),
+        answer: "answer".into(),
+    }
 }
 
 fn candidate(name: &str) -> Input {
-    Input::Candidate { session_id: "s1".into(), candidate: name.into() }
+    Input::Candidate {
+        session_id: "s1".into(),
+        candidate: name.into(),
+    }
 }
 
 fn add(name: &str) -> Effect {
-    Effect::AddCandidate { peer: PeerId(0), candidate: name.into() }
+    Effect::AddCandidate {
+        peer: PeerId(0),
+        candidate: name.into(),
+    }
 }
 
 fn ended(code: EndCode) -> Effect {
@@ -93,17 +126,31 @@ fn ended(code: EndCode) -> Effect {
 }
 
 fn end_session() -> Effect {
-    Effect::Send(Outgoing::EndSession { session_id: "s1".into() })
+    Effect::Send(Outgoing::EndSession {
+        session_id: "s1".into(),
+    })
 }
 
 #[test]
 fn a_search_waits_for_the_relay_and_then_asks_it() {
     let mut bench = Bench::new();
-    assert_eq!(bench.feed(Input::Find), [Effect::Notify(Notice::Searching)], "nobody to ask yet");
-    assert_eq!(bench.feed(Input::SignalingUp), [Effect::Send(Outgoing::FindPartner)]);
+    assert_eq!(
+        bench.feed(Input::Find),
+        [Effect::Notify(Notice::Searching)],
+        "nobody to ask yet"
+    );
+
+    assert_eq!(
+        bench.feed(Input::SignalingUp),
+        [Effect::Send(Outgoing::FindPartner)]
+    );
     assert_eq!(bench.machine.phase(), Phase::Searching);
     assert_eq!(bench.feed(Input::Find), [], "one search at a time");
-    assert_eq!(bench.feed(Input::Next), [], "`next` during a search changes nothing");
+    assert_eq!(
+        bench.feed(Input::Next),
+        [],
+        "`next` during a search changes nothing"
+    );
 }
 
 #[test]
@@ -112,36 +159,79 @@ fn the_initiator_offers_and_connects() {
     let found = partner("s1", true);
     assert_eq!(
         bench.feed(Input::PartnerFound(found.clone())),
-        [Effect::Notify(Notice::Matched(found)), Effect::CreatePeer(PeerId(0)), Effect::CreateOffer(PeerId(0))]
+        [
+            Effect::Notify(Notice::Matched(found)),
+            Effect::CreatePeer(PeerId(0)),
+            Effect::CreateOffer(PeerId(0))
+        ]
     );
+
     assert_eq!(
         bench.feed(Input::LocalOffer(PeerId(0), "mine".into())),
-        [Effect::Send(Outgoing::Offer { to: "them".into(), offer: "mine".into() })]
+        [Effect::Send(Outgoing::Offer {
+            to: "them".into(),
+            offer: "mine".into()
+        })]
     );
+
     assert_eq!(
         bench.feed(Input::LocalCandidate(PeerId(0), "c".into())),
-        [Effect::Send(Outgoing::Candidate { to: "them".into(), candidate: "c".into() })]
+        [Effect::Send(Outgoing::Candidate {
+            to: "them".into(),
+            candidate: "c".into()
+        })]
     );
-    assert_eq!(bench.feed(answer()), [Effect::ApplyAnswer { peer: PeerId(0), answer: "answer".into() }]);
+
+    assert_eq!(
+        bench.feed(answer()),
+        [Effect::ApplyAnswer {
+            peer: PeerId(0),
+            answer: "answer".into()
+        }]
+    );
     assert_eq!(bench.feed(answer()), [], "a second answer answers nothing");
-    assert_eq!(bench.feed(Input::PeerConnected(PeerId(0))), [Effect::Notify(Notice::Connected)]);
+    assert_eq!(
+        bench.feed(Input::PeerConnected(PeerId(0))),
+        [Effect::Notify(Notice::Connected)]
+    );
     assert_eq!(bench.machine.phase(), Phase::InCall);
 }
 
 #[test]
 fn the_other_side_answers_and_keeps_early_candidates_in_order() {
     let mut bench = Bench::new().connecting(false);
-    assert_eq!(bench.feed(candidate("a")), [], "a candidate before the offer is kept");
+    assert_eq!(
+        bench.feed(candidate("a")),
+        [],
+        "a candidate before the offer is kept"
+    );
     assert_eq!(bench.feed(candidate("b")), []);
     assert_eq!(
         bench.feed(offer()),
-        [Effect::ApplyOffer { peer: PeerId(0), offer: "offer".into(), rollback: false }, add("a"), add("b")]
+        [
+            Effect::ApplyOffer {
+                peer: PeerId(0),
+                offer: "offer".into(),
+                rollback: false
+            },
+            add("a"),
+            add("b")
+        ]
     );
+
     assert_eq!(
         bench.feed(Input::LocalAnswer(PeerId(0), "mine".into())),
-        [Effect::Send(Outgoing::Answer { to: "them".into(), answer: "mine".into() })]
+        [Effect::Send(Outgoing::Answer {
+            to: "them".into(),
+            answer: "mine".into()
+        })]
     );
-    assert_eq!(bench.feed(candidate("c")), [add("c")], "a later one goes straight through");
+
+    assert_eq!(
+        bench.feed(candidate("c")),
+        [add("c")],
+        "a later one goes straight through"
+    );
 }
 
 #[test]
@@ -150,6 +240,7 @@ fn held_candidates_are_bounded() {
     for number in 0..10_000 {
         bench.feed(candidate(&number.to_string()));
     }
+
     let applied = bench.feed(offer());
     assert_eq!(applied.len(), 65, "the offer and the newest 64 candidates");
     assert_eq!(applied.last(), Some(&add("9999")));
@@ -158,13 +249,26 @@ fn held_candidates_are_bounded() {
 #[test]
 fn in_a_collision_the_initiator_ignores_the_offer_and_its_candidates() {
     let mut bench = Bench::new().connecting(true);
-    assert_eq!(bench.feed(offer()), [], "our own offer is under way and wins");
+    assert_eq!(
+        bench.feed(offer()),
+        [],
+        "our own offer is under way and wins"
+    );
     assert_eq!(bench.feed(answer()).len(), 1, "the answer to it is applied");
-    assert_eq!(bench.feed(candidate("x")), [add("x")], "candidates count again after the answer");
+    assert_eq!(
+        bench.feed(candidate("x")),
+        [add("x")],
+        "candidates count again after the answer"
+    );
+
     let again = bench.feed(offer());
     assert_eq!(
         again,
-        [Effect::ApplyOffer { peer: PeerId(0), offer: "offer".into(), rollback: false }],
+        [Effect::ApplyOffer {
+            peer: PeerId(0),
+            offer: "offer".into(),
+            rollback: false
+        }],
         "with nothing under way a renegotiation by the partner is welcome"
     );
 }
@@ -173,18 +277,38 @@ fn in_a_collision_the_initiator_ignores_the_offer_and_its_candidates() {
 fn messages_of_another_session_and_news_of_another_peer_are_dropped() {
     let mut bench = Bench::new().connecting(true);
     for stray in [
-        Input::Offer { session_id: "s0".into(), offer: "x".into() },
-        Input::Answer { session_id: "s0".into(), answer: "x".into() },
-        Input::Candidate { session_id: "s0".into(), candidate: "x".into() },
-        Input::PartnerLeft { session_id: "s0".into(), departure: Departure::Wanted },
+        Input::Offer {
+            session_id: "s0".into(),
+            offer: "x".into(),
+        },
+        Input::Answer {
+            session_id: "s0".into(),
+            answer: "x".into(),
+        },
+        Input::Candidate {
+            session_id: "s0".into(),
+            candidate: "x".into(),
+        },
+        Input::PartnerLeft {
+            session_id: "s0".into(),
+            departure: Departure::Wanted,
+        },
         Input::LocalOffer(PeerId(9), "x".into()),
         Input::PeerConnected(PeerId(9)),
         Input::PeerFailed(PeerId(9)),
         Input::PeerFaulted(PeerId(9), PeerFault::BadDescription),
         Input::PartnerFound(partner("s2", true)),
     ] {
-        assert_eq!(bench.feed(stray.clone()), [], "{stray:?} is not about this session");
-        assert_eq!(bench.machine.phase(), Phase::Connecting, "{stray:?} changes nothing");
+        assert_eq!(
+            bench.feed(stray.clone()),
+            [],
+            "{stray:?} is not about this session"
+        );
+        assert_eq!(
+            bench.machine.phase(),
+            Phase::Connecting,
+            "{stray:?} changes nothing"
+        );
     }
 }
 
@@ -192,10 +316,18 @@ fn messages_of_another_session_and_news_of_another_peer_are_dropped() {
 fn hanging_up_tells_the_partner_through_the_relay() {
     for bench in [Bench::new().connecting(true), Bench::new().in_call()] {
         let mut bench = bench;
-        let expected = [end_session(), Effect::ClosePeer(PeerId(0)), ended(EndCode::HungUp)];
+        let expected = [
+            end_session(),
+            Effect::ClosePeer(PeerId(0)),
+            ended(EndCode::HungUp),
+        ];
         assert_eq!(bench.feed(Input::HangUp), expected);
         assert_eq!(bench.machine.phase(), Phase::Ended);
-        assert_eq!(bench.machine.poll_timeout(), None, "nothing to wait for after the end");
+        assert_eq!(
+            bench.machine.poll_timeout(),
+            None,
+            "nothing to wait for after the end"
+        );
         assert_eq!(bench.feed(Input::Next), [], "the end is final");
     }
 }
@@ -203,14 +335,29 @@ fn hanging_up_tells_the_partner_through_the_relay() {
 #[test]
 fn a_search_can_be_cancelled_and_a_late_partner_is_sent_away() {
     let mut bench = Bench::new().searching();
-    assert_eq!(bench.feed(Input::Cancel), [Effect::Send(Outgoing::CancelSearch), ended(EndCode::Cancelled)]);
-    assert_eq!(bench.feed(Input::PartnerFound(partner("s1", true))), [end_session()], "the partner must not wait");
+    assert_eq!(
+        bench.feed(Input::Cancel),
+        [
+            Effect::Send(Outgoing::CancelSearch),
+            ended(EndCode::Cancelled)
+        ]
+    );
+
+    assert_eq!(
+        bench.feed(Input::PartnerFound(partner("s1", true))),
+        [end_session()],
+        "the partner must not wait"
+    );
 }
 
 #[test]
 fn cancel_means_the_search_not_the_call() {
     let mut bench = Bench::new().in_call();
-    assert_eq!(bench.feed(Input::Cancel), [], "a call is ended by hanging up");
+    assert_eq!(
+        bench.feed(Input::Cancel),
+        [],
+        "a call is ended by hanging up"
+    );
     assert_eq!(bench.machine.phase(), Phase::InCall);
 }
 
@@ -222,27 +369,54 @@ fn next_closes_the_peer_connection_before_the_search_goes_on() {
         [
             Effect::ClosePeer(PeerId(0)),
             Effect::Notify(Notice::Searching),
-            Effect::Send(Outgoing::Next { session_id: "s1".into() })
+            Effect::Send(Outgoing::Next {
+                session_id: "s1".into()
+            })
         ]
     );
+
     let found = bench.feed(Input::PartnerFound(partner("s2", false)));
-    assert!(found.contains(&Effect::CreatePeer(PeerId(1))), "a new peer connection with a new id: {found:?}");
-    assert_eq!(bench.feed(Input::PeerFailed(PeerId(0))), [], "the old one no longer counts");
+    assert!(
+        found.contains(&Effect::CreatePeer(PeerId(1))),
+        "a new peer connection with a new id: {found:?}"
+    );
+
+    assert_eq!(
+        bench.feed(Input::PeerFailed(PeerId(0))),
+        [],
+        "the old one no longer counts"
+    );
 }
 
 #[test]
 fn next_without_the_relay_searches_once_it_is_back() {
     let mut bench = Bench::new().in_call();
     bench.feed(Input::SignalingDown);
-    assert_eq!(bench.feed(Input::Next), [Effect::ClosePeer(PeerId(0)), Effect::Notify(Notice::Searching)]);
+    assert_eq!(
+        bench.feed(Input::Next),
+        [
+            Effect::ClosePeer(PeerId(0)),
+            Effect::Notify(Notice::Searching)
+        ]
+    );
+
     let back = bench.feed(Input::SignalingUp);
-    assert_eq!(back, [Effect::Notify(Notice::SignalingBack), Effect::Send(Outgoing::FindPartner)]);
+    assert_eq!(
+        back,
+        [
+            Effect::Notify(Notice::SignalingBack),
+            Effect::Send(Outgoing::FindPartner)
+        ]
+    );
 }
 
 #[test]
 fn nobody_to_talk_to() {
     let mut bench = Bench::new().searching();
-    let expected = [Effect::Send(Outgoing::CancelSearch), ended(EndCode::NoPartner)];
+    let expected = [
+        Effect::Send(Outgoing::CancelSearch),
+        ended(EndCode::NoPartner),
+    ];
     assert_eq!(bench.pass(Duration::from_secs(10)), expected);
 }
 
@@ -257,39 +431,85 @@ fn a_relay_that_never_answers() {
 #[test]
 fn a_relay_that_dies_during_the_search() {
     let mut bench = Bench::with(Patience::default()).searching();
-    assert_eq!(bench.feed(Input::SignalingDown), [Effect::Notify(Notice::SignalingLost)]);
+    assert_eq!(
+        bench.feed(Input::SignalingDown),
+        [Effect::Notify(Notice::SignalingLost)]
+    );
     assert_eq!(bench.pass(Duration::from_secs(29)), [], "it may come back");
-    assert_eq!(bench.pass(Duration::from_secs(1)), [ended(EndCode::RelayUnreachable)]);
+    assert_eq!(
+        bench.pass(Duration::from_secs(1)),
+        [ended(EndCode::RelayUnreachable)]
+    );
 }
 
 #[test]
 fn a_refused_search_is_repeated_when_the_relay_says_so_and_given_up_otherwise() {
     let mut bench = Bench::new().searching();
-    assert_eq!(bench.feed(Input::SearchRefused { retry_after: Some(500 * MS) }), []);
+    assert_eq!(
+        bench.feed(Input::SearchRefused {
+            retry_after: Some(500 * MS)
+        }),
+        []
+    );
     assert_eq!(bench.pass(500 * MS), [Effect::Send(Outgoing::FindPartner)]);
-    let expected = [Effect::Send(Outgoing::CancelSearch), ended(EndCode::RelayRefused)];
-    assert_eq!(bench.feed(Input::SearchRefused { retry_after: None }), expected);
+    let expected = [
+        Effect::Send(Outgoing::CancelSearch),
+        ended(EndCode::RelayRefused),
+    ];
+
+    assert_eq!(
+        bench.feed(Input::SearchRefused { retry_after: None }),
+        expected
+    );
 }
 
 #[test]
 fn a_connection_that_never_comes_up() {
     let mut bench = Bench::new().connecting(false);
-    let expected = [end_session(), Effect::ClosePeer(PeerId(0)), ended(EndCode::ConnectTimeout)];
+    let expected = [
+        end_session(),
+        Effect::ClosePeer(PeerId(0)),
+        ended(EndCode::ConnectTimeout),
+    ];
     assert_eq!(bench.pass(Patience::default().connect), expected);
 }
 
 #[test]
 fn faults_of_the_peer_connection_end_the_call_with_their_code() {
     for (input, connecting, in_call) in [
-        (Input::PeerFailed(PeerId(0)), EndCode::ConnectionFailed, EndCode::PartnerVanished),
-        (Input::PeerClosed(PeerId(0)), EndCode::ConnectionFailed, EndCode::PartnerLeft),
-        (Input::PeerFaulted(PeerId(0), PeerFault::BadDescription), EndCode::BadDescription, EndCode::BadDescription),
-        (Input::PeerFaulted(PeerId(0), PeerFault::NoCommonCodec), EndCode::NoCommonCodec, EndCode::NoCommonCodec),
-        (Input::PeerFaulted(PeerId(0), PeerFault::Internal), EndCode::ConnectionFailed, EndCode::ConnectionFailed),
+        (
+            Input::PeerFailed(PeerId(0)),
+            EndCode::ConnectionFailed,
+            EndCode::PartnerVanished,
+        ),
+        (
+            Input::PeerClosed(PeerId(0)),
+            EndCode::ConnectionFailed,
+            EndCode::PartnerLeft,
+        ),
+        (
+            Input::PeerFaulted(PeerId(0), PeerFault::BadDescription),
+            EndCode::BadDescription,
+            EndCode::BadDescription,
+        ),
+        (
+            Input::PeerFaulted(PeerId(0), PeerFault::NoCommonCodec),
+            EndCode::NoCommonCodec,
+            EndCode::NoCommonCodec,
+        ),
+        (
+            Input::PeerFaulted(PeerId(0), PeerFault::Internal),
+            EndCode::ConnectionFailed,
+            EndCode::ConnectionFailed,
+        ),
     ] {
         let mut early = Bench::new().connecting(true);
         early.feed(input.clone());
-        assert_eq!(early.ended_with(), Some(connecting), "{input:?} while connecting");
+        assert_eq!(
+            early.ended_with(),
+            Some(connecting),
+            "{input:?} while connecting"
+        );
         let mut late = Bench::new().in_call();
         late.feed(input.clone());
         assert_eq!(late.ended_with(), Some(in_call), "{input:?} in a call");
@@ -300,11 +520,24 @@ fn faults_of_the_peer_connection_end_the_call_with_their_code() {
 fn a_partner_who_leaves_ends_the_call() {
     for departure in [Departure::Wanted, Departure::Lost] {
         let mut bench = Bench::new().connecting(true);
-        bench.feed(Input::PartnerLeft { session_id: "s1".into(), departure });
-        assert_eq!(bench.ended_with(), Some(EndCode::PartnerLeft), "no connection can come of it ({departure:?})");
+        bench.feed(Input::PartnerLeft {
+            session_id: "s1".into(),
+            departure,
+        });
+
+        assert_eq!(
+            bench.ended_with(),
+            Some(EndCode::PartnerLeft),
+            "no connection can come of it ({departure:?})"
+        );
     }
+
     let mut bench = Bench::new().in_call();
-    let effects = bench.feed(Input::PartnerLeft { session_id: "s1".into(), departure: Departure::Wanted });
+    let effects = bench.feed(Input::PartnerLeft {
+        session_id: "s1".into(),
+        departure: Departure::Wanted,
+    });
+
     let expected = [Effect::ClosePeer(PeerId(0)), ended(EndCode::PartnerLeft)];
     assert_eq!(effects, expected, "the relay has ended the session already");
 }
@@ -312,36 +545,81 @@ fn a_partner_who_leaves_ends_the_call() {
 #[test]
 fn media_outlives_the_relays_knowledge_of_the_partner() {
     let mut bench = Bench::new().in_call();
-    assert_eq!(bench.feed(Input::PartnerLeft { session_id: "s1".into(), departure: Departure::Lost }), []);
+    assert_eq!(
+        bench.feed(Input::PartnerLeft {
+            session_id: "s1".into(),
+            departure: Departure::Lost
+        }),
+        []
+    );
+
     for _ in 0..100 {
         bench.now += 100 * MS;
         bench.feed(Input::Heard(PeerId(0), bench.now));
     }
-    assert_eq!(bench.machine.phase(), Phase::InCall, "packets still come in");
+
+    assert_eq!(
+        bench.machine.phase(),
+        Phase::InCall,
+        "packets still come in"
+    );
+
     bench.pass(Duration::from_secs(3));
-    assert_eq!(bench.ended_with(), Some(EndCode::PartnerVanished), "silence on both ways ends it sooner");
+    assert_eq!(
+        bench.ended_with(),
+        Some(EndCode::PartnerVanished),
+        "silence on both ways ends it sooner"
+    );
 }
 
 #[test]
 fn the_relay_may_die_in_a_call() {
     let mut bench = Bench::new().in_call();
-    assert_eq!(bench.feed(Input::SignalingDown), [Effect::Notify(Notice::SignalingLost)]);
+    assert_eq!(
+        bench.feed(Input::SignalingDown),
+        [Effect::Notify(Notice::SignalingLost)]
+    );
+
     bench.now += Duration::from_secs(1);
     bench.feed(Input::Heard(PeerId(0), bench.now));
     let back = bench.feed(Input::SignalingUp);
-    assert_eq!(back, [Effect::Notify(Notice::SignalingBack)], "the call goes on; no search");
-    assert_eq!(bench.feed(Input::LocalCandidate(PeerId(0), "c".into())), [], "the new relay knows no session");
+
+    assert_eq!(
+        back,
+        [Effect::Notify(Notice::SignalingBack)],
+        "the call goes on; no search"
+    );
+
+    assert_eq!(
+        bench.feed(Input::LocalCandidate(PeerId(0), "c".into())),
+        [],
+        "the new relay knows no session"
+    );
+
     let over = bench.feed(Input::HangUp);
-    assert_eq!(over, [Effect::ClosePeer(PeerId(0)), ended(EndCode::HungUp)], "nor can it be ended there");
+    assert_eq!(
+        over,
+        [Effect::ClosePeer(PeerId(0)), ended(EndCode::HungUp)],
+        "nor can it be ended there"
+    );
 }
 
 #[test]
 fn a_partner_who_vanishes_is_noticed_within_six_seconds() {
     let mut bench = Bench::new().in_call();
     let begin = bench.now;
-    assert_eq!(bench.pass(2 * Duration::from_secs(1)), [Effect::Notify(Notice::PartnerReconnecting)]);
+    assert_eq!(
+        bench.pass(2 * Duration::from_secs(1)),
+        [Effect::Notify(Notice::PartnerReconnecting)]
+    );
+
     bench.pass(Duration::from_secs(4));
-    assert_eq!(bench.ended_with(), Some(EndCode::PartnerVanished), "{:?} of silence", bench.now - begin);
+    assert_eq!(
+        bench.ended_with(),
+        Some(EndCode::PartnerVanished),
+        "{:?} of silence",
+        bench.now - begin
+    );
 }
 
 #[test]
@@ -349,9 +627,14 @@ fn a_partner_who_comes_back_after_five_seconds_is_still_in_the_call() {
     let mut bench = Bench::new().in_call();
     bench.pass(Duration::from_secs(5));
     let back = bench.feed(Input::Heard(PeerId(0), bench.now));
+
     assert_eq!(back, [Effect::Notify(Notice::PartnerBack)]);
     assert_eq!(bench.machine.phase(), Phase::InCall);
-    assert_eq!(bench.pass(Duration::from_secs(2)), [Effect::Notify(Notice::PartnerReconnecting)], "noticed anew");
+    assert_eq!(
+        bench.pass(Duration::from_secs(2)),
+        [Effect::Notify(Notice::PartnerReconnecting)],
+        "noticed anew"
+    );
 }
 
 #[test]
@@ -359,7 +642,11 @@ fn a_broken_path_is_told_once() {
     let mut bench = Bench::new().in_call();
     let told = bench.feed(Input::PeerDisconnected(PeerId(0)));
     assert_eq!(told, [Effect::Notify(Notice::PartnerReconnecting)]);
-    assert_eq!(bench.pass(Duration::from_secs(3)), [], "silence says the same thing");
+    assert_eq!(
+        bench.pass(Duration::from_secs(3)),
+        [],
+        "silence says the same thing"
+    );
 }
 
 #[test]
@@ -367,30 +654,71 @@ fn a_call_goes_on_at_a_relay_that_took_us_back() {
     let mut bench = Bench::new().in_call();
     bench.feed(Input::SignalingDown);
     let candidate = |text: &str| Input::LocalCandidate(PeerId(0), text.into());
-    assert_eq!(bench.feed(candidate("one")), [], "nobody can pass it on now");
+
+    assert_eq!(
+        bench.feed(candidate("one")),
+        [],
+        "nobody can pass it on now"
+    );
+
     bench.feed(candidate("two"));
-    let back = bench.feed(Input::SignalingResumed { session_id: Some("s1".into()) });
-    let sent = |text: &str| Effect::Send(Outgoing::Candidate { to: "them".into(), candidate: text.into() });
+    let back = bench.feed(Input::SignalingResumed {
+        session_id: Some("s1".into()),
+    });
+
+    let sent = |text: &str| {
+        Effect::Send(Outgoing::Candidate {
+            to: "them".into(),
+            candidate: text.into(),
+        })
+    };
+
     assert_eq!(
         back,
-        [Effect::Notify(Notice::SignalingBack), sent("one"), sent("two")],
+        [
+            Effect::Notify(Notice::SignalingBack),
+            sent("one"),
+            sent("two")
+        ],
         "what waited is sent, in order"
     );
-    assert_eq!(bench.feed(candidate("three")), [sent("three")], "and the partner can be reached again");
+
+    assert_eq!(
+        bench.feed(candidate("three")),
+        [sent("three")],
+        "and the partner can be reached again"
+    );
+
     let end = bench.feed(Input::HangUp);
-    assert_eq!(end[0], Effect::Send(Outgoing::EndSession { session_id: "s1".into() }), "hang-up included");
+    assert_eq!(
+        end[0],
+        Effect::Send(Outgoing::EndSession {
+            session_id: "s1".into()
+        }),
+        "hang-up included"
+    );
 }
 
 #[test]
 fn a_relay_that_does_not_take_us_back_leaves_the_call_to_its_media() {
-    for back in [Input::SignalingUp, Input::SignalingResumed { session_id: None }] {
+    for back in [
+        Input::SignalingUp,
+        Input::SignalingResumed { session_id: None },
+    ] {
         let mut bench = Bench::new().in_call();
         bench.feed(Input::SignalingDown);
         bench.feed(Input::LocalCandidate(PeerId(0), "lost".into()));
-        assert_eq!(bench.feed(back), [Effect::Notify(Notice::SignalingBack)], "nothing is sent to nobody");
+        assert_eq!(
+            bench.feed(back),
+            [Effect::Notify(Notice::SignalingBack)],
+            "nothing is sent to nobody"
+        );
         assert_eq!(bench.machine.phase(), Phase::InCall, "media needs no relay");
         let end = bench.feed(Input::HangUp);
-        assert!(!end.iter().any(|effect| matches!(effect, Effect::Send(_))), "nor is the end: {end:?}");
+        assert!(
+            !end.iter().any(|effect| matches!(effect, Effect::Send(_))),
+            "nor is the end: {end:?}"
+        );
     }
 }
 
@@ -399,6 +727,7 @@ fn a_call_that_was_coming_about_ends_if_the_relay_has_given_it_up() {
     let mut bench = Bench::new().connecting(true);
     bench.feed(Input::SignalingDown);
     bench.feed(Input::SignalingResumed { session_id: None });
+
     assert_eq!(bench.ended_with(), Some(EndCode::PartnerLeft));
 }
 
@@ -407,13 +736,31 @@ fn a_search_begins_anew_after_a_resume_and_an_unknown_call_is_left() {
     let mut bench = Bench::new().searching();
     bench.feed(Input::SignalingDown);
     let back = bench.feed(Input::SignalingResumed { session_id: None });
-    assert_eq!(back, [Effect::Notify(Notice::SignalingBack), Effect::Send(Outgoing::FindPartner)]);
-    bench.feed(Input::SignalingDown);
-    let back = bench.feed(Input::SignalingResumed { session_id: Some("s9".into()) });
-    let leave = Effect::Send(Outgoing::EndSession { session_id: "s9".into() });
+
     assert_eq!(
         back,
-        [Effect::Notify(Notice::SignalingBack), leave, Effect::Send(Outgoing::FindPartner)],
+        [
+            Effect::Notify(Notice::SignalingBack),
+            Effect::Send(Outgoing::FindPartner)
+        ]
+    );
+
+    bench.feed(Input::SignalingDown);
+    let back = bench.feed(Input::SignalingResumed {
+        session_id: Some("s9".into()),
+    });
+
+    let leave = Effect::Send(Outgoing::EndSession {
+        session_id: "s9".into(),
+    });
+
+    assert_eq!(
+        back,
+        [
+            Effect::Notify(Notice::SignalingBack),
+            leave,
+            Effect::Send(Outgoing::FindPartner)
+        ],
         "its news was lost with the connection"
     );
 }
@@ -424,5 +771,6 @@ fn without_a_turn_server_a_call_does_not_begin_but_one_that_stands_goes_on() {
     bench.feed(Input::NoTurnServer);
     assert_eq!(bench.ended_with(), Some(EndCode::NoTurnServer));
     let mut bench = Bench::new().in_call();
+
     assert_eq!(bench.feed(Input::NoTurnServer), []);
 }

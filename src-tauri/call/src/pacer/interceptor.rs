@@ -42,7 +42,11 @@ impl PacerInterceptor {
     /// A pacer at the rate that `link` says.
     pub fn new(link: Arc<LinkState>) -> Self {
         let rate = link.target_bps() as f64 * PACING_FACTOR;
-        let config = PacerConfig { max_delay: RAMPING_MAX_DELAY, ..PacerConfig::default() };
+        let config = PacerConfig {
+            max_delay: RAMPING_MAX_DELAY,
+            ..PacerConfig::default()
+        };
+
         let pacer = Pacer::new(config, rate);
         Self {
             link,
@@ -61,7 +65,12 @@ impl PacerInterceptor {
             self.rate = rate;
             self.pacer.set_rate(now, rate);
         }
-        self.pacer.set_max_delay(if self.link.ramping() { RAMPING_MAX_DELAY } else { MAX_DELAY });
+
+        self.pacer.set_max_delay(if self.link.ramping() {
+            RAMPING_MAX_DELAY
+        } else {
+            MAX_DELAY
+        });
     }
 
     fn release(&mut self, now: Instant) {
@@ -69,13 +78,16 @@ impl PacerInterceptor {
             if class == Class::Retransmission {
                 self.link.retransmissions_sent.fetch_add(1, Relaxed);
             }
+
             self.link.count_sent();
             // The send history reads the departure from here: the wait in this queue is not the path's.
             packet.now = now;
             self.passage.outbound.push_back(packet);
         }
+
         let queue = self.pacer.queue_delay();
-        self.link.publish_pacer(queue, queue > SKIP_FRAME_ABOVE, self.audio.bps());
+        self.link
+            .publish_pacer(queue, queue > SKIP_FRAME_ABOVE, self.audio.bps());
     }
 }
 
@@ -90,6 +102,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for PacerInterceptor {
         if matches!(msg.message.packet, Packet::Rtcp(_)) {
             self.follow_estimate(msg.now);
         }
+
         self.passage.inbound.push_back(msg);
         Ok(())
     }
@@ -104,6 +117,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for PacerInterceptor {
             self.passage.outbound.push_back(msg);
             return Ok(());
         };
+
         let (ssrc, bytes) = (rtp.header.ssrc, rtp.marshal_size());
         let class = if self.audio_streams.contains(&ssrc) {
             self.audio.on_packet(now, bytes);
@@ -113,11 +127,13 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for PacerInterceptor {
         } else {
             Class::Video
         };
-        let within_budget =
-            class != Class::Retransmission || self.repair.take(now, bytes, self.link.target_bps() as f64);
+
+        let within_budget = class != Class::Retransmission
+            || self.repair.take(now, bytes, self.link.target_bps() as f64);
         if !within_budget || !self.pacer.enqueue(now, class, bytes, msg) {
             tracing::debug!("too many retransmissions asked for: one dropped");
         }
+
         // What the budget allows leaves without waiting for a timer, which is a millisecond coarse.
         self.release(now);
         Ok(())
@@ -164,12 +180,17 @@ impl RepairBudget {
     /// Takes `bytes` off the budget, which grows with the estimate; `false` if there is none left.
     fn take(&mut self, now: Instant, bytes: usize, target_bps: f64) -> bool {
         let rate = target_bps * RETRANSMISSION_SHARE;
-        let elapsed = self.refilled.map_or(f64::INFINITY, |then| now.saturating_duration_since(then).as_secs_f64());
+        let elapsed = self.refilled.map_or(f64::INFINITY, |then| {
+            now.saturating_duration_since(then).as_secs_f64()
+        });
+
         self.refilled = Some(now);
         self.bits = (self.bits + rate * elapsed).min(rate * RETRANSMISSION_BURST);
+
         if self.bits <= 0.0 {
             return false;
         }
+
         self.bits -= bytes as f64 * 8.0;
         true
     }
@@ -187,11 +208,13 @@ impl AudioRate {
     fn on_packet(&mut self, now: Instant, bytes: usize) {
         let start = *self.window.get_or_insert(now);
         let elapsed = now.saturating_duration_since(start);
+
         if elapsed >= AUDIO_WINDOW {
             self.bps = self.bits / elapsed.as_secs_f64();
             self.bits = 0.0;
             self.window = Some(now);
         }
+
         self.bits += bytes as f64 * 8.0;
     }
 

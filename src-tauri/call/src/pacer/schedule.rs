@@ -80,6 +80,7 @@ impl<T> Pacer<T> {
             video: VecDeque::new(),
             queued_bits: 0.0,
         };
+
         pacer.budget = pacer.bucket();
         pacer
     }
@@ -98,20 +99,37 @@ impl<T> Pacer<T> {
 
     /// Takes in a packet of `bytes`. Returns `false` if it was dropped, which happens to retransmissions only.
     pub fn enqueue(&mut self, now: Instant, class: Class, bytes: usize, item: T) -> bool {
-        let queued = Queued { bits: bytes as f64 * 8.0, entered: now, item };
+        let queued = Queued {
+            bits: bytes as f64 * 8.0,
+            entered: now,
+            item,
+        };
+
         match class {
             Class::Audio => {
                 self.audio.push_back(queued);
                 return true;
             }
-            Class::Retransmission if self.retransmissions.len() >= self.config.max_retransmissions => return false,
+            Class::Retransmission
+                if self.retransmissions.len() >= self.config.max_retransmissions =>
+            {
+                return false;
+            }
             Class::Retransmission | Class::Video => {}
         }
+
         self.refill(now);
         self.queued_bits += queued.bits;
         // Everything queued now is gone within `max_delay`, because the drain rate only rises until the queue is empty.
-        self.drain_rate = self.drain_rate.max(self.queued_bits / self.config.max_delay.as_secs_f64());
-        let queue = if class == Class::Video { &mut self.video } else { &mut self.retransmissions };
+        self.drain_rate = self
+            .drain_rate
+            .max(self.queued_bits / self.config.max_delay.as_secs_f64());
+        let queue = if class == Class::Video {
+            &mut self.video
+        } else {
+            &mut self.retransmissions
+        };
+
         queue.push_back(queued);
         true
     }
@@ -121,22 +139,27 @@ impl<T> Pacer<T> {
         if let Some(queued) = self.audio.pop_front() {
             return Some((Class::Audio, queued.item));
         }
+
         self.refill(now);
         if self.budget <= 0.0 && !self.overdue(now) {
             return None;
         }
+
         let (class, queue) = if self.retransmissions.is_empty() {
             (Class::Video, &mut self.video)
         } else {
             (Class::Retransmission, &mut self.retransmissions)
         };
+
         let queued = queue.pop_front()?;
         self.budget -= queued.bits;
         self.queued_bits -= queued.bits;
+
         if self.retransmissions.is_empty() && self.video.is_empty() {
             self.queued_bits = 0.0;
             self.drain_rate = 0.0;
         }
+
         Some((class, queued.item))
     }
 
@@ -145,13 +168,17 @@ impl<T> Pacer<T> {
         if let Some(queued) = self.audio.front() {
             return Some(queued.entered);
         }
+
         let oldest = self.oldest()?;
         let refilled = self.refilled.unwrap_or(oldest);
+
         if self.budget > 0.0 {
             return Some(refilled);
         }
+
         // One bit more than the debt, rounded up: at the instant returned the budget is truly positive.
-        let wait = Duration::from_secs_f64((1.0 - self.budget) / self.send_rate()) + Duration::from_nanos(1);
+        let wait = Duration::from_secs_f64((1.0 - self.budget) / self.send_rate())
+            + Duration::from_nanos(1);
         Some((refilled + wait).min(oldest + self.config.max_delay))
     }
 
@@ -180,15 +207,22 @@ impl<T> Pacer<T> {
     }
 
     fn oldest(&self) -> Option<Instant> {
-        [self.retransmissions.front(), self.video.front()].into_iter().flatten().map(|queued| queued.entered).min()
+        [self.retransmissions.front(), self.video.front()]
+            .into_iter()
+            .flatten()
+            .map(|queued| queued.entered)
+            .min()
     }
 
     fn overdue(&self, now: Instant) -> bool {
-        self.oldest().is_some_and(|entered| now >= entered + self.config.max_delay)
+        self.oldest()
+            .is_some_and(|entered| now >= entered + self.config.max_delay)
     }
 
     fn refill(&mut self, now: Instant) {
-        let elapsed = self.refilled.map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
+        let elapsed = self
+            .refilled
+            .map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
         self.refilled = Some(self.refilled.map_or(now, |then| then.max(now)));
         self.budget = (self.budget + self.send_rate() * elapsed.as_secs_f64()).min(self.bucket());
     }
@@ -217,26 +251,41 @@ mod tests {
         let (mut pacer, mut out, mut time) = (Pacer::new(config, rate), Vec::new(), 0);
         let mut due = packets.iter().enumerate().peekable();
         let mut next_entry = due.peek().map_or(0, |(_, packet)| packet.0);
+
         while due.peek().is_some() || !pacer.is_empty() {
             let now = start + MS * u32::try_from(time).expect("short plans");
             while let Some((number, &(_, class, bytes))) = due.next_if(|_| next_entry <= time) {
                 pacer.enqueue(now, class, bytes, (time, bytes, number));
                 next_entry += due.peek().map_or(0, |(_, packet)| packet.0);
             }
+
             while let Some((class, (entered, bytes, number))) = pacer.poll(now) {
-                out.push(Left { entered, left: time, class, bytes, number });
+                out.push(Left {
+                    entered,
+                    left: time,
+                    class,
+                    bytes,
+                    number,
+                });
             }
+
             if let Some(next) = pacer.next_release() {
                 assert!(pacer.poll(now).is_none(), "poll was drained");
                 assert!(next > now, "a deadline in the past is a busy loop");
             }
+
             time += 1;
         }
+
         out
     }
 
     fn class() -> impl Strategy<Value = Class> {
-        prop_oneof![Just(Class::Audio), Just(Class::Retransmission), Just(Class::Video)]
+        prop_oneof![
+            Just(Class::Audio),
+            Just(Class::Retransmission),
+            Just(Class::Video)
+        ]
     }
 
     proptest! {
@@ -248,10 +297,12 @@ mod tests {
             let config = PacerConfig::default();
             let out = play(&packets, rate, config);
             prop_assert_eq!(out.len(), packets.len(), "every packet leaves");
+
             for class in [Class::Audio, Class::Retransmission, Class::Video] {
                 let numbers: Vec<_> = out.iter().filter(|left| left.class == class).map(|left| left.number).collect();
                 prop_assert!(numbers.is_sorted(), "{:?} leaves in its order", class);
             }
+
             for left in &out {
                 let wait = left.left - left.entered;
                 let bound = if left.class == Class::Audio { 0 } else { config.max_delay.as_millis() as u64 + 1 };
@@ -269,6 +320,7 @@ mod tests {
             let packets: Vec<_> = packets.into_iter().map(|(after, bytes)| (after, Class::Video, bytes)).collect();
             let out = play(&packets, rate, config);
             let bucket = (rate * config.burst.as_secs_f64()).max(config.min_burst_bytes as f64 * 8.0);
+
             for (i, first) in out.iter().enumerate() {
                 let mut bits = 0.0;
                 for left in &out[i..] {
@@ -293,8 +345,16 @@ mod tests {
             (0, Class::Video, 1250),
         ];
         let out = play(&frame.repeat(30), 2.5 * 1.5e6, PacerConfig::default());
-        let worst = out.iter().map(|left| left.left - left.entered).max().expect("packets left");
-        assert!(worst <= 5, "a frame leaves at once or nearly, took {worst} ms");
+        let worst = out
+            .iter()
+            .map(|left| left.left - left.entered)
+            .max()
+            .expect("packets left");
+
+        assert!(
+            worst <= 5,
+            "a frame leaves at once or nearly, took {worst} ms"
+        );
     }
 
     #[test]
@@ -302,9 +362,17 @@ mod tests {
         let keyframe = vec![(0, Class::Video, 1250); 60];
         let out = play(&keyframe, 2.5 * 1.5e6, PacerConfig::default());
         let at_once = out.iter().filter(|left| left.left == 0).count();
-        assert!(at_once < 8, "60 packets do not leave in one burst, {at_once} did");
+
+        assert!(
+            at_once < 8,
+            "60 packets do not leave in one burst, {at_once} did"
+        );
+
         let last = out.last().expect("packets left").left;
-        assert!((100..=151).contains(&last), "75 kB at 3.75 Mbit/s take 150 ms, took {last}");
+        assert!(
+            (100..=151).contains(&last),
+            "75 kB at 3.75 Mbit/s take 150 ms, took {last}"
+        );
     }
 
     #[test]
@@ -312,15 +380,35 @@ mod tests {
         let mut packets = vec![(0, Class::Video, 1250); 30];
         packets.push((5, Class::Retransmission, 1250));
         let out = play(&packets, 1e6, PacerConfig::default());
-        let repaired = out.iter().find(|left| left.class == Class::Retransmission).expect("it left").left;
-        let last = out.iter().filter(|left| left.class == Class::Video).map(|left| left.left).max().expect("they left");
-        assert!(repaired < 20 && last > 100, "repair after {repaired} ms, the last of the video after {last}");
+        let repaired = out
+            .iter()
+            .find(|left| left.class == Class::Retransmission)
+            .expect("it left")
+            .left;
+
+        let last = out
+            .iter()
+            .filter(|left| left.class == Class::Video)
+            .map(|left| left.left)
+            .max()
+            .expect("they left");
+
+        assert!(
+            repaired < 20 && last > 100,
+            "repair after {repaired} ms, the last of the video after {last}"
+        );
     }
 
     #[test]
     fn a_flood_of_retransmissions_is_bounded() {
         let (mut pacer, now) = (Pacer::new(PacerConfig::default(), 1e5), Instant::now());
-        let taken = (0..10_000).filter(|&i| pacer.enqueue(now, Class::Retransmission, 1200, i)).count();
-        assert_eq!(taken, PacerConfig::default().max_retransmissions, "the rest is dropped, and said so");
+        let taken = (0..10_000)
+            .filter(|&i| pacer.enqueue(now, Class::Retransmission, 1200, i))
+            .count();
+        assert_eq!(
+            taken,
+            PacerConfig::default().max_retransmissions,
+            "the rest is dropped, and said so"
+        );
     }
 }

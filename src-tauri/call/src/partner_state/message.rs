@@ -42,7 +42,12 @@ pub enum StateMessageError {
 /// The message that tells `state`.
 #[must_use]
 pub fn to_json(state: PartnerState) -> String {
-    let message = Outgoing { r#type: "state", muted: state.muted, camera: state.camera_on };
+    let message = Outgoing {
+        r#type: "state",
+        muted: state.muted,
+        camera: state.camera_on,
+    };
+
     serde_json::to_string(&message).expect("two booleans are always JSON")
 }
 
@@ -54,8 +59,12 @@ pub fn parse(message: &[u8]) -> Result<Option<PartnerState>, StateMessageError> 
     if message.len() > MAX_MESSAGE_BYTES {
         return Err(StateMessageError::TooLong(message.len()));
     }
+
     match serde_json::from_slice(message) {
-        Ok(Incoming::State { muted, camera }) => Ok(Some(PartnerState { muted, camera_on: camera })),
+        Ok(Incoming::State { muted, camera }) => Ok(Some(PartnerState {
+            muted,
+            camera_on: camera,
+        })),
         Ok(Incoming::Unknown) => Ok(None),
         Err(_) => Err(StateMessageError::Malformed),
     }
@@ -68,21 +77,45 @@ mod tests {
 
     #[test]
     fn the_message_is_the_documented_one() {
-        let json = to_json(PartnerState { muted: true, camera_on: false });
+        let json = to_json(PartnerState {
+            muted: true,
+            camera_on: false,
+        });
+
         assert_eq!(json, r#"{"type":"state","muted":true,"camera":false}"#);
     }
 
     #[test]
     fn later_versions_may_say_more() {
         let state = parse(br#"{"camera":true,"hand":"raised","muted":true,"type":"state"}"#);
-        assert_eq!(state, Ok(Some(PartnerState { muted: true, camera_on: true })), "other fields are ignored");
-        assert_eq!(parse(br#"{"type":"reaction","muted":7}"#), Ok(None), "and so are other types");
+        assert_eq!(
+            state,
+            Ok(Some(PartnerState {
+                muted: true,
+                camera_on: true
+            })),
+            "other fields are ignored"
+        );
+
+        assert_eq!(
+            parse(br#"{"type":"reaction","muted":7}"#),
+            Ok(None),
+            "and so are other types"
+        );
     }
 
     #[test]
     fn garbage_is_an_error() {
-        let long = format!(r#"{{"type":"state","muted":true,"camera":true,"x":"{}"}}"#, "y".repeat(MAX_MESSAGE_BYTES));
-        assert!(matches!(parse(long.as_bytes()), Err(StateMessageError::TooLong(_))), "too long, though well formed");
+        let long = format!(
+            r#"{{"type":"state","muted":true,"camera":true,"x":"{}"}}"#,
+            "y".repeat(MAX_MESSAGE_BYTES)
+        );
+
+        assert!(
+            matches!(parse(long.as_bytes()), Err(StateMessageError::TooLong(_))),
+            "too long, though well formed"
+        );
+
         let deep = "[".repeat(MAX_MESSAGE_BYTES);
         for garbage in [
             "",
@@ -98,7 +131,11 @@ mod tests {
             r#"{"type":"state","muted":true,"camera":true}{}"#,
             deep.as_str(),
         ] {
-            assert_eq!(parse(garbage.as_bytes()), Err(StateMessageError::Malformed), "{garbage}");
+            assert_eq!(
+                parse(garbage.as_bytes()),
+                Err(StateMessageError::Malformed),
+                "{garbage}"
+            );
         }
     }
 
@@ -119,6 +156,7 @@ mod tests {
         fn damaged_messages_do_no_harm(muted: bool, at in 0..40_usize, byte: u8) {
             let mut message = to_json(PartnerState { muted, camera_on: true }).into_bytes();
             message[at] = byte;
+
             if let Ok(Some(state)) = parse(&message) {
                 prop_assert_eq!(state.camera_on, true, "one byte cannot turn true into false");
             }

@@ -22,6 +22,9 @@ pub struct PartnerState {
 impl Default for PartnerState {
     /// What is presumed of a partner who has said nothing: heard and seen.
     fn default() -> Self {
-        Self { muted: false, camera_on: true }
+        Self {
+            muted: false,
+            camera_on: true,
+        }
     }
 }

@@ -14,7 +14,9 @@ use crate::link::LinkState;
 use crate::partner_state::CHANNEL;
 use rtc::interceptor::Slot;
 use rtc::media_stream::MediaStreamTrack;
-use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+};
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +26,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceServer, RTCSdpType, RTCSessionDescription,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceServer, RTCSdpType,
+    RTCSessionDescription,
 };
 use webrtc::runtime::Runtime;
 
@@ -83,7 +86,10 @@ impl Peer {
     ///
     /// # Errors
     /// [`PeerError::Congestion`] for contradicting bitrates, [`PeerError::Connection`] if no socket can be bound.
-    pub async fn new(config: PeerConfig, events: UnboundedSender<PeerEvent>) -> Result<Self, PeerError> {
+    pub async fn new(
+        config: PeerConfig,
+        events: UnboundedSender<PeerEvent>,
+    ) -> Result<Self, PeerError> {
         let failed = |_| PeerError::Connection("start");
         let mut engine = MediaEngine::default();
         formats::register(&mut engine, &formats::video(config.codec)).map_err(failed)?;
@@ -98,12 +104,21 @@ impl Peer {
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(setup::settings(config.relay_only, has_turn))
-            .with_handler(Arc::new(Handler::new(events.clone(), config.relay_only, settled.clone())))
+            .with_handler(Arc::new(Handler::new(
+                events.clone(),
+                config.relay_only,
+                settled.clone(),
+            )))
             .with_udp_addrs(setup::addresses(&config.addresses));
-        builder =
-            builder.with_runtime(Arc::new(PromptRuntime::new(config.runtime.as_ref(), settled.clone(), has_turn)));
+
+        builder = builder.with_runtime(Arc::new(PromptRuntime::new(
+            config.runtime.as_ref(),
+            settled.clone(),
+            has_turn,
+        )));
         let connection: Arc<dyn PeerConnection> = Arc::new(builder.build().await.map_err(failed)?);
         let negotiated = Negotiated::default();
+
         Ok(Self {
             connection,
             config,
@@ -131,7 +146,12 @@ impl Peer {
             self.open_channel().await?;
             self.prepared = true;
         }
-        let offer = self.connection.create_offer(None).await.map_err(|_| PeerError::Connection("make an offer"))?;
+
+        let offer = self
+            .connection
+            .create_offer(None)
+            .await
+            .map_err(|_| PeerError::Connection("make an offer"))?;
         self.set_local(offer).await
     }
 
@@ -142,30 +162,44 @@ impl Peer {
     pub async fn apply_offer(&mut self, offer: &str, rollback: bool) -> Result<String, PeerError> {
         let remote = description::from_json(offer, RTCSdpType::Offer)?;
         let agreed = agree(&remote.media)?;
+
         if rollback {
-            let back =
-                RTCSessionDescription::rollback(None).map_err(|_| PeerError::Connection("take an offer back"))?;
+            let back = RTCSessionDescription::rollback(None)
+                .map_err(|_| PeerError::Connection("take an offer back"))?;
             let done = self.connection.set_local_description(back).await;
             done.map_err(|_| PeerError::Connection("take an offer back"))?;
         }
+
         if !self.prepared {
-            for (kind, formats) in [(MediaKind::Audio, &agreed.audio), (MediaKind::Video, &agreed.video)] {
+            for (kind, formats) in [
+                (MediaKind::Audio, &agreed.audio),
+                (MediaKind::Video, &agreed.video),
+            ] {
                 // Chosen by our preference, named as the partner does.
                 let ours = match kind {
                     MediaKind::Audio => vec![formats::opus()],
                     MediaKind::Video => formats::video(self.config.codec),
                 };
-                let both: Vec<Format> =
-                    ours.into_iter().filter(|own| formats.iter().any(|theirs| same_format(own, theirs))).collect();
+                let both: Vec<Format> = ours
+                    .into_iter()
+                    .filter(|own| formats.iter().any(|theirs| same_format(own, theirs)))
+                    .collect();
                 if !both.is_empty() {
                     self.add(kind, &both[..1]).await?;
                 }
             }
+
             self.prepared = true;
         }
+
         self.set_remote(remote.description).await?;
-        let answer = self.connection.create_answer(None).await.map_err(|_| PeerError::Connection("make an answer"))?;
+        let answer = self
+            .connection
+            .create_answer(None)
+            .await
+            .map_err(|_| PeerError::Connection("make an answer"))?;
         self.negotiated = agree(&description::media_sections(&answer)?)?;
+
         self.set_local(answer).await
     }
 
@@ -177,6 +211,7 @@ impl Peer {
         let remote = description::from_json(answer, RTCSdpType::Answer)?;
         self.negotiated = agree(&remote.media)?;
         self.follow_answer().await?;
+
         self.set_remote(remote.description).await
     }
 
@@ -185,11 +220,18 @@ impl Peer {
     /// # Errors
     /// [`PeerError::BadCandidate`]; the connection goes on without it.
     pub async fn add_candidate(&self, candidate: &str) -> Result<(), PeerError> {
-        let Some(candidate) = description::candidate_from_json(candidate)? else { return Ok(()) };
+        let Some(candidate) = description::candidate_from_json(candidate)? else {
+            return Ok(());
+        };
+
         if !self.told.take(&candidate.candidate) {
             return Err(PeerError::BadCandidate);
         }
-        self.connection.add_ice_candidate(candidate).await.map_err(|_| PeerError::BadCandidate)
+
+        self.connection
+            .add_ice_candidate(candidate)
+            .await
+            .map_err(|_| PeerError::BadCandidate)
     }
 
     /// Uses these servers, with fresh credentials, from now on: those of allocations that live are renewed in place.
@@ -199,7 +241,11 @@ impl Peer {
     pub async fn set_ice_servers(&self, servers: &[RTCIceServer]) -> Result<(), PeerError> {
         let failed = |_| PeerError::Connection("change its servers");
         let changed = setup::configuration(servers, self.config.relay_only);
-        self.connection.set_configuration(changed).await.map_err(failed)?;
+        self.connection
+            .set_configuration(changed)
+            .await
+            .map_err(failed)?;
+
         // New servers count from the next gathering on, and this begins one. No offer follows, so nothing restarts.
         self.connection.restart_ice().await.map_err(failed)
     }
@@ -253,34 +299,53 @@ impl Peer {
             MediaKind::Audio => RtpCodecKind::Audio,
             MediaKind::Video => RtpCodecKind::Video,
         };
+
         let send = match kind {
             MediaKind::Audio => self.config.send_audio,
             MediaKind::Video => self.config.send_video,
         };
+
         if !send {
             let init = RTCRtpTransceiverInit {
                 direction: RTCRtpTransceiverDirection::Recvonly,
                 ..RTCRtpTransceiverInit::default()
             };
-            self.connection.add_transceiver_from_kind(rtc_kind, Some(init)).await.map_err(failed)?;
+
+            self.connection
+                .add_transceiver_from_kind(rtc_kind, Some(init))
+                .await
+                .map_err(failed)?;
             return Ok(());
         }
+
         let local = local_track(rtc_kind, &formats[0], rand::random());
         let track: Arc<dyn TrackLocal> = Arc::clone(&local.track) as _;
         let sender = self.connection.add_track(track).await.map_err(failed)?;
+
         if formats.len() > 1 {
             for transceiver in self.connection.get_transceivers().await {
-                let is_this = transceiver.sender().await.ok().flatten().is_some_and(|other| other.id() == sender.id());
+                let is_this = transceiver
+                    .sender()
+                    .await
+                    .ok()
+                    .flatten()
+                    .is_some_and(|other| other.id() == sender.id());
+
                 if is_this {
                     let all = formats.iter().map(Format::to_rtc).collect();
-                    transceiver.set_codec_preferences(all).await.map_err(failed)?;
+                    transceiver
+                        .set_codec_preferences(all)
+                        .await
+                        .map_err(failed)?;
                 }
             }
         }
+
         match kind {
             MediaKind::Audio => self.audio = Some(local),
             MediaKind::Video => self.video = Some(local),
         }
+
         Ok(())
     }
 
@@ -290,34 +355,46 @@ impl Peer {
         let channel = opened.map_err(|_| PeerError::Connection("open a data channel"))?;
         // Nobody listens any more once the call is over.
         let _ = self.events.send(PeerEvent::Channel(channel));
+
         Ok(())
     }
 
     /// The sender was made for the format that was offered first. If the answer chose another, it has to know before the
     /// stream is bound to the interceptors.
     async fn follow_answer(&mut self) -> Result<(), PeerError> {
-        let (Some(local), Some(chosen)) = (&self.video, self.negotiated.video.first()) else { return Ok(()) };
+        let (Some(local), Some(chosen)) = (&self.video, self.negotiated.video.first()) else {
+            return Ok(());
+        };
+
         if chosen.video() == Some(self.config.codec) {
             return Ok(());
         }
+
         let failed = |_| PeerError::Connection("change the codec");
-        let replacement =
-            LocalTrack { track: local_track(RtpCodecKind::Video, chosen, local.ssrc).track, ssrc: local.ssrc };
+        let replacement = LocalTrack {
+            track: local_track(RtpCodecKind::Video, chosen, local.ssrc).track,
+            ssrc: local.ssrc,
+        };
+
         for sender in self.connection.get_senders().await {
             if sender.track().ssrcs().await.contains(&local.ssrc) {
                 let track: Arc<dyn TrackLocal> = Arc::clone(&replacement.track) as _;
                 sender.replace_track(track).await.map_err(failed)?;
             }
         }
+
         Ok(())
     }
 
     async fn set_remote(&self, description: RTCSessionDescription) -> Result<(), PeerError> {
         self.told.renew(&description.sdp);
-        self.connection.set_remote_description(description).await.map_err(|error| {
-            tracing::debug!(%error, "the partner's description was refused");
-            PeerError::BadDescription("it contradicts itself or what was agreed")
-        })
+        self.connection
+            .set_remote_description(description)
+            .await
+            .map_err(|error| {
+                tracing::debug!(%error, "the partner's description was refused");
+                PeerError::BadDescription("it contradicts itself or what was agreed")
+            })
     }
 
     async fn set_local(&self, description: RTCSessionDescription) -> Result<String, PeerError> {
@@ -326,20 +403,31 @@ impl Peer {
         } else {
             description::to_json(&description)
         };
+
         let failed = |_| PeerError::Connection("apply its own description");
-        self.connection.set_local_description(description).await.map_err(failed)?;
+        self.connection
+            .set_local_description(description)
+            .await
+            .map_err(failed)?;
         Ok(json)
     }
 }
 
 fn local_track(kind: RtpCodecKind, format: &Format, ssrc: u32) -> LocalTrack {
     let encoding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters { ssrc: Some(ssrc), ..RTCRtpCodingParameters::default() },
+        rtp_coding_parameters: RTCRtpCodingParameters {
+            ssrc: Some(ssrc),
+            ..RTCRtpCodingParameters::default()
+        },
         codec: format.to_rtc().rtp_codec,
         ..RTCRtpEncodingParameters::default()
     };
+
     // Unique on both sides: feedback finds its track by this id.
     let id = uuid::Uuid::new_v4().to_string();
     let track = MediaStreamTrack::new("tandem".into(), id, kind.to_string(), kind, vec![encoding]);
-    LocalTrack { track: Arc::new(TrackLocalStaticRTP::new(track)), ssrc }
+    LocalTrack {
+        track: Arc::new(TrackLocalStaticRTP::new(track)),
+        ssrc,
+    }
 }

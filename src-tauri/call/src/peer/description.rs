@@ -22,7 +22,11 @@ struct DescriptionInit {
 
 /// A description as it goes over the wire.
 pub(super) fn to_json(description: &RTCSessionDescription) -> String {
-    let init = DescriptionInit { r#type: description.sdp_type.to_string(), sdp: description.sdp.clone() };
+    let init = DescriptionInit {
+        r#type: description.sdp_type.to_string(),
+        sdp: description.sdp.clone(),
+    };
+
     serde_json::to_string(&init).expect("two strings are always JSON")
 }
 
@@ -51,27 +55,40 @@ pub(super) fn from_json(json: &str, expected: RTCSdpType) -> Result<RemoteDescri
     if json.len() > MAX_DESCRIPTION_BYTES {
         return Err(PeerError::BadDescription("it is too long"));
     }
-    let init: DescriptionInit =
-        serde_json::from_str(json).map_err(|_| PeerError::BadDescription("it is not { type, sdp }"))?;
+
+    let init: DescriptionInit = serde_json::from_str(json)
+        .map_err(|_| PeerError::BadDescription("it is not { type, sdp }"))?;
     if init.r#type != expected.to_string() {
         return Err(PeerError::BadDescription("it is of the wrong type"));
     }
+
     let parsed = match expected {
         RTCSdpType::Offer => RTCSessionDescription::offer(init.sdp),
         _ => RTCSessionDescription::answer(init.sdp),
     };
+
     let description = parsed.map_err(|_| PeerError::BadDescription("the SDP does not parse"))?;
     let media = media_sections(&description)?;
+
     if media.is_empty() {
         return Err(PeerError::BadDescription("it describes no media"));
     }
+
     Ok(RemoteDescription { description, media })
 }
 
 /// The audio and video sections of a description.
-pub(super) fn media_sections(description: &RTCSessionDescription) -> Result<Vec<MediaSection>, PeerError> {
-    let session = description.unmarshal().map_err(|_| PeerError::BadDescription("the SDP does not parse"))?;
-    Ok(session.media_descriptions.iter().filter_map(media_section).collect())
+pub(super) fn media_sections(
+    description: &RTCSessionDescription,
+) -> Result<Vec<MediaSection>, PeerError> {
+    let session = description
+        .unmarshal()
+        .map_err(|_| PeerError::BadDescription("the SDP does not parse"))?;
+    Ok(session
+        .media_descriptions
+        .iter()
+        .filter_map(media_section)
+        .collect())
 }
 
 fn media_section(media: &MediaDescription) -> Option<MediaSection> {
@@ -80,21 +97,40 @@ fn media_section(media: &MediaDescription) -> Option<MediaSection> {
         "video" => MediaKind::Video,
         _ => return None,
     };
+
     if media.media_name.port.value == 0 {
-        return Some(MediaSection { kind, formats: Vec::new() });
+        return Some(MediaSection {
+            kind,
+            formats: Vec::new(),
+        });
     }
+
     let attribute = |key: &str, payload_type: u8| {
-        media.attributes.iter().filter(|attribute| attribute.key == key).find_map(|attribute| {
-            let (number, value) = attribute.value.as_deref()?.split_once(' ')?;
-            (number.parse() == Ok(payload_type)).then_some(value)
-        })
+        media
+            .attributes
+            .iter()
+            .filter(|attribute| attribute.key == key)
+            .find_map(|attribute| {
+                let (number, value) = attribute.value.as_deref()?.split_once(' ')?;
+                (number.parse() == Ok(payload_type)).then_some(value)
+            })
     };
+
     let formats = media.media_name.formats.iter().filter_map(|number| {
         let payload_type: u8 = number.parse().ok()?;
         let map = attribute("rtpmap", payload_type)?;
-        Format::understand(kind, payload_type, map, attribute("fmtp", payload_type).unwrap_or_default())
+        Format::understand(
+            kind,
+            payload_type,
+            map,
+            attribute("fmtp", payload_type).unwrap_or_default(),
+        )
     });
-    Some(MediaSection { kind, formats: formats.collect() })
+
+    Some(MediaSection {
+        kind,
+        formats: formats.collect(),
+    })
 }
 
 /// Reads a candidate; `None` for the end of candidates: JSON `null`, or an empty candidate line.
@@ -102,7 +138,9 @@ pub(super) fn candidate_from_json(json: &str) -> Result<Option<RTCIceCandidateIn
     if json.len() > MAX_CANDIDATE_BYTES {
         return Err(PeerError::BadCandidate);
     }
-    let candidate: Option<RTCIceCandidateInit> = serde_json::from_str(json).map_err(|_| PeerError::BadCandidate)?;
+
+    let candidate: Option<RTCIceCandidateInit> =
+        serde_json::from_str(json).map_err(|_| PeerError::BadCandidate)?;
     Ok(candidate.filter(|candidate| !candidate.candidate.is_empty()))
 }
 
@@ -130,9 +168,20 @@ mod tests {
         let found: Vec<Vec<u8>> = remote
             .media
             .iter()
-            .map(|section| section.formats.iter().map(|format| format.payload_type).collect())
+            .map(|section| {
+                section
+                    .formats
+                    .iter()
+                    .map(|format| format.payload_type)
+                    .collect()
+            })
             .collect();
-        assert_eq!(found, [vec![111], vec![102]], "opus; H.264 baseline in packetization mode 1, nothing else");
+
+        assert_eq!(
+            found,
+            [vec![111], vec![102]],
+            "opus; H.264 baseline in packetization mode 1, nothing else"
+        );
         assert_eq!(remote.media[1].formats[0].video(), Some(VideoCodec::H264));
     }
 
@@ -154,7 +203,10 @@ mod tests {
         ] {
             let result = from_json(json, RTCSdpType::Offer);
             let start: String = json.chars().take(40).collect();
-            assert!(matches!(result, Err(PeerError::BadDescription(_))), "{start} is no offer");
+            assert!(
+                matches!(result, Err(PeerError::BadDescription(_))),
+                "{start} is no offer"
+            );
         }
     }
 
@@ -162,9 +214,14 @@ mod tests {
     fn candidates_and_their_end() {
         let json = r#"{"candidate":"candidate:1 1 udp 1 192.0.2.1 5 typ host","sdpMid":"0","sdpMLineIndex":0}"#;
         assert!(candidate_from_json(json).unwrap().is_some());
+
         for end in ["null", r#"{"candidate":""}"#] {
-            assert!(candidate_from_json(end).unwrap().is_none(), "{end} ends the candidates");
+            assert!(
+                candidate_from_json(end).unwrap().is_none(),
+                "{end} ends the candidates"
+            );
         }
+
         let long = format!(r#"{{"candidate":"{}"}}"#, "x".repeat(10_000_000));
         for json in ["", "1", "{}", r#"{"candidate":7}"#, &long] {
             assert!(candidate_from_json(json).is_err(), "not a candidate");

@@ -19,12 +19,16 @@ pub struct LastHeard {
 impl LastHeard {
     /// Nothing heard yet. `now` comes before anything that will be heard.
     pub(super) fn new(now: Instant) -> Arc<Self> {
-        Arc::new(Self { epoch: now, micros: AtomicU64::new(0) })
+        Arc::new(Self {
+            epoch: now,
+            micros: AtomicU64::new(0),
+        })
     }
 
     fn hear(&self, at: Instant) {
         let micros = at.saturating_duration_since(self.epoch).as_micros();
-        self.micros.fetch_max(u64::try_from(micros).unwrap_or(u64::MAX).max(1), Relaxed);
+        self.micros
+            .fetch_max(u64::try_from(micros).unwrap_or(u64::MAX).max(1), Relaxed);
     }
 
     /// When the newest packet came in.
@@ -46,7 +50,11 @@ pub(super) struct Ear {
 
 impl Ear {
     pub(super) fn new(heard: Arc<LastHeard>) -> Self {
-        Self { heard, inbound: VecDeque::new(), outbound: VecDeque::new() }
+        Self {
+            heard,
+            inbound: VecDeque::new(),
+            outbound: VecDeque::new(),
+        }
     }
 }
 
@@ -95,6 +103,11 @@ mod tests {
         assert_eq!(heard.at(), None, "silence so far");
         heard.hear(begin + Duration::from_millis(20));
         heard.hear(begin + Duration::from_millis(10));
-        assert_eq!(heard.at(), Some(begin + Duration::from_millis(20)), "time does not go back");
+
+        assert_eq!(
+            heard.at(),
+            Some(begin + Duration::from_millis(20)),
+            "time does not go back"
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! The media formats of a call: what is registered, offered and understood.
 
-use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind,
+};
 use tandem_media::codec::VideoCodec;
 use webrtc::error::Result;
 use webrtc::peer_connection::MediaEngine;
@@ -45,16 +47,30 @@ impl Format {
     }
 
     /// Reads `a=rtpmap` and `a=fmtp`. `None`: this build has no use for the format.
-    pub(super) fn understand(kind: MediaKind, payload_type: u8, map: &str, parameters: &str) -> Option<Self> {
+    pub(super) fn understand(
+        kind: MediaKind,
+        payload_type: u8,
+        map: &str,
+        parameters: &str,
+    ) -> Option<Self> {
         let mut parts = map.split('/');
         let (name, clock) = (parts.next()?, parts.next()?);
         let codec = match (kind, name.to_ascii_lowercase().as_str(), clock) {
             (MediaKind::Audio, "opus", "48000") => Codec::Opus,
-            (MediaKind::Video, "h264", "90000") if is_baseline(parameters) => Codec::Video(VideoCodec::H264),
-            (MediaKind::Video, "vp8", "90000") if cfg!(feature = "vp8") => Codec::Video(VideoCodec::Vp8),
+            (MediaKind::Video, "h264", "90000") if is_baseline(parameters) => {
+                Codec::Video(VideoCodec::H264)
+            }
+            (MediaKind::Video, "vp8", "90000") if cfg!(feature = "vp8") => {
+                Codec::Video(VideoCodec::Vp8)
+            }
             _ => return None,
         };
-        Some(Self { payload_type, codec, parameters: parameters.to_owned() })
+
+        Some(Self {
+            payload_type,
+            codec,
+            parameters: parameters.to_owned(),
+        })
     }
 
     fn mime_type(&self) -> &'static str {
@@ -71,11 +87,16 @@ impl Format {
             Codec::Opus => (48_000, 2),
             Codec::Video(_) => (90_000, 0),
         };
+
         // NACK, PLI and transport-wide feedback are added where their interceptors are registered.
         let rtcp_feedback = match self.codec {
             Codec::Opus => vec![],
-            Codec::Video(_) => vec![RTCPFeedback { typ: "ccm".into(), parameter: "fir".into() }],
+            Codec::Video(_) => vec![RTCPFeedback {
+                typ: "ccm".into(),
+                parameter: "fir".into(),
+            }],
         };
+
         RTCRtpCodecParameters {
             rtp_codec: RTCRtpCodec {
                 mime_type: self.mime_type().into(),
@@ -93,16 +114,29 @@ impl Format {
 /// mode 1 (RFC 6184 §8.1).
 fn is_baseline(parameters: &str) -> bool {
     let parameter = |name: &str| {
-        let pairs = parameters.split(';').filter_map(|pair| pair.trim().split_once('='));
-        pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        let pairs = parameters
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='));
+        pairs
+            .into_iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     };
-    let profile = parameter("profile-level-id").unwrap_or_default().to_ascii_lowercase();
-    parameter("packetization-mode") == Some("1") && (profile.starts_with("42e0") || profile.starts_with("4200"))
+
+    let profile = parameter("profile-level-id")
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    parameter("packetization-mode") == Some("1")
+        && (profile.starts_with("42e0") || profile.starts_with("4200"))
 }
 
 /// Opus with in-band FEC and DTX (RFC 7587 §6.1).
 pub(super) fn opus() -> Format {
-    Format { payload_type: 111, codec: Codec::Opus, parameters: "minptime=10;useinbandfec=1;usedtx=1".into() }
+    Format {
+        payload_type: 111,
+        codec: Codec::Opus,
+        parameters: "minptime=10;useinbandfec=1;usedtx=1".into(),
+    }
 }
 
 /// Video formats in the order in which they are offered, `preferred` first. The second H.264 entry is what older browsers
@@ -111,12 +145,20 @@ pub(super) fn video(preferred: VideoCodec) -> Vec<Format> {
     let h264 = |payload_type, profile: &str| Format {
         payload_type,
         codec: Codec::Video(VideoCodec::H264),
-        parameters: format!("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"),
+        parameters: format!(
+            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"
+        ),
     };
+
     let mut formats = vec![h264(102, "42e01f"), h264(106, "42001f")];
     if cfg!(feature = "vp8") {
-        formats.push(Format { payload_type: 96, codec: Codec::Video(VideoCodec::Vp8), parameters: String::new() });
+        formats.push(Format {
+            payload_type: 96,
+            codec: Codec::Video(VideoCodec::Vp8),
+            parameters: String::new(),
+        });
     }
+
     formats.sort_by_key(|format| format.video() != Some(preferred));
     formats
 }
@@ -127,6 +169,7 @@ pub(super) fn register(engine: &mut MediaEngine, video: &[Format]) -> Result<()>
     for format in video {
         engine.register_codec(format.to_rtc(), RtpCodecKind::Video)?;
     }
+
     Ok(())
 }
 
@@ -156,8 +199,16 @@ mod tests {
             let format = Format::understand(MediaKind::Video, 100, "H264/90000", parameters);
             assert_eq!(format.is_some(), good, "{parameters:?}");
         }
+
         assert!(Format::understand(MediaKind::Audio, 0, "PCMU/8000", "").is_none());
-        assert!(Format::understand(MediaKind::Video, 0, "opus/48000", "").is_none(), "sound is not a picture");
-        assert!(Format::understand(MediaKind::Audio, 0, "opus", "").is_none(), "a map has a clock rate");
+        assert!(
+            Format::understand(MediaKind::Video, 0, "opus/48000", "").is_none(),
+            "sound is not a picture"
+        );
+
+        assert!(
+            Format::understand(MediaKind::Audio, 0, "opus", "").is_none(),
+            "a map has a clock rate"
+        );
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+    PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionIceEvent,
+    RTCPeerConnectionState,
 };
 
 /// What a peer connection tells on its own.
@@ -40,8 +41,16 @@ pub(super) struct Handler {
 
 impl Handler {
     /// With `relay_only` no candidate but a relay's is told. `settled` learns when the connection is up.
-    pub(super) fn new(events: UnboundedSender<PeerEvent>, relay_only: bool, settled: Settled) -> Self {
-        Self { events, relay_only, settled }
+    pub(super) fn new(
+        events: UnboundedSender<PeerEvent>,
+        relay_only: bool,
+        settled: Settled,
+    ) -> Self {
+        Self {
+            events,
+            relay_only,
+            settled,
+        }
     }
 
     fn tell(&self, event: PeerEvent) {
@@ -53,10 +62,20 @@ impl Handler {
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        let Ok(candidate) = event.candidate.to_json() else { return };
-        let candidate = if self.relay_only { privacy::candidate(candidate) } else { Some(candidate) };
+        let Ok(candidate) = event.candidate.to_json() else {
+            return;
+        };
+
+        let candidate = if self.relay_only {
+            privacy::candidate(candidate)
+        } else {
+            Some(candidate)
+        };
+
         if let Some(candidate) = candidate {
-            self.tell(PeerEvent::Candidate(description::candidate_to_json(&candidate).into()));
+            self.tell(PeerEvent::Candidate(
+                description::candidate_to_json(&candidate).into(),
+            ));
         }
     }
 
@@ -67,8 +86,12 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        let is_underway = matches!(state, RTCPeerConnectionState::New | RTCPeerConnectionState::Connecting);
+        let is_underway = matches!(
+            state,
+            RTCPeerConnectionState::New | RTCPeerConnectionState::Connecting
+        );
         self.settled.set(!is_underway);
+
         match state {
             RTCPeerConnectionState::Connected => self.tell(PeerEvent::Connected),
             RTCPeerConnectionState::Disconnected => self.tell(PeerEvent::Disconnected),
@@ -88,6 +111,7 @@ impl PeerConnectionEventHandler for Handler {
             RtpCodecKind::Video => MediaKind::Video,
             _ => return,
         };
+
         self.tell(PeerEvent::Track(kind, track));
     }
 }

@@ -17,8 +17,11 @@ pub struct Negotiated {
 pub(super) fn same_format(own: &Format, theirs: &Format) -> bool {
     let profile = |format: &Format| {
         let lower = format.parameters.to_ascii_lowercase();
-        lower.split_once("profile-level-id=").map(|(_, rest)| rest.chars().take(4).collect::<String>())
+        lower
+            .split_once("profile-level-id=")
+            .map(|(_, rest)| rest.chars().take(4).collect::<String>())
     };
+
     own.codec == theirs.codec && profile(own) == profile(theirs)
 }
 
@@ -31,10 +34,12 @@ pub(super) fn agree(media: &[MediaSection]) -> Result<Negotiated, PeerError> {
             MediaKind::Audio => &mut agreed.audio,
             MediaKind::Video => &mut agreed.video,
         };
+
         if of_kind.is_empty() {
             of_kind.clone_from(&section.formats);
         }
     }
+
     let missing = |kind| media.iter().any(|section| section.kind == kind);
     match (agreed.audio.is_empty(), agreed.video.is_empty()) {
         (true, true) if missing(MediaKind::Video) => Err(PeerError::NoCommonCodec("video")),

@@ -33,18 +33,23 @@ fn strip(sdp: &str) -> String {
             Some(("o", rest)) => Some(format!("o={}", anonymous_origin(rest))),
             Some(("a", attribute)) if attribute.starts_with("candidate") => {
                 let value = attribute.split_once(':').map_or("", |(_, value)| value);
-                candidate_line(value)
-                    .map(|line| format!("a=candidate:{line}").replacen("candidate:candidate:", "candidate:", 1))
+                candidate_line(value).map(|line| {
+                    format!("a=candidate:{line}").replacen("candidate:candidate:", "candidate:", 1)
+                })
             }
-            Some(("a", attribute)) if attribute.starts_with("rtcp:") => Some("a=rtcp:9 IN IP4 0.0.0.0".to_owned()),
+            Some(("a", attribute)) if attribute.starts_with("rtcp:") => {
+                Some("a=rtcp:9 IN IP4 0.0.0.0".to_owned())
+            }
             Some(("a", attribute)) if attribute.starts_with("remote-candidates") => None,
             _ => Some(line.to_owned()),
         };
+
         if let Some(kept) = kept {
             stripped.push_str(&kept);
             stripped.push_str("\r\n");
         }
     }
+
     stripped
 }
 
@@ -54,6 +59,7 @@ fn anonymous_origin(origin: &str) -> String {
     if let [.., network, kind, address] = &mut fields[..] {
         (*network, *kind, *address) = ("IN", "IP4", "0.0.0.0");
     }
+
     fields.join(" ")
 }
 
@@ -63,17 +69,31 @@ fn candidate_line(line: &str) -> Option<String> {
     if line.is_empty() {
         return Some(String::new());
     }
+
     let mut fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let value_of = |name: &str| fields.iter().skip(6).position(|field| *field == name).map(|at| at + 7);
+    let value_of = |name: &str| {
+        fields
+            .iter()
+            .skip(6)
+            .position(|field| *field == name)
+            .map(|at| at + 7)
+    };
+
     if fields.get(value_of("typ")?) != Some(&"relay") {
         return None;
     }
+
     for (name, nothing) in [("raddr", "0.0.0.0"), ("rport", "0")] {
-        let at = fields.iter().skip(6).position(|field| *field == name).map(|at| at + 7);
+        let at = fields
+            .iter()
+            .skip(6)
+            .position(|field| *field == name)
+            .map(|at| at + 7);
         if let Some(value) = at.and_then(|at| fields.get_mut(at)) {
             *value = nothing;
         }
     }
+
     Some(fields.join(" "))
 }
 
@@ -82,7 +102,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const RELAY: &str = "candidate:1 1 udp 9 198.51.100.7 50000 typ relay raddr 192.0.2.33 rport 61000 ufrag x";
+    const RELAY: &str =
+        "candidate:1 1 udp 9 198.51.100.7 50000 typ relay raddr 192.0.2.33 rport 61000 ufrag x";
 
     #[test]
     fn only_relays_pass_and_without_their_origin() {
@@ -90,6 +111,7 @@ mod tests {
             candidate_line(RELAY).as_deref(),
             Some("candidate:1 1 udp 9 198.51.100.7 50000 typ relay raddr 0.0.0.0 rport 0 ufrag x")
         );
+
         for line in [
             "candidate:1 1 udp 9 192.0.2.33 50000 typ host",
             "candidate:1 1 udp 9 203.0.113.5 50000 typ srflx raddr 192.0.2.33 rport 50000",
@@ -100,7 +122,12 @@ mod tests {
         ] {
             assert_eq!(candidate_line(line), None, "{line}");
         }
-        assert_eq!(candidate_line("").as_deref(), Some(""), "the end of candidates");
+
+        assert_eq!(
+            candidate_line("").as_deref(),
+            Some(""),
+            "the end of candidates"
+        );
     }
 
     #[test]
@@ -111,9 +138,17 @@ mod tests {
              a=candidate:1 1 udp 9 192.0.2.33 61000 typ host\r\na={RELAY}\r\na=end-of-candidates\r\na=mid:0\r\n"
         );
         let stripped = strip(&sdp);
-        assert!(!stripped.contains("192.0.2.33") && !stripped.contains("2001:db8"), "{stripped}");
-        assert!(stripped.contains("\r\na=candidate:1 1 udp 9 198.51.100.7 50000 typ relay raddr 0.0.0.0 rport 0"));
-        assert!(stripped.contains("o=- 4711 2 IN IP4 0.0.0.0\r\n") && stripped.ends_with("a=mid:0\r\n"), "{stripped}");
+        assert!(
+            !stripped.contains("192.0.2.33") && !stripped.contains("2001:db8"),
+            "{stripped}"
+        );
+        assert!(stripped.contains(
+            "\r\na=candidate:1 1 udp 9 198.51.100.7 50000 typ relay raddr 0.0.0.0 rport 0"
+        ));
+        assert!(
+            stripped.contains("o=- 4711 2 IN IP4 0.0.0.0\r\n") && stripped.ends_with("a=mid:0\r\n"),
+            "{stripped}"
+        );
         assert_eq!(strip(&stripped), stripped, "nothing is left to strip");
     }
 

@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
+    TokioRuntime,
 };
 
 /// The longest sleep until the connection is up.
@@ -41,7 +42,11 @@ impl Settled {
 
     /// How long a sleep that should last so long may last.
     fn sleep(&self, duration: Duration) -> Duration {
-        if self.0.load(Relaxed) { duration } else { duration.min(NAP) }
+        if self.0.load(Relaxed) {
+            duration
+        } else {
+            duration.min(NAP)
+        }
     }
 }
 
@@ -56,32 +61,54 @@ pub(super) struct PromptRuntime {
 impl PromptRuntime {
     /// On top of `inner`, or of tokio. With `naps` sleeps are short until it is `settled`.
     pub(super) fn new(inner: Option<&Arc<dyn Runtime>>, settled: Settled, naps: bool) -> Self {
-        Self { inner: inner.map_or_else(|| Arc::new(TokioRuntime) as _, Arc::clone), settled, naps }
+        Self {
+            inner: inner.map_or_else(|| Arc::new(TokioRuntime) as _, Arc::clone),
+            settled,
+            naps,
+        }
     }
 }
 
 impl Runtime for PromptRuntime {
     fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
-        self.inner.sleep(if self.naps { self.settled.sleep(duration) } else { duration })
+        self.inner.sleep(if self.naps {
+            self.settled.sleep(duration)
+        } else {
+            duration
+        })
     }
 
     fn spawn(&self, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
         self.inner.spawn(future)
     }
 
-    fn spawn_reactor(&self, reactor_pool_size: usize, future: Boxed<'static, ()>) -> Box<dyn JoinHandle> {
+    fn spawn_reactor(
+        &self,
+        reactor_pool_size: usize,
+        future: Boxed<'static, ()>,
+    ) -> Box<dyn JoinHandle> {
         self.inner.spawn_reactor(reactor_pool_size, future)
     }
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        Ok(RepeatingSocket::new(self.inner.wrap_udp_socket(socket)?, &self.inner, self.settled.clone()))
+        Ok(RepeatingSocket::new(
+            self.inner.wrap_udp_socket(socket)?,
+            &self.inner,
+            self.settled.clone(),
+        ))
     }
 
-    fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
+    fn wrap_tcp_listener(
+        &self,
+        listener: std::net::TcpListener,
+    ) -> io::Result<Arc<dyn AsyncTcpListener>> {
         self.inner.wrap_tcp_listener(listener)
     }
 
-    fn connect_tcp<'a>(&'a self, remote_addr: SocketAddr) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
+    fn connect_tcp<'a>(
+        &'a self,
+        remote_addr: SocketAddr,
+    ) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
         self.inner.connect_tcp(remote_addr)
     }
 
@@ -118,8 +145,18 @@ mod tests {
     fn sleeps_are_short_until_the_connection_is_up() {
         let settled = Settled::default();
         let (short, long) = (Duration::from_millis(1), Duration::from_secs(1));
-        assert_eq!(settled.sleep(long), NAP, "a driver that sleeps longer leaves replies lying");
-        assert_eq!(settled.sleep(short), short, "what is due earlier comes earlier");
+        assert_eq!(
+            settled.sleep(long),
+            NAP,
+            "a driver that sleeps longer leaves replies lying"
+        );
+
+        assert_eq!(
+            settled.sleep(short),
+            short,
+            "what is due earlier comes earlier"
+        );
+
         settled.clone().set(true);
         assert_eq!(settled.sleep(long), long, "then timers run their time");
     }

@@ -52,19 +52,31 @@ struct Flight {
 impl Repeater {
     /// `datagram` leaves for `to`.
     pub(super) fn on_send(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) {
-        if !matches!(record(datagram).first(), Some(&(CHANGE_CIPHER_SPEC | HANDSHAKE))) {
+        if !matches!(
+            record(datagram).first(),
+            Some(&(CHANGE_CIPHER_SPEC | HANDSHAKE))
+        ) {
             return;
         }
+
         self.changed = Some(now);
         match &mut self.flight {
-            Some(flight) if flight.to == to && now.saturating_duration_since(flight.sent) <= TOGETHER => {
+            Some(flight)
+                if flight.to == to && now.saturating_duration_since(flight.sent) <= TOGETHER =>
+            {
                 if flight.datagrams.len() < MAX_DATAGRAMS {
                     flight.datagrams.push(datagram.to_vec());
                 }
             }
             flight => {
                 let datagrams = vec![datagram.to_vec()];
-                *flight = Some(Flight { to, datagrams, sent: now, due: now + FIRST, repeats: 0 });
+                *flight = Some(Flight {
+                    to,
+                    datagrams,
+                    sent: now,
+                    due: now + FIRST,
+                    repeats: 0,
+                });
             }
         }
     }
@@ -72,10 +84,14 @@ impl Repeater {
     /// `datagram` came from `from`. One that takes the handshake further answers the flight; a repeated one does not, nor
     /// does a stranger's.
     pub(super) fn on_receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
-        let Some(progress) = progress(record(datagram)) else { return };
+        let Some(progress) = progress(record(datagram)) else {
+            return;
+        };
+
         if self.flight.as_ref().is_some_and(|flight| flight.to != from) {
             return;
         }
+
         if self.heard.is_none_or(|heard| progress > heard) {
             self.heard = Some(progress);
             self.flight = None;
@@ -85,7 +101,10 @@ impl Repeater {
 
     /// Whether no flight waits for an answer, and none has for a while.
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
-        self.flight.is_none() && self.changed.is_none_or(|then| now.saturating_duration_since(then) >= QUIET)
+        self.flight.is_none()
+            && self
+                .changed
+                .is_none_or(|then| now.saturating_duration_since(then) >= QUIET)
     }
 
     /// The datagrams to send again now, and where to.
@@ -93,12 +112,14 @@ impl Repeater {
         let flight = self.flight.as_mut().filter(|flight| flight.due <= now)?;
         flight.repeats += 1;
         let again = (flight.to, flight.datagrams.clone());
+
         if flight.repeats == REPEATS {
             self.flight = None;
             self.changed = Some(now);
         } else {
             flight.due = now + FIRST * 2_u32.pow(flight.repeats);
         }
+
         Some(again)
     }
 }
@@ -118,7 +139,8 @@ fn record(datagram: &[u8]) -> &[u8] {
 fn progress(record: &[u8]) -> Option<Progress> {
     match *record.first()? {
         kind @ (CHANGE_CIPHER_SPEC | HANDSHAKE | APPLICATION_DATA) => {
-            let number = |at: usize| Some(u16::from_be_bytes(record.get(at..at + 2)?.try_into().ok()?));
+            let number =
+                |at: usize| Some(u16::from_be_bytes(record.get(at..at + 2)?.try_into().ok()?));
             match (number(3)?, kind) {
                 // Behind the message's type and length.
                 (0, HANDSHAKE) => Some((0, number(RECORD_HEADER + 4)?)),
@@ -153,7 +175,9 @@ mod tests {
 
     /// When something is sent again, looking every millisecond for four seconds.
     fn times(repeater: &mut Repeater, start: Instant) -> Vec<u32> {
-        (0..4_000).filter(|ms| repeater.take_due(start + MS * *ms).is_some()).collect()
+        (0..4_000)
+            .filter(|ms| repeater.take_due(start + MS * *ms).is_some())
+            .collect()
     }
 
     #[test]
@@ -163,8 +187,18 @@ mod tests {
         repeater.on_send(start + MS, partner(), &dtls(CHANGE_CIPHER_SPEC, 0, 0));
         let again = repeater.take_due(start + MS * 100);
         let both = vec![dtls(HANDSHAKE, 0, 2), dtls(CHANGE_CIPHER_SPEC, 0, 0)];
-        assert_eq!(again, Some((partner(), both)), "both datagrams, as they were");
-        assert_eq!(times(&mut repeater, start), [300, 700, 1_500, 3_100], "less and less often, then no more");
+
+        assert_eq!(
+            again,
+            Some((partner(), both)),
+            "both datagrams, as they were"
+        );
+
+        assert_eq!(
+            times(&mut repeater, start),
+            [300, 700, 1_500, 3_100],
+            "less and less often, then no more"
+        );
     }
 
     #[test]
@@ -173,9 +207,18 @@ mod tests {
         repeater.on_receive(start, partner(), &dtls(HANDSHAKE, 0, 1));
         repeater.on_send(start, partner(), &dtls(HANDSHAKE, 0, 2));
         repeater.on_receive(start, partner(), &dtls(HANDSHAKE, 0, 1));
-        assert!(repeater.take_due(start + MS * 100).is_some(), "the partner only repeats itself: ours was lost");
+
+        assert!(
+            repeater.take_due(start + MS * 100).is_some(),
+            "the partner only repeats itself: ours was lost"
+        );
+
         repeater.on_receive(start, partner(), &dtls(CHANGE_CIPHER_SPEC, 0, 0));
-        assert_eq!(times(&mut repeater, start), [] as [u32; 0], "its last flight answers ours");
+        assert_eq!(
+            times(&mut repeater, start),
+            [] as [u32; 0],
+            "its last flight answers ours"
+        );
     }
 
     #[test]
@@ -183,17 +226,29 @@ mod tests {
         let (mut repeater, start) = (Repeater::default(), Instant::now());
         repeater.on_send(start, partner(), &dtls(HANDSHAKE, 0, 2));
         repeater.on_receive(start, "192.0.2.9:5000".parse().unwrap(), &[0x80, 96, 0, 1]);
-        assert!(repeater.take_due(start + MS * 100).is_some(), "the partner has said nothing");
+
+        assert!(
+            repeater.take_due(start + MS * 100).is_some(),
+            "the partner has said nothing"
+        );
     }
 
     #[test]
     fn it_is_quiet_a_while_after_the_last_answer() {
         let (mut repeater, start) = (Repeater::default(), Instant::now());
-        assert!(repeater.is_quiet(start), "a socket that is not used has nothing to repeat");
+        assert!(
+            repeater.is_quiet(start),
+            "a socket that is not used has nothing to repeat"
+        );
+
         repeater.on_send(start, partner(), &dtls(HANDSHAKE, 0, 2));
         assert!(!repeater.is_quiet(start + 2 * QUIET), "a flight waits");
         repeater.on_receive(start, partner(), &dtls(CHANGE_CIPHER_SPEC, 0, 0));
-        assert!(!repeater.is_quiet(start + QUIET / 2), "the next flight may leave at any moment");
+
+        assert!(
+            !repeater.is_quiet(start + QUIET / 2),
+            "the next flight may leave at any moment"
+        );
         assert!(repeater.is_quiet(start + QUIET), "it did not");
     }
 
@@ -204,10 +259,18 @@ mod tests {
         repeater.on_receive(start, partner(), &dtls(HANDSHAKE, 1, 0));
         repeater.on_send(start, partner(), &dtls(CHANGE_CIPHER_SPEC, 0, 0));
         repeater.on_receive(start, partner(), &[0x80, 96, 0, 1]);
-        assert!(repeater.take_due(start + MS * 100).is_none(), "whoever sends media has all keys");
+
+        assert!(
+            repeater.take_due(start + MS * 100).is_none(),
+            "whoever sends media has all keys"
+        );
+
         repeater.on_send(start, partner(), &[0x80, 96, 0, 1]);
         repeater.on_send(start, partner(), &dtls(APPLICATION_DATA, 1, 0));
-        assert!(repeater.take_due(start + MS * 900).is_none(), "neither media nor data are flights");
+        assert!(
+            repeater.take_due(start + MS * 900).is_none(),
+            "neither media nor data are flights"
+        );
     }
 
     #[test]
@@ -215,8 +278,16 @@ mod tests {
         let (mut repeater, start) = (Repeater::default(), Instant::now());
         let through = |record: Vec<u8>| [vec![0x40, 0, 0, record.len() as u8], record].concat();
         repeater.on_send(start, partner(), &through(dtls(HANDSHAKE, 0, 2)));
-        let again = repeater.take_due(start + MS * 100).expect("nobody answered");
-        assert_eq!(again.1, [through(dtls(HANDSHAKE, 0, 2))], "with the channel's header");
+        let again = repeater
+            .take_due(start + MS * 100)
+            .expect("nobody answered");
+
+        assert_eq!(
+            again.1,
+            [through(dtls(HANDSHAKE, 0, 2))],
+            "with the channel's header"
+        );
+
         repeater.on_receive(start, partner(), &through(dtls(CHANGE_CIPHER_SPEC, 0, 0)));
         assert_eq!(times(&mut repeater, start), [] as [u32; 0], "answered");
     }
@@ -228,6 +299,7 @@ mod tests {
             for (at, (sent, bytes)) in datagrams.iter().enumerate() {
                 let now = start + MS * 7 * at as u32;
                 if *sent { repeater.on_send(now, partner(), bytes) } else { repeater.on_receive(now, partner(), bytes) }
+
                 if let Some((_, again)) = repeater.take_due(now) {
                     prop_assert!(!again.is_empty() && again.len() <= MAX_DATAGRAMS, "{} datagrams", again.len());
                 }

@@ -23,18 +23,38 @@ pub(super) struct RepeatingSocket {
 
 impl RepeatingSocket {
     /// Watches `inner` on `runtime` until the connection has `settled` and nothing waits for an answer.
-    pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>, runtime: &Arc<dyn Runtime>, settled: Settled) -> Arc<Self> {
-        let socket = Arc::new(Self { inner, repeater: Mutex::default(), watching: AtomicBool::new(true) });
+    pub(super) fn new(
+        inner: Arc<dyn AsyncUdpSocket>,
+        runtime: &Arc<dyn Runtime>,
+        settled: Settled,
+    ) -> Arc<Self> {
+        let socket = Arc::new(Self {
+            inner,
+            repeater: Mutex::default(),
+            watching: AtomicBool::new(true),
+        });
+
         let (watched, clock) = (Arc::downgrade(&socket), Arc::clone(runtime));
         runtime.spawn(Box::pin(async move {
             loop {
                 clock.sleep(TICK).await;
-                let Some(socket) = watched.upgrade() else { return };
+                let Some(socket) = watched.upgrade() else {
+                    return;
+                };
+
                 if settled.get() && socket.repeater().is_quiet(Instant::now()) {
                     return socket.watching.store(false, Relaxed);
                 }
-                let Some((to, flight)) = socket.repeater().take_due(Instant::now()) else { continue };
-                tracing::debug!(datagrams = flight.len(), "a flight of the handshake is sent again");
+
+                let Some((to, flight)) = socket.repeater().take_due(Instant::now()) else {
+                    continue;
+                };
+
+                tracing::debug!(
+                    datagrams = flight.len(),
+                    "a flight of the handshake is sent again"
+                );
+
                 for datagram in flight {
                     // As good as lost; the next time is near.
                     let _ = socket.inner.send_to(&datagram, to).await;
@@ -57,12 +77,17 @@ impl AsyncUdpSocket for RepeatingSocket {
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let sent = ready!(self.inner.poll_send(cx, transmit));
         if sent.is_ok() && self.watching.load(Relaxed) {
-            let size = transmit.segment_size.filter(|size| *size > 0).unwrap_or(transmit.contents.len().max(1));
+            let size = transmit
+                .segment_size
+                .filter(|size| *size > 0)
+                .unwrap_or(transmit.contents.len().max(1));
             let mut repeater = self.repeater();
+
             for datagram in transmit.contents.chunks(size) {
                 repeater.on_send(Instant::now(), transmit.destination, datagram);
             }
         }
+
         Poll::Ready(sent)
     }
 
@@ -83,6 +108,7 @@ impl AsyncUdpSocket for RepeatingSocket {
                 }
             }
         }
+
         Poll::Ready(received)
     }
 
@@ -109,7 +135,11 @@ mod tests {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        fn poll_send(
+            &self,
+            _: &mut Context<'_>,
+            transmit: &Transmit<'_>,
+        ) -> Poll<io::Result<usize>> {
             self.0.lock().unwrap().push(transmit.contents.to_vec());
             Poll::Ready(Ok(transmit.contents.len()))
         }
@@ -130,7 +160,11 @@ mod tests {
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
         let socket = RepeatingSocket::new(Arc::clone(&wire) as _, &runtime, settled.clone());
         let hello = [&[22, 0xfe, 0xfd][..], &[0; 30]].concat();
-        socket.send_to(&hello, "192.0.2.7:5000".parse().unwrap()).await.expect("the wire takes it");
+        socket
+            .send_to(&hello, "192.0.2.7:5000".parse().unwrap())
+            .await
+            .expect("the wire takes it");
+
         let until = async |what: &str, done: &dyn Fn() -> bool| {
             let end = Instant::now() + Duration::from_secs(20);
             while !done() {
@@ -138,11 +172,17 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
+
         until("the second time", &|| wire.0.lock().unwrap().len() >= 2).await;
         assert_eq!(wire.0.lock().unwrap()[1], hello, "the same bytes");
         assert!(socket.watching.load(Relaxed), "not over yet");
         settled.set(true);
         until("the end of the watch", &|| !socket.watching.load(Relaxed)).await;
-        assert_eq!(wire.0.lock().unwrap().len(), 6, "five times more, as nobody answered");
+
+        assert_eq!(
+            wire.0.lock().unwrap().len(),
+            6,
+            "five times more, as nobody answered"
+        );
     }
 }

@@ -3,7 +3,9 @@
 use super::told_candidates::ToldCandidates;
 use crate::session::Route;
 use std::time::{Duration, Instant};
-use webrtc::peer_connection::{PeerConnection, RTCIceCandidateType, RTCStatsReportEntry, StatsSelector};
+use webrtc::peer_connection::{
+    PeerConnection, RTCIceCandidateType, RTCStatsReportEntry, StatsSelector,
+};
 
 /// The selected candidate pair and the ciphers over it; `None` before there is one. `rtt`: as congestion control measured
 /// it, better than the sparse checks of ICE.
@@ -20,20 +22,32 @@ pub(super) async fn route(
     for receiver in connection.get_receivers().await {
         transport = transport.or(receiver.transport().await.ok().flatten());
     }
+
     for sender in connection.get_senders().await {
         transport = transport.or(sender.transport().await.ok().flatten());
     }
-    let pair = transport?.ice_transport().get_selected_candidate_pair().await.ok().flatten()?;
+
+    let pair = transport?
+        .ice_transport()
+        .get_selected_candidate_pair()
+        .await
+        .ok()
+        .flatten()?;
+
     let remote = match pair.remote().typ {
         RTCIceCandidateType::Prflx => told.type_of(&pair.remote().address, pair.remote().port),
         _ => None,
     };
+
     let remote = remote.map_or_else(|| pair.remote().typ.to_string(), str::to_owned);
-    let report = connection.get_stats(Instant::now(), StatsSelector::None).await;
+    let report = connection
+        .get_stats(Instant::now(), StatsSelector::None)
+        .await;
     let ciphers = report.iter().find_map(|entry| match entry {
         RTCStatsReportEntry::Transport(transport) => Some(transport),
         _ => None,
     })?;
+
     Some(Route {
         local: pair.local().typ.to_string(),
         remote,

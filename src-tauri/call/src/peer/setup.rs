@@ -5,7 +5,8 @@ use rtc::peer_connection::transport::RTCDtlsRole;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use webrtc::peer_connection::{
-    RTCConfiguration, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngine, SettingEngineBuilder,
+    RTCConfiguration, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngine,
+    SettingEngineBuilder,
 };
 
 /// With the default of 200 ms a connection takes 205–410 ms to come up, with this 26–47.
@@ -23,7 +24,12 @@ const UNTOLD_WAIT: Duration = Duration::from_millis(400);
 /// How ICE and DTLS work.
 pub(super) fn settings(relay_only: bool, has_turn: bool) -> SettingEngine {
     // Names are asked for on the local network, which is none of its business in relay-only mode.
-    let mdns = if relay_only { MulticastDnsMode::Disabled } else { multicast_dns() };
+    let mdns = if relay_only {
+        MulticastDnsMode::Disabled
+    } else {
+        multicast_dns()
+    };
+
     // Waiting for something better than a relay makes no sense when nothing better may come. The partner's relay may
     // show itself (as peer reflexive) before its candidate arrives.
     let (nat_wait, untold_wait) = match (relay_only, has_turn) {
@@ -31,6 +37,7 @@ pub(super) fn settings(relay_only: bool, has_turn: bool) -> SettingEngine {
         (false, true) => (NAT_WAIT, UNTOLD_WAIT),
         (false, false) => (NAT_WAIT, NAT_WAIT),
     };
+
     SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
         .with_include_loopback_candidate(true)
@@ -49,17 +56,27 @@ pub(super) fn addresses(configured: &[SocketAddr]) -> Vec<String> {
     if !configured.is_empty() {
         return configured.iter().map(SocketAddr::to_string).collect();
     }
+
     let mut all = vec!["0.0.0.0:0".to_owned(), "127.0.0.1:0".to_owned()];
     if std::net::UdpSocket::bind("[::]:0").is_ok() {
         all.push("[::]:0".to_owned());
     }
+
     all
 }
 
 /// The servers, and whether anything but a relay may be used.
 pub(super) fn configuration(servers: &[RTCIceServer], relay_only: bool) -> RTCConfiguration {
-    let policy = if relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
-    RTCConfigurationBuilder::new().with_ice_servers(servers.to_vec()).with_ice_transport_policy(policy).build()
+    let policy = if relay_only {
+        RTCIceTransportPolicy::Relay
+    } else {
+        RTCIceTransportPolicy::All
+    };
+
+    RTCConfigurationBuilder::new()
+        .with_ice_servers(servers.to_vec())
+        .with_ice_transport_policy(policy)
+        .build()
 }
 
 /// Names that browsers give instead of addresses are looked up, where this machine can ask.
@@ -70,5 +87,10 @@ fn multicast_dns() -> MulticastDnsMode {
     const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
     let joined = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
         .and_then(|socket| socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED));
-    if joined.is_ok() { MulticastDnsMode::QueryOnly } else { MulticastDnsMode::Disabled }
+
+    if joined.is_ok() {
+        MulticastDnsMode::QueryOnly
+    } else {
+        MulticastDnsMode::Disabled
+    }
 }

@@ -35,10 +35,12 @@ impl ToldCandidates {
         if candidates.count >= MAX_CANDIDATES {
             return false;
         }
+
         candidates.count += 1;
         if let Some((address, kind)) = address_and_type(line) {
             candidates.types.insert(address, kind);
         }
+
         true
     }
 
@@ -47,60 +49,94 @@ impl ToldCandidates {
     pub(super) fn renew(&self, sdp: &str) {
         let mut candidates = self.lock();
         candidates.count = 0;
+
         // A partner that renews without end fills no memory.
         if candidates.types.len() > MAX_CANDIDATES {
             candidates.older = std::mem::take(&mut candidates.types);
         }
+
         drop(candidates);
         // Those beyond the limit are not remembered.
-        let _ = sdp.lines().filter_map(|line| line.trim().strip_prefix("a=candidate:")).all(|line| self.take(line));
+        let _ = sdp
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("a=candidate:"))
+            .all(|line| self.take(line));
     }
 
     /// The type that was told for an address.
     pub(super) fn type_of(&self, address: &str, port: u16) -> Option<&'static str> {
         let address = SocketAddr::new(address.parse().ok()?, port);
         let candidates = self.lock();
-        candidates.types.get(&address).or_else(|| candidates.older.get(&address)).copied()
+        candidates
+            .types
+            .get(&address)
+            .or_else(|| candidates.older.get(&address))
+            .copied()
     }
 
     fn lock(&self) -> MutexGuard<'_, Candidates> {
-        self.candidates.lock().unwrap_or_else(PoisonError::into_inner)
+        self.candidates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Where a candidate over UDP is reached, and its type. A name instead of an address says nothing here.
 fn address_and_type(line: &str) -> Option<(SocketAddr, &'static str)> {
     let fields: Vec<&str> = line.split_ascii_whitespace().take(8).collect();
-    let [_, _, transport, _, address, port, "typ", kind] = fields[..] else { return None };
+    let [_, _, transport, _, address, port, "typ", kind] = fields[..] else {
+        return None;
+    };
+
     if !transport.eq_ignore_ascii_case("udp") {
         return None;
     }
+
     let kind = TYPES.into_iter().find(|known| *known == kind)?;
-    Some((SocketAddr::new(address.parse::<IpAddr>().ok()?, port.parse().ok()?), kind))
+    Some((
+        SocketAddr::new(address.parse::<IpAddr>().ok()?, port.parse().ok()?),
+        kind,
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RELAY: &str = "candidate:1 1 udp 41885439 203.0.113.5 50000 typ relay raddr 0.0.0.0 rport 0";
+    const RELAY: &str =
+        "candidate:1 1 udp 41885439 203.0.113.5 50000 typ relay raddr 0.0.0.0 rport 0";
 
     #[test]
     fn an_address_has_the_type_it_was_told_with() {
         let told = ToldCandidates::default();
-        assert_eq!(told.type_of("203.0.113.5", 50_000), None, "nothing was told yet");
+        assert_eq!(
+            told.type_of("203.0.113.5", 50_000),
+            None,
+            "nothing was told yet"
+        );
         assert!(told.take(RELAY) && told.take("2 1 UDP 2130706431 2001:db8::5 4000 typ host"));
         assert_eq!(told.type_of("203.0.113.5", 50_000), Some("relay"));
-        assert_eq!(told.type_of("2001:DB8:0::5", 4_000), Some("host"), "however it is written");
+        assert_eq!(
+            told.type_of("2001:DB8:0::5", 4_000),
+            Some("host"),
+            "however it is written"
+        );
         assert_eq!(told.type_of("203.0.113.5", 50_001), None, "the port counts");
         told.renew("");
-        assert_eq!(told.type_of("203.0.113.5", 50_000), Some("relay"), "media goes on over it");
+
+        assert_eq!(
+            told.type_of("203.0.113.5", 50_000),
+            Some("relay"),
+            "media goes on over it"
+        );
     }
 
     #[test]
     fn candidates_inside_a_description_count_too() {
         let told = ToldCandidates::default();
-        told.renew(&format!("v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na={RELAY}\r\na=end-of-candidates\r\n"));
+        told.renew(&format!(
+            "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na={RELAY}\r\na=end-of-candidates\r\n"
+        ));
         assert_eq!(told.type_of("203.0.113.5", 50_000), Some("relay"));
         assert_eq!(told.lock().count, 1, "one candidate");
     }
@@ -111,13 +147,25 @@ mod tests {
         for round in 0..50_u32 {
             told.renew("");
             for port in 0..60 {
-                assert!(told.take(&format!("1 1 udp 1 192.0.2.1 {} typ host", 1_000 + round * 60 + port)));
+                assert!(told.take(&format!(
+                    "1 1 udp 1 192.0.2.1 {} typ host",
+                    1_000 + round * 60 + port
+                )));
             }
         }
+
         let candidates = told.lock();
-        assert!(candidates.types.len() + candidates.older.len() <= 4 * MAX_CANDIDATES, "{candidates:?}");
+        assert!(
+            candidates.types.len() + candidates.older.len() <= 4 * MAX_CANDIDATES,
+            "{candidates:?}"
+        );
+
         drop(candidates);
-        assert_eq!(told.type_of("192.0.2.1", 3_999), Some("host"), "the newest are known");
+        assert_eq!(
+            told.type_of("192.0.2.1", 3_999),
+            Some("host"),
+            "the newest are known"
+        );
     }
 
     #[test]
@@ -139,9 +187,17 @@ mod tests {
     #[test]
     fn only_so_many_are_taken_between_descriptions() {
         let told = ToldCandidates::default();
-        assert!((0..MAX_CANDIDATES).all(|_| told.take("unreadable")), "a browser's ten and more");
+        assert!(
+            (0..MAX_CANDIDATES).all(|_| told.take("unreadable")),
+            "a browser's ten and more"
+        );
         assert!(!told.take(RELAY), "but not any number");
-        assert_eq!(told.type_of("203.0.113.5", 50_000), None, "and nothing is kept of what is refused");
+        assert_eq!(
+            told.type_of("203.0.113.5", 50_000),
+            None,
+            "and nothing is kept of what is refused"
+        );
+
         told.renew("");
         assert!(told.take(RELAY), "a new description begins anew");
     }

@@ -159,16 +159,19 @@ impl FrameAssembler {
                 number
             }
         };
+
         // Numbers before the first packet were never waited for, so they are neither lost nor late.
         let first = *self.first.get_or_insert(number);
         if self.packets.contains_key(&number) {
             self.stats.duplicates += 1;
             return;
         }
+
         if number <= self.passed {
             self.stats.discarded += 1;
             return;
         }
+
         self.stats.packets += 1;
         if newest.is_some_and(|newest| number < newest) && number > first {
             self.stats.late += 1;
@@ -176,15 +179,33 @@ impl FrameAssembler {
         } else if let Some(newest) = newest.filter(|newest| number > *newest) {
             self.stats.lost += u64::try_from(number - newest - 1).unwrap_or(0);
         }
+
         self.bytes += packet.payload.len();
         let role = depacketize::role(self.codec, &packet.payload);
+
         if newest.is_none() && role.starts_keyframe {
             // The rest of it is on its way: no need to ask for another one yet.
             self.request_due = Some(now + self.config.request_interval);
         }
-        let VideoPacket { timestamp, marker, payload, .. } = packet;
-        self.packets.insert(number, Kept { timestamp, marker, role, payload });
+
+        let VideoPacket {
+            timestamp,
+            marker,
+            payload,
+            ..
+        } = packet;
+
+        self.packets.insert(
+            number,
+            Kept {
+                timestamp,
+                marker,
+                role,
+                payload,
+            },
+        );
         self.advance(now);
+
         if self.packets.len() > self.config.max_packets || self.bytes > self.config.max_bytes {
             self.give_up(now);
             self.shrink();
@@ -210,9 +231,13 @@ impl FrameAssembler {
 
     /// Gives up on what has been missing for too long, and asks again for a keyframe that has not come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.stalled_since.is_some_and(|since| now >= since + self.config.wait) {
+        if self
+            .stalled_since
+            .is_some_and(|since| now >= since + self.config.wait)
+        {
             self.give_up(now);
         }
+
         if self.request_due.is_some_and(|due| now >= due) {
             self.request_keyframe(now);
         }
@@ -260,15 +285,24 @@ impl FrameAssembler {
                 if self.request_due.is_none() {
                     self.request_keyframe(now);
                 }
+
                 return;
             }
-            let Some(start) = self.next.map(|next| self.skip_padding(next)) else { return };
+
+            let Some(start) = self.next.map(|next| self.skip_padding(next)) else {
+                return;
+            };
+
             self.next = Some(start);
             let Some(end) = self.frame_end(start) else {
-                let waits = self.packets.last_key_value().is_some_and(|(newest, _)| !self.is_whole(start, *newest));
+                let waits = self
+                    .packets
+                    .last_key_value()
+                    .is_some_and(|(newest, _)| !self.is_whole(start, *newest));
                 self.stalled_since = waits.then(|| self.stalled_since.unwrap_or(now));
                 return;
             };
+
             self.stalled_since = None;
             self.deliver(start, end);
         }
@@ -276,11 +310,16 @@ impl FrameAssembler {
 
     /// Padding has a number and nothing else.
     fn skip_padding(&mut self, mut number: i64) -> i64 {
-        while self.packets.get(&number).is_some_and(|packet| packet.payload.is_empty()) {
+        while self
+            .packets
+            .get(&number)
+            .is_some_and(|packet| packet.payload.is_empty())
+        {
             self.packets.remove(&number);
             self.passed = number;
             number += 1;
         }
+
         number
     }
 
@@ -298,22 +337,32 @@ impl FrameAssembler {
             if number != expected {
                 return None;
             }
+
             if packet.timestamp != timestamp {
                 return Some(number - 1);
             }
+
             if packet.marker {
                 return Some(number);
             }
         }
+
         None
     }
 
     /// Finds the first keyframe that is complete, and drops what lies before it.
     fn jump_to_keyframe(&mut self) -> bool {
-        let starts = self.packets.iter().filter(|(number, packet)| self.is_keyframe_start(**number, packet));
-        let Some(start) = starts.map(|(&number, _)| number).find(|&number| self.frame_end(number).is_some()) else {
+        let starts = self
+            .packets
+            .iter()
+            .filter(|(number, packet)| self.is_keyframe_start(**number, packet));
+        let Some(start) = starts
+            .map(|(&number, _)| number)
+            .find(|&number| self.frame_end(number).is_some())
+        else {
             return false;
         };
+
         self.drop_before(start);
         self.next = Some(start);
         true
@@ -325,24 +374,34 @@ impl FrameAssembler {
         let follows_a_frame = || {
             let before = self.packets.get(&(number - 1));
             number - 1 == self.delivered
-                || before.is_some_and(|before| before.marker || before.timestamp != packet.timestamp)
+                || before
+                    .is_some_and(|before| before.marker || before.timestamp != packet.timestamp)
         };
-        packet.role.starts_keyframe && (packet.role.has_parameters || (self.has_parameters && follows_a_frame()))
+
+        packet.role.starts_keyframe
+            && (packet.role.has_parameters || (self.has_parameters && follows_a_frame()))
     }
 
     fn drop_before(&mut self, number: i64) {
         let kept = self.packets.split_off(&number);
         self.stats.discarded += self.packets.len() as u64;
         self.packets = kept;
-        self.bytes = self.packets.values().map(|packet| packet.payload.len()).sum();
+        self.bytes = self
+            .packets
+            .values()
+            .map(|packet| packet.payload.len())
+            .sum();
         self.passed = self.passed.max(number - 1);
     }
 
     fn deliver(&mut self, start: i64, end: i64) {
         let rest = self.packets.split_off(&(end + 1));
         let frame = std::mem::replace(&mut self.packets, rest);
-        let payloads: Vec<&[u8]> =
-            frame.values().map(|packet| &packet.payload[..]).filter(|payload| !payload.is_empty()).collect();
+        let payloads: Vec<&[u8]> = frame
+            .values()
+            .map(|packet| &packet.payload[..])
+            .filter(|payload| !payload.is_empty())
+            .collect();
         let size: usize = payloads.iter().map(|payload| payload.len()).sum();
         self.bytes = self.bytes.saturating_sub(size);
         (self.passed, self.delivered) = (end, end);
@@ -350,20 +409,27 @@ impl FrameAssembler {
         let timestamp = frame.get(&start).map_or(0, |packet| packet.timestamp);
         let keyframe = depacketize::is_keyframe(self.codec, &payloads);
         let mut data = Vec::with_capacity(size + 64);
+
         if let Err(error) = depacketize::depacketize(self.codec, &payloads, &mut data) {
             tracing::debug!(%error, "a frame is broken");
             self.stats.broken_frames += 1;
             self.next = None;
             return;
         }
+
         self.has_parameters |= frame.values().any(|packet| packet.role.has_parameters);
         if keyframe {
             self.request_due = None;
             self.requests = false;
             self.stats.keyframes += 1;
         }
+
         self.stats.frames += 1;
-        self.ready.push_back(AssembledFrame { data, keyframe, timestamp });
+        self.ready.push_back(AssembledFrame {
+            data,
+            keyframe,
+            timestamp,
+        });
     }
 
     /// From here on only a keyframe will do.
@@ -377,7 +443,10 @@ impl FrameAssembler {
     fn shrink(&mut self) {
         let (packets, bytes) = (self.config.max_packets / 2, self.config.max_bytes / 2);
         while self.packets.len() > packets || self.bytes > bytes {
-            let Some((number, packet)) = self.packets.pop_first() else { return };
+            let Some((number, packet)) = self.packets.pop_first() else {
+                return;
+            };
+
             self.bytes -= packet.payload.len();
             self.passed = self.passed.max(number);
             self.stats.discarded += 1;

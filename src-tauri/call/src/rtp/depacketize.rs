@@ -56,19 +56,30 @@ pub(super) fn role(codec: VideoCodec, payload: &[u8]) -> PayloadRole {
 /// Whether a bitstream is a keyframe.
 pub(super) fn is_keyframe(codec: VideoCodec, payloads: &[&[u8]]) -> bool {
     match codec {
-        VideoCodec::Vp8 => payloads.first().is_some_and(|payload| vp8_role(payload).starts_keyframe),
+        VideoCodec::Vp8 => payloads
+            .first()
+            .is_some_and(|payload| vp8_role(payload).starts_keyframe),
         VideoCodec::H264 => payloads.iter().any(|payload| h264_has_idr(payload)),
     }
 }
 
 /// Puts the payloads of one frame together, appending to `frame`: Annex B with four-byte start codes for H.264, the plain
 /// frame for VP8.
-pub(super) fn depacketize(codec: VideoCodec, payloads: &[&[u8]], frame: &mut Vec<u8>) -> Result<(), BrokenPayload> {
+pub(super) fn depacketize(
+    codec: VideoCodec,
+    payloads: &[&[u8]],
+    frame: &mut Vec<u8>,
+) -> Result<(), BrokenPayload> {
     match codec {
         VideoCodec::H264 => depacketize_h264(payloads, frame)?,
         VideoCodec::Vp8 => depacketize_vp8(payloads, frame)?,
     }
-    if frame.is_empty() { Err(BrokenPayload::Empty) } else { Ok(()) }
+
+    if frame.is_empty() {
+        Err(BrokenPayload::Empty)
+    } else {
+        Ok(())
+    }
 }
 
 fn depacketize_h264(payloads: &[&[u8]], frame: &mut Vec<u8>) -> Result<(), BrokenPayload> {
@@ -76,9 +87,11 @@ fn depacketize_h264(payloads: &[&[u8]], frame: &mut Vec<u8>) -> Result<(), Broke
     for payload in payloads {
         let (&header, rest) = payload.split_first().ok_or(BrokenPayload::Truncated)?;
         let kind = header & nal::TYPE_MASK;
+
         if in_fragments && kind != nal::FU_A {
             return Err(BrokenPayload::Fragments);
         }
+
         match kind {
             1..=23 => append_nal(payload, frame),
             nal::STAP_A => {
@@ -89,19 +102,27 @@ fn depacketize_h264(payloads: &[&[u8]], frame: &mut Vec<u8>) -> Result<(), Broke
             nal::FU_A => {
                 let (&fu, fragment) = rest.split_first().ok_or(BrokenPayload::Truncated)?;
                 let start = fu & nal::FU_START != 0;
+
                 if start == in_fragments {
                     return Err(BrokenPayload::Fragments);
                 }
+
                 if start {
                     append_nal(&[header & nal::HEADER_MASK | fu & nal::TYPE_MASK], frame);
                 }
+
                 frame.extend_from_slice(fragment);
                 in_fragments = fu & nal::FU_END == 0;
             }
             other => return Err(BrokenPayload::Structure(other)),
         }
     }
-    if in_fragments { Err(BrokenPayload::Fragments) } else { Ok(()) }
+
+    if in_fragments {
+        Err(BrokenPayload::Fragments)
+    } else {
+        Ok(())
+    }
 }
 
 fn append_nal(unit: &[u8], frame: &mut Vec<u8>) {
@@ -119,10 +140,14 @@ impl<'a> Iterator for StapUnits<'a> {
         if self.0.is_empty() {
             return None;
         }
+
         let unit = self.0.split_first_chunk::<2>().and_then(|(length, rest)| {
             let length = usize::from(u16::from_be_bytes(*length));
-            (length > 0).then(|| rest.split_at_checked(length)).flatten()
+            (length > 0)
+                .then(|| rest.split_at_checked(length))
+                .flatten()
         });
+
         match unit {
             Some((unit, rest)) => {
                 self.0 = rest;
@@ -137,14 +162,31 @@ impl<'a> Iterator for StapUnits<'a> {
 }
 
 fn h264_role(payload: &[u8]) -> PayloadRole {
-    let Some((&header, rest)) = payload.split_first() else { return PayloadRole::default() };
+    let Some((&header, rest)) = payload.split_first() else {
+        return PayloadRole::default();
+    };
+
     match header & nal::TYPE_MASK {
-        nal::SPS => PayloadRole { starts_keyframe: true, starts_unit: true, has_parameters: true },
+        nal::SPS => PayloadRole {
+            starts_keyframe: true,
+            starts_unit: true,
+            has_parameters: true,
+        },
         nal::STAP_A => {
-            let sps = StapUnits(rest).flatten().any(|unit| unit[0] & nal::TYPE_MASK == nal::SPS);
-            PayloadRole { starts_keyframe: sps, starts_unit: true, has_parameters: sps }
+            let sps = StapUnits(rest)
+                .flatten()
+                .any(|unit| unit[0] & nal::TYPE_MASK == nal::SPS);
+            PayloadRole {
+                starts_keyframe: sps,
+                starts_unit: true,
+                has_parameters: sps,
+            }
         }
-        nal::IDR => PayloadRole { starts_keyframe: first_slice(rest), starts_unit: true, has_parameters: false },
+        nal::IDR => PayloadRole {
+            starts_keyframe: first_slice(rest),
+            starts_unit: true,
+            has_parameters: false,
+        },
         nal::FU_A => match rest.split_first() {
             Some((fu, slice)) => {
                 let starts_unit = fu & nal::FU_START != 0;
@@ -157,7 +199,11 @@ fn h264_role(payload: &[u8]) -> PayloadRole {
             }
             None => PayloadRole::default(),
         },
-        _ => PayloadRole { starts_keyframe: false, starts_unit: true, has_parameters: false },
+        _ => PayloadRole {
+            starts_keyframe: false,
+            starts_unit: true,
+            has_parameters: false,
+        },
     }
 }
 
@@ -168,11 +214,18 @@ fn first_slice(slice_header: &[u8]) -> bool {
 }
 
 fn h264_has_idr(payload: &[u8]) -> bool {
-    let Some((&header, rest)) = payload.split_first() else { return false };
+    let Some((&header, rest)) = payload.split_first() else {
+        return false;
+    };
+
     match header & nal::TYPE_MASK {
         nal::IDR => true,
-        nal::STAP_A => StapUnits(rest).flatten().any(|unit| unit[0] & nal::TYPE_MASK == nal::IDR),
-        nal::FU_A => rest.first().is_some_and(|fu| fu & nal::TYPE_MASK == nal::IDR),
+        nal::STAP_A => StapUnits(rest)
+            .flatten()
+            .any(|unit| unit[0] & nal::TYPE_MASK == nal::IDR),
+        nal::FU_A => rest
+            .first()
+            .is_some_and(|fu| fu & nal::TYPE_MASK == nal::IDR),
         _ => false,
     }
 }
@@ -183,26 +236,37 @@ fn vp8_descriptor(payload: &[u8]) -> Option<(bool, u8, &[u8])> {
     if first & 0x80 != 0 {
         let (&extension, after) = rest.split_first()?;
         rest = after;
+
         if extension & 0x80 != 0 {
             let long = rest.first()? & 0x80 != 0;
             rest = rest.get(if long { 2 } else { 1 }..)?;
         }
+
         if extension & 0x40 != 0 {
             rest = rest.get(1..)?;
         }
+
         if extension & 0x30 != 0 {
             rest = rest.get(1..)?;
         }
     }
+
     Some((first & 0x10 != 0, first & 0x07, rest))
 }
 
 fn vp8_role(payload: &[u8]) -> PayloadRole {
-    let Some((start, partition, data)) = vp8_descriptor(payload) else { return PayloadRole::default() };
+    let Some((start, partition, data)) = vp8_descriptor(payload) else {
+        return PayloadRole::default();
+    };
+
     let starts_unit = start && partition == 0;
     // The P bit of the frame header is 0 for a keyframe (RFC 7741 §4.3).
     let key = data.first().is_some_and(|byte| byte & 1 == 0);
-    PayloadRole { starts_keyframe: starts_unit && key, starts_unit, has_parameters: true }
+    PayloadRole {
+        starts_keyframe: starts_unit && key,
+        starts_unit,
+        has_parameters: true,
+    }
 }
 
 fn depacketize_vp8(payloads: &[&[u8]], frame: &mut Vec<u8>) -> Result<(), BrokenPayload> {
@@ -211,10 +275,13 @@ fn depacketize_vp8(payloads: &[&[u8]], frame: &mut Vec<u8>) -> Result<(), Broken
         if (index == 0) != (start && partition == 0) {
             return Err(BrokenPayload::Fragments);
         }
+
         if data.is_empty() {
             return Err(BrokenPayload::Truncated);
         }
+
         frame.extend_from_slice(data);
     }
+
     Ok(())
 }

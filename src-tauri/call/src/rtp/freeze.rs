@@ -27,13 +27,17 @@ pub struct FreezeDetector {
 impl FreezeDetector {
     /// A frame was shown at `now`.
     pub fn on_frame(&mut self, now: Instant) {
-        let Some(last) = self.last.replace(now) else { return };
+        let Some(last) = self.last.replace(now) else {
+            return;
+        };
+
         let duration = now.saturating_duration_since(last);
         if duration > PAUSE {
             self.pauses += 1;
             self.durations.clear();
             return;
         }
+
         if self.durations.len() >= MIN_FRAMES {
             let average = self.durations.iter().sum::<Duration>() / self.durations.len() as u32;
             if duration >= (3 * average).max(average + FREEZE_MARGIN) {
@@ -41,6 +45,7 @@ impl FreezeDetector {
                 self.frozen += duration;
             }
         }
+
         self.durations.push_back(duration);
         if self.durations.len() > AVERAGED_FRAMES {
             self.durations.pop_front();
@@ -73,10 +78,12 @@ mod tests {
     fn after_gaps(gaps_ms: &[u32]) -> FreezeDetector {
         let mut detector = FreezeDetector::default();
         let mut now = Instant::now();
+
         for gap in std::iter::repeat_n(&33, 31).chain(gaps_ms) {
             now += *gap * MS;
             detector.on_frame(now);
         }
+
         detector
     }
 
@@ -90,18 +97,29 @@ mod tests {
     fn a_gap_is_a_freeze_from_150_ms_above_the_average() {
         assert_eq!(after_gaps(&[182]).freezes(), 0, "1 ms less than 33 + 150");
         let detector = after_gaps(&[183, 33, 33]);
-        assert_eq!((detector.freezes(), detector.frozen()), (1, 183 * MS), "the whole gap is frozen time");
+        assert_eq!(
+            (detector.freezes(), detector.frozen()),
+            (1, 183 * MS),
+            "the whole gap is frozen time"
+        );
     }
 
     #[test]
     fn at_a_low_rate_three_times_the_average_counts() {
         let mut detector = FreezeDetector::default();
         let mut now = Instant::now();
+
         for gap in std::iter::repeat_n(200, 31).chain([599, 200]) {
             now += gap * MS;
             detector.on_frame(now);
         }
-        assert_eq!(detector.freezes(), 0, "599 ms is less than three times 200 ms");
+
+        assert_eq!(
+            detector.freezes(),
+            0,
+            "599 ms is less than three times 200 ms"
+        );
+
         now += 700 * MS;
         detector.on_frame(now);
         assert_eq!(detector.freezes(), 1);
@@ -110,6 +128,10 @@ mod tests {
     #[test]
     fn a_pause_is_not_a_freeze() {
         let detector = after_gaps(&[5_001, 33]);
-        assert_eq!((detector.freezes(), detector.pauses()), (0, 1), "nobody sent for more than 5 s");
+        assert_eq!(
+            (detector.freezes(), detector.pauses()),
+            (0, 1),
+            "nobody sent for more than 5 s"
+        );
     }
 }

@@ -31,7 +31,10 @@ impl Packetizer {
     /// A packetizer of `codec`.
     #[must_use]
     pub fn new(codec: VideoCodec) -> Self {
-        Self { payloader: payloader(codec), codec }
+        Self {
+            payloader: payloader(codec),
+            codec,
+        }
     }
 
     /// The payloads of `frame` in order. Empty if the frame holds nothing to send.
@@ -44,8 +47,13 @@ impl Packetizer {
                 return Vec::new();
             }
         };
+
         let last = payloads.len().saturating_sub(1);
-        let mark = |(index, data)| PacketPayload { data, marker: index == last };
+        let mark = |(index, data)| PacketPayload {
+            data,
+            marker: index == last,
+        };
+
         payloads.into_iter().enumerate().map(mark).collect()
     }
 }

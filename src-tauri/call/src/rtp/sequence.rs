@@ -31,13 +31,16 @@ impl SequenceUnwrapper {
             self.newest = Some(first);
             return Unwrapped::Number(first);
         };
+
         let distance = i64::from(sequence.wrapping_sub(newest as u16) as i16);
         if distance < -MAX_LATENESS {
             let again = self.restart == Some(sequence);
             self.restart = Some(sequence.wrapping_add(1));
+
             if !again {
                 return Unwrapped::Stale;
             }
+
             // Above everything seen so far, so that the old count cannot be mistaken for the new one.
             let next_cycle = ((newest >> 16) + 2) << 16;
             let first = next_cycle + i64::from(sequence);
@@ -45,9 +48,11 @@ impl SequenceUnwrapper {
             self.restart = None;
             return Unwrapped::Restart(first);
         }
+
         self.restart = None;
         let number = newest + distance;
         self.newest = Some(newest.max(number));
+
         Unwrapped::Number(number)
     }
 
@@ -72,20 +77,42 @@ mod tests {
     fn numbers_go_on_over_the_wrap_around() {
         let mut unwrapper = SequenceUnwrapper::default();
         let first = number(&mut unwrapper, 65_534);
+
         for (step, sequence) in [(1, 65_535), (2, 0), (3, 1), (1, 65_535), (5, 3)] {
-            assert_eq!(number(&mut unwrapper, sequence), first + step, "{sequence} is {step} after the first");
+            assert_eq!(
+                number(&mut unwrapper, sequence),
+                first + step,
+                "{sequence} is {step} after the first"
+            );
         }
-        assert_eq!(unwrapper.newest(), Some(first + 5), "a late packet is not the newest");
+
+        assert_eq!(
+            unwrapper.newest(),
+            Some(first + 5),
+            "a late packet is not the newest"
+        );
     }
 
     #[test]
     fn a_stray_packet_from_far_behind_is_stale_but_two_in_a_row_restart() {
         let mut unwrapper = SequenceUnwrapper::default();
         let newest = number(&mut unwrapper, 20_000);
-        assert_eq!(unwrapper.unwrap(100), Unwrapped::Stale, "one may be an old duplicate");
-        assert_eq!(number(&mut unwrapper, 20_001), newest + 1, "and changes nothing");
+        assert_eq!(
+            unwrapper.unwrap(100),
+            Unwrapped::Stale,
+            "one may be an old duplicate"
+        );
+
+        assert_eq!(
+            number(&mut unwrapper, 20_001),
+            newest + 1,
+            "and changes nothing"
+        );
         assert_eq!(unwrapper.unwrap(100), Unwrapped::Stale);
-        let Unwrapped::Restart(first) = unwrapper.unwrap(101) else { panic!("two in a row are a new count") };
+        let Unwrapped::Restart(first) = unwrapper.unwrap(101) else {
+            panic!("two in a row are a new count")
+        };
+
         assert!(first > newest + 1, "the new count lies above the old one");
         assert_eq!(number(&mut unwrapper, 102), first + 1);
     }

@@ -14,8 +14,10 @@ fn frame(codec: VideoCodec, keyframe: bool, size: usize, seed: u8) -> Vec<u8> {
     let body = (0..size).map(|index| (index as u8).wrapping_mul(31).wrapping_add(seed) | 1);
     match (codec, keyframe) {
         (VideoCodec::H264, true) => {
-            let mut frame =
-                vec![0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1f, 0, 0, 0, 1, 0x68, 0xce, 0x3c, 0, 0, 0, 1, 0x65, 0x88];
+            let mut frame = vec![
+                0, 0, 0, 1, 0x67, 0x42, 0xe0, 0x1f, 0, 0, 0, 1, 0x68, 0xce, 0x3c, 0, 0, 0, 1, 0x65,
+                0x88,
+            ];
             frame.extend(body);
             frame
         }
@@ -49,7 +51,12 @@ impl Sender {
     fn send(&mut self, keyframe: bool, size: usize) -> Vec<VideoPacket> {
         self.timestamp = self.timestamp.wrapping_add(3_000);
         let data = frame(self.codec, keyframe, size, self.sent.len() as u8);
-        self.sent.push(AssembledFrame { data: data.clone(), keyframe, timestamp: self.timestamp });
+        self.sent.push(AssembledFrame {
+            data: data.clone(),
+            keyframe,
+            timestamp: self.timestamp,
+        });
+
         let packet = |payload: PacketPayload| {
             let packet = VideoPacket {
                 sequence: self.sequence,
@@ -57,10 +64,16 @@ impl Sender {
                 marker: payload.marker,
                 payload: payload.data,
             };
+
             self.sequence = self.sequence.wrapping_add(1);
             packet
         };
-        self.packetizer.packetize(data).into_iter().map(packet).collect()
+
+        self.packetizer
+            .packetize(data)
+            .into_iter()
+            .map(packet)
+            .collect()
     }
 }
 
@@ -72,7 +85,11 @@ fn frames(assembler: &mut FrameAssembler) -> Vec<AssembledFrame> {
     std::iter::from_fn(|| assembler.poll_frame()).collect()
 }
 
-fn insert_all(assembler: &mut FrameAssembler, now: Instant, packets: impl IntoIterator<Item = VideoPacket>) {
+fn insert_all(
+    assembler: &mut FrameAssembler,
+    now: Instant,
+    packets: impl IntoIterator<Item = VideoPacket>,
+) {
     for packet in packets {
         assembler.insert(now, packet);
     }
@@ -83,16 +100,32 @@ fn frames_of_any_size_come_back_byte_for_byte() {
     for codec in [VideoCodec::H264, VideoCodec::Vp8] {
         let (mut sender, mut assembler) = (Sender::new(codec), assembler(codec));
         let now = Instant::now();
-        for (keyframe, size) in
-            [(true, 5_000), (false, 1), (false, 1_179), (false, 1_180), (false, 1_181), (true, 90_000)]
-        {
+
+        for (keyframe, size) in [
+            (true, 5_000),
+            (false, 1),
+            (false, 1_179),
+            (false, 1_180),
+            (false, 1_181),
+            (true, 90_000),
+        ] {
             let packets = sender.send(keyframe, size);
-            assert!(packets.iter().all(|packet| packet.payload.len() <= MAX_PAYLOAD), "no payload above the limit");
+            assert!(
+                packets
+                    .iter()
+                    .all(|packet| packet.payload.len() <= MAX_PAYLOAD),
+                "no payload above the limit"
+            );
             let markers: Vec<bool> = packets.iter().map(|packet| packet.marker).collect();
-            assert_eq!(markers.iter().filter(|marker| **marker).count(), 1, "one marker a frame");
+            assert_eq!(
+                markers.iter().filter(|marker| **marker).count(),
+                1,
+                "one marker a frame"
+            );
             assert_eq!(markers.last(), Some(&true), "on its last packet");
             insert_all(&mut assembler, now, packets);
         }
+
         assert_eq!(frames(&mut assembler), sender.sent, "{codec:?}");
         assert_eq!(assembler.poll_timeout(), None, "nothing is missing");
         assert!(!assembler.poll_keyframe_request(), "nothing is asked for");
@@ -106,15 +139,30 @@ fn a_stream_that_starts_in_the_middle_waits_for_a_keyframe() {
     let middle: Vec<VideoPacket> = sender.send(true, 5_000).into_iter().skip(2).collect();
     insert_all(&mut assembler, now, middle);
     insert_all(&mut assembler, now, sender.send(false, 500));
+
     assert_eq!(frames(&mut assembler), [], "no decoder could start here");
-    assert!(assembler.poll_keyframe_request(), "so a keyframe is asked for");
+    assert!(
+        assembler.poll_keyframe_request(),
+        "so a keyframe is asked for"
+    );
     assert!(!assembler.poll_keyframe_request(), "once");
-    let again = assembler.poll_timeout().expect("it is asked for again if it does not come");
+    let again = assembler
+        .poll_timeout()
+        .expect("it is asked for again if it does not come");
     assembler.handle_timeout(again);
-    assert!(assembler.poll_keyframe_request(), "the request may have been lost");
+
+    assert!(
+        assembler.poll_keyframe_request(),
+        "the request may have been lost"
+    );
+
     insert_all(&mut assembler, now, sender.send(true, 3_000));
     insert_all(&mut assembler, now, sender.send(false, 500));
-    assert_eq!(frames(&mut assembler), sender.sent[2..], "from the keyframe on, everything");
+    assert_eq!(
+        frames(&mut assembler),
+        sender.sent[2..],
+        "from the keyframe on, everything"
+    );
     assert_eq!(assembler.poll_timeout(), None, "no more requests");
 }
 
@@ -128,7 +176,12 @@ fn a_missing_packet_is_waited_for_and_then_given_up() {
         let missing = holed.remove(1);
         insert_all(&mut assembler, now, holed.clone());
         insert_all(&mut assembler, now, sender.send(false, 100));
-        assert_eq!(frames(&mut assembler).len(), 1, "{codec:?}: the frame with the hole holds up the next");
+
+        assert_eq!(
+            frames(&mut assembler).len(),
+            1,
+            "{codec:?}: the frame with the hole holds up the next"
+        );
         assert_eq!(assembler.stats().lost, 1);
 
         let mut patient = FrameAssembler::new(codec, AssemblerConfig::default());
@@ -136,19 +189,44 @@ fn a_missing_packet_is_waited_for_and_then_given_up() {
         insert_all(&mut patient, now, again.send(true, 2_000));
         insert_all(&mut patient, now, holed);
         insert_all(&mut patient, now + 100 * MS, [missing.clone()]);
-        assert_eq!(frames(&mut patient), sender.sent[..2], "{codec:?}: the retransmission completes it");
-        assert_eq!((patient.stats().lost, patient.stats().late), (0, 1), "what came late is not lost");
+
+        assert_eq!(
+            frames(&mut patient),
+            sender.sent[..2],
+            "{codec:?}: the retransmission completes it"
+        );
+
+        assert_eq!(
+            (patient.stats().lost, patient.stats().late),
+            (0, 1),
+            "what came late is not lost"
+        );
 
         let deadline = assembler.poll_timeout().expect("the wait is bounded");
         assert_eq!(deadline, now + AssemblerConfig::default().wait);
         assembler.handle_timeout(deadline);
-        assert!(assembler.poll_keyframe_request(), "{codec:?}: given up, a keyframe is asked for");
-        assert_eq!(frames(&mut assembler), [], "{codec:?}: no frame whose reference is missing");
+
+        assert!(
+            assembler.poll_keyframe_request(),
+            "{codec:?}: given up, a keyframe is asked for"
+        );
+
+        assert_eq!(
+            frames(&mut assembler),
+            [],
+            "{codec:?}: no frame whose reference is missing"
+        );
+
         assembler.insert(deadline, missing);
         insert_all(&mut assembler, deadline, sender.send(false, 100));
         assert_eq!(frames(&mut assembler), [], "{codec:?}: still none");
         insert_all(&mut assembler, deadline, sender.send(true, 100));
-        assert_eq!(frames(&mut assembler), sender.sent[4..], "{codec:?}: the keyframe ends it");
+
+        assert_eq!(
+            frames(&mut assembler),
+            sender.sent[4..],
+            "{codec:?}: the keyframe ends it"
+        );
     }
 }
 
@@ -156,18 +234,25 @@ fn a_missing_packet_is_waited_for_and_then_given_up() {
 fn a_lost_marker_is_made_up_for_by_the_next_timestamp() {
     let (mut sender, mut assembler) = (Sender::new(VideoCodec::H264), assembler(VideoCodec::H264));
     let now = Instant::now();
+
     for keyframe in [true, false, false] {
         let mut packets = sender.send(keyframe, 4_000);
         packets.last_mut().unwrap().marker = false;
         insert_all(&mut assembler, now, packets);
     }
-    assert_eq!(frames(&mut assembler), sender.sent[..2], "the last one is complete only when another begins");
+
+    assert_eq!(
+        frames(&mut assembler),
+        sender.sent[..2],
+        "the last one is complete only when another begins"
+    );
 }
 
 #[test]
 fn padding_only_uses_up_numbers() {
     let (mut sender, mut assembler) = (Sender::new(VideoCodec::Vp8), assembler(VideoCodec::Vp8));
     let now = Instant::now();
+
     for keyframe in [true, false, false] {
         insert_all(&mut assembler, now, sender.send(keyframe, 2_000));
         let padding = VideoPacket {
@@ -176,10 +261,16 @@ fn padding_only_uses_up_numbers() {
             marker: false,
             payload: Bytes::new(),
         };
+
         sender.sequence = sender.sequence.wrapping_add(1);
         assembler.insert(now, padding);
     }
-    assert_eq!(frames(&mut assembler), sender.sent, "every frame, in spite of the packets in between");
+
+    assert_eq!(
+        frames(&mut assembler),
+        sender.sent,
+        "every frame, in spite of the packets in between"
+    );
 }
 
 #[test]
@@ -189,10 +280,12 @@ fn a_decoder_that_failed_gets_only_a_keyframe() {
     insert_all(&mut assembler, now, sender.send(true, 2_000));
     insert_all(&mut assembler, now, sender.send(false, 2_000));
     assembler.decoder_failed(now);
+
     assert!(assembler.poll_keyframe_request(), "nothing else helps");
     insert_all(&mut assembler, now, sender.send(false, 2_000));
     assert_eq!(frames(&mut assembler), [], "its references are broken");
     insert_all(&mut assembler, now, sender.send(true, 2_000));
+
     assert_eq!(frames(&mut assembler).len(), 1);
 }
 
@@ -206,15 +299,26 @@ fn a_sender_that_begins_anew_is_followed() {
     insert_all(&mut assembler, now, first);
     insert_all(&mut assembler, now, sender.send(true, 5_000));
     let last = frames(&mut assembler).pop();
-    assert_eq!(last.as_ref(), sender.sent.last(), "the new count is taken up");
+
+    assert_eq!(
+        last.as_ref(),
+        sender.sent.last(),
+        "the new count is taken up"
+    );
     assert_eq!(assembler.stats().lost, 0, "a restart is no loss");
 }
 
 #[test]
 fn memory_is_bounded_whatever_comes() {
-    let config = AssemblerConfig { max_packets: 64, max_bytes: 20_000, ..AssemblerConfig::default() };
+    let config = AssemblerConfig {
+        max_packets: 64,
+        max_bytes: 20_000,
+        ..AssemblerConfig::default()
+    };
+
     let mut assembler = FrameAssembler::new(VideoCodec::H264, config);
     let now = Instant::now();
+
     for number in 0..50_000_u32 {
         let packet = VideoPacket {
             sequence: (2 * number) as u16,
@@ -222,14 +326,23 @@ fn memory_is_bounded_whatever_comes() {
             marker: false,
             payload: Bytes::from_static(&[0x7c, 0x05, 0, 0, 0, 0, 0, 0]),
         };
+
         assembler.insert(now, packet);
-        assert!(assembler.buffered() <= 64, "a stream full of holes must not fill the memory");
+        assert!(
+            assembler.buffered() <= 64,
+            "a stream full of holes must not fill the memory"
+        );
     }
+
     assert!(assembler.stats().discarded > 40_000);
 }
 
 /// A network with reordering: a list of packets and how long each is delayed; `None`: lost.
-fn through_network(packets: &[VideoPacket], fates: &[Fate], now: Instant) -> Vec<(Instant, VideoPacket)> {
+fn through_network(
+    packets: &[VideoPacket],
+    fates: &[Fate],
+    now: Instant,
+) -> Vec<(Instant, VideoPacket)> {
     let mut arrivals = Vec::new();
     for (index, packet) in packets.iter().enumerate() {
         let sent = now + index as u32 * 2 * MS;
@@ -242,6 +355,7 @@ fn through_network(packets: &[VideoPacket], fates: &[Fate], now: Instant) -> Vec
             }
         }
     }
+
     arrivals.sort_by_key(|(at, _)| *at);
     arrivals
 }
@@ -276,17 +390,21 @@ proptest! {
         let (mut sender, mut assembler) = (Sender::new(codec), assembler(codec));
         let now = Instant::now();
         let mut packets = Vec::new();
+
         for (keyframe, size) in plan {
             packets.extend(sender.send(keyframe, size));
         }
+
         let mut delivered = Vec::new();
         for (at, packet) in through_network(&packets, &fates, now) {
             while let Some(due) = assembler.poll_timeout().filter(|due| *due <= at) {
                 assembler.handle_timeout(due);
             }
+
             assembler.insert(at, packet);
             delivered.extend(frames(&mut assembler));
         }
+
         let mut expected = 0;
         for frame in &delivered {
             let place = sender.sent.iter().position(|sent| sent.timestamp == frame.timestamp);
@@ -297,6 +415,7 @@ proptest! {
             prop_assert!(expected > 0 || frame.keyframe, "the first one is a keyframe");
             expected = place + 1;
         }
+
         if fates.iter().all(|fate| matches!(fate, Fate::Late(0..=80) | Fate::Twice(_))) && !delivered.is_empty() {
             prop_assert_eq!(expected, sender.sent.len(), "without loss nothing is missing behind the first");
             let first = sender.sent.iter().position(|sent| sent.timestamp == delivered[0].timestamp);
@@ -314,11 +433,13 @@ proptest! {
     ) {
         let mut assembler = assembler(if vp8 { VideoCodec::Vp8 } else { VideoCodec::H264 });
         let mut now = Instant::now();
+
         for (sequence, timestamp, marker, payload, wait) in packets {
             now += Duration::from_millis(wait);
             while let Some(due) = assembler.poll_timeout().filter(|due| *due <= now) {
                 assembler.handle_timeout(due);
             }
+
             // Numbers close together as well as anywhere.
             let sequence = if timestamp == 0 { sequence } else { sequence % 64 };
             assembler.insert(now, VideoPacket { sequence, timestamp, marker, payload: payload.into() });

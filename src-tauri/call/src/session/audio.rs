@@ -24,9 +24,21 @@ pub(super) struct AudioOutput {
 }
 
 impl AudioOutput {
-    pub(super) fn new(payload_type: u8, ssrc: u32, packets: UnboundedSender<Packet>, traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(
+        payload_type: u8,
+        ssrc: u32,
+        packets: UnboundedSender<Packet>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
         let (sequence, timestamp_offset) = (rand::random::<u16>() >> 1, rand::random());
-        Self { payload_type, ssrc, packets, traffic, sequence, timestamp_offset }
+        Self {
+            payload_type,
+            ssrc,
+            packets,
+            traffic,
+            sequence,
+            timestamp_offset,
+        }
     }
 
     fn send(&mut self, audio: OutgoingAudio<'_>) {
@@ -39,10 +51,16 @@ impl AudioOutput {
             ssrc: self.ssrc,
             ..Header::default()
         };
+
         self.sequence = self.sequence.wrapping_add(1);
-        self.traffic.sent.fetch_add(audio.payload.len() as u64, Relaxed);
+        self.traffic
+            .sent
+            .fetch_add(audio.payload.len() as u64, Relaxed);
         // The other end is gone only when the call is over.
-        let _ = self.packets.send(Packet { header, payload: Bytes::copy_from_slice(audio.payload) });
+        let _ = self.packets.send(Packet {
+            header,
+            payload: Bytes::copy_from_slice(audio.payload),
+        });
     }
 }
 
@@ -57,6 +75,7 @@ pub(super) fn start(config: AudioConfig, gate: &AudioGate, events: MediaEvents) 
             output.send(audio);
         }
     };
+
     AudioEngine::start(config, Box::new(outgoing), events)
 }
 
@@ -72,7 +91,10 @@ const KNOWN: u64 = 1 << 32;
 
 impl RemoteAudio {
     pub(super) fn new(engine: &Arc<AudioEngine>) -> Arc<Self> {
-        Arc::new(Self { engine: Arc::downgrade(engine), ssrc: AtomicU64::new(0) })
+        Arc::new(Self {
+            engine: Arc::downgrade(engine),
+            ssrc: AtomicU64::new(0),
+        })
     }
 
     /// The SSRC, once a packet came.
@@ -94,18 +116,38 @@ impl RemoteAudio {
     }
 
     /// Hands packets of `payload_type` to the engine until the track ends.
-    pub(super) async fn receive(self: Arc<Self>, track: Arc<dyn TrackRemote>, payload_type: u8, traffic: Arc<Traffic>) {
+    pub(super) async fn receive(
+        self: Arc<Self>,
+        track: Arc<dyn TrackRemote>,
+        payload_type: u8,
+        traffic: Arc<Traffic>,
+    ) {
         while let Some(event) = track.poll().await {
-            let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
+            let TrackRemoteEvent::OnRtpPacket(packet) = event else {
+                continue;
+            };
+
             let header = packet.header;
+
             // Another payload type is comfort noise or telephone events.
             if header.payload_type != payload_type || packet.payload.is_empty() {
                 continue;
             }
+
             self.ssrc.store(KNOWN | u64::from(header.ssrc), Relaxed);
-            traffic.received.fetch_add(packet.payload.len() as u64, Relaxed);
-            let Some(engine) = self.engine.upgrade() else { return };
-            engine.receive(Instant::now(), header.sequence_number, header.timestamp, packet.payload.to_vec());
+            traffic
+                .received
+                .fetch_add(packet.payload.len() as u64, Relaxed);
+            let Some(engine) = self.engine.upgrade() else {
+                return;
+            };
+
+            engine.receive(
+                Instant::now(),
+                header.sequence_number,
+                header.timestamp,
+                packet.payload.to_vec(),
+            );
         }
     }
 }

@@ -5,9 +5,13 @@ use super::ice_servers::IceServers;
 use super::local_video::{LocalVideo, Opened};
 use super::own_state::OwnState;
 use super::partner::Partner;
-use super::{CallEvent, CallEventKind, CallOptions, CallStats, Command, Profile, Shared, signaling};
+use super::{
+    CallEvent, CallEventKind, CallOptions, CallStats, Command, Profile, Shared, signaling,
+};
 use crate::congestion::LinkConfig;
-use crate::machine::{CallMachine, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, PeerId, Phase};
+use crate::machine::{
+    CallMachine, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, PeerId, Phase,
+};
 use crate::partner_state::PartnerState;
 use crate::peer::{Peer, PeerConfig, PeerError, PeerEvent};
 use std::sync::{Arc, PoisonError};
@@ -67,9 +71,15 @@ impl Driver {
             // After the call nobody is interested.
             let _ = media_sender.send(event);
         });
+
         let gate = AudioGate::default();
-        let engine = Arc::new(audio::start(options.audio.clone(), &gate, Arc::clone(&media_events)));
+        let engine = Arc::new(audio::start(
+            options.audio.clone(),
+            &gate,
+            Arc::clone(&media_events),
+        ));
         let own = OwnState::new(&options);
+
         Self {
             machine: CallMachine::new(options.patience),
             options,
@@ -92,27 +102,38 @@ impl Driver {
 
     /// Runs the call from the search to the end.
     pub(super) async fn run(mut self) {
-        let (client, mut relay) = match Client::connect(ClientConfig::new(self.options.signaling_url.clone())) {
-            Ok(connected) => connected,
-            Err(error) => {
-                let reason = EndReason { code: EndCode::RelayUnreachable, message: error.to_string() };
-                self.tell(CallEventKind::Ended { reason });
-                self.close_engine().await;
-                return;
-            }
-        };
+        let (client, mut relay) =
+            match Client::connect(ClientConfig::new(self.options.signaling_url.clone())) {
+                Ok(connected) => connected,
+                Err(error) => {
+                    let reason = EndReason {
+                        code: EndCode::RelayUnreachable,
+                        message: error.to_string(),
+                    };
+
+                    self.tell(CallEventKind::Ended { reason });
+                    self.close_engine().await;
+                    return;
+                }
+            };
+
         let preview = Arc::clone(&self.shared.local_frames);
         let (spec, format) = (self.options.video.clone(), self.options.video_format);
-        let (shared, events) = (self.options.shared_video.clone(), Arc::clone(&self.media_events));
+        let (shared, events) = (
+            self.options.shared_video.clone(),
+            Arc::clone(&self.media_events),
+        );
         let (mut video, mut opened) = LocalVideo::start(shared, spec, format, preview, events);
         self.feed(Input::Find);
         self.carry_out(&client, &mut video).await;
+
         while self.machine.phase() != Phase::Ended {
             let woken = self.wait(&mut relay, &mut opened).await;
             self.handle(woken, &mut video).await;
             self.on_time(&client);
             self.carry_out(&client, &mut video).await;
         }
+
         self.shared.remote_frames.close();
         video.close().await;
         self.close_engine().await;
@@ -125,13 +146,22 @@ impl Driver {
         opened: &mut UnboundedReceiver<Opened>,
     ) -> Woken {
         let tick = self.partner.is_some().then(|| Instant::now() + TICK);
-        let due = [self.machine.poll_timeout(), self.ice_servers.poll_timeout(), tick].into_iter().flatten().min();
+        let due = [
+            self.machine.poll_timeout(),
+            self.ice_servers.poll_timeout(),
+            tick,
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+
         let sleep = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
                 None => std::future::pending().await,
             }
         };
+
         let partner = &mut self.partner;
         let peer = async {
             match partner {
@@ -142,6 +172,7 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+
         tokio::select! {
             biased;
             command = self.commands.recv() => Woken::Command(command),
@@ -193,26 +224,36 @@ impl Driver {
     }
 
     fn set_video(&mut self, spec: VideoSpec, video: &mut LocalVideo) {
-        if spec != VideoSpec::None && self.partner.as_ref().is_some_and(Partner::takes_no_pictures) {
+        if spec != VideoSpec::None
+            && self
+                .partner
+                .as_ref()
+                .is_some_and(Partner::takes_no_pictures)
+        {
             self.not_negotiated(MediaPart::Camera, "CAM_NOT_NEGOTIATED");
         }
+
         self.own.set_video(&spec);
         self.options.video = spec.clone();
         video.set_spec(spec);
     }
 
     fn set_audio_source(&mut self, source: AudioSource) {
-        if source != AudioSource::None && self.partner.as_ref().is_some_and(Partner::takes_no_sound) {
+        if source != AudioSource::None && self.partner.as_ref().is_some_and(Partner::takes_no_sound)
+        {
             self.not_negotiated(MediaPart::Microphone, "MIC_NOT_NEGOTIATED");
         }
+
         self.own.set_audio(&source);
         self.options.audio.source = source.clone();
         self.with_engine(|engine| engine.set_source(source));
     }
 
     fn not_negotiated(&self, part: MediaPart, code: &'static str) {
-        let error =
-            DeviceError::new(code, "The call began without it, so it is sent from the next call on. Call again.");
+        let error = DeviceError::new(
+            code,
+            "The call began without it, so it is sent from the next call on. Call again.",
+        );
         self.tell(CallEventKind::Media(MediaEvent::Failed { part, error }));
     }
 
@@ -224,37 +265,53 @@ impl Driver {
 
     async fn on_signaling(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Resumed { registered, missed, session_id } => {
+            ClientEvent::Resumed {
+                registered,
+                missed,
+                session_id,
+            } => {
                 tracing::debug!(missed, "the relay took us back");
-                self.ice_servers.on_registered(Instant::now(), &registered.ice_servers);
+                self.ice_servers
+                    .on_registered(Instant::now(), &registered.ice_servers);
                 self.signaling_error = None;
-                self.feed(Input::SignalingResumed { session_id: session_id.map(|id| id.as_str().into()) });
+                self.feed(Input::SignalingResumed {
+                    session_id: session_id.map(|id| id.as_str().into()),
+                });
             }
             ClientEvent::Connected(registered) => {
-                self.ice_servers.on_registered(Instant::now(), &registered.ice_servers);
+                self.ice_servers
+                    .on_registered(Instant::now(), &registered.ice_servers);
                 self.signaling_error = None;
+
                 if !std::mem::replace(&mut self.registered, true) {
                     self.tell(CallEventKind::Registered);
                 }
+
                 if self.options.relay_only && !self.ice_servers.has_turn() {
                     self.feed(Input::NoTurnServer);
                 }
+
                 self.feed(Input::SignalingUp);
             }
             ClientEvent::Message(message) => {
                 if let ServerMessage::PartnerFound(found) = &message {
                     self.profile = signaling::profile(found);
                 }
+
                 if let ServerMessage::IceServers(fresh) = &message {
                     let ttl = Duration::from_secs(fresh.ttl);
-                    self.ice_servers.on_renewed(Instant::now(), &fresh.ice_servers, ttl);
+                    self.ice_servers
+                        .on_renewed(Instant::now(), &fresh.ice_servers, ttl);
                     self.use_ice_servers().await;
                 }
+
                 if let Some(input) = signaling::input(message) {
                     self.feed(input);
                 }
             }
-            ClientEvent::Garbage(garbage) => tracing::debug!(%garbage, "the relay sent something unreadable"),
+            ClientEvent::Garbage(garbage) => {
+                tracing::debug!(%garbage, "the relay sent something unreadable")
+            }
             ClientEvent::Disconnected { error, .. } => {
                 self.signaling_error = Some(error.to_string());
                 self.signaling_down();
@@ -279,7 +336,10 @@ impl Driver {
     }
 
     fn on_peer(&mut self, event: PeerEvent) {
-        let Some(id) = self.partner.as_ref().map(|partner| partner.id) else { return };
+        let Some(id) = self.partner.as_ref().map(|partner| partner.id) else {
+            return;
+        };
+
         match event {
             PeerEvent::Candidate(candidate) => self.feed(Input::LocalCandidate(id, candidate)),
             PeerEvent::Connected => self.feed(Input::PeerConnected(id)),
@@ -305,30 +365,44 @@ impl Driver {
         if self.ice_servers.handle_timeout(now)
             && let Err(error) = client.send(ClientMessage::GetIceServers)
         {
-            tracing::debug!(code = error.code(), "fresh TURN credentials could not be asked for");
+            tracing::debug!(
+                code = error.code(),
+                "fresh TURN credentials could not be asked for"
+            );
         }
+
         if let (Some(partner), Some(engine)) = (&mut self.partner, &self.engine) {
-            let heard = partner.peer.heard().at().map(|at| Input::Heard(partner.id, at));
+            let heard = partner
+                .peer
+                .heard()
+                .at()
+                .map(|at| Input::Heard(partner.id, at));
             let frame = partner.first_frame();
             let sound = partner.first_audio(engine);
             let state = partner.new_state(now);
+
             if partner.sample(now) {
                 let percent = (partner.peer.link().loss_fraction() * 100.0).round();
                 engine.set_expected_loss(percent as u8);
             }
+
             if let Some(heard) = heard {
                 self.machine.handle(now, heard);
             }
+
             if let Some(at) = frame {
                 self.tell_at(at, CallEventKind::FirstRemoteFrame);
             }
+
             if let Some(at) = sound {
                 self.tell_at(at, CallEventKind::FirstRemoteAudio);
             }
+
             if let Some(PartnerState { muted, camera_on }) = state {
                 self.tell_at(now, CallEventKind::PartnerState { muted, camera_on });
             }
         }
+
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
             self.machine.handle_timeout(now);
         }
@@ -344,24 +418,53 @@ impl Driver {
                 Effect::Send(outgoing) => self.send(client, outgoing),
                 Effect::CreatePeer(id) => self.create_peer(id).await,
                 Effect::CreateOffer(id) => {
-                    let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id) else { continue };
+                    let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id)
+                    else {
+                        continue;
+                    };
+
                     let offer = partner.peer.create_offer().await;
-                    self.after(id, offer.map(|offer| Some(Input::LocalOffer(id, offer.into()))));
+                    self.after(
+                        id,
+                        offer.map(|offer| Some(Input::LocalOffer(id, offer.into()))),
+                    );
                 }
-                Effect::ApplyOffer { peer: id, offer, rollback } => {
-                    let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id) else { continue };
+                Effect::ApplyOffer {
+                    peer: id,
+                    offer,
+                    rollback,
+                } => {
+                    let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id)
+                    else {
+                        continue;
+                    };
+
                     let answer = partner.peer.apply_offer(&offer, rollback).await;
                     self.tell_checking(answer.is_ok());
-                    self.after(id, answer.map(|answer| Some(Input::LocalAnswer(id, answer.into()))));
+                    self.after(
+                        id,
+                        answer.map(|answer| Some(Input::LocalAnswer(id, answer.into()))),
+                    );
                 }
                 Effect::ApplyAnswer { peer: id, answer } => {
-                    let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id) else { continue };
+                    let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id)
+                    else {
+                        continue;
+                    };
+
                     let applied = partner.peer.apply_answer(&answer).await;
                     self.tell_checking(applied.is_ok());
                     self.after(id, applied.map(|()| None));
                 }
-                Effect::AddCandidate { peer: id, candidate } => {
-                    let Some(partner) = self.partner.as_ref().filter(|partner| partner.id == id) else { continue };
+                Effect::AddCandidate {
+                    peer: id,
+                    candidate,
+                } => {
+                    let Some(partner) = self.partner.as_ref().filter(|partner| partner.id == id)
+                    else {
+                        continue;
+                    };
+
                     let added = partner.peer.add_candidate(&candidate).await;
                     self.after(id, added.map(|()| None));
                 }
@@ -386,27 +489,43 @@ impl Driver {
     }
 
     fn send(&self, client: &Client, outgoing: Outgoing) {
-        let Some(message) = signaling::message(outgoing, &self.options) else { return };
+        let Some(message) = signaling::message(outgoing, &self.options) else {
+            return;
+        };
+
         let kind = message.kind();
         if let Err(error) = client.send(message) {
-            tracing::debug!(code = error.code(), kind, "a message for the relay was not sent");
+            tracing::debug!(
+                code = error.code(),
+                kind,
+                "a message for the relay was not sent"
+            );
         }
     }
 
     async fn create_peer(&mut self, id: PeerId) {
-        let (Some(found), Some(engine)) = (self.found.clone(), &self.engine) else { return };
+        let (Some(found), Some(engine)) = (self.found.clone(), &self.engine) else {
+            return;
+        };
+
         let max_bps = u64::from(self.options.max_bitrate_bps) + AUDIO_ALLOWANCE_BPS;
         let link = LinkConfig::default();
         let config = PeerConfig {
             codec: self.options.codec,
             send_video: self.options.negotiate_video || self.options.video != VideoSpec::None,
-            send_audio: self.options.negotiate_audio || self.options.audio.source != AudioSource::None,
-            link: LinkConfig { max_bps: max_bps.max(link.min_bps), start_bps: link.start_bps.min(max_bps), ..link },
+            send_audio: self.options.negotiate_audio
+                || self.options.audio.source != AudioSource::None,
+            link: LinkConfig {
+                max_bps: max_bps.max(link.min_bps),
+                start_bps: link.start_bps.min(max_bps),
+                ..link
+            },
             ice_servers: signaling::ice_servers(self.ice_servers.servers()),
             relay_only: self.options.relay_only,
             addresses: self.options.media_addresses.clone(),
             runtime: self.options.media_runtime.clone(),
         };
+
         let (sender, events) = unbounded_channel();
         match Peer::new(config, sender).await {
             Ok(peer) => self.partner = Some(Partner::new(id, peer, events, found, engine)),
@@ -415,14 +534,26 @@ impl Driver {
     }
 
     async fn close_peer(&mut self, id: PeerId, video: &mut LocalVideo) {
-        let Some(partner) = self.partner.take_if(|partner| partner.id == id) else { return };
+        let Some(partner) = self.partner.take_if(|partner| partner.id == id) else {
+            return;
+        };
+
         let stats = partner.stats(self.engine.as_deref()).await;
-        *self.shared.final_stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        *self
+            .shared
+            .final_stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = stats;
         partner.close(video, &self.gate).await;
+
         if self.machine.phase() != Phase::Ended {
             // The next partner's sound starts with an empty jitter buffer and fresh figures.
             self.close_engine().await;
-            let engine = audio::start(self.options.audio.clone(), &self.gate, Arc::clone(&self.media_events));
+            let engine = audio::start(
+                self.options.audio.clone(),
+                &self.gate,
+                Arc::clone(&self.media_events),
+            );
             engine.set_muted(self.own.muted());
             self.engine = Some(Arc::new(engine));
         }
@@ -434,12 +565,17 @@ impl Driver {
             Notice::Matched(found) => {
                 let (session_id, initiator) = (found.session_id.to_string(), found.initiator);
                 self.found = Some(found);
-                CallEventKind::Matched { session_id, initiator, partner: self.profile.clone() }
+                CallEventKind::Matched {
+                    session_id,
+                    initiator,
+                    partner: self.profile.clone(),
+                }
             }
             Notice::Connected => {
                 if let Some(partner) = &mut self.partner {
                     partner.on_connected(Instant::now(), &self.options, video.sender(), &self.gate);
                 }
+
                 CallEventKind::Connected
             }
             Notice::SignalingLost => CallEventKind::SignalingLost,
@@ -447,12 +583,16 @@ impl Driver {
             Notice::PartnerReconnecting => CallEventKind::PartnerReconnecting,
             Notice::PartnerBack => CallEventKind::PartnerBack,
             Notice::Ended(mut reason) => {
-                if let (EndCode::RelayUnreachable, Some(error)) = (reason.code, &self.signaling_error) {
+                if let (EndCode::RelayUnreachable, Some(error)) =
+                    (reason.code, &self.signaling_error)
+                {
                     reason.message = error.clone();
                 }
+
                 CallEventKind::Ended { reason }
             }
         };
+
         self.tell(kind);
     }
 
@@ -466,7 +606,12 @@ impl Driver {
     async fn stats(&self) -> CallStats {
         match &self.partner {
             Some(partner) => partner.stats(self.engine.as_deref()).await,
-            None => self.shared.final_stats.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            None => self
+                .shared
+                .final_stats
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         }
     }
 

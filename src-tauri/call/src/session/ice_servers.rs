@@ -26,7 +26,9 @@ impl IceServers {
     /// Whether media can go through a server.
     pub(super) fn has_turn(&self) -> bool {
         let is_turn = |url: &String| url.starts_with("turn:") || url.starts_with("turns:");
-        self.servers.iter().any(|server| server.credential.is_some() && server.urls.iter().any(is_turn))
+        self.servers
+            .iter()
+            .any(|server| server.credential.is_some() && server.urls.iter().any(is_turn))
     }
 
     /// The relay registered us and named these. How long credentials live is not said there, so it is asked at once.
@@ -40,7 +42,9 @@ impl IceServers {
         self.servers = servers.to_vec();
         // A life beyond a year is a mistake, or as good as endless.
         let ttl = ttl.min(Duration::from_secs(365 * 24 * 3_600));
-        self.ask_at = self.expires().then(|| now + ttl.mul_f64(RENEW_AT).max(SHORTEST));
+        self.ask_at = self
+            .expires()
+            .then(|| now + ttl.mul_f64(RENEW_AT).max(SHORTEST));
     }
 
     /// Nobody can be asked until the relay is back.
@@ -59,11 +63,14 @@ impl IceServers {
         if due {
             self.ask_at = Some(now + ASK_AGAIN);
         }
+
         due
     }
 
     fn expires(&self) -> bool {
-        self.servers.iter().any(|server| server.credential.is_some())
+        self.servers
+            .iter()
+            .any(|server| server.credential.is_some())
     }
 }
 
@@ -85,28 +92,56 @@ mod tests {
         let mut servers = IceServers::default();
         assert_eq!(servers.poll_timeout(), None, "no relay yet");
         servers.on_registered(begin, &turn("a"));
+
         assert!(servers.has_turn());
-        assert!(servers.handle_timeout(begin), "how long they live is asked at once");
+        assert!(
+            servers.handle_timeout(begin),
+            "how long they live is asked at once"
+        );
         assert!(!servers.handle_timeout(begin + second), "once");
         let mut now = begin + second;
+
         for credential in ["b", "c", "d"] {
             servers.on_renewed(now, &turn(credential), 600 * second);
             assert_eq!(servers.servers()[0].credential.as_deref(), Some(credential));
             assert!(!servers.handle_timeout(now + 449 * second));
             now += 450 * second;
-            assert!(servers.handle_timeout(now), "at three quarters of their life");
+
+            assert!(
+                servers.handle_timeout(now),
+                "at three quarters of their life"
+            );
         }
-        assert_eq!(servers.poll_timeout(), Some(now + ASK_AGAIN), "a question without answer is repeated");
+
+        assert_eq!(
+            servers.poll_timeout(),
+            Some(now + ASK_AGAIN),
+            "a question without answer is repeated"
+        );
     }
 
     #[test]
     fn servers_without_credentials_do_not_expire() {
-        let stun = vec![IceServer { urls: vec!["stun:192.0.2.1".into()], username: None, credential: None }];
+        let stun = vec![IceServer {
+            urls: vec!["stun:192.0.2.1".into()],
+            username: None,
+            credential: None,
+        }];
         let mut servers = IceServers::default();
         servers.on_registered(Instant::now(), &stun);
-        assert_eq!((servers.poll_timeout(), servers.has_turn()), (None, false), "STUN is no TURN");
+
+        assert_eq!(
+            (servers.poll_timeout(), servers.has_turn()),
+            (None, false),
+            "STUN is no TURN"
+        );
+
         servers.on_renewed(Instant::now(), &turn("a"), Duration::MAX);
-        assert!(servers.poll_timeout().is_some(), "an absurd life overflows nothing");
+        assert!(
+            servers.poll_timeout().is_some(),
+            "an absurd life overflows nothing"
+        );
+
         servers.on_relay_lost();
         assert_eq!(servers.poll_timeout(), None);
         assert!(servers.has_turn(), "what is known stays usable");

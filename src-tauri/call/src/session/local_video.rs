@@ -39,7 +39,17 @@ impl LocalVideo {
     ) -> (Self, UnboundedReceiver<Opened>) {
         let (opened, receiver) = unbounded_channel();
         let sender = VideoSender::start(preview);
-        let mut video = Self { shared, spec, format, wanted: true, events, sender, attempt: 0, opened };
+        let mut video = Self {
+            shared,
+            spec,
+            format,
+            wanted: true,
+            events,
+            sender,
+            attempt: 0,
+            opened,
+        };
+
         video.apply();
         (video, receiver)
     }
@@ -60,10 +70,12 @@ impl LocalVideo {
         self.attempt += 1;
         self.sender.set_source(None);
         let turn = self.shared.turn();
+
         if !self.wanted || self.spec == VideoSpec::None {
             spawn_blocking(move || turn.close());
             return;
         }
+
         let (spec, format, events) = (self.spec.clone(), self.format, Arc::clone(&self.events));
         let (attempt, opened) = (self.attempt, self.opened.clone());
         spawn_blocking(move || {
@@ -78,9 +90,13 @@ impl LocalVideo {
         if opened.attempt != self.attempt {
             return;
         }
+
         match opened.result {
             Ok(video) => self.sender.set_source(video),
-            Err(error) => (self.events)(MediaEvent::Failed { part: MediaPart::Camera, error }),
+            Err(error) => (self.events)(MediaEvent::Failed {
+                part: MediaPart::Camera,
+                error,
+            }),
         }
     }
 
@@ -96,6 +112,7 @@ impl LocalVideo {
             drop(self);
             turn.close();
         });
+
         if closed.await.is_err() {
             tracing::error!("the video source panicked while closing");
         }

@@ -83,7 +83,15 @@ impl Call {
             // Nobody waits if the handle is gone.
             let _ = finished_sender.send(true);
         });
-        (Self { commands, shared, finished }, event_receiver)
+
+        (
+            Self {
+                commands,
+                shared,
+                finished,
+            },
+            event_receiver,
+        )
     }
 
     /// Ends the call, or the search, and waits until the partner was told and every device is released.
@@ -149,11 +157,16 @@ impl Call {
     pub async fn stats(&self) -> CallStats {
         let (reply, stats) = oneshot::channel();
         self.command(Command::Stats(reply));
+
         match stats.await {
             Ok(stats) => stats,
             Err(_) => {
                 self.finished().await;
-                self.shared.final_stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+                self.shared
+                    .final_stats
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone()
             }
         }
     }

@@ -77,7 +77,11 @@ impl CallOptions {
             room: None,
             profile: Profile::default(),
             video: VideoSpec::None,
-            video_format: VideoFormat { width: 1280, height: 720, fps: 30.0 },
+            video_format: VideoFormat {
+                width: 1280,
+                height: 720,
+                fps: 30.0,
+            },
             shared_video: SharedVideo::new(),
             negotiate_video: false,
             negotiate_audio: false,

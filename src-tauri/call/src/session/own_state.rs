@@ -20,7 +20,11 @@ struct Part {
 
 impl Part {
     fn new(source: bool) -> Self {
-        Self { source, wanted: true, failed: false }
+        Self {
+            source,
+            wanted: true,
+            failed: false,
+        }
     }
 
     fn sends(self) -> bool {
@@ -41,7 +45,12 @@ impl OwnState {
         let camera = Part::new(options.video != VideoSpec::None);
         let microphone = Part::new(options.audio.source != AudioSource::None);
         let told = watch::Sender::default();
-        let own = Self { camera, microphone, told };
+        let own = Self {
+            camera,
+            microphone,
+            told,
+        };
+
         own.tell();
         own
     }
@@ -62,19 +71,34 @@ impl OwnState {
 
     /// The camera is switched off, or on again: it may work this time.
     pub(super) fn set_camera(&mut self, on: bool) {
-        self.camera = Part { wanted: on, failed: false, ..self.camera };
+        self.camera = Part {
+            wanted: on,
+            failed: false,
+            ..self.camera
+        };
+
         self.tell();
     }
 
     /// Another camera, or none, was chosen.
     pub(super) fn set_video(&mut self, spec: &VideoSpec) {
-        self.camera = Part { source: *spec != VideoSpec::None, failed: false, ..self.camera };
+        self.camera = Part {
+            source: *spec != VideoSpec::None,
+            failed: false,
+            ..self.camera
+        };
+
         self.tell();
     }
 
     /// Another microphone, or none, was chosen.
     pub(super) fn set_audio(&mut self, source: &AudioSource) {
-        self.microphone = Part { source: *source != AudioSource::None, failed: false, ..self.microphone };
+        self.microphone = Part {
+            source: *source != AudioSource::None,
+            failed: false,
+            ..self.microphone
+        };
+
         self.tell();
     }
 
@@ -85,12 +109,18 @@ impl OwnState {
             MediaPart::Microphone => self.microphone.failed = true,
             MediaPart::Speaker | MediaPart::Recording => return,
         }
+
         self.tell();
     }
 
     fn tell(&self) {
-        let state = PartnerState { muted: !self.microphone.sends(), camera_on: self.camera.sends() };
-        self.told.send_if_modified(|told| std::mem::replace(told, state) != state);
+        let state = PartnerState {
+            muted: !self.microphone.sends(),
+            camera_on: self.camera.sends(),
+        };
+
+        self.told
+            .send_if_modified(|told| std::mem::replace(told, state) != state);
     }
 }
 
@@ -103,7 +133,10 @@ mod tests {
     fn both() -> OwnState {
         OwnState::new(&CallOptions {
             video: VideoSpec::Test,
-            audio: AudioConfig { source: AudioSource::Test, ..AudioConfig::default() },
+            audio: AudioConfig {
+                source: AudioSource::Test,
+                ..AudioConfig::default()
+            },
             ..CallOptions::new("ws://127.0.0.1:9000/ws")
         })
     }
@@ -125,26 +158,49 @@ mod tests {
         assert_eq!(told(&own), (false, true));
         own.set_muted(true);
         own.set_camera(false);
+
         assert_eq!(told(&own), (true, false));
         own.set_muted(false);
         own.set_camera(true);
         let error = DeviceError::new("CAM_UNPLUGGED", "gone");
-        own.on_media(&MediaEvent::Failed { part: MediaPart::Camera, error: error.clone() });
-        assert_eq!(told(&own), (false, false), "a camera that failed shows nothing");
-        own.on_media(&MediaEvent::Failed { part: MediaPart::Speaker, error });
+        own.on_media(&MediaEvent::Failed {
+            part: MediaPart::Camera,
+            error: error.clone(),
+        });
+
+        assert_eq!(
+            told(&own),
+            (false, false),
+            "a camera that failed shows nothing"
+        );
+
+        own.on_media(&MediaEvent::Failed {
+            part: MediaPart::Speaker,
+            error,
+        });
+
         own.set_camera(true);
-        assert_eq!(told(&own), (false, true), "switched on again it gets another chance");
+        assert_eq!(
+            told(&own),
+            (false, true),
+            "switched on again it gets another chance"
+        );
     }
 
     #[test]
     fn another_device_gets_its_own_chance() {
         let mut own = both();
         let error = DeviceError::new("MIC_UNPLUGGED", "gone");
-        own.on_media(&MediaEvent::Failed { part: MediaPart::Microphone, error });
+        own.on_media(&MediaEvent::Failed {
+            part: MediaPart::Microphone,
+            error,
+        });
+
         own.set_video(&VideoSpec::None);
         assert_eq!(told(&own), (true, false));
         own.set_audio(&AudioSource::Microphone(None));
         own.set_video(&VideoSpec::Test);
+
         assert_eq!(told(&own), (false, true));
     }
 
@@ -153,6 +209,7 @@ mod tests {
         let mut own = both();
         let receiver = own.subscribe();
         own.set_muted(false);
+
         assert!(!receiver.has_changed().unwrap(), "nothing is different");
         own.set_muted(true);
         assert!(receiver.has_changed().unwrap());

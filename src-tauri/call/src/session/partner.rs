@@ -105,10 +105,16 @@ impl Partner {
         let negotiated = self.peer.negotiated();
         match kind {
             MediaKind::Audio => {
-                let Some(format) = negotiated.audio.first() else { return };
+                let Some(format) = negotiated.audio.first() else {
+                    return;
+                };
+
                 self.audio_came = true;
-                let receive =
-                    Arc::clone(&self.remote_audio).receive(track, format.payload_type, Arc::clone(&self.traffic));
+                let receive = Arc::clone(&self.remote_audio).receive(
+                    track,
+                    format.payload_type,
+                    Arc::clone(&self.traffic),
+                );
                 tokio::spawn(receive);
             }
             MediaKind::Video => {
@@ -122,13 +128,18 @@ impl Partner {
                     on_frame: options.on_remote_frame.clone(),
                     audio: Arc::clone(&self.remote_audio),
                 };
+
                 remote_video::receive(track, context);
             }
         }
     }
 
     /// A data channel: the first is used to tell `own` state and to hear the partner's, any other is ignored.
-    pub(super) fn on_channel(&mut self, channel: Arc<dyn DataChannel>, own: watch::Receiver<PartnerState>) {
+    pub(super) fn on_channel(
+        &mut self,
+        channel: Arc<dyn DataChannel>,
+        own: watch::Receiver<PartnerState>,
+    ) {
         if !std::mem::replace(&mut self.channel, true) {
             tokio::spawn(state_channel::run(channel, own, Arc::clone(&self.told)));
         }
@@ -139,7 +150,11 @@ impl Partner {
         self.connected?;
         let picture = lock(&self.received).newest_packet();
         let camera_on = self.watch.observe(now, self.peer.heard().at(), picture);
-        let state = lock(&self.told).unwrap_or(PartnerState { muted: false, camera_on });
+        let state = lock(&self.told).unwrap_or(PartnerState {
+            muted: false,
+            camera_on,
+        });
+
         (std::mem::replace(&mut self.state, state) != state).then_some(state)
     }
 
@@ -154,17 +169,34 @@ impl Partner {
     }
 
     /// The connection is up: send.
-    pub(super) fn on_connected(&mut self, now: Instant, options: &CallOptions, video: &VideoSender, gate: &AudioGate) {
+    pub(super) fn on_connected(
+        &mut self,
+        now: Instant,
+        options: &CallOptions,
+        video: &VideoSender,
+        gate: &AudioGate,
+    ) {
         self.connected = Some(now);
         self.sampled = Some((now, 0, 0));
         let negotiated = self.peer.negotiated();
+
         if let (Some(local), Some(format)) = (self.peer.audio(), negotiated.audio.first()) {
             let (packets, receiver) = unbounded_channel();
             tokio::spawn(send_audio(local.clone(), receiver));
-            let output = AudioOutput::new(format.payload_type, local.ssrc, packets, Arc::clone(&self.traffic));
+            let output = AudioOutput::new(
+                format.payload_type,
+                local.ssrc,
+                packets,
+                Arc::clone(&self.traffic),
+            );
             *gate.lock().unwrap_or_else(PoisonError::into_inner) = Some(output);
         }
-        let format = negotiated.video.first().and_then(|format| Some((format.video()?, format.payload_type)));
+
+        let format = negotiated
+            .video
+            .first()
+            .and_then(|format| Some((format.video()?, format.payload_type)));
+
         if let (Some(local), Some((codec, payload_type))) = (self.peer.video(), format) {
             let (packets, receiver) = unbounded_channel();
             let in_flight = Arc::new(AtomicUsize::new(0));
@@ -180,6 +212,7 @@ impl Partner {
                 recorder: Mutex::new(SendRecorder::default()),
                 traffic: Arc::clone(&self.traffic),
             });
+
             tokio::spawn(send_video(local.clone(), receiver, in_flight));
             tokio::spawn(hear_requests(local.clone(), Arc::clone(&output)));
             video.set_output(Some(Arc::clone(&output)));
@@ -192,6 +225,7 @@ impl Partner {
         if self.frame_told {
             return None;
         }
+
         let first = lock(&self.received).first_frame();
         self.frame_told = first.is_some();
         first
@@ -202,6 +236,7 @@ impl Partner {
         if self.audio_told || !self.audio_came {
             return None;
         }
+
         let first = engine.stats().first_audio_at;
         self.audio_told = first.is_some();
         first
@@ -209,14 +244,22 @@ impl Partner {
 
     /// Adds to the history if half a second has passed. Returns whether it has.
     pub(super) fn sample(&mut self, now: Instant) -> bool {
-        let (Some(connected), Some((at, sent, received))) = (self.connected, self.sampled) else { return false };
+        let (Some(connected), Some((at, sent, received))) = (self.connected, self.sampled) else {
+            return false;
+        };
+
         let elapsed = now.saturating_duration_since(at);
         if elapsed < SAMPLE_INTERVAL {
             return false;
         }
-        let totals = (self.traffic.sent.load(Relaxed), self.traffic.received.load(Relaxed));
+
+        let totals = (
+            self.traffic.sent.load(Relaxed),
+            self.traffic.received.load(Relaxed),
+        );
         let per_second = |bytes: u64| (bytes as f64 * 8.0 / elapsed.as_secs_f64()) as u64;
         let link = self.peer.link();
+
         if self.history.len() < MAX_SAMPLES {
             self.history.push(BitrateSample {
                 t: now.saturating_duration_since(connected).as_secs_f32(),
@@ -227,15 +270,18 @@ impl Partner {
                 loss: link.loss_fraction() as f32,
             });
         }
+
         self.sampled = Some((now, totals.0, totals.1));
         let frozen_ms = lock(&self.received).stats().frozen_ms;
-        let frozen_since = frozen_ms.saturating_sub(std::mem::replace(&mut self.frozen_ms, frozen_ms)) as f32;
+        let frozen_since =
+            frozen_ms.saturating_sub(std::mem::replace(&mut self.frozen_ms, frozen_ms)) as f32;
         let figures = QualityFigures {
             loss: link.loss_fraction() as f32,
             rtt_ms: link.rtt().map(|rtt| rtt.as_secs_f32() * 1e3),
             frozen: (frozen_since / (elapsed.as_secs_f32() * 1e3)).min(1.0),
             target_bps: Some(link.target_bps()),
         };
+
         self.quality = self.rating.update(now, &figures);
         true
     }
@@ -249,17 +295,31 @@ impl Partner {
         // A partner who tells that the camera is off, or the microphone, may have agreed to send and send nothing.
         let told = lock(&self.told).unwrap_or_default();
         let audio = engine.map(AudioEngine::stats).unwrap_or_default();
+
         CallStats {
             session_id: Some(self.found.session_id.to_string()),
             initiator: Some(self.found.initiator),
-            video_codec: negotiated.video.first().and_then(Format::video).map(|codec| match codec {
-                VideoCodec::H264 => "H264",
-                VideoCodec::Vp8 => "VP8",
-            }),
-            audio_codec: negotiated.audio.first().filter(|format| format.codec == Codec::Opus).map(|_| "opus"),
-            video_sent: self.output.as_ref().map(|output| lock(&output.recorder).stats()),
+            video_codec: negotiated.video.first().and_then(Format::video).map(
+                |codec| match codec {
+                    VideoCodec::H264 => "H264",
+                    VideoCodec::Vp8 => "VP8",
+                },
+            ),
+            audio_codec: negotiated
+                .audio
+                .first()
+                .filter(|format| format.codec == Codec::Opus)
+                .map(|_| "opus"),
+            video_sent: self
+                .output
+                .as_ref()
+                .map(|output| lock(&output.recorder).stats()),
             video_received: (self.video_came && (told.camera_on || received.packets > 0))
-                .then_some(super::VideoReceived { recovered: repair.recovered, nacks: repair.nacks_sent, ..received }),
+                .then_some(super::VideoReceived {
+                    recovered: repair.recovered,
+                    nacks: repair.nacks_sent,
+                    ..received
+                }),
             audio_received: self.audio_came && (!told.muted || audio.jitter.packets > 0),
             audio,
             lip_sync_ms_p95,
@@ -290,7 +350,11 @@ async fn send_audio(local: LocalTrack, mut packets: UnboundedReceiver<Packet>) {
 }
 
 /// Ends when the output is gone, so it must not hold on to it.
-async fn send_video(local: LocalTrack, mut packets: UnboundedReceiver<Vec<Packet>>, in_flight: Arc<AtomicUsize>) {
+async fn send_video(
+    local: LocalTrack,
+    mut packets: UnboundedReceiver<Vec<Packet>>,
+    in_flight: Arc<AtomicUsize>,
+) {
     while let Some(picture) = packets.recv().await {
         for packet in picture {
             if let Err(error) = local.track.write_rtp(packet).await {
@@ -298,6 +362,7 @@ async fn send_video(local: LocalTrack, mut packets: UnboundedReceiver<Vec<Packet
                 break;
             }
         }
+
         in_flight.fetch_sub(1, Relaxed);
     }
 }
@@ -305,8 +370,10 @@ async fn send_video(local: LocalTrack, mut packets: UnboundedReceiver<Vec<Packet
 /// Passes the partner's PLI (RFC 4585 §6.3.1) and FIR (RFC 5104 §4.3.1) to the encode thread.
 async fn hear_requests(local: LocalTrack, output: Arc<VideoOutput>) {
     while let Some(TrackLocalEvent::OnRtcpPacket(packets)) = local.track.poll().await {
-        let is_request =
-            |packet: &dyn std::any::Any| packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>();
+        let is_request = |packet: &dyn std::any::Any| {
+            packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
+        };
+
         if packets.iter().any(|packet| is_request(packet.as_any())) {
             output.keyframe_wanted.store(true, Relaxed);
         }

@@ -25,12 +25,30 @@ pub(super) struct Step {
 }
 
 const STEPS: [Step; 6] = [
-    Step { eighths: 8, every: 1 },
-    Step { eighths: 6, every: 1 },
-    Step { eighths: 4, every: 1 },
-    Step { eighths: 3, every: 1 },
-    Step { eighths: 2, every: 1 },
-    Step { eighths: 2, every: 2 },
+    Step {
+        eighths: 8,
+        every: 1,
+    },
+    Step {
+        eighths: 6,
+        every: 1,
+    },
+    Step {
+        eighths: 4,
+        every: 1,
+    },
+    Step {
+        eighths: 3,
+        every: 1,
+    },
+    Step {
+        eighths: 2,
+        every: 1,
+    },
+    Step {
+        eighths: 2,
+        every: 2,
+    },
 ];
 
 impl Step {
@@ -39,13 +57,15 @@ impl Step {
         if self.eighths == 8 {
             return (width, height);
         }
+
         let scale = |side: u32| (side * self.eighths / 16).max(1) * 2;
         (scale(width), scale(height))
     }
 
     fn needed_bps(self, source: Source) -> f64 {
         let (width, height) = self.size(source.width, source.height);
-        f64::from(width) * f64::from(height) * f64::from(source.fps) / f64::from(self.every) * BITS_PER_PIXEL
+        f64::from(width) * f64::from(height) * f64::from(source.fps) / f64::from(self.every)
+            * BITS_PER_PIXEL
     }
 }
 
@@ -78,14 +98,19 @@ impl QualityLadder {
             .filter(|step| STEPS[*step].size(source.width, source.height).0 >= MIN_WIDTH);
         let too_little = smaller.is_some() && target < STEPS[self.step].needed_bps(source);
         let enough = larger.is_some_and(|step| target >= HEADROOM * STEPS[step].needed_bps(source));
+
         if now.saturating_duration_since(begin) >= WARM_UP {
-            if let Some(smaller) = smaller.filter(|_| held(&mut self.too_little_since, too_little, now, PATIENCE_DOWN))
+            if let Some(smaller) =
+                smaller.filter(|_| held(&mut self.too_little_since, too_little, now, PATIENCE_DOWN))
             {
                 self.take(smaller);
-            } else if let Some(larger) = larger.filter(|_| held(&mut self.enough_since, enough, now, PATIENCE_UP)) {
+            } else if let Some(larger) =
+                larger.filter(|_| held(&mut self.enough_since, enough, now, PATIENCE_UP))
+            {
                 self.take(larger);
             }
         }
+
         STEPS[self.step]
     }
 
@@ -101,6 +126,7 @@ fn held(since: &mut Option<Instant>, condition: bool, now: Instant, time: Durati
         *since = None;
         return false;
     }
+
     now.saturating_duration_since(*since.get_or_insert(now)) >= time
 }
 
@@ -108,20 +134,27 @@ fn held(since: &mut Option<Instant>, condition: bool, now: Instant, time: Durati
 mod tests {
     use super::*;
 
-    const HD: Source = Source { width: 1280, height: 720, fps: 30.0 };
+    const HD: Source = Source {
+        width: 1280,
+        height: 720,
+        fps: 30.0,
+    };
 
     /// Feeds each bitrate for so many seconds; returns the step after each.
     fn after(source: Source, plan: &[(u32, u32)]) -> Vec<Step> {
         let (mut ladder, mut now) = (QualityLadder::default(), Instant::now());
         let mut steps = Vec::new();
+
         for (target_bps, seconds) in plan {
             let mut step = ladder.step(now, source, *target_bps);
             for _ in 0..30 * seconds {
                 now += Duration::from_millis(1_000) / 30;
                 step = ladder.step(now, source, *target_bps);
             }
+
             steps.push(step);
         }
+
         steps
     }
 
@@ -132,32 +165,56 @@ mod tests {
 
     #[test]
     fn a_ramp_from_a_low_start_costs_no_size() {
-        assert_eq!(after(HD, &[(300_000, 1), (1_000_000, 5)])[1], STEPS[0], "the first moments say nothing");
+        assert_eq!(
+            after(HD, &[(300_000, 1), (1_000_000, 5)])[1],
+            STEPS[0],
+            "the first moments say nothing"
+        );
     }
 
     #[test]
     fn a_small_bitrate_makes_small_pictures_and_a_tiny_one_fewer() {
-        let steps = after(HD, &[(350_000, 20), (150_000, 20), (60_000, 20), (10_000, 20)]);
-        assert_eq!(steps, [STEPS[1], STEPS[2], STEPS[4], STEPS[5]], "three quarters, a half, a quarter, every second");
+        let steps = after(
+            HD,
+            &[(350_000, 20), (150_000, 20), (60_000, 20), (10_000, 20)],
+        );
+
+        assert_eq!(
+            steps,
+            [STEPS[1], STEPS[2], STEPS[4], STEPS[5]],
+            "three quarters, a half, a quarter, every second"
+        );
     }
 
     #[test]
     fn the_way_back_needs_headroom() {
         let steps = after(HD, &[(350_000, 20), (600_000, 20), (800_000, 20)]);
-        assert_eq!(steps, [STEPS[1], STEPS[1], STEPS[0]], "0.6 Mbit/s holds full size but does not bring it back");
+        assert_eq!(
+            steps,
+            [STEPS[1], STEPS[1], STEPS[0]],
+            "0.6 Mbit/s holds full size but does not bring it back"
+        );
     }
 
     #[test]
     fn a_bitrate_that_swings_around_the_limit_does_not_flap() {
-        let plan: Vec<(u32, u32)> = (0..40).map(|round| (if round % 2 == 0 { 450_000 } else { 700_000 }, 1)).collect();
+        let plan: Vec<(u32, u32)> = (0..40)
+            .map(|round| (if round % 2 == 0 { 450_000 } else { 700_000 }, 1))
+            .collect();
         let steps = after(HD, &plan);
         let changes = steps.windows(2).filter(|pair| pair[0] != pair[1]).count();
+
         assert!(changes <= 1, "{changes} changes of size in 40 s");
     }
 
     #[test]
     fn small_sources_are_not_made_smaller_than_a_face_needs() {
-        let small = Source { width: 320, height: 180, fps: 30.0 };
+        let small = Source {
+            width: 320,
+            height: 180,
+            fps: 30.0,
+        };
+
         let last = after(small, &[(1_000, 60)])[0];
         assert!(last.size(320, 180).0 >= MIN_WIDTH, "{last:?}");
     }
@@ -166,8 +223,16 @@ mod tests {
     fn sizes_are_even() {
         for step in &STEPS[1..] {
             let (width, height) = step.size(1278, 718);
-            assert!(width % 2 == 0 && height % 2 == 0, "{step:?}: {width} x {height}");
+            assert!(
+                width % 2 == 0 && height % 2 == 0,
+                "{step:?}: {width} x {height}"
+            );
         }
-        assert_eq!(STEPS[0].size(1279, 719), (1279, 719), "full size is left as it is");
+
+        assert_eq!(
+            STEPS[0].size(1279, 719),
+            (1279, 719),
+            "full size is left as it is"
+        );
     }
 }

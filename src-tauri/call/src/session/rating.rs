@@ -33,6 +33,7 @@ impl QualityFigures {
     pub fn quality(&self) -> Quality {
         let rtt_ms = self.rtt_ms.unwrap_or(0.0);
         let target_bps = self.target_bps.unwrap_or(u64::MAX);
+
         // ITU-T G.114: one-way delay to 150 ms is not noticed, beyond 400 ms it is a nuisance; the network is half of it.
         if self.loss > 0.10 || rtt_ms > 500.0 || self.frozen > 0.10 || target_bps < 150_000 {
             Quality::Poor
@@ -67,29 +68,44 @@ impl QualityRating {
         if now.saturating_duration_since(begin) < WARM_UP {
             return None;
         }
+
         let current = figures.quality();
         let Some(rating) = self.rating else {
             self.rating = Some(current);
             return self.rating;
         };
+
         if current == rating {
             self.other = None;
             return self.rating;
         }
+
         let (since, mildest) = match self.other {
             // The same direction: the step nearest to the present rating that held all the time.
-            Some((since, other)) if (other < rating) == (current < rating) => {
-                (since, if current < rating { other.max(current) } else { other.min(current) })
-            }
+            Some((since, other)) if (other < rating) == (current < rating) => (
+                since,
+                if current < rating {
+                    other.max(current)
+                } else {
+                    other.min(current)
+                },
+            ),
             _ => (now, current),
         };
-        let patience = if current < rating { WORSE_AFTER } else { BETTER_AFTER };
+
+        let patience = if current < rating {
+            WORSE_AFTER
+        } else {
+            BETTER_AFTER
+        };
+
         if now.saturating_duration_since(since) >= patience {
             self.rating = Some(mildest);
             self.other = None;
         } else {
             self.other = Some((since, mildest));
         }
+
         self.rating
     }
 }
@@ -99,15 +115,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const GOOD: QualityFigures =
-        QualityFigures { loss: 0.0, rtt_ms: Some(30.0), frozen: 0.0, target_bps: Some(2_000_000) };
+    const GOOD: QualityFigures = QualityFigures {
+        loss: 0.0,
+        rtt_ms: Some(30.0),
+        frozen: 0.0,
+        target_bps: Some(2_000_000),
+    };
     const FAIR: QualityFigures = QualityFigures { loss: 0.05, ..GOOD };
-    const POOR: QualityFigures = QualityFigures { frozen: 0.3, ..GOOD };
+    const POOR: QualityFigures = QualityFigures {
+        frozen: 0.3,
+        ..GOOD
+    };
 
     /// Feeds figures for so many ms each; returns when the rating changed, and to what.
     fn changes(plan: &[(u64, QualityFigures)]) -> Vec<(u64, Quality)> {
         let (start, mut rating) = (Instant::now(), QualityRating::default());
         let (mut ms, mut last, mut changes) = (0, None, Vec::new());
+
         for (length, figures) in plan {
             let end = ms + length;
             while ms < end {
@@ -116,25 +140,68 @@ mod tests {
                     last = Some(quality);
                     changes.push((ms, quality));
                 }
+
                 ms += 100;
             }
         }
+
         changes
     }
 
     #[test]
     fn each_figure_alone_can_spoil_a_call() {
         assert_eq!(GOOD.quality(), Quality::Good);
-        assert_eq!(QualityFigures::default().quality(), Quality::Good, "what is unknown spoils nothing");
+        assert_eq!(
+            QualityFigures::default().quality(),
+            Quality::Good,
+            "what is unknown spoils nothing"
+        );
+
         for (figures, expected) in [
             (QualityFigures { loss: 0.05, ..GOOD }, Quality::Fair),
             (QualityFigures { loss: 0.2, ..GOOD }, Quality::Poor),
-            (QualityFigures { rtt_ms: Some(300.0), ..GOOD }, Quality::Fair),
-            (QualityFigures { rtt_ms: Some(700.0), ..GOOD }, Quality::Poor),
-            (QualityFigures { frozen: 0.05, ..GOOD }, Quality::Fair),
-            (QualityFigures { frozen: 0.5, ..GOOD }, Quality::Poor),
-            (QualityFigures { target_bps: Some(300_000), ..GOOD }, Quality::Fair),
-            (QualityFigures { target_bps: Some(100_000), ..GOOD }, Quality::Poor),
+            (
+                QualityFigures {
+                    rtt_ms: Some(300.0),
+                    ..GOOD
+                },
+                Quality::Fair,
+            ),
+            (
+                QualityFigures {
+                    rtt_ms: Some(700.0),
+                    ..GOOD
+                },
+                Quality::Poor,
+            ),
+            (
+                QualityFigures {
+                    frozen: 0.05,
+                    ..GOOD
+                },
+                Quality::Fair,
+            ),
+            (
+                QualityFigures {
+                    frozen: 0.5,
+                    ..GOOD
+                },
+                Quality::Poor,
+            ),
+            (
+                QualityFigures {
+                    target_bps: Some(300_000),
+                    ..GOOD
+                },
+                Quality::Fair,
+            ),
+            (
+                QualityFigures {
+                    target_bps: Some(100_000),
+                    ..GOOD
+                },
+                Quality::Poor,
+            ),
         ] {
             assert_eq!(figures.quality(), expected, "{figures:?}");
         }
@@ -143,14 +210,26 @@ mod tests {
     #[test]
     fn it_falls_after_a_second_and_rises_after_four() {
         let seen = changes(&[(8_000, GOOD), (3_000, POOR), (10_000, GOOD)]);
-        assert_eq!(seen, [(5_000, Quality::Good), (9_000, Quality::Poor), (15_000, Quality::Good)]);
+        assert_eq!(
+            seen,
+            [
+                (5_000, Quality::Good),
+                (9_000, Quality::Poor),
+                (15_000, Quality::Good)
+            ]
+        );
     }
 
     #[test]
     fn short_troubles_and_short_recoveries_change_nothing() {
         let mut plan = vec![(6_000, GOOD)];
         plan.extend([(900, POOR), (2_000, GOOD)].repeat(10));
-        assert_eq!(changes(&plan), [(5_000, Quality::Good)], "a hiccup now and then");
+        assert_eq!(
+            changes(&plan),
+            [(5_000, Quality::Good)],
+            "a hiccup now and then"
+        );
+
         let mut plan = vec![(7_000, FAIR)];
         plan.extend([(3_000, GOOD), (500, FAIR)].repeat(10));
         assert_eq!(changes(&plan), [(5_000, Quality::Fair)], "not yet well");
@@ -160,7 +239,11 @@ mod tests {
     fn a_mixture_of_bad_and_worse_is_bad() {
         let mut plan = vec![(6_000, GOOD)];
         plan.extend([(400, POOR), (400, FAIR)].repeat(2));
-        assert_eq!(changes(&plan)[1].1, Quality::Fair, "the mildest that held all the time");
+        assert_eq!(
+            changes(&plan)[1].1,
+            Quality::Fair,
+            "the mildest that held all the time"
+        );
     }
 
     proptest! {
@@ -172,9 +255,11 @@ mod tests {
             let plan: Vec<(u64, QualityFigures)> =
                 plan.iter().map(|(kind, steps)| (steps * 100, kinds[usize::from(*kind)])).collect();
             let changes = changes(&plan);
+
             for (_, quality) in &changes {
                 prop_assert!(plan.iter().any(|(_, figures)| figures.quality() == *quality));
             }
+
             prop_assert!(changes.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1_000), "no flicker: {:?}", changes);
         }
     }

@@ -32,9 +32,16 @@ impl Rate {
     }
 
     fn per_second(&self) -> f32 {
-        let (Some(first), Some(newest)) = (self.first, self.newest) else { return 0.0 };
+        let (Some(first), Some(newest)) = (self.first, self.newest) else {
+            return 0.0;
+        };
+
         let seconds = newest.saturating_duration_since(first).as_secs_f32();
-        if seconds > 0.0 { (self.count - 1) as f32 / seconds } else { 0.0 }
+        if seconds > 0.0 {
+            (self.count - 1) as f32 / seconds
+        } else {
+            0.0
+        }
     }
 }
 
@@ -48,7 +55,11 @@ pub(super) struct SendRecorder {
 
 impl Default for SendRecorder {
     fn default() -> Self {
-        Self { totals: VideoSent::default(), rate: Rate::default(), encode_ms: PercentileWindow::new(WINDOW) }
+        Self {
+            totals: VideoSent::default(),
+            rate: Rate::default(),
+            encode_ms: PercentileWindow::new(WINDOW),
+        }
     }
 }
 
@@ -131,7 +142,13 @@ impl ReceiveRecorder {
         self.bytes += payload as u64;
     }
 
-    pub(super) fn on_decoded(&mut self, at: Instant, keyframe: bool, size: (u32, u32), decoding: Duration) {
+    pub(super) fn on_decoded(
+        &mut self,
+        at: Instant,
+        keyframe: bool,
+        size: (u32, u32),
+        decoding: Duration,
+    ) {
         self.first_frame.get_or_insert(at);
         self.rate.on_event(at);
         self.keyframes += u64::from(keyframe);
@@ -196,9 +213,14 @@ mod tests {
         let mut rate = Rate::default();
         let begin = Instant::now();
         assert_eq!(rate.per_second(), 0.0, "nothing happened");
+
         for step in 0..31 {
             rate.on_event(begin + Duration::from_millis(100) * step);
         }
-        assert!((rate.per_second() - 10.0).abs() < 1e-3, "30 steps of 100 ms are 10 a second");
+
+        assert!(
+            (rate.per_second() - 10.0).abs() < 1e-3,
+            "30 steps of 100 ms are 10 a second"
+        );
     }
 }

@@ -4,7 +4,8 @@ use super::{CallOptions, Profile};
 use crate::machine::{Departure, Input, Match, Outgoing};
 use std::time::Duration;
 use tandem_signaling::message::{
-    ClientMessage, ErrorCode, ErrorReport, FindPartner, IceServer, LeaveReason, PartnerFound, RawValue, ServerMessage,
+    ClientMessage, ErrorCode, ErrorReport, FindPartner, IceServer, LeaveReason, PartnerFound,
+    RawValue, ServerMessage,
 };
 use webrtc::peer_connection::RTCIceServer;
 
@@ -13,30 +14,38 @@ pub(super) fn input(message: ServerMessage) -> Option<Input> {
     let text = |id: &str| id.into();
     Some(match message {
         ServerMessage::PartnerFound(found) => Input::PartnerFound(partner(&found)),
-        ServerMessage::WebrtcOffer(relayed) => {
-            Input::Offer { session_id: text(relayed.session_id.as_str()), offer: text(relayed.offer.get()) }
-        }
-        ServerMessage::WebrtcAnswer(relayed) => {
-            Input::Answer { session_id: text(relayed.session_id.as_str()), answer: text(relayed.answer.get()) }
-        }
-        ServerMessage::IceCandidate(relayed) => {
-            Input::Candidate { session_id: text(relayed.session_id.as_str()), candidate: text(relayed.candidate.get()) }
-        }
+        ServerMessage::WebrtcOffer(relayed) => Input::Offer {
+            session_id: text(relayed.session_id.as_str()),
+            offer: text(relayed.offer.get()),
+        },
+        ServerMessage::WebrtcAnswer(relayed) => Input::Answer {
+            session_id: text(relayed.session_id.as_str()),
+            answer: text(relayed.answer.get()),
+        },
+        ServerMessage::IceCandidate(relayed) => Input::Candidate {
+            session_id: text(relayed.session_id.as_str()),
+            candidate: text(relayed.candidate.get()),
+        },
         ServerMessage::PartnerLeft(left) => {
             let departure = match left.reason {
                 LeaveReason::Disconnected | LeaveReason::NodeLost => Departure::Lost,
-                LeaveReason::Left | LeaveReason::Skipped | LeaveReason::Blocked | LeaveReason::Other => {
-                    Departure::Wanted
-                }
+                LeaveReason::Left
+                | LeaveReason::Skipped
+                | LeaveReason::Blocked
+                | LeaveReason::Other => Departure::Wanted,
             };
-            Input::PartnerLeft { session_id: text(left.session_id.as_str()), departure }
+
+            Input::PartnerLeft {
+                session_id: text(left.session_id.as_str()),
+                departure,
+            }
         }
-        ServerMessage::PartnerReconnecting(session) => {
-            Input::PartnerReconnecting { session_id: text(session.session_id.as_str()) }
-        }
-        ServerMessage::PartnerResumed(session) => {
-            Input::PartnerResumed { session_id: text(session.session_id.as_str()) }
-        }
+        ServerMessage::PartnerReconnecting(session) => Input::PartnerReconnecting {
+            session_id: text(session.session_id.as_str()),
+        },
+        ServerMessage::PartnerResumed(session) => Input::PartnerResumed {
+            session_id: text(session.session_id.as_str()),
+        },
         ServerMessage::Error(error) => return refusal(&error),
         _ => return None,
     })
@@ -47,12 +56,20 @@ fn refusal(error: &ErrorReport) -> Option<Input> {
     /// When a relay that is busy does not say when to come back.
     const RETRY_AFTER: Duration = Duration::from_secs(1);
     let retry_after = match error.code {
-        ErrorCode::RateLimited | ErrorCode::QueueFull | ErrorCode::Unavailable | ErrorCode::Internal => {
-            Some(error.retry_after_ms.map_or(RETRY_AFTER, Duration::from_millis))
+        ErrorCode::RateLimited
+        | ErrorCode::QueueFull
+        | ErrorCode::Unavailable
+        | ErrorCode::Internal => Some(
+            error
+                .retry_after_ms
+                .map_or(RETRY_AFTER, Duration::from_millis),
+        ),
+        ErrorCode::BadMessage | ErrorCode::BadJson | ErrorCode::UnknownType | ErrorCode::Banned => {
+            None
         }
-        ErrorCode::BadMessage | ErrorCode::BadJson | ErrorCode::UnknownType | ErrorCode::Banned => None,
         _ => return None,
     };
+
     tracing::debug!(code = ?error.code, "the relay refuses a message");
     Some(Input::SearchRefused { retry_after })
 }
@@ -88,15 +105,25 @@ pub(super) fn message(outgoing: Outgoing, options: &CallOptions) -> Option<Clien
             interests: Vec::new(),
         }),
         Outgoing::CancelSearch => ClientMessage::CancelSearch,
-        Outgoing::Next { session_id } => ClientMessage::Next { session_id: Some((&*session_id).into()) },
-        Outgoing::EndSession { session_id } => {
-            ClientMessage::EndSession { session_id: (&*session_id).into(), reason: None }
-        }
-        Outgoing::Offer { to, offer } => ClientMessage::WebrtcOffer { to: (&*to).into(), offer: raw(&offer)? },
-        Outgoing::Answer { to, answer } => ClientMessage::WebrtcAnswer { to: (&*to).into(), answer: raw(&answer)? },
-        Outgoing::Candidate { to, candidate } => {
-            ClientMessage::IceCandidate { to: (&*to).into(), candidate: raw(&candidate)? }
-        }
+        Outgoing::Next { session_id } => ClientMessage::Next {
+            session_id: Some((&*session_id).into()),
+        },
+        Outgoing::EndSession { session_id } => ClientMessage::EndSession {
+            session_id: (&*session_id).into(),
+            reason: None,
+        },
+        Outgoing::Offer { to, offer } => ClientMessage::WebrtcOffer {
+            to: (&*to).into(),
+            offer: raw(&offer)?,
+        },
+        Outgoing::Answer { to, answer } => ClientMessage::WebrtcAnswer {
+            to: (&*to).into(),
+            answer: raw(&answer)?,
+        },
+        Outgoing::Candidate { to, candidate } => ClientMessage::IceCandidate {
+            to: (&*to).into(),
+            candidate: raw(&candidate)?,
+        },
     })
 }
 
@@ -107,5 +134,6 @@ pub(super) fn ice_servers(servers: &[IceServer]) -> Vec<RTCIceServer> {
         username: server.username.clone().unwrap_or_default(),
         credential: server.credential.clone().unwrap_or_default(),
     };
+
     servers.iter().map(convert).collect()
 }

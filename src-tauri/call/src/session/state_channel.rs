@@ -10,13 +10,18 @@ pub(super) type Told = Arc<Mutex<Option<PartnerState>>>;
 
 /// Tells `own` on the channel, at first and with each change, and puts what the partner says into `told`, until the
 /// channel or `own` ends. A channel of another name is not ours and is closed.
-pub(super) async fn run(channel: Arc<dyn DataChannel>, mut own: watch::Receiver<PartnerState>, told: Told) {
+pub(super) async fn run(
+    channel: Arc<dyn DataChannel>,
+    mut own: watch::Receiver<PartnerState>,
+    told: Told,
+) {
     if !channel.label().await.is_ok_and(|label| label == CHANNEL) {
         tracing::debug!("the partner opened a data channel that nobody knows");
         // It may be closed already.
         let _ = channel.close().await;
         return;
     }
+
     let mut open = false;
     loop {
         let event = tokio::select! {
@@ -25,9 +30,11 @@ pub(super) async fn run(channel: Arc<dyn DataChannel>, mut own: watch::Receiver<
                 if changed.is_err() || !tell(&*channel, &mut own).await {
                     return;
                 }
+
                 continue;
             }
         };
+
         match event {
             Some(DataChannelEvent::OnOpen) => {
                 open = true;
@@ -35,8 +42,12 @@ pub(super) async fn run(channel: Arc<dyn DataChannel>, mut own: watch::Receiver<
                     return;
                 }
             }
-            Some(DataChannelEvent::OnMessage(message)) => match partner_state::parse(&message.data) {
-                Ok(Some(state)) => *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(state),
+            Some(DataChannelEvent::OnMessage(message)) => match partner_state::parse(&message.data)
+            {
+                Ok(Some(state)) => {
+                    *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(state)
+                }
+
                 Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "the partner's state was not understood"),
             },

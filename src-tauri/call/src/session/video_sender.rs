@@ -80,15 +80,25 @@ struct Control {
 impl VideoSender {
     /// Starts the thread. Every picture also goes to `preview`.
     pub(super) fn start(preview: Arc<NewestSlot<VideoFrame>>) -> Self {
-        let shared = Arc::new(Shared { control: Mutex::default(), changed: Condvar::new(), preview });
+        let shared = Arc::new(Shared {
+            control: Mutex::default(),
+            changed: Condvar::new(),
+            preview,
+        });
+
         let thread = {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name("video-encode".into()).spawn(move || {
-                tandem_media::priority::let_others_first();
-                run(&shared);
-            })
+            std::thread::Builder::new()
+                .name("video-encode".into())
+                .spawn(move || {
+                    tandem_media::priority::let_others_first();
+                    run(&shared);
+                })
         };
-        let thread = thread.inspect_err(|error| tracing::error!(%error, "the encode thread cannot be started")).ok();
+
+        let thread = thread
+            .inspect_err(|error| tracing::error!(%error, "the encode thread cannot be started"))
+            .ok();
         Self { shared, thread }
     }
 
@@ -103,7 +113,13 @@ impl VideoSender {
     }
 
     fn change(&self, change: impl FnOnce(&mut Control)) {
-        change(&mut self.shared.control.lock().unwrap_or_else(PoisonError::into_inner));
+        change(
+            &mut self
+                .shared
+                .control
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         self.shared.changed.notify_all();
     }
 }
@@ -116,6 +132,7 @@ impl Drop for VideoSender {
         {
             tracing::error!("the encode thread panicked");
         }
+
         self.shared.preview.close();
     }
 }
@@ -123,16 +140,24 @@ impl Drop for VideoSender {
 fn run(shared: &Shared) {
     let mut encoding: Option<Encoding> = None;
     let mut newest: Option<VideoFrame> = None;
+
     loop {
         let (source, output) = {
-            let control = shared.control.lock().unwrap_or_else(PoisonError::into_inner);
+            let control = shared
+                .control
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let idle = |control: &mut Control| control.source.is_none() && !control.stop;
-            let control = shared.changed.wait_while(control, idle).unwrap_or_else(PoisonError::into_inner);
+            let control = shared
+                .changed
+                .wait_while(control, idle)
+                .unwrap_or_else(PoisonError::into_inner);
             if control.stop {
                 return;
             }
             (control.source.clone(), control.output.clone())
         };
+
         let Some(source) = source else { continue };
         if !is_for(encoding.as_ref(), output.as_ref()) {
             encoding = output.map(Encoding::new);
@@ -142,16 +167,19 @@ fn run(shared: &Shared) {
                 encoding.send(frame, source.format.fps);
             }
         }
+
         let Some(frame) = source.frames.take(GLANCE) else {
             if source.frames.is_closed() {
                 forget(shared, &source.frames);
             }
             continue;
         };
+
         shared.preview.put(frame.clone());
         if let Some(encoding) = &mut encoding {
             encoding.send(&frame, source.format.fps);
         }
+
         newest = Some(frame);
     }
 }
@@ -166,8 +194,16 @@ fn is_for(encoding: Option<&Encoding>, output: Option<&Arc<VideoOutput>>) -> boo
 
 /// A source that has ended gives no more pictures: sleep until there is another one.
 fn forget(shared: &Shared, source: &Arc<NewestSlot<VideoFrame>>) {
-    let mut control = shared.control.lock().unwrap_or_else(PoisonError::into_inner);
-    if control.source.as_ref().is_some_and(|current| Arc::ptr_eq(&current.frames, source)) {
+    let mut control = shared
+        .control
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+
+    if control
+        .source
+        .as_ref()
+        .is_some_and(|current| Arc::ptr_eq(&current.frames, source))
+    {
         control.source = None;
     }
 }
@@ -218,12 +254,16 @@ impl Encoding {
             self.encoder = None;
             self.fps = fps;
         }
-        let congested = self.output.in_flight.load(Relaxed) >= MAX_IN_FLIGHT || self.output.link.skip_frame();
+
+        let congested =
+            self.output.in_flight.load(Relaxed) >= MAX_IN_FLIGHT || self.output.link.skip_frame();
         let in_order = self.newest.is_none_or(|newest| frame.at > newest);
+
         if congested || !in_order {
             self.output.record(SendRecorder::on_skipped);
             return;
         }
+
         match self.encode(frame) {
             Ok(true) => {}
             Ok(false) => self.output.record(SendRecorder::on_skipped),
@@ -237,67 +277,114 @@ impl Encoding {
     fn encode(&mut self, frame: &VideoFrame) -> Result<bool, CodecError> {
         let begin = Instant::now();
         let target_bps = self.output.target_bps();
-        let Some(image) = self.adapt(frame, target_bps) else { return Ok(false) };
+        let Some(image) = self.adapt(frame, target_bps) else {
+            return Ok(false);
+        };
+
         let size = (image.width(), image.height());
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => {
-                let config = EncoderConfig { width: size.0, height: size.1, fps: self.fps, bitrate_bps: target_bps };
+                let config = EncoderConfig {
+                    width: size.0,
+                    height: size.1,
+                    fps: self.fps,
+                    bitrate_bps: target_bps,
+                };
+
                 self.target_bps = target_bps;
                 none.insert(codec::encoder(self.output.codec, config)?)
             }
         };
-        if f64::from(target_bps.abs_diff(self.target_bps)) > TARGET_STEP * f64::from(self.target_bps) {
+
+        if f64::from(target_bps.abs_diff(self.target_bps))
+            > TARGET_STEP * f64::from(self.target_bps)
+        {
             encoder.set_bitrate(target_bps);
             self.target_bps = target_bps;
         }
+
         let epoch = *self.epoch.get_or_insert(frame.at);
         let elapsed = frame.at.saturating_duration_since(epoch);
-        let may_key = self.last_keyframe.is_none_or(|last| begin >= last + KEYFRAME_INTERVAL);
+        let may_key = self
+            .last_keyframe
+            .is_none_or(|last| begin >= last + KEYFRAME_INTERVAL);
         let force = may_key && self.output.keyframe_wanted.swap(false, Relaxed);
-        let encoded = encoder.encode(&image, u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX), force)?;
+        let encoded = encoder.encode(
+            &image,
+            u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            force,
+        )?;
+
         let Some(encoded) = encoded else {
             // The request stands until a keyframe was made.
             self.output.keyframe_wanted.fetch_or(force, Relaxed);
             return Ok(false);
         };
+
         self.newest = Some(frame.at);
         let now = Instant::now();
+
         if encoded.keyframe {
             self.last_keyframe = Some(now);
         }
-        let picture =
-            SentPicture { at: now, keyframe: encoded.keyframe, bytes: encoded.data.len(), size, encoding: now - begin };
+
+        let picture = SentPicture {
+            at: now,
+            keyframe: encoded.keyframe,
+            bytes: encoded.data.len(),
+            size,
+            encoding: now - begin,
+        };
+
         let ticks = elapsed.as_nanos() * u128::from(VIDEO_CLOCK_HZ) / 1_000_000_000;
-        let packets = self.packets(encoded.data, self.first_timestamp.wrapping_add(ticks as u32));
+        let packets = self.packets(
+            encoded.data,
+            self.first_timestamp.wrapping_add(ticks as u32),
+        );
+
         self.output.record(|recorder| {
             recorder.on_target(self.target_bps);
             recorder.on_picture(&picture);
         });
-        self.output.traffic.sent.fetch_add(picture.bytes as u64, Relaxed);
+
+        self.output
+            .traffic
+            .sent
+            .fetch_add(picture.bytes as u64, Relaxed);
         self.output.in_flight.fetch_add(1, Relaxed);
         // The other end is gone only when the call is over.
         let _ = self.output.packets.send(packets);
+
         Ok(true)
     }
 
     /// The picture in the size that the bitrate is enough for; `None` if this one is to be left out.
     fn adapt(&mut self, frame: &VideoFrame, target_bps: u32) -> Option<Arc<I420>> {
         let (width, height) = (frame.image.width(), frame.image.height());
-        let source = Source { width, height, fps: self.fps };
+        let source = Source {
+            width,
+            height,
+            fps: self.fps,
+        };
+
         let step = self.ladder.step(frame.at, source, target_bps);
         self.offered = self.offered.wrapping_add(1);
+
         if !self.offered.is_multiple_of(step.every) {
             return None;
         }
+
         let size = step.size(width, height);
         if size == (width, height) {
             return Some(Arc::clone(&frame.image));
         }
+
         let Ok(scaled) = self.pool.make(size.0, size.1, |image| {
             scale(&frame.image, image);
             Ok::<(), Infallible>(())
         });
+
         Some(scaled)
     }
 
@@ -313,9 +400,14 @@ impl Encoding {
                 ssrc: self.output.ssrc,
                 ..Header::default()
             };
+
             self.sequence = self.sequence.wrapping_add(1);
-            Packet { header, payload: payload.data }
+            Packet {
+                header,
+                payload: payload.data,
+            }
         });
+
         packets.collect()
     }
 }

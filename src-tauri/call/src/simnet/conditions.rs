@@ -29,7 +29,11 @@ impl Loss {
         match *self {
             Self::None => false,
             Self::Random(probability) => dice.chance(probability),
-            Self::GilbertElliott { to_bad, to_good, bad_loss } => {
+            Self::GilbertElliott {
+                to_bad,
+                to_good,
+                bad_loss,
+            } => {
                 let turn = if *bad { to_good } else { to_bad };
                 *bad ^= dice.chance(turn);
                 *bad && dice.chance(bad_loss)
@@ -82,12 +86,20 @@ impl Conditions {
     /// A link of `rate_bps` and one-way `delay` whose queue holds `queue` worth of that rate.
     pub fn bottleneck(rate_bps: u64, delay: Duration, queue: Duration) -> Self {
         let queue_bytes = (rate_bps as f64 / 8.0 * queue.as_secs_f64()) as usize;
-        Self { rate_bps: Some(rate_bps), queue_bytes, delay, ..Self::default() }
+        Self {
+            rate_bps: Some(rate_bps),
+            queue_bytes,
+            delay,
+            ..Self::default()
+        }
     }
 
     /// A link without bottleneck.
     pub fn delayed(delay: Duration) -> Self {
-        Self { delay, ..Self::default() }
+        Self {
+            delay,
+            ..Self::default()
+        }
     }
 
     /// The same with `loss`.

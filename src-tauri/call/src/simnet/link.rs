@@ -73,16 +73,19 @@ impl<T: Clone> Link<T> {
     pub fn send(&mut self, now: Instant, bytes: usize, packet: T) {
         self.serve(now);
         self.counters.sent += 1;
+
         if !self.conditions.up {
             self.counters.lost += 1;
         } else if self.conditions.rate_bps.is_none() {
             self.propagate(now, bytes, packet);
-        } else if self.queued_bytes + bytes > self.conditions.queue_bytes && !self.queue.is_empty() {
+        } else if self.queued_bytes + bytes > self.conditions.queue_bytes && !self.queue.is_empty()
+        {
             self.counters.dropped += 1;
         } else {
             if self.queue.is_empty() {
                 self.head_bits = bytes as f64 * 8.0;
             }
+
             self.queued_bytes += bytes;
             self.queue.push_back((bytes, packet));
         }
@@ -91,26 +94,43 @@ impl<T: Clone> Link<T> {
     /// The next packet that has arrived by `now`.
     pub fn poll(&mut self, now: Instant) -> Option<(Instant, T)> {
         self.serve(now);
-        let entry = self.under_way.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let entry = self
+            .under_way
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)?;
         let ((arrival, _), (bytes, packet)) = entry.remove_entry();
         self.counters.delivered += 1;
         self.counters.delivered_bytes += bytes as u64;
+
         Some((arrival, packet))
     }
 
     /// When something next happens: a packet arrives or leaves the queue.
     pub fn next_event(&self) -> Option<Instant> {
-        let leaves = (!self.queue.is_empty()).then(|| self.head_leaves()).flatten();
-        let arrives = self.under_way.first_key_value().map(|((arrival, _), _)| *arrival);
+        let leaves = (!self.queue.is_empty())
+            .then(|| self.head_leaves())
+            .flatten();
+        let arrives = self
+            .under_way
+            .first_key_value()
+            .map(|((arrival, _), _)| *arrival);
         leaves.into_iter().chain(arrives).min()
     }
 
     /// How long a packet handed over now would wait for the bottleneck.
     pub fn queue_delay(&mut self, now: Instant) -> Duration {
         self.serve(now);
-        let Some(rate) = self.conditions.rate_bps else { return Duration::ZERO };
+        let Some(rate) = self.conditions.rate_bps else {
+            return Duration::ZERO;
+        };
+
         let behind: usize = self.queue.iter().skip(1).map(|(bytes, _)| bytes).sum();
-        let bits = if self.queue.is_empty() { 0.0 } else { self.head_bits + behind as f64 * 8.0 };
+        let bits = if self.queue.is_empty() {
+            0.0
+        } else {
+            self.head_bits + behind as f64 * 8.0
+        };
+
         Duration::from_secs_f64(bits / rate as f64)
     }
 
@@ -120,25 +140,38 @@ impl<T: Clone> Link<T> {
     }
 
     fn head_leaves(&self) -> Option<Instant> {
-        let seconds = self.conditions.rate_bps.map_or(0.0, |rate| self.head_bits / rate as f64);
-        (seconds < 1e6).then(|| self.served + Duration::from_secs_f64(seconds) + Duration::from_nanos(1))
+        let seconds = self
+            .conditions
+            .rate_bps
+            .map_or(0.0, |rate| self.head_bits / rate as f64);
+        (seconds < 1e6)
+            .then(|| self.served + Duration::from_secs_f64(seconds) + Duration::from_nanos(1))
     }
 
     /// Lets the bottleneck work until `now`.
     fn serve(&mut self, now: Instant) {
         while !self.queue.is_empty() {
-            let Some(leaves) = self.head_leaves().filter(|leaves| *leaves <= now) else { break };
+            let Some(leaves) = self.head_leaves().filter(|leaves| *leaves <= now) else {
+                break;
+            };
+
             if let Some((bytes, packet)) = self.queue.pop_front() {
                 self.queued_bytes -= bytes;
                 self.served = leaves;
                 self.propagate(leaves, bytes, packet);
             }
-            self.head_bits = self.queue.front().map_or(0.0, |(bytes, _)| *bytes as f64 * 8.0);
+
+            self.head_bits = self
+                .queue
+                .front()
+                .map_or(0.0, |(bytes, _)| *bytes as f64 * 8.0);
         }
+
         let elapsed = now.saturating_duration_since(self.served).as_secs_f64();
         if let (Some(rate), false) = (self.conditions.rate_bps, self.queue.is_empty()) {
             self.head_bits = (self.head_bits - elapsed * rate as f64).max(0.0);
         }
+
         self.served = self.served.max(now);
     }
 
@@ -148,6 +181,7 @@ impl<T: Clone> Link<T> {
             self.counters.lost += 1;
             return;
         }
+
         let jitter = conditions.jitter.mul_f64(self.dice.unit());
         let in_order = (left + conditions.delay + jitter).max(self.last_arrival);
         let arrival = if self.dice.chance(conditions.reorder) {
@@ -156,16 +190,19 @@ impl<T: Clone> Link<T> {
             self.last_arrival = in_order;
             in_order
         };
+
         if self.dice.chance(conditions.duplicate) {
             self.counters.duplicated += 1;
             self.arrive(arrival, bytes, packet.clone());
         }
+
         self.arrive(arrival, bytes, packet);
     }
 
     fn arrive(&mut self, arrival: Instant, bytes: usize, packet: T) {
         self.serial += 1;
-        self.under_way.insert((arrival, self.serial), (bytes, packet));
+        self.under_way
+            .insert((arrival, self.serial), (bytes, packet));
     }
 }
 
@@ -177,26 +214,54 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// Sends `packets` of 1,250 bytes, `every` so often; returns (sent, arrived, number) of what came out.
-    fn run(conditions: Conditions, packets: u32, every: Duration) -> (Vec<(Duration, Duration, u32)>, LinkCounters) {
+    fn run(
+        conditions: Conditions,
+        packets: u32,
+        every: Duration,
+    ) -> (Vec<(Duration, Duration, u32)>, LinkCounters) {
         let start = Instant::now();
         let (mut link, mut out) = (Link::new(start, conditions, 7), Vec::new());
+
         for i in 0..packets {
             link.send(start + every * i, 1250, i);
         }
+
         let end = start + every * packets + Duration::from_secs(60);
         while let Some((arrived, i)) = link.poll(end) {
             out.push((every * i, arrived - start, i));
         }
+
         (out, link.counters())
     }
 
     #[test]
     fn its_delay_is_the_delay() {
         let (out, _) = run(Conditions::delayed(MS * 25), 100, MS * 10);
-        assert!(out.iter().all(|(sent, arrived, _)| *arrived - *sent == MS * 25), "25 ms each");
-        let (out, _) = run(Conditions { jitter: MS * 10, ..Conditions::delayed(MS * 25) }, 10_000, MS * 20);
-        let mean = out.iter().map(|(sent, arrived, _)| (*arrived - *sent).as_secs_f64() * 1e3).sum::<f64>() / 1e4;
-        assert!((mean - 30.0).abs() < 0.2, "25 ms and half of 10 ms of jitter, got {mean}");
+        assert!(
+            out.iter()
+                .all(|(sent, arrived, _)| *arrived - *sent == MS * 25),
+            "25 ms each"
+        );
+
+        let (out, _) = run(
+            Conditions {
+                jitter: MS * 10,
+                ..Conditions::delayed(MS * 25)
+            },
+            10_000,
+            MS * 20,
+        );
+
+        let mean = out
+            .iter()
+            .map(|(sent, arrived, _)| (*arrived - *sent).as_secs_f64() * 1e3)
+            .sum::<f64>()
+            / 1e4;
+
+        assert!(
+            (mean - 30.0).abs() < 0.2,
+            "25 ms and half of 10 ms of jitter, got {mean}"
+        );
     }
 
     #[test]
@@ -206,29 +271,75 @@ mod tests {
         let (out, counters) = run(conditions, 2_000, MS * 5);
         let span = out.last().expect("packets came out").1 - out[0].1;
         let rate = (out.len() - 1) as f64 * 10_000.0 / span.as_secs_f64();
+
         assert!((rate - 1e6).abs() < 1e3, "1 Mbit/s comes out, got {rate}");
-        let worst = out.iter().map(|(sent, arrived, _)| *arrived - *sent).max().expect("packets came out");
-        assert!((MS * 310..=MS * 321).contains(&worst), "a full queue of 300 ms and 20 ms of way, got {worst:?}");
-        assert_eq!(counters.dropped + counters.delivered, 2_000, "each packet was dropped or delivered");
+        let worst = out
+            .iter()
+            .map(|(sent, arrived, _)| *arrived - *sent)
+            .max()
+            .expect("packets came out");
+
+        assert!(
+            (MS * 310..=MS * 321).contains(&worst),
+            "a full queue of 300 ms and 20 ms of way, got {worst:?}"
+        );
+
+        assert_eq!(
+            counters.dropped + counters.delivered,
+            2_000,
+            "each packet was dropped or delivered"
+        );
     }
 
     #[test]
     fn a_change_of_rate_applies_to_what_is_queued() {
         let start = Instant::now();
-        let mut link = Link::new(start, Conditions::bottleneck(1_000_000, Duration::ZERO, MS * 500), 7);
+        let mut link = Link::new(
+            start,
+            Conditions::bottleneck(1_000_000, Duration::ZERO, MS * 500),
+            7,
+        );
         (0..20).for_each(|i| link.send(start, 1250, i)); // 200 ms of queue
-        assert_eq!(link.queue_delay(start).as_millis(), 200, "20 packets of 10 ms");
+
+        assert_eq!(
+            link.queue_delay(start).as_millis(),
+            200,
+            "20 packets of 10 ms"
+        );
+
         let half = start + MS * 100;
-        link.set_conditions(half, Conditions { rate_bps: Some(500_000), ..link.conditions() });
-        assert_eq!(link.queue_delay(half).as_millis(), 200, "10 packets of 20 ms are left");
-        let arrivals = std::iter::from_fn(|| link.poll(start + MS * 1000)).last().map(|(arrived, _)| arrived - start);
-        assert_eq!(arrivals.map(|last| last.as_millis()), Some(300), "100 ms at the old rate, 200 at the new");
+        link.set_conditions(
+            half,
+            Conditions {
+                rate_bps: Some(500_000),
+                ..link.conditions()
+            },
+        );
+
+        assert_eq!(
+            link.queue_delay(half).as_millis(),
+            200,
+            "10 packets of 20 ms are left"
+        );
+
+        let arrivals = std::iter::from_fn(|| link.poll(start + MS * 1000))
+            .last()
+            .map(|(arrived, _)| arrived - start);
+        assert_eq!(
+            arrivals.map(|last| last.as_millis()),
+            Some(300),
+            "100 ms at the old rate, 200 at the new"
+        );
     }
 
     #[test]
     fn its_loss_is_the_loss_asked_for() {
         for loss in [0.01, 0.05, 0.2] {
-            let (_, counters) = run(Conditions::default().with_loss(Loss::Random(loss)), 100_000, MS);
+            let (_, counters) = run(
+                Conditions::default().with_loss(Loss::Random(loss)),
+                100_000,
+                MS,
+            );
             let lost = counters.lost as f64 / 1e5;
             assert!((lost - loss).abs() < 0.005, "asked for {loss}, got {lost}");
         }
@@ -236,30 +347,87 @@ mod tests {
 
     #[test]
     fn its_bursts_are_as_long_and_as_frequent_as_asked_for() {
-        let loss = Loss::GilbertElliott { to_bad: 0.01, to_good: 0.2, bad_loss: 1.0 };
+        let loss = Loss::GilbertElliott {
+            to_bad: 0.01,
+            to_good: 0.2,
+            bad_loss: 1.0,
+        };
+
         let (out, counters) = run(Conditions::default().with_loss(loss), 200_000, MS);
         let lost = counters.lost as f64 / 2e5;
-        assert!((lost - 0.01 / 0.21).abs() < 0.005, "the chain is bad 1/21 of the time, lost {lost}");
-        let bursts = out.windows(2).filter(|pair| pair[1].2 - pair[0].2 > 1).count() as f64;
+        assert!(
+            (lost - 0.01 / 0.21).abs() < 0.005,
+            "the chain is bad 1/21 of the time, lost {lost}"
+        );
+
+        let bursts = out
+            .windows(2)
+            .filter(|pair| pair[1].2 - pair[0].2 > 1)
+            .count() as f64;
         let length = counters.lost as f64 / bursts;
-        assert!((length - 5.0).abs() < 0.3, "bursts of 5 packets on average, got {length}");
+        assert!(
+            (length - 5.0).abs() < 0.3,
+            "bursts of 5 packets on average, got {length}"
+        );
     }
 
     #[test]
     fn it_duplicates_reorders_and_fails_as_asked() {
-        let (_, counters) = run(Conditions { duplicate: 0.1, ..Conditions::default() }, 50_000, MS);
-        assert!((counters.duplicated as f64 / 5e4 - 0.1).abs() < 0.01, "a tenth twice: {counters:?}");
-        let (out, _) = run(Conditions { reorder: 0.05, ..Conditions::default() }, 50_000, MS);
+        let (_, counters) = run(
+            Conditions {
+                duplicate: 0.1,
+                ..Conditions::default()
+            },
+            50_000,
+            MS,
+        );
+
+        assert!(
+            (counters.duplicated as f64 / 5e4 - 0.1).abs() < 0.01,
+            "a tenth twice: {counters:?}"
+        );
+
+        let (out, _) = run(
+            Conditions {
+                reorder: 0.05,
+                ..Conditions::default()
+            },
+            50_000,
+            MS,
+        );
         let overtaken = out.windows(2).filter(|pair| pair[1].2 < pair[0].2).count() as f64 / 5e4;
-        assert!((overtaken - 0.05).abs() < 0.01, "a twentieth overtaken, got {overtaken}");
-        let (out, counters) = run(Conditions { up: false, ..Conditions::default() }, 100, MS);
-        assert!(out.is_empty() && counters.lost == 100, "an outage loses everything: {counters:?}");
+        assert!(
+            (overtaken - 0.05).abs() < 0.01,
+            "a twentieth overtaken, got {overtaken}"
+        );
+
+        let (out, counters) = run(
+            Conditions {
+                up: false,
+                ..Conditions::default()
+            },
+            100,
+            MS,
+        );
+
+        assert!(
+            out.is_empty() && counters.lost == 100,
+            "an outage loses everything: {counters:?}"
+        );
     }
 
     #[test]
     fn the_seed_decides_everything() {
-        let conditions =
-            Conditions { jitter: MS * 5, reorder: 0.1, ..Conditions::default().with_loss(Loss::Random(0.1)) };
-        assert_eq!(run(conditions, 1_000, MS).0, run(conditions, 1_000, MS).0, "two runs, one result");
+        let conditions = Conditions {
+            jitter: MS * 5,
+            reorder: 0.1,
+            ..Conditions::default().with_loss(Loss::Random(0.1))
+        };
+
+        assert_eq!(
+            run(conditions, 1_000, MS).0,
+            run(conditions, 1_000, MS).0,
+            "two runs, one result"
+        );
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{
-    AttributedPacket, Interceptor, Packet, RTCPFeedback, RTPHeaderExtension, StreamInfo, TaggedPacket,
+    AttributedPacket, Interceptor, Packet, RTCPFeedback, RTPHeaderExtension, StreamInfo,
+    TaggedPacket,
 };
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::shared::TransportContext;
@@ -101,22 +102,53 @@ impl Pair {
     pub fn new(config: PairConfig) -> Result<Self, CongestionError> {
         let now = Instant::now();
         let side = |i: usize| -> Result<Side, CongestionError> {
-            let (registry, link) = congestion::register(&mut MediaEngine::default(), config.bounds)?;
+            let (registry, link) =
+                congestion::register(&mut MediaEngine::default(), config.bounds)?;
             let mut chain: Box<dyn Interceptor> = Box::new(registry.build());
             let partner = 1 - i;
+
             for info in [video_stream(VIDEO[i]), audio_stream(AUDIO[i])] {
                 chain.bind_local_stream(&info);
             }
+
             for info in [video_stream(VIDEO[partner]), audio_stream(AUDIO[partner])] {
                 chain.bind_remote_stream(&info);
             }
-            let video = VideoSource::new(now, VIDEO[i], config.bounds.max_bps, config.seed ^ (i as u64 + 1));
+
+            let video = VideoSource::new(
+                now,
+                VIDEO[i],
+                config.bounds.max_bps,
+                config.seed ^ (i as u64 + 1),
+            );
             let audio = AudioSource::new(now, AUDIO[i]);
-            Ok(Side { chain, link, video, audio, sends: i == 0 || config.both_ways })
+            Ok(Side {
+                chain,
+                link,
+                video,
+                audio,
+                sends: i == 0 || config.both_ways,
+            })
         };
-        let links = [0, 1].map(|i| Link::new(now, config.paths[i], config.seed.wrapping_mul(3).wrapping_add(i as u64)));
+
+        let links = [0, 1].map(|i| {
+            Link::new(
+                now,
+                config.paths[i],
+                config.seed.wrapping_mul(3).wrapping_add(i as u64),
+            )
+        });
+
         let sides = [side(0)?, side(1)?];
-        Ok(Self { epoch: now, now, sides, links, next_sample: now, samples: Vec::new(), received: Vec::new() })
+        Ok(Self {
+            epoch: now,
+            now,
+            sides,
+            links,
+            next_sample: now,
+            samples: Vec::new(),
+            received: Vec::new(),
+        })
     }
 
     /// What peer `i` knows of its path.
@@ -151,13 +183,18 @@ impl Pair {
         let end = self.now + duration;
         while self.now < end {
             self.step();
-            self.now = self.next_event().max(self.now + Duration::from_micros(1)).min(end);
+            self.now = self
+                .next_event()
+                .max(self.now + Duration::from_micros(1))
+                .min(end);
         }
     }
 
     /// Samples from `from` to `to` after the start.
     pub fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Sample> {
-        self.samples.iter().filter(move |sample| (from..to).contains(&sample.at))
+        self.samples
+            .iter()
+            .filter(move |sample| (from..to).contains(&sample.at))
     }
 
     /// The first moment after `from` from which on the queue stays below `queue_ms` for a second.
@@ -173,12 +210,16 @@ impl Pair {
                 }
             }
         }
+
         None
     }
 
     /// Media that reached the second peer from `from` to `to` after the start, RTP bits per second.
     pub fn goodput_bps(&self, from: Duration, to: Duration) -> f64 {
-        let arrived = self.received.iter().filter(|packet| (from..to).contains(&packet.arrived));
+        let arrived = self
+            .received
+            .iter()
+            .filter(|packet| (from..to).contains(&packet.arrived));
         arrived.map(|packet| packet.bytes as f64 * 8.0).sum::<f64>() / (to - from).as_secs_f64()
     }
 
@@ -187,16 +228,19 @@ impl Pair {
             self.next_sample += SAMPLE;
             self.sample();
         }
+
         for i in 0..2 {
             self.make_media(i);
             while let Some((_, packet)) = self.links[i].poll(self.now) {
                 self.deliver(1 - i, packet);
             }
+
             let chain = &mut self.sides[i].chain;
             if chain.poll_timeout().is_some_and(|due| due <= self.now) {
                 // The chain's handlers cannot fail in a way that a call would survive differently.
                 let _ = chain.handle_timeout(self.now);
             }
+
             self.flush(i);
         }
     }
@@ -204,14 +248,19 @@ impl Pair {
     fn make_media(&mut self, i: usize) {
         let side = &mut self.sides[i];
         let mut packets = Vec::new();
+
         if side.audio.next() <= self.now {
             packets.push(side.audio.packet(self.epoch, self.now));
         }
+
         if side.video.next() <= self.now {
             packets.extend(side.video.frame(self.epoch, self.now, &side.link));
         }
+
         for packet in packets.into_iter().filter(|_| side.sends) {
-            let _ = side.chain.handle_write(tagged(self.now, Packet::Rtp(packet)));
+            let _ = side
+                .chain
+                .handle_write(tagged(self.now, Packet::Rtp(packet)));
         }
     }
 
@@ -226,10 +275,13 @@ impl Pair {
                     bytes: rtp.marshal_size(),
                     audio: rtp.header.ssrc == AUDIO[0],
                 }),
-                Packet::Rtcp(packets) if keyframe_requests(&packets) > 0 => self.sides[i].video.request_keyframe(),
+                Packet::Rtcp(packets) if keyframe_requests(&packets) > 0 => {
+                    self.sides[i].video.request_keyframe()
+                }
                 _ => {}
             }
         }
+
         self.flush(i);
     }
 
@@ -240,6 +292,7 @@ impl Pair {
                 Packet::Rtcp(packets) => packets.iter().map(|packet| packet.marshal_size()).sum(),
                 _ => 0,
             };
+
             self.links[i].send(self.now, size + OVERHEAD, packet.message.packet);
         }
     }
@@ -259,19 +312,34 @@ impl Pair {
         let mut next = self.next_sample;
         for (side, link) in self.sides.iter_mut().zip(&self.links) {
             next = next.min(side.audio.next()).min(side.video.next());
-            let timer = side.chain.poll_timeout().map(|due| due.max(self.now + TIMER));
-            next = timer.into_iter().chain(link.next_event()).fold(next, Instant::min);
+            let timer = side
+                .chain
+                .poll_timeout()
+                .map(|due| due.max(self.now + TIMER));
+
+            next = timer
+                .into_iter()
+                .chain(link.next_event())
+                .fold(next, Instant::min);
         }
+
         next
     }
 }
 
 fn tagged(now: Instant, packet: Packet) -> TaggedPacket {
-    TaggedPacket { now, transport: TransportContext::default(), message: AttributedPacket::new(packet) }
+    TaggedPacket {
+        now,
+        transport: TransportContext::default(),
+        message: AttributedPacket::new(packet),
+    }
 }
 
 fn feedback(typ: &str, parameter: &str) -> RTCPFeedback {
-    RTCPFeedback { typ: typ.into(), parameter: parameter.into() }
+    RTCPFeedback {
+        typ: typ.into(),
+        parameter: parameter.into(),
+    }
 }
 
 fn stream(ssrc: u32, mime_type: &str, payload_type: u8, clock_rate: u32) -> StreamInfo {
@@ -289,7 +357,8 @@ fn stream(ssrc: u32, mime_type: &str, payload_type: u8, clock_rate: u32) -> Stre
 
 fn video_stream(ssrc: u32) -> StreamInfo {
     let mut info = stream(ssrc, "video/H264", 96, 90_000);
-    info.rtcp_feedback.extend([feedback("nack", ""), feedback("nack", "pli")]);
+    info.rtcp_feedback
+        .extend([feedback("nack", ""), feedback("nack", "pli")]);
     info
 }
 

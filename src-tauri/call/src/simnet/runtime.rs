@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, TokioRuntime,
-    Transmit,
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
+    TokioRuntime, Transmit,
 };
 
 use super::{Conditions, Link, LinkCounters};
@@ -41,7 +41,10 @@ struct Port {
 impl SimNetwork {
     /// A network without sockets.
     pub fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { seed, inner: Mutex::new(HashMap::new()) })
+        Arc::new(Self {
+            seed,
+            inner: Mutex::new(HashMap::new()),
+        })
     }
 
     /// Changes the conditions of every link away from peer `peer`.
@@ -57,17 +60,18 @@ impl SimNetwork {
     /// What became of the datagrams that peer `peer` sent, over all its sockets.
     pub fn counters(&self, peer: usize) -> LinkCounters {
         let ports = self.ports();
-        ports.values().filter(|port| port.peer == peer).map(|port| port.link.counters()).fold(
-            LinkCounters::default(),
-            |sum, one| LinkCounters {
+        ports
+            .values()
+            .filter(|port| port.peer == peer)
+            .map(|port| port.link.counters())
+            .fold(LinkCounters::default(), |sum, one| LinkCounters {
                 sent: sum.sent + one.sent,
                 lost: sum.lost + one.lost,
                 dropped: sum.dropped + one.dropped,
                 duplicated: sum.duplicated + one.duplicated,
                 delivered: sum.delivered + one.delivered,
                 delivered_bytes: sum.delivered_bytes + one.delivered_bytes,
-            },
-        )
+            })
     }
 
     fn ports(&self) -> MutexGuard<'_, HashMap<SocketAddr, Port>> {
@@ -78,11 +82,13 @@ impl SimNetwork {
     fn deliver(&self, now: Instant) -> Option<Instant> {
         let mut ports = self.ports();
         let mut arrived = Vec::new();
+
         for port in ports.values_mut() {
             while let Some((_, packet)) = port.link.poll(now) {
                 arrived.push(packet);
             }
         }
+
         let mut wakers = Vec::new();
         for (to, datagram) in arrived {
             if let Some(port) = ports.get_mut(&to) {
@@ -90,9 +96,14 @@ impl SimNetwork {
                 wakers.extend(port.waker.take());
             }
         }
-        let next = ports.values().filter_map(|port| port.link.next_event()).min();
+
+        let next = ports
+            .values()
+            .filter_map(|port| port.link.next_event())
+            .min();
         drop(ports);
         wakers.into_iter().for_each(Waker::wake);
+
         next
     }
 
@@ -103,8 +114,12 @@ impl SimNetwork {
             while let Some(network) = network.upgrade() {
                 let now = Instant::now();
                 // A tokio timer is a millisecond coarse; sends within it are picked up in the same step.
-                let next =
-                    network.deliver(now).map_or(Duration::from_millis(1), |next| next.saturating_duration_since(now));
+                let next = network
+                    .deliver(now)
+                    .map_or(Duration::from_millis(1), |next| {
+                        next.saturating_duration_since(now)
+                    });
+
                 drop(network);
                 tokio::time::sleep(next.min(Duration::from_millis(1))).await;
             }
@@ -123,7 +138,11 @@ pub struct SimRuntime {
 impl SimRuntime {
     /// The runtime of peer `peer`, whose sockets send under `conditions`.
     pub fn new(network: Arc<SimNetwork>, peer: usize, conditions: Conditions) -> Arc<Self> {
-        Arc::new(Self { network, peer, conditions })
+        Arc::new(Self {
+            network,
+            peer,
+            conditions,
+        })
     }
 }
 
@@ -138,16 +157,32 @@ impl Runtime for SimRuntime {
         let mut ports = self.network.ports();
         let seed = self.network.seed.wrapping_add(ports.len() as u64);
         let link = Link::new(Instant::now(), self.conditions, seed);
-        let port = Port { link, inbox: Vec::new(), waker: None, peer: self.peer };
+        let port = Port {
+            link,
+            inbox: Vec::new(),
+            waker: None,
+            peer: self.peer,
+        };
+
         ports.insert(address, port);
-        Ok(Arc::new(SimSocket { address, network: Arc::clone(&self.network), _reserved: socket }))
+        Ok(Arc::new(SimSocket {
+            address,
+            network: Arc::clone(&self.network),
+            _reserved: socket,
+        }))
     }
 
-    fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
+    fn wrap_tcp_listener(
+        &self,
+        listener: std::net::TcpListener,
+    ) -> io::Result<Arc<dyn AsyncTcpListener>> {
         TokioRuntime.wrap_tcp_listener(listener)
     }
 
-    fn connect_tcp<'a>(&'a self, remote: SocketAddr) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
+    fn connect_tcp<'a>(
+        &'a self,
+        remote: SocketAddr,
+    ) -> Boxed<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
         Box::pin(async move { TokioRuntime.connect_tcp(remote).await })
     }
 
@@ -194,12 +229,17 @@ impl AsyncUdpSocket for SimSocket {
     fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let now = Instant::now();
         if let Some(port) = self.network.ports().get_mut(&self.address) {
-            let size = transmit.segment_size.filter(|size| *size > 0).unwrap_or(transmit.contents.len().max(1));
+            let size = transmit
+                .segment_size
+                .filter(|size| *size > 0)
+                .unwrap_or(transmit.contents.len().max(1));
+
             for datagram in transmit.contents.chunks(size) {
                 let packet = (transmit.destination, (self.address, datagram.to_vec()));
                 port.link.send(now, datagram.len() + OVERHEAD, packet);
             }
         }
+
         Poll::Ready(Ok(transmit.contents.len()))
     }
 
@@ -213,10 +253,12 @@ impl AsyncUdpSocket for SimSocket {
         let Some(port) = ports.get_mut(&self.address) else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
+
         if port.inbox.is_empty() {
             port.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
+
         let count = port.inbox.len().min(bufs.len()).min(meta.len());
         for (i, (from, bytes)) in port.inbox.drain(..count).enumerate() {
             let length = bytes.len().min(bufs[i].len());
@@ -228,6 +270,7 @@ impl AsyncUdpSocket for SimSocket {
             received.dst_ip = Some(self.address.ip());
             meta[i] = received;
         }
+
         Poll::Ready(Ok(count))
     }
 }

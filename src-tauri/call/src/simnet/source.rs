@@ -25,7 +25,10 @@ fn payload(epoch: Instant, now: Instant, bytes: usize) -> Bytes {
 
 /// When the packet was made, after the epoch.
 pub(super) fn made_at(packet: &rtp::Packet) -> Duration {
-    let stamp = packet.payload.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    let stamp = packet
+        .payload
+        .first_chunk::<8>()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes));
     Duration::from_nanos(stamp)
 }
 
@@ -37,8 +40,16 @@ fn packet(
     marker: bool,
     payload: Bytes,
 ) -> rtp::Packet {
-    let header =
-        rtp::Header { version: 2, ssrc, payload_type, sequence_number, timestamp, marker, ..Default::default() };
+    let header = rtp::Header {
+        version: 2,
+        ssrc,
+        payload_type,
+        sequence_number,
+        timestamp,
+        marker,
+        ..Default::default()
+    };
+
     rtp::Packet { header, payload }
 }
 
@@ -63,7 +74,16 @@ impl VideoSource {
     pub fn new(now: Instant, ssrc: u32, max_bps: u64, seed: u64) -> Self {
         let dice = Dice::new(seed);
         let next = now + Duration::from_millis(3);
-        Self { ssrc, max_bps: max_bps as f64, dice, sequence: 0, frames: 0, next, keyframe: true, active: true }
+        Self {
+            ssrc,
+            max_bps: max_bps as f64,
+            dice,
+            sequence: 0,
+            frames: 0,
+            next,
+            keyframe: true,
+            active: true,
+        }
     }
 
     /// Makes the next frame a keyframe.
@@ -87,23 +107,48 @@ impl VideoSource {
     }
 
     /// The packets of the frame due at `now`; none if the source is off or the pacer asks for a skip.
-    pub fn frame(&mut self, epoch: Instant, now: Instant, link: &Arc<LinkState>) -> Vec<rtp::Packet> {
+    pub fn frame(
+        &mut self,
+        epoch: Instant,
+        now: Instant,
+        link: &Arc<LinkState>,
+    ) -> Vec<rtp::Packet> {
         self.next += Self::INTERVAL;
         self.frames += 1;
+
         if !self.active || link.skip_frame() {
             return Vec::new();
         }
+
         let target = (link.video_target_bps() as f64).min(self.max_bps);
         let scatter = 1.0 + SCATTER * (2.0 * self.dice.unit() - 1.0);
-        let factor = if std::mem::take(&mut self.keyframe) { KEYFRAME } else { scatter };
+        let factor = if std::mem::take(&mut self.keyframe) {
+            KEYFRAME
+        } else {
+            scatter
+        };
+
         let bytes = (target / 8.0 * Self::INTERVAL.as_secs_f64() * factor) as usize;
         let count = bytes.div_ceil(PAYLOAD).max(1);
         let make = |i: usize| {
-            let size = if i + 1 == count { bytes - PAYLOAD * i.min(bytes / PAYLOAD) } else { PAYLOAD };
+            let size = if i + 1 == count {
+                bytes - PAYLOAD * i.min(bytes / PAYLOAD)
+            } else {
+                PAYLOAD
+            };
+
             self.sequence = self.sequence.wrapping_add(1);
             let timestamp = self.frames.wrapping_mul(3000);
-            packet(self.ssrc, 96, self.sequence, timestamp, i + 1 == count, payload(epoch, now, size))
+            packet(
+                self.ssrc,
+                96,
+                self.sequence,
+                timestamp,
+                i + 1 == count,
+                payload(epoch, now, size),
+            )
         };
+
         (0..count).map(make).collect()
     }
 }
@@ -119,7 +164,11 @@ pub struct AudioSource {
 impl AudioSource {
     /// A source of stream `ssrc`.
     pub fn new(now: Instant, ssrc: u32) -> Self {
-        Self { ssrc, sequence: 0, next: now }
+        Self {
+            ssrc,
+            sequence: 0,
+            next: now,
+        }
     }
 
     /// When the next packet is due.
@@ -132,6 +181,14 @@ impl AudioSource {
         self.next += Duration::from_millis(20);
         self.sequence = self.sequence.wrapping_add(1);
         let timestamp = u32::from(self.sequence).wrapping_mul(960);
-        packet(self.ssrc, 111, self.sequence, timestamp, false, payload(epoch, now, 80))
+
+        packet(
+            self.ssrc,
+            111,
+            self.sequence,
+            timestamp,
+            false,
+            payload(epoch, now, 80),
+        )
     }
 }

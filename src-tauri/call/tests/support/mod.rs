@@ -20,7 +20,13 @@ pub(crate) struct TestRelay(Relay);
 
 /// Starts a relay.
 pub(crate) async fn relay() -> TestRelay {
-    TestRelay(Relay::builder().listen("127.0.0.1:0").start().await.expect("a port is free"))
+    TestRelay(
+        Relay::builder()
+            .listen("127.0.0.1:0")
+            .start()
+            .await
+            .expect("a port is free"),
+    )
 }
 
 impl TestRelay {
@@ -48,8 +54,15 @@ pub(crate) fn options(url: &str, room: &str) -> CallOptions {
     CallOptions {
         room: Some(room.to_owned()),
         video: VideoSpec::Test,
-        video_format: VideoFormat { width: 320, height: 240, fps: 30.0 },
-        audio: AudioConfig { source: AudioSource::Test, ..AudioConfig::default() },
+        video_format: VideoFormat {
+            width: 320,
+            height: 240,
+            fps: 30.0,
+        },
+        audio: AudioConfig {
+            source: AudioSource::Test,
+            ..AudioConfig::default()
+        },
         ..CallOptions::new(url)
     }
 }
@@ -66,8 +79,14 @@ pub(crate) async fn peer() -> (Peer, UnboundedReceiver<PeerEvent>) {
         addresses: vec!["127.0.0.1:0".parse().expect("an address")],
         runtime: None,
     };
+
     let (sender, events) = unbounded_channel();
-    (Peer::new(config, sender).await.expect("a socket on loopback"), events)
+    (
+        Peer::new(config, sender)
+            .await
+            .expect("a socket on loopback"),
+        events,
+    )
 }
 
 /// One side of a call.
@@ -91,7 +110,12 @@ impl Side {
             }
         }));
         let (call, events) = Call::start(options);
-        Self { call, events, numbers }
+
+        Self {
+            call,
+            events,
+            numbers,
+        }
     }
 
     /// How many readable pictures of the partner were seen.
@@ -108,7 +132,12 @@ impl Side {
     pub(crate) async fn pictures(&self, within: Duration, count: usize) {
         let deadline = Instant::now() + within;
         while self.count() < count {
-            assert!(Instant::now() < deadline, "{} of {count} pictures within {within:?}", self.count());
+            assert!(
+                Instant::now() < deadline,
+                "{} of {count} pictures within {within:?}",
+                self.count()
+            );
+
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -125,27 +154,39 @@ impl Side {
                 if is_it(&event.kind) {
                     return event;
                 }
+
                 if let CallEventKind::Ended { reason } = &event.kind {
                     panic!("the call ended with {:?} before: {what}", reason.code);
                 }
             }
+
             panic!("the events ended before: {what}");
         };
-        timeout(within, search).await.unwrap_or_else(|_| panic!("not within {within:?}: {what}"))
+
+        timeout(within, search)
+            .await
+            .unwrap_or_else(|_| panic!("not within {within:?}: {what}"))
     }
 
     /// Waits for all of these events, in any order.
     pub(crate) async fn until_all(&mut self, within: Duration, wanted: &[CallEventKind]) {
         let mut missing = wanted.to_vec();
         while !missing.is_empty() {
-            let event = self.until(within, "the rest", |kind| missing.contains(kind)).await;
+            let event = self
+                .until(within, "the rest", |kind| missing.contains(kind))
+                .await;
             missing.retain(|kind| *kind != event.kind);
         }
     }
 
     /// Waits for the end.
     pub(crate) async fn ended(&mut self, within: Duration) -> EndCode {
-        let event = self.until(within, "the end", |kind| matches!(kind, CallEventKind::Ended { .. })).await;
+        let event = self
+            .until(within, "the end", |kind| {
+                matches!(kind, CallEventKind::Ended { .. })
+            })
+            .await;
+
         match event.kind {
             CallEventKind::Ended { reason } => reason.code,
             other => panic!("not an end: {other:?}"),

@@ -47,17 +47,28 @@ impl FromStr for AudioSource {
             "microphone" => return Ok(Self::Microphone(None)),
             _ => {}
         }
+
         if let Some(name) = text.strip_prefix("microphone:") {
             if name.is_empty() {
-                return Err(ParseAudioError { given: text.to_owned() });
+                return Err(ParseAudioError {
+                    given: text.to_owned(),
+                });
             }
+
             return Ok(Self::Microphone(Some(name.to_owned())));
         }
+
         let path = PathBuf::from(text);
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")) {
+        if path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("wav"))
+        {
             return Ok(Self::File(path));
         }
-        Err(ParseAudioError { given: text.to_owned() })
+
+        Err(ParseAudioError {
+            given: text.to_owned(),
+        })
     }
 }
 
@@ -75,7 +86,9 @@ impl fmt::Display for AudioSource {
 
 /// An audio source that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{given}\" is not an audio source; allowed: test, microphone, microphone:NAME, FILE.wav, none")]
+#[error(
+    "\"{given}\" is not an audio source; allowed: test, microphone, microphone:NAME, FILE.wav, none"
+)]
 pub struct ParseAudioError {
     given: String,
 }
@@ -128,7 +141,11 @@ pub struct Processing {
 
 impl Processing {
     /// Everything off.
-    pub const OFF: Self = Self { echo_cancellation: false, noise_suppression: false, gain_control: false };
+    pub const OFF: Self = Self {
+        echo_cancellation: false,
+        noise_suppression: false,
+        gain_control: false,
+    };
 
     /// Whether there is anything to do.
     pub fn any(self) -> bool {
@@ -138,7 +155,11 @@ impl Processing {
 
 impl Default for Processing {
     fn default() -> Self {
-        Self { echo_cancellation: true, noise_suppression: true, gain_control: true }
+        Self {
+            echo_cancellation: true,
+            noise_suppression: true,
+            gain_control: true,
+        }
     }
 }
 
@@ -181,10 +202,21 @@ mod tests {
 
     #[test]
     fn sources_are_parsed_and_printed() {
-        for text in ["none", "test", "microphone", "microphone:Front: Mic", "a b/voice.WAV"] {
+        for text in [
+            "none",
+            "test",
+            "microphone",
+            "microphone:Front: Mic",
+            "a b/voice.WAV",
+        ] {
             let source: AudioSource = text.parse().unwrap();
-            assert_eq!(source.to_string(), text, "a source prints what it was parsed from");
+            assert_eq!(
+                source.to_string(),
+                text,
+                "a source prints what it was parsed from"
+            );
         }
+
         assert_eq!(
             "microphone:hw:1".parse(),
             Ok(AudioSource::Microphone(Some("hw:1".into()))),
@@ -207,13 +239,22 @@ mod tests {
     fn sinks_are_parsed_and_printed() {
         for text in ["none", "default", "plughw:CARD=Loopback,DEV=0"] {
             let sink: AudioSink = text.parse().unwrap();
-            assert_eq!(sink.to_string(), text, "a sink prints what it was parsed from");
+            assert_eq!(
+                sink.to_string(),
+                text,
+                "a sink prints what it was parsed from"
+            );
         }
     }
 
     #[test]
     fn a_missing_file_is_an_error_of_the_argument() {
-        let error = AudioSource::File("no/such/file.wav".into()).check().unwrap_err();
-        assert_eq!(error.code, "FILE_UNREADABLE", "a file that is not there cannot be read");
+        let error = AudioSource::File("no/such/file.wav".into())
+            .check()
+            .unwrap_err();
+        assert_eq!(
+            error.code, "FILE_UNREADABLE",
+            "a file that is not there cannot be read"
+        );
     }
 }

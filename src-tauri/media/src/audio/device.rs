@@ -60,7 +60,9 @@ pub(crate) struct Microphone {
 impl Microphone {
     /// Begins to open the microphone with this id or name, or the default one, once the one `before` has closed.
     pub(crate) fn open(name: Option<String>, before: Option<Closing>) -> Self {
-        Self { owner: Owner::open_microphone(name, before) }
+        Self {
+            owner: Owner::open_microphone(name, before),
+        }
     }
 
     /// Begins to close the device, without waiting for it.
@@ -69,7 +71,11 @@ impl Microphone {
     }
 
     /// Writes the next block and returns when its first sample was in the air; `None` while the device is opening.
-    pub(crate) fn pull(&mut self, now: Instant, out: &mut [f32; BLOCK]) -> Result<Option<Instant>, DeviceError> {
+    pub(crate) fn pull(
+        &mut self,
+        now: Instant,
+        out: &mut [f32; BLOCK],
+    ) -> Result<Option<Instant>, DeviceError> {
         match self.owner.poll(now)? {
             State::Opening => Ok(None),
             State::Open(bridge) => Ok(Some(bridge.pull(now, out))),
@@ -95,7 +101,9 @@ pub(crate) struct Meter {
 impl Meter {
     /// Begins to open the microphone with this id or name, or the default one.
     pub(crate) fn open(name: Option<String>) -> Self {
-        Self { owner: Owner::open_meter(name) }
+        Self {
+            owner: Owner::open_meter(name),
+        }
     }
 
     /// How loud it is; zero while the device is opening.
@@ -116,7 +124,9 @@ pub(crate) struct Speaker {
 impl Speaker {
     /// Begins to open the speaker with this id or name, or the default one, once the one `before` has closed.
     pub(crate) fn open(name: Option<String>, before: Option<Closing>) -> Self {
-        Self { owner: Owner::open_speaker(name, before) }
+        Self {
+            owner: Owner::open_speaker(name, before),
+        }
     }
 
     /// Begins to close the device, without waiting for it.
@@ -126,10 +136,16 @@ impl Speaker {
 
     /// Plays a block and returns when its first sample will be heard. While the device is opening nothing is heard, and
     /// the time is `now`.
-    pub(crate) fn push(&mut self, now: Instant, block: &[i16; BLOCK]) -> Result<Instant, DeviceError> {
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        block: &[i16; BLOCK],
+    ) -> Result<Instant, DeviceError> {
         match self.owner.poll(now)? {
             State::Opening => Ok(now),
-            State::Open(bridge) => Ok(bridge.push(now, &block.map(|sample| f32::from(sample) / 32_768.0))),
+            State::Open(bridge) => {
+                Ok(bridge.push(now, &block.map(|sample| f32::from(sample) / 32_768.0)))
+            }
         }
     }
 

@@ -88,21 +88,40 @@ impl AudioEngine {
             playout_point: Mutex::new(None),
             stats: Mutex::new(AudioStats::default()),
         });
+
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name("audio".into())
-                .spawn(move || Worker::new(config, outgoing, events, shared, (arrivals, wanted)).run())
+                .spawn(move || {
+                    Worker::new(config, outgoing, events, shared, (arrivals, wanted)).run()
+                })
         };
-        let thread = thread.inspect_err(|error| tracing::error!(%error, "the audio thread could not be started")).ok();
-        Self { shared, inbox, changes, thread }
+
+        let thread = thread
+            .inspect_err(|error| tracing::error!(%error, "the audio thread could not be started"))
+            .ok();
+        Self {
+            shared,
+            inbox,
+            changes,
+            thread,
+        }
     }
 
     /// Takes an Opus packet from the network. Never blocks; when the audio thread is more than a second behind, the
     /// packet is dropped and counted.
     pub fn receive(&self, arrived: Instant, sequence: u16, rtp_timestamp: u32, payload: Vec<u8>) {
-        let packet = AudioPacket { sequence, timestamp: rtp_timestamp, payload };
-        if let Err(TrySendError::Full(_)) = self.inbox.try_send(Arrival { at: arrived, packet }) {
+        let packet = AudioPacket {
+            sequence,
+            timestamp: rtp_timestamp,
+            payload,
+        };
+
+        if let Err(TrySendError::Full(_)) = self.inbox.try_send(Arrival {
+            at: arrived,
+            packet,
+        }) {
             self.shared.inbox_overflows.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -136,24 +155,37 @@ impl AudioEngine {
 
     /// Tells the encoder how many percent of the packets are lost on their way, so that it spends bits on in-band FEC.
     pub fn set_expected_loss(&self, percent: u8) {
-        self.shared.expected_loss_percent.store(percent.min(100), Ordering::Relaxed);
+        self.shared
+            .expected_loss_percent
+            .store(percent.min(100), Ordering::Relaxed);
     }
 
     /// Holds received sound back for at least `delay`, so that a later picture can keep up: see
     /// [`crate::sync::LipSync::audio_extra_delay`].
     pub fn set_minimum_delay(&self, delay: Duration) {
-        self.shared.minimum_delay_ms.store(delay.as_millis().min(1_000) as u64, Ordering::Relaxed);
+        self.shared
+            .minimum_delay_ms
+            .store(delay.as_millis().min(1_000) as u64, Ordering::Relaxed);
     }
 
     /// Which sound is heard when: the RTP timestamp of the newest played block and the moment its first sample is
     /// heard. `None` before the first received sound. For lip sync.
     pub fn playout_point(&self) -> Option<(u32, Instant)> {
-        *self.shared.playout_point.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .shared
+            .playout_point
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was counted and measured so far.
     pub fn stats(&self) -> AudioStats {
-        let mut stats = self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut stats = self
+            .shared
+            .stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         stats.inbox_overflows = self.shared.inbox_overflows.load(Ordering::Relaxed);
         stats
     }

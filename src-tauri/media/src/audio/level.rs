@@ -44,7 +44,13 @@ impl LevelMeter {
     /// For sound of `rate` samples a second.
     pub fn new(rate: u32) -> Self {
         let step = (rate / STEPS_PER_SECOND).max(1);
-        Self { step, seen: 0, squares: 0.0, peak: 0.0, level: AudioLevel::default() }
+        Self {
+            step,
+            seen: 0,
+            squares: 0.0,
+            peak: 0.0,
+            level: AudioLevel::default(),
+        }
     }
 
     /// Takes the next sample; full scale is ±1.
@@ -52,11 +58,16 @@ impl LevelMeter {
         self.squares += sample * sample;
         self.peak = self.peak.max(sample.abs());
         self.seen += 1;
+
         if self.seen == self.step {
             let rms = (self.squares / self.step as f32).sqrt();
             // `min` and `max` also turn what is not a number into one.
             let follow = |old: f32, new: f32| new.min(1.0).max(old * FALL);
-            self.level = AudioLevel { rms: follow(self.level.rms, rms), peak: follow(self.level.peak, self.peak) };
+            self.level = AudioLevel {
+                rms: follow(self.level.rms, rms),
+                peak: follow(self.level.peak, self.peak),
+            };
+
             (self.seen, self.squares, self.peak) = (0, 0.0, 0.0);
         }
     }
@@ -78,7 +89,10 @@ impl SharedLevel {
     /// The newest level that was set, or zero.
     pub fn get(&self) -> AudioLevel {
         let bits = self.bits.load(Ordering::Relaxed);
-        AudioLevel { rms: f32::from_bits((bits >> 32) as u32), peak: f32::from_bits(bits as u32) }
+        AudioLevel {
+            rms: f32::from_bits((bits >> 32) as u32),
+            peak: f32::from_bits(bits as u32),
+        }
     }
 
     /// Sets the level; both figures change as one.
@@ -96,23 +110,40 @@ mod tests {
     fn a_level_rises_at_once_and_falls_slowly() {
         let mut meter = LevelMeter::new(8_000);
         for sample in 0..80 {
-            assert_eq!(meter.level(), AudioLevel::default(), "10 ms are not full before sample {sample}");
+            assert_eq!(
+                meter.level(),
+                AudioLevel::default(),
+                "10 ms are not full before sample {sample}"
+            );
+
             meter.push(if sample == 7 { -0.8 } else { 0.5 });
         }
+
         let level = meter.level();
-        assert!((level.rms - 0.5).abs() < 0.01 && (level.peak - 0.8).abs() < 1e-6, "{level:?}");
+        assert!(
+            (level.rms - 0.5).abs() < 0.01 && (level.peak - 0.8).abs() < 1e-6,
+            "{level:?}"
+        );
+
         for _ in 0..50 * 80 {
             meter.push(0.0);
         }
+
         let fallen_db = 20.0 * (meter.level().rms / level.rms).log10();
-        assert!((-21.0..-19.0).contains(&fallen_db), "20 dB in half a second, not {fallen_db}");
+        assert!(
+            (-21.0..-19.0).contains(&fallen_db),
+            "20 dB in half a second, not {fallen_db}"
+        );
     }
 
     #[test]
     fn the_meter_follows_decibels() {
         let at = |rms| AudioLevel { rms, peak: rms }.meter();
         assert_eq!((at(0.0), at(1e-4), at(1.0)), (0.0, 0.0, 1.0), "the ends");
-        assert!((at(0.001) - 0.0).abs() < 1e-5 && (at(0.0316) - 0.5).abs() < 0.001, "−30 dB is the middle");
+        assert!(
+            (at(0.001) - 0.0).abs() < 1e-5 && (at(0.0316) - 0.5).abs() < 0.001,
+            "−30 dB is the middle"
+        );
     }
 
     #[test]
@@ -122,7 +153,11 @@ mod tests {
             let mut meter = LevelMeter::new(50);
             meter.push(sample);
             let level = meter.level();
-            assert!((0.0..=1.0).contains(&level.rms) && (0.0..=1.0).contains(&level.peak), "{sample}: {level:?}");
+
+            assert!(
+                (0.0..=1.0).contains(&level.rms) && (0.0..=1.0).contains(&level.peak),
+                "{sample}: {level:?}"
+            );
             assert!((0.0..=1.0).contains(&level.meter()), "{sample}");
         }
     }
@@ -131,7 +166,11 @@ mod tests {
     fn both_figures_pass_between_threads() {
         let shared = SharedLevel::default();
         assert_eq!(shared.get(), AudioLevel::default());
-        let level = AudioLevel { rms: 0.25, peak: 0.75 };
+        let level = AudioLevel {
+            rms: 0.25,
+            peak: 0.75,
+        };
+
         shared.set(level);
         assert_eq!(shared.get(), level);
     }

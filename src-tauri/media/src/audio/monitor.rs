@@ -32,9 +32,14 @@ impl MicrophoneMonitor {
         let stopping = Arc::new(AtomicBool::new(false));
         let thread = {
             let stopping = Arc::clone(&stopping);
-            std::thread::Builder::new().name("level".into()).spawn(move || run(name, &stopping, tell_level, &events))
+            std::thread::Builder::new()
+                .name("level".into())
+                .spawn(move || run(name, &stopping, tell_level, &events))
         };
-        let thread = thread.inspect_err(|error| tracing::error!(%error, "no thread for the level meter")).ok();
+
+        let thread = thread
+            .inspect_err(|error| tracing::error!(%error, "no thread for the level meter"))
+            .ok();
         Self { stopping, thread }
     }
 }
@@ -51,19 +56,32 @@ impl Drop for MicrophoneMonitor {
     }
 }
 
-fn run(name: Option<String>, stopping: &AtomicBool, mut tell_level: TellLevel, events: &MediaEvents) {
+fn run(
+    name: Option<String>,
+    stopping: &AtomicBool,
+    mut tell_level: TellLevel,
+    events: &MediaEvents,
+) {
     // The device is free before anybody is told of a failure.
     if let Err(error) = show_levels(Meter::open(name), stopping, &mut tell_level) {
         tell_level(AudioLevel::default());
-        events(MediaEvent::Failed { part: MediaPart::Microphone, error });
+        events(MediaEvent::Failed {
+            part: MediaPart::Microphone,
+            error,
+        });
     }
 }
 
-fn show_levels(mut meter: Meter, stopping: &AtomicBool, tell_level: &mut TellLevel) -> Result<(), DeviceError> {
+fn show_levels(
+    mut meter: Meter,
+    stopping: &AtomicBool,
+    tell_level: &mut TellLevel,
+) -> Result<(), DeviceError> {
     while !stopping.load(Ordering::Acquire) {
         tell_level(meter.level(Instant::now())?);
         std::thread::park_timeout(INTERVAL);
     }
+
     Ok(())
 }
 
@@ -81,10 +99,16 @@ mod tests {
             Box::new(move |level| levels.send(level).expect("the test listens")),
             Arc::new(move |event| events.send(event).expect("the test listens")),
         );
-        let MediaEvent::Failed { part, error } = told.recv_timeout(Duration::from_secs(30)).expect("it fails");
+        let MediaEvent::Failed { part, error } = told
+            .recv_timeout(Duration::from_secs(30))
+            .expect("it fails");
+
         assert_eq!((part, error.code), (MediaPart::Microphone, "MIC_NOT_FOUND"));
         let shown: Vec<_> = shown.iter().collect();
-        assert!(shown.iter().all(|level| *level == AudioLevel::default()), "nothing is heard: {shown:?}");
+        assert!(
+            shown.iter().all(|level| *level == AudioLevel::default()),
+            "nothing is heard: {shown:?}"
+        );
         assert!(!shown.is_empty(), "and that is told");
     }
 }

@@ -45,7 +45,12 @@ pub struct OpusConfig {
 
 impl Default for OpusConfig {
     fn default() -> Self {
-        Self { bitrate_bps: 32_000, fec: true, dtx: true, expected_loss_percent: 5 }
+        Self {
+            bitrate_bps: 32_000,
+            fec: true,
+            dtx: true,
+            expected_loss_percent: 5,
+        }
     }
 }
 
@@ -68,9 +73,13 @@ impl OpusEncoder {
             inner.set_inband_fec(config.fec)?;
             inner.set_dtx(config.dtx)?;
             inner.set_packet_loss_perc(i32::from(config.expected_loss_percent.min(100)))?;
+
             Ok(inner)
         };
-        build().map(|inner| Self { inner }).map_err(|error: opus::Error| OpusError::Init(error.to_string()))
+
+        build()
+            .map(|inner| Self { inner })
+            .map_err(|error: opus::Error| OpusError::Init(error.to_string()))
     }
 
     /// Encodes 20 ms of mono sound into `out` (at least [`MAX_PACKET_BYTES`] to be safe) and returns the packet's
@@ -78,8 +87,14 @@ impl OpusEncoder {
     ///
     /// # Errors
     /// [`OpusError::Encode`] if `out` is too small.
-    pub fn encode(&mut self, pcm: &[i16; FRAME_SAMPLES], out: &mut [u8]) -> Result<usize, OpusError> {
-        self.inner.encode(pcm, out).map_err(|error| OpusError::Encode(error.to_string()))
+    pub fn encode(
+        &mut self,
+        pcm: &[i16; FRAME_SAMPLES],
+        out: &mut [u8],
+    ) -> Result<usize, OpusError> {
+        self.inner
+            .encode(pcm, out)
+            .map_err(|error| OpusError::Encode(error.to_string()))
     }
 
     /// Follows the loss that the far end reports (RTCP receiver reports): `percent` is capped at 100.
@@ -88,7 +103,9 @@ impl OpusEncoder {
     /// [`OpusError::Encode`] if libopus refuses.
     pub fn set_expected_loss(&mut self, percent: u8) -> Result<(), OpusError> {
         let percent = i32::from(percent.min(100));
-        self.inner.set_packet_loss_perc(percent).map_err(|error| OpusError::Encode(error.to_string()))
+        self.inner
+            .set_packet_loss_perc(percent)
+            .map_err(|error| OpusError::Encode(error.to_string()))
     }
 
     /// Follows a new target bitrate in bits a second, from the next frame on; clamped to what Opus can do.
@@ -96,7 +113,9 @@ impl OpusEncoder {
     /// # Errors
     /// [`OpusError::Encode`] if libopus refuses.
     pub fn set_bitrate(&mut self, bitrate_bps: u32) -> Result<(), OpusError> {
-        self.inner.set_bitrate(bits(bitrate_bps)).map_err(|error| OpusError::Encode(error.to_string()))
+        self.inner
+            .set_bitrate(bits(bitrate_bps))
+            .map_err(|error| OpusError::Encode(error.to_string()))
     }
 }
 
@@ -126,11 +145,18 @@ impl OpusDecoder {
     ///
     /// # Errors
     /// [`OpusError::Decode`] if the packet is empty or broken.
-    pub fn decode(&mut self, packet: &[u8], out: &mut [i16; MAX_PACKET_SAMPLES]) -> Result<usize, OpusError> {
+    pub fn decode(
+        &mut self,
+        packet: &[u8],
+        out: &mut [i16; MAX_PACKET_SAMPLES],
+    ) -> Result<usize, OpusError> {
         if packet.is_empty() {
             return Err(OpusError::Decode("the packet is empty".into()));
         }
-        self.inner.decode(packet, out, false).map_err(|error| decode_error(&error))
+
+        self.inner
+            .decode(packet, out, false)
+            .map_err(|error| decode_error(&error))
     }
 
     /// Restores the frame that was lost just before `next_packet` from the copy inside it, and fills `out`, whose
@@ -143,7 +169,11 @@ impl OpusDecoder {
         if next_packet.is_empty() {
             return Err(OpusError::Decode("the packet is empty".into()));
         }
-        self.inner.decode(next_packet, out, true).map(drop).map_err(|error| decode_error(&error))
+
+        self.inner
+            .decode(next_packet, out, true)
+            .map(drop)
+            .map_err(|error| decode_error(&error))
     }
 
     /// Makes up sound in place of what was lost (packet loss concealment), fading as the loss goes on. The length of
@@ -152,7 +182,10 @@ impl OpusDecoder {
     /// # Errors
     /// [`OpusError::Decode`] if the length of `out` is not a legal duration.
     pub fn conceal(&mut self, out: &mut [i16]) -> Result<(), OpusError> {
-        self.inner.decode(&[], out, false).map(drop).map_err(|error| decode_error(&error))
+        self.inner
+            .decode(&[], out, false)
+            .map(drop)
+            .map_err(|error| decode_error(&error))
     }
 
     /// Forgets the past: the next packet is from another stream.
@@ -160,7 +193,9 @@ impl OpusDecoder {
     /// # Errors
     /// [`OpusError::Init`] if libopus refuses.
     pub fn reset(&mut self) -> Result<(), OpusError> {
-        self.inner.reset_state().map_err(|error| OpusError::Init(error.to_string()))
+        self.inner
+            .reset_state()
+            .map_err(|error| OpusError::Init(error.to_string()))
     }
 }
 
@@ -173,27 +208,40 @@ pub fn packet_samples(packet: &[u8]) -> Option<usize> {
     if packet.is_empty() {
         return None;
     }
-    opus::packet::get_nb_samples(packet, SAMPLE_RATE).ok().filter(|samples| (1..=MAX_PACKET_SAMPLES).contains(samples))
+
+    opus::packet::get_nb_samples(packet, SAMPLE_RATE)
+        .ok()
+        .filter(|samples| (1..=MAX_PACKET_SAMPLES).contains(samples))
 }
 
 /// Whether `packet` carries a copy of the frame before it. Reads the LBRR flags, which stand behind the voice activity
 /// flags at the very start of a SILK frame, one bit each (RFC 6716 §4.2.3).
 pub fn has_fec(packet: &[u8]) -> bool {
     const FIRST_CELT_CONFIG: u8 = 16;
-    let Some(&toc) = packet.first() else { return false };
+    let Some(&toc) = packet.first() else {
+        return false;
+    };
+
     if toc >> 3 >= FIRST_CELT_CONFIG {
         return false;
     }
-    let (Ok(samples), Ok(parsed)) =
-        (opus::packet::get_samples_per_frame(packet, SAMPLE_RATE), opus::packet::parse(packet))
-    else {
+
+    let (Ok(samples), Ok(parsed)) = (
+        opus::packet::get_samples_per_frame(packet, SAMPLE_RATE),
+        opus::packet::parse(packet),
+    ) else {
         return false;
     };
-    let Some(&header) = parsed.frames.first().and_then(|frame| frame.first()) else { return false };
+
+    let Some(&header) = parsed.frames.first().and_then(|frame| frame.first()) else {
+        return false;
+    };
+
     // SILK codes 20 ms at a time: one VAD bit for each, then one LBRR bit; the side channel of stereo likewise.
     let silk_frames = (samples / FRAME_SAMPLES).max(1);
     let flag = |bit: usize| bit < 8 && header & (0x80 >> bit) != 0;
     let stereo = toc & 0x04 != 0;
+
     flag(silk_frames) || (stereo && flag(2 * silk_frames + 1))
 }
 
@@ -206,7 +254,10 @@ mod tests {
         std::array::from_fn(|i| {
             let t = (from + i) as f32 / SAMPLE_RATE as f32;
             let swell = 0.7 + 0.3 * (t * 4.0 * std::f32::consts::TAU).sin();
-            let wave: f32 = (1..12).map(|h| (t * 150.0 * h as f32 * std::f32::consts::TAU).sin() / h as f32).sum();
+            let wave: f32 = (1..12)
+                .map(|h| (t * 150.0 * h as f32 * std::f32::consts::TAU).sin() / h as f32)
+                .sum();
+
             (wave * swell * 5_000.0) as i16
         })
     }
@@ -220,7 +271,9 @@ mod tests {
         (0..frames)
             .map(|n| {
                 let mut out = [0; MAX_PACKET_BYTES];
-                let length = encoder.encode(&voice(n * FRAME_SAMPLES), &mut out).expect("a packet");
+                let length = encoder
+                    .encode(&voice(n * FRAME_SAMPLES), &mut out)
+                    .expect("a packet");
                 out[..length].to_vec()
             })
             .collect()
@@ -229,9 +282,19 @@ mod tests {
     #[test]
     fn voice_survives_at_the_bitrate_asked_for() {
         for bitrate_bps in [16_000, 32_000, 64_000] {
-            let packets = encode_all(OpusConfig { bitrate_bps, ..OpusConfig::default() }, 200);
+            let packets = encode_all(
+                OpusConfig {
+                    bitrate_bps,
+                    ..OpusConfig::default()
+                },
+                200,
+            );
             let sent = packets.iter().map(Vec::len).sum::<usize>() as f64 * 8.0 / 4.0;
-            assert!((0.6..1.2).contains(&(sent / f64::from(bitrate_bps))), "asked for {bitrate_bps}, sent {sent}");
+            assert!(
+                (0.6..1.2).contains(&(sent / f64::from(bitrate_bps))),
+                "asked for {bitrate_bps}, sent {sent}"
+            );
+
             let mut decoder = OpusDecoder::new().expect("a decoder");
             let mut out = [0; MAX_PACKET_SAMPLES];
             let loudness: Vec<f64> = packets
@@ -243,7 +306,12 @@ mod tests {
                 })
                 .collect();
             let wanted = rms(&voice(FRAME_SAMPLES * 100));
-            assert!((0.5..2.0).contains(&(loudness[100] / wanted)), "loudness kept: {} vs {wanted}", loudness[100]);
+
+            assert!(
+                (0.5..2.0).contains(&(loudness[100] / wanted)),
+                "loudness kept: {} vs {wanted}",
+                loudness[100]
+            );
         }
     }
 
@@ -252,47 +320,97 @@ mod tests {
         let mut encoder = OpusEncoder::new(OpusConfig::default()).expect("an encoder");
         let mut out = [0; MAX_PACKET_BYTES];
         let mut total = |encoder: &mut OpusEncoder| -> usize {
-            (0..100).map(|n| encoder.encode(&voice(n * FRAME_SAMPLES), &mut out).expect("a packet")).sum()
+            (0..100)
+                .map(|n| {
+                    encoder
+                        .encode(&voice(n * FRAME_SAMPLES), &mut out)
+                        .expect("a packet")
+                })
+                .sum()
         };
+
         let before = total(&mut encoder);
         encoder.set_bitrate(12_000).expect("a legal bitrate");
         let after = total(&mut encoder);
-        assert!(after * 2 < before, "12 kbit/s is less than half of 32: {after} vs {before} bytes");
+
+        assert!(
+            after * 2 < before,
+            "12 kbit/s is less than half of 32: {after} vs {before} bytes"
+        );
     }
 
     #[test]
     fn fec_restores_a_lost_frame_far_better_than_concealment() {
-        let packets = encode_all(OpusConfig { expected_loss_percent: 20, ..OpusConfig::default() }, 60);
+        let packets = encode_all(
+            OpusConfig {
+                expected_loss_percent: 20,
+                ..OpusConfig::default()
+            },
+            60,
+        );
         let lost = 50;
-        assert!(has_fec(&packets[lost + 1]), "with 20 % loss expected the packets carry FEC");
+        assert!(
+            has_fec(&packets[lost + 1]),
+            "with 20 % loss expected the packets carry FEC"
+        );
+
         let run = |restore: &dyn Fn(&mut OpusDecoder, &mut [i16])| -> Vec<i16> {
             let mut decoder = OpusDecoder::new().expect("a decoder");
             let mut out = [0; MAX_PACKET_SAMPLES];
+
             for packet in &packets[..lost] {
                 decoder.decode(packet, &mut out).expect("a frame");
             }
+
             let mut frame = vec![0; FRAME_SAMPLES];
             restore(&mut decoder, &mut frame);
             frame
         };
+
         let perfect = run(&|decoder, frame| {
             let mut out = [0; MAX_PACKET_SAMPLES];
             decoder.decode(&packets[lost], &mut out).expect("a frame");
             frame.copy_from_slice(&out[..FRAME_SAMPLES]);
         });
-        let fec = run(&|decoder, frame| decoder.decode_fec(&packets[lost + 1], frame).expect("FEC"));
-        assert!(rms(&fec) > rms(&perfect) * 0.5, "the restored frame is as loud as the lost one");
-        let error: Vec<i16> = fec.iter().zip(&perfect).map(|(a, b)| a.saturating_sub(*b)).collect();
-        assert!(rms(&error) < rms(&perfect) * 0.6, "and like it: error {} of {}", rms(&error), rms(&perfect));
+
+        let fec =
+            run(&|decoder, frame| decoder.decode_fec(&packets[lost + 1], frame).expect("FEC"));
+        assert!(
+            rms(&fec) > rms(&perfect) * 0.5,
+            "the restored frame is as loud as the lost one"
+        );
+
+        let error: Vec<i16> = fec
+            .iter()
+            .zip(&perfect)
+            .map(|(a, b)| a.saturating_sub(*b))
+            .collect();
+
+        assert!(
+            rms(&error) < rms(&perfect) * 0.6,
+            "and like it: error {} of {}",
+            rms(&error),
+            rms(&perfect)
+        );
     }
 
     #[test]
     fn without_fec_or_expected_loss_no_copy_is_carried() {
         for config in [
-            OpusConfig { fec: false, expected_loss_percent: 20, ..OpusConfig::default() },
-            OpusConfig { expected_loss_percent: 0, ..OpusConfig::default() },
+            OpusConfig {
+                fec: false,
+                expected_loss_percent: 20,
+                ..OpusConfig::default()
+            },
+            OpusConfig {
+                expected_loss_percent: 0,
+                ..OpusConfig::default()
+            },
         ] {
-            assert!(!encode_all(config, 50).iter().any(|packet| has_fec(packet)), "no FEC with {config:?}");
+            assert!(
+                !encode_all(config, 50).iter().any(|packet| has_fec(packet)),
+                "no FEC with {config:?}"
+            );
         }
     }
 
@@ -300,19 +418,48 @@ mod tests {
     fn silence_stops_transmission_and_refreshes() {
         let mut encoder = OpusEncoder::new(OpusConfig::default()).expect("an encoder");
         let mut out = [0; MAX_PACKET_BYTES];
+
         for n in 0..50 {
-            encoder.encode(&voice(n * FRAME_SAMPLES), &mut out).expect("a packet");
+            encoder
+                .encode(&voice(n * FRAME_SAMPLES), &mut out)
+                .expect("a packet");
         }
-        let sent = (0..250).filter(|_| encoder.encode(&[0; FRAME_SAMPLES], &mut out).expect("a packet") > 2).count();
-        assert!((5..60).contains(&sent), "5 s of silence: a tail and a refresh now and then, {sent} packets");
+
+        let sent = (0..250)
+            .filter(|_| {
+                encoder
+                    .encode(&[0; FRAME_SAMPLES], &mut out)
+                    .expect("a packet")
+                    > 2
+            })
+            .count();
+
+        assert!(
+            (5..60).contains(&sent),
+            "5 s of silence: a tail and a refresh now and then, {sent} packets"
+        );
     }
 
     #[test]
     fn browsers_packets_of_every_duration_and_stereo_decode_to_mono() {
-        for (ms10, channels) in [(25, 1), (50, 2), (100, 1), (200, 2), (400, 1), (600, 2), (800, 1), (1200, 2)] {
+        for (ms10, channels) in [
+            (25, 1),
+            (50, 2),
+            (100, 1),
+            (200, 2),
+            (400, 1),
+            (600, 2),
+            (800, 1),
+            (1200, 2),
+        ] {
             let samples = ms10 * 48 / 10;
-            let layout = if channels == 2 { Channels::Stereo } else { Channels::Mono };
-            let mut encoder = opus::Encoder::new(SAMPLE_RATE, layout, Application::Audio).expect("an encoder");
+            let layout = if channels == 2 {
+                Channels::Stereo
+            } else {
+                Channels::Mono
+            };
+            let mut encoder =
+                opus::Encoder::new(SAMPLE_RATE, layout, Application::Audio).expect("an encoder");
             let pcm: Vec<i16> = (0..samples * channels)
                 .map(|i| ((i / channels) as f32 * 0.06).sin().mul_add(9e3, 0.0) as i16)
                 .collect();
@@ -320,10 +467,22 @@ mod tests {
             let mut out = [0; MAX_PACKET_SAMPLES];
             for _ in 0..4 {
                 let packet = encoder.encode_vec(&pcm, 4_000).expect("a packet");
-                assert_eq!(packet_samples(&packet), Some(samples), "duration of a {ms10}/10 ms packet");
-                assert_eq!(decoder.decode(&packet, &mut out), Ok(samples), "all of it decodes");
+                assert_eq!(
+                    packet_samples(&packet),
+                    Some(samples),
+                    "duration of a {ms10}/10 ms packet"
+                );
+
+                assert_eq!(
+                    decoder.decode(&packet, &mut out),
+                    Ok(samples),
+                    "all of it decodes"
+                );
             }
-            assert!(rms(&out[..samples]) > 2_000.0, "{channels} channel(s), {ms10}/10 ms: sound comes out");
+            assert!(
+                rms(&out[..samples]) > 2_000.0,
+                "{channels} channel(s), {ms10}/10 ms: sound comes out"
+            );
         }
     }
 
@@ -331,13 +490,31 @@ mod tests {
     fn garbage_is_an_error_or_noise_and_the_decoder_lives_on() {
         let mut decoder = OpusDecoder::new().expect("a decoder");
         let mut out = [0; MAX_PACKET_SAMPLES];
-        assert!(matches!(decoder.decode(&[], &mut out), Err(OpusError::Decode(_))), "an empty packet is refused");
-        assert!(matches!(decoder.decode(&[0x03, 0xff], &mut out), Err(OpusError::Decode(_))), "bad frame count");
+        assert!(
+            matches!(decoder.decode(&[], &mut out), Err(OpusError::Decode(_))),
+            "an empty packet is refused"
+        );
+
+        assert!(
+            matches!(
+                decoder.decode(&[0x03, 0xff], &mut out),
+                Err(OpusError::Decode(_))
+            ),
+            "bad frame count"
+        );
         assert_eq!(packet_samples(&[]), None, "nothing has no duration");
         assert_eq!(packet_samples(&[0x03]), None, "code 3 needs a count");
         assert!(!has_fec(&[]), "nothing has no FEC");
-        assert!(decoder.conceal(&mut [0; 100]).is_err(), "100 samples are no legal duration");
+        assert!(
+            decoder.conceal(&mut [0; 100]).is_err(),
+            "100 samples are no legal duration"
+        );
+
         let packet = &encode_all(OpusConfig::default(), 1)[0];
-        assert_eq!(decoder.decode(packet, &mut out), Ok(FRAME_SAMPLES), "a good packet still decodes");
+        assert_eq!(
+            decoder.decode(packet, &mut out),
+            Ok(FRAME_SAMPLES),
+            "a good packet still decodes"
+        );
     }
 }

@@ -27,7 +27,12 @@ impl PercentileWindow {
     /// A window of the newest `capacity` values (at least one).
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        Self { values: Vec::with_capacity(capacity), capacity, next: 0, count: 0 }
+        Self {
+            values: Vec::with_capacity(capacity),
+            capacity,
+            next: 0,
+            count: 0,
+        }
     }
 
     /// Adds a value; the oldest makes room.
@@ -37,6 +42,7 @@ impl PercentileWindow {
         } else if let Some(slot) = self.values.get_mut(self.next) {
             *slot = value;
         }
+
         self.next = (self.next + 1) % self.capacity;
         self.count += 1;
     }
@@ -50,8 +56,17 @@ impl PercentileWindow {
     pub fn percentiles(&self) -> Option<Percentiles> {
         let mut sorted = self.values.clone();
         sorted.sort_unstable_by(f32::total_cmp);
-        let rank = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        Some(Percentiles { p50: rank(50)?, p95: rank(95)?, count: self.count })
+        let rank = |percent: usize| {
+            sorted
+                .get((sorted.len() * percent).div_ceil(100).saturating_sub(1))
+                .copied()
+        };
+
+        Some(Percentiles {
+            p50: rank(50)?,
+            p95: rank(95)?,
+            count: self.count,
+        })
     }
 }
 
@@ -63,12 +78,18 @@ mod tests {
     fn percentiles_are_those_of_the_nearest_rank() {
         let mut window = PercentileWindow::new(1000);
         assert_eq!(window.percentiles(), None, "nothing measured, nothing told");
+
         for value in (1..=100).rev() {
             window.push(value as f32);
         }
+
         assert_eq!(
             window.percentiles(),
-            Some(Percentiles { p50: 50.0, p95: 95.0, count: 100 }),
+            Some(Percentiles {
+                p50: 50.0,
+                p95: 95.0,
+                count: 100
+            }),
             "the 50th and the 95th of a hundred"
         );
     }
@@ -79,9 +100,14 @@ mod tests {
         for value in 0..25 {
             window.push(value as f32);
         }
+
         assert_eq!(
             window.percentiles(),
-            Some(Percentiles { p50: 19.0, p95: 24.0, count: 25 }),
+            Some(Percentiles {
+                p50: 19.0,
+                p95: 24.0,
+                count: 25
+            }),
             "only 15 to 24 are left, but all 25 are counted"
         );
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sonora::config::{
-    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate, NoiseSuppression,
-    NoiseSuppressionLevel, Pipeline,
+    AdaptiveDigital, EchoCanceller, GainController2, HighPassFilter, MaxProcessingRate,
+    NoiseSuppression, NoiseSuppressionLevel, Pipeline,
 };
 use sonora::{AudioProcessing, Config, StreamConfig};
 
@@ -19,7 +19,9 @@ pub struct VoiceProcessor {
 
 impl std::fmt::Debug for VoiceProcessor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("VoiceProcessor").field("processing", &self.processing).finish_non_exhaustive()
+        f.debug_struct("VoiceProcessor")
+            .field("processing", &self.processing)
+            .finish_non_exhaustive()
     }
 }
 
@@ -27,8 +29,11 @@ impl VoiceProcessor {
     /// A chain with the parts that `processing` names. Rumble below 80 Hz is always removed.
     pub fn new(processing: Processing) -> Self {
         let stream = StreamConfig::new(SAMPLE_RATE, 1);
-        let apm =
-            AudioProcessing::builder().config(config(processing)).capture_config(stream).render_config(stream).build();
+        let apm = AudioProcessing::builder()
+            .config(config(processing))
+            .capture_config(stream)
+            .render_config(stream)
+            .build();
         Self { apm, processing }
     }
 
@@ -54,13 +59,19 @@ impl VoiceProcessor {
     /// where the canceller begins to look for the echo.
     pub fn set_delay(&mut self, delay: Duration) {
         // Beyond 500 ms it is clamped, and the canceller searches by itself.
-        let _ = self.apm.set_stream_delay_ms(delay.as_millis().min(500) as i32);
+        let _ = self
+            .apm
+            .set_stream_delay_ms(delay.as_millis().min(500) as i32);
     }
 
     /// Processes a block of the microphone in place; full scale is ±1.
     pub fn capture(&mut self, block: &mut [f32; BLOCK]) {
         let mut processed = [0.0; BLOCK];
-        if self.apm.process_capture_f32(&[&block[..]], &mut [&mut processed[..]]).is_ok() {
+        if self
+            .apm
+            .process_capture_f32(&[&block[..]], &mut [&mut processed[..]])
+            .is_ok()
+        {
             *block = processed;
         }
     }
@@ -69,12 +80,16 @@ impl VoiceProcessor {
 fn config(processing: Processing) -> Config {
     Config {
         // 32 kHz, the default, would cut the voice off at 16 kHz.
-        pipeline: Pipeline { maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz, ..Pipeline::default() },
+        pipeline: Pipeline {
+            maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz,
+            ..Pipeline::default()
+        },
         high_pass_filter: Some(HighPassFilter::default()),
         echo_canceller: processing.echo_cancellation.then(EchoCanceller::default),
-        noise_suppression: processing
-            .noise_suppression
-            .then(|| NoiseSuppression { level: NoiseSuppressionLevel::High, ..NoiseSuppression::default() }),
+        noise_suppression: processing.noise_suppression.then(|| NoiseSuppression {
+            level: NoiseSuppressionLevel::High,
+            ..NoiseSuppression::default()
+        }),
         gain_controller2: processing.gain_control.then(|| GainController2 {
             adaptive_digital: Some(AdaptiveDigital::default()),
             ..GainController2::default()

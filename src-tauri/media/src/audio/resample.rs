@@ -2,7 +2,9 @@
 //! clocks by converting a little faster or slower.
 
 use rubato::audioadapter_buffers::direct::SequentialSlice;
-use rubato::{Adjustable, Async, FixedAsync, Resampler, SincInterpolationParameters, WindowFunction};
+use rubato::{
+    Adjustable, Async, FixedAsync, Resampler, SincInterpolationParameters, WindowFunction,
+};
 
 use super::{BLOCK, SAMPLE_RATE};
 
@@ -31,7 +33,9 @@ pub struct RateConverter {
 
 impl std::fmt::Debug for RateConverter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RateConverter").field("ratio", &self.inner.resample_ratio()).finish_non_exhaustive()
+        f.debug_struct("RateConverter")
+            .field("ratio", &self.inner.resample_ratio())
+            .finish_non_exhaustive()
     }
 }
 
@@ -41,7 +45,11 @@ impl RateConverter {
     /// # Errors
     /// The rate is outside [`RATES`].
     pub fn to_blocks(rate: u32) -> Result<Self, RateError> {
-        Self::new(rate, f64::from(SAMPLE_RATE) / f64::from(rate), FixedAsync::Output)
+        Self::new(
+            rate,
+            f64::from(SAMPLE_RATE) / f64::from(rate),
+            FixedAsync::Output,
+        )
     }
 
     /// From blocks of 480 samples at 48 kHz to `rate` Hz: the output length of each call varies.
@@ -49,16 +57,29 @@ impl RateConverter {
     /// # Errors
     /// The rate is outside [`RATES`].
     pub fn from_blocks(rate: u32) -> Result<Self, RateError> {
-        Self::new(rate, f64::from(rate) / f64::from(SAMPLE_RATE), FixedAsync::Input)
+        Self::new(
+            rate,
+            f64::from(rate) / f64::from(SAMPLE_RATE),
+            FixedAsync::Input,
+        )
     }
 
     fn new(rate: u32, ratio: f64, fixed: FixedAsync) -> Result<Self, RateError> {
         if !RATES.contains(&rate) {
             return Err(RateError { rate });
         }
-        let parameters = SincInterpolationParameters::new(SINC_LENGTH, WindowFunction::BlackmanHarris2);
-        let inner = Async::new_sinc(ratio, 1.0 + 2.0 * MAX_CORRECTION, &parameters, BLOCK, 1, fixed)
-            .map_err(|_| RateError { rate })?;
+
+        let parameters =
+            SincInterpolationParameters::new(SINC_LENGTH, WindowFunction::BlackmanHarris2);
+        let inner = Async::new_sinc(
+            ratio,
+            1.0 + 2.0 * MAX_CORRECTION,
+            &parameters,
+            BLOCK,
+            1,
+            fixed,
+        )
+        .map_err(|_| RateError { rate })?;
         Ok(Self { inner })
     }
 
@@ -86,9 +107,17 @@ impl RateConverter {
     /// to `output`. Allocates nothing. Too short slices give 0.
     pub fn convert(&mut self, input: &[f32], output: &mut [f32]) -> usize {
         let lengths = (input.len(), output.len());
-        let Ok(source) = SequentialSlice::new(input, 1, lengths.0) else { return 0 };
-        let Ok(mut target) = SequentialSlice::new_mut(output, 1, lengths.1) else { return 0 };
-        self.inner.process_into_buffer(&source, &mut target, None).map_or(0, |(_, written)| written)
+        let Ok(source) = SequentialSlice::new(input, 1, lengths.0) else {
+            return 0;
+        };
+
+        let Ok(mut target) = SequentialSlice::new_mut(output, 1, lengths.1) else {
+            return 0;
+        };
+
+        self.inner
+            .process_into_buffer(&source, &mut target, None)
+            .map_or(0, |(_, written)| written)
     }
 
     /// Gives `speed` times as much output for the same input from the next block on, gliding there within it.
@@ -126,16 +155,24 @@ impl Default for DriftController {
 impl DriftController {
     /// A loop that knows no drift yet.
     pub fn new() -> Self {
-        Self { smoothed_s: None, drift: 0.0 }
+        Self {
+            smoothed_s: None,
+            drift: 0.0,
+        }
     }
 
     /// Takes the fill and its target at one tick, both in seconds of sound, and returns by how much more the ring should
     /// be emptied (or less be filled): 0.001 is 0.1 %.
     pub fn update(&mut self, fill_s: f64, target_s: f64) -> f64 {
-        let smoothed = self.smoothed_s.map_or(fill_s, |old| old + (fill_s - old) * (INTERVAL_S / SMOOTHING_S));
+        let smoothed = self.smoothed_s.map_or(fill_s, |old| {
+            old + (fill_s - old) * (INTERVAL_S / SMOOTHING_S)
+        });
+
         self.smoothed_s = Some(smoothed);
         let error = smoothed - target_s;
-        self.drift = (self.drift + INTEGRAL * error * INTERVAL_S).clamp(-MAX_CORRECTION, MAX_CORRECTION);
+        self.drift =
+            (self.drift + INTEGRAL * error * INTERVAL_S).clamp(-MAX_CORRECTION, MAX_CORRECTION);
+
         (PROPORTIONAL * error + self.drift).clamp(-MAX_CORRECTION, MAX_CORRECTION)
     }
 
@@ -159,17 +196,21 @@ mod tests {
     fn purity_db(sound: &[f32], hz: f64, rate: f64, skip: usize) -> f64 {
         let sound = &sound[skip..];
         let (mut c, mut s) = (0.0, 0.0);
+
         for (n, x) in sound.iter().enumerate() {
             let angle = TAU * hz * n as f64 / rate;
             c += f64::from(*x) * angle.cos();
             s += f64::from(*x) * angle.sin();
         }
+
         let (c, s) = (2.0 * c / sound.len() as f64, 2.0 * s / sound.len() as f64);
         let mut rest = 0.0;
+
         for (n, x) in sound.iter().enumerate() {
             let angle = TAU * hz * n as f64 / rate;
             rest += (f64::from(*x) - c * angle.cos() - s * angle.sin()).powi(2);
         }
+
         10.0 * ((c * c + s * s) / 2.0 * sound.len() as f64 / rest).log10()
     }
 
@@ -180,24 +221,39 @@ mod tests {
     fn to_blocks(rate: u32, hz: f64) -> Vec<f32> {
         let mut converter = RateConverter::to_blocks(rate).unwrap();
         let (mut sent, mut sound) = (0, Vec::new());
+
         for _ in 0..100 {
-            let input: Vec<f32> = (sent..sent + converter.input_len()).map(|n| sine(hz, f64::from(rate), n)).collect();
+            let input: Vec<f32> = (sent..sent + converter.input_len())
+                .map(|n| sine(hz, f64::from(rate), n))
+                .collect();
             sent += input.len();
             let mut block = [0.0; BLOCK];
-            assert_eq!(converter.convert(&input, &mut block), BLOCK, "a block is always whole");
+
+            assert_eq!(
+                converter.convert(&input, &mut block),
+                BLOCK,
+                "a block is always whole"
+            );
+
             sound.extend(block);
         }
+
         sound
     }
 
     #[test]
     fn a_tone_stays_pure_from_any_rate() {
-        for rate in [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000] {
+        for rate in [
+            8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000,
+        ] {
             let hz = f64::from(rate).min(48_000.0) * 0.2;
             // A whole number of cycles in the 0.9 s that are looked at.
             let hz = (hz * 0.9).round() / 0.9;
             let purity = purity_db(&to_blocks(rate, hz), hz, 48_000.0, 4_800);
-            assert!(purity > 75.0, "a tone of {hz:.0} Hz from {rate} Hz has a purity of {purity:.1} dB");
+            assert!(
+                purity > 75.0,
+                "a tone of {hz:.0} Hz from {rate} Hz has a purity of {purity:.1} dB"
+            );
         }
     }
 
@@ -208,30 +264,50 @@ mod tests {
             let mut converter = RateConverter::from_blocks(rate).unwrap();
             let mut sound = Vec::new();
             let mut out = vec![0.0; converter.output_len_max()];
+
             for block in 0..100 {
-                let input: Vec<f32> = (0..BLOCK).map(|n| sine(hz, 48_000.0, block * BLOCK + n)).collect();
+                let input: Vec<f32> = (0..BLOCK)
+                    .map(|n| sine(hz, 48_000.0, block * BLOCK + n))
+                    .collect();
                 let written = converter.convert(&input, &mut out);
                 sound.extend_from_slice(&out[..written]);
             }
+
             let expected = rate as usize;
-            assert!(sound.len().abs_diff(expected) < expected / 50, "a second stays a second at {rate} Hz");
+            assert!(
+                sound.len().abs_diff(expected) < expected / 50,
+                "a second stays a second at {rate} Hz"
+            );
+
             sound.truncate(expected / 10 * 9);
             let purity = purity_db(&sound, hz, f64::from(rate), expected / 10);
-            assert!(purity > 75.0, "1 kHz at {rate} Hz has a purity of {purity:.1} dB");
+            assert!(
+                purity > 75.0,
+                "1 kHz at {rate} Hz has a purity of {purity:.1} dB"
+            );
         }
     }
 
     #[test]
     fn what_the_lower_rate_cannot_hold_is_removed() {
         let sound = to_blocks(96_000, 30_000.0);
-        let peak = sound[4_800..].iter().fold(0.0f32, |peak, sample| peak.max(sample.abs()));
-        assert!(peak < 1e-3, "30 kHz does not alias into 48 kHz (peak {peak})");
+        let peak = sound[4_800..]
+            .iter()
+            .fold(0.0f32, |peak, sample| peak.max(sample.abs()));
+        assert!(
+            peak < 1e-3,
+            "30 kHz does not alias into 48 kHz (peak {peak})"
+        );
     }
 
     #[test]
     fn rates_that_make_no_sense_are_refused() {
         for rate in [0, 1, 3_999, 384_001, u32::MAX] {
-            assert_eq!(RateConverter::to_blocks(rate).unwrap_err(), RateError { rate }, "{rate} Hz is refused");
+            assert_eq!(
+                RateConverter::to_blocks(rate).unwrap_err(),
+                RateError { rate },
+                "{rate} Hz is refused"
+            );
         }
     }
 
@@ -241,15 +317,26 @@ mod tests {
             let mut controller = DriftController::new();
             let (mut fill, target) = (0.050f64, 0.030);
             let mut largest_late: f64 = 0.0;
+
             for tick in 0..12_000 {
                 let correction = controller.update(fill, target);
                 fill += INTERVAL_S * (drift - correction);
+
                 if tick > 9_000 {
                     largest_late = largest_late.max((fill - target).abs());
                 }
             }
-            assert!(largest_late < 2e-4, "after 90 s the fill is held to 0.2 ms at {drift}, not {largest_late}");
-            assert!((controller.drift() - drift).abs() < 2e-6, "a drift of {drift} is learned: {}", controller.drift());
+
+            assert!(
+                largest_late < 2e-4,
+                "after 90 s the fill is held to 0.2 ms at {drift}, not {largest_late}"
+            );
+
+            assert!(
+                (controller.drift() - drift).abs() < 2e-6,
+                "a drift of {drift} is learned: {}",
+                controller.drift()
+            );
         }
     }
 }

@@ -28,7 +28,11 @@ pub struct Tick {
 impl Schedule {
     /// A grid whose first block is due at `start`.
     pub fn new(start: Instant) -> Self {
-        Self { start, next: 0, skipped: 0 }
+        Self {
+            start,
+            next: 0,
+            skipped: 0,
+        }
     }
 
     /// The tick that is due at `now`, or how long to wait for it. After a long stop of the machine the missed blocks
@@ -38,13 +42,19 @@ impl Schedule {
         if now < due {
             return Err(due - now);
         }
+
         if now - due > MAX_LATENESS {
             let missed = ((now - due).as_micros() / BLOCK_DURATION.as_micros()) as u64;
             self.next += missed;
             self.skipped += missed;
             due = self.due(self.next);
         }
-        let tick = Tick { index: self.next, due };
+
+        let tick = Tick {
+            index: self.next,
+            due,
+        };
+
         self.next += 1;
         Ok(tick)
     }
@@ -74,7 +84,9 @@ impl WallClock {
     /// Takes both clocks now.
     pub fn now() -> Self {
         let instant = Instant::now();
-        let unix_us = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+        let unix_us = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_micros() as i64);
         Self { instant, unix_us }
     }
 
@@ -102,15 +114,36 @@ mod tests {
     fn blocks_are_due_every_ten_milliseconds() {
         let start = Instant::now();
         let mut schedule = Schedule::new(start);
-        assert_eq!(schedule.poll(start), Ok(Tick { index: 0, due: start }), "the first block is due at once");
+        assert_eq!(
+            schedule.poll(start),
+            Ok(Tick {
+                index: 0,
+                due: start
+            }),
+            "the first block is due at once"
+        );
+
         assert_eq!(
             schedule.poll(start + Duration::from_millis(3)),
             Err(Duration::from_millis(7)),
             "the second is due 10 ms after the first, not after the call"
         );
+
         let late = schedule.poll(start + Duration::from_millis(35)).unwrap();
-        assert_eq!(late.due, start + BLOCK_DURATION, "a late block keeps its own deadline");
-        assert_eq!(schedule.poll(start + Duration::from_millis(35)).unwrap().index, 2, "small lateness is caught up");
+        assert_eq!(
+            late.due,
+            start + BLOCK_DURATION,
+            "a late block keeps its own deadline"
+        );
+
+        assert_eq!(
+            schedule
+                .poll(start + Duration::from_millis(35))
+                .unwrap()
+                .index,
+            2,
+            "small lateness is caught up"
+        );
     }
 
     #[test]
@@ -119,19 +152,41 @@ mod tests {
         let mut schedule = Schedule::new(start);
         let now = start + Duration::from_millis(5_004);
         let tick = schedule.poll(now).unwrap();
+
         assert_eq!(tick.index, 500, "the engine goes on with the present");
-        assert_eq!(tick.due, start + Duration::from_secs(5), "and its deadline lies on the grid");
+        assert_eq!(
+            tick.due,
+            start + Duration::from_secs(5),
+            "and its deadline lies on the grid"
+        );
         assert_eq!(schedule.skipped(), 500, "what was left out is counted");
         assert!(schedule.poll(now).is_err(), "nothing is played in a burst");
     }
 
     #[test]
     fn the_wall_clock_is_followed_only_when_it_was_set() {
-        let mut clock = WallClock { instant: Instant::now(), unix_us: 1_000_000_000 };
+        let mut clock = WallClock {
+            instant: Instant::now(),
+            unix_us: 1_000_000_000,
+        };
+
         let later = clock.instant + Duration::from_secs(1);
-        clock.follow(WallClock { instant: later, unix_us: 1_001_000_500 });
-        assert_eq!(clock.unix_us_at(later), 1_001_000_000, "half a millisecond is noise of the measurement");
-        clock.follow(WallClock { instant: later, unix_us: 900_000_000 });
+        clock.follow(WallClock {
+            instant: later,
+            unix_us: 1_001_000_500,
+        });
+
+        assert_eq!(
+            clock.unix_us_at(later),
+            1_001_000_000,
+            "half a millisecond is noise of the measurement"
+        );
+
+        clock.follow(WallClock {
+            instant: later,
+            unix_us: 900_000_000,
+        });
+
         assert_eq!(clock.unix_us_at(later), 900_000_000, "a step is followed");
         assert_eq!(
             clock.unix_us_at(later - Duration::from_millis(2)),

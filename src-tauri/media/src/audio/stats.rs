@@ -85,8 +85,20 @@ mod tests {
 
     #[test]
     fn loudness_is_relative_to_full_scale() {
-        assert_eq!(level_dbfs([0.0f32; 480].into_iter()), SILENCE_DBFS, "silence has the lowest level");
-        assert!(level_dbfs([1.0f32, -1.0].into_iter()).abs() < 1e-4, "a full-scale square wave has 0 dBFS");
-        assert!((level_dbfs([0.1f32; 480].into_iter()) + 20.0).abs() < 1e-3, "a tenth of that has −20 dBFS");
+        assert_eq!(
+            level_dbfs([0.0f32; 480].into_iter()),
+            SILENCE_DBFS,
+            "silence has the lowest level"
+        );
+
+        assert!(
+            level_dbfs([1.0f32, -1.0].into_iter()).abs() < 1e-4,
+            "a full-scale square wave has 0 dBFS"
+        );
+
+        assert!(
+            (level_dbfs([0.1f32; 480].into_iter()) + 20.0).abs() < 1e-3,
+            "a tenth of that has −20 dBFS"
+        );
     }
 }

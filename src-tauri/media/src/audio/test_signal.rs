@@ -40,10 +40,12 @@ fn chirp((from, to): (f64, f64), length: f64, t: f64) -> (f64, f64) {
     if !(0.0..length).contains(&t) {
         return (0.0, 0.0);
     }
+
     let phase = TAU * (from * t + (to - from) * t * t / (2.0 * length));
     // Only the outer fifths are tapered: the flat middle keeps the energy up.
     let edge = (t.min(length - t) / (length * 0.2)).min(1.0);
     let window = 0.5 - 0.5 * (edge * TAU / 2.0).cos();
+
     (phase.cos() * window, phase.sin() * window)
 }
 
@@ -56,7 +58,13 @@ fn symbol(bit: bool, t: f64) -> (f64, f64) {
 /// The bits of half second number `slot` (modulo 16), most significant first, closed by odd parity.
 fn bits(slot: u8) -> [bool; SYMBOLS] {
     let bit = |shift: u8| slot >> shift & 1 == 1;
-    [bit(3), bit(2), bit(1), bit(0), slot.count_ones().is_multiple_of(2)]
+    [
+        bit(3),
+        bit(2),
+        bit(1),
+        bit(0),
+        slot.count_ones().is_multiple_of(2),
+    ]
 }
 
 /// Makes the test signal. Each sample depends on the time alone, so blocks may be left out or repeated at will.
@@ -82,16 +90,21 @@ fn sample_at(unix_us: i64, offset: f64) -> f64 {
     let mut slot = unix_us.div_euclid(SLOT_US);
     let mut t = unix_us.rem_euclid(SLOT_US) as f64 / 1e6 + offset;
     let slot_s = SLOT_US as f64 / 1e6;
+
     while t >= slot_s {
         t -= slot_s;
         slot += 1;
     }
+
     if t < MARKER_S {
         return tone + CHIRP_LEVEL * chirp(MARKER_HZ, MARKER_S, t).0;
     }
+
     let index = ((t - MARKER_S) / SYMBOL_S) as usize;
     let bits = bits(slot.rem_euclid(SLOTS) as u8);
-    bits.get(index).map_or(tone, |bit| tone + CHIRP_LEVEL * symbol(*bit, t - MARKER_S - index as f64 * SYMBOL_S).0)
+    bits.get(index).map_or(tone, |bit| {
+        tone + CHIRP_LEVEL * symbol(*bit, t - MARKER_S - index as f64 * SYMBOL_S).0
+    })
 }
 
 #[cfg(test)]
@@ -106,7 +119,12 @@ mod tests {
             TestSignal.fill(&mut block, 1_700_000_000_250_000 + n * 10_000);
             whole.extend(block);
         }
-        let largest = whole.windows(2).map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs()).max().unwrap();
+
+        let largest = whole
+            .windows(2)
+            .map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs())
+            .max()
+            .unwrap();
         // A 3,500 Hz sine of this level moves by level · 2π · 3500 / 48000 from one sample to the next.
         let steepest = (CHIRP_LEVEL + TONE_LEVEL) * 32_767.0 * TAU * 3_500.0 / 48_000.0;
         assert!(
@@ -119,6 +137,7 @@ mod tests {
     fn every_half_second_has_its_own_bits() {
         let all: std::collections::HashSet<_> = (0..16).map(bits).collect();
         assert_eq!(all.len(), 16, "sixteen patterns are told apart");
+
         for slot in 0..16 {
             let ones = bits(slot).iter().filter(|bit| **bit).count();
             assert_eq!(ones % 2, 1, "one wrong bit of pattern {slot} is noticed");
@@ -130,8 +149,16 @@ mod tests {
         for n in 0..100 {
             let mut block = [0; BLOCK];
             TestSignal.fill(&mut block, n * 10_000);
-            let peak = block.iter().map(|sample| sample.unsigned_abs()).max().unwrap();
-            assert!(peak > 100, "block {n} of a second is not silent (peak {peak})");
+            let peak = block
+                .iter()
+                .map(|sample| sample.unsigned_abs())
+                .max()
+                .unwrap();
+
+            assert!(
+                peak > 100,
+                "block {n} of a second is not silent (peak {peak})"
+            );
         }
     }
 }

@@ -27,6 +27,7 @@ pub fn accelerate(pcm: &mut Vec<i16>, min_correlation: f32) -> Option<usize> {
     for i in 0..lag {
         pcm[i] = cross_fade(pcm[i], pcm[i + lag], i, lag, correlation);
     }
+
     pcm.drain(lag..2 * lag);
     Some(lag)
 }
@@ -37,9 +38,11 @@ pub fn decelerate(pcm: &mut Vec<i16>, min_correlation: f32) -> Option<usize> {
     let (lag, correlation) = best_lag(pcm, min_correlation)?;
     // What follows the first period fades into the first period again, after which the second comes as before.
     let mut bridge = [0i16; MAX_LAG];
+
     for (i, sample) in bridge[..lag].iter_mut().enumerate() {
         *sample = cross_fade(pcm[i + lag], pcm[i], i, lag, correlation);
     }
+
     pcm.splice(lag..lag, bridge[..lag].iter().copied());
     Some(lag)
 }
@@ -52,16 +55,19 @@ pub fn merge(tail: &[i16], fresh: &[i16], out: &mut Vec<i16>) -> usize {
     let overlap = MERGE_OVERLAP.min(fresh.len()).min(tail.len());
     let last = (tail.len() - overlap).min(MERGE_SEARCH);
     let mut best = (0, f32::MIN);
+
     for offset in (0..=last).step_by(4) {
         let likeness = correlation(&tail[offset..offset + overlap], &fresh[..overlap]);
         if likeness > best.1 {
             best = (offset, likeness);
         }
     }
+
     let (offset, likeness) = best;
     out.extend_from_slice(&tail[..offset]);
     out.extend((0..overlap).map(|i| cross_fade(tail[offset + i], fresh[i], i, overlap, likeness)));
     out.extend_from_slice(&fresh[overlap..]);
+
     offset
 }
 
@@ -69,9 +75,11 @@ pub fn merge(tail: &[i16], fresh: &[i16], out: &mut Vec<i16>) -> usize {
 fn best_lag(pcm: &[i16], min_correlation: f32) -> Option<(usize, f32)> {
     let window = &pcm[..pcm.len().min(FULL_SEARCH)];
     let longest = window.len() / 2;
+
     if longest < MIN_LAG {
         return None;
     }
+
     if power(window) < SILENCE_POWER {
         return Some((longest, 1.0));
     }
@@ -79,23 +87,38 @@ fn best_lag(pcm: &[i16], min_correlation: f32) -> Option<(usize, f32)> {
     // Coarse search at 6 kHz, then every lag around the winner.
     let mut coarse = [0.0f32; FULL_SEARCH / COARSE];
     let coarse_len = window.len() / COARSE;
+
     for (mean, chunk) in coarse.iter_mut().zip(window.chunks_exact(COARSE)) {
         *mean = chunk.iter().map(|&s| f32::from(s)).sum::<f32>() / COARSE as f32;
     }
+
     let span = coarse_len - longest / COARSE;
-    let likeness = |lag: usize| normalized(coarse[..span].iter().zip(&coarse[lag..lag + span]).map(|(&a, &b)| (a, b)));
-    let winner = (MIN_LAG / COARSE..=longest / COARSE).max_by(|&a, &b| likeness(a).total_cmp(&likeness(b)))?;
+    let likeness = |lag: usize| {
+        normalized(
+            coarse[..span]
+                .iter()
+                .zip(&coarse[lag..lag + span])
+                .map(|(&a, &b)| (a, b)),
+        )
+    };
+
+    let winner = (MIN_LAG / COARSE..=longest / COARSE)
+        .max_by(|&a, &b| likeness(a).total_cmp(&likeness(b)))?;
 
     let around = winner * COARSE;
     let span = window.len() - longest;
     let fine = (around.saturating_sub(COARSE).max(MIN_LAG)..=(around + COARSE).min(longest))
         .map(|lag| (lag, correlation(&window[..span], &window[lag..lag + span])))
         .max_by(|a, b| a.1.total_cmp(&b.1))?;
+
     (fine.1 >= min_correlation).then_some(fine)
 }
 
 fn power(pcm: &[i16]) -> f32 {
-    pcm.iter().map(|&s| f32::from(s) * f32::from(s)).sum::<f32>() / pcm.len() as f32
+    pcm.iter()
+        .map(|&s| f32::from(s) * f32::from(s))
+        .sum::<f32>()
+        / pcm.len() as f32
 }
 
 fn correlation(a: &[i16], b: &[i16]) -> f32 {
@@ -110,7 +133,12 @@ fn normalized(pairs: impl Iterator<Item = (f32, f32)>) -> f32 {
         aa += a * a;
         bb += b * b;
     }
-    if aa > 0.0 && bb > 0.0 { ab / (aa.sqrt() * bb.sqrt()) } else { 0.0 }
+
+    if aa > 0.0 && bb > 0.0 {
+        ab / (aa.sqrt() * bb.sqrt())
+    } else {
+        0.0
+    }
 }
 
 /// Sample `i` of a fade from `a` to `b` over `length` samples that keeps the power of two signals that are
@@ -120,6 +148,7 @@ fn cross_fade(a: i16, b: i16, i: usize, length: usize, correlation: f32) -> i16 
     let rise = 0.5 - 0.5 * (phase * std::f32::consts::PI).cos();
     let fall = 1.0 - rise;
     let gain = (fall * fall + rise * rise + 2.0 * fall * rise * correlation.clamp(0.0, 1.0)).sqrt();
+
     // The cast saturates.
     ((fall * f32::from(a) + rise * f32::from(b)) / gain).round() as i16
 }
@@ -130,7 +159,9 @@ mod tests {
     use std::f64::consts::TAU;
 
     fn sine(hz: f64, samples: usize) -> Vec<i16> {
-        (0..samples).map(|i| ((i as f64 * hz / 48_000.0 * TAU).sin() * 10_000.0) as i16).collect()
+        (0..samples)
+            .map(|i| ((i as f64 * hz / 48_000.0 * TAU).sin() * 10_000.0) as i16)
+            .collect()
     }
 
     /// A vowel-like sound: harmonics of 120 Hz that falls slowly, shaped by one formant.
@@ -161,7 +192,10 @@ mod tests {
     }
 
     fn steepest(pcm: &[i16]) -> i32 {
-        pcm.windows(2).map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs()).max().unwrap_or(0)
+        pcm.windows(2)
+            .map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs())
+            .max()
+            .unwrap_or(0)
     }
 
     /// Share of the power that is not at `hz`, in dB.
@@ -175,6 +209,7 @@ mod tests {
             im += value * hann * (i as f64 * hz / 48_000.0 * TAU).sin();
             all += value * value;
         }
+
         let n = pcm.len() as f64;
         let tone = 2.0 * (re * re + im * im) / (0.25 * n * n);
         10.0 * ((all / n - tone).abs() / (all / n)).log10()
@@ -188,6 +223,7 @@ mod tests {
             moved += stretch(&mut block, 0.5).unwrap_or(0);
             out.extend(block);
         }
+
         (out, moved)
     }
 
@@ -197,10 +233,22 @@ mod tests {
             for stretch in [accelerate, decelerate] {
                 let pcm = sine(hz, 48_000);
                 let (out, moved) = repeat(&pcm, stretch);
-                assert!(moved > 1_500, "{hz} Hz: something was stretched: {moved} samples");
-                assert_eq!(out.len().abs_diff(pcm.len()), moved, "the length changed by what was reported");
+                assert!(
+                    moved > 1_500,
+                    "{hz} Hz: something was stretched: {moved} samples"
+                );
+
+                assert_eq!(
+                    out.len().abs_diff(pcm.len()),
+                    moved,
+                    "the length changed by what was reported"
+                );
+
                 let (before, after) = (steepest(&pcm), steepest(&out));
-                assert!(after * 10 <= before * 11 + 10, "{hz} Hz: no click: steepest {after}, was {before}");
+                assert!(
+                    after * 10 <= before * 11 + 10,
+                    "{hz} Hz: no click: steepest {after}, was {before}"
+                );
             }
         }
     }
@@ -212,7 +260,11 @@ mod tests {
                 let mut pcm = sine(hz, 4_800);
                 stretch(&mut pcm, 0.9).expect("a tone is like itself");
                 let impurity = impurity_db(&pcm, hz);
-                assert!(impurity < -25.0, "{hz} Hz: what is not the tone is {impurity:.1} dB");
+
+                assert!(
+                    impurity < -25.0,
+                    "{hz} Hz: what is not the tone is {impurity:.1} dB"
+                );
             }
         }
     }
@@ -223,16 +275,28 @@ mod tests {
         for stretch in [accelerate, decelerate] {
             let mut out = pcm.clone();
             let lag = stretch(&mut out, 0.9).expect("a vowel is periodic");
-            assert!((380..=425).contains(&lag), "one period of 120 Hz is 400 samples: {lag}");
+            assert!(
+                (380..=425).contains(&lag),
+                "one period of 120 Hz is 400 samples: {lag}"
+            );
             assert!(steepest(&out) <= steepest(&pcm) * 11 / 10, "no click");
-            assert_eq!((out[0], out.last()), (pcm[0], pcm.last()), "joins on to what is before and after");
+            assert_eq!(
+                (out[0], out.last()),
+                (pcm[0], pcm.last()),
+                "joins on to what is before and after"
+            );
         }
     }
 
     #[test]
     fn noise_is_left_alone_until_asked_and_then_keeps_its_power() {
         let pcm = noise(48_000);
-        assert_eq!(accelerate(&mut pcm.clone(), 0.5), None, "noise is not like itself");
+        assert_eq!(
+            accelerate(&mut pcm.clone(), 0.5),
+            None,
+            "noise is not like itself"
+        );
+
         let (mut out, mut rest) = (Vec::new(), pcm.as_slice());
         while rest.len() >= 1_440 {
             let mut block = rest[..1_440].to_vec();
@@ -240,16 +304,28 @@ mod tests {
             out.extend_from_slice(&block[..lag]);
             rest = &rest[1_440..];
         }
+
         let change = 10.0 * (power(&out) / power(&pcm)).log10();
-        assert!(change.abs() < 1.0, "power inside the fades changed by {change:.2} dB");
+        assert!(
+            change.abs() < 1.0,
+            "power inside the fades changed by {change:.2} dB"
+        );
     }
 
     #[test]
     fn silence_may_be_cut_anywhere_and_little_sound_not_at_all() {
         let mut silence = vec![3i16; 1_440];
-        assert_eq!(accelerate(&mut silence, 0.9), Some(MAX_LAG), "the most that can go");
+        assert_eq!(
+            accelerate(&mut silence, 0.9),
+            Some(MAX_LAG),
+            "the most that can go"
+        );
         assert_eq!(silence.len(), MAX_LAG, "and went");
-        assert_eq!(accelerate(&mut vec![0; 2 * MIN_LAG - 1], -1.0), None, "too short");
+        assert_eq!(
+            accelerate(&mut vec![0; 2 * MIN_LAG - 1], -1.0),
+            None,
+            "too short"
+        );
         assert_eq!(decelerate(&mut Vec::new(), -1.0), None, "empty");
     }
 
@@ -259,10 +335,15 @@ mod tests {
         let fresh: Vec<i16> = sine(200.0, 2_000)[100..].to_vec();
         let mut out = Vec::new();
         let extra = merge(&tail, &fresh, &mut out);
+
         assert_eq!(out.len(), fresh.len() + extra, "all fresh sound is kept");
-        assert!(extra.abs_diff(100) <= 4 || extra.abs_diff(340) <= 4, "joined in phase: {extra}");
+        assert!(
+            extra.abs_diff(100) <= 4 || extra.abs_diff(340) <= 4,
+            "joined in phase: {extra}"
+        );
         assert!(steepest(&out) <= steepest(&tail) * 11 / 10 + 2, "no click");
         let mut short = Vec::new();
+
         assert_eq!(merge(&tail, &[], &mut short), 0, "nothing to join");
     }
 }

@@ -4,12 +4,14 @@ use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder}
 use crate::frame::{FramePool, I420};
 use openh264::decoder::{Decoder, DecoderConfig};
 use openh264::encoder::{
-    BitRate, Complexity, Encoder, EncoderConfig as NativeConfig, FrameRate, FrameType, IntraFramePeriod, Profile,
-    RateControlMode, UsageType,
+    BitRate, Complexity, Encoder, EncoderConfig as NativeConfig, FrameRate, FrameType,
+    IntraFramePeriod, Profile, RateControlMode, UsageType,
 };
 use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
-use openh264_sys2::{ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo};
+use openh264_sys2::{
+    ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo,
+};
 use std::ptr::from_mut;
 use std::sync::Arc;
 
@@ -34,16 +36,27 @@ pub(super) struct H264Encoder {
 impl H264Encoder {
     pub(super) fn new(mut config: EncoderConfig) -> Result<Self, CodecError> {
         config.bitrate_bps = config.bitrate_bps.max(MIN_BITRATE_BPS);
-        Ok(Self { native: native_encoder(&config)?, config, started: false, applied_bps: config.bitrate_bps })
+        Ok(Self {
+            native: native_encoder(&config)?,
+            config,
+            started: false,
+            applied_bps: config.bitrate_bps,
+        })
     }
 
     /// Starts over for pictures of a new size. openh264 could be told the size in place, but would fall back to the
     /// bitrate it was made with.
     fn resize(&mut self, width: u32, height: u32) -> Result<(), CodecError> {
-        self.config = EncoderConfig { width, height, ..self.config };
+        self.config = EncoderConfig {
+            width,
+            height,
+            ..self.config
+        };
+
         self.native = native_encoder(&self.config)?;
         self.started = false;
         self.applied_bps = self.config.bitrate_bps;
+
         Ok(())
     }
 
@@ -52,11 +65,21 @@ impl H264Encoder {
         let ceiling = (target as f32 * CEILING) as u32;
         // The ceiling may never be under the target, not even between the two calls.
         let steps = if target > self.applied_bps {
-            [(ENCODER_OPTION_MAX_BITRATE, ceiling), (ENCODER_OPTION_BITRATE, target)]
+            [
+                (ENCODER_OPTION_MAX_BITRATE, ceiling),
+                (ENCODER_OPTION_BITRATE, target),
+            ]
         } else {
-            [(ENCODER_OPTION_BITRATE, target), (ENCODER_OPTION_MAX_BITRATE, ceiling)]
+            [
+                (ENCODER_OPTION_BITRATE, target),
+                (ENCODER_OPTION_MAX_BITRATE, ceiling),
+            ]
         };
-        if steps.into_iter().all(|(option, bps)| self.set_bitrate_option(option, bps)) {
+
+        if steps
+            .into_iter()
+            .all(|(option, bps)| self.set_bitrate_option(option, bps))
+        {
             self.applied_bps = target;
         } else {
             tracing::warn!(target_bps = target, "the H.264 encoder refused a bitrate");
@@ -64,11 +87,19 @@ impl H264Encoder {
     }
 
     fn set_bitrate_option(&mut self, option: ENCODER_OPTION, bps: u32) -> bool {
-        let mut info =
-            SBitrateInfo { iLayer: openh264_sys2::SPATIAL_LAYER_0, iBitrate: bps.try_into().unwrap_or(i32::MAX) };
+        let mut info = SBitrateInfo {
+            iLayer: openh264_sys2::SPATIAL_LAYER_0,
+            iBitrate: bps.try_into().unwrap_or(i32::MAX),
+        };
+
         // SAFETY: the encoder is initialized (`started`), both options take an `SBitrateInfo`, which lives during the
         // call, and the wrapper relies on neither value.
-        unsafe { self.native.raw_api().set_option(option, from_mut(&mut info).cast()) == 0 }
+        unsafe {
+            self.native
+                .raw_api()
+                .set_option(option, from_mut(&mut info).cast())
+                == 0
+        }
     }
 }
 
@@ -81,34 +112,47 @@ impl VideoEncoder for H264Encoder {
     ) -> Result<Option<EncodedFrame>, CodecError> {
         let (width, height) = (image.width(), image.height());
         if width < MIN_SIDE || height < MIN_SIDE {
-            return Err(CodecError::Encode(format!("{width}x{height} is smaller than {MIN_SIDE}x{MIN_SIDE}")));
+            return Err(CodecError::Encode(format!(
+                "{width}x{height} is smaller than {MIN_SIDE}x{MIN_SIDE}"
+            )));
         }
+
         if (width, height) != (self.config.width, self.config.height) {
             self.resize(width, height)?;
         }
+
         if self.started {
             if self.applied_bps != self.config.bitrate_bps {
                 self.apply_bitrate();
             }
+
             if force_keyframe {
                 self.native.force_intra_frame();
             }
         }
+
         let stream = self
             .native
             .encode_at(&EvenCrop(image), Timestamp::from_millis(timestamp_ms))
             .map_err(|error| CodecError::Encode(error.to_string()))?;
+
         let keyframe = match stream.frame_type() {
             FrameType::IDR => true,
             FrameType::I | FrameType::P | FrameType::IPMixed => false,
             FrameType::Skip => return Ok(None),
-            FrameType::Invalid => return Err(CodecError::Encode("the encoder gave an invalid picture".to_owned())),
+            FrameType::Invalid => {
+                return Err(CodecError::Encode(
+                    "the encoder gave an invalid picture".to_owned(),
+                ));
+            }
         };
+
         let data = stream.to_vec();
         if !self.started {
             self.started = true;
             self.apply_bitrate();
         }
+
         Ok((!data.is_empty()).then_some(EncodedFrame { data, keyframe }))
     }
 
@@ -131,6 +175,7 @@ fn native_encoder(config: &EncoderConfig) -> Result<Encoder, CodecError> {
         .scene_change_detect(false)
         .intra_frame_period(IntraFramePeriod::from_num_frames(0))
         .num_threads(1);
+
     Encoder::with_api_config(OpenH264API::from_source(), native).map_err(|error| CodecError::Init {
         codec: "H.264",
         part: "encoder",
@@ -143,7 +188,10 @@ struct EvenCrop<'a>(&'a I420);
 
 impl YUVSource for EvenCrop<'_> {
     fn dimensions(&self) -> (usize, usize) {
-        ((self.0.width() & !1) as usize, (self.0.height() & !1) as usize)
+        (
+            (self.0.width() & !1) as usize,
+            (self.0.height() & !1) as usize,
+        )
     }
 
     fn strides(&self) -> (usize, usize, usize) {
@@ -175,44 +223,62 @@ pub(super) struct H264Decoder {
 
 impl H264Decoder {
     pub(super) fn new(pool: FramePool) -> Result<Self, CodecError> {
-        Ok(Self { native: native_decoder()?, pool })
+        Ok(Self {
+            native: native_decoder()?,
+            pool,
+        })
     }
 }
 
 impl VideoDecoder for H264Decoder {
     fn decode(&mut self, data: &[u8]) -> Result<Option<Arc<I420>>, CodecError> {
-        let decoded =
-            self.native.decode(data).map_err(|error| CodecError::Decode(decoding_state(error.native_code())))?;
+        let decoded = self
+            .native
+            .decode(data)
+            .map_err(|error| CodecError::Decode(decoding_state(error.native_code())))?;
+
         let Some(picture) = decoded else {
             // openh264 answers "no error" when it had to reset itself, so silence after a picture is an error too.
             return if has_slice(data) {
-                Err(CodecError::Decode("the access unit gave no picture".to_owned()))
+                Err(CodecError::Decode(
+                    "the access unit gave no picture".to_owned(),
+                ))
             } else {
                 Ok(None)
             };
         };
+
         let (width, height) = picture.dimensions();
         let strides = picture.strides();
-        let planes = [(picture.y(), strides.0), (picture.u(), strides.1), (picture.v(), strides.2)];
+        let planes = [
+            (picture.y(), strides.0),
+            (picture.u(), strides.1),
+            (picture.v(), strides.2),
+        ];
+
         let image = self.pool.make(width as u32, height as u32, |image| {
             image.copy_from_planes(planes);
             Ok::<(), CodecError>(())
         })?;
+
         Ok(Some(image))
     }
 }
 
 fn native_decoder() -> Result<Decoder, CodecError> {
-    Decoder::with_api_config(OpenH264API::from_source(), DecoderConfig::new()).map_err(|error| CodecError::Init {
-        codec: "H.264",
-        part: "decoder",
-        reason: error.to_string(),
+    Decoder::with_api_config(OpenH264API::from_source(), DecoderConfig::new()).map_err(|error| {
+        CodecError::Init {
+            codec: "H.264",
+            part: "decoder",
+            reason: error.to_string(),
+        }
     })
 }
 
 /// Whether an Annex B access unit holds a coded slice (NAL unit types 1 to 5, H.264 table 7-1).
 fn has_slice(data: &[u8]) -> bool {
-    data.windows(4).any(|bytes| bytes[..3] == [0, 0, 1] && (1..=5).contains(&(bytes[3] & 0x1f)))
+    data.windows(4)
+        .any(|bytes| bytes[..3] == [0, 0, 1] && (1..=5).contains(&(bytes[3] & 0x1f)))
 }
 
 /// The names of the bits in openh264's DECODING_STATE.
@@ -228,6 +294,16 @@ fn decoding_state(state: i64) -> String {
         (0x1000, "invalid argument"),
         (0x4000, "out of memory"),
     ];
-    let names: Vec<_> = BITS.iter().filter(|(bit, _)| state & bit != 0).map(|&(_, name)| name).collect();
-    if names.is_empty() { format!("state {state:#x}") } else { names.join(", ") }
+
+    let names: Vec<_> = BITS
+        .iter()
+        .filter(|(bit, _)| state & bit != 0)
+        .map(|&(_, name)| name)
+        .collect();
+
+    if names.is_empty() {
+        format!("state {state:#x}")
+    } else {
+        names.join(", ")
+    }
 }

@@ -88,7 +88,10 @@ pub trait VideoDecoder: Send {
 ///
 /// # Errors
 /// [`CodecError::Init`] when the library cannot start, or is not built in (VP8 without the cargo feature `vp8`).
-pub fn encoder(codec: VideoCodec, config: EncoderConfig) -> Result<Box<dyn VideoEncoder>, CodecError> {
+pub fn encoder(
+    codec: VideoCodec,
+    config: EncoderConfig,
+) -> Result<Box<dyn VideoEncoder>, CodecError> {
     match codec {
         VideoCodec::H264 => Ok(Box::new(h264::H264Encoder::new(config)?)),
         #[cfg(feature = "vp8")]
@@ -114,5 +117,9 @@ pub fn decoder(codec: VideoCodec, pool: FramePool) -> Result<Box<dyn VideoDecode
 
 #[cfg(not(feature = "vp8"))]
 fn not_built_in(part: &'static str) -> CodecError {
-    CodecError::Init { codec: "VP8", part, reason: "this build lacks the cargo feature `vp8`".to_owned() }
+    CodecError::Init {
+        codec: "VP8",
+        part,
+        reason: "this build lacks the cargo feature `vp8`".to_owned(),
+    }
 }

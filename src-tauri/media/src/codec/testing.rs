@@ -5,8 +5,22 @@ use crate::frame::I420;
 use crate::video::test_pattern;
 
 /// A codec started for `width` x `height` at 30 fps.
-pub(super) fn start(codec: VideoCodec, width: u32, height: u32, bitrate_bps: u32) -> Box<dyn VideoEncoder> {
-    encoder(codec, EncoderConfig { width, height, fps: 30.0, bitrate_bps }).expect("the encoder starts")
+pub(super) fn start(
+    codec: VideoCodec,
+    width: u32,
+    height: u32,
+    bitrate_bps: u32,
+) -> Box<dyn VideoEncoder> {
+    encoder(
+        codec,
+        EncoderConfig {
+            width,
+            height,
+            fps: 30.0,
+            bitrate_bps,
+        },
+    )
+    .expect("the encoder starts")
 }
 
 /// Picture `number` of a moving scene.
@@ -25,7 +39,9 @@ pub(super) fn encode_scene(
     numbers
         .filter_map(|number| {
             let time = u64::from(number) * 1000 / 30;
-            let frame = encoder.encode(&scene(width, height, number), time, false).expect("a picture is encoded");
+            let frame = encoder
+                .encode(&scene(width, height, number), time, false)
+                .expect("a picture is encoded");
             frame.map(|frame| (number, frame))
         })
         .collect()
@@ -33,8 +49,17 @@ pub(super) fn encode_scene(
 
 /// Peak signal-to-noise ratio of the luma planes, in dB.
 pub(super) fn psnr_y(a: &I420, b: &I420) -> f64 {
-    assert_eq!((a.width(), a.height()), (b.width(), b.height()), "pictures of one size can be compared");
+    assert_eq!(
+        (a.width(), a.height()),
+        (b.width(), b.height()),
+        "pictures of one size can be compared"
+    );
+
     let (a, b) = (a.planes().0, b.planes().0);
-    let squares: f64 = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+    let squares: f64 = a
+        .iter()
+        .zip(b)
+        .map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2))
+        .sum();
     10.0 * (255.0 * 255.0 * a.len() as f64 / squares.max(f64::MIN_POSITIVE)).log10()
 }

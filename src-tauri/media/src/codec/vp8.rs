@@ -6,12 +6,13 @@ use std::ffi::CStr;
 use std::ptr::{self, from_ref};
 use std::sync::Arc;
 use vpx_sys::{
-    VPX_DECODER_ABI_VERSION, VPX_DL_REALTIME, VPX_EFLAG_FORCE_KF, VPX_ENCODER_ABI_VERSION, VPX_FRAME_IS_KEY,
-    vp8_dec_control_id, vp8e_enc_control_id, vpx_codec_control_, vpx_codec_ctx_t, vpx_codec_cx_pkt_kind,
-    vpx_codec_dec_init_ver, vpx_codec_decode, vpx_codec_destroy, vpx_codec_enc_cfg_t, vpx_codec_enc_config_default,
-    vpx_codec_enc_config_set, vpx_codec_enc_init_ver, vpx_codec_encode, vpx_codec_err_t, vpx_codec_err_to_string,
-    vpx_codec_get_cx_data, vpx_codec_get_frame, vpx_codec_vp8_cx, vpx_codec_vp8_dx, vpx_enc_pass, vpx_image_t,
-    vpx_img_fmt, vpx_img_wrap, vpx_kf_mode, vpx_rational, vpx_rc_mode,
+    VPX_DECODER_ABI_VERSION, VPX_DL_REALTIME, VPX_EFLAG_FORCE_KF, VPX_ENCODER_ABI_VERSION,
+    VPX_FRAME_IS_KEY, vp8_dec_control_id, vp8e_enc_control_id, vpx_codec_control_, vpx_codec_ctx_t,
+    vpx_codec_cx_pkt_kind, vpx_codec_dec_init_ver, vpx_codec_decode, vpx_codec_destroy,
+    vpx_codec_enc_cfg_t, vpx_codec_enc_config_default, vpx_codec_enc_config_set,
+    vpx_codec_enc_init_ver, vpx_codec_encode, vpx_codec_err_t, vpx_codec_err_to_string,
+    vpx_codec_get_cx_data, vpx_codec_get_frame, vpx_codec_vp8_cx, vpx_codec_vp8_dx, vpx_enc_pass,
+    vpx_image_t, vpx_img_fmt, vpx_img_wrap, vpx_kf_mode, vpx_rational, vpx_rc_mode,
 };
 
 const OK: vpx_codec_err_t = vpx_codec_err_t::VPX_CODEC_OK;
@@ -33,11 +34,18 @@ unsafe impl Send for Context {}
 
 impl Context {
     /// A context that `init` initializes.
-    fn new(part: &'static str, init: impl FnOnce(&mut vpx_codec_ctx_t) -> vpx_codec_err_t) -> Result<Self, CodecError> {
+    fn new(
+        part: &'static str,
+        init: impl FnOnce(&mut vpx_codec_ctx_t) -> vpx_codec_err_t,
+    ) -> Result<Self, CodecError> {
         let mut context = Box::<vpx_codec_ctx_t>::default();
         match init(&mut context) {
             OK => Ok(Self(context)),
-            error => Err(CodecError::Init { codec: "VP8", part, reason: reason(error) }),
+            error => Err(CodecError::Init {
+                codec: "VP8",
+                part,
+                reason: reason(error),
+            }),
         }
     }
 }
@@ -51,7 +59,9 @@ impl Drop for Context {
 
 fn reason(error: vpx_codec_err_t) -> String {
     // SAFETY: libvpx returns a static string for every error code.
-    unsafe { CStr::from_ptr(vpx_codec_err_to_string(error)) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(vpx_codec_err_to_string(error)) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Compresses pictures to VP8 frames.
@@ -69,25 +79,42 @@ unsafe impl Send for Vp8Encoder {}
 impl Vp8Encoder {
     pub(super) fn new(config: EncoderConfig) -> Result<Self, CodecError> {
         let (context, native) = native_encoder(&config)?;
-        Ok(Self { context, native, config, applied_bps: config.bitrate_bps, last_ticks: None })
+        Ok(Self {
+            context,
+            native,
+            config,
+            applied_bps: config.bitrate_bps,
+            last_ticks: None,
+        })
     }
 
     fn resize(&mut self, width: u32, height: u32) -> Result<(), CodecError> {
-        self.config = EncoderConfig { width, height, ..self.config };
+        self.config = EncoderConfig {
+            width,
+            height,
+            ..self.config
+        };
+
         (self.context, self.native) = native_encoder(&self.config)?;
         self.applied_bps = self.config.bitrate_bps;
         self.last_ticks = None;
+
         Ok(())
     }
 
     fn apply_bitrate(&mut self) {
         self.native.rc_target_bitrate = kbps(self.config.bitrate_bps);
         // SAFETY: context and configuration are initialized; libvpx copies the configuration.
-        let result = unsafe { vpx_codec_enc_config_set(&raw mut *self.context.0, &raw const self.native) };
+        let result =
+            unsafe { vpx_codec_enc_config_set(&raw mut *self.context.0, &raw const self.native) };
+
         if result == OK {
             self.applied_bps = self.config.bitrate_bps;
         } else {
-            tracing::warn!(target_bps = self.config.bitrate_bps, "the VP8 encoder refused a bitrate");
+            tracing::warn!(
+                target_bps = self.config.bitrate_bps,
+                "the VP8 encoder refused a bitrate"
+            );
         }
     }
 
@@ -101,20 +128,33 @@ impl Vp8Encoder {
     fn take_frame(&mut self) -> Option<EncodedFrame> {
         let mut iterator = ptr::null();
         let mut frame: Option<EncodedFrame> = None;
+
         loop {
             // SAFETY: the context is initialized and `iterator` begins as null, as the API wants.
-            let packet = unsafe { vpx_codec_get_cx_data(&raw mut *self.context.0, &raw mut iterator).as_ref() };
+            let packet = unsafe {
+                vpx_codec_get_cx_data(&raw mut *self.context.0, &raw mut iterator).as_ref()
+            };
+
             let Some(packet) = packet else { return frame };
             if packet.kind != vpx_codec_cx_pkt_kind::VPX_CODEC_CX_FRAME_PKT {
                 continue;
             }
+
             // SAFETY: the kind says that `frame` is the valid member, and its buffer holds `sz` bytes until the next
             // call on this context.
             let (data, flags) = unsafe {
                 let packet = packet.data.frame;
-                (std::slice::from_raw_parts(packet.buf.cast::<u8>(), packet.sz as usize), packet.flags)
+                (
+                    std::slice::from_raw_parts(packet.buf.cast::<u8>(), packet.sz as usize),
+                    packet.flags,
+                )
             };
-            let frame = frame.get_or_insert(EncodedFrame { data: Vec::new(), keyframe: false });
+
+            let frame = frame.get_or_insert(EncodedFrame {
+                data: Vec::new(),
+                keyframe: false,
+            });
+
             frame.data.extend_from_slice(data);
             frame.keyframe |= flags & VPX_FRAME_IS_KEY != 0;
         }
@@ -130,18 +170,28 @@ impl VideoEncoder for Vp8Encoder {
     ) -> Result<Option<EncodedFrame>, CodecError> {
         let (width, height) = (image.width(), image.height());
         if width < MIN_SIDE || height < MIN_SIDE {
-            return Err(CodecError::Encode(format!("{width}x{height} is smaller than {MIN_SIDE}x{MIN_SIDE}")));
+            return Err(CodecError::Encode(format!(
+                "{width}x{height} is smaller than {MIN_SIDE}x{MIN_SIDE}"
+            )));
         }
+
         if (width, height) != (self.config.width, self.config.height) {
             self.resize(width, height)?;
         }
+
         if self.applied_bps != self.config.bitrate_bps {
             self.apply_bitrate();
         }
+
         let ticks = self.ticks(timestamp_ms);
         let duration = (TICKS_PER_MS as f32 * 1000.0 / self.config.fps) as u64;
         let native = wrap(image);
-        let flags = if force_keyframe { i64::from(VPX_EFLAG_FORCE_KF) } else { 0 };
+        let flags = if force_keyframe {
+            i64::from(VPX_EFLAG_FORCE_KF)
+        } else {
+            0
+        };
+
         // SAFETY: the context is initialized, and the image and its pixels live during the call, which only reads them.
         let result = unsafe {
             vpx_codec_encode(
@@ -153,9 +203,11 @@ impl VideoEncoder for Vp8Encoder {
                 VPX_DL_REALTIME.into(),
             )
         };
+
         if result != OK {
             return Err(CodecError::Encode(reason(result)));
         }
+
         Ok(self.take_frame())
     }
 
@@ -172,12 +224,22 @@ fn native_encoder(config: &EncoderConfig) -> Result<(Context, vpx_codec_enc_cfg_
     let mut native = vpx_codec_enc_cfg_t::default();
     // SAFETY: the interface is libvpx's own, and `native` is a configuration to be filled.
     let result = unsafe { vpx_codec_enc_config_default(vpx_codec_vp8_cx(), &raw mut native, 0) };
+
     if result != OK {
-        return Err(CodecError::Init { codec: "VP8", part: "encoder", reason: reason(result) });
+        return Err(CodecError::Init {
+            codec: "VP8",
+            part: "encoder",
+            reason: reason(result),
+        });
     }
+
     native.g_w = config.width;
     native.g_h = config.height;
-    native.g_timebase = vpx_rational { num: 1, den: (TICKS_PER_MS * 1000) as i32 };
+    native.g_timebase = vpx_rational {
+        num: 1,
+        den: (TICKS_PER_MS * 1000) as i32,
+    };
+
     native.g_threads = 1;
     native.g_pass = vpx_enc_pass::VPX_RC_ONE_PASS;
     native.g_lag_in_frames = 0;
@@ -200,20 +262,35 @@ fn native_encoder(config: &EncoderConfig) -> Result<(Context, vpx_codec_enc_cfg_
     let mut context = Context::new("encoder", |context| {
         // SAFETY: context and configuration live during the call; the version is the one of the header bound here.
         unsafe {
-            vpx_codec_enc_init_ver(context, vpx_codec_vp8_cx(), &raw const native, 0, VPX_ENCODER_ABI_VERSION as i32)
+            vpx_codec_enc_init_ver(
+                context,
+                vpx_codec_vp8_cx(),
+                &raw const native,
+                0,
+                VPX_ENCODER_ABI_VERSION as i32,
+            )
         }
     })?;
+
     for (control, value) in [
         (vp8e_enc_control_id::VP8E_SET_CPUUSED, CPU_USED),
         (vp8e_enc_control_id::VP8E_SET_STATIC_THRESHOLD, 1),
-        (vp8e_enc_control_id::VP8E_SET_MAX_INTRA_BITRATE_PCT, MAX_INTRA_PERCENT as i32),
+        (
+            vp8e_enc_control_id::VP8E_SET_MAX_INTRA_BITRATE_PCT,
+            MAX_INTRA_PERCENT as i32,
+        ),
     ] {
         // SAFETY: the context is initialized and each of these controls takes one int.
         let result = unsafe { vpx_codec_control_(&raw mut *context.0, control as i32, value) };
         if result != OK {
-            return Err(CodecError::Init { codec: "VP8", part: "encoder", reason: reason(result) });
+            return Err(CodecError::Init {
+                codec: "VP8",
+                part: "encoder",
+                reason: reason(result),
+            });
         }
     }
+
     Ok((context, native))
 }
 
@@ -221,6 +298,7 @@ fn native_encoder(config: &EncoderConfig) -> Result<(Context, vpx_codec_enc_cfg_
 fn wrap(image: &I420) -> vpx_image_t {
     let (y, u, v) = image.planes();
     let mut native = vpx_image_t::default();
+
     // SAFETY: `native` is an image to be filled; the data pointer is not read here, only stored.
     unsafe {
         vpx_img_wrap(
@@ -232,9 +310,16 @@ fn wrap(image: &I420) -> vpx_image_t {
             from_ref(y).cast::<u8>().cast_mut(),
         );
     }
-    native.planes = [y.as_ptr().cast_mut(), u.as_ptr().cast_mut(), v.as_ptr().cast_mut(), ptr::null_mut()];
+
+    native.planes = [
+        y.as_ptr().cast_mut(),
+        u.as_ptr().cast_mut(),
+        v.as_ptr().cast_mut(),
+        ptr::null_mut(),
+    ];
     let chroma = image.chroma_width() as i32;
     native.stride = [image.width() as i32, chroma, chroma, 0];
+
     native
 }
 
@@ -250,30 +335,52 @@ pub(super) struct Vp8Decoder {
 
 impl Vp8Decoder {
     pub(super) fn new(pool: FramePool) -> Result<Self, CodecError> {
-        Ok(Self { context: native_decoder()?, pool, needs_keyframe: true })
+        Ok(Self {
+            context: native_decoder()?,
+            pool,
+            needs_keyframe: true,
+        })
     }
 
     fn try_decode(&mut self, data: &[u8]) -> Result<Arc<I420>, CodecError> {
         let context = &raw mut *self.context.0;
         // SAFETY: the context is initialized and `data` lives during the call, which only reads it.
         let result = unsafe {
-            vpx_codec_decode(context, data.as_ptr(), data.len().try_into().unwrap_or(u32::MAX), ptr::null_mut(), 0)
+            vpx_codec_decode(
+                context,
+                data.as_ptr(),
+                data.len().try_into().unwrap_or(u32::MAX),
+                ptr::null_mut(),
+                0,
+            )
         };
+
         if result != OK {
             return Err(CodecError::Decode(reason(result)));
         }
+
         let mut corrupted = 0_i32;
         // SAFETY: the context is initialized and this control takes a pointer to an int.
         let result = unsafe {
-            vpx_codec_control_(context, vp8_dec_control_id::VP8D_GET_FRAME_CORRUPTED as i32, &raw mut corrupted)
+            vpx_codec_control_(
+                context,
+                vp8_dec_control_id::VP8D_GET_FRAME_CORRUPTED as i32,
+                &raw mut corrupted,
+            )
         };
+
         let mut iterator = ptr::null();
         // SAFETY: as above; the image belongs to the context and stays valid until the next call on it.
         let picture = unsafe { vpx_codec_get_frame(context, &raw mut iterator).as_ref() };
+
         if result != OK || corrupted != 0 {
-            return Err(CodecError::Decode("the frame or its references are damaged".to_owned()));
+            return Err(CodecError::Decode(
+                "the frame or its references are damaged".to_owned(),
+            ));
         }
-        let picture = picture.ok_or_else(|| CodecError::Decode("the frame gave no picture".to_owned()))?;
+
+        let picture =
+            picture.ok_or_else(|| CodecError::Decode("the frame gave no picture".to_owned()))?;
         self.copy(picture)
     }
 
@@ -281,16 +388,25 @@ impl Vp8Decoder {
         if picture.fmt != vpx_img_fmt::VPX_IMG_FMT_I420 {
             return Err(CodecError::Decode("the picture is not I420".to_owned()));
         }
+
         let plane = |index: usize, rows: u32, width: u32| {
             let stride = picture.stride[index] as usize;
             let length = (rows as usize - 1) * stride + width as usize;
             // SAFETY: libvpx's planes have `rows` rows, `stride` bytes apart, of at least `width` bytes each.
-            (unsafe { std::slice::from_raw_parts(picture.planes[index], length) }, stride)
+            (
+                unsafe { std::slice::from_raw_parts(picture.planes[index], length) },
+                stride,
+            )
         };
+
         let (width, height) = (picture.d_w, picture.d_h);
         let (chroma_width, chroma_height) = (width.div_ceil(2), height.div_ceil(2));
-        let planes =
-            [plane(0, height, width), plane(1, chroma_height, chroma_width), plane(2, chroma_height, chroma_width)];
+        let planes = [
+            plane(0, height, width),
+            plane(1, chroma_height, chroma_width),
+            plane(2, chroma_height, chroma_width),
+        ];
+
         self.pool.make(width, height, |image| {
             image.copy_from_planes(planes);
             Ok(())
@@ -302,11 +418,16 @@ impl VideoDecoder for Vp8Decoder {
     fn decode(&mut self, data: &[u8]) -> Result<Option<Arc<I420>>, CodecError> {
         match keyframe_size(data) {
             Some((width, height)) if width == 0 || height == 0 || width * height > MAX_PIXELS => {
-                return Err(CodecError::Decode(format!("a keyframe of {width}x{height} is not acceptable")));
+                return Err(CodecError::Decode(format!(
+                    "a keyframe of {width}x{height} is not acceptable"
+                )));
             }
-            None if self.needs_keyframe => return Err(CodecError::Decode("a keyframe is needed first".to_owned())),
+            None if self.needs_keyframe => {
+                return Err(CodecError::Decode("a keyframe is needed first".to_owned()));
+            }
             Some(_) | None => {}
         }
+
         let picture = self.try_decode(data);
         self.needs_keyframe = picture.is_err();
         picture.map(Some)
@@ -316,13 +437,24 @@ impl VideoDecoder for Vp8Decoder {
 fn native_decoder() -> Result<Context, CodecError> {
     Context::new("decoder", |context| {
         // SAFETY: the context lives during the call; no configuration means one thread.
-        unsafe { vpx_codec_dec_init_ver(context, vpx_codec_vp8_dx(), ptr::null(), 0, VPX_DECODER_ABI_VERSION as i32) }
+        unsafe {
+            vpx_codec_dec_init_ver(
+                context,
+                vpx_codec_vp8_dx(),
+                ptr::null(),
+                0,
+                VPX_DECODER_ABI_VERSION as i32,
+            )
+        }
     })
 }
 
 /// The size in a keyframe's header (RFC 6386 §9.1); `None` for every other frame and for noise.
 fn keyframe_size(data: &[u8]) -> Option<(u32, u32)> {
-    let &[tag, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = data else { return None };
+    let &[tag, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = data else {
+        return None;
+    };
+
     let side = |low: u8, high: u8| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
     (tag & 1 == 0).then(|| (side(w0, w1), side(h0, h1)))
 }

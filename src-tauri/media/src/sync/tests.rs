@@ -50,6 +50,7 @@ impl Call {
             MediaKind::Audio => self.rtp(self.audio_rtp, AUDIO_HZ, ms),
             MediaKind::Video => self.rtp(self.video_rtp, VIDEO_HZ, ms),
         };
+
         let now = self.at(ms + 20.0);
         self.sync.on_sender_report(kind, ntp, rtp, now);
     }
@@ -63,23 +64,40 @@ impl Call {
                 self.report(MediaKind::Audio, captured);
                 self.report(MediaKind::Video, captured);
             }
-            let extra = if self.follow_hint { self.sync.audio_extra_delay().as_secs_f64() * 1_000.0 } else { 0.0 };
+
+            let extra = if self.follow_hint {
+                self.sync.audio_extra_delay().as_secs_f64() * 1_000.0
+            } else {
+                0.0
+            };
+
             let own = self.audio_ms / 2.0;
             let heard = captured + own + own.max(extra);
-            self.sync.on_audio_playout(self.rtp(self.audio_rtp, AUDIO_HZ, captured), self.at(heard));
+            self.sync
+                .on_audio_playout(self.rtp(self.audio_rtp, AUDIO_HZ, captured), self.at(heard));
+
             if ms % 30 == 0 {
                 let decoded = self.at(captured + self.video_ms);
-                let shown = self.sync.video_show_at(self.rtp(self.video_rtp, VIDEO_HZ, captured), decoded);
-                assert!(shown >= decoded && shown <= decoded + MAX_VIDEO_DELAY, "the delay is bounded");
+                let shown = self
+                    .sync
+                    .video_show_at(self.rtp(self.video_rtp, VIDEO_HZ, captured), decoded);
+                assert!(
+                    shown >= decoded && shown <= decoded + MAX_VIDEO_DELAY,
+                    "the delay is bounded"
+                );
+
                 offsets.push(seconds_since(shown, self.at(heard)) * 1_000.0);
             }
         }
+
         offsets
     }
 }
 
 fn assert_in_sync(offsets: &[f64], why: &str) {
-    let worst = offsets.iter().fold(0.0f64, |worst, offset| worst.max(offset.abs()));
+    let worst = offsets
+        .iter()
+        .fold(0.0f64, |worst, offset| worst.max(offset.abs()));
     assert!(worst <= 45.0, "{why}: worst offset {worst:.1} ms");
 }
 
@@ -89,7 +107,11 @@ fn early_video_waits_for_its_sound() {
         let mut call = Call::new(audio_ms, 30.0);
         call.run(0, 5_000);
         assert_in_sync(&call.run(5_000, 60_000), "settled within 5 s");
-        assert!(call.sync.offset().is_some_and(|ms| ms.abs() <= 45), "and says so: {:?}", call.sync.offset());
+        assert!(
+            call.sync.offset().is_some_and(|ms| ms.abs() <= 45),
+            "and says so: {:?}",
+            call.sync.offset()
+        );
     }
 }
 
@@ -97,7 +119,10 @@ fn early_video_waits_for_its_sound() {
 fn a_little_lag_of_the_sound_costs_no_latency() {
     let mut call = Call::new(50.0, 35.0);
     let offsets = call.run(0, 5_000);
-    assert!(offsets.iter().all(|offset| (offset + 15.0).abs() < 1.0), "shown at once, 15 ms before the sound");
+    assert!(
+        offsets.iter().all(|offset| (offset + 15.0).abs() < 1.0),
+        "shown at once, 15 ms before the sound"
+    );
     assert_eq!(call.sync.offset(), Some(-15), "as the statistics say");
 }
 
@@ -106,24 +131,41 @@ fn late_video_holds_back_sound() {
     let mut call = Call::new(40.0, 180.0);
     call.follow_hint = true;
     call.run(0, 10_000);
+
     assert_in_sync(&call.run(10_000, 60_000), "the sound waits");
     let extra = call.sync.audio_extra_delay().as_millis();
-    assert!((110..=160).contains(&extra), "160 makes them equal, 45 less is not noticed: {extra} ms");
+    assert!(
+        (110..=160).contains(&extra),
+        "160 makes them equal, 45 less is not noticed: {extra} ms"
+    );
+
     call.video_ms = 40.0;
     call.run(60_000, 75_000);
-    assert!(call.sync.audio_extra_delay().as_millis() <= 5, "and waits no longer than it must");
+    assert!(
+        call.sync.audio_extra_delay().as_millis() <= 5,
+        "and waits no longer than it must"
+    );
 }
 
 #[test]
 fn the_hint_and_the_delay_are_bounded() {
     let mut call = Call::new(0.0, 3_000.0);
     call.run(0, 20_000);
-    assert!(call.sync.audio_extra_delay() <= MAX_AUDIO_EXTRA, "sound is not held back for ever");
+    assert!(
+        call.sync.audio_extra_delay() <= MAX_AUDIO_EXTRA,
+        "sound is not held back for ever"
+    );
+
     let mut call = Call::new(3_000.0, 0.0);
     call.run(0, 20_000);
     let decoded = call.at(20_000.0);
     let rtp = call.rtp(call.video_rtp, VIDEO_HZ, 20_000.0);
-    assert_eq!(call.sync.video_show_at(rtp, decoded), decoded + MAX_VIDEO_DELAY, "nor is video");
+
+    assert_eq!(
+        call.sync.video_show_at(rtp, decoded),
+        decoded + MAX_VIDEO_DELAY,
+        "nor is video"
+    );
 }
 
 #[test]
@@ -131,13 +173,23 @@ fn nothing_is_delayed_without_evidence_of_both() {
     for only in [MediaKind::Audio, MediaKind::Video] {
         let mut call = Call::new(200.0, 20.0);
         call.report(only, 0.0);
+
         for ms in (0..3_000).step_by(10) {
             let captured = f64::from(ms);
-            call.sync.on_audio_playout(call.rtp(call.audio_rtp, AUDIO_HZ, captured), call.at(captured + 200.0));
+            call.sync.on_audio_playout(
+                call.rtp(call.audio_rtp, AUDIO_HZ, captured),
+                call.at(captured + 200.0),
+            );
             let decoded = call.at(captured + 20.0);
             let rtp = call.rtp(call.video_rtp, VIDEO_HZ, captured);
-            assert_eq!(call.sync.video_show_at(rtp, decoded), decoded, "only {only:?} was reported");
+
+            assert_eq!(
+                call.sync.video_show_at(rtp, decoded),
+                decoded,
+                "only {only:?} was reported"
+            );
         }
+
         assert_eq!(call.sync.offset(), None, "nothing is claimed either");
     }
 }
@@ -148,8 +200,15 @@ fn the_delay_changes_smoothly() {
     call.run(0, 10_000);
     call.audio_ms = 190.0;
     let offsets = call.run(10_000, 20_000);
-    let steepest = offsets.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
-    assert!(steepest <= DELAY_STEP_S * 1_000.0 + 0.1, "from picture to picture at most 5 ms: {steepest:.1}");
+    let steepest = offsets
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).abs())
+        .fold(0.0, f64::max);
+
+    assert!(
+        steepest <= DELAY_STEP_S * 1_000.0 + 0.1,
+        "from picture to picture at most 5 ms: {steepest:.1}"
+    );
     assert_in_sync(&offsets[offsets.len() / 2..], "in sync again within 5 s");
 }
 
@@ -161,7 +220,11 @@ fn wraps_of_both_clocks_and_skew_go_unnoticed() {
     call.video_rtp = u32::MAX - 90_000 * 10;
     call.skew = 200e-6;
     call.run(0, 5_000);
-    assert_in_sync(&call.run(5_000, 600_000), "10 minutes at 200 ppm, NTP, audio and video wrap");
+
+    assert_in_sync(
+        &call.run(5_000, 600_000),
+        "10 minutes at 200 ppm, NTP, audio and video wrap",
+    );
 }
 
 #[test]
@@ -170,7 +233,11 @@ fn a_sender_that_sets_its_clock_is_followed() {
     call.run(0, 20_000);
     call.ntp = call.ntp.wrapping_add(3_600 << 32);
     call.run(20_000, 25_000);
-    assert_in_sync(&call.run(25_000, 40_000), "an hour later on the sender's clock");
+
+    assert_in_sync(
+        &call.run(25_000, 40_000),
+        "an hour later on the sender's clock",
+    );
 }
 
 proptest! {
@@ -180,6 +247,7 @@ proptest! {
     ) {
         let start = Instant::now();
         let mut sync = LipSync::new();
+
         for (what, ntp, rtp, ms) in events {
             let at = start + Duration::from_millis(ms);
             match what {
@@ -191,6 +259,7 @@ proptest! {
                     prop_assert!(shown >= at && shown <= at + MAX_VIDEO_DELAY, "bounded");
                 }
             }
+
             prop_assert!(sync.audio_extra_delay() <= MAX_AUDIO_EXTRA, "the hint is bounded");
         }
     }

@@ -50,19 +50,29 @@ impl Converter {
     ///
     /// # Errors
     /// [`ConvertError`]; `image` is undefined then.
-    pub fn convert(&mut self, format: PixelFormat, bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
+    pub fn convert(
+        &mut self,
+        format: PixelFormat,
+        bytes: &[u8],
+        image: &mut I420,
+    ) -> Result<(), ConvertError> {
         match format {
             PixelFormat::Yuyv => from_yuyv(bytes, image),
             PixelFormat::Nv12 => from_nv12(bytes, image),
             // libjpeg's errors unwind through its Rust wrapper.
-            PixelFormat::Mjpeg => catch_unwind(AssertUnwindSafe(|| from_jpeg(&mut self.jpeg_planes, bytes, image)))
-                .unwrap_or_else(|cause| Err(ConvertError::Broken(panic_text(&*cause)))),
+            PixelFormat::Mjpeg => catch_unwind(AssertUnwindSafe(|| {
+                from_jpeg(&mut self.jpeg_planes, bytes, image)
+            }))
+            .unwrap_or_else(|cause| Err(ConvertError::Broken(panic_text(&*cause)))),
         }
     }
 }
 
 fn at_least(bytes: &[u8], expected: usize) -> Result<&[u8], ConvertError> {
-    bytes.get(..expected).ok_or(ConvertError::Short { got: bytes.len(), expected })
+    bytes.get(..expected).ok_or(ConvertError::Short {
+        got: bytes.len(),
+        expected,
+    })
 }
 
 fn from_yuyv(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
@@ -80,8 +90,17 @@ fn from_yuyv(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
         width,
         height,
     };
-    yuyv422_to_yuv420(&mut planar, &YuvPackedImage { yuy, yuy_stride, width, height })
-        .map_err(|error| ConvertError::Broken(error.to_string()))
+
+    yuyv422_to_yuv420(
+        &mut planar,
+        &YuvPackedImage {
+            yuy,
+            yuy_stride,
+            width,
+            height,
+        },
+    )
+    .map_err(|error| ConvertError::Broken(error.to_string()))
 }
 
 fn from_nv12(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
@@ -90,9 +109,11 @@ fn from_nv12(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
     let (source_y, source_uv) = at_least(bytes, luma + chroma)?.split_at(luma);
     let (y, u, v) = image.planes_mut();
     y.copy_from_slice(source_y);
+
     for ((pair, u), v) in source_uv.chunks_exact(2).zip(u).zip(v) {
         (*u, *v) = (pair[0], pair[1]);
     }
+
     Ok(())
 }
 
@@ -103,19 +124,31 @@ struct JpegPlane {
     step: (usize, usize),
 }
 
-fn from_jpeg(planes: &mut [Vec<u8>; 3], bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
+fn from_jpeg(
+    planes: &mut [Vec<u8>; 3],
+    bytes: &[u8],
+    image: &mut I420,
+) -> Result<(), ConvertError> {
     let broken = |error: std::io::Error| ConvertError::Broken(error.to_string());
     let mut jpeg = Decompress::new_mem(bytes).map_err(broken)?;
     jpeg.dct_method(mozjpeg::DctMethod::IntegerFast);
+
     if jpeg.size() != (image.width() as usize, image.height() as usize) {
         let (width, height) = jpeg.size();
-        return Err(ConvertError::Broken(format!("it is {width}x{height}, not {}x{}", image.width(), image.height())));
+        return Err(ConvertError::Broken(format!(
+            "it is {width}x{height}, not {}x{}",
+            image.width(),
+            image.height()
+        )));
     }
+
     let layout = jpeg_layout(&jpeg)?;
     let mut started = jpeg.raw().map_err(broken)?;
+
     for plane in planes.iter_mut() {
         plane.clear();
     }
+
     let [y, u, v] = planes;
     started.read_raw_data(&mut [y, u, v]);
 
@@ -123,27 +156,37 @@ fn from_jpeg(planes: &mut [Vec<u8>; 3], bytes: &[u8], image: &mut I420) -> Resul
     let (to_y, to_u, to_v) = image.planes_mut();
     let luma = full_to_limited(219);
     let chroma = full_to_limited(224);
+
     for (source, target) in y.chunks(layout[0].stride).zip(to_y.chunks_exact_mut(width)) {
         for (source, target) in source.iter().zip(target) {
             *target = luma[usize::from(*source)];
         }
     }
+
     for (source, target, layout) in [(u, to_u, layout.get(1)), (v, to_v, layout.get(2))] {
         let Some(&layout) = layout else {
             target.fill(128);
             continue;
         };
+
         subsample(source, layout, target, chroma_width, &chroma);
     }
+
     Ok(())
 }
 
 fn jpeg_layout<R>(jpeg: &Decompress<R>) -> Result<Vec<JpegPlane>, ConvertError> {
     let components = jpeg.components();
-    let unusual = || ConvertError::Broken("its JPEG is neither grey nor YUV 4:2:0, 4:2:2, 4:4:0 or 4:4:4".to_owned());
+    let unusual = || {
+        ConvertError::Broken(
+            "its JPEG is neither grey nor YUV 4:2:0, 4:2:2, 4:4:0 or 4:4:4".to_owned(),
+        )
+    };
+
     if !matches!(components.len(), 1 | 3) {
         return Err(unusual());
     }
+
     let (luma_h, luma_v) = components[0].sampling();
     components
         .iter()
@@ -155,19 +198,34 @@ fn jpeg_layout<R>(jpeg: &Decompress<R>) -> Result<Vec<JpegPlane>, ConvertError> 
                 (Some(2), 0) => Some(1),
                 _ => None,
             };
+
             let step = match index {
                 0 => (1, 1),
-                _ => (step(luma_h, h).ok_or_else(unusual)?, step(luma_v, v).ok_or_else(unusual)?),
+                _ => (
+                    step(luma_h, h).ok_or_else(unusual)?,
+                    step(luma_v, v).ok_or_else(unusual)?,
+                ),
             };
-            Ok(JpegPlane { stride: component.row_stride(), step })
+
+            Ok(JpegPlane {
+                stride: component.row_stride(),
+                step,
+            })
         })
         .collect()
 }
 
 /// Averages `step` samples across and down into each sample of `target`.
-fn subsample(source: &[u8], layout: JpegPlane, target: &mut [u8], width: usize, levels: &[u8; 256]) {
+fn subsample(
+    source: &[u8],
+    layout: JpegPlane,
+    target: &mut [u8],
+    width: usize,
+    levels: &[u8; 256],
+) {
     let (across, down) = layout.step;
     let count = across * down;
+
     for (row, target) in target.chunks_exact_mut(width).enumerate() {
         let top = row * down * layout.stride;
         for (column, target) in target.iter_mut().enumerate() {
@@ -192,7 +250,10 @@ fn full_to_limited(range: i32) -> [u8; 256] {
 }
 
 fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
-    let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
+    let text = cause
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| cause.downcast_ref::<&str>().copied());
     text.unwrap_or("unknown").to_owned()
 }
 
@@ -207,23 +268,46 @@ mod tests {
         compress.set_quality(90.0);
         compress.set_chroma_sampling_pixel_sizes(chroma, chroma);
         let mut started = compress.start_compress(Vec::new()).unwrap();
-        started.write_scanlines(&rgb.repeat(width * height)).unwrap();
+        started
+            .write_scanlines(&rgb.repeat(width * height))
+            .unwrap();
+
         started.finish().unwrap()
     }
 
     #[test]
     fn yuyv_and_nv12_land_in_the_right_planes() {
         let mut image = I420::new(6, 4);
-        Converter::new().convert(PixelFormat::Yuyv, &[50, 90, 60, 200].repeat(3 * 4), &mut image).unwrap();
+        Converter::new()
+            .convert(
+                PixelFormat::Yuyv,
+                &[50, 90, 60, 200].repeat(3 * 4),
+                &mut image,
+            )
+            .unwrap();
         let (y, u, v) = image.planes();
-        assert!(y.chunks(2).all(|pair| pair == [50, 60]), "luma keeps its order: {y:?}");
-        assert!(u.iter().all(|&u| u == 90) && v.iter().all(|&v| v == 200), "chroma goes apart: {u:?} {v:?}");
+
+        assert!(
+            y.chunks(2).all(|pair| pair == [50, 60]),
+            "luma keeps its order: {y:?}"
+        );
+
+        assert!(
+            u.iter().all(|&u| u == 90) && v.iter().all(|&v| v == 200),
+            "chroma goes apart: {u:?} {v:?}"
+        );
 
         let nv12: Vec<u8> = (0..24).chain([90, 200].repeat(6)).collect();
-        Converter::new().convert(PixelFormat::Nv12, &nv12, &mut image).unwrap();
+        Converter::new()
+            .convert(PixelFormat::Nv12, &nv12, &mut image)
+            .unwrap();
         let (y, u, v) = image.planes();
+
         assert!(y.iter().copied().eq(0..24), "luma is copied");
-        assert!(u.iter().all(|&u| u == 90) && v.iter().all(|&v| v == 200), "chroma goes apart");
+        assert!(
+            u.iter().all(|&u| u == 90) && v.iter().all(|&v| v == 200),
+            "chroma goes apart"
+        );
     }
 
     #[test]
@@ -231,11 +315,21 @@ mod tests {
         // Pure red: 81, 90, 240 in BT.601 limited range.
         for chroma in [(1, 1), (2, 1), (2, 2)] {
             let mut image = I420::new(34, 18);
-            Converter::new().convert(PixelFormat::Mjpeg, &jpeg(34, 18, chroma, [255, 0, 0]), &mut image).unwrap();
+            Converter::new()
+                .convert(
+                    PixelFormat::Mjpeg,
+                    &jpeg(34, 18, chroma, [255, 0, 0]),
+                    &mut image,
+                )
+                .unwrap();
             let (y, u, v) = image.planes();
+
             for (plane, expected) in [(y, 81_u8), (u, 90), (v, 240)] {
                 let off = plane.iter().map(|&sample| sample.abs_diff(expected)).max();
-                assert!(off <= Some(2), "{chroma:?}: {expected} is missed by {off:?}");
+                assert!(
+                    off <= Some(2),
+                    "{chroma:?}: {expected} is missed by {off:?}"
+                );
             }
         }
     }
@@ -244,17 +338,32 @@ mod tests {
     fn what_is_no_picture_is_an_error() {
         let mut image = I420::new(64, 48);
         let mut converter = Converter::new();
+
         for format in [PixelFormat::Yuyv, PixelFormat::Nv12] {
-            let error = converter.convert(format, &[0; 100], &mut image).unwrap_err();
-            assert!(matches!(error, ConvertError::Short { got: 100, .. }), "{format:?}: {error}");
+            let error = converter
+                .convert(format, &[0; 100], &mut image)
+                .unwrap_err();
+            assert!(
+                matches!(error, ConvertError::Short { got: 100, .. }),
+                "{format:?}: {error}"
+            );
         }
+
         let other_size = jpeg(32, 32, (2, 2), [9, 9, 9]);
         for bytes in [b"".as_slice(), b"no jpeg", &other_size] {
-            let error = converter.convert(PixelFormat::Mjpeg, bytes, &mut image).unwrap_err();
+            let error = converter
+                .convert(PixelFormat::Mjpeg, bytes, &mut image)
+                .unwrap_err();
             assert!(matches!(error, ConvertError::Broken(_)), "{error}");
         }
+
         let whole = jpeg(64, 48, (2, 1), [200, 100, 50]);
-        assert!(converter.convert(PixelFormat::Mjpeg, &whole, &mut image).is_ok(), "the next whole picture is fine");
+        assert!(
+            converter
+                .convert(PixelFormat::Mjpeg, &whole, &mut image)
+                .is_ok(),
+            "the next whole picture is fine"
+        );
     }
 
     proptest! {
@@ -267,6 +376,7 @@ mod tests {
                 let place = place.index(bytes.len());
                 bytes[place] = byte;
             }
+
             bytes.truncate(cut.index(bytes.len()));
             let _ = Converter::new().convert(PixelFormat::Mjpeg, &bytes, &mut I420::new(48, 32));
         }

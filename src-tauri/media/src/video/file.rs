@@ -26,17 +26,29 @@ pub(super) fn open(
     let file = File::open(path).map_err(|error| device_error(&error.into()))?;
     let mut player = Player::new(file).map_err(|error| device_error(&error))?;
     let header = player.header;
+
     if header.width < MIN_SIDE || header.height < MIN_SIDE {
         let size = format!("its pictures of {}x{}", header.width, header.height);
-        return Err(bad_format(&format!("{size} are smaller than {MIN_SIDE} on a side")));
+        return Err(bad_format(&format!(
+            "{size} are smaller than {MIN_SIDE} on a side"
+        )));
     }
+
     let first = player.next().map_err(|error| device_error(&error))?;
     let first = first.ok_or_else(|| bad_format("it holds no whole picture"))?;
-    let format = VideoFormat { width: header.width, height: header.height, fps: header.fps() as f32 };
+    let format = VideoFormat {
+        width: header.width,
+        height: header.height,
+        fps: header.fps() as f32,
+    };
+
     let worker = Worker::spawn("video-file", move |stop| {
         if let Err(error) = play(&mut player, first, &frames, stop) {
             frames.close();
-            events(MediaEvent::Failed { part: MediaPart::Camera, error: device_error(&error) });
+            events(MediaEvent::Failed {
+                part: MediaPart::Camera,
+                error: device_error(&error),
+            });
         }
     })
     .map_err(|error| no_thread(&error))?;
@@ -47,7 +59,9 @@ fn device_error(error: &Y4mError) -> DeviceError {
     match error {
         Y4mError::Io(error) => DeviceError::new(
             "FILE_UNREADABLE",
-            format!("The video file cannot be read: {error}. Check its name and that you may read it."),
+            format!(
+                "The video file cannot be read: {error}. Check its name and that you may read it."
+            ),
         ),
         other => bad_format(&other.to_string()),
     }
@@ -56,7 +70,9 @@ fn device_error(error: &Y4mError) -> DeviceError {
 fn bad_format(why: &str) -> DeviceError {
     DeviceError::new(
         "FILE_BAD_FORMAT",
-        format!("The video file cannot be played: {why}. Make one with: ffmpeg -i VIDEO -pix_fmt yuv420p FILE.y4m"),
+        format!(
+            "The video file cannot be played: {why}. Make one with: ffmpeg -i VIDEO -pix_fmt yuv420p FILE.y4m"
+        ),
     )
 }
 
@@ -76,16 +92,25 @@ enum Unfilled {
 impl Player {
     fn new(file: File) -> Result<Self, Y4mError> {
         let reader = Y4mReader::new(BufReader::with_capacity(READ_AHEAD, file))?;
-        Ok(Self { header: reader.header(), reader, pool: FramePool::new() })
+        Ok(Self {
+            header: reader.header(),
+            reader,
+            pool: FramePool::new(),
+        })
     }
 
     /// The next picture; `None` at the end.
     fn next(&mut self) -> Result<Option<Arc<I420>>, Y4mError> {
-        let filled = self.pool.make(self.header.width, self.header.height, |image| match self.reader.read(image) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Unfilled::End),
-            Err(error) => Err(Unfilled::Failed(error)),
-        });
+        let filled = self
+            .pool
+            .make(self.header.width, self.header.height, |image| {
+                match self.reader.read(image) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(Unfilled::End),
+                    Err(error) => Err(Unfilled::Failed(error)),
+                }
+            });
+
         match filled {
             Ok(image) => Ok(Some(image)),
             Err(Unfilled::End) => Ok(None),
@@ -97,9 +122,13 @@ impl Player {
         let mut file = self.reader.get_ref().get_ref();
         file.seek(SeekFrom::Start(0))?;
         let reader = Y4mReader::new(BufReader::with_capacity(READ_AHEAD, file.try_clone()?))?;
+
         if reader.header() != self.header {
-            return Err(Y4mError::Parameter("size that stays the same: it changed while it was played"));
+            return Err(Y4mError::Parameter(
+                "size that stays the same: it changed while it was played",
+            ));
         }
+
         self.reader = reader;
         Ok(())
     }
@@ -114,17 +143,26 @@ fn play(
     let mut schedule = Schedule::new(Instant::now(), player.header.fps());
     // Read ahead of the due time, so that a picture is put out when it is due and not when the disk is done.
     let mut image = first;
+
     loop {
         let (due, _) = schedule.next(Instant::now());
         if !stop.sleep_until(due) {
             return Ok(());
         }
-        frames.put(VideoFrame { image, at: Instant::now(), rtp_timestamp: 0 });
+
+        frames.put(VideoFrame {
+            image,
+            at: Instant::now(),
+            rtp_timestamp: 0,
+        });
+
         image = match player.next()? {
             Some(next) => next,
             None => {
                 player.rewind()?;
-                player.next()?.ok_or(Y4mError::Parameter("picture any more: it was cut while it was played"))?
+                player.next()?.ok_or(Y4mError::Parameter(
+                    "picture any more: it was cut while it was played",
+                ))?
             }
         };
     }
@@ -141,14 +179,17 @@ mod tests {
     fn file_of(levels: &[u8], cut: usize) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut writer = Y4mWriter::new(file.path(), 16, 16, 100.0).unwrap();
+
         for &level in levels {
             let mut image = I420::new(16, 16);
             image.data_mut().fill(level);
             writer.write(&image).unwrap();
         }
+
         writer.finish().unwrap();
         let length = file.as_file().metadata().unwrap().len();
         file.as_file().set_len(length - cut as u64).unwrap();
+
         file
     }
 
@@ -158,12 +199,37 @@ mod tests {
         let frames = Arc::new(NewestSlot::new());
         let events: MediaEvents = Arc::new(|event| panic!("nothing failed: {event:?}"));
         let (format, worker) = open(file.path(), Arc::clone(&frames), events).unwrap();
-        assert_eq!(format, VideoFormat { width: 16, height: 16, fps: 100.0 }, "the file's own format");
+
+        assert_eq!(
+            format,
+            VideoFormat {
+                width: 16,
+                height: 16,
+                fps: 100.0
+            },
+            "the file's own format"
+        );
+
         let start = Instant::now();
-        let levels: Vec<u8> =
-            (0..20).map(|_| frames.take(Duration::from_secs(10)).expect("a picture in time").image.data()[0]).collect();
-        assert!(start.elapsed() >= Duration::from_millis(150), "20 pictures at 100 fps take their time");
-        assert!(levels.contains(&1) && levels.contains(&2), "the whole pictures come again and again: {levels:?}");
+        let levels: Vec<u8> = (0..20)
+            .map(|_| {
+                frames
+                    .take(Duration::from_secs(10))
+                    .expect("a picture in time")
+                    .image
+                    .data()[0]
+            })
+            .collect();
+
+        assert!(
+            start.elapsed() >= Duration::from_millis(150),
+            "20 pictures at 100 fps take their time"
+        );
+
+        assert!(
+            levels.contains(&1) && levels.contains(&2),
+            "the whole pictures come again and again: {levels:?}"
+        );
         assert!(!levels.contains(&3), "the cut one never comes: {levels:?}");
         drop(worker);
     }
@@ -177,20 +243,41 @@ mod tests {
         let (sender, receiver) = channel();
         let events: MediaEvents = Arc::new(move |event| sender.send(event).unwrap());
         let (_, worker) = open(file.path(), Arc::clone(&frames), events).unwrap();
-        let MediaEvent::Failed { part, error } = receiver.recv_timeout(Duration::from_secs(10)).expect("an event");
-        assert_eq!((part, error.code), (MediaPart::Camera, "FILE_BAD_FORMAT"), "{error}");
+        let MediaEvent::Failed { part, error } = receiver
+            .recv_timeout(Duration::from_secs(10))
+            .expect("an event");
+
+        assert_eq!(
+            (part, error.code),
+            (MediaPart::Camera, "FILE_BAD_FORMAT"),
+            "{error}"
+        );
         assert!(frames.is_closed(), "readers learn it too");
         drop(worker);
+
         assert!(receiver.try_recv().is_err(), "once is enough");
     }
 
     #[test]
     fn unusable_files_are_refused_at_once() {
         let open_code = |path: &Path| {
-            open(path, Arc::new(NewestSlot::new()), Arc::new(|_| ())).expect_err("it cannot be played").code
+            open(path, Arc::new(NewestSlot::new()), Arc::new(|_| ()))
+                .expect_err("it cannot be played")
+                .code
         };
-        assert_eq!(open_code(Path::new("/nowhere/at/all.y4m")), "FILE_UNREADABLE", "no such file");
-        assert_eq!(open_code(file_of(&[1], 10).path()), "FILE_BAD_FORMAT", "no whole picture");
+
+        assert_eq!(
+            open_code(Path::new("/nowhere/at/all.y4m")),
+            "FILE_UNREADABLE",
+            "no such file"
+        );
+
+        assert_eq!(
+            open_code(file_of(&[1], 10).path()),
+            "FILE_BAD_FORMAT",
+            "no whole picture"
+        );
+
         let text = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(text.path(), "hello").unwrap();
         assert_eq!(open_code(text.path()), "FILE_BAD_FORMAT", "something else");

@@ -30,8 +30,15 @@ impl VideoInput {
     ///
     /// # Errors
     /// `CAM_…` and `FILE_…` of [`DeviceError::code`]; `CAM_FORMAT` also for a size or rate out of range.
-    pub fn open(spec: &VideoSpec, wanted: VideoFormat, events: MediaEvents) -> Result<Option<Self>, DeviceError> {
-        if !SIDES.contains(&wanted.width) || !SIDES.contains(&wanted.height) || !FPS.contains(&wanted.fps) {
+    pub fn open(
+        spec: &VideoSpec,
+        wanted: VideoFormat,
+        events: MediaEvents,
+    ) -> Result<Option<Self>, DeviceError> {
+        if !SIDES.contains(&wanted.width)
+            || !SIDES.contains(&wanted.height)
+            || !FPS.contains(&wanted.fps)
+        {
             return Err(DeviceError::new(
                 "CAM_FORMAT",
                 format!(
@@ -43,6 +50,7 @@ impl VideoInput {
                 ),
             ));
         }
+
         let frames = Arc::new(NewestSlot::new());
         let (format, worker) = match spec {
             VideoSpec::None => return Ok(None),
@@ -50,7 +58,12 @@ impl VideoInput {
             VideoSpec::Camera(which) => camera::open(which, wanted, Arc::clone(&frames), events)?,
             VideoSpec::File(path) => file::open(path, Arc::clone(&frames), events)?,
         };
-        Ok(Some(Self { frames, format, worker: Some(worker) }))
+
+        Ok(Some(Self {
+            frames,
+            format,
+            worker: Some(worker),
+        }))
     }
 
     /// Where the newest picture lies. Closed when the source has failed or is dropped.
@@ -73,37 +86,56 @@ impl Drop for VideoInput {
 
 /// A thread that could not be started, as a device error.
 pub(super) fn no_thread(error: &std::io::Error) -> DeviceError {
-    DeviceError::new("CAM_TIMEOUT", format!("The video source cannot run: {error}. Close other programs."))
+    DeviceError::new(
+        "CAM_TIMEOUT",
+        format!("The video source cannot run: {error}. Close other programs."),
+    )
 }
 
-fn test_source(format: VideoFormat, frames: Arc<NewestSlot<VideoFrame>>) -> Result<Worker, DeviceError> {
-    Worker::spawn("test-pattern", move |stop| draw_pictures(format, &frames, stop)).map_err(|error| no_thread(&error))
+fn test_source(
+    format: VideoFormat,
+    frames: Arc<NewestSlot<VideoFrame>>,
+) -> Result<Worker, DeviceError> {
+    Worker::spawn("test-pattern", move |stop| {
+        draw_pictures(format, &frames, stop)
+    })
+    .map_err(|error| no_thread(&error))
 }
 
 fn draw_pictures(format: VideoFormat, frames: &NewestSlot<VideoFrame>, stop: &StopSignal) {
     let pool = FramePool::new();
     let mut schedule = Schedule::new(Instant::now(), f64::from(format.fps));
     let mut number = 0_u16;
+
     loop {
         let (due, _) = schedule.next(Instant::now());
         if !stop.sleep_until(due) {
             return;
         }
+
         let at = Instant::now();
         let unix_ms = unix_ms_now();
         let drawn = pool.make(format.width, format.height, |image| {
             test_pattern::draw(image, number, unix_ms);
             Ok::<(), Infallible>(())
         });
+
         let Ok(image) = drawn;
-        frames.put(VideoFrame { image, at, rtp_timestamp: 0 });
+        frames.put(VideoFrame {
+            image,
+            at,
+            rtp_timestamp: 0,
+        });
+
         number = number.wrapping_add(1);
     }
 }
 
 /// The time of day in ms modulo 2^32, as the test pattern carries it.
 fn unix_ms_now() -> u32 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u32)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_millis() as u32)
 }
 
 #[cfg(test)]
@@ -113,7 +145,11 @@ mod tests {
     use std::collections::HashSet;
     use std::time::Duration;
 
-    const WANTED: VideoFormat = VideoFormat { width: 320, height: 240, fps: 60.0 };
+    const WANTED: VideoFormat = VideoFormat {
+        width: 320,
+        height: 240,
+        fps: 60.0,
+    };
 
     fn no_events() -> MediaEvents {
         Arc::new(|event: MediaEvent| panic!("nothing may fail here: {event:?}"))
@@ -127,28 +163,54 @@ mod tests {
 
     #[test]
     fn absurd_formats_are_refused() {
-        for (width, height, fps) in [(0, 240, 30.0), (320, 100_000, 30.0), (320, 240, 0.0), (320, 240, f32::NAN)] {
-            let error = VideoInput::open(&VideoSpec::Test, VideoFormat { width, height, fps }, no_events())
-                .expect_err("out of range");
+        for (width, height, fps) in [
+            (0, 240, 30.0),
+            (320, 100_000, 30.0),
+            (320, 240, 0.0),
+            (320, 240, f32::NAN),
+        ] {
+            let error = VideoInput::open(
+                &VideoSpec::Test,
+                VideoFormat { width, height, fps },
+                no_events(),
+            )
+            .expect_err("out of range");
             assert_eq!(error.code, "CAM_FORMAT", "{width}x{height} at {fps}");
         }
     }
 
     #[test]
     fn the_test_pattern_counts_up_and_reuses_its_images() {
-        let input = VideoInput::open(&VideoSpec::Test, WANTED, no_events()).unwrap().expect("a source");
+        let input = VideoInput::open(&VideoSpec::Test, WANTED, no_events())
+            .unwrap()
+            .expect("a source");
         let frames = input.frames();
         let (mut last, mut addresses) = (None, HashSet::new());
+
         for _ in 0..30 {
-            let frame = frames.take(Duration::from_secs(10)).expect("a picture in time");
+            let frame = frames
+                .take(Duration::from_secs(10))
+                .expect("a picture in time");
             addresses.insert(frame.image.data().as_ptr() as usize);
             let code = test_pattern::read(&frame.image).expect("an untouched picture is readable");
             let age = unix_ms_now().wrapping_sub(code.unix_ms);
+
             assert!(age < 10_000, "the capture time is {age} ms old");
-            assert!(last < Some(code.frame), "{:?} came after {last:?}", code.frame);
+            assert!(
+                last < Some(code.frame),
+                "{:?} came after {last:?}",
+                code.frame
+            );
+
             last = Some(code.frame);
         }
-        assert!(addresses.len() <= 3, "{} images for a reader that holds one at a time", addresses.len());
+
+        assert!(
+            addresses.len() <= 3,
+            "{} images for a reader that holds one at a time",
+            addresses.len()
+        );
+
         drop(input);
         assert!(frames.is_closed(), "readers learn that the source is gone");
     }

@@ -46,17 +46,28 @@ impl VideoRecorder {
             .spawn(move || {
                 let result = write_pictures(file, fps, &pictures);
                 if let Err(error) = &result {
-                    events(MediaEvent::Failed { part: MediaPart::Recording, error: error.clone() });
+                    events(MediaEvent::Failed {
+                        part: MediaPart::Recording,
+                        error: error.clone(),
+                    });
                 }
+
                 result
             })
             .map_err(|error| no_thread(&error))?;
-        Ok(Self { queue, dropped: AtomicU64::new(0), thread })
+
+        Ok(Self {
+            queue,
+            dropped: AtomicU64::new(0),
+            thread,
+        })
     }
 
     /// Adds a picture, or drops it if the disk is too slow or has failed. Never blocks.
     pub fn record(&self, image: Arc<I420>) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(image) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            self.queue.try_send(image)
+        {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -74,22 +85,35 @@ impl VideoRecorder {
         let dropped = self.dropped();
         drop(self.queue);
         let written = self.thread.join().unwrap_or_else(|_| {
-            Err(DeviceError::new("FILE_UNWRITABLE", "The recording broke off. Record again, and report this as a bug."))
+            Err(DeviceError::new(
+                "FILE_UNWRITABLE",
+                "The recording broke off. Record again, and report this as a bug.",
+            ))
         })?;
+
         Ok(Recorded { written, dropped })
     }
 }
 
-fn write_pictures(file: File, fps: f32, pictures: &Receiver<Arc<I420>>) -> Result<u64, DeviceError> {
-    let Ok(first) = pictures.recv() else { return Ok(0) };
+fn write_pictures(
+    file: File,
+    fps: f32,
+    pictures: &Receiver<Arc<I420>>,
+) -> Result<u64, DeviceError> {
+    let Ok(first) = pictures.recv() else {
+        return Ok(0);
+    };
+
     let mut writer = Y4mWriter::to(BufWriter::new(file), first.width(), first.height(), fps)?;
     writer.write(&first)?;
     drop(first);
     let mut written = 1;
+
     for image in pictures {
         writer.write(&image)?;
         written += 1;
     }
+
     writer.finish()?;
     Ok(written)
 }
@@ -111,20 +135,39 @@ mod tests {
     #[test]
     fn what_is_recorded_can_be_read_in_order() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let recorder =
-            VideoRecorder::new(file.path(), 30.0, Arc::new(|event| panic!("nothing failed: {event:?}"))).unwrap();
+        let recorder = VideoRecorder::new(
+            file.path(),
+            30.0,
+            Arc::new(|event| panic!("nothing failed: {event:?}")),
+        )
+        .unwrap();
+
         // The third has another size.
         for (width, level) in [(64, 10), (64, 20), (128, 30)] {
             recorder.record(picture(width, level));
         }
+
         let recorded = recorder.finish().unwrap();
-        assert_eq!(recorded, Recorded { written: 3, dropped: 0 }, "three fit into the queue");
+        assert_eq!(
+            recorded,
+            Recorded {
+                written: 3,
+                dropped: 0
+            },
+            "three fit into the queue"
+        );
+
         let mut reader = Y4mReader::new(BufReader::new(file.reopen().unwrap())).unwrap();
         let mut image = I420::new(64, 64);
+
         for level in [10, 20, 30] {
             assert!(reader.read(&mut image).unwrap(), "there is a picture");
-            assert!(image.data().iter().all(|&byte| byte == level), "it is the one with {level}");
+            assert!(
+                image.data().iter().all(|&byte| byte == level),
+                "it is the one with {level}"
+            );
         }
+
         assert!(!reader.read(&mut image).unwrap(), "and no more");
     }
 
@@ -135,13 +178,30 @@ mod tests {
         let events: MediaEvents = Arc::new(move |event| sender.send(event).unwrap());
         let recorder = VideoRecorder::new(Path::new("/dev/full"), 30.0, events).unwrap();
         let image = picture(1280, 1);
+
         for _ in 0..100 {
             recorder.record(Arc::clone(&image));
         }
-        let MediaEvent::Failed { part, error } = receiver.recv_timeout(Duration::from_secs(10)).expect("an event");
-        assert_eq!((part, error.code), (MediaPart::Recording, "DISK_FULL"), "{error}");
-        assert!(recorder.dropped() > 0, "what could not be written is counted");
-        assert_eq!(recorder.finish().unwrap_err().code, "DISK_FULL", "the end says it too");
+
+        let MediaEvent::Failed { part, error } = receiver
+            .recv_timeout(Duration::from_secs(10))
+            .expect("an event");
+        assert_eq!(
+            (part, error.code),
+            (MediaPart::Recording, "DISK_FULL"),
+            "{error}"
+        );
+
+        assert!(
+            recorder.dropped() > 0,
+            "what could not be written is counted"
+        );
+
+        assert_eq!(
+            recorder.finish().unwrap_err().code,
+            "DISK_FULL",
+            "the end says it too"
+        );
         assert!(receiver.try_recv().is_err(), "once is enough");
     }
 }

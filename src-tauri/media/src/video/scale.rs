@@ -7,11 +7,23 @@ const ONE: u32 = 1 << 14;
 
 /// Scales `source` to the size of `target`. Allocates: it serves the rare change of size, not every picture.
 pub fn scale(source: &I420, target: &mut I420) {
-    let luma = ((source.width(), source.height()), (target.width(), target.height()));
-    let chroma = ((source.chroma_width(), source.chroma_height()), (target.chroma_width(), target.chroma_height()));
+    let luma = (
+        (source.width(), source.height()),
+        (target.width(), target.height()),
+    );
+
+    let chroma = (
+        (source.chroma_width(), source.chroma_height()),
+        (target.chroma_width(), target.chroma_height()),
+    );
     let from = source.planes();
     let to = target.planes_mut();
-    for (from, to, (old, new)) in [(from.0, to.0, luma), (from.1, to.1, chroma), (from.2, to.2, chroma)] {
+
+    for (from, to, (old, new)) in [
+        (from.0, to.0, luma),
+        (from.1, to.1, chroma),
+        (from.2, to.2, chroma),
+    ] {
         scale_plane(from, old, to, new);
     }
 }
@@ -21,25 +33,37 @@ fn scale_plane(source: &[u8], old: (u32, u32), target: &mut [u8], new: (u32, u32
         target.copy_from_slice(source);
         return;
     }
+
     if source.is_empty() || target.is_empty() {
         return;
     }
+
     let (columns, rows) = (taps(old.0, new.0), taps(old.1, new.1));
     let (old_width, new_width) = (old.0 as usize, new.0 as usize);
     let mut narrow = vec![0_u8; new_width * old.1 as usize];
-    for (source, narrow) in source.chunks_exact(old_width).zip(narrow.chunks_exact_mut(new_width)) {
+
+    for (source, narrow) in source
+        .chunks_exact(old_width)
+        .zip(narrow.chunks_exact_mut(new_width))
+    {
         for (target, tap) in narrow.iter_mut().zip(&columns) {
             *target = tap.apply(source.iter().skip(tap.first));
         }
     }
+
     let mut sums = vec![0_u32; new_width];
     for (target, tap) in target.chunks_exact_mut(new_width).zip(&rows) {
         sums.fill(ONE / 2);
-        for (row, &weight) in narrow.chunks_exact(new_width).skip(tap.first).zip(&tap.weights) {
+        for (row, &weight) in narrow
+            .chunks_exact(new_width)
+            .skip(tap.first)
+            .zip(&tap.weights)
+        {
             for (sum, &sample) in sums.iter_mut().zip(row) {
                 *sum += u32::from(sample) * weight;
             }
         }
+
         for (target, sum) in target.iter_mut().zip(&sums) {
             *target = (sum / ONE) as u8;
         }
@@ -54,7 +78,10 @@ struct Tap {
 
 impl Tap {
     fn apply<'a>(&self, samples: impl Iterator<Item = &'a u8>) -> u8 {
-        let sum: u32 = samples.zip(&self.weights).map(|(&sample, &weight)| u32::from(sample) * weight).sum();
+        let sum: u32 = samples
+            .zip(&self.weights)
+            .map(|(&sample, &weight)| u32::from(sample) * weight)
+            .sum();
         ((sum + ONE / 2) / ONE) as u8
     }
 }
@@ -68,15 +95,23 @@ fn taps(old: u32, new: u32) -> Vec<Tap> {
             let centre = (f64::from(index) + 0.5) * ratio - 0.5;
             let first = (centre - radius).ceil().max(0.0) as u32;
             let last = ((centre + radius).floor() as u32).min(old - 1);
-            let raw: Vec<f64> =
-                (first..=last).map(|place| (1.0 - (f64::from(place) - centre).abs() / radius).max(0.0)).collect();
+            let raw: Vec<f64> = (first..=last)
+                .map(|place| (1.0 - (f64::from(place) - centre).abs() / radius).max(0.0))
+                .collect();
             let sum: f64 = raw.iter().sum();
-            let mut weights: Vec<u32> = raw.iter().map(|weight| (weight / sum * f64::from(ONE)) as u32).collect();
+            let mut weights: Vec<u32> = raw
+                .iter()
+                .map(|weight| (weight / sum * f64::from(ONE)) as u32)
+                .collect();
             // What rounding lost goes to the middle.
             let lost = ONE - weights.iter().sum::<u32>();
             let middle = weights.len() / 2;
             weights[middle] += lost;
-            Tap { first: first as usize, weights }
+
+            Tap {
+                first: first as usize,
+                weights,
+            }
         })
         .collect()
 }
@@ -92,11 +127,21 @@ mod tests {
         for (index, sample) in source.planes_mut().0.iter_mut().enumerate() {
             *sample = (index % 256) as u8;
         }
+
         let mut target = I420::new(128, 8);
         scale(&source, &mut target);
-        for (x, &sample) in target.planes().0[..128].iter().enumerate().skip(2).take(124) {
+
+        for (x, &sample) in target.planes().0[..128]
+            .iter()
+            .enumerate()
+            .skip(2)
+            .take(124)
+        {
             let ideal = 2.0 * x as f64 + 0.5;
-            assert!((f64::from(sample) - ideal).abs() <= 1.0, "at {x}: {sample} instead of {ideal}");
+            assert!(
+                (f64::from(sample) - ideal).abs() <= 1.0,
+                "at {x}: {sample} instead of {ideal}"
+            );
         }
     }
 
@@ -106,9 +151,17 @@ mod tests {
         for (index, sample) in source.planes_mut().0.iter_mut().enumerate() {
             *sample = if index % 2 == 0 { 0 } else { 200 };
         }
+
         let mut target = I420::new(70, 70);
         scale(&source, &mut target);
-        assert!(target.planes().0.iter().all(|sample| (85..=115).contains(sample)), "the mean of the stripes is 100");
+        assert!(
+            target
+                .planes()
+                .0
+                .iter()
+                .all(|sample| (85..=115).contains(sample)),
+            "the mean of the stripes is 100"
+        );
     }
 
     proptest! {

@@ -30,7 +30,10 @@ struct Held {
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held").field("spec", &self.spec).field("wanted", &self.wanted).finish_non_exhaustive()
+        f.debug_struct("Held")
+            .field("spec", &self.spec)
+            .field("wanted", &self.wanted)
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,7 +60,10 @@ impl SharedVideo {
     /// because opening may take seconds.
     #[must_use]
     pub fn turn(&self) -> Turn {
-        Turn { shared: Arc::clone(&self.0), number: self.0.newest_turn.fetch_add(1, Ordering::AcqRel) + 1 }
+        Turn {
+            shared: Arc::clone(&self.0),
+            number: self.0.newest_turn.fetch_add(1, Ordering::AcqRel) + 1,
+        }
     }
 }
 
@@ -81,12 +87,19 @@ impl Turn {
         wanted: VideoFormat,
         events: MediaEvents,
     ) -> Result<Option<OpenVideo>, DeviceError> {
-        let Some(mut held) = self.take() else { return Ok(None) };
-        let fits = |held: &Held| held.spec == *spec && held.wanted == wanted && !held.input.frames().is_closed();
+        let Some(mut held) = self.take() else {
+            return Ok(None);
+        };
+
+        let fits = |held: &Held| {
+            held.spec == *spec && held.wanted == wanted && !held.input.frames().is_closed()
+        };
+
         if let Some(held) = held.as_ref().filter(|held| fits(held)) {
             *lock(&held.listener) = Some(events);
             return Ok(Some(held.open()));
         }
+
         *held = None;
         let listener: Listener = Arc::new(Mutex::new(Some(events)));
         let told = Arc::clone(&listener);
@@ -96,8 +109,20 @@ impl Turn {
                 events(event);
             }
         });
-        let Some(input) = VideoInput::open(spec, wanted, relay)? else { return Ok(None) };
-        Ok(Some(held.insert(Held { spec: spec.clone(), wanted, input, listener }).open()))
+
+        let Some(input) = VideoInput::open(spec, wanted, relay)? else {
+            return Ok(None);
+        };
+
+        Ok(Some(
+            held.insert(Held {
+                spec: spec.clone(),
+                wanted,
+                input,
+                listener,
+            })
+            .open(),
+        ))
     }
 
     /// Releases whatever is open, unless the turn was superseded. Blocks until the device is free.
@@ -116,7 +141,10 @@ impl Turn {
 
 impl Held {
     fn open(&self) -> OpenVideo {
-        OpenVideo { frames: self.input.frames(), format: self.input.format() }
+        OpenVideo {
+            frames: self.input.frames(),
+            format: self.input.format(),
+        }
     }
 }
 
@@ -135,7 +163,11 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const SMALL: VideoFormat = VideoFormat { width: 64, height: 48, fps: 60.0 };
+    const SMALL: VideoFormat = VideoFormat {
+        width: 64,
+        height: 48,
+        fps: 60.0,
+    };
     const SOON: Duration = Duration::from_secs(10);
 
     fn quiet() -> MediaEvents {
@@ -143,7 +175,8 @@ mod tests {
     }
 
     fn open(turn: Turn, spec: &VideoSpec, format: VideoFormat) -> Option<OpenVideo> {
-        turn.open(spec, format, quiet()).expect("a test pattern opens")
+        turn.open(spec, format, quiet())
+            .expect("a test pattern opens")
     }
 
     #[test]
@@ -151,11 +184,19 @@ mod tests {
         let video = SharedVideo::new();
         let preview = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
         let call = open(video.clone().turn(), &VideoSpec::Test, SMALL).expect("still open");
-        assert!(Arc::ptr_eq(&preview.frames, &call.frames), "the same source goes on");
+
+        assert!(
+            Arc::ptr_eq(&preview.frames, &call.frames),
+            "the same source goes on"
+        );
         assert!(call.frames.take(SOON).is_some(), "with pictures");
         let other = VideoFormat { width: 80, ..SMALL };
         let larger = open(video.turn(), &VideoSpec::Test, other).expect("open");
-        assert!(call.frames.is_closed(), "another format is another opening, after the release");
+
+        assert!(
+            call.frames.is_closed(),
+            "another format is another opening, after the release"
+        );
         assert_eq!(larger.format, other);
     }
 
@@ -164,12 +205,20 @@ mod tests {
         let video = SharedVideo::new();
         let (first, second, third) = (video.turn(), video.turn(), video.turn());
         let shown = open(third, &VideoSpec::Test, SMALL).expect("the newest");
+
         assert!(open(first, &VideoSpec::Test, SMALL).is_none(), "too late");
         second.close();
-        assert!(!shown.frames.is_closed(), "an older wish to close closes nothing");
+        assert!(
+            !shown.frames.is_closed(),
+            "an older wish to close closes nothing"
+        );
+
         video.turn().close();
         assert!(shown.frames.is_closed(), "a newer one does");
-        assert!(open(video.turn(), &VideoSpec::None, SMALL).is_none(), "none is none");
+        assert!(
+            open(video.turn(), &VideoSpec::None, SMALL).is_none(),
+            "none is none"
+        );
     }
 
     #[test]
@@ -178,7 +227,11 @@ mod tests {
         let dead = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
         dead.frames.close();
         let alive = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
-        assert!(!Arc::ptr_eq(&dead.frames, &alive.frames), "a closed slot gives no pictures");
+
+        assert!(
+            !Arc::ptr_eq(&dead.frames, &alive.frames),
+            "a closed slot gives no pictures"
+        );
     }
 
     #[test]
@@ -186,8 +239,15 @@ mod tests {
         let video = SharedVideo::new();
         let before = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
         let missing = VideoSpec::File("/no/such/clip.y4m".into());
-        let error = video.turn().open(&missing, SMALL, quiet()).expect_err("there is none");
+        let error = video
+            .turn()
+            .open(&missing, SMALL, quiet())
+            .expect_err("there is none");
+
         assert_eq!(error.code, "FILE_UNREADABLE");
-        assert!(before.frames.is_closed(), "what was open before is released");
+        assert!(
+            before.frames.is_closed(),
+            "what was open before is released"
+        );
     }
 }

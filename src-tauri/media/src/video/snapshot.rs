@@ -23,6 +23,7 @@ pub fn write_png(path: &Path, image: &I420) -> Result<(), DeviceError> {
         writer.write_image_data(&rgb)?;
         writer.finish()
     });
+
     written.map_err(|error| match error {
         png::EncodingError::IoError(error) => unwritable(&error),
         other => unwritable(&io::Error::other(other)),
@@ -41,9 +42,17 @@ fn to_rgb(image: &I420) -> Result<Vec<u8>, yuv::YuvError> {
         width: image.width(),
         height: image.height(),
     };
+
     let stride = image.width() * 3;
     let mut rgb = vec![0; stride as usize * image.height() as usize];
-    yuv420_to_rgb(&planar, &mut rgb, stride, YuvRange::Limited, YuvStandardMatrix::Bt601)?;
+    yuv420_to_rgb(
+        &planar,
+        &mut rgb,
+        stride,
+        YuvRange::Limited,
+        YuvStandardMatrix::Bt601,
+    )?;
+
     Ok(rgb)
 }
 
@@ -65,9 +74,17 @@ mod tests {
         let mut reader = decoder.read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
-        assert_eq!((info.width, info.height), (33, 17), "the size is kept, odd as it is");
+
+        assert_eq!(
+            (info.width, info.height),
+            (33, 17),
+            "the size is kept, odd as it is"
+        );
+
         assert!(
-            pixels.chunks(3).all(|rgb| rgb[0] > 250 && rgb[1] < 5 && rgb[2] < 5),
+            pixels
+                .chunks(3)
+                .all(|rgb| rgb[0] > 250 && rgb[1] < 5 && rgb[2] < 5),
             "red stays red: {:?}",
             &pixels[..3]
         );

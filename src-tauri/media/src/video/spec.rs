@@ -47,7 +47,9 @@ impl fmt::Display for VideoFormat {
 
 /// A text that names no video source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no video source: give test, camera, camera:INDEX, camera:NAME, a file that ends in .y4m, or none")]
+#[error(
+    "{0:?} is no video source: give test, camera, camera:INDEX, camera:NAME, a file that ends in .y4m, or none"
+)]
 pub struct ParseVideoSpecError(String);
 
 impl FromStr for VideoSpec {
@@ -61,10 +63,13 @@ impl FromStr for VideoSpec {
             "camera" => Ok(Self::Camera(CameraSelector::Default)),
             _ => match text.strip_prefix("camera:") {
                 Some("") => Err(bad()),
-                Some(which) => Ok(Self::Camera(
-                    which.parse().map_or_else(|_| CameraSelector::Name(which.to_owned()), CameraSelector::Index),
-                )),
-                None if text.to_ascii_lowercase().ends_with(".y4m") => Ok(Self::File(PathBuf::from(text))),
+                Some(which) => Ok(Self::Camera(which.parse().map_or_else(
+                    |_| CameraSelector::Name(which.to_owned()),
+                    CameraSelector::Index,
+                ))),
+                None if text.to_ascii_lowercase().ends_with(".y4m") => {
+                    Ok(Self::File(PathBuf::from(text)))
+                }
                 None => Err(bad()),
             },
         }
@@ -82,8 +87,14 @@ mod tests {
             ("test", VideoSpec::Test),
             ("camera", VideoSpec::Camera(CameraSelector::Default)),
             ("camera:2", VideoSpec::Camera(CameraSelector::Index(2))),
-            ("camera:Integrated Webcam", VideoSpec::Camera(CameraSelector::Name("Integrated Webcam".to_owned()))),
-            ("clips/Bikes.Y4M", VideoSpec::File(PathBuf::from("clips/Bikes.Y4M"))),
+            (
+                "camera:Integrated Webcam",
+                VideoSpec::Camera(CameraSelector::Name("Integrated Webcam".to_owned())),
+            ),
+            (
+                "clips/Bikes.Y4M",
+                VideoSpec::File(PathBuf::from("clips/Bikes.Y4M")),
+            ),
         ];
         for (text, spec) in cases {
             assert_eq!(text.parse(), Ok(spec), "{text}");
@@ -94,7 +105,10 @@ mod tests {
     fn nonsense_is_refused_with_what_is_allowed() {
         for text in ["", "camera:", "clip.mp4", "Test", "webcam"] {
             let error = text.parse::<VideoSpec>().expect_err(text).to_string();
-            assert!(error.contains("camera:INDEX") && error.contains(".y4m"), "{error} must say what is allowed");
+            assert!(
+                error.contains("camera:INDEX") && error.contains(".y4m"),
+                "{error} must say what is allowed"
+            );
         }
     }
 }

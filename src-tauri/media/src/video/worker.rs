@@ -36,14 +36,22 @@ impl StopSignal {
 
 impl Worker {
     /// Starts `body` on a thread called `name`. The body must end soon after its signal says so.
-    pub(super) fn spawn(name: &str, body: impl FnOnce(&StopSignal) + Send + 'static) -> io::Result<Self> {
+    pub(super) fn spawn(
+        name: &str,
+        body: impl FnOnce(&StopSignal) + Send + 'static,
+    ) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let (end, ended) = channel::<()>();
         let thread = Builder::new().name(name.to_owned()).spawn(move || {
             body(&StopSignal(stopped));
             drop(end);
         })?;
-        Ok(Self { stop: Some(stop), ended, thread: Some(thread) })
+
+        Ok(Self {
+            stop: Some(stop),
+            ended,
+            thread: Some(thread),
+        })
     }
 
     /// Tells the thread to stop without waiting for it: it is known to hang.
@@ -55,10 +63,16 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stop = None;
-        let Some(thread) = self.thread.take() else { return };
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+
         let hangs = self.ended.recv_timeout(JOIN_PATIENCE) == Err(RecvTimeoutError::Timeout);
         if hangs {
-            tracing::warn!(thread = thread.thread().name(), "a video thread hangs and is left behind");
+            tracing::warn!(
+                thread = thread.thread().name(),
+                "a video thread hangs and is left behind"
+            );
         } else if thread.join().is_err() {
             tracing::error!("a video thread panicked");
         }
@@ -78,6 +92,10 @@ mod tests {
         })
         .unwrap();
         drop(worker);
-        assert!(!slept.recv().unwrap(), "the sleeper is told to stop, minutes before it is due");
+
+        assert!(
+            !slept.recv().unwrap(),
+            "the sleeper is told to stop, minutes before it is due"
+        );
     }
 }

@@ -65,13 +65,21 @@ impl Y4mHeader {
         if !matches!(rest.first(), None | Some(b' ')) {
             return Err(Y4mError::NotY4m);
         }
+
         let (mut width, mut height, mut rate) = (None, None, None);
-        for parameter in rest.split(|&byte| byte == b' ').filter(|parameter| !parameter.is_empty()) {
+        for parameter in rest
+            .split(|&byte| byte == b' ')
+            .filter(|parameter| !parameter.is_empty())
+        {
             let value = std::str::from_utf8(&parameter[1..]).unwrap_or_default();
             match parameter[0] {
                 b'W' => width = value.parse().ok(),
                 b'H' => height = value.parse().ok(),
-                b'F' => rate = value.split_once(':').and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?))),
+                b'F' => {
+                    rate = value
+                        .split_once(':')
+                        .and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)))
+                }
                 b'C' if !matches!(value, "420" | "420jpeg" | "420mpeg2" | "420paldv") => {
                     return Err(Y4mError::Chroma(value.chars().take(16).collect()));
                 }
@@ -80,14 +88,28 @@ impl Y4mHeader {
                 _ => {}
             }
         }
-        let width = width.filter(|&width: &u32| width > 0).ok_or(Y4mError::Parameter("width"))?;
-        let height = height.filter(|&height: &u32| height > 0).ok_or(Y4mError::Parameter("height"))?;
+
+        let width = width
+            .filter(|&width: &u32| width > 0)
+            .ok_or(Y4mError::Parameter("width"))?;
+        let height = height
+            .filter(|&height: &u32| height > 0)
+            .ok_or(Y4mError::Parameter("height"))?;
+
         if width > MAX_SIDE || height > MAX_SIDE {
             return Err(Y4mError::TooLarge(width, height));
         }
-        let usable = |&(n, d): &(u32, u32)| d > 0 && (1.0..=240.0).contains(&(f64::from(n) / f64::from(d)));
-        let rate = rate.filter(usable).ok_or(Y4mError::Parameter("frame rate between 1 and 240"))?;
-        Ok(Self { width, height, rate })
+
+        let usable =
+            |&(n, d): &(u32, u32)| d > 0 && (1.0..=240.0).contains(&(f64::from(n) / f64::from(d)));
+        let rate = rate
+            .filter(usable)
+            .ok_or(Y4mError::Parameter("frame rate between 1 and 240"))?;
+        Ok(Self {
+            width,
+            height,
+            rate,
+        })
     }
 
     /// Pictures a second.
@@ -114,10 +136,16 @@ impl<R: Read> Y4mReader<R> {
         if !line.bytes.starts_with(MAGIC) {
             return Err(Y4mError::NotY4m);
         }
+
         if !line.whole {
             return Err(Y4mError::Header);
         }
-        Ok(Self { header: Y4mHeader::parse(&line.bytes)?, reader, pictures: 0 })
+
+        Ok(Self {
+            header: Y4mHeader::parse(&line.bytes)?,
+            reader,
+            pictures: 0,
+        })
     }
 
     /// The header.
@@ -136,19 +164,31 @@ impl<R: Read> Y4mReader<R> {
     /// # Errors
     /// [`Y4mError::Frame`] and [`Y4mError::Io`].
     pub fn read(&mut self, image: &mut I420) -> Result<bool, Y4mError> {
-        debug_assert_eq!((image.width(), image.height()), (self.header.width, self.header.height), "sizes agree");
+        debug_assert_eq!(
+            (image.width(), image.height()),
+            (self.header.width, self.header.height),
+            "sizes agree"
+        );
         let line = read_line(&mut self.reader, MAX_FRAME_HEADER)?;
+
         if line.bytes.is_empty() && !line.whole {
             return Ok(false);
         }
-        let cut_off = !line.whole && line.bytes.len() < MAX_FRAME_HEADER && b"FRAME".starts_with(&line.bytes);
+
+        let cut_off =
+            !line.whole && line.bytes.len() < MAX_FRAME_HEADER && b"FRAME".starts_with(&line.bytes);
         if cut_off {
             return Ok(false);
         }
-        let parameters = line.bytes.strip_prefix(b"FRAME".as_slice()).ok_or(Y4mError::Frame(self.pictures))?;
+
+        let parameters = line
+            .bytes
+            .strip_prefix(b"FRAME".as_slice())
+            .ok_or(Y4mError::Frame(self.pictures))?;
         if !line.whole || !matches!(parameters.first(), None | Some(b' ')) {
             return Err(Y4mError::Frame(self.pictures));
         }
+
         match self.reader.read_exact(image.data_mut()) {
             Ok(()) => {
                 self.pictures += 1;
@@ -167,7 +207,11 @@ struct Line {
 }
 
 fn read_line(reader: &mut impl Read, limit: usize) -> Result<Line, Y4mError> {
-    let mut line = Line { bytes: Vec::new(), whole: false };
+    let mut line = Line {
+        bytes: Vec::new(),
+        whole: false,
+    };
+
     let mut byte = [0];
     while line.bytes.len() < limit {
         match reader.read(&mut byte) {
@@ -181,6 +225,7 @@ fn read_line(reader: &mut impl Read, limit: usize) -> Result<Line, Y4mError> {
             Err(error) => return Err(error.into()),
         }
     }
+
     Ok(line)
 }
 
@@ -210,9 +255,17 @@ impl<W: Write> Y4mWriter<W> {
     /// `FILE_UNWRITABLE`, `DISK_FULL`.
     pub fn to(mut writer: W, width: u32, height: u32, fps: f32) -> Result<Self, DeviceError> {
         let (numerator, denominator) = rational(fps);
-        writeln!(writer, "YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A1:1 C420jpeg")
-            .map_err(|error| unwritable(&error))?;
-        Ok(Self { writer, size: (width, height), scaled: I420::default() })
+        writeln!(
+            writer,
+            "YUV4MPEG2 W{width} H{height} F{numerator}:{denominator} Ip A1:1 C420jpeg"
+        )
+        .map_err(|error| unwritable(&error))?;
+
+        Ok(Self {
+            writer,
+            size: (width, height),
+            scaled: I420::default(),
+        })
     }
 
     /// Appends a picture, scaled if it has another size than the file.
@@ -226,10 +279,15 @@ impl<W: Write> Y4mWriter<W> {
             if (self.scaled.width(), self.scaled.height()) != self.size {
                 self.scaled = I420::new(self.size.0, self.size.1);
             }
+
             scale(image, &mut self.scaled);
             self.scaled.data()
         };
-        self.writer.write_all(b"FRAME\n").and_then(|()| self.writer.write_all(data)).map_err(|error| unwritable(&error))
+
+        self.writer
+            .write_all(b"FRAME\n")
+            .and_then(|()| self.writer.write_all(data))
+            .map_err(|error| unwritable(&error))
     }
 
     /// Writes what is still buffered. Without it, a full disk at the very end goes unnoticed.
@@ -244,7 +302,10 @@ impl<W: Write> Y4mWriter<W> {
 /// A failed write as a person should hear of it.
 pub(super) fn unwritable(error: &io::Error) -> DeviceError {
     if error.kind() == ErrorKind::StorageFull {
-        DeviceError::new("DISK_FULL", "The disk is full. Free some space, or write to another disk.")
+        DeviceError::new(
+            "DISK_FULL",
+            "The disk is full. Free some space, or write to another disk.",
+        )
     } else {
         DeviceError::new(
             "FILE_UNWRITABLE",
@@ -257,6 +318,7 @@ pub(super) fn unwritable(error: &io::Error) -> DeviceError {
 fn rational(fps: f32) -> (u32, u32) {
     let fps = f64::from(fps);
     let ntsc = fps * 1.001;
+
     if (fps - fps.round()).abs() < 1e-3 {
         (fps.round() as u32, 1)
     } else if (ntsc - ntsc.round()).abs() < 1e-3 {
@@ -279,11 +341,13 @@ mod tests {
         let mut reader = Y4mReader::new(bytes)?;
         let size = reader.header();
         let mut pictures = Vec::new();
+
         loop {
             let mut image = I420::new(size.width, size.height);
             if !reader.read(&mut image)? {
                 return Ok(pictures);
             }
+
             pictures.push(image);
         }
     }
@@ -293,24 +357,41 @@ mod tests {
         for (index, byte) in image.data_mut().iter_mut().enumerate() {
             *byte = (index as u8).wrapping_mul(31).wrapping_add(seed);
         }
+
         image
     }
 
     fn written(images: &[I420], fps: f32) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut writer = Y4mWriter::to(&mut bytes, images[0].width(), images[0].height(), fps).unwrap();
+        let mut writer =
+            Y4mWriter::to(&mut bytes, images[0].width(), images[0].height(), fps).unwrap();
+
         for image in images {
             writer.write(image).unwrap();
         }
+
         writer.finish().unwrap();
         bytes
     }
 
     #[test]
     fn headers_of_ffmpeg_and_mjpegtools_are_read() {
-        let ffmpeg = header("YUV4MPEG2 W768 H432 F30000:1001 Ip A1:1 C420jpeg XYSCSS=420JPEG").unwrap();
-        assert_eq!(ffmpeg, Y4mHeader { width: 768, height: 432, rate: (30_000, 1001) }, "as ffmpeg writes it");
-        assert!(header("YUV4MPEG2 W5 H3 F25:1").is_ok(), "4:2:0 is the default, odd sizes are fine");
+        let ffmpeg =
+            header("YUV4MPEG2 W768 H432 F30000:1001 Ip A1:1 C420jpeg XYSCSS=420JPEG").unwrap();
+        assert_eq!(
+            ffmpeg,
+            Y4mHeader {
+                width: 768,
+                height: 432,
+                rate: (30_000, 1001)
+            },
+            "as ffmpeg writes it"
+        );
+
+        assert!(
+            header("YUV4MPEG2 W5 H3 F25:1").is_ok(),
+            "4:2:0 is the default, odd sizes are fine"
+        );
     }
 
     #[test]
@@ -328,24 +409,34 @@ mod tests {
             ("YUV4MPEG2 W4 H4 F25:1 C420p10", "420p10"),
             ("YUV4MPEG2 W4 H4 F25:1 It", "interlaced"),
         ];
+
         for (text, expected) in cases {
             let error = header(text).expect_err(text).to_string();
-            assert!(error.contains(expected), "{text}: {error:?} should mention {expected:?}");
+            assert!(
+                error.contains(expected),
+                "{text}: {error:?} should mention {expected:?}"
+            );
         }
     }
 
     #[test]
     fn pictures_of_odd_size_survive_a_round_trip() {
         let images = [noise(5, 3, 1), noise(5, 3, 2)];
-        assert_eq!(pictures(&written(&images, 29.97)).unwrap(), images, "what was written is read");
+        assert_eq!(
+            pictures(&written(&images, 29.97)).unwrap(),
+            images,
+            "what was written is read"
+        );
     }
 
     #[test]
     fn a_cut_off_file_gives_the_whole_pictures() {
         let bytes = written(&[noise(6, 4, 1), noise(6, 4, 2)], 30.0);
         let second = bytes.len() - 36;
+
         for end in second - 6..bytes.len() {
-            let read = pictures(&bytes[..end]).unwrap_or_else(|error| panic!("cut at {end}: {error}"));
+            let read =
+                pictures(&bytes[..end]).unwrap_or_else(|error| panic!("cut at {end}: {error}"));
             assert_eq!(read.len(), 1, "cut at {end}, the first picture is whole");
         }
     }
@@ -355,9 +446,17 @@ mod tests {
         let mut bytes = written(&[noise(6, 4, 1), noise(6, 4, 2)], 30.0);
         let second = bytes.len() - 36 - 6;
         bytes[second] = b'X';
-        assert!(matches!(pictures(&bytes), Err(Y4mError::Frame(1))), "the second FRAME line is damaged");
+
+        assert!(
+            matches!(pictures(&bytes), Err(Y4mError::Frame(1))),
+            "the second FRAME line is damaged"
+        );
+
         let endless = [b"YUV4MPEG2 ".as_slice(), &[b'X'; 10_000]].concat();
-        assert!(matches!(pictures(&endless), Err(Y4mError::Header)), "the header has a limit");
+        assert!(
+            matches!(pictures(&endless), Err(Y4mError::Header)),
+            "the header has a limit"
+        );
     }
 
     #[test]
@@ -366,8 +465,17 @@ mod tests {
         grey.data_mut().fill(90);
         let bytes = written(&[noise(6, 4, 1), grey], 30.0);
         let read = pictures(&bytes).unwrap();
-        assert_eq!((read[1].width(), read[1].height()), (6, 4), "one size a file");
-        assert!(read[1].data().iter().all(|&byte| byte == 90), "a flat picture stays flat");
+
+        assert_eq!(
+            (read[1].width(), read[1].height()),
+            (6, 4),
+            "one size a file"
+        );
+
+        assert!(
+            read[1].data().iter().all(|&byte| byte == 90),
+            "a flat picture stays flat"
+        );
     }
 
     #[test]
@@ -375,15 +483,21 @@ mod tests {
     fn a_full_disk_has_its_code() {
         let mut writer = Y4mWriter::new(Path::new("/dev/full"), 64, 64, 30.0).unwrap();
         let image = I420::new(64, 64);
-        let error = (0..10).find_map(|_| writer.write(&image).err()).expect("nothing fits on /dev/full");
+        let error = (0..10)
+            .find_map(|_| writer.write(&image).err())
+            .expect("nothing fits on /dev/full");
+
         assert_eq!(error.code, "DISK_FULL", "{error}");
     }
 
     #[test]
     fn common_rates_are_exact_fractions() {
-        for (fps, expected) in
-            [(30.0, (30, 1)), (29.97, (30_000, 1001)), (59.94, (60_000, 1001)), (12.5, (12_500, 1000))]
-        {
+        for (fps, expected) in [
+            (30.0, (30, 1)),
+            (29.97, (30_000, 1001)),
+            (59.94, (60_000, 1001)),
+            (12.5, (12_500, 1000)),
+        ] {
             assert_eq!(rational(fps), expected, "{fps}");
         }
     }

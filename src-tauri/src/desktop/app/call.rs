@@ -8,7 +8,9 @@ use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
 
 use super::{App, CONNECT_PATIENCE, CallId, CallPlan, Effect, Figures, Now};
-use crate::desktop::state::{ConnectingStep, InCall, Partner, Place, RelayState, RelayStatus, Screen};
+use crate::desktop::state::{
+    ConnectingStep, InCall, Partner, Place, RelayState, RelayStatus, Screen,
+};
 
 /// What the machine knows of the running search or call. It is there exactly while the screen is `Waiting`,
 /// `Connecting` or `InCall`.
@@ -38,19 +40,37 @@ impl App {
         self.solved(Place::Microphone);
         let id = CallId(self.next_id());
         let plan = self.plan(room.clone());
-        self.effects.push_back(Effect::StartCall(id, Box::new(plan)));
-        self.call =
-            Some(ActiveCall { id, room: room.clone(), late_at: None, connected_at: None, camera_failed: false });
-        self.state.relay = RelayState { status: RelayStatus::Connecting };
-        self.state.screen = Screen::Waiting { room, started_at_ms: now.unix_ms };
+        self.effects
+            .push_back(Effect::StartCall(id, Box::new(plan)));
+        self.call = Some(ActiveCall {
+            id,
+            room: room.clone(),
+            late_at: None,
+            connected_at: None,
+            camera_failed: false,
+        });
+
+        self.state.relay = RelayState {
+            status: RelayStatus::Connecting,
+        };
+
+        self.state.screen = Screen::Waiting {
+            room,
+            started_at_ms: now.unix_ms,
+        };
     }
 
     fn plan(&self, room: Option<String>) -> CallPlan {
         let settings = &self.state.settings;
         CallPlan {
-            relay_url: self.own_relay.clone().unwrap_or_else(|| settings.relay_url.clone()),
+            relay_url: self
+                .own_relay
+                .clone()
+                .unwrap_or_else(|| settings.relay_url.clone()),
             room,
-            name: Some(settings.name.trim()).filter(|name| !name.is_empty()).map(str::to_owned),
+            name: Some(settings.name.trim())
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
             video: self.video(),
             camera_on: settings.camera_enabled,
             audio: self.audio(),
@@ -64,9 +84,11 @@ impl App {
         let call = self.call.take()?;
         self.effects.push_back(Effect::ShowRemote(false));
         self.effects.push_back(Effect::EndCall(call.id));
+
         if self.state.relay.status != RelayStatus::Unreachable {
             self.state.relay = RelayState::default();
         }
+
         Some(call)
     }
 
@@ -74,18 +96,30 @@ impl App {
     pub(super) fn ended(&mut self, now: Now, code: EndCode) {
         let Some(call) = self.end_call() else { return };
         if code == EndCode::RelayUnreachable {
-            self.state.relay = RelayState { status: RelayStatus::Unreachable };
+            self.state.relay = RelayState {
+                status: RelayStatus::Unreachable,
+            };
         }
-        let lasted = call.connected_at.map(|since| now.at.saturating_duration_since(since));
-        self.state.screen =
-            Screen::Ended { reason: code.as_str().to_owned(), duration_ms: lasted.map(millis), room: call.room };
+
+        let lasted = call
+            .connected_at
+            .map(|since| now.at.saturating_duration_since(since));
+        self.state.screen = Screen::Ended {
+            reason: code.as_str().to_owned(),
+            duration_ms: lasted.map(millis),
+            room: call.room,
+        };
     }
 
     pub(super) fn on_call_event(&mut self, now: Now, event: CallEventKind) {
         match event {
-            CallEventKind::Registered | CallEventKind::SignalingBack => self.relay_is(RelayStatus::Connected),
+            CallEventKind::Registered | CallEventKind::SignalingBack => {
+                self.relay_is(RelayStatus::Connected)
+            }
             CallEventKind::Searching => self.on_searching(now),
-            CallEventKind::Matched { partner, .. } => self.on_matched(now, super::partner::shown(&partner)),
+            CallEventKind::Matched { partner, .. } => {
+                self.on_matched(now, super::partner::shown(&partner))
+            }
             CallEventKind::Checking => {
                 if let Screen::Connecting { step, .. } = &mut self.state.screen {
                     *step = ConnectingStep::Checking;
@@ -100,18 +134,26 @@ impl App {
                     MediaPart::Speaker => Place::Speaker,
                     MediaPart::Recording => Place::Call,
                 };
+
                 if part == MediaPart::Camera {
                     self.camera_gives_pictures(false);
                 }
+
                 self.problem_of_device(place, error);
             }
             CallEventKind::SignalingLost => self.relay_is(RelayStatus::Unreachable),
-            CallEventKind::PartnerReconnecting => self.in_call(|call| call.partner_reconnecting = true),
+            CallEventKind::PartnerReconnecting => {
+                self.in_call(|call| call.partner_reconnecting = true)
+            }
             CallEventKind::PartnerBack => self.in_call(|call| call.partner_reconnecting = false),
             CallEventKind::PartnerState { muted, camera_on } => {
-                self.in_call(|call| (call.partner_muted, call.partner_camera_off) = (muted, !camera_on));
+                self.in_call(|call| {
+                    (call.partner_muted, call.partner_camera_off) = (muted, !camera_on)
+                });
             }
-            CallEventKind::Ended { reason: EndReason { code, .. } } => self.ended(now, code),
+            CallEventKind::Ended {
+                reason: EndReason { code, .. },
+            } => self.ended(now, code),
         }
     }
 
@@ -121,6 +163,7 @@ impl App {
         if let Some(call) = &mut self.call {
             call.camera_failed = !works;
         }
+
         self.in_call(|call| call.sends_video = sends_video);
     }
 
@@ -132,8 +175,13 @@ impl App {
     fn on_searching(&mut self, now: Now) {
         let Some(call) = &mut self.call else { return };
         (call.late_at, call.connected_at) = (None, None);
+
         if !matches!(self.state.screen, Screen::Waiting { .. }) {
-            self.state.screen = Screen::Waiting { room: call.room.clone(), started_at_ms: now.unix_ms };
+            self.state.screen = Screen::Waiting {
+                room: call.room.clone(),
+                started_at_ms: now.unix_ms,
+            };
+
             self.effects.push_back(Effect::ShowRemote(false));
         }
     }
@@ -152,7 +200,10 @@ impl App {
     }
 
     fn on_connected(&mut self, now: Now) {
-        let Screen::Connecting { partner, .. } = &self.state.screen else { return };
+        let Screen::Connecting { partner, .. } = &self.state.screen else {
+            return;
+        };
+
         let partner = partner.clone();
         let Some(call) = &mut self.call else { return };
         (call.late_at, call.connected_at) = (None, Some(now.at));

@@ -13,12 +13,21 @@ pub const NONE: &str = "none";
 /// The id of a camera: its name, which stays when others are plugged in; its number where two have the same name.
 #[must_use]
 pub fn camera_id(index: u32, name: &str, is_unique: bool) -> String {
-    if is_unique { format!("name:{name}") } else { format!("index:{index}") }
+    if is_unique {
+        format!("name:{name}")
+    } else {
+        format!("index:{index}")
+    }
 }
 
 fn camera(id: &str) -> CameraSelector {
-    let index = id.strip_prefix("index:").and_then(|index| index.parse().ok());
-    index.map_or_else(|| CameraSelector::Name(id.strip_prefix("name:").unwrap_or(id).to_owned()), CameraSelector::Index)
+    let index = id
+        .strip_prefix("index:")
+        .and_then(|index| index.parse().ok());
+    index.map_or_else(
+        || CameraSelector::Name(id.strip_prefix("name:").unwrap_or(id).to_owned()),
+        CameraSelector::Index,
+    )
 }
 
 impl App {
@@ -27,7 +36,11 @@ impl App {
         match self.state.settings.camera.as_deref() {
             Some(NONE) => VideoSpec::None,
             Some(id) => VideoSpec::Camera(camera(id)),
-            None => self.launch.video.clone().unwrap_or(VideoSpec::Camera(CameraSelector::Default)),
+            None => self
+                .launch
+                .video
+                .clone()
+                .unwrap_or(VideoSpec::Camera(CameraSelector::Default)),
         }
     }
 
@@ -36,7 +49,11 @@ impl App {
         match self.state.settings.microphone.as_deref() {
             Some(NONE) => AudioSource::None,
             Some(id) => AudioSource::Microphone(Some(id.to_owned())),
-            None => self.launch.audio.clone().unwrap_or(AudioSource::Microphone(None)),
+            None => self
+                .launch
+                .audio
+                .clone()
+                .unwrap_or(AudioSource::Microphone(None)),
         }
     }
 
@@ -77,8 +94,17 @@ mod tests {
     fn a_camera_is_found_again_by_what_names_it() {
         for (index, name) in [(0, "Integrated Webcam"), (3, "index:7"), (1, "")] {
             let by_name = camera(&camera_id(index, name, true));
-            assert_eq!(by_name, CameraSelector::Name(name.to_owned()), "a name of its own");
-            assert_eq!(camera(&camera_id(index, name, false)), CameraSelector::Index(index), "a name of many");
+            assert_eq!(
+                by_name,
+                CameraSelector::Name(name.to_owned()),
+                "a name of its own"
+            );
+
+            assert_eq!(
+                camera(&camera_id(index, name, false)),
+                CameraSelector::Index(index),
+                "a name of many"
+            );
         }
     }
 }

@@ -17,11 +17,15 @@ impl App {
         if self.closing {
             return Err(CommandErrorCode::Closing.into());
         }
+
         match command {
             Command::FindPartner => self.search(now, None),
             Command::CallWithCode { code } => match values::room(&code) {
                 Ok(room) => self.search(now, Some(room)),
-                Err(why) => Err(CommandError { code: CommandErrorCode::BadRoom, detail: Some(why) }),
+                Err(why) => Err(CommandError {
+                    code: CommandErrorCode::BadRoom,
+                    detail: Some(why),
+                }),
             },
             Command::Cancel => self.cancel(),
             Command::HangUp => self.hang_up(now),
@@ -40,29 +44,48 @@ impl App {
             Command::SetName { name } => self.set_name(&name),
             Command::SetRelayUrl { url } => self.set_relay_url(&url),
             Command::SetTheme { theme } => self.change_settings(|settings| settings.theme = theme),
-            Command::SetProcessing { echo_cancellation, noise_suppression, auto_gain } => {
+            Command::SetProcessing {
+                echo_cancellation,
+                noise_suppression,
+                auto_gain,
+            } => {
                 self.change_settings(|settings| {
-                    (settings.echo_cancellation, settings.noise_suppression, settings.auto_gain) =
-                        (echo_cancellation, noise_suppression, auto_gain);
+                    (
+                        settings.echo_cancellation,
+                        settings.noise_suppression,
+                        settings.auto_gain,
+                    ) = (echo_cancellation, noise_suppression, auto_gain);
                 })?;
+
                 let processing = self.processing();
                 self.tell_call(|id| Effect::SetProcessing(id, processing));
                 Ok(())
             }
             Command::StartHost { lan } => {
-                allowed(matches!(self.state.host.status, HostStatus::Off | HostStatus::Failed) && self.call.is_none())?;
+                allowed(
+                    matches!(self.state.host.status, HostStatus::Off | HostStatus::Failed)
+                        && self.call.is_none(),
+                )?;
                 self.solved(Place::Host);
-                self.state.host = HostState { status: HostStatus::Starting, addresses: Vec::new() };
+                self.state.host = HostState {
+                    status: HostStatus::Starting,
+                    addresses: Vec::new(),
+                };
+
                 self.effects.push_back(Effect::StartHost { lan });
                 Ok(())
             }
             Command::StopHost => {
                 allowed(
-                    matches!(self.state.host.status, HostStatus::Starting | HostStatus::On) && self.call.is_none(),
+                    matches!(
+                        self.state.host.status,
+                        HostStatus::Starting | HostStatus::On
+                    ) && self.call.is_none(),
                 )?;
                 self.state.host = HostState::default();
                 self.own_relay = None;
                 self.effects.push_back(Effect::StopHost);
+
                 Ok(())
             }
             Command::TestSpeaker => {
@@ -70,40 +93,58 @@ impl App {
                 self.solved(Place::Speaker);
                 let speaker = self.speaker();
                 self.effects.push_back(Effect::TestSpeaker(speaker));
+
                 Ok(())
             }
             Command::RefreshDevices => {
                 self.try_camera_again();
                 self.try_microphone_again();
+
                 // One look is enough, however often it was asked for.
                 if !self.effects.contains(&Effect::ListDevices) {
                     self.effects.push_back(Effect::ListDevices);
                 }
+
                 Ok(())
             }
             Command::DismissProblem { id } => {
                 let before = self.state.problems.len();
                 self.state.problems.retain(|problem| problem.id != id);
-                if self.state.problems.len() < before { Ok(()) } else { Err(CommandErrorCode::UnknownProblem.into()) }
+
+                if self.state.problems.len() < before {
+                    Ok(())
+                } else {
+                    Err(CommandErrorCode::UnknownProblem.into())
+                }
             }
         }
     }
 
     fn search(&mut self, now: Now, room: Option<String>) -> Done {
-        allowed(matches!(self.state.screen, Screen::Lobby | Screen::Ended { .. }))?;
+        allowed(matches!(
+            self.state.screen,
+            Screen::Lobby | Screen::Ended { .. }
+        ))?;
         self.start_call(now, room);
         Ok(())
     }
 
     fn cancel(&mut self) -> Done {
-        allowed(matches!(self.state.screen, Screen::Waiting { .. } | Screen::Connecting { .. }))?;
+        allowed(matches!(
+            self.state.screen,
+            Screen::Waiting { .. } | Screen::Connecting { .. }
+        ))?;
         self.end_call();
         self.state.screen = Screen::Lobby;
+
         Ok(())
     }
 
     fn hang_up(&mut self, now: Now) -> Done {
-        allowed(matches!(self.state.screen, Screen::Connecting { .. } | Screen::InCall(_)))?;
+        allowed(matches!(
+            self.state.screen,
+            Screen::Connecting { .. } | Screen::InCall(_)
+        ))?;
         self.ended(now, EndCode::HungUp);
         Ok(())
     }
@@ -119,6 +160,7 @@ impl App {
             Screen::InCall(_) if also_in_call => self.leave_partner(now),
             _ => return Err(CommandErrorCode::NotNow.into()),
         }
+
         Ok(())
     }
 
@@ -132,6 +174,7 @@ impl App {
         self.muted = muted;
         self.in_call(|call| call.muted = muted);
         self.tell_call(|id| Effect::SetMuted(id, muted));
+
         Ok(())
     }
 
@@ -139,11 +182,13 @@ impl App {
         self.try_camera_again();
         self.change_settings(|settings| settings.camera_enabled = on)?;
         self.in_call(|call| call.camera_on = on);
+
         if on {
             self.camera_gives_pictures(true);
         } else {
             self.solved(Place::Camera);
         }
+
         self.tell_call(|id| Effect::SetCameraOn(id, on));
         Ok(())
     }
@@ -156,6 +201,7 @@ impl App {
         let video = self.video();
         self.camera_gives_pictures(true);
         self.tell_call(|id| Effect::SetVideo(id, video));
+
         Ok(())
     }
 
@@ -165,6 +211,7 @@ impl App {
         self.try_microphone_again();
         let audio = self.audio();
         self.tell_call(|id| Effect::SetAudioSource(id, audio));
+
         Ok(())
     }
 
@@ -174,6 +221,7 @@ impl App {
         self.solved(Place::Speaker);
         let speaker = self.speaker();
         self.tell_call(|id| Effect::SetAudioSink(id, speaker));
+
         Ok(())
     }
 
@@ -182,13 +230,17 @@ impl App {
         if name.chars().count() > MAX_NAME {
             return Err(CommandErrorCode::BadName.into());
         }
+
         self.kept_name = None;
         self.change_settings(|settings| settings.name = name)
     }
 
     fn set_relay_url(&mut self, url: &str) -> Done {
-        let url = values::signaling_url(url.trim())
-            .map_err(|why| CommandError { code: CommandErrorCode::BadRelayUrl, detail: Some(why) })?;
+        let url = values::signaling_url(url.trim()).map_err(|why| CommandError {
+            code: CommandErrorCode::BadRelayUrl,
+            detail: Some(why),
+        })?;
+
         self.kept_relay_url = None;
         self.solved(Place::Relay);
         self.change_settings(|settings| settings.relay_url = url)
@@ -197,9 +249,11 @@ impl App {
     fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> Done {
         let before = self.state.settings.clone();
         change(&mut self.state.settings);
+
         if self.state.settings != before {
             self.save();
         }
+
         Ok(())
     }
 
@@ -212,5 +266,9 @@ impl App {
 }
 
 fn allowed(now: bool) -> Done {
-    if now { Ok(()) } else { Err(CommandErrorCode::NotNow.into()) }
+    if now {
+        Ok(())
+    } else {
+        Err(CommandErrorCode::NotNow.into())
+    }
 }

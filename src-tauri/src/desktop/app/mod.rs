@@ -27,7 +27,8 @@ use tandem_media::video::VideoSpec;
 use super::command::{Command, CommandError};
 use super::settings::NOT_SAVED;
 use super::state::{
-    AppState, Devices, HostState, HostStatus, Place, Preview, RelayState, RouteKind, Screen, Settings, StateChange,
+    AppState, Devices, HostState, HostStatus, Place, Preview, RelayState, RouteKind, Screen,
+    Settings, StateChange,
 };
 use call::ActiveCall;
 use resources::Resources;
@@ -204,17 +205,27 @@ impl App {
     /// The app at its start, with the settings that were read.
     #[must_use]
     pub fn new(mut settings: Settings, launch: Launch) -> Self {
-        let kept_relay_url = launch.relay_url.clone().map(|url| std::mem::replace(&mut settings.relay_url, url));
-        let kept_name = launch.name.clone().map(|name| std::mem::replace(&mut settings.name, name));
+        let kept_relay_url = launch
+            .relay_url
+            .clone()
+            .map(|url| std::mem::replace(&mut settings.relay_url, url));
+
+        let kept_name = launch
+            .name
+            .clone()
+            .map(|name| std::mem::replace(&mut settings.name, name));
         if launch.video.is_some() {
             settings.camera = None;
         }
+
         if launch.audio.is_some() {
             settings.microphone = None;
         }
+
         if launch.speaker.is_some() {
             settings.speaker = None;
         }
+
         let state = AppState {
             revision: 0,
             screen: Screen::Lobby,
@@ -225,6 +236,7 @@ impl App {
             host: HostState::default(),
             problems: Vec::new(),
         };
+
         let mut app = Self {
             told: state.clone(),
             state,
@@ -239,6 +251,7 @@ impl App {
             closing: false,
             last_id: 0,
         };
+
         app.settle();
         // The page asks for this state itself.
         app.told = app.state.clone();
@@ -260,11 +273,13 @@ impl App {
     pub fn poll_change(&mut self) -> Option<StateChange> {
         self.state.revision = self.told.revision + 1;
         let change = StateChange::between(&self.told, &self.state);
+
         if change.is_none() {
             self.state.revision = self.told.revision;
         } else {
             self.told = self.state.clone();
         }
+
         change
     }
 
@@ -309,24 +324,41 @@ impl App {
             Input::MonitorFailed(error) => self.problem_of_device(Place::Microphone, error),
             Input::SpeakerTestFailed(error) => self.problem_of_device(Place::Speaker, error),
             Input::Devices(devices, errors) => self.on_devices(devices, errors),
-            Input::HostStarted { local_url, addresses } => {
+            Input::HostStarted {
+                local_url,
+                addresses,
+            } => {
                 if self.state.host.status == HostStatus::Starting {
-                    self.state.host = HostState { status: HostStatus::On, addresses };
+                    self.state.host = HostState {
+                        status: HostStatus::On,
+                        addresses,
+                    };
+
                     self.own_relay = Some(local_url);
                 }
             }
             Input::HostFailed(detail) => {
                 if self.state.host.status == HostStatus::Starting {
-                    self.state.host = HostState { status: HostStatus::Failed, addresses: Vec::new() };
+                    self.state.host = HostState {
+                        status: HostStatus::Failed,
+                        addresses: Vec::new(),
+                    };
+
                     self.problem(Place::Host, "RELAY_NOT_STARTED", Some(detail));
                 }
             }
             // That new settings are kept says nothing about old ones that could not be read.
-            Input::SettingsKept(None) => self.state.problems.retain(|problem| problem.code != NOT_SAVED),
-            Input::SettingsKept(Some((code, detail))) => self.problem(Place::Settings, code, Some(detail)),
+            Input::SettingsKept(None) => self
+                .state
+                .problems
+                .retain(|problem| problem.code != NOT_SAVED),
+            Input::SettingsKept(Some((code, detail))) => {
+                self.problem(Place::Settings, code, Some(detail))
+            }
             Input::Visible(visible) => self.resources.hidden = !visible,
             Input::CloseRequested => self.close(),
         }
+
         self.settle();
     }
 
@@ -335,9 +367,11 @@ impl App {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
+
         if self.end_call().is_some() {
             self.state.screen = Screen::Lobby;
         }
+
         self.release_all();
         self.effects.push_back(Effect::Exit);
     }
@@ -353,11 +387,14 @@ impl App {
         if let Some(url) = &self.kept_relay_url {
             settings.relay_url.clone_from(url);
         }
+
         if let Some(name) = &self.kept_name {
             settings.name.clone_from(name);
         }
+
         // Of several that wait in a row only the newest counts.
-        self.effects.retain(|effect| !matches!(effect, Effect::Save(_)));
+        self.effects
+            .retain(|effect| !matches!(effect, Effect::Save(_)));
         self.effects.push_back(Effect::Save(Box::new(settings)));
     }
 }

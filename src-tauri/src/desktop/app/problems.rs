@@ -7,13 +7,22 @@ use crate::desktop::state::{Place, Problem};
 
 impl App {
     pub(super) fn problem(&mut self, place: Place, code: &str, detail: Option<String>) {
-        let same = |problem: &Problem| problem.place == place && problem.code == code && problem.detail == detail;
+        let same = |problem: &Problem| {
+            problem.place == place && problem.code == code && problem.detail == detail
+        };
+
         if self.state.problems.iter().any(same) {
             return;
         }
+
         self.solved(place);
         let id = self.next_id();
-        self.state.problems.push(Problem { id, code: code.to_owned(), place, detail });
+        self.state.problems.push(Problem {
+            id,
+            code: code.to_owned(),
+            place,
+            detail,
+        });
     }
 
     pub(super) fn problem_of_device(&mut self, place: Place, error: DeviceError) {

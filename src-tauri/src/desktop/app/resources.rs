@@ -22,7 +22,8 @@ pub(super) struct Resources {
 impl App {
     /// Brings what is held to what is wanted.
     pub(super) fn settle(&mut self) {
-        let in_lobby = self.state.screen == Screen::Lobby && !self.resources.hidden && !self.closing;
+        let in_lobby =
+            self.state.screen == Screen::Lobby && !self.resources.hidden && !self.closing;
         let video = Some(self.video()).filter(|video| *video != VideoSpec::None);
         let wanted = video.filter(|_| in_lobby && self.state.settings.camera_enabled);
         self.settle_preview(wanted.as_ref());
@@ -36,19 +37,29 @@ impl App {
             if self.resources.preview.take().is_some() {
                 self.effects.push_back(Effect::StopPreview);
             }
+
             if self.resources.failed.as_ref() != wanted {
                 self.resources.failed = None;
                 if let Some(video) = wanted.cloned() {
                     let id = PreviewId(self.next_id());
                     self.resources.preview = Some((id, video.clone()));
                     self.effects.push_back(Effect::StartPreview(id, video));
-                    self.state.preview = Preview { status: PreviewStatus::Starting };
+                    self.state.preview = Preview {
+                        status: PreviewStatus::Starting,
+                    };
                 }
             }
         }
+
         if self.resources.preview.is_none() {
             let failed = wanted.is_some();
-            self.state.preview = Preview { status: if failed { PreviewStatus::Failed } else { PreviewStatus::Off } };
+            self.state.preview = Preview {
+                status: if failed {
+                    PreviewStatus::Failed
+                } else {
+                    PreviewStatus::Off
+                },
+            };
         }
     }
 
@@ -57,9 +68,11 @@ impl App {
             if self.resources.monitor.is_some() {
                 self.effects.push_back(Effect::StopMonitor);
             }
+
             if let Some(source) = wanted.clone() {
                 self.effects.push_back(Effect::StartMonitor(source));
             }
+
             self.resources.monitor = wanted;
         }
     }
@@ -71,12 +84,21 @@ impl App {
     }
 
     pub(super) fn on_preview(&mut self, id: PreviewId, result: Result<(), DeviceError>) {
-        if self.resources.preview.as_ref().is_none_or(|(held, _)| *held != id) {
+        if self
+            .resources
+            .preview
+            .as_ref()
+            .is_none_or(|(held, _)| *held != id)
+        {
             return;
         }
+
         match result {
             Ok(()) => {
-                self.state.preview = Preview { status: PreviewStatus::On };
+                self.state.preview = Preview {
+                    status: PreviewStatus::On,
+                };
+
                 self.solved(Place::Camera);
             }
             Err(error) => {
@@ -91,6 +113,7 @@ impl App {
         if devices.cameras != self.state.devices.cameras {
             self.try_camera_again();
         }
+
         self.state.devices = devices;
         for (place, error) in errors {
             self.problem_of_device(place, error);
@@ -104,7 +127,12 @@ impl App {
 
     /// The same for the microphone of the level meter, whose failure only shows as a problem.
     pub(super) fn try_microphone_again(&mut self) {
-        if self.state.problems.iter().any(|problem| problem.place == Place::Microphone) {
+        if self
+            .state
+            .problems
+            .iter()
+            .any(|problem| problem.place == Place::Microphone)
+        {
             self.settle_monitor(None);
             self.solved(Place::Microphone);
         }

@@ -12,13 +12,20 @@ const SIDES: std::ops::RangeInclusive<u32> = 16..=3840;
 pub(super) fn fit(width: u32, height: u32, max_width: u32, max_height: u32) -> (u32, u32) {
     let (max_width, max_height) = (clamp(max_width), clamp(max_height));
     let even = |side: u32| (side & !1).max(2);
+
     if width <= max_width && height <= max_height {
         return (even(width), even(height));
     }
+
     // The narrower of both ratios; in 64 bits nothing overflows.
     let (width, height) = (u64::from(width.max(1)), u64::from(height.max(1)));
     let (across, down) = (u64::from(max_width) * height, u64::from(max_height) * width);
-    let (num, den) = if across <= down { (u64::from(max_width), width) } else { (u64::from(max_height), height) };
+    let (num, den) = if across <= down {
+        (u64::from(max_width), width)
+    } else {
+        (u64::from(max_height), height)
+    };
+
     let scaled = |side: u64| even(u32::try_from(side * num / den).unwrap_or(*SIDES.end()));
     (scaled(width), scaled(height))
 }
@@ -40,12 +47,16 @@ impl Scaler {
             out.extend_from_slice(image.data());
             return;
         }
+
         let (y, u, v) = image.planes();
         let luma = (image.width(), image.height());
         let chroma = (image.chroma_width(), image.chroma_height());
-        for (plane, from, to) in
-            [(y, luma, (width, height)), (u, chroma, (width / 2, height / 2)), (v, chroma, (width / 2, height / 2))]
-        {
+
+        for (plane, from, to) in [
+            (y, luma, (width, height)),
+            (u, chroma, (width / 2, height / 2)),
+            (v, chroma, (width / 2, height / 2)),
+        ] {
             self.append_plane(plane, from, to, out);
         }
     }
@@ -53,11 +64,17 @@ impl Scaler {
     fn append_plane(&mut self, plane: &[u8], from: (u32, u32), to: (u32, u32), out: &mut Vec<u8>) {
         let start = out.len();
         out.resize(start + to.0 as usize * to.1 as usize, 0);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
-        let scaled = ImageRef::new(from.0, from.1, plane, PixelType::U8).ok().and_then(|source| {
-            let mut target = Image::from_slice_u8(to.0, to.1, &mut out[start..], PixelType::U8).ok()?;
-            self.resizer.resize(&source, &mut target, &options).ok()
-        });
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+            .use_alpha(false);
+        let scaled = ImageRef::new(from.0, from.1, plane, PixelType::U8)
+            .ok()
+            .and_then(|source| {
+                let mut target =
+                    Image::from_slice_u8(to.0, to.1, &mut out[start..], PixelType::U8).ok()?;
+                self.resizer.resize(&source, &mut target, &options).ok()
+            });
+
         // Sizes agree by construction; a grey plane would be the worst that can come of it.
         if scaled.is_none() {
             out[start..].fill(128);
@@ -74,7 +91,11 @@ mod tests {
     #[test]
     fn pictures_shrink_to_their_place_and_never_grow() {
         assert_eq!(fit(1280, 720, 640, 640), (640, 360), "as wide as the place");
-        assert_eq!(fit(1280, 720, 1280, 180), (320, 180), "as high as the place");
+        assert_eq!(
+            fit(1280, 720, 1280, 180),
+            (320, 180),
+            "as high as the place"
+        );
         assert_eq!(fit(640, 480, 4000, 4000), (640, 480), "not enlarged");
         assert_eq!(fit(641, 481, 4000, 4000), (640, 480), "even");
         assert_eq!(fit(720, 1280, 640, 640), (360, 640), "portrait as well");
@@ -84,17 +105,33 @@ mod tests {
     fn what_is_large_becomes_smooth_and_what_fits_is_untouched() {
         let mut image = I420::new(64, 64);
         for (index, sample) in image.planes_mut().0.iter_mut().enumerate() {
-            *sample = if (index / 64 + index) % 2 == 0 { 0 } else { 200 };
+            *sample = if (index / 64 + index) % 2 == 0 {
+                0
+            } else {
+                200
+            };
         }
+
         let mut scaler = Scaler::default();
         let mut same = Vec::new();
         scaler.append(&image, (64, 64), &mut same);
+
         assert_eq!(same, image.data(), "bytes as they are");
         let mut small = Vec::new();
         scaler.append(&image, (16, 16), &mut small);
+
         assert_eq!(small.len(), 16 * 16 * 3 / 2, "all three planes");
-        assert!(small[..256].iter().all(|sample| (85..=115).contains(sample)), "a fine grid is grey from afar");
-        assert!(small[256..].iter().all(|sample| *sample == 128), "colours stay");
+        assert!(
+            small[..256]
+                .iter()
+                .all(|sample| (85..=115).contains(sample)),
+            "a fine grid is grey from afar"
+        );
+
+        assert!(
+            small[256..].iter().all(|sample| *sample == 128),
+            "colours stay"
+        );
     }
 
     proptest! {

@@ -23,6 +23,7 @@ pub fn parse(text: &str) -> Option<FrameRequest> {
     if text.len() > MAX_REQUEST {
         return None;
     }
+
     serde_json::from_str(text).ok()
 }
 
@@ -35,16 +36,30 @@ pub(super) fn reply(
     scaler: &mut Scaler,
 ) -> Vec<u8> {
     let image = &picture.image;
-    let (width, height) = fit(image.width(), image.height(), request.max_width, request.max_height);
+    let (width, height) = fit(
+        image.width(),
+        image.height(),
+        request.max_width,
+        request.max_height,
+    );
     let mut out = Vec::with_capacity(HEADER_LEN + width as usize * height as usize * 3 / 2);
     let flags = if is_mirrored { MIRRORED } else { 0 };
+
     for field in [width, height, picture.sequence, flags] {
         out.extend_from_slice(&field.to_le_bytes());
     }
+
     // The page is on this machine and has the same clock, so it can tell how long all of the way took.
-    let due = now.1.saturating_sub(now.0.saturating_duration_since(picture.due));
-    out.extend_from_slice(&u64::try_from(due.as_micros()).unwrap_or(u64::MAX).to_le_bytes());
+    let due = now
+        .1
+        .saturating_sub(now.0.saturating_duration_since(picture.due));
+    out.extend_from_slice(
+        &u64::try_from(due.as_micros())
+            .unwrap_or(u64::MAX)
+            .to_le_bytes(),
+    );
     scaler.append(image, (width, height), &mut out);
+
     out
 }
 
@@ -59,20 +74,50 @@ mod tests {
     #[test]
     fn a_reply_says_what_it_holds() {
         let due = Instant::now();
-        let picture = Picture { sequence: 7, due, image: Arc::new(I420::new(64, 32)) };
-        let request = FrameRequest { stream: StreamName::Local, after: 6, max_width: 32, max_height: 32 };
-        let now = (due + Duration::from_millis(3), Duration::from_millis(1_700_000_000_003));
+        let picture = Picture {
+            sequence: 7,
+            due,
+            image: Arc::new(I420::new(64, 32)),
+        };
+
+        let request = FrameRequest {
+            stream: StreamName::Local,
+            after: 6,
+            max_width: 32,
+            max_height: 32,
+        };
+
+        let now = (
+            due + Duration::from_millis(3),
+            Duration::from_millis(1_700_000_000_003),
+        );
         let bytes = reply(&picture, request, true, now, &mut Scaler::default());
         let field = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        assert_eq!((field(0), field(4), field(8), field(12)), (32, 16, 7, MIRRORED), "size, number, flags");
-        assert_eq!(u64::from_le_bytes(bytes[16..24].try_into().unwrap()), 1_700_000_000_000_000, "when it was due");
-        assert_eq!(bytes.len(), HEADER_LEN + 32 * 16 * 3 / 2, "and three planes");
+
+        assert_eq!(
+            (field(0), field(4), field(8), field(12)),
+            (32, 16, 7, MIRRORED),
+            "size, number, flags"
+        );
+
+        assert_eq!(
+            u64::from_le_bytes(bytes[16..24].try_into().unwrap()),
+            1_700_000_000_000_000,
+            "when it was due"
+        );
+
+        assert_eq!(
+            bytes.len(),
+            HEADER_LEN + 32 * 16 * 3 / 2,
+            "and three planes"
+        );
     }
 
     #[test]
     fn requests_are_exactly_what_they_should_be() {
         let good = r#"{"stream":"remote","after":0,"maxWidth":1280,"maxHeight":720}"#;
         assert!(parse(good).is_some(), "this is one");
+
         for bad in [
             "",
             "{}",
@@ -85,7 +130,12 @@ mod tests {
         ] {
             assert_eq!(parse(bad), None, "{bad} is refused");
         }
-        assert_eq!(parse(&format!("{good}{}", " ".repeat(MAX_REQUEST))), None, "nor is one that is too long");
+
+        assert_eq!(
+            parse(&format!("{good}{}", " ".repeat(MAX_REQUEST))),
+            None,
+            "nor is one that is too long"
+        );
     }
 
     proptest! {

@@ -41,8 +41,12 @@ impl Pump {
                 }
             }
         };
+
         let thread = Builder::new().name(format!("show-{name}")).spawn(carry)?;
-        Ok(Self { stopping, thread: Some(thread) })
+        Ok(Self {
+            stopping,
+            thread: Some(thread),
+        })
     }
 }
 

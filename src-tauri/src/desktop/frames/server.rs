@@ -8,7 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
-use tokio_tungstenite::tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::handshake::server::{
+    Callback, ErrorResponse, Request, Response,
+};
 use tokio_tungstenite::tungstenite::http::{StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -33,7 +35,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Where this app's own page comes from, as browsers say it in `Origin`.
 #[must_use]
 pub fn page_origins() -> Vec<String> {
-    let origin = if cfg!(any(windows, target_os = "android")) { "http://tauri.localhost" } else { "tauri://localhost" };
+    let origin = if cfg!(any(windows, target_os = "android")) {
+        "http://tauri.localhost"
+    } else {
+        "tauri://localhost"
+    };
+
     vec![origin.to_owned()]
 }
 
@@ -58,27 +65,41 @@ impl FrameServer {
     /// # Errors
     /// When the system gives no port or no thread.
     pub fn start(streams: Arc<Streams>, origins: Vec<String>) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let door = Arc::new(Door { tokens: Mutex::default(), origins });
+        let door = Arc::new(Door {
+            tokens: Mutex::default(),
+            origins,
+        });
+
         let (stop, stopped) = oneshot::channel();
         let serving = Arc::clone(&door);
-        std::thread::Builder::new().name("frame-socket".into()).spawn(move || {
-            runtime.block_on(async {
-                let listener = match TcpListener::from_std(listener) {
-                    Ok(listener) => listener,
-                    Err(error) => return tracing::error!(%error, "there is no frame socket"),
-                };
-                tokio::select! {
-                    () = accept_all(listener, serving, streams) => {}
-                    // The sender is never used, only dropped.
-                    _ = stopped => {}
-                }
-            });
-        })?;
-        Ok(Self { address, door, _stop: stop })
+        std::thread::Builder::new()
+            .name("frame-socket".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let listener = match TcpListener::from_std(listener) {
+                        Ok(listener) => listener,
+                        Err(error) => return tracing::error!(%error, "there is no frame socket"),
+                    };
+
+                    tokio::select! {
+                        () = accept_all(listener, serving, streams) => {}
+                        // The sender is never used, only dropped.
+                        _ = stopped => {}
+                    }
+                });
+            })?;
+
+        Ok(Self {
+            address,
+            door,
+            _stop: stop,
+        })
     }
 
     /// Where it listens.
@@ -91,7 +112,10 @@ impl FrameServer {
     #[must_use]
     pub fn invite(&self) -> FrameSocket {
         let token = self.door.tokens().issue(Instant::now(), rand::random());
-        FrameSocket { url: format!("ws://{}/frames", self.address), token }
+        FrameSocket {
+            url: format!("ws://{}/frames", self.address),
+            token,
+        }
     }
 }
 
@@ -105,7 +129,11 @@ impl Door {
         let mut origins = request.headers().get_all(header::ORIGIN).iter();
         let is_ours = matches!((origins.next(), origins.next()), (Some(origin), None)
             if self.origins.iter().any(|ours| origin.as_bytes() == ours.as_bytes()));
-        let token = request.uri().query().and_then(|query| query.strip_prefix("token="));
+        let token = request
+            .uri()
+            .query()
+            .and_then(|query| query.strip_prefix("token="));
+
         is_ours
             && request.uri().path() == "/frames"
             && token.is_some_and(|token| self.tokens().redeem(Instant::now(), token))
@@ -121,6 +149,7 @@ impl Callback for Check {
         if self.0.admits(request) {
             return Ok(response);
         }
+
         let mut refusal = ErrorResponse::new(None);
         *refusal.status_mut() = StatusCode::FORBIDDEN;
         Err(refusal)
@@ -134,13 +163,24 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>, streams: Arc<Streams
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+
         // Nobody waits in line: a connection too many is closed at once.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
+
         let (door, streams) = (Arc::clone(&door), Arc::clone(&streams));
         tokio::spawn(async move {
             if let Some(socket) = upgrade(socket, door).await {
-                Connection { socket, streams, scaler: Scaler::default() }.serve().await;
+                Connection {
+                    socket,
+                    streams,
+                    scaler: Scaler::default(),
+                }
+                .serve()
+                .await;
             }
+
             drop(place);
         });
     }
@@ -154,6 +194,7 @@ async fn upgrade(socket: TcpStream, door: Arc<Door>) -> Option<WebSocketStream<T
         .max_message_size(Some(MAX_REQUEST))
         .max_frame_size(Some(MAX_REQUEST));
     let upgraded = accept_hdr_async_with_config(socket, Check(door), Some(config));
+
     match tokio::time::timeout(UPGRADE_PATIENCE, upgraded).await {
         Ok(Ok(socket)) => Some(socket),
         Ok(Err(error)) => {
@@ -185,8 +226,12 @@ impl Connection {
                 break end;
             }
         };
+
         if let End::Refused(code) = end {
-            let farewell = self.socket.close(Some(CloseFrame { code, reason: "".into() }));
+            let farewell = self.socket.close(Some(CloseFrame {
+                code,
+                reason: "".into(),
+            }));
             // Whoever reads nothing misses the reason.
             let _ = tokio::time::timeout(READ_PATIENCE, farewell).await;
         }
@@ -201,11 +246,23 @@ impl Connection {
             // One request, one reply: a second one before the reply is a mistake, and so is a farewell a reason to stop.
             end = self.request() => return Err(end.map_or_else(|end| end, |_| End::Refused(CloseCode::Policy))),
         };
-        let now = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+
+        let now = (
+            Instant::now(),
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+        );
         let bytes = packet::reply(&picture, request, stream.is_mirrored, now, &mut self.scaler);
         drop(picture);
-        let sent = tokio::time::timeout(READ_PATIENCE, self.socket.send(Message::binary(bytes))).await;
-        if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(End::Gone) }
+        let sent =
+            tokio::time::timeout(READ_PATIENCE, self.socket.send(Message::binary(bytes))).await;
+
+        if matches!(sent, Ok(Ok(()))) {
+            Ok(())
+        } else {
+            Err(End::Gone)
+        }
     }
 
     async fn request(&mut self) -> Result<FrameRequest, End> {
@@ -217,7 +274,9 @@ impl Connection {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Binary(_))) => return Err(End::Refused(CloseCode::Unsupported)),
                 Some(Err(Error::Capacity(_))) => return Err(End::Refused(CloseCode::Size)),
-                Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => return Err(End::Gone),
+                Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => {
+                    return Err(End::Gone);
+                }
             }
         }
     }
@@ -226,8 +285,15 @@ impl Connection {
 /// The first picture that the page does not have yet.
 async fn next(stream: &super::FrameStream, after: u32) -> Picture {
     let mut newest = stream.watch();
-    let is_new = |newest: &super::stream::Newest| newest.picture.as_ref().is_some_and(|p| p.sequence != after);
-    match newest.wait_for(is_new).await.map(|newest| newest.picture.clone()) {
+    let is_new = |newest: &super::stream::Newest| {
+        newest.picture.as_ref().is_some_and(|p| p.sequence != after)
+    };
+
+    match newest
+        .wait_for(is_new)
+        .await
+        .map(|newest| newest.picture.clone())
+    {
         Ok(Some(picture)) => picture,
         // The stream outlives the server, and what was waited for is there.
         _ => std::future::pending().await,

@@ -36,7 +36,10 @@ pub struct FrameStream {
 
 impl FrameStream {
     fn new(is_mirrored: bool) -> Self {
-        Self { newest: watch::Sender::new(Newest::default()), is_mirrored }
+        Self {
+            newest: watch::Sender::new(Newest::default()),
+            is_mirrored,
+        }
     }
 
     /// Puts `frame` in place of the picture before, if pictures may be shown now.
@@ -44,8 +47,13 @@ impl FrameStream {
         self.newest.send_if_modified(|newest| {
             if newest.is_open {
                 newest.sequence = newest.sequence.wrapping_add(1).max(1);
-                newest.picture = Some(Picture { sequence: newest.sequence, due: Instant::now(), image: frame.image });
+                newest.picture = Some(Picture {
+                    sequence: newest.sequence,
+                    due: Instant::now(),
+                    image: frame.image,
+                });
             }
+
             newest.is_open
         });
     }
@@ -76,7 +84,10 @@ pub struct Streams {
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { local: FrameStream::new(true), remote: FrameStream::new(false) }
+        Self {
+            local: FrameStream::new(true),
+            remote: FrameStream::new(false),
+        }
     }
 }
 

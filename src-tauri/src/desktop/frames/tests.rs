@@ -25,36 +25,64 @@ fn server() -> (FrameServer, Arc<Streams>) {
     let streams = Arc::new(Streams::default());
     streams.local.set_open(true);
     streams.remote.set_open(true);
-    (FrameServer::start(Arc::clone(&streams), vec![ORIGIN.into()]).unwrap(), streams)
+
+    (
+        FrameServer::start(Arc::clone(&streams), vec![ORIGIN.into()]).unwrap(),
+        streams,
+    )
 }
 
 fn frame(width: u32, height: u32) -> VideoFrame {
-    VideoFrame { image: Arc::new(I420::new(width, height)), at: Instant::now(), rtp_timestamp: 0 }
+    VideoFrame {
+        image: Arc::new(I420::new(width, height)),
+        at: Instant::now(),
+        rtp_timestamp: 0,
+    }
 }
 
 async fn open(invitation: &FrameSocket, origins: &[&str]) -> Result<Client, Error> {
-    let mut request = format!("{}?token={}", invitation.url, invitation.token).into_client_request()?;
+    let mut request =
+        format!("{}?token={}", invitation.url, invitation.token).into_client_request()?;
     for origin in origins {
-        request.headers_mut().append("Origin", HeaderValue::from_str(origin).unwrap());
+        request
+            .headers_mut()
+            .append("Origin", HeaderValue::from_str(origin).unwrap());
     }
-    timeout(PATIENCE, connect_async(request)).await.expect("an answer in time").map(|(client, _)| client)
+
+    timeout(PATIENCE, connect_async(request))
+        .await
+        .expect("an answer in time")
+        .map(|(client, _)| client)
 }
 
 async fn client(server: &FrameServer) -> Client {
-    open(&server.invite(), &[ORIGIN]).await.expect("our page may come in")
+    open(&server.invite(), &[ORIGIN])
+        .await
+        .expect("our page may come in")
 }
 
 fn request(stream: &str, after: u32, side: u32) -> Message {
-    let text = format!(r#"{{"stream":"{stream}","after":{after},"maxWidth":{side},"maxHeight":{side}}}"#);
+    let text =
+        format!(r#"{{"stream":"{stream}","after":{after},"maxWidth":{side},"maxHeight":{side}}}"#);
     Message::text(text)
 }
 
 /// Sequence number, width and height of the next picture.
 async fn picture(client: &mut Client) -> (u32, u32, u32) {
-    let message = timeout(PATIENCE, client.next()).await.expect("a picture in time").unwrap().unwrap();
+    let message = timeout(PATIENCE, client.next())
+        .await
+        .expect("a picture in time")
+        .unwrap()
+        .unwrap();
     let bytes = message.into_data();
     let field = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-    assert_eq!(bytes.len() as u32, HEADER_LEN as u32 + field(0) * field(4) * 3 / 2, "a whole picture");
+
+    assert_eq!(
+        bytes.len() as u32,
+        HEADER_LEN as u32 + field(0) * field(4) * 3 / 2,
+        "a whole picture"
+    );
+
     (field(8), field(0), field(4))
 }
 
@@ -69,10 +97,20 @@ async fn a_page_gets_the_newest_picture_at_the_size_it_shows() {
     streams.remote.show(frame(64, 64));
     streams.remote.show(frame(128, 72));
     page.send(request("remote", 0, 64)).await.unwrap();
-    assert_eq!(picture(&mut page).await, (2, 64, 36), "the second is the newest, and as small as it is shown");
+
+    assert_eq!(
+        picture(&mut page).await,
+        (2, 64, 36),
+        "the second is the newest, and as small as it is shown"
+    );
+
     page.send(request("remote", 2, 640)).await.unwrap();
     streams.remote.show(frame(128, 72));
-    assert_eq!(picture(&mut page).await, (3, 128, 72), "the answer waits for a picture that is new to the page");
+    assert_eq!(
+        picture(&mut page).await,
+        (3, 128, 72),
+        "the answer waits for a picture that is new to the page"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +123,12 @@ async fn the_other_stream_and_a_closed_one_show_nothing() {
     page.send(request("remote", 0, 64)).await.unwrap();
     streams.local.show(frame(64, 64));
     let nothing = timeout(Duration::from_millis(300), page.next()).await;
-    assert!(nothing.is_err(), "a former partner's picture is not shown, nor is the own one instead: {nothing:?}");
+
+    assert!(
+        nothing.is_err(),
+        "a former partner's picture is not shown, nor is the own one instead: {nothing:?}"
+    );
+
     streams.remote.set_open(true);
     streams.remote.show(frame(32, 32));
     assert_eq!(picture(&mut page).await.1, 32, "the next partner's is");
@@ -95,15 +138,47 @@ async fn the_other_stream_and_a_closed_one_show_nothing() {
 async fn strangers_are_turned_away_before_the_upgrade() {
     let (server, _streams) = server();
     let invitation = server.invite();
-    let wrong = FrameSocket { token: "0".repeat(32), ..invitation.clone() };
-    assert!(is_forbidden(&open(&wrong, &[ORIGIN]).await), "a wrong token");
-    for origins in [&["http://localhost"][..], &["null"], &[], &[ORIGIN, "http://evil.example"]] {
-        assert!(is_forbidden(&open(&invitation, origins).await), "a page of {origins:?}");
+    let wrong = FrameSocket {
+        token: "0".repeat(32),
+        ..invitation.clone()
+    };
+
+    assert!(
+        is_forbidden(&open(&wrong, &[ORIGIN]).await),
+        "a wrong token"
+    );
+
+    for origins in [
+        &["http://localhost"][..],
+        &["null"],
+        &[],
+        &[ORIGIN, "http://evil.example"],
+    ] {
+        assert!(
+            is_forbidden(&open(&invitation, origins).await),
+            "a page of {origins:?}"
+        );
     }
-    let elsewhere = FrameSocket { url: invitation.url.replace("/frames", "/other"), ..invitation.clone() };
-    assert!(is_forbidden(&open(&elsewhere, &[ORIGIN]).await), "another path");
-    assert!(open(&invitation, &[ORIGIN]).await.is_ok(), "none of these used the token up");
-    assert!(is_forbidden(&open(&invitation, &[ORIGIN]).await), "but now it is");
+
+    let elsewhere = FrameSocket {
+        url: invitation.url.replace("/frames", "/other"),
+        ..invitation.clone()
+    };
+
+    assert!(
+        is_forbidden(&open(&elsewhere, &[ORIGIN]).await),
+        "another path"
+    );
+
+    assert!(
+        open(&invitation, &[ORIGIN]).await.is_ok(),
+        "none of these used the token up"
+    );
+
+    assert!(
+        is_forbidden(&open(&invitation, &[ORIGIN]).await),
+        "but now it is"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,20 +189,32 @@ async fn a_client_that_stops_reading_harms_nobody() {
     // Larger than what sockets keep, so that the reply cannot be sent to the end.
     streams.remote.show(frame(3840, 2160));
     lazy.send(request("remote", 0, 3840)).await.unwrap();
+
     for number in 1..=20 {
         streams.local.show(frame(64, 64));
         page.send(request("local", number - 1, 64)).await.unwrap();
-        assert_eq!(picture(&mut page).await.0, number, "the page gets its pictures all the same");
+        assert_eq!(
+            picture(&mut page).await.0,
+            number,
+            "the page gets its pictures all the same"
+        );
     }
+
     // What holds the picture is dropped with the connection, which is given up after a while.
     streams.remote.show(frame(64, 64));
     let ended = async {
         let mut buffer = [0_u8; 1024];
-        let MaybeTlsStream::Plain(socket) = lazy.get_mut() else { panic!("no TLS here") };
+        let MaybeTlsStream::Plain(socket) = lazy.get_mut() else {
+            panic!("no TLS here")
+        };
+
         tokio::time::sleep(Duration::from_secs(6)).await;
         while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
     };
-    timeout(PATIENCE, ended).await.expect("the connection of who reads nothing ends");
+
+    timeout(PATIENCE, ended)
+        .await
+        .expect("the connection of who reads nothing ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,21 +227,27 @@ async fn garbage_ends_only_its_own_connection() {
         Message::binary(vec![0_u8; 16]),
         request("remote", 0, 64),
     ];
+
     for message in garbage {
         let mut bad = client(&server).await;
         bad.send(message.clone()).await.unwrap();
         // Two requests without a reply between them are not the protocol either.
         let _ = bad.send(request("remote", 0, 64)).await;
         let end = timeout(PATIENCE, bad.next()).await.expect("an end in time");
+
         assert!(
             matches!(end, None | Some(Ok(Message::Close(_)) | Err(_))),
             "{message:?} is answered with the end: {end:?}"
         );
     }
+
     let mut half = TcpStream::connect(server.address()).await.unwrap();
-    half.write_all(b"\x16\x03\x01\x02\x00 this is not HTTP\r\n\r\n").await.unwrap();
+    half.write_all(b"\x16\x03\x01\x02\x00 this is not HTTP\r\n\r\n")
+        .await
+        .unwrap();
     streams.remote.show(frame(64, 64));
     page.send(request("remote", 0, 64)).await.unwrap();
+
     assert_eq!(picture(&mut page).await.0, 1, "the page notices nothing");
 }
 
@@ -162,10 +255,16 @@ async fn garbage_ends_only_its_own_connection() {
 async fn connections_are_counted() {
     let (server, streams) = server();
     let mut open_ones = Vec::new();
+
     for _ in 0..8 {
         open_ones.push(client(&server).await);
     }
-    assert!(open(&server.invite(), &[ORIGIN]).await.is_err(), "the ninth is too many");
+
+    assert!(
+        open(&server.invite(), &[ORIGIN]).await.is_err(),
+        "the ninth is too many"
+    );
+
     open_ones.pop();
     let mut again = loop {
         // The server learns of the farewell a moment later.
@@ -174,7 +273,12 @@ async fn connections_are_counted() {
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     };
+
     streams.local.show(frame(64, 64));
     again.send(request("local", 0, 64)).await.unwrap();
-    assert_eq!(picture(&mut again).await.0, 1, "a free place is given again");
+    assert_eq!(
+        picture(&mut again).await.0,
+        1,
+        "a free place is given again"
+    );
 }

@@ -21,6 +21,7 @@ impl Tokens {
         if self.waiting.len() == MAX_WAITING {
             self.waiting.pop_front();
         }
+
         let token = format!("{random:032x}");
         self.waiting.push_back((token.clone(), now + LIFETIME));
         token
@@ -29,7 +30,10 @@ impl Tokens {
     /// Whether `token` opens a connection; it never does again.
     pub(super) fn redeem(&mut self, now: Instant, token: &str) -> bool {
         self.forget_old(now);
-        let place = self.waiting.iter().position(|(waiting, _)| waiting == token);
+        let place = self
+            .waiting
+            .iter()
+            .position(|(waiting, _)| waiting == token);
         place.and_then(|place| self.waiting.remove(place)).is_some()
     }
 
@@ -46,7 +50,10 @@ mod tests {
     fn a_token_opens_once() {
         let (mut tokens, now) = (Tokens::default(), Instant::now());
         let token = tokens.issue(now, 5);
-        assert!(!tokens.redeem(now, "") && !tokens.redeem(now, &token[1..]), "nothing but the token will do");
+        assert!(
+            !tokens.redeem(now, "") && !tokens.redeem(now, &token[1..]),
+            "nothing but the token will do"
+        );
         assert!(tokens.redeem(now, &token), "the token opens");
         assert!(!tokens.redeem(now, &token), "but once");
     }
@@ -62,8 +69,15 @@ mod tests {
     fn a_page_that_asks_without_end_costs_nothing() {
         let (mut tokens, now) = (Tokens::default(), Instant::now());
         let first = tokens.issue(now, 0);
-        let last = (1..1_000).map(|random| tokens.issue(now, random)).last().unwrap();
+        let last = (1..1_000)
+            .map(|random| tokens.issue(now, random))
+            .last()
+            .unwrap();
+
         assert_eq!(tokens.waiting.len(), MAX_WAITING, "bounded");
-        assert!(!tokens.redeem(now, &first) && tokens.redeem(now, &last), "the newest are good");
+        assert!(
+            !tokens.redeem(now, &first) && tokens.redeem(now, &last),
+            "the newest are good"
+        );
     }
 }

@@ -31,22 +31,42 @@ pub(super) struct RunningCall {
 }
 
 impl RunningCall {
-    pub(super) fn start(id: CallId, plan: CallPlan, media: Media, handle: Handle, streams: Arc<Streams>) -> Self {
+    pub(super) fn start(
+        id: CallId,
+        plan: CallPlan,
+        media: Media,
+        handle: Handle,
+        streams: Arc<Streams>,
+    ) -> Self {
         let (camera_on, video) = (plan.camera_on, plan.video.clone());
         let (call, mut events) = Call::start(options(plan, media));
         let call = Arc::new(call);
+
         if !camera_on {
             // The call was started without a picture, so that no light blinks; this one opens when the camera is on.
             call.set_camera(false);
             call.set_video(video);
         }
+
         streams.local.set_open(camera_on);
         let shown = Arc::clone(&streams);
-        let local = Pump::start("local", call.local_frames(), Arc::clone(&shown), |streams| &streams.local);
-        let remote = Pump::start("remote", call.remote_frames(), shown, |streams| &streams.remote);
-        let pumps = [local, remote].into_iter().filter_map(|pump| {
-            pump.inspect_err(|error| tracing::error!(%error, "pictures of the call cannot be shown")).ok()
+        let local = Pump::start(
+            "local",
+            call.local_frames(),
+            Arc::clone(&shown),
+            |streams| &streams.local,
+        );
+        let remote = Pump::start("remote", call.remote_frames(), shown, |streams| {
+            &streams.remote
         });
+
+        let pumps = [local, remote].into_iter().filter_map(|pump| {
+            pump.inspect_err(
+                |error| tracing::error!(%error, "pictures of the call cannot be shown"),
+            )
+            .ok()
+        });
+
         let pumps = pumps.collect();
         let figures = tokio::spawn(tell_figures(id, Arc::clone(&call), handle.clone()));
         let tell = tokio::spawn(async move {
@@ -54,7 +74,14 @@ impl RunningCall {
                 handle.tell(Input::Call(id, event.kind));
             }
         });
-        Self { id, call, streams, tasks: [figures, tell], pumps }
+
+        Self {
+            id,
+            call,
+            streams,
+            tasks: [figures, tell],
+            pumps,
+        }
     }
 
     pub(super) fn id(&self) -> CallId {
@@ -64,15 +91,23 @@ impl RunningCall {
     /// Hangs up, and waits until the partner is told and the devices are free.
     pub(super) async fn end(self) {
         self.streams.local.set_open(false);
-        if tokio::time::timeout(END_PATIENCE, self.call.hang_up()).await.is_err() {
+        if tokio::time::timeout(END_PATIENCE, self.call.hang_up())
+            .await
+            .is_err()
+        {
             tracing::warn!("a call did not end in time");
         }
+
         for task in &self.tasks {
             task.abort();
         }
+
         // Each pump's thread is waited for.
         let pumps = self.pumps;
-        if tokio::task::spawn_blocking(move || drop(pumps)).await.is_err() {
+        if tokio::task::spawn_blocking(move || drop(pumps))
+            .await
+            .is_err()
+        {
             tracing::error!("a thread that carries pictures panicked");
         }
     }
@@ -110,16 +145,34 @@ impl RunningCall {
 fn options(plan: CallPlan, media: Media) -> CallOptions {
     let mut options = CallOptions::new(plan.relay_url);
     options.room = plan.room;
-    options.profile = Profile { user_name: plan.name, ..Profile::default() };
-    options.video = if plan.camera_on { plan.video } else { VideoSpec::None };
+    options.profile = Profile {
+        user_name: plan.name,
+        ..Profile::default()
+    };
+
+    options.video = if plan.camera_on {
+        plan.video
+    } else {
+        VideoSpec::None
+    };
+
     // A camera or a microphone may be chosen in the call that was missing before it.
     (options.negotiate_video, options.negotiate_audio) = (true, true);
     options.video_format = media.format;
-    options.audio =
-        AudioConfig { source: plan.audio, sink: plan.speaker, processing: plan.processing, ..AudioConfig::default() };
+    options.audio = AudioConfig {
+        source: plan.audio,
+        sink: plan.speaker,
+        processing: plan.processing,
+        ..AudioConfig::default()
+    };
+
     options.codec = media.codec;
     options.max_bitrate_bps = media.max_bitrate_bps;
-    options.patience = Patience { connect: CONNECT_PATIENCE, ..Patience::default() };
+    options.patience = Patience {
+        connect: CONNECT_PATIENCE,
+        ..Patience::default()
+    };
+
     options
 }
 
@@ -133,10 +186,17 @@ async fn tell_figures(id: CallId, call: Arc<Call>, handle: Handle) {
 }
 
 fn figures(stats: &CallStats) -> Figures {
-    let Some(route) = &stats.route else { return Figures::default() };
+    let Some(route) = &stats.route else {
+        return Figures::default();
+    };
+
     let relayed = route.local == "relay" || route.remote == "relay";
     Figures {
-        route: Some(if relayed { RouteKind::Relayed } else { RouteKind::Direct }),
+        route: Some(if relayed {
+            RouteKind::Relayed
+        } else {
+            RouteKind::Direct
+        }),
         encrypted: !route.srtp.is_empty(),
         quality: stats.quality.map(|quality| quality as u8),
     }

@@ -16,7 +16,15 @@ const INTERVAL: Duration = Duration::from_secs(2);
 #[must_use]
 pub fn list() -> (Devices, Vec<(Place, DeviceError)>) {
     let found = crate::devices::Devices::list();
-    let is_unique = |name: &str| found.cameras.iter().filter(|camera| camera.name == name).count() == 1;
+    let is_unique = |name: &str| {
+        found
+            .cameras
+            .iter()
+            .filter(|camera| camera.name == name)
+            .count()
+            == 1
+    };
+
     let cameras = found
         .cameras
         .iter()
@@ -25,19 +33,36 @@ pub fn list() -> (Devices, Vec<(Place, DeviceError)>) {
             name: camera.name.clone(),
         })
         .collect();
+
     let audio = |devices: Vec<tandem_media::audio::AudioDeviceInfo>| {
-        devices.into_iter().map(|device| Device { id: device.id, name: device.name }).collect()
+        devices
+            .into_iter()
+            .map(|device| Device {
+                id: device.id,
+                name: device.name,
+            })
+            .collect()
     };
+
     let errors = found.errors.into_iter().map(|failed| {
         let place = match failed.kind {
             "cameras" => Place::Camera,
             "microphones" => Place::Microphone,
             _ => Place::Speaker,
         };
+
         (place, failed.error)
     });
+
     let errors = errors.collect();
-    (Devices { cameras, microphones: audio(found.microphones), speakers: audio(found.speakers) }, errors)
+    (
+        Devices {
+            cameras,
+            microphones: audio(found.microphones),
+            speakers: audio(found.speakers),
+        },
+        errors,
+    )
 }
 
 /// Has the devices listed again whenever something was plugged in or out. No system that we build for tells it to a
@@ -45,9 +70,11 @@ pub fn list() -> (Devices, Vec<(Place, DeviceError)>) {
 pub async fn watch(handle: Handle) {
     let mut known = plugged();
     let mut ticks = tokio::time::interval(INTERVAL);
+
     loop {
         ticks.tick().await;
         let now = plugged();
+
         if now != known {
             known = now;
             // Only an app that is closing refuses.
@@ -64,9 +91,11 @@ fn plugged() -> Vec<String> {
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         names.filter(|name| name.starts_with(prefix)).collect()
     };
+
     let mut all = names("/dev", "video");
     all.extend(names("/dev/snd", ""));
     all.sort();
+
     all
 }
 

@@ -77,6 +77,7 @@ impl Executor {
                 self.stop_host().await;
                 return;
             }
+
             self.carry_out(effect).await;
         }
     }
@@ -85,7 +86,13 @@ impl Executor {
         match effect {
             Effect::StartPreview(id, video) => {
                 let (handle, streams) = (self.handle.clone(), Arc::clone(&self.streams));
-                self.preview = Some(RunningPreview::start(id, video, self.media.format, handle, streams));
+                self.preview = Some(RunningPreview::start(
+                    id,
+                    video,
+                    self.media.format,
+                    handle,
+                    streams,
+                ));
             }
             Effect::StopPreview => {
                 if let Some(preview) = self.preview.take() {
@@ -106,9 +113,13 @@ impl Executor {
             Effect::SetMuted(id, muted) => self.with_call(id, |call| call.set_muted(muted)),
             Effect::SetCameraOn(id, on) => self.with_call(id, |call| call.set_camera_on(on)),
             Effect::SetVideo(id, video) => self.with_call(id, |call| call.set_video(video)),
-            Effect::SetAudioSource(id, source) => self.with_call(id, |call| call.set_audio_source(source)),
+            Effect::SetAudioSource(id, source) => {
+                self.with_call(id, |call| call.set_audio_source(source))
+            }
             Effect::SetAudioSink(id, sink) => self.with_call(id, |call| call.set_audio_sink(sink)),
-            Effect::SetProcessing(id, processing) => self.with_call(id, |call| call.set_processing(processing)),
+            Effect::SetProcessing(id, processing) => {
+                self.with_call(id, |call| call.set_processing(processing))
+            }
             Effect::ShowRemote(shown) => self.streams.remote.set_open(shown),
             Effect::ListDevices => {
                 let handle = self.handle.clone();
@@ -122,13 +133,17 @@ impl Executor {
             Effect::StartHost { lan } => match host::start(lan).await {
                 Ok((relay, local_url, addresses)) => {
                     self.host = Some(relay);
-                    self.handle.tell(Input::HostStarted { local_url, addresses });
+                    self.handle.tell(Input::HostStarted {
+                        local_url,
+                        addresses,
+                    });
                 }
                 Err(error) => self.handle.tell(Input::HostFailed(error.to_string())),
             },
             Effect::StopHost => self.stop_host().await,
             Effect::StartMonitor(source) => {
-                self.monitor = start_monitor(source, self.handle.clone(), Arc::clone(&self.show_level));
+                self.monitor =
+                    start_monitor(source, self.handle.clone(), Arc::clone(&self.show_level));
             }
             Effect::StopMonitor => {
                 if let Some(monitor) = self.monitor.take() {
@@ -157,6 +172,7 @@ impl Executor {
             Ok(Err(error)) => Some((NOT_SAVED, error.to_string())),
             Err(_) => Some((NOT_SAVED, "internal error".to_owned())),
         };
+
         self.handle.tell(Input::SettingsKept(problem));
     }
 

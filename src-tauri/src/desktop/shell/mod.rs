@@ -56,7 +56,9 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         // If nobody takes it, nobody answers either.
         let _ = self.0.send(Message::Command(command, reply));
-        answer.await.unwrap_or(Err(CommandErrorCode::Closing.into()))
+        answer
+            .await
+            .unwrap_or(Err(CommandErrorCode::Closing.into()))
     }
 
     /// The state now.
@@ -82,9 +84,11 @@ pub async fn run(
             // The executor ends with the program.
             let _ = effects.send(effect);
         }
+
         if let Some(change) = app.poll_change() {
             tell_page(change);
         }
+
         let due = app.poll_timeout();
         let time = async {
             match due {
@@ -92,6 +96,7 @@ pub async fn run(
                 None => std::future::pending().await,
             }
         };
+
         let message = tokio::select! {
             message = inbox.0.recv() => message,
             () = time => {
@@ -99,6 +104,7 @@ pub async fn run(
                 continue;
             }
         };
+
         match message {
             Some(Message::Input(input)) => app.handle(now(), input),
             // Whoever asked may have gone meanwhile.
@@ -110,6 +116,11 @@ pub async fn run(
 }
 
 fn now() -> Now {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now { at: Instant::now(), unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX) }
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Now {
+        at: Instant::now(),
+        unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+    }
 }

@@ -42,6 +42,7 @@ impl RunningPreview {
                 None
             }
         });
+
         Self { opening, streams }
     }
 
@@ -52,9 +53,11 @@ impl RunningPreview {
             Ok(open) => spawn_blocking(move || drop(open)).await,
             Err(error) => Err(error),
         };
+
         if closed.is_err() {
             tracing::error!("the preview panicked");
         }
+
         self.streams.local.set_open(false);
     }
 }
@@ -68,9 +71,15 @@ fn open(
 ) -> Result<Option<Open>, DeviceError> {
     let later = handle.clone();
     let events = move |MediaEvent::Failed { error, .. }| later.tell(Input::Preview(id, Err(error)));
-    let Some(input) = VideoInput::open(video, format, Arc::new(events))? else { return Ok(None) };
+    let Some(input) = VideoInput::open(video, format, Arc::new(events))? else {
+        return Ok(None);
+    };
+
     streams.local.set_open(true);
     let pump = Pump::start("preview", input.frames(), streams, |streams| &streams.local)
         .map_err(|error| DeviceError::new("CAM_TIMEOUT", error.to_string()))?;
-    Ok(Some(Open { _pump: pump, _input: input }))
+    Ok(Some(Open {
+        _pump: pump,
+        _input: input,
+    }))
 }

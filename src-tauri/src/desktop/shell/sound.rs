@@ -17,8 +17,15 @@ pub(super) type ShowLevel = Arc<dyn Fn(f32) + Send + Sync>;
 
 /// Opens the microphone for its level, if `source` is one: the level of a file or a test signal says nothing to anybody.
 /// The page is told only of changes that are seen, and of silence.
-pub(super) fn start_monitor(source: AudioSource, handle: Handle, show: ShowLevel) -> Option<MicrophoneMonitor> {
-    let AudioSource::Microphone(name) = source else { return None };
+pub(super) fn start_monitor(
+    source: AudioSource,
+    handle: Handle,
+    show: ShowLevel,
+) -> Option<MicrophoneMonitor> {
+    let AudioSource::Microphone(name) = source else {
+        return None;
+    };
+
     let events = move |MediaEvent::Failed { error, .. }| handle.tell(Input::MonitorFailed(error));
     let mut shown = -1.0;
     let tell = move |level: AudioLevel| {
@@ -28,7 +35,12 @@ pub(super) fn start_monitor(source: AudioSource, handle: Handle, show: ShowLevel
             show(level);
         }
     };
-    Some(MicrophoneMonitor::start(name, Box::new(tell), Arc::new(events)))
+
+    Some(MicrophoneMonitor::start(
+        name,
+        Box::new(tell),
+        Arc::new(events),
+    ))
 }
 
 /// Plays a chime; only a failure is told.

@@ -5,7 +5,11 @@ use ts_rs::TS;
 
 /// One of the app's screens, with what it shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Screen {
     /// Before a call.
     Lobby,

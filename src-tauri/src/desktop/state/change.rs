@@ -27,7 +27,10 @@ pub struct MicrophoneLevel {
 /// The top-level fields of [`AppState`] that are different now.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "each is the field of AppState with the same name")]
+#[allow(
+    missing_docs,
+    reason = "each is the field of AppState with the same name"
+)]
 pub struct StateChanges {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub screen: Option<Screen>,
@@ -51,6 +54,7 @@ impl StateChange {
         fn changed<T: Clone + PartialEq>(old: &T, new: &T) -> Option<T> {
             (old != new).then(|| new.clone())
         }
+
         let changes = StateChanges {
             screen: changed(&old.screen, &new.screen),
             settings: changed(&old.settings, &new.settings),
@@ -60,6 +64,10 @@ impl StateChange {
             host: changed(&old.host, &new.host),
             problems: changed(&old.problems, &new.problems),
         };
-        (changes != StateChanges::default()).then_some(Self { revision: new.revision, changes })
+
+        (changes != StateChanges::default()).then_some(Self {
+            revision: new.revision,
+            changes,
+        })
     }
 }

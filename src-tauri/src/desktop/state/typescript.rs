@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use ts_rs::{Config, TS};
 
 use super::*;
-use crate::desktop::command::{CommandError, CommandErrorCode, FrameRequest, FrameSocket, StreamName};
+use crate::desktop::command::{
+    CommandError, CommandErrorCode, FrameRequest, FrameSocket, StreamName,
+};
 
 const HEAD: &str = "\
 // Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript`. Do not edit: a test
@@ -19,7 +21,11 @@ fn config() -> Config {
 
 fn declaration<T: TS>() -> String {
     let config = config();
-    format!("\n{}export {}\n", T::docs().unwrap_or_default(), T::decl(&config))
+    format!(
+        "\n{}export {}\n",
+        T::docs().unwrap_or_default(),
+        T::decl(&config)
+    )
 }
 
 fn contract() -> String {
@@ -58,11 +64,15 @@ fn contract() -> String {
 fn the_pages_types_are_those_of_the_app() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ui/src/generated/contract.ts");
     let expected = contract();
+
     if std::env::var_os("TANDEM_WRITE_TYPES").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &expected).unwrap();
     }
-    let found = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+
+    let found = std::fs::read_to_string(&path)
+        .unwrap_or_default()
+        .replace("\r\n", "\n");
     assert!(
         found == expected,
         "ui/src/generated/contract.ts is not what the Rust types say: run TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript"

@@ -58,12 +58,16 @@ impl Cluster {
 impl Hub {
     /// The store is there or away. When it is there (again), it hears of every client that it should know.
     pub(in crate::server) fn store_is(&mut self, available: bool, now: Instant) {
-        let Some(cluster) = &mut self.cluster else { return };
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+
         cluster.available = available;
         if available {
             cluster.next_renewal = Some(now + RENEWAL);
             // Who left while the store was away is still in it.
             self.effects.push_back(Effect::Store(Command::Census));
+
             for key in self.keys() {
                 match self.peers.get(&key) {
                     Some(peer) if peer.waiting.is_some() => {
@@ -79,16 +83,29 @@ impl Hub {
 
     /// True without a store, too.
     pub(in crate::server) fn has_store(&self) -> bool {
-        self.cluster.as_ref().is_none_or(|cluster| cluster.available)
+        self.cluster
+            .as_ref()
+            .is_none_or(|cluster| cluster.available)
     }
 
     pub(super) fn must_have_store(&self) -> Result<(), Fault> {
-        if self.has_store() { Ok(()) } else { Err(unavailable()) }
+        if self.has_store() {
+            Ok(())
+        } else {
+            Err(unavailable())
+        }
     }
 
     pub(super) fn block_in_store(&mut self, key: ClientKey, partner: &UserId) {
-        if let (Some(_), Some(peer)) = (&self.cluster, self.peers.get(&key).filter(|peer| peer.is_recorded)) {
-            let command = Command::Block { user: peer.user.clone(), partner: partner.clone() };
+        if let (Some(_), Some(peer)) = (
+            &self.cluster,
+            self.peers.get(&key).filter(|peer| peer.is_recorded),
+        ) {
+            let command = Command::Block {
+                user: peer.user.clone(),
+                partner: partner.clone(),
+            };
+
             self.effects.push_back(Effect::Store(command));
         }
     }
@@ -99,7 +116,8 @@ impl Hub {
             && self.peers.get(&key).is_some_and(|peer| peer.is_recorded)
             && let Some(record) = self.record(key)
         {
-            self.effects.push_back(Effect::Store(Command::Sync(Box::new(record))));
+            self.effects
+                .push_back(Effect::Store(Command::Sync(Box::new(record))));
         }
     }
 
@@ -118,21 +136,47 @@ impl Hub {
         payload: Payload,
     ) -> Result<(), Fault> {
         let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.available) else {
-            let sentence = "Your partner cannot be reached at the moment: send it again in a few seconds.";
+            let sentence =
+                "Your partner cannot be reached at the moment: send it again in a few seconds.";
             return Err(fault(ErrorCode::Unavailable, sentence));
         };
-        let note = Note::Relay { user, session, from, sender, node: cluster.node.clone(), payload };
+
+        let note = Note::Relay {
+            user,
+            session,
+            from,
+            sender,
+            node: cluster.node.clone(),
+            payload,
+        };
+
         self.tell(node, note);
         Ok(())
     }
 
     /// What another node or the store has to say.
     pub(in crate::server) fn note(&mut self, note: Note, now: Instant) {
-        let Some(own) = self.cluster.as_ref().map(|cluster| cluster.node.clone()) else { return };
+        let Some(own) = self.cluster.as_ref().map(|cluster| cluster.node.clone()) else {
+            return;
+        };
+
         let user = match &note {
-            Note::Takeover { token, subject, by, ticket } => {
-                let state = self.hand_over(token, subject.as_deref(), by, now).map(Box::new);
-                return self.tell(by.clone(), Note::Handover { ticket: *ticket, state });
+            Note::Takeover {
+                token,
+                subject,
+                by,
+                ticket,
+            } => {
+                let state = self
+                    .hand_over(token, subject.as_deref(), by, now)
+                    .map(Box::new);
+                return self.tell(
+                    by.clone(),
+                    Note::Handover {
+                        ticket: *ticket,
+                        state,
+                    },
+                );
             }
             Note::Handover { .. } => return self.handed_over(note, now),
             Note::LookAgain if self.has_store() => return self.store_is(true, now),
@@ -144,15 +188,39 @@ impl Hub {
             | Note::Away { user, .. }
             | Note::Back { user, .. } => user,
         };
-        let Some(&key) = self.users.get(user) else { return self.note_for_nobody(note) };
+
+        let Some(&key) = self.users.get(user) else {
+            return self.note_for_nobody(note);
+        };
+
         match note {
-            Note::Matched { session, initiator, interests, partner, profile, .. } => {
+            Note::Matched {
+                session,
+                initiator,
+                interests,
+                partner,
+                profile,
+                ..
+            } => {
                 self.matched(key, session, partner, &profile, initiator, interests, now);
             }
-            Note::Relay { session, from, sender, node, payload, .. } => {
+            Note::Relay {
+                session,
+                from,
+                sender,
+                node,
+                payload,
+                ..
+            } => {
                 let is_current = self.call(key).is_some_and(|call| call.session == session);
                 if !is_current || !self.deliver(key, from, session.clone(), payload) {
-                    self.tell(node, Note::Refused { user: sender, session });
+                    self.tell(
+                        node,
+                        Note::Refused {
+                            user: sender,
+                            session,
+                        },
+                    );
                 }
             }
             Note::Refused { session, .. } => {
@@ -160,14 +228,20 @@ impl Hub {
                     self.reject(key, partner_gone(), None);
                 }
             }
-            Note::Left { session, reason, .. } => self.partner_left(key, &session, reason, now),
+            Note::Left {
+                session, reason, ..
+            } => self.partner_left(key, &session, reason, now),
             Note::Away { session, .. } => self.hear_of_partner(key, &session, true),
             Note::Back { session, node, .. } => {
                 let call = self.peers.get_mut(&key).and_then(|peer| peer.call.as_mut());
-                let Some(call) = call.filter(|call| call.session == session) else { return };
+                let Some(call) = call.filter(|call| call.session == session) else {
+                    return;
+                };
+
                 if node != own {
                     call.partner.place = Place::Node(node);
                 }
+
                 self.hear_of_partner(key, &session, false);
             }
             Note::Takeover { .. } | Note::Handover { .. } | Note::LookAgain => {}
@@ -178,21 +252,41 @@ impl Hub {
     fn note_for_nobody(&mut self, note: Note) {
         let Some(cluster) = &self.cluster else { return };
         let user = match &note {
-            Note::Relay { user, .. } | Note::Left { user, .. } | Note::Away { user, .. } | Note::Back { user, .. } => {
-                user
-            }
+            Note::Relay { user, .. }
+            | Note::Left { user, .. }
+            | Note::Away { user, .. }
+            | Note::Back { user, .. } => user,
             // The user left between its match and this note.
             Note::Matched { user, session, .. } => {
-                let (user, session, reason) = (user.clone(), session.clone(), LeaveReason::Disconnected);
-                return self.effects.push_back(Effect::Store(Command::End { user, session, reason }));
+                let (user, session, reason) =
+                    (user.clone(), session.clone(), LeaveReason::Disconnected);
+                return self.effects.push_back(Effect::Store(Command::End {
+                    user,
+                    session,
+                    reason,
+                }));
             }
             _ => return,
         };
+
         if let Some((node, _)) = cluster.moved.get(user) {
             return self.tell(node.clone(), note);
         }
-        if let Note::Relay { sender, session, node, .. } = note {
-            self.tell(node, Note::Refused { user: sender, session });
+
+        if let Note::Relay {
+            sender,
+            session,
+            node,
+            ..
+        } = note
+        {
+            self.tell(
+                node,
+                Note::Refused {
+                    user: sender,
+                    session,
+                },
+            );
         }
     }
 
@@ -207,7 +301,11 @@ impl Hub {
                     self.send(key, ServerMessage::SearchCancelled);
                 }
             }
-            Outcome::Cancelled { key, is_matched, id } => {
+            Outcome::Cancelled {
+                key,
+                is_matched,
+                id,
+            } => {
                 if is_matched || self.call(key).is_some() {
                     let sentence = "A call is going on: end it first, or ask for the next.";
                     self.reject(key, fault(ErrorCode::AlreadyMatched, sentence), id);
@@ -217,7 +315,9 @@ impl Hub {
                 }
             }
             Outcome::Undelivered(note) => match *note {
-                Note::Relay { sender, session, .. } => {
+                Note::Relay {
+                    sender, session, ..
+                } => {
                     if let Some(&key) = self.users.get(&sender)
                         && self.call(key).is_some_and(|call| call.session == session)
                     {
@@ -237,48 +337,81 @@ impl Hub {
                     self.partner_left(key, &session, LeaveReason::Disconnected, now);
                 }
             }
-            Outcome::Reported { key, report_id, recorded, id } => self.report_recorded(key, report_id, recorded, id),
+            Outcome::Reported {
+                key,
+                report_id,
+                recorded,
+                id,
+            } => self.report_recorded(key, report_id, recorded, id),
         }
     }
 
     /// Users of this node, as the store knows it. Some may have left while it was away; others may be on their way here,
     /// because the store hears of a move before the node does.
     fn counted(&mut self, users: Vec<UserId>, now: Instant) {
-        let Some(cluster) = &mut self.cluster else { return };
-        let waited_for: HashSet<UserId> = cluster.strangers.iter().map(|(_, user)| user.clone()).collect();
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+
+        let waited_for: HashSet<UserId> = cluster
+            .strangers
+            .iter()
+            .map(|(_, user)| user.clone())
+            .collect();
         let unknown = |user: &UserId| !self.users.contains_key(user) && !waited_for.contains(user);
-        cluster.strangers.extend(users.into_iter().filter(unknown).map(|user| (now + ARRIVAL, user)));
+        cluster.strangers.extend(
+            users
+                .into_iter()
+                .filter(unknown)
+                .map(|user| (now + ARRIVAL, user)),
+        );
     }
 
     pub(super) fn cluster_deadline(&self) -> Option<Instant> {
         let cluster = self.cluster.as_ref()?;
         let retry = cluster.retries.first().map(|&(at, _)| at);
-        let takeover = cluster.takeovers.values().filter_map(|takeover| takeover.until).min();
+        let takeover = cluster
+            .takeovers
+            .values()
+            .filter_map(|takeover| takeover.until)
+            .min();
         let stranger = cluster.strangers.front().map(|&(due, _)| due);
-        [retry, takeover, stranger, cluster.next_renewal].into_iter().flatten().min()
+
+        [retry, takeover, stranger, cluster.next_renewal]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn tick_cluster(&mut self, now: Instant) {
-        let Some(cluster) = &mut self.cluster else { return };
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+
         let mut due = Vec::new();
         while let Some(&(at, key)) = cluster.retries.first().filter(|(at, _)| *at <= now) {
             cluster.retries.remove(&(at, key));
             due.push(key);
         }
+
         cluster.moved.retain(|_, (_, until)| *until > now);
         cluster.moved.tighten();
+
         while let Some((_, user)) = cluster.strangers.pop_front_if(|(due, _)| *due <= now) {
             if self.users.contains_key(&user) {
                 continue;
             }
+
             if cluster.takeovers.is_empty() {
                 let reason = LeaveReason::Disconnected;
-                self.effects.push_back(Effect::Store(Command::Remove { user, reason }));
+                self.effects
+                    .push_back(Effect::Store(Command::Remove { user, reason }));
             } else {
                 // It may be one of those who are still on their way.
                 cluster.strangers.push_back((now + ARRIVAL, user));
             }
         }
+
         cluster.strangers.tighten();
         let late: Vec<u64> = cluster
             .takeovers
@@ -287,43 +420,59 @@ impl Hub {
             .map(|(&ticket, _)| ticket)
             .collect();
         let renew = cluster.next_renewal.is_some_and(|at| at <= now);
+
         if renew {
             cluster.next_renewal = Some(now + RENEWAL);
         }
+
         for key in due {
             let session = SessionId::from(self.id());
             if let Some(peer) = self.peers.get(&key).filter(|peer| peer.waiting.is_some()) {
-                self.effects.push_back(Effect::Store(Command::Retry(peer.user.clone(), session)));
+                self.effects
+                    .push_back(Effect::Store(Command::Retry(peer.user.clone(), session)));
             }
         }
+
         for ticket in late {
             self.adopt(ticket);
         }
+
         if renew {
-            for key in self.keys().into_iter().filter(|key| self.call(*key).is_some()).collect::<Vec<_>>() {
+            for key in self
+                .keys()
+                .into_iter()
+                .filter(|key| self.call(*key).is_some())
+                .collect::<Vec<_>>()
+            {
                 self.record_again(key);
             }
         }
     }
 
     fn tell(&mut self, node: NodeId, note: Note) {
-        self.effects.push_back(Effect::Store(Command::Tell(node, Box::new(note))));
+        self.effects
+            .push_back(Effect::Store(Command::Tell(node, Box::new(note))));
     }
 }
 
 fn record(peer: &Peer, node: &NodeId) -> Record {
-    let call = peer.call.as_ref().map(|Call { session, partner, .. }| RemoteCall {
-        session: session.clone(),
-        partner: Card {
-            user: partner.user.clone(),
-            socket: partner.socket.clone(),
-            person: partner.person.clone(),
-            node: match &partner.place {
-                Place::Here(_) => node.clone(),
-                Place::Node(node) => node.clone(),
+    let call = peer.call.as_ref().map(
+        |Call {
+             session, partner, ..
+         }| RemoteCall {
+            session: session.clone(),
+            partner: Card {
+                user: partner.user.clone(),
+                socket: partner.socket.clone(),
+                person: partner.person.clone(),
+                node: match &partner.place {
+                    Place::Here(_) => node.clone(),
+                    Place::Node(node) => node.clone(),
+                },
             },
         },
-    });
+    );
+
     Record {
         card: Card {
             user: peer.user.clone(),

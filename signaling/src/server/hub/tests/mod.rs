@@ -41,15 +41,25 @@ impl World {
     fn settle(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
-                Effect::Send(to, envelope) => self.inbox.entry(to).or_default().push((*envelope).clone()),
+                Effect::Send(to, envelope) => {
+                    self.inbox.entry(to).or_default().push((*envelope).clone())
+                }
                 Effect::Report(key, report, id) => {
-                    self.hub.report_recorded(key, report.report_id.clone(), true, id);
+                    self.hub
+                        .report_recorded(key, report.report_id.clone(), true, id);
                     self.reports.push(*report);
                 }
                 Effect::Store(command) => panic!("there is no store: {command:?}"),
                 Effect::Close(key, reason) => {
-                    assert!(!self.hub.peers.contains_key(&key), "the hub forgets whom it closes");
-                    assert!(self.closed.insert(key, reason).is_none(), "a client is closed once");
+                    assert!(
+                        !self.hub.peers.contains_key(&key),
+                        "the hub forgets whom it closes"
+                    );
+
+                    assert!(
+                        self.closed.insert(key, reason).is_none(),
+                        "a client is closed once"
+                    );
                 }
             }
         }
@@ -59,7 +69,12 @@ impl World {
         let key = self.hub.connect(None);
         self.settle();
         let inbox = self.take(key);
-        assert!(matches!(inbox[..], [ServerMessage::UserRegistered(_)]), "registration comes first: {inbox:?}");
+
+        assert!(
+            matches!(inbox[..], [ServerMessage::UserRegistered(_)]),
+            "registration comes first: {inbox:?}"
+        );
+
         key
     }
 
@@ -80,26 +95,41 @@ impl World {
     fn come_back(&mut self, old: ClientKey, last_seq: u64) -> (ClientKey, Vec<ServerMessage>) {
         let resume_token = self.hub.peers[&old].token.clone();
         let key = self.join();
-        let heard = self.say(key, ClientMessage::Resume { resume_token, last_seq });
+        let heard = self.say(
+            key,
+            ClientMessage::Resume {
+                resume_token,
+                last_seq,
+            },
+        );
+
         (key, heard)
     }
 
     fn wait(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
         for _ in 0..MANY {
-            let Some(deadline) = self.hub.next_deadline().filter(|&deadline| deadline <= end) else {
+            let Some(deadline) = self.hub.next_deadline().filter(|&deadline| deadline <= end)
+            else {
                 self.now = end;
                 return;
             };
+
             self.now = self.now.max(deadline);
             self.hub.tick(self.now);
             self.settle();
         }
+
         panic!("the hub wants to be called again and again at one time");
     }
 
     fn take(&mut self, key: ClientKey) -> Vec<ServerMessage> {
-        self.inbox.remove(&key).unwrap_or_default().into_iter().map(|envelope| envelope.message).collect()
+        self.inbox
+            .remove(&key)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|envelope| envelope.message)
+            .collect()
     }
 
     fn kinds(&mut self, key: ClientKey) -> Vec<&'static str> {
@@ -110,12 +140,23 @@ impl World {
         let (a, b) = (self.join(), self.join());
         self.say(a, find());
         self.say(b, find());
-        assert_eq!(self.kinds(a), ["partner_found"], "two who search find each other");
+
+        assert_eq!(
+            self.kinds(a),
+            ["partner_found"],
+            "two who search find each other"
+        );
+
         (a, b)
     }
 
     fn session(&self, key: ClientKey) -> SessionId {
-        self.hub.peers[&key].call.as_ref().expect("in a call").session.clone()
+        self.hub.peers[&key]
+            .call
+            .as_ref()
+            .expect("in a call")
+            .session
+            .clone()
     }
 
     fn partner(&self, key: ClientKey) -> Option<ClientKey> {
@@ -143,7 +184,10 @@ fn config() -> HubConfig {
         clock: || SystemTime::UNIX_EPOCH,
         node: None,
         ice: IceSource::new(Vec::new(), None),
-        holds: Holds { interests: Duration::from_secs(5), rematch: Duration::from_secs(10) },
+        holds: Holds {
+            interests: Duration::from_secs(5),
+            rematch: Duration::from_secs(10),
+        },
     }
 }
 
@@ -160,11 +204,17 @@ fn find() -> ClientMessage {
 }
 
 fn in_room(code: &str) -> ClientMessage {
-    ClientMessage::FindPartner(FindPartner { room: Some(code.into()), ..FindPartner::default() })
+    ClientMessage::FindPartner(FindPartner {
+        room: Some(code.into()),
+        ..FindPartner::default()
+    })
 }
 
 fn candidate(to: SocketId) -> ClientMessage {
-    ClientMessage::IceCandidate { to, candidate: RawValue::NULL.to_owned() }
+    ClientMessage::IceCandidate {
+        to,
+        candidate: RawValue::NULL.to_owned(),
+    }
 }
 
 fn code(messages: &[ServerMessage]) -> ErrorCode {

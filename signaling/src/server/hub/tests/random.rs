@@ -8,15 +8,28 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Step {
     Connect,
-    Find { who: usize, room: Option<u8>, interests: u8 },
+    Find {
+        who: usize,
+        room: Option<u8>,
+        interests: u8,
+    },
     Cancel(usize),
-    Next { who: usize, stale: bool },
+    Next {
+        who: usize,
+        stale: bool,
+    },
     End(usize),
     Drop(usize),
     Bye(usize),
     Resume(usize),
-    Block { who: usize, whom: usize },
-    Relay { who: usize, to: usize },
+    Block {
+        who: usize,
+        whom: usize,
+    },
+    Relay {
+        who: usize,
+        to: usize,
+    },
     Wait(u64),
 }
 
@@ -48,18 +61,34 @@ impl World {
             keys.sort();
             keys
         };
+
         let pick = |n: usize| keys.get(n % keys.len().max(1)).copied();
         let all_sockets: BTreeMap<_, _> = keys.iter().map(|&key| (key, self.socket(key))).collect();
+
         match *step {
             Step::Connect => {
                 self.join();
             }
             Step::Wait(seconds) => self.wait(seconds),
-            Step::Find { who, room, interests } => {
+            Step::Find {
+                who,
+                room,
+                interests,
+            } => {
                 let Some(key) = pick(who) else { return };
-                let interests = (0..3).filter(|bit| interests >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
+                let interests = (0..3)
+                    .filter(|bit| interests >> bit & 1 == 1)
+                    .map(|bit| bit.to_string())
+                    .collect();
                 let room = room.map(|room| room.to_string());
-                self.say(key, ClientMessage::FindPartner(FindPartner { room, interests, ..FindPartner::default() }));
+                self.say(
+                    key,
+                    ClientMessage::FindPartner(FindPartner {
+                        room,
+                        interests,
+                        ..FindPartner::default()
+                    }),
+                );
             }
             Step::Cancel(who) => {
                 let Some(key) = pick(who) else { return };
@@ -67,11 +96,25 @@ impl World {
             }
             Step::Next { who, stale } => {
                 let Some(key) = pick(who) else { return };
-                self.say(key, ClientMessage::Next { session_id: stale.then(|| "stale".into()) });
+                self.say(
+                    key,
+                    ClientMessage::Next {
+                        session_id: stale.then(|| "stale".into()),
+                    },
+                );
             }
             Step::End(who) => {
-                let Some(key) = pick(who).filter(|&key| self.hub.call(key).is_some()) else { return };
-                self.say(key, ClientMessage::EndSession { session_id: self.session(key), reason: None });
+                let Some(key) = pick(who).filter(|&key| self.hub.call(key).is_some()) else {
+                    return;
+                };
+
+                self.say(
+                    key,
+                    ClientMessage::EndSession {
+                        session_id: self.session(key),
+                        reason: None,
+                    },
+                );
             }
             Step::Drop(who) => {
                 let Some(key) = pick(who) else { return };
@@ -79,74 +122,156 @@ impl World {
             }
             Step::Resume(who) => {
                 let Some(old) = pick(who) else { return };
-                let (user, call) = (self.user(old), self.hub.call(old).map(|call| call.session.clone()));
+                let (user, call) = (
+                    self.user(old),
+                    self.hub.call(old).map(|call| call.session.clone()),
+                );
                 let (key, heard) = self.come_back(old, 0);
-                assert!(matches!(heard[0], ServerMessage::Resumed(_)), "whoever is here can be resumed: {heard:?}");
-                assert_eq!((self.user(key), self.hub.call(key).map(|call| call.session.clone())), (user, call));
+
+                assert!(
+                    matches!(heard[0], ServerMessage::Resumed(_)),
+                    "whoever is here can be resumed: {heard:?}"
+                );
+
+                assert_eq!(
+                    (
+                        self.user(key),
+                        self.hub.call(key).map(|call| call.session.clone())
+                    ),
+                    (user, call)
+                );
             }
             Step::Bye(who) => {
                 let Some(key) = pick(who) else { return };
                 self.say(key, ClientMessage::Bye);
             }
             Step::Block { who, whom } => {
-                let (Some(key), Some(whom)) = (pick(who), pick(whom)) else { return };
-                self.say(key, ClientMessage::Block { partner_id: self.user(whom) });
+                let (Some(key), Some(whom)) = (pick(who), pick(whom)) else {
+                    return;
+                };
+
+                self.say(
+                    key,
+                    ClientMessage::Block {
+                        partner_id: self.user(whom),
+                    },
+                );
             }
             Step::Relay { who, to } => {
-                let (Some(key), Some(to)) = (pick(who), pick(to)) else { return };
+                let (Some(key), Some(to)) = (pick(who), pick(to)) else {
+                    return;
+                };
+
                 self.inbox.clear();
                 if self.hub.peers[&key].is_away() {
                     return;
                 }
+
                 let partner = self.partner(key);
                 let is_heard = !self.hub.peers[&to].is_away();
                 let before = self.hub.peers[&to].delivery.seq();
                 let heard = self.say(key, candidate(all_sockets[&to].clone()));
                 let listeners: Vec<_> = self.inbox.keys().copied().collect();
+
                 match partner {
                     Some(partner) if partner == to && is_heard => {
                         assert_eq!(listeners, [to], "the partner and nobody else");
                     }
                     Some(partner) if partner == to => {
                         let kept = self.hub.peers[&to].delivery.seq() - before;
-                        let told = heard.iter().filter(|message| matches!(message, ServerMessage::Error(_))).count();
+                        let told = heard
+                            .iter()
+                            .filter(|message| matches!(message, ServerMessage::Error(_)))
+                            .count();
                         assert_eq!(kept + told as u64, 1, "kept, or the sender is told");
                     }
                     Some(_) => assert_eq!(code(&heard), ErrorCode::NotPartner),
                     None => assert_eq!(code(&heard), ErrorCode::NotMatched),
                 }
-                assert!(partner == Some(to) || listeners.is_empty(), "a rejected message reaches nobody");
+
+                assert!(
+                    partner == Some(to) || listeners.is_empty(),
+                    "a rejected message reaches nobody"
+                );
             }
         }
+
         self.inbox.clear();
         since.retain(|&key, _| self.hub.matchmaker.contains(key));
-        for key in self.hub.keys().into_iter().filter(|&key| self.hub.matchmaker.contains(key)) {
+
+        for key in self
+            .hub
+            .keys()
+            .into_iter()
+            .filter(|&key| self.hub.matchmaker.contains(key))
+        {
             since.entry(key).or_insert(self.now);
         }
     }
 
     /// The promises that hold after every step.
     fn check(&self, since: &Waiting) {
-        assert_eq!(self.hub.tokens.len(), self.hub.peers.len(), "one token for each client");
-        assert_eq!(self.hub.users.len(), self.hub.peers.len(), "one user for each client");
-        let in_call = self.hub.peers.values().filter(|peer| peer.call.is_some()).count();
+        assert_eq!(
+            self.hub.tokens.len(),
+            self.hub.peers.len(),
+            "one token for each client"
+        );
+
+        assert_eq!(
+            self.hub.users.len(),
+            self.hub.peers.len(),
+            "one user for each client"
+        );
+
+        let in_call = self
+            .hub
+            .peers
+            .values()
+            .filter(|peer| peer.call.is_some())
+            .count();
         assert_eq!(self.hub.in_call, in_call);
+
         for (&key, peer) in &self.hub.peers {
-            assert!(!peer.is_away() || !self.hub.matchmaker.contains(key), "who is away does not wait");
+            assert!(
+                !peer.is_away() || !self.hub.matchmaker.contains(key),
+                "who is away does not wait"
+            );
+
             let Some(call) = &peer.call else { continue };
             let partner = self.partner(key).expect("a call has a partner");
             assert_ne!(partner, key, "nobody is matched with themself");
-            let other = self.hub.peers.get(&partner).and_then(|other| other.call.as_ref());
+            let other = self
+                .hub
+                .peers
+                .get(&partner)
+                .and_then(|other| other.call.as_ref());
             let back = other.map(|other| (self.partner(partner), other.session.clone()));
-            assert_eq!(back, Some((Some(key), call.session.clone())), "a call has exactly these two sides");
-            assert!(!self.hub.matchmaker.contains(key), "who is in a call does not wait");
+
+            assert_eq!(
+                back,
+                Some((Some(key), call.session.clone())),
+                "a call has exactly these two sides"
+            );
+
+            assert!(
+                !self.hub.matchmaker.contains(key),
+                "who is in a call does not wait"
+            );
+
             let blocked = self.hub.blocks.get(&peer.person);
-            assert!(blocked.is_none_or(|blocked| !blocked.contains(&call.partner.person)), "blocked pairs never meet");
+            assert!(
+                blocked.is_none_or(|blocked| !blocked.contains(&call.partner.person)),
+                "blocked pairs never meet"
+            );
         }
+
         let waiting: Vec<_> = since.iter().collect();
         for (n, &(&a, &a_since)) in waiting.iter().enumerate() {
             for &(&b, &b_since) in &waiting[..n] {
-                assert!(!self.may_meet(a, a_since, b, b_since), "{a:?} and {b:?} wait although they may be matched");
+                assert!(
+                    !self.may_meet(a, a_since, b, b_since),
+                    "{a:?} and {b:?} wait although they may be matched"
+                );
             }
         }
     }
@@ -155,20 +280,27 @@ impl World {
     fn may_meet(&self, a: ClientKey, a_since: Instant, b: ClientKey, b_since: Instant) -> bool {
         let (one, other) = (&self.hub.peers[&a], &self.hub.peers[&b]);
         let blocked = self.hub.blocks.get(&one.person);
-        if one.profile.room != other.profile.room || blocked.is_some_and(|blocked| blocked.contains(&other.person)) {
+
+        if one.profile.room != other.profile.room
+            || blocked.is_some_and(|blocked| blocked.contains(&other.person))
+        {
             return false;
         }
+
         if one.profile.room.is_some() {
             return true;
         }
-        let just_left =
-            one.last_partner.as_ref() == Some(&other.person) || other.last_partner.as_ref() == Some(&one.person);
+
+        let just_left = one.last_partner.as_ref() == Some(&other.person)
+            || other.last_partner.as_ref() == Some(&one.person);
         if just_left && self.now < a_since.max(b_since) + Duration::from_secs(10) {
             return false;
         }
+
         let (mine, theirs) = (&one.profile.interests, &other.profile.interests);
-        let strangers =
-            !mine.is_empty() && !theirs.is_empty() && !mine.iter().any(|interest| theirs.contains(interest));
+        let strangers = !mine.is_empty()
+            && !theirs.is_empty()
+            && !mine.iter().any(|interest| theirs.contains(interest));
         !strangers || self.now >= a_since.min(b_since) + Duration::from_secs(5)
     }
 }
@@ -180,13 +312,16 @@ proptest! {
     fn any_interleaving_keeps_the_promises(steps in prop::collection::vec(step(), 1..120)) {
         let mut world = World::new();
         let mut since = Waiting::new();
+
         for step in steps {
             world.run(&step, &mut since);
             world.check(&since);
         }
+
         for key in world.hub.keys() {
             world.lose(key);
         }
+
         world.wait(30);
         prop_assert!(world.hub.peers.is_empty() && world.hub.blocks.is_empty() && world.hub.tokens.is_empty());
         prop_assert!(world.hub.users.is_empty() && world.hub.next_deadline().is_none(), "nothing is left behind");

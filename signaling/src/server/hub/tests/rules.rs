@@ -6,21 +6,43 @@ use super::*;
 fn a_pair_learns_about_each_other_and_one_of_them_offers() {
     let mut world = World::new();
     let (a, b) = (world.join(), world.join());
-    let profile = FindPartner { user_name: Some("Jo".into()), user_age: Some(30), ..FindPartner::default() };
+    let profile = FindPartner {
+        user_name: Some("Jo".into()),
+        user_age: Some(30),
+        ..FindPartner::default()
+    };
+
     world.say(a, ClientMessage::FindPartner(profile));
     let found_by_b = world.say(b, find());
     let found_by_a = world.take(a);
-    let ([ServerMessage::Searching(_), ServerMessage::PartnerFound(of_b)], [ServerMessage::PartnerFound(of_a)]) =
-        (&found_by_b[..], &found_by_a[..])
+    let (
+        [
+            ServerMessage::Searching(_),
+            ServerMessage::PartnerFound(of_b),
+        ],
+        [ServerMessage::PartnerFound(of_a)],
+    ) = (&found_by_b[..], &found_by_a[..])
     else {
         panic!("{found_by_b:?} {found_by_a:?}")
     };
+
     assert_eq!(of_a.session_id, of_b.session_id, "one session");
     assert_ne!(of_a.initiator, of_b.initiator, "exactly one side offers");
-    assert_eq!((of_a.socket_id.clone(), of_b.socket_id.clone()), (world.socket(b), world.socket(a)));
+    assert_eq!(
+        (of_a.socket_id.clone(), of_b.socket_id.clone()),
+        (world.socket(b), world.socket(a))
+    );
     assert_eq!((of_b.user_name.as_str(), of_b.user_age), ("Jo", Some(30)));
-    assert_eq!((of_a.user_name.as_str(), of_a.user_age), ("Anonymous", None), "an age is never invented");
-    assert_eq!((of_a.user_location.as_str(), &of_a.user_picture), ("Unknown", &None));
+    assert_eq!(
+        (of_a.user_name.as_str(), of_a.user_age),
+        ("Anonymous", None),
+        "an age is never invented"
+    );
+
+    assert_eq!(
+        (of_a.user_location.as_str(), &of_a.user_picture),
+        ("Unknown", &None)
+    );
 }
 
 #[test]
@@ -29,24 +51,52 @@ fn messages_go_to_the_partner_only_and_are_numbered() {
     let (a, b) = world.pair();
     let (c, d) = world.pair();
     world.take(b);
+
     for expected in 1..=3 {
-        assert!(world.say(a, candidate(world.socket(b))).is_empty(), "a relayed message needs no reply");
+        assert!(
+            world.say(a, candidate(world.socket(b))).is_empty(),
+            "a relayed message needs no reply"
+        );
+
         match &world.take(b)[..] {
             [ServerMessage::IceCandidate(relayed)] => {
                 assert_eq!(relayed.seq, expected, "one more with each relayed message");
-                assert_eq!((relayed.from.clone(), relayed.session_id.clone()), (world.socket(a), world.session(a)));
+                assert_eq!(
+                    (relayed.from.clone(), relayed.session_id.clone()),
+                    (world.socket(a), world.session(a))
+                );
             }
             other => panic!("one candidate was expected: {other:?}"),
         }
     }
-    for stranger in [world.socket(c), world.socket(d), world.socket(a), "nobody".into()] {
-        assert_eq!(code(&world.say(a, candidate(stranger))), ErrorCode::NotPartner);
+
+    for stranger in [
+        world.socket(c),
+        world.socket(d),
+        world.socket(a),
+        "nobody".into(),
+    ] {
+        assert_eq!(
+            code(&world.say(a, candidate(stranger))),
+            ErrorCode::NotPartner
+        );
     }
+
     world.take(c);
     world.take(d);
     let e = world.join();
-    assert_eq!(code(&world.say(e, candidate(world.socket(a)))), ErrorCode::NotMatched, "no session before wrong `to`");
-    assert!(world.inbox.values().all(Vec::is_empty), "nobody else heard anything: {:?}", world.inbox);
+
+    assert_eq!(
+        code(&world.say(e, candidate(world.socket(a)))),
+        ErrorCode::NotMatched,
+        "no session before wrong `to`"
+    );
+
+    assert!(
+        world.inbox.values().all(Vec::is_empty),
+        "nobody else heard anything: {:?}",
+        world.inbox
+    );
 }
 
 #[test]
@@ -55,17 +105,38 @@ fn every_end_of_a_call_tells_the_partner_why() {
     let (a, b) = world.pair();
     world.take(b);
     let session = world.session(a);
-    let wrong = ClientMessage::EndSession { session_id: "other".into(), reason: None };
+    let wrong = ClientMessage::EndSession {
+        session_id: "other".into(),
+        reason: None,
+    };
+
     assert_eq!(code(&world.say(a, wrong)), ErrorCode::NoSuchSession);
-    let end = ClientMessage::EndSession { session_id: session, reason: None };
-    assert!(matches!(world.say(a, end.clone())[..], [ServerMessage::SessionEnded(_)]));
+    let end = ClientMessage::EndSession {
+        session_id: session,
+        reason: None,
+    };
+
+    assert!(matches!(
+        world.say(a, end.clone())[..],
+        [ServerMessage::SessionEnded(_)]
+    ));
     assert_eq!(left(&world.take(b)), LeaveReason::Left);
-    assert_eq!(code(&world.say(a, end)), ErrorCode::NoSuchSession, "a call ends once");
-    assert_eq!(code(&world.say(b, candidate(world.socket(a)))), ErrorCode::NotMatched, "after partner_left");
+    assert_eq!(
+        code(&world.say(a, end)),
+        ErrorCode::NoSuchSession,
+        "a call ends once"
+    );
+
+    assert_eq!(
+        code(&world.say(b, candidate(world.socket(a)))),
+        ErrorCode::NotMatched,
+        "after partner_left"
+    );
 
     let (a, b) = world.pair();
     world.take(b);
     world.say(a, ClientMessage::Next { session_id: None });
+
     assert_eq!(left(&world.take(b)), LeaveReason::Skipped);
 
     let (b, c) = (world.join(), a);
@@ -73,15 +144,18 @@ fn every_end_of_a_call_tells_the_partner_why() {
     world.take(c);
     world.take(b);
     world.lose(b);
+
     assert_eq!(world.kinds(c), ["partner_reconnecting"]);
     world.wait(29);
     assert!(world.take(c).is_empty(), "a call waits for 30 s");
     world.wait(1);
+
     assert_eq!(left(&world.take(c)), LeaveReason::Disconnected);
 
     let (a, b) = world.pair();
     world.take(b);
     world.say(a, ClientMessage::Bye);
+
     assert_eq!(left(&world.take(b)), LeaveReason::Left);
     assert_eq!(world.closed.get(&a), Some(&CloseReason::Bye));
 }
@@ -90,15 +164,30 @@ fn every_end_of_a_call_tells_the_partner_why() {
 fn searching_twice_or_in_a_call_is_refused() {
     let mut world = World::new();
     let a = world.join();
-    assert!(matches!(world.say(a, ClientMessage::CancelSearch)[..], [ServerMessage::SearchCancelled]));
+    assert!(matches!(
+        world.say(a, ClientMessage::CancelSearch)[..],
+        [ServerMessage::SearchCancelled]
+    ));
+
     world.say(a, find());
     assert_eq!(code(&world.say(a, find())), ErrorCode::AlreadySearching);
-    assert!(matches!(world.say(a, ClientMessage::CancelSearch)[..], [ServerMessage::SearchCancelled]));
+    assert!(matches!(
+        world.say(a, ClientMessage::CancelSearch)[..],
+        [ServerMessage::SearchCancelled]
+    ));
+
     let b = world.join();
-    assert!(matches!(world.say(b, find())[..], [ServerMessage::Searching(_)]), "who cancelled is not matched");
+    assert!(
+        matches!(world.say(b, find())[..], [ServerMessage::Searching(_)]),
+        "who cancelled is not matched"
+    );
+
     world.say(a, find());
     assert_eq!(code(&world.say(a, find())), ErrorCode::AlreadyMatched);
-    assert_eq!(code(&world.say(a, ClientMessage::CancelSearch)), ErrorCode::AlreadyMatched);
+    assert_eq!(
+        code(&world.say(a, ClientMessage::CancelSearch)),
+        ErrorCode::AlreadyMatched
+    );
 }
 
 #[test]
@@ -107,14 +196,28 @@ fn next_skips_once_however_often_it_is_pressed() {
     let (a, b) = world.pair();
     let c = world.join();
     world.say(c, find());
-    let press = ClientMessage::Next { session_id: Some(world.session(a)) };
-    let heard: Vec<_> = world.say(a, press.clone()).iter().map(ServerMessage::kind).collect();
+    let press = ClientMessage::Next {
+        session_id: Some(world.session(a)),
+    };
+
+    let heard: Vec<_> = world
+        .say(a, press.clone())
+        .iter()
+        .map(ServerMessage::kind)
+        .collect();
     assert_eq!(heard, ["searching", "partner_found"], "c was waiting");
     let session = world.session(a);
-    assert!(world.say(a, press).is_empty(), "the second press is for a call that is over");
+
+    assert!(
+        world.say(a, press).is_empty(),
+        "the second press is for a call that is over"
+    );
     assert_eq!(world.session(a), session, "c was not skipped");
     assert_eq!(world.kinds(b), ["partner_left"], "b was skipped once");
-    assert_eq!(world.take(c).last().map(ServerMessage::kind), Some("partner_found"));
+    assert_eq!(
+        world.take(c).last().map(ServerMessage::kind),
+        Some("partner_found")
+    );
 }
 
 #[test]
@@ -123,12 +226,19 @@ fn next_keeps_the_profile_and_the_room() {
     let (a, b) = (world.join(), world.join());
     world.say(a, in_room("r"));
     world.say(b, in_room("r"));
+
     match &world.say(a, ClientMessage::Next { session_id: None })[..] {
-        [_, ServerMessage::Searching(searching)] => assert_eq!(searching.room.as_deref(), Some("r")),
+        [_, ServerMessage::Searching(searching)] => {
+            assert_eq!(searching.room.as_deref(), Some("r"))
+        }
         other => panic!("a search in the room was expected: {other:?}"),
     }
+
     world.say(b, in_room("r"));
-    assert!(world.hub.call(a).is_some(), "in a room two may come back at once");
+    assert!(
+        world.hub.call(a).is_some(),
+        "in a room two may come back at once"
+    );
 }
 
 #[test]
@@ -138,15 +248,24 @@ fn the_partner_just_left_comes_back_only_after_10_s_alone() {
     world.say(a, ClientMessage::Next { session_id: None });
     world.say(b, find());
     world.wait(9);
+
     assert!(world.hub.call(a).is_none(), "9 s are not enough");
     world.wait(1);
-    assert!(world.hub.call(a).is_some(), "nobody else was there for 10 s");
+    assert!(
+        world.hub.call(a).is_some(),
+        "nobody else was there for 10 s"
+    );
 
     world.say(a, ClientMessage::Next { session_id: None });
     world.say(b, find());
     let c = world.join();
     world.say(c, find());
-    assert_eq!(world.partner(a), Some(c), "who is new comes before who was left");
+
+    assert_eq!(
+        world.partner(a),
+        Some(c),
+        "who is new comes before who was left"
+    );
 }
 
 #[test]
@@ -154,27 +273,66 @@ fn a_block_ends_the_call_and_holds_as_long_as_both_are_there() {
     let mut world = World::new();
     let (a, b) = world.pair();
     world.take(b);
-    let heard = world.say(a, ClientMessage::Block { partner_id: world.user(b) });
+    let heard = world.say(
+        a,
+        ClientMessage::Block {
+            partner_id: world.user(b),
+        },
+    );
     let heard: Vec<_> = heard.iter().map(ServerMessage::kind).collect();
+
     assert_eq!(heard, ["session_ended", "blocked"]);
     assert_eq!(left(&world.take(b)), LeaveReason::Blocked);
+
     for key in [a, b] {
         world.say(key, in_room("r"));
     }
+
     world.wait(3600);
-    assert!(world.hub.call(a).is_none(), "never again, not in a room and not after an hour");
-    assert_eq!(code(&world.say(a, ClientMessage::Block { partner_id: world.user(a) })), ErrorCode::BadMessage);
-    let unknown = world.say(a, ClientMessage::Block { partner_id: "gone".into() });
-    assert!(matches!(unknown[..], [ServerMessage::Blocked(_)]), "who is gone cannot come back under that name");
+    assert!(
+        world.hub.call(a).is_none(),
+        "never again, not in a room and not after an hour"
+    );
+
+    assert_eq!(
+        code(&world.say(
+            a,
+            ClientMessage::Block {
+                partner_id: world.user(a)
+            }
+        )),
+        ErrorCode::BadMessage
+    );
+
+    let unknown = world.say(
+        a,
+        ClientMessage::Block {
+            partner_id: "gone".into(),
+        },
+    );
+
+    assert!(
+        matches!(unknown[..], [ServerMessage::Blocked(_)]),
+        "who is gone cannot come back under that name"
+    );
+
     let (c, _) = world.come_back(b, 0);
     for key in [a, c] {
         world.say(key, find());
     }
+
     world.wait(3600);
-    assert!(world.hub.call(a).is_none(), "a resume is no way around a block");
+    assert!(
+        world.hub.call(a).is_none(),
+        "a resume is no way around a block"
+    );
+
     world.lose(c);
     world.wait(30);
-    assert!(world.hub.blocks.is_empty(), "blocks of who is gone take no memory");
+    assert!(
+        world.hub.blocks.is_empty(),
+        "blocks of who is gone take no memory"
+    );
 }
 
 #[test]
@@ -187,24 +345,62 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
         category: ReportCategory::Spam,
         text: Some("x".into()),
     };
+
     let heard = world.say(a, report());
-    let [ServerMessage::ReportReceived(received)] = &heard[..] else { panic!("{heard:?}") };
+    let [ServerMessage::ReportReceived(received)] = &heard[..] else {
+        panic!("{heard:?}")
+    };
+
     assert_eq!(world.reports[0].report_id, received.report_id);
-    assert_eq!((&world.reports[0].reported.user_id, &world.reports[0].session_id), (&reported, &session));
+    assert_eq!(
+        (
+            &world.reports[0].reported.user_id,
+            &world.reports[0].session_id
+        ),
+        (&reported, &session)
+    );
+
     world.say(b, ClientMessage::Bye);
     world.take(a);
     world.wait(599);
-    assert!(matches!(world.say(a, report())[..], [ServerMessage::ReportReceived(_)]), "also when the partner is gone");
+
+    assert!(
+        matches!(
+            world.say(a, report())[..],
+            [ServerMessage::ReportReceived(_)]
+        ),
+        "also when the partner is gone"
+    );
     assert_eq!(world.reports[1].reported.user_id, reported);
     world.wait(1);
-    assert_eq!(code(&world.say(a, report())), ErrorCode::NoSuchSession, "ten minutes are over");
-    let unknown = ClientMessage::Report { session_id: "x".into(), category: ReportCategory::Spam, text: None };
+
+    assert_eq!(
+        code(&world.say(a, report())),
+        ErrorCode::NoSuchSession,
+        "ten minutes are over"
+    );
+
+    let unknown = ClientMessage::Report {
+        session_id: "x".into(),
+        category: ReportCategory::Spam,
+        text: None,
+    };
+
     assert_eq!(code(&world.say(a, unknown)), ErrorCode::NoSuchSession);
     let (c, _) = world.pair();
     world.hub.config.takes_reports = false;
-    let current = ClientMessage::Report { session_id: world.session(c), category: ReportCategory::Minor, text: None };
+    let current = ClientMessage::Report {
+        session_id: world.session(c),
+        category: ReportCategory::Minor,
+        text: None,
+    };
+
     world.take(c);
-    assert_eq!(code(&world.say(c, current)), ErrorCode::Unavailable, "nobody keeps reports: that is said");
+    assert_eq!(
+        code(&world.say(c, current)),
+        ErrorCode::Unavailable,
+        "nobody keeps reports: that is said"
+    );
 }
 
 #[test]
@@ -214,28 +410,51 @@ fn a_person_with_a_token_stays_blocked_and_meets_nobody_of_the_same_name() {
         let key = world.hub.connect(Some(subject.into()));
         world.settle();
         world.take(key);
+
         key
     };
+
     let (a, b) = (join(&mut world, "ann"), join(&mut world, "ann"));
     world.say(a, find());
     world.say(b, find());
     world.wait(60);
+
     assert!(world.hub.call(a).is_none(), "two devices of one person");
     let c = join(&mut world, "bob");
     world.say(c, find());
-    world.say(c, ClientMessage::Block { partner_id: world.user(a) });
+    world.say(
+        c,
+        ClientMessage::Block {
+            partner_id: world.user(a),
+        },
+    );
+
     for key in [a, b, c] {
         world.say(key, ClientMessage::Bye);
     }
+
     let (a, c) = (join(&mut world, "ann"), join(&mut world, "bob"));
     world.say(a, find());
     world.say(c, find());
     world.wait(60);
-    assert!(world.hub.call(a).is_none(), "ann and bob never meet again, whatever their userIds");
+
+    assert!(
+        world.hub.call(a).is_none(),
+        "ann and bob never meet again, whatever their userIds"
+    );
+
     let stolen = world.hub.peers[&a].token.clone();
     let thief = join(&mut world, "eve");
-    let resume = ClientMessage::Resume { resume_token: stolen, last_seq: 0 };
-    assert_eq!(code(&world.say(thief, resume)), ErrorCode::Unauthorized, "a token lends no identity");
+    let resume = ClientMessage::Resume {
+        resume_token: stolen,
+        last_seq: 0,
+    };
+
+    assert_eq!(
+        code(&world.say(thief, resume)),
+        ErrorCode::Unauthorized,
+        "a token lends no identity"
+    );
 }
 
 #[test]
@@ -243,11 +462,27 @@ fn replies_and_errors_carry_the_id() {
     let mut world = World::new();
     let a = world.join();
     let t = || RawValue::from_string("1".into()).unwrap();
-    for message in [ClientMessage::CancelSearch, ClientMessage::Ping { t: t() }, candidate("x".into()), find()] {
-        world.hub.receive(a, ClientEnvelope { message, id: Some("i".into()) }, world.now);
+
+    for message in [
+        ClientMessage::CancelSearch,
+        ClientMessage::Ping { t: t() },
+        candidate("x".into()),
+        find(),
+    ] {
+        world.hub.receive(
+            a,
+            ClientEnvelope {
+                message,
+                id: Some("i".into()),
+            },
+            world.now,
+        );
         world.settle();
         let heard = world.inbox.remove(&a).unwrap_or_default();
-        assert!(heard.iter().all(|envelope| envelope.id == Some("i".into())) && heard.len() == 1, "{heard:?}");
+        assert!(
+            heard.iter().all(|envelope| envelope.id == Some("i".into())) && heard.len() == 1,
+            "{heard:?}"
+        );
     }
 }
 
@@ -260,16 +495,47 @@ fn draining_lets_calls_end_and_takes_nobody_new() {
     world.take(b);
     world.hub.drain(world.now);
     world.settle();
+
     for key in [idle, searching] {
-        assert_eq!(world.closed.get(&key), Some(&CloseReason::Draining), "who is in no call is closed");
-        assert_eq!(world.take(key).last().map(ServerMessage::kind), Some("server_draining"), "and told before");
+        assert_eq!(
+            world.closed.get(&key),
+            Some(&CloseReason::Draining),
+            "who is in no call is closed"
+        );
+
+        assert_eq!(
+            world.take(key).last().map(ServerMessage::kind),
+            Some("server_draining"),
+            "and told before"
+        );
     }
+
     assert_eq!(world.kinds(a), ["server_draining"]);
-    assert_eq!(code(&world.say(a, ClientMessage::Next { session_id: None })), ErrorCode::Draining);
-    assert!(world.hub.call(a).is_some(), "a rejected message changes nothing");
-    world.say(a, ClientMessage::EndSession { session_id: world.session(a), reason: None });
+    assert_eq!(
+        code(&world.say(a, ClientMessage::Next { session_id: None })),
+        ErrorCode::Draining
+    );
+
+    assert!(
+        world.hub.call(a).is_some(),
+        "a rejected message changes nothing"
+    );
+
+    world.say(
+        a,
+        ClientMessage::EndSession {
+            session_id: world.session(a),
+            reason: None,
+        },
+    );
+
     for key in [a, b] {
-        assert_eq!(world.closed.get(&key), Some(&CloseReason::Draining), "the call is over");
+        assert_eq!(
+            world.closed.get(&key),
+            Some(&CloseReason::Draining),
+            "the call is over"
+        );
     }
+
     assert_eq!(world.kinds(b), ["server_draining", "partner_left"]);
 }

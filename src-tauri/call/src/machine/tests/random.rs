@@ -6,6 +6,7 @@ fn input() -> impl Strategy<Value = Input> {
     let session = prop_oneof![Just("s0"), Just("s1"), Just("s2")].prop_map(Text::from);
     let peer = (0_u32..4).prop_map(PeerId);
     let text = "[a-z]{0,3}".prop_map(Text::from);
+
     prop_oneof![
         3 => Just(Input::Find),
         1 => Just(Input::Cancel),
@@ -59,13 +60,21 @@ impl Watch {
                     self.alive = Some(*peer);
                 }
                 Effect::ClosePeer(peer) => {
-                    assert_eq!(self.alive.take(), Some(*peer), "only the living one is closed, once");
+                    assert_eq!(
+                        self.alive.take(),
+                        Some(*peer),
+                        "only the living one is closed, once"
+                    );
                 }
                 Effect::CreateOffer(peer)
                 | Effect::ApplyOffer { peer, .. }
                 | Effect::ApplyAnswer { peer, .. }
                 | Effect::AddCandidate { peer, .. } => {
-                    assert_eq!(self.alive, Some(*peer), "{effect:?} needs a living peer connection");
+                    assert_eq!(
+                        self.alive,
+                        Some(*peer),
+                        "{effect:?} needs a living peer connection"
+                    );
                 }
                 Effect::Notify(Notice::Ended(_)) => self.ends += 1,
                 Effect::Send(_) | Effect::Notify(_) => {}
@@ -81,16 +90,19 @@ proptest! {
     fn any_life_keeps_the_rules(steps in proptest::collection::vec((input(), 0_u32..4_000), 0..60)) {
         let mut bench = Bench::new();
         let mut watch = Watch::default();
+
         for (input, wait_ms) in steps {
             watch.see(&bench.pass(wait_ms * MS));
             watch.see(&bench.feed(input));
             prop_assert_eq!(watch.alive, bench.machine.peer(), "the machine knows which peer connection lives");
             prop_assert_eq!(watch.ends, usize::from(bench.machine.phase() == Phase::Ended), "one end, told once");
         }
+
         watch.see(&bench.feed(Input::Find));
         for _ in 0..4 {
             watch.see(&bench.pass(Duration::from_secs(60)));
         }
+
         prop_assert!(bench.machine.end_reason().is_some(), "left alone, every call comes to an end with a reason");
         prop_assert_eq!(watch.alive, None, "and leaves no peer connection behind");
     }

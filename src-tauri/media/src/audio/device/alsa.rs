@@ -4,8 +4,19 @@ use std::ffi::{CStr, c_char, c_int};
 use std::sync::Once;
 
 /// ALSA's own plug-ins: they convert or discard sound, or reach servers that cpal reaches otherwise.
-const PLUG_INS: [&str; 11] =
-    ["null", "lavrate", "samplerate", "speexrate", "speex", "upmix", "vdownmix", "jack", "oss", "usbstream", "a52"];
+const PLUG_INS: [&str; 11] = [
+    "null",
+    "lavrate",
+    "samplerate",
+    "speexrate",
+    "speex",
+    "upmix",
+    "vdownmix",
+    "jack",
+    "oss",
+    "usbstream",
+    "a52",
+];
 
 /// Whether a person looking for a device means this one. The others can still be named.
 ///
@@ -16,7 +27,9 @@ pub(super) fn is_for_people(id: &str) -> bool {
     match id.split_once(':') {
         None => !PLUG_INS.contains(&id),
         Some((way, rest)) => {
-            let card = rest.strip_prefix("CARD=").and_then(|rest| rest.split(',').next());
+            let card = rest
+                .strip_prefix("CARD=")
+                .and_then(|rest| rest.split(',').next());
             way == "plughw" && card.is_some_and(|card| card.parse::<u32>().is_err())
         }
     }
@@ -51,12 +64,25 @@ mod tests {
 
     #[test]
     fn each_device_is_listed_once_and_under_a_name_that_stays() {
-        for id in ["default", "pulse", "pipewire", "plughw:CARD=Loopback,DEV=0", "plughw:CARD=C920,DEV=0", "my_mix"] {
+        for id in [
+            "default",
+            "pulse",
+            "pipewire",
+            "plughw:CARD=Loopback,DEV=0",
+            "plughw:CARD=C920,DEV=0",
+            "my_mix",
+        ] {
             assert!(is_for_people(id), "{id} is a device");
         }
-        for id in
-            ["null", "speexrate", "hw:CARD=Loopback,DEV=0", "plughw:CARD=0,DEV=0", "surround51:CARD=PCH,DEV=0", "jack"]
-        {
+
+        for id in [
+            "null",
+            "speexrate",
+            "hw:CARD=Loopback,DEV=0",
+            "plughw:CARD=0,DEV=0",
+            "surround51:CARD=PCH,DEV=0",
+            "jack",
+        ] {
             assert!(!is_for_people(id), "{id} is a way to one, or none");
         }
     }

@@ -59,21 +59,35 @@ impl CaptureStream {
             clock,
             sink,
         };
+
         let stopping = Arc::new(AtomicBool::new(false));
         let body = {
             let stopping = Arc::clone(&stopping);
             move || reader.run(&stopping)
         };
-        let thread = std::thread::Builder::new().name("microphone".into()).spawn(body);
-        let thread = thread.map_err(|error| cpal::Error::with_message(ErrorKind::BackendError, error.to_string()))?;
-        Ok(Self { stopping, thread: Some(thread) })
+
+        let thread = std::thread::Builder::new()
+            .name("microphone".into())
+            .spawn(body);
+        let thread = thread.map_err(|error| {
+            cpal::Error::with_message(ErrorKind::BackendError, error.to_string())
+        })?;
+
+        Ok(Self {
+            stopping,
+            thread: Some(thread),
+        })
     }
 }
 
 impl Drop for CaptureStream {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
             tracing::error!("the thread of a microphone panicked");
         }
     }
@@ -89,21 +103,26 @@ fn open(name: &str, config: StreamConfig, format: Format) -> Result<(PCM, usize)
         params.set_format(format)?;
         params.set_channels(config.channels.into())?;
         params.set_rate(config.sample_rate, ValueOr::Nearest)?;
+
         if let BufferSize::Fixed(frames) = config.buffer_size {
             let period = params.set_period_size_near(frames.into(), ValueOr::Nearest)?;
             params.set_buffer_size_near(BUFFER_PERIODS * period)?;
         }
+
         pcm.hw_params(&params)?;
     }
+
     let period = pcm.hw_params_current()?.get_period_size()?;
     {
         let params = pcm.sw_params_current()?;
         params.set_avail_min(period)?;
         pcm.sw_params(&params)?;
     }
+
     pcm.prepare()?;
     pcm.start()?;
     tracing::debug!(period, "a microphone begins");
+
     Ok((pcm, usize::try_from(period).unwrap_or_default().max(1)))
 }
 
@@ -157,9 +176,11 @@ where
             if let Err(error) = self.read() {
                 let error = cpal::Error::from(error);
                 self.clock.report(error.kind());
+
                 if error.kind() == ErrorKind::DeviceNotAvailable {
                     return;
                 }
+
                 std::thread::sleep(PAUSE);
                 self.restart();
             }
@@ -171,27 +192,38 @@ where
         if !self.wait()? {
             return Ok(());
         }
+
         let (available, mut delay) = self.pcm.avail_delay()?;
         if available <= 0 {
             std::thread::sleep(PAUSE);
             return Ok(());
         }
+
         let period = self.buffer.len() / self.channels;
-        let mut left = frames_to_read(period, self.filled, usize::try_from(available).unwrap_or_default());
+        let mut left = frames_to_read(
+            period,
+            self.filled,
+            usize::try_from(available).unwrap_or_default(),
+        );
+
         while left > 0 {
             let read = self.read_into_period(left)?;
             if read == 0 {
                 break;
             }
+
             left -= read.min(left);
             delay -= read as Frames;
             self.filled += read;
+
             if self.filled == period {
                 self.filled = 0;
                 let first = (delay.max(0) as f64 + period as f64) / self.rate;
-                self.sink.run(&self.buffer, Instant::now(), Duration::from_secs_f64(first));
+                self.sink
+                    .run(&self.buffer, Instant::now(), Duration::from_secs_f64(first));
             }
         }
+
         Ok(())
     }
 
@@ -206,20 +238,24 @@ where
                 if events.intersects(Flags::HUP | Flags::NVAL) {
                     return error(libc::ENODEV);
                 }
+
                 // What an error is, reading tells. Until its first sound a server's plug-in is ready for nothing.
                 if events.intersects(Flags::IN | Flags::ERR) {
                     return Ok(true);
                 }
+
                 std::thread::sleep(PAUSE);
                 return Ok(false);
             }
             Err(interrupted) if interrupted.errno() == libc::EINTR => return Ok(false),
             Err(other) => return Err(other),
         }
+
         // Not every driver wakes whoever waits when something happens to it.
         const XRUN: i32 = State::XRun as i32;
         const SUSPENDED: i32 = State::Suspended as i32;
         const DISCONNECTED: i32 = State::Disconnected as i32;
+
         match self.pcm.state_raw() {
             XRUN => error(libc::EPIPE),
             SUSPENDED => error(libc::ESTRPIPE),
@@ -235,7 +271,10 @@ where
         let room = &mut self.buffer[begin..end];
         // SAFETY: the bytes are those of `room`, and `T` is one of the numbers that `format` names to ALSA, of the same
         // size: every pattern of bits is one.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<u8>(), size_of_val(room)) };
+        let bytes = unsafe {
+            std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<u8>(), size_of_val(room))
+        };
+
         match self.pcm.io_bytes().readi(bytes) {
             Err(error) if error.errno() == libc::EAGAIN => Ok(0),
             read => read,
@@ -257,7 +296,11 @@ mod tests {
     use std::sync::mpsc::{SyncSender, sync_channel};
 
     fn config(channels: u16, sample_rate: u32, buffer_size: BufferSize) -> StreamConfig {
-        StreamConfig { channels, sample_rate, buffer_size }
+        StreamConfig {
+            channels,
+            sample_rate,
+            buffer_size,
+        }
     }
 
     #[test]
@@ -267,7 +310,11 @@ mod tests {
             // The reader comes a little late, and more was captured meanwhile.
             let captured = interrupt * 960 + interrupt * 7 % 50;
             let available = captured - read;
-            assert!(available >= 960, "woken {interrupt} times: the device holds {available}, not a period");
+            assert!(
+                available >= 960,
+                "woken {interrupt} times: the device holds {available}, not a period"
+            );
+
             let now = frames_to_read(960, filled, available);
             assert_eq!((filled + now) / 960, 1, "one period each time");
             filled = (filled + now) % 960;
@@ -287,8 +334,10 @@ mod tests {
                     (periods, filled) = (periods + (filled + now) / 640, (filled + now) % 640);
                     available -= now;
                 }
+
                 assert_eq!(available, 0, "of {piece} frames");
             }
+
             assert_eq!((periods, filled), (piece, 0), "all of it came");
         }
     }
@@ -302,7 +351,11 @@ mod tests {
             f32: FromSample<T>,
         {
             // The test may have enough.
-            let _ = self.0.send(data.iter().map(|sample| f32::from_sample_(*sample)).collect());
+            let _ = self.0.send(
+                data.iter()
+                    .map(|sample| f32::from_sample_(*sample))
+                    .collect(),
+            );
         }
     }
 
@@ -316,11 +369,19 @@ mod tests {
         let (sender, periods) = sync_channel(0);
         let config = config(2, 48_000, BufferSize::Fixed(960));
         let stream =
-            CaptureStream::start::<i16>(SILENCE, config, Arc::clone(&clock), Periods(sender)).expect("it opens");
+            CaptureStream::start::<i16>(SILENCE, config, Arc::clone(&clock), Periods(sender))
+                .expect("it opens");
+
         for _ in 0..3 {
-            let period = periods.recv_timeout(Duration::from_secs(10)).expect("a period");
-            assert!(period.len() == 2 * 960 && period.iter().all(|sample| *sample == 0.0), "20 ms of silence");
+            let period = periods
+                .recv_timeout(Duration::from_secs(10))
+                .expect("a period");
+            assert!(
+                period.len() == 2 * 960 && period.iter().all(|sample| *sample == 0.0),
+                "20 ms of silence"
+            );
         }
+
         drop(periods);
         drop(stream);
         assert_eq!((clock.failure(), clock.glitches()), (None, 0));
@@ -330,8 +391,17 @@ mod tests {
     fn a_device_that_is_not_there_is_an_error() {
         let clock = Arc::new(StreamClock::new(Instant::now()));
         let config = config(1, 48_000, BufferSize::Default);
-        let opened = CaptureStream::start::<f32>("no such device", config, clock, Periods(sync_channel(0).0));
-        assert_eq!(opened.expect_err("there is none").kind(), ErrorKind::DeviceNotAvailable);
+        let opened = CaptureStream::start::<f32>(
+            "no such device",
+            config,
+            clock,
+            Periods(sync_channel(0).0),
+        );
+
+        assert_eq!(
+            opened.expect_err("there is none").kind(),
+            ErrorKind::DeviceNotAvailable
+        );
     }
 
     #[test]
@@ -350,9 +420,18 @@ mod tests {
         ] {
             let name = format(known).expect("it has a name");
             // ALSA stores these 24 bits in 32, as cpal does.
-            let bytes = usize::try_from(name.physical_width().expect("a width")).expect("positive") / 8;
-            assert_eq!(bytes, known.sample_size(), "{known} and {name} are as large");
+            let bytes =
+                usize::try_from(name.physical_width().expect("a width")).expect("positive") / 8;
+            assert_eq!(
+                bytes,
+                known.sample_size(),
+                "{known} and {name} are as large"
+            );
         }
-        assert!(format(SampleFormat::DsdU8).is_err(), "one bit is no sound that we know");
+
+        assert!(
+            format(SampleFormat::DsdU8).is_err(),
+            "one bit is no sound that we know"
+        );
     }
 }

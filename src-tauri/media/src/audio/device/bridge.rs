@@ -100,14 +100,19 @@ impl CaptureBridge {
             out.fill(0.0);
             return now;
         };
+
         let period_s = call.frames as f64 / self.rate;
-        let since_s = now.saturating_duration_since(call.at).as_secs_f64().min(2.0 * period_s);
+        let since_s = now
+            .saturating_duration_since(call.at)
+            .as_secs_f64()
+            .min(2.0 * period_s);
         let mut level_s = fill as f64 / self.rate + since_s;
         let target_s = self.target.level_s(period_s);
 
         if self.running && level_s > target_s + SURPLUS_S {
             level_s -= self.discard(level_s - target_s);
         }
+
         if !self.running && level_s >= target_s {
             self.fade_in = true;
             self.controller.restart();
@@ -115,6 +120,7 @@ impl CaptureBridge {
             level_s -= self.discard(level_s - target_s);
             self.running = true;
         }
+
         // The oldest sample in the ring waited there for what came after it; before that it was in the device.
         let in_device_s = call.latency.as_secs_f64().min(RING_S) - period_s;
         let filter_s = self.converter.delay() as f64 / f64::from(SAMPLE_RATE);
@@ -127,26 +133,37 @@ impl CaptureBridge {
                 self.target.underrun();
                 self.running = false;
             }
+
             self.fade_out(out);
             return now.checked_sub(self.delay).unwrap_or(now);
         }
+
         let correction = self.controller.update(level_s, target_s);
         self.converter.set_speed(1.0 - correction);
         // Gliding to a new speed may have changed what is needed, by a sample at most; the margin covers it.
         let needed = self.converter.input_len().min(self.input.len());
-        if self.ring.pop_entire_slice(&mut self.input[..needed]).is_err() {
+
+        if self
+            .ring
+            .pop_entire_slice(&mut self.input[..needed])
+            .is_err()
+        {
             self.input[..needed].fill(0.0);
         }
+
         self.converter.convert(&self.input[..needed], out);
         self.target.calm_block();
+
         if std::mem::take(&mut self.fade_in) {
             fade(out, true);
+
             // Whatever came before dies away under it.
             for sample in out.iter_mut().take(FADE) {
                 self.last *= FADE_OUT;
                 *sample += self.last;
             }
         }
+
         self.last = out[BLOCK - 1];
         now.checked_sub(self.delay).unwrap_or(now)
     }
@@ -154,15 +171,19 @@ impl CaptureBridge {
     /// The newest callback and the ring's fill right after it.
     fn observe(&self) -> Option<(LastCall, usize)> {
         let mut call = self.clock.last_call()?;
+
         // A callback may run between the two reads: then read again.
         for _ in 0..3 {
             let fill = self.ring.slots();
             let again = self.clock.last_call()?;
+
             if again.at == call.at {
                 return Some((call, fill));
             }
+
             call = again;
         }
+
         Some((call, self.ring.slots()))
     }
 
@@ -172,12 +193,15 @@ impl CaptureBridge {
         if frames == 0 {
             return 0.0;
         }
+
         if let Ok(chunk) = self.ring.read_chunk(frames) {
             chunk.commit_all();
         }
+
         if self.running {
             self.counts.overruns += 1;
         }
+
         self.fade_in = true;
         self.controller.restart();
         frames as f64 / self.rate
@@ -197,7 +221,10 @@ impl CaptureBridge {
 
     /// What went wrong so far.
     pub fn counts(&self) -> DeviceCounts {
-        DeviceCounts { glitches: self.clock.glitches(), ..self.counts }
+        DeviceCounts {
+            glitches: self.clock.glitches(),
+            ..self.counts
+        }
     }
 
     /// What the stream's callbacks tell.
@@ -250,9 +277,15 @@ impl PlaybackBridge {
     /// Plays the next block and returns when its first sample will be in the air.
     pub fn push(&mut self, now: Instant, block: &[f32; BLOCK]) -> Instant {
         // Before the first callback nobody would take it.
-        let Some((call, fill)) = self.observe() else { return now };
+        let Some((call, fill)) = self.observe() else {
+            return now;
+        };
+
         let period_s = call.frames as f64 / self.rate;
-        let since_s = now.saturating_duration_since(call.at).as_secs_f64().min(2.0 * period_s);
+        let since_s = now
+            .saturating_duration_since(call.at)
+            .as_secs_f64()
+            .min(2.0 * period_s);
         // The last callback's frames are being played now, so they count until their time is over.
         let mut level_s = fill as f64 / self.rate + period_s - since_s;
         let mut target_s = self.target.level_s(period_s);
@@ -265,6 +298,7 @@ impl PlaybackBridge {
             self.running = false;
             target_s = self.target.level_s(period_s);
         }
+
         self.starved = starved;
         if !self.running {
             self.running = true;
@@ -282,6 +316,7 @@ impl PlaybackBridge {
             if self.cut {
                 return heard_at;
             }
+
             // The last block before the cut fades out; the first one after it fades in.
             self.cut = true;
             self.counts.overruns += 1;
@@ -293,12 +328,19 @@ impl PlaybackBridge {
         } else if self.cut {
             return heard_at;
         }
+
         let correction = self.controller.update(level_s, target_s);
         self.converter.set_speed(1.0 - correction);
         let written = self.converter.convert(&sound, &mut self.output);
-        if self.ring.push_entire_slice(&self.output[..written]).is_err() {
+
+        if self
+            .ring
+            .push_entire_slice(&self.output[..written])
+            .is_err()
+        {
             self.counts.overruns += 1;
         }
+
         self.target.calm_block();
         heard_at
     }
@@ -307,14 +349,18 @@ impl PlaybackBridge {
     fn observe(&self) -> Option<(LastCall, usize)> {
         let fill = |ring: &Producer<f32>| ring.buffer().capacity() - ring.slots();
         let mut call = self.clock.last_call()?;
+
         for _ in 0..3 {
             let filled = fill(&self.ring);
             let again = self.clock.last_call()?;
+
             if again.at == call.at {
                 return Some((call, filled));
             }
+
             call = again;
         }
+
         Some((call, fill(&self.ring)))
     }
 
@@ -325,6 +371,7 @@ impl PlaybackBridge {
             // The chunk is made of default values: silence.
             chunk.commit_all();
         }
+
         frames as f64 / self.rate
     }
 
@@ -335,7 +382,10 @@ impl PlaybackBridge {
 
     /// What went wrong so far.
     pub fn counts(&self) -> DeviceCounts {
-        DeviceCounts { glitches: self.clock.glitches(), ..self.counts }
+        DeviceCounts {
+            glitches: self.clock.glitches(),
+            ..self.counts
+        }
     }
 
     /// What the stream's callbacks tell.

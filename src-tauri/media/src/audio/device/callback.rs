@@ -67,8 +67,12 @@ impl StreamClock {
 
     pub(super) fn record(&self, now: Instant, frames: usize, latency: Duration) {
         self.frames.store(frames as u64, Ordering::Relaxed);
-        self.latency.store(latency.as_nanos() as u64, Ordering::Relaxed);
-        self.called.store(now.saturating_duration_since(self.epoch).as_nanos() as u64 + 1, Ordering::Release);
+        self.latency
+            .store(latency.as_nanos() as u64, Ordering::Relaxed);
+        self.called.store(
+            now.saturating_duration_since(self.epoch).as_nanos() as u64 + 1,
+            Ordering::Release,
+        );
     }
 
     /// The newest callback; `None` before the first.
@@ -107,7 +111,11 @@ impl StreamClock {
             // The stream goes on.
             cpal::ErrorKind::DeviceChanged | cpal::ErrorKind::RealtimeDenied => {}
             fatal => {
-                let code = FATAL.iter().position(|known| *known == fatal).unwrap_or(FATAL.len() - 1) + 1;
+                let code = FATAL
+                    .iter()
+                    .position(|known| *known == fatal)
+                    .unwrap_or(FATAL.len() - 1)
+                    + 1;
                 self.failure.store(code as u8, Ordering::Release);
             }
         }
@@ -115,7 +123,11 @@ impl StreamClock {
 
     /// The error that ended the stream, if one did.
     pub fn failure(&self) -> Option<cpal::ErrorKind> {
-        FATAL.get(usize::from(self.failure.load(Ordering::Acquire).checked_sub(1)?)).copied()
+        FATAL
+            .get(usize::from(
+                self.failure.load(Ordering::Acquire).checked_sub(1)?,
+            ))
+            .copied()
     }
 }
 
@@ -126,7 +138,13 @@ where
 {
     let scale = 1.0 / channels as f32;
     let frames = data.chunks_exact(channels);
-    frames.map(move |frame| frame.iter().map(|sample| f32::from_sample_(*sample)).sum::<f32>() * scale)
+    frames.map(move |frame| {
+        frame
+            .iter()
+            .map(|sample| f32::from_sample_(*sample))
+            .sum::<f32>()
+            * scale
+    })
 }
 
 /// What takes the sound of a microphone, inside the device's callback.
@@ -148,7 +166,11 @@ pub struct CaptureCallback {
 impl CaptureCallback {
     /// For a device with `channels` interleaved channels.
     pub fn new(ring: Producer<f32>, clock: Arc<StreamClock>, channels: u16) -> Self {
-        Self { ring, clock, channels: usize::from(channels.max(1)) }
+        Self {
+            ring,
+            clock,
+            channels: usize::from(channels.max(1)),
+        }
     }
 }
 
@@ -160,10 +182,14 @@ impl CaptureSink for CaptureCallback {
         let frames = mixed(data, self.channels);
         let count = frames.len();
         let room = count.min(self.ring.slots());
+
         if let Ok(chunk) = self.ring.write_chunk_uninit(room) {
             chunk.fill_from_iter(frames);
         }
-        self.clock.overflowed.fetch_add((count - room) as u64, Ordering::Relaxed);
+
+        self.clock
+            .overflowed
+            .fetch_add((count - room) as u64, Ordering::Relaxed);
         self.clock.record(now, count, latency);
     }
 }
@@ -181,15 +207,27 @@ pub struct PlaybackCallback {
 impl PlaybackCallback {
     /// For a device with `channels` interleaved channels.
     pub fn new(ring: Consumer<f32>, clock: Arc<StreamClock>, channels: u16) -> Self {
-        Self { ring, clock, channels: usize::from(channels.max(1)), gain: 0.0, last: 0.0 }
+        Self {
+            ring,
+            clock,
+            channels: usize::from(channels.max(1)),
+            gain: 0.0,
+            last: 0.0,
+        }
     }
 
     /// Fills the device's buffer; `latency` is how soon its first frame will be in the air. What the ring does not hold
     /// becomes a fade to silence, and sound after it fades in.
-    pub fn run<T: Sample + FromSample<f32>>(&mut self, data: &mut [T], now: Instant, latency: Duration) {
+    pub fn run<T: Sample + FromSample<f32>>(
+        &mut self,
+        data: &mut [T],
+        now: Instant,
+        latency: Duration,
+    ) {
         let count = data.len() / self.channels;
         let available = count.min(self.ring.slots());
         let mut frames = data.chunks_mut(self.channels);
+
         if let Ok(chunk) = self.ring.read_chunk(available) {
             for (sample, frame) in chunk.into_iter().zip(frames.by_ref()) {
                 self.gain = (self.gain + FADE_IN).min(1.0);
@@ -197,12 +235,16 @@ impl PlaybackCallback {
                 frame.fill(T::from_sample(self.last));
             }
         }
+
         for frame in frames {
             self.gain = 0.0;
             self.last *= FADE_OUT;
             frame.fill(T::from_sample(self.last));
         }
-        self.clock.starved.fetch_add((count - available) as u64, Ordering::Relaxed);
+
+        self.clock
+            .starved
+            .fetch_add((count - available) as u64, Ordering::Relaxed);
         self.clock.record(now, count, latency);
     }
 }
@@ -216,12 +258,22 @@ mod tests {
         let clock = Arc::new(StreamClock::new(Instant::now()));
         let (producer, mut consumer) = rtrb::RingBuffer::new(8);
         let mut callback = CaptureCallback::new(producer, Arc::clone(&clock), 2);
+
         assert_eq!(clock.last_call(), None, "nothing was called yet");
-        callback.run(&[16_384i16, 0, -16_384, -16_384], clock.epoch, Duration::from_millis(7));
+        callback.run(
+            &[16_384i16, 0, -16_384, -16_384],
+            clock.epoch,
+            Duration::from_millis(7),
+        );
         assert_eq!(consumer.pop(), Ok(0.25), "two channels become their mean");
         assert_eq!(consumer.pop(), Ok(-0.5), "frame by frame");
         let call = clock.last_call().expect("a callback ran");
-        assert_eq!((call.frames, call.latency.as_millis()), (2, 7), "it is told how much came how late");
+
+        assert_eq!(
+            (call.frames, call.latency.as_millis()),
+            (2, 7),
+            "it is told how much came how late"
+        );
     }
 
     #[test]
@@ -230,6 +282,7 @@ mod tests {
         let (producer, mut consumer) = rtrb::RingBuffer::new(3);
         let mut callback = CaptureCallback::new(producer, Arc::clone(&clock), 1);
         callback.run(&[0.1f32, 0.2, 0.3, 0.4, 0.5], clock.epoch, Duration::ZERO);
+
         assert_eq!(consumer.slots(), 3, "what has room is stored");
         assert_eq!(consumer.pop(), Ok(0.1), "in order");
         assert_eq!(clock.overflowed(), 2, "the rest is counted");
@@ -247,12 +300,23 @@ mod tests {
         let mut more = vec![0.0f32; 800];
         callback.run(&mut more, clock.epoch, Duration::ZERO);
         heard.extend(more);
-        assert!(heard.chunks(2).all(|frame| frame[0] == frame[1]), "both channels carry the same");
+
+        assert!(
+            heard.chunks(2).all(|frame| frame[0] == frame[1]),
+            "both channels carry the same"
+        );
+
         let mono: Vec<f32> = heard.iter().step_by(2).copied().collect();
-        let step = mono.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0f32, f32::max);
+        let step = mono
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).abs())
+            .fold(0.0f32, f32::max);
         assert!(step < 0.05, "nothing clicks: the largest step is {step}");
         assert!(mono[599].abs() < 1e-3, "the gap becomes silent");
-        assert!((mono[999] - 0.8).abs() < 1e-6, "sound after it has its full level again");
+        assert!(
+            (mono[999] - 0.8).abs() < 1e-6,
+            "sound after it has its full level again"
+        );
         assert_eq!(clock.starved(), 200, "the missing frames are counted");
     }
 
@@ -261,12 +325,32 @@ mod tests {
         let clock = StreamClock::new(Instant::now());
         clock.report(cpal::ErrorKind::Xrun);
         clock.report(cpal::ErrorKind::RealtimeDenied);
-        assert_eq!((clock.failure(), clock.glitches()), (None, 1), "an xrun is a glitch and no end");
+
+        assert_eq!(
+            (clock.failure(), clock.glitches()),
+            (None, 1),
+            "an xrun is a glitch and no end"
+        );
+
         clock.report(cpal::ErrorKind::BackendError);
-        assert_eq!((clock.failure(), clock.glitches()), (None, 2), "nor is what the backend cannot name");
+        assert_eq!(
+            (clock.failure(), clock.glitches()),
+            (None, 2),
+            "nor is what the backend cannot name"
+        );
+
         clock.report(cpal::ErrorKind::InvalidInput);
-        assert_eq!(clock.failure(), Some(cpal::ErrorKind::Other), "what is unknown ends the stream");
+        assert_eq!(
+            clock.failure(),
+            Some(cpal::ErrorKind::Other),
+            "what is unknown ends the stream"
+        );
+
         clock.report(cpal::ErrorKind::DeviceNotAvailable);
-        assert_eq!(clock.failure(), Some(cpal::ErrorKind::DeviceNotAvailable), "and so does a device that is gone");
+        assert_eq!(
+            clock.failure(),
+            Some(cpal::ErrorKind::DeviceNotAvailable),
+            "and so does a device that is gone"
+        );
     }
 }

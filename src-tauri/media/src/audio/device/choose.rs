@@ -58,31 +58,45 @@ impl Codes {
     pub(super) fn opening(self, error: &cpal::Error) -> DeviceError {
         let noun = self.noun;
         match error.kind() {
-            ErrorKind::DeviceBusy => {
-                DeviceError::new(self.in_use, format!("The {noun} is used by another program. Close that program."))
-            }
+            ErrorKind::DeviceBusy => DeviceError::new(
+                self.in_use,
+                format!("The {noun} is used by another program. Close that program."),
+            ),
             ErrorKind::PermissionDenied => DeviceError::new(
                 self.denied,
-                format!("The system does not allow Tandem to use the {noun}. Allow it in the privacy settings."),
+                format!(
+                    "The system does not allow Tandem to use the {noun}. Allow it in the privacy settings."
+                ),
             ),
             ErrorKind::UnsupportedConfig | ErrorKind::InvalidInput => DeviceError::new(
                 self.format,
-                format!("The {noun} offers no sound format that Tandem knows ({error}). Choose another one."),
+                format!(
+                    "The {noun} offers no sound format that Tandem knows ({error}). Choose another one."
+                ),
             ),
-            _ => DeviceError::new(self.not_found, format!("There is no {noun} to use ({error}). Connect one.")),
+            _ => DeviceError::new(
+                self.not_found,
+                format!("There is no {noun} to use ({error}). Connect one."),
+            ),
         }
     }
 
     /// The device did not answer.
     pub(super) fn timeout(self) -> DeviceError {
         let noun = self.noun;
-        DeviceError::new(self.timeout, format!("The {noun} does not answer. Unplug it and plug it in again."))
+        DeviceError::new(
+            self.timeout,
+            format!("The {noun} does not answer. Unplug it and plug it in again."),
+        )
     }
 
     /// The device was there and is gone, or gives no sound any more.
     pub(super) fn unplugged(self) -> DeviceError {
         let noun = self.noun;
-        DeviceError::new(self.unplugged, format!("The {noun} is gone. Plug it in again or choose another one."))
+        DeviceError::new(
+            self.unplugged,
+            format!("The {noun} is gone. Plug it in again or choose another one."),
+        )
     }
 }
 
@@ -97,19 +111,28 @@ pub(super) fn find(name: Option<&str>, direction: Direction) -> Result<cpal::Dev
         };
         return default.ok_or_else(|| codes.opening(&ErrorKind::DeviceNotAvailable.into()));
     };
+
     let mut matches = Vec::new();
     for device in host.devices().map_err(|error| codes.opening(&error))? {
         let id = device.id().map(|id| id.id().to_owned()).unwrap_or_default();
-        let called = device.description().map(|about| about.name().to_owned()).unwrap_or_default();
+        let called = device
+            .description()
+            .map(|about| about.name().to_owned())
+            .unwrap_or_default();
+
         if let Some(rank) = rank(name, &id, &called) {
             matches.push((rank, device));
         }
     }
+
     matches.sort_by_key(|(rank, _)| *rank);
     // Opening a device to learn its directions is slow: only those are asked whose names fit.
-    let fitting =
-        matches.into_iter().find(|(_, device)| ranges(device, direction).is_ok_and(|ranges| !ranges.is_empty()));
-    fitting.map(|(_, device)| device).ok_or_else(|| codes.unknown(name))
+    let fitting = matches
+        .into_iter()
+        .find(|(_, device)| ranges(device, direction).is_ok_and(|ranges| !ranges.is_empty()));
+    fitting
+        .map(|(_, device)| device)
+        .ok_or_else(|| codes.unknown(name))
 }
 
 /// How well a device's id or name fits what was asked for; lower is better, `None` is not at all.
@@ -141,10 +164,14 @@ pub(super) fn ranges(
 pub(super) fn best(ranges: &[SupportedStreamConfigRange]) -> Option<(StreamConfig, SampleFormat)> {
     let usable = ranges.iter().filter(|range| range.channels() > 0);
     let scored = usable.filter_map(|range| {
-        let (low, high) = (range.min_sample_rate().max(*RATES.start()), range.max_sample_rate().min(*RATES.end()));
+        let (low, high) = (
+            range.min_sample_rate().max(*RATES.start()),
+            range.max_sample_rate().min(*RATES.end()),
+        );
         if low > high {
             return None;
         }
+
         let rate = SAMPLE_RATE.clamp(low, high);
         let format = match range.sample_format() {
             SampleFormat::F32 => 0,
@@ -154,14 +181,22 @@ pub(super) fn best(ranges: &[SupportedStreamConfigRange]) -> Option<(StreamConfi
             SampleFormat::I8 | SampleFormat::U8 => 4,
             _ => return None,
         };
-        let rate_score = if rate < SAMPLE_RATE { 1_000_000 - rate } else { rate - SAMPLE_RATE };
+
+        let rate_score = if rate < SAMPLE_RATE {
+            1_000_000 - rate
+        } else {
+            rate - SAMPLE_RATE
+        };
+
         let channels_score = match range.channels() {
             2 => 0,
             1 => 1,
             more => more,
         };
+
         Some(((rate_score, channels_score, format), range, rate))
     });
+
     let (_, range, rate) = scored.min_by_key(|(score, _, _)| *score)?;
     let config = range.with_sample_rate(rate);
     Some((config.config(), config.sample_format()))
@@ -172,7 +207,12 @@ mod tests {
     use super::*;
     use cpal::SupportedBufferSize;
 
-    fn range(channels: u16, low: u32, high: u32, format: SampleFormat) -> SupportedStreamConfigRange {
+    fn range(
+        channels: u16,
+        low: u32,
+        high: u32,
+        format: SampleFormat,
+    ) -> SupportedStreamConfigRange {
         SupportedStreamConfigRange::new(channels, low, high, SupportedBufferSize::Unknown, format)
     }
 
@@ -185,19 +225,49 @@ mod tests {
             range(2, 44_100, 44_100, SampleFormat::F32),
         ];
         let (config, format) = best(&all).unwrap();
-        assert_eq!((config.sample_rate, config.channels, format), (48_000, 2, SampleFormat::I16), "48 kHz comes first");
+        assert_eq!(
+            (config.sample_rate, config.channels, format),
+            (48_000, 2, SampleFormat::I16),
+            "48 kHz comes first"
+        );
+
         let (config, _) = best(&all[..1]).unwrap();
-        assert_eq!(config.sample_rate, 8_000, "a poor device is better than none");
-        let low_or_high = [range(1, 96_000, 96_000, SampleFormat::I32), range(1, 16_000, 16_000, SampleFormat::I16)];
-        assert_eq!(best(&low_or_high).unwrap().0.sample_rate, 96_000, "above 48 kHz nothing is lost");
-        assert!(best(&[]).is_none(), "a device without formats has no best one");
+        assert_eq!(
+            config.sample_rate, 8_000,
+            "a poor device is better than none"
+        );
+
+        let low_or_high = [
+            range(1, 96_000, 96_000, SampleFormat::I32),
+            range(1, 16_000, 16_000, SampleFormat::I16),
+        ];
+
+        assert_eq!(
+            best(&low_or_high).unwrap().0.sample_rate,
+            96_000,
+            "above 48 kHz nothing is lost"
+        );
+
+        assert!(
+            best(&[]).is_none(),
+            "a device without formats has no best one"
+        );
     }
 
     #[test]
     fn ids_come_before_names_and_names_before_parts_of_them() {
         assert_eq!(rank("hw:0", "hw:0", "Card"), Some(0), "the id fits exactly");
-        assert_eq!(rank("Card", "hw:0", "Card"), Some(1), "the name fits exactly");
-        assert_eq!(rank("loop", "hw:0", "My Loopback Card"), Some(2), "a part of the name fits");
+        assert_eq!(
+            rank("Card", "hw:0", "Card"),
+            Some(1),
+            "the name fits exactly"
+        );
+
+        assert_eq!(
+            rank("loop", "hw:0", "My Loopback Card"),
+            Some(2),
+            "a part of the name fits"
+        );
         assert_eq!(rank("hw", "hw:0", "Card"), None, "a part of an id does not");
     }
 }

@@ -14,7 +14,9 @@ use crate::error::DeviceError;
 /// How long the system may take to tell its devices.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Rates worth naming when a device takes a whole range, in Hz.
-const COMMON_RATES: [u32; 8] = [8_000, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000];
+const COMMON_RATES: [u32; 8] = [
+    8_000, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000,
+];
 
 /// A microphone or speaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,7 +58,12 @@ fn list(direction: Direction) -> Result<Vec<AudioDeviceInfo>, DeviceError> {
         // Nobody listens any more if the answer comes too late.
         let _ = sender.send(ask(direction));
     };
-    std::thread::Builder::new().name("sound devices".into()).spawn(ask).map_err(|_| codes.timeout())?;
+
+    std::thread::Builder::new()
+        .name("sound devices".into())
+        .spawn(ask)
+        .map_err(|_| codes.timeout())?;
+
     match receiver.recv_timeout(PATIENCE) {
         Ok(Ok(devices)) => Ok(devices),
         Ok(Err(error)) => Err(codes.opening(&error)),
@@ -70,23 +77,33 @@ fn ask(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
         Direction::Capture => host.default_input_device(),
         Direction::Playback => host.default_output_device(),
     };
+
     let default_id = default.as_ref().and_then(|device| device.id().ok());
     let mut devices: Vec<_> = host.devices()?.collect();
+
     // ALSA's default is an alias that some configurations do not list.
     if let Some(default) = default
         && !devices.iter().any(|device| device.id().ok() == default_id)
     {
         devices.push(default);
     }
+
     let mut known = Vec::new();
     for device in devices {
         let Ok(id) = device.id() else { continue };
+
         // Asking a device for its abilities opens it, so the others are left out before.
         if !super::is_for_people(id.id()) {
             continue;
         }
-        let Some((rates, channels)) = abilities(&device, direction) else { continue };
-        let name = device.description().map_or_else(|_| id.id().to_owned(), |about| about.name().to_owned());
+
+        let Some((rates, channels)) = abilities(&device, direction) else {
+            continue;
+        };
+
+        let name = device
+            .description()
+            .map_or_else(|_| id.id().to_owned(), |about| about.name().to_owned());
         known.push(AudioDeviceInfo {
             name,
             id: id.id().to_owned(),
@@ -95,6 +112,7 @@ fn ask(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
             channels,
         });
     }
+
     known.sort_by_key(|device| !device.default);
     Ok(known)
 }
@@ -104,20 +122,30 @@ fn abilities(device: &cpal::Device, direction: Direction) -> Option<(Vec<u32>, V
     let ranges = super::choose::ranges(device, direction).ok()?;
     let mut rates = Vec::new();
     let mut channels = Vec::new();
+
     for range in &ranges {
         let (low, high) = (range.min_sample_rate(), range.max_sample_rate());
-        rates.extend(COMMON_RATES.into_iter().chain([low, high]).filter(|rate| (low..=high).contains(rate)));
+        rates.extend(
+            COMMON_RATES
+                .into_iter()
+                .chain([low, high])
+                .filter(|rate| (low..=high).contains(rate)),
+        );
         channels.push(range.channels());
     }
+
     rates.retain(|rate| RATES.contains(rate));
     rates.sort_unstable();
     rates.dedup();
+
     // The ends of a range that covers everything say nothing.
     if rates.iter().any(|rate| COMMON_RATES.contains(rate)) {
         rates.retain(|rate| COMMON_RATES.contains(rate));
     }
+
     channels.retain(|count| (1..=8).contains(count));
     channels.sort_unstable();
     channels.dedup();
+
     (!rates.is_empty() && !channels.is_empty()).then_some((rates, channels))
 }

@@ -83,7 +83,10 @@ pub(super) fn microphone(name: Option<&str>) -> Result<Opened<CaptureBridge>, De
         let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
         let bridge = CaptureBridge::new(consumer, Arc::clone(&clock), config.sample_rate)
             .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
-        Ok((bridge, CaptureCallback::new(producer, clock, config.channels)))
+        Ok((
+            bridge,
+            CaptureCallback::new(producer, clock, config.channels),
+        ))
     })
 }
 
@@ -101,25 +104,39 @@ fn capture<B, S: CaptureSink>(
     callbacks_per_second: u32,
     make: impl Fn(StreamConfig, Arc<StreamClock>) -> Result<(B, S), cpal::Error>,
 ) -> Result<Opened<B>, DeviceError> {
-    open(name, Direction::Capture, callbacks_per_second, |device, config, format| {
-        let clock = Arc::new(StreamClock::new(Instant::now()));
-        let (bridge, sink) = make(config, Arc::clone(&clock))?;
-        let stream = with_format!(format, T => capture_stream::<T>(device, config, clock, sink))?;
-        Ok((stream, bridge))
-    })
+    open(
+        name,
+        Direction::Capture,
+        callbacks_per_second,
+        |device, config, format| {
+            let clock = Arc::new(StreamClock::new(Instant::now()));
+            let (bridge, sink) = make(config, Arc::clone(&clock))?;
+            let stream =
+                with_format!(format, T => capture_stream::<T>(device, config, clock, sink))?;
+
+            Ok((stream, bridge))
+        },
+    )
 }
 
 /// A speaker for calls.
 pub(super) fn speaker(name: Option<&str>) -> Result<Opened<PlaybackBridge>, DeviceError> {
-    open(name, Direction::Playback, PLAYBACK_CALLBACKS_PER_SECOND, |device, config, format| {
-        let clock = Arc::new(StreamClock::new(Instant::now()));
-        let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
-        let bridge = PlaybackBridge::new(producer, Arc::clone(&clock), config.sample_rate)
-            .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
-        let callback = PlaybackCallback::new(consumer, Arc::clone(&clock), config.channels);
-        let stream = with_format!(format, T => playback_stream::<T>(device, config, callback, clock))?;
-        Ok((stream, bridge))
-    })
+    open(
+        name,
+        Direction::Playback,
+        PLAYBACK_CALLBACKS_PER_SECOND,
+        |device, config, format| {
+            let clock = Arc::new(StreamClock::new(Instant::now()));
+            let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
+            let bridge = PlaybackBridge::new(producer, Arc::clone(&clock), config.sample_rate)
+                .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
+            let callback = PlaybackCallback::new(consumer, Arc::clone(&clock), config.channels);
+            let stream =
+                with_format!(format, T => playback_stream::<T>(device, config, callback, clock))?;
+
+            Ok((stream, bridge))
+        },
+    )
 }
 
 fn ring_frames(rate: u32) -> usize {
@@ -145,6 +162,7 @@ fn open<B>(
         BufferSize::Default,
     ];
     let mut last_error = cpal::Error::from(ErrorKind::UnsupportedConfig);
+
     for size in sizes {
         config.buffer_size = size;
         match build(&device, config, format) {
@@ -156,6 +174,7 @@ fn open<B>(
             Err(error) => return Err(codes.opening(&error)),
         }
     }
+
     Err(codes.opening(&last_error))
 }
 
@@ -188,9 +207,19 @@ where
 {
     let data = move |data: &[T], info: &cpal::InputCallbackInfo| {
         let time = info.timestamp();
-        sink.run(data, Instant::now(), time.callback.saturating_duration_since(time.capture));
+        sink.run(
+            data,
+            Instant::now(),
+            time.callback.saturating_duration_since(time.capture),
+        );
     };
-    let stream = device.build_input_stream(config, data, move |error| clock.report(error.kind()), Some(OPENING))?;
+
+    let stream = device.build_input_stream(
+        config,
+        data,
+        move |error| clock.report(error.kind()),
+        Some(OPENING),
+    )?;
     stream.play()?;
     Ok(Box::new(stream))
 }
@@ -206,9 +235,19 @@ where
 {
     let data = move |data: &mut [T], info: &cpal::OutputCallbackInfo| {
         let time = info.timestamp();
-        callback.run(data, Instant::now(), time.playback.saturating_duration_since(time.callback));
+        callback.run(
+            data,
+            Instant::now(),
+            time.playback.saturating_duration_since(time.callback),
+        );
     };
-    let stream = device.build_output_stream(config, data, move |error| clock.report(error.kind()), Some(OPENING))?;
+
+    let stream = device.build_output_stream(
+        config,
+        data,
+        move |error| clock.report(error.kind()),
+        Some(OPENING),
+    )?;
     stream.play()?;
     Ok(Box::new(stream))
 }

@@ -99,28 +99,43 @@ impl Watched for MeterBridge {
     }
 
     fn bridge_counts(&self) -> DeviceCounts {
-        DeviceCounts { glitches: self.clock().glitches(), ..DeviceCounts::default() }
+        DeviceCounts {
+            glitches: self.clock().glitches(),
+            ..DeviceCounts::default()
+        }
     }
 }
 
 impl Owner<CaptureBridge> {
     /// Opens once the device `before` has closed.
     pub(super) fn open_microphone(name: Option<String>, before: Option<Closing>) -> Self {
-        Self::new(Direction::Capture, Arc::new(move || open::microphone(name.as_deref())), before)
+        Self::new(
+            Direction::Capture,
+            Arc::new(move || open::microphone(name.as_deref())),
+            before,
+        )
     }
 }
 
 impl Owner<MeterBridge> {
     /// Opens a microphone only for its level.
     pub(super) fn open_meter(name: Option<String>) -> Self {
-        Self::new(Direction::Capture, Arc::new(move || open::meter(name.as_deref())), None)
+        Self::new(
+            Direction::Capture,
+            Arc::new(move || open::meter(name.as_deref())),
+            None,
+        )
     }
 }
 
 impl Owner<PlaybackBridge> {
     /// Opens once the device `before` has closed.
     pub(super) fn open_speaker(name: Option<String>, before: Option<Closing>) -> Self {
-        Self::new(Direction::Playback, Arc::new(move || open::speaker(name.as_deref())), before)
+        Self::new(
+            Direction::Playback,
+            Arc::new(move || open::speaker(name.as_deref())),
+            before,
+        )
     }
 }
 
@@ -133,7 +148,11 @@ pub(crate) struct Closing {
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if self.closed.take().is_some_and(|closed| closed.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout)) {
+        if self
+            .closed
+            .take()
+            .is_some_and(|closed| closed.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout))
+        {
             tracing::warn!(direction = ?self.direction, "a sound device does not close; it is left to itself");
         }
     }
@@ -143,7 +162,13 @@ impl<B: Watched + Send + 'static> Owner<B> {
     fn new(direction: Direction, open: Open<B>, before: Option<Closing>) -> Self {
         let before = before.and_then(|mut closing| closing.closed.take());
         let device = Device::spawn(Arc::clone(&open), before, Duration::ZERO);
-        Self { direction, open, device, died: 0, past: DeviceCounts::default() }
+        Self {
+            direction,
+            open,
+            device,
+            died: 0,
+            past: DeviceCounts::default(),
+        }
     }
 
     /// Begins to close the device, without waiting for it.
@@ -162,16 +187,21 @@ impl<B: Watched + Send + 'static> Owner<B> {
                 }
                 Ok(Err(_)) if self.died > 0 => return Err(codes.unplugged()),
                 Ok(Err(error)) => return Err(error),
-                Err(TryRecvError::Empty) if now.saturating_duration_since(self.device.since) < OPENING => {}
+                Err(TryRecvError::Empty)
+                    if now.saturating_duration_since(self.device.since) < OPENING => {}
                 Err(_) if self.died > 0 => return Err(codes.unplugged()),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Err(codes.timeout()),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
+                    return Err(codes.timeout());
+                }
             }
         }
+
         if self.device.has_died(now) {
             tracing::warn!(direction = ?self.direction, before = self.died, "the stream of a sound device has died");
             if self.died == REOPENINGS {
                 return Err(codes.unplugged());
             }
+
             self.reopen();
         } else if self.died > 0
             && self.device.bridge.is_some()
@@ -179,13 +209,22 @@ impl<B: Watched + Send + 'static> Owner<B> {
         {
             self.died = 0;
         }
-        Ok(self.device.bridge.as_mut().map_or(State::Opening, State::Open))
+
+        Ok(self
+            .device
+            .bridge
+            .as_mut()
+            .map_or(State::Opening, State::Open))
     }
 
     fn reopen(&mut self) {
         let counts = self.counts();
         // The new stream's own glitches begin at zero; its death is one more.
-        self.past = DeviceCounts { glitches: self.past.glitches + 1, ..counts };
+        self.past = DeviceCounts {
+            glitches: self.past.glitches + 1,
+            ..counts
+        };
+
         let closed = self.device.closed.take();
         let pause = REOPENING_PAUSE * 2u32.pow(self.died);
         self.device = Device::spawn(Arc::clone(&self.open), closed, pause);
@@ -194,7 +233,13 @@ impl<B: Watched + Send + 'static> Owner<B> {
 
     /// What went wrong since the device was first opened.
     pub(super) fn counts(&self) -> DeviceCounts {
-        let current = self.device.bridge.as_ref().map(B::bridge_counts).unwrap_or_default();
+        let current = self
+            .device
+            .bridge
+            .as_ref()
+            .map(B::bridge_counts)
+            .unwrap_or_default();
+
         DeviceCounts {
             underruns: self.past.underruns + current.underruns,
             overruns: self.past.overruns + current.overruns,
@@ -220,10 +265,12 @@ impl<B: Watched + Send + 'static> Device<B> {
                 // Whether it has closed or hangs: more cannot be done.
                 let _ = closed.recv_timeout(CLOSING);
             }
+
             // The engine says nothing on this channel; it closes it when the device is not wanted any more.
             if stopped.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
+
             match open() {
                 Ok((stream, bridge)) => {
                     // If the engine is gone already, the device is closed again.
@@ -231,33 +278,51 @@ impl<B: Watched + Send + 'static> Device<B> {
                         // Ends when the other end is dropped.
                         let _ = stopped.recv();
                     }
+
                     drop(stream);
                 }
                 Err(error) => {
                     let _ = opened_sender.send(Err(error));
                 }
             }
+
             let _ = closed_sender.send(());
         };
+
         // Without a thread both channels are closed, and the first poll tells.
-        let thread = std::thread::Builder::new().name("sound device".into()).spawn(body);
+        let thread = std::thread::Builder::new()
+            .name("sound device".into())
+            .spawn(body);
         if let Err(error) = thread {
             tracing::error!(%error, "no thread for a sound device");
         }
+
         let now = Instant::now();
-        Self { since: now, opened, stop: Some(stop), closed: Some(is_closed), bridge: None, glitches: (now, 0) }
+        Self {
+            since: now,
+            opened,
+            stop: Some(stop),
+            closed: Some(is_closed),
+            bridge: None,
+            glitches: (now, 0),
+        }
     }
 
     /// Whether an open stream has failed, calls nobody back any more, or reports nothing but glitches.
     fn has_died(&mut self, now: Instant) -> bool {
-        let Some(bridge) = &self.bridge else { return false };
+        let Some(bridge) = &self.bridge else {
+            return false;
+        };
+
         let clock = bridge.stream_clock();
         let last_life = clock.last_call().map_or(self.since, |call| call.at);
         let (since, before) = self.glitches;
         let glitches = clock.glitches();
+
         if now.saturating_duration_since(since) >= Duration::from_secs(1) {
             self.glitches = (now, glitches);
         }
+
         clock.failure().is_some()
             || now.saturating_duration_since(last_life) > STALLED
             || glitches.saturating_sub(before) > GLITCH_BURST
@@ -267,7 +332,10 @@ impl<B: Watched + Send + 'static> Device<B> {
 impl<B> Owner<B> {
     fn begin_closing(&mut self) -> Closing {
         self.device.stop = None;
-        Closing { direction: self.direction, closed: self.device.closed.take() }
+        Closing {
+            direction: self.direction,
+            closed: self.device.closed.take(),
+        }
     }
 }
 
@@ -279,6 +347,9 @@ impl<B> Drop for Owner<B> {
 
 impl<B> std::fmt::Debug for Owner<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Owner").field("direction", &self.direction).field("died", &self.died).finish_non_exhaustive()
+        f.debug_struct("Owner")
+            .field("direction", &self.direction)
+            .field("died", &self.died)
+            .finish_non_exhaustive()
     }
 }

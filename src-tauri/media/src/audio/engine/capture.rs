@@ -21,12 +21,17 @@ pub(super) enum Capture {
 
 impl Capture {
     /// Opens the source; a microphone goes on opening in the background, once the one `before` has closed.
-    pub(super) fn open(source: &AudioSource, before: &mut Option<Closing>) -> Result<Self, DeviceError> {
+    pub(super) fn open(
+        source: &AudioSource,
+        before: &mut Option<Closing>,
+    ) -> Result<Self, DeviceError> {
         Ok(match source {
             AudioSource::None => Self::None,
             AudioSource::Test => Self::Test,
             AudioSource::File(path) => Self::File(WavSource::open(path)?),
-            AudioSource::Microphone(name) => Self::Microphone(Box::new(Microphone::open(name.clone(), before.take()))),
+            AudioSource::Microphone(name) => {
+                Self::Microphone(Box::new(Microphone::open(name.clone(), before.take())))
+            }
         })
     }
 
@@ -50,15 +55,18 @@ impl Capture {
         // What is taken at a tick was in the air during the 10 ms before it.
         let since = tick.due.checked_sub(BLOCK_DURATION).unwrap_or(tick.due);
         let mut block = [0; BLOCK];
+
         match self {
             Self::None => return Ok(None),
             Self::Test => TestSignal.fill(&mut block, wall.unix_us_at(since)),
             Self::File(file) => file.pull(&mut block)?,
             Self::Microphone(microphone) => return microphone.pull(now, out),
         }
+
         for (sample, value) in out.iter_mut().zip(block) {
             *sample = f32::from(value) / 32_768.0;
         }
+
         Ok(Some(since))
     }
 

@@ -40,13 +40,20 @@ impl Output {
     }
 
     /// Plays a block and returns when its first sample will be heard; without a speaker that is `due`.
-    pub(super) fn push(&mut self, now: Instant, due: Instant, block: &[i16; BLOCK]) -> Result<Instant, DeviceError> {
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        due: Instant,
+        block: &[i16; BLOCK],
+    ) -> Result<Instant, DeviceError> {
         if let Some((sink, _)) = self.next.take_if(|(_, at)| *at <= now) {
             if let Some(speaker) = self.speaker.take() {
                 self.closing = Some(speaker.close());
             }
+
             self.begin(sink);
         }
+
         match &mut self.speaker {
             Some(speaker) if self.next.is_none() => match speaker.push(now, block) {
                 Ok(at) => Ok(at),
@@ -82,6 +89,7 @@ impl Output {
             AudioSink::Default => None,
             AudioSink::Named(name) => Some(name),
         };
+
         self.speaker = Some(Box::new(Speaker::open(name, self.closing.take())));
     }
 }

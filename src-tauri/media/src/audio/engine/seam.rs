@@ -34,6 +34,7 @@ impl Seam {
                 *sample *= n as f32 / FADE_IN as f32;
             }
         }
+
         self.to_fill = 0;
         self.let_die(block);
     }
@@ -43,6 +44,7 @@ impl Seam {
         self.to_fill = self.to_fill.checked_sub(1)?;
         let mut block = [0.0; BLOCK];
         self.let_die(&mut block);
+
         Some(block)
     }
 
@@ -52,8 +54,10 @@ impl Seam {
                 self.tail *= FADE_OUT;
                 *sample += self.tail;
             }
+
             self.tail = 0.0;
         }
+
         self.last = block[BLOCK - 1];
     }
 }
@@ -65,7 +69,10 @@ mod tests {
     /// The largest step between neighbouring samples of these blocks.
     fn largest_step(blocks: &[[f32; BLOCK]]) -> f32 {
         let sound: Vec<f32> = blocks.iter().flatten().copied().collect();
-        sound.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max)
+        sound
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).abs())
+            .fold(0.0, f32::max)
     }
 
     #[test]
@@ -76,9 +83,17 @@ mod tests {
         seam.cut();
         let mut after = [-0.8; BLOCK];
         seam.join(&mut after);
-        assert!((before[0] - 0.8).abs() < 1e-6 && (after[BLOCK - 1] + 0.8).abs() < 1e-6, "both are heard as they are");
+
+        assert!(
+            (before[0] - 0.8).abs() < 1e-6 && (after[BLOCK - 1] + 0.8).abs() < 1e-6,
+            "both are heard as they are"
+        );
+
         let step = largest_step(&[before, after]);
-        assert!(step < 0.06, "an abrupt switch has a step of 1.6, this one of {step}");
+        assert!(
+            step < 0.06,
+            "an abrupt switch has a step of 1.6, this one of {step}"
+        );
     }
 
     #[test]
@@ -89,7 +104,12 @@ mod tests {
             seam.join(&mut block);
             assert_eq!(block, [value; BLOCK]);
         }
-        assert_eq!(seam.fill(), None, "a source that pauses by itself is not filled up");
+
+        assert_eq!(
+            seam.fill(),
+            None,
+            "a source that pauses by itself is not filled up"
+        );
     }
 
     #[test]
@@ -98,13 +118,19 @@ mod tests {
         let mut blocks = vec![[0.8; BLOCK]];
         seam.join(&mut blocks[0]);
         seam.cut();
+
         while let Some(block) = seam.fill() {
             blocks.push(block);
         }
+
         assert_eq!(blocks.len(), 11, "100 ms of silence");
         let mut late = [0.8; BLOCK];
         seam.join(&mut late);
         blocks.push(late);
-        assert!(largest_step(&blocks) < 0.06, "neither going nor coming clicks");
+
+        assert!(
+            largest_step(&blocks) < 0.06,
+            "neither going nor coming clicks"
+        );
     }
 }

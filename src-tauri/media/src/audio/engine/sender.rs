@@ -28,7 +28,13 @@ pub(super) struct Sender {
 
 impl Sender {
     pub(super) fn new(bitrate_bps: u32, outgoing: OutgoingAudioSink) -> Result<Self, OpusError> {
-        let config = OpusConfig { bitrate_bps, fec: true, dtx: true, expected_loss_percent: 0 };
+        let config = OpusConfig {
+            bitrate_bps,
+            fec: true,
+            dtx: true,
+            expected_loss_percent: 0,
+        };
+
         Ok(Self {
             encoder: OpusEncoder::new(config)?,
             outgoing,
@@ -48,11 +54,17 @@ impl Sender {
             self.encoder.set_expected_loss(percent)?;
             self.expected_loss_percent = percent;
         }
+
         Ok(())
     }
 
     /// Takes the block of `tick`; every second one completes a packet.
-    pub(super) fn push(&mut self, tick: Tick, captured_at: Instant, block: &[i16; BLOCK]) -> Result<(), OpusError> {
+    pub(super) fn push(
+        &mut self,
+        tick: Tick,
+        captured_at: Instant,
+        block: &[i16; BLOCK],
+    ) -> Result<(), OpusError> {
         let (head, tail) = self.pcm.split_at_mut(BLOCK);
         match self.first {
             Some((first, first_at)) if tick.index == first.index + 1 => {
@@ -72,18 +84,23 @@ impl Sender {
     fn encode(&mut self, first: Tick, captured_at: Instant) -> Result<(), OpusError> {
         let mut packet = [0; MAX_PACKET_BYTES];
         let length = self.encoder.encode(&self.pcm, &mut packet)?;
+
         if length <= DTX_BYTES {
             self.in_silence = true;
             return Ok(());
         }
+
         self.packets += 1;
         self.bytes += length as u64;
         (self.outgoing)(OutgoingAudio {
-            rtp_timestamp: self.timestamp_base.wrapping_add((first.index as u32).wrapping_mul(BLOCK as u32)),
+            rtp_timestamp: self
+                .timestamp_base
+                .wrapping_add((first.index as u32).wrapping_mul(BLOCK as u32)),
             payload: &packet[..length],
             captured_at,
             marker: std::mem::take(&mut self.in_silence),
         });
+
         Ok(())
     }
 }
@@ -98,34 +115,55 @@ mod tests {
     fn sender() -> (Sender, mpsc::Receiver<(u32, Instant, bool)>) {
         let (tx, rx) = mpsc::channel();
         let outgoing = Box::new(move |sent: OutgoingAudio<'_>| {
-            tx.send((sent.rtp_timestamp, sent.captured_at, sent.marker)).unwrap();
+            tx.send((sent.rtp_timestamp, sent.captured_at, sent.marker))
+                .unwrap();
         });
+
         (Sender::new(24_000, outgoing).unwrap(), rx)
     }
 
     fn tick(index: u64, start: Instant) -> Tick {
-        Tick { index, due: start + std::time::Duration::from_millis(10 * index) }
+        Tick {
+            index,
+            due: start + std::time::Duration::from_millis(10 * index),
+        }
     }
 
     #[test]
     fn two_blocks_make_a_packet_with_the_time_of_the_first() {
         let (mut sender, sent) = sender();
         let start = Instant::now();
+
         for index in 0..100 {
             let mut block = [0; BLOCK];
             TestSignal.fill(&mut block, index as i64 * 10_000);
             let at = tick(index, start);
             sender.push(at, at.due, &block).unwrap();
         }
+
         let sent: Vec<_> = sent.try_iter().collect();
         assert_eq!(sent.len(), 50, "a second is fifty packets of 20 ms");
         assert_eq!(sender.packets, 50, "and all are counted");
+
         for (n, pair) in sent.windows(2).enumerate() {
-            assert_eq!(pair[1].0.wrapping_sub(pair[0].0), 960, "timestamps advance by 960 samples (packet {n})");
-            assert_eq!((pair[1].1 - pair[0].1).as_millis(), 20, "and so does the capture time (packet {n})");
+            assert_eq!(
+                pair[1].0.wrapping_sub(pair[0].0),
+                960,
+                "timestamps advance by 960 samples (packet {n})"
+            );
+
+            assert_eq!(
+                (pair[1].1 - pair[0].1).as_millis(),
+                20,
+                "and so does the capture time (packet {n})"
+            );
         }
+
         assert!(sent[0].2, "the first packet begins a talk spurt");
-        assert!(sent[1..].iter().all(|packet| !packet.2), "the others go on with it");
+        assert!(
+            sent[1..].iter().all(|packet| !packet.2),
+            "the others go on with it"
+        );
     }
 
     #[test]
@@ -134,12 +172,23 @@ mod tests {
         let start = Instant::now();
         let mut block = [0; BLOCK];
         TestSignal.fill(&mut block, 0);
+
         for index in [0, 1, 2, 50, 51] {
             sender.push(tick(index, start), start, &block).unwrap();
         }
+
         let stamps: Vec<u32> = sent.try_iter().map(|packet| packet.0).collect();
-        assert_eq!(stamps.len(), 2, "the half packet before the hole is dropped");
-        assert_eq!(stamps[1].wrapping_sub(stamps[0]), 50 * 480, "the timestamp counts the hole");
+        assert_eq!(
+            stamps.len(),
+            2,
+            "the half packet before the hole is dropped"
+        );
+
+        assert_eq!(
+            stamps[1].wrapping_sub(stamps[0]),
+            50 * 480,
+            "the timestamp counts the hole"
+        );
     }
 
     #[test]
@@ -153,15 +202,22 @@ mod tests {
                 if sound {
                     TestSignal.fill(&mut block, index as i64 * 10_000);
                 }
+
                 sender.push(tick(index, start), start, &block).unwrap();
                 index += 1;
             }
         };
+
         push(&mut sender, true, 100);
         let _ = sent.try_iter().count();
         push(&mut sender, false, 200);
         let silent = sent.try_iter().count();
-        assert!(silent < 30, "of 100 packets of silence only the hangover and comfort noise go out, not {silent}");
+
+        assert!(
+            silent < 30,
+            "of 100 packets of silence only the hangover and comfort noise go out, not {silent}"
+        );
+
         push(&mut sender, true, 20);
         let first = sent.try_iter().next().expect("sound after silence is sent");
         assert!(first.2, "it begins a new talk spurt");

@@ -68,12 +68,19 @@ impl Worker {
             failed(MediaPart::Microphone, error);
             Capture::None
         });
+
         let recorder = config.record.and_then(|path| {
             let events = Arc::clone(&events);
-            WavRecorder::create(&path, move |error| events(MediaEvent::Failed { part: MediaPart::Recording, error }))
-                .map_err(|error| failed(MediaPart::Recording, error))
-                .ok()
+            WavRecorder::create(&path, move |error| {
+                events(MediaEvent::Failed {
+                    part: MediaPart::Recording,
+                    error,
+                })
+            })
+            .map_err(|error| failed(MediaPart::Recording, error))
+            .ok()
         });
+
         let mut worker = Self {
             shared,
             arrivals,
@@ -100,6 +107,7 @@ impl Worker {
             first_audio_at: None,
             events,
         };
+
         worker.prepare();
         worker
     }
@@ -109,14 +117,17 @@ impl Worker {
         if !matches!(self.capture, Capture::None)
             && let Some((bitrate_bps, outgoing)) = self.outgoing.take()
         {
-            self.sender =
-                Sender::new(bitrate_bps, outgoing).inspect_err(|error| tracing::error!(%error, "no Opus encoder")).ok();
+            self.sender = Sender::new(bitrate_bps, outgoing)
+                .inspect_err(|error| tracing::error!(%error, "no Opus encoder"))
+                .ok();
         }
+
         let processing = Processing {
             // Without a speaker there is nothing that could echo.
             echo_cancellation: self.processing.echo_cancellation && self.output.is_audible(),
             ..self.processing
         };
+
         if !self.capture.is_microphone() || !processing.any() {
             self.processor = None;
         } else if let Some(processor) = &mut self.processor {
@@ -133,15 +144,18 @@ impl Worker {
                 // Never waits: whatever closes, closes in the background, and the next device waits for it.
                 self.closing = former.close().or(self.closing.take());
                 self.seam.cut();
+
                 match Capture::open(&source, &mut self.closing) {
                     Ok(capture) => self.capture = capture,
                     Err(error) => self.fail(MediaPart::Microphone, error),
                 }
+
                 self.input_level_dbfs = SILENCE_DBFS;
             }
             Change::Sink(sink) => self.output.change(now, sink),
             Change::Processing(processing) => self.processing = processing,
         }
+
         self.prepare();
     }
 
@@ -165,6 +179,7 @@ impl Worker {
         while let Ok(change) = self.changes.try_recv() {
             self.change(change, now);
         }
+
         let output_level_dbfs = self.play(tick, now);
         self.take(tick, now);
         self.publish(output_level_dbfs);
@@ -178,34 +193,51 @@ impl Worker {
                 buffer.set_minimum_delay(Duration::from_millis(minimum_delay_ms));
             }
         }
+
         while let Ok(arrival) = self.arrivals.try_recv() {
             if let Some(buffer) = &mut self.jitter_buffer {
                 buffer.insert(arrival.at, arrival.packet);
             }
         }
-        let mut block = [0; BLOCK];
-        let playout = self.jitter_buffer.as_mut().map(|buffer| buffer.pull(now, &mut block));
 
-        let heard_at = self.output.push(now, tick.due, &block).unwrap_or_else(|error| {
-            self.fail(MediaPart::Speaker, error);
-            tick.due
-        });
+        let mut block = [0; BLOCK];
+        let playout = self
+            .jitter_buffer
+            .as_mut()
+            .map(|buffer| buffer.pull(now, &mut block));
+
+        let heard_at = self
+            .output
+            .push(now, tick.due, &block)
+            .unwrap_or_else(|error| {
+                self.fail(MediaPart::Speaker, error);
+                tick.due
+            });
+
         if let Some(processor) = &mut self.processor {
             processor.render(&block);
         }
+
         if let Some(recorder) = &mut self.recorder {
             recorder.push(&block);
         }
+
         if let Some(reader) = &mut self.reader
             && let Some(measured) = reader.push(&block, self.wall.unix_us_at(heard_at))
         {
             tracing::trace!(latency_ms = measured.latency_ms, "mouth to ear");
             self.delays.push(measured.latency_ms as f32);
         }
+
         if let Some(timestamp) = playout.and_then(|playout| playout.rtp_timestamp) {
             self.first_audio_at.get_or_insert(heard_at);
-            *self.shared.playout_point.lock().unwrap_or_else(PoisonError::into_inner) = Some((timestamp, heard_at));
+            *self
+                .shared
+                .playout_point
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some((timestamp, heard_at));
         }
+
         level_dbfs(block.iter().map(|sample| f32::from(*sample) / 32_768.0))
     }
 
@@ -220,23 +252,33 @@ impl Worker {
                 self.seam.cut();
                 self.input_level_dbfs = SILENCE_DBFS;
                 self.fail(MediaPart::Microphone, error);
+
                 None
             }
         };
+
         let captured_at = match captured_at {
             Some(captured_at) => {
                 self.process(&mut sound);
                 captured_at
             }
             None => {
-                let Some(silence) = self.seam.fill() else { return };
+                let Some(silence) = self.seam.fill() else {
+                    return;
+                };
+
                 sound = silence;
                 now
             }
         };
+
         self.input_level_dbfs = level_dbfs(sound.iter().copied());
-        let block = sound.map(|sample| (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16);
-        let Some(sender) = &mut self.sender else { return };
+        let block =
+            sound.map(|sample| (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16);
+        let Some(sender) = &mut self.sender else {
+            return;
+        };
+
         let sent = sender
             .set_expected_loss(self.shared.expected_loss_percent.load(Ordering::Relaxed))
             .and_then(|()| sender.push(tick, captured_at, &block));
@@ -253,14 +295,17 @@ impl Worker {
             processor.set_delay(echo_delay);
             processor.capture(sound);
         }
+
         // Muting comes last, so that the echo canceller goes on learning.
         let muted = self.shared.muted.load(Ordering::Relaxed);
         if std::mem::replace(&mut self.muted, muted) != muted {
             self.seam.cut();
         }
+
         if muted {
             sound.fill(0.0);
         }
+
         self.seam.join(sound);
     }
 
@@ -272,27 +317,37 @@ impl Worker {
 
     fn publish(&self, output_level_dbfs: f32) {
         let milliseconds = |delay: Duration| delay.as_secs_f32() * 1e3;
-        let mut stats = self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stats = self
+            .shared
+            .stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+
         if let Some(sender) = &self.sender {
             stats.sent_packets = sender.packets;
             stats.sent_bytes = sender.bytes;
         }
+
         if let Some(buffer) = &self.jitter_buffer {
             stats.jitter = buffer.stats();
         }
+
         // Sorting thousands of numbers a hundred times a second would be waste.
         if stats.mouth_to_ear_ms.map_or(0, |delays| delays.count) != self.delays.count() {
             stats.mouth_to_ear_ms = self.delays.percentiles();
         }
+
         stats.input_level_dbfs = self.input_level_dbfs;
         stats.output_level_dbfs = output_level_dbfs;
         stats.first_audio_at = self.first_audio_at;
         stats.skipped_ticks = self.schedule.skipped();
         stats.capture_delay_ms = self.capture.delay().map(milliseconds);
         stats.playback_delay_ms = self.output.delay().map(milliseconds);
+
         if let Capture::Microphone(microphone) = &self.capture {
             stats.capture = microphone.counts();
         }
+
         if let Some(counts) = self.output.counts() {
             stats.playback = counts;
         }

@@ -54,11 +54,15 @@ impl DelayEstimator {
     /// A packet whose RTP time is `media` (samples, unwrapped) came at `arrival`.
     pub(super) fn on_arrival(&mut self, arrival: i64, media: i64) {
         let transit = arrival - media;
-        let moved = self.last_transit.is_some_and(|last| (transit - last).abs() > NEW_ORIGIN_MS * SAMPLES_PER_MS);
+        let moved = self
+            .last_transit
+            .is_some_and(|last| (transit - last).abs() > NEW_ORIGIN_MS * SAMPLES_PER_MS);
+
         if moved {
             self.base.clear();
             self.interval = None;
         }
+
         self.last_transit = Some(transit);
 
         let slot = arrival / (BASE_SLOT_MS * SAMPLES_PER_MS);
@@ -66,7 +70,12 @@ impl DelayEstimator {
             Some((newest, smallest)) if *newest == slot => *smallest = transit.min(*smallest),
             _ => self.base.push_back((slot, transit)),
         }
-        while self.base.front().is_some_and(|(oldest, _)| slot - oldest >= BASE_SLOTS as i64) {
+
+        while self
+            .base
+            .front()
+            .is_some_and(|(oldest, _)| slot - oldest >= BASE_SLOTS as i64)
+        {
             self.base.pop_front();
         }
 
@@ -93,11 +102,13 @@ impl DelayEstimator {
         if self.observations == 0 {
             return None;
         }
+
         let mut covered = 0.0;
         let bin = self.histogram.iter().position(|weight| {
             covered += weight;
             covered >= QUANTILE
         });
+
         let upper_edge_ms = (bin.unwrap_or(BINS - 1) as i64 + 1) * BIN_MS;
         Some((upper_edge_ms + BLOCK_MS) * SAMPLES_PER_MS)
     }
@@ -107,9 +118,11 @@ impl DelayEstimator {
         self.observations = self.observations.saturating_add(1);
         // The first observations weigh alike, as in a plain average, until the steady forgetting takes over.
         let forget = FORGET.min(1.0 - 1.0 / f64::from(self.observations));
+
         for weight in &mut self.histogram {
             *weight *= forget;
         }
+
         self.histogram[bin] += 1.0 - forget;
     }
 }
@@ -134,7 +147,12 @@ mod tests {
         let mut estimator = DelayEstimator::new();
         assert_eq!(estimator.target(), None, "nothing is known yet");
         feed(&mut estimator, 0, 5_000, |_| 50);
-        assert_eq!(estimator.target(), Some(ms(BIN_MS + BLOCK_MS)), "a constant delay is no jitter");
+
+        assert_eq!(
+            estimator.target(),
+            Some(ms(BIN_MS + BLOCK_MS)),
+            "a constant delay is no jitter"
+        );
     }
 
     #[test]
@@ -143,7 +161,12 @@ mod tests {
         let burst = |n: i64| if n % 200 < 6 { 120 - 20 * (n % 200) } else { 0 };
         feed(&mut estimator, 0, 40_000, burst);
         let target = estimator.target().expect("known") / SAMPLES_PER_MS;
-        assert!((120..=140).contains(&target), "one burst of 120 ms every 4 s is covered: {target} ms");
+
+        assert!(
+            (120..=140).contains(&target),
+            "one burst of 120 ms every 4 s is covered: {target} ms"
+        );
+
         feed(&mut estimator, 40_000, 75_000, |_| 0);
         let target = estimator.target().expect("known") / SAMPLES_PER_MS;
         assert!(target <= 20, "35 s later it is forgotten: {target} ms");
@@ -153,10 +176,16 @@ mod tests {
     fn a_new_origin_of_rtp_time_is_no_delay() {
         let mut estimator = DelayEstimator::new();
         feed(&mut estimator, 0, 5_000, |_| 0);
+
         for n in 250..500 {
             estimator.on_arrival(ms(n * 20), ms(n * 20 - 90_000));
         }
-        assert_eq!(estimator.target(), Some(ms(15)), "media time jumped by an hour; the target did not");
+
+        assert_eq!(
+            estimator.target(),
+            Some(ms(15)),
+            "media time jumped by an hour; the target did not"
+        );
     }
 
     #[test]
@@ -164,6 +193,11 @@ mod tests {
         let mut estimator = DelayEstimator::new();
         feed(&mut estimator, 0, 5_000, |_| 0);
         feed(&mut estimator, 5_000, 8_000, |_| 100);
-        assert_eq!(estimator.base_transit(), Some(ms(100 - 7_000_000)), "the old base is out of the window");
+
+        assert_eq!(
+            estimator.base_transit(),
+            Some(ms(100 - 7_000_000)),
+            "the old base is out of the window"
+        );
     }
 }

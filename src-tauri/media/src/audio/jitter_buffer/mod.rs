@@ -105,7 +105,11 @@ pub trait PacketDecoder: Send {
     ///
     /// # Errors
     /// If the packet is broken. The decoder must stay usable.
-    fn decode(&mut self, packet: &[u8], out: &mut [i16; MAX_PACKET_SAMPLES]) -> Result<usize, OpusError>;
+    fn decode(
+        &mut self,
+        packet: &[u8],
+        out: &mut [i16; MAX_PACKET_SAMPLES],
+    ) -> Result<usize, OpusError>;
     /// Restores into `out` the frame before `packet` from the copy inside.
     ///
     /// # Errors
@@ -123,7 +127,11 @@ pub trait PacketDecoder: Send {
 }
 
 impl PacketDecoder for OpusDecoder {
-    fn decode(&mut self, packet: &[u8], out: &mut [i16; MAX_PACKET_SAMPLES]) -> Result<usize, OpusError> {
+    fn decode(
+        &mut self,
+        packet: &[u8],
+        out: &mut [i16; MAX_PACKET_SAMPLES],
+    ) -> Result<usize, OpusError> {
         Self::decode(self, packet, out)
     }
     fn decode_fec(&mut self, packet: &[u8], out: &mut [i16]) -> Result<(), OpusError> {
@@ -133,7 +141,9 @@ impl PacketDecoder for OpusDecoder {
         Self::conceal(self, out)
     }
     fn fec_samples(&self, packet: &[u8]) -> Option<usize> {
-        opus::has_fec(packet).then(|| opus::packet_samples(packet)).flatten()
+        opus::has_fec(packet)
+            .then(|| opus::packet_samples(packet))
+            .flatten()
     }
     fn reset(&mut self) {
         if let Err(error) = Self::reset(self) {
@@ -234,7 +244,12 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let media = self.last_media.map_or(i64::from(packet.timestamp), |last| {
             last.saturating_add(i64::from(packet.timestamp.wrapping_sub(last as u32) as i32))
         });
-        let again = AudioPacket { payload: Vec::new(), ..packet };
+
+        let again = AudioPacket {
+            payload: Vec::new(),
+            ..packet
+        };
+
         match self.store.insert(packet, media, arrival) {
             Inserted::Stored { dropped } => {
                 self.counters.discarded += u64::from(dropped);
@@ -288,7 +303,9 @@ impl<D: PacketDecoder> JitterBuffer<D> {
     /// The playout delay to aim at, samples.
     fn target(&self) -> i64 {
         let measured = self.delay.target().unwrap_or(self.initial_delay);
-        (measured + self.fec_wait).max(self.minimum_delay).clamp(self.min_delay, self.max_delay)
+        (measured + self.fec_wait)
+            .max(self.minimum_delay)
+            .clamp(self.min_delay, self.max_delay)
     }
 
     /// `now` in samples since the buffer began. A time before that counts as the beginning.

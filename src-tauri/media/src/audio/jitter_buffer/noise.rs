@@ -16,7 +16,11 @@ pub(super) struct ComfortNoise {
 
 impl ComfortNoise {
     pub(super) fn new() -> Self {
-        Self { floor: LOUDEST / 4.0, state: 0x9E37_79B9, smoothed: 0.0 }
+        Self {
+            floor: LOUDEST / 4.0,
+            state: 0x9E37_79B9,
+            smoothed: 0.0,
+        }
     }
 
     /// Learns from a decoded packet.
@@ -24,7 +28,12 @@ impl ComfortNoise {
         if pcm.is_empty() {
             return;
         }
-        let power = pcm.iter().map(|&s| f32::from(s) * f32::from(s)).sum::<f32>() / pcm.len() as f32;
+
+        let power = pcm
+            .iter()
+            .map(|&s| f32::from(s) * f32::from(s))
+            .sum::<f32>()
+            / pcm.len() as f32;
         self.floor = power.sqrt().min(self.floor * RISE + 0.01).min(LOUDEST);
     }
 
@@ -35,6 +44,7 @@ impl ComfortNoise {
         self.state ^= self.state << 5;
         let white = (self.state >> 8) as f32 / (1 << 23) as f32 - 1.0;
         self.smoothed += 0.4 * (white - self.smoothed);
+
         // Uniform noise has an RMS of 1/√3, and this filter lets a quarter of the power through.
         self.smoothed * self.floor * 3.46
     }
@@ -50,11 +60,20 @@ mod tests {
         for _ in 0..1_000 {
             noise.learn(&[20, -20, 20, -20]);
         }
+
         let rms = ((0..48_000).map(|_| noise.next().powi(2)).sum::<f32>() / 48_000.0).sqrt();
-        assert!((15.0..25.0).contains(&rms), "a background of 20 is imitated at {rms}");
+        assert!(
+            (15.0..25.0).contains(&rms),
+            "a background of 20 is imitated at {rms}"
+        );
+
         for _ in 0..1_000 {
             noise.learn(&[9_000, -9_000]);
         }
-        assert!((0..48_000).all(|_| noise.next().abs() < LOUDEST * 3.5), "and speech is not");
+
+        assert!(
+            (0..48_000).all(|_| noise.next().abs() < LOUDEST * 3.5),
+            "and speech is not"
+        );
     }
 }

@@ -63,6 +63,7 @@ impl PacketStore {
         if packet.payload.is_empty() || packet.payload.len() > MAX_PAYLOAD {
             return Inserted::Refused;
         }
+
         let sequence = match self.highest {
             None => i64::from(packet.sequence),
             Some(highest) => {
@@ -71,13 +72,20 @@ impl PacketStore {
                 if !(-MAX_MISORDER..=MAX_DROPOUT).contains(&step) {
                     let confirmed = self.suspect == Some(packet.sequence);
                     self.suspect = Some(packet.sequence.wrapping_add(1));
-                    return if confirmed { Inserted::Restart(packet.payload) } else { Inserted::Refused };
+                    return if confirmed {
+                        Inserted::Restart(packet.payload)
+                    } else {
+                        Inserted::Refused
+                    };
                 }
+
                 highest + step
             }
         };
+
         self.suspect = None;
         let highest = self.highest.unwrap_or(sequence);
+
         if sequence > highest || self.highest.is_none() {
             let shift = sequence - highest;
             self.seen = if shift < SEEN { self.seen << shift } else { 0 } | 1;
@@ -87,17 +95,28 @@ impl PacketStore {
             if self.seen & bit != 0 {
                 return Inserted::Duplicate;
             }
+
             self.seen |= bit;
         }
+
         if self.next.is_some_and(|next| sequence < next) {
             return Inserted::Late;
         }
-        let waiting = Waiting { sequence, media, payload: packet.payload, arrival };
+
+        let waiting = Waiting {
+            sequence,
+            media,
+            payload: packet.payload,
+            arrival,
+        };
+
         self.packets.insert(sequence, waiting);
         let dropped = self.packets.len() > MAX_PACKETS;
+
         if dropped {
             self.packets.pop_first();
         }
+
         Inserted::Stored { dropped }
     }
 
@@ -135,7 +154,11 @@ mod tests {
     const STORED: Inserted = Inserted::Stored { dropped: false };
 
     fn packet(sequence: u16) -> AudioPacket {
-        AudioPacket { sequence, timestamp: u32::from(sequence) * 960, payload: vec![1] }
+        AudioPacket {
+            sequence,
+            timestamp: u32::from(sequence) * 960,
+            payload: vec![1],
+        }
     }
 
     fn insert(store: &mut PacketStore, sequence: u16) -> Inserted {
@@ -148,7 +171,10 @@ mod tests {
         for sequence in [65_533, 65_535, 1, 65_534, 0] {
             assert_eq!(insert(&mut store, sequence), STORED, "{sequence} is new");
         }
-        let order: Vec<u16> = std::iter::from_fn(|| store.pop()).map(|packet| packet.sequence as u16).collect();
+
+        let order: Vec<u16> = std::iter::from_fn(|| store.pop())
+            .map(|packet| packet.sequence as u16)
+            .collect();
         assert_eq!(order, [65_533, 65_534, 65_535, 0, 1], "sending order");
     }
 
@@ -158,11 +184,31 @@ mod tests {
         for sequence in [10, 11, 13] {
             insert(&mut store, sequence);
         }
-        assert_eq!(insert(&mut store, 11), Inserted::Duplicate, "11 waits already");
+
+        assert_eq!(
+            insert(&mut store, 11),
+            Inserted::Duplicate,
+            "11 waits already"
+        );
+
         while store.pop().is_some() {}
-        assert_eq!(insert(&mut store, 13), Inserted::Duplicate, "13 has been played");
-        assert_eq!(insert(&mut store, 12), Inserted::Late, "12 never came, and now is too late");
-        assert_eq!(insert(&mut store, 12), Inserted::Duplicate, "12 a second time");
+        assert_eq!(
+            insert(&mut store, 13),
+            Inserted::Duplicate,
+            "13 has been played"
+        );
+
+        assert_eq!(
+            insert(&mut store, 12),
+            Inserted::Late,
+            "12 never came, and now is too late"
+        );
+
+        assert_eq!(
+            insert(&mut store, 12),
+            Inserted::Duplicate,
+            "12 a second time"
+        );
     }
 
     #[test]
@@ -171,8 +217,17 @@ mod tests {
         insert(&mut store, 100);
         assert_eq!(insert(&mut store, 30_000), Inserted::Refused, "a stray");
         assert_eq!(insert(&mut store, 101), STORED, "the stream goes on");
-        assert_eq!(insert(&mut store, 30_001), Inserted::Refused, "not consecutive with the last stray any more");
-        assert_eq!(insert(&mut store, 30_002), Inserted::Restart(vec![1]), "two in a row");
+        assert_eq!(
+            insert(&mut store, 30_001),
+            Inserted::Refused,
+            "not consecutive with the last stray any more"
+        );
+
+        assert_eq!(
+            insert(&mut store, 30_002),
+            Inserted::Restart(vec![1]),
+            "two in a row"
+        );
     }
 
     #[test]
@@ -181,10 +236,23 @@ mod tests {
         for sequence in 0..1_000 {
             insert(&mut store, sequence);
         }
+
         assert_eq!(store.len(), MAX_PACKETS, "bounded");
-        assert_eq!(store.first().map(|packet| packet.sequence), Some(800), "the oldest went");
         assert_eq!(
-            store.insert(AudioPacket { payload: vec![0; 9_999], ..packet(1_000) }, 0, 0),
+            store.first().map(|packet| packet.sequence),
+            Some(800),
+            "the oldest went"
+        );
+
+        assert_eq!(
+            store.insert(
+                AudioPacket {
+                    payload: vec![0; 9_999],
+                    ..packet(1_000)
+                },
+                0,
+                0
+            ),
             Inserted::Refused,
             "big"
         );

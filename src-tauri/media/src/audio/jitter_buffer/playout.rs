@@ -52,12 +52,16 @@ impl<D: PacketDecoder> JitterBuffer<D> {
     pub fn pull(&mut self, now: Instant, out: &mut [i16; BLOCK_SAMPLES]) -> Playout {
         let clock = self.clock(now);
         let mut kind = PlayoutKind::Normal;
+
         while self.pending.len() < BLOCK_SAMPLES {
             self.skip_excess(clock);
             match self.source(clock) {
                 Source::Silence => {
                     out.fill(0);
-                    return Playout { rtp_timestamp: None, kind: PlayoutKind::Silence };
+                    return Playout {
+                        rtp_timestamp: None,
+                        kind: PlayoutKind::Silence,
+                    };
                 }
                 Source::Packet => self.decode_first(clock),
                 Source::Fec { missing, frame } => {
@@ -66,24 +70,40 @@ impl<D: PacketDecoder> JitterBuffer<D> {
                 }
                 Source::MakeUp(samples) => {
                     let faded = self.made_up >= FADE_END;
-                    kind = if faded { PlayoutKind::ComfortNoise } else { PlayoutKind::Concealed };
+                    kind = if faded {
+                        PlayoutKind::ComfortNoise
+                    } else {
+                        PlayoutKind::Concealed
+                    };
+
                     self.make_up(samples);
                 }
             }
         }
-        let stands_for = self.next_media.map(|next| (next - self.pending.len() as i64) as u32);
+
+        let stands_for = self
+            .next_media
+            .map(|next| (next - self.pending.len() as i64) as u32);
         if self.made_up == 0 && kind == PlayoutKind::Normal {
             kind = self.stretch(clock);
         }
+
         out.copy_from_slice(&self.pending[..BLOCK_SAMPLES]);
         self.pending.drain(..BLOCK_SAMPLES);
         let real = !matches!(kind, PlayoutKind::Concealed | PlayoutKind::ComfortNoise);
-        Playout { rtp_timestamp: stands_for.filter(|_| real), kind }
+
+        Playout {
+            rtp_timestamp: stands_for.filter(|_| real),
+            kind,
+        }
     }
 
     /// Whether playing the first packet now gives it the delay that the target asks for; if not, how much is missing.
     fn undelayed(&self, clock: i64, media: i64, arrival: i64) -> i64 {
-        let base = self.delay.base_transit().map_or(arrival - media, |base| base.min(arrival - media));
+        let base = self
+            .delay
+            .base_transit()
+            .map_or(arrival - media, |base| base.min(arrival - media));
         self.target() - (clock + self.pending.len() as i64 - media - base)
     }
 
@@ -91,27 +111,48 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let first = self.store.first();
         let Some(next_media) = self.next_media else {
             return match first {
-                Some(first) if self.undelayed(clock, first.media, first.arrival) <= 0 => Source::Packet,
+                Some(first) if self.undelayed(clock, first.media, first.arrival) <= 0 => {
+                    Source::Packet
+                }
                 _ => Source::Silence,
             };
         };
-        let Some(first) = first else { return Source::MakeUp(BLOCK_SAMPLES) };
+
+        let Some(first) = first else {
+            return Source::MakeUp(BLOCK_SAMPLES);
+        };
+
         let gap = first.media - next_media;
         let remaining = gap - self.made_up;
+
         if gap < 0 || remaining > LONGEST_WAIT {
             return Source::Packet;
         }
+
         let sender_paused = gap > 0 && self.store.next() == Some(first.sequence);
         if sender_paused || self.made_up > FADE_START {
             // Nothing is being said, so the right moment to go on may be chosen freely.
             let wait = self.undelayed(clock, first.media, first.arrival);
-            return if wait <= 0 { Source::Packet } else { Source::MakeUp(wait as usize) };
+            return if wait <= 0 {
+                Source::Packet
+            } else {
+                Source::MakeUp(wait as usize)
+            };
         }
+
         if remaining <= 0 {
             return Source::Packet;
         }
-        match self.decoder.fec_samples(&first.payload).filter(|&frame| frame <= MAX_PACKET_SAMPLES) {
-            Some(frame) if remaining <= frame as i64 => Source::Fec { missing: remaining as usize, frame },
+
+        match self
+            .decoder
+            .fec_samples(&first.payload)
+            .filter(|&frame| frame <= MAX_PACKET_SAMPLES)
+        {
+            Some(frame) if remaining <= frame as i64 => Source::Fec {
+                missing: remaining as usize,
+                frame,
+            },
             Some(frame) => Source::MakeUp(remaining as usize - frame),
             None => Source::MakeUp(remaining as usize),
         }
@@ -120,17 +161,27 @@ impl<D: PacketDecoder> JitterBuffer<D> {
     /// After an outage the network delivers what it had queued: drops from the old end what is far too late.
     fn skip_excess(&mut self, clock: i64) {
         let limit = -SKIP_ABOVE;
-        let far_behind =
-            |this: &Self| this.store.first().is_some_and(|p| this.undelayed(clock, p.media, p.arrival) < limit);
+        let far_behind = |this: &Self| {
+            this.store
+                .first()
+                .is_some_and(|p| this.undelayed(clock, p.media, p.arrival) < limit)
+        };
+
         if self.next_media.is_none() || self.store.len() < 2 || !far_behind(self) {
             return;
         }
-        while self.store.len() > 1 && self.store.first().is_some_and(|p| self.undelayed(clock, p.media, p.arrival) < 0)
+
+        while self.store.len() > 1
+            && self
+                .store
+                .first()
+                .is_some_and(|p| self.undelayed(clock, p.media, p.arrival) < 0)
         {
             self.count_lost();
             self.store.pop();
             self.counters.discarded += 1;
         }
+
         // Everything before the first packet is passed over; what was made up in between is settled as concealed.
         self.settle_as_concealed();
         self.next_media = self.store.first().map(|first| first.media);
@@ -147,6 +198,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             self.overflowed -= dropped;
             let lost = missing - dropped;
             self.counters.lost += lost;
+
             for _ in 0..lost.min(10) {
                 self.loss_share += LOSS_GAIN * (1.0 - self.loss_share);
             }
@@ -168,14 +220,19 @@ impl<D: PacketDecoder> JitterBuffer<D> {
     fn decode_first(&mut self, clock: i64) {
         let contiguous = self.store.first().map(|first| first.sequence) == self.store.next();
         self.count_lost();
-        let Some(packet) = self.store.pop() else { return };
+        let Some(packet) = self.store.pop() else {
+            return;
+        };
+
         self.weigh_fec(&packet.payload);
         let gap = packet.media - self.next_media.unwrap_or(packet.media);
+
         if contiguous && gap > 0 {
             let paused = self.unsettled.min(gap as u64);
             self.unsettled -= paused;
             self.counters.dtx += paused;
         }
+
         self.settle_as_concealed();
 
         // The decoder goes on smoothly after concealment of exactly what was missing; else the joint must be made.
@@ -183,10 +240,12 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let begun = self.next_media.is_some();
         let tail_samples = MERGE_OVERLAP + MERGE_SEARCH;
         let mut tail = [0; MERGE_OVERLAP + MERGE_SEARCH];
+
         if !smooth && begun {
             self.synthesize(&mut tail, tail_samples);
             self.playout_transits.clear();
         }
+
         let samples = match self.decoder.decode(&packet.payload, &mut self.decoded) {
             Ok(samples) if (1..=MAX_PACKET_SAMPLES).contains(&samples) => samples,
             _ => {
@@ -195,14 +254,17 @@ impl<D: PacketDecoder> JitterBuffer<D> {
                 return self.conceal_broken();
             }
         };
+
         let fresh = &self.decoded[..samples];
         self.noise.learn(fresh);
+
         if smooth || !begun {
             self.pending.extend_from_slice(fresh);
         } else {
             let extra = time_stretch::merge(&tail, fresh, &mut self.pending);
             self.counters.concealed += extra as u64;
         }
+
         self.packet_samples = samples;
         self.next_media = Some(packet.media + samples as i64);
         self.made_up = 0;
@@ -210,6 +272,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let due = clock + self.pending.len() as i64 - samples as i64;
         self.counters.on_played(due - packet.arrival, samples);
         self.playout_transits.push_back(due - packet.media);
+
         if self.playout_transits.len() > TRANSITS {
             self.playout_transits.pop_front();
         }
@@ -221,40 +284,55 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let before = self.made_up;
         self.made_up = 0;
         let mut left = samples;
+
         while left > 0 {
             let part = left.min(BLOCK_SAMPLES);
             self.make_up(part);
             left -= part;
         }
+
         self.settle_as_concealed();
         self.next_media = self.next_media.map(|next| next + samples as i64);
         self.made_up = before.min(1);
     }
 
     fn restore_from_first(&mut self, missing: usize, frame: usize) {
-        let restored = self
-            .store
-            .first()
-            .is_some_and(|first| self.decoder.decode_fec(&first.payload, &mut self.decoded[..frame]).is_ok());
+        let restored = self.store.first().is_some_and(|first| {
+            self.decoder
+                .decode_fec(&first.payload, &mut self.decoded[..frame])
+                .is_ok()
+        });
+
         if !restored {
             return self.make_up(missing);
         }
+
         self.settle_as_concealed();
         self.count_lost();
         self.counters.recovered_by_fec += 1;
         self.counters.fec += missing as u64;
         // If concealment has covered the frame's start, only its end is needed.
         let needed = frame - missing;
+
         if self.made_up > 0 && needed > 0 {
             let mut tail = [0; MERGE_OVERLAP];
             self.synthesize(&mut tail, MERGE_OVERLAP);
             let fresh = &self.decoded[needed..frame];
-            time_stretch::merge(&tail[..MERGE_OVERLAP.min(fresh.len())], fresh, &mut self.pending);
+            time_stretch::merge(
+                &tail[..MERGE_OVERLAP.min(fresh.len())],
+                fresh,
+                &mut self.pending,
+            );
         } else {
             self.pending.extend_from_slice(&self.decoded[needed..frame]);
         }
+
         self.made_up = 0;
-        if let Some((sequence, media)) = self.store.first().map(|first| (first.sequence, first.media)) {
+        if let Some((sequence, media)) = self
+            .store
+            .first()
+            .map(|first| (first.sequence, first.media))
+        {
             self.store.pass(sequence);
             self.next_media = Some(media);
         }
@@ -265,15 +343,19 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let samples = samples.clamp(1, BLOCK_SAMPLES);
         let mut block = [0; BLOCK_SAMPLES];
         self.synthesize(&mut block, samples);
+
         if self.unsettled == 0 {
             self.counters.concealment_events += 1;
         }
+
         if self.made_up >= FADE_END {
             self.counters.silent_concealed += samples as u64;
         }
+
         self.pending.extend_from_slice(&block[..samples]);
         self.made_up += samples as i64;
         self.unsettled += samples as u64;
+
         if self.unsettled > LONGEST_DTX {
             self.settle_as_concealed();
         }
@@ -285,6 +367,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         if self.made_up < FADE_END && self.decoder.conceal(&mut out[..legal]).is_err() {
             out.fill(0);
         }
+
         for (i, sample) in out[..samples].iter_mut().enumerate() {
             let position = self.made_up + i as i64 - FADE_START;
             if position > 0 {
@@ -302,28 +385,42 @@ impl<D: PacketDecoder> JitterBuffer<D> {
     /// Moves the playout delay towards the target, if it is off and the sound allows.
     fn stretch(&mut self, clock: i64) -> PlayoutKind {
         self.stretch_pause = self.stretch_pause.saturating_sub(1);
-        let (Some(playout), Some(base)) = (self.playout_transits.iter().min(), self.delay.base_transit()) else {
+        let (Some(playout), Some(base)) = (
+            self.playout_transits.iter().min(),
+            self.delay.base_transit(),
+        ) else {
             return PlayoutKind::Normal;
         };
+
         if self.stretch_pause > 0 || self.playout_transits.len() < 4 {
             return PlayoutKind::Normal;
         }
+
         let excess = playout - base - self.target();
         let hurry = excess > HURRY_ABOVE;
         // The longer nothing periodic turns up, the less alike the parts need to be.
-        let min_correlation = (0.9 - 0.05 * self.stretch_failures as f32).max(if hurry { -1.0 } else { 0.2 });
+        let min_correlation =
+            (0.9 - 0.05 * self.stretch_failures as f32).max(if hurry { -1.0 } else { 0.2 });
         let (change, kind) = if excess > SLACK_ABOVE {
             self.decode_ahead(clock);
-            (time_stretch::accelerate(&mut self.pending, min_correlation), PlayoutKind::Accelerated)
+            (
+                time_stretch::accelerate(&mut self.pending, min_correlation),
+                PlayoutKind::Accelerated,
+            )
         } else if excess < -SLACK_BELOW {
-            (time_stretch::decelerate(&mut self.pending, min_correlation), PlayoutKind::Decelerated)
+            (
+                time_stretch::decelerate(&mut self.pending, min_correlation),
+                PlayoutKind::Decelerated,
+            )
         } else {
             return PlayoutKind::Normal;
         };
+
         let Some(samples) = change else {
             self.stretch_failures += 1;
             return PlayoutKind::Normal;
         };
+
         self.stretch_failures = 0;
         self.stretch_pause = if hurry { HURRIED_PAUSE } else { STRETCH_PAUSE };
         let shift = if kind == PlayoutKind::Accelerated {
@@ -333,9 +430,11 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             self.counters.decelerated += samples as u64;
             samples as i64
         };
+
         for transit in &mut self.playout_transits {
             *transit += shift;
         }
+
         // Cutting may have left less than a block.
         while self.pending.len() < BLOCK_SAMPLES {
             match self.source(clock) {
@@ -345,22 +444,24 @@ impl<D: PacketDecoder> JitterBuffer<D> {
                 Source::Silence => break,
             }
         }
+
         kind
     }
 
     /// Decodes what is due next anyway, so that a whole pitch period can be found.
     fn decode_ahead(&mut self, clock: i64) {
         while self.pending.len() < FULL_SEARCH
-            && self
-                .store
-                .first()
-                .is_some_and(|first| Some(first.sequence) == self.store.next() && Some(first.media) == self.next_media)
+            && self.store.first().is_some_and(|first| {
+                Some(first.sequence) == self.store.next() && Some(first.media) == self.next_media
+            })
         {
             self.decode_first(clock);
         }
     }
 }
 
-const _: () =
-    assert!(MERGE_OVERLAP.is_multiple_of(CONCEAL_STEP) && (MERGE_OVERLAP + MERGE_SEARCH).is_multiple_of(CONCEAL_STEP));
+const _: () = assert!(
+    MERGE_OVERLAP.is_multiple_of(CONCEAL_STEP)
+        && (MERGE_OVERLAP + MERGE_SEARCH).is_multiple_of(CONCEAL_STEP)
+);
 const _: () = assert!(BLOCK_SAMPLES as i64 == BLOCK_MS * SAMPLES_PER_MS);

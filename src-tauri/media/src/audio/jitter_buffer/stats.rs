@@ -103,7 +103,9 @@ impl Counters {
         let samples = samples as u64;
         self.emitted += samples;
         // Its samples leave one after another, so the average one waits half the packet longer.
-        self.waited = self.waited.saturating_add((wait as u64 + samples / 2).saturating_mul(samples));
+        self.waited = self
+            .waited
+            .saturating_add((wait as u64 + samples / 2).saturating_mul(samples));
         let bin = ((wait / SAMPLES_PER_MS) as usize).min(WAIT_BINS - 1);
         self.waits[bin] = self.waits[bin].saturating_add(1);
     }
@@ -112,6 +114,7 @@ impl Counters {
         let all: u64 = self.waits.iter().map(|&count| u64::from(count)).sum();
         let rank = (all as f64 * quantile).ceil().max(1.0) as u64;
         let mut below = 0;
+
         self.waits
             .iter()
             .position(|&count| {

@@ -28,22 +28,32 @@ impl Tone {
         for (i, sample) in out.iter_mut().enumerate() {
             *sample = (((from + i as i64) as f64 * HZ / 48_000.0 * TAU).sin() * 8_000.0) as i16;
         }
+
         self.position = from + out.len() as i64;
     }
 
     fn media(packet: &[u8]) -> Result<i64, OpusError> {
         let bytes = packet.get(1..9).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(i64::from_be_bytes).ok_or_else(|| OpusError::Decode("too short".into()))
+        bytes
+            .map(i64::from_be_bytes)
+            .ok_or_else(|| OpusError::Decode("too short".into()))
     }
 }
 
 impl PacketDecoder for Tone {
-    fn decode(&mut self, packet: &[u8], out: &mut [i16; MAX_PACKET_SAMPLES]) -> Result<usize, OpusError> {
+    fn decode(
+        &mut self,
+        packet: &[u8],
+        out: &mut [i16; MAX_PACKET_SAMPLES],
+    ) -> Result<usize, OpusError> {
         self.fill(Self::media(packet)? % 48_000, &mut out[..FRAME_SAMPLES]);
         Ok(FRAME_SAMPLES)
     }
     fn decode_fec(&mut self, packet: &[u8], out: &mut [i16]) -> Result<(), OpusError> {
-        self.fill((Self::media(packet)? - out.len() as i64).rem_euclid(48_000), out);
+        self.fill(
+            (Self::media(packet)? - out.len() as i64).rem_euclid(48_000),
+            out,
+        );
         Ok(())
     }
     fn conceal(&mut self, out: &mut [i16]) -> Result<(), OpusError> {
@@ -104,7 +114,9 @@ impl<D: PacketDecoder> Run<D> {
     /// Sends packets `from..to`, 20 ms each, through `network`, and pulls all the while.
     fn stream(&mut self, from: u32, to: u32, network: Network<'_>) -> JitterStats {
         let fec = self.fec;
-        self.stream_of(from, to, network, &mut |n| Tone::packet(i64::from(n) * 960, fec))
+        self.stream_of(from, to, network, &mut |n| {
+            Tone::packet(i64::from(n) * 960, fec)
+        })
     }
 
     fn stream_of(
@@ -122,31 +134,50 @@ impl<D: PacketDecoder> Run<D> {
                     timestamp: self.first_timestamp.wrapping_add(n.wrapping_mul(960)),
                     payload: payload(n),
                 };
+
                 self.in_flight.push_back((sent_ms(n) + delay, packet));
             }
         }
-        self.in_flight.make_contiguous().sort_by(|a, b| a.0.total_cmp(&b.0));
+
+        self.in_flight
+            .make_contiguous()
+            .sort_by(|a, b| a.0.total_cmp(&b.0));
         let end = sent_ms(to);
-        let mut now = self.kinds.last().map_or(3.0, |(at, _)| at + 10.0 * f64::from(self.burst));
+        let mut now = self
+            .kinds
+            .last()
+            .map_or(3.0, |(at, _)| at + 10.0 * f64::from(self.burst));
+
         while now < end {
             while self.in_flight.front().is_some_and(|(at, _)| *at <= now) {
                 let (at, packet) = self.in_flight.pop_front().expect("looked at above");
-                self.buffer.insert(self.start + Duration::from_secs_f64(at / 1_000.0), packet);
+                self.buffer
+                    .insert(self.start + Duration::from_secs_f64(at / 1_000.0), packet);
             }
+
             for _ in 0..self.burst {
                 let mut out = [i16::MIN; BLOCK_SAMPLES];
-                let playout = self.buffer.pull(self.start + Duration::from_secs_f64(now / 1_000.0), &mut out);
+                let playout = self.buffer.pull(
+                    self.start + Duration::from_secs_f64(now / 1_000.0),
+                    &mut out,
+                );
                 self.kinds.push((now, playout));
                 self.played.extend_from_slice(&out);
             }
+
             now += 10.0 * f64::from(self.burst);
         }
+
         self.buffer.stats()
     }
 
     /// Steepest step in what was played from `from_ms` on.
     fn steepest(&self, from_ms: usize) -> i32 {
-        self.played[from_ms * 48..].windows(2).map(|w| (i32::from(w[1]) - i32::from(w[0])).abs()).max().unwrap_or(0)
+        self.played[from_ms * 48..]
+            .windows(2)
+            .map(|w| (i32::from(w[1]) - i32::from(w[0])).abs())
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -164,11 +195,31 @@ fn steady_arrival_is_played_whole_with_little_delay() {
     let mut run = Run::new();
     let stats = run.stream(0, minutes(5), &mut |_| Some(40.0));
     println!("steady: {stats:?}");
+
     assert_eq!(stats.concealed_ms, 0, "nothing is missing");
-    assert_eq!((stats.lost, stats.late, stats.duplicates), (0, 0, 0), "nothing is lost across the sequence wrap");
-    assert!(stats.buffer_ms_p50 <= 25, "a packet waits {} ms", stats.buffer_ms_p50);
-    assert!(stats.buffer_ms_mean <= 35, "a sample waits {} ms", stats.buffer_ms_mean);
-    assert!(run.steepest(0) <= tone_step() * 12 / 10, "no click: {}", run.steepest(0));
+    assert_eq!(
+        (stats.lost, stats.late, stats.duplicates),
+        (0, 0, 0),
+        "nothing is lost across the sequence wrap"
+    );
+
+    assert!(
+        stats.buffer_ms_p50 <= 25,
+        "a packet waits {} ms",
+        stats.buffer_ms_p50
+    );
+
+    assert!(
+        stats.buffer_ms_mean <= 35,
+        "a sample waits {} ms",
+        stats.buffer_ms_mean
+    );
+
+    assert!(
+        run.steepest(0) <= tone_step() * 12 / 10,
+        "no click: {}",
+        run.steepest(0)
+    );
 }
 
 #[test]
@@ -178,8 +229,18 @@ fn a_sound_card_that_asks_in_bursts_is_served() {
         run.burst = burst;
         let stats = run.stream(0, minutes(2), &mut |_| Some(40.0));
         println!("bursts of {burst}: {stats:?}");
-        assert!(stats.concealed_ms <= 80, "{burst} pulls at a time conceal {} ms", stats.concealed_ms);
-        assert!(stats.buffer_ms_p50 <= 60, "and wait {} ms", stats.buffer_ms_p50);
+
+        assert!(
+            stats.concealed_ms <= 80,
+            "{burst} pulls at a time conceal {} ms",
+            stats.concealed_ms
+        );
+
+        assert!(
+            stats.buffer_ms_p50 <= 60,
+            "and wait {} ms",
+            stats.buffer_ms_p50
+        );
     }
 }
 
@@ -188,12 +249,27 @@ fn uniform_jitter_and_reordering_are_absorbed() {
     let mut rng = StdRng::seed_from_u64(1);
     let mut run = Run::new();
     run.fec = false;
-    run.stream(0, minutes(1), &mut |_| Some(50.0 + rng.random_range(-30.0..30.0)));
+    run.stream(0, minutes(1), &mut |_| {
+        Some(50.0 + rng.random_range(-30.0..30.0))
+    });
+
     let before = run.buffer.stats();
-    let stats = run.stream(minutes(1), minutes(5), &mut |_| Some(50.0 + rng.random_range(-30.0..30.0)));
+    let stats = run.stream(minutes(1), minutes(5), &mut |_| {
+        Some(50.0 + rng.random_range(-30.0..30.0))
+    });
+
     println!("jitter 30: {stats:?}");
-    assert!(stats.concealed_ms - before.concealed_ms <= 240, "0.1 % of 4 min: {}", stats.concealed_ms);
-    assert!(stats.target_ms <= 85, "the spread is 60 ms, the target {} ms", stats.target_ms);
+    assert!(
+        stats.concealed_ms - before.concealed_ms <= 240,
+        "0.1 % of 4 min: {}",
+        stats.concealed_ms
+    );
+
+    assert!(
+        stats.target_ms <= 85,
+        "the spread is 60 ms, the target {} ms",
+        stats.target_ms
+    );
     assert_eq!(stats.lost, 0, "reordered is not lost");
 }
 
@@ -207,11 +283,22 @@ fn bursts_of_a_busy_access_point_are_absorbed() {
         if rng.random_bool(0.01) {
             stall_until = sent + rng.random_range(100.0..200.0);
         }
+
         Some(10.0 + (stall_until - sent).max(0.0) + rng.random_range(0.0..3.0))
     });
+
     println!("bursts 100-200: {stats:?}");
-    assert!(stats.concealed_ms <= 3_000, "1 % of 5 min: {}", stats.concealed_ms);
-    assert!((100..=250).contains(&stats.target_ms), "the target covers a burst: {}", stats.target_ms);
+    assert!(
+        stats.concealed_ms <= 3_000,
+        "1 % of 5 min: {}",
+        stats.concealed_ms
+    );
+
+    assert!(
+        (100..=250).contains(&stats.target_ms),
+        "the target covers a burst: {}",
+        stats.target_ms
+    );
 }
 
 #[test]
@@ -225,17 +312,29 @@ fn fec_restores_most_of_random_loss() {
                 lost += 1;
                 return None;
             }
+
             Some(20.0 + rng.random_range(0.0..5.0))
         });
+
         println!("loss {percent} %: {stats:?}");
-        assert!(stats.lost.abs_diff(lost) <= 3, "{lost} were lost, {} counted", stats.lost);
+        assert!(
+            stats.lost.abs_diff(lost) <= 3,
+            "{lost} were lost, {} counted",
+            stats.lost
+        );
+
         assert!(
             stats.concealed_ms <= lost * 20 / 2,
             "{percent} %: of {} ms lost, {} concealed",
             lost * 20,
             stats.concealed_ms
         );
-        assert!(stats.recovered_by_fec * 2 >= lost, "FEC restored {}", stats.recovered_by_fec);
+
+        assert!(
+            stats.recovered_by_fec * 2 >= lost,
+            "FEC restored {}",
+            stats.recovered_by_fec
+        );
     }
 }
 
@@ -250,9 +349,20 @@ fn without_fec_loss_is_concealed_once_and_costs_no_delay() {
         lost += u64::from(gone);
         (!gone).then_some(20.0)
     });
+
     println!("no fec: {stats:?}");
-    assert!(stats.concealed_ms.abs_diff(lost * 20) <= lost, "{} ms lost, {} concealed", lost * 20, stats.concealed_ms);
-    assert!(stats.buffer_ms_p95 <= 45, "loss is not delay: {}", stats.buffer_ms_p95);
+    assert!(
+        stats.concealed_ms.abs_diff(lost * 20) <= lost,
+        "{} ms lost, {} concealed",
+        lost * 20,
+        stats.concealed_ms
+    );
+
+    assert!(
+        stats.buffer_ms_p95 <= 45,
+        "loss is not delay: {}",
+        stats.buffer_ms_p95
+    );
 }
 
 #[test]
@@ -262,11 +372,30 @@ fn clocks_that_drift_neither_starve_nor_flood() {
         run.skew = skew;
         let stats = run.stream(0, minutes(10), &mut |_| Some(30.0));
         println!("skew {skew}: {stats:?}");
+
         assert_eq!(stats.concealed_ms, 0, "no starving at {skew}");
-        assert!(stats.buffer_ms_p95 <= 40, "no growth at {skew}: {}", stats.buffer_ms_p95);
-        let corrected = if skew > 0.0 { stats.decelerated_ms } else { stats.accelerated_ms };
-        assert!((100..=160).contains(&corrected), "10 min × 200 ppm = 120 ms, corrected {corrected}");
-        assert!(run.steepest(0) <= tone_step() * 12 / 10, "no click: {}", run.steepest(0));
+        assert!(
+            stats.buffer_ms_p95 <= 40,
+            "no growth at {skew}: {}",
+            stats.buffer_ms_p95
+        );
+
+        let corrected = if skew > 0.0 {
+            stats.decelerated_ms
+        } else {
+            stats.accelerated_ms
+        };
+
+        assert!(
+            (100..=160).contains(&corrected),
+            "10 min × 200 ppm = 120 ms, corrected {corrected}"
+        );
+
+        assert!(
+            run.steepest(0) <= tone_step() * 12 / 10,
+            "no click: {}",
+            run.steepest(0)
+        );
     }
 }
 
@@ -284,7 +413,11 @@ fn delay_that_falls_is_followed_within_seconds() {
         .collect();
     let latest = heard.iter().copied().fold(0.0, f64::max);
     println!("step down: {latest:.0} ms, {:?}", run.buffer.stats());
-    assert!(latest <= 75.0, "3 s after the step from 250 to 30 ms sound is heard {latest:.0} ms after it was made");
+
+    assert!(
+        latest <= 75.0,
+        "3 s after the step from 250 to 30 ms sound is heard {latest:.0} ms after it was made"
+    );
 }
 
 #[test]
@@ -298,18 +431,33 @@ fn after_an_outage_sound_is_back_at_once() {
             500..750 => None,
             _ => Some(30.0),
         });
+
         let back = run
             .kinds
             .iter()
             .find(|(at, playout)| *at > 15_030.0 && playout.rtp_timestamp.is_some())
             .map(|(at, _)| at - 15_030.0);
         println!("outage, queued {queued}: back after {back:?} ms, {stats:?}");
-        assert!(back.is_some_and(|ms| ms <= 200.0), "playing again {back:?} ms after the network");
+        assert!(
+            back.is_some_and(|ms| ms <= 200.0),
+            "playing again {back:?} ms after the network"
+        );
+
         let (at, playout) = run.kinds[run.kinds.len() - 1];
-        let heard = playout.rtp_timestamp.map(|t| at - f64::from(t.wrapping_sub(run.first_timestamp)) / 48.0);
+        let heard = playout
+            .rtp_timestamp
+            .map(|t| at - f64::from(t.wrapping_sub(run.first_timestamp)) / 48.0);
         let accounted = stats.lost + stats.discarded;
-        assert!(accounted.abs_diff(250) <= 3, "250 packets were not played, {accounted} are accounted for");
-        assert!(heard.is_some_and(|ms| ms < 150.0), "and live, not {heard:?} ms behind");
+
+        assert!(
+            accounted.abs_diff(250) <= 3,
+            "250 packets were not played, {accounted} are accounted for"
+        );
+
+        assert!(
+            heard.is_some_and(|ms| ms < 150.0),
+            "and live, not {heard:?} ms behind"
+        );
     }
 }
 
@@ -319,6 +467,7 @@ fn a_silent_sender_is_no_loss() {
     let mut sent = 0;
     // One second of talk, one of pause with a refresh every 400 ms; the sequence numbers do not jump.
     let mut sequence = vec![None; minutes(2) as usize];
+
     for n in 0..minutes(2) {
         let phase = n % 100;
         if phase < 50 || phase % 20 == 0 {
@@ -326,29 +475,48 @@ fn a_silent_sender_is_no_loss() {
             sent += 1;
         }
     }
+
     let start = run.start;
     let mut stalls = 0;
+
     for n in 0..minutes(2) {
         let at = start + Duration::from_millis(u64::from(n) * 20);
         if let Some(sequence) = sequence[n as usize] {
             run.buffer.insert(
                 at,
-                AudioPacket { sequence, timestamp: n * 960, payload: Tone::packet(i64::from(n) * 960, false) },
+                AudioPacket {
+                    sequence,
+                    timestamp: n * 960,
+                    payload: Tone::packet(i64::from(n) * 960, false),
+                },
             );
         }
+
         for half in 0..2 {
             let mut out = [0; BLOCK_SAMPLES];
-            let playout = run.buffer.pull(at + Duration::from_millis(5 + half * 10), &mut out);
+            let playout = run
+                .buffer
+                .pull(at + Duration::from_millis(5 + half * 10), &mut out);
             let talking = (5..45).contains(&(n % 100)) && n > 100;
             stalls += u32::from(talking && playout.rtp_timestamp.is_none());
         }
     }
+
     let stats = run.buffer.stats();
     println!("dtx: {stats:?}");
     assert_eq!(stats.lost, 0, "no packet is missing");
     assert_eq!(stalls, 0, "talk is played whole");
-    assert!(stats.dtx_ms > 40_000, "the pauses are seen as such: {} ms", stats.dtx_ms);
-    assert!(stats.concealed_ms < 3_000, "and not as loss: {} ms", stats.concealed_ms);
+    assert!(
+        stats.dtx_ms > 40_000,
+        "the pauses are seen as such: {} ms",
+        stats.dtx_ms
+    );
+
+    assert!(
+        stats.concealed_ms < 3_000,
+        "and not as loss: {} ms",
+        stats.concealed_ms
+    );
 }
 
 #[test]
@@ -357,21 +525,38 @@ fn duplicates_late_packets_and_restarts_are_counted() {
     run.fec = false;
     run.stream(0, 500, &mut |_| Some(20.0));
     let now = run.start + Duration::from_secs(10);
-    let old = AudioPacket { sequence: run.first_sequence.wrapping_add(495), timestamp: 0, payload: vec![0; 9] };
+    let old = AudioPacket {
+        sequence: run.first_sequence.wrapping_add(495),
+        timestamp: 0,
+        payload: vec![0; 9],
+    };
+
     run.buffer.insert(now, old);
     assert_eq!(run.buffer.stats().duplicates, 1, "packet 495 was played");
-    run.stream(500, 1_000, &mut |n| Some(if n == 700 { 400.0 } else { 20.0 }));
+    run.stream(500, 1_000, &mut |n| {
+        Some(if n == 700 { 400.0 } else { 20.0 })
+    });
+
     let stats = run.buffer.stats();
-    assert_eq!((stats.late, stats.lost), (1, 0), "one packet came after its time");
+    assert_eq!(
+        (stats.late, stats.lost),
+        (1, 0),
+        "one packet came after its time"
+    );
+
     // The same sender starts over with other numbers.
     run.first_sequence = run.first_sequence.wrapping_add(20_000);
     run.first_timestamp = run.first_timestamp.wrapping_add(1 << 30);
     run.stream(1_000, 1_100, &mut |_| Some(20.0));
-    let real = run.kinds[run.kinds.len() - 150..].iter().filter(|(_, playout)| playout.rtp_timestamp.is_some());
+    let real = run.kinds[run.kinds.len() - 150..]
+        .iter()
+        .filter(|(_, playout)| playout.rtp_timestamp.is_some());
+
     assert!(real.count() >= 148, "it is heard again");
     run.buffer.reset();
     let mut out = [1; BLOCK_SAMPLES];
     let playout = run.buffer.pull(now + Duration::from_secs(20), &mut out);
+
     assert_eq!(
         (playout.kind, out),
         (PlayoutKind::Silence, [0; BLOCK_SAMPLES]),
@@ -386,29 +571,54 @@ fn lip_sync_can_ask_for_more_delay_and_give_it_back() {
     run.buffer.set_minimum_delay(Duration::from_millis(120));
     let delay = |run: &Run<Tone>| {
         let (at, playout) = run.kinds[run.kinds.len() - 1];
-        at - 20.0 - f64::from(playout.rtp_timestamp.expect("sound").wrapping_sub(run.first_timestamp)) / 48.0
+        at - 20.0
+            - f64::from(
+                playout
+                    .rtp_timestamp
+                    .expect("sound")
+                    .wrapping_sub(run.first_timestamp),
+            ) / 48.0
     };
+
     run.stream(500, 1_000, &mut |_| Some(20.0));
-    assert!((105.0..150.0).contains(&delay(&run)), "held back by 120 ms: {:.0}", delay(&run));
+    assert!(
+        (105.0..150.0).contains(&delay(&run)),
+        "held back by 120 ms: {:.0}",
+        delay(&run)
+    );
+
     run.buffer.set_minimum_delay(Duration::ZERO);
     run.stream(1_000, 1_500, &mut |_| Some(20.0));
     assert!(delay(&run) < 45.0, "and no longer: {:.0}", delay(&run));
     assert_eq!(run.buffer.stats().concealed_ms, 0, "all by stretching");
-    assert!(run.steepest(0) <= tone_step() * 12 / 10, "without a click: {}", run.steepest(0));
+    assert!(
+        run.steepest(0) <= tone_step() * 12 / 10,
+        "without a click: {}",
+        run.steepest(0)
+    );
 }
 
 #[test]
 fn opus_through_loss_and_jitter_stays_loud_and_whole() {
-    let config = OpusConfig { expected_loss_percent: 10, dtx: false, ..OpusConfig::default() };
+    let config = OpusConfig {
+        expected_loss_percent: 10,
+        dtx: false,
+        ..OpusConfig::default()
+    };
+
     let mut encoder = OpusEncoder::new(config).expect("an encoder");
     let packets: Vec<Vec<u8>> = (0..3_000)
         .map(|n| {
             let pcm: [i16; FRAME_SAMPLES] = std::array::from_fn(|i| {
                 let t = (n * FRAME_SAMPLES + i) as f64 / 48_000.0;
                 let syllables = 0.6 + 0.4 * (t * 4.0 * TAU).sin();
-                let wave: f64 = (1..10).map(|h| (t * 140.0 * f64::from(h) * TAU).sin() / f64::from(h)).sum();
+                let wave: f64 = (1..10)
+                    .map(|h| (t * 140.0 * f64::from(h) * TAU).sin() / f64::from(h))
+                    .sum();
+
                 (wave * syllables * 4_000.0) as i16
             });
+
             let mut out = [0; MAX_PACKET_BYTES];
             let length = encoder.encode(&pcm, &mut out).expect("a packet");
             out[..length].to_vec()
@@ -428,10 +638,19 @@ fn opus_through_loss_and_jitter_stays_loud_and_whole() {
         &mut |n| packets[n as usize].clone(),
     );
     println!("opus: {stats:?}");
-    assert!(stats.concealed_ms <= lost * 10, "{} ms lost, {} concealed", lost * 20, stats.concealed_ms);
+
+    assert!(
+        stats.concealed_ms <= lost * 10,
+        "{} ms lost, {} concealed",
+        lost * 20,
+        stats.concealed_ms
+    );
+
     let quiet = run.played[48_000..]
         .chunks(960)
-        .filter(|block| block.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / 960.0 < 300f64.powi(2))
+        .filter(|block| {
+            block.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / 960.0 < 300f64.powi(2)
+        })
         .count();
     assert!(quiet <= 15, "of 2,950 blocks of 20 ms, {quiet} are quiet");
 }
@@ -449,18 +668,22 @@ proptest! {
         let mut buffer = JitterBuffer::new(JitterConfig::default()).expect("a buffer");
         let mut ms = 0;
         let (mut sequence, mut timestamp) = (0u16, 0u32);
+
         for (any_sequence, any_timestamp, payload, step, sane) in packets {
             ms += step;
             let now = start + Duration::from_millis(ms);
             sequence = if sane { sequence.wrapping_add(1 + any_sequence % 3) } else { any_sequence };
             timestamp = if sane { timestamp.wrapping_add(960) } else { any_timestamp };
             buffer.insert(now, AudioPacket { sequence, timestamp, payload });
+
             for _ in 0..step / 10 {
                 buffer.pull(now, &mut [0; BLOCK_SAMPLES]);
             }
+
             prop_assert!(buffer.store.len() <= packets::MAX_PACKETS, "packets are bounded");
             prop_assert!(buffer.pending.len() <= 3 * MAX_PACKET_SAMPLES, "samples are bounded: {}", buffer.pending.len());
         }
+
         for n in 0..100 {
             let mut out = [i16::MIN; BLOCK_SAMPLES];
             buffer.pull(start + Duration::from_millis(ms + n * 10), &mut out);

@@ -23,7 +23,12 @@ struct Syllable {
 
 impl Voice {
     fn new(seed: u64) -> Self {
-        Self { rng: StdRng::seed_from_u64(seed), previous: 0.0, state: [[0.0; 2]; 2], syllable: Syllable::default() }
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            previous: 0.0,
+            state: [[0.0; 2]; 2],
+            syllable: Syllable::default(),
+        }
     }
 
     fn sample(&mut self) -> f32 {
@@ -31,19 +36,34 @@ impl Voice {
         // The difference has no power at 0 Hz.
         let mut x = (white - self.previous) * 8.0;
         self.previous = white;
-        for ((hz, radius), state) in [(500.0f32, 0.985f32), (1_500.0, 0.97)].into_iter().zip(&mut self.state) {
+
+        for ((hz, radius), state) in [(500.0f32, 0.985f32), (1_500.0, 0.97)]
+            .into_iter()
+            .zip(&mut self.state)
+        {
             let a1 = 2.0 * radius * (std::f32::consts::TAU * hz / 48_000.0).cos();
             let y = x * (1.0 - radius) + a1 * state[0] - radius * radius * state[1];
             *state = [y, state[0]];
             x = y;
         }
+
         if self.syllable.at >= self.syllable.all {
             let sound = self.rng.random_range(7_000..14_000);
-            self.syllable = Syllable { at: 0, sound, all: sound + self.rng.random_range(500..6_000) };
+            self.syllable = Syllable {
+                at: 0,
+                sound,
+                all: sound + self.rng.random_range(500..6_000),
+            };
         }
+
         let through = self.syllable.at as f32 / self.syllable.sound as f32;
         self.syllable.at += 1;
-        let envelope = if through < 1.0 { (std::f32::consts::PI * through).sin().powi(2) } else { 0.0 };
+        let envelope = if through < 1.0 {
+            (std::f32::consts::PI * through).sin().powi(2)
+        } else {
+            0.0
+        };
+
         (x * envelope).clamp(-0.9, 0.9)
     }
 }
@@ -61,34 +81,54 @@ impl Room {
         let delay = 2_064;
         let mut response = vec![0.0; delay + 2_880];
         response[delay] = 0.3;
+
         for n in 1..2_880 {
-            response[delay + n] = rng.random_range(-1.0f32..1.0) * 0.02 * (-(n as f32) / 600.0).exp();
+            response[delay + n] =
+                rng.random_range(-1.0f32..1.0) * 0.02 * (-(n as f32) / 600.0).exp();
         }
-        Self { past: vec![0.0; response.len()], response, at: 0 }
+
+        Self {
+            past: vec![0.0; response.len()],
+            response,
+            at: 0,
+        }
     }
 
     fn echo(&mut self, played: f32) -> f32 {
         let length = self.past.len();
         self.past[self.at] = played;
         let mut sum = 0.0;
+
         // The response is silent before the direct sound arrives.
         for n in 2_064..length {
             sum += self.response[n] * self.past[(self.at + length - n) % length];
         }
+
         self.at = (self.at + 1) % length;
         sum
     }
 }
 
 fn power_db(sound: &[f32]) -> f64 {
-    10.0 * (sound.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / sound.len() as f64).max(1e-12).log10()
+    10.0 * (sound
+        .iter()
+        .map(|sample| f64::from(*sample).powi(2))
+        .sum::<f64>()
+        / sound.len() as f64)
+        .max(1e-12)
+        .log10()
 }
 
 /// Runs `seconds` through a chain; returns what the microphone heard of the echo, of the near voice, and what came out.
-fn run(processing: Processing, seconds: usize, near_from_s: Option<usize>) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+fn run(
+    processing: Processing,
+    seconds: usize,
+    near_from_s: Option<usize>,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let (mut far, mut near, mut room) = (Voice::new(1), Voice::new(2), Room::new());
     let mut chain = VoiceProcessor::new(processing);
     let (mut echoes, mut voices, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+
     for block in 0..seconds * 100 {
         let played: [i16; BLOCK] = std::array::from_fn(|_| (far.sample() * 32_767.0) as i16);
         chain.render(&played);
@@ -102,20 +142,33 @@ fn run(processing: Processing, seconds: usize, near_from_s: Option<usize>) -> (V
         voices.extend(voice);
         sent.extend(heard);
     }
+
     (echoes, voices, sent)
 }
 
-const CANCELLER: Processing = Processing { echo_cancellation: true, ..Processing::OFF };
+const CANCELLER: Processing = Processing {
+    echo_cancellation: true,
+    ..Processing::OFF
+};
 
 #[test]
 fn an_echo_is_lowered_by_twenty_decibels() {
-    for processing in [CANCELLER, Processing { gain_control: false, ..Processing::default() }] {
+    for processing in [
+        CANCELLER,
+        Processing {
+            gain_control: false,
+            ..Processing::default()
+        },
+    ] {
         let (echo, _, sent) = run(processing, 8, None);
         let after = 4 * 48_000;
         let erle = power_db(&echo[after..]) - power_db(&sent[after..]);
         println!("echo return loss enhancement {erle:.1} dB with {processing:?}");
         assert!(power_db(&echo[after..]) > -45.0, "the fixture has an echo");
-        assert!(erle >= 20.0, "after 4 s the echo is 20 dB lower, not {erle:.1} dB, with {processing:?}");
+        assert!(
+            erle >= 20.0,
+            "after 4 s the echo is 20 dB lower, not {erle:.1} dB, with {processing:?}"
+        );
     }
 }
 
@@ -124,15 +177,27 @@ fn a_near_voice_survives_double_talk() {
     let (echo, voice, sent) = run(CANCELLER, 12, Some(6));
     let after = 7 * 48_000;
     let loss = power_db(&voice[after..]) - power_db(&sent[after..]);
-    println!("near voice {:.1} dB, echo {:.1} dB", power_db(&voice[after..]), power_db(&echo[after..]));
+    println!(
+        "near voice {:.1} dB, echo {:.1} dB",
+        power_db(&voice[after..]),
+        power_db(&echo[after..])
+    );
     println!("near-end loss in double talk {loss:.1} dB");
-    assert!(loss <= 3.0, "the near voice loses at most 3 dB while both speak, not {loss:.1} dB");
+
+    assert!(
+        loss <= 3.0,
+        "the near voice loses at most 3 dB while both speak, not {loss:.1} dB"
+    );
 }
 
 #[test]
 fn steady_noise_is_suppressed() {
     let mut rng = StdRng::seed_from_u64(3);
-    let mut chain = VoiceProcessor::new(Processing { noise_suppression: true, ..Processing::OFF });
+    let mut chain = VoiceProcessor::new(Processing {
+        noise_suppression: true,
+        ..Processing::OFF
+    });
+
     let (mut noise, mut sent) = (Vec::new(), Vec::new());
     for _ in 0..800 {
         let mut block: [f32; BLOCK] = std::array::from_fn(|_| rng.random_range(-0.02..0.02));
@@ -140,9 +205,13 @@ fn steady_noise_is_suppressed() {
         chain.capture(&mut block);
         sent.extend(block);
     }
+
     let after = 4 * 48_000;
     let gain = power_db(&noise[after..]) - power_db(&sent[after..]);
-    assert!(gain >= 12.0, "noise is lowered by 12 dB and more, not {gain:.1} dB");
+    assert!(
+        gain >= 12.0,
+        "noise is lowered by 12 dB and more, not {gain:.1} dB"
+    );
 }
 
 #[test]
@@ -150,12 +219,14 @@ fn a_chain_with_everything_off_changes_only_rumble() {
     let mut chain = VoiceProcessor::new(Processing::OFF);
     let mut voice = Voice::new(4);
     let (mut heard, mut sent) = (Vec::new(), Vec::new());
+
     for _ in 0..300 {
         let mut block: [f32; BLOCK] = std::array::from_fn(|_| voice.sample());
         heard.extend(block);
         chain.capture(&mut block);
         sent.extend(block);
     }
+
     let change = (power_db(&heard) - power_db(&sent)).abs();
     assert!(change < 0.5, "a voice keeps its level: {change:.2} dB");
 }

@@ -67,6 +67,7 @@ impl Template {
             cosine += sample * c;
             sine += sample * s;
         }
+
         cosine.hypot(sine) / (self.norm * (energy as f32).sqrt())
     }
 }
@@ -113,15 +114,24 @@ impl TestSignalReader {
         for (n, tap) in filter.iter_mut().enumerate() {
             let x = n as f64 - FILTER_DELAY;
             let angle = 2.0 * PI * CUTOFF_HZ / f64::from(SAMPLE_RATE);
-            let sinc = if x == 0.0 { angle / PI } else { (angle * x).sin() / (PI * x) };
+            let sinc = if x == 0.0 {
+                angle / PI
+            } else {
+                (angle * x).sin() / (PI * x)
+            };
+
             let window = 0.54 + 0.46 * (PI * x / (FILTER_DELAY + 1.0)).cos();
             *tap = (sinc * window) as f32;
         }
+
         Self {
             filter,
             history: std::iter::repeat_n(0.0, TAPS).collect(),
             marker: Template::new(MARKER_S, |t| chirp(MARKER_HZ, MARKER_S, t)),
-            symbols: [Template::new(SYMBOL_S, |t| symbol(false, t)), Template::new(SYMBOL_S, |t| symbol(true, t))],
+            symbols: [
+                Template::new(SYMBOL_S, |t| symbol(false, t)),
+                Template::new(SYMBOL_S, |t| symbol(true, t)),
+            ],
             low: Vec::new(),
             base: 0,
             scan: 0,
@@ -139,11 +149,13 @@ impl TestSignalReader {
         if self.heard.len() == REMEMBERED_BLOCKS {
             self.heard.pop_front();
         }
+
         self.heard.push_back(heard_at_unix_us);
         self.blocks += 1;
         self.decimate(block);
         let found = self.search();
         self.forget();
+
         found
     }
 
@@ -153,7 +165,14 @@ impl TestSignalReader {
                 self.history.pop_front();
                 self.history.push_back(f32::from(*sample) / 32_768.0);
             }
-            self.low.push(self.history.iter().zip(&self.filter).map(|(sample, tap)| sample * tap).sum());
+
+            self.low.push(
+                self.history
+                    .iter()
+                    .zip(&self.filter)
+                    .map(|(sample, tap)| sample * tap)
+                    .sum(),
+            );
         }
     }
 
@@ -165,15 +184,18 @@ impl TestSignalReader {
             {
                 let pattern = self.marker.len() + SYMBOLS * self.symbols[0].len() + 1;
                 let complete = self.window(candidate.position, pattern).is_some();
+
                 if !complete {
                     return None;
                 }
+
                 self.candidate = None;
                 if let Some(found) = self.read(candidate) {
                     self.jump(candidate.position + pattern as u64);
                     return Some(found);
                 }
             }
+
             self.step()?;
         }
     }
@@ -192,19 +214,31 @@ impl TestSignalReader {
             }
             None => window.iter().map(|sample| f64::from(*sample).powi(2)).sum(),
         };
+
         self.energy = Some(energy);
-        let likeness = if energy < SILENCE * length as f64 { 0.0 } else { self.marker.likeness(window, energy) };
+        let likeness = if energy < SILENCE * length as f64 {
+            0.0
+        } else {
+            self.marker.likeness(window, energy)
+        };
+
         match &mut self.candidate {
-            Some(candidate) if self.scan == candidate.position + 1 && likeness <= candidate.likeness[1] => {
+            Some(candidate)
+                if self.scan == candidate.position + 1 && likeness <= candidate.likeness[1] =>
+            {
                 candidate.likeness[2] = likeness;
             }
             best => {
-                if likeness > MARKER_LIKENESS && best.is_none_or(|best| likeness > best.likeness[1]) {
-                    *best =
-                        Some(Candidate { position: self.scan, likeness: [self.previous_likeness, likeness, likeness] });
+                if likeness > MARKER_LIKENESS && best.is_none_or(|best| likeness > best.likeness[1])
+                {
+                    *best = Some(Candidate {
+                        position: self.scan,
+                        likeness: [self.previous_likeness, likeness, likeness],
+                    });
                 }
             }
         }
+
         self.previous_likeness = likeness;
         self.scan += 1;
         Some(())
@@ -214,37 +248,61 @@ impl TestSignalReader {
     fn read(&self, candidate: Candidate) -> Option<MouthToEar> {
         let length = self.symbols[0].len();
         let mut read = [false; SYMBOLS];
+
         for (n, bit) in read.iter_mut().enumerate() {
-            let signal = self.window(candidate.position + (self.marker.len() + n * length) as u64, length)?;
-            let energy = signal.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>();
+            let signal = self.window(
+                candidate.position + (self.marker.len() + n * length) as u64,
+                length,
+            )?;
+
+            let energy = signal
+                .iter()
+                .map(|sample| f64::from(*sample).powi(2))
+                .sum::<f64>();
             if energy < SILENCE * length as f64 {
                 return None;
             }
+
             let [zero, one] = [0, 1].map(|bit: usize| self.symbols[bit].likeness(signal, energy));
             *bit = one > zero;
+
             if zero.max(one) < SYMBOL_LIKENESS || zero.max(one) < SYMBOL_MARGIN * zero.min(one) {
                 return None;
             }
         }
+
         let slot = (0..SLOTS as u8).find(|slot| bits(*slot) == read)?;
         let heard_us = self.heard_at(candidate)?;
         let period = SLOTS * SLOT_US;
-        let latency_us = (heard_us - i64::from(slot) * SLOT_US - EARLIEST_US).rem_euclid(period) + EARLIEST_US;
-        Some(MouthToEar { latency_ms: latency_us as f64 / 1e3, emitted_unix_ms: (heard_us - latency_us) / 1000 })
+        let latency_us =
+            (heard_us - i64::from(slot) * SLOT_US - EARLIEST_US).rem_euclid(period) + EARLIEST_US;
+
+        Some(MouthToEar {
+            latency_ms: latency_us as f64 / 1e3,
+            emitted_unix_ms: (heard_us - latency_us) / 1000,
+        })
     }
 
     /// When the first sample of a marker was heard, to a fraction of a sample.
     fn heard_at(&self, candidate: Candidate) -> Option<i64> {
         let [before, at, after] = candidate.likeness;
         let curvature = before - 2.0 * at + after;
-        let shift = if curvature < 0.0 { (0.5 * (before - after) / curvature).clamp(-0.5, 0.5) } else { 0.0 };
+        let shift = if curvature < 0.0 {
+            (0.5 * (before - after) / curvature).clamp(-0.5, 0.5)
+        } else {
+            0.0
+        };
+
         // Low-pass sample n was made when input sample 4 n + 3 came in, and shows what was FILTER_DELAY earlier.
         let newest = (candidate.position as f64 + f64::from(shift) + 1.0) * DECIMATION as f64 - 1.0;
         let position = newest - FILTER_DELAY;
         let block = (position / BLOCK as f64).max(0.0) as u64;
         let oldest = self.blocks - self.heard.len() as u64;
-        let heard = *self.heard.get(usize::try_from(block.checked_sub(oldest)?).ok()?)?;
+        let heard = *self
+            .heard
+            .get(usize::try_from(block.checked_sub(oldest)?).ok()?)?;
         let within = position - block as f64 * BLOCK as f64;
+
         Some(heard + (within * 1e6 / f64::from(SAMPLE_RATE)).round() as i64)
     }
 
@@ -261,8 +319,12 @@ impl TestSignalReader {
 
     /// Drops filtered sound that nobody will look at again.
     fn forget(&mut self) {
-        let needed = self.candidate.map_or(self.scan, |candidate| candidate.position).saturating_sub(1);
+        let needed = self
+            .candidate
+            .map_or(self.scan, |candidate| candidate.position)
+            .saturating_sub(1);
         let spare = (needed.saturating_sub(self.base) as usize).min(self.low.len());
+
         // Moving the rest is cheap, but not worth it for every block.
         if spare >= BLOCK {
             self.low.drain(..spare);
@@ -288,6 +350,7 @@ mod tests {
             TestSignal.fill(&mut block, START_US + n as i64 * 10_000);
             sound.extend(block);
         }
+
         sound
     }
 
@@ -308,11 +371,24 @@ mod tests {
         let sound = signal(1000);
         for delay_us in [-900_000, 0, 33_377, 80_000, 3_999_123, 6_500_000] {
             let found = read(&sound, START_US + delay_us);
-            assert!((19..=20).contains(&found.len()), "every whole half second of ten is found, not {}", found.len());
+            assert!(
+                (19..=20).contains(&found.len()),
+                "every whole half second of ten is found, not {}",
+                found.len()
+            );
+
             for measured in found {
                 let error = measured.latency_ms - delay_us as f64 / 1e3;
-                assert!(error.abs() < 0.1, "a delay of {delay_us} us was measured {error} ms wrong");
-                assert_eq!(measured.emitted_unix_ms % 500, 0, "signals are made at multiples of 500 ms");
+                assert!(
+                    error.abs() < 0.1,
+                    "a delay of {delay_us} us was measured {error} ms wrong"
+                );
+
+                assert_eq!(
+                    measured.emitted_unix_ms % 500,
+                    0,
+                    "signals are made at multiples of 500 ms"
+                );
             }
         }
     }
@@ -326,18 +402,32 @@ mod tests {
             .map(|sample| sample.saturating_add((rng.random_range(-1.0..1.0) * 3_800.0) as i16))
             .collect();
         let found = read(&noisy, START_US + 50_000);
-        assert!(found.len() >= 18, "most half seconds are found in noise, not {}", found.len());
+
+        assert!(
+            found.len() >= 18,
+            "most half seconds are found in noise, not {}",
+            found.len()
+        );
+
         for measured in found {
-            assert!((measured.latency_ms - 50.0).abs() < 0.3, "noise moved the delay of 50 ms to {measured:?}");
+            assert!(
+                (measured.latency_ms - 50.0).abs() < 0.3,
+                "noise moved the delay of 50 ms to {measured:?}"
+            );
         }
     }
 
     #[test]
     fn nothing_is_found_where_nothing_is() {
         let mut rng = StdRng::seed_from_u64(2);
-        let noise: Vec<i16> = (0..48_000 * 20).map(|_| rng.random_range(-8_000..8_000)).collect();
+        let noise: Vec<i16> = (0..48_000 * 20)
+            .map(|_| rng.random_range(-8_000..8_000))
+            .collect();
         assert_eq!(read(&noise, START_US), [], "noise is no test signal");
-        let tone: Vec<i16> = (0..48_000 * 5).map(|n| ((f64::from(n) * 0.13).sin() * 9_000.0) as i16).collect();
+        let tone: Vec<i16> = (0..48_000 * 5)
+            .map(|n| ((f64::from(n) * 0.13).sin() * 9_000.0) as i16)
+            .collect();
+
         assert_eq!(read(&tone, START_US), [], "nor is a tone");
         assert_eq!(read(&vec![0; 48_000 * 5], START_US), [], "nor silence");
     }
@@ -347,31 +437,51 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(3);
         let mut reader = TestSignalReader::new();
         let (mut found, mut silent) = (0, 0);
+
         for n in 0..6000 {
             let mut block = [0; BLOCK];
             TestSignal.fill(&mut block, START_US + n * 10_000);
+
             if rng.random_bool(0.05) {
                 block.fill(0);
                 silent += 1;
             }
+
             if let Some(measured) = reader.push(&block, START_US + n * 10_000 + 70_000) {
                 found += 1;
                 let error = (measured.latency_ms - 70.0).abs();
                 assert!(error < 1.0, "a gap moved the delay by {error} ms");
             }
         }
+
         assert!(silent > 200, "the fixture has gaps: {silent}");
-        assert!(found > 30, "many of 120 half seconds survive 5 % gaps: {found}");
+        assert!(
+            found > 30,
+            "many of 120 half seconds survive 5 % gaps: {found}"
+        );
     }
 
     #[test]
     fn opus_moves_the_measurement_by_its_own_delay_and_no_more() {
         use crate::audio::PACKET;
-        use crate::audio::opus::{MAX_PACKET_BYTES, MAX_PACKET_SAMPLES, OpusConfig, OpusDecoder, OpusEncoder};
+        use crate::audio::opus::{
+            MAX_PACKET_BYTES, MAX_PACKET_SAMPLES, OpusConfig, OpusDecoder, OpusEncoder,
+        };
         // What the encoder looks ahead at 48 kHz for voice: 6.5 ms (RFC 6716 §2, RFC 7587 §4.2).
         const LOOKAHEAD_MS: f64 = 6.5;
-        for (bitrate_bps, fec) in [(16_000, true), (24_000, true), (24_000, false), (64_000, false)] {
-            let config = OpusConfig { bitrate_bps, fec, dtx: true, expected_loss_percent: if fec { 10 } else { 0 } };
+
+        for (bitrate_bps, fec) in [
+            (16_000, true),
+            (24_000, true),
+            (24_000, false),
+            (64_000, false),
+        ] {
+            let config = OpusConfig {
+                bitrate_bps,
+                fec,
+                dtx: true,
+                expected_loss_percent: if fec { 10 } else { 0 },
+            };
             let mut encoder = OpusEncoder::new(config).unwrap();
             let mut decoder = OpusDecoder::new().unwrap();
             let mut sound = Vec::new();
@@ -384,13 +494,26 @@ mod tests {
                 let samples = decoder.decode(&packet[..length], &mut out).unwrap();
                 sound.extend_from_slice(&out[..samples]);
             }
-            assert_eq!(unsent, 0, "the tone keeps discontinuous transmission off at {bitrate_bps} bit/s");
+            assert_eq!(
+                unsent, 0,
+                "the tone keeps discontinuous transmission off at {bitrate_bps} bit/s"
+            );
             let found = read(&sound, START_US + 40_000);
-            println!("{bitrate_bps} bit/s, FEC {fec}: {} of 40 half seconds", found.len());
-            assert!(found.len() >= 38, "the signal survives {bitrate_bps} bit/s: {} of 40", found.len());
+            println!(
+                "{bitrate_bps} bit/s, FEC {fec}: {} of 40 half seconds",
+                found.len()
+            );
+            assert!(
+                found.len() >= 38,
+                "the signal survives {bitrate_bps} bit/s: {} of 40",
+                found.len()
+            );
             for measured in found {
                 let error = measured.latency_ms - 40.0 - LOOKAHEAD_MS;
-                assert!(error.abs() < 0.5, "at {bitrate_bps} bit/s the delay is {error:.2} ms off: {measured:?}");
+                assert!(
+                    error.abs() < 0.5,
+                    "at {bitrate_bps} bit/s the delay is {error:.2} ms off: {measured:?}"
+                );
             }
         }
     }

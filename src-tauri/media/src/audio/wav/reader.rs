@@ -31,7 +31,9 @@ pub struct WavReader {
 
 impl std::fmt::Debug for WavReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WavReader").field("spec", &self.spec).finish_non_exhaustive()
+        f.debug_struct("WavReader")
+            .field("spec", &self.spec)
+            .finish_non_exhaustive()
     }
 }
 
@@ -41,30 +43,59 @@ impl WavReader {
     /// # Errors
     /// `FILE_UNREADABLE`; `FILE_BAD_FORMAT` when it is no `.wav` file, of an unusual form, or without a whole sample.
     pub fn open(path: &Path) -> Result<Self, DeviceError> {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned();
         let inner = decode(path, &name)?;
         let spec = inner.spec();
         let known = matches!(
             (spec.sample_format, spec.bits_per_sample),
             (SampleFormat::Int, 8 | 16 | 24 | 32) | (SampleFormat::Float, 32)
         );
+
         if !known {
-            let form = format!("{} bit {:?} samples are not supported", spec.bits_per_sample, spec.sample_format);
+            let form = format!(
+                "{} bit {:?} samples are not supported",
+                spec.bits_per_sample, spec.sample_format
+            );
             return Err(bad_format(&name, &form));
         }
+
         if spec.channels == 0 || !RATES.contains(&spec.sample_rate) {
-            let form = format!("{} channels at {} Hz are not supported", spec.channels, spec.sample_rate);
+            let form = format!(
+                "{} channels at {} Hz are not supported",
+                spec.channels, spec.sample_rate
+            );
             return Err(bad_format(&name, &form));
         }
+
         let converter = (spec.sample_rate != SAMPLE_RATE)
             .then(|| RateConverter::to_blocks(spec.sample_rate))
             .transpose()
             .map_err(|error| bad_format(&name, &error.to_string()))?;
-        let input = Vec::with_capacity(converter.as_ref().map_or(BLOCK, RateConverter::input_len_max));
-        let mut reader = Self { inner, spec, path: path.to_owned(), name, converter, input, frames_this_round: 0 };
+
+        let input = Vec::with_capacity(
+            converter
+                .as_ref()
+                .map_or(BLOCK, RateConverter::input_len_max),
+        );
+
+        let mut reader = Self {
+            inner,
+            spec,
+            path: path.to_owned(),
+            name,
+            converter,
+            input,
+            frames_this_round: 0,
+        };
+
         if reader.next_frame()?.is_none() {
             return Err(bad_format(&reader.name, "it holds no sound"));
         }
+
         reader.rewind()?;
         Ok(reader)
     }
@@ -74,8 +105,12 @@ impl WavReader {
     /// # Errors
     /// `FILE_UNREADABLE` or `FILE_BAD_FORMAT` when the file changed under our hands.
     pub fn read(&mut self, block: &mut [i16; BLOCK]) -> Result<(), DeviceError> {
-        let needed = self.converter.as_ref().map_or(BLOCK, RateConverter::input_len);
+        let needed = self
+            .converter
+            .as_ref()
+            .map_or(BLOCK, RateConverter::input_len);
         self.input.clear();
+
         while self.input.len() < needed {
             match self.next_frame()? {
                 Some(sample) => self.input.push(sample),
@@ -85,6 +120,7 @@ impl WavReader {
                 None => self.rewind()?,
             }
         }
+
         let mut converted = [0.0; BLOCK];
         let sound = match &mut self.converter {
             Some(converter) => {
@@ -93,9 +129,11 @@ impl WavReader {
             }
             None => &self.input,
         };
+
         for (sample, value) in block.iter_mut().zip(sound) {
             *sample = (value * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16;
         }
+
         Ok(())
     }
 
@@ -111,6 +149,7 @@ impl WavReader {
                     sample.map(|sample| sample.map(|value| value as f32 / full_scale))
                 }
             };
+
             match sample {
                 Some(Ok(value)) if value.is_finite() => sum += value.clamp(-1.0, 1.0),
                 // Not a number: no speaker should hear it.
@@ -120,10 +159,13 @@ impl WavReader {
                 Some(Err(hound::Error::IoError(error))) if is_end(&error) => {
                     return Ok(None);
                 }
-                Some(Err(hound::Error::FormatError(_))) if self.frames_this_round > 0 => return Ok(None),
+                Some(Err(hound::Error::FormatError(_))) if self.frames_this_round > 0 => {
+                    return Ok(None);
+                }
                 Some(Err(error)) => return Err(explain(&self.name, &error)),
             }
         }
+
         self.frames_this_round += 1;
         Ok(Some(sum / f32::from(self.spec.channels)))
     }
@@ -132,7 +174,12 @@ impl WavReader {
     fn rewind(&mut self) -> Result<(), DeviceError> {
         self.frames_this_round = 0;
         self.inner = decode(&self.path, &self.name)?;
-        if self.inner.spec() == self.spec { Ok(()) } else { Err(bad_format(&self.name, "it was replaced meanwhile")) }
+
+        if self.inner.spec() == self.spec {
+            Ok(())
+        } else {
+            Err(bad_format(&self.name, "it was replaced meanwhile"))
+        }
     }
 }
 
@@ -142,13 +189,18 @@ fn decode(path: &Path, name: &str) -> Result<hound::WavReader<BufReader<File>>, 
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> DeviceError {
-    DeviceError::new("FILE_UNREADABLE", format!("{name} cannot be read ({error}). Check the path and its permissions."))
+    DeviceError::new(
+        "FILE_UNREADABLE",
+        format!("{name} cannot be read ({error}). Check the path and its permissions."),
+    )
 }
 
 fn bad_format(name: &str, why: &str) -> DeviceError {
     DeviceError::new(
         "FILE_BAD_FORMAT",
-        format!("{name} is not usable: {why}. Use a .wav file with 8 to 32 bit PCM or 32 bit float samples."),
+        format!(
+            "{name} is not usable: {why}. Use a .wav file with 8 to 32 bit PCM or 32 bit float samples."
+        ),
     )
 }
 
@@ -184,16 +236,24 @@ impl WavSource {
                 let mut block = [0; BLOCK];
                 let read = reader.read(&mut block).map(|()| block);
                 let over = read.is_err();
+
                 // The queue is full most of the time; it is closed when the source is dropped.
                 if sender.send(read).is_err() || over {
                     return;
                 }
             }
         };
+
         std::thread::Builder::new()
             .name("wav reader".into())
             .spawn(read_ahead)
-            .map_err(|error| DeviceError::new("FILE_UNREADABLE", format!("No thread to read it with: {error}.")))?;
+            .map_err(|error| {
+                DeviceError::new(
+                    "FILE_UNREADABLE",
+                    format!("No thread to read it with: {error}."),
+                )
+            })?;
+
         Ok(Self { blocks })
     }
 
@@ -207,9 +267,13 @@ impl WavSource {
             Ok(Err(error)) => return Err(error),
             Err(TryRecvError::Empty) => block.fill(0),
             Err(TryRecvError::Disconnected) => {
-                return Err(DeviceError::new("FILE_UNREADABLE", "The file is not read any more. Start it again."));
+                return Err(DeviceError::new(
+                    "FILE_UNREADABLE",
+                    "The file is not read any more. Start it again.",
+                ));
             }
         }
+
         Ok(())
     }
 }
@@ -231,31 +295,47 @@ mod tests {
         let mut bytes = std::io::Cursor::new(Vec::new());
         let mut writer = hound::WavWriter::new(&mut bytes, spec).unwrap();
         let scale = ((1u64 << (spec.bits_per_sample - 1)) - 1) as f64;
+
         for n in 0..frames {
             for c in 0..usize::from(spec.channels) {
                 match spec.sample_format {
                     SampleFormat::Float => writer.write_sample(sample(n, c) as f32).unwrap(),
-                    SampleFormat::Int => writer.write_sample((sample(n, c) * scale) as i32).unwrap(),
+                    SampleFormat::Int => {
+                        writer.write_sample((sample(n, c) * scale) as i32).unwrap()
+                    }
                 }
             }
         }
+
         writer.finalize().unwrap();
         bytes.into_inner()
     }
 
-    fn spec(channels: u16, sample_rate: u32, bits_per_sample: u16, sample_format: SampleFormat) -> WavSpec {
-        WavSpec { channels, sample_rate, bits_per_sample, sample_format }
+    fn spec(
+        channels: u16,
+        sample_rate: u32,
+        bits_per_sample: u16,
+        sample_format: SampleFormat,
+    ) -> WavSpec {
+        WavSpec {
+            channels,
+            sample_rate,
+            bits_per_sample,
+            sample_format,
+        }
     }
 
     fn read(bytes: &[u8], blocks: usize) -> Vec<i16> {
         let file = file(bytes);
         let mut reader = WavReader::open(file.path()).unwrap();
         let mut sound = Vec::new();
+
         for _ in 0..blocks {
             let mut block = [0; BLOCK];
             reader.read(&mut block).unwrap();
             sound.extend(block);
         }
+
         sound
     }
 
@@ -266,21 +346,26 @@ mod tests {
     #[test]
     fn every_usual_form_is_read() {
         use SampleFormat::{Float, Int};
-        for (bits, format, tolerance) in
-            [(8, Int, 520.0), (16, Int, 2.0), (24, Int, 2.0), (32, Int, 2.0), (32, Float, 2.0)]
-        {
+        for (bits, format, tolerance) in [
+            (8, Int, 520.0),
+            (16, Int, 2.0),
+            (24, Int, 2.0),
+            (32, Int, 2.0),
+            (32, Float, 2.0),
+        ] {
             for channels in [1, 2] {
                 // The second channel is silent: mixing halves the sine.
-                let bytes =
-                    wav(
-                        spec(channels, 48_000, bits, format),
-                        48_000,
-                        |n, c| if c == 0 { sine(n, 48_000) } else { 0.0 },
-                    );
+                let bytes = wav(spec(channels, 48_000, bits, format), 48_000, |n, c| {
+                    if c == 0 { sine(n, 48_000) } else { 0.0 }
+                });
+
                 for (n, sample) in read(&bytes, 100).iter().enumerate() {
                     let expected = sine(n, 48_000) * 32_768.0 / f64::from(channels);
                     let error = (f64::from(*sample) - expected).abs();
-                    assert!(error < tolerance, "sample {n} of {channels} x {bits} bit {format:?} is off by {error}");
+                    assert!(
+                        error < tolerance,
+                        "sample {n} of {channels} x {bits} bit {format:?} is off by {error}"
+                    );
                 }
             }
         }
@@ -289,29 +374,61 @@ mod tests {
     #[test]
     fn other_rates_keep_pitch_and_loudness() {
         for rate in [8_000, 22_050, 44_100, 96_000] {
-            let bytes = wav(spec(1, rate, 16, SampleFormat::Int), rate as usize, |n, _| sine(n, rate));
+            let bytes = wav(
+                spec(1, rate, 16, SampleFormat::Int),
+                rate as usize,
+                |n, _| sine(n, rate),
+            );
             let sound = read(&bytes, 90);
-            let crossings = sound[4_800..].windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
-            assert!(crossings.abs_diff(352) <= 1, "440 Hz stay 440 Hz from {rate} Hz: {crossings} periods in 0.8 s");
-            let peak = sound[4_800..].iter().map(|sample| sample.unsigned_abs()).max().unwrap();
-            assert!(peak.abs_diff(16_384) < 200, "the level stays from {rate} Hz: {peak}");
+            let crossings = sound[4_800..]
+                .windows(2)
+                .filter(|pair| pair[0] < 0 && pair[1] >= 0)
+                .count();
+
+            assert!(
+                crossings.abs_diff(352) <= 1,
+                "440 Hz stay 440 Hz from {rate} Hz: {crossings} periods in 0.8 s"
+            );
+
+            let peak = sound[4_800..]
+                .iter()
+                .map(|sample| sample.unsigned_abs())
+                .max()
+                .unwrap();
+
+            assert!(
+                peak.abs_diff(16_384) < 200,
+                "the level stays from {rate} Hz: {peak}"
+            );
         }
     }
 
     #[test]
     fn the_file_is_played_in_a_loop() {
-        let bytes = wav(spec(1, 48_000, 16, SampleFormat::Int), 700, |n, _| n as f64 / 1_000.0);
+        let bytes = wav(spec(1, 48_000, 16, SampleFormat::Int), 700, |n, _| {
+            n as f64 / 1_000.0
+        });
+
         let sound = read(&bytes, 10);
-        assert!(sound[..700] == sound[700..1400], "after the last sample the first follows");
+        assert!(
+            sound[..700] == sound[700..1400],
+            "after the last sample the first follows"
+        );
     }
 
     #[test]
     fn a_truncated_file_is_played_as_far_as_it_goes() {
-        let whole = wav(spec(2, 48_000, 16, SampleFormat::Int), 4_800, |n, _| sine(n, 48_000));
+        let whole = wav(spec(2, 48_000, 16, SampleFormat::Int), 4_800, |n, _| {
+            sine(n, 48_000)
+        });
+
         let cut = &whole[..whole.len() - 4_801];
         // 4,801 bytes off: 1,201 frames are gone, the last of them only in part.
         let sound = read(cut, 20);
-        assert!(sound[..3_599] == read(&whole, 20)[..3_599], "what is whole is played");
+        assert!(
+            sound[..3_599] == read(&whole, 20)[..3_599],
+            "what is whole is played"
+        );
         assert!(sound[3_599..7_198] == sound[..3_599], "then it begins anew");
     }
 
@@ -319,6 +436,7 @@ mod tests {
     fn broken_files_are_named_as_such() {
         let header = wav(spec(1, 48_000, 16, SampleFormat::Int), 0, |_, _| 0.0);
         let bad_rate = wav(spec(1, 1, 16, SampleFormat::Int), 100, |_, _| 0.0);
+
         for (bytes, why) in [
             (&b""[..], "empty"),
             (b"RIFF", "a bare tag"),
@@ -335,18 +453,44 @@ mod tests {
 
     #[test]
     fn a_source_reads_ahead_and_stops_when_dropped() {
-        let bytes = wav(spec(1, 48_000, 16, SampleFormat::Int), 48_000, |n, _| sine(n, 48_000));
+        let bytes = wav(spec(1, 48_000, 16, SampleFormat::Int), 48_000, |n, _| {
+            sine(n, 48_000)
+        });
+
         let file = file(&bytes);
         let mut source = WavSource::open(file.path()).unwrap();
         let expected = read(&bytes, 3);
         // The first block may take the thread a moment: it is waited for by the queue itself.
-        let first = source.blocks.recv_timeout(std::time::Duration::from_secs(10)).unwrap().unwrap();
-        assert_eq!(first[..], expected[..BLOCK], "the file begins with its beginning");
-        let second = source.blocks.recv_timeout(std::time::Duration::from_secs(10)).unwrap().unwrap();
-        assert_eq!(second[..], expected[BLOCK..2 * BLOCK], "and goes on in order");
+        let first = source
+            .blocks
+            .recv_timeout(std::time::Duration::from_secs(10))
+            .unwrap()
+            .unwrap();
+
+        assert_eq!(
+            first[..],
+            expected[..BLOCK],
+            "the file begins with its beginning"
+        );
+
+        let second = source
+            .blocks
+            .recv_timeout(std::time::Duration::from_secs(10))
+            .unwrap()
+            .unwrap();
+
+        assert_eq!(
+            second[..],
+            expected[BLOCK..2 * BLOCK],
+            "and goes on in order"
+        );
+
         let mut block = [1; BLOCK];
         source.pull(&mut block).unwrap();
-        assert!(block[..] == expected[2 * BLOCK..] || block == [0; BLOCK], "pulling gives the next block, or silence");
+        assert!(
+            block[..] == expected[2 * BLOCK..] || block == [0; BLOCK],
+            "pulling gives the next block, or silence"
+        );
     }
 
     proptest! {
@@ -359,6 +503,7 @@ mod tests {
             all.truncate(keep);
             all.extend(bytes);
             let file = file(&all);
+
             if let Ok(mut reader) = WavReader::open(file.path()) {
                 let mut block = [0; BLOCK];
                 for _ in 0..5 {
@@ -371,9 +516,11 @@ mod tests {
         fn any_sound_at_48_khz_is_passed_on_bit_by_bit(samples in proptest::collection::vec(any::<i16>(), 480..1500)) {
             let mut bytes = std::io::Cursor::new(Vec::new());
             let mut writer = hound::WavWriter::new(&mut bytes, spec(1, 48_000, 16, SampleFormat::Int)).unwrap();
+
             for sample in &samples {
                 writer.write_sample(*sample).unwrap();
             }
+
             writer.finalize().unwrap();
             let sound = read(&bytes.into_inner(), 1);
             prop_assert_eq!(&sound[..], &samples[..BLOCK]);

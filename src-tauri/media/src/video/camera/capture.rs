@@ -34,7 +34,10 @@ pub(super) struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { open: Duration::from_secs(10), picture: Duration::from_secs(3) }
+        Self {
+            open: Duration::from_secs(10),
+            picture: Duration::from_secs(3),
+        }
     }
 }
 
@@ -66,6 +69,7 @@ pub(super) fn start<D: Device>(
         }
     })
     .map_err(|error| no_thread(&error))?;
+
     let format = match result.recv_timeout(patience.open) {
         Ok(opened) => opened?,
         Err(_) => {
@@ -74,6 +78,7 @@ pub(super) fn start<D: Device>(
             return Err(timeout("open"));
         }
     };
+
     Builder::new()
         .name("camera-watchdog".to_owned())
         .spawn(move || {
@@ -81,37 +86,64 @@ pub(super) fn start<D: Device>(
                 tracing::warn!(code = error.code, "the camera failed");
                 drop(watched);
                 frames.close();
-                events(MediaEvent::Failed { part: MediaPart::Camera, error });
+                events(MediaEvent::Failed {
+                    part: MediaPart::Camera,
+                    error,
+                });
             }
         })
         .map_err(|error| no_thread(&error))?;
-    Ok((VideoFormat { width: format.width, height: format.height, fps: format.fps as f32 }, worker))
+
+    Ok((
+        VideoFormat {
+            width: format.width,
+            height: format.height,
+            fps: format.fps as f32,
+        },
+        worker,
+    ))
 }
 
 /// A driver that does not react.
 pub(super) fn timeout(action: &str) -> DeviceError {
     DeviceError::new(
         "CAM_TIMEOUT",
-        format!("The camera does not {action}. Unplug it and plug it in again, or choose another one."),
+        format!(
+            "The camera does not {action}. Unplug it and plug it in again, or choose another one."
+        ),
     )
 }
 
-fn capture<D: Device>(mut device: D, frames: &NewestSlot<VideoFrame>, signs: &SyncSender<Sign>, stop: &StopSignal) {
+fn capture<D: Device>(
+    mut device: D,
+    frames: &NewestSlot<VideoFrame>,
+    signs: &SyncSender<Sign>,
+    stop: &StopSignal,
+) {
     let format = device.format();
     let (pool, mut converter) = (FramePool::new(), Converter::new());
     let mut broken = 0_u64;
+
     while !stop.is_stopped() {
         let read = device.read(&mut |bytes| {
             let at = Instant::now();
-            let image = pool.make(format.width, format.height, |image| converter.convert(format.pixels, bytes, image));
+            let image = pool.make(format.width, format.height, |image| {
+                converter.convert(format.pixels, bytes, image)
+            });
+
             match image {
-                Ok(image) => frames.put(VideoFrame { image, at, rtp_timestamp: 0 }),
+                Ok(image) => frames.put(VideoFrame {
+                    image,
+                    at,
+                    rtp_timestamp: 0,
+                }),
                 Err(error) => {
                     broken += 1;
                     tracing::debug!(%error, broken, "a picture of the camera is skipped");
                 }
             }
         });
+
         let sign = match read {
             // A sign that the watchdog has not read yet says the same.
             Ok(()) => signs.try_send(Sign::Picture),
@@ -121,6 +153,7 @@ fn capture<D: Device>(mut device: D, frames: &NewestSlot<VideoFrame>, signs: &Sy
                 return;
             }
         };
+
         if let Err(TrySendError::Disconnected(_)) = sign {
             // The watchdog has given up and told so: a camera that comes back late stays away.
             return;
@@ -147,7 +180,10 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     const SOON: Duration = Duration::from_secs(10);
-    const QUICK: Patience = Patience { open: Duration::from_millis(50), picture: Duration::from_millis(50) };
+    const QUICK: Patience = Patience {
+        open: Duration::from_millis(50),
+        picture: Duration::from_millis(50),
+    };
 
     /// A camera that does what it is told: each step is a picture, a failure, or (when the steps are dropped) hanging.
     struct Puppet {
@@ -156,11 +192,21 @@ mod tests {
 
     impl Device for Puppet {
         fn format(&self) -> CameraFormat {
-            CameraFormat { width: 16, height: 16, fps: 25, pixels: PixelFormat::Nv12 }
+            CameraFormat {
+                width: 16,
+                height: 16,
+                fps: 25,
+                pixels: PixelFormat::Nv12,
+            }
         }
 
         fn read(&mut self, use_picture: &mut dyn FnMut(&[u8])) -> Result<(), DeviceError> {
-            use_picture(&self.steps.recv().unwrap_or_else(|_| Err(timeout("go on")))?);
+            use_picture(
+                &self
+                    .steps
+                    .recv()
+                    .unwrap_or_else(|_| Err(timeout("go on")))?,
+            );
             Ok(())
         }
     }
@@ -183,14 +229,30 @@ mod tests {
             Arc::new(move |event| sender.send(event).unwrap()),
         )
         .unwrap();
-        assert_eq!(format, VideoFormat { width: 16, height: 16, fps: 25.0 }, "the camera's own format");
-        Rig { steps, frames, events, worker }
+
+        assert_eq!(
+            format,
+            VideoFormat {
+                width: 16,
+                height: 16,
+                fps: 25.0
+            },
+            "the camera's own format"
+        );
+
+        Rig {
+            steps,
+            frames,
+            events,
+            worker,
+        }
     }
 
     fn failure(rig: &Rig) -> &'static str {
         let MediaEvent::Failed { part, error } = rig.events.recv_timeout(SOON).expect("an event");
         assert_eq!(part, MediaPart::Camera, "the camera failed");
         assert!(rig.frames.is_closed(), "readers learn it too");
+
         error.code
     }
 
@@ -200,7 +262,12 @@ mod tests {
         rig.steps.send(Ok(vec![1; 10])).unwrap();
         rig.steps.send(Ok(vec![7; 384])).unwrap();
         let frame = rig.frames.take(SOON).expect("the whole picture");
-        assert!(frame.image.data().iter().all(|&byte| byte == 7), "it is the second one");
+
+        assert!(
+            frame.image.data().iter().all(|&byte| byte == 7),
+            "it is the second one"
+        );
+
         drop((rig.steps, rig.worker));
     }
 
@@ -208,7 +275,10 @@ mod tests {
     fn an_unplugged_camera_is_reported() {
         let rig = rig(Patience::default());
         rig.steps.send(Ok(vec![7; 384])).unwrap();
-        rig.steps.send(Err(DeviceError::new("CAM_UNPLUGGED", "gone"))).unwrap();
+        rig.steps
+            .send(Err(DeviceError::new("CAM_UNPLUGGED", "gone")))
+            .unwrap();
+
         assert_eq!(failure(&rig), "CAM_UNPLUGGED", "the device's own error");
     }
 
@@ -219,7 +289,11 @@ mod tests {
         // It comes back too late: one more picture ends the thread.
         rig.steps.send(Ok(vec![7; 384])).unwrap();
         drop(rig.worker);
-        assert!(rig.steps.send(Ok(vec![7; 384])).is_err(), "the device has been released");
+
+        assert!(
+            rig.steps.send(Ok(vec![7; 384])).is_err(),
+            "the device has been released"
+        );
     }
 
     #[test]
@@ -229,7 +303,9 @@ mod tests {
             let _ = hang.recv();
             Err::<Puppet, _>(timeout("matter any more"))
         };
-        let error = start(open, QUICK, Arc::new(NewestSlot::new()), Arc::new(|_| ())).expect_err("it hangs");
+
+        let error = start(open, QUICK, Arc::new(NewestSlot::new()), Arc::new(|_| ()))
+            .expect_err("it hangs");
         assert_eq!(error.code, "CAM_TIMEOUT", "{error}");
         drop(release);
     }
@@ -243,9 +319,14 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
+
         rig.frames.take(SOON).expect("it runs");
         drop(rig.worker);
         feeder.join().unwrap();
-        assert!(rig.events.recv_timeout(SOON).is_err(), "the watchdog ends without an event");
+
+        assert!(
+            rig.events.recv_timeout(SOON).is_err(),
+            "the watchdog ends without an event"
+        );
     }
 }

@@ -7,7 +7,10 @@ use super::CameraFormat;
 /// The nearest of `formats`. A wrong size weighs most, then too low a rate (a webcam on USB 2 offers 720p uncompressed
 /// at 10 fps and as MJPEG at 30: then MJPEG it is), then pixels that cost more to convert.
 pub(super) fn closest(formats: &[CameraFormat], wanted: VideoFormat) -> Option<CameraFormat> {
-    formats.iter().copied().min_by(|a, b| cost(*a, wanted).total_cmp(&cost(*b, wanted)))
+    formats
+        .iter()
+        .copied()
+        .min_by(|a, b| cost(*a, wanted).total_cmp(&cost(*b, wanted)))
 }
 
 fn cost(format: CameraFormat, wanted: VideoFormat) -> f32 {
@@ -20,6 +23,7 @@ fn cost(format: CameraFormat, wanted: VideoFormat) -> f32 {
         PixelFormat::Yuyv => 0.01,
         PixelFormat::Mjpeg => 0.05,
     };
+
     4.0 * size + rate + pixels
 }
 
@@ -29,7 +33,12 @@ mod tests {
     use PixelFormat::{Mjpeg, Nv12, Yuyv};
 
     fn format(width: u32, height: u32, fps: u32, pixels: PixelFormat) -> CameraFormat {
-        CameraFormat { width, height, fps, pixels }
+        CameraFormat {
+            width,
+            height,
+            fps,
+            pixels,
+        }
     }
 
     fn chosen(formats: &[CameraFormat], width: u32, height: u32, fps: f32) -> CameraFormat {
@@ -44,19 +53,54 @@ mod tests {
             format(1280, 720, 30, Mjpeg),
             format(1920, 1080, 30, Mjpeg),
         ];
-        assert_eq!(chosen(&webcam, 1280, 720, 30.0), webcam[2], "the rate outweighs the conversion");
-        assert_eq!(chosen(&webcam, 640, 480, 30.0), webcam[0], "uncompressed where it is fast enough");
-        assert_eq!(chosen(&webcam, 1920, 1080, 60.0), webcam[3], "the size outweighs the rate");
+
+        assert_eq!(
+            chosen(&webcam, 1280, 720, 30.0),
+            webcam[2],
+            "the rate outweighs the conversion"
+        );
+
+        assert_eq!(
+            chosen(&webcam, 640, 480, 30.0),
+            webcam[0],
+            "uncompressed where it is fast enough"
+        );
+
+        assert_eq!(
+            chosen(&webcam, 1920, 1080, 60.0),
+            webcam[3],
+            "the size outweighs the rate"
+        );
     }
 
     #[test]
     fn the_cheapest_pixels_win_a_tie() {
-        let formats = [format(640, 480, 30, Mjpeg), format(640, 480, 30, Yuyv), format(640, 480, 30, Nv12)];
-        assert_eq!(chosen(&formats, 640, 480, 30.0).pixels, Nv12, "NV12 is a copy");
+        let formats = [
+            format(640, 480, 30, Mjpeg),
+            format(640, 480, 30, Yuyv),
+            format(640, 480, 30, Nv12),
+        ];
+
+        assert_eq!(
+            chosen(&formats, 640, 480, 30.0).pixels,
+            Nv12,
+            "NV12 is a copy"
+        );
     }
 
     #[test]
     fn no_format_no_choice() {
-        assert_eq!(closest(&[], VideoFormat { width: 640, height: 480, fps: 30.0 }), None, "nothing to choose from");
+        assert_eq!(
+            closest(
+                &[],
+                VideoFormat {
+                    width: 640,
+                    height: 480,
+                    fps: 30.0
+                }
+            ),
+            None,
+            "nothing to choose from"
+        );
     }
 }

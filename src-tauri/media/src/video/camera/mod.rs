@@ -57,7 +57,9 @@ pub fn list_cameras() -> Result<Vec<CameraInfo>, DeviceError> {
             let _ = sender.send(device::list());
         })
         .map_err(|error| super::input::no_thread(&error))?;
-    receiver.recv_timeout(Patience::default().open).unwrap_or_else(|_| Err(capture::timeout("answer")))
+    receiver
+        .recv_timeout(Patience::default().open)
+        .unwrap_or_else(|_| Err(capture::timeout("answer")))
 }
 
 pub(super) fn open(
@@ -67,5 +69,10 @@ pub(super) fn open(
     events: MediaEvents,
 ) -> Result<(VideoFormat, Worker), DeviceError> {
     let which = which.clone();
-    capture::start(move || NokhwaCamera::open(&which, wanted), Patience::default(), frames, events)
+    capture::start(
+        move || NokhwaCamera::open(&which, wanted),
+        Patience::default(),
+        frames,
+        events,
+    )
 }

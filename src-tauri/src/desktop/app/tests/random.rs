@@ -21,6 +21,7 @@ fn command() -> impl Strategy<Value = Command> {
         Just(Some("name:Front".to_owned())),
         Just(Some("?".into()))
     ];
+
     prop_oneof![
         4 => Just(Command::FindPartner),
         2 => "[a-z ]{0,3}".prop_map(|code| Command::CallWithCode { code }),
@@ -59,17 +60,28 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(ended(EndCode::PartnerLeft)),
         1 => Just(ended(EndCode::RelayUnreachable)),
     ];
-    let front =
-        Devices { cameras: vec![Device { id: "name:Front".into(), name: "Front".into() }], ..Devices::default() };
+
+    let front = Devices {
+        cameras: vec![Device {
+            id: "name:Front".into(),
+            name: "Front".into(),
+        }],
+        ..Devices::default()
+    };
+
     let input = prop_oneof![
         any::<bool>().prop_map(Input::Visible),
         Just(Input::Devices(Devices::default(), Vec::new())),
         Just(Input::Devices(front, Vec::new())),
-        Just(Input::HostStarted { local_url: "ws://127.0.0.1:2/ws".into(), addresses: Vec::new() }),
+        Just(Input::HostStarted {
+            local_url: "ws://127.0.0.1:2/ws".into(),
+            addresses: Vec::new()
+        }),
         Just(Input::HostFailed("taken".into())),
         Just(Input::MonitorFailed(in_use())),
         Just(Input::SettingsKept(Some(("DISK_FULL", String::new())))),
     ];
+
     prop_oneof![
         6 => command().prop_map(Step::Command),
         8 => (event, prop::bool::weighted(0.1)).prop_map(|(event, old)| Step::Call(event, old)),
@@ -91,22 +103,35 @@ struct Watcher {
 impl Watcher {
     fn see(&mut self, effect: &Effect) {
         assert!(!self.exited, "nothing follows the end: {effect:?}");
-        let is_ours =
-            |id: &CallId, call: Option<CallId>| assert_eq!(call, Some(*id), "{effect:?} is for the running call");
+        let is_ours = |id: &CallId, call: Option<CallId>| {
+            assert_eq!(call, Some(*id), "{effect:?} is for the running call")
+        };
+
         match effect {
             Effect::StartPreview(id, video) => {
                 assert!(self.call.is_none(), "the camera belongs to the call");
                 assert_ne!(*video, VideoSpec::None, "nothing to open");
                 assert!(self.preview.replace(*id).is_none(), "one preview at a time");
             }
-            Effect::StopPreview => assert!(self.preview.take().is_some(), "only what runs is stopped"),
+            Effect::StopPreview => {
+                assert!(self.preview.take().is_some(), "only what runs is stopped")
+            }
             Effect::StartMonitor(_) => {
                 assert!(self.call.is_none(), "the microphone belongs to the call");
-                assert!(!std::mem::replace(&mut self.monitor, true), "one level meter at a time");
+                assert!(
+                    !std::mem::replace(&mut self.monitor, true),
+                    "one level meter at a time"
+                );
             }
-            Effect::StopMonitor => assert!(std::mem::replace(&mut self.monitor, false), "only what runs is stopped"),
+            Effect::StopMonitor => assert!(
+                std::mem::replace(&mut self.monitor, false),
+                "only what runs is stopped"
+            ),
             Effect::StartCall(id, _) => {
-                assert!(self.preview.is_none() && !self.monitor, "devices are free before a call begins");
+                assert!(
+                    self.preview.is_none() && !self.monitor,
+                    "devices are free before a call begins"
+                );
                 assert!(self.call.replace(*id).is_none(), "one call at a time");
             }
             Effect::EndCall(id) => {
@@ -121,7 +146,11 @@ impl Watcher {
             | Effect::SetAudioSink(id, _)
             | Effect::SetProcessing(id, _) => is_ours(id, self.call),
             Effect::Exit => {
-                assert!(self.call.is_none() && self.preview.is_none() && !self.monitor, "nothing is left open");
+                assert!(
+                    self.call.is_none() && self.preview.is_none() && !self.monitor,
+                    "nothing is left open"
+                );
+
                 self.exited = true;
             }
             Effect::ShowRemote(_)
@@ -136,18 +165,46 @@ impl Watcher {
     /// What must hold between the state and what is open.
     fn agree(&self, app: &App) {
         let state = app.state();
-        let in_call = matches!(state.screen, Screen::Waiting { .. } | Screen::Connecting { .. } | Screen::InCall(_));
-        assert_eq!(self.call.is_some(), in_call, "a call runs exactly while its screens are shown: {:?}", state.screen);
+        let in_call = matches!(
+            state.screen,
+            Screen::Waiting { .. } | Screen::Connecting { .. } | Screen::InCall(_)
+        );
+
+        assert_eq!(
+            self.call.is_some(),
+            in_call,
+            "a call runs exactly while its screens are shown: {:?}",
+            state.screen
+        );
+
         let status = state.preview.status;
         let is_held = matches!(status, PreviewStatus::Starting | PreviewStatus::On);
-        assert_eq!(self.preview.is_some(), is_held, "the page knows whether the camera is open: {status:?}");
-        assert!(status == PreviewStatus::Off || state.screen == Screen::Lobby, "a preview is a thing of the lobby");
+        assert_eq!(
+            self.preview.is_some(),
+            is_held,
+            "the page knows whether the camera is open: {status:?}"
+        );
+
+        assert!(
+            status == PreviewStatus::Off || state.screen == Screen::Lobby,
+            "a preview is a thing of the lobby"
+        );
+
         let late = app.poll_timeout().is_some();
-        assert!(!late || matches!(state.screen, Screen::Connecting { .. }), "only a connection can be late");
+        assert!(
+            !late || matches!(state.screen, Screen::Connecting { .. }),
+            "only a connection can be late"
+        );
+
         for (index, problem) in state.problems.iter().enumerate() {
-            let twin =
-                state.problems[..index].iter().find(|other| other.place == problem.place || other.id == problem.id);
-            assert!(twin.is_none(), "one problem in one place: {:?}", state.problems);
+            let twin = state.problems[..index]
+                .iter()
+                .find(|other| other.place == problem.place || other.id == problem.id);
+            assert!(
+                twin.is_none(),
+                "one problem in one place: {:?}",
+                state.problems
+            );
         }
     }
 }
@@ -161,6 +218,7 @@ proptest! {
         let mut revision = 0;
         let (mut last_preview, mut last_call) = (None, CallId(0));
         let close = [Step::Input(Input::CloseRequested), Step::Command(Command::FindPartner)];
+
         for step in steps.into_iter().chain(close) {
             match step {
                 Step::Command(command) => {
@@ -173,6 +231,7 @@ proptest! {
                     let running = world.app.call.as_ref().map(|call| call.id);
                     let id = if old { Some(last_call) } else { running };
                     last_call = running.unwrap_or(last_call);
+
                     if let Some(id) = id {
                         world.happens(Input::Call(id, event));
                     }
@@ -180,6 +239,7 @@ proptest! {
                 Step::Preview(works, old) => {
                     let id = if old { last_preview } else { watcher.preview };
                     last_preview = watcher.preview;
+
                     if let Some(id) = id {
                         world.happens(Input::Preview(id, if works { Ok(()) } else { Err(in_use()) }));
                     }
@@ -187,15 +247,18 @@ proptest! {
                 Step::Input(input) => world.happens(input),
                 Step::Wait(millis) => world.wait(Duration::from_millis(millis)),
             }
+
             for effect in world.effects() {
                 watcher.see(&effect);
             }
+
             watcher.agree(&world.app);
             if let Some(change) = world.app.poll_change() {
                 revision += 1;
                 prop_assert_eq!(change.revision, revision, "each change has the next number");
             }
         }
+
         prop_assert!(watcher.exited, "closing ends it all");
     }
 }

@@ -50,6 +50,7 @@ fn largest_step(sound: &[f32], last: &mut f32) -> f32 {
         largest = largest.max((sample - *last).abs());
         *last = *sample;
     }
+
     largest
 }
 
@@ -63,7 +64,12 @@ fn capture(device: Device, seconds: f64, settling_s: f64) -> Outcome {
     let mut bridge = CaptureBridge::new(consumer, clock, device.rate).unwrap();
     let (mut captured, mut callbacks) = (0usize, 0u64);
     let mut next_call_s = device.interval_s();
-    let mut outcome = Outcome { step: 0.0, delay: Duration::ZERO, counts: DeviceCounts::default() };
+    let mut outcome = Outcome {
+        step: 0.0,
+        delay: Duration::ZERO,
+        counts: DeviceCounts::default(),
+    };
+
     let (mut before, mut last) = (DeviceCounts::default(), 0.0);
     for tick in 0..(seconds / BLOCK_S) as usize {
         let now_s = tick as f64 * BLOCK_S;
@@ -78,11 +84,14 @@ fn capture(device: Device, seconds: f64, settling_s: f64) -> Outcome {
             );
             captured += device.period;
             callbacks += 1;
-            next_call_s = (callbacks + 1) as f64 * device.interval_s() + rng.random_range(0.0..=device.jitter_s);
+            next_call_s = (callbacks + 1) as f64 * device.interval_s()
+                + rng.random_range(0.0..=device.jitter_s);
         }
+
         let mut block = [0.0; BLOCK];
         bridge.pull(epoch + Duration::from_secs_f64(now_s), &mut block);
         let step = largest_step(&block, &mut last);
+
         if now_s > settling_s {
             outcome.step = outcome.step.max(step);
             outcome.delay = outcome.delay.max(bridge.delay());
@@ -90,12 +99,14 @@ fn capture(device: Device, seconds: f64, settling_s: f64) -> Outcome {
             before = bridge.counts();
         }
     }
+
     let after = bridge.counts();
     outcome.counts = DeviceCounts {
         underruns: after.underruns - before.underruns,
         overruns: after.overruns - before.overruns,
         glitches: 0,
     };
+
     outcome
 }
 
@@ -109,23 +120,38 @@ fn play(device: Device, seconds: f64, settling_s: f64) -> Outcome {
     let mut bridge = PlaybackBridge::new(producer, clock, device.rate).unwrap();
     let mut callbacks = 0u64;
     let mut next_call_s = 0.0;
-    let mut outcome = Outcome { step: 0.0, delay: Duration::ZERO, counts: DeviceCounts::default() };
+    let mut outcome = Outcome {
+        step: 0.0,
+        delay: Duration::ZERO,
+        counts: DeviceCounts::default(),
+    };
+
     let (mut before, mut last) = (DeviceCounts::default(), 0.0);
     for tick in 0..(seconds / BLOCK_S) as usize {
         let now_s = tick as f64 * BLOCK_S;
         let block = std::array::from_fn(|n| {
-            (LEVEL * (TAU * TONE_HZ * (tick * BLOCK + n) as f64 / f64::from(SAMPLE_RATE)).sin()) as f32
+            (LEVEL * (TAU * TONE_HZ * (tick * BLOCK + n) as f64 / f64::from(SAMPLE_RATE)).sin())
+                as f32
         });
+
         while next_call_s <= now_s {
             let mut heard = vec![0.0f32; device.period];
-            callback.run(&mut heard, epoch + Duration::from_secs_f64(next_call_s), Duration::from_millis(20));
+            callback.run(
+                &mut heard,
+                epoch + Duration::from_secs_f64(next_call_s),
+                Duration::from_millis(20),
+            );
             let step = largest_step(&heard, &mut last);
+
             if now_s > settling_s {
                 outcome.step = outcome.step.max(step);
             }
+
             callbacks += 1;
-            next_call_s = callbacks as f64 * device.interval_s() + rng.random_range(0.0..=device.jitter_s);
+            next_call_s =
+                callbacks as f64 * device.interval_s() + rng.random_range(0.0..=device.jitter_s);
         }
+
         bridge.push(epoch + Duration::from_secs_f64(now_s), &block);
         if now_s > settling_s {
             outcome.delay = outcome.delay.max(bridge.delay());
@@ -133,32 +159,73 @@ fn play(device: Device, seconds: f64, settling_s: f64) -> Outcome {
             before = bridge.counts();
         }
     }
+
     let after = bridge.counts();
     outcome.counts = DeviceCounts {
         underruns: after.underruns - before.underruns,
         overruns: after.overruns - before.overruns,
         glitches: 0,
     };
+
     outcome
 }
 
 const DEVICES: [Device; 5] = [
-    Device { rate: 48_000, drift: 0.0, period: 960, jitter_s: 0.0 },
-    Device { rate: 48_000, drift: 200e-6, period: 960, jitter_s: 0.002 },
-    Device { rate: 44_100, drift: -200e-6, period: 882, jitter_s: 0.002 },
-    Device { rate: 16_000, drift: 100e-6, period: 1024, jitter_s: 0.0 },
-    Device { rate: 96_000, drift: -300e-6, period: 512, jitter_s: 0.001 },
+    Device {
+        rate: 48_000,
+        drift: 0.0,
+        period: 960,
+        jitter_s: 0.0,
+    },
+    Device {
+        rate: 48_000,
+        drift: 200e-6,
+        period: 960,
+        jitter_s: 0.002,
+    },
+    Device {
+        rate: 44_100,
+        drift: -200e-6,
+        period: 882,
+        jitter_s: 0.002,
+    },
+    Device {
+        rate: 16_000,
+        drift: 100e-6,
+        period: 1024,
+        jitter_s: 0.0,
+    },
+    Device {
+        rate: 96_000,
+        drift: -300e-6,
+        period: 512,
+        jitter_s: 0.001,
+    },
 ];
 
 #[test]
 fn drift_is_absorbed_for_minutes_without_a_click_in_what_is_captured() {
     for device in DEVICES {
         let outcome = capture(device, 180.0, 60.0);
-        assert_eq!(outcome.counts, DeviceCounts::default(), "no gap and no cut: {device:?}");
+        assert_eq!(
+            outcome.counts,
+            DeviceCounts::default(),
+            "no gap and no cut: {device:?}"
+        );
+
         let limit = steepest(48_000.0) * 1.1;
-        assert!(outcome.step < limit, "the tone stays smooth: a step of {} with {device:?}", outcome.step);
+        assert!(
+            outcome.step < limit,
+            "the tone stays smooth: a step of {} with {device:?}",
+            outcome.step
+        );
+
         let limit = device.interval_s() + 0.030;
-        assert!(outcome.delay.as_secs_f64() < limit, "the delay stays bounded: {:?} with {device:?}", outcome.delay);
+        assert!(
+            outcome.delay.as_secs_f64() < limit,
+            "the delay stays bounded: {:?} with {device:?}",
+            outcome.delay
+        );
     }
 }
 
@@ -166,20 +233,47 @@ fn drift_is_absorbed_for_minutes_without_a_click_in_what_is_captured() {
 fn drift_is_absorbed_for_minutes_without_a_click_in_what_is_played() {
     for device in DEVICES {
         let outcome = play(device, 180.0, 60.0);
-        assert_eq!(outcome.counts, DeviceCounts::default(), "no gap and no cut: {device:?}");
+        assert_eq!(
+            outcome.counts,
+            DeviceCounts::default(),
+            "no gap and no cut: {device:?}"
+        );
+
         let limit = steepest(f64::from(device.rate)) * 1.1;
-        assert!(outcome.step < limit, "the tone stays smooth: a step of {} with {device:?}", outcome.step);
+        assert!(
+            outcome.step < limit,
+            "the tone stays smooth: a step of {} with {device:?}",
+            outcome.step
+        );
+
         // 20 ms of that are the simulated device's own.
         let limit = device.interval_s() + 0.050;
-        assert!(outcome.delay.as_secs_f64() < limit, "the delay stays bounded: {:?} with {device:?}", outcome.delay);
+        assert!(
+            outcome.delay.as_secs_f64() < limit,
+            "the delay stays bounded: {:?} with {device:?}",
+            outcome.delay
+        );
     }
 }
 
 #[test]
 fn an_unsteady_device_gets_the_margin_that_it_needs() {
-    let device = Device { rate: 48_000, drift: 50e-6, period: 960, jitter_s: 0.045 };
+    let device = Device {
+        rate: 48_000,
+        drift: 50e-6,
+        period: 960,
+        jitter_s: 0.045,
+    };
+
     let early = capture(device, 60.0, 0.5).counts.underruns;
-    assert!(early > 0, "the fixture is unsteady enough to run dry at first");
+    assert!(
+        early > 0,
+        "the fixture is unsteady enough to run dry at first"
+    );
+
     let late = capture(device, 120.0, 60.0).counts.underruns;
-    assert!(late <= 2, "once the margin has grown, it hardly does any more: {late} times in a minute");
+    assert!(
+        late <= 2,
+        "once the margin has grown, it hardly does any more: {late} times in a minute"
+    );
 }
