@@ -1,8 +1,9 @@
 //! Audio packets of any content, order and time: every block that is pulled is written, and memory stays bounded.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use std::time::{Duration, Instant};
+
+use libfuzzer_sys::fuzz_target;
 use tandem_media::audio::jitter_buffer::{AudioPacket, JitterBuffer, JitterConfig};
 
 fuzz_target!(|packets: Vec<(u16, u32, u8, Vec<u8>)>| {

@@ -1,9 +1,10 @@
 //! RTP payloads from a hostile partner, through the assembler: memory stays bounded and frames come in order.
 #![no_main]
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use std::time::{Duration, Instant};
 use tandem_call::rtp::{AssemblerConfig, FrameAssembler, VideoPacket};
 use tandem_media::codec::VideoCodec;
 

@@ -7,10 +7,11 @@ mod support;
 
 use std::process::Stdio;
 
-use process::{command, end, ready, signal, start};
 use serde_json::json;
-use support::{Peer, within};
 use tokio::process::Command;
+
+use process::{command, end, ready, signal, start};
+use support::{Peer, within};
 
 #[tokio::test]
 async fn sigterm_and_ctrl_c_shut_down_properly() {

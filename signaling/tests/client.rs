@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use support::{Peer, start, within};
 use tandem_signaling::client::{Backoff, Client, ClientConfig, ClientError, ClientEvent, Garbage};
 use tandem_signaling::message::{
     ClientMessage, FindPartner, LeaveReason, RawValue, ServerMessage, UserRegistered,
@@ -16,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+
+use support::{Peer, start, within};
 
 type Events = UnboundedReceiver<ClientEvent>;
 

@@ -9,12 +9,13 @@ mod support;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
 use process::{command, ready};
 use redis_server::clock::Clock;
 use redis_server::skip;
-use serde_json::{Value, json};
 use support::{Peer, pair, within};
-use tokio::time::{Instant, sleep};
 
 const DAY: i64 = 86_400;
 const TTL: i64 = 3600;

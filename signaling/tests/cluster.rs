@@ -10,10 +10,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use nodes::{Node, candidate, eventually, pair, resume, room};
 use redis::Commands;
-use redis_server::{Redis, free_port};
 use serde_json::{Value, json};
+
+use nodes::{Node, candidate, eventually, pair, resume, room};
+use redis_server::{Redis, free_port};
 use support::Peer;
 
 #[test]

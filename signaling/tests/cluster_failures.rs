@@ -9,10 +9,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use nodes::{Node, candidate, eventually, pair, resume, room};
 use redis::Commands;
-use redis_server::Redis;
 use serde_json::{Value, json};
+
+use nodes::{Node, candidate, eventually, pair, resume, room};
+use redis_server::Redis;
 use support::{Peer, raw};
 
 #[tokio::test]

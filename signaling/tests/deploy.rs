@@ -13,10 +13,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::{Value, json};
+
 use nodes::{Node, candidate, eventually, pair, room};
 use process::{command, ready};
 use redis_server::{Redis, skip};
-use serde_json::{Value, json};
 use support::{Peer, raw, within};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");

@@ -10,12 +10,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use ring::hmac;
 use serde_json::{Value, json};
-use support::{Peer, UPGRADE, pair, raw, relay, start, within};
 use tandem_signaling::server::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
+
+use support::{Peer, UPGRADE, pair, raw, relay, start, within};
 
 /// The answer to a request for a path.
 async fn get(address: SocketAddr, path: &str) -> String {

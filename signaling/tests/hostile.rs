@@ -7,11 +7,12 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use proptest::prelude::*;
 use serde_json::json;
-use support::{Peer, UPGRADE, frame, pair, raw, relay, start, within};
 use tandem_signaling::server::Relay;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+
+use support::{Peer, UPGRADE, frame, pair, raw, relay, start, within};
 
 /// The close code at the end of what the relay sent, if a close frame is there.
 fn close_code(bytes: &[u8]) -> Option<u16> {

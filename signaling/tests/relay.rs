@@ -5,8 +5,9 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Peer, UPGRADE, pair, raw, relay, start};
 use tandem_signaling::server::Relay;
+
+use support::{Peer, UPGRADE, pair, raw, relay, start};
 
 #[tokio::test]
 async fn registration_tells_everything_at_once() {

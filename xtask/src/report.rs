@@ -238,8 +238,9 @@ fn route(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_pair_has_a_column_for_each_peer() {

@@ -15,8 +15,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use clock::Clock;
 use redis::{Client, Commands, Connection};
+
+use clock::Clock;
 
 /// Redis starts within this, on a busy machine too.
 const START: Duration = Duration::from_secs(20);

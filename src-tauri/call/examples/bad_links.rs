@@ -8,6 +8,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
 use tandem_call::congestion::LinkConfig;
 use tandem_call::session::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tandem_call::simnet::{Conditions, Loss, Pair, PairConfig, SimNetwork, SimRuntime};

@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use tandem_call::session::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tandem_media::VideoFrame;
 use tandem_media::audio::{AudioConfig, AudioSource};

@@ -4,11 +4,13 @@ mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Side, TestRelay, relay, room};
+
 use tandem_call::machine::EndCode;
 use tandem_call::session::{CallEventKind, VideoReceived};
 use tandem_call::simnet::{Conditions, Loss, SimNetwork, SimRuntime};
 use tandem_media::video::VideoFormat;
+
+use support::{Side, TestRelay, relay, room};
 
 const SOON: Duration = Duration::from_secs(30);
 

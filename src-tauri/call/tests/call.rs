@@ -3,10 +3,12 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Side, relay, room};
+
 use tandem_call::machine::EndCode;
 use tandem_call::session::CallEventKind;
 use tandem_media::codec::VideoCodec;
+
+use support::{Side, relay, room};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -499,6 +501,7 @@ async fn camera_and_microphone_may_be_changed_in_a_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_takes_over_the_camera_of_the_preview() {
     use std::sync::Arc;
+
     use tandem_media::video::SharedVideo;
     let relay = relay().await;
     let room = room();

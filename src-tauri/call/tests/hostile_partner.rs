@@ -8,10 +8,10 @@
 
 mod support;
 
+use std::time::Duration;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::time::Duration;
-use support::{Side, TestRelay, peer, relay, room};
 use tandem_call::machine::EndCode;
 use tandem_call::peer::PeerError;
 use tandem_call::session::CallEventKind;
@@ -21,6 +21,8 @@ use tandem_signaling::message::{
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
+
+use support::{Side, TestRelay, peer, relay, room};
 
 const SOON: Duration = Duration::from_secs(20);
 

@@ -5,9 +5,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::peer;
 use tandem_call::peer::{Peer, PeerEvent};
 use tokio::time::timeout;
+
+use support::peer;
 
 /// The library's own wait for a candidate that nobody has told is a second.
 const PROMPTLY: Duration = Duration::from_millis(700);

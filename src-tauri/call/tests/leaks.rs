@@ -4,8 +4,10 @@
 mod support;
 
 use std::time::{Duration, Instant};
-use support::{Side, relay, room};
+
 use tandem_call::session::CallEventKind;
+
+use support::{Side, relay, room};
 
 const SOON: Duration = Duration::from_secs(20);
 

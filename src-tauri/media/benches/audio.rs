@@ -1,10 +1,11 @@
 //! What sound costs: Opus, the jitter buffer and time stretching. Divide by the block's duration for the share of a
 //! core: 100 µs for 10 ms is 1 %.
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use std::f32::consts::TAU;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tandem_media::audio::jitter_buffer::{AudioPacket, BLOCK_SAMPLES, JitterBuffer, JitterConfig};
 use tandem_media::audio::opus::{
     FRAME_SAMPLES, MAX_PACKET_BYTES, MAX_PACKET_SAMPLES, OpusConfig, OpusDecoder, OpusEncoder,

@@ -1,7 +1,8 @@
 //! What each step of the video path costs for a 1280x720 picture: `cargo bench -p tandem-media --bench video`.
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tandem_media::codec::{EncoderConfig, VideoCodec, decoder, encoder};
 use tandem_media::frame::{FramePool, I420};
 use tandem_media::video::convert::{Converter, PixelFormat};

@@ -175,8 +175,9 @@ impl FramePool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::convert::Infallible;
+
+    use super::*;
 
     #[test]
     fn odd_sizes_round_chroma_up() {

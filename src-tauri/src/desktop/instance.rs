@@ -165,8 +165,9 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::mpsc::channel;
+
+    use super::*;
 
     fn first(folder: &Path) -> First {
         match claim(folder).unwrap() {

@@ -62,11 +62,12 @@ fn is_typed(matches: &ArgMatches, id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::cli::Cli;
     use clap::{CommandFactory, FromArgMatches};
     use tandem_media::audio::AudioSource;
     use tandem_media::video::VideoSpec;
+
+    use super::*;
+    use crate::cli::Cli;
 
     fn matches(words: &[&str]) -> ArgMatches {
         Cli::command()

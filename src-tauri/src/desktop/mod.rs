@@ -20,9 +20,9 @@ use std::process::ExitCode;
 
 pub use launch::refused_arguments;
 
-use crate::headless::args::CallArgs;
-
 use clap::ArgMatches;
+
+use crate::headless::args::CallArgs;
 use instance::Claim;
 use settings::SettingsFile;
 use window::Start;

@@ -178,9 +178,10 @@ fn check(mut settings: Settings) -> Result<Settings, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::desktop::state::Theme;
-    use proptest::prelude::*;
 
     fn file() -> (tempfile::TempDir, SettingsFile) {
         let folder = tempfile::tempdir().unwrap();

@@ -309,9 +309,10 @@ fn check_writable(path: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
     use crate::cli::Cli;
-    use clap::Parser;
 
     fn parsed(arguments: &[&str]) -> Result<CallArgs, String> {
         let all = ["tandem", "--headless"].iter().chain(arguments);

@@ -23,14 +23,13 @@ use tokio::sync::watch;
 
 pub use outcome::Exit;
 
+use crate::embedded;
 use args::CallArgs;
 use outcome::Failure;
 use pair::hold_pair;
 use report::{PairReport, Report};
 use run::{Outcome, hold_call};
 use setup::alone;
-
-use crate::embedded;
 
 /// How long our own relay lets others go on when this call is over.
 const RELAY_PATIENCE: Duration = Duration::from_secs(1);

@@ -302,9 +302,11 @@ fn missing_media(stats: &CallStats, intent: &Intent) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
     use tandem_call::session::{VideoReceived, VideoSent};
+
+    use super::*;
 
     const BOTH: Intent = Intent {
         sends_video: true,

@@ -42,8 +42,9 @@ pub fn usage() -> ProcessReport {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::*;
     use std::time::{Duration, Instant};
+
+    use super::*;
 
     #[test]
     fn work_and_memory_show() {

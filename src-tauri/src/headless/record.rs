@@ -105,10 +105,12 @@ fn unix_ms_at(instant: Instant) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::BufReader;
     use std::time::Duration;
+
     use tandem_media::video::y4m::Y4mReader;
+
+    use super::*;
 
     fn picture(number: u16, age: Duration) -> VideoFrame {
         let made = Instant::now().checked_sub(age).unwrap();

@@ -301,9 +301,11 @@ fn thousandths<S: Serializer>(figure: &impl Figure, serializer: S) -> Result<S::
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use serde_json::Value;
     use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
 
     /// The contract's own sample.
     const CONTRACT: &str = r#"

@@ -118,9 +118,10 @@ fn keep_files(peer: &mut Peer, args: &CallArgs) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
     use crate::cli::Cli;
-    use clap::Parser;
 
     const URL: &str = "ws://127.0.0.1:1/ws";
 

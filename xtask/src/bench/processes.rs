@@ -148,8 +148,9 @@ fn pss(root: u32) -> Option<f64> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use super::*;
     use std::process::Command;
+
+    use super::*;
 
     #[test]
     fn a_busy_child_of_a_child_is_counted() {

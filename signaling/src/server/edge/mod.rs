@@ -27,6 +27,10 @@ use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_tungstenite::tungstenite::handshake::server::Request;
 
+use super::http::{Answer, accept_upgrade, origin_allowed};
+use super::outbound::{CloseReason, Outbound};
+use super::tighten::Tighten;
+use crate::message::{ClientMessage, ErrorCode, Fault};
 pub(super) use accept::Acceptor;
 use addresses::{AddressKey, AddressLimits, Addresses};
 use bans::BanList;
@@ -39,11 +43,6 @@ use reports::ReportFile;
 pub(super) use stream::Stream;
 use tls::Tls;
 use token::{Identity, TokenError, TokenVerifier, bearer};
-
-use super::http::{Answer, accept_upgrade, origin_allowed};
-use super::outbound::{CloseReason, Outbound};
-use super::tighten::Tighten;
-use crate::message::{ClientMessage, ErrorCode, Fault};
 
 /// What the operator chose. Zero: no limit.
 #[derive(Debug, Clone, Default)]

@@ -1,10 +1,10 @@
 //! The two queues every interceptor needs.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::shared::TransportContext;
-use std::time::Instant;
 
 /// Packets on their way through an interceptor: `handle_*` puts them in, `poll_*` takes them out.
 #[derive(Default)]

@@ -1,12 +1,13 @@
 //! The transitions.
 
+use std::collections::VecDeque;
+use std::time::Instant;
+
 use super::session::{RelayLink, Session};
 use super::{
     Departure, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, Patience, PeerFault,
     PeerId, Phase, Text,
 };
-use std::collections::VecDeque;
-use std::time::Instant;
 
 /// The state machine of one call. See the [module](super) for how to drive it.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! What the machine remembers about the partner it is connecting to or talking with.
 
-use super::{Effect, Match, Outgoing, PeerId, Text};
 use std::collections::VecDeque;
 use std::time::Instant;
+
+use super::{Effect, Match, Outgoing, PeerId, Text};
 
 /// Candidates kept until the description they belong to is there. A browser sends about ten.
 const MAX_HELD_CANDIDATES: usize = 64;

@@ -1,8 +1,10 @@
 //! Every transition by hand, then random lives.
 
-use super::*;
-use proptest::prelude::*;
 use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
 
 mod random;
 

@@ -230,8 +230,9 @@ impl<T> Pacer<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 

@@ -1,7 +1,8 @@
 //! The one message of the state channel: `{"type":"state","muted":false,"camera":true}`.
 
-use super::PartnerState;
 use serde::{Deserialize, Serialize};
+
+use super::PartnerState;
 
 /// The label of the data channel that carries the messages.
 pub const CHANNEL: &str = "tandem";
@@ -72,8 +73,9 @@ pub fn parse(message: &[u8]) -> Result<Option<PartnerState>, StateMessageError> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn the_message_is_the_documented_one() {

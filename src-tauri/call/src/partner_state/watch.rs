@@ -58,8 +58,9 @@ impl PictureWatch {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::ops::Range;
+
+    use super::*;
 
     /// What comes in a stretch of time.
     #[derive(Clone, Copy, PartialEq)]

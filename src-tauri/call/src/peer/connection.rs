@@ -1,5 +1,25 @@
 //! The connection itself.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rtc::interceptor::Slot;
+use rtc::media_stream::MediaStreamTrack;
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+};
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
+use tandem_media::codec::VideoCodec;
+use tokio::sync::mpsc::UnboundedSender;
+use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
+use webrtc::peer_connection::{
+    MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceServer, RTCSdpType,
+    RTCSessionDescription,
+};
+use webrtc::runtime::Runtime;
+
 use super::PeerError;
 use super::description;
 use super::ear::{Ear, LastHeard};
@@ -12,24 +32,6 @@ use super::{privacy, setup};
 use crate::congestion::{self, LinkConfig};
 use crate::link::LinkState;
 use crate::partner_state::CHANNEL;
-use rtc::interceptor::Slot;
-use rtc::media_stream::MediaStreamTrack;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
-};
-use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Instant;
-use tandem_media::codec::VideoCodec;
-use tokio::sync::mpsc::UnboundedSender;
-use webrtc::media_stream::track_local::TrackLocal;
-use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
-use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceServer, RTCSdpType,
-    RTCSessionDescription,
-};
-use webrtc::runtime::Runtime;
 
 /// Behind congestion control's own taps, in front of everything that consumes packets.
 const EAR: Slot = Slot::Custom(2_400);

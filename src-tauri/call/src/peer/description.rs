@@ -1,11 +1,12 @@
 //! What the two sides send each other through the relay: descriptions and candidates in the forms of a browser's
 //! `RTCSessionDescriptionInit` and `RTCIceCandidateInit`, and the media formats a description names.
 
-use super::PeerError;
-use super::formats::{Format, MediaKind};
 use rtc::sdp::MediaDescription;
 use serde::{Deserialize, Serialize};
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSdpType, RTCSessionDescription};
+
+use super::PeerError;
+use super::formats::{Format, MediaKind};
 
 /// A browser's offer has some 6 kB. The relay carries up to 64 KiB; more can only come from a broken one.
 const MAX_DESCRIPTION_BYTES: usize = 96 * 1024;
@@ -146,8 +147,9 @@ pub(super) fn candidate_from_json(json: &str) -> Result<Option<RTCIceCandidateIn
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tandem_media::codec::VideoCodec;
+
+    use super::*;
 
     fn offer(media: &str) -> String {
         let sdp = format!("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{media}");

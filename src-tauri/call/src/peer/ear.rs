@@ -1,12 +1,13 @@
 //! When the partner was last heard.
 
-use rtc::interceptor::{Interceptor, StreamInfo, TaggedPacket};
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use rtc::interceptor::{Interceptor, StreamInfo, TaggedPacket};
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
 
 /// The moment of the partner's newest packet, RTP or RTCP, readable from any thread.
 #[derive(Debug)]

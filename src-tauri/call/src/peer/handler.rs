@@ -1,11 +1,8 @@
 //! What a peer connection tells on its own.
 
-use super::formats::MediaKind;
-use super::prompt_runtime::Settled;
-use super::{description, privacy};
-use crate::machine::Text;
-use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use std::sync::Arc;
+
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
@@ -13,6 +10,11 @@ use webrtc::peer_connection::{
     PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionIceEvent,
     RTCPeerConnectionState,
 };
+
+use super::formats::MediaKind;
+use super::prompt_runtime::Settled;
+use super::{description, privacy};
+use crate::machine::Text;
 
 /// What a peer connection tells on its own.
 pub enum PeerEvent {

@@ -4,8 +4,9 @@
 //! same door, on the text that is really sent. A relay candidate names the address that it was made from
 //! (`raddr`, RFC 8839 §5.1): that goes, too.
 
-use super::description;
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription};
+
+use super::description;
 
 /// The candidate as it may be sent; `None` if it may not.
 pub(super) fn candidate(mut init: RTCIceCandidateInit) -> Option<RTCIceCandidateInit> {
@@ -99,8 +100,9 @@ fn candidate_line(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const RELAY: &str =
         "candidate:1 1 udp 9 198.51.100.7 50000 typ relay raddr 192.0.2.33 rport 61000 ufrag x";

@@ -6,7 +6,6 @@
 //! 200–400 ms on loopback, a connection 1.9 s. So until the connection is up its timers run out early, which the core
 //! takes for nothing.
 
-use super::repeating_socket::RepeatingSocket;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +18,8 @@ use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime,
     TokioRuntime,
 };
+
+use super::repeating_socket::RepeatingSocket;
 
 /// The longest sleep until the connection is up.
 const NAP: Duration = Duration::from_millis(5);

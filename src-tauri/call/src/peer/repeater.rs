@@ -157,8 +157,9 @@ fn progress(record: &[u8]) -> Option<Progress> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 

@@ -1,14 +1,16 @@
 //! A socket that sends unanswered flights of DTLS again: [`Repeater`] on a clock.
 
-use super::prompt_runtime::Settled;
-use super::repeater::Repeater;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
+
+use super::prompt_runtime::Settled;
+use super::repeater::Repeater;
 
 /// How often to look whether something is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -123,8 +125,9 @@ impl AsyncUdpSocket for RepeatingSocket {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use webrtc::runtime::TokioRuntime;
+
+    use super::*;
 
     /// A wire that swallows everything and remembers it.
     #[derive(Debug, Default)]

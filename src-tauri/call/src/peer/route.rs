@@ -1,11 +1,13 @@
 //! The path that media takes, out of the peer connection's transport.
 
-use super::told_candidates::ToldCandidates;
-use crate::session::Route;
 use std::time::{Duration, Instant};
+
 use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidateType, RTCStatsReportEntry, StatsSelector,
 };
+
+use super::told_candidates::ToldCandidates;
+use crate::session::Route;
 
 /// The selected candidate pair and the ciphers over it; `None` before there is one. `rtt`: as congestion control measured
 /// it, better than the sparse checks of ICE.

@@ -1,11 +1,13 @@
 //! Frames from packets.
 
-use super::depacketize::{self, PayloadRole};
-use super::sequence::{SequenceUnwrapper, Unwrapped};
-use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 use tandem_media::codec::VideoCodec;
+
+use super::depacketize::{self, PayloadRole};
+use super::sequence::{SequenceUnwrapper, Unwrapped};
 
 /// One received packet of a video stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! Frames through packets and back: by hand, then through a bad network with random seeds.
 
-use super::*;
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use proptest::prelude::*;
-use std::time::{Duration, Instant};
 use tandem_media::codec::VideoCodec;
+
+use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 

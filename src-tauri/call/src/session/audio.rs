@@ -1,16 +1,18 @@
 //! Between the audio engine and the connection.
 
-use super::recorder::Traffic;
-use bytes::Bytes;
-use rtc::rtp::header::Header;
-use rtc::rtp::packet::Packet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rtc::rtp::header::Header;
+use rtc::rtp::packet::Packet;
 use tandem_media::audio::{AudioConfig, AudioEngine, OutgoingAudio};
 use tandem_media::error::MediaEvents;
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+
+use super::recorder::Traffic;
 
 /// Where encoded sound goes: one stream to one partner.
 pub(super) struct AudioOutput {

@@ -1,5 +1,16 @@
 //! The task that drives a call.
 
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tandem_media::audio::{AudioEngine, AudioSource};
+use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+use tandem_media::video::VideoSpec;
+use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
+use tandem_signaling::message::{ClientMessage, ServerMessage};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::spawn_blocking;
+
 use super::audio::{self, AudioGate};
 use super::ice_servers::IceServers;
 use super::local_video::{LocalVideo, Opened};
@@ -14,15 +25,6 @@ use crate::machine::{
 };
 use crate::partner_state::PartnerState;
 use crate::peer::{Peer, PeerConfig, PeerError, PeerEvent};
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
-use tandem_media::audio::{AudioEngine, AudioSource};
-use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
-use tandem_media::video::VideoSpec;
-use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
-use tandem_signaling::message::{ClientMessage, ServerMessage};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::spawn_blocking;
 
 /// How often a running call looks at its figures.
 const TICK: Duration = Duration::from_millis(100);

@@ -1,9 +1,11 @@
 //! What a call tells while it runs.
 
+use std::time::Instant;
+
+use tandem_media::MediaEvent;
+
 use super::Profile;
 use crate::machine::EndReason;
-use std::time::Instant;
-use tandem_media::MediaEvent;
 
 /// Something that happened, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]

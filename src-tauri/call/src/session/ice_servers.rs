@@ -1,6 +1,7 @@
 //! The relay's STUN and TURN servers, and when their credentials have to be asked for anew.
 
 use std::time::{Duration, Instant};
+
 use tandem_signaling::message::IceServer;
 
 /// Fresh credentials are asked for when this much of their life is over.

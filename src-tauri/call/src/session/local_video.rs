@@ -1,12 +1,14 @@
 //! The own camera: opened, closed, changed and opened again without ever holding up the call.
 
-use super::video_sender::VideoSender;
 use std::sync::Arc;
+
 use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::{OpenVideo, SharedVideo, VideoFormat, VideoSpec};
 use tandem_media::{NewestSlot, VideoFrame};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
+
+use super::video_sender::VideoSender;
 
 /// What came of the `attempt`th wish.
 pub(super) struct Opened {

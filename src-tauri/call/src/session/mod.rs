@@ -25,8 +25,8 @@ pub use options::{CallOptions, OnRemoteFrame, Profile};
 pub use rating::{Quality, QualityFigures, QualityRating};
 pub use stats::{BitrateSample, CallStats, Route, SAMPLE_INTERVAL, VideoReceived, VideoSent};
 
-use driver::Driver;
 use std::sync::{Arc, Mutex, PoisonError};
+
 #[cfg(doc)]
 use tandem_media::audio::AudioEngine;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
@@ -34,6 +34,8 @@ use tandem_media::video::VideoSpec;
 use tandem_media::{NewestSlot, VideoFrame};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{oneshot, watch};
+
+use driver::Driver;
 
 /// What the user wants of a running call.
 #[derive(Debug)]

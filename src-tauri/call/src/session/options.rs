@@ -1,14 +1,16 @@
 //! What a call is started with.
 
-use crate::machine::Patience;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
 use tandem_media::VideoFrame;
 use tandem_media::audio::AudioConfig;
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{SharedVideo, VideoFormat, VideoSpec};
 use webrtc::runtime::Runtime;
+
+use crate::machine::Patience;
 
 /// What one side tells the other about itself. Limits are those of the signaling protocol; a relay refuses a profile that
 /// breaks them.

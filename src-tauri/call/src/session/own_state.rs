@@ -1,11 +1,12 @@
 //! What this side's microphone and camera do, for the partner to know.
 
-use super::CallOptions;
-use crate::partner_state::PartnerState;
 use tandem_media::audio::AudioSource;
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
 use tokio::sync::watch;
+
+use super::CallOptions;
+use crate::partner_state::PartnerState;
 
 /// A part of what is sent.
 #[derive(Debug, Clone, Copy)]
@@ -126,9 +127,10 @@ impl OwnState {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tandem_media::DeviceError;
     use tandem_media::audio::AudioConfig;
+
+    use super::*;
 
     fn both() -> OwnState {
         OwnState::new(&CallOptions {

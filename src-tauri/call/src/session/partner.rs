@@ -1,5 +1,20 @@
 //! Everything that lives as long as the connection to one partner.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtp::packet::Packet;
+use tandem_media::audio::AudioEngine;
+use tandem_media::codec::VideoCodec;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+use webrtc::data_channel::DataChannel;
+use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
+use webrtc::media_stream::track_remote::TrackRemote;
+
 use super::audio::{AudioGate, AudioOutput, RemoteAudio};
 use super::local_video::LocalVideo;
 use super::rating::{Quality, QualityFigures, QualityRating};
@@ -12,19 +27,6 @@ use super::{CallOptions, Shared};
 use crate::machine::{Match, PeerId};
 use crate::partner_state::{PartnerState, PictureWatch};
 use crate::peer::{Codec, Format, LocalTrack, MediaKind, Peer, PeerEvent};
-use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtp::packet::Packet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
-use tandem_media::audio::AudioEngine;
-use tandem_media::codec::VideoCodec;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::watch;
-use webrtc::data_channel::DataChannel;
-use webrtc::media_stream::track_local::{TrackLocal, TrackLocalEvent};
-use webrtc::media_stream::track_remote::TrackRemote;
 
 /// More samples than anybody looks at: 2 hours.
 const MAX_SAMPLES: usize = 14_400;

@@ -1,7 +1,8 @@
 //! How good a call is at the moment, for a badge: a pure function of its figures, with hysteresis.
 
-use serde::Serialize;
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 /// How good a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -112,8 +113,9 @@ impl QualityRating {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const GOOD: QualityFigures = QualityFigures {
         loss: 0.0,

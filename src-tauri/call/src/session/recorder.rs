@@ -1,10 +1,12 @@
 //! Counters that the media threads write and the statistics read.
 
-use super::stats::{VideoReceived, VideoSent};
-use crate::rtp::{AssemblerStats, FreezeDetector};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
+
 use tandem_media::audio::percentile::PercentileWindow;
+
+use super::stats::{VideoReceived, VideoSent};
+use crate::rtp::{AssemblerStats, FreezeDetector};
 
 /// Timings are percentiles over so many of the newest values: 20 s at 30 pictures a second.
 const WINDOW: usize = 600;

@@ -1,22 +1,24 @@
 //! The decode thread: packets in, pictures out, shown in time with the sound.
 
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use tandem_media::codec::{self, VideoCodec, VideoDecoder};
+use tandem_media::sync::{LipSync, MediaKind};
+use tandem_media::{FramePool, NewestSlot, VideoFrame};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+
 use super::OnRemoteFrame;
 use super::audio::RemoteAudio;
 use super::recorder::{ReceiveRecorder, Traffic};
 use crate::link::LinkState;
 use crate::peer::Format;
 use crate::rtp::{AssembledFrame, AssemblerConfig, FrameAssembler, VideoPacket};
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tandem_media::codec::{self, VideoCodec, VideoDecoder};
-use tandem_media::sync::{LipSync, MediaKind};
-use tandem_media::{FramePool, NewestSlot, VideoFrame};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 /// Packets that may wait for the decode thread: 2 s of 2.5 Mbit/s. It is emptied in milliseconds unless decoding stalls.
 const INBOX_PACKETS: usize = 512;

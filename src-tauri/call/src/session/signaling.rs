@@ -1,13 +1,15 @@
 //! Between the relay's messages and the state machine's.
 
-use super::{CallOptions, Profile};
-use crate::machine::{Departure, Input, Match, Outgoing};
 use std::time::Duration;
+
 use tandem_signaling::message::{
     ClientMessage, ErrorCode, ErrorReport, FindPartner, IceServer, LeaveReason, PartnerFound,
     RawValue, ServerMessage,
 };
 use webrtc::peer_connection::RTCIceServer;
+
+use super::{CallOptions, Profile};
+use crate::machine::{Departure, Input, Match, Outgoing};
 
 /// What a relay's message means for the call. `None`: nothing.
 pub(super) fn input(message: ServerMessage) -> Option<Input> {

@@ -1,9 +1,11 @@
 //! The data channel on which the two sides tell each other what their microphones and cameras do.
 
-use crate::partner_state::{self, CHANNEL, PartnerState};
 use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::sync::watch;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
+
+use crate::partner_state::{self, CHANNEL, PartnerState};
 
 /// What the partner has told, newest only: however often it changes its mind, nothing piles up here.
 pub(super) type Told = Arc<Mutex<Option<PartnerState>>>;

@@ -1,9 +1,11 @@
 //! What a call measures of itself. Every figure is counted or timed where it happens; what was not measured is `None`.
 
-use super::rating::Quality;
-use serde::Serialize;
 use std::time::Duration;
+
+use serde::Serialize;
 use tandem_media::audio::AudioStats;
+
+use super::rating::Quality;
 
 /// A snapshot of a call's figures since its partner was found.
 #[derive(Debug, Clone, Default)]

@@ -1,21 +1,23 @@
 //! The encode thread: newest picture in, paced packets out.
 
-use super::quality::{QualityLadder, Source};
-use super::recorder::{SendRecorder, SentPicture, Traffic};
-use crate::link::LinkState;
-use crate::rtp::{Packetizer, VIDEO_CLOCK_HZ};
-use rtc::rtp::header::Header;
-use rtc::rtp::packet::Packet;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rtc::rtp::header::Header;
+use rtc::rtp::packet::Packet;
 use tandem_media::codec::{self, CodecError, EncoderConfig, VideoCodec, VideoEncoder};
 use tandem_media::video::OpenVideo;
 use tandem_media::video::scale::scale;
 use tandem_media::{FramePool, I420, NewestSlot, VideoFrame};
 use tokio::sync::mpsc::UnboundedSender;
+
+use super::quality::{QualityLadder, Source};
+use super::recorder::{SendRecorder, SentPicture, Traffic};
+use crate::link::LinkState;
+use crate::rtp::{Packetizer, VIDEO_CLOCK_HZ};
 
 /// A keyframe costs as much as ten other pictures: one is made at most so often, however many are asked for.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);

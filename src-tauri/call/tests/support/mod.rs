@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
 use tandem_call::congestion::LinkConfig;
 use tandem_call::machine::EndCode;
 use tandem_call::peer::{Peer, PeerConfig, PeerEvent};

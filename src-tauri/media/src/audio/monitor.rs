@@ -87,8 +87,9 @@ fn show_levels(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::mpsc::channel;
+
+    use super::*;
 
     #[test]
     fn a_microphone_that_is_not_there_is_told_with_its_code() {

@@ -189,8 +189,9 @@ impl DriftController {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::f64::consts::TAU;
+
+    use super::*;
 
     /// Ratio in dB of a sine's power to that of everything else in `sound` after the first `skip` samples.
     fn purity_db(sound: &[f32], hz: f64, rate: f64, skip: usize) -> f64 {

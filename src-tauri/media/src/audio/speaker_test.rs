@@ -1,14 +1,15 @@
 //! "Can you hear this?": a short chime on a speaker.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
 use super::config::AudioSink;
 use super::device::Speaker;
 use super::schedule::Schedule;
 use super::{BLOCK, SAMPLE_RATE};
 use crate::error::DeviceError;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 /// Told once how it went; not if the test was cut short by dropping it.
 pub type SpeakerTestDone = Box<dyn FnOnce(Result<(), DeviceError>) + Send>;
@@ -125,8 +126,9 @@ fn chime(n: usize) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::mpsc::channel;
+
+    use super::*;
 
     #[test]
     fn the_chime_is_soft_and_does_not_click() {

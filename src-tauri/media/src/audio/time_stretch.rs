@@ -155,8 +155,9 @@ fn cross_fade(a: i16, b: i16, i: usize, length: usize, correlation: f32) -> i16 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::f64::consts::TAU;
+
+    use super::*;
 
     fn sine(hz: f64, samples: usize) -> Vec<i16> {
         (0..samples)

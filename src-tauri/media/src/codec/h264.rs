@@ -1,7 +1,8 @@
 //! H.264 constrained baseline by openh264, set up for a call: one thread, no delay, keyframes only on request.
 
-use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder};
-use crate::frame::{FramePool, I420};
+use std::ptr::from_mut;
+use std::sync::Arc;
+
 use openh264::decoder::{Decoder, DecoderConfig};
 use openh264::encoder::{
     BitRate, Complexity, Encoder, EncoderConfig as NativeConfig, FrameRate, FrameType,
@@ -12,8 +13,9 @@ use openh264::{OpenH264API, Timestamp};
 use openh264_sys2::{
     ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo,
 };
-use std::ptr::from_mut;
-use std::sync::Arc;
+
+use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder};
+use crate::frame::{FramePool, I420};
 
 /// openh264 refuses smaller pictures.
 const MIN_SIDE: u32 = 16;

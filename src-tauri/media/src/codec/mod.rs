@@ -8,8 +8,9 @@ mod tests;
 #[cfg(feature = "vp8")]
 mod vp8;
 
-use crate::frame::{FramePool, I420};
 use std::sync::Arc;
+
+use crate::frame::{FramePool, I420};
 
 /// A video codec that both sides may agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,11 +1,13 @@
 //! What every codec must do, whichever library is behind it.
 
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
 use super::testing::{encode_scene, psnr_y, scene, start};
 use super::{CodecError, VideoCodec, decoder};
 use crate::frame::FramePool;
 use crate::video::test_pattern;
-use proptest::prelude::*;
-use std::collections::HashSet;
 
 const CODECS: &[VideoCodec] = &[
     VideoCodec::H264,

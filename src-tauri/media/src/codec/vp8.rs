@@ -1,10 +1,9 @@
 //! VP8 by the system's libvpx: one thread, no delay, keyframes only on request.
 
-use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder};
-use crate::frame::{FramePool, I420};
 use std::ffi::CStr;
 use std::ptr::{self, from_ref};
 use std::sync::Arc;
+
 use vpx_sys::{
     VPX_DECODER_ABI_VERSION, VPX_DL_REALTIME, VPX_EFLAG_FORCE_KF, VPX_ENCODER_ABI_VERSION,
     VPX_FRAME_IS_KEY, vp8_dec_control_id, vp8e_enc_control_id, vpx_codec_control_, vpx_codec_ctx_t,
@@ -14,6 +13,9 @@ use vpx_sys::{
     vpx_codec_get_cx_data, vpx_codec_get_frame, vpx_codec_vp8_cx, vpx_codec_vp8_dx, vpx_enc_pass,
     vpx_image_t, vpx_img_fmt, vpx_img_wrap, vpx_kf_mode, vpx_rational, vpx_rc_mode,
 };
+
+use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder};
+use crate::frame::{FramePool, I420};
 
 const OK: vpx_codec_err_t = vpx_codec_err_t::VPX_CODEC_OK;
 const MIN_SIDE: u32 = 16;

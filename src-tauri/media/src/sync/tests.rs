@@ -1,7 +1,8 @@
 //! Calls of minutes, played in milliseconds.
 
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 /// A sender and a network: when each stream reaches the eye and the ear.
 struct Call {

@@ -1,9 +1,11 @@
 //! What cameras deliver, as I420 in BT.601 limited range.
 
-use crate::frame::I420;
-use mozjpeg::{CompInfoExt, Decompress};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mozjpeg::{CompInfoExt, Decompress};
 use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv420};
+
+use crate::frame::I420;
 
 /// A raw format that cameras deliver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
@@ -259,8 +261,9 @@ fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn jpeg(width: usize, height: usize, chroma: (u8, u8), rgb: [u8; 3]) -> Vec<u8> {
         let mut compress = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);

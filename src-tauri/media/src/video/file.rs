@@ -1,5 +1,11 @@
 //! A `.y4m` file as a video source: at its own rate, in a loop.
 
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
 use super::VideoFormat;
 use super::input::no_thread;
 use super::schedule::Schedule;
@@ -8,11 +14,6 @@ use super::y4m::{Y4mError, Y4mHeader, Y4mReader};
 use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
 use crate::frame::{FramePool, I420, VideoFrame};
 use crate::slot::NewestSlot;
-use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
 
 /// The encoders refuse smaller pictures.
 const MIN_SIDE: u32 = 16;
@@ -170,11 +171,12 @@ fn play(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::video::y4m::Y4mWriter;
     use std::io::Write as _;
     use std::sync::mpsc::channel;
     use std::time::Duration;
+
+    use super::*;
+    use crate::video::y4m::Y4mWriter;
 
     fn file_of(levels: &[u8], cut: usize) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,14 +1,15 @@
 //! One open video source, whatever its kind.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
 use super::schedule::Schedule;
 use super::worker::{StopSignal, Worker};
 use super::{VideoFormat, VideoSpec, camera, file, test_pattern};
 use crate::error::{DeviceError, MediaEvents};
 use crate::frame::{FramePool, VideoFrame};
 use crate::slot::NewestSlot;
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// An open video source that puts its pictures into a newest-frame slot. Dropping it stops its thread, releases the
 /// device and closes the slot.
@@ -140,10 +141,11 @@ fn unix_ms_now() -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::error::MediaEvent;
     use std::collections::HashSet;
     use std::time::Duration;
+
+    use super::*;
+    use crate::error::MediaEvent;
 
     const WANTED: VideoFormat = VideoFormat {
         width: 320,

@@ -1,9 +1,5 @@
 //! Recording of pictures to a `.y4m` file without ever holding up whoever delivers them.
 
-use super::input::no_thread;
-use super::y4m::{Y4mWriter, unwritable};
-use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
-use crate::frame::I420;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -11,6 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
+
+use super::input::no_thread;
+use super::y4m::{Y4mWriter, unwritable};
+use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+use crate::frame::I420;
 
 /// Pictures that may wait for the disk: a quarter of a second, so that the pool of images is not drained.
 const QUEUE: usize = 8;
@@ -120,11 +121,12 @@ fn write_pictures(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::video::y4m::Y4mReader;
     use std::io::BufReader;
     use std::sync::mpsc::channel;
     use std::time::Duration;
+
+    use super::*;
+    use crate::video::y4m::Y4mReader;
 
     fn picture(width: u32, level: u8) -> Arc<I420> {
         let mut image = I420::new(width, 64);

@@ -118,8 +118,9 @@ fn taps(old: u32, new: u32) -> Vec<Tap> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn a_ramp_keeps_its_shape() {

@@ -1,11 +1,12 @@
 //! One place for the open video source, shared by everybody who may want it: the preview before a call, and the call.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use super::{VideoFormat, VideoInput, VideoSpec};
 use crate::error::{DeviceError, MediaEvent, MediaEvents};
 use crate::frame::VideoFrame;
 use crate::slot::NewestSlot;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// At most one open video source. Clones share it.
 ///
@@ -160,8 +161,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
 
     const SMALL: VideoFormat = VideoFormat {
         width: 64,

@@ -1,12 +1,14 @@
 //! One picture as a PNG file.
 
-use super::y4m::unwritable;
-use crate::error::DeviceError;
-use crate::frame::I420;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
+
 use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix, yuv420_to_rgb};
+
+use super::y4m::unwritable;
+use crate::error::DeviceError;
+use crate::frame::I420;
 
 /// Writes `image` (BT.601, limited range) as an 8-bit RGB PNG, in place of whatever was at `path`.
 ///

@@ -5,8 +5,9 @@
 //! significant bit first, white is 1 and black is 0: 16 bits frame counter, 32 bits Unix time in ms modulo 2^32, 16 bits
 //! CRC-16/CCITT-FALSE over those six bytes.
 
-use crate::frame::I420;
 use crc::{CRC_16_IBM_3740, Crc};
+
+use crate::frame::I420;
 
 const COLUMNS: usize = 16;
 const ROWS: usize = 4;
@@ -197,8 +198,9 @@ fn triangle(x: usize, period: usize, height: usize) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn the_checksum_is_ccitt_false() {

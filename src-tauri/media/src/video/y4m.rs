@@ -2,12 +2,13 @@
 //!
 //! A header line (`YUV4MPEG2 W1280 H720 F30:1 C420jpeg`), then for each picture a line `FRAME` and the planes Y, U, V.
 
-use super::scale::scale;
-use crate::error::DeviceError;
-use crate::frame::I420;
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::Path;
+
+use super::scale::scale;
+use crate::error::DeviceError;
+use crate::frame::I420;
 
 const MAGIC: &[u8] = b"YUV4MPEG2";
 const MAX_HEADER: usize = 4096;
@@ -330,8 +331,9 @@ fn rational(fps: f32) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn header(text: &str) -> Result<Y4mHeader, Y4mError> {
         Y4mHeader::parse(text.as_bytes())

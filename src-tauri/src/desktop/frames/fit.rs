@@ -85,8 +85,9 @@ impl Scaler {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn pictures_shrink_to_their_place_and_never_grow() {

@@ -65,11 +65,13 @@ pub(super) fn reply(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use tandem_media::I420;
+
     use super::*;
     use crate::desktop::command::StreamName;
-    use proptest::prelude::*;
-    use std::sync::Arc;
-    use tandem_media::I420;
 
     #[test]
     fn a_reply_says_what_it_holds() {

@@ -292,8 +292,9 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::mpsc::{SyncSender, sync_channel};
+
+    use super::*;
 
     fn config(channels: u16, sample_rate: u32, buffer_size: BufferSize) -> StreamConfig {
         StreamConfig {

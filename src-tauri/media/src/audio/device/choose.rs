@@ -204,8 +204,9 @@ pub(super) fn best(ranges: &[SupportedStreamConfigRange]) -> Option<(StreamConfi
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use cpal::SupportedBufferSize;
+
+    use super::*;
 
     fn range(
         channels: u16,

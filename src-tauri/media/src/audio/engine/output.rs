@@ -1,11 +1,12 @@
 //! Where received sound goes, and how that changes in a call.
 
+use std::time::{Duration, Instant};
+
 use super::super::device::{Closing, Speaker};
 use crate::audio::BLOCK;
 use crate::audio::config::AudioSink;
 use crate::audio::stats::DeviceCounts;
 use crate::error::DeviceError;
-use std::time::{Duration, Instant};
 
 /// What is in a device when its path is short of sound: a little more than it says, for the fade at the end.
 const DRAINING: Duration = Duration::from_millis(20);

@@ -107,9 +107,10 @@ impl Sender {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use crate::audio::test_signal::TestSignal;
-    use std::sync::mpsc;
 
     /// What the sender hands out: timestamp, captured_at, marker.
     fn sender() -> (Sender, mpsc::Receiver<(u32, Instant, bool)>) {

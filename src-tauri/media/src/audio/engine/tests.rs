@@ -1,9 +1,10 @@
 //! Engines that talk to each other, without devices.
 
+use std::sync::mpsc::{Receiver, channel};
+
 use super::*;
 use crate::audio::config::{AudioSink, AudioSource};
 use crate::error::{MediaEvent, MediaPart};
-use std::sync::mpsc::{Receiver, channel};
 
 /// Long enough for a machine that does much else; nothing waits for it in vain.
 const DEADLINE: Duration = Duration::from_secs(60);

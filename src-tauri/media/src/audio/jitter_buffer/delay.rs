@@ -6,8 +6,9 @@
 //! histogram that forgets, and the target is a high quantile of it. Taking maxima of intervals, not every packet,
 //! makes rare bursts count (ten packets held up together every few seconds are not "2 % of packets").
 
-use super::SAMPLES_PER_MS;
 use std::collections::VecDeque;
+
+use super::SAMPLES_PER_MS;
 
 /// Width of a histogram bin, ms.
 const BIN_MS: i64 = 5;

@@ -26,13 +26,14 @@ mod tests;
 
 pub use stats::JitterStats;
 
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
 use super::opus::{self, MAX_PACKET_SAMPLES, OpusDecoder, OpusError};
 use delay::DelayEstimator;
 use noise::ComfortNoise;
 use packets::{Inserted, PacketStore};
 use stats::Counters;
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 const SAMPLES_PER_MS: i64 = 48;
 /// Samples that one pull plays: 10 ms mono at 48 kHz.

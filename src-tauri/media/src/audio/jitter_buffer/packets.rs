@@ -1,7 +1,8 @@
 //! Packets that wait to be played, in order, without duplicates and never more than a bound.
 
-use super::AudioPacket;
 use std::collections::BTreeMap;
+
+use super::AudioPacket;
 
 /// Packets in the buffer at most: 4 s at 20 ms.
 pub(super) const MAX_PACKETS: usize = 200;

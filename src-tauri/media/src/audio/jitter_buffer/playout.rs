@@ -1,10 +1,11 @@
 //! The playout side: what the next 10 ms are made of.
 
+use std::time::Instant;
+
 use super::delay::BLOCK_MS;
 use super::{BLOCK_SAMPLES, JitterBuffer, PacketDecoder, Playout, PlayoutKind, SAMPLES_PER_MS};
 use crate::audio::opus::{CONCEAL_STEP, MAX_PACKET_SAMPLES};
 use crate::audio::time_stretch::{self, FULL_SEARCH, MERGE_OVERLAP, MERGE_SEARCH};
-use std::time::Instant;
 
 /// Packets whose playout time is remembered.
 pub(super) const TRANSITS: usize = 16;

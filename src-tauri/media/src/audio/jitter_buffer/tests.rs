@@ -1,11 +1,13 @@
 //! Whole streams through simulated networks: minutes in milliseconds, every one with a seed.
 
-use super::*;
-use crate::audio::opus::{FRAME_SAMPLES, MAX_PACKET_BYTES, OpusConfig, OpusEncoder};
+use std::f64::consts::TAU;
+
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::f64::consts::TAU;
+
+use super::*;
+use crate::audio::opus::{FRAME_SAMPLES, MAX_PACKET_BYTES, OpusConfig, OpusEncoder};
 
 /// Tone of the fake voice.
 const HZ: f64 = 250.0;

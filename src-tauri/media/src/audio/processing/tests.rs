@@ -1,8 +1,9 @@
 //! The chain on synthetic voices and a synthetic room.
 
-use super::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+use super::*;
 
 /// What speech looks like to a canceller: noise with the spectrum of a voice (two resonances, nothing at the bottom) in
 /// syllables with pauses, so that the power goes up and down. Never the same for two seeds.

@@ -335,10 +335,11 @@ impl TestSignalReader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::TestSignal;
-    use super::*;
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
+
+    use super::super::TestSignal;
+    use super::*;
 
     const START_US: i64 = 1_763_800_000_123_456;
 

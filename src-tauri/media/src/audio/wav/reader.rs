@@ -280,9 +280,11 @@ impl WavSource {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
         let mut file = tempfile::Builder::new().suffix(".wav").tempfile().unwrap();

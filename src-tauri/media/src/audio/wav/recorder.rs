@@ -139,9 +139,10 @@ fn explain(name: &str, error: &hound::Error) -> DeviceError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::mpsc;
     use std::time::Duration;
+
+    use super::*;
 
     #[test]
     fn a_recording_holds_what_was_heard() {

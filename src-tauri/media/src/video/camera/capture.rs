@@ -1,6 +1,11 @@
 //! The capture thread of a camera and the watchdog beside it: drivers hang in opening and in reading, and a thread
 //! inside a driver cannot be stopped, only left behind.
 
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
 use super::super::VideoFormat;
 use super::super::convert::Converter;
 use super::super::input::no_thread;
@@ -9,10 +14,6 @@ use super::CameraFormat;
 use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
 use crate::frame::{FramePool, VideoFrame};
 use crate::slot::NewestSlot;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::Builder;
-use std::time::{Duration, Instant};
 
 /// An open camera. Not `Send`: it is made and used on the capture thread.
 pub(super) trait Device {
@@ -175,9 +176,10 @@ fn watch(signs: &Receiver<Sign>, patience: Duration) -> Option<DeviceError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
     use super::super::super::convert::PixelFormat;
     use super::*;
-    use std::sync::mpsc::{Sender, channel};
 
     const SOON: Duration = Duration::from_secs(10);
     const QUICK: Patience = Patience {

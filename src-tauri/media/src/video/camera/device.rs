@@ -1,17 +1,19 @@
 //! Cameras through nokhwa, whose errors are texts: this is the one place that reads them.
 
+use std::cmp::Reverse;
+
+use nokhwa::utils::{
+    ApiBackend, CameraFormat as NativeFormat, CameraIndex, CameraInfo as NativeInfo, FrameFormat,
+    RequestedFormat, RequestedFormatType, Resolution,
+};
+use nokhwa::{Camera, NokhwaError};
+
 use super::super::convert::PixelFormat;
 use super::super::{CameraSelector, VideoFormat};
 use super::capture::Device;
 use super::format::closest;
 use super::{CameraFormat, CameraInfo};
 use crate::error::DeviceError;
-use nokhwa::utils::{
-    ApiBackend, CameraFormat as NativeFormat, CameraIndex, CameraInfo as NativeInfo, FrameFormat,
-    RequestedFormat, RequestedFormatType, Resolution,
-};
-use nokhwa::{Camera, NokhwaError};
-use std::cmp::Reverse;
 
 const READABLE: [FrameFormat; 3] = [FrameFormat::NV12, FrameFormat::YUYV, FrameFormat::MJPEG];
 

@@ -29,8 +29,9 @@ fn cost(format: CameraFormat, wanted: VideoFormat) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use PixelFormat::{Mjpeg, Nv12, Yuyv};
+
+    use super::*;
 
     fn format(width: u32, height: u32, fps: u32, pixels: PixelFormat) -> CameraFormat {
         CameraFormat {

@@ -4,6 +4,12 @@ mod capture;
 mod device;
 mod format;
 
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::Builder;
+
+use serde::Serialize;
+
 use super::convert::PixelFormat;
 use super::worker::Worker;
 use super::{CameraSelector, VideoFormat};
@@ -12,10 +18,6 @@ use crate::frame::VideoFrame;
 use crate::slot::NewestSlot;
 use capture::Patience;
 use device::NokhwaCamera;
-use serde::Serialize;
-use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
-use std::thread::Builder;
 
 /// A camera that the system knows.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -1,10 +1,12 @@
 //! Bridges against simulated devices, whose clocks drift against ours: minutes of sound in moments.
 
-use super::*;
-use crate::audio::device::callback::{CaptureCallback, CaptureSink, PlaybackCallback};
+use std::f64::consts::TAU;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use std::f64::consts::TAU;
+
+use super::*;
+use crate::audio::device::callback::{CaptureCallback, CaptureSink, PlaybackCallback};
 
 const TONE_HZ: f64 = 500.0;
 const LEVEL: f64 = 0.5;
