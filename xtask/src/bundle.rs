@@ -49,9 +49,16 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
             &[]
         };
 
-        Shell::cargo(["build", "--package", "tandem", "--bin", "tandem"])
-            .args(release)
-            .run()
+        Shell::cargo([
+            "build",
+            "--locked",
+            "--package",
+            "tandem",
+            "--bin",
+            "tandem",
+        ])
+        .args(release)
+        .run()
     })?;
 
     let program = workspace::binary(profile, "tandem")?;

@@ -25,7 +25,7 @@ pub(crate) fn lint() -> Result<ExitCode> {
 
 /// Every warning is an error, in every target with every feature.
 pub(crate) fn clippy() -> Result<()> {
-    Shell::cargo(["clippy", "--workspace", "--all-targets"])
+    Shell::cargo(["clippy", "--locked", "--workspace", "--all-targets"])
         .args(workspace::features())
         .args(["--", "-D", "warnings"])
         .run()
@@ -37,6 +37,7 @@ pub(crate) fn licenses(checks: &mut Checks, deny: bool) {
         checks.check("licenses and sources", || {
             Shell::cargo([
                 "deny",
+                "--locked",
                 "--log-level",
                 "error",
                 "check",

@@ -12,6 +12,7 @@
 mod assets;
 mod bench;
 mod bundle;
+mod cross;
 mod lint;
 mod needs;
 mod npm;
@@ -42,8 +43,8 @@ Usage: cargo xtask CHORE
   test [--fast]   format, lints, every test, licenses; --fast leaves out the whole-system tests
   bench call      Tandem <-> Tandem beside Chromium <-> Chromium on this machine, as a table
   bench soak      a call of ten minutes: memory, descriptors and threads, a line per minute
-  bench relay     the relay under load, as a table; `bench relay churn SECONDS [redis]`: what comings and
-                  goings leave behind
+  bench signaling the signaling server under load, as a table; `bench signaling churn SECONDS [redis]`
+                  measures what clients leave behind when they come and go. `bench relay` is the same
   bench window    the window: start, pictures a second, latency, CPU and memory, as a table
   bench micro     the criterion benchmarks of all crates
   screenshots     every screen of the real window, light and dark, into out/screens/
@@ -72,7 +73,9 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ["test", "--fast"] => test::test(test::Extent::Fast),
         ["bench", "call", rest @ ..] => bench::call(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "soak", rest @ ..] => bench::soak(rest).map(|()| ExitCode::SUCCESS),
-        ["bench", "relay", rest @ ..] => bench::relay(rest).map(|()| ExitCode::SUCCESS),
+        ["bench", "signaling" | "relay", rest @ ..] => {
+            bench::signaling(rest).map(|()| ExitCode::SUCCESS)
+        }
         ["bench", "window", rest @ ..] => bench::window(rest).map(|()| ExitCode::SUCCESS),
         ["screenshots"] => window::screenshots().map(|()| ExitCode::SUCCESS),
         ["bundle", rest @ ..] => bundle::bundle(rest).map(|()| ExitCode::SUCCESS),

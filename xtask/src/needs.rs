@@ -238,6 +238,30 @@ pub(crate) const TEST: &[Need] = &[
     ),
 ];
 
+/// What checking the build for other systems takes, on a machine whose rustup does not have their libraries. Only Debian
+/// has these packages; elsewhere the check is skipped.
+pub(crate) const CROSS: &[Need] = &[
+    on_linux(
+        "a Rust compiler with the standard library's source (checks for Windows and macOS)",
+        Probe::File("/usr/bin/rustc"),
+        "rustc-web",
+        "",
+    ),
+    on_linux("its cargo", Probe::File("/usr/bin/cargo"), "cargo-web", ""),
+    on_linux(
+        "the standard library's source",
+        Probe::File("/usr/lib/rustlib/src/rust/library/Cargo.lock"),
+        "rust-web-src",
+        "",
+    ),
+    on_linux(
+        "a C and C++ compiler for Windows",
+        Probe::Program(&["x86_64-w64-mingw32-g++"]),
+        "g++-mingw-w64-x86-64-win32",
+        "mingw64-gcc-c++",
+    ),
+];
+
 const fn on_linux(what: &'static str, probe: Probe, apt: &'static str, dnf: &'static str) -> Need {
     Need {
         what,

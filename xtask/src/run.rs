@@ -47,7 +47,7 @@ pub(crate) fn build() -> Result<()> {
     setup::build()?;
     page::build_if_changed()?;
     step("Building Tandem (release)", || {
-        Shell::cargo(["build", "--release", "--package", "tandem"])
+        Shell::cargo(["build", "--locked", "--release", "--package", "tandem"])
             .args(release_features())
             .run()
     })

@@ -29,6 +29,15 @@ pub(crate) fn test() -> Result<()> {
         println!("  {error:#}\n  The tests that need these will say so and be skipped.");
     }
 
+    let missing = missing(needs::CROSS);
+    if !missing.is_empty()
+        && let Err(error) = step("Getting what the checks for Windows and macOS need", || {
+            install(&missing)
+        })
+    {
+        println!("  {error:#}\n  These checks will be skipped.");
+    }
+
     assets::fetch();
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::shell::{Shell, heading};
-use crate::{lint, page, setup, workspace};
+use crate::{cross, lint, page, setup, workspace};
 
 /// How much to test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,15 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     }
 
     checks.check("lints", lint::clippy);
+
+    if extent == Extent::Everything {
+        cross::check(&mut checks);
+    }
+
     // With the tests, so that cargo unifies the same features for both and compiles the dependencies once.
     let built = checks.check("build", || {
-        Shell::cargo(["build", "--workspace", "--bins", "--tests", "--examples"])
+        Shell::cargo(["build", "--locked", "--workspace"])
+            .args(["--bins", "--tests", "--examples"])
             .args(workspace::features())
             .run()
     });
@@ -54,7 +60,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     let extent = if built { extent } else { Extent::Fast };
     checks.check("tests", || tests(nextest, extent, &skips));
     checks.check("documentation's examples", || {
-        Shell::cargo(["test", "--workspace", "--doc", "--quiet"])
+        Shell::cargo(["test", "--locked", "--workspace", "--doc", "--quiet"])
             .args(workspace::features())
             .run()
     });
@@ -77,7 +83,8 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
             "default"
         };
 
-        let mut shell = Shell::cargo(["nextest", "run", "--workspace", "--profile", profile])
+        let mut shell = Shell::cargo(["nextest", "run", "--locked", "--workspace"])
+            .args(["--profile", profile])
             .args(workspace::features());
         if extent == Extent::Fast {
             shell = shell.args(["-E", "not package(tandem-tests)"]);
@@ -91,6 +98,7 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
     );
     Shell::cargo([
         "test",
+        "--locked",
         "--workspace",
         "--exclude",
         "tandem-tests",
@@ -106,6 +114,7 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
 
     let shell = Shell::cargo([
         "test",
+        "--locked",
         "-p",
         "tandem-tests",
         "--all-targets",

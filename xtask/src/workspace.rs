@@ -35,13 +35,17 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
         .context("no cache folder: set HOME or TANDEM_CACHE_DIR")
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    metadata()?["target_directory"]
+        .as_str()
+        .map(PathBuf::from)
+        .context("cargo metadata names no target folder")
+}
+
 /// A binary that cargo built, in the folder of `profile` (`debug` or `release`).
 pub(crate) fn binary(profile: &str, name: &str) -> Result<PathBuf> {
-    let metadata = metadata()?;
-    let target = metadata["target_directory"]
-        .as_str()
-        .context("cargo metadata names no target folder")?;
-    Ok(Path::new(target)
+    Ok(target_dir()?
         .join(profile)
         .join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }

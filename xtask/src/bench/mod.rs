@@ -2,21 +2,19 @@
 
 mod chromium;
 mod processes;
-mod relay;
+mod signaling;
 mod soak;
 mod table;
 mod tandem;
 mod window;
 
-pub(crate) use window::window;
-
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use signaling::signaling;
 pub(crate) use soak::soak;
-
-pub(crate) use relay::relay;
+pub(crate) use window::window;
 
 use crate::shell::{Shell, heading, step};
 use crate::{run, setup, workspace};
@@ -90,6 +88,7 @@ fn release_build() -> Result<()> {
     step("Building the relay (release)", || {
         Shell::cargo([
             "build",
+            "--locked",
             "--release",
             "--package",
             "tandem-signaling",
@@ -103,7 +102,7 @@ fn release_build() -> Result<()> {
 /// Congestion control on a simulated link that narrows and widens, in virtual time: the same on every machine.
 fn link_step() -> Result<()> {
     step("Building the simulated link", || {
-        Shell::cargo(["build", "--workspace", "--example", "link_step"])
+        Shell::cargo(["build", "--locked", "--workspace", "--example", "link_step"])
             .args(workspace::features())
             .run()
     })?;
@@ -136,7 +135,7 @@ pub(crate) fn micro(arguments: &[&str]) -> Result<()> {
             }
 
             step(&format!("{name}: {bench}"), || {
-                Shell::cargo(["bench", "--package", name, "--bench", bench])
+                Shell::cargo(["bench", "--locked", "--package", name, "--bench", bench])
                     .args(workspace::features())
                     .args(["--"])
                     .args(arguments)

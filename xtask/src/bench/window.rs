@@ -34,7 +34,7 @@ pub(crate) fn window(arguments: &[&str]) -> Result<()> {
     setup::test()?;
     run::build()?;
     step("Building the relay and the measuring", || {
-        Shell::cargo(["build", "--workspace", "--bins", "--examples"])
+        Shell::cargo(["build", "--locked", "--workspace", "--bins", "--examples"])
             .args(workspace::features())
             .run()
     })?;

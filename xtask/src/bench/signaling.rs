@@ -11,10 +11,11 @@ use crate::workspace;
 ///
 /// # Errors
 /// When something does not build or the relay does not do what the load expects.
-pub(crate) fn relay(arguments: &[&str]) -> Result<()> {
+pub(crate) fn signaling(arguments: &[&str]) -> Result<()> {
     step("Building the relay and its load (release)", || {
         Shell::cargo([
             "build",
+            "--locked",
             "--release",
             "--package",
             "tandem-signaling",

@@ -1,0 +1,240 @@
+//! Whether the programs compile for Windows and macOS, checked on Linux.
+//!
+//! `cargo check` type-checks everything for the other system and runs its build scripts, C compilers included; nothing
+//! is linked. A standard library for the target comes from rustup where it is installed; otherwise from Debian, whose
+//! `rustc-web` packages bring a compiler with the library's source, which cargo then builds itself.
+//!
+//! Warnings are printed and not denied: Debian's compiler is updated on its own schedule, and the lint run with the
+//! pinned toolchain denies them already.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{Shell, which};
+use crate::test::Checks;
+use crate::workspace;
+
+/// The version of PyPI's `ziglang`, whose clang knows macOS's headers.
+const ZIG: &str = "0.17.1";
+
+const WINDOWS: &str = "x86_64-pc-windows-gnu";
+const MACOS: &str = "aarch64-apple-darwin";
+
+/// What is compiled: the signaling server with the desktop program, then the program without a window.
+const BUILDS: [(&str, &[&str]); 2] = [
+    (
+        "the signaling server and the desktop program",
+        &["--package", "tandem-signaling", "--package", "tandem"],
+    ),
+    (
+        "the headless program",
+        &["--package", "tandem", "--no-default-features"],
+    ),
+];
+
+/// Where the standard library of a target comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Library {
+    /// rustup installed it beside the toolchain in use.
+    Rustup,
+    /// Debian's compiler brings the source.
+    Debian,
+}
+
+/// Checks both systems. What this machine cannot check is noted with the reason.
+pub(crate) fn check(checks: &mut Checks) {
+    one(checks, "Windows", WINDOWS, windows_compiler);
+    one(checks, "macOS", MACOS, macos_compiler);
+}
+
+type Variables = Vec<(String, String)>;
+
+fn one(checks: &mut Checks, system: &str, target: &str, compiler: fn() -> Result<Variables>) {
+    let name = format!("the build for {system}");
+    let Some(library) = library(target) else {
+        checks.skip(&name, &missing_library(target));
+        return;
+    };
+
+    match compiler() {
+        Ok(variables) => {
+            checks.check(&name, || compile(target, library, &variables));
+        }
+        Err(reason) => checks.skip(&name, &format!("{reason:#}")),
+    }
+}
+
+fn compile(target: &str, library: Library, variables: &Variables) -> Result<()> {
+    for (what, packages) in BUILDS {
+        println!("  {what}:");
+        let mut shell = cargo(library)
+            .args(["check", "--locked", "--quiet", "--target", target])
+            .args(packages)
+            .env("CARGO_TARGET_DIR", folder()?);
+        for (name, value) in variables {
+            shell = shell.env(name, value);
+        }
+
+        shell.run()?;
+    }
+
+    Ok(())
+}
+
+/// The cargo that goes with `library`. Debian's is a stable compiler: `RUSTC_BOOTSTRAP` lets it build the library.
+fn cargo(library: Library) -> Shell {
+    match library {
+        Library::Rustup => Shell::cargo([] as [&str; 0]),
+        Library::Debian => Shell::new(DEBIAN_CARGO, ["-Zbuild-std=std,panic_unwind"])
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("RUSTC", DEBIAN_RUSTC)
+            .without_env("RUSTUP_TOOLCHAIN")
+            .without_env("CARGO"),
+    }
+}
+
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
+fn library(target: &str) -> Option<Library> {
+    let installed = Shell::new("rustc", ["--print", "target-libdir", "--target", target])
+        .output()
+        .is_ok_and(|folder| Path::new(folder.trim()).is_dir());
+    if installed {
+        return Some(Library::Rustup);
+    }
+
+    let debian = Path::new(DEBIAN_CARGO).exists()
+        && Shell::new(DEBIAN_RUSTC, ["--print", "sysroot"])
+            .output()
+            .is_ok_and(|sysroot| {
+                let library = "lib/rustlib/src/rust/library/Cargo.lock";
+                Path::new(sysroot.trim()).join(library).exists()
+            });
+    debian.then_some(Library::Debian)
+}
+
+fn missing_library(target: &str) -> String {
+    format!(
+        "no standard library for {target}: `rustup target add {target}`, or Debian's rustc-web, \
+         cargo-web and rust-web-src"
+    )
+}
+
+/// Build output of its own: another compiler would otherwise compile every build script again at each change of place.
+fn folder() -> Result<PathBuf> {
+    Ok(workspace::target_dir()?.join("cross"))
+}
+
+/// C code is compiled without optimization here: nobody runs it.
+fn c_flags(target: &str) -> Variables {
+    let target = target.replace('-', "_");
+    ["CFLAGS", "CXXFLAGS"]
+        .map(|name| (format!("{name}_{target}"), String::from("-O0")))
+        .to_vec()
+}
+
+fn windows_compiler() -> Result<Variables> {
+    if which("x86_64-w64-mingw32-g++").is_none() {
+        bail!("mingw-w64 is not installed");
+    }
+
+    Ok(c_flags(WINDOWS))
+}
+
+/// `zig cc` behind a script that translates what cargo's `cc` crate passes to clang.
+fn macos_compiler() -> Result<Variables> {
+    let zig = zig()?;
+    let scripts = folder()?.join("zig");
+    fs::create_dir_all(&scripts).with_context(|| format!("cannot make {}", scripts.display()))?;
+
+    let target = MACOS.replace('-', "_");
+    let mut variables = c_flags(MACOS);
+    for (variable, tool) in [("CC", "cc"), ("CXX", "c++"), ("AR", "ar")] {
+        let script = scripts.join(tool);
+        write_script(&script, &zig, tool)?;
+        variables.push((format!("{variable}_{target}"), script.display().to_string()));
+    }
+
+    // Where the macOS SDK would be: clang's headers come from zig, and the frameworks are only named, not read.
+    variables.push((String::from("SDKROOT"), scripts.display().to_string()));
+    Ok(variables)
+}
+
+#[cfg(unix)]
+fn write_script(path: &Path, zig: &Path, tool: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let script = include_str!("zig.sh")
+        .replace("@ZIG@", &zig.display().to_string())
+        .replace("@TOOL@", tool);
+    fs::write(path, script).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", path.display()))
+}
+
+#[cfg(not(unix))]
+fn write_script(_path: &Path, _zig: &Path, _tool: &str) -> Result<()> {
+    bail!("the check for macOS runs on Linux")
+}
+
+/// The zig compiler in the cache folder, fetched from PyPI when it is not there yet.
+fn zig() -> Result<PathBuf> {
+    let folder = workspace::cache_dir()?.join(format!("zig-{ZIG}"));
+    let program = folder.join("ziglang/zig");
+    if program.exists() {
+        return Ok(program);
+    }
+
+    let scratch = folder.with_extension("download");
+    let _ = fs::remove_dir_all(&scratch);
+    Shell::new(
+        "pip3",
+        ["install", "--quiet", "--no-deps", "--only-binary=:all:"],
+    )
+    .args(["--root-user-action=ignore", "--target"])
+    .args([&scratch])
+    .args([format!("ziglang=={ZIG}")])
+    .run()
+    .context("PyPI's ziglang cannot be had")?;
+
+    let _ = fs::remove_dir_all(&folder);
+    fs::rename(&scratch, &folder).context("cannot move zig to its place")?;
+    Ok(program)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// Runs the script with a "zig" that prints its arguments.
+    fn translated(arguments: &[&str]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("cc");
+        write_script(&script, Path::new("echo"), "cc").unwrap();
+        Shell::new(&script, arguments).output().unwrap()
+    }
+
+    #[test]
+    fn what_zig_does_not_understand_is_dropped_and_the_rest_kept() {
+        let line = translated(&[
+            "--target=arm64-apple-macosx",
+            "-arch",
+            "arm64",
+            "-mmacosx-version-min=11.0",
+            "-isysroot",
+            "/nowhere",
+            "-DNAME=two words",
+            "-c",
+            "file.c",
+        ]);
+
+        assert_eq!(
+            line.trim(),
+            "cc -target aarch64-macos -DNAME=two words -c file.c",
+            "zig names targets its own way and brings its own headers"
+        );
+    }
+}
