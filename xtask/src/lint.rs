@@ -1,4 +1,4 @@
-//! Checks that run no product code: format, lints, licenses and sources of what we depend on, the browser pages.
+//! Checks that run no product code: format, lints, the dependencies' licenses and sources, the browser pages.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ pub(crate) fn lint() -> Result<ExitCode> {
     Ok(checks.summary())
 }
 
-/// Every warning is an error, in every target with every feature.
+/// Clippy over all targets and features; warnings are errors.
 pub(crate) fn clippy() -> Result<()> {
     Shell::cargo(["clippy", "--locked", "--workspace", "--all-targets"])
         .args(workspace::features())
@@ -31,7 +31,7 @@ pub(crate) fn clippy() -> Result<()> {
         .run()
 }
 
-/// `cargo deny`; where it cannot be had that is told, except in CI, where it is a failure.
+/// `cargo deny`. Where it cannot be installed the check is skipped, except in CI, where that is a failure.
 pub(crate) fn licenses(checks: &mut Checks, deny: bool) {
     if deny || std::env::var_os("CI").is_some() {
         checks.check("licenses and sources", || {
@@ -48,11 +48,14 @@ pub(crate) fn licenses(checks: &mut Checks, deny: bool) {
             .run()
         });
     } else {
-        checks.skip("licenses and sources", "cargo-deny could not be built here");
+        checks.skip(
+            "licenses and sources",
+            "cargo-deny could not be built on this machine",
+        );
     }
 }
 
-/// That every script of the browser's side parses, and that its unit tests pass.
+/// Checks that the scripts of `tests/browser` parse and that their unit tests pass.
 pub(crate) fn browser_pages() -> Result<()> {
     let folder = workspace::root().join("tests/browser");
     if which("node").is_none() {
@@ -62,7 +65,7 @@ pub(crate) fn browser_pages() -> Result<()> {
     for entry in
         std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?
     {
-        let path = entry.context("cannot read the browser folder")?.path();
+        let path = entry.context("cannot read tests/browser")?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "mjs" || extension == "js")

@@ -1,12 +1,12 @@
 //! Chores of the workspace: `cargo xtask run`, `test`, `bench`, `screenshots`, `bundle`, `setup` and `lint`.
 //!
-//! Each chore first finds what this machine lacks and gets it where that takes no more than root or a `sudo` that asks
-//! nothing; otherwise it prints the exact command to type. When nothing is missing that costs a moment.
+//! Each chore first looks for what this machine lacks. It installs that if root, or a `sudo` that needs no password, is
+//! enough; otherwise it prints the command to run. When nothing is missing this takes a moment.
 
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command line tool speaks to a person"
+    reason = "a command-line tool prints"
 )]
 
 mod assets;
@@ -87,7 +87,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         [word, ..] => {
-            bail!("`{word}` with these arguments is no chore of this workspace\n\n{USAGE}")
+            bail!("`{word}` with these arguments is not a chore of this workspace\n\n{USAGE}")
         }
     }
 }

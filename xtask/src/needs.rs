@@ -1,26 +1,26 @@
-//! What building and testing take from the system, how to see whether it is there, and what it is called where.
+//! What building and testing need from the system, how to detect it, and which package brings it.
 
 use std::path::{Path, PathBuf};
 
 use crate::shell::{Shell, which};
 
-/// How to see that something is there, whatever brought it.
+/// How to detect something, however it was installed.
 pub(crate) enum Probe {
     /// Any of these programs is on `PATH`.
     Program(&'static [&'static str]),
     /// `pkg-config` knows this library.
     Library(&'static str),
-    /// The library that bindgen loads to read C headers.
+    /// libclang, which bindgen loads to read C headers.
     LibClang,
     /// This file exists.
     File(&'static str),
-    /// A file whose name begins so lies in one of the folders for shared ALSA plug-ins.
+    /// A file with this prefix is in one of the folders for shared ALSA plug-ins.
     AlsaPlugin(&'static str),
 }
 
-/// Something from outside cargo. An empty package name means: this system needs no package for it, or has none.
+/// Something that cargo does not bring. An empty package name: this system needs no package for it, or has none.
 pub(crate) struct Need {
-    /// What it is and what it is for, for the one who is asked to install it.
+    /// What it is and what it is for, shown to the person who is asked to install it.
     pub(crate) what: &'static str,
     pub(crate) probe: Probe,
     /// Debian, Ubuntu
@@ -33,7 +33,7 @@ pub(crate) struct Need {
     pub(crate) winget: &'static str,
 }
 
-/// What `cargo build` takes.
+/// What `cargo build` needs.
 pub(crate) const BUILD: &[Need] = &[
     Need {
         what: "a C compiler (libopus, openh264)",
@@ -117,8 +117,8 @@ pub(crate) const BUILD: &[Need] = &[
     },
 ];
 
-/// What the whole-system tests take: real sound servers, cameras and browsers. A test whose part is missing says so
-/// and passes, so these names are given only where the test can run at all.
+/// What the whole-system tests need: real sound servers, cameras and browsers. A test whose part is missing skips itself,
+/// so a system is only given names for tests that can run there.
 pub(crate) const TEST: &[Need] = &[
     on_linux(
         "PulseAudio (sound without hardware)",
@@ -157,7 +157,7 @@ pub(crate) const TEST: &[Need] = &[
         "sox",
     ),
     Need {
-        what: "ffmpeg (real pictures for the video tests)",
+        what: "ffmpeg (real frames for the video tests)",
         probe: Probe::Program(&["ffmpeg"]),
         apt: "ffmpeg",
         dnf: "ffmpeg-free",
@@ -195,7 +195,7 @@ pub(crate) const TEST: &[Need] = &[
         "python3-pip",
     ),
     on_linux(
-        "Redis (a relay of several nodes)",
+        "Redis (a signaling server with several nodes)",
         Probe::Program(&["redis-server"]),
         "redis-server",
         "redis",
@@ -213,7 +213,7 @@ pub(crate) const TEST: &[Need] = &[
         "chromium",
     ),
     on_linux(
-        "WebKitWebDriver (presses the window's buttons)",
+        "WebKitWebDriver (operates the window)",
         Probe::Program(&["WebKitWebDriver"]),
         "webkit2gtk-driver",
         "",
@@ -225,7 +225,7 @@ pub(crate) const TEST: &[Need] = &[
         "xwininfo",
     ),
     on_linux(
-        "RPM's tools (look into the package)",
+        "RPM's tools (read the package)",
         Probe::Program(&["rpm2cpio"]),
         "rpm",
         "rpm",
@@ -238,8 +238,8 @@ pub(crate) const TEST: &[Need] = &[
     ),
 ];
 
-/// What checking the build for other systems takes, on a machine whose rustup does not have their libraries. Only Debian
-/// has these packages; elsewhere the check is skipped.
+/// What the cross-checks need where rustup does not have the targets' libraries. Only Debian has these packages; elsewhere
+/// the checks are skipped.
 pub(crate) const CROSS: &[Need] = &[
     on_linux(
         "a Rust compiler with the standard library's source (checks for Windows and macOS)",
@@ -274,7 +274,7 @@ const fn on_linux(what: &'static str, probe: Probe, apt: &'static str, dnf: &'st
 }
 
 impl Need {
-    /// Whether this machine has it.
+    /// Whether this machine has what is needed.
     pub(crate) fn met(&self) -> bool {
         match self.probe {
             Probe::Program(names) => names.iter().any(|name| which(name).is_some()),
@@ -298,7 +298,7 @@ impl Need {
     }
 }
 
-/// Where the clang-sys crate looks for libclang, the version folders of Debian's packages among them.
+/// The folders in which the clang-sys crate looks for libclang, including those of Debian's versioned packages.
 fn libclang_folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::env::var_os("LIBCLANG_PATH")
         .map(PathBuf::from)
@@ -365,7 +365,8 @@ fn is_shared_library(name: &str) -> bool {
     name.contains(".so") || name.ends_with(".dylib") || name.ends_with(".dll")
 }
 
-/// What bindgen can load: Debian's plain `libclang-14.so.1` will do, the C++ interface `libclang-cpp.so.14` will not.
+/// Whether bindgen can load this file: Debian's plain `libclang-14.so.1` works, the C++ interface `libclang-cpp.so.14`
+/// does not.
 fn is_libclang(name: &str) -> bool {
     name.starts_with("libclang") && !name.starts_with("libclang-cpp") && is_shared_library(name)
 }
@@ -386,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_c_interface_of_clang_will_do() {
+    fn only_clangs_c_interface_counts_as_libclang() {
         for name in [
             "libclang.so",
             "libclang-14.so.1",
@@ -408,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_seen() {
+    fn a_missing_program_or_library_is_noticed() {
         let need = on_linux(
             "nothing",
             Probe::Program(&["tandem-no-such-program"]),

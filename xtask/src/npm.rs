@@ -1,4 +1,4 @@
-//! Folders with a `package.json`: what they depend on, installed from their lock files, and their scripts.
+//! Folders with a `package.json`: installing from their lock files, and running their scripts.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 
 use crate::shell::{Shell, step, which};
 
-/// Whether what the lock file names is installed.
+/// Whether the packages of the lock file are installed.
 pub(crate) fn is_installed(folder: &Path) -> bool {
-    // npm writes this file last: it is there, and not older than the lock file, after a complete installation.
+    // npm writes this file last: after a complete installation it exists and is not older than the lock file.
     let modified = |path: &str| {
         fs::metadata(folder.join(path))
             .and_then(|metadata| metadata.modified())
@@ -25,7 +25,7 @@ pub(crate) fn is_installed(folder: &Path) -> bool {
     }
 }
 
-/// Installs exactly what the lock file names.
+/// Installs exactly the versions in the lock file.
 pub(crate) fn install(folder: &Path) -> Result<()> {
     if which("npm").is_none() && !cfg!(windows) {
         bail!("npm is missing: install Node 20 or newer");
@@ -37,10 +37,10 @@ pub(crate) fn install(folder: &Path) -> Result<()> {
         .run()
 }
 
-/// Runs a script of the folder's `package.json`; installs first what is missing.
+/// Runs a script of the folder's `package.json`, after installing missing packages.
 pub(crate) fn run(folder: &Path, script: &str) -> Result<()> {
     if !is_installed(folder) {
-        step("Getting what the page is made with", || install(folder))?;
+        step("Installing the npm packages", || install(folder))?;
     }
 
     npm(["run", "--silent", script]).dir(folder).run()

@@ -1,4 +1,4 @@
-//! The system's package manager, and how to use it without asking anyone anything.
+//! The system's package manager, used without asking questions.
 
 use anyhow::{Result, bail};
 
@@ -13,17 +13,17 @@ pub(crate) enum Manager {
     Winget,
 }
 
-/// May this process install packages?
-enum Right {
-    /// It is root, or the manager needs no root.
-    Own,
-    /// By a `sudo` that asks for no password.
+/// Whether this process may install packages.
+enum Permission {
+    /// It is root, or the package manager needs no root.
+    Granted,
+    /// Through a `sudo` that needs no password.
     Sudo,
-    No,
+    Denied,
 }
 
 impl Manager {
-    /// The one that this machine has.
+    /// The package manager of this machine.
     pub(crate) fn detect() -> Option<Self> {
         let known = [
             ("apt-get", Self::Apt),
@@ -47,7 +47,7 @@ impl Manager {
         }
     }
 
-    /// What brings these needs, each package once.
+    /// The packages that bring `needs`, each of them once.
     pub(crate) fn packages(self, needs: &[&Need]) -> Vec<&'static str> {
         let mut packages = Vec::new();
         for need in needs {
@@ -92,26 +92,26 @@ impl Manager {
         }
     }
 
-    fn right(self) -> Right {
+    fn permission(self) -> Permission {
         if matches!(self, Self::Brew | Self::Winget) {
-            return Right::Own;
+            return Permission::Granted;
         }
 
         if Shell::new("id", ["-u"])
             .output()
             .is_ok_and(|id| id.trim() == "0")
         {
-            return Right::Own;
+            return Permission::Granted;
         }
 
         if Shell::new("sudo", ["-n", "true"]).succeeds() {
-            Right::Sudo
+            Permission::Sudo
         } else {
-            Right::No
+            Permission::Denied
         }
     }
 
-    /// What a person types to install `packages`.
+    /// The command line that installs `packages`, for a person to run.
     pub(crate) fn line(self, packages: &[&str]) -> String {
         let sudo = if matches!(self, Self::Apt | Self::Dnf) {
             "sudo "
@@ -127,16 +127,16 @@ impl Manager {
         lines.join(" && ")
     }
 
-    /// Installs `packages`, in sight and without a question.
+    /// Installs `packages`, showing the package manager's output.
     ///
     /// # Errors
-    /// When that would take a password, or the package manager fails: with the command to type.
+    /// When that needs a password, or the package manager fails. The message has the command to run.
     pub(crate) fn install(self, packages: &[&str]) -> Result<()> {
-        let prefix: &[&str] = match self.right() {
-            Right::Own => &[],
-            Right::Sudo => &["sudo", "-n", "--preserve-env=DEBIAN_FRONTEND"],
-            Right::No => bail!(
-                "installing packages needs an administrator here; type this, then try again:\n\n    {}\n",
+        let prefix: &[&str] = match self.permission() {
+            Permission::Granted => &[],
+            Permission::Sudo => &["sudo", "-n", "--preserve-env=DEBIAN_FRONTEND"],
+            Permission::Denied => bail!(
+                "installing packages needs administrator rights; run this, then try again:\n\n    {}\n",
                 self.line(packages)
             ),
         };
@@ -155,7 +155,7 @@ impl Manager {
 
             if !status.success() && !is_update {
                 bail!(
-                    "the package manager failed ({status}); this is what should be installed:\n\n    {}\n",
+                    "the package manager failed ({status}); it should have run:\n\n    {}\n",
                     self.line(packages)
                 );
             }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_to_type_is_complete() {
+    fn the_command_line_for_a_person_is_complete() {
         let line = Manager::Apt.line(&["cmake", "nasm"]);
         assert!(
             line.starts_with("sudo apt-get update"),

@@ -1,4 +1,4 @@
-//! The page in the window: `ui/`.
+//! Building and checking the window's page in `ui/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ fn folder() -> PathBuf {
     workspace::root().join("ui")
 }
 
-/// Makes `ui/dist`, which the desktop program takes in when it is built.
+/// Builds `ui/dist`, which the desktop program embeds.
 fn build() -> Result<()> {
     npm::run(&folder(), "build")
 }
 
-/// The same, unless what is there is newer than all that it is made of.
+/// Builds `ui/dist` unless it is newer than all of its sources.
 pub(crate) fn build_if_changed() -> Result<()> {
     if is_new(&folder()) {
         return Ok(());
@@ -28,13 +28,13 @@ pub(crate) fn build_if_changed() -> Result<()> {
     step("Building the window's page", build)
 }
 
-/// Types, lints, format and unit tests.
+/// Checks types, lints and format, and runs the unit tests.
 pub(crate) fn check() -> Result<()> {
     npm::run(&folder(), "check")?;
     npm::run(&folder(), "test")
 }
 
-/// The built page in Chromium: accessibility, keyboard, hostile text, the content security policy.
+/// Runs the browser tests of the built page in Chromium: accessibility, keyboard, hostile text, content security policy.
 pub(crate) fn in_browser(checks: &mut Checks) {
     let chosen = std::env::var_os("TANDEM_CHROMIUM").is_some();
     if chosen || which("chromium").is_some() {
@@ -46,7 +46,7 @@ pub(crate) fn in_browser(checks: &mut Checks) {
     }
 }
 
-/// Whether the page was built after the last change of what it is made of.
+/// Whether the page was built after the last change to its sources.
 fn is_new(folder: &Path) -> bool {
     let built = modified(&folder.join("dist/index.html"));
     let sources = [
@@ -74,17 +74,17 @@ fn modified(path: &Path) -> Option<SystemTime> {
         .ok()
 }
 
-/// When anything in `path` was changed last.
+/// When anything in `path` was last changed.
 fn newest(path: &Path) -> Option<SystemTime> {
-    let own = modified(path)?;
+    let itself = modified(path)?;
     let Ok(entries) = fs::read_dir(path) else {
-        return Some(own);
+        return Some(itself);
     };
 
     entries
         .flatten()
         .filter_map(|entry| newest(&entry.path()))
-        .chain([own])
+        .chain([itself])
         .max()
 }
 
@@ -108,7 +108,7 @@ mod tests {
         let found = newest(&folder);
         fs::remove_dir_all(&folder).unwrap();
 
-        assert_eq!(found, Some(future), "what lies deep counts");
-        assert_eq!(newest(&folder), None, "what is not there has no age");
+        assert_eq!(found, Some(future), "files in subfolders count");
+        assert_eq!(newest(&folder), None, "a missing folder has no age");
     }
 }

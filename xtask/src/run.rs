@@ -1,4 +1,4 @@
-//! `cargo xtask run`: from a fresh clone to the window, or to a call without one.
+//! `cargo xtask run`: from a fresh clone to the window, or to a headless call.
 
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
@@ -8,19 +8,19 @@ use anyhow::{Context, Result};
 use crate::shell::{Shell, heading, step};
 use crate::{page, report, setup, workspace};
 
-/// Where the received picture is left.
-const PICTURE: &str = "out/remote.png";
+/// Where the snapshot of the received video goes.
+const SNAPSHOT: &str = "out/remote.png";
 
-/// What `tandem` is told where the caller says nothing else. An option without a value stands alone.
+/// Default arguments for `tandem`, with their values.
 const DEFAULTS: [(&str, Option<&str>); 5] = [
     ("--headless", None),
     ("--pair", None),
     ("--duration", Some("10s")),
     ("--report", Some("-")),
-    ("--snapshot", Some(PICTURE)),
+    ("--snapshot", Some(SNAPSHOT)),
 ];
 
-/// What only a call without a window understands: whoever says one of these wants such a call.
+/// Arguments that only a headless call understands: giving one of them asks for such a call.
 const HEADLESS: [&str; 15] = [
     "--headless",
     "--pair",
@@ -39,10 +39,10 @@ const HEADLESS: [&str; 15] = [
     "devices",
 ];
 
-/// Builds Tandem as users get it, with its page.
+/// Builds Tandem as users get it, including the page.
 ///
 /// # Errors
-/// When something that the build needs cannot be had, or the build fails.
+/// When something that the build needs cannot be installed, or the build fails.
 pub(crate) fn build() -> Result<()> {
     setup::build()?;
     page::build_if_changed()?;
@@ -53,19 +53,19 @@ pub(crate) fn build() -> Result<()> {
     })
 }
 
-/// Builds Tandem and opens its window; where there is no screen, holds a call without one and shows how it went. The
-/// exit code is Tandem's own.
+/// Builds Tandem and opens its window. Without a display it holds a headless call and shows the report instead. Returns
+/// Tandem's exit code.
 ///
 /// # Errors
-/// When something that the build needs cannot be had, the build fails, or Tandem does not start.
+/// When something that the build needs cannot be installed, the build fails, or Tandem does not start.
 pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
     build()?;
     std::fs::create_dir_all(workspace::root().join("out"))
         .context("cannot make the folder out/")?;
-    let picture = workspace::root().join(PICTURE);
-    let before = modified(&picture);
+    let snapshot = workspace::root().join(SNAPSHOT);
+    let before = modified(&snapshot);
 
-    if opens_window(extra, has_screen()) {
+    if opens_window(extra, has_display()) {
         heading("Running");
         let shell = Shell::new(workspace::binary("release", "tandem")?, extra);
         println!("  $ {}", shell.line());
@@ -107,14 +107,14 @@ pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
         Err(_) => print!("{text}"),
     }
 
-    if modified(&picture) != before {
-        println!("\nThe received picture: {}", picture.display());
+    if modified(&snapshot) != before {
+        println!("\nSnapshot of the received video: {}", snapshot.display());
     }
 
     Ok(exit_code(output.status.code()))
 }
 
-/// `tandem` with every feature but the tests' needs: VP8 where this system has libvpx.
+/// The features of a release build: VP8 where this system has libvpx.
 fn release_features() -> &'static [&'static str] {
     if cfg!(windows) {
         &[]
@@ -123,20 +123,20 @@ fn release_features() -> &'static [&'static str] {
     }
 }
 
-/// Whether these arguments, on this machine, mean the window.
-fn opens_window(extra: &[&str], has_screen: bool) -> bool {
+/// Whether these arguments, on this machine, open the window.
+fn opens_window(extra: &[&str], has_display: bool) -> bool {
     let wants_call = extra
         .iter()
         .any(|word| HEADLESS.contains(&word.split('=').next().unwrap_or(word)));
-    has_screen && !wants_call
+    has_display && !wants_call
 }
 
-fn has_screen() -> bool {
+fn has_display() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !cfg!(target_os = "linux") || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
 }
 
-/// The defaults, less those that `extra` sets itself, then `extra`.
+/// The defaults that `extra` does not set itself, then `extra`.
 fn arguments<'a>(extra: &[&'a str]) -> Vec<&'a str> {
     if extra
         .iter()
@@ -151,7 +151,7 @@ fn arguments<'a>(extra: &[&'a str]) -> Vec<&'a str> {
             .any(|word| word.split('=').next() == Some(name))
     };
 
-    // Whoever names a relay wants one peer there, not two in this process.
+    // With a server given, run one peer there instead of two in this process.
     let finds_partner = ["--signaling", "--host", "--room"]
         .into_iter()
         .any(is_given);
@@ -172,7 +172,7 @@ fn modified(path: &Path) -> Option<std::time::SystemTime> {
         .ok()
 }
 
-/// A process that was ended by a signal has no code of its own.
+/// Turns a process's exit code into ours; a process killed by a signal has none and counts as failed.
 fn exit_code(code: Option<i32>) -> ExitCode {
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_caller_sets_replaces_the_default() {
+    fn an_argument_replaces_its_default() {
         let words = arguments(&["--duration=3s", "--codec", "vp8"]);
         assert_eq!(
             words
@@ -195,47 +195,47 @@ mod tests {
 
         assert!(
             words.contains(&"--pair"),
-            "the other defaults stay: {words:?}"
+            "the other defaults remain: {words:?}"
         );
 
         assert!(
             words.ends_with(&["--codec", "vp8"]),
-            "and the caller's come last: {words:?}"
+            "the caller's arguments come last: {words:?}"
         );
     }
 
     #[test]
-    fn a_screen_means_the_window_unless_a_call_is_asked_for() {
-        assert!(opens_window(&[], true), "the first thing a newcomer sees");
+    fn a_display_opens_the_window_unless_a_headless_call_is_asked_for() {
+        assert!(opens_window(&[], true), "no arguments open the window");
         assert!(
             opens_window(&["--video", "test"], true),
-            "arguments that the window knows"
+            "the window understands these arguments"
         );
-        assert!(!opens_window(&[], false), "there is nothing to open it on");
+        assert!(!opens_window(&[], false), "there is no display");
 
         for word in ["--pair", "--room=x", "devices", "--headless"] {
             assert!(
                 !opens_window(&[word], true),
-                "{word} asks for something else"
+                "{word} asks for a headless call"
             );
         }
     }
 
     #[test]
-    fn a_named_relay_means_one_peer() {
+    fn a_given_server_means_one_peer() {
         let words = arguments(&["--signaling", "ws://127.0.0.1:9000/ws"]);
         assert!(
             !words.contains(&"--pair"),
-            "a pair has its own relay: {words:?}"
+            "--pair brings its own server: {words:?}"
         );
     }
 
     #[test]
-    fn a_whole_command_line_is_left_alone() {
+    fn a_complete_command_line_gets_no_defaults() {
         assert_eq!(
             arguments(&["devices", "--json"]),
             ["devices", "--json"],
-            "nothing is added to a subcommand"
+            "a subcommand takes none of the defaults"
         );
     }
 }

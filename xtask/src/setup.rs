@@ -1,4 +1,4 @@
-//! Finding what is missing, and getting it.
+//! Finds out what is missing, and installs it.
 
 use anyhow::{Result, bail};
 
@@ -7,33 +7,34 @@ use crate::needs::{self, Need};
 use crate::packages::Manager;
 use crate::shell::{Shell, heading, step};
 
-/// What `cargo build` takes.
+/// Installs what `cargo build` needs.
 ///
 /// # Errors
-/// When something is missing and cannot be had without asking: the message says what to type.
+/// When something is missing and cannot be installed without a password. The message has the command to run.
 pub(crate) fn build() -> Result<()> {
     let missing = missing(needs::BUILD);
     if !missing.is_empty() {
-        step("Getting what the build needs", || install(&missing))?;
+        step("Installing what the build needs", || install(&missing))?;
     }
 
     Ok(())
 }
 
-/// What the whole-system tests take on top. What cannot be had is told, and the tests that need it will skip.
+/// Installs what the whole-system tests need on top. What cannot be installed is reported, and the tests that need it skip.
 pub(crate) fn test() -> Result<()> {
     let missing = missing(needs::TEST);
     if !missing.is_empty()
-        && let Err(error) = step("Getting what the tests need", || install(&missing))
+        && let Err(error) = step("Installing what the tests need", || install(&missing))
     {
-        println!("  {error:#}\n  The tests that need these will say so and be skipped.");
+        println!("  {error:#}\n  The tests that need these will be skipped.");
     }
 
     let missing = missing(needs::CROSS);
     if !missing.is_empty()
-        && let Err(error) = step("Getting what the checks for Windows and macOS need", || {
-            install(&missing)
-        })
+        && let Err(error) = step(
+            "Installing what the checks for Windows and macOS need",
+            || install(&missing),
+        )
     {
         println!("  {error:#}\n  These checks will be skipped.");
     }
@@ -42,10 +43,10 @@ pub(crate) fn test() -> Result<()> {
     Ok(())
 }
 
-/// A cargo subcommand of exactly this version, or any that is there already. Gives whether it can be used.
+/// Builds a cargo subcommand in exactly this version, unless some version is installed. Returns whether it can be used.
 pub(crate) fn cargo_tool(name: &str, version: &str) -> bool {
-    let here = || Shell::cargo([name, "--version"]).succeeds();
-    if here() {
+    let installed = || Shell::cargo([name, "--version"]).succeeds();
+    if installed() {
         return true;
     }
 
@@ -60,23 +61,21 @@ pub(crate) fn cargo_tool(name: &str, version: &str) -> bool {
         println!("  {error:#}");
     }
 
-    here()
+    installed()
 }
 
-/// All of it: `cargo xtask setup`.
+/// `cargo xtask setup`: installs everything.
 pub(crate) fn everything() -> Result<()> {
     heading("Looking for what is missing");
     build()?;
     test()?;
     tools();
-    println!(
-        "\nEverything that could be had is there: `cargo xtask run` or `cargo xtask test` is next."
-    );
+    println!("\nReady. Next: `cargo xtask run` or `cargo xtask test`.");
 
     Ok(())
 }
 
-/// The cargo subcommands of the checks: whether nextest and deny can be used.
+/// Installs the cargo subcommands of the checks. Returns whether nextest and deny can be used.
 pub(crate) fn tools() -> (bool, bool) {
     (
         cargo_tool("nextest", "0.9.143"),
@@ -89,7 +88,7 @@ fn missing(needs: &'static [Need]) -> Vec<&'static Need> {
         return needs.iter().filter(|need| !need.met()).collect();
     };
 
-    // Where a system has no package for it, it either needs none or a test skips itself.
+    // A system without a package for something either doesn't need it, or a test skips itself.
     needs
         .iter()
         .filter(|need| !manager.packages(&[need]).is_empty() && !need.met())
@@ -103,21 +102,21 @@ fn install(missing: &[&Need]) -> Result<()> {
 
     let Some(manager) = Manager::detect() else {
         bail!(
-            "no package manager known here (apt, dnf, Homebrew, winget): please install the above yourself"
+            "found no package manager that Tandem knows (apt, dnf, Homebrew, winget); please install the above by hand"
         );
     };
 
     manager.install(&manager.packages(missing))?;
-    let still: Vec<&str> = missing
+    let missing: Vec<&str> = missing
         .iter()
         .filter(|need| !need.met())
         .map(|need| need.what)
         .collect();
 
-    if !still.is_empty() {
+    if !missing.is_empty() {
         bail!(
-            "installed, but still not found: {}; a new terminal may be needed",
-            still.join(", ")
+            "installed, but still not found: {}; try again in a new terminal",
+            missing.join(", ")
         );
     }
 

@@ -1,4 +1,4 @@
-//! Running other programs, in sight: what is run is printed first, and a failure says which command it was.
+//! Running other programs: each command is printed before it runs, and a failure names it.
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace;
 
-/// A program about to be run at the root of the workspace, without standard input.
+/// A command that will run at the root of the workspace, without standard input.
 pub(crate) struct Shell {
     command: Command,
 }
@@ -30,9 +30,8 @@ impl Shell {
         Self { command }
     }
 
-    /// The cargo that runs this program, told nothing about it: cargo describes a package that it runs in the
-    /// environment, build scripts (ring's) watch those variables, and half of the dependencies would be compiled anew
-    /// whenever `cargo xtask` and plain `cargo` take turns.
+    /// The cargo that runs this program, without the variables that describe our package. Build scripts (ring's) watch
+    /// those, and half of the dependencies would be rebuilt whenever `cargo xtask` and plain `cargo` alternate.
     pub(crate) fn cargo<I, S>(arguments: I) -> Self
     where
         I: IntoIterator<Item = S>,
@@ -81,7 +80,7 @@ impl Shell {
         self
     }
 
-    /// The command as one would type it.
+    /// The command as a person would type it.
     pub(crate) fn line(&self) -> String {
         let program = Path::new(self.command.get_program());
         let name = program
@@ -101,7 +100,7 @@ impl Shell {
         words.join(" ")
     }
 
-    /// Prints the command and runs it with its output in sight.
+    /// Prints the command and runs it, showing its output.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -112,7 +111,7 @@ impl Shell {
             .with_context(|| format!("cannot start `{}`", self.line()))
     }
 
-    /// Like [`Shell::status`]; anything but success is an error.
+    /// Like [`Shell::status`], but a failure is an error.
     pub(crate) fn run(self) -> Result<()> {
         let line = self.line();
         let status = self.status()?;
@@ -124,7 +123,7 @@ impl Shell {
         Ok(())
     }
 
-    /// Runs it unseen and gives what it wrote to its standard output.
+    /// Runs it silently and returns its standard output.
     pub(crate) fn output(mut self) -> Result<String> {
         let line = self.line();
         let output = self
@@ -143,7 +142,7 @@ impl Shell {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Whether it can be started and succeeds; nothing is printed.
+    /// Runs it silently and returns whether it succeeded.
     pub(crate) fn succeeds(mut self) -> bool {
         self.command
             .stdout(Stdio::null())
@@ -152,7 +151,7 @@ impl Shell {
             .is_ok_and(|status| status.success())
     }
 
-    /// The standard library's command, for what this type has no word for.
+    /// The standard library's command, for what this type does not offer.
     pub(crate) fn into_command(self) -> Command {
         self.command
     }
@@ -175,7 +174,7 @@ pub(crate) fn heading(text: &str) {
     }
 }
 
-/// Prints a heading, does the work, and says how long it took.
+/// Prints a heading, does the work, and prints how long it took.
 pub(crate) fn step<T>(text: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     heading(text);
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that CI asks, in the order in which a mistake shows soonest.
+//! `cargo xtask test`: everything that CI checks, ordered so that mistakes show early.
 
 use std::fs;
 use std::process::ExitCode;
@@ -13,14 +13,14 @@ use crate::{cross, lint, page, setup, workspace};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     Everything,
-    /// Without the whole-system tests (browsers, guests, sound servers, calls in real time).
+    /// Without the cross-checks and the whole-system tests (browsers, guests, sound servers, calls in real time).
     Fast,
 }
 
 /// `cargo xtask test [--fast]`.
 ///
 /// # Errors
-/// When the build needs something that cannot be had without asking.
+/// When the build needs something that cannot be installed without a password.
 pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     setup::build()?;
     if extent == Extent::Everything {
@@ -35,7 +35,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     lint::licenses(&mut checks, deny);
     checks.check("browser pages", lint::browser_pages);
     checks.check("the page", page::check);
-    // Before cargo builds anything: the desktop program takes the page in.
+    // Before cargo builds anything: the desktop program embeds the page.
     checks.check("the page's build", page::build_if_changed);
 
     if extent == Extent::Everything {
@@ -48,7 +48,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
         cross::check(&mut checks);
     }
 
-    // With the tests, so that cargo unifies the same features for both and compiles the dependencies once.
+    // Together with the tests, so that cargo unifies the same features for both and compiles dependencies once.
     let built = checks.check("build", || {
         Shell::cargo(["build", "--locked", "--workspace"])
             .args(["--bins", "--tests", "--examples"])
@@ -56,7 +56,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
             .run()
     });
 
-    // Without the binaries the whole-system tests would only repeat the failure.
+    // Without the programs the whole-system tests would only repeat the failure.
     let extent = if built { extent } else { Extent::Fast };
     checks.check("tests", || tests(nextest, extent, &skips));
     checks.check("documentation's examples", || {
@@ -90,11 +90,11 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
             shell = shell.args(["-E", "not package(tandem-tests)"]);
         }
 
-        return skips.told_to(shell).run();
+        return skips.pass_to(shell).run();
     }
 
     println!(
-        "  cargo-nextest could not be built here: cargo test does it, one whole-system test at a time"
+        "  cargo-nextest could not be built on this machine: using cargo test, one whole-system test at a time"
     );
     Shell::cargo([
         "test",
@@ -122,10 +122,10 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
     ])
     .args(workspace::features())
     .args(["--", "--test-threads=1"]);
-    skips.told_to(shell).run()
+    skips.pass_to(shell).run()
 }
 
-/// Where a test that cannot run on this machine leaves its name and the reason: one line each.
+/// The file in which a test that cannot run on this machine leaves its name and the reason, one line each.
 struct SkipLog {
     path: std::path::PathBuf,
 }
@@ -140,7 +140,7 @@ impl SkipLog {
         Ok(Self { path })
     }
 
-    fn told_to(&self, shell: Shell) -> Shell {
+    fn pass_to(&self, shell: Shell) -> Shell {
         shell.env("TANDEM_SKIP_LOG", &self.path)
     }
 
@@ -159,14 +159,14 @@ enum Verdict {
     Skipped(String),
 }
 
-/// What was checked, and how it went.
+/// The checks so far, with their results.
 #[derive(Default)]
 pub(crate) struct Checks {
     verdicts: Vec<(String, Verdict)>,
 }
 
 impl Checks {
-    /// Does one check; a failure does not keep the next from being done. Gives whether it passed.
+    /// Runs one check and returns whether it passed. A failure does not stop the next check.
     pub(crate) fn check(&mut self, name: &str, work: impl FnOnce() -> Result<()>) -> bool {
         heading(&format!("Checking {name}"));
         let start = Instant::now();
@@ -187,13 +187,13 @@ impl Checks {
         passed
     }
 
-    /// Notes what could not be checked on this machine.
+    /// Records what could not be checked on this machine.
     pub(crate) fn skip(&mut self, name: &str, reason: &str) {
         self.verdicts
             .push((name.to_owned(), Verdict::Skipped(reason.to_owned())));
     }
 
-    /// Prints the list; the exit code says whether all went well.
+    /// Prints the results. The exit code is a failure if any check failed.
     pub(crate) fn summary(&self) -> ExitCode {
         heading("Summary");
         for (name, verdict) in &self.verdicts {
@@ -218,9 +218,7 @@ impl Checks {
             println!("\nAll checks passed.");
             ExitCode::SUCCESS
         } else {
-            println!(
-                "\n{failed} of the checks failed; each one's output stands under its heading above."
-            );
+            println!("\n{failed} of the checks failed; see the output under their headings above.");
             ExitCode::FAILURE
         }
     }
@@ -231,14 +229,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_failure_among_many_checks_fails_the_whole() {
+    fn one_failed_check_fails_the_run() {
         let mut checks = Checks::default();
         checks.check("good", || Ok(()));
         checks.skip("absent", "no camera");
 
-        assert_eq!(checks.summary(), ExitCode::SUCCESS, "a skip is no failure");
+        assert_eq!(
+            checks.summary(),
+            ExitCode::SUCCESS,
+            "a skipped check is not a failure"
+        );
         let passed = checks.check("bad", || anyhow::bail!("broken"));
-        assert!(!passed, "the caller is told");
+        assert!(!passed, "the caller learns of the failure");
         assert_eq!(checks.summary(), ExitCode::FAILURE, "one failure decides");
     }
 }

@@ -1,4 +1,4 @@
-//! Where things lie: the sources, what cargo built, and what is kept between runs.
+//! Paths: the sources, cargo's output, and what is kept between runs.
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,8 @@ pub(crate) fn root() -> PathBuf {
         .to_path_buf()
 }
 
-/// Where downloads (clips, the guest's kernel) are kept between runs: `TANDEM_CACHE_DIR`, or the user's cache folder.
-///
-/// `tandem_tests::cache_dir` looks in the same place.
+/// The folder that keeps downloads (clips, the guest's kernel) between runs: `TANDEM_CACHE_DIR`, or `tandem` in the user's
+/// cache folder. `tandem_tests::cache_dir` uses the same one.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
     let named = |variable: &str| {
         std::env::var_os(variable)
@@ -35,7 +34,7 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
         .context("no cache folder: set HOME or TANDEM_CACHE_DIR")
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target folder.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     metadata()?["target_directory"]
         .as_str()
@@ -56,7 +55,7 @@ pub(crate) fn metadata() -> Result<serde_json::Value> {
     serde_json::from_str(&text).context("cargo metadata is not JSON")
 }
 
-/// The cargo features that this machine can build: VP8 wants the system's libvpx, which Windows has no package of.
+/// The cargo features that this machine can build: VP8 needs the system's libvpx, which Windows has no package of.
 pub(crate) fn features() -> &'static [&'static str] {
     if cfg!(windows) {
         &[]

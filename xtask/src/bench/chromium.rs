@@ -11,10 +11,10 @@ use super::tandem::Relay;
 use super::{Figures, Plan};
 use crate::shell::Shell;
 
-/// Holds the call and gives both peers' figures.
+/// Holds the call and returns both peers' figures.
 ///
 /// # Errors
-/// When Chromium or its driver is missing, or the call does not come about.
+/// When Chromium or its driver is missing, or the call fails.
 pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
     let relay = Relay::start()?;
     let seconds = plan.call.as_secs().to_string();
@@ -33,7 +33,7 @@ pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
         .into_command()
         .stdout(Stdio::piped())
         .spawn()
-        .context("node does not start")?;
+        .context("cannot start node")?;
 
     let stdout = script
         .stdout
@@ -44,7 +44,7 @@ pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
     let mut figures = Vec::new();
 
     for line in BufReader::new(stdout).lines() {
-        let line = line.context("the script's output cannot be read")?;
+        let line = line.context("cannot read the script's output")?;
         let event: Value =
             serde_json::from_str(&line).with_context(|| format!("not an event: {line}"))?;
 
@@ -61,7 +61,7 @@ pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
                     .map(|pid| Watch::start(pid, SETTLING))
                     .collect();
             }
-            // The browsers live on until the script ends.
+            // The browsers keep running until the script ends.
             Some("ending") => usages = watches.drain(..).map(Watch::finish).collect(),
             Some("report") => {
                 figures = event["peers"]
@@ -71,11 +71,11 @@ pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
                     .map(read)
                     .collect()
             }
-            _ => bail!("an event that is not known here: {line}"),
+            _ => bail!("unknown event: {line}"),
         }
     }
 
-    let status = script.wait().context("the script cannot be waited for")?;
+    let status = script.wait().context("cannot wait for the script")?;
     if !status.success() || figures.is_empty() {
         bail!("tests/browser/bench.mjs gave no report ({status})");
     }

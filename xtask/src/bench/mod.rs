@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: figures, never verdicts. A busy machine makes them worse; nothing fails because of it.
+//! `cargo xtask bench` measures and never judges: a busy machine makes figures worse, and nothing fails because of that.
 
 mod chromium;
 mod processes;
@@ -27,29 +27,29 @@ struct Plan {
     rounds: u32,
 }
 
-/// What one peer of one call measured, and what its processes took.
+/// What one peer measured in one call, and what its processes used.
 #[derive(Debug, Default, Clone)]
 struct Figures {
-    /// Decoded pictures per second.
+    /// Decoded frames per second.
     fps: Option<f64>,
-    /// From the partner found to the first decoded picture.
+    /// From the match to the first decoded frame.
     first_frame_ms: Option<f64>,
     glass_to_glass_p50_ms: Option<f64>,
     glass_to_glass_p95_ms: Option<f64>,
-    /// Tandem alone measures it: a browser gives a page no time stamps of sound that it plays.
+    /// Tandem only: a browser gives a page no timestamps of the audio that it plays.
     mouth_to_ear_p50_ms: Option<f64>,
     freezes: Option<f64>,
-    /// CPU seconds per second, of all the peer's processes, while the call runs.
+    /// CPU seconds per second of all the peer's processes while the call runs.
     cores: Option<f64>,
-    /// Highest proportional set size of all the peer's processes.
+    /// Peak proportional set size of all the peer's processes.
     pss_bytes: Option<f64>,
 }
 
-/// `cargo xtask bench call [--seconds N] [--rounds N]`: Tandem and Chromium in turns, so that whatever else the
-/// machine does meets both.
+/// `cargo xtask bench call [--seconds N] [--rounds N]`: Tandem and Chromium in turns, so that other load on
+/// the machine affects both.
 ///
 /// # Errors
-/// When Tandem cannot be built or a call between two of it fails. A missing Chromium only leaves its column empty.
+/// When Tandem cannot be built, or a call between two Tandems fails. Without Chromium its column stays empty.
 pub(crate) fn call(arguments: &[&str]) -> Result<()> {
     let plan = Plan::parse(arguments)?;
     setup::test()?;
@@ -81,11 +81,11 @@ pub(crate) fn call(arguments: &[&str]) -> Result<()> {
     link_step()
 }
 
-/// Tandem and the relay as users get them.
+/// Builds Tandem and the signaling server as users get them.
 fn release_build() -> Result<()> {
     run::build()?;
-    // By itself: together with it Tandem's dependencies would be built once more, for the features of both.
-    step("Building the relay (release)", || {
+    // Separately: in one build, Tandem's dependencies would be compiled again with the features of both.
+    step("Building the signaling server (release)", || {
         Shell::cargo([
             "build",
             "--locked",
@@ -99,7 +99,7 @@ fn release_build() -> Result<()> {
     })
 }
 
-/// Congestion control on a simulated link that narrows and widens, in virtual time: the same on every machine.
+/// Congestion control on a simulated link that narrows and widens. Virtual time makes it the same on every machine.
 fn link_step() -> Result<()> {
     step("Building the simulated link", || {
         Shell::cargo(["build", "--locked", "--workspace", "--example", "link_step"])
@@ -107,14 +107,14 @@ fn link_step() -> Result<()> {
             .run()
     })?;
 
-    heading("A link that steps down and up again");
+    heading("A link that steps down and back up");
     Shell::new(workspace::binary("debug", "examples/link_step")?, [""; 0]).run()
 }
 
-/// `cargo xtask bench micro [ARGS]`: every criterion benchmark of the workspace; `ARGS` go to criterion.
+/// `cargo xtask bench micro [ARGS]`: all criterion benchmarks of the workspace; `ARGS` go to criterion.
 ///
 /// # Errors
-/// When one does not build or run.
+/// When one of them fails to build or run.
 pub(crate) fn micro(arguments: &[&str]) -> Result<()> {
     setup::build()?;
     let metadata = workspace::metadata()?;
@@ -162,7 +162,7 @@ impl Plan {
                 .filter(|number| *number > 0);
 
             match (*word, number) {
-                // The first seconds are the start, which is not what is measured.
+                // The first seconds are the call's start, which is not measured.
                 ("--seconds", Some(seconds)) if seconds >= 8 => {
                     plan.call = Duration::from_secs(seconds.into())
                 }
@@ -190,12 +190,12 @@ mod tests {
 
         assert!(
             Plan::parse(&["--seconds", "2"]).is_err(),
-            "a call without a settled part has no figures"
+            "a call needs time to settle before it is measured"
         );
 
         assert!(
             Plan::parse(&["--minutes", "2"]).is_err(),
-            "an unknown option is no plan"
+            "an unknown option is refused"
         );
     }
 }

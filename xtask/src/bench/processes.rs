@@ -1,4 +1,4 @@
-//! What a process and all its children take, from `/proc`: a browser is a dozen processes, Tandem is one.
+//! CPU and memory of a process and all its children, from `/proc`: a browser is a dozen processes, Tandem is one.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 /// Skipped at the start of a call: connecting, and the first keyframes and bitrate steps.
 pub(crate) const SETTLING: Duration = Duration::from_secs(3);
 
-/// CPU and memory of one tree of processes over a span of time.
+/// CPU and memory of one process tree over a span of time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// CPU seconds per second.
     pub(crate) cores: Option<f64>,
-    /// Highest proportional set size seen.
+    /// Peak proportional set size.
     pub(crate) pss_bytes: Option<f64>,
 }
 
-/// Watches a process tree on a thread of its own, until told to stop.
+/// Watches a process tree on its own thread until it is finished.
 pub(crate) struct Watch {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Usage>,
 }
 
 impl Watch {
-    /// Watches `pid` and its children from `delay` on.
+    /// Watches `pid` and its children, starting after `delay`.
     pub(crate) fn start(pid: u32, delay: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -36,7 +36,7 @@ impl Watch {
         }
     }
 
-    /// What was seen; call it while the processes still live.
+    /// Stops and returns the figures. Call it while the processes still run.
     pub(crate) fn finish(self) -> Usage {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_default()
@@ -56,7 +56,7 @@ fn watch(root: u32, delay: Duration, stopped: &AtomicBool) -> Usage {
     while !stopped.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(500));
 
-        // A tree that is going away has less than before: its last full reading counts.
+        // A tree that is exiting shows less than before: the last full reading counts.
         if let (now, Some(cpu)) = (Instant::now(), cpu_seconds(root)) {
             if last.1.is_some_and(|before| cpu < before) {
                 break;
@@ -178,10 +178,7 @@ mod tests {
         }
 
         shell.wait().expect("the shell can be waited for");
-        assert!(
-            pids.len() > 1,
-            "the grandchild belongs to the tree: {pids:?}"
-        );
+        assert!(pids.len() > 1, "the tree includes the grandchild: {pids:?}");
 
         assert!(
             usage.cores.is_some_and(|cores| cores > 0.05),

@@ -1,4 +1,4 @@
-//! `cargo xtask bench relay`: the relay under the load of `signaling/examples/relay_load`.
+//! `cargo xtask bench signaling`: the signaling server under the load of `signaling/examples/relay_load`.
 
 use anyhow::Result;
 
@@ -6,30 +6,33 @@ use super::table;
 use crate::shell::{Shell, heading, step};
 use crate::workspace;
 
-/// Builds relay and load (release), and prints the table. Arguments go to the load: names of parts (`relay`, `latency`,
-/// `idle`, `match`, `slow`, `redis`), or `churn SECONDS [redis]`.
+/// Builds the server and its load (release), and prints the table. Arguments go to the load: names of parts (`relay`,
+/// `latency`, `idle`, `match`, `slow`, `redis`), or `churn SECONDS [redis]`.
 ///
 /// # Errors
-/// When something does not build or the relay does not do what the load expects.
+/// When something does not build, or the server does not do what the load expects.
 pub(crate) fn signaling(arguments: &[&str]) -> Result<()> {
-    step("Building the relay and its load (release)", || {
-        Shell::cargo([
-            "build",
-            "--locked",
-            "--release",
-            "--package",
-            "tandem-signaling",
-            "--all-features",
-        ])
-        .args(["--bins", "--example", "relay_load"])
-        .run()
-    })?;
+    step(
+        "Building the signaling server and its load (release)",
+        || {
+            Shell::cargo([
+                "build",
+                "--locked",
+                "--release",
+                "--package",
+                "tandem-signaling",
+                "--all-features",
+            ])
+            .args(["--bins", "--example", "relay_load"])
+            .run()
+        },
+    )?;
 
-    heading("The relay on one core, its clients on another; limits and metrics on");
-    let relay = workspace::binary("release", "tandem-signaling")?;
+    heading("The server on one core, its clients on another; limits and metrics on");
+    let server = workspace::binary("release", "tandem-signaling")?;
     Shell::new(
         workspace::binary("release", "examples/relay_load")?,
-        [relay],
+        [server],
     )
     .args(arguments)
     .run()?;

@@ -1,4 +1,4 @@
-//! A long call between two Tandem processes: whatever grows with time shows here.
+//! A long call between two Tandem processes, which shows what grows with time.
 
 use std::fs;
 use std::process::Child;
@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use super::{Figures, Plan, release_build, table, tandem};
 use crate::shell::heading;
 
-/// What one process holds at one moment (Linux: from `/proc`).
+/// What one process holds at one moment (from `/proc`, on Linux).
 #[derive(Debug, Clone, Copy)]
 struct Holding {
     rss_bytes: f64,
@@ -19,7 +19,7 @@ struct Holding {
 }
 
 impl Holding {
-    /// `None` once the process is gone, or where there is no `/proc`.
+    /// `None` once the process is gone, or without `/proc`.
     fn of(pid: u32) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let field = |name: &str| {
@@ -39,10 +39,10 @@ impl Holding {
     }
 }
 
-/// `cargo xtask bench soak [--minutes N]`: one call at 720p30, both ways; a line per minute.
+/// `cargo xtask bench soak [--minutes N]`: one call at 720p30, both ways; one line per minute.
 ///
 /// # Errors
-/// When Tandem cannot be built or the call fails.
+/// When Tandem cannot be built, or the call fails.
 pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
     let minutes = match arguments {
         [] => 10,
@@ -69,7 +69,7 @@ pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
     let peers = [tandem::start(&plan, &relay)?, tandem::start(&plan, &relay)?];
     println!("| minute | RSS, MB a peer | descriptors | threads |\n|---|---|---|---|");
     let begun = Instant::now();
-    // The first reading when the call has settled, then one a minute, the last just before the end.
+    // The first reading once the call has settled, then one per minute, the last just before the end.
     let readings = (0..=minutes).map(|minute| match minute {
         0 => Duration::from_secs(20),
         last if last == minutes => plan.call - Duration::from_secs(3),
@@ -111,11 +111,11 @@ mod tests {
 
     #[test]
     fn a_process_is_seen_holding_what_it_opens() {
-        let before = Holding::of(std::process::id()).expect("this process lives");
+        let before = Holding::of(std::process::id()).expect("this process is running");
         let files: Vec<_> = (0..10)
             .map(|_| fs::File::open("/dev/null").expect("it opens"))
             .collect();
-        let after = Holding::of(std::process::id()).expect("this process lives");
+        let after = Holding::of(std::process::id()).expect("this process is running");
 
         assert!(
             after.descriptors >= before.descriptors + 10,

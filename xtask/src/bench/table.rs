@@ -55,7 +55,7 @@ const ROWS: [Row; 8] = [
     },
 ];
 
-/// Median (lowest to highest) of each figure, and how many times Chromium's it is.
+/// Median (lowest to highest) of each figure, and its ratio to Chromium's.
 pub(crate) fn table(tandem: &[Figures], chromium: &[Figures]) -> String {
     let mut text = String::from("| | Tandem | Chromium | ratio |\n|---|---|---|---|\n");
     for row in &ROWS {
@@ -88,7 +88,7 @@ pub(crate) fn table(tandem: &[Figures], chromium: &[Figures]) -> String {
     text
 }
 
-/// The machine that the figures belong to.
+/// Describes the machine that the figures belong to.
 pub(crate) fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
@@ -170,7 +170,7 @@ mod tests {
         let line = text
             .lines()
             .find(|line| line.contains("frames received"))
-            .expect("the row is there");
+            .expect("the table has the row");
 
         assert!(
             line.contains("29.5 (27.0 to 30.0)"),
@@ -188,7 +188,7 @@ mod tests {
         let text = table(&[Figures::default()], &[]);
         assert!(
             text.contains("| mouth to ear p50, ms | - | - | - |"),
-            "no figure, no number:\n{text}"
+            "a missing figure is a dash:\n{text}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! One call between two Tandem processes through a relay process.
+//! One call between two Tandem processes through a signaling server process.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
@@ -12,15 +12,15 @@ use super::{Figures, Plan};
 use crate::shell::Shell;
 use crate::workspace;
 
-/// A relay that ends with this value.
+/// A signaling server process, killed when dropped.
 pub(crate) struct Relay {
     process: Child,
-    /// Where clients connect to.
+    /// The URL that clients connect to.
     pub(crate) url: String,
 }
 
 impl Relay {
-    /// Starts the release build on a port of the system's choice.
+    /// Starts the release build on a port that the system picks.
     pub(crate) fn start() -> Result<Self> {
         let binary = workspace::binary("release", "tandem-signaling")?;
         let mut command =
@@ -29,12 +29,12 @@ impl Relay {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .context("the relay does not start")?;
+            .context("cannot start the signaling server")?;
 
         let stdout = process
             .stdout
             .take()
-            .context("the relay's output is piped")?;
+            .context("the server's output is piped")?;
 
         let mut relay = Self {
             process,
@@ -45,16 +45,16 @@ impl Relay {
         let mut line = String::new();
         lines
             .read_line(&mut line)
-            .context("the relay's output cannot be read")?;
+            .context("cannot read the server's output")?;
         let is_end = |letter: char| !(letter.is_ascii_digit() || ".:".contains(letter));
         let address = line
             .split(is_end)
             .find(|word| word.starts_with("127.0.0.1:"));
         relay.url = format!(
             "ws://{}/ws",
-            address.context("the relay's first line names no address")?
+            address.context("the server's first line names no address")?
         );
-        // Whatever else it prints must not block it.
+        // Keep reading, so that further output does not block it.
         thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
 
         Ok(relay)
@@ -68,14 +68,14 @@ impl Drop for Relay {
     }
 }
 
-/// Holds the call and gives both peers' figures.
+/// Holds the call and returns both peers' figures.
 pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
     let relay = Relay::start()?;
     let peers = [start(plan, &relay)?, start(plan, &relay)?];
     let watches = peers
         .each_ref()
         .map(|peer| Watch::start(peer.id(), SETTLING));
-    // The processes are measured while both still live: the reports come later.
+    // Measure while both processes run; their reports come later.
     thread::sleep(plan.call);
     let usages = watches.map(Watch::finish);
 
@@ -90,7 +90,7 @@ pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
         .collect()
 }
 
-/// Starts one peer; its report comes when its time is over.
+/// Starts one peer, which prints its report at the end of the call.
 pub(crate) fn start(plan: &Plan, relay: &Relay) -> Result<Child> {
     let duration = format!("{}s", plan.call.as_secs());
     let arguments = [
@@ -119,7 +119,7 @@ pub(crate) fn start(plan: &Plan, relay: &Relay) -> Result<Child> {
         .into_command()
         .stdout(Stdio::piped())
         .spawn()
-        .context("tandem does not start")
+        .context("cannot start tandem")
 }
 
 /// Waits for a peer's report.
@@ -134,7 +134,7 @@ fn report(mut peer: Child) -> Result<Value> {
         .context("tandem's output is piped")?
         .read_to_string(&mut text)
         .context("no report")?;
-    let status = peer.wait().context("tandem cannot be waited for")?;
+    let status = peer.wait().context("cannot wait for tandem")?;
 
     if !status.success() {
         bail!("the call failed ({status}): {}", text.trim());

@@ -1,5 +1,5 @@
-//! `cargo xtask bench window`: the figures of the window, measured by `tests/examples/window_bench.rs` and watched from
-//! here.
+//! `cargo xtask bench window`: `tests/examples/window_bench.rs` operates the window and measures it; this module watches
+//! its processes and prints the table.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use super::table;
 use crate::shell::{Shell, heading, step};
 use crate::{run, setup, workspace};
 
-/// What one phase gave: its figures, and what the processes of each window took meanwhile.
+/// One phase of the benchmark: its figures, and what the processes of each window used.
 struct Phase {
     name: String,
     figures: Value,
@@ -23,7 +23,7 @@ struct Phase {
 /// `cargo xtask bench window [--seconds N]`.
 ///
 /// # Errors
-/// When Tandem cannot be built or its window not be opened.
+/// When Tandem cannot be built or its window cannot be opened.
 pub(crate) fn window(arguments: &[&str]) -> Result<()> {
     let seconds: u64 = match arguments {
         [] => 15,
@@ -33,7 +33,7 @@ pub(crate) fn window(arguments: &[&str]) -> Result<()> {
 
     setup::test()?;
     run::build()?;
-    step("Building the relay and the measuring", || {
+    step("Building the signaling server and the benchmark", || {
         Shell::cargo(["build", "--locked", "--workspace", "--bins", "--examples"])
             .args(workspace::features())
             .run()
@@ -41,7 +41,7 @@ pub(crate) fn window(arguments: &[&str]) -> Result<()> {
 
     heading("Measuring");
     let phases = measure(seconds)?;
-    heading("A window on this machine, under software rendering; its calls are of 720p30");
+    heading("The window on this machine, with software rendering; calls at 720p30");
     print(&phases);
     println!("\n{}", table::machine());
 
@@ -59,12 +59,12 @@ fn measure(seconds: u64) -> Result<Vec<Phase>> {
         .into_command()
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start the measuring")?;
-    let output = child.stdout.take().context("its output is ours")?;
+        .context("cannot start the benchmark")?;
+    let output = child.stdout.take().context("its output is piped")?;
     let (mut phases, mut watches) = (Vec::new(), Vec::new());
 
     for line in BufReader::new(output).lines() {
-        let mut event: Value = serde_json::from_str(&line?).context("the measuring speaks JSON")?;
+        let mut event: Value = serde_json::from_str(&line?).context("the benchmark prints JSON")?;
         if let Some(pids) = event["pids"].as_array() {
             let pids = pids
                 .iter()
@@ -76,7 +76,7 @@ fn measure(seconds: u64) -> Result<Vec<Phase>> {
                 .into_iter()
                 .map(Watch::finish)
                 .collect();
-            println!("  {name} is measured");
+            println!("  measured: {name}");
             phases.push(Phase {
                 name,
                 figures: event,
@@ -87,7 +87,7 @@ fn measure(seconds: u64) -> Result<Vec<Phase>> {
 
     let status = child.wait()?;
     if !status.success() {
-        bail!("the measuring failed ({status})");
+        bail!("the benchmark failed ({status})");
     }
 
     Ok(phases)
@@ -119,16 +119,16 @@ fn print(phases: &[Phase]) {
     };
 
     row(
-        "start → lobby that can be used (median of 5)",
+        "start → usable lobby (median of 5)",
         start("lobbyMs"),
         "ms",
         "≤ 1000",
     );
-    row("start → first own picture", start("pictureMs"), "ms", "");
+    row("start → first local frame", start("pictureMs"), "ms", "");
 
     for (phase, title) in [
         ("call", "in a call with a headless peer"),
-        ("large", "the same with the own picture as large"),
+        ("large", "the same with the local video as large"),
         ("both", "in a call with each other, on the same two cores"),
     ] {
         for phase in of(phase) {
@@ -139,7 +139,7 @@ fn print(phases: &[Phase]) {
 
     for phase in of("order") {
         row(
-            "older pictures shown after later ones",
+            "older frames shown after newer ones",
             phase.figures["stale"].as_f64(),
             "",
             "0",
@@ -170,11 +170,11 @@ fn print_call(phase: &Phase, row: impl Fn(&str, Option<f64>, &str, &str)) {
         .flatten()
         .enumerate()
     {
-        for (at, stream) in ["partner's", "own"].iter().enumerate() {
+        for (at, stream) in ["remote", "local"].iter().enumerate() {
             let figure = |field: &str| window[at][field].as_f64();
             let size = format!("{}x{}", window[at]["width"], window[at]["height"]);
             row(
-                &format!("window {number}: {stream} pictures drawn ({size})"),
+                &format!("window {number}: {stream} frames drawn ({size})"),
                 figure("fps"),
                 "/s",
                 "≥ 28",

@@ -43,7 +43,7 @@ enum Library {
     Debian,
 }
 
-/// Checks both systems. What this machine cannot check is noted with the reason.
+/// Checks both systems. What this machine cannot check is skipped with the reason.
 pub(crate) fn check(checks: &mut Checks) {
     one(checks, "Windows", WINDOWS, windows_compiler);
     one(checks, "macOS", MACOS, macos_compiler);
@@ -123,7 +123,7 @@ fn missing_library(target: &str) -> String {
     )
 }
 
-/// Build output of its own: another compiler would otherwise compile every build script again at each change of place.
+/// A target folder of its own: two compilers in one would rebuild each other's build scripts.
 fn folder() -> Result<PathBuf> {
     Ok(workspace::target_dir()?.join("cross"))
 }
@@ -158,7 +158,7 @@ fn macos_compiler() -> Result<Variables> {
         variables.push((format!("{variable}_{target}"), script.display().to_string()));
     }
 
-    // Where the macOS SDK would be: clang's headers come from zig, and the frameworks are only named, not read.
+    // The macOS SDK's folder. It holds none: headers come from zig, and the frameworks are only named, not read.
     variables.push((String::from("SDKROOT"), scripts.display().to_string()));
     Ok(variables)
 }
@@ -180,7 +180,7 @@ fn write_script(_path: &Path, _zig: &Path, _tool: &str) -> Result<()> {
     bail!("the check for macOS runs on Linux")
 }
 
-/// The zig compiler in the cache folder, fetched from PyPI when it is not there yet.
+/// The zig compiler in the cache folder, installed from PyPI if it is missing.
 fn zig() -> Result<PathBuf> {
     let folder = workspace::cache_dir()?.join(format!("zig-{ZIG}"));
     let program = folder.join("ziglang/zig");
@@ -198,7 +198,7 @@ fn zig() -> Result<PathBuf> {
     .args([&scratch])
     .args([format!("ziglang=={ZIG}")])
     .run()
-    .context("PyPI's ziglang cannot be had")?;
+    .context("cannot install PyPI's ziglang")?;
 
     let _ = fs::remove_dir_all(&folder);
     fs::rename(&scratch, &folder).context("cannot move zig to its place")?;
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_zig_does_not_understand_is_dropped_and_the_rest_kept() {
+    fn the_script_drops_what_zig_does_not_understand() {
         let line = translated(&[
             "--target=arm64-apple-macosx",
             "-arch",
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(
             line.trim(),
             "cc -target aarch64-macos -DNAME=two words -c file.c",
-            "zig names targets its own way and brings its own headers"
+            "zig has its own names for targets and its own headers"
         );
     }
 }
