@@ -1,4 +1,4 @@
-//! What should not come in, and does: every time a clear error, never a crash, never a hang.
+//! Bad input from everywhere: each time a clear error, never a crash, never a hang.
 
 #![cfg(unix)]
 
@@ -10,10 +10,10 @@ use serde_json::json;
 use tandem_tests::rogue::{Partner, RogueRelay};
 use tandem_tests::{Outcome, Relay, Tandem};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const SMALL: [&str; 6] = ["--size", "640x360", "--fps", "30", "--speaker", "none"];
 
-/// No panic, and something that a person can act on.
+/// Checks that nothing panicked and that the error is a sentence.
 fn assert_clear(outcome: &Outcome, what: &str) {
     assert!(
         !outcome.log.contains("panicked at"),
@@ -31,7 +31,7 @@ fn assert_clear(outcome: &Outcome, what: &str) {
 }
 
 #[test]
-fn arguments_that_make_no_sense_are_refused() {
+fn bad_arguments_are_refused() {
     let cases: &[&[&str]] = &[
         &["--headless", "--no-such-option"],
         &["--headless", "--size", "huge"],
@@ -71,12 +71,12 @@ fn arguments_that_make_no_sense_are_refused() {
     ];
 
     for arguments in cases {
-        let outcome = Tandem::run(*arguments).expect("it ends at once");
+        let outcome = Tandem::run(*arguments).expect("it exits at once");
         let line = arguments.join(" ");
         assert_eq!(
             outcome.code,
             Some(2),
-            "`{line}` is a wrong argument; it said: {}",
+            "`{line}` is a bad argument; the program said: {}",
             outcome.log
         );
         assert_clear(&outcome, &line);
@@ -84,13 +84,13 @@ fn arguments_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn nobody_in_the_room_is_told() {
-    let relay = Relay::start().expect("the relay starts");
-    let url = relay.url();
-    let own = ["--signaling", &url, "--room", "empty", "--wait", "1s"];
-    let outcome = Tandem::start([&own, &SMALL[..]].concat())
+fn an_empty_room_ends_with_no_partner() {
+    let server = Relay::start().expect("the server starts");
+    let url = server.url();
+    let arguments = ["--signaling", &url, "--room", "empty", "--wait", "1s"];
+    let outcome = Tandem::start([&arguments, &SMALL[..]].concat())
         .expect("starts")
-        .finish(PATIENCE)
+        .finish(TIMEOUT)
         .expect("it ends");
 
     assert_eq!(
@@ -108,20 +108,20 @@ fn nobody_in_the_room_is_told() {
 }
 
 #[test]
-fn no_relay_is_told() {
-    // Bound and closed at once: nobody listens there.
+fn an_unreachable_server_is_reported() {
+    // A port that was bound and closed: nothing listens there.
     let free =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let url = format!("ws://{}/ws", free.expect("a free port"));
-    let own = ["--signaling", &url, "--room", "nowhere", "--wait", "3s"];
-    let outcome = Tandem::start([&own, &SMALL[..]].concat())
+    let arguments = ["--signaling", &url, "--room", "nowhere", "--wait", "3s"];
+    let outcome = Tandem::start([&arguments, &SMALL[..]].concat())
         .expect("starts")
-        .finish(PATIENCE)
+        .finish(TIMEOUT)
         .expect("it ends");
 
     assert!(
         matches!(outcome.code, Some(3 | 4)),
-        "no call came about: {}",
+        "there was no call: {}",
         outcome.report
     );
 
@@ -129,61 +129,62 @@ fn no_relay_is_told() {
         outcome.report["error"]["code"], "RELAY_UNREACHABLE",
         "the report says why"
     );
-    assert_clear(&outcome, "no relay");
+    assert_clear(&outcome, "no server");
 }
 
-/// A call of 3 s between one side with these arguments and one that sends test picture and sound.
-fn call_with(own: &[&str]) -> [Outcome; 2] {
-    let relay = Relay::start().expect("the relay starts");
-    let url = relay.url();
+/// A call of 3 s between a side with these arguments and one that sends test video and audio.
+fn call_with(extra: &[&str]) -> [Outcome; 2] {
+    let server = Relay::start().expect("the server starts");
+    let url = server.url();
     let common = ["--signaling", &url, "--room", "devices", "--duration", "3s"];
-    let start = |own: &[&str]| Tandem::start([&common, &SMALL[..], own].concat()).expect("starts");
+    let start =
+        |extra: &[&str]| Tandem::start([&common, &SMALL[..], extra].concat()).expect("starts");
 
-    [start(own), start(&[])].map(|peer| peer.finish(PATIENCE).expect("the call ends by itself"))
+    [start(extra), start(&[])].map(|peer| peer.finish(TIMEOUT).expect("the call ends by itself"))
 }
 
 #[test]
-fn a_missing_camera_leaves_the_sound() {
+fn without_a_camera_the_call_still_has_audio() {
     let [without, partner] = call_with(&["--video", "camera:no such camera"]);
     assert_eq!(without.code, Some(5), "a device failed: {}", without.report);
     assert_eq!(
         without.report["error"]["code"], "CAM_NOT_FOUND",
-        "the report says which and why"
+        "the report says which device and why"
     );
     assert_clear(&without, "no camera");
     assert!(
         without.figure("/audio/received/packets") > 50.0,
-        "the call went on: {}",
+        "the call continued: {}",
         without.report
     );
 
     assert!(
         without.figure("/video/received/frames") > 20.0,
-        "the partner is seen all the same"
+        "the partner's video still arrives"
     );
 
-    partner.assert_ok("the partner, who only misses a picture");
+    partner.assert_ok("the partner, who only lacks video");
     assert!(
         partner.figure("/audio/received/packets") > 50.0,
-        "and is heard: {}",
+        "audio arrives: {}",
         partner.report
     );
 }
 
 #[test]
-fn a_missing_microphone_leaves_the_picture() {
+fn without_a_microphone_the_call_still_has_video() {
     let [without, partner] = call_with(&["--audio", "microphone:no such microphone"]);
     assert_eq!(without.code, Some(5), "a device failed: {}", without.report);
     assert_eq!(
         without.report["error"]["code"], "MIC_NOT_FOUND",
-        "the report says which and why"
+        "the report says which device and why"
     );
     assert_clear(&without, "no microphone");
-    partner.assert_ok("the partner, who only misses a voice");
+    partner.assert_ok("the partner, who only lacks audio");
 
     assert!(
         partner.figure("/video/received/frames") > 20.0,
-        "its picture is seen: {}",
+        "video arrives: {}",
         partner.report
     );
 }
@@ -213,18 +214,18 @@ fn broken_video_files_are_refused() {
         ("no size", y4m("YUV4MPEG2 F25:1 C420jpeg", &[&frame])),
         ("size zero", y4m("YUV4MPEG2 W0 H0 F25:1 C420jpeg", &[])),
         (
-            "size of a galaxy",
+            "absurd size",
             y4m(
                 "YUV4MPEG2 W4000000000 H4000000000 F25:1 C420jpeg",
                 &[&frame],
             ),
         ),
         (
-            "unknown colours",
+            "unknown pixel format",
             y4m("YUV4MPEG2 W64 H48 F25:1 C444p16", &[&frame]),
         ),
         (
-            "no whole picture",
+            "no complete frame",
             y4m("YUV4MPEG2 W64 H48 F25:1 C420jpeg", &[&frame[..100]]),
         ),
     ];
@@ -235,7 +236,7 @@ fn broken_video_files_are_refused() {
 }
 
 #[test]
-fn broken_sound_files_are_refused() {
+fn broken_audio_files_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let header = |rate: u32, channels: u16| {
         let mut data = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00".to_vec();
@@ -249,10 +250,7 @@ fn broken_sound_files_are_refused() {
 
     let cases: [(&str, Vec<u8>); 5] = [
         ("empty", Vec::new()),
-        (
-            "not sound",
-            b"This is a letter, and no sound at all.".to_vec(),
-        ),
+        ("not audio", b"This is a letter, not audio.".to_vec()),
         ("cut in the header", header(48_000, 1)[..20].to_vec()),
         ("no channel", header(48_000, 0)),
         ("no rate", header(0, 1)),
@@ -266,7 +264,7 @@ fn refuse_file(folder: &Path, option: &str, name: &str, data: &[u8]) {
     let path: PathBuf = folder.join(name);
     fs::write(&path, data).expect("a broken file");
     let file = path.to_string_lossy().into_owned();
-    let own = [
+    let arguments = [
         "--headless",
         "--pair",
         "--duration",
@@ -276,7 +274,7 @@ fn refuse_file(folder: &Path, option: &str, name: &str, data: &[u8]) {
         option,
         &file,
     ];
-    let outcome = Tandem::run([&own, &SMALL[..]].concat()).expect("it ends by itself");
+    let outcome = Tandem::run([&arguments, &SMALL[..]].concat()).expect("it ends by itself");
 
     assert!(
         matches!(outcome.code, Some(2 | 5)),
@@ -291,15 +289,15 @@ fn refuse_file(folder: &Path, option: &str, name: &str, data: &[u8]) {
         outcome.log
     );
 
-    let told = format!("{}{}", outcome.report, outcome.log);
+    let output = format!("{}{}", outcome.report, outcome.log);
     assert!(
-        told.contains(name),
-        "{name}: the message names the file: {told}"
+        output.contains(name),
+        "{name}: the message names the file: {output}"
     );
 }
 
 #[test]
-fn files_that_end_early_or_have_odd_sizes_are_played_as_far_as_they_go() {
+fn files_with_odd_sizes_or_a_cut_off_end_play_their_complete_frames() {
     let folder = tempfile::tempdir().expect("a folder");
     let odd = |value: u8| vec![value; 319 * 179 + 2 * 160 * 90];
     let (dark, bright) = (odd(60), odd(180));
@@ -313,7 +311,7 @@ fn files_that_end_early_or_have_odd_sizes_are_played_as_far_as_they_go() {
     )
     .expect("a file");
     let file = path.to_string_lossy().into_owned();
-    let own = [
+    let arguments = [
         "--pair",
         "--duration",
         "3s",
@@ -323,9 +321,9 @@ fn files_that_end_early_or_have_odd_sizes_are_played_as_far_as_they_go() {
         "none",
     ];
 
-    let outcome = Tandem::start(own)
+    let outcome = Tandem::start(extra)
         .expect("starts")
-        .finish(PATIENCE)
+        .finish(TIMEOUT)
         .expect("it ends");
 
     assert!(
@@ -337,7 +335,7 @@ fn files_that_end_early_or_have_odd_sizes_are_played_as_far_as_they_go() {
     let peer = outcome.peer(1);
     assert!(
         peer.figure("/video/received/frames") > 20.0,
-        "the whole pictures are shown: {}",
+        "the complete frames arrive: {}",
         peer.report
     );
 
@@ -353,9 +351,9 @@ fn files_that_end_early_or_have_odd_sizes_are_played_as_far_as_they_go() {
 }
 
 #[test]
-fn garbage_from_the_relay_is_survived() {
-    let relay = RogueRelay::start(vec![
-        "this is no JSON".into(),
+fn garbage_from_the_server_is_survived() {
+    let server = RogueRelay::start(vec![
+        "this is not JSON".into(),
         "[1, 2, 3]".into(),
         "null".into(),
         json!({ "type": "no_such_type", "x": 1 }).to_string(),
@@ -368,47 +366,48 @@ fn garbage_from_the_relay_is_survived() {
             "x".repeat(10_000_000)
         ),
     ])
-    .expect("a relay that misbehaves");
+    .expect("a misbehaving server");
 
-    let own = [
+    let arguments = [
         "--signaling",
-        &relay.url(),
+        &server.url(),
         "--room",
         "rogue",
         "--wait",
         "4s",
     ];
 
-    let outcome = Tandem::start([&own, &SMALL[..]].concat())
+    let outcome = Tandem::start([&arguments, &SMALL[..]].concat())
         .expect("starts")
-        .finish(PATIENCE)
+        .finish(TIMEOUT)
         .expect("it ends");
-    assert!(relay.garbage_sent(), "the garbage was received at all");
+    assert!(server.garbage_sent(), "the client received the garbage");
     assert!(
         matches!(outcome.code, Some(3 | 4)),
-        "there was no call, and no crash: {}",
+        "there was no call and no crash: {}",
         outcome.report
     );
-    assert_clear(&outcome, "a rogue relay");
+    assert_clear(&outcome, "a misbehaving server");
 }
 
-/// Tandem meets a partner who sends this as its offer, or as its answer when that is its turn.
+/// Tandem meets a partner who sends this as its offer or, if Tandem offers, as its answer.
 fn meet(description: &serde_json::Value) -> Outcome {
-    let relay = Relay::start().expect("the relay starts");
-    let url = relay.url();
-    let own = ["--signaling", &url, "--room", "rogue", "--duration", "3s"];
-    let tandem = Tandem::start([&own, &SMALL[..]].concat()).expect("starts");
-    let partner = Partner::meet(relay.address(), "rogue", description).expect("the partner is met");
+    let server = Relay::start().expect("the server starts");
+    let url = server.url();
+    let arguments = ["--signaling", &url, "--room", "rogue", "--duration", "3s"];
+    let tandem = Tandem::start([&arguments, &SMALL[..]].concat()).expect("starts");
+    let partner =
+        Partner::meet(server.address(), "rogue", description).expect("the partner is matched");
     let outcome = tandem
-        .finish(PATIENCE)
-        .expect("it does not wait forever for a partner like this");
+        .finish(TIMEOUT)
+        .expect("it does not wait forever for such a partner");
     drop(partner);
 
     outcome
 }
 
 #[test]
-fn a_partner_without_a_common_codec_is_told() {
+fn a_partner_without_a_common_codec_ends_the_call_with_a_reason() {
     let sdp = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
         m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendrecv\r\na=rtcp-mux\r\n\
         a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=setup:actpass\r\n\
@@ -420,7 +419,7 @@ fn a_partner_without_a_common_codec_is_told() {
 }
 
 #[test]
-fn a_partner_with_a_broken_description_is_told() {
+fn a_partner_with_a_broken_description_ends_the_call_with_a_reason() {
     for description in [
         json!({ "type": "offer", "sdp": "v=0\r\nbroken" }),
         json!("what?"),

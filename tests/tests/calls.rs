@@ -1,4 +1,4 @@
-//! Calls between two Tandems: held, measured, recorded, ended.
+//! Calls between two Tandems: connecting, measuring, recording, ending.
 
 #![cfg(unix)]
 
@@ -10,25 +10,24 @@ use serde_json::Value;
 use tandem_tests::process::wait_until;
 use tandem_tests::{Outcome, Part, Relay, Tandem, require, signal, wav, y4m};
 
-/// How long a call of a few seconds may take in all, on a machine that does other things, too.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Limit for a call of a few seconds from start to exit, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Test picture and sound, small enough for a debug build on two cores.
+/// Test video small enough for a debug build on two cores.
 const SMALL: [&str; 6] = ["--size", "640x360", "--fps", "30", "--speaker", "none"];
 
 /// Waits until a file that is being recorded has grown past its header.
 fn wait_for_recording(path: &Path) {
-    let has_pictures = || {
+    let has_frames = || {
         fs::metadata(path)
             .is_ok_and(|file| file.len() > 1_000_000)
             .then_some(())
     };
 
-    wait_until("pictures are being recorded", PATIENCE, has_pictures)
-        .expect("the call comes about");
+    wait_until("frames are being recorded", TIMEOUT, has_frames).expect("the call connects");
 }
 
-/// What any good call's report says, whatever the machine's speed.
+/// Checks what the report of any good call says, on a fast or slow machine.
 fn assert_media_flowed(peer: &Outcome, codec: &str) {
     assert_eq!(
         peer.report["ok"], true,
@@ -54,30 +53,30 @@ fn assert_media_flowed(peer: &Outcome, codec: &str) {
 
     assert!(
         timings.is_sorted(),
-        "a call's milestones come in their order: {timings:?}"
+        "a call's milestones come in order: {timings:?}"
     );
 
     let received = peer.figure("/video/received/frames");
     assert!(
         received >= 20.0,
-        "pictures came throughout the call, not {received}"
+        "frames came throughout the call, not {received}"
     );
 
     let latency = peer.figure("/video/received/glassToGlassMsP50");
     assert!(
         latency > 0.0 && latency < 2000.0,
-        "the picture's own time stamp was read: {latency} ms"
+        "the frame's own timestamp was read: {latency} ms"
     );
 
     assert!(
         peer.figure("/audio/received/packets") >= 50.0,
-        "sound came throughout the call"
+        "audio came throughout the call"
     );
 
     let mouth_to_ear = peer.figure("/audio/received/mouthToEarMsP50");
     assert!(
         mouth_to_ear > 0.0 && mouth_to_ear < 2000.0,
-        "the sound's own time stamp was read: {mouth_to_ear} ms"
+        "the audio's own timestamp was read: {mouth_to_ear} ms"
     );
 
     for pointer in [
@@ -87,7 +86,7 @@ fn assert_media_flowed(peer: &Outcome, codec: &str) {
     ] {
         assert!(
             peer.figure(pointer) > 0.0,
-            "{pointer} is measured, and nothing is free"
+            "{pointer} is measured, and takes time"
         );
     }
 
@@ -101,33 +100,34 @@ fn assert_media_flowed(peer: &Outcome, codec: &str) {
         peer.report["bitrate"]
             .as_array()
             .is_some_and(|samples| samples.len() >= 4),
-        "the rate over time is kept"
+        "the report has the bitrate over time"
     );
 }
 
-/// Two peers through a relay process, each with arguments of its own.
-fn two_processes(relay: &Relay, first: &[&str], second: &[&str]) -> [Outcome; 2] {
-    let url = relay.url();
+/// Two peers that meet through a signaling server process, each with its own arguments.
+fn two_processes(server: &Relay, first: &[&str], second: &[&str]) -> [Outcome; 2] {
+    let url = server.url();
     let common = ["--signaling", &url, "--room", "two", "--duration", "4s"];
-    let start =
-        |own: &[&str]| Tandem::start([&common, &SMALL[..], own].concat()).expect("tandem starts");
+    let start = |extra: &[&str]| {
+        Tandem::start([&common, &SMALL[..], extra].concat()).expect("tandem starts")
+    };
     let peers = [start(first), start(second)];
 
-    peers.map(|peer| peer.finish(PATIENCE).expect("the call ends by itself"))
+    peers.map(|peer| peer.finish(TIMEOUT).expect("the call ends by itself"))
 }
 
 #[test]
 fn a_pair_in_one_process_sees_and_hears_each_other() {
     let folder = tempfile::tempdir().expect("a folder");
-    let picture = folder
+    let snapshot = folder
         .path()
         .join("remote.png")
         .to_string_lossy()
         .into_owned();
-    let own = ["--pair", "--duration", "4s", "--snapshot", &picture];
-    let outcome = Tandem::start([&own, &SMALL[..]].concat())
+    let arguments = ["--pair", "--duration", "4s", "--snapshot", &snapshot];
+    let outcome = Tandem::start([&arguments, &SMALL[..]].concat())
         .expect("tandem starts")
-        .finish(PATIENCE)
+        .finish(TIMEOUT)
         .expect("it ends");
     outcome.assert_ok("the pair");
     let peers = [outcome.peer(0), outcome.peer(1)];
@@ -146,7 +146,7 @@ fn a_pair_in_one_process_sees_and_hears_each_other() {
         "both are in the same call"
     );
 
-    let png = fs::read(&picture).expect("the received picture was left");
+    let png = fs::read(&snapshot).expect("the snapshot was written");
     assert!(
         png.starts_with(b"\x89PNG") && png.len() > 5_000,
         "a PNG with something in it: {} bytes",
@@ -155,46 +155,46 @@ fn a_pair_in_one_process_sees_and_hears_each_other() {
 }
 
 #[test]
-fn two_processes_call_through_the_relay() {
-    let relay = Relay::start().expect("the relay starts");
-    for outcome in two_processes(&relay, &[], &[]) {
+fn two_processes_call_each_other() {
+    let server = Relay::start().expect("the server starts");
+    for outcome in two_processes(&server, &[], &[]) {
         outcome.assert_ok("a process");
         assert_media_flowed(&outcome, "H264");
     }
 }
 
 #[test]
-fn both_prefer_vp8_and_get_it() {
-    let relay = Relay::start().expect("the relay starts");
-    for outcome in two_processes(&relay, &["--codec", "vp8"], &["--codec", "vp8"]) {
+fn two_peers_that_prefer_vp8_use_it() {
+    let server = Relay::start().expect("the server starts");
+    for outcome in two_processes(&server, &["--codec", "vp8"], &["--codec", "vp8"]) {
         outcome.assert_ok("a process");
         assert_media_flowed(&outcome, "VP8");
     }
 }
 
 #[test]
-fn one_side_sends_nothing_and_is_heard_of_all_the_same() {
-    let relay = Relay::start().expect("the relay starts");
-    let [sender, listener] = two_processes(&relay, &[], &["--video", "none", "--audio", "none"]);
-    sender.assert_ok("the one who sends");
-    listener.assert_ok("the one who only listens");
+fn a_side_that_sends_nothing_still_receives() {
+    let server = Relay::start().expect("the server starts");
+    let [sender, listener] = two_processes(&server, &[], &["--video", "none", "--audio", "none"]);
+    sender.assert_ok("the sending side");
+    listener.assert_ok("the receiving side");
 
     assert!(
         listener.figure("/video/received/frames") >= 20.0,
-        "the listener sees: {}",
+        "the receiving side gets frames: {}",
         listener.report
     );
 
     assert_eq!(
         listener.report["video"]["sent"]["frames"],
         Value::Null,
-        "what was not sent has no count"
+        "nothing was sent, so there is no count"
     );
 
     assert_eq!(
         sender.report["video"]["received"]["frames"],
         Value::Null,
-        "what never came has none either"
+        "nothing was received, so there is no count"
     );
 }
 
@@ -203,7 +203,7 @@ fn recordings_hold_what_was_received() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let (video, audio, tone) = (file("received.y4m"), file("received.wav"), file("sent.wav"));
-    // A sweep has one place only where it correlates with itself. Its file is played in a loop.
+    // A sweep correlates with itself at one position only. The file plays in a loop.
     let sweep: Vec<f32> = (0..96_000_u32)
         .map(|index| {
             let t = f64::from(index) / 48_000.0;
@@ -211,7 +211,7 @@ fn recordings_hold_what_was_received() {
         })
         .collect();
     wav::write(Path::new(&tone), &sweep).expect("a file to send");
-    let relay = Relay::start().expect("the relay starts");
+    let server = Relay::start().expect("the server starts");
     let records = [
         "--record-video",
         &video,
@@ -222,36 +222,37 @@ fn recordings_hold_what_was_received() {
         "--audio",
         "none",
     ];
-    let [sender, recorder] = two_processes(&relay, &["--audio", &tone], &records);
+    let [sender, recorder] = two_processes(&server, &["--audio", &tone], &records);
     sender.assert_ok("the sender");
     recorder.assert_ok("the recorder");
-    let pictures = y4m::Video::read(Path::new(&video)).expect("a complete video file");
+    let recorded = y4m::Video::read(Path::new(&video)).expect("a complete video file");
 
     assert_eq!(
-        (pictures.width, pictures.height),
+        (recorded.width, recorded.height),
         (640, 360),
-        "pictures of the size that was sent"
+        "frames of the size that was sent"
     );
 
     let counted = recorder.figure("/video/received/frames");
     assert!(
-        (counted - pictures.frames.len() as f64).abs() <= 2.0,
-        "{} of {counted} pictures kept",
-        pictures.frames.len()
+        (counted - recorded.frames.len() as f64).abs() <= 2.0,
+        "{} of {counted} frames recorded",
+        recorded.frames.len()
     );
 
-    let sound = wav::read(Path::new(&audio)).expect("a complete sound file");
+    let heard = wav::read(Path::new(&audio)).expect("a complete audio file");
     assert!(
-        sound.len() >= 3 * 48_000,
-        "about 4 s of sound, not {} samples",
-        sound.len()
+        heard.len() >= 3 * 48_000,
+        "about 4 s of audio, not {} samples",
+        heard.len()
     );
 
-    // Half a second from the middle of the sweep: far from the loop's seam, short enough for a jitter buffer's stretching.
-    let found = signal::find(&sweep[30_000..54_000], &sound);
+    // Half a second from the middle of the sweep: far from where the loop restarts, and short enough to survive the
+    // jitter buffer's time stretching.
+    let found = signal::find(&sweep[30_000..54_000], &heard);
     assert!(
         found.correlation > 0.9,
-        "what was sent is in the recording: {found:?}"
+        "the recording contains what was sent: {found:?}"
     );
 }
 
@@ -259,8 +260,8 @@ fn recordings_hold_what_was_received() {
 fn an_interrupt_ends_the_call_properly_on_both_sides() {
     let folder = tempfile::tempdir().expect("a folder");
     let video = folder.path().join("received.y4m");
-    let relay = Relay::start().expect("the relay starts");
-    let url = relay.url();
+    let server = Relay::start().expect("the server starts");
+    let url = server.url();
     let common = ["--signaling", &url, "--room", "interrupted"];
     let file = video.to_string_lossy().into_owned();
     let mut first = Tandem::start([&common, &SMALL[..], &["--record-video", &file]].concat())
@@ -268,24 +269,24 @@ fn an_interrupt_ends_the_call_properly_on_both_sides() {
     let second = Tandem::start([&common, &SMALL[..]].concat()).expect("tandem starts");
     wait_for_recording(&video);
     first.process().signal(libc::SIGINT);
-    let first = first.finish(PATIENCE).expect("the interrupted side ends");
+    let first = first.finish(TIMEOUT).expect("the interrupted side ends");
     first.assert_ok("the interrupted side");
-    let second = second.finish(PATIENCE).expect("the other side ends");
+    let second = second.finish(TIMEOUT).expect("the other side ends");
     second.assert_ok("the side that was hung up on");
     y4m::Video::read(&video).expect("the recording is complete");
 }
 
 #[test]
-fn media_goes_on_when_the_relay_dies_and_signaling_comes_back() {
+fn media_continues_when_the_server_dies_and_signaling_reconnects() {
     let folder = tempfile::tempdir().expect("a folder");
     let video = folder.path().join("received.y4m");
-    let mut relay = Relay::start().expect("the relay starts");
-    let (url, address) = (relay.url(), relay.address());
+    let mut server = Relay::start().expect("the server starts");
+    let (url, address) = (server.url(), server.address());
     let common = [
         "--signaling",
         &url,
         "--room",
-        "relayless",
+        "serverless",
         "--duration",
         "12s",
     ];
@@ -294,21 +295,21 @@ fn media_goes_on_when_the_relay_dies_and_signaling_comes_back() {
         .expect("tandem starts");
     let second = Tandem::start([&common, &SMALL[..]].concat()).expect("tandem starts");
     wait_for_recording(&video);
-    relay.process().signal(libc::SIGKILL);
-    relay
+    server.process().signal(libc::SIGKILL);
+    server
         .process()
-        .wait(PATIENCE)
-        .expect("a killed relay is gone");
-    let size = || fs::metadata(&video).expect("the recording is there").len();
+        .wait(TIMEOUT)
+        .expect("a killed server exits");
+    let size = || fs::metadata(&video).expect("the recording exists").len();
     let before = size();
     let grown = || (size() > before + 10_000_000).then_some(());
-    wait_until("pictures keep coming without a relay", PATIENCE, grown)
-        .expect("media needs no relay");
-    // Whoever listens where the relay was hears both come back.
-    let listener = std::net::TcpListener::bind(address).expect("the relay's port is free again");
+    wait_until("frames keep coming without a server", TIMEOUT, grown)
+        .expect("media needs no server");
+    // Both clients reconnect to whatever listens on the server's port.
+    let listener = std::net::TcpListener::bind(address).expect("the server's port is free again");
     listener
         .set_nonblocking(true)
-        .expect("a listening socket can do that");
+        .expect("a listening socket can be non-blocking");
 
     for side in ["one side", "the other side"] {
         wait_until(side, Duration::from_secs(10), || listener.accept().ok())
@@ -316,18 +317,18 @@ fn media_goes_on_when_the_relay_dies_and_signaling_comes_back() {
     }
 
     for peer in [first, second] {
-        peer.finish(PATIENCE)
+        peer.finish(TIMEOUT)
             .expect("the call ends by itself")
-            .assert_ok("a side without a relay");
+            .assert_ok("a side without a server");
     }
 }
 
-/// How a partner may be gone without a word.
+/// One side disappears by `signal` without saying so; the other must notice in time.
 fn assert_noticed(signal: i32, how: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let video = folder.path().join("received.y4m");
-    let relay = Relay::start().expect("the relay starts");
-    let url = relay.url();
+    let server = Relay::start().expect("the server starts");
+    let url = server.url();
     let common = ["--signaling", &url, "--room", "vanishing"];
     let file = video.to_string_lossy().into_owned();
     let left = Tandem::start([&common, &SMALL[..], &["--record-video", &file]].concat())
@@ -335,10 +336,10 @@ fn assert_noticed(signal: i32, how: &str) {
     let mut gone = Tandem::start([&common, &SMALL[..]].concat()).expect("tandem starts");
     wait_for_recording(&video);
     gone.process().signal(signal);
-    // 6 s to notice, and the time that it takes to complete the recording and to end.
+    // 6 s to notice, plus the time to complete the recording and exit.
     let outcome = left
         .finish(Duration::from_secs(6 + 3))
-        .expect("the partner's end is noticed in time");
+        .expect("the partner's absence is noticed in time");
     let code = outcome.report["error"]["code"].as_str();
 
     assert!(
@@ -349,7 +350,7 @@ fn assert_noticed(signal: i32, how: &str) {
 
     assert!(
         outcome.figure("/video/received/frames") > 0.0,
-        "{how}: what was seen until then is reported"
+        "{how}: the report counts the frames until then"
     );
 }
 
@@ -364,12 +365,12 @@ fn a_partner_that_falls_silent_is_noticed() {
 }
 
 #[test]
-fn logs_keep_secrets() {
-    let relay = Relay::start().expect("the relay starts");
+fn logs_contain_no_names_addresses_or_sdp() {
+    let server = Relay::start().expect("the server starts");
     let name = "Rumpelstiltskin";
     let loud = ["--name", name];
 
-    for outcome in two_processes(&relay, &loud, &loud) {
+    for outcome in two_processes(&server, &loud, &loud) {
         outcome.assert_ok("a process");
         for secret in [
             name,
@@ -390,7 +391,7 @@ fn logs_keep_secrets() {
 }
 
 #[test]
-fn a_recording_on_a_full_disk_ends_alone() {
+fn a_recording_on_a_full_disk_stops_without_ending_the_call() {
     require!(Part::FullDisk);
     let folder = tempfile::tempdir().expect("a folder");
 
@@ -401,9 +402,9 @@ fn a_recording_on_a_full_disk_ends_alone() {
         let path = folder.path().join(name);
         std::os::unix::fs::symlink("/dev/full", &path).expect("a link");
         let file = path.to_string_lossy().into_owned();
-        let own = ["--pair", "--duration", "4s", option, &file];
-        let pair = Tandem::start([&own, &SMALL[..]].concat()).expect("tandem starts");
-        let outcome = pair.finish(PATIENCE).expect("it ends");
+        let arguments = ["--pair", "--duration", "4s", option, &file];
+        let pair = Tandem::start([&arguments, &SMALL[..]].concat()).expect("tandem starts");
+        let outcome = pair.finish(TIMEOUT).expect("it ends");
         let warnings = outcome.peer(0).report["warnings"].to_string();
         assert!(
             warnings.contains("DISK_FULL"),
@@ -413,7 +414,7 @@ fn a_recording_on_a_full_disk_ends_alone() {
         for peer in [outcome.peer(0), outcome.peer(1)] {
             assert!(
                 peer.figure("/video/received/frames") >= 20.0,
-                "{name}: the call went on: {}",
+                "{name}: the call continued: {}",
                 peer.report
             );
         }
