@@ -1,5 +1,5 @@
-//! A whole call as an operator's users have it: two relays over one Redis, coturn in the middle of the media, each peer
-//! on a relay of its own. One of the relays dies in the call.
+//! A whole call as an operator's users have it: two nodes over one Redis, each peer on its own node, and media through
+//! coturn. One of the nodes dies during the call.
 
 #![cfg(unix)]
 
@@ -12,22 +12,22 @@ use tandem_tests::process::wait_until;
 use tandem_tests::tap::count;
 use tandem_tests::{Balancer, Coturn, Outcome, Part, Redis, Relay, Tandem, Tap, require};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Bytes of a recorded picture of 320x180: I420, and its marker.
-const PICTURE: u64 = 320 * 180 * 3 / 2 + 6;
-/// A longer standstill than this is not the encoder's or the machine's.
-const STANDSTILL_MS: f64 = 700.0;
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a recorded frame of 320x180: I420 and its marker.
+const FRAME: u64 = 320 * 180 * 3 / 2 + 6;
+/// Freezes up to this are the encoder's or the machine's; longer ones are not.
+const FREEZE_MS: f64 = 700.0;
 
-/// One of the two in the call.
+/// One of the two peers.
 struct Peer {
     tandem: Tandem,
-    /// Between it and the relays.
+    /// Reads the messages between the peer and the nodes.
     tap: Tap,
     recording: PathBuf,
 }
 
 impl Peer {
-    /// It reaches the relays at one address, which leads to `home` as long as that lives.
+    /// It reaches both nodes at one address, which leads to `home` while that is alive.
     fn start(home: &Relay, other: &Relay, recording: PathBuf) -> Self {
         let front = Balancer::start(&[home.address(), other.address()]).expect("a port");
         let tap = Tap::start(front.address()).expect("a port");
@@ -58,19 +58,17 @@ impl Peer {
         }
     }
 
-    /// How many of the partner's pictures it has recorded so far.
-    fn pictures(&self) -> u64 {
-        fs::metadata(&self.recording).map_or(0, |file| file.len() / PICTURE)
+    /// How many remote frames it has recorded so far.
+    fn frames(&self) -> u64 {
+        fs::metadata(&self.recording).map_or(0, |file| file.len() / FRAME)
     }
 
-    fn wait_for_pictures(&self, count: u64) {
-        wait_until("pictures", PATIENCE, || {
-            (self.pictures() >= count).then_some(())
-        })
-        .expect("pictures come");
+    fn wait_for_frames(&self, count: u64) {
+        wait_until("frames", TIMEOUT, || (self.frames() >= count).then_some(()))
+            .expect("pictures come");
     }
 
-    fn wait_for_news(&self, kind: &str) -> Value {
+    fn wait_for_message(&self, kind: &str) -> Value {
         let news = || {
             self.tap
                 .heard()
@@ -78,39 +76,39 @@ impl Peer {
                 .find(|message| message["type"] == kind)
         };
 
-        wait_until(kind, PATIENCE, news).expect("the relay tells")
+        wait_until(kind, TIMEOUT, news).expect("the node sends it")
     }
 }
 
-/// Who ends the call.
+/// Which peer ends the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HangsUp {
-    /// The one whose relay died.
+    /// The one whose node died.
     Moved,
-    /// The one whose relay lives.
+    /// The one whose node is alive.
     Stayed,
 }
 
 fn assert_relayed_call(outcome: &Outcome, who: &str) {
-    // Also: the end was an orderly one, of which this side heard at once. Silence would be `PARTNER_VANISHED`.
+    // This also says that the call ended properly, and that this side was notified: silence would be `PARTNER_VANISHED`.
     outcome.assert_ok(who);
     outcome.assert_relayed(who);
     assert!(
         outcome.figure("/video/sent/frames") > 90.0,
-        "{who}: pictures went out: {}",
+        "{who}: frames were sent: {}",
         outcome.report["video"]
     );
 
     assert!(
         outcome.figure("/audio/received/packets") > 100.0,
-        "{who}: sound came: {}",
+        "{who}: audio arrived: {}",
         outcome.report["audio"]
     );
 
     let frozen = outcome.figure("/video/received/frozenMs");
     assert!(
-        frozen < STANDSTILL_MS,
-        "{who}: the pictures did not stand still when the relay died: {frozen} ms"
+        frozen < FREEZE_MS,
+        "{who}: video did not freeze when the node died: {frozen} ms"
     );
 
     let samples = outcome.report["bitrate"].as_array().expect("a list");
@@ -122,13 +120,13 @@ fn assert_relayed_call(outcome: &Outcome, who: &str) {
 
     assert!(
         samples.len() > 6 && still == 0,
-        "{who}: something came all the time: {samples:?}"
+        "{who}: media arrived all the time: {samples:?}"
     );
 }
 
-fn a_relay_dies_in_the_call(hangs_up: HangsUp) {
-    let turn = Coturn::start("a shared secret").expect("coturn comes up");
-    let redis = Redis::start().expect("Redis comes up");
+fn a_node_dies_during_the_call(hangs_up: HangsUp) {
+    let turn = Coturn::start("a shared secret").expect("coturn starts");
+    let redis = Redis::start().expect("Redis starts");
     let folder = tempfile::tempdir().expect("a folder");
     let url = redis.url();
     let node = || {
@@ -140,8 +138,8 @@ fn a_relay_dies_in_the_call(hangs_up: HangsUp) {
             "--turn-secret",
             turn.secret(),
         ];
-        let relay = Relay::start_with(&flags).expect("the relay starts");
-        relay.wait_until_ready().expect("it finds Redis");
+        let relay = Relay::start_with(&flags).expect("the node starts");
+        relay.wait_until_ready().expect("it connects to Redis");
 
         relay
     };
@@ -151,18 +149,18 @@ fn a_relay_dies_in_the_call(hangs_up: HangsUp) {
     let stayed = Peer::start(&survivor, &doomed, folder.path().join("stayed.y4m"));
 
     for peer in [&moved, &stayed] {
-        peer.wait_for_pictures(45);
+        peer.wait_for_frames(45);
     }
 
     for node in [&doomed, &survivor] {
         assert_eq!(
             node.metric("tandem_connections").expect("metrics"),
             1.0,
-            "each peer has a relay of its own"
+            "each peer is on its own node"
         );
     }
 
-    let session = moved.wait_for_news("partner_found")["sessionId"]
+    let session = moved.wait_for_message("partner_found")["sessionId"]
         .as_str()
         .expect("an id")
         .to_owned();
@@ -178,35 +176,32 @@ fn a_relay_dies_in_the_call(hangs_up: HangsUp) {
     assert!(stored("in the call"), "the call is in Redis");
 
     doomed.process().signal(libc::SIGKILL);
-    doomed
-        .process()
-        .wait(PATIENCE)
-        .expect("nothing survives that");
+    doomed.process().wait(TIMEOUT).expect("a killed node exits");
     let seen = [&moved, &stayed].map(Peer::pictures);
-    let resumed = moved.wait_for_news("resumed");
+    let resumed = moved.wait_for_message("resumed");
 
     assert_eq!(
         resumed["sessionId"],
         session.as_str(),
-        "the same call, on the relay that lives: {resumed}"
+        "the same call, on the other node: {resumed}"
     );
 
     for news in ["partner_reconnecting", "partner_resumed"] {
         assert_eq!(
-            stayed.wait_for_news(news)["sessionId"],
+            stayed.wait_for_message(news)["sessionId"],
             session.as_str(),
-            "the partner hears of it"
+            "the partner is notified"
         );
     }
 
     for (peer, seen) in [&moved, &stayed].into_iter().zip(seen) {
-        peer.wait_for_pictures(seen + 60);
+        peer.wait_for_frames(seen + 60);
     }
 
     assert_eq!(
         survivor.metric("tandem_connections").expect("metrics"),
         2.0,
-        "both are on the relay that lives"
+        "both are on the node that is alive"
     );
     assert!(stored("after the death"), "the call is still in Redis");
 
@@ -216,50 +211,53 @@ fn a_relay_dies_in_the_call(hangs_up: HangsUp) {
     };
 
     first.tandem.process().signal(libc::SIGINT);
-    let left = second.wait_for_news("partner_left");
+    let left = second.wait_for_message("partner_left");
     assert_eq!(
         (&left["sessionId"], &left["reason"]),
         (&session.as_str().into(), &"left".into()),
-        "said, not guessed"
+        "the partner was told, and did not have to guess"
     );
 
     second
         .tandem
         .process()
-        .wait(PATIENCE)
-        .expect("that ends the other's call, too");
+        .wait(TIMEOUT)
+        .expect("hanging up ends the other peer's call, too");
 
-    wait_until("the end of the call in Redis", PATIENCE, || {
+    wait_until("the end of the call in Redis", TIMEOUT, || {
         (!stored("after the end")).then_some(())
     })
     .expect("it ends");
 
-    for (who, peer) in [("who hung up", first), ("who was left", second)] {
+    for (who, peer) in [
+        ("the side that hung up", first),
+        ("the side that was hung up on", second),
+    ] {
         let said = peer.tap.said();
         assert_eq!(
             count(&said, "find_partner"),
             1,
-            "{who}: nobody was searched for again"
+            "{who}: it did not search again"
         );
 
-        let outcome = peer.tandem.finish(PATIENCE).expect("the call ends");
+        let outcome = peer.tandem.finish(TIMEOUT).expect("the call ends");
         assert_eq!(
             outcome.report["sessionId"],
             session.as_str(),
-            "{who}: one session from beginning to end"
+            "{who}: one session from start to end"
         );
         assert_relayed_call(&outcome, who);
     }
 }
 
 #[test]
-fn who_lost_the_relay_goes_on_at_another_and_can_hang_up_there() {
+fn a_peer_whose_node_died_resumes_on_another_and_can_hang_up_there() {
     require!(Part::Coturn, Part::Redis);
-    a_relay_dies_in_the_call(HangsUp::Moved);
+    a_node_dies_during_the_call(HangsUp::Moved);
 }
 
 #[test]
-fn who_lost_the_relay_hears_at_another_that_the_partner_hung_up() {
+fn a_peer_whose_node_died_learns_on_another_that_the_partner_hung_up() {
     require!(Part::Coturn, Part::Redis);
-    a_relay_dies_in_the_call(HangsUp::Stayed);
+    a_node_dies_during_the_call(HangsUp::Stayed);
 }

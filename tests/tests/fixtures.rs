@@ -1,4 +1,4 @@
-//! The fixtures, each on its own: a test that stands on one of them may trust it.
+//! Tests of the fixtures themselves, so that other tests can trust them.
 
 #![cfg(unix)]
 
@@ -14,7 +14,7 @@ use tandem_tests::{
 };
 
 #[test]
-fn what_is_played_on_the_speaker_is_recorded_from_it() {
+fn the_speaker_can_be_recorded() {
     require!(Part::PulseAudio, Part::Speech);
     let folder = tempfile::tempdir().expect("a folder");
     let sentence =
@@ -28,19 +28,19 @@ fn what_is_played_on_the_speaker_is_recorded_from_it() {
     assert_eq!(
         player.wait(Duration::from_secs(30)).expect("it ends"),
         Some(0),
-        "the sentence is played to its end"
+        "the player plays the whole sentence"
     );
 
     recording
         .wait_for_more(Duration::from_secs(1))
-        .expect("the server goes on");
+        .expect("the server keeps running");
     let recorded = recording.finish().expect("a recording");
     let said = wav::read(&sentence).expect("the sentence");
     let found = signal::find(&said, &recorded);
 
     assert!(
         found.correlation > 0.95,
-        "a wire between player and recorder keeps the sound: {found:?}"
+        "the recording matches what was played: {found:?}"
     );
 }
 
@@ -58,10 +58,10 @@ fn the_echo_path_carries_the_speaker_to_the_microphone() {
             .expect("the player starts");
         player
             .wait(Duration::from_secs(30))
-            .expect("the sentence ends");
+            .expect("the player finishes");
         recording
             .wait_for_more(Duration::from_secs(1))
-            .expect("the server goes on");
+            .expect("the server keeps running");
 
         recording.finish().expect("a recording")
     };
@@ -69,25 +69,25 @@ fn the_echo_path_carries_the_speaker_to_the_microphone() {
     let silent = signal::rms_db(&play_and_record());
     assert!(
         silent < -90.0,
-        "without an echo path the microphone hears nothing, not {silent:.0} dB"
+        "without an echo path the microphone hears nothing, but it heard {silent:.0} dB"
     );
 
     sound.open_echo_path(20, 9).expect("the echo path opens");
     let recorded = play_and_record();
-    // Half a second of it: to keep the delay, the server bends time a little, and more of that in a longer piece.
+    // Half a second of it: the server stretches time slightly to keep the delay, and a longer piece would show that.
     let said = &wav::read(&sentence).expect("the sentence")[48_000..72_000];
     let found = signal::find(said, &recorded);
 
     assert!(
         found.correlation > 0.8,
-        "with it the microphone hears the speaker: {found:?}"
+        "with an echo path the microphone hears the speaker: {found:?}"
     );
 
     let heard = &recorded[found.offset..found.offset + said.len()];
     let loss = signal::rms_db(said) - signal::rms_db(heard);
     assert!(
         (loss - 9.0).abs() < 2.0,
-        "as much quieter as was asked for: {loss:.1} dB"
+        "the requested loss is applied: {loss:.1} dB"
     );
 }
 
@@ -107,19 +107,19 @@ fn the_guest_has_a_camera_and_a_sound_card() {
     let (code, output) = guest
         .expect("the emulator starts")
         .finish()
-        .expect("the guest ends in time");
+        .expect("the guest exits in time");
 
     assert_eq!(
         code, 7,
-        "the guest gives the command's exit code; it printed: {output}"
+        "the guest passes on the command's exit code; it printed: {output}"
     );
 
     let camera =
-        y4m::Video::read(&share.path().join("camera.y4m")).expect("the guest left two pictures");
+        y4m::Video::read(&share.path().join("camera.y4m")).expect("the guest saved two frames");
     assert_eq!(
         (camera.width, camera.height, camera.frames.len()),
         (640, 480, 2),
-        "pictures of the camera's size"
+        "frames of the camera's size"
     );
 
     let (darkest, brightest) = camera
@@ -129,22 +129,22 @@ fn the_guest_has_a_camera_and_a_sound_card() {
 
     assert!(
         brightest - darkest > 150,
-        "the camera's picture has colour bars: luma {darkest} to {brightest}"
+        "the camera shows colour bars: luma {darkest} to {brightest}"
     );
 }
 
 #[test]
-fn a_clip_becomes_pictures_with_motion() {
+fn a_clip_becomes_frames_with_motion() {
     require!(Part::Ffmpeg, Part::Clip("bikes.mp4"));
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("clip.y4m");
-    clip::y4m("bikes.mp4", &path, (640, 272), 25, 50).expect("ffmpeg makes the clip");
+    clip::y4m("bikes.mp4", &path, (640, 272), 25, 50).expect("ffmpeg converts the clip");
     let video = y4m::Video::read(&path).expect("a video");
 
     assert_eq!(
         (video.width, video.height, video.frames.len()),
         (640, 272, 50),
-        "size and length as asked for"
+        "the requested size and length"
     );
 
     let between = |a, b| signal::psnr(video.luma(a), video.luma(b));
@@ -153,22 +153,22 @@ fn a_clip_becomes_pictures_with_motion() {
         .fold(0.0, f64::max);
     assert!(
         likest < 45.0,
-        "no two pictures in a row are alike, so that each can be told from its neighbours: {likest}"
+        "consecutive frames differ enough to be told apart: {likest}"
     );
 }
 
 #[test]
-fn the_browsers_picture_code_is_sound() {
+fn the_browsers_test_pattern_reader_passes_its_tests() {
     require!(Part::Chromium);
     let folder = tandem_tests::part::source("browser");
     tool("node", ["--test", &folder.to_string_lossy()])
-        .expect("the unit tests of the browser's side pass");
+        .expect("the browser scripts' unit tests pass");
 }
 
 #[test]
-fn two_browsers_hold_a_call_through_the_relay() {
+fn two_browsers_can_call_each_other() {
     require!(Part::Chromium);
-    let relay = Relay::start().expect("the relay starts");
+    let relay = Relay::start().expect("the server starts");
     let url = relay.url();
     let options = browser::Options {
         signaling: &url,
@@ -184,7 +184,7 @@ fn two_browsers_hold_a_call_through_the_relay() {
     let reports = [first, second].map(|browser| {
         browser
             .report(Duration::from_secs(60))
-            .expect("the call is held")
+            .expect("the call connects and ends")
     });
 
     assert_ne!(
@@ -206,7 +206,7 @@ fn two_browsers_hold_a_call_through_the_relay() {
 
         assert_eq!(
             report["seen"]["disorder"], 0,
-            "pictures come in order: {report}"
+            "frames arrive in order: {report}"
         );
 
         assert!(
@@ -217,50 +217,54 @@ fn two_browsers_hold_a_call_through_the_relay() {
 }
 
 #[test]
-fn the_turn_server_relays_for_who_has_credentials() {
+fn the_turn_server_relays_only_with_credentials() {
     require!(Part::Coturn);
-    let server = Coturn::start("a secret of the test").expect("coturn comes up");
-    // What `printf 2000000000:tandem | openssl dgst -sha1 -hmac "a secret of the test" -binary | base64` says.
+    let server = Coturn::start("a secret of the test").expect("coturn starts");
+    // The output of `printf 2000000000:tandem | openssl dgst -sha1 -hmac "a secret of the test" -binary | base64`.
     let (user, credential) = ("2000000000:tandem", "yzLzPDb3WJeRzbyFQpOQnSaS1LE=");
     let relayed = server.allocate(user, credential).expect("the client runs");
 
-    assert_eq!(relayed, Allocation::Relayed, "the year 2033 has not come");
+    assert_eq!(
+        relayed,
+        Allocation::Relayed,
+        "these credentials are valid until 2033"
+    );
     let refused = server
         .allocate(user, "not the credential")
         .expect("the client runs");
     assert_eq!(
         refused,
         Allocation::Refused,
-        "the credential is what counts"
+        "a wrong credential is refused"
     );
 
     assert!(
         server.log().contains("username=<2000000000:tandem>"),
-        "the log names who relays: {}",
+        "the log names the user: {}",
         server.log()
     );
 }
 
 #[test]
-fn what_is_done_in_an_overlay_is_forgotten() {
+fn changes_in_an_overlay_leave_nothing_behind() {
     require!(Part::Overlay);
     const FILE: &str = "/etc/tandem-overlay-test";
     let machine = Overlay::start().expect("a machine");
     machine
         .run("sh", ["-c", &format!("echo changed > {FILE}")])
-        .expect("it can be changed");
+        .expect("a command runs in the overlay");
 
     assert_eq!(
         machine.run("cat", [FILE]).expect("the file"),
         "changed\n",
-        "the change is there"
+        "the overlay shows the change"
     );
-    assert!(!Path::new(FILE).exists(), "and nowhere else");
+    assert!(!Path::new(FILE).exists(), "the machine itself is unchanged");
     drop(machine);
     let another = Overlay::start().expect("another machine");
 
     assert!(
         another.run("cat", [FILE]).is_err(),
-        "the next one knows nothing of it"
+        "a new overlay does not show it"
     );
 }

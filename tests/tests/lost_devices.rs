@@ -1,4 +1,4 @@
-//! Devices that are taken or go away, with kernel drivers in a guest machine: the call goes on with what is left.
+//! Devices that are in use or disappear, with kernel drivers in a guest machine: the call continues with what is left.
 
 #![cfg(unix)]
 
@@ -8,7 +8,8 @@ use serde_json::Value;
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::{Guest, Part, built, require};
 
-/// Runs in the guest. Somebody else holds both devices; then the camera is unplugged in a call, then the microphone.
+/// Runs in the guest. First another program holds both devices; then the camera and the microphone are unplugged during
+/// a call.
 const SCRIPT: &str = r#"
 tandem=$1 relay=$2 out=$3
 . "$4"
@@ -44,7 +45,7 @@ wait $partner
 exit 0
 "#;
 
-/// Runs in the guest. Another program can have the camera exactly while the call has switched it off.
+/// Runs in the guest. Another program can open the camera exactly while the call has switched it off.
 const SWITCH: &str = r#"
 tandem=$1 relay=$2 out=$3
 . "$4"
@@ -71,7 +72,7 @@ exit 0
 "#;
 
 #[test]
-fn a_camera_that_is_switched_off_in_a_call_is_free_for_others() {
+fn a_camera_that_is_switched_off_is_free_for_other_programs() {
     require!(Part::Guest);
     let share = tempfile::tempdir().expect("a folder");
     std::fs::copy(
@@ -81,7 +82,7 @@ fn a_camera_that_is_switched_off_in_a_call_is_free_for_others() {
     .expect("the program");
     let guest =
         Guest::script(share.path(), Duration::from_secs(160), SWITCH).expect("the emulator starts");
-    let (code, output) = guest.finish().expect("the guest ends in time");
+    let (code, output) = guest.finish().expect("the guest exits in time");
     let text = |name: &str| std::fs::read_to_string(share.path().join(name)).unwrap_or_default();
     let record = || {
         ["switch.txt", "partner.log", "partner.json"]
@@ -92,27 +93,31 @@ fn a_camera_that_is_switched_off_in_a_call_is_free_for_others() {
     assert_eq!(
         code,
         0,
-        "every step of the script came to be\n{output}\n{}",
+        "every step of the script was reached\n{output}\n{}",
         record()
     );
-    assert_eq!(text("switch.txt").trim(), "ended", "no failure was told");
+    assert_eq!(
+        text("switch.txt").trim(),
+        "ended",
+        "no failure was reported"
+    );
     let taken = std::fs::metadata(share.path().join("taken.raw")).map_or(0, |file| file.len());
 
     assert_eq!(
         taken,
         2 * 640 * 360 * 2,
-        "two whole pictures for the other program"
+        "the other program read two complete frames"
     );
 }
 
 #[test]
-fn a_call_goes_on_without_devices_that_are_taken_or_unplugged() {
+fn a_call_continues_without_devices_that_are_in_use_or_unplugged() {
     require!(Part::Guest, Part::Speech);
     let share = tempfile::tempdir().expect("a folder");
     speech::say(share.path(), "said", Voice::Male, speech::NEAR).expect("a sentence");
     let guest =
         Guest::script(share.path(), Duration::from_secs(220), SCRIPT).expect("the emulator starts");
-    let (code, output) = guest.finish().expect("the guest ends in time");
+    let (code, output) = guest.finish().expect("the guest exits in time");
     let text = |name: &str| std::fs::read_to_string(share.path().join(name)).unwrap_or_default();
     let record = || {
         [
@@ -128,7 +133,7 @@ fn a_call_goes_on_without_devices_that_are_taken_or_unplugged() {
     assert_eq!(
         code,
         0,
-        "every step of the script came to be\n{output}\n{}",
+        "every step of the script was reached\n{output}\n{}",
         record()
     );
 
@@ -140,18 +145,18 @@ fn a_call_goes_on_without_devices_that_are_taken_or_unplugged() {
     assert_eq!(text("taken.exit").trim(), "5", "a device failed: {taken:#}");
     assert_eq!(
         taken["error"]["code"], "CAM_IN_USE",
-        "the camera first: {taken:#}"
+        "the camera comes first: {taken:#}"
     );
 
     let warnings = taken["warnings"].to_string();
     assert!(
         warnings.contains("MIC_IN_USE"),
-        "and the microphone is told too: {warnings}"
+        "the microphone is reported as well: {warnings}"
     );
 
     assert!(
         taken["timingsMs"]["connected"].is_u64(),
-        "the call was held all the same: {taken:#}"
+        "the call took place: {taken:#}"
     );
 
     assert!(
@@ -169,17 +174,17 @@ fn a_call_goes_on_without_devices_that_are_taken_or_unplugged() {
 
     assert_eq!(
         unplugged["error"]["code"], "CAM_UNPLUGGED",
-        "in the call: {unplugged:#}"
+        "the camera was unplugged during the call: {unplugged:#}"
     );
 
     assert!(
         unplugged["warnings"].to_string().contains("MIC_UNPLUGGED"),
-        "and then the microphone: {unplugged:#}"
+        "then the microphone: {unplugged:#}"
     );
 
     assert!(
         unplugged["video"]["sent"]["frames"].as_u64() > Some(0),
-        "pictures had been sent: {unplugged:#}"
+        "frames had been sent before: {unplugged:#}"
     );
 
     let held = unplugged["bitrate"]
@@ -189,13 +194,13 @@ fn a_call_goes_on_without_devices_that_are_taken_or_unplugged() {
 
     assert!(
         held >= Some(18.0),
-        "the call lasted as long as it was meant to: {held:?} s"
+        "the call lasted its full time: {held:?} s"
     );
 
     let partner = report("unplugged-partner.json");
     assert_eq!(
         partner["error"],
         Value::Null,
-        "nothing was wrong at the partner's: {partner:#}"
+        "the partner reports no error: {partner:#}"
     );
 }

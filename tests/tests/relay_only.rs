@@ -1,4 +1,4 @@
-//! Calls through a TURN server and no other way.
+//! Calls whose media may only go through a TURN server.
 
 #![cfg(unix)]
 
@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tandem_tests::{Coturn, Part, Relay, Tandem, Tap, require};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const MEDIA: [&str; 6] = ["--size", "640x360", "--speaker", "none", "--wait", "30s"];
 
 fn relay(turn: &Coturn, more: &[&str]) -> Relay {
     let flags = ["--turn-url", &turn.url(), "--turn-secret", turn.secret()];
-    Relay::start_with(&[&flags[..], more].concat()).expect("the relay starts")
+    Relay::start_with(&[&flags[..], more].concat()).expect("the server starts")
 }
 
 fn tandem(url: &str, duration: &str) -> Tandem {
@@ -28,7 +28,7 @@ fn tandem(url: &str, duration: &str) -> Tandem {
     Tandem::start([&arguments[..], &MEDIA[..]].concat()).expect("tandem starts")
 }
 
-/// The payloads of these types that a client sent to its partner.
+/// The payloads of one message type that a client sent to its partner.
 fn payloads<'a>(said: &'a [Value], kind: &str, field: &str) -> Vec<&'a Value> {
     said.iter()
         .filter(|message| message["type"] == kind)
@@ -36,27 +36,27 @@ fn payloads<'a>(said: &'a [Value], kind: &str, field: &str) -> Vec<&'a Value> {
         .collect()
 }
 
-/// Fails if a candidate line is anything but a relay without an origin.
+/// Checks that a candidate line is a relay candidate and hides the address it was made from.
 fn assert_relay(line: &str) {
     assert!(
         line.contains(" typ relay"),
-        "only relays leave the machine: {line}"
+        "only relay candidates leave the machine: {line}"
     );
 
     assert!(
         line.contains(" raddr 0.0.0.0 rport 0"),
-        "and not where they were made: {line}"
+        "without the address they were made from: {line}"
     );
 }
 
 #[test]
-fn everything_that_is_sent_names_relays_only_and_media_flows_through_them() {
+fn messages_name_relay_candidates_only_and_media_goes_through_turn() {
     require!(Part::Coturn);
-    let turn = Coturn::start("a shared secret").expect("coturn comes up");
+    let turn = Coturn::start("a shared secret").expect("coturn starts");
     let relay = relay(&turn, &[]);
     let taps = [0, 1].map(|_| Tap::start(relay.address()).expect("a port"));
     let peers = [0, 1].map(|peer: usize| tandem(&taps[peer].url(), "4s"));
-    let outcomes = peers.map(|peer| peer.finish(PATIENCE).expect("the call ends by itself"));
+    let outcomes = peers.map(|peer| peer.finish(TIMEOUT).expect("the call ends by itself"));
 
     for outcome in &outcomes {
         outcome.assert_ok("relay only");
@@ -99,7 +99,7 @@ fn everything_that_is_sent_names_relays_only_and_media_flows_through_them() {
                 }
                 Some(("c" | "o", _)) => assert!(
                     line.ends_with("IN IP4 0.0.0.0"),
-                    "no address of the machine: {line}"
+                    "no address of this machine: {line}"
                 ),
                 _ => assert!(
                     !line.contains("IN IP4 1") && !line.contains("IN IP6"),
@@ -111,19 +111,19 @@ fn everything_that_is_sent_names_relays_only_and_media_flows_through_them() {
 }
 
 #[test]
-fn credentials_are_renewed_in_a_call() {
+fn turn_credentials_are_renewed_during_a_call() {
     require!(Part::Coturn);
-    let turn = Coturn::start("a shared secret").expect("coturn comes up");
+    let turn = Coturn::start("a shared secret").expect("coturn starts");
     let relay = relay(&turn, &["--turn-ttl", "8s"]);
     let tap = Tap::start(relay.address()).expect("a port");
     let peers = [tandem(&tap.url(), "16s"), tandem(&relay.url(), "16s")];
 
-    for outcome in peers.map(|peer| peer.finish(PATIENCE).expect("the call ends by itself")) {
-        outcome.assert_ok("beyond the life of the first credentials");
+    for outcome in peers.map(|peer| peer.finish(TIMEOUT).expect("the call ends by itself")) {
+        outcome.assert_ok("a call longer than the first credentials are valid");
         assert_eq!(outcome.report["route"]["local"], "relay");
         let frames = outcome.figure("/video/received/frames");
 
-        assert!(frames > 200.0, "pictures came to the end, not {frames}");
+        assert!(frames > 200.0, "frames arrived until the end, not {frames}");
     }
 
     let asked = tap
@@ -131,16 +131,19 @@ fn credentials_are_renewed_in_a_call() {
         .iter()
         .filter(|message| message["type"] == "get_ice_servers")
         .count();
-    assert!(asked >= 3, "at first, and before each end: {asked} times");
+    assert!(
+        asked >= 3,
+        "once at the start, and before each expiry: {asked} times"
+    );
 }
 
 #[test]
-fn without_a_turn_server_nothing_is_sent_and_the_reason_is_told() {
-    let relay = Relay::start().expect("the relay starts");
+fn without_a_turn_server_nothing_is_sent_and_the_report_says_why() {
+    let relay = Relay::start().expect("the server starts");
     let tap = Tap::start(relay.address()).expect("a port");
     let outcome = tandem(&tap.url(), "4s")
-        .finish(PATIENCE)
-        .expect("it ends by itself");
+        .finish(TIMEOUT)
+        .expect("it exits by itself");
 
     assert_eq!(outcome.code, Some(4), "no connection: {}", outcome.report);
     let error = outcome.report["error"].to_string();

@@ -1,4 +1,4 @@
-//! A call whose way to the relay breaks: it goes on, at the relay, too.
+//! A call whose connection to the signaling server breaks: the call and its session continue.
 
 #![cfg(unix)]
 
@@ -9,7 +9,7 @@ use tandem_tests::process::wait_until;
 use tandem_tests::tap::count;
 use tandem_tests::{Relay, Tandem, Tap};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn tandem(url: &str, more: &[&str]) -> Tandem {
     let arguments = [
@@ -26,10 +26,10 @@ fn tandem(url: &str, more: &[&str]) -> Tandem {
 }
 
 #[test]
-fn the_session_survives_a_broken_wire_and_can_be_ended_properly() {
-    let relay = Relay::start().expect("the relay starts");
+fn the_session_survives_a_broken_connection_and_ends_properly() {
+    let relay = Relay::start().expect("the server starts");
     let tap = Tap::start(relay.address()).expect("a port");
-    // The one behind the wire hangs up; the other hears of it over the relay.
+    // The peer with the broken connection hangs up; the other is notified through the server.
     let peers = [
         tandem(&tap.url(), &["--duration", "8s"]),
         tandem(&relay.url(), &[]),
@@ -42,39 +42,35 @@ fn the_session_survives_a_broken_wire_and_can_be_ended_properly() {
             .then_some(())
     };
 
-    wait_until("the handshake", PATIENCE, negotiated).expect("the call comes about");
+    wait_until("the handshake", TIMEOUT, negotiated).expect("the call connects");
     for round in 1..=2 {
         tap.cut();
-        // How long the wire is down.
+        // How long the connection is down.
         sleep(Duration::from_millis(700));
         tap.mend();
-        wait_until("the way back", PATIENCE, || {
+        wait_until("the reconnection", TIMEOUT, || {
             (count(&tap.said(), "resume") == round).then_some(())
         })
-        .expect("the client comes back");
+        .expect("the client reconnects");
     }
 
-    let [behind, other] = peers.map(|peer| peer.finish(PATIENCE).expect("the call ends"));
-    behind.assert_ok("behind the wire");
-    other.assert_ok("the other one");
+    let [behind, other] = peers.map(|peer| peer.finish(TIMEOUT).expect("the call ends"));
+    behind.assert_ok("the peer with the broken connection");
+    other.assert_ok("the other peer");
 
     assert_eq!(
         behind.report["sessionId"], other.report["sessionId"],
-        "one session from beginning to end"
+        "one session from start to end"
     );
 
     let said = tap.said();
     let end = said.iter().find(|message| message["type"] == "end_session");
-    let end = end.unwrap_or_else(|| panic!("the end was said on the resumed connection: {said:?}"));
+    let end = end.unwrap_or_else(|| panic!("the resumed connection carries end_session: {said:?}"));
 
     assert_eq!(
         end["sessionId"], behind.report["sessionId"],
-        "of the same session"
+        "it names the same session"
     );
 
-    assert_eq!(
-        count(&said, "find_partner"),
-        1,
-        "nobody had to be searched for again"
-    );
+    assert_eq!(count(&said, "find_partner"), 1, "no new search was needed");
 }

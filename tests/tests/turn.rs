@@ -1,4 +1,4 @@
-//! The credentials that the relay hands out, in the hands of a real TURN server.
+//! The signaling server's TURN credentials, checked against a real TURN server.
 
 #![cfg(unix)]
 
@@ -10,15 +10,15 @@ use tandem_tests::process::wait_until;
 use tandem_tests::{Coturn, Part, Relay, require};
 use tokio_tungstenite::tungstenite::{self, Message};
 
-/// What `user_registered` and the answer to `get_ice_servers` say about servers.
+/// The ICE servers in `user_registered`, and the answer to `get_ice_servers`.
 fn ask(relay: &Relay) -> (Value, Value) {
-    let stream = std::net::TcpStream::connect(relay.address()).expect("the relay listens");
+    let stream = std::net::TcpStream::connect(relay.address()).expect("the server listens");
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .expect("a plain socket");
     let (mut socket, _) = tungstenite::client(relay.url(), stream).expect("an upgrade");
     let mut read = || -> Value {
-        let message = socket.read().expect("the relay answers");
+        let message = socket.read().expect("the server answers");
         serde_json::from_str(message.to_text().expect("text")).expect("JSON")
     };
 
@@ -29,19 +29,19 @@ fn ask(relay: &Relay) -> (Value, Value) {
             json!({ "type": "get_ice_servers", "id": "q" }).to_string(),
         ))
         .expect("an open connection");
-    let message = socket.read().expect("the relay answers");
+    let message = socket.read().expect("the server answers");
     let answer: Value = serde_json::from_str(message.to_text().expect("text")).expect("JSON");
 
     assert_eq!(
         (&answer["type"], &answer["id"]),
         (&json!("ice_servers"), &json!("q")),
-        "the answer to the request"
+        "the answer carries the request's id"
     );
 
     (registered, answer)
 }
 
-/// Name and password of the one TURN server.
+/// User name and password of the only TURN server.
 fn credentials(servers: &Value) -> (String, String) {
     let turn = servers
         .as_array()
@@ -62,21 +62,21 @@ fn credentials(servers: &Value) -> (String, String) {
 fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .expect("a clock after 1970")
+        .expect("the clock is set after 1970")
         .as_secs()
 }
 
 #[test]
-fn the_relays_credentials_open_coturn_until_they_run_out() {
+fn credentials_work_with_coturn_until_they_expire() {
     require!(Part::Coturn);
-    let server = Coturn::start("shared between the two").expect("coturn comes up");
+    let server = Coturn::start("shared between the two").expect("coturn starts");
     let flags = [
         "--turn-url",
         &server.url(),
         "--turn-secret",
         server.secret(),
     ];
-    let relay = Relay::start_with(&flags).expect("the relay starts");
+    let relay = Relay::start_with(&flags).expect("the server starts");
     let (registered, answer) = ask(&relay);
 
     assert_eq!(answer["ttl"], 3600, "an hour is the default");
@@ -84,13 +84,13 @@ fn the_relays_credentials_open_coturn_until_they_run_out() {
         assert_eq!(
             servers[0]["urls"],
             json!([server.url()]),
-            "the server as it was given: {servers}"
+            "the configured TURN server: {servers}"
         );
 
         let (user, credential) = credentials(servers);
         assert!(
             user.ends_with(registered["userId"].as_str().expect("a string")),
-            "the name names the user: {user}"
+            "the name contains the user: {user}"
         );
 
         let came = server
@@ -99,26 +99,24 @@ fn the_relays_credentials_open_coturn_until_they_run_out() {
         assert_eq!(
             came,
             Allocation::Relayed,
-            "the credentials are good: {}",
+            "coturn accepts the credentials: {}",
             server.log()
         );
     }
 
-    let brief =
-        Relay::start_with(&[&flags[..], &["--turn-ttl", "2s"]].concat()).expect("the relay starts");
+    let brief = Relay::start_with(&[&flags[..], &["--turn-ttl", "2s"]].concat())
+        .expect("the server starts");
     let (_, answer) = ask(&brief);
     let (user, credential) = credentials(&answer["iceServers"]);
     let end: u64 = user
         .split(':')
         .next()
         .and_then(|end| end.parse().ok())
-        .expect("the name begins with its end");
+        .expect("the name starts with its expiry time");
 
-    wait_until(
-        "the end of the credentials",
-        Duration::from_secs(20),
-        || (now() > end).then_some(()),
-    )
+    wait_until("the credentials' expiry", Duration::from_secs(20), || {
+        (now() > end).then_some(())
+    })
     .expect("a clock");
     let came = server
         .allocate(&user, &credential)
@@ -126,17 +124,17 @@ fn the_relays_credentials_open_coturn_until_they_run_out() {
     assert_eq!(
         came,
         Allocation::Refused,
-        "credentials that have run out open nothing: {}",
+        "coturn refuses expired credentials: {}",
         server.log()
     );
 }
 
 #[test]
-fn another_secret_opens_nothing() {
+fn coturn_refuses_credentials_made_with_another_secret() {
     require!(Part::Coturn);
-    let server = Coturn::start("the server's secret").expect("coturn comes up");
+    let server = Coturn::start("the server's secret").expect("coturn starts");
     let relay = Relay::start_with(&["--turn-url", &server.url(), "--turn-secret", "another"])
-        .expect("the relay starts");
+        .expect("the server starts");
     let (user, credential) = credentials(&ask(&relay).0["iceServers"]);
     let came = server
         .allocate(&user, &credential)
@@ -145,26 +143,26 @@ fn another_secret_opens_nothing() {
     assert_eq!(
         came,
         Allocation::Refused,
-        "the server knows its own secret only: {}",
+        "coturn knows only its own secret: {}",
         server.log()
     );
 }
 
-/// coturn with the settings to start from and the relay's credentials.
+/// coturn with the example settings and the signaling server's credentials.
 #[test]
-fn coturn_as_it_is_deployed_relays_for_the_relays_users_and_into_no_private_network() {
+fn coturn_with_the_deployed_settings_serves_users_and_no_private_network() {
     require!(Part::Coturn);
     for (with_loopback, expected) in [(true, Allocation::Relayed), (false, Allocation::PeerDenied)]
     {
         let server =
-            Coturn::start_as_deployed("0123456789abcdef", with_loopback).expect("coturn comes up");
+            Coturn::start_as_deployed("0123456789abcdef", with_loopback).expect("coturn starts");
         let relay = Relay::start_with(&[
             "--turn-url",
             &server.url(),
             "--turn-secret",
             server.secret(),
         ]);
-        let relay = relay.expect("the relay starts");
+        let relay = relay.expect("the server starts");
         let (user, credential) = credentials(&ask(&relay).0["iceServers"]);
         let came = server
             .allocate(&user, &credential)
@@ -183,7 +181,7 @@ fn coturn_as_it_is_deployed_relays_for_the_relays_users_and_into_no_private_netw
         assert_eq!(
             came,
             Allocation::Refused,
-            "who does not come from the relay gets nothing: {}",
+            "clients without credentials get nothing: {}",
             server.log()
         );
     }
