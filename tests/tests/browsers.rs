@@ -1,4 +1,4 @@
-//! Tandem and Chromium, each with its own idea of WebRTC, in one call.
+//! Calls between Tandem and Chromium: two independent implementations of WebRTC.
 
 #![cfg(unix)]
 
@@ -8,18 +8,18 @@ use serde_json::Value;
 use tandem_tests::browser::Options;
 use tandem_tests::{Browser, Outcome, Part, Relay, Tandem, require};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Which side is in the room first. The relay lets one of the two orders make Tandem the initiator, the other Chromium.
+/// Which side enters the room first. The server makes Tandem the initiator in one order and Chromium in the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum First {
     Tandem,
     Chromium,
 }
 
-/// A call of a few seconds; gives what both saw.
+/// Holds a call of a few seconds and returns both sides' reports.
 fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) {
-    let relay = Relay::start().expect("the relay starts");
+    let relay = Relay::start().expect("the server starts");
     let url = relay.url();
     let arguments = [
         "--signaling",
@@ -40,7 +40,7 @@ fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) 
 
     let tandem = || {
         let mut tandem = Tandem::start(arguments).expect("tandem starts");
-        // In the room before the other: the relay's log is not ours to read, but the first search is answered at once.
+        // Tandem is in the room first once its search is answered.
         assert!(
             tandem.process().is_running(),
             "tandem waits for its partner"
@@ -60,7 +60,7 @@ fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) 
 
     let browser = || Browser::open(&options).expect("the browser searches");
     let (tandem, browser) = match first {
-        // A browser takes seconds to open, so Tandem is there long before.
+        // A browser takes seconds to open, so Tandem is in the room long before.
         First::Tandem => {
             let tandem = tandem();
             (tandem, browser())
@@ -72,12 +72,12 @@ fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) 
     };
 
     let report = browser
-        .report(PATIENCE)
-        .expect("the browser holds the call");
-    (tandem.finish(PATIENCE).expect("the call ends"), report)
+        .report(TIMEOUT)
+        .expect("the browser reports the call");
+    (tandem.finish(TIMEOUT).expect("the call ends"), report)
 }
 
-/// Both directions decode, in the codec that both prefer. Gives whether Tandem made the offer.
+/// Checks that both directions decode in the codec that both prefer. Returns whether Tandem made the offer.
 fn assert_call(codec: &str, first: First) -> bool {
     let (tandem, browser) = call(codec, first, false);
     tandem.assert_ok("Tandem");
@@ -98,35 +98,38 @@ fn assert_call(codec: &str, first: First) -> bool {
 
     assert_eq!(
         tandem.report["video"]["codec"], name,
-        "Tandem knows it by the same name"
+        "Tandem reports the same codec"
     );
 
     let count = |value: &Value| value.as_f64().unwrap_or(0.0);
     assert!(
         count(&received["frames"]) >= 40.0,
-        "Chromium decodes Tandem's pictures: {browser}"
+        "Chromium decodes Tandem's frames: {browser}"
     );
 
     assert!(
         count(&browser["seen"]["coded"]) >= 40.0,
-        "and reads the test pattern in them: {}",
+        "Chromium reads the test pattern in them: {}",
         browser["seen"]
     );
-    assert_eq!(browser["seen"]["disorder"], 0, "none after a later one");
+    assert_eq!(
+        browser["seen"]["disorder"], 0,
+        "no frame arrives after a newer one"
+    );
     assert!(
         tandem.figure("/video/received/frames") >= 40.0,
-        "Tandem decodes Chromium's: {}",
+        "Tandem decodes Chromium's frames: {}",
         tandem.report
     );
 
     let latency = tandem.figure("/video/received/glassToGlassMsP50");
     assert!(
         latency > 0.0 && latency < 2000.0,
-        "and reads the page's pattern in them: {latency} ms"
+        "Tandem reads the page's test pattern in them: {latency} ms"
     );
 
     let audio = &browser["stats"]["audioReceived"];
-    assert_eq!(audio["codec"], "audio/opus", "sound is Opus");
+    assert_eq!(audio["codec"], "audio/opus", "audio is Opus");
     assert!(
         count(&audio["energy"]) > 0.0,
         "Chromium hears Tandem: {audio}"
@@ -141,11 +144,14 @@ fn assert_call(codec: &str, first: First) -> bool {
     let initiator = tandem.report["initiator"]
         .as_bool()
         .expect("one side makes the offer");
-    assert_eq!(browser["initiator"], !initiator, "and it is exactly one");
+    assert_eq!(
+        browser["initiator"], !initiator,
+        "exactly one side makes the offer"
+    );
     initiator
 }
 
-/// Both orders, so that each side makes the offer once.
+/// Calls in both orders, so that each side makes the offer once.
 fn assert_both_ways(codec: &str) {
     let initiators = [First::Tandem, First::Chromium].map(|first| assert_call(codec, first));
     assert_ne!(
@@ -155,31 +161,31 @@ fn assert_both_ways(codec: &str) {
 }
 
 #[test]
-fn tandem_and_chromium_speak_h264() {
+fn tandem_and_chromium_call_with_h264() {
     require!(Part::Chromium);
     assert_both_ways("h264");
 }
 
 #[test]
-fn tandem_and_chromium_speak_vp8() {
+fn tandem_and_chromium_call_with_vp8() {
     require!(Part::Chromium);
     assert_both_ways("vp8");
 }
 
 #[test]
-fn candidates_that_do_not_parse_hinder_nobody() {
+fn unparsable_candidates_do_not_prevent_a_call() {
     require!(Part::Chromium);
     let (tandem, browser) = call("h264", First::Tandem, true);
     tandem.assert_ok("Tandem");
 
     assert!(
         tandem.figure("/video/received/frames") >= 40.0,
-        "the good candidates were used: {}",
+        "the valid candidates were used: {}",
         tandem.report
     );
 
     assert!(
         browser["stats"]["videoReceived"]["frames"].as_f64() >= Some(40.0),
-        "both ways: {browser}"
+        "media flows both ways: {browser}"
     );
 }

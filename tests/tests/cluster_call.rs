@@ -65,7 +65,7 @@ impl Peer {
 
     fn wait_for_frames(&self, count: u64) {
         wait_until("frames", TIMEOUT, || (self.frames() >= count).then_some(()))
-            .expect("pictures come");
+            .expect("frames arrive");
     }
 
     fn wait_for_message(&self, kind: &str) -> Value {
@@ -177,7 +177,7 @@ fn a_node_dies_during_the_call(hangs_up: HangsUp) {
 
     doomed.process().signal(libc::SIGKILL);
     doomed.process().wait(TIMEOUT).expect("a killed node exits");
-    let seen = [&moved, &stayed].map(Peer::pictures);
+    let seen = [&moved, &stayed].map(Peer::frames);
     let resumed = moved.wait_for_message("resumed");
 
     assert_eq!(

@@ -20,7 +20,7 @@ ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuyv422 -video_size 640x36
 holder=$!
 arecord -q -D plughw:Loopback,1,0 -f S16_LE -r 48000 /tmp/held.wav &
 recorder=$!
-await 'a picture for the other program' 20 holds /tmp/held.raw 400000
+await 'a frame for the other program' 20 holds /tmp/held.raw 400000
 await 'sound for the other program' 20 holds /tmp/held.wav 9600
 "$tandem" devices > "$out/devices.txt" 2>&1
 receiver taken-partner &
@@ -34,7 +34,7 @@ peer unplugged-partner --video none --audio none --speaker none --record-video "
 partner=$!
 sender unplugged --duration 20s &
 sending=$!
-await 'the first pictures' 30 holds "$out/before.y4m" 1500000
+await 'the first frames' 30 holds "$out/before.y4m" 1500000
 echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind
 await 'news of the camera' 20 grep -q CAM_UNPLUGGED "$out/unplugged.log"
 echo snd_aloop.0 > /sys/bus/platform/drivers/snd_aloop/unbind &
@@ -57,14 +57,14 @@ mkfifo /tmp/switch
 "$out/camera_switch" ws://127.0.0.1:9000/ws guest < /tmp/switch > "$out/switch.txt" 2>&1 &
 switch=$!
 exec 3> /tmp/switch
-await 'the first pictures' 40 holds "$out/seen.y4m" 1000000
+await 'the first frames' 40 holds "$out/seen.y4m" 1000000
 take /tmp/stolen.raw 2> /dev/null && fail 'the camera is in use and was given away'
 echo off >&3
 await 'the camera for another program' 20 take "$out/taken.raw"
 kill -0 $switch || fail 'the call did not go on'
 before=$(stat -c %s "$out/seen.y4m")
 echo on >&3
-await 'pictures again' 40 holds "$out/seen.y4m" $((before + 1000000))
+await 'frames again' 40 holds "$out/seen.y4m" $((before + 1000000))
 echo end >&3
 await 'the end of the call' 20 grep -q ended "$out/switch.txt"
 await "the partner's end" 20 test -s "$out/partner.json"

@@ -1,4 +1,4 @@
-//! A camera and a sound card with kernel drivers, in a guest machine.
+//! A call with a camera and a sound card that have kernel drivers, in a guest machine.
 
 #![cfg(unix)]
 
@@ -7,8 +7,8 @@ use std::time::Duration;
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::{Guest, Part, require, signal, wav, y4m};
 
-/// Runs in the guest: a picture straight from the camera, then a call that sends camera and microphone, and a second
-/// peer that records. The sound card's playback is looped to the microphone that the call listens to.
+/// Runs in the guest: saves a frame straight from the camera, then holds a call in which one peer sends camera and
+/// microphone and the other records. The sound card's playback is looped back to its microphone.
 const SCRIPT: &str = r#"
 tandem=$1 relay=$2 out=$3
 . "$4"
@@ -25,7 +25,7 @@ echo "sender $sent, receiver $received"
 [ $sent = 0 ] && [ $received = 0 ]
 "#;
 
-/// Correlation of two recordings of the same 200 ms of speech; chance stays well below.
+/// Correlation that two recordings of the same 200 ms of speech reach; unrelated speech stays well below.
 const ALIKE: f64 = 0.75;
 
 #[test]
@@ -37,7 +37,7 @@ fn a_camera_and_a_microphone_reach_the_partner() {
     speech::say(share.path(), "unsaid", Voice::Female, speech::FAR).expect("another sentence");
     let guest =
         Guest::script(share.path(), Duration::from_secs(210), SCRIPT).expect("the emulator starts");
-    let (code, output) = guest.finish().expect("the guest ends in time");
+    let (code, output) = guest.finish().expect("the guest exits in time");
     let text = |name: &str| std::fs::read_to_string(file(name)).unwrap_or_default();
     let record = || {
         [
@@ -54,17 +54,17 @@ fn a_camera_and_a_microphone_reach_the_partner() {
     assert_eq!(
         code,
         0,
-        "both sides of the call are content\n{output}\n{}",
+        "both sides of the call report success\n{output}\n{}",
         record()
     );
 
     let devices = text("devices.json");
     assert!(
         devices.contains("vivid"),
-        "the camera is listed by its name: {devices}"
+        "the list has the camera's name: {devices}"
     );
 
-    let camera = y4m::Video::read(&file("camera.y4m")).expect("a picture straight from the camera");
+    let camera = y4m::Video::read(&file("camera.y4m")).expect("a frame straight from the camera");
     let received = y4m::Video::read(&file("received.y4m")).expect("a recording");
     assert_eq!(
         (received.width, received.height),
@@ -74,11 +74,11 @@ fn a_camera_and_a_microphone_reach_the_partner() {
 
     assert!(
         received.frames.len() >= 5,
-        "pictures came, even if slowly: {}",
+        "frames arrived, if slowly: {}",
         received.frames.len()
     );
 
-    // The upper third carries a clock; below it is still.
+    // The upper third shows a clock; the rest does not move.
     let below_clock = 160 * 640;
     let last = received.frames.len() - 1;
     let psnr = signal::psnr(
@@ -87,17 +87,17 @@ fn a_camera_and_a_microphone_reach_the_partner() {
     );
 
     println!(
-        "{} pictures, PSNR-Y {psnr:.1} dB against the camera's own",
+        "{} frames, PSNR-Y {psnr:.1} dB against the camera's own",
         received.frames.len()
     );
 
     assert!(
         psnr >= 30.0,
-        "the received picture is the camera's: PSNR-Y {psnr:.1} dB"
+        "the received frame is the camera's: PSNR-Y {psnr:.1} dB"
     );
 
-    // Software emulation is too slow for whole sentences without a gap: parts of 200 ms are looked for, and those of
-    // another sentence by another voice tell what is found by chance.
+    // Software emulation is too slow for whole sentences without gaps, so look for parts of 200 ms. Parts of another
+    // sentence in another voice show what is found by chance.
     let heard = wav::read(&file("heard.wav")).expect("a recording");
     let found = |sentence: &str| {
         let samples = wav::read(&file(sentence)).expect("a sentence");
@@ -113,18 +113,18 @@ fn a_camera_and_a_microphone_reach_the_partner() {
         |found: &[f64]| found.iter().filter(|it| **it >= ALIKE).count() as f64 / found.len() as f64;
     let (said, unsaid) = (found("said.wav"), found("unsaid.wav"));
     println!(
-        "found of what was said {:.2}, of what was not {:.2}",
+        "parts found of the spoken sentence {:.2}, of the other {:.2}",
         share(&said),
         share(&unsaid)
     );
 
     assert!(
         share(&said) >= 0.15,
-        "much of the sentence is heard: {said:.2?}"
+        "most of the sentence is recorded: {said:.2?}"
     );
 
     assert!(
         share(&unsaid) <= 0.03,
-        "and nothing that was not said: {unsaid:.2?}"
+        "the other sentence is not found: {unsaid:.2?}"
     );
 }

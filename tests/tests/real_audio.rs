@@ -1,4 +1,4 @@
-//! Voices through a sound server, a call and a sound server again: ALSA's default devices at both ends.
+//! Speech from a sound server through a call to a sound server, with ALSA's default devices at both ends.
 
 #![cfg(target_os = "linux")]
 
@@ -10,24 +10,24 @@ use tandem_tests::process::wait_until;
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::{Part, PulseAudio, Relay, Tandem, pulse, require, signal, wav};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Plain sound: what goes in should come out, so nothing but what a test is about may change it.
+/// No audio processing except what a test is about, so that what goes in comes out.
 const PLAIN: [&str; 4] = ["--noise-suppression", "off", "--gain-control", "off"];
 
-/// Waits until a recording of the call holds `seconds` of sound.
-fn wait_for_sound(path: &Path, seconds: u64) {
+/// Waits until a recording of the call holds `seconds` of audio.
+fn wait_for_audio(path: &Path, seconds: u64) {
     let enough = || {
         fs::metadata(path)
             .is_ok_and(|file| file.len() > seconds * 96_000)
             .then_some(())
     };
 
-    wait_until("sound is being recorded", PATIENCE, enough).expect("the call comes about");
+    wait_until("audio is being recorded", TIMEOUT, enough).expect("the call connects");
 }
 
 #[test]
-fn a_sentence_goes_from_the_microphone_to_the_partners_speaker() {
+fn a_sentence_travels_from_the_microphone_to_the_partners_speaker() {
     require!(Part::PulseAudio, Part::Speech);
     let folder = tempfile::tempdir().expect("a folder");
     let sentence =
@@ -39,7 +39,7 @@ fn a_sentence_goes_from_the_microphone_to_the_partners_speaker() {
         .join("heard.wav")
         .to_string_lossy()
         .into_owned();
-    let relay = Relay::start().expect("the relay starts");
+    let relay = Relay::start().expect("the server starts");
     let url = relay.url();
     let common = ["--signaling", &url, "--room", "voice", "--video", "none"];
     let speaks = [
@@ -60,10 +60,10 @@ fn a_sentence_goes_from_the_microphone_to_the_partners_speaker() {
         &heard,
     ];
     let mut talker = Tandem::start_in(&environment, [&common[..], &speaks, &PLAIN].concat())
-        .expect("the talker starts");
+        .expect("the speaking side starts");
     let listener = Tandem::start_in(&environment, [&common[..], &hears].concat())
-        .expect("the listener starts");
-    wait_for_sound(Path::new(&heard), 1);
+        .expect("the listening side starts");
+    wait_for_audio(Path::new(&heard), 1);
 
     let recording = sound.record(pulse::SPEAKER).expect("the recorder starts");
     let before = (
@@ -71,59 +71,59 @@ fn a_sentence_goes_from_the_microphone_to_the_partners_speaker() {
         talker
             .process()
             .time_on_core("microphone")
-            .expect("it reads the microphone"),
+            .expect("a thread reads the microphone"),
     );
     let mut player = sound
         .play(&sentence, pulse::MOUTH)
         .expect("the player starts");
-    player.wait(PATIENCE).expect("the sentence ends");
+    player.wait(TIMEOUT).expect("the player finishes");
     let after = talker
         .process()
         .time_on_core("microphone")
-        .expect("it still does");
+        .expect("the thread still reads the microphone");
     let took = after
         .checked_sub(before.1)
-        .expect("the microphone was not opened anew");
+        .expect("the microphone was not reopened");
     let share = took.as_secs_f64() / before.0.elapsed().as_secs_f64();
 
     assert!(
         share < 0.02,
-        "reading waits for sound instead of turning: {:.1} % of a core",
+        "the thread waits for audio instead of spinning: {:.1} % of a core",
         share * 100.0
     );
 
     recording
         .wait_for_more(Duration::from_secs(1))
-        .expect("the server goes on");
+        .expect("the server keeps running");
     let recorded = recording.finish().expect("a recording");
     talker.process().signal(libc::SIGINT);
     talker
-        .finish(PATIENCE)
+        .finish(TIMEOUT)
         .expect("it ends")
         .assert_ok("the talker");
 
     listener
-        .finish(PATIENCE)
+        .finish(TIMEOUT)
         .expect("it ends")
         .assert_ok("the listener");
 
     let said = wav::read(&sentence).expect("the sentence");
-    let likeness = likeness(&said, &recorded);
+    let similarity = similarity(&said, &recorded);
     println!(
-        "{:.0} % of the sentence's parts are heard as said, median correlation {:.2}",
-        likeness.0 * 100.0,
-        likeness.1
+        "{:.0} % of the sentence's parts arrive intact, median correlation {:.2}",
+        similarity.0 * 100.0,
+        similarity.1
     );
 
     assert!(
-        likeness.0 >= 0.9,
-        "nine tenths of the sentence are understood: {likeness:?}"
+        similarity.0 >= 0.9,
+        "nine tenths of the sentence arrive intact: {similarity:?}"
     );
 }
 
-/// The share of parts of 400 ms of `said`, silence left out, that are found in `heard` with a correlation of 0.6 or
-/// more; and the median correlation. Parts, because a jitter buffer may stretch the pauses between them.
-fn likeness(said: &[f32], heard: &[f32]) -> (f64, f64) {
+/// The share of 400 ms parts of `said` (without silence) that occur in `heard` with a correlation of at least 0.6, and
+/// the median correlation. It compares parts because a jitter buffer may stretch the pauses between them.
+fn similarity(said: &[f32], heard: &[f32]) -> (f64, f64) {
     const PART: usize = 19_200;
     let parts: Vec<&[f32]> = said
         .chunks_exact(PART)
@@ -152,7 +152,7 @@ fn likeness(said: &[f32], heard: &[f32]) -> (f64, f64) {
     )
 }
 
-/// What the far end hears while it speaks itself, and the near end perhaps, too.
+/// A call in which the far end speaks and records what it hears, while the near end may speak too.
 struct EchoCall {
     sound: PulseAudio,
     folder: tempfile::TempDir,
@@ -161,7 +161,7 @@ struct EchoCall {
 impl EchoCall {
     fn new() -> Self {
         let sound = PulseAudio::start().expect("the sound server starts");
-        // A laptop on a desk: its microphone hears its loudspeaker half as loud as the person in front of it.
+        // Like a laptop on a desk: the microphone hears the loudspeaker half as loud as the person in front of it.
         sound.open_echo_path(20, 9).expect("the echo path opens");
         Self {
             sound,
@@ -173,10 +173,10 @@ impl EchoCall {
         speech::say(self.folder.path(), name, voice, text).expect("a sentence")
     }
 
-    /// One call: the far end says `far` again and again. When the canceller has had 5 s, `near` is said at the near
-    /// end. Gives what the far end received from then on.
+    /// Holds one call. The far end plays `far` in a loop. After 5 s, in which the canceller adapts, the near end plays
+    /// `near`. Returns what the far end received from then on.
     fn hold(&self, cancel: bool, far: Option<&Path>, near: Option<&Path>) -> Vec<f32> {
-        const SETTLING_S: u64 = 5;
+        const ADAPTATION_S: u64 = 5;
         let name = format!(
             "far-heard-{cancel}-{}-{}.wav",
             far.is_some(),
@@ -188,7 +188,7 @@ impl EchoCall {
             || String::from("none"),
             |path| path.to_string_lossy().into_owned(),
         );
-        let relay = Relay::start().expect("the relay starts");
+        let relay = Relay::start().expect("the server starts");
         let url = relay.url();
         let common = ["--signaling", &url, "--room", "echo", "--video", "none"];
         let switch = if cancel { "on" } else { "off" };
@@ -215,29 +215,29 @@ impl EchoCall {
                 .expect("the near end starts");
         let far_peer = Tandem::start_in(&environment, [&common[..], &far_end].concat())
             .expect("the far end starts");
-        wait_for_sound(&heard, SETTLING_S);
+        wait_for_audio(&heard, ADAPTATION_S);
 
         if let Some(near) = near {
             let mut player = self
                 .sound
                 .play(near, pulse::MOUTH)
                 .expect("the player starts");
-            player.wait(PATIENCE).expect("the sentence ends");
+            player.wait(TIMEOUT).expect("the player finishes");
         }
 
-        wait_for_sound(&heard, SETTLING_S + 9);
+        wait_for_audio(&heard, ADAPTATION_S + 9);
         near_peer.process().signal(libc::SIGINT);
         near_peer
-            .finish(PATIENCE)
+            .finish(TIMEOUT)
             .expect("it ends")
             .assert_ok("the near end");
 
         far_peer
-            .finish(PATIENCE)
+            .finish(TIMEOUT)
             .expect("it ends")
             .assert_ok("the far end");
         let samples = wav::read(&heard).expect("a recording of the far end");
-        samples[SETTLING_S as usize * 48_000..].to_vec()
+        samples[ADAPTATION_S as usize * 48_000..].to_vec()
     }
 }
 
@@ -257,12 +257,12 @@ fn the_far_end_does_not_hear_itself() {
 
     assert!(
         echo - cancelled >= 20.0,
-        "at least 20 dB less with it: {echo:.1} dB, then {cancelled:.1} dB"
+        "cancellation removes at least 20 dB: {echo:.1} dB, then {cancelled:.1} dB"
     );
 }
 
 #[test]
-fn the_near_end_is_heard_while_both_speak() {
+fn double_talk_keeps_the_near_end_audible() {
     require!(Part::PulseAudio, Part::Speech);
     let call = EchoCall::new();
     let far = call.sentence("far", Voice::Female, speech::FAR);
@@ -271,11 +271,11 @@ fn the_near_end_is_heard_while_both_speak() {
     let both = call.hold(true, Some(&far), Some(&near));
     let said = wav::read(&near).expect("the sentence");
     let (alone, both) = (speech_gain_db(&said, &alone), speech_gain_db(&said, &both));
-    println!("near-end speech {alone:.1} dB when it speaks alone, {both:.1} dB in double talk");
+    println!("near-end speech: {alone:.1} dB alone, {both:.1} dB in double talk");
 
     assert!(
         alone > -12.0,
-        "speaking alone it is heard about as loud as it is: {alone:.1} dB"
+        "alone, the near end arrives at about its own level: {alone:.1} dB"
     );
 
     assert!(
@@ -284,8 +284,8 @@ fn the_near_end_is_heard_while_both_speak() {
     );
 }
 
-/// How loud `said` is in `heard`, in dB: the energy of its parts as they are found there, each by projection, so that
-/// whatever else is heard does not count. Short parts, because a jitter buffer and a drift correction move them.
+/// The level of `said` in `heard`, in dB: the energy of its parts, each found by projection so that other audio does not
+/// count. The parts are short because the jitter buffer and drift correction move them.
 fn speech_gain_db(said: &[f32], heard: &[f32]) -> f64 {
     const PART: usize = 1_200;
     const SLACK: usize = 4_800;

@@ -1,4 +1,4 @@
-//! A clip with real motion through a whole call: encoder, network, decoder, recorder.
+//! A clip with real motion sent through a whole call: encoder, network, decoder, recorder.
 
 #![cfg(unix)]
 
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use tandem_tests::{Part, Relay, Tandem, clip, require, signal, y4m};
 
-/// How many pictures of the clip are sent, in a loop: 6 s.
+/// Frames of the clip, which is sent in a loop: 6 s.
 const FRAMES: u32 = 150;
 
-/// The picture of `source` that `picture` is most like, and how like they are in dB.
+/// The index of the frame of `source` that is most similar to `frame`, and their PSNR in dB.
 ///
-/// Looked for near `expected` first: a decoder's picture is hardly ever like another one than its own.
-fn origin(source: &y4m::Video, picture: &[u8], expected: usize) -> (usize, f64) {
+/// Looks near `expected` first: a decoded frame is hardly ever more similar to another frame than to its own.
+fn origin(source: &y4m::Video, frame: &[u8], expected: usize) -> (usize, f64) {
     let count = source.frames.len();
-    let compare = |index: usize| (index, signal::psnr(source.luma(index), picture));
+    let compare = |index: usize| (index, signal::psnr(source.luma(index), frame));
     let best = |candidates: &mut dyn Iterator<Item = usize>| {
         candidates
             .map(compare)
             .max_by(|a, b| a.1.total_cmp(&b.1))
-            .expect("the clip has pictures")
+            .expect("the clip has frames")
     };
 
     let near = best(&mut (0..8).map(|step| (expected + step + count - 2) % count));
@@ -31,17 +31,17 @@ fn origin(source: &y4m::Video, picture: &[u8], expected: usize) -> (usize, f64) 
 }
 
 #[test]
-fn a_clip_arrives_whole_in_order_and_sharp() {
+fn a_clip_arrives_complete_in_order_and_sharp() {
     require!(Part::Ffmpeg, Part::Clip("bikes.mp4"));
     let folder = tempfile::tempdir().expect("a folder");
     let (sent, received) = (
         folder.path().join("sent.y4m"),
         folder.path().join("received.y4m"),
     );
-    clip::y4m("bikes.mp4", &sent, (640, 272), 25, FRAMES).expect("ffmpeg makes the clip");
+    clip::y4m("bikes.mp4", &sent, (640, 272), 25, FRAMES).expect("ffmpeg converts the clip");
     let [from, to] = [&sent, &received].map(|path| path.to_string_lossy().into_owned());
 
-    let relay = Relay::start().expect("the relay starts");
+    let relay = Relay::start().expect("the server starts");
     let url = relay.url();
     let common = [
         "--signaling",
@@ -70,7 +70,7 @@ fn a_clip_arrives_whole_in_order_and_sharp() {
     assert_eq!(
         recorder.figure("/video/received/lost"),
         0.0,
-        "loopback loses nothing that is paced"
+        "paced packets are not lost on loopback"
     );
 
     let source = y4m::Video::read(&sent).expect("the clip");
@@ -78,7 +78,7 @@ fn a_clip_arrives_whole_in_order_and_sharp() {
     assert_eq!(
         (video.width, video.height),
         (source.width, source.height),
-        "the size is kept"
+        "the size stays the same"
     );
 
     let mut origins = Vec::new();
@@ -96,15 +96,15 @@ fn a_clip_arrives_whole_in_order_and_sharp() {
         .windows(2)
         .map(|pair| (pair[1] + count - pair[0]) % count)
         .collect();
-    assert!(!steps.contains(&0), "no picture comes twice: {origins:?}");
+    assert!(!steps.contains(&0), "no frame arrives twice: {origins:?}");
     assert!(
         steps.iter().all(|step| *step < count / 2),
-        "none comes after a later one: {origins:?}"
+        "no frame arrives after a newer one: {origins:?}"
     );
 
     assert!(
         video.frames.len() >= 200,
-        "most of 10 s at 25 pictures/s, not {}",
+        "most of 10 s at 25 frames/s, not {}",
         video.frames.len()
     );
 
@@ -124,6 +124,6 @@ fn a_clip_arrives_whole_in_order_and_sharp() {
     let spent = sender.figure("/video/sent/bytes") * 8.0 / 10.0;
     assert!(
         spent < 1.5e6 * 1.15,
-        "within the bitrate that was allowed: {spent:.0} bit/s"
+        "within the maximum bitrate: {spent:.0} bit/s"
     );
 }
