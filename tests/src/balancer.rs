@@ -1,4 +1,4 @@
-//! One address in front of several relays, as an operator gives it: each connection goes to the first that lives.
+//! One address in front of several nodes, as operators set it up: each connection goes to the first node that is alive.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,59 +7,56 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-/// A load balancer on TCP. It lives as long as the test's process.
+/// A TCP load balancer. It runs until the test's process ends.
 pub struct Balancer {
     address: SocketAddr,
 }
 
 impl Balancer {
-    /// In front of these relays, the preferred one first.
+    /// Starts a balancer in front of `nodes`, the preferred one first.
     ///
     /// # Errors
     /// When no port is free.
-    pub fn start(relays: &[SocketAddr]) -> Result<Self> {
+    pub fn start(nodes: &[SocketAddr]) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("no port for a load balancer")?;
         let address = listener.local_addr()?;
-        let relays: Arc<[SocketAddr]> = relays.into();
+        let nodes: Arc<[SocketAddr]> = nodes.into();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let relays = Arc::clone(&relays);
-                thread::spawn(move || carry(&client, &relays));
+                let nodes = Arc::clone(&nodes);
+                thread::spawn(move || carry(&client, &nodes));
             }
         });
 
         Ok(Self { address })
     }
 
-    /// Where clients connect to.
+    /// The address that clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Carries one connection until either end is gone; then the other hears of it.
-fn carry(client: &TcpStream, relays: &[SocketAddr]) {
-    // Without a relay that lives the client's connection ends here.
-    let Some(relay) = relays
-        .iter()
-        .find_map(|relay| TcpStream::connect(relay).ok())
-    else {
+/// Carries one connection until either end closes, then closes the other.
+fn carry(client: &TcpStream, nodes: &[SocketAddr]) {
+    // With no node alive the client's connection ends here.
+    let Some(node) = nodes.iter().find_map(|node| TcpStream::connect(node).ok()) else {
         return;
     };
 
     thread::scope(|scope| {
-        scope.spawn(|| pour(client, &relay));
-        pour(&relay, client);
+        scope.spawn(|| copy(client, &node));
+        copy(&node, client);
     });
 }
 
-fn pour(mut from: &TcpStream, mut to: &TcpStream) {
-    // However it ends, it is over.
+fn copy(mut from: &TcpStream, mut to: &TcpStream) {
+    // An error ends the connection like a normal close.
     let _ = from
         .set_nodelay(true)
         .and_then(|()| io::copy(&mut from, &mut to));
     for stream in [from, to] {
-        // Already down is down, too.
+        // An error means that it was closed already.
         let _ = stream.shutdown(Shutdown::Both);
     }
 }
@@ -70,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that says its name and waits for the client to go.
+    /// A server that sends its name and waits for the client to leave.
     fn named(name: u8) -> TcpListener {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let accepting = listener.try_clone().expect("a second handle");
@@ -97,37 +94,33 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_lives_is_taken() {
+    fn connections_go_to_the_first_node_that_is_alive() {
         let (second, third) = (named(b'2'), named(b'3'));
         let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let dead = closed.local_addr().expect("an address");
         drop(closed);
         let [second, third] =
             [&second, &third].map(|server| server.local_addr().expect("an address"));
-        let front = |relays: &[SocketAddr]| Balancer::start(relays).expect("a free port");
+        let front = |nodes: &[SocketAddr]| Balancer::start(nodes).expect("a free port");
 
-        assert_eq!(
-            greeting(&front(&[second, third])),
-            b"2",
-            "the preferred one"
-        );
+        assert_eq!(greeting(&front(&[second, third])), b"2", "the first node");
 
         assert_eq!(
             greeting(&front(&[third, second])),
             b"3",
-            "whatever its place in the test"
+            "the order given counts"
         );
 
         assert_eq!(
             greeting(&front(&[dead, second])),
             b"2",
-            "or the next that lives"
+            "a dead node is passed over"
         );
 
         assert_eq!(
             greeting(&front(&[dead])),
             b"",
-            "and with none the connection ends"
+            "without a node alive the connection ends"
         );
     }
 }

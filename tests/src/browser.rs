@@ -9,33 +9,33 @@ use serde_json::Value;
 use crate::part::source;
 use crate::process::Process;
 
-/// A browser in a room. Dropping it closes it.
+/// A browser in a room, closed when dropped.
 pub struct Browser {
     process: Process,
 }
 
-/// What a browser is asked to do.
+/// What a browser does.
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
-    /// The relay's WebSocket address.
+    /// The signaling server's WebSocket URL.
     pub signaling: &'a str,
     /// The room's code.
     pub room: &'a str,
-    /// The codec that it prefers: `h264` or `vp8`.
+    /// The preferred codec: `h264` or `vp8`.
     pub codec: &'a str,
-    /// `camera` is Chromium's fake camera; `pattern` the test picture with frame number and time.
+    /// `camera` for Chromium's fake camera, `pattern` for the test pattern with frame number and time.
     pub source: &'a str,
-    /// Whether it sends candidates that do not parse besides its good ones.
+    /// Whether it also sends unparsable candidates.
     pub broken_candidates: bool,
-    /// Length of the call after the first picture.
+    /// Length of the call after the first frame, in seconds.
     pub seconds: u32,
 }
 
 impl Browser {
-    /// Opens the browser and sends it into the room; returns once it is searching there.
+    /// Opens the browser and sends it into the room. Returns once it is searching there.
     ///
     /// # Errors
-    /// When it does not get there within 60 s: a cold start of a browser takes long on a busy machine.
+    /// When that takes longer than 60 s: a browser's cold start is slow on a busy machine.
     pub fn open(options: &Options<'_>) -> Result<Self> {
         let mut command = Command::new("node");
         command.arg(source("browser/peer.mjs"));
@@ -74,7 +74,7 @@ impl Browser {
     /// Waits for an event of the script.
     ///
     /// # Errors
-    /// When it does not come.
+    /// When it does not come within `limit`.
     pub fn event(&self, name: &str, limit: Duration) -> Result<Value> {
         self.process.wait_for_line(limit, |line| {
             let event: Value = serde_json::from_str(line).ok()?;
@@ -82,7 +82,7 @@ impl Browser {
         })
     }
 
-    /// Waits for the end of the call; gives what the browser saw.
+    /// Waits for the end of the call and returns the browser's report.
     ///
     /// # Errors
     /// When there is no report within `limit`, or the script fails.
@@ -107,7 +107,7 @@ impl Drop for Browser {
             let _ = self
                 .process
                 .wait(Duration::from_secs(10))
-                .context("the browser does not close");
+                .context("the browser did not close");
         }
     }
 }

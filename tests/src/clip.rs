@@ -1,4 +1,4 @@
-//! Video with real motion, as the uncompressed files that Tandem takes.
+//! Video with real motion, as uncompressed files that Tandem reads.
 
 use std::path::{Path, PathBuf};
 
@@ -7,12 +7,12 @@ use anyhow::Result;
 use crate::part::cache_dir;
 use crate::process::tool;
 
-/// Where the clips are.
+/// The folder with the clips.
 pub fn folder() -> PathBuf {
     cache_dir().join("clips")
 }
 
-/// Makes a `.y4m` of a clip: its first `frames` pictures at `fps`, scaled to `width` x `height`.
+/// Makes a `.y4m` of a clip: its first `frames` frames at `fps`, scaled to `width` x `height`.
 ///
 /// # Errors
 /// When ffmpeg fails.

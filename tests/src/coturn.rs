@@ -1,4 +1,4 @@
-//! coturn, the TURN server of Debian, on loopback: with time-limited credentials, as a relay hands them out.
+//! coturn, Debian's TURN server, on loopback, with the time-limited credentials that the signaling server hands out.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::part;
 use crate::process::{Process, on_free_port, wait_until};
 
-/// A TURN server of its own for one test. Dropping it kills it.
+/// A private TURN server for one test, killed when dropped.
 pub struct Coturn {
     process: Process,
     address: SocketAddr,
@@ -19,38 +19,38 @@ pub struct Coturn {
     _folder: TempDir,
 }
 
-/// What came of an attempt to relay through the server.
+/// The result of an attempt to relay through the server.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Allocation {
     /// Two allocations were made and packets went both ways between them.
     Relayed,
     /// The server refused the allocation.
     Refused,
-    /// It allocated, but relays to no such peer.
+    /// It made the allocation, but refuses to relay to that peer.
     PeerDenied,
 }
 
 impl Coturn {
-    /// Starts it with a secret that it shares with the relay, and waits until it answers.
+    /// Starts it with the secret that it shares with the signaling server, and waits until it answers.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub fn start(secret: &str) -> Result<Self> {
-        on_free_port(|port| Self::start_on(port, secret)).context("coturn does not come up")
+        on_free_port(|port| Self::start_on(port, secret)).context("coturn does not start")
     }
 
-    /// With the settings that operators start from (`signaling/deploy/turnserver.conf`), their secret filled in. Other
-    /// than there are its port, and where a package keeps files; it listens on loopback alone. Those settings deny peers
-    /// on loopback, where both ends of a test are: `with_loopback` allows them, and them only.
+    /// Starts it with the operators' example settings (`signaling/deploy/turnserver.conf`) and `secret`. Only the port and
+    /// the paths of its files differ, and it listens on loopback only. Those settings deny peers on loopback, where both
+    /// ends of a test are; `with_loopback` allows these and no others.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub fn start_as_deployed(secret: &str, with_loopback: bool) -> Result<Self> {
         let settings = fs::read_to_string(part::source("../signaling/deploy/turnserver.conf"))?;
         let settings = settings.replace("CHANGE-ME-to-the-output-of-openssl-rand-hex-32", secret);
         ensure!(
             settings.contains(&format!("static-auth-secret={secret}")),
-            "the settings have a place for the secret"
+            "the settings have a placeholder for the secret"
         );
 
         let start = |port| {
@@ -67,7 +67,7 @@ impl Coturn {
             Self::launch(port, secret, &arguments, folder)
         };
 
-        on_free_port(start).context("coturn does not come up")
+        on_free_port(start).context("coturn does not start")
     }
 
     fn start_on(port: u16, secret: &str) -> Result<Self> {
@@ -134,22 +134,22 @@ impl Coturn {
         })
     }
 
-    /// For `--turn-url`.
+    /// The value for `--turn-url`.
     pub fn url(&self) -> String {
         format!("turn:{}?transport=udp", self.address)
     }
 
-    /// Its address on UDP.
+    /// Its UDP address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// For `--turn-secret`.
+    /// The value for `--turn-secret`.
     pub fn secret(&self) -> &str {
         &self.secret
     }
 
-    /// Its log so far: it names each session, its user and what became of it.
+    /// Its log so far, which names each session, its user and how it ended.
     pub fn log(&self) -> String {
         self.process.stdout()
     }

@@ -1,4 +1,4 @@
-//! What Debian's package manager knows of this machine.
+//! Questions to Debian's package manager about this machine.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::process::tool;
 
-/// The packages that own a shared library of this name, as `dpkg` knows them.
+/// The installed packages that own a shared library of this name.
 ///
 /// # Errors
 /// When none does.
@@ -19,7 +19,7 @@ pub fn owners(library: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Every installed package that comes along with packages of these names, they included.
+/// These packages and all installed packages that they depend on.
 ///
 /// # Errors
 /// When `dpkg-query` does not answer.
@@ -51,7 +51,7 @@ pub fn closure(names: impl IntoIterator<Item = String>) -> Result<HashSet<String
     Ok(found)
 }
 
-/// The names in a `Depends` field: `libc6 (>= 2.36), default-mta | mail-transport-agent` is three.
+/// The names in a `Depends` field: `libc6 (>= 2.36), default-mta | mail-transport-agent` has three.
 pub fn names(field: &str) -> Vec<String> {
     let name = |entry: &str| {
         entry
@@ -70,12 +70,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_depends_field_is_read() {
+    fn a_depends_field_yields_its_package_names() {
         assert_eq!(
             names("libc6 (>= 2.36), default-mta | python3:any, x"),
             ["libc6", "default-mta", "python3", "x"],
             "without versions and architectures, alternatives one by one"
         );
-        assert!(names(" , ").is_empty(), "nothing is nothing");
+        assert!(names(" , ").is_empty(), "an empty field has no names");
     }
 }

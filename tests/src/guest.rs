@@ -10,19 +10,19 @@ use anyhow::Result;
 use crate::part::{cache_dir, source};
 use crate::process::{Process, built};
 
-/// The file that is there once the guest's kernel has been fetched.
+/// The file that exists once the guest's kernel has been downloaded.
 pub fn kernel() -> PathBuf {
     cache_dir().join("guest/kernel/release")
 }
 
-/// A guest that runs one command. Dropping it switches it off.
+/// A guest that runs one command, switched off when dropped.
 pub struct Guest {
     process: Process,
     limit: Duration,
 }
 
 impl Guest {
-    /// Boots, and runs `command` in the guest. `share` is the folder that both sides can write, under the same path.
+    /// Boots and runs `command` in the guest. Both sides can write to the folder `share`, under the same path.
     ///
     /// # Errors
     /// When the emulator cannot be started.
@@ -39,7 +39,7 @@ impl Guest {
             .arg(share)
             .arg("--");
         shell.args(command).env("TANDEM_CACHE_DIR", cache_dir());
-        // A group of its own: the emulator goes with the script.
+        // Its own process group, so that the emulator ends with the script.
         std::os::unix::process::CommandExt::process_group(&mut shell, 0);
 
         Ok(Self {
@@ -48,8 +48,8 @@ impl Guest {
         })
     }
 
-    /// Boots, and runs a script that holds calls: its arguments are the program `tandem`, the relay, `share`, and the
-    /// file with the functions that it needs (`rig/guest-call.sh`).
+    /// Boots and runs a script that holds calls. Its arguments are the programs `tandem` and `tandem-signaling`, `share`,
+    /// and the file with the functions that it needs (`rig/guest-call.sh`).
     ///
     /// # Errors
     /// When the emulator cannot be started.
@@ -70,10 +70,10 @@ impl Guest {
         )
     }
 
-    /// Waits until the command has ended; gives its exit code and all that it printed.
+    /// Waits until the command ends. Returns its exit code and its output.
     ///
     /// # Errors
-    /// When the guest takes longer than it was given.
+    /// When the guest takes longer than its limit.
     pub fn finish(mut self) -> Result<(i32, String)> {
         let code = self.process.wait(self.limit + Duration::from_secs(20))?;
         Ok((

@@ -1,17 +1,17 @@
-//! What the whole-system tests stand on: real programs, devices and browsers, each started for one test and gone with
-//! it, and the arithmetic that compares what came out of a call with what went in.
+//! Fixtures for the whole-system tests: real programs, devices and browsers, each started for one test and stopped with
+//! it, and the arithmetic that compares a call's output with its input.
 //!
-//! These tests look at Tandem from outside: command lines, reports, recordings, exit codes. They share no code with it,
-//! so a mistake in Tandem's own readers cannot hide itself.
+//! The tests see Tandem from outside: command lines, reports, recordings, exit codes. They share no code with it, so a bug
+//! in one of Tandem's readers cannot hide itself.
 //!
-//! A test whose part of the machine is missing (no QEMU, no browser) says so with [`require!`] and passes; everything
-//! else is a failure. The fixtures are made of Unix processes and Linux devices, so Windows builds none of this.
+//! A test whose part of the machine is missing (no QEMU, no browser) skips itself with [`require!`] and the reason;
+//! everything else is a failure. The fixtures are Unix processes and Linux devices, so Windows builds none of this.
 
 #![cfg(unix)]
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a test's output is its record"
+    reason = "tests print what they measure"
 )]
 
 pub mod balancer;

@@ -1,8 +1,7 @@
-//! A machine that forgets: everything of this one, and whatever is changed in it is gone afterwards.
+//! This machine with all changes kept in memory.
 //!
-//! An overlay file system over `/` with its changes in memory, in a mount namespace of its own. Packages can be
-//! installed and removed there with the system's own tools, and nobody outside sees any of it. Devices, processes and
-//! the folder for temporary files are those of the machine.
+//! An overlay file system over `/` in its own mount namespace. Tests install and remove packages there with the system's
+//! tools, and nothing outside changes. Devices, processes and the folder for temporary files are those of the machine.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -12,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::process::{Process, wait_until};
 
-/// Mounts the overlay on the folder `$1`, keeps the folder `$2`, says `ready`, and stays: the namespace lives as long.
+/// Mounts the overlay on the folder `$1`, keeps the folder `$2`, prints `ready`, and stays: the namespace exists as long as
+/// this process.
 const MOUNT: &str = "
     set -e
     mount -t tmpfs -o mode=755 tandem-overlay \"$1\"
@@ -23,7 +23,7 @@ const MOUNT: &str = "
     echo ready
     exec chroot . sleep 3600";
 
-/// A running machine. Dropping it forgets everything that was done there.
+/// A mounted overlay. Dropping it discards all changes.
 pub struct Overlay {
     /// Declared first: the namespace ends before its folder goes.
     holder: Process,
@@ -31,7 +31,7 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Whether this machine can have one. `Err` says why not.
+    /// Whether overlays work on this machine. `Err` says why not.
     ///
     /// # Errors
     /// When the user may not mount, or the system's root cannot be overlaid.
@@ -45,10 +45,10 @@ impl Overlay {
 
         Self::start()
             .map(drop)
-            .map_err(|error| format!("no overlay over / can be mounted here: {error:#}"))
+            .map_err(|error| format!("cannot mount an overlay over /: {error:#}"))
     }
 
-    /// Starts it.
+    /// Mounts an overlay.
     ///
     /// # Errors
     /// When the user may not mount, or the system's root cannot be overlaid.
@@ -80,8 +80,8 @@ impl Overlay {
             _folder: folder,
         };
 
-        // The holder is inside once it sees the overlay as its root.
-        wait_until("the machine is there", Duration::from_secs(20), || {
+        // The process is inside once it sees the overlay as its root.
+        wait_until("the overlay is mounted", Duration::from_secs(20), || {
             overlay
                 .run("stat", ["-f", "-c", "%T", "/"])
                 .ok()
@@ -91,7 +91,7 @@ impl Overlay {
         Ok(overlay)
     }
 
-    /// A command that runs there.
+    /// A command that runs inside.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         let target = self.holder.id().to_string();
@@ -102,10 +102,10 @@ impl Overlay {
         command
     }
 
-    /// Runs a program there to its end; gives its output.
+    /// Runs a program inside and returns its output.
     ///
     /// # Errors
-    /// When it fails: with what it said.
+    /// When it fails, with its output.
     pub fn run<S: AsRef<OsStr>>(
         &self,
         program: &str,

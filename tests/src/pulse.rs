@@ -1,6 +1,6 @@
-//! A sound server of the test's own: a speaker that can be recorded, and a microphone into which sounds can be played.
+//! A private sound server: a speaker that can be recorded, and a microphone that hears what is played to it.
 //!
-//! Programs reach it as they would reach the desktop's: by ALSA's default device, through its PulseAudio plug-in.
+//! Programs reach it as they reach the desktop's: through ALSA's default device and its PulseAudio plug-in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use tempfile::TempDir;
 
 use crate::process::{Process, wait_until};
 
-/// The sink that stands for the loudspeaker; `speaker.monitor` hears what comes out of it.
+/// The sink that plays the part of the loudspeaker; `speaker.monitor` hears its output.
 pub const SPEAKER: &str = "speaker";
-/// The sink whose sound the microphone picks up: what is played here was said into the microphone.
+/// The sink that the microphone hears: playing here is speaking into the microphone.
 pub const MOUTH: &str = "mouth";
-/// The source that stands for the microphone.
+/// The source that plays the part of the microphone.
 pub const MICROPHONE: &str = "microphone";
 
-/// A second loudspeaker, by the name that ALSA and the sound server have for it.
+/// A second loudspeaker, under this name in ALSA and the sound server.
 pub const HEADPHONES: &str = "headphones";
-/// What is played here was said into the second microphone.
+/// Playing here is speaking into the second microphone.
 pub const HEADSET_MOUTH: &str = "headset_mouth";
-/// The second microphone, by the name that ALSA and the sound server have for it.
+/// The second microphone, under this name in ALSA and the sound server.
 pub const HEADSET: &str = "headset";
 
 /// ALSA's default device is the sound server's; the second ones have names.
@@ -35,9 +35,9 @@ pcm.headphones { type pulse device headphones hint { show on description \"Headp
 pcm.headset { type pulse device headset hint { show on description \"Headset\" } }
 ";
 
-/// A running server. Dropping it stops it.
+/// A running server, stopped when dropped.
 pub struct PulseAudio {
-    /// Declared first: the server ends before its folder goes.
+    /// Declared first, so that the server stops before its folder is removed.
     _server: Process,
     folder: TempDir,
 }
@@ -46,7 +46,7 @@ impl PulseAudio {
     /// Starts the server and waits until it answers.
     ///
     /// # Errors
-    /// When it does not come up within 20 s.
+    /// When it does not start within 20 s.
     pub fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("tandem-pulse").tempdir()?;
         fs::write(folder.path().join("asound.conf"), ALSA)?;
@@ -76,21 +76,21 @@ impl PulseAudio {
             .envs(environment(folder.path()))
             .env("HOME", folder.path());
         let server = Process::start(command)?;
-        let sound = Self {
+        let pulse = Self {
             _server: server,
             folder,
         };
 
         wait_until("the sound server answers", Duration::from_secs(20), || {
-            sound.control(&["info"]).ok()
+            pulse.control(&["info"]).ok()
         })?;
 
-        sound.control(&["set-default-sink", SPEAKER])?;
-        sound.control(&["set-default-source", MICROPHONE])?;
-        Ok(sound)
+        pulse.control(&["set-default-sink", SPEAKER])?;
+        pulse.control(&["set-default-source", MICROPHONE])?;
+        Ok(pulse)
     }
 
-    /// What a program must find in its environment to use this server and no other.
+    /// The environment variables with which a program uses this server.
     pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         environment(self.folder.path())
     }
@@ -98,7 +98,7 @@ impl PulseAudio {
     /// Runs `pactl`.
     ///
     /// # Errors
-    /// When it fails: with its message.
+    /// When it fails, with its message.
     pub fn control(&self, arguments: &[&str]) -> Result<String> {
         let output = self
             .command("pactl")
@@ -115,8 +115,7 @@ impl PulseAudio {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// The air between loudspeaker and microphone: from now on the microphone hears the speaker, `delay_ms` later and
-    /// `loss_db` quieter.
+    /// Opens an echo path: from now on the microphone hears the speaker `delay_ms` later and `loss_db` quieter.
     ///
     /// # Errors
     /// When the server refuses.
@@ -125,7 +124,7 @@ impl PulseAudio {
         let sink = format!("sink={MOUTH}");
         let delay = format!("latency_msec={delay_ms}");
         self.control(&["load-module", "module-loopback", &source, &sink, &delay])?;
-        // The only sound that is played into the microphone so far.
+        // The only stream that plays into the microphone so far.
         let inputs = self.control(&["list", "short", "sink-inputs"])?;
         let input = inputs
             .split_whitespace()
@@ -136,17 +135,17 @@ impl PulseAudio {
             .map(drop)
     }
 
-    /// How many programs listen to a microphone at the moment.
+    /// The number of programs that read a microphone at the moment.
     ///
     /// # Errors
     /// When the server does not answer.
     pub fn listeners(&self) -> Result<usize> {
-        // What makes a microphone of a monitor listens, too, for as long as the server runs.
+        // The remap modules also read the monitors, for as long as the server runs, but belong to no process.
         let outputs = self.control(&["list", "source-outputs"])?;
         Ok(outputs.matches("application.process.id").count())
     }
 
-    /// Begins to play a file on a sink; the process ends with the sound.
+    /// Starts playing a file on a sink. The process exits when the file ends.
     ///
     /// # Errors
     /// When the player does not start.
@@ -156,14 +155,14 @@ impl PulseAudio {
         Process::start(command)
     }
 
-    /// Begins to record what comes out of a sink, and waits until sound arrives.
+    /// Starts recording a sink's output, and waits until audio arrives.
     ///
     /// # Errors
     /// When nothing arrives within 20 s.
     pub fn record(&self, sink: &str) -> Result<Recording> {
         let path = self.folder.path().join(format!("recorded-{sink}.raw"));
 
-        // An earlier recording must not be taken for the first sound of this one.
+        // An earlier recording must not count as the start of this one.
         if path.exists() {
             fs::remove_file(&path).context("cannot remove the earlier recording")?;
         }
@@ -180,16 +179,16 @@ impl PulseAudio {
             ])
             .arg(&path);
         let recorder = Process::start(command)?;
-        let has_sound = || {
+        let has_audio = || {
             fs::metadata(&path)
                 .is_ok_and(|file| file.len() > 0)
                 .then_some(())
         };
 
         wait_until(
-            "the recorder gets sound",
+            "the recorder gets audio",
             Duration::from_secs(20),
-            has_sound,
+            has_audio,
         )?;
         Ok(Recording { recorder, path })
     }
@@ -211,17 +210,17 @@ fn environment(folder: &Path) -> Vec<(&'static str, PathBuf)> {
     ]
 }
 
-/// A recording that is going on.
+/// A recording in progress.
 pub struct Recording {
     recorder: Process,
     path: PathBuf,
 }
 
 impl Recording {
-    /// Waits until so much more has been recorded: what was played last is still on its way.
+    /// Waits until `time` more has been recorded, because what was played last is still in buffers.
     ///
     /// # Errors
-    /// When the recorder gets no more sound.
+    /// When the recorder gets no more audio.
     pub fn wait_for_more(&self, time: Duration) -> Result<()> {
         let length = || fs::metadata(&self.path).map_or(0, |file| file.len());
         // 2 bytes a sample, 48 samples a millisecond.
@@ -229,20 +228,20 @@ impl Recording {
         let enough = || (u128::from(length()) >= wanted).then_some(());
 
         wait_until(
-            "the recorder gets more sound",
+            "the recorder gets more audio",
             time + Duration::from_secs(20),
             enough,
         )
     }
 
-    /// Ends it; gives mono samples at 48 kHz in -1.0 to 1.0.
+    /// Stops it and returns mono samples at 48 kHz, from -1.0 to 1.0.
     ///
     /// # Errors
-    /// When the recorder does not end or left no file.
+    /// When the recorder does not stop, or left no file.
     pub fn finish(mut self) -> Result<Vec<f32>> {
         self.recorder.signal(libc::SIGTERM);
         self.recorder.wait(Duration::from_secs(10))?;
-        let bytes = fs::read(&self.path).context("the recording cannot be read")?;
+        let bytes = fs::read(&self.path).context("cannot read the recording")?;
         let sample = |pair: &[u8]| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0;
 
         Ok(bytes.chunks_exact(2).map(sample).collect())

@@ -1,4 +1,4 @@
-//! A relay and a partner that misbehave.
+//! A signaling server and a partner that misbehave.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
-/// A relay that greets as the protocol says, and then sends whatever it was given.
-pub struct RogueRelay {
+/// A signaling server that registers clients properly and then sends garbage.
+pub struct RogueServer {
     address: SocketAddr,
     sent: Arc<AtomicBool>,
 }
 
-impl RogueRelay {
-    /// Listens on a port of the system's choice. Every client is sent all of `garbage` as it begins to search; the
-    /// thread ends with the test.
+impl RogueServer {
+    /// Listens on a port that the system picks. Each client gets all of `garbage` when it starts to search. The thread
+    /// ends with the test's process.
     ///
     /// # Errors
     /// When it cannot listen.
     pub fn start(garbage: Vec<String>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let relay = Self {
+        let server = Self {
             address: listener.local_addr()?,
             sent: Arc::new(AtomicBool::new(false)),
         };
 
-        let sent = Arc::clone(&relay.sent);
+        let sent = Arc::clone(&server.sent);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (garbage, sent) = (garbage.clone(), Arc::clone(&sent));
@@ -37,15 +37,15 @@ impl RogueRelay {
             }
         });
 
-        Ok(relay)
+        Ok(server)
     }
 
-    /// Where clients connect to.
+    /// The URL that clients connect to.
     pub fn url(&self) -> String {
         format!("ws://{}/ws", self.address)
     }
 
-    /// Whether a client took all of the garbage, or hung up over it.
+    /// Whether a client received all of the garbage, or disconnected because of it.
     pub fn garbage_sent(&self) -> bool {
         self.sent.load(Ordering::Relaxed)
     }
@@ -67,7 +67,7 @@ fn misbehave(stream: TcpStream, garbage: &[String], sent: &AtomicBool) {
         return;
     }
 
-    // Its first words are a search; what it says is no matter here.
+    // The first message is a search; its content does not matter here.
     let _ = socket.read();
     for text in garbage {
         if socket.send(Message::text(text.clone())).is_err() {
@@ -79,18 +79,18 @@ fn misbehave(stream: TcpStream, garbage: &[String], sent: &AtomicBool) {
     while socket.read().is_ok() {}
 }
 
-/// A partner in a room who follows the relay's protocol, but not WebRTC's.
+/// A partner in a room that follows the signaling protocol but not WebRTC.
 pub struct Partner {
     _socket: WebSocket<TcpStream>,
 }
 
 impl Partner {
-    /// Meets whoever is in the room and sends a description, as an offer or an answer, whichever is its turn.
+    /// Matches the other client in the room and sends `description`, as an offer or as an answer.
     ///
     /// # Errors
-    /// When nobody is met within 30 s.
-    pub fn meet(relay: SocketAddr, room: &str, description: &Value) -> Result<Self> {
-        let (mut socket, found) = find(relay, &json!({ "type": "find_partner", "room": room }))?;
+    /// When there is no match within 30 s.
+    pub fn meet(server: SocketAddr, room: &str, description: &Value) -> Result<Self> {
+        let (mut socket, found) = find(server, &json!({ "type": "find_partner", "room": room }))?;
         let to = &found["socketId"];
 
         if found["initiator"] == true {
@@ -115,34 +115,34 @@ impl Partner {
         Ok(Self { _socket: socket })
     }
 
-    /// Meets whoever is in the room, as `name`, and never says a word.
+    /// Matches the other client in the room under `name` and then sends nothing.
     ///
     /// # Errors
-    /// When nobody is met within 30 s.
-    pub fn silent(relay: SocketAddr, room: &str, name: &str) -> Result<Self> {
-        Self::introduced(relay, room, &json!({ "userName": name }))
+    /// When there is no match within 30 s.
+    pub fn silent(server: SocketAddr, room: &str, name: &str) -> Result<Self> {
+        Self::introduced(server, room, &json!({ "userName": name }))
     }
 
-    /// The same, telling about itself whatever `profile` holds: fields of `find_partner`.
+    /// The same with a profile: fields of `find_partner`.
     ///
     /// # Errors
-    /// When nobody is met within 30 s, or the relay refuses the profile.
-    pub fn introduced(relay: SocketAddr, room: &str, profile: &Value) -> Result<Self> {
+    /// When there is no match within 30 s, or the server refuses the profile.
+    pub fn introduced(server: SocketAddr, room: &str, profile: &Value) -> Result<Self> {
         let mut search = profile.clone();
         search["type"] = json!("find_partner");
         search["room"] = json!(room);
-        let (socket, _) = find(relay, &search)?;
+        let (socket, _) = find(server, &search)?;
 
         Ok(Self { _socket: socket })
     }
 }
 
-/// Connects and searches; gives the connection and the `partner_found`.
-fn find(relay: SocketAddr, search: &Value) -> Result<(WebSocket<TcpStream>, Value)> {
-    let stream = TcpStream::connect(relay).context("the relay is not there")?;
+/// Connects and searches. Returns the connection and the `partner_found`.
+fn find(server: SocketAddr, search: &Value) -> Result<(WebSocket<TcpStream>, Value)> {
+    let stream = TcpStream::connect(server).context("cannot connect to the server")?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let (mut socket, _) =
-        tungstenite::client(format!("ws://{relay}/ws"), stream).context("no WebSocket")?;
+        tungstenite::client(format!("ws://{server}/ws"), stream).context("no WebSocket")?;
     send(&mut socket, search)?;
     let found = receive(&mut socket, "partner_found")?;
 
@@ -152,19 +152,19 @@ fn find(relay: SocketAddr, search: &Value) -> Result<(WebSocket<TcpStream>, Valu
 fn send(socket: &mut WebSocket<TcpStream>, message: &Value) -> Result<()> {
     socket
         .send(Message::text(message.to_string()))
-        .context("the relay does not listen")
+        .context("cannot send to the server")
 }
 
 fn receive(socket: &mut WebSocket<TcpStream>, kind: &str) -> Result<Value> {
     loop {
-        let text = match socket.read().context("the relay says nothing more")? {
+        let text = match socket.read().context("the server sends nothing more")? {
             Message::Text(text) => text,
-            Message::Close(_) => bail!("the relay closed before {kind}"),
+            Message::Close(_) => bail!("the server closed the connection before {kind}"),
             _ => continue,
         };
 
         let message: Value =
-            serde_json::from_str(&text).context("the relay's message is no JSON")?;
+            serde_json::from_str(&text).context("the server's message is not JSON")?;
         if message["type"] == kind {
             return Ok(message);
         }

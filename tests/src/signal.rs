@@ -1,4 +1,4 @@
-//! Comparing sounds and pictures: level, delay, similarity.
+//! Compares audio and frames: level, delay, similarity.
 
 /// Root mean square level in dB relative to full scale; silence is -200.
 pub fn rms_db(samples: &[f32]) -> f64 {
@@ -9,20 +9,20 @@ pub fn rms_db(samples: &[f32]) -> f64 {
     10.0 * (energy / samples.len().max(1) as f64).max(1e-20).log10()
 }
 
-/// Where a sound lies in a recording, and how alike they are.
+/// The position of a signal in a recording, and how similar they are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Match {
-    /// First sample of `recording` that belongs to the sound.
+    /// First sample of the signal in the recording.
     pub offset: usize,
-    /// Normalized cross-correlation: 1 for the same shape at any level, about 0 for unrelated sounds.
+    /// Normalized cross-correlation: 1 for the same waveform at any level, about 0 for unrelated audio.
     pub correlation: f64,
-    /// How loud the sound is in the recording: 1 for as loud as the original.
+    /// Level of the signal in the recording, relative to the original: 1 for equal.
     pub gain: f64,
 }
 
-/// Finds `sound` in `recording`, wherever it begins, by the highest cross-correlation.
+/// Finds `sound` in `recording` by the highest cross-correlation.
 ///
-/// The delay is searched on envelopes of one value a millisecond first, then sample by sample around the best places.
+/// First searches envelopes with one value per millisecond, then sample by sample around the best positions.
 ///
 /// # Panics
 /// When the recording is shorter than the sound.
@@ -72,7 +72,7 @@ pub fn find(sound: &[f32], recording: &[f32]) -> Match {
     best
 }
 
-/// Samples per value of an envelope: 1 ms.
+/// Samples per envelope value: 1 ms.
 const STEP: usize = 48;
 
 fn envelope(samples: &[f32]) -> Vec<f32> {
@@ -87,7 +87,7 @@ fn envelope(samples: &[f32]) -> Vec<f32> {
     values
 }
 
-/// Normalized correlation of two sounds of one length, and the gain that makes the first most like the second.
+/// Normalized correlation of two signals of equal length, and the gain that brings the first closest to the second.
 fn correlate(sound: &[f32], recording: &[f32]) -> (f64, f64) {
     let (mut product, mut ours, mut theirs) = (0.0, 0.0, 0.0);
     for (a, b) in sound.iter().zip(recording) {
@@ -103,20 +103,20 @@ fn correlate(sound: &[f32], recording: &[f32]) -> (f64, f64) {
     )
 }
 
-/// Peak signal-to-noise ratio of two luma planes in dB; equal ones are 100.
+/// Peak signal-to-noise ratio of two luma planes in dB; 100 for equal ones.
 ///
 /// # Panics
 /// When they differ in size.
-pub fn psnr(reference: &[u8], picture: &[u8]) -> f64 {
+pub fn psnr(reference: &[u8], frame: &[u8]) -> f64 {
     assert_eq!(
         reference.len(),
-        picture.len(),
-        "only pictures of one size can be compared"
+        frame.len(),
+        "only frames of equal size can be compared"
     );
 
     let squares: u64 = reference
         .iter()
-        .zip(picture)
+        .zip(frame)
         .map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2))
         .sum();
     let mean = squares as f64 / reference.len().max(1) as f64;
@@ -128,14 +128,14 @@ pub fn psnr(reference: &[u8], picture: &[u8]) -> f64 {
     }
 }
 
-/// The middle value; `None` of nothing.
+/// The median, or `None` without values.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
 }
 
-/// White noise between ±0.5, 10.8 dB below full scale: always the same for a seed that is not 0 (xorshift).
+/// White noise between ±0.5, 10.8 dB below full scale, determined by `seed`, which must not be 0 (xorshift).
 pub fn noise(length: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
@@ -153,7 +153,7 @@ pub fn noise(length: usize, seed: u32) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// Noise in bursts, as speech has them: an envelope to find.
+    /// Noise in bursts like speech, so that there is an envelope to find.
     fn bursts(length: usize, seed: u32) -> Vec<f32> {
         let noise = noise(length, seed).into_iter().enumerate();
         noise
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delayed_and_quieter_sound_is_found_to_the_sample() {
+    fn a_delayed_and_quieter_signal_is_found_to_the_sample() {
         let sound = bursts(24_000, 1);
         let mut recording = bursts(60_000, 7)
             .iter()
@@ -194,16 +194,16 @@ mod tests {
         assert_eq!(found.offset, 12_345, "the delay");
         assert!(
             (found.gain - 0.5).abs() < 0.02 && found.correlation > 0.95,
-            "gain and likeness: {found:?}"
+            "gain and correlation: {found:?}"
         );
     }
 
     #[test]
-    fn unrelated_sounds_do_not_correlate() {
+    fn unrelated_signals_do_not_correlate() {
         let found = find(&bursts(24_000, 1), &bursts(60_000, 99));
         assert!(
             found.correlation < 0.2,
-            "two different noises are not alike: {found:?}"
+            "two different noises do not correlate: {found:?}"
         );
     }
 
@@ -213,6 +213,6 @@ mod tests {
             (psnr(&[100; 64], &[110; 64]) - 28.13).abs() < 0.01,
             "10 levels off everywhere is 28.13 dB"
         );
-        assert!(psnr(&[7; 64], &[7; 64]) >= 100.0, "equal pictures");
+        assert!(psnr(&[7; 64], &[7; 64]) >= 100.0, "equal frames");
     }
 }

@@ -1,4 +1,4 @@
-//! Spoken sentences, made by espeak-ng.
+//! Spoken sentences from espeak-ng.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use crate::process::tool;
 
-/// What is said at the near end.
+/// The near end's sentence.
 pub const NEAR: &str =
     "The quick brown fox jumps over the lazy dog, while seven wizards quietly mix a potion.";
-/// What is said at the far end, by another voice.
+/// The far end's sentence.
 pub const FAR: &str =
     "Please call Stella, and ask her to bring these things with her from the store on Wednesday.";
 
@@ -22,7 +22,7 @@ pub enum Voice {
     Female,
 }
 
-/// Says `text` into `folder/name.wav`: 48 kHz, mono, 16 bits, peak at -6 dB, a short silence around it.
+/// Speaks `text` into `folder/name.wav`: 48 kHz, mono, 16 bits, peak at -6 dB, with a short silence around it.
 ///
 /// # Errors
 /// When espeak-ng or sox fail.

@@ -1,4 +1,4 @@
-//! Tandem itself, headless: started with arguments, watched, and asked for its report.
+//! Tandem in headless mode: started with arguments, watched, and asked for its report.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::process::{Process, built};
 
-/// A running `tandem --headless`. Dropping it kills it.
+/// A running `tandem --headless`, killed when dropped.
 pub struct Tandem {
     process: Process,
 }
@@ -17,16 +17,16 @@ pub struct Tandem {
 /// How a call ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The exit code; `None` after a signal.
+    /// The exit code, or `None` after a signal.
     pub code: Option<i32>,
-    /// The report: `null` when none was written.
+    /// The report, or `null` when none was written.
     pub report: Value,
     /// The log.
     pub log: String,
 }
 
 impl Tandem {
-    /// Starts `tandem --headless --report -` with these arguments more.
+    /// Starts `tandem --headless --report -` with further arguments.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -34,7 +34,7 @@ impl Tandem {
         Self::start_in::<S, &str>(&[], arguments)
     }
 
-    /// The same with variables in its environment, such as [`crate::PulseAudio::environment`]'s.
+    /// The same with environment variables, such as [`crate::PulseAudio::environment`].
     ///
     /// # Errors
     /// When it cannot be started.
@@ -56,10 +56,10 @@ impl Tandem {
         })
     }
 
-    /// Runs `tandem` with exactly these arguments to its end.
+    /// Runs `tandem` with exactly these arguments until it exits.
     ///
     /// # Errors
-    /// When it does not end within 30 s.
+    /// When it does not exit within 30 s.
     pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Outcome> {
         let mut command = Command::new(built("tandem"));
         command.args(arguments);
@@ -74,10 +74,10 @@ impl Tandem {
         &mut self.process
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     ///
     /// # Errors
-    /// When it does not end in time, or writes something on standard output that is no report.
+    /// When it does not exit in time, or its standard output is not a report.
     pub fn finish(mut self, limit: Duration) -> Result<Outcome> {
         let code = self.process.wait(limit)?;
         let text = self.process.stdout();
@@ -97,10 +97,10 @@ impl Tandem {
 }
 
 impl Outcome {
-    /// A figure of the report by its JSON pointer, such as `/video/received/frames`.
+    /// A number in the report, by its JSON pointer, such as `/video/received/frames`.
     ///
     /// # Panics
-    /// When it is missing or no number: the report is a contract.
+    /// When it is missing or not a number: the report is a contract.
     pub fn figure(&self, pointer: &str) -> f64 {
         let value = self.report.pointer(pointer);
         value
@@ -123,24 +123,24 @@ impl Outcome {
         }
     }
 
-    /// Fails unless the call went well: exit 0, and the report agrees.
+    /// Checks that the call was good: exit code 0, and a report that agrees.
     ///
     /// # Panics
-    /// When it did not: with report and log.
+    /// When it was not, with report and log.
     pub fn assert_ok(&self, who: &str) {
         assert!(
             self.code == Some(0) && self.report["ok"] == true,
-            "{who}: the call went wrong, exit {:?}\nreport: {}\nlog:\n{}",
+            "{who}: the call failed, exit {:?}\nreport: {}\nlog:\n{}",
             self.code,
             self.report,
             self.log
         );
     }
 
-    /// Fails unless both ends of the call's path are relays.
+    /// Checks that both ends of the route are relay candidates.
     ///
     /// # Panics
-    /// When one is not.
+    /// When one of them is not.
     pub fn assert_relayed(&self, who: &str) {
         let route = &self.report["route"];
         for end in ["local", "remote"] {

@@ -1,4 +1,4 @@
-//! A wire between a client and its relay that keeps what both say, and can be cut.
+//! A proxy between a client and the signaling server that records the messages and can be cut.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,35 +11,35 @@ use anyhow::Result;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{self, Error, Message, WebSocket};
 
-/// How long one direction is listened to before the other.
-const GLANCE: Duration = Duration::from_millis(5);
+/// How long to read from one direction before trying the other.
+const READ_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// The wire. It lives as long as the test's process.
+/// The proxy. It runs until the test's process ends.
 pub struct Tap {
     address: SocketAddr,
     wire: Arc<Wire>,
 }
 
 struct Wire {
-    relay: SocketAddr,
+    server: SocketAddr,
     said: Mutex<Vec<Value>>,
     heard: Mutex<Vec<Value>>,
-    /// Connections of an earlier number are cut.
+    /// Connections with a lower number are cut.
     number: AtomicU64,
     /// New connections are closed at once.
     down: AtomicBool,
 }
 
 impl Tap {
-    /// A wire to the relay at `relay`.
+    /// Starts a proxy to the server at `server`.
     ///
     /// # Errors
     /// When no port is free.
-    pub fn start(relay: SocketAddr) -> Result<Self> {
+    pub fn start(server: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let wire = Arc::new(Wire {
-            relay,
+            server,
             said: Mutex::default(),
             heard: Mutex::default(),
             number: AtomicU64::new(0),
@@ -59,59 +59,59 @@ impl Tap {
         Ok(Self { address, wire })
     }
 
-    /// Where the client connects to.
+    /// The URL that the client connects to.
     pub fn url(&self) -> String {
         format!("ws://{}/ws", self.address)
     }
 
-    /// Everything that the client has said, in order.
+    /// All messages from the client, in order.
     pub fn said(&self) -> Vec<Value> {
         kept(&self.wire.said)
     }
 
-    /// Everything that the relay has told the client, in order.
+    /// All messages from the server, in order.
     pub fn heard(&self) -> Vec<Value> {
         kept(&self.wire.heard)
     }
 
-    /// Cuts the connection without a word; until [`mend`](Self::mend) no new one comes about.
+    /// Cuts the connection without a close frame and refuses new ones until [`mend`](Self::mend).
     pub fn cut(&self) {
         self.wire.down.store(true, Ordering::Release);
         self.wire.number.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Lets new connections through again.
+    /// Accepts new connections again.
     pub fn mend(&self) {
         self.wire.down.store(false, Ordering::Release);
     }
 }
 
 impl Wire {
-    /// Carries one connection until one end or the test wants no more. Dropping both sockets is the cut.
+    /// Carries one connection until an end or the test closes it. Dropping both sockets is the cut.
     fn carry(&self, client: TcpStream) {
         let number = self.number.load(Ordering::Acquire);
         let Ok(mut client) = tungstenite::accept(client) else {
             return;
         };
 
-        let Ok(relay) = TcpStream::connect(self.relay) else {
+        let Ok(server) = TcpStream::connect(self.server) else {
             return;
         };
 
-        let Ok((mut relay, _)) = tungstenite::client(format!("ws://{}/ws", self.relay), relay)
+        let Ok((mut server, _)) = tungstenite::client(format!("ws://{}/ws", self.server), server)
         else {
             return;
         };
 
-        for stream in [client.get_ref(), relay.get_ref()] {
-            if stream.set_read_timeout(Some(GLANCE)).is_err() {
+        for stream in [client.get_ref(), server.get_ref()] {
+            if stream.set_read_timeout(Some(READ_TIMEOUT)).is_err() {
                 return;
             }
         }
 
         while self.number.load(Ordering::Acquire) == number {
-            let passed = pass(&mut client, &mut relay, &self.said)
-                .and_then(|()| pass(&mut relay, &mut client, &self.heard));
+            let passed = pass(&mut client, &mut server, &self.said)
+                .and_then(|()| pass(&mut server, &mut client, &self.heard));
             if passed.is_err() {
                 return;
             }
@@ -119,7 +119,7 @@ impl Wire {
     }
 }
 
-/// How many of these messages are of one type.
+/// The number of messages of one type.
 pub fn count(messages: &[Value], kind: &str) -> usize {
     messages
         .iter()
@@ -134,7 +134,7 @@ fn kept(messages: &Mutex<Vec<Value>>) -> Vec<Value> {
         .clone()
 }
 
-/// Passes at most one message on, and keeps it.
+/// Passes on at most one message, and records it.
 fn pass(
     from: &mut WebSocket<TcpStream>,
     to: &mut WebSocket<TcpStream>,
@@ -142,7 +142,7 @@ fn pass(
 ) -> Result<(), Error> {
     let message = match from.read() {
         Ok(message @ (Message::Text(_) | Message::Binary(_))) => message,
-        // Pings are answered by each end for itself.
+        // Each end answers pings itself.
         Ok(_) => return Ok(()),
         Err(Error::Io(error))
             if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>

@@ -1,10 +1,10 @@
-//! Sound files, as plain samples.
+//! WAV files as plain samples.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-/// The rate that Tandem records at, and that the tests work at: samples per second, one channel.
+/// The sample rate of Tandem's recordings and of the tests, in Hz, with one channel.
 pub const RATE: u32 = 48_000;
 
 /// Reads a file as mono samples in -1.0 to 1.0; channels are averaged.
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read() {
+    fn reading_returns_what_was_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ramp.wav");
         let ramp: Vec<f32> = (0..480).map(|index| index as f32 / 480.0 - 0.5).collect();
@@ -80,7 +80,7 @@ mod tests {
 
         assert!(
             read.len() == 480 && worst < 1e-4,
-            "16 bits keep it to 1/32768, not {worst}"
+            "16 bits are accurate to 1/32768, not {worst}"
         );
     }
 }

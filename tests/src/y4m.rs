@@ -1,4 +1,4 @@
-//! Uncompressed video files: what a call recorded, what ffmpeg made.
+//! Reads uncompressed video files, from a call's recording or from ffmpeg.
 
 use std::fs;
 use std::path::Path;
@@ -8,23 +8,27 @@ use anyhow::{Context, Result, bail, ensure};
 /// A video in memory: 4:2:0, 8 bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Video {
-    /// Luma samples in a row.
+    /// Luma samples per row.
     pub width: usize,
     /// Rows of luma.
     pub height: usize,
-    /// Y, U and V of each picture, one after the other.
+    /// The Y, U and V planes of each frame, one after the other.
     pub frames: Vec<Vec<u8>>,
 }
 
 impl Video {
-    /// Reads a file; every frame must be whole.
+    /// Reads a file. Every frame must be complete.
     ///
     /// # Errors
-    /// When it is not such a file.
+    /// When it is not a complete YUV4MPEG2 file.
     pub fn read(path: &Path) -> Result<Self> {
         let data = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&data)
-            .with_context(|| format!("{} is no YUV4MPEG2 file that we know", path.display()))
+        Self::parse(&data).with_context(|| {
+            format!(
+                "{} is not a YUV4MPEG2 file that the tests can read",
+                path.display()
+            )
+        })
     }
 
     fn parse(data: &[u8]) -> Result<Self> {
@@ -76,7 +80,7 @@ impl Video {
         })
     }
 
-    /// The luma plane of a frame, `width` bytes a row.
+    /// The luma plane of a frame, `width` bytes per row.
     ///
     /// # Panics
     /// When there is no such frame.
@@ -112,7 +116,7 @@ mod tests {
         data.pop();
         assert!(
             Video::parse(&data).is_err(),
-            "a frame that is cut short is no frame"
+            "a frame that is cut short is an error"
         );
     }
 }

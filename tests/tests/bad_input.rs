@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use tandem_tests::rogue::{Partner, RogueRelay};
+use tandem_tests::rogue::{Partner, RogueServer};
 use tandem_tests::{Outcome, Relay, Tandem};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -352,7 +352,7 @@ fn files_with_odd_sizes_or_a_cut_off_end_play_their_complete_frames() {
 
 #[test]
 fn garbage_from_the_server_is_survived() {
-    let server = RogueRelay::start(vec![
+    let server = RogueServer::start(vec![
         "this is not JSON".into(),
         "[1, 2, 3]".into(),
         "null".into(),

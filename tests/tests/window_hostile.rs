@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
-use tandem_tests::rogue::RogueRelay;
+use tandem_tests::rogue::RogueServer;
 use tandem_tests::window::{PATIENCE, TEST_MEDIA};
 use tandem_tests::{Part, Relay, Screen, Tandem, Window, require};
 
@@ -309,7 +309,7 @@ fn every_field_of_a_partner_is_shown_as_text() {
         (&zalgo, breakout),
         ("\u{200B}\u{2060}", svg),
     ] {
-        let relay = RogueRelay::start(vec![partner(name, picture).to_string()])
+        let relay = RogueServer::start(vec![partner(name, picture).to_string()])
             .expect("a relay that says anything");
         let screen = Screen::start().expect("a screen");
         let window = open(&screen, &relay.url());
