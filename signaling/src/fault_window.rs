@@ -1,9 +1,9 @@
-//! How many faults a connection may make in a while before it is given up.
+//! How many faults a connection may make in a while before it is closed. Sans-IO.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Counts faults in a sliding window of time. It holds no memory until the first fault.
+/// Counts faults in a sliding window of time. It allocates nothing before the first fault.
 #[derive(Debug)]
 pub(crate) struct FaultWindow {
     limit: usize,
@@ -12,7 +12,7 @@ pub(crate) struct FaultWindow {
 }
 
 impl FaultWindow {
-    /// A window that is exceeded by the `limit`-th fault within `window`.
+    /// The `limit`-th fault within `window` is one too many.
     pub(crate) fn new(limit: usize, window: Duration) -> Self {
         Self {
             limit,
@@ -21,7 +21,7 @@ impl FaultWindow {
         }
     }
 
-    /// Notes a fault at `now`; true if it is one too many.
+    /// Records a fault at `now`; true if it is one too many.
     pub(crate) fn record(&mut self, now: Instant) -> bool {
         while self
             .faults
@@ -38,6 +38,11 @@ impl FaultWindow {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::disallowed_methods,
+        reason = "tests need some moment to count from"
+    )]
+
     use super::*;
 
     #[test]
@@ -67,13 +72,13 @@ mod tests {
             let now = start + Duration::from_millis(n * 600);
             assert!(
                 !window.record(now),
-                "one fault each 600 ms is at most 17 in 10 s"
+                "one fault every 600 ms is at most 17 in 10 s"
             );
         }
 
         assert!(
             window.faults.len() <= 17,
-            "faults older than the window must not pile up"
+            "faults older than the window are dropped"
         );
     }
 }

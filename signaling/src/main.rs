@@ -1,7 +1,8 @@
-//! The signaling relay as a program: `tandem-signaling --listen 127.0.0.1:9000`.
+//! The signaling server as a program: `tandem-signaling --listen 127.0.0.1:9000`.
 //!
-//! It prints one line with the bound address on stdout when it is ready; logs go to stderr. SIGTERM and Ctrl-C shut it
-//! down properly, a second one at once. Exit 0 after a shutdown, 1 if it cannot run, 2 for a wrong configuration.
+//! When it is ready, it prints one line with its address on stdout; the log goes to stderr. SIGTERM
+//! and Ctrl-C let calls end before it exits; a second one exits at once. SIGHUP reloads files. The
+//! exit code is 0 after a shutdown, 1 if the server cannot run, 2 if a setting is wrong.
 
 mod args;
 mod memory;
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         // Help and version go to stdout with exit 0, everything else to stderr with exit 2.
         Err(Refusal::Clap(error)) => error.exit(),
         Err(Refusal::Sentence(message)) => {
-            complain(&message);
+            print_error(&message);
             return ExitCode::from(2);
         }
     };
@@ -31,11 +32,11 @@ fn main() -> ExitCode {
     match start(args, filter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error:#}"));
-            // A file that the configuration names is part of the configuration.
-            let wrong = matches!(error.downcast_ref(), Some(RelayError::Settings(_)));
+            print_error(&format!("{error:#}"));
+            // A file that a setting names is part of the settings.
+            let is_setting = matches!(error.downcast_ref(), Some(RelayError::Settings(_)));
 
-            if wrong {
+            if is_setting {
                 ExitCode::from(2)
             } else {
                 ExitCode::FAILURE
@@ -44,8 +45,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// To stderr; if even that is gone, nobody can be told.
-fn complain(message: &str) {
+/// Prints to stderr, ignoring that it may be closed.
+fn print_error(message: &str) {
     let _ = writeln!(std::io::stderr(), "tandem-signaling: {message}");
 }
 
@@ -58,8 +59,8 @@ fn start(args: Args, filter: EnvFilter) -> anyhow::Result<()> {
         LogFormat::Json => log.json().init(),
     }
 
-    memory::watch();
-    let runtime = tokio::runtime::Runtime::new().context("the async runtime does not start")?;
+    memory::start_trimming();
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     runtime.block_on(run(args))
 }
 
@@ -112,35 +113,37 @@ async fn run(args: Args) -> anyhow::Result<()> {
         builder = builder.turn(args.turn_url, secret, args.turn_ttl);
     }
 
+    // Before the start, so that no signal is missed.
     let mut signals = Signals::listen()?;
-    let relay = builder.start().await?;
+    let server = builder.start().await?;
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on {}", relay.url())
+    writeln!(stdout, "listening on {}", server.url())
         .and_then(|()| stdout.flush())
-        .context("the address cannot be printed")?;
+        .context("cannot print the address")?;
 
     while signals.next().await == Signal::Reload {
-        relay.reload();
+        server.reload();
     }
 
     tokio::select! {
-        () = relay.shutdown() => {}
-        () = signals.end() => tracing::warn!("second signal: all connections are cut"),
+        () = server.shutdown() => {}
+        () = signals.stop() => tracing::warn!("second signal: cutting all connections"),
     }
 
     Ok(())
 }
 
-/// What the operator wants.
+/// What the operator asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signal {
     /// Shut down.
-    End,
-    /// Read the files again.
+    Stop,
+    /// Reload the files.
     Reload,
 }
 
-/// Ctrl-C and, on Unix, SIGTERM and SIGHUP. Caught from the start, so that none falls between the shutdown's steps.
+/// Ctrl-C and, on Unix, SIGTERM and SIGHUP. They stay caught until the process exits, so that none
+/// kills it in the middle of the shutdown.
 struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -151,9 +154,9 @@ struct Signals {
 }
 
 impl Signals {
-    /// Waits until the end is asked for.
-    async fn end(&mut self) {
-        while self.next().await != Signal::End {}
+    /// Waits for a signal to stop, ignoring others.
+    async fn stop(&mut self) {
+        while self.next().await != Signal::Stop {}
     }
 }
 
@@ -162,16 +165,16 @@ impl Signals {
     fn listen() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).context("Ctrl-C cannot be caught")?,
-            terminate: signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?,
-            hangup: signal(SignalKind::hangup()).context("SIGHUP cannot be caught")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot catch Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("cannot catch SIGTERM")?,
+            hangup: signal(SignalKind::hangup()).context("cannot catch SIGHUP")?,
         })
     }
 
     async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.interrupt.recv() => Signal::End,
-            _ = self.terminate.recv() => Signal::End,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Stop,
             _ = self.hangup.recv() => Signal::Reload,
         }
     }
@@ -185,10 +188,10 @@ impl Signals {
 
     async fn next(&mut self) -> Signal {
         if tokio::signal::ctrl_c().await.is_err() {
-            tracing::error!("Ctrl-C cannot be caught: end the process by other means");
+            tracing::error!("cannot catch Ctrl-C: stop the server another way");
             std::future::pending::<()>().await;
         }
 
-        Signal::End
+        Signal::Stop
     }
 }

@@ -1,13 +1,21 @@
-//! Gives the system back what the allocator keeps without a use for it.
+//! Returns free memory to the system.
 //!
-//! When many users leave, nearly all of their memory is free, but not in one piece: here and there something small lives
-//! on, and glibc shrinks its heaps from the end only. `malloc_trim` gives back the whole pages in between.
-//! Where the C library is another one, nothing is done here.
+//! When many users leave, nearly all of their memory is free, but not in one piece: small
+//! allocations that live on are scattered over it, and glibc only shrinks a heap from its end.
+//! `malloc_trim` returns the whole pages in between. With another C library, this module does
+//! nothing.
+#![cfg_attr(
+    all(target_os = "linux", target_env = "gnu"),
+    expect(
+        clippy::disallowed_methods,
+        reason = "a shell: it times its own work for the log"
+    )
+)]
 
-/// Starts the watch over this process' memory, for as long as it runs.
-pub(crate) fn watch() {
+/// Starts a thread that trims this process's memory for as long as it runs.
+pub(crate) fn start_trimming() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    glibc::watch();
+    glibc::start_trimming();
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -16,80 +24,95 @@ mod glibc {
     use std::io::Read;
     use std::time::{Duration, Instant};
 
-    /// Between two looks.
-    const PERIOD: Duration = Duration::from_secs(10);
-    /// So much may lie idle, in bytes: it is soon used again.
+    /// Between two measurements.
+    const INTERVAL: Duration = Duration::from_secs(10);
+    /// Free bytes to keep before trimming: they are soon used again.
     const RESERVE: usize = 4 << 20;
-    /// Less than this is not worth the work, in bytes.
-    const GAIN: usize = 1 << 20;
+    /// Bytes. A trim that would return less is not worth the work.
+    const MIN_GAIN: usize = 1 << 20;
 
-    /// What the process holds at one moment, in bytes.
+    /// The memory of the process at one moment, in bytes.
     #[derive(Debug, Clone, Copy)]
-    struct Held {
-        /// Resident, without files.
+    struct Memory {
+        /// Resident, without mapped files.
         resident: usize,
-        /// Given out by the allocator.
+        /// Allocated by the program.
         in_use: usize,
     }
 
-    impl Held {
-        /// Resident and of no use.
+    impl Memory {
+        /// Resident, but not allocated.
         fn spare(self) -> usize {
             self.resident.saturating_sub(self.in_use)
         }
     }
 
-    /// Whether to trim: more is spare than in use, and more than the last trim `left`. Each small thing that it had to
-    /// leave held a page or two, so that counts no more once a quarter of what was in use then is gone.
-    fn is_due(held: Held, left: Option<Held>) -> bool {
-        let left = left
-            .filter(|left| held.in_use > left.in_use / 4 * 3)
-            .map_or(0, Held::spare);
-        held.spare() > held.in_use.max(RESERVE).max(left + GAIN)
+    /// Whether to trim: more is spare than in use, and more than was spare right after the last
+    /// trim.
+    ///
+    /// A trim cannot return the pages that hold small allocations. Once a quarter of what was in
+    /// use then is freed, many of those pages are free too, and it is worth trying again.
+    fn is_due(memory: Memory, after_last: Option<Memory>) -> bool {
+        let unreturnable = after_last
+            .filter(|last| memory.in_use > last.in_use / 4 * 3)
+            .map_or(0, Memory::spare);
+
+        memory.spare() > memory.in_use.max(RESERVE).max(unreturnable + MIN_GAIN)
     }
 
-    /// A thread of its own: the calls take milliseconds when the heap is large. They lock one arena at a time, so who
-    /// allocates waits for a part of that at most.
-    pub(super) fn watch() {
+    /// Trims on a thread of its own, because a trim takes milliseconds when the heap is large. It
+    /// locks one arena at a time, so another thread's allocation waits for a part of that at most.
+    pub(super) fn start_trimming() {
         let thread = std::thread::Builder::new().name("memory".into()).spawn(|| {
-            let mut left: Option<Held> = None;
-            loop {
-                std::thread::sleep(PERIOD);
-                // Not even a descriptor may be free for a moment.
-                let Some(held) = look() else { continue };
+            let mut after_last: Option<Memory> = None;
 
-                if is_due(held, left) {
-                    let begun = Instant::now();
+            loop {
+                std::thread::sleep(INTERVAL);
+                // Fails while the process has no file descriptor left.
+                let Some(memory) = measure() else { continue };
+
+                if is_due(memory, after_last) {
+                    let start = Instant::now();
                     trim();
-                    let Some(after) = look() else { continue };
-                    left = Some(after);
-                    let given_back = held.resident.saturating_sub(after.resident);
-                    tracing::debug!(given_back, in_use = after.in_use, took = ?begun.elapsed(), "memory given back");
-                } else if left.is_some_and(|left| held.spare() < left.spare()) {
-                    // What has been put to use again can be given back again.
-                    left = Some(held);
+                    let took = start.elapsed();
+
+                    let Some(after) = measure() else { continue };
+                    after_last = Some(after);
+                    let returned = memory.resident.saturating_sub(after.resident);
+                    tracing::debug!(
+                        returned,
+                        in_use = after.in_use,
+                        ?took,
+                        "returned memory to the system"
+                    );
+                } else if after_last.is_some_and(|last| memory.spare() < last.spare()) {
+                    // Memory that was spare is in use again; when it is freed, it can be returned.
+                    after_last = Some(memory);
                 }
             }
         });
 
         if let Err(error) = thread {
-            tracing::warn!(kind = %error.kind(), "memory that is free is not given back to the system");
+            tracing::warn!(
+                kind = %error.kind(),
+                "cannot start a thread: memory of users who leave stays with the process"
+            );
         }
     }
 
-    fn look() -> Option<Held> {
-        // On the stack: looking takes nothing from the allocator.
+    fn measure() -> Option<Memory> {
+        // On the stack, so that measuring allocates nothing.
         let mut text = [0; 4096];
         let length = File::open("/proc/self/status")
             .and_then(|mut file| file.read(&mut text))
             .ok()?;
-        Some(Held {
+        Some(Memory {
             resident: resident(&text[..length])?,
             in_use: in_use(),
         })
     }
 
-    /// `RssAnon` of `/proc/self/status`.
+    /// `RssAnon` in `/proc/self/status`, in bytes. Kernels before 4.5 do not have it.
     fn resident(status: &[u8]) -> Option<usize> {
         let line = status
             .split(|&byte| byte == b'\n')
@@ -105,65 +128,72 @@ mod glibc {
     }
 
     fn in_use() -> usize {
-        // SAFETY: it takes no arguments, locks what it reads and returns plain numbers.
+        // SAFETY: mallinfo2(3) takes no arguments, locks what it reads and returns plain numbers.
         let info = unsafe { libc::mallinfo2() };
-        // In the heaps, and in maps of their own.
+        // In the heaps, and in mappings of their own.
         info.uordblks.saturating_add(info.hblkhd)
     }
 
     fn trim() {
-        // SAFETY: it gives back pages of free chunks only, behind the allocator's own locks; memory in use stays.
+        // SAFETY: malloc_trim(3) only returns pages of free chunks, under the allocator's locks;
+        // memory in use stays.
         unsafe { libc::malloc_trim(0) };
     }
 
     #[cfg(test)]
     mod tests {
-        use std::sync::{Mutex, PoisonError};
+        use parking_lot::Mutex;
 
         use super::*;
 
-        /// What one test gives back is no other test's figure.
-        static ALONE: Mutex<()> = Mutex::new(());
+        /// Held by a test that measures, so that no other test allocates or trims meanwhile.
+        static MEASURING: Mutex<()> = Mutex::new(());
 
         const MB: usize = 1 << 20;
 
-        fn held(resident: usize, in_use: usize) -> Held {
-            Held {
+        fn memory(resident: usize, in_use: usize) -> Memory {
+            Memory {
                 resident: resident * MB,
                 in_use: in_use * MB,
             }
         }
 
         #[test]
-        fn memory_is_given_back_when_most_of_it_lies_idle() {
-            assert!(is_due(held(40, 5), None), "the users are gone");
-            assert!(!is_due(held(40, 30), None), "the users are here");
-            assert!(!is_due(held(5, 1), None), "that is how small it starts");
+        fn memory_is_returned_when_most_of_it_is_spare() {
+            assert!(is_due(memory(40, 5), None), "the users have left");
+            assert!(!is_due(memory(40, 30), None), "the users are there");
+            assert!(!is_due(memory(5, 1), None), "as small as at the start");
             assert!(
-                !is_due(held(400, 210), None),
-                "a busy relay uses its free memory again in a moment"
+                !is_due(memory(400, 210), None),
+                "a busy server soon uses its free memory again"
             );
         }
 
         #[test]
-        fn what_a_trim_could_not_give_back_is_no_reason_for_the_next() {
-            let left = Some(held(18, 8));
-            assert!(!is_due(held(18, 8), left), "as the last one left it");
-            assert!(!is_due(held(18, 7), left), "a little more");
-            assert!(is_due(held(20, 8), left), "much more");
+        fn memory_that_a_trim_could_not_return_does_not_cause_the_next() {
+            let after_last = Some(memory(18, 8));
             assert!(
-                is_due(held(16, 6), left),
-                "no more, but users who were still there have left"
+                !is_due(memory(18, 8), after_last),
+                "unchanged since the last trim"
             );
-            assert!(!is_due(held(4, 1), left), "that is how small it starts");
+            assert!(!is_due(memory(18, 7), after_last), "little more is spare");
+            assert!(is_due(memory(20, 8), after_last), "much more is spare");
+            assert!(
+                is_due(memory(16, 6), after_last),
+                "no more is spare, but users who were there have left"
+            );
+            assert!(
+                !is_due(memory(4, 1), after_last),
+                "as small as at the start"
+            );
         }
 
         #[test]
-        fn the_process_is_seen_as_it_is() {
-            let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = look().expect("there is a /proc");
+        fn an_allocation_shows_in_both_figures() {
+            let _measuring = MEASURING.lock();
+            let before = measure().expect("there is a /proc");
             let block = std::hint::black_box(vec![1u8; 64 * MB]);
-            let with = look().expect("there is a /proc");
+            let with = measure().expect("there is a /proc");
 
             assert!(
                 with.resident >= before.resident + 60 * MB,
@@ -181,18 +211,15 @@ mod glibc {
                 Some(120 * 1024)
             );
 
-            assert_eq!(
-                resident(b"VmRSS:\t 9 kB\n"),
-                None,
-                "a kernel without this line"
-            );
-            assert_eq!(resident(b"RssAnon:\t-1 kB\n"), None, "no number");
+            assert_eq!(resident(b"VmRSS:\t 9 kB\n"), None, "an old kernel");
+            assert_eq!(resident(b"RssAnon:\t-1 kB\n"), None, "not a number");
         }
 
         #[test]
-        fn holes_are_given_back() {
-            let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-            // Many blocks too small for maps of their own; every 500th stays, so that no heap can shrink from its end.
+        fn free_pages_between_allocations_are_returned() {
+            let _measuring = MEASURING.lock();
+            // Blocks too small for mappings of their own. Every 500th stays allocated, so that no
+            // heap can shrink from its end.
             let mut blocks: Vec<_> = (0..32 * 1024).map(|_| Some(vec![1u8; 1024])).collect();
 
             for (n, block) in blocks.iter_mut().enumerate() {
@@ -201,14 +228,14 @@ mod glibc {
                 }
             }
 
-            let holes = look().expect("there is a /proc");
+            let holes = measure().expect("there is a /proc");
             trim();
-            let trimmed = look().expect("there is a /proc");
-            let given_back = holes.resident.saturating_sub(trimmed.resident);
+            let trimmed = measure().expect("there is a /proc");
+            let returned = holes.resident.saturating_sub(trimmed.resident);
 
             assert!(
-                given_back > 16 * MB,
-                "of 31 MB in holes {given_back} bytes were given back"
+                returned > 16 * MB,
+                "{returned} bytes of 31 MB in holes were returned"
             );
 
             assert!(
@@ -216,7 +243,7 @@ mod glibc {
                     .iter()
                     .flatten()
                     .all(|block| block.iter().all(|&byte| byte == 1)),
-                "what is in use stays"
+                "allocated blocks are untouched"
             );
         }
     }

@@ -1,7 +1,8 @@
 //! The configuration file: TOML whose keys are the names of the flags.
 //!
-//! Its values become the defaults of the command line, so the order is flag, environment, file, built-in default, and
-//! the same parsers read all four.
+//! Its values become the defaults of the command line. So a flag overrides an environment variable,
+//! which overrides the file, which overrides the built-in default, and the same parsers read them
+//! all.
 
 use std::fs;
 use std::path::Path;
@@ -10,15 +11,15 @@ use clap::builder::OsStr;
 use clap::{ArgAction, Command};
 use toml::{Table, Value};
 
-/// `command` with the values of the file as defaults.
+/// Makes the values in the file the defaults of `command`.
 ///
 /// # Errors
-/// A sentence with the file's name and, where there is one, the line: it cannot be read, is not TOML, or has a key or
-/// a kind of value that no flag has.
+/// A sentence with the name of the file and, if possible, the line: the file cannot be read, is not
+/// TOML, or has a key or a type of value that no flag takes.
 pub(super) fn with_defaults(command: Command, path: &Path) -> Result<Command, String> {
     let name = path.display();
     let text = fs::read_to_string(path)
-        .map_err(|error| format!("--config {name} cannot be read: {error}"))?;
+        .map_err(|error| format!("cannot read --config {name}: {error}"))?;
     apply(command, &text).map_err(|error| format!("in {name}: {error}"))
 }
 
@@ -26,11 +27,14 @@ fn apply(mut command: Command, text: &str) -> Result<Command, String> {
     let table: Table = text
         .parse()
         .map_err(|error: toml::de::Error| error.to_string())?;
+
     for (key, value) in table {
         let id = key.replace('-', "_");
+        // Only --help and --version have no variable; they are not settings.
         let known = command
             .get_arguments()
             .find(|arg| arg.get_long() == Some(key.as_str()) && arg.get_env().is_some());
+
         let Some(arg) = known.filter(|_| key != "config") else {
             let names: Vec<&str> = command
                 .get_arguments()
@@ -38,6 +42,7 @@ fn apply(mut command: Command, text: &str) -> Result<Command, String> {
                 .filter_map(clap::Arg::get_long)
                 .filter(|name| *name != "config")
                 .collect();
+
             return Err(format!(
                 "there is no setting `{key}`; the settings are {}",
                 names.join(", ")

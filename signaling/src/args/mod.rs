@@ -1,5 +1,6 @@
-//! The command line. Every flag is also an environment variable `TANDEM_SIGNALING_…` and a key of the TOML file that
-//! `--config` names; a flag beats the variable, the variable the file, the file the default.
+//! The command line. Every flag is also an environment variable `TANDEM_SIGNALING_…` and a key of
+//! the TOML file that `--config` names. A flag overrides the variable, the variable overrides the
+//! file, the file overrides the default.
 
 mod file;
 mod values;
@@ -14,14 +15,15 @@ use tracing_subscriber::EnvFilter;
 
 use values::{cidr, duration, redis_url, stun_url, turn_url};
 
-/// Introduces two peers and passes their WebRTC handshake between them.
+/// The signaling server of Tandem: matches two people and passes their WebRTC handshake on.
 ///
-/// The relay listens for WebSockets at /ws; beside it are /livez, /readyz and /metrics. It keeps everything in memory
-/// unless --redis joins it with other relays.
+/// It listens for WebSockets at /ws, and answers /livez, /readyz and /metrics. It keeps everything
+/// in memory, unless --redis joins it with other servers.
 #[derive(Debug, Parser)]
 #[command(name = "tandem-signaling", version, after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Address and port to listen on; port 0 picks a free one, 0.0.0.0 and [::] take connections from anywhere.
+    /// Address and port to listen on. Port 0 picks a free one; 0.0.0.0 and [::] accept connections
+    /// from anywhere.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_LISTEN",
@@ -30,19 +32,23 @@ pub(crate) struct Args {
     )]
     pub(crate) listen: String,
 
-    /// A TOML file whose keys are the names of these flags (`max-connections = 5000`, `turn-url = ["turn:…"]`).
+    /// Read settings from a TOML file. Its keys are the names of these flags (`max-connections =
+    /// 5000`, `turn-url = ["turn:…"]`).
     ///
-    /// A flag beats its environment variable, the variable beats the file, the file beats the default.
+    /// A flag overrides its environment variable, the variable overrides the file, the file
+    /// overrides the default.
     #[arg(long, env = "TANDEM_SIGNALING_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Join other relays over this Redis: users of all of them meet, and a call outlives its relay.
+    /// Share users with other servers through this Redis: all of them are matched, and a call
+    /// outlives its server.
     #[arg(long, env = "TANDEM_SIGNALING_REDIS", value_name = "URL", hide_env_values = true, value_parser = redis_url)]
     pub(crate) redis: Option<String>,
 
-    /// An Origin from which browsers may connect, `*` for any; may be repeated.
+    /// Allow browsers to connect from pages of this Origin, `*` for any. Can be repeated.
     ///
-    /// Without any, only programs connect: they send no Origin. Write it as a browser does: https://chat.example.org
+    /// Without any, only programs can connect: they send no Origin. Write it as a browser does:
+    /// https://chat.example.org
     #[arg(
         long,
         env = "TANDEM_SIGNALING_ALLOW_ORIGIN",
@@ -52,10 +58,12 @@ pub(crate) struct Args {
     #[arg(help_heading = "Who may connect")]
     pub(crate) allow_origin: Vec<String>,
 
-    /// Want a bearer token (JWT) of every client, signed with this key: an HS256 secret or an Ed25519 public key (PEM).
+    /// Require a bearer token (JWT) of every client, signed with the key in this file: an HS256
+    /// secret or an Ed25519 public key (PEM).
     ///
-    /// Programs send `Authorization: Bearer TOKEN`; browsers, which cannot, the query `?token=TOKEN` or the WebSocket
-    /// subprotocols `tandem` and `bearer.TOKEN`. The token needs `sub` and `exp`; `sub` is who blocks and bans mean.
+    /// Programs send `Authorization: Bearer TOKEN`. Browsers cannot; they send the query
+    /// `?token=TOKEN` or the WebSocket subprotocols `tandem` and `bearer.TOKEN`. The token needs
+    /// `sub` and `exp`; blocks and bans apply to `sub`.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_JWT_KEY",
@@ -64,7 +72,8 @@ pub(crate) struct Args {
     )]
     pub(crate) jwt_key: Option<PathBuf>,
 
-    /// Whom to keep out: a file with an address, a range or `user:SUB` a line. Read again on SIGHUP.
+    /// Ban the clients in this file: one address, address range or `user:SUB` per line. Read again
+    /// on SIGHUP.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_BAN_FILE",
@@ -73,19 +82,21 @@ pub(crate) struct Args {
     )]
     pub(crate) ban_file: Option<PathBuf>,
 
-    /// Believe X-Forwarded-For of a proxy with an address in this range; may be repeated.
+    /// Trust the X-Forwarded-For of proxies in this address range. Can be repeated.
     ///
-    /// The client is the rightmost address in that header that is no trusted proxy itself.
+    /// The client is the rightmost address in that header that is not a trusted proxy itself.
     #[arg(long, env = "TANDEM_SIGNALING_TRUSTED_PROXY", value_delimiter = ',', value_name = "CIDR", value_parser = cidr)]
     #[arg(help_heading = "Who may connect")]
     pub(crate) trusted_proxy: Vec<IpNet>,
 
-    /// A TURN server for the clients, like turn:turn.example.org:3478; may be repeated. Wants --turn-secret.
+    /// Give clients this TURN server, like turn:turn.example.org:3478. Can be repeated. Needs
+    /// --turn-secret.
     #[arg(long, env = "TANDEM_SIGNALING_TURN_URL", value_delimiter = ',', value_name = "URL", value_parser = turn_url)]
     #[arg(help_heading = "STUN and TURN")]
     pub(crate) turn_url: Vec<String>,
 
-    /// The secret shared with coturn (its static-auth-secret). Rather in the file or the environment than here.
+    /// The secret shared with coturn (its static-auth-secret). Safer in the file or the environment
+    /// than on the command line.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_TURN_SECRET",
@@ -95,12 +106,12 @@ pub(crate) struct Args {
     #[arg(hide_default_value = true, help_heading = "STUN and TURN")]
     pub(crate) turn_secret: Option<String>,
 
-    /// How long the TURN credentials of a client are good for; clients ask for fresh ones before.
+    /// How long the TURN credentials of a client are valid. Clients ask for new ones in time.
     #[arg(long, env = "TANDEM_SIGNALING_TURN_TTL", default_value = "1h", value_parser = duration, value_name = "TIME")]
     #[arg(help_heading = "STUN and TURN")]
     pub(crate) turn_ttl: Duration,
 
-    /// A STUN server for the clients, like stun:stun.example.org:3478; may be repeated.
+    /// Give clients this STUN server, like stun:stun.example.org:3478. Can be repeated.
     #[arg(long, env = "TANDEM_SIGNALING_STUN_URL", value_delimiter = ',', value_name = "URL", value_parser = stun_url)]
     #[arg(help_heading = "STUN and TURN")]
     pub(crate) stun_url: Vec<String>,
@@ -123,7 +134,7 @@ pub(crate) struct Args {
     )]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// How many connections at a time; more are answered 503.
+    /// Connections open at the same time; more get 503.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_MAX_CONNECTIONS",
@@ -133,7 +144,7 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) max_connections: usize,
 
-    /// How many connections at a time from one address (IPv6: from one /64); more are answered 429.
+    /// Connections open at the same time from one address (IPv6: from one /64); more get 429.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_MAX_CONNECTIONS_PER_ADDRESS",
@@ -143,7 +154,7 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) max_connections_per_address: u32,
 
-    /// How many upgrades a minute from one address; more are answered 429. Default: three for each connection that
+    /// Upgrades per minute from one address; more get 429. Default: three for each connection that
     /// --max-connections-per-address allows.
     #[arg(
         long,
@@ -153,7 +164,8 @@ pub(crate) struct Args {
     )]
     pub(crate) rate_upgrades: Option<u32>,
 
-    /// Messages a second of one connection, pings included; twice as many may come at once. More: `rate_limited`.
+    /// Messages per second on one connection, pings included; twice as many may come at once. More
+    /// get `rate_limited`.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_RATE_MESSAGES",
@@ -163,7 +175,7 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_messages: u32,
 
-    /// Bytes a second of one connection; twice as many may come at once. More: `rate_limited`.
+    /// Bytes per second on one connection; twice as many may come at once. More get `rate_limited`.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_RATE_BYTES",
@@ -173,7 +185,7 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_bytes: u32,
 
-    /// Searches (`find_partner`, `next`) a minute of one connection. More: `rate_limited`.
+    /// Searches (`find_partner`, `next`) per minute on one connection. More get `rate_limited`.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_RATE_FIND",
@@ -183,7 +195,7 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_find: u32,
 
-    /// Reports a minute of one connection. More: `rate_limited`.
+    /// Reports per minute on one connection. More get `rate_limited`.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_RATE_REPORTS",
@@ -193,29 +205,30 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_reports: u32,
 
-    /// A WebSocket ping this often; 0: none.
+    /// Send a WebSocket ping this often; 0: never.
     #[arg(long, env = "TANDEM_SIGNALING_HEARTBEAT", default_value = "25s", value_parser = duration)]
     #[arg(value_name = "TIME", help_heading = "Times")]
     pub(crate) heartbeat: Duration,
 
-    /// A connection silent for this long is dead; 0: never.
+    /// Close a connection that is silent for this long; 0: never.
     #[arg(long, env = "TANDEM_SIGNALING_SILENT", default_value = "60s", value_parser = duration)]
     #[arg(value_name = "TIME", help_heading = "Times")]
     pub(crate) silent: Duration,
 
-    /// How long a call waits for a client whose connection was lost; 0: not at all.
+    /// Keep a client whose connection broke, and its call, for this long; 0: not at all.
     #[arg(long, env = "TANDEM_SIGNALING_RESUME_WINDOW", default_value = "30s", value_parser = duration)]
     #[arg(value_name = "TIME", help_heading = "Times")]
     pub(crate) resume_window: Duration,
 
-    /// How long calls may go on after SIGTERM or Ctrl-C; a second signal ends them at once.
+    /// Let calls continue for this long after SIGTERM or Ctrl-C; a second signal ends them at once.
     #[arg(long, env = "TANDEM_SIGNALING_DRAIN_DEADLINE", default_value = "30s", value_parser = duration)]
     #[arg(value_name = "TIME", help_heading = "Times")]
     pub(crate) drain_deadline: Duration,
 
-    /// Append users' reports to this file, one JSON object a line. Opened again on SIGHUP.
+    /// Append users' reports to this file, one JSON object per line. Reopened on SIGHUP.
     ///
-    /// Without a file, but with --redis, they go to the stream {tandem}:reports there; without either they are refused.
+    /// Without a file, but with --redis, they go to the stream {tandem}:reports there. Without
+    /// either, they are refused.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_REPORTS",
@@ -224,7 +237,7 @@ pub(crate) struct Args {
     )]
     pub(crate) reports: Option<PathBuf>,
 
-    /// How logs are written to stderr.
+    /// The format of the log on standard error.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_LOG_FORMAT",
@@ -233,7 +246,8 @@ pub(crate) struct Args {
     )]
     pub(crate) log_format: LogFormat,
 
-    /// error, warn, info, debug or trace; also per module, like info,tandem_signaling=debug.
+    /// What to log: error, warn, info, debug or trace; also per module, like
+    /// info,tandem_signaling=debug.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_LOG_LEVEL",
@@ -247,36 +261,36 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   tandem-signaling
-      on this machine only, for trying it out
+      for this machine only, to try it out
   tandem-signaling --listen 0.0.0.0:9000 --stun-url stun:stun.example.org:3478
       for a local network
   tandem-signaling --config /etc/tandem-signaling.toml
-      on the internet: see docs/operating.md for the file, TLS, coturn and Redis
+      on the internet; docs/operating.md explains the file, TLS, coturn and Redis
 
-When it is ready it prints one line with the bound address on standard output; logs go to standard error.
-SIGTERM and Ctrl-C drain it, SIGHUP reads certificate, key and ban list again and reopens the reports.
-Exit codes: 0 after a shutdown, 1 when it cannot run, 2 for a wrong configuration.";
+When it is ready, it prints one line with its address on standard output; the log goes to standard error.
+SIGTERM and Ctrl-C shut it down after calls have ended. SIGHUP reloads certificate, key and ban list, and reopens
+the reports. Exit codes: 0 after a shutdown, 1 if it cannot run, 2 if a setting is wrong.";
 
-/// A form of the log.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// A line for a person.
+    /// Lines to read.
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Why there are no arguments.
+/// Why the arguments could not be loaded.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// clap's own words: help, version or what is wrong with a flag.
+    /// Help, the version, or clap's error about a flag.
     Clap(clap::Error),
-    /// What is wrong with the file or between flags, as a sentence.
+    /// What is wrong with the file, or which settings do not fit together.
     Sentence(String),
 }
 
 impl Args {
-    /// From the process's command line, environment and the file that these name.
+    /// Reads the command line, the environment and the file that either names.
     pub(crate) fn load() -> Result<Self, Refusal> {
         Self::load_from(std::env::args_os())
     }
@@ -293,7 +307,8 @@ impl Args {
         };
 
         let command = file::with_defaults(Self::command(), path).map_err(Refusal::Sentence)?;
-        // Flags and environment were fine by themselves: what is wrong now stands in the file.
+
+        // Flags and environment were valid without the file, so the error is in the file.
         let matches = command.try_get_matches_from(&words).map_err(|error| {
             let text = error.to_string();
             let text = text
@@ -301,6 +316,7 @@ impl Args {
                 .split("\n\nFor more")
                 .next()
                 .unwrap_or_default();
+
             Refusal::Sentence(format!("in {}: {text}", path.display()))
         })?;
 
@@ -313,27 +329,36 @@ impl Args {
         Ok(args)
     }
 
-    /// What no single flag shows.
+    /// Checks that the settings fit together.
     fn check(&self) -> Result<(), String> {
         if !self.silent.is_zero() && !self.heartbeat.is_zero() && self.silent <= self.heartbeat {
-            return Err("--silent must be longer than --heartbeat, or every idle connection would be closed".into());
+            return Err(
+                "--silent must be longer than --heartbeat, or every idle connection is closed"
+                    .into(),
+            );
         }
 
         match (&self.turn_url.is_empty(), &self.turn_secret) {
             (false, None) => {
-                return Err("--turn-url needs --turn-secret: without it no client could use the TURN server".into());
+                return Err(
+                    "--turn-url needs --turn-secret: without it, no client can use the TURN server"
+                        .into(),
+                );
             }
             (true, Some(_)) => {
-                return Err("--turn-secret needs --turn-url: which TURN server is it for?".into());
+                return Err(
+                    "--turn-secret needs --turn-url: name the TURN server that it is for".into(),
+                );
             }
             (false, Some(secret)) if secret.trim().is_empty() => {
                 return Err(
-                    "--turn-secret is empty: give the static-auth-secret of the TURN server".into(),
+                    "--turn-secret is empty: set it to the static-auth-secret of the TURN server"
+                        .into(),
                 );
             }
             (false, Some(secret)) if secret.starts_with("CHANGE-ME") => {
                 return Err(
-                    "--turn-secret is still the one of the example: make one with `openssl rand -hex 32`".into()
+                    "--turn-secret is still the one from the example: make one with `openssl rand -hex 32`".into()
                 );
             }
             _ => {}
@@ -341,7 +366,8 @@ impl Args {
 
         if !self.turn_url.is_empty() && self.turn_ttl < Duration::from_secs(1) {
             return Err(
-                "--turn-ttl must be at least 1s, or no credential would ever be good".into(),
+                "--turn-ttl must be at least 1s, or every credential has expired before it is used"
+                    .into(),
             );
         }
 
@@ -359,13 +385,16 @@ impl Args {
         Ok(())
     }
 
-    /// The filter that `--log-level` asks for.
+    /// The log filter for `--log-level`.
     pub(crate) fn log_filter(&self) -> Result<EnvFilter, String> {
-        let mut filter = EnvFilter::try_new(&self.log_level).map_err(
-            |_| "--log-level must be error, warn, info, debug or trace, or a list like info,tandem_signaling=debug",
-        )?;
+        let mut filter = EnvFilter::try_new(&self.log_level).map_err(|error| {
+            format!(
+                "--log-level must be error, warn, info, debug or trace, or a list like \
+                 info,tandem_signaling=debug ({error})"
+            )
+        })?;
 
-        // These write whole frames and requests into their trace logs: names, SDP, candidates and tokens.
+        // These log whole frames and requests: names, SDP, candidates and tokens.
         for quiet in [
             "tungstenite=off",
             "tokio_tungstenite=off",
@@ -373,13 +402,13 @@ impl Args {
             "tokio_rustls=off",
             "redis=off",
         ] {
-            filter = filter.add_directive(quiet.parse().expect("a constant directive"));
+            filter = filter.add_directive(quiet.parse().expect("a valid directive"));
         }
 
         Ok(filter)
     }
 
-    /// Upgrades a minute from one address.
+    /// Upgrades per minute from one address.
     pub(crate) fn rate_upgrades(&self) -> u32 {
         self.rate_upgrades
             .unwrap_or(self.max_connections_per_address.saturating_mul(3))
@@ -406,12 +435,12 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn the_definition_of_the_command_line_is_valid() {
         Args::command().debug_assert();
     }
 
     #[test]
-    fn every_flag_has_its_variable() {
+    fn every_flag_has_an_environment_variable() {
         for arg in Args::command().get_arguments() {
             let flag = arg.get_long().expect("every argument is a flag");
             let variable = format!("TANDEM_SIGNALING_{}", flag.replace('-', "_").to_uppercase());
@@ -424,36 +453,36 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+    fn a_flag_overrides_the_file_and_the_file_overrides_the_default() {
         let file = file(
             "max-connections = 7\nrate-find = 8\nheartbeat = '3s'\nstun-url = ['stun:a', 'stun:b']\n",
         );
         let path = file.path().display().to_string();
         let args = load(&["--config", &path, "--rate-find", "9"]).unwrap();
 
-        assert_eq!(args.max_connections, 7, "the file beats the default");
-        assert_eq!(args.rate_find, 9, "the flag beats the file");
+        assert_eq!(args.max_connections, 7, "the file overrides the default");
+        assert_eq!(args.rate_find, 9, "the flag overrides the file");
         assert_eq!(
             args.heartbeat,
             Duration::from_secs(3),
-            "the file's values go through the flags' parsers"
+            "values in the file go through the same parsers"
         );
 
         assert_eq!(
             args.stun_url,
             ["stun:a", "stun:b"],
-            "a list is a flag that is repeated"
+            "a list is a repeated flag"
         );
 
         assert_eq!(
             args.silent,
             Duration::from_secs(60),
-            "what the file does not name keeps its default"
+            "a setting that the file does not name keeps its default"
         );
     }
 
     #[test]
-    fn a_wrong_file_is_told_with_its_name_and_the_setting() {
+    fn the_error_about_a_file_names_the_file_and_the_setting() {
         for (text, word) in [
             ("heartbeet = '3s'", "there is no setting `heartbeet`"),
             ("config = 'other.toml'", "there is no setting `config`"),
@@ -470,23 +499,23 @@ mod tests {
             let refusal = load(&["--config", &path]).expect_err(text);
             assert!(
                 refusal.contains(word),
-                "{text}: the sentence must hold {word}: {refusal}"
+                "{text}: the error must contain {word}: {refusal}"
             );
             assert!(
                 !refusal.contains("error: "),
-                "{text}: one sentence, not two: {refusal}"
+                "{text}: without clap's prefix: {refusal}"
             );
         }
 
-        let refusal = load(&["--config", "/nowhere/relay.toml"]).expect_err("no such file");
+        let refusal = load(&["--config", "/nowhere/server.toml"]).expect_err("no such file");
         assert!(
-            refusal.contains("/nowhere/relay.toml"),
+            refusal.contains("/nowhere/server.toml"),
             "the file is named: {refusal}"
         );
     }
 
     #[test]
-    fn what_does_not_fit_together_is_refused() {
+    fn settings_that_do_not_fit_together_are_refused() {
         for (words, word) in [
             (&["--silent", "5s", "--heartbeat", "10s"][..], "--silent"),
             (&["--turn-url", "turn:a:3478"], "--turn-secret"),
@@ -522,22 +551,22 @@ mod tests {
             let refusal = load(words).expect_err("these do not fit");
             assert!(
                 refusal.contains(word),
-                "{words:?}: the sentence must hold {word}: {refusal}"
+                "{words:?}: the error must contain {word}: {refusal}"
             );
         }
 
-        assert!(load(&[]).is_ok(), "the defaults are good");
+        assert!(load(&[]).is_ok(), "the defaults fit together");
     }
 
     #[test]
-    fn the_upgrade_limit_follows_the_connections_of_an_address() {
+    fn the_default_limit_of_upgrades_is_three_for_each_connection() {
         assert_eq!(load(&[]).unwrap().rate_upgrades(), 300);
         assert_eq!(
             load(&["--max-connections-per-address", "0"])
                 .unwrap()
                 .rate_upgrades(),
             0,
-            "both are off"
+            "no limit of connections, no limit of upgrades"
         );
         assert_eq!(load(&["--rate-upgrades", "5"]).unwrap().rate_upgrades(), 5);
     }

@@ -1,10 +1,10 @@
-//! How single values are written: durations, URLs of STUN and TURN servers, address ranges.
+//! Parsers for single values: durations, URLs, address ranges.
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// `25s`, `500ms`, `2m`, `1h`, or a plain number of seconds.
+/// Parses `25s`, `500ms`, `2m`, `1h`, or a plain number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -23,13 +23,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|number| number.checked_mul(ms_per_unit))
     {
-        // A day bounds what is added to a clock.
+        // At most a day, so that adding it to a clock cannot overflow.
         Some(ms) if ms_per_unit > 0 && ms <= 86_400_000 => Ok(Duration::from_millis(ms)),
-        _ => Err("write it like 25s, 500ms, 2m or 1h (a day at most); 0 switches it off".into()),
+        _ => Err("write it like 25s, 500ms, 2m or 1h (at most a day); 0 switches it off".into()),
     }
 }
 
-/// `stun:HOST[:PORT]` or `stuns:…` (RFC 7064).
+/// Checks `stun:HOST[:PORT]` or `stuns:…` (RFC 7064 §3.1).
 pub(super) fn stun_url(text: &str) -> Result<String, String> {
     match text
         .strip_prefix("stun:")
@@ -40,28 +40,31 @@ pub(super) fn stun_url(text: &str) -> Result<String, String> {
     }
 }
 
-/// `turn:HOST[:PORT][?transport=udp|tcp]` or `turns:…` (RFC 7065).
+/// Checks `turn:HOST[:PORT][?transport=udp|tcp]` or `turns:…` (RFC 7065 §3.1).
 pub(super) fn turn_url(text: &str) -> Result<String, String> {
     let rest = text
         .strip_prefix("turn:")
         .or_else(|| text.strip_prefix("turns:"));
-    let good = rest.is_some_and(|rest| match rest.split_once('?') {
+
+    let is_valid = rest.is_some_and(|rest| match rest.split_once('?') {
         Some((host, query)) => {
             is_host_and_port(host) && matches!(query, "transport=udp" | "transport=tcp")
         }
         None => is_host_and_port(rest),
     });
 
-    match good {
-        true => Ok(text.to_owned()),
-        false => Err(
+    if is_valid {
+        Ok(text.to_owned())
+    } else {
+        Err(
             "write it like turn:turn.example.org:3478 or turn:turn.example.org:3478?transport=udp"
                 .into(),
-        ),
+        )
     }
 }
 
-/// A name, an IPv4 address or an IPv6 address in brackets, and maybe a port.
+/// Whether `text` is a host (a name, an IPv4 address, or an IPv6 address in brackets), with or
+/// without a port.
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
@@ -76,20 +79,20 @@ fn is_host_and_port(text: &str) -> bool {
     };
 
     let rest_is_port = !text.starts_with('[') || text.ends_with(']') || port.is_some();
-    let named = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
+    let is_host_char = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
     let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
 
-    !host.is_empty() && host.chars().all(named) && port_fits && rest_is_port
+    !host.is_empty() && host.chars().all(is_host_char) && port_fits && rest_is_port
 }
 
-/// `10.0.0.0/8`, `2001:db8::/32`, or one address.
+/// Parses `10.0.0.0/8`, `2001:db8::/32`, or a single address.
 pub(super) fn cidr(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
         .map_err(|_| "write it like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7".into())
 }
 
-/// `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`.
+/// Checks `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, roughly: the client library parses it.
 pub(super) fn redis_url(text: &str) -> Result<String, String> {
     let rest = text
         .strip_prefix("redis://")
@@ -107,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn durations_are_at_most_a_day() {
         assert_eq!(duration("25s"), Ok(Duration::from_secs(25)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn servers() {
+    fn only_stun_and_turn_urls_are_servers() {
         for good in [
             "stun:a.example",
             "stun:a.example:3478",
@@ -152,7 +155,7 @@ mod tests {
             "stun:[::1]x",
             "turn:a",
         ] {
-            assert!(stun_url(bad).is_err(), "{bad} is none");
+            assert!(stun_url(bad).is_err(), "{bad} is not valid");
         }
 
         for good in [
@@ -171,21 +174,21 @@ mod tests {
             "turn://a",
             "turn:user@a",
         ] {
-            assert!(turn_url(bad).is_err(), "{bad} is none");
+            assert!(turn_url(bad).is_err(), "{bad} is not valid");
         }
     }
 
     #[test]
-    fn ranges() {
+    fn a_single_address_is_a_range_of_one() {
         assert_eq!(cidr("10.0.0.0/8"), Ok("10.0.0.0/8".parse().unwrap()));
         assert_eq!(
             cidr("192.0.2.7"),
             Ok("192.0.2.7/32".parse().unwrap()),
-            "one address is a range of one"
+            "a range of one"
         );
 
         for bad in ["10.0.0.0/33", "ten", ""] {
-            assert!(cidr(bad).is_err(), "{bad:?} is no range");
+            assert!(cidr(bad).is_err(), "{bad:?} is not a range");
         }
     }
 }

@@ -1,4 +1,8 @@
-//! One client's socket: frames in, messages out, heartbeats, and the end.
+//! One client's WebSocket: frames in, messages out, heartbeats, and the end.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it times heartbeats and limits"
+)]
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,9 +17,9 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use super::client_key::ClientKey;
 use super::edge::token::Identity;
-use super::edge::{Conduct, Place, Stream};
-use super::hub::ClientKey;
+use super::edge::{Slot, Stream, TrafficMeter};
 use super::outbound::{CloseReason, Outbound, Outgoing};
 use super::shared::Shared;
 use crate::fault_window::FaultWindow;
@@ -24,23 +28,26 @@ use crate::message::{
     ServerMessage, parse_client_text,
 };
 
-/// For the last messages and the close frame to leave.
-const CLOSE_GRACE: Duration = Duration::from_secs(5);
-/// For the client to close its half.
-const LINGER: Duration = Duration::from_secs(2);
-/// How many bytes are read and dropped while lingering, so that a reset does not overtake the close frame.
+/// For the last messages and the close frame to be written.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the client to close its half of the connection.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes to read and drop while lingering. Closing a socket with unread bytes in it sends a reset,
+/// which can overtake the close frame.
 const LINGER_BYTES: usize = 1 << 20;
-/// So many messages may be written together.
+/// Messages to put into the socket's buffer before flushing it.
 const WRITE_BATCH: usize = 32;
-/// After so many frames without a pause the task lets others run: they include the one that empties the partner's queue.
+/// Frames to read without a pause. Then the task yields to others, one of which empties the
+/// partner's queue.
 const READ_BURST: u32 = 32;
-/// This many unreadable messages, in [`FAULT_WINDOW`], close the connection.
+/// This many messages that cannot be parsed, within [`FAULT_PERIOD`], close the connection.
 const MAX_FAULTS: usize = 20;
-const FAULT_WINDOW: Duration = Duration::from_secs(10);
-/// A deadline that never comes.
+const FAULT_PERIOD: Duration = Duration::from_secs(10);
+/// An interval that never ends, for one that is switched off.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How the relay reads and writes WebSockets. Small buffers: they are most of what an idle connection costs.
+/// The settings with which the server reads and writes WebSockets. The buffers are small because
+/// they are most of what an idle connection costs.
 #[must_use]
 pub fn socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
@@ -50,26 +57,27 @@ pub fn socket_config() -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE_BYTES))
 }
 
-/// Serves one upgraded connection to its end.
+/// Serves one upgraded connection until it ends. `rest` is what the client sent right after its
+/// request.
 pub(super) async fn serve(
     stream: Stream,
     rest: Vec<u8>,
     identity: Option<Identity>,
-    place: &Place,
+    slot: &Slot,
     shared: Arc<Shared>,
 ) {
     let socket =
         WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(socket_config()))
             .await;
-    let (key, outbound) = shared.register(
-        identity
-            .as_ref()
-            .map(|identity| identity.as_str().to_owned()),
-    );
-    place.occupy(identity.clone(), outbound.clone());
-    shared.edge.metrics.connections.add(1);
-    // Whatever happens, a panic included, the hub learns that this client is gone.
-    let guard = Registration {
+
+    let subject = identity
+        .as_ref()
+        .map(|identity| identity.as_str().to_owned());
+    let (key, outbound) = shared.register(subject);
+    slot.occupy(identity.clone(), outbound.clone());
+    shared.edge.metrics.connections.inc();
+
+    let registration = Registration {
         shared: &shared,
         key,
     };
@@ -80,24 +88,24 @@ pub(super) async fn serve(
         outbound,
         shared: shared.clone(),
         identity,
-        conduct: Conduct::default(),
+        traffic: TrafficMeter::default(),
         paused_until: None,
         searching_since: None,
-        faults: FaultWindow::new(MAX_FAULTS, FAULT_WINDOW),
+        faults: FaultWindow::new(MAX_FAULTS, FAULT_PERIOD),
         unflushed: false,
-        heard: now,
+        last_frame: now,
         next_ping: now + or_never(shared.config.heartbeat),
-        give_up: None,
+        close_deadline: None,
         timer: Box::pin(sleep_until(now)),
         burst: 0,
     };
 
     let reason = connection.run(&shared, key).await;
-    drop(guard);
+    drop(registration);
     shared.edge.metrics.closed(reason.map(CloseReason::code));
 
     if reason == Some(CloseReason::SlowReader) {
-        shared.edge.metrics.queue_overflow.add(1);
+        shared.edge.metrics.queue_overflow.inc();
     }
 
     tracing::debug!(key = ?key, code = reason.map(CloseReason::code), "connection ended");
@@ -106,10 +114,11 @@ pub(super) async fn serve(
     }
 }
 
-/// Sends the close frame and gives the client time to read it before the socket goes.
+/// Sends the close frame, then waits until the client has closed its half, so that it can read the
+/// frame before the socket goes.
 pub(super) async fn close(mut socket: WebSocketStream<Stream>, frame: CloseFrame) {
     if !matches!(
-        timeout(CLOSE_GRACE, socket.close(Some(frame))).await,
+        timeout(CLOSE_TIMEOUT, socket.close(Some(frame))).await,
         Ok(Ok(()))
     ) {
         return;
@@ -122,8 +131,9 @@ pub(super) async fn close(mut socket: WebSocketStream<Stream>, frame: CloseFrame
 
     let mut left = LINGER_BYTES;
     let mut dropped = [0; 2048];
-    // A client that neither closes nor stops within the limits is reset.
-    let _ = timeout(LINGER, async {
+
+    // A client that keeps sending, or does not close, is cut off.
+    let _ = timeout(LINGER_TIMEOUT, async {
         while let Ok(read @ 1..) = stream.read(&mut dropped).await {
             left = left.saturating_sub(read);
             if left == 0 {
@@ -134,6 +144,7 @@ pub(super) async fn close(mut socket: WebSocketStream<Stream>, frame: CloseFrame
     .await;
 }
 
+/// Makes sure that the hub learns that this connection is gone, even after a panic.
 struct Registration<'a> {
     shared: &'a Shared,
     key: ClientKey,
@@ -141,8 +152,8 @@ struct Registration<'a> {
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        self.shared.edge.metrics.connections.add(-1);
-        self.shared.forget(self.key);
+        self.shared.edge.metrics.connections.dec();
+        self.shared.disconnect(self.key);
     }
 }
 
@@ -150,15 +161,15 @@ fn or_never(interval: Duration) -> Duration {
     if interval.is_zero() { NEVER } else { interval }
 }
 
-/// What woke the connection.
+/// What woke the connection's task.
 enum Event {
-    /// From the client; `None` at the end of the stream.
+    /// The client sent a frame; `None` at the end of the stream.
     Frame(Option<Result<Message, tungstenite::Error>>),
-    /// All is written, close.
+    /// Every message is written: close.
     Close(CloseReason),
-    /// The socket takes nothing any more.
+    /// The socket cannot be written to any more.
     WriteFailed,
-    /// The timer ran out.
+    /// The timer has run out, or has to be set.
     Timer,
 }
 
@@ -166,22 +177,24 @@ struct Connection {
     socket: WebSocketStream<Stream>,
     outbound: Arc<Outbound>,
     shared: Arc<Shared>,
-    /// By its bearer token.
+    /// From the bearer token.
     identity: Option<Identity>,
-    conduct: Conduct,
-    /// Nothing is read before: the client floods.
+    /// What it has used of its limits.
+    traffic: TrafficMeter,
+    /// Until when nothing is read, because the client floods.
     paused_until: Option<Instant>,
-    /// When it was told that it searches.
+    /// When `searching` was written to it, for the metrics.
     searching_since: Option<Instant>,
     faults: FaultWindow,
-    /// Bytes wait in the socket's own buffer; nothing more is put there until they are gone.
+    /// Whether the socket's own buffer holds bytes. No message is added to it until they are gone.
     unflushed: bool,
     /// When the last frame came.
-    heard: Instant,
+    last_frame: Instant,
     next_ping: Instant,
-    /// Once the connection is to close: until when the last messages may leave.
-    give_up: Option<Instant>,
+    /// Set once the connection is being closed: until when the last messages may be written.
+    close_deadline: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// Frames read since the task last yielded.
     burst: u32,
 }
 
@@ -194,7 +207,7 @@ impl Connection {
         loop {
             match std::future::poll_fn(|cx| self.poll_event(cx)).await {
                 Event::Frame(Some(Ok(frame))) => {
-                    self.heard = Instant::now();
+                    self.last_frame = Instant::now();
                     if !self.take_frame(frame, shared, key).await {
                         return None;
                     }
@@ -210,81 +223,63 @@ impl Connection {
                     self.outbound.close(CloseReason::BrokenFrame);
                 }
                 Event::Frame(Some(Err(tungstenite::Error::Utf8(_)))) => {
-                    self.outbound.close(CloseReason::BrokenText)
+                    self.outbound.close(CloseReason::BrokenText);
                 }
                 Event::Frame(None | Some(Err(_))) | Event::WriteFailed => return None,
                 Event::Close(reason) => return Some(reason),
                 Event::Timer => {
                     let now = Instant::now();
-                    if self.give_up.is_some_and(|limit| now >= limit) {
+                    if self.close_deadline.is_some_and(|deadline| now >= deadline) {
                         return None;
                     }
 
-                    if let Some(end) = self.paused_until {
-                        if now >= end {
-                            self.paused_until = None;
-                        }
-
-                        // Its silence is our own doing.
-                        self.heard = now;
-                    }
-
-                    if now >= self.heard + silent {
-                        self.outbound.close(CloseReason::NoHeartbeat);
-                    } else if now >= self.next_ping {
-                        self.next_ping = now + or_never(shared.config.heartbeat);
-                        if !self.unflushed {
-                            self.write(Message::Ping(tungstenite::Bytes::new())).ok()?;
-                        }
-                    }
+                    self.check_heartbeat(now, silent).ok()?;
                 }
             }
 
-            if self.give_up.is_none() && self.outbound.is_closing() {
-                // The partner hears at once, however long the last messages take.
-                shared.forget(key);
-                self.give_up = Some(Instant::now() + CLOSE_GRACE);
+            if self.close_deadline.is_none() && self.outbound.is_closing() {
+                // Now, not when the last messages are written: the partner should not wait for it.
+                shared.disconnect(key);
+                self.close_deadline = Some(Instant::now() + CLOSE_TIMEOUT);
             }
 
             self.set_timer(silent);
         }
     }
 
-    /// One frame of the client; false at the clean end of the stream.
+    /// Ends a pause, closes a connection that has been silent for too long, sends a ping when it is
+    /// due.
+    fn check_heartbeat(
+        &mut self,
+        now: Instant,
+        silent: Duration,
+    ) -> Result<(), tungstenite::Error> {
+        if let Some(end) = self.paused_until {
+            if now >= end {
+                self.paused_until = None;
+            }
+
+            // It is silent because the server does not read.
+            self.last_frame = now;
+        }
+
+        if now >= self.last_frame + silent {
+            self.outbound.close(CloseReason::NoHeartbeat);
+        } else if now >= self.next_ping {
+            self.next_ping = now + or_never(self.shared.config.heartbeat);
+            if !self.unflushed {
+                self.write(Message::Ping(tungstenite::Bytes::new()))?;
+            }
+        }
+
+        Ok(())
+    }
+
+    /// Handles one frame. False at the clean end of the stream.
     async fn take_frame(&mut self, frame: Message, shared: &Arc<Shared>, key: ClientKey) -> bool {
         match frame {
             Message::Text(text) => {
-                let now = self.heard.into_std();
-                let allowed = self.conduct.message(&shared.edge.conduct, text.len(), now);
-
-                match parse_client_text(&text) {
-                    Ok(envelope) => {
-                        let kind = envelope.message.kind();
-                        tracing::trace!(key = ?key, kind, bytes = text.len(), "message");
-                        shared.edge.metrics.received(kind);
-                        let (edge, message) = (&shared.edge, &envelope.message);
-                        let request = allowed
-                            .and_then(|()| self.conduct.request(&edge.conduct, message, now))
-                            .and_then(|()| edge.request(self.identity.as_ref(), message, now));
-
-                        match request {
-                            // Who leaves is never too early.
-                            Err(_) if matches!(envelope.message, ClientMessage::Bye) => {
-                                shared.receive(key, envelope)
-                            }
-                            Ok(()) => shared.receive(key, envelope),
-                            Err(wait) => self.limit(wait, envelope.id, shared, key),
-                        }
-                    }
-                    Err(fault) => {
-                        tracing::debug!(key = ?key, code = ?fault.code, bytes = text.len(), "message rejected");
-                        self.reject(fault, shared, key);
-
-                        if self.faults.record(Instant::now().into_std()) {
-                            self.outbound.close(CloseReason::TooManyFaults);
-                        }
-                    }
-                }
+                self.take_text(&text, shared, key);
 
                 self.burst += 1;
                 if self.burst >= READ_BURST {
@@ -293,13 +288,14 @@ impl Connection {
                 }
             }
             Message::Binary(_) => self.outbound.close(CloseReason::BinaryFrame),
-            // tungstenite has put the pong into its buffer.
+            // tungstenite has put the pong into the socket's buffer.
             Message::Ping(_) => self.unflushed = true,
             Message::Pong(_) | Message::Frame(_) => {}
             Message::Close(_) => {
-                shared.forget(key);
-                // tungstenite has put the reply into its buffer; whether it arrives no longer matters.
-                let _ = timeout(LINGER, self.socket.flush()).await;
+                shared.disconnect(key);
+                // tungstenite has put the reply into the socket's buffer. The connection ends
+                // whether or not it can be written.
+                let _ = timeout(LINGER_TIMEOUT, self.socket.flush()).await;
                 return false;
             }
         }
@@ -307,60 +303,96 @@ impl Connection {
         true
     }
 
-    /// Tells that a message came too early.
-    fn limit(&self, wait: Duration, id: Option<RequestId>, shared: &Shared, key: ClientKey) {
-        let retry_after_ms =
-            Some(u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX));
-        let message = String::from("Too many messages: wait a moment and send it again.");
-        let report = ErrorReport {
-            code: ErrorCode::RateLimited,
-            message,
-            retry_after_ms,
+    fn take_text(&mut self, text: &str, shared: &Shared, key: ClientKey) {
+        let now = self.last_frame.into_std();
+        let edge = &shared.edge;
+        let allowed = self.traffic.message(&edge.limits, text.len(), now);
+
+        let envelope = match parse_client_text(text) {
+            Ok(envelope) => envelope,
+            Err(fault) => {
+                tracing::debug!(
+                    key = ?key,
+                    code = ?fault.code,
+                    bytes = text.len(),
+                    "message rejected"
+                );
+                self.reject(fault, shared, key);
+
+                if self.faults.record(now) {
+                    self.outbound.close(CloseReason::TooManyFaults);
+                }
+
+                return;
+            }
         };
 
-        self.tell(
-            ServerEnvelope {
-                message: ServerMessage::Error(report),
-                id,
-            },
-            shared,
-            key,
-        );
+        let message = &envelope.message;
+        tracing::trace!(key = ?key, kind = message.kind(), bytes = text.len(), "message");
+        edge.metrics.received(message.kind());
+
+        let allowed = allowed
+            .and_then(|()| self.traffic.request(&edge.limits, message, now))
+            .and_then(|()| edge.take_request(self.identity.as_ref(), message, now));
+
+        match allowed {
+            Ok(()) => shared.receive(key, envelope),
+            // `bye` is exempt: a client may always leave.
+            Err(_) if matches!(message, ClientMessage::Bye) => shared.receive(key, envelope),
+            Err(wait) => self.reject_early(wait, envelope.id, shared, key),
+        }
+    }
+
+    /// Rejects a message that came `wait` too early.
+    fn reject_early(&self, wait: Duration, id: Option<RequestId>, shared: &Shared, key: ClientKey) {
+        let retry_after_ms = u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
+        let report = ErrorReport {
+            code: ErrorCode::RateLimited,
+            message: "Too many messages: wait a moment and send it again.".into(),
+            retry_after_ms: Some(retry_after_ms),
+        };
+
+        let envelope = ServerEnvelope {
+            message: ServerMessage::Error(report),
+            id,
+        };
+        self.send(envelope, shared, key);
     }
 
     fn reject(&self, fault: Fault, shared: &Shared, key: ClientKey) {
-        self.tell(fault.into(), shared, key);
+        self.send(fault.into(), shared, key);
     }
 
-    fn tell(&self, envelope: ServerEnvelope, shared: &Shared, key: ClientKey) {
+    fn send(&self, envelope: ServerEnvelope, shared: &Shared, key: ClientKey) {
         if self.outbound.push(Box::new(envelope)).is_err() {
-            shared.forget(key);
+            shared.disconnect(key);
             self.outbound.close(CloseReason::SlowReader);
         }
     }
 
+    /// Writing comes first: a client that only sends must not keep its own messages from going out.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let closing = self.give_up.is_some();
+        let is_closing = self.close_deadline.is_some();
         if let Poll::Ready(event) = self.poll_write(cx) {
             return Poll::Ready(event);
         }
 
-        if !closing {
+        if !is_closing {
             if self.outbound.is_closing() {
-                // To set the time limit.
+                // `run` has to set the deadline for closing.
                 return Poll::Ready(Event::Timer);
             }
 
             if self.paused_until.is_none() {
                 let frame = self.socket.poll_next_unpin(cx);
-                self.count(frame.is_ready());
+                self.count_read(frame.is_ready());
 
                 if let Poll::Ready(frame) = frame {
                     return Poll::Ready(Event::Frame(frame));
                 }
 
                 if self.paused_until.is_some() {
-                    // To set the time limit.
+                    // `run` has to set the timer for the end of the pause.
                     return Poll::Ready(Event::Timer);
                 }
             }
@@ -371,29 +403,30 @@ impl Connection {
         self.timer.as_mut().poll(cx).map(|()| Event::Timer)
     }
 
-    /// Counts what has been read; a flood is not read on for a while, however it is made.
-    fn count(&mut self, frame: bool) {
+    /// Counts what has been read. A client that floods, with whatever frames or fragments, is not
+    /// read for a while.
+    fn count_read(&mut self, is_frame: bool) {
         let bytes = self.socket.get_mut().take_read();
-        if bytes == 0 && !frame {
+        if bytes == 0 && !is_frame {
             return;
         }
 
         let now = Instant::now();
-        let pause = self.conduct.came(
-            &self.shared.edge.conduct,
-            u32::from(frame),
+        let pause = self.traffic.count_read(
+            &self.shared.edge.limits,
+            u32::from(is_frame),
             bytes,
             now.into_std(),
         );
 
         if let Some(pause) = pause {
-            self.shared.edge.metrics.paused.add(1);
+            self.shared.edge.metrics.paused.inc();
             self.paused_until = Some(now + pause);
         }
     }
 
-    /// What the figures need of a message that goes out.
-    fn account(&mut self, message: &ServerMessage, bytes: usize) {
+    /// Updates the metrics for a message that goes out.
+    fn count_sent(&mut self, message: &ServerMessage, bytes: usize) {
         let metrics = &self.shared.edge.metrics;
         metrics.sent(message, bytes);
 
@@ -401,7 +434,7 @@ impl Connection {
             ServerMessage::Searching(_) => self.searching_since = Some(Instant::now()),
             ServerMessage::PartnerFound(_) => {
                 if let Some(since) = self.searching_since.take() {
-                    metrics.match_wait.observe(since.elapsed());
+                    metrics.observe_match_wait(since.elapsed());
                 }
             }
             ServerMessage::SearchCancelled => self.searching_since = None,
@@ -409,7 +442,10 @@ impl Connection {
         }
     }
 
-    /// Moves messages from the queue to the socket, as far as it takes them.
+    /// Moves messages from the queue to the socket for as long as it takes them.
+    ///
+    /// Messages go into the socket's buffer in batches, and no batch is started before the one
+    /// before it is flushed. So a slow client fills its bounded queue, not the socket's buffer.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             if self.unflushed {
@@ -426,7 +462,7 @@ impl Connection {
                     Poll::Ready(Outgoing::Message(envelope)) => {
                         let text = serde_json::to_string(&*envelope)
                             .expect("a message has string keys and JSON values");
-                        self.account(&envelope.message, text.len());
+                        self.count_sent(&envelope.message, text.len());
 
                         if self.write(Message::text(text)).is_err() {
                             return Poll::Ready(Event::WriteFailed);
@@ -450,25 +486,26 @@ impl Connection {
     }
 
     fn set_timer(&mut self, silent: Duration) {
-        let next = self.give_up.unwrap_or_else(|| {
-            let next = self.next_ping.min(self.heard + silent);
+        let next = self.close_deadline.unwrap_or_else(|| {
+            let next = self.next_ping.min(self.last_frame + silent);
             self.paused_until.map_or(next, |end| end.min(next))
         });
 
-        // Frames only move the deadline later: the timer is set anew when it has run out, not with each frame.
+        // A frame only moves the deadline later. So the timer is not reset with each frame, but
+        // when it has run out.
         if self.timer.is_elapsed() || next < self.timer.deadline() {
             self.timer.as_mut().reset(next);
         }
     }
 
-    /// As [`close`].
+    /// See [`close`].
     async fn close(self, reason: CloseReason) {
         let frame = CloseFrame {
             code: reason.code().into(),
             reason: reason.text().into(),
         };
 
-        // Boxed: a connection that lives needs no room for its end.
+        // Boxed, so that the task of an open connection has no room for its end.
         Box::pin(close(self.socket, frame)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP that stands before the WebSocket: one request, then the upgrade or a short answer.
+//! The HTTP before the WebSocket: one request, then the upgrade or a short answer.
 
 use std::borrow::Cow;
 use std::io;
@@ -7,15 +7,16 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
-use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
-
-use super::edge::token::{SUBPROTOCOL, subprotocols};
 
 /// The longest request head, in bytes.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
+/// The WebSocket subprotocol of Tandem. A browser that offers subprotocols closes the connection
+/// unless the server picks one of them.
+pub(super) const SUBPROTOCOL: &str = "tandem";
 
-/// A request's head, and what came after it in the same packets.
+/// A request's head, and the bytes that came after it in the same packets.
 pub(super) struct Head {
     pub(super) request: Request,
     pub(super) rest: Vec<u8>,
@@ -41,9 +42,8 @@ impl Answer {
         }
     }
 
-    /// The figures of the relay, in the text format of Prometheus.
-    pub(super) fn metrics(text: String) -> Self {
-        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    /// The metrics, as [`Metrics::text`](super::edge::Metrics::text) writes them.
+    pub(super) fn metrics(text: String, content_type: &'static str) -> Self {
         Self {
             body: Cow::Owned(text),
             content_type,
@@ -58,7 +58,7 @@ impl Answer {
         }
     }
 
-    /// When to try again, in whole seconds, at least one.
+    /// Adds a `Retry-After`: whole seconds, rounded up, at least one.
     pub(super) fn retry_after(self, time: Duration) -> Self {
         let seconds = time.as_millis().div_ceil(1000).max(1);
         Self {
@@ -106,16 +106,16 @@ impl Answer {
     }
 }
 
-/// Why there is no request to answer.
+/// Why there is no request to handle.
 #[derive(Debug)]
 pub(super) enum HeadError {
-    /// The client is to be told this.
+    /// The client gets this answer.
     Reject(Answer),
-    /// There is nobody to tell.
+    /// The client is gone.
     Gone,
 }
 
-/// Reads one request head. The caller limits the time.
+/// Reads one request head. The caller sets a timeout.
 pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<Head, HeadError> {
     let mut bytes = Vec::with_capacity(1024);
     loop {
@@ -134,8 +134,9 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<H
     }
 }
 
-/// A whole request head and its length, or what to answer; `None`: more must come.
-fn parse_head(bytes: &[u8]) -> Option<Result<(usize, Request), Answer>> {
+/// Parses a request head. Returns it with its length in bytes, or the answer that refuses it.
+/// `None`: it is not complete yet.
+pub(super) fn parse_head(bytes: &[u8]) -> Option<Result<(usize, Request), Answer>> {
     match Request::try_parse(bytes) {
         Ok(Some((length, request))) => Some(only_one_reading(&request).map(|()| (length, request))),
         Ok(None) if bytes.len() < MAX_HEAD_BYTES => None,
@@ -150,29 +151,11 @@ fn parse_head(bytes: &[u8]) -> Option<Result<(usize, Request), Answer>> {
     }
 }
 
-/// Whatever a client may send before the WebSocket, up to the answer's bytes or status: for the fuzz target.
-#[doc(hidden)]
-pub fn answer_upgrade(bytes: &[u8]) -> Option<Result<Vec<u8>, u16>> {
-    let answer = parse_head(bytes)?.and_then(|(length, request)| {
-        assert!(length <= bytes.len(), "a head is no longer than what came");
-        let _ = origin_allowed(&request, &["https://tandem.example".to_owned()]);
-        let _ = super::edge::token::bearer(request.headers(), request.uri().query());
-        let _ = super::edge::forwarded_for(
-            &request,
-            std::net::Ipv4Addr::LOCALHOST.into(),
-            &["127.0.0.0/8".parse().expect("a range")],
-        );
-
-        accept_upgrade(&request)
-    });
-
-    Some(answer.map_err(|answer| answer.status))
-}
-
-/// Refuses what a proxy in front might read otherwise than the relay does: a request with a body, which the relay would
-/// take for frames, or with two hosts (RFC 9112 §3.2 and §11.2).
+/// Refuses requests that a proxy in front might read differently: with a body, which the server
+/// would take for WebSocket frames, or with more than one `Host` (RFC 9112 §3.2 and §11.2).
 fn only_one_reading(request: &Request) -> Result<(), Answer> {
     let headers = request.headers();
+
     let has_body = headers.contains_key("transfer-encoding")
         || headers
             .get_all("content-length")
@@ -180,17 +163,18 @@ fn only_one_reading(request: &Request) -> Result<(), Answer> {
             .any(|length| length.as_bytes() != b"0");
 
     if has_body {
-        return Err(Answer::new(400, "A request here has no body."));
+        return Err(Answer::new(400, "A request must not have a body."));
     }
 
     if headers.get_all("host").iter().count() != 1 {
-        return Err(Answer::new(400, "A request has exactly one Host."));
+        return Err(Answer::new(400, "A request must have exactly one Host."));
     }
 
     Ok(())
 }
 
-/// The bytes that accept the upgrade (RFC 6455 §4.2.2), or the answer to a request that is not one.
+/// The response that accepts an upgrade (RFC 6455 §4.2.2), or the answer to a request that is not
+/// one. Extensions are declined by not mentioning them.
 pub(super) fn accept_upgrade(request: &Request) -> Result<Vec<u8>, Answer> {
     let mut response = create_response(request).map_err(|error| match error {
         tungstenite::Error::Protocol(
@@ -198,12 +182,12 @@ pub(super) fn accept_upgrade(request: &Request) -> Result<Vec<u8>, Answer> {
             | ProtocolError::MissingUpgradeWebSocketHeader,
         ) => Answer::new(426, "Connect with a WebSocket client.").header("Upgrade: websocket"),
         tungstenite::Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
-            Answer::new(426, "WebSocket version 13 is needed.").header("Sec-WebSocket-Version: 13")
+            Answer::new(426, "This server speaks WebSocket version 13.")
+                .header("Sec-WebSocket-Version: 13")
         }
         _ => Answer::new(400, "This is not a proper WebSocket handshake."),
     })?;
 
-    // A browser that offers subprotocols wants one of them back. Extensions are declined by saying nothing.
     if subprotocols(request.headers()).any(|offered| offered == SUBPROTOCOL) {
         response.headers_mut().insert(
             "sec-websocket-protocol",
@@ -217,7 +201,17 @@ pub(super) fn accept_upgrade(request: &Request) -> Result<Vec<u8>, Answer> {
     Ok(bytes)
 }
 
-/// Whether a request with this `Origin` may upgrade. None is fine: programs send none, only browsers do.
+/// The subprotocols that a client offers.
+pub(super) fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all("sec-websocket-protocol")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+}
+
+/// Whether the `Origin` of a request is allowed. A request without one is: only browsers send it.
 pub(super) fn origin_allowed(request: &Request, allowed: &[String]) -> bool {
     let mut origins = request.headers().get_all("origin").iter();
     origins.all(|origin| {
@@ -237,11 +231,11 @@ mod tests {
     }
 
     #[test]
-    fn origins() {
+    fn only_allowed_origins_may_connect() {
         let allowed = ["https://tandem.example".to_owned()];
         assert!(
             origin_allowed(&request(""), &[]),
-            "a desktop app sends no Origin"
+            "the desktop app sends no Origin"
         );
 
         assert!(origin_allowed(
@@ -282,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_handshake_of_rfc_6455() {
+    fn the_example_handshake_of_rfc_6455_is_accepted() {
         let head = "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         let text = String::from_utf8(accept_upgrade(&request(head)).unwrap())
@@ -296,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_handshake_is_told_why() {
+    fn a_request_that_is_not_a_handshake_is_refused_with_the_reason() {
         assert_eq!(
             accept_upgrade(&request("")).unwrap_err().status,
             426,
@@ -318,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_declined_and_the_subprotocol_answered() {
+    fn extensions_are_declined_and_the_subprotocol_is_picked() {
         let head = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
                     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
@@ -347,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
+    fn a_request_that_could_be_read_in_two_ways_is_refused() {
         for head in [
             "Content-Length: 5\r\n",
             "Transfer-Encoding: chunked\r\n",
@@ -365,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_is_told_in_whole_seconds() {
+    fn retry_after_is_in_whole_seconds() {
         let header = |ms| {
             Answer::new(429, "")
                 .retry_after(Duration::from_millis(ms))

@@ -1,8 +1,9 @@
-//! The STUN and TURN servers that clients are told about, with credentials that run out.
+//! The STUN and TURN servers that clients get, with credentials that expire.
 //!
-//! The credentials are those of coturn's `use-auth-secret` ("TURN REST API", draft-uberti-behave-turn-rest-00 §2.2):
-//! the name is `expiry:userId` with the expiry in Unix seconds, the password the name's HMAC-SHA1 under a secret that
-//! relay and TURN server share, in base64. The TURN server needs to know no user.
+//! The credentials are those of coturn's `use-auth-secret` ("TURN REST API",
+//! draft-uberti-behave-turn-rest-00 §2.2). The username is `expiry:userId`, with the expiry in Unix
+//! seconds. The password is the username's HMAC-SHA1, in base64, with a secret that the signaling
+//! server shares with the TURN server, which therefore needs no list of users.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,29 +14,28 @@ use ring::hmac;
 
 use crate::message::{IceServer, IceServers, UserId};
 
-/// How long an answer without credentials is good for: it never expires, a day bounds a later change.
-const WITHOUT_CREDENTIALS: Duration = Duration::from_secs(24 * 60 * 60);
+/// The lifetime to announce for servers without credentials. Nothing about them expires, but after
+/// a day clients ask again and learn of a change.
+const TTL_WITHOUT_CREDENTIALS: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where `iceServers` come from.
+/// Makes the `iceServers` for each client.
 #[derive(Debug, Clone)]
 pub(super) struct IceSource {
     stun_urls: Vec<String>,
     turn: Option<Turn>,
-    /// The wall clock: the TURN server compares it with its own.
-    clock: fn() -> SystemTime,
 }
 
-/// The TURN servers and what they and this relay share.
+/// The TURN servers, and the secret that they share with this server.
 #[derive(Clone)]
 pub(super) struct Turn {
     pub(super) urls: Vec<String>,
     pub(super) secret: String,
-    /// How long credentials are good for.
+    /// How long credentials are valid.
     pub(super) ttl: Duration,
 }
 
 impl fmt::Debug for Turn {
-    /// Without the secret.
+    /// Without the secret: it must not reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turn")
             .field("urls", &self.urls)
@@ -46,15 +46,12 @@ impl fmt::Debug for Turn {
 
 impl IceSource {
     pub(super) fn new(stun_urls: Vec<String>, turn: Option<Turn>) -> Self {
-        Self {
-            stun_urls,
-            turn,
-            clock: SystemTime::now,
-        }
+        Self { stun_urls, turn }
     }
 
-    /// What one user is told at this moment.
-    pub(super) fn for_user(&self, user: &UserId) -> IceServers {
+    /// The servers for one user, with credentials that are valid from `now`. The TURN server
+    /// compares the expiry with its own clock.
+    pub(super) fn for_user(&self, user: &UserId, now: SystemTime) -> IceServers {
         let mut ice_servers = Vec::with_capacity(2);
         if !self.stun_urls.is_empty() {
             ice_servers.push(IceServer {
@@ -67,19 +64,17 @@ impl IceSource {
         let Some(turn) = &self.turn else {
             return IceServers {
                 ice_servers,
-                ttl: WITHOUT_CREDENTIALS.as_secs(),
+                ttl: TTL_WITHOUT_CREDENTIALS.as_secs(),
             };
         };
 
-        // A clock before 1970 makes credentials that the TURN server refuses, which is what they deserve.
-        let now = (self.clock)()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        // With a clock before 1970, the TURN server refuses the credentials.
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let username = format!("{}:{}", (now + turn.ttl).as_secs(), user.as_str());
         let credential = credential(&turn.secret, &username);
-        let urls = turn.urls.clone();
+
         ice_servers.push(IceServer {
-            urls,
+            urls: turn.urls.clone(),
             username: Some(username),
             credential: Some(credential),
         });
@@ -109,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_credential_is_the_one_that_openssl_computes() {
+    fn the_credential_is_what_openssl_computes() {
         // printf 1700000600:x | openssl dgst -sha1 -hmac north -binary | base64
         assert_eq!(
             credential("north", "1700000600:x"),
@@ -118,11 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn the_name_holds_the_end_and_the_user() {
-        let mut source = IceSource::new(vec!["stun:a".into()], Some(turn()));
-        source.clock = || UNIX_EPOCH + Duration::from_millis(1_700_000_000_900);
+    fn the_username_holds_the_expiry_and_the_user() {
+        let source = IceSource::new(vec!["stun:a".into()], Some(turn()));
+        let now = UNIX_EPOCH + Duration::from_millis(1_700_000_000_900);
         let user = UserId::from(uuid::Uuid::from_u128(7).to_string());
-        let IceServers { ice_servers, ttl } = source.for_user(&user);
+        let IceServers { ice_servers, ttl } = source.for_user(&user, now);
 
         assert_eq!(ttl, 600);
         assert_eq!(
@@ -141,14 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn without_servers_there_are_none() {
+    fn without_configured_servers_the_list_is_empty() {
         let IceServers { ice_servers, ttl } =
-            IceSource::new(Vec::new(), None).for_user(&UserId::from("x"));
+            IceSource::new(Vec::new(), None).for_user(&UserId::from("x"), UNIX_EPOCH);
         assert!(ice_servers.is_empty() && ttl == 86_400);
     }
 
     #[test]
-    fn the_secret_is_not_shown() {
+    fn the_secret_does_not_show_in_debug_output() {
         assert!(!format!("{:?}", IceSource::new(Vec::new(), Some(turn()))).contains("north"));
     }
 }

@@ -1,30 +1,38 @@
-//! The relay: [`Relay::builder`] sets it up, [`Relay::shutdown`] ends it properly.
+//! The signaling server: [`Relay::builder`] sets it up, [`Relay::shutdown`] ends it.
 //!
-//! Inside, the hub and its matchmaker know no sockets and no clock; around them stands one task for each connection and
-//! one that accepts. Every queue is bounded, and every wait for a client has a limit.
+//! The hub and its matchmaker decide everything and know neither sockets nor clocks. Around them is
+//! a shell of tasks: one for each connection, one that accepts them, and, in a cluster, one that
+//! talks to the store. Every queue is bounded, and every wait for a client has a timeout.
+//!
+//! From a socket to the hub and back:
+//!
+//! - `lifecycle`: the builder, the accepting task, the shutdown.
+//! - `handshake`: TLS, the HTTP request (`http`), and whether the client may come in (`edge`).
+//! - `connection`: one WebSocket; `outbound`: the messages that wait to be written to it.
+//! - `shared`: the lock around the hub, and what carries out its effects.
+//! - `hub` and `matchmaker`: the rules, sans-IO. `ice`: the TURN credentials they hand out.
+//! - `store`: Redis, for several nodes.
 
+mod client_key;
 mod connection;
 mod edge;
-mod greet;
+mod fuzzing;
+mod handshake;
 mod http;
 #[cfg_attr(
     not(feature = "redis"),
-    allow(dead_code, reason = "only Redis speaks with other nodes")
+    allow(dead_code, reason = "only with Redis are there other nodes")
 )]
 mod hub;
 mod ice;
+mod lifecycle;
 mod matchmaker;
 mod outbound;
-mod relay;
 mod shared;
-#[cfg_attr(
-    not(feature = "redis"),
-    allow(dead_code, reason = "only Redis speaks with other nodes")
-)]
+mod shrink;
 mod store;
-mod tighten;
 
 pub use connection::socket_config;
 #[doc(hidden)]
-pub use http::answer_upgrade;
-pub use relay::{Relay, RelayBuilder, RelayError};
+pub use fuzzing::answer_upgrade;
+pub use lifecycle::{Relay, RelayBuilder, RelayError};

@@ -1,20 +1,23 @@
-//! What waits to be written to one client: a bounded queue with an end.
+//! The messages that wait to be written to one client: a bounded queue that can be closed.
+//!
+//! The hub, under its lock, puts messages in and must never wait; the connection's task takes them
+//! out as fast as the client reads.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 
 use crate::message::{ServerEnvelope, ServerMessage};
 
-/// How many messages may wait; a reader that lets it come to this is closed with 4004.
-pub(super) const OUTBOUND_MESSAGES: usize = 256;
+/// Messages that may wait. A client that reads too slowly to stay below is closed with 4004.
+const MAX_MESSAGES: usize = 256;
+/// Bytes of payload that may wait: 256 of the longest messages would be 16 MB.
+const MAX_BYTES: usize = 3 << 20;
 
-/// How many bytes of payload may wait, whatever their number: 256 of the longest messages would be 16 MB.
-const OUTBOUND_BYTES: usize = 3 << 20;
-
-/// What a message holds in memory beside its fixed part.
+/// Bytes that a message takes in memory besides its fixed part.
 fn payload(message: &ServerMessage) -> usize {
     match message {
         ServerMessage::WebrtcOffer(relayed) => relayed.offer.get().len(),
@@ -25,37 +28,37 @@ fn payload(message: &ServerMessage) -> usize {
     }
 }
 
-/// Why the relay closes a connection.
+/// Why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CloseReason {
     /// The client said `bye`.
     Bye,
-    /// The relay shuts down.
+    /// The server is shutting down.
     Draining,
-    /// A frame breaks RFC 6455.
+    /// A frame violates RFC 6455.
     BrokenFrame,
     /// A text frame is not UTF-8.
     BrokenText,
     /// A binary frame came.
     BinaryFrame,
-    /// Too many unreadable messages.
+    /// Too many messages could not be parsed.
     TooManyFaults,
-    /// A message over the limit.
+    /// A message exceeds the limit.
     MessageTooLarge,
-    /// Nothing was heard for too long.
+    /// Nothing came for too long.
     NoHeartbeat,
-    /// The token does not say who the client is.
+    /// The bearer token is missing or not valid.
     Unauthorized,
-    /// The client does not read.
+    /// The client does not read its messages.
     SlowReader,
-    /// The client is kept out.
+    /// The client is on the ban list.
     Banned,
-    /// Another connection has taken its place.
+    /// Another connection has resumed this client.
     Replaced,
 }
 
 impl CloseReason {
-    /// The close code of RFC 6455 §7.4, or of the protocol.
+    /// The close code: RFC 6455 §7.4, or, from 4000, Tandem's own.
     pub(super) fn code(self) -> u16 {
         match self {
             Self::Bye => 1000,
@@ -73,65 +76,69 @@ impl CloseReason {
         }
     }
 
-    /// For the close frame.
+    /// The text in the close frame.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Bye => "bye",
-            Self::Draining => "the relay shuts down",
+            Self::Draining => "the server is shutting down",
             Self::BrokenFrame => "broken WebSocket frame",
-            Self::BrokenText => "text that is not UTF-8",
+            Self::BrokenText => "text is not UTF-8",
             Self::BinaryFrame => "send text frames only",
             Self::TooManyFaults => "too many unreadable messages",
             Self::MessageTooLarge => "message too large",
             Self::Unauthorized => "unauthorized",
             Self::Banned => "banned",
             Self::Replaced => "replaced by a resume",
-            Self::NoHeartbeat => "nothing heard for too long",
+            Self::NoHeartbeat => "nothing received for too long",
             Self::SlowReader => "messages are not read",
         }
     }
 }
 
-/// The queue is full: the message is lost and the reader too slow.
+/// The queue is full. The message is lost, and the client should be closed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// What the connection's task does next.
+/// What the connection's task has to do next.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// Write this.
     Message(Arc<ServerEnvelope>),
-    /// All is written: close.
+    /// Every message is written: close.
     Close(CloseReason),
 }
 
-/// Filled by whoever holds the hub, emptied by the connection's own task. An idle connection holds no buffer.
+/// One client's queue. Empty, it holds no buffer, because most connections are idle.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     state: Mutex<State>,
-    reader: AtomicWaker,
+    /// Wakes the connection's task.
+    task: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Arc<ServerEnvelope>>,
-    /// Of all that waits: see [`payload`].
+    /// The payload of all queued messages.
     bytes: usize,
     closing: Option<CloseReason>,
 }
 
 impl Outbound {
-    /// Queues a message. After [`close`](Self::close) it is dropped.
+    /// Queues a message. After [`close`](Self::close), drops it.
+    ///
+    /// # Errors
+    /// [`Full`] if the limit is reached.
     pub(super) fn push(&self, message: impl Into<Arc<ServerEnvelope>>) -> Result<(), Full> {
         let message = message.into();
         {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if state.closing.is_some() {
                 return Ok(());
             }
 
             let bytes = state.bytes + payload(&message.message);
-            if state.queue.len() >= OUTBOUND_MESSAGES || bytes > OUTBOUND_BYTES {
+            if state.queue.len() >= MAX_MESSAGES || bytes > MAX_BYTES {
                 return Err(Full);
             }
 
@@ -139,15 +146,15 @@ impl Outbound {
             state.queue.push_back(message);
         }
 
-        self.reader.wake();
+        self.task.wake();
         Ok(())
     }
 
-    /// Ends the connection once all that waits is written; a slow reader's messages are dropped instead. The first
-    /// reason stands.
+    /// Closes the connection once the queued messages are written, or at once if it is closed as
+    /// too slow. The first reason stands.
     pub(super) fn close(&self, reason: CloseReason) {
         {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if state.closing.is_some() {
                 return;
             }
@@ -158,18 +165,18 @@ impl Outbound {
             }
         }
 
-        self.reader.wake();
+        self.task.wake();
     }
 
-    /// True after [`close`](Self::close).
+    /// Whether [`close`](Self::close) has been called.
     pub(super) fn is_closing(&self) -> bool {
-        self.lock().closing.is_some()
+        self.state.lock().closing.is_some()
     }
 
-    /// For the one task that writes: the next message, or the end.
+    /// The next message or the end, for the connection's task.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Outgoing> {
-        self.reader.register(cx.waker());
-        let mut state = self.lock();
+        self.task.register(cx.waker());
+        let mut state = self.state.lock();
 
         if let Some(message) = state.queue.pop_front() {
             state.bytes -= payload(&message.message);
@@ -185,13 +192,10 @@ impl Outbound {
             .map_or(Poll::Pending, |reason| Poll::Ready(Outgoing::Close(reason)))
     }
 
-    /// So that [`close`](Self::close) wakes the task while it waits for something else.
+    /// Makes [`push`](Self::push) and [`close`](Self::close) wake the task while it waits for
+    /// something else.
     pub(super) fn register(&self, cx: &mut Context<'_>) {
-        self.reader.register(cx.waker());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.task.register(cx.waker());
     }
 }
 
@@ -207,9 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_is_bounded() {
+    fn the_queue_holds_256_messages() {
         let outbound = Outbound::default();
-        for n in 0..OUTBOUND_MESSAGES {
+        for n in 0..MAX_MESSAGES {
             assert_eq!(outbound.push(message()), Ok(()), "message {n} has room");
         }
 
@@ -220,16 +224,16 @@ mod tests {
         );
 
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(outbound.poll(&mut cx).is_ready(), "messages wait");
+        assert!(outbound.poll(&mut cx).is_ready(), "a message is queued");
         assert_eq!(
             outbound.push(message()),
             Ok(()),
-            "a message that was taken makes room for another"
+            "taking a message makes room for another"
         );
     }
 
     #[test]
-    fn long_messages_fill_it_sooner() {
+    fn long_messages_fill_the_queue_sooner() {
         let outbound = Outbound::default();
         let long = || {
             let text = format!("\"{}\"", "x".repeat(60_000));
@@ -244,26 +248,26 @@ mod tests {
             Arc::new(ServerEnvelope::from(ServerMessage::IceCandidate(relayed)))
         };
 
-        let fit = (0..OUTBOUND_MESSAGES)
+        let fit = (0..MAX_MESSAGES)
             .take_while(|_| outbound.push(long()).is_ok())
             .count();
-        assert_eq!(fit, OUTBOUND_BYTES / 60_002, "as many as the bytes allow");
+        assert_eq!(fit, MAX_BYTES / 60_002, "as many as the bytes allow");
         assert!(
             outbound
                 .poll(&mut Context::from_waker(Waker::noop()))
                 .is_ready(),
-            "messages wait"
+            "a message is queued"
         );
 
         assert_eq!(
             outbound.push(long()),
             Ok(()),
-            "a message that was taken makes room for another"
+            "taking a message makes room for another"
         );
     }
 
     #[test]
-    fn what_waits_is_written_before_the_end_unless_the_reader_is_slow() {
+    fn queued_messages_are_written_before_the_end_unless_the_reader_is_slow() {
         let mut cx = Context::from_waker(Waker::noop());
         let outbound = Outbound::default();
         outbound.push(message()).unwrap();
@@ -272,13 +276,13 @@ mod tests {
 
         assert!(
             matches!(outbound.poll(&mut cx), Poll::Ready(Outgoing::Message(_))),
-            "first what waits"
+            "the queued message comes first"
         );
 
         let end = outbound.poll(&mut cx);
         assert!(
             matches!(end, Poll::Ready(Outgoing::Close(CloseReason::Draining))),
-            "then the first reason: {end:?}"
+            "then the end, with the first reason: {end:?}"
         );
 
         let outbound = Outbound::default();
@@ -288,7 +292,7 @@ mod tests {
 
         assert!(
             matches!(end, Poll::Ready(Outgoing::Close(CloseReason::SlowReader))),
-            "nothing is kept: {end:?}"
+            "the queue is dropped: {end:?}"
         );
     }
 }

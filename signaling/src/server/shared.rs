@@ -1,106 +1,115 @@
-//! What all connections of a relay share: the hub behind its lock, and a way to each client's queue.
+//! What all connections of a server share: the hub behind its lock, and the way to each client's
+//! queue.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it reads the clock for the hub"
+)]
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
+use super::client_key::ClientKey;
 use super::edge::reports::Report;
 use super::edge::{Edge, Levels};
 use super::http::Answer;
-use super::hub::{ClientKey, Effect, Hub};
+use super::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
+use super::hub::{Effect, Hub};
 use super::outbound::{CloseReason, Outbound};
-use super::store::note::{Command, Note, Outcome};
-use super::tighten::Tighten;
+use super::shrink::ShrinkIfSparse;
 use crate::message::{ClientEnvelope, RequestId};
 
-/// What the shell of the relay needs to know.
+/// What the connections need to know.
 #[derive(Debug, Clone)]
 pub(super) struct ShellConfig {
     /// Between two pings; zero: none.
     pub(super) heartbeat: Duration,
-    /// Silent for so long means dead; zero: never.
+    /// A connection that is silent for this long is dead; zero: never.
     pub(super) silent: Duration,
 }
 
-/// Shared by the tasks of one relay.
+/// Shared by all tasks of one server.
 pub(super) struct Shared {
     pub(super) config: ShellConfig,
     pub(super) edge: Arc<Edge>,
     state: Mutex<State>,
-    /// The hub's next deadline has changed.
+    /// Notified when the hub's next deadline has changed.
     deadline_moved: Notify,
 }
 
 struct State {
     hub: Hub,
+    /// The queue of every connected client.
     outbounds: HashMap<ClientKey, Arc<Outbound>>,
-    /// To the task that records reports.
+    /// To the task that writes reports to a file.
     reports: mpsc::Sender<PendingReport>,
     reports_to_file: bool,
-    /// To the task that speaks with the shared store.
-    store: Option<mpsc::Sender<Command>>,
-    unsent: Vec<Outcome>,
+    /// To the task that talks to the shared store.
+    store: Option<mpsc::Sender<StoreCommand>>,
+    /// Outcomes of commands that could not be handed to that task, for the hub.
+    failed_commands: Vec<StoreOutcome>,
     draining: bool,
 }
 
-/// A report that is to be recorded, and who waits for that.
+/// A report to record, and the client that gets the answer.
 pub(super) struct PendingReport {
     key: ClientKey,
     report: Box<Report>,
     id: Option<RequestId>,
 }
 
-/// So many reports wait for the disk.
-const PENDING_REPORTS: usize = 1024;
+/// Reports that may wait for the disk. Beyond that, a report fails and its sender is notified.
+const MAX_PENDING_REPORTS: usize = 1024;
 
 impl Shared {
-    /// `store` takes the hub's commands, if it has a shared store. The receiver is for
+    /// `store` takes the hub's commands, if there is a shared store. The receiver is for
     /// [`record_reports`](Self::record_reports).
     pub(super) fn new(
         config: ShellConfig,
         hub: Hub,
         edge: Edge,
-        store: Option<mpsc::Sender<Command>>,
+        store: Option<mpsc::Sender<StoreCommand>>,
     ) -> (Self, mpsc::Receiver<PendingReport>) {
-        let (reports, pending) = mpsc::channel(PENDING_REPORTS);
+        let (reports, pending) = mpsc::channel(MAX_PENDING_REPORTS);
         let state = State {
             hub,
             outbounds: HashMap::new(),
             reports,
             reports_to_file: edge.reports.is_some(),
             store,
-            unsent: Vec::new(),
+            failed_commands: Vec::new(),
             draining: false,
         };
 
-        let state = Mutex::new(state);
-        (
-            Self {
-                config,
-                edge: Arc::new(edge),
-                state,
-                deadline_moved: Notify::new(),
-            },
-            pending,
-        )
+        let shared = Self {
+            config,
+            edge: Arc::new(edge),
+            state: Mutex::new(state),
+            deadline_moved: Notify::new(),
+        };
+        (shared, pending)
     }
 
-    /// Whether new users are taken.
+    /// The answer to `/readyz`: whether the server takes new users.
     pub(super) fn readiness(&self) -> Answer {
-        let state = self.lock();
-        match (state.draining, state.hub.has_store()) {
-            (true, _) => Answer::new(503, "draining"),
-            (false, false) => Answer::new(503, "the shared store is away"),
-            (false, true) => Answer::new(200, "ok"),
+        let state = self.state.lock();
+
+        if state.draining {
+            Answer::new(503, "draining")
+        } else if !state.hub.has_store() {
+            Answer::new(503, "the shared store is away")
+        } else {
+            Answer::new(200, "ok")
         }
     }
 
     /// What `/metrics` shows of the hub.
     pub(super) fn levels(&self) -> Levels {
-        let state = self.lock();
+        let state = self.state.lock();
         Levels {
             searching: state.hub.searching(),
             sessions: state.hub.sessions(),
@@ -109,13 +118,14 @@ impl Shared {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.lock().draining
+        self.state.lock().draining
     }
 
-    /// A new client; its queue holds `user_registered`, or the end if the relay has begun to shut down.
+    /// Adds a client for a new connection. Its queue holds `user_registered`, and is closed if the
+    /// server has begun to shut down.
     pub(super) fn register(&self, subject: Option<String>) -> (ClientKey, Arc<Outbound>) {
         let outbound = Arc::new(Outbound::default());
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let key = state.hub.connect(subject);
         state.outbounds.insert(key, outbound.clone());
         state.apply_effects();
@@ -127,21 +137,22 @@ impl Shared {
         (key, outbound)
     }
 
-    /// A client is gone, or as good as gone; it may come back on another connection.
-    pub(super) fn forget(&self, key: ClientKey) {
+    /// A client's connection is gone, or about to be closed. The client may resume on another one.
+    /// Further calls for the same key do nothing.
+    pub(super) fn disconnect(&self, key: ClientKey) {
         self.change(|state, now| {
             state.take_outbound(key);
             state.hub.disconnect(key, now);
         });
     }
 
-    pub(super) fn receive(self: &Arc<Self>, key: ClientKey, envelope: ClientEnvelope) {
+    pub(super) fn receive(&self, key: ClientKey, envelope: ClientEnvelope) {
         self.change(|state, now| state.hub.receive(key, envelope, now));
     }
 
-    /// Does something to the hub and what follows from it.
+    /// Changes the hub, carries out the effects, and wakes [`deadline`](Self::deadline) if needed.
     fn change(&self, change: impl FnOnce(&mut State, std::time::Instant)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let before = state.hub.next_deadline();
         change(&mut state, Instant::now().into_std());
         state.apply_effects();
@@ -151,57 +162,66 @@ impl Shared {
         }
     }
 
-    /// Records reports until the relay ends.
+    /// Writes reports to the file until the server ends.
     pub(super) async fn record_reports(&self, mut reports: mpsc::Receiver<PendingReport>) {
         while let Some(PendingReport { key, report, id }) = reports.recv().await {
             let (edge, report_id) = (self.edge.clone(), report.report_id.clone());
-            // The disk may take its time.
-            let written = tokio::task::spawn_blocking(move || match &edge.reports {
-                Some(file) => file.append(&report).inspect_err(|error| {
-                    tracing::error!(kind = %error.kind(), "a report could not be written");
-                }),
-                None => Ok(()),
-            });
 
-            let recorded = matches!(written.await, Ok(Ok(())));
+            // Off the runtime's threads: a disk can be slow.
+            let written = tokio::task::spawn_blocking(move || match &edge.reports {
+                Some(file) => file.append(&report),
+                None => Ok(()),
+            })
+            .await
+            .map_err(std::io::Error::other)
+            .flatten();
+
+            if let Err(error) = &written {
+                tracing::error!(
+                    kind = %error.kind(),
+                    "cannot write a report: its sender was asked to try again"
+                );
+            }
+
+            let recorded = written.is_ok();
             self.change(|state, _| state.hub.report_recorded(key, report_id, recorded, id));
         }
     }
 
-    /// The shared store is there, or away.
+    /// The shared store can be reached from now on, or no longer.
     #[cfg_attr(
         not(feature = "redis"),
-        expect(dead_code, reason = "only Redis has something to say")
+        expect(dead_code, reason = "only with Redis is there a store")
     )]
-    pub(super) fn store_is(&self, available: bool) {
-        self.change(|state, now| state.hub.store_is(available, now));
+    pub(super) fn set_store_available(&self, available: bool) {
+        self.change(|state, now| state.hub.set_store_available(available, now));
     }
 
-    /// Notes of other nodes and outcomes of commands, in order.
+    /// Hands messages of other nodes and outcomes of commands to the hub, in order.
     #[cfg_attr(
         not(feature = "redis"),
-        expect(dead_code, reason = "only Redis has something to say")
+        expect(dead_code, reason = "only with Redis is there a store")
     )]
-    pub(super) fn heard(
+    pub(super) fn receive_from_store(
         &self,
-        notes: impl IntoIterator<Item = Note>,
-        outcomes: impl IntoIterator<Item = Outcome>,
+        messages: impl IntoIterator<Item = NodeMessage>,
+        outcomes: impl IntoIterator<Item = StoreOutcome>,
     ) {
         self.change(|state, now| {
-            for note in notes {
-                state.hub.note(note, now);
+            for message in messages {
+                state.hub.receive_from_node(message, now);
             }
 
             for outcome in outcomes {
-                state.hub.outcome(outcome, now);
+                state.hub.receive_outcome(outcome, now);
             }
         });
     }
 
-    /// Waits for the hub's next deadline. Nothing is lost if the future is dropped before it is ready.
+    /// Waits for the hub's next deadline. Safe to drop and call again.
     pub(super) async fn deadline(&self) {
         loop {
-            let deadline = self.lock().hub.next_deadline();
+            let deadline = self.state.lock().hub.next_deadline();
             let moved = self.deadline_moved.notified();
 
             match deadline {
@@ -214,16 +234,16 @@ impl Shared {
         }
     }
 
-    /// Does what has become due.
+    /// Has the hub do what is due.
     pub(super) fn tick(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.hub.tick(Instant::now().into_std());
         state.apply_effects();
     }
 
     /// Begins to shut down; see [`Hub::drain`].
     pub(super) fn drain(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.draining {
             state.draining = true;
             state.hub.drain(Instant::now().into_std());
@@ -233,63 +253,44 @@ impl Shared {
 
     /// Closes all connections.
     pub(super) fn close_all(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.hub.close_all();
         state.apply_effects();
     }
 
-    /// No more commands: the store's task does what it has and ends.
+    /// Lets the store's task end, once it has carried out the commands it has.
     pub(super) fn close_store(&self) {
-        self.lock().store = None;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().store = None;
     }
 }
 
 impl State {
     fn take_outbound(&mut self, key: ClientKey) -> Option<Arc<Outbound>> {
         let outbound = self.outbounds.remove(&key);
-        self.outbounds.tighten();
+        self.outbounds.shrink_if_sparse();
         outbound
     }
 
-    /// Hands the hub's effects to the queues. A full queue ends its client, which may have effects of its own.
+    /// Carries out the hub's effects. Failing to carry one out (a full queue, a store that takes no
+    /// command) changes the hub again, which may have further effects.
     fn apply_effects(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
                 Effect::Send(key, message) => {
-                    let full = self
+                    let is_full = self
                         .outbounds
                         .get(&key)
                         .is_some_and(|outbound| outbound.push(message).is_err());
 
-                    if full && let Some(outbound) = self.take_outbound(key) {
+                    if is_full && let Some(outbound) = self.take_outbound(key) {
                         outbound.close(CloseReason::SlowReader);
                         self.hub.disconnect(key, Instant::now().into_std());
                     }
                 }
-                Effect::Report(key, report, id) => {
-                    let report_id = report.report_id.clone();
-                    if let Some(store) = self.store.as_ref().filter(|_| !self.reports_to_file) {
-                        let command = Command::Report { key, report, id };
-                        self.unsent.extend(send(store, command));
-                    } else if self
-                        .reports
-                        .try_send(PendingReport {
-                            key,
-                            report,
-                            id: id.clone(),
-                        })
-                        .is_err()
-                    {
-                        self.hub.report_recorded(key, report_id, false, id);
-                    }
-                }
+                Effect::Report(key, report, id) => self.record_report(key, report, id),
                 Effect::Store(command) => {
                     if let Some(store) = &self.store {
-                        self.unsent.extend(send(store, command));
+                        self.failed_commands.extend(send(store, command));
                     }
                 }
                 Effect::Close(key, reason) => {
@@ -299,17 +300,37 @@ impl State {
                 }
             }
 
-            // What the store cannot take has failed; its consequences are effects, too.
-            for outcome in std::mem::take(&mut self.unsent) {
-                self.hub.outcome(outcome, Instant::now().into_std());
+            for outcome in std::mem::take(&mut self.failed_commands) {
+                self.hub.receive_outcome(outcome, Instant::now().into_std());
             }
+        }
+    }
+
+    /// Queues a report for the file, or, without one, for the store.
+    fn record_report(&mut self, key: ClientKey, report: Box<Report>, id: Option<RequestId>) {
+        if let Some(store) = self.store.as_ref().filter(|_| !self.reports_to_file) {
+            let command = StoreCommand::Report { key, report, id };
+            self.failed_commands.extend(send(store, command));
+            return;
+        }
+
+        let report_id = report.report_id.clone();
+        let pending = PendingReport {
+            key,
+            report,
+            id: id.clone(),
+        };
+
+        if self.reports.try_send(pending).is_err() {
+            self.hub.report_recorded(key, report_id, false, id);
         }
     }
 }
 
-/// Hands a command to the store's task; what follows at once if it is full or gone.
-fn send(store: &mpsc::Sender<Command>, command: Command) -> Option<Outcome> {
+/// Hands a command to the store's task. If that is full or gone, returns the command's failure.
+fn send(store: &mpsc::Sender<StoreCommand>, command: StoreCommand) -> Option<StoreOutcome> {
     use mpsc::error::TrySendError::{Closed, Full};
+
     match store.try_send(command) {
         Ok(()) => None,
         Err(Full(command) | Closed(command)) => command.failed(),

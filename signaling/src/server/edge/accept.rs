@@ -1,4 +1,4 @@
-//! Taking TCP connections, also when the process has no descriptor left for one.
+//! Accepting TCP connections, even when the process has no file descriptor left for one.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -7,16 +7,17 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// After an `accept` that failed for another reason: a pause instead of a busy loop.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Told to whom there is no room for, without reading what they want.
-const FULL: &[u8] =
+/// Between two attempts to accept after one failed, so that a lasting failure does not become a
+/// busy loop. Also how long to wait for the connection that failed to be accepted.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// The answer to a connection for which there is no room. Its request is not read.
+const FULL_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n";
-/// Descriptors that connections leave free: for Redis, logs, reports and certificates read anew.
-const RESERVED: usize = 64;
+/// File descriptors that connections leave free: for Redis, logs, reports, and files to reload.
+const RESERVED_DESCRIPTORS: usize = 64;
 
-/// The listening socket, and a descriptor kept in reserve: without one left, a connection could not even be accepted
-/// to be refused, and its client would wait for ever.
+/// The listening socket, and one descriptor in reserve. Without any left, a connection could not
+/// even be accepted to refuse it, and its client would wait forever.
 pub(crate) struct Acceptor {
     listener: TcpListener,
     spare: Option<File>,
@@ -24,17 +25,18 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// `max_sockets` at a time, as far as the process's descriptors go.
+    /// Accepts up to `max_sockets` at the same time, or fewer if the process may not open that many
+    /// files.
     pub(crate) fn new(listener: TcpListener, max_sockets: usize) -> Self {
         let limit = descriptor_limit();
-        // Of a very small limit, half is left.
-        let usable = limit.saturating_sub(RESERVED).max(limit / 2);
+        // A very small limit leaves half for connections.
+        let usable = limit.saturating_sub(RESERVED_DESCRIPTORS).max(limit / 2);
 
         if usable < max_sockets {
             tracing::warn!(
                 descriptors = limit,
                 connections = usable,
-                "the limit of open files is lower than the connections that are allowed: raise it (ulimit -n, LimitNOFILE)"
+                "limit of open files is below max-connections: raise it (ulimit -n, LimitNOFILE)"
             );
         }
 
@@ -45,8 +47,8 @@ impl Acceptor {
         }
     }
 
-    /// The next connection. With `open` of them there already, one too many is answered 503 here. Nothing is lost if
-    /// the future is dropped.
+    /// The next connection. `open` is how many there are: one too many is answered 503 here. Safe
+    /// to drop and call again.
     pub(crate) async fn accept(&mut self, open: usize) -> (TcpStream, SocketAddr) {
         loop {
             match self.listener.accept().await {
@@ -54,8 +56,9 @@ impl Acceptor {
                 Ok(accepted) => return accepted,
                 Err(error) if out_of_descriptors(&error) => {
                     self.spare = None;
-                    // The connection that failed still waits, unless its client is gone.
-                    let waiting = timeout(PAUSE, self.listener.accept()).await;
+                    // With the spare one free, the connection that failed can be accepted, if its
+                    // client is still there.
+                    let waiting = timeout(RETRY_DELAY, self.listener.accept()).await;
 
                     if let Ok(Ok((stream, _))) = &waiting {
                         refuse(stream);
@@ -65,22 +68,23 @@ impl Acceptor {
                     self.spare = spare();
 
                     if self.spare.is_none() {
-                        sleep(PAUSE).await;
+                        sleep(RETRY_DELAY).await;
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(kind = %error.kind(), "a connection could not be accepted");
-                    sleep(PAUSE).await;
+                    tracing::warn!(kind = %error.kind(), "cannot accept a connection: its client has to retry");
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 }
 
-/// What fits into the socket's buffer at once; a client that does not take it is not waited for.
+/// Writes the answer, which fits into the socket's buffer, without waiting for the client to read
+/// it.
 fn refuse(stream: &TcpStream) {
-    tracing::debug!("no room for a connection");
-    let _ = stream.try_write(FULL);
+    tracing::debug!("server full: connection refused");
+    let _ = stream.try_write(FULL_RESPONSE);
 }
 
 fn spare() -> Option<File> {
@@ -97,7 +101,7 @@ fn out_of_descriptors(_: &std::io::Error) -> bool {
     false
 }
 
-/// How many files the process may have open, after the soft limit was raised to the hard one.
+/// Raises the soft limit of open files to the hard one, and returns it.
 #[cfg(unix)]
 fn descriptor_limit() -> usize {
     let mut limit = libc::rlimit {
@@ -105,7 +109,7 @@ fn descriptor_limit() -> usize {
         rlim_max: 0,
     };
 
-    // SAFETY: getrlimit(2) fills the struct that it is given.
+    // SAFETY: getrlimit(2) writes into the struct, which lives until the call returns.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return usize::MAX;
     }
@@ -116,7 +120,7 @@ fn descriptor_limit() -> usize {
             ..limit
         };
 
-        // SAFETY: setrlimit(2) reads the struct; the limits of the process are process-wide and take effect at once.
+        // SAFETY: setrlimit(2) reads the struct, which lives until the call returns.
         if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
             limit = raised;
         }

@@ -1,14 +1,13 @@
-//! How many connections and upgrades an address may have.
+//! How many connections and upgrades one address may have.
 //!
-//! Sans-IO. An IPv6 address counts by its /64, which is what one customer gets; an IPv4 address that came mapped into
-//! IPv6 counts as itself.
+//! Sans-IO. IPv6 addresses count by their /64, which is what one customer gets. An IPv4 address
+//! that comes mapped into IPv6 counts as the IPv4 address.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::rate::{Meter, Rate};
-use crate::server::tighten::Tighten;
+use super::table::{Usage, UsageTable};
 
 /// What counts as one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,8 +23,7 @@ impl From<IpAddr> for AddressKey {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => Self::V6(
-                u64::try_from(address.to_bits() >> 64)
-                    .expect("64 bits are left of 128 after the shift"),
+                u64::try_from(address.to_bits() >> 64).expect("128 bits shifted by 64 leave 64"),
             ),
         }
     }
@@ -34,30 +32,28 @@ impl From<IpAddr> for AddressKey {
 /// The limits of each address.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AddressLimits {
-    /// Connections at a time; zero: no limit.
+    /// Connections open at the same time; zero: no limit.
     pub(crate) connections: u32,
-    /// Upgrades.
+    /// Upgrades, whether or not they succeed.
     pub(crate) upgrades: Rate,
 }
 
-/// Over one of the limits.
+/// An address is over one of its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OverLimit {
-    /// When to try again; a connection that ends may make room earlier.
+    /// How long to wait before trying again. A connection that ends may make room earlier.
     pub(crate) retry_after: Duration,
 }
 
-/// Told to a client whose address has too many connections: when one of them ends cannot be known.
-const RETRY_CONNECTIONS: Duration = Duration::from_secs(30);
-/// The table is swept when it has grown to twice what the last sweep left, and never below this.
-const SWEEP_FROM: usize = 1024;
+/// The `Retry-After` for an address that has too many connections open. When one of them will end
+/// is not known.
+const CONNECTIONS_RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// Counts by address.
+/// What each address has used of its limits.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     limits: AddressLimits,
-    entries: HashMap<AddressKey, Entry>,
-    sweep_at: usize,
+    table: UsageTable<AddressKey, Entry>,
 }
 
 #[derive(Debug, Default)]
@@ -66,35 +62,34 @@ struct Entry {
     upgrades: Meter,
 }
 
+impl Usage for Entry {
+    fn is_idle(&self, now: Instant) -> bool {
+        self.connections == 0 && self.upgrades.is_idle(now)
+    }
+}
+
 impl Addresses {
     pub(crate) fn new(limits: AddressLimits) -> Self {
         Self {
             limits,
-            entries: HashMap::new(),
-            sweep_at: SWEEP_FROM,
+            table: UsageTable::new(),
         }
     }
 
-    /// One more connection of this address; [`leave`](Self::leave) gives it back.
+    /// Counts one more connection of this address, until [`leave`](Self::leave).
     ///
     /// # Errors
-    /// [`OverLimit`] if there are too many, or came too fast. Nothing is counted then, the attempt apart.
+    /// [`OverLimit`] if the address has too many, or asks for them too fast. A refused attempt
+    /// counts for nothing.
     pub(crate) fn enter(&mut self, key: AddressKey, now: Instant) -> Result<(), OverLimit> {
         if self.limits.connections == 0 && self.limits.upgrades.is_unlimited() {
             return Ok(());
         }
 
-        if self.entries.len() >= self.sweep_at {
-            self.entries
-                .retain(|_, entry| entry.connections > 0 || !entry.upgrades.is_idle(now));
-            self.entries.tighten();
-            self.sweep_at = SWEEP_FROM.max(self.entries.len() * 2);
-        }
-
-        let entry = self.entries.entry(key).or_default();
+        let entry = self.table.entry(&key, now);
         if self.limits.connections > 0 && entry.connections >= self.limits.connections {
             return Err(OverLimit {
-                retry_after: RETRY_CONNECTIONS,
+                retry_after: CONNECTIONS_RETRY_AFTER,
             });
         }
 
@@ -102,17 +97,17 @@ impl Addresses {
             .upgrades
             .take(self.limits.upgrades, 1, now)
             .map_err(|retry_after| OverLimit { retry_after })?;
+
         entry.connections += 1;
         Ok(())
     }
 
-    /// A connection that [`enter`](Self::enter) let in has ended.
+    /// A connection that [`enter`](Self::enter) counted has ended.
     pub(crate) fn leave(&mut self, key: AddressKey, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(&key) {
+        if let Some(entry) = self.table.get_mut(&key) {
             entry.connections = entry.connections.saturating_sub(1);
-            if entry.connections == 0 && entry.upgrades.is_idle(now) {
-                self.entries.remove(&key);
-                self.entries.tighten();
+            if entry.is_idle(now) {
+                self.table.remove(&key);
             }
         }
     }
@@ -120,8 +115,11 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests start at the present")]
+
     use proptest::prelude::*;
 
+    use super::super::table::MIN_SWEEP;
     use super::*;
 
     fn key(text: &str) -> AddressKey {
@@ -137,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_counts_by_64_bits() {
+    fn ipv6_addresses_count_by_their_64() {
         assert_eq!(
             key("2001:db8:1:2::1"),
             key("2001:db8:1:2:ffff::9"),
@@ -147,7 +145,7 @@ mod tests {
         assert_ne!(
             key("2001:db8:1:2::1"),
             key("2001:db8:1:3::1"),
-            "another one"
+            "another customer"
         );
 
         assert_eq!(
@@ -169,15 +167,18 @@ mod tests {
         assert!(table.enter(one, now).is_err(), "a third is not");
         assert!(
             table.enter(other, now).is_ok(),
-            "another address is not concerned"
+            "another address has its own limit"
         );
 
         table.leave(one, now);
-        assert!(table.enter(one, now).is_ok(), "who leaves makes room");
+        assert!(
+            table.enter(one, now).is_ok(),
+            "an ended connection makes room"
+        );
     }
 
     #[test]
-    fn upgrades_are_counted_though_connections_end() {
+    fn upgrades_count_even_after_their_connection_ended() {
         let (mut table, now) = (addresses(0, 3), Instant::now());
         let one = key("2001:db8::1");
 
@@ -190,17 +191,17 @@ mod tests {
         assert_eq!(
             over.retry_after,
             Duration::from_secs(20),
-            "a third of a minute for each"
+            "a third of a minute each"
         );
 
         assert!(
             table.enter(one, now + over.retry_after).is_ok(),
-            "then it works again"
+            "then it is allowed again"
         );
     }
 
     #[test]
-    fn addresses_that_are_gone_are_forgotten() {
+    fn idle_addresses_are_forgotten() {
         let (mut table, mut now) = (addresses(5, 60), Instant::now());
         for n in 0..100_000u32 {
             now += Duration::from_millis(10);
@@ -210,20 +211,20 @@ mod tests {
         }
 
         assert!(
-            table.entries.len() <= 2 * SWEEP_FROM,
-            "{} entries of 100,000 addresses",
-            table.entries.len()
+            table.table.entries().len() <= 2 * MIN_SWEEP,
+            "{} entries for 100,000 addresses",
+            table.table.entries().len()
         );
     }
 
     proptest! {
         #[test]
-        fn the_count_is_that_of_a_plain_list(steps in prop::collection::vec((any::<bool>(), 0u32..4), 0..300)) {
+        fn it_counts_like_a_plain_list(steps in prop::collection::vec((any::<bool>(), 0u32..4), 0..300)) {
             let (mut table, now) = (addresses(3, 0), Instant::now());
-            let mut there = [0u32; 4];
+            let mut counts = [0u32; 4];
 
             for (enter, n) in steps {
-                let (key, count) = (AddressKey::V4(n), &mut there[n as usize]);
+                let (key, count) = (AddressKey::V4(n), &mut counts[n as usize]);
                 if enter {
                     prop_assert_eq!(table.enter(key, now).is_ok(), *count < 3);
                     *count = (*count + 1).min(3);
@@ -233,8 +234,8 @@ mod tests {
                 }
             }
 
-            let open = there.iter().filter(|count| **count > 0).count();
-            prop_assert!(table.entries.values().filter(|entry| entry.connections > 0).count() == open);
+            let open = counts.iter().filter(|count| **count > 0).count();
+            prop_assert!(table.table.entries().values().filter(|entry| entry.connections > 0).count() == open);
         }
     }
 }

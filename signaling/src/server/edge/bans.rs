@@ -1,4 +1,4 @@
-//! Whom the operator keeps out.
+//! The ban list: addresses and users that the operator keeps out.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,12 +7,12 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-/// A ban list. The file has an entry a line; empty lines and what follows `#` do not count:
+/// A ban list. The file has one entry per line; empty lines and comments after `#` are ignored:
 ///
 /// ```text
 /// 192.0.2.7            # an address
 /// 2001:db8:1::/48      # a range
-/// user:alice           # whoever comes with a token whose `sub` is alice
+/// user:alice           # clients whose bearer token has the `sub` alice
 /// ```
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BanList {
@@ -22,12 +22,14 @@ pub(crate) struct BanList {
 }
 
 impl BanList {
+    /// Reads the file.
+    ///
     /// # Errors
-    /// A sentence with the file's name and the line.
+    /// A sentence with the name of the file and the cause, or the line that is not valid.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let name = path.display();
         let text = fs::read_to_string(path)
-            .map_err(|error| format!("the ban file {name} cannot be read: {error}"))?;
+            .map_err(|error| format!("cannot read the ban file {name}: {error}"))?;
         Self::parse(&text).map_err(|error| format!("in the ban file {name}, {error}"))
     }
 
@@ -52,7 +54,7 @@ impl BanList {
             } else {
                 let number = number + 1;
                 return Err(format!(
-                    "line {number} is no address, no range like 192.0.2.0/24 and no user:SUB"
+                    "line {number} is not an address, a range like 192.0.2.0/24, or user:SUB"
                 ));
             }
         }
@@ -60,15 +62,15 @@ impl BanList {
         Ok(list)
     }
 
-    /// Whether someone from this address, who says with a token to be this user, is kept out.
-    pub(crate) fn bans(&self, address: IpAddr, user: Option<&str>) -> bool {
+    /// Whether a client from this address, whose bearer token has this `sub`, is banned.
+    pub(crate) fn contains(&self, address: IpAddr, user: Option<&str>) -> bool {
         let address = address.to_canonical();
         self.addresses.contains(&address)
             || self.ranges.iter().any(|range| range.contains(&address))
             || user.is_some_and(|user| self.users.contains(user))
     }
 
-    /// How many entries.
+    /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.addresses.len() + self.ranges.len() + self.users.len()
     }
@@ -84,7 +86,7 @@ mod tests {
             "# all\n192.0.2.7 # one\n\n 2001:db8:1::/48\nuser:alice\n203.0.113.0/24\n",
         )
         .unwrap();
-        let banned = |address: &str, user| list.bans(address.parse().unwrap(), user);
+        let banned = |address: &str, user| list.contains(address.parse().unwrap(), user);
         assert!(
             banned("192.0.2.7", None) && banned("::ffff:192.0.2.7", None),
             "mapped or not"

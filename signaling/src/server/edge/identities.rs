@@ -1,66 +1,52 @@
-//! What one person has taken of the limits, over all the connections that its bearer token opened here.
+//! How many searches and reports one person may send, over all the connections that were opened
+//! with its bearer token.
 //!
-//! Sans-IO. Each relay counts for itself.
+//! Sans-IO. Every node of a cluster counts for itself.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::conduct::{ConductLimits, Requests};
+use super::table::UsageTable;
 use super::token::Identity;
+use super::traffic::{RequestMeter, TrafficLimits};
 use crate::message::ClientMessage;
-use crate::server::tighten::Tighten;
 
-/// The table is swept when it has grown to twice what the last sweep left, and never below this.
-const SWEEP_FROM: usize = 1024;
-
-/// Meters by identity. Who comes back after a while finds its own again, whatever the connection.
+/// What each person has used. It outlives the connection: reconnecting does not give a person more.
 #[derive(Debug)]
 pub(crate) struct Identities {
-    entries: HashMap<Identity, Requests>,
-    sweep_at: usize,
+    table: UsageTable<Identity, RequestMeter>,
 }
 
 impl Identities {
     pub(crate) fn new() -> Self {
         Self {
-            entries: HashMap::new(),
-            sweep_at: SWEEP_FROM,
+            table: UsageTable::new(),
         }
     }
 
-    /// What a message asks for in the name of `identity`.
+    /// Counts the request in a message of `identity`.
     ///
     /// # Errors
-    /// When to try again.
+    /// How long to wait before trying again.
     pub(crate) fn request(
         &mut self,
         identity: &Identity,
-        limits: &ConductLimits,
+        limits: &TrafficLimits,
         message: &ClientMessage,
         now: Instant,
     ) -> Result<(), Duration> {
-        if !limits.concern(message) {
+        if !limits.limits_request(message) {
             return Ok(());
         }
 
-        if !self.entries.contains_key(identity) {
-            if self.entries.len() >= self.sweep_at {
-                self.entries.retain(|_, requests| !requests.is_idle(now));
-                self.entries.tighten();
-                self.sweep_at = SWEEP_FROM.max(self.entries.len() * 2);
-            }
-
-            self.entries.insert(identity.clone(), Requests::default());
-        }
-
-        self.entries
-            .get_mut(identity)
-            .map_or(Ok(()), |requests| requests.take(limits, message, now))
+        self.table.entry(identity, now).take(limits, message, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests start at the present")]
+
+    use super::super::table::MIN_SWEEP;
     use super::*;
     use crate::message::{FindPartner, ReportCategory, SessionId};
 
@@ -77,8 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn each_identity_has_its_own_limit_of_each_kind() {
-        let limits = ConductLimits::new(0, 0, 2, 1);
+    fn each_person_has_a_limit_of_its_own_for_each_kind() {
+        let limits = TrafficLimits::new(0, 0, 2, 1);
         let (mut table, now) = (Identities::new(), Instant::now());
         let (ann, bob) = (Identity::of("ann"), Identity::of("bob"));
 
@@ -92,47 +78,47 @@ mod tests {
             .expect_err("a third is not");
         assert!(
             table.request(&bob, &limits, &find(), now).is_ok(),
-            "another person is not concerned"
+            "another person has its own limit"
         );
 
         assert!(
             table.request(&ann, &limits, &report(), now).is_ok(),
-            "searches are no reports"
+            "searches do not count as reports"
         );
 
         assert!(
             table.request(&ann, &limits, &report(), now).is_err(),
-            "one report is allowed"
+            "a second report is not allowed"
         );
 
         assert!(
             table
                 .request(&ann, &limits, &ClientMessage::Bye, now)
                 .is_ok(),
-            "the rest is not counted"
+            "other messages do not count"
         );
 
         assert!(
             table.request(&ann, &limits, &find(), now + wait).is_ok(),
-            "the time that was told is enough"
+            "waiting as long as returned is enough"
         );
     }
 
     #[test]
-    fn without_limits_nobody_is_remembered() {
-        let limits = ConductLimits::new(0, 0, 0, 0);
+    fn without_limits_nothing_is_remembered() {
+        let limits = TrafficLimits::new(0, 0, 0, 0);
         let (mut table, now) = (Identities::new(), Instant::now());
         assert!((0..1000).all(|_| {
             table
                 .request(&Identity::of("ann"), &limits, &find(), now)
                 .is_ok()
         }));
-        assert!(table.entries.is_empty());
+        assert!(table.table.entries().is_empty());
     }
 
     #[test]
-    fn who_has_paid_is_forgotten() {
-        let limits = ConductLimits::new(0, 0, 60, 10);
+    fn idle_persons_are_forgotten() {
+        let limits = TrafficLimits::new(0, 0, 60, 10);
         let (mut table, mut now) = (Identities::new(), Instant::now());
 
         for n in 0..50_000u32 {
@@ -143,9 +129,9 @@ mod tests {
         }
 
         assert!(
-            table.entries.len() <= 2 * SWEEP_FROM,
-            "{} entries of 50,000 people",
-            table.entries.len()
+            table.table.entries().len() <= 2 * MIN_SWEEP,
+            "{} entries for 50,000 persons",
+            table.table.entries().len()
         );
     }
 }

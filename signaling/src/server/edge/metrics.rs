@@ -1,15 +1,22 @@
-//! What the operator sees at `/metrics`: counters that cost one atomic addition each, in the text format of Prometheus.
+//! What the operator sees at `/metrics`.
 //!
-//! No label comes from a client: types, codes and reasons are the protocol's own, so the number of series is fixed.
+//! The series are fixed: no label comes from a client. Every counter is created at the start and
+//! kept in an array, so counting a message is one atomic addition, without looking up a label.
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
+
+use prometheus_client::encoding::prometheus_text::{self, encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 
 use crate::message::{ErrorCode, ServerMessage};
 
-/// The relayed messages, in the order of [`Metrics::relayed`].
+/// The types of relayed messages, in the order of [`Metrics::relayed`].
 const RELAYED: [&str; 3] = ["webrtc_offer", "webrtc_answer", "ice_candidate"];
+/// The types of messages that clients send.
 const RECEIVED: [&str; 13] = [
     "find_partner",
     "cancel_search",
@@ -25,6 +32,7 @@ const RECEIVED: [&str; 13] = [
     "ping",
     "bye",
 ];
+/// The codes of errors, as they are on the wire.
 const CODES: [(ErrorCode, &str); 17] = [
     (ErrorCode::BadJson, "bad_json"),
     (ErrorCode::BadMessage, "bad_message"),
@@ -44,121 +52,54 @@ const CODES: [(ErrorCode, &str); 17] = [
     (ErrorCode::Unavailable, "unavailable"),
     (ErrorCode::Internal, "internal"),
 ];
-/// How a connection can end, as WebSocket close codes; 1006 stands for all that ended without one of ours.
+/// WebSocket close codes. 1006 stands for every connection that ended without a close frame of this
+/// server, 4999 for a code that is missing here.
 const CLOSES: [u16; 16] = [
     1000, 1001, 1002, 1003, 1006, 1007, 1008, 1009, 1011, 1013, 4001, 4002, 4003, 4004, 4005, 4999,
 ];
-/// Answers instead of an upgrade.
+/// HTTP statuses of answers without an upgrade.
 const REFUSALS: [u16; 8] = [400, 403, 404, 405, 426, 429, 431, 503];
 
-/// A count that only grows.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+/// Upper bounds of the buckets, in seconds.
+const MATCH_WAIT_BOUNDS: [f64; 10] = [0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0];
+/// Upper bounds of the buckets, in seconds.
+const REDIS_LATENCY_BOUNDS: [f64; 9] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0,
+];
 
-impl Counter {
-    pub(crate) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A level that goes up and down.
-#[derive(Debug, Default)]
-pub(crate) struct Gauge(AtomicI64);
-
-impl Gauge {
-    pub(crate) fn add(&self, n: i64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    pub(crate) fn set(&self, n: i64) {
-        self.0.store(n, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// How often something took how long.
-#[derive(Debug)]
-pub(crate) struct Histogram<const N: usize> {
-    /// Upper bounds in seconds, ascending.
-    bounds: [f64; N],
-    counts: [Counter; N],
-    above: Counter,
-    sum_us: Counter,
-}
-
-impl<const N: usize> Histogram<N> {
-    fn new(bounds: [f64; N]) -> Self {
-        Self {
-            bounds,
-            counts: std::array::from_fn(|_| Counter::default()),
-            above: Counter::default(),
-            sum_us: Counter::default(),
-        }
-    }
-
-    pub(crate) fn observe(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket = self.bounds.iter().position(|bound| seconds <= *bound);
-        bucket
-            .map_or(&self.above, |bucket| &self.counts[bucket])
-            .add(1);
-        self.sum_us
-            .add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    fn write(&self, out: &mut String, name: &str, help: &str) {
-        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
-        let mut below = 0;
-
-        for (bound, count) in self.bounds.iter().zip(&self.counts) {
-            below += count.get();
-            let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {below}");
-        }
-
-        let all = below + self.above.get();
-        let sum = Duration::from_micros(self.sum_us.get()).as_secs_f64();
-        let _ = writeln!(
-            out,
-            "{name}_bucket{{le=\"+Inf\"}} {all}\n{name}_sum {sum}\n{name}_count {all}"
-        );
-    }
-}
-
-/// All figures of one relay.
+/// All metrics of one server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
+    registry: Registry,
     pub(crate) connections: Gauge,
+    searching: Gauge,
+    sessions: Gauge,
+    draining: Gauge,
+    /// Nodes of the cluster that are alive, this one included; 1 without a cluster.
+    pub(crate) nodes: Gauge,
     pub(crate) accepted: Counter,
-    /// Upgraded connections, the ones turned away after it included.
+    /// Includes the upgraded connections that were rejected right after.
     pub(crate) upgrades: Counter,
-    refused: [Counter; REFUSALS.len()],
+    pub(crate) queue_overflow: Counter,
+    /// How often a flooding client was not read for a while.
+    pub(crate) paused: Counter,
+    /// How often the connection to Redis was lost or could not be made.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "only with Redis is there a store")
+    )]
+    pub(crate) redis_errors: Counter,
     received: [Counter; RECEIVED.len()],
     relayed: [Counter; RELAYED.len()],
     relayed_bytes: [Counter; RELAYED.len()],
     errors: [Counter; CODES.len()],
     closed: [Counter; CLOSES.len()],
-    /// Clients whose queue was full.
-    pub(crate) queue_overflow: Counter,
-    /// Floods that were left unread for a while.
-    pub(crate) paused: Counter,
-    /// From `searching` to `partner_found`, as the client sees it.
-    pub(crate) match_wait: Histogram<10>,
-    /// Round trips to Redis; nothing without a cluster.
-    pub(crate) redis_latency: Histogram<9>,
-    /// Commands that Redis did not answer, or answered with an error.
-    pub(crate) redis_errors: Counter,
-    /// Relays of the cluster that live, this one included; 1 without a cluster.
-    pub(crate) nodes: Gauge,
+    refused: [Counter; REFUSALS.len()],
+    match_wait: Histogram,
+    redis_latency: Histogram,
 }
 
-/// What only the hub knows, at the moment of asking.
+/// What only the hub knows, at the moment of a scrape.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Levels {
     pub(crate) searching: usize,
@@ -166,45 +107,97 @@ pub(crate) struct Levels {
     pub(crate) draining: bool,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        fn counters<const N: usize>() -> [Counter; N] {
-            std::array::from_fn(|_| Counter::default())
-        }
-
-        let nodes = Gauge::default();
-        nodes.set(1);
-        Self {
-            connections: Gauge::default(),
-            accepted: Counter::default(),
-            upgrades: Counter::default(),
-            refused: counters(),
-            received: counters(),
-            relayed: counters(),
-            relayed_bytes: counters(),
-            errors: counters(),
-            closed: counters(),
-            queue_overflow: Counter::default(),
-            paused: Counter::default(),
-            match_wait: Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0]),
-            redis_latency: Histogram::new([
-                0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0,
-            ]),
-            redis_errors: Counter::default(),
-            nodes,
-        }
-    }
-}
-
 impl Metrics {
-    /// A client's message of this type has been read.
+    /// The `Content-Type` of [`text`](Self::text).
+    pub(crate) const CONTENT_TYPE: &'static str = prometheus_text::CONTENT_TYPE;
+
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("tandem");
+        let codes = CODES.map(|(_, name)| name);
+        let closes = CLOSES.map(|code| code.to_string());
+        let refusals = REFUSALS.map(|status| status.to_string());
+        let r = &mut registry;
+
+        // The library appends a full stop to each description, and `_total` to counters.
+        let metrics = Self {
+            connections: gauge(r, "connections", "Clients that are connected"),
+            searching: gauge(r, "searching", "Clients of this node that search"),
+            sessions: gauge(r, "sessions", "Calls with a side on this node"),
+            draining: gauge(r, "draining", "1 while the server is shutting down"),
+            nodes: gauge(r, "nodes", "Nodes of the cluster that are alive"),
+            accepted: counter(r, "accepted", "TCP connections accepted"),
+            upgrades: counter(r, "upgrades", "WebSockets opened"),
+            queue_overflow: counter(r, "queue_overflow", "Clients closed for not reading"),
+            paused: counter(
+                r,
+                "paused",
+                "Times a flooding client was not read for a while",
+            ),
+            redis_errors: counter(r, "redis_errors", "Times Redis was lost or out of reach"),
+            received: counters(
+                r,
+                "received_messages",
+                "Messages of clients",
+                "type",
+                RECEIVED,
+            ),
+            relayed: counters(
+                r,
+                "relayed_messages",
+                "Messages relayed to a partner",
+                "type",
+                RELAYED,
+            ),
+            relayed_bytes: counters(
+                r,
+                "relayed_bytes",
+                "Bytes of messages relayed to a partner",
+                "type",
+                RELAYED,
+            ),
+            errors: counters(r, "errors", "Errors sent to clients", "code", codes),
+            closed: counters(
+                r,
+                "closed",
+                "Connections ended, by WebSocket close code",
+                "code",
+                closes.each_ref().map(String::as_str),
+            ),
+            refused: counters(
+                r,
+                "refused",
+                "Requests answered without an upgrade",
+                "status",
+                refusals.each_ref().map(String::as_str),
+            ),
+            match_wait: histogram(
+                r,
+                "match_wait_seconds",
+                "From searching to partner_found",
+                &MATCH_WAIT_BOUNDS,
+            ),
+            redis_latency: histogram(
+                r,
+                "redis_latency_seconds",
+                "Round trips to Redis",
+                &REDIS_LATENCY_BOUNDS,
+            ),
+            registry,
+        };
+
+        metrics.nodes.set(1);
+        metrics
+    }
+
+    /// Counts a client's message by its type.
     pub(crate) fn received(&self, kind: &str) {
         if let Some(at) = RECEIVED.iter().position(|name| *name == kind) {
-            self.received[at].add(1);
+            self.received[at].inc();
         }
     }
 
-    /// A message goes to a client, as so many bytes of text.
+    /// Counts a message to a client, if it is relayed or an error. `bytes` is the length of its
+    /// text.
     pub(crate) fn sent(&self, message: &ServerMessage, bytes: usize) {
         let relayed = match message {
             ServerMessage::WebrtcOffer(_) => 0,
@@ -212,7 +205,7 @@ impl Metrics {
             ServerMessage::IceCandidate(_) => 2,
             ServerMessage::Error(report) => {
                 if let Some(at) = CODES.iter().position(|(code, _)| *code == report.code) {
-                    self.errors[at].add(1);
+                    self.errors[at].inc();
                 }
 
                 return;
@@ -220,181 +213,88 @@ impl Metrics {
             _ => return,
         };
 
-        self.relayed[relayed].add(1);
-        self.relayed_bytes[relayed].add(bytes as u64);
+        self.relayed[relayed].inc();
+        self.relayed_bytes[relayed].inc_by(bytes as u64);
     }
 
-    /// A connection ended; `None`: without a close code of ours.
+    /// Counts a connection that ended; `None` if not with a close code of this server.
     pub(crate) fn closed(&self, code: Option<u16>) {
         let code = code.unwrap_or(1006);
         let at = CLOSES
             .iter()
             .position(|known| *known == code)
             .unwrap_or(CLOSES.len() - 1);
-        self.closed[at].add(1);
+        self.closed[at].inc();
     }
 
-    /// A request was answered without an upgrade.
+    /// Counts a request that was answered without an upgrade.
     pub(crate) fn refused(&self, status: u16) {
         if let Some(at) = REFUSALS.iter().position(|known| *known == status) {
-            self.refused[at].add(1);
+            self.refused[at].inc();
         }
     }
 
-    /// The text format, version 0.0.4.
+    /// Records the time from `searching` to `partner_found`, as the client sees it.
+    pub(crate) fn observe_match_wait(&self, wait: Duration) {
+        self.match_wait.observe(wait.as_secs_f64());
+    }
+
+    /// Records a round trip to Redis.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(dead_code, reason = "only with Redis is there a store")
+    )]
+    pub(crate) fn observe_redis_latency(&self, took: Duration) {
+        self.redis_latency.observe(took.as_secs_f64());
+    }
+
+    /// All metrics in the Prometheus text format, version 0.0.4.
     pub(crate) fn text(&self, levels: Levels) -> String {
-        let mut out = String::with_capacity(8 * 1024);
-        let mut one = |name: &str, kind: &str, help: &str, value: &dyn std::fmt::Display| {
-            let _ = writeln!(
-                out,
-                "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
-            );
-        };
+        let level = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.searching.set(level(levels.searching));
+        self.sessions.set(level(levels.sessions));
+        self.draining.set(i64::from(levels.draining));
 
-        one(
-            "tandem_connections",
-            "gauge",
-            "Clients that are connected.",
-            &self.connections.get(),
-        );
-
-        one(
-            "tandem_searching",
-            "gauge",
-            "Clients of this relay that wait for a partner.",
-            &levels.searching,
-        );
-
-        one(
-            "tandem_sessions",
-            "gauge",
-            "Calls with a side on this relay.",
-            &levels.sessions,
-        );
-
-        one(
-            "tandem_draining",
-            "gauge",
-            "1 while the relay shuts down.",
-            &u8::from(levels.draining),
-        );
-
-        one(
-            "tandem_nodes",
-            "gauge",
-            "Relays of the cluster that live.",
-            &self.nodes.get(),
-        );
-
-        one(
-            "tandem_accepted_total",
-            "counter",
-            "TCP connections taken.",
-            &self.accepted.get(),
-        );
-
-        one(
-            "tandem_upgrades_total",
-            "counter",
-            "WebSockets opened.",
-            &self.upgrades.get(),
-        );
-
-        one(
-            "tandem_queue_overflow_total",
-            "counter",
-            "Clients closed because they did not read.",
-            &self.queue_overflow.get(),
-        );
-
-        one(
-            "tandem_paused_total",
-            "counter",
-            "Times a flood was left unread for a while.",
-            &self.paused.get(),
-        );
-
-        one(
-            "tandem_redis_errors_total",
-            "counter",
-            "Commands that Redis failed.",
-            &self.redis_errors.get(),
-        );
-
-        let mut many = |name: &str,
-                        help: &str,
-                        label: &str,
-                        values: &mut dyn Iterator<Item = (String, u64)>| {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter");
-            for (value, count) in values {
-                let _ = writeln!(out, "{name}{{{label}=\"{value}\"}} {count}");
-            }
-        };
-
-        fn named<'a>(
-            names: impl Iterator<Item = String> + 'a,
-            counters: &'a [Counter],
-        ) -> impl Iterator<Item = (String, u64)> + 'a {
-            names.zip(counters.iter().map(Counter::get))
-        }
-
-        let texts = |names: &'static [&'static str]| names.iter().map(|name| (*name).to_owned());
-        let numbers = |names: &'static [u16]| names.iter().map(u16::to_string);
-        many(
-            "tandem_received_messages_total",
-            "Messages of clients.",
-            "type",
-            &mut named(texts(&RECEIVED), &self.received),
-        );
-
-        many(
-            "tandem_relayed_messages_total",
-            "Messages passed to a partner.",
-            "type",
-            &mut named(texts(&RELAYED), &self.relayed),
-        );
-
-        many(
-            "tandem_relayed_bytes_total",
-            "Their bytes.",
-            "type",
-            &mut named(texts(&RELAYED), &self.relayed_bytes),
-        );
-        let codes = CODES.iter().map(|(_, name)| (*name).to_owned());
-        many(
-            "tandem_errors_total",
-            "Errors told to clients.",
-            "code",
-            &mut named(codes, &self.errors),
-        );
-
-        many(
-            "tandem_closed_total",
-            "Connections ended.",
-            "code",
-            &mut named(numbers(&CLOSES), &self.closed),
-        );
-
-        many(
-            "tandem_refused_total",
-            "Requests refused before the upgrade.",
-            "status",
-            &mut named(numbers(&REFUSALS), &self.refused),
-        );
-
-        self.match_wait.write(
-            &mut out,
-            "tandem_match_wait_seconds",
-            "From searching to partner_found.",
-        );
-
-        self.redis_latency.write(
-            &mut out,
-            "tandem_redis_latency_seconds",
-            "Round trips to Redis.",
-        );
-        out
+        let mut text = String::with_capacity(8 * 1024);
+        encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
     }
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+/// One counter for each value of a label, so that every series is there from the start.
+fn counters<const N: usize>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    values: [&str; N],
+) -> [Counter; N] {
+    let family = Family::<Vec<(&'static str, String)>, Counter>::default();
+    registry.register(name, help, family.clone());
+
+    values.map(|value| {
+        family
+            .get_or_create(&vec![(label, value.to_owned())])
+            .clone()
+    })
+}
+
+fn histogram(registry: &mut Registry, name: &str, help: &str, bounds: &[f64]) -> Histogram {
+    let histogram = Histogram::new(bounds.iter().copied());
+    registry.register(name, help, histogram.clone());
+    histogram
 }
 
 #[cfg(test)]
@@ -403,7 +303,7 @@ mod tests {
     use crate::message::ErrorReport;
 
     #[test]
-    fn every_code_and_type_is_counted_under_its_own_name() {
+    fn every_code_and_type_is_counted_under_its_name_on_the_wire() {
         for (code, name) in CODES {
             assert_eq!(
                 serde_json::to_value(code).unwrap(),
@@ -412,7 +312,7 @@ mod tests {
             );
         }
 
-        let metrics = Metrics::default();
+        let metrics = Metrics::new();
         let report = ErrorReport {
             code: ErrorCode::RateLimited,
             message: String::new(),
@@ -439,6 +339,7 @@ mod tests {
             "tandem_refused_total{status=\"429\"} 1",
             "tandem_searching 3",
             "tandem_sessions 2",
+            "tandem_draining 0",
             "tandem_nodes 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
@@ -446,13 +347,70 @@ mod tests {
     }
 
     #[test]
+    fn every_series_has_its_published_name_and_type_from_the_start() {
+        let text = Metrics::new().text(Levels::default());
+
+        for line in [
+            "# TYPE tandem_connections gauge",
+            "# TYPE tandem_searching gauge",
+            "# TYPE tandem_sessions gauge",
+            "# TYPE tandem_draining gauge",
+            "# TYPE tandem_nodes gauge",
+            "# TYPE tandem_accepted_total counter",
+            "# TYPE tandem_upgrades_total counter",
+            "# TYPE tandem_queue_overflow_total counter",
+            "# TYPE tandem_paused_total counter",
+            "# TYPE tandem_redis_errors_total counter",
+            "# TYPE tandem_received_messages_total counter",
+            "# TYPE tandem_relayed_messages_total counter",
+            "# TYPE tandem_relayed_bytes_total counter",
+            "# TYPE tandem_errors_total counter",
+            "# TYPE tandem_closed_total counter",
+            "# TYPE tandem_refused_total counter",
+            "# TYPE tandem_match_wait_seconds histogram",
+            "# TYPE tandem_redis_latency_seconds histogram",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+
+        let series = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
+        assert_eq!(series("# TYPE "), 18, "no other metrics");
+        assert_eq!(series("# HELP tandem_"), 18, "each is described");
+        assert_eq!(series("tandem_received_messages_total{type=\""), 13);
+        assert_eq!(series("tandem_relayed_messages_total{type=\""), 3);
+        assert_eq!(series("tandem_relayed_bytes_total{type=\""), 3);
+        assert_eq!(series("tandem_errors_total{code=\""), 17);
+        assert_eq!(series("tandem_closed_total{code=\""), 16);
+        assert_eq!(series("tandem_refused_total{status=\""), 8);
+
+        for bound in [
+            "0.005", "0.025", "0.1", "0.5", "1", "5", "10", "30", "60", "300", "+Inf",
+        ] {
+            let line = format!("tandem_match_wait_seconds_bucket{{le=\"{bound}\"}} 0");
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+
+        for bound in [
+            "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.01", "0.05", "0.25", "1", "+Inf",
+        ] {
+            let line = format!("tandem_redis_latency_seconds_bucket{{le=\"{bound}\"}} 0");
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
     fn the_text_keeps_to_the_format() {
-        let metrics = Metrics::default();
-        metrics.match_wait.observe(Duration::from_millis(30));
-        metrics.match_wait.observe(Duration::from_secs(400));
+        assert_eq!(
+            Metrics::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8"
+        );
+
+        let metrics = Metrics::new();
+        metrics.observe_match_wait(Duration::from_millis(30));
+        metrics.observe_match_wait(Duration::from_secs(400));
         let text = metrics.text(Levels::default());
 
-        assert!(text.ends_with('\n'), "the last line ends, too");
+        assert!(text.ends_with('\n'), "the last line is terminated too");
         let mut announced = "";
 
         for line in text.lines() {
@@ -470,7 +428,7 @@ mod tests {
 
         assert!(
             text.contains("tandem_match_wait_seconds_bucket{le=\"0.1\"} 1"),
-            "buckets add up: {text}"
+            "buckets are cumulative: {text}"
         );
         assert!(text.contains("tandem_match_wait_seconds_bucket{le=\"+Inf\"} 2"));
         assert!(text.contains("tandem_match_wait_seconds_sum 400.03"));

@@ -1,79 +1,89 @@
-//! What stands between the internet and the hub: who may come in, how much each may send, and what the operator sees.
+//! What stands between the internet and the hub: which clients may come in, how much each may send,
+//! and what the operator sees.
 //!
-//! The decisions are sans-IO modules of their own (`rate`, `addresses`, `conduct`, `identities`, `proxy`, `bans`, `token`); [`Edge`]
-//! puts them together.
+//! The decisions are sans-IO modules of their own: `rate`, `table`, `addresses`, `traffic`,
+//! `identities`, `proxy`, `bans`, `token`. [`Edge`] puts them together. `accept`, `tls`, `stream`,
+//! `slot` and `reports` are the shell; `metrics` counts.
 
 mod accept;
 mod addresses;
 mod bans;
-mod conduct;
 mod identities;
-pub(crate) mod metrics;
+mod metrics;
 mod proxy;
 mod rate;
-pub(crate) mod reports;
+pub(super) mod reports;
+mod slot;
 mod stream;
+mod table;
 mod tls;
-pub(crate) mod token;
+pub(super) mod token;
+mod traffic;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::handshake::server::Request;
 
+pub(super) use self::accept::Acceptor;
+use self::addresses::{AddressKey, AddressLimits, Addresses};
+use self::bans::BanList;
+use self::identities::Identities;
+pub(super) use self::metrics::{Levels, Metrics};
+use self::proxy::client_address;
+use self::rate::Rate;
+use self::reports::ReportFile;
+use self::slot::OnlineTable;
+pub(super) use self::slot::Slot;
+pub(super) use self::stream::Stream;
+use self::tls::Tls;
+use self::token::{Identity, TokenVerifier, bearer};
+use self::traffic::TrafficLimits;
+pub(super) use self::traffic::TrafficMeter;
 use super::http::{Answer, accept_upgrade, origin_allowed};
-use super::outbound::{CloseReason, Outbound};
-use super::tighten::Tighten;
+use super::outbound::CloseReason;
 use crate::message::{ClientMessage, ErrorCode, Fault};
-pub(super) use accept::Acceptor;
-use addresses::{AddressKey, AddressLimits, Addresses};
-use bans::BanList;
-pub(super) use conduct::{Conduct, ConductLimits};
-use identities::Identities;
-pub(super) use metrics::{Levels, Metrics};
-use proxy::client_address;
-use rate::Rate;
-use reports::ReportFile;
-pub(super) use stream::Stream;
-use tls::Tls;
-use token::{Identity, TokenError, TokenVerifier, bearer};
 
-/// What the operator chose. Zero: no limit.
+/// The operator's settings. For every number, zero is no limit.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EdgeConfig {
+    /// Open at the same time.
     pub(super) max_connections: usize,
+    /// Open at the same time.
     pub(super) max_connections_per_address: u32,
-    /// A minute, for each address.
+    /// Per minute and address.
     pub(super) rate_upgrades: u32,
-    /// A second, for each connection; so the next.
+    /// Per second and connection.
     pub(super) rate_messages: u32,
+    /// Per second and connection.
     pub(super) rate_bytes: u32,
-    /// A minute, for each connection, and for all connections of one bearer token's identity; so the next.
+    /// Per minute and connection, and per minute for all connections of one bearer token's
+    /// identity.
     pub(super) rate_find: u32,
+    /// As `rate_find`.
     pub(super) rate_reports: u32,
     /// `*` for any.
     pub(super) allowed_origins: Vec<String>,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) ban_file: Option<PathBuf>,
     pub(super) jwt_key: Option<PathBuf>,
-    /// Certificate chain and key.
+    /// Certificate chain and private key.
     pub(super) tls: Option<(PathBuf, PathBuf)>,
     pub(super) reports: Option<PathBuf>,
 }
 
-/// Beyond the connections that are allowed: requests that are not upgraded yet.
-const PENDING: usize = 1024;
+/// Sockets to accept beyond `max_connections`, for requests that are not upgraded (yet).
+const MAX_PENDING: usize = 1024;
 
-/// The edge of one relay.
+/// The edge of one server.
 pub(super) struct Edge {
     pub(super) metrics: Metrics,
-    pub(super) conduct: ConductLimits,
+    pub(super) limits: TrafficLimits,
     pub(super) tls: Option<Tls>,
     pub(super) reports: Option<ReportFile>,
     config: EdgeConfig,
@@ -81,239 +91,213 @@ pub(super) struct Edge {
     identities: Mutex<Identities>,
     bans: RwLock<BanList>,
     verifier: Option<RwLock<TokenVerifier>>,
+    /// One permit for each connection that may be open.
     slots: Arc<Semaphore>,
-    online: Mutex<HashMap<u64, Online>>,
-    next_place: AtomicU64,
-}
-
-/// Somebody who could become banned.
-struct Online {
-    address: IpAddr,
-    identity: Option<Identity>,
-    outbound: Arc<Outbound>,
+    online: OnlineTable,
 }
 
 /// An upgrade that is granted.
 pub(super) struct Admission {
-    /// The response's head.
+    /// The bytes of the HTTP response.
     pub(super) response: Vec<u8>,
-    /// Who it is; or what the client is told before it is closed, because a browser sees nothing of an HTTP status.
-    pub(super) identity: Result<Option<Identity>, TurnedAway>,
-    pub(super) place: Place,
+    /// Who the client is, or why it is rejected. A rejected client is upgraded all the same,
+    /// because a browser does not show its page the status of an HTTP response.
+    pub(super) identity: Result<Option<Identity>, Rejection>,
+    pub(super) slot: Slot,
 }
 
-/// Why an upgraded connection ends before it begins.
+/// Why a WebSocket is closed before it begins.
 #[derive(Debug)]
-pub(super) struct TurnedAway {
+pub(super) struct Rejection {
     pub(super) fault: Fault,
     pub(super) reason: CloseReason,
 }
 
 impl Edge {
-    /// Reads the files that the configuration names.
+    /// Reads the files that the settings name.
     ///
     /// # Errors
-    /// A sentence on the first that will not do.
+    /// What is wrong with the first that is missing or not valid, as a sentence that names it.
     pub(super) fn new(config: EdgeConfig) -> Result<Self, String> {
         const MINUTE: Duration = Duration::from_secs(60);
-        let slots = if config.max_connections == 0 {
-            Semaphore::MAX_PERMITS
-        } else {
-            config.max_connections
+
+        let slots = match config.max_connections {
+            0 => Semaphore::MAX_PERMITS,
+            connections => connections.min(Semaphore::MAX_PERMITS),
         };
 
-        let upgrades = Rate::new(config.rate_upgrades, MINUTE, config.rate_upgrades);
-        let limits = AddressLimits {
+        let address_limits = AddressLimits {
             connections: config.max_connections_per_address,
-            upgrades,
+            upgrades: Rate::new(config.rate_upgrades, MINUTE, config.rate_upgrades),
         };
 
-        let EdgeConfig {
-            rate_messages,
-            rate_bytes,
-            rate_find,
-            rate_reports,
-            ..
-        } = config;
+        let limits = TrafficLimits::new(
+            config.rate_messages,
+            config.rate_bytes,
+            config.rate_find,
+            config.rate_reports,
+        );
+
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|(cert, key)| Tls::read(cert, key))
+            .transpose()?;
+        let reports = config
+            .reports
+            .as_deref()
+            .map(ReportFile::open)
+            .transpose()?;
+        let bans = config
+            .ban_file
+            .as_deref()
+            .map(BanList::read)
+            .transpose()?
+            .unwrap_or_default();
+        let verifier = config
+            .jwt_key
+            .as_deref()
+            .map(TokenVerifier::read)
+            .transpose()?
+            .map(RwLock::new);
 
         Ok(Self {
-            metrics: Metrics::default(),
-            conduct: ConductLimits::new(rate_messages, rate_bytes, rate_find, rate_reports),
-            tls: config
-                .tls
-                .as_ref()
-                .map(|(cert, key)| Tls::read(cert, key))
-                .transpose()?,
-            reports: config
-                .reports
-                .as_deref()
-                .map(ReportFile::open)
-                .transpose()?,
-            addresses: Mutex::new(Addresses::new(limits)),
+            metrics: Metrics::new(),
+            limits,
+            tls,
+            reports,
+            addresses: Mutex::new(Addresses::new(address_limits)),
             identities: Mutex::new(Identities::new()),
-            bans: RwLock::new(
-                config
-                    .ban_file
-                    .as_deref()
-                    .map(BanList::read)
-                    .transpose()?
-                    .unwrap_or_default(),
-            ),
-            verifier: config
-                .jwt_key
-                .as_deref()
-                .map(TokenVerifier::read)
-                .transpose()?
-                .map(RwLock::new),
-            slots: Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))),
-            online: Mutex::new(HashMap::new()),
-            next_place: AtomicU64::new(0),
+            bans: RwLock::new(bans),
+            verifier,
+            slots: Arc::new(Semaphore::new(slots)),
+            online: OnlineTable::default(),
             config,
         })
     }
 
-    /// How many sockets are taken at a time, those that are not upgraded included.
+    /// How many sockets to accept at the same time, including those that are not upgraded.
     pub(super) fn max_sockets(&self) -> usize {
         match self.config.max_connections {
             0 => usize::MAX,
-            connections => connections.saturating_add(PENDING),
+            connections => connections.saturating_add(MAX_PENDING),
         }
     }
 
-    /// Certificate, key, ban list and token key are read again, reports opened again. What will not do is logged and
-    /// stays as it was.
+    /// Whether clients can become banned while they are connected.
+    fn has_ban_list(&self) -> bool {
+        self.config.ban_file.is_some()
+    }
+
+    /// Reads the certificate, the token key and the ban list again, and reopens the report file. A
+    /// file that is not valid is logged, and what it contained before stays in force.
     pub(super) fn reload(&self) {
-        let told = |what: &str, result: Result<(), String>| match result {
-            Ok(()) => tracing::info!(what, "read again"),
-            Err(error) => tracing::error!(what, error, "not read: the old one stays"),
+        let log = |what: &str, result: Result<(), String>| match result {
+            Ok(()) => tracing::info!(what, "reloaded"),
+            Err(error) => tracing::error!(what, error, "cannot reload: the old one stays in force"),
         };
 
         if let Some(tls) = &self.tls {
-            told("certificate", tls.reload());
+            log("certificate", tls.reload());
         }
 
         if let Some((verifier, path)) = self.verifier.as_ref().zip(self.config.jwt_key.as_deref()) {
-            let read = TokenVerifier::read(path);
-            told(
-                "token key",
-                read.map(|new| *verifier.write().unwrap_or_else(PoisonError::into_inner) = new),
-            );
+            let read = TokenVerifier::read(path).map(|new| *verifier.write() = new);
+            log("token key", read);
         }
 
         if let Some(reports) = &self.reports {
-            told(
-                "reports",
-                reports.reopen().map_err(|error| error.kind().to_string()),
-            );
+            let reopened = reports.reopen().map_err(|error| error.kind().to_string());
+            log("reports", reopened);
         }
 
         if let Some(path) = self.config.ban_file.as_deref() {
-            let read = BanList::read(path);
-            told(
-                "ban list",
-                read.map(|new| *self.bans.write().unwrap_or_else(PoisonError::into_inner) = new),
-            );
-            self.turn_out();
+            let read = BanList::read(path).map(|new| *self.bans.write() = new);
+            log("ban list", read);
+            self.close_banned();
         }
     }
 
-    /// Closes whoever is banned by now.
-    fn turn_out(&self) {
-        let bans = self.bans.read().unwrap_or_else(PoisonError::into_inner);
-        let online = self.online();
-        let banned = online.values().filter(|online| {
-            bans.bans(
-                online.address,
-                online.identity.as_ref().map(Identity::as_str),
-            )
+    /// Closes the connections of clients that are on the ban list now.
+    fn close_banned(&self) {
+        let bans = self.bans.read();
+        let closed = self.online.close_banned(|address, identity| {
+            bans.contains(address, identity.map(Identity::as_str))
         });
 
-        let mut closed = 0;
-        for online in banned {
-            // A full queue is about to end the connection anyway.
-            let _ = online.outbound.push(Box::new(banned_fault().into()));
-            online.outbound.close(CloseReason::Banned);
-            closed += 1;
-        }
-
-        tracing::info!(entries = bans.len(), closed, "the ban list is in force");
+        tracing::info!(entries = bans.len(), closed, "ban list is in force");
     }
 
-    /// Whether a request from this socket may upgrade, and as whom.
+    /// Decides whether a request that came from the address `remote` may upgrade, and as whom.
     ///
     /// # Errors
-    /// What to answer instead.
+    /// The HTTP answer that refuses it.
     pub(super) fn admit(
         self: &Arc<Self>,
         request: &Request,
-        peer: IpAddr,
+        remote: IpAddr,
         is_draining: bool,
+        now: Instant,
     ) -> Result<Admission, Answer> {
         if !origin_allowed(request, &self.config.allowed_origins) {
             return Err(Answer::new(
                 403,
-                "This Origin may not connect to the relay.",
+                "Pages of this Origin may not connect to this server.",
             ));
         }
 
         if is_draining {
-            return Err(Answer::new(503, "The relay is shutting down."));
+            return Err(Answer::new(503, "The server is shutting down."));
         }
 
         let response = accept_upgrade(request)?;
-        let address = forwarded_for(request, peer, &self.config.trusted_proxies);
-        let place = self.place(address)?;
+        let address = forwarded_for(request, remote, &self.config.trusted_proxies);
+        let slot = self.slot(address, now)?;
         let identity = self.identify(request, address);
 
         Ok(Admission {
             response,
             identity,
-            place,
+            slot,
         })
     }
 
-    fn place(self: &Arc<Self>, address: IpAddr) -> Result<Place, Answer> {
-        let full = || Answer::new(503, "The relay is full.").retry_after(Duration::from_secs(5));
+    fn slot(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Slot, Answer> {
+        let full = || Answer::new(503, "The server is full.").retry_after(Duration::from_secs(5));
         let permit = self.slots.clone().try_acquire_owned().map_err(|_| full())?;
-        let key = AddressKey::from(address);
-        self.addresses()
-            .enter(key, Instant::now())
-            .map_err(|over| {
-                Answer::new(429, "Too many connections from this address.")
-                    .retry_after(over.retry_after)
-            })?;
 
-        let id = self.next_place.fetch_add(1, Ordering::Relaxed);
-        Ok(Place {
+        let key = AddressKey::from(address);
+        self.addresses.lock().enter(key, now).map_err(|over| {
+            Answer::new(429, "Too many connections from this address.")
+                .retry_after(over.retry_after)
+        })?;
+
+        Ok(Slot {
             edge: self.clone(),
-            id,
+            id: self.online.next_id(),
             key,
             address,
             _permit: permit,
         })
     }
 
-    fn identify(&self, request: &Request, address: IpAddr) -> Result<Option<Identity>, TurnedAway> {
+    fn identify(&self, request: &Request, address: IpAddr) -> Result<Option<Identity>, Rejection> {
         let identity = match &self.verifier {
             None => None,
             Some(verifier) => {
                 let token = bearer(request.headers(), request.uri().query());
-                let verifier = verifier.read().unwrap_or_else(PoisonError::into_inner);
-                Some(
-                    verifier
-                        .identity(token)
-                        .map_err(|error: TokenError| TurnedAway {
-                            fault: Fault::new(ErrorCode::Unauthorized, error.to_string()),
-                            reason: CloseReason::Unauthorized,
-                        })?,
-                )
+                let identity = verifier.read().identity(token).map_err(|error| Rejection {
+                    fault: Fault::new(ErrorCode::Unauthorized, error.to_string()),
+                    reason: CloseReason::Unauthorized,
+                })?;
+                Some(identity)
             }
         };
 
-        let bans = self.bans.read().unwrap_or_else(PoisonError::into_inner);
-        if bans.bans(address, identity.as_ref().map(Identity::as_str)) {
-            return Err(TurnedAway {
-                fault: banned_fault(),
+        let subject = identity.as_ref().map(Identity::as_str);
+        if self.bans.read().contains(address, subject) {
+            return Err(Rejection {
+                fault: banned(),
                 reason: CloseReason::Banned,
             });
         }
@@ -321,88 +305,41 @@ impl Edge {
         Ok(identity)
     }
 
-    /// What a message asks for, after the connection's own limits: a person has no more for having several connections.
+    /// Takes what a message asks for from the limits of the person who sends it. Several
+    /// connections do not give a person more searches or reports.
     ///
     /// # Errors
-    /// When to try again.
-    pub(super) fn request(
+    /// How long to wait before trying again.
+    pub(super) fn take_request(
         &self,
         identity: Option<&Identity>,
         message: &ClientMessage,
         now: Instant,
     ) -> Result<(), Duration> {
-        let Some(identity) = identity.filter(|_| self.conduct.concern(message)) else {
+        let Some(identity) = identity.filter(|_| self.limits.limits_request(message)) else {
             return Ok(());
         };
 
-        let mut identities = self
-            .identities
+        self.identities
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        identities.request(identity, &self.conduct, message, now)
-    }
-
-    fn addresses(&self) -> MutexGuard<'_, Addresses> {
-        self.addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn online(&self) -> MutexGuard<'_, HashMap<u64, Online>> {
-        self.online.lock().unwrap_or_else(PoisonError::into_inner)
+            .request(identity, &self.limits, message, now)
     }
 }
 
-/// Whose request it is, see [`client_address`].
-pub(super) fn forwarded_for(request: &Request, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+/// The address of the client that sent this request; see [`client_address`].
+pub(super) fn forwarded_for(request: &Request, remote: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let forwarded = request
         .headers()
         .get_all("x-forwarded-for")
         .iter()
         .map(|line| line.to_str().unwrap_or("?"));
-    client_address(peer, forwarded, trusted)
+
+    client_address(remote, forwarded, trusted)
 }
 
-fn banned_fault() -> Fault {
+fn banned() -> Fault {
     Fault::new(
         ErrorCode::Banned,
-        "You may not use this relay: ask its operator.",
+        "You are banned from this server: contact its operator.",
     )
-}
-
-/// One connection's share of the limits; dropping it gives it back.
-pub(super) struct Place {
-    edge: Arc<Edge>,
-    id: u64,
-    key: AddressKey,
-    address: IpAddr,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Place {
-    /// The connection can be closed through this queue, should it become banned.
-    pub(super) fn occupy(&self, identity: Option<Identity>, outbound: Arc<Outbound>) {
-        // Without a ban list nobody becomes banned.
-        if self.edge.config.ban_file.is_some() {
-            let online = Online {
-                address: self.address,
-                identity,
-                outbound,
-            };
-
-            self.edge.online().insert(self.id, online);
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.edge.config.ban_file.is_some() {
-            let mut online = self.edge.online();
-            online.remove(&self.id);
-            online.tighten();
-        }
-
-        self.edge.addresses().leave(self.key, Instant::now());
-    }
 }

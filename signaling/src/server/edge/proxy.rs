@@ -1,28 +1,29 @@
-//! Whose connection it is when a proxy stands before the relay.
+//! The address of a client behind a proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// The client's address: the connection's own unless that is a trusted proxy, then the rightmost address of
-/// `X-Forwarded-For` that is none.
+/// The client's address: `remote`, where the connection comes from, unless that is a trusted proxy;
+/// then the rightmost address in `X-Forwarded-For` that is not a trusted proxy.
 ///
-/// Each proxy appends whom it heard from, so what stands to the left of the first untrusted address was written by the
-/// client and may be anything. `forwarded` are the header's lines in order.
+/// Each proxy appends the address that it got the request from. So everything to the left of the
+/// rightmost untrusted address was written by the client, and may be made up. `forwarded` are the
+/// lines of the header, in order.
 pub(crate) fn client_address<'a>(
-    peer: IpAddr,
+    remote: IpAddr,
     forwarded: impl DoubleEndedIterator<Item = &'a str>,
     trusted: &[IpNet],
 ) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(&address));
-    let mut client = peer.to_canonical();
+    let mut client = remote.to_canonical();
 
     if !is_trusted(client) {
         return client;
     }
 
     for entry in forwarded.rev().flat_map(|line| line.rsplit(',')) {
-        // What cannot be read was not written by a proxy that could be trusted: its sender counts.
+        // Not an address: the proxy that passed it on is the last one whose address is known.
         let Some(address) = address(entry.trim()) else {
             return client;
         };
@@ -36,7 +37,7 @@ pub(crate) fn client_address<'a>(
     client
 }
 
-/// `192.0.2.1`, `2001:db8::1`, and both with a port.
+/// Reads `192.0.2.1`, `2001:db8::1`, and both with a port.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text
         .strip_prefix('[')
@@ -51,16 +52,16 @@ fn address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn client(peer: &str, lines: &[&str]) -> String {
+    fn client(remote: &str, lines: &[&str]) -> String {
         let trusted = [
             "10.0.0.0/8".parse().unwrap(),
             "2001:db8:ffff::/48".parse().unwrap(),
         ];
-        client_address(peer.parse().unwrap(), lines.iter().copied(), &trusted).to_string()
+        client_address(remote.parse().unwrap(), lines.iter().copied(), &trusted).to_string()
     }
 
     #[test]
-    fn who_is_no_proxy_cannot_choose_an_address() {
+    fn only_a_trusted_proxy_is_believed() {
         assert_eq!(client("192.0.2.9", &["203.0.113.1"]), "192.0.2.9");
     }
 
@@ -70,13 +71,13 @@ mod tests {
         assert_eq!(
             client("10.0.0.1", &["1.1.1.1, 203.0.113.1, 10.2.3.4"]),
             "203.0.113.1",
-            "the client's own is left"
+            "what the client wrote is ignored"
         );
 
         assert_eq!(
             client("10.0.0.1", &["1.1.1.1", "203.0.113.1,10.9.9.9"]),
             "203.0.113.1",
-            "lines are one list"
+            "several lines are one list"
         );
 
         assert_eq!(
@@ -88,7 +89,7 @@ mod tests {
         assert_eq!(
             client("::ffff:10.0.0.1", &["203.0.113.1:80"]),
             "203.0.113.1",
-            "a mapped proxy is a proxy"
+            "a proxy's address may come mapped into IPv6"
         );
     }
 
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(
             client("10.0.0.1", &["10.0.0.8, 10.0.0.7"]),
             "10.0.0.8",
-            "all are proxies: the first of them"
+            "all are proxies: the leftmost is the client"
         );
     }
 }

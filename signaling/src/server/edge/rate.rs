@@ -1,20 +1,24 @@
-//! How much may come in a span of time: the generic cell rate algorithm, which needs one time stamp for each meter.
+//! Rate limits: the generic cell rate algorithm (ITU-T I.371), a token bucket that needs a single time
+//! stamp.
+//!
+//! Every unit costs some time, and a meter holds the moment until which everything taken is paid
+//! for. That moment may be ahead of the present by at most the cost of the burst.
 //!
 //! Sans-IO: the time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// So much in a second, and so much at once.
+/// How many units are allowed in a span of time, and how many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// What one unit costs; zero: no limit.
+    /// The cost of one unit; zero: no limit.
     unit: Duration,
-    /// How much cost may be ahead of time.
+    /// How far ahead of the present the cost may be.
     burst: Duration,
 }
 
 impl Rate {
-    /// `units` in each `span`, of which `burst` may come at once. Zero units: no limit.
+    /// `units` per `span`, of which `burst` may come at once. Zero units: no limit.
     pub(crate) fn new(units: u32, span: Duration, burst: u32) -> Self {
         if units == 0 {
             return Self {
@@ -23,7 +27,7 @@ impl Rate {
             };
         }
 
-        // Rounded up to whole nanoseconds: never more than was allowed. Above one unit a nanosecond nothing is limited.
+        // Rounded up to whole nanoseconds, so that never more than `units` pass.
         let unit = Duration::from_nanos(
             u64::try_from(span.as_nanos())
                 .unwrap_or(u64::MAX)
@@ -36,45 +40,41 @@ impl Rate {
         }
     }
 
-    /// Nothing is ever refused.
+    /// Whether everything is allowed.
     pub(crate) fn is_unlimited(self) -> bool {
         self.unit.is_zero()
     }
 }
 
-/// What has been taken of a [`Rate`].
+/// How much of a [`Rate`] has been used.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Meter {
-    /// When all that was taken is paid for.
-    paid: Option<Instant>,
+    /// The moment until which everything taken is paid for.
+    paid_until: Option<Instant>,
 }
 
 impl Meter {
-    /// Takes `units`, or says after what time they could be had. A refusal takes nothing.
+    /// Takes `units` if they are allowed now, else nothing.
     ///
     /// # Errors
-    /// The time to wait. More units than the burst can never be had; the time is then that of the whole burst.
+    /// How long to wait before they are allowed. More units than the burst never are; the wait is
+    /// that for the whole burst then.
     pub(crate) fn take(&mut self, rate: Rate, units: u32, now: Instant) -> Result<(), Duration> {
         if rate.is_unlimited() {
             return Ok(());
         }
 
-        let cost = rate.unit.saturating_mul(units);
-        let ahead = self
-            .paid
-            .map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now));
-        let after = ahead.saturating_add(cost);
-
+        let after = self.ahead_with(rate, units, now);
         if after > rate.burst {
             return Err((after - rate.burst).min(rate.burst));
         }
 
-        self.paid = Some(now + after);
+        self.paid_until = Some(now + after);
         Ok(())
     }
 
-    /// Takes `units` whatever was taken before: they have come already. Gives how long nothing more should come, at
-    /// most `limit`, beyond which the debt is forgiven.
+    /// Takes `units` that have come already, whether or not they are allowed. Returns how long to
+    /// wait until nothing more is owed; at most `limit`, beyond which the debt is forgiven.
     pub(crate) fn charge(
         &mut self,
         rate: Rate,
@@ -86,26 +86,32 @@ impl Meter {
             return None;
         }
 
-        let cost = rate.unit.saturating_mul(units);
-        let ahead = self
-            .paid
-            .map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now));
-        let after = ahead
-            .saturating_add(cost)
+        let after = self
+            .ahead_with(rate, units, now)
             .min(rate.burst.saturating_add(limit));
-        self.paid = Some(now + after);
+        self.paid_until = Some(now + after);
 
         after.checked_sub(rate.burst).filter(|wait| !wait.is_zero())
     }
 
-    /// All that was taken is paid for: the meter is as good as new.
+    /// Whether everything taken is paid for, which makes the meter as good as a new one.
     pub(crate) fn is_idle(self, now: Instant) -> bool {
-        self.paid.is_none_or(|paid| paid <= now)
+        self.paid_until.is_none_or(|paid_until| paid_until <= now)
+    }
+
+    /// How far ahead of `now` the meter is once `units` more are taken.
+    fn ahead_with(self, rate: Rate, units: u32, now: Instant) -> Duration {
+        let ahead = self.paid_until.map_or(Duration::ZERO, |paid_until| {
+            paid_until.saturating_duration_since(now)
+        });
+        ahead.saturating_add(rate.unit.saturating_mul(units))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests start at the present")]
+
     use proptest::prelude::*;
 
     use super::*;
@@ -113,7 +119,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn the_burst_and_then_the_rate() {
+    fn the_burst_passes_at_once_and_then_the_rate() {
         let rate = Rate::new(10, SECOND, 20);
         let (mut meter, start) = (Meter::default(), Instant::now());
         let at_once = (0..100)
@@ -124,17 +130,17 @@ mod tests {
         assert_eq!(
             meter.take(rate, 1, start),
             Err(SECOND / 10),
-            "the time until one more"
+            "the wait for one more"
         );
 
         let later = (0..100)
             .filter(|_| meter.take(rate, 1, start + SECOND).is_ok())
             .count();
-        assert_eq!(later, 10, "a second later ten more");
+        assert_eq!(later, 10, "ten more a second later");
     }
 
     #[test]
-    fn zero_is_no_limit() {
+    fn zero_units_are_no_limit() {
         let (mut meter, now) = (Meter::default(), Instant::now());
         let rate = Rate::new(0, SECOND, 1);
         assert!((0..10_000).all(|_| meter.take(rate, u32::MAX, now).is_ok()));
@@ -142,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_already_is_waited_for_but_not_for_ever() {
+    fn excess_is_waited_for_up_to_a_limit() {
         let rate = Rate::new(100, SECOND, 100);
         let (mut meter, now) = (Meter::default(), Instant::now());
         assert_eq!(
@@ -165,13 +171,13 @@ mod tests {
 
         assert!(
             !meter.is_idle(now + 5 * SECOND) && meter.is_idle(now + 6 * SECOND),
-            "it is paid off in the end"
+            "it is paid for in the end"
         );
     }
 
     proptest! {
         #[test]
-        fn no_window_lets_more_through_than_burst_and_rate(
+        fn no_window_lets_more_pass_than_burst_and_rate(
             units in 1u32..500, burst in 1u32..500, steps in prop::collection::vec((0u64..200, 1u32..20), 1..200),
         ) {
             let rate = Rate::new(units, SECOND, burst);
@@ -185,7 +191,7 @@ mod tests {
                     Ok(()) => passed.push((now, cost)),
                     Err(wait) if cost <= burst => {
                         let mut later = meter;
-                        prop_assert!(later.take(rate, cost, now + wait).is_ok(), "the wait that was told is enough");
+                        prop_assert!(later.take(rate, cost, now + wait).is_ok(), "waiting as long as returned is enough");
                     }
                     Err(_) => {}
                 }

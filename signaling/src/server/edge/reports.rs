@@ -1,29 +1,28 @@
-//! Users' reports, on disk for the operator: one JSON object a line.
+//! Users' reports, in a file for the operator: one JSON object per line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::message::{ReportCategory, SessionId, UserId};
 
-/// What one user says about another. The text is the user's own.
+/// What one user reports about another.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     pub(crate) report_id: String,
-    /// Unix time in ms.
+    /// Unix time in milliseconds.
     pub(crate) at_ms: u64,
     pub(crate) session_id: SessionId,
     pub(crate) category: ReportCategory,
+    /// In the user's own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
-    /// Who reports.
     pub(crate) reporter: Party,
-    /// Who is reported.
     pub(crate) reported: Party,
 }
 
@@ -32,12 +31,13 @@ pub(crate) struct Report {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Party {
     pub(crate) user_id: UserId,
-    /// The `sub` of the token, where the relay wants tokens: what to put behind `user:` in the ban file.
+    /// The `sub` of the bearer token, if the server requires one. In the ban file, `user:` takes
+    /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subject: Option<String>,
 }
 
-/// Unix time in ms, for [`Report::at_ms`].
+/// Unix time in milliseconds, for [`Report::at_ms`].
 pub(crate) fn unix_ms(now: SystemTime) -> u64 {
     let since = now
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -45,7 +45,7 @@ pub(crate) fn unix_ms(now: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The file of reports.
+/// The file that reports are appended to.
 #[derive(Debug)]
 pub(crate) struct ReportFile {
     path: PathBuf,
@@ -53,40 +53,37 @@ pub(crate) struct ReportFile {
 }
 
 impl ReportFile {
-    /// Opens the file, or makes it, readable for its owner only.
+    /// Opens the file. A new one is only readable by its owner.
     ///
     /// # Errors
-    /// A sentence with the file's name.
+    /// A sentence with the name of the file and the cause.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let file = open(path)
-            .map_err(|error| format!("reports cannot be written to {}: {error}", path.display()))?;
+            .map_err(|error| format!("cannot write reports to {}: {error}", path.display()))?;
         Ok(Self {
             path: path.to_owned(),
             file: Mutex::new(file),
         })
     }
 
-    /// Appends a report. Blocks for as long as the disk takes.
+    /// Appends a report. Blocks until the system has taken it.
     ///
     /// # Errors
-    /// The system's: the report is not recorded then.
+    /// The system's error. The report is not recorded then.
     pub(crate) fn append(&self, report: &Report) -> io::Result<()> {
         let mut line = serde_json::to_vec(report).map_err(io::Error::other)?;
         line.push(b'\n');
-        // One write, so that two relays with one file do not mix their lines.
-        self.file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write_all(&line)
+        // In one write, so that two servers with the same file do not mix their lines.
+        self.file.lock().write_all(&line)
     }
 
-    /// Opens the file anew: after it was moved away by log rotation.
+    /// Opens the file again, after log rotation has moved it away.
     ///
     /// # Errors
-    /// The system's: reports go on into the old file then.
+    /// The system's error. Reports continue to go to the old file then.
     pub(crate) fn reopen(&self) -> io::Result<()> {
         let file = open(&self.path)?;
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        *self.file.lock() = file;
         Ok(())
     }
 }
@@ -122,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_each_report_also_after_the_file_was_moved() {
+    fn reports_continue_in_a_new_file_after_the_old_one_was_moved() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (
             folder.path().join("reports.jsonl"),
@@ -155,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_told() {
+    fn the_error_about_a_missing_folder_names_it() {
         let error = ReportFile::open(Path::new("/nowhere/reports.jsonl")).unwrap_err();
         assert!(error.contains("/nowhere/reports.jsonl"), "{error}");
     }

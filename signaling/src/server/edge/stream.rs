@@ -1,4 +1,4 @@
-//! A client's bytes, plain or encrypted, counted as they come.
+//! One TCP connection, plain or with TLS, which counts the bytes it reads.
 
 use std::io;
 use std::pin::Pin;
@@ -9,17 +9,18 @@ use tokio::net::TcpStream;
 
 use super::tls::Encrypted;
 
-/// One TCP connection.
+/// One TCP connection, plain or with TLS.
 #[derive(Debug)]
 pub(crate) struct Stream {
     kind: Kind,
+    /// Bytes read (after decryption) since the last [`take_read`](Self::take_read).
     read: u32,
 }
 
 #[derive(Debug)]
 enum Kind {
     Plain(TcpStream),
-    /// Boxed: it is large, and most relays stand behind a proxy.
+    /// Boxed because it is large, and most servers are behind a proxy that does TLS.
     Tls(Box<Encrypted>),
 }
 

@@ -1,8 +1,9 @@
-//! TLS in front of everything: certificate and key from files, read again on demand.
+//! TLS, with a certificate and a key from files that can be reloaded.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -19,10 +20,10 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// From a certificate chain and its private key, both PEM.
+    /// Reads a certificate chain and its private key, both PEM.
     ///
     /// # Errors
-    /// A sentence that names the file.
+    /// A sentence with the name of the file and the cause.
     pub(crate) fn read(cert: &Path, key: &Path) -> Result<Self, String> {
         let config = RwLock::new(load(cert, key)?);
         Ok(Self {
@@ -32,23 +33,19 @@ impl Tls {
         })
     }
 
-    /// Reads both files again: for connections from now on.
+    /// Reads both files again, for new connections.
     ///
     /// # Errors
-    /// As [`read`](Self::read); the old certificate stays then.
+    /// As [`read`](Self::read). The old certificate stays in use then.
     pub(crate) fn reload(&self) -> Result<(), String> {
         let config = load(&self.cert, &self.key)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.config.write() = config;
         Ok(())
     }
 
-    /// The handshake with one client. The caller limits the time.
+    /// The handshake with one client. The caller sets a timeout.
     pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
-        let config = self
-            .config
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let config = self.config.read().clone();
         TlsAcceptor::from(config).accept(stream)
     }
 }
@@ -60,17 +57,17 @@ fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     let (cert_name, key_name) = (cert.display(), key.display());
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| format!("the certificate {cert_name} cannot be read: {error}"))?;
+        .map_err(|error| format!("cannot read the certificate {cert_name}: {error}"))?;
 
     if chain.is_empty() {
         return Err(format!("there is no certificate in {cert_name}"));
     }
 
     let key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| format!("the private key {key_name} cannot be read: {error}"))?;
+        .map_err(|error| format!("cannot read the private key {key_name}: {error}"))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?
+        .map_err(|error| format!("cannot set up TLS: {error}"))?
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| format!("{cert_name} and {key_name} do not go together: {error}"))?;
@@ -99,13 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_files_is_told() {
+    fn the_error_says_which_file_is_wrong() {
         let (_folder, cert, key) = files();
         assert!(
             Tls::read(&cert, &key)
                 .err()
                 .unwrap()
-                .contains("cert.pem cannot be read")
+                .contains("cannot read the certificate")
         );
 
         write_pair(&cert, &key);
@@ -121,29 +118,29 @@ mod tests {
                 .err()
                 .unwrap()
                 .contains("do not go together"),
-            "another's key"
+            "the key of another certificate"
         );
     }
 
     #[test]
-    fn a_broken_file_leaves_the_old_certificate() {
+    fn a_broken_file_leaves_the_old_certificate_in_use() {
         let (_folder, cert, key) = files();
         write_pair(&cert, &key);
         let tls = Tls::read(&cert, &key).unwrap();
         std::fs::write(&cert, "rotated badly").unwrap();
-        let before = tls.config.read().unwrap().clone();
+        let before = tls.config.read().clone();
 
         assert!(tls.reload().is_err());
         assert!(
-            Arc::ptr_eq(&before, &tls.config.read().unwrap()),
-            "the old one is still served"
+            Arc::ptr_eq(&before, &tls.config.read()),
+            "the old one is still in use"
         );
 
         write_pair(&cert, &key);
         tls.reload().unwrap();
         assert!(
-            !Arc::ptr_eq(&before, &tls.config.read().unwrap()),
-            "the new one is served"
+            !Arc::ptr_eq(&before, &tls.config.read()),
+            "the new one is in use"
         );
     }
 }

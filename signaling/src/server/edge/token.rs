@@ -1,8 +1,9 @@
-//! Bearer tokens: who a client is, by the word of somebody whose key the operator trusts.
+//! JWT bearer tokens: identify clients by a key that the operator trusts.
 //!
-//! A token is a JWT (RFC 7519) with `sub` (who; 1–256 characters) and `exp`; `nbf` counts where it is given. The key
-//! file decides the one algorithm: EdDSA for an Ed25519 public key in PEM, HS256 for anything else. What the token's
-//! own header says is never believed.
+//! A token is a JWT (RFC 7519) with `sub` (who; 1–256 characters) and `exp`; if it has `nbf`, that
+//! is checked too. The key file decides which one algorithm is accepted: EdDSA for an Ed25519
+//! public key in PEM, HS256 for anything else. The algorithm in the token's own header is never
+//! trusted.
 
 use std::fmt;
 use std::fs;
@@ -19,19 +20,19 @@ use tokio_rustls::rustls::pki_types::SubjectPublicKeyInfoDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_tungstenite::tungstenite::http::HeaderMap;
 
-/// RFC 7518 §3.2: a key for HS256 has at least 256 bits.
+use crate::server::http::subprotocols;
+
+/// RFC 7518 §3.2: a key for HS256 must have at least 256 bits.
 const MIN_SECRET_BYTES: usize = 32;
-/// Clocks may differ by so much.
+/// How far the clocks of issuer and server may differ.
 const LEEWAY_SECONDS: u64 = 30;
 const MAX_SUBJECT_CHARS: usize = 256;
-/// The one subprotocol that the relay speaks; browsers must be answered with one that they offered.
-pub(crate) const SUBPROTOCOL: &str = "tandem";
-/// RFC 8410 §4: what stands before the 32 bytes of an Ed25519 key.
+/// RFC 8410 §4: the DER in front of the 32 bytes of an Ed25519 public key.
 const ED25519_PREFIX: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
 
-/// Who a client is beyond one connection: the `sub` of its token.
+/// Who a client is, whatever its connection: the `sub` of its bearer token.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Identity(Arc<str>);
 
@@ -47,24 +48,24 @@ impl Identity {
 }
 
 impl fmt::Debug for Identity {
-    /// It may be a name or an address of somebody: not for logs.
+    /// Without the `sub`, which may be a name or an address: it must not reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Identity(…)")
     }
 }
 
-/// A token does not say who its bearer is.
+/// Why a token does not identify a client. The text is for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
-    #[error("This relay wants a bearer token: sign in first.")]
+    #[error("This server requires a bearer token: sign in first.")]
     Missing,
     #[error("The token has expired: sign in again.")]
     Expired,
-    #[error("The token is not valid here: sign in again.")]
+    #[error("The token is not valid for this server: sign in again.")]
     Invalid,
 }
 
-/// Checks tokens with one key.
+/// Checks tokens against one key.
 pub(crate) struct TokenVerifier {
     key: DecodingKey,
     validation: Validation,
@@ -79,35 +80,38 @@ impl fmt::Debug for TokenVerifier {
 }
 
 impl TokenVerifier {
-    /// With the key in this file.
+    /// Reads the key from this file.
     ///
     /// # Errors
-    /// A sentence with the file's name.
+    /// A sentence with the name of the file and the cause.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let name = path.display();
         let text =
-            fs::read(path).map_err(|error| format!("the key {name} cannot be read: {error}"))?;
+            fs::read(path).map_err(|error| format!("cannot read the key {name}: {error}"))?;
         Self::new(&text).map_err(|error| format!("the key {name} {error}"))
     }
 
     fn new(text: &[u8]) -> Result<Self, String> {
-        // Fails when it has been done before, by an earlier relay of this process.
+        // Fails if an earlier server in this process has done it.
         let _ = RING.install_default();
         let secret = text.trim_ascii();
         let (key, algorithm) = if secret.starts_with(b"-----BEGIN") {
-            let info = SubjectPublicKeyInfoDer::from_pem_slice(secret).map_err(
-                |_| "holds no public key: it needs an Ed25519 public key in PEM, or a secret",
-            )?;
+            let info = SubjectPublicKeyInfoDer::from_pem_slice(secret).map_err(|error| {
+                format!(
+                    "does not hold a public key ({error}): give an Ed25519 public key in PEM, or a secret"
+                )
+            })?;
             let raw = info
                 .strip_prefix(&ED25519_PREFIX)
                 .filter(|raw| raw.len() == 32);
-            let raw = raw.ok_or("is no Ed25519 key, the only kind of public key that is taken")?;
+            let raw =
+                raw.ok_or("is not an Ed25519 key, the only kind of public key that is supported")?;
 
             (DecodingKey::from_ed_der(raw), Algorithm::EdDSA)
         } else {
             if secret.len() < MIN_SECRET_BYTES {
                 return Err(format!(
-                    "is too short: a secret for HS256 has at least {MIN_SECRET_BYTES} bytes"
+                    "is too short: a secret for HS256 needs at least {MIN_SECRET_BYTES} bytes"
                 ));
             }
 
@@ -118,13 +122,16 @@ impl TokenVerifier {
         validation.set_required_spec_claims(&["exp", "sub"]);
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
-        // Whom else the token is for is between the client and its issuer.
+        // A token may be meant for other services too.
         validation.validate_aud = false;
 
         Ok(Self { key, validation })
     }
 
-    /// Whose token it is.
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// The client only learns whether to sign in again; the log gets the kind of fault.
     pub(crate) fn identity(&self, token: Option<&str>) -> Result<Identity, TokenError> {
         #[derive(Deserialize)]
         struct Claims {
@@ -134,10 +141,11 @@ impl TokenVerifier {
         let token = token.ok_or(TokenError::Missing)?;
         let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(
             |error| {
-                if *error.kind() == ErrorKind::ExpiredSignature {
-                    TokenError::Expired
-                } else {
-                    TokenError::Invalid
+                tracing::debug!(fault = describe(error.kind()), "bearer token rejected");
+
+                match error.kind() {
+                    ErrorKind::ExpiredSignature => TokenError::Expired,
+                    _ => TokenError::Invalid,
                 }
             },
         )?;
@@ -150,7 +158,8 @@ impl TokenVerifier {
     }
 }
 
-/// The token of an upgrade request: of its `Authorization`, of `?token=`, or of a subprotocol `bearer.TOKEN`.
+/// The token of an upgrade request: from `Authorization: Bearer`, else from the query `?token=`,
+/// else from an offered subprotocol `bearer.TOKEN`.
 pub(crate) fn bearer<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a str> {
     let authorization = headers
         .get("authorization")
@@ -168,16 +177,19 @@ pub(crate) fn bearer<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Opti
     in_query.or_else(|| subprotocols(headers).find_map(|offered| offered.strip_prefix("bearer.")))
 }
 
-/// The subprotocols that a client offers.
-pub(crate) fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lines = headers
-        .get_all("sec-websocket-protocol")
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim)
+/// A fault for the log. The library's own text can quote the token's content, so it is not used.
+fn describe(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ExpiredSignature => "expired",
+        ErrorKind::ImmatureSignature => "not valid yet",
+        ErrorKind::InvalidSignature => "signed with another key",
+        ErrorKind::InvalidAlgorithm => "signed with another algorithm",
+        ErrorKind::MissingRequiredClaim(_) => "without `sub` or `exp`",
+        _ => "not a JWT, or with a malformed claim",
+    }
 }
 
-/// ring behind `jsonwebtoken`: it is in the program for TLS already.
+/// Makes `jsonwebtoken` use ring, which is in the program for TLS already.
 static RING: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::InvalidAlgorithm.into()),
     verifier_factory: verifier,
@@ -224,6 +236,11 @@ impl JwtVerifier for EdDsa {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::disallowed_methods,
+        reason = "tests issue tokens for the present"
+    )]
+
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use base64::Engine;
@@ -261,8 +278,8 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_rfc_7515() {
-        // Appendix A.1: the key, and a token that ran out in 2011 and names nobody.
+    fn the_example_of_rfc_7515_is_accepted() {
+        // Appendix A.1: the key, and a token that expired in 2011 and has no `sub`.
         let key = URL_SAFE_NO_PAD
             .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow");
         let mut verifier = TokenVerifier::new(&key.unwrap()).unwrap();
@@ -272,7 +289,11 @@ mod tests {
                      Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
         let checked = jsonwebtoken::decode::<Value>(token, &verifier.key, &verifier.validation);
 
-        assert_eq!(checked.unwrap().claims["iss"], "joe", "the signature holds");
+        assert_eq!(
+            checked.unwrap().claims["iss"],
+            "joe",
+            "the signature is valid"
+        );
         let forged = token.replace("dBjft", "dBjfu");
         assert!(
             jsonwebtoken::decode::<Value>(&forged, &verifier.key, &verifier.validation).is_err()
@@ -280,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_token_names_its_bearer_and_others_nobody() {
+    fn only_a_valid_token_identifies_its_bearer() {
         let verifier = TokenVerifier::new(SECRET).unwrap();
         let good =
             hs256(&json!({ "sub": "alice", "exp": seconds_from_now(60), "aud": "elsewhere" }));
@@ -334,7 +355,7 @@ mod tests {
 
         assert_eq!(verifier.identity(Some(&good)).unwrap().as_str(), "bob");
 
-        // The classic: an HMAC under the public key, which everybody knows.
+        // The classic attack: an HMAC with the public key, which is no secret.
         for secret in [pem.trim().as_bytes(), pair.public_key().as_ref()] {
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
             let confused = token("HS256", &claims, |body| {
@@ -356,12 +377,12 @@ mod tests {
         assert_eq!(
             verifier.identity(Some(&foreign)),
             Err(TokenError::Invalid),
-            "another's signature"
+            "signed with another key"
         );
     }
 
     #[test]
-    fn keys_that_will_not_do() {
+    fn unusable_keys_are_refused_with_the_reason() {
         assert!(
             TokenVerifier::new(b"short")
                 .unwrap_err()
@@ -383,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_found_where_it_may_stand() {
+    fn the_token_is_found_in_each_place_where_it_may_be() {
         let headers = |pairs: &[(&'static str, &str)]| {
             pairs
                 .iter()
@@ -414,7 +435,7 @@ mod tests {
 
         let offered = headers(&[("sec-websocket-protocol", "tandem, bearer.x.y.z")]);
         assert_eq!(bearer(&offered, None), Some("x.y.z"));
-        assert!(subprotocols(&offered).any(|offered| offered == SUBPROTOCOL));
+        assert!(subprotocols(&offered).any(|offered| offered == "tandem"));
         assert_eq!(bearer(&headers(&[]), Some("tokens=q")), None);
     }
 }

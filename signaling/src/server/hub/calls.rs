@@ -1,8 +1,17 @@
-//! Searches, relaying, and every end of a call.
+//! Searches, relaying, and every way a call ends.
 
-use super::*;
-use crate::server::edge::reports::{Party, unix_ms};
-use crate::server::store::note::Note;
+use std::time::Instant;
+
+use super::client::{Call, Partner, PartnerLocation, partner_found};
+use super::cluster::messages::{NodeMessage, Payload, StoreCommand};
+use super::{Effect, Hub, delivery, fault, relation};
+use crate::message::{
+    Blocked, ErrorCode, Fault, FindPartner, LeaveReason, PartnerLeft, ReportCategory,
+    ReportReceived, RequestId, Searching, ServerMessage, SessionEnded, SessionId, SocketId, UserId,
+};
+use crate::server::client_key::ClientKey;
+use crate::server::edge::reports::{Party, Report, unix_ms};
+use crate::server::matchmaker::{Match, Search};
 
 impl Hub {
     pub(super) fn find_partner(
@@ -16,15 +25,15 @@ impl Hub {
         if self.is_searching(key) {
             return Err(fault(
                 ErrorCode::AlreadySearching,
-                "A search is going on: cancel it before the next one.",
+                "You are already searching: cancel that search first.",
             ));
         }
 
         self.must_not_drain()?;
         self.must_have_store()?;
 
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.profile = profile;
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.profile = profile;
         }
 
         self.search(key, id, now);
@@ -37,6 +46,8 @@ impl Hub {
         id: Option<RequestId>,
     ) -> Result<(), Fault> {
         self.must_not_be_in_call(key)?;
+
+        // The store may have matched this client a moment ago, so it has to answer.
         if self.cancel_in_store(key, &id) {
             return Ok(());
         }
@@ -65,6 +76,8 @@ impl Hub {
         Ok(())
     }
 
+    /// Ends the call and searches again with the same profile. A `next` for a session that is over
+    /// does nothing, so pressing twice skips one partner, not two.
     pub(super) fn next(
         &mut self,
         key: ClientKey,
@@ -80,9 +93,9 @@ impl Hub {
         self.must_not_drain()?;
         if self.is_searching(key) {
             let room = self
-                .peers
+                .clients
                 .get(&key)
-                .and_then(|peer| peer.profile.room.clone());
+                .and_then(|client| client.profile.room.clone());
             self.reply(key, ServerMessage::Searching(Searching { room }), id);
             return Ok(());
         }
@@ -90,7 +103,6 @@ impl Hub {
         self.must_have_store()?;
         self.end_call(key, LeaveReason::Skipped, None, now);
         self.search(key, id, now);
-
         Ok(())
     }
 
@@ -101,46 +113,50 @@ impl Hub {
         id: Option<RequestId>,
         now: Instant,
     ) -> Result<(), Fault> {
-        let Some(peer) = self.peers.get(&key) else {
+        let Some(client) = self.clients.get(&key) else {
             return Ok(());
         };
 
-        if peer.user == user {
+        if client.user == user {
             return Err(fault(
                 ErrorCode::BadMessage,
-                "The field `partnerId` is your own: name the partner to block.",
+                "`partnerId` is your own id: send the id of the partner to block.",
             ));
         }
 
-        let own = peer.person.clone();
-        let in_call = peer.call.as_ref().filter(|call| call.partner.user == user);
-        let here = self
+        let local = client.person.clone();
+        let in_call = client
+            .call
+            .as_ref()
+            .filter(|call| call.partner.user == user);
+        let connected = self
             .users
             .get(&user)
-            .and_then(|other| self.peers.get(other))
+            .and_then(|other| self.clients.get(other))
             .map(|other| &other.person);
 
         let other = in_call
             .map(|call| &call.partner.person)
-            .or(here)
-            .or_else(|| peer.met(&user))
+            .or(connected)
+            .or_else(|| client.recent_partner(&user))
             .cloned();
-        let (is_in_call, is_here) = (in_call.is_some(), here.is_some());
+        let (is_in_call, is_connected) = (in_call.is_some(), connected.is_some());
 
-        // A user who is gone never comes back under this name, so there is nothing to remember about them; a person
-        // with a bearer token does.
+        // A user without a bearer token who is gone never comes back under this name, so there is
+        // nothing to remember. In a cluster, the user may be connected to another node.
         if let Some(other) = other
-            && (is_here || self.cluster.is_some() || other != user)
-            && own != other
+            && (is_connected || self.cluster.is_some() || !other.is_user(&user))
+            && local != other
         {
             self.blocks
-                .entry(own.clone())
+                .entry(local.clone())
                 .or_default()
                 .insert(other.clone());
-            self.blocks.entry(other).or_default().insert(own);
+            self.blocks.entry(other).or_default().insert(local);
         }
 
         self.block_in_store(key, &user);
+
         if is_in_call {
             self.end_call(key, LeaveReason::Blocked, Some(id.clone()), now);
         }
@@ -164,21 +180,25 @@ impl Hub {
         now: Instant,
     ) -> Result<(), Fault> {
         let report_id = self.id();
-        let Some(peer) = self.peers.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(&key) else {
             return Ok(());
         };
 
         let reporter = Party {
-            user_id: peer.user.clone(),
-            subject: peer.subject.clone(),
+            user_id: client.user.clone(),
+            subject: client.subject.clone(),
         };
 
-        let reported = match peer.call.as_ref().filter(|call| call.session == session_id) {
+        let current = client
+            .call
+            .as_ref()
+            .filter(|call| call.session == session_id);
+        let reported = match current {
             Some(Call { partner, .. }) => Some(Party {
                 user_id: partner.user.clone(),
                 subject: partner.subject.clone(),
             }),
-            None => peer.ended(&session_id, now).map(|ended| Party {
+            None => client.ended(&session_id, now).map(|ended| Party {
                 user_id: ended.partner.clone(),
                 subject: ended.subject.clone(),
             }),
@@ -187,34 +207,33 @@ impl Hub {
         let Some(reported) = reported else {
             return Err(fault(
                 ErrorCode::NoSuchSession,
-                "You were not in this session within the last ten minutes, so it cannot be reported.",
+                "You were not in this session in the last ten minutes, so you cannot report it.",
             ));
         };
 
         if !self.config.takes_reports {
             return Err(fault(
                 ErrorCode::Unavailable,
-                "This relay keeps no reports, so nothing was recorded: you can block the user or end the call.",
+                "This server does not record reports: block the user or end the call instead.",
             ));
         }
 
-        let at_ms = unix_ms((self.config.clock)());
         let report = Report {
             report_id,
-            at_ms,
+            at_ms: unix_ms((self.config.clock)()),
             session_id,
             category,
             text,
             reporter,
             reported,
         };
-
         self.effects
             .push_back(Effect::Report(key, Box::new(report), id));
+
         Ok(())
     }
 
-    /// What became of a report.
+    /// Answers a report after the shell has recorded it, or failed to.
     pub(in crate::server) fn report_recorded(
         &mut self,
         key: ClientKey,
@@ -223,33 +242,30 @@ impl Hub {
         id: Option<RequestId>,
     ) {
         if recorded {
-            self.reply(
-                key,
-                ServerMessage::ReportReceived(ReportReceived { report_id }),
-                id,
-            );
+            let received = ReportReceived { report_id };
+            self.reply(key, ServerMessage::ReportReceived(received), id);
         } else {
-            let sentence =
-                "The report could not be recorded: send it again later, or write to the operator.";
-            self.reject(key, fault(ErrorCode::Internal, sentence), id);
+            let text =
+                "The report could not be recorded: try again later, or contact the operator.";
+            self.reject(key, fault(ErrorCode::Internal, text), id);
         }
     }
 
-    /// Passes a message to the partner, if `to` is the partner.
+    /// Passes a message on to the partner, unread. `to` must be the partner's socket id.
     pub(super) fn relay(
         &mut self,
         key: ClientKey,
         to: &SocketId,
         payload: Payload,
     ) -> Result<(), Fault> {
-        let Some((peer, call)) = self
-            .peers
+        let Some((client, call)) = self
+            .clients
             .get(&key)
-            .and_then(|peer| Some((peer, peer.call.as_ref()?)))
+            .and_then(|client| Some((client, client.call.as_ref()?)))
         else {
             return Err(fault(
                 ErrorCode::NotMatched,
-                "You are in no call: there is nobody to send this to.",
+                "You are not in a call, so there is no partner to send this to.",
             ));
         };
 
@@ -260,23 +276,35 @@ impl Hub {
             ));
         }
 
-        let (from, session) = (peer.socket.clone(), call.session.clone());
-        let receiver = match &call.partner.place {
-            Place::Here(receiver) => *receiver,
-            Place::Node(node) => {
-                let (node, user, sender) =
-                    (node.clone(), call.partner.user.clone(), peer.user.clone());
-                return self.relay_to_node(node, user, session, from, sender, payload);
-            }
-        };
+        let (from, session) = (client.socket.clone(), call.session.clone());
 
-        match self.deliver(receiver, from, session, payload) {
-            true => Ok(()),
-            false => Err(partner_gone()),
+        match &call.partner.location {
+            PartnerLocation::Local(receiver) => {
+                let receiver = *receiver;
+                if self.deliver(receiver, from, session, payload) {
+                    Ok(())
+                } else {
+                    Err(partner_gone())
+                }
+            }
+            PartnerLocation::Node(node) => {
+                let message = NodeMessage::Relay {
+                    user: call.partner.user.clone(),
+                    session,
+                    from,
+                    sender: client.user.clone(),
+                    node: self.must_reach_nodes()?,
+                    payload,
+                };
+                let node = node.clone();
+                self.send_to_node(node, message);
+                Ok(())
+            }
         }
     }
 
-    /// Numbers a relayed message and sends or keeps it; false if it can be kept no more.
+    /// Numbers a relayed message, then sends it, or keeps it for a client that is away. False if
+    /// nothing more is kept for that client.
     pub(super) fn deliver(
         &mut self,
         to: ClientKey,
@@ -284,7 +312,7 @@ impl Hub {
         session: SessionId,
         payload: Payload,
     ) -> bool {
-        let Some(receiver) = self.peers.get_mut(&to) else {
+        let Some(receiver) = self.clients.get_mut(&to) else {
             return false;
         };
 
@@ -305,9 +333,9 @@ impl Hub {
     pub(super) fn is_searching(&self, key: ClientKey) -> bool {
         self.matchmaker.contains(key)
             || self
-                .peers
+                .clients
                 .get(&key)
-                .is_some_and(|peer| peer.waiting.is_some())
+                .is_some_and(|client| client.store_search_since.is_some())
     }
 
     pub(super) fn stop_searching(&mut self, key: ClientKey) {
@@ -316,48 +344,45 @@ impl Hub {
     }
 
     fn search(&mut self, key: ClientKey, id: Option<RequestId>, now: Instant) {
-        let Some(peer) = self.peers.get(&key) else {
+        let Some(client) = self.clients.get(&key) else {
             return;
         };
 
         let search = Search {
-            room: peer.profile.room.clone(),
-            interests: peer.profile.interests.clone(),
+            room: client.profile.room.clone(),
+            interests: client.profile.interests.clone(),
         };
+        let searching = Searching {
+            room: search.room.clone(),
+        };
+        self.reply(key, ServerMessage::Searching(searching), id);
 
-        self.reply(
-            key,
-            ServerMessage::Searching(Searching {
-                room: search.room.clone(),
-            }),
-            id,
-        );
         if self.search_in_store(key, now) {
             return;
         }
 
         let found = self.matchmaker.join(key, search, now, &|a, b| {
-            relation(&self.peers, &self.blocks, a, b)
+            relation(&self.clients, &self.blocks, a, b)
         });
-
         if let Some(found) = found {
             self.start_call(&found);
         }
     }
 
-    /// Tells both sides about each other. Who waited longer makes the offer.
+    /// Puts two clients of this node into a call. The one that has waited longer makes the offer.
     pub(super) fn start_call(&mut self, found: &Match) {
         let session = SessionId::from(self.id());
+
         for (key, partner, initiator) in [
             (found.older, found.newer, true),
             (found.newer, found.older, false),
         ] {
             let other = self
-                .peers
+                .clients
                 .get(&partner)
-                .expect("who waits is there: leaving ends the search");
+                .expect("a client leaves the matchmaker before it leaves the hub");
             let profile = other.profile.clone();
-            let partner = other.partner(Place::Here(partner));
+            let partner = other.as_partner(PartnerLocation::Local(partner));
             self.enter_call(
                 key,
                 session.clone(),
@@ -369,7 +394,7 @@ impl Hub {
         }
     }
 
-    /// One side of a new call.
+    /// Puts one side into a call and sends it `partner_found`.
     pub(super) fn enter_call(
         &mut self,
         key: ClientKey,
@@ -380,57 +405,53 @@ impl Hub {
         interests: Vec<String>,
     ) {
         let found = partner_found(profile, &partner, session.clone(), initiator, interests);
-        if let Some(peer) = self.peers.get_mut(&key) {
-            peer.call = Some(Call {
-                partner,
-                session,
-                partner_away: false,
-            });
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
 
-            self.in_call += 1;
-            self.send(key, found);
-        }
+        client.call = Some(Call {
+            partner,
+            session,
+            partner_away: false,
+        });
+        self.in_call += 1;
+        self.send(key, found);
     }
 
-    /// Ends the call of `key`, if any: the partner hears `reason`, and `key` hears `session_ended` if `told` is given
-    /// (with the `id` in it).
+    /// Ends the call of `key`, if it is in one. The partner gets `partner_left` with `reason`. With
+    /// `confirm`, `key` itself gets `session_ended`, carrying the request id in it.
     pub(super) fn end_call(
         &mut self,
         key: ClientKey,
         reason: LeaveReason,
-        told: Option<Option<RequestId>>,
+        confirm: Option<Option<RequestId>>,
         now: Instant,
     ) {
-        let Some(peer) = self.peers.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
 
-        let Some(Call {
-            partner, session, ..
-        }) = peer.end_call(now)
-        else {
+        let Some(call) = client.end_call(now) else {
             return;
         };
 
-        let user = peer.user.clone();
+        let (user, session) = (client.user.clone(), call.session);
         self.in_call -= 1;
 
-        if let Some(id) = told {
-            self.reply(
-                key,
-                ServerMessage::SessionEnded(SessionEnded {
-                    session_id: session.clone(),
-                }),
-                id,
-            );
+        if let Some(id) = confirm {
+            let ended = SessionEnded {
+                session_id: session.clone(),
+            };
+            self.reply(key, ServerMessage::SessionEnded(ended), id);
         }
 
-        if let Place::Here(partner) = partner.place {
+        if let PartnerLocation::Local(partner) = call.partner.location {
             self.partner_left(partner, &session, reason, now);
         }
 
+        // The store notifies a partner on another node.
         if self.cluster.is_some() {
-            self.effects.push_back(Effect::Store(Command::End {
+            self.effects.push_back(Effect::Store(StoreCommand::End {
                 user,
                 session,
                 reason,
@@ -438,7 +459,7 @@ impl Hub {
         }
     }
 
-    /// The call of `key` is over because of the partner.
+    /// Ends the call of `key` because its partner has left.
     pub(super) fn partner_left(
         &mut self,
         key: ClientKey,
@@ -446,11 +467,11 @@ impl Hub {
         reason: LeaveReason,
         now: Instant,
     ) {
-        let Some(peer) = self.peers.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
 
-        if peer
+        if client
             .call
             .as_ref()
             .is_none_or(|call| call.session != *session)
@@ -458,7 +479,7 @@ impl Hub {
             return;
         }
 
-        peer.end_call(now);
+        client.end_call(now);
         self.in_call -= 1;
         self.send(
             key,
@@ -470,44 +491,54 @@ impl Hub {
         self.close_if_drained(key, now);
     }
 
-    /// Tells the partner of `key` how its connection is doing.
-    pub(super) fn tell_partner(&mut self, key: ClientKey, is_away: bool) {
-        let Some((peer, call)) = self
-            .peers
+    /// Notifies the partner of `key`, on whichever node, that its connection broke or is back.
+    pub(super) fn notify_partner(&mut self, key: ClientKey, is_away: bool) {
+        let Some((client, call)) = self
+            .clients
             .get(&key)
-            .and_then(|peer| Some((peer, peer.call.as_ref()?)))
+            .and_then(|client| Some((client, client.call.as_ref()?)))
         else {
             return;
         };
 
         let (session, user) = (call.session.clone(), call.partner.user.clone());
-        debug_assert_ne!(peer.user, user, "nobody is in a call with themself");
+        debug_assert_ne!(client.user, user, "a client is not its own partner");
 
-        match call.partner.place.clone() {
-            Place::Here(partner) => self.hear_of_partner(partner, &session, is_away),
-            Place::Node(node) => {
-                let Some(own) = self.config.node.clone() else {
+        match call.partner.location.clone() {
+            PartnerLocation::Local(partner) => {
+                self.partner_connection_changed(partner, &session, is_away);
+            }
+            PartnerLocation::Node(node) => {
+                let Some(local) = self.config.node.clone() else {
                     return;
                 };
 
-                let note = match is_away {
-                    true => Note::Away { user, session },
-                    false => Note::Back {
+                let message = if is_away {
+                    NodeMessage::Away { user, session }
+                } else {
+                    NodeMessage::Back {
                         user,
                         session,
-                        node: own,
-                    },
+                        node: local,
+                    }
                 };
-
-                self.effects
-                    .push_back(Effect::Store(Command::Tell(node, Box::new(note))));
+                self.send_to_node(node, message);
             }
         }
     }
 
-    /// `key` hears that its partner is away or back. Who comes back was away, even if nobody had noticed.
-    pub(super) fn hear_of_partner(&mut self, key: ClientKey, session: &SessionId, is_away: bool) {
-        let call = self.peers.get_mut(&key).and_then(|peer| peer.call.as_mut());
+    /// Sends `key` `partner_reconnecting` or `partner_resumed`. A partner that comes back was away,
+    /// even if the server had not noticed: then both messages go out, in that order.
+    pub(super) fn partner_connection_changed(
+        &mut self,
+        key: ClientKey,
+        session: &SessionId,
+        is_away: bool,
+    ) {
+        let call = self
+            .clients
+            .get_mut(&key)
+            .and_then(|client| client.call.as_mut());
         let Some(call) = call.filter(|call| call.session == *session) else {
             return;
         };
@@ -530,6 +561,7 @@ impl Hub {
 pub(super) fn partner_gone() -> Fault {
     fault(
         ErrorCode::PartnerGone,
-        "Your partner is away and no more can be kept for them: send it again when they are back.",
+        "Your partner is disconnected and no more can be kept for them: send it again when they \
+         are back.",
     )
 }

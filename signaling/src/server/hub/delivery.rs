@@ -1,18 +1,27 @@
-//! The relayed messages of one client: numbered, and kept for a connection that takes the place of a broken one.
+//! The messages relayed to one client: numbered, and kept in case its connection breaks.
+//!
+//! What was written into a socket that broke may never have arrived, so the server keeps the last
+//! messages of every client, connected or not. A client that resumes says which number it got last
+//! (`lastSeq`); everything kept after that is sent again.
+//!
+//! - **Connected:** the last [`MAX_KEPT_MESSAGES`] or [`MAX_KEPT_BYTES`] are kept; older ones are
+//!   dropped, because they have very likely arrived.
+//! - **Away:** nothing is dropped, because nothing has arrived. Once that much waits unwritten, a
+//!   further message is refused and its sender notified.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::message::{ServerEnvelope, ServerMessage};
 
-/// So many messages are kept for a client that is away.
-pub(super) const KEPT_MESSAGES: usize = 64;
-/// So many bytes are kept for a client that is away.
-pub(super) const KEPT_BYTES: usize = 256 * 1024;
-/// What a message takes beside its payload.
+/// Messages to keep for each client.
+pub(super) const MAX_KEPT_MESSAGES: usize = 64;
+/// Bytes to keep for each client.
+pub(super) const MAX_KEPT_BYTES: usize = 256 * 1024;
+/// Bytes that a kept message takes besides its payload.
 const OVERHEAD_BYTES: usize = 256;
 
-/// The client is away and its buffer is full.
+/// The client is away and as much as allowed waits for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -23,20 +32,21 @@ struct Kept {
     message: Arc<ServerEnvelope>,
 }
 
-/// What was relayed to one client. The last messages are kept even while it is connected: what was written into a
-/// socket that broke may never have arrived.
+/// The numbering and the kept messages of one client.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
+    /// The number of the last message. The first message is number 1.
     seq: u64,
+    /// Oldest first.
     kept: VecDeque<Kept>,
     kept_bytes: usize,
-    /// Of these, how many messages and bytes came while the client was away.
+    /// How many of the kept messages came while the client was away, so were never written.
     unwritten: usize,
     unwritten_bytes: usize,
 }
 
 impl Delivery {
-    /// As a client that has got `seq` messages, of which none can be sent again.
+    /// For a client whose messages up to `seq` were numbered elsewhere and cannot be sent again.
     pub(super) fn starting_after(seq: u64) -> Self {
         Self {
             seq,
@@ -49,10 +59,10 @@ impl Delivery {
         self.seq
     }
 
-    /// Numbers a message and keeps it.
+    /// Gives a message the next number and keeps it.
     ///
     /// # Errors
-    /// [`Full`] if the client is away and no more is kept for it; the number is not used then.
+    /// [`Full`] if the client is away and nothing more is kept for it. The number is not used up.
     pub(super) fn push(
         &mut self,
         payload_bytes: usize,
@@ -60,8 +70,10 @@ impl Delivery {
         message: impl FnOnce(u64) -> ServerMessage,
     ) -> Result<Arc<ServerEnvelope>, Full> {
         let bytes = payload_bytes + OVERHEAD_BYTES;
+
         if is_away {
-            if self.unwritten >= KEPT_MESSAGES || self.unwritten_bytes + bytes > KEPT_BYTES {
+            if self.unwritten >= MAX_KEPT_MESSAGES || self.unwritten_bytes + bytes > MAX_KEPT_BYTES
+            {
                 return Err(Full);
             }
 
@@ -76,23 +88,27 @@ impl Delivery {
             bytes,
             message: message.clone(),
         });
-
         self.kept_bytes += bytes;
-        if !is_away {
-            while self.kept.len() > KEPT_MESSAGES || self.kept_bytes > KEPT_BYTES {
-                let Some(oldest) = self.kept.pop_front() else {
-                    break;
-                };
 
-                self.kept_bytes -= oldest.bytes;
-            }
+        if !is_away {
+            self.drop_oldest();
         }
 
         Ok(message)
     }
 
-    /// The client is back and has got everything up to `last_seq`: what follows it, and how many messages before that
-    /// are lost.
+    fn drop_oldest(&mut self) {
+        while self.kept.len() > MAX_KEPT_MESSAGES || self.kept_bytes > MAX_KEPT_BYTES {
+            let Some(oldest) = self.kept.pop_front() else {
+                break;
+            };
+
+            self.kept_bytes -= oldest.bytes;
+        }
+    }
+
+    /// The client is back and has received everything up to `last_seq`. Returns the messages to
+    /// send again, and how many between `last_seq` and those are lost.
     pub(super) fn resume(&mut self, last_seq: u64) -> (Vec<Arc<ServerEnvelope>>, u64) {
         let last_seq = last_seq.min(self.seq);
         while let Some(oldest) = self.kept.pop_front_if(|kept| kept.seq <= last_seq) {
@@ -106,12 +122,12 @@ impl Delivery {
         (missed, lost)
     }
 
-    /// Everything that is kept, to hand it to another node.
+    /// All kept messages, oldest first, to hand the client over to another node.
     pub(super) fn kept(&self) -> impl Iterator<Item = &Arc<ServerEnvelope>> {
         self.kept.iter().map(|kept| &kept.message)
     }
 
-    /// Takes over what another node has kept.
+    /// Adds a message that another node kept, under the number that it had there.
     pub(super) fn keep(&mut self, seq: u64, payload_bytes: usize, message: ServerMessage) {
         let bytes = payload_bytes + OVERHEAD_BYTES;
         self.seq = self.seq.max(seq);
@@ -120,7 +136,6 @@ impl Delivery {
             bytes,
             message: Arc::new(message.into()),
         });
-
         self.kept_bytes += bytes;
     }
 }
@@ -140,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_but_not_received_is_sent_again() {
+    fn messages_that_may_not_have_arrived_are_sent_again() {
         let mut delivery = Delivery::default();
         for expected in 1..=3 {
             assert_eq!(push(&mut delivery, 100, false), Ok(expected));
@@ -149,14 +164,14 @@ mod tests {
         assert_eq!(
             push(&mut delivery, 100, true),
             Ok(4),
-            "numbers go on while the client is away"
+            "numbering continues while the client is away"
         );
 
         let (missed, lost) = delivery.resume(2);
         assert_eq!(
             (missed.len(), lost),
             (2, 0),
-            "3 was written into the broken socket, 4 waited"
+            "3 was written into the broken socket, 4 was never written"
         );
 
         let (missed, lost) = delivery.resume(4);
@@ -164,36 +179,36 @@ mod tests {
     }
 
     #[test]
-    fn sixty_four_messages_or_256_kib_wait_for_who_is_away() {
+    fn an_away_client_is_kept_64_messages_or_256_kib() {
         let mut delivery = Delivery::default();
         assert!((0..64).all(|_| push(&mut delivery, 1, true).is_ok()));
         assert_eq!(push(&mut delivery, 1, true), Err(Full), "64 messages");
-        assert_eq!(delivery.seq(), 64, "what is refused has no number");
+        assert_eq!(delivery.seq(), 64, "a refused message gets no number");
+
         let mut delivery = Delivery::default();
         let taken = (0..64)
             .filter(|_| push(&mut delivery, 60_000, true).is_ok())
             .count();
-
         assert_eq!(taken, 4, "256 KiB hold four messages of 60,000 bytes");
         assert!(
             push(&mut delivery, 0, true).is_ok(),
-            "a small one has room still"
+            "there is still room for a small one"
         );
     }
 
     #[test]
-    fn what_is_too_old_is_lost_and_counted() {
+    fn messages_that_are_too_old_are_counted_as_lost() {
         let mut delivery = Delivery::default();
         for _ in 0..100 {
             push(&mut delivery, 1, false).unwrap();
         }
 
         let (missed, lost) = delivery.resume(10);
-        assert_eq!((missed.len(), lost), (64, 26), "of 90 the last 64 are kept");
+        assert_eq!((missed.len(), lost), (64, 26), "the last 64 of 90 are kept");
         assert_eq!(
             delivery.resume(u64::MAX).0.len(),
             0,
-            "a client cannot have got more than was sent"
+            "a client cannot have received more than was sent"
         );
     }
 }

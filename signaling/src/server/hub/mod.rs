@@ -1,16 +1,24 @@
-//! The relay without sockets: who is there, who waits, who is in a call with whom, and what each may say to whom.
+//! The signaling server without sockets: who is connected, who searches, who is in a call with
+//! whom, and what each of them may send to whom.
 //!
-//! Sans-IO: messages, the time and the source of identifiers come in as arguments; what is to be done comes out of
-//! [`Hub::poll_effect`], in order. One [`Hub`] serves one relay node, behind one lock.
+//! Sans-IO: messages, the time and the source of ids are arguments; what the shell has to do comes
+//! out of [`Hub::poll_effect`], in order. A node has one [`Hub`], behind one lock.
 //!
-//! - `peer`: one client and its call; `delivery`: its relayed messages, kept for a resume.
-//! - `calls`: searches, relaying and every end of a call; `resume`: clients that are away and come back.
-//! - `cluster`: the same with a shared store and other nodes, whose answers come in as notes and outcomes.
+//! **Who owns a client.** Exactly one node, in whose `clients` it is. A client is more than its
+//! connection: when the connection breaks without `bye`, the client stays for the resume window as
+//! *away*, in its call, and another connection can take it over with the resume token. Then the
+//! client moves to that connection's key, or, in a cluster, to that connection's node.
+//!
+//! - `client`: one client and its call; `delivery`: the messages relayed to it, kept for a resume.
+//! - `calls`: searches, relaying and every way a call ends; `resume`: clients that are away.
+//! - `cluster`: a store that several nodes share, and partners on other nodes.
+//! - `ids`: names that must not be mixed up.
 
 mod calls;
-mod cluster;
+mod client;
+pub(super) mod cluster;
 mod delivery;
-mod peer;
+pub(in crate::server) mod ids;
 mod resume;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -19,67 +27,74 @@ use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
+use self::client::{Call, Client};
 use self::cluster::Cluster;
-use self::peer::{Call, Partner, Peer, Place, partner_found};
+use self::cluster::messages::{NodeId, Payload, StoreCommand};
+use self::ids::{PersonId, ResumeToken};
+use super::client_key::ClientKey;
 use super::edge::reports::Report;
 use super::ice::IceSource;
-use super::matchmaker::{Holds, Match, Matchmaker, Relation, Search};
+use super::matchmaker::{Holds, Matchmaker, Relation};
 use super::outbound::CloseReason;
-use super::store::note::{Command, NodeId, Payload};
-use super::tighten::Tighten;
-use crate::message::*;
+use super::shrink::ShrinkIfSparse;
+use crate::message::{
+    ClientEnvelope, ClientMessage, ErrorCode, Fault, LeaveReason, MAX_MESSAGE_BYTES,
+    PROTOCOL_VERSION, Pong, RequestId, ServerDraining, ServerEnvelope, ServerMessage, SocketId,
+    UserId, UserRegistered,
+};
 
-/// So many clients may be away at a time; beyond that, who is away longest is given up.
+/// Clients that may be away at the same time. Beyond that, the one that has been away longest is
+/// removed.
 const MAX_AWAY: usize = 65_536;
 
-/// The hub's own name for a connection; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct ClientKey(u64);
-
-/// What the hub tells its clients about itself, and how it treats them.
+/// What the hub tells clients about itself, and how it treats them.
 #[derive(Debug, Clone)]
 pub(super) struct HubConfig {
     pub(super) heartbeat: Duration,
     pub(super) silent: Duration,
-    /// How long a client whose connection broke can come back; zero: not at all.
+    /// How long a client whose connection broke can resume; zero: not at all.
     pub(super) resume_window: Duration,
     pub(super) ice: IceSource,
     pub(super) holds: Holds,
-    /// Somebody records reports.
+    /// Whether reports are recorded.
     pub(super) takes_reports: bool,
-    /// The wall clock, for reports.
+    /// The wall clock, for the time of a report and the expiry of TURN credentials.
     pub(super) clock: fn() -> SystemTime,
-    /// This node's name, if a shared store matches instead of the hub itself.
+    /// This node's name in the cluster. Without one, the hub matches its clients itself.
     pub(super) node: Option<NodeId>,
 }
 
-/// Something to do, in order.
+/// What the shell has to do, in order.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// Queue a message for a client.
     Send(ClientKey, Arc<ServerEnvelope>),
-    /// Close a client's connection, once its messages are written. The hub has forgotten it.
+    /// Close a client's connection once its queued messages are written. The hub has forgotten the
+    /// key already.
     Close(ClientKey, CloseReason),
-    /// Record a report and say so with [`Hub::report_recorded`].
+    /// Record a report, then call [`Hub::report_recorded`].
     Report(ClientKey, Box<Report>, Option<RequestId>),
-    /// For the shared store.
-    Store(Command),
+    /// Hand this command to the shared store.
+    Store(StoreCommand),
 }
 
-/// The state of one relay.
+/// All clients of one node.
 pub(super) struct Hub {
     config: HubConfig,
     ids: Box<dyn FnMut() -> Uuid + Send>,
-    peers: HashMap<ClientKey, Peer>,
+    clients: HashMap<ClientKey, Client>,
+    /// Every client, by its user id.
     users: HashMap<UserId, ClientKey>,
-    tokens: HashMap<String, ClientKey>,
-    /// Persons that never meet, both ways.
-    blocks: HashMap<UserId, HashSet<UserId>>,
-    /// Who is away, by the moment at which it is given up.
+    /// Every client, by the token that resumes it.
+    tokens: HashMap<ResumeToken, ClientKey>,
+    /// Pairs that must never be matched, in both directions.
+    blocks: HashMap<PersonId, HashSet<PersonId>>,
+    /// The clients that are away, ordered by when their resume window ends.
     away: BTreeSet<(Instant, ClientKey)>,
+    /// The searches of this node. Empty in a cluster, where the store matches.
     matchmaker: Matchmaker,
     cluster: Option<Cluster>,
-    /// How many sides of calls are here.
+    /// Clients that are in a call. A call between two of them counts twice.
     in_call: usize,
     effects: VecDeque<Effect>,
     next_key: u64,
@@ -87,14 +102,14 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// An empty hub; `ids` must be random (UUID v4).
+    /// An empty hub. `ids` must return random UUIDs (v4): resume tokens are made of them.
     pub(super) fn new(config: HubConfig, ids: Box<dyn FnMut() -> Uuid + Send>) -> Self {
         Self {
             matchmaker: Matchmaker::new(config.holds),
             cluster: config.node.clone().map(Cluster::new),
             config,
             ids,
-            peers: HashMap::new(),
+            clients: HashMap::new(),
             users: HashMap::new(),
             tokens: HashMap::new(),
             blocks: HashMap::new(),
@@ -106,58 +121,60 @@ impl Hub {
         }
     }
 
-    /// A new connection, of the person that its bearer token names, if any; it is told who it is.
+    /// Adds a client for a new connection and sends it `user_registered`. `subject` is the `sub` of
+    /// its bearer token.
     pub(super) fn connect(&mut self, subject: Option<String>) -> ClientKey {
-        let key = ClientKey(self.next_key);
+        let key = ClientKey::new(self.next_key);
         self.next_key += 1;
-        let (socket, user) = (SocketId::from(self.id()), UserId::from(self.id()));
-        let secret = format!("{}{}", (self.ids)().simple(), (self.ids)().simple());
-        // Another node finds from the token whom to ask.
-        let token = match &self.config.node {
-            Some(node) => format!("{node}.{secret}"),
-            None => secret,
-        };
 
+        let (socket, user) = (SocketId::from(self.id()), UserId::from(self.id()));
+        let token = self.resume_token();
+        let ice = self.config.ice.for_user(&user, (self.config.clock)());
         let registered = UserRegistered {
             user_id: user.clone(),
             socket_id: socket.clone(),
-            resume_token: token.clone(),
+            resume_token: token.as_str().to_owned(),
             protocol: PROTOCOL_VERSION,
             heartbeat_ms: millis(self.config.heartbeat),
             silent_ms: millis(self.config.silent),
             resume_ms: millis(self.config.resume_window),
             max_message_bytes: MAX_MESSAGE_BYTES as u64,
-            ice_servers: self.config.ice.for_user(&user).ice_servers,
+            ice_servers: ice.ice_servers,
         };
 
         self.users.insert(user.clone(), key);
         self.tokens.insert(token.clone(), key);
-        self.peers
-            .insert(key, Peer::new(user, socket, token, subject));
+        self.clients
+            .insert(key, Client::new(user, socket, token, subject));
         self.send(key, ServerMessage::UserRegistered(Box::new(registered)));
 
         key
     }
 
-    /// One message of a client, already read and within its limits. From a client that is gone it is nothing.
+    /// Handles one message of a client, which has been parsed and is within its limits. A message
+    /// for a key that is gone or away is dropped.
     pub(super) fn receive(&mut self, key: ClientKey, envelope: ClientEnvelope, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.is_away()) else {
+        let Some(client) = self
+            .clients
+            .get_mut(&key)
+            .filter(|client| !client.is_away())
+        else {
             return;
         };
 
-        if let Some(said) = &mut peer.resuming {
-            // Whoever it will be says this.
-            if said.len() < cluster::MAX_HELD {
-                said.push(envelope);
+        if let Some(held) = &mut client.held {
+            // Held until the resume is decided, then replayed as whichever client this is.
+            if held.len() < cluster::MAX_HELD {
+                held.push(envelope);
                 return;
             }
 
-            let sentence =
-                "It is not decided yet whose place you take: wait for the answer to `resume`.";
-            return self.reject(key, fault(ErrorCode::RateLimited, sentence), envelope.id);
+            let text =
+                "Your `resume` is still being decided: wait for its answer before sending more.";
+            return self.reject(key, fault(ErrorCode::RateLimited, text), envelope.id);
         }
 
-        let is_first = std::mem::replace(&mut peer.is_new, false);
+        let is_first = std::mem::replace(&mut client.is_new, false);
         let ClientEnvelope { message, id } = envelope;
         let result = match message {
             ClientMessage::FindPartner(profile) => self.find_partner(key, profile, id.clone(), now),
@@ -177,7 +194,10 @@ impl Hub {
             }
             ClientMessage::Block { partner_id } => self.block(key, partner_id, id.clone(), now),
             ClientMessage::GetIceServers => {
-                let servers = self.config.ice.for_user(&peer.user);
+                let servers = self
+                    .config
+                    .ice
+                    .for_user(&client.user, (self.config.clock)());
                 self.reply(key, ServerMessage::IceServers(servers), id.clone());
                 Ok(())
             }
@@ -206,7 +226,7 @@ impl Hub {
         }
     }
 
-    /// Does what has become due; call it at [`next_deadline`](Self::next_deadline).
+    /// Does everything that is due by `now`. Call it at [`next_deadline`](Self::next_deadline).
     pub(super) fn tick(&mut self, now: Instant) {
         while let Some(&(until, key)) = self.away.first().filter(|(until, _)| *until <= now) {
             self.away.remove(&(until, key));
@@ -215,7 +235,7 @@ impl Hub {
 
         while let Some(found) = self
             .matchmaker
-            .poll(now, &|a, b| relation(&self.peers, &self.blocks, a, b))
+            .poll(now, &|a, b| relation(&self.clients, &self.blocks, a, b))
         {
             self.start_call(&found);
         }
@@ -225,6 +245,7 @@ impl Hub {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let away = self.away.first().map(|&(until, _)| until);
+
         [
             self.matchmaker.next_deadline(),
             away,
@@ -235,33 +256,36 @@ impl Hub {
         .min()
     }
 
-    /// How many wait for a partner.
+    /// How many clients of this node search.
     pub(super) fn searching(&self) -> usize {
-        self.matchmaker.len() + self.cluster.as_ref().map_or(0, Cluster::waiting)
+        self.matchmaker.len() + self.cluster.as_ref().map_or(0, Cluster::searching)
     }
 
-    /// How many calls go on; one that is shared with another node counts where its first side is, roughly.
+    /// How many calls have a side here. The two sides of a call between nodes are half a call each,
+    /// so the sum over all nodes is right to within one call per node.
     pub(super) fn sessions(&self) -> usize {
         self.in_call.div_ceil(2)
     }
 
-    /// What is to be done next. Call it until there is nothing.
+    /// The next thing the shell has to do. Call it until it returns `None`.
     pub(super) fn poll_effect(&mut self) -> Option<Effect> {
         let effect = self.effects.pop_front();
         if effect.is_none() {
-            self.effects.tighten();
+            self.effects.shrink_if_sparse();
         }
 
         effect
     }
 
-    /// Begins to shut down: everybody is told, searches end, who is in no call is closed, and who is gets closed at its
-    /// end or by [`close_all`](Self::close_all).
+    /// Begins to shut down. Every client is notified and every search ends. Clients without a call
+    /// are closed now, the others when their call ends or with [`close_all`](Self::close_all).
     pub(super) fn drain(&mut self, now: Instant) {
         self.draining = true;
+
         for key in self.keys() {
             self.stop_searching(key);
-            // Spread over 2.5 s, so that they do not all come back at once.
+
+            // Spread over 2.5 s, so that not all of them reconnect at the same moment.
             let spread = u64::try_from((self.ids)().as_u128() % 2500).unwrap_or(0);
             self.send(
                 key,
@@ -273,17 +297,23 @@ impl Hub {
         }
     }
 
-    /// Closes everybody: the shutdown has lasted long enough. In a cluster the calls can be resumed on another node.
+    /// Closes every client: the drain deadline has passed. In a cluster, their calls can be resumed
+    /// on another node, because the store keeps them.
     pub(super) fn close_all(&mut self) {
         for key in self.keys() {
             self.stop_searching(key);
-            if self.peers.get(&key).is_some_and(|peer| !peer.is_away()) {
+
+            if self
+                .clients
+                .get(&key)
+                .is_some_and(|client| !client.is_away())
+            {
                 self.effects
                     .push_back(Effect::Close(key, CloseReason::Draining));
             }
         }
 
-        self.peers.clear();
+        self.clients.clear();
         self.users.clear();
         self.tokens.clear();
         self.blocks.clear();
@@ -291,27 +321,29 @@ impl Hub {
         self.in_call = 0;
     }
 
-    /// Forgets a client.
+    /// Ends a client for good: its search, its call and, unless a bearer token makes it a lasting
+    /// person, its blocks.
     fn remove(&mut self, key: ClientKey, reason: LeaveReason, now: Instant) {
         self.stop_searching(key);
         self.end_call(key, reason, None, now);
-        let Some(peer) = self.peers.remove(&key) else {
+
+        let Some(client) = self.clients.remove(&key) else {
             return;
         };
 
-        if let Some(until) = peer.away_until {
+        if let Some(until) = client.away_until {
             self.away.remove(&(until, key));
         }
 
-        self.users.remove(&peer.user);
-        self.tokens.remove(&peer.token);
+        self.users.remove(&client.user);
+        self.tokens.remove(&client.token);
 
-        if peer.subject.is_none()
-            && let Some(others) = self.blocks.remove(&peer.person)
+        if client.subject.is_none()
+            && let Some(others) = self.blocks.remove(&client.person)
         {
             for other in others {
                 if let Some(blocked) = self.blocks.get_mut(&other) {
-                    blocked.remove(&peer.person);
+                    blocked.remove(&client.person);
                     if blocked.is_empty() {
                         self.blocks.remove(&other);
                     }
@@ -319,30 +351,30 @@ impl Hub {
             }
         }
 
-        self.tighten();
-        if peer.is_recorded {
-            self.effects.push_back(Effect::Store(Command::Remove {
-                user: peer.user,
+        self.shrink_tables();
+        if client.is_recorded {
+            self.effects.push_back(Effect::Store(StoreCommand::Remove {
+                user: client.user,
                 reason,
             }));
         }
     }
 
-    /// Somebody is gone: most may be.
-    fn tighten(&mut self) {
-        self.peers.tighten();
-        self.users.tighten();
-        self.tokens.tighten();
-        self.blocks.tighten();
+    /// To be called after a client was removed.
+    fn shrink_tables(&mut self) {
+        self.clients.shrink_if_sparse();
+        self.users.shrink_if_sparse();
+        self.tokens.shrink_if_sparse();
+        self.blocks.shrink_if_sparse();
     }
 
     fn close_if_drained(&mut self, key: ClientKey, now: Instant) {
-        let Some(peer) = self.peers.get(&key) else {
+        let Some(client) = self.clients.get(&key) else {
             return;
         };
 
-        if self.draining && peer.call.is_none() {
-            let is_connected = !peer.is_away();
+        if self.draining && client.call.is_none() {
+            let is_connected = !client.is_away();
             self.remove(key, LeaveReason::Disconnected, now);
 
             if is_connected {
@@ -353,35 +385,44 @@ impl Hub {
     }
 
     fn must_not_be_in_call(&self, key: ClientKey) -> Result<(), Fault> {
-        match self.call(key) {
-            Some(_) => Err(fault(
-                ErrorCode::AlreadyMatched,
-                "A call is going on: end it first, or ask for the next.",
-            )),
-            None => Ok(()),
+        if self.call(key).is_some() {
+            return Err(in_call());
         }
+
+        Ok(())
     }
 
     fn must_not_drain(&self) -> Result<(), Fault> {
-        match self.draining {
-            true => Err(fault(
+        if self.draining {
+            return Err(fault(
                 ErrorCode::Draining,
-                "The relay is shutting down: connect again in a moment.",
-            )),
-            false => Ok(()),
+                "The server is shutting down: reconnect in a moment.",
+            ));
         }
+
+        Ok(())
     }
 
     fn call(&self, key: ClientKey) -> Option<&Call> {
-        self.peers.get(&key)?.call.as_ref()
+        self.clients.get(&key)?.call.as_ref()
     }
 
     fn keys(&self) -> Vec<ClientKey> {
-        self.peers.keys().copied().collect()
+        self.clients.keys().copied().collect()
     }
 
     fn id(&mut self) -> String {
         (self.ids)().to_string()
+    }
+
+    fn resume_token(&mut self) -> ResumeToken {
+        let secret = format!("{}{}", (self.ids)().simple(), (self.ids)().simple());
+        let token = match &self.config.node {
+            Some(node) => format!("{node}.{secret}"),
+            None => secret,
+        };
+
+        ResumeToken::from(token)
     }
 
     fn reject(&mut self, key: ClientKey, mut fault: Fault, id: Option<RequestId>) {
@@ -397,9 +438,14 @@ impl Hub {
         self.envelope(to, ServerEnvelope { message, id });
     }
 
-    /// Who is away hears nothing: `resumed` will say what is left of a call.
+    /// A client that is away gets nothing, now or later: when it resumes, `resumed` says whether it
+    /// is still in a call. Only relayed messages are kept (`delivery`).
     fn envelope(&mut self, to: ClientKey, envelope: ServerEnvelope) {
-        if self.peers.get(&to).is_some_and(|peer| !peer.is_away()) {
+        if self
+            .clients
+            .get(&to)
+            .is_some_and(|client| !client.is_away())
+        {
             self.effects.push_back(Effect::Send(to, Arc::new(envelope)));
         }
     }
@@ -409,10 +455,17 @@ fn fault(code: ErrorCode, message: &str) -> Fault {
     Fault::new(code, message)
 }
 
+fn in_call() -> Fault {
+    fault(
+        ErrorCode::AlreadyMatched,
+        "You are in a call: end it first, or send `next`.",
+    )
+}
+
 fn unavailable() -> Fault {
     fault(
         ErrorCode::Unavailable,
-        "The relay cannot look for partners at the moment: try again in a few seconds.",
+        "The server cannot search for partners right now: try again in a few seconds.",
     )
 }
 
@@ -420,22 +473,24 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What keeps two clients apart, for the matchmaker.
 fn relation(
-    peers: &HashMap<ClientKey, Peer>,
-    blocks: &HashMap<UserId, HashSet<UserId>>,
+    clients: &HashMap<ClientKey, Client>,
+    blocks: &HashMap<PersonId, HashSet<PersonId>>,
     a: ClientKey,
     b: ClientKey,
 ) -> Relation {
-    let (Some(one), Some(other)) = (peers.get(&a), peers.get(&b)) else {
+    let (Some(one), Some(other)) = (clients.get(&a), clients.get(&b)) else {
         return Relation::Blocked;
     };
 
-    // One person on two devices is no pair either.
-    if one.person == other.person
+    // One person on two devices is not a pair either.
+    let is_blocked = one.person == other.person
         || blocks
             .get(&one.person)
-            .is_some_and(|blocked| blocked.contains(&other.person))
-    {
+            .is_some_and(|blocked| blocked.contains(&other.person));
+
+    if is_blocked {
         Relation::Blocked
     } else if one.last_partner.as_ref() == Some(&other.person)
         || other.last_partner.as_ref() == Some(&one.person)
@@ -447,4 +502,4 @@ fn relation(
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

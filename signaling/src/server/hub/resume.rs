@@ -1,29 +1,39 @@
-//! Clients whose connection broke, and connections that take their place.
+//! Clients whose connection broke, and connections that resume them.
+
+use std::time::Instant;
 
 use super::calls::partner_gone;
-use super::*;
+use super::client::{Client, PartnerLocation};
+use super::{Effect, Hub, MAX_AWAY, fault};
+use crate::message::{
+    ErrorCode, Fault, LeaveReason, RequestId, Resumed, ServerMessage, SessionEnded,
+};
+use crate::server::client_key::ClientKey;
+use crate::server::outbound::CloseReason;
 
 impl Hub {
-    /// A connection is gone without `bye`. The client can come back for a while.
+    /// A connection ended without `bye`. Its client stays, away, until the resume window ends.
     pub(in crate::server) fn disconnect(&mut self, key: ClientKey, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&key) else {
+        let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
 
-        if peer.is_away() {
+        if client.is_away() {
             return;
         }
 
-        if self.config.resume_window.is_zero() || peer.resuming.is_some() {
+        // A connection that waits for a takeover has nothing of its own to keep. The client that it
+        // asked for arrives as away if the takeover succeeds.
+        if self.config.resume_window.is_zero() || client.held.is_some() {
             self.remove(key, LeaveReason::Disconnected, now);
             return;
         }
 
         let until = now + self.config.resume_window;
-        peer.away_until = Some(until);
+        client.away_until = Some(until);
         self.away.insert((until, key));
         self.stop_searching(key);
-        self.tell_partner(key, true);
+        self.notify_partner(key, true);
         self.close_if_drained(key, now);
 
         if self.away.len() > MAX_AWAY
@@ -33,7 +43,10 @@ impl Hub {
         }
     }
 
-    /// The connection `key` wants to take the place of an earlier one.
+    /// The new connection `key` asks to continue as the client that `token` names.
+    ///
+    /// That client may still look connected: the server often learns of a broken connection later
+    /// than the client does. The old connection is then closed with 4002.
     pub(super) fn resume(
         &mut self,
         key: ClientKey,
@@ -43,40 +56,33 @@ impl Hub {
         id: Option<RequestId>,
         now: Instant,
     ) -> Result<(), Fault> {
-        let nothing = || {
-            fault(
-                ErrorCode::Unauthorized,
-                "There is nothing to resume with this token: you are a new user now.",
-            )
-        };
-
         if !is_first {
             return Err(fault(
                 ErrorCode::Unauthorized,
-                "A `resume` must be the first message of a connection.",
+                "`resume` must be the first message on a connection.",
             ));
         }
 
         let Some(&old) = self.tokens.get(token).filter(|&&old| old != key) else {
-            return if self.take_over(key, token, last_seq, id, now) {
+            return if self.request_takeover(key, token, last_seq, id, now) {
                 Ok(())
             } else {
-                Err(nothing())
+                Err(nothing_to_resume())
             };
         };
 
-        // A token does not lend somebody else's identity.
-        if self.peers.get(&old).map(|peer| &peer.subject)
-            != self.peers.get(&key).map(|peer| &peer.subject)
+        // A resume token does not carry another person's identity.
+        if self.clients.get(&old).map(|client| &client.subject)
+            != self.clients.get(&key).map(|client| &client.subject)
         {
-            return Err(nothing());
+            return Err(nothing_to_resume());
         }
 
-        let Some(mut peer) = self.take_out(old) else {
-            return Err(nothing());
+        let Some(mut client) = self.detach(old) else {
+            return Err(nothing_to_resume());
         };
 
-        match peer.away_until.take() {
+        match client.away_until.take() {
             Some(until) => {
                 self.away.remove(&(until, old));
             }
@@ -85,69 +91,79 @@ impl Hub {
                 .push_back(Effect::Close(old, CloseReason::Replaced)),
         }
 
-        self.put_in(key, peer, last_seq, id);
+        self.attach(key, client, last_seq, id);
         Ok(())
     }
 
-    /// Takes a client out, to go on under another key or on another node. Its call stays in it.
-    pub(super) fn take_out(&mut self, key: ClientKey) -> Option<Peer> {
+    /// Takes a client out of the hub, with its call, so that it can continue under another key or
+    /// on another node.
+    pub(super) fn detach(&mut self, key: ClientKey) -> Option<Client> {
         self.stop_searching(key);
-        let peer = self.peers.remove(&key)?;
-        self.users.remove(&peer.user);
-        self.tokens.remove(&peer.token);
-        self.tighten();
+        let client = self.clients.remove(&key)?;
+        self.users.remove(&client.user);
+        self.tokens.remove(&client.token);
+        self.shrink_tables();
 
-        if peer.call.is_some() {
+        if client.call.is_some() {
             self.in_call -= 1;
         }
 
-        Some(peer)
+        Some(client)
     }
 
-    /// The connection `key` is `peer` from now on; its own user is dropped, its token stays.
-    pub(super) fn put_in(
+    /// Makes the connection `key` continue as `client`. The user that the connection got when it
+    /// opened is dropped, but its resume token stays: it becomes the client's.
+    pub(super) fn attach(
         &mut self,
         key: ClientKey,
-        mut peer: Peer,
+        mut client: Client,
         last_seq: u64,
         id: Option<RequestId>,
     ) {
-        let Some(new) = self.peers.remove(&key) else {
+        let Some(new) = self.clients.remove(&key) else {
             return;
         };
 
         self.users.remove(&new.user);
-        peer.token = new.token;
-        peer.is_new = false;
-        let said = new.resuming;
-        let (missed, lost) = peer.delivery.resume(last_seq);
-        self.tokens.insert(peer.token.clone(), key);
-        self.users.insert(peer.user.clone(), key);
-        let call = peer.call.clone();
-        self.peers.insert(key, peer);
+        debug_assert!(
+            new.held.is_none_or(|held| held.is_empty()),
+            "`cluster::takeover` replays what was held"
+        );
+
+        client.token = new.token;
+        client.is_new = false;
+        let (missed, lost) = client.delivery.resume(last_seq);
+        let call = client.call.clone();
+        self.tokens.insert(client.token.clone(), key);
+        self.users.insert(client.user.clone(), key);
+        self.clients.insert(key, client);
+
         let resumed = Resumed {
             missed: missed.len() as u64,
             session_id: call.as_ref().map(|call| call.session.clone()),
         };
-
         self.reply(key, ServerMessage::Resumed(resumed), id);
         self.effects
             .extend(missed.into_iter().map(|message| Effect::Send(key, message)));
 
         if let Some(call) = call {
             self.in_call += 1;
-            if let Place::Here(partner) = call.partner.place
-                && let Some(call) = self
-                    .peers
-                    .get_mut(&partner)
-                    .and_then(|partner| partner.call.as_mut())
+            let partner = match call.partner.location {
+                PartnerLocation::Local(partner) => Some(partner),
+                PartnerLocation::Node(_) => None,
+            };
+
+            if let Some(call) = partner
+                .and_then(|partner| self.clients.get_mut(&partner))
+                .and_then(|partner| partner.call.as_mut())
             {
-                call.partner.place = Place::Here(key);
+                call.partner.location = PartnerLocation::Local(key);
             }
 
-            self.tell_partner(key, false);
+            self.notify_partner(key, false);
+
             if lost > 0
-                && let Place::Here(partner) = call.partner.place
+                && let Some(partner) = partner
             {
                 self.reject(partner, partner_gone(), None);
             }
@@ -162,10 +178,13 @@ impl Hub {
             }
         }
 
-        self.record_again(key);
-        debug_assert!(
-            said.is_none_or(|said| said.is_empty()),
-            "what was said while resuming is heard by `cluster`"
-        );
+        self.sync_to_store(key);
     }
+}
+
+pub(super) fn nothing_to_resume() -> Fault {
+    fault(
+        ErrorCode::Unauthorized,
+        "This token does not resume anything: you are connected as a new user.",
+    )
 }

@@ -1,27 +1,62 @@
--- What several relay nodes do to the users they share, each time as one step that nothing comes between.
+-- What the nodes of a cluster share: who searches, who is in a call with whom, and who is on which
+-- node.
 --
--- The rules of matching are those of `matchmaker.rs`. Keys, all under one prefix with a hash tag but for the last two:
---   user:<id>     hash: node, socket, person, token, profile, interests (JSON, '' for none), last (person of the last
---                 call), session and partner (in a call), q, since and rank (in a queue)
---   token:<t>     the user that it resumes          users:<node>     the users of a node
---   nodes         nodes by their last heartbeat     blocks:<person>  whom a person never meets
---   clock         what the clock of Redis' machine was set forward since (milliseconds, below zero), if it was set
---   queue, room:<code>  who waits, by rank          rank             the last rank that was given
---   ended:<id>    the calls of a user that can still be reported, oldest first
---   plain, interest:<i> of the lobby's queue those without interests, and those with this one
---   session:<id>, active_sessions  as the protocol says, outside the prefix
+-- Redis runs a script as one step: nothing else reads or writes between its first and its last
+-- command. That is what this script guarantees, and why all of it is here:
+--
+--   * A user is in at most one queue or one call. Both sides of a match leave the queue and enter
+--     the call in the same step, so two nodes can never match the same user twice.
+--   * A user belongs to exactly one node, the one in its record. Another node gets it only after
+--     that node has given it up (`move`), or, once that node no longer counts as alive, with `adopt`.
+--   * Both sides of a call end together. (They begin together, too, except that after a loss of data
+--     each node restores its own side with `sync`.)
+--
+-- It does not guarantee that a node hears of what happened: PUBLISH reaches only subscribers that
+-- are connected at that moment. A node that missed something makes up for it with `sync`, `join`
+-- and `census` when it reconnects.
+--
+-- The rules of matching are those of `matchmaker/mod.rs`; keep the two in step.
+--
+-- Arguments: ARGV[1] is the operation, ARGV[2] the calling node, ARGV[3] and ARGV[4] the holds in
+-- milliseconds. The rest is listed at each operation.
+--
+-- Keys, all but the last two under one prefix with a hash tag, so that a Redis cluster keeps them
+-- together:
+--   user:<id>           hash: node, socket, person, token, profile, interests (a JSON list, '' for
+--                       none), last (the person of the last call), session and partner (while in a
+--                       call), q, since and rank (while in a queue: its key, when the wait began,
+--                       and the place in it)
+--   token:<t>           the user that this token resumes
+--   users:<node>        set: the users of a node
+--   nodes               sorted set: the nodes, by their last heartbeat
+--   blocks:<person>     set: the persons that this one must not be matched with
+--   queue               sorted set: the users in the lobby, by rank
+--   room:<code>         sorted set: the users in a room, by rank
+--   plain               sorted set: the users in the lobby without interests
+--   interest:<i>        sorted set: the users in the lobby with this interest
+--   rank                the last rank given
+--   ended:<id>          list: the calls of a user that can still be reported, oldest first
+--   clock               milliseconds to add to the clock of Redis' machine, see below
+--   session:<id>        a running call, as the protocol says
+--   active_sessions     set: the ids of the running calls, as the protocol says
 local P = '{tandem}:'
 local HOLD_INTERESTS, HOLD_REMATCH = tonumber(ARGV[3]), tonumber(ARGV[4])
+-- Milliseconds since a node's last heartbeat (one a second): from SUSPECT on, its users are not
+-- matched and can be adopted; from DEAD on, they are removed.
 local SUSPECT, DEAD = 5000, 12000
+-- Seconds. A node writes its calls again every ten minutes, so a call that expires has no node any
+-- more.
 local SESSION_TTL, RECORD_TTL = 3600, 86400
--- REPORTABLE and REMEMBERED of `hub/peer.rs`.
+-- Seconds, and a number of calls: REPORTABLE and MAX_ENDED_CALLS of `hub/client.rs`.
 local ENDED_TTL, ENDED_CALLS = 600, 64
 local op, caller = ARGV[1], ARGV[2]
--- The clock of Redis' machine may be set while all this runs. `beat` sees that, and `clock` takes it back: NOW goes on
--- evenly, and is the time of no other clock.
+
+-- Milliseconds. The clock of Redis' machine may be set while the cluster runs. `beat` notices, and
+-- writes the correction to `clock`. So NOW runs evenly, but it is not the time of any other clock.
 local t = redis.call('TIME')
 local NOW = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(redis.call('GET', P .. 'clock') or 0)
--- A difference that no network makes: an answer that takes a second is none.
+-- A heartbeat that is this many milliseconds off the node's own clock means that the clock was set.
+-- A slow network cannot cause it: a node gives up on an answer after one second.
 local JUMP = 2000
 
 local function ukey(user) return P .. 'user:' .. user end
@@ -35,11 +70,13 @@ local function get(user)
     last = f[10] or '', token = f[11] or '' }
 end
 
--- A node that is gone has no subscriber from that moment on; one that hangs misses its heartbeats.
+-- Whether the node is subscribed to its inbox. A process that is gone is not, from that moment on.
 local function listens(node)
   return tonumber(redis.call('PUBSUB', 'NUMSUB', P .. 'inbox:' .. node)[2]) > 0
 end
 
+-- Whether the node has sent its heartbeats and listens. (A process that hangs is still subscribed,
+-- but sends none.)
 local nodes = {}
 local function alive(node)
   if nodes[node] == nil then
@@ -49,10 +86,11 @@ local function alive(node)
   return nodes[node]
 end
 
-local function tell(node, json) redis.call('PUBLISH', P .. 'inbox:' .. node, json) end
+local function send(node, json) redis.call('PUBLISH', P .. 'inbox:' .. node, json) end
 
 local function list(json) if json == '' then return {} end return cjson.decode(json) end
 
+-- Calls `change` with the key of each lobby index that `u` belongs in.
 local function index(u, change)
   if u.q ~= P .. 'queue' then return end
   if u.interests == '' then change(P .. 'plain') end
@@ -73,6 +111,7 @@ local function dequeue(u)
   u.q = ''
 end
 
+-- The interests that both have, in the order of `a`.
 local function common(a, b)
   local has, both = {}, {}
   for _, interest in ipairs(list(b.interests)) do has[interest] = true end
@@ -80,7 +119,8 @@ local function common(a, b)
   return both
 end
 
--- Whether `me` may be matched with this user now, if they have `shared` interests in common.
+-- The record of `user` if `me` may be matched with it now, else nil. `shared` is how many interests
+-- both have.
 local function acceptable(me, user, shared)
   if user == me.user then return nil end
   local o = get(user)
@@ -95,7 +135,8 @@ local function acceptable(me, user, shared)
   return o
 end
 
--- The first of a queue, by rank, that may be matched with `me`; with `stop`, only as long as it says no.
+-- The first user of a queue, by rank, that may be matched with `me`. Gives up at the first user for
+-- which `stop` is true.
 local function first(me, key, stop)
   local from, step = 0, 8
   while true do
@@ -110,6 +151,8 @@ local function first(me, key, stop)
   end
 end
 
+-- The best partner for `me` now: the one with most interests in common, and of those the one that
+-- has waited longest.
 local function best(me)
   if me.q ~= P .. 'queue' then
     local found, most = nil, -1
@@ -142,7 +185,8 @@ local function best(me)
       if o then return o end
     end
     if NOW < me.since + HOLD_INTERESTS then
-      -- Strangers with interests only where they have waited long enough themselves: they stand in front.
+      -- Users with no shared interest only once their own hold has expired (oldest first), or if
+      -- they have no interests.
       local held = first(me, me.q, function(user)
         return tonumber(redis.call('HGET', ukey(user), 'since') or 0) + HOLD_INTERESTS > NOW
       end)
@@ -160,7 +204,7 @@ local function card(u)
 end
 
 local function matched(u, partner, session, initiator, interests)
-  tell(u.node, '{"matched":{"user":' .. cjson.encode(u.user) .. ',"session":' .. cjson.encode(session)
+  send(u.node, '{"matched":{"user":' .. cjson.encode(u.user) .. ',"session":' .. cjson.encode(session)
     .. ',"initiator":' .. tostring(initiator) .. ',"interests":' .. interests .. ',"partner":' .. card(partner)
     .. ',"profile":' .. redis.call('HGET', ukey(partner.user), 'profile') .. '}}')
 end
@@ -171,7 +215,8 @@ local function open_session(session, one, other, started)
   redis.call('SADD', 'active_sessions', session)
 end
 
--- Finds somebody for `me`, who is in no queue yet (`me.q` says which) or waits there.
+-- Matches `me` if it can. `me` is in the queue `me.q`, or about to enter it. The one that has
+-- waited longer makes the offer.
 local function attempt(me, session, started)
   local o = best(me)
   if not o then return false end
@@ -189,7 +234,7 @@ local function attempt(me, session, started)
   return true
 end
 
--- Should its node die, `u` can still report its partner of this call.
+-- Notes a call that has ended, so that `u` can still report its partner after its node has died.
 local function remember(u, session, partner)
   local key = P .. 'ended:' .. u.user
   redis.call('RPUSH', key, '{"session":' .. cjson.encode(session) .. ',"partner":' .. cjson.encode(partner.user)
@@ -208,7 +253,8 @@ local function ended_calls(user)
   return '[' .. table.concat(calls, ',') .. ']'
 end
 
--- Ends the session of `u`. The partner's node is told, unless it is `from`, which knows.
+-- Ends the session of `u`, for both sides. Notifies the partner's node, unless it is `from`, which
+-- knows already.
 local function finish(u, session, reason, from)
   if session == '' or u.session ~= session then return end
   redis.call('HDEL', ukey(u.user), 'session', 'partner')
@@ -224,17 +270,19 @@ local function finish(u, session, reason, from)
   redis.call('HSET', ukey(p.user), 'last', u.person)
   remember(p, session, u)
   if p.node ~= from then
-    tell(p.node, '{"left":{"user":' .. cjson.encode(p.user) .. ',"session":' .. cjson.encode(session) .. ',"reason":'
+    send(p.node, '{"left":{"user":' .. cjson.encode(p.user) .. ',"session":' .. cjson.encode(session) .. ',"reason":'
       .. cjson.encode(reason) .. '}}')
   end
 end
 
+-- Removes a user with everything that belongs to it.
 local function forget(u, reason, from)
   dequeue(u)
   finish(u, u.session, reason, from)
   redis.call('DEL', ukey(u.user), P .. 'token:' .. u.token, P .. 'ended:' .. u.user)
   redis.call('SREM', P .. 'users:' .. u.node, u.user)
-  -- Blocks of a person with a bearer token outlive the connection.
+  -- A person without a bearer token is this user, and never comes back. The blocks of others
+  -- outlive their users.
   if u.person == u.user then
     local key = P .. 'blocks:' .. u.person
     for _, other in ipairs(redis.call('SMEMBERS', key)) do redis.call('SREM', P .. 'blocks:' .. other, u.person) end
@@ -242,7 +290,8 @@ local function forget(u, reason, from)
   end
 end
 
--- Writes down who a user is and where: ARGV from 5 is user, socket, person, token, profile, interests, last.
+-- Writes the record of a user, who belongs to the calling node from now on. ARGV from 5: user,
+-- socket, person, token, profile, interests, last.
 local function write(old)
   local user, token = ARGV[5], ARGV[8]
   if old and old.token ~= token then redis.call('DEL', P .. 'token:' .. old.token) end
@@ -257,13 +306,15 @@ end
 
 local ops = {}
 
--- room, session, startedAt
+-- A search begins. ARGV: the record (see `write`), then room, session, startedAt. Returns 1 if it
+-- was matched at once.
 function ops.join()
   local room, session, started = ARGV[12], ARGV[13], ARGV[14]
   local old = get(ARGV[5])
   if old and old.q ~= '' then
     if old.node == caller then
-      -- It waits already, and looks again.
+      -- It waits already: its node only asks to look again, after the store was away or the clock
+      -- was set.
       if old.since > NOW then
         old.since = NOW
         redis.call('HSET', ukey(old.user), 'since', NOW)
@@ -275,7 +326,7 @@ function ops.join()
   write(old)
   local me = get(ARGV[5])
   if me.session ~= '' then
-    -- Matched while its node did not hear it.
+    -- It was matched while its node could not hear of it.
     local p = get(me.partner)
     if p and p.session == me.session then
       matched(me, p, me.session, false, '[]')
@@ -290,14 +341,14 @@ function ops.join()
   return 0
 end
 
--- user, session, startedAt
+-- A hold has run out: look again. ARGV: user, session, startedAt. Returns 1 if it was matched.
 function ops.retry()
   local me = get(ARGV[5])
   if not me or me.q == '' or me.node ~= caller then return 0 end
   return attempt(me, ARGV[6], ARGV[7]) and 1 or 0
 end
 
--- user; 1 if it waited, 2 if it is in a call
+-- Leaves the queue. ARGV: user. Returns 1 if it waited, 2 if it is in a call, else 0.
 function ops.cancel()
   local u = get(ARGV[5])
   if not u then return 0 end
@@ -308,21 +359,22 @@ function ops.cancel()
   return u.session ~= '' and 2 or 0
 end
 
--- user, session, reason
+-- Ends a call. ARGV: user, session, reason.
 function ops.finish()
   local u = get(ARGV[5])
   if u then finish(u, ARGV[6], ARGV[7], caller) end
   return 0
 end
 
--- user, reason
+-- A client of the calling node is gone. ARGV: user, reason.
 function ops.remove()
   local u = get(ARGV[5])
   if u and u.node == caller then forget(u, ARGV[6], caller) end
   return 0
 end
 
--- user, partner
+-- Keeps the persons behind two users apart, for a day or until one of them is gone. ARGV: user,
+-- partner.
 function ops.block()
   local a, b = get(ARGV[5]), get(ARGV[6])
   if not a or not b or a.person == b.person then return 0 end
@@ -333,26 +385,29 @@ function ops.block()
   return 1
 end
 
--- user, node
+-- Gives a user of the calling node to another. ARGV: user, node.
 function ops.move()
   local u, to = get(ARGV[5]), ARGV[6]
   if not u or u.node ~= caller then return 0 end
   redis.call('SREM', P .. 'users:' .. caller, u.user)
   redis.call('SADD', P .. 'users:' .. to, u.user)
   redis.call('HSET', ukey(u.user), 'node', to)
-  -- Should that node be dead already, its users are still looked for.
+  -- If that node has died meanwhile, `beat` must still find it, to remove its users.
   redis.call('ZADD', P .. 'nodes', 'NX', NOW, to)
   return 1
 end
 
+-- Which users the store believes to be on the calling node.
 function ops.census() return redis.call('SMEMBERS', P .. 'users:' .. caller) end
 
--- token, person ('' for one without a bearer token); the record of a user whose node has died, or that was moved here and did not arrive
+-- Takes over a user whose node has died, or that was moved to the calling node but did not arrive.
+-- ARGV: token, person ('' for one without a bearer token). Returns its record, or false if there is
+-- nothing to take over.
 function ops.adopt()
   local user = redis.call('GET', P .. 'token:' .. ARGV[5])
   local u = user and get(user)
   if not u or (u.node ~= caller and alive(u.node)) then return false end
-  -- A token does not lend somebody else's identity.
+  -- A resume token does not carry another person's identity.
   if u.person ~= (ARGV[6] == '' and u.user or ARGV[6]) then return false end
   dequeue(u)
   redis.call('SREM', P .. 'users:' .. u.node, user)
@@ -370,7 +425,9 @@ function ops.adopt()
     .. ',"call":' .. call .. ',"ended":' .. ended_calls(user) .. '}'
 end
 
--- session and partner ('' for none), startedAt; 1 if the call has ended
+-- The state of a client, from its node, after it changed nodes or the store was away. ARGV: the
+-- record (see `write`), then session and partner ('' for no call), startedAt. Returns 1 if the call
+-- is over and the node does not know it yet.
 function ops.sync()
   local session, partner, started = ARGV[12], ARGV[13], ARGV[14]
   local old = get(ARGV[5])
@@ -390,27 +447,29 @@ function ops.sync()
   elseif p and p.session ~= session then
     return 1
   else
-    -- The store has lost it. The partner's node will say the same.
+    -- The store has lost this call. The partner's node writes its side with a `sync` of its own.
     redis.call('HSET', ukey(u.user), 'session', session, 'partner', partner)
   end
   if redis.call('EXPIRE', 'session:' .. session, SESSION_TTL) == 0 then open_session(session, u.user, partner, started) end
   return 0
 end
 
--- The clock was set, as the node sees whose last beat was `elapsed` ago by its own.
+-- Corrects NOW after the clock was set forward by `jump` milliseconds (back, if negative).
 local function take_back(jump)
   redis.call('INCRBY', P .. 'clock', string.format('%d', -jump))
   NOW = NOW - jump
-  -- Nobody's last beat lies ahead: not even that of who beat after the jump, or while this node stood still. Nor far
-  -- behind: whoever joined after a step back had no other clock.
+  -- Other nodes may have sent heartbeats between the jump and this moment. Those now lie in the
+  -- future, or, after a jump back, too far in the past: such a node would count as dead. Both get
+  -- the present.
   for _, node in ipairs(redis.call('ZRANGE', P .. 'nodes', 0, -1)) do
     local beat = tonumber(redis.call('ZSCORE', P .. 'nodes', node))
     if beat > NOW or (jump < 0 and listens(node)) then redis.call('ZADD', P .. 'nodes', NOW, node) end
   end
 end
 
--- whether to look for dead nodes, and how long ago this node's last beat was by its own clock ('' for the first);
--- how many nodes live, whether this one was known, and by how much the clock was set
+-- A heartbeat of the calling node. ARGV: '1' to look for dead nodes, and how many milliseconds ago
+-- its last heartbeat was, by its own clock ('' for the first). Returns how many nodes are alive, 1
+-- if this one was known, and by how many milliseconds the clock was set.
 function ops.beat()
   local last, elapsed, jump = tonumber(redis.call('ZSCORE', P .. 'nodes', caller) or nil), tonumber(ARGV[6]), 0
   local known = last and 1 or 0
@@ -418,10 +477,10 @@ function ops.beat()
     if math.abs(NOW - last - elapsed) > JUMP then
       jump = NOW - last - elapsed
       take_back(jump)
-      for _, node in ipairs(redis.call('ZRANGE', P .. 'nodes', 0, -1)) do tell(node, '"look_again"') end
+      for _, node in ipairs(redis.call('ZRANGE', P .. 'nodes', 0, -1)) do send(node, '"look_again"') end
     elseif NOW - last >= SUSPECT then
-      -- It stood still, and nobody was matched with its users.
-      tell(caller, '"look_again"')
+      -- The node stood still for so long that its users were passed over.
+      send(caller, '"look_again"')
     end
   end
   redis.call('ZADD', P .. 'nodes', NOW, caller)
@@ -435,7 +494,7 @@ function ops.beat()
       end
       if #users == 0 then redis.call('ZREM', P .. 'nodes', node) end
     end
-    -- What has expired is no longer active.
+    -- Calls that have expired are not active. A sample of 20 a second finds them all in time.
     for _, session in ipairs(redis.call('SRANDMEMBER', 'active_sessions', 20)) do
       if redis.call('EXISTS', 'session:' .. session) == 0 then redis.call('SREM', 'active_sessions', session) end
     end
@@ -443,7 +502,8 @@ function ops.beat()
   return { redis.call('ZCOUNT', P .. 'nodes', NOW - SUSPECT, '+inf'), known, jump }
 end
 
--- A proper end of a node that has nobody left.
+-- The calling node ends. If it still has users, it stays in the list, so that the others find and
+-- remove them.
 function ops.leave()
   if redis.call('SCARD', P .. 'users:' .. caller) == 0 then redis.call('ZREM', P .. 'nodes', caller) end
   return 0

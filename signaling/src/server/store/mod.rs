@@ -1,6 +1,6 @@
-//! The shared store of several relay nodes: what they say to it and to each other, and Redis as that store.
+//! The store that the nodes of a cluster share: Redis, or nothing if the program was built without
+//! it. What the hub asks of it is in `hub::cluster::messages`.
 
-pub(super) mod note;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(not(feature = "redis"))]

@@ -1,57 +1,78 @@
-//! Redis as the shared store: commands in batches over one connection, notes over another, and a way back after either
-//! breaks.
+//! Redis as the shared store.
 //!
-//! Matching and everything else that must not be interrupted is one Lua script (`cluster.lua`). A batch is one round
-//! trip, in order; what Redis does not answer in time has failed, and the connection with it.
+//! One connection carries commands, another the messages for this node; when either breaks, both
+//! are set up again. Whatever must not be interrupted, matching above all, is one Lua script
+//! (`cluster.lua`), which Redis runs as a single step.
+//!
+//! Commands go out in batches: one round trip for each, answers in order. A command without an
+//! answer in time has failed, and the connection with it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it times heartbeats and round trips"
+)]
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::note::{Command, NodeId, Note, Outcome, Record};
 use crate::message::{LeaveReason, UserId};
+use crate::server::hub::cluster::messages::{
+    NodeId, NodeMessage, Record, StoreCommand, StoreOutcome,
+};
 use crate::server::matchmaker::Holds;
 use crate::server::shared::Shared;
 
 const SCRIPT: &str = include_str!("cluster.lua");
 const PREFIX: &str = "{tandem}:";
-/// Redis is away if it does not answer within this.
-const ANSWER: Duration = Duration::from_secs(1);
-/// For all steps of a new connection.
-const CONNECT: Duration = Duration::from_secs(3);
+/// Redis counts as lost if it does not answer within this.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// For all steps of connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between two heartbeats of this node.
-const BEAT: Duration = Duration::from_secs(1);
-/// Others are taken for dead only by a node that has been connected for so long: after Redis was away, everybody's
-/// heartbeat is old, and [`LONGEST_PAUSE`] and [`CONNECT`] give them time to be back.
-const STEADY: Duration = Duration::from_secs(8);
-/// Between two attempts to connect, at first and at most. Each is shortened by a random half.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// So many commands go in one round trip.
-const BATCH: usize = 128;
-/// So many reports the stream keeps, roughly.
-const REPORTS: usize = 100_000;
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a node must have been connected before it may declare others dead. After Redis was
+/// away, every node's heartbeat is old: this gives the others [`MAX_RETRY_DELAY`] and
+/// [`CONNECT_TIMEOUT`] to come back.
+const SETTLING_TIME: Duration = Duration::from_secs(8);
+/// The first delay before reconnecting. It doubles up to [`MAX_RETRY_DELAY`]; a random part, at
+/// most half, is taken off so that nodes do not reconnect in step.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);
+/// Commands in one round trip.
+const MAX_BATCH: usize = 128;
+/// Reports that the stream keeps, roughly; Redis drops the oldest.
+const MAX_REPORTS: usize = 100_000;
 
-/// A Redis that is not asked yet.
+/// The address of a Redis, and what goes into every command to it.
 #[derive(Debug, Clone)]
 pub(in crate::server) struct RedisStore {
     client: Client,
     node: NodeId,
     holds: Holds,
+    /// The wall clock, for when a call started.
+    clock: fn() -> SystemTime,
 }
 
 impl RedisStore {
+    /// Does not connect yet: [`run`] does.
+    ///
     /// # Errors
-    /// A sentence on what is wrong with the URL. It does not hold the password.
-    pub(in crate::server) fn new(url: &str, node: NodeId, holds: Holds) -> Result<Self, String> {
+    /// What is wrong with the URL, without the password in it.
+    pub(in crate::server) fn new(
+        url: &str,
+        node: NodeId,
+        holds: Holds,
+        clock: fn() -> SystemTime,
+    ) -> Result<Self, String> {
         let client = Client::open(url).map_err(|error| {
             format!(
-                "the Redis URL will not do ({}): write it like redis://127.0.0.1:6379",
+                "the Redis URL is not valid ({}): write it like redis://127.0.0.1:6379",
                 error.category()
             )
         })?;
@@ -60,6 +81,7 @@ impl RedisStore {
             client,
             node,
             holds,
+            clock,
         })
     }
 
@@ -67,40 +89,47 @@ impl RedisStore {
         format!("{PREFIX}inbox:{node}")
     }
 
+    /// One call of `cluster.lua`, with the arguments that every operation takes.
     fn script(&self, sha: &str, operation: &str) -> Cmd {
         let mut cmd = redis::cmd("EVALSHA");
-        cmd.arg(sha).arg(0).arg(operation).arg(self.node.as_str());
-        cmd.arg(millis(self.holds.interests))
+        cmd.arg(sha)
+            .arg(0)
+            .arg(operation)
+            .arg(self.node.as_str())
+            .arg(millis(self.holds.interests))
             .arg(millis(self.holds.rematch));
 
         cmd
     }
 
-    fn command(&self, sha: &str, command: &Command) -> Cmd {
-        match command {
-            Command::Join(record, session) => {
-                let mut cmd = self.script(sha, "join");
-                person(&mut cmd, record);
-                let room = record.profile.room.as_deref().unwrap_or_default();
-                cmd.arg(room)
-                    .arg(session.as_str())
-                    .arg(iso8601(SystemTime::now()));
+    /// When a call that starts now started, like `2026-05-01T12:00:00.000Z`.
+    fn started_at(&self) -> String {
+        rfc3339((self.clock)())
+    }
 
+    fn command(&self, sha: &str, command: &StoreCommand) -> Cmd {
+        match command {
+            StoreCommand::Join(record, session) => {
+                let mut cmd = self.script(sha, "join");
+                add_record(&mut cmd, record);
+                cmd.arg(record.profile.room.as_deref().unwrap_or_default())
+                    .arg(session.as_str())
+                    .arg(self.started_at());
                 cmd
             }
-            Command::Retry(user, session) => {
+            StoreCommand::Retry(user, session) => {
                 let mut cmd = self.script(sha, "retry");
                 cmd.arg(user.as_str())
                     .arg(session.as_str())
-                    .arg(iso8601(SystemTime::now()));
+                    .arg(self.started_at());
                 cmd
             }
-            Command::Cancel { user, .. } => {
+            StoreCommand::Cancel { user, .. } => {
                 let mut cmd = self.script(sha, "cancel");
                 cmd.arg(user.as_str());
                 cmd
             }
-            Command::End {
+            StoreCommand::End {
                 user,
                 session,
                 reason,
@@ -111,79 +140,81 @@ impl RedisStore {
                     .arg(reason_text(*reason));
                 cmd
             }
-            Command::Remove { user, reason } => {
+            StoreCommand::Remove { user, reason } => {
                 let mut cmd = self.script(sha, "remove");
                 cmd.arg(user.as_str()).arg(reason_text(*reason));
                 cmd
             }
-            Command::Block { user, partner } => {
+            StoreCommand::Block { user, partner } => {
                 let mut cmd = self.script(sha, "block");
                 cmd.arg(user.as_str()).arg(partner.as_str());
                 cmd
             }
-            Command::Adopt { token, subject, .. } => {
+            StoreCommand::Adopt { token, subject, .. } => {
                 let mut cmd = self.script(sha, "adopt");
-                cmd.arg(token).arg(subject.as_deref().unwrap_or_default());
+                cmd.arg(token.as_str())
+                    .arg(subject.as_deref().unwrap_or_default());
                 cmd
             }
-            Command::Move { user, to } => {
+            StoreCommand::Move { user, to } => {
                 let mut cmd = self.script(sha, "move");
                 cmd.arg(user.as_str()).arg(to.as_str());
                 cmd
             }
-            Command::Census => self.script(sha, "census"),
-            Command::Sync(record) => {
-                let mut cmd = self.script(sha, "sync");
-                person(&mut cmd, record);
+            StoreCommand::Census => self.script(sha, "census"),
+            StoreCommand::Sync(record) => {
                 let call = record
                     .call
                     .as_ref()
                     .map(|call| (call.session.as_str(), call.partner.user.as_str()));
                 let (session, partner) = call.unwrap_or_default();
-                cmd.arg(session)
-                    .arg(partner)
-                    .arg(iso8601(SystemTime::now()));
 
+                let mut cmd = self.script(sha, "sync");
+                add_record(&mut cmd, record);
+                cmd.arg(session).arg(partner).arg(self.started_at());
                 cmd
             }
-            Command::Tell(node, note) => {
+            StoreCommand::Send(node, message) => {
                 let mut cmd = redis::cmd("PUBLISH");
-                cmd.arg(self.inbox(node)).arg(json(note));
+                cmd.arg(self.inbox(node)).arg(json(message));
                 cmd
             }
-            Command::Report { report, .. } => {
+            StoreCommand::Report { report, .. } => {
                 let mut cmd = redis::cmd("XADD");
                 cmd.arg(format!("{PREFIX}reports"))
                     .arg("MAXLEN")
                     .arg("~")
-                    .arg(REPORTS)
-                    .arg("*");
-                cmd.arg("report").arg(json(report));
-
+                    .arg(MAX_REPORTS)
+                    .arg("*")
+                    .arg("report")
+                    .arg(json(report));
                 cmd
             }
         }
     }
 }
 
-fn person(cmd: &mut Cmd, record: &Record) {
-    let interests = match record.profile.interests.is_empty() {
-        true => String::new(),
-        false => json(&record.profile.interests),
+/// The arguments that `cluster.lua` passes to its `write`.
+fn add_record(cmd: &mut Cmd, record: &Record) {
+    let interests = if record.profile.interests.is_empty() {
+        String::new()
+    } else {
+        json(&record.profile.interests)
     };
+
+    let last_partner = record
+        .last_partner
+        .as_ref()
+        .map_or("", |person| person.as_str());
 
     let card = &record.card;
     cmd.arg(card.user.as_str())
         .arg(card.socket.as_str())
         .arg(card.person.as_str())
-        .arg(&record.token);
-    cmd.arg(json(&record.profile)).arg(interests);
-    cmd.arg(
-        record
-            .last_partner
-            .as_ref()
-            .map_or("", |person| person.as_str()),
-    );
+        .arg(record.token.as_str())
+        .arg(json(&record.profile))
+        .arg(interests)
+        .arg(last_partner);
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -198,95 +229,122 @@ fn reason_text(reason: LeaveReason) -> String {
     json(&reason).trim_matches('"').to_owned()
 }
 
-/// What a command's answer means; an answer of the wrong kind is a failure.
-fn outcome(command: Command, answer: &Value) -> Option<Outcome> {
+/// RFC 3339 in UTC, with milliseconds.
+fn rfc3339(time: SystemTime) -> String {
+    // Only a clock beyond the year 9999, or far before the year 1, is out of range.
+    let timestamp = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
+    format!("{timestamp:.3}")
+}
+
+/// What the answer to a command means for the hub. An answer of the wrong kind is a failure.
+fn outcome(command: StoreCommand, answer: &Value) -> Option<StoreOutcome> {
     match (command, answer) {
         (command, Value::ServerError(_)) => command.failed(),
         (
-            Command::Cancel {
+            StoreCommand::Cancel {
                 ask: Some((key, id)),
                 ..
             },
             answer,
-        ) => Some(Outcome::Cancelled {
+        ) => Some(StoreOutcome::Cancelled {
             key,
             is_matched: *answer == Value::Int(2),
             id,
         }),
-        (Command::Tell(_, note), Value::Int(0)) => Some(Outcome::Undelivered(note)),
-        (Command::Tell(..) | Command::Join(..), Value::Int(_)) => None,
-        (Command::Adopt { ticket, .. }, Value::BulkString(text)) => {
-            let record = serde_json::from_slice(text).ok().map(Box::new);
-            Some(Outcome::Adopted { ticket, record })
+        (StoreCommand::Send(_, message), Value::Int(0)) => Some(StoreOutcome::Undelivered(message)),
+        (StoreCommand::Send(..) | StoreCommand::Join(..), Value::Int(_)) => None,
+        (StoreCommand::Adopt { ticket, .. }, Value::BulkString(text)) => {
+            let record = serde_json::from_slice(text)
+                .inspect_err(|error| {
+                    tracing::warn!(
+                        column = error.column(),
+                        "unreadable record in Redis: a client could not resume"
+                    );
+                })
+                .ok()
+                .map(Box::new);
+            Some(StoreOutcome::Adopted { ticket, record })
         }
-        (Command::Adopt { ticket, .. }, _) => Some(Outcome::Adopted {
+        (StoreCommand::Adopt { ticket, .. }, _) => Some(StoreOutcome::Adopted {
             ticket,
             record: None,
         }),
-        (Command::Sync(record), Value::Int(1)) => {
+        (StoreCommand::Sync(record), Value::Int(1)) => {
             let session = record.call?.session;
-            Some(Outcome::Ended {
+            Some(StoreOutcome::Ended {
                 user: record.card.user,
                 session,
             })
         }
-        (Command::Census, Value::Array(users)) => {
+        (StoreCommand::Census, Value::Array(users)) => {
             let user = |user: &Value| match user {
                 Value::BulkString(text) => std::str::from_utf8(text).ok().map(UserId::from),
                 _ => None,
             };
 
-            Some(Outcome::Census(users.iter().filter_map(user).collect()))
+            Some(StoreOutcome::Census(
+                users.iter().filter_map(user).collect(),
+            ))
         }
-        (Command::Report { key, report, id }, Value::BulkString(_)) => Some(Outcome::Reported {
-            key,
-            report_id: report.report_id,
-            recorded: true,
-            id,
-        }),
-        (command @ (Command::Join(..) | Command::Tell(..) | Command::Report { .. }), _) => {
-            command.failed()
+        (StoreCommand::Report { key, report, id }, Value::BulkString(_)) => {
+            Some(StoreOutcome::Reported {
+                key,
+                report_id: report.report_id,
+                recorded: true,
+                id,
+            })
         }
+        (
+            command @ (StoreCommand::Join(..)
+            | StoreCommand::Send(..)
+            | StoreCommand::Report { .. }),
+            _,
+        ) => command.failed(),
         _ => None,
     }
 }
 
-/// Keeps the hub in touch with Redis until the commands end.
+/// Connects the hub with Redis, and reconnects, until the channel of commands is closed.
 pub(in crate::server) async fn run(
     store: RedisStore,
     shared: Arc<Shared>,
-    mut commands: mpsc::Receiver<Command>,
+    mut commands: mpsc::Receiver<StoreCommand>,
 ) {
-    let mut pause = FIRST_PAUSE;
+    let mut delay = MIN_RETRY_DELAY;
+
     loop {
         match connect(&store).await {
             Ok(link) => {
-                pause = FIRST_PAUSE;
-                shared.store_is(true);
-                tracing::info!("Redis is there");
+                delay = MIN_RETRY_DELAY;
+                shared.set_store_available(true);
+                tracing::info!("connected to Redis: clients of all nodes are matched");
+
                 let ended = serve(&store, &shared, link, &mut commands).await;
-                shared.store_is(false);
+                shared.set_store_available(false);
 
                 match ended {
                     End::Stopped => return,
-                    End::Lost(what) => {
-                        tracing::warn!(what, "Redis is away: calls go on, nobody new is matched")
+                    End::Lost(cause) => {
+                        tracing::warn!(cause, "lost Redis: calls continue, no new matches");
                     }
                 }
             }
-            Err(what) => tracing::warn!(what, "Redis cannot be reached"),
+            Err(cause) => {
+                tracing::warn!(cause, "cannot reach Redis: no new matches until it is back");
+            }
         }
 
-        shared.edge.metrics.redis_errors.add(1);
-        let wait = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        let mut waited = std::pin::pin!(sleep(wait));
+        shared.edge.metrics.redis_errors.inc();
+        let jittered = delay.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        delay = (delay * 2).min(MAX_RETRY_DELAY);
+        let mut pause = std::pin::pin!(sleep(jittered));
 
+        // Until the next attempt, every command fails at once.
         loop {
             tokio::select! {
-                () = &mut waited => break,
+                () = &mut pause => break,
                 command = commands.recv() => match command {
-                    Some(command) => shared.heard([], command.failed()),
+                    Some(command) => shared.receive_from_store([], command.failed()),
                     None => return,
                 },
             }
@@ -294,10 +352,12 @@ pub(in crate::server) async fn run(
     }
 }
 
-/// Both connections, the script's name and the moment from which they stand.
+/// Both connections to Redis, ready for use.
 struct Link {
-    connection: MultiplexedConnection,
+    commands: MultiplexedConnection,
+    /// Subscribed to the messages for this node.
     inbox: PubSub,
+    /// The name under which Redis knows the script.
     sha: String,
     since: Instant,
 }
@@ -305,9 +365,9 @@ struct Link {
 async fn connect(store: &RedisStore) -> Result<Link, String> {
     let steps = async {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(ANSWER))
-            .set_response_timeout(Some(ANSWER));
-        let mut connection = store
+            .set_connection_timeout(Some(ANSWER_TIMEOUT))
+            .set_response_timeout(Some(ANSWER_TIMEOUT));
+        let mut commands = store
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
@@ -315,40 +375,44 @@ async fn connect(store: &RedisStore) -> Result<Link, String> {
         let sha: String = redis::cmd("SCRIPT")
             .arg("LOAD")
             .arg(SCRIPT)
-            .query_async(&mut connection)
+            .query_async(&mut commands)
             .await?;
+
+        // The inbox comes before the heartbeat: a node that counts as alive must receive messages.
         let mut inbox = store.client.get_async_pubsub().await?;
-        // First the inbox, then the heartbeat: whoever is alive hears what is sent to it.
         inbox.subscribe(store.inbox(&store.node)).await?;
-        let mut beat = store.script(&sha, "beat");
-        let _: Value = beat.arg(0).arg("").query_async(&mut connection).await?;
+
+        let mut heartbeat = store.script(&sha, "beat");
+        let _: Value = heartbeat.arg(0).arg("").query_async(&mut commands).await?;
 
         Ok::<_, RedisError>(Link {
-            connection,
+            commands,
             inbox,
             sha,
             since: Instant::now(),
         })
     };
 
-    match timeout(CONNECT, steps).await {
-        Ok(link) => link.map_err(|error| described(&error)),
+    match timeout(CONNECT_TIMEOUT, steps).await {
+        Ok(link) => link.map_err(|error| describe(&error)),
         Err(_) => Err("no answer in time".into()),
     }
 }
 
-/// Never with an address or a password.
-fn described(error: &RedisError) -> String {
+/// An error for the log. Redis' own text may hold the address and the password, so only its kind is
+/// used.
+fn describe(error: &RedisError) -> String {
     match error.code() {
         Some(code) => format!("{} ({code})", error.category()),
         None => error.category().to_owned(),
     }
 }
 
-/// Why a link is served no longer.
+/// Why [`serve`] ended.
 enum End {
-    /// The relay ends.
+    /// The server is stopping.
     Stopped,
+    /// The connection failed; with the cause.
     Lost(String),
 }
 
@@ -356,56 +420,57 @@ async fn serve(
     store: &RedisStore,
     shared: &Arc<Shared>,
     link: Link,
-    commands: &mut mpsc::Receiver<Command>,
+    commands: &mut mpsc::Receiver<StoreCommand>,
 ) -> End {
     let Link {
-        connection,
+        commands: connection,
         inbox,
         sha,
         since,
     } = link;
 
-    let listen = async {
-        let mut messages = inbox.into_on_message();
-        while let Some(message) = messages.next().await {
-            match serde_json::from_slice::<Note>(message.get_payload_bytes()) {
-                Ok(note) => shared.heard([note], []),
-                Err(error) => tracing::warn!(column = error.column(), "a note cannot be read"),
-            }
-        }
-
-        End::Lost("the inbox was closed".into())
-    };
-
     tokio::select! {
-        end = listen => end,
-        end = speak(store, shared, connection, &sha, since, commands) => end,
+        end = receive_messages(shared, inbox) => end,
+        end = send_commands(store, shared, connection, &sha, since, commands) => end,
     }
 }
 
-async fn speak(
+async fn receive_messages(shared: &Arc<Shared>, inbox: PubSub) -> End {
+    let mut messages = inbox.into_on_message();
+
+    while let Some(message) = messages.next().await {
+        match serde_json::from_slice::<NodeMessage>(message.get_payload_bytes()) {
+            Ok(message) => shared.receive_from_store([message], []),
+            Err(error) => tracing::warn!(
+                column = error.column(),
+                "dropped an unreadable message of another node: do all nodes run the same version?"
+            ),
+        }
+    }
+
+    End::Lost("the inbox was closed".into())
+}
+
+async fn send_commands(
     store: &RedisStore,
     shared: &Arc<Shared>,
     mut connection: MultiplexedConnection,
     sha: &str,
     since: Instant,
-    commands: &mut mpsc::Receiver<Command>,
+    commands: &mut mpsc::Receiver<StoreCommand>,
 ) -> End {
-    let mut batch: Vec<Command> = Vec::with_capacity(BATCH);
-    let mut last_beat: Option<Instant> = None;
-    let mut beats = interval(BEAT);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut batch: Vec<StoreCommand> = Vec::with_capacity(MAX_BATCH);
+    let mut last_heartbeat: Option<Instant> = None;
+    let mut heartbeats = interval(HEARTBEAT_INTERVAL);
+    heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
     loop {
-        let mut is_beat = false;
+        let mut is_heartbeat = false;
         tokio::select! {
             biased;
-            _ = beats.tick() => is_beat = true,
-            got = commands.recv_many(&mut batch, BATCH) => if got == 0 {
-                let farewell: Result<Value, _> = store.script(sha, "leave").query_async(&mut connection).await;
-                if let Err(error) = farewell {
-                    tracing::debug!(what = described(&error), "Redis heard no farewell");
-                }
+            _ = heartbeats.tick() => is_heartbeat = true,
+            received = commands.recv_many(&mut batch, MAX_BATCH) => if received == 0 {
+                leave(store, &mut connection, sha).await;
                 return End::Stopped;
             },
         }
@@ -416,131 +481,126 @@ async fn speak(
         }
 
         let asked = Instant::now();
-        if is_beat {
-            let elapsed = last_beat
+        if is_heartbeat {
+            let may_declare_dead = since.elapsed() >= SETTLING_TIME;
+            let elapsed_ms = last_heartbeat
                 .replace(asked)
                 .map(|last| millis(asked - last).to_string());
-            let mut beat = store.script(sha, "beat");
-            beat.arg(u8::from(since.elapsed() >= STEADY))
-                .arg(elapsed.unwrap_or_default());
-            pipeline.add_command(beat);
+
+            let mut heartbeat = store.script(sha, "beat");
+            heartbeat
+                .arg(u8::from(may_declare_dead))
+                .arg(elapsed_ms.unwrap_or_default());
+            pipeline.add_command(heartbeat);
         }
 
         let answers: Result<Vec<Value>, RedisError> =
             pipeline.ignore_errors().query_async(&mut connection).await;
-        shared.edge.metrics.redis_latency.observe(asked.elapsed());
-        let mut answers = match answers {
-            Ok(answers) if answers.len() == batch.len() + usize::from(is_beat) => answers,
-            other => {
-                shared.heard(
-                    [],
-                    batch
-                        .drain(..)
-                        .filter_map(Command::failed)
-                        .collect::<Vec<_>>(),
-                );
+        shared.edge.metrics.observe_redis_latency(asked.elapsed());
 
-                return End::Lost(
-                    other
-                        .err()
-                        .map_or("the wrong number of answers".into(), |error| {
-                            described(&error)
-                        }),
-                );
+        let mut answers = match answers {
+            Ok(answers) if answers.len() == batch.len() + usize::from(is_heartbeat) => answers,
+            other => {
+                let failed: Vec<_> = batch.drain(..).filter_map(StoreCommand::failed).collect();
+                shared.receive_from_store([], failed);
+
+                let cause = match other {
+                    Ok(_) => "unexpected number of replies".into(),
+                    Err(error) => describe(&error),
+                };
+                return End::Lost(cause);
             }
         };
 
-        let beaten = if is_beat { answers.pop() } else { None };
-        let lost = answers
-            .iter()
-            .chain(&beaten)
-            .find_map(|answer| match answer {
-                Value::ServerError(error) => Some(error.code().to_owned()),
-                _ => None,
-            });
+        let heartbeat_answer = if is_heartbeat { answers.pop() } else { None };
+        let server_error =
+            answers
+                .iter()
+                .chain(&heartbeat_answer)
+                .find_map(|answer| match answer {
+                    Value::ServerError(error) => Some(error.code().to_owned()),
+                    _ => None,
+                });
 
         let outcomes: Vec<_> = batch
             .drain(..)
             .zip(&answers)
             .filter_map(|(command, answer)| outcome(command, answer))
             .collect();
-        shared.heard([], outcomes);
+        shared.receive_from_store([], outcomes);
 
-        if let Some(code) = lost {
-            // A script that is gone, a replica, no memory left: a new connection will tell whether that is over.
+        if let Some(code) = server_error {
+            // Redis has lost the script, became a replica or is out of memory: connecting again
+            // shows whether that is over.
             return End::Lost(code);
         }
 
-        match beaten {
-            None => {}
-            Some(Value::Array(levels))
-                if let [Value::Int(nodes), Value::Int(known), Value::Int(jump_ms)] = levels[..] =>
-            {
-                shared.edge.metrics.nodes.set(nodes);
-                if jump_ms != 0 {
-                    tracing::warn!(
-                        jump_ms,
-                        "the clock of Redis' machine was set: time goes on as if it had not been"
-                    );
-                }
-
-                if known == 0 {
-                    return End::Lost("it has forgotten this node".into());
-                }
-            }
-            Some(_) => return End::Lost("an answer that is none".into()),
+        if let Some(answer) = heartbeat_answer
+            && let Err(cause) = read_heartbeat(shared, &answer)
+        {
+            return End::Lost(cause);
         }
     }
 }
 
-/// Like `2026-05-01T12:00:00.000Z`.
-fn iso8601(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Howard Hinnant, "chrono-compatible low-level date algorithms", civil_from_days; for days after 1970 only.
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 {
-        month_index + 3
-    } else {
-        month_index - 9
+/// Signs off from the store. If that fails, the other nodes notice by themselves.
+async fn leave(store: &RedisStore, connection: &mut MultiplexedConnection, sha: &str) {
+    let answer: Result<Value, _> = store.script(sha, "leave").query_async(connection).await;
+    if let Err(error) = answer {
+        tracing::debug!(cause = describe(&error), "could not sign off from Redis");
+    }
+}
+
+/// Reads the answer to a heartbeat: how many nodes are alive, whether the store knew this one, and
+/// by how many milliseconds the clock of Redis' machine was set.
+fn read_heartbeat(shared: &Shared, answer: &Value) -> Result<(), String> {
+    let Value::Array(fields) = answer else {
+        return Err("unexpected reply".into());
+    };
+    let [Value::Int(nodes), Value::Int(known), Value::Int(jump_ms)] = fields[..] else {
+        return Err("unexpected reply".into());
     };
 
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second, ms) = (
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60,
-        since.subsec_millis(),
-    );
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    shared.edge.metrics.nodes.set(nodes);
+    if jump_ms != 0 {
+        tracing::warn!(
+            jump_ms,
+            "the clock of Redis' machine was set: nodes continue on the old time"
+        );
+    }
+
+    if known == 0 {
+        return Err("Redis has forgotten this node".into());
+    }
+
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+    use crate::server::hub::ids::Ticket;
 
     #[test]
-    fn dates() {
-        let at = |seconds: u64| iso8601(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7));
+    fn times_are_utc_with_milliseconds() {
+        let at = |seconds: u64| rfc3339(UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7));
+
         assert_eq!(at(0), "1970-01-01T00:00:00.007Z");
         assert_eq!(at(951_782_399), "2000-02-28T23:59:59.007Z");
         assert_eq!(at(951_868_799), "2000-02-29T23:59:59.007Z");
         assert_eq!(at(1_700_000_000), "2023-11-14T22:13:20.007Z");
         assert_eq!(at(1_798_761_599), "2026-12-31T23:59:59.007Z");
+        assert_eq!(rfc3339(UNIX_EPOCH), "1970-01-01T00:00:00.000Z");
     }
 
     #[test]
     fn an_answer_of_the_wrong_kind_is_a_failure() {
         let garbage = Value::Array(vec![Value::Nil]);
-        let adopt = || Command::Adopt {
-            ticket: 1,
-            token: "t".into(),
+        let adopt = || StoreCommand::Adopt {
+            ticket: Ticket::new(1),
+            token: "t".to_owned().into(),
             subject: None,
         };
 
@@ -550,46 +610,45 @@ mod tests {
             assert!(
                 matches!(
                     outcome,
-                    Some(Outcome::Adopted {
-                        ticket: 1,
-                        record: None
-                    })
+                    Some(StoreOutcome::Adopted { ticket, record: None })
+                        if ticket == Ticket::new(1)
                 ),
                 "{outcome:?}"
             );
         }
 
-        let note = || {
-            Box::new(Note::Refused {
+        let send = || {
+            let refused = NodeMessage::Refused {
                 user: "u".into(),
                 session: "s".into(),
-            })
+            };
+            StoreCommand::Send("n".to_owned().into(), Box::new(refused))
         };
 
-        let tell = || Command::Tell("n".to_owned().into(), note());
         assert!(matches!(
-            outcome(tell(), &garbage),
-            Some(Outcome::Undelivered(_))
+            outcome(send(), &garbage),
+            Some(StoreOutcome::Undelivered(_))
         ));
-
         assert!(
             matches!(
-                outcome(tell(), &Value::Int(0)),
-                Some(Outcome::Undelivered(_))
+                outcome(send(), &Value::Int(0)),
+                Some(StoreOutcome::Undelivered(_))
             ),
-            "nobody listens"
+            "no node listens"
         );
-        assert!(outcome(tell(), &Value::Int(1)).is_none());
+        assert!(outcome(send(), &Value::Int(1)).is_none());
     }
 
     #[test]
-    fn a_wrong_url_is_told_without_its_password() {
+    fn the_error_about_a_url_does_not_show_its_password() {
         let holds = Holds {
             interests: Duration::ZERO,
             rematch: Duration::ZERO,
         };
+        let clock = || UNIX_EPOCH;
+        let error =
+            RedisStore::new("http://:hunter2@x", "n".to_owned().into(), holds, clock).unwrap_err();
 
-        let error = RedisStore::new("http://:hunter2@x", "n".to_owned().into(), holds).unwrap_err();
         assert!(
             error.contains("redis://") && !error.contains("hunter2"),
             "{error}"

@@ -1,36 +1,64 @@
 //! The hub as one node of several: a shared store matches, and partners may be on other nodes.
 //!
-//! Every node is the authority on its own clients. The store holds the queue and, for every user that has searched, who
-//! it is, where it is and in which call; nodes speak to each other in [`Note`]s. What the store missed while it was away
-//! is put right by [`Command::Sync`], one for each user, when it is back.
+//! **Who decides what.** A node decides about its own clients: it alone knows their connections,
+//! their delivery and their calls. The store decides who is matched: it holds the queue of searches
+//! and, for every client that has ever searched, who it is, on which node, and in which call.
+//! Everything in the store is a copy that lets it match, and lets another node take over the
+//! clients of a node that died.
 //!
-//! - `queue`: searches that wait in the store; `takeover`: clients that go on at another node.
+//! **Who talks to whom.** The hub hands [`StoreCommand`]s to the store and gets [`StoreOutcome`]s
+//! back. Nodes send each other [`NodeMessage`]s through the store's channels; so does the store
+//! when it has matched two clients. None of this is reliable: a message to a node that is just
+//! dying is lost. So every message names the session that it is about, and a node ignores one that
+//! does not fit the call its client is in.
+//!
+//! **When the store was away.** Calls between clients of one node do not notice. New searches are
+//! refused. When the store is back, the node sends it the state of every client that it should know
+//! ([`StoreCommand::Sync`], or [`StoreCommand::Join`] for a search), and asks which clients the
+//! store believes to be here ([`StoreCommand::Census`]), to remove those that have left meanwhile.
+//!
+//! - `messages`: the types; `search`: searches in the store; `takeover`: clients that change nodes.
 
-mod queue;
+pub(in crate::server) mod messages;
+mod search;
 mod takeover;
 
-use self::takeover::{ARRIVAL, Takeover};
-use super::calls::partner_gone;
-use super::*;
-use crate::server::store::note::{Card, Note, Outcome, Record, RemoteCall};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
-/// So many messages of a connection wait until it is decided whose place it takes.
+use self::messages::{Card, NodeId, NodeMessage, Record, RemoteCall, StoreCommand, StoreOutcome};
+use self::takeover::{ARRIVAL_TIMEOUT, Takeover};
+use super::calls::partner_gone;
+use super::client::{Client, PartnerLocation};
+use super::ids::Ticket;
+use super::{Effect, Hub, fault, in_call, unavailable};
+use crate::message::{ErrorCode, Fault, LeaveReason, ServerMessage, SessionId, UserId};
+use crate::server::client_key::ClientKey;
+use crate::server::shrink::ShrinkIfSparse;
+
+/// Messages of one connection to hold while its takeover is undecided.
 pub(super) const MAX_HELD: usize = 64;
-/// The store forgets a call after an hour; this often it hears that it goes on.
-const RENEWAL: Duration = Duration::from_secs(600);
+/// How often the calls of this node are written to the store again. The store forgets a call after
+/// an hour (`SESSION_TTL` in `cluster.lua`).
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What a node knows beyond its own clients.
 pub(super) struct Cluster {
     node: NodeId,
+    /// Whether the store can be reached.
     available: bool,
-    waiting: usize,
-    /// When a hold of somebody who waits runs out.
+    /// Clients of this node that search in the store.
+    searching: usize,
+    /// When to ask the store to try again for a search, because one of its holds has run out.
     retries: BTreeSet<(Instant, ClientKey)>,
-    takeovers: HashMap<u64, Takeover>,
-    /// Who has moved, where to, and until when that is of interest.
+    /// The takeovers that this node has asked for and that are undecided.
+    takeovers: HashMap<Ticket, Takeover>,
+    /// Clients that moved from here to another node, and until when to forward what still arrives
+    /// for them.
     moved: HashMap<UserId, (NodeId, Instant)>,
-    /// Whom only the store takes for users of this node, and when they are removed there: until then they may arrive.
-    strangers: VecDeque<(Instant, UserId)>,
+    /// Clients that the store believes to be here but that are not, and when to remove them from
+    /// the store. They may be on their way: the store learns of a move before the new node does.
+    unknown: VecDeque<(Instant, UserId)>,
     next_ticket: u64,
     next_renewal: Option<Instant>,
 }
@@ -40,48 +68,51 @@ impl Cluster {
         Self {
             node,
             available: false,
-            waiting: 0,
+            searching: 0,
             retries: BTreeSet::new(),
             takeovers: HashMap::new(),
             moved: HashMap::new(),
-            strangers: VecDeque::new(),
+            unknown: VecDeque::new(),
             next_ticket: 0,
             next_renewal: None,
         }
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting
+    pub(super) fn searching(&self) -> usize {
+        self.searching
     }
 }
 
 impl Hub {
-    /// The store is there or away. When it is there (again), it hears of every client that it should know.
-    pub(in crate::server) fn store_is(&mut self, available: bool, now: Instant) {
+    /// The store can be reached from now on, or no longer. When it is back, it gets the state of
+    /// every client that it should know.
+    pub(in crate::server) fn set_store_available(&mut self, available: bool, now: Instant) {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
 
         cluster.available = available;
-        if available {
-            cluster.next_renewal = Some(now + RENEWAL);
-            // Who left while the store was away is still in it.
-            self.effects.push_back(Effect::Store(Command::Census));
+        if !available {
+            return;
+        }
 
-            for key in self.keys() {
-                match self.peers.get(&key) {
-                    Some(peer) if peer.waiting.is_some() => {
-                        // The store may count its wait from now on.
-                        self.look_after_holds(key, now);
-                        self.join_store(key);
-                    }
-                    _ => self.record_again(key),
+        cluster.next_renewal = Some(now + RENEWAL_INTERVAL);
+        // Clients that left while the store was away are still in it.
+        self.effects.push_back(Effect::Store(StoreCommand::Census));
+
+        for key in self.keys() {
+            match self.clients.get(&key) {
+                Some(client) if client.store_search_since.is_some() => {
+                    // The store may count the wait from now.
+                    self.schedule_retries(key, now);
+                    self.join_store(key);
                 }
+                _ => self.sync_to_store(key),
             }
         }
     }
 
-    /// True without a store, too.
+    /// Whether searches can be served. True on a server without a store.
     pub(in crate::server) fn has_store(&self) -> bool {
         self.cluster
             .as_ref()
@@ -96,72 +127,62 @@ impl Hub {
         }
     }
 
-    pub(super) fn block_in_store(&mut self, key: ClientKey, partner: &UserId) {
-        if let (Some(_), Some(peer)) = (
-            &self.cluster,
-            self.peers.get(&key).filter(|peer| peer.is_recorded),
-        ) {
-            let command = Command::Block {
-                user: peer.user.clone(),
-                partner: partner.clone(),
-            };
-
-            self.effects.push_back(Effect::Store(command));
+    /// This node's id, for a message to another node. An error while the store, which carries the
+    /// messages, is away.
+    pub(super) fn must_reach_nodes(&self) -> Result<NodeId, Fault> {
+        match &self.cluster {
+            Some(cluster) if cluster.available => Ok(cluster.node.clone()),
+            _ => Err(fault(
+                ErrorCode::Unavailable,
+                "Your partner cannot be reached right now: send it again in a few seconds.",
+            )),
         }
     }
 
-    /// Tells the store again what is true of a client that it knows.
-    pub(super) fn record_again(&mut self, key: ClientKey) {
-        if self.cluster.is_some()
-            && self.peers.get(&key).is_some_and(|peer| peer.is_recorded)
+    pub(super) fn block_in_store(&mut self, key: ClientKey, partner: &UserId) {
+        if let (Some(_), Some(client)) = (
+            &self.cluster,
+            self.clients.get(&key).filter(|client| client.is_recorded),
+        ) {
+            self.effects.push_back(Effect::Store(StoreCommand::Block {
+                user: client.user.clone(),
+                partner: partner.clone(),
+            }));
+        }
+    }
+
+    /// Writes the current state of a client to the store, if the store has a record of it.
+    pub(super) fn sync_to_store(&mut self, key: ClientKey) {
+        if self
+            .clients
+            .get(&key)
+            .is_some_and(|client| client.is_recorded)
             && let Some(record) = self.record(key)
         {
             self.effects
-                .push_back(Effect::Store(Command::Sync(Box::new(record))));
+                .push_back(Effect::Store(StoreCommand::Sync(Box::new(record))));
         }
     }
 
     fn record(&self, key: ClientKey) -> Option<Record> {
-        let (cluster, peer) = (self.cluster.as_ref()?, self.peers.get(&key)?);
-        Some(record(peer, &cluster.node))
+        let (cluster, client) = (self.cluster.as_ref()?, self.clients.get(&key)?);
+        Some(record(client, &cluster.node))
     }
 
-    pub(super) fn relay_to_node(
-        &mut self,
-        node: NodeId,
-        user: UserId,
-        session: SessionId,
-        from: SocketId,
-        sender: UserId,
-        payload: Payload,
-    ) -> Result<(), Fault> {
-        let Some(cluster) = self.cluster.as_ref().filter(|cluster| cluster.available) else {
-            let sentence =
-                "Your partner cannot be reached at the moment: send it again in a few seconds.";
-            return Err(fault(ErrorCode::Unavailable, sentence));
-        };
-
-        let note = Note::Relay {
-            user,
-            session,
-            from,
-            sender,
-            node: cluster.node.clone(),
-            payload,
-        };
-
-        self.tell(node, note);
-        Ok(())
+    pub(super) fn send_to_node(&mut self, node: NodeId, message: NodeMessage) {
+        self.effects
+            .push_back(Effect::Store(StoreCommand::Send(node, Box::new(message))));
     }
 
-    /// What another node or the store has to say.
-    pub(in crate::server) fn note(&mut self, note: Note, now: Instant) {
-        let Some(own) = self.cluster.as_ref().map(|cluster| cluster.node.clone()) else {
+    /// Handles a message of another node or of the store.
+    pub(in crate::server) fn receive_from_node(&mut self, message: NodeMessage, now: Instant) {
+        let Some(local) = self.cluster.as_ref().map(|cluster| cluster.node.clone()) else {
             return;
         };
 
-        let user = match &note {
-            Note::Takeover {
+        // Messages that are not about one client of this node.
+        let user = match &message {
+            NodeMessage::Takeover {
                 token,
                 subject,
                 by,
@@ -170,31 +191,31 @@ impl Hub {
                 let state = self
                     .hand_over(token, subject.as_deref(), by, now)
                     .map(Box::new);
-                return self.tell(
-                    by.clone(),
-                    Note::Handover {
-                        ticket: *ticket,
-                        state,
-                    },
-                );
+                let answer = NodeMessage::Handover {
+                    ticket: *ticket,
+                    state,
+                };
+                return self.send_to_node(by.clone(), answer);
             }
-            Note::Handover { .. } => return self.handed_over(note, now),
-            Note::LookAgain if self.has_store() => return self.store_is(true, now),
-            Note::LookAgain => return,
-            Note::Matched { user, .. }
-            | Note::Relay { user, .. }
-            | Note::Refused { user, .. }
-            | Note::Left { user, .. }
-            | Note::Away { user, .. }
-            | Note::Back { user, .. } => user,
+            NodeMessage::Handover { .. } => return self.receive_handover(message, now),
+            NodeMessage::LookAgain if self.has_store() => {
+                return self.set_store_available(true, now);
+            }
+            NodeMessage::LookAgain => return,
+            NodeMessage::Matched { user, .. }
+            | NodeMessage::Relay { user, .. }
+            | NodeMessage::Refused { user, .. }
+            | NodeMessage::Left { user, .. }
+            | NodeMessage::Away { user, .. }
+            | NodeMessage::Back { user, .. } => user,
         };
 
         let Some(&key) = self.users.get(user) else {
-            return self.note_for_nobody(note);
+            return self.forward_or_refuse(message);
         };
 
-        match note {
-            Note::Matched {
+        match message {
+            NodeMessage::Matched {
                 session,
                 initiator,
                 interests,
@@ -204,7 +225,7 @@ impl Hub {
             } => {
                 self.matched(key, session, partner, &profile, initiator, interests, now);
             }
-            Note::Relay {
+            NodeMessage::Relay {
                 session,
                 from,
                 sender,
@@ -214,108 +235,110 @@ impl Hub {
             } => {
                 let is_current = self.call(key).is_some_and(|call| call.session == session);
                 if !is_current || !self.deliver(key, from, session.clone(), payload) {
-                    self.tell(
-                        node,
-                        Note::Refused {
-                            user: sender,
-                            session,
-                        },
-                    );
+                    let refused = NodeMessage::Refused {
+                        user: sender,
+                        session,
+                    };
+                    self.send_to_node(node, refused);
                 }
             }
-            Note::Refused { session, .. } => {
+            NodeMessage::Refused { session, .. } => {
                 if self.call(key).is_some_and(|call| call.session == session) {
                     self.reject(key, partner_gone(), None);
                 }
             }
-            Note::Left {
+            NodeMessage::Left {
                 session, reason, ..
             } => self.partner_left(key, &session, reason, now),
-            Note::Away { session, .. } => self.hear_of_partner(key, &session, true),
-            Note::Back { session, node, .. } => {
-                let call = self.peers.get_mut(&key).and_then(|peer| peer.call.as_mut());
+            NodeMessage::Away { session, .. } => {
+                self.partner_connection_changed(key, &session, true);
+            }
+            NodeMessage::Back { session, node, .. } => {
+                let call = self
+                    .clients
+                    .get_mut(&key)
+                    .and_then(|client| client.call.as_mut());
                 let Some(call) = call.filter(|call| call.session == session) else {
                     return;
                 };
 
-                if node != own {
-                    call.partner.place = Place::Node(node);
+                if node != local {
+                    call.partner.location = PartnerLocation::Node(node);
                 }
 
-                self.hear_of_partner(key, &session, false);
+                self.partner_connection_changed(key, &session, false);
             }
-            Note::Takeover { .. } | Note::Handover { .. } | Note::LookAgain => {}
+            NodeMessage::Takeover { .. }
+            | NodeMessage::Handover { .. }
+            | NodeMessage::LookAgain => {}
         }
     }
 
-    /// A note for somebody who is not here: who has moved gets it, and who sent it must know.
-    fn note_for_nobody(&mut self, note: Note) {
+    /// A message for a client that is not here: forward it if the client has moved to another node,
+    /// otherwise let the sender know.
+    fn forward_or_refuse(&mut self, message: NodeMessage) {
         let Some(cluster) = &self.cluster else { return };
-        let user = match &note {
-            Note::Relay { user, .. }
-            | Note::Left { user, .. }
-            | Note::Away { user, .. }
-            | Note::Back { user, .. } => user,
-            // The user left between its match and this note.
-            Note::Matched { user, session, .. } => {
-                let (user, session, reason) =
-                    (user.clone(), session.clone(), LeaveReason::Disconnected);
-                return self.effects.push_back(Effect::Store(Command::End {
-                    user,
-                    session,
-                    reason,
-                }));
+        let user = match &message {
+            NodeMessage::Relay { user, .. }
+            | NodeMessage::Left { user, .. }
+            | NodeMessage::Away { user, .. }
+            | NodeMessage::Back { user, .. } => user,
+            // The client left between its match and this message.
+            NodeMessage::Matched { user, session, .. } => {
+                let end = StoreCommand::End {
+                    user: user.clone(),
+                    session: session.clone(),
+                    reason: LeaveReason::Disconnected,
+                };
+                return self.effects.push_back(Effect::Store(end));
             }
             _ => return,
         };
 
         if let Some((node, _)) = cluster.moved.get(user) {
-            return self.tell(node.clone(), note);
+            return self.send_to_node(node.clone(), message);
         }
 
-        if let Note::Relay {
+        if let NodeMessage::Relay {
             sender,
             session,
             node,
             ..
-        } = note
+        } = message
         {
-            self.tell(
-                node,
-                Note::Refused {
-                    user: sender,
-                    session,
-                },
-            );
+            let refused = NodeMessage::Refused {
+                user: sender,
+                session,
+            };
+            self.send_to_node(node, refused);
         }
     }
 
-    /// What became of a command.
-    pub(in crate::server) fn outcome(&mut self, outcome: Outcome, now: Instant) {
+    /// Handles what the store answered to a command.
+    pub(in crate::server) fn receive_outcome(&mut self, outcome: StoreOutcome, now: Instant) {
         match outcome {
-            Outcome::NotJoined(user) => {
+            StoreOutcome::NotJoined(user) => {
                 if let Some(&key) = self.users.get(&user)
-                    && self.stop_waiting(key)
+                    && self.forget_store_search(key)
                 {
                     self.reject(key, unavailable(), None);
                     self.send(key, ServerMessage::SearchCancelled);
                 }
             }
-            Outcome::Cancelled {
+            StoreOutcome::Cancelled {
                 key,
                 is_matched,
                 id,
             } => {
                 if is_matched || self.call(key).is_some() {
-                    let sentence = "A call is going on: end it first, or ask for the next.";
-                    self.reject(key, fault(ErrorCode::AlreadyMatched, sentence), id);
+                    self.reject(key, in_call(), id);
                 } else {
-                    self.stop_waiting(key);
+                    self.forget_store_search(key);
                     self.reply(key, ServerMessage::SearchCancelled, id);
                 }
             }
-            Outcome::Undelivered(note) => match *note {
-                Note::Relay {
+            StoreOutcome::Undelivered(message) => match *message {
+                NodeMessage::Relay {
                     sender, session, ..
                 } => {
                     if let Some(&key) = self.users.get(&sender)
@@ -324,20 +347,20 @@ impl Hub {
                         self.reject(key, partner_gone(), None);
                     }
                 }
-                Note::Takeover { ticket, .. } => self.adopt(ticket),
+                NodeMessage::Takeover { ticket, .. } => self.request_adoption(ticket),
                 _ => {}
             },
-            Outcome::Adopted { ticket, record } => match record {
+            StoreOutcome::Adopted { ticket, record } => match record {
                 None => self.give_up_takeover(ticket, now),
-                Some(record) => self.adopted(ticket, *record, now),
+                Some(record) => self.adopt(ticket, *record, now),
             },
-            Outcome::Census(users) => self.counted(users, now),
-            Outcome::Ended { user, session } => {
+            StoreOutcome::Census(users) => self.receive_census(users, now),
+            StoreOutcome::Ended { user, session } => {
                 if let Some(&key) = self.users.get(&user) {
                     self.partner_left(key, &session, LeaveReason::Disconnected, now);
                 }
             }
-            Outcome::Reported {
+            StoreOutcome::Reported {
                 key,
                 report_id,
                 recorded,
@@ -346,24 +369,25 @@ impl Hub {
         }
     }
 
-    /// Users of this node, as the store knows it. Some may have left while it was away; others may be on their way here,
-    /// because the store hears of a move before the node does.
-    fn counted(&mut self, users: Vec<UserId>, now: Instant) {
+    /// Compares the clients that the store believes to be here with those that are. The rest have
+    /// left while the store was away, or are on their way here: they get [`ARRIVAL_TIMEOUT`].
+    fn receive_census(&mut self, users: Vec<UserId>, now: Instant) {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
 
-        let waited_for: HashSet<UserId> = cluster
-            .strangers
+        let listed: HashSet<UserId> = cluster
+            .unknown
             .iter()
             .map(|(_, user)| user.clone())
             .collect();
-        let unknown = |user: &UserId| !self.users.contains_key(user) && !waited_for.contains(user);
-        cluster.strangers.extend(
+        let is_new = |user: &UserId| !self.users.contains_key(user) && !listed.contains(user);
+
+        cluster.unknown.extend(
             users
                 .into_iter()
-                .filter(unknown)
-                .map(|user| (now + ARRIVAL, user)),
+                .filter(is_new)
+                .map(|user| (now + ARRIVAL_TIMEOUT, user)),
         );
     }
 
@@ -373,11 +397,11 @@ impl Hub {
         let takeover = cluster
             .takeovers
             .values()
-            .filter_map(|takeover| takeover.until)
+            .filter_map(|takeover| takeover.deadline)
             .min();
-        let stranger = cluster.strangers.front().map(|&(due, _)| due);
+        let removal = cluster.unknown.front().map(|&(at, _)| at);
 
-        [retry, takeover, stranger, cluster.next_renewal]
+        [retry, takeover, removal, cluster.next_renewal]
             .into_iter()
             .flatten()
             .min()
@@ -388,101 +412,126 @@ impl Hub {
             return;
         };
 
+        cluster.moved.retain(|_, (_, until)| *until > now);
+        cluster.moved.shrink_if_sparse();
+
+        self.remove_unknown(now);
+        self.retry_searches(now);
+        self.give_up_on_nodes(now);
+        self.renew_calls(now);
+    }
+
+    /// Removes from the store the clients that it believes to be here and that have not arrived.
+    fn remove_unknown(&mut self, now: Instant) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+
+        while let Some((_, user)) = cluster.unknown.pop_front_if(|(due, _)| *due <= now) {
+            if self.users.contains_key(&user) {
+                continue;
+            }
+
+            if cluster.takeovers.is_empty() {
+                self.effects.push_back(Effect::Store(StoreCommand::Remove {
+                    user,
+                    reason: LeaveReason::Disconnected,
+                }));
+            } else {
+                // It may be the client of one of these takeovers.
+                cluster.unknown.push_back((now + ARRIVAL_TIMEOUT, user));
+            }
+        }
+
+        cluster.unknown.shrink_if_sparse();
+    }
+
+    fn retry_searches(&mut self, now: Instant) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+
         let mut due = Vec::new();
         while let Some(&(at, key)) = cluster.retries.first().filter(|(at, _)| *at <= now) {
             cluster.retries.remove(&(at, key));
             due.push(key);
         }
 
-        cluster.moved.retain(|_, (_, until)| *until > now);
-        cluster.moved.tighten();
-
-        while let Some((_, user)) = cluster.strangers.pop_front_if(|(due, _)| *due <= now) {
-            if self.users.contains_key(&user) {
-                continue;
-            }
-
-            if cluster.takeovers.is_empty() {
-                let reason = LeaveReason::Disconnected;
-                self.effects
-                    .push_back(Effect::Store(Command::Remove { user, reason }));
-            } else {
-                // It may be one of those who are still on their way.
-                cluster.strangers.push_back((now + ARRIVAL, user));
-            }
-        }
-
-        cluster.strangers.tighten();
-        let late: Vec<u64> = cluster
-            .takeovers
-            .iter()
-            .filter(|(_, takeover)| takeover.until.is_some_and(|until| until <= now))
-            .map(|(&ticket, _)| ticket)
-            .collect();
-        let renew = cluster.next_renewal.is_some_and(|at| at <= now);
-
-        if renew {
-            cluster.next_renewal = Some(now + RENEWAL);
-        }
-
         for key in due {
             let session = SessionId::from(self.id());
-            if let Some(peer) = self.peers.get(&key).filter(|peer| peer.waiting.is_some()) {
-                self.effects
-                    .push_back(Effect::Store(Command::Retry(peer.user.clone(), session)));
-            }
-        }
-
-        for ticket in late {
-            self.adopt(ticket);
-        }
-
-        if renew {
-            for key in self
-                .keys()
-                .into_iter()
-                .filter(|key| self.call(*key).is_some())
-                .collect::<Vec<_>>()
+            if let Some(client) = self
+                .clients
+                .get(&key)
+                .filter(|client| client.store_search_since.is_some())
             {
-                self.record_again(key);
+                let retry = StoreCommand::Retry(client.user.clone(), session);
+                self.effects.push_back(Effect::Store(retry));
             }
         }
     }
 
-    fn tell(&mut self, node: NodeId, note: Note) {
-        self.effects
-            .push_back(Effect::Store(Command::Tell(node, Box::new(note))));
+    /// Asks the store about the nodes that have not answered a takeover in time.
+    fn give_up_on_nodes(&mut self, now: Instant) {
+        let Some(cluster) = &self.cluster else {
+            return;
+        };
+
+        let late: Vec<Ticket> = cluster
+            .takeovers
+            .iter()
+            .filter(|(_, takeover)| takeover.deadline.is_some_and(|deadline| deadline <= now))
+            .map(|(&ticket, _)| ticket)
+            .collect();
+
+        for ticket in late {
+            self.request_adoption(ticket);
+        }
+    }
+
+    /// Keeps the store from forgetting the calls of this node.
+    fn renew_calls(&mut self, now: Instant) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+
+        if cluster.next_renewal.is_none_or(|at| at > now) {
+            return;
+        }
+
+        cluster.next_renewal = Some(now + RENEWAL_INTERVAL);
+        for key in self.keys() {
+            if self.call(key).is_some() {
+                self.sync_to_store(key);
+            }
+        }
     }
 }
 
-fn record(peer: &Peer, node: &NodeId) -> Record {
-    let call = peer.call.as_ref().map(
-        |Call {
-             session, partner, ..
-         }| RemoteCall {
-            session: session.clone(),
-            partner: Card {
-                user: partner.user.clone(),
-                socket: partner.socket.clone(),
-                person: partner.person.clone(),
-                node: match &partner.place {
-                    Place::Here(_) => node.clone(),
-                    Place::Node(node) => node.clone(),
-                },
+/// What the store keeps of a client.
+fn record(client: &Client, node: &NodeId) -> Record {
+    let call = client.call.as_ref().map(|call| RemoteCall {
+        session: call.session.clone(),
+        partner: Card {
+            user: call.partner.user.clone(),
+            socket: call.partner.socket.clone(),
+            person: call.partner.person.clone(),
+            node: match &call.partner.location {
+                PartnerLocation::Local(_) => node.clone(),
+                PartnerLocation::Node(node) => node.clone(),
             },
         },
-    );
+    });
 
     Record {
         card: Card {
-            user: peer.user.clone(),
-            socket: peer.socket.clone(),
-            person: peer.person.clone(),
+            user: client.user.clone(),
+            socket: client.socket.clone(),
+            person: client.person.clone(),
             node: node.clone(),
         },
-        token: peer.token.clone(),
-        profile: peer.profile.clone(),
-        last_partner: peer.last_partner.clone(),
+        token: client.token.clone(),
+        profile: client.profile.clone(),
+        last_partner: client.last_partner.clone(),
         call,
         ended: Vec::new(),
     }

@@ -1,30 +1,60 @@
-//! Clients that go on at another node: asked of the node they were on, or taken out of the store if that is dead.
+//! Clients that resume on another node than the one they were on.
+//!
+//! A load balancer may send a client that reconnects to any node. The new node reads from the
+//! resume token which node has the client, and asks that node for it:
+//!
+//! 1. The new node sends [`NodeMessage::Takeover`] to the old one. What the connection sends from
+//!    now on is held, because it is not decided yet which client it is.
+//! 2. The old node takes the client out of its hub, closes the old connection, notifies the store that
+//!    the client moved ([`StoreCommand::Move`]) and answers [`NodeMessage::Handover`] with all that
+//!    it knows: record, call, kept messages. From then on it owns nothing of the client and only
+//!    forwards what still arrives for it.
+//! 3. The new node makes the client its own and replays what was held.
+//!
+//! If the old node does not answer within [`HANDOVER_TIMEOUT`], the new one asks the store
+//! ([`StoreCommand::Adopt`]). The store gives a client away only if its node is dead, so that two
+//! nodes never own the same client. Only the record survives then; the kept messages are lost.
 
-use super::super::delivery::Delivery;
-use super::super::peer::subject;
-use super::*;
-use crate::server::store::note::{Handed, HandedMessage};
+use std::time::{Duration, Instant};
 
-/// So long a node may take to hand over a client; then the store is asked whether that node still lives.
-const HANDOVER: Duration = Duration::from_secs(2);
-/// So long after a client was moved here in the store it may arrive: handed over, or adopted because that took too long.
-pub(super) const ARRIVAL: Duration = HANDOVER.saturating_mul(2);
-/// So long after a client moved to another node its messages are sent on.
-const FORWARDING: Duration = Duration::from_secs(60);
+use uuid::Uuid;
 
-/// A connection that wants the place of somebody who was on another node.
+use super::messages::{
+    HandoverState, KeptMessage, NodeId, NodeMessage, Payload, Record, RemoteCall, StoreCommand,
+};
+use crate::message::{ClientEnvelope, LeaveReason, RequestId};
+use crate::server::client_key::ClientKey;
+use crate::server::hub::client::{Call, Client, Partner, PartnerLocation};
+use crate::server::hub::delivery::Delivery;
+use crate::server::hub::ids::{ResumeToken, Ticket};
+use crate::server::hub::resume::nothing_to_resume;
+use crate::server::hub::{Effect, Hub};
+use crate::server::outbound::CloseReason;
+
+/// How long the old node may take to hand a client over, before the store is asked whether that
+/// node is alive.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client that the store has already moved here may take to arrive: handed over, or
+/// adopted because the handover took too long.
+pub(super) const ARRIVAL_TIMEOUT: Duration = HANDOVER_TIMEOUT.saturating_mul(2);
+/// How long messages for a client that moved to another node are forwarded.
+const FORWARDING_PERIOD: Duration = Duration::from_secs(60);
+/// Bytes. A token is a UUID, a dot and 64 characters; anything longer is not one of ours.
+const MAX_TOKEN_BYTES: usize = 128;
+
+/// A connection of this node that asks for a client of another node.
 pub(super) struct Takeover {
     key: ClientKey,
-    token: String,
+    token: ResumeToken,
     last_seq: u64,
     id: Option<RequestId>,
-    /// Until when the other node may answer; nothing once the store is asked.
-    pub(super) until: Option<Instant>,
+    /// Until when the old node may answer. `None` once the store has been asked.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Hub {
-    /// Asks the node of the token for the client that goes on here.
-    pub(in crate::server::hub) fn take_over(
+    /// Asks the node that issued `token` for its client. False if no other node can have issued it.
+    pub(in crate::server::hub) fn request_takeover(
         &mut self,
         key: ClientKey,
         token: &str,
@@ -32,7 +62,7 @@ impl Hub {
         id: Option<RequestId>,
         now: Instant,
     ) -> bool {
-        let (Some(cluster), Some(peer)) = (&mut self.cluster, self.peers.get_mut(&key)) else {
+        let (Some(cluster), Some(client)) = (&mut self.cluster, self.clients.get_mut(&key)) else {
             return false;
         };
 
@@ -43,56 +73,53 @@ impl Hub {
             return false;
         };
 
-        // Whatever a client sends as a token does not become a channel of the store.
-        if !cluster.available || Uuid::try_parse(node).is_err() || token.len() > 128 {
+        // The node's name becomes part of a channel's name in the store, so it must not be any text
+        // that a client likes to send.
+        let is_node = Uuid::try_parse(node).is_ok() && token.len() <= MAX_TOKEN_BYTES;
+        if !cluster.available || !is_node {
             return false;
         }
 
-        let ticket = cluster.next_ticket;
+        let ticket = Ticket::new(cluster.next_ticket);
         cluster.next_ticket += 1;
-        let until = Some(now + HANDOVER);
-        cluster.takeovers.insert(
-            ticket,
-            Takeover {
-                key,
-                token: token.to_owned(),
-                last_seq,
-                id,
-                until,
-            },
-        );
-        peer.resuming = Some(Vec::new());
-        let by = cluster.node.clone();
-        let note = Note::Takeover {
-            token: token.to_owned(),
-            subject: peer.subject.clone(),
-            by,
+
+        let token = ResumeToken::from(token.to_owned());
+        let takeover = Takeover {
+            key,
+            token: token.clone(),
+            last_seq,
+            id,
+            deadline: Some(now + HANDOVER_TIMEOUT),
+        };
+        cluster.takeovers.insert(ticket, takeover);
+        client.held = Some(Vec::new());
+
+        let request = NodeMessage::Takeover {
+            token,
+            subject: client.subject.clone(),
+            by: cluster.node.clone(),
             ticket,
         };
-
-        self.tell(NodeId::from(node.to_owned()), note);
+        self.send_to_node(NodeId::from(node.to_owned()), request);
         true
     }
 
-    /// A client of this node goes on at node `by`.
+    /// Gives a client of this node to node `by`. `None` if there is no such client, or another
+    /// person asks for it.
     pub(super) fn hand_over(
         &mut self,
-        token: &str,
+        token: &ResumeToken,
         subject: Option<&str>,
         by: &NodeId,
         now: Instant,
-    ) -> Option<Handed> {
+    ) -> Option<HandoverState> {
         let &key = self.tokens.get(token)?;
-        if self
-            .peers
-            .get(&key)
-            .is_none_or(|peer| peer.subject.as_deref() != subject)
-        {
+        if self.clients.get(&key)?.subject.as_deref() != subject {
             return None;
         }
 
-        let peer = self.take_out(key)?;
-        match peer.away_until {
+        let client = self.detach(key)?;
+        match client.away_until {
             Some(until) => {
                 self.away.remove(&(until, key));
             }
@@ -101,33 +128,11 @@ impl Hub {
                 .push_back(Effect::Close(key, CloseReason::Replaced)),
         }
 
-        if let Some(Call {
-            session,
-            partner:
-                Partner {
-                    place: Place::Here(partner),
-                    ..
-                },
-            ..
-        }) = &peer.call
-        {
-            let (partner, session) = (*partner, session.clone());
-            if let Some(call) = self
-                .peers
-                .get_mut(&partner)
-                .and_then(|partner| partner.call.as_mut())
-            {
-                call.partner.place = Place::Node(by.clone());
-            }
+        self.move_partner_reference(&client, by);
 
-            if !peer.is_away() {
-                self.hear_of_partner(partner, &session, true);
-            }
-        }
-
-        if peer.is_recorded {
-            self.effects.push_back(Effect::Store(Command::Move {
-                user: peer.user.clone(),
+        if client.is_recorded {
+            self.effects.push_back(Effect::Store(StoreCommand::Move {
+                user: client.user.clone(),
                 to: by.clone(),
             }));
         }
@@ -135,10 +140,11 @@ impl Hub {
         let cluster = self.cluster.as_mut()?;
         cluster
             .moved
-            .insert(peer.user.clone(), (by.clone(), now + FORWARDING));
-        let kept = peer.delivery.kept().filter_map(|envelope| {
+            .insert(client.user.clone(), (by.clone(), now + FORWARDING_PERIOD));
+
+        let kept = client.delivery.kept().filter_map(|envelope| {
             let (payload, from, session, seq) = Payload::from_message(&envelope.message)?;
-            Some(HandedMessage {
+            Some(KeptMessage {
                 seq,
                 from: from.clone(),
                 session: session.clone(),
@@ -146,20 +152,42 @@ impl Hub {
             })
         });
 
-        Some(Handed {
+        Some(HandoverState {
             record: Record {
-                ended: peer.ended_calls(now),
-                ..record(&peer, &cluster.node)
+                ended: client.ended_calls(now),
+                ..super::record(&client, &cluster.node)
             },
-            seq: peer.delivery.seq(),
+            seq: client.delivery.seq(),
             kept: kept.collect(),
-            partner_away: peer.call.as_ref().is_some_and(|call| call.partner_away),
-            is_recorded: peer.is_recorded,
+            partner_away: client.call.as_ref().is_some_and(|call| call.partner_away),
+            is_recorded: client.is_recorded,
         })
     }
 
-    pub(super) fn handed_over(&mut self, note: Note, now: Instant) {
-        let Note::Handover { ticket, state } = note else {
+    /// If `client`, which moves to node `by`, is in a call with another client of this node, points
+    /// that call to the new node.
+    fn move_partner_reference(&mut self, client: &Client, by: &NodeId) {
+        let Some(call) = &client.call else { return };
+        let PartnerLocation::Local(partner) = call.partner.location else {
+            return;
+        };
+
+        if let Some(partners_call) = self
+            .clients
+            .get_mut(&partner)
+            .and_then(|partner| partner.call.as_mut())
+        {
+            partners_call.partner.location = PartnerLocation::Node(by.clone());
+        }
+
+        if !client.is_away() {
+            self.partner_connection_changed(partner, &call.session, true);
+        }
+    }
+
+    /// The old node's answer to a takeover.
+    pub(super) fn receive_handover(&mut self, message: NodeMessage, now: Instant) {
+        let NodeMessage::Handover { ticket, state } = message else {
             return;
         };
 
@@ -167,26 +195,26 @@ impl Hub {
             return self.give_up_takeover(ticket, now);
         };
 
-        let Handed {
+        let HandoverState {
             record,
             seq,
             kept,
             partner_away,
             is_recorded,
         } = *state;
-        let oldest = kept
+
+        let before_oldest = kept
             .first()
             .map_or(seq, |first| first.seq.saturating_sub(1));
-        let mut delivery = Delivery::starting_after(oldest);
+        let mut delivery = Delivery::starting_after(before_oldest);
 
-        for HandedMessage {
-            seq,
-            from,
-            session,
-
-            payload,
-        } in kept
-        {
+        for message in kept {
+            let KeptMessage {
+                seq,
+                from,
+                session,
+                payload,
+            } = message;
             let bytes = payload.bytes();
             delivery.keep(seq, bytes, payload.into_message(from, session, seq));
         }
@@ -194,26 +222,22 @@ impl Hub {
         self.move_in(ticket, record, delivery, partner_away, is_recorded, now);
     }
 
-    pub(super) fn adopted(&mut self, ticket: u64, record: Record, now: Instant) {
-        // What the dead node had numbered is not known; the client's own count is.
+    /// The store gives this node a client whose own node is dead.
+    pub(super) fn adopt(&mut self, ticket: Ticket, record: Record, now: Instant) {
+        // How far the dead node had numbered is unknown, but the client knows what it got.
         let takeovers = self.cluster.as_ref().map(|cluster| &cluster.takeovers);
         let seq = takeovers
             .and_then(|takeovers| takeovers.get(&ticket))
             .map_or(0, |takeover| takeover.last_seq);
-        self.move_in(
-            ticket,
-            record,
-            Delivery::starting_after(seq),
-            false,
-            true,
-            now,
-        );
+        let delivery = Delivery::starting_after(seq);
+
+        self.move_in(ticket, record, delivery, false, true, now);
     }
 
-    /// A client of another node is here from now on.
+    /// Makes a client of another node one of this node, on the connection that asked for it.
     fn move_in(
         &mut self,
-        ticket: u64,
+        ticket: Ticket,
         record: Record,
         delivery: Delivery,
         partner_away: bool,
@@ -234,57 +258,52 @@ impl Hub {
         } = record;
 
         let Some(takeover) = cluster.takeovers.remove(&ticket) else {
-            // Nobody waits for this client any more; its node has forgotten it, so the store must, too.
+            // This takeover has been given up, and the old node has forgotten the client: no node
+            // owns it any more, so the store must forget it too.
             if is_recorded {
-                let command = Command::Remove {
+                self.effects.push_back(Effect::Store(StoreCommand::Remove {
                     user: card.user,
                     reason: LeaveReason::Disconnected,
-                };
-
-                self.effects.push_back(Effect::Store(command));
+                }));
             }
             return;
         };
 
         cluster.moved.remove(&card.user);
-        let subject = subject(&card.user, &card.person);
-        let mut peer = Peer::new(card.user, card.socket, token, subject);
-        (
-            peer.profile,
-            peer.last_partner,
-            peer.delivery,
-            peer.is_recorded,
-        ) = (profile, last_partner, delivery, is_recorded);
-        peer.remember_calls(ended, now);
-        peer.call = call.map(|RemoteCall { session, partner }| {
+        let subject = card.person.subject_of(&card.user);
+        let mut client = Client::new(card.user, card.socket, token, subject);
+        client.profile = profile;
+        client.last_partner = last_partner;
+        client.delivery = delivery;
+        client.is_recorded = is_recorded;
+        client.remember_calls(ended, now);
+        client.call = call.map(|RemoteCall { session, partner }| {
             let mut partner = Partner::from_card(partner);
             if let Some(&local) = self.users.get(&partner.user) {
-                partner.place = Place::Here(local);
+                partner.location = PartnerLocation::Local(local);
             }
 
             Call {
-                session,
                 partner,
+                session,
                 partner_away,
             }
         });
 
-        if !self.peers.contains_key(&takeover.key) {
-            // Its connection broke meanwhile: it is away, here.
-            let key = self.connect(peer.subject.clone());
-            self.put_in(key, peer, takeover.last_seq, None);
+        if !self.clients.contains_key(&takeover.key) {
+            // The connection that asked broke meanwhile, so the client is here, but away.
+            let key = self.connect(client.subject.clone());
+            self.attach(key, client, takeover.last_seq, None);
             return self.disconnect(key, now);
         }
 
-        let said = self
-            .peers
-            .get_mut(&takeover.key)
-            .and_then(|peer| peer.resuming.take());
-        self.put_in(takeover.key, peer, takeover.last_seq, takeover.id);
-        self.say_again(takeover.key, said, now);
+        let held = self.take_held(takeover.key);
+        self.attach(takeover.key, client, takeover.last_seq, takeover.id);
+        self.replay(takeover.key, held, now);
     }
 
-    pub(super) fn give_up_takeover(&mut self, ticket: u64, now: Instant) {
+    /// There is no client to take over: the connection continues as the new user that it is.
+    pub(super) fn give_up_takeover(&mut self, ticket: Ticket, now: Instant) {
         let Some(takeover) = self
             .cluster
             .as_mut()
@@ -293,43 +312,47 @@ impl Hub {
             return;
         };
 
-        let said = self
-            .peers
-            .get_mut(&takeover.key)
-            .and_then(|peer| peer.resuming.take());
-        let sentence = "There is nothing to resume with this token: you are a new user now.";
-        self.reject(
-            takeover.key,
-            fault(ErrorCode::Unauthorized, sentence),
-            takeover.id,
-        );
-        self.say_again(takeover.key, said, now);
+        let held = self.take_held(takeover.key);
+        self.reject(takeover.key, nothing_to_resume(), takeover.id);
+        self.replay(takeover.key, held, now);
     }
 
-    fn say_again(&mut self, key: ClientKey, said: Option<Vec<ClientEnvelope>>, now: Instant) {
-        for envelope in said.into_iter().flatten() {
+    fn take_held(&mut self, key: ClientKey) -> Vec<ClientEnvelope> {
+        self.clients
+            .get_mut(&key)
+            .and_then(|client| client.held.take())
+            .unwrap_or_default()
+    }
+
+    fn replay(&mut self, key: ClientKey, held: Vec<ClientEnvelope>, now: Instant) {
+        for envelope in held {
             self.receive(key, envelope, now);
         }
     }
 
-    /// The node of the token does not answer: the store knows whether it lives.
-    pub(super) fn adopt(&mut self, ticket: u64) {
-        let takeovers = self.cluster.as_mut().map(|cluster| &mut cluster.takeovers);
-        let Some(takeover) = takeovers.and_then(|takeovers| takeovers.get_mut(&ticket)) else {
+    /// The old node does not answer. Asks the store, which knows whether that node is alive.
+    pub(super) fn request_adoption(&mut self, ticket: Ticket) {
+        let Some(takeover) = self
+            .cluster
+            .as_mut()
+            .and_then(|cluster| cluster.takeovers.get_mut(&ticket))
+        else {
             return;
         };
 
-        if takeover.until.take().is_some() {
-            let subject = self
-                .peers
-                .get(&takeover.key)
-                .and_then(|peer| peer.subject.clone());
-            let token = takeover.token.clone();
-            self.effects.push_back(Effect::Store(Command::Adopt {
-                ticket,
-                token,
-                subject,
-            }));
+        if takeover.deadline.take().is_none() {
+            return;
         }
+
+        let subject = self
+            .clients
+            .get(&takeover.key)
+            .and_then(|client| client.subject.clone());
+        let adopt = StoreCommand::Adopt {
+            ticket,
+            token: takeover.token.clone(),
+            subject,
+        };
+        self.effects.push_back(Effect::Store(adopt));
     }
 }

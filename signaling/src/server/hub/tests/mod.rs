@@ -1,5 +1,6 @@
-//! The hub's rules, one by one (`rules`, `resume`, `takeover`), and random walks that check its promises after every step
-//! (`random`).
+//! The hub's rules, one by one (`rules`, `resume`, `takeover`), and random walks that check its
+//! invariants after every step (`random`).
+#![allow(clippy::disallowed_methods, reason = "tests start at the present")]
 
 mod random;
 mod resume;
@@ -8,17 +9,16 @@ mod takeover;
 
 use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
+
+use super::client::PartnerLocation;
 use super::*;
+use crate::message::{FindPartner, ReportCategory, SessionId};
 
-/// More than a hub has to do within the longest wait of a test.
-const MANY: u32 = 100_000;
+/// More deadlines than a hub has within the longest wait of a test.
+const MAX_DEADLINES: u32 = 100_000;
 
-/// For the matchmaker's tests, which know no hub.
-pub(in crate::server) fn key(n: u64) -> ClientKey {
-    ClientKey(n)
-}
-
-/// A hub with a clock, and what each client was sent.
+/// A hub with a clock, and the messages sent to each client.
 struct World {
     hub: Hub,
     now: Instant,
@@ -49,11 +49,11 @@ impl World {
                         .report_recorded(key, report.report_id.clone(), true, id);
                     self.reports.push(*report);
                 }
-                Effect::Store(command) => panic!("there is no store: {command:?}"),
+                Effect::Store(command) => panic!("this hub has no store: {command:?}"),
                 Effect::Close(key, reason) => {
                     assert!(
-                        !self.hub.peers.contains_key(&key),
-                        "the hub forgets whom it closes"
+                        !self.hub.clients.contains_key(&key),
+                        "the hub forgets a client that it closes"
                     );
 
                     assert!(
@@ -78,7 +78,7 @@ impl World {
         key
     }
 
-    /// Sends a message; gives what the sender got.
+    /// Sends a message. Returns what the sender got.
     fn say(&mut self, key: ClientKey, message: ClientMessage) -> Vec<ServerMessage> {
         self.hub.receive(key, message.into(), self.now);
         self.settle();
@@ -91,9 +91,9 @@ impl World {
         self.settle();
     }
 
-    /// A new connection takes the place of `old`; gives what it heard.
+    /// A new connection resumes `old`. Returns its key and what it got.
     fn come_back(&mut self, old: ClientKey, last_seq: u64) -> (ClientKey, Vec<ServerMessage>) {
-        let resume_token = self.hub.peers[&old].token.clone();
+        let resume_token = self.hub.clients[&old].token.as_str().to_owned();
         let key = self.join();
         let heard = self.say(
             key,
@@ -108,7 +108,7 @@ impl World {
 
     fn wait(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
-        for _ in 0..MANY {
+        for _ in 0..MAX_DEADLINES {
             let Some(deadline) = self.hub.next_deadline().filter(|&deadline| deadline <= end)
             else {
                 self.now = end;
@@ -120,7 +120,7 @@ impl World {
             self.settle();
         }
 
-        panic!("the hub wants to be called again and again at one time");
+        panic!("the hub has a new deadline at the same time over and over");
     }
 
     fn take(&mut self, key: ClientKey) -> Vec<ServerMessage> {
@@ -144,14 +144,14 @@ impl World {
         assert_eq!(
             self.kinds(a),
             ["partner_found"],
-            "two who search find each other"
+            "two clients that search are matched"
         );
 
         (a, b)
     }
 
     fn session(&self, key: ClientKey) -> SessionId {
-        self.hub.peers[&key]
+        self.hub.clients[&key]
             .call
             .as_ref()
             .expect("in a call")
@@ -160,18 +160,18 @@ impl World {
     }
 
     fn partner(&self, key: ClientKey) -> Option<ClientKey> {
-        match self.hub.call(key)?.partner.place {
-            Place::Here(partner) => Some(partner),
-            Place::Node(_) => panic!("there are no other nodes"),
+        match self.hub.call(key)?.partner.location {
+            PartnerLocation::Local(partner) => Some(partner),
+            PartnerLocation::Node(_) => panic!("there are no other nodes"),
         }
     }
 
     fn socket(&self, key: ClientKey) -> SocketId {
-        self.hub.peers[&key].socket.clone()
+        self.hub.clients[&key].socket.clone()
     }
 
     fn user(&self, key: ClientKey) -> UserId {
-        self.hub.peers[&key].user.clone()
+        self.hub.clients[&key].user.clone()
     }
 }
 
@@ -220,13 +220,13 @@ fn candidate(to: SocketId) -> ClientMessage {
 fn code(messages: &[ServerMessage]) -> ErrorCode {
     match messages {
         [ServerMessage::Error(report)] => report.code,
-        other => panic!("one error was expected: {other:?}"),
+        other => panic!("expected one error: {other:?}"),
     }
 }
 
 fn left(messages: &[ServerMessage]) -> LeaveReason {
     match messages {
         [ServerMessage::PartnerLeft(left)] => left.reason,
-        other => panic!("one partner_left was expected: {other:?}"),
+        other => panic!("expected one partner_left: {other:?}"),
     }
 }

@@ -1,10 +1,10 @@
-//! Random walks: whatever clients do in whatever order, the promises hold after every step.
+//! Random walks: whatever clients do, in whatever order, the invariants hold after every step.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// One step of a random walk; clients are chosen by number among those who are there.
+/// One step of a random walk. Clients are numbers, taken modulo how many there are.
 #[derive(Debug, Clone)]
 enum Step {
     Connect,
@@ -51,7 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// When and how somebody entered the queue, as the test saw it.
+/// When each client entered the queue, as the test saw it.
 type Waiting = BTreeMap<ClientKey, Instant>;
 
 impl World {
@@ -126,11 +126,11 @@ impl World {
                     self.user(old),
                     self.hub.call(old).map(|call| call.session.clone()),
                 );
-                let (key, heard) = self.come_back(old, 0);
+                let (key, received) = self.come_back(old, 0);
 
                 assert!(
-                    matches!(heard[0], ServerMessage::Resumed(_)),
-                    "whoever is here can be resumed: {heard:?}"
+                    matches!(received[0], ServerMessage::Resumed(_)),
+                    "every client in the hub can be resumed: {received:?}"
                 );
 
                 assert_eq!(
@@ -163,35 +163,39 @@ impl World {
                 };
 
                 self.inbox.clear();
-                if self.hub.peers[&key].is_away() {
+                if self.hub.clients[&key].is_away() {
                     return;
                 }
 
                 let partner = self.partner(key);
-                let is_heard = !self.hub.peers[&to].is_away();
-                let before = self.hub.peers[&to].delivery.seq();
-                let heard = self.say(key, candidate(all_sockets[&to].clone()));
-                let listeners: Vec<_> = self.inbox.keys().copied().collect();
+                let is_connected = !self.hub.clients[&to].is_away();
+                let before = self.hub.clients[&to].delivery.seq();
+                let received = self.say(key, candidate(all_sockets[&to].clone()));
+                let receivers: Vec<_> = self.inbox.keys().copied().collect();
 
                 match partner {
-                    Some(partner) if partner == to && is_heard => {
-                        assert_eq!(listeners, [to], "the partner and nobody else");
+                    Some(partner) if partner == to && is_connected => {
+                        assert_eq!(receivers, [to], "only the partner gets it");
                     }
                     Some(partner) if partner == to => {
-                        let kept = self.hub.peers[&to].delivery.seq() - before;
-                        let told = heard
+                        let kept = self.hub.clients[&to].delivery.seq() - before;
+                        let rejected = received
                             .iter()
                             .filter(|message| matches!(message, ServerMessage::Error(_)))
                             .count();
-                        assert_eq!(kept + told as u64, 1, "kept, or the sender is told");
+                        assert_eq!(
+                            kept + rejected as u64,
+                            1,
+                            "kept for the partner, or rejected"
+                        );
                     }
-                    Some(_) => assert_eq!(code(&heard), ErrorCode::NotPartner),
-                    None => assert_eq!(code(&heard), ErrorCode::NotMatched),
+                    Some(_) => assert_eq!(code(&received), ErrorCode::NotPartner),
+                    None => assert_eq!(code(&received), ErrorCode::NotMatched),
                 }
 
                 assert!(
-                    partner == Some(to) || listeners.is_empty(),
-                    "a rejected message reaches nobody"
+                    partner == Some(to) || receivers.is_empty(),
+                    "a rejected message reaches no other client"
                 );
             }
         }
@@ -209,40 +213,40 @@ impl World {
         }
     }
 
-    /// The promises that hold after every step.
+    /// Checks the invariants.
     fn check(&self, since: &Waiting) {
         assert_eq!(
             self.hub.tokens.len(),
-            self.hub.peers.len(),
+            self.hub.clients.len(),
             "one token for each client"
         );
 
         assert_eq!(
             self.hub.users.len(),
-            self.hub.peers.len(),
+            self.hub.clients.len(),
             "one user for each client"
         );
 
         let in_call = self
             .hub
-            .peers
+            .clients
             .values()
-            .filter(|peer| peer.call.is_some())
+            .filter(|client| client.call.is_some())
             .count();
         assert_eq!(self.hub.in_call, in_call);
 
-        for (&key, peer) in &self.hub.peers {
+        for (&key, client) in &self.hub.clients {
             assert!(
-                !peer.is_away() || !self.hub.matchmaker.contains(key),
-                "who is away does not wait"
+                !client.is_away() || !self.hub.matchmaker.contains(key),
+                "a client that is away does not search"
             );
 
-            let Some(call) = &peer.call else { continue };
+            let Some(call) = &client.call else { continue };
             let partner = self.partner(key).expect("a call has a partner");
-            assert_ne!(partner, key, "nobody is matched with themself");
+            assert_ne!(partner, key, "a client is not its own partner");
             let other = self
                 .hub
-                .peers
+                .clients
                 .get(&partner)
                 .and_then(|other| other.call.as_ref());
             let back = other.map(|other| (self.partner(partner), other.session.clone()));
@@ -255,13 +259,13 @@ impl World {
 
             assert!(
                 !self.hub.matchmaker.contains(key),
-                "who is in a call does not wait"
+                "a client in a call does not search"
             );
 
-            let blocked = self.hub.blocks.get(&peer.person);
+            let blocked = self.hub.blocks.get(&client.person);
             assert!(
                 blocked.is_none_or(|blocked| !blocked.contains(&call.partner.person)),
-                "blocked pairs never meet"
+                "blocked pairs are never matched"
             );
         }
 
@@ -270,15 +274,15 @@ impl World {
             for &(&b, &b_since) in &waiting[..n] {
                 assert!(
                     !self.may_meet(a, a_since, b, b_since),
-                    "{a:?} and {b:?} wait although they may be matched"
+                    "{a:?} and {b:?} both wait, but may be matched"
                 );
             }
         }
     }
 
-    /// The protocol's rules for a pair, written down a second time.
+    /// The protocol's rules for a pair, implemented a second time.
     fn may_meet(&self, a: ClientKey, a_since: Instant, b: ClientKey, b_since: Instant) -> bool {
-        let (one, other) = (&self.hub.peers[&a], &self.hub.peers[&b]);
+        let (one, other) = (&self.hub.clients[&a], &self.hub.clients[&b]);
         let blocked = self.hub.blocks.get(&one.person);
 
         if one.profile.room != other.profile.room
@@ -297,11 +301,13 @@ impl World {
             return false;
         }
 
-        let (mine, theirs) = (&one.profile.interests, &other.profile.interests);
-        let strangers = !mine.is_empty()
-            && !theirs.is_empty()
-            && !mine.iter().any(|interest| theirs.contains(interest));
-        !strangers || self.now >= a_since.min(b_since) + Duration::from_secs(5)
+        let (one_interests, other_interests) = (&one.profile.interests, &other.profile.interests);
+        let share_none = !one_interests.is_empty()
+            && !other_interests.is_empty()
+            && !one_interests
+                .iter()
+                .any(|interest| other_interests.contains(interest));
+        !share_none || self.now >= a_since.min(b_since) + Duration::from_secs(5)
     }
 }
 
@@ -309,7 +315,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_interleaving_keeps_the_promises(steps in prop::collection::vec(step(), 1..120)) {
+    fn the_invariants_hold_whatever_clients_do(steps in prop::collection::vec(step(), 1..120)) {
         let mut world = World::new();
         let mut since = Waiting::new();
 
@@ -323,7 +329,7 @@ proptest! {
         }
 
         world.wait(30);
-        prop_assert!(world.hub.peers.is_empty() && world.hub.blocks.is_empty() && world.hub.tokens.is_empty());
+        prop_assert!(world.hub.clients.is_empty() && world.hub.blocks.is_empty() && world.hub.tokens.is_empty());
         prop_assert!(world.hub.users.is_empty() && world.hub.next_deadline().is_none(), "nothing is left behind");
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_resume_takes_the_place_of_the_old_connection() {
+fn a_new_connection_continues_as_the_client_it_resumes() {
     let mut world = World::new();
     let (a, b) = world.pair();
     world.take(b);
@@ -17,14 +17,14 @@ fn a_resume_takes_the_place_of_the_old_connection() {
     world.lose(a);
     assert_eq!(world.kinds(b), ["partner_reconnecting"]);
     assert!(world.say(b, candidate(socket.clone())).is_empty(), "kept");
-    let (c, heard) = world.come_back(a, 2);
+    let (c, received) = world.come_back(a, 2);
     let [
         ServerMessage::Resumed(resumed),
         ServerMessage::IceCandidate(third),
         ServerMessage::IceCandidate(fourth),
-    ] = &heard[..]
+    ] = &received[..]
     else {
-        panic!("resumed and two messages were expected: {heard:?}")
+        panic!("expected resumed and two messages: {received:?}")
     };
 
     assert_eq!(
@@ -35,13 +35,13 @@ fn a_resume_takes_the_place_of_the_old_connection() {
     assert_eq!(
         (third.seq, fourth.seq),
         (3, 4),
-        "the one that was written and the one that was kept"
+        "one was written before the connection broke, one was kept"
     );
     assert_eq!(world.kinds(b), ["partner_resumed"]);
     assert_eq!(
         (world.socket(c), world.user(c)),
         (socket.clone(), user),
-        "names stay"
+        "the client keeps its ids"
     );
 
     world.say(b, candidate(socket));
@@ -53,12 +53,12 @@ fn a_resume_takes_the_place_of_the_old_connection() {
     assert_eq!(
         world.session(c),
         session,
-        "the old connection's time has no meaning any more"
+        "the end of the resume window no longer matters"
     );
 }
 
 #[test]
-fn a_token_is_good_once_and_only_at_first() {
+fn a_token_is_valid_once_and_only_in_the_first_message() {
     let mut world = World::new();
     let (a, b) = world.pair();
     world.take(b);
@@ -67,9 +67,9 @@ fn a_token_is_good_once_and_only_at_first() {
         last_seq: 0,
     };
 
-    let used = world.hub.peers[&a].token.clone();
+    let used = world.hub.clients[&a].token.as_str().to_owned();
     let c = world.join();
-    let fresh = world.hub.peers[&c].token.clone();
+    let fresh = world.hub.clients[&c].token.as_str().to_owned();
 
     assert_eq!(
         code(&world.say(c, resume("unknown".into()))),
@@ -90,10 +90,10 @@ fn a_token_is_good_once_and_only_at_first() {
         "a new user"
     );
 
-    let (d, heard) = world.come_back(a, 0);
+    let (d, received) = world.come_back(a, 0);
     assert!(
-        matches!(heard[0], ServerMessage::Resumed(_)),
-        "also while the old connection seems to live"
+        matches!(received[0], ServerMessage::Resumed(_)),
+        "even while the old connection looks open"
     );
     assert_eq!(world.closed.get(&a), Some(&CloseReason::Replaced));
     assert_eq!(world.kinds(b), ["partner_reconnecting", "partner_resumed"]);
@@ -102,33 +102,33 @@ fn a_token_is_good_once_and_only_at_first() {
     assert_eq!(
         code(&world.say(e, resume(used))),
         ErrorCode::Unauthorized,
-        "used"
+        "already used"
     );
 
     let f = world.join();
     assert!(
         matches!(world.say(f, resume(fresh))[0], ServerMessage::Resumed(_)),
-        "c's own token is still good"
+        "c's own token is still valid"
     );
 
-    let (g, heard) = world.come_back(d, 0);
+    let (g, received) = world.come_back(d, 0);
     assert!(
-        matches!(heard[0], ServerMessage::Resumed(_)),
+        matches!(received[0], ServerMessage::Resumed(_)),
         "the new connection's token is the valid one"
     );
     assert!(world.hub.call(g).is_some());
-    let own = world.join();
-    let token = world.hub.peers[&own].token.clone();
+    let alone = world.join();
+    let token = world.hub.clients[&alone].token.as_str().to_owned();
 
     assert_eq!(
-        code(&world.say(own, resume(token))),
+        code(&world.say(alone, resume(token))),
         ErrorCode::Unauthorized,
-        "nobody replaces themself"
+        "a connection cannot resume itself"
     );
 }
 
 #[test]
-fn the_sender_is_told_when_nothing_more_is_kept() {
+fn the_sender_gets_an_error_when_nothing_more_is_kept() {
     let mut world = World::new();
     let (a, b) = world.pair();
     world.take(b);
@@ -141,43 +141,43 @@ fn the_sender_is_told_when_nothing_more_is_kept() {
         "64 are kept"
     );
     assert_eq!(code(&world.say(b, candidate(to))), ErrorCode::PartnerGone);
-    let (_, heard) = world.come_back(a, 0);
+    let (_, received) = world.come_back(a, 0);
 
     assert!(
-        matches!(&heard[0], ServerMessage::Resumed(resumed) if resumed.missed == 64 && heard.len() == 65)
+        matches!(&received[0], ServerMessage::Resumed(resumed) if resumed.missed == 64 && received.len() == 65)
     );
 }
 
 #[test]
-fn who_comes_back_hears_what_became_of_the_call() {
+fn a_resume_says_what_became_of_the_call() {
     let mut world = World::new();
     let (a, b) = world.pair();
     world.lose(a);
     world.lose(b);
-    let (c, heard) = world.come_back(a, 0);
-    let heard: Vec<_> = heard.iter().map(ServerMessage::kind).collect();
+    let (c, received) = world.come_back(a, 0);
+    let received: Vec<_> = received.iter().map(ServerMessage::kind).collect();
 
     assert_eq!(
-        heard,
+        received,
         ["resumed", "partner_reconnecting"],
-        "the partner is away, too"
+        "the partner is away too"
     );
 
     world.lose(c);
     let (d, _) = world.come_back(b, 0);
     world.say(d, ClientMessage::Bye);
-    let (_, heard) = world.come_back(c, 0);
+    let (_, received) = world.come_back(c, 0);
 
     assert!(
-        matches!(&heard[..], [ServerMessage::Resumed(resumed)] if resumed.session_id.is_none()),
-        "{heard:?}"
+        matches!(&received[..], [ServerMessage::Resumed(resumed)] if resumed.session_id.is_none()),
+        "{received:?}"
     );
 
     let e = world.join();
     world.say(e, in_room("r"));
     world.lose(e);
-    let (_, heard) = world.come_back(e, 0);
+    let (_, received) = world.come_back(e, 0);
 
-    assert!(matches!(&heard[..], [ServerMessage::Resumed(_)]));
-    assert_eq!(world.hub.searching(), 0, "a search has ended");
+    assert!(matches!(&received[..], [ServerMessage::Resumed(_)]));
+    assert_eq!(world.hub.searching(), 0, "the search has ended");
 }

@@ -1,9 +1,9 @@
-//! Calls, blocks, reports, tokens and draining, one rule a test.
+//! Calls, blocks, reports, tokens and draining: one rule per test.
 
 use super::*;
 
 #[test]
-fn a_pair_learns_about_each_other_and_one_of_them_offers() {
+fn both_sides_learn_who_the_other_is_and_one_makes_the_offer() {
     let mut world = World::new();
     let (a, b) = (world.join(), world.join());
     let profile = FindPartner {
@@ -27,7 +27,10 @@ fn a_pair_learns_about_each_other_and_one_of_them_offers() {
     };
 
     assert_eq!(of_a.session_id, of_b.session_id, "one session");
-    assert_ne!(of_a.initiator, of_b.initiator, "exactly one side offers");
+    assert_ne!(
+        of_a.initiator, of_b.initiator,
+        "exactly one side makes the offer"
+    );
     assert_eq!(
         (of_a.socket_id.clone(), of_b.socket_id.clone()),
         (world.socket(b), world.socket(a))
@@ -46,7 +49,7 @@ fn a_pair_learns_about_each_other_and_one_of_them_offers() {
 }
 
 #[test]
-fn messages_go_to_the_partner_only_and_are_numbered() {
+fn relayed_messages_are_numbered_and_reach_only_the_partner() {
     let mut world = World::new();
     let (a, b) = world.pair();
     let (c, d) = world.pair();
@@ -55,7 +58,7 @@ fn messages_go_to_the_partner_only_and_are_numbered() {
     for expected in 1..=3 {
         assert!(
             world.say(a, candidate(world.socket(b))).is_empty(),
-            "a relayed message needs no reply"
+            "a relayed message gets no reply"
         );
 
         match &world.take(b)[..] {
@@ -66,18 +69,18 @@ fn messages_go_to_the_partner_only_and_are_numbered() {
                     (world.socket(a), world.session(a))
                 );
             }
-            other => panic!("one candidate was expected: {other:?}"),
+            other => panic!("expected one candidate: {other:?}"),
         }
     }
 
-    for stranger in [
+    for not_partner in [
         world.socket(c),
         world.socket(d),
         world.socket(a),
         "nobody".into(),
     ] {
         assert_eq!(
-            code(&world.say(a, candidate(stranger))),
+            code(&world.say(a, candidate(not_partner))),
             ErrorCode::NotPartner
         );
     }
@@ -89,18 +92,18 @@ fn messages_go_to_the_partner_only_and_are_numbered() {
     assert_eq!(
         code(&world.say(e, candidate(world.socket(a)))),
         ErrorCode::NotMatched,
-        "no session before wrong `to`"
+        "being in no session counts before a wrong `to`"
     );
 
     assert!(
         world.inbox.values().all(Vec::is_empty),
-        "nobody else heard anything: {:?}",
+        "no other client got anything: {:?}",
         world.inbox
     );
 }
 
 #[test]
-fn every_end_of_a_call_tells_the_partner_why() {
+fn the_partner_learns_why_a_call_ended() {
     let mut world = World::new();
     let (a, b) = world.pair();
     world.take(b);
@@ -147,7 +150,7 @@ fn every_end_of_a_call_tells_the_partner_why() {
 
     assert_eq!(world.kinds(c), ["partner_reconnecting"]);
     world.wait(29);
-    assert!(world.take(c).is_empty(), "a call waits for 30 s");
+    assert!(world.take(c).is_empty(), "a call is kept for 30 s");
     world.wait(1);
 
     assert_eq!(left(&world.take(c)), LeaveReason::Disconnected);
@@ -179,7 +182,7 @@ fn searching_twice_or_in_a_call_is_refused() {
     let b = world.join();
     assert!(
         matches!(world.say(b, find())[..], [ServerMessage::Searching(_)]),
-        "who cancelled is not matched"
+        "a client that cancelled is not matched"
     );
 
     world.say(a, find());
@@ -191,7 +194,7 @@ fn searching_twice_or_in_a_call_is_refused() {
 }
 
 #[test]
-fn next_skips_once_however_often_it_is_pressed() {
+fn pressing_next_twice_skips_once() {
     let mut world = World::new();
     let (a, b) = world.pair();
     let c = world.join();
@@ -200,12 +203,12 @@ fn next_skips_once_however_often_it_is_pressed() {
         session_id: Some(world.session(a)),
     };
 
-    let heard: Vec<_> = world
+    let received: Vec<_> = world
         .say(a, press.clone())
         .iter()
         .map(ServerMessage::kind)
         .collect();
-    assert_eq!(heard, ["searching", "partner_found"], "c was waiting");
+    assert_eq!(received, ["searching", "partner_found"], "c was waiting");
     let session = world.session(a);
 
     assert!(
@@ -231,18 +234,18 @@ fn next_keeps_the_profile_and_the_room() {
         [_, ServerMessage::Searching(searching)] => {
             assert_eq!(searching.room.as_deref(), Some("r"))
         }
-        other => panic!("a search in the room was expected: {other:?}"),
+        other => panic!("expected a search in the room: {other:?}"),
     }
 
     world.say(b, in_room("r"));
     assert!(
         world.hub.call(a).is_some(),
-        "in a room two may come back at once"
+        "in a room, two can be matched again at once"
     );
 }
 
 #[test]
-fn the_partner_just_left_comes_back_only_after_10_s_alone() {
+fn a_partner_just_left_is_only_matched_again_after_10_s() {
     let mut world = World::new();
     let (a, b) = world.pair();
     world.say(a, ClientMessage::Next { session_id: None });
@@ -251,10 +254,7 @@ fn the_partner_just_left_comes_back_only_after_10_s_alone() {
 
     assert!(world.hub.call(a).is_none(), "9 s are not enough");
     world.wait(1);
-    assert!(
-        world.hub.call(a).is_some(),
-        "nobody else was there for 10 s"
-    );
+    assert!(world.hub.call(a).is_some(), "no one else searched for 10 s");
 
     world.say(a, ClientMessage::Next { session_id: None });
     world.say(b, find());
@@ -264,24 +264,24 @@ fn the_partner_just_left_comes_back_only_after_10_s_alone() {
     assert_eq!(
         world.partner(a),
         Some(c),
-        "who is new comes before who was left"
+        "a new client comes before the partner just left"
     );
 }
 
 #[test]
-fn a_block_ends_the_call_and_holds_as_long_as_both_are_there() {
+fn a_block_ends_the_call_and_holds_while_both_are_there() {
     let mut world = World::new();
     let (a, b) = world.pair();
     world.take(b);
-    let heard = world.say(
+    let received = world.say(
         a,
         ClientMessage::Block {
             partner_id: world.user(b),
         },
     );
-    let heard: Vec<_> = heard.iter().map(ServerMessage::kind).collect();
+    let received: Vec<_> = received.iter().map(ServerMessage::kind).collect();
 
-    assert_eq!(heard, ["session_ended", "blocked"]);
+    assert_eq!(received, ["session_ended", "blocked"]);
     assert_eq!(left(&world.take(b)), LeaveReason::Blocked);
 
     for key in [a, b] {
@@ -291,7 +291,7 @@ fn a_block_ends_the_call_and_holds_as_long_as_both_are_there() {
     world.wait(3600);
     assert!(
         world.hub.call(a).is_none(),
-        "never again, not in a room and not after an hour"
+        "not in a room, and not after an hour"
     );
 
     assert_eq!(
@@ -313,7 +313,7 @@ fn a_block_ends_the_call_and_holds_as_long_as_both_are_there() {
 
     assert!(
         matches!(unknown[..], [ServerMessage::Blocked(_)]),
-        "who is gone cannot come back under that name"
+        "blocking a user who is gone succeeds: that name never comes back"
     );
 
     let (c, _) = world.come_back(b, 0);
@@ -324,14 +324,14 @@ fn a_block_ends_the_call_and_holds_as_long_as_both_are_there() {
     world.wait(3600);
     assert!(
         world.hub.call(a).is_none(),
-        "a resume is no way around a block"
+        "a block also holds after a resume"
     );
 
     world.lose(c);
     world.wait(30);
     assert!(
         world.hub.blocks.is_empty(),
-        "blocks of who is gone take no memory"
+        "blocks of clients that are gone take no memory"
     );
 }
 
@@ -346,9 +346,9 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
         text: Some("x".into()),
     };
 
-    let heard = world.say(a, report());
-    let [ServerMessage::ReportReceived(received)] = &heard[..] else {
-        panic!("{heard:?}")
+    let received = world.say(a, report());
+    let [ServerMessage::ReportReceived(received)] = &received[..] else {
+        panic!("{received:?}")
     };
 
     assert_eq!(world.reports[0].report_id, received.report_id);
@@ -369,7 +369,7 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
             world.say(a, report())[..],
             [ServerMessage::ReportReceived(_)]
         ),
-        "also when the partner is gone"
+        "even when the partner is gone"
     );
     assert_eq!(world.reports[1].reported.user_id, reported);
     world.wait(1);
@@ -399,12 +399,12 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
     assert_eq!(
         code(&world.say(c, current)),
         ErrorCode::Unavailable,
-        "nobody keeps reports: that is said"
+        "the server does not record reports, and says so"
     );
 }
 
 #[test]
-fn a_person_with_a_token_stays_blocked_and_meets_nobody_of_the_same_name() {
+fn a_person_with_a_token_stays_blocked_and_is_not_matched_with_itself() {
     let mut world = World::new();
     let join = |world: &mut World, subject: &str| {
         let key = world.hub.connect(Some(subject.into()));
@@ -440,10 +440,10 @@ fn a_person_with_a_token_stays_blocked_and_meets_nobody_of_the_same_name() {
 
     assert!(
         world.hub.call(a).is_none(),
-        "ann and bob never meet again, whatever their userIds"
+        "ann and bob are never matched again, whatever their userIds"
     );
 
-    let stolen = world.hub.peers[&a].token.clone();
+    let stolen = world.hub.clients[&a].token.as_str().to_owned();
     let thief = join(&mut world, "eve");
     let resume = ClientMessage::Resume {
         resume_token: stolen,
@@ -453,12 +453,12 @@ fn a_person_with_a_token_stays_blocked_and_meets_nobody_of_the_same_name() {
     assert_eq!(
         code(&world.say(thief, resume)),
         ErrorCode::Unauthorized,
-        "a token lends no identity"
+        "a resume token does not carry an identity"
     );
 }
 
 #[test]
-fn replies_and_errors_carry_the_id() {
+fn replies_and_errors_carry_the_id_of_the_request() {
     let mut world = World::new();
     let a = world.join();
     let t = || RawValue::from_string("1".into()).unwrap();
@@ -478,16 +478,19 @@ fn replies_and_errors_carry_the_id() {
             world.now,
         );
         world.settle();
-        let heard = world.inbox.remove(&a).unwrap_or_default();
+        let received = world.inbox.remove(&a).unwrap_or_default();
         assert!(
-            heard.iter().all(|envelope| envelope.id == Some("i".into())) && heard.len() == 1,
-            "{heard:?}"
+            received
+                .iter()
+                .all(|envelope| envelope.id == Some("i".into()))
+                && received.len() == 1,
+            "{received:?}"
         );
     }
 }
 
 #[test]
-fn draining_lets_calls_end_and_takes_nobody_new() {
+fn draining_lets_calls_end_and_starts_no_new_ones() {
     let mut world = World::new();
     let (a, b) = world.pair();
     let (idle, searching) = (world.join(), world.join());
@@ -500,13 +503,13 @@ fn draining_lets_calls_end_and_takes_nobody_new() {
         assert_eq!(
             world.closed.get(&key),
             Some(&CloseReason::Draining),
-            "who is in no call is closed"
+            "a client without a call is closed"
         );
 
         assert_eq!(
             world.take(key).last().map(ServerMessage::kind),
             Some("server_draining"),
-            "and told before"
+            "and notified before"
         );
     }
 

@@ -1,7 +1,8 @@
-//! Two nodes of a cluster without the store between them: what one has for the other is handed on, as the bytes it is.
+//! Two nodes of a cluster, without a store. The tests pass messages between them, as JSON.
 
 use super::*;
-use crate::server::store::note::{Card, Note, Outcome, Record, RemoteCall};
+use crate::server::hub::cluster::messages::{Card, NodeMessage, Record, RemoteCall, StoreOutcome};
+use crate::server::hub::ids::Ticket;
 
 const NODES: [u128; 2] = [0xa, 0xb];
 
@@ -19,7 +20,7 @@ impl Node {
         };
 
         let mut hub = Hub::new(config, counting_ids(number << 64));
-        hub.store_is(true, Instant::now());
+        hub.set_store_available(true, Instant::now());
         Self { hub, id }
     }
 
@@ -28,31 +29,30 @@ impl Node {
     }
 
     fn card(&self, key: ClientKey) -> Card {
-        let peer = &self.hub.peers[&key];
-        let (user, socket, person) = (peer.user.clone(), peer.socket.clone(), peer.person.clone());
+        let client = &self.hub.clients[&key];
         Card {
-            user,
-            socket,
-            person,
+            user: client.user.clone(),
+            socket: client.socket.clone(),
+            person: client.person.clone(),
             node: self.id.clone(),
         }
     }
 
-    /// The users that the hub has the store forget; everything else that it wants done is dropped.
+    /// Takes all effects. Returns the users that the hub removes from the store.
     fn removed(&mut self) -> Vec<UserId> {
         let effects = std::iter::from_fn(|| self.hub.poll_effect());
         let removed = effects.filter_map(|effect| match effect {
-            Effect::Store(Command::Remove { user, .. }) => Some(user),
+            Effect::Store(StoreCommand::Remove { user, .. }) => Some(user),
             _ => None,
         });
 
         removed.collect()
     }
 
-    /// Lets so many seconds pass, each deadline at its time.
+    /// Lets time pass, with a tick at each deadline. Returns the time at the end.
     fn wait(&mut self, from: Instant, seconds: u64) -> Instant {
         let end = from + Duration::from_secs(seconds);
-        for _ in 0..MANY {
+        for _ in 0..MAX_DEADLINES {
             let Some(deadline) = self.hub.next_deadline().filter(|&deadline| deadline <= end)
             else {
                 return end;
@@ -61,34 +61,36 @@ impl Node {
             self.hub.tick(deadline.max(from));
         }
 
-        panic!("the hub wants to be called again and again at one time");
+        panic!("the hub has a new deadline at the same time over and over");
     }
 
-    /// What the hub wants done; notes as the bytes that another node gets.
+    /// Takes all effects. Returns the messages to clients, the messages to other nodes as JSON, and
+    /// the reports.
     fn effects(&mut self) -> (Vec<ServerMessage>, Vec<String>, Vec<Report>) {
-        let (mut sent, mut notes, mut reports) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sent, mut to_nodes, mut reports) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
                 Effect::Send(_, envelope) => sent.push(envelope.message.clone()),
-                Effect::Store(Command::Tell(_, note)) => {
-                    notes.push(serde_json::to_string(&note).unwrap())
+                Effect::Store(StoreCommand::Send(_, message)) => {
+                    to_nodes.push(serde_json::to_string(&message).unwrap());
                 }
                 Effect::Report(_, report, _) => reports.push(*report),
                 Effect::Store(_) | Effect::Close(..) => {}
             }
         }
 
-        (sent, notes, reports)
+        (sent, to_nodes, reports)
     }
 
-    fn hear(&mut self, notes: &[String], now: Instant) {
-        for note in notes {
-            self.hub.note(serde_json::from_str(note).unwrap(), now);
+    fn receive(&mut self, messages: &[String], now: Instant) {
+        for message in messages {
+            let message = serde_json::from_str(message).unwrap();
+            self.hub.receive_from_node(message, now);
         }
     }
 }
 
-/// Two clients of a node in a call that the store has made, and its session.
+/// Two clients of one node, in a call that the store has made, and its session.
 fn pair(node: &mut Node, subject: Option<&str>, now: Instant) -> (ClientKey, ClientKey, SessionId) {
     let (a, b) = (node.join(None), node.join(subject));
     let session = SessionId::from("s");
@@ -100,8 +102,8 @@ fn pair(node: &mut Node, subject: Option<&str>, now: Instant) -> (ClientKey, Cli
     for (key, partner, initiator) in [(a, b, true), (b, a, false)] {
         let (user, partner) = (node.card(key).user, node.card(partner));
         let (interests, profile) = (Vec::new(), FindPartner::default());
-        node.hub.note(
-            Note::Matched {
+        node.hub.receive_from_node(
+            NodeMessage::Matched {
                 user,
                 session: session.clone(),
                 initiator,
@@ -115,21 +117,22 @@ fn pair(node: &mut Node, subject: Option<&str>, now: Instant) -> (ClientKey, Cli
 
     assert!(
         node.hub.call(a).is_some() && node.hub.call(b).is_some(),
-        "they are in a call"
+        "both are in the call"
     );
 
     (a, b, session)
 }
 
-/// Somebody at `to` wants the place of `key` at `from`: `from` has given it up, and the store knows. The notes that tell
-/// `to` so are still on their way.
-fn give_up(
+/// A connection to `to` resumes the client `key` of `from`. When this returns, `from` has given the
+/// client up, but the messages that hand it over are still on their way to `to`. They are returned,
+/// with the key of the connection.
+fn start_takeover(
     from: &mut Node,
     key: ClientKey,
     to: &mut Node,
     now: Instant,
 ) -> (ClientKey, Vec<String>) {
-    let token = from.hub.peers[&key].token.clone();
+    let token = from.hub.clients[&key].token.as_str().to_owned();
     let moved = to.join(None);
     from.effects();
     to.hub.receive(
@@ -142,60 +145,60 @@ fn give_up(
         now,
     );
     let (_, asked, _) = to.effects();
-    from.hear(&asked, now);
+    from.receive(&asked, now);
     let (_, handed, _) = from.effects();
 
     (moved, handed)
 }
 
 #[test]
-fn a_census_removes_nobody_who_is_on_the_way_here() {
+fn a_census_does_not_remove_a_client_that_is_on_its_way() {
     let [mut one, mut other] = NODES.map(Node::new);
     let start = Instant::now();
     let (a, _, session) = pair(&mut one, None, start);
     let user = one.card(a).user;
-    let (moved, handed) = give_up(&mut one, a, &mut other, start);
+    let (moved, handed) = start_takeover(&mut one, a, &mut other, start);
     other
         .hub
-        .outcome(Outcome::Census(vec![user.clone()]), start);
+        .receive_outcome(StoreOutcome::Census(vec![user.clone()]), start);
 
-    assert_eq!(other.removed(), [], "it is on its way");
+    assert_eq!(other.removed(), [], "the client is on its way");
     let soon = other.wait(start, 1);
-    other.hear(&handed, soon);
+    other.receive(&handed, soon);
     other.wait(soon, 60);
 
-    assert_eq!(other.removed(), [], "it has arrived");
+    assert_eq!(other.removed(), [], "the client has arrived");
     assert_eq!(
         other.hub.call(moved).map(|call| &call.session),
         Some(&session),
-        "and its call goes on"
+        "and its call continues"
     );
     assert_eq!(other.card(moved).user, user);
 }
 
 #[test]
-fn a_census_removes_nobody_whose_handover_is_lost() {
+fn a_census_does_not_remove_a_client_whose_handover_was_lost() {
     let [mut one, mut other] = NODES.map(Node::new);
     let start = Instant::now();
     let (a, _, session) = pair(&mut one, None, start);
-    let (card, token) = (one.card(a), one.hub.peers[&a].token.clone());
+    let (card, token) = (one.card(a), one.hub.clients[&a].token.clone());
     let partner = one
         .hub
         .call(a)
         .map(|call| call.partner.user.clone())
         .expect("a call");
-    let (moved, _) = give_up(&mut one, a, &mut other, start);
+    let (moved, _) = start_takeover(&mut one, a, &mut other, start);
     other
         .hub
-        .outcome(Outcome::Census(vec![card.user.clone()]), start);
-    // The store is asked instead, and takes its time, too.
+        .receive_outcome(StoreOutcome::Census(vec![card.user.clone()]), start);
+    // The node asks the store instead, which takes long to answer.
     let late = other.wait(start, 9);
 
-    assert_eq!(other.removed(), [], "the store is still being asked");
+    assert_eq!(other.removed(), [], "the store has not answered yet");
     let partner = Card {
         user: partner,
         socket: "p".into(),
-        person: "p".into(),
+        person: PersonId::new(&"p".into(), None),
         node: card.node.clone(),
     };
 
@@ -213,48 +216,52 @@ fn a_census_removes_nobody_whose_handover_is_lost() {
         call,
         ended,
     }));
-    other
-        .hub
-        .outcome(Outcome::Adopted { ticket: 0, record }, late);
+    other.hub.receive_outcome(
+        StoreOutcome::Adopted {
+            ticket: Ticket::new(0),
+            record,
+        },
+        late,
+    );
     other.wait(late, 60);
 
-    assert_eq!(other.removed(), [], "it is here");
+    assert_eq!(other.removed(), [], "the client is here");
     assert_eq!(
         other.hub.call(moved).map(|call| &call.session),
         Some(&session),
-        "and its call goes on"
+        "and its call continues"
     );
 }
 
 #[test]
-fn a_search_that_the_store_begins_anew_is_looked_at_again() {
+fn a_search_whose_wait_starts_over_in_the_store_is_retried() {
     let mut node = Node::new(NODES[0]);
     let start = Instant::now();
     let searching = node.join(None);
     node.hub.receive(searching, find().into(), start);
     let soon = node.wait(start, 9);
     node.effects();
-    // After a step of its clock the store counts the wait from here.
-    node.hub.note(Note::LookAgain, soon);
+    // After its clock was set, the store counts the wait from this moment.
+    node.hub.receive_from_node(NodeMessage::LookAgain, soon);
     node.effects();
     let before = node.wait(soon, 9);
     node.effects();
     node.wait(before, 2);
-    let is_retry = |effect: &Effect| matches!(effect, Effect::Store(Command::Retry(..)));
-    let looked: Vec<_> = std::iter::from_fn(|| node.hub.poll_effect())
+    let is_retry = |effect: &Effect| matches!(effect, Effect::Store(StoreCommand::Retry(..)));
+    let retries: Vec<_> = std::iter::from_fn(|| node.hub.poll_effect())
         .filter(is_retry)
         .collect();
 
     assert_eq!(
-        looked.len(),
+        retries.len(),
         1,
-        "once the hold is over by the store's count, too: {looked:?}"
+        "once the hold is over by the store's count too: {retries:?}"
     );
 
     node.hub
         .receive(searching, ClientMessage::CancelSearch.into(), before);
-    node.hub.outcome(
-        Outcome::Cancelled {
+    node.hub.receive_outcome(
+        StoreOutcome::Cancelled {
             key: searching,
             is_matched: false,
             id: None,
@@ -264,34 +271,34 @@ fn a_search_that_the_store_begins_anew_is_looked_at_again() {
     node.wait(before, 60);
     let left = std::iter::from_fn(|| node.hub.poll_effect()).find(is_retry);
 
-    assert!(left.is_none(), "nothing is left of the search: {left:?}");
+    assert!(left.is_none(), "no retry is left of the search: {left:?}");
 }
 
 #[test]
-fn who_left_while_the_store_was_away_is_removed_once() {
+fn a_client_that_left_while_the_store_was_away_is_removed_once() {
     let mut node = Node::new(NODES[0]);
     let start = Instant::now();
     let here = node.join(None);
     let user = node.card(here).user;
-    let census = || Outcome::Census(vec!["gone".into(), user.clone(), "gone, too".into()]);
-    node.hub.outcome(census(), start);
+    let census = || StoreOutcome::Census(vec!["gone".into(), user.clone(), "gone, too".into()]);
+    node.hub.receive_outcome(census(), start);
     let soon = node.wait(start, 2);
-    // Looking again does not begin anew.
-    node.hub.outcome(census(), soon);
+    // A second census does not prolong the wait.
+    node.hub.receive_outcome(census(), soon);
     node.wait(soon, 2);
 
     assert_eq!(
         node.removed(),
         [UserId::from("gone"), UserId::from("gone, too")],
-        "nobody came for them"
+        "they have not arrived"
     );
 
     node.wait(soon, 60);
-    assert_eq!(node.removed(), [], "that was all");
+    assert_eq!(node.removed(), [], "each is removed once");
 }
 
 #[test]
-fn who_moves_can_report_a_call_that_ended_before_until_ten_minutes_after_its_end() {
+fn a_client_that_changed_nodes_can_report_an_earlier_call_for_ten_minutes() {
     let [mut one, mut other] = NODES.map(Node::new);
     let start = Instant::now();
     let (a, b, session) = pair(&mut one, Some("bob"), start);
@@ -305,15 +312,15 @@ fn who_moves_can_report_a_call_that_ended_before_until_ten_minutes_after_its_end
     one.effects();
 
     let later = start + Duration::from_secs(300);
-    let (moved, handed) = give_up(&mut one, a, &mut other, later);
-    other.hear(&handed, later);
+    let (moved, handed) = start_takeover(&mut one, a, &mut other, later);
+    other.receive(&handed, later);
     let (sent, ..) = other.effects();
 
     assert!(
         matches!(sent[..], [ServerMessage::Resumed(_)]),
-        "it goes on at the other node: {sent:?}"
+        "the client continues on the other node: {sent:?}"
     );
-    assert!(!one.hub.peers.contains_key(&a), "and nowhere else");
+    assert!(!one.hub.clients.contains_key(&a), "and only there");
 
     let report = || ClientMessage::Report {
         session_id: session.clone(),
@@ -325,12 +332,12 @@ fn who_moves_can_report_a_call_that_ended_before_until_ten_minutes_after_its_end
         .hub
         .receive(moved, report().into(), later + Duration::from_secs(299));
     let (_, _, reports) = other.effects();
-    let reported = &reports.first().expect("it is recorded").reported;
+    let reported = &reports.first().expect("the report is recorded").reported;
 
     assert_eq!(
         (&reported.user_id, reported.subject.as_deref()),
         (&one.card(b).user, Some("bob")),
-        "whom it met"
+        "the partner of the earlier call"
     );
 
     other
@@ -340,6 +347,6 @@ fn who_moves_can_report_a_call_that_ended_before_until_ten_minutes_after_its_end
     assert_eq!(
         code(&sent),
         ErrorCode::NoSuchSession,
-        "ten minutes are over, wherever they were spent"
+        "ten minutes are over, on whichever node"
     );
 }

@@ -1,53 +1,57 @@
 //! Who waits for a partner, and who is matched with whom.
 //!
-//! Sans-IO: the time comes in as an argument, and what two users are to each other through a function. The queue keeps
-//! one promise at all times: no two who wait may be matched with each other yet. So a new entry is compared with those
-//! who wait, and those who wait with each other only when a hold of one of them runs out.
+//! Sans-IO: the time is an argument, and so is the function that says what keeps two clients apart.
+//!
+//! The queue has one invariant: no two entries in it may be matched with each other now. So a new
+//! entry only needs to be compared with those that wait already, and two that wait are only
+//! compared again when a hold of one of them runs out.
+//!
+//! `cluster.lua` has the same rules for the nodes of a cluster.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::hub::ClientKey;
-use super::tighten::Tighten;
+use super::client_key::ClientKey;
+use super::shrink::ShrinkIfSparse;
 
-/// What two users are to each other.
+/// What keeps two clients apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Relation {
     /// Nothing: they may be matched.
     Free,
-    /// One of them has just left the other: they are matched again only if nobody else comes for a while.
+    /// The last call of one of them was with the other: only after [`Holds::rematch`].
     JustLeft,
-    /// One has blocked the other: never.
+    /// One has blocked the other, or both are the same person: never.
     Blocked,
 }
 
-/// How long some pairs wait for a better partner.
+/// How long some pairs are kept apart, in case a better partner comes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holds {
-    /// Two who both gave interests and share none, counted from the older entry.
+    /// Both have interests but share none. Counted from the older entry.
     pub(super) interests: Duration,
-    /// Two of whom one has just left the other, counted from the younger entry.
+    /// The last call of one of them was with the other. Counted from the younger entry.
     pub(super) rematch: Duration,
 }
 
-/// What somebody looks for.
+/// What a client searches for.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Search {
-    /// Match only with who names the same room.
+    /// Only match with a client in the same room.
     pub(super) room: Option<String>,
-    /// No interest twice.
+    /// Without duplicates.
     pub(super) interests: Vec<String>,
 }
 
-/// Two who are to meet.
+/// Two clients that the matchmaker has paired.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Match {
-    /// Who waited longer.
+    /// The one that has waited longer.
     pub(super) older: ClientKey,
-    /// Who came later.
+    /// The one that came later.
     pub(super) newer: ClientKey,
-    /// In the older entry's order.
+    /// What both have in common, in the older entry's order.
     pub(super) interests: Vec<String>,
 }
 
@@ -58,14 +62,14 @@ struct Entry {
     interests: Vec<String>,
 }
 
-/// Entries by rank; a lower rank came earlier. The index keeps a lobby full of interests from being compared with
-/// everybody at each entry.
+/// Entries by rank; a lower rank came earlier. With the two indexes, a new entry need not be
+/// compared with every other in a lobby full of interests.
 #[derive(Debug, Default)]
 struct Queue {
     entries: BTreeMap<u64, Entry>,
-    /// Those without interests.
+    /// The ranks of entries without interests.
     plain: BTreeSet<u64>,
-    /// Those with this interest.
+    /// The ranks of entries with each interest.
     interested: HashMap<String, BTreeSet<u64>>,
 }
 
@@ -94,7 +98,7 @@ impl Queue {
                 ranks.remove(&rank);
                 if ranks.is_empty() {
                     self.interested.remove(interest);
-                    self.interested.tighten();
+                    self.interested.shrink_if_sparse();
                 }
             }
         }
@@ -103,21 +107,21 @@ impl Queue {
     }
 }
 
-/// Where somebody waits.
+/// Where a client waits.
 #[derive(Debug)]
-struct Place {
+struct Position {
     rank: u64,
     room: Option<String>,
 }
 
-/// The queue of the lobby and those of the rooms.
+/// The queues: one for the lobby, and one for each room in which a client waits.
 #[derive(Debug)]
 pub(super) struct Matchmaker {
     holds: Holds,
     lobby: Queue,
     rooms: HashMap<String, Queue>,
-    places: HashMap<ClientKey, Place>,
-    /// When a hold of somebody in the lobby runs out, with their rank. Rooms have no holds.
+    positions: HashMap<ClientKey, Position>,
+    /// When a hold of an entry in the lobby runs out, with its rank. Rooms have no holds.
     deadlines: BTreeSet<(Instant, u64)>,
     next_rank: u64,
 }
@@ -128,13 +132,13 @@ impl Matchmaker {
             holds,
             lobby: Queue::default(),
             rooms: HashMap::new(),
-            places: HashMap::new(),
+            positions: HashMap::new(),
             deadlines: BTreeSet::new(),
             next_rank: 0,
         }
     }
 
-    /// Adds somebody who does not wait yet; the match that this makes, if any, is taken out of the queue.
+    /// Adds a client that does not wait yet. If it can be matched now, both leave the queue again.
     pub(super) fn join(
         &mut self,
         key: ClientKey,
@@ -142,7 +146,8 @@ impl Matchmaker {
         now: Instant,
         relation: &impl Fn(ClientKey, ClientKey) -> Relation,
     ) -> Option<Match> {
-        debug_assert!(!self.contains(key), "{key:?} waits already");
+        debug_assert!(!self.contains(key), "{key:?} is waiting already");
+
         let Search { room, interests } = search;
         let rank = self.next_rank;
         self.next_rank += 1;
@@ -168,27 +173,28 @@ impl Matchmaker {
                 interests,
             },
         );
+
         let in_room = room.is_some();
         let found = best_partner(queue, rank, now, self.holds, in_room, relation);
-        self.places.insert(key, Place { rank, room });
+        self.positions.insert(key, Position { rank, room });
 
         found.map(|found| self.take(found))
     }
 
-    /// Removes somebody; false if they did not wait.
+    /// Removes a client. False if it was not waiting.
     pub(super) fn leave(&mut self, key: ClientKey) -> bool {
-        let Some(Place { rank, room }) = self.places.remove(&key) else {
+        let Some(Position { rank, room }) = self.positions.remove(&key) else {
             return false;
         };
 
-        self.places.tighten();
+        self.positions.shrink_if_sparse();
         match room {
             Some(room) => {
                 if let Some(queue) = self.rooms.get_mut(&room) {
                     queue.remove(rank);
                     if queue.entries.is_empty() {
                         self.rooms.remove(&room);
-                        self.rooms.tighten();
+                        self.rooms.shrink_if_sparse();
                     }
                 }
             }
@@ -205,16 +211,16 @@ impl Matchmaker {
         true
     }
 
-    /// How many wait.
+    /// How many clients wait.
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.positions.len()
     }
 
     pub(super) fn contains(&self, key: ClientKey) -> bool {
-        self.places.contains_key(&key)
+        self.positions.contains_key(&key)
     }
 
-    /// The next match that a hold has kept back until now. Call it until there is none.
+    /// The next match that a hold has prevented until now. Call it until it returns `None`.
     pub(super) fn poll(
         &mut self,
         now: Instant,
@@ -246,7 +252,8 @@ impl Matchmaker {
     }
 }
 
-/// For the entry at `rank`: who may be matched with it now, most interests in common first, then who waited longest.
+/// The best entry that may be matched with the one at `rank` now: the one with most interests in
+/// common, and of those the one that has waited longest.
 fn best_partner(
     queue: &Queue,
     rank: u64,
@@ -255,8 +262,9 @@ fn best_partner(
     in_room: bool,
     relation: &impl Fn(ClientKey, ClientKey) -> Relation,
 ) -> Option<Match> {
-    let own = queue.entries.get(&rank)?;
-    let may = |&other_rank: &u64| {
+    let searcher = queue.entries.get(&rank)?;
+
+    let may_match = |&other_rank: &u64| {
         let Some(other) = queue
             .entries
             .get(&other_rank)
@@ -265,18 +273,15 @@ fn best_partner(
             return false;
         };
 
-        match relation(own.key, other.key) {
+        match relation(searcher.key, other.key) {
             Relation::Free => true,
-            // The younger entry is the one that came later.
-            Relation::JustLeft => in_room || now >= own.since.max(other.since) + holds.rematch,
+            Relation::JustLeft => in_room || now >= searcher.since.max(other.since) + holds.rematch,
             Relation::Blocked => false,
         }
     };
 
-    let held_over = |entry: &Entry| in_room || now >= entry.since + holds.interests;
     let mut common: HashMap<u64, usize> = HashMap::new();
-
-    for interest in &own.interests {
+    for interest in &searcher.interests {
         for &other in queue.interested.get(interest).into_iter().flatten() {
             *common.entry(other).or_default() += 1;
         }
@@ -287,39 +292,43 @@ fn best_partner(
         .map(|(&other, &count)| (Reverse(count), other))
         .collect();
     sharing.sort_unstable();
-    let shares = |other: &u64| common.contains_key(other);
-    let found = sharing
+
+    let best_sharing = sharing
         .iter()
         .map(|(_, other)| other)
         .copied()
-        .find(may)
-        .or_else(|| {
-            if own.interests.is_empty() || held_over(own) {
-                return queue
-                    .entries
-                    .keys()
-                    .copied()
-                    .filter(|other| !shares(other))
-                    .find(may);
-            }
+        .find(may_match);
 
-            // A stranger with interests only if it has waited long enough: such entries stand in front.
-            let long = queue
+    let shares = |other: &u64| common.contains_key(other);
+    let hold_is_over = |entry: &Entry| in_room || now >= entry.since + holds.interests;
+
+    let found = best_sharing.or_else(|| {
+        // No interest keeps this one from an entry that shares none with it.
+        if searcher.interests.is_empty() || hold_is_over(searcher) {
+            return queue
                 .entries
-                .iter()
-                .take_while(|(_, entry)| held_over(entry))
-                .map(|(&other, _)| other);
-            let long = long.filter(|other| !shares(other)).find(may);
-            let plain = queue.plain.iter().copied().find(may);
+                .keys()
+                .copied()
+                .filter(|other| !shares(other))
+                .find(may_match);
+        }
 
-            long.into_iter().chain(plain).min()
-        })?;
+        // Otherwise the hold counts from the older of the two. So the candidates are the entries
+        // whose own hold is over, which stand at the front, and those without interests.
+        let unheld = queue
+            .entries
+            .iter()
+            .take_while(|(_, entry)| hold_is_over(entry))
+            .map(|(&other, _)| other)
+            .filter(|other| !shares(other))
+            .find(may_match);
+        let plain = queue.plain.iter().copied().find(may_match);
 
-    let (older, newer) = (
-        queue.entries.get(&rank.min(found))?,
-        queue.entries.get(&rank.max(found))?,
-    );
+        unheld.into_iter().chain(plain).min()
+    })?;
 
+    let older = queue.entries.get(&rank.min(found))?;
+    let newer = queue.entries.get(&rank.max(found))?;
     let interests = older
         .interests
         .iter()
@@ -335,5 +344,4 @@ fn best_partner(
 }
 
 #[cfg(test)]
-#[path = "matchmaker_tests.rs"]
 mod tests;

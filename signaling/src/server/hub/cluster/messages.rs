@@ -1,4 +1,8 @@
-//! What relay nodes tell each other and the shared store: the types, without a socket.
+//! What nodes send to each other, and what they ask of the shared store: the types.
+//!
+//! [`NodeMessage`], [`Record`] and everything in them travel between nodes as JSON, and
+//! `cluster.lua` reads and writes some of it. Nodes of different versions may share a store during
+//! an upgrade, so fields and variants keep their names.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,11 +10,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::message::*;
+use crate::message::{
+    FindPartner, LeaveReason, RelayedAnswer, RelayedCandidate, RelayedOffer, RequestId,
+    ServerMessage, SessionId, SocketId, UserId,
+};
+use crate::server::client_key::ClientKey;
 use crate::server::edge::reports::Report;
-use crate::server::hub::ClientKey;
+use crate::server::hub::ids::{PersonId, ResumeToken, Ticket};
 
-/// One relay node: a random UUID for each start.
+/// One node of the cluster: a random UUID, new with each start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub(in crate::server) struct NodeId(Arc<str>);
@@ -39,39 +47,38 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// What a node needs to know of somebody else's user.
+/// Who a client is and where: what other nodes need to know about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::server) struct Card {
     pub(in crate::server) user: UserId,
     pub(in crate::server) socket: SocketId,
-    /// Under whom blocks and re-match rules are kept.
-    pub(in crate::server) person: UserId,
+    pub(in crate::server) person: PersonId,
     pub(in crate::server) node: NodeId,
 }
 
-/// A user as the store keeps it, from the first search on.
+/// A client as the store keeps it, from its first search on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::server) struct Record {
     pub(in crate::server) card: Card,
-    pub(in crate::server) token: String,
+    pub(in crate::server) token: ResumeToken,
     pub(in crate::server) profile: FindPartner,
-    /// The person of the last call that ended.
+    /// The partner of the last call that ended.
     #[serde(default)]
-    pub(in crate::server) last_partner: Option<UserId>,
+    pub(in crate::server) last_partner: Option<PersonId>,
     #[serde(default)]
     pub(in crate::server) call: Option<RemoteCall>,
-    /// Only on the way to another node, oldest first.
+    /// Oldest first. Only filled when the client changes nodes: the store keeps its own list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::server) ended: Vec<EndedCall>,
 }
 
-/// A call that ended a short while ago and can still be reported.
+/// A call that is over and can still be reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::server) struct EndedCall {
     pub(in crate::server) session: SessionId,
     pub(in crate::server) partner: UserId,
-    pub(in crate::server) person: UserId,
-    /// Nodes do not share a clock.
+    pub(in crate::server) person: PersonId,
+    /// Milliseconds since it ended. An age, not a time: nodes do not share a clock.
     pub(in crate::server) ago_ms: u64,
 }
 
@@ -82,7 +89,7 @@ pub(in crate::server) struct RemoteCall {
     pub(in crate::server) partner: Card,
 }
 
-/// One relayed payload, still as the bytes that came.
+/// What a client sends to its partner, as the bytes that came: the server does not parse it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::server) enum Payload {
@@ -92,12 +99,13 @@ pub(in crate::server) enum Payload {
 }
 
 impl Payload {
+    /// Length of the JSON text.
     pub(in crate::server) fn bytes(&self) -> usize {
         let (Self::Offer(raw) | Self::Answer(raw) | Self::Candidate(raw)) = self;
         raw.get().len()
     }
 
-    /// As the message to its receiver.
+    /// The message for the receiver.
     pub(in crate::server) fn into_message(
         self,
         from: SocketId,
@@ -154,11 +162,13 @@ impl Payload {
     }
 }
 
-/// From node to node, or from a script of the store to a node. Tagged from outside: payloads pass unparsed.
+/// From one node to another, or from `cluster.lua` to a node. `user` is the client that it is for.
+///
+/// Externally tagged, because serde can only pass a `RawValue` through that representation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::server) enum Note {
-    /// The store has matched a user of this node.
+pub(in crate::server) enum NodeMessage {
+    /// The store has matched `user` with `partner`, whose profile is `profile`.
     Matched {
         user: UserId,
         session: SessionId,
@@ -167,7 +177,7 @@ pub(in crate::server) enum Note {
         partner: Card,
         profile: FindPartner,
     },
-    /// To a user of this node, from their partner.
+    /// An offer, answer or candidate from `user`'s partner, who is `sender` on `node`.
     Relay {
         user: UserId,
         session: SessionId,
@@ -176,95 +186,102 @@ pub(in crate::server) enum Note {
         node: NodeId,
         payload: Payload,
     },
-    /// A user's relayed message was not taken: the partner is away and its buffer full, or it is gone.
+    /// A message that `user` sent to its partner was not delivered: the partner is gone, or away
+    /// with as much as allowed waiting for it.
     Refused { user: UserId, session: SessionId },
-    /// The call is over because of the partner.
+    /// The partner has left the call.
     Left {
         user: UserId,
         session: SessionId,
         reason: LeaveReason,
     },
-    /// The partner's connection broke.
+    /// The partner's connection is broken.
     Away { user: UserId, session: SessionId },
-    /// The partner is back, on this node.
+    /// The partner is back, on `node`.
     Back {
         user: UserId,
         session: SessionId,
         node: NodeId,
     },
-    /// Who waits may have been passed over: all that the store should know is said again.
+    /// The store may have passed over searches of this node, because the node stood still or the
+    /// clock was set: send the store everything again.
     LookAgain,
-    /// Somebody wants to go on at node `by` with a token of this node.
+    /// A client connected to node `by` with a resume token of this node.
     Takeover {
-        token: String,
+        token: ResumeToken,
         subject: Option<String>,
         by: NodeId,
-        ticket: u64,
+        ticket: Ticket,
     },
-    /// The answer to it.
+    /// The answer to it; without a state if the token is not known here.
     Handover {
-        ticket: u64,
-        state: Option<Box<Handed>>,
+        ticket: Ticket,
+        state: Option<Box<HandoverState>>,
     },
 }
 
-/// A user on the way from one node to another.
+/// A client on its way from one node to another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::server) struct Handed {
+pub(in crate::server) struct HandoverState {
     pub(in crate::server) record: Record,
+    /// The number of the last message relayed to it.
     pub(in crate::server) seq: u64,
-    pub(in crate::server) kept: Vec<HandedMessage>,
+    /// The messages that it may not have received, oldest first.
+    pub(in crate::server) kept: Vec<KeptMessage>,
     pub(in crate::server) partner_away: bool,
-    /// The store knows this user.
+    /// Whether the store has a record of it.
     pub(in crate::server) is_recorded: bool,
 }
 
-/// A message that may have to be sent again.
+/// A relayed message that may have to be sent again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(in crate::server) struct HandedMessage {
+pub(in crate::server) struct KeptMessage {
     pub(in crate::server) seq: u64,
     pub(in crate::server) from: SocketId,
     pub(in crate::server) session: SessionId,
     pub(in crate::server) payload: Payload,
 }
 
-/// What the hub asks of the shared store, in order.
+/// What the hub asks of the shared store. The store carries commands out in order.
 #[derive(Debug)]
-pub(in crate::server) enum Command {
-    /// Enter the queue. A partner comes as [`Note::Matched`], to both nodes.
+pub(in crate::server) enum StoreCommand {
+    /// Look for a partner, else enter the queue. A match, which gets this session id, comes as
+    /// [`NodeMessage::Matched`] to both nodes.
     Join(Box<Record>, SessionId),
-    /// A hold of this user has run out: look again.
+    /// Look for a partner again: one of this client's holds has run out.
     Retry(UserId, SessionId),
-    /// Leave the queue; answered by [`Outcome::Cancelled`] if somebody asks.
+    /// Leave the queue. With `ask`, answered by [`StoreOutcome::Cancelled`].
     Cancel {
         user: UserId,
         ask: Option<(ClientKey, Option<RequestId>)>,
     },
-    /// End a call. The partner's node is told, if it is another one.
+    /// End a call. The store notifies the partner's node, if it is another one.
     End {
         user: UserId,
         session: SessionId,
         reason: LeaveReason,
     },
-    /// Forget a user.
+    /// Forget a client, and end its call.
     Remove { user: UserId, reason: LeaveReason },
-    /// Two persons never meet again.
+    /// Never match these two again.
     Block { user: UserId, partner: UserId },
-    /// To another node.
-    Tell(NodeId, Box<Note>),
-    /// Take over a user whose node has died; answered by [`Outcome::Adopted`].
+    /// Pass a message on to another node. If no node listens there, the outcome is
+    /// [`StoreOutcome::Undelivered`].
+    Send(NodeId, Box<NodeMessage>),
+    /// Take over a client whose node has died. Answered by [`StoreOutcome::Adopted`].
     Adopt {
-        ticket: u64,
-        token: String,
+        ticket: Ticket,
+        token: ResumeToken,
         subject: Option<String>,
     },
-    /// What this node knows of a user, after it moved or after the store was away.
+    /// The current state of a client, after it changed nodes or the store was away. If the store
+    /// knows that its call is over, the outcome is [`StoreOutcome::Ended`].
     Sync(Box<Record>),
-    /// A user goes on at another node: from now on its fate is that node's.
+    /// A client now belongs to another node.
     Move { user: UserId, to: NodeId },
-    /// Whom the store takes for users of this node; answered by [`Outcome::Census`].
+    /// Which clients the store believes to be on this node. Answered by [`StoreOutcome::Census`].
     Census,
-    /// Write a report down; answered by [`Outcome::Reported`].
+    /// Record a report. Answered by [`StoreOutcome::Reported`].
     Report {
         key: ClientKey,
         report: Box<Report>,
@@ -272,27 +289,29 @@ pub(in crate::server) enum Command {
     },
 }
 
-/// What became of a [`Command`].
+/// The result of a [`StoreCommand`], where the hub needs to know it.
 #[derive(Debug)]
-pub(in crate::server) enum Outcome {
-    /// The store did not take a search.
+pub(in crate::server) enum StoreOutcome {
+    /// The store did not accept a search.
     NotJoined(UserId),
-    /// `is_matched`: the store has found a partner before.
+    /// The search has ended, or, with `is_matched`, had found a partner before.
     Cancelled {
         key: ClientKey,
         is_matched: bool,
         id: Option<RequestId>,
     },
-    /// No node listens there.
-    Undelivered(Box<Note>),
+    /// No node received the message.
+    Undelivered(Box<NodeMessage>),
+    /// The client is this node's now; without a record if there is nothing to adopt.
     Adopted {
-        ticket: u64,
+        ticket: Ticket,
         record: Option<Box<Record>>,
     },
-    /// Users of this node, as the store knows it.
+    /// The clients that the store believes to be on this node.
     Census(Vec<UserId>),
-    /// The store knows that this call has ended.
+    /// The store knows that this call is over.
     Ended { user: UserId, session: SessionId },
+    /// What became of a report.
     Reported {
         key: ClientKey,
         report_id: String,
@@ -301,31 +320,31 @@ pub(in crate::server) enum Outcome {
     },
 }
 
-impl Command {
-    /// What follows when the store could not be asked.
-    pub(in crate::server) fn failed(self) -> Option<Outcome> {
+impl StoreCommand {
+    /// The outcome if the store cannot be reached.
+    pub(in crate::server) fn failed(self) -> Option<StoreOutcome> {
         match self {
-            Self::Join(record, _) => Some(Outcome::NotJoined(record.card.user)),
+            Self::Join(record, _) => Some(StoreOutcome::NotJoined(record.card.user)),
             Self::Cancel {
                 ask: Some((key, id)),
                 ..
-            } => Some(Outcome::Cancelled {
+            } => Some(StoreOutcome::Cancelled {
                 key,
                 is_matched: false,
                 id,
             }),
-            Self::Tell(_, note) => Some(Outcome::Undelivered(note)),
-            Self::Adopt { ticket, .. } => Some(Outcome::Adopted {
+            Self::Send(_, message) => Some(StoreOutcome::Undelivered(message)),
+            Self::Adopt { ticket, .. } => Some(StoreOutcome::Adopted {
                 ticket,
                 record: None,
             }),
-            Self::Report { key, report, id } => Some(Outcome::Reported {
+            Self::Report { key, report, id } => Some(StoreOutcome::Reported {
                 key,
                 report_id: report.report_id,
                 recorded: false,
                 id,
             }),
-            // When the store is back it hears what is true then.
+            // When the store is back, it gets the state of that moment anyway.
             Self::Retry(..)
             | Self::Cancel { ask: None, .. }
             | Self::End { .. }

@@ -1,14 +1,19 @@
-//! The matchmaker's rules, one by one. Random walks over the whole hub are in `hub_tests.rs`.
+//! The matchmaker's rules, one by one. Random walks over the whole hub are in
+//! `hub/tests/random.rs`.
+#![allow(clippy::disallowed_methods, reason = "tests start at the present")]
 
 use proptest::prelude::*;
 
-use super::super::hub::tests::key;
 use super::*;
 
 const HOLDS: Holds = Holds {
     interests: Duration::from_secs(5),
     rematch: Duration::from_secs(10),
 };
+
+fn key(n: u64) -> ClientKey {
+    ClientKey::new(n)
+}
 
 fn free(_: ClientKey, _: ClientKey) -> Relation {
     Relation::Free
@@ -33,13 +38,13 @@ fn pair(found: Option<Match>) -> Option<(ClientKey, ClientKey)> {
 }
 
 #[test]
-fn two_who_wait_are_matched_at_once_and_no_longer_wait() {
+fn two_clients_are_matched_at_once_and_leave_the_queue() {
     let now = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
     assert_eq!(
         matchmaker.join(key(1), search(&[]), now, &free),
         None,
-        "alone"
+        "there is no one else"
     );
 
     assert_eq!(
@@ -52,15 +57,11 @@ fn two_who_wait_are_matched_at_once_and_no_longer_wait() {
         "both are out of the queue"
     );
 
-    assert_eq!(
-        matchmaker.next_deadline(),
-        None,
-        "nothing is left to wait for"
-    );
+    assert_eq!(matchmaker.next_deadline(), None, "no hold is left");
 }
 
 #[test]
-fn who_waited_longest_comes_first() {
+fn the_one_that_waited_longest_comes_first() {
     let now = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
     let keep_apart = |a: ClientKey, b: ClientKey| {
@@ -87,7 +88,7 @@ fn who_waited_longest_comes_first() {
 }
 
 #[test]
-fn more_interests_in_common_go_before_the_longer_wait() {
+fn more_common_interests_count_more_than_a_longer_wait() {
     let now = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
     let keep_apart = |a: ClientKey, b: ClientKey| {
@@ -119,7 +120,7 @@ fn more_interests_in_common_go_before_the_longer_wait() {
 }
 
 #[test]
-fn no_common_interest_is_held_for_5_s_of_the_older_entry() {
+fn a_pair_without_common_interests_is_held_until_the_older_has_waited_5_s() {
     let start = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
     matchmaker.join(key(1), search(&["a"]), start, &free);
@@ -146,12 +147,12 @@ fn no_common_interest_is_held_for_5_s_of_the_older_entry() {
     assert_eq!(
         pair(found),
         Some((key(1), key(2))),
-        "5 s of the older entry are over"
+        "the older entry has waited 5 s"
     );
 }
 
 #[test]
-fn who_gave_no_interests_is_not_held() {
+fn a_client_without_interests_is_not_held() {
     let now = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
     matchmaker.join(key(1), search(&["a"]), now, &free);
@@ -163,7 +164,7 @@ fn who_gave_no_interests_is_not_held() {
 }
 
 #[test]
-fn who_just_left_each_other_wait_10_s_for_somebody_else() {
+fn a_pair_that_just_parted_is_held_until_the_younger_has_waited_10_s() {
     let start = Instant::now();
     let left = |_: ClientKey, _: ClientKey| Relation::JustLeft;
     let mut matchmaker = Matchmaker::new(HOLDS);
@@ -178,11 +179,11 @@ fn who_just_left_each_other_wait_10_s_for_somebody_else() {
     );
 
     let found = matchmaker.poll(later + Duration::from_secs(10), &left);
-    assert_eq!(pair(found), Some((key(1), key(2))), "nobody else came");
+    assert_eq!(pair(found), Some((key(1), key(2))), "no one else came");
 }
 
 #[test]
-fn blocked_pairs_never_meet() {
+fn blocked_pairs_are_never_matched() {
     let start = Instant::now();
     let blocked = |_: ClientKey, _: ClientKey| Relation::Blocked;
     let mut matchmaker = Matchmaker::new(HOLDS);
@@ -204,15 +205,11 @@ fn blocked_pairs_never_meet() {
         "not after an hour"
     );
 
-    assert_eq!(
-        matchmaker.next_deadline(),
-        None,
-        "there is nothing to wake up for"
-    );
+    assert_eq!(matchmaker.next_deadline(), None, "no deadline is left");
 }
 
 #[test]
-fn a_room_is_its_own_queue_without_holds() {
+fn a_room_is_a_queue_of_its_own_without_holds() {
     let now = Instant::now();
     let left = |_: ClientKey, _: ClientKey| Relation::JustLeft;
     let mut matchmaker = Matchmaker::new(HOLDS);
@@ -227,34 +224,39 @@ fn a_room_is_its_own_queue_without_holds() {
     assert_eq!(
         matchmaker.join(key(3), search(&[]), now, &left),
         None,
-        "the lobby is no room"
+        "the lobby is not a room"
     );
 
     assert_eq!(
         pair(matchmaker.join(key(4), room("a"), now, &left)),
         Some((key(1), key(4))),
-        "back at once"
+        "matched again at once"
     );
 
     assert!(
         matchmaker.leave(key(2)) && !matchmaker.leave(key(2)),
-        "leaving twice is leaving once"
+        "only the first leave counts"
     );
     assert!(matchmaker.rooms.is_empty(), "an empty room is forgotten");
 }
 
-/// The bound is 100 ms; this is a debug build on a machine that does other things, too.
+/// Takes well under 100 ms in a release build; this bound only catches an algorithm that is
+/// quadratic.
 #[test]
-fn two_thousand_users_are_matched_in_no_time() {
+fn two_thousand_clients_are_matched_without_comparing_all_pairs() {
     let start = Instant::now();
     let mut matchmaker = Matchmaker::new(HOLDS);
     let found = (0..2000)
         .filter(|&n| matchmaker.join(key(n), search(&[]), start, &free).is_some())
         .count();
 
-    assert_eq!(found, 1000, "every second one finds the one before");
+    assert_eq!(
+        found, 1000,
+        "each second client is matched with the one before"
+    );
 
-    // The hardest case: everybody has ten interests and shares none, so all are held and then let go at once.
+    // The hardest case: each client has ten interests that no other has, so all pairs are held, and
+    // all holds end at once.
     for n in 0..2000 {
         let interests: Vec<String> = (0..10).map(|i| format!("{n}-{i}")).collect();
         let search = Search {
@@ -275,12 +277,12 @@ fn two_thousand_users_are_matched_in_no_time() {
 
     assert!(
         start.elapsed() < Duration::from_secs(5),
-        "not {:?}",
+        "it took {:?}",
         start.elapsed()
     );
 }
 
-/// The matchmaker's choice, written down a second time without an index: everybody is compared with everybody.
+/// The matchmaker's choice, implemented a second time without an index: compares with every entry.
 fn chosen(
     waiting: &[(ClientKey, Instant, Vec<String>)],
     new: &(ClientKey, Instant, Vec<String>),
@@ -293,9 +295,9 @@ fn chosen(
             .iter()
             .filter(|interest| new.2.contains(interest))
             .count();
-        let strangers = common == 0 && !interests.is_empty() && !new.2.is_empty();
+        let share_none = common == 0 && !interests.is_empty() && !new.2.is_empty();
         let may = match relation(*key, new.0) {
-            Relation::Free => !strangers || now >= *since + HOLDS.interests,
+            Relation::Free => !share_none || now >= *since + HOLDS.interests,
             Relation::JustLeft | Relation::Blocked => false,
         };
 
@@ -310,15 +312,16 @@ fn chosen(
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whoever comes is matched with the one whom the rules name, and nobody waits longer than they say.
+    /// A new client is matched with the one that the rules name, and no two clients keep waiting
+    /// that may be matched.
     #[test]
-    fn the_choice_is_the_one_that_the_rules_name(
+    fn the_choice_is_what_the_rules_say(
         steps in prop::collection::vec((0..4u64, 0..32u8, prop::bool::weighted(0.15)), 1..60),
-        kin in prop::collection::vec((0..60u64, 0..60u64, any::<bool>()), 0..20),
+        relations in prop::collection::vec((0..60u64, 0..60u64, any::<bool>()), 0..20),
     ) {
         let relation = |a: ClientKey, b: ClientKey| {
             let pair = |x: u64, y: u64| (key(x) == a && key(y) == b) || (key(x) == b && key(y) == a);
-            match kin.iter().find(|&&(x, y, _)| x != y && pair(x, y)) {
+            match relations.iter().find(|&&(x, y, _)| x != y && pair(x, y)) {
                 Some((_, _, true)) => Relation::Blocked,
                 Some((_, _, false)) => Relation::JustLeft,
                 None => Relation::Free,
@@ -357,13 +360,13 @@ proptest! {
             prop_assert_eq!(matchmaker.len(), waiting.len());
             for (i, one) in waiting.iter().enumerate() {
                 for other in &waiting[..i] {
-                    let strangers = !one.2.is_empty() && !other.2.is_empty() && !one.2.iter().any(|x| other.2.contains(x));
+                    let share_none = !one.2.is_empty() && !other.2.is_empty() && !one.2.iter().any(|x| other.2.contains(x));
                     let may = match relation(one.0, other.0) {
                         Relation::Blocked => false,
                         Relation::JustLeft => now >= one.1.max(other.1) + HOLDS.rematch,
                         Relation::Free => true,
-                    } && (!strangers || now >= one.1.min(other.1) + HOLDS.interests);
-                    prop_assert!(!may, "{:?} and {:?} wait although they may be matched", one.0, other.0);
+                    } && (!share_none || now >= one.1.min(other.1) + HOLDS.interests);
+                    prop_assert!(!may, "{:?} and {:?} both wait, but may be matched", one.0, other.0);
                 }
             }
         }

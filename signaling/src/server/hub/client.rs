@@ -3,37 +3,44 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::cluster::messages::{Card, EndedCall, NodeId};
 use super::delivery::Delivery;
-use super::{ClientKey, NodeId, millis};
-use crate::message::*;
-use crate::server::store::note::{Card, EndedCall};
+use super::ids::{PersonId, ResumeToken};
+use super::millis;
+use crate::message::{
+    ClientEnvelope, FindPartner, PartnerFound, ServerMessage, SessionId, SocketId, UserId,
+};
+use crate::server::client_key::ClientKey;
 
-/// So long after its end a call can be reported.
+/// How long after its end a call can be reported. `cluster.lua` has the same figure (`ENDED_TTL`).
 const REPORTABLE: Duration = Duration::from_secs(600);
-/// So many ended calls of one user are remembered; more than one a minute is no longer a call.
-const REMEMBERED: usize = 64;
+/// Ended calls to remember for each client; the oldest go first. More than one call in ten seconds
+/// for ten minutes is skipping, not calling. `cluster.lua` has the same figure (`ENDED_CALLS`).
+const MAX_ENDED_CALLS: usize = 64;
 
 /// Where a partner is connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    Here(ClientKey),
+pub(super) enum PartnerLocation {
+    /// On this node.
+    Local(ClientKey),
+    /// On another node of the cluster.
     Node(NodeId),
 }
 
-/// Whom a call is with.
+/// The partner in a call.
 #[derive(Debug, Clone)]
 pub(super) struct Partner {
     pub(super) user: UserId,
     pub(super) socket: SocketId,
-    pub(super) person: UserId,
+    pub(super) person: PersonId,
+    /// The `sub` of the partner's bearer token, for reports.
     pub(super) subject: Option<String>,
-    pub(super) place: Place,
+    pub(super) location: PartnerLocation,
 }
 
 impl Partner {
-    /// As another node knows them.
+    /// A partner on another node.
     pub(super) fn from_card(card: Card) -> Self {
-        let subject = subject(&card.user, &card.person);
         let Card {
             user,
             socket,
@@ -42,76 +49,77 @@ impl Partner {
         } = card;
 
         Self {
+            subject: person.subject_of(&user),
             user,
             socket,
             person,
-            subject,
-            place: Place::Node(node),
+            location: PartnerLocation::Node(node),
         }
     }
 }
 
-/// A call, as one side sees it.
+/// A call, as one of its two sides sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) partner: Partner,
     pub(super) session: SessionId,
-    /// The partner's connection broke, as this side was told.
+    /// Whether this side was last notified that the partner's connection is broken.
     pub(super) partner_away: bool,
 }
 
-/// A call that is over.
+/// A call that is over and can still be reported.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) session: SessionId,
     pub(super) partner: UserId,
-    pub(super) person: UserId,
+    pub(super) person: PersonId,
     pub(super) subject: Option<String>,
     /// When it is forgotten.
     until: Instant,
 }
 
+/// One client of this node, connected or away.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct Client {
+    /// Its name on the wire for relaying (`to`, `from`). It keeps this name when it resumes.
     pub(super) socket: SocketId,
     pub(super) user: UserId,
-    /// Who the bearer token says it is.
+    /// The `sub` of its bearer token.
     pub(super) subject: Option<String>,
-    /// Under whom blocks and re-match rules are kept: the subject, or else the user.
-    pub(super) person: UserId,
-    /// For `resume`.
-    pub(super) token: String,
-    /// Of the last `find_partner`.
+    pub(super) person: PersonId,
+    /// The token that resumes this client. Every resume replaces it.
+    pub(super) token: ResumeToken,
+    /// As sent with its last `find_partner`; `next` searches with it again.
     pub(super) profile: FindPartner,
     pub(super) call: Option<Call>,
+    /// Oldest first.
     ended: VecDeque<Ended>,
-    /// The partner of the last call that ended.
-    pub(super) last_partner: Option<UserId>,
+    /// The partner of the last call that ended: the two are kept apart for a while.
+    pub(super) last_partner: Option<PersonId>,
     pub(super) delivery: Delivery,
-    /// Its connection broke: until when it can be resumed.
+    /// Set while the connection is broken: until when the client can be resumed.
     pub(super) away_until: Option<Instant>,
-    /// Nothing has come from it yet.
+    /// Whether nothing has come from this connection yet. `resume` is only valid as the first
+    /// message.
     pub(super) is_new: bool,
-    /// Since when it waits in the shared store.
-    pub(super) waiting: Option<Instant>,
-    /// The store has a record of it.
+    /// Since when it has been searching in the shared store, if it is.
+    pub(super) store_search_since: Option<Instant>,
+    /// Whether the store has a record of it.
     pub(super) is_recorded: bool,
-    /// It waits to take somebody's place: what it has said meanwhile.
-    pub(super) resuming: Option<Vec<ClientEnvelope>>,
+    /// Set while it waits to take over a client from another node: the messages it has sent since.
+    pub(super) held: Option<Vec<ClientEnvelope>>,
 }
 
-impl Peer {
+impl Client {
     pub(super) fn new(
         user: UserId,
         socket: SocketId,
-        token: String,
+        token: ResumeToken,
         subject: Option<String>,
     ) -> Self {
         Self {
             socket,
-            person: subject
-                .as_deref()
-                .map_or_else(|| user.clone(), UserId::from),
+            person: PersonId::new(&user, subject.as_deref()),
             user,
             subject,
             token,
@@ -122,9 +130,9 @@ impl Peer {
             delivery: Delivery::default(),
             away_until: None,
             is_new: true,
-            waiting: None,
+            store_search_since: None,
             is_recorded: false,
-            resuming: None,
+            held: None,
         }
     }
 
@@ -132,18 +140,18 @@ impl Peer {
         self.away_until.is_some()
     }
 
-    /// As its partner knows it.
-    pub(super) fn partner(&self, place: Place) -> Partner {
+    /// This client, as its partner's [`Call`] describes it.
+    pub(super) fn as_partner(&self, location: PartnerLocation) -> Partner {
         Partner {
             user: self.user.clone(),
             socket: self.socket.clone(),
             person: self.person.clone(),
             subject: self.subject.clone(),
-            place,
+            location,
         }
     }
 
-    /// Takes the call out and remembers it, to be reported and not to be repeated at once.
+    /// Ends the call and remembers it, for reports and for the re-match rule.
     pub(super) fn end_call(&mut self, now: Instant) -> Option<Call> {
         let call = self.call.take()?;
         self.last_partner = Some(call.partner.person.clone());
@@ -160,17 +168,17 @@ impl Peer {
     }
 
     fn remember(&mut self, ended: Ended) {
-        if self.ended.len() >= REMEMBERED {
+        if self.ended.len() >= MAX_ENDED_CALLS {
             self.ended.pop_front();
         }
 
         self.ended.push_back(ended);
     }
 
-    /// The calls that ended a short while ago, for another node, whose clock is not this one's.
+    /// The calls that can still be reported, for another node. They carry an age instead of a time,
+    /// because nodes do not share a clock.
     pub(super) fn ended_calls(&self, now: Instant) -> Vec<EndedCall> {
-        let calls = self
-            .ended
+        self.ended
             .iter()
             .filter(|ended| ended.until > now)
             .map(|ended| EndedCall {
@@ -178,42 +186,34 @@ impl Peer {
                 partner: ended.partner.clone(),
                 person: ended.person.clone(),
                 ago_ms: millis(REPORTABLE.saturating_sub(ended.until - now)),
-            });
-
-        calls.collect()
+            })
+            .collect()
     }
 
-    /// The reverse of [`ended_calls`](Self::ended_calls), oldest first.
+    /// Takes over what [`ended_calls`](Self::ended_calls) returned on another node, oldest first.
     pub(super) fn remember_calls(&mut self, calls: Vec<EndedCall>, now: Instant) {
-        for EndedCall {
-            session,
-            partner,
-            person,
-
-            ago_ms,
-        } in calls
-        {
-            let until = now + REPORTABLE.saturating_sub(Duration::from_millis(ago_ms));
+        for call in calls {
+            let age = Duration::from_millis(call.ago_ms);
             self.remember(Ended {
-                session,
-                subject: subject(&partner, &person),
-                partner,
-                person,
-                until,
+                session: call.session,
+                subject: call.person.subject_of(&call.partner),
+                partner: call.partner,
+                person: call.person,
+                until: now + REPORTABLE.saturating_sub(age),
             });
         }
 
         self.forget_old(now);
     }
 
-    /// A call that ended a short while ago.
+    /// The call with this id, if it ended within [`REPORTABLE`].
     pub(super) fn ended(&mut self, session: &SessionId, now: Instant) -> Option<&Ended> {
         self.forget_old(now);
         self.ended.iter().find(|ended| ended.session == *session)
     }
 
-    /// The person behind a partner of a short while ago.
-    pub(super) fn met(&self, user: &UserId) -> Option<&UserId> {
+    /// The person behind a recent partner.
+    pub(super) fn recent_partner(&self, user: &UserId) -> Option<&PersonId> {
         self.ended
             .iter()
             .find(|ended| ended.partner == *user)
@@ -229,12 +229,7 @@ impl Peer {
     }
 }
 
-/// What the bearer token of a user says, if the person is not the user itself.
-pub(super) fn subject(user: &UserId, person: &UserId) -> Option<String> {
-    (person != user).then(|| person.as_str().to_owned())
-}
-
-/// The profile of `profile`'s owner, as its partner sees it.
+/// `partner_found` for one side. `partner` is the other side, with `profile` as it sent it.
 pub(super) fn partner_found(
     profile: &FindPartner,
     partner: &Partner,

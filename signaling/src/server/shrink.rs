@@ -1,35 +1,38 @@
-//! Tables that give their memory back when most of what was in them is gone.
+//! Collections that return memory once most of their content is gone.
 //!
-//! A hash table never shrinks by itself: one that has held 20,000 clients keeps the room for them when the last is gone.
+//! A hash table never shrinks by itself: one that held 20,000 clients keeps the room for them after
+//! the last has left.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// Room for so few is not worth the work.
-const SMALL: usize = 256;
+/// Entries. A smaller capacity is not worth shrinking.
+const MIN_CAPACITY: usize = 256;
 
-/// Call it after something was removed.
-pub(super) trait Tighten {
-    /// Gives memory back once less than an eighth is in use. Half of what is left stays free, so removing costs constant
-    /// time all the same: as much has to be removed before the next time as is moved now.
-    fn tighten(&mut self);
+/// Call it after removing something.
+pub(super) trait ShrinkIfSparse {
+    /// Shrinks once less than an eighth of the capacity is in use, to twice the length.
+    ///
+    /// Removing stays constant time on average: before the next shrink moves n entries, at least n
+    /// must have been removed.
+    fn shrink_if_sparse(&mut self);
 }
 
-/// To how much a container of this capacity is to shrink.
+/// The capacity to shrink to, or `None` if the collection is small or well filled.
 fn target(len: usize, capacity: usize) -> Option<usize> {
-    (capacity >= SMALL && len < capacity / 8).then_some(len * 2)
+    (capacity >= MIN_CAPACITY && len < capacity / 8).then_some(len * 2)
 }
 
-impl<K: Eq + Hash, V> Tighten for HashMap<K, V> {
-    fn tighten(&mut self) {
+impl<K: Eq + Hash, V> ShrinkIfSparse for HashMap<K, V> {
+    fn shrink_if_sparse(&mut self) {
         if let Some(target) = target(self.len(), self.capacity()) {
             self.shrink_to(target);
         }
     }
 }
 
-impl<T> Tighten for VecDeque<T> {
-    fn tighten(&mut self) {
+impl<T> ShrinkIfSparse for VecDeque<T> {
+    fn shrink_if_sparse(&mut self) {
         if let Some(target) = target(self.len(), self.capacity()) {
             self.shrink_to(target);
         }
@@ -41,56 +44,59 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_full_and_is_nearly_empty_gives_its_memory_back() {
+    fn an_emptied_collection_returns_its_memory() {
         let mut map: HashMap<u32, u32> = (0..10_000).map(|n| (n, n)).collect();
         let mut queue: VecDeque<u32> = (0..10_000).collect();
 
         for n in 0..9_990 {
             map.remove(&n);
-            map.tighten();
+            map.shrink_if_sparse();
             queue.pop_front();
-            queue.tighten();
+            queue.shrink_if_sparse();
         }
 
         assert!(
-            map.capacity() < SMALL,
-            "a table for {} entries holds {}",
-            map.capacity(),
-            map.len()
+            map.capacity() < MIN_CAPACITY,
+            "a table with {} entries has room for {}",
+            map.len(),
+            map.capacity()
         );
 
         assert!(
-            queue.capacity() < SMALL,
-            "a queue for {} entries holds {}",
-            queue.capacity(),
-            queue.len()
+            queue.capacity() < MIN_CAPACITY,
+            "a queue with {} entries has room for {}",
+            queue.len(),
+            queue.capacity()
         );
 
         let mut left: Vec<_> = map.into_values().collect();
         left.sort_unstable();
-        let wanted: Vec<u32> = (9_990..10_000).collect();
+        let expected: Vec<u32> = (9_990..10_000).collect();
 
         assert_eq!(
             (&left, Vec::from(queue)),
-            (&wanted, wanted.clone()),
+            (&expected, expected.clone()),
             "what was not removed is still there"
         );
     }
 
     #[test]
-    fn shrinking_costs_no_more_than_removing_did() {
+    fn shrinking_moves_fewer_entries_than_were_removed() {
         let mut map: HashMap<u32, ()> = HashMap::new();
         let (mut moved, mut removed) = (0, 0);
 
-        // Up and down, and to and fro around each size at which it could shrink or grow.
+        // Fill and empty, with a removal and an insertion around every size at which it could
+        // shrink or grow.
         for round in 0..20 {
             map.extend((0..10_000).map(|n| (n, ())));
+
             for n in 0..10_000 {
                 for (key, again) in [(n, true), (n, false)] {
                     map.remove(&key);
                     removed += 1;
+
                     let before = map.capacity();
-                    map.tighten();
+                    map.shrink_if_sparse();
                     moved += if map.capacity() < before {
                         map.len()
                     } else {
@@ -113,10 +119,10 @@ mod tests {
     }
 
     #[test]
-    fn small_and_well_filled_ones_stay_as_they_are() {
+    fn small_and_well_filled_collections_stay_as_they_are() {
         for (len, capacity) in [
-            (0, SMALL - 1),
-            (SMALL, SMALL),
+            (0, MIN_CAPACITY - 1),
+            (MIN_CAPACITY, MIN_CAPACITY),
             (1_000, 8_000),
             (4_000, 7_168),
         ] {

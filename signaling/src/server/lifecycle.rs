@@ -1,4 +1,11 @@
-//! Starting, accepting and stopping.
+//! The life of a server: its settings, its start, accepting connections, its shutdown.
+//!
+//! There is one way down: [`accept_loop`] stops accepting, drains the hub,
+//! waits for the connections to end, and cuts off those that do not.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it passes the clock to the server"
+)]
 
 use std::fmt;
 use std::io;
@@ -14,38 +21,51 @@ use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::edge::{Acceptor, Edge, EdgeConfig};
-use super::greet::greet;
+use super::handshake::serve_socket;
+use super::hub::cluster::messages::NodeId;
 use super::hub::{Hub, HubConfig};
 use super::ice::{IceSource, Turn};
 use super::matchmaker::Holds;
 use super::shared::{PendingReport, Shared, ShellConfig};
-use super::store::note::NodeId;
 use super::store::{self, RedisStore};
 
-/// For the last close frames at the end of a shutdown.
-const LAST_WORDS: Duration = Duration::from_secs(3);
-/// So many commands wait for the shared store; beyond that it counts as away.
-const STORE_COMMANDS: usize = 65_536;
+/// For connections to send their close frames at the end of a shutdown, and for the store to learn
+/// that this node has gone.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Commands that may wait for the shared store. Beyond that, commands fail as if it were away.
+const MAX_STORE_COMMANDS: usize = 65_536;
 
-/// Why a relay cannot start.
+/// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// The address is taken, not allowed or not one of this machine.
+    /// The address is in use, not allowed, or not one of this machine.
     #[error(
-        "cannot listen on {address} ({source}): choose another address or port, or end what uses it"
+        "cannot listen on {address} ({source}): choose another address or port, or stop the \
+         program that uses it"
     )]
     Listen {
-        /// As it was asked for.
+        /// As given to [`RelayBuilder::listen`].
         address: String,
-        /// The system's word.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file that the settings name will not do.
+    /// A file that the settings name is missing or not valid. The text names the file and the
+    /// cause.
     #[error("{0}")]
     Settings(String),
 }
 
-/// Settings of a relay; every one has a default.
+/// The settings of a server. Every one has a default.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use tandem_signaling::server::Relay;
+/// let builder = Relay::builder()
+///     .listen("127.0.0.1:0")
+///     .stun_url("stun:stun.example.org:3478")
+///     .limit_address(100, 300)
+///     .drain_deadline(Duration::from_secs(30));
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct RelayBuilder {
@@ -80,109 +100,116 @@ impl Default for RelayBuilder {
 }
 
 impl RelayBuilder {
-    /// `HOST:PORT`; port 0 picks a free one. Default `127.0.0.1:9000`.
+    /// Where to listen: `HOST:PORT`. Port 0 picks a free one. Default `127.0.0.1:9000`.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = address.into();
         self
     }
 
-    /// How many WebSocket connections at a time; 0 for no limit. Default 20,000.
+    /// Limits the WebSocket connections open at the same time; 0 for no limit. Default 20,000.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.edge.max_connections = connections;
         self
     }
 
-    /// How many connections at a time from one address (IPv6: one /64), and how many upgrades a minute; 0 for no limit,
-    /// which is the default: who embeds a relay trusts the network.
+    /// Limits the connections that one address (IPv6: one /64) may have open at the same time, and
+    /// the upgrades that it may ask for in a minute. 0, the default, is no limit: an embedded
+    /// server is usually in a network that is trusted.
     pub fn limit_address(mut self, connections: u32, upgrades_per_minute: u32) -> Self {
         self.edge.max_connections_per_address = connections;
         self.edge.rate_upgrades = upgrades_per_minute;
         self
     }
 
-    /// Messages and bytes a second of one connection; 0, the default, for no limit.
+    /// Limits the messages and bytes that one connection may send in a second; 0, the default, is
+    /// no limit.
     pub fn limit_traffic(mut self, messages_per_second: u32, bytes_per_second: u32) -> Self {
         self.edge.rate_messages = messages_per_second;
         self.edge.rate_bytes = bytes_per_second;
         self
     }
 
-    /// Searches and reports a minute of one connection; 0, the default, for no limit.
+    /// Limits the searches and reports that one connection may send in a minute; 0, the default, is
+    /// no limit.
     pub fn limit_requests(mut self, searches_per_minute: u32, reports_per_minute: u32) -> Self {
         self.edge.rate_find = searches_per_minute;
         self.edge.rate_reports = reports_per_minute;
         self
     }
 
-    /// A proxy whose `X-Forwarded-For` is believed; may be called again.
+    /// Trusts the `X-Forwarded-For` of proxies in this address range. Can be called repeatedly.
     pub fn trusted_proxy(mut self, range: ipnet::IpNet) -> Self {
         self.edge.trusted_proxies.push(range);
         self
     }
 
-    /// A file of addresses and users to keep out; see `docs/operating.md`.
+    /// Bans the addresses and users in this file; see `docs/operating.md` for its format.
     pub fn ban_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.edge.ban_file = Some(file.into());
         self
     }
 
-    /// Want a token of every client, signed with the key in this file: an HS256 secret or an Ed25519 public key (PEM).
+    /// Requires a bearer token (JWT) of every client, signed with the key in this file: an HS256
+    /// secret or an Ed25519 public key (PEM).
     pub fn jwt_key(mut self, file: impl Into<PathBuf>) -> Self {
         self.edge.jwt_key = Some(file.into());
         self
     }
 
-    /// Serve TLS with this certificate chain and key (PEM).
+    /// Serves TLS with this certificate chain and private key (both PEM).
     pub fn tls(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.edge.tls = Some((cert.into(), key.into()));
         self
     }
 
-    /// Append users' reports to this file.
+    /// Appends users' reports to this file, one JSON object per line.
     pub fn reports(mut self, file: impl Into<PathBuf>) -> Self {
         self.edge.reports = Some(file.into());
         self
     }
 
-    /// A WebSocket ping this often; zero for none. Default 25 s.
+    /// Sends a WebSocket ping this often; zero for never. Default 25 s.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
         self
     }
 
-    /// A connection silent for this long is closed with 4003; zero for never. Default 60 s.
+    /// Closes a connection that has been silent for this long, with 4003; zero for never. Default
+    /// 60 s.
     pub fn silent(mut self, limit: Duration) -> Self {
         self.silent = limit;
         self
     }
 
-    /// How long a call waits for a client whose connection was lost; zero for not at all. Default 30 s.
+    /// Keeps a client whose connection broke, and its call, for this long; zero for not at all.
+    /// Default 30 s.
     pub fn resume_window(mut self, window: Duration) -> Self {
         self.resume_window = window;
         self
     }
 
-    /// How long [`Relay::shutdown`] lets calls go on. Default 2 s: who closes a program does not wait for long.
+    /// How long [`Relay::shutdown`] lets calls continue. Default 2 s: the user of a program that
+    /// embeds the server does not want to wait for it.
     pub fn drain_deadline(mut self, limit: Duration) -> Self {
         self.drain_deadline = limit;
         self
     }
 
-    /// An `Origin` from which browsers may connect (`*` for any); may be called again. Without any, only programs that
-    /// send no `Origin` connect.
+    /// Allows browsers to connect from pages of this `Origin` (`*` for any). Can be called
+    /// repeatedly. Without any, only programs can connect, because they send no `Origin`.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.edge.allowed_origins.push(origin.into());
         self
     }
 
-    /// A `stun:` URL for the clients; may be called again.
+    /// Gives clients this STUN server (`stun:…`). Can be called repeatedly.
     pub fn stun_url(mut self, url: impl Into<String>) -> Self {
         self.stun_urls.push(url.into());
         self
     }
 
-    /// `turn:` URLs for the clients, the secret that the relay shares with these servers (coturn's
-    /// `static-auth-secret`), and how long each client's credentials are good for.
+    /// Gives clients these TURN servers (`turn:…`). `secret` is the one that the servers share with
+    /// this one (coturn's `static-auth-secret`); each client's credentials are valid for `ttl`.
     pub fn turn(mut self, urls: Vec<String>, secret: impl Into<String>, ttl: Duration) -> Self {
         self.turn = Some(Turn {
             urls,
@@ -193,27 +220,33 @@ impl RelayBuilder {
         self
     }
 
-    /// Share users with other relays over the Redis at this URL (`redis://…`). Without the feature `redis` such a relay
-    /// does not start.
+    /// Joins a cluster: nodes that share the Redis at this URL (`redis://…`) match each other's
+    /// users. Without the feature `redis`, [`start`](Self::start) returns an error.
     pub fn redis(mut self, url: impl Into<String>) -> Self {
         self.redis = Some(url.into());
         self
     }
 
-    /// Binds the address and begins to accept. Must be called inside a tokio runtime.
+    /// Binds the address and starts to accept. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`RelayError::Settings`] if a file will not do, [`RelayError::Listen`] if the address cannot be bound.
+    /// [`RelayError::Settings`] if a file is missing or not valid, [`RelayError::Listen`] if the
+    /// address cannot be bound.
     pub async fn start(self) -> Result<Relay, RelayError> {
         let encrypted = self.edge.tls.is_some();
         let edge = Edge::new(self.edge).map_err(RelayError::Settings)?;
-        let refused = |source| RelayError::Listen {
+        let cannot_listen = |source| RelayError::Listen {
             address: self.listen.clone(),
             source,
         };
 
-        let listener = TcpListener::bind(&self.listen).await.map_err(refused)?;
-        let local_addr = listener.local_addr().map_err(refused)?;
+        let listener = TcpListener::bind(&self.listen)
+            .await
+            .map_err(cannot_listen)?;
+        let local_addr = listener.local_addr().map_err(cannot_listen)?;
+
+        // Everything that needs the time of day gets it from here.
+        let clock: fn() -> SystemTime = SystemTime::now;
         let holds = Holds {
             interests: Duration::from_secs(5),
             rematch: Duration::from_secs(10),
@@ -228,14 +261,16 @@ impl RelayBuilder {
             .redis
             .as_deref()
             .zip(node.clone())
-            .map(|(url, node)| RedisStore::new(url, node, holds));
-        let store = store.transpose().map_err(RelayError::Settings)?;
+            .map(|(url, node)| RedisStore::new(url, node, holds, clock))
+            .transpose()
+            .map_err(RelayError::Settings)?;
+
         let hub_config = HubConfig {
             heartbeat: self.heartbeat,
             silent: self.silent,
             resume_window: self.resume_window,
             takes_reports: edge.reports.is_some() || node.is_some(),
-            clock: SystemTime::now,
+            clock,
             node,
             ice: IceSource::new(self.stun_urls, self.turn),
             holds,
@@ -247,14 +282,16 @@ impl RelayBuilder {
         };
 
         let hub = Hub::new(hub_config, Box::new(Uuid::new_v4));
-        let (commands, to_store) = mpsc::channel(STORE_COMMANDS);
+        let (commands, to_store) = mpsc::channel(MAX_STORE_COMMANDS);
         let (shared, reports) =
             Shared::new(shell_config, hub, edge, store.is_some().then_some(commands));
         let shared = Arc::new(shared);
-        let keeper = store.map(|store| tokio::spawn(store::run(store, shared.clone(), to_store)));
+
+        let store_task =
+            store.map(|store| tokio::spawn(store::run(store, shared.clone(), to_store)));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(accept_loop(listener, shared.clone(), reports, stopped));
-        tracing::info!(port = local_addr.port(), "relay is listening");
+        tracing::info!(port = local_addr.port(), "listening: clients can connect");
 
         Ok(Relay {
             local_addr,
@@ -263,70 +300,73 @@ impl RelayBuilder {
             shared,
             stop: Some(stop),
             task,
-            keeper,
+            store_task,
         })
     }
 }
 
-/// A running relay. Dropping it cuts all connections at once; [`shutdown`](Self::shutdown) ends it properly.
+/// A running server. Dropping it cuts all connections at once; [`shutdown`](Self::shutdown) lets
+/// calls end first.
 pub struct Relay {
     local_addr: SocketAddr,
     encrypted: bool,
     shared: Arc<Shared>,
     drain_deadline: Duration,
-    /// Carries how long calls may go on.
+    /// Starts the shutdown; carries how long calls may continue.
     stop: Option<oneshot::Sender<Duration>>,
     task: JoinHandle<()>,
-    /// Speaks with the shared store.
-    keeper: Option<JoinHandle<()>>,
+    /// Talks to the shared store.
+    store_task: Option<JoinHandle<()>>,
 }
 
 impl Relay {
-    /// Settings to start from.
+    /// The default settings.
     pub fn builder() -> RelayBuilder {
         RelayBuilder::default()
     }
 
-    /// Where it listens, with the port that was picked.
+    /// The address it listens on, with the actual port.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Where clients connect to.
+    /// The URL that clients connect to.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.encrypted { "wss" } else { "ws" };
         format!("{scheme}://{}/ws", self.local_addr)
     }
 
-    /// Reads certificate, token key and ban list again and opens the reports again; what will not do is logged and stays
-    /// as it was. Who is banned by now is closed.
+    /// Reads the certificate, the token key and the ban list again, reopens the report file, and
+    /// closes the connections of users who are now banned. A file that is not valid is logged, and
+    /// what it contained before stays in force.
     pub fn reload(&self) {
         self.shared.edge.reload();
     }
 
-    /// Tells everybody, takes nobody new, lets calls go on until they end or the drain deadline comes, and closes the
-    /// rest with 1001. Dropping the future cuts all connections at once.
+    /// Notifies all clients, takes no new ones, lets calls continue until they end or the drain
+    /// deadline passes, then closes the rest with 1001. Dropping the future cuts all connections at
+    /// once.
     pub async fn shutdown(self) {
         let deadline = self.drain_deadline;
         self.shutdown_within(deadline).await;
     }
 
-    /// As [`shutdown`](Self::shutdown), with another deadline.
+    /// [`shutdown`](Self::shutdown) with this deadline instead of the one in the settings.
     pub async fn shutdown_within(mut self, deadline: Duration) {
         if let Some(stop) = self.stop.take() {
-            // The receiver is only gone if the task is.
+            // Only fails if the task has ended already.
             let _ = stop.send(deadline);
         }
 
-        // A panic in the task has been reported by its own thread.
+        // A panic in the task has been printed by the panic hook.
         let _ = (&mut self.task).await;
         self.shared.close_store();
 
-        if let Some(keeper) = &mut self.keeper {
-            // A store that is away need not hear that this node has gone.
-            let _ = timeout(LAST_WORDS, keeper).await;
+        if let Some(store_task) = &mut self.store_task {
+            // If the store is away, the other nodes notice by themselves that this one has gone.
+            let _ = timeout(SHUTDOWN_TIMEOUT, store_task).await;
         }
     }
 }
@@ -342,13 +382,14 @@ impl fmt::Debug for Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(keeper) = &self.keeper {
-            keeper.abort();
+        if let Some(store_task) = &self.store_task {
+            store_task.abort();
         }
     }
 }
 
-/// Owns every connection's task: when this future is dropped, they all end.
+/// Accepts connections and owns their tasks: when this future is dropped, all of them end. Also
+/// runs the hub's timers and writes reports.
 async fn accept_loop(
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -366,20 +407,20 @@ async fn accept_loop(
         }
 
         tokio::select! {
-            (stream, peer) = acceptor.accept(connections.len()) => {
-                connections.spawn(greet(stream, peer, shared.clone()));
+            (stream, remote) = acceptor.accept(connections.len()) => {
+                connections.spawn(serve_socket(stream, remote, shared.clone()));
             }
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
-                    tracing::error!("a connection's task panicked; its client was disconnected");
+                    tracing::error!("a connection's task panicked: its client was disconnected, the others continue");
                 }
             }
             () = shared.deadline() => shared.tick(),
             () = &mut reports => {}
             stop = &mut stopped, if drain_until.is_none() => {
-                // A sender that is gone without a word means that the relay was dropped: no time for calls.
+                // Without a limit, the server was dropped: no time for calls.
                 let limit = stop.unwrap_or_default();
-                tracing::info!(seconds = limit.as_secs(), "relay is draining");
+                tracing::info!(seconds = limit.as_secs(), "draining: no new users, calls may end");
                 shared.drain();
                 drain_until = Some(Instant::now() + limit);
             }
@@ -389,8 +430,9 @@ async fn accept_loop(
 
     drop(acceptor);
     shared.close_all();
-    let rest = async { while connections.join_next().await.is_some() {} };
-    // Who has not taken the close frame by then is cut off.
-    let _ = timeout(LAST_WORDS, rest).await;
-    tracing::info!("relay has stopped");
+
+    let all_closed = async { while connections.join_next().await.is_some() {} };
+    // Clients that have not read their close frame by then are cut off.
+    let _ = timeout(SHUTDOWN_TIMEOUT, all_closed).await;
+    tracing::info!("stopped");
 }

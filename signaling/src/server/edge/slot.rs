@@ -1,0 +1,105 @@
+//! One connection's share of the limits, and the way to close it should its client become banned.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: a dropped slot is given back now"
+)]
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Edge;
+use super::addresses::AddressKey;
+use super::token::Identity;
+use crate::server::outbound::{CloseReason, Outbound};
+use crate::server::shrink::ShrinkIfSparse;
+
+/// Held for as long as the connection is open; dropping it gives the connection's share back.
+pub(in crate::server) struct Slot {
+    pub(super) edge: Arc<Edge>,
+    pub(super) id: u64,
+    pub(super) key: AddressKey,
+    pub(super) address: IpAddr,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    /// Makes it possible to close this connection, through its queue, if its client becomes banned.
+    pub(in crate::server) fn occupy(&self, identity: Option<Identity>, outbound: Arc<Outbound>) {
+        // Without a ban list, no client becomes banned.
+        if self.edge.has_ban_list() {
+            let online = Online {
+                address: self.address,
+                identity,
+                outbound,
+            };
+            self.edge.online.insert(self.id, online);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.edge.has_ban_list() {
+            self.edge.online.remove(self.id);
+        }
+
+        self.edge.addresses.lock().leave(self.key, Instant::now());
+    }
+}
+
+/// The open connections, for as long as there is a ban list.
+#[derive(Default)]
+pub(super) struct OnlineTable {
+    entries: Mutex<HashMap<u64, Online>>,
+    next_id: AtomicU64,
+}
+
+/// A connection whose client could become banned.
+struct Online {
+    address: IpAddr,
+    identity: Option<Identity>,
+    outbound: Arc<Outbound>,
+}
+
+impl OnlineTable {
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn insert(&self, id: u64, online: Online) {
+        self.entries.lock().insert(id, online);
+    }
+
+    fn remove(&self, id: u64) {
+        let mut entries = self.entries.lock();
+        entries.remove(&id);
+        entries.shrink_if_sparse();
+    }
+
+    /// Closes the connections for which `is_banned` holds. Returns how many.
+    pub(super) fn close_banned(
+        &self,
+        is_banned: impl Fn(IpAddr, Option<&Identity>) -> bool,
+    ) -> usize {
+        let entries = self.entries.lock();
+        let banned = entries
+            .values()
+            .filter(|online| is_banned(online.address, online.identity.as_ref()));
+
+        let mut closed = 0;
+        for online in banned {
+            // If the queue is full, the connection is about to be closed anyway.
+            let _ = online.outbound.push(Box::new(super::banned().into()));
+            online.outbound.close(CloseReason::Banned);
+            closed += 1;
+        }
+
+        closed
+    }
+}

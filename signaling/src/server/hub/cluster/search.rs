@@ -1,0 +1,193 @@
+//! Searches in the shared store, and the matches it makes.
+//!
+//! The store only looks for a partner when it is asked: when a client joins the queue, and again
+//! when one of that client's holds has run out, which this node keeps time for.
+
+use std::time::{Duration, Instant};
+
+use super::messages::{Card, StoreCommand};
+use crate::message::{FindPartner, LeaveReason, RequestId, SessionId};
+use crate::server::client_key::ClientKey;
+use crate::server::hub::client::{Partner, PartnerLocation};
+use crate::server::hub::{Effect, Hub};
+
+/// How much later than a hold runs out here to ask the store, whose clock does not run exactly like
+/// this node's. Asking too early would find the hold still in force.
+const CLOCK_MARGIN: Duration = Duration::from_millis(50);
+
+impl Hub {
+    /// Starts a search in the store. False if there is no store.
+    pub(in crate::server::hub) fn search_in_store(&mut self, key: ClientKey, now: Instant) -> bool {
+        let (Some(cluster), Some(client)) = (&mut self.cluster, self.clients.get_mut(&key)) else {
+            return false;
+        };
+
+        client.store_search_since = Some(now);
+        cluster.searching += 1;
+        self.schedule_retries(key, now);
+        self.join_store(key);
+
+        true
+    }
+
+    /// Schedules a retry for the end of each hold of a search, counted from `now`.
+    pub(super) fn schedule_retries(&mut self, key: ClientKey, now: Instant) {
+        let (Some(cluster), Some(client)) = (&mut self.cluster, self.clients.get(&key)) else {
+            return;
+        };
+
+        // Rooms have no holds.
+        if client.profile.room.is_some() {
+            return;
+        }
+
+        let holds = self.config.holds;
+        if !client.profile.interests.is_empty() {
+            cluster
+                .retries
+                .insert((now + holds.interests + CLOCK_MARGIN, key));
+        }
+
+        cluster
+            .retries
+            .insert((now + holds.rematch + CLOCK_MARGIN, key));
+    }
+
+    pub(super) fn join_store(&mut self, key: ClientKey) {
+        let session = SessionId::from(self.id());
+        let Some(record) = self.record(key) else {
+            return;
+        };
+
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.is_recorded = true;
+        }
+
+        let join = StoreCommand::Join(Box::new(record), session);
+        self.effects.push_back(Effect::Store(join));
+    }
+
+    /// Asks the store to cancel a search and to answer. False if there is no search in the store,
+    /// or the store is away.
+    pub(in crate::server::hub) fn cancel_in_store(
+        &mut self,
+        key: ClientKey,
+        id: &Option<RequestId>,
+    ) -> bool {
+        let (Some(cluster), Some(client)) = (&self.cluster, self.clients.get(&key)) else {
+            return false;
+        };
+
+        if client.store_search_since.is_none() || !cluster.available {
+            return false;
+        }
+
+        self.effects.push_back(Effect::Store(StoreCommand::Cancel {
+            user: client.user.clone(),
+            ask: Some((key, id.clone())),
+        }));
+        true
+    }
+
+    /// Cancels a search in the store, if there is one, without waiting for an answer.
+    pub(in crate::server::hub) fn leave_store(&mut self, key: ClientKey) {
+        if self.forget_store_search(key)
+            && let Some(client) = self.clients.get(&key)
+        {
+            self.effects.push_back(Effect::Store(StoreCommand::Cancel {
+                user: client.user.clone(),
+                ask: None,
+            }));
+        }
+    }
+
+    /// Forgets here that a client searches in the store. False if it did not.
+    pub(super) fn forget_store_search(&mut self, key: ClientKey) -> bool {
+        let (Some(cluster), Some(client)) = (&mut self.cluster, self.clients.get_mut(&key)) else {
+            return false;
+        };
+
+        let Some(since) = client.store_search_since.take() else {
+            return false;
+        };
+
+        cluster.searching -= 1;
+        for hold in [self.config.holds.interests, self.config.holds.rematch] {
+            cluster.retries.remove(&(since + hold + CLOCK_MARGIN, key));
+        }
+
+        true
+    }
+
+    /// The store has matched a client of this node.
+    ///
+    /// Much may have happened since: the client may have cancelled, or blocked this partner while
+    /// the store was away, or the partner, if it is on this node too, may have left. Then the call
+    /// ends before it begins, and a client that still searches goes back into the queue.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    pub(super) fn matched(
+        &mut self,
+        key: ClientKey,
+        session: SessionId,
+        partner: Card,
+        profile: &FindPartner,
+        initiator: bool,
+        interests: Vec<String>,
+        now: Instant,
+    ) {
+        if self.call(key).is_some_and(|call| call.session == session) {
+            return;
+        }
+
+        let is_local = self.config.node.as_ref() == Some(&partner.node);
+        let local = self.users.get(&partner.user).copied().filter(|_| is_local);
+
+        // Whether a partner on this node can still enter the call. Of a partner on another node,
+        // that node takes care.
+        let can_enter = !is_local
+            || local
+                .and_then(|local| self.clients.get(&local))
+                .is_some_and(|other| {
+                    other.store_search_since.is_some()
+                        || other
+                            .call
+                            .as_ref()
+                            .is_some_and(|call| call.session == session)
+                });
+
+        let was_searching = self.forget_store_search(key);
+        let is_blocked = self
+            .clients
+            .get(&key)
+            .and_then(|client| self.blocks.get(&client.person))
+            .is_some_and(|blocked| blocked.contains(&partner.person));
+
+        if is_blocked {
+            // The store missed this block: it was away.
+            self.block_in_store(key, &partner.user);
+        }
+
+        if was_searching && can_enter && !is_blocked {
+            let mut partner = Partner::from_card(partner);
+            if let Some(local) = local {
+                partner.location = PartnerLocation::Local(local);
+            }
+
+            return self.enter_call(key, session, partner, profile, initiator, interests);
+        }
+
+        let Some(client) = self.clients.get(&key) else {
+            return;
+        };
+
+        self.effects.push_back(Effect::Store(StoreCommand::End {
+            user: client.user.clone(),
+            session,
+            reason: LeaveReason::Disconnected,
+        }));
+
+        if was_searching {
+            self.search_in_store(key, now);
+        }
+    }
+}
