@@ -1,4 +1,4 @@
-//! What a client sends.
+//! Messages from a client to the server.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -22,7 +22,7 @@ impl From<ClientMessage> for ClientEnvelope {
     }
 }
 
-/// All messages from a client to the relay. Read them with [`parse_client`](super::parse_client).
+/// Every message from a client to the server. [`parse_client`](super::parse_client) reads one.
 #[derive(Debug, Clone, Serialize)]
 #[serde(
     tag = "type",
@@ -30,50 +30,51 @@ impl From<ClientMessage> for ClientEnvelope {
     rename_all_fields = "camelCase"
 )]
 pub enum ClientMessage {
-    /// Enter the queue, or a room.
+    /// Search for a partner: anyone, or the person who gives the same room.
     FindPartner(FindPartner),
-    /// Leave the queue; answered by `search_cancelled`, also when not searching.
+    /// Stop searching. Answered by `search_cancelled`, also when no search was running.
     CancelSearch,
-    /// To the partner, byte for byte.
+    /// The server relays the offer to the partner byte for byte.
     WebrtcOffer {
-        /// The partner's socket.
+        /// The partner's `socketId`, from `partner_found`.
         to: SocketId,
         /// Any JSON but `null`; usually an `RTCSessionDescriptionInit`.
         offer: Box<RawValue>,
     },
-    /// To the partner, byte for byte.
+    /// The server relays the answer to the partner byte for byte.
     WebrtcAnswer {
-        /// The partner's socket.
+        /// The partner's `socketId`, from `partner_found`.
         to: SocketId,
         /// Any JSON but `null`; usually an `RTCSessionDescriptionInit`.
         answer: Box<RawValue>,
     },
-    /// To the partner, byte for byte.
+    /// The server relays the candidate to the partner byte for byte.
     IceCandidate {
-        /// The partner's socket.
+        /// The partner's `socketId`, from `partner_found`.
         to: SocketId,
-        /// Any JSON, usually an `RTCIceCandidateInit`; `null` says "no more candidates".
+        /// Any JSON, usually an `RTCIceCandidateInit`; `null` means "no more candidates".
         candidate: Box<RawValue>,
     },
-    /// Leave this call; answered by `session_ended`.
+    /// End this call. Answered by `session_ended`; the partner gets `partner_left`.
     EndSession {
         /// The current call.
         session_id: SessionId,
-        /// For the operator's metrics; not passed on.
+        /// The client's reason in its own words. The server does not pass it on.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// End the current call, if any, and search again with the same profile, interests and room.
     Next {
-        /// If it is given and not the current call, the relay does nothing and says nothing.
+        /// The call to end. The server ignores the message if this is not the current call, so that
+        /// pressing "Next" twice does not skip the partner found in between.
         #[serde(skip_serializing_if = "Option::is_none")]
         session_id: Option<SessionId>,
     },
-    /// Report the partner of a current or just-ended call.
+    /// Report the partner of the current call, or of one that ended within the last ten minutes.
     Report {
         /// The call.
         session_id: SessionId,
-        /// What it is about.
+        /// What the report is about.
         category: ReportCategory,
         /// At most [`MAX_REPORT_CHARS`](super::MAX_REPORT_CHARS).
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,16 +82,17 @@ pub enum ClientMessage {
     },
     /// Never match these two again; ends a call with them. Answered by `blocked`.
     Block {
-        /// Whom.
+        /// The user to block, from `partner_found`.
         partner_id: UserId,
     },
-    /// Ask for STUN and TURN servers.
+    /// Ask for STUN and TURN servers with fresh credentials. Answered by `ice_servers`.
     GetIceServers,
-    /// Take the place of an earlier connection; the first message of a new one.
+    /// Take the place of an earlier connection. Must be the first message of a new one.
     Resume {
-        /// From the earlier connection's `user_registered`.
+        /// From the newest `user_registered` of the client to resume.
         resume_token: String,
-        /// The `seq` of the last relayed message that arrived; 0 for none.
+        /// The `seq` of the last relayed message that arrived; 0 if none did. At most
+        /// [`MAX_LAST_SEQ`](super::MAX_LAST_SEQ).
         last_seq: u64,
     },
     /// Answered by `pong` with the same `t`.
@@ -98,7 +100,8 @@ pub enum ClientMessage {
         /// Any JSON but `null`; usually the sender's clock.
         t: Box<RawValue>,
     },
-    /// The only clean end: the partner hears `partner_left {left}`.
+    /// Leave for good. The partner gets `partner_left {left}`, and nothing can be resumed. Any other
+    /// end of a connection can be.
     Bye,
 }
 
@@ -124,26 +127,30 @@ impl ClientMessage {
     }
 }
 
-/// Profile, room and interests of a search. Everything is optional.
+/// Profile, room and interests of a search. Every field is optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FindPartner {
-    /// 1 to 40 characters; the partner sees "Anonymous" without it.
+    /// 1 to [`MAX_USER_NAME_CHARS`](super::MAX_USER_NAME_CHARS). Without it, the partner sees
+    /// "Anonymous".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_name: Option<String>,
-    /// 18 to 120 years.
+    /// In years; within [`USER_AGES`](super::USER_AGES).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_age: Option<u8>,
-    /// At most 80 characters; the partner sees "Unknown" without it.
+    /// At most [`MAX_USER_LOCATION_CHARS`](super::MAX_USER_LOCATION_CHARS). Without it, the partner
+    /// sees "Unknown".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_location: Option<String>,
-    /// A `data:image/…` URL of at most 32 KiB or an `https:` URL of at most 512 bytes.
+    /// See [`is_profile_picture`](super::is_profile_picture).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_picture: Option<String>,
-    /// Match only with who gives the same code: 1 to 64 of `A–Z a–z 0–9 - _`.
+    /// Match only with a client that gives the same code; see [`is_room_code`](super::is_room_code).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
-    /// Up to 10 of at most 32 characters; more in common is preferred.
+    /// At most [`MAX_INTERESTS`](super::MAX_INTERESTS), of 1 to
+    /// [`MAX_INTEREST_CHARS`](super::MAX_INTEREST_CHARS) each. Clients with more of them in common
+    /// are matched first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interests: Vec<String>,
 }
@@ -152,14 +159,14 @@ pub struct FindPartner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportCategory {
-    /// Nudity.
+    /// Nudity or sexual content.
     Nudity,
-    /// Harassment.
+    /// Insults, threats, hate.
     Harassment,
     /// A minor is in the call.
     Minor,
-    /// Advertising and the like.
+    /// Advertising, fraud, bots.
     Spam,
-    /// Anything else.
+    /// Anything else; the text says what.
     Other,
 }

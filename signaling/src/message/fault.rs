@@ -4,63 +4,64 @@ use serde::{Deserialize, Serialize};
 
 use super::RequestId;
 
-/// The codes of the relay's `error` messages. Programs match on these, never on the sentence.
+/// The codes of the server's `error` messages. Programs match on these, never on the sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// Not JSON, or JSON that is not an object.
     BadJson,
-    /// A field is missing, null, of the wrong kind or out of its limits; the sentence names it.
+    /// A field is missing, null, of the wrong kind or out of its limits. The sentence names it.
     BadMessage,
     /// There is no message of this `type`.
     UnknownType,
-    /// More than [`MAX_MESSAGE_BYTES`](super::MAX_MESSAGE_BYTES); the connection closes with 1009.
+    /// More than [`MAX_MESSAGE_BYTES`](super::MAX_MESSAGE_BYTES). The connection closes with 1009.
     MessageTooLarge,
-    /// The resume token is unknown or used up.
+    /// The resume token is unknown or used, or the bearer token is missing or bad (close 4001).
     Unauthorized,
-    /// A relay message without a session.
+    /// An offer, answer or candidate from a client that is not in a call.
     NotMatched,
-    /// `to` is not the partner's socket.
+    /// `to` is not the partner's `socketId`.
     NotPartner,
-    /// The partner is away and its buffer is full.
+    /// The partner's connection is broken and no more messages are kept for it.
     PartnerGone,
-    /// A search is going on.
+    /// The client is already searching.
     AlreadySearching,
-    /// A call is going on.
+    /// The client is already in a call.
     AlreadyMatched,
-    /// The session is not the current one.
+    /// The session is not the client's current one (for a report: nor a recent one).
     NoSuchSession,
-    /// Too many messages.
+    /// Too many messages; `retryAfterMs` says when the next is accepted.
     RateLimited,
-    /// Too many people are waiting.
+    /// Too many clients are searching.
     QueueFull,
-    /// This user may not use the relay.
+    /// The operator banned this user or address. The connection closes with 4005.
     Banned,
-    /// The relay is shutting down.
+    /// The server is shutting down and starts no searches.
     Draining,
-    /// What was asked for cannot be had from this relay at the moment.
+    /// The server cannot do this at the moment: its store is away, or it records no reports.
     Unavailable,
-    /// A fault of the relay itself.
+    /// A fault of the server itself.
     Internal,
     /// A code that this version does not know.
     #[serde(other)]
     Other,
 }
 
-/// Why a client's message was rejected; becomes an `error` message.
+/// Why the server rejected a client's message. It becomes an `error` message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
     /// The code of the protocol.
     pub code: ErrorCode,
-    /// A sentence that a person can act on. It never quotes what the client sent, except a short `type`.
+    /// A sentence that a person can act on. It never quotes what the client sent, except a `type`
+    /// that looks like one.
     pub message: String,
-    /// The `id` of the rejected message, where it had one.
+    /// The `id` of the rejected message, if it had one.
     pub id: Option<RequestId>,
 }
 
 impl Fault {
-    /// A fault that is not yet tied to a message's `id`.
+    /// A fault that is not tied to a message's `id` yet.
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -69,11 +70,11 @@ impl Fault {
         }
     }
 
-    /// `field` breaks the rule `must` ("must be a string").
-    pub(super) fn field(field: &str, must: &str) -> Self {
+    /// The value of `field` breaks a rule; `rule` completes the sentence ("must be a string").
+    pub(super) fn field(field: &str, rule: &str) -> Self {
         Self::new(
             ErrorCode::BadMessage,
-            format!("The field `{field}` {must}."),
+            format!("The field `{field}` {rule}."),
         )
     }
 

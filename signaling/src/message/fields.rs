@@ -1,7 +1,7 @@
-//! A client's JSON object as raw fields, taken apart one by one so that an error can name the field.
+//! A client's JSON object as raw fields, so that an error can name the field it is about.
 //!
-//! One pass over the text finds where each known field begins and ends; nothing is copied until a message asks for a
-//! field. The payloads of a handshake are never looked into: they leave as the bytes that came.
+//! One pass over the text finds where each known field begins and ends. Nothing is copied until a
+//! message asks for a field, and the payloads of a handshake keep every byte.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Fault;
 
-/// Every field that some client message has. Others are skipped and cost no memory.
+/// Every field of any client message. Other fields are skipped and cost no memory.
 const KNOWN: [&str; 20] = [
     "type",
     "id",
@@ -34,11 +34,12 @@ const KNOWN: [&str; 20] = [
     "t",
 ];
 
-/// The known fields of one JSON object. Of a field that comes twice, the last counts, as in JavaScript.
+/// The known fields of one JSON object. If a field comes twice, the last one counts, as in
+/// JavaScript.
 pub(super) struct Fields<'a>(Vec<(&'static str, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    /// Takes `text` apart; fails if it is not one JSON object.
+    /// Splits `text` into its fields; fails if it is not exactly one JSON object.
     pub(super) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
         let mut json = serde_json::Deserializer::from_str(text);
         let fields = json.deserialize_map(FieldsVisitor)?;
@@ -47,11 +48,11 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    /// The field's text as it stands in the message, `null` included.
+    /// The field's JSON text, byte for byte; `null` counts as a value.
     pub(super) fn raw(&self, name: &'static str) -> Option<&'a RawValue> {
         debug_assert!(
             KNOWN.contains(&name),
-            "{name} is missing in the list of known fields"
+            "{name} is not in the list of known fields"
         );
 
         self.0
@@ -60,12 +61,12 @@ impl<'a> Fields<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The field, where `null` means the same as a missing one.
+    /// The field's JSON text; `null` means the same as missing.
     pub(super) fn optional(&self, name: &'static str) -> Option<&'a RawValue> {
         self.raw(name).filter(|value| value.get() != "null")
     }
 
-    /// The field; neither missing nor `null`.
+    /// The field's JSON text, or a fault if it is missing or `null`.
     pub(super) fn required(&self, name: &'static str) -> Result<&'a RawValue, Fault> {
         self.optional(name)
             .ok_or_else(|| Fault::field(name, "is missing or null"))
@@ -81,7 +82,8 @@ impl<'a> Fields<'a> {
         string(name, self.required(name)?)
     }
 
-    /// A whole number from `min` to `max`; `25.0` is one.
+    /// A whole number from `min` to `max`. `25.0` is a whole number: JSON has only one kind of
+    /// number.
     pub(super) fn optional_whole(
         &self,
         name: &'static str,
@@ -106,7 +108,7 @@ fn whole(value: &RawValue) -> Option<u64> {
         return Some(number);
     }
 
-    /// Above this, not every whole number has its own `f64`.
+    /// 2^53 − 1: above it, not every whole number has an `f64` of its own.
     const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
     let number = serde_json::from_str::<f64>(value.get()).ok()?;
     // In this range the cast is exact.
@@ -172,32 +174,6 @@ impl Visitor<'_> for KnownKey {
     }
 }
 
-/// Removes control characters (Unicode category Cc).
-pub(super) fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
-/// Removes control characters and counts what is left in code points.
-pub(super) fn clean_within(
-    name: &str,
-    text: &str,
-    min: usize,
-    max: usize,
-) -> Result<String, Fault> {
-    let text = clean(text);
-    if (min..=max).contains(&text.chars().count()) {
-        return Ok(text);
-    }
-
-    Err(Fault::field(
-        name,
-        &match min {
-            0 => format!("must have at most {max} characters"),
-            _ => format!("must have {min} to {max} characters"),
-        },
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,12 +186,12 @@ mod tests {
         assert_eq!(
             offer,
             Some(r#"{"sdp":"\u0041\/ é",  "n":1.50e+2}"#),
-            "spaces, escapes and digits as sent"
+            "spaces, escapes and digits as they were sent"
         );
     }
 
     #[test]
-    fn a_key_may_be_written_with_escapes_and_the_last_of_two_counts() {
+    fn a_key_may_be_escaped_and_the_last_of_two_equal_keys_counts() {
         let fields = Fields::parse(r#"{"to":"a","t\u006f":"b","zzz":[{}]}"#).unwrap();
         assert_eq!(
             fields.required_string("to").unwrap(),
@@ -225,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_object_is_an_object() {
+    fn anything_but_one_object_is_refused() {
         for text in [
             "",
             "[]",
@@ -247,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers() {
+    fn a_whole_number_may_have_a_zero_fraction() {
         let of = |text: &str| whole(&RawValue::from_string(text.into()).unwrap());
         assert_eq!(of("25"), Some(25));
         assert_eq!(of("25.0"), Some(25), "25.0 is the same JSON number as 25");
@@ -255,19 +231,5 @@ mod tests {
         for text in ["25.5", "-1", "1e300", "\"25\"", "true", "[25]"] {
             assert_eq!(of(text), None, "{text} is not a whole number");
         }
-    }
-
-    #[test]
-    fn lengths_count_code_points_without_control_characters() {
-        assert_eq!(
-            clean_within("userName", "A\u{0}\u{9f}\n\u{7f}é", 2, 2).unwrap(),
-            "Aé"
-        );
-
-        let fault = clean_within("userName", "\n", 1, 40).unwrap_err();
-        assert!(
-            fault.message.contains("`userName`"),
-            "the error names the field: {fault}"
-        );
     }
 }

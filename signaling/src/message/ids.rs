@@ -1,4 +1,4 @@
-//! The names that the relay gives to connections, users and calls.
+//! Ids: one type each for connections, users, sessions and requests, so that they cannot be swapped.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,12 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The name as it stands on the wire.
+            /// The id as it stands on the wire.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -59,19 +58,23 @@ macro_rules! id {
 }
 
 id! {
-    /// One connection: what stands in `to` and `from`. The relay makes it, a random UUID; a client that sends any
-    /// other string is told that this is not its partner. Cheap to clone.
+    /// One client's address for relayed messages: what `to` and `from` hold. The server makes it, a
+    /// random UUID. It may be any string here: the server answers `not_partner` to one that is not
+    /// the partner's. Cheap to clone.
     SocketId
 }
 id! {
-    /// One user, as long as its connection lives. Cheap to clone.
+    /// One user, for as long as its client lives: over a resume, but not over a new registration.
+    /// The server makes it, a random UUID. Cheap to clone.
     UserId
 }
 id! {
-    /// One call of two users. Cheap to clone.
+    /// One match of two users, from `partner_found` to its end. The server makes it, a random UUID.
+    /// Cheap to clone.
     SessionId
 }
 id! {
-    /// The `id` that a client may put into a message (at most 64 bytes); the reply or error carries the same.
+    /// The `id` that a client may put into a message; the reply or error to it carries the same.
+    /// Parsing limits it to [`MAX_REQUEST_ID_BYTES`](super::MAX_REQUEST_ID_BYTES). Cheap to clone.
     RequestId
 }

@@ -1,20 +1,53 @@
-//! The wire types of the signaling protocol, version 1.
+//! The wire types of the signaling protocol, version 1. `docs/protocol.md` describes the protocol
+//! for people who write a client.
 //!
-//! One JSON object a text frame. Every message has a `type` in snake_case; other fields are camelCase. What a client
-//! sends is a [`ClientMessage`], what the relay sends a [`ServerMessage`]; both may carry an `id` beside it
-//! ([`ClientEnvelope`], [`ServerEnvelope`]). The relay reads with [`parse_client`], which rejects with a [`Fault`] that
-//! names the field; a client reads with [`parse_server`]. `offer`, `answer` and `candidate` are never looked into.
+//! One text frame carries one JSON object. Its `type` is in snake_case, its other fields in
+//! camelCase. Clients send a [`ClientMessage`], the server sends a [`ServerMessage`]; both may carry
+//! an `id` beside it ([`ClientEnvelope`], [`ServerEnvelope`]).
+//!
+//! The server reads with [`parse_client`], which rejects a message with a [`Fault`] that names the
+//! bad field. A client reads with [`parse_server`]. Neither looks into `offer`, `answer` and
+//! `candidate`: they are passed on byte for byte.
+//!
+//! ```
+//! use tandem_signaling::message::{
+//!     ClientMessage, FindPartner, ServerMessage, parse_client, parse_server,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let search = ClientMessage::FindPartner(FindPartner {
+//!     user_name: Some("Ada".into()),
+//!     ..FindPartner::default()
+//! });
+//! let json = serde_json::to_string(&search)?;
+//! assert_eq!(json, r#"{"type":"find_partner","userName":"Ada"}"#);
+//! assert_eq!(parse_client(json.as_bytes())?.message.kind(), "find_partner");
+//!
+//! let answer = parse_server(r#"{"type":"searching","id":"1"}"#)?;
+//! assert!(matches!(answer.message, ServerMessage::Searching(_)));
+//! assert_eq!(answer.id.as_ref().map(|id| id.as_str()), Some("1"));
+//! # Ok(())
+//! # }
+//! ```
 
 mod client;
 mod fault;
 mod fields;
 mod ids;
+mod limits;
 mod parse;
 mod server;
 
 pub use client::{ClientEnvelope, ClientMessage, FindPartner, ReportCategory};
 pub use fault::{ErrorCode, Fault};
 pub use ids::{RequestId, SessionId, SocketId, UserId};
+pub use limits::{
+    MAX_INTEREST_CHARS, MAX_INTERESTS, MAX_LAST_SEQ, MAX_MESSAGE_BYTES, MAX_PICTURE_DATA_BYTES,
+    MAX_PICTURE_URL_BYTES, MAX_REPORT_CHARS, MAX_REQUEST_ID_BYTES, MAX_ROOM_CHARS,
+    MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, PROTOCOL_VERSION, RELAY_OVERHEAD_BYTES,
+    USER_AGES, clean_interest, clean_location, clean_name, is_profile_picture, is_room_code,
+    is_user_age, remove_control_characters,
+};
 pub use parse::{parse_client, parse_client_text};
 pub use serde_json::value::RawValue;
 pub use server::{
@@ -23,33 +56,6 @@ pub use server::{
     ServerDraining, ServerEnvelope, ServerMessage, ServerMessageError, SessionEnded,
     UserRegistered, parse_server,
 };
-
-/// The version of the protocol, as in [`UserRegistered::protocol`].
-pub const PROTOCOL_VERSION: u32 = 1;
-/// The largest message that a client may send, in bytes, all fragments together.
-pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
-/// By how many bytes a relayed message may be longer than the one that came in.
-pub const RELAY_OVERHEAD_BYTES: usize = 512;
-/// The longest `id`, in bytes.
-pub const MAX_REQUEST_ID_BYTES: usize = 64;
-/// The longest `userName`, in code points.
-pub const MAX_USER_NAME_CHARS: usize = 40;
-/// The ages that a profile may state, in years.
-pub const USER_AGES: std::ops::RangeInclusive<u8> = 18..=120;
-/// The longest `userLocation`, in code points.
-pub const MAX_USER_LOCATION_CHARS: usize = 80;
-/// The longest `userPicture` that is a `data:image/…` URL, in bytes.
-pub const MAX_PICTURE_DATA_BYTES: usize = 32 * 1024;
-/// The longest `userPicture` that is an `https:` URL, in bytes.
-pub const MAX_PICTURE_URL_BYTES: usize = 512;
-/// The longest room code, in characters of `A–Z a–z 0–9 - _`.
-pub const MAX_ROOM_CHARS: usize = 64;
-/// The most interests that a search may state.
-pub const MAX_INTERESTS: usize = 10;
-/// The longest interest, in code points.
-pub const MAX_INTEREST_CHARS: usize = 32;
-/// The longest text of a report, in code points.
-pub const MAX_REPORT_CHARS: usize = 1000;
 
 #[cfg(test)]
 mod tests;

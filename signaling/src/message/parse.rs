@@ -1,15 +1,16 @@
-//! Reads what a client sent, and rejects it with a fault that names the field.
+//! Parses what a client sent; a bad message becomes a fault that names the field.
 
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, clean, clean_within};
+use super::fields::Fields;
+use super::limits::{clean_within, max_picture_bytes};
 use super::*;
 
-/// Reads one message of a client from bytes that may be anything.
+/// Parses one message of a client from untrusted bytes.
 ///
 /// # Errors
-/// A [`Fault`] with one of the codes `bad_json`, `bad_message`, `unknown_type`, `message_too_large`, and the message's
-/// `id` where it has a proper one.
+/// A [`Fault`] with one of the codes `bad_json`, `bad_message`, `unknown_type` and
+/// `message_too_large`, and with the message's `id` if it has a valid one.
 pub fn parse_client(bytes: &[u8]) -> Result<ClientEnvelope, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|_| {
         Fault::new(
@@ -21,10 +22,10 @@ pub fn parse_client(bytes: &[u8]) -> Result<ClientEnvelope, Fault> {
     parse_client_text(text)
 }
 
-/// As [`parse_client`], for text that is known to be UTF-8.
+/// The same as [`parse_client`] for text that is known to be UTF-8.
 ///
 /// # Errors
-/// The same as [`parse_client`].
+/// As [`parse_client`].
 pub fn parse_client_text(text: &str) -> Result<ClientEnvelope, Fault> {
     if text.len() > MAX_MESSAGE_BYTES {
         return Err(Fault::new(
@@ -33,10 +34,11 @@ pub fn parse_client_text(text: &str) -> Result<ClientEnvelope, Fault> {
         ));
     }
 
+    // The text of a `serde_json` error quotes values, which may be private.
     let fields = Fields::parse(text).map_err(|_| {
         Fault::new(
             ErrorCode::BadJson,
-            "The message is not a JSON object: send one object a frame.",
+            "The message is not a JSON object: send one object per frame.",
         )
     })?;
 
@@ -79,7 +81,10 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
         },
         "end_session" => ClientMessage::EndSession {
             session_id: fields.required_string("sessionId")?.into(),
-            reason: fields.optional_string("reason")?.as_deref().map(clean),
+            reason: fields
+                .optional_string("reason")?
+                .as_deref()
+                .map(remove_control_characters),
         },
         "next" => ClientMessage::Next {
             session_id: fields.optional_string("sessionId")?.map(SessionId::from),
@@ -89,7 +94,7 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
             category: category(fields.required("category")?)?,
             text: fields
                 .optional_string("text")?
-                .map(|text| clean_within("text", &text, 0, MAX_REPORT_CHARS))
+                .map(|text| text_within("text", &text, 0, MAX_REPORT_CHARS))
                 .transpose()?,
         },
         "block" => ClientMessage::Block {
@@ -99,7 +104,7 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
         "resume" => ClientMessage::Resume {
             resume_token: fields.required_string("resumeToken")?,
             last_seq: fields
-                .optional_whole("lastSeq", 0, 1 << 53)?
+                .optional_whole("lastSeq", 0, MAX_LAST_SEQ)?
                 .ok_or_else(|| Fault::field("lastSeq", "is missing or null"))?,
         },
         "ping" => ClientMessage::Ping {
@@ -110,10 +115,12 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
     })
 }
 
-/// Quotes the type only where it looks like one: an error must not echo what may be private.
+/// Quotes the type only if it looks like one: an error must not echo what may be private.
 fn unknown_type(kind: &str) -> String {
-    let plain = kind.len() <= 32 && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    if plain && !kind.is_empty() {
+    let looks_like_a_type =
+        (1..=32).contains(&kind.len()) && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+
+    if looks_like_a_type {
         format!("There is no message of type `{kind}`.")
     } else {
         "There is no message of this type.".into()
@@ -136,15 +143,16 @@ fn category(value: &RawValue) -> Result<ReportCategory, Fault> {
 fn find_partner(fields: &Fields<'_>) -> Result<FindPartner, Fault> {
     let (youngest, oldest) = (u64::from(*USER_AGES.start()), u64::from(*USER_AGES.end()));
     let user_age = fields.optional_whole("userAge", youngest, oldest)?;
+
     Ok(FindPartner {
         user_name: fields
             .optional_string("userName")?
-            .map(|name| clean_within("userName", &name, 1, MAX_USER_NAME_CHARS))
+            .map(|name| text_within("userName", &name, 1, MAX_USER_NAME_CHARS))
             .transpose()?,
         user_age: user_age.and_then(|age| u8::try_from(age).ok()),
         user_location: fields
             .optional_string("userLocation")?
-            .map(|location| clean_within("userLocation", &location, 0, MAX_USER_LOCATION_CHARS))
+            .map(|location| text_within("userLocation", &location, 0, MAX_USER_LOCATION_CHARS))
             .transpose()?,
         user_picture: fields
             .optional_string("userPicture")?
@@ -160,28 +168,28 @@ fn find_partner(fields: &Fields<'_>) -> Result<FindPartner, Fault> {
     })
 }
 
+/// The text without control characters, if `min` to `max` code points are left.
+fn text_within(name: &str, text: &str, min: usize, max: usize) -> Result<String, Fault> {
+    clean_within(text, min..=max).ok_or_else(|| {
+        let rule = match min {
+            0 => format!("must have at most {max} characters"),
+            _ => format!("must have {min} to {max} characters"),
+        };
+
+        Fault::field(name, &rule)
+    })
+}
+
 fn picture(url: &str) -> Result<String, Fault> {
-    let url = clean(url);
-    let starts = |scheme: &str| {
-        url.get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
+    let url = remove_control_characters(url);
+    let max = max_picture_bytes(&url).ok_or_else(|| {
+        Fault::field("userPicture", "must be a `data:image/…` or an `https:` URL")
+    })?;
 
-    let limit = if starts("data:image/") {
-        MAX_PICTURE_DATA_BYTES
-    } else if starts("https:") {
-        MAX_PICTURE_URL_BYTES
-    } else {
+    if url.len() > max {
         return Err(Fault::field(
             "userPicture",
-            "must be a `data:image/…` or an `https:` URL",
-        ));
-    };
-
-    if url.len() > limit {
-        return Err(Fault::field(
-            "userPicture",
-            &format!("must have at most {limit} bytes as a URL of this kind"),
+            &format!("must have at most {max} bytes as a URL of this kind"),
         ));
     }
 
@@ -189,10 +197,7 @@ fn picture(url: &str) -> Result<String, Fault> {
 }
 
 fn room(code: String) -> Result<String, Fault> {
-    let plain = code
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if plain && (1..=MAX_ROOM_CHARS).contains(&code.len()) {
+    if is_room_code(&code) {
         return Ok(code);
     }
 
@@ -202,6 +207,7 @@ fn room(code: String) -> Result<String, Fault> {
     ))
 }
 
+/// Each interest counts once, in the order of the client.
 fn interests(value: &RawValue) -> Result<Vec<String>, Fault> {
     let list: Vec<String> = serde_json::from_str(value.get())
         .map_err(|_| Fault::field("interests", "must be an array of strings"))?;
@@ -214,13 +220,12 @@ fn interests(value: &RawValue) -> Result<Vec<String>, Fault> {
 
     let mut interests = Vec::with_capacity(list.len());
     for interest in &list {
-        let interest =
-            clean_within("interests", interest, 1, MAX_INTEREST_CHARS).map_err(|_| {
-                Fault::field(
-                    "interests",
-                    &format!("must hold 1 to {MAX_INTEREST_CHARS} characters each"),
-                )
-            })?;
+        let interest = clean_interest(interest).ok_or_else(|| {
+            Fault::field(
+                "interests",
+                &format!("must have entries of 1 to {MAX_INTEREST_CHARS} characters"),
+            )
+        })?;
 
         if !interests.contains(&interest) {
             interests.push(interest);

@@ -1,17 +1,17 @@
-//! What the relay sends.
+//! Messages from the server to a client.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{ErrorCode, Fault, RequestId, SessionId, SocketId, UserId};
 
-/// A relay's message with the `id` of the client's message that caused it.
+/// A server's message with the `id` of the client's message that caused it.
 #[derive(Debug, Clone, Serialize)]
 pub struct ServerEnvelope {
     /// The message.
     #[serde(flatten)]
     pub message: ServerMessage,
-    /// The `id` that the client put into the message that this replies to.
+    /// The `id` of the client's message that this one answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<RequestId>,
 }
@@ -37,45 +37,45 @@ impl From<Fault> for ServerEnvelope {
     }
 }
 
-/// All messages from the relay to a client. Read them with [`parse_server`].
+/// Every message from the server to a client. [`parse_server`] reads one.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
     /// The first message on every connection.
     UserRegistered(Box<UserRegistered>),
-    /// The search has begun.
+    /// The search has begun, or is still running after a `next`.
     Searching(Searching),
     /// The search has ended without a partner.
     SearchCancelled,
-    /// The own `end_session` or `block` has ended the call.
+    /// This client's own `end_session` or `block` ended the call.
     SessionEnded(SessionEnded),
-    /// The block stands.
+    /// The two users will not be matched again.
     Blocked(Blocked),
-    /// A partner.
+    /// A partner was found: the call begins.
     PartnerFound(Box<PartnerFound>),
-    /// From the partner.
+    /// The partner's offer.
     WebrtcOffer(RelayedOffer),
-    /// From the partner.
+    /// The partner's answer.
     WebrtcAnswer(RelayedAnswer),
-    /// From the partner.
+    /// One of the partner's candidates.
     IceCandidate(RelayedCandidate),
-    /// The call is over because of the partner.
+    /// The partner ended the call, or is lost.
     PartnerLeft(PartnerLeft),
-    /// The partner's connection broke and may come back.
+    /// The partner's connection broke; it may be resumed.
     PartnerReconnecting(SessionEnded),
     /// The partner's connection is back.
     PartnerResumed(SessionEnded),
-    /// The own connection has taken the place of an earlier one.
+    /// This connection has taken the place of an earlier one.
     Resumed(Resumed),
     /// STUN and TURN servers.
     IceServers(IceServers),
-    /// A report was written down.
+    /// The report was recorded.
     ReportReceived(ReportReceived),
-    /// The relay will close this connection.
+    /// The server is shutting down and will close this connection.
     ServerDraining(ServerDraining),
     /// The answer to `ping`.
     Pong(Pong),
-    /// A message was rejected.
+    /// A message was rejected, or the connection is about to be closed.
     Error(ErrorReport),
 }
 
@@ -106,172 +106,207 @@ impl ServerMessage {
     }
 }
 
-macro_rules! bodies {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Serialize, Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $kind,)*
-        }
-    )*};
+/// The client's identity on this server, and the server's limits and intervals.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserRegistered {
+    /// The user, as partners know it.
+    pub user_id: UserId,
+    /// This client's address for relayed messages.
+    pub socket_id: SocketId,
+    /// For `resume` on a later connection.
+    pub resume_token: String,
+    /// The version of the protocol: [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION).
+    pub protocol: u32,
+    /// The interval of the server's WebSocket pings, in ms; 0: none.
+    pub heartbeat_ms: u64,
+    /// A connection that is silent for this long is dead, in ms; 0: never.
+    pub silent_ms: u64,
+    /// How long a broken connection can be resumed, in ms; 0: not at all.
+    pub resume_ms: u64,
+    /// The largest message that the server accepts, in bytes.
+    pub max_message_bytes: u64,
+    /// STUN and TURN servers for the first call.
+    #[serde(default)]
+    pub ice_servers: Vec<IceServer>,
 }
 
-bodies! {
-    /// Who the relay says this client is, and how to behave towards it.
-    UserRegistered {
-        /// The user, as partners know it.
-        user_id: UserId,
-        /// The connection.
-        socket_id: SocketId,
-        /// For `resume` on a later connection.
-        resume_token: String,
-        /// The protocol's version: 1.
-        protocol: u32,
-        /// The relay sends a WebSocket ping as often as this, in ms.
-        heartbeat_ms: u64,
-        /// A connection silent for this long is dead, in ms.
-        silent_ms: u64,
-        /// How long a broken connection can be resumed, in ms; 0: not at all.
-        resume_ms: u64,
-        /// The largest message that the relay takes, in bytes.
-        max_message_bytes: u64,
-        /// STUN and TURN servers to begin with.
-        #[serde(default)]
-        ice_servers: Vec<IceServer>,
-    }
-    /// The search goes on.
-    Searching {
-        /// The room, if the search is for one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        room: Option<String>,
-    }
-    /// One call, where nothing else needs to be said.
-    SessionEnded {
-        /// The call.
-        session_id: SessionId,
-    }
-    /// Whom the user blocked.
-    Blocked {
-        /// The blocked user.
-        partner_id: UserId,
-    }
-    /// A partner and their profile.
-    PartnerFound {
-        /// The partner.
-        partner_id: UserId,
-        /// The call.
-        session_id: SessionId,
-        /// The partner's connection: what to put in `to`.
-        socket_id: SocketId,
-        /// "Anonymous" if it was not given.
-        user_name: String,
-        /// `None` if it was not given: an age is never invented.
-        user_age: Option<u8>,
-        /// "Unknown" if it was not given.
-        user_location: String,
-        /// A `data:image/…` or `https:` URL.
-        user_picture: Option<String>,
-        /// True for exactly one side: that side makes the offer, the other is the polite peer.
-        initiator: bool,
-        /// Interests in common.
-        #[serde(default)]
-        interests: Vec<String>,
-    }
-    /// An offer, as the partner sent it.
-    RelayedOffer {
-        /// The payload, byte for byte.
-        offer: Box<RawValue>,
-        /// The partner's connection.
-        from: SocketId,
-        /// The call.
-        session_id: SessionId,
-        /// From 1; one more with each relayed message that this client gets.
-        seq: u64,
-    }
-    /// An answer, as the partner sent it.
-    RelayedAnswer {
-        /// The payload, byte for byte.
-        answer: Box<RawValue>,
-        /// The partner's connection.
-        from: SocketId,
-        /// The call.
-        session_id: SessionId,
-        /// From 1; one more with each relayed message that this client gets.
-        seq: u64,
-    }
-    /// A candidate, as the partner sent it.
-    RelayedCandidate {
-        /// The payload, byte for byte; `null` for "no more candidates".
-        candidate: Box<RawValue>,
-        /// The partner's connection.
-        from: SocketId,
-        /// The call.
-        session_id: SessionId,
-        /// From 1; one more with each relayed message that this client gets.
-        seq: u64,
-    }
-    /// The partner has gone.
-    PartnerLeft {
-        /// The call that is over.
-        session_id: SessionId,
-        /// Why.
-        reason: LeaveReason,
-    }
-    /// What `resume` brought back.
-    Resumed {
-        /// How many relayed messages follow.
-        missed: u64,
-        /// The call that goes on, if there is one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        session_id: Option<SessionId>,
-    }
-    /// STUN and TURN servers.
-    IceServers {
-        /// In the form of the W3C's `RTCIceServer`.
-        ice_servers: Vec<IceServer>,
-        /// How long the credentials are good for, in seconds.
-        ttl: u64,
-    }
-    /// A report was written down.
-    ReportReceived {
-        /// Its name in the operator's records.
-        report_id: String,
-    }
-    /// The relay is going to close.
-    ServerDraining {
-        /// When to connect again, in ms from now.
-        reconnect_after_ms: u64,
-    }
-    /// The answer to `ping`.
-    Pong {
-        /// As it was sent.
-        t: Box<RawValue>,
-    }
-    /// A message was rejected, or the connection is about to be closed.
-    ErrorReport {
-        /// What programs match on.
-        code: ErrorCode,
-        /// A sentence that a person can act on.
-        message: String,
-        /// When to try again, in ms from now.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        retry_after_ms: Option<u64>,
-    }
-    /// One entry of the W3C's `RTCIceServer[]`.
-    IceServer {
-        /// `stun:` and `turn:` URLs.
-        urls: Vec<String>,
-        /// For TURN.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        username: Option<String>,
-        /// For TURN.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        credential: Option<String>,
-    }
+/// A search is running.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Searching {
+    /// The room, if the search is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
 }
 
-/// Why a partner is gone.
+/// The body of `session_ended`, `partner_reconnecting` and `partner_resumed`: which call it is about.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionEnded {
+    /// The call.
+    pub session_id: SessionId,
+}
+
+/// The answer to `block`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocked {
+    /// The blocked user.
+    pub partner_id: UserId,
+}
+
+/// A partner and their profile.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartnerFound {
+    /// The partner, for `block`.
+    pub partner_id: UserId,
+    /// The call.
+    pub session_id: SessionId,
+    /// The partner's address: what to put in `to`.
+    pub socket_id: SocketId,
+    /// "Anonymous" if the partner gave no name.
+    pub user_name: String,
+    /// In years; `None` if the partner gave no age.
+    pub user_age: Option<u8>,
+    /// "Unknown" if the partner gave no location.
+    pub user_location: String,
+    /// A `data:image/…` or `https:` URL; `None` if the partner gave no picture.
+    pub user_picture: Option<String>,
+    /// True for exactly one side. That side makes the offer; the other one is the polite peer if
+    /// offers collide.
+    pub initiator: bool,
+    /// The interests in common.
+    #[serde(default)]
+    pub interests: Vec<String>,
+}
+
+/// An offer, as the partner sent it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayedOffer {
+    /// The payload, byte for byte.
+    pub offer: Box<RawValue>,
+    /// The partner's address.
+    pub from: SocketId,
+    /// The call.
+    pub session_id: SessionId,
+    /// Counts the relayed messages to this client, from 1.
+    pub seq: u64,
+}
+
+/// An answer, as the partner sent it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayedAnswer {
+    /// The payload, byte for byte.
+    pub answer: Box<RawValue>,
+    /// The partner's address.
+    pub from: SocketId,
+    /// The call.
+    pub session_id: SessionId,
+    /// Counts the relayed messages to this client, from 1.
+    pub seq: u64,
+}
+
+/// A candidate, as the partner sent it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayedCandidate {
+    /// The payload, byte for byte; `null` means "no more candidates".
+    pub candidate: Box<RawValue>,
+    /// The partner's address.
+    pub from: SocketId,
+    /// The call.
+    pub session_id: SessionId,
+    /// Counts the relayed messages to this client, from 1.
+    pub seq: u64,
+}
+
+/// The call is over because of the partner.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartnerLeft {
+    /// The call that is over.
+    pub session_id: SessionId,
+    /// Why.
+    pub reason: LeaveReason,
+}
+
+/// What `resume` brought back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resumed {
+    /// How many relayed messages follow.
+    pub missed: u64,
+    /// The call that continues, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+}
+
+/// STUN and TURN servers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceServers {
+    /// In the form of the W3C's `RTCIceServer`.
+    pub ice_servers: Vec<IceServer>,
+    /// How long the credentials are valid, in seconds.
+    pub ttl: u64,
+}
+
+/// The report was recorded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportReceived {
+    /// The report's id in the operator's records.
+    pub report_id: String,
+}
+
+/// The server is shutting down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerDraining {
+    /// When to connect again, in ms from now.
+    pub reconnect_after_ms: u64,
+}
+
+/// The answer to `ping`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pong {
+    /// As it was sent, byte for byte.
+    pub t: Box<RawValue>,
+}
+
+/// A message was rejected, or the connection is about to be closed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorReport {
+    /// What programs match on.
+    pub code: ErrorCode,
+    /// A sentence that a person can act on.
+    pub message: String,
+    /// When to try again, in ms from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// One entry of the W3C's `RTCIceServer[]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceServer {
+    /// `stun:`, `turn:` and `turns:` URLs.
+    pub urls: Vec<String>,
+    /// For TURN only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// For TURN only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// Why the partner left a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeaveReason {
@@ -279,37 +314,35 @@ pub enum LeaveReason {
     Left,
     /// They pressed "Next".
     Skipped,
-    /// Their connection is lost.
+    /// Their connection broke and was not resumed in time.
     Disconnected,
     /// They blocked this user.
     Blocked,
-    /// Their relay node died.
+    /// The server node that they were connected to died.
     NodeLost,
     /// A reason that this version does not know.
     #[serde(other)]
     Other,
 }
 
-/// Why a relay's message cannot be read.
+/// Why a server's message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerMessageError {
     /// Not a JSON object with a `type`, or a field is missing or of the wrong kind.
-    #[error(
-        "the relay sent a message that does not keep to the protocol ({what} at byte {column})"
-    )]
+    #[error("the server sent a message that breaks the protocol ({what} at byte {column})")]
     Malformed {
         /// Which rule it breaks.
         what: &'static str,
-        /// Where, counted from 1.
+        /// Where in the message, in bytes from 1.
         column: usize,
     },
     /// A type that this version does not know.
-    #[error("the relay sent a message of a type that this version does not know")]
+    #[error("the server sent a message of a type that this version does not know")]
     UnknownType,
 }
 
 impl From<serde_json::Error> for ServerMessageError {
-    /// Keeps nothing of the message: the text of a `serde_json` error quotes values, and they may be private.
+    /// Drops the text of the error: `serde_json` quotes values, and they may be private.
     fn from(error: serde_json::Error) -> Self {
         let what = if error.is_data() {
             "a field is missing or of the wrong kind"
@@ -324,10 +357,10 @@ impl From<serde_json::Error> for ServerMessageError {
     }
 }
 
-/// Reads one message of a relay.
+/// Parses one message of the server.
 ///
 /// # Errors
-/// [`ServerMessageError`] if it is not one. The error holds nothing of the message but a position.
+/// [`ServerMessageError`]. It holds nothing of the message except a position.
 pub fn parse_server(text: &str) -> Result<ServerEnvelope, ServerMessageError> {
     #[derive(Deserialize)]
     struct Head {

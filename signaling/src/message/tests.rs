@@ -1,4 +1,4 @@
-//! The protocol's rules for messages, one by one.
+//! The protocol's rules for messages, one test each.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -23,7 +23,7 @@ fn profile(fields: serde_json::Value) -> Result<FindPartner, Fault> {
 }
 
 #[test]
-fn an_object_and_nothing_else_is_a_message() {
+fn only_a_single_json_object_is_a_message() {
     for text in [
         "",
         "x",
@@ -135,7 +135,7 @@ fn a_fault_names_the_field_and_carries_the_id() {
         assert_eq!(fault.code, code, "{value}");
         assert!(
             fault.message.contains(field),
-            "{value}: the sentence must name {field}: {fault}"
+            "{value}: the sentence names {field}: {fault}"
         );
         assert_eq!(
             fault.id.as_ref().map(RequestId::as_str),
@@ -166,25 +166,25 @@ fn an_id_is_a_string_of_at_most_64_bytes() {
         let fault = fault(&json!({ "type": "bye", "id": id }));
         assert!(
             fault.message.contains("`id`") && fault.id.is_none(),
-            "a broken id is named, not echoed: {fault}"
+            "the sentence names a bad id and does not repeat it: {fault}"
         );
     }
 }
 
 #[test]
-fn an_error_never_echoes_what_may_be_private() {
+fn an_error_never_quotes_private_text() {
     for secret in ["Jane Doe", "v=0\r\no=- 1 IN IP4 192.0.2.7", "candidate:1"] {
         let fault = fault(&json!({ "type": secret }));
         assert_eq!(fault.code, ErrorCode::UnknownType);
         assert!(
             !fault.message.contains(secret),
-            "the sentence must not quote it: {fault}"
+            "the sentence does not quote it: {fault}"
         );
     }
 }
 
 #[test]
-fn a_message_of_exactly_the_limit_is_taken() {
+fn a_message_of_exactly_the_limit_is_accepted() {
     let frame = |padding: usize| format!("{{\"type\":\"bye\",\"x\":\"{}\"}}", "x".repeat(padding));
     let overhead = frame(0).len();
     assert!(
@@ -201,7 +201,7 @@ fn a_message_of_exactly_the_limit_is_taken() {
 }
 
 #[test]
-fn profile_limits() {
+fn profiles_are_held_to_their_limits() {
     assert_eq!(profile(json!({})).unwrap(), FindPartner::default());
     let nulls = json!({ "userName": null, "userAge": null, "userLocation": null, "userPicture": null, "room": null, "interests": null });
     assert_eq!(
@@ -216,8 +216,8 @@ fn profile_limits() {
         "room": "aZ09-_".repeat(10) + "abcd", "interests": ["a", "b", "a"], "unknown": { "x": [1] },
     });
 
-    let taken = profile(full).expect("everything at its limit, in code points");
-    assert_eq!(taken.interests, ["a", "b"], "an interest counts once");
+    let accepted = profile(full).expect("everything is exactly at its limit, in code points");
+    assert_eq!(accepted.interests, ["a", "b"], "an interest counts once");
     assert_eq!(
         profile(json!({ "userName": "\u{7}J\u{0}o\u{9b}" }))
             .unwrap()
@@ -279,7 +279,7 @@ fn profile_limits() {
 }
 
 #[test]
-fn a_candidate_of_null_is_a_value() {
+fn a_candidate_may_be_null() {
     let envelope =
         parse_client(br#"{"type":"ice_candidate","to":"a","candidate": null }"#).unwrap();
     match envelope.message {
@@ -350,13 +350,13 @@ fn client_messages_read_back_as_they_were_written() {
         assert_eq!(
             serde_json::to_string(&back).unwrap(),
             text,
-            "{kind} reads back as written"
+            "{kind} reads back as it was written"
         );
     }
 }
 
 #[test]
-fn server_messages_have_the_names_of_the_protocol() {
+fn server_messages_use_the_names_of_the_protocol() {
     let texts = [
         r#"{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":1,"heartbeatMs":25000,"silentMs":60000,"resumeMs":0,"maxMessageBytes":65536,"iceServers":[{"urls":["stun:x"]}]}"#,
         r#"{"type":"searching"}"#,
@@ -384,14 +384,14 @@ fn server_messages_have_the_names_of_the_protocol() {
         assert_eq!(
             serde_json::to_string(&envelope).unwrap(),
             text,
-            "names, order and payload as in the protocol"
+            "names, order and payload are those of the protocol"
         );
         assert!(text.contains(&format!("\"type\":\"{}\"", envelope.message.kind())));
     }
 }
 
 #[test]
-fn a_client_bears_what_a_later_relay_may_say() {
+fn a_client_tolerates_what_later_servers_add() {
     let left =
         parse_server(r#"{"type":"partner_left","sessionId":"x","reason":"abducted","more":[]}"#)
             .unwrap();
@@ -420,7 +420,7 @@ fn a_client_bears_what_a_later_relay_may_say() {
     let secret = parse_server(r#"{"type":"pong","t":1,"id":["candidate:1"]}"#).unwrap_err();
     assert!(
         !secret.to_string().contains("candidate"),
-        "errors must not quote the message: {secret}"
+        "the error does not quote the message: {secret}"
     );
 }
 
@@ -440,7 +440,7 @@ proptest! {
     }
 
     #[test]
-    fn any_payload_passes_byte_for_byte(sdp in any::<String>(), spaces in " {0,3}") {
+    fn any_payload_is_relayed_byte_for_byte(sdp in any::<String>(), spaces in " {0,3}") {
         let payload = format!("{{{spaces}\"sdp\":{spaces}{}}}", serde_json::to_string(&sdp).unwrap());
         let text = format!("{{\"offer\":{payload},\"to\":\"s\",\"type\":\"webrtc_offer\"}}");
         let envelope = parse_client_text(&text).unwrap();
@@ -448,6 +448,6 @@ proptest! {
         prop_assert_eq!(offer.get(), payload.as_str());
         let relayed = RelayedOffer { offer, from: "f".into(), session_id: "x".into(), seq: 1 };
         let text = serde_json::to_string(&ServerEnvelope::from(ServerMessage::WebrtcOffer(relayed))).unwrap();
-        prop_assert!(text.contains(&payload), "the relayed text holds the payload as it was sent");
+        prop_assert!(text.contains(&payload), "the relayed text contains the payload as it was sent");
     }
 }
