@@ -1,26 +1,60 @@
-//! The signaling relay of Tandem: it introduces two peers and passes their WebRTC handshake between them.
+//! The signaling server of Tandem and its client. The server introduces two people and relays their
+//! WebRTC handshake; media never goes through it.
 //!
-//! - [`message`]: the wire types of the protocol, version 1; the only place where they are written.
-//! - [`client`] (feature `client`): a connection to a relay that reconnects by itself.
-//! - [`server`] (feature `server`): the relay, to embed in a program or to run as the binary `tandem-signaling`.
+//! - [`message`]: the wire types of the protocol, version 1, and its limits.
+//! - [`client`] (feature `client`): a connection to a server that reconnects and resumes by itself.
+//! - [`server`] (feature `server`): the server, to embed in a program or to run as the binary
+//!   `tandem-signaling`. With the feature `redis`, several servers share their users.
 //!
-//! An embedded relay takes three lines:
+//! `docs/protocol.md` describes the protocol, `docs/operating.md` how to run the server.
+//!
+//! Two clients meet on an embedded server:
 //!
 //! ```
-//! # #[cfg(feature = "server")]
+//! # #[cfg(not(all(feature = "client", feature = "server")))]
+//! # fn main() {}
+//! # #[cfg(all(feature = "client", feature = "server"))]
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let relay = tandem_signaling::server::Relay::builder().listen("127.0.0.1:0").start().await?;
-//! println!("clients connect to ws://{}/ws", relay.local_addr());
-//! relay.shutdown().await;
+//! use tandem_signaling::ServerUrl;
+//! use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
+//! use tandem_signaling::message::{ClientMessage, FindPartner, ServerMessage};
+//! use tandem_signaling::server::Relay;
+//!
+//! let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+//! let address: ServerUrl = server.url().parse()?;
+//! let (ada, mut ada_events) = Client::connect(ClientConfig::new(address.clone()));
+//! let (ben, mut ben_events) = Client::connect(ClientConfig::new(address));
+//!
+//! for (client, events) in [(&ada, &mut ada_events), (&ben, &mut ben_events)] {
+//!     while let Some(event) = events.recv().await {
+//!         match event {
+//!             ClientEvent::Connected(_) => {
+//!                 client.send(ClientMessage::FindPartner(FindPartner::default()))?;
+//!             }
+//!             ClientEvent::Message(ServerMessage::Searching(_)) => break,
+//!             other => panic!("unexpected: {other:?}"),
+//!         }
+//!     }
+//! }
+//!
+//! let Some(ClientEvent::Message(ServerMessage::PartnerFound(partner))) = ada_events.recv().await
+//! else {
+//!     panic!("no partner");
+//! };
+//! assert!(partner.initiator, "Ada waited longer, so she makes the offer");
+//!
+//! ada.close().await;
+//! ben.close().await;
+//! server.shutdown().await;
 //! # Ok(())
 //! # }
-//! # #[cfg(not(feature = "server"))]
-//! # fn main() {}
 //! ```
 
 #[cfg(any(feature = "client", feature = "server"))]
 mod fault_window;
+#[cfg(feature = "client")]
+mod server_url;
 
 pub mod message;
 
@@ -28,3 +62,6 @@ pub mod message;
 pub mod client;
 #[cfg(feature = "server")]
 pub mod server;
+
+#[cfg(feature = "client")]
+pub use server_url::{ServerUrl, ServerUrlError};

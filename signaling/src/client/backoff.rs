@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// A growing ceiling for the pause between attempts; each pause is a random part of it ("full jitter"), so that clients
-/// that lost the same relay do not come back at the same moment.
+/// Delays between attempts. A ceiling doubles with each attempt up to a cap, and each delay is a
+/// random part of it ("full jitter"), so that clients that lost the same server do not all return
+/// at the same moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     initial: Duration,
@@ -12,13 +13,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// No pause is longer than a day, whatever was asked for.
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+    /// No delay is longer than a day, whatever `cap` says.
+    const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// The ceiling of the first pause is `initial`; it doubles with each attempt and never exceeds `cap`.
+    /// The first delay is at most `initial`. The ceiling doubles with each attempt, up to `cap`.
     #[must_use]
     pub fn new(initial: Duration, cap: Duration) -> Self {
-        let cap = cap.min(Self::LONGEST);
+        let cap = cap.min(Self::MAX_DELAY);
         let initial = initial.min(cap);
         Self {
             initial,
@@ -27,19 +28,20 @@ impl Backoff {
         }
     }
 
-    /// The next pause, from zero to the ceiling, given a random number `unit` from 0 to 1.
-    pub fn next_delay(&mut self, unit: f64) -> Duration {
-        let delay = self.ceiling.mul_f64(if unit.is_nan() {
+    /// The next delay: `random`, from 0 to 1, times the ceiling.
+    pub fn next_delay(&mut self, random: f64) -> Duration {
+        let random = if random.is_nan() {
             1.0
         } else {
-            unit.clamp(0.0, 1.0)
-        });
+            random.clamp(0.0, 1.0)
+        };
+        let delay = self.ceiling.mul_f64(random);
 
         self.ceiling = self.ceiling.saturating_mul(2).min(self.cap);
         delay
     }
 
-    /// Begins anew, after an attempt that was good.
+    /// Starts over with the first ceiling, after an attempt that succeeded.
     pub fn reset(&mut self) {
         self.ceiling = self.initial;
     }
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ceilings_double_up_to_the_cap() {
+    fn the_ceiling_doubles_up_to_the_cap() {
         let mut backoff = Backoff::default();
         let ceilings: Vec<u128> = (0..8)
             .map(|_| backoff.next_delay(1.0).as_millis())
@@ -65,7 +67,7 @@ mod tests {
         assert_eq!(
             ceilings,
             [300, 600, 1200, 2400, 4800, 7000, 7000, 7000],
-            "300 ms doubled, 7 s at most"
+            "300 ms doubled, at most 7 s"
         );
     }
 
@@ -87,18 +89,18 @@ mod tests {
         assert_eq!(
             backoff.next_delay(f64::NAN),
             Duration::from_millis(1200),
-            "a broken random source only waits"
+            "a broken random source makes the delay as long as it can be"
         );
     }
 
     #[test]
-    fn reset_begins_anew_and_nothing_overflows() {
+    fn reset_starts_over_and_nothing_overflows() {
         let mut backoff = Backoff::new(Duration::from_secs(u64::MAX / 2), Duration::MAX);
         for _ in 0..100 {
             assert_eq!(
                 backoff.next_delay(1.0),
-                Backoff::LONGEST,
-                "an absurd pause is cut to a day"
+                Backoff::MAX_DELAY,
+                "a huge delay is cut to a day"
             );
         }
 

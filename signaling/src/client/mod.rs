@@ -1,11 +1,51 @@
-//! A connection to a relay that comes back by itself.
+//! A connection to a signaling server that reconnects and resumes by itself.
 //!
-//! [`Client::connect`] spawns one task, which registers with the relay, passes messages both ways and, when the
-//! connection is lost, connects again after a pause given by [`Backoff`]. What happens comes out as [`ClientEvent`]s.
-//! A connection that breaks is resumed, if the relay keeps its place long enough: [`ClientEvent::Resumed`], the call goes
-//! on, and no message of the partner is lost or comes twice. Otherwise the new connection is a new user for the relay, and
-//! the calls and searches of the old one are gone. Messages that were not yet sent are dropped in both cases. After
-//! [`ClientEvent::Connected`] the program starts its search again if it wants one.
+//! [`Client::connect`] spawns one task. It registers with the server, passes messages both ways and,
+//! when the connection is lost, connects again after a delay from [`Backoff`]. Everything that
+//! happens arrives as a [`ClientEvent`].
+//!
+//! After a loss the task tries to resume. If the server still keeps the client's place,
+//! [`ClientEvent::Resumed`] follows: the call continues, and none of the partner's messages is lost
+//! or comes twice. Otherwise [`ClientEvent::Connected`] follows: the server sees a new user, the old
+//! call and search are gone, and the program starts a search again if it wants one. In both cases
+//! messages that were not sent before the loss are dropped.
+//!
+//! ```
+//! # #[cfg(not(feature = "server"))]
+//! # fn main() {}
+//! # #[cfg(feature = "server")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
+//! use tandem_signaling::message::{ClientMessage, FindPartner, ServerMessage};
+//!
+//! # let server = tandem_signaling::server::Relay::builder().listen("127.0.0.1:0").start().await?;
+//! # let address = server.url();
+//! // Such as "ws://127.0.0.1:9000/ws".
+//! let (client, mut events) = Client::connect(ClientConfig::new(address.parse()?));
+//!
+//! while let Some(event) = events.recv().await {
+//!     match event {
+//!         ClientEvent::Connected(registered) => {
+//!             println!("registered as {}", registered.user_id);
+//!             client.send(ClientMessage::FindPartner(FindPartner {
+//!                 room: Some("blue-otter".into()),
+//!                 ..FindPartner::default()
+//!             }))?;
+//!         }
+//!         ClientEvent::Message(ServerMessage::Searching(_)) => break,
+//!         ClientEvent::Disconnected { error, retry_in } => {
+//!             println!("{error} ({}); next attempt in {retry_in:?}", error.code());
+//!         }
+//!         other => println!("{other:?}"),
+//!     }
+//! }
+//!
+//! client.close().await;
+//! # server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod backoff;
 mod error;
@@ -18,34 +58,35 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use url::Url;
 
 pub use backoff::Backoff;
-pub use error::{ClientError, Garbage};
+pub use error::{ClientError, ClientErrorCode, Garbage};
 
+use crate::ServerUrl;
 use crate::message::{ClientMessage, MAX_MESSAGE_BYTES, ServerMessage, SessionId, UserRegistered};
 
-/// A longer message of the relay becomes [`Garbage::TooLarge`]. (The protocol allows 64 KiB and 512 bytes.)
+/// A longer message from the server becomes [`Garbage::TooLarge`]. Twice what the protocol allows
+/// (64 KiB and 512 bytes for a relayed message), which leaves room for additions.
 pub const MAX_INCOMING_BYTES: usize = 128 * 1024;
 
-/// How many messages may wait for the connection to take them.
+/// How many messages may wait to be sent: a burst of candidates is about 20.
 const SEND_QUEUE: usize = 256;
 
-/// Where the relay is, and how to come back to it.
+/// Where the server is, and how to return to it.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// `ws://HOST[:PORT][/PATH]`; without a path it is `/ws`.
-    pub url: String,
-    /// The pauses between attempts.
+    /// The server's address.
+    pub url: ServerUrl,
+    /// The delays between attempts.
     pub backoff: Backoff,
 }
 
 impl ClientConfig {
-    /// The relay at `url`, with the usual pauses (300 ms doubled up to 7 s, full jitter).
+    /// The server at `url`, with the usual delays (300 ms doubled up to 7 s, full jitter).
     #[must_use]
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: ServerUrl) -> Self {
         Self {
-            url: url.into(),
+            url,
             backoff: Backoff::default(),
         }
     }
@@ -54,37 +95,42 @@ impl ClientConfig {
 /// What happens on the connection, in order.
 #[derive(Debug)]
 pub enum ClientEvent {
-    /// Registered, for the first time or again: a new user without a search or a call.
+    /// Registered as a new user, without a search or a call; the first time or after a loss.
     Connected(Box<UserRegistered>),
-    /// The connection is back as the user it was, without a search. The messages that were missed follow.
+    /// The connection is back and the server knows this client as the user it was, without a search.
+    /// The messages that were missed follow.
     Resumed {
-        /// What the relay says of the new connection. `user_id` and `socket_id` are not ours: the old ones stay.
+        /// How the server registered the new connection. Its `user_id` and `socket_id` do not count:
+        /// those of the resumed client stay valid.
         registered: Box<UserRegistered>,
         /// How many of the partner's messages follow.
         missed: u64,
-        /// The call that goes on, if there is one.
+        /// The call that continues, if there is one.
         session_id: Option<SessionId>,
     },
-    /// The relay says something (`user_registered` is [`ClientEvent::Connected`]).
+    /// A message from the server. `user_registered` and `resumed` are not among them: see
+    /// [`ClientEvent::Connected`] and [`ClientEvent::Resumed`].
     Message(ServerMessage),
-    /// The relay sent something unreadable; the connection goes on.
+    /// The server sent something unreadable; the connection stays open.
     Garbage(Garbage),
-    /// There is no connection, or it is lost; the next attempt comes in `retry_in`.
+    /// The connection is lost, or an attempt failed.
     Disconnected {
         /// Why.
         error: ClientError,
-        /// The pause before the next attempt.
+        /// The delay before the next attempt.
         retry_in: Duration,
     },
-    /// [`Client::close`] was called or the client dropped. Nothing follows.
+    /// The client was closed or dropped. No event follows.
     Closed,
 }
 
-/// A handle to the connection. Dropping it says `bye` to the relay and closes, in the background.
+/// A handle to the connection. Dropping it sends `bye` to the server and closes the connection in
+/// the background.
 #[derive(Debug)]
 pub struct Client {
     outgoing: mpsc::Sender<Outgoing>,
-    /// Counts connections from 1; 0 while there is none. Ties a message to the connection it was meant for.
+    /// The number of the current connection, from 1; 0 while there is none. It ties a message to the
+    /// connection that it was meant for.
     connection: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
@@ -97,40 +143,36 @@ struct Outgoing {
 }
 
 impl Client {
-    /// Starts connecting. Must be called inside a tokio runtime. What becomes of it is told by events; a relay that is
-    /// not there is [`ClientEvent::Disconnected`], again and again.
+    /// Starts connecting and returns at once. A server that cannot be reached is
+    /// [`ClientEvent::Disconnected`] after each attempt.
     ///
-    /// # Errors
-    /// Only for a URL that can never work: [`ClientError::InvalidUrl`], [`ClientError::UnsupportedUrl`],
-    /// [`ClientError::TlsUnsupported`].
-    pub fn connect(
-        config: ClientConfig,
-    ) -> Result<(Self, mpsc::UnboundedReceiver<ClientEvent>), ClientError> {
-        let url = relay_url(&config.url)?;
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn connect(config: ClientConfig) -> (Self, mpsc::UnboundedReceiver<ClientEvent>) {
         let (outgoing, commands) = mpsc::channel(SEND_QUEUE);
         let (events, receiver) = mpsc::unbounded_channel();
         let connection = Arc::new(AtomicU64::new(0));
-        let task = task::ClientTask::new(url, config.backoff, commands, events, connection.clone());
+        let task = task::ClientTask::new(config, commands, events, connection.clone());
 
-        Ok((
-            Self {
-                outgoing,
-                connection,
-                task: tokio::spawn(task.run()),
-            },
-            receiver,
-        ))
+        let client = Self {
+            outgoing,
+            connection,
+            task: tokio::spawn(task.run()),
+        };
+        (client, receiver)
     }
 
-    /// Sends `message` on the present connection, without waiting. If the connection is lost before the message is
-    /// written, it is dropped; [`ClientEvent::Disconnected`] tells so.
+    /// Sends `message` on the current connection, without waiting. If the connection is lost before
+    /// the message is written, the message is dropped and [`ClientEvent::Disconnected`] follows.
     ///
     /// # Errors
     /// [`ClientError::NotConnected`] before [`ClientEvent::Connected`] and after a loss,
-    /// [`ClientError::MessageTooLarge`] over 64 KiB, [`ClientError::QueueFull`] if 256 messages wait.
+    /// [`ClientError::MessageTooLarge`] above [`MAX_MESSAGE_BYTES`],
+    /// [`ClientError::QueueFull`] if 256 messages are waiting.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "a message is made to be sent: callers have no more use for it"
+        reason = "a message is built to be sent: callers do not use it afterwards"
     )]
     pub fn send(&self, message: ClientMessage) -> Result<(), ClientError> {
         let connection = self.connection.load(Ordering::Acquire);
@@ -152,65 +194,12 @@ impl Client {
             })
     }
 
-    /// Sends what waits, says `bye`, closes the connection and waits until that is done (2 s at most). The last event
-    /// is [`ClientEvent::Closed`].
+    /// Sends what is waiting, sends `bye`, closes the connection and waits until that is done, at
+    /// most 2 s. The last event is [`ClientEvent::Closed`].
     pub async fn close(self) {
         let Self { outgoing, task, .. } = self;
         drop(outgoing);
-        // A panic in the task has been reported by its own thread; there is nothing left to close.
+        // A panic in the task was reported by the thread that ran it; there is nothing left to close.
         let _ = task.await;
-    }
-}
-
-fn relay_url(text: &str) -> Result<Url, ClientError> {
-    let mut url = Url::parse(text).map_err(|_| ClientError::InvalidUrl)?;
-    match url.scheme() {
-        "ws" => {}
-        "wss" => return Err(ClientError::TlsUnsupported),
-        _ => return Err(ClientError::UnsupportedUrl),
-    }
-
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err(ClientError::UnsupportedUrl);
-    }
-
-    if matches!(url.path(), "" | "/") {
-        url.set_path("/ws");
-    }
-
-    url.set_fragment(None);
-    Ok(url)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls() {
-        let ok = |text: &str| relay_url(text).expect(text).to_string();
-        assert_eq!(
-            ok("ws://127.0.0.1:9000"),
-            "ws://127.0.0.1:9000/ws",
-            "the endpoint is the default path"
-        );
-        assert_eq!(ok("ws://[::1]:9000/ws"), "ws://[::1]:9000/ws");
-        assert_eq!(
-            ok("WS://relay.example/other?x=1#y"),
-            "ws://relay.example/other?x=1"
-        );
-
-        let code = |text: &str| relay_url(text).expect_err(text).code();
-        assert_eq!(code("wss://relay.example/ws"), "SIGNALING_TLS_UNSUPPORTED");
-        assert_eq!(code("http://relay.example/ws"), "SIGNALING_URL_UNSUPPORTED");
-        assert_eq!(
-            code("127.0.0.1:9000"),
-            "SIGNALING_URL_INVALID",
-            "a scheme is needed"
-        );
-
-        for text in ["", "ws://", "relay", "ws://:9000", "ws://a b/"] {
-            assert_eq!(code(text), "SIGNALING_URL_INVALID", "{text:?} is not a URL");
-        }
     }
 }

@@ -1,18 +1,18 @@
-//! What is needed to go on where a broken connection ended. Sans-IO.
+//! What a client must remember to resume after its connection breaks. Sans-IO.
 
 use crate::message::{ClientMessage, ServerMessage, UserRegistered};
 
-/// Follows a connection's relayed messages by their number, and remembers how to take its place.
+/// Tracks the numbers of relayed messages and the token that takes this client's place.
 #[derive(Debug, Default)]
 pub(super) struct Resumption {
-    /// The token of the present identity, if the relay keeps it for a while.
+    /// The newest resume token; `None` if the server keeps nothing to resume.
     token: Option<String>,
-    /// The number of the newest relayed message.
+    /// The `seq` of the newest relayed message; 0 before the first.
     last_seq: u64,
 }
 
 impl Resumption {
-    /// The first message of a new connection. `None`: there is nothing to go on with.
+    /// The `resume` message to send first on a new connection; `None` if there is nothing to resume.
     pub(super) fn request(&self) -> Option<ClientMessage> {
         let resume_token = self.token.clone()?;
         Some(ClientMessage::Resume {
@@ -21,25 +21,26 @@ impl Resumption {
         })
     }
 
-    /// The connection is a new user.
+    /// The server registered a new user: relayed messages count from 1 again.
     pub(super) fn on_new_user(&mut self, registered: &UserRegistered) {
         self.last_seq = 0;
         self.on_resumed(registered);
     }
 
-    /// The connection took the old one's place: its token counts from now on, and numbers go on.
+    /// The connection took the old one's place: its token is the valid one now, and the numbers
+    /// continue.
     pub(super) fn on_resumed(&mut self, registered: &UserRegistered) {
         self.token = (registered.resume_ms > 0).then(|| registered.resume_token.clone());
     }
 
-    /// Another connection has taken this one's place, so nobody else may.
+    /// Another connection has resumed this client, so this one must not.
     pub(super) fn forget(&mut self) {
         self.token = None;
     }
 
-    /// Whether a message is news. A relayed one that was received before is not: the relay repeats whatever it cannot
+    /// Whether a message is new. After a resume the server repeats relayed messages that it cannot
     /// know to have arrived.
-    pub(super) fn is_news(&mut self, message: &ServerMessage) -> bool {
+    pub(super) fn is_new(&mut self, message: &ServerMessage) -> bool {
         let seq = match message {
             ServerMessage::WebrtcOffer(relayed) => relayed.seq,
             ServerMessage::WebrtcAnswer(relayed) => relayed.seq,
@@ -47,12 +48,12 @@ impl Resumption {
             _ => return true,
         };
 
-        let news = seq > self.last_seq;
-        if news {
+        let is_new = seq > self.last_seq;
+        if is_new {
             self.last_seq = seq;
         }
 
-        news
+        is_new
     }
 }
 
@@ -80,7 +81,7 @@ mod tests {
         parse_server(&text).expect("a good message").message
     }
 
-    fn asks(resumption: &Resumption) -> Option<(String, u64)> {
+    fn requested(resumption: &Resumption) -> Option<(String, u64)> {
         match resumption.request()? {
             ClientMessage::Resume {
                 resume_token,
@@ -91,41 +92,41 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_token_and_number_are_asked_with() {
+    fn the_request_carries_the_newest_token_and_number() {
         let mut resumption = Resumption::default();
-        assert_eq!(asks(&resumption), None, "nothing to go on with");
+        assert_eq!(requested(&resumption), None, "nothing to resume");
         resumption.on_new_user(&registered("a", 30_000));
 
-        assert_eq!(asks(&resumption), Some(("a".into(), 0)));
-        assert!(resumption.is_news(&candidate(1)) && resumption.is_news(&candidate(2)));
-        assert_eq!(asks(&resumption), Some(("a".into(), 2)));
+        assert_eq!(requested(&resumption), Some(("a".into(), 0)));
+        assert!(resumption.is_new(&candidate(1)) && resumption.is_new(&candidate(2)));
+        assert_eq!(requested(&resumption), Some(("a".into(), 2)));
         resumption.on_resumed(&registered("b", 30_000));
 
         assert_eq!(
-            asks(&resumption),
+            requested(&resumption),
             Some(("b".into(), 2)),
-            "the used token is worth nothing, numbers go on"
+            "the new token replaces the used one, and the numbers continue"
         );
 
         assert!(
-            !resumption.is_news(&candidate(2)) && resumption.is_news(&candidate(3)),
+            !resumption.is_new(&candidate(2)) && resumption.is_new(&candidate(3)),
             "repeated messages are dropped"
         );
 
         resumption.on_new_user(&registered("c", 30_000));
         assert!(
-            resumption.is_news(&candidate(1)),
-            "a new user's numbers begin anew"
+            resumption.is_new(&candidate(1)),
+            "the numbers of a new user start at 1"
         );
 
         resumption.forget();
-        assert_eq!(asks(&resumption), None);
+        assert_eq!(requested(&resumption), None);
     }
 
     #[test]
-    fn a_relay_that_keeps_nothing_is_not_asked() {
+    fn a_server_that_keeps_nothing_gets_no_request() {
         let mut resumption = Resumption::default();
         resumption.on_new_user(&registered("a", 0));
-        assert_eq!(asks(&resumption), None);
+        assert_eq!(requested(&resumption), None);
     }
 }

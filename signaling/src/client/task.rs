@@ -1,6 +1,13 @@
-//! The task behind a [`Client`](super::Client): connect, register, pass messages, and again.
+//! The task behind a [`Client`](super::Client): connect, register or resume, exchange messages, and
+//! start over when the connection is lost.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: the task that owns the socket reads the clock"
+)]
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,64 +19,78 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
-use url::{Host, Url};
+use url::Host;
 
 use super::resume::Resumption;
-use super::{Backoff, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing};
+use super::{
+    Backoff, ClientConfig, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing,
+};
+use crate::ServerUrl;
 use crate::fault_window::FaultWindow;
 use crate::message::{
     ClientMessage, PROTOCOL_VERSION, Resumed, ServerMessage, UserRegistered, parse_server,
 };
 
-/// For TCP, the upgrade and `user_registered` together.
+/// For TCP, the upgrade and the registration together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For one message to leave.
+/// For writing one message.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// For `bye` and the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// tungstenite ends the connection above this, so it stands far above what becomes [`Garbage`].
+/// tungstenite ends the connection above this size, so it is far above [`MAX_INCOMING_BYTES`], which
+/// costs the message only.
 const HARD_LIMIT_BYTES: usize = 16 << 20;
-/// A connection that lasted this long was good: the next pause is short again.
-const GOOD_CONNECTION: Duration = Duration::from_secs(7);
-/// The close code that says: another connection resumed this one.
+/// A connection that lasted this long was good: the next delay starts from the first ceiling again.
+const STABLE_AFTER: Duration = Duration::from_secs(7);
+/// The close code of a connection whose client was resumed on another one.
 const REPLACED: u16 = 4002;
-/// The relay's word on silence is taken only in these bounds.
-const SILENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// The codes of RFC 6455 §7.1.5 for an end without a close frame, and for a close frame without a
+/// code.
+const ABNORMAL_CLOSURE: u16 = 1006;
+const NO_STATUS: u16 = 1005;
+/// Bounds for the `silentMs` of the server, which may be anything.
+const SILENCE_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(600);
+/// The longest delay that `server_draining` can ask for.
+const MAX_DRAIN_DELAY: Duration = Duration::from_secs(60);
+/// This many unreadable messages within [`GARBAGE_WINDOW`] end the connection.
+const MAX_GARBAGE: usize = 20;
+const GARBAGE_WINDOW: Duration = Duration::from_secs(10);
 
 type Socket = WebSocketStream<TcpStream>;
 
 /// How a connection ended.
 enum End {
-    /// The program wants no more.
+    /// The handle was closed or dropped.
     Closed,
-    /// The connection is lost; the relay may have said when to come back.
+    /// The connection is lost.
     Lost {
         error: ClientError,
-        come_back_in: Duration,
+        /// The server asked to stay away for this long; usually zero.
+        min_delay: Duration,
     },
 }
 
 pub(super) struct ClientTask {
-    url: Url,
+    url: ServerUrl,
     backoff: Backoff,
     outgoing: mpsc::Receiver<Outgoing>,
     events: mpsc::UnboundedSender<ClientEvent>,
-    /// The number of the present connection, shared with the handle; 0 while there is none.
+    /// The number of the current connection, shared with the handle; 0 while there is none.
     connection: Arc<AtomicU64>,
     resumption: Resumption,
 }
 
 impl ClientTask {
     pub(super) fn new(
-        url: Url,
-        backoff: Backoff,
+        config: ClientConfig,
         outgoing: mpsc::Receiver<Outgoing>,
         events: mpsc::UnboundedSender<ClientEvent>,
         connection: Arc<AtomicU64>,
     ) -> Self {
         Self {
-            url,
-            backoff,
+            url: config.url,
+            backoff: config.backoff,
             outgoing,
             events,
             connection,
@@ -80,19 +101,16 @@ impl ClientTask {
     /// Runs until the handle is gone.
     pub(super) async fn run(mut self) {
         for number in 1.. {
-            let (error, come_back_in) = match self.attempt(number).await {
+            let (error, min_delay) = match self.attempt(number).await {
                 End::Closed => break,
-                End::Lost {
-                    error,
-                    come_back_in,
-                } => (error, come_back_in),
+                End::Lost { error, min_delay } => (error, min_delay),
             };
 
-            let retry_in = self.backoff.next_delay(rand::random()).max(come_back_in);
+            let retry_in = self.backoff.next_delay(rand::random()).max(min_delay);
             tracing::debug!(
-                code = error.code(),
+                code = error.code().as_str(),
                 retry_ms = retry_in.as_millis() as u64,
-                "signaling is disconnected"
+                "lost the signaling server, connecting again after a delay"
             );
             self.emit(ClientEvent::Disconnected { error, retry_in });
 
@@ -104,13 +122,8 @@ impl ClientTask {
         self.emit(ClientEvent::Closed);
     }
 
-    /// One connection from the first packet to the last.
+    /// One connection from its first packet to its last.
     async fn attempt(&mut self, number: u64) -> End {
-        let lost = |error| End::Lost {
-            error,
-            come_back_in: Duration::ZERO,
-        };
-
         let connecting = async {
             match timeout(CONNECT_TIMEOUT, register(&self.url, &self.resumption)).await {
                 Ok(result) => result,
@@ -125,17 +138,22 @@ impl ClientTask {
 
         let (mut socket, registered, resumed) = match result {
             Ok(connected) => connected,
-            Err(error) => return lost(error),
+            Err(error) => {
+                return End::Lost {
+                    error,
+                    min_delay: Duration::ZERO,
+                };
+            }
         };
 
-        let silent = match Duration::from_millis(registered.silent_ms) {
-            Duration::ZERO => SILENT_BOUNDS.1,
-            silent => silent.clamp(SILENT_BOUNDS.0, SILENT_BOUNDS.1),
-        };
-
-        let since = Instant::now();
+        let silence_timeout = silence_timeout(&registered);
+        let connected_at = Instant::now();
         self.connection.store(number, Ordering::Release);
-        tracing::debug!(socket = %registered.socket_id, resumed = resumed.is_some(), "signaling is connected");
+        tracing::debug!(
+            socket = %registered.socket_id,
+            resumed = resumed.is_some(),
+            "connected to the signaling server"
+        );
 
         match resumed {
             Some(Resumed { missed, session_id }) => {
@@ -152,51 +170,62 @@ impl ClientTask {
             }
         }
 
-        let end = self.converse(&mut socket, number, silent).await;
+        let end = self
+            .exchange_messages(&mut socket, number, silence_timeout)
+            .await;
         self.connection.store(0, Ordering::Release);
 
-        if since.elapsed() >= GOOD_CONNECTION {
+        if connected_at.elapsed() >= STABLE_AFTER {
             self.backoff.reset();
         }
 
         if matches!(end, End::Closed) {
-            // After the time limit the socket is dropped as it is: nobody waits for it any more.
-            let _ = timeout(CLOSE_TIMEOUT, say_bye(&mut socket)).await;
+            // After the timeout the socket is dropped as it is.
+            let _ = timeout(CLOSE_TIMEOUT, send_bye(&mut socket)).await;
         }
 
         end
     }
 
     /// Passes messages both ways until the connection or the handle is gone.
-    async fn converse(&mut self, socket: &mut Socket, number: u64, silent: Duration) -> End {
-        let mut heard = Instant::now();
-        let mut come_back_in = Duration::ZERO;
-        let mut faults = FaultWindow::new(20, Duration::from_secs(10));
+    async fn exchange_messages(
+        &mut self,
+        socket: &mut Socket,
+        number: u64,
+        silence_timeout: Duration,
+    ) -> End {
+        let mut last_frame_at = Instant::now();
+        let mut min_delay = Duration::ZERO;
+        let mut garbage_window = FaultWindow::new(MAX_GARBAGE, GARBAGE_WINDOW);
+
         let error = loop {
             let frame = tokio::select! {
                 outgoing = self.outgoing.recv() => match outgoing {
                     None => return End::Closed,
                     Some(message) if message.connection != number => continue,
-                    Some(message) => match timeout(SEND_TIMEOUT, socket.send(Message::text(message.text))).await {
-                        Ok(Ok(())) => continue,
-                        Ok(Err(error)) => break error.into(),
-                        Err(_) => break ClientError::Stalled,
-                    },
+                    Some(message) => {
+                        let sending = socket.send(Message::text(message.text));
+                        match timeout(SEND_TIMEOUT, sending).await {
+                            Ok(Ok(())) => continue,
+                            Ok(Err(error)) => break error.into(),
+                            Err(_) => break ClientError::Stalled,
+                        }
+                    }
                 },
-                frame = timeout_at(heard + silent, socket.next()) => frame,
+                frame = timeout_at(last_frame_at + silence_timeout, socket.next()) => frame,
             };
 
             let text = match frame {
-                Err(_) => break ClientError::Silent(silent),
-                Ok(None) => break ClientError::Closed(1006),
+                Err(_) => break ClientError::Silent(silence_timeout),
+                Ok(None) => break ClientError::Closed(ABNORMAL_CLOSURE),
                 Ok(Some(Err(error))) => break error.into(),
                 Ok(Some(Ok(frame))) => {
-                    heard = Instant::now();
+                    last_frame_at = Instant::now();
                     match frame {
                         Message::Text(text) => Ok(text),
                         Message::Binary(bytes) => Err(Garbage::Binary(bytes.len())),
                         Message::Close(frame) => {
-                            let code = frame.map_or(1005, |f| f.code.into());
+                            let code = frame.map_or(NO_STATUS, |f| f.code.into());
                             if code == REPLACED {
                                 self.resumption.forget();
                             }
@@ -211,32 +240,29 @@ impl ClientTask {
             match text.and_then(|text| read(&text)) {
                 Ok(message) => {
                     if let ServerMessage::ServerDraining(draining) = &message {
-                        come_back_in = Duration::from_millis(draining.reconnect_after_ms)
-                            .min(Duration::from_secs(60));
+                        min_delay =
+                            Duration::from_millis(draining.reconnect_after_ms).min(MAX_DRAIN_DELAY);
                     }
 
-                    if self.resumption.is_news(&message) {
+                    if self.resumption.is_new(&message) {
                         self.emit(ClientEvent::Message(message));
                     }
                 }
                 Err(garbage) => {
-                    tracing::warn!(%garbage, "the relay sent something unreadable");
+                    tracing::warn!(%garbage, "ignored something unreadable from the signaling server");
                     self.emit(ClientEvent::Garbage(garbage));
 
-                    if faults.record(std::time::Instant::now()) {
+                    if garbage_window.record(last_frame_at.into_std()) {
                         break ClientError::TooMuchGarbage;
                     }
                 }
             }
         };
 
-        End::Lost {
-            error,
-            come_back_in,
-        }
+        End::Lost { error, min_delay }
     }
 
-    /// Waits; false if the handle is gone meanwhile.
+    /// Waits; false if the handle is dropped meanwhile.
     async fn pause(&mut self, length: Duration) -> bool {
         tokio::select! {
             () = sleep(length) => true,
@@ -245,14 +271,24 @@ impl ClientTask {
     }
 
     fn emit(&self, event: ClientEvent) {
-        // A program that dropped the receiver wants no events; the connection lives as long as its handle.
+        // A program that dropped the receiver does not need events; the connection lives as long as
+        // its handle.
         let _ = self.events.send(event);
     }
 }
 
-/// Ready when the handle is dropped; messages for a connection that is gone are dropped on the way.
+/// Ready when the handle is dropped. Messages that were meant for a lost connection are dropped on
+/// the way.
 async fn handle_dropped(outgoing: &mut mpsc::Receiver<Outgoing>) {
     while outgoing.recv().await.is_some() {}
+}
+
+/// How long the server may be silent; 0 in `user_registered` means for ever, which is bounded too.
+fn silence_timeout(registered: &UserRegistered) -> Duration {
+    match Duration::from_millis(registered.silent_ms) {
+        Duration::ZERO => *SILENCE_TIMEOUTS.end(),
+        silent => silent.clamp(*SILENCE_TIMEOUTS.start(), *SILENCE_TIMEOUTS.end()),
+    }
 }
 
 fn read(text: &str) -> Result<ServerMessage, Garbage> {
@@ -263,35 +299,34 @@ fn read(text: &str) -> Result<ServerMessage, Garbage> {
     Ok(parse_server(text)?.message)
 }
 
-/// A connection: as whom, and what was resumed on it, if anything was.
+/// A registered connection, and what was resumed on it, if anything.
 type Registered = (Socket, Box<UserRegistered>, Option<Resumed>);
 
-/// Connects, waits for `user_registered`, which the relay sends first, and takes the old connection's place if there was
-/// one. A relay that refuses that has made a new user of us.
-async fn register(url: &Url, resumption: &Resumption) -> Result<Registered, ClientError> {
-    let port = url
-        .port_or_known_default()
-        .ok_or(ClientError::UnsupportedUrl)?;
-    let unreachable = |error: std::io::Error| ClientError::Unreachable(error.kind());
-    let stream = match url.host().ok_or(ClientError::UnsupportedUrl)? {
+/// Connects, waits for `user_registered`, which the server sends first, and resumes the old client
+/// if there is one. If the server refuses to resume, the connection is that of a new user.
+async fn register(url: &ServerUrl, resumption: &Resumption) -> Result<Registered, ClientError> {
+    let port = url.port();
+    let stream = match url.host() {
         Host::Domain(name) => TcpStream::connect((name, port)).await,
         Host::Ipv4(ip) => TcpStream::connect(SocketAddr::from((ip, port))).await,
         Host::Ipv6(ip) => TcpStream::connect(SocketAddr::from((ip, port))).await,
     }
-    .map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
+    .map_err(ClientError::Unreachable)?;
+    stream.set_nodelay(true).map_err(ClientError::Unreachable)?;
+
     let config = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .write_buffer_size(0)
         .max_message_size(Some(HARD_LIMIT_BYTES))
         .max_frame_size(Some(HARD_LIMIT_BYTES));
     let (mut socket, _) = client_async_with_config(url.as_str(), stream, Some(config)).await?;
-    let registered = match hear(&mut socket).await? {
+
+    let registered = match next_message(&mut socket).await? {
         ServerMessage::UserRegistered(registered) if registered.protocol == PROTOCOL_VERSION => {
             registered
         }
         ServerMessage::Error(report) => return Err(ClientError::Rejected(report.code)),
-        _ => return Err(ClientError::NotARelay),
+        _ => return Err(ClientError::NotASignalingServer(None)),
     };
 
     let Some(request) = resumption.request() else {
@@ -301,34 +336,38 @@ async fn register(url: &Url, resumption: &Resumption) -> Result<Registered, Clie
     let request = serde_json::to_string(&request).expect("a string and a number are always JSON");
     socket.send(Message::text(request)).await?;
 
-    match hear(&mut socket).await? {
+    match next_message(&mut socket).await? {
         ServerMessage::Resumed(resumed) => Ok((socket, registered, Some(resumed))),
         ServerMessage::Error(report) => {
-            tracing::debug!(code = ?report.code, "the relay does not resume");
+            tracing::debug!(code = ?report.code, "cannot resume, continuing as a new user");
             Ok((socket, registered, None))
         }
-        _ => Err(ClientError::NotARelay),
+        _ => Err(ClientError::NotASignalingServer(None)),
     }
 }
 
-/// The next message of a relay that has to say something.
-async fn hear(socket: &mut Socket) -> Result<ServerMessage, ClientError> {
+/// The next message, from a server that must send one now.
+async fn next_message(socket: &mut Socket) -> Result<ServerMessage, ClientError> {
     loop {
         return match socket.next().await {
-            None => Err(ClientError::Closed(1006)),
+            None => Err(ClientError::Closed(ABNORMAL_CLOSURE)),
             Some(Err(error)) => Err(error.into()),
-            Some(Ok(Message::Text(text))) => read(&text).map_err(|_| ClientError::NotARelay),
-            Some(Ok(Message::Close(frame))) => {
-                Err(ClientError::Closed(frame.map_or(1005, |f| f.code.into())))
+            Some(Ok(Message::Text(text))) => {
+                read(&text).map_err(|garbage| ClientError::NotASignalingServer(Some(garbage)))
             }
-            Some(Ok(Message::Binary(_))) => Err(ClientError::NotARelay),
+            Some(Ok(Message::Binary(bytes))) => Err(ClientError::NotASignalingServer(Some(
+                Garbage::Binary(bytes.len()),
+            ))),
+            Some(Ok(Message::Close(frame))) => Err(ClientError::Closed(
+                frame.map_or(NO_STATUS, |f| f.code.into()),
+            )),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
         };
     }
 }
 
 /// The clean end: `bye`, then the closing handshake of RFC 6455 §7.
-async fn say_bye(socket: &mut Socket) {
+async fn send_bye(socket: &mut Socket) {
     let bye = serde_json::to_string(&ClientMessage::Bye).expect("`bye` is a constant");
     if socket.send(Message::text(bye)).await.is_err() || socket.close(None).await.is_err() {
         return;

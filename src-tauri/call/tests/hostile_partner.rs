@@ -34,7 +34,8 @@ struct Hostile {
 
 impl Hostile {
     fn join(relay: &TestRelay) -> Self {
-        let (client, events) = Client::connect(ClientConfig::new(relay.url())).expect("a good URL");
+        let url = relay.url().parse().expect("a good URL");
+        let (client, events) = Client::connect(ClientConfig::new(url));
         Self { client, events }
     }
 

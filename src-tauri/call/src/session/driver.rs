@@ -104,20 +104,19 @@ impl Driver {
 
     /// Runs the call from the search to the end.
     pub(super) async fn run(mut self) {
-        let (client, mut relay) =
-            match Client::connect(ClientConfig::new(self.options.signaling_url.clone())) {
-                Ok(connected) => connected,
-                Err(error) => {
-                    let reason = EndReason {
-                        code: EndCode::RelayUnreachable,
-                        message: error.to_string(),
-                    };
+        let (client, mut relay) = match self.options.signaling_url.parse().map(ClientConfig::new) {
+            Ok(config) => Client::connect(config),
+            Err(error) => {
+                let reason = EndReason {
+                    code: EndCode::RelayUnreachable,
+                    message: error.to_string(),
+                };
 
-                    self.tell(CallEventKind::Ended { reason });
-                    self.close_engine().await;
-                    return;
-                }
-            };
+                self.tell(CallEventKind::Ended { reason });
+                self.close_engine().await;
+                return;
+            }
+        };
 
         let preview = Arc::clone(&self.shared.local_frames);
         let (spec, format) = (self.options.video.clone(), self.options.video_format);
@@ -368,7 +367,7 @@ impl Driver {
             && let Err(error) = client.send(ClientMessage::GetIceServers)
         {
             tracing::debug!(
-                code = error.code(),
+                code = error.code().as_str(),
                 "fresh TURN credentials could not be asked for"
             );
         }
@@ -498,7 +497,7 @@ impl Driver {
         let kind = message.kind();
         if let Err(error) = client.send(message) {
             tracing::debug!(
-                code = error.code(),
+                code = error.code().as_str(),
                 kind,
                 "a message for the relay was not sent"
             );
