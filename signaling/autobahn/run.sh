@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The Autobahn Testsuite, cases 1 to 10, against the relay's WebSocket configuration (signaling/examples/echo.rs).
+# The Autobahn Testsuite, cases 1 to 10, against the signaling server's WebSocket configuration
+# (signaling/examples/echo.rs).
 #
-# The suite is a program for Python 2.7. Once:
+# The suite needs Python 2.7. Once:
 #     python2.7 -m pip install virtualenv && python2.7 -m virtualenv autobahn
 #     autobahn/bin/pip install autobahntestsuite==0.8.2
 # Then:
 #     signaling/autobahn/run.sh autobahn/bin/wstest
-# It prints how many cases ended how, and fails if one failed. Reports are left in out/autobahn.
+# It prints how the cases ended and fails if one failed. The reports are in out/autobahn.
 set -euo pipefail
 wstest=$(command -v "${1:?the path of wstest}")
 wstest=$(realpath "$wstest")
