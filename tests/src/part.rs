@@ -25,6 +25,10 @@ pub enum Part {
     Coturn,
     /// Redis's server.
     Redis,
+    /// A C compiler.
+    CCompiler,
+    /// systemd's tool that checks units.
+    SystemdAnalyze,
     /// A screen for the window, and WebKitWebDriver to press its buttons.
     Window,
     /// The tools that ask a screen which window is in front.
@@ -60,8 +64,9 @@ impl Part {
             }
         };
 
-        if !cfg!(target_os = "linux") && self != Self::Ffmpeg {
-            return Err(String::from("this part is made for Linux"));
+        let is_portable = matches!(self, Self::Ffmpeg | Self::Redis | Self::CCompiler);
+        if !cfg!(target_os = "linux") && !is_portable {
+            return Err(String::from("this part exists on Linux only"));
         }
 
         match self {
@@ -88,6 +93,8 @@ impl Part {
                 )
             }
             Self::Redis => programs(&["redis-server"]),
+            Self::CCompiler => programs(&["cc"]),
+            Self::SystemdAnalyze => programs(&["systemd-analyze"]),
             Self::Coturn => programs(&["turnserver", "turnutils_uclient"]),
             Self::Window => programs(&["Xvfb", "WebKitWebDriver"]),
             Self::XTools => programs(&["xwininfo", "xprop"]),
@@ -137,7 +144,10 @@ macro_rules! require {
 
 /// Prints and notes that a test does not run here. Use [`require!`], which knows the test's name.
 pub fn skip(place: &str, reason: &str) {
-    let test = place.trim_end_matches("::here");
+    // In an async test, `here` is inside a closure.
+    let test = place
+        .trim_end_matches("::here")
+        .trim_end_matches("::{{closure}}");
     println!("SKIPPED: {test}: {reason}");
     let Some(path) = std::env::var_os("TANDEM_SKIP_LOG") else {
         return;

@@ -1,4 +1,4 @@
-//! The relay as a process: `tandem-signaling`.
+//! The signaling server as a process: `tandem-signaling`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,14 +9,17 @@ use anyhow::{Context, Result};
 
 use crate::process::{Process, built, wait_until};
 
-/// A relay on a port of the system's choice. Dropping it kills it.
+/// How long the server may take to start, to answer a request, and to find Redis.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A running signaling server. Dropping it kills it.
 pub struct Relay {
     process: Process,
     address: SocketAddr,
 }
 
 impl Relay {
-    /// Starts it and waits until it takes connections.
+    /// Starts it on a free port and waits until it accepts connections.
     ///
     /// # Errors
     /// When it does not come up within 20 s.
@@ -24,16 +27,16 @@ impl Relay {
         Self::start_at("127.0.0.1:0")
     }
 
-    /// The same on a given address: where one has been before.
+    /// Starts it at a given address, such as one where it ran before.
     ///
     /// # Errors
     /// When it does not come up within 20 s.
     pub fn start_at(address: &str) -> Result<Self> {
-        // A page of a test comes from a port of the test's own.
+        // The browsers' page comes from a port that is different in each test.
         Self::start_as(address, &["--allow-origin", "*"])
     }
 
-    /// On a port of the system's choice, with these flags.
+    /// Starts it on a free port, with these flags.
     ///
     /// # Errors
     /// When it does not come up within 20 s.
@@ -44,11 +47,28 @@ impl Relay {
     fn start_as(address: &str, flags: &[&str]) -> Result<Self> {
         let mut command = Command::new(built("tandem-signaling"));
         command.args(["--listen", address]).args(flags);
+        Self::start_command(command)
+    }
+
+    /// Runs a prepared command and waits until the server that it starts accepts connections.
+    ///
+    /// # Errors
+    /// When it does not come up within 20 s.
+    pub fn start_command(command: Command) -> Result<Self> {
         let process = Process::start(command)?;
-        // The contract: one line with the bound address when it is ready.
-        let address = process.wait_for_line(Duration::from_secs(20), bound_address)?;
+        // The contract: when it is ready, it prints one line with the bound address.
+        let address = process.wait_for_line(TIMEOUT, bound_address)?;
 
         Ok(Self { process, address })
+    }
+
+    /// Waits until it has ended: the exit code, `None` after a signal, and the log.
+    ///
+    /// # Errors
+    /// When it does not end within the limit.
+    pub fn finish(mut self, limit: Duration) -> Result<(Option<i32>, String)> {
+        let code = self.process.wait(limit)?;
+        Ok((code, self.process.stderr()))
     }
 
     /// Where clients connect to.
@@ -56,27 +76,30 @@ impl Relay {
         format!("ws://{}/ws", self.address)
     }
 
-    /// The bound address.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Asks it over HTTP, such as for `/readyz`: the status and the body.
+    /// Status and body of an HTTP request, such as for `/readyz`.
     ///
     /// # Errors
     /// When it does not answer.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        let mut stream = TcpStream::connect(self.address).context("the relay is away")?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let mut stream =
+            TcpStream::connect(self.address).context("the server cannot be reached")?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: tandem\r\nConnection: close\r\n\r\n"
         )?;
         let mut answer = String::new();
         stream
             .read_to_string(&mut answer)
-            .context("no answer that is text")?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+            .context("the answer is not text")?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .context("the answer is not HTTP")?;
         let status = head
             .split(' ')
             .nth(1)
@@ -86,10 +109,10 @@ impl Relay {
         Ok((status, body.to_owned()))
     }
 
-    /// A metric without labels, as it is at this moment.
+    /// The current value of a metric without labels.
     ///
     /// # Errors
-    /// When the relay does not answer or has no such metric.
+    /// When the server does not answer or has no such metric.
     pub fn metric(&self, name: &str) -> Result<f64> {
         let (_, text) = self.get("/metrics")?;
         let value = text
@@ -98,7 +121,7 @@ impl Relay {
         value.with_context(|| format!("no {name} in\n{text}"))
     }
 
-    /// Waits until it takes new users: with `--redis`, until it has found Redis.
+    /// Waits until it accepts new users: with `--redis`, until it has found Redis.
     ///
     /// # Errors
     /// When that takes longer than 20 s.
@@ -109,7 +132,7 @@ impl Relay {
                 .then_some(())
         };
 
-        wait_until("the relay's readiness", Duration::from_secs(20), ready)
+        wait_until("the server's readiness", TIMEOUT, ready)
     }
 
     /// The process itself.
@@ -138,10 +161,10 @@ mod tests {
             assert_eq!(
                 bound_address(line),
                 address,
-                "whatever stands around it: {line}"
+                "the address is found among other words: {line}"
             );
         }
 
-        assert_eq!(bound_address("ready"), None, "no address, none invented");
+        assert_eq!(bound_address("ready"), None, "a line without an address");
     }
 }

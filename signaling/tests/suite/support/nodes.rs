@@ -1,82 +1,45 @@
-//! Several relay processes over one Redis, and clients in a call across them.
-#![allow(dead_code, reason = "each test file uses its part")]
+//! Several server processes that share a Redis, and clients in a call across them.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tandem_tests::{Redis, Relay};
 use tokio::time::sleep;
 
-use crate::redis_server::Redis;
-use crate::support::{DEADLINE, Peer, raw, within};
+use super::process::{command, start_command};
+use super::{DEADLINE, Peer, raw};
 
-/// One relay process.
+/// One server process.
 pub(crate) struct Node {
-    child: Child,
+    server: Relay,
     pub(crate) address: SocketAddr,
 }
 
 impl Node {
+    /// Starts a node and waits until it accepts new users.
     pub(crate) async fn start(redis: &Redis) -> Self {
-        let node = Self::start_with(redis, &[]).await;
+        let node = Self::start_with(redis, &[]);
         node.ready(true).await;
         node
     }
 
-    pub(crate) async fn start_with(redis: &Redis, args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tandem-signaling"));
-        command
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--redis",
-                &redis.url(),
-                "--drain-deadline",
-                "1s",
-            ])
-            .args(args);
+    /// Starts a node with these flags, without limits that a test would run into.
+    pub(crate) fn start_with(redis: &Redis, args: &[&str]) -> Self {
+        let mut command = command(&["--listen", "127.0.0.1:0", "--redis", &redis.url()]);
+        command.args(["--drain-deadline", "1s"]).args(args);
+        command.args(["--rate-messages", "0", "--rate-find", "0"]);
+        command.args(["--max-connections-per-address", "0"]);
 
-        command.args([
-            "--rate-messages",
-            "0",
-            "--rate-find",
-            "0",
-            "--max-connections-per-address",
-            "0",
-        ]);
-
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true);
-        let mut child = command.spawn().expect("the binary starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let line = within("the line", stdout.next_line())
-            .await
-            .expect("text")
-            .expect("a line");
-
-        let address = line
-            .split("ws://")
-            .nth(1)
-            .and_then(|rest| rest.strip_suffix("/ws"))
-            .expect("an address");
-
-        Self {
-            child,
-            address: address.parse().expect("an address"),
-        }
+        let server = start_command(command);
+        let address = server.address();
+        Self { server, address }
     }
 
+    /// The HTTP status of a path.
     pub(crate) async fn status(&self, path: &str) -> String {
-        let answer = raw(
-            self.address,
-            format!("GET {path} HTTP/1.1\r\nHost: relay\r\n\r\n").as_bytes(),
-        )
-        .await;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: tandem\r\n\r\n");
+        let answer = raw(self.address, request.as_bytes()).await;
 
         String::from_utf8_lossy(&answer)
             .split(' ')
@@ -85,18 +48,17 @@ impl Node {
             .to_owned()
     }
 
-    /// Waits until the node takes new users, or no longer does.
+    /// Waits until the node accepts new users, or no longer does.
     pub(crate) async fn ready(&self, ready: bool) {
         let wanted = if ready { "200" } else { "503" };
         eventually("readiness", async || self.status("/readyz").await == wanted).await;
     }
 
-    /// As a machine that loses its power.
-    pub(crate) async fn kill(mut self) {
-        self.child.start_kill().expect("a running process");
-        within("the end of the node", self.child.wait())
-            .await
-            .expect("a status");
+    /// Kills the node, as when its machine loses power.
+    pub(crate) fn kill(mut self) {
+        let process = self.server.process();
+        process.signal(libc::SIGKILL);
+        process.wait(DEADLINE).expect("the node ends");
     }
 
     pub(crate) async fn peer(&self) -> Peer {
@@ -104,6 +66,7 @@ impl Node {
     }
 }
 
+/// Asks until `holds` is true; fails after [`DEADLINE`].
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !holds().await {
@@ -116,11 +79,12 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     }
 }
 
+/// A search in a room.
 pub(crate) fn room(code: &str) -> Value {
     json!({ "type": "find_partner", "room": code })
 }
 
-/// Two clients in a call, each on its node.
+/// Two clients in a call, each on its node, with their `partner_found`.
 pub(crate) async fn pair(one: &Node, other: &Node) -> ((Peer, Value), (Peer, Value)) {
     let code = uuid::Uuid::new_v4().to_string();
     let (mut a, mut b) = (one.peer().await, other.peer().await);
@@ -137,7 +101,7 @@ pub(crate) async fn pair(one: &Node, other: &Node) -> ((Peer, Value), (Peer, Val
     assert_eq!(found_a["sessionId"], found_b["sessionId"]);
     assert_ne!(
         found_a["initiator"], found_b["initiator"],
-        "exactly one side offers"
+        "exactly one side makes the offer"
     );
 
     assert_eq!(
@@ -148,17 +112,19 @@ pub(crate) async fn pair(one: &Node, other: &Node) -> ((Peer, Value), (Peer, Val
     ((a, found_a), (b, found_b))
 }
 
+/// A candidate with a number, for this client.
 pub(crate) fn candidate(to: &Peer, n: u64) -> Value {
     json!({ "type": "ice_candidate", "to": to.registered["socketId"], "candidate": n })
 }
 
+/// Resumes a client on this node: the new connection and its `resumed`.
 pub(crate) async fn resume(node: &Node, old: &Peer, last_seq: u64) -> (Peer, Value) {
     let mut peer = node.peer().await;
     let token = &old.registered["resumeToken"];
     peer.send(json!({ "type": "resume", "resumeToken": token, "lastSeq": last_seq }))
         .await;
     let resumed = peer.expect("resumed").await;
-    // It goes on under its old name.
+    // The resumed client keeps its socketId.
     peer.registered["socketId"] = old.registered["socketId"].clone();
 
     (peer, resumed)

@@ -1,29 +1,24 @@
-//! A relay on a machine whose clock is set: only what has to do with the world's time follows it.
-#![cfg(all(target_os = "linux", feature = "redis"))]
-
-#[path = "support/process.rs"]
-mod process;
-#[path = "support/redis.rs"]
-mod redis_server;
-mod support;
+//! A server on a machine whose clock is set: only what depends on the time of day follows it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use tandem_tests::{Part, require};
 use tokio::time::{Instant, sleep};
 
-use process::{command, ready};
-use redis_server::clock::Clock;
-use redis_server::skip;
-use support::{Peer, pair, within};
+use crate::support::clock::Clock;
+use crate::support::process::{command, start_command};
+use crate::support::{Peer, pair};
 
+/// Seconds.
 const DAY: i64 = 86_400;
+/// How long TURN credentials are valid, in seconds.
 const TTL: i64 = 3600;
-/// A connection that is silent for so long is dead.
+/// The server's `--silent`: a connection that is silent for this long is dead.
 const SILENT: Duration = Duration::from_secs(3);
 
-/// Seconds from the true time to the clock by which the TURN credentials are made.
-async fn ahead(peer: &mut Peer) -> i64 {
+/// How many seconds the clock that dates TURN credentials is ahead of the true time.
+async fn seconds_ahead(peer: &mut Peer) -> i64 {
     peer.send(json!({ "type": "get_ice_servers" })).await;
     let servers = peer.expect("ice_servers").await;
     let name = servers["iceServers"][0]["username"]
@@ -49,13 +44,10 @@ fn candidate(to: &Peer, n: u64) -> Value {
 }
 
 #[tokio::test]
-async fn the_clock_of_the_relay_is_set_forward_and_back() {
+async fn the_clock_of_the_server_is_set_forward_and_back() {
+    require!(Part::CCompiler);
     let folder = tempfile::tempdir().expect("a folder");
-    let clock = match Clock::compile(folder.path()) {
-        Ok(clock) => clock,
-        Err(reason) => return skip(&reason),
-    };
-
+    let clock = Clock::compile(folder.path());
     let (name, library) = clock.environment();
     let mut command = command(&[
         "--listen",
@@ -77,13 +69,15 @@ async fn the_clock_of_the_relay_is_set_forward_and_back() {
         "1h",
     ]);
     command.current_dir(folder.path()).env(name, library);
-    let (_relay, address, _stdout) = ready(command).await;
+    let server = start_command(command);
+    let address = server.address();
+
     let ((mut a, found), (mut b, _)) = pair(address).await;
     let ((mut c, ended), (mut d, _)) = pair(address).await;
 
     assert!(
-        ahead(&mut a).await.abs() < 60,
-        "at first the clock is right"
+        seconds_ahead(&mut a).await.abs() < 60,
+        "the clock is right at first"
     );
 
     c.send(json!({ "type": "end_session", "sessionId": ended["sessionId"] }))
@@ -92,20 +86,20 @@ async fn the_clock_of_the_relay_is_set_forward_and_back() {
     d.expect("partner_left").await;
 
     for (round, seconds) in [(1, DAY), (2, -DAY), (3, 0)] {
-        // One is away while the clock is set.
+        // One client is away while the clock is set.
         let token = b.registered["resumeToken"].clone();
         drop(b.socket);
         a.expect("partner_reconnecting").await;
         clock.set(seconds);
 
         assert!(
-            (ahead(&mut a).await - seconds).abs() < 60,
-            "credentials are for the TURN server's clock: {seconds}"
+            (seconds_ahead(&mut a).await - seconds).abs() < 60,
+            "TURN credentials follow the clock: {seconds}"
         );
 
-        // All are silent for the relay's own while, but for what their sockets answer by themselves.
-        let quiet = Instant::now() + SILENT + Duration::from_secs(1);
-        while Instant::now() < quiet {
+        // For longer than `--silent`: a server that measured silence by this clock would close them.
+        let end = Instant::now() + SILENT + Duration::from_secs(1);
+        while Instant::now() < end {
             for peer in [&mut a, &mut c, &mut d] {
                 peer.expect_quiet().await;
             }
@@ -119,7 +113,7 @@ async fn the_clock_of_the_relay_is_set_forward_and_back() {
         assert_eq!(
             back.expect("resumed").await["sessionId"],
             found["sessionId"],
-            "the time to come back is not over"
+            "the time to resume is not over"
         );
 
         a.expect("partner_resumed").await;
@@ -130,10 +124,10 @@ async fn the_clock_of_the_relay_is_set_forward_and_back() {
         assert_eq!(
             b.expect("ice_candidate").await["candidate"],
             round,
-            "the call goes on"
+            "the call continues"
         );
 
-        // Ten minutes are not over either, and the report says the time that the clock shows.
+        // The ten minutes for a report are not over either. Its time is that of the clock.
         c.send(json!({ "type": "report", "sessionId": ended["sessionId"], "category": "spam" }))
             .await;
         c.expect("report_received").await;
@@ -153,5 +147,5 @@ async fn the_clock_of_the_relay_is_set_forward_and_back() {
         );
     }
 
-    within("the last words", a.expect_quiet()).await;
+    a.expect_quiet().await;
 }

@@ -1,24 +1,15 @@
 //! The files in `deploy/`, as an operator uses them.
-#![cfg(all(unix, feature = "redis"))]
-
-#[path = "support/nodes.rs"]
-mod nodes;
-#[path = "support/process.rs"]
-mod process;
-#[path = "support/redis.rs"]
-mod redis_server;
-mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tandem_tests::{Part, Redis, require};
 
-use nodes::{Node, candidate, eventually, pair, room};
-use process::{command, ready};
-use redis_server::{Redis, skip};
-use support::{Peer, raw, within};
+use crate::support::nodes::{Node, candidate, eventually, pair, room};
+use crate::support::process::{command, run, start_command};
+use crate::support::{Peer, raw, store};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 
@@ -27,7 +18,7 @@ fn file(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_settings_to_start_from_are_good() {
+async fn the_example_settings_work() {
     let folder = tempfile::tempdir().expect("a folder");
     let reports = folder.path().join("reports.jsonl").display().to_string();
     let settings = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/tandem-signaling.toml");
@@ -39,24 +30,20 @@ async fn the_settings_to_start_from_are_good() {
         "--listen",
         "127.0.0.1:0",
     ];
-    let untouched = within("the refusal", command(&flags).output())
-        .await
-        .expect("the binary starts");
-
+    let (code, output) = run(command(&flags));
     assert_eq!(
-        untouched.status.code(),
+        code,
         Some(2),
-        "the example's secret is everybody's"
+        "the example's secret is refused: it is public"
     );
-
     assert!(
-        String::from_utf8_lossy(&untouched.stderr).contains("openssl rand"),
-        "what to do"
+        output.stderr().contains("openssl rand"),
+        "the sentence says what to do: {}",
+        output.stderr()
     );
 
-    let (_child, address, _stdout) =
-        ready(command(&[&flags[..], &["--turn-secret", "x"]].concat())).await;
-    let peer = Peer::connect(address).await;
+    let server = start_command(command(&[&flags[..], &["--turn-secret", "x"]].concat()));
+    let peer = Peer::connect(server.address()).await;
     let servers = &peer.registered["iceServers"];
 
     assert_eq!(
@@ -72,20 +59,19 @@ async fn the_settings_to_start_from_are_good() {
     );
 }
 
-/// Redis with the settings to start from, and with the password that they speak of. Only its port and folder are others.
+/// Redis with the example settings and the password that they suggest; only port and folder differ.
 #[tokio::test]
 async fn a_cluster_runs_on_redis_as_it_is_deployed() {
-    let settings = format!("{FOLDER}/redis.conf");
-    let Some(redis) = Redis::start_with(&settings, "a-password") else {
-        return;
-    };
+    require!(Part::Redis);
+    let settings = Path::new(FOLDER).join("redis.conf");
+    let redis = Redis::start_with_password(&settings, "a-password").expect("Redis starts");
 
-    let mut store = redis.connect();
+    let mut database = store::connect(&redis);
     let mut setting = |name: &str| -> String {
         let pair: Vec<String> = redis::cmd("CONFIG")
             .arg("GET")
             .arg(name)
-            .query(&mut store)
+            .query(&mut database)
             .expect("an answer");
         pair.into_iter().nth(1).unwrap_or_default()
     };
@@ -93,7 +79,7 @@ async fn a_cluster_runs_on_redis_as_it_is_deployed() {
     assert_eq!(
         (setting("maxmemory-policy"), setting("save")),
         ("noeviction".into(), String::new()),
-        "these settings"
+        "Redis uses these settings"
     );
 
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
@@ -106,18 +92,18 @@ async fn a_cluster_runs_on_redis_as_it_is_deployed() {
         "it carries calls"
     );
 
-    // What the file says of a Redis that is full: nothing is thrown away.
+    // A full Redis drops nothing, as the file says.
     let limit = |bytes: &str| {
-        let mut store = redis.connect();
+        let mut database = store::connect(&redis);
         redis::cmd("CONFIG")
             .arg("SET")
             .arg("maxmemory")
             .arg(bytes)
-            .exec(&mut store)
+            .exec(&mut database)
             .expect("an answer");
     };
 
-    let before: BTreeSet<String> = redis.keys().into_iter().collect();
+    let before: BTreeSet<String> = store::keys(&redis).into_iter().collect();
     limit("1");
     let mut c = one.peer().await;
     eventually("`unavailable`", async || {
@@ -136,8 +122,8 @@ async fn a_cluster_runs_on_redis_as_it_is_deployed() {
     .await;
 
     assert!(
-        before.is_subset(&redis.keys().into_iter().collect()),
-        "nothing was thrown away: {before:?}"
+        before.is_subset(&store::keys(&redis).into_iter().collect()),
+        "nothing was dropped: {before:?}"
     );
 
     limit("256mb");
@@ -148,11 +134,11 @@ async fn a_cluster_runs_on_redis_as_it_is_deployed() {
     assert_eq!(
         a.expect("ice_candidate").await["candidate"],
         2,
-        "the call goes on"
+        "the call continues"
     );
 }
 
-/// Words in an expression of PromQL that begin like our metrics.
+/// The names of the server's metrics in an expression of PromQL.
 fn metrics_in(expression: &str) -> impl Iterator<Item = &str> {
     let words = expression.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     words.filter(|word| word.starts_with("tandem_"))
@@ -163,7 +149,7 @@ fn expressions<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 match value.as_str() {
-                    // The query of the variable that chooses a data source is only a word.
+                    // The query of the variable that chooses a data source is not an expression.
                     Some(text) if ["expr", "query", "definition"].contains(&name.as_str()) => {
                         found.extend(Some(text).filter(|text| *text != "prometheus"));
                     }
@@ -177,18 +163,19 @@ fn expressions<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 }
 
 #[tokio::test]
-async fn the_dashboard_and_the_alarms_ask_for_metrics_that_there_are() {
-    let Some(redis) = Redis::start() else { return };
+async fn the_dashboard_and_the_alarms_use_metrics_that_exist() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let node = Node::start(&redis).await;
     let answer = raw(
         node.address,
-        b"GET /metrics HTTP/1.1\r\nHost: relay\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: tandem\r\n\r\n",
     )
     .await;
     let answer = String::from_utf8(answer).expect("text");
     let (_, text) = answer.split_once("\r\n\r\n").expect("a body");
     let sample = |line: &'_ str| line.split(['{', ' ']).next().map(str::to_owned);
-    let there: BTreeSet<String> = text
+    let existing: BTreeSet<String> = text
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(sample)
@@ -197,7 +184,7 @@ async fn the_dashboard_and_the_alarms_ask_for_metrics_that_there_are() {
     let mut asked = Vec::new();
     expressions(&dashboard, &mut asked);
 
-    assert!(asked.len() > 15, "every panel asks something: {asked:?}");
+    assert!(asked.len() > 15, "every panel has an expression: {asked:?}");
     let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating.md");
     let guide = std::fs::read_to_string(guide).expect("a file of the repository");
     // A row of the table of alarms begins with an expression.
@@ -211,17 +198,17 @@ async fn the_dashboard_and_the_alarms_ask_for_metrics_that_there_are() {
         let names: Vec<&str> = metrics_in(expression).collect();
         assert!(
             !names.is_empty(),
-            "it asks for something of ours: {expression}"
+            "the expression uses the server's metrics: {expression}"
         );
 
         for name in names {
             assert!(
-                there.contains(name),
-                "{name} of {expression:?} is not among {there:?}"
+                existing.contains(name),
+                "{name} of {expression:?} is not among {existing:?}"
             );
         }
 
-        // A label that a metric does not have selects nothing.
+        // An expression with an unknown label selects nothing.
         for (name, label) in [
             ("tandem_errors_total", "code"),
             ("tandem_refused_total", "status"),
@@ -237,14 +224,10 @@ async fn the_dashboard_and_the_alarms_ask_for_metrics_that_there_are() {
 }
 
 #[test]
-fn systemd_takes_the_unit() {
-    let Ok(version) = Command::new("systemd-analyze").arg("--version").output() else {
-        return skip("systemd-analyze is not installed");
-    };
-
-    assert!(version.status.success(), "it says its version");
+fn systemd_accepts_the_unit() {
+    require!(Part::SystemdAnalyze);
     let folder = tempfile::tempdir().expect("a folder");
-    // The installed program stands where this one does not.
+    // The unit names the installed program; this is the built one.
     let unit = file("tandem-signaling.service").replace(
         "/usr/local/bin/tandem-signaling",
         env!("CARGO_BIN_EXE_tandem-signaling"),
@@ -255,12 +238,15 @@ fn systemd_takes_the_unit() {
         .arg("verify")
         .arg(&path)
         .output()
-        .expect("it ran before");
+        .expect("systemd-analyze starts");
     let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-    let about_it: Vec<&str> = said
+    let about_the_unit: Vec<&str> = said
         .lines()
         .filter(|line| line.contains("tandem-signaling"))
         .collect();
 
-    assert!(verified.status.success() && about_it.is_empty(), "{said}");
+    assert!(
+        verified.status.success() && about_the_unit.is_empty(),
+        "{said}"
+    );
 }

@@ -1,32 +1,29 @@
-//! Several relay processes over a real Redis: matching, relaying and resuming across nodes.
-#![cfg(all(unix, feature = "redis"))]
-#![allow(clippy::print_stdout, reason = "a figure that is measured on the way")]
-
-#[path = "support/nodes.rs"]
-mod nodes;
-#[path = "support/redis.rs"]
-mod redis_server;
-mod support;
+//! Several server processes over a real Redis: matching, relaying and resuming across nodes.
+#![allow(clippy::print_stdout, reason = "prints what matching took")]
 
 use std::time::{Duration, Instant};
 
 use redis::Commands;
 use serde_json::{Value, json};
+use tandem_tests::{Part, Redis, require};
 
-use nodes::{Node, candidate, eventually, pair, resume, room};
-use redis_server::{Redis, free_port};
-use support::Peer;
+use crate::support::nodes::{Node, candidate, eventually, pair, resume, room};
+use crate::support::{Peer, store};
 
 #[test]
-fn a_redis_leaves_alone_what_has_its_port() {
-    let Some(first) = Redis::start() else { return };
-    let second = Redis::start_on([first.port(), free_port(), free_port()].into_iter())
-        .expect("it was there before");
-    assert_ne!(second.port(), first.port(), "two servers have two ports");
-    let () = first.connect().set("mine", 1).expect("a key");
+fn a_redis_does_not_take_the_port_of_another() {
+    require!(Part::Redis);
+    let first = Redis::start().expect("Redis starts");
+    assert!(
+        Redis::start_at(first.port()).is_err(),
+        "the port is taken, and the other server is not mistaken for the new one"
+    );
+
+    let second = Redis::start().expect("Redis starts on another port");
+    let () = store::connect(&first).set("mine", 1).expect("a key");
 
     assert_eq!(
-        (first.keys(), second.keys()),
+        (store::keys(&first), store::keys(&second)),
         (vec!["mine".to_owned()], Vec::new()),
         "each test has its own"
     );
@@ -34,12 +31,13 @@ fn a_redis_leaves_alone_what_has_its_port() {
 
 #[tokio::test]
 async fn a_call_across_two_nodes_from_match_to_end() {
-    let Some(redis) = Redis::start() else { return };
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
-    let mut store = redis.connect();
+    let mut database = store::connect(&redis);
     let ((mut a, found), (mut b, _)) = pair(&one, &other).await;
     let session = found["sessionId"].as_str().expect("an id").to_owned();
-    let record: String = store
+    let record: String = database
         .get(format!("session:{session}"))
         .expect("the session's key");
     let record: Value = serde_json::from_str(&record).expect("JSON");
@@ -57,16 +55,17 @@ async fn a_call_across_two_nodes_from_match_to_end() {
         "ISO 8601: {started}"
     );
 
-    let ttl: i64 = store.ttl(format!("session:{session}")).expect("an expiry");
+    let ttl: i64 = database
+        .ttl(format!("session:{session}"))
+        .expect("an expiry");
     assert!((3500..=3600).contains(&ttl), "an hour, not {ttl} s");
     assert!(
-        store
+        database
             .sismember::<_, _, bool>("active_sessions", &session)
             .expect("a set")
     );
 
-    let others: Vec<_> = redis
-        .keys()
+    let others: Vec<_> = store::keys(&redis)
         .into_iter()
         .filter(|key| !key.starts_with("{tandem}:"))
         .collect();
@@ -74,7 +73,7 @@ async fn a_call_across_two_nodes_from_match_to_end() {
     assert_eq!(
         others,
         ["active_sessions".to_owned(), format!("session:{session}")],
-        "all else has the prefix"
+        "all other keys have the prefix"
     );
 
     for n in 1..=50 {
@@ -98,21 +97,20 @@ async fn a_call_across_two_nodes_from_match_to_end() {
 
     assert_eq!(b.expect("partner_left").await["reason"], "left");
     eventually("the end of the session's keys", async || {
-        !redis
-            .keys()
+        !store::keys(&redis)
             .iter()
             .any(|key| key.starts_with("session:") || key == "active_sessions")
     })
     .await;
 
-    // Who has just left the other waits 10 s, across nodes, too; somebody new comes first.
+    // Two who just left each other wait 10 s, across nodes too; a new client comes first.
     for (n, peer) in [&mut a, &mut b].into_iter().enumerate() {
         peer.send(json!({ "type": "find_partner" })).await;
         peer.expect("searching").await;
-        // `searching` comes before the store has heard of it; their order there is what counts.
-        let mut store = redis.connect();
+        // `searching` is sent before the store has the search, and the order in the store counts.
+        let mut database = store::connect(&redis);
         eventually("a place in the queue", async || {
-            store.zcard::<_, usize>("{tandem}:queue").expect("a set") == n + 1
+            database.zcard::<_, usize>("{tandem}:queue").expect("a set") == n + 1
         })
         .await;
     }
@@ -148,14 +146,15 @@ async fn a_call_across_two_nodes_from_match_to_end() {
     }
 
     eventually("an empty store", async || {
-        redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]
+        store::keys(&redis) == ["{tandem}:nodes", "{tandem}:rank"]
     })
     .await;
 }
 
 #[tokio::test]
-async fn interests_and_holds_hold_across_nodes() {
-    let Some(redis) = Redis::start() else { return };
+async fn interests_and_holds_apply_across_nodes() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let find = |interests: &[&str]| json!({ "type": "find_partner", "interests": interests });
     let (mut a, mut b, mut c) = (one.peer().await, other.peer().await, other.peer().await);
@@ -167,9 +166,9 @@ async fn interests_and_holds_hold_across_nodes() {
     {
         peer.send(find(interests)).await;
         peer.expect("searching").await;
-        let mut store = redis.connect();
+        let mut database = store::connect(&redis);
         eventually("a place in the queue", async || {
-            store.zcard::<_, usize>("{tandem}:queue").expect("a set") == n + 1
+            database.zcard::<_, usize>("{tandem}:queue").expect("a set") == n + 1
         })
         .await;
     }
@@ -180,7 +179,7 @@ async fn interests_and_holds_hold_across_nodes() {
 
     assert_eq!(
         found["partnerId"], b.registered["userId"],
-        "two interests in common go before the longer wait"
+        "two interests in common count more than the longer wait"
     );
 
     assert_eq!(
@@ -198,15 +197,19 @@ async fn interests_and_holds_hold_across_nodes() {
 
     assert!(
         waited >= Duration::from_millis(4900),
-        "strangers with interests are held for 5 s, not {waited:?}"
+        "without interests in common they wait 5 s, not {waited:?}"
     );
-    assert!(waited < Duration::from_secs(9), "and no longer: {waited:?}");
+    assert!(
+        waited < Duration::from_secs(9),
+        "and not longer: {waited:?}"
+    );
     a.expect("partner_found").await;
 }
 
 #[tokio::test]
 async fn a_client_moves_to_another_node_with_its_call() {
-    let Some(redis) = Redis::start() else { return };
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let (one, other, third) = (
         Node::start(&redis).await,
         Node::start(&redis).await,
@@ -219,7 +222,7 @@ async fn a_client_moves_to_another_node_with_its_call() {
     b.expect("partner_reconnecting").await;
     b.send(candidate(&a, 2)).await;
     b.expect_quiet().await;
-    // From its first node to another: the messages that were kept come along.
+    // From its first node to another: the kept messages come along.
     let (mut a, resumed) = resume(&other, &a, 1).await;
 
     assert_eq!(
@@ -257,7 +260,7 @@ async fn a_client_moves_to_another_node_with_its_call() {
     stale.expect("searching").await;
 }
 
-/// Ends the call of two clients and waits until both have heard it.
+/// Ends the call of two clients and waits until both are notified.
 async fn end_call(one: &mut Peer, other: &mut Peer, session: &Value) {
     one.send(json!({ "type": "end_session", "sessionId": session }))
         .await;
@@ -266,8 +269,9 @@ async fn end_call(one: &mut Peer, other: &mut Peer, session: &Value) {
 }
 
 #[tokio::test]
-async fn reports_are_in_the_stream_wherever_the_reporter_has_moved() {
-    let Some(redis) = Redis::start() else { return };
+async fn reports_reach_the_stream_wherever_the_reporter_has_moved() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let ((mut a, found), (mut b, _)) = pair(&one, &other).await;
     let session = &found["sessionId"];
@@ -285,7 +289,7 @@ async fn reports_are_in_the_stream_wherever_the_reporter_has_moved() {
         .send(json!({ "type": "report", "sessionId": "another", "category": "spam" }))
         .await;
     moved.expect_error("no_such_session").await;
-    let reports = redis.reports();
+    let reports = store::reports(&redis);
 
     assert_eq!(reports.len(), 2, "each once: {reports:?}");
     for (report, (received, category)) in reports
@@ -294,7 +298,7 @@ async fn reports_are_in_the_stream_wherever_the_reporter_has_moved() {
     {
         assert_eq!(
             report["reportId"], received["reportId"],
-            "the reporter knows it by this: {report}"
+            "the reporter got the same id: {report}"
         );
 
         assert_eq!(
@@ -305,7 +309,7 @@ async fn reports_are_in_the_stream_wherever_the_reporter_has_moved() {
 
         assert_eq!(
             report["reporter"]["userId"], a.registered["userId"],
-            "under the old name: {report}"
+            "a resumed client keeps its user: {report}"
         );
 
         assert_eq!(
@@ -322,10 +326,11 @@ async fn reports_are_in_the_stream_wherever_the_reporter_has_moved() {
     assert_eq!(reports[0]["text"], "während des Anrufs");
 }
 
-/// 2,000 users from two nodes; the bound is the issue's, with room for a machine that does other things, too.
+/// 2,000 users on two nodes. The bound leaves room for a busy machine; `cargo xtask bench` measures.
 #[tokio::test]
 async fn two_thousand_users_are_matched_over_redis() {
-    let Some(redis) = Redis::start() else { return };
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let nodes = [Node::start(&redis).await, Node::start(&redis).await];
     let mut peers = Vec::new();
 
@@ -348,21 +353,24 @@ async fn two_thousand_users_are_matched_over_redis() {
     let took = began.elapsed();
     println!("2,000 users were matched in {took:?}");
     assert!(took < Duration::from_secs(10), "not {took:?}");
-    let mut store = redis.connect();
+    let mut database = store::connect(&redis);
 
     assert_eq!(
-        store.scard::<_, usize>("active_sessions").expect("a set"),
+        database
+            .scard::<_, usize>("active_sessions")
+            .expect("a set"),
         1000
     );
 }
 
 #[tokio::test]
 async fn churn_leaves_nothing_behind() {
-    let Some(redis) = Redis::start() else { return };
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let mut nodes = Vec::new();
 
     for _ in 0..2 {
-        nodes.push(Node::start_with(&redis, &["--resume-window", "500ms"]).await);
+        nodes.push(Node::start_with(&redis, &["--resume-window", "500ms"]));
     }
 
     for node in &nodes {
@@ -387,9 +395,10 @@ async fn churn_leaves_nothing_behind() {
                     peer.send(json!({ "type": "find_partner", "room": "churn" }))
                         .await
                 }
-                // Gone without a word.
+                // Gone without `bye`.
                 3 => continue,
-                // Back on the other node, while the old connection still stands, and gone without a word again.
+                // Resumed on the other node while the old connection is still open, then gone without
+                // `bye`.
                 4 => {
                     let (moved, _) = resume(&nodes[(n + 1) % 2], &peer, 0).await;
                     drop(moved);
@@ -412,7 +421,7 @@ async fn churn_leaves_nothing_behind() {
     }
 
     eventually("an empty store", async || {
-        redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]
+        store::keys(&redis) == ["{tandem}:nodes", "{tandem}:rank"]
     })
     .await;
 }

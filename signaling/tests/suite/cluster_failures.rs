@@ -1,43 +1,38 @@
-//! Relay processes over a real Redis, and what the living hear when one of them, or Redis, dies or goes mad.
-#![cfg(all(unix, feature = "redis"))]
-
-#[path = "support/nodes.rs"]
-mod nodes;
-#[path = "support/redis.rs"]
-mod redis_server;
-mod support;
+//! Server processes over a real Redis: what the others notice when one of them, or Redis, dies or
+//! misbehaves.
 
 use std::time::{Duration, Instant};
 
 use redis::Commands;
 use serde_json::{Value, json};
+use tandem_tests::{Part, Redis, require};
 
-use nodes::{Node, candidate, eventually, pair, resume, room};
-use redis_server::Redis;
-use support::{Peer, raw};
+use crate::support::nodes::{Node, candidate, eventually, pair, resume, room};
+use crate::support::{Peer, raw, start, store};
 
 #[tokio::test]
-async fn a_node_dies_and_everybody_else_goes_on() {
-    let Some(redis) = Redis::start() else { return };
+async fn a_node_dies_and_the_others_continue() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let ((lost, _), (mut b, found)) = pair(&one, &other).await;
     let ((c, _), (mut d, _)) = pair(&one, &other).await;
     let mut waiting = one.peer().await;
     waiting.send(room("w")).await;
     waiting.expect("searching").await;
-    one.kill().await;
+    one.kill();
     let killed = Instant::now();
-    // Nobody is matched with who waited on the dead node.
+    // No client is matched with one that waited on the dead node.
     let mut alone = other.peer().await;
     alone.send(room("w")).await;
     alone.expect("searching").await;
     alone.expect_quiet().await;
-    // Who comes back in time on another node keeps the call.
+    // A client that resumes on another node in time keeps its call.
     let (mut c, resumed) = resume(&other, &c, 0).await;
 
     assert!(
         resumed["sessionId"].is_string(),
-        "the call goes on: {resumed}"
+        "the call continues: {resumed}"
     );
 
     d.expect("partner_reconnecting").await;
@@ -47,7 +42,7 @@ async fn a_node_dies_and_everybody_else_goes_on() {
     assert_eq!(d.expect("ice_candidate").await["candidate"], 1);
     d.send(candidate(&c, 2)).await;
     assert_eq!(c.expect("ice_candidate").await["candidate"], 2);
-    // A message to the dead node is not lost in silence.
+    // A message to the dead node is not lost silently.
     b.send(candidate(&lost, 1)).await;
     b.expect_error("partner_gone").await;
     let left = b.expect("partner_left").await;
@@ -77,19 +72,20 @@ async fn a_node_dies_and_everybody_else_goes_on() {
     }
 
     eventually("an empty store", async || {
-        redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]
+        store::keys(&redis) == ["{tandem}:nodes", "{tandem}:rank"]
     })
     .await;
-    let mut store = redis.connect();
+    let mut database = store::connect(&redis);
     eventually("one node", async || {
-        store.zcard::<_, i64>("{tandem}:nodes").expect("a set") == 1
+        database.zcard::<_, i64>("{tandem}:nodes").expect("a set") == 1
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_partner_can_be_reported_though_the_node_of_the_call_is_dead() {
-    let Some(redis) = Redis::start() else { return };
+async fn a_partner_can_be_reported_after_the_node_of_the_call_died() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let ((mut a, found), (mut b, _)) = pair(&one, &one).await;
     let session = &found["sessionId"];
@@ -101,21 +97,24 @@ async fn a_partner_can_be_reported_though_the_node_of_the_call_is_dead() {
         "{{tandem}}:ended:{}",
         a.registered["userId"].as_str().expect("an id")
     );
-    eventually("the end in Redis", async || redis.keys().contains(&ended)).await;
-    one.kill().await;
+    eventually("the ended call in Redis", async || {
+        store::keys(&redis).contains(&ended)
+    })
+    .await;
+    one.kill();
     let (mut a, _) = resume(&other, &a, 0).await;
     a.send(json!({ "type": "report", "sessionId": session, "category": "minor" }))
         .await;
     a.expect("report_received").await;
-    let reports = redis.reports();
+    let reports = store::reports(&redis);
 
     assert_eq!(
         reports[0]["reported"]["userId"], b.registered["userId"],
         "{reports:?}"
     );
 
-    let mut store = redis.connect();
-    let seconds: i64 = store.ttl(&ended).expect("an expiry");
+    let mut database = store::connect(&redis);
+    let seconds: i64 = database.ttl(&ended).expect("an expiry");
     assert!(
         (1..=600).contains(&seconds),
         "as long as a call can be reported, not {seconds} s"
@@ -123,17 +122,18 @@ async fn a_partner_can_be_reported_though_the_node_of_the_call_is_dead() {
 
     a.send(json!({ "type": "bye" })).await;
     a.expect_close().await;
-    eventually("nothing of who is gone", async || {
-        !redis.keys().contains(&ended)
+    eventually("nothing left of the client", async || {
+        !store::keys(&redis).contains(&ended)
     })
     .await;
 }
 
-/// Every node in turn is killed while users stream in, are matched and resume; whoever is on a node that lives ends up
-/// with a live partner or waits alone, and the store forgets the dead.
+/// One node after another is killed while users arrive, are matched and resume. Users on the surviving
+/// node get a live partner or wait alone, and the store forgets the dead ones.
 #[tokio::test]
 async fn nodes_die_in_the_middle_of_matching_and_of_a_resume() {
-    let Some(redis) = Redis::start() else { return };
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let survivor = Node::start(&redis).await;
 
     for _ in 0..2 {
@@ -155,25 +155,25 @@ async fn nodes_die_in_the_middle_of_matching_and_of_a_resume() {
             peer.send(find.clone()).await;
         }
 
-        // The resume asks the node that is killed at this moment.
+        // The resume asks the node that is being killed.
         let mut resuming = survivor.peer().await;
         let token = &moving.registered["resumeToken"];
         resuming
             .send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 0 }))
             .await;
-        victim.kill().await;
+        victim.kill();
 
         for peer in &mut here {
             peer.send(find.clone()).await;
         }
 
-        // Handed over before the end or adopted after it: the call goes on.
+        // Handed over before the node died or adopted afterwards: the call continues.
         assert!(resuming.expect("resumed").await["sessionId"].is_string());
         stays.expect("partner_reconnecting").await;
         stays.expect("partner_resumed").await;
         stays.send(json!({ "type": "ice_candidate", "to": moving.registered["socketId"], "candidate": 1 })).await;
         resuming.expect("ice_candidate").await;
-        // All six are matched with each other, some after they had lost somebody.
+        // All six are matched, some after they lost their first partner.
         let mut sessions = std::collections::BTreeMap::<String, usize>::new();
 
         for peer in &mut here {
@@ -195,12 +195,12 @@ async fn nodes_die_in_the_middle_of_matching_and_of_a_resume() {
 
         assert!(
             sessions.values().all(|&sides| sides <= 2),
-            "nobody has two partners: {sessions:?}"
+            "no user has two partners: {sessions:?}"
         );
 
         assert!(
             sessions.values().any(|&sides| sides == 2),
-            "the living found each other: {sessions:?}"
+            "the survivors found each other: {sessions:?}"
         );
 
         for mut peer in here.into_iter().chain([stays, resuming]) {
@@ -210,14 +210,15 @@ async fn nodes_die_in_the_middle_of_matching_and_of_a_resume() {
     }
 
     eventually("an empty store", async || {
-        redis.keys() == ["{tandem}:nodes", "{tandem}:rank"]
+        store::keys(&redis) == ["{tandem}:nodes", "{tandem}:rank"]
     })
     .await;
 }
 
 #[tokio::test]
 async fn redis_goes_away_and_comes_back() {
-    let Some(redis) = Redis::start() else { return };
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let ((mut a, found), (mut b, _)) = pair(&one, &one).await;
     let ((mut c, _), (mut d, _)) = pair(&one, &other).await;
@@ -225,7 +226,7 @@ async fn redis_goes_away_and_comes_back() {
     searching.send(room("before")).await;
     searching.expect("searching").await;
     eventually("a place in the queue", async || {
-        redis.keys().contains(&"{tandem}:room:before".to_owned())
+        store::keys(&redis).contains(&"{tandem}:room:before".to_owned())
     })
     .await;
     let port = redis.port();
@@ -233,7 +234,11 @@ async fn redis_goes_away_and_comes_back() {
     one.ready(false).await;
     other.ready(false).await;
 
-    assert_eq!(one.status("/livez").await, "200", "alive without its store");
+    assert_eq!(
+        one.status("/livez").await,
+        "200",
+        "the process is alive without its store"
+    );
     a.send(candidate(&b, 1)).await;
     assert_eq!(
         b.expect("ice_candidate").await["candidate"],
@@ -246,7 +251,7 @@ async fn redis_goes_away_and_comes_back() {
     new.expect_error("unavailable").await;
     c.send(candidate(&d, 1)).await;
     c.expect_error("unavailable").await;
-    // A call that ends meanwhile is over for both, as soon as there is a way to say so.
+    // A call that ends meanwhile is over for both sides, as soon as they can be notified.
     a.send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
         .await;
     a.expect("session_ended").await;
@@ -254,15 +259,17 @@ async fn redis_goes_away_and_comes_back() {
     d.send(json!({ "type": "next" })).await;
     d.expect_error("unavailable").await;
 
-    // An empty Redis: everything that it has to know, the nodes know.
-    let redis = Redis::start_at(port).expect("it was there before");
+    // An empty Redis: the nodes write everything it must know.
+    let redis = Redis::start_at(port).expect("Redis starts again");
     one.ready(true).await;
     other.ready(true).await;
     let session = c.registered["userId"].clone();
 
     assert!(session.is_string());
     eventually("the session's key", async || {
-        redis.keys().iter().any(|key| key.starts_with("session:"))
+        store::keys(&redis)
+            .iter()
+            .any(|key| key.starts_with("session:"))
     })
     .await;
     c.send(candidate(&d, 2)).await;
@@ -270,7 +277,7 @@ async fn redis_goes_away_and_comes_back() {
     assert_eq!(
         d.expect("ice_candidate").await["candidate"],
         2,
-        "the call goes on"
+        "the call continues"
     );
 
     new.send(room("before")).await;
@@ -278,15 +285,14 @@ async fn redis_goes_away_and_comes_back() {
     assert_eq!(
         new.expect("partner_found").await["partnerId"],
         searching.registered["userId"],
-        "the search went on"
+        "the search continued"
     );
 
     searching.expect("partner_found").await;
     d.send(json!({ "type": "bye" })).await;
     assert_eq!(c.expect("partner_left").await["reason"], "left");
     eventually("one session", async || {
-        redis
-            .keys()
+        store::keys(&redis)
             .iter()
             .filter(|key| key.starts_with("session:"))
             .count()
@@ -296,11 +302,12 @@ async fn redis_goes_away_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_is_a_redis_that_is_away() {
-    let Some(redis) = Redis::start() else { return };
+async fn a_redis_that_hangs_counts_as_lost() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
     let one = Node::start(&redis).await;
     let ((mut a, _), (mut b, _)) = pair(&one, &one).await;
-    redis.signal("-STOP");
+    redis.signal(libc::SIGSTOP);
     one.ready(false).await;
     a.send(candidate(&b, 1)).await;
 
@@ -308,21 +315,21 @@ async fn a_redis_that_hangs_is_a_redis_that_is_away() {
     let mut c = one.peer().await;
     c.send(room("r")).await;
     c.expect_error("unavailable").await;
-    redis.signal("-CONT");
+    redis.signal(libc::SIGCONT);
     one.ready(true).await;
     c.send(room("r")).await;
     c.expect("searching").await;
     a.expect_quiet().await;
 }
 
-/// Waits until some node has looked for dead ones, by one that it finds.
-async fn a_look_for_the_dead(redis: &Redis) {
-    let mut store = redis.connect();
-    store
+/// Waits until a node has searched for dead ones: it removes one that this adds.
+async fn wait_for_search_for_dead_nodes(redis: &Redis) {
+    let mut database = store::connect(redis);
+    database
         .zadd::<_, _, _, ()>("{tandem}:nodes", "a dead node", 1)
         .expect("a set");
-    eventually("a look for dead nodes", async || {
-        store
+    eventually("a search for dead nodes", async || {
+        database
             .zscore::<_, _, Option<f64>>("{tandem}:nodes", "a dead node")
             .expect("a set")
             .is_none()
@@ -330,19 +337,21 @@ async fn a_look_for_the_dead(redis: &Redis) {
     .await;
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_clock_of_redis_is_set_forward_and_back() {
-    let Some((redis, clock)) = Redis::start_with_clock() else {
-        return;
-    };
+    require!(Part::Redis, Part::CCompiler);
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = crate::support::clock::Clock::compile(folder.path());
+    let redis = Redis::start_in(folder.path(), &[clock.environment()]).expect("Redis starts");
 
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let ((mut a, found), (mut b, _)) = pair(&one, &other).await;
     let find = |interest: &str| json!({ "type": "find_partner", "interests": [interest] });
-    a_look_for_the_dead(&redis).await;
+    wait_for_search_for_dead_nodes(&redis).await;
 
     for (n, offset) in [3600, -7200, 30].into_iter().enumerate() {
-        // Two strangers, who are held for 5 s.
+        // Two clients without interests in common are held for 5 s.
         let (mut c, mut d) = (one.peer().await, other.peer().await);
         for (peer, interest) in [(&mut c, "x"), (&mut d, "y")] {
             peer.send(find(interest)).await;
@@ -355,8 +364,8 @@ async fn the_clock_of_redis_is_set_forward_and_back() {
             peer.send(json!({ "type": "bye" })).await;
         }
 
-        a_look_for_the_dead(&redis).await;
-        // Nobody was taken for dead, and the call goes on.
+        wait_for_search_for_dead_nodes(&redis).await;
+        // No node was taken for dead, and the call continues.
         a.expect_quiet().await;
         a.send(candidate(&b, n as u64)).await;
 
@@ -370,7 +379,7 @@ async fn the_clock_of_redis_is_set_forward_and_back() {
     }
 
     let killed = Instant::now();
-    other.kill().await;
+    other.kill();
     let left = a.expect("partner_left").await;
 
     assert_eq!(
@@ -380,14 +389,14 @@ async fn the_clock_of_redis_is_set_forward_and_back() {
 
     assert!(
         killed.elapsed() < Duration::from_secs(20),
-        "by true seconds, not {:?}",
+        "in true seconds, not {:?}",
         killed.elapsed()
     );
 }
 
-/// Something that is no Redis: it takes connections and answers whatever it likes.
+/// A server that is not Redis: it accepts connections and answers anything.
 #[tokio::test]
-async fn a_redis_that_answers_garbage_harms_nobody() {
+async fn a_redis_that_answers_garbage_does_no_harm() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -408,7 +417,7 @@ async fn a_redis_that_answers_garbage_harms_nobody() {
             tokio::spawn(async move {
                 let mut buffer = [0; 4096];
 
-                // Until the relay gives up on it.
+                // Until the signaling server closes the connection.
                 while let Ok(1..) = stream.read(&mut buffer).await {
                     if stream
                         .write_all(&answers[n % answers.len()].repeat(20))
@@ -422,8 +431,8 @@ async fn a_redis_that_answers_garbage_harms_nobody() {
         }
     });
 
-    let relay = support::start(tandem_signaling::server::Relay::builder().redis(url)).await;
-    let mut peer = Peer::connect(relay.local_addr()).await;
+    let server = start(tandem_signaling::server::Relay::builder().redis(url)).await;
+    let mut peer = Peer::connect(server.local_addr()).await;
     eventually("some attempts", async || {
         asked.load(std::sync::atomic::Ordering::Relaxed) > answers.len()
     })
@@ -432,12 +441,12 @@ async fn a_redis_that_answers_garbage_harms_nobody() {
     peer.expect_error("unavailable").await;
     peer.expect_quiet().await;
     let ready = raw(
-        relay.local_addr(),
+        server.local_addr(),
         b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n",
     )
     .await;
 
     assert!(ready.starts_with(b"HTTP/1.1 503"), "not ready");
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
     garbage.abort();
 }

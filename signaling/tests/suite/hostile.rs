@@ -1,6 +1,5 @@
-//! The relay against clients that break the rules: it closes them with the right code, and the others go on.
-
-mod support;
+//! Clients that break the rules: the server closes them with the right code, and the others are not
+//! affected.
 
 use std::time::Duration;
 
@@ -12,9 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use support::{Peer, UPGRADE, frame, pair, raw, relay, start, within};
+use crate::support::{Peer, UPGRADE, frame, pair, raw, server, start, within};
 
-/// The close code at the end of what the relay sent, if a close frame is there.
+/// The close code at the end of what the server sent, if there is a close frame.
 fn close_code(bytes: &[u8]) -> Option<u16> {
     let at = bytes
         .windows(4)
@@ -23,9 +22,9 @@ fn close_code(bytes: &[u8]) -> Option<u16> {
 }
 
 #[tokio::test]
-async fn too_large_is_told_before_1009() {
-    let relay = relay().await;
-    let mut whole = Peer::connect(relay.local_addr()).await;
+async fn an_error_comes_before_close_1009() {
+    let server = server().await;
+    let mut whole = Peer::connect(server.local_addr()).await;
     whole.send_text("x".repeat(65537)).await;
     whole.expect_error("message_too_large").await;
 
@@ -35,7 +34,7 @@ async fn too_large_is_told_before_1009() {
     let half = vec![b' '; 40_000];
     bytes.extend(frame(0x01, &half));
     bytes.extend(frame(0x80, &half));
-    let answer = raw(relay.local_addr(), &bytes).await;
+    let answer = raw(server.local_addr(), &bytes).await;
 
     assert_eq!(close_code(&answer), Some(1009), "fragments are summed");
 
@@ -43,7 +42,7 @@ async fn too_large_is_told_before_1009() {
     huge.extend([
         0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
     ]);
-    let answer = raw(relay.local_addr(), &huge).await;
+    let answer = raw(server.local_addr(), &huge).await;
 
     assert_eq!(
         close_code(&answer),
@@ -51,32 +50,32 @@ async fn too_large_is_told_before_1009() {
         "a length of 2^63 is refused before any of it is read"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn a_binary_frame_is_1003() {
-    let relay = relay().await;
-    let mut peer = Peer::connect(relay.local_addr()).await;
+    let server = server().await;
+    let mut peer = Peer::connect(server.local_addr()).await;
     peer.socket
         .send(Message::binary(b"{}".to_vec()))
         .await
         .expect("an open connection");
 
     assert_eq!(peer.expect_close().await, 1003);
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn broken_frames_are_1002_and_broken_text_1007() {
-    let relay = relay().await;
+    let server = server().await;
     for (bytes, code) in [
         (frame(0xc1, b"{}"), 1002),
         (frame(0x83, b"{}"), 1002),
         (frame(0x81, b"\xff"), 1007),
     ] {
         let answer = raw(
-            relay.local_addr(),
+            server.local_addr(),
             &[format!("{UPGRADE}\r\n").as_bytes(), &bytes].concat(),
         )
         .await;
@@ -87,13 +86,13 @@ async fn broken_frames_are_1002_and_broken_text_1007() {
         );
     }
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn the_20th_unreadable_message_is_1008() {
-    let relay = relay().await;
-    let mut peer = Peer::connect(relay.local_addr()).await;
+    let server = server().await;
+    let mut peer = Peer::connect(server.local_addr()).await;
 
     for n in 0..20 {
         match n % 3 {
@@ -108,7 +107,7 @@ async fn the_20th_unreadable_message_is_1008() {
 
     assert_eq!(peer.expect_close().await, 1008);
 
-    let mut patient = Peer::connect(relay.local_addr()).await;
+    let mut patient = Peer::connect(server.local_addr()).await;
     for _ in 0..40 {
         patient
             .send(json!({ "type": "end_session", "sessionId": "x" }))
@@ -117,27 +116,27 @@ async fn the_20th_unreadable_message_is_1008() {
     }
 
     patient.expect_quiet().await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn an_upgrade_that_does_not_come_is_closed() {
-    let relay = relay().await;
-    let silent = raw(relay.local_addr(), b"");
-    let half = raw(relay.local_addr(), b"GET /ws HTTP/1.1\r\nHost: re");
+async fn an_upgrade_that_does_not_finish_is_closed() {
+    let server = server().await;
+    let silent = raw(server.local_addr(), b"");
+    let half = raw(server.local_addr(), b"GET /ws HTTP/1.1\r\nHost: re");
     let (silent, half) = tokio::join!(silent, half);
 
     assert!(
         silent.is_empty() && half.is_empty(),
-        "both were closed without a word, after 5 s"
+        "both were closed without an answer, after 5 s"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn who_answers_no_ping_is_4003_and_the_partner_hears() {
-    let relay = start(
+async fn a_client_that_answers_no_ping_is_4003_and_the_partner_is_notified() {
+    let server = start(
         Relay::builder()
             .heartbeat(Duration::from_millis(100))
             .silent(Duration::from_millis(600)),
@@ -145,36 +144,37 @@ async fn who_answers_no_ping_is_4003_and_the_partner_hears() {
     .await;
     let mut bytes = format!("{UPGRADE}\r\n").into_bytes();
     bytes.extend(frame(0x81, br#"{"type":"find_partner"}"#));
-    let address = relay.local_addr();
+    let address = server.local_addr();
     let dead = tokio::spawn(async move { raw(address, &bytes).await });
-    let mut partner = Peer::connect(relay.local_addr()).await;
+    let mut partner = Peer::connect(server.local_addr()).await;
     partner.send(json!({ "type": "find_partner" })).await;
     partner.expect("searching").await;
     partner.expect("partner_found").await;
     partner.expect("partner_reconnecting").await;
-    let heard = within("the close", dead).await.expect("no panic");
+    let received = within("the close", dead).await.expect("no panic");
 
     assert!(
-        heard.windows(2).any(|window| window == [0x89, 0x00]),
+        received.windows(2).any(|window| window == [0x89, 0x00]),
         "it was pinged before"
     );
-    assert_eq!(close_code(&heard), Some(4003));
-    // The partner answers pings by reading, which `expect` does: it is still there.
+    assert_eq!(close_code(&received), Some(4003));
+    // The partner reads, and so answers pings, in `expect`: it is still connected.
     partner.expect_quiet().await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_reader_is_4004_and_the_partner_hears() {
-    let relay = relay().await;
-    let ((fast, _), (mut slow, _)) = pair(relay.local_addr()).await;
+async fn a_slow_reader_is_4004_and_the_partner_is_notified() {
+    let server = server().await;
+    let ((fast, _), (mut slow, _)) = pair(server.local_addr()).await;
     let message = json!({
         "type": "ice_candidate", "to": slow.registered["socketId"], "candidate": "x".repeat(60_000),
     })
     .to_string();
     let (mut sink, mut stream) = fast.socket.split();
     let flood = tokio::spawn(async move {
-        // Far more than the queue and the kernel's buffers hold; it ends when the test drops its other half.
+        // Far more than the queue and the kernel's buffers hold. It ends when the test drops its
+        // other half.
         for _ in 0..2000 {
             if sink.send(Message::text(message.clone())).await.is_err() {
                 break;
@@ -182,7 +182,7 @@ async fn a_slow_reader_is_4004_and_the_partner_hears() {
         }
     });
 
-    let heard = loop {
+    let notified = loop {
         match within("partner_reconnecting", stream.next()).await {
             Some(Ok(Message::Text(text))) => break text,
             Some(Ok(_)) => {}
@@ -191,24 +191,20 @@ async fn a_slow_reader_is_4004_and_the_partner_hears() {
     };
 
     assert!(
-        heard.contains(r#""partner_reconnecting""#),
-        "the partner hears: {heard}"
+        notified.contains(r#""partner_reconnecting""#),
+        "the partner is notified: {notified}"
     );
 
-    assert_eq!(
-        slow.expect_close().await,
-        4004,
-        "the slow reader learns why"
-    );
+    assert_eq!(slow.expect_close().await, 4004, "the close code says why");
 
     flood.abort();
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn a_burst_to_a_partner_who_reads_is_delivered_whole() {
-    let relay = relay().await;
-    let ((mut a, _), (mut b, _)) = pair(relay.local_addr()).await;
+async fn a_burst_to_a_partner_that_reads_arrives_complete() {
+    let server = server().await;
+    let ((mut a, _), (mut b, _)) = pair(server.local_addr()).await;
     let to = b.registered["socketId"].clone();
     let sender = tokio::spawn(async move {
         for n in 0..5000 {
@@ -237,23 +233,23 @@ async fn a_burst_to_a_partner_who_reads_is_delivered_whole() {
         .expect("no panic")
         .expect_quiet()
         .await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 /// An upgraded connection for raw frames.
 async fn upgraded(address: std::net::SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address)
         .await
-        .expect("the relay listens");
+        .expect("the server listens");
     stream
         .write_all(format!("{UPGRADE}\r\n").as_bytes())
         .await
-        .expect("a fresh connection takes bytes");
+        .expect("a fresh connection accepts bytes");
     stream
 }
 
-/// Reads until the relay has nothing more to say and gives the close code.
-async fn drained(mut stream: TcpStream) -> Option<u16> {
+/// Reads to the end of the connection and returns the close code.
+async fn close_code_of(mut stream: TcpStream) -> Option<u16> {
     let mut bytes = Vec::new();
     let _ = within("the end of the connection", stream.read_to_end(&mut bytes)).await;
     close_code(&bytes)
@@ -261,14 +257,14 @@ async fn drained(mut stream: TcpStream) -> Option<u16> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_pings_fragments_and_large_frames_leave_others_alone() {
-    let relay = start(Relay::builder().limit_traffic(100, 200_000)).await;
-    let address = relay.local_addr();
+    let server = start(Relay::builder().limit_traffic(100, 200_000)).await;
+    let address = server.local_addr();
     let ((mut a, _), (mut b, _)) = pair(address).await;
     let flood = |unit: Vec<u8>, first: Vec<u8>| async move {
         let mut stream = upgraded(address).await;
         let chunk = unit.repeat(4096 / unit.len().max(1) + 1);
         let _ = stream.write_all(&first).await;
-        // Until the relay stops reading, or closes.
+        // Until the server stops reading, or closes.
         let limit = Duration::from_millis(1500);
         let sent = tokio::time::timeout(limit, async {
             let mut sent = 0;
@@ -295,7 +291,7 @@ async fn floods_of_pings_fragments_and_large_frames_leave_others_alone() {
         assert_eq!(
             b.expect("ice_candidate").await["candidate"],
             n,
-            "a call goes on beside the floods"
+            "a call continues beside the floods"
         );
 
         slowest = slowest.max(asked.elapsed());
@@ -311,23 +307,27 @@ async fn floods_of_pings_fragments_and_large_frames_leave_others_alone() {
 
     assert_eq!(
         pings.0, None,
-        "a flood of pings is not read to its end, nor closed"
+        "a flood of pings is neither read to its end nor closed"
     );
-    assert_eq!(drained(large.1).await, Some(1009), "2 MB are too large");
+    assert_eq!(
+        close_code_of(large.1).await,
+        Some(1009),
+        "2 MB are too large"
+    );
     drop((pings, fragments));
     a.expect_quiet().await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn a_thousand_half_requests_keep_nobody_out() {
-    let relay = relay().await;
+async fn a_thousand_unfinished_requests_keep_no_client_out() {
+    let server = server().await;
     let mut slow = Vec::new();
 
     for n in 0..1000 {
-        let mut stream = TcpStream::connect(relay.local_addr())
+        let mut stream = TcpStream::connect(server.local_addr())
             .await
-            .expect("the relay listens");
+            .expect("the server listens");
         stream
             .write_all(format!("GET /ws HTTP/1.1\r\nX-{n}: ").as_bytes())
             .await
@@ -335,15 +335,15 @@ async fn a_thousand_half_requests_keep_nobody_out() {
         slow.push(stream);
     }
 
-    let ((mut a, _), (mut b, _)) = pair(relay.local_addr()).await;
+    let ((mut a, _), (mut b, _)) = pair(server.local_addr()).await;
     for stream in &mut slow {
-        // A byte now and then does not buy time.
+        // One more byte does not extend the time limit.
         let _ = stream.write_all(b"x").await;
     }
 
     for mut stream in slow {
         let _ = within(
-            "the end of a half request",
+            "the end of an unfinished request",
             stream.read_to_end(&mut Vec::new()),
         )
         .await;
@@ -351,12 +351,12 @@ async fn a_thousand_half_requests_keep_nobody_out() {
 
     a.expect_quiet().await;
     b.expect_quiet().await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn requests_with_two_readings_are_400() {
-    let relay = relay().await;
+async fn ambiguous_requests_are_400() {
+    let server = server().await;
     for head in [
         "Content-Length: 4\r\n",
         "Transfer-Encoding: chunked\r\n",
@@ -367,7 +367,7 @@ async fn requests_with_two_readings_are_400() {
         "X:\0\r\n",
     ] {
         let request = format!("{UPGRADE}{head}\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
-        let answer = String::from_utf8_lossy(&raw(relay.local_addr(), request.as_bytes()).await)
+        let answer = String::from_utf8_lossy(&raw(server.local_addr(), request.as_bytes()).await)
             .into_owned();
         assert!(answer.starts_with("HTTP/1.1 400 "), "{head:?}: {answer}");
         assert_eq!(
@@ -383,7 +383,7 @@ async fn requests_with_two_readings_are_400() {
         "\x16\x03\x01",
         "PRI * HTTP/2.0\r\n\r\n",
     ] {
-        let answer = String::from_utf8_lossy(&raw(relay.local_addr(), request.as_bytes()).await)
+        let answer = String::from_utf8_lossy(&raw(server.local_addr(), request.as_bytes()).await)
             .into_owned();
         assert!(
             answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
@@ -393,23 +393,23 @@ async fn requests_with_two_readings_are_400() {
 
     let long = format!("GET /ws HTTP/1.1\r\nHost: x\r\nX: {}", "y".repeat(9000));
     let answer =
-        String::from_utf8_lossy(&raw(relay.local_addr(), long.as_bytes()).await).into_owned();
+        String::from_utf8_lossy(&raw(server.local_addr(), long.as_bytes()).await).into_owned();
     assert!(
         answer.starts_with("HTTP/1.1 431 ") || answer.is_empty(),
         "{answer}"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[test]
-fn no_garbage_kills_the_relay() {
+fn no_garbage_kills_the_server() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
-    let relay = runtime.block_on(relay());
-    let address = relay.local_addr();
+    let server = runtime.block_on(server());
+    let address = server.local_addr();
     let config = ProptestConfig {
         cases: 200,
         failure_persistence: None,
@@ -430,10 +430,10 @@ fn no_garbage_kills_the_relay() {
 
     proptest!(config, |(upgrade in prop::bool::weighted(0.9), pieces in pieces)| {
         runtime.block_on(async {
-            let mut stream = TcpStream::connect(address).await.expect("the relay listens");
+            let mut stream = TcpStream::connect(address).await.expect("the server listens");
             let mut bytes = if upgrade { format!("{UPGRADE}\r\n").into_bytes() } else { Vec::new() };
             bytes.extend(pieces.concat());
-            // The relay may have closed already, in the middle of the garbage.
+            // The server may have closed already, in the middle of the garbage.
             let _ = stream.write_all(&bytes).await;
             let _ = stream.shutdown().await;
             let _ = within("the end of the connection", stream.read_to_end(&mut Vec::new())).await;
@@ -444,6 +444,6 @@ fn no_garbage_kills_the_relay() {
         let ((mut a, _), (mut b, _)) = pair(address).await;
         a.expect_quiet().await;
         b.expect_quiet().await;
-        relay.shutdown_within(Duration::ZERO).await;
+        server.shutdown_within(Duration::ZERO).await;
     });
 }

@@ -1,6 +1,4 @@
-//! What stands before the hub: limits, addresses, tokens, bans, TLS, and the HTTP beside the WebSocket.
-
-mod support;
+//! The edge of the server: limits, addresses, tokens, bans, and the HTTP beside the WebSocket.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,24 +14,24 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use support::{Peer, UPGRADE, pair, raw, relay, start, within};
+use crate::support::{Peer, UPGRADE, pair, raw, server, start, within};
 
-/// The answer to a request for a path.
+/// The whole answer to a GET of this path.
 async fn get(address: SocketAddr, path: &str) -> String {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: relay\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: tandem\r\n\r\n");
     String::from_utf8(raw(address, request.as_bytes()).await).expect("text")
 }
 
-/// The status of an upgrade with these header lines, and the socket if it was granted.
+/// An upgrade with these header lines: its status, the socket and the head of the answer.
 async fn upgrade(address: SocketAddr, path: &str, lines: &str) -> (u16, TcpStream, String) {
     let mut stream = TcpStream::connect(address)
         .await
-        .expect("the relay listens");
+        .expect("the server listens");
     let request = format!("{}{lines}\r\n", UPGRADE.replace("/ws", path));
     stream
         .write_all(request.as_bytes())
         .await
-        .expect("a fresh connection takes bytes");
+        .expect("a fresh connection accepts bytes");
     let mut head = Vec::new();
 
     while !head.ends_with(b"\r\n\r\n") {
@@ -57,7 +55,7 @@ async fn upgrade(address: SocketAddr, path: &str, lines: &str) -> (u16, TcpStrea
     )
 }
 
-/// Whether a metric stands at this value; it is asked for again until it does.
+/// Waits until `/metrics` contains this line.
 async fn metric_becomes(address: SocketAddr, line: &str) {
     within(line, async {
         while !get(address, "/metrics")
@@ -72,21 +70,24 @@ async fn metric_becomes(address: SocketAddr, line: &str) {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_connections_at_a_time() {
-    let relay = start(Relay::builder().limit_address(2, 0)).await;
-    let address = relay.local_addr();
+async fn the_connections_of_one_address_are_limited() {
+    let server = start(Relay::builder().limit_address(2, 0)).await;
+    let address = server.local_addr();
     let (first, second) = (Peer::connect(address).await, Peer::connect(address).await);
     let (status, _, head) = upgrade(address, "/ws", "").await;
 
     assert_eq!(status, 429, "the third: {head}");
-    assert!(head.contains("Retry-After: "), "when to come back: {head}");
+    assert!(
+        head.contains("Retry-After: "),
+        "the answer says when to return: {head}"
+    );
     drop(first);
     metric_becomes(address, "tandem_connections 1").await;
 
     assert_eq!(
         upgrade(address, "/ws", "").await.0,
         101,
-        "who leaves makes room"
+        "a closed connection makes room"
     );
 
     drop(second);
@@ -96,27 +97,27 @@ async fn an_address_has_so_many_connections_at_a_time() {
             .contains("tandem_refused_total{status=\"429\"} 1\n")
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_upgrades_a_minute() {
-    let relay = start(Relay::builder().limit_address(0, 3)).await;
+async fn the_upgrades_of_one_address_per_minute_are_limited() {
+    let server = start(Relay::builder().limit_address(0, 3)).await;
     for n in 0..3 {
         assert_eq!(
-            upgrade(relay.local_addr(), "/ws", "").await.0,
+            upgrade(server.local_addr(), "/ws", "").await.0,
             101,
             "upgrade {n}"
         );
     }
 
     assert_eq!(
-        upgrade(relay.local_addr(), "/ws", "").await.0,
+        upgrade(server.local_addr(), "/ws", "").await.0,
         429,
         "the fourth in a minute"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
@@ -158,31 +159,31 @@ async fn behind_a_trusted_proxy_the_forwarded_address_counts() {
     assert_eq!(
         upgrade(direct.local_addr(), "/ws", six).await.0,
         429,
-        "nobody chooses an address without a proxy"
+        "without a trusted proxy the header does not count"
     );
 
     direct.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn a_full_relay_says_503() {
-    let relay = start(Relay::builder().max_connections(1)).await;
-    let _first = Peer::connect(relay.local_addr()).await;
-    assert_eq!(upgrade(relay.local_addr(), "/ws", "").await.0, 503);
+async fn a_full_server_answers_503() {
+    let server = start(Relay::builder().max_connections(1)).await;
+    let _first = Peer::connect(server.local_addr()).await;
+    assert_eq!(upgrade(server.local_addr(), "/ws", "").await.0, 503);
     assert!(
-        get(relay.local_addr(), "/livez")
+        get(server.local_addr(), "/livez")
             .await
             .starts_with("HTTP/1.1 200 "),
-        "probes are answered all the same"
+        "health checks are answered all the same"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn too_many_messages_are_rate_limited_and_the_connection_stays() {
-    let relay = start(Relay::builder().limit_traffic(20, 0)).await;
-    let mut peer = Peer::connect(relay.local_addr()).await;
+    let server = start(Relay::builder().limit_traffic(20, 0)).await;
+    let mut peer = Peer::connect(server.local_addr()).await;
 
     for n in 0..100 {
         peer.send(json!({ "type": "ping", "t": n, "id": format!("p{n}") }))
@@ -201,14 +202,14 @@ async fn too_many_messages_are_rate_limited_and_the_connection_stays() {
 
     assert!(
         pongs >= 40,
-        "two seconds' worth come through at least, not {pongs}"
+        "at least two seconds' worth are answered, not {pongs}"
     );
 
     let refused = limited.first().expect("a hundred at once are too many");
     assert_eq!(refused["code"], "rate_limited");
     assert!(
         refused["id"].as_str().is_some_and(|id| id.starts_with('p')),
-        "it names the message: {refused}"
+        "the error carries the message's id: {refused}"
     );
 
     let wait = refused["retryAfterMs"].as_u64().expect("when to try again");
@@ -220,13 +221,13 @@ async fn too_many_messages_are_rate_limited_and_the_connection_stays() {
     ))
     .await;
     peer.expect_quiet().await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn searches_are_limited_but_not_the_end_of_one() {
-    let relay = start(Relay::builder().limit_requests(2, 0)).await;
-    let mut peer = Peer::connect(relay.local_addr()).await;
+    let server = start(Relay::builder().limit_requests(2, 0)).await;
+    let mut peer = Peer::connect(server.local_addr()).await;
 
     for _ in 0..2 {
         peer.send(json!({ "type": "find_partner" })).await;
@@ -239,12 +240,12 @@ async fn searches_are_limited_but_not_the_end_of_one() {
     let refused = peer.expect_error("rate_limited").await;
     assert!(
         refused["retryAfterMs"].as_u64() > Some(1000),
-        "half a minute each: {refused}"
+        "one search per half minute: {refused}"
     );
 
     peer.send(json!({ "type": "cancel_search" })).await;
     peer.expect("search_cancelled").await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 fn token(secret: &[u8], subject: &str) -> String {
@@ -265,24 +266,24 @@ fn token(secret: &[u8], subject: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_second_connection_is_no_way_round_the_limits_of_a_person() {
+async fn a_second_connection_does_not_evade_the_limits_of_a_person() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = folder.path().join("key");
     let secret = b"a secret of at least thirty-two bytes";
     std::fs::write(&key, secret).expect("a writable folder");
     let reports = folder.path().join("reports");
-    let relay = start(
+    let server = start(
         Relay::builder()
             .jwt_key(&key)
             .reports(&reports)
             .limit_requests(2, 1),
     )
     .await;
-    let address = relay.local_addr();
+    let address = server.local_addr();
     let connect = async |subject: &str| {
         let stream = TcpStream::connect(address)
             .await
-            .expect("the relay listens");
+            .expect("the server listens");
         let url = format!("ws://{address}/ws?token={}", token(secret, subject));
         let (socket, _) = client_async(url, stream).await.expect("a good token");
         let mut peer = Peer {
@@ -323,7 +324,7 @@ async fn a_second_connection_is_no_way_round_the_limits_of_a_person() {
 
     assert!(
         refused["retryAfterMs"].as_u64() > Some(1000),
-        "half a minute each: {refused}"
+        "one search per half minute: {refused}"
     );
 
     drop((first, second));
@@ -335,17 +336,17 @@ async fn a_second_connection_is_no_way_round_the_limits_of_a_person() {
     bob.expect("partner_left").await;
     bob.send(json!({ "type": "find_partner" })).await;
     bob.expect("searching").await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
-/// What the relay says first on a socket that was just upgraded.
-async fn first_words(stream: TcpStream) -> (Value, Option<u16>) {
+/// The first message on a socket that was just upgraded, and the close code after an error.
+async fn first_message(stream: TcpStream) -> (Value, Option<u16>) {
     let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
     let mut socket = WebSocketStream::from_raw_socket(stream, role, None).await;
-    let first = within("the first words", socket.next())
+    let first = within("the first message", socket.next())
         .await
         .expect("a message")
-        .expect("a whole one");
+        .expect("a complete message");
     let first: Value = serde_json::from_str(first.to_text().expect("text")).expect("JSON");
 
     if first["type"] != "error" {
@@ -354,23 +355,26 @@ async fn first_words(stream: TcpStream) -> (Value, Option<u16>) {
 
     match within("the close", socket.next()).await {
         Some(Ok(Message::Close(Some(frame)))) => (first, Some(frame.code.into())),
-        other => panic!("a close frame was expected: {other:?}"),
+        other => panic!("expected a close frame: {other:?}"),
     }
 }
 
 #[tokio::test]
-async fn tokens_are_wanted_and_bans_mean_their_bearers() {
+async fn tokens_are_required_and_bans_apply_to_their_bearers() {
     let folder = tempfile::tempdir().expect("a folder");
     let (key, bans) = (folder.path().join("key"), folder.path().join("bans"));
     let secret = b"a secret of at least thirty-two bytes";
     std::fs::write(&key, secret).expect("a writable folder");
     std::fs::write(&bans, "user:mallory\n").expect("a writable folder");
-    let relay = start(Relay::builder().jwt_key(&key).ban_file(&bans)).await;
-    let address = relay.local_addr();
+    let server = start(Relay::builder().jwt_key(&key).ban_file(&bans)).await;
+    let address = server.local_addr();
 
     let (status, stream, _) = upgrade(address, "/ws", "").await;
-    assert_eq!(status, 101, "a browser sees close codes, not statuses");
-    let (error, code) = first_words(stream).await;
+    assert_eq!(
+        status, 101,
+        "the upgrade succeeds: browsers show pages close codes, not statuses"
+    );
+    let (error, code) = first_message(stream).await;
 
     assert_eq!((&error["code"], code), (&json!("unauthorized"), Some(4001)));
 
@@ -390,10 +394,10 @@ async fn tokens_are_wanted_and_bans_mean_their_bearers() {
         assert_eq!(
             head.contains("tandem\r\n"),
             lines.contains("tandem"),
-            "what was offered is answered: {head}"
+            "an offered subprotocol is accepted: {head}"
         );
         assert_eq!(
-            first_words(stream).await.0["type"],
+            first_message(stream).await.0["type"],
             "user_registered",
             "{path} {lines}"
         );
@@ -407,7 +411,7 @@ async fn tokens_are_wanted_and_bans_mean_their_bearers() {
     .await;
 
     assert_eq!(
-        first_words(stream).await.1,
+        first_message(stream).await.1,
         Some(4001),
         "another key's token"
     );
@@ -418,15 +422,15 @@ async fn tokens_are_wanted_and_bans_mean_their_bearers() {
         "",
     )
     .await;
-    let (error, code) = first_words(stream).await;
+    let (error, code) = first_message(stream).await;
     assert_eq!((&error["code"], code), (&json!("banned"), Some(4005)));
 
     let online = TcpStream::connect(address)
         .await
-        .expect("the relay listens");
+        .expect("the server listens");
     let (socket, _) = client_async(format!("ws://{address}/ws?token={alice}"), online)
         .await
-        .expect("alice may come in");
+        .expect("alice is let in");
     let mut online = Peer {
         socket,
         registered: Value::Null,
@@ -434,13 +438,13 @@ async fn tokens_are_wanted_and_bans_mean_their_bearers() {
 
     online.expect("user_registered").await;
     std::fs::write(&bans, "user:alice # since today\n").expect("a writable folder");
-    relay.reload();
+    server.reload();
     online.expect_error("banned").await;
 
     assert_eq!(
         online.expect_close().await,
         4005,
-        "who is banned while there is closed"
+        "a user who is banned while connected is closed"
     );
 
     let (_, stream, _) = upgrade(
@@ -451,26 +455,26 @@ async fn tokens_are_wanted_and_bans_mean_their_bearers() {
     .await;
 
     assert_eq!(
-        first_words(stream).await.0["type"],
+        first_message(stream).await.0["type"],
         "user_registered",
-        "who is banned no more comes in"
+        "a user who is no longer banned is let in"
     );
 
     std::fs::write(&bans, "no such entry\n").expect("a writable folder");
-    relay.reload();
+    server.reload();
     let (_, stream, _) = upgrade(address, &format!("/ws?token={alice}"), "").await;
 
     assert_eq!(
-        first_words(stream).await.1,
+        first_message(stream).await.1,
         Some(4005),
-        "a broken list leaves the old one in force"
+        "the old list stays in force if the new one is broken"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn files_that_will_not_do_stop_the_start() {
+async fn unreadable_files_stop_the_start() {
     for builder in [
         Relay::builder().ban_file("/nowhere/bans"),
         Relay::builder().jwt_key("/nowhere/key"),
@@ -483,21 +487,24 @@ async fn files_that_will_not_do_stop_the_start() {
             .await
             .expect_err("the file is not there")
             .to_string();
-        assert!(error.contains("/nowhere/"), "the file is named: {error}");
+        assert!(
+            error.contains("/nowhere/"),
+            "the error names the file: {error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_http_beside_the_websocket() {
-    let relay = relay().await;
-    let address = relay.local_addr();
+    let server = server().await;
+    let address = server.local_addr();
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 "));
     assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200 "));
     assert!(
         get(address, "/livez?x=1")
             .await
             .starts_with("HTTP/1.1 200 "),
-        "a query is no other path"
+        "a query does not change the path"
     );
 
     for path in ["/", "/ws/", "/metrics/x", "/../livez", "/%6civez"] {
@@ -538,27 +545,27 @@ async fn the_http_beside_the_websocket() {
     let bytes = bytes
         .and_then(|line| line.rsplit(' ').next())
         .and_then(|bytes| bytes.parse::<u32>().ok());
-    assert!(bytes > Some(100), "the message's bytes: {bytes:?}");
+    assert!(bytes > Some(100), "the bytes of the message: {bytes:?}");
     a.send(json!({ "type": "bye" })).await;
     a.expect_close().await;
     drop(b);
     metric_becomes(address, "tandem_connections 0").await;
     metric_becomes(address, "tandem_closed_total{code=\"1000\"} 1").await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn an_origin_that_is_not_allowed_is_403_before_all_else() {
-    let relay = start(
+async fn a_forbidden_origin_is_403_before_anything_else() {
+    let server = start(
         Relay::builder()
             .allow_origin("https://tandem.example")
             .max_connections(1),
     )
     .await;
-    let _full = Peer::connect(relay.local_addr()).await;
+    let _full = Peer::connect(server.local_addr()).await;
     assert_eq!(
         upgrade(
-            relay.local_addr(),
+            server.local_addr(),
             "/ws",
             "Origin: https://evil.example\r\n"
         )
@@ -569,7 +576,7 @@ async fn an_origin_that_is_not_allowed_is_403_before_all_else() {
 
     assert_eq!(
         upgrade(
-            relay.local_addr(),
+            server.local_addr(),
             "/ws",
             "Origin: https://tandem.example\r\n"
         )
@@ -578,14 +585,14 @@ async fn an_origin_that_is_not_allowed_is_403_before_all_else() {
         503
     );
 
-    let stream = TcpStream::connect(relay.local_addr())
+    let stream = TcpStream::connect(server.local_addr())
         .await
-        .expect("the relay listens");
-    let refused = client_async(format!("ws://{}/ws", relay.local_addr()), stream).await;
+        .expect("the server listens");
+    let refused = client_async(format!("ws://{}/ws", server.local_addr()), stream).await;
     assert!(
         matches!(refused, Err(Error::Http(answer)) if answer.status() == 503),
-        "a client library reads it"
+        "a client library understands the answer"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }

@@ -1,68 +1,66 @@
-//! The relay over real sockets: what the protocol promises to a client that keeps to it.
-
-mod support;
+//! The server over real sockets: what the protocol promises to a client that keeps its rules.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tandem_signaling::server::Relay;
 
-use support::{Peer, UPGRADE, pair, raw, relay, start};
+use crate::support::{DEADLINE, Peer, UPGRADE, pair, raw, server, start, within};
 
 #[tokio::test]
-async fn registration_tells_everything_at_once() {
-    let relay = start(Relay::builder().stun_url("stun:stun.example.org:3478")).await;
+async fn registration_holds_everything_a_client_needs() {
+    let server = start(Relay::builder().stun_url("stun:stun.example.org:3478")).await;
     let (a, b) = (
-        Peer::connect(relay.local_addr()).await,
-        Peer::connect(relay.local_addr()).await,
+        Peer::connect(server.local_addr()).await,
+        Peer::connect(server.local_addr()).await,
     );
-    let about = &a.registered;
+    let registered = &a.registered;
 
-    assert_eq!(about["type"], "user_registered");
+    assert_eq!(registered["type"], "user_registered");
     for field in ["userId", "socketId"] {
-        let id = about[field]
+        let id = registered[field]
             .as_str()
             .and_then(|id| uuid::Uuid::parse_str(id).ok());
         assert_eq!(
             id.map(|id| id.get_version_num()),
             Some(4),
-            "{field} is a random UUID: {about}"
+            "{field} is a random UUID: {registered}"
         );
 
         assert_ne!(
-            about[field], b.registered[field],
-            "{field} is another one for each connection"
+            registered[field], b.registered[field],
+            "each connection has another {field}"
         );
     }
 
     assert!(
-        about["resumeToken"]
+        registered["resumeToken"]
             .as_str()
             .is_some_and(|token| token.len() >= 32),
-        "a token nobody guesses: {about}"
+        "a token that cannot be guessed: {registered}"
     );
 
     let expected = json!({ "protocol": 1, "heartbeatMs": 25000, "silentMs": 60000, "resumeMs": 30000, "maxMessageBytes": 65536 });
     for (field, value) in expected.as_object().expect("an object") {
-        assert_eq!(&about[field], value, "{field}");
+        assert_eq!(&registered[field], value, "{field}");
     }
 
     assert_eq!(
-        about["iceServers"],
+        registered["iceServers"],
         json!([{ "urls": ["stun:stun.example.org:3478"] }])
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn a_handshake_passes_byte_for_byte() {
-    let relay = relay().await;
-    let ((mut a, found_a), (mut b, found_b)) = pair(relay.local_addr()).await;
+async fn a_handshake_is_relayed_byte_for_byte() {
+    let server = server().await;
+    let ((mut a, found_a), (mut b, found_b)) = pair(server.local_addr()).await;
     assert_eq!(
         (&found_a["initiator"], &found_b["initiator"]),
         (&json!(true), &json!(false)),
-        "one side offers"
+        "one side makes the offer"
     );
     assert_eq!(found_a["sessionId"], found_b["sessionId"]);
     assert_eq!(found_a["socketId"], b.registered["socketId"]);
@@ -81,13 +79,13 @@ async fn a_handshake_passes_byte_for_byte() {
 
     assert!(
         text.contains(&format!("\"offer\":{offer}")),
-        "every byte as it was sent: {text}"
+        "every byte is as it was sent: {text}"
     );
 
     let relayed: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(
         relayed["from"], *to_a,
-        "the relay says who it is from, not the sender"
+        "the server sets `from`, not the sender"
     );
 
     assert_eq!(
@@ -110,16 +108,16 @@ async fn a_handshake_passes_byte_for_byte() {
     assert_eq!(
         (&last["candidate"], &last["seq"]),
         (&Value::Null, &json!(2)),
-        "null says: no more candidates"
+        "null means no more candidates"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn the_largest_message_is_relayed() {
-    let relay = relay().await;
-    let ((mut a, _), (mut b, _)) = pair(relay.local_addr()).await;
+    let server = server().await;
+    let ((mut a, _), (mut b, _)) = pair(server.local_addr()).await;
     let to = &b.registered["socketId"];
     let empty = format!(r#"{{"type":"webrtc_offer","to":{to},"offer":""}}"#);
     let padding = "x".repeat(65536 - empty.len());
@@ -127,21 +125,21 @@ async fn the_largest_message_is_relayed() {
         r#"{{"type":"webrtc_offer","to":{to},"offer":"{padding}"}}"#
     ))
     .await;
-    let text = b.next().await.expect("64 KiB pass");
+    let text = b.next().await.expect("64 KiB are relayed");
 
     assert!(
         text.len() <= 65536 + 512,
         "a relayed message is at most 512 bytes longer, not {}",
         text.len()
     );
-    assert!(text.contains(&padding), "nothing is cut");
-    relay.shutdown_within(Duration::ZERO).await;
+    assert!(text.contains(&padding), "nothing is cut off");
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn every_error_leaves_the_connection_open() {
-    let relay = relay().await;
-    let ((mut a, found), (mut b, _)) = pair(relay.local_addr()).await;
+    let server = server().await;
+    let ((mut a, found), (mut b, _)) = pair(server.local_addr()).await;
     let to_b = b.registered["socketId"].clone();
     let offer = |to: &Value| json!({ "type": "webrtc_offer", "to": to, "offer": {}, "id": "o" });
 
@@ -153,7 +151,7 @@ async fn every_error_leaves_the_connection_open() {
             json!({ "type": "resume", "resumeToken": "x", "lastSeq": 0 }),
             "unauthorized",
         ),
-        (offer(&json!("somebody else")), "not_partner"),
+        (offer(&json!("another client")), "not_partner"),
         (offer(&a.registered["socketId"]), "not_partner"),
         (json!({ "type": "find_partner" }), "already_matched"),
         (json!({ "type": "cancel_search" }), "already_matched"),
@@ -169,7 +167,10 @@ async fn every_error_leaves_the_connection_open() {
         let id = message["id"].clone();
         a.send(message).await;
         let error = a.expect_error(code).await;
-        assert_eq!(error["id"], id, "the id comes back, or none: {error}");
+        assert_eq!(
+            error["id"], id,
+            "the error carries the message's id, if any: {error}"
+        );
     }
 
     b.expect_quiet().await;
@@ -180,7 +181,7 @@ async fn every_error_leaves_the_connection_open() {
     assert_eq!(
         b.expect("partner_left").await["reason"],
         "left",
-        "the ender's own words are not passed on"
+        "the client's own reason is not passed on"
     );
 
     a.send(offer(&to_b)).await;
@@ -192,27 +193,27 @@ async fn every_error_leaves_the_connection_open() {
     a.send(json!({ "type": "cancel_search", "id": "c" })).await;
 
     assert_eq!(a.expect("search_cancelled").await["id"], "c");
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn leaving_is_told_to_the_partner() {
-    let relay = relay().await;
-    let ((mut a, _), (mut b, _)) = pair(relay.local_addr()).await;
+async fn the_partner_is_notified_of_every_end() {
+    let server = server().await;
+    let ((mut a, _), (mut b, _)) = pair(server.local_addr()).await;
     a.send(json!({ "type": "bye" })).await;
 
     assert_eq!(b.expect("partner_left").await["reason"], "left");
     assert_eq!(a.expect_close().await, 1000, "a clean end");
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 
-    let relay = start(Relay::builder().resume_window(Duration::ZERO)).await;
-    let ((a, _), (mut b, _)) = pair(relay.local_addr()).await;
+    let server = start(Relay::builder().resume_window(Duration::ZERO)).await;
+    let ((a, _), (mut b, _)) = pair(server.local_addr()).await;
     drop(a);
 
     assert_eq!(b.expect("partner_left").await["reason"], "disconnected");
 
-    let ((mut a, _), (mut b, _)) = pair(relay.local_addr()).await;
+    let ((mut a, _), (mut b, _)) = pair(server.local_addr()).await;
     a.socket.close(None).await.expect("an open connection");
     assert_eq!(
         b.expect("partner_left").await["reason"],
@@ -220,13 +221,13 @@ async fn leaving_is_told_to_the_partner() {
         "a close frame is not a `bye`"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
-async fn a_broken_call_goes_on_where_it_was() {
-    let relay = relay().await;
-    let ((mut a, found), (mut b, _)) = pair(relay.local_addr()).await;
+async fn a_broken_call_continues_where_it_was() {
+    let server = server().await;
+    let ((mut a, found), (mut b, _)) = pair(server.local_addr()).await;
     let (socket, token) = (
         a.registered["socketId"].clone(),
         a.registered["resumeToken"].clone(),
@@ -244,7 +245,7 @@ async fn a_broken_call_goes_on_where_it_was() {
     b.send(candidate(2)).await;
     b.send(candidate(3)).await;
     b.expect_quiet().await;
-    let mut c = Peer::connect(relay.local_addr()).await;
+    let mut c = Peer::connect(server.local_addr()).await;
     c.send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 1, "id": "r" }))
         .await;
     let resumed = c.expect("resumed").await;
@@ -264,11 +265,11 @@ async fn a_broken_call_goes_on_where_it_was() {
     }
 
     b.expect("partner_resumed").await;
-    let mut d = Peer::connect(relay.local_addr()).await;
+    let mut d = Peer::connect(server.local_addr()).await;
     d.send(json!({ "type": "resume", "resumeToken": token, "lastSeq": 0 }))
         .await;
     d.expect_error("unauthorized").await;
-    let mut e = Peer::connect(relay.local_addr()).await;
+    let mut e = Peer::connect(server.local_addr()).await;
     e.send(json!({ "type": "resume", "resumeToken": c.registered["resumeToken"], "lastSeq": 3 }))
         .await;
 
@@ -284,31 +285,31 @@ async fn a_broken_call_goes_on_where_it_was() {
         "a `bye` is the end"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn http_beside_the_websocket() {
-    let relay = start(
+    let server = start(
         Relay::builder()
             .max_connections(1)
             .allow_origin("https://ok.example"),
     )
     .await;
-    let address = relay.local_addr();
+    let address = server.local_addr();
     let get = async |head: String| {
         let answer = raw(address, head.as_bytes()).await;
         let answer = String::from_utf8_lossy(&answer);
         answer.lines().next().unwrap_or_default().to_owned()
     };
 
-    let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: relay\r\n\r\n");
+    let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: tandem\r\n\r\n");
     assert_eq!(get(plain("/livez")).await, "HTTP/1.1 200 OK");
     assert_eq!(get(plain("/readyz")).await, "HTTP/1.1 200 OK");
     assert_eq!(get(plain("/")).await, "HTTP/1.1 404 Not Found");
     assert_eq!(get(plain("/ws")).await, "HTTP/1.1 426 Upgrade Required");
     assert_eq!(
-        get("POST /ws HTTP/1.1\r\nHost: relay\r\n\r\n".into()).await,
+        get("POST /ws HTTP/1.1\r\nHost: tandem\r\n\r\n".into()).await,
         "HTTP/1.1 405 Method Not Allowed"
     );
 
@@ -340,7 +341,7 @@ async fn http_beside_the_websocket() {
         );
     }
 
-    // The place of the last upgrade is free once its task has ended, a moment after its socket.
+    // The last upgrade's slot is free once its task has ended, a moment after its socket.
     let mut only = loop {
         match get(format!("{UPGRADE}\r\n\x08\u{0}")).await.as_str() {
             "HTTP/1.1 503 Service Unavailable" => tokio::task::yield_now().await,
@@ -351,26 +352,26 @@ async fn http_beside_the_websocket() {
     assert_eq!(
         get(format!("{UPGRADE}\r\n")).await,
         "HTTP/1.1 503 Service Unavailable",
-        "the relay is full"
+        "the server is full"
     );
 
     assert_eq!(
         get(plain("/livez")).await,
         "HTTP/1.1 200 OK",
-        "a full relay is still alive"
+        "a full server is alive"
     );
 
     only.expect_quiet().await;
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn shutdown_drains() {
-    let relay = start(Relay::builder().drain_deadline(support::DEADLINE)).await;
-    let address = relay.local_addr();
+    let server = start(Relay::builder().drain_deadline(DEADLINE)).await;
+    let address = server.local_addr();
     let ((mut a, found), (mut b, _)) = pair(address).await;
     let mut idle = Peer::connect(address).await;
-    let shutdown = tokio::spawn(relay.shutdown());
+    let shutdown = tokio::spawn(server.shutdown());
 
     assert!(
         idle.expect("server_draining").await["reconnectAfterMs"]
@@ -381,7 +382,7 @@ async fn shutdown_drains() {
     assert_eq!(
         idle.expect_close().await,
         1001,
-        "who is in no call is closed"
+        "a client that is not in a call is closed"
     );
 
     a.expect("server_draining").await;
@@ -389,15 +390,12 @@ async fn shutdown_drains() {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let ready = text(raw(address, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await);
 
-    assert!(
-        ready.starts_with("HTTP/1.1 503 "),
-        "takes nobody new: {ready}"
-    );
+    assert!(ready.starts_with("HTTP/1.1 503 "), "no new users: {ready}");
 
     let upgrade = text(raw(address, format!("{UPGRADE}\r\n").as_bytes()).await);
     assert!(
         upgrade.starts_with("HTTP/1.1 503 "),
-        "takes nobody new: {upgrade}"
+        "no new users: {upgrade}"
     );
 
     a.send(json!({ "type": "next" })).await;
@@ -412,36 +410,36 @@ async fn shutdown_drains() {
     assert_eq!(a.expect_close().await, 1001, "the call is over");
     b.expect("partner_left").await;
     assert_eq!(b.expect_close().await, 1001);
-    support::within("the end of the relay", shutdown)
+    within("the end of the server", shutdown)
         .await
         .expect("no panic");
 }
 
 #[tokio::test]
 async fn the_drain_deadline_ends_calls() {
-    let relay = relay().await;
-    let ((mut a, _), _b) = pair(relay.local_addr()).await;
-    let shutdown = tokio::spawn(relay.shutdown_within(Duration::from_millis(50)));
+    let server = server().await;
+    let ((mut a, _), _b) = pair(server.local_addr()).await;
+    let shutdown = tokio::spawn(server.shutdown_within(Duration::from_millis(50)));
 
     assert_eq!(a.expect_close().await, 1001);
-    support::within("the end of the relay", shutdown)
+    within("the end of the server", shutdown)
         .await
         .expect("no panic");
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_said() {
-    let relay = relay().await;
+async fn an_address_in_use_is_an_error_that_names_it() {
+    let server = server().await;
     let error = Relay::builder()
-        .listen(relay.local_addr().to_string())
+        .listen(server.local_addr().to_string())
         .start()
         .await
         .expect_err("taken");
 
     assert!(
-        error.to_string().contains(&relay.local_addr().to_string()),
+        error.to_string().contains(&server.local_addr().to_string()),
         "the error names the address: {error}"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }

@@ -1,9 +1,4 @@
-//! TLS of the real process, and its certificate renewed by SIGHUP.
-#![cfg(unix)]
-
-#[path = "support/process.rs"]
-mod process;
-mod support;
+//! TLS of the real process, and the renewal of its certificate by SIGHUP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,12 +17,12 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use process::{end, signal, start};
-use support::{raw, within};
+use crate::support::process::start;
+use crate::support::{DEADLINE, raw, within};
 
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
-/// A certificate and its key, in files that the relay reads.
+/// A certificate and its key, in files that the server reads.
 struct Files {
     _folder: tempfile::TempDir,
     cert: PathBuf,
@@ -65,7 +60,7 @@ async fn connect(address: SocketAddr, cert: &Path) -> io::Result<Socket> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(cert).expect("a certificate"))
-        .expect("a proper one");
+        .expect("a valid one");
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -75,7 +70,7 @@ async fn connect(address: SocketAddr, cert: &Path) -> io::Result<Socket> {
         .with_no_client_auth();
     let stream = TcpStream::connect(address)
         .await
-        .expect("the relay listens");
+        .expect("the server listens");
     let name = ServerName::try_from("localhost").expect("a name");
     let stream = within(
         "TLS",
@@ -91,7 +86,7 @@ async fn connect(address: SocketAddr, cert: &Path) -> io::Result<Socket> {
     let registered = within("registration", socket.next())
         .await
         .expect("a message")
-        .expect("a whole one");
+        .expect("a complete message");
 
     assert!(
         registered
@@ -103,16 +98,16 @@ async fn connect(address: SocketAddr, cert: &Path) -> io::Result<Socket> {
     Ok(socket)
 }
 
-async fn assert_goes_on(socket: &mut Socket) {
+async fn assert_open(socket: &mut Socket) {
     socket
         .send(Message::text(r#"{"type":"ping","t":1}"#))
         .await
-        .expect("the old connection goes on");
+        .expect("the connection is open");
 
     let pong = within("a pong", socket.next())
         .await
         .expect("a message")
-        .expect("a whole one");
+        .expect("a complete message");
     assert!(pong.to_text().expect("text").contains("pong"), "{pong}");
 }
 
@@ -129,7 +124,8 @@ async fn sighup_serves_the_new_certificate_and_leaves_connections_alone() {
         "--reports",
         reports.to_str().expect("plain"),
     ];
-    let (child, address, mut stdout) = start(&flags).await;
+    let mut server = start(&flags);
+    let address = server.address();
     let mut first = connect(address, &files.cert)
         .await
         .expect("the certificate is good");
@@ -139,10 +135,10 @@ async fn sighup_serves_the_new_certificate_and_leaves_connections_alone() {
 
     assert!(
         connect(address, &files.cert).await.is_err(),
-        "the new certificate is not served before it is read"
+        "the new certificate is not served before the server reads it"
     );
 
-    signal(&child, "-HUP");
+    server.process().signal(libc::SIGHUP);
     within("the new certificate", async {
         while connect(address, &files.cert).await.is_err() {
             sleep(Duration::from_millis(20)).await;
@@ -152,18 +148,18 @@ async fn sighup_serves_the_new_certificate_and_leaves_connections_alone() {
 
     assert!(
         connect(address, &old).await.is_err(),
-        "and the old one no more"
+        "the old certificate is no longer served"
     );
-    assert_goes_on(&mut first).await;
+    assert_open(&mut first).await;
 
-    // Files that do not go together leave what there was in service.
+    // Files that do not belong together leave the last certificate in service.
     std::fs::copy(&files.cert, &old).expect("a writable folder");
     files.renew();
     std::fs::copy(&old, &files.cert).expect("a writable folder");
-    std::fs::remove_file(&reports).expect("it was made at the start");
-    signal(&child, "-HUP");
+    std::fs::remove_file(&reports).expect("it was created at the start");
+    server.process().signal(libc::SIGHUP);
     within(
-        "the reports' file, which is opened again after the certificate is read",
+        "the file of reports, which is opened again after the certificate is read",
         async {
             while !reports.exists() {
                 sleep(Duration::from_millis(20)).await;
@@ -174,20 +170,17 @@ async fn sighup_serves_the_new_certificate_and_leaves_connections_alone() {
     let mut second = connect(address, &old)
         .await
         .expect("the last good certificate is served");
-    // Plain HTTP to a TLS port ends without harm.
+    // Plain HTTP to the TLS port does no harm.
     raw(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await;
 
-    assert_goes_on(&mut first).await;
-    assert_goes_on(&mut second).await;
-    signal(&child, "-TERM");
-    within("the end of stdout", stdout.next_line())
-        .await
-        .expect("text");
-    let (code, log) = end(child).await;
+    assert_open(&mut first).await;
+    assert_open(&mut second).await;
+    server.process().signal(libc::SIGTERM);
+    let (code, log) = server.finish(DEADLINE).expect("it ends");
 
     assert_eq!(code, Some(0), "{log}");
     assert!(
         log.contains("do not go together"),
-        "the operator is told: {log}"
+        "the log says why: {log}"
     );
 }

@@ -1,11 +1,10 @@
-//! The client of the crate, against the real relay and against servers that misbehave.
-
-mod support;
+//! The client of the crate, against the real server and against servers that misbehave.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use tandem_signaling::ServerUrlError;
 use tandem_signaling::client::{Backoff, Client, ClientConfig, ClientError, ClientEvent, Garbage};
 use tandem_signaling::message::{
     ClientMessage, FindPartner, LeaveReason, RawValue, ServerMessage, UserRegistered,
@@ -16,23 +15,20 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use support::{Peer, start, within};
+use crate::support::{Peer, server, start, within};
 
 type Events = UnboundedReceiver<ClientEvent>;
 
 fn connect(address: SocketAddr) -> (Client, Events) {
     let backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(100));
-    Client::connect(ClientConfig {
-        url: format!("ws://{address}"),
-        backoff,
-    })
-    .expect("a proper URL")
+    let url = format!("ws://{address}").parse().expect("an address");
+    Client::connect(ClientConfig { url, backoff })
 }
 
 async fn next(events: &mut Events) -> ClientEvent {
     within("an event", events.recv())
         .await
-        .expect("the client lives")
+        .expect("the client is running")
 }
 
 async fn connected(events: &mut Events) -> Box<UserRegistered> {
@@ -40,7 +36,7 @@ async fn connected(events: &mut Events) -> Box<UserRegistered> {
         match next(events).await {
             ClientEvent::Connected(registered) => return registered,
             ClientEvent::Disconnected { .. } => {}
-            other => panic!("a connection was expected: {other:?}"),
+            other => panic!("expected a connection: {other:?}"),
         }
     }
 }
@@ -48,24 +44,25 @@ async fn connected(events: &mut Events) -> Box<UserRegistered> {
 async fn message(events: &mut Events) -> ServerMessage {
     match next(events).await {
         ClientEvent::Message(message) => message,
-        other => panic!("a message was expected: {other:?}"),
+        other => panic!("expected a message: {other:?}"),
     }
 }
 
 async fn lost(events: &mut Events) -> ClientError {
     match next(events).await {
         ClientEvent::Disconnected { error, .. } => error,
-        other => panic!("a loss was expected: {other:?}"),
+        other => panic!("expected a loss: {other:?}"),
     }
 }
 
-/// A server under the test's control: it upgrades one connection and registers it.
-async fn fake_relay(listener: &TcpListener, silent_ms: u64) -> WebSocketStream<TcpStream> {
-    keeping_relay(listener, silent_ms, "t", 0).await
+/// A server under the test's control: it upgrades one connection and registers it. Nothing on it can
+/// be resumed.
+async fn fake_server(listener: &TcpListener, silent_ms: u64) -> WebSocketStream<TcpStream> {
+    resuming_server(listener, silent_ms, "t", 0).await
 }
 
-/// The same, which keeps the place of a broken connection for `resume_ms`.
-async fn keeping_relay(
+/// The same, with this resume token, for a client that can be resumed for `resume_ms`.
+async fn resuming_server(
     listener: &TcpListener,
     silent_ms: u64,
     token: &str,
@@ -97,14 +94,14 @@ async fn listener() -> (TcpListener, SocketAddr) {
 
 #[tokio::test]
 async fn two_clients_meet_and_part() {
-    let relay = support::relay().await;
+    let server = server().await;
     let ((a, mut from_a), (b, mut from_b)) =
-        (connect(relay.local_addr()), connect(relay.local_addr()));
+        (connect(server.local_addr()), connect(server.local_addr()));
     let early = a
         .send(ClientMessage::CancelSearch)
         .expect_err("nothing is sent before registration");
 
-    assert_eq!(early.code(), "SIGNALING_NOT_CONNECTED");
+    assert_eq!(early.code().as_str(), "SIGNALING_NOT_CONNECTED");
     for (client, events) in [(&a, &mut from_a), (&b, &mut from_b)] {
         connected(events).await;
         client
@@ -141,7 +138,7 @@ async fn two_clients_meet_and_part() {
         })
         .expect_err("too large");
 
-    assert_eq!(error.code(), "SIGNALING_MESSAGE_TOO_LARGE");
+    assert_eq!(error.code().as_str(), "SIGNALING_MESSAGE_TOO_LARGE");
 
     within("closing", a.close()).await;
     assert!(
@@ -156,20 +153,20 @@ async fn two_clients_meet_and_part() {
     assert_eq!(
         left.reason,
         LeaveReason::Left,
-        "close() says bye, so the partner hears a clean end"
+        "close() sends bye, so the partner is notified of a clean end"
     );
 
-    relay.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
 }
 
 #[tokio::test]
 async fn dropping_the_handle_says_bye() {
-    let relay = support::relay().await;
-    let mut partner = Peer::connect(relay.local_addr()).await;
+    let server = server().await;
+    let mut partner = Peer::connect(server.local_addr()).await;
     partner
         .send(serde_json::json!({ "type": "find_partner" }))
         .await;
-    let (client, mut events) = connect(relay.local_addr());
+    let (client, mut events) = connect(server.local_addr());
     connected(&mut events).await;
     client
         .send(ClientMessage::FindPartner(FindPartner::default()))
@@ -181,7 +178,7 @@ async fn dropping_the_handle_says_bye() {
     assert_eq!(
         partner.expect("partner_left").await["reason"],
         "left",
-        "what was sent before leaves before the bye"
+        "what was sent before the bye arrives before it"
     );
 
     loop {
@@ -190,20 +187,20 @@ async fn dropping_the_handle_says_bye() {
         }
     }
 
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_client_comes_back_when_the_relay_does() {
-    let relay = support::relay().await;
-    let address = relay.local_addr();
+async fn a_client_returns_when_the_server_does() {
+    let server = server().await;
+    let address = server.local_addr();
     let (client, mut events) = connect(address);
     let before = connected(&mut events).await;
-    drop(relay);
+    drop(server);
 
     assert!(
-        !lost(&mut events).await.code().is_empty(),
-        "the loss is told"
+        !lost(&mut events).await.to_string().is_empty(),
+        "the loss is an event with a reason"
     );
 
     assert!(
@@ -213,15 +210,15 @@ async fn a_client_comes_back_when_the_relay_does() {
 
     let unreachable = lost(&mut events).await;
     assert_eq!(
-        unreachable.code(),
+        unreachable.code().as_str(),
         "SIGNALING_UNREACHABLE",
-        "and every failed attempt: {unreachable}"
+        "every failed attempt is an event: {unreachable}"
     );
 
-    let relay = within("the port", async {
+    let server = within("the port", async {
         loop {
-            if let Ok(relay) = Relay::builder().listen(address.to_string()).start().await {
-                break relay;
+            if let Ok(server) = Relay::builder().listen(address.to_string()).start().await {
+                break server;
             }
 
             tokio::task::yield_now().await;
@@ -242,7 +239,7 @@ async fn a_client_comes_back_when_the_relay_does() {
         ServerMessage::SearchCancelled
     ));
 
-    relay.shutdown().await;
+    server.shutdown().await;
     assert!(matches!(
         message(&mut events).await,
         ServerMessage::ServerDraining(_)
@@ -255,20 +252,20 @@ async fn a_client_comes_back_when_the_relay_does() {
         } => {
             assert!(
                 retry_in >= Duration::from_millis(500),
-                "the relay's wish is kept: {retry_in:?}"
+                "the client waits as long as the server asks: {retry_in:?}"
             );
         }
-        other => panic!("close 1001 was expected: {other:?}"),
+        other => panic!("expected close 1001: {other:?}"),
     }
 
     within("closing while disconnected", client.close()).await;
 }
 
 #[tokio::test]
-async fn garbage_is_an_event_and_the_connection_goes_on() {
+async fn garbage_is_an_event_and_the_connection_stays_open() {
     let (listener, address) = listener().await;
     let (_client, mut events) = connect(address);
-    let mut relay = fake_relay(&listener, 60_000).await;
+    let mut server = fake_server(&listener, 60_000).await;
     connected(&mut events).await;
 
     for garbage in [
@@ -282,10 +279,10 @@ async fn garbage_is_an_event_and_the_connection_goes_on() {
         )),
         Message::binary(vec![0; 200_000]),
     ] {
-        relay.send(garbage).await.expect("an open connection");
+        server.send(garbage).await.expect("an open connection");
     }
 
-    relay
+    server
         .send(Message::text(r#"{"type":"pong","t":1}"#))
         .await
         .expect("an open connection");
@@ -308,17 +305,17 @@ async fn garbage_is_an_event_and_the_connection_goes_on() {
 
                 assert_eq!(kind, expected);
             }
-            other => panic!("garbage was expected: {other:?}"),
+            other => panic!("expected garbage: {other:?}"),
         }
     }
 
     assert!(
         matches!(message(&mut events).await, ServerMessage::Pong(_)),
-        "the connection goes on"
+        "the connection is open"
     );
 
     for _ in 0..20 {
-        relay
+        server
             .send(Message::text("garbage"))
             .await
             .expect("an open connection");
@@ -331,29 +328,29 @@ async fn garbage_is_an_event_and_the_connection_goes_on() {
                 error: ClientError::TooMuchGarbage,
                 ..
             } => break,
-            other => panic!("the end of patience was expected: {other:?}"),
+            other => panic!("expected the end of the connection: {other:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn a_dead_relay_is_noticed() {
+async fn a_silent_server_is_noticed() {
     let (listener, address) = listener().await;
     let (_client, mut events) = connect(address);
-    let relay = fake_relay(&listener, 1000).await;
+    let server = fake_server(&listener, 1000).await;
     connected(&mut events).await;
 
     assert_eq!(
-        lost(&mut events).await.code(),
+        lost(&mut events).await.code().as_str(),
         "SIGNALING_SILENT",
         "nothing came for silentMs"
     );
 
-    drop(relay);
+    drop(server);
 }
 
 #[tokio::test]
-async fn a_server_that_is_no_relay_is_told_apart() {
+async fn another_kind_of_server_is_recognized() {
     let (listener, address) = listener().await;
     let (_client, mut events) = connect(address);
     let (stream, _) = within("a connection", listener.accept())
@@ -367,59 +364,63 @@ async fn a_server_that_is_no_relay_is_told_apart() {
         .await
         .expect("an open connection");
 
-    assert_eq!(lost(&mut events).await.code(), "SIGNALING_NOT_A_RELAY");
+    assert_eq!(
+        lost(&mut events).await.code().as_str(),
+        "SIGNALING_NOT_A_RELAY"
+    );
 
     let full = start(Relay::builder().max_connections(1)).await;
     let _only = Peer::connect(full.local_addr()).await;
     let (_client, mut events) = connect(full.local_addr());
 
     assert_eq!(
-        lost(&mut events).await.code(),
+        lost(&mut events).await.code().as_str(),
         "SIGNALING_REFUSED",
-        "503: the relay is full"
+        "503: the server is full"
     );
 }
 
 #[tokio::test]
-async fn a_relay_that_pings_is_answered() {
+async fn pings_of_the_server_are_answered() {
     let (listener, address) = listener().await;
     let (_client, mut events) = connect(address);
-    let mut relay = fake_relay(&listener, 60_000).await;
+    let mut server = fake_server(&listener, 60_000).await;
     connected(&mut events).await;
-    relay
+    server
         .send(Message::Ping(
             tokio_tungstenite::tungstenite::Bytes::from_static(b"beat"),
         ))
         .await
         .expect("open");
 
-    match within("a pong", relay.next()).await {
+    match within("a pong", server.next()).await {
         Some(Ok(Message::Pong(payload))) => assert_eq!(&payload[..], b"beat"),
-        other => panic!("a pong was expected: {other:?}"),
+        other => panic!("expected a pong: {other:?}"),
     }
 }
 
-#[tokio::test]
-async fn urls_that_can_never_work_are_refused_at_once() {
-    for (url, code) in [
-        ("wss://relay.example/ws", "SIGNALING_TLS_UNSUPPORTED"),
-        ("https://relay.example/ws", "SIGNALING_URL_UNSUPPORTED"),
-        ("relay", "SIGNALING_URL_INVALID"),
+#[test]
+fn addresses_that_can_never_work_are_refused_at_once() {
+    for (address, code) in [
+        ("wss://chat.example/ws", "SIGNALING_TLS_UNSUPPORTED"),
+        ("https://chat.example/ws", "SIGNALING_URL_UNSUPPORTED"),
+        ("chat", "SIGNALING_URL_INVALID"),
     ] {
-        let error = Client::connect(ClientConfig::new(url))
-            .map(|_| ())
-            .expect_err(url);
-        assert_eq!(error.code(), code, "{url}: {error}");
+        let error: ServerUrlError = address
+            .parse()
+            .map(ClientConfig::new)
+            .expect_err("not an address");
+        assert_eq!(error.code().as_str(), code, "{address}: {error}");
     }
 }
 
-/// What a client says, as JSON.
-async fn said(relay: &mut WebSocketStream<TcpStream>) -> serde_json::Value {
+/// The next message of the client.
+async fn received(server: &mut WebSocketStream<TcpStream>) -> serde_json::Value {
     loop {
-        match within("a message", relay.next()).await {
+        match within("a message", server.next()).await {
             Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).expect("JSON"),
             Some(Ok(_)) => {}
-            other => panic!("a message was expected: {other:?}"),
+            other => panic!("expected a message: {other:?}"),
         }
     }
 }
@@ -434,11 +435,11 @@ fn candidate(seq: u64) -> Message {
 async fn a_broken_connection_is_resumed_and_nothing_comes_twice() {
     let (listener, address) = listener().await;
     let (client, mut events) = connect(address);
-    let mut relay = keeping_relay(&listener, 60_000, "first", 30_000).await;
+    let mut server = resuming_server(&listener, 60_000, "first", 30_000).await;
     connected(&mut events).await;
 
     for seq in 1..=3 {
-        relay.send(candidate(seq)).await.expect("open");
+        server.send(candidate(seq)).await.expect("open");
         assert!(
             matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == seq)
         );
@@ -446,27 +447,27 @@ async fn a_broken_connection_is_resumed_and_nothing_comes_twice() {
 
     // Twice: the second token comes from the resumed connection.
     for (token, fresh, last) in [("first", "second", 3), ("second", "third", 5)] {
-        drop(relay);
+        drop(server);
         lost(&mut events).await;
-        relay = keeping_relay(&listener, 60_000, fresh, 30_000).await;
-        let request = said(&mut relay).await;
+        server = resuming_server(&listener, 60_000, fresh, 30_000).await;
+        let request = received(&mut server).await;
         let expected =
             serde_json::json!({ "type": "resume", "resumeToken": token, "lastSeq": last });
 
         assert_eq!(request, expected, "the first message of the new connection");
         assert!(
             client.send(ClientMessage::CancelSearch).is_err(),
-            "nothing else is said before the answer"
+            "nothing else is sent before the answer"
         );
 
-        relay
+        server
             .send(Message::text(
                 r#"{"type":"resumed","missed":2,"sessionId":"c"}"#,
             ))
             .await
             .expect("open");
         for seq in [last - 1, last, last + 1, last + 2] {
-            relay.send(candidate(seq)).await.expect("open");
+            server.send(candidate(seq)).await.expect("open");
         }
 
         loop {
@@ -484,21 +485,21 @@ async fn a_broken_connection_is_resumed_and_nothing_comes_twice() {
                     break;
                 }
                 ClientEvent::Disconnected { .. } => {}
-                other => panic!("the old place was expected: {other:?}"),
+                other => panic!("expected a resumed connection: {other:?}"),
             }
         }
 
         for seq in [last + 1, last + 2] {
             assert!(
                 matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == seq),
-                "what came before is dropped, the rest comes in order"
+                "repeated messages are dropped, the rest comes in order"
             );
         }
 
         client
             .send(ClientMessage::CancelSearch)
             .expect("connected again");
-        assert_eq!(said(&mut relay).await["type"], "cancel_search");
+        assert_eq!(received(&mut server).await["type"], "cancel_search");
     }
 }
 
@@ -506,55 +507,61 @@ async fn a_broken_connection_is_resumed_and_nothing_comes_twice() {
 async fn a_stale_token_makes_a_new_user() {
     let (listener, address) = listener().await;
     let (client, mut events) = connect(address);
-    let mut relay = keeping_relay(&listener, 60_000, "first", 30_000).await;
+    let mut server = resuming_server(&listener, 60_000, "first", 30_000).await;
     connected(&mut events).await;
-    relay.send(candidate(9)).await.expect("open");
+    server.send(candidate(9)).await.expect("open");
     message(&mut events).await;
-    drop(relay);
+    drop(server);
     lost(&mut events).await;
-    let mut relay = keeping_relay(&listener, 60_000, "second", 30_000).await;
+    let mut server = resuming_server(&listener, 60_000, "second", 30_000).await;
 
-    assert_eq!(said(&mut relay).await["resumeToken"], "first");
+    assert_eq!(received(&mut server).await["resumeToken"], "first");
     let refusal = r#"{"type":"error","code":"unauthorized","message":"The token is stale."}"#;
-    relay.send(Message::text(refusal)).await.expect("open");
+    server.send(Message::text(refusal)).await.expect("open");
     connected(&mut events).await;
     client
         .send(ClientMessage::CancelSearch)
-        .expect("the connection goes on");
+        .expect("the connection is open");
 
-    assert_eq!(said(&mut relay).await["type"], "cancel_search");
-    relay.send(candidate(1)).await.expect("open");
+    assert_eq!(received(&mut server).await["type"], "cancel_search");
+    server.send(candidate(1)).await.expect("open");
     assert!(
         matches!(message(&mut events).await, ServerMessage::IceCandidate(relayed) if relayed.seq == 1)
     );
 
-    // A relay that answers a resume with something else is none.
-    drop(relay);
+    // What answers a resume with anything else is not a signaling server.
+    drop(server);
     lost(&mut events).await;
-    let mut relay = keeping_relay(&listener, 60_000, "third", 30_000).await;
-    said(&mut relay).await;
-    relay
+    let mut server = resuming_server(&listener, 60_000, "third", 30_000).await;
+    received(&mut server).await;
+    server
         .send(Message::text(r#"{"type":"searching"}"#))
         .await
         .expect("open");
 
-    assert_eq!(lost(&mut events).await.code(), "SIGNALING_NOT_A_RELAY");
+    assert_eq!(
+        lost(&mut events).await.code().as_str(),
+        "SIGNALING_NOT_A_RELAY"
+    );
 }
 
 #[tokio::test]
 async fn a_connection_that_was_replaced_is_not_resumed() {
     let (listener, address) = listener().await;
     let (_client, mut events) = connect(address);
-    let mut relay = keeping_relay(&listener, 60_000, "first", 30_000).await;
+    let mut server = resuming_server(&listener, 60_000, "first", 30_000).await;
     connected(&mut events).await;
     let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame {
         code: 4002.into(),
         reason: "".into(),
     };
 
-    relay.send(Message::Close(Some(frame))).await.expect("open");
+    server
+        .send(Message::Close(Some(frame)))
+        .await
+        .expect("open");
     assert!(matches!(lost(&mut events).await, ClientError::Closed(4002)));
-    drop(relay);
-    let _relay = keeping_relay(&listener, 60_000, "second", 30_000).await;
+    drop(server);
+    let _server = resuming_server(&listener, 60_000, "second", 30_000).await;
     connected(&mut events).await;
 }

@@ -1,54 +1,51 @@
-//! The relay as a program: its one line, its logs, its signals and its refusals.
-#![cfg(unix)]
+//! The signaling server as a program: its one line of output, its logs, its signals and what it
+//! refuses.
 
-#[path = "support/process.rs"]
-mod process;
-mod support;
-
-use std::process::Stdio;
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::process::Command;
+use tokio::net::TcpStream;
+use tokio_tungstenite::client_async;
 
-use process::{command, end, ready, signal, start};
-use support::{Peer, within};
+use crate::support::process::{command, run, start, start_command};
+use crate::support::{DEADLINE, Peer, UPGRADE, frame, pair, raw, within};
 
 #[tokio::test]
-async fn sigterm_and_ctrl_c_shut_down_properly() {
-    for name in ["-TERM", "-INT"] {
-        let (child, address, mut stdout) = start(&[]).await;
-        let mut peer = Peer::connect(address).await;
+async fn sigterm_and_ctrl_c_drain_and_end_the_server() {
+    for (name, signal) in [("SIGTERM", libc::SIGTERM), ("SIGINT", libc::SIGINT)] {
+        let mut server = start(&[]);
+        let mut peer = Peer::connect(server.address()).await;
         peer.expect_quiet().await;
-        signal(&child, name);
+        server.process().signal(signal);
         peer.expect("server_draining").await;
 
         assert_eq!(peer.expect_close().await, 1001, "{name}");
-        let rest = within("the end of stdout", stdout.next_line())
-            .await
-            .expect("text");
-        assert_eq!(rest, None, "one line and no more on stdout");
-        let (code, log) = end(child).await;
+        let code = server.process().wait(DEADLINE).expect("it ends");
+        let stdout = server.process().stdout();
 
-        assert_eq!(code, Some(0), "{name}: {log}");
+        assert_eq!(stdout.lines().count(), 1, "one line on stdout: {stdout}");
+        assert_eq!(code, Some(0), "{name}: {}", server.process().stderr());
     }
 }
 
 #[tokio::test]
 async fn a_second_signal_cuts_the_calls() {
-    let (child, address, _stdout) = start(&["--drain-deadline", "1h"]).await;
-    let ((mut a, _), _b) = support::pair(address).await;
-    signal(&child, "-TERM");
+    let mut server = start(&["--drain-deadline", "1h"]);
+    let ((mut a, _), _b) = pair(server.address()).await;
+    server.process().signal(libc::SIGTERM);
     a.expect("server_draining").await;
-    signal(&child, "-TERM");
+    server.process().signal(libc::SIGTERM);
     a.expect_close().await;
 
-    assert_eq!(end(child).await.0, Some(0));
+    assert_eq!(server.finish(DEADLINE).expect("it ends").0, Some(0));
 }
 
 #[tokio::test]
 async fn the_log_holds_nothing_private() {
-    let (child, address, _stdout) = start(&["--log-level", "trace", "--log-format", "json"]).await;
-    let ((mut a, found), (mut b, _)) = support::pair(address).await;
+    let mut server = start(&["--log-level", "trace", "--log-format", "json"]);
+    let address = server.address();
+    let ((mut a, found), (mut b, _)) = pair(address).await;
     let secrets = [
         "Secret Name",
         "203.0.113.77",
@@ -62,6 +59,7 @@ async fn the_log_holds_nothing_private() {
         "SECRETTOKEN",
         "secret-origin",
     ];
+
     let to = b.registered["socketId"].clone();
     a.send(
         json!({ "type": "ice_candidate", "to": to, "candidate": "candidate:secret 203.0.113.77" }),
@@ -78,6 +76,7 @@ async fn the_log_holds_nothing_private() {
     let session = found["sessionId"].clone();
     a.send(json!({ "type": "report", "sessionId": session, "category": "other", "text": "secret words" })).await;
     a.expect("error").await;
+
     let mut c = Peer::connect(address).await;
     c.send(json!({
         "type": "find_partner", "userName": "Secret Name", "userLocation": "Secret Town", "userAge": 30,
@@ -92,20 +91,17 @@ async fn the_log_holds_nothing_private() {
         "Authorization: Bearer SECRETTOKEN\r\n",
         "Origin: https://secret-origin\r\n",
     ] {
-        let upgrade = support::UPGRADE.replace("/ws", "/ws?token=SECRETTOKEN");
-        // A broken frame ends those that are let in.
-        support::raw(
-            address,
-            &[
-                format!("{upgrade}{lines}\r\n").as_bytes(),
-                &support::frame(0xc1, b"candidate:secret"),
-            ]
-            .concat(),
-        )
-        .await;
+        let upgrade = UPGRADE.replace("/ws", "/ws?token=SECRETTOKEN");
+        // A broken frame ends the connections that are let in.
+        let request = [
+            format!("{upgrade}{lines}\r\n").as_bytes(),
+            &frame(0xc1, b"candidate:secret"),
+        ]
+        .concat();
+        raw(address, &request).await;
     }
 
-    support::raw(
+    raw(
         address,
         b"GET /Secret Name HTTP/1.1\r\nHost: secret-origin\r\n\r\n",
     )
@@ -124,12 +120,12 @@ async fn the_log_holds_nothing_private() {
         peer.expect_close().await;
     }
 
-    signal(&child, "-TERM");
-    let (code, log) = end(child).await;
+    server.process().signal(libc::SIGTERM);
+    let (code, log) = server.finish(DEADLINE).expect("it ends");
     assert_eq!(code, Some(0));
     assert!(
         log.lines().any(|line| line.contains("ice_candidate")),
-        "the log is on, down to the messages: {log}"
+        "the log reaches down to single messages: {log}"
     );
 
     for line in log.lines() {
@@ -147,8 +143,8 @@ async fn the_log_holds_nothing_private() {
     }
 }
 
-#[tokio::test]
-async fn bad_arguments_are_exit_2_with_a_sentence() {
+#[test]
+fn bad_arguments_are_exit_2_with_a_sentence() {
     for (args, word) in [
         (&["--redis", "http://127.0.0.1"][..], "--redis"),
         (&["--tls-cert", "x"], "--tls-key"),
@@ -170,57 +166,51 @@ async fn bad_arguments_are_exit_2_with_a_sentence() {
         (&["--trusted-proxy", "10.0.0.0/40"], "--trusted-proxy"),
         (&["--frobnicate"], "--frobnicate"),
     ] {
-        let output = within("the refusal", command(args).output())
-            .await
-            .expect("the binary starts");
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        let (code, output) = run(command(args));
+        let stderr = output.stderr();
+        assert_eq!(code, Some(2), "{args:?}: {stderr}");
         assert!(
             stderr.contains(word),
-            "{args:?}: the sentence must hold {word}: {stderr}"
+            "{args:?}: the sentence names {word}: {stderr}"
         );
-        assert!(output.stdout.is_empty(), "{args:?}: nothing on stdout");
+        assert!(output.stdout().is_empty(), "{args:?}: nothing on stdout");
     }
 
-    let env = command(&[])
-        .env("TANDEM_SIGNALING_HEARTBEAT", "soon")
-        .output();
-    let env = within("the refusal", env).await.expect("the binary starts");
+    let mut from_environment = command(&[]);
+    from_environment.env("TANDEM_SIGNALING_HEARTBEAT", "soon");
     assert_eq!(
-        env.status.code(),
+        run(from_environment).0,
         Some(2),
-        "the environment counts as the command line does"
+        "a bad variable counts like a bad argument"
     );
 }
 
-#[tokio::test]
-async fn an_address_that_cannot_be_bound_is_exit_1() {
-    let (_child, address, _stdout) = start(&[]).await;
-    let second = command(&["--listen", &address.to_string()]).output();
-    let second = within("the refusal", second)
-        .await
-        .expect("the binary starts");
-    let stderr = String::from_utf8_lossy(&second.stderr);
+#[test]
+fn an_address_that_is_in_use_is_exit_1() {
+    let server = start(&[]);
+    let (code, output) = run(command(&["--listen", &server.address().to_string()]));
+    let stderr = output.stderr();
 
-    assert_eq!(second.status.code(), Some(1), "{stderr}");
+    assert_eq!(code, Some(1), "{stderr}");
     assert!(
         stderr.contains("choose another address"),
-        "what to do: {stderr}"
+        "the sentence says what to do: {stderr}"
     );
 }
 
 #[tokio::test]
 async fn a_flag_beats_the_environment_which_beats_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("relay.toml");
+    let file = folder.path().join("settings.toml");
     let settings = "listen = '127.0.0.1:0'\nheartbeat = '11s'\nsilent = '22s'\nstun-url = ['stun:a', 'stun:b:1']\n";
     std::fs::write(&file, settings).expect("a writable folder");
+
     let mut command = command(&["--silent", "44s"]);
     command
         .env("TANDEM_SIGNALING_CONFIG", &file)
         .env("TANDEM_SIGNALING_HEARTBEAT", "33s");
-    let (_child, address, _stdout) = ready(command).await;
-    let peer = Peer::connect(address).await;
+    let server = start_command(command);
+    let peer = Peer::connect(server.address()).await;
 
     assert_eq!(
         peer.registered["heartbeatMs"], 33_000,
@@ -230,36 +220,32 @@ async fn a_flag_beats_the_environment_which_beats_the_file() {
     assert_eq!(
         peer.registered["iceServers"],
         json!([{ "urls": ["stun:a", "stun:b:1"] }]),
-        "the file beats nothing"
+        "what only the file sets is used"
     );
 }
 
 #[tokio::test]
-async fn without_descriptors_newcomers_are_refused_and_the_others_served() {
+async fn without_descriptors_new_clients_are_refused_and_the_others_served() {
     let binary = env!("CARGO_BIN_EXE_tandem-signaling");
-    let mut limited = Command::new("sh");
     let script =
         format!("ulimit -n 60; exec {binary} --listen 127.0.0.1:0 --max-connections-per-address 0");
-    limited
-        .args(["-c", &script])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let (child, address, _stdout) = ready(limited).await;
-    let ((mut a, _), (mut b, _)) = support::pair(address).await;
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &script]);
+
+    let mut server = start_command(limited);
+    let address = server.address();
+    let ((mut a, _), (mut b, _)) = pair(address).await;
+    let upgrade = async || {
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the kernel accepts connections");
+        client_async(format!("ws://{address}/ws"), stream).await
+    };
+
     let mut others = Vec::new();
     let mut refused = 0;
-
     for _ in 0..100 {
-        let stream = tokio::net::TcpStream::connect(address)
-            .await
-            .expect("the kernel takes connections");
-        match within(
-            "an answer",
-            tokio_tungstenite::client_async(format!("ws://{address}/ws"), stream),
-        )
-        .await
-        {
+        match within("an answer", upgrade()).await {
             Ok((socket, _)) => others.push(socket),
             Err(_) => refused += 1,
         }
@@ -267,7 +253,7 @@ async fn without_descriptors_newcomers_are_refused_and_the_others_served() {
 
     assert!(
         others.len() >= 10 && refused >= 40,
-        "{} were served and {refused} refused, none left waiting",
+        "{} were served and {refused} refused, none was left waiting",
         others.len()
     );
 
@@ -277,28 +263,17 @@ async fn without_descriptors_newcomers_are_refused_and_the_others_served() {
     assert_eq!(
         b.expect("ice_candidate").await["candidate"],
         7,
-        "a call goes on"
+        "the call continues"
     );
 
     drop(others);
-    let again = async {
-        loop {
-            let stream = tokio::net::TcpStream::connect(address)
-                .await
-                .expect("the kernel takes connections");
-            if tokio_tungstenite::client_async(format!("ws://{address}/ws"), stream)
-                .await
-                .is_ok()
-            {
-                break;
-            }
-
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    within("room for new clients", async {
+        while upgrade().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    };
-
-    within("room for newcomers", again).await;
-    signal(&child, "-KILL");
+    })
+    .await;
+    server.process().signal(libc::SIGKILL);
 }
 
 #[tokio::test]
@@ -306,28 +281,27 @@ async fn sighup_reads_the_ban_list_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let bans = folder.path().join("bans");
     std::fs::write(&bans, "").expect("a writable folder");
-    let (child, address, _stdout) = start(&["--ban-file", &bans.display().to_string()]).await;
-    let mut peer = Peer::connect(address).await;
+    let mut server = start(&["--ban-file", &bans.display().to_string()]);
+    let mut peer = Peer::connect(server.address()).await;
+
     std::fs::write(&bans, "127.0.0.0/8\n").expect("a writable folder");
-    signal(&child, "-HUP");
+    server.process().signal(libc::SIGHUP);
     peer.expect_error("banned").await;
 
     assert_eq!(peer.expect_close().await, 4005);
-    signal(&child, "-TERM");
+    server.process().signal(libc::SIGTERM);
     assert_eq!(
-        end(child).await.0,
+        server.finish(DEADLINE).expect("it ends").0,
         Some(0),
-        "it lives on after SIGHUP and ends properly"
+        "SIGHUP does not end it"
     );
 }
 
-#[tokio::test]
-async fn the_help_teaches() {
-    let output = within("the help", command(&["--help"]).output())
-        .await
-        .expect("the binary starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0));
+#[test]
+fn the_help_names_settings_signals_and_examples() {
+    let (code, output) = run(command(&["--help"]));
+    let text = output.stdout();
+    assert_eq!(code, Some(0));
 
     for word in [
         "--listen",

@@ -1,14 +1,20 @@
-//! A bare WebSocket client for the tests: it sends any text and shows what came, without the crate's own client.
-#![allow(dead_code, reason = "each test file uses its part")]
+//! A bare WebSocket client that sends any text and shows what came: it shares no code with the
+//! crate's own client, so a mistake there cannot hide itself.
 
-#[path = "frame.rs"]
-mod frames;
+mod frame;
+
+#[cfg(all(target_os = "linux", feature = "redis"))]
+pub(crate) mod clock;
+#[cfg(all(unix, feature = "redis"))]
+pub(crate) mod nodes;
+#[cfg(unix)]
+pub(crate) mod process;
+#[cfg(all(unix, feature = "redis"))]
+pub(crate) mod store;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-#[allow(unused_imports, reason = "each test file uses its part")]
-pub(crate) use frames::frame;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tandem_signaling::server::{Relay, RelayBuilder};
@@ -18,19 +24,24 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// Long enough for a busy machine; a test that waits for it has failed.
+pub(crate) use frame::frame;
+
+/// How long anything may take, on a busy machine too. A test that waits this long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Waits for `future`; fails after [`DEADLINE`] and says `what` was waited for.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future)
         .await
         .unwrap_or_else(|_| panic!("{what} did not happen within {DEADLINE:?}"))
 }
 
-pub(crate) async fn relay() -> Relay {
+/// A server in this process with the default settings.
+pub(crate) async fn server() -> Relay {
     start(Relay::builder()).await
 }
 
+/// A server in this process on a free port.
 pub(crate) async fn start(builder: RelayBuilder) -> Relay {
     builder
         .listen("127.0.0.1:0")
@@ -49,7 +60,7 @@ impl Peer {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address)
             .await
-            .expect("the relay listens");
+            .expect("the server listens");
         let (mut socket, _) = within(
             "the upgrade",
             client_async(format!("ws://{address}/ws"), stream),
@@ -59,7 +70,7 @@ impl Peer {
 
         let registered = match within("registration", socket.next()).await {
             Some(Ok(Message::Text(text))) => serde_json::from_str(&text).expect("JSON"),
-            other => panic!("user_registered was expected: {other:?}"),
+            other => panic!("expected user_registered: {other:?}"),
         };
 
         Self { socket, registered }
@@ -77,7 +88,7 @@ impl Peer {
 
     /// The next message's text, or the close code.
     pub(crate) async fn next(&mut self) -> Result<String, u16> {
-        // Around the loop: pings come for ever.
+        // The timeout is around the loop, because pings never stop coming.
         within("the next message", async {
             loop {
                 match self.socket.next().await {
@@ -98,12 +109,9 @@ impl Peer {
         let text = self
             .next()
             .await
-            .unwrap_or_else(|code| panic!("{kind} was expected, not close {code}"));
-        let message: Value = serde_json::from_str(&text).expect("the relay sends JSON");
-        assert_eq!(
-            message["type"], kind,
-            "another message was expected: {message}"
-        );
+            .unwrap_or_else(|code| panic!("expected {kind}, not close {code}"));
+        let message: Value = serde_json::from_str(&text).expect("the server sends JSON");
+        assert_eq!(message["type"], kind, "expected another message: {message}");
 
         message
     }
@@ -111,7 +119,7 @@ impl Peer {
     /// The next message, which must be an error with this code.
     pub(crate) async fn expect_error(&mut self, code: &str) -> Value {
         let error = self.expect("error").await;
-        assert_eq!(error["code"], code, "another code was expected: {error}");
+        assert_eq!(error["code"], code, "expected another code: {error}");
         assert!(
             error["message"]
                 .as_str()
@@ -122,7 +130,7 @@ impl Peer {
         error
     }
 
-    /// The close code; messages before it are skipped.
+    /// The close code; skips messages before it.
     pub(crate) async fn expect_close(&mut self) -> u16 {
         loop {
             if let Err(code) = self.next().await {
@@ -131,14 +139,14 @@ impl Peer {
         }
     }
 
-    /// Proves that the connection lives and that nothing else was on its way.
+    /// Proves that the connection is open and that no message was on its way.
     pub(crate) async fn expect_quiet(&mut self) {
         self.send(json!({ "type": "ping", "t": "quiet?" })).await;
         self.expect("pong").await;
     }
 }
 
-/// Two clients in a call, with what each heard about the other. The first one is the initiator.
+/// Two clients in a call, with their `partner_found`. The first one is the initiator.
 pub(crate) async fn pair(address: SocketAddr) -> ((Peer, Value), (Peer, Value)) {
     let (mut a, mut b) = (Peer::connect(address).await, Peer::connect(address).await);
     let room = uuid::Uuid::new_v4().to_string();
@@ -156,21 +164,23 @@ pub(crate) async fn pair(address: SocketAddr) -> ((Peer, Value), (Peer, Value)) 
     ((a, found_a), (b, found_b))
 }
 
-/// Sends raw bytes over TCP and gives all that comes back until the relay ends the connection.
+/// Sends raw bytes over TCP and returns everything that comes back until the server ends the
+/// connection.
 pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address)
         .await
-        .expect("the relay listens");
+        .expect("the server listens");
     stream
         .write_all(bytes)
         .await
-        .expect("a fresh connection takes bytes");
+        .expect("a fresh connection accepts bytes");
     let mut answer = Vec::new();
-    // A reset ends an answer as well as a proper end does.
+    // A reset ends an answer as well as a clean end does.
     let _ = within("the end of the connection", stream.read_to_end(&mut answer)).await;
 
     answer
 }
 
-pub(crate) const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+/// The head of an upgrade request, without the empty line at its end: a test adds header lines.
+pub(crate) const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: tandem\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

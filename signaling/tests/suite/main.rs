@@ -1,0 +1,30 @@
+//! The signaling server and its client over real sockets, processes and Redis.
+//!
+//! One binary for all of them: the fixtures exist once, and there is one program to link.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests measure real time: here nothing takes it as an argument"
+)]
+
+mod support;
+
+mod client;
+mod edge;
+mod hostile;
+mod protocol;
+mod protocol_document;
+
+#[cfg(unix)]
+mod program;
+#[cfg(unix)]
+mod tls;
+
+#[cfg(all(target_os = "linux", feature = "redis"))]
+mod clock;
+#[cfg(all(unix, feature = "redis"))]
+mod cluster;
+#[cfg(all(unix, feature = "redis"))]
+mod cluster_failures;
+#[cfg(all(unix, feature = "redis"))]
+mod deploy;
