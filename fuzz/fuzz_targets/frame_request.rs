@@ -1,4 +1,4 @@
-//! What the page, or whoever got hold of its token, sends on the frame socket.
+//! Anything that the page, or a program that has its token, sends on the frame socket.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ fuzz_target!(|text: &str| {
         assert_eq!(
             parse_request(&format!("{text}{{}}")),
             None,
-            "one request a message, and nothing after it"
+            "one request per message and nothing after it"
         );
     }
 });

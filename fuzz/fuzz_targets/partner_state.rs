@@ -1,4 +1,4 @@
-//! Messages of the state channel from a hostile partner.
+//! Messages from a hostile partner on the state channel.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +9,7 @@ fuzz_target!(|message: &[u8]| {
         assert_eq!(
             parse(to_json(state).as_bytes()),
             Ok(Some(state)),
-            "what was understood can be told"
+            "what was parsed can be written and parsed again"
         );
     }
 });

@@ -1,4 +1,4 @@
-//! Whatever a relay sends to a client.
+//! Anything that a signaling server sends to a client.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,6 @@
-//! Whatever comes before the WebSocket: a request that is accepted, answered or waited for.
+//! Anything that arrives before the WebSocket: the server accepts it, answers it, or waits for more.
 //!
-//! The loopback address stands for a trusted proxy's client, so the forwarded header is read, too.
+//! The loopback address counts as a trusted proxy here, so the forwarded header is parsed too.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
         ),
         Some(Err(status)) => assert!(
             (400..500).contains(&status),
-            "the client is at fault, not {status}"
+            "the client is at fault: {status}"
         ),
         None => {}
     }

@@ -1,4 +1,5 @@
-//! A `.y4m` file of any content: pictures or an error, and no allocation beyond the documented size.
+//! A `.y4m` file of any content: it gives frames or an error, and never allocates more than the
+//! documented size.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,6 +11,6 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
 
-    let mut image = I420::default();
-    while let Ok(true) = reader.read(&mut image) {}
+    let mut frame = I420::default();
+    while let Ok(true) = reader.read(&mut frame) {}
 });

@@ -1,7 +1,9 @@
-//! An echo server on the relay's WebSocket configuration, for the Autobahn Testsuite: see `signaling/autobahn/run.sh`.
+//! An echo server with the signaling server's WebSocket configuration, for the Autobahn Testsuite:
+//! see `signaling/autobahn/run.sh`.
 //!
-//! The relay itself answers no test case, because it refuses binary frames and long messages by its protocol. Two
-//! settings differ here for that reason, the limits of messages and frames: the suite sends up to 16 MiB.
+//! The signaling server itself cannot run the cases: its protocol refuses binary frames and long
+//! messages. The limits of messages and frames are larger here, because the suite sends up to
+//! 16 MiB.
 #![allow(clippy::print_stdout, reason = "the script reads the address")]
 
 use futures_util::{SinkExt, StreamExt};
@@ -18,7 +20,7 @@ async fn main() -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
-            // What a case ends with is judged by the suite.
+            // The suite judges how a case ends.
             let _ = echo(stream).await;
         });
     }
@@ -35,7 +37,7 @@ async fn echo(stream: TcpStream) -> Result<(), Error> {
             text_or_binary @ (Message::Text(_) | Message::Binary(_)) => {
                 socket.send(text_or_binary).await?
             }
-            // Answered by the library.
+            // The library answers these.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
         }
     }

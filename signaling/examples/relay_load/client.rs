@@ -1,8 +1,5 @@
-//! A client that costs next to nothing: frames with a mask of zeros, read in place. What it saves is not measured as
-//! the relay's.
-
-#[path = "../../tests/support/frame.rs"]
-mod frames;
+//! A client that costs almost nothing, so that it does not slow down what is measured: it sends
+//! frames with a mask of zeros and reads frames in place.
 
 use std::net::SocketAddr;
 
@@ -10,12 +7,14 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 const UPGRADE: &[u8] =
-    b"GET /ws HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    b"GET /ws HTTP/1.1\r\nHost: tandem\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// One connection to a relay.
+/// One connection to a server.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     bytes: Vec<u8>,
@@ -24,7 +23,7 @@ pub(crate) struct Client {
     pub(crate) socket_id: String,
 }
 
-/// Somebody's partner.
+/// A partner: their `socketId`, and the session.
 pub(crate) struct Found {
     pub(crate) partner: String,
     pub(crate) session: String,
@@ -35,7 +34,7 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Result<Self> {
         let mut stream = TcpStream::connect(address)
             .await
-            .context("the relay takes no connection")?;
+            .context("the server accepts no connection")?;
         stream.set_nodelay(true)?;
         stream.write_all(UPGRADE).await?;
         let mut client = Self {
@@ -69,11 +68,11 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, message: &Value) -> Result<()> {
-        let frame = frame(message.to_string().as_bytes());
+        let frame = frame(message.to_string())?;
         self.stream
             .write_all(&frame)
             .await
-            .context("the relay takes nothing more")
+            .context("the server reads nothing more")
     }
 
     /// The next message.
@@ -84,7 +83,7 @@ impl Client {
                 match opcode {
                     1 => return Ok(serde_json::from_slice(&self.bytes[start..end])?),
                     8 => bail!("closed with {:?}", self.bytes.get(start..start + 2)),
-                    // Pings need no answer within a measurement.
+                    // A measurement is shorter than the time in which a ping must be answered.
                     _ => continue,
                 }
             }
@@ -93,7 +92,7 @@ impl Client {
         }
     }
 
-    /// The next message of a type; others are skipped.
+    /// The next message of this type; skips others.
     pub(crate) async fn expect(&mut self, kind: &str) -> Result<Value> {
         loop {
             let message = self.next().await?;
@@ -102,12 +101,12 @@ impl Client {
             }
 
             if message["type"] == "error" {
-                bail!("{kind} was expected, not {message}");
+                bail!("expected {kind}, not {message}");
             }
         }
     }
 
-    /// Waits for whole messages, and hands the text of each to `take`; gives how many.
+    /// Waits for whole messages and passes the text of each to `take`; returns how many there were.
     pub(crate) async fn take(&mut self, mut take: impl FnMut(&[u8])) -> Result<usize> {
         loop {
             let mut taken = 0;
@@ -118,7 +117,7 @@ impl Client {
                         take(&self.bytes[start..end]);
                         taken += 1;
                     }
-                    8 => bail!("closed by the relay"),
+                    8 => bail!("closed by the server"),
                     _ => {}
                 }
             }
@@ -131,7 +130,7 @@ impl Client {
         }
     }
 
-    /// Opcode, start and end of the frame that is there.
+    /// Opcode, start and end of the next whole frame, if it has arrived.
     fn peek(&self) -> Option<(u8, usize, usize)> {
         let bytes = &self.bytes[self.at..];
         let (head, length) = match *bytes.get(1)? {
@@ -153,17 +152,19 @@ impl Client {
         self.bytes.reserve(16 * 1024);
 
         if self.stream.read_buf(&mut self.bytes).await? == 0 {
-            bail!("the relay closed the connection");
+            bail!("the server closed the connection");
         }
 
         Ok(())
     }
 
+    /// Searches for a partner.
     pub(crate) async fn find(&mut self, room: Option<&str>) -> Result<()> {
         self.send(&json!({ "type": "find_partner", "room": room }))
             .await
     }
 
+    /// Waits for a partner.
     pub(crate) async fn found(&mut self) -> Result<Found> {
         let found = self.expect("partner_found").await?;
         Ok(Found {
@@ -172,7 +173,7 @@ impl Client {
         })
     }
 
-    /// Gives the memory of past messages back.
+    /// Frees the memory of past messages.
     pub(crate) fn shrink(&mut self) {
         self.bytes.drain(..self.at);
         self.at = 0;
@@ -187,13 +188,17 @@ fn text(message: &Value, field: &str) -> Result<String> {
         .to_owned())
 }
 
-/// A text frame of a client.
-pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
-    frames::frame(0x81, payload)
+/// A text frame of a client. The mask of zeros costs nothing to apply.
+pub(crate) fn frame(payload: String) -> Result<Vec<u8>> {
+    let mut frame = Frame::message(payload, OpCode::Data(Data::Text), true);
+    frame.header_mut().mask = Some([0; 4]);
+    let mut bytes = Vec::with_capacity(frame.len());
+    frame.format(&mut bytes)?;
+    Ok(bytes)
 }
 
-/// A relayed message of so many bytes in all.
-pub(crate) fn candidate(to: &str, bytes: usize, stamp: u64) -> Vec<u8> {
+/// A message to relay, of this many bytes in all, with a stamp of nanoseconds.
+pub(crate) fn candidate(to: &str, bytes: usize, stamp: u64) -> Result<Vec<u8>> {
     let build = |filler: usize| {
         format!(
             "{{\"type\":\"ice_candidate\",\"to\":\"{to}\",\"candidate\":\"{stamp:020} {}\"}}",
@@ -202,7 +207,7 @@ pub(crate) fn candidate(to: &str, bytes: usize, stamp: u64) -> Vec<u8> {
     };
 
     let shortest = build(0).len();
-    frame(build(bytes.saturating_sub(shortest)).as_bytes())
+    frame(build(bytes.saturating_sub(shortest)))
 }
 
 /// The stamp of [`candidate`] in a relayed message.

@@ -1,37 +1,37 @@
-//! The load on a relay: `cargo xtask bench relay` builds and runs it, and prints its table.
+//! The signaling server under load: `cargo xtask bench signaling` builds and runs this and prints its
+//! table.
 //!
-//! The relay runs on one core and this program on another. CPU is the relay's own, from the scheduler's accounts; limits
-//! and metrics are on.
+//! The server runs on one core and this program on another. CPU time is the server's, as the
+//! scheduler counts it. Limits and metrics are on.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "figures"
+    reason = "figures for people"
 )]
 
 #[cfg(target_os = "linux")]
 mod client;
 #[cfg(target_os = "linux")]
-mod relay;
-#[cfg(target_os = "linux")]
 mod scenarios;
+#[cfg(target_os = "linux")]
+mod server;
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    println!("The relay is measured on Linux only: the figures come from /proc.");
+    println!("The signaling server is measured on Linux only: the figures come from /proc.");
 }
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<()> {
     use anyhow::Context;
-    let mut words = std::env::args().skip(1);
+    let mut args = std::env::args().skip(1);
     let binary = std::path::PathBuf::from(
-        words
-            .next()
-            .context("the first argument is the relay's program")?,
+        args.next()
+            .context("the first argument is the path of tandem-signaling")?,
     );
-    let only: Vec<String> = words.collect();
+    let only: Vec<String> = args.collect();
 
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -41,29 +41,35 @@ fn main() -> anyhow::Result<()> {
 
 #[cfg(target_os = "linux")]
 mod bench {
+    #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
     use std::path::Path;
     use std::time::{Duration, Instant};
 
     use anyhow::{Context, Result};
     use tokio::time::sleep;
 
-    use super::relay::{Redis, Relay};
     use super::scenarios::{
         Footprint, churn, connect, latency, match_all, pairs, saturate, slow_reader,
     };
+    use super::server::{Redis, Server};
 
-    const RELAY_CORE: usize = 0;
+    const SERVER_CORE: usize = 0;
     const OTHER_CORE: usize = 1;
-    const IDLE: usize = 10_000;
+    /// Idle connections whose memory and CPU time are measured.
+    const IDLE_CLIENTS: usize = 10_000;
+    /// Messages in flight in each call at saturation.
     const WINDOW: usize = 16;
-    /// For the relay to finish what it began.
+    /// How long the server has to finish what it began, before it is measured.
     const SETTLE: Duration = Duration::from_millis(1500);
 
+    /// Prints one row of the table.
     fn row(what: &str, figure: impl std::fmt::Display, budget: &str) {
         println!("| {what} | {figure} | {budget} |");
     }
 
-    /// `only`: names of parts to run (`relay`, `latency`, `idle`, `match`, `slow`, `redis`), or `churn SECONDS [redis]`.
+    /// Runs the parts that `only` names (`relay`, `latency`, `idle`, `match`, `slow`, `redis`), all of
+    /// them if it is empty, or `churn SECONDS [redis]`.
     pub(super) async fn run(binary: &Path, only: &[String]) -> Result<()> {
         if only.first().is_some_and(|word| word == "churn") {
             let seconds = only
@@ -84,17 +90,17 @@ mod bench {
 
         if wanted("relay") {
             for (bytes, budget) in [(200, "≤ 5 µs"), (2000, "≤ 7 µs")] {
-                let relay = Relay::start(binary, RELAY_CORE, None)?;
-                let mut all = pairs(relay.address, relay.address, 50).await?;
+                let server = Server::start(binary, SERVER_CORE, None)?;
+                let mut all = pairs(server.address, server.address, 50).await?;
                 let it =
-                    saturate(&[&relay], &mut all, bytes, WINDOW, Duration::from_secs(4)).await?;
+                    saturate(&[&server], &mut all, bytes, WINDOW, Duration::from_secs(4)).await?;
                 let figure = format!("{:.2} µs ({:.0} msg/s)", it.cpu_us, it.messages_per_second);
                 row(
                     &format!("CPU per relayed message of {bytes} B, saturated"),
                     figure,
                     budget,
                 );
-                let it = saturate(&[&relay], &mut all, bytes, 1, Duration::from_secs(2)).await?;
+                let it = saturate(&[&server], &mut all, bytes, 1, Duration::from_secs(2)).await?;
                 let figure = format!("{:.2} µs ({:.0} msg/s)", it.cpu_us, it.messages_per_second);
                 row(
                     &format!("the same, one message at a time in each of 50 calls, {bytes} B"),
@@ -105,8 +111,8 @@ mod bench {
         }
 
         if wanted("latency") {
-            let relay = Relay::start(binary, RELAY_CORE, None)?;
-            let all = pairs(relay.address, relay.address, 500).await?;
+            let server = Server::start(binary, SERVER_CORE, None)?;
+            let all = pairs(server.address, server.address, 500).await?;
             let (p50, p99) = latency(all, 5000, Duration::from_secs(5)).await?;
             let figure = format!(
                 "{:.3} ms (p99 {:.2} ms)",
@@ -122,15 +128,16 @@ mod bench {
         }
 
         if wanted("idle") {
-            let relay = Relay::start(binary, RELAY_CORE, None)?;
-            drop(connect(relay.address, 64).await?);
+            let server = Server::start(binary, SERVER_CORE, None)?;
+            drop(connect(server.address, 64).await?);
             sleep(SETTLE).await;
-            let (memory, cpu) = (relay.memory()?, relay.cpu()?);
-            let clients = connect(relay.address, IDLE).await?;
+            let (memory, cpu) = (server.memory()?, server.cpu()?);
+            let clients = connect(server.address, IDLE_CLIENTS).await?;
             sleep(SETTLE).await;
-            let spent = (relay.cpu()? - cpu).as_secs_f64() * 1e6 / IDLE as f64;
+            let spent = (server.cpu()? - cpu).as_secs_f64() * 1e6 / IDLE_CLIENTS as f64;
             row("CPU per connect", format!("{spent:.1} µs"), "≤ 60 µs");
-            let each = relay.memory()?.saturating_sub(memory) as f64 / IDLE as f64 / 1024.0;
+            let each =
+                server.memory()?.saturating_sub(memory) as f64 / IDLE_CLIENTS as f64 / 1024.0;
             row(
                 "memory per idle connection, 10,000 of them",
                 format!("{each:.2} KiB"),
@@ -140,8 +147,8 @@ mod bench {
         }
 
         if wanted("match") {
-            let relay = Relay::start(binary, RELAY_CORE, None)?;
-            let took = match_all(&[relay.address], 2000).await?;
+            let server = Server::start(binary, SERVER_CORE, None)?;
+            let took = match_all(&[server.address], 2000).await?;
             row(
                 "2,000 users matched, in memory",
                 format!("{:.0} ms", took.as_secs_f64() * 1e3),
@@ -150,8 +157,8 @@ mod bench {
         }
 
         if wanted("slow") {
-            let relay = Relay::start(binary, RELAY_CORE, None)?;
-            let grown = slow_reader(&relay).await?;
+            let server = Server::start(binary, SERVER_CORE, None)?;
+            let grown = slow_reader(&server).await?;
             row(
                 "growth by a reader that stops",
                 format!("{:.2} MB", grown as f64 / 1e6),
@@ -162,8 +169,8 @@ mod bench {
         if wanted("redis") {
             let redis = Redis::start(OTHER_CORE)?;
             let (first, second) = (
-                Relay::start(binary, RELAY_CORE, Some(&redis.url()))?,
-                Relay::start(binary, RELAY_CORE, Some(&redis.url()))?,
+                Server::start(binary, SERVER_CORE, Some(&redis.url()))?,
+                Server::start(binary, SERVER_CORE, Some(&redis.url()))?,
             );
             let took = match_all(&[first.address, second.address], 2000).await?;
             row(
@@ -182,7 +189,7 @@ mod bench {
             .await?;
 
             let figure = format!(
-                "{:.0} msg/s ({:.1} µs CPU of both relays)",
+                "{:.0} msg/s ({:.1} µs CPU of both servers)",
                 it.messages_per_second, it.cpu_us
             );
             row("relayed from node to node, 200 B", figure, "≥ 20,000 msg/s");
@@ -193,22 +200,22 @@ mod bench {
 
     async fn churn_report(binary: &Path, seconds: u64, clustered: bool) -> Result<()> {
         let redis = clustered.then(|| Redis::start(OTHER_CORE)).transpose()?;
-        let relay = Relay::start(
+        let server = Server::start(
             binary,
-            RELAY_CORE,
+            SERVER_CORE,
             redis.as_ref().map(Redis::url).as_deref(),
         )?;
-        // The allocator's and the runtime's first growth is no leak.
-        churn(relay.address, 100, Duration::from_secs(5)).await?;
+        // The first growth of the allocator and the runtime is not a leak.
+        churn(server.address, 100, Duration::from_secs(5)).await?;
         let settle = async || {
-            // Until calls can be resumed no more, and what that leaves free is given back.
+            // Until calls can no longer be resumed and their memory is freed.
             sleep(Duration::from_secs(60)).await;
-            Footprint::of(&relay, redis.as_ref())
+            Footprint::of(&server, redis.as_ref())
         };
 
         let before = settle().await?;
         let begun = Instant::now();
-        let rounds = churn(relay.address, 100, Duration::from_secs(seconds)).await?;
+        let rounds = churn(server.address, 100, Duration::from_secs(seconds)).await?;
         let took = begun.elapsed().as_secs_f64();
         let after = settle().await?;
         println!("{rounds} calls in {took:.0} s\n\n| | before | after |\n|---|---|---|");

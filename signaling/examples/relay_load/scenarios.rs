@@ -1,23 +1,27 @@
-//! What is measured.
+//! The loads, and what is measured under each.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 use tokio::time::{interval_at, sleep, timeout};
 
 use crate::client::{Client, candidate, stamp};
-use crate::relay::{Redis, Relay};
+use crate::server::{Redis, Server};
 
-/// At a time, so that the kernel's queue of new connections is never the limit.
+/// How many clients connect at a time: few enough that the kernel's queue of new connections is
+/// never the limit.
 const CONNECTING: usize = 64;
 
-/// A pair in a call: who sends, and to whom; who receives.
+/// Two clients in a call, of which one sends.
 pub(crate) struct Pair {
     pub(crate) sender: Client,
     pub(crate) receiver: Client,
@@ -25,7 +29,7 @@ pub(crate) struct Pair {
     pub(crate) to: String,
 }
 
-/// Many clients, connected.
+/// Connects this many clients.
 pub(crate) async fn connect(address: SocketAddr, clients: usize) -> Result<Vec<Client>> {
     let mut connected = Vec::with_capacity(clients);
     while connected.len() < clients {
@@ -44,7 +48,7 @@ pub(crate) async fn connect(address: SocketAddr, clients: usize) -> Result<Vec<C
     Ok(connected)
 }
 
-/// Many calls, each in a room of its own; the sides may be on different relays.
+/// Starts this many calls, each in its own room; the two sides may be on different servers.
 pub(crate) async fn pairs(
     first: SocketAddr,
     second: SocketAddr,
@@ -70,15 +74,15 @@ pub(crate) async fn pairs(
     Ok(pairs)
 }
 
-/// What saturation took.
+/// The result of [`saturate`].
 pub(crate) struct Saturated {
     pub(crate) messages_per_second: f64,
     pub(crate) cpu_us: f64,
 }
 
-/// As many messages as go through, with `window` of them on their way in each pair.
+/// Relays as many messages as possible, with `window` of them in flight in each call.
 pub(crate) async fn saturate(
-    relays: &[&Relay],
+    servers: &[&Server],
     pairs: &mut Vec<Pair>,
     bytes: usize,
     window: usize,
@@ -94,9 +98,9 @@ pub(crate) async fn saturate(
 
     sleep(Duration::from_millis(500)).await;
     let cpu = || {
-        relays
+        servers
             .iter()
-            .map(|relay| relay.cpu())
+            .map(|server| server.cpu())
             .sum::<Result<Duration>>()
     };
 
@@ -122,25 +126,25 @@ async fn pump(
     end: Instant,
     relayed: Arc<AtomicU64>,
 ) -> Result<Pair> {
-    let message = candidate(&pair.to, bytes, 0);
-    let (mut on_their_way, mut due) = (0, window);
+    let message = candidate(&pair.to, bytes, 0)?;
+    let (mut in_flight, mut due) = (0, window);
 
     while Instant::now() < end {
         pair.sender.stream.write_all(&message.repeat(due)).await?;
-        on_their_way += due;
+        in_flight += due;
         due = pair.receiver.take(|_| {}).await?;
-        on_their_way -= due;
+        in_flight -= due;
         relayed.fetch_add(due as u64, Ordering::Relaxed);
     }
 
-    while on_their_way > 0 {
-        on_their_way -= pair.receiver.take(|_| {}).await?;
+    while in_flight > 0 {
+        in_flight -= pair.receiver.take(|_| {}).await?;
     }
 
     Ok(pair)
 }
 
-/// Latencies at a fixed rate over all pairs: p50 and p99.
+/// Latencies at a fixed rate over all calls: p50 and p99.
 pub(crate) async fn latency(
     pairs: Vec<Pair>,
     messages_per_second: u32,
@@ -168,27 +172,24 @@ pub(crate) async fn latency(
                 for _ in 0..wanted {
                     ticks.tick().await;
                     let now = u64::try_from(start.elapsed().as_nanos())?;
-                    sender.stream.write_all(&candidate(&to, 200, now)).await?;
+                    sender.stream.write_all(&candidate(&to, 200, now)?).await?;
                 }
 
                 Ok::<_, anyhow::Error>(())
             };
 
             let receive = async {
-                let mut mine = Vec::with_capacity(wanted);
-                while mine.len() < wanted {
+                let mut latencies = Vec::with_capacity(wanted);
+                while latencies.len() < wanted {
                     let mut stamps = Vec::new();
                     receiver
                         .take(|message| stamps.extend(stamp(message)))
                         .await?;
                     let now = u64::try_from(start.elapsed().as_nanos())?;
-                    mine.extend(stamps.iter().map(|stamp| now.saturating_sub(*stamp)));
+                    latencies.extend(stamps.iter().map(|stamp| now.saturating_sub(*stamp)));
                 }
 
-                samples
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .extend(mine);
+                samples.lock().extend(latencies);
                 Ok::<_, anyhow::Error>(())
             };
 
@@ -200,11 +201,7 @@ pub(crate) async fn latency(
         done??;
     }
 
-    let mut samples = std::mem::take(
-        &mut *samples
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner),
-    );
+    let mut samples = std::mem::take(&mut *samples.lock());
     samples.sort_unstable();
     let at =
         |part: f64| Duration::from_nanos(samples[((samples.len() - 1) as f64 * part) as usize]);
@@ -212,14 +209,14 @@ pub(crate) async fn latency(
     Ok((at(0.5), at(0.99)))
 }
 
-/// How long it takes until all of so many users have a partner.
+/// How long it takes until each of `users` has a partner.
 pub(crate) async fn match_all(addresses: &[SocketAddr], users: usize) -> Result<Duration> {
     let mut clients = Vec::new();
     for address in addresses {
         clients.extend(connect(*address, users / addresses.len()).await?);
     }
 
-    let message = crate::client::frame(json!({ "type": "find_partner" }).to_string().as_bytes());
+    let message = crate::client::frame(json!({ "type": "find_partner" }).to_string())?;
     let begun = Instant::now();
 
     for client in &mut clients {
@@ -229,28 +226,28 @@ pub(crate) async fn match_all(addresses: &[SocketAddr], users: usize) -> Result<
     for client in &mut clients {
         timeout(Duration::from_secs(60), client.found())
             .await
-            .context("not everybody is matched")??;
+            .context("a user found no partner")??;
     }
 
     Ok(begun.elapsed())
 }
 
-/// How far a reader that stops makes the relay grow, in bytes; and what its partner heard.
-pub(crate) async fn slow_reader(relay: &Relay) -> Result<u64> {
-    let mut pairs = pairs(relay.address, relay.address, 1).await?;
+/// By how many bytes a client that stops reading makes the server grow.
+pub(crate) async fn slow_reader(server: &Server) -> Result<u64> {
+    let mut pairs = pairs(server.address, server.address, 1).await?;
     let Pair {
         mut sender,
         receiver,
         to,
     } = pairs.pop().context("one pair")?;
-    let before = relay.memory()?;
-    let message = candidate(&to, 60_000, 0);
+    let before = server.memory()?;
+    let message = candidate(&to, 60_000, 0)?;
     let flood = async {
         loop {
             sender.stream.write_all(&message).await?;
-            if let Ok(heard) = timeout(Duration::from_micros(1), sender.next()).await {
-                let heard = heard?;
-                if heard["type"] == "partner_reconnecting" || heard["type"] == "partner_left" {
+            if let Ok(received) = timeout(Duration::from_micros(1), sender.next()).await {
+                let message = received?;
+                if message["type"] == "partner_reconnecting" || message["type"] == "partner_left" {
                     return Ok::<_, anyhow::Error>(());
                 }
             }
@@ -259,12 +256,12 @@ pub(crate) async fn slow_reader(relay: &Relay) -> Result<u64> {
 
     timeout(Duration::from_secs(60), flood)
         .await
-        .context("the slow reader is not closed")??;
+        .context("the server did not close the slow reader")??;
     drop(receiver);
-    Ok(relay.peak_memory()?.saturating_sub(before))
+    Ok(server.peak_memory()?.saturating_sub(before))
 }
 
-/// What a churn leaves behind, before and after.
+/// What the server and its Redis hold, before and after a churn.
 #[derive(Debug, Clone)]
 pub(crate) struct Footprint {
     pub(crate) memory: u64,
@@ -274,10 +271,10 @@ pub(crate) struct Footprint {
 }
 
 impl Footprint {
-    pub(crate) fn of(relay: &Relay, redis: Option<&Redis>) -> Result<Self> {
+    pub(crate) fn of(server: &Server, redis: Option<&Redis>) -> Result<Self> {
         Ok(Self {
-            memory: relay.memory()?,
-            descriptors: relay.descriptors()?,
+            memory: server.memory()?,
+            descriptors: server.descriptors()?,
             keys: redis.map(|redis| redis.ask(&["DBSIZE"])).transpose()?,
             sessions: redis
                 .map(|redis| redis.ask(&["SCARD", "active_sessions"]))
@@ -286,7 +283,8 @@ impl Footprint {
     }
 }
 
-/// Users who come, meet, talk, go on to the next and leave, half of them without a word; gives how many rounds.
+/// Users connect, meet, send some candidates, press "Next" and leave, half of them without `bye`.
+/// Returns the number of calls.
 pub(crate) async fn churn(address: SocketAddr, users: usize, time: Duration) -> Result<u64> {
     let rounds = Arc::new(AtomicU64::new(0));
     let end = Instant::now() + time;
@@ -300,14 +298,14 @@ pub(crate) async fn churn(address: SocketAddr, users: usize, time: Duration) -> 
                 client.find(None).await?;
 
                 for turn in 0..3 {
-                    // Whoever waits alone at the end, or whose partner left, goes away.
+                    // A user that is left waiting, or whose partner left, disconnects.
                     let Ok(found) = timeout(Duration::from_millis(500), client.found()).await
                     else {
                         break;
                     };
 
                     let Ok(found) = found else { break };
-                    let message = candidate(&found.partner, 500, 0);
+                    let message = candidate(&found.partner, 500, 0)?;
                     client.stream.write_all(&message.repeat(4)).await?;
                     sleep(Duration::from_millis(5)).await;
                     rounds.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! The relay under load, as a process on a core of its own, and what it takes of CPU, memory and descriptors.
+//! The signaling server under load: a process on its own core, and the CPU time, memory and
+//! descriptors that it uses.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// High enough to refuse nothing here, and all of them on: they are part of what is measured.
+/// All limits are on, because they are part of what is measured, and too high to refuse anything
+/// here.
 const LIMITS: [&str; 14] = [
     "--max-connections",
     "60000",
@@ -27,26 +29,26 @@ const LIMITS: [&str; 14] = [
     "10000000",
 ];
 
-/// A process that ends with this value.
-pub(crate) struct Server {
+/// A process that is killed when this value is dropped.
+pub(crate) struct KillOnDrop {
     child: Child,
 }
 
-impl Drop for Server {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The relay.
-pub(crate) struct Relay {
-    server: Server,
+/// The signaling server.
+pub(crate) struct Server {
+    process: KillOnDrop,
     pub(crate) address: SocketAddr,
 }
 
-impl Relay {
-    /// Starts it pinned to the core.
+impl Server {
+    /// Starts it, pinned to this core.
     pub(crate) fn start(binary: &Path, core: usize, redis: Option<&str>) -> Result<Self> {
         let mut command = Command::new("taskset");
         command.args(["-c", &core.to_string()]).arg(binary).args([
@@ -61,9 +63,9 @@ impl Relay {
         let child = command
             .stdout(Stdio::piped())
             .spawn()
-            .context("taskset and the relay start")?;
-        let mut server = Server { child };
-        let stdout = server.child.stdout.take().context("the output is piped")?;
+            .context("cannot start taskset and the server")?;
+        let mut process = KillOnDrop { child };
+        let stdout = process.child.stdout.take().context("stdout is not piped")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         let address = line
@@ -72,16 +74,16 @@ impl Relay {
             .and_then(|rest| rest.trim().strip_suffix("/ws"));
         let address = address
             .and_then(|text| text.parse().ok())
-            .context("the relay's line names its address")?;
+            .context("the server's line has no address")?;
 
-        Ok(Self { server, address })
+        Ok(Self { process, address })
     }
 
     fn proc(&self, file: &str) -> String {
-        format!("/proc/{}/{file}", self.server.child.id())
+        format!("/proc/{}/{file}", self.process.child.id())
     }
 
-    /// Time on a CPU of all threads so far, to the nanosecond.
+    /// CPU time of all threads so far, in nanoseconds from the scheduler.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let mut total = 0;
         for thread in fs::read_dir(self.proc("task"))? {
@@ -90,7 +92,7 @@ impl Relay {
                 .split(' ')
                 .next()
                 .and_then(|ns| ns.parse::<u64>().ok())
-                .context("schedstat is a number")?;
+                .context("schedstat has no number")?;
         }
 
         Ok(Duration::from_nanos(total))
@@ -101,7 +103,7 @@ impl Relay {
         self.status("VmRSS:")
     }
 
-    /// The highest resident memory so far, in bytes.
+    /// The peak of resident memory so far, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
         self.status("VmHWM:")
     }
@@ -111,22 +113,24 @@ impl Relay {
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix(field))
-            .context("the field is there")?;
+            .context("/proc has no such field")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
+    /// Open file descriptors.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(fs::read_dir(self.proc("fd"))?.count())
     }
 }
 
-/// A Redis of our own.
+/// A Redis on loopback, with nothing on disk.
 pub(crate) struct Redis {
-    _server: Server,
+    _process: KillOnDrop,
     port: u16,
 }
 
 impl Redis {
+    /// Starts it, pinned to this core, and waits until it answers.
     pub(crate) fn start(core: usize) -> Result<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
@@ -144,12 +148,12 @@ impl Redis {
         command
             .args(["--save", "", "--appendonly", "no"])
             .stdout(Stdio::null());
-        let server = Server {
-            child: command.spawn().context("redis-server starts")?,
+        let process = KillOnDrop {
+            child: command.spawn().context("cannot start redis-server")?,
         };
 
         let redis = Self {
-            _server: server,
+            _process: process,
             port,
         };
 
@@ -171,7 +175,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// By redis-cli.
+    /// The answer to one command, from redis-cli.
     pub(crate) fn ask(&self, words: &[&str]) -> Result<String> {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string()])
