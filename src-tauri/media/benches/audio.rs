@@ -1,19 +1,19 @@
-//! What sound costs: Opus, the jitter buffer and time stretching. Divide by the block's duration for the share of a
-//! core: 100 µs for 10 ms is 1 %.
+//! The CPU cost of audio: Opus, the jitter buffer and time stretching. Divide by the duration
+//! processed for the share of a core: 100 µs for 10 ms is 1 %.
 
 use std::f32::consts::TAU;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use tandem_media::audio::jitter_buffer::{AudioPacket, BLOCK_SAMPLES, JitterBuffer, JitterConfig};
+use tandem_media::audio::jitter_buffer::{AudioPacket, JitterBuffer, JitterConfig};
 use tandem_media::audio::opus::{
-    FRAME_SAMPLES, MAX_PACKET_BYTES, MAX_PACKET_SAMPLES, OpusConfig, OpusDecoder, OpusEncoder,
+    MAX_PACKET_BYTES, MAX_PACKET_SAMPLES, OpusConfig, OpusDecoder, OpusEncoder,
 };
-use tandem_media::audio::time_stretch;
+use tandem_media::audio::{BLOCK_SAMPLES, PACKET_SAMPLES, time_stretch};
 
-/// A vowel with syllables: 140 Hz and its harmonics, swelling four times a second.
-fn voice(from: usize) -> [i16; FRAME_SAMPLES] {
+/// A vowel with syllables: 140 Hz and its harmonics, swelling four times per second.
+fn voice(from: usize) -> [i16; PACKET_SAMPLES] {
     std::array::from_fn(|i| {
         let t = (from + i) as f32 / 48_000.0;
         let wave: f32 = (1..10)
@@ -23,14 +23,14 @@ fn voice(from: usize) -> [i16; FRAME_SAMPLES] {
     })
 }
 
-fn frames() -> Vec<[i16; FRAME_SAMPLES]> {
-    (0..100).map(|n| voice(n * FRAME_SAMPLES)).collect()
+fn packets_of_pcm() -> Vec<[i16; PACKET_SAMPLES]> {
+    (0..100).map(|n| voice(n * PACKET_SAMPLES)).collect()
 }
 
 fn packets() -> Vec<Vec<u8>> {
     let mut encoder = OpusEncoder::new(OpusConfig::default()).expect("default settings are legal");
     let mut out = [0; MAX_PACKET_BYTES];
-    frames()
+    packets_of_pcm()
         .iter()
         .map(|frame| {
             let length = encoder
@@ -42,10 +42,10 @@ fn packets() -> Vec<Vec<u8>> {
 }
 
 fn opus(criterion: &mut Criterion) {
-    let frames = frames();
+    let packets_of_pcm = packets_of_pcm();
     let mut encoder = OpusEncoder::new(OpusConfig::default()).expect("default settings are legal");
     let mut out = [0; MAX_PACKET_BYTES];
-    let mut next = frames.iter().cycle();
+    let mut next = packets_of_pcm.iter().cycle();
     criterion.bench_function("opus encode, 20 ms", |bencher| {
         bencher.iter(|| encoder.encode(next.next().expect("endless"), &mut out));
     });
@@ -79,7 +79,7 @@ fn jitter_buffer(criterion: &mut Criterion) {
                 if n % lose_every != lose_every - 1 {
                     let packet = AudioPacket {
                         sequence: n as u16,
-                        timestamp: (n * FRAME_SAMPLES as u64) as u32,
+                        timestamp: (n * PACKET_SAMPLES as u64) as u32,
                         payload: packets[n as usize % packets.len()].clone(),
                     };
 
@@ -98,7 +98,7 @@ fn jitter_buffer(criterion: &mut Criterion) {
 }
 
 fn stretch(criterion: &mut Criterion) {
-    let pcm: Vec<i16> = (0..2).flat_map(|n| voice(n * FRAME_SAMPLES)).collect();
+    let pcm: Vec<i16> = (0..2).flat_map(|n| voice(n * PACKET_SAMPLES)).collect();
     for (name, change) in [
         (
             "accelerate by one pitch period",

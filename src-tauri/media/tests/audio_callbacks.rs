@@ -1,4 +1,9 @@
-//! Proves that device callbacks allocate nothing: the counting allocator needs a binary of its own.
+//! Checks that device callbacks do not allocate. The counting allocator needs a test binary of its
+//! own.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start from the current time"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -15,27 +20,27 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting calls by thread.
+/// The system's allocator, counting calls per thread.
 struct Counting;
 
-// SAFETY: every call is passed on to the system's allocator unchanged; counting touches only a constant-initialised
-// thread-local cell, which does not allocate.
+// SAFETY: every call goes to the system's allocator unchanged. Counting touches only a
+// constant-initialized thread-local cell, which does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller keeps the contract of `alloc`.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count();
-        // SAFETY: the caller keeps the contract of `dealloc`.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: the caller keeps the contract of `realloc`.
+        // SAFETY: the caller upholds the contract of `realloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -55,13 +60,13 @@ fn allocations(work: impl FnOnce()) -> u64 {
 }
 
 #[test]
-fn the_counter_counts() {
+fn the_allocator_counts_allocations_and_frees() {
     let count = allocations(|| drop(std::hint::black_box(vec![1u8; 100])));
     assert_eq!(count, 2, "a vector is allocated and freed");
 }
 
 #[test]
-fn the_way_from_a_microphone_allocates_nothing() {
+fn the_path_from_a_microphone_does_not_allocate() {
     let epoch = Instant::now();
     let clock = Arc::new(StreamClock::new(epoch));
     let (producer, consumer) = rtrb::RingBuffer::new(22_050);
@@ -77,7 +82,7 @@ fn the_way_from_a_microphone_allocates_nothing() {
             bridge.pull(now + Duration::from_millis(10), &mut block);
         }
 
-        // And an overflow, which nobody fetches.
+        // Then an overflow: nothing drains the ring.
         for call in 500..600u32 {
             callback.run(
                 &data,
@@ -91,11 +96,11 @@ fn the_way_from_a_microphone_allocates_nothing() {
         count, 0,
         "neither the callback nor the bridge touches the heap"
     );
-    assert!(bridge.counts().underruns == 0, "sound did flow");
+    assert!(bridge.counts().underruns == 0, "audio flowed without a gap");
 }
 
 #[test]
-fn the_way_to_a_meter_allocates_nothing() {
+fn the_path_to_a_level_meter_does_not_allocate() {
     let epoch = Instant::now();
     let bridge = MeterBridge::new(Arc::new(StreamClock::new(epoch)));
     let mut callback = MeterCallback::new(&bridge, 44_100, 2);
@@ -113,12 +118,12 @@ fn the_way_to_a_meter_allocates_nothing() {
     assert_eq!(count, 0, "the callback does not touch the heap");
     assert!(
         (bridge.level(epoch + Duration::from_millis(20) * 500).rms - 0.5).abs() < 1e-3,
-        "sound was measured"
+        "the level was measured"
     );
 }
 
 #[test]
-fn the_way_to_a_speaker_allocates_nothing() {
+fn the_path_to_a_speaker_does_not_allocate() {
     let epoch = Instant::now();
     let clock = Arc::new(StreamClock::new(epoch));
     let (producer, consumer) = rtrb::RingBuffer::new(22_050);
@@ -134,7 +139,7 @@ fn the_way_to_a_speaker_allocates_nothing() {
             bridge.push(now + Duration::from_millis(10), &block);
         }
 
-        // And a gap.
+        // Then a gap: nothing fills the ring.
         for call in 500..600u32 {
             callback.run(
                 &mut data,
@@ -161,6 +166,6 @@ fn errors_are_reported_without_allocating() {
 
     assert_eq!(
         count, 0,
-        "a dying sound server calls hundreds of thousands of times"
+        "reporting does not allocate: a dying sound server reports 100,000s of errors"
     );
 }

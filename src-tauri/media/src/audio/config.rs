@@ -1,4 +1,5 @@
-//! Where sound comes from, where it goes, and what is done to it on the way.
+//! The choices an audio engine starts with: where audio comes from, how it is processed, and where
+//! it goes.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,23 +9,24 @@ use std::str::FromStr;
 use super::wav::WavReader;
 use crate::error::DeviceError;
 
-/// Where the sound that is sent comes from.
+/// Where the audio to send comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AudioSource {
     /// Nothing is sent.
     #[default]
     None,
-    /// A signal that carries the time, so that the receiver measures the delay: see [`super::test_signal`].
+    /// A signal that carries the time, so that the receiver can measure the delay: see
+    /// [`super::test_signal`].
     Test,
-    /// The default microphone, or the one whose id or name is given (see [`super::list_microphones`]).
+    /// The default microphone, or the one with this id or name (see [`super::list_microphones`]).
     Microphone(Option<String>),
     /// A `.wav` file, played in a loop.
     File(PathBuf),
 }
 
 impl AudioSource {
-    /// Whether the source can be used, as far as its argument tells: a file must exist and hold sound. Devices are not
-    /// opened: a microphone that is missing shows when the engine runs.
+    /// Checks the argument as far as possible without opening a device: a file must exist and hold
+    /// audio. A missing microphone is reported once the engine runs.
     ///
     /// # Errors
     /// `FILE_UNREADABLE` or `FILE_BAD_FORMAT`.
@@ -39,7 +41,7 @@ impl AudioSource {
 impl FromStr for AudioSource {
     type Err = ParseAudioError;
 
-    /// `test`, `microphone`, `microphone:NAME`, `FILE.wav` or `none`.
+    /// Parses `test`, `microphone`, `microphone:NAME`, `FILE.wav` or `none`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "none" => return Ok(Self::None),
@@ -84,7 +86,7 @@ impl fmt::Display for AudioSource {
     }
 }
 
-/// An audio source that was not understood.
+/// The text does not name an audio source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "\"{given}\" is not an audio source; allowed: test, microphone, microphone:NAME, FILE.wav, none"
@@ -93,10 +95,11 @@ pub struct ParseAudioError {
     given: String,
 }
 
-/// Where the received sound is played.
+/// Where received audio is played.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AudioSink {
-    /// Nowhere: it is decoded, measured and perhaps recorded, at the pace of the engine's clock.
+    /// Nowhere: it is decoded, measured and, if asked for, recorded, at the pace of the engine's
+    /// clock.
     #[default]
     None,
     /// The default speaker.
@@ -108,7 +111,7 @@ pub enum AudioSink {
 impl FromStr for AudioSink {
     type Err = Infallible;
 
-    /// `default`, `none`, or the name of a speaker.
+    /// Parses `default`, `none`, or the name of a speaker.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(match text {
             "none" => Self::None,
@@ -128,26 +131,27 @@ impl fmt::Display for AudioSink {
     }
 }
 
-/// What is done to the sound of a microphone before it is sent. Test signals and files are sent as they are.
+/// How the audio of a microphone is processed before it is sent. Test signals and files are sent
+/// unprocessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Processing {
-    /// Removes what the speaker played from what the microphone heard (AEC3).
+    /// Removes the speaker's audio from what the microphone picks up (AEC3).
     pub echo_cancellation: bool,
     /// Attenuates steady background noise.
     pub noise_suppression: bool,
-    /// Brings speech to an even loudness, with a limiter against clipping (AGC2).
+    /// Evens out the loudness of speech, with a limiter against clipping (AGC2).
     pub gain_control: bool,
 }
 
 impl Processing {
-    /// Everything off.
+    /// No processing.
     pub const OFF: Self = Self {
         echo_cancellation: false,
         noise_suppression: false,
         gain_control: false,
     };
 
-    /// Whether there is anything to do.
+    /// Whether any processing is on.
     pub fn any(self) -> bool {
         self.echo_cancellation || self.noise_suppression || self.gain_control
     }
@@ -163,27 +167,28 @@ impl Default for Processing {
     }
 }
 
-/// Everything an [`super::AudioEngine`] needs to know to start.
+/// What an [`super::AudioEngine`] starts with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudioConfig {
-    /// What is sent.
+    /// The source of the audio to send.
     pub source: AudioSource,
-    /// Where the received sound goes.
+    /// Where received audio goes.
     pub sink: AudioSink,
-    /// What is done to a microphone's sound.
+    /// How a microphone's audio is processed.
     pub processing: Processing,
-    /// A `.wav` file (48 kHz, mono, 16 bit) that the received sound is written to, as it is heard.
+    /// A `.wav` file (48 kHz, mono, 16 bit) to record received audio to, as the user hears it.
     pub record: Option<PathBuf>,
-    /// Target of the Opus encoder in bits per second, without packet headers.
+    /// Target bitrate of the Opus encoder in bits per second, without packet headers.
     pub bitrate_bps: u32,
-    /// Look for the partner's test signal in the received sound and measure its delay. Off for real calls: a matched
-    /// filter costs time, and a voice has no clock in it.
+    /// Whether to look for the partner's test signal in received audio and measure its delay. Off
+    /// in real calls: the matched filter costs CPU time, and a voice carries no clock.
     pub measure: bool,
 }
 
 impl Default for AudioConfig {
-    /// Nothing sent, nothing heard, all processing on, 24 kbit/s: the lowest rate at which Opus keeps speech full band
-    /// with in-band FEC (RFC 7587 §3.1.1 gives 28–40 kbit/s for full-band speech without).
+    /// Sends and plays nothing, with all processing on, at 24 kbit/s: the lowest rate at which Opus
+    /// keeps speech full band with in-band FEC (RFC 7587 §3.1.1 gives 28–40 kbit/s for full-band
+    /// speech without it).
     fn default() -> Self {
         Self {
             source: AudioSource::None,
@@ -201,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_parsed_and_printed() {
+    fn a_source_survives_parsing_and_printing() {
         for text in [
             "none",
             "test",
@@ -225,18 +230,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_source_names_what_is_allowed() {
+    fn an_unknown_source_is_refused_with_a_list_of_valid_ones() {
         for text in ["", "mic", "microphone:", "song.mp3", "Test"] {
             let error = text.parse::<AudioSource>().unwrap_err().to_string();
             assert!(
                 error.contains("microphone:NAME") && error.contains(text),
-                "the error tells what was given and what is allowed: {error}"
+                "the error quotes the input and lists what is allowed: {error}"
             );
         }
     }
 
     #[test]
-    fn sinks_are_parsed_and_printed() {
+    fn a_sink_survives_parsing_and_printing() {
         for text in ["none", "default", "plughw:CARD=Loopback,DEV=0"] {
             let sink: AudioSink = text.parse().unwrap();
             assert_eq!(
@@ -248,13 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_an_error_of_the_argument() {
+    fn a_missing_file_fails_the_check() {
         let error = AudioSource::File("no/such/file.wav".into())
             .check()
             .unwrap_err();
         assert_eq!(
             error.code, "FILE_UNREADABLE",
-            "a file that is not there cannot be read"
+            "a missing file cannot be read"
         );
     }
 }

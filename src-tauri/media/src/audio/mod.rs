@@ -1,7 +1,7 @@
-//! Sound: devices, files, processing, Opus and playout.
+//! Audio: devices, files, voice processing, Opus and playout.
 //!
-//! Inside this module sound is always 48 kHz, mono, in blocks of 10 ms: [`BLOCK`] samples. Devices and files of any
-//! other rate and channel count are converted at the edge.
+//! Inside this module audio is always 48 kHz mono, in blocks of 10 ms ([`BLOCK_SAMPLES`] samples).
+//! Devices and files with another rate or channel count are converted where they enter or leave.
 
 pub mod config;
 pub mod device;
@@ -24,16 +24,17 @@ pub use config::{AudioConfig, AudioSink, AudioSource, ParseAudioError, Processin
 pub use device::{AudioDeviceInfo, list_microphones, list_speakers};
 pub use engine::{AudioEngine, OutgoingAudio};
 pub use level::AudioLevel;
-pub use monitor::{MicrophoneMonitor, TellLevel};
+pub use monitor::{LevelCallback, MicrophoneMonitor};
 pub use percentile::Percentiles;
 pub use speaker_test::{SpeakerTest, SpeakerTestDone};
 pub use stats::{AudioStats, DeviceCounts};
 
-/// Samples per second of all sound inside the engine, and the RTP clock rate of Opus (RFC 7587 §4.1).
+/// Samples per second of all audio inside the engine, and the RTP clock rate of Opus (RFC 7587
+/// §4.1).
 pub const SAMPLE_RATE: u32 = 48_000;
 
-/// Samples in one block: 10 ms of mono sound.
-pub const BLOCK: usize = 480;
+/// Samples in one block: 10 ms mono at 48 kHz.
+pub const BLOCK_SAMPLES: usize = 480;
 
-/// Samples in one Opus packet: 20 ms, two blocks.
-pub const PACKET: usize = 2 * BLOCK;
+/// Samples in one Opus packet: 20 ms mono at 48 kHz, two blocks.
+pub const PACKET_SAMPLES: usize = 2 * BLOCK_SAMPLES;

@@ -1,4 +1,8 @@
-//! The microphone outside a call: how loud it is.
+//! Shows the level of a microphone outside a call.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: a thread that samples in real time"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,14 +13,15 @@ use super::device::Meter;
 use super::level::AudioLevel;
 use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
 
-/// How often the level is told: 12.5 times a second, so that an idle window stays idle.
+/// Time between level updates: 12.5 per second, few enough for an idle window to stay idle.
 const INTERVAL: Duration = Duration::from_millis(80);
 
-/// Told how loud a microphone is, on a thread that may not be held up.
-pub type TellLevel = Box<dyn FnMut(AudioLevel) + Send>;
+/// Receives the level of a microphone, on the monitor's thread. It must not block.
+pub type LevelCallback = Box<dyn FnMut(AudioLevel) + Send>;
 
-/// A microphone that is open only to show its level. Dropping it releases the device before it returns (a second at
-/// most), so that a call can open the microphone right after; nothing is told after that.
+/// A microphone that is open only to show its level. Dropping it releases the device before it
+/// returns (within a second), so that a call can open the microphone right after. Neither callback
+/// runs after that.
 #[derive(Debug)]
 pub struct MicrophoneMonitor {
     stopping: Arc<AtomicBool>,
@@ -24,21 +29,23 @@ pub struct MicrophoneMonitor {
 }
 
 impl MicrophoneMonitor {
-    /// Begins to open the microphone with this id or name (see [`super::list_microphones`]), or the default one, and
-    /// tells its level 12.5 times a second: zero while it is opening. What goes wrong, now or later, is told to
-    /// `events`, after a last level of zero.
+    /// Starts opening the microphone with this id or name (see [`super::list_microphones`]), or the
+    /// default one, and reports its level to `on_level` 12.5 times per second: zero while it opens.
+    /// An error, now or later, sends a last level of zero and then an event to `events`.
     #[must_use]
-    pub fn start(name: Option<String>, tell_level: TellLevel, events: MediaEvents) -> Self {
+    pub fn start(name: Option<String>, on_level: LevelCallback, events: MediaEvents) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
         let thread = {
             let stopping = Arc::clone(&stopping);
             std::thread::Builder::new()
                 .name("level".into())
-                .spawn(move || run(name, &stopping, tell_level, &events))
+                .spawn(move || run(name, &stopping, on_level, &events))
         };
 
         let thread = thread
-            .inspect_err(|error| tracing::error!(%error, "no thread for the level meter"))
+            .inspect_err(|error| {
+                tracing::error!(%error, "no thread for the level meter: no level is shown");
+            })
             .ok();
         Self { stopping, thread }
     }
@@ -50,7 +57,7 @@ impl Drop for MicrophoneMonitor {
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             if thread.join().is_err() {
-                tracing::error!("the level meter panicked");
+                tracing::error!("the level meter panicked: no microphone level is shown");
             }
         }
     }
@@ -59,12 +66,12 @@ impl Drop for MicrophoneMonitor {
 fn run(
     name: Option<String>,
     stopping: &AtomicBool,
-    mut tell_level: TellLevel,
+    mut on_level: LevelCallback,
     events: &MediaEvents,
 ) {
-    // The device is free before anybody is told of a failure.
-    if let Err(error) = show_levels(Meter::open(name), stopping, &mut tell_level) {
-        tell_level(AudioLevel::default());
+    // `show_levels` has closed the device by the time anyone is notified of a failure.
+    if let Err(error) = show_levels(Meter::open(name), stopping, &mut on_level) {
+        on_level(AudioLevel::default());
         events(MediaEvent::Failed {
             part: MediaPart::Microphone,
             error,
@@ -75,10 +82,10 @@ fn run(
 fn show_levels(
     mut meter: Meter,
     stopping: &AtomicBool,
-    tell_level: &mut TellLevel,
+    on_level: &mut LevelCallback,
 ) -> Result<(), DeviceError> {
     while !stopping.load(Ordering::Acquire) {
-        tell_level(meter.level(Instant::now())?);
+        on_level(meter.level(Instant::now())?);
         std::thread::park_timeout(INTERVAL);
     }
 
@@ -92,24 +99,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_microphone_that_is_not_there_is_told_with_its_code() {
-        let (events, told) = channel();
-        let (levels, shown) = channel();
+    fn a_missing_microphone_is_reported_with_its_code() {
+        let (events, failures) = channel();
+        let (levels, received_levels) = channel();
         let _monitor = MicrophoneMonitor::start(
             Some("no such microphone".into()),
-            Box::new(move |level| levels.send(level).expect("the test listens")),
-            Arc::new(move |event| events.send(event).expect("the test listens")),
+            Box::new(move |level| levels.send(level).expect("the test receives")),
+            Arc::new(move |event| events.send(event).expect("the test receives")),
         );
-        let MediaEvent::Failed { part, error } = told
+        let MediaEvent::Failed { part, error } = failures
             .recv_timeout(Duration::from_secs(30))
-            .expect("it fails");
+            .expect("opening a missing microphone fails");
 
         assert_eq!((part, error.code), (MediaPart::Microphone, "MIC_NOT_FOUND"));
-        let shown: Vec<_> = shown.iter().collect();
+        let received_levels: Vec<_> = received_levels.iter().collect();
         assert!(
-            shown.iter().all(|level| *level == AudioLevel::default()),
-            "nothing is heard: {shown:?}"
+            received_levels
+                .iter()
+                .all(|level| *level == AudioLevel::default()),
+            "a missing microphone has no level: {received_levels:?}"
         );
-        assert!(!shown.is_empty(), "and that is told");
+        assert!(
+            !received_levels.is_empty(),
+            "the last level is reported before the failure"
+        );
     }
 }

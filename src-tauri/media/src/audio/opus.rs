@@ -1,45 +1,46 @@
-//! Opus (RFC 6716) for voice: 20 ms mono frames at 48 kHz out, any legal packet in.
+//! Opus (RFC 6716) for voice: sends 20 ms mono at 48 kHz, receives any legal packet.
 //!
-//! The encoder runs in libopus' VoIP mode with the signal declared as voice, because in-band forward error correction
-//! (a low-bitrate copy of the previous frame, "LBRR" in RFC 6716 §4.2.5) exists only in the SILK and hybrid modes.
+//! The encoder runs in libopus' VoIP mode with the signal declared as voice, because in-band
+//! forward error correction (a low-bitrate copy of the previous packet's audio, "LBRR" in RFC 6716
+//! §4.2.5) exists only in the SILK and hybrid modes.
 
 use opus::{Application, Bitrate, Channels, Signal};
 
-/// Samples a second, per channel, everywhere in Tandem's audio path.
-pub const SAMPLE_RATE: u32 = 48_000;
-/// Samples in one encoded frame: 20 ms mono at 48 kHz.
-pub const FRAME_SAMPLES: usize = 960;
-/// The longest packet that Opus allows: 120 ms at 48 kHz (RFC 6716 §3.2.5).
+use super::{PACKET_SAMPLES, SAMPLE_RATE};
+
+/// Samples in the longest packet that Opus allows: 120 ms at 48 kHz (RFC 6716 §3.2.5).
 pub const MAX_PACKET_SAMPLES: usize = 5760;
-/// A buffer of this many bytes holds any packet that [`OpusEncoder::encode`] makes (one frame, RFC 6716 §3.4).
+/// Size in bytes of a buffer that holds any packet from [`OpusEncoder::encode`] (one frame, RFC
+/// 6716 §3.4).
 pub const MAX_PACKET_BYTES: usize = 1275;
-/// Concealment comes in multiples of this many samples: 2.5 ms, the shortest Opus frame.
+/// Concealment works in multiples of this many samples: 2.5 ms, the shortest Opus frame.
 pub const CONCEAL_STEP: usize = 120;
 
-/// libopus refused something.
+/// An error from libopus.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpusError {
-    /// The encoder or decoder could not be made (out of memory, or a setting out of range).
-    #[error("Opus could not be started: {0}")]
+    /// The encoder or decoder could not be created (out of memory, or a setting out of range).
+    #[error("could not start Opus: {0}")]
     Init(String),
-    /// A frame could not be encoded, or the output buffer is too small.
-    #[error("a frame could not be encoded: {0}")]
+    /// The audio could not be encoded, or the output buffer is too small.
+    #[error("could not encode audio: {0}")]
     Encode(String),
-    /// A packet is not Opus: broken framing, or longer than 120 ms. The decoder stays usable.
-    #[error("a packet could not be decoded: {0}")]
+    /// The packet is not Opus: its framing is broken, or it is longer than 120 ms. The decoder
+    /// stays usable.
+    #[error("could not decode a packet: {0}")]
     Decode(String),
 }
 
-/// How to encode. [`Default`] suits a voice call.
+/// The encoder's settings. [`Default`] suits a voice call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpusConfig {
-    /// Target bitrate in bits a second, without RTP overhead; 6,000 to 510,000.
+    /// Target bitrate in bits per second, without RTP overhead; 6,000 to 510,000.
     pub bitrate_bps: u32,
-    /// Carry a coarse copy of each frame in the next packet, once loss is expected.
+    /// Whether each packet carries a coarse copy of the one before, once loss is expected.
     pub fec: bool,
-    /// Stop sending in silence (a refresh still goes out every 400 ms).
+    /// Whether to stop sending in silence. A refresh still goes out every 400 ms.
     pub dtx: bool,
-    /// The share of packets that the network is thought to lose, 0 to 100: how much of the bitrate goes to FEC.
+    /// Expected packet loss in percent, 0 to 100. It sets how much of the bitrate goes to FEC.
     pub expected_loss_percent: u8,
 }
 
@@ -54,21 +55,21 @@ impl Default for OpusConfig {
     }
 }
 
-/// Compresses 20 ms frames of mono voice.
+/// Encodes mono voice, 20 ms at a time.
 #[derive(Debug)]
 pub struct OpusEncoder {
     inner: opus::Encoder,
 }
 
 impl OpusEncoder {
-    /// An encoder with `config`.
+    /// Creates an encoder with `config`.
     ///
     /// # Errors
     /// [`OpusError::Init`] if libopus refuses a setting.
     pub fn new(config: OpusConfig) -> Result<Self, OpusError> {
         let build = || {
             let mut inner = opus::Encoder::new(SAMPLE_RATE, Channels::Mono, Application::Voip)?;
-            inner.set_bitrate(bits(config.bitrate_bps))?;
+            inner.set_bitrate(clamped_bitrate(config.bitrate_bps))?;
             inner.set_signal(Signal::Voice)?;
             inner.set_inband_fec(config.fec)?;
             inner.set_dtx(config.dtx)?;
@@ -82,14 +83,15 @@ impl OpusEncoder {
             .map_err(|error: opus::Error| OpusError::Init(error.to_string()))
     }
 
-    /// Encodes 20 ms of mono sound into `out` (at least [`MAX_PACKET_BYTES`] to be safe) and returns the packet's
-    /// length. Two bytes or fewer mean discontinuous transmission: send nothing, but let the RTP timestamp run on.
+    /// Encodes 20 ms of mono audio into `out`, which should hold [`MAX_PACKET_BYTES`], and returns
+    /// the packet's length. Two bytes or fewer mean discontinuous transmission: send nothing, but
+    /// advance the RTP timestamp.
     ///
     /// # Errors
     /// [`OpusError::Encode`] if `out` is too small.
     pub fn encode(
         &mut self,
-        pcm: &[i16; FRAME_SAMPLES],
+        pcm: &[i16; PACKET_SAMPLES],
         out: &mut [u8],
     ) -> Result<usize, OpusError> {
         self.inner
@@ -97,10 +99,11 @@ impl OpusEncoder {
             .map_err(|error| OpusError::Encode(error.to_string()))
     }
 
-    /// Follows the loss that the far end reports (RTCP receiver reports): `percent` is capped at 100.
+    /// Sets the packet loss that the remote end reports (RTCP receiver reports) in percent, capped
+    /// at 100.
     ///
     /// # Errors
-    /// [`OpusError::Encode`] if libopus refuses.
+    /// [`OpusError::Encode`] if libopus refuses the value.
     pub fn set_expected_loss(&mut self, percent: u8) -> Result<(), OpusError> {
         let percent = i32::from(percent.min(100));
         self.inner
@@ -108,30 +111,31 @@ impl OpusEncoder {
             .map_err(|error| OpusError::Encode(error.to_string()))
     }
 
-    /// Follows a new target bitrate in bits a second, from the next frame on; clamped to what Opus can do.
+    /// Sets the target bitrate in bits per second from the next packet on, clamped to what Opus
+    /// supports.
     ///
     /// # Errors
-    /// [`OpusError::Encode`] if libopus refuses.
+    /// [`OpusError::Encode`] if libopus refuses the value.
     pub fn set_bitrate(&mut self, bitrate_bps: u32) -> Result<(), OpusError> {
         self.inner
-            .set_bitrate(bits(bitrate_bps))
+            .set_bitrate(clamped_bitrate(bitrate_bps))
             .map_err(|error| OpusError::Encode(error.to_string()))
     }
 }
 
-/// libopus' bitrate setting, within what Opus can do for one channel.
-fn bits(bitrate_bps: u32) -> Bitrate {
+/// The bitrate setting of libopus, clamped to what Opus supports for one channel.
+fn clamped_bitrate(bitrate_bps: u32) -> Bitrate {
     Bitrate::Bits(bitrate_bps.clamp(6_000, 510_000) as i32)
 }
 
-/// Restores mono sound from packets of any legal duration; stereo packets are mixed down.
+/// Decodes packets of any legal duration to mono. Stereo packets are mixed down.
 #[derive(Debug)]
 pub struct OpusDecoder {
     inner: opus::Decoder,
 }
 
 impl OpusDecoder {
-    /// A decoder to 48 kHz mono.
+    /// Creates a decoder to 48 kHz mono.
     ///
     /// # Errors
     /// [`OpusError::Init`] if libopus has no memory.
@@ -159,12 +163,14 @@ impl OpusDecoder {
             .map_err(|error| decode_error(&error))
     }
 
-    /// Restores the frame that was lost just before `next_packet` from the copy inside it, and fills `out`, whose
-    /// length is the lost frame's duration (a multiple of [`CONCEAL_STEP`], at most [`MAX_PACKET_SAMPLES`]). Without a
-    /// copy inside ([`has_fec`]) libopus conceals instead. Decode `next_packet` itself afterwards.
+    /// Restores the audio lost just before `next_packet` from the copy inside it. Fills `out`,
+    /// whose length must be the duration of the lost audio (a multiple of [`CONCEAL_STEP`], at most
+    /// [`MAX_PACKET_SAMPLES`]). Without a copy ([`has_fec`]) libopus conceals instead. Decode
+    /// `next_packet` itself afterwards.
     ///
     /// # Errors
-    /// [`OpusError::Decode`] if the packet is broken or the length of `out` is not a legal duration.
+    /// [`OpusError::Decode`] if the packet is broken or the length of `out` is not a legal
+    /// duration.
     pub fn decode_fec(&mut self, next_packet: &[u8], out: &mut [i16]) -> Result<(), OpusError> {
         if next_packet.is_empty() {
             return Err(OpusError::Decode("the packet is empty".into()));
@@ -176,8 +182,9 @@ impl OpusDecoder {
             .map_err(|error| decode_error(&error))
     }
 
-    /// Makes up sound in place of what was lost (packet loss concealment), fading as the loss goes on. The length of
-    /// `out` must be a multiple of [`CONCEAL_STEP`], at most [`MAX_PACKET_SAMPLES`].
+    /// Synthesizes audio in place of lost audio (packet loss concealment), fading as the loss
+    /// continues. The length of `out` must be a multiple of [`CONCEAL_STEP`], at most
+    /// [`MAX_PACKET_SAMPLES`].
     ///
     /// # Errors
     /// [`OpusError::Decode`] if the length of `out` is not a legal duration.
@@ -188,7 +195,7 @@ impl OpusDecoder {
             .map_err(|error| decode_error(&error))
     }
 
-    /// Forgets the past: the next packet is from another stream.
+    /// Forgets all state: the next packet is from another stream.
     ///
     /// # Errors
     /// [`OpusError::Init`] if libopus refuses.
@@ -203,7 +210,8 @@ fn decode_error(error: &opus::Error) -> OpusError {
     OpusError::Decode(error.to_string())
 }
 
-/// A packet's duration in samples at 48 kHz, or `None` if it is not a legal Opus packet (RFC 6716 §3.4).
+/// A packet's duration in samples at 48 kHz, or `None` if it is not a legal Opus packet (RFC 6716
+/// §3.4).
 pub fn packet_samples(packet: &[u8]) -> Option<usize> {
     if packet.is_empty() {
         return None;
@@ -214,8 +222,8 @@ pub fn packet_samples(packet: &[u8]) -> Option<usize> {
         .filter(|samples| (1..=MAX_PACKET_SAMPLES).contains(samples))
 }
 
-/// Whether `packet` carries a copy of the frame before it. Reads the LBRR flags, which stand behind the voice activity
-/// flags at the very start of a SILK frame, one bit each (RFC 6716 §4.2.3).
+/// Whether `packet` carries a copy of the one before it. Reads the LBRR flags, which follow the
+/// voice activity flags at the start of a SILK frame, one bit each (RFC 6716 §4.2.3).
 pub fn has_fec(packet: &[u8]) -> bool {
     const FIRST_CELT_CONFIG: u8 = 16;
     let Some(&toc) = packet.first() else {
@@ -237,8 +245,9 @@ pub fn has_fec(packet: &[u8]) -> bool {
         return false;
     };
 
-    // SILK codes 20 ms at a time: one VAD bit for each, then one LBRR bit; the side channel of stereo likewise.
-    let silk_frames = (samples / FRAME_SAMPLES).max(1);
+    // SILK codes 20 ms at a time: one VAD bit for each, then one LBRR bit. The side channel of
+    // stereo follows in the same layout.
+    let silk_frames = (samples / PACKET_SAMPLES).max(1);
     let flag = |bit: usize| bit < 8 && header & (0x80 >> bit) != 0;
     let stereo = toc & 0x04 != 0;
 
@@ -249,8 +258,8 @@ pub fn has_fec(packet: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Something like a vowel: a 150 Hz pulse train's first harmonics with a slow swell.
-    fn voice(from: usize) -> [i16; FRAME_SAMPLES] {
+    /// A vowel-like signal: the first harmonics of a 150 Hz pulse train with a slow swell.
+    fn voice(from: usize) -> [i16; PACKET_SAMPLES] {
         std::array::from_fn(|i| {
             let t = (from + i) as f32 / SAMPLE_RATE as f32;
             let swell = 0.7 + 0.3 * (t * 4.0 * std::f32::consts::TAU).sin();
@@ -272,7 +281,7 @@ mod tests {
             .map(|n| {
                 let mut out = [0; MAX_PACKET_BYTES];
                 let length = encoder
-                    .encode(&voice(n * FRAME_SAMPLES), &mut out)
+                    .encode(&voice(n * PACKET_SAMPLES), &mut out)
                     .expect("a packet");
                 out[..length].to_vec()
             })
@@ -280,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn voice_survives_at_the_bitrate_asked_for() {
+    fn voice_keeps_its_loudness_at_the_requested_bitrate() {
         for bitrate_bps in [16_000, 32_000, 64_000] {
             let packets = encode_all(
                 OpusConfig {
@@ -292,7 +301,7 @@ mod tests {
             let sent = packets.iter().map(Vec::len).sum::<usize>() as f64 * 8.0 / 4.0;
             assert!(
                 (0.6..1.2).contains(&(sent / f64::from(bitrate_bps))),
-                "asked for {bitrate_bps}, sent {sent}"
+                "requested {bitrate_bps} bit/s, sent {sent} bit/s"
             );
 
             let mut decoder = OpusDecoder::new().expect("a decoder");
@@ -301,29 +310,29 @@ mod tests {
                 .iter()
                 .map(|packet| {
                     let samples = decoder.decode(packet, &mut out).expect("a frame");
-                    assert_eq!(samples, FRAME_SAMPLES, "20 ms in, 20 ms out");
+                    assert_eq!(samples, PACKET_SAMPLES, "20 ms in, 20 ms out");
                     rms(&out[..samples])
                 })
                 .collect();
-            let wanted = rms(&voice(FRAME_SAMPLES * 100));
 
+            let original = rms(&voice(PACKET_SAMPLES * 100));
             assert!(
-                (0.5..2.0).contains(&(loudness[100] / wanted)),
-                "loudness kept: {} vs {wanted}",
+                (0.5..2.0).contains(&(loudness[100] / original)),
+                "the loudness is kept: {} of {original}",
                 loudness[100]
             );
         }
     }
 
     #[test]
-    fn a_run_time_bitrate_change_is_followed() {
+    fn a_bitrate_change_takes_effect_while_running() {
         let mut encoder = OpusEncoder::new(OpusConfig::default()).expect("an encoder");
         let mut out = [0; MAX_PACKET_BYTES];
         let mut total = |encoder: &mut OpusEncoder| -> usize {
             (0..100)
                 .map(|n| {
                     encoder
-                        .encode(&voice(n * FRAME_SAMPLES), &mut out)
+                        .encode(&voice(n * PACKET_SAMPLES), &mut out)
                         .expect("a packet")
                 })
                 .sum()
@@ -331,8 +340,8 @@ mod tests {
 
         let before = total(&mut encoder);
         encoder.set_bitrate(12_000).expect("a legal bitrate");
-        let after = total(&mut encoder);
 
+        let after = total(&mut encoder);
         assert!(
             after * 2 < before,
             "12 kbit/s is less than half of 32: {after} vs {before} bytes"
@@ -362,7 +371,7 @@ mod tests {
                 decoder.decode(packet, &mut out).expect("a frame");
             }
 
-            let mut frame = vec![0; FRAME_SAMPLES];
+            let mut frame = vec![0; PACKET_SAMPLES];
             restore(&mut decoder, &mut frame);
             frame
         };
@@ -370,14 +379,14 @@ mod tests {
         let perfect = run(&|decoder, frame| {
             let mut out = [0; MAX_PACKET_SAMPLES];
             decoder.decode(&packets[lost], &mut out).expect("a frame");
-            frame.copy_from_slice(&out[..FRAME_SAMPLES]);
+            frame.copy_from_slice(&out[..PACKET_SAMPLES]);
         });
 
         let fec =
             run(&|decoder, frame| decoder.decode_fec(&packets[lost + 1], frame).expect("FEC"));
         assert!(
             rms(&fec) > rms(&perfect) * 0.5,
-            "the restored frame is as loud as the lost one"
+            "the restored audio is as loud as the lost audio"
         );
 
         let error: Vec<i16> = fec
@@ -388,7 +397,7 @@ mod tests {
 
         assert!(
             rms(&error) < rms(&perfect) * 0.6,
-            "and like it: error {} of {}",
+            "the restored audio resembles the lost audio: error {} of {}",
             rms(&error),
             rms(&perfect)
         );
@@ -415,20 +424,20 @@ mod tests {
     }
 
     #[test]
-    fn silence_stops_transmission_and_refreshes() {
+    fn silence_stops_transmission_except_for_refreshes() {
         let mut encoder = OpusEncoder::new(OpusConfig::default()).expect("an encoder");
         let mut out = [0; MAX_PACKET_BYTES];
 
         for n in 0..50 {
             encoder
-                .encode(&voice(n * FRAME_SAMPLES), &mut out)
+                .encode(&voice(n * PACKET_SAMPLES), &mut out)
                 .expect("a packet");
         }
 
         let sent = (0..250)
             .filter(|_| {
                 encoder
-                    .encode(&[0; FRAME_SAMPLES], &mut out)
+                    .encode(&[0; PACKET_SAMPLES], &mut out)
                     .expect("a packet")
                     > 2
             })
@@ -436,12 +445,12 @@ mod tests {
 
         assert!(
             (5..60).contains(&sent),
-            "5 s of silence: a tail and a refresh now and then, {sent} packets"
+            "5 s of silence need a tail and a few refreshes, not {sent} packets"
         );
     }
 
     #[test]
-    fn browsers_packets_of_every_duration_and_stereo_decode_to_mono() {
+    fn packets_of_every_duration_and_stereo_decode_to_mono() {
         for (ms10, channels) in [
             (25, 1),
             (50, 2),
@@ -470,24 +479,24 @@ mod tests {
                 assert_eq!(
                     packet_samples(&packet),
                     Some(samples),
-                    "duration of a {ms10}/10 ms packet"
+                    "the duration of a {ms10}/10 ms packet is known"
                 );
 
                 assert_eq!(
                     decoder.decode(&packet, &mut out),
                     Ok(samples),
-                    "all of it decodes"
+                    "the whole packet decodes"
                 );
             }
             assert!(
                 rms(&out[..samples]) > 2_000.0,
-                "{channels} channel(s), {ms10}/10 ms: sound comes out"
+                "{channels} channel(s), {ms10}/10 ms: audio is decoded"
             );
         }
     }
 
     #[test]
-    fn garbage_is_an_error_or_noise_and_the_decoder_lives_on() {
+    fn garbage_is_an_error_and_the_decoder_stays_usable() {
         let mut decoder = OpusDecoder::new().expect("a decoder");
         let mut out = [0; MAX_PACKET_SAMPLES];
         assert!(
@@ -500,20 +509,24 @@ mod tests {
                 decoder.decode(&[0x03, 0xff], &mut out),
                 Err(OpusError::Decode(_))
             ),
-            "bad frame count"
+            "a bad frame count is refused"
         );
-        assert_eq!(packet_samples(&[]), None, "nothing has no duration");
-        assert_eq!(packet_samples(&[0x03]), None, "code 3 needs a count");
-        assert!(!has_fec(&[]), "nothing has no FEC");
+        assert_eq!(packet_samples(&[]), None, "an empty packet has no duration");
+        assert_eq!(
+            packet_samples(&[0x03]),
+            None,
+            "a code 3 packet needs a frame count"
+        );
+        assert!(!has_fec(&[]), "an empty packet has no FEC copy");
         assert!(
             decoder.conceal(&mut [0; 100]).is_err(),
-            "100 samples are no legal duration"
+            "100 samples are not a legal duration"
         );
 
         let packet = &encode_all(OpusConfig::default(), 1)[0];
         assert_eq!(
             decoder.decode(packet, &mut out),
-            Ok(FRAME_SAMPLES),
+            Ok(PACKET_SAMPLES),
             "a good packet still decodes"
         );
     }

@@ -1,4 +1,4 @@
-//! Percentiles of the newest values of a measurement.
+//! Percentiles over the most recent values of a measurement.
 
 use serde::Serialize;
 
@@ -10,11 +10,11 @@ pub struct Percentiles {
     pub p50: f32,
     /// 95 of 100 values are at or below this.
     pub p95: f32,
-    /// How many values were measured in all.
+    /// How many values were measured in total, including those no longer in the window.
     pub count: u64,
 }
 
-/// Remembers the newest `capacity` values; memory does not grow.
+/// Keeps the most recent `capacity` values. Memory does not grow.
 #[derive(Debug, Clone)]
 pub struct PercentileWindow {
     values: Vec<f32>,
@@ -24,7 +24,7 @@ pub struct PercentileWindow {
 }
 
 impl PercentileWindow {
-    /// A window of the newest `capacity` values (at least one).
+    /// A window of the most recent `capacity` values (at least one).
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
         Self {
@@ -35,7 +35,7 @@ impl PercentileWindow {
         }
     }
 
-    /// Adds a value; the oldest makes room.
+    /// Adds a value, replacing the oldest one if the window is full.
     pub fn push(&mut self, value: f32) {
         if self.values.len() < self.capacity {
             self.values.push(value);
@@ -47,12 +47,13 @@ impl PercentileWindow {
         self.count += 1;
     }
 
-    /// How many values were ever added.
+    /// How many values have ever been added.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The nearest-rank percentiles of the window; `None` when nothing was measured.
+    /// The nearest-rank percentiles of the window; `None` if it is empty. Copies and sorts the
+    /// window.
     pub fn percentiles(&self) -> Option<Percentiles> {
         let mut sorted = self.values.clone();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -75,9 +76,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_those_of_the_nearest_rank() {
+    fn percentiles_use_the_nearest_rank() {
         let mut window = PercentileWindow::new(1000);
-        assert_eq!(window.percentiles(), None, "nothing measured, nothing told");
+        assert_eq!(
+            window.percentiles(),
+            None,
+            "an empty window has no percentiles"
+        );
 
         for value in (1..=100).rev() {
             window.push(value as f32);
@@ -90,12 +95,12 @@ mod tests {
                 p95: 95.0,
                 count: 100
             }),
-            "the 50th and the 95th of a hundred"
+            "the 50th and the 95th of a hundred values"
         );
     }
 
     #[test]
-    fn old_values_make_room() {
+    fn new_values_replace_the_oldest() {
         let mut window = PercentileWindow::new(10);
         for value in 0..25 {
             window.push(value as f32);

@@ -1,14 +1,15 @@
-//! When each 10 ms block is due, and what the wall says at that moment.
+//! When each 10 ms block is due, and which wall-clock time that is.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The length of a block.
+/// The duration of a block.
 pub const BLOCK_DURATION: Duration = Duration::from_millis(10);
 
-/// How late the engine may run and still catch up block by block; beyond this, blocks are left out.
+/// How late the engine may run and still catch up block by block. Beyond this it skips blocks.
 const MAX_LATENESS: Duration = Duration::from_millis(100);
 
-/// A grid of deadlines 10 ms apart. It never drifts: deadlines are computed from the start, not from one another.
+/// A grid of deadlines 10 ms apart. It does not drift: each deadline is computed from the start,
+/// not from the one before.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     start: Instant,
@@ -19,9 +20,9 @@ pub struct Schedule {
 /// A block that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
-    /// Number of the block on the grid, counting those that were left out.
+    /// Index of the block on the grid; skipped blocks count.
     pub index: u64,
-    /// When the block was due: the moment of its last captured sample and of its first played one.
+    /// When the block is due: the moment of its last captured sample and of its first played one.
     pub due: Instant,
 }
 
@@ -35,8 +36,9 @@ impl Schedule {
         }
     }
 
-    /// The tick that is due at `now`, or how long to wait for it. After a long stop of the machine the missed blocks
-    /// are left out (and counted), so that sound is not played in a burst.
+    /// Returns the tick that is due at `now`, or as `Err` how long to wait for it. If the machine
+    /// was stopped for long, the missed blocks are skipped and counted, so that their audio does
+    /// not play in a burst.
     pub fn poll(&mut self, now: Instant) -> Result<Tick, Duration> {
         let mut due = self.due(self.next);
         if now < due {
@@ -59,7 +61,7 @@ impl Schedule {
         Ok(tick)
     }
 
-    /// How many blocks were left out.
+    /// How many blocks have been skipped.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -69,19 +71,24 @@ impl Schedule {
     }
 }
 
-/// Translates monotonic time to Unix time. Follows the wall clock only when that was set anew, so that a signal made
-/// from it does not click.
+/// Converts monotonic time to Unix time. It follows the wall clock only when that is set, so that a
+/// signal generated from it does not click.
 #[derive(Debug, Clone, Copy)]
 pub struct WallClock {
     instant: Instant,
     unix_us: i64,
 }
 
-/// How far the wall clock may wander from the monotonic one before it is followed.
+/// Difference between wall clock and monotonic clock, in microseconds, above which the wall clock
+/// counts as set.
 const STEP_US: i64 = 2_000;
 
 impl WallClock {
-    /// Takes both clocks now.
+    /// Reads both clocks.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads both clocks together"
+    )]
     pub fn now() -> Self {
         let instant = Instant::now();
         let unix_us = SystemTime::now()
@@ -90,7 +97,7 @@ impl WallClock {
         Self { instant, unix_us }
     }
 
-    /// Follows the wall clock, read anew as `fresh`, if it was stepped.
+    /// Takes over `fresh`, a new reading of both clocks, if the wall clock was set in between.
     pub fn follow(&mut self, fresh: Self) {
         if (self.unix_us_at(fresh.instant) - fresh.unix_us).abs() > STEP_US {
             *self = fresh;
@@ -107,6 +114,10 @@ impl WallClock {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests start from the current time"
+)]
 mod tests {
     use super::*;
 
@@ -133,7 +144,7 @@ mod tests {
         assert_eq!(
             late.due,
             start + BLOCK_DURATION,
-            "a late block keeps its own deadline"
+            "a late block keeps its deadline"
         );
 
         assert_eq!(
@@ -142,29 +153,35 @@ mod tests {
                 .unwrap()
                 .index,
             2,
-            "small lateness is caught up"
+            "a small delay is caught up block by block"
         );
     }
 
     #[test]
-    fn after_a_long_stop_blocks_are_left_out() {
+    fn blocks_missed_in_a_long_stop_are_skipped() {
         let start = Instant::now();
         let mut schedule = Schedule::new(start);
         let now = start + Duration::from_millis(5_004);
         let tick = schedule.poll(now).unwrap();
 
-        assert_eq!(tick.index, 500, "the engine goes on with the present");
+        assert_eq!(
+            tick.index, 500,
+            "the schedule continues with the current block"
+        );
         assert_eq!(
             tick.due,
             start + Duration::from_secs(5),
-            "and its deadline lies on the grid"
+            "its deadline is on the grid"
         );
-        assert_eq!(schedule.skipped(), 500, "what was left out is counted");
-        assert!(schedule.poll(now).is_err(), "nothing is played in a burst");
+        assert_eq!(schedule.skipped(), 500, "skipped blocks are counted");
+        assert!(
+            schedule.poll(now).is_err(),
+            "missed blocks do not play in a burst"
+        );
     }
 
     #[test]
-    fn the_wall_clock_is_followed_only_when_it_was_set() {
+    fn the_wall_clock_is_followed_only_when_it_is_set() {
         let mut clock = WallClock {
             instant: Instant::now(),
             unix_us: 1_000_000_000,
@@ -179,7 +196,7 @@ mod tests {
         assert_eq!(
             clock.unix_us_at(later),
             1_001_000_000,
-            "half a millisecond is noise of the measurement"
+            "half a millisecond is measurement noise"
         );
 
         clock.follow(WallClock {

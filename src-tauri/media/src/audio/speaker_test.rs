@@ -1,4 +1,8 @@
-//! "Can you hear this?": a short chime on a speaker.
+//! "Can you hear this?": plays a short chime on a speaker.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: a thread that plays in real time"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,13 +12,13 @@ use std::time::{Duration, Instant};
 use super::config::AudioSink;
 use super::device::Speaker;
 use super::schedule::Schedule;
-use super::{BLOCK, SAMPLE_RATE};
+use super::{BLOCK_SAMPLES, SAMPLE_RATE};
 use crate::error::DeviceError;
 
-/// Told once how it went; not if the test was cut short by dropping it.
+/// Called once with the result, unless dropping the test cuts it short.
 pub type SpeakerTestDone = Box<dyn FnOnce(Result<(), DeviceError>) + Send>;
 
-/// A chime that is being played. Dropping it stops the sound and releases the speaker.
+/// A chime that is playing. Dropping it stops the chime and releases the speaker.
 #[derive(Debug)]
 pub struct SpeakerTest {
     stopping: Arc<AtomicBool>,
@@ -22,8 +26,9 @@ pub struct SpeakerTest {
 }
 
 impl SpeakerTest {
-    /// Plays the chime on `sink` (1.2 s once the device is open) and then tells `done`, from a thread of its own:
-    /// `Ok` when the device has taken all of it, a `SPEAKER_…` code otherwise. [`AudioSink::None`] is done at once.
+    /// Plays the chime on `sink` (1.2 s once the device is open), then calls `done` from its own
+    /// thread: `Ok` when the device has played all of it, otherwise an error with a `SPEAKER_…`
+    /// code. With [`AudioSink::None`] it is done at once.
     #[must_use]
     pub fn start(sink: AudioSink, done: SpeakerTestDone) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
@@ -40,7 +45,9 @@ impl SpeakerTest {
         };
 
         let thread = thread
-            .inspect_err(|error| tracing::error!(%error, "no thread for the speaker test"))
+            .inspect_err(|error| {
+                tracing::error!(%error, "no thread for the speaker test: no chime is played");
+            })
             .ok();
         Self { stopping, thread }
     }
@@ -52,9 +59,10 @@ impl Drop for SpeakerTest {
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
 
-            // Whoever is told may let go of the test: then this is its own thread.
+            // `done` may drop the test itself. Then this is the test's own thread, which cannot
+            // join itself.
             if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-                tracing::error!("the speaker test panicked");
+                tracing::error!("the speaker test panicked: its result is not reported");
             }
         }
     }
@@ -85,10 +93,10 @@ fn play(sink: AudioSink, stopping: &AtomicBool) -> Result<(), DeviceError> {
         let block = std::array::from_fn(|n| (chime(played + n) * 32_767.0) as i16);
         let heard_at = speaker.push(now, &block)?;
 
-        // A device that is opening takes nothing, and the chime waits for it.
+        // The chime waits for a device that is still opening: until then the device takes nothing.
         if speaker.delay().is_some_and(|delay| !delay.is_zero()) {
-            played += BLOCK;
-            if played >= CHIME && end.is_none() {
+            played += BLOCK_SAMPLES;
+            if played >= CHIME_SAMPLES && end.is_none() {
                 end = Some(heard_at + Duration::from_millis(50));
             }
         }
@@ -98,16 +106,16 @@ fn play(sink: AudioSink, stopping: &AtomicBool) -> Result<(), DeviceError> {
 }
 
 /// Samples in the chime: 1.2 s at 48 kHz.
-const CHIME: usize = SAMPLE_RATE as usize * 12 / 10;
+const CHIME_SAMPLES: usize = SAMPLE_RATE as usize * 12 / 10;
 
-/// The notes: when they begin in seconds, and their pitch in Hz. A fourth, E5 to A5.
+/// The notes: start in seconds, and pitch in Hz. A fourth, E5 to A5.
 const NOTES: [(f32, f32); 2] = [(0.0, 659.26), (0.28, 880.0)];
 
 /// Sample `n` of the chime, ±1 at full scale; silence before and after.
 fn chime(n: usize) -> f32 {
     let t = n as f32 / SAMPLE_RATE as f32;
-    let note = |(begin, pitch): (f32, f32)| {
-        let age = t - begin;
+    let note = |(start, pitch): (f32, f32)| {
+        let age = t - start;
         if age < 0.0 {
             return 0.0;
         }
@@ -116,11 +124,11 @@ fn chime(n: usize) -> f32 {
         let ring = (-age * 5.0).exp();
         let phase = std::f32::consts::TAU * pitch * age;
 
-        // A little of the octave makes it a bell rather than a whistle.
+        // A little of the octave makes it sound like a bell rather than a whistle.
         attack * ring * (phase.sin() + 0.25 * (2.0 * phase).sin())
     };
 
-    let end = (1.0 - (n as f32 / CHIME as f32)).clamp(0.0, 1.0);
+    let end = (1.0 - (n as f32 / CHIME_SAMPLES as f32)).clamp(0.0, 1.0);
     0.25 * end.min(0.1) * 10.0 * NOTES.into_iter().map(note).sum::<f32>()
 }
 
@@ -132,33 +140,36 @@ mod tests {
 
     #[test]
     fn the_chime_is_soft_and_does_not_click() {
-        let sound: Vec<f32> = (0..CHIME + BLOCK).map(chime).collect();
-        let peak = sound
+        let chime_samples: Vec<f32> = (0..CHIME_SAMPLES + BLOCK_SAMPLES).map(chime).collect();
+        let peak = chime_samples
             .iter()
             .fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
         assert!(
             (0.15..0.6).contains(&peak),
-            "loud enough and not too loud: {peak}"
+            "the chime is audible but not loud: {peak}"
         );
 
-        let step = sound
+        let step = chime_samples
             .windows(2)
             .map(|pair| (pair[1] - pair[0]).abs())
             .fold(0.0_f32, f32::max);
 
         assert!(
             step < 0.06,
-            "a 0.3 sine of 880 Hz moves by 0.035 a sample; a click by more than {step}"
+            "a 0.3 sine of 880 Hz moves by 0.035 per sample; a step of {step} is a click"
         );
 
         assert!(
-            sound[0] == 0.0 && sound[CHIME..].iter().all(|sample| *sample == 0.0),
-            "silence around it"
+            chime_samples[0] == 0.0
+                && chime_samples[CHIME_SAMPLES..]
+                    .iter()
+                    .all(|sample| *sample == 0.0),
+            "silence surrounds the chime"
         );
     }
 
     #[test]
-    fn the_notes_are_there() {
+    fn the_chime_holds_both_notes_in_order() {
         // Goertzel's power at a pitch, over a tenth of a second.
         let power = |from: f32, pitch: f32| {
             let from = (from * 48_000.0) as usize;
@@ -175,42 +186,42 @@ mod tests {
 
         assert!(
             power(0.05, 659.26) > 100.0 * power(0.05, 880.0),
-            "first the lower one alone"
+            "the lower note starts alone"
         );
 
         assert!(
             power(0.4, 880.0) > power(0.4, 659.26),
-            "then the higher one above it"
+            "the higher note then dominates"
         );
     }
 
     #[test]
-    fn a_speaker_that_is_not_there_is_told_with_its_code() {
-        let (done, told) = channel();
+    fn a_missing_speaker_is_reported_with_its_code() {
+        let (done, results) = channel();
         let _test = SpeakerTest::start(
             AudioSink::Named("no such speaker".into()),
-            Box::new(move |result| done.send(result).expect("the test listens")),
+            Box::new(move |result| done.send(result).expect("the test receives")),
         );
 
-        let error = told
+        let error = results
             .recv_timeout(Duration::from_secs(30))
-            .expect("told")
-            .expect_err("there is none");
+            .expect("the result is reported")
+            .expect_err("no speaker has this name");
         assert_eq!(error.code, "SPEAKER_NOT_FOUND");
     }
 
     #[test]
-    fn a_test_that_is_dropped_tells_nothing() {
-        let (done, told) = channel::<()>();
+    fn a_dropped_test_reports_nothing() {
+        let (done, results) = channel::<()>();
         drop(SpeakerTest::start(
             AudioSink::None,
             Box::new(move |_| {
-                // Unless it was faster than the drop.
+                // The test may finish before it is dropped.
                 let _ = done.send(());
             }),
         ));
-        let _ = told.try_recv();
+        let _ = results.try_recv();
 
-        assert!(told.recv().is_err(), "and its thread is gone with it");
+        assert!(results.recv().is_err(), "the thread ends with the test");
     }
 }

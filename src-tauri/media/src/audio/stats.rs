@@ -1,47 +1,49 @@
-//! What the audio engine counts and measures.
+//! The counters and measurements of the audio engine.
 
 use std::time::Instant;
 
 use super::jitter_buffer::JitterStats;
 use super::percentile::Percentiles;
 
-/// What is shown for digital silence.
+/// The level reported for digital silence, in dB of full scale.
 pub const SILENCE_DBFS: f32 = -100.0;
 
 /// A snapshot of an [`super::AudioEngine`]'s counters since its start.
 #[derive(Debug, Clone)]
 pub struct AudioStats {
-    /// Opus packets handed out.
+    /// Opus packets passed to the network.
     pub sent_packets: u64,
-    /// Bytes in them, without headers.
+    /// Bytes in those packets, without headers.
     pub sent_bytes: u64,
-    /// What the jitter buffer received, lost, concealed and repaired.
+    /// What the jitter buffer received, lost, concealed and restored.
     pub jitter: JitterStats,
-    /// Delay in milliseconds from the partner's test signal being made to its being heard here, measured from the sound
-    /// alone. `None` without [`super::AudioConfig::measure`] or before the first measurement.
+    /// Mouth-to-ear delay in milliseconds: from the moment the partner's test signal is generated
+    /// until it is heard here, measured from the audio alone. `None` without
+    /// [`super::AudioConfig::measure`] or before the first measurement.
     pub mouth_to_ear_ms: Option<Percentiles>,
-    /// Loudness (RMS) of the newest block that went to the encoder, in dB of full scale; −100 is silence.
+    /// Loudness (RMS) of the latest block sent to the encoder, in dB of full scale; −100 is
+    /// silence.
     pub input_level_dbfs: f32,
-    /// Loudness of the newest block that was played, likewise.
+    /// Loudness (RMS) of the latest block played, in dB of full scale; −100 is silence.
     pub output_level_dbfs: f32,
-    /// When the first received sound was heard.
+    /// When the first received audio was heard.
     pub first_audio_at: Option<Instant>,
-    /// Glitches on the way from the microphone.
+    /// Glitches between the microphone and the engine.
     pub capture: DeviceCounts,
-    /// Glitches on the way to the speaker.
+    /// Glitches between the engine and the speaker.
     pub playback: DeviceCounts,
-    /// Received packets that found the engine's inbox full and were dropped.
+    /// Received packets dropped because the engine's inbox was full.
     pub inbox_overflows: u64,
-    /// 10 ms ticks that the engine left out because the machine had stopped it for too long.
+    /// 10 ms ticks that the engine skipped because the machine had suspended it for too long.
     pub skipped_ticks: u64,
-    /// Delay of the microphone's path from the air to the engine in milliseconds, as far as it is known.
+    /// Delay between the air and the engine on the microphone's side in milliseconds, if known.
     pub capture_delay_ms: Option<f32>,
-    /// Delay of the speaker's path from the engine to the air in milliseconds, as far as it is known.
+    /// Delay between the engine and the air on the speaker's side in milliseconds, if known.
     pub playback_delay_ms: Option<f32>,
 }
 
 impl Default for AudioStats {
-    /// Nothing sent, nothing received, silence on both ways.
+    /// Nothing sent, nothing received, silence in both directions.
     fn default() -> Self {
         Self {
             sent_packets: 0,
@@ -61,12 +63,12 @@ impl Default for AudioStats {
     }
 }
 
-/// What went wrong between a device and the engine, without ending the stream.
+/// Glitches between a device and the engine that did not end the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DeviceCounts {
-    /// How often the next sound was not there in time: a short gap.
+    /// How often the next audio was not there in time: a short gap.
     pub underruns: u64,
-    /// How often sound was thrown away because it was not fetched in time.
+    /// How often audio was dropped because nothing fetched it in time.
     pub overruns: u64,
     /// Glitches that the device itself reported.
     pub glitches: u64,
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loudness_is_relative_to_full_scale() {
+    fn loudness_is_measured_against_full_scale() {
         assert_eq!(
             level_dbfs([0.0f32; 480].into_iter()),
             SILENCE_DBFS,
@@ -98,7 +100,7 @@ mod tests {
 
         assert!(
             (level_dbfs([0.1f32; 480].into_iter()) + 20.0).abs() < 1e-3,
-            "a tenth of that has −20 dBFS"
+            "a constant tenth of full scale has −20 dBFS"
         );
     }
 }

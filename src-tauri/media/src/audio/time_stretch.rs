@@ -1,27 +1,29 @@
-//! Playing a little faster or slower without changing the pitch and without a click.
+//! Plays audio slightly faster or slower without changing its pitch and without a click.
 //!
-//! Both directions work on whole pitch periods (time-domain pitch-synchronous overlap-add): find the lag at which the
-//! sound is most like itself, then drop or repeat exactly that much under a cross-fade. The fade's gain is corrected
-//! by how alike the two parts are, so that neither a tone (coherent) nor noise (incoherent) dips or swells in it.
+//! Both directions work on whole pitch periods (time-domain pitch-synchronous overlap-add): find
+//! the lag at which the audio is most like itself, then drop or repeat exactly that much under a
+//! cross-fade. The gain of the fade is corrected by how alike the two parts are, so that neither a
+//! tone (coherent) nor noise (incoherent) dips or swells.
 
-/// Shortest lag, in samples at 48 kHz: 2.5 ms, a pitch of 400 Hz.
+/// Shortest lag in samples: 2.5 ms at 48 kHz, a pitch of 400 Hz.
 pub const MIN_LAG: usize = 120;
-/// Longest lag: 15 ms, a pitch of 67 Hz.
+/// Longest lag in samples: 15 ms at 48 kHz, a pitch of 67 Hz.
 pub const MAX_LAG: usize = 720;
-/// With this many samples at hand the whole range of lags can be searched.
+/// Samples needed to search the whole range of lags.
 pub const FULL_SEARCH: usize = 2 * MAX_LAG;
-/// Length of the cross-fade in [`merge`], samples.
+/// Length of the cross-fade in [`merge`], in samples.
 pub const MERGE_OVERLAP: usize = 240;
-/// [`merge`] looks for the best splice over this many samples.
+/// Samples over which [`merge`] searches for the best splice.
 pub const MERGE_SEARCH: usize = 480;
-/// Step of the coarse search, samples.
+/// Step of the coarse search, in samples.
 const COARSE: usize = 8;
 /// Mean square below which a signal counts as silence and may be cut anywhere (about −66 dBFS).
 const SILENCE_POWER: f32 = 300.0;
 
-/// Shortens `pcm` (48 kHz mono) by one pitch period near its start. Returns the number of samples removed
-/// ([`MIN_LAG`] to [`MAX_LAG`]), or `None`, with `pcm` untouched, if it is shorter than 2 × [`MIN_LAG`] or nowhere more
-/// like itself than `min_correlation` (−1 to 1). The first and the last sample stay.
+/// Shortens `pcm` (48 kHz mono) by one pitch period near its start. Returns the number of samples
+/// removed ([`MIN_LAG`] to [`MAX_LAG`]). Returns `None`, with `pcm` untouched, if it is shorter
+/// than 2 × [`MIN_LAG`], or nowhere more like itself than `min_correlation` (−1 to 1). The first
+/// and the last sample stay.
 pub fn accelerate(pcm: &mut Vec<i16>, min_correlation: f32) -> Option<usize> {
     let (lag, correlation) = best_lag(pcm, min_correlation)?;
     for i in 0..lag {
@@ -32,11 +34,12 @@ pub fn accelerate(pcm: &mut Vec<i16>, min_correlation: f32) -> Option<usize> {
     Some(lag)
 }
 
-/// Lengthens `pcm` (48 kHz mono) by one pitch period near its start: the counterpart of [`accelerate`], with the same
-/// conditions. Returns the number of samples inserted.
+/// Lengthens `pcm` (48 kHz mono) by one pitch period near its start: the counterpart of
+/// [`accelerate`], with the same conditions. Returns the number of samples inserted.
 pub fn decelerate(pcm: &mut Vec<i16>, min_correlation: f32) -> Option<usize> {
     let (lag, correlation) = best_lag(pcm, min_correlation)?;
-    // What follows the first period fades into the first period again, after which the second comes as before.
+    // What follows the first period fades back into the first period; then the second comes as
+    // before.
     let mut bridge = [0i16; MAX_LAG];
 
     for (i, sample) in bridge[..lag].iter_mut().enumerate() {
@@ -47,10 +50,11 @@ pub fn decelerate(pcm: &mut Vec<i16>, min_correlation: f32) -> Option<usize> {
     Some(lag)
 }
 
-/// Joins made-up sound to real sound: appends the end of `tail` (what concealment would go on to play, at least
-/// [`MERGE_OVERLAP`] samples) to `out`, cut where its waveform is most like the start of `fresh`, and cross-fades.
-/// `fresh` must hold [`MERGE_OVERLAP`] samples or is joined over its whole length. All of `fresh` is kept; the return
-/// value is the number of extra samples played before it (at most [`MERGE_SEARCH`]).
+/// Joins concealment to received audio. Appends the end of `tail` (how concealment would continue,
+/// at least [`MERGE_OVERLAP`] samples) to `out`, cut where its waveform is most like the start of
+/// `fresh`, and cross-fades to `fresh`. If `fresh` is shorter than [`MERGE_OVERLAP`], the fade
+/// takes its whole length. All of `fresh` is kept. Returns the number of extra samples played
+/// before it (at most [`MERGE_SEARCH`]).
 pub fn merge(tail: &[i16], fresh: &[i16], out: &mut Vec<i16>) -> usize {
     let overlap = MERGE_OVERLAP.min(fresh.len()).min(tail.len());
     let last = (tail.len() - overlap).min(MERGE_SEARCH);
@@ -71,7 +75,8 @@ pub fn merge(tail: &[i16], fresh: &[i16], out: &mut Vec<i16>) -> usize {
     offset
 }
 
-/// The lag at which the start of `pcm` is most like itself, and how much (normalized correlation).
+/// The lag at which the start of `pcm` is most like itself, with the normalized correlation at that
+/// lag.
 fn best_lag(pcm: &[i16], min_correlation: f32) -> Option<(usize, f32)> {
     let window = &pcm[..pcm.len().min(FULL_SEARCH)];
     let longest = window.len() / 2;
@@ -84,7 +89,7 @@ fn best_lag(pcm: &[i16], min_correlation: f32) -> Option<(usize, f32)> {
         return Some((longest, 1.0));
     }
 
-    // Coarse search at 6 kHz, then every lag around the winner.
+    // Search coarsely at 6 kHz, then try every lag around the winner.
     let mut coarse = [0.0f32; FULL_SEARCH / COARSE];
     let coarse_len = window.len() / COARSE;
 
@@ -141,15 +146,15 @@ fn normalized(pairs: impl Iterator<Item = (f32, f32)>) -> f32 {
     }
 }
 
-/// Sample `i` of a fade from `a` to `b` over `length` samples that keeps the power of two signals that are
-/// `correlation` alike.
+/// Sample `i` of a fade from `a` to `b` over `length` samples. The fade keeps the power of two
+/// signals whose correlation is `correlation`.
 fn cross_fade(a: i16, b: i16, i: usize, length: usize, correlation: f32) -> i16 {
     let phase = (i as f32 + 0.5) / length as f32;
     let rise = 0.5 - 0.5 * (phase * std::f32::consts::PI).cos();
     let fall = 1.0 - rise;
     let gain = (fall * fall + rise * rise + 2.0 * fall * rise * correlation.clamp(0.0, 1.0)).sqrt();
 
-    // The cast saturates.
+    // A cast from float to integer saturates.
     ((fall * f32::from(a) + rise * f32::from(b)) / gain).round() as i16
 }
 
@@ -165,7 +170,7 @@ mod tests {
             .collect()
     }
 
-    /// A vowel-like sound: harmonics of 120 Hz that falls slowly, shaped by one formant.
+    /// A vowel-like signal: harmonics of a slowly falling 120 Hz, shaped by one formant.
     fn vowel(samples: usize) -> Vec<i16> {
         let mut phase = 0.0;
         (0..samples)
@@ -203,7 +208,7 @@ mod tests {
     fn impurity_db(pcm: &[i16], hz: f64) -> f64 {
         let (mut re, mut im, mut all) = (0.0, 0.0, 0.0);
         for (i, &s) in pcm.iter().enumerate() {
-            // A Hann window keeps the tone's own side lobes out of the answer.
+            // A Hann window keeps the tone's own side lobes out of the result.
             let hann = 0.5 - 0.5 * (i as f64 / pcm.len() as f64 * TAU).cos();
             let value = f64::from(s);
             re += value * hann * (i as f64 * hz / 48_000.0 * TAU).cos();
@@ -229,20 +234,20 @@ mod tests {
     }
 
     #[test]
-    fn tones_keep_their_pitch_and_get_no_click() {
+    fn stretched_tones_do_not_click() {
         for hz in [97.0, 220.0, 440.0, 1_000.0, 3_170.0] {
             for stretch in [accelerate, decelerate] {
                 let pcm = sine(hz, 48_000);
                 let (out, moved) = repeat(&pcm, stretch);
                 assert!(
                     moved > 1_500,
-                    "{hz} Hz: something was stretched: {moved} samples"
+                    "{hz} Hz: the tone was stretched: {moved} samples"
                 );
 
                 assert_eq!(
                     out.len().abs_diff(pcm.len()),
                     moved,
-                    "the length changed by what was reported"
+                    "the length changed by the reported number of samples"
                 );
 
                 let (before, after) = (steepest(&pcm), steepest(&out));
@@ -255,23 +260,23 @@ mod tests {
     }
 
     #[test]
-    fn one_stretch_of_a_tone_leaves_a_tone() {
+    fn a_stretched_tone_stays_pure() {
         for hz in [150.0, 440.0, 1_000.0] {
             for stretch in [accelerate, decelerate] {
                 let mut pcm = sine(hz, 4_800);
                 stretch(&mut pcm, 0.9).expect("a tone is like itself");
-                let impurity = impurity_db(&pcm, hz);
 
+                let impurity = impurity_db(&pcm, hz);
                 assert!(
                     impurity < -25.0,
-                    "{hz} Hz: what is not the tone is {impurity:.1} dB"
+                    "{hz} Hz: everything but the tone is at {impurity:.1} dB"
                 );
             }
         }
     }
 
     #[test]
-    fn a_vowel_is_cut_at_its_pitch() {
+    fn a_vowel_is_cut_by_one_pitch_period() {
         let pcm = vowel(4_800);
         for stretch in [accelerate, decelerate] {
             let mut out = pcm.clone();
@@ -284,24 +289,24 @@ mod tests {
             assert_eq!(
                 (out[0], out.last()),
                 (pcm[0], pcm.last()),
-                "joins on to what is before and after"
+                "the ends still join the audio before and after"
             );
         }
     }
 
     #[test]
-    fn noise_is_left_alone_until_asked_and_then_keeps_its_power() {
+    fn noise_is_stretched_only_on_request_and_keeps_its_power() {
         let pcm = noise(48_000);
         assert_eq!(
             accelerate(&mut pcm.clone(), 0.5),
             None,
-            "noise is not like itself"
+            "noise is not periodic"
         );
 
         let (mut out, mut rest) = (Vec::new(), pcm.as_slice());
         while rest.len() >= 1_440 {
             let mut block = rest[..1_440].to_vec();
-            let lag = accelerate(&mut block, -1.0).expect("anything goes");
+            let lag = accelerate(&mut block, -1.0).expect("a correlation of −1 accepts any lag");
             out.extend_from_slice(&block[..lag]);
             rest = &rest[1_440..];
         }
@@ -309,42 +314,46 @@ mod tests {
         let change = 10.0 * (power(&out) / power(&pcm)).log10();
         assert!(
             change.abs() < 1.0,
-            "power inside the fades changed by {change:.2} dB"
+            "the power inside the fades changed by {change:.2} dB"
         );
     }
 
     #[test]
-    fn silence_may_be_cut_anywhere_and_little_sound_not_at_all() {
+    fn silence_is_cut_anywhere_and_short_audio_is_not_cut() {
         let mut silence = vec![3i16; 1_440];
         assert_eq!(
             accelerate(&mut silence, 0.9),
             Some(MAX_LAG),
-            "the most that can go"
+            "silence is cut by the longest lag"
         );
-        assert_eq!(silence.len(), MAX_LAG, "and went");
+        assert_eq!(silence.len(), MAX_LAG, "the rest is left");
         assert_eq!(
             accelerate(&mut vec![0; 2 * MIN_LAG - 1], -1.0),
             None,
-            "too short"
+            "too short to cut"
         );
-        assert_eq!(decelerate(&mut Vec::new(), -1.0), None, "empty");
+        assert_eq!(
+            decelerate(&mut Vec::new(), -1.0),
+            None,
+            "empty audio is not stretched"
+        );
     }
 
     #[test]
-    fn merge_finds_the_phase() {
+    fn merge_joins_in_phase() {
         let tail = sine(200.0, 720);
         let fresh: Vec<i16> = sine(200.0, 2_000)[100..].to_vec();
         let mut out = Vec::new();
         let extra = merge(&tail, &fresh, &mut out);
 
-        assert_eq!(out.len(), fresh.len() + extra, "all fresh sound is kept");
+        assert_eq!(out.len(), fresh.len() + extra, "all received audio is kept");
         assert!(
             extra.abs_diff(100) <= 4 || extra.abs_diff(340) <= 4,
-            "joined in phase: {extra}"
+            "the parts join in phase: {extra}"
         );
         assert!(steepest(&out) <= steepest(&tail) * 11 / 10 + 2, "no click");
-        let mut short = Vec::new();
 
-        assert_eq!(merge(&tail, &[], &mut short), 0, "nothing to join");
+        let mut short = Vec::new();
+        assert_eq!(merge(&tail, &[], &mut short), 0, "there is nothing to join");
     }
 }

@@ -1,49 +1,53 @@
-//! Lip sync: which picture belongs to which sound, from RTCP sender reports (RFC 3550 §6.4.1).
+//! Lip sync: matches video frames to audio, from RTCP sender reports (RFC 3550 §6.4.1).
 //!
-//! Audio and video have RTP clocks with unrelated origins. A sender report names one moment of the sender's wall clock
-//! in both, NTP time and RTP timestamp; with a report for each stream both can be put on the sender's wall clock.
-//! Audio is the master: it is played when the jitter buffer says so, and video is shown when its sound is heard. Video
-//! can only be delayed, so if it is the later of the two, the hint [`LipSync::audio_extra_delay`] delays the sound.
+//! Audio and video have RTP clocks with unrelated origins. A sender report names one moment of the
+//! sender's wall clock in both NTP time and RTP time. With a report for each stream, both can be
+//! placed on the sender's wall clock. Audio is the master: it is played when the jitter buffer says
+//! so, and each frame is shown when its audio is heard. Video can only be delayed. If it is the
+//! later of the two, the hint [`LipSync::audio_extra_delay`] delays the audio.
 //!
-//! Sound may lead the picture by 45 ms and lag by 125 ms before people mind (ITU-R BT.1359-1); the aim here is ±45 ms.
+//! Viewers notice when audio leads by more than 45 ms or lags by more than 125 ms (ITU-R
+//! BT.1359-1). The aim here is ±45 ms.
 
 use std::time::{Duration, Instant};
 
-/// RTP ticks a second of audio (Opus, RFC 7587).
+/// RTP ticks per second of audio (Opus, RFC 7587).
 const AUDIO_HZ: f64 = 48_000.0;
-/// RTP ticks a second of video (RFC 6184, RFC 7741).
+/// RTP ticks per second of video (RFC 6184, RFC 7741).
 const VIDEO_HZ: f64 = 90_000.0;
-/// Video is held back no longer than this.
+/// The longest delay of video.
 pub const MAX_VIDEO_DELAY: Duration = Duration::from_millis(250);
-/// Sound is held back for video no longer than this.
+/// The longest extra delay of audio, for late video.
 pub const MAX_AUDIO_EXTRA: Duration = Duration::from_millis(200);
-/// A picture this little early is shown at once: nobody sees it, and waiting costs latency.
-const UNNOTICED_S: f64 = 0.020;
-/// Sound that leads by less is not held back.
+/// A frame less early than this, in seconds, is shown at once: viewers do not notice, and waiting
+/// costs latency.
+const TOLERATED_EARLY_S: f64 = 0.020;
+/// Audio that leads by less than this, in seconds, is not delayed.
 const TOLERATED_LEAD_S: f64 = 0.030;
-/// How much the delay of video may change from one picture to the next, seconds.
+/// The largest change of the video delay from one frame to the next, in seconds.
 const DELAY_STEP_S: f64 = 0.005;
-/// Weight of a new observation of the sound's playout offset.
+/// Weight of a new observation of the audio's playout offset.
 const AUDIO_GAIN: f64 = 0.1;
-/// Weight of a new observation of the video's lateness.
+/// Weight of a new observation of the video's decoding offset.
 const VIDEO_GAIN: f64 = 0.05;
-/// A jump of the playout offset by more is a new state of affairs, not noise to be smoothed.
+/// A playout offset that jumps by more than this, in seconds, is a new state, not noise to smooth
+/// out.
 const JUMP_S: f64 = 0.2;
-/// Nobody is later than this: an offset beyond it is garbage.
-const PLAUSIBLE_S: f64 = 10.0;
-/// Without news for this long a stream counts as absent.
-const STALE: Duration = Duration::from_secs(15);
+/// An offset beyond this, in seconds, is implausible and counts as garbage.
+const MAX_PLAUSIBLE_S: f64 = 10.0;
+/// A stream without news for this long counts as absent.
+const STALE_AFTER: Duration = Duration::from_secs(15);
 
-/// Which stream a report is about.
+/// The stream that a report is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaKind {
-    /// The sound.
+    /// The audio stream.
     Audio,
-    /// The picture.
+    /// The video stream.
     Video,
 }
 
-/// One moment in both of a stream's clocks.
+/// One moment in both clocks of a stream.
 #[derive(Debug, Clone, Copy)]
 struct Report {
     ntp: u64,
@@ -52,27 +56,28 @@ struct Report {
 }
 
 impl Report {
-    /// Seconds from this report's moment until `rtp`, read as the shorter way round the wrap.
+    /// Seconds from this report's moment to `rtp`, taken the shorter way round the wrap.
     fn seconds_to(&self, rtp: u32, hz: f64) -> f64 {
         f64::from(rtp.wrapping_sub(self.rtp) as i32) / hz
     }
 }
 
-/// Aligns video to audio. Sans-IO; call it from wherever sound and pictures pass, under one lock.
+/// Aligns video to audio. Sans-IO: call it from the audio and the video path, under one lock.
 #[derive(Debug, Clone)]
 pub struct LipSync {
-    /// Zero of the local time axis, and the NTP time that is zero of the sender's: only differences count.
+    /// Zero of the local time axis, and the NTP time that is zero on the sender's. Only differences
+    /// count.
     epoch: Option<(Instant, u64)>,
     audio: Option<Report>,
     video: Option<Report>,
-    /// Local time at which sound is heard less the sender's wall clock of it, seconds, smoothed; and when it was last
-    /// observed.
+    /// Local time at which audio is heard minus the sender's wall-clock time of that audio, in
+    /// seconds, smoothed; and when it was last observed.
     audio_offset: Option<(f64, Instant)>,
-    /// The same for pictures being decoded.
+    /// The same offset for frames as they are decoded.
     video_offset: Option<(f64, Instant)>,
-    /// How long pictures are held back now, seconds.
+    /// Current delay of video, in seconds.
     video_delay: f64,
-    /// How much sound should be held back, seconds.
+    /// Current hint for the extra delay of audio, in seconds.
     audio_extra: f64,
 }
 
@@ -83,7 +88,7 @@ impl Default for LipSync {
 }
 
 impl LipSync {
-    /// Knows nothing yet: pictures are shown at once.
+    /// Starts without reports: frames are shown at once.
     pub fn new() -> Self {
         Self {
             epoch: None,
@@ -96,9 +101,10 @@ impl LipSync {
         }
     }
 
-    /// A sender report for `kind` came at `now`: at the sender's wall clock `ntp` (32.32 fixed point, seconds since
-    /// 1900 modulo 2^32) the stream's RTP clock stood at `rtp`. Zero (a sender without a clock) is ignored, and so is
-    /// a report older than the last one.
+    /// Takes a sender report for `kind` that arrived at `now`: when the sender's wall clock was at
+    /// `ntp` (32.32 fixed point, seconds since 1900 modulo 2^32), the stream's RTP clock was at
+    /// `rtp`. A report with NTP time zero (a sender without a clock) or older than the last one is
+    /// ignored.
     pub fn on_sender_report(&mut self, kind: MediaKind, ntp: u64, rtp: u32, now: Instant) {
         if ntp == 0 {
             return;
@@ -122,12 +128,13 @@ impl LipSync {
                 .saturating_duration_since(last.received_at)
                 .as_secs_f64();
 
-            if advanced <= 0.0 && advanced > -PLAUSIBLE_S {
+            if advanced <= 0.0 && advanced > -MAX_PLAUSIBLE_S {
                 return;
             }
 
-            if (advanced - waited).abs() > PLAUSIBLE_S {
-                // The sender's clock was set, or this is another sender: nothing known before holds.
+            if (advanced - waited).abs() > MAX_PLAUSIBLE_S {
+                // The sender's clock was set, or this is another sender: earlier observations no
+                // longer hold.
                 let (audio_extra, video_delay) = (self.audio_extra, self.video_delay);
                 *self = Self {
                     epoch: Some((now, ntp)),
@@ -145,14 +152,16 @@ impl LipSync {
             }
         }
 
-        // Both streams share one wall clock; a report that disagrees with the local clock that much is garbage.
+        // Both streams share one wall clock, so a report that disagrees this much with the local
+        // clock is garbage.
         let drift = ntp_seconds(ntp, epoch_ntp) - seconds_since(now, epoch_at);
-        if drift.abs() <= PLAUSIBLE_S {
+        if drift.abs() <= MAX_PLAUSIBLE_S {
             *slot = Some(report);
         }
     }
 
-    /// The sound with `rtp_timestamp` leaves the speaker at `heard_at` (it may lie ahead: now plus the sink's delay).
+    /// Takes an observation: the audio with `rtp_timestamp` leaves the speaker at `heard_at`. That
+    /// may lie in the future: now plus the sink's delay.
     pub fn on_audio_playout(&mut self, rtp_timestamp: u32, heard_at: Instant) {
         let Some(report) = fresh(self.audio, heard_at) else {
             return;
@@ -163,17 +172,17 @@ impl LipSync {
         }
     }
 
-    /// When to show the picture with `rtp_timestamp`, decoded at `decoded_at`: then, or up to [`MAX_VIDEO_DELAY`]
-    /// later. Without a report for both streams and sound that is playing, at once.
+    /// When to show the frame with `rtp_timestamp`, decoded at `decoded_at`: at once or up to
+    /// [`MAX_VIDEO_DELAY`] later. Without a report for both streams and playing audio, at once.
     pub fn video_show_at(&mut self, rtp_timestamp: u32, decoded_at: Instant) -> Instant {
-        let wanted = self.video_delay_wanted(rtp_timestamp, decoded_at);
-        let change = (wanted - self.video_delay).clamp(-DELAY_STEP_S, DELAY_STEP_S);
+        let requested = self.requested_video_delay(rtp_timestamp, decoded_at);
+        let change = (requested - self.video_delay).clamp(-DELAY_STEP_S, DELAY_STEP_S);
         self.video_delay = (self.video_delay + change).clamp(0.0, MAX_VIDEO_DELAY.as_secs_f64());
 
         decoded_at + Duration::from_secs_f64(self.video_delay)
     }
 
-    fn video_delay_wanted(&mut self, rtp_timestamp: u32, decoded_at: Instant) -> f64 {
+    fn requested_video_delay(&mut self, rtp_timestamp: u32, decoded_at: Instant) -> f64 {
         let observed = fresh(self.video, decoded_at)
             .and_then(|report| self.offset_of(report, rtp_timestamp, VIDEO_HZ, decoded_at));
         let Some(offset) = observed else {
@@ -185,7 +194,7 @@ impl LipSync {
         self.video_offset = Some((usual, decoded_at));
         let audio = self
             .audio_offset
-            .filter(|&(_, seen)| decoded_at.saturating_duration_since(seen) < STALE)
+            .filter(|&(_, seen)| decoded_at.saturating_duration_since(seen) < STALE_AFTER)
             .map(|(offset, _)| offset);
 
         let Some(audio) = audio else {
@@ -193,58 +202,61 @@ impl LipSync {
             return 0.0;
         };
 
-        // Positive: the sound of this picture is yet to be heard.
+        // Positive: the audio of this frame has not been heard yet.
         let early = audio - usual;
-        // The sound already carries `audio_extra`, so what it lacks (or has too much of) adds to that.
+        // The audio already carries `audio_extra`, so the remaining lead (or lag) adds to that.
         let lead = -early - TOLERATED_LEAD_S;
 
         if lead > 0.0 || self.audio_extra > 0.0 {
-            let wanted = (self.audio_extra + lead).clamp(0.0, MAX_AUDIO_EXTRA.as_secs_f64());
-            self.audio_extra += (wanted - self.audio_extra) * VIDEO_GAIN;
+            let requested = (self.audio_extra + lead).clamp(0.0, MAX_AUDIO_EXTRA.as_secs_f64());
+            self.audio_extra += (requested - self.audio_extra) * VIDEO_GAIN;
 
             if self.audio_extra < 0.001 {
                 self.audio_extra = 0.0;
             }
         }
 
-        if early <= UNNOTICED_S {
+        if early <= TOLERATED_EARLY_S {
             0.0
         } else {
             early.min(MAX_VIDEO_DELAY.as_secs_f64())
         }
     }
 
-    /// How far the picture now trails the sound, ms: positive if the sound is heard first. `None` until both streams
-    /// have been reported, heard and seen.
+    /// How far video now trails audio, in ms; positive if audio is heard first. `None` until audio
+    /// has been heard and a frame decoded, with a report for each.
     pub fn offset(&self) -> Option<i64> {
         let (audio, _) = self.audio_offset?;
         let (video, _) = self.video_offset?;
         Some(((video + self.video_delay - audio) * 1_000.0).round() as i64)
     }
 
-    /// The least delay that the jitter buffer should give sound because the picture comes later, 0 to
-    /// [`MAX_AUDIO_EXTRA`]: hand it to `JitterBuffer::set_minimum_delay`. It rises while sound is too early and falls
-    /// while it is too late, so it settles whether the buffer takes it as a minimum or adds it to its own delay.
+    /// The least delay that the jitter buffer should give audio because video comes later, 0 to
+    /// [`MAX_AUDIO_EXTRA`]. Pass it to `JitterBuffer::set_minimum_delay`. It rises while audio is
+    /// too early and falls while audio is too late, so it settles whether the buffer takes it as a
+    /// minimum or adds it to its own delay.
     pub fn audio_extra_delay(&self) -> Duration {
         Duration::from_secs_f64(self.audio_extra)
     }
 
-    /// Local time `at` less the sender's wall clock of `rtp`, each from its epoch, in seconds. `None` if implausible.
+    /// Local time `at` minus the sender's wall-clock time of `rtp`, each from its epoch, in
+    /// seconds. `None` if implausible.
     fn offset_of(&self, report: Report, rtp: u32, hz: f64, at: Instant) -> Option<f64> {
         let (epoch_at, epoch_ntp) = self.epoch?;
         let sent = ntp_seconds(report.ntp, epoch_ntp) + report.seconds_to(rtp, hz);
         let offset = seconds_since(at, epoch_at) - sent;
 
-        (offset.abs() <= 2.0 * PLAUSIBLE_S).then_some(offset)
+        (offset.abs() <= 2.0 * MAX_PLAUSIBLE_S).then_some(offset)
     }
 }
 
 /// The report, unless it is too old to extrapolate from.
 fn fresh(report: Option<Report>, at: Instant) -> Option<Report> {
-    report.filter(|report| at.saturating_duration_since(report.received_at) < STALE)
+    report.filter(|report| at.saturating_duration_since(report.received_at) < STALE_AFTER)
 }
 
-/// Seconds from `earlier` to `later` of 32.32 NTP time, the shorter way round the wrap of 2036.
+/// Seconds from `earlier` to `later` in 32.32 NTP time, taken the shorter way round the wrap of
+/// 2036.
 fn ntp_seconds(later: u64, earlier: u64) -> f64 {
     later.wrapping_sub(earlier) as i64 as f64 / 2f64.powi(32)
 }

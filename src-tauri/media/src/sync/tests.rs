@@ -1,23 +1,27 @@
-//! Calls of minutes, played in milliseconds.
+//! Calls of minutes, simulated in milliseconds.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start from the current time"
+)]
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// A sender and a network: when each stream reaches the eye and the ear.
+/// A sender and a network that determine when each stream is heard or decoded.
 struct Call {
     sync: LipSync,
     start: Instant,
     /// Latency from capture until heard or decoded, ms.
     audio_ms: f64,
     video_ms: f64,
-    /// The sender's clock runs this much fast.
+    /// How much the sender's clock runs fast, as a fraction.
     skew: f64,
     ntp: u64,
     audio_rtp: u32,
     video_rtp: u32,
-    /// Whether the sound follows the hint, as the jitter buffer does: half of `audio_ms` is its own delay, and the
-    /// hint is the least of that.
+    /// Whether the audio follows the hint, as the jitter buffer does: half of `audio_ms` is the
+    /// buffer's own delay, and the hint is its minimum.
     follow_hint: bool,
 }
 
@@ -56,7 +60,8 @@ impl Call {
         self.sync.on_sender_report(kind, ntp, rtp, now);
     }
 
-    /// Runs from `from` to `to` ms and returns, for each picture, how late it is shown after its sound (ms).
+    /// Runs from `from` to `to` ms and returns, for each frame, how late it is shown after its
+    /// audio (ms).
     fn run(&mut self, from: u32, to: u32) -> Vec<f64> {
         let mut offsets = Vec::new();
         for ms in (from..to).step_by(10) {
@@ -72,8 +77,8 @@ impl Call {
                 0.0
             };
 
-            let own = self.audio_ms / 2.0;
-            let heard = captured + own + own.max(extra);
+            let buffer_ms = self.audio_ms / 2.0;
+            let heard = captured + buffer_ms + buffer_ms.max(extra);
             self.sync
                 .on_audio_playout(self.rtp(self.audio_rtp, AUDIO_HZ, captured), self.at(heard));
 
@@ -103,48 +108,48 @@ fn assert_in_sync(offsets: &[f64], why: &str) {
 }
 
 #[test]
-fn early_video_waits_for_its_sound() {
+fn early_video_waits_for_its_audio() {
     for audio_ms in [60.0, 120.0, 260.0] {
         let mut call = Call::new(audio_ms, 30.0);
         call.run(0, 5_000);
         assert_in_sync(&call.run(5_000, 60_000), "settled within 5 s");
         assert!(
             call.sync.offset().is_some_and(|ms| ms.abs() <= 45),
-            "and says so: {:?}",
+            "the reported offset agrees: {:?}",
             call.sync.offset()
         );
     }
 }
 
 #[test]
-fn a_little_lag_of_the_sound_costs_no_latency() {
+fn slightly_late_audio_does_not_delay_video() {
     let mut call = Call::new(50.0, 35.0);
     let offsets = call.run(0, 5_000);
     assert!(
         offsets.iter().all(|offset| (offset + 15.0).abs() < 1.0),
-        "shown at once, 15 ms before the sound"
+        "every frame is shown at once, 15 ms before its audio"
     );
-    assert_eq!(call.sync.offset(), Some(-15), "as the statistics say");
+    assert_eq!(call.sync.offset(), Some(-15), "the reported offset agrees");
 }
 
 #[test]
-fn late_video_holds_back_sound() {
+fn late_video_delays_audio() {
     let mut call = Call::new(40.0, 180.0);
     call.follow_hint = true;
     call.run(0, 10_000);
 
-    assert_in_sync(&call.run(10_000, 60_000), "the sound waits");
+    assert_in_sync(&call.run(10_000, 60_000), "the audio waits");
     let extra = call.sync.audio_extra_delay().as_millis();
     assert!(
         (110..=160).contains(&extra),
-        "160 makes them equal, 45 less is not noticed: {extra} ms"
+        "160 ms would be exact, 45 ms less goes unnoticed: {extra} ms"
     );
 
     call.video_ms = 40.0;
     call.run(60_000, 75_000);
     assert!(
         call.sync.audio_extra_delay().as_millis() <= 5,
-        "and waits no longer than it must"
+        "the audio is no longer delayed"
     );
 }
 
@@ -154,7 +159,7 @@ fn the_hint_and_the_delay_are_bounded() {
     call.run(0, 20_000);
     assert!(
         call.sync.audio_extra_delay() <= MAX_AUDIO_EXTRA,
-        "sound is not held back for ever"
+        "the extra delay of audio is bounded"
     );
 
     let mut call = Call::new(3_000.0, 0.0);
@@ -165,12 +170,12 @@ fn the_hint_and_the_delay_are_bounded() {
     assert_eq!(
         call.sync.video_show_at(rtp, decoded),
         decoded + MAX_VIDEO_DELAY,
-        "nor is video"
+        "the delay of video is bounded"
     );
 }
 
 #[test]
-fn nothing_is_delayed_without_evidence_of_both() {
+fn nothing_is_delayed_without_reports_for_both_streams() {
     for only in [MediaKind::Audio, MediaKind::Video] {
         let mut call = Call::new(200.0, 20.0);
         call.report(only, 0.0);
@@ -191,7 +196,7 @@ fn nothing_is_delayed_without_evidence_of_both() {
             );
         }
 
-        assert_eq!(call.sync.offset(), None, "nothing is claimed either");
+        assert_eq!(call.sync.offset(), None, "no offset is reported");
     }
 }
 
@@ -208,13 +213,13 @@ fn the_delay_changes_smoothly() {
 
     assert!(
         steepest <= DELAY_STEP_S * 1_000.0 + 0.1,
-        "from picture to picture at most 5 ms: {steepest:.1}"
+        "the delay changes by at most 5 ms per frame: {steepest:.1}"
     );
     assert_in_sync(&offsets[offsets.len() / 2..], "in sync again within 5 s");
 }
 
 #[test]
-fn wraps_of_both_clocks_and_skew_go_unnoticed() {
+fn clock_wraps_and_skew_do_not_break_sync() {
     let mut call = Call::new(120.0, 30.0);
     call.ntp = u64::MAX - (20 << 32);
     call.audio_rtp = u32::MAX - 48_000 * 30;
@@ -224,7 +229,7 @@ fn wraps_of_both_clocks_and_skew_go_unnoticed() {
 
     assert_in_sync(
         &call.run(5_000, 600_000),
-        "10 minutes at 200 ppm, NTP, audio and video wrap",
+        "10 minutes at 200 ppm while NTP, audio and video clocks wrap",
     );
 }
 
@@ -237,14 +242,17 @@ fn a_sender_that_sets_its_clock_is_followed() {
 
     assert_in_sync(
         &call.run(25_000, 40_000),
-        "an hour later on the sender's clock",
+        "the sender's clock was set an hour ahead",
     );
 }
 
 proptest! {
     #[test]
     fn garbage_never_panics_and_never_delays_beyond_the_bound(
-        events in proptest::collection::vec((0u8..4, any::<u64>(), any::<u32>(), 0u64..100_000), 1..300),
+        events in proptest::collection::vec(
+            (0u8..4, any::<u64>(), any::<u32>(), 0u64..100_000),
+            1..300,
+        ),
     ) {
         let start = Instant::now();
         let mut sync = LipSync::new();
@@ -257,7 +265,10 @@ proptest! {
                 2 => sync.on_audio_playout(rtp, at),
                 _ => {
                     let shown = sync.video_show_at(rtp, at);
-                    prop_assert!(shown >= at && shown <= at + MAX_VIDEO_DELAY, "bounded");
+                    prop_assert!(
+                        shown >= at && shown <= at + MAX_VIDEO_DELAY,
+                        "the delay is bounded"
+                    );
                 }
             }
 

@@ -1,8 +1,13 @@
-//! Capture by ALSA, read on a thread of our own.
+//! Captures from ALSA on a thread of our own.
 //!
-//! cpal 0.18 reads whole periods only. ALSA's PulseAudio plug-in calls its device readable as long as it holds a piece of
-//! the server's, however much of that was read, so where pieces are no whole periods cpal's thread turns without a pause
-//! until the next comes: up to a whole core (see `docs/field-notes.md`). Here a remainder is taken, too.
+//! cpal 0.18 reads whole periods only. ALSA's PulseAudio plug-in reports its device readable as
+//! long as it holds any part of the server's fragment, however much has been read. Where fragments
+//! are not whole periods, cpal's thread therefore spins until the next fragment comes and uses up
+//! to a whole core (see `docs/field-notes.md`). This reader takes the remainder, too.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: a thread that reads a device"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,13 +21,13 @@ use cpal::{BufferSize, ErrorKind, FromSample, SampleFormat, SizedSample, StreamC
 
 use super::callback::{CaptureSink, StreamClock};
 
-/// Periods that a device may hold for us: a thread that is held up on a busy machine loses nothing, and one that is not
-/// reads each period when it comes.
+/// Periods that the device may buffer. A reader that is held up on a busy machine loses nothing;
+/// otherwise it reads each period as it comes.
 const BUFFER_PERIODS: Frames = 4;
-/// How long to wait for sound before looking whether anybody still wants it.
-const WAKE: Duration = Duration::from_millis(100);
-/// The pause where a device says that there is something, and there is nothing, or that something is wrong.
-const PAUSE: Duration = Duration::from_millis(2);
+/// Longest wait for audio before checking whether the stream has been dropped.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// Delay before trying again when a device claims to be ready but is not, or reports an error.
+const RETRY_DELAY: Duration = Duration::from_millis(2);
 
 /// An open microphone. Dropping it closes the device before it returns.
 #[derive(Debug)]
@@ -32,11 +37,11 @@ pub(super) struct CaptureStream {
 }
 
 impl CaptureStream {
-    /// Opens the device with this ALSA name and gives `sink` what it captures, a period at a time. What goes wrong later
-    /// is told to `clock`.
+    /// Opens the device with this ALSA name and passes what it captures to `sink`, one period at a
+    /// time. Later errors are reported to `clock`.
     ///
     /// # Errors
-    /// ALSA's, under the names that cpal has for them.
+    /// ALSA's errors, as the cpal errors that correspond to them.
     pub(super) fn start<T>(
         name: &str,
         config: StreamConfig,
@@ -88,14 +93,14 @@ impl Drop for CaptureStream {
             .take()
             .is_some_and(|thread| thread.join().is_err())
         {
-            tracing::error!("the thread of a microphone panicked");
+            tracing::error!("the microphone's thread panicked: nothing more is captured");
         }
     }
 }
 
-/// Opens and starts a device; returns it with its period in frames.
+/// Opens and starts a device. Returns it with its period in frames.
 fn open(name: &str, config: StreamConfig, format: Format) -> Result<(PCM, usize), alsa::Error> {
-    // Not blocking: a device that another program has must not keep us until it is free.
+    // Non-blocking: otherwise opening would wait until another program frees the device.
     let pcm = PCM::new(name, Direction::Capture, true)?;
     {
         let params = HwParams::any(&pcm)?;
@@ -121,12 +126,12 @@ fn open(name: &str, config: StreamConfig, format: Format) -> Result<(PCM, usize)
 
     pcm.prepare()?;
     pcm.start()?;
-    tracing::debug!(period, "a microphone begins");
+    tracing::debug!(period, "microphone started");
 
     Ok((pcm, usize::try_from(period).unwrap_or_default().max(1)))
 }
 
-/// ALSA's name of a format, in the byte order of this machine.
+/// ALSA's name for a format, in the byte order of this machine.
 fn format(format: SampleFormat) -> Result<Format, cpal::Error> {
     Ok(match format {
         SampleFormat::I8 => Format::S8,
@@ -143,9 +148,10 @@ fn format(format: SampleFormat) -> Result<Format, cpal::Error> {
     })
 }
 
-/// How many frames to read of those that are `available`, where `filled` of a period were read: whole periods, because a
-/// device that wakes its reader once a period must stay in step with it; less only where there is no whole one, because
-/// some are readable for as long as anything is left.
+/// How many of the `available` frames to read when `filled` frames of a period are already there.
+/// Reads whole periods, because a device that wakes its reader once per period must stay in step
+/// with it. Reads less only if there is no whole period, because some devices stay readable as long
+/// as anything is left.
 fn frames_to_read(period: usize, filled: usize, available: usize) -> usize {
     match (filled + available) / period {
         0 => available,
@@ -153,13 +159,13 @@ fn frames_to_read(period: usize, filled: usize, available: usize) -> usize {
     }
 }
 
-/// Reads a device until it is gone or nobody wants it any more.
+/// Reads a device until it is gone or the stream is dropped.
 struct Reader<T, S> {
     pcm: PCM,
-    /// A period.
+    /// Room for one period.
     buffer: Vec<T>,
     channels: usize,
-    /// Frames of the period that were read.
+    /// Frames of the current period read so far.
     filled: usize,
     descriptors: Vec<libc::pollfd>,
     rate: f64,
@@ -181,13 +187,13 @@ where
                     return;
                 }
 
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(RETRY_DELAY);
                 self.restart();
             }
         }
     }
 
-    /// Waits for sound and takes what there is of it.
+    /// Waits for audio and reads what is there.
     fn read(&mut self) -> Result<(), alsa::Error> {
         if !self.wait()? {
             return Ok(());
@@ -195,7 +201,7 @@ where
 
         let (available, mut delay) = self.pcm.avail_delay()?;
         if available <= 0 {
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RETRY_DELAY);
             return Ok(());
         }
 
@@ -227,11 +233,12 @@ where
         Ok(())
     }
 
-    /// Waits until there is something to read; false if there is not yet. Unlike `snd_pcm_wait` it ends for sure, and
-    /// tells of a device that has gone.
+    /// Waits until there is something to read; `false` if there is nothing yet. Unlike
+    /// `snd_pcm_wait` it always returns after [`POLL_TIMEOUT`], and it reports a device that is
+    /// gone.
     fn wait(&mut self) -> Result<bool, alsa::Error> {
         let error = |number| Err(alsa::Error::new("poll", number));
-        match alsa::poll::poll(&mut self.descriptors, WAKE.as_millis() as i32) {
+        match alsa::poll::poll(&mut self.descriptors, POLL_TIMEOUT.as_millis() as i32) {
             Ok(0) => {}
             Ok(_) => {
                 let events = self.pcm.revents(&self.descriptors)?;
@@ -239,19 +246,20 @@ where
                     return error(libc::ENODEV);
                 }
 
-                // What an error is, reading tells. Until its first sound a server's plug-in is ready for nothing.
+                // Reading reports which error it is. Before its first audio a sound server's
+                // plug-in is not ready for anything.
                 if events.intersects(Flags::IN | Flags::ERR) {
                     return Ok(true);
                 }
 
-                std::thread::sleep(PAUSE);
+                std::thread::sleep(RETRY_DELAY);
                 return Ok(false);
             }
             Err(interrupted) if interrupted.errno() == libc::EINTR => return Ok(false),
             Err(other) => return Err(other),
         }
 
-        // Not every driver wakes whoever waits when something happens to it.
+        // Some drivers do not wake the poll when the state changes, so check the state too.
         const XRUN: i32 = State::XRun as i32;
         const SUSPENDED: i32 = State::Suspended as i32;
         const DISCONNECTED: i32 = State::Disconnected as i32;
@@ -264,13 +272,13 @@ where
         }
     }
 
-    /// Reads up to `frames` of what the period lacks and returns how many those were.
+    /// Reads up to `frames` of what the current period lacks. Returns how many it read.
     fn read_into_period(&mut self, frames: usize) -> Result<usize, alsa::Error> {
-        let begin = self.filled * self.channels;
-        let end = (begin + frames * self.channels).min(self.buffer.len());
-        let room = &mut self.buffer[begin..end];
-        // SAFETY: the bytes are those of `room`, and `T` is one of the numbers that `format` names to ALSA, of the same
-        // size: every pattern of bits is one.
+        let start = self.filled * self.channels;
+        let end = (start + frames * self.channels).min(self.buffer.len());
+        let room = &mut self.buffer[start..end];
+        // SAFETY: the bytes are those of `room`. `T` is one of the number types that `format` maps
+        // to an ALSA format of the same size, and every bit pattern of these is valid.
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<u8>(), size_of_val(room))
         };
@@ -281,11 +289,12 @@ where
         }
     }
 
-    /// Goes on after an overrun, a suspended machine, or whatever else it was. Failing, it is tried again.
+    /// Restarts the device after an overrun, a suspend, or another error. If that fails, the next
+    /// read fails and tries again.
     fn restart(&mut self) {
         self.filled = 0;
         if let Err(error) = self.pcm.prepare().and_then(|()| self.pcm.start()) {
-            tracing::debug!(%error, "a microphone does not go on yet");
+            tracing::debug!(%error, "could not restart the microphone yet: trying again");
         }
     }
 }
@@ -305,45 +314,48 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_wakes_its_reader_once_a_period_gives_one_each_time() {
+    fn a_reader_woken_once_per_period_reads_one_period_each_time() {
         let (mut read, mut filled) = (0, 0);
         for interrupt in 1..500 {
-            // The reader comes a little late, and more was captured meanwhile.
+            // The reader wakes a little late; more has been captured by then.
             let captured = interrupt * 960 + interrupt * 7 % 50;
             let available = captured - read;
             assert!(
                 available >= 960,
-                "woken {interrupt} times: the device holds {available}, not a period"
+                "wake-up {interrupt}: the device holds only {available} frames, less than a period"
             );
 
             let now = frames_to_read(960, filled, available);
-            assert_eq!((filled + now) / 960, 1, "one period each time");
+            assert_eq!((filled + now) / 960, 1, "one period is read per wake-up");
             filled = (filled + now) % 960;
             read += now;
         }
     }
 
     #[test]
-    fn nothing_is_left_of_pieces_of_any_size() {
-        for piece in [1, 441, 639, 640, 641, 1024, 4000] {
+    fn fragments_of_any_size_are_read_completely() {
+        for fragment in [1, 441, 639, 640, 641, 1024, 4000] {
             let (mut filled, mut periods) = (0, 0);
             for _ in 0..640 {
-                let mut available = piece;
+                let mut available = fragment;
                 for pass in 0..2 {
                     let now = frames_to_read(640, filled, available);
-                    assert!(now <= available, "{piece}, {pass}");
+                    assert!(
+                        now <= available,
+                        "fragment of {fragment} frames, pass {pass}"
+                    );
                     (periods, filled) = (periods + (filled + now) / 640, (filled + now) % 640);
                     available -= now;
                 }
 
-                assert_eq!(available, 0, "of {piece} frames");
+                assert_eq!(available, 0, "frames left of {fragment}");
             }
 
-            assert_eq!((periods, filled), (piece, 0), "all of it came");
+            assert_eq!((periods, filled), (fragment, 0), "every frame arrived");
         }
     }
 
-    /// Hands on what it gets.
+    /// Sends each period to a channel.
     struct Periods(SyncSender<Vec<f32>>);
 
     impl CaptureSink for Periods {
@@ -351,7 +363,7 @@ mod tests {
         where
             f32: FromSample<T>,
         {
-            // The test may have enough.
+            // The test may have stopped receiving.
             let _ = self.0.send(
                 data.iter()
                     .map(|sample| f32::from_sample_(*sample))
@@ -360,18 +372,19 @@ mod tests {
         }
     }
 
-    /// ALSA's own silent device.
-    const SILENCE: &str = "null";
+    /// ALSA's silent device.
+    const SILENT_DEVICE: &str = "null";
 
     #[test]
-    fn a_device_gives_whole_periods_of_what_was_asked_for() {
+    fn a_device_delivers_whole_periods_of_the_requested_size() {
         let clock = Arc::new(StreamClock::new(Instant::now()));
-        // The device waits for whoever takes its sound: it has no clock of its own.
+        // The silent device has no clock. It runs at the pace of its reader, so a rendezvous
+        // channel paces it.
         let (sender, periods) = sync_channel(0);
         let config = config(2, 48_000, BufferSize::Fixed(960));
         let stream =
-            CaptureStream::start::<i16>(SILENCE, config, Arc::clone(&clock), Periods(sender))
-                .expect("it opens");
+            CaptureStream::start::<i16>(SILENT_DEVICE, config, Arc::clone(&clock), Periods(sender))
+                .expect("the silent device opens");
 
         for _ in 0..3 {
             let period = periods
@@ -389,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_is_not_there_is_an_error() {
+    fn a_missing_device_is_an_error() {
         let clock = Arc::new(StreamClock::new(Instant::now()));
         let config = config(1, 48_000, BufferSize::Default);
         let opened = CaptureStream::start::<f32>(
@@ -400,13 +413,13 @@ mod tests {
         );
 
         assert_eq!(
-            opened.expect_err("there is none").kind(),
+            opened.expect_err("no such device exists").kind(),
             ErrorKind::DeviceNotAvailable
         );
     }
 
     #[test]
-    fn every_format_that_is_chosen_has_a_name() {
+    fn every_format_that_may_be_chosen_has_an_alsa_name() {
         for known in [
             SampleFormat::I8,
             SampleFormat::I16,
@@ -419,20 +432,20 @@ mod tests {
             SampleFormat::F32,
             SampleFormat::F64,
         ] {
-            let name = format(known).expect("it has a name");
-            // ALSA stores these 24 bits in 32, as cpal does.
+            let name = format(known).expect("the format has a name");
+            // ALSA stores 24-bit samples in 32 bits, as cpal does.
             let bytes =
                 usize::try_from(name.physical_width().expect("a width")).expect("positive") / 8;
             assert_eq!(
                 bytes,
                 known.sample_size(),
-                "{known} and {name} are as large"
+                "{known} and {name} have the same size"
             );
         }
 
         assert!(
             format(SampleFormat::DsdU8).is_err(),
-            "one bit is no sound that we know"
+            "one-bit audio is not supported"
         );
     }
 }

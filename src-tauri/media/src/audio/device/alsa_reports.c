@@ -1,4 +1,4 @@
-/* ALSA's error handler takes a variable number of arguments, which Rust cannot define: it is formatted here. */
+/* ALSA's error handler is variadic, which stable Rust cannot define: C formats the message here. */
 
 #include <alsa/asoundlib.h>
 #include <stdarg.h>
@@ -21,8 +21,8 @@ static void report(const char *file, int line, const char *function, int error, 
     sink(text);
 }
 
-/* Must be called before the first other thread uses ALSA. 0, or a negative error code. */
-int tandem_take_alsa_reports(void (*to)(const char *text))
+/* Call it before any other thread uses ALSA. Returns 0 or a negative error code. */
+int tandem_redirect_alsa_reports(void (*to)(const char *text))
 {
     sink = to;
     return snd_lib_error_set_handler(report);

@@ -1,5 +1,6 @@
-//! What runs inside the callbacks of sound devices: samples move between the device's buffer and a lock-free ring, and
-//! a few numbers are stored. No lock, no allocation, no log, no system call.
+//! Code that runs inside the callbacks of audio devices: it moves samples between the device's
+//! buffer and a lock-free ring and stores a few numbers. It takes no lock, does not allocate, log
+//! or make a system call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -8,12 +9,13 @@ use std::time::{Duration, Instant};
 use cpal::{FromSample, Sample};
 use rtrb::{Consumer, Producer};
 
-/// Samples over which sound fades in after a gap.
-const FADE_IN: f32 = 1.0 / 128.0;
-/// What is left of the last sample after each sample of a gap: −60 dB in 3 ms.
+/// Gain added per sample after a gap, so that audio fades in over 128 samples.
+const FADE_IN_STEP: f32 = 1.0 / 128.0;
+/// Factor applied to the last sample at each sample of a gap: −60 dB in 3 ms.
 pub(super) const FADE_OUT: f32 = 0.95;
 
-/// Errors that end a stream, numbered from 1 in [`StreamClock`]; what is not named here counts as the last.
+/// Errors that end a stream, numbered from 1 in [`StreamClock`]. An error not listed here counts as
+/// the last.
 const FATAL: [cpal::ErrorKind; 6] = [
     cpal::ErrorKind::DeviceNotAvailable,
     cpal::ErrorKind::HostUnavailable,
@@ -23,15 +25,16 @@ const FATAL: [cpal::ErrorKind; 6] = [
     cpal::ErrorKind::Other,
 ];
 
-/// The numbers that a device's callback leaves for the audio thread.
+/// What a device's callback reports to the audio thread.
 #[derive(Debug)]
 pub struct StreamClock {
     epoch: Instant,
-    /// Nanoseconds from `epoch` to the newest callback, plus one; 0 before the first.
+    /// Nanoseconds from `epoch` to the latest callback, plus one; 0 before the first.
     called: AtomicU64,
     /// Frames in that callback.
     frames: AtomicU64,
-    /// Nanoseconds between that callback and the moment its first frame was, or will be, in the air.
+    /// Nanoseconds between that callback and the moment its first frame was, or will be, in the
+    /// air.
     latency: AtomicU64,
     starved: AtomicU64,
     overflowed: AtomicU64,
@@ -39,19 +42,20 @@ pub struct StreamClock {
     failure: AtomicU8,
 }
 
-/// The newest callback, as the audio thread sees it.
+/// The latest callback, as the audio thread sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastCall {
     /// When it ran.
     pub at: Instant,
     /// How many frames it moved.
     pub frames: u64,
-    /// From the callback to the air (playback) or from the air to the callback (capture), for its first frame.
+    /// From the callback to the air (playback) or from the air to the callback (capture), for its
+    /// first frame.
     pub latency: Duration,
 }
 
 impl StreamClock {
-    /// No callback yet.
+    /// A clock without a callback yet. Times are stored relative to `epoch`.
     pub fn new(epoch: Instant) -> Self {
         Self {
             epoch,
@@ -75,7 +79,7 @@ impl StreamClock {
         );
     }
 
-    /// The newest callback; `None` before the first.
+    /// The latest callback; `None` before the first.
     pub fn last_call(&self) -> Option<LastCall> {
         let called = self.called.load(Ordering::Acquire).checked_sub(1)?;
         Some(LastCall {
@@ -85,30 +89,32 @@ impl StreamClock {
         })
     }
 
-    /// Frames that a playback callback wanted and did not get.
+    /// Frames that a playback callback needed and did not get.
     pub fn starved(&self) -> u64 {
         self.starved.load(Ordering::Relaxed)
     }
 
-    /// Frames that a capture callback could not store.
+    /// Frames that a capture callback had no room to store.
     pub fn overflowed(&self) -> u64 {
         self.overflowed.load(Ordering::Relaxed)
     }
 
-    /// Glitches that the device reported.
+    /// Glitches that the device has reported.
     pub fn glitches(&self) -> u64 {
         self.glitches.load(Ordering::Relaxed)
     }
 
-    /// For the error callback, which may be called hundreds of thousands of times when a sound server dies.
+    /// Takes an error from the error callback, which may run hundreds of thousands of times when a
+    /// sound server dies. Does not allocate.
     pub fn report(&self, kind: cpal::ErrorKind) {
         match kind {
-            // ALSA's PulseAudio plug-in answers an underrun now and then with an error of its own and goes on; when
-            // the server has died, such errors come without end, and the stream's owner counts them.
+            // ALSA's PulseAudio plug-in occasionally answers an underrun with an error of its own
+            // and continues. When the server has died, such errors come without end; the stream's
+            // owner counts them.
             cpal::ErrorKind::Xrun | cpal::ErrorKind::BackendError => {
                 self.glitches.fetch_add(1, Ordering::Relaxed);
             }
-            // The stream goes on.
+            // The stream continues.
             cpal::ErrorKind::DeviceChanged | cpal::ErrorKind::RealtimeDenied => {}
             fatal => {
                 let code = FATAL
@@ -121,7 +127,7 @@ impl StreamClock {
         }
     }
 
-    /// The error that ended the stream, if one did.
+    /// The error that ended the stream, if it has ended.
     pub fn failure(&self) -> Option<cpal::ErrorKind> {
         FATAL
             .get(usize::from(
@@ -131,7 +137,7 @@ impl StreamClock {
     }
 }
 
-/// Frames of `channels` interleaved channels, each as the mean of its channels.
+/// Mixes interleaved frames of `channels` channels to one: the mean of each frame.
 pub(super) fn mixed<T: Copy>(data: &[T], channels: usize) -> impl ExactSizeIterator<Item = f32> + '_
 where
     f32: FromSample<T>,
@@ -147,15 +153,15 @@ where
     })
 }
 
-/// What takes the sound of a microphone, inside the device's callback.
+/// Takes the audio of a microphone, inside the device's callback.
 pub trait CaptureSink: Send + 'static {
-    /// Takes what the device captured; `latency` is how long ago its first frame was in the air.
+    /// Takes what the device captured. `latency` is how long ago its first frame was in the air.
     fn run<T: Copy>(&mut self, data: &[T], now: Instant, latency: Duration)
     where
         f32: FromSample<T>;
 }
 
-/// Moves sound from a microphone into a ring, mixed to one channel.
+/// Moves audio from a microphone into a ring, mixed to one channel.
 #[derive(Debug)]
 pub struct CaptureCallback {
     ring: Producer<f32>,
@@ -164,7 +170,7 @@ pub struct CaptureCallback {
 }
 
 impl CaptureCallback {
-    /// For a device with `channels` interleaved channels.
+    /// A callback for a device with `channels` interleaved channels.
     pub fn new(ring: Producer<f32>, clock: Arc<StreamClock>, channels: u16) -> Self {
         Self {
             ring,
@@ -194,7 +200,7 @@ impl CaptureSink for CaptureCallback {
     }
 }
 
-/// Moves sound from a ring to a speaker, the same on every channel.
+/// Moves audio from a ring to a speaker, the same on every channel.
 #[derive(Debug)]
 pub struct PlaybackCallback {
     ring: Consumer<f32>,
@@ -205,7 +211,7 @@ pub struct PlaybackCallback {
 }
 
 impl PlaybackCallback {
-    /// For a device with `channels` interleaved channels.
+    /// A callback for a device with `channels` interleaved channels.
     pub fn new(ring: Consumer<f32>, clock: Arc<StreamClock>, channels: u16) -> Self {
         Self {
             ring,
@@ -216,8 +222,8 @@ impl PlaybackCallback {
         }
     }
 
-    /// Fills the device's buffer; `latency` is how soon its first frame will be in the air. What the ring does not hold
-    /// becomes a fade to silence, and sound after it fades in.
+    /// Fills the device's buffer. `latency` is how soon its first frame will be in the air. Where
+    /// the ring runs empty, the audio fades to silence; after the gap it fades in.
     pub fn run<T: Sample + FromSample<f32>>(
         &mut self,
         data: &mut [T],
@@ -230,7 +236,7 @@ impl PlaybackCallback {
 
         if let Ok(chunk) = self.ring.read_chunk(available) {
             for (sample, frame) in chunk.into_iter().zip(frames.by_ref()) {
-                self.gain = (self.gain + FADE_IN).min(1.0);
+                self.gain = (self.gain + FADE_IN_STEP).min(1.0);
                 self.last = sample * self.gain;
                 frame.fill(T::from_sample(self.last));
             }
@@ -250,6 +256,10 @@ impl PlaybackCallback {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests start from the current time"
+)]
 mod tests {
     use super::*;
 
@@ -259,33 +269,37 @@ mod tests {
         let (producer, mut consumer) = rtrb::RingBuffer::new(8);
         let mut callback = CaptureCallback::new(producer, Arc::clone(&clock), 2);
 
-        assert_eq!(clock.last_call(), None, "nothing was called yet");
+        assert_eq!(clock.last_call(), None, "no callback has run yet");
         callback.run(
             &[16_384i16, 0, -16_384, -16_384],
             clock.epoch,
             Duration::from_millis(7),
         );
-        assert_eq!(consumer.pop(), Ok(0.25), "two channels become their mean");
-        assert_eq!(consumer.pop(), Ok(-0.5), "frame by frame");
-        let call = clock.last_call().expect("a callback ran");
+        assert_eq!(
+            consumer.pop(),
+            Ok(0.25),
+            "two channels are mixed to their mean"
+        );
+        assert_eq!(consumer.pop(), Ok(-0.5), "each frame is mixed on its own");
 
+        let call = clock.last_call().expect("a callback ran");
         assert_eq!(
             (call.frames, call.latency.as_millis()),
             (2, 7),
-            "it is told how much came how late"
+            "the clock records the frames and their latency"
         );
     }
 
     #[test]
-    fn a_full_ring_loses_the_newest_sound_and_counts_it() {
+    fn a_full_ring_drops_the_newest_frames_and_counts_them() {
         let clock = Arc::new(StreamClock::new(Instant::now()));
         let (producer, mut consumer) = rtrb::RingBuffer::new(3);
         let mut callback = CaptureCallback::new(producer, Arc::clone(&clock), 1);
         callback.run(&[0.1f32, 0.2, 0.3, 0.4, 0.5], clock.epoch, Duration::ZERO);
 
-        assert_eq!(consumer.slots(), 3, "what has room is stored");
-        assert_eq!(consumer.pop(), Ok(0.1), "in order");
-        assert_eq!(clock.overflowed(), 2, "the rest is counted");
+        assert_eq!(consumer.slots(), 3, "as much as fits is stored");
+        assert_eq!(consumer.pop(), Ok(0.1), "frames keep their order");
+        assert_eq!(clock.overflowed(), 2, "the rest is counted as overflow");
     }
 
     #[test]
@@ -303,7 +317,7 @@ mod tests {
 
         assert!(
             heard.chunks(2).all(|frame| frame[0] == frame[1]),
-            "both channels carry the same"
+            "both channels carry the same audio"
         );
 
         let mono: Vec<f32> = heard.iter().step_by(2).copied().collect();
@@ -315,7 +329,7 @@ mod tests {
         assert!(mono[599].abs() < 1e-3, "the gap becomes silent");
         assert!(
             (mono[999] - 0.8).abs() < 1e-6,
-            "sound after it has its full level again"
+            "audio after the gap reaches its full level"
         );
         assert_eq!(clock.starved(), 200, "the missing frames are counted");
     }
@@ -329,28 +343,28 @@ mod tests {
         assert_eq!(
             (clock.failure(), clock.glitches()),
             (None, 1),
-            "an xrun is a glitch and no end"
+            "an xrun is a glitch and does not end the stream"
         );
 
         clock.report(cpal::ErrorKind::BackendError);
         assert_eq!(
             (clock.failure(), clock.glitches()),
             (None, 2),
-            "nor is what the backend cannot name"
+            "neither does an unknown backend error"
         );
 
         clock.report(cpal::ErrorKind::InvalidInput);
         assert_eq!(
             clock.failure(),
             Some(cpal::ErrorKind::Other),
-            "what is unknown ends the stream"
+            "an unlisted error ends the stream"
         );
 
         clock.report(cpal::ErrorKind::DeviceNotAvailable);
         assert_eq!(
             clock.failure(),
             Some(cpal::ErrorKind::DeviceNotAvailable),
-            "and so does a device that is gone"
+            "a device that is gone ends the stream"
         );
     }
 }

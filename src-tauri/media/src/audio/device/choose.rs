@@ -1,4 +1,4 @@
-//! Finds a device by name, the best format it offers, and words for what went wrong.
+//! Finds a device by name, picks its best format, and words the errors.
 
 use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{ErrorKind, SampleFormat, StreamConfig, SupportedStreamConfigRange};
@@ -8,7 +8,7 @@ use crate::audio::SAMPLE_RATE;
 use crate::audio::resample::RATES;
 use crate::error::DeviceError;
 
-/// Error codes of one direction.
+/// The error codes of one direction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Codes {
     not_found: &'static str,
@@ -17,7 +17,7 @@ pub(super) struct Codes {
     format: &'static str,
     timeout: &'static str,
     unplugged: &'static str,
-    /// What a person calls it.
+    /// The device's name in messages to the user.
     noun: &'static str,
 }
 
@@ -45,12 +45,12 @@ pub(super) fn error_codes(direction: Direction) -> Codes {
 }
 
 impl Codes {
-    /// No device has the name that was asked for.
+    /// No device has this id or name.
     pub(super) fn unknown(self, name: &str) -> DeviceError {
         let noun = self.noun;
         DeviceError::new(
             self.not_found,
-            format!("No {noun} is called \"{name}\". See `tandem devices` for those there are."),
+            format!("No {noun} is called \"{name}\". Run `tandem devices` to list them."),
         )
     }
 
@@ -60,28 +60,30 @@ impl Codes {
         match error.kind() {
             ErrorKind::DeviceBusy => DeviceError::new(
                 self.in_use,
-                format!("The {noun} is used by another program. Close that program."),
+                format!("Another program is using the {noun}. Close that program."),
             ),
             ErrorKind::PermissionDenied => DeviceError::new(
                 self.denied,
                 format!(
-                    "The system does not allow Tandem to use the {noun}. Allow it in the privacy settings."
+                    "Tandem is not allowed to use the {noun}. \
+                     Allow it in the system's privacy settings."
                 ),
             ),
             ErrorKind::UnsupportedConfig | ErrorKind::InvalidInput => DeviceError::new(
                 self.format,
                 format!(
-                    "The {noun} offers no sound format that Tandem knows ({error}). Choose another one."
+                    "The {noun} has no audio format that Tandem supports ({error}). \
+                     Choose another one."
                 ),
             ),
             _ => DeviceError::new(
                 self.not_found,
-                format!("There is no {noun} to use ({error}). Connect one."),
+                format!("No {noun} is available ({error}). Connect one."),
             ),
         }
     }
 
-    /// The device did not answer.
+    /// The device did not answer in time.
     pub(super) fn timeout(self) -> DeviceError {
         let noun = self.noun;
         DeviceError::new(
@@ -90,17 +92,18 @@ impl Codes {
         )
     }
 
-    /// The device was there and is gone, or gives no sound any more.
+    /// The device was there and is gone, or has stopped delivering audio.
     pub(super) fn unplugged(self) -> DeviceError {
         let noun = self.noun;
         DeviceError::new(
             self.unplugged,
-            format!("The {noun} is gone. Plug it in again or choose another one."),
+            format!("The {noun} was disconnected. Plug it in again or choose another one."),
         )
     }
 }
 
-/// The device with this id or name, or the default one: first by id, then by name, then by a part of the name.
+/// The device with this id or name, or the default one. An exact id comes first, then an exact
+/// name, then a name that contains the text.
 pub(super) fn find(name: Option<&str>, direction: Direction) -> Result<cpal::Device, DeviceError> {
     let codes = error_codes(direction);
     let host = super::host();
@@ -115,18 +118,19 @@ pub(super) fn find(name: Option<&str>, direction: Direction) -> Result<cpal::Dev
     let mut matches = Vec::new();
     for device in host.devices().map_err(|error| codes.opening(&error))? {
         let id = device.id().map(|id| id.id().to_owned()).unwrap_or_default();
-        let called = device
+        let device_name = device
             .description()
             .map(|about| about.name().to_owned())
             .unwrap_or_default();
 
-        if let Some(rank) = rank(name, &id, &called) {
+        if let Some(rank) = rank(name, &id, &device_name) {
             matches.push((rank, device));
         }
     }
 
     matches.sort_by_key(|(rank, _)| *rank);
-    // Opening a device to learn its directions is slow: only those are asked whose names fit.
+    // Querying a device for its directions opens it, which is slow: query only those whose names
+    // match.
     let fitting = matches
         .into_iter()
         .find(|(_, device)| ranges(device, direction).is_ok_and(|ranges| !ranges.is_empty()));
@@ -135,20 +139,20 @@ pub(super) fn find(name: Option<&str>, direction: Direction) -> Result<cpal::Dev
         .ok_or_else(|| codes.unknown(name))
 }
 
-/// How well a device's id or name fits what was asked for; lower is better, `None` is not at all.
-fn rank(wanted: &str, id: &str, name: &str) -> Option<u8> {
-    if id == wanted {
+/// How well a device's id or name matches the requested one: lower is better, `None` is no match.
+fn rank(requested: &str, id: &str, name: &str) -> Option<u8> {
+    if id == requested {
         Some(0)
-    } else if name == wanted {
+    } else if name == requested {
         Some(1)
-    } else if name.to_lowercase().contains(&wanted.to_lowercase()) {
+    } else if name.to_lowercase().contains(&requested.to_lowercase()) {
         Some(2)
     } else {
         None
     }
 }
 
-/// Everything that a device offers in one direction.
+/// All formats that a device offers in one direction.
 pub(super) fn ranges(
     device: &cpal::Device,
     direction: Direction,
@@ -159,8 +163,9 @@ pub(super) fn ranges(
     })
 }
 
-/// The best of what a device offers: 48 kHz or what comes closest above, else below; floats or 16 bit; few channels,
-/// but not one if the device is made for two, since mixing is then left to a plug-in.
+/// Picks the best format that a device offers: 48 kHz or the nearest rate above, otherwise below;
+/// then two channels, one, or as few as possible (a device made for two would need a plug-in to mix
+/// to one); then floats or 16 bit.
 pub(super) fn best(ranges: &[SupportedStreamConfigRange]) -> Option<(StreamConfig, SampleFormat)> {
     let usable = ranges.iter().filter(|range| range.channels() > 0);
     let scored = usable.filter_map(|range| {
@@ -218,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_format_is_near_the_engines_own() {
+    fn the_best_format_is_the_one_nearest_to_48_khz() {
         let all = [
             range(1, 8_000, 8_000, SampleFormat::U8),
             range(6, 48_000, 48_000, SampleFormat::F32),
@@ -229,13 +234,13 @@ mod tests {
         assert_eq!(
             (config.sample_rate, config.channels, format),
             (48_000, 2, SampleFormat::I16),
-            "48 kHz comes first"
+            "48 kHz is preferred"
         );
 
         let (config, _) = best(&all[..1]).unwrap();
         assert_eq!(
             config.sample_rate, 8_000,
-            "a poor device is better than none"
+            "a poor format is better than none"
         );
 
         let low_or_high = [
@@ -246,7 +251,7 @@ mod tests {
         assert_eq!(
             best(&low_or_high).unwrap().0.sample_rate,
             96_000,
-            "above 48 kHz nothing is lost"
+            "a rate above 48 kHz loses nothing"
         );
 
         assert!(
@@ -256,19 +261,19 @@ mod tests {
     }
 
     #[test]
-    fn ids_come_before_names_and_names_before_parts_of_them() {
-        assert_eq!(rank("hw:0", "hw:0", "Card"), Some(0), "the id fits exactly");
-        assert_eq!(
-            rank("Card", "hw:0", "Card"),
-            Some(1),
-            "the name fits exactly"
-        );
+    fn an_id_ranks_before_a_name_and_a_name_before_a_part_of_it() {
+        assert_eq!(rank("hw:0", "hw:0", "Card"), Some(0), "the id matches");
+        assert_eq!(rank("Card", "hw:0", "Card"), Some(1), "the name matches");
 
         assert_eq!(
             rank("loop", "hw:0", "My Loopback Card"),
             Some(2),
-            "a part of the name fits"
+            "part of the name matches"
         );
-        assert_eq!(rank("hw", "hw:0", "Card"), None, "a part of an id does not");
+        assert_eq!(
+            rank("hw", "hw:0", "Card"),
+            None,
+            "part of an id does not match"
+        );
     }
 }

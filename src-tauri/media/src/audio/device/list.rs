@@ -1,4 +1,4 @@
-//! Which microphones and speakers there are.
+//! Lists the microphones and speakers.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use super::choose::error_codes;
 use crate::audio::resample::RATES;
 use crate::error::DeviceError;
 
-/// How long the system may take to tell its devices.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Rates worth naming when a device takes a whole range, in Hz.
+/// Longest time the system may take to list its devices.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Rates to list for a device that accepts a whole range, in Hz.
 const COMMON_RATES: [u32; 8] = [
     8_000, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000,
 ];
@@ -22,56 +22,56 @@ const COMMON_RATES: [u32; 8] = [
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AudioDeviceInfo {
-    /// What a person calls it.
+    /// The name to show to the user.
     pub name: String,
-    /// What the system calls it; stays the same as long as the device does.
+    /// The system's id; stable as long as the device exists.
     pub id: String,
-    /// Whether it is the one that is used when none is named.
+    /// Whether this device is used when none is named.
     pub default: bool,
-    /// Common sampling rates that it takes, in Hz, ascending.
+    /// Common sampling rates that it accepts, in Hz, ascending.
     pub rates: Vec<u32>,
-    /// Channel counts that it takes, ascending.
+    /// Channel counts that it accepts, ascending.
     pub channels: Vec<u16>,
 }
 
-/// The microphones of this machine that can be opened, the default one first.
+/// The microphones that can be opened, the default one first.
 ///
 /// # Errors
-/// `MIC_NOT_FOUND` when the system has no sound at all, `MIC_TIMEOUT` when it does not answer.
+/// `MIC_NOT_FOUND` if the system has no audio at all, `MIC_TIMEOUT` if it does not answer.
 pub fn list_microphones() -> Result<Vec<AudioDeviceInfo>, DeviceError> {
     list(Direction::Capture)
 }
 
-/// The speakers of this machine that can be opened, the default one first.
+/// The speakers that can be opened, the default one first.
 ///
 /// # Errors
-/// `SPEAKER_NOT_FOUND` when the system has no sound at all, `SPEAKER_TIMEOUT` when it does not answer.
+/// `SPEAKER_NOT_FOUND` if the system has no audio at all, `SPEAKER_TIMEOUT` if it does not answer.
 pub fn list_speakers() -> Result<Vec<AudioDeviceInfo>, DeviceError> {
     list(Direction::Playback)
 }
 
-/// Asks on another thread, because drivers and sound servers may hang.
+/// Queries on another thread, because drivers and sound servers may hang.
 fn list(direction: Direction) -> Result<Vec<AudioDeviceInfo>, DeviceError> {
     let codes = error_codes(direction);
     let (sender, receiver) = channel();
-    let ask = move || {
-        // Nobody listens any more if the answer comes too late.
-        let _ = sender.send(ask(direction));
+    let query_and_send = move || {
+        // After the timeout the receiver is gone.
+        let _ = sender.send(query(direction));
     };
 
     std::thread::Builder::new()
-        .name("sound devices".into())
-        .spawn(ask)
+        .name("audio devices".into())
+        .spawn(query_and_send)
         .map_err(|_| codes.timeout())?;
 
-    match receiver.recv_timeout(PATIENCE) {
+    match receiver.recv_timeout(LIST_TIMEOUT) {
         Ok(Ok(devices)) => Ok(devices),
         Ok(Err(error)) => Err(codes.opening(&error)),
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(codes.timeout()),
     }
 }
 
-fn ask(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
+fn query(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
     let host = super::host();
     let default = match direction {
         Direction::Capture => host.default_input_device(),
@@ -81,30 +81,30 @@ fn ask(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
     let default_id = default.as_ref().and_then(|device| device.id().ok());
     let mut devices: Vec<_> = host.devices()?.collect();
 
-    // ALSA's default is an alias that some configurations do not list.
+    // ALSA's default is an alias, which some configurations do not list.
     if let Some(default) = default
         && !devices.iter().any(|device| device.id().ok() == default_id)
     {
         devices.push(default);
     }
 
-    let mut known = Vec::new();
+    let mut listed = Vec::new();
     for device in devices {
         let Ok(id) = device.id() else { continue };
 
-        // Asking a device for its abilities opens it, so the others are left out before.
-        if !super::is_for_people(id.id()) {
+        // Querying the capabilities of a device opens it, so filter the others out first.
+        if !super::is_user_facing(id.id()) {
             continue;
         }
 
-        let Some((rates, channels)) = abilities(&device, direction) else {
+        let Some((rates, channels)) = capabilities(&device, direction) else {
             continue;
         };
 
         let name = device
             .description()
             .map_or_else(|_| id.id().to_owned(), |about| about.name().to_owned());
-        known.push(AudioDeviceInfo {
+        listed.push(AudioDeviceInfo {
             name,
             id: id.id().to_owned(),
             default: Some(&id) == default_id.as_ref(),
@@ -113,12 +113,12 @@ fn ask(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
         });
     }
 
-    known.sort_by_key(|device| !device.default);
-    Ok(known)
+    listed.sort_by_key(|device| !device.default);
+    Ok(listed)
 }
 
-/// Rates and channel counts of a device; `None` if it cannot be opened this way.
-fn abilities(device: &cpal::Device, direction: Direction) -> Option<(Vec<u32>, Vec<u16>)> {
+/// Rates and channel counts of a device; `None` if it cannot be opened in this direction.
+fn capabilities(device: &cpal::Device, direction: Direction) -> Option<(Vec<u32>, Vec<u16>)> {
     let ranges = super::choose::ranges(device, direction).ok()?;
     let mut rates = Vec::new();
     let mut channels = Vec::new();
@@ -138,7 +138,7 @@ fn abilities(device: &cpal::Device, direction: Direction) -> Option<(Vec<u32>, V
     rates.sort_unstable();
     rates.dedup();
 
-    // The ends of a range that covers everything say nothing.
+    // The ends of a range that covers everything mean nothing to the user.
     if rates.iter().any(|rate| COMMON_RATES.contains(rate)) {
         rates.retain(|rate| COMMON_RATES.contains(rate));
     }

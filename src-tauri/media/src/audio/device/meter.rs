@@ -1,4 +1,5 @@
-//! From a microphone's callback to a meter on the screen: only the level passes, and no thread waits for sound.
+//! From a microphone's callback to a meter on the screen: only the level passes, and no thread
+//! waits for audio.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,8 +9,8 @@ use cpal::FromSample;
 use super::callback::{CaptureSink, LastCall, StreamClock, mixed};
 use crate::audio::level::{AudioLevel, LevelMeter, SharedLevel};
 
-/// How old the newest sound may be: longer than the longest periods of devices.
-const FRESH: Duration = Duration::from_millis(500);
+/// Oldest callback whose level still counts: longer than the longest period of any device.
+const MAX_AGE: Duration = Duration::from_millis(500);
 
 /// The level of an open microphone.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub struct MeterBridge {
 }
 
 impl MeterBridge {
-    /// Zero so far.
+    /// A bridge whose level is zero so far.
     pub fn new(clock: Arc<StreamClock>) -> Self {
         Self {
             level: Arc::default(),
@@ -27,9 +28,9 @@ impl MeterBridge {
         }
     }
 
-    /// How loud the microphone is now; zero when it has not been heard of for a while.
+    /// The current level; zero if the microphone has not called back for a while.
     pub fn level(&self, now: Instant) -> AudioLevel {
-        let is_fresh = |call: LastCall| now.saturating_duration_since(call.at) < FRESH;
+        let is_fresh = |call: LastCall| now.saturating_duration_since(call.at) < MAX_AGE;
         if self.clock.last_call().is_some_and(is_fresh) {
             self.level.get()
         } else {
@@ -37,13 +38,13 @@ impl MeterBridge {
         }
     }
 
-    /// What the stream's callbacks tell.
+    /// What the stream's callbacks report.
     pub fn clock(&self) -> &StreamClock {
         &self.clock
     }
 }
 
-/// Measures what a microphone captures, mixed to one channel, inside the device's callback.
+/// Measures inside the device's callback what a microphone captures, mixed to one channel.
 #[derive(Debug)]
 pub struct MeterCallback {
     meter: LevelMeter,
@@ -53,7 +54,8 @@ pub struct MeterCallback {
 }
 
 impl MeterCallback {
-    /// For a device that captures `rate` frames a second of `channels` interleaved channels.
+    /// A callback for a device that captures `rate` frames per second of `channels` interleaved
+    /// channels.
     pub fn new(bridge: &MeterBridge, rate: u32, channels: u16) -> Self {
         let (level, clock) = (Arc::clone(&bridge.level), Arc::clone(&bridge.clock));
         Self {
@@ -83,11 +85,15 @@ impl CaptureSink for MeterCallback {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tests start from the current time"
+)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_level_is_that_of_all_channels_together() {
+    fn the_level_is_that_of_the_mixed_channels() {
         let start = Instant::now();
         let clock = Arc::new(StreamClock::new(start));
         let bridge = MeterBridge::new(Arc::clone(&clock));
@@ -96,15 +102,15 @@ mod tests {
         assert_eq!(
             bridge.level(start),
             AudioLevel::default(),
-            "nothing was heard yet"
+            "nothing has been heard yet"
         );
 
-        // Two callbacks fill 10 ms: 441 frames.
+        // 10 ms are 441 frames: it takes two callbacks.
         callback.run(&[16_384i16, 0].repeat(300), start, Duration::ZERO);
         assert_eq!(
             bridge.level(start),
             AudioLevel::default(),
-            "10 ms are not full yet"
+            "10 ms are not complete yet"
         );
 
         callback.run(&[16_384i16, 0].repeat(141), start, Duration::ZERO);
@@ -117,13 +123,13 @@ mod tests {
         assert_eq!(
             clock.last_call().map(|call| call.frames),
             Some(141),
-            "and the stream is seen to live"
+            "the callback is recorded"
         );
 
         assert_eq!(
-            bridge.level(start + FRESH),
+            bridge.level(start + MAX_AGE),
             AudioLevel::default(),
-            "a device that says no more is not loud"
+            "a device without callbacks has no level"
         );
     }
 }

@@ -1,8 +1,9 @@
-//! Microphones and speakers by cpal; on Linux microphones are read by [`alsa_capture`].
+//! Microphones and speakers through cpal; on Linux microphones are read by [`alsa_capture`].
 //!
-//! Each open device has its own thread, because opening and closing may hang in a driver. Device callbacks only move
-//! samples through lock-free rings (see [`callback`]); the bridges between those rings and the engine absorb the drift
-//! between the device's clock and ours (see [`bridge`]).
+//! Each open device has its own thread, because opening and closing may hang in a driver. Device
+//! callbacks only move samples through lock-free rings (see [`callback`]). The bridges between
+//! those rings and the engine absorb the drift between the device's clock and ours (see
+//! [`bridge`]).
 
 #[cfg(target_os = "linux")]
 mod alsa;
@@ -20,69 +21,74 @@ use std::time::{Duration, Instant};
 
 pub use list::{AudioDeviceInfo, list_microphones, list_speakers};
 
-use super::BLOCK;
+use super::BLOCK_SAMPLES;
 use super::level::AudioLevel;
 use super::stats::DeviceCounts;
 use crate::error::DeviceError;
 use bridge::{CaptureBridge, PlaybackBridge};
 use meter::MeterBridge;
 pub(crate) use owner::Closing;
-use owner::{Owner, State};
+use owner::{DeviceOwner, DeviceState};
 
-/// Which way sound goes.
+/// Longest time a device may take to open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether audio goes from a microphone to the engine, or from the engine to a speaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Capture,
     Playback,
 }
 
-/// The system's sound.
+/// cpal's default audio system. On Linux, ALSA's messages go to the log from then on.
 fn host() -> cpal::Host {
     #[cfg(target_os = "linux")]
-    alsa::take_reports();
+    alsa::redirect_reports();
     cpal::default_host()
 }
 
-/// Whether a device belongs into a list for people: see [`alsa`] on Linux.
-fn is_for_people(id: &str) -> bool {
+/// Whether a device belongs in a list for users: see [`alsa`] on Linux.
+fn is_user_facing(id: &str) -> bool {
     #[cfg(target_os = "linux")]
-    return alsa::is_for_people(id);
+    return alsa::is_user_facing(id);
     #[cfg(not(target_os = "linux"))]
     return !id.is_empty();
 }
 
-/// A microphone that is opening, or open.
+/// A microphone that is opening or open.
 #[derive(Debug)]
 pub(crate) struct Microphone {
-    owner: Owner<CaptureBridge>,
+    owner: DeviceOwner<CaptureBridge>,
 }
 
 impl Microphone {
-    /// Begins to open the microphone with this id or name, or the default one, once the one `before` has closed.
+    /// Starts opening the microphone with this id or name, or the default one, once `before` has
+    /// closed.
     pub(crate) fn open(name: Option<String>, before: Option<Closing>) -> Self {
         Self {
-            owner: Owner::open_microphone(name, before),
+            owner: DeviceOwner::open_microphone(name, before),
         }
     }
 
-    /// Begins to close the device, without waiting for it.
+    /// Starts closing the device and returns without waiting.
     pub(crate) fn close(self) -> Closing {
         self.owner.close()
     }
 
-    /// Writes the next block and returns when its first sample was in the air; `None` while the device is opening.
+    /// Writes the next block and returns when its first sample was in the air; `None` while the
+    /// device is opening.
     pub(crate) fn pull(
         &mut self,
         now: Instant,
-        out: &mut [f32; BLOCK],
+        out: &mut [f32; BLOCK_SAMPLES],
     ) -> Result<Option<Instant>, DeviceError> {
         match self.owner.poll(now)? {
-            State::Opening => Ok(None),
-            State::Open(bridge) => Ok(Some(bridge.pull(now, out))),
+            DeviceState::Opening => Ok(None),
+            DeviceState::Open(bridge) => Ok(Some(bridge.pull(now, out))),
         }
     }
 
-    /// From the air to the engine.
+    /// Delay from the air to the engine, once the device is open.
     pub(crate) fn delay(&self) -> Option<Duration> {
         self.owner.bridge().map(CaptureBridge::delay)
     }
@@ -92,64 +98,65 @@ impl Microphone {
     }
 }
 
-/// A microphone that is opening, or open, only for its level.
+/// A microphone that is opening or open, used only for its level.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    owner: Owner<MeterBridge>,
+    owner: DeviceOwner<MeterBridge>,
 }
 
 impl Meter {
-    /// Begins to open the microphone with this id or name, or the default one.
+    /// Starts opening the microphone with this id or name, or the default one.
     pub(crate) fn open(name: Option<String>) -> Self {
         Self {
-            owner: Owner::open_meter(name),
+            owner: DeviceOwner::open_meter(name),
         }
     }
 
-    /// How loud it is; zero while the device is opening.
+    /// The current level; zero while the device is opening.
     pub(crate) fn level(&mut self, now: Instant) -> Result<AudioLevel, DeviceError> {
         Ok(match self.owner.poll(now)? {
-            State::Opening => AudioLevel::default(),
-            State::Open(bridge) => bridge.level(now),
+            DeviceState::Opening => AudioLevel::default(),
+            DeviceState::Open(bridge) => bridge.level(now),
         })
     }
 }
 
-/// A speaker that is opening, or open.
+/// A speaker that is opening or open.
 #[derive(Debug)]
 pub(crate) struct Speaker {
-    owner: Owner<PlaybackBridge>,
+    owner: DeviceOwner<PlaybackBridge>,
 }
 
 impl Speaker {
-    /// Begins to open the speaker with this id or name, or the default one, once the one `before` has closed.
+    /// Starts opening the speaker with this id or name, or the default one, once `before` has
+    /// closed.
     pub(crate) fn open(name: Option<String>, before: Option<Closing>) -> Self {
         Self {
-            owner: Owner::open_speaker(name, before),
+            owner: DeviceOwner::open_speaker(name, before),
         }
     }
 
-    /// Begins to close the device, without waiting for it.
+    /// Starts closing the device and returns without waiting.
     pub(crate) fn close(self) -> Closing {
         self.owner.close()
     }
 
-    /// Plays a block and returns when its first sample will be heard. While the device is opening nothing is heard, and
-    /// the time is `now`.
+    /// Plays a block and returns when its first sample will be heard. While the device is opening,
+    /// nothing is heard and the result is `now`.
     pub(crate) fn push(
         &mut self,
         now: Instant,
-        block: &[i16; BLOCK],
+        block: &[i16; BLOCK_SAMPLES],
     ) -> Result<Instant, DeviceError> {
         match self.owner.poll(now)? {
-            State::Opening => Ok(now),
-            State::Open(bridge) => {
+            DeviceState::Opening => Ok(now),
+            DeviceState::Open(bridge) => {
                 Ok(bridge.push(now, &block.map(|sample| f32::from(sample) / 32_768.0)))
             }
         }
     }
 
-    /// From the engine to the air.
+    /// Delay from the engine to the air, once the device is open.
     pub(crate) fn delay(&self) -> Option<Duration> {
         self.owner.bridge().map(PlaybackBridge::delay)
     }

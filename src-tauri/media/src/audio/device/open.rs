@@ -1,4 +1,8 @@
 //! Opens a device and starts its stream.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: device callbacks run in real time"
+)]
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,16 +17,16 @@ use super::alsa_capture::CaptureStream;
 use super::bridge::{CaptureBridge, PlaybackBridge, RING_S};
 use super::callback::{CaptureCallback, CaptureSink, PlaybackCallback, StreamClock};
 use super::meter::{MeterBridge, MeterCallback};
-use super::owner::OPENING;
-use super::{Direction, choose};
+use super::{Direction, OPEN_TIMEOUT, choose};
 use crate::error::DeviceError;
 
-/// Callbacks per second that are asked for in a call: of speakers, and of microphones.
+/// Callbacks per second to ask for in a call, from speakers and from microphones.
 const PLAYBACK_CALLBACKS_PER_SECOND: u32 = 50;
 const CAPTURE_CALLBACKS_PER_SECOND: u32 = 75;
-/// Callbacks per second that are asked for where only a level is shown: each wakes a sound server and two threads.
+/// Callbacks per second to ask for when only a level is shown. Each wakes a sound server and two
+/// threads.
 const METER_CALLBACKS_PER_SECOND: u32 = 20;
-/// The buffer that is asked for when a device refuses that.
+/// The buffer size to ask for when a device refuses the one for that rate.
 const FALLBACK_FRAMES: u32 = 1024;
 
 /// A running stream, which ends when it is dropped, and the engine's end of it.
@@ -77,7 +81,7 @@ macro_rules! with_format {
     };
 }
 
-/// A microphone for calls.
+/// Opens a microphone for a call.
 pub(super) fn microphone(name: Option<&str>) -> Result<Opened<CaptureBridge>, DeviceError> {
     capture(name, CAPTURE_CALLBACKS_PER_SECOND, |config, clock| {
         let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
@@ -90,7 +94,7 @@ pub(super) fn microphone(name: Option<&str>) -> Result<Opened<CaptureBridge>, De
     })
 }
 
-/// A microphone of which only the level is wanted.
+/// Opens a microphone only for its level.
 pub(super) fn meter(name: Option<&str>) -> Result<Opened<MeterBridge>, DeviceError> {
     capture(name, METER_CALLBACKS_PER_SECOND, |config, clock| {
         let bridge = MeterBridge::new(clock);
@@ -102,7 +106,7 @@ pub(super) fn meter(name: Option<&str>) -> Result<Opened<MeterBridge>, DeviceErr
 fn capture<B, S: CaptureSink>(
     name: Option<&str>,
     callbacks_per_second: u32,
-    make: impl Fn(StreamConfig, Arc<StreamClock>) -> Result<(B, S), cpal::Error>,
+    build_sink: impl Fn(StreamConfig, Arc<StreamClock>) -> Result<(B, S), cpal::Error>,
 ) -> Result<Opened<B>, DeviceError> {
     open(
         name,
@@ -110,7 +114,7 @@ fn capture<B, S: CaptureSink>(
         callbacks_per_second,
         |device, config, format| {
             let clock = Arc::new(StreamClock::new(Instant::now()));
-            let (bridge, sink) = make(config, Arc::clone(&clock))?;
+            let (bridge, sink) = build_sink(config, Arc::clone(&clock))?;
             let stream =
                 with_format!(format, T => capture_stream::<T>(device, config, clock, sink))?;
 
@@ -119,7 +123,7 @@ fn capture<B, S: CaptureSink>(
     )
 }
 
-/// A speaker for calls.
+/// Opens a speaker for a call.
 pub(super) fn speaker(name: Option<&str>) -> Result<Opened<PlaybackBridge>, DeviceError> {
     open(
         name,
@@ -143,7 +147,7 @@ fn ring_frames(rate: u32) -> usize {
     (RING_S * f64::from(rate)) as usize
 }
 
-/// Finds the device, tries the buffer sizes that it may take, and starts the stream.
+/// Finds the device, tries the buffer sizes it may accept, and starts the stream.
 fn open<B>(
     name: Option<&str>,
     direction: Direction,
@@ -155,7 +159,7 @@ fn open<B>(
     let ranges = choose::ranges(&device, direction).map_err(|error| codes.opening(&error))?;
     let (mut config, format) =
         choose::best(&ranges).ok_or_else(|| codes.opening(&ErrorKind::UnsupportedConfig.into()))?;
-    // The default buffers of ALSA's sound server plug-ins lose sound, so they come last.
+    // The default buffers of ALSA's sound server plug-ins lose audio, so they come last.
     let sizes = [
         BufferSize::Fixed(config.sample_rate / callbacks_per_second),
         BufferSize::Fixed(FALLBACK_FRAMES),
@@ -167,7 +171,8 @@ fn open<B>(
         config.buffer_size = size;
         match build(&device, config, format) {
             Ok(opened) => {
-                tracing::info!(?direction, rate = config.sample_rate, channels = config.channels, %format, ?size, "sound device open");
+                let (rate, channels) = (config.sample_rate, config.channels);
+                tracing::info!(?direction, rate, channels, %format, ?size, "audio device open");
                 return Ok(opened);
             }
             Err(error) if error.kind() == ErrorKind::UnsupportedConfig => last_error = error,
@@ -190,7 +195,7 @@ where
     f32: FromSample<T>,
 {
     let stream = CaptureStream::start::<T>(device.id()?.id(), config, clock, sink)?;
-    // The device keeps ALSA's configuration for as long as the stream lives.
+    // The device keeps ALSA's configuration as long as the stream lives.
     Ok(Box::new((stream, device.clone())))
 }
 
@@ -218,7 +223,7 @@ where
         config,
         data,
         move |error| clock.report(error.kind()),
-        Some(OPENING),
+        Some(OPEN_TIMEOUT),
     )?;
     stream.play()?;
     Ok(Box::new(stream))
@@ -246,7 +251,7 @@ where
         config,
         data,
         move |error| clock.report(error.kind()),
-        Some(OPENING),
+        Some(OPEN_TIMEOUT),
     )?;
     stream.play()?;
     Ok(Box::new(stream))

@@ -1,7 +1,11 @@
 //! The thread that owns an open device.
 //!
-//! Opening, starting and closing happen there, so that a driver that hangs holds up nobody: the engine gives up after
-//! a while and leaves the thread to itself.
+//! Devices open, start and close on that thread, so that a driver that hangs does not block the
+//! engine: after a timeout the engine gives up and abandons the thread.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it spawns threads that open devices"
+)]
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
@@ -11,69 +15,70 @@ use super::bridge::{CaptureBridge, PlaybackBridge};
 use super::callback::StreamClock;
 use super::meter::MeterBridge;
 use super::open::{self, Opened};
-use super::{Direction, choose};
+use super::{Direction, OPEN_TIMEOUT, choose};
 use crate::audio::stats::DeviceCounts;
 use crate::error::DeviceError;
 
-/// How long a device may take to open.
-pub(super) const OPENING: Duration = Duration::from_secs(5);
-/// How long a device may take to be closed before it is left to itself.
-const CLOSING: Duration = Duration::from_secs(1);
-/// A stream that calls nobody back for this long has died without a word.
-const STALLED: Duration = Duration::from_secs(2);
-/// How often in a row a dead stream is replaced: on a busy machine the new one may die of the next underrun.
-const REOPENINGS: u32 = 4;
-/// The pause before the first of them; it doubles with each.
-const REOPENING_PAUSE: Duration = Duration::from_millis(50);
+/// Longest time a device may take to close before its thread is abandoned.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A stream without a callback for this long is dead, even if it has reported no error.
+const STALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often in a row a dead stream is reopened: on a busy machine the new one may die of the next
+/// underrun.
+const MAX_REOPENS: u32 = 4;
+/// Delay before the first reopening; it doubles with each.
+const REOPEN_DELAY: Duration = Duration::from_millis(50);
 /// A new stream that lives this long has replaced the dead one for good.
-const PROVEN: Duration = Duration::from_secs(3);
-/// Glitches within a second that no working device has.
+const STABLE_AFTER: Duration = Duration::from_secs(3);
+/// More glitches than this within a second mean a dead stream: no working device has that many.
 const GLITCH_BURST: u64 = 50;
 
-/// Opens a device; called anew when its stream has died.
+/// Opens a device; called again when its stream has died.
 type Open<B> = Arc<dyn Fn() -> Result<Opened<B>, DeviceError> + Send + Sync>;
 
-/// What the audio thread holds of a device: `B` is its end of the ring.
+/// The audio thread's handle of a device. `B` is its end of the ring.
 ///
-/// A stream that dies is opened anew, up to [`REOPENINGS`] times in a row, because streams of sound servers die of an
-/// underrun on a busy machine, and because the default device may be another one by now. A device that is gone fails to
-/// open and is told at once.
-pub(super) struct Owner<B> {
+/// A stream that dies is reopened up to [`MAX_REOPENS`] times in a row, because streams of sound
+/// servers die of an underrun on a busy machine, and because another device may have become the
+/// default. A device that is gone fails to open and is reported at once.
+pub(super) struct DeviceOwner<B> {
     direction: Direction,
     open: Open<B>,
-    device: Device<B>,
-    /// How many streams have died in a row before the current one.
+    device: DeviceThread<B>,
+    /// How many streams in a row have died before the current one.
     died: u32,
-    /// What went wrong with streams before the current one.
+    /// Glitches of the streams before the current one.
     past: DeviceCounts,
 }
 
 /// One stream and the thread that owns it.
-struct Device<B> {
+struct DeviceThread<B> {
+    /// When opening began, then when the device was open.
     since: Instant,
     opened: Receiver<Result<B, DeviceError>>,
     /// Dropping it ends the thread.
     stop: Option<Sender<()>>,
-    /// Taken by whoever waits for the end.
+    /// Receives once the thread has closed the device. The next device, or `Closing`, takes it to
+    /// wait for that.
     closed: Option<Receiver<()>>,
     bridge: Option<B>,
-    /// Start of the current second of watching for glitches, and their number then.
+    /// Start of the current one-second window of the glitch count, and the count at that time.
     glitches: (Instant, u64),
 }
 
-/// What a device does at the moment.
-pub(super) enum State<'a, B> {
+/// Whether the device is ready for use.
+pub(super) enum DeviceState<'a, B> {
     Opening,
     Open(&'a mut B),
 }
 
-/// A bridge that tells how its stream is.
-pub(super) trait Watched {
+/// A bridge whose stream can be watched for faults.
+pub(super) trait DeviceBridge {
     fn stream_clock(&self) -> &StreamClock;
     fn bridge_counts(&self) -> DeviceCounts;
 }
 
-impl Watched for CaptureBridge {
+impl DeviceBridge for CaptureBridge {
     fn stream_clock(&self) -> &StreamClock {
         self.clock()
     }
@@ -83,7 +88,7 @@ impl Watched for CaptureBridge {
     }
 }
 
-impl Watched for PlaybackBridge {
+impl DeviceBridge for PlaybackBridge {
     fn stream_clock(&self) -> &StreamClock {
         self.clock()
     }
@@ -93,7 +98,7 @@ impl Watched for PlaybackBridge {
     }
 }
 
-impl Watched for MeterBridge {
+impl DeviceBridge for MeterBridge {
     fn stream_clock(&self) -> &StreamClock {
         self.clock()
     }
@@ -106,8 +111,8 @@ impl Watched for MeterBridge {
     }
 }
 
-impl Owner<CaptureBridge> {
-    /// Opens once the device `before` has closed.
+impl DeviceOwner<CaptureBridge> {
+    /// Starts opening a microphone once the device `before` has closed.
     pub(super) fn open_microphone(name: Option<String>, before: Option<Closing>) -> Self {
         Self::new(
             Direction::Capture,
@@ -117,8 +122,8 @@ impl Owner<CaptureBridge> {
     }
 }
 
-impl Owner<MeterBridge> {
-    /// Opens a microphone only for its level.
+impl DeviceOwner<MeterBridge> {
+    /// Starts opening a microphone only for its level.
     pub(super) fn open_meter(name: Option<String>) -> Self {
         Self::new(
             Direction::Capture,
@@ -128,8 +133,8 @@ impl Owner<MeterBridge> {
     }
 }
 
-impl Owner<PlaybackBridge> {
-    /// Opens once the device `before` has closed.
+impl DeviceOwner<PlaybackBridge> {
+    /// Starts opening a speaker once the device `before` has closed.
     pub(super) fn open_speaker(name: Option<String>, before: Option<Closing>) -> Self {
         Self::new(
             Direction::Playback,
@@ -139,7 +144,8 @@ impl Owner<PlaybackBridge> {
     }
 }
 
-/// A device that is being closed in the background. Dropping it waits for the end, a second at most.
+/// A device that is closing in the background. Dropping it waits until the device is closed, at
+/// most a second.
 #[derive(Debug)]
 pub(crate) struct Closing {
     direction: Direction,
@@ -148,20 +154,21 @@ pub(crate) struct Closing {
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if self
-            .closed
-            .take()
-            .is_some_and(|closed| closed.recv_timeout(CLOSING) == Err(RecvTimeoutError::Timeout))
-        {
-            tracing::warn!(direction = ?self.direction, "a sound device does not close; it is left to itself");
+        if self.closed.take().is_some_and(|closed| {
+            closed.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout)
+        }) {
+            tracing::warn!(
+                direction = ?self.direction,
+                "an audio device does not close: its thread is abandoned"
+            );
         }
     }
 }
 
-impl<B: Watched + Send + 'static> Owner<B> {
+impl<B: DeviceBridge + Send + 'static> DeviceOwner<B> {
     fn new(direction: Direction, open: Open<B>, before: Option<Closing>) -> Self {
         let before = before.and_then(|mut closing| closing.closed.take());
-        let device = Device::spawn(Arc::clone(&open), before, Duration::ZERO);
+        let device = DeviceThread::spawn(Arc::clone(&open), before, Duration::ZERO);
         Self {
             direction,
             open,
@@ -171,13 +178,13 @@ impl<B: Watched + Send + 'static> Owner<B> {
         }
     }
 
-    /// Begins to close the device, without waiting for it.
+    /// Starts closing the device and returns without waiting.
     pub(super) fn close(mut self) -> Closing {
         self.begin_closing()
     }
 
-    /// Looks after the device: whether it has opened, and whether it still works.
-    pub(super) fn poll(&mut self, now: Instant) -> Result<State<'_, B>, DeviceError> {
+    /// Checks whether the device has opened and whether it still works, and reopens it if not.
+    pub(super) fn poll(&mut self, now: Instant) -> Result<DeviceState<'_, B>, DeviceError> {
         let codes = choose::error_codes(self.direction);
         if self.device.bridge.is_none() {
             match self.device.opened.try_recv() {
@@ -188,7 +195,7 @@ impl<B: Watched + Send + 'static> Owner<B> {
                 Ok(Err(_)) if self.died > 0 => return Err(codes.unplugged()),
                 Ok(Err(error)) => return Err(error),
                 Err(TryRecvError::Empty)
-                    if now.saturating_duration_since(self.device.since) < OPENING => {}
+                    if now.saturating_duration_since(self.device.since) < OPEN_TIMEOUT => {}
                 Err(_) if self.died > 0 => return Err(codes.unplugged()),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
                     return Err(codes.timeout());
@@ -197,15 +204,19 @@ impl<B: Watched + Send + 'static> Owner<B> {
         }
 
         if self.device.has_died(now) {
-            tracing::warn!(direction = ?self.direction, before = self.died, "the stream of a sound device has died");
-            if self.died == REOPENINGS {
+            tracing::warn!(
+                direction = ?self.direction,
+                before = self.died,
+                "an audio stream died: it is reopened, unless that has failed too often"
+            );
+            if self.died == MAX_REOPENS {
                 return Err(codes.unplugged());
             }
 
             self.reopen();
         } else if self.died > 0
             && self.device.bridge.is_some()
-            && now.saturating_duration_since(self.device.since) > PROVEN
+            && now.saturating_duration_since(self.device.since) > STABLE_AFTER
         {
             self.died = 0;
         }
@@ -214,24 +225,24 @@ impl<B: Watched + Send + 'static> Owner<B> {
             .device
             .bridge
             .as_mut()
-            .map_or(State::Opening, State::Open))
+            .map_or(DeviceState::Opening, DeviceState::Open))
     }
 
     fn reopen(&mut self) {
         let counts = self.counts();
-        // The new stream's own glitches begin at zero; its death is one more.
+        // The new stream counts from zero. The death itself counts as a glitch.
         self.past = DeviceCounts {
             glitches: self.past.glitches + 1,
             ..counts
         };
 
         let closed = self.device.closed.take();
-        let pause = REOPENING_PAUSE * 2u32.pow(self.died);
-        self.device = Device::spawn(Arc::clone(&self.open), closed, pause);
+        let delay = REOPEN_DELAY * 2u32.pow(self.died);
+        self.device = DeviceThread::spawn(Arc::clone(&self.open), closed, delay);
         self.died += 1;
     }
 
-    /// What went wrong since the device was first opened.
+    /// Glitches since the device was first opened.
     pub(super) fn counts(&self) -> DeviceCounts {
         let current = self
             .device
@@ -248,34 +259,36 @@ impl<B: Watched + Send + 'static> Owner<B> {
     }
 }
 
-impl<B> Owner<B> {
+impl<B> DeviceOwner<B> {
     pub(super) fn bridge(&self) -> Option<&B> {
         self.device.bridge.as_ref()
     }
 }
 
-impl<B: Watched + Send + 'static> Device<B> {
-    /// Opens on a thread of its own, once the device's former stream has `closed` and a `pause` is over.
-    fn spawn(open: Open<B>, closed: Option<Receiver<()>>, pause: Duration) -> Self {
+impl<B: DeviceBridge + Send + 'static> DeviceThread<B> {
+    /// Opens the device on a new thread, once its former stream has `closed` and `delay` has
+    /// passed.
+    fn spawn(open: Open<B>, closed: Option<Receiver<()>>, delay: Duration) -> Self {
         let (opened_sender, opened) = channel();
         let (stop, stopped) = channel::<()>();
-        let (closed_sender, is_closed) = channel();
+        let (closed_sender, closed_receiver) = channel();
         let body = move || {
             if let Some(closed) = closed {
-                // Whether it has closed or hangs: more cannot be done.
-                let _ = closed.recv_timeout(CLOSING);
+                // If it hangs instead, there is nothing more to wait for.
+                let _ = closed.recv_timeout(CLOSE_TIMEOUT);
             }
 
-            // The engine says nothing on this channel; it closes it when the device is not wanted any more.
-            if stopped.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+            // The engine never sends on this channel. It closes it when the device is no longer
+            // needed.
+            if stopped.recv_timeout(delay) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
 
             match open() {
                 Ok((stream, bridge)) => {
-                    // If the engine is gone already, the device is closed again.
+                    // If the engine has already gone, the device closes again.
                     if opened_sender.send(Ok(bridge)).is_ok() {
-                        // Ends when the other end is dropped.
+                        // Returns when the engine drops its end.
                         let _ = stopped.recv();
                     }
 
@@ -289,12 +302,12 @@ impl<B: Watched + Send + 'static> Device<B> {
             let _ = closed_sender.send(());
         };
 
-        // Without a thread both channels are closed, and the first poll tells.
+        // If the thread could not start, both channels are closed and the first poll reports it.
         let thread = std::thread::Builder::new()
-            .name("sound device".into())
+            .name("audio device".into())
             .spawn(body);
         if let Err(error) = thread {
-            tracing::error!(%error, "no thread for a sound device");
+            tracing::error!(%error, "no thread for an audio device: the device is not opened");
         }
 
         let now = Instant::now();
@@ -302,20 +315,21 @@ impl<B: Watched + Send + 'static> Device<B> {
             since: now,
             opened,
             stop: Some(stop),
-            closed: Some(is_closed),
+            closed: Some(closed_receiver),
             bridge: None,
             glitches: (now, 0),
         }
     }
 
-    /// Whether an open stream has failed, calls nobody back any more, or reports nothing but glitches.
+    /// Whether an open stream has failed, has stopped its callbacks, or reports nothing but
+    /// glitches.
     fn has_died(&mut self, now: Instant) -> bool {
         let Some(bridge) = &self.bridge else {
             return false;
         };
 
         let clock = bridge.stream_clock();
-        let last_life = clock.last_call().map_or(self.since, |call| call.at);
+        let last_callback = clock.last_call().map_or(self.since, |call| call.at);
         let (since, before) = self.glitches;
         let glitches = clock.glitches();
 
@@ -324,12 +338,12 @@ impl<B: Watched + Send + 'static> Device<B> {
         }
 
         clock.failure().is_some()
-            || now.saturating_duration_since(last_life) > STALLED
+            || now.saturating_duration_since(last_callback) > STALL_TIMEOUT
             || glitches.saturating_sub(before) > GLITCH_BURST
     }
 }
 
-impl<B> Owner<B> {
+impl<B> DeviceOwner<B> {
     fn begin_closing(&mut self) -> Closing {
         self.device.stop = None;
         Closing {
@@ -339,13 +353,13 @@ impl<B> Owner<B> {
     }
 }
 
-impl<B> Drop for Owner<B> {
+impl<B> Drop for DeviceOwner<B> {
     fn drop(&mut self) {
         drop(self.begin_closing());
     }
 }
 
-impl<B> std::fmt::Debug for Owner<B> {
+impl<B> std::fmt::Debug for DeviceOwner<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Owner")
             .field("direction", &self.direction)

@@ -1,8 +1,8 @@
-//! Where each block to send comes from.
+//! The source of each block to send.
 
 use std::time::{Duration, Instant};
 
-use crate::audio::BLOCK;
+use crate::audio::BLOCK_SAMPLES;
 use crate::audio::config::AudioSource;
 use crate::audio::device::{Closing, Microphone};
 use crate::audio::schedule::{BLOCK_DURATION, Tick, WallClock};
@@ -10,7 +10,7 @@ use crate::audio::test_signal::TestSignal;
 use crate::audio::wav::WavSource;
 use crate::error::DeviceError;
 
-/// A source that is running.
+/// A running source.
 pub(super) enum Capture {
     /// Nothing is sent.
     None,
@@ -20,7 +20,7 @@ pub(super) enum Capture {
 }
 
 impl Capture {
-    /// Opens the source; a microphone goes on opening in the background, once the one `before` has closed.
+    /// Opens the source. A microphone opens in the background, once the one `before` has closed.
     pub(super) fn open(
         source: &AudioSource,
         before: &mut Option<Closing>,
@@ -35,7 +35,7 @@ impl Capture {
         })
     }
 
-    /// Begins to release the source's device, if it has one.
+    /// Starts to release the source's device, if it has one.
     pub(super) fn close(self) -> Option<Closing> {
         match self {
             Self::Microphone(microphone) => Some(microphone.close()),
@@ -43,18 +43,18 @@ impl Capture {
         }
     }
 
-    /// Writes the next block and returns when its first sample was in the air; `None` when there is nothing to send
-    /// (yet). Full scale is ±1.
+    /// Writes the next block (full scale is ±1) and returns when its first sample was in the air;
+    /// `None` if there is nothing to send, or nothing yet.
     pub(super) fn pull(
         &mut self,
         tick: Tick,
         now: Instant,
         wall: &WallClock,
-        out: &mut [f32; BLOCK],
+        out: &mut [f32; BLOCK_SAMPLES],
     ) -> Result<Option<Instant>, DeviceError> {
-        // What is taken at a tick was in the air during the 10 ms before it.
+        // A block taken at a tick was in the air during the 10 ms before it.
         let since = tick.due.checked_sub(BLOCK_DURATION).unwrap_or(tick.due);
-        let mut block = [0; BLOCK];
+        let mut block = [0; BLOCK_SAMPLES];
 
         match self {
             Self::None => return Ok(None),
@@ -70,12 +70,12 @@ impl Capture {
         Ok(Some(since))
     }
 
-    /// Whether the sound comes from a person's surroundings, where echo and noise are.
+    /// Whether the source is a microphone, which picks up echo and noise.
     pub(super) fn is_microphone(&self) -> bool {
         matches!(self, Self::Microphone(_))
     }
 
-    /// How long sound takes from the air to the engine.
+    /// Delay from the air to the engine, once known.
     pub(super) fn delay(&self) -> Option<Duration> {
         match self {
             Self::Microphone(microphone) => microphone.delay(),

@@ -1,58 +1,63 @@
-//! Where received sound goes, and how that changes in a call.
+//! The speaker that plays received audio, and how it changes during a call.
 
 use std::time::{Duration, Instant};
 
 use super::super::device::{Closing, Speaker};
-use crate::audio::BLOCK;
+use crate::audio::BLOCK_SAMPLES;
 use crate::audio::config::AudioSink;
 use crate::audio::stats::DeviceCounts;
 use crate::error::DeviceError;
 
-/// What is in a device when its path is short of sound: a little more than it says, for the fade at the end.
-const DRAINING: Duration = Duration::from_millis(20);
-/// No device is waited for longer.
-const DRAINING_MAX: Duration = Duration::from_millis(300);
+/// Added to the delay that a device reports, to cover the fade at the end.
+const DRAIN_MARGIN: Duration = Duration::from_millis(20);
+/// The longest wait for a device to play what it holds.
+const MAX_DRAIN: Duration = Duration::from_millis(300);
 
-/// The speaker, if there is one. A change lets the old device play what it has, so that it ends in a fade and not in a
-/// click; sound of that time, and of the new device's opening, is not heard.
+/// The speaker, if there is one. On a change the old device first plays what it holds, so that it
+/// ends in a fade and not in a click. Audio received during that time, and while the new device
+/// opens, is not heard.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     speaker: Option<Box<Speaker>>,
-    /// The sink to change to, and when the old one has played what it had.
+    /// The sink to change to, and when the old one has played what it held.
     next: Option<(AudioSink, Instant)>,
     closing: Option<Closing>,
 }
 
 impl Output {
-    /// Begins to open `sink`.
+    /// Starts opening `sink`.
     pub(super) fn open(sink: AudioSink) -> Self {
         let mut output = Self::default();
-        output.begin(sink);
+        output.open_speaker(sink);
         output
     }
 
-    /// Changes to `sink`.
+    /// Changes to `sink` once the old device has played what it holds.
     pub(super) fn change(&mut self, now: Instant, sink: AudioSink) {
-        let left = self.speaker.as_ref().and_then(|speaker| speaker.delay());
-        let left = left.map_or(Duration::ZERO, |delay| (delay + DRAINING).min(DRAINING_MAX));
-        // While an earlier change is waiting, nothing new has gone to the device.
-        let due = self.next.take().map_or(now + left, |(_, due)| due);
+        let remaining = self.speaker.as_ref().and_then(|speaker| speaker.delay());
+        let remaining = remaining.map_or(Duration::ZERO, |delay| {
+            (delay + DRAIN_MARGIN).min(MAX_DRAIN)
+        });
+        // While an earlier change is pending, the device gets nothing new, so the earlier time
+        // stands.
+        let due = self.next.take().map_or(now + remaining, |(_, due)| due);
         self.next = Some((sink, due));
     }
 
-    /// Plays a block and returns when its first sample will be heard; without a speaker that is `due`.
+    /// Plays a block and returns when its first sample will be heard. Without a speaker that is
+    /// `due`.
     pub(super) fn push(
         &mut self,
         now: Instant,
         due: Instant,
-        block: &[i16; BLOCK],
+        block: &[i16; BLOCK_SAMPLES],
     ) -> Result<Instant, DeviceError> {
         if let Some((sink, _)) = self.next.take_if(|(_, at)| *at <= now) {
             if let Some(speaker) = self.speaker.take() {
                 self.closing = Some(speaker.close());
             }
 
-            self.begin(sink);
+            self.open_speaker(sink);
         }
 
         match &mut self.speaker {
@@ -67,7 +72,7 @@ impl Output {
         }
     }
 
-    /// Whether there is a speaker, or one is coming.
+    /// Whether a speaker is open, opening, or about to be opened.
     pub(super) fn is_audible(&self) -> bool {
         match &self.next {
             Some((sink, _)) => *sink != AudioSink::None,
@@ -75,7 +80,7 @@ impl Output {
         }
     }
 
-    /// From the engine to the air.
+    /// Delay from the engine to the air, once known.
     pub(super) fn delay(&self) -> Option<Duration> {
         self.speaker.as_ref().and_then(|speaker| speaker.delay())
     }
@@ -84,7 +89,7 @@ impl Output {
         self.speaker.as_ref().map(|speaker| speaker.counts())
     }
 
-    fn begin(&mut self, sink: AudioSink) {
+    fn open_speaker(&mut self, sink: AudioSink) {
         let name = match sink {
             AudioSink::None => return,
             AudioSink::Default => None,

@@ -1,4 +1,5 @@
-//! Engines that talk to each other, without devices.
+//! Engines that send to each other, without devices.
+#![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
 use std::sync::mpsc::{Receiver, channel};
 
@@ -6,14 +7,14 @@ use super::*;
 use crate::audio::config::{AudioSink, AudioSource};
 use crate::error::{MediaEvent, MediaPart};
 
-/// Long enough for a machine that does much else; nothing waits for it in vain.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// Long enough for a busy machine. A passing test does not wait for it.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-fn quiet() -> MediaEvents {
+fn no_failures() -> MediaEvents {
     Arc::new(|event| panic!("nothing fails here: {event:?}"))
 }
 
-/// A sink that numbers packets and passes them on.
+/// A sink that numbers packets and sends them to a channel.
 fn to_channel() -> (OutgoingAudioSink, Receiver<(u16, u32, Vec<u8>)>) {
     let (sender, packets) = channel();
     let mut sequence = 65_530u16;
@@ -25,30 +26,33 @@ fn to_channel() -> (OutgoingAudioSink, Receiver<(u16, u32, Vec<u8>)>) {
     (sink, packets)
 }
 
-/// Hands every packet of `packets` to `engine` until `done` says that it is enough.
+/// Delivers packets from `packets` to `engine` until `done` accepts its statistics.
 fn deliver(
     engine: &AudioEngine,
     packets: &Receiver<(u16, u32, Vec<u8>)>,
     done: impl Fn(&AudioStats) -> bool,
 ) -> AudioStats {
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let (sequence, timestamp, payload) = packets
-            .recv_timeout(DEADLINE)
-            .expect("the sender goes on sending");
+            .recv_timeout(TIMEOUT)
+            .expect("the sender keeps sending");
         engine.receive(Instant::now(), sequence, timestamp, payload);
-        let stats = engine.stats();
 
+        let stats = engine.stats();
         if done(&stats) {
             return stats;
         }
 
-        assert!(Instant::now() < deadline, "it takes too long: {stats:?}");
+        assert!(
+            Instant::now() < deadline,
+            "the statistics never satisfied the test: {stats:?}"
+        );
     }
 }
 
 #[test]
-fn the_test_signal_goes_from_one_engine_to_another_and_tells_its_delay() {
+fn the_delay_of_a_test_signal_between_two_engines_is_measured() {
     let (sink, packets) = to_channel();
     let sender = AudioEngine::start(
         AudioConfig {
@@ -56,7 +60,7 @@ fn the_test_signal_goes_from_one_engine_to_another_and_tells_its_delay() {
             ..AudioConfig::default()
         },
         sink,
-        quiet(),
+        no_failures(),
     );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("heard.wav");
@@ -68,10 +72,10 @@ fn the_test_signal_goes_from_one_engine_to_another_and_tells_its_delay() {
 
     let receiver = AudioEngine::start(
         listening,
-        Box::new(|_| panic!("a listener sends nothing")),
-        quiet(),
+        Box::new(|_| panic!("an engine without a source sends nothing")),
+        no_failures(),
     );
-    assert_eq!(receiver.playout_point(), None, "nothing is heard yet");
+    assert_eq!(receiver.playout_point(), None, "nothing has been heard yet");
 
     let stats = deliver(&receiver, &packets, |stats| {
         stats
@@ -79,37 +83,43 @@ fn the_test_signal_goes_from_one_engine_to_another_and_tells_its_delay() {
             .is_some_and(|delays| delays.count >= 4)
     });
 
-    let delays = stats.mouth_to_ear_ms.expect("it was waited for");
+    let delays = stats.mouth_to_ear_ms.expect("the loop above waits for it");
     println!("mouth to ear: p50 {} ms, p95 {} ms", delays.p50, delays.p95);
-    // 20 ms of packet and 6.5 ms of Opus cannot be undercut; the upper bound is only there to catch nonsense.
+    // 20 ms of packet and 6.5 ms of Opus are the minimum; the upper bound only catches nonsense.
     assert!(
         (26.0..500.0).contains(&delays.p50),
         "the delay is that of a real path: {delays:?}"
     );
-    assert!(stats.first_audio_at.is_some(), "sound was heard");
+    assert!(stats.first_audio_at.is_some(), "audio was heard");
     assert!(
         stats.output_level_dbfs > -60.0,
-        "the signal's tone never stops: {}",
+        "the test signal's tone never stops: {}",
         stats.output_level_dbfs
     );
-    assert!(receiver.playout_point().is_some(), "lips can follow");
-    assert_eq!(stats.inbox_overflows, 0, "every packet fitted in");
+    assert!(
+        receiver.playout_point().is_some(),
+        "video can follow the playout point"
+    );
+    assert_eq!(
+        stats.inbox_overflows, 0,
+        "every packet fitted into the inbox"
+    );
     assert!(
         sender.stats().sent_packets >= stats.jitter.packets,
-        "nothing was received that was not sent"
+        "no more was received than was sent"
     );
 
     drop(receiver);
     let recorded = hound::WavReader::open(&path).unwrap();
     assert!(
         recorded.duration() > 48_000,
-        "two seconds and more were recorded: {} samples",
+        "at least a second was recorded: {} samples",
         recorded.duration()
     );
 }
 
 #[test]
-fn muting_silences_what_is_sent() {
+fn a_muted_engine_sends_silence() {
     let (sink, packets) = to_channel();
     let sender = AudioEngine::start(
         AudioConfig {
@@ -117,15 +127,15 @@ fn muting_silences_what_is_sent() {
             ..AudioConfig::default()
         },
         sink,
-        quiet(),
+        no_failures(),
     );
-    let receiver = AudioEngine::start(AudioConfig::default(), Box::new(|_| {}), quiet());
+    let receiver = AudioEngine::start(AudioConfig::default(), Box::new(|_| {}), no_failures());
     deliver(&receiver, &packets, |stats| stats.output_level_dbfs > -60.0);
     sender.set_muted(true);
-    let deadline = Instant::now() + DEADLINE;
 
+    let deadline = Instant::now() + TIMEOUT;
     while receiver.stats().output_level_dbfs > -70.0 {
-        assert!(Instant::now() < deadline, "a muted partner falls silent");
+        assert!(Instant::now() < deadline, "a muted sender falls silent");
 
         // With discontinuous transmission there may be nothing to deliver for 400 ms.
         if let Ok((sequence, timestamp, payload)) = packets.recv_timeout(Duration::from_millis(20))
@@ -139,8 +149,8 @@ fn muting_silences_what_is_sent() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_told_and_the_rest_goes_on() {
-    let (events, told) = channel();
+fn a_part_that_cannot_open_is_reported_and_the_rest_works() {
+    let (events, failures) = channel();
     let events: MediaEvents = Arc::new(move |event| events.send(event).unwrap());
     let config = AudioConfig {
         source: AudioSource::File("/no/such/voice.wav".into()),
@@ -150,16 +160,17 @@ fn what_cannot_be_opened_is_told_and_the_rest_goes_on() {
     };
 
     let engine = AudioEngine::start(config, Box::new(|_| {}), events);
-    let mut failures = Vec::new();
+    let mut reported = Vec::new();
 
     for _ in 0..2 {
-        let MediaEvent::Failed { part, error } =
-            told.recv_timeout(DEADLINE).expect("both failures are told");
-        failures.push((part, error.code));
+        let MediaEvent::Failed { part, error } = failures
+            .recv_timeout(TIMEOUT)
+            .expect("both failures are reported");
+        reported.push((part, error.code));
     }
 
     assert_eq!(
-        failures,
+        reported,
         [
             (MediaPart::Microphone, "FILE_UNREADABLE"),
             (MediaPart::Recording, "FILE_UNWRITABLE")
@@ -174,15 +185,15 @@ fn what_cannot_be_opened_is_told_and_the_rest_goes_on() {
             ..AudioConfig::default()
         },
         sink,
-        quiet(),
+        no_failures(),
     );
     deliver(&engine, &packets, |stats| stats.output_level_dbfs > -60.0);
 
-    assert!(told.try_recv().is_err(), "nothing else failed");
+    assert!(failures.try_recv().is_err(), "nothing else failed");
 }
 
 #[test]
-fn dropping_an_engine_stops_its_packets_at_once() {
+fn a_dropped_engine_sends_no_more_packets() {
     let (sink, packets) = to_channel();
     let engine = AudioEngine::start(
         AudioConfig {
@@ -190,26 +201,33 @@ fn dropping_an_engine_stops_its_packets_at_once() {
             ..AudioConfig::default()
         },
         sink,
-        quiet(),
+        no_failures(),
     );
-    packets.recv_timeout(DEADLINE).expect("it sends");
+    packets.recv_timeout(TIMEOUT).expect("the engine sends");
     drop(engine);
     packets.try_iter().for_each(drop);
 
-    assert!(packets.recv().is_err(), "the sink is gone with the engine");
+    assert!(
+        packets.recv().is_err(),
+        "the sink is dropped with the engine"
+    );
 }
 
-/// Packets of `packets` until one carries sound after silence, or the other way round.
-fn level_of(receiver: &AudioEngine, packets: &Receiver<(u16, u32, Vec<u8>)>, loud: bool) {
-    let deadline = Instant::now() + DEADLINE;
+/// Delivers `packets` to `receiver` until it plays something (`loud`) or falls silent (not `loud`).
+fn deliver_until_level(
+    receiver: &AudioEngine,
+    packets: &Receiver<(u16, u32, Vec<u8>)>,
+    loud: bool,
+) {
+    let deadline = Instant::now() + TIMEOUT;
     while (receiver.stats().output_level_dbfs > -60.0) != loud {
         assert!(
             Instant::now() < deadline,
-            "it becomes {}",
+            "the receiver never became {}",
             if loud { "loud" } else { "silent" }
         );
 
-        // What stopped sending has nothing to deliver.
+        // A sender that stopped sending delivers nothing.
         if let Ok((sequence, timestamp, payload)) = packets.recv_timeout(Duration::from_millis(20))
         {
             receiver.receive(Instant::now(), sequence, timestamp, payload);
@@ -218,15 +236,15 @@ fn level_of(receiver: &AudioEngine, packets: &Receiver<(u16, u32, Vec<u8>)>, lou
 }
 
 #[test]
-fn a_source_may_change_while_the_engine_runs() {
+fn the_source_can_change_while_the_engine_runs() {
     let (sink, packets) = to_channel();
-    // Nothing at first: the encoder comes with the first source.
-    let sender = AudioEngine::start(AudioConfig::default(), sink, quiet());
-    let receiver = AudioEngine::start(AudioConfig::default(), Box::new(|_| {}), quiet());
+    // The engine starts without a source: its encoder comes with the first one.
+    let sender = AudioEngine::start(AudioConfig::default(), sink, no_failures());
+    let receiver = AudioEngine::start(AudioConfig::default(), Box::new(|_| {}), no_failures());
     sender.set_source(AudioSource::Test);
-    level_of(&receiver, &packets, true);
+    deliver_until_level(&receiver, &packets, true);
     sender.set_source(AudioSource::None);
-    level_of(&receiver, &packets, false);
+    deliver_until_level(&receiver, &packets, false);
     packets.try_iter().for_each(drop);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tone.wav");
@@ -245,8 +263,10 @@ fn a_source_may_change_while_the_engine_runs() {
 
     wav.finalize().unwrap();
     sender.set_source(AudioSource::File(path));
-    level_of(&receiver, &packets, true);
-    let first = packets.recv_timeout(DEADLINE).expect("it goes on");
+    deliver_until_level(&receiver, &packets, true);
+    let first = packets
+        .recv_timeout(TIMEOUT)
+        .expect("the sender keeps sending");
     sender.set_source(AudioSource::Test);
     let mut stamps = vec![first.1];
     stamps.extend(packets.iter().take(20).map(|packet| packet.1));
@@ -254,12 +274,12 @@ fn a_source_may_change_while_the_engine_runs() {
         .windows(2)
         .all(|pair| pair[1].wrapping_sub(pair[0]) == 960);
 
-    assert!(even, "a switch leaves no hole in the stream: {stamps:?}");
+    assert!(even, "a switch leaves no gap in the timestamps: {stamps:?}");
 }
 
 #[test]
-fn a_change_that_fails_is_told_and_another_may_follow() {
-    let (events, told) = channel();
+fn a_failed_change_is_reported_and_the_next_one_works() {
+    let (events, failures) = channel();
     let events: MediaEvents = Arc::new(move |event| events.send(event).unwrap());
     let (sink, packets) = to_channel();
     let engine = AudioEngine::start(
@@ -272,7 +292,9 @@ fn a_change_that_fails_is_told_and_another_may_follow() {
     );
     engine.set_source(AudioSource::File("/no/such/voice.wav".into()));
     let failed = || {
-        let MediaEvent::Failed { part, error } = told.recv_timeout(DEADLINE).expect("it is told");
+        let MediaEvent::Failed { part, error } = failures
+            .recv_timeout(TIMEOUT)
+            .expect("the failure is reported");
         (part, error.code)
     };
 
@@ -285,8 +307,8 @@ fn a_change_that_fails_is_told_and_another_may_follow() {
     packets.try_iter().for_each(drop);
     engine.set_source(AudioSource::Test);
     packets
-        .recv_timeout(DEADLINE)
+        .recv_timeout(TIMEOUT)
         .expect("the engine sends again");
 
-    assert!(told.try_recv().is_err(), "and nothing else failed");
+    assert!(failures.try_recv().is_err(), "nothing else failed");
 }

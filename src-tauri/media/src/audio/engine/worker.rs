@@ -1,16 +1,20 @@
 //! The audio thread.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: the thread that drives the engine in real time"
+)]
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::capture::Capture;
+use super::crossfade::Crossfade;
 use super::output::Output;
-use super::seam::Seam;
-use super::sender::Sender;
-use super::{Arrival, Change, OutgoingAudioSink, Shared};
-use crate::audio::BLOCK;
+use super::sender::PacketSender;
+use super::{Arrival, Change, EngineState, OutgoingAudioSink};
+use crate::audio::BLOCK_SAMPLES;
 use crate::audio::config::{AudioConfig, Processing};
 use crate::audio::device::Closing;
 use crate::audio::jitter_buffer::{JitterBuffer, JitterConfig};
@@ -23,29 +27,29 @@ use crate::audio::wav::WavRecorder;
 use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
 use crate::priority;
 
-/// Measurements that the percentiles of the delay are taken from: the newest half hour, at two a second.
-const REMEMBERED_DELAYS: usize = 3600;
+/// Delay measurements that the percentiles cover: half an hour at two per second.
+const DELAY_WINDOW: usize = 3600;
 
-/// Everything that the audio thread owns.
+/// Everything the audio thread owns.
 pub(super) struct Worker {
-    shared: Arc<Shared>,
+    shared: Arc<EngineState>,
     arrivals: Receiver<Arrival>,
     changes: Receiver<Change>,
     events: MediaEvents,
     wall: WallClock,
     schedule: Schedule,
     capture: Capture,
-    /// A microphone that is not used any more.
+    /// The last microphone, if it is still closing. The next one waits for it.
     closing: Option<Closing>,
-    seam: Seam,
+    crossfade: Crossfade,
     muted: bool,
-    sender: Option<Sender>,
-    /// Until there is something to send.
+    sender: Option<PacketSender>,
+    /// Bitrate and destination of outgoing packets, until the first source needs an encoder.
     outgoing: Option<(u32, OutgoingAudioSink)>,
     processing: Processing,
     processor: Option<VoiceProcessor>,
     output: Output,
-    /// `None`: libopus has no memory for a decoder; nothing is heard, but everything else goes on.
+    /// `None` if libopus has no memory for a decoder: nothing is heard, but the rest works.
     jitter_buffer: Option<JitterBuffer>,
     minimum_delay_ms: u64,
     recorder: Option<WavRecorder>,
@@ -60,7 +64,7 @@ impl Worker {
         config: AudioConfig,
         outgoing: OutgoingAudioSink,
         events: MediaEvents,
-        shared: Arc<Shared>,
+        shared: Arc<EngineState>,
         (arrivals, changes): (Receiver<Arrival>, Receiver<Change>),
     ) -> Self {
         let failed = |part, error| events(MediaEvent::Failed { part, error });
@@ -89,7 +93,7 @@ impl Worker {
             schedule: Schedule::new(Instant::now()),
             capture,
             closing: None,
-            seam: Seam::default(),
+            crossfade: Crossfade::default(),
             muted: false,
             sender: None,
             outgoing: Some((config.bitrate_bps, outgoing)),
@@ -97,12 +101,12 @@ impl Worker {
             processor: None,
             output: Output::open(config.sink),
             jitter_buffer: JitterBuffer::new(JitterConfig::default())
-                .inspect_err(|error| tracing::error!(%error, "no Opus decoder"))
+                .inspect_err(|error| tracing::error!(%error, "no Opus decoder: nothing is heard"))
                 .ok(),
             minimum_delay_ms: 0,
             recorder,
             reader: config.measure.then(TestSignalReader::new),
-            delays: PercentileWindow::new(REMEMBERED_DELAYS),
+            delays: PercentileWindow::new(DELAY_WINDOW),
             input_level_dbfs: SILENCE_DBFS,
             first_audio_at: None,
             events,
@@ -112,18 +116,19 @@ impl Worker {
         worker
     }
 
-    /// What the present source and sink need: an encoder, and processing for a microphone.
+    /// Creates what the current source and sink need: an encoder, and voice processing for a
+    /// microphone.
     fn prepare(&mut self) {
         if !matches!(self.capture, Capture::None)
             && let Some((bitrate_bps, outgoing)) = self.outgoing.take()
         {
-            self.sender = Sender::new(bitrate_bps, outgoing)
-                .inspect_err(|error| tracing::error!(%error, "no Opus encoder"))
+            self.sender = PacketSender::new(bitrate_bps, outgoing)
+                .inspect_err(|error| tracing::error!(%error, "no Opus encoder: nothing is sent"))
                 .ok();
         }
 
         let processing = Processing {
-            // Without a speaker there is nothing that could echo.
+            // Without a speaker there is no echo.
             echo_cancellation: self.processing.echo_cancellation && self.output.is_audible(),
             ..self.processing
         };
@@ -141,9 +146,10 @@ impl Worker {
         match change {
             Change::Source(source) => {
                 let former = std::mem::replace(&mut self.capture, Capture::None);
-                // Never waits: whatever closes, closes in the background, and the next device waits for it.
+                // Never waits: the old device closes in the background, and the next device waits
+                // for it.
                 self.closing = former.close().or(self.closing.take());
-                self.seam.cut();
+                self.crossfade.cut();
 
                 match Capture::open(&source, &mut self.closing) {
                     Ok(capture) => self.capture = capture,
@@ -159,33 +165,37 @@ impl Worker {
         self.prepare();
     }
 
-    /// Works until the engine is dropped.
+    /// Runs until the engine is dropped.
     pub(super) fn run(mut self) {
-        priority::wake_this_thread_promptly();
+        priority::raise_for_audio();
+
         while !self.shared.stopping.load(Ordering::Acquire) {
             let now = Instant::now();
             match self.schedule.poll(now) {
                 Ok(tick) => self.tick(tick, now),
-                // Dropping the engine unparks the thread, so that nobody waits for the tick.
+                // Dropping the engine unparks the thread, so that it does not wait for the next
+                // tick.
                 Err(wait) => std::thread::park_timeout(wait),
             }
         }
     }
 
-    /// Plays one block and takes one. What is played goes to the echo canceller before what is captured, or it would
-    /// have to look into the future.
+    /// Plays one block and captures one. The played block reaches the echo canceller before the
+    /// captured one: it can only remove an echo of audio it has already seen.
     fn tick(&mut self, tick: Tick, now: Instant) {
         self.wall.follow(WallClock::now());
+
         while let Ok(change) = self.changes.try_recv() {
             self.change(change, now);
         }
 
-        let output_level_dbfs = self.play(tick, now);
-        self.take(tick, now);
+        let output_level_dbfs = self.play_block(tick, now);
+        self.capture_block(tick, now);
         self.publish(output_level_dbfs);
     }
 
-    fn play(&mut self, tick: Tick, now: Instant) -> f32 {
+    /// Plays the block of `tick` and returns its level in dB of full scale.
+    fn play_block(&mut self, tick: Tick, now: Instant) -> f32 {
         let minimum_delay_ms = self.shared.minimum_delay_ms.load(Ordering::Relaxed);
         if minimum_delay_ms != self.minimum_delay_ms {
             self.minimum_delay_ms = minimum_delay_ms;
@@ -200,7 +210,7 @@ impl Worker {
             }
         }
 
-        let mut block = [0; BLOCK];
+        let mut block = [0; BLOCK_SAMPLES];
         let playout = self
             .jitter_buffer
             .as_mut()
@@ -231,25 +241,22 @@ impl Worker {
 
         if let Some(timestamp) = playout.and_then(|playout| playout.rtp_timestamp) {
             self.first_audio_at.get_or_insert(heard_at);
-            *self
-                .shared
-                .playout_point
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some((timestamp, heard_at));
+            *self.shared.playout_point.lock() = Some((timestamp, heard_at));
         }
 
         level_dbfs(block.iter().map(|sample| f32::from(*sample) / 32_768.0))
     }
 
-    fn take(&mut self, tick: Tick, now: Instant) {
-        let mut sound = [0.0; BLOCK];
-        let captured_at = match self.capture.pull(tick, now, &self.wall, &mut sound) {
+    /// Captures the block of `tick` and sends it.
+    fn capture_block(&mut self, tick: Tick, now: Instant) {
+        let mut audio = [0.0; BLOCK_SAMPLES];
+        let captured_at = match self.capture.pull(tick, now, &self.wall, &mut audio) {
             Ok(captured_at) => captured_at,
             Err(error) => {
-                // A device that is gone may take its time to close.
+                // A device that is gone may take long to close.
                 let former = std::mem::replace(&mut self.capture, Capture::None);
                 self.closing = former.close().or(self.closing.take());
-                self.seam.cut();
+                self.crossfade.cut();
                 self.input_level_dbfs = SILENCE_DBFS;
                 self.fail(MediaPart::Microphone, error);
 
@@ -259,22 +266,22 @@ impl Worker {
 
         let captured_at = match captured_at {
             Some(captured_at) => {
-                self.process(&mut sound);
+                self.process(&mut audio);
                 captured_at
             }
             None => {
-                let Some(silence) = self.seam.fill() else {
+                let Some(silence) = self.crossfade.fill_gap() else {
                     return;
                 };
 
-                sound = silence;
+                audio = silence;
                 now
             }
         };
 
-        self.input_level_dbfs = level_dbfs(sound.iter().copied());
+        self.input_level_dbfs = level_dbfs(audio.iter().copied());
         let block =
-            sound.map(|sample| (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16);
+            audio.map(|sample| (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16);
         let Some(sender) = &mut self.sender else {
             return;
         };
@@ -283,33 +290,34 @@ impl Worker {
             .set_expected_loss(self.shared.expected_loss_percent.load(Ordering::Relaxed))
             .and_then(|()| sender.push(tick, captured_at, &block));
         if let Err(error) = sent {
-            tracing::error!(%error, "sound could not be encoded");
+            tracing::error!(%error, "could not encode audio: this engine sends nothing more");
             self.sender = None;
         }
     }
 
-    /// Cleans the voice, mutes it, and joins it to what was sent before.
-    fn process(&mut self, sound: &mut [f32; BLOCK]) {
+    /// Processes the voice, mutes it, and fades it in if it does not continue the previous block.
+    fn process(&mut self, audio: &mut [f32; BLOCK_SAMPLES]) {
         let echo_delay = self.echo_delay();
         if let Some(processor) = &mut self.processor {
             processor.set_delay(echo_delay);
-            processor.capture(sound);
+            processor.capture(audio);
         }
 
-        // Muting comes last, so that the echo canceller goes on learning.
+        // Mute after the processing, so that the echo canceller keeps learning.
         let muted = self.shared.muted.load(Ordering::Relaxed);
         if std::mem::replace(&mut self.muted, muted) != muted {
-            self.seam.cut();
+            self.crossfade.cut();
         }
 
         if muted {
-            sound.fill(0.0);
+            audio.fill(0.0);
         }
 
-        self.seam.join(sound);
+        self.crossfade.apply(audio);
     }
 
-    /// The way of an echo through the devices: from the engine to the speaker, and from the microphone to the engine.
+    /// How long an echo takes through the devices: from the engine to the speaker, and from the
+    /// microphone to the engine.
     fn echo_delay(&self) -> Duration {
         let playback = self.output.delay();
         playback.unwrap_or_default() + self.capture.delay().unwrap_or_default()
@@ -317,11 +325,7 @@ impl Worker {
 
     fn publish(&self, output_level_dbfs: f32) {
         let milliseconds = |delay: Duration| delay.as_secs_f32() * 1e3;
-        let mut stats = self
-            .shared
-            .stats
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut stats = self.shared.stats.lock();
 
         if let Some(sender) = &self.sender {
             stats.sent_packets = sender.packets;
@@ -332,7 +336,7 @@ impl Worker {
             stats.jitter = buffer.stats();
         }
 
-        // Sorting thousands of numbers a hundred times a second would be waste.
+        // Sort thousands of values only when one was added, not a hundred times a second.
         if stats.mouth_to_ear_ms.map_or(0, |delays| delays.count) != self.delays.count() {
             stats.mouth_to_ear_ms = self.delays.percentiles();
         }
@@ -354,7 +358,11 @@ impl Worker {
     }
 
     fn fail(&self, part: MediaPart, error: DeviceError) {
-        tracing::warn!(?part, code = error.code, "a part of the sound failed");
+        tracing::warn!(
+            ?part,
+            code = error.code,
+            "part of the audio failed: the call continues without it"
+        );
         (self.events)(MediaEvent::Failed { part, error });
     }
 }

@@ -1,10 +1,13 @@
-//! How long a packet should wait before it is played: long enough for nearly all of its slower siblings.
+//! Estimates how long a packet should wait before it is played: long enough for nearly all slower
+//! packets to arrive.
 //!
-//! A packet's *transit* is its arrival time less its RTP time. Only differences mean anything, because the two clocks
-//! have unrelated origins; the smallest transit of the last two seconds stands for a packet that met no queue, and a
-//! packet's relative delay is how much longer it took. The largest relative delay of each half second goes into a
-//! histogram that forgets, and the target is a high quantile of it. Taking maxima of intervals, not every packet,
-//! makes rare bursts count (ten packets held up together every few seconds are not "2 % of packets").
+//! A packet's *transit* is its arrival time minus its RTP time. Only differences of transits mean
+//! anything, because the two clocks have unrelated origins. The smallest transit of the last two
+//! seconds stands for a packet that met no queue, and a packet's relative delay is how much longer
+//! it took. The largest relative delay of each half second goes into a histogram that forgets, and
+//! the target is a high quantile of it. Taking the maximum of each interval rather than every
+//! packet makes rare bursts count (ten packets held up together every few seconds are not "2 % of
+//! packets").
 
 use std::collections::VecDeque;
 
@@ -12,32 +15,34 @@ use super::SAMPLES_PER_MS;
 
 /// Width of a histogram bin, ms.
 const BIN_MS: i64 = 5;
-/// Bins; longer delays go into the last.
+/// Number of bins. Longer delays go into the last.
 const BINS: usize = 100;
 /// Length of the interval whose largest delay is one observation, ms.
 const INTERVAL_MS: i64 = 500;
-/// Share of an observation's weight left after the next one: a memory of about 16 s.
-const FORGET: f64 = 0.97;
+/// Share of an observation's weight that the next one leaves: a memory of about 16 s.
+const RETENTION: f64 = 0.97;
 /// Share of the intervals whose worst delay the target covers.
 const QUANTILE: f64 = 0.95;
-/// Span over which the smallest transit is the base, in slots of [`BASE_SLOT_MS`].
+/// Slots of [`BASE_SLOT_MS`] over which the smallest transit is the base.
 const BASE_SLOTS: usize = 8;
 const BASE_SLOT_MS: i64 = 250;
-/// A transit that differs from the last by more is a new origin of RTP time, not delay.
+/// A transit that differs from the last by more than this, in ms, means a new origin of RTP time,
+/// not delay.
 const NEW_ORIGIN_MS: i64 = 10_000;
-/// Decoding happens at 10 ms ticks, up to this much before the samples are due.
+/// Packets are decoded at ticks 10 ms apart, up to this long before their samples are due.
 pub(super) const BLOCK_MS: i64 = 10;
 
-/// Watches arrivals and says how much delay the playout needs. Times are in samples at 48 kHz since the buffer began.
+/// Observes arrivals and estimates the delay that playout needs. Times are in samples at 48 kHz
+/// since the buffer's first call.
 #[derive(Debug)]
 pub(super) struct DelayEstimator {
-    /// Weight of the observations in each bin; sums to 1 once there is one.
+    /// Weight of the observations in each bin. The weights sum to 1 once there is an observation.
     histogram: [f64; BINS],
     observations: u32,
-    /// (slot number, smallest transit seen in that slot), oldest first.
+    /// Slot number and smallest transit in that slot, oldest first.
     base: VecDeque<(i64, i64)>,
     last_transit: Option<i64>,
-    /// The interval under way: its number and the largest relative delay in it.
+    /// The current interval: its number and the largest relative delay in it.
     interval: Option<(i64, i64)>,
 }
 
@@ -52,7 +57,7 @@ impl DelayEstimator {
         }
     }
 
-    /// A packet whose RTP time is `media` (samples, unwrapped) came at `arrival`.
+    /// Takes a packet with RTP time `media` (samples, unwrapped) that arrived at `arrival`.
     pub(super) fn on_arrival(&mut self, arrival: i64, media: i64) {
         let transit = arrival - media;
         let moved = self
@@ -97,8 +102,8 @@ impl DelayEstimator {
         self.base.iter().map(|&(_, transit)| transit).min()
     }
 
-    /// The delay in samples, from the arrival of a packet that met no queue until it is due, that lets nearly all
-    /// packets come in time. `None` before the first interval is complete.
+    /// The delay in samples, from the arrival of a packet that met no queue until it is due, at
+    /// which nearly all packets arrive in time. `None` before the first interval is complete.
     pub(super) fn target(&self) -> Option<i64> {
         if self.observations == 0 {
             return None;
@@ -117,14 +122,15 @@ impl DelayEstimator {
     fn observe(&mut self, delay: i64) {
         let bin = (delay / (BIN_MS * SAMPLES_PER_MS)).clamp(0, BINS as i64 - 1) as usize;
         self.observations = self.observations.saturating_add(1);
-        // The first observations weigh alike, as in a plain average, until the steady forgetting takes over.
-        let forget = FORGET.min(1.0 - 1.0 / f64::from(self.observations));
+        // The first observations count equally, as in a plain average, until the steady rate takes
+        // over.
+        let retention = RETENTION.min(1.0 - 1.0 / f64::from(self.observations));
 
         for weight in &mut self.histogram {
-            *weight *= forget;
+            *weight *= retention;
         }
 
-        self.histogram[bin] += 1.0 - forget;
+        self.histogram[bin] += 1.0 - retention;
     }
 }
 
@@ -146,13 +152,13 @@ mod tests {
     #[test]
     fn steady_arrival_needs_one_block_and_one_bin() {
         let mut estimator = DelayEstimator::new();
-        assert_eq!(estimator.target(), None, "nothing is known yet");
+        assert_eq!(estimator.target(), None, "there is no estimate yet");
         feed(&mut estimator, 0, 5_000, |_| 50);
 
         assert_eq!(
             estimator.target(),
             Some(ms(BIN_MS + BLOCK_MS)),
-            "a constant delay is no jitter"
+            "a constant delay is not jitter"
         );
     }
 
@@ -161,20 +167,20 @@ mod tests {
         let mut estimator = DelayEstimator::new();
         let burst = |n: i64| if n % 200 < 6 { 120 - 20 * (n % 200) } else { 0 };
         feed(&mut estimator, 0, 40_000, burst);
-        let target = estimator.target().expect("known") / SAMPLES_PER_MS;
 
+        let target = estimator.target().expect("an estimate") / SAMPLES_PER_MS;
         assert!(
             (120..=140).contains(&target),
             "one burst of 120 ms every 4 s is covered: {target} ms"
         );
 
         feed(&mut estimator, 40_000, 75_000, |_| 0);
-        let target = estimator.target().expect("known") / SAMPLES_PER_MS;
+        let target = estimator.target().expect("an estimate") / SAMPLES_PER_MS;
         assert!(target <= 20, "35 s later it is forgotten: {target} ms");
     }
 
     #[test]
-    fn a_new_origin_of_rtp_time_is_no_delay() {
+    fn a_new_origin_of_rtp_time_is_not_delay() {
         let mut estimator = DelayEstimator::new();
         feed(&mut estimator, 0, 5_000, |_| 0);
 
@@ -185,7 +191,7 @@ mod tests {
         assert_eq!(
             estimator.target(),
             Some(ms(15)),
-            "media time jumped by an hour; the target did not"
+            "RTP time jumped by about two hours; the target did not"
         );
     }
 
@@ -198,7 +204,7 @@ mod tests {
         assert_eq!(
             estimator.base_transit(),
             Some(ms(100 - 7_000_000)),
-            "the old base is out of the window"
+            "the old base has left the window"
         );
     }
 }

@@ -1,20 +1,22 @@
-//! The adaptive audio jitter buffer: RTP packets go in as the network delivers them, 10 ms of sound come out whenever
-//! the speaker wants them.
+//! The adaptive audio jitter buffer: it takes RTP packets as the network delivers them and returns
+//! 10 ms of audio whenever the speaker asks.
 //!
 //! ```text
 //! insert ──▶ PacketStore ──▶ decoder ──▶ pending samples ──▶ faster / slower ──▶ pull, 480 samples
 //!    └─────▶ DelayEstimator ──▶ target delay ──────────────────────┘
 //! ```
 //!
-//! Sans-IO: time is an argument, so a test plays hours in seconds. Everything is measured on one axis: a packet's
-//! *playout delay* is the time at which its first sample is due, less its RTP time, less the base transit (that of a
-//! packet that met no queue). Playout delay above the target is worked off by playing faster, below it by playing
-//! slower; underruns raise it at once, pauses of the sender correct it for free.
+//! Sans-IO: time is an argument, so a test plays hours in seconds. Everything is measured on one
+//! axis. A packet's *playout delay* is the time at which its first sample is due, minus its RTP
+//! time, minus the base transit (that of a packet that met no queue). The buffer reduces a playout
+//! delay above the target by playing faster, and raises one below it by playing slower. An underrun
+//! raises it at once; a pause of the sender corrects it for free.
 //!
-//! What is missing is restored from the next packet's FEC copy if that is here (RFC 6716 §4.2.5), else concealed by
-//! the decoder, and after 80 ms faded into comfort noise. A copy comes a frame later than what it stands for, so while
-//! loss is frequent the target is one frame higher. A timestamp that jumps without a gap in the sequence numbers
-//! is a sender that was silent (DTX, RFC 7587 §3.1.3), not loss.
+//! Missing audio is restored from the FEC copy in the next packet if that is here (RFC 6716
+//! §4.2.5). Otherwise the decoder conceals it, and after 80 ms it fades into comfort noise. A copy
+//! arrives one packet later than the original, so while loss is frequent the target is one packet
+//! higher. A timestamp that jumps without a gap in the sequence numbers means a sender that was
+//! silent (DTX, RFC 7587 §3.1.3), not loss.
 
 mod delay;
 mod noise;
@@ -29,6 +31,7 @@ pub use stats::JitterStats;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::PACKET_SAMPLES;
 use super::opus::{self, MAX_PACKET_SAMPLES, OpusDecoder, OpusError};
 use delay::DelayEstimator;
 use noise::ComfortNoise;
@@ -36,28 +39,26 @@ use packets::{Inserted, PacketStore};
 use stats::Counters;
 
 const SAMPLES_PER_MS: i64 = 48;
-/// Samples that one pull plays: 10 ms mono at 48 kHz.
-pub const BLOCK_SAMPLES: usize = 480;
 
-/// An RTP packet of sound, without its header.
+/// An RTP packet of audio, without its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudioPacket {
     /// RTP sequence number.
     pub sequence: u16,
-    /// RTP timestamp, 48 kHz.
+    /// RTP timestamp at 48 kHz.
     pub timestamp: u32,
-    /// The Opus packet; its extensions and padding are gone.
+    /// The Opus packet, without RTP extensions and padding.
     pub payload: Vec<u8>,
 }
 
-/// Limits of the delay.
+/// Bounds of the delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JitterConfig {
-    /// The target never goes below this.
+    /// The target never falls below this.
     pub min_delay: Duration,
-    /// Nor above this, whatever the network does.
+    /// The target never rises above this, however bad the network is.
     pub max_delay: Duration,
-    /// The target until the network has been watched for half a second.
+    /// The target for the first half second, before the network has been measured.
     pub initial_delay: Duration,
 }
 
@@ -71,36 +72,36 @@ impl Default for JitterConfig {
     }
 }
 
-/// What a pull played, by the most notable thing in it.
+/// What a pull played, by its most notable part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlayoutKind {
-    /// No packet has come yet, or playing is about to begin: zeros.
+    /// Zeros: no packet has arrived yet, or playing is about to start.
     Silence,
-    /// Sound as it was sent.
+    /// Audio as it was sent.
     Normal,
-    /// Sound with a pitch period cut out.
+    /// Audio with one pitch period removed.
     Accelerated,
-    /// Sound with a pitch period repeated.
+    /// Audio with one pitch period repeated.
     Decelerated,
-    /// Sound restored from a copy in the next packet.
+    /// Audio restored from the FEC copy in the next packet.
     Fec,
-    /// Made up: a packet is lost or late, or the sender has paused.
+    /// Audio synthesized by the decoder: a packet is lost or late, or the sender has paused.
     Concealed,
     /// Background noise: concealment has faded out, or the sender has paused.
     ComfortNoise,
 }
 
-/// What a pull played.
+/// The result of a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Playout {
-    /// RTP timestamp of the first sample, for lip sync; exact to within one stretch (15 ms). `None` if the sound was
-    /// made up.
+    /// RTP timestamp of the first sample, for lip sync, exact to one stretch (15 ms). `None` if the
+    /// audio was synthesized.
     pub rtp_timestamp: Option<u32>,
-    /// What the block is.
+    /// What the block consists of.
     pub kind: PlayoutKind,
 }
 
-/// What the buffer needs of a decoder. [`OpusDecoder`] is the real one.
+/// What the buffer needs from a decoder. [`OpusDecoder`] is the real one.
 pub trait PacketDecoder: Send {
     /// Decodes `packet` to mono at 48 kHz and returns the number of samples.
     ///
@@ -111,19 +112,21 @@ pub trait PacketDecoder: Send {
         packet: &[u8],
         out: &mut [i16; MAX_PACKET_SAMPLES],
     ) -> Result<usize, OpusError>;
-    /// Restores into `out` the frame before `packet` from the copy inside.
+    /// Restores the audio before `packet` into `out`, from the FEC copy in `packet`.
     ///
     /// # Errors
     /// If the packet is broken.
     fn decode_fec(&mut self, packet: &[u8], out: &mut [i16]) -> Result<(), OpusError>;
-    /// Makes up sound; the length of `out` is a multiple of [`opus::CONCEAL_STEP`].
+    /// Synthesizes audio in place of lost audio. The length of `out` is a multiple of
+    /// [`opus::CONCEAL_STEP`].
     ///
     /// # Errors
     /// If the decoder cannot; the buffer then plays comfort noise.
     fn conceal(&mut self, out: &mut [i16]) -> Result<(), OpusError>;
-    /// Duration of the frame whose copy `packet` carries, in samples, or `None` if it carries none.
+    /// Duration in samples of the audio whose copy `packet` carries, or `None` if it carries no
+    /// copy.
     fn fec_samples(&self, packet: &[u8]) -> Option<usize>;
-    /// Forgets the past.
+    /// Forgets all decoder state.
     fn reset(&mut self);
 }
 
@@ -148,21 +151,22 @@ impl PacketDecoder for OpusDecoder {
     }
     fn reset(&mut self) {
         if let Err(error) = Self::reset(self) {
-            tracing::warn!(%error, "the Opus decoder kept its old state");
+            tracing::warn!(%error, "could not reset the Opus decoder: the next stream may crackle");
         }
     }
 }
 
-/// The buffer. Memory is bounded: at most 200 packets of 4 KiB and 150 ms of decoded sound.
+/// The adaptive jitter buffer. Memory is bounded: at most 200 packets of 4 KiB and 150 ms of
+/// decoded audio.
 #[derive(Debug)]
 pub struct JitterBuffer<D: PacketDecoder = OpusDecoder> {
     decoder: D,
     min_delay: i64,
     max_delay: i64,
     initial_delay: i64,
-    /// Asked for by lip sync.
+    /// The least delay that lip sync has requested.
     minimum_delay: i64,
-    /// Zero of the buffer's clock: the first time it was told.
+    /// Zero of the buffer's clock: the time of the first call.
     origin: Option<Instant>,
     /// The last RTP timestamp, unwrapped.
     last_media: Option<i64>,
@@ -170,29 +174,31 @@ pub struct JitterBuffer<D: PacketDecoder = OpusDecoder> {
     delay: DelayEstimator,
     noise: ComfortNoise,
     counters: Counters,
-    /// Decoded, not yet played.
+    /// Decoded samples not yet played.
     pending: Vec<i16>,
     decoded: Box<[i16; MAX_PACKET_SAMPLES]>,
-    /// Unwrapped RTP time right after the last decoded sample; `None` until playing begins.
+    /// Unwrapped RTP time right after the last decoded sample; `None` until playing starts.
     next_media: Option<i64>,
-    /// Samples of the last packet.
+    /// Samples in the last packet.
     packet_samples: usize,
-    /// Samples made up since the last decoded one.
-    made_up: i64,
-    /// The part of `made_up` of which it is not known yet whether it stands for loss or for a sender's pause.
+    /// Samples concealed since the last decoded one.
+    concealed: i64,
+    /// The concealed samples that may turn out to stand for a pause of the sender rather than for
+    /// loss.
     unsettled: u64,
-    /// Playout time less RTP time of the latest packets, corrected for later stretches.
+    /// Playout time minus RTP time of the latest packets, corrected for later stretches.
     playout_transits: VecDeque<i64>,
-    /// Packets dropped from a full store whose places have not been passed yet: they are not lost too.
+    /// Packets dropped from a full store whose place in the sequence has not been passed yet. They
+    /// do not count as lost again.
     overflowed: u64,
-    /// Share of lost packets among the latest few hundred.
+    /// Share of lost packets among the last 200 or so.
     loss_share: f64,
-    /// While loss is frequent and packets carry copies: how long to wait in addition, so that the copy's packet is
-    /// here when it is needed (one frame).
+    /// Extra delay, one packet, while loss is frequent and packets carry copies: it lets the packet
+    /// with the copy arrive before the copy is needed.
     fec_wait: i64,
     /// Pulls until the next stretch is allowed.
     stretch_pause: u32,
-    /// Stretches that found nothing periodic since the last that did.
+    /// Consecutive stretches that found nothing periodic.
     stretch_failures: u32,
 }
 
@@ -207,7 +213,7 @@ impl JitterBuffer<OpusDecoder> {
 }
 
 impl<D: PacketDecoder> JitterBuffer<D> {
-    /// A buffer over any decoder.
+    /// A buffer around any decoder.
     pub fn with_decoder(config: JitterConfig, decoder: D) -> Self {
         let max_delay = samples(config.max_delay);
         Self {
@@ -225,8 +231,8 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             pending: Vec::with_capacity(2 * MAX_PACKET_SAMPLES),
             decoded: Box::new([0; MAX_PACKET_SAMPLES]),
             next_media: None,
-            packet_samples: opus::FRAME_SAMPLES,
-            made_up: 0,
+            packet_samples: PACKET_SAMPLES,
+            concealed: 0,
             unsettled: 0,
             playout_transits: VecDeque::with_capacity(playout::TRANSITS + 1),
             overflowed: 0,
@@ -237,11 +243,12 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         }
     }
 
-    /// A packet has come at `now`, in whatever order.
+    /// Takes a packet that arrived at `now`, in any order.
     pub fn insert(&mut self, now: Instant, packet: AudioPacket) {
         self.counters.packets += 1;
         let arrival = self.clock(now);
-        // Only differences count, and a difference of RTP timestamps is read as the shorter way round.
+        // Only differences count, and a difference of RTP timestamps is read as the shorter way
+        // round the wrap.
         let media = self.last_media.map_or(i64::from(packet.timestamp), |last| {
             last.saturating_add(i64::from(packet.timestamp.wrapping_sub(last as u32) as i32))
         });
@@ -266,7 +273,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             Inserted::Duplicate => self.counters.duplicates += 1,
             Inserted::Refused => self.counters.invalid += 1,
             Inserted::Restart(payload) => {
-                tracing::debug!("the sender's sequence numbers restarted");
+                tracing::debug!("the sender's sequence numbers restarted: the buffer starts over");
                 self.reset();
                 self.counters.packets -= 1;
                 self.insert(now, AudioPacket { payload, ..again });
@@ -274,7 +281,8 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         }
     }
 
-    /// Forgets the stream but not the statistics: the packets to come are another sender's (a new SSRC).
+    /// Forgets the stream but keeps the statistics: the next packets come from another sender (a
+    /// new SSRC).
     pub fn reset(&mut self) {
         self.settle_as_concealed();
         self.store = PacketStore::default();
@@ -283,25 +291,25 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         self.last_media = None;
         self.next_media = None;
         self.pending.clear();
-        self.made_up = 0;
+        self.concealed = 0;
         self.overflowed = 0;
         self.loss_share = 0.0;
         self.fec_wait = 0;
         self.playout_transits.clear();
     }
 
-    /// Lip sync wants sound to be played no sooner than this after an undelayed packet's arrival; capped at
-    /// [`JitterConfig::max_delay`].
+    /// Sets the least delay that lip sync requests, measured from the arrival of a packet that met
+    /// no queue; capped at [`JitterConfig::max_delay`].
     pub fn set_minimum_delay(&mut self, delay: Duration) {
         self.minimum_delay = samples(delay).min(self.max_delay);
     }
 
-    /// What has happened so far.
+    /// The statistics so far.
     pub fn stats(&self) -> JitterStats {
         self.counters.snapshot(self.target())
     }
 
-    /// The playout delay to aim at, samples.
+    /// The playout delay to aim for, in samples.
     fn target(&self) -> i64 {
         let measured = self.delay.target().unwrap_or(self.initial_delay);
         (measured + self.fec_wait)
@@ -309,7 +317,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             .clamp(self.min_delay, self.max_delay)
     }
 
-    /// `now` in samples since the buffer began. A time before that counts as the beginning.
+    /// `now` in samples since the buffer's first call. An earlier time counts as that call.
     fn clock(&mut self, now: Instant) -> i64 {
         let origin = *self.origin.get_or_insert(now);
         samples(now.saturating_duration_since(origin))

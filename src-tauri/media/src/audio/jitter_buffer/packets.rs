@@ -1,36 +1,38 @@
-//! Packets that wait to be played, in order, without duplicates and never more than a bound.
+//! Packets waiting to be played: in order, without duplicates, and bounded in number.
 
 use std::collections::BTreeMap;
 
 use super::AudioPacket;
 
-/// Packets in the buffer at most: 4 s at 20 ms.
+/// Most packets in the buffer: 4 s at 20 ms each.
 pub(super) const MAX_PACKETS: usize = 200;
-/// Bytes in a payload at most: the largest Opus packet is 1275 × 48 + overhead, but no datagram carries that.
+/// Largest payload in bytes. The largest Opus packet is 1275 × 48 + overhead, but no datagram
+/// carries that.
 pub(super) const MAX_PAYLOAD: usize = 4_096;
-/// A step forward by more than this many sequence numbers is a restart (RFC 3550 §A.1, MAX_DROPOUT).
+/// A step forward by more than this many sequence numbers is a restart (RFC 3550 §A.1,
+/// MAX_DROPOUT).
 const MAX_DROPOUT: i64 = 3_000;
-/// So is a step back by more than this (RFC 3550 §A.1, MAX_MISORDER).
+/// A step back by more than this is a restart, too (RFC 3550 §A.1, MAX_MISORDER).
 const MAX_MISORDER: i64 = 100;
-/// Sequence numbers for which "seen" is remembered, behind the highest.
-const SEEN: i64 = 128;
+/// Sequence numbers behind the highest for which the store remembers whether they arrived.
+const SEEN_WINDOW: i64 = 128;
 
-/// Where an inserted packet went.
+/// What became of an inserted packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Inserted {
     /// It waits to be played.
     Stored {
-        /// The store was full, and the oldest packet had to go.
+        /// Whether the store was full, so that the oldest packet was dropped.
         dropped: bool,
     },
-    /// It was here before.
+    /// It has arrived before.
     Duplicate,
-    /// Its place in time has been played.
+    /// Its place in the sequence has already been played.
     Late,
-    /// Empty or oversized, or far from the others' sequence numbers.
+    /// It is empty, oversized, or far from the other sequence numbers.
     Refused,
-    /// The second of two consecutive packets far from the others: the sender has restarted. Nothing was stored and
-    /// the buffer is to be reset; then insert it again. Carries the payload back.
+    /// It is the second of two consecutive packets far from the others: the sender has restarted.
+    /// Nothing was stored. Reset the buffer and insert the packet again; this returns its payload.
     Restart(Vec<u8>),
 }
 
@@ -41,16 +43,16 @@ pub(super) struct Waiting {
     /// Unwrapped RTP timestamp, samples.
     pub(super) media: i64,
     pub(super) payload: Vec<u8>,
-    /// Arrival, in samples since the buffer began.
+    /// Arrival time, in samples since the buffer's first call.
     pub(super) arrival: i64,
 }
 
-/// The ordered store.
+/// The packets in sequence order.
 #[derive(Debug, Default)]
 pub(super) struct PacketStore {
     packets: BTreeMap<i64, Waiting>,
     highest: Option<i64>,
-    /// Bit n: the packet `highest - n` has been here.
+    /// Bit n is set if the packet `highest - n` has arrived.
     seen: u128,
     /// Sequence numbers before this have been played or given up.
     next: Option<i64>,
@@ -59,7 +61,8 @@ pub(super) struct PacketStore {
 }
 
 impl PacketStore {
-    /// Puts `packet`, whose unwrapped RTP timestamp is `media`, in its place. When the store is full the oldest packet is dropped.
+    /// Stores `packet`, whose unwrapped RTP timestamp is `media`. If the store is full, the oldest
+    /// packet is dropped.
     pub(super) fn insert(&mut self, packet: AudioPacket, media: i64, arrival: i64) -> Inserted {
         if packet.payload.is_empty() || packet.payload.len() > MAX_PAYLOAD {
             return Inserted::Refused;
@@ -68,7 +71,7 @@ impl PacketStore {
         let sequence = match self.highest {
             None => i64::from(packet.sequence),
             Some(highest) => {
-                // The low 16 bits: the truncation is the point.
+                // Compare the low 16 bits only: the truncation is intended.
                 let step = i64::from(packet.sequence.wrapping_sub(highest as u16) as i16);
                 if !(-MAX_MISORDER..=MAX_DROPOUT).contains(&step) {
                     let confirmed = self.suspect == Some(packet.sequence);
@@ -85,14 +88,18 @@ impl PacketStore {
         };
 
         self.suspect = None;
-        let highest = self.highest.unwrap_or(sequence);
 
+        let highest = self.highest.unwrap_or(sequence);
         if sequence > highest || self.highest.is_none() {
             let shift = sequence - highest;
-            self.seen = if shift < SEEN { self.seen << shift } else { 0 } | 1;
+            self.seen = if shift < SEEN_WINDOW {
+                self.seen << shift
+            } else {
+                0
+            } | 1;
             self.highest = Some(sequence);
         } else {
-            let bit = 1u128 << (highest - sequence).min(SEEN - 1);
+            let bit = 1u128 << (highest - sequence).min(SEEN_WINDOW - 1);
             if self.seen & bit != 0 {
                 return Inserted::Duplicate;
             }
@@ -112,8 +119,8 @@ impl PacketStore {
         };
 
         self.packets.insert(sequence, waiting);
-        let dropped = self.packets.len() > MAX_PACKETS;
 
+        let dropped = self.packets.len() > MAX_PACKETS;
         if dropped {
             self.packets.pop_first();
         }
@@ -126,19 +133,19 @@ impl PacketStore {
         self.packets.first_key_value().map(|(_, packet)| packet)
     }
 
-    /// Takes the packet to play first; what comes before it from now on is late.
+    /// Takes the packet to play first. Earlier packets are late from now on.
     pub(super) fn pop(&mut self) -> Option<Waiting> {
         let (sequence, packet) = self.packets.pop_first()?;
         self.next = Some(sequence + 1);
         Some(packet)
     }
 
-    /// Gives up what comes before `sequence`.
+    /// Gives up all packets before `sequence`.
     pub(super) fn pass(&mut self, sequence: i64) {
         self.next = Some(self.next.map_or(sequence, |next| next.max(sequence)));
     }
 
-    /// The sequence number to play next, if anything has been played.
+    /// The sequence number to play next, once anything has been played.
     pub(super) fn next(&self) -> Option<i64> {
         self.next
     }
@@ -176,11 +183,15 @@ mod tests {
         let order: Vec<u16> = std::iter::from_fn(|| store.pop())
             .map(|packet| packet.sequence as u16)
             .collect();
-        assert_eq!(order, [65_533, 65_534, 65_535, 0, 1], "sending order");
+        assert_eq!(
+            order,
+            [65_533, 65_534, 65_535, 0, 1],
+            "packets come out in sending order"
+        );
     }
 
     #[test]
-    fn duplicates_and_late_packets_are_told_apart() {
+    fn duplicates_and_late_packets_are_distinguished() {
         let mut store = PacketStore::default();
         for sequence in [10, 11, 13] {
             insert(&mut store, sequence);
@@ -189,7 +200,7 @@ mod tests {
         assert_eq!(
             insert(&mut store, 11),
             Inserted::Duplicate,
-            "11 waits already"
+            "11 is already waiting"
         );
 
         while store.pop().is_some() {}
@@ -202,32 +213,36 @@ mod tests {
         assert_eq!(
             insert(&mut store, 12),
             Inserted::Late,
-            "12 never came, and now is too late"
+            "12 never arrived and is now too late"
         );
 
         assert_eq!(
             insert(&mut store, 12),
             Inserted::Duplicate,
-            "12 a second time"
+            "12 arrives a second time"
         );
     }
 
     #[test]
-    fn two_consecutive_strangers_are_a_restart_and_one_is_not() {
+    fn two_consecutive_stray_packets_are_a_restart_and_one_is_not() {
         let mut store = PacketStore::default();
         insert(&mut store, 100);
-        assert_eq!(insert(&mut store, 30_000), Inserted::Refused, "a stray");
-        assert_eq!(insert(&mut store, 101), STORED, "the stream goes on");
+        assert_eq!(
+            insert(&mut store, 30_000),
+            Inserted::Refused,
+            "one stray packet is refused"
+        );
+        assert_eq!(insert(&mut store, 101), STORED, "the stream continues");
         assert_eq!(
             insert(&mut store, 30_001),
             Inserted::Refused,
-            "not consecutive with the last stray any more"
+            "it does not follow the previous stray packet directly"
         );
 
         assert_eq!(
             insert(&mut store, 30_002),
             Inserted::Restart(vec![1]),
-            "two in a row"
+            "two consecutive stray packets are a restart"
         );
     }
 
@@ -238,11 +253,11 @@ mod tests {
             insert(&mut store, sequence);
         }
 
-        assert_eq!(store.len(), MAX_PACKETS, "bounded");
+        assert_eq!(store.len(), MAX_PACKETS, "the store is bounded");
         assert_eq!(
             store.first().map(|packet| packet.sequence),
             Some(800),
-            "the oldest went"
+            "the oldest packets were dropped"
         );
 
         assert_eq!(
@@ -255,7 +270,7 @@ mod tests {
                 0
             ),
             Inserted::Refused,
-            "big"
+            "an oversized packet is refused"
         );
     }
 }

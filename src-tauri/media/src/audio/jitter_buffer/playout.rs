@@ -1,55 +1,60 @@
-//! The playout side: what the next 10 ms are made of.
+//! The playout side of the buffer: composes the next 10 ms.
 
 use std::time::Instant;
 
 use super::delay::BLOCK_MS;
-use super::{BLOCK_SAMPLES, JitterBuffer, PacketDecoder, Playout, PlayoutKind, SAMPLES_PER_MS};
+use super::{JitterBuffer, PacketDecoder, Playout, PlayoutKind, SAMPLES_PER_MS};
+use crate::audio::BLOCK_SAMPLES;
 use crate::audio::opus::{CONCEAL_STEP, MAX_PACKET_SAMPLES};
 use crate::audio::time_stretch::{self, FULL_SEARCH, MERGE_OVERLAP, MERGE_SEARCH};
 
-/// Packets whose playout time is remembered.
+/// Number of packets whose playout time is remembered.
 pub(super) const TRANSITS: usize = 16;
-/// Concealment fades from here …
+/// Concealment fades from here, in samples …
 const FADE_START: i64 = 80 * SAMPLES_PER_MS;
 /// … to here, where only comfort noise is left.
 const FADE_END: i64 = 240 * SAMPLES_PER_MS;
-/// Playout delay this far above the target is not played off but skipped.
+/// A playout delay this far above the target, in samples, is skipped instead of played faster.
 const SKIP_ABOVE: i64 = 400 * SAMPLES_PER_MS;
-/// A pause in the timestamps that would be due later than this is a new origin of RTP time, not a pause.
+/// A pause in the timestamps that would be due later than this, in samples, means a new origin of
+/// RTP time, not a pause.
 const LONGEST_WAIT: i64 = 1_000 * SAMPLES_PER_MS;
-/// Longer than a sender in DTX is ever quiet (Opus refreshes every 400 ms): whatever is missing is lost.
+/// A sender in DTX is never silent this long, in samples (Opus refreshes every 400 ms): longer gaps
+/// are loss.
 const LONGEST_DTX: u64 = 1_000 * SAMPLES_PER_MS as u64;
-/// Delay above the target that is left alone.
+/// Delay above the target that is tolerated, in samples.
 const SLACK_ABOVE: i64 = 10 * SAMPLES_PER_MS;
-/// Delay below the target that is left alone.
+/// Delay below the target that is tolerated, in samples.
 const SLACK_BELOW: i64 = 3 * SAMPLES_PER_MS;
-/// Delay above the target that is worked off in a hurry.
-const HURRY_ABOVE: i64 = 80 * SAMPLES_PER_MS;
-/// Pulls between stretches, and when in a hurry.
+/// Delay above the target that is reduced quickly, in samples.
+const FAST_ABOVE: i64 = 80 * SAMPLES_PER_MS;
+/// Pulls between stretches, and between stretches that reduce a delay quickly.
 const STRETCH_PAUSE: u32 = 5;
-const HURRIED_PAUSE: u32 = 2;
+const FAST_STRETCH_PAUSE: u32 = 2;
 
-/// Weight of one packet in the share of lost ones: a memory of 200 packets.
+/// Weight of one packet in the loss share: a memory of 200 packets.
 const LOSS_GAIN: f64 = 0.005;
-/// Above this share of lost packets it is worth waiting for FEC …
-const FEC_WORTH: f64 = 0.012;
-/// … and below this no more.
-const FEC_NOT_WORTH: f64 = 0.004;
+/// Above this share of lost packets it is worth waiting for FEC copies …
+const FEC_ON_ABOVE: f64 = 0.012;
+/// … and below this it no longer is.
+const FEC_OFF_BELOW: f64 = 0.004;
 
-/// How the next samples are to be had.
+/// Where the next samples come from.
 enum Source {
     /// Decode the first packet.
     Packet,
-    /// Restore this many samples before it from the copy in it.
+    /// Restore the last `missing` of the `frame` samples before the first packet, from the copy in
+    /// it.
     Fec { missing: usize, frame: usize },
-    /// Make up at most this many samples.
-    MakeUp(usize),
-    /// Playing has not begun.
+    /// Conceal at most this many samples.
+    Conceal(usize),
+    /// Playing has not started.
     Silence,
 }
 
 impl<D: PacketDecoder> JitterBuffer<D> {
-    /// Plays 10 ms into `out`, which is always filled. Call it every 10 ms, or in bursts as the sound card asks.
+    /// Plays 10 ms into `out`, which is always filled. Call it every 10 ms, or in bursts as the
+    /// sound card asks.
     pub fn pull(&mut self, now: Instant, out: &mut [i16; BLOCK_SAMPLES]) -> Playout {
         let clock = self.clock(now);
         let mut kind = PlayoutKind::Normal;
@@ -69,15 +74,15 @@ impl<D: PacketDecoder> JitterBuffer<D> {
                     kind = PlayoutKind::Fec;
                     self.restore_from_first(missing, frame);
                 }
-                Source::MakeUp(samples) => {
-                    let faded = self.made_up >= FADE_END;
+                Source::Conceal(samples) => {
+                    let faded = self.concealed >= FADE_END;
                     kind = if faded {
                         PlayoutKind::ComfortNoise
                     } else {
                         PlayoutKind::Concealed
                     };
 
-                    self.make_up(samples);
+                    self.conceal(samples);
                 }
             }
         }
@@ -85,22 +90,23 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let stands_for = self
             .next_media
             .map(|next| (next - self.pending.len() as i64) as u32);
-        if self.made_up == 0 && kind == PlayoutKind::Normal {
+        if self.concealed == 0 && kind == PlayoutKind::Normal {
             kind = self.stretch(clock);
         }
 
         out.copy_from_slice(&self.pending[..BLOCK_SAMPLES]);
         self.pending.drain(..BLOCK_SAMPLES);
-        let real = !matches!(kind, PlayoutKind::Concealed | PlayoutKind::ComfortNoise);
 
+        let real = !matches!(kind, PlayoutKind::Concealed | PlayoutKind::ComfortNoise);
         Playout {
             rtp_timestamp: stands_for.filter(|_| real),
             kind,
         }
     }
 
-    /// Whether playing the first packet now gives it the delay that the target asks for; if not, how much is missing.
-    fn undelayed(&self, clock: i64, media: i64, arrival: i64) -> i64 {
+    /// How many samples the first packet must still wait to have the target delay; zero or less if
+    /// it may be played now.
+    fn wait_for_target(&self, clock: i64, media: i64, arrival: i64) -> i64 {
         let base = self
             .delay
             .base_transit()
@@ -112,7 +118,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let first = self.store.first();
         let Some(next_media) = self.next_media else {
             return match first {
-                Some(first) if self.undelayed(clock, first.media, first.arrival) <= 0 => {
+                Some(first) if self.wait_for_target(clock, first.media, first.arrival) <= 0 => {
                     Source::Packet
                 }
                 _ => Source::Silence,
@@ -120,24 +126,24 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         };
 
         let Some(first) = first else {
-            return Source::MakeUp(BLOCK_SAMPLES);
+            return Source::Conceal(BLOCK_SAMPLES);
         };
 
         let gap = first.media - next_media;
-        let remaining = gap - self.made_up;
+        let remaining = gap - self.concealed;
 
         if gap < 0 || remaining > LONGEST_WAIT {
             return Source::Packet;
         }
 
         let sender_paused = gap > 0 && self.store.next() == Some(first.sequence);
-        if sender_paused || self.made_up > FADE_START {
-            // Nothing is being said, so the right moment to go on may be chosen freely.
-            let wait = self.undelayed(clock, first.media, first.arrival);
+        if sender_paused || self.concealed > FADE_START {
+            // The sender is silent, so this is a good moment to reach the target delay.
+            let wait = self.wait_for_target(clock, first.media, first.arrival);
             return if wait <= 0 {
                 Source::Packet
             } else {
-                Source::MakeUp(wait as usize)
+                Source::Conceal(wait as usize)
             };
         }
 
@@ -154,18 +160,19 @@ impl<D: PacketDecoder> JitterBuffer<D> {
                 missing: remaining as usize,
                 frame,
             },
-            Some(frame) => Source::MakeUp(remaining as usize - frame),
-            None => Source::MakeUp(remaining as usize),
+            Some(frame) => Source::Conceal(remaining as usize - frame),
+            None => Source::Conceal(remaining as usize),
         }
     }
 
-    /// After an outage the network delivers what it had queued: drops from the old end what is far too late.
+    /// Drops the oldest packets, far too late to play, that the network had queued during an
+    /// outage.
     fn skip_excess(&mut self, clock: i64) {
         let limit = -SKIP_ABOVE;
         let far_behind = |this: &Self| {
             this.store
                 .first()
-                .is_some_and(|p| this.undelayed(clock, p.media, p.arrival) < limit)
+                .is_some_and(|p| this.wait_for_target(clock, p.media, p.arrival) < limit)
         };
 
         if self.next_media.is_none() || self.store.len() < 2 || !far_behind(self) {
@@ -176,22 +183,23 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             && self
                 .store
                 .first()
-                .is_some_and(|p| self.undelayed(clock, p.media, p.arrival) < 0)
+                .is_some_and(|p| self.wait_for_target(clock, p.media, p.arrival) < 0)
         {
             self.count_lost();
             self.store.pop();
             self.counters.discarded += 1;
         }
 
-        // Everything before the first packet is passed over; what was made up in between is settled as concealed.
+        // Everything before the first packet is given up. What was concealed in between counts as
+        // concealed, not as a pause.
         self.settle_as_concealed();
         self.next_media = self.store.first().map(|first| first.media);
-        self.made_up = self.made_up.max(1);
+        self.concealed = self.concealed.max(1);
         self.playout_transits.clear();
-        tracing::debug!("skipped sound that came too late to catch up with");
+        tracing::debug!("skipped audio that arrived too late to play: a short gap is heard");
     }
 
-    /// Counts the packets missing before the first as lost.
+    /// Counts the packets missing before the first one as lost.
     fn count_lost(&mut self) {
         if let (Some(first), Some(next)) = (self.store.first(), self.store.next()) {
             let missing = first.sequence.saturating_sub(next).max(0) as u64;
@@ -206,12 +214,12 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         }
     }
 
-    /// Decides whether to wait for copies, as `packet` is played.
-    fn weigh_fec(&mut self, packet: &[u8]) {
+    /// Decides, when `packet` is played, whether to wait for copies.
+    fn update_fec_wait(&mut self, packet: &[u8]) {
         self.loss_share -= LOSS_GAIN * self.loss_share;
-        if self.loss_share < FEC_NOT_WORTH {
+        if self.loss_share < FEC_OFF_BELOW {
             self.fec_wait = 0;
-        } else if self.loss_share > FEC_WORTH
+        } else if self.loss_share > FEC_ON_ABOVE
             && let Some(frame) = self.decoder.fec_samples(packet)
         {
             self.fec_wait = frame as i64;
@@ -225,9 +233,9 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             return;
         };
 
-        self.weigh_fec(&packet.payload);
-        let gap = packet.media - self.next_media.unwrap_or(packet.media);
+        self.update_fec_wait(&packet.payload);
 
+        let gap = packet.media - self.next_media.unwrap_or(packet.media);
         if contiguous && gap > 0 {
             let paused = self.unsettled.min(gap as u64);
             self.unsettled -= paused;
@@ -236,13 +244,14 @@ impl<D: PacketDecoder> JitterBuffer<D> {
 
         self.settle_as_concealed();
 
-        // The decoder goes on smoothly after concealment of exactly what was missing; else the joint must be made.
-        let smooth = self.made_up == gap && self.made_up <= FADE_START;
-        let begun = self.next_media.is_some();
+        // The decoder continues smoothly after concealing exactly what was missing; otherwise the
+        // parts must be joined.
+        let smooth = self.concealed == gap && self.concealed <= FADE_START;
+        let started = self.next_media.is_some();
         let tail_samples = MERGE_OVERLAP + MERGE_SEARCH;
         let mut tail = [0; MERGE_OVERLAP + MERGE_SEARCH];
 
-        if !smooth && begun {
+        if !smooth && started {
             self.synthesize(&mut tail, tail_samples);
             self.playout_transits.clear();
         }
@@ -259,7 +268,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let fresh = &self.decoded[..samples];
         self.noise.learn(fresh);
 
-        if smooth || !begun {
+        if smooth || !started {
             self.pending.extend_from_slice(fresh);
         } else {
             let extra = time_stretch::merge(&tail, fresh, &mut self.pending);
@@ -268,7 +277,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
 
         self.packet_samples = samples;
         self.next_media = Some(packet.media + samples as i64);
-        self.made_up = 0;
+        self.concealed = 0;
 
         let due = clock + self.pending.len() as i64 - samples as i64;
         self.counters.on_played(due - packet.arrival, samples);
@@ -279,22 +288,22 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         }
     }
 
-    /// Stands in for a packet that would not decode.
+    /// Conceals a packet that could not be decoded.
     fn conceal_broken(&mut self) {
         let samples = self.packet_samples.min(MAX_PACKET_SAMPLES);
-        let before = self.made_up;
-        self.made_up = 0;
-        let mut left = samples;
+        let before = self.concealed;
+        self.concealed = 0;
 
+        let mut left = samples;
         while left > 0 {
             let part = left.min(BLOCK_SAMPLES);
-            self.make_up(part);
+            self.conceal(part);
             left -= part;
         }
 
         self.settle_as_concealed();
         self.next_media = self.next_media.map(|next| next + samples as i64);
-        self.made_up = before.min(1);
+        self.concealed = before.min(1);
     }
 
     fn restore_from_first(&mut self, missing: usize, frame: usize) {
@@ -305,17 +314,17 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         });
 
         if !restored {
-            return self.make_up(missing);
+            return self.conceal(missing);
         }
 
         self.settle_as_concealed();
         self.count_lost();
         self.counters.recovered_by_fec += 1;
         self.counters.fec += missing as u64;
-        // If concealment has covered the frame's start, only its end is needed.
+        // If concealment already covers the start of the lost audio, only its end is needed.
         let needed = frame - missing;
 
-        if self.made_up > 0 && needed > 0 {
+        if self.concealed > 0 && needed > 0 {
             let mut tail = [0; MERGE_OVERLAP];
             self.synthesize(&mut tail, MERGE_OVERLAP);
             let fresh = &self.decoded[needed..frame];
@@ -328,7 +337,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             self.pending.extend_from_slice(&self.decoded[needed..frame]);
         }
 
-        self.made_up = 0;
+        self.concealed = 0;
         if let Some((sequence, media)) = self
             .store
             .first()
@@ -339,8 +348,8 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         }
     }
 
-    /// Appends at most `samples` of concealment, at most one block.
-    fn make_up(&mut self, samples: usize) {
+    /// Appends at most `samples` of concealment, up to one block.
+    fn conceal(&mut self, samples: usize) {
         let samples = samples.clamp(1, BLOCK_SAMPLES);
         let mut block = [0; BLOCK_SAMPLES];
         self.synthesize(&mut block, samples);
@@ -349,12 +358,12 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             self.counters.concealment_events += 1;
         }
 
-        if self.made_up >= FADE_END {
+        if self.concealed >= FADE_END {
             self.counters.silent_concealed += samples as u64;
         }
 
         self.pending.extend_from_slice(&block[..samples]);
-        self.made_up += samples as i64;
+        self.concealed += samples as i64;
         self.unsettled += samples as u64;
 
         if self.unsettled > LONGEST_DTX {
@@ -365,12 +374,12 @@ impl<D: PacketDecoder> JitterBuffer<D> {
     /// Fills `out[..samples]` with concealment that fades into comfort noise.
     fn synthesize(&mut self, out: &mut [i16], samples: usize) {
         let legal = samples.next_multiple_of(CONCEAL_STEP).min(out.len());
-        if self.made_up < FADE_END && self.decoder.conceal(&mut out[..legal]).is_err() {
+        if self.concealed < FADE_END && self.decoder.conceal(&mut out[..legal]).is_err() {
             out.fill(0);
         }
 
         for (i, sample) in out[..samples].iter_mut().enumerate() {
-            let position = self.made_up + i as i64 - FADE_START;
+            let position = self.concealed + i as i64 - FADE_START;
             if position > 0 {
                 let noise = (position as f32 / (FADE_END - FADE_START) as f32).min(1.0);
                 *sample = (f32::from(*sample) * (1.0 - noise) + self.noise.next() * noise) as i16;
@@ -378,12 +387,13 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         }
     }
 
+    /// Counts the undecided samples as concealed: they did not stand for a pause of the sender.
     pub(super) fn settle_as_concealed(&mut self) {
         self.counters.concealed += self.unsettled;
         self.unsettled = 0;
     }
 
-    /// Moves the playout delay towards the target, if it is off and the sound allows.
+    /// Moves the playout delay towards the target if it is off and the audio allows it.
     fn stretch(&mut self, clock: i64) -> PlayoutKind {
         self.stretch_pause = self.stretch_pause.saturating_sub(1);
         let (Some(playout), Some(base)) = (
@@ -398,10 +408,10 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         }
 
         let excess = playout - base - self.target();
-        let hurry = excess > HURRY_ABOVE;
+        let fast = excess > FAST_ABOVE;
         // The longer nothing periodic turns up, the less alike the parts need to be.
         let min_correlation =
-            (0.9 - 0.05 * self.stretch_failures as f32).max(if hurry { -1.0 } else { 0.2 });
+            (0.9 - 0.05 * self.stretch_failures as f32).max(if fast { -1.0 } else { 0.2 });
         let (change, kind) = if excess > SLACK_ABOVE {
             self.decode_ahead(clock);
             (
@@ -423,7 +433,11 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         };
 
         self.stretch_failures = 0;
-        self.stretch_pause = if hurry { HURRIED_PAUSE } else { STRETCH_PAUSE };
+        self.stretch_pause = if fast {
+            FAST_STRETCH_PAUSE
+        } else {
+            STRETCH_PAUSE
+        };
         let shift = if kind == PlayoutKind::Accelerated {
             self.counters.accelerated += samples as u64;
             -(samples as i64)
@@ -436,12 +450,12 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             *transit += shift;
         }
 
-        // Cutting may have left less than a block.
+        // A cut may have left less than a block.
         while self.pending.len() < BLOCK_SAMPLES {
             match self.source(clock) {
                 Source::Packet => self.decode_first(clock),
                 Source::Fec { missing, frame } => self.restore_from_first(missing, frame),
-                Source::MakeUp(samples) => self.make_up(samples),
+                Source::Conceal(samples) => self.conceal(samples),
                 Source::Silence => break,
             }
         }
@@ -449,7 +463,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         kind
     }
 
-    /// Decodes what is due next anyway, so that a whole pitch period can be found.
+    /// Decodes packets that are due next anyway, so that a whole pitch period can be found.
     fn decode_ahead(&mut self, clock: i64) {
         while self.pending.len() < FULL_SEARCH
             && self.store.first().is_some_and(|first| {

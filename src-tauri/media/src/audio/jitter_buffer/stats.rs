@@ -1,53 +1,58 @@
-//! What the buffer did, in the terms of W3C webrtc-stats where it has them.
+//! Statistics of the buffer, in the terms of W3C webrtc-stats where it has them.
 
 use super::SAMPLES_PER_MS;
 
-/// Counters since the buffer was made; [`reset`](super::JitterBuffer::reset) keeps them.
+/// Counters since the buffer was created; [`reset`](super::JitterBuffer::reset) keeps them.
 ///
-/// The correspondence with `RTCInboundRtpStreamStats` (W3C webrtc-stats §8.2) is named at each field; W3C counts
-/// samples where this counts milliseconds (48 samples each).
+/// Each field names the counter of `RTCInboundRtpStreamStats` (W3C webrtc-stats §8.2) that it
+/// corresponds to. W3C counts samples where this counts milliseconds (48 samples each).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct JitterStats {
-    /// Packets inserted, of any fate (`packetsReceived`).
+    /// All packets inserted, including those dropped (`packetsReceived`).
     pub packets: u64,
-    /// Packets whose place was passed without them (`packetsLost`, except that W3C also takes back the late ones that
-    /// a receiver report has not seen; here one that comes after all moves from `lost` to `late`).
+    /// Packets whose place was passed without them (`packetsLost`). One that arrives later moves
+    /// from `lost` to `late`. W3C also subtracts late packets that no receiver report has counted
+    /// yet.
     pub lost: u64,
-    /// Packets that came after their place had been passed (part of `packetsDiscarded`).
+    /// Packets that arrived after their place had been passed (part of `packetsDiscarded`).
     pub late: u64,
-    /// Packets dropped to catch up after an outage, or because the buffer was full (part of `packetsDiscarded`).
+    /// Packets dropped to catch up after an outage, or because the buffer was full (part of
+    /// `packetsDiscarded`).
     pub discarded: u64,
-    /// Packets that had been here before.
+    /// Packets that had arrived before.
     pub duplicates: u64,
-    /// Packets that were empty, oversized, from nowhere in the sequence, or not Opus.
+    /// Packets that were empty, oversized, far from the sequence, or not Opus.
     pub invalid: u64,
-    /// Lost packets restored from the copy in their successor; they stay in `lost` too.
+    /// Lost packets restored from the copy in the next packet. They also count in `lost`.
     pub recovered_by_fec: u64,
-    /// Sound made up for loss and lateness, without what FEC restored (`concealedSamples`).
+    /// Audio synthesized for lost and late packets, without what FEC restored (`concealedSamples`).
     pub concealed_ms: u64,
-    /// The part of `concealed_ms` that was comfort noise, after concealment had faded (`silentConcealedSamples`).
+    /// The part of `concealed_ms` that was comfort noise, after concealment had faded out
+    /// (`silentConcealedSamples`).
     pub silent_concealed_ms: u64,
     /// Runs of concealment (`concealmentEvents`).
     pub concealment_events: u64,
-    /// Sound restored by FEC.
+    /// Audio restored by FEC.
     pub fec_ms: u64,
-    /// Silence of a sender that had stopped transmitting (DTX), filled with comfort noise. Not a fault.
+    /// Silence of a sender that had stopped transmitting (DTX), filled with comfort noise. Not a
+    /// fault.
     pub dtx_ms: u64,
-    /// Sound cut out to play faster (`removedSamplesForAcceleration`).
+    /// Audio removed to play faster (`removedSamplesForAcceleration`).
     pub accelerated_ms: u64,
-    /// Sound repeated to play slower (`insertedSamplesForDeceleration`).
+    /// Audio repeated to play slower (`insertedSamplesForDeceleration`).
     pub decelerated_ms: u64,
-    /// The delay that the buffer aims at now (the newest term of `jitterBufferTargetDelay`).
+    /// The delay the buffer aims for now (the latest term of `jitterBufferTargetDelay`).
     pub target_ms: u64,
     /// Median time from a packet's arrival until its first sample was due.
     pub buffer_ms_p50: u64,
-    /// The 95th percentile of the same.
+    /// 95th percentile of the time from a packet's arrival until its first sample was due.
     pub buffer_ms_p95: u64,
-    /// Mean time that a sample spent in the buffer (`jitterBufferDelay` / `jitterBufferEmittedCount`).
+    /// Mean time that a sample spent in the buffer (`jitterBufferDelay` /
+    /// `jitterBufferEmittedCount`).
     pub buffer_ms_mean: u64,
 }
 
-/// The same in samples, and what percentiles need.
+/// The same counters in samples, and the data for the percentiles.
 #[derive(Debug)]
 pub(super) struct Counters {
     pub(super) packets: u64,
@@ -65,13 +70,14 @@ pub(super) struct Counters {
     pub(super) accelerated: u64,
     pub(super) decelerated: u64,
     emitted: u64,
-    /// Sum over the emitted samples of the time each spent here.
+    /// Sum over the emitted samples of the time each spent in the buffer.
     waited: u64,
-    /// Packets by the whole milliseconds that they waited; the last bin takes all above.
+    /// Number of packets by the whole milliseconds they waited. The last bin takes all longer
+    /// waits.
     waits: Vec<u32>,
 }
 
-/// Waits of a second and more share a bin.
+/// Bins of `waits`: waits of a second and more share the last.
 const WAIT_BINS: usize = 1_001;
 
 impl Counters {
@@ -97,12 +103,12 @@ impl Counters {
         }
     }
 
-    /// A packet of `samples` is due `wait` samples after it arrived.
+    /// Records a packet of `samples` that is due `wait` samples after it arrived.
     pub(super) fn on_played(&mut self, wait: i64, samples: usize) {
         let wait = wait.max(0);
         let samples = samples as u64;
         self.emitted += samples;
-        // Its samples leave one after another, so the average one waits half the packet longer.
+        // The samples leave one after another, so the average sample waits half the packet longer.
         self.waited = self
             .waited
             .saturating_add((wait as u64 + samples / 2).saturating_mul(samples));

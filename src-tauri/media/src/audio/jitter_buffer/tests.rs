@@ -1,4 +1,8 @@
-//! Whole streams through simulated networks: minutes in milliseconds, every one with a seed.
+//! Whole streams through simulated networks: minutes in milliseconds, each with a seed.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start from the current time"
+)]
 
 use std::f64::consts::TAU;
 
@@ -7,13 +11,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::audio::opus::{FRAME_SAMPLES, MAX_PACKET_BYTES, OpusConfig, OpusEncoder};
+use crate::audio::opus::{MAX_PACKET_BYTES, OpusConfig, OpusEncoder};
+use crate::audio::{BLOCK_SAMPLES, PACKET_SAMPLES};
 
-/// Tone of the fake voice.
+/// Frequency of the fake voice.
 const HZ: f64 = 250.0;
 
-/// A codec whose packets say only where in the tone they are; their first byte says whether they carry a copy of the
-/// packet before. Concealment goes on with the tone, as a perfect decoder would for a vowel.
+/// A codec whose packets carry only a position in the tone. Their first byte says whether they
+/// carry a copy of the packet before. Concealment continues the tone, as a perfect decoder would
+/// for a vowel.
 #[derive(Debug, Default)]
 struct Tone {
     position: i64,
@@ -48,8 +54,8 @@ impl PacketDecoder for Tone {
         packet: &[u8],
         out: &mut [i16; MAX_PACKET_SAMPLES],
     ) -> Result<usize, OpusError> {
-        self.fill(Self::media(packet)? % 48_000, &mut out[..FRAME_SAMPLES]);
-        Ok(FRAME_SAMPLES)
+        self.fill(Self::media(packet)? % 48_000, &mut out[..PACKET_SAMPLES]);
+        Ok(PACKET_SAMPLES)
     }
     fn decode_fec(&mut self, packet: &[u8], out: &mut [i16]) -> Result<(), OpusError> {
         self.fill(
@@ -63,31 +69,31 @@ impl PacketDecoder for Tone {
         Ok(())
     }
     fn fec_samples(&self, packet: &[u8]) -> Option<usize> {
-        (packet.first() == Some(&1)).then_some(FRAME_SAMPLES)
+        (packet.first() == Some(&1)).then_some(PACKET_SAMPLES)
     }
     fn reset(&mut self) {
         *self = Self::default();
     }
 }
 
-/// What becomes of packet `n`: its delay in ms, or lost.
+/// What the network does to packet `n`: delays it by this many ms, or loses it (`None`).
 type Network<'a> = &'a mut dyn FnMut(u32) -> Option<f64>;
 
 struct Run<D: PacketDecoder> {
     start: Instant,
     buffer: JitterBuffer<D>,
-    /// Everything played.
+    /// All samples played.
     played: Vec<i16>,
-    /// What each pull was, with its time in ms.
+    /// The result of each pull, with its time in ms.
     kinds: Vec<(f64, Playout)>,
-    /// Sender's clock against the receiver's.
+    /// How much the sender's clock is slow against the receiver's, as a fraction.
     skew: f64,
     first_sequence: u16,
     first_timestamp: u32,
     fec: bool,
     /// Pulls per wake-up of the sound card.
     burst: u32,
-    /// Sent, not yet there: arrival in ms and packet.
+    /// Packets sent but not yet received, with their arrival time in ms.
     in_flight: VecDeque<(f64, AudioPacket)>,
 }
 
@@ -113,7 +119,7 @@ impl<D: PacketDecoder> Run<D> {
         }
     }
 
-    /// Sends packets `from..to`, 20 ms each, through `network`, and pulls all the while.
+    /// Sends packets `from..to`, 20 ms each, through `network`, and pulls at the same time.
     fn stream(&mut self, from: u32, to: u32, network: Network<'_>) -> JitterStats {
         let fec = self.fec;
         self.stream_of(from, to, network, &mut |n| {
@@ -152,7 +158,7 @@ impl<D: PacketDecoder> Run<D> {
 
         while now < end {
             while self.in_flight.front().is_some_and(|(at, _)| *at <= now) {
-                let (at, packet) = self.in_flight.pop_front().expect("looked at above");
+                let (at, packet) = self.in_flight.pop_front().expect("checked above");
                 self.buffer
                     .insert(self.start + Duration::from_secs_f64(at / 1_000.0), packet);
             }
@@ -173,7 +179,7 @@ impl<D: PacketDecoder> Run<D> {
         self.buffer.stats()
     }
 
-    /// Steepest step in what was played from `from_ms` on.
+    /// Largest step between samples in what was played from `from_ms` on.
     fn steepest(&self, from_ms: usize) -> i32 {
         self.played[from_ms * 48..]
             .windows(2)
@@ -183,7 +189,7 @@ impl<D: PacketDecoder> Run<D> {
     }
 }
 
-/// The steepest step of the clean tone.
+/// The largest step of the undisturbed tone.
 fn tone_step() -> i32 {
     (8_000.0 * HZ / 48_000.0 * TAU).ceil() as i32
 }
@@ -193,7 +199,7 @@ fn minutes(count: u32) -> u32 {
 }
 
 #[test]
-fn steady_arrival_is_played_whole_with_little_delay() {
+fn a_steady_stream_is_played_completely_with_little_delay() {
     let mut run = Run::new();
     let stats = run.stream(0, minutes(5), &mut |_| Some(40.0));
     println!("steady: {stats:?}");
@@ -225,7 +231,7 @@ fn steady_arrival_is_played_whole_with_little_delay() {
 }
 
 #[test]
-fn a_sound_card_that_asks_in_bursts_is_served() {
+fn a_sound_card_that_pulls_in_bursts_is_served() {
     for burst in [2, 4] {
         let mut run = Run::new();
         run.burst = burst;
@@ -240,7 +246,7 @@ fn a_sound_card_that_asks_in_bursts_is_served() {
 
         assert!(
             stats.buffer_ms_p50 <= 60,
-            "and wait {} ms",
+            "packets wait {} ms",
             stats.buffer_ms_p50
         );
     }
@@ -263,7 +269,7 @@ fn uniform_jitter_and_reordering_are_absorbed() {
     println!("jitter 30: {stats:?}");
     assert!(
         stats.concealed_ms - before.concealed_ms <= 240,
-        "0.1 % of 4 min: {}",
+        "at most 0.1 % of 4 min is concealed: {} ms",
         stats.concealed_ms
     );
 
@@ -272,7 +278,7 @@ fn uniform_jitter_and_reordering_are_absorbed() {
         "the spread is 60 ms, the target {} ms",
         stats.target_ms
     );
-    assert_eq!(stats.lost, 0, "reordered is not lost");
+    assert_eq!(stats.lost, 0, "reordered packets are not lost");
 }
 
 #[test]
@@ -292,13 +298,13 @@ fn bursts_of_a_busy_access_point_are_absorbed() {
     println!("bursts 100-200: {stats:?}");
     assert!(
         stats.concealed_ms <= 3_000,
-        "1 % of 5 min: {}",
+        "at most 1 % of 5 min is concealed: {} ms",
         stats.concealed_ms
     );
 
     assert!(
         (100..=250).contains(&stats.target_ms),
-        "the target covers a burst: {}",
+        "the target covers a burst: {} ms",
         stats.target_ms
     );
 }
@@ -321,7 +327,7 @@ fn fec_restores_most_of_random_loss() {
         println!("loss {percent} %: {stats:?}");
         assert!(
             stats.lost.abs_diff(lost) <= 3,
-            "{lost} were lost, {} counted",
+            "{lost} packets were lost, {} were counted",
             stats.lost
         );
 
@@ -334,7 +340,7 @@ fn fec_restores_most_of_random_loss() {
 
         assert!(
             stats.recovered_by_fec * 2 >= lost,
-            "FEC restored {}",
+            "FEC restores at least half of {lost} packets: {}",
             stats.recovered_by_fec
         );
     }
@@ -362,23 +368,26 @@ fn without_fec_loss_is_concealed_once_and_costs_no_delay() {
 
     assert!(
         stats.buffer_ms_p95 <= 45,
-        "loss is not delay: {}",
+        "loss does not add delay: {} ms",
         stats.buffer_ms_p95
     );
 }
 
 #[test]
-fn clocks_that_drift_neither_starve_nor_flood() {
+fn drifting_clocks_neither_starve_nor_flood_the_buffer() {
     for skew in [200e-6, -200e-6] {
         let mut run = Run::new();
         run.skew = skew;
         let stats = run.stream(0, minutes(10), &mut |_| Some(30.0));
         println!("skew {skew}: {stats:?}");
 
-        assert_eq!(stats.concealed_ms, 0, "no starving at {skew}");
+        assert_eq!(
+            stats.concealed_ms, 0,
+            "the buffer does not starve at {skew}"
+        );
         assert!(
             stats.buffer_ms_p95 <= 40,
-            "no growth at {skew}: {}",
+            "the delay does not grow at {skew}: {} ms",
             stats.buffer_ms_p95
         );
 
@@ -402,7 +411,7 @@ fn clocks_that_drift_neither_starve_nor_flood() {
 }
 
 #[test]
-fn delay_that_falls_is_followed_within_seconds() {
+fn a_falling_delay_is_followed_within_seconds() {
     let mut run = Run::new();
     run.stream(0, minutes(1), &mut |_| Some(250.0));
     run.stream(minutes(1), minutes(1) + 150, &mut |_| Some(30.0));
@@ -418,16 +427,16 @@ fn delay_that_falls_is_followed_within_seconds() {
 
     assert!(
         latest <= 75.0,
-        "3 s after the step from 250 to 30 ms sound is heard {latest:.0} ms after it was made"
+        "3 s after the step from 250 to 30 ms audio is heard {latest:.0} ms after it was sent"
     );
 }
 
 #[test]
-fn after_an_outage_sound_is_back_at_once() {
+fn after_an_outage_audio_is_back_at_once() {
     for queued in [false, true] {
         let mut run = Run::new();
         run.stream(0, 500, &mut |_| Some(30.0));
-        // 5 s of nothing; the network either lost it all, or delivers it in one lump.
+        // 5 s without arrivals: the network loses them all, or delivers them all at the end.
         let stats = run.stream(500, 1_000, &mut |n| match n {
             500..750 if queued => Some(f64::from(750 - n) * 20.0 + 30.0),
             500..750 => None,
@@ -442,15 +451,15 @@ fn after_an_outage_sound_is_back_at_once() {
         println!("outage, queued {queued}: back after {back:?} ms, {stats:?}");
         assert!(
             back.is_some_and(|ms| ms <= 200.0),
-            "playing again {back:?} ms after the network"
+            "audio is back {back:?} ms after the network"
         );
 
         let (at, playout) = run.kinds[run.kinds.len() - 1];
         let heard = playout
             .rtp_timestamp
             .map(|t| at - f64::from(t.wrapping_sub(run.first_timestamp)) / 48.0);
-        let accounted = stats.lost + stats.discarded;
 
+        let accounted = stats.lost + stats.discarded;
         assert!(
             accounted.abs_diff(250) <= 3,
             "250 packets were not played, {accounted} are accounted for"
@@ -458,16 +467,17 @@ fn after_an_outage_sound_is_back_at_once() {
 
         assert!(
             heard.is_some_and(|ms| ms < 150.0),
-            "and live, not {heard:?} ms behind"
+            "playback is live, not {heard:?} ms behind"
         );
     }
 }
 
 #[test]
-fn a_silent_sender_is_no_loss() {
+fn a_silent_sender_is_not_loss() {
     let mut run = Run::new();
     let mut sent = 0;
-    // One second of talk, one of pause with a refresh every 400 ms; the sequence numbers do not jump.
+    // One second of talk and one of pause with a refresh every 400 ms; the sequence numbers do not
+    // jump.
     let mut sequence = vec![None; minutes(2) as usize];
 
     for n in 0..minutes(2) {
@@ -507,16 +517,16 @@ fn a_silent_sender_is_no_loss() {
     let stats = run.buffer.stats();
     println!("dtx: {stats:?}");
     assert_eq!(stats.lost, 0, "no packet is missing");
-    assert_eq!(stalls, 0, "talk is played whole");
+    assert_eq!(stalls, 0, "talk is played completely");
     assert!(
         stats.dtx_ms > 40_000,
-        "the pauses are seen as such: {} ms",
+        "the pauses count as DTX: {} ms",
         stats.dtx_ms
     );
 
     assert!(
         stats.concealed_ms < 3_000,
-        "and not as loss: {} ms",
+        "the pauses do not count as loss: {} ms",
         stats.concealed_ms
     );
 }
@@ -534,7 +544,11 @@ fn duplicates_late_packets_and_restarts_are_counted() {
     };
 
     run.buffer.insert(now, old);
-    assert_eq!(run.buffer.stats().duplicates, 1, "packet 495 was played");
+    assert_eq!(
+        run.buffer.stats().duplicates,
+        1,
+        "packet 495 had been played"
+    );
     run.stream(500, 1_000, &mut |n| {
         Some(if n == 700 { 400.0 } else { 20.0 })
     });
@@ -543,7 +557,7 @@ fn duplicates_late_packets_and_restarts_are_counted() {
     assert_eq!(
         (stats.late, stats.lost),
         (1, 0),
-        "one packet came after its time"
+        "one packet arrived too late"
     );
 
     // The same sender starts over with other numbers.
@@ -554,7 +568,7 @@ fn duplicates_late_packets_and_restarts_are_counted() {
         .iter()
         .filter(|(_, playout)| playout.rtp_timestamp.is_some());
 
-    assert!(real.count() >= 148, "it is heard again");
+    assert!(real.count() >= 148, "the restarted stream is heard");
     run.buffer.reset();
     let mut out = [1; BLOCK_SAMPLES];
     let playout = run.buffer.pull(now + Duration::from_secs(20), &mut out);
@@ -562,12 +576,12 @@ fn duplicates_late_packets_and_restarts_are_counted() {
     assert_eq!(
         (playout.kind, out),
         (PlayoutKind::Silence, [0; BLOCK_SAMPLES]),
-        "a reset buffer waits for the new sender"
+        "a reset buffer is silent until the new sender's first packet"
     );
 }
 
 #[test]
-fn lip_sync_can_ask_for_more_delay_and_give_it_back() {
+fn lip_sync_can_request_more_delay_and_release_it() {
     let mut run = Run::new();
     run.stream(0, 500, &mut |_| Some(20.0));
     run.buffer.set_minimum_delay(Duration::from_millis(120));
@@ -577,7 +591,7 @@ fn lip_sync_can_ask_for_more_delay_and_give_it_back() {
             - f64::from(
                 playout
                     .rtp_timestamp
-                    .expect("sound")
+                    .expect("audio was played")
                     .wrapping_sub(run.first_timestamp),
             ) / 48.0
     };
@@ -585,23 +599,31 @@ fn lip_sync_can_ask_for_more_delay_and_give_it_back() {
     run.stream(500, 1_000, &mut |_| Some(20.0));
     assert!(
         (105.0..150.0).contains(&delay(&run)),
-        "held back by 120 ms: {:.0}",
+        "audio is delayed by 120 ms: {:.0}",
         delay(&run)
     );
 
     run.buffer.set_minimum_delay(Duration::ZERO);
     run.stream(1_000, 1_500, &mut |_| Some(20.0));
-    assert!(delay(&run) < 45.0, "and no longer: {:.0}", delay(&run));
-    assert_eq!(run.buffer.stats().concealed_ms, 0, "all by stretching");
+    assert!(
+        delay(&run) < 45.0,
+        "audio is no longer delayed: {:.0}",
+        delay(&run)
+    );
+    assert_eq!(
+        run.buffer.stats().concealed_ms,
+        0,
+        "the delay changed by stretching alone"
+    );
     assert!(
         run.steepest(0) <= tone_step() * 12 / 10,
-        "without a click: {}",
+        "no click: {}",
         run.steepest(0)
     );
 }
 
 #[test]
-fn opus_through_loss_and_jitter_stays_loud_and_whole() {
+fn opus_through_loss_and_jitter_has_no_quiet_gaps() {
     let config = OpusConfig {
         expected_loss_percent: 10,
         dtx: false,
@@ -611,8 +633,8 @@ fn opus_through_loss_and_jitter_stays_loud_and_whole() {
     let mut encoder = OpusEncoder::new(config).expect("an encoder");
     let packets: Vec<Vec<u8>> = (0..3_000)
         .map(|n| {
-            let pcm: [i16; FRAME_SAMPLES] = std::array::from_fn(|i| {
-                let t = (n * FRAME_SAMPLES + i) as f64 / 48_000.0;
+            let pcm: [i16; PACKET_SAMPLES] = std::array::from_fn(|i| {
+                let t = (n * PACKET_SAMPLES + i) as f64 / 48_000.0;
                 let syllables = 0.6 + 0.4 * (t * 4.0 * TAU).sin();
                 let wave: f64 = (1..10)
                     .map(|h| (t * 140.0 * f64::from(h) * TAU).sin() / f64::from(h))
@@ -654,15 +676,24 @@ fn opus_through_loss_and_jitter_stays_loud_and_whole() {
             block.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / 960.0 < 300f64.powi(2)
         })
         .count();
-    assert!(quiet <= 15, "of 2,950 blocks of 20 ms, {quiet} are quiet");
+    assert!(
+        quiet <= 15,
+        "of 2,950 stretches of 20 ms, {quiet} are quiet"
+    );
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn hostile_packets_never_panic_nor_pile_up(
+    fn hostile_packets_neither_panic_nor_accumulate(
         packets in proptest::collection::vec(
-            (any::<u16>(), any::<u32>(), proptest::collection::vec(any::<u8>(), 0..40), 0u64..60, any::<bool>()),
+            (
+                any::<u16>(),
+                any::<u32>(),
+                proptest::collection::vec(any::<u8>(), 0..40),
+                0u64..60,
+                any::<bool>(),
+            ),
             1..400,
         ),
     ) {
@@ -674,7 +705,11 @@ proptest! {
         for (any_sequence, any_timestamp, payload, step, sane) in packets {
             ms += step;
             let now = start + Duration::from_millis(ms);
-            sequence = if sane { sequence.wrapping_add(1 + any_sequence % 3) } else { any_sequence };
+            sequence = if sane {
+                sequence.wrapping_add(1 + any_sequence % 3)
+            } else {
+                any_sequence
+            };
             timestamp = if sane { timestamp.wrapping_add(960) } else { any_timestamp };
             buffer.insert(now, AudioPacket { sequence, timestamp, payload });
 
@@ -683,13 +718,17 @@ proptest! {
             }
 
             prop_assert!(buffer.store.len() <= packets::MAX_PACKETS, "packets are bounded");
-            prop_assert!(buffer.pending.len() <= 3 * MAX_PACKET_SAMPLES, "samples are bounded: {}", buffer.pending.len());
+            prop_assert!(
+                buffer.pending.len() <= 3 * MAX_PACKET_SAMPLES,
+                "samples are bounded: {}",
+                buffer.pending.len()
+            );
         }
 
         for n in 0..100 {
             let mut out = [i16::MIN; BLOCK_SAMPLES];
             buffer.pull(start + Duration::from_millis(ms + n * 10), &mut out);
-            prop_assert!(out.iter().any(|&sample| sample != i16::MIN), "the block is written");
+            prop_assert!(out.iter().any(|&sample| sample != i16::MIN), "the block is filled");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is done to a voice before it is sent: echo cancellation, noise suppression, gain.
+//! Processes a voice before it is sent: echo cancellation, noise suppression, gain control.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use sonora::config::{
 use sonora::{AudioProcessing, Config, StreamConfig};
 
 use super::config::Processing;
-use super::{BLOCK, SAMPLE_RATE};
+use super::{BLOCK_SAMPLES, SAMPLE_RATE};
 
-/// The processing chain of a microphone: a port of WebRTC's audio processing module.
+/// The processing chain of a microphone: sonora, a port of WebRTC's audio processing module.
 pub struct VoiceProcessor {
     apm: AudioProcessing,
     processing: Processing,
@@ -26,7 +26,7 @@ impl std::fmt::Debug for VoiceProcessor {
 }
 
 impl VoiceProcessor {
-    /// A chain with the parts that `processing` names. Rumble below 80 Hz is always removed.
+    /// A chain with the stages that `processing` selects. Rumble below 80 Hz is always removed.
     pub fn new(processing: Processing) -> Self {
         let stream = StreamConfig::new(SAMPLE_RATE, 1);
         let apm = AudioProcessing::builder()
@@ -37,7 +37,7 @@ impl VoiceProcessor {
         Self { apm, processing }
     }
 
-    /// Switches parts on or off. What the others have learned stays.
+    /// Switches stages on or off. The other stages keep what they have learned.
     pub fn set_processing(&mut self, processing: Processing) {
         if processing != self.processing {
             self.apm.apply_config(config(processing));
@@ -45,28 +45,29 @@ impl VoiceProcessor {
         }
     }
 
-    /// Shows the canceller the block that goes to the speaker. Must come before [`capture`](Self::capture) of the same
-    /// 10 ms.
-    pub fn render(&mut self, block: &[i16; BLOCK]) {
+    /// Shows the echo canceller the block that goes to the speaker. Call it before
+    /// [`capture`](Self::capture) for the same 10 ms.
+    pub fn render(&mut self, block: &[i16; BLOCK_SAMPLES]) {
         if self.processing.echo_cancellation {
-            let mut unused = [0; BLOCK];
-            // Cannot fail: one channel of 10 ms is what the chain was built for.
+            let mut unused = [0; BLOCK_SAMPLES];
+            // Cannot fail: the chain was built for one channel of 10 ms.
             let _ = self.apm.process_render_i16(block, &mut unused);
         }
     }
 
-    /// How long a sound takes from [`render`](Self::render) to [`capture`](Self::capture), as far as the devices tell:
-    /// where the canceller begins to look for the echo.
+    /// Sets how long audio takes from [`render`](Self::render) through the air to
+    /// [`capture`](Self::capture), as far as the devices report it. The canceller starts its search
+    /// for the echo there.
     pub fn set_delay(&mut self, delay: Duration) {
-        // Beyond 500 ms it is clamped, and the canceller searches by itself.
+        // Clamped at 500 ms; beyond that the canceller searches on its own.
         let _ = self
             .apm
             .set_stream_delay_ms(delay.as_millis().min(500) as i32);
     }
 
-    /// Processes a block of the microphone in place; full scale is ±1.
-    pub fn capture(&mut self, block: &mut [f32; BLOCK]) {
-        let mut processed = [0.0; BLOCK];
+    /// Processes a block of the microphone in place. Full scale is ±1.
+    pub fn capture(&mut self, block: &mut [f32; BLOCK_SAMPLES]) {
+        let mut processed = [0.0; BLOCK_SAMPLES];
         if self
             .apm
             .process_capture_f32(&[&block[..]], &mut [&mut processed[..]])
@@ -79,7 +80,7 @@ impl VoiceProcessor {
 
 fn config(processing: Processing) -> Config {
     Config {
-        // 32 kHz, the default, would cut the voice off at 16 kHz.
+        // The default of 32 kHz would cut the voice off at 16 kHz.
         pipeline: Pipeline {
             maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz,
             ..Pipeline::default()

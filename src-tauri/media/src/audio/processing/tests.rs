@@ -1,12 +1,13 @@
-//! The chain on synthetic voices and a synthetic room.
+//! The processing chain on synthetic voices in a synthetic room.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
 
-/// What speech looks like to a canceller: noise with the spectrum of a voice (two resonances, nothing at the bottom) in
-/// syllables with pauses, so that the power goes up and down. Never the same for two seeds.
+/// A speech-like signal for an echo canceller: noise with the spectrum of a voice (two resonances,
+/// no low frequencies) in syllables with pauses, so that its power varies. Two seeds give different
+/// signals.
 struct Voice {
     rng: StdRng,
     previous: f32,
@@ -14,11 +15,12 @@ struct Voice {
     syllable: Syllable,
 }
 
-/// The syllable that is being spoken: samples since its beginning, of its sound, and until the next one begins.
+/// The current syllable: samples since its start, samples voiced, and samples until the next one
+/// starts.
 #[derive(Default)]
 struct Syllable {
     at: usize,
-    sound: usize,
+    voiced: usize,
     all: usize,
 }
 
@@ -34,7 +36,7 @@ impl Voice {
 
     fn sample(&mut self) -> f32 {
         let white: f32 = self.rng.random_range(-1.0..1.0);
-        // The difference has no power at 0 Hz.
+        // Differencing removes the power at 0 Hz.
         let mut x = (white - self.previous) * 8.0;
         self.previous = white;
 
@@ -49,15 +51,15 @@ impl Voice {
         }
 
         if self.syllable.at >= self.syllable.all {
-            let sound = self.rng.random_range(7_000..14_000);
+            let voiced = self.rng.random_range(7_000..14_000);
             self.syllable = Syllable {
                 at: 0,
-                sound,
-                all: sound + self.rng.random_range(500..6_000),
+                voiced,
+                all: voiced + self.rng.random_range(500..6_000),
             };
         }
 
-        let through = self.syllable.at as f32 / self.syllable.sound as f32;
+        let through = self.syllable.at as f32 / self.syllable.voiced as f32;
         self.syllable.at += 1;
         let envelope = if through < 1.0 {
             (std::f32::consts::PI * through).sin().powi(2)
@@ -69,7 +71,8 @@ impl Voice {
     }
 }
 
-/// A room: the speaker reaches the microphone 43 ms later, 10 dB lower, with a decaying tail of 60 ms.
+/// A room: the speaker's signal reaches the microphone 43 ms later, 10 dB lower, with a decaying
+/// tail of 60 ms.
 struct Room {
     past: Vec<f32>,
     response: Vec<f32>,
@@ -98,9 +101,9 @@ impl Room {
     fn echo(&mut self, played: f32) -> f32 {
         let length = self.past.len();
         self.past[self.at] = played;
-        let mut sum = 0.0;
 
-        // The response is silent before the direct sound arrives.
+        let mut sum = 0.0;
+        // The response is silent before the direct path arrives.
         for n in 2_064..length {
             sum += self.response[n] * self.past[(self.at + length - n) % length];
         }
@@ -110,17 +113,18 @@ impl Room {
     }
 }
 
-fn power_db(sound: &[f32]) -> f64 {
-    10.0 * (sound
+fn power_db(samples: &[f32]) -> f64 {
+    10.0 * (samples
         .iter()
         .map(|sample| f64::from(*sample).powi(2))
         .sum::<f64>()
-        / sound.len() as f64)
+        / samples.len() as f64)
         .max(1e-12)
         .log10()
 }
 
-/// Runs `seconds` through a chain; returns what the microphone heard of the echo, of the near voice, and what came out.
+/// Runs `seconds` through a chain. Returns what the microphone picked up of the echo and of the
+/// near voice, and the output.
 fn run(
     processing: Processing,
     seconds: usize,
@@ -131,11 +135,13 @@ fn run(
     let (mut echoes, mut voices, mut sent) = (Vec::new(), Vec::new(), Vec::new());
 
     for block in 0..seconds * 100 {
-        let played: [i16; BLOCK] = std::array::from_fn(|_| (far.sample() * 32_767.0) as i16);
+        let played: [i16; BLOCK_SAMPLES] =
+            std::array::from_fn(|_| (far.sample() * 32_767.0) as i16);
         chain.render(&played);
         let echo = played.map(|sample| room.echo(f32::from(sample) / 32_768.0));
         let speaks = near_from_s.is_some_and(|from| block >= from * 100);
-        let voice: [f32; BLOCK] = std::array::from_fn(|_| if speaks { near.sample() } else { 0.0 });
+        let voice: [f32; BLOCK_SAMPLES] =
+            std::array::from_fn(|_| if speaks { near.sample() } else { 0.0 });
         let mut heard = std::array::from_fn(|n| echo[n] + voice[n]);
         chain.set_delay(Duration::from_millis(43));
         chain.capture(&mut heard);
@@ -153,7 +159,7 @@ const CANCELLER: Processing = Processing {
 };
 
 #[test]
-fn an_echo_is_lowered_by_twenty_decibels() {
+fn an_echo_is_lowered_by_20_db() {
     for processing in [
         CANCELLER,
         Processing {
@@ -165,10 +171,13 @@ fn an_echo_is_lowered_by_twenty_decibels() {
         let after = 4 * 48_000;
         let erle = power_db(&echo[after..]) - power_db(&sent[after..]);
         println!("echo return loss enhancement {erle:.1} dB with {processing:?}");
-        assert!(power_db(&echo[after..]) > -45.0, "the fixture has an echo");
+        assert!(
+            power_db(&echo[after..]) > -45.0,
+            "the synthetic room has an echo"
+        );
         assert!(
             erle >= 20.0,
-            "after 4 s the echo is 20 dB lower, not {erle:.1} dB, with {processing:?}"
+            "after 4 s the echo is at least 20 dB lower, not {erle:.1} dB, with {processing:?}"
         );
     }
 }
@@ -187,7 +196,7 @@ fn a_near_voice_survives_double_talk() {
 
     assert!(
         loss <= 3.0,
-        "the near voice loses at most 3 dB while both speak, not {loss:.1} dB"
+        "the near voice loses at most 3 dB in double talk, not {loss:.1} dB"
     );
 }
 
@@ -201,7 +210,8 @@ fn steady_noise_is_suppressed() {
 
     let (mut noise, mut sent) = (Vec::new(), Vec::new());
     for _ in 0..800 {
-        let mut block: [f32; BLOCK] = std::array::from_fn(|_| rng.random_range(-0.02..0.02));
+        let mut block: [f32; BLOCK_SAMPLES] =
+            std::array::from_fn(|_| rng.random_range(-0.02..0.02));
         noise.extend(block);
         chain.capture(&mut block);
         sent.extend(block);
@@ -211,7 +221,7 @@ fn steady_noise_is_suppressed() {
     let gain = power_db(&noise[after..]) - power_db(&sent[after..]);
     assert!(
         gain >= 12.0,
-        "noise is lowered by 12 dB and more, not {gain:.1} dB"
+        "noise is lowered by at least 12 dB, not {gain:.1} dB"
     );
 }
 
@@ -222,7 +232,7 @@ fn a_chain_with_everything_off_changes_only_rumble() {
     let (mut heard, mut sent) = (Vec::new(), Vec::new());
 
     for _ in 0..300 {
-        let mut block: [f32; BLOCK] = std::array::from_fn(|_| voice.sample());
+        let mut block: [f32; BLOCK_SAMPLES] = std::array::from_fn(|_| voice.sample());
         heard.extend(block);
         chain.capture(&mut block);
         sent.extend(block);

@@ -1,44 +1,47 @@
-//! Finds the test signal in received sound and tells how old it is.
+//! Finds the test signal in received audio and measures how old it is.
 
 use std::collections::VecDeque;
 use std::f64::consts::PI;
 
 use super::{MARKER_HZ, MARKER_S, SLOT_US, SLOTS, SYMBOL_S, SYMBOLS, bits, chirp, symbol};
-use crate::audio::{BLOCK, SAMPLE_RATE};
+use crate::audio::{BLOCK_SAMPLES, SAMPLE_RATE};
 
-/// The search runs at a quarter of the sample rate: the chirps end at 3.5 kHz.
+/// Samples per sample searched: a quarter of the rate is enough, because the chirps end at 3.5 kHz.
 const DECIMATION: usize = 4;
 const RATE: f64 = SAMPLE_RATE as f64 / DECIMATION as f64;
-/// Taps of the low-pass filter before decimation; odd, so that its delay is a whole number of samples.
+/// Taps of the low-pass filter before decimation. An odd number, so that the delay is a whole
+/// number of samples.
 const TAPS: usize = 65;
 const FILTER_DELAY: f64 = (TAPS as f64 - 1.0) / 2.0;
 const CUTOFF_HZ: f64 = 4_800.0;
 
-/// How much of a window's energy must be the marker (as amplitude): Opus at 24 kbit/s with FEC leaves 0.5 to 0.7
-/// of it, and noise does not come near.
+/// Smallest share of a window's amplitude that must be the marker. Opus at 24 kbit/s with FEC
+/// leaves 0.5 to 0.7 of it, and noise stays far below.
 const MARKER_LIKENESS: f32 = 0.4;
 const SYMBOL_LIKENESS: f32 = 0.2;
-/// How much better the better symbol must fit.
+/// How many times better the better symbol must fit.
 const SYMBOL_MARGIN: f32 = 1.4;
-/// A better fit within this time replaces a marker that was found.
+/// A better fit within this many decimated samples (20 ms) replaces the marker found.
 const PEAK_SAMPLES: usize = (RATE * 0.02) as usize;
-/// Mean square of full scale 1.0 below which nothing is searched.
+/// Mean square, relative to full scale 1.0, below which nothing is searched.
 const SILENCE: f64 = 1e-7;
-/// Delays from −1 s (clocks that disagree) to 7 s are told apart.
+/// The earliest delay of the 8 s range that can be distinguished: from −1 s (clocks that disagree)
+/// to 7 s.
 const EARLIEST_US: i64 = -1_000_000;
-/// Blocks whose time is remembered: more than a marker and its symbols span.
-const REMEMBERED_BLOCKS: usize = 64;
+/// Number of blocks whose time is remembered: more than a marker and its symbols span.
+const BLOCK_WINDOW: usize = 64;
 
-/// One measurement: a half second of the test signal was recognised.
+/// One measurement: a half second of the test signal was recognized.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MouthToEar {
-    /// From being made to being heard, in milliseconds. Negative if the two clocks disagree.
+    /// Time from generating to hearing the signal, in milliseconds. Negative if the two clocks
+    /// disagree.
     pub latency_ms: f64,
-    /// Unix time in milliseconds at which it was made: a multiple of 500.
+    /// Unix time in milliseconds at which it was generated: a multiple of 500.
     pub emitted_unix_ms: i64,
 }
 
-/// A quadrature pair to correlate with: its magnitude does not depend on the phase of what is found.
+/// A quadrature pair to correlate with. The magnitude does not depend on the signal's phase.
 #[derive(Debug)]
 struct Template {
     cosine: Vec<f32>,
@@ -60,7 +63,8 @@ impl Template {
         self.cosine.len()
     }
 
-    /// Likeness of `signal` (as long as the template, with energy `energy`) to the template: 0 to about 1.
+    /// Similarity of `signal` (as long as the template, with energy `energy`) to the template: 0 to
+    /// about 1.
     fn likeness(&self, signal: &[f32], energy: f64) -> f32 {
         let (mut cosine, mut sine) = (0.0f32, 0.0f32);
         for ((sample, c), s) in signal.iter().zip(&self.cosine).zip(&self.sine) {
@@ -72,11 +76,11 @@ impl Template {
     }
 }
 
-/// A place that looks like a marker.
+/// A position that looks like a marker.
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     position: u64,
-    /// Likeness one sample before, at, and one sample after the place.
+    /// Likeness one sample before, at, and one sample after the position.
     likeness: [f32; 3],
 }
 
@@ -84,19 +88,19 @@ struct Candidate {
 #[derive(Debug)]
 pub struct TestSignalReader {
     filter: [f32; TAPS],
-    /// The newest input samples, as the filter needs them.
+    /// The latest input samples, for the filter.
     history: VecDeque<f32>,
     marker: Template,
     symbols: [Template; 2],
-    /// Filtered samples that are still needed; the first has number `base`.
+    /// Filtered samples still needed. The first has index `base`.
     low: Vec<f32>,
     base: u64,
-    /// The next place to look for a marker, and the energy of the window there.
+    /// The next position to check for a marker, and the energy of the window there.
     scan: u64,
     energy: Option<f64>,
     previous_likeness: f32,
     candidate: Option<Candidate>,
-    /// Heard-at times of the newest blocks; the last belongs to block `blocks − 1`.
+    /// Heard-at times of the latest blocks. The last belongs to block `blocks − 1`.
     heard: VecDeque<i64>,
     blocks: u64,
 }
@@ -108,7 +112,7 @@ impl Default for TestSignalReader {
 }
 
 impl TestSignalReader {
-    /// A reader that has heard nothing.
+    /// A reader that has heard nothing yet.
     pub fn new() -> Self {
         let mut filter = [0.0f32; TAPS];
         for (n, tap) in filter.iter_mut().enumerate() {
@@ -138,15 +142,19 @@ impl TestSignalReader {
             energy: None,
             previous_likeness: 0.0,
             candidate: None,
-            heard: VecDeque::with_capacity(REMEMBERED_BLOCKS),
+            heard: VecDeque::with_capacity(BLOCK_WINDOW),
             blocks: 0,
         }
     }
 
-    /// Takes the next 10 ms of played sound, whose first sample is heard at `heard_at_unix_us`. Returns a measurement
-    /// when a half second of the test signal is complete.
-    pub fn push(&mut self, block: &[i16; BLOCK], heard_at_unix_us: i64) -> Option<MouthToEar> {
-        if self.heard.len() == REMEMBERED_BLOCKS {
+    /// Takes the next 10 ms of played audio, whose first sample is heard at `heard_at_unix_us`.
+    /// Returns a measurement when a half second of the test signal is complete.
+    pub fn push(
+        &mut self,
+        block: &[i16; BLOCK_SAMPLES],
+        heard_at_unix_us: i64,
+    ) -> Option<MouthToEar> {
+        if self.heard.len() == BLOCK_WINDOW {
             self.heard.pop_front();
         }
 
@@ -159,7 +167,7 @@ impl TestSignalReader {
         found
     }
 
-    fn decimate(&mut self, block: &[i16; BLOCK]) {
+    fn decimate(&mut self, block: &[i16; BLOCK_SAMPLES]) {
         for chunk in block.chunks_exact(DECIMATION) {
             for sample in chunk {
                 self.history.pop_front();
@@ -176,7 +184,7 @@ impl TestSignalReader {
         }
     }
 
-    /// Looks at every place that can be looked at now.
+    /// Checks every position for which there is enough audio.
     fn search(&mut self) -> Option<MouthToEar> {
         loop {
             if let Some(candidate) = self.candidate
@@ -200,17 +208,18 @@ impl TestSignalReader {
         }
     }
 
-    /// Looks at one place; `None` when the sound ends before it does.
+    /// Checks one position; `None` if there is not enough audio yet.
     fn step(&mut self) -> Option<()> {
         let length = self.marker.len();
         let start = (self.scan - self.base) as usize;
         let window = self.low.get(start..start + length)?;
         let energy = match self.energy {
-            // The window slides by one sample: one comes, one goes.
+            // The window slides by one sample: one leaves, one enters.
             Some(energy) => {
-                let gone = f64::from(self.low.get(start.wrapping_sub(1)).copied().unwrap_or(0.0));
-                let come = f64::from(window[length - 1]);
-                (energy - gone * gone + come * come).max(0.0)
+                let leaving =
+                    f64::from(self.low.get(start.wrapping_sub(1)).copied().unwrap_or(0.0));
+                let entering = f64::from(window[length - 1]);
+                (energy - leaving * leaving + entering * entering).max(0.0)
             }
             None => window.iter().map(|sample| f64::from(*sample).powi(2)).sum(),
         };
@@ -244,7 +253,7 @@ impl TestSignalReader {
         Some(())
     }
 
-    /// Reads the symbols behind a marker.
+    /// Reads the symbols after a marker.
     fn read(&self, candidate: Candidate) -> Option<MouthToEar> {
         let length = self.symbols[0].len();
         let mut read = [false; SYMBOLS];
@@ -293,16 +302,17 @@ impl TestSignalReader {
             0.0
         };
 
-        // Low-pass sample n was made when input sample 4 n + 3 came in, and shows what was FILTER_DELAY earlier.
+        // Low-pass sample n was computed when input sample 4 n + 3 came in, and shows the input of
+        // FILTER_DELAY earlier.
         let newest = (candidate.position as f64 + f64::from(shift) + 1.0) * DECIMATION as f64 - 1.0;
         let position = newest - FILTER_DELAY;
-        let block = (position / BLOCK as f64).max(0.0) as u64;
+        let block = (position / BLOCK_SAMPLES as f64).max(0.0) as u64;
         let oldest = self.blocks - self.heard.len() as u64;
         let heard = *self
             .heard
             .get(usize::try_from(block.checked_sub(oldest)?).ok()?)?;
-        let within = position - block as f64 * BLOCK as f64;
 
+        let within = position - block as f64 * BLOCK_SAMPLES as f64;
         Some(heard + (within * 1e6 / f64::from(SAMPLE_RATE)).round() as i64)
     }
 
@@ -317,18 +327,18 @@ impl TestSignalReader {
         self.previous_likeness = 0.0;
     }
 
-    /// Drops filtered sound that nobody will look at again.
+    /// Drops filtered audio that is no longer needed.
     fn forget(&mut self) {
         let needed = self
             .candidate
             .map_or(self.scan, |candidate| candidate.position)
             .saturating_sub(1);
-        let spare = (needed.saturating_sub(self.base) as usize).min(self.low.len());
 
-        // Moving the rest is cheap, but not worth it for every block.
-        if spare >= BLOCK {
-            self.low.drain(..spare);
-            self.base += spare as u64;
+        let unneeded = (needed.saturating_sub(self.base) as usize).min(self.low.len());
+        // Moving the rest is cheap, but not worth doing for every block.
+        if unneeded >= BLOCK_SAMPLES {
+            self.low.drain(..unneeded);
+            self.base += unneeded as u64;
         }
     }
 }
@@ -345,21 +355,21 @@ mod tests {
 
     /// The signal from START_US on, `blocks` blocks long.
     fn signal(blocks: usize) -> Vec<i16> {
-        let mut sound = Vec::new();
+        let mut samples = Vec::new();
         for n in 0..blocks {
-            let mut block = [0; BLOCK];
+            let mut block = [0; BLOCK_SAMPLES];
             TestSignal.fill(&mut block, START_US + n as i64 * 10_000);
-            sound.extend(block);
+            samples.extend(block);
         }
 
-        sound
+        samples
     }
 
-    /// Feeds `sound` to a reader as heard from `heard_us` on.
-    fn read(sound: &[i16], heard_us: i64) -> Vec<MouthToEar> {
+    /// Feeds `samples` to a reader, heard from `heard_us` on.
+    fn read(samples: &[i16], heard_us: i64) -> Vec<MouthToEar> {
         let mut reader = TestSignalReader::new();
-        sound
-            .as_chunks::<BLOCK>()
+        samples
+            .as_chunks::<BLOCK_SAMPLES>()
             .0
             .iter()
             .enumerate()
@@ -369,12 +379,12 @@ mod tests {
 
     #[test]
     fn a_known_delay_is_measured_to_a_tenth_of_a_millisecond() {
-        let sound = signal(1000);
+        let samples = signal(1000);
         for delay_us in [-900_000, 0, 33_377, 80_000, 3_999_123, 6_500_000] {
-            let found = read(&sound, START_US + delay_us);
+            let found = read(&samples, START_US + delay_us);
             assert!(
                 (19..=20).contains(&found.len()),
-                "every whole half second of ten is found, not {}",
+                "every complete half second of 10 s is found, not {}",
                 found.len()
             );
 
@@ -388,22 +398,22 @@ mod tests {
                 assert_eq!(
                     measured.emitted_unix_ms % 500,
                     0,
-                    "signals are made at multiples of 500 ms"
+                    "signals are generated at multiples of 500 ms"
                 );
             }
         }
     }
 
     #[test]
-    fn noise_does_not_spoil_the_measurement() {
+    fn noise_does_not_distort_the_measurement() {
         let mut rng = StdRng::seed_from_u64(1);
         let noisy: Vec<i16> = signal(1000)
             .into_iter()
             // White noise 10 dB below the chirps over the whole band.
             .map(|sample| sample.saturating_add((rng.random_range(-1.0..1.0) * 3_800.0) as i16))
             .collect();
-        let found = read(&noisy, START_US + 50_000);
 
+        let found = read(&noisy, START_US + 50_000);
         assert!(
             found.len() >= 18,
             "most half seconds are found in noise, not {}",
@@ -419,18 +429,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_found_where_nothing_is() {
+    fn noise_tone_and_silence_are_not_the_test_signal() {
         let mut rng = StdRng::seed_from_u64(2);
         let noise: Vec<i16> = (0..48_000 * 20)
             .map(|_| rng.random_range(-8_000..8_000))
             .collect();
-        assert_eq!(read(&noise, START_US), [], "noise is no test signal");
+        assert_eq!(read(&noise, START_US), [], "noise is not the test signal");
         let tone: Vec<i16> = (0..48_000 * 5)
             .map(|n| ((f64::from(n) * 0.13).sin() * 9_000.0) as i16)
             .collect();
 
-        assert_eq!(read(&tone, START_US), [], "nor is a tone");
-        assert_eq!(read(&vec![0; 48_000 * 5], START_US), [], "nor silence");
+        assert_eq!(read(&tone, START_US), [], "a tone is not the test signal");
+        assert_eq!(
+            read(&vec![0; 48_000 * 5], START_US),
+            [],
+            "silence is not the test signal"
+        );
     }
 
     #[test]
@@ -440,7 +454,7 @@ mod tests {
         let (mut found, mut silent) = (0, 0);
 
         for n in 0..6000 {
-            let mut block = [0; BLOCK];
+            let mut block = [0; BLOCK_SAMPLES];
             TestSignal.fill(&mut block, START_US + n * 10_000);
 
             if rng.random_bool(0.05) {
@@ -455,7 +469,7 @@ mod tests {
             }
         }
 
-        assert!(silent > 200, "the fixture has gaps: {silent}");
+        assert!(silent > 200, "the signal under test has gaps: {silent}");
         assert!(
             found > 30,
             "many of 120 half seconds survive 5 % gaps: {found}"
@@ -463,12 +477,12 @@ mod tests {
     }
 
     #[test]
-    fn opus_moves_the_measurement_by_its_own_delay_and_no_more() {
-        use crate::audio::PACKET;
+    fn opus_adds_only_its_own_delay_to_the_measurement() {
+        use crate::audio::PACKET_SAMPLES;
         use crate::audio::opus::{
             MAX_PACKET_BYTES, MAX_PACKET_SAMPLES, OpusConfig, OpusDecoder, OpusEncoder,
         };
-        // What the encoder looks ahead at 48 kHz for voice: 6.5 ms (RFC 6716 §2, RFC 7587 §4.2).
+        // The encoder's look-ahead for voice at 48 kHz: 6.5 ms (RFC 6716 §2, RFC 7587 §4.2).
         const LOOKAHEAD_MS: f64 = 6.5;
 
         for (bitrate_bps, fec) in [
@@ -485,21 +499,21 @@ mod tests {
             };
             let mut encoder = OpusEncoder::new(config).unwrap();
             let mut decoder = OpusDecoder::new().unwrap();
-            let mut sound = Vec::new();
+            let mut samples = Vec::new();
             let mut unsent = 0;
-            for pcm in signal(2000).as_chunks::<PACKET>().0 {
+            for pcm in signal(2000).as_chunks::<PACKET_SAMPLES>().0 {
                 let mut packet = [0; MAX_PACKET_BYTES];
                 let length = encoder.encode(pcm, &mut packet).unwrap();
                 unsent += u32::from(length <= 2);
                 let mut out = [0; MAX_PACKET_SAMPLES];
-                let samples = decoder.decode(&packet[..length], &mut out).unwrap();
-                sound.extend_from_slice(&out[..samples]);
+                let decoded = decoder.decode(&packet[..length], &mut out).unwrap();
+                samples.extend_from_slice(&out[..decoded]);
             }
             assert_eq!(
                 unsent, 0,
                 "the tone keeps discontinuous transmission off at {bitrate_bps} bit/s"
             );
-            let found = read(&sound, START_US + 40_000);
+            let found = read(&samples, START_US + 40_000);
             println!(
                 "{bitrate_bps} bit/s, FEC {fec}: {} of 40 half seconds",
                 found.len()

@@ -1,4 +1,4 @@
-//! `.wav` files as a source, and as a recording.
+//! `.wav` files, as an audio source and as a recording.
 
 mod reader;
 mod recorder;

@@ -1,4 +1,4 @@
-//! Records what is heard to a `.wav` file.
+//! Records received audio to a `.wav` file.
 
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind};
@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 
 use hound::{SampleFormat, WavSpec, WavWriter};
 
-use crate::audio::{BLOCK, SAMPLE_RATE};
+use crate::audio::{BLOCK_SAMPLES, SAMPLE_RATE};
 use crate::error::DeviceError;
 
 /// Blocks that may wait for the disk: 3 s.
-const QUEUE_BLOCKS: usize = 300;
-/// Blocks after which the header is brought up to date: whatever happens later, the file is valid up to here.
-const HEADER_BLOCKS: u64 = 100;
+const MAX_QUEUED_BLOCKS: usize = 300;
+/// Blocks between updates of the header (1 s): if recording breaks off, the file is valid up to the
+/// last update.
+const HEADER_INTERVAL_BLOCKS: u64 = 100;
 
 const SPEC: WavSpec = WavSpec {
     channels: 1,
@@ -26,14 +27,15 @@ const SPEC: WavSpec = WavSpec {
 /// A recording in progress, written on its own thread. Dropping it completes the file.
 #[derive(Debug)]
 pub struct WavRecorder {
-    queue: Option<SyncSender<[i16; BLOCK]>>,
+    queue: Option<SyncSender<[i16; BLOCK_SAMPLES]>>,
     thread: Option<JoinHandle<()>>,
     dropped: u64,
 }
 
 impl WavRecorder {
-    /// Creates (or empties) the file at `path`. When writing fails later, `failed` is called once from the recorder's
-    /// thread with `DISK_FULL` or `FILE_UNWRITABLE`, and the recording ends; what was written stays playable.
+    /// Creates or truncates the file at `path`. If writing fails later, the recorder's thread calls
+    /// `failed` once with `DISK_FULL` or `FILE_UNWRITABLE` and the recording ends. What was written
+    /// stays playable.
     ///
     /// # Errors
     /// `FILE_UNWRITABLE` or `DISK_FULL`.
@@ -50,7 +52,7 @@ impl WavRecorder {
             File::create(path).map_err(|error| explain(&name, &hound::Error::IoError(error)))?;
         let writer =
             WavWriter::new(BufWriter::new(file), SPEC).map_err(|error| explain(&name, &error))?;
-        let (queue, blocks) = sync_channel(QUEUE_BLOCKS);
+        let (queue, blocks) = sync_channel(MAX_QUEUED_BLOCKS);
         let thread = std::thread::Builder::new()
             .name("wav recorder".into())
             .spawn(move || {
@@ -61,7 +63,10 @@ impl WavRecorder {
             .map_err(|error| {
                 DeviceError::new(
                     "FILE_UNWRITABLE",
-                    format!("No thread to record with: {error}."),
+                    format!(
+                        "The system cannot start another thread ({error}). \
+                         Close some programs and record again."
+                    ),
                 )
             })?;
 
@@ -72,8 +77,8 @@ impl WavRecorder {
         })
     }
 
-    /// Adds 10 ms. Never waits: if the disk is 3 s behind, the block is left out and counted.
-    pub fn push(&mut self, block: &[i16; BLOCK]) {
+    /// Adds 10 ms. Never waits: if the disk is 3 s behind, the block is dropped and counted.
+    pub fn push(&mut self, block: &[i16; BLOCK_SAMPLES]) {
         if let Some(queue) = &self.queue
             && let Err(TrySendError::Full(_)) = queue.try_send(*block)
         {
@@ -81,7 +86,7 @@ impl WavRecorder {
         }
     }
 
-    /// Blocks that were left out because the disk was too slow.
+    /// Blocks dropped because the disk was too slow.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -93,15 +98,15 @@ impl Drop for WavRecorder {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the recorder's thread panicked");
+            tracing::error!("the recorder's thread panicked: the recording may be incomplete");
         }
     }
 }
 
-/// Writes until the queue is closed.
+/// Writes blocks until the queue is closed.
 fn write(
     mut writer: WavWriter<BufWriter<File>>,
-    blocks: &Receiver<[i16; BLOCK]>,
+    blocks: &Receiver<[i16; BLOCK_SAMPLES]>,
 ) -> Result<(), hound::Error> {
     let mut written = 0u64;
     writer.flush()?;
@@ -112,7 +117,7 @@ fn write(
         }
 
         written += 1;
-        if written.is_multiple_of(HEADER_BLOCKS) {
+        if written.is_multiple_of(HEADER_INTERVAL_BLOCKS) {
             writer.flush()?;
         }
     }
@@ -127,12 +132,15 @@ fn explain(name: &str, error: &hound::Error) -> DeviceError {
         {
             DeviceError::new(
                 "DISK_FULL",
-                format!("No room is left to record {name}. Free some space and record anew."),
+                format!(
+                    "The disk is full, so {name} cannot be recorded. \
+                     Free some space and record again."
+                ),
             )
         }
         other => DeviceError::new(
             "FILE_UNWRITABLE",
-            format!("{name} cannot be written ({other}). Choose a folder that you may write to."),
+            format!("{name} cannot be written ({other}). Choose a folder you can write to."),
         ),
     }
 }
@@ -145,58 +153,63 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recording_holds_what_was_heard() {
+    fn a_recording_holds_every_block() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("heard.wav");
-        let mut recorder =
-            WavRecorder::create(&path, |error| panic!("nothing can go wrong here: {error}"))
-                .unwrap();
-        let block: [i16; BLOCK] = std::array::from_fn(|n| n as i16 * 60 - 14_000);
+        let mut recorder = WavRecorder::create(&path, |error| {
+            panic!("recording to a temporary file succeeds: {error}")
+        })
+        .unwrap();
 
+        let block: [i16; BLOCK_SAMPLES] = std::array::from_fn(|n| n as i16 * 60 - 14_000);
         for _ in 0..250 {
             recorder.push(&block);
         }
 
         assert_eq!(recorder.dropped(), 0, "the queue holds 3 s");
         drop(recorder);
-        let mut reader = hound::WavReader::open(&path).unwrap();
 
+        let mut reader = hound::WavReader::open(&path).unwrap();
         assert_eq!(reader.spec(), SPEC, "48 kHz, mono, 16 bit");
         let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
-        assert_eq!(samples.len(), 250 * BLOCK, "every block is there");
+        assert_eq!(
+            samples.len(),
+            250 * BLOCK_SAMPLES,
+            "every block is recorded"
+        );
         assert!(
-            samples.chunks(BLOCK).all(|chunk| chunk == block),
-            "and none is changed"
+            samples.chunks(BLOCK_SAMPLES).all(|chunk| chunk == block),
+            "no block is changed"
         );
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_an_error_at_once() {
+    fn a_missing_folder_is_an_error_at_once() {
         let error = WavRecorder::create(Path::new("/no/such/folder/x.wav"), |_| {}).unwrap_err();
         assert_eq!(
             error.code, "FILE_UNWRITABLE",
-            "the file cannot be made: {error}"
+            "the file cannot be created: {error}"
         );
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_is_told_once_and_stops_nothing_else() {
+    fn a_full_disk_is_reported_once() {
         let (tx, rx) = mpsc::channel();
         let error =
             match WavRecorder::create(Path::new("/dev/full"), move |error| tx.send(error).unwrap())
             {
-                // A buffer may hide it until the first header is written out.
+                // A buffer may hide the error until the first header is written.
                 Ok(mut recorder) => {
                     for _ in 0..500 {
-                        recorder.push(&[1; BLOCK]);
+                        recorder.push(&[1; BLOCK_SAMPLES]);
                     }
 
                     let error = rx
                         .recv_timeout(Duration::from_secs(10))
-                        .expect("the failure is told");
+                        .expect("the failure is reported");
                     drop(recorder);
-                    assert!(rx.recv().is_err(), "it is told only once");
+                    assert!(rx.recv().is_err(), "the failure is reported only once");
 
                     error
                 }

@@ -1,9 +1,10 @@
-//! Between a device's ring, which fills or empties by the device's clock in bursts of its own size, and the engine,
-//! which takes and gives 10 ms by ours.
+//! Connects a device's ring, which fills or drains in bursts of the device's own size by the
+//! device's clock, to the engine, which takes and gives 10 ms at a time by ours.
 //!
-//! The fill of a ring is a sawtooth. Adding what the device must have moved since its last callback gives a smooth
-//! *level*, which a [`DriftController`] holds at a target by converting a little faster or slower. The target is what
-//! one callback moves plus a margin that grows when the device proves unsteady.
+//! The fill of a ring is a sawtooth. Adding what the device must have moved since its last callback
+//! gives a smooth *level*, which a [`DriftController`] keeps at a target by converting slightly
+//! faster or slower. The target is what one callback moves plus a margin that grows when the device
+//! proves unsteady.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,46 +14,46 @@ use rtrb::{Consumer, Producer};
 use super::callback::{FADE_OUT, LastCall, StreamClock};
 use crate::audio::resample::{DriftController, RateConverter, RateError};
 use crate::audio::stats::DeviceCounts;
-use crate::audio::{BLOCK, SAMPLE_RATE};
+use crate::audio::{BLOCK_SAMPLES, SAMPLE_RATE};
 
-/// Margin at first, how much an underrun adds, and its limit, in seconds.
+/// The initial margin, what an underrun adds to it, and its limit, in seconds.
 const MARGIN_S: f64 = 0.005;
 const MARGIN_STEP_S: f64 = 0.010;
 const MARGIN_MAX_S: f64 = 0.060;
-/// Seconds in which a margin that is not needed shrinks to half.
+/// Seconds in which an unneeded margin shrinks by half.
 const MARGIN_HALF_LIFE_S: f64 = 60.0;
-/// A level this far above its target is cut back at once instead of by and by.
+/// A level this far above its target, in seconds, is cut at once instead of gradually.
 const SURPLUS_S: f64 = 0.060;
-/// Length of a block in seconds.
-const BLOCK_S: f64 = BLOCK as f64 / SAMPLE_RATE as f64;
-/// Fade of sound around a cut or a gap, in samples at 48 kHz: 2.5 ms.
-const FADE: usize = 120;
-/// The longest sound a ring holds, in seconds: enough for the largest buffers that devices have.
+/// Duration of a block in seconds.
+const BLOCK_S: f64 = BLOCK_SAMPLES as f64 / SAMPLE_RATE as f64;
+/// Length of the fade around a cut or a gap, in samples at 48 kHz: 2.5 ms.
+const FADE_SAMPLES: usize = 120;
+/// The most audio that a ring holds, in seconds: enough for the largest device buffers.
 pub const RING_S: f64 = 0.5;
 
-/// The target of a level.
+/// The target of a ring's level.
 #[derive(Debug)]
 struct Target {
     margin_s: f64,
 }
 
 impl Target {
-    fn underrun(&mut self) {
+    fn on_underrun(&mut self) {
         self.margin_s = (self.margin_s + MARGIN_STEP_S).min(MARGIN_MAX_S);
     }
 
-    fn calm_block(&mut self) {
+    fn on_block_without_underrun(&mut self) {
         let surplus = self.margin_s - MARGIN_S;
         self.margin_s -= surplus * BLOCK_S * std::f64::consts::LN_2 / MARGIN_HALF_LIFE_S;
     }
 
-    /// The level to hold, in seconds, for a device that moves `period_s` at a time.
+    /// The level to keep, in seconds, for a device that moves `period_s` at a time.
     fn level_s(&self, period_s: f64) -> f64 {
         period_s + BLOCK_S + self.margin_s
     }
 }
 
-/// From a microphone's ring to the engine's blocks.
+/// Connects a microphone's ring to the engine's blocks.
 #[derive(Debug)]
 pub struct CaptureBridge {
     ring: Consumer<f32>,
@@ -62,7 +63,7 @@ pub struct CaptureBridge {
     controller: DriftController,
     target: Target,
     input: Vec<f32>,
-    /// Sound flows; otherwise the ring is still filling up to its target.
+    /// Audio flows. Otherwise the ring is still filling up to its target.
     running: bool,
     fade_in: bool,
     last: f32,
@@ -71,7 +72,7 @@ pub struct CaptureBridge {
 }
 
 impl CaptureBridge {
-    /// For a device that captures `rate` frames a second into `ring`.
+    /// A bridge for a device that captures `rate` frames per second into `ring`.
     ///
     /// # Errors
     /// The rate cannot be converted.
@@ -93,9 +94,9 @@ impl CaptureBridge {
         })
     }
 
-    /// Writes the next block and returns when its first sample was in the air. What the ring does not hold becomes a
-    /// fade to silence.
-    pub fn pull(&mut self, now: Instant, out: &mut [f32; BLOCK]) -> Instant {
+    /// Writes the next block and returns when its first sample was in the air. Where the ring runs
+    /// empty, the audio fades to silence.
+    pub fn pull(&mut self, now: Instant, out: &mut [f32; BLOCK_SAMPLES]) -> Instant {
         let Some((call, fill)) = self.observe() else {
             out.fill(0.0);
             return now;
@@ -116,12 +117,13 @@ impl CaptureBridge {
         if !self.running && level_s >= target_s {
             self.fade_in = true;
             self.controller.restart();
-            // What piled up while the engine was not looking is old.
+            // What piled up before audio flowed is too old.
             level_s -= self.discard(level_s - target_s);
             self.running = true;
         }
 
-        // The oldest sample in the ring waited there for what came after it; before that it was in the device.
+        // The oldest sample waited in the ring for everything behind it, and in the device before
+        // that.
         let in_device_s = call.latency.as_secs_f64().min(RING_S) - period_s;
         let filter_s = self.converter.delay() as f64 / f64::from(SAMPLE_RATE);
         self.delay = Duration::from_secs_f64((level_s + in_device_s + filter_s).max(0.0));
@@ -130,7 +132,7 @@ impl CaptureBridge {
         if !self.running || self.ring.slots() < needed {
             if self.running {
                 self.counts.underruns += 1;
-                self.target.underrun();
+                self.target.on_underrun();
                 self.running = false;
             }
 
@@ -140,7 +142,8 @@ impl CaptureBridge {
 
         let correction = self.controller.update(level_s, target_s);
         self.converter.set_speed(1.0 - correction);
-        // Gliding to a new speed may have changed what is needed, by a sample at most; the margin covers it.
+        // Gliding to a new speed may change the input length by one sample at most; the margin
+        // covers it.
         let needed = self.converter.input_len().min(self.input.len());
 
         if self
@@ -152,27 +155,27 @@ impl CaptureBridge {
         }
 
         self.converter.convert(&self.input[..needed], out);
-        self.target.calm_block();
+        self.target.on_block_without_underrun();
 
         if std::mem::take(&mut self.fade_in) {
             fade(out, true);
 
-            // Whatever came before dies away under it.
-            for sample in out.iter_mut().take(FADE) {
+            // The audio from before the cut fades out under it.
+            for sample in out.iter_mut().take(FADE_SAMPLES) {
                 self.last *= FADE_OUT;
                 *sample += self.last;
             }
         }
 
-        self.last = out[BLOCK - 1];
+        self.last = out[BLOCK_SAMPLES - 1];
         now.checked_sub(self.delay).unwrap_or(now)
     }
 
-    /// The newest callback and the ring's fill right after it.
+    /// The latest callback and the ring's fill right after it.
     fn observe(&self) -> Option<(LastCall, usize)> {
         let mut call = self.clock.last_call()?;
 
-        // A callback may run between the two reads: then read again.
+        // If a callback ran between the two reads, read again.
         for _ in 0..3 {
             let fill = self.ring.slots();
             let again = self.clock.last_call()?;
@@ -187,7 +190,8 @@ impl CaptureBridge {
         Some((call, self.ring.slots()))
     }
 
-    /// Throws away the oldest `seconds` of the ring, fading around the cut, and returns how much that was.
+    /// Drops the oldest `seconds` of the ring, arranges a fade around the cut, and returns how much
+    /// was dropped.
     fn discard(&mut self, seconds: f64) -> f64 {
         let frames = ((seconds * self.rate) as usize).min(self.ring.slots());
         if frames == 0 {
@@ -207,19 +211,19 @@ impl CaptureBridge {
         frames as f64 / self.rate
     }
 
-    fn fade_out(&mut self, out: &mut [f32; BLOCK]) {
+    fn fade_out(&mut self, out: &mut [f32; BLOCK_SAMPLES]) {
         for sample in out.iter_mut() {
             self.last *= FADE_OUT;
             *sample = self.last;
         }
     }
 
-    /// How long sound takes from the air to the engine.
+    /// Delay from the air to the engine.
     pub fn delay(&self) -> Duration {
         self.delay
     }
 
-    /// What went wrong so far.
+    /// Glitches so far.
     pub fn counts(&self) -> DeviceCounts {
         DeviceCounts {
             glitches: self.clock.glitches(),
@@ -227,13 +231,13 @@ impl CaptureBridge {
         }
     }
 
-    /// What the stream's callbacks tell.
+    /// What the stream's callbacks report.
     pub fn clock(&self) -> &StreamClock {
         &self.clock
     }
 }
 
-/// From the engine's blocks to a speaker's ring.
+/// Connects the engine's blocks to a speaker's ring.
 #[derive(Debug)]
 pub struct PlaybackBridge {
     ring: Producer<f32>,
@@ -243,7 +247,7 @@ pub struct PlaybackBridge {
     controller: DriftController,
     target: Target,
     output: Vec<f32>,
-    /// The device has been fed; otherwise the ring must be filled to its target first.
+    /// The device has been fed. Otherwise the ring must first be filled to its target.
     running: bool,
     starved: u64,
     cut: bool,
@@ -252,7 +256,7 @@ pub struct PlaybackBridge {
 }
 
 impl PlaybackBridge {
-    /// For a device that plays `rate` frames a second from `ring`.
+    /// A bridge for a device that plays `rate` frames per second from `ring`.
     ///
     /// # Errors
     /// The rate cannot be converted.
@@ -275,8 +279,8 @@ impl PlaybackBridge {
     }
 
     /// Plays the next block and returns when its first sample will be in the air.
-    pub fn push(&mut self, now: Instant, block: &[f32; BLOCK]) -> Instant {
-        // Before the first callback nobody would take it.
+    pub fn push(&mut self, now: Instant, block: &[f32; BLOCK_SAMPLES]) -> Instant {
+        // Before the first callback nothing drains the ring.
         let Some((call, fill)) = self.observe() else {
             return now;
         };
@@ -286,15 +290,15 @@ impl PlaybackBridge {
             .saturating_duration_since(call.at)
             .as_secs_f64()
             .min(2.0 * period_s);
-        // The last callback's frames are being played now, so they count until their time is over.
+        // The frames of the last callback are playing now, so they count until their time is over.
         let mut level_s = fill as f64 / self.rate + period_s - since_s;
         let mut target_s = self.target.level_s(period_s);
 
         let starved = self.clock.starved();
         if self.running && starved != self.starved {
-            // There is a gap already: make it long enough to be the last.
+            // There is a gap already. Raise the margin, so that it is the last one.
             self.counts.underruns += 1;
-            self.target.underrun();
+            self.target.on_underrun();
             self.running = false;
             target_s = self.target.level_s(period_s);
         }
@@ -303,7 +307,7 @@ impl PlaybackBridge {
         if !self.running {
             self.running = true;
             self.controller.restart();
-            level_s += self.silence(target_s - level_s);
+            level_s += self.push_silence(target_s - level_s);
         }
 
         let in_device_s = call.latency.as_secs_f64().min(RING_S);
@@ -311,7 +315,7 @@ impl PlaybackBridge {
         self.delay = Duration::from_secs_f64((level_s + in_device_s + filter_s).max(0.0));
         let heard_at = now + self.delay;
 
-        let mut sound = *block;
+        let mut faded = *block;
         if level_s > target_s + SURPLUS_S {
             if self.cut {
                 return heard_at;
@@ -320,19 +324,19 @@ impl PlaybackBridge {
             // The last block before the cut fades out; the first one after it fades in.
             self.cut = true;
             self.counts.overruns += 1;
-            fade(&mut sound, false);
+            fade(&mut faded, false);
         } else if self.cut && level_s <= target_s {
             self.cut = false;
             self.controller.restart();
-            fade(&mut sound, true);
+            fade(&mut faded, true);
         } else if self.cut {
             return heard_at;
         }
 
         let correction = self.controller.update(level_s, target_s);
         self.converter.set_speed(1.0 - correction);
-        let written = self.converter.convert(&sound, &mut self.output);
 
+        let written = self.converter.convert(&faded, &mut self.output);
         if self
             .ring
             .push_entire_slice(&self.output[..written])
@@ -341,11 +345,11 @@ impl PlaybackBridge {
             self.counts.overruns += 1;
         }
 
-        self.target.calm_block();
+        self.target.on_block_without_underrun();
         heard_at
     }
 
-    /// The newest callback and the ring's fill right after it.
+    /// The latest callback and the ring's fill right after it.
     fn observe(&self) -> Option<(LastCall, usize)> {
         let fill = |ring: &Producer<f32>| ring.buffer().capacity() - ring.slots();
         let mut call = self.clock.last_call()?;
@@ -364,23 +368,24 @@ impl PlaybackBridge {
         Some((call, fill(&self.ring)))
     }
 
-    /// Adds `seconds` of silence to the ring, as far as there is room, and returns how much that was.
-    fn silence(&mut self, seconds: f64) -> f64 {
+    /// Adds up to `seconds` of silence to the ring, as far as there is room, and returns how much
+    /// was added.
+    fn push_silence(&mut self, seconds: f64) -> f64 {
         let frames = ((seconds.max(0.0) * self.rate) as usize).min(self.ring.slots());
         if let Ok(chunk) = self.ring.write_chunk(frames) {
-            // The chunk is made of default values: silence.
+            // The chunk is initialized to zero, which is silence.
             chunk.commit_all();
         }
 
         frames as f64 / self.rate
     }
 
-    /// How long sound takes from the engine to the air.
+    /// Delay from the engine to the air.
     pub fn delay(&self) -> Duration {
         self.delay
     }
 
-    /// What went wrong so far.
+    /// Glitches so far.
     pub fn counts(&self) -> DeviceCounts {
         DeviceCounts {
             glitches: self.clock.glitches(),
@@ -388,17 +393,17 @@ impl PlaybackBridge {
         }
     }
 
-    /// What the stream's callbacks tell.
+    /// What the stream's callbacks report.
     pub fn clock(&self) -> &StreamClock {
         &self.clock
     }
 }
 
-/// Fades the beginning of a block in, or its end out.
-fn fade(block: &mut [f32; BLOCK], into_sound: bool) {
-    for n in 0..FADE {
-        let gain = n as f32 / FADE as f32;
-        let index = if into_sound { n } else { BLOCK - 1 - n };
+/// Fades in the start of a block, or fades out its end.
+fn fade(block: &mut [f32; BLOCK_SAMPLES], fade_in: bool) {
+    for n in 0..FADE_SAMPLES {
+        let gain = n as f32 / FADE_SAMPLES as f32;
+        let index = if fade_in { n } else { BLOCK_SAMPLES - 1 - n };
         block[index] *= gain;
     }
 }

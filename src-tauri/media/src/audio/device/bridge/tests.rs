@@ -1,4 +1,8 @@
-//! Bridges against simulated devices, whose clocks drift against ours: minutes of sound in moments.
+//! Bridges against simulated devices whose clocks drift against ours: minutes of audio in moments.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests start from the current time"
+)]
 
 use std::f64::consts::TAU;
 
@@ -11,18 +15,18 @@ use crate::audio::device::callback::{CaptureCallback, CaptureSink, PlaybackCallb
 const TONE_HZ: f64 = 500.0;
 const LEVEL: f64 = 0.5;
 
-/// A device: `rate` frames a second by its own clock, which runs `drift` too fast, `period` frames a callback, each
-/// callback late by up to `jitter_s`.
+/// A simulated device: `rate` frames per second by its own clock, which runs `drift` too fast (a
+/// fraction), `period` frames per callback, each callback late by up to `jitter_s`.
 #[derive(Debug, Clone, Copy)]
-struct Device {
+struct SimulatedDevice {
     rate: u32,
     drift: f64,
     period: usize,
     jitter_s: f64,
 }
 
-impl Device {
-    /// Seconds of our time between two callbacks.
+impl SimulatedDevice {
+    /// Seconds between two callbacks by our clock.
     fn interval_s(self) -> f64 {
         self.period as f64 / (f64::from(self.rate) * (1.0 + self.drift))
     }
@@ -32,23 +36,23 @@ impl Device {
     }
 }
 
-/// What came out of a simulation.
+/// The result of a simulation.
 struct Outcome {
-    /// The largest step between two samples after things have settled.
+    /// The largest step between two samples after settling.
     step: f32,
-    /// The largest delay after things have settled.
+    /// The largest delay after settling.
     delay: Duration,
     counts: DeviceCounts,
 }
 
-/// The largest step that the tone itself makes from one sample to the next.
+/// The largest step of the tone itself from one sample to the next.
 fn steepest(rate: f64) -> f32 {
     (LEVEL * TAU * TONE_HZ / rate) as f32
 }
 
-fn largest_step(sound: &[f32], last: &mut f32) -> f32 {
+fn largest_step(samples: &[f32], last: &mut f32) -> f32 {
     let mut largest = 0.0f32;
-    for sample in sound {
+    for sample in samples {
         largest = largest.max((sample - *last).abs());
         *last = *sample;
     }
@@ -56,8 +60,8 @@ fn largest_step(sound: &[f32], last: &mut f32) -> f32 {
     largest
 }
 
-/// Captures a tone for `seconds`, of which the first `settling_s` do not count.
-fn capture(device: Device, seconds: f64, settling_s: f64) -> Outcome {
+/// Captures a tone for `seconds`; the first `settling_s` do not count.
+fn capture(device: SimulatedDevice, seconds: f64, settling_s: f64) -> Outcome {
     let epoch = Instant::now();
     let mut rng = StdRng::seed_from_u64(7);
     let clock = Arc::new(StreamClock::new(epoch));
@@ -76,11 +80,11 @@ fn capture(device: Device, seconds: f64, settling_s: f64) -> Outcome {
     for tick in 0..(seconds / BLOCK_S) as usize {
         let now_s = tick as f64 * BLOCK_S;
         while next_call_s <= now_s {
-            let sound: Vec<f32> = (captured..captured + device.period)
+            let samples: Vec<f32> = (captured..captured + device.period)
                 .map(|n| (LEVEL * (TAU * TONE_HZ * n as f64 / f64::from(device.rate)).sin()) as f32)
                 .collect();
             callback.run(
-                &sound,
+                &samples,
                 epoch + Duration::from_secs_f64(next_call_s),
                 Duration::from_secs_f64(device.interval_s()),
             );
@@ -90,10 +94,10 @@ fn capture(device: Device, seconds: f64, settling_s: f64) -> Outcome {
                 + rng.random_range(0.0..=device.jitter_s);
         }
 
-        let mut block = [0.0; BLOCK];
+        let mut block = [0.0; BLOCK_SAMPLES];
         bridge.pull(epoch + Duration::from_secs_f64(now_s), &mut block);
-        let step = largest_step(&block, &mut last);
 
+        let step = largest_step(&block, &mut last);
         if now_s > settling_s {
             outcome.step = outcome.step.max(step);
             outcome.delay = outcome.delay.max(bridge.delay());
@@ -112,8 +116,8 @@ fn capture(device: Device, seconds: f64, settling_s: f64) -> Outcome {
     outcome
 }
 
-/// Plays a tone for `seconds`, of which the first `settling_s` do not count.
-fn play(device: Device, seconds: f64, settling_s: f64) -> Outcome {
+/// Plays a tone for `seconds`; the first `settling_s` do not count.
+fn play(device: SimulatedDevice, seconds: f64, settling_s: f64) -> Outcome {
     let epoch = Instant::now();
     let mut rng = StdRng::seed_from_u64(8);
     let clock = Arc::new(StreamClock::new(epoch));
@@ -132,8 +136,9 @@ fn play(device: Device, seconds: f64, settling_s: f64) -> Outcome {
     for tick in 0..(seconds / BLOCK_S) as usize {
         let now_s = tick as f64 * BLOCK_S;
         let block = std::array::from_fn(|n| {
-            (LEVEL * (TAU * TONE_HZ * (tick * BLOCK + n) as f64 / f64::from(SAMPLE_RATE)).sin())
-                as f32
+            (LEVEL
+                * (TAU * TONE_HZ * (tick * BLOCK_SAMPLES + n) as f64 / f64::from(SAMPLE_RATE))
+                    .sin()) as f32
         });
 
         while next_call_s <= now_s {
@@ -143,8 +148,8 @@ fn play(device: Device, seconds: f64, settling_s: f64) -> Outcome {
                 epoch + Duration::from_secs_f64(next_call_s),
                 Duration::from_millis(20),
             );
-            let step = largest_step(&heard, &mut last);
 
+            let step = largest_step(&heard, &mut last);
             if now_s > settling_s {
                 outcome.step = outcome.step.max(step);
             }
@@ -172,32 +177,32 @@ fn play(device: Device, seconds: f64, settling_s: f64) -> Outcome {
     outcome
 }
 
-const DEVICES: [Device; 5] = [
-    Device {
+const DEVICES: [SimulatedDevice; 5] = [
+    SimulatedDevice {
         rate: 48_000,
         drift: 0.0,
         period: 960,
         jitter_s: 0.0,
     },
-    Device {
+    SimulatedDevice {
         rate: 48_000,
         drift: 200e-6,
         period: 960,
         jitter_s: 0.002,
     },
-    Device {
+    SimulatedDevice {
         rate: 44_100,
         drift: -200e-6,
         period: 882,
         jitter_s: 0.002,
     },
-    Device {
+    SimulatedDevice {
         rate: 16_000,
         drift: 100e-6,
         period: 1024,
         jitter_s: 0.0,
     },
-    Device {
+    SimulatedDevice {
         rate: 96_000,
         drift: -300e-6,
         period: 512,
@@ -206,7 +211,7 @@ const DEVICES: [Device; 5] = [
 ];
 
 #[test]
-fn drift_is_absorbed_for_minutes_without_a_click_in_what_is_captured() {
+fn captured_audio_has_no_click_in_minutes_of_drift() {
     for device in DEVICES {
         let outcome = capture(device, 180.0, 60.0);
         assert_eq!(
@@ -232,7 +237,7 @@ fn drift_is_absorbed_for_minutes_without_a_click_in_what_is_captured() {
 }
 
 #[test]
-fn drift_is_absorbed_for_minutes_without_a_click_in_what_is_played() {
+fn played_audio_has_no_click_in_minutes_of_drift() {
     for device in DEVICES {
         let outcome = play(device, 180.0, 60.0);
         assert_eq!(
@@ -248,7 +253,7 @@ fn drift_is_absorbed_for_minutes_without_a_click_in_what_is_played() {
             outcome.step
         );
 
-        // 20 ms of that are the simulated device's own.
+        // 20 ms of that are the simulated device's latency.
         let limit = device.interval_s() + 0.050;
         assert!(
             outcome.delay.as_secs_f64() < limit,
@@ -259,8 +264,8 @@ fn drift_is_absorbed_for_minutes_without_a_click_in_what_is_played() {
 }
 
 #[test]
-fn an_unsteady_device_gets_the_margin_that_it_needs() {
-    let device = Device {
+fn the_margin_grows_until_an_unsteady_device_no_longer_runs_dry() {
+    let device = SimulatedDevice {
         rate: 48_000,
         drift: 50e-6,
         period: 960,
@@ -270,12 +275,12 @@ fn an_unsteady_device_gets_the_margin_that_it_needs() {
     let early = capture(device, 60.0, 0.5).counts.underruns;
     assert!(
         early > 0,
-        "the fixture is unsteady enough to run dry at first"
+        "the simulated device is unsteady enough to run dry at first"
     );
 
     let late = capture(device, 120.0, 60.0).counts.underruns;
     assert!(
         late <= 2,
-        "once the margin has grown, it hardly does any more: {late} times in a minute"
+        "once the margin has grown, it hardly runs dry any more: {late} times in a minute"
     );
 }
