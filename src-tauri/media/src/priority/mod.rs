@@ -1,16 +1,26 @@
 //! How soon the system runs a ready thread, compared with the other threads of the machine.
 //!
-//! On Linux each thread has a nice value. Most users may only lower the priority of a thread.
+//! On Linux each thread has a nice value. Most users may only lower the priority of a thread, so a
+//! request to raise it goes to rtkit if the system refuses it.
+
+#[cfg(target_os = "linux")]
+mod rtkit;
 
 /// Nice value of audio threads, as sound servers use it for theirs.
 const AUDIO_NICE: i32 = -11;
 /// Nice value of threads whose work comes in long pieces and may finish a little later.
 const BACKGROUND_NICE: i32 = 5;
 
-/// Raises the priority of the calling thread as far as the system allows, for audio: a late block is
-/// audible. A refusal is no error.
+/// Raises the priority of the calling thread, for audio: a late block is audible. Returns at once;
+/// if the system refuses, the request goes to rtkit in the background. A machine without rtkit
+/// keeps the normal priority, which is no error.
 pub(crate) fn raise_for_audio() {
-    set_nice(AUDIO_NICE);
+    if set_nice(AUDIO_NICE) {
+        return;
+    }
+
+    #[cfg(target_os = "linux")]
+    rtkit::raise_calling_thread(zbus::connection::Builder::system(), AUDIO_NICE);
 }
 
 /// Lowers the priority of the calling thread, for work in long pieces that may finish a little
