@@ -1,7 +1,8 @@
-//! Builds the one part that must be C: ALSA's error handler.
+//! Compiles the one part that must be C: the error handler for ALSA, on Linux only.
 
 fn main() {
     println!("cargo::rerun-if-changed=src/audio/device/alsa_reports.c");
+
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
         cc::Build::new()
             .file("src/audio/device/alsa_reports.c")

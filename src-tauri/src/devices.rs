@@ -123,7 +123,7 @@ fn kind<T>(
 ) -> Vec<T> {
     match listed {
         Ok(devices) => devices,
-        Err(error) if error.code.ends_with("_NOT_FOUND") => Vec::new(),
+        Err(error) if error.code.is_not_found() => Vec::new(),
         Err(error) => {
             errors.push(ListError { kind, error });
             Vec::new()

@@ -394,7 +394,7 @@ async fn width(side: &Side, wanted: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn camera_and_microphone_may_be_changed_in_a_call() {
     use tandem_media::audio::{AudioSink, AudioSource, Processing};
-    use tandem_media::error::{MediaEvent, MediaPart};
+    use tandem_media::error::{MediaErrorCode, MediaEvent, MediaPart};
     use tandem_media::video::VideoSpec;
     let relay = relay().await;
     let room = room();
@@ -455,7 +455,7 @@ async fn camera_and_microphone_may_be_changed_in_a_call() {
         .await;
     assert_eq!(
         failure(&event.kind),
-        Some((MediaPart::Camera, "FILE_UNREADABLE"))
+        Some((MediaPart::Camera, MediaErrorCode::FileUnreadable))
     );
 
     left.until(SOON, "camera off", |kind| {
@@ -471,7 +471,7 @@ async fn camera_and_microphone_may_be_changed_in_a_call() {
 
     assert_eq!(
         failure(&event.kind),
-        Some((MediaPart::Microphone, "MIC_NOT_FOUND"))
+        Some((MediaPart::Microphone, MediaErrorCode::MicNotFound))
     );
 
     right
@@ -482,7 +482,7 @@ async fn camera_and_microphone_may_be_changed_in_a_call() {
         .await;
     assert_eq!(
         failure(&event.kind),
-        Some((MediaPart::Speaker, "SPEAKER_NOT_FOUND"))
+        Some((MediaPart::Speaker, MediaErrorCode::SpeakerNotFound))
     );
 
     right.call.set_processing(Processing::OFF);

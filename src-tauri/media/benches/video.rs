@@ -1,4 +1,5 @@
-//! What each step of the video path costs for a 1280x720 picture: `cargo bench -p tandem-media --bench video`.
+//! The cost of each step of the video path for a 1280x720 frame:
+//! `cargo bench -p tandem-media --bench video`.
 
 use std::hint::black_box;
 
@@ -29,19 +30,19 @@ fn scene(number: u16) -> I420 {
 }
 
 fn encoding(criterion: &mut Criterion) {
-    let pictures: Vec<I420> = (0..60).map(scene).collect();
+    let scenes: Vec<I420> = (0..60).map(scene).collect();
     for &codec in CODECS {
         let mut encoder = encoder(codec, CONFIG).expect("the encoder starts");
         let mut number = 0_usize;
         criterion.bench_function(&format!("encode/{codec:?}"), |bencher| {
             bencher.iter(|| {
                 let frame = encoder.encode(
-                    &pictures[number % pictures.len()],
+                    &scenes[number % scenes.len()],
                     number as u64 * 1000 / 30,
                     false,
                 );
                 number += 1;
-                frame.expect("a picture is encoded")
+                frame.expect("the frame is encoded")
             });
         });
     }
@@ -54,17 +55,17 @@ fn decoding(criterion: &mut Criterion) {
             .filter_map(|number| {
                 encoder
                     .encode(&scene(number), u64::from(number) * 1000 / 30, false)
-                    .expect("a picture is encoded")
+                    .expect("the frame is encoded")
             })
             .collect();
         let mut decoder = decoder(codec, FramePool::new()).expect("the decoder starts");
-        // The stream again and again: each round begins with its keyframe.
+        // The stream repeats, and each repetition starts with its keyframe.
         let mut number = 0_usize;
         criterion.bench_function(&format!("decode/{codec:?}"), |bencher| {
             bencher.iter(|| {
                 let image = decoder.decode(&stream[number % stream.len()].data);
                 number += 1;
-                image.expect("a picture is decoded")
+                image.expect("the frame is decoded")
             });
         });
     }
@@ -99,7 +100,7 @@ fn converting(criterion: &mut Criterion) {
     });
 }
 
-/// The test pattern as a webcam would send it: 4:2:2, quality 85.
+/// The test pattern as a webcam sends it: JPEG with 4:2:2 and quality 85.
 fn jpeg() -> Vec<u8> {
     let scene = scene(1);
     let rgb: Vec<u8> = scene
@@ -113,10 +114,12 @@ fn jpeg() -> Vec<u8> {
     compress.set_quality(85.0);
     compress.set_chroma_sampling_pixel_sizes((2, 1), (2, 1));
     compress.set_fastest_defaults();
-    let mut started = compress.start_compress(Vec::new()).expect("JPEG starts");
-    started.write_scanlines(&rgb).expect("JPEG takes the rows");
+    let mut started = compress
+        .start_compress(Vec::new())
+        .expect("the JPEG starts");
+    started.write_scanlines(&rgb).expect("the rows are written");
 
-    started.finish().expect("JPEG ends")
+    started.finish().expect("the JPEG is complete")
 }
 
 fn drawing(criterion: &mut Criterion) {

@@ -1,28 +1,209 @@
-//! What can go wrong with a device or a file, with codes that a user interface may rely on.
+//! Errors of devices and media files, each with a published code that a user interface can match
+//! on.
+
+use std::error::Error;
+use std::fmt;
 
 use serde::Serialize;
 
-/// A fault of a camera, microphone, speaker or media file. `code` is stable; `message` is a sentence for a person
-/// that says what happened and one thing to do.
+/// The published codes of everything that can go wrong with a device, a media file or a recording.
+///
+/// In reports, in JSON and in the window a code is its string form, such as `CAM_IN_USE`. The
+/// strings are a contract with scripts and pages: variants may be added, but no string changes.
+///
+/// ```
+/// use tandem_media::MediaErrorCode;
+///
+/// assert_eq!(MediaErrorCode::CamInUse.as_str(), "CAM_IN_USE");
+/// assert_eq!(MediaErrorCode::CamInUse.to_string(), "CAM_IN_USE");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub enum MediaErrorCode {
+    /// No camera matches the request, or the one that was named is gone.
+    CamNotFound,
+    /// Another program holds the camera.
+    CamInUse,
+    /// The system does not let this program use the camera.
+    CamDenied,
+    /// The camera was removed while it was open.
+    CamUnplugged,
+    /// The camera's driver did not answer in time, or a video thread could not start.
+    CamTimeout,
+    /// The camera offers no format that can be read, or the requested size or rate is out of range.
+    CamFormat,
+    /// The call started without outgoing video, so the camera is first sent in the next call.
+    CamNotNegotiated,
+    /// No microphone matches the request, or there is none.
+    MicNotFound,
+    /// Another program holds the microphone.
+    MicInUse,
+    /// The system does not let this program use the microphone.
+    MicDenied,
+    /// The microphone was removed while it was open.
+    MicUnplugged,
+    /// The microphone did not answer in time.
+    MicTimeout,
+    /// The microphone offers no format that can be read.
+    MicFormat,
+    /// The call started without outgoing audio, so the microphone is first sent in the next call.
+    MicNotNegotiated,
+    /// No speaker matches the request, or there is none.
+    SpeakerNotFound,
+    /// Another program holds the speaker.
+    SpeakerInUse,
+    /// The system does not let this program use the speaker.
+    SpeakerDenied,
+    /// The speaker was removed while it was open.
+    SpeakerUnplugged,
+    /// The speaker did not answer in time.
+    SpeakerTimeout,
+    /// The speaker takes no format that can be written.
+    SpeakerFormat,
+    /// The file is missing, is not readable for this user, or its disk failed.
+    FileUnreadable,
+    /// The file is not a supported media file, or is damaged.
+    FileBadFormat,
+    /// The file cannot be created or written.
+    FileUnwritable,
+    /// No space is left on the disk.
+    DiskFull,
+}
+
+impl MediaErrorCode {
+    /// Every code, in the order of the enum.
+    pub const ALL: [Self; 24] = [
+        Self::CamNotFound,
+        Self::CamInUse,
+        Self::CamDenied,
+        Self::CamUnplugged,
+        Self::CamTimeout,
+        Self::CamFormat,
+        Self::CamNotNegotiated,
+        Self::MicNotFound,
+        Self::MicInUse,
+        Self::MicDenied,
+        Self::MicUnplugged,
+        Self::MicTimeout,
+        Self::MicFormat,
+        Self::MicNotNegotiated,
+        Self::SpeakerNotFound,
+        Self::SpeakerInUse,
+        Self::SpeakerDenied,
+        Self::SpeakerUnplugged,
+        Self::SpeakerTimeout,
+        Self::SpeakerFormat,
+        Self::FileUnreadable,
+        Self::FileBadFormat,
+        Self::FileUnwritable,
+        Self::DiskFull,
+    ];
+
+    /// The published string, such as `CAM_IN_USE`: what serde writes, too.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CamNotFound => "CAM_NOT_FOUND",
+            Self::CamInUse => "CAM_IN_USE",
+            Self::CamDenied => "CAM_DENIED",
+            Self::CamUnplugged => "CAM_UNPLUGGED",
+            Self::CamTimeout => "CAM_TIMEOUT",
+            Self::CamFormat => "CAM_FORMAT",
+            Self::CamNotNegotiated => "CAM_NOT_NEGOTIATED",
+            Self::MicNotFound => "MIC_NOT_FOUND",
+            Self::MicInUse => "MIC_IN_USE",
+            Self::MicDenied => "MIC_DENIED",
+            Self::MicUnplugged => "MIC_UNPLUGGED",
+            Self::MicTimeout => "MIC_TIMEOUT",
+            Self::MicFormat => "MIC_FORMAT",
+            Self::MicNotNegotiated => "MIC_NOT_NEGOTIATED",
+            Self::SpeakerNotFound => "SPEAKER_NOT_FOUND",
+            Self::SpeakerInUse => "SPEAKER_IN_USE",
+            Self::SpeakerDenied => "SPEAKER_DENIED",
+            Self::SpeakerUnplugged => "SPEAKER_UNPLUGGED",
+            Self::SpeakerTimeout => "SPEAKER_TIMEOUT",
+            Self::SpeakerFormat => "SPEAKER_FORMAT",
+            Self::FileUnreadable => "FILE_UNREADABLE",
+            Self::FileBadFormat => "FILE_BAD_FORMAT",
+            Self::FileUnwritable => "FILE_UNWRITABLE",
+            Self::DiskFull => "DISK_FULL",
+        }
+    }
+
+    /// Whether the code says that no such camera, microphone or speaker exists. A list of devices
+    /// is then empty rather than broken.
+    pub const fn is_not_found(self) -> bool {
+        matches!(
+            self,
+            Self::CamNotFound | Self::MicNotFound | Self::SpeakerNotFound
+        )
+    }
+}
+
+impl fmt::Display for MediaErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A failed camera, microphone, speaker or media file.
+///
+/// Serializes to `code` and `message` only. The cause is for logs: its text comes from drivers and
+/// libraries, in whatever language and wording they choose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct DeviceError {
-    /// A stable code: `CAM_NOT_FOUND`, `CAM_IN_USE`, `CAM_UNPLUGGED`, `CAM_TIMEOUT`, `CAM_FORMAT`, `MIC_NOT_FOUND`,
-    /// `MIC_IN_USE`, `MIC_UNPLUGGED`, `SPEAKER_NOT_FOUND`, `SPEAKER_UNPLUGGED`, `FILE_UNREADABLE`, `FILE_BAD_FORMAT`,
-    /// `FILE_UNWRITABLE`, `DISK_FULL`, `MIC_DENIED`, `MIC_FORMAT`, `MIC_TIMEOUT`, `SPEAKER_IN_USE`, `SPEAKER_DENIED`,
-    /// `SPEAKER_FORMAT`, `SPEAKER_TIMEOUT`.
-    pub code: &'static str,
-    /// What happened, and one thing to do about it.
+    /// What went wrong, for programs.
+    pub code: MediaErrorCode,
+    /// What went wrong and one thing to do about it, for people.
     pub message: String,
+    /// What the system or a library reported, if anything did.
+    #[serde(skip)]
+    #[source]
+    pub cause: Option<Cause>,
 }
 
 impl DeviceError {
-    /// An error with its code and sentence.
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+    /// An error without a cause.
+    pub fn new(code: MediaErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
+            cause: None,
         }
+    }
+
+    /// Adds what the system or a library reported.
+    #[must_use]
+    pub fn caused_by(mut self, cause: &dyn Error) -> Self {
+        self.cause = Some(Cause::new(cause));
+        self
+    }
+}
+
+/// The text of an error and of the errors that caused it, so that a [`DeviceError`] can be cloned
+/// and compared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Cause(String);
+
+impl Cause {
+    fn new(error: &dyn Error) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+
+        while let Some(error) = source {
+            let inner = error.to_string();
+            // Many libraries repeat their source in their own text.
+            if !text.contains(&inner) {
+                text = format!("{text}: {inner}");
+            }
+
+            source = error.source();
+        }
+
+        Self(text)
     }
 }
 
@@ -30,17 +211,17 @@ impl DeviceError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MediaPart {
-    /// The video source.
+    /// The video source: a camera, a file or the test pattern.
     Camera,
-    /// The audio source.
+    /// The audio source: a microphone, a file or the test signal.
     Microphone,
     /// The audio sink.
     Speaker,
-    /// A recording of the remote picture or sound.
+    /// A recording of the remote video or audio.
     Recording,
 }
 
-/// Something that happened to a running source or sink. The call goes on with what is left.
+/// A change in a running source or sink. The call continues with the parts that still work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MediaEvent {
@@ -53,5 +234,102 @@ pub enum MediaEvent {
     },
 }
 
-/// Where media events go. Called from media threads (never from an audio callback); must not block.
+/// Receives media events. Media threads call it, but never an audio callback; it must not block.
 pub type MediaEvents = std::sync::Arc<dyn Fn(MediaEvent) + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::{fs, io};
+
+    use serde::Deserialize;
+    use serde::de::value::{Error as ValueError, StrDeserializer};
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_listed_and_has_one_spelling() {
+        for code in MediaErrorCode::ALL {
+            let text: StrDeserializer<'_, ValueError> = StrDeserializer::new(code.as_str());
+            assert_eq!(
+                MediaErrorCode::deserialize(text),
+                Ok(code),
+                "serde and as_str spell {code} alike"
+            );
+            assert_eq!(code.to_string(), code.as_str(), "Display spells it alike");
+        }
+
+        // serde lists all variants when it refuses one, which shows those that ALL lacks.
+        let unknown: StrDeserializer<'_, ValueError> = StrDeserializer::new("?");
+        let refusal = MediaErrorCode::deserialize(unknown)
+            .expect_err("not a code")
+            .to_string();
+        let (_, variants) = refusal
+            .split_once("expected one of ")
+            .expect("the refusal lists the variants");
+        let all: Vec<String> = MediaErrorCode::ALL
+            .iter()
+            .map(|code| format!("`{code}`"))
+            .collect();
+        assert_eq!(variants, all.join(", "), "ALL holds every variant");
+    }
+
+    /// A code that no code path emits is a promise that nothing keeps.
+    #[test]
+    fn every_code_is_emitted_somewhere() {
+        let media = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut product = String::new();
+        read_product_code(&media.join("src"), &mut product);
+        read_product_code(&media.join("../call/src"), &mut product);
+
+        for code in MediaErrorCode::ALL {
+            let name = format!("MediaErrorCode::{code:?}");
+            let emitted = product.match_indices(&name).any(|(at, _)| {
+                let (before, after) = (&product[..at], &product[at + name.len()..]);
+                let is_compared = before.ends_with("== ") || before.ends_with("!= ");
+                let is_longer_name = after.starts_with(char::is_alphanumeric);
+                !is_compared && !is_longer_name
+            });
+            assert!(emitted, "nothing emits {code}");
+        }
+    }
+
+    /// Appends all Rust code under `folder` except tests and this file. Test modules that are not
+    /// files of their own are at the end of their file.
+    fn read_product_code(folder: &Path, code: &mut String) {
+        for entry in fs::read_dir(folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+
+            if path.is_dir() && name != "tests" {
+                read_product_code(&path, code);
+            } else if name.ends_with(".rs") && !matches!(&*name, "tests.rs" | "error.rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                let tests = text.find("#[cfg(test)]\nmod tests {");
+                code.push_str(&text[..tests.unwrap_or(text.len())]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_cause_is_kept_and_stays_out_of_reports() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the driver refused")]
+        struct Refused(#[source] io::Error);
+
+        let cause = Refused(io::Error::other("errno 5"));
+        let error =
+            DeviceError::new(MediaErrorCode::CamFormat, "Choose another camera.").caused_by(&cause);
+
+        assert_eq!(
+            error.source().map(ToString::to_string).as_deref(),
+            Some("the driver refused: errno 5"),
+            "the whole chain is kept"
+        );
+        assert_eq!(
+            error.to_string(),
+            "CAM_FORMAT: Choose another camera.",
+            "people read the sentence"
+        );
+    }
+}

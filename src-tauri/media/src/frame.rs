@@ -1,9 +1,12 @@
-//! Pictures: I420 images from a pool, so that a running call allocates nothing per frame.
+//! Frames as I420 pixels from a pool, so that a running call allocates no pixels per frame.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-/// An 8-bit 4:2:0 image: one allocation with the planes Y, U and V one after the other, without padding.
+use parking_lot::Mutex;
+
+/// The pixels of one frame: 8-bit 4:2:0 in one allocation, with the planes Y, U and V one after
+/// the other and without padding.
 ///
 /// The luma stride is `width`, the chroma stride `(width + 1) / 2`, so odd sizes are allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,10 +17,11 @@ pub struct I420 {
 }
 
 impl I420 {
-    /// A black image of `width` x `height` pixels.
+    /// `width` x `height` black pixels.
     pub fn new(width: u32, height: u32) -> Self {
         let mut image = Self::default();
         image.resize(width, height);
+
         let luma = image.luma_len();
         image.data[..luma].fill(16);
         image.data[luma..].fill(128);
@@ -39,7 +43,7 @@ impl I420 {
         self.chroma_width() as usize * self.chroma_height() as usize
     }
 
-    /// Width in luma samples; also the luma stride.
+    /// Width in luma samples, which is also the luma stride in bytes.
     pub fn width(&self) -> u32 {
         self.width
     }
@@ -49,7 +53,7 @@ impl I420 {
         self.height
     }
 
-    /// Width in chroma samples; also the chroma stride.
+    /// Width in chroma samples, which is also the chroma stride in bytes.
     pub fn chroma_width(&self) -> u32 {
         self.width.div_ceil(2)
     }
@@ -59,12 +63,12 @@ impl I420 {
         self.height.div_ceil(2)
     }
 
-    /// All three planes as they lie in memory: Y, U, V.
+    /// All three planes as they are in memory: Y, U, V.
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// All three planes as they lie in memory, to be written.
+    /// All three planes as they are in memory, for writing.
     pub fn data_mut(&mut self) -> &mut [u8] {
         &mut self.data
     }
@@ -76,7 +80,7 @@ impl I420 {
         (y, u, v)
     }
 
-    /// The planes Y, U and V, to be written.
+    /// The planes Y, U and V, for writing.
     pub fn planes_mut(&mut self) -> (&mut [u8], &mut [u8], &mut [u8]) {
         let (luma, chroma) = (self.luma_len(), self.chroma_len());
         let (y, rest) = self.data.split_at_mut(luma);
@@ -85,18 +89,16 @@ impl I420 {
         (y, u, v)
     }
 
-    /// Overwrites all pixels from the planes Y, U and V, each given with its stride in bytes.
+    /// Overwrites all pixels from the planes Y, U and V, each with its stride in bytes.
     ///
     /// # Panics
     /// If a plane is shorter than its rows need.
     pub fn copy_from_planes(&mut self, planes: [(&[u8], usize); 3]) {
         let (width, chroma_width) = (self.width as usize, self.chroma_width() as usize);
         let (y, u, v) = self.planes_mut();
+        let targets = [(y, width), (u, chroma_width), (v, chroma_width)];
 
-        for ((target, row), (source, stride)) in [(y, width), (u, chroma_width), (v, chroma_width)]
-            .into_iter()
-            .zip(planes)
-        {
+        for ((target, row), (source, stride)) in targets.into_iter().zip(planes) {
             if row == 0 {
                 continue;
             }
@@ -108,26 +110,27 @@ impl I420 {
     }
 }
 
-/// A picture on its way through the app.
+/// A frame on its way through the app.
 #[derive(Debug, Clone)]
 pub struct VideoFrame {
-    /// The pixels, shared: an encoder, a preview and a recorder may hold the same picture.
+    /// The pixels. They are shared: an encoder, a preview and a recorder may hold the same frame.
     pub image: Arc<I420>,
-    /// When it was captured (local pictures) or decoded (remote ones).
+    /// When a local frame was captured, or a remote frame was decoded.
     pub at: Instant,
-    /// 90 kHz RTP timestamp of a received picture; 0 for local ones.
+    /// The 90 kHz RTP timestamp of a remote frame; 0 for a local one.
     pub rtp_timestamp: u32,
 }
 
-/// Hands out images and takes them back when the last user drops them.
+/// Hands out pixel buffers and reuses each one after its last user has dropped it.
 ///
-/// Cloning gives another handle on the same pool.
+/// A clone is another handle on the same pool.
 #[derive(Debug, Clone, Default)]
 pub struct FramePool {
     images: Arc<Mutex<Vec<Arc<I420>>>>,
 }
 
-/// At most so many images are kept for reuse: capture, encode, preview, recorder and a few in flight.
+/// How many buffers the pool keeps for reuse: one each for capture, encoder, preview and recorder,
+/// and a few in flight between them.
 const MAX_POOLED: usize = 12;
 
 impl FramePool {
@@ -136,9 +139,13 @@ impl FramePool {
         Self::default()
     }
 
-    /// An image of `width` x `height` with undefined content, filled by `fill`, ready to be shared.
+    /// Takes a buffer of `width` x `height`, has `fill` write every pixel of it (they are undefined
+    /// before), and returns it ready to be shared.
     ///
-    /// Allocates only while the pool warms up or when the size changes.
+    /// Allocates only while the pool grows to its working size, or when the size changes.
+    ///
+    /// # Errors
+    /// What `fill` returns. The buffer goes back to the pool.
     pub fn make<E>(
         &self,
         width: u32,
@@ -146,7 +153,7 @@ impl FramePool {
         fill: impl FnOnce(&mut I420) -> Result<(), E>,
     ) -> Result<Arc<I420>, E> {
         let mut image = self.take_free().unwrap_or_default();
-        let pixels = Arc::get_mut(&mut image).expect("a free image has no other owner");
+        let pixels = Arc::get_mut(&mut image).expect("a free buffer has no other owner");
 
         if (pixels.width, pixels.height) != (width, height) {
             pixels.resize(width, height);
@@ -158,7 +165,7 @@ impl FramePool {
     }
 
     fn take_free(&self) -> Option<Arc<I420>> {
-        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut images = self.images.lock();
         let free = images
             .iter()
             .position(|image| Arc::strong_count(image) == 1)?;
@@ -166,7 +173,7 @@ impl FramePool {
     }
 
     fn keep(&self, image: &Arc<I420>) {
-        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut images = self.images.lock();
         if images.len() < MAX_POOLED {
             images.push(Arc::clone(image));
         }
@@ -191,17 +198,17 @@ mod tests {
     }
 
     #[test]
-    fn an_image_comes_back_when_its_last_user_is_gone() {
+    fn a_buffer_is_reused_after_its_last_user_drops_it() {
         let pool = FramePool::new();
         let fill = |_: &mut I420| Ok::<(), Infallible>(());
         let first = pool.make(16, 16, fill).unwrap();
         let address = first.data().as_ptr();
-        let second = pool.make(16, 16, fill).unwrap();
 
+        let second = pool.make(16, 16, fill).unwrap();
         assert_ne!(
             second.data().as_ptr(),
             address,
-            "an image in use is not handed out again"
+            "a buffer in use is not handed out again"
         );
 
         drop(first);
@@ -209,7 +216,7 @@ mod tests {
         assert_eq!(
             third.data().as_ptr(),
             address,
-            "a free image is reused, not allocated anew"
+            "a free buffer is reused instead of allocating another"
         );
     }
 }

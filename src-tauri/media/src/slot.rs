@@ -1,17 +1,22 @@
-//! A mailbox that holds only the newest item: how pictures pass between threads without ever queueing.
+//! A slot for the newest item only: how frames pass between threads without queueing.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: waiting for a real thread takes real time"
+)]
 
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A single place for the newest item; a slow reader misses older ones.
+use parking_lot::{Condvar, Mutex};
+
+/// Holds the newest item until a reader takes it. A slow reader misses older items.
 #[derive(Debug)]
 pub struct NewestSlot<T> {
-    state: Mutex<State<T>>,
-    filled: Condvar,
+    contents: Mutex<Contents<T>>,
+    changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct Contents<T> {
     item: Option<T>,
     overwritten: u64,
     closed: bool,
@@ -20,12 +25,12 @@ struct State<T> {
 impl<T> Default for NewestSlot<T> {
     fn default() -> Self {
         Self {
-            state: Mutex::new(State {
+            contents: Mutex::new(Contents {
                 item: None,
                 overwritten: 0,
                 closed: false,
             }),
-            filled: Condvar::new(),
+            changed: Condvar::new(),
         }
     }
 }
@@ -36,64 +41,50 @@ impl<T> NewestSlot<T> {
         Self::default()
     }
 
-    /// Puts `item` in place of whatever was there.
+    /// Stores `item`, replacing one that no reader has taken. Never waits for a reader.
     pub fn put(&self, item: T) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.item.replace(item).is_some() {
-            state.overwritten += 1;
+        let mut contents = self.contents.lock();
+        if contents.item.replace(item).is_some() {
+            contents.overwritten += 1;
         }
 
-        drop(state);
-        self.filled.notify_one();
+        drop(contents);
+        self.changed.notify_one();
     }
 
-    /// Takes the newest item, waiting for one until `timeout` has passed. `None`: nothing came, or the slot is closed
-    /// and empty.
+    /// Takes the newest item, waiting up to `timeout` for one. `None` when none came in time, or
+    /// when the slot is closed and empty.
     pub fn take(&self, timeout: Duration) -> Option<T> {
         let deadline = Instant::now() + timeout;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut contents = self.contents.lock();
 
         loop {
-            if let Some(item) = state.item.take() {
+            if let Some(item) = contents.item.take() {
                 return Some(item);
             }
 
-            let left = deadline.saturating_duration_since(Instant::now());
-            if state.closed || left.is_zero() {
+            if contents.closed || Instant::now() >= deadline {
                 return None;
             }
 
-            state = self
-                .filled
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.changed.wait_until(&mut contents, deadline);
         }
     }
 
-    /// Wakes every reader: no more items will come.
+    /// Wakes all readers: no more items will come. An item that is still inside can be taken.
     pub fn close(&self) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .closed = true;
-        self.filled.notify_all();
+        self.contents.lock().closed = true;
+        self.changed.notify_all();
     }
 
-    /// Whether the writer has closed the slot.
+    /// Whether [`close`](Self::close) was called.
     pub fn is_closed(&self) -> bool {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .closed
+        self.contents.lock().closed
     }
 
-    /// How many items were replaced before anybody took them.
+    /// How many items were replaced before a reader took them.
     pub fn overwritten(&self) -> u64 {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .overwritten
+        self.contents.lock().overwritten
     }
 }
 
@@ -107,12 +98,12 @@ mod tests {
         slot.put(1);
         slot.put(2);
 
-        assert_eq!(slot.take(Duration::ZERO), Some(2), "the older item is gone");
         assert_eq!(
             slot.take(Duration::ZERO),
-            None,
-            "an item is handed out once"
+            Some(2),
+            "it replaced the older item"
         );
+        assert_eq!(slot.take(Duration::ZERO), None, "an item is taken once");
         assert_eq!(slot.overwritten(), 1, "the lost item is counted");
     }
 

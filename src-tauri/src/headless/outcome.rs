@@ -159,13 +159,17 @@ impl Timeline {
         self.device_failures
             .iter()
             .find(|(part, _)| is_needed(*part, intent))
-            .map(|(_, error)| Failure::new(Exit::Device, error.code, error.message.clone()))
+            .map(|(_, error)| {
+                Failure::new(Exit::Device, error.code.as_str(), error.message.clone())
+            })
     }
 
     /// Everything worth telling that is not already the report's `error`: what was noted, and failed devices.
     pub fn all_warnings(&self, error: Option<&ErrorReport>) -> Vec<String> {
         let told = |failed: &DeviceError| {
-            error.is_some_and(|told| (&*told.code, &told.message) == (failed.code, &failed.message))
+            error.is_some_and(|told| {
+                (&*told.code, &told.message) == (failed.code.as_str(), &failed.message)
+            })
         };
 
         let failed = self
@@ -305,6 +309,7 @@ mod tests {
     use std::time::Duration;
 
     use tandem_call::session::{VideoReceived, VideoSent};
+    use tandem_media::MediaErrorCode;
 
     use super::*;
 
@@ -353,7 +358,7 @@ mod tests {
             self.matched().at(80, CallEventKind::Connected)
         }
 
-        fn failed(self, part: MediaPart, code: &'static str) -> Self {
+        fn failed(self, part: MediaPart, code: MediaErrorCode) -> Self {
             let error = DeviceError::new(code, "It is gone. Plug it in again.");
             self.at(
                 100,
@@ -552,7 +557,7 @@ mod tests {
     fn a_failed_device_outweighs_the_media_it_took_away() {
         let call = Call::new()
             .connected()
-            .failed(MediaPart::Camera, "CAM_UNPLUGGED")
+            .failed(MediaPart::Camera, MediaErrorCode::CamUnplugged)
             .ended(EndCode::HungUp);
         let mut stats = flowing();
         stats.video_sent = None;
@@ -573,7 +578,7 @@ mod tests {
     #[test]
     fn a_failed_device_is_told_even_when_nobody_came() {
         let call = Call::new()
-            .failed(MediaPart::Camera, "CAM_IN_USE")
+            .failed(MediaPart::Camera, MediaErrorCode::CamInUse)
             .ended(EndCode::NoPartner);
         let failure = call
             .timeline
@@ -599,8 +604,8 @@ mod tests {
     fn what_the_call_can_do_without_is_a_warning() {
         let call = Call::new()
             .connected()
-            .failed(MediaPart::Recording, "DISK_FULL")
-            .failed(MediaPart::Speaker, "SPEAKER_NOT_FOUND")
+            .failed(MediaPart::Recording, MediaErrorCode::DiskFull)
+            .failed(MediaPart::Speaker, MediaErrorCode::SpeakerNotFound)
             .ended(EndCode::HungUp);
 
         assert_eq!(

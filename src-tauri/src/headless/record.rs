@@ -181,7 +181,11 @@ mod tests {
     #[test]
     fn a_recording_that_cannot_begin_is_an_error() {
         let error = RemotePictures::new(Some(Path::new("no/such/folder/a.y4m")), 30.0).unwrap_err();
-        assert_eq!(error.code, "FILE_UNWRITABLE", "{error}");
+        assert_eq!(
+            error.code,
+            tandem_media::MediaErrorCode::FileUnwritable,
+            "{error}"
+        );
     }
 
     #[test]

@@ -62,7 +62,11 @@ pub async fn hold_call(peer: Peer, stop: watch::Receiver<bool>) -> Outcome {
     let pictures = match RemotePictures::new(peer.record_video.as_deref(), fps) {
         Ok(pictures) => Arc::new(pictures),
         Err(error) => {
-            return Outcome::failed(Failure::new(Exit::Device, error.code, error.message));
+            return Outcome::failed(Failure::new(
+                Exit::Device,
+                error.code.as_str(),
+                error.message,
+            ));
         }
     };
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tandem_media::audio::{AudioEngine, AudioSource};
-use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
 use tandem_signaling::message::{ClientMessage, ServerMessage};
@@ -231,7 +231,7 @@ impl Driver {
                 .as_ref()
                 .is_some_and(Partner::takes_no_pictures)
         {
-            self.not_negotiated(MediaPart::Camera, "CAM_NOT_NEGOTIATED");
+            self.not_negotiated(MediaPart::Camera, MediaErrorCode::CamNotNegotiated);
         }
 
         self.own.set_video(&spec);
@@ -242,7 +242,7 @@ impl Driver {
     fn set_audio_source(&mut self, source: AudioSource) {
         if source != AudioSource::None && self.partner.as_ref().is_some_and(Partner::takes_no_sound)
         {
-            self.not_negotiated(MediaPart::Microphone, "MIC_NOT_NEGOTIATED");
+            self.not_negotiated(MediaPart::Microphone, MediaErrorCode::MicNotNegotiated);
         }
 
         self.own.set_audio(&source);
@@ -250,7 +250,7 @@ impl Driver {
         self.with_engine(|engine| engine.set_source(source));
     }
 
-    fn not_negotiated(&self, part: MediaPart, code: &'static str) {
+    fn not_negotiated(&self, part: MediaPart, code: MediaErrorCode) {
         let error = DeviceError::new(
             code,
             "The call began without it, so it is sent from the next call on. Call again.",

@@ -127,8 +127,8 @@ impl OwnState {
 
 #[cfg(test)]
 mod tests {
-    use tandem_media::DeviceError;
     use tandem_media::audio::AudioConfig;
+    use tandem_media::{DeviceError, MediaErrorCode};
 
     use super::*;
 
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(told(&own), (true, false));
         own.set_muted(false);
         own.set_camera(true);
-        let error = DeviceError::new("CAM_UNPLUGGED", "gone");
+        let error = DeviceError::new(MediaErrorCode::CamUnplugged, "gone");
         own.on_media(&MediaEvent::Failed {
             part: MediaPart::Camera,
             error: error.clone(),
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn another_device_gets_its_own_chance() {
         let mut own = both();
-        let error = DeviceError::new("MIC_UNPLUGGED", "gone");
+        let error = DeviceError::new(MediaErrorCode::MicUnplugged, "gone");
         own.on_media(&MediaEvent::Failed {
             part: MediaPart::Microphone,
             error,

@@ -204,6 +204,7 @@ impl Default for AudioConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::MediaErrorCode;
 
     #[test]
     fn a_source_survives_parsing_and_printing() {
@@ -258,7 +259,8 @@ mod tests {
             .check()
             .unwrap_err();
         assert_eq!(
-            error.code, "FILE_UNREADABLE",
+            error.code,
+            MediaErrorCode::FileUnreadable,
             "a missing file cannot be read"
         );
     }

@@ -97,6 +97,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::error::MediaErrorCode;
 
     #[test]
     fn a_missing_microphone_is_reported_with_its_code() {
@@ -111,7 +112,10 @@ mod tests {
             .recv_timeout(Duration::from_secs(30))
             .expect("opening a missing microphone fails");
 
-        assert_eq!((part, error.code), (MediaPart::Microphone, "MIC_NOT_FOUND"));
+        assert_eq!(
+            (part, error.code),
+            (MediaPart::Microphone, MediaErrorCode::MicNotFound)
+        );
         let received_levels: Vec<_> = received_levels.iter().collect();
         assert!(
             received_levels

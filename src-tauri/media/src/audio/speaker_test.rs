@@ -137,6 +137,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+    use crate::error::MediaErrorCode;
 
     #[test]
     fn the_chime_is_soft_and_does_not_click() {
@@ -207,7 +208,7 @@ mod tests {
             .recv_timeout(Duration::from_secs(30))
             .expect("the result is reported")
             .expect_err("no speaker has this name");
-        assert_eq!(error.code, "SPEAKER_NOT_FOUND");
+        assert_eq!(error.code, MediaErrorCode::SpeakerNotFound);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! H.264 constrained baseline by openh264, set up for a call: one thread, no delay, keyframes only on request.
+//! H.264 constrained baseline with openh264, configured for a call: one thread, no delay, keyframes
+//! only on request.
 
 use std::ptr::from_mut;
 use std::sync::Arc;
@@ -17,21 +18,22 @@ use openh264_sys2::{
 use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder};
 use crate::frame::{FramePool, I420};
 
-/// openh264 refuses smaller pictures.
+/// The smallest width and height that openh264 accepts, in pixels.
 const MIN_SIDE: u32 = 16;
-/// Rate control refuses less than a bit a picture; below this no picture is recognizable anyway.
+/// The lowest target. Rate control refuses less than one bit per frame, and long before that
+/// nothing in the video is recognizable.
 const MIN_BITRATE_BPS: u32 = 10_000;
-/// The ceiling over which pictures are dropped, against the target. Equal to the target it would hold the
-/// average well below it, says openh264's own log.
-const CEILING: f32 = 1.2;
+/// Above this multiple of the target, rate control drops frames. With a ceiling equal to the target
+/// the average stays well below the target, according to openh264's own log.
+const CEILING_RATIO: f32 = 1.2;
 
-/// Compresses pictures to Annex B access units, with SPS and PPS in front of each IDR picture.
+/// Encodes frames to Annex B access units, with SPS and PPS before each IDR frame.
 pub(super) struct H264Encoder {
     native: Encoder,
     config: EncoderConfig,
-    /// Whether `native` has seen a picture; it takes no options before.
+    /// Whether `native` has encoded a frame. It refuses options before that.
     started: bool,
-    /// The target that `native` works to.
+    /// The target that is set in `native`.
     applied_bps: u32,
 }
 
@@ -46,8 +48,8 @@ impl H264Encoder {
         })
     }
 
-    /// Starts over for pictures of a new size. openh264 could be told the size in place, but would fall back to the
-    /// bitrate it was made with.
+    /// Makes a new encoder for frames of another size. openh264 can change the size in place, but
+    /// then falls back to its initial bitrate.
     fn resize(&mut self, width: u32, height: u32) -> Result<(), CodecError> {
         self.config = EncoderConfig {
             width,
@@ -64,8 +66,9 @@ impl H264Encoder {
 
     fn apply_bitrate(&mut self) {
         let target = self.config.bitrate_bps;
-        let ceiling = (target as f32 * CEILING) as u32;
-        // The ceiling may never be under the target, not even between the two calls.
+        let ceiling = (target as f32 * CEILING_RATIO) as u32;
+
+        // The ceiling must never be below the target, not even between the two calls.
         let steps = if target > self.applied_bps {
             [
                 (ENCODER_OPTION_MAX_BITRATE, ceiling),
@@ -78,13 +81,16 @@ impl H264Encoder {
             ]
         };
 
-        if steps
+        let applied = steps
             .into_iter()
-            .all(|(option, bps)| self.set_bitrate_option(option, bps))
-        {
+            .all(|(option, bps)| self.set_bitrate_option(option, bps));
+        if applied {
             self.applied_bps = target;
         } else {
-            tracing::warn!(target_bps = target, "the H.264 encoder refused a bitrate");
+            tracing::warn!(
+                target_bps = target,
+                "the H.264 encoder refused a bitrate: it keeps the one before"
+            );
         }
     }
 
@@ -94,8 +100,8 @@ impl H264Encoder {
             iBitrate: bps.try_into().unwrap_or(i32::MAX),
         };
 
-        // SAFETY: the encoder is initialized (`started`), both options take an `SBitrateInfo`, which lives during the
-        // call, and the wrapper relies on neither value.
+        // SAFETY: the encoder is initialized (`started`), both options take an `SBitrateInfo`,
+        // which outlives the call, and the wrapper relies on neither value.
         unsafe {
             self.native
                 .raw_api()
@@ -144,7 +150,7 @@ impl VideoEncoder for H264Encoder {
             FrameType::Skip => return Ok(None),
             FrameType::Invalid => {
                 return Err(CodecError::Encode(
-                    "the encoder gave an invalid picture".to_owned(),
+                    "the encoder returned an invalid frame".to_owned(),
                 ));
             }
         };
@@ -171,9 +177,9 @@ fn native_encoder(config: &EncoderConfig) -> Result<Encoder, CodecError> {
         .usage_type(UsageType::CameraVideoRealTime)
         .complexity(Complexity::Low)
         .rate_control_mode(RateControlMode::Bitrate)
-        // Without it openh264 only warns that it cannot keep the bitrate.
+        // Without this, openh264 exceeds the bitrate and only logs a warning.
         .skip_frames(true)
-        // A cut in the picture must not burst into a keyframe that nobody asked for.
+        // A sudden change of the scene must not cause a large keyframe that was not requested.
         .scene_change_detect(false)
         .intra_frame_period(IntraFramePeriod::from_num_frames(0))
         .num_threads(1);
@@ -185,7 +191,7 @@ fn native_encoder(config: &EncoderConfig) -> Result<Encoder, CodecError> {
     })
 }
 
-/// An image without its last odd column and row: 4:2:0 H.264 crops in steps of two luma samples.
+/// Hides the last column and row of an odd size: H.264 crops 4:2:0 in steps of two luma samples.
 struct EvenCrop<'a>(&'a I420);
 
 impl YUVSource for EvenCrop<'_> {
@@ -214,10 +220,10 @@ impl YUVSource for EvenCrop<'_> {
     }
 }
 
-/// Restores pictures from Annex B access units, and refuses those whose references are missing.
+/// Decodes Annex B access units and refuses those whose reference frames are missing.
 ///
-/// openh264's error concealment stays off (the wrapper's default), so after a broken or missing picture it refuses
-/// everything up to the next IDR picture instead of showing a guess.
+/// openh264's error concealment stays off (the wrapper's default). After a damaged or missing frame
+/// it refuses everything up to the next IDR frame instead of showing a guess.
 pub(super) struct H264Decoder {
     native: Decoder,
     pool: FramePool,
@@ -239,23 +245,24 @@ impl VideoDecoder for H264Decoder {
             .decode(data)
             .map_err(|error| CodecError::Decode(decoding_state(error.native_code())))?;
 
-        let Some(picture) = decoded else {
-            // openh264 answers "no error" when it had to reset itself, so silence after a picture is an error too.
+        let Some(decoded) = decoded else {
+            // After resetting itself openh264 reports "no error" but returns nothing, so a slice
+            // without a frame is an error, too.
             return if has_slice(data) {
                 Err(CodecError::Decode(
-                    "the access unit gave no picture".to_owned(),
+                    "the access unit has a slice but gave no frame".to_owned(),
                 ))
             } else {
                 Ok(None)
             };
         };
 
-        let (width, height) = picture.dimensions();
-        let strides = picture.strides();
+        let (width, height) = decoded.dimensions();
+        let strides = decoded.strides();
         let planes = [
-            (picture.y(), strides.0),
-            (picture.u(), strides.1),
-            (picture.v(), strides.2),
+            (decoded.y(), strides.0),
+            (decoded.u(), strides.1),
+            (decoded.v(), strides.2),
         ];
 
         let image = self.pool.make(width as u32, height as u32, |image| {
@@ -277,13 +284,13 @@ fn native_decoder() -> Result<Decoder, CodecError> {
     })
 }
 
-/// Whether an Annex B access unit holds a coded slice (NAL unit types 1 to 5, H.264 table 7-1).
+/// Whether an Annex B access unit contains a coded slice: NAL unit types 1 to 5 (H.264 table 7-1).
 fn has_slice(data: &[u8]) -> bool {
     data.windows(4)
         .any(|bytes| bytes[..3] == [0, 0, 1] && (1..=5).contains(&(bytes[3] & 0x1f)))
 }
 
-/// The names of the bits in openh264's DECODING_STATE.
+/// Names the bits that are set in openh264's `DECODING_STATE`.
 fn decoding_state(state: i64) -> String {
     const BITS: [(i64, &str); 9] = [
         (0x01, "frame pending"),

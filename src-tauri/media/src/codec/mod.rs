@@ -1,4 +1,5 @@
-//! Video codecs behind two traits: H.264 by openh264 always, VP8 by libvpx with the cargo feature `vp8`.
+//! Video codecs behind two traits: H.264 with openh264, and VP8 with libvpx if the cargo feature
+//! `vp8` is on.
 
 mod h264;
 #[cfg(test)]
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use crate::frame::{FramePool, I420};
 
-/// A video codec that both sides may agree on.
+/// A video codec that two ends can agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VideoCodec {
     /// H.264 constrained baseline, packetization mode 1 (RFC 6184).
@@ -21,7 +22,7 @@ pub enum VideoCodec {
     Vp8,
 }
 
-/// An encoded picture.
+/// One encoded frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedFrame {
     /// The bitstream: Annex B with start codes for H.264, one frame for VP8.
@@ -30,44 +31,50 @@ pub struct EncodedFrame {
     pub keyframe: bool,
 }
 
-/// What an encoder is made for. The size follows the pictures; this is where it starts.
+/// What an encoder starts with. When frames of another size arrive, it follows them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EncoderConfig {
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Pictures a second.
+    /// Frames per second.
     pub fps: f32,
-    /// Target bitrate in bits a second.
+    /// Target bitrate in bits per second.
     pub bitrate_bps: u32,
 }
 
-/// A codec refused its input. The encoder or decoder stays usable; after a decoder error ask for a keyframe.
+/// A codec failed or refused its input. The encoder or decoder stays usable; after a decoder error,
+/// request a keyframe.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// The library could not be started.
-    #[error("the {codec} {part} could not be started: {reason}")]
+    /// The library did not start.
+    #[error("the {codec} {part} does not start: {reason}")]
     Init {
         /// Codec name.
         codec: &'static str,
         /// `encoder` or `decoder`.
         part: &'static str,
-        /// What the library said.
+        /// What the library reported.
         reason: String,
     },
-    /// A picture could not be encoded.
-    #[error("a picture could not be encoded: {0}")]
+    /// The encoder refused a frame.
+    #[error("cannot encode a frame: {0}")]
     Encode(String),
-    /// A bitstream could not be decoded: broken, or its reference pictures are missing.
-    #[error("a picture could not be decoded: {0}")]
+    /// The bitstream is damaged, or the frames it refers to are missing.
+    #[error("cannot decode a frame: {0}")]
     Decode(String),
 }
 
-/// Compresses pictures. Calls block for a few milliseconds: keep it on a thread of its own.
+/// Encodes frames. A call blocks for several milliseconds, so run it on a thread of its own.
 pub trait VideoEncoder: Send {
-    /// Encodes `image`, taken `timestamp_ms` after the stream began (must not go back). A picture of a new size
-    /// reconfigures the encoder and comes out as a keyframe. `None`: dropped by rate control.
+    /// Encodes `image`, captured `timestamp_ms` after the stream started; timestamps must not go
+    /// backwards. A frame of a new size restarts the encoder and comes out as a keyframe. `None`:
+    /// rate control dropped the frame.
+    ///
+    /// # Errors
+    /// [`CodecError::Encode`] for a frame smaller than 16 x 16, or when the library fails;
+    /// [`CodecError::Init`] when it does not restart for a new size.
     fn encode(
         &mut self,
         image: &I420,
@@ -75,20 +82,25 @@ pub trait VideoEncoder: Send {
         force_keyframe: bool,
     ) -> Result<Option<EncodedFrame>, CodecError>;
 
-    /// Follows a new target, from the next picture on.
+    /// Sets a new target, effective from the next frame.
     fn set_bitrate(&mut self, bitrate_bps: u32);
 }
 
-/// Restores pictures. Calls block for a few milliseconds: keep it on a thread of its own.
+/// Decodes frames. A call blocks for several milliseconds, so run it on a thread of its own.
 pub trait VideoDecoder: Send {
     /// Decodes one access unit. `None`: nothing to show yet.
+    ///
+    /// # Errors
+    /// [`CodecError::Decode`] for a damaged access unit, and for every frame between a loss and the
+    /// next keyframe.
     fn decode(&mut self, data: &[u8]) -> Result<Option<Arc<I420>>, CodecError>;
 }
 
-/// An encoder of `codec`.
+/// Makes an encoder for `codec`.
 ///
 /// # Errors
-/// [`CodecError::Init`] when the library cannot start, or is not built in (VP8 without the cargo feature `vp8`).
+/// [`CodecError::Init`] when the library does not start or is not built in (VP8 without the cargo
+/// feature `vp8`).
 pub fn encoder(
     codec: VideoCodec,
     config: EncoderConfig,
@@ -102,10 +114,11 @@ pub fn encoder(
     }
 }
 
-/// A decoder of `codec` that takes its images from `pool`.
+/// Makes a decoder for `codec` that takes its pixel buffers from `pool`.
 ///
 /// # Errors
-/// [`CodecError::Init`] when the library cannot start, or is not built in (VP8 without the cargo feature `vp8`).
+/// [`CodecError::Init`] when the library does not start or is not built in (VP8 without the cargo
+/// feature `vp8`).
 pub fn decoder(codec: VideoCodec, pool: FramePool) -> Result<Box<dyn VideoDecoder>, CodecError> {
     match codec {
         VideoCodec::H264 => Ok(Box::new(h264::H264Decoder::new(pool)?)),

@@ -1,10 +1,10 @@
-//! What the codec tests share: moving pictures, quality and whole streams.
+//! Helpers of the codec tests: a moving scene, a quality measure and encoded streams.
 
 use super::{EncodedFrame, EncoderConfig, VideoCodec, VideoEncoder, encoder};
 use crate::frame::I420;
 use crate::video::test_pattern;
 
-/// A codec started for `width` x `height` at 30 fps.
+/// Starts an encoder for `width` x `height` at 30 frames per second.
 pub(super) fn start(
     codec: VideoCodec,
     width: u32,
@@ -23,14 +23,15 @@ pub(super) fn start(
     .expect("the encoder starts")
 }
 
-/// Picture `number` of a moving scene.
+/// Frame `number` of a moving scene.
 pub(super) fn scene(width: u32, height: u32, number: u16) -> I420 {
     let mut image = I420::new(width, height);
     test_pattern::draw(&mut image, number, u32::from(number) * 33);
     image
 }
 
-/// Encodes the pictures `numbers` of the scene at 30 fps; pictures that rate control drops are left out.
+/// Encodes the frames `numbers` of the scene at 30 frames per second and returns those that rate
+/// control did not drop.
 pub(super) fn encode_scene(
     encoder: &mut dyn VideoEncoder,
     (width, height): (u32, u32),
@@ -41,7 +42,7 @@ pub(super) fn encode_scene(
             let time = u64::from(number) * 1000 / 30;
             let frame = encoder
                 .encode(&scene(width, height, number), time, false)
-                .expect("a picture is encoded");
+                .expect("the frame is encoded");
             frame.map(|frame| (number, frame))
         })
         .collect()
@@ -52,7 +53,7 @@ pub(super) fn psnr_y(a: &I420, b: &I420) -> f64 {
     assert_eq!(
         (a.width(), a.height()),
         (b.width(), b.height()),
-        "pictures of one size can be compared"
+        "only frames of the same size can be compared"
     );
 
     let (a, b) = (a.planes().0, b.planes().0);

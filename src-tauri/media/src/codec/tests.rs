@@ -1,4 +1,4 @@
-//! What every codec must do, whichever library is behind it.
+//! What every codec must do, regardless of the library behind it.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ const CODECS: &[VideoCodec] = &[
 const SIZE: (u32, u32) = (640, 360);
 
 #[test]
-fn moving_pictures_keep_34_db_at_1_5_mbps() {
+fn moving_video_keeps_34_db_at_1_5_mbps() {
     for &codec in CODECS {
         let mut encoder = start(codec, 1280, 720, 1_500_000);
         let mut decoder = decoder(codec, FramePool::new()).unwrap();
@@ -25,7 +25,7 @@ fn moving_pictures_keep_34_db_at_1_5_mbps() {
 
         assert!(
             stream.len() >= 57,
-            "{codec:?}: rate control dropped {} of 60 pictures",
+            "{codec:?}: rate control dropped {} of 60 frames",
             60 - stream.len()
         );
 
@@ -35,14 +35,15 @@ fn moving_pictures_keep_34_db_at_1_5_mbps() {
                 let image = decoder
                     .decode(&frame.data)
                     .unwrap()
-                    .expect("each picture comes out at once");
+                    .expect("each frame comes out at once");
                 psnr_y(&scene(1280, 720, *number), &image)
             })
             .collect();
+
         let mean = quality[10..].iter().sum::<f64>() / (quality.len() - 10) as f64;
         assert!(
             mean >= 34.0,
-            "{codec:?}: PSNR-Y is {mean:.1} dB after the first 10 pictures: {quality:.1?}"
+            "{codec:?}: PSNR-Y is {mean:.1} dB after the first 10 frames: {quality:.1?}"
         );
     }
 }
@@ -52,12 +53,13 @@ fn the_bitrate_follows_within_two_seconds() {
     for &codec in CODECS {
         let mut encoder = start(codec, 1280, 720, 1_000_000);
         encode_scene(&mut *encoder, (1280, 720), 0..60);
-        let mut first = 60;
 
+        let mut first = 60;
         for target in [300_000_u32, 1_500_000, 600_000] {
             encoder.set_bitrate(target);
             encode_scene(&mut *encoder, (1280, 720), first..first + 60);
             let stream = encode_scene(&mut *encoder, (1280, 720), first + 60..first + 150);
+
             let bps = stream
                 .iter()
                 .map(|(_, frame)| frame.data.len())
@@ -65,7 +67,6 @@ fn the_bitrate_follows_within_two_seconds() {
                 * 8.0
                 / 3.0;
             let ratio = bps / f64::from(target);
-
             assert!(
                 (0.8..=1.2).contains(&ratio),
                 "{codec:?}: {bps:.0} bit/s instead of {target}: {ratio:.2}"
@@ -77,41 +78,42 @@ fn the_bitrate_follows_within_two_seconds() {
 }
 
 #[test]
-fn a_forced_keyframe_is_decodable_alone() {
+fn a_forced_keyframe_decodes_alone() {
     for &codec in CODECS {
         let mut encoder = start(codec, SIZE.0, SIZE.1, 800_000);
         let stream = encode_scene(&mut *encoder, SIZE, 0..20);
         assert!(
             stream[0].1.keyframe,
-            "{codec:?}: a stream begins with a keyframe"
+            "{codec:?}: a stream starts with a keyframe"
         );
 
         assert!(
             stream[1..].iter().all(|(_, frame)| !frame.keyframe),
-            "{codec:?}: keyframes come on request only"
+            "{codec:?}: later keyframes come only on request"
         );
 
         let frame = encoder
             .encode(&scene(SIZE.0, SIZE.1, 20), 667, true)
             .unwrap()
             .expect("a keyframe is not dropped");
-        assert!(frame.keyframe, "{codec:?}: the request was heard");
+        assert!(frame.keyframe, "{codec:?}: the requested keyframe");
+
         let image = decoder(codec, FramePool::new())
             .unwrap()
             .decode(&frame.data)
             .unwrap()
-            .expect("a picture");
+            .expect("a frame");
         let quality = psnr_y(&scene(SIZE.0, SIZE.1, 20), &image);
 
         assert!(
             quality > 25.0,
-            "{codec:?}: the picture is recognizable: {quality:.1} dB"
+            "{codec:?}: the frame is recognizable: {quality:.1} dB"
         );
     }
 }
 
 #[test]
-fn a_stream_entered_in_the_middle_gives_errors_until_a_keyframe() {
+fn joining_a_stream_in_the_middle_gives_errors_until_a_keyframe() {
     for &codec in CODECS {
         let mut encoder = start(codec, SIZE.0, SIZE.1, 800_000);
         let stream = encode_scene(&mut *encoder, SIZE, 0..30);
@@ -121,7 +123,7 @@ fn a_stream_entered_in_the_middle_gives_errors_until_a_keyframe() {
             let result = decoder.decode(&frame.data);
             assert!(
                 matches!(result, Err(CodecError::Decode(_))),
-                "{codec:?}: picture {number} gave {result:?}"
+                "{codec:?}: frame {number} gave {result:?}"
             );
         }
 
@@ -132,20 +134,20 @@ fn a_stream_entered_in_the_middle_gives_errors_until_a_keyframe() {
 
         assert!(
             decoder.decode(&keyframe.data).unwrap().is_some(),
-            "{codec:?}: the keyframe heals the decoder"
+            "{codec:?}: the keyframe recovers the decoder"
         );
 
         for (_, frame) in encode_scene(&mut *encoder, SIZE, 31..40) {
             assert!(
                 decoder.decode(&frame.data).unwrap().is_some(),
-                "{codec:?}: the stream goes on"
+                "{codec:?}: the stream continues"
             );
         }
     }
 }
 
 #[test]
-fn a_change_of_size_is_a_keyframe_and_keeps_the_bitrate() {
+fn a_size_change_sends_a_keyframe_and_keeps_the_bitrate() {
     for &codec in CODECS {
         let mut encoder = start(codec, SIZE.0, SIZE.1, 2_000_000);
         let mut decoder = decoder(codec, FramePool::new()).unwrap();
@@ -156,15 +158,15 @@ fn a_change_of_size_is_a_keyframe_and_keeps_the_bitrate() {
             let stream = encode_scene(&mut *encoder, (width, height), number..number + 90);
             assert!(
                 stream[0].1.keyframe,
-                "{codec:?}: {width}x{height} begins with a keyframe"
+                "{codec:?}: {width}x{height} starts with a keyframe"
             );
 
             for (_, frame) in &stream {
-                let image = decoder.decode(&frame.data).unwrap().expect("a picture");
+                let image = decoder.decode(&frame.data).unwrap().expect("a frame");
                 assert_eq!(
                     (image.width(), image.height()),
                     (width, height),
-                    "{codec:?}: the new size comes through"
+                    "{codec:?}: the decoded size"
                 );
             }
 
@@ -172,7 +174,7 @@ fn a_change_of_size_is_a_keyframe_and_keeps_the_bitrate() {
             let bps = late.map(|(_, frame)| frame.data.len()).sum::<usize>() * 8;
             assert!(
                 bps < 600_000,
-                "{codec:?}: {bps} bit/s at {width}x{height}: the bitrate is not the first one"
+                "{codec:?}: {bps} bit/s at {width}x{height}: not the initial bitrate again"
             );
 
             number += 90;
@@ -181,7 +183,7 @@ fn a_change_of_size_is_a_keyframe_and_keeps_the_bitrate() {
 }
 
 #[test]
-fn the_test_pattern_survives_300_kbps_at_720p() {
+fn the_test_pattern_stays_readable_at_300_kbps_and_720p() {
     for &codec in CODECS {
         let mut encoder = start(codec, 1280, 720, 300_000);
         let mut decoder = decoder(codec, FramePool::new()).unwrap();
@@ -189,11 +191,11 @@ fn the_test_pattern_survives_300_kbps_at_720p() {
         let mut readable = 0;
 
         for (number, frame) in &stream {
-            let image = decoder.decode(&frame.data).unwrap().expect("a picture");
+            let image = decoder.decode(&frame.data).unwrap().expect("a frame");
             if let Some(code) = test_pattern::read(&image) {
                 assert_eq!(
                     code.frame, *number,
-                    "{codec:?}: a code that reads is the right one"
+                    "{codec:?}: a readable code has the right number"
                 );
 
                 readable += 1;
@@ -203,39 +205,39 @@ fn the_test_pattern_survives_300_kbps_at_720p() {
         assert_eq!(
             readable,
             stream.len(),
-            "{codec:?}: every picture that was sent is readable"
+            "{codec:?}: every frame that was sent is readable"
         );
 
         assert!(
             stream.len() >= 30,
-            "{codec:?}: only {} of 90 pictures were sent",
+            "{codec:?}: only {} of 90 frames were sent",
             stream.len()
         );
     }
 }
 
 #[test]
-fn a_running_decoder_allocates_no_images() {
+fn a_running_decoder_reuses_its_buffers() {
     for &codec in CODECS {
         let mut encoder = start(codec, SIZE.0, SIZE.1, 800_000);
         let mut decoder = decoder(codec, FramePool::new()).unwrap();
         let mut addresses = HashSet::new();
 
         for (_, frame) in encode_scene(&mut *encoder, SIZE, 0..60) {
-            let image = decoder.decode(&frame.data).unwrap().expect("a picture");
+            let image = decoder.decode(&frame.data).unwrap().expect("a frame");
             addresses.insert(image.data().as_ptr() as usize);
         }
 
         assert_eq!(
             addresses.len(),
             1,
-            "{codec:?}: one image is enough for a reader that holds one at a time"
+            "{codec:?}: one buffer is enough for a reader that holds one frame at a time"
         );
     }
 }
 
 #[test]
-fn pictures_too_small_or_odd_are_clear() {
+fn tiny_frames_are_refused_and_odd_sizes_lose_at_most_one_line() {
     for &codec in CODECS {
         let mut encoder = start(codec, SIZE.0, SIZE.1, 800_000);
         let refused = encoder.encode(&scene(8, 8, 0), 0, false);
@@ -253,7 +255,7 @@ fn pictures_too_small_or_odd_are_clear() {
             .unwrap()
             .decode(&frame.data)
             .unwrap()
-            .expect("a picture");
+            .expect("a frame");
         let size = (image.width() & !1, image.height() & !1);
         assert_eq!(
             size,
@@ -267,28 +269,30 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn byte_soup_gives_no_picture_and_no_crash(soup in prop::collection::vec(any::<u8>(), 0..4096)) {
+    fn random_bytes_give_no_frame_and_no_crash(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
         for &codec in CODECS {
             let mut decoder = decoder(codec, FramePool::new()).unwrap();
-            let picture = decoder.decode(&soup).ok().flatten();
-            prop_assert!(picture.is_none(), "{:?}: noise is no picture", codec);
+            let decoded = decoder.decode(&bytes).ok().flatten();
+            prop_assert!(decoded.is_none(), "{:?}: random bytes are not a frame", codec);
         }
     }
 
     #[test]
-    fn a_damaged_stream_never_crashes_and_heals(
+    fn a_damaged_stream_never_crashes_and_recovers_at_a_keyframe(
         damage in prop::collection::vec((0_usize..12, any::<prop::sample::Index>(), any::<u8>()), 1..40),
         cut in 0_usize..12,
     ) {
         for &codec in CODECS {
             let mut encoder = start(codec, 320, 180, 500_000);
-            let mut stream: Vec<_> =
-                encode_scene(&mut *encoder, (320, 180), 0..12).into_iter().map(|(_, frame)| frame.data).collect();
+            let mut stream: Vec<_> = encode_scene(&mut *encoder, (320, 180), 0..12)
+                .into_iter()
+                .map(|(_, frame)| frame.data)
+                .collect();
 
-            for (picture, place, byte) in &damage {
-                if let Some(data) = stream.get_mut(*picture) {
-                    let place = place.index(data.len());
-                    data[place] = *byte;
+            for (frame, at, byte) in &damage {
+                if let Some(data) = stream.get_mut(*frame) {
+                    let at = at.index(data.len());
+                    data[at] = *byte;
                 }
             }
 
@@ -298,13 +302,16 @@ proptest! {
 
             let mut decoder = decoder(codec, FramePool::new()).unwrap();
             for data in &stream {
-                // Whatever comes out, it may only be a picture or an error.
+                // Both a frame and an error are fine; a crash is not.
                 let _ = decoder.decode(data);
             }
 
             let keyframe = encoder.encode(&scene(320, 180, 12), 400, true).unwrap().expect("a keyframe");
-            let picture = decoder.decode(&keyframe.data);
-            prop_assert!(matches!(picture, Ok(Some(_))), "{:?}: a keyframe heals: {:?}", codec, picture.map(|_| ()));
+            let decoded = decoder.decode(&keyframe.data);
+            prop_assert!(
+                matches!(decoded, Ok(Some(_))),
+                "{:?}: a keyframe recovers the decoder: {:?}", codec, decoded.map(|_| ())
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! VP8 by the system's libvpx: one thread, no delay, keyframes only on request.
+//! VP8 with the system's libvpx, configured for a call: one thread, no delay, keyframes only on
+//! request.
 
 use std::ffi::CStr;
 use std::ptr::{self, from_ref};
@@ -18,14 +19,18 @@ use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder}
 use crate::frame::{FramePool, I420};
 
 const OK: vpx_codec_err_t = vpx_codec_err_t::VPX_CODEC_OK;
+/// The smallest width and height, in pixels: that of the H.264 encoder, so that both codecs behave
+/// alike.
 const MIN_SIDE: u32 = 16;
-/// A header alone may ask for 16383 x 16383 pixels, half a gigabyte for the reference pictures.
+/// The largest frame to decode, in pixels. A keyframe header alone can demand 16383 x 16383 pixels,
+/// which is half a gigabyte for the reference frames.
 const MAX_PIXELS: u32 = 3840 * 2160;
-/// Timestamps are 90 kHz, finer than a millisecond so that the rate control sees an even rate.
+/// Timestamps run at 90 kHz: with whole milliseconds, rate control would see an uneven frame rate.
 const TICKS_PER_MS: u64 = 90;
-/// 0 is the best quality, 16 the fastest. Two threads stall when the machine is busy, so speed must come from here.
+/// The speed preset, whose magnitude runs from 0 (best quality) to 16 (fastest). Speed has to come
+/// from here, because two encoder threads stall each other on a busy machine.
 const CPU_USED: i32 = -10;
-/// A keyframe may cost as much as so many per cent of a picture's share.
+/// The largest keyframe, in percent of one frame's share of the bitrate.
 const MAX_INTRA_PERCENT: u32 = 900;
 
 /// A libvpx context, destroyed when dropped.
@@ -35,7 +40,7 @@ struct Context(Box<vpx_codec_ctx_t>);
 unsafe impl Send for Context {}
 
 impl Context {
-    /// A context that `init` initializes.
+    /// Makes a context and has `init` initialize it.
     fn new(
         part: &'static str,
         init: impl FnOnce(&mut vpx_codec_ctx_t) -> vpx_codec_err_t,
@@ -66,16 +71,18 @@ fn reason(error: vpx_codec_err_t) -> String {
         .into_owned()
 }
 
-/// Compresses pictures to VP8 frames.
+/// Encodes to VP8 frames.
 pub(super) struct Vp8Encoder {
     context: Context,
     native: vpx_codec_enc_cfg_t,
     config: EncoderConfig,
+    /// The target that is set in the context.
     applied_bps: u32,
     last_ticks: Option<u64>,
 }
 
-// SAFETY: the configuration holds pointers only for two-pass statistics, which are null in one-pass mode.
+// SAFETY: the only pointers in the configuration are those of two-pass statistics, which are null
+// in one-pass mode.
 unsafe impl Send for Vp8Encoder {}
 
 impl Vp8Encoder {
@@ -106,6 +113,7 @@ impl Vp8Encoder {
 
     fn apply_bitrate(&mut self) {
         self.native.rc_target_bitrate = kbps(self.config.bitrate_bps);
+
         // SAFETY: context and configuration are initialized; libvpx copies the configuration.
         let result =
             unsafe { vpx_codec_enc_config_set(&raw mut *self.context.0, &raw const self.native) };
@@ -115,12 +123,13 @@ impl Vp8Encoder {
         } else {
             tracing::warn!(
                 target_bps = self.config.bitrate_bps,
-                "the VP8 encoder refused a bitrate"
+                "the VP8 encoder refused a bitrate: it keeps the one before"
             );
         }
     }
 
-    /// Timestamps must grow; two pictures in one millisecond still do.
+    /// The timestamp in ticks. It must increase, so a second frame in the same millisecond gets one
+    /// tick more.
     fn ticks(&mut self, timestamp_ms: u64) -> u64 {
         let ticks = (timestamp_ms * TICKS_PER_MS).max(self.last_ticks.map_or(0, |last| last + 1));
         self.last_ticks = Some(ticks);
@@ -132,7 +141,8 @@ impl Vp8Encoder {
         let mut frame: Option<EncodedFrame> = None;
 
         loop {
-            // SAFETY: the context is initialized and `iterator` begins as null, as the API wants.
+            // SAFETY: the context is initialized and `iterator` starts as null, as the API
+            // requires.
             let packet = unsafe {
                 vpx_codec_get_cx_data(&raw mut *self.context.0, &raw mut iterator).as_ref()
             };
@@ -142,8 +152,8 @@ impl Vp8Encoder {
                 continue;
             }
 
-            // SAFETY: the kind says that `frame` is the valid member, and its buffer holds `sz` bytes until the next
-            // call on this context.
+            // SAFETY: the kind says that `frame` is the valid member, and its buffer has `sz` bytes
+            // until the next call on this context.
             let (data, flags) = unsafe {
                 let packet = packet.data.frame;
                 (
@@ -194,7 +204,8 @@ impl VideoEncoder for Vp8Encoder {
             0
         };
 
-        // SAFETY: the context is initialized, and the image and its pixels live during the call, which only reads them.
+        // SAFETY: the context is initialized; the image and its pixels outlive the call, which only
+        // reads them.
         let result = unsafe {
             vpx_codec_encode(
                 &raw mut *self.context.0,
@@ -218,13 +229,15 @@ impl VideoEncoder for Vp8Encoder {
     }
 }
 
+/// The target in kbit/s, as libvpx takes it: at least 10, below which nothing is recognizable.
 fn kbps(bps: u32) -> u32 {
     (bps / 1000).max(10)
 }
 
 fn native_encoder(config: &EncoderConfig) -> Result<(Context, vpx_codec_enc_cfg_t), CodecError> {
     let mut native = vpx_codec_enc_cfg_t::default();
-    // SAFETY: the interface is libvpx's own, and `native` is a configuration to be filled.
+
+    // SAFETY: the interface comes from libvpx, and `native` is a configuration for it to fill.
     let result = unsafe { vpx_codec_enc_config_default(vpx_codec_vp8_cx(), &raw mut native, 0) };
 
     if result != OK {
@@ -241,13 +254,14 @@ fn native_encoder(config: &EncoderConfig) -> Result<(Context, vpx_codec_enc_cfg_
         num: 1,
         den: (TICKS_PER_MS * 1000) as i32,
     };
-
     native.g_threads = 1;
     native.g_pass = vpx_enc_pass::VPX_RC_ONE_PASS;
     native.g_lag_in_frames = 0;
-    // Off: the entropy contexts may build on the frame before. A lost frame breaks the chain of references anyway, and
-    // the call asks for a keyframe then.
+
+    // Off, so that entropy contexts may depend on the previous frame. A lost frame breaks the chain
+    // of references anyway, and then the call requests a keyframe.
     native.g_error_resilient = 0;
+
     native.kf_mode = vpx_kf_mode::VPX_KF_DISABLED;
     native.rc_end_usage = vpx_rc_mode::VPX_CBR;
     native.rc_target_bitrate = kbps(config.bitrate_bps);
@@ -256,13 +270,17 @@ fn native_encoder(config: &EncoderConfig) -> Result<(Context, vpx_codec_enc_cfg_
     native.rc_max_quantizer = 56;
     native.rc_undershoot_pct = 100;
     native.rc_overshoot_pct = 15;
-    // Milliseconds of the target: how far the stream may run ahead before pictures are dropped.
+
+    // In milliseconds at the target bitrate: how far the stream may run ahead before rate control
+    // drops frames.
     native.rc_buf_sz = 1000;
     native.rc_buf_initial_sz = 500;
     native.rc_buf_optimal_sz = 600;
     native.rc_dropframe_thresh = 30;
+
     let mut context = Context::new("encoder", |context| {
-        // SAFETY: context and configuration live during the call; the version is the one of the header bound here.
+        // SAFETY: context and configuration outlive the call; the version is that of the bound
+        // header.
         unsafe {
             vpx_codec_enc_init_ver(
                 context,
@@ -296,12 +314,13 @@ fn native_encoder(config: &EncoderConfig) -> Result<(Context, vpx_codec_enc_cfg_
     Ok((context, native))
 }
 
-/// `image` as libvpx sees it. Its planes lie as libvpx expects them, but for odd widths, so they are named one by one.
+/// Describes `image` to libvpx. For odd widths libvpx expects the planes elsewhere, so each one is
+/// set explicitly.
 fn wrap(image: &I420) -> vpx_image_t {
     let (y, u, v) = image.planes();
     let mut native = vpx_image_t::default();
 
-    // SAFETY: `native` is an image to be filled; the data pointer is not read here, only stored.
+    // SAFETY: `native` is an image for libvpx to fill; the data pointer is stored, not read.
     unsafe {
         vpx_img_wrap(
             &raw mut native,
@@ -325,13 +344,14 @@ fn wrap(image: &I420) -> vpx_image_t {
     native
 }
 
-/// Restores pictures from VP8 frames, and refuses everything between an error and the next keyframe.
+/// Decodes VP8 frames and refuses everything between an error and the next keyframe.
 ///
-/// VP8 frames have no number: a frame that is lost as a whole cannot be noticed here (RTP sequence numbers tell).
+/// VP8 frames carry no number, so a frame that is lost as a whole goes unnoticed here. The RTP
+/// layer notices it by sequence numbers.
 pub(super) struct Vp8Decoder {
     context: Context,
     pool: FramePool,
-    /// Whether references are missing or doubtful.
+    /// Whether the reference frames are missing or possibly damaged.
     needs_keyframe: bool,
 }
 
@@ -346,7 +366,7 @@ impl Vp8Decoder {
 
     fn try_decode(&mut self, data: &[u8]) -> Result<Arc<I420>, CodecError> {
         let context = &raw mut *self.context.0;
-        // SAFETY: the context is initialized and `data` lives during the call, which only reads it.
+        // SAFETY: the context is initialized and `data` outlives the call, which only reads it.
         let result = unsafe {
             vpx_codec_decode(
                 context,
@@ -372,36 +392,38 @@ impl Vp8Decoder {
         };
 
         let mut iterator = ptr::null();
-        // SAFETY: as above; the image belongs to the context and stays valid until the next call on it.
-        let picture = unsafe { vpx_codec_get_frame(context, &raw mut iterator).as_ref() };
+        // SAFETY: as above; the image belongs to the context and stays valid until the next call on
+        // it.
+        let decoded = unsafe { vpx_codec_get_frame(context, &raw mut iterator).as_ref() };
 
         if result != OK || corrupted != 0 {
             return Err(CodecError::Decode(
-                "the frame or its references are damaged".to_owned(),
+                "the frame or its reference frames are damaged".to_owned(),
             ));
         }
 
-        let picture =
-            picture.ok_or_else(|| CodecError::Decode("the frame gave no picture".to_owned()))?;
-        self.copy(picture)
+        let decoded = decoded
+            .ok_or_else(|| CodecError::Decode("the decoder returned no frame".to_owned()))?;
+        self.copy(decoded)
     }
 
-    fn copy(&self, picture: &vpx_image_t) -> Result<Arc<I420>, CodecError> {
-        if picture.fmt != vpx_img_fmt::VPX_IMG_FMT_I420 {
-            return Err(CodecError::Decode("the picture is not I420".to_owned()));
+    fn copy(&self, decoded: &vpx_image_t) -> Result<Arc<I420>, CodecError> {
+        if decoded.fmt != vpx_img_fmt::VPX_IMG_FMT_I420 {
+            return Err(CodecError::Decode("the frame is not I420".to_owned()));
         }
 
         let plane = |index: usize, rows: u32, width: u32| {
-            let stride = picture.stride[index] as usize;
+            let stride = decoded.stride[index] as usize;
             let length = (rows as usize - 1) * stride + width as usize;
-            // SAFETY: libvpx's planes have `rows` rows, `stride` bytes apart, of at least `width` bytes each.
+            // SAFETY: libvpx's planes have `rows` rows of at least `width` bytes, `stride` bytes
+            // apart.
             (
-                unsafe { std::slice::from_raw_parts(picture.planes[index], length) },
+                unsafe { std::slice::from_raw_parts(decoded.planes[index], length) },
                 stride,
             )
         };
 
-        let (width, height) = (picture.d_w, picture.d_h);
+        let (width, height) = (decoded.d_w, decoded.d_h);
         let (chroma_width, chroma_height) = (width.div_ceil(2), height.div_ceil(2));
         let planes = [
             plane(0, height, width),
@@ -421,24 +443,24 @@ impl VideoDecoder for Vp8Decoder {
         match keyframe_size(data) {
             Some((width, height)) if width == 0 || height == 0 || width * height > MAX_PIXELS => {
                 return Err(CodecError::Decode(format!(
-                    "a keyframe of {width}x{height} is not acceptable"
+                    "a keyframe of {width}x{height} is empty or too large"
                 )));
             }
             None if self.needs_keyframe => {
-                return Err(CodecError::Decode("a keyframe is needed first".to_owned()));
+                return Err(CodecError::Decode("there was no keyframe yet".to_owned()));
             }
             Some(_) | None => {}
         }
 
-        let picture = self.try_decode(data);
-        self.needs_keyframe = picture.is_err();
-        picture.map(Some)
+        let decoded = self.try_decode(data);
+        self.needs_keyframe = decoded.is_err();
+        decoded.map(Some)
     }
 }
 
 fn native_decoder() -> Result<Context, CodecError> {
     Context::new("decoder", |context| {
-        // SAFETY: the context lives during the call; no configuration means one thread.
+        // SAFETY: the context outlives the call; a null configuration means one thread.
         unsafe {
             vpx_codec_dec_init_ver(
                 context,
@@ -451,7 +473,7 @@ fn native_decoder() -> Result<Context, CodecError> {
     })
 }
 
-/// The size in a keyframe's header (RFC 6386 §9.1); `None` for every other frame and for noise.
+/// The width and height in a keyframe's header (RFC 6386 §9.1); `None` for any other data.
 fn keyframe_size(data: &[u8]) -> Option<(u32, u32)> {
     let &[tag, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = data else {
         return None;

@@ -1,4 +1,4 @@
-//! What cameras deliver, as I420 in BT.601 limited range.
+//! Converts what cameras deliver to I420 in BT.601 limited range.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,51 +7,52 @@ use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv420};
 
 use crate::frame::I420;
 
-/// A raw format that cameras deliver.
+/// A pixel format that cameras deliver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PixelFormat {
-    /// Packed 4:2:2: Y0 U Y1 V, two bytes a pixel.
+    /// Packed 4:2:2: Y0 U Y1 V, two bytes per pixel.
     Yuyv,
-    /// A luma plane, then interleaved U and V, 4:2:0.
+    /// 4:2:0 with a luma plane, followed by interleaved U and V.
     Nv12,
-    /// A JPEG image a picture.
+    /// One JPEG per frame.
     Mjpeg,
 }
 
-/// A buffer that is no picture of the expected format and size. Skip it: the next one may be whole.
+/// The buffer does not hold a frame of the expected format and size. Skip it: the next one may be
+/// whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConvertError {
-    /// Fewer bytes than the size needs.
-    #[error("the camera's buffer holds {got} bytes instead of {expected}")]
+    /// The buffer is shorter than a frame of this size.
+    #[error("the camera delivered {got} bytes instead of {expected}")]
     Short {
-        /// Bytes that came.
+        /// Bytes in the buffer.
         got: usize,
-        /// Bytes that the format needs.
+        /// Bytes of a whole frame.
         expected: usize,
     },
-    /// Not convertible.
-    #[error("the camera's picture is broken: {0}")]
+    /// The frame is damaged, or of another size or sampling than expected.
+    #[error("the camera delivered a broken frame: {0}")]
     Broken(String),
 }
 
-/// Converts pictures one after the other, keeping its scratch memory.
+/// Converts one frame after the other and reuses its scratch memory.
 #[derive(Debug, Default)]
 pub struct Converter {
     jpeg_planes: [Vec<u8>; 3],
 }
 
 impl Converter {
-    /// A converter without scratch memory yet.
+    /// A converter. It allocates scratch memory when the first JPEG arrives.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Overwrites `image`, whose size says what to expect in `bytes` (more bytes than needed are ignored: drivers round
-    /// their buffers up).
+    /// Overwrites `image` with the frame in `bytes`, which must have the size of `image`. Surplus
+    /// bytes are ignored, because drivers round their buffers up.
     ///
     /// # Errors
-    /// [`ConvertError`]; `image` is undefined then.
+    /// See [`ConvertError`]. The contents of `image` are undefined then.
     pub fn convert(
         &mut self,
         format: PixelFormat,
@@ -61,7 +62,7 @@ impl Converter {
         match format {
             PixelFormat::Yuyv => from_yuyv(bytes, image),
             PixelFormat::Nv12 => from_nv12(bytes, image),
-            // libjpeg's errors unwind through its Rust wrapper.
+            // mozjpeg reports errors of libjpeg by unwinding.
             PixelFormat::Mjpeg => catch_unwind(AssertUnwindSafe(|| {
                 from_jpeg(&mut self.jpeg_planes, bytes, image)
             }))
@@ -119,10 +120,11 @@ fn from_nv12(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
     Ok(())
 }
 
-/// How a JPEG plane lies in memory, and how many of its samples make one of ours, across and down.
+/// The layout of a decoded JPEG plane.
 #[derive(Clone, Copy)]
 struct JpegPlane {
     stride: usize,
+    /// How many samples, across and down, become one sample of I420.
     step: (usize, usize),
 }
 
@@ -195,9 +197,11 @@ fn jpeg_layout<R>(jpeg: &Decompress<R>) -> Result<Vec<JpegPlane>, ConvertError> 
         .enumerate()
         .map(|(index, component)| {
             let (h, v) = component.sampling();
-            let step = |luma: u8, own: u8| match (luma.checked_div(own), luma % own.max(1)) {
-                (Some(1), 0) => Some(2),
-                (Some(2), 0) => Some(1),
+            // I420 has half the luma samples each way: two chroma samples of the JPEG become one
+            // where it has as many as luma, and one stays one where it has half as many.
+            let step = |luma: u8, chroma: u8| match luma {
+                luma if luma == chroma && luma > 0 => Some(2),
+                luma if u16::from(luma) == 2 * u16::from(chroma) && luma > 0 => Some(1),
                 _ => None,
             };
 
@@ -217,7 +221,7 @@ fn jpeg_layout<R>(jpeg: &Decompress<R>) -> Result<Vec<JpegPlane>, ConvertError> 
         .collect()
 }
 
-/// Averages `step` samples across and down into each sample of `target`.
+/// Averages `step` samples into each sample of `target`, and maps the result through `levels`.
 fn subsample(
     source: &[u8],
     layout: JpegPlane,
@@ -240,8 +244,8 @@ fn subsample(
     }
 }
 
-/// JPEG uses all 256 levels (JFIF); video keeps head and foot room, with `range` + 1 levels: luma from 16, chroma
-/// around 128.
+/// The table from full to limited range. JPEG uses all 256 levels (JFIF). Video in limited range
+/// uses `range` + 1 levels: 219 for luma, starting at 16, and 224 for chroma, centred on 128.
 fn full_to_limited(range: i32) -> [u8; 256] {
     let (zero_in, zero_out) = if range == 219 { (0, 16) } else { (128, 128) };
     std::array::from_fn(|level| {
@@ -279,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn yuyv_and_nv12_land_in_the_right_planes() {
+    fn yuyv_and_nv12_end_up_in_the_right_planes() {
         let mut image = I420::new(6, 4);
         Converter::new()
             .convert(
@@ -297,7 +301,7 @@ mod tests {
 
         assert!(
             u.iter().all(|&u| u == 90) && v.iter().all(|&v| v == 200),
-            "chroma goes apart: {u:?} {v:?}"
+            "chroma is separated: {u:?} {v:?}"
         );
 
         let nv12: Vec<u8> = (0..24).chain([90, 200].repeat(6)).collect();
@@ -309,12 +313,12 @@ mod tests {
         assert!(y.iter().copied().eq(0..24), "luma is copied");
         assert!(
             u.iter().all(|&u| u == 90) && v.iter().all(|&v| v == 200),
-            "chroma goes apart"
+            "chroma is separated"
         );
     }
 
     #[test]
-    fn jpegs_of_all_usual_samplings_become_limited_range() {
+    fn jpegs_of_all_common_samplings_become_limited_range() {
         // Pure red: 81, 90, 240 in BT.601 limited range.
         for chroma in [(1, 1), (2, 1), (2, 2)] {
             let mut image = I420::new(34, 18);
@@ -329,16 +333,13 @@ mod tests {
 
             for (plane, expected) in [(y, 81_u8), (u, 90), (v, 240)] {
                 let off = plane.iter().map(|&sample| sample.abs_diff(expected)).max();
-                assert!(
-                    off <= Some(2),
-                    "{chroma:?}: {expected} is missed by {off:?}"
-                );
+                assert!(off <= Some(2), "{chroma:?}: off by {off:?} from {expected}");
             }
         }
     }
 
     #[test]
-    fn what_is_no_picture_is_an_error() {
+    fn short_and_broken_buffers_are_errors() {
         let mut image = I420::new(64, 48);
         let mut converter = Converter::new();
 
@@ -365,19 +366,20 @@ mod tests {
             converter
                 .convert(PixelFormat::Mjpeg, &whole, &mut image)
                 .is_ok(),
-            "the next whole picture is fine"
+            "the next whole frame converts"
         );
     }
 
     proptest! {
         #[test]
         fn damaged_jpegs_do_not_crash(
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20), cut: prop::sample::Index,
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+            cut: prop::sample::Index,
         ) {
             let mut bytes = jpeg(48, 32, (2, 1), [10, 200, 30]);
-            for (place, byte) in damage {
-                let place = place.index(bytes.len());
-                bytes[place] = byte;
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
             }
 
             bytes.truncate(cut.index(bytes.len()));

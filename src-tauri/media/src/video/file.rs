@@ -1,4 +1,5 @@
-//! A `.y4m` file as a video source: at its own rate, in a loop.
+//! A `.y4m` file as a video source, played in a loop at its own rate.
+#![expect(clippy::disallowed_methods, reason = "a shell: plays in real time")]
 
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
@@ -7,18 +8,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::VideoFormat;
-use super::input::no_thread;
 use super::schedule::Schedule;
 use super::worker::{StopSignal, Worker};
 use super::y4m::{Y4mError, Y4mHeader, Y4mReader};
-use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+use crate::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use crate::frame::{FramePool, I420, VideoFrame};
 use crate::slot::NewestSlot;
 
-/// The encoders refuse smaller pictures.
+/// The smallest width and height, in pixels, that the encoders accept.
 const MIN_SIDE: u32 = 16;
+/// The read buffer, in bytes.
 const READ_AHEAD: usize = 256 * 1024;
 
+/// Opens the file, reads its first frame and starts to play it.
 pub(super) fn open(
     path: &Path,
     frames: Arc<NewestSlot<VideoFrame>>,
@@ -29,14 +31,14 @@ pub(super) fn open(
     let header = player.header;
 
     if header.width < MIN_SIDE || header.height < MIN_SIDE {
-        let size = format!("its pictures of {}x{}", header.width, header.height);
         return Err(bad_format(&format!(
-            "{size} are smaller than {MIN_SIDE} on a side"
+            "its frames of {}x{} are smaller than {MIN_SIDE} pixels on a side",
+            header.width, header.height
         )));
     }
 
     let first = player.next().map_err(|error| device_error(&error))?;
-    let first = first.ok_or_else(|| bad_format("it holds no whole picture"))?;
+    let first = first.ok_or_else(|| bad_format("it has no whole frame"))?;
     let format = VideoFormat {
         width: header.width,
         height: header.height,
@@ -51,40 +53,39 @@ pub(super) fn open(
                 error: device_error(&error),
             });
         }
-    })
-    .map_err(|error| no_thread(&error))?;
+    })?;
+
     Ok((format, worker))
 }
 
 fn device_error(error: &Y4mError) -> DeviceError {
     match error {
         Y4mError::Io(error) => DeviceError::new(
-            "FILE_UNREADABLE",
-            format!(
-                "The video file cannot be read: {error}. Check its name and that you may read it."
-            ),
-        ),
-        other => bad_format(&other.to_string()),
+            MediaErrorCode::FileUnreadable,
+            format!("The video file cannot be read: {error}. Check its name and its permissions."),
+        )
+        .caused_by(error),
+        other => bad_format(&other.to_string()).caused_by(other),
     }
 }
 
 fn bad_format(why: &str) -> DeviceError {
     DeviceError::new(
-        "FILE_BAD_FORMAT",
+        MediaErrorCode::FileBadFormat,
         format!(
             "The video file cannot be played: {why}. Make one with: ffmpeg -i VIDEO -pix_fmt yuv420p FILE.y4m"
         ),
     )
 }
 
-/// Reads a file round and round.
+/// Reads the frames of a file, which can start over.
 struct Player {
     reader: Y4mReader<BufReader<File>>,
     header: Y4mHeader,
     pool: FramePool,
 }
 
-/// `fill` of the pool, told apart from real errors.
+/// Why a buffer was not filled: at the end of the file that is not an error.
 enum Unfilled {
     End,
     Failed(Y4mError),
@@ -100,7 +101,7 @@ impl Player {
         })
     }
 
-    /// The next picture; `None` at the end.
+    /// The next frame, or `None` at the end.
     fn next(&mut self) -> Result<Option<Arc<I420>>, Y4mError> {
         let filled = self
             .pool
@@ -125,9 +126,7 @@ impl Player {
         let reader = Y4mReader::new(BufReader::with_capacity(READ_AHEAD, file.try_clone()?))?;
 
         if reader.header() != self.header {
-            return Err(Y4mError::Parameter(
-                "size that stays the same: it changed while it was played",
-            ));
+            return Err(Y4mError::Changed);
         }
 
         self.reader = reader;
@@ -142,7 +141,7 @@ fn play(
     stop: &StopSignal,
 ) -> Result<(), Y4mError> {
     let mut schedule = Schedule::new(Instant::now(), player.header.fps());
-    // Read ahead of the due time, so that a picture is put out when it is due and not when the disk is done.
+    // Each frame is read before it is due, so that a slow disk does not delay it.
     let mut image = first;
 
     loop {
@@ -161,9 +160,7 @@ fn play(
             Some(next) => next,
             None => {
                 player.rewind()?;
-                player.next()?.ok_or(Y4mError::Parameter(
-                    "picture any more: it was cut while it was played",
-                ))?
+                player.next()?.ok_or(Y4mError::Changed)?
             }
         };
     }
@@ -196,10 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_in_its_last_picture_loops_over_the_whole_ones() {
+    fn a_file_cut_off_in_its_last_frame_loops_over_the_whole_ones() {
         let file = file_of(&[1, 2, 3], 100);
         let frames = Arc::new(NewestSlot::new());
-        let events: MediaEvents = Arc::new(|event| panic!("nothing failed: {event:?}"));
+        let events: MediaEvents = Arc::new(|event| panic!("nothing may fail here: {event:?}"));
         let (format, worker) = open(file.path(), Arc::clone(&frames), events).unwrap();
 
         assert_eq!(
@@ -209,7 +206,7 @@ mod tests {
                 height: 16,
                 fps: 100.0
             },
-            "the file's own format"
+            "the format of the file"
         );
 
         let start = Instant::now();
@@ -217,7 +214,7 @@ mod tests {
             .map(|_| {
                 frames
                     .take(Duration::from_secs(10))
-                    .expect("a picture in time")
+                    .expect("a frame in time")
                     .image
                     .data()[0]
             })
@@ -225,14 +222,17 @@ mod tests {
 
         assert!(
             start.elapsed() >= Duration::from_millis(150),
-            "20 pictures at 100 fps take their time"
+            "20 frames at 100 fps take their time"
         );
 
         assert!(
             levels.contains(&1) && levels.contains(&2),
-            "the whole pictures come again and again: {levels:?}"
+            "the whole frames repeat: {levels:?}"
         );
-        assert!(!levels.contains(&3), "the cut one never comes: {levels:?}");
+        assert!(
+            !levels.contains(&3),
+            "the cut one never appears: {levels:?}"
+        );
         drop(worker);
     }
 
@@ -251,13 +251,13 @@ mod tests {
 
         assert_eq!(
             (part, error.code),
-            (MediaPart::Camera, "FILE_BAD_FORMAT"),
+            (MediaPart::Camera, MediaErrorCode::FileBadFormat),
             "{error}"
         );
-        assert!(frames.is_closed(), "readers learn it too");
+        assert!(frames.is_closed(), "readers are notified, too");
         drop(worker);
 
-        assert!(receiver.try_recv().is_err(), "once is enough");
+        assert!(receiver.try_recv().is_err(), "it is reported once");
     }
 
     #[test]
@@ -270,18 +270,22 @@ mod tests {
 
         assert_eq!(
             open_code(Path::new("/nowhere/at/all.y4m")),
-            "FILE_UNREADABLE",
+            MediaErrorCode::FileUnreadable,
             "no such file"
         );
 
         assert_eq!(
             open_code(file_of(&[1], 10).path()),
-            "FILE_BAD_FORMAT",
-            "no whole picture"
+            MediaErrorCode::FileBadFormat,
+            "no whole frame"
         );
 
         let text = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(text.path(), "hello").unwrap();
-        assert_eq!(open_code(text.path()), "FILE_BAD_FORMAT", "something else");
+        assert_eq!(
+            open_code(text.path()),
+            MediaErrorCode::FileBadFormat,
+            "not a .y4m file"
+        );
     }
 }

@@ -1,18 +1,23 @@
-//! One open video source, whatever its kind.
+//! One open video source of any kind.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: draws the test pattern in real time and stamps it"
+)]
 
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::schedule::Schedule;
 use super::worker::{StopSignal, Worker};
 use super::{VideoFormat, VideoSpec, camera, file, test_pattern};
-use crate::error::{DeviceError, MediaEvents};
+use crate::error::{DeviceError, MediaErrorCode, MediaEvents};
 use crate::frame::{FramePool, VideoFrame};
 use crate::slot::NewestSlot;
 
-/// An open video source that puts its pictures into a newest-frame slot. Dropping it stops its thread, releases the
-/// device and closes the slot.
+/// An open video source, which puts its frames into a [`NewestSlot`]. Dropping it stops its thread,
+/// releases the device and closes the slot.
 #[derive(Debug)]
 pub struct VideoInput {
     frames: Arc<NewestSlot<VideoFrame>>,
@@ -20,17 +25,22 @@ pub struct VideoInput {
     worker: Option<Worker>,
 }
 
-/// Sizes and rates that the whole chain can work with.
-const SIDES: std::ops::RangeInclusive<u32> = 16..=3840;
-const FPS: std::ops::RangeInclusive<f32> = 1.0..=240.0;
+/// The widths and heights, in pixels, that encoders and files can handle.
+const SIDES: RangeInclusive<u32> = 16..=3840;
+/// The rates, in frames per second, that schedules and encoders can handle.
+const FPS: RangeInclusive<f32> = 1.0..=240.0;
 
 impl VideoInput {
-    /// Opens `spec`; `Ok(None)` for [`VideoSpec::None`]. A camera takes its format nearest to `wanted`, a file has its
-    /// own, the test pattern has exactly `wanted`. Returns when the source works or has failed, which a camera may
-    /// take seconds for. What goes wrong later comes as an event, and the slot is closed.
+    /// Opens `spec`, or returns `Ok(None)` for [`VideoSpec::None`]. A camera uses its format
+    /// nearest to `wanted`, a file uses its own, and the test pattern uses exactly `wanted`.
+    ///
+    /// Blocks until the source works or has failed, which takes a camera up to ten seconds. A later
+    /// failure goes to `events` and closes the slot.
     ///
     /// # Errors
-    /// `CAM_…` and `FILE_…` of [`DeviceError::code`]; `CAM_FORMAT` also for a size or rate out of range.
+    /// The `Cam…` and `File…` codes of [`MediaErrorCode`], including
+    /// [`CamFormat`](MediaErrorCode::CamFormat) when `wanted` is out of range: sides of 16 to 3840
+    /// pixels, 1 to 240 frames per second.
     pub fn open(
         spec: &VideoSpec,
         wanted: VideoFormat,
@@ -41,9 +51,9 @@ impl VideoInput {
             || !FPS.contains(&wanted.fps)
         {
             return Err(DeviceError::new(
-                "CAM_FORMAT",
+                MediaErrorCode::CamFormat,
                 format!(
-                    "Pictures of {wanted} are not possible. Choose sides of {} to {} pixels and {} to {} fps.",
+                    "Video of {wanted} is not supported. Choose sides of {} to {} pixels and {} to {} fps.",
                     SIDES.start(),
                     SIDES.end(),
                     FPS.start(),
@@ -55,7 +65,7 @@ impl VideoInput {
         let frames = Arc::new(NewestSlot::new());
         let (format, worker) = match spec {
             VideoSpec::None => return Ok(None),
-            VideoSpec::Test => (wanted, test_source(wanted, Arc::clone(&frames))?),
+            VideoSpec::Test => (wanted, start_test_pattern(wanted, Arc::clone(&frames))?),
             VideoSpec::Camera(which) => camera::open(which, wanted, Arc::clone(&frames), events)?,
             VideoSpec::File(path) => file::open(path, Arc::clone(&frames), events)?,
         };
@@ -67,12 +77,12 @@ impl VideoInput {
         }))
     }
 
-    /// Where the newest picture lies. Closed when the source has failed or is dropped.
+    /// The slot with the newest frame. It is closed when the source fails or is dropped.
     pub fn frames(&self) -> Arc<NewestSlot<VideoFrame>> {
         Arc::clone(&self.frames)
     }
 
-    /// The size and rate that the source really has.
+    /// The actual size and rate of the source.
     pub fn format(&self) -> VideoFormat {
         self.format
     }
@@ -85,25 +95,16 @@ impl Drop for VideoInput {
     }
 }
 
-/// A thread that could not be started, as a device error.
-pub(super) fn no_thread(error: &std::io::Error) -> DeviceError {
-    DeviceError::new(
-        "CAM_TIMEOUT",
-        format!("The video source cannot run: {error}. Close other programs."),
-    )
-}
-
-fn test_source(
+fn start_test_pattern(
     format: VideoFormat,
     frames: Arc<NewestSlot<VideoFrame>>,
 ) -> Result<Worker, DeviceError> {
     Worker::spawn("test-pattern", move |stop| {
-        draw_pictures(format, &frames, stop)
+        draw_frames(format, &frames, stop)
     })
-    .map_err(|error| no_thread(&error))
 }
 
-fn draw_pictures(format: VideoFormat, frames: &NewestSlot<VideoFrame>, stop: &StopSignal) {
+fn draw_frames(format: VideoFormat, frames: &NewestSlot<VideoFrame>, stop: &StopSignal) {
     let pool = FramePool::new();
     let mut schedule = Schedule::new(Instant::now(), f64::from(format.fps));
     let mut number = 0_u16;
@@ -132,7 +133,7 @@ fn draw_pictures(format: VideoFormat, frames: &NewestSlot<VideoFrame>, stop: &St
     }
 }
 
-/// The time of day in ms modulo 2^32, as the test pattern carries it.
+/// Unix time in ms modulo 2^32, as the test pattern carries it.
 fn unix_ms_now() -> u32 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_formats_are_refused() {
+    fn formats_out_of_range_are_refused() {
         for (width, height, fps) in [
             (0, 240, 30.0),
             (320, 100_000, 30.0),
@@ -177,12 +178,16 @@ mod tests {
                 no_events(),
             )
             .expect_err("out of range");
-            assert_eq!(error.code, "CAM_FORMAT", "{width}x{height} at {fps}");
+            assert_eq!(
+                error.code,
+                MediaErrorCode::CamFormat,
+                "{width}x{height} at {fps}"
+            );
         }
     }
 
     #[test]
-    fn the_test_pattern_counts_up_and_reuses_its_images() {
+    fn the_test_pattern_counts_up_and_reuses_its_buffers() {
         let input = VideoInput::open(&VideoSpec::Test, WANTED, no_events())
             .unwrap()
             .expect("a source");
@@ -192,11 +197,11 @@ mod tests {
         for _ in 0..30 {
             let frame = frames
                 .take(Duration::from_secs(10))
-                .expect("a picture in time");
+                .expect("a frame in time");
             addresses.insert(frame.image.data().as_ptr() as usize);
-            let code = test_pattern::read(&frame.image).expect("an untouched picture is readable");
-            let age = unix_ms_now().wrapping_sub(code.unix_ms);
+            let code = test_pattern::read(&frame.image).expect("an untouched frame is readable");
 
+            let age = unix_ms_now().wrapping_sub(code.unix_ms);
             assert!(age < 10_000, "the capture time is {age} ms old");
             assert!(
                 last < Some(code.frame),
@@ -209,7 +214,7 @@ mod tests {
 
         assert!(
             addresses.len() <= 3,
-            "{} images for a reader that holds one at a time",
+            "{} buffers for a reader that holds one frame at a time",
             addresses.len()
         );
 

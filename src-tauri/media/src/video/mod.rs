@@ -1,4 +1,4 @@
-//! Where pictures come from (camera, test pattern, file) and where they go (recording, snapshot).
+//! Where frames come from (camera, test pattern, file) and where they go (recording, snapshot).
 
 mod camera;
 pub mod convert;

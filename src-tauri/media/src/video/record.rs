@@ -1,4 +1,4 @@
-//! Recording of pictures to a `.y4m` file without ever holding up whoever delivers them.
+//! Records frames to a `.y4m` file without ever blocking the thread that delivers them.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::input::no_thread;
+use super::worker::no_thread;
 use super::y4m::{Y4mWriter, unwritable};
-use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+use crate::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use crate::frame::I420;
 
-/// Pictures that may wait for the disk: a quarter of a second, so that the pool of images is not drained.
-const QUEUE: usize = 8;
+/// How many frames may wait for the disk: a quarter of a second at 30 frames per second. More would
+/// leave the frame pool without free buffers.
+const MAX_QUEUED: usize = 8;
 
-/// Writes pictures to a file on its own thread. The first picture sets the size; others are scaled to it.
+/// Writes frames to a file on a thread of its own. The first frame sets the size of the recording;
+/// frames of other sizes are scaled to it.
 #[derive(Debug)]
 pub struct VideoRecorder {
     queue: SyncSender<Arc<I420>>,
@@ -24,28 +26,28 @@ pub struct VideoRecorder {
     thread: JoinHandle<Result<u64, DeviceError>>,
 }
 
-/// What a recording came to.
+/// The frame counts of a finished recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recorded {
-    /// Pictures in the file.
+    /// Frames in the file.
     pub written: u64,
-    /// Pictures that came faster than the disk took them, or after it failed.
+    /// Frames that were left out because the disk was too slow or had failed.
     pub dropped: u64,
 }
 
 impl VideoRecorder {
-    /// Creates or replaces the file at `path`, whose header will say `fps`. A later failure is reported once through
-    /// `events` as [`MediaPart::Recording`].
+    /// Creates or replaces the file at `path` and writes `fps` into its header. A later failure
+    /// goes to `events` once, as [`MediaPart::Recording`].
     ///
     /// # Errors
-    /// `FILE_UNWRITABLE`, `DISK_FULL`.
+    /// `FileUnwritable`, `DiskFull`; `CamTimeout` if the thread does not start.
     pub fn new(path: &Path, fps: f32, events: MediaEvents) -> Result<Self, DeviceError> {
         let file = File::create(path).map_err(|error| unwritable(&error))?;
-        let (queue, pictures) = sync_channel(QUEUE);
+        let (queue, frames) = sync_channel(MAX_QUEUED);
         let thread = Builder::new()
             .name("video-recorder".to_owned())
             .spawn(move || {
-                let result = write_pictures(file, fps, &pictures);
+                let result = write_frames(file, fps, &frames);
                 if let Err(error) = &result {
                     events(MediaEvent::Failed {
                         part: MediaPart::Recording,
@@ -64,7 +66,7 @@ impl VideoRecorder {
         })
     }
 
-    /// Adds a picture, or drops it if the disk is too slow or has failed. Never blocks.
+    /// Adds a frame, or drops it if the disk is too slow or has failed. Never blocks.
     pub fn record(&self, image: Arc<I420>) {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
             self.queue.try_send(image)
@@ -73,12 +75,12 @@ impl VideoRecorder {
         }
     }
 
-    /// Pictures dropped so far.
+    /// How many frames were dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Writes what is queued and closes the file.
+    /// Writes the queued frames and closes the file. Blocks until that is done.
     ///
     /// # Errors
     /// The failure that stopped the recording, if any.
@@ -87,8 +89,8 @@ impl VideoRecorder {
         drop(self.queue);
         let written = self.thread.join().unwrap_or_else(|_| {
             Err(DeviceError::new(
-                "FILE_UNWRITABLE",
-                "The recording broke off. Record again, and report this as a bug.",
+                MediaErrorCode::FileUnwritable,
+                "The recording stopped because of a bug in Tandem. Record again, and report it.",
             ))
         })?;
 
@@ -96,12 +98,9 @@ impl VideoRecorder {
     }
 }
 
-fn write_pictures(
-    file: File,
-    fps: f32,
-    pictures: &Receiver<Arc<I420>>,
-) -> Result<u64, DeviceError> {
-    let Ok(first) = pictures.recv() else {
+/// Writes until the queue is closed, and returns the number of frames.
+fn write_frames(file: File, fps: f32, frames: &Receiver<Arc<I420>>) -> Result<u64, DeviceError> {
+    let Ok(first) = frames.recv() else {
         return Ok(0);
     };
 
@@ -110,7 +109,7 @@ fn write_pictures(
     drop(first);
     let mut written = 1;
 
-    for image in pictures {
+    for image in frames {
         writer.write(&image)?;
         written += 1;
     }
@@ -128,25 +127,25 @@ mod tests {
     use super::*;
     use crate::video::y4m::Y4mReader;
 
-    fn picture(width: u32, level: u8) -> Arc<I420> {
+    fn frame(width: u32, level: u8) -> Arc<I420> {
         let mut image = I420::new(width, 64);
         image.data_mut().fill(level);
         Arc::new(image)
     }
 
     #[test]
-    fn what_is_recorded_can_be_read_in_order() {
+    fn recorded_frames_are_read_back_in_order() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let recorder = VideoRecorder::new(
             file.path(),
             30.0,
-            Arc::new(|event| panic!("nothing failed: {event:?}")),
+            Arc::new(|event| panic!("nothing may fail here: {event:?}")),
         )
         .unwrap();
 
-        // The third has another size.
+        // The third frame has another size.
         for (width, level) in [(64, 10), (64, 20), (128, 30)] {
-            recorder.record(picture(width, level));
+            recorder.record(frame(width, level));
         }
 
         let recorded = recorder.finish().unwrap();
@@ -156,17 +155,17 @@ mod tests {
                 written: 3,
                 dropped: 0
             },
-            "three fit into the queue"
+            "the queue holds three frames"
         );
 
         let mut reader = Y4mReader::new(BufReader::new(file.reopen().unwrap())).unwrap();
         let mut image = I420::new(64, 64);
 
         for level in [10, 20, 30] {
-            assert!(reader.read(&mut image).unwrap(), "there is a picture");
+            assert!(reader.read(&mut image).unwrap(), "there is a frame");
             assert!(
                 image.data().iter().all(|&byte| byte == level),
-                "it is the one with {level}"
+                "it is the one filled with {level}"
             );
         }
 
@@ -175,11 +174,11 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_full_disk_is_reported_once_and_blocks_nobody() {
+    fn a_full_disk_is_reported_once_and_blocks_no_thread() {
         let (sender, receiver) = channel();
         let events: MediaEvents = Arc::new(move |event| sender.send(event).unwrap());
         let recorder = VideoRecorder::new(Path::new("/dev/full"), 30.0, events).unwrap();
-        let image = picture(1280, 1);
+        let image = frame(1280, 1);
 
         for _ in 0..100 {
             recorder.record(Arc::clone(&image));
@@ -190,20 +189,20 @@ mod tests {
             .expect("an event");
         assert_eq!(
             (part, error.code),
-            (MediaPart::Recording, "DISK_FULL"),
+            (MediaPart::Recording, MediaErrorCode::DiskFull),
             "{error}"
         );
 
         assert!(
             recorder.dropped() > 0,
-            "what could not be written is counted"
+            "frames that were not written are counted"
         );
 
         assert_eq!(
             recorder.finish().unwrap_err().code,
-            "DISK_FULL",
-            "the end says it too"
+            MediaErrorCode::DiskFull,
+            "finishing reports it, too"
         );
-        assert!(receiver.try_recv().is_err(), "once is enough");
+        assert!(receiver.try_recv().is_err(), "it is reported once");
     }
 }

@@ -1,24 +1,26 @@
-//! Scaling of I420 images with a triangle filter that widens when it shrinks: smooth when enlarging, without aliasing
-//! when reducing.
+//! Scales frames with a triangle filter. It interpolates when enlarging, and widens when reducing
+//! so that fine detail does not alias.
 
 use crate::frame::I420;
 
+/// The sum of a filter's weights: 1.0 with 14 fractional bits.
 const ONE: u32 = 1 << 14;
 
-/// Scales `source` to the size of `target`. Allocates: it serves the rare change of size, not every picture.
+/// Scales `source` to the size of `target`.
+///
+/// Allocates its filters and an intermediate plane on every call.
 pub fn scale(source: &I420, target: &mut I420) {
     let luma = (
         (source.width(), source.height()),
         (target.width(), target.height()),
     );
-
     let chroma = (
         (source.chroma_width(), source.chroma_height()),
         (target.chroma_width(), target.chroma_height()),
     );
+
     let from = source.planes();
     let to = target.planes_mut();
-
     for (from, to, (old, new)) in [
         (from.0, to.0, luma),
         (from.1, to.1, chroma),
@@ -40,8 +42,8 @@ fn scale_plane(source: &[u8], old: (u32, u32), target: &mut [u8], new: (u32, u32
 
     let (columns, rows) = (taps(old.0, new.0), taps(old.1, new.1));
     let (old_width, new_width) = (old.0 as usize, new.0 as usize);
-    let mut narrow = vec![0_u8; new_width * old.1 as usize];
 
+    let mut narrow = vec![0_u8; new_width * old.1 as usize];
     for (source, narrow) in source
         .chunks_exact(old_width)
         .zip(narrow.chunks_exact_mut(new_width))
@@ -54,6 +56,7 @@ fn scale_plane(source: &[u8], old: (u32, u32), target: &mut [u8], new: (u32, u32
     let mut sums = vec![0_u32; new_width];
     for (target, tap) in target.chunks_exact_mut(new_width).zip(&rows) {
         sums.fill(ONE / 2);
+
         for (row, &weight) in narrow
             .chunks_exact(new_width)
             .skip(tap.first)
@@ -70,7 +73,7 @@ fn scale_plane(source: &[u8], old: (u32, u32), target: &mut [u8], new: (u32, u32
     }
 }
 
-/// The source samples that make one target sample. The weights add up to [`ONE`].
+/// The source samples, from `first` on, that make one target sample. The weights add up to [`ONE`].
 struct Tap {
     first: usize,
     weights: Vec<u32>,
@@ -89,21 +92,24 @@ impl Tap {
 fn taps(old: u32, new: u32) -> Vec<Tap> {
     let ratio = f64::from(old) / f64::from(new);
     let radius = ratio.max(1.0);
+
     (0..new)
         .map(|index| {
-            // Sample centres lie at half coordinates.
+            // Sample centres are at half coordinates.
             let centre = (f64::from(index) + 0.5) * ratio - 0.5;
             let first = (centre - radius).ceil().max(0.0) as u32;
             let last = ((centre + radius).floor() as u32).min(old - 1);
             let raw: Vec<f64> = (first..=last)
-                .map(|place| (1.0 - (f64::from(place) - centre).abs() / radius).max(0.0))
+                .map(|at| (1.0 - (f64::from(at) - centre).abs() / radius).max(0.0))
                 .collect();
+
             let sum: f64 = raw.iter().sum();
             let mut weights: Vec<u32> = raw
                 .iter()
                 .map(|weight| (weight / sum * f64::from(ONE)) as u32)
                 .collect();
-            // What rounding lost goes to the middle.
+
+            // Rounding down loses a little, which the middle weight gets.
             let lost = ONE - weights.iter().sum::<u32>();
             let middle = weights.len() / 2;
             weights[middle] += lost;
@@ -147,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn fine_stripes_become_grey_instead_of_aliasing() {
+    fn fine_stripes_become_grey_without_aliasing() {
         let mut source = I420::new(300, 300);
         for (index, sample) in source.planes_mut().0.iter_mut().enumerate() {
             *sample = if index % 2 == 0 { 0 } else { 200 };
@@ -167,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_size_to_any_size_keeps_a_flat_picture_flat(
+        fn a_flat_frame_stays_flat_between_any_two_sizes(
             old in (1_u32..70, 1_u32..70), new in (1_u32..70, 1_u32..70), level: u8,
         ) {
             let mut source = I420::new(old.0, old.1);

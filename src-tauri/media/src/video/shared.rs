@@ -1,7 +1,9 @@
-//! One place for the open video source, shared by everybody who may want it: the preview before a call, and the call.
+//! The one open video source of the app, shared by the preview before a call and the call.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{VideoFormat, VideoInput, VideoSpec};
 use crate::error::{DeviceError, MediaEvent, MediaEvents};
@@ -10,65 +12,69 @@ use crate::slot::NewestSlot;
 
 /// At most one open video source. Clones share it.
 ///
-/// Every wish ([`Turn`]) is numbered at the moment at which it is made, and only the newest counts, whichever thread comes
-/// first: a device is never opened while this program still holds it, and never left open when the last wish was to
-/// close it. A source that is wanted again as it is stays open: that is how a call takes over the preview's camera.
+/// Each request ([`Turn`]) gets its number when it is made, and only the newest takes effect, no
+/// matter which thread runs first. So a device is never opened while this program still holds it,
+/// and never stays open when the last request was to close it.
+///
+/// A source that is requested again in the same format stays open. That is how a call takes over
+/// the preview's camera.
 #[derive(Debug, Clone, Default)]
 pub struct SharedVideo(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    newest_turn: AtomicU64,
-    held: Mutex<Option<Held>>,
+    newest_request: AtomicU64,
+    source: Mutex<Option<OpenSource>>,
 }
 
-struct Held {
+struct OpenSource {
     spec: VideoSpec,
     wanted: VideoFormat,
     input: VideoInput,
     listener: Listener,
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for OpenSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held")
+        f.debug_struct("OpenSource")
             .field("spec", &self.spec)
             .field("wanted", &self.wanted)
             .finish_non_exhaustive()
     }
 }
 
-/// Who is told what happens to the source; `None` once nobody is to be.
+/// Where the source's events go: to the newest opener, or nowhere (`None`) once it is closed.
 type Listener = Arc<Mutex<Option<MediaEvents>>>;
 
-/// What a wish to open has brought.
+/// A source that a request has opened.
 #[derive(Debug, Clone)]
 pub struct OpenVideo {
-    /// Where the newest picture lies. It has one reader: whoever opened last.
+    /// The slot with the newest frame. Only the newest opener may read from it, since a frame is
+    /// handed out once.
     pub frames: Arc<NewestSlot<VideoFrame>>,
-    /// The size and rate that the source really has.
+    /// The actual size and rate of the source.
     pub format: VideoFormat,
 }
 
 impl SharedVideo {
-    /// Nothing is open.
+    /// No source is open.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes a wish, which supersedes all earlier ones. What is wished is said on the turn, perhaps on another thread,
-    /// because opening may take seconds.
+    /// Makes a request, which supersedes all earlier ones. Say what to do by calling a method of
+    /// the result, on another thread if need be, since opening may take seconds.
     #[must_use]
     pub fn turn(&self) -> Turn {
         Turn {
             shared: Arc::clone(&self.0),
-            number: self.0.newest_turn.fetch_add(1, Ordering::AcqRel) + 1,
+            number: self.0.newest_request.fetch_add(1, Ordering::AcqRel) + 1,
         }
     }
 }
 
-/// One wish. See [`SharedVideo::turn`].
+/// One request. See [`SharedVideo::turn`].
 #[derive(Debug)]
 pub struct Turn {
     shared: Arc<Shared>,
@@ -76,72 +82,76 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Opens `spec` as [`VideoInput::open`] does, after whatever was open has been released; if it is open already in
-    /// the same `wanted` format, it stays so. `events` are told from now on. `Ok(None)`: the turn was superseded, or
-    /// `spec` is none. Blocks until it is decided.
+    /// Opens `spec` as [`VideoInput::open`] does, after releasing the source that was open. If the
+    /// same `spec` is already open in the same `wanted` format, it stays open. From now on `events`
+    /// is notified instead of the previous opener.
+    ///
+    /// `Ok(None)`: a newer request superseded this one, or `spec` is [`VideoSpec::None`]. Blocks
+    /// until the source works or has failed.
     ///
     /// # Errors
-    /// As [`VideoInput::open`]; nothing is open then.
+    /// Those of [`VideoInput::open`]. No source is open then.
     pub fn open(
         self,
         spec: &VideoSpec,
         wanted: VideoFormat,
         events: MediaEvents,
     ) -> Result<Option<OpenVideo>, DeviceError> {
-        let Some(mut held) = self.take() else {
+        let Some(mut source) = self.lock_if_newest() else {
             return Ok(None);
         };
 
-        let fits = |held: &Held| {
-            held.spec == *spec && held.wanted == wanted && !held.input.frames().is_closed()
+        let is_requested = |open: &&OpenSource| {
+            open.spec == *spec && open.wanted == wanted && !open.input.frames().is_closed()
         };
 
-        if let Some(held) = held.as_ref().filter(|held| fits(held)) {
-            *lock(&held.listener) = Some(events);
-            return Ok(Some(held.open()));
+        if let Some(open) = source.as_ref().filter(is_requested) {
+            *open.listener.lock() = Some(events);
+            return Ok(Some(open.handle()));
         }
 
-        *held = None;
+        *source = None;
         let listener: Listener = Arc::new(Mutex::new(Some(events)));
-        let told = Arc::clone(&listener);
-        let relay: MediaEvents = Arc::new(move |event: MediaEvent| {
-            let events = lock(&told).clone();
+        let current = Arc::clone(&listener);
+        let forward: MediaEvents = Arc::new(move |event: MediaEvent| {
+            // Unlocked before the call, which may take its time.
+            let events = current.lock().clone();
             if let Some(events) = events {
                 events(event);
             }
         });
 
-        let Some(input) = VideoInput::open(spec, wanted, relay)? else {
+        let Some(input) = VideoInput::open(spec, wanted, forward)? else {
             return Ok(None);
         };
 
-        Ok(Some(
-            held.insert(Held {
-                spec: spec.clone(),
-                wanted,
-                input,
-                listener,
-            })
-            .open(),
-        ))
+        let open = source.insert(OpenSource {
+            spec: spec.clone(),
+            wanted,
+            input,
+            listener,
+        });
+
+        Ok(Some(open.handle()))
     }
 
-    /// Releases whatever is open, unless the turn was superseded. Blocks until the device is free.
+    /// Releases the open source, unless a newer request superseded this one. Blocks until the
+    /// device is free.
     pub fn close(self) {
-        if let Some(mut held) = self.take() {
-            *held = None;
+        if let Some(mut source) = self.lock_if_newest() {
+            *source = None;
         }
     }
 
-    /// The source, if this is still the newest turn.
-    fn take(&self) -> Option<MutexGuard<'_, Option<Held>>> {
-        let held = lock(&self.shared.held);
-        (self.shared.newest_turn.load(Ordering::Acquire) == self.number).then_some(held)
+    fn lock_if_newest(&self) -> Option<MutexGuard<'_, Option<OpenSource>>> {
+        let source = self.shared.source.lock();
+        let newest = self.shared.newest_request.load(Ordering::Acquire);
+        (newest == self.number).then_some(source)
     }
 }
 
-impl Held {
-    fn open(&self) -> OpenVideo {
+impl OpenSource {
+    fn handle(&self) -> OpenVideo {
         OpenVideo {
             frames: self.input.frames(),
             format: self.input.format(),
@@ -149,14 +159,10 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for OpenSource {
     fn drop(&mut self) {
-        *lock(&self.listener) = None;
+        *self.listener.lock() = None;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -164,6 +170,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::error::MediaErrorCode;
 
     const SMALL: VideoFormat = VideoFormat {
         width: 64,
@@ -172,84 +179,85 @@ mod tests {
     };
     const SOON: Duration = Duration::from_secs(10);
 
-    fn quiet() -> MediaEvents {
-        Arc::new(|event| panic!("nothing fails here: {event:?}"))
+    fn no_events() -> MediaEvents {
+        Arc::new(|event| panic!("nothing may fail here: {event:?}"))
     }
 
-    fn open(turn: Turn, spec: &VideoSpec, format: VideoFormat) -> Option<OpenVideo> {
-        turn.open(spec, format, quiet())
+    fn open(request: Turn, spec: &VideoSpec, format: VideoFormat) -> Option<OpenVideo> {
+        request
+            .open(spec, format, no_events())
             .expect("a test pattern opens")
     }
 
     #[test]
-    fn a_call_takes_over_what_the_preview_has_open() {
+    fn a_call_takes_over_the_preview_s_source() {
         let video = SharedVideo::new();
         let preview = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
         let call = open(video.clone().turn(), &VideoSpec::Test, SMALL).expect("still open");
 
         assert!(
             Arc::ptr_eq(&preview.frames, &call.frames),
-            "the same source goes on"
+            "the same source continues"
         );
-        assert!(call.frames.take(SOON).is_some(), "with pictures");
-        let other = VideoFormat { width: 80, ..SMALL };
-        let larger = open(video.turn(), &VideoSpec::Test, other).expect("open");
+        assert!(call.frames.take(SOON).is_some(), "and delivers frames");
 
+        let other = VideoFormat { width: 80, ..SMALL };
+        let wider = open(video.turn(), &VideoSpec::Test, other).expect("open");
         assert!(
             call.frames.is_closed(),
-            "another format is another opening, after the release"
+            "another format releases the source and opens it again"
         );
-        assert_eq!(larger.format, other);
+        assert_eq!(wider.format, other);
     }
 
     #[test]
-    fn only_the_newest_wish_counts_whatever_the_order() {
+    fn only_the_newest_request_takes_effect_in_any_order() {
         let video = SharedVideo::new();
         let (first, second, third) = (video.turn(), video.turn(), video.turn());
         let shown = open(third, &VideoSpec::Test, SMALL).expect("the newest");
 
-        assert!(open(first, &VideoSpec::Test, SMALL).is_none(), "too late");
+        assert!(
+            open(first, &VideoSpec::Test, SMALL).is_none(),
+            "a superseded request opens nothing"
+        );
         second.close();
         assert!(
             !shown.frames.is_closed(),
-            "an older wish to close closes nothing"
+            "a superseded request closes nothing"
         );
 
         video.turn().close();
-        assert!(shown.frames.is_closed(), "a newer one does");
+        assert!(shown.frames.is_closed(), "a newer one closes the source");
         assert!(
             open(video.turn(), &VideoSpec::None, SMALL).is_none(),
-            "none is none"
+            "no video opens nothing"
         );
     }
 
     #[test]
-    fn a_source_that_has_ended_is_opened_anew() {
+    fn a_source_that_has_ended_is_opened_again() {
         let video = SharedVideo::new();
         let dead = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
         dead.frames.close();
-        let alive = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
 
+        let alive = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
         assert!(
             !Arc::ptr_eq(&dead.frames, &alive.frames),
-            "a closed slot gives no pictures"
+            "a closed slot gives no frames"
         );
     }
 
     #[test]
-    fn a_failure_leaves_nothing_open() {
+    fn after_a_failure_nothing_is_open() {
         let video = SharedVideo::new();
         let before = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
         let missing = VideoSpec::File("/no/such/clip.y4m".into());
         let error = video
             .turn()
-            .open(&missing, SMALL, quiet())
-            .expect_err("there is none");
+            .open(&missing, SMALL, no_events())
+            .expect_err("there is no such file");
 
-        assert_eq!(error.code, "FILE_UNREADABLE");
-        assert!(
-            before.frames.is_closed(),
-            "what was open before is released"
-        );
+        assert_eq!(error.code, MediaErrorCode::FileUnreadable);
+        assert!(before.frames.is_closed(), "the source before is released");
     }
 }

@@ -1,4 +1,4 @@
-//! One picture as a PNG file.
+//! Saves one frame as a PNG file.
 
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -10,10 +10,11 @@ use super::y4m::unwritable;
 use crate::error::DeviceError;
 use crate::frame::I420;
 
-/// Writes `image` (BT.601, limited range) as an 8-bit RGB PNG, in place of whatever was at `path`.
+/// Writes `image` (BT.601, limited range) as an 8-bit RGB PNG. Replaces a file that exists at
+/// `path`.
 ///
 /// # Errors
-/// `FILE_UNWRITABLE`, `DISK_FULL`.
+/// `FileUnwritable`, `DiskFull`.
 pub fn write_png(path: &Path, image: &I420) -> Result<(), DeviceError> {
     let (width, height) = (image.width(), image.height());
     let rgb = to_rgb(image).map_err(|error| unwritable(&io::Error::other(error)))?;
@@ -21,6 +22,7 @@ pub fn write_png(path: &Path, image: &I420) -> Result<(), DeviceError> {
     let mut encoder = png::Encoder::new(BufWriter::new(file), width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
+
     let written = encoder.write_header().and_then(|mut writer| {
         writer.write_image_data(&rgb)?;
         writer.finish()
@@ -61,40 +63,39 @@ fn to_rgb(image: &I420) -> Result<Vec<u8>, yuv::YuvError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::MediaErrorCode;
 
     #[test]
-    fn colours_come_out_right() {
+    fn red_stays_red() {
         let mut image = I420::new(33, 17);
         let (y, u, v) = image.planes_mut();
         // Pure red in BT.601, limited range.
         y.fill(81);
         u.fill(90);
         v.fill(240);
+
         let file = tempfile::NamedTempFile::new().unwrap();
         write_png(file.path(), &image).unwrap();
+
         let decoder = png::Decoder::new(io::BufReader::new(file.as_file()));
         let mut reader = decoder.read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
 
-        assert_eq!(
-            (info.width, info.height),
-            (33, 17),
-            "the size is kept, odd as it is"
-        );
+        assert_eq!((info.width, info.height), (33, 17), "an odd size is kept");
 
         assert!(
             pixels
                 .chunks(3)
                 .all(|rgb| rgb[0] > 250 && rgb[1] < 5 && rgb[2] < 5),
-            "red stays red: {:?}",
+            "the pixels are red: {:?}",
             &pixels[..3]
         );
     }
 
     #[test]
-    fn an_impossible_place_has_a_code() {
+    fn a_missing_folder_is_reported_as_unwritable() {
         let error = write_png(Path::new("/nowhere/at/all.png"), &I420::new(16, 16)).unwrap_err();
-        assert_eq!(error.code, "FILE_UNWRITABLE", "{error}");
+        assert_eq!(error.code, MediaErrorCode::FileUnwritable, "{error}");
     }
 }

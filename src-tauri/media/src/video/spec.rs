@@ -1,41 +1,42 @@
-//! What to open as the video source, as a person writes it on the command line.
+//! Names a video source the way a user writes it on the command line.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A video source: `none`, `test`, `camera`, `camera:INDEX`, `camera:NAME` or the path of a `.y4m` file.
+/// A video source: `none`, `test`, `camera`, `camera:INDEX`, `camera:NAME` or the path of a `.y4m`
+/// file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VideoSpec {
-    /// No video at all.
+    /// No video.
     None,
     /// The test pattern of [`test_pattern`](super::test_pattern).
     Test,
-    /// A camera.
+    /// A connected camera.
     Camera(CameraSelector),
     /// A YUV4MPEG2 file, played in a loop.
     File(PathBuf),
 }
 
-/// Which of the cameras.
+/// Selects one of the cameras.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CameraSelector {
-    /// The first that the system lists.
+    /// The first one in the system's list.
     Default,
-    /// By the system's number.
+    /// By the index that the system gives it.
     Index(u32),
-    /// By its name: the exact one, else the first that contains it, whatever the case.
+    /// By name, ignoring case: an exact match, or else the first name that contains the text.
     Name(String),
 }
 
-/// Size and rate of a stream of pictures.
+/// Size and rate of a video stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VideoFormat {
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Pictures a second.
+    /// Frames per second.
     pub fps: f32,
 }
 
@@ -45,10 +46,10 @@ impl fmt::Display for VideoFormat {
     }
 }
 
-/// A text that names no video source.
+/// The text does not name a video source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no video source: give test, camera, camera:INDEX, camera:NAME, a file that ends in .y4m, or none"
+    "{0:?} is not a video source: use test, camera, camera:INDEX, camera:NAME, a file that ends in .y4m, or none"
 )]
 pub struct ParseVideoSpecError(String);
 
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_the_command_line_is_understood() {
+    fn every_form_parses() {
         let cases = [
             ("none", VideoSpec::None),
             ("test", VideoSpec::Test),
@@ -102,12 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_with_what_is_allowed() {
+    fn the_error_lists_the_allowed_forms() {
         for text in ["", "camera:", "clip.mp4", "Test", "webcam"] {
             let error = text.parse::<VideoSpec>().expect_err(text).to_string();
             assert!(
                 error.contains("camera:INDEX") && error.contains(".y4m"),
-                "{error} must say what is allowed"
+                "{error} must list what is allowed"
             );
         }
     }

@@ -1,9 +1,27 @@
-//! A moving picture that carries its number and its capture time, so that a receiver can measure latency, loss and
-//! order by looking at pixels, whatever codec and network were in between.
+//! A moving pattern whose frames carry their number and capture time in their pixels, so that a
+//! receiver can measure latency, loss and order behind any codec and network.
 //!
-//! With u = width / 32, 16 x 4 blocks of u x u lie from (u, u) on a mid-grey border of u / 2. Read row by row, most
-//! significant bit first, white is 1 and black is 0: 16 bits frame counter, 32 bits Unix time in ms modulo 2^32, 16 bits
-//! CRC-16/CCITT-FALSE over those six bytes.
+//! With u = width / 32, a grid of 16 x 4 blocks of u x u pixels starts at (u, u), on a mid-grey
+//! border that is u / 2 wide. Read row by row, most significant bit first, white is 1 and black is
+//! 0:
+//!
+//! | bits | contents |
+//! |---|---|
+//! | 16 | frame number |
+//! | 32 | Unix time in ms, modulo 2^32 |
+//! | 16 | CRC-16/CCITT-FALSE over the six bytes before |
+//!
+//! ```
+//! use tandem_media::I420;
+//! use tandem_media::video::test_pattern;
+//!
+//! let mut image = I420::new(640, 360);
+//! test_pattern::draw(&mut image, 7, 123_456);
+//!
+//! let code = test_pattern::read(&image).ok_or("unreadable")?;
+//! assert_eq!((code.frame, code.unix_ms), (7, 123_456));
+//! # Ok::<(), &str>(())
+//! ```
 
 use crc::{CRC_16_IBM_3740, Crc};
 
@@ -11,23 +29,24 @@ use crate::frame::I420;
 
 const COLUMNS: usize = 16;
 const ROWS: usize = 4;
-/// The CRC catalogue's name for CRC-16/CCITT-FALSE.
+/// CRC-16/CCITT-FALSE is `CRC_16_IBM_3740` in the CRC catalogue.
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_IBM_3740);
 
+// Luma levels in limited range.
 const BLACK: u8 = 16;
 const GREY: u8 = 126;
 const WHITE: u8 = 235;
-/// A block must be this wide to have an inside that can be averaged.
+/// The narrowest block, in pixels, that has an inside to average.
 const MIN_UNIT: usize = 2;
-/// Luma samples after which the background repeats.
+/// The period of the background, in luma samples.
 const PERIOD: usize = 512;
 
-/// What a picture says about itself.
+/// What the pixels of a frame say about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PatternCode {
-    /// Number of the picture, modulo 2^16.
+    /// Frame number, modulo 2^16.
     pub frame: u16,
-    /// When it was made: Unix time in ms, modulo 2^32.
+    /// Capture time: Unix time in ms, modulo 2^32.
     pub unix_ms: u32,
 }
 
@@ -47,14 +66,15 @@ impl PatternCode {
     }
 }
 
-/// Where the code lies in a picture of a given size.
+/// Where the code is in a frame of a given size.
 struct Layout {
+    /// Side of a block in pixels: the u of the module's description.
     unit: usize,
     stride: usize,
 }
 
 impl Layout {
-    /// `None`: the picture is too small for a code.
+    /// `None`: the frame is too small for a code.
     fn of(image: &I420) -> Option<Self> {
         let unit = image.width() as usize / 32;
         let fits = unit >= MIN_UNIT && image.height() as usize >= (ROWS + 2) * unit;
@@ -64,7 +84,7 @@ impl Layout {
         })
     }
 
-    /// Bit `index` (0: the first block) as the top left corner of its block.
+    /// The top left corner of the block of bit `index`. Bit 0 is the first block.
     fn corner(&self, index: usize) -> (usize, usize) {
         (
             (1 + index % COLUMNS) * self.unit,
@@ -73,17 +93,18 @@ impl Layout {
     }
 }
 
-/// Draws picture `frame`, made at `unix_ms`, over all of `image`. Pictures too small for blocks of 2 x 2 carry no code.
+/// Draws frame number `frame`, captured at `unix_ms`, over all of `image`. A frame that is too
+/// small for blocks of 2 x 2 pixels carries no code.
 pub fn draw(image: &mut I420, frame: u16, unix_ms: u32) {
     draw_background(image, frame);
-    draw_ball(image, frame);
+    draw_square(image, frame);
 
     if let Some(layout) = Layout::of(image) {
         draw_code(image, &layout, PatternCode { frame, unix_ms });
     }
 }
 
-/// Reads the code of `image`. `None`: there is none, or it did not survive.
+/// Reads the code in `image`. `None`: there is none, or coding and loss have damaged it.
 pub fn read(image: &I420) -> Option<PatternCode> {
     let layout = Layout::of(image)?;
     let (luma, ..) = image.planes();
@@ -94,7 +115,8 @@ pub fn read(image: &I420) -> Option<PatternCode> {
     PatternCode::from_bits(bits)
 }
 
-/// Whether the inner half of a block is light on average: its edges blur with the neighbours.
+/// Whether the inside of a block is light on average. Its edges are left out, because they blur
+/// into their neighbours.
 fn is_white(luma: &[u8], layout: &Layout, index: usize) -> bool {
     let (left, top) = layout.corner(index);
     let (margin, side) = (layout.unit / 4, layout.unit.div_ceil(2));
@@ -114,9 +136,9 @@ fn draw_code(image: &mut I420, layout: &Layout, code: PatternCode) {
     );
     let start = layout.unit - border;
     fill(image, (start, start), (width, height), [GREY, 128, 128]);
+
     let bits = code.to_bits();
     let (luma, ..) = image.planes_mut();
-
     for index in 0..COLUMNS * ROWS {
         let (left, top) = layout.corner(index);
         let level = if bits >> (COLUMNS * ROWS - 1 - index) & 1 == 1 {
@@ -131,15 +153,16 @@ fn draw_code(image: &mut I420, layout: &Layout, code: PatternCode) {
     }
 }
 
-/// Diagonal waves that drift by two pixels a picture: motion everywhere, for the price of a copy a row.
+/// Draws diagonal waves that move by two pixels per frame: motion everywhere, at the cost of one
+/// copy per row.
 fn draw_background(image: &mut I420, frame: u16) {
     let (width, chroma_width) = (image.width() as usize, image.chroma_width() as usize);
     let wave: Vec<u8> = (0..width + PERIOD)
         .map(|x| 60 + triangle(x, 512, 90) + triangle(x, 64, 40))
         .collect();
+
     let shift = 2 * usize::from(frame);
     let (y, u, v) = image.planes_mut();
-
     for (row, luma) in y.chunks_exact_mut(width.max(1)).enumerate() {
         let phase = (shift + row) % PERIOD;
         luma.copy_from_slice(&wave[phase..phase + width]);
@@ -152,13 +175,13 @@ fn draw_background(image: &mut I420, frame: u16) {
     }
 }
 
-/// A coloured square that wanders through the picture: motion against the background's.
-fn draw_ball(image: &mut I420, frame: u16) {
+/// Draws a coloured square that bounces around, against the motion of the background.
+fn draw_square(image: &mut I420, frame: u16) {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let side = height / 6;
-    let bounce = |room: usize, step: usize| {
-        let place = (usize::from(frame) * step) % (2 * room).max(1);
-        place.min(2 * room - place)
+    let bounce = |range: usize, step: usize| {
+        let at = (usize::from(frame) * step) % (2 * range).max(1);
+        at.min(2 * range - at)
     };
 
     let corner = (
@@ -168,7 +191,7 @@ fn draw_ball(image: &mut I420, frame: u16) {
     fill(image, corner, (side.min(width), side), [180, 60, 200]);
 }
 
-/// Fills a rectangle, whose chroma edges are rounded outwards.
+/// Fills a rectangle. Its chroma edges are rounded outwards.
 fn fill(
     image: &mut I420,
     (left, top): (usize, usize),
@@ -190,10 +213,10 @@ fn fill(
     }
 }
 
-/// A wave between 0 and `height` with the given period.
+/// A triangle wave between 0 and `height` with the given period.
 fn triangle(x: usize, period: usize, height: usize) -> u8 {
-    let place = x % period;
-    (place.min(period - place) * 2 * height / period) as u8
+    let at = x % period;
+    (at.min(period - at) * 2 * height / period) as u8
 }
 
 #[cfg(test)]
@@ -212,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_the_published_one() {
+    fn the_layout_is_as_documented() {
         let mut image = I420::new(1280, 720);
         draw(&mut image, 0x8001, 0);
         let at = |x: usize, y: usize| image.planes().0[y * 1280 + x];
@@ -220,26 +243,30 @@ mod tests {
         assert_eq!(
             at(40, 40),
             WHITE,
-            "the first bit of 0x8001 is set, its block begins at (u, u)"
+            "the first bit of 0x8001 is set, and its block starts at (u, u)"
         );
-        assert_eq!(at(79, 79), WHITE, "blocks are u x u");
+        assert_eq!(at(79, 79), WHITE, "a block is u x u pixels");
         assert_eq!(at(80, 40), BLACK, "the second bit is clear");
         assert_eq!(
             at(16 * 40, 40),
             WHITE,
             "the sixteenth bit is the last of the first row"
         );
-        assert_eq!(at(39, 60), GREY, "left of the blocks is the border");
+        assert_eq!(at(39, 60), GREY, "the border is left of the blocks");
         assert_eq!(at(20, 20), GREY, "the border is u / 2 wide");
-        assert_eq!(at(17 * 40 + 19, 5 * 40 + 19), GREY, "the border goes round");
+        assert_eq!(
+            at(17 * 40 + 19, 5 * 40 + 19),
+            GREY,
+            "the border surrounds the blocks"
+        );
     }
 
     #[test]
-    fn a_picture_without_code_reads_as_none() {
+    fn a_frame_without_a_code_reads_as_none() {
         assert_eq!(
             read(&I420::new(1280, 720)),
             None,
-            "black: the checksum of zeros is not zero"
+            "black pixels: the checksum of zeros is not zero"
         );
 
         let mut small = I420::new(48, 36);
@@ -248,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_differ_all_over() {
+    fn most_pixels_change_between_frames() {
         let (mut first, mut second) = (I420::new(640, 360), I420::new(640, 360));
         draw(&mut first, 10, 0);
         draw(&mut second, 11, 33);
@@ -262,14 +289,14 @@ mod tests {
 
         assert!(
             changed > 640 * 360 / 2,
-            "only {changed} of {} samples moved",
+            "only {changed} of {} samples changed",
             640 * 360
         );
     }
 
     proptest! {
         #[test]
-        fn what_is_drawn_can_be_read(frame: u16, unix_ms: u32, width in 1_u32..700, height in 1_u32..500) {
+        fn what_is_drawn_is_read_back(frame: u16, unix_ms: u32, width in 1_u32..700, height in 1_u32..500) {
             let mut image = I420::new(width, height);
             draw(&mut image, frame, unix_ms);
             let expected = Layout::of(&image).map(|_| PatternCode { frame, unix_ms });

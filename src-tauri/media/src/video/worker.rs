@@ -1,51 +1,61 @@
-//! A thread of a video source: told to stop by its owner, joined when the owner goes.
+//! The thread of a video source: stops when its owner is dropped, which waits for its end.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: its threads sleep in real time"
+)]
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// A driver that hangs may not take the owner with it: after this long the thread is left to itself.
-const JOIN_PATIENCE: Duration = Duration::from_secs(2);
+use crate::error::{DeviceError, MediaErrorCode};
 
-/// Owns a thread; dropping it stops the thread and waits for its end.
+/// How long the owner waits for its thread to end. A thread that hangs in a driver is abandoned
+/// after that, so that it does not hang its owner, too.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Owns a thread. Dropping it stops the thread and waits for its end.
 #[derive(Debug)]
 pub(super) struct Worker {
-    /// Never sends: its end is the message.
+    /// Never sends anything: dropping it is the signal to stop.
     stop: Option<Sender<()>>,
     ended: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// The thread's side of a [`Worker`].
+/// The thread's end of a [`Worker`].
 #[derive(Debug)]
 pub(super) struct StopSignal(Receiver<()>);
 
 impl StopSignal {
-    /// Sleeps until `due`. `false`: stop now.
+    /// Sleeps until `due`. Returns `false`, possibly early, when the thread must stop.
     pub(super) fn sleep_until(&self, due: Instant) -> bool {
         let left = due.saturating_duration_since(Instant::now());
         self.0.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
     }
 
-    /// Whether the owner wants the thread to end.
+    /// Whether the thread must stop.
     pub(super) fn is_stopped(&self) -> bool {
         !self.sleep_until(Instant::now())
     }
 }
 
 impl Worker {
-    /// Starts `body` on a thread called `name`. The body must end soon after its signal says so.
+    /// Runs `body` on a thread with this name. `body` must return soon after its signal says so.
     pub(super) fn spawn(
         name: &str,
         body: impl FnOnce(&StopSignal) + Send + 'static,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, DeviceError> {
         let (stop, stopped) = channel();
         let (end, ended) = channel::<()>();
-        let thread = Builder::new().name(name.to_owned()).spawn(move || {
-            body(&StopSignal(stopped));
-            drop(end);
-        })?;
+        let thread = Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                body(&StopSignal(stopped));
+                drop(end);
+            })
+            .map_err(|error| no_thread(&error))?;
 
         Ok(Self {
             stop: Some(stop),
@@ -54,8 +64,8 @@ impl Worker {
         })
     }
 
-    /// Tells the thread to stop without waiting for it: it is known to hang.
-    pub(super) fn leave_behind(mut self) {
+    /// Signals the thread to stop without waiting for it, because it is known to hang.
+    pub(super) fn abandon(mut self) {
         self.thread = None;
     }
 }
@@ -67,16 +77,25 @@ impl Drop for Worker {
             return;
         };
 
-        let hangs = self.ended.recv_timeout(JOIN_PATIENCE) == Err(RecvTimeoutError::Timeout);
+        let hangs = self.ended.recv_timeout(JOIN_TIMEOUT) == Err(RecvTimeoutError::Timeout);
         if hangs {
             tracing::warn!(
                 thread = thread.thread().name(),
-                "a video thread hangs and is left behind"
+                "a video thread does not stop: it is abandoned and may keep its device busy"
             );
         } else if thread.join().is_err() {
-            tracing::error!("a video thread panicked");
+            tracing::error!("a video thread panicked: its source has stopped");
         }
     }
+}
+
+/// The error for a video thread that the system does not start.
+pub(super) fn no_thread(error: &io::Error) -> DeviceError {
+    DeviceError::new(
+        MediaErrorCode::CamTimeout,
+        format!("A thread for video could not start: {error}. Close other programs."),
+    )
+    .caused_by(error)
 }
 
 #[cfg(test)]
@@ -95,7 +114,7 @@ mod tests {
 
         assert!(
             !slept.recv().unwrap(),
-            "the sleeper is told to stop, minutes before it is due"
+            "the thread is stopped minutes before the time it sleeps to"
         );
     }
 }

@@ -26,7 +26,7 @@ impl App {
     }
 
     pub(super) fn problem_of_device(&mut self, place: Place, error: DeviceError) {
-        self.problem(place, error.code, Some(error.message));
+        self.problem(place, error.code.as_str(), Some(error.message));
     }
 
     /// Nothing is wrong there any more.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tandem_media::error::{DeviceError, MediaEvent};
+use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent};
 use tandem_media::video::{VideoFormat, VideoInput, VideoSpec};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -77,7 +77,7 @@ fn open(
 
     streams.local.set_open(true);
     let pump = Pump::start("preview", input.frames(), streams, |streams| &streams.local)
-        .map_err(|error| DeviceError::new("CAM_TIMEOUT", error.to_string()))?;
+        .map_err(|error| DeviceError::new(MediaErrorCode::CamTimeout, error.to_string()))?;
     Ok(Some(Open {
         _pump: pump,
         _input: input,

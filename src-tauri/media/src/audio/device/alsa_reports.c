@@ -15,9 +15,11 @@ static void report(const char *file, int line, const char *function, int error, 
     (void)line;
     (void)function;
     (void)error;
+
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+
     sink(text);
 }
 

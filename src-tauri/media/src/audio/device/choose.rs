@@ -6,17 +6,17 @@ use cpal::{ErrorKind, SampleFormat, StreamConfig, SupportedStreamConfigRange};
 use super::Direction;
 use crate::audio::SAMPLE_RATE;
 use crate::audio::resample::RATES;
-use crate::error::DeviceError;
+use crate::error::{DeviceError, MediaErrorCode};
 
 /// The error codes of one direction.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Codes {
-    not_found: &'static str,
-    in_use: &'static str,
-    denied: &'static str,
-    format: &'static str,
-    timeout: &'static str,
-    unplugged: &'static str,
+    not_found: MediaErrorCode,
+    in_use: MediaErrorCode,
+    denied: MediaErrorCode,
+    format: MediaErrorCode,
+    timeout: MediaErrorCode,
+    unplugged: MediaErrorCode,
     /// The device's name in messages to the user.
     noun: &'static str,
 }
@@ -24,21 +24,21 @@ pub(super) struct Codes {
 pub(super) fn error_codes(direction: Direction) -> Codes {
     match direction {
         Direction::Capture => Codes {
-            not_found: "MIC_NOT_FOUND",
-            in_use: "MIC_IN_USE",
-            denied: "MIC_DENIED",
-            format: "MIC_FORMAT",
-            timeout: "MIC_TIMEOUT",
-            unplugged: "MIC_UNPLUGGED",
+            not_found: MediaErrorCode::MicNotFound,
+            in_use: MediaErrorCode::MicInUse,
+            denied: MediaErrorCode::MicDenied,
+            format: MediaErrorCode::MicFormat,
+            timeout: MediaErrorCode::MicTimeout,
+            unplugged: MediaErrorCode::MicUnplugged,
             noun: "microphone",
         },
         Direction::Playback => Codes {
-            not_found: "SPEAKER_NOT_FOUND",
-            in_use: "SPEAKER_IN_USE",
-            denied: "SPEAKER_DENIED",
-            format: "SPEAKER_FORMAT",
-            timeout: "SPEAKER_TIMEOUT",
-            unplugged: "SPEAKER_UNPLUGGED",
+            not_found: MediaErrorCode::SpeakerNotFound,
+            in_use: MediaErrorCode::SpeakerInUse,
+            denied: MediaErrorCode::SpeakerDenied,
+            format: MediaErrorCode::SpeakerFormat,
+            timeout: MediaErrorCode::SpeakerTimeout,
+            unplugged: MediaErrorCode::SpeakerUnplugged,
             noun: "speaker",
         },
     }
@@ -81,6 +81,7 @@ impl Codes {
                 format!("No {noun} is available ({error}). Connect one."),
             ),
         }
+        .caused_by(error)
     }
 
     /// The device did not answer in time.
@@ -133,7 +134,7 @@ pub(super) fn find(name: Option<&str>, direction: Direction) -> Result<cpal::Dev
     // match.
     let fitting = matches
         .into_iter()
-        .find(|(_, device)| ranges(device, direction).is_ok_and(|ranges| !ranges.is_empty()));
+        .find(|(_, device)| is_candidate(&ranges(device, direction)));
     fitting
         .map(|(_, device)| device)
         .ok_or_else(|| codes.unknown(name))
@@ -207,6 +208,15 @@ pub(super) fn best(ranges: &[SupportedStreamConfigRange]) -> Option<(StreamConfi
     Some((config.config(), config.sample_format()))
 }
 
+/// Whether a device whose name matches is the one to open: it has formats, or access to it is denied,
+/// which opening it then reports.
+fn is_candidate(ranges: &Result<Vec<SupportedStreamConfigRange>, cpal::Error>) -> bool {
+    match ranges {
+        Ok(ranges) => !ranges.is_empty(),
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use cpal::SupportedBufferSize;
@@ -220,6 +230,38 @@ mod tests {
         format: SampleFormat,
     ) -> SupportedStreamConfigRange {
         SupportedStreamConfigRange::new(channels, low, high, SupportedBufferSize::Unknown, format)
+    }
+
+    #[test]
+    fn a_denied_device_is_found_and_reported_as_denied() {
+        let denied: cpal::Error = ErrorKind::PermissionDenied.into();
+        let report = |direction| error_codes(direction).opening(&denied);
+
+        for (direction, code) in [
+            (Direction::Capture, MediaErrorCode::MicDenied),
+            (Direction::Playback, MediaErrorCode::SpeakerDenied),
+        ] {
+            assert_eq!(report(direction).code, code, "access is denied");
+            assert!(report(direction).cause.is_some(), "the cause is kept");
+        }
+
+        assert!(
+            is_candidate(&Err(denied)),
+            "so that it is not \"not found\""
+        );
+        let gone = Err(ErrorKind::DeviceNotAvailable.into());
+        assert!(!is_candidate(&gone), "another one may have the same name");
+    }
+
+    /// The numbers that the kernel refuses an open with, as cpal reports them.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_refused_open_is_a_denied_microphone() {
+        for errno in [libc::EACCES, libc::EPERM] {
+            let refused: cpal::Error = alsa::Error::new("snd_pcm_open", errno).into();
+            let report = error_codes(Direction::Capture).opening(&refused);
+            assert_eq!(report.code, MediaErrorCode::MicDenied, "errno {errno}");
+        }
     }
 
     #[test]

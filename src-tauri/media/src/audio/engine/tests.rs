@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::audio::config::{AudioSink, AudioSource};
-use crate::error::{MediaEvent, MediaPart};
+use crate::error::{MediaErrorCode, MediaEvent, MediaPart};
 
 /// Long enough for a busy machine. A passing test does not wait for it.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -172,8 +172,8 @@ fn a_part_that_cannot_open_is_reported_and_the_rest_works() {
     assert_eq!(
         reported,
         [
-            (MediaPart::Microphone, "FILE_UNREADABLE"),
-            (MediaPart::Recording, "FILE_UNWRITABLE")
+            (MediaPart::Microphone, MediaErrorCode::FileUnreadable),
+            (MediaPart::Recording, MediaErrorCode::FileUnwritable)
         ],
         "each part names its own error"
     );
@@ -298,12 +298,21 @@ fn a_failed_change_is_reported_and_the_next_one_works() {
         (part, error.code)
     };
 
-    assert_eq!(failed(), (MediaPart::Microphone, "FILE_UNREADABLE"));
+    assert_eq!(
+        failed(),
+        (MediaPart::Microphone, MediaErrorCode::FileUnreadable)
+    );
     engine.set_source(AudioSource::Microphone(Some("no such microphone".into())));
-    assert_eq!(failed(), (MediaPart::Microphone, "MIC_NOT_FOUND"));
+    assert_eq!(
+        failed(),
+        (MediaPart::Microphone, MediaErrorCode::MicNotFound)
+    );
     engine.set_sink(AudioSink::Named("no such speaker".into()));
 
-    assert_eq!(failed(), (MediaPart::Speaker, "SPEAKER_NOT_FOUND"));
+    assert_eq!(
+        failed(),
+        (MediaPart::Speaker, MediaErrorCode::SpeakerNotFound)
+    );
     packets.try_iter().for_each(drop);
     engine.set_source(AudioSource::Test);
     packets

@@ -360,7 +360,7 @@ impl Worker {
     fn fail(&self, part: MediaPart, error: DeviceError) {
         tracing::warn!(
             ?part,
-            code = error.code,
+            code = error.code.as_str(),
             "part of the audio failed: the call continues without it"
         );
         (self.events)(MediaEvent::Failed { part, error });

@@ -9,7 +9,7 @@ use hound::{SampleFormat, WavSpec};
 
 use crate::audio::resample::{RATES, RateConverter};
 use crate::audio::{BLOCK_SAMPLES, SAMPLE_RATE};
-use crate::error::DeviceError;
+use crate::error::{DeviceError, MediaErrorCode};
 
 /// Blocks to read ahead: half a second, longer than a disk takes to wake.
 const READ_AHEAD_BLOCKS: usize = 50;
@@ -196,14 +196,14 @@ fn decode(path: &Path, name: &str) -> Result<hound::WavReader<BufReader<File>>, 
 
 fn unreadable(name: &str, error: &std::io::Error) -> DeviceError {
     DeviceError::new(
-        "FILE_UNREADABLE",
+        MediaErrorCode::FileUnreadable,
         format!("{name} cannot be read ({error}). Check the path and its permissions."),
     )
 }
 
 fn bad_format(name: &str, why: &str) -> DeviceError {
     DeviceError::new(
-        "FILE_BAD_FORMAT",
+        MediaErrorCode::FileBadFormat,
         format!(
             "{name} cannot be used: {why}. \
              Use a .wav file with 8 to 32 bit PCM or 32 bit float samples."
@@ -258,7 +258,7 @@ impl WavSource {
             .spawn(read_ahead)
             .map_err(|error| {
                 DeviceError::new(
-                    "FILE_UNREADABLE",
+                    MediaErrorCode::FileUnreadable,
                     format!(
                         "The system cannot start another thread ({error}). \
                          Close some programs and try again."
@@ -280,7 +280,7 @@ impl WavSource {
             Err(TryRecvError::Empty) => block.fill(0),
             Err(TryRecvError::Disconnected) => {
                 return Err(DeviceError::new(
-                    "FILE_UNREADABLE",
+                    MediaErrorCode::FileUnreadable,
                     "The file is no longer being read. Choose it again.",
                 ));
             }
@@ -464,7 +464,7 @@ mod tests {
         ] {
             let file = file(bytes);
             let error = WavReader::open(file.path()).expect_err(why);
-            assert_eq!(error.code, "FILE_BAD_FORMAT", "{why}: {error}");
+            assert_eq!(error.code, MediaErrorCode::FileBadFormat, "{why}: {error}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use crate::audio::{BLOCK_SAMPLES, SAMPLE_RATE};
-use crate::error::DeviceError;
+use crate::error::{DeviceError, MediaErrorCode};
 
 /// Blocks that may wait for the disk: 3 s.
 const MAX_QUEUED_BLOCKS: usize = 300;
@@ -62,7 +62,7 @@ impl WavRecorder {
             })
             .map_err(|error| {
                 DeviceError::new(
-                    "FILE_UNWRITABLE",
+                    MediaErrorCode::FileUnwritable,
                     format!(
                         "The system cannot start another thread ({error}). \
                          Close some programs and record again."
@@ -131,7 +131,7 @@ fn explain(name: &str, error: &hound::Error) -> DeviceError {
             if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
         {
             DeviceError::new(
-                "DISK_FULL",
+                MediaErrorCode::DiskFull,
                 format!(
                     "The disk is full, so {name} cannot be recorded. \
                      Free some space and record again."
@@ -139,7 +139,7 @@ fn explain(name: &str, error: &hound::Error) -> DeviceError {
             )
         }
         other => DeviceError::new(
-            "FILE_UNWRITABLE",
+            MediaErrorCode::FileUnwritable,
             format!("{name} cannot be written ({other}). Choose a folder you can write to."),
         ),
     }
@@ -187,7 +187,8 @@ mod tests {
     fn a_missing_folder_is_an_error_at_once() {
         let error = WavRecorder::create(Path::new("/no/such/folder/x.wav"), |_| {}).unwrap_err();
         assert_eq!(
-            error.code, "FILE_UNWRITABLE",
+            error.code,
+            MediaErrorCode::FileUnwritable,
             "the file cannot be created: {error}"
         );
     }
@@ -218,7 +219,8 @@ mod tests {
             };
 
         assert_eq!(
-            error.code, "DISK_FULL",
+            error.code,
+            MediaErrorCode::DiskFull,
             "a full disk has its own code: {error}"
         );
     }

@@ -1,5 +1,10 @@
-//! The capture thread of a camera and the watchdog beside it: drivers hang in opening and in reading, and a thread
-//! inside a driver cannot be stopped, only left behind.
+//! The capture thread of a camera, and the watchdog beside it. Drivers hang while they open a
+//! device and while they read from it, and a thread that hangs in a driver cannot be stopped, only
+//! abandoned.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: stamps frames when the driver delivers them"
+)]
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -8,74 +13,74 @@ use std::time::{Duration, Instant};
 
 use super::super::VideoFormat;
 use super::super::convert::Converter;
-use super::super::input::no_thread;
-use super::super::worker::{StopSignal, Worker};
+use super::super::worker::{StopSignal, Worker, no_thread};
 use super::CameraFormat;
-use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+use crate::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use crate::frame::{FramePool, VideoFrame};
 use crate::slot::NewestSlot;
 
-/// An open camera. Not `Send`: it is made and used on the capture thread.
+/// An open camera. It need not be `Send`: the capture thread both opens and uses it.
 pub(super) trait Device {
-    /// What it delivers.
+    /// What the camera delivers.
     fn format(&self) -> CameraFormat;
 
-    /// Waits for the next picture and hands its raw bytes to `use_picture`.
-    fn read(&mut self, use_picture: &mut dyn FnMut(&[u8])) -> Result<(), DeviceError>;
+    /// Blocks until the next frame and passes its raw bytes to `on_frame`.
+    fn read(&mut self, on_frame: &mut dyn FnMut(&[u8])) -> Result<(), DeviceError>;
 }
 
-/// How long a driver may take.
+/// How long a driver may take before the camera counts as failed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    /// To open the device.
+pub(super) struct Timeouts {
+    /// For opening the device.
     pub(super) open: Duration,
-    /// For each picture.
-    pub(super) picture: Duration,
+    /// For each frame.
+    pub(super) frame: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             open: Duration::from_secs(10),
-            picture: Duration::from_secs(3),
+            frame: Duration::from_secs(3),
         }
     }
 }
 
-/// A sign of life of the capture thread.
-enum Sign {
-    Picture,
+/// What the capture thread reports to the watchdog.
+enum Progress {
+    Frame,
     Failed(DeviceError),
 }
 
-/// Opens a device on a thread of its own and runs it there.
+/// Opens a device on a thread of its own and captures from it there until the [`Worker`] is
+/// dropped.
 pub(super) fn start<D: Device>(
     open: impl FnOnce() -> Result<D, DeviceError> + Send + 'static,
-    patience: Patience,
+    timeouts: Timeouts,
     frames: Arc<NewestSlot<VideoFrame>>,
     events: MediaEvents,
 ) -> Result<(VideoFormat, Worker), DeviceError> {
     let (opened, result) = sync_channel(1);
-    let (signs, watched) = sync_channel(1);
+    let (progress, watched) = sync_channel(1);
     let slot = Arc::clone(&frames);
+
     let worker = Worker::spawn("camera", move |stop| match open() {
         Ok(device) => {
-            // Who waited may have given up.
+            // Fails when the opener has given up waiting: then the device is released at once.
             if opened.send(Ok(device.format())).is_ok() {
-                capture(device, &slot, &signs, stop);
+                capture(device, &slot, &progress, stop);
             }
         }
         Err(error) => {
             let _ = opened.send(Err(error));
         }
-    })
-    .map_err(|error| no_thread(&error))?;
+    })?;
 
-    let format = match result.recv_timeout(patience.open) {
+    let format = match result.recv_timeout(timeouts.open) {
         Ok(opened) => opened?,
         Err(_) => {
-            // Joining a thread that hangs would only hang longer.
-            worker.leave_behind();
+            // Joining a thread that hangs would hang this one, too.
+            worker.abandon();
             return Err(timeout("open"));
         }
     };
@@ -83,8 +88,12 @@ pub(super) fn start<D: Device>(
     Builder::new()
         .name("camera-watchdog".to_owned())
         .spawn(move || {
-            if let Some(error) = watch(&watched, patience.picture) {
-                tracing::warn!(code = error.code, "the camera failed");
+            if let Some(error) = watch(&watched, timeouts.frame) {
+                tracing::warn!(
+                    code = error.code.as_str(),
+                    cause = error.cause.as_ref().map(tracing::field::display),
+                    "the camera failed: no local video until one is chosen"
+                );
                 drop(watched);
                 frames.close();
                 events(MediaEvent::Failed {
@@ -105,10 +114,10 @@ pub(super) fn start<D: Device>(
     ))
 }
 
-/// A driver that does not react.
+/// The error for a driver that does not `action` in time.
 pub(super) fn timeout(action: &str) -> DeviceError {
     DeviceError::new(
-        "CAM_TIMEOUT",
+        MediaErrorCode::CamTimeout,
         format!(
             "The camera does not {action}. Unplug it and plug it in again, or choose another one."
         ),
@@ -118,7 +127,7 @@ pub(super) fn timeout(action: &str) -> DeviceError {
 fn capture<D: Device>(
     mut device: D,
     frames: &NewestSlot<VideoFrame>,
-    signs: &SyncSender<Sign>,
+    progress: &SyncSender<Progress>,
     stop: &StopSignal,
 ) {
     let format = device.format();
@@ -140,35 +149,36 @@ fn capture<D: Device>(
                 }),
                 Err(error) => {
                     broken += 1;
-                    tracing::debug!(%error, broken, "a picture of the camera is skipped");
+                    tracing::debug!(%error, broken, "skipped a broken frame from the camera");
                 }
             }
         });
 
-        let sign = match read {
-            // A sign that the watchdog has not read yet says the same.
-            Ok(()) => signs.try_send(Sign::Picture),
+        let reported = match read {
+            // If the watchdog has not read the previous report yet, that one says the same.
+            Ok(()) => progress.try_send(Progress::Frame),
             Err(error) => {
-                // Blocks at most until the watchdog has read the sign before.
-                let _ = signs.send(Sign::Failed(error));
+                // Blocks only until the watchdog has read the previous report.
+                let _ = progress.send(Progress::Failed(error));
                 return;
             }
         };
 
-        if let Err(TrySendError::Disconnected(_)) = sign {
-            // The watchdog has given up and told so: a camera that comes back late stays away.
+        if let Err(TrySendError::Disconnected(_)) = reported {
+            // The watchdog has already reported a failure, so a camera that recovers late must not
+            // continue.
             return;
         }
     }
 }
 
-/// Returns when the capture thread is done: with an error if that was not wanted.
-fn watch(signs: &Receiver<Sign>, patience: Duration) -> Option<DeviceError> {
+/// Returns when the capture thread ends, or hangs: with an error, unless its owner stopped it.
+fn watch(progress: &Receiver<Progress>, frame_timeout: Duration) -> Option<DeviceError> {
     loop {
-        match signs.recv_timeout(patience) {
-            Ok(Sign::Picture) => {}
-            Ok(Sign::Failed(error)) => return Some(error),
-            Err(RecvTimeoutError::Timeout) => return Some(timeout("deliver pictures")),
+        match progress.recv_timeout(frame_timeout) {
+            Ok(Progress::Frame) => {}
+            Ok(Progress::Failed(error)) => return Some(error),
+            Err(RecvTimeoutError::Timeout) => return Some(timeout("deliver any frames")),
             Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
@@ -182,17 +192,18 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_secs(10);
-    const QUICK: Patience = Patience {
+    const SHORT: Timeouts = Timeouts {
         open: Duration::from_millis(50),
-        picture: Duration::from_millis(50),
+        frame: Duration::from_millis(50),
     };
 
-    /// A camera that does what it is told: each step is a picture, a failure, or (when the steps are dropped) hanging.
-    struct Puppet {
+    /// A camera that a test scripts. Each step is a frame or a failure; without a next step it
+    /// hangs, and after the last one it fails.
+    struct ScriptedCamera {
         steps: Receiver<Result<Vec<u8>, DeviceError>>,
     }
 
-    impl Device for Puppet {
+    impl Device for ScriptedCamera {
         fn format(&self) -> CameraFormat {
             CameraFormat {
                 width: 16,
@@ -202,13 +213,9 @@ mod tests {
             }
         }
 
-        fn read(&mut self, use_picture: &mut dyn FnMut(&[u8])) -> Result<(), DeviceError> {
-            use_picture(
-                &self
-                    .steps
-                    .recv()
-                    .unwrap_or_else(|_| Err(timeout("go on")))?,
-            );
+        fn read(&mut self, on_frame: &mut dyn FnMut(&[u8])) -> Result<(), DeviceError> {
+            let step = self.steps.recv();
+            on_frame(&step.unwrap_or_else(|_| Err(timeout("continue")))?);
             Ok(())
         }
     }
@@ -220,13 +227,13 @@ mod tests {
         worker: Worker,
     }
 
-    fn rig(patience: Patience) -> Rig {
-        let (steps, puppet) = channel();
+    fn rig(timeouts: Timeouts) -> Rig {
+        let (steps, script) = channel();
         let (sender, events) = channel();
         let frames = Arc::new(NewestSlot::new());
         let (format, worker) = start(
-            move || Ok(Puppet { steps: puppet }),
-            patience,
+            move || Ok(ScriptedCamera { steps: script }),
+            timeouts,
             Arc::clone(&frames),
             Arc::new(move |event| sender.send(event).unwrap()),
         )
@@ -239,7 +246,7 @@ mod tests {
                 height: 16,
                 fps: 25.0
             },
-            "the camera's own format"
+            "the format of the camera"
         );
 
         Rig {
@@ -250,21 +257,21 @@ mod tests {
         }
     }
 
-    fn failure(rig: &Rig) -> &'static str {
+    fn failure(rig: &Rig) -> MediaErrorCode {
         let MediaEvent::Failed { part, error } = rig.events.recv_timeout(SOON).expect("an event");
         assert_eq!(part, MediaPart::Camera, "the camera failed");
-        assert!(rig.frames.is_closed(), "readers learn it too");
+        assert!(rig.frames.is_closed(), "readers are notified, too");
 
         error.code
     }
 
     #[test]
-    fn pictures_come_through_and_broken_ones_are_skipped() {
-        let rig = rig(Patience::default());
+    fn whole_frames_come_through_and_broken_ones_are_skipped() {
+        let rig = rig(Timeouts::default());
         rig.steps.send(Ok(vec![1; 10])).unwrap();
         rig.steps.send(Ok(vec![7; 384])).unwrap();
-        let frame = rig.frames.take(SOON).expect("the whole picture");
 
+        let frame = rig.frames.take(SOON).expect("the whole frame");
         assert!(
             frame.image.data().iter().all(|&byte| byte == 7),
             "it is the second one"
@@ -275,20 +282,29 @@ mod tests {
 
     #[test]
     fn an_unplugged_camera_is_reported() {
-        let rig = rig(Patience::default());
+        let rig = rig(Timeouts::default());
         rig.steps.send(Ok(vec![7; 384])).unwrap();
         rig.steps
-            .send(Err(DeviceError::new("CAM_UNPLUGGED", "gone")))
+            .send(Err(DeviceError::new(MediaErrorCode::CamUnplugged, "gone")))
             .unwrap();
 
-        assert_eq!(failure(&rig), "CAM_UNPLUGGED", "the device's own error");
+        assert_eq!(
+            failure(&rig),
+            MediaErrorCode::CamUnplugged,
+            "the device's error is passed on"
+        );
     }
 
     #[test]
     fn a_camera_that_stops_delivering_is_given_up_for_good() {
-        let rig = rig(QUICK);
-        assert_eq!(failure(&rig), "CAM_TIMEOUT", "no picture came in time");
-        // It comes back too late: one more picture ends the thread.
+        let rig = rig(SHORT);
+        assert_eq!(
+            failure(&rig),
+            MediaErrorCode::CamTimeout,
+            "no frame came in time"
+        );
+
+        // The camera recovers too late: the next frame ends its thread.
         rig.steps.send(Ok(vec![7; 384])).unwrap();
         drop(rig.worker);
 
@@ -299,22 +315,22 @@ mod tests {
     }
 
     #[test]
-    fn a_hanging_open_is_given_up() {
+    fn an_open_that_hangs_is_given_up() {
         let (release, hang) = channel::<()>();
         let open = move || {
             let _ = hang.recv();
-            Err::<Puppet, _>(timeout("matter any more"))
+            Err::<ScriptedCamera, _>(timeout("matter any more"))
         };
 
-        let error = start(open, QUICK, Arc::new(NewestSlot::new()), Arc::new(|_| ()))
+        let error = start(open, SHORT, Arc::new(NewestSlot::new()), Arc::new(|_| ()))
             .expect_err("it hangs");
-        assert_eq!(error.code, "CAM_TIMEOUT", "{error}");
+        assert_eq!(error.code, MediaErrorCode::CamTimeout, "{error}");
         drop(release);
     }
 
     #[test]
-    fn an_owner_that_goes_is_no_failure() {
-        let rig = rig(Patience::default());
+    fn dropping_the_owner_is_not_a_failure() {
+        let rig = rig(Timeouts::default());
         let steps = rig.steps.clone();
         let feeder = std::thread::spawn(move || {
             while steps.send(Ok(vec![7; 384])).is_ok() {

@@ -1,4 +1,4 @@
-//! Cameras through nokhwa, whose errors are texts: this is the one place that reads them.
+//! Cameras through nokhwa. Its errors are texts, and only this module interprets them.
 
 use std::cmp::Reverse;
 
@@ -13,35 +13,37 @@ use super::super::{CameraSelector, VideoFormat};
 use super::capture::Device;
 use super::format::closest;
 use super::{CameraFormat, CameraInfo};
-use crate::error::DeviceError;
+use crate::error::{DeviceError, MediaErrorCode};
 
+/// The formats that [`Converter`](super::super::convert::Converter) reads.
 const READABLE: [FrameFormat; 3] = [FrameFormat::NV12, FrameFormat::YUYV, FrameFormat::MJPEG];
 
-/// A camera with its stream running.
+/// A camera whose stream is running.
 pub(super) struct NokhwaCamera {
     camera: Camera,
     format: CameraFormat,
 }
 
 impl NokhwaCamera {
-    /// Opens the camera that `which` means at its format nearest to `wanted`. Blocks, for ever with some drivers.
+    /// Opens the camera that `which` selects at its format nearest to `wanted`. Blocks, with some
+    /// drivers forever.
     pub(super) fn open(which: &CameraSelector, wanted: VideoFormat) -> Result<Self, DeviceError> {
         let mut refusal = None;
 
-        // One webcam may show up as several nodes, some without pictures, so the first that opens is the one.
+        // One webcam can have several nodes, some without video, so the first that opens is used.
         for candidate in select(query()?, which) {
             match Self::open_index(candidate.index().clone(), wanted) {
                 Ok(camera) => return Ok(camera),
-                // A camera that is held by someone says more than a node without formats.
-                Err(error) if error.code != "CAM_FORMAT" => refusal = Some(error),
+                // "In use" or "denied" explains more than a node without formats does.
+                Err(error) if error.code != MediaErrorCode::CamFormat => refusal = Some(error),
                 Err(error) => refusal = refusal.or(Some(error)),
             }
         }
 
         Err(refusal.unwrap_or_else(|| {
             DeviceError::new(
-                "CAM_NOT_FOUND",
-                "There is no such camera. Plug one in, or choose another one.",
+                MediaErrorCode::CamNotFound,
+                "There is no such camera. Plug it in, or choose another one.",
             )
         }))
     }
@@ -76,57 +78,74 @@ impl Device for NokhwaCamera {
         self.format
     }
 
-    fn read(&mut self, use_picture: &mut dyn FnMut(&[u8])) -> Result<(), DeviceError> {
+    fn read(&mut self, on_frame: &mut dyn FnMut(&[u8])) -> Result<(), DeviceError> {
         match self.camera.frame_raw() {
             Ok(bytes) => {
-                use_picture(&bytes);
+                on_frame(&bytes);
                 Ok(())
             }
-            Err(error) => {
-                tracing::debug!(%error, "no picture can be read");
-                Err(DeviceError::new(
-                    "CAM_UNPLUGGED",
-                    "The camera has gone away. Plug it in again, or choose another one.",
-                ))
-            }
+            Err(error) => Err(DeviceError::new(
+                MediaErrorCode::CamUnplugged,
+                "The camera was unplugged. Plug it in again, or choose another one.",
+            )
+            .caused_by(&error)),
         }
     }
 }
 
-/// Every camera that delivers something readable, or that another program holds.
+/// The cameras that deliver a readable format, are in use by another program, or may not be used by
+/// this one.
 pub(super) fn list() -> Result<Vec<CameraInfo>, DeviceError> {
     let mut cameras = Vec::new();
     for info in query()? {
-        let formats =
-            match bare_camera(info.index().clone()).and_then(|mut camera| formats(&mut camera)) {
-                Ok(formats) if formats.is_empty() => continue,
-                Ok(formats) => in_order(formats),
-                Err(error) if device_error(&error).code == "CAM_IN_USE" => Vec::new(),
-                // A node without pictures, such as the metadata of a webcam.
-                Err(_) => continue,
-            };
-
-        cameras.push(CameraInfo {
-            index: number(&info),
-            name: info.human_name(),
-            formats,
-        });
+        let asked = bare_camera(info.index().clone())
+            .and_then(|mut camera| formats(&mut camera))
+            .map_err(|error| device_error(&error).code);
+        add(&mut cameras, number(&info), info.human_name(), asked);
     }
 
     Ok(cameras)
 }
 
-/// Each format once: the largest pictures first, of one size the fastest.
+/// Adds the node to the list if it is a camera, or may be one. `asked` is its answer to the
+/// question for its formats.
+fn add(
+    cameras: &mut Vec<CameraInfo>,
+    index: u32,
+    name: String,
+    asked: Result<Vec<CameraFormat>, MediaErrorCode>,
+) {
+    let formats = match asked {
+        Ok(formats) if formats.is_empty() => return,
+        Ok(formats) => in_order(formats),
+        Err(MediaErrorCode::CamInUse) => Vec::new(),
+        // A webcam has more nodes of the same name, such as the one for metadata. Where access is
+        // denied they cannot be told apart, so the first one stands for the camera.
+        Err(MediaErrorCode::CamDenied) if cameras.iter().all(|camera| camera.name != name) => {
+            Vec::new()
+        }
+        // A node without video.
+        Err(_) => return,
+    };
+
+    cameras.push(CameraInfo {
+        index,
+        name,
+        formats,
+    });
+}
+
+/// Each format once: the largest first, and within a size and pixel format the fastest first.
 fn in_order(mut formats: Vec<CameraFormat>) -> Vec<CameraFormat> {
-    let place = |it: &CameraFormat| {
+    let rank = |format: &CameraFormat| {
         (
-            Reverse((it.width * it.height, it.width)),
-            it.pixels as u8,
-            Reverse(it.fps),
+            Reverse((format.width * format.height, format.width)),
+            format.pixels as u8,
+            Reverse(format.fps),
         )
     };
 
-    formats.sort_by_key(place);
+    formats.sort_by_key(rank);
     formats.dedup();
     formats
 }
@@ -140,7 +159,7 @@ fn query() -> Result<Vec<NativeInfo>, DeviceError> {
     Ok(cameras)
 }
 
-/// macOS asks the user first; the answer comes on another thread.
+/// Asks for permission on macOS and waits for the answer, which arrives on another thread.
 #[cfg(target_os = "macos")]
 fn allow_access() -> Result<(), DeviceError> {
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -150,10 +169,7 @@ fn allow_access() -> Result<(), DeviceError> {
 
     match receiver.recv() {
         Ok(true) => Ok(()),
-        _ => Err(DeviceError::new(
-            "CAM_NOT_FOUND",
-            "The camera may not be used. Allow it in System Settings, Privacy & Security, Camera.",
-        )),
+        _ => Err(denied()),
     }
 }
 
@@ -161,7 +177,7 @@ fn number(info: &NativeInfo) -> u32 {
     info.index().as_index().unwrap_or(u32::MAX)
 }
 
-/// The cameras that `which` may mean, best first.
+/// The cameras that match `which`, the best match first.
 fn select(mut cameras: Vec<NativeInfo>, which: &CameraSelector) -> Vec<NativeInfo> {
     match which {
         CameraSelector::Default => {}
@@ -212,44 +228,72 @@ fn formats(camera: &mut Camera) -> Result<Vec<CameraFormat>, NokhwaError> {
 
 fn no_format() -> DeviceError {
     DeviceError::new(
-        "CAM_FORMAT",
-        "The camera offers no format that can be read (NV12, YUYV, MJPEG). Choose another camera or size.",
+        MediaErrorCode::CamFormat,
+        "The camera offers no format that Tandem can read (NV12, YUYV, MJPEG). Choose another camera or size.",
     )
 }
 
+fn denied() -> DeviceError {
+    let remedy = if cfg!(target_os = "macos") {
+        "Allow it in System Settings, Privacy & Security, Camera."
+    } else if cfg!(windows) {
+        "Allow it in Settings, Privacy & security, Camera."
+    } else {
+        "Add your user to the group \"video\", then log in again."
+    };
+
+    DeviceError::new(
+        MediaErrorCode::CamDenied,
+        format!("The system does not allow access to the camera. {remedy}"),
+    )
+}
+
+/// Maps an error of nokhwa to a code: by the number of the system's error where the text has one,
+/// because the words around it are in the user's language, and else by the words.
 fn device_error(error: &NokhwaError) -> DeviceError {
-    tracing::debug!(%error, "the camera cannot be used");
+    tracing::debug!(%error, "cannot use the camera");
+
     let text = error.to_string().to_lowercase();
+    let os_error = os_error(&text);
+    let is = |numbers: &[i32]| os_error.is_some_and(|number| numbers.contains(&number));
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
 
-    // EBUSY on Linux; MF_E_HW_MFT_FAILED_START_STREAMING on Windows.
-    if says(&["busy", "os error 16)", "in use", "already", "0xc00d3704"]) {
+    // On Windows: MF_E_HW_MFT_FAILED_START_STREAMING.
+    let mapped = if is(&[libc::EBUSY]) || says(&["busy", "in use", "already", "0xc00d3704"]) {
         DeviceError::new(
-            "CAM_IN_USE",
-            "Another program uses the camera. Close it, or choose another camera.",
+            MediaErrorCode::CamInUse,
+            "Another program is using the camera. Close it, or choose another camera.",
         )
-    } else if says(&[
-        "permission denied",
-        "os error 13)",
-        "access is denied",
-        "not authorized",
-    ]) {
-        DeviceError::new(
-            "CAM_IN_USE",
-            "The system forbids to use the camera. Allow it in the system's settings.",
+    } else if is(&[libc::EACCES, libc::EPERM])
+        // On Windows: E_ACCESSDENIED.
+        || says(&["0x80070005", "permission denied", "access is denied", "not authorized"])
+    {
+        denied()
+    } else if is(&[libc::ENOENT, libc::ENODEV, libc::ENXIO])
+        || says(&["no such", "not found"])
+        || matches!(
+            error,
+            NokhwaError::OpenDeviceError(..) | NokhwaError::InitializeError { .. }
         )
-    } else if matches!(
-        error,
-        NokhwaError::OpenDeviceError(..) | NokhwaError::InitializeError { .. }
-    ) || says(&["no such", "os error 2)", "os error 19)", "not found"])
     {
         DeviceError::new(
-            "CAM_NOT_FOUND",
-            "The camera is not there. Plug it in, or choose another one.",
+            MediaErrorCode::CamNotFound,
+            "The camera was not found. Plug it in, or choose another one.",
         )
     } else {
         no_format()
-    }
+    };
+
+    mapped.caused_by(error)
+}
+
+/// The errno at the end of a lower-case error text, as in `Permission denied (os error 13)`. The
+/// standard library adds this part in English, whatever the language of the words before it.
+/// Windows counts its errors differently.
+fn os_error(text: &str) -> Option<i32> {
+    let (_, number) = text.rsplit_once("(os error ")?;
+    let (number, _) = number.split_once(')')?;
+    number.parse().ok().filter(|_| cfg!(unix))
 }
 
 #[cfg(test)]
@@ -265,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn cameras_are_found_by_number_and_name() {
+    fn cameras_are_selected_by_index_and_name() {
         let all = cameras(&["Logi C920", "Webcam", "Webcam HD"]);
         let picked = |which| {
             select(all.clone(), &which)
@@ -277,19 +321,19 @@ mod tests {
         assert_eq!(
             picked(CameraSelector::Default),
             [0, 1, 2],
-            "in the system's order"
+            "all, in the system's order"
         );
-        assert_eq!(picked(CameraSelector::Index(2)), [2], "by number");
+        assert_eq!(picked(CameraSelector::Index(2)), [2], "by index");
         assert_eq!(
             picked(CameraSelector::Index(9)),
             [0_u32; 0],
-            "there is no ninth"
+            "there is no camera 9"
         );
 
         assert_eq!(
             picked(CameraSelector::Name("webcam hd".to_owned())),
             [2],
-            "the case does not matter"
+            "case does not matter"
         );
 
         assert_eq!(
@@ -299,57 +343,120 @@ mod tests {
         );
     }
 
-    #[test]
-    fn formats_are_listed_once_and_in_order() {
-        let format = |width, height, fps, pixels| CameraFormat {
+    fn format(width: u32, height: u32, fps: u32) -> CameraFormat {
+        CameraFormat {
             width,
             height,
             fps,
-            pixels,
-        };
+            pixels: PixelFormat::Yuyv,
+        }
+    }
 
-        let told = vec![
-            format(640, 480, 15, PixelFormat::Yuyv),
-            format(1280, 720, 10, PixelFormat::Yuyv),
-            format(640, 480, 25, PixelFormat::Yuyv),
-            format(640, 480, 15, PixelFormat::Yuyv),
+    #[test]
+    fn formats_are_listed_once_and_the_largest_first() {
+        let reported = vec![
+            format(640, 480, 15),
+            format(1280, 720, 10),
+            format(640, 480, 25),
+            format(640, 480, 15),
         ];
-        let order: Vec<_> = in_order(told).iter().map(|it| (it.width, it.fps)).collect();
+
         assert_eq!(
-            order,
-            [(1280, 10), (640, 25), (640, 15)],
-            "as a person reads it"
+            in_order(reported),
+            [
+                format(1280, 720, 10),
+                format(640, 480, 25),
+                format(640, 480, 15)
+            ],
+            "within a size the fastest comes first"
         );
     }
 
     #[test]
-    fn errors_get_their_codes() {
+    fn the_list_has_cameras_that_are_in_use_or_denied_but_no_other_nodes() {
+        let mut cameras = Vec::new();
+        let nodes = [
+            ("Webcam", Ok(vec![format(640, 480, 30)])),
+            ("Webcam", Err(MediaErrorCode::CamFormat)),
+            ("Encoder", Ok(Vec::new())),
+            ("Held", Err(MediaErrorCode::CamInUse)),
+            ("Locked", Err(MediaErrorCode::CamDenied)),
+            ("Locked", Err(MediaErrorCode::CamDenied)),
+        ];
+
+        for (index, (name, asked)) in (0..).zip(nodes) {
+            add(&mut cameras, index, name.to_owned(), asked);
+        }
+
+        let listed: Vec<_> = cameras
+            .iter()
+            .map(|camera| (camera.index, camera.name.as_str(), camera.formats.len()))
+            .collect();
+        assert_eq!(
+            listed,
+            [(0, "Webcam", 1), (3, "Held", 0), (4, "Locked", 0)],
+            "a denied camera is listed once, so that choosing it says why it does not open"
+        );
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn errors_get_their_codes_in_any_language() {
         let open = |text: &str| NokhwaError::OpenDeviceError("0".to_owned(), text.to_owned());
+        let stream = |text: &str| NokhwaError::OpenStreamError(text.to_owned());
         let cases = [
             (
                 open("V4L2 Error: No such file or directory (os error 2)"),
-                "CAM_NOT_FOUND",
+                MediaErrorCode::CamNotFound,
+            ),
+            (
+                stream("Kein passendes Gerät gefunden (os error 19)"),
+                MediaErrorCode::CamNotFound,
             ),
             (
                 open("V4L2 Error: Permission denied (os error 13)"),
-                "CAM_IN_USE",
+                MediaErrorCode::CamDenied,
             ),
             (
-                NokhwaError::OpenStreamError("Device or resource busy (os error 16)".to_owned()),
-                "CAM_IN_USE",
+                open("V4L2 Error: Keine Berechtigung (os error 13)"),
+                MediaErrorCode::CamDenied,
+            ),
+            (
+                open("V4L2 Error: Die Operation ist nicht erlaubt (os error 1)"),
+                MediaErrorCode::CamDenied,
+            ),
+            (
+                stream("Device or resource busy (os error 16)"),
+                MediaErrorCode::CamInUse,
+            ),
+            (
+                stream("Das Gerät oder die Ressource ist belegt (os error 16)"),
+                MediaErrorCode::CamInUse,
             ),
             (
                 NokhwaError::GetPropertyError {
                     property: "CameraFormat".to_owned(),
                     error: "Failed to Fufill".to_owned(),
                 },
-                "CAM_FORMAT",
+                MediaErrorCode::CamFormat,
             ),
         ];
 
         for (error, code) in cases {
-            assert_eq!(device_error(&error).code, code, "{error}");
+            let mapped = device_error(&error);
+            assert_eq!(mapped.code, code, "{error}");
+            assert!(mapped.cause.is_some(), "the system's words are kept");
         }
+    }
+
+    #[test]
+    fn a_denied_camera_on_a_german_windows_is_denied() {
+        let error = NokhwaError::OpenStreamError("Zugriff verweigert (0x80070005)".to_owned());
+        assert_eq!(
+            device_error(&error).code,
+            MediaErrorCode::CamDenied,
+            "E_ACCESSDENIED has its number in every language"
+        );
     }
 
     #[test]
@@ -363,7 +470,7 @@ mod tests {
         let result = NokhwaCamera::open(&CameraSelector::Index(4_000), wanted);
         assert_eq!(
             result.err().map(|error| error.code),
-            Some("CAM_NOT_FOUND"),
+            Some(MediaErrorCode::CamNotFound),
             "there are not 4000 cameras"
         );
     }

@@ -1,11 +1,14 @@
-//! Which of a camera's formats comes nearest to what was asked for.
+//! Picks the camera format nearest to the requested one.
 
 use super::super::VideoFormat;
 use super::super::convert::PixelFormat;
 use super::CameraFormat;
 
-/// The nearest of `formats`. A wrong size weighs most, then too low a rate (a webcam on USB 2 offers 720p uncompressed
-/// at 10 fps and as MJPEG at 30: then MJPEG it is), then pixels that cost more to convert.
+/// The one of `formats` that is nearest to `wanted`.
+///
+/// A wrong size weighs most, then a rate that is too low, then pixels that take longer to convert.
+/// For example, a webcam on USB 2 offers 720p uncompressed at 10 fps and as MJPEG at 30 fps: at 30
+/// fps it is MJPEG.
 pub(super) fn closest(formats: &[CameraFormat], wanted: VideoFormat) -> Option<CameraFormat> {
     formats
         .iter()
@@ -43,11 +46,11 @@ mod tests {
     }
 
     fn chosen(formats: &[CameraFormat], width: u32, height: u32, fps: f32) -> CameraFormat {
-        closest(formats, VideoFormat { width, height, fps }).expect("there is a choice")
+        closest(formats, VideoFormat { width, height, fps }).expect("a format")
     }
 
     #[test]
-    fn a_usb_2_webcam_gives_720p_as_mjpeg() {
+    fn a_usb_2_webcam_delivers_720p_as_mjpeg() {
         let webcam = [
             format(640, 480, 30, Yuyv),
             format(1280, 720, 10, Yuyv),
@@ -75,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cheapest_pixels_win_a_tie() {
+    fn the_pixels_that_convert_fastest_win_a_tie() {
         let formats = [
             format(640, 480, 30, Mjpeg),
             format(640, 480, 30, Yuyv),
@@ -85,12 +88,12 @@ mod tests {
         assert_eq!(
             chosen(&formats, 640, 480, 30.0).pixels,
             Nv12,
-            "NV12 is a copy"
+            "NV12 only needs a copy"
         );
     }
 
     #[test]
-    fn no_format_no_choice() {
+    fn without_formats_there_is_no_nearest_one() {
         assert_eq!(
             closest(
                 &[],
@@ -101,7 +104,7 @@ mod tests {
                 }
             ),
             None,
-            "nothing to choose from"
+            "an empty list"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Cameras: choosing one, opening it under a watchdog, and what goes wrong with it.
+//! Cameras: lists them, picks one with its best format, and watches over its driver.
 
 mod capture;
 mod device;
@@ -11,27 +11,28 @@ use std::thread::Builder;
 use serde::Serialize;
 
 use super::convert::PixelFormat;
-use super::worker::Worker;
+use super::worker::{Worker, no_thread};
 use super::{CameraSelector, VideoFormat};
 use crate::error::{DeviceError, MediaEvents};
 use crate::frame::VideoFrame;
 use crate::slot::NewestSlot;
-use capture::Patience;
+use capture::Timeouts;
 use device::NokhwaCamera;
 
-/// A camera that the system knows.
+/// A camera in the system's list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CameraInfo {
-    /// The system's number, as in `camera:INDEX`.
+    /// The system's index, as in `camera:INDEX`.
     pub index: u32,
     /// The name, as in `camera:NAME`.
     pub name: String,
-    /// What it can deliver; empty if another program holds it.
+    /// The formats that can be read, the largest first. Empty when the camera cannot be asked:
+    /// another program holds it, or the system denies access.
     pub formats: Vec<CameraFormat>,
 }
 
-/// One thing that a camera can deliver.
+/// One format that a camera delivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CameraFormat {
@@ -39,31 +40,34 @@ pub struct CameraFormat {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Pictures a second.
+    /// Frames per second.
     pub fps: u32,
-    /// How the pixels come.
+    /// The layout of the pixels.
     pub pixels: PixelFormat,
 }
 
-/// Lists the cameras that deliver a format we can read. Asks each one, which a broken driver can make hang: then it
-/// gives up after ten seconds.
+/// Lists the cameras that deliver a readable format, are in use by another program, or may not be
+/// used by this one. Blocks while it asks each driver, for ten seconds at most.
 ///
 /// # Errors
-/// `CAM_TIMEOUT`, `CAM_NOT_FOUND` when the system cannot be asked. No camera at all is an empty list.
+/// `CamTimeout` when a driver hangs, `CamDenied` when the system allows no camera at all, and
+/// otherwise what the system reports. A machine without cameras gives an empty list.
 pub fn list_cameras() -> Result<Vec<CameraInfo>, DeviceError> {
     let (sender, receiver) = sync_channel(1);
     Builder::new()
         .name("camera-list".to_owned())
         .spawn(move || {
-            // Nobody is there to hear it after the timeout.
+            // Fails when the list comes after the timeout.
             let _ = sender.send(device::list());
         })
-        .map_err(|error| super::input::no_thread(&error))?;
+        .map_err(|error| no_thread(&error))?;
+
     receiver
-        .recv_timeout(Patience::default().open)
+        .recv_timeout(Timeouts::default().open)
         .unwrap_or_else(|_| Err(capture::timeout("answer")))
 }
 
+/// Opens the camera that `which` selects at its format nearest to `wanted`.
 pub(super) fn open(
     which: &CameraSelector,
     wanted: VideoFormat,
@@ -73,7 +77,7 @@ pub(super) fn open(
     let which = which.clone();
     capture::start(
         move || NokhwaCamera::open(&which, wanted),
-        Patience::default(),
+        Timeouts::default(),
         frames,
         events,
     )

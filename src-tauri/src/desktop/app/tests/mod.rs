@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use tandem_call::machine::EndCode;
 use tandem_call::session::{CallEventKind, Profile};
-use tandem_media::DeviceError;
 use tandem_media::audio::AudioSource;
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
+use tandem_media::{DeviceError, MediaErrorCode};
 
 use super::*;
 use crate::desktop::command::CommandErrorCode;
@@ -124,7 +124,10 @@ fn ended(code: EndCode) -> CallEventKind {
 }
 
 fn in_use() -> DeviceError {
-    DeviceError::new("CAM_IN_USE", "The camera is used by another app.")
+    DeviceError::new(
+        MediaErrorCode::CamInUse,
+        "The camera is used by another app.",
+    )
 }
 
 #[test]
