@@ -199,10 +199,16 @@ fn jpeg_layout<R>(jpeg: &Decompress<R>) -> Result<Vec<JpegPlane>, ConvertError> 
             let (h, v) = component.sampling();
             // I420 has half the luma samples each way: two chroma samples of the JPEG become one
             // where it has as many as luma, and one stays one where it has half as many.
-            let step = |luma: u8, chroma: u8| match luma {
-                luma if luma == chroma && luma > 0 => Some(2),
-                luma if u16::from(luma) == 2 * u16::from(chroma) && luma > 0 => Some(1),
-                _ => None,
+            let step = |luma: u8, chroma: u8| {
+                if luma == 0 {
+                    None
+                } else if luma == chroma {
+                    Some(2)
+                } else if u16::from(luma) == 2 * u16::from(chroma) {
+                    Some(1)
+                } else {
+                    None
+                }
             };
 
             let step = match index {
