@@ -100,7 +100,7 @@ fn start_test_pattern(
     frames: Arc<NewestSlot<VideoFrame>>,
 ) -> Result<Worker, DeviceError> {
     Worker::spawn("test-pattern", move |stop| {
-        draw_frames(format, &frames, stop)
+        draw_frames(format, &frames, stop);
     })
 }
 

@@ -95,7 +95,7 @@ impl Y4mHeader {
                 b'F' => {
                     rate = value
                         .split_once(':')
-                        .and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)))
+                        .and_then(|(n, d)| Some((n.parse().ok()?, d.parse().ok()?)));
                 }
                 b'C' if !matches!(value, "420" | "420jpeg" | "420mpeg2" | "420paldv") => {
                     return Err(Y4mError::Chroma(value.chars().take(16).collect()));
