@@ -1,4 +1,8 @@
-//! What the way between encoder and network costs per frame: packets out of a frame, and a frame out of packets.
+//! What packetizing a frame and assembling it again costs.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark chooses its own epoch"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -9,7 +13,8 @@ use tandem_media::I420;
 use tandem_media::codec::{self, EncoderConfig, VideoCodec};
 use tandem_media::video::test_pattern;
 
-/// Keyframe of the test pattern: the largest frame of a call, and one that a receiver can start with.
+/// A keyframe of the test pattern: the largest kind of frame in a call, and one that a receiver can
+/// start with.
 fn keyframe() -> Vec<u8> {
     let config = EncoderConfig {
         width: 1280,
@@ -29,6 +34,7 @@ fn keyframe() -> Vec<u8> {
         .data
 }
 
+/// The packets of `payloads`, numbered from `first`.
 fn packets(payloads: &[PacketPayload], first: u16, timestamp: u32) -> Vec<VideoPacket> {
     let packet = |(index, payload): (u16, &PacketPayload)| VideoPacket {
         sequence: first.wrapping_add(index),

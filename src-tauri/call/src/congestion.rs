@@ -10,77 +10,66 @@ use rtc::peer_connection::configuration::interceptor_registry::{
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 
 use crate::bwe::Estimator;
-use crate::interceptors::{KeyframeTap, NackGenerator, RepairTap, ReportTap};
+use crate::interceptors::{KeyframeTap, NackGenerator, PassThrough, RepairTap, ReportTap};
+pub use crate::link::LinkConfig;
 use crate::link::LinkState;
 use crate::pacer::PacerInterceptor;
 
-/// How often this side reports arrival times to the partner's estimator. libwebrtc adapts between 50 and 250 ms; the short
-/// end sees a queue 50 ms earlier and costs some 8 kbit/s.
+/// How often this side reports arrival times to the partner's estimator. libwebrtc adapts between
+/// 50 and 250 ms. The short end notices a queue earlier, and costs about 8 kbit/s.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Packets kept for retransmission: 3 s of a 2.5 Mbit/s stream.
 const RETRANSMISSION_BUFFER: u16 = 1024;
 
-/// The bounds of the bandwidth estimate, in bits per second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkConfig {
-    /// The first estimate.
-    pub start_bps: u64,
-    /// The estimate never goes below.
-    pub min_bps: u64,
-    /// The estimate never goes above.
-    pub max_bps: u64,
-}
-
-impl Default for LinkConfig {
-    /// A start that the smallest usable link carries, and a ceiling for 720p30.
-    fn default() -> Self {
-        Self {
-            start_bps: 600_000,
-            min_bps: 60_000,
-            max_bps: 2_500_000,
-        }
-    }
-}
+/// On the wire side of every report generator, so that outbound reports pass with their final
+/// content.
+const REPORT_TAP: Slot = Slot::Custom(2_500);
+/// Between the wire and the NACK generator: sees packets as they arrive and requests as they leave.
+const REPAIR_TAP: Slot = Slot::Custom(6_500);
+/// The last one before the application.
+const KEYFRAME_TAP: Slot = Slot::Custom(14_000);
 
 /// Why the chain could not be assembled.
 #[derive(Debug, thiserror::Error)]
 pub enum CongestionError {
     /// The bounds contradict each other.
-    #[error("bitrate bounds out of order: min {} ≤ start {} ≤ max {} bit/s does not hold", .0.min_bps, .0.start_bps, .0.max_bps)]
+    #[error(
+        "bitrate bounds are out of order: 0 < min {} ≤ start {} ≤ max {} bit/s does not hold",
+        .0.min_bps, .0.start_bps, .0.max_bps
+    )]
     Bounds(LinkConfig),
-    /// The media engine refused a header extension.
-    #[error("the media engine refused a header extension")]
+    /// The media engine rejected a header extension.
+    #[error("the media engine rejected a header extension")]
     MediaEngine(#[from] rtc::shared::error::Error),
 }
 
-/// Registers feedback and header extensions on `media_engine` and assembles the chain around them.
+/// Registers feedback types and header extensions on `media_engine` and assembles the interceptor
+/// chain.
 ///
-/// Call it after the codecs are registered (feedback types attach to codecs) and without `video/rtx`: NACK repairs in the
-/// original stream. The returned [`LinkState`] is where the encoder reads its target and the statistics their figures.
+/// Call it after the codecs are registered, because feedback types attach to codecs, and without
+/// `video/rtx`: retransmissions use the original stream. The encoder reads its target from the
+/// returned [`LinkState`], and the statistics their figures.
 ///
 /// # Errors
-/// [`CongestionError::Bounds`] if not `min ≤ start ≤ max` with `min > 0`; [`CongestionError::MediaEngine`] if a header
-/// extension cannot be registered.
+/// [`CongestionError::Bounds`] unless `0 < min ≤ start ≤ max`; [`CongestionError::MediaEngine`] if
+/// a header extension cannot be registered.
 pub fn register(
     media_engine: &mut MediaEngine,
     config: LinkConfig,
 ) -> Result<(Registry, Arc<LinkState>), CongestionError> {
-    let LinkConfig {
-        start_bps,
-        min_bps,
-        max_bps,
-    } = config;
-    if min_bps == 0 || min_bps > start_bps || start_bps > max_bps {
+    if !config.is_in_order() {
         return Err(CongestionError::Bounds(config));
     }
 
-    let link = Arc::new(LinkState::new(start_bps));
+    let link = Arc::new(LinkState::new(config.start()));
     let registry = configure_nack(Registry::new(), media_engine);
     let registry = configure_rtcp_reports(registry);
+
     let estimator = Estimator::new(config, Arc::clone(&link));
     let registry =
         configure_congestion_control(registry, estimator, CongestionFeedback::Twcc, media_engine)?;
+
     let registry = registry
         .with(Slot::Pacer, PacerInterceptor::new(Arc::clone(&link)))
         .with(
@@ -89,26 +78,31 @@ pub fn register(
                 .with_size(RETRANSMISSION_BUFFER)
                 .build(),
         )
-        .with(Slot::NackGenerator, NackGenerator::new(Arc::clone(&link)))
+        .with(
+            Slot::NackGenerator,
+            PassThrough::new(NackGenerator::new(Arc::clone(&link))),
+        )
         .with(
             Slot::TwccReceiver,
             TwccReceiverBuilder::new()
                 .with_interval(FEEDBACK_INTERVAL)
                 .build(),
         )
-        .with(REPORT_TAP, ReportTap::new(Arc::clone(&link)))
-        .with(REPAIR_TAP, RepairTap::new(Arc::clone(&link)))
-        .with(KEYFRAME_TAP, KeyframeTap::new(Arc::clone(&link)));
+        .with(
+            REPORT_TAP,
+            PassThrough::new(ReportTap::new(Arc::clone(&link))),
+        )
+        .with(
+            REPAIR_TAP,
+            PassThrough::new(RepairTap::new(Arc::clone(&link))),
+        )
+        .with(
+            KEYFRAME_TAP,
+            PassThrough::new(KeyframeTap::new(Arc::clone(&link))),
+        );
 
     Ok((registry, link))
 }
-
-/// Wire side of every report generator, so that outbound reports pass it with their final content.
-const REPORT_TAP: Slot = Slot::Custom(2_500);
-/// Between the wire and the NACK generator: sees arrivals as they come and requests as they leave.
-const REPAIR_TAP: Slot = Slot::Custom(6_500);
-/// The last before the application.
-const KEYFRAME_TAP: Slot = Slot::Custom(14_000);
 
 #[cfg(test)]
 mod tests {
@@ -117,20 +111,20 @@ mod tests {
     #[test]
     fn every_slot_is_filled_once() {
         let (registry, link) = register(&mut MediaEngine::default(), LinkConfig::default())
-            .expect("defaults are valid");
+            .expect("the defaults are valid");
         let names: Vec<String> = registry.slots().into_iter().map(|(_, name)| name).collect();
 
-        for own in [
+        for local in [
             "PacerInterceptor",
-            "NackGenerator",
-            "ReportTap",
-            "RepairTap",
-            "KeyframeTap",
+            "PassThrough<NackGenerator>",
+            "PassThrough<ReportTap>",
+            "PassThrough<RepairTap>",
+            "PassThrough<KeyframeTap>",
         ] {
             assert_eq!(
-                names.iter().filter(|name| *name == own).count(),
+                names.iter().filter(|name| *name == local).count(),
                 1,
-                "{own} sits in the chain once: {names:?}"
+                "{local} sits in the chain exactly once: {names:?}"
             );
         }
 
@@ -142,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn contradicting_bounds_are_refused() {
+    fn contradicting_bounds_are_rejected() {
         for (start_bps, min_bps, max_bps) in [(1, 0, 2), (1, 2, 3), (4, 2, 3)] {
             let config = LinkConfig {
                 start_bps,
@@ -153,7 +147,7 @@ mod tests {
             let result = register(&mut MediaEngine::default(), config);
             assert!(
                 matches!(result, Err(CongestionError::Bounds(_))),
-                "{config:?} must be refused"
+                "{config:?} must be rejected"
             );
         }
     }

@@ -1,55 +1,64 @@
-//! Loss-based control (draft-ietf-rmcat-gcc-02 §6), with an allowance for loss that has nothing to do with the rate.
+//! Loss-based control, with an allowance for loss that the rate does not cause.
 //!
-//! The draft's rule halves the loss fraction off the rate for as long as more than a tenth is lost. On a path that loses
-//! 20 % whatever is sent (radio, a bad cable) this ends at the floor. So when a lower rate did not lower the loss, that
-//! loss is taken for the path's own and allowed for.
+//! draft-ietf-rmcat-gcc-02 §6 reduces the rate by half the loss fraction for as long as more than a
+//! tenth is lost. On a path that loses 20 % whatever is sent (radio, a bad cable) this ends at the
+//! floor. So if a lower rate did not lower the loss, that loss counts as the path's own and is
+//! allowed for.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::link::Bitrate;
+
 /// Loss is measured over this much feedback.
 const WINDOW: Duration = Duration::from_secs(1);
-/// Fewer packets say nothing.
+/// Fewer packets than this say nothing.
 const MIN_PACKETS: usize = 20;
-/// Above this fraction (beyond the allowance) the rate falls.
+/// Above this fraction (beyond the allowance) the rate falls: draft §6.
 const HIGH: f64 = 0.10;
-/// Below this fraction (beyond the allowance) the rate may rise.
+/// Below this fraction (beyond the allowance) the rate may rise: draft §6.
 const LOW: f64 = 0.02;
-/// The rate is judged again when the window holds nothing from before the change.
+/// How long to wait after a decrease, so that the window holds nothing from before it.
 const HOLD: Duration = Duration::from_millis(1200);
 /// If this share of the loss is left after the rate fell, the rate was not its cause.
 const UNCHANGED: f64 = 0.75;
-/// The allowance never exceeds this: beyond it a call is not usable anyhow.
+/// The allowance never exceeds this: a call is not usable beyond it anyway.
 const MAX_ALLOWANCE: f64 = 0.30;
-/// A cleared limit rises by this factor a second.
+/// Share of the difference that the allowance gives up per second on a path that got better.
+const ALLOWANCE_DECAY_PER_SECOND: f64 = 0.3;
+/// A limit that loss no longer justifies rises by this factor per second.
 const RISE_PER_SECOND: f64 = 1.15;
+/// Loss alone never pushes the rate below this share of what was delivered.
+const DELIVERED_FLOOR: f64 = 0.85;
 
 /// What loss permits.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LossVerdict {
-    /// Lost fraction over the last second of feedback.
-    pub fraction: f64,
-    /// Upper bound on the rate, bits per second, if loss imposes one.
-    pub limit: Option<f64>,
+pub(super) struct LossVerdict {
+    /// Lost fraction over the last second of feedback, 0 to 1.
+    pub(super) fraction: f64,
+    /// Upper bound of the rate, if loss imposes one.
+    pub(super) limit: Option<Bitrate>,
     /// Whether the rate may rise.
-    pub may_increase: bool,
+    pub(super) may_increase: bool,
 }
 
-/// The loss controller.
+/// Bounds the rate by loss.
 #[derive(Debug, Default)]
-pub struct LossController {
+pub(super) struct LossController {
+    /// When the fate of each packet became known, and whether it was lost.
     window: VecDeque<(Instant, bool)>,
     lost: usize,
+    /// The fraction that the path loses whatever is sent.
     allowance: f64,
-    limit: Option<f64>,
+    limit: Option<Bitrate>,
     /// The last decrease: when, and the loss that led to it.
     decreased: Option<(Instant, f64)>,
     updated: Option<Instant>,
 }
 
 impl LossController {
-    /// The fate of one packet.
-    pub fn on_packet(&mut self, now: Instant, lost: bool) {
+    /// Records whether one packet was lost.
+    pub(super) fn on_packet(&mut self, now: Instant, lost: bool) {
         self.window.push_back((now, lost));
         self.lost += usize::from(lost);
 
@@ -62,15 +71,14 @@ impl LossController {
         }
     }
 
-    /// Judges `target`, given what was acknowledged (both bits per second).
-    pub fn update(&mut self, now: Instant, target: f64, acked: f64) -> LossVerdict {
+    /// Judges the rate `target`, given what was acknowledged.
+    pub(super) fn update(&mut self, now: Instant, target: Bitrate, acked: Bitrate) -> LossVerdict {
         let elapsed = self.updated.map_or(0.0, |then| {
             now.saturating_duration_since(then).as_secs_f64().min(1.0)
         });
-
         self.updated = Some(now);
-        let fraction = self.fraction();
 
+        let fraction = self.fraction();
         if self.window.len() < MIN_PACKETS {
             return LossVerdict {
                 fraction,
@@ -81,24 +89,22 @@ impl LossController {
 
         self.learn(now, fraction, elapsed);
         let excess = fraction - self.allowance;
-        let settled = self
+        let may_decrease = self
             .decreased
             .is_none_or(|(then, _)| now.saturating_duration_since(then) >= HOLD);
 
-        if excess > HIGH && settled {
-            // What was delivered is proof of capacity: no reason to go far below it.
+        if excess > HIGH && may_decrease {
+            // What was delivered proves the capacity: there is no reason to go far below it.
             let lower = (target * (1.0 - 0.5 * excess))
-                .max(0.85 * acked)
+                .max(acked * DELIVERED_FLOOR)
                 .min(target);
             self.limit = Some(lower);
             self.decreased = Some((now, fraction));
         } else if excess < LOW {
             self.limit = self
                 .limit
-                .map(|limit| limit.max(0.9 * target) * RISE_PER_SECOND.powf(elapsed));
-            if self.limit.is_some_and(|limit| limit > 1.5 * target) {
-                self.limit = None;
-            }
+                .map(|limit| limit.max(target * 0.9) * RISE_PER_SECOND.powf(elapsed))
+                .filter(|limit| *limit <= target * 1.5);
         }
 
         LossVerdict {
@@ -109,7 +115,7 @@ impl LossController {
     }
 
     /// Forgets what was lost, for instance in an outage, but not what the path is known to lose.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.window.clear();
         self.lost = 0;
         self.limit = None;
@@ -136,23 +142,28 @@ impl LossController {
         }
 
         if fraction < self.allowance {
-            // The path got better: the allowance follows within some seconds.
-            self.allowance += (fraction - self.allowance) * (0.3 * elapsed).min(1.0);
+            // The path got better: the allowance follows within a few seconds.
+            let share = (ALLOWANCE_DECAY_PER_SECOND * elapsed).min(1.0);
+            self.allowance += (fraction - self.allowance) * share;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
     use super::*;
 
-    /// Runs 30 s in which the path loses what `loss` says of the rate; returns the rate at the end.
+    /// Runs 30 s in which the path loses the fraction that `loss` gives for a rate; returns the
+    /// rate at the end. All rates in bits per second.
     fn run(start: f64, loss: impl Fn(f64) -> f64) -> f64 {
-        let (mut control, begin, mut target, mut debt) =
-            (LossController::default(), Instant::now(), start, 0.0);
+        let (mut control, begin) = (LossController::default(), Instant::now());
+        let (mut target, mut debt) = (Bitrate::from_bps(start), 0.0);
+
         for step in 0..600 {
             let now = begin + Duration::from_millis(50) * step;
-            let fraction = loss(target);
+            let fraction = loss(target.as_bps());
 
             for _ in 0..10 {
                 debt += fraction;
@@ -165,7 +176,7 @@ mod tests {
             target = verdict.limit.map_or(target, |limit| limit.min(target));
         }
 
-        target
+        target.as_bps()
     }
 
     #[test]
@@ -174,7 +185,7 @@ mod tests {
             let end = run(1e6, |_| fraction);
             assert!(
                 end > 0.6e6,
-                "{fraction} of loss whatever is sent must not starve the call, got {end}"
+                "a path that loses {fraction} whatever is sent must not starve the call, got {end}"
             );
         }
     }

@@ -1,46 +1,62 @@
 //! Send-side bandwidth estimation: transport feedback in, a target bitrate out.
 //!
-//! After draft-ietf-rmcat-gcc-02 ("a Google congestion control algorithm") with what libwebrtc does today:
-//! [`groups`] measure delay variation, [`trendline`] its slope, [`overuse`] compares the slope with an adaptive
-//! threshold, [`aimd`] turns the verdict into a rate; [`loss`] bounds it. Beside the draft stand [`queue`], which sees a
-//! queue that stands still, and a reaction to silence: without feedback the rate halves, and after an outage it returns
-//! to where it was within a second or two.
+//! Follows draft-ietf-rmcat-gcc-02 ("A Google Congestion Control Algorithm for Real-Time
+//! Communication") and, where libwebrtc has moved on since, libwebrtc's
+//! `modules/congestion_controller/goog_cc`. Feedback arrives as transport-wide congestion control
+//! messages (draft-holmer-rmcat-transport-wide-cc-extensions-01), which rtc turns into
+//! [`PacketReport`]s.
 //!
-//! No clock, no randomness: every instant is an argument, so a plan of conditions always gives the same rates.
+//! | module | what it does | source |
+//! |---|---|---|
+//! | `groups` | delay variation between packet groups | draft §5.2–5.3, `InterArrival` |
+//! | `trendline` | slope of the delay | `TrendlineEstimator`, replaces the draft's Kalman filter (§5.3) |
+//! | `overuse` | slope against an adaptive threshold | draft §5.4 |
+//! | `aimd` | the detector's verdict to a rate | draft §5.5, `AimdRateControl` |
+//! | `capacity` | what the path carried when congested | `LinkCapacityEstimator` |
+//! | `acked` | what the partner received | `AcknowledgedBitrateEstimator` |
+//! | `loss` | an upper bound from loss | draft §6, with an allowance of our own |
+//! | `queue` | a queue that stands still, which has no slope | ours |
+//! | `silence` | missing feedback: halve the rate, then return to it | ours |
+//!
+//! There is no clock and no randomness here: every instant is an argument, so the same plan of
+//! conditions always gives the same rates.
 
-pub mod acked;
-pub mod aimd;
-pub mod capacity;
-pub mod groups;
-pub mod loss;
-pub mod overuse;
-pub mod queue;
+mod acked;
+mod aimd;
+mod capacity;
+mod groups;
+mod loss;
+mod overuse;
+mod queue;
 mod silence;
-pub mod trendline;
+mod trendline;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rtc::interceptor::{BandwidthEstimator, EstimatorStats, PacketReport};
 
-use crate::congestion::LinkConfig;
-use crate::link::LinkState;
+use crate::link::{Bitrate, Estimate, LinkConfig, LinkState};
 use acked::{ACKED_WINDOW_MS, AckedBitrate};
 use aimd::{Observation, RateControl};
 use groups::PacketGroups;
 use loss::LossController;
 use overuse::{OveruseDetector, Usage};
-use queue::{QueueDelay, QueueSample};
+use queue::QueueDelay;
 use silence::Silence;
 use trendline::Trendline;
 
-/// The pacer sends at this multiple of the target: a frame leaves in less than half a frame interval.
-pub const PACING_FACTOR: f64 = 2.5;
+/// The pacer sends at this multiple of the target, so that a frame leaves in less than half a frame
+/// interval.
+pub(crate) const PACING_FACTOR: f64 = 2.5;
 
-/// Over what the capacity of a congested path is measured, ms: four frame intervals.
+/// Window over which the capacity of a congested path is measured, ms: four frame intervals.
 const CAPACITY_WINDOW_MS: f64 = 150.0;
 
-/// The delay-based detector: everything that starts anew after an outage.
+/// Round-trip time assumed before the first feedback.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+
+/// The delay-based detector: everything that starts over after an outage.
 #[derive(Debug, Default)]
 struct DelayDetector {
     groups: PacketGroups,
@@ -55,6 +71,7 @@ impl DelayDetector {
     fn on_packet(&mut self, departure_ms: f64, arrival_ms: f64, bytes: usize) -> Option<Usage> {
         self.acked.on_packet(arrival_ms, bytes);
         self.queue.on_packet(departure_ms, arrival_ms);
+
         let delta = self.groups.on_packet(departure_ms, arrival_ms)?;
         let trend = self.trendline.on_group(delta)?;
 
@@ -62,7 +79,7 @@ impl DelayDetector {
     }
 }
 
-/// The estimator of one call. See the module's text.
+/// The bandwidth estimator of one call. The module's documentation describes how it works.
 #[derive(Debug)]
 pub struct Estimator {
     link: Arc<LinkState>,
@@ -70,7 +87,7 @@ pub struct Estimator {
     delay: DelayDetector,
     loss: LossController,
     silence: Silence,
-    /// Departures are measured from here.
+    /// The first departure; later ones are measured from it.
     epoch: Option<Instant>,
     /// Losses among packets that left before this belong to an outage.
     outage_end: Option<Instant>,
@@ -79,65 +96,53 @@ pub struct Estimator {
 }
 
 impl Estimator {
-    /// An estimator within the bounds of `config` that publishes in `link`.
+    /// An estimator within the bounds of `config` that publishes its results in `link`.
     pub fn new(config: LinkConfig, link: Arc<LinkState>) -> Self {
-        let bounds = (
-            config.start_bps as f64,
-            config.min_bps as f64,
-            config.max_bps as f64,
-        );
-
         Self {
             link,
-            rate: RateControl::new(bounds.0, bounds.1, bounds.2),
+            rate: RateControl::new(config),
             delay: DelayDetector::default(),
             loss: LossController::default(),
             silence: Silence::default(),
             epoch: None,
             outage_end: None,
-            rtt: Duration::from_millis(100),
+            rtt: INITIAL_RTT,
             stats: EstimatorStats::default(),
         }
     }
 
-    /// The target of everything this side sends, bits per second. (`target_bitrate` is what the pacer follows.)
-    pub fn target_bps(&self) -> f64 {
-        self.rate.target()
-    }
-
-    fn take_in(&mut self, now: Instant, reports: &[PacketReport]) -> Observation {
+    /// Feeds a batch of reports to the detectors, and returns what they say. `reports` is not
+    /// empty.
+    fn observe(&mut self, now: Instant, reports: &[PacketReport]) -> Observation {
         let epoch = *self.epoch.get_or_insert(reports[0].departure);
-        // What lost feedback would have told of comes first, as one run of packets without a word.
-        let mut untold = self.silence.feedback_was_lost();
+        // If feedback was lost on the way, the packets it would have covered come first in this
+        // batch, as one run reported as not arrived. Nothing is known about them.
+        let mut uncovered = self.silence.feedback_was_lost();
         let (mut over, mut newest) = (false, None);
 
         for report in reports {
             let in_outage = self.outage_end.is_some_and(|end| report.departure < end);
             if !report.arrived {
-                if !in_outage && !untold {
+                if !in_outage && !uncovered {
                     self.loss.on_packet(now, true);
                 }
 
                 continue;
             }
 
-            untold = false;
+            uncovered = false;
             self.loss.on_packet(now, false);
             newest = Some(report.departure);
+
             let Some(arrival) = report.arrival else {
                 continue;
             };
 
-            let departure_ms = report
-                .departure
-                .saturating_duration_since(epoch)
-                .as_secs_f64()
-                * 1e3;
+            let departure = report.departure.saturating_duration_since(epoch);
+            let departure_ms = departure.as_secs_f64() * 1e3;
+            let arrival_ms = arrival.as_secs_f64() * 1e3;
 
-            if let Some(usage) =
-                self.delay
-                    .on_packet(departure_ms, arrival.as_secs_f64() * 1e3, report.size)
-            {
+            if let Some(usage) = self.delay.on_packet(departure_ms, arrival_ms, report.size) {
                 over |= usage == Usage::Over;
                 self.delay.usage = usage;
             }
@@ -150,7 +155,7 @@ impl Estimator {
 
         Observation {
             usage: if over { Usage::Over } else { self.delay.usage },
-            queue: self.delay.queue.take(),
+            standing_ms: self.delay.queue.take_standing_ms(),
             acked: self.delay.acked.rate(ACKED_WINDOW_MS),
             acked_now: self.delay.acked.rate(CAPACITY_WINDOW_MS),
             rtt: self.link.rtt().unwrap_or(self.rtt),
@@ -158,18 +163,17 @@ impl Estimator {
         }
     }
 
-    fn publish(&mut self, fraction: f64, loss_limit: Option<f64>, acked: f64, queue: QueueSample) {
-        let queue_delay = Duration::from_secs_f64(queue.mean_ms.max(0.0) / 1e3);
-        self.link.publish_estimate(
-            self.rate.target(),
+    fn publish(&mut self, loss: f64, loss_limit: Option<Bitrate>, acked: Bitrate) {
+        self.link.publish_estimate(Estimate {
+            target: self.rate.target(),
             acked,
-            fraction,
-            queue_delay,
-            self.rate.ramping(),
-        );
-        self.stats.delay_based_bitrate = Some(self.rate.target());
-        self.stats.loss_based_bitrate = loss_limit;
-        self.stats.packet_loss = Some(fraction);
+            loss,
+            ramping: self.rate.ramping(),
+        });
+
+        self.stats.delay_based_bitrate = Some(self.rate.target().as_bps());
+        self.stats.loss_based_bitrate = loss_limit.map(Bitrate::as_bps);
+        self.stats.packet_loss = Some(loss);
         self.stats.round_trip_time = Some(self.rtt);
     }
 }
@@ -180,11 +184,6 @@ impl BandwidthEstimator for Estimator {
             return;
         }
 
-        self.link.count_feedback(
-            reports.len(),
-            reports.iter().filter(|report| !report.arrived).count(),
-        );
-
         if let Some(before) = self.silence.on_feedback(now, self.link.packets_sent()) {
             self.delay = DelayDetector::default();
             self.loss.reset();
@@ -192,8 +191,8 @@ impl BandwidthEstimator for Estimator {
             self.rate.resume(now, before);
         }
 
-        let mut seen = self.take_in(now, reports);
-        let acked = seen.acked.unwrap_or(0.0);
+        let mut seen = self.observe(now, reports);
+        let acked = seen.acked.unwrap_or(Bitrate::ZERO);
         let verdict = self.loss.update(now, self.rate.target(), acked);
         seen.may_increase = verdict.may_increase;
 
@@ -205,22 +204,19 @@ impl BandwidthEstimator for Estimator {
             self.rate.limit(now, limit);
         }
 
-        self.publish(
-            verdict.fraction,
-            verdict.limit,
-            acked,
-            seen.queue.unwrap_or_default(),
-        );
+        self.publish(verdict.fraction, verdict.limit, acked);
     }
 
+    /// The rate for a pacer, bits per second.
     fn target_bitrate(&self) -> f64 {
-        self.rate.target() * PACING_FACTOR
+        (self.rate.target() * PACING_FACTOR).as_bps()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        let sent = self.link.packets_sent();
         if self
             .silence
-            .on_timeout(now, self.link.packets_sent(), self.rtt, self.rate.target())
+            .on_timeout(now, sent, self.rtt, self.rate.target())
         {
             self.rate.back_off();
             self.link.publish_target(self.rate.target());

@@ -1,22 +1,28 @@
-//! Is the path over-used? The delay trend against an adaptive threshold (draft-ietf-rmcat-gcc-02 §5.4).
+//! Is the path overused? Compares the delay trend with an adaptive threshold.
+//!
+//! draft-ietf-rmcat-gcc-02 §5.4, with the constants of libwebrtc's `TrendlineEstimator::Detect` and
+//! `UpdateThreshold`.
 
 use super::trendline::Trend;
 
+/// The threshold at the start, and its bounds.
 const INITIAL_THRESHOLD_MS: f64 = 12.5;
 const MIN_THRESHOLD_MS: f64 = 6.0;
 const MAX_THRESHOLD_MS: f64 = 600.0;
 /// How fast the threshold follows a trend above it, per ms.
 const K_UP: f64 = 0.0087;
-/// How fast it follows a trend below it, per ms.
+/// How fast the threshold follows a trend below it, per ms.
 const K_DOWN: f64 = 0.039;
-/// A trend so far above the threshold is an outlier, from which the threshold does not learn.
+/// A trend this far above the threshold is an outlier: the threshold does not learn from it.
 const OUTLIER_MS: f64 = 15.0;
-/// The trend must stay above the threshold for so long.
+/// How long the trend must stay above the threshold.
 const OVERUSE_MS: f64 = 10.0;
+/// The threshold adapts for at most this much time between two groups.
+const MAX_ELAPSED_MS: f64 = 100.0;
 
-/// What the detector says of the path.
+/// The detector's verdict on the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Usage {
+pub(super) enum Usage {
     /// The queue neither grows nor shrinks.
     #[default]
     Normal,
@@ -26,11 +32,12 @@ pub enum Usage {
     Under,
 }
 
-/// The over-use detector with its adaptive threshold.
+/// The overuse detector with its adaptive threshold.
 #[derive(Debug)]
-pub struct OveruseDetector {
+pub(super) struct OveruseDetector {
     threshold_ms: f64,
     updated_ms: Option<f64>,
+    /// How long, and for how many groups, the trend has been above the threshold.
     over_for_ms: f64,
     over_count: u32,
     previous_slope: f64,
@@ -38,9 +45,8 @@ pub struct OveruseDetector {
 
 impl Default for OveruseDetector {
     fn default() -> Self {
-        let threshold_ms = INITIAL_THRESHOLD_MS;
         Self {
-            threshold_ms,
+            threshold_ms: INITIAL_THRESHOLD_MS,
             updated_ms: None,
             over_for_ms: 0.0,
             over_count: 0,
@@ -50,12 +56,13 @@ impl Default for OveruseDetector {
 }
 
 impl OveruseDetector {
-    /// Judges the trend at `arrival_ms`, the arrival of the newest group.
-    pub fn detect(&mut self, trend: Trend, arrival_ms: f64) -> Usage {
+    /// Judges the trend at `arrival_ms`, when the newest group arrived.
+    pub(super) fn detect(&mut self, trend: Trend, arrival_ms: f64) -> Usage {
         let elapsed_ms = self
             .updated_ms
-            .map_or(0.0, |then| (arrival_ms - then).clamp(0.0, 100.0));
+            .map_or(0.0, |then| (arrival_ms - then).clamp(0.0, MAX_ELAPSED_MS));
         self.updated_ms = Some(arrival_ms);
+
         let usage = self.compare(trend, elapsed_ms);
         self.previous_slope = trend.slope;
         self.adapt(trend.modified_ms, elapsed_ms);
@@ -65,7 +72,7 @@ impl OveruseDetector {
 
     fn compare(&mut self, trend: Trend, elapsed_ms: f64) -> Usage {
         if trend.modified_ms > self.threshold_ms {
-            // The first time above, half the spacing is assumed to have passed above.
+            // For the first group above, assume that half of the time since the last was above.
             self.over_for_ms += if self.over_count == 0 {
                 elapsed_ms / 2.0
             } else {
@@ -74,7 +81,6 @@ impl OveruseDetector {
 
             self.over_count += 1;
             let lasting = self.over_for_ms > OVERUSE_MS && self.over_count > 1;
-
             if lasting && trend.slope >= self.previous_slope {
                 self.over_for_ms = 0.0;
                 self.over_count = 0;
@@ -132,7 +138,7 @@ mod tests {
 
         assert!(
             usages.contains(&Usage::Over),
-            "40 ms of trend over 40 ms of time: {usages:?}"
+            "a trend of 40 ms that lasts 40 ms: {usages:?}"
         );
 
         assert_eq!(
@@ -143,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_threshold_learns_the_jitter_of_the_path() {
+    fn the_threshold_adapts_to_the_jitter_of_the_path() {
         let mut detector = OveruseDetector::default();
         for i in 0..1000 {
             detector.detect(
@@ -154,7 +160,7 @@ mod tests {
 
         assert!(
             detector.threshold_ms > 15.0,
-            "swings of 20 ms are this path's normal: {}",
+            "swings of 20 ms are normal on this path: {}",
             detector.threshold_ms
         );
 
@@ -164,7 +170,7 @@ mod tests {
 
         assert_eq!(
             detector.threshold_ms, MIN_THRESHOLD_MS,
-            "on a quiet path it becomes sensitive again"
+            "on a quiet path the detector becomes sensitive again"
         );
     }
 }

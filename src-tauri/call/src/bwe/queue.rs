@@ -1,18 +1,21 @@
-//! The queue on the path, in ms: one-way delay above the lowest seen lately.
+//! The standing queue on the path, in ms: one-way delay above the lowest seen recently.
 //!
-//! The trend says that a queue grows or shrinks, not that it stands: a path kept half full has a slope of zero. The base
-//! is the minimum over ten to twenty seconds, so that a change of route or a drift of the clocks is forgotten.
+//! The trend shows that a queue grows or shrinks, but not that it stands still: a path kept half
+//! full has a slope of zero. The base is the minimum over the last ten to twenty seconds, so that a
+//! change of route or a drift of the clocks is forgotten.
 
-/// Half of what the base looks back on, ms.
+/// Half of the time over which the base is taken, ms.
 const HALF_WINDOW_MS: f64 = 10_000.0;
 
 /// Tracks the base delay and the queue above it.
 #[derive(Debug, Default)]
-pub struct QueueDelay {
+pub(super) struct QueueDelay {
     halves: Option<Halves>,
-    batch: Option<Batch>,
+    /// Lowest delay in the current batch of feedback, ms.
+    batch_min: Option<f64>,
 }
 
+/// The lowest delay in the current half window and in the one before, ms.
 #[derive(Debug, Clone, Copy)]
 struct Halves {
     began_ms: f64,
@@ -20,33 +23,16 @@ struct Halves {
     older: f64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Batch {
-    min: f64,
-    sum: f64,
-    packets: u32,
-}
-
-/// The queue during one batch of feedback, ms.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct QueueSample {
-    /// What the luckiest packet waited: the standing queue, without what a frame's own packets add.
-    pub standing_ms: f64,
-    /// What packets waited on average.
-    pub mean_ms: f64,
-}
-
 impl QueueDelay {
-    /// A packet of the batch, ms on two clocks.
-    pub fn on_packet(&mut self, departure_ms: f64, arrival_ms: f64) {
+    /// Records a packet of the current batch. The two times are in ms on two different clocks.
+    pub(super) fn on_packet(&mut self, departure_ms: f64, arrival_ms: f64) {
         let delay = arrival_ms - departure_ms;
-        let fresh = Halves {
+        let halves = self.halves.get_or_insert(Halves {
             began_ms: departure_ms,
             newer: delay,
             older: delay,
-        };
+        });
 
-        let halves = self.halves.get_or_insert(fresh);
         if departure_ms - halves.began_ms > HALF_WINDOW_MS {
             *halves = Halves {
                 began_ms: departure_ms,
@@ -56,29 +42,19 @@ impl QueueDelay {
         }
 
         halves.newer = halves.newer.min(delay);
-        let batch = self.batch.get_or_insert(Batch {
-            min: delay,
-            sum: 0.0,
-            packets: 0,
-        });
-
-        batch.min = batch.min.min(delay);
-        batch.sum += delay;
-        batch.packets += 1;
+        self.batch_min = Some(self.batch_min.map_or(delay, |min| min.min(delay)));
     }
 
-    /// Ends the batch; `None` if no packet of it arrived.
-    pub fn take(&mut self) -> Option<QueueSample> {
-        let (batch, halves) = (self.batch.take()?, self.halves?);
-        let base = halves.newer.min(halves.older);
-        Some(QueueSample {
-            standing_ms: batch.min - base,
-            mean_ms: batch.sum / f64::from(batch.packets) - base,
-        })
+    /// Ends the batch and returns its standing queue, ms: what the luckiest packet waited, without
+    /// what a frame's own packets add. `None` if no packet of the batch arrived.
+    pub(super) fn take_standing_ms(&mut self) -> Option<f64> {
+        let (batch_min, halves) = (self.batch_min.take()?, self.halves?);
+        Some(batch_min - halves.newer.min(halves.older))
     }
 
-    /// Takes the present delay for the base: the queue did not shrink although less was sent, so it is not a queue of ours.
-    pub fn rebase(&mut self) {
+    /// Makes the present delay the base: the queue did not shrink although less was sent, so it is
+    /// not made of our packets.
+    pub(super) fn rebase(&mut self) {
         self.halves = None;
     }
 }
@@ -91,22 +67,18 @@ mod tests {
     fn the_queue_is_what_exceeds_the_lowest_delay() {
         let mut queue = QueueDelay::default();
         queue.on_packet(0.0, 1_000.0);
-        queue.take();
+        queue.take_standing_ms();
 
         for (departure, wait) in [(10.0, 20.0), (20.0, 40.0)] {
             queue.on_packet(departure, departure + 1_000.0 + wait);
         }
 
-        let sample = queue.take().expect("two packets arrived");
         assert_eq!(
-            sample,
-            QueueSample {
-                standing_ms: 20.0,
-                mean_ms: 30.0
-            },
-            "20 and 40 ms above the base"
+            queue.take_standing_ms(),
+            Some(20.0),
+            "the packets waited 20 and 40 ms above the base"
         );
-        assert_eq!(queue.take(), None, "nothing arrived since");
+        assert_eq!(queue.take_standing_ms(), None, "nothing arrived since");
     }
 
     #[test]
@@ -115,7 +87,7 @@ mod tests {
         let mut waits = (0..400).map(|i| {
             let departure = f64::from(i) * 100.0;
             queue.on_packet(departure, departure + if i < 100 { 50.0 } else { 90.0 });
-            queue.take().expect("a packet arrived").standing_ms
+            queue.take_standing_ms().expect("a packet arrived")
         });
 
         assert_eq!(

@@ -1,7 +1,7 @@
 //! The slope of the one-way delay over the newest packet groups: is a queue growing?
 //!
-//! Least squares over smoothed accumulated delay, as libwebrtc does in place of the Kalman filter of
-//! draft-ietf-rmcat-gcc-02 §5.3.
+//! After libwebrtc's `TrendlineEstimator`: least squares over the smoothed accumulated delay, in
+//! place of the Kalman filter of draft-ietf-rmcat-gcc-02 §5.3.
 
 use std::collections::VecDeque;
 
@@ -13,38 +13,40 @@ const WINDOW: usize = 20;
 const SMOOTHING: f64 = 0.9;
 /// Scales the slope to the units of the detector's threshold.
 const GAIN: f64 = 4.0;
-/// The slope counts for as many groups as were seen, at most this many.
+/// The slope is multiplied by the number of groups seen, up to this many.
 const MAX_GROUPS: u32 = 60;
 
-/// The delay gradient.
+/// Computes the delay gradient.
 #[derive(Debug, Default)]
-pub struct Trendline {
+pub(super) struct Trendline {
     groups: u32,
     accumulated_ms: f64,
     smoothed_ms: f64,
     first_arrival_ms: Option<f64>,
+    /// Arrival and smoothed delay of the newest groups, ms.
     points: VecDeque<(f64, f64)>,
 }
 
-/// A slope in the two forms the detector compares.
+/// A slope in the two forms that the detector compares.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Trend {
-    /// ms of delay per ms of time.
-    pub slope: f64,
-    /// The slope times the number of groups (at most 60) times the gain: ms, compared with the threshold.
-    pub modified_ms: f64,
+pub(super) struct Trend {
+    /// Delay per time, ms per ms.
+    pub(super) slope: f64,
+    /// The slope times the number of groups (at most 60) times the gain, ms. The detector compares
+    /// it with its threshold.
+    pub(super) modified_ms: f64,
 }
 
 impl Trendline {
-    /// Takes in a group; `None` until the window is full.
-    pub fn on_group(&mut self, delta: GroupDelta) -> Option<Trend> {
+    /// Adds a group. Returns `None` until the window is full.
+    pub(super) fn on_group(&mut self, delta: GroupDelta) -> Option<Trend> {
         let first = *self.first_arrival_ms.get_or_insert(delta.arrival_ms);
         self.groups = (self.groups + 1).min(MAX_GROUPS);
+
         self.accumulated_ms += delta.delay_ms;
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
         self.points
             .push_back((delta.arrival_ms - first, self.smoothed_ms));
-
         if self.points.len() > WINDOW {
             self.points.pop_front();
         }
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slope_is_the_queue_growth_per_time() {
+    fn the_slope_is_how_fast_the_queue_grows() {
         let trend = run(1.0).expect("100 groups fill the window");
         assert!(
             (trend.slope - 0.1).abs() < 0.01,

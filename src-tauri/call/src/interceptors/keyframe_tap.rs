@@ -2,70 +2,46 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
-use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
+use rtc::interceptor::{Attribute, Packet, TaggedPacket};
+use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 
-use super::Passage;
-use super::repair_tap::keyframe_requests;
+use super::Tap;
 use crate::link::LinkState;
 
-/// Marks inbound PLI (RFC 4585 §6.3.1) and FIR (RFC 5104 §4.3.1) as meant for the application; the chain's end stops all
+/// Counts the keyframe requests among `packets`: PLI (RFC 4585 §6.3.1) and FIR (RFC 5104 §4.3.1).
+pub(crate) fn keyframe_requests(packets: &[Box<dyn rtc::rtcp::Packet>]) -> u64 {
+    packets
+        .iter()
+        .map(|packet| packet.as_any())
+        .filter(|packet| packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>())
+        .count() as u64
+}
+
+/// Marks inbound keyframe requests for delivery to the application; the end of the chain stops all
 /// other RTCP.
-pub struct KeyframeTap {
+pub(crate) struct KeyframeTap {
     link: Arc<LinkState>,
-    passage: Passage,
 }
 
 impl KeyframeTap {
     /// A tap that counts requests in `link`.
-    pub fn new(link: Arc<LinkState>) -> Self {
-        Self {
-            link,
-            passage: Passage::default(),
-        }
+    pub(crate) fn new(link: Arc<LinkState>) -> Self {
+        Self { link }
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for KeyframeTap {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
+impl Tap for KeyframeTap {
+    fn on_read(&mut self, packet: &mut TaggedPacket) {
+        let Packet::Rtcp(packets) = &packet.message.packet else {
+            return;
+        };
 
-    fn handle_read(&mut self, mut msg: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &msg.message.packet {
-            let requests = keyframe_requests(packets);
-            if requests > 0 {
-                self.link.plis_received.fetch_add(requests, Relaxed);
-                msg.message.add(Attribute::DeliverToApplication);
-            }
+        let requests = keyframe_requests(packets);
+        if requests > 0 {
+            self.link.plis_received.fetch_add(requests, Relaxed);
+            packet.message.add(Attribute::DeliverToApplication);
         }
-
-        self.passage.inbound.push_back(msg);
-        Ok(())
     }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.passage.inbound.pop_front()
-    }
-
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
-        self.passage.outbound.push_back(msg);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.passage.outbound.pop_front()
-    }
-}
-
-impl Interceptor for KeyframeTap {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }

@@ -1,15 +1,18 @@
-//! Interceptors of our own that neither pace nor estimate: taps that observe RTP and RTCP, and the NACK generator.
+//! Our own interceptors that neither pace nor estimate: taps that observe RTP and RTCP on their way
+//! through the chain, and the NACK generator.
+//!
+//! Each is a `Tap`; `PassThrough` makes an interceptor of it.
 
 mod keyframe_tap;
+mod last_heard_tap;
 mod nack;
-mod passage;
+mod pass_through;
 mod repair_tap;
 mod report_tap;
 
-pub use keyframe_tap::KeyframeTap;
-pub use nack::{NackGenerator, NackLog};
-pub(crate) use passage::Passage;
-pub use repair_tap::RepairTap;
-#[cfg(feature = "simnet")]
-pub(crate) use repair_tap::keyframe_requests;
-pub use report_tap::ReportTap;
+pub(crate) use keyframe_tap::{KeyframeTap, keyframe_requests};
+pub(crate) use last_heard_tap::{LastHeard, LastHeardTap};
+pub(crate) use nack::NackGenerator;
+pub(crate) use pass_through::{PassThrough, Tap};
+pub(crate) use repair_tap::RepairTap;
+pub(crate) use report_tap::ReportTap;

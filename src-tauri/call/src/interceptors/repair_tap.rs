@@ -1,35 +1,21 @@
-//! Counts loss and repair: what was asked for again, what came after all, what never came.
+//! Counts loss and repair: what was requested again, what arrived after all, what never came.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
-use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
-use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::interceptor::{Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 
-use super::Passage;
+use super::{Tap, keyframe_requests};
 use crate::link::LinkState;
+use crate::rtp::SequenceUnwrapper;
 
-/// How far behind the newest packet a gap still counts as open.
-const WINDOW: u64 = 2048;
+/// A gap counts as open as long as it is at most this far behind the newest packet.
+const WINDOW: i64 = 2048;
 
-type RtcpPackets = [Box<dyn rtc::rtcp::Packet>];
-
-/// Keyframe requests among `packets`.
-pub(crate) fn keyframe_requests(packets: &RtcpPackets) -> u64 {
-    let payloads = packets.iter().map(|packet| packet.as_any());
-    payloads
-        .filter(|payload| payload.is::<PictureLossIndication>() || payload.is::<FullIntraRequest>())
-        .count() as u64
-}
-
-/// Sequence numbers asked for by the NACKs among `packets`, with their stream.
-fn nacked(packets: &RtcpPackets) -> impl Iterator<Item = (u32, u16)> {
+/// The sequence numbers that the NACKs among `packets` request, with their SSRC.
+fn nacked(packets: &[Box<dyn rtc::rtcp::Packet>]) -> impl Iterator<Item = (u32, u16)> {
     packets
         .iter()
         .filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerNack>())
@@ -41,45 +27,12 @@ fn nacked(packets: &RtcpPackets) -> impl Iterator<Item = (u32, u16)> {
         })
 }
 
-/// Turns 16-bit sequence numbers into ever-growing ones (RFC 3550 A.1: the newest within half the space wins).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SequenceUnwrapper {
-    newest: u64,
-}
-
-impl SequenceUnwrapper {
-    /// Starts one cycle up, so that packets older than the first have a place.
-    pub(super) fn new(first: u16) -> Self {
-        Self {
-            newest: (1 << 16) + u64::from(first),
-        }
-    }
-
-    /// The place of `seq` nearest to the newest seen; remembers it if it is newer.
-    pub(super) fn unwrap(&mut self, seq: u16) -> u64 {
-        let place = self.peek(seq);
-        self.newest = self.newest.max(place);
-        place
-    }
-
-    /// The place of `seq` nearest to the newest seen.
-    pub(super) fn peek(&self, seq: u16) -> u64 {
-        let ahead = seq.wrapping_sub(self.newest as u16) as i16;
-        self.newest.saturating_add_signed(i64::from(ahead))
-    }
-
-    /// The newest place seen.
-    pub(super) fn newest(&self) -> u64 {
-        self.newest
-    }
-}
-
 /// The gaps of one inbound stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Arrivals {
     sequence: SequenceUnwrapper,
-    missing: BTreeSet<u64>,
-    requested: BTreeSet<u64>,
+    missing: BTreeSet<i64>,
+    requested: BTreeSet<i64>,
 }
 
 /// What one arrival changed.
@@ -91,34 +44,32 @@ struct Change {
 }
 
 impl Arrivals {
-    fn new(first: u16) -> Self {
-        Self {
-            sequence: SequenceUnwrapper::new(first),
-            missing: BTreeSet::new(),
-            requested: BTreeSet::new(),
-        }
-    }
-
     fn arrive(&mut self, seq: u16) -> Change {
         let before = self.sequence.newest();
-        let place = self.sequence.unwrap(seq);
+        let number = self.sequence.unwrap(seq);
 
-        if place > before {
-            // A jump of more than the window is a restart of the stream, not a loss of thousands.
-            let gap = place - before - 1;
+        let Some(before) = before else {
+            return Change::default();
+        };
+
+        if number > before {
+            // A jump of more than the window is a restart of the stream, not the loss of thousands.
+            let gap = number - before - 1;
             let newly_lost = if gap <= WINDOW { gap } else { 0 };
-            self.missing.extend(place - newly_lost..place);
-            let horizon = place.saturating_sub(WINDOW);
+            self.missing.extend(number - newly_lost..number);
+
+            let horizon = number - WINDOW;
             self.missing = self.missing.split_off(&horizon);
             self.requested = self.requested.split_off(&horizon);
+
             return Change {
-                newly_lost,
+                newly_lost: newly_lost as u64,
                 ..Change::default()
             };
         }
 
-        let filled = self.missing.remove(&place);
-        let recovered = self.requested.remove(&place) && filled;
+        let filled = self.missing.remove(&number);
+        let recovered = self.requested.remove(&number) && filled;
         Change {
             newly_lost: 0,
             filled,
@@ -127,37 +78,32 @@ impl Arrivals {
     }
 
     fn request(&mut self, seq: u16) {
-        let place = self.sequence.peek(seq);
-        if self.missing.contains(&place) {
-            self.requested.insert(place);
+        if let Some(number) = self.sequence.peek(seq)
+            && self.missing.contains(&number)
+        {
+            self.requested.insert(number);
         }
     }
 }
 
-/// Watches RTP in, NACK and PLI both ways, and keeps the counters of [`LinkState::repair`].
-pub struct RepairTap {
+/// Watches inbound RTP, and NACK and PLI both ways, and keeps the counters of
+/// [`LinkState::repair`].
+pub(crate) struct RepairTap {
     link: Arc<LinkState>,
-    streams: HashMap<u32, Option<Arrivals>>,
-    passage: Passage,
+    streams: HashMap<u32, Arrivals>,
 }
 
 impl RepairTap {
     /// A tap that counts in `link`.
-    pub fn new(link: Arc<LinkState>) -> Self {
+    pub(crate) fn new(link: Arc<LinkState>) -> Self {
         Self {
             link,
             streams: HashMap::new(),
-            passage: Passage::default(),
         }
     }
 
     fn on_arrival(&mut self, ssrc: u32, seq: u16) {
-        let Some(stream) = self.streams.get_mut(&ssrc) else {
-            return;
-        };
-
-        let Some(arrivals) = stream else {
-            *stream = Some(Arrivals::new(seq));
+        let Some(arrivals) = self.streams.get_mut(&ssrc) else {
             return;
         };
 
@@ -174,15 +120,9 @@ impl RepairTap {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for RepairTap {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, msg: TaggedPacket) -> Result<(), Error> {
-        match &msg.message.packet {
+impl Tap for RepairTap {
+    fn on_read(&mut self, packet: &mut TaggedPacket) {
+        match &packet.message.packet {
             Packet::Rtp(rtp) => self.on_arrival(rtp.header.ssrc, rtp.header.sequence_number),
             Packet::Rtcp(packets) => {
                 self.link
@@ -191,43 +131,27 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RepairTap {
             }
             _ => {}
         }
-
-        self.passage.inbound.push_back(msg);
-        Ok(())
     }
 
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.passage.inbound.pop_front()
-    }
+    fn on_write(&mut self, packet: &TaggedPacket) {
+        let Packet::Rtcp(packets) = &packet.message.packet else {
+            return;
+        };
 
-    fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &msg.message.packet {
-            self.link
-                .plis_sent
-                .fetch_add(keyframe_requests(packets), Relaxed);
-            for (ssrc, seq) in nacked(packets) {
-                self.link.nacks_sent.fetch_add(1, Relaxed);
-                if let Some(Some(arrivals)) = self.streams.get_mut(&ssrc) {
-                    arrivals.request(seq);
-                }
+        self.link
+            .plis_sent
+            .fetch_add(keyframe_requests(packets), Relaxed);
+
+        for (ssrc, seq) in nacked(packets) {
+            self.link.nacks_sent.fetch_add(1, Relaxed);
+            if let Some(arrivals) = self.streams.get_mut(&ssrc) {
+                arrivals.request(seq);
             }
         }
-
-        self.passage.outbound.push_back(msg);
-        Ok(())
     }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.passage.outbound.pop_front()
-    }
-}
-
-impl Interceptor for RepairTap {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        self.streams.entry(info.ssrc).or_insert(None);
+        self.streams.entry(info.ssrc).or_default();
     }
 
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
@@ -239,21 +163,33 @@ impl Interceptor for RepairTap {
 mod tests {
     use super::*;
 
+    /// A stream whose first packet had the number `first`.
+    fn arrivals(first: u16) -> Arrivals {
+        let mut arrivals = Arrivals::default();
+        assert_eq!(
+            arrivals.arrive(first),
+            Change::default(),
+            "nothing is missing before the first packet"
+        );
+
+        arrivals
+    }
+
     #[test]
     fn a_gap_counts_as_lost_until_it_is_filled() {
-        let mut arrivals = Arrivals::new(65_534);
+        let mut arrivals = arrivals(65_534);
         assert_eq!(arrivals.arrive(65_535), Change::default(), "no gap");
         assert_eq!(
             arrivals.arrive(2).newly_lost,
             2,
-            "0 and 1 are missing across the wrap"
+            "0 and 1 are missing across the wrap-around"
         );
 
         arrivals.request(0);
         let change = arrivals.arrive(0);
         assert!(
             change.filled && change.recovered,
-            "0 was asked for and came"
+            "0 was requested again and came"
         );
 
         let change = arrivals.arrive(1);
@@ -266,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_stream_is_not_a_loss_of_thousands() {
-        let mut arrivals = Arrivals::new(0);
+    fn a_restarted_stream_does_not_count_as_thousands_of_losses() {
+        let mut arrivals = arrivals(0);
         assert_eq!(arrivals.arrive(20_000).newly_lost, 0, "beyond the window");
         assert_eq!(
             arrivals.arrive(20_002).newly_lost,
             1,
-            "counting goes on from there"
+            "counting continues from there"
         );
     }
 }

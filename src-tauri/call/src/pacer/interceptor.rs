@@ -1,6 +1,6 @@
-//! The pacer's place in the chain.
+//! The pacer's place in the interceptor chain.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -12,55 +12,60 @@ use rtc::shared::marshal::MarshalSize;
 
 use super::{Class, Pacer, PacerConfig};
 use crate::bwe::PACING_FACTOR;
-use crate::interceptors::Passage;
-use crate::link::LinkState;
+use crate::link::{Bitrate, LinkState};
 
-/// While no congestion was met the first keyframe goes out within about a frame interval, so that a call starts at once.
+/// Until congestion is met, the first keyframe leaves within about one frame interval, so that a
+/// call starts at once.
 const RAMPING_MAX_DELAY: Duration = Duration::from_millis(40);
-/// Once the path's capacity is known a keyframe is spread over several frame intervals rather than thrown into its queue.
+/// Once the path's capacity is known, a keyframe is spread over several frame intervals, so that it
+/// does not fill the path's queue.
 const MAX_DELAY: Duration = Duration::from_millis(150);
-/// With this much waiting in the pacer the encoder leaves out the next frame.
+/// If packets would wait longer than this in the pacer, the encoder skips the next frame.
 const SKIP_FRAME_ABOVE: Duration = Duration::from_millis(100);
-/// Retransmissions may take this share of the estimate, and save up so much time of it.
+/// Retransmissions may use this share of the estimate.
 const RETRANSMISSION_SHARE: f64 = 0.5;
-const RETRANSMISSION_BURST: f64 = 0.25;
-/// Over what the audio rate is measured.
+/// How much of that share they may save up.
+const RETRANSMISSION_BURST: Duration = Duration::from_millis(250);
+/// Window over which the audio rate is measured.
 const AUDIO_WINDOW: Duration = Duration::from_secs(1);
 
-/// Paces RTP in `Slot::Pacer` by the estimate in [`LinkState`]; RTCP passes at once.
-pub struct PacerInterceptor {
+/// Paces RTP in `Slot::Pacer` by the estimate in [`LinkState`]. RTCP passes at once.
+pub(crate) struct PacerInterceptor {
     link: Arc<LinkState>,
     pacer: Pacer<TaggedPacket>,
     audio_streams: HashSet<u32>,
     audio: AudioRate,
     repair: RepairBudget,
-    rate: f64,
-    passage: Passage,
+    rate: Bitrate,
+    /// Network to application.
+    inbound: VecDeque<TaggedPacket>,
+    /// Application to network: packets that the pacer has released.
+    outbound: VecDeque<TaggedPacket>,
 }
 
 impl PacerInterceptor {
-    /// A pacer at the rate that `link` says.
-    pub fn new(link: Arc<LinkState>) -> Self {
-        let rate = link.target_bps() as f64 * PACING_FACTOR;
+    /// A pacer that follows the estimate in `link`.
+    pub(crate) fn new(link: Arc<LinkState>) -> Self {
+        let rate = link.target() * PACING_FACTOR;
         let config = PacerConfig {
             max_delay: RAMPING_MAX_DELAY,
             ..PacerConfig::default()
         };
 
-        let pacer = Pacer::new(config, rate);
         Self {
             link,
-            pacer,
+            pacer: Pacer::new(config, rate),
             audio_streams: HashSet::new(),
             audio: AudioRate::default(),
             repair: RepairBudget::default(),
             rate,
-            passage: Passage::default(),
+            inbound: VecDeque::new(),
+            outbound: VecDeque::new(),
         }
     }
 
     fn follow_estimate(&mut self, now: Instant) {
-        let rate = self.link.target_bps() as f64 * PACING_FACTOR;
+        let rate = self.link.target() * PACING_FACTOR;
         if rate != self.rate {
             self.rate = rate;
             self.pacer.set_rate(now, rate);
@@ -80,14 +85,15 @@ impl PacerInterceptor {
             }
 
             self.link.count_sent();
-            // The send history reads the departure from here: the wait in this queue is not the path's.
+            // The send history takes the departure from here: waiting in this queue is not the
+            // path's delay.
             packet.now = now;
-            self.passage.outbound.push_back(packet);
+            self.outbound.push_back(packet);
         }
 
         let queue = self.pacer.queue_delay();
         self.link
-            .publish_pacer(queue, queue > SKIP_FRAME_ABOVE, self.audio.bps());
+            .publish_pacer(queue, queue > SKIP_FRAME_ABOVE, self.audio.rate());
     }
 }
 
@@ -103,18 +109,18 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for PacerInterceptor {
             self.follow_estimate(msg.now);
         }
 
-        self.passage.inbound.push_back(msg);
+        self.inbound.push_back(msg);
         Ok(())
     }
 
     fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.passage.inbound.pop_front()
+        self.inbound.pop_front()
     }
 
     fn handle_write(&mut self, msg: TaggedPacket) -> Result<(), Error> {
         let now = msg.now;
         let Packet::Rtp(rtp) = &msg.message.packet else {
-            self.passage.outbound.push_back(msg);
+            self.outbound.push_back(msg);
             return Ok(());
         };
 
@@ -128,19 +134,20 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for PacerInterceptor {
             Class::Video
         };
 
-        let within_budget = class != Class::Retransmission
-            || self.repair.take(now, bytes, self.link.target_bps() as f64);
+        let within_budget =
+            class != Class::Retransmission || self.repair.take(now, bytes, self.link.target());
         if !within_budget || !self.pacer.enqueue(now, class, bytes, msg) {
-            tracing::debug!("too many retransmissions asked for: one dropped");
+            tracing::debug!("dropped a retransmission: the partner requests too many");
         }
 
-        // What the budget allows leaves without waiting for a timer, which is a millisecond coarse.
+        // What the budget allows leaves without waiting for a timer, which is only accurate to a
+        // millisecond.
         self.release(now);
         Ok(())
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.passage.outbound.pop_front()
+        self.outbound.pop_front()
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
@@ -169,7 +176,8 @@ impl Interceptor for PacerInterceptor {
     fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
-/// Keeps repair from crowding out what it repairs: after an outage the partner may ask for a second of video at once.
+/// Keeps retransmissions from crowding out fresh video: after an outage the partner may request a
+/// second of video at once.
 #[derive(Debug, Default)]
 struct RepairBudget {
     bits: f64,
@@ -177,15 +185,16 @@ struct RepairBudget {
 }
 
 impl RepairBudget {
-    /// Takes `bytes` off the budget, which grows with the estimate; `false` if there is none left.
-    fn take(&mut self, now: Instant, bytes: usize, target_bps: f64) -> bool {
-        let rate = target_bps * RETRANSMISSION_SHARE;
-        let elapsed = self.refilled.map_or(f64::INFINITY, |then| {
-            now.saturating_duration_since(then).as_secs_f64()
+    /// Takes `bytes` off the budget, which grows with the estimate `target`. Returns `false` if
+    /// nothing is left.
+    fn take(&mut self, now: Instant, bytes: usize, target: Bitrate) -> bool {
+        let share = target * RETRANSMISSION_SHARE;
+        let full = share.bits_in(RETRANSMISSION_BURST);
+        self.bits = self.refilled.map_or(full, |then| {
+            let elapsed = now.saturating_duration_since(then);
+            (self.bits + share.bits_in(elapsed)).min(full)
         });
-
         self.refilled = Some(now);
-        self.bits = (self.bits + rate * elapsed).min(rate * RETRANSMISSION_BURST);
 
         if self.bits <= 0.0 {
             return false;
@@ -196,12 +205,12 @@ impl RepairBudget {
     }
 }
 
-/// Audio sent, in bits per second over the last whole window.
+/// Measures the audio sent over the last whole window.
 #[derive(Debug, Default)]
 struct AudioRate {
     window: Option<Instant>,
     bits: f64,
-    bps: f64,
+    rate: Bitrate,
 }
 
 impl AudioRate {
@@ -210,7 +219,7 @@ impl AudioRate {
         let elapsed = now.saturating_duration_since(start);
 
         if elapsed >= AUDIO_WINDOW {
-            self.bps = self.bits / elapsed.as_secs_f64();
+            self.rate = Bitrate::from_bits_per(self.bits, elapsed);
             self.bits = 0.0;
             self.window = Some(now);
         }
@@ -218,7 +227,7 @@ impl AudioRate {
         self.bits += bytes as f64 * 8.0;
     }
 
-    fn bps(&self) -> f64 {
-        self.bps
+    fn rate(&self) -> Bitrate {
+        self.rate
     }
 }

@@ -1,9 +1,12 @@
-//! Spreads outgoing packets over time: audio at once, retransmissions before fresh video, keyframes without a burst.
+//! Spreads outgoing packets over time: audio leaves at once, retransmissions leave before fresh
+//! video, and keyframes leave without a burst.
 //!
-//! [`Pacer`] is the sans-IO queue and its schedule, [`PacerInterceptor`] its place in the chain.
+//! [`Pacer`] is the sans-IO queue with its schedule, `PacerInterceptor` its place in the
+//! interceptor chain. Does the job of libwebrtc's `PacingController`, with priorities and a bound
+//! on the delay as there; the schedule itself is ours.
 
 mod interceptor;
 mod schedule;
 
-pub use interceptor::PacerInterceptor;
+pub(crate) use interceptor::PacerInterceptor;
 pub use schedule::{Class, Pacer, PacerConfig};

@@ -1,18 +1,21 @@
 //! The pacer's queues and its schedule.
 //!
-//! A token bucket in debt form: a packet may leave while the budget is positive, and its size is then taken off, so that
-//! the budget never has to reach a packet's size first. The bucket holds [`PacerConfig::burst`] worth of the rate, which
-//! lets an ordinary frame out at once; a keyframe drains it and is spread.
+//! A token bucket in debt form: a packet may leave while the budget is positive, and its size is
+//! taken off afterwards, so that the budget never has to reach a packet's size first. The bucket
+//! holds [`PacerConfig::burst`] worth of the rate. An ordinary frame fits into it and leaves at
+//! once; a keyframe drains it and is spread.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How urgent a packet is; the order is the order of service.
+use crate::link::Bitrate;
+
+/// How urgent a packet is, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Leaves at once and does not use up the budget: some 40 kbit/s of the 2.5-fold rate.
+    /// Leaves at once and does not use up the budget: about 40 kbit/s, out of 2.5 times the target.
     Audio,
-    /// A packet the partner asked for again; its frame cannot be decoded without it.
+    /// A packet that the partner requested again; its frame cannot be decoded without it.
     Retransmission,
     /// Fresh video.
     Video,
@@ -21,13 +24,14 @@ pub enum Class {
 /// What the schedule promises.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PacerConfig {
-    /// The bucket, as time at the pacing rate.
+    /// The size of the bucket, as time at the pacing rate.
     pub burst: Duration,
     /// The bucket is never smaller than this, in bytes.
     pub min_burst_bytes: usize,
     /// The rate rises as far as needed for every video packet to leave within this time.
     pub max_delay: Duration,
-    /// Waiting retransmissions beyond this many are dropped: a flood of NACKs must not grow the queue.
+    /// Further retransmissions are dropped while this many wait, so that a flood of NACKs does not
+    /// grow the queue.
     pub max_retransmissions: usize,
 }
 
@@ -42,6 +46,9 @@ impl Default for PacerConfig {
     }
 }
 
+/// The lowest pacing rate, so that nothing is divided by zero.
+const MIN_RATE: Bitrate = Bitrate::from_bps(1.0);
+
 #[derive(Debug)]
 struct Queued<T> {
     bits: f64,
@@ -49,14 +56,15 @@ struct Queued<T> {
     item: T,
 }
 
-/// Holds packets and says when each may leave. `T` is the packet; only its size and class matter here.
+/// Holds packets and decides when each may leave. `T` is the packet; only its size and class matter
+/// here.
 #[derive(Debug)]
 pub struct Pacer<T> {
     config: PacerConfig,
-    /// Pacing rate, bits per second.
-    rate: f64,
-    /// The rate that keeps the promise of `max_delay` for what is queued; 0 with nothing queued.
-    drain_rate: f64,
+    rate: Bitrate,
+    /// The rate at which everything queued leaves within `max_delay`; zero if nothing is queued.
+    drain_rate: Bitrate,
+    /// Bits that may leave now; negative after a packet larger than what was left.
     budget: f64,
     refilled: Option<Instant>,
     audio: VecDeque<Queued<T>>,
@@ -67,12 +75,12 @@ pub struct Pacer<T> {
 }
 
 impl<T> Pacer<T> {
-    /// A pacer with nothing queued that sends at `rate` bits per second.
-    pub fn new(config: PacerConfig, rate: f64) -> Self {
+    /// An empty pacer that sends at `rate`.
+    pub fn new(config: PacerConfig, rate: Bitrate) -> Self {
         let mut pacer = Self {
             config,
-            rate: rate.max(1.0),
-            drain_rate: 0.0,
+            rate: rate.max(MIN_RATE),
+            drain_rate: Bitrate::ZERO,
             budget: 0.0,
             refilled: None,
             audio: VecDeque::new(),
@@ -85,19 +93,20 @@ impl<T> Pacer<T> {
         pacer
     }
 
-    /// Changes the pacing rate, bits per second, from `now` on.
-    pub fn set_rate(&mut self, now: Instant, rate: f64) {
+    /// Changes the pacing rate from `now` on.
+    pub fn set_rate(&mut self, now: Instant, rate: Bitrate) {
         self.refill(now);
-        self.rate = rate.max(1.0);
+        self.rate = rate.max(MIN_RATE);
         self.budget = self.budget.min(self.bucket());
     }
 
-    /// Changes the bound on the delay of the packets that enter from now on.
+    /// Changes the bound on the delay of packets that enter from now on.
     pub fn set_max_delay(&mut self, max_delay: Duration) {
         self.config.max_delay = max_delay;
     }
 
-    /// Takes in a packet of `bytes`. Returns `false` if it was dropped, which happens to retransmissions only.
+    /// Queues a packet of `bytes`. Returns `false` if it was dropped, which only happens to
+    /// retransmissions.
     pub fn enqueue(&mut self, now: Instant, class: Class, bytes: usize, item: T) -> bool {
         let queued = Queued {
             bits: bytes as f64 * 8.0,
@@ -120,17 +129,18 @@ impl<T> Pacer<T> {
 
         self.refill(now);
         self.queued_bits += queued.bits;
-        // Everything queued now is gone within `max_delay`, because the drain rate only rises until the queue is empty.
-        self.drain_rate = self
-            .drain_rate
-            .max(self.queued_bits / self.config.max_delay.as_secs_f64());
+        // Everything queued now is gone within `max_delay`, because the drain rate only rises until
+        // the queue is empty.
+        let needed = Bitrate::from_bits_per(self.queued_bits, self.config.max_delay);
+        self.drain_rate = self.drain_rate.max(needed);
+
         let queue = if class == Class::Video {
             &mut self.video
         } else {
             &mut self.retransmissions
         };
-
         queue.push_back(queued);
+
         true
     }
 
@@ -157,13 +167,14 @@ impl<T> Pacer<T> {
 
         if self.retransmissions.is_empty() && self.video.is_empty() {
             self.queued_bits = 0.0;
-            self.drain_rate = 0.0;
+            self.drain_rate = Bitrate::ZERO;
         }
 
         Some((class, queued.item))
     }
 
-    /// When [`poll`](Self::poll) will yield the next packet; `None` with nothing queued. May lie in the past.
+    /// When [`poll`](Self::poll) will return the next packet; `None` if nothing is queued. May lie
+    /// in the past.
     pub fn next_release(&self) -> Option<Instant> {
         if let Some(queued) = self.audio.front() {
             return Some(queued.entered);
@@ -171,13 +182,13 @@ impl<T> Pacer<T> {
 
         let oldest = self.oldest()?;
         let refilled = self.refilled.unwrap_or(oldest);
-
         if self.budget > 0.0 {
             return Some(refilled);
         }
 
-        // One bit more than the debt, rounded up: at the instant returned the budget is truly positive.
-        let wait = Duration::from_secs_f64((1.0 - self.budget) / self.send_rate())
+        // One bit more than the debt, rounded up, so that the budget really is positive at that
+        // instant.
+        let wait = Duration::from_secs_f64((1.0 - self.budget) / self.send_rate().as_bps())
             + Duration::from_nanos(1);
         Some((refilled + wait).min(oldest + self.config.max_delay))
     }
@@ -185,25 +196,17 @@ impl<T> Pacer<T> {
     /// How long a video packet that enters now would wait.
     pub fn queue_delay(&self) -> Duration {
         let debt = self.queued_bits - self.budget;
-        Duration::from_secs_f64((debt / self.send_rate()).max(0.0))
+        Duration::from_secs_f64((debt / self.send_rate().as_bps()).max(0.0))
     }
 
-    /// Packets waiting.
-    pub fn len(&self) -> usize {
-        self.audio.len() + self.retransmissions.len() + self.video.len()
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn send_rate(&self) -> f64 {
+    fn send_rate(&self) -> Bitrate {
         self.rate.max(self.drain_rate)
     }
 
+    /// The size of the bucket, bits.
     fn bucket(&self) -> f64 {
-        (self.rate * self.config.burst.as_secs_f64()).max(self.config.min_burst_bytes as f64 * 8.0)
+        let min = self.config.min_burst_bytes as f64 * 8.0;
+        self.rate.bits_in(self.config.burst).max(min)
     }
 
     fn oldest(&self) -> Option<Instant> {
@@ -224,19 +227,21 @@ impl<T> Pacer<T> {
             .refilled
             .map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
         self.refilled = Some(self.refilled.map_or(now, |then| then.max(now)));
-        self.budget = (self.budget + self.send_rate() * elapsed.as_secs_f64()).min(self.bucket());
+        self.budget = (self.budget + self.send_rate().bits_in(elapsed)).min(self.bucket());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
     use proptest::prelude::*;
 
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A packet that left: when it entered and left (ms), its class, bytes and number.
+    /// A packet that left the pacer. Times in ms since the start.
     #[derive(Debug, Clone, Copy)]
     struct Left {
         entered: u64,
@@ -246,14 +251,16 @@ mod tests {
         number: usize,
     }
 
-    /// Plays `packets` (ms since the one before, class, bytes) through a pacer whose timer ticks every millisecond.
+    /// Plays `packets` (ms since the previous one, class, bytes) through a pacer of `rate` bits per
+    /// second whose timer ticks every millisecond.
     fn play(packets: &[(u64, Class, usize)], rate: f64, config: PacerConfig) -> Vec<Left> {
         let start = Instant::now();
-        let (mut pacer, mut out, mut time) = (Pacer::new(config, rate), Vec::new(), 0);
+        let mut pacer = Pacer::new(config, Bitrate::from_bps(rate));
+        let (mut out, mut time) = (Vec::new(), 0);
         let mut due = packets.iter().enumerate().peekable();
         let mut next_entry = due.peek().map_or(0, |(_, packet)| packet.0);
 
-        while due.peek().is_some() || !pacer.is_empty() {
+        while due.peek().is_some() || pacer.next_release().is_some() {
             let now = start + MS * u32::try_from(time).expect("short plans");
             while let Some((number, &(_, class, bytes))) = due.next_if(|_| next_entry <= time) {
                 pacer.enqueue(now, class, bytes, (time, bytes, number));
@@ -271,7 +278,10 @@ mod tests {
             }
 
             if let Some(next) = pacer.next_release() {
-                assert!(pacer.poll(now).is_none(), "poll was drained");
+                assert!(
+                    pacer.poll(now).is_none(),
+                    "the loop above polled everything"
+                );
                 assert!(next > now, "a deadline in the past is a busy loop");
             }
 
@@ -300,13 +310,21 @@ mod tests {
             prop_assert_eq!(out.len(), packets.len(), "every packet leaves");
 
             for class in [Class::Audio, Class::Retransmission, Class::Video] {
-                let numbers: Vec<_> = out.iter().filter(|left| left.class == class).map(|left| left.number).collect();
+                let numbers: Vec<_> = out
+                    .iter()
+                    .filter(|left| left.class == class)
+                    .map(|left| left.number)
+                    .collect();
                 prop_assert!(numbers.is_sorted(), "{:?} leaves in its order", class);
             }
 
             for left in &out {
                 let wait = left.left - left.entered;
-                let bound = if left.class == Class::Audio { 0 } else { config.max_delay.as_millis() as u64 + 1 };
+                let bound = if left.class == Class::Audio {
+                    0
+                } else {
+                    config.max_delay.as_millis() as u64 + 1
+                };
                 prop_assert!(wait <= bound, "{:?} waited {} ms", left.class, wait);
             }
         }
@@ -316,11 +334,19 @@ mod tests {
             packets in prop::collection::vec((0_u64..20, 50_usize..1300), 1..200),
             rate in 500_000.0..5_000_000.0_f64,
         ) {
-            // A bound on the delay that is never reached, so that it does not raise the rate.
-            let config = PacerConfig { max_delay: Duration::from_secs(3600), ..PacerConfig::default() };
-            let packets: Vec<_> = packets.into_iter().map(|(after, bytes)| (after, Class::Video, bytes)).collect();
+            // A delay bound that is never reached, so that it does not raise the rate.
+            let config = PacerConfig {
+                max_delay: Duration::from_secs(3600),
+                ..PacerConfig::default()
+            };
+
+            let packets: Vec<_> = packets
+                .into_iter()
+                .map(|(after, bytes)| (after, Class::Video, bytes))
+                .collect();
             let out = play(&packets, rate, config);
-            let bucket = (rate * config.burst.as_secs_f64()).max(config.min_burst_bytes as f64 * 8.0);
+            let bucket =
+                (rate * config.burst.as_secs_f64()).max(config.min_burst_bytes as f64 * 8.0);
 
             for (i, first) in out.iter().enumerate() {
                 let mut bits = 0.0;
@@ -354,7 +380,7 @@ mod tests {
 
         assert!(
             worst <= 5,
-            "a frame leaves at once or nearly, took {worst} ms"
+            "a frame leaves at once or almost, took {worst} ms"
         );
     }
 
@@ -366,18 +392,18 @@ mod tests {
 
         assert!(
             at_once < 8,
-            "60 packets do not leave in one burst, {at_once} did"
+            "60 packets must not leave in one burst, {at_once} did"
         );
 
         let last = out.last().expect("packets left").left;
         assert!(
             (100..=151).contains(&last),
-            "75 kB at 3.75 Mbit/s take 150 ms, took {last}"
+            "75 kB at 3.75 Mbit/s take 150 ms, took {last} ms"
         );
     }
 
     #[test]
-    fn a_retransmission_passes_fresh_video() {
+    fn a_retransmission_overtakes_fresh_video() {
         let mut packets = vec![(0, Class::Video, 1250); 30];
         packets.push((5, Class::Retransmission, 1250));
         let out = play(&packets, 1e6, PacerConfig::default());
@@ -396,20 +422,21 @@ mod tests {
 
         assert!(
             repaired < 20 && last > 100,
-            "repair after {repaired} ms, the last of the video after {last}"
+            "the retransmission left after {repaired} ms, the last video packet after {last} ms"
         );
     }
 
     #[test]
     fn a_flood_of_retransmissions_is_bounded() {
-        let (mut pacer, now) = (Pacer::new(PacerConfig::default(), 1e5), Instant::now());
+        let rate = Bitrate::from_bps(1e5);
+        let (mut pacer, now) = (Pacer::new(PacerConfig::default(), rate), Instant::now());
         let taken = (0..10_000)
             .filter(|&i| pacer.enqueue(now, Class::Retransmission, 1200, i))
             .count();
         assert_eq!(
             taken,
             PacerConfig::default().max_retransmissions,
-            "the rest is dropped, and said so"
+            "the rest is dropped, and the caller learns it"
         );
     }
 }

@@ -1,142 +1,139 @@
-//! The connection itself.
+//! One peer connection, from its sockets to its tracks.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it owns sockets and tasks"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use rtc::interceptor::Slot;
-use rtc::media_stream::MediaStreamTrack;
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
-};
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::media_stream::track_local::TrackLocal;
-use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceServer, RTCSdpType,
     RTCSessionDescription,
 };
 use webrtc::runtime::Runtime;
 
-use super::PeerError;
-use super::description;
-use super::ear::{Ear, LastHeard};
+use super::error::{PeerError, could_not};
 use super::formats::{self, Format, MediaKind};
 use super::handler::{Handler, PeerEvent};
 use super::negotiated::{Negotiated, agree, same_format};
-use super::prompt_runtime::{PromptRuntime, Settled};
-use super::told_candidates::ToldCandidates;
-use super::{privacy, setup};
+use super::route::{self, Route};
+use super::track::LocalTrack;
+use super::workarounds::{HandshakeDone, HandshakeRuntime, RemoteCandidates, follow_answer};
+use super::{description, privacy, setup};
 use crate::congestion::{self, LinkConfig};
+use crate::interceptors::{LastHeard, LastHeardTap, PassThrough};
 use crate::link::LinkState;
 use crate::partner_state::CHANNEL;
 
 /// Behind congestion control's own taps, in front of everything that consumes packets.
-const EAR: Slot = Slot::Custom(2_400);
+const LAST_HEARD_TAP: Slot = Slot::Custom(2_400);
 
-/// What a peer connection is made for.
+/// How to set up a peer connection.
 #[derive(Clone)]
 pub struct PeerConfig {
     /// The video codec that is offered first and chosen first.
     pub codec: VideoCodec,
-    /// Whether pictures may be sent.
+    /// Whether this side may send video.
     pub send_video: bool,
-    /// Whether sound may be sent.
+    /// Whether this side may send audio.
     pub send_audio: bool,
     /// Bounds of the bandwidth estimate.
     pub link: LinkConfig,
     /// STUN servers, and TURN servers with their credentials.
     pub ice_servers: Vec<RTCIceServer>,
-    /// Use TURN and nothing else: no address of this machine leaves it, in candidates or descriptions.
+    /// Use TURN and nothing else: no address of this machine leaves it, neither in candidates nor
+    /// in descriptions.
     pub relay_only: bool,
-    /// Where to bind. Empty: every address of this machine, loopback included.
+    /// Where to bind. Empty means every address of this machine, loopback included.
     pub addresses: Vec<SocketAddr>,
-    /// Sockets and clock of another world: a simulated network. `None`: the real ones, on tokio.
+    /// Sockets and timers to use, for instance those of a simulated network. `None` means the
+    /// system's, on tokio.
     pub runtime: Option<Arc<dyn Runtime>>,
 }
 
-/// A stream that this side sends.
-#[derive(Clone)]
-pub struct LocalTrack {
-    /// Where packets go.
-    pub track: Arc<TrackLocalStaticRTP>,
-    /// Their SSRC.
-    pub ssrc: u32,
-}
-
-/// One peer connection. [`close`](Self::close) it; dropping alone leaves the partner waiting.
+/// One peer connection. [`close`](Self::close) it when done; if it is only dropped, the partner
+/// waits for a timeout.
 pub struct Peer {
     connection: Arc<dyn PeerConnection>,
     config: PeerConfig,
-    settled: Settled,
+    handshake_done: HandshakeDone,
     link: Arc<LinkState>,
     heard: Arc<LastHeard>,
     audio: Option<LocalTrack>,
     video: Option<LocalTrack>,
-    /// Tracks are in place: a second offer only renegotiates.
+    /// The tracks are in place: a second offer only renegotiates.
     prepared: bool,
     negotiated: Negotiated,
     events: UnboundedSender<PeerEvent>,
-    told: ToldCandidates,
+    remote_candidates: RemoteCandidates,
 }
 
 impl Peer {
-    /// Makes a peer connection that waits for [`create_offer`](Self::create_offer) or
-    /// [`apply_offer`](Self::apply_offer). What it tells goes to `events`.
+    /// Sets up a peer connection that waits for [`create_offer`](Self::create_offer) or
+    /// [`apply_offer`](Self::apply_offer). What happens to it is sent to `events`.
     ///
     /// # Errors
-    /// [`PeerError::Congestion`] for contradicting bitrates, [`PeerError::Connection`] if no socket can be bound.
+    /// [`PeerError::Congestion`] for contradicting bitrates, [`PeerError::Connection`] if no socket
+    /// can be bound.
     pub async fn new(
         config: PeerConfig,
         events: UnboundedSender<PeerEvent>,
     ) -> Result<Self, PeerError> {
-        let failed = |_| PeerError::Connection("start");
         let mut engine = MediaEngine::default();
-        formats::register(&mut engine, &formats::video(config.codec)).map_err(failed)?;
+        formats::register(&mut engine, &formats::video(config.codec))
+            .map_err(could_not("register its codecs"))?;
+
         let (registry, link) = congestion::register(&mut engine, config.link)?;
         let heard = LastHeard::new(Instant::now());
-        let registry = registry.with(EAR, Ear::new(Arc::clone(&heard)));
-        let settled = Settled::default();
+        let registry = registry.with(
+            LAST_HEARD_TAP,
+            PassThrough::new(LastHeardTap::new(Arc::clone(&heard))),
+        );
+
         let mut urls = config.ice_servers.iter().flat_map(|server| &server.urls);
         let has_turn = urls.any(|url| url.starts_with("turn:") || url.starts_with("turns:"));
-        let mut builder = PeerConnectionBuilder::new()
+
+        let handshake_done = HandshakeDone::default();
+        let handler = Handler::new(events.clone(), config.relay_only, handshake_done.clone());
+        let runtime =
+            HandshakeRuntime::new(config.runtime.as_ref(), handshake_done.clone(), has_turn);
+
+        let connection = PeerConnectionBuilder::new()
             .with_configuration(setup::configuration(&config.ice_servers, config.relay_only))
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(setup::settings(config.relay_only, has_turn))
-            .with_handler(Arc::new(Handler::new(
-                events.clone(),
-                config.relay_only,
-                settled.clone(),
-            )))
-            .with_udp_addrs(setup::addresses(&config.addresses));
-
-        builder = builder.with_runtime(Arc::new(PromptRuntime::new(
-            config.runtime.as_ref(),
-            settled.clone(),
-            has_turn,
-        )));
-        let connection: Arc<dyn PeerConnection> = Arc::new(builder.build().await.map_err(failed)?);
-        let negotiated = Negotiated::default();
+            .with_handler(Arc::new(handler))
+            .with_udp_addrs(setup::addresses(&config.addresses))
+            .with_runtime(Arc::new(runtime))
+            .build()
+            .await
+            .map_err(could_not("start"))?;
 
         Ok(Self {
-            connection,
+            connection: Arc::new(connection),
             config,
-            settled,
+            handshake_done,
             link,
             heard,
             audio: None,
             video: None,
             prepared: false,
-            negotiated,
+            negotiated: Negotiated::default(),
             events,
-            told: ToldCandidates::default(),
+            remote_candidates: RemoteCandidates::default(),
         })
     }
 
-    /// Makes an offer and applies it on this side. Returns it as JSON.
+    /// Creates an offer and applies it on this side. Returns it as JSON.
     ///
     /// # Errors
     /// [`PeerError::Connection`].
@@ -153,11 +150,12 @@ impl Peer {
             .connection
             .create_offer(None)
             .await
-            .map_err(|_| PeerError::Connection("make an offer"))?;
+            .map_err(could_not("create an offer"))?;
         self.set_local(offer).await
     }
 
-    /// Applies the partner's offer, taking back an own one first if `rollback`. Returns the answer as JSON.
+    /// Applies the partner's offer and returns the answer as JSON. With `rollback`, it takes back
+    /// this side's own offer first (RFC 8829 §4.1.10.2).
     ///
     /// # Errors
     /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`], [`PeerError::Connection`].
@@ -166,31 +164,11 @@ impl Peer {
         let agreed = agree(&remote.media)?;
 
         if rollback {
-            let back = RTCSessionDescription::rollback(None)
-                .map_err(|_| PeerError::Connection("take an offer back"))?;
-            let done = self.connection.set_local_description(back).await;
-            done.map_err(|_| PeerError::Connection("take an offer back"))?;
+            self.roll_back().await?;
         }
 
         if !self.prepared {
-            for (kind, formats) in [
-                (MediaKind::Audio, &agreed.audio),
-                (MediaKind::Video, &agreed.video),
-            ] {
-                // Chosen by our preference, named as the partner does.
-                let ours = match kind {
-                    MediaKind::Audio => vec![formats::opus()],
-                    MediaKind::Video => formats::video(self.config.codec),
-                };
-                let both: Vec<Format> = ours
-                    .into_iter()
-                    .filter(|own| formats.iter().any(|theirs| same_format(own, theirs)))
-                    .collect();
-                if !both.is_empty() {
-                    self.add(kind, &both[..1]).await?;
-                }
-            }
-
+            self.add_agreed(&agreed).await?;
             self.prepared = true;
         }
 
@@ -199,7 +177,7 @@ impl Peer {
             .connection
             .create_answer(None)
             .await
-            .map_err(|_| PeerError::Connection("make an answer"))?;
+            .map_err(could_not("create an answer"))?;
         self.negotiated = agree(&description::media_sections(&answer)?)?;
 
         self.set_local(answer).await
@@ -208,25 +186,32 @@ impl Peer {
     /// Applies the partner's answer.
     ///
     /// # Errors
-    /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`].
+    /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`], [`PeerError::Connection`].
     pub async fn apply_answer(&mut self, answer: &str) -> Result<(), PeerError> {
         let remote = description::from_json(answer, RTCSdpType::Answer)?;
         self.negotiated = agree(&remote.media)?;
-        self.follow_answer().await?;
+
+        if let (Some(local), Some(chosen)) = (&self.video, self.negotiated.video.first())
+            && chosen.video() != Some(self.config.codec)
+        {
+            follow_answer(&*self.connection, local, chosen)
+                .await
+                .map_err(could_not("change the codec"))?;
+        }
 
         self.set_remote(remote.description).await
     }
 
-    /// Adds a candidate of the partner.
+    /// Adds a candidate of the partner, given as JSON.
     ///
     /// # Errors
-    /// [`PeerError::BadCandidate`]; the connection goes on without it.
+    /// [`PeerError::BadCandidate`]; the connection continues without it.
     pub async fn add_candidate(&self, candidate: &str) -> Result<(), PeerError> {
         let Some(candidate) = description::candidate_from_json(candidate)? else {
             return Ok(());
         };
 
-        if !self.told.take(&candidate.candidate) {
+        if !self.remote_candidates.add(&candidate.candidate) {
             return Err(PeerError::BadCandidate);
         }
 
@@ -236,75 +221,102 @@ impl Peer {
             .map_err(|_| PeerError::BadCandidate)
     }
 
-    /// Uses these servers, with fresh credentials, from now on: those of allocations that live are renewed in place.
+    /// Uses these servers, with fresh credentials, from now on. Existing TURN allocations are
+    /// renewed in place.
     ///
     /// # Errors
-    /// [`PeerError::Connection`]; the old ones stay.
-    pub async fn set_ice_servers(&self, servers: &[RTCIceServer]) -> Result<(), PeerError> {
-        let failed = |_| PeerError::Connection("change its servers");
+    /// [`PeerError::Connection`]; the connection keeps the old servers.
+    pub(crate) async fn set_ice_servers(&self, servers: &[RTCIceServer]) -> Result<(), PeerError> {
         let changed = setup::configuration(servers, self.config.relay_only);
         self.connection
             .set_configuration(changed)
             .await
-            .map_err(failed)?;
+            .map_err(could_not("change its servers"))?;
 
-        // New servers count from the next gathering on, and this begins one. No offer follows, so nothing restarts.
-        self.connection.restart_ice().await.map_err(failed)
+        // New servers take effect at the next gathering, and this begins one. Without an offer that
+        // follows, nothing else restarts.
+        self.connection
+            .restart_ice()
+            .await
+            .map_err(could_not("use its new servers"))
     }
 
     /// Closes the connection and its sockets.
     pub async fn close(&self) {
-        self.settled.set(true);
+        self.handshake_done.set(true);
         if let Err(error) = self.connection.close().await {
             tracing::debug!(%error, "the peer connection was closed already");
         }
     }
 
-    /// What both sides agreed on. Empty before that.
-    #[must_use]
-    pub fn negotiated(&self) -> &Negotiated {
+    /// What both sides agreed on. Empty until they have.
+    pub(crate) fn negotiated(&self) -> &Negotiated {
         &self.negotiated
     }
 
-    /// Where sound goes, if both sides want it.
-    #[must_use]
-    pub fn audio(&self) -> Option<&LocalTrack> {
+    /// The track for audio, if both sides want audio from here.
+    pub(crate) fn audio(&self) -> Option<&LocalTrack> {
         self.audio.as_ref()
     }
 
-    /// Where pictures go, if both sides want them.
-    #[must_use]
-    pub fn video(&self) -> Option<&LocalTrack> {
+    /// The track for video, if both sides want video from here.
+    pub(crate) fn video(&self) -> Option<&LocalTrack> {
         self.video.as_ref()
     }
 
     /// What congestion control knows about the path.
-    #[must_use]
-    pub fn link(&self) -> &Arc<LinkState> {
+    pub(crate) fn link(&self) -> &Arc<LinkState> {
         &self.link
     }
 
     /// When the partner was last heard.
-    #[must_use]
-    pub fn heard(&self) -> &Arc<LastHeard> {
+    pub(crate) fn heard(&self) -> &Arc<LastHeard> {
         &self.heard
     }
 
-    /// The path that media takes. `None` before there is one.
-    pub async fn route(&self) -> Option<crate::session::Route> {
-        super::route::route(&*self.connection, &self.told, self.link.rtt()).await
+    /// The route that media takes. `None` until there is one.
+    pub async fn route(&self) -> Option<Route> {
+        route::route(&*self.connection, &self.remote_candidates, self.link.rtt()).await
     }
 
-    async fn add(&mut self, kind: MediaKind, formats: &[Format]) -> Result<(), PeerError> {
-        let failed = |_| PeerError::Connection("add a track");
-        let rtc_kind = match kind {
-            MediaKind::Audio => RtpCodecKind::Audio,
-            MediaKind::Video => RtpCodecKind::Video,
-        };
+    /// Takes back this side's own offer.
+    async fn roll_back(&self) -> Result<(), PeerError> {
+        let rollback =
+            RTCSessionDescription::rollback(None).map_err(could_not("take back its own offer"))?;
+        self.connection
+            .set_local_description(rollback)
+            .await
+            .map_err(could_not("take back its own offer"))
+    }
 
-        let send = match kind {
-            MediaKind::Audio => self.config.send_audio,
-            MediaKind::Video => self.config.send_video,
+    /// Adds a track for each kind of media that both sides know a format of.
+    async fn add_agreed(&mut self, agreed: &Negotiated) -> Result<(), PeerError> {
+        for (kind, local, remote) in [
+            (MediaKind::Audio, vec![formats::opus()], &agreed.audio),
+            (
+                MediaKind::Video,
+                formats::video(self.config.codec),
+                &agreed.video,
+            ),
+        ] {
+            // The first in our order of preference. The answer takes the partner's payload type.
+            let chosen = local
+                .into_iter()
+                .find(|local| remote.iter().any(|remote| same_format(local, remote)));
+            if let Some(format) = chosen {
+                self.add(kind, &[format]).await?;
+            }
+        }
+
+        Ok(())
+    }
+
+    /// Adds a transceiver for `kind` that offers `formats`, which is not empty; its track sends the
+    /// first of them.
+    async fn add(&mut self, kind: MediaKind, formats: &[Format]) -> Result<(), PeerError> {
+        let (rtc_kind, send) = match kind {
+            MediaKind::Audio => (RtpCodecKind::Audio, self.config.send_audio),
+            MediaKind::Video => (RtpCodecKind::Video, self.config.send_video),
         };
 
         if !send {
@@ -316,14 +328,19 @@ impl Peer {
             self.connection
                 .add_transceiver_from_kind(rtc_kind, Some(init))
                 .await
-                .map_err(failed)?;
+                .map_err(could_not("add a transceiver"))?;
             return Ok(());
         }
 
-        let local = local_track(rtc_kind, &formats[0], rand::random());
+        let local = LocalTrack::new(rtc_kind, &formats[0], rand::random());
         let track: Arc<dyn TrackLocal> = Arc::clone(&local.track) as _;
-        let sender = self.connection.add_track(track).await.map_err(failed)?;
+        let sender = self
+            .connection
+            .add_track(track)
+            .await
+            .map_err(could_not("add a track"))?;
 
+        // A transceiver only offers the codec of its track unless it is given the others.
         if formats.len() > 1 {
             for transceiver in self.connection.get_transceivers().await {
                 let is_this = transceiver
@@ -338,7 +355,7 @@ impl Peer {
                     transceiver
                         .set_codec_preferences(all)
                         .await
-                        .map_err(failed)?;
+                        .map_err(could_not("set its codec preferences"))?;
                 }
             }
         }
@@ -351,50 +368,27 @@ impl Peer {
         Ok(())
     }
 
-    /// Offers the data channel on which both sides tell their state. The answerer opens none of its own.
+    /// Offers the data channel on which both sides send their state. The answerer opens none
+    /// itself.
     async fn open_channel(&self) -> Result<(), PeerError> {
-        let opened = self.connection.create_data_channel(CHANNEL, None).await;
-        let channel = opened.map_err(|_| PeerError::Connection("open a data channel"))?;
-        // Nobody listens any more once the call is over.
+        let channel = self
+            .connection
+            .create_data_channel(CHANNEL, None)
+            .await
+            .map_err(could_not("open a data channel"))?;
+        // Once the call is over, the receiver is gone.
         let _ = self.events.send(PeerEvent::Channel(channel));
 
         Ok(())
     }
 
-    /// The sender was made for the format that was offered first. If the answer chose another, it has to know before the
-    /// stream is bound to the interceptors.
-    async fn follow_answer(&mut self) -> Result<(), PeerError> {
-        let (Some(local), Some(chosen)) = (&self.video, self.negotiated.video.first()) else {
-            return Ok(());
-        };
-
-        if chosen.video() == Some(self.config.codec) {
-            return Ok(());
-        }
-
-        let failed = |_| PeerError::Connection("change the codec");
-        let replacement = LocalTrack {
-            track: local_track(RtpCodecKind::Video, chosen, local.ssrc).track,
-            ssrc: local.ssrc,
-        };
-
-        for sender in self.connection.get_senders().await {
-            if sender.track().ssrcs().await.contains(&local.ssrc) {
-                let track: Arc<dyn TrackLocal> = Arc::clone(&replacement.track) as _;
-                sender.replace_track(track).await.map_err(failed)?;
-            }
-        }
-
-        Ok(())
-    }
-
     async fn set_remote(&self, description: RTCSessionDescription) -> Result<(), PeerError> {
-        self.told.renew(&description.sdp);
+        self.remote_candidates.on_description(&description.sdp);
         self.connection
             .set_remote_description(description)
             .await
             .map_err(|error| {
-                tracing::debug!(%error, "the partner's description was refused");
+                tracing::debug!(%error, "rejected the partner's description");
                 PeerError::BadDescription("it contradicts itself or what was agreed")
             })
     }
@@ -406,30 +400,55 @@ impl Peer {
             description::to_json(&description)
         };
 
-        let failed = |_| PeerError::Connection("apply its own description");
         self.connection
             .set_local_description(description)
             .await
-            .map_err(failed)?;
+            .map_err(could_not("apply its own description"))?;
         Ok(json)
     }
 }
 
-fn local_track(kind: RtpCodecKind, format: &Format, ssrc: u32) -> LocalTrack {
-    let encoding = RTCRtpEncodingParameters {
-        rtp_coding_parameters: RTCRtpCodingParameters {
-            ssrc: Some(ssrc),
-            ..RTCRtpCodingParameters::default()
-        },
-        codec: format.to_rtc().rtp_codec,
-        ..RTCRtpEncodingParameters::default()
-    };
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
 
-    // Unique on both sides: feedback finds its track by this id.
-    let id = uuid::Uuid::new_v4().to_string();
-    let track = MediaStreamTrack::new("tandem".into(), id, kind.to_string(), kind, vec![encoding]);
-    LocalTrack {
-        track: Arc::new(TrackLocalStaticRTP::new(track)),
-        ssrc,
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failed_call_into_webrtc_keeps_its_cause() {
+        let config = PeerConfig {
+            codec: VideoCodec::H264,
+            send_video: true,
+            send_audio: true,
+            link: LinkConfig::default(),
+            ice_servers: Vec::new(),
+            relay_only: false,
+            addresses: vec!["127.0.0.1:0".parse().expect("an address")],
+            runtime: None,
+        };
+
+        let (events, _receiver) = unbounded_channel();
+        let mut peer = Peer::new(config, events)
+            .await
+            .expect("a socket on loopback");
+        peer.close().await;
+
+        let error = peer
+            .create_offer()
+            .await
+            .expect_err("a closed connection takes no track");
+        assert_eq!(
+            error.to_string(),
+            "the peer connection could not add a track"
+        );
+
+        let cause = error.source().expect("the cause is in the chain");
+        assert_eq!(
+            cause.to_string(),
+            webrtc::error::Error::ErrConnectionClosed.to_string(),
+            "and says why"
+        );
     }
 }

@@ -1,16 +1,18 @@
-//! What the two sides send each other through the relay: descriptions and candidates in the forms of a browser's
-//! `RTCSessionDescriptionInit` and `RTCIceCandidateInit`, and the media formats a description names.
+//! What the two sides exchange through the signaling server: descriptions and candidates, in the
+//! form of a browser's `RTCSessionDescriptionInit` and `RTCIceCandidateInit`. Also reads which
+//! media formats a description contains.
 
 use rtc::sdp::MediaDescription;
 use serde::{Deserialize, Serialize};
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSdpType, RTCSessionDescription};
 
-use super::PeerError;
+use super::error::PeerError;
 use super::formats::{Format, MediaKind};
 
-/// A browser's offer has some 6 kB. The relay carries up to 64 KiB; more can only come from a broken one.
+/// A browser's offer has about 6 kB. The signaling server passes on up to 64 KiB; anything longer
+/// can only come from a broken one.
 const MAX_DESCRIPTION_BYTES: usize = 96 * 1024;
-/// A candidate line has some 150 bytes.
+/// A candidate line has about 150 bytes.
 const MAX_CANDIDATE_BYTES: usize = 4 * 1024;
 
 /// `RTCSessionDescriptionInit` (W3C webrtc §4.6.2).
@@ -21,7 +23,7 @@ struct DescriptionInit {
     sdp: String,
 }
 
-/// A description as it goes over the wire.
+/// A description in wire format.
 pub(super) fn to_json(description: &RTCSessionDescription) -> String {
     let init = DescriptionInit {
         r#type: description.sdp_type.to_string(),
@@ -31,12 +33,12 @@ pub(super) fn to_json(description: &RTCSessionDescription) -> String {
     serde_json::to_string(&init).expect("two strings are always JSON")
 }
 
-/// A candidate as it goes over the wire.
+/// A candidate in wire format.
 pub(super) fn candidate_to_json(candidate: &RTCIceCandidateInit) -> String {
     serde_json::to_string(candidate).expect("strings and numbers are always JSON")
 }
 
-/// A description that came over the wire, read and understood as far as its media formats go.
+/// A description from the partner, parsed as far as its media formats.
 #[derive(Debug)]
 pub(super) struct RemoteDescription {
     pub(super) description: RTCSessionDescription,
@@ -47,11 +49,12 @@ pub(super) struct RemoteDescription {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MediaSection {
     pub(super) kind: MediaKind,
-    /// The formats of this section that we can use, in its order. Empty: none, or the section is rejected.
+    /// The formats that we can use, in the order of the section. Empty if there are none or the
+    /// section is rejected.
     pub(super) formats: Vec<Format>,
 }
 
-/// Reads a description of type `expected`.
+/// Parses a description of type `expected`.
 pub(super) fn from_json(json: &str, expected: RTCSdpType) -> Result<RemoteDescription, PeerError> {
     if json.len() > MAX_DESCRIPTION_BYTES {
         return Err(PeerError::BadDescription("it is too long"));
@@ -60,7 +63,7 @@ pub(super) fn from_json(json: &str, expected: RTCSdpType) -> Result<RemoteDescri
     let init: DescriptionInit = serde_json::from_str(json)
         .map_err(|_| PeerError::BadDescription("it is not { type, sdp }"))?;
     if init.r#type != expected.to_string() {
-        return Err(PeerError::BadDescription("it is of the wrong type"));
+        return Err(PeerError::BadDescription("it has the wrong type"));
     }
 
     let parsed = match expected {
@@ -68,7 +71,7 @@ pub(super) fn from_json(json: &str, expected: RTCSdpType) -> Result<RemoteDescri
         _ => RTCSessionDescription::answer(init.sdp),
     };
 
-    let description = parsed.map_err(|_| PeerError::BadDescription("the SDP does not parse"))?;
+    let description = parsed.map_err(|_| PeerError::BadDescription("its SDP does not parse"))?;
     let media = media_sections(&description)?;
 
     if media.is_empty() {
@@ -84,7 +87,7 @@ pub(super) fn media_sections(
 ) -> Result<Vec<MediaSection>, PeerError> {
     let session = description
         .unmarshal()
-        .map_err(|_| PeerError::BadDescription("the SDP does not parse"))?;
+        .map_err(|_| PeerError::BadDescription("its SDP does not parse"))?;
     Ok(session
         .media_descriptions
         .iter()
@@ -120,7 +123,7 @@ fn media_section(media: &MediaDescription) -> Option<MediaSection> {
     let formats = media.media_name.formats.iter().filter_map(|number| {
         let payload_type: u8 = number.parse().ok()?;
         let map = attribute("rtpmap", payload_type)?;
-        Format::understand(
+        Format::parse(
             kind,
             payload_type,
             map,
@@ -134,7 +137,7 @@ fn media_section(media: &MediaDescription) -> Option<MediaSection> {
     })
 }
 
-/// Reads a candidate; `None` for the end of candidates: JSON `null`, or an empty candidate line.
+/// Parses a candidate. `None` for the end of candidates: JSON `null`, or an empty candidate line.
 pub(super) fn candidate_from_json(json: &str) -> Result<Option<RTCIceCandidateInit>, PeerError> {
     if json.len() > MAX_CANDIDATE_BYTES {
         return Err(PeerError::BadCandidate);
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_of_a_browser_are_understood_in_its_order() {
+    fn a_browsers_formats_are_found_in_its_order() {
         let json = offer(
             "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 0\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\n\
              a=rtpmap:63 red/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused_with_an_error() {
+    fn garbage_is_rejected_with_an_error() {
         let long = offer(&"a=x\r\n".repeat(100_000));
         for json in [
             "",
@@ -207,13 +210,13 @@ mod tests {
             let start: String = json.chars().take(40).collect();
             assert!(
                 matches!(result, Err(PeerError::BadDescription(_))),
-                "{start} is no offer"
+                "{start} is not an offer"
             );
         }
     }
 
     #[test]
-    fn candidates_and_their_end() {
+    fn candidates_and_their_end_are_recognized() {
         let json = r#"{"candidate":"candidate:1 1 udp 1 192.0.2.1 5 typ host","sdpMid":"0","sdpMLineIndex":0}"#;
         assert!(candidate_from_json(json).unwrap().is_some());
 

@@ -1,4 +1,4 @@
-//! The media formats of a call: what is registered, offered and understood.
+//! The media formats of a call: which are registered, offered and accepted.
 
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind,
@@ -7,47 +7,46 @@ use tandem_media::codec::VideoCodec;
 use webrtc::error::Result;
 use webrtc::peer_connection::MediaEngine;
 
-/// Sound or pictures.
+/// Audio or video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MediaKind {
-    /// Sound.
+    /// Audio, always Opus.
     Audio,
-    /// Pictures.
+    /// Video, H.264 or VP8.
     Video,
 }
 
 /// A codec that this build can send and receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
+pub(crate) enum Codec {
     /// Opus (RFC 7587).
     Opus,
     /// A video codec.
     Video(VideoCodec),
 }
 
-/// A codec under a payload type.
+/// A codec with its payload type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Format {
+pub(crate) struct Format {
     /// RTP payload type.
-    pub payload_type: u8,
+    pub(crate) payload_type: u8,
     /// The codec.
-    pub codec: Codec,
-    /// Its parameters, as in SDP's `a=fmtp`.
-    pub parameters: String,
+    pub(crate) codec: Codec,
+    /// The codec's parameters, as in SDP's `a=fmtp`.
+    pub(crate) parameters: String,
 }
 
 impl Format {
     /// The video codec, if it is one.
-    #[must_use]
-    pub fn video(&self) -> Option<VideoCodec> {
+    pub(crate) fn video(&self) -> Option<VideoCodec> {
         match self.codec {
             Codec::Video(codec) => Some(codec),
             Codec::Opus => None,
         }
     }
 
-    /// Reads `a=rtpmap` and `a=fmtp`. `None`: this build has no use for the format.
-    pub(super) fn understand(
+    /// Parses `a=rtpmap` (`map`) and `a=fmtp`. `None` if this build cannot use the format.
+    pub(super) fn parse(
         kind: MediaKind,
         payload_type: u8,
         map: &str,
@@ -81,7 +80,7 @@ impl Format {
         }
     }
 
-    /// The form in which the peer connection knows it.
+    /// The form that webrtc uses.
     pub(super) fn to_rtc(&self) -> RTCRtpCodecParameters {
         let (clock_rate, channels) = match self.codec {
             Codec::Opus => (48_000, 2),
@@ -110,8 +109,8 @@ impl Format {
     }
 }
 
-/// H.264 that openh264 decodes: baseline (`4200`) or constrained baseline (`42e0`), whatever the level, in packetization
-/// mode 1 (RFC 6184 §8.1).
+/// Whether openh264 can decode this H.264: baseline (`4200`) or constrained baseline (`42e0`) at
+/// any level, in packetization mode 1 (RFC 6184 §8.1).
 fn is_baseline(parameters: &str) -> bool {
     let parameter = |name: &str| {
         let pairs = parameters
@@ -139,8 +138,8 @@ pub(super) fn opus() -> Format {
     }
 }
 
-/// Video formats in the order in which they are offered, `preferred` first. The second H.264 entry is what older browsers
-/// answer with.
+/// The video formats in the order of the offer, `preferred` first. Older browsers answer with the
+/// second H.264 entry.
 pub(super) fn video(preferred: VideoCodec) -> Vec<Format> {
     let h264 = |payload_type, profile: &str| Format {
         payload_type,
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_be_decoded_is_understood() {
+    fn only_decodable_formats_are_accepted() {
         for (parameters, good) in [
             ("packetization-mode=1;profile-level-id=42e01f", true),
             (" packetization-mode=1; Profile-Level-Id=42001F", true),
@@ -196,19 +195,19 @@ mod tests {
             ("packetization-mode=1", false),
             ("", false),
         ] {
-            let format = Format::understand(MediaKind::Video, 100, "H264/90000", parameters);
+            let format = Format::parse(MediaKind::Video, 100, "H264/90000", parameters);
             assert_eq!(format.is_some(), good, "{parameters:?}");
         }
 
-        assert!(Format::understand(MediaKind::Audio, 0, "PCMU/8000", "").is_none());
+        assert!(Format::parse(MediaKind::Audio, 0, "PCMU/8000", "").is_none());
         assert!(
-            Format::understand(MediaKind::Video, 0, "opus/48000", "").is_none(),
-            "sound is not a picture"
+            Format::parse(MediaKind::Video, 0, "opus/48000", "").is_none(),
+            "an audio codec is no video format"
         );
 
         assert!(
-            Format::understand(MediaKind::Audio, 0, "opus", "").is_none(),
-            "a map has a clock rate"
+            Format::parse(MediaKind::Audio, 0, "opus", "").is_none(),
+            "the map must have a clock rate"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a peer connection tells on its own.
+//! What happens to a peer connection, as events.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use webrtc::peer_connection::{
 };
 
 use super::formats::MediaKind;
-use super::prompt_runtime::Settled;
+use super::workarounds::HandshakeDone;
 use super::{description, privacy};
 use crate::machine::Text;
 
-/// What a peer connection tells on its own.
+/// What happens to a peer connection.
 pub enum PeerEvent {
-    /// A candidate for the partner, as JSON; `null` ends them.
+    /// A candidate for the partner, as JSON; `null` ends the candidates.
     Candidate(Text),
     /// ICE and DTLS are up.
     Connected,
-    /// The path is broken; it may come back.
+    /// The route is broken; it may come back.
     Disconnected,
-    /// The path is given up.
+    /// The route is given up.
     Failed,
-    /// Closed by the partner.
+    /// The partner closed the connection.
     Closed,
     /// A stream of the partner begins.
     Track(MediaKind, Arc<dyn TrackRemote>),
@@ -34,29 +34,31 @@ pub enum PeerEvent {
     Channel(Arc<dyn DataChannel>),
 }
 
-/// Passes news on. Its methods run on the task that drives the connection, so they must not wait.
+/// Turns webrtc's callbacks into [`PeerEvent`]s. They run on the task that drives the connection,
+/// so they must not wait.
 pub(super) struct Handler {
     events: UnboundedSender<PeerEvent>,
     relay_only: bool,
-    settled: Settled,
+    handshake_done: HandshakeDone,
 }
 
 impl Handler {
-    /// With `relay_only` no candidate but a relay's is told. `settled` learns when the connection is up.
+    /// With `relay_only`, only relay candidates become events. `handshake_done` follows the state
+    /// of the connection.
     pub(super) fn new(
         events: UnboundedSender<PeerEvent>,
         relay_only: bool,
-        settled: Settled,
+        handshake_done: HandshakeDone,
     ) -> Self {
         Self {
             events,
             relay_only,
-            settled,
+            handshake_done,
         }
     }
 
-    fn tell(&self, event: PeerEvent) {
-        // Nobody listens any more once the call is over.
+    fn send(&self, event: PeerEvent) {
+        // Once the call is over, the receiver is gone.
         let _ = self.events.send(event);
     }
 }
@@ -75,7 +77,7 @@ impl PeerConnectionEventHandler for Handler {
         };
 
         if let Some(candidate) = candidate {
-            self.tell(PeerEvent::Candidate(
+            self.send(PeerEvent::Candidate(
                 description::candidate_to_json(&candidate).into(),
             ));
         }
@@ -83,28 +85,28 @@ impl PeerConnectionEventHandler for Handler {
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            self.tell(PeerEvent::Candidate("null".into()));
+            self.send(PeerEvent::Candidate("null".into()));
         }
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        let is_underway = matches!(
+        let in_handshake = matches!(
             state,
             RTCPeerConnectionState::New | RTCPeerConnectionState::Connecting
         );
-        self.settled.set(!is_underway);
+        self.handshake_done.set(!in_handshake);
 
         match state {
-            RTCPeerConnectionState::Connected => self.tell(PeerEvent::Connected),
-            RTCPeerConnectionState::Disconnected => self.tell(PeerEvent::Disconnected),
-            RTCPeerConnectionState::Failed => self.tell(PeerEvent::Failed),
-            RTCPeerConnectionState::Closed => self.tell(PeerEvent::Closed),
+            RTCPeerConnectionState::Connected => self.send(PeerEvent::Connected),
+            RTCPeerConnectionState::Disconnected => self.send(PeerEvent::Disconnected),
+            RTCPeerConnectionState::Failed => self.send(PeerEvent::Failed),
+            RTCPeerConnectionState::Closed => self.send(PeerEvent::Closed),
             _ => {}
         }
     }
 
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        self.tell(PeerEvent::Channel(channel));
+        self.send(PeerEvent::Channel(channel));
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
@@ -114,6 +116,6 @@ impl PeerConnectionEventHandler for Handler {
             _ => return,
         };
 
-        self.tell(PeerEvent::Track(kind, track));
+        self.send(PeerEvent::Track(kind, track));
     }
 }

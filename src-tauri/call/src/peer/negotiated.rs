@@ -1,20 +1,20 @@
 //! What two descriptions have in common.
 
-use super::PeerError;
 use super::description::MediaSection;
+use super::error::PeerError;
 use super::formats::{Format, MediaKind};
 
-/// What both sides agreed on: the formats, the first of which is the one to send.
+/// The formats that both sides agreed on. The first of each kind is the one to send.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Negotiated {
+pub(crate) struct Negotiated {
     /// Audio formats.
-    pub audio: Vec<Format>,
+    pub(crate) audio: Vec<Format>,
     /// Video formats.
-    pub video: Vec<Format>,
+    pub(crate) video: Vec<Format>,
 }
 
-/// Whether two formats are the same codec in the same variant, whatever their payload types.
-pub(super) fn same_format(own: &Format, theirs: &Format) -> bool {
+/// Whether two formats are the same codec with the same profile, whatever their payload types.
+pub(super) fn same_format(local: &Format, remote: &Format) -> bool {
     let profile = |format: &Format| {
         let lower = format.parameters.to_ascii_lowercase();
         lower
@@ -22,11 +22,13 @@ pub(super) fn same_format(own: &Format, theirs: &Format) -> bool {
             .map(|(_, rest)| rest.chars().take(4).collect::<String>())
     };
 
-    own.codec == theirs.codec && profile(own) == profile(theirs)
+    local.codec == remote.codec && profile(local) == profile(remote)
 }
 
-/// The formats of a description that both sides know. A kind of media that the description wants but has no common format
-/// for is an error; one that it leaves out is not.
+/// The formats of a description that both sides know.
+///
+/// # Errors
+/// [`PeerError::NoCommonCodec`] if not a single format is known.
 pub(super) fn agree(media: &[MediaSection]) -> Result<Negotiated, PeerError> {
     let mut agreed = Negotiated::default();
     for section in media {
@@ -40,10 +42,14 @@ pub(super) fn agree(media: &[MediaSection]) -> Result<Negotiated, PeerError> {
         }
     }
 
-    let missing = |kind| media.iter().any(|section| section.kind == kind);
-    match (agreed.audio.is_empty(), agreed.video.is_empty()) {
-        (true, true) if missing(MediaKind::Video) => Err(PeerError::NoCommonCodec("video")),
-        (true, true) => Err(PeerError::NoCommonCodec("audio")),
-        _ => Ok(agreed),
+    if !agreed.audio.is_empty() || !agreed.video.is_empty() {
+        return Ok(agreed);
     }
+
+    let wants_video = media.iter().any(|section| section.kind == MediaKind::Video);
+    Err(PeerError::NoCommonCodec(if wants_video {
+        "video"
+    } else {
+        "audio"
+    }))
 }

@@ -1,17 +1,18 @@
-//! What leaves the machine in relay-only mode: relay candidates and nothing that tells an address of this machine.
+//! What leaves the machine in relay-only mode: relay candidates, and nothing that contains an
+//! address of this machine.
 //!
-//! The ICE agent is told to gather nothing else (RFC 8829 §4.1.1, `iceTransportPolicy`); this is the second lock on the
-//! same door, on the text that is really sent. A relay candidate names the address that it was made from
-//! (`raddr`, RFC 8839 §5.1): that goes, too.
+//! The ICE agent is configured to gather nothing else (RFC 8829 §4.1.1, `iceTransportPolicy`). This
+//! module checks again, on the text that is actually sent. It also removes the address from which a
+//! relay candidate was made (`raddr`, RFC 8839 §5.1), which the library reveals.
 
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription};
 
 use super::description;
 
-/// The candidate as it may be sent; `None` if it may not.
+/// The candidate as it may be sent; `None` if it must not be sent.
 pub(super) fn candidate(mut init: RTCIceCandidateInit) -> Option<RTCIceCandidateInit> {
     init.candidate = candidate_line(&init.candidate)?;
-    // The server's own address is no secret, but nobody needs it either.
+    // The TURN server's URL is not secret, but the partner does not need it.
     init.url = None;
     Some(init)
 }
@@ -23,13 +24,14 @@ pub(super) fn description_to_json(description: &RTCSessionDescription) -> String
     description::to_json(&stripped)
 }
 
-/// The SDP without candidates other than relays, and without other addresses.
+/// The SDP with relay candidates only, and without any other address.
 fn strip(sdp: &str) -> String {
     let mut stripped = String::with_capacity(sdp.len());
     for line in sdp.split_terminator('\n') {
         let line = line.trim_end_matches('\r');
         let kept = match line.split_once([':', '=']) {
-            // Media on its way through candidates needs no address here (RFC 8839 §4.2.1.2 and RFC 8866 §5.2).
+            // With ICE, the address for media comes from candidates, not from here (RFC 8839
+            // §4.2.1.2, RFC 8866 §5.2).
             Some(("c", _)) => Some("c=IN IP4 0.0.0.0".to_owned()),
             Some(("o", rest)) => Some(format!("o={}", anonymous_origin(rest))),
             Some(("a", attribute)) if attribute.starts_with("candidate") => {
@@ -54,7 +56,7 @@ fn strip(sdp: &str) -> String {
     stripped
 }
 
-/// `o=` without the address of its author.
+/// `o=` without the address of its creator.
 fn anonymous_origin(origin: &str) -> String {
     let mut fields: Vec<&str> = origin.split(' ').collect();
     if let [.., network, kind, address] = &mut fields[..] {
@@ -64,38 +66,35 @@ fn anonymous_origin(origin: &str) -> String {
     fields.join(" ")
 }
 
-/// A `candidate-attribute` of type relay without its related address; `None` for any other. An empty one, the end of
-/// candidates, stays.
+/// A relay `candidate-attribute` without its related address; `None` for any other type. An empty
+/// one, which marks the end of candidates, stays.
 fn candidate_line(line: &str) -> Option<String> {
     if line.is_empty() {
         return Some(String::new());
     }
 
     let mut fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let value_of = |name: &str| {
-        fields
-            .iter()
-            .skip(6)
-            .position(|field| *field == name)
-            .map(|at| at + 7)
-    };
-
-    if fields.get(value_of("typ")?) != Some(&"relay") {
+    if fields.get(value_index(&fields, "typ")?) != Some(&"relay") {
         return None;
     }
 
     for (name, nothing) in [("raddr", "0.0.0.0"), ("rport", "0")] {
-        let at = fields
-            .iter()
-            .skip(6)
-            .position(|field| *field == name)
-            .map(|at| at + 7);
-        if let Some(value) = at.and_then(|at| fields.get_mut(at)) {
+        let value = value_index(&fields, name).and_then(|at| fields.get_mut(at));
+        if let Some(value) = value {
             *value = nothing;
         }
     }
 
     Some(fields.join(" "))
+}
+
+/// Where the value of the attribute `name` would stand. Attributes follow the six fixed fields.
+fn value_index(fields: &[&str], name: &str) -> Option<usize> {
+    fields
+        .iter()
+        .skip(6)
+        .position(|field| *field == name)
+        .map(|at| at + 7)
 }
 
 #[cfg(test)]
@@ -108,7 +107,7 @@ mod tests {
         "candidate:1 1 udp 9 198.51.100.7 50000 typ relay raddr 192.0.2.33 rport 61000 ufrag x";
 
     #[test]
-    fn only_relays_pass_and_without_their_origin() {
+    fn only_relay_candidates_pass_and_without_their_origin() {
         assert_eq!(
             candidate_line(RELAY).as_deref(),
             Some("candidate:1 1 udp 9 198.51.100.7 50000 typ relay raddr 0.0.0.0 rport 0 ufrag x")
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_keeps_nothing_of_the_machine() {
+    fn a_description_contains_no_address_of_the_machine() {
         let sdp = format!(
             "v=0\r\no=- 4711 2 IN IP4 192.0.2.33\r\ns=-\r\nc=IN IP6 2001:db8::33\r\nt=0 0\r\n\
              m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.33\r\na=rtcp:61000 IN IP4 192.0.2.33\r\n\
@@ -160,12 +159,17 @@ mod tests {
             lines in proptest::collection::vec(
                 prop_oneof![
                     Just("a=candidate:2 1 udp 9 192.0.2.33 6 typ host".to_owned()),
-                    Just("a=candidate:2 1 tcp 9 192.0.2.33 6 typ srflx raddr 192.0.2.33 rport 6".to_owned()),
+                    Just(
+                        "a=candidate:2 1 tcp 9 192.0.2.33 6 typ srflx raddr 192.0.2.33 rport 6"
+                            .to_owned()
+                    ),
                     Just(format!("a={RELAY}")),
                     Just("c=IN IP4 192.0.2.33".to_owned()),
                     Just("o=- 1 1 IN IP4 192.0.2.33".to_owned()),
                     Just("a=rtcp:5 IN IP4 192.0.2.33".to_owned()),
-                    "[ -~]{0,40}".prop_filter("no address by chance", |line| !line.contains("192.0.2.33")),
+                    "[ -~]{0,40}".prop_filter("not the address by chance", |line| {
+                        !line.contains("192.0.2.33")
+                    }),
                 ],
                 0..30,
             )

@@ -1,47 +1,50 @@
-//! The path that media takes, out of the peer connection's transport.
+//! The route that media takes.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it asks a live connection for its statistics"
+)]
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidateType, RTCStatsReportEntry, StatsSelector,
 };
 
-use super::told_candidates::ToldCandidates;
-use crate::session::Route;
+use super::workarounds::{RemoteCandidates, selected_pair};
 
-/// The selected candidate pair and the ciphers over it; `None` before there is one. `rtt`: as congestion control measured
-/// it, better than the sparse checks of ICE.
-///
-/// A partner's address that showed itself by a check counts as what its candidate was `told` as, if one was.
-///
-/// The pair is taken from the transport, because the statistics know candidates under other ids than pairs do.
+/// The route that media takes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// Type of the local candidate: `host`, `srflx`, `prflx`, `relay` (RFC 8839 §5.1).
+    pub local: String,
+    /// Type of the remote candidate.
+    pub remote: String,
+    /// `udp` or `tcp`.
+    pub protocol: String,
+    /// Round-trip time, ms.
+    pub rtt_ms: Option<f32>,
+    /// The DTLS cipher suite.
+    pub dtls: String,
+    /// The SRTP protection profile.
+    pub srtp: String,
+}
+
+/// The selected candidate pair and the ciphers over it; `None` until there is one. `rtt` is what
+/// congestion control measured, which is better than ICE's sparse checks.
 pub(super) async fn route(
     connection: &dyn PeerConnection,
-    told: &ToldCandidates,
+    candidates: &RemoteCandidates,
     rtt: Option<Duration>,
 ) -> Option<Route> {
-    let mut transport = None;
-    for receiver in connection.get_receivers().await {
-        transport = transport.or(receiver.transport().await.ok().flatten());
-    }
-
-    for sender in connection.get_senders().await {
-        transport = transport.or(sender.transport().await.ok().flatten());
-    }
-
-    let pair = transport?
-        .ice_transport()
-        .get_selected_candidate_pair()
-        .await
-        .ok()
-        .flatten()?;
-
-    let remote = match pair.remote().typ {
-        RTCIceCandidateType::Prflx => told.type_of(&pair.remote().address, pair.remote().port),
+    let pair = selected_pair(connection).await?;
+    let remote = pair.remote();
+    let announced = match remote.typ {
+        RTCIceCandidateType::Prflx => candidates.type_of(&remote.address, remote.port),
         _ => None,
     };
 
-    let remote = remote.map_or_else(|| pair.remote().typ.to_string(), str::to_owned);
     let report = connection
         .get_stats(Instant::now(), StatsSelector::None)
         .await;
@@ -52,7 +55,7 @@ pub(super) async fn route(
 
     Some(Route {
         local: pair.local().typ.to_string(),
-        remote,
+        remote: announced.map_or_else(|| remote.typ.to_string(), str::to_owned),
         protocol: pair.local().protocol.to_string(),
         rtt_ms: rtt.map(|rtt| rtt.as_secs_f32() * 1e3),
         dtls: ciphers.dtls_cipher.clone(),

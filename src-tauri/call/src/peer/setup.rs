@@ -1,6 +1,6 @@
-//! What every peer connection is set up with: ICE's pace, who does what in DTLS, where to bind.
+//! The settings of every peer connection: ICE's pace, the DTLS roles, where to bind.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
@@ -10,49 +10,54 @@ use webrtc::peer_connection::{
     SettingEngineBuilder,
 };
 
-/// With the default of 200 ms a connection takes 205–410 ms to come up, with this 26–47.
+use super::workarounds::multicast_dns;
+
+/// Time between ICE checks. A connection takes 26–47 ms to come up with this, 205–410 ms with the
+/// library's default of 200 ms.
 const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// So many checks a pair gets: as long as the default's 7 of 200 ms, and a little.
+/// Checks per pair: 90 × 20 ms, slightly longer than the default 7 × 200 ms.
 const ICE_CHECKS: u16 = 90;
 
-/// So long after its start a connection does not settle for a way through NATs, because a way inside one network may
-/// come up yet; that rarely takes longer. The library waits 500 ms, and 1 s for an address that only a check has shown.
-const NAT_WAIT: Duration = Duration::from_millis(100);
-/// The same for an address that only a check has shown, where there are TURN servers: it may be a relay's, and the
-/// partner's direct addresses deserve some time.
-const UNTOLD_WAIT: Duration = Duration::from_millis(400);
+/// Minimum wait before accepting a server-reflexive pair, in case a host pair succeeds; that rarely
+/// takes longer. The library waits 500 ms, and 1 s for a peer-reflexive pair.
+const SRFLX_WAIT: Duration = Duration::from_millis(100);
+/// Minimum wait before accepting a peer-reflexive pair if there are TURN servers: the address may
+/// belong to the partner's TURN server, and the partner's direct addresses deserve some time.
+const PRFLX_WAIT_WITH_TURN: Duration = Duration::from_millis(400);
 
 /// How ICE and DTLS work.
 pub(super) fn settings(relay_only: bool, has_turn: bool) -> SettingEngine {
-    // Names are asked for on the local network, which is none of its business in relay-only mode.
+    // mDNS asks the local network, which must not notice anything in relay-only mode.
     let mdns = if relay_only {
         MulticastDnsMode::Disabled
     } else {
         multicast_dns()
     };
 
-    // Waiting for something better than a relay makes no sense when nothing better may come. The partner's relay may
-    // show itself (as peer reflexive) before its candidate arrives.
-    let (nat_wait, untold_wait) = match (relay_only, has_turn) {
+    // In relay-only mode nothing better than a relayed pair can come, so there is nothing to wait
+    // for. With TURN, the partner's relayed address may show up as peer-reflexive before its
+    // candidate does.
+    let (srflx_wait, prflx_wait) = match (relay_only, has_turn) {
         (true, _) => (Duration::ZERO, Duration::ZERO),
-        (false, true) => (NAT_WAIT, UNTOLD_WAIT),
-        (false, false) => (NAT_WAIT, NAT_WAIT),
+        (false, true) => (SRFLX_WAIT, PRFLX_WAIT_WITH_TURN),
+        (false, false) => (SRFLX_WAIT, SRFLX_WAIT),
     };
 
     SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
         .with_include_loopback_candidate(true)
-        // The side that offers nominates and so connects last: when it then begins the handshake, the other is ready.
-        // The other way round one ClientHello in thirty came too early and was repeated only after a second.
+        // The offering side nominates and so connects last: when it then begins the handshake, the
+        // other side is ready. The other way round, one ClientHello in thirty came too early and
+        // was repeated only after a second.
         .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_multicast_dns_mode(mdns)
-        .with_srflx_acceptance_min_wait(Some(nat_wait))
-        .with_prflx_acceptance_min_wait(Some(untold_wait))
+        .with_srflx_acceptance_min_wait(Some(srflx_wait))
+        .with_prflx_acceptance_min_wait(Some(prflx_wait))
         .with_relay_acceptance_min_wait(relay_only.then_some(Duration::ZERO))
         .build()
 }
 
-/// Where to bind: what was asked for, or every address of this machine.
+/// Where to bind: the configured addresses, or every address of this machine.
 pub(super) fn addresses(configured: &[SocketAddr]) -> Vec<String> {
     if !configured.is_empty() {
         return configured.iter().map(SocketAddr::to_string).collect();
@@ -66,7 +71,7 @@ pub(super) fn addresses(configured: &[SocketAddr]) -> Vec<String> {
     all
 }
 
-/// The servers, and whether anything but a relay may be used.
+/// The servers, and whether only relay candidates may be used.
 pub(super) fn configuration(servers: &[RTCIceServer], relay_only: bool) -> RTCConfiguration {
     let policy = if relay_only {
         RTCIceTransportPolicy::Relay
@@ -78,20 +83,4 @@ pub(super) fn configuration(servers: &[RTCIceServer], relay_only: bool) -> RTCCo
         .with_ice_servers(servers.to_vec())
         .with_ice_transport_policy(policy)
         .build()
-}
-
-/// Names that browsers give instead of addresses are looked up, where this machine can ask.
-///
-/// One without any network but loopback cannot join the group, and then the whole connection would fail to start.
-fn multicast_dns() -> MulticastDnsMode {
-    /// RFC 6762 §3.
-    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-    let joined = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .and_then(|socket| socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED));
-
-    if joined.is_ok() {
-        MulticastDnsMode::QueryOnly
-    } else {
-        MulticastDnsMode::Disabled
-    }
 }

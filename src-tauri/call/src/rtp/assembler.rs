@@ -1,4 +1,4 @@
-//! Frames from packets.
+//! Frames from packets that arrive in any order, twice or never.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tandem_media::codec::VideoCodec;
 
 use super::depacketize::{self, PayloadRole};
-use super::sequence::{SequenceUnwrapper, Unwrapped};
+use super::sequence::{StreamSequence, Unwrapped};
 
 /// One received packet of a video stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct VideoPacket {
     pub timestamp: u32,
     /// RTP marker bit: the last packet of its frame.
     pub marker: bool,
-    /// What follows the RTP header. Empty for padding, which only takes up a sequence number.
+    /// What follows the RTP header. Empty for padding, which only uses up a sequence number.
     pub payload: Bytes,
 }
 
@@ -27,16 +27,17 @@ pub struct VideoPacket {
 pub struct AssemblerConfig {
     /// How long a missing packet may hold up the frames behind it.
     pub wait: Duration,
-    /// How often a keyframe is asked for again until one comes.
+    /// How often a keyframe is requested again until one arrives.
     pub request_interval: Duration,
-    /// Most packets that are kept.
+    /// At most this many packets are kept.
     pub max_packets: usize,
-    /// Most bytes of payload that are kept.
+    /// At most this many bytes of payload are kept.
     pub max_bytes: usize,
 }
 
 impl Default for AssemblerConfig {
-    /// Three retransmissions over a path with 50 ms of round trip time; 4 s of a 2.5 Mbit/s stream.
+    /// Waits for three retransmissions over a path with a round-trip time of 50 ms; keeps 4 s of a
+    /// 2.5 Mbit/s stream.
     fn default() -> Self {
         Self {
             wait: Duration::from_millis(250),
@@ -58,52 +59,56 @@ pub struct AssembledFrame {
     pub timestamp: u32,
 }
 
-/// What happened to a stream so far.
+/// What has happened to a stream so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AssemblerStats {
-    /// Packets taken in, each sequence number once.
+    /// Packets accepted, each sequence number once.
     pub packets: u64,
-    /// Sequence numbers between the first and the newest that have not come. Falls when a late packet comes.
+    /// Sequence numbers between the first and the newest that are missing. Falls when a late packet
+    /// arrives.
     pub lost: u64,
-    /// Packets that came after a later one and filled a gap: reordered or sent again.
+    /// Packets that arrived after a later one and filled a gap: reordered or sent again.
     pub late: u64,
-    /// Packets that came a second time.
+    /// Packets that arrived a second time.
     pub duplicates: u64,
-    /// Packets that came too late for their frame, or were thrown away to stay within bounds.
+    /// Packets that arrived too late for their frame, or were dropped to stay within the bounds.
     pub discarded: u64,
     /// Frames delivered.
     pub frames: u64,
     /// Keyframes among them.
     pub keyframes: u64,
-    /// How often a keyframe was asked for.
+    /// How often a keyframe was requested.
     pub keyframe_requests: u64,
     /// Frames whose payloads break the rules of their format.
     pub broken_frames: u64,
 }
 
-/// Puts the packets of one video stream back into order and together.
+/// Puts the packets of one video stream back in order and assembles frames from them.
 ///
-/// Frames come out in order and without gaps, so that every reference picture is there. When a packet stays away for
-/// longer than [`AssemblerConfig::wait`], everything up to the next keyframe is dropped and one is asked for.
+/// Frames come out in order and without gaps, so that every reference frame is there. When a packet
+/// is missing for longer than [`AssemblerConfig::wait`], the assembler drops everything up to the
+/// next keyframe and requests one.
 #[derive(Debug)]
 pub struct FrameAssembler {
     codec: VideoCodec,
     config: AssemblerConfig,
-    unwrapper: SequenceUnwrapper,
+    sequence: StreamSequence,
     packets: BTreeMap<i64, Kept>,
     bytes: usize,
-    /// The first packet of the next frame; `None`: only a keyframe will do.
+    /// The first packet of the next frame; `None` if only a keyframe will do.
     next: Option<i64>,
     /// The last number that was delivered or given up.
     passed: i64,
     /// The last number that was delivered.
     delivered: i64,
+    /// The first number of the stream.
     first: Option<i64>,
-    /// Since when a frame is held up by a missing packet.
+    /// Since when a missing packet has been holding up a frame.
     stalled_since: Option<Instant>,
+    /// A keyframe has brought parameter sets.
     has_parameters: bool,
     request_due: Option<Instant>,
-    requests: bool,
+    request_pending: bool,
     ready: VecDeque<AssembledFrame>,
     stats: AssemblerStats,
 }
@@ -123,7 +128,7 @@ impl FrameAssembler {
         Self {
             codec,
             config,
-            unwrapper: SequenceUnwrapper::default(),
+            sequence: StreamSequence::default(),
             packets: BTreeMap::new(),
             bytes: 0,
             next: None,
@@ -133,30 +138,30 @@ impl FrameAssembler {
             stalled_since: None,
             has_parameters: false,
             request_due: None,
-            requests: false,
+            request_pending: false,
             ready: VecDeque::new(),
             stats: AssemblerStats::default(),
         }
     }
 
-    /// Adapts the waiting time to the path: three retransmissions, each a round trip and a NACK interval, between 150 and
-    /// 600 ms.
+    /// Adapts the wait to the path: three retransmissions, each a round trip and a NACK interval,
+    /// but between 150 and 600 ms.
     pub fn set_rtt(&mut self, rtt: Duration) {
         let tries = 3 * (rtt + Duration::from_millis(25));
         self.config.wait = tries.clamp(Duration::from_millis(150), Duration::from_millis(600));
     }
 
-    /// Takes in a packet that arrived at `now`.
+    /// Adds a packet that arrived at `now`.
     pub fn insert(&mut self, now: Instant, packet: VideoPacket) {
-        let mut newest = self.unwrapper.newest();
-        let number = match self.unwrapper.unwrap(packet.sequence) {
+        let mut newest = self.sequence.newest();
+        let number = match self.sequence.unwrap(packet.sequence) {
             Unwrapped::Number(number) => number,
             Unwrapped::Stale => {
                 self.stats.discarded += 1;
                 return;
             }
             Unwrapped::Restart(number) => {
-                self.begin_anew(number);
+                self.restart(number);
                 newest = None;
                 number
             }
@@ -186,7 +191,7 @@ impl FrameAssembler {
         let role = depacketize::role(self.codec, &packet.payload);
 
         if newest.is_none() && role.starts_keyframe {
-            // The rest of it is on its way: no need to ask for another one yet.
+            // The rest of it is on its way: no need to request another one yet.
             self.request_due = Some(now + self.config.request_interval);
         }
 
@@ -219,9 +224,9 @@ impl FrameAssembler {
         self.ready.pop_front()
     }
 
-    /// Whether the sender should be asked for a keyframe now. True once per request.
+    /// Whether to request a keyframe from the sender now. True once per request.
     pub fn poll_keyframe_request(&mut self) -> bool {
-        std::mem::take(&mut self.requests)
+        std::mem::take(&mut self.request_pending)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -231,7 +236,8 @@ impl FrameAssembler {
         [give_up, self.request_due].into_iter().flatten().min()
     }
 
-    /// Gives up on what has been missing for too long, and asks again for a keyframe that has not come.
+    /// Gives up packets that have been missing for too long, and repeats the request for a keyframe
+    /// that has not arrived.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self
             .stalled_since
@@ -245,31 +251,30 @@ impl FrameAssembler {
         }
     }
 
-    /// The decoder could not make sense of a frame: only a keyframe helps.
+    /// The decoder could not decode a frame: only a keyframe helps.
     pub fn decoder_failed(&mut self, now: Instant) {
         self.ready.clear();
         self.give_up(now);
     }
 
-    /// What happened so far.
+    /// What has happened so far.
     #[must_use]
     pub fn stats(&self) -> AssemblerStats {
         self.stats
     }
 
-    /// Packets waiting for others.
-    #[must_use]
-    pub fn buffered(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
         self.packets.len()
     }
 
     fn request_keyframe(&mut self, now: Instant) {
-        self.requests = true;
+        self.request_pending = true;
         self.stats.keyframe_requests += 1;
         self.request_due = Some(now + self.config.request_interval);
     }
 
-    fn begin_anew(&mut self, number: i64) {
+    fn restart(&mut self, number: i64) {
         self.stats.discarded += self.packets.len() as u64;
         self.packets.clear();
         self.bytes = 0;
@@ -280,7 +285,7 @@ impl FrameAssembler {
         self.stalled_since = None;
     }
 
-    /// Delivers every frame that is complete; asks for a keyframe if nothing else helps.
+    /// Delivers every complete frame. Requests a keyframe if nothing else helps.
     fn advance(&mut self, now: Instant) {
         loop {
             if self.next.is_none() && !self.jump_to_keyframe() {
@@ -310,7 +315,7 @@ impl FrameAssembler {
         }
     }
 
-    /// Padding has a number and nothing else.
+    /// Skips padding, which has a number and nothing else.
     fn skip_padding(&mut self, mut number: i64) -> i64 {
         while self
             .packets
@@ -325,14 +330,14 @@ impl FrameAssembler {
         number
     }
 
-    /// Whether every number from `start` to `end` is there.
+    /// Whether every packet from `start` to `end` is there.
     fn is_whole(&self, start: i64, end: i64) -> bool {
         let expected = usize::try_from(end - start + 1).unwrap_or(0);
         expected == 0 || self.packets.range(start..=end).count() == expected
     }
 
-    /// The last packet of the frame that starts at `start`, if all of it is there: the one with the marker, or the last
-    /// before another timestamp.
+    /// The last packet of the frame that starts at `start`, if the frame is complete: the packet
+    /// with the marker, or the last before another timestamp.
     fn frame_end(&self, start: i64) -> Option<i64> {
         let timestamp = self.packets.get(&start)?.timestamp;
         for (expected, (&number, packet)) in (start..).zip(self.packets.range(start..)) {
@@ -352,7 +357,7 @@ impl FrameAssembler {
         None
     }
 
-    /// Finds the first keyframe that is complete, and drops what lies before it.
+    /// Finds the first complete keyframe, and drops what lies before it.
     fn jump_to_keyframe(&mut self) -> bool {
         let starts = self
             .packets
@@ -370,8 +375,8 @@ impl FrameAssembler {
         true
     }
 
-    /// Whether a keyframe starts with this packet. One without parameter sets does only if those of an earlier keyframe
-    /// hold and nothing of this frame can be missing in front of it.
+    /// Whether a keyframe starts with this packet. Without parameter sets it only does if an
+    /// earlier keyframe brought some and nothing of this frame can be missing before it.
     fn is_keyframe_start(&self, number: i64, packet: &Kept) -> bool {
         let follows_a_frame = || {
             let before = self.packets.get(&(number - 1));
@@ -413,7 +418,7 @@ impl FrameAssembler {
         let mut data = Vec::with_capacity(size + 64);
 
         if let Err(error) = depacketize::depacketize(self.codec, &payloads, &mut data) {
-            tracing::debug!(%error, "a frame is broken");
+            tracing::debug!(%error, "dropped a broken frame: waiting for a keyframe");
             self.stats.broken_frames += 1;
             self.next = None;
             return;
@@ -422,7 +427,7 @@ impl FrameAssembler {
         self.has_parameters |= frame.values().any(|packet| packet.role.has_parameters);
         if keyframe {
             self.request_due = None;
-            self.requests = false;
+            self.request_pending = false;
             self.stats.keyframes += 1;
         }
 
@@ -434,14 +439,14 @@ impl FrameAssembler {
         });
     }
 
-    /// From here on only a keyframe will do.
+    /// Gives up waiting: from here on only a keyframe will do.
     fn give_up(&mut self, now: Instant) {
         self.next = None;
         self.stalled_since = None;
         self.advance(now);
     }
 
-    /// Forgets the oldest packets until half of the room is free.
+    /// Drops the oldest packets until half of the room is free.
     fn shrink(&mut self) {
         let (packets, bytes) = (self.config.max_packets / 2, self.config.max_bytes / 2);
         while self.packets.len() > packets || self.bytes > bytes {

@@ -1,32 +1,30 @@
-//! The payloads of one frame back to its bitstream.
+//! The payloads of one frame back to its bitstream: H.264 (RFC 6184) and VP8 (RFC 7741).
 
 use tandem_media::codec::VideoCodec;
 
-/// A payload that breaks the rules of its format.
+/// How a payload breaks the rules of its format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BrokenPayload {
-    /// It ends before its header does, or holds a length beyond its end.
+pub(super) enum BrokenPayload {
+    /// It ends within its header, or contains a length that reaches beyond its end.
     #[error("a payload is cut short")]
     Truncated,
-    /// A fragment without its beginning, or a beginning without its end.
+    /// A fragment without its start, or a start without its end.
     #[error("the fragments of a NAL unit do not fit together")]
     Fragments,
     /// A payload structure outside packetization mode 1 (RFC 6184 §5.4).
     #[error("payload structure {0} does not belong to packetization mode 1")]
     Structure(u8),
-    /// Nothing in it.
+    /// The frame is empty.
     #[error("a frame without content")]
     Empty,
 }
 
-/// What the first bytes of a payload tell about where it stands.
+/// What the first bytes of a payload say about its place in the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct PayloadRole {
     /// A decoder can start with the frame that begins here.
     pub(super) starts_keyframe: bool,
-    /// A picture or its parameter sets cannot begin before this payload within its frame: it is a beginning.
-    pub(super) starts_unit: bool,
-    /// Carries the parameter sets of H.264.
+    /// It contains H.264's parameter sets. Always true for VP8, which has none.
     pub(super) has_parameters: bool,
 }
 
@@ -45,7 +43,7 @@ mod nal {
 
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
-/// Looks at a payload without unpacking it.
+/// Inspects a payload without unpacking it.
 pub(super) fn role(codec: VideoCodec, payload: &[u8]) -> PayloadRole {
     match codec {
         VideoCodec::H264 => h264_role(payload),
@@ -53,7 +51,7 @@ pub(super) fn role(codec: VideoCodec, payload: &[u8]) -> PayloadRole {
     }
 }
 
-/// Whether a bitstream is a keyframe.
+/// Whether the payloads of a frame make up a keyframe.
 pub(super) fn is_keyframe(codec: VideoCodec, payloads: &[&[u8]]) -> bool {
     match codec {
         VideoCodec::Vp8 => payloads
@@ -63,8 +61,8 @@ pub(super) fn is_keyframe(codec: VideoCodec, payloads: &[&[u8]]) -> bool {
     }
 }
 
-/// Puts the payloads of one frame together, appending to `frame`: Annex B with four-byte start codes for H.264, the plain
-/// frame for VP8.
+/// Appends the payloads of one frame to `frame`: as Annex B with four-byte start codes for H.264,
+/// as the plain frame for VP8.
 pub(super) fn depacketize(
     codec: VideoCodec,
     payloads: &[&[u8]],
@@ -130,7 +128,7 @@ fn append_nal(unit: &[u8], frame: &mut Vec<u8>) {
     frame.extend_from_slice(unit);
 }
 
-/// The NAL units of a STAP-A behind its header (RFC 6184 §5.7.1): 16 bits of length, then the unit.
+/// The NAL units after the header of a STAP-A (RFC 6184 §5.7.1): 16 bits of length, then the unit.
 struct StapUnits<'a>(&'a [u8]);
 
 impl<'a> Iterator for StapUnits<'a> {
@@ -169,7 +167,6 @@ fn h264_role(payload: &[u8]) -> PayloadRole {
     match header & nal::TYPE_MASK {
         nal::SPS => PayloadRole {
             starts_keyframe: true,
-            starts_unit: true,
             has_parameters: true,
         },
         nal::STAP_A => {
@@ -178,38 +175,28 @@ fn h264_role(payload: &[u8]) -> PayloadRole {
                 .any(|unit| unit[0] & nal::TYPE_MASK == nal::SPS);
             PayloadRole {
                 starts_keyframe: sps,
-                starts_unit: true,
                 has_parameters: sps,
             }
         }
         nal::IDR => PayloadRole {
-            starts_keyframe: first_slice(rest),
-            starts_unit: true,
+            starts_keyframe: is_first_slice(rest),
             has_parameters: false,
         },
-        nal::FU_A => match rest.split_first() {
-            Some((fu, slice)) => {
-                let starts_unit = fu & nal::FU_START != 0;
+        nal::FU_A => PayloadRole {
+            starts_keyframe: rest.split_first().is_some_and(|(fu, slice)| {
+                let starts = fu & nal::FU_START != 0;
                 let idr = fu & nal::TYPE_MASK == nal::IDR;
-                PayloadRole {
-                    starts_keyframe: starts_unit && idr && first_slice(slice),
-                    starts_unit,
-                    has_parameters: false,
-                }
-            }
-            None => PayloadRole::default(),
-        },
-        _ => PayloadRole {
-            starts_keyframe: false,
-            starts_unit: true,
+                starts && idr && is_first_slice(slice)
+            }),
             has_parameters: false,
         },
+        _ => PayloadRole::default(),
     }
 }
 
-/// Whether a slice is the first of its picture: `first_mb_in_slice` is 0, which Exp-Golomb writes as a single 1 bit
-/// (ITU-T H.264 §7.3.3, §9.1).
-fn first_slice(slice_header: &[u8]) -> bool {
+/// Whether a slice is the first of its frame: `first_mb_in_slice` is 0, which Exp-Golomb coding
+/// writes as a single 1 bit (ITU-T H.264 §7.3.3, §9.1).
+fn is_first_slice(slice_header: &[u8]) -> bool {
     slice_header.first().is_some_and(|byte| byte & 0x80 != 0)
 }
 
@@ -230,7 +217,8 @@ fn h264_has_idr(payload: &[u8]) -> bool {
     }
 }
 
-/// The VP8 payload descriptor (RFC 7741 §4.2): whether a partition starts here, its number, and what follows.
+/// Parses the VP8 payload descriptor (RFC 7741 §4.2): whether a partition starts here, its number,
+/// and what follows.
 fn vp8_descriptor(payload: &[u8]) -> Option<(bool, u8, &[u8])> {
     let (&first, mut rest) = payload.split_first()?;
     if first & 0x80 != 0 {
@@ -259,12 +247,10 @@ fn vp8_role(payload: &[u8]) -> PayloadRole {
         return PayloadRole::default();
     };
 
-    let starts_unit = start && partition == 0;
     // The P bit of the frame header is 0 for a keyframe (RFC 7741 §4.3).
     let key = data.first().is_some_and(|byte| byte & 1 == 0);
     PayloadRole {
-        starts_keyframe: starts_unit && key,
-        starts_unit,
+        starts_keyframe: start && partition == 0 && key,
         has_parameters: true,
     }
 }

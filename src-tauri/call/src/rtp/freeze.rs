@@ -1,22 +1,22 @@
-//! How often and how long the picture stood still.
+//! How often and for how long the video stood still.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How many frames the average duration is taken over.
+/// Number of frames over which the duration is averaged.
 const AVERAGED_FRAMES: usize = 30;
-/// Fewer frames than this say nothing about the average.
+/// Fewer frames than this give no average.
 const MIN_FRAMES: usize = 5;
-/// A frame this much longer than the average is a freeze.
+/// A frame shown for this much longer than the average is a freeze.
 const FREEZE_MARGIN: Duration = Duration::from_millis(150);
-/// Longer than this, the video counts as paused: nobody sends.
+/// After more than this the video counts as paused: nothing is being sent.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Counts freezes as W3C webrtc-stats defines `freezeCount` and `totalFreezesDuration`: a frame was shown for at least
-/// max(3 × average, average + 150 ms), where the average is that of the last 30 frames; and `pauseCount` for more than
-/// 5 s.
+/// Counts freezes as W3C webrtc-stats defines `freezeCount` and `totalFreezesDuration`: a frame was
+/// shown for at least max(3 × average, average + 150 ms), where the average is that of the last 30
+/// frames. Also counts pauses (`pauseCount`): more than 5 s without a frame.
 #[derive(Debug, Clone, Default)]
-pub struct FreezeDetector {
+pub(crate) struct FreezeDetector {
     last: Option<Instant>,
     durations: VecDeque<Duration>,
     freezes: u64,
@@ -26,7 +26,7 @@ pub struct FreezeDetector {
 
 impl FreezeDetector {
     /// A frame was shown at `now`.
-    pub fn on_frame(&mut self, now: Instant) {
+    pub(crate) fn on_frame(&mut self, now: Instant) {
         let Some(last) = self.last.replace(now) else {
             return;
         };
@@ -52,29 +52,31 @@ impl FreezeDetector {
         }
     }
 
-    /// How many freezes there were.
-    pub fn freezes(&self) -> u64 {
+    /// Number of freezes.
+    pub(crate) fn freezes(&self) -> u64 {
         self.freezes
     }
 
-    /// How long all freezes took together.
-    pub fn frozen(&self) -> Duration {
+    /// How long all freezes lasted together.
+    pub(crate) fn frozen(&self) -> Duration {
         self.frozen
     }
 
-    /// How many times nothing came for more than 5 s.
-    pub fn pauses(&self) -> u64 {
+    /// How often no frame came for more than 5 s.
+    pub(crate) fn pauses(&self) -> u64 {
         self.pauses
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Shows frames with these gaps behind a second of even 30 fps.
+    /// Shows a second of even 30 fps, then frames with these gaps.
     fn after_gaps(gaps_ms: &[u32]) -> FreezeDetector {
         let mut detector = FreezeDetector::default();
         let mut now = Instant::now();
@@ -131,7 +133,7 @@ mod tests {
         assert_eq!(
             (detector.freezes(), detector.pauses()),
             (0, 1),
-            "nobody sent for more than 5 s"
+            "nothing was sent for more than 5 s"
         );
     }
 }

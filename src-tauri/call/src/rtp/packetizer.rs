@@ -6,9 +6,9 @@ use rtc::rtp::codec::vp8::Vp8Payloader;
 use rtc::rtp::packetizer::Payloader;
 use tandem_media::codec::VideoCodec;
 
-/// Bytes of payload in one packet. With RTP header and extensions (20), SRTP tag (16), UDP and IPv6 (48) it stays below
-/// 1,280, which every IPv6 path carries (RFC 8200 §5).
-pub const MAX_PAYLOAD: usize = 1_180;
+/// Bytes of payload per packet. With RTP header and extensions (20), SRTP tag (16), UDP and IPv6
+/// (48) a packet stays below 1,280 bytes, which every IPv6 path carries (RFC 8200 §5).
+pub(super) const MAX_PAYLOAD: usize = 1_180;
 
 /// The payload of one packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,9 @@ pub struct PacketPayload {
     pub marker: bool,
 }
 
-/// Cuts encoded frames into payloads: single NAL units, STAP-A for parameter sets and FU-A for H.264 in packetization
-/// mode 1 (RFC 6184 §5.6–5.8), VP8 payload descriptors with picture ids for VP8 (RFC 7741 §4.2).
+/// Cuts encoded frames into payloads. H.264 in packetization mode 1: single NAL units, STAP-A for
+/// parameter sets, FU-A (RFC 6184 §5.6–5.8). VP8: payload descriptors with picture ids (RFC 7741
+/// §4.2).
 #[derive(Debug)]
 pub struct Packetizer {
     payloader: Box<dyn Payloader>,
@@ -28,7 +29,7 @@ pub struct Packetizer {
 }
 
 impl Packetizer {
-    /// A packetizer of `codec`.
+    /// A packetizer for frames of `codec`.
     #[must_use]
     pub fn new(codec: VideoCodec) -> Self {
         Self {
@@ -37,12 +38,12 @@ impl Packetizer {
         }
     }
 
-    /// The payloads of `frame` in order. Empty if the frame holds nothing to send.
+    /// The payloads of `frame`, in order. Empty if there is nothing to send in it.
     pub fn packetize(&mut self, frame: Vec<u8>) -> Vec<PacketPayload> {
         let payloads = match self.payloader.payload(MAX_PAYLOAD, &Bytes::from(frame)) {
             Ok(payloads) => payloads,
             Err(error) => {
-                tracing::warn!(%error, "an encoded frame could not be packetized");
+                tracing::warn!(%error, "cannot packetize an encoded frame: the partner misses it");
                 self.payloader = payloader(self.codec);
                 return Vec::new();
             }

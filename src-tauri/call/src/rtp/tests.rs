@@ -1,4 +1,6 @@
-//! Frames through packets and back: by hand, then through a bad network with random seeds.
+//! Frames to packets and back: chosen cases, then random ones through a bad network.
+
+#![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +8,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tandem_media::codec::VideoCodec;
 
+use super::packetizer::MAX_PAYLOAD;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A frame of about `size` bytes that looks like one of `codec`; its bytes follow from `seed`. Never a zero byte, so that
-/// no start code appears by chance.
+/// A frame of about `size` bytes that looks like one of `codec`. Its bytes follow from `seed`; none
+/// is zero, so that no start code appears by chance.
 fn frame(codec: VideoCodec, keyframe: bool, size: usize, seed: u8) -> Vec<u8> {
     let body = (0..size).map(|index| (index as u8).wrapping_mul(31).wrapping_add(seed) | 1);
     match (codec, keyframe) {
@@ -40,10 +43,10 @@ struct Sender {
 
 impl Sender {
     fn new(codec: VideoCodec) -> Self {
-        // Both counters wrap around early.
         Self {
             codec,
             packetizer: Packetizer::new(codec),
+            // Both counters wrap around soon.
             sequence: 65_530,
             timestamp: u32::MAX - 10_000,
             sent: Vec::new(),
@@ -116,13 +119,13 @@ fn frames_of_any_size_come_back_byte_for_byte() {
                 packets
                     .iter()
                     .all(|packet| packet.payload.len() <= MAX_PAYLOAD),
-                "no payload above the limit"
+                "no payload exceeds the limit"
             );
             let markers: Vec<bool> = packets.iter().map(|packet| packet.marker).collect();
             assert_eq!(
                 markers.iter().filter(|marker| **marker).count(),
                 1,
-                "one marker a frame"
+                "one marker per frame"
             );
             assert_eq!(markers.last(), Some(&true), "on its last packet");
             insert_all(&mut assembler, now, packets);
@@ -130,7 +133,7 @@ fn frames_of_any_size_come_back_byte_for_byte() {
 
         assert_eq!(frames(&mut assembler), sender.sent, "{codec:?}");
         assert_eq!(assembler.poll_timeout(), None, "nothing is missing");
-        assert!(!assembler.poll_keyframe_request(), "nothing is asked for");
+        assert!(!assembler.poll_keyframe_request(), "nothing is requested");
     }
 }
 
@@ -145,12 +148,12 @@ fn a_stream_that_starts_in_the_middle_waits_for_a_keyframe() {
     assert_eq!(frames(&mut assembler), [], "no decoder could start here");
     assert!(
         assembler.poll_keyframe_request(),
-        "so a keyframe is asked for"
+        "so a keyframe is requested"
     );
     assert!(!assembler.poll_keyframe_request(), "once");
     let again = assembler
         .poll_timeout()
-        .expect("it is asked for again if it does not come");
+        .expect("the request is repeated if no keyframe arrives");
     assembler.handle_timeout(again);
 
     assert!(
@@ -163,7 +166,7 @@ fn a_stream_that_starts_in_the_middle_waits_for_a_keyframe() {
     assert_eq!(
         frames(&mut assembler),
         sender.sent[2..],
-        "from the keyframe on, everything"
+        "everything from the keyframe on"
     );
     assert_eq!(assembler.poll_timeout(), None, "no more requests");
 }
@@ -186,22 +189,22 @@ fn a_missing_packet_is_waited_for_and_then_given_up() {
         );
         assert_eq!(assembler.stats().lost, 1);
 
-        let mut patient = FrameAssembler::new(codec, AssemblerConfig::default());
+        let mut waiting = FrameAssembler::new(codec, AssemblerConfig::default());
         let mut again = Sender::new(codec);
-        insert_all(&mut patient, now, again.send(true, 2_000));
-        insert_all(&mut patient, now, holed);
-        insert_all(&mut patient, now + 100 * MS, [missing.clone()]);
+        insert_all(&mut waiting, now, again.send(true, 2_000));
+        insert_all(&mut waiting, now, holed);
+        insert_all(&mut waiting, now + 100 * MS, [missing.clone()]);
 
         assert_eq!(
-            frames(&mut patient),
+            frames(&mut waiting),
             sender.sent[..2],
             "{codec:?}: the retransmission completes it"
         );
 
         assert_eq!(
-            (patient.stats().lost, patient.stats().late),
+            (waiting.stats().lost, waiting.stats().late),
             (0, 1),
-            "what came late is not lost"
+            "a packet that came late is not lost"
         );
 
         let deadline = assembler.poll_timeout().expect("the wait is bounded");
@@ -210,7 +213,7 @@ fn a_missing_packet_is_waited_for_and_then_given_up() {
 
         assert!(
             assembler.poll_keyframe_request(),
-            "{codec:?}: given up, a keyframe is asked for"
+            "{codec:?}: given up, a keyframe is requested"
         );
 
         assert_eq!(
@@ -221,7 +224,7 @@ fn a_missing_packet_is_waited_for_and_then_given_up() {
 
         assembler.insert(deadline, missing);
         insert_all(&mut assembler, deadline, sender.send(false, 100));
-        assert_eq!(frames(&mut assembler), [], "{codec:?}: still none");
+        assert_eq!(frames(&mut assembler), [], "{codec:?}: still no frame");
         insert_all(&mut assembler, deadline, sender.send(true, 100));
 
         assert_eq!(
@@ -233,7 +236,7 @@ fn a_missing_packet_is_waited_for_and_then_given_up() {
 }
 
 #[test]
-fn a_lost_marker_is_made_up_for_by_the_next_timestamp() {
+fn the_next_timestamp_makes_up_for_a_lost_marker() {
     let (mut sender, mut assembler) = (Sender::new(VideoCodec::H264), assembler(VideoCodec::H264));
     let now = Instant::now();
 
@@ -246,7 +249,7 @@ fn a_lost_marker_is_made_up_for_by_the_next_timestamp() {
     assert_eq!(
         frames(&mut assembler),
         sender.sent[..2],
-        "the last one is complete only when another begins"
+        "the last frame is only complete when another begins"
     );
 }
 
@@ -271,12 +274,12 @@ fn padding_only_uses_up_numbers() {
     assert_eq!(
         frames(&mut assembler),
         sender.sent,
-        "every frame, in spite of the packets in between"
+        "every frame, in spite of the padding between them"
     );
 }
 
 #[test]
-fn a_decoder_that_failed_gets_only_a_keyframe() {
+fn a_decoder_that_failed_gets_nothing_but_a_keyframe() {
     let (mut sender, mut assembler) = (Sender::new(VideoCodec::H264), assembler(VideoCodec::H264));
     let now = Instant::now();
     insert_all(&mut assembler, now, sender.send(true, 2_000));
@@ -285,14 +288,18 @@ fn a_decoder_that_failed_gets_only_a_keyframe() {
 
     assert!(assembler.poll_keyframe_request(), "nothing else helps");
     insert_all(&mut assembler, now, sender.send(false, 2_000));
-    assert_eq!(frames(&mut assembler), [], "its references are broken");
+    assert_eq!(
+        frames(&mut assembler),
+        [],
+        "its reference frames are broken"
+    );
     insert_all(&mut assembler, now, sender.send(true, 2_000));
 
     assert_eq!(frames(&mut assembler).len(), 1);
 }
 
 #[test]
-fn a_sender_that_begins_anew_is_followed() {
+fn a_sender_that_restarts_is_followed() {
     let (mut sender, mut assembler) = (Sender::new(VideoCodec::H264), assembler(VideoCodec::H264));
     let now = Instant::now();
     insert_all(&mut assembler, now, sender.send(true, 2_000));
@@ -305,13 +312,13 @@ fn a_sender_that_begins_anew_is_followed() {
     assert_eq!(
         last.as_ref(),
         sender.sent.last(),
-        "the new count is taken up"
+        "the assembler follows the new count"
     );
-    assert_eq!(assembler.stats().lost, 0, "a restart is no loss");
+    assert_eq!(assembler.stats().lost, 0, "a restart is not a loss");
 }
 
 #[test]
-fn memory_is_bounded_whatever_comes() {
+fn memory_is_bounded_whatever_arrives() {
     let config = AssemblerConfig {
         max_packets: 64,
         max_bytes: 20_000,
@@ -332,14 +339,15 @@ fn memory_is_bounded_whatever_comes() {
         assembler.insert(now, packet);
         assert!(
             assembler.buffered() <= 64,
-            "a stream full of holes must not fill the memory"
+            "a stream full of holes must not fill memory"
         );
     }
 
     assert!(assembler.stats().discarded > 40_000);
 }
 
-/// A network with reordering: a list of packets and how long each is delayed; `None`: lost.
+/// Sends `packets`, 2 ms apart, through a network that deals out `fates` in turn. Returns what
+/// arrives, in order of arrival.
 fn through_network(
     packets: &[VideoPacket],
     fates: &[Fate],
@@ -362,6 +370,7 @@ fn through_network(
     arrivals
 }
 
+/// What the network does to a packet. Delays in ms.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     Lost,
@@ -383,7 +392,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_comes_out_was_sent_in_this_order_and_is_decodable(
+    fn frames_come_out_as_sent_in_order_and_decodable(
         vp8 in any::<bool>(),
         plan in proptest::collection::vec((prop::bool::weighted(0.15), 1_usize..6_000), 1..60),
         fates in proptest::collection::vec(fate(), 1..200),
@@ -410,17 +419,31 @@ proptest! {
         let mut expected = 0;
         for frame in &delivered {
             let place = sender.sent.iter().position(|sent| sent.timestamp == frame.timestamp);
-            let place = place.expect("a frame that nobody sent");
+            let place = place.expect("only frames that were sent come out");
             prop_assert_eq!(&sender.sent[place], frame, "byte for byte what was sent");
-            prop_assert!(place >= expected, "in order, none twice");
-            prop_assert!(frame.keyframe || place == expected, "a delta frame only right behind its reference");
+            prop_assert!(place >= expected, "in order, and none twice");
+            prop_assert!(
+                frame.keyframe || place == expected,
+                "a delta frame comes right after its reference"
+            );
             prop_assert!(expected > 0 || frame.keyframe, "the first one is a keyframe");
             expected = place + 1;
         }
 
-        if fates.iter().all(|fate| matches!(fate, Fate::Late(0..=80) | Fate::Twice(_))) && !delivered.is_empty() {
-            prop_assert_eq!(expected, sender.sent.len(), "without loss nothing is missing behind the first");
-            let first = sender.sent.iter().position(|sent| sent.timestamp == delivered[0].timestamp);
+        let lossless = fates
+            .iter()
+            .all(|fate| matches!(fate, Fate::Late(0..=80) | Fate::Twice(_)));
+        if lossless && !delivered.is_empty() {
+            prop_assert_eq!(
+                expected,
+                sender.sent.len(),
+                "without loss nothing is missing after the first"
+            );
+
+            let first = sender
+                .sent
+                .iter()
+                .position(|sent| sent.timestamp == delivered[0].timestamp);
             prop_assert_eq!(Some(delivered.len()), first.map(|first| expected - first));
         }
     }
@@ -429,7 +452,13 @@ proptest! {
     fn garbage_never_panics(
         vp8 in any::<bool>(),
         packets in proptest::collection::vec(
-            (any::<u16>(), 0_u32..4, any::<bool>(), proptest::collection::vec(any::<u8>(), 0..40), 0_u64..100),
+            (
+                any::<u16>(),
+                0_u32..4,
+                any::<bool>(),
+                proptest::collection::vec(any::<u8>(), 0..40),
+                0_u64..100,
+            ),
             0..300,
         ),
     ) {
@@ -442,9 +471,16 @@ proptest! {
                 assembler.handle_timeout(due);
             }
 
-            // Numbers close together as well as anywhere.
+            // Some numbers close together, some anywhere.
             let sequence = if timestamp == 0 { sequence } else { sequence % 64 };
-            assembler.insert(now, VideoPacket { sequence, timestamp, marker, payload: payload.into() });
+            let packet = VideoPacket {
+                sequence,
+                timestamp,
+                marker,
+                payload: payload.into(),
+            };
+
+            assembler.insert(now, packet);
             frames(&mut assembler);
         }
     }

@@ -20,10 +20,11 @@ mod state_channel;
 mod stats;
 mod video_sender;
 
+pub use crate::peer::Route;
 pub use event::{CallEvent, CallEventKind};
 pub use options::{CallOptions, OnRemoteFrame, Profile};
 pub use rating::{Quality, QualityFigures, QualityRating};
-pub use stats::{BitrateSample, CallStats, Route, SAMPLE_INTERVAL, VideoReceived, VideoSent};
+pub use stats::{BitrateSample, CallStats, SAMPLE_INTERVAL, VideoReceived, VideoSent};
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tandem_media::audio::AudioStats;
 
 use super::rating::Quality;
+use crate::peer::Route;
 
 /// A snapshot of a call's figures since its partner was found.
 #[derive(Debug, Clone, Default)]
@@ -94,24 +95,6 @@ pub struct VideoReceived {
     pub frozen_ms: u64,
     /// Time to decode a picture.
     pub decode_ms_p50: Option<f32>,
-}
-
-/// The path that media takes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Route {
-    /// Type of the local candidate: `host`, `srflx`, `prflx`, `relay`.
-    pub local: String,
-    /// Type of the remote candidate.
-    pub remote: String,
-    /// `udp` or `tcp`.
-    pub protocol: String,
-    /// Round trip time.
-    pub rtt_ms: Option<f32>,
-    /// The DTLS cipher suite.
-    pub dtls: String,
-    /// The SRTP protection profile.
-    pub srtp: String,
 }
 
 /// Half a second of the call.

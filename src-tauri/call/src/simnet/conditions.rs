@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Dice;
+use super::random::SeededRandom;
 
 /// How a link loses packets.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -12,11 +12,13 @@ pub enum Loss {
     None,
     /// Each packet with this probability, independently.
     Random(f64),
-    /// In bursts (Gilbert 1960, Elliott 1963): a good state without loss and a bad one that loses `bad_loss` of the packets.
+    /// In bursts (Gilbert 1960, Elliott 1963): a good state without loss, and a bad one that loses
+    /// `bad_loss` of the packets.
     GilbertElliott {
-        /// Probability to turn bad, per packet.
+        /// Probability per packet to enter the bad state.
         to_bad: f64,
-        /// Probability to turn good, per packet; bursts last 1/`to_good` packets on average.
+        /// Probability per packet to return to the good state; bursts last 1/`to_good` packets on
+        /// average.
         to_good: f64,
         /// Loss probability in the bad state.
         bad_loss: f64,
@@ -24,19 +26,19 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// Decides the fate of a packet; `bad` is the state of the Gilbert–Elliott chain.
-    pub(super) fn strikes(&self, dice: &mut Dice, bad: &mut bool) -> bool {
+    /// Whether to lose a packet. `bad` is the state of the Gilbert–Elliott chain.
+    pub(super) fn drops(&self, random: &mut SeededRandom, bad: &mut bool) -> bool {
         match *self {
             Self::None => false,
-            Self::Random(probability) => dice.chance(probability),
+            Self::Random(probability) => random.chance(probability),
             Self::GilbertElliott {
                 to_bad,
                 to_good,
                 bad_loss,
             } => {
                 let turn = if *bad { to_good } else { to_bad };
-                *bad ^= dice.chance(turn);
-                *bad && dice.chance(bad_loss)
+                *bad ^= random.chance(turn);
+                *bad && random.chance(bad_loss)
             }
         }
     }
@@ -45,15 +47,17 @@ impl Loss {
 /// The state of one direction of a path.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conditions {
-    /// What the bottleneck carries, bits per second; `None` is no bottleneck.
+    /// What the bottleneck carries, bits per second; `None` means no bottleneck.
     pub rate_bps: Option<u64>,
-    /// What fits into the queue before the bottleneck, bytes. A packet that does not fit is dropped.
+    /// What fits into the queue before the bottleneck, bytes. A packet that does not fit is
+    /// dropped.
     pub queue_bytes: usize,
     /// Propagation delay.
     pub delay: Duration,
-    /// Up to so much more delay per packet, uniformly. Packets keep their order, as on a single path.
+    /// Up to this much additional delay per packet, uniformly distributed. Packets keep their
+    /// order, as on a single path.
     pub jitter: Duration,
-    /// Loss behind the queue.
+    /// Loss after the queue.
     pub loss: Loss,
     /// Probability that a packet arrives twice.
     pub duplicate: f64,
@@ -83,7 +87,7 @@ impl Default for Conditions {
 }
 
 impl Conditions {
-    /// A link of `rate_bps` and one-way `delay` whose queue holds `queue` worth of that rate.
+    /// A link of `rate_bps` with a one-way `delay`, whose queue holds `queue` worth of that rate.
     pub fn bottleneck(rate_bps: u64, delay: Duration, queue: Duration) -> Self {
         let queue_bytes = (rate_bps as f64 / 8.0 * queue.as_secs_f64()) as usize;
         Self {
@@ -94,7 +98,7 @@ impl Conditions {
         }
     }
 
-    /// A link without bottleneck.
+    /// A link with a one-way `delay` and no bottleneck.
     pub fn delayed(delay: Duration) -> Self {
         Self {
             delay,
@@ -102,7 +106,7 @@ impl Conditions {
         }
     }
 
-    /// The same with `loss`.
+    /// The same conditions with `loss`.
     pub fn with_loss(self, loss: Loss) -> Self {
         Self { loss, ..self }
     }

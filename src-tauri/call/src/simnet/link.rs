@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{Conditions, Dice};
+use super::Conditions;
+use super::random::SeededRandom;
 
-/// What became of the packets. `sent` + `duplicated` = `delivered` + `lost` + `dropped` + what is still under way.
+/// What happened to the packets. `sent` + `duplicated` = `delivered` + `lost` + `dropped` + those
+/// still under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LinkCounters {
     /// Packets handed to the link.
@@ -26,15 +28,17 @@ pub struct LinkCounters {
 #[derive(Debug)]
 pub struct Link<T> {
     conditions: Conditions,
-    dice: Dice,
+    random: SeededRandom,
+    /// State of the Gilbert–Elliott chain.
     bad: bool,
     queue: VecDeque<(usize, T)>,
     queued_bytes: usize,
-    /// Bits of the head that are still to be sent.
+    /// Bits of the first packet in the queue that are still to be sent.
     head_bits: f64,
-    /// Until when the bottleneck's work is accounted for.
+    /// The time up to which the bottleneck's work has been simulated.
     served: Instant,
     last_arrival: Instant,
+    /// Packets behind the bottleneck, by arrival and serial number.
     under_way: BTreeMap<(Instant, u64), (usize, T)>,
     serial: u64,
     counters: LinkCounters,
@@ -45,20 +49,21 @@ impl<T: Clone> Link<T> {
     pub fn new(now: Instant, conditions: Conditions, seed: u64) -> Self {
         Self {
             conditions,
-            dice: Dice::new(seed),
+            random: SeededRandom::new(seed),
             bad: false,
             queue: VecDeque::new(),
             queued_bytes: 0,
             head_bits: 0.0,
             served: now,
             last_arrival: now,
+            /// Packets behind the bottleneck, by arrival and serial number.
             under_way: BTreeMap::new(),
             serial: 0,
             counters: LinkCounters::default(),
         }
     }
 
-    /// The conditions now.
+    /// The present conditions.
     pub fn conditions(&self) -> Conditions {
         self.conditions
     }
@@ -105,7 +110,7 @@ impl<T: Clone> Link<T> {
         Some((arrival, packet))
     }
 
-    /// When something next happens: a packet arrives or leaves the queue.
+    /// When the next packet arrives or leaves the queue.
     pub fn next_event(&self) -> Option<Instant> {
         let leaves = (!self.queue.is_empty())
             .then(|| self.head_leaves())
@@ -117,7 +122,7 @@ impl<T: Clone> Link<T> {
         leaves.into_iter().chain(arrives).min()
     }
 
-    /// How long a packet handed over now would wait for the bottleneck.
+    /// How long a packet sent now would wait for the bottleneck.
     pub fn queue_delay(&mut self, now: Instant) -> Duration {
         self.serve(now);
         let Some(rate) = self.conditions.rate_bps else {
@@ -134,11 +139,13 @@ impl<T: Clone> Link<T> {
         Duration::from_secs_f64(bits / rate as f64)
     }
 
-    /// What became of the packets so far.
+    /// What has happened to the packets so far.
     pub fn counters(&self) -> LinkCounters {
         self.counters
     }
 
+    /// When the first packet in the queue leaves it; `None` if that is too far away to compute
+    /// with.
     fn head_leaves(&self) -> Option<Instant> {
         let seconds = self
             .conditions
@@ -148,7 +155,7 @@ impl<T: Clone> Link<T> {
             .then(|| self.served + Duration::from_secs_f64(seconds) + Duration::from_nanos(1))
     }
 
-    /// Lets the bottleneck work until `now`.
+    /// Simulates the bottleneck up to `now`.
     fn serve(&mut self, now: Instant) {
         while !self.queue.is_empty() {
             let Some(leaves) = self.head_leaves().filter(|leaves| *leaves <= now) else {
@@ -177,21 +184,21 @@ impl<T: Clone> Link<T> {
 
     fn propagate(&mut self, left: Instant, bytes: usize, packet: T) {
         let conditions = self.conditions;
-        if !conditions.up || conditions.loss.strikes(&mut self.dice, &mut self.bad) {
+        if !conditions.up || conditions.loss.drops(&mut self.random, &mut self.bad) {
             self.counters.lost += 1;
             return;
         }
 
-        let jitter = conditions.jitter.mul_f64(self.dice.unit());
+        let jitter = conditions.jitter.mul_f64(self.random.unit());
         let in_order = (left + conditions.delay + jitter).max(self.last_arrival);
-        let arrival = if self.dice.chance(conditions.reorder) {
+        let arrival = if self.random.chance(conditions.reorder) {
             in_order + conditions.reorder_by
         } else {
             self.last_arrival = in_order;
             in_order
         };
 
-        if self.dice.chance(conditions.duplicate) {
+        if self.random.chance(conditions.duplicate) {
             self.counters.duplicated += 1;
             self.arrive(arrival, bytes, packet.clone());
         }
@@ -208,12 +215,15 @@ impl<T: Clone> Link<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
     use super::super::Loss;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Sends `packets` of 1,250 bytes, `every` so often; returns (sent, arrived, number) of what came out.
+    /// Sends `packets` of 1,250 bytes at intervals of `every`. Returns when each packet that came
+    /// out was sent and arrived, and its number.
     fn run(
         conditions: Conditions,
         packets: u32,
@@ -235,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn its_delay_is_the_delay() {
+    fn the_delay_is_as_configured() {
         let (out, _) = run(Conditions::delayed(MS * 25), 100, MS * 10);
         assert!(
             out.iter()
@@ -265,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn its_rate_is_the_rate_and_its_queue_the_queue() {
+    fn rate_and_queue_are_as_configured() {
         let conditions = Conditions::bottleneck(1_000_000, MS * 20, MS * 300);
         // 2 Mbit/s into 1 Mbit/s for 10 s.
         let (out, counters) = run(conditions, 2_000, MS * 5);
@@ -281,7 +291,7 @@ mod tests {
 
         assert!(
             (MS * 310..=MS * 321).contains(&worst),
-            "a full queue of 300 ms and 20 ms of way, got {worst:?}"
+            "a full queue of 300 ms and 20 ms of delay, got {worst:?}"
         );
 
         assert_eq!(
@@ -292,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_rate_applies_to_what_is_queued() {
+    fn a_change_of_rate_applies_to_queued_packets() {
         let start = Instant::now();
         let mut link = Link::new(
             start,
@@ -333,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn its_loss_is_the_loss_asked_for() {
+    fn the_loss_is_as_configured() {
         for loss in [0.01, 0.05, 0.2] {
             let (_, counters) = run(
                 Conditions::default().with_loss(Loss::Random(loss)),
@@ -341,12 +351,12 @@ mod tests {
                 MS,
             );
             let lost = counters.lost as f64 / 1e5;
-            assert!((lost - loss).abs() < 0.005, "asked for {loss}, got {lost}");
+            assert!((lost - loss).abs() < 0.005, "configured {loss}, got {lost}");
         }
     }
 
     #[test]
-    fn its_bursts_are_as_long_and_as_frequent_as_asked_for() {
+    fn loss_bursts_are_as_long_and_as_frequent_as_configured() {
         let loss = Loss::GilbertElliott {
             to_bad: 0.01,
             to_good: 0.2,
@@ -372,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn it_duplicates_reorders_and_fails_as_asked() {
+    fn duplication_reordering_and_outages_are_as_configured() {
         let (_, counters) = run(
             Conditions {
                 duplicate: 0.1,
@@ -384,7 +394,7 @@ mod tests {
 
         assert!(
             (counters.duplicated as f64 / 5e4 - 0.1).abs() < 0.01,
-            "a tenth twice: {counters:?}"
+            "a tenth arrives twice: {counters:?}"
         );
 
         let (out, _) = run(
@@ -398,7 +408,7 @@ mod tests {
         let overtaken = out.windows(2).filter(|pair| pair[1].2 < pair[0].2).count() as f64 / 5e4;
         assert!(
             (overtaken - 0.05).abs() < 0.01,
-            "a twentieth overtaken, got {overtaken}"
+            "a twentieth is overtaken, got {overtaken}"
         );
 
         let (out, counters) = run(
@@ -417,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides_everything() {
+    fn the_same_seed_gives_the_same_result() {
         let conditions = Conditions {
             jitter: MS * 5,
             reorder: 0.1,
@@ -427,7 +437,7 @@ mod tests {
         assert_eq!(
             run(conditions, 1_000, MS).0,
             run(conditions, 1_000, MS).0,
-            "two runs, one result"
+            "two runs with one seed have the same result"
         );
     }
 }

@@ -1,7 +1,8 @@
 //! Two peers' interceptor chains over two links, in virtual time.
 //!
-//! What runs is what a call runs (congestion control, pacer, transport feedback, NACK, reports), from the packetizer's
-//! output to the depacketizer's input; what is left out is SRTP, ICE and sockets.
+//! This runs everything that a call runs between the packetizer's output and the depacketizer's
+//! input (congestion control, pacer, transport feedback, NACK, reports), but not SRTP, ICE and
+//! sockets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,23 +15,24 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 use rtc::shared::TransportContext;
 use rtc::shared::marshal::MarshalSize;
 
-use super::source::made_at;
-use super::{AudioSource, Conditions, Link, VideoSource};
+use super::source::{AudioSource, VideoSource, made_at};
+use super::{Conditions, Link};
 use crate::congestion::{self, CongestionError, LinkConfig};
 use crate::interceptors::keyframe_requests;
 use crate::link::LinkState;
 
-/// IPv4, UDP and SRTP add so much to an RTP packet, bytes.
+/// What IPv4, UDP and SRTP add to an RTP packet, bytes.
 const OVERHEAD: usize = 20 + 8 + 10;
-/// Timers of an async runtime are this coarse.
+/// Resolution of an async runtime's timers.
 const TIMER: Duration = Duration::from_millis(1);
 /// Time between samples.
 const SAMPLE: Duration = Duration::from_millis(5);
 
+/// The SSRCs of the two peers.
 const VIDEO: [u32; 2] = [0x1000, 0x2000];
 const AUDIO: [u32; 2] = [0x1001, 0x2001];
 
-/// Who sends what over which links.
+/// Who sends over which links.
 #[derive(Debug, Clone, Copy)]
 pub struct PairConfig {
     /// Bounds of both estimators.
@@ -39,7 +41,7 @@ pub struct PairConfig {
     pub paths: [Conditions; 2],
     /// Whether the second peer sends media too.
     pub both_ways: bool,
-    /// Decides loss, jitter and frame sizes.
+    /// Determines loss, jitter and frame sizes.
     pub seed: u64,
 }
 
@@ -52,16 +54,16 @@ pub struct Sample {
     pub target_bps: f64,
     /// What the partner acknowledged, bits per second.
     pub acked_bps: f64,
-    /// The wait for the bottleneck, ms.
+    /// How long a packet waits for the bottleneck, ms.
     pub queue_ms: f64,
-    /// The wait in the pacer, ms.
+    /// How long a packet waits in the pacer, ms.
     pub pacer_ms: f64,
 }
 
 /// A media packet that reached the second peer.
 #[derive(Debug, Clone, Copy)]
 pub struct Received {
-    /// When it was made and when it arrived, since the start.
+    /// When it was made, since the start.
     pub made: Duration,
     /// When it arrived, since the start.
     pub arrived: Duration,
@@ -69,7 +71,7 @@ pub struct Received {
     pub sequence: u16,
     /// Bytes of RTP.
     pub bytes: usize,
-    /// Audio or video.
+    /// Whether it is audio, not video.
     pub audio: bool,
 }
 
@@ -81,7 +83,7 @@ struct Side {
     sends: bool,
 }
 
-/// The pair. See the module's text.
+/// Two peers in a call. The module's documentation says what is simulated.
 pub struct Pair {
     epoch: Instant,
     now: Instant,
@@ -95,10 +97,14 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Both peers at the start of a call.
+    /// Two peers at the start of a call.
     ///
     /// # Errors
-    /// As [`congestion::register`].
+    /// The same as those of [`congestion::register`].
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an arbitrary epoch: from here on time is virtual"
+    )]
     pub fn new(config: PairConfig) -> Result<Self, CongestionError> {
         let now = Instant::now();
         let side = |i: usize| -> Result<Side, CongestionError> {
@@ -151,7 +157,7 @@ impl Pair {
         })
     }
 
-    /// What peer `i` knows of its path.
+    /// What peer `i` knows about its path.
     pub fn link_state(&self, i: usize) -> &Arc<LinkState> {
         &self.sides[i].link
     }
@@ -178,7 +184,7 @@ impl Pair {
         self.now - self.epoch
     }
 
-    /// Lets `duration` pass.
+    /// Lets `duration` of virtual time pass.
     pub fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.now < end {
@@ -197,7 +203,8 @@ impl Pair {
             .filter(move |sample| (from..to).contains(&sample.at))
     }
 
-    /// The first moment after `from` from which on the queue stays below `queue_ms` for a second.
+    /// The first moment after `from` at which the bottleneck's queue starts to stay below
+    /// `queue_ms` for a second.
     pub fn calm_after(&self, from: Duration, queue_ms: f64) -> Option<Duration> {
         let mut calm = None;
         for sample in self.samples.iter().filter(|sample| sample.at >= from) {
@@ -214,7 +221,8 @@ impl Pair {
         None
     }
 
-    /// Media that reached the second peer from `from` to `to` after the start, RTP bits per second.
+    /// The media that reached the second peer from `from` to `to` after the start, in RTP bits per
+    /// second.
     pub fn goodput_bps(&self, from: Duration, to: Duration) -> f64 {
         let arrived = self
             .received
@@ -237,7 +245,7 @@ impl Pair {
 
             let chain = &mut self.sides[i].chain;
             if chain.poll_timeout().is_some_and(|due| due <= self.now) {
-                // The chain's handlers cannot fail in a way that a call would survive differently.
+                // If a handler fails, a call could do nothing about it either.
                 let _ = chain.handle_timeout(self.now);
             }
 

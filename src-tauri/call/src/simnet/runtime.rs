@@ -1,14 +1,20 @@
-//! Links under real peer connections, in real time: a [`Runtime`] whose UDP sockets deliver through [`Link`]s.
+//! Links under real peer connections, in real time: a [`Runtime`] whose UDP sockets deliver through
+//! [`Link`]s.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it runs links on real time"
+)]
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
     TokioRuntime, Transmit,
@@ -26,40 +32,47 @@ type Datagram = (SocketAddr, Vec<u8>);
 #[derive(Debug)]
 pub struct SimNetwork {
     seed: u64,
-    inner: Mutex<HashMap<SocketAddr, Port>>,
+    ports: Mutex<HashMap<SocketAddr, Port>>,
 }
 
+/// One socket.
 #[derive(Debug)]
 struct Port {
-    /// Away from this socket, whoever is addressed.
+    /// The link away from this socket, to every destination.
     link: Link<(SocketAddr, Datagram)>,
+    /// Datagrams that have arrived, with their senders.
     inbox: Vec<Datagram>,
     waker: Option<Waker>,
     peer: usize,
 }
 
 impl SimNetwork {
-    /// A network without sockets.
+    /// A network without sockets. `seed` decides what its links do.
     pub fn new(seed: u64) -> Arc<Self> {
         Arc::new(Self {
             seed,
-            inner: Mutex::new(HashMap::new()),
+            ports: Mutex::new(HashMap::new()),
         })
     }
 
     /// Changes the conditions of every link away from peer `peer`.
     pub fn change(&self, peer: usize, change: impl Fn(&mut Conditions)) {
         let now = Instant::now();
-        for port in self.ports().values_mut().filter(|port| port.peer == peer) {
+        for port in self
+            .ports
+            .lock()
+            .values_mut()
+            .filter(|port| port.peer == peer)
+        {
             let mut conditions = port.link.conditions();
             change(&mut conditions);
             port.link.set_conditions(now, conditions);
         }
     }
 
-    /// What became of the datagrams that peer `peer` sent, over all its sockets.
+    /// What happened to the datagrams that peer `peer` sent, over all its sockets.
     pub fn counters(&self, peer: usize) -> LinkCounters {
-        let ports = self.ports();
+        let ports = self.ports.lock();
         ports
             .values()
             .filter(|port| port.peer == peer)
@@ -74,13 +87,9 @@ impl SimNetwork {
             })
     }
 
-    fn ports(&self) -> MutexGuard<'_, HashMap<SocketAddr, Port>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Moves what has arrived into the inboxes; returns when to look again.
+    /// Moves what has arrived into the inboxes. Returns when to do so again.
     fn deliver(&self, now: Instant) -> Option<Instant> {
-        let mut ports = self.ports();
+        let mut ports = self.ports.lock();
         let mut arrived = Vec::new();
 
         for port in ports.values_mut() {
@@ -107,13 +116,14 @@ impl SimNetwork {
         next
     }
 
-    /// Carries datagrams until the network is dropped. Start it once, on the runtime of the peers.
+    /// Delivers datagrams until the network is dropped. Call it once, on the runtime of the peers.
     pub fn start(self: &Arc<Self>) {
         let network = Arc::downgrade(self);
         tokio::spawn(async move {
             while let Some(network) = network.upgrade() {
                 let now = Instant::now();
-                // A tokio timer is a millisecond coarse; sends within it are picked up in the same step.
+                // A tokio timer is only accurate to a millisecond; whatever is sent meanwhile is
+                // delivered in the same step.
                 let next = network
                     .deliver(now)
                     .map_or(Duration::from_millis(1), |next| {
@@ -151,10 +161,11 @@ impl Runtime for SimRuntime {
         TokioRuntime.spawn(future)
     }
 
-    /// Takes the address that the system gave `socket` into the network; nothing is sent over the real socket.
+    /// Adds the address that the system gave `socket` to the network. Nothing is sent over the real
+    /// socket.
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let address = socket.local_addr()?;
-        let mut ports = self.network.ports();
+        let mut ports = self.network.ports.lock();
         let seed = self.network.seed.wrapping_add(ports.len() as u64);
         let link = Link::new(Instant::now(), self.conditions, seed);
         let port = Port {
@@ -211,13 +222,13 @@ impl Runtime for SimRuntime {
 struct SimSocket {
     address: SocketAddr,
     network: Arc<SimNetwork>,
-    /// Keeps the port from being given out again.
+    /// Keeps the system from giving out the port again.
     _reserved: std::net::UdpSocket,
 }
 
 impl Drop for SimSocket {
     fn drop(&mut self) {
-        self.network.ports().remove(&self.address);
+        self.network.ports.lock().remove(&self.address);
     }
 }
 
@@ -228,7 +239,7 @@ impl AsyncUdpSocket for SimSocket {
 
     fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let now = Instant::now();
-        if let Some(port) = self.network.ports().get_mut(&self.address) {
+        if let Some(port) = self.network.ports.lock().get_mut(&self.address) {
             let size = transmit
                 .segment_size
                 .filter(|size| *size > 0)
@@ -249,7 +260,7 @@ impl AsyncUdpSocket for SimSocket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut ports = self.network.ports();
+        let mut ports = self.network.ports.lock();
         let Some(port) = ports.get_mut(&self.address) else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };

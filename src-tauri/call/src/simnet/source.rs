@@ -1,4 +1,4 @@
-//! Synthetic media: packets as an encoder makes them, without pixels.
+//! Synthetic media: packets like those of an encoder, without pixels.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,24 +6,25 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use rtc::rtp;
 
-use super::Dice;
+use super::random::SeededRandom;
 use crate::link::LinkState;
 
 /// Payload of a video packet, bytes.
 const PAYLOAD: usize = 1180;
-/// A keyframe is so many times an ordinary frame.
+/// A keyframe is this many times as large as an ordinary frame.
 const KEYFRAME: f64 = 5.0;
-/// Frame sizes scatter by this much to either side.
-const SCATTER: f64 = 0.25;
+/// Frame sizes vary by this share to either side.
+const SIZE_VARIATION: f64 = 0.25;
 
-/// A payload of `bytes` that begins with the time it was made, so that the receiver knows its age.
+/// A payload of `bytes` that starts with the time at which it was made, so that the receiver knows
+/// its age.
 fn payload(epoch: Instant, now: Instant, bytes: usize) -> Bytes {
     let mut payload = BytesMut::zeroed(bytes.max(8));
     (&mut payload[..8]).put_u64(u64::try_from((now - epoch).as_nanos()).unwrap_or(u64::MAX));
     payload.freeze()
 }
 
-/// When the packet was made, after the epoch.
+/// When the packet was made, since the epoch.
 pub(super) fn made_at(packet: &rtp::Packet) -> Duration {
     let stamp = packet
         .payload
@@ -53,12 +54,13 @@ fn packet(
     rtp::Packet { header, payload }
 }
 
-/// An encoder that follows the estimate: 30 frames a second whose sizes scatter, keyframes on request.
+/// An encoder that follows the estimate: 30 frames per second of varying size, keyframes on
+/// request.
 #[derive(Debug)]
 pub struct VideoSource {
     ssrc: u32,
     max_bps: f64,
-    dice: Dice,
+    random: SeededRandom,
     sequence: u16,
     frames: u32,
     next: Instant,
@@ -68,46 +70,46 @@ pub struct VideoSource {
 
 impl VideoSource {
     /// Time between frames.
-    pub const INTERVAL: Duration = Duration::from_nanos(33_333_333);
+    const INTERVAL: Duration = Duration::from_nanos(33_333_333);
 
-    /// A source of stream `ssrc` that never makes more than `max_bps`; the first frame is a keyframe.
-    pub fn new(now: Instant, ssrc: u32, max_bps: u64, seed: u64) -> Self {
-        let dice = Dice::new(seed);
-        let next = now + Duration::from_millis(3);
+    /// A source for the stream `ssrc` that never produces more than `max_bps`. The first frame is a
+    /// keyframe.
+    pub(super) fn new(now: Instant, ssrc: u32, max_bps: u64, seed: u64) -> Self {
         Self {
             ssrc,
             max_bps: max_bps as f64,
-            dice,
+            random: SeededRandom::new(seed),
             sequence: 0,
             frames: 0,
-            next,
+            next: now + Duration::from_millis(3),
             keyframe: true,
             active: true,
         }
     }
 
     /// Makes the next frame a keyframe.
-    pub fn request_keyframe(&mut self) {
+    pub(super) fn request_keyframe(&mut self) {
         self.keyframe = true;
     }
 
-    /// Changes the most it makes, bits per second.
+    /// Changes the highest rate that it produces, bits per second.
     pub fn set_max(&mut self, max_bps: u64) {
         self.max_bps = max_bps as f64;
     }
 
-    /// Switches it on or off, like a camera.
+    /// Switches the source on or off, like a camera.
     pub fn set_active(&mut self, active: bool) {
         self.active = active;
     }
 
     /// When the next frame is due.
-    pub fn next(&self) -> Instant {
+    pub(super) fn next(&self) -> Instant {
         self.next
     }
 
-    /// The packets of the frame due at `now`; none if the source is off or the pacer asks for a skip.
-    pub fn frame(
+    /// The packets of the frame that is due at `now`; none if the source is off or the pacer wants
+    /// a frame skipped.
+    pub(super) fn frame(
         &mut self,
         epoch: Instant,
         now: Instant,
@@ -121,11 +123,11 @@ impl VideoSource {
         }
 
         let target = (link.video_target_bps() as f64).min(self.max_bps);
-        let scatter = 1.0 + SCATTER * (2.0 * self.dice.unit() - 1.0);
+        let variation = 1.0 + SIZE_VARIATION * (2.0 * self.random.unit() - 1.0);
         let factor = if std::mem::take(&mut self.keyframe) {
             KEYFRAME
         } else {
-            scatter
+            variation
         };
 
         let bytes = (target / 8.0 * Self::INTERVAL.as_secs_f64() * factor) as usize;
@@ -155,15 +157,15 @@ impl VideoSource {
 
 /// Speech: 80 bytes of payload every 20 ms, 32 kbit/s before headers.
 #[derive(Debug)]
-pub struct AudioSource {
+pub(super) struct AudioSource {
     ssrc: u32,
     sequence: u16,
     next: Instant,
 }
 
 impl AudioSource {
-    /// A source of stream `ssrc`.
-    pub fn new(now: Instant, ssrc: u32) -> Self {
+    /// A source for the stream `ssrc`.
+    pub(super) fn new(now: Instant, ssrc: u32) -> Self {
         Self {
             ssrc,
             sequence: 0,
@@ -172,12 +174,12 @@ impl AudioSource {
     }
 
     /// When the next packet is due.
-    pub fn next(&self) -> Instant {
+    pub(super) fn next(&self) -> Instant {
         self.next
     }
 
-    /// The packet due at `now`.
-    pub fn packet(&mut self, epoch: Instant, now: Instant) -> rtp::Packet {
+    /// The packet that is due at `now`.
+    pub(super) fn packet(&mut self, epoch: Instant, now: Instant) -> rtp::Packet {
         self.next += Duration::from_millis(20);
         self.sequence = self.sequence.wrapping_add(1);
         let timestamp = u32::from(self.sequence).wrapping_mul(960);

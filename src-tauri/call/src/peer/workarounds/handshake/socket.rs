@@ -1,38 +1,45 @@
-//! A socket that sends unanswered flights of DTLS again: [`Repeater`] on a clock.
+//! A socket that sends unanswered DTLS flights again: runs [`FlightRetransmitter`] on a clock.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it runs the retransmitter on real time"
+)]
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
 
-use super::prompt_runtime::Settled;
-use super::repeater::Repeater;
+use super::done::HandshakeDone;
+use super::retransmit::FlightRetransmitter;
 
-/// How often to look whether something is due.
+/// How often to check whether a flight is due.
 const TICK: Duration = Duration::from_millis(20);
 
 /// Another socket, watched until the handshake is over.
 #[derive(Debug)]
-pub(super) struct RepeatingSocket {
+pub(super) struct HandshakeSocket {
     inner: Arc<dyn AsyncUdpSocket>,
-    repeater: Mutex<Repeater>,
+    flights: Mutex<FlightRetransmitter>,
+    /// Whether the handshake may still need the retransmitter.
     watching: AtomicBool,
 }
 
-impl RepeatingSocket {
-    /// Watches `inner` on `runtime` until the connection has `settled` and nothing waits for an answer.
+impl HandshakeSocket {
+    /// Watches `inner` on `runtime` until the handshake is `done` and no flight waits for an
+    /// answer.
     pub(super) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
         runtime: &Arc<dyn Runtime>,
-        settled: Settled,
+        done: HandshakeDone,
     ) -> Arc<Self> {
         let socket = Arc::new(Self {
             inner,
-            repeater: Mutex::default(),
+            flights: Mutex::default(),
             watching: AtomicBool::new(true),
         });
 
@@ -44,34 +51,31 @@ impl RepeatingSocket {
                     return;
                 };
 
-                if settled.get() && socket.repeater().is_quiet(Instant::now()) {
+                if done.get() && socket.flights.lock().is_quiet(Instant::now()) {
                     return socket.watching.store(false, Relaxed);
                 }
 
-                let Some((to, flight)) = socket.repeater().take_due(Instant::now()) else {
+                let Some((to, flight)) = socket.flights.lock().take_due(Instant::now()) else {
                     continue;
                 };
 
                 tracing::debug!(
                     datagrams = flight.len(),
-                    "a flight of the handshake is sent again"
+                    "sending a handshake flight again: no answer"
                 );
 
                 for datagram in flight {
-                    // As good as lost; the next time is near.
+                    // A failure counts as a loss; the next attempt is near.
                     let _ = socket.inner.send_to(&datagram, to).await;
                 }
             }
         }));
-        socket
-    }
 
-    fn repeater(&self) -> MutexGuard<'_, Repeater> {
-        self.repeater.lock().unwrap_or_else(PoisonError::into_inner)
+        socket
     }
 }
 
-impl AsyncUdpSocket for RepeatingSocket {
+impl AsyncUdpSocket for HandshakeSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner.local_addr()
     }
@@ -83,10 +87,10 @@ impl AsyncUdpSocket for RepeatingSocket {
                 .segment_size
                 .filter(|size| *size > 0)
                 .unwrap_or(transmit.contents.len().max(1));
-            let mut repeater = self.repeater();
 
+            let mut flights = self.flights.lock();
             for datagram in transmit.contents.chunks(size) {
-                repeater.on_send(Instant::now(), transmit.destination, datagram);
+                flights.on_send(Instant::now(), transmit.destination, datagram);
             }
         }
 
@@ -103,10 +107,10 @@ impl AsyncUdpSocket for RepeatingSocket {
         if let Ok(count) = received
             && self.watching.load(Relaxed)
         {
-            let mut repeater = self.repeater();
+            let mut flights = self.flights.lock();
             for (buf, meta) in bufs.iter().zip(meta.iter()).take(count) {
                 for datagram in buf[..meta.len.min(buf.len())].chunks(meta.stride.max(1)) {
-                    repeater.on_receive(Instant::now(), meta.addr, datagram);
+                    flights.on_receive(Instant::now(), meta.addr, datagram);
                 }
             }
         }
@@ -129,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// A wire that swallows everything and remembers it.
+    /// A socket that remembers what is sent and receives nothing.
     #[derive(Debug, Default)]
     struct Wire(Mutex<Vec<Vec<u8>>>);
 
@@ -143,7 +147,7 @@ mod tests {
             _: &mut Context<'_>,
             transmit: &Transmit<'_>,
         ) -> Poll<io::Result<usize>> {
-            self.0.lock().unwrap().push(transmit.contents.to_vec());
+            self.0.lock().push(transmit.contents.to_vec());
             Poll::Ready(Ok(transmit.contents.len()))
         }
 
@@ -158,34 +162,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lost_flight_leaves_again_and_the_watch_ends() {
-        let (wire, settled) = (Arc::new(Wire::default()), Settled::default());
+    async fn an_unanswered_flight_is_sent_again_and_the_watch_ends() {
+        let (wire, done) = (Arc::new(Wire::default()), HandshakeDone::default());
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
-        let socket = RepeatingSocket::new(Arc::clone(&wire) as _, &runtime, settled.clone());
+        let socket = HandshakeSocket::new(Arc::clone(&wire) as _, &runtime, done.clone());
         let hello = [&[22, 0xfe, 0xfd][..], &[0; 30]].concat();
         socket
             .send_to(&hello, "192.0.2.7:5000".parse().unwrap())
             .await
-            .expect("the wire takes it");
+            .expect("this socket accepts everything");
 
         let until = async |what: &str, done: &dyn Fn() -> bool| {
             let end = Instant::now() + Duration::from_secs(20);
             while !done() {
-                assert!(Instant::now() < end, "waited in vain for {what}");
+                assert!(Instant::now() < end, "timed out waiting for {what}");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
 
-        until("the second time", &|| wire.0.lock().unwrap().len() >= 2).await;
-        assert_eq!(wire.0.lock().unwrap()[1], hello, "the same bytes");
-        assert!(socket.watching.load(Relaxed), "not over yet");
-        settled.set(true);
+        until("the first retransmission", &|| wire.0.lock().len() >= 2).await;
+        assert_eq!(wire.0.lock()[1], hello, "the same bytes");
+        assert!(
+            socket.watching.load(Relaxed),
+            "the handshake is not over yet"
+        );
+
+        done.set(true);
         until("the end of the watch", &|| !socket.watching.load(Relaxed)).await;
 
         assert_eq!(
-            wire.0.lock().unwrap().len(),
+            wire.0.lock().len(),
             6,
-            "five times more, as nobody answered"
+            "sent once, and five times again without an answer"
         );
     }
 }

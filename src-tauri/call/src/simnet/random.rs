@@ -1,20 +1,21 @@
 //! Repeatable randomness.
 
-/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014): small, fast, good enough to
-/// decide the fate of packets, and the same on every platform and version.
+/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014): small,
+/// fast, good enough to decide the fate of packets, and the same on every platform and in every
+/// version.
 #[derive(Debug, Clone)]
-pub struct Dice {
+pub(super) struct SeededRandom {
     state: u64,
 }
 
-impl Dice {
-    /// Dice that always fall the same way for one `seed`.
-    pub fn new(seed: u64) -> Self {
+impl SeededRandom {
+    /// A generator whose sequence is determined by `seed`.
+    pub(super) fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
     /// Uniform in [0, 1).
-    pub fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -24,7 +25,7 @@ impl Dice {
     }
 
     /// True with the given probability.
-    pub fn chance(&mut self, probability: f64) -> bool {
+    pub(super) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 }

@@ -1,0 +1,13 @@
+//! Makes handshakes finish, and finish fast: over TURN, and when datagrams are lost.
+//!
+//! [`HandshakeRuntime`] stands between webrtc and the real runtime until the connection is up. It
+//! limits the driver's sleep (`runtime.rs`) and wraps sockets (`socket.rs`) so that unanswered DTLS
+//! flights are sent again (`retransmit.rs`).
+
+mod done;
+mod retransmit;
+mod runtime;
+mod socket;
+
+pub(in crate::peer) use done::HandshakeDone;
+pub(in crate::peer) use runtime::HandshakeRuntime;

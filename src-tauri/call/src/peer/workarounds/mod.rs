@@ -1,0 +1,39 @@
+//! What webrtc 0.21.1 (and the `rtc-*` 0.21.1 crates under it) does wrong, and what Tandem does
+//! instead.
+//!
+//! One file each. Its head comment says what the library does, what we do, which upstream issue
+//! would make the file unnecessary, and how to notice that it can go. After an update of webrtc, go
+//! through this table:
+//!
+//! | file | the library's fault | upstream |
+//! |---|---|---|
+//! | `handshake/runtime.rs` | a reply to what came through TURN waits for the next timer | to be filed |
+//! | `handshake/retransmit.rs`, `socket.rs` | a lost DTLS flight is repeated late or never | to be filed; related: webrtc-rs/rtc#243 |
+//! | [`remote_candidates`] | a candidate does not replace the peer-reflexive one of its address | to be filed |
+//! | [`answer_codec`] | a sender does not follow the codec of the answer | to be filed; related: webrtc-rs/webrtc#737 |
+//! | [`selected_pair`] | the statistics name candidates differently than their pairs do | to be filed |
+//! | [`mdns`] | without multicast, the whole connection fails to start | to be filed |
+//!
+//! Two more live elsewhere because they do more than work around something:
+//!
+//! - `interceptors/nack.rs`: rtc-interceptor's `NackGeneratorInterceptor` (`nack/generator.rs`,
+//!   `generate_nacks`) requests everything that is missing at each interval (100 ms by default),
+//!   whatever the round-trip time and however long the outage was. No upstream issue known; to be
+//!   filed: "NACK generator: pace retries by the round-trip time, and leave gaps after an outage to
+//!   a keyframe".
+//! - `peer/privacy.rs` also strips `raddr` and `rport` from relay candidates. The library writes
+//!   the local address there even with the relay transport policy; browsers write 0.0.0.0. No
+//!   upstream issue known; to be filed: "relay candidates reveal the local address in raddr with
+//!   iceTransportPolicy relay".
+
+mod answer_codec;
+mod handshake;
+mod mdns;
+mod remote_candidates;
+mod selected_pair;
+
+pub(super) use answer_codec::follow_answer;
+pub(super) use handshake::{HandshakeDone, HandshakeRuntime};
+pub(super) use mdns::multicast_dns;
+pub(super) use remote_candidates::RemoteCandidates;
+pub(super) use selected_pair::selected_pair;
