@@ -12,7 +12,8 @@
 //! **It can go** when `local_candidate_id` of the nominated pair in `get_stats` is the id of an
 //! entry in the same report.
 
-use webrtc::peer_connection::{PeerConnection, RTCIceCandidatePair};
+use rtc::peer_connection::transport::RTCIceCandidatePair;
+use webrtc::peer_connection::PeerConnection;
 
 /// The candidate pair that carries media; `None` until one is selected.
 pub(in crate::peer) async fn selected_pair(
