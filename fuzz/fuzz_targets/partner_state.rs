@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tandem_call::partner_state::{parse, to_json};
+use tandem_call::internals::{parse, to_json};
 
 fuzz_target!(|message: &[u8]| {
     if let Ok(Some(state)) = parse(message) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use tandem_call::rtp::{AssemblerConfig, FrameAssembler, VideoPacket};
+use tandem_call::internals::{AssemblerConfig, FrameAssembler, VideoPacket};
 use tandem_media::codec::VideoCodec;
 
 fuzz_target!(|input: (bool, Vec<(u16, u8, bool, u8, Vec<u8>)>)| {

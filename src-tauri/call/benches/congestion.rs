@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rtc::interceptor::{BandwidthEstimator, PacketReport};
-use tandem_call::bwe::Estimator;
-use tandem_call::congestion::LinkConfig;
-use tandem_call::link::{Bitrate, LinkState};
-use tandem_call::pacer::{Class, Pacer, PacerConfig};
+use tandem_call::internals::{
+    Bitrate, Class, Estimator, LinkConfig, LinkState, Pacer, PacerConfig,
+};
 use tandem_call::simnet::{Conditions, Pair, PairConfig};
 
 /// Packets per iteration.

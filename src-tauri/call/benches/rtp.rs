@@ -8,7 +8,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use tandem_call::rtp::{AssemblerConfig, FrameAssembler, PacketPayload, Packetizer, VideoPacket};
+use tandem_call::internals::{
+    AssemblerConfig, FrameAssembler, PacketPayload, Packetizer, VideoPacket,
+};
 use tandem_media::I420;
 use tandem_media::codec::{self, EncoderConfig, VideoCodec};
 use tandem_media::video::test_pattern;

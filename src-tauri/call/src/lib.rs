@@ -1,19 +1,73 @@
-//! One call of Tandem: how it begins and ends, the peer connection, congestion control, RTP in and out, and what it
-//! measures of itself.
+//! One call of Tandem: how it starts and ends, the peer connection, congestion control, RTP in both
+//! directions, and what the call measures about itself.
 //!
-//! [`machine`] is the life of a call, [`rtp`] turns encoded pictures into packets and back, [`bwe`] and [`pacer`] decide
-//! how much is sent and when; none of them touches a socket or a clock. [`peer`] is the connection to the partner, and
-//! [`session`] runs a whole call with devices, threads and the relay around these parts.
+//! [`Call::start`] takes [`CallOptions`] and returns a handle and a stream of [`CallEvent`]s:
+//!
+//! ```no_run
+//! use tandem_call::{Call, CallEventKind, CallOptions};
+//! use tandem_media::video::VideoSpec;
+//!
+//! # #[tokio::main]
+//! # async fn main() {
+//! let options = CallOptions {
+//!     room: Some("blue-heron".to_owned()),
+//!     video: VideoSpec::Test,
+//!     ..CallOptions::new("ws://127.0.0.1:9000/ws")
+//! };
+//!
+//! let (call, mut events) = Call::start(options);
+//!
+//! while let Some(event) = events.recv().await {
+//!     match event.kind {
+//!         CallEventKind::FirstRemoteFrame => call.set_muted(true),
+//!         CallEventKind::Ended { reason } => println!("{}: {}", reason.code.as_str(), reason.message),
+//!         other => println!("{other:?}"),
+//!     }
+//! }
+//!
+//! // Every device and socket is released from here on.
+//! call.finished().await;
+//! # }
+//! ```
+//!
+//! Inside, `machine` is the life of a call, `rtp` turns encoded frames into packets and back, `bwe`
+//! and `pacer` decide how much is sent and when. None of these touches a socket or a clock. `peer`
+//! is the connection to the partner, and `session` runs a whole call with devices, threads and the
+//! signaling server around these parts.
 
-pub mod bwe;
-pub mod congestion;
-pub mod interceptors;
-pub mod link;
-pub mod machine;
-pub mod pacer;
-pub mod partner_state;
-pub mod peer;
-pub mod rtp;
-pub mod session;
+mod bwe;
+mod congestion;
+mod interceptors;
+mod link;
+mod machine;
+mod pacer;
+mod partner_state;
+mod peer;
+mod rtp;
+mod session;
 #[cfg(feature = "simnet")]
 pub mod simnet;
+
+pub use machine::{CallProblemCode, EndCode, EndReason, Patience};
+pub use session::{
+    BitrateSample, Call, CallEvent, CallEventKind, CallOptions, CallStats, DEFAULT_MAX_BITRATE_BPS,
+    MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Route, SAMPLE_INTERVAL, VideoReceived,
+    VideoSent,
+};
+
+/// Parts of a call by themselves, for benchmarks, fuzz targets and tests. Not for programs: it
+/// changes without notice.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::bwe::Estimator;
+    pub use crate::congestion::{CongestionError, LinkConfig, register as register_interceptors};
+    pub use crate::link::{LinkState, RepairCounters};
+    pub use crate::machine::PeerFault;
+    pub use crate::pacer::{Class, Pacer, PacerConfig};
+    pub use crate::partner_state::{PartnerState, StateMessageError, parse, to_json};
+    pub use crate::peer::{MediaKind, Peer, PeerConfig, PeerError, PeerEvent};
+    pub use crate::rtp::{
+        AssemblerConfig, AssemblerStats, FrameAssembler, PacketPayload, Packetizer, VideoPacket,
+    };
+}

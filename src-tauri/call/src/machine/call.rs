@@ -1,121 +1,116 @@
-//! The transitions.
+//! The transitions of the machine.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::session::{RelayLink, Session};
+use super::session::{Session, SignalingLink};
 use super::{
-    Departure, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, Patience, PeerFault,
-    PeerId, Phase, Text,
+    CallProblemCode, Departure, Effect, EndCode, Input, Match, Notice, Outgoing, Patience,
+    PeerFault, PeerId, Phase, SessionId,
 };
 
 /// The state machine of one call. See the [module](super) for how to drive it.
 #[derive(Debug)]
-pub struct CallMachine {
-    patience: Patience,
-    state: State,
-    /// Whether the relay has us registered.
+pub(crate) struct CallMachine {
+    timeouts: Patience,
+    state: CallState,
+    /// Whether the signaling server has this client registered.
     registered: bool,
-    /// Whether the relay ever had us registered.
+    /// Whether it ever had.
     ever_registered: bool,
-    /// Since when the relay is out of reach during a search.
+    /// Since when the signaling server has been out of reach during a search.
     unregistered_since: Option<Instant>,
-    /// When a refused search may be tried again.
+    /// When to repeat a search that was refused.
     search_again_at: Option<Instant>,
-    peers_made: u32,
+    /// How many peer connections were created: the next one's id.
+    peers_created: u32,
     effects: VecDeque<Effect>,
 }
 
 #[derive(Debug)]
-enum State {
+enum CallState {
     Idle,
     Searching { since: Instant },
     Connecting(Session),
     InCall(Session),
-    Ended(EndReason),
+    Ended,
 }
 
 impl CallMachine {
     /// An idle call.
     #[must_use]
-    pub fn new(patience: Patience) -> Self {
+    pub(crate) fn new(timeouts: Patience) -> Self {
         Self {
-            patience,
-            state: State::Idle,
+            timeouts,
+            state: CallState::Idle,
             registered: false,
             ever_registered: false,
             unregistered_since: None,
             search_again_at: None,
-            peers_made: 0,
+            peers_created: 0,
             effects: VecDeque::new(),
         }
     }
 
     /// Where the call is.
     #[must_use]
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         match self.state {
-            State::Idle => Phase::Idle,
-            State::Searching { .. } => Phase::Searching,
-            State::Connecting(_) => Phase::Connecting,
-            State::InCall(_) => Phase::InCall,
-            State::Ended(_) => Phase::Ended,
+            CallState::Idle => Phase::Idle,
+            CallState::Searching { .. } => Phase::Searching,
+            CallState::Connecting(_) => Phase::Connecting,
+            CallState::InCall(_) => Phase::InCall,
+            CallState::Ended => Phase::Ended,
         }
     }
 
-    /// Why the call ended, once it has.
+    /// The peer connection that is open now.
     #[must_use]
-    pub fn end_reason(&self) -> Option<&EndReason> {
-        match &self.state {
-            State::Ended(reason) => Some(reason),
-            _ => None,
-        }
-    }
-
-    /// The peer connection that is alive now.
-    #[must_use]
-    pub fn peer(&self) -> Option<PeerId> {
+    pub(crate) fn peer(&self) -> Option<PeerId> {
         self.session().map(|session| session.peer)
     }
 
-    /// The next thing to do.
-    pub fn poll_effect(&mut self) -> Option<Effect> {
+    /// The next effect to carry out.
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) if nothing else happens.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let patience = &self.patience;
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let timeouts = &self.timeouts;
+
         match &self.state {
-            State::Idle | State::Ended(_) => None,
-            State::Searching { since } => [
-                patience.partner.map(|wait| *since + wait),
+            CallState::Idle | CallState::Ended => None,
+            CallState::Searching { since } => [
+                timeouts.partner.map(|wait| *since + wait),
                 self.unregistered_since
-                    .map(|since| since + self.relay_patience()),
+                    .map(|since| since + self.signaling_timeout()),
                 self.search_again_at,
             ]
             .into_iter()
             .flatten()
             .min(),
-            State::Connecting(session) => Some(session.since + patience.connect),
-            State::InCall(session) if session.trouble_noticed => {
-                Some(session.heard + self.silence_limit(session))
+            CallState::Connecting(session) => Some(session.since + timeouts.connect),
+            CallState::InCall(session) if session.reconnecting_notified => {
+                Some(session.last_heard + self.silence_timeout(session))
             }
-            State::InCall(session) => Some(session.heard + patience.silence_notice),
+            CallState::InCall(session) => Some(session.last_heard + timeouts.silence_notice),
         }
     }
 
-    /// Acts on what `now` is the time for.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Handles every timeout that is due at `now`.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
-            State::Idle | State::Ended(_) => {}
-            State::Searching { since } => {
+            CallState::Idle | CallState::Ended => {}
+            CallState::Searching { since } => {
                 let since = *since;
-                let due = |from: Option<Instant>, wait| from.is_some_and(|from| now >= from + wait);
+                let signaling_due = self
+                    .unregistered_since
+                    .is_some_and(|from| now >= from + self.signaling_timeout());
 
                 if self
-                    .patience
+                    .timeouts
                     .partner
                     .is_some_and(|wait| now >= since + wait)
                 {
@@ -126,47 +121,47 @@ impl CallMachine {
                     };
 
                     self.end(code);
-                } else if due(self.unregistered_since, self.relay_patience()) {
+                } else if signaling_due {
                     self.end(EndCode::RelayUnreachable);
                 } else if self.search_again_at.is_some_and(|at| now >= at) {
                     self.search();
                 }
             }
-            State::Connecting(session) => {
-                if now >= session.since + self.patience.connect {
+            CallState::Connecting(session) => {
+                if now >= session.since + self.timeouts.connect {
                     self.end(EndCode::ConnectTimeout);
                 }
             }
-            State::InCall(session) => {
-                let silence = now.saturating_duration_since(session.heard);
-                if silence >= self.patience.silence_notice && !session.trouble_noticed {
-                    session.trouble_noticed = true;
+            CallState::InCall(session) => {
+                let silence = now.saturating_duration_since(session.last_heard);
+                if silence >= self.timeouts.silence_notice && !session.reconnecting_notified {
+                    session.reconnecting_notified = true;
                     self.effects
                         .push_back(Effect::Notify(Notice::PartnerReconnecting));
                 }
 
-                let State::InCall(session) = &self.state else {
+                let CallState::InCall(session) = &self.state else {
                     return;
                 };
 
-                if silence >= self.silence_limit(session) {
+                if silence >= self.silence_timeout(session) {
                     self.end(EndCode::PartnerVanished);
                 }
             }
         }
     }
 
-    /// Takes in what happened at `now`.
-    pub fn handle(&mut self, now: Instant, input: Input) {
-        if let State::Ended(_) = self.state {
-            self.after_the_end(input);
+    /// Handles what happened at `now`.
+    pub(crate) fn handle(&mut self, now: Instant, input: Input) {
+        if let CallState::Ended = self.state {
+            self.handle_ended(input);
             return;
         }
 
         match input {
             Input::Find => self.find(now),
             Input::Cancel => {
-                if matches!(self.state, State::Idle | State::Searching { .. }) {
+                if matches!(self.state, CallState::Idle | CallState::Searching { .. }) {
                     self.end(EndCode::Cancelled);
                 }
             }
@@ -175,14 +170,20 @@ impl CallMachine {
             Input::SignalingUp => self.signaling_up(),
             Input::SignalingResumed { session_id } => self.signaling_resumed(session_id),
             Input::SignalingDown => self.signaling_down(now),
-            // A connection that stands goes on.
+            Input::CameraSelected { negotiated } => {
+                self.source_selected(negotiated, CallProblemCode::CamNotNegotiated);
+            }
+            Input::MicrophoneSelected { negotiated } => {
+                self.source_selected(negotiated, CallProblemCode::MicNotNegotiated);
+            }
+            // A call that is already connected continues.
             Input::NoTurnServer => {
-                if !matches!(self.state, State::InCall(_)) {
+                if !matches!(self.state, CallState::InCall(_)) {
                     self.end(EndCode::NoTurnServer);
                 }
             }
             Input::SearchRefused { retry_after } => {
-                if let State::Searching { .. } = self.state {
+                if let CallState::Searching { .. } = self.state {
                     match retry_after {
                         Some(wait) => self.search_again_at = Some(now + wait),
                         None => self.end(EndCode::RelayRefused),
@@ -253,8 +254,8 @@ impl CallMachine {
             }),
             Input::PeerConnected(peer) => self.peer_connected(now, peer),
             Input::PeerDisconnected(peer) => self.with_peer(peer, |session, effects| {
-                if !session.trouble_noticed {
-                    session.trouble_noticed = true;
+                if !session.reconnecting_notified {
+                    session.reconnecting_notified = true;
                     effects.push_back(Effect::Notify(Notice::PartnerReconnecting));
                 }
             }),
@@ -271,8 +272,8 @@ impl CallMachine {
     }
 
     fn find(&mut self, now: Instant) {
-        if let State::Idle = self.state {
-            self.state = State::Searching { since: now };
+        if let CallState::Idle = self.state {
+            self.state = CallState::Searching { since: now };
             self.unregistered_since = (!self.registered).then_some(now);
             self.effects.push_back(Effect::Notify(Notice::Searching));
 
@@ -288,11 +289,13 @@ impl CallMachine {
     }
 
     fn next(&mut self, now: Instant) {
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::Connecting(session) | State::InCall(session) => {
+        match std::mem::replace(&mut self.state, CallState::Idle) {
+            CallState::Connecting(session) | CallState::InCall(session) => {
                 self.effects.push_back(Effect::ClosePeer(session.peer));
-                if self.registered && session.relay == RelayLink::Up {
-                    self.state = State::Searching { since: now };
+                self.effects.push_back(Effect::RestartAudio);
+
+                if self.registered && session.signaling == SignalingLink::Up {
+                    self.state = CallState::Searching { since: now };
                     self.effects.push_back(Effect::Notify(Notice::Searching));
                     let session_id = session.partner.session_id;
                     self.effects
@@ -301,31 +304,40 @@ impl CallMachine {
                     self.find(now);
                 }
             }
-            searching @ State::Searching { .. } => self.state = searching,
-            State::Idle | State::Ended(_) => self.find(now),
+            searching @ CallState::Searching { .. } => self.state = searching,
+            CallState::Idle | CallState::Ended => self.find(now),
         }
     }
 
-    /// The relay knows us as a new user: whatever call it knew of is over for it.
+    /// Reports a source that was chosen in a call but was not negotiated, so it cannot be sent.
+    fn source_selected(&mut self, negotiated: bool, problem: CallProblemCode) {
+        if !negotiated && matches!(self.state, CallState::InCall(_)) {
+            self.effects
+                .push_back(Effect::Notify(Notice::Problem(problem)));
+        }
+    }
+
+    /// The signaling server registered this client as a new one, so it no longer knows any earlier
+    /// session.
     fn signaling_up(&mut self) {
-        self.reached();
-        if let State::Connecting(session) | State::InCall(session) = &mut self.state {
-            session.relay_forgot();
+        self.on_registered();
+        if let CallState::Connecting(session) | CallState::InCall(session) = &mut self.state {
+            session.signaling_forgot();
         }
 
-        if let State::Searching { .. } = self.state {
+        if let CallState::Searching { .. } = self.state {
             self.search();
         }
     }
 
-    fn signaling_resumed(&mut self, session_id: Option<Text>) {
-        self.reached();
+    fn signaling_resumed(&mut self, session_id: Option<SessionId>) {
+        self.on_registered();
         match &mut self.state {
-            State::Connecting(session) | State::InCall(session)
+            CallState::Connecting(session) | CallState::InCall(session)
                 if session_id.as_ref() == Some(&session.partner.session_id) =>
             {
-                if session.relay == RelayLink::Away {
-                    session.relay_resumed(&mut self.effects);
+                if session.signaling == SignalingLink::Away {
+                    session.signaling_resumed(&mut self.effects);
                 }
 
                 return;
@@ -333,25 +345,27 @@ impl CallMachine {
             _ => {}
         }
 
-        // A call that we know nothing of: its news was lost with the connection, or we have left it meanwhile.
+        // A session that is unknown here: its messages were lost with the connection, or this side
+        // has left it since.
         if let Some(session_id) = session_id {
             self.effects
                 .push_back(Effect::Send(Outgoing::EndSession { session_id }));
         }
 
         match &mut self.state {
-            // The relay gave our call up while we were away. The media may still flow: only silence tells.
-            State::InCall(session) => {
-                session.relay_forgot();
+            // The signaling server ended our session while we were away. Media may still flow: only
+            // silence can tell.
+            CallState::InCall(session) => {
+                session.signaling_forgot();
                 session.partner_unregistered = true;
             }
-            State::Connecting(_) => self.end(EndCode::PartnerLeft),
-            State::Searching { .. } => self.search(),
-            State::Idle | State::Ended(_) => {}
+            CallState::Connecting(_) => self.end(EndCode::PartnerLeft),
+            CallState::Searching { .. } => self.search(),
+            CallState::Idle | CallState::Ended => {}
         }
     }
 
-    fn reached(&mut self) {
+    fn on_registered(&mut self) {
         let back = self.ever_registered && !self.registered;
         self.registered = true;
         self.ever_registered = true;
@@ -374,19 +388,19 @@ impl CallMachine {
             .push_back(Effect::Notify(Notice::SignalingLost));
 
         match &mut self.state {
-            State::Searching { .. } => self.unregistered_since = Some(now),
-            State::Connecting(session) | State::InCall(session) => session.relay_lost(),
-            State::Idle | State::Ended(_) => {}
+            CallState::Searching { .. } => self.unregistered_since = Some(now),
+            CallState::Connecting(session) | CallState::InCall(session) => session.signaling_lost(),
+            CallState::Idle | CallState::Ended => {}
         }
     }
 
     fn partner_found(&mut self, now: Instant, partner: Match) {
-        let State::Searching { .. } = self.state else {
+        let CallState::Searching { .. } = self.state else {
             return;
         };
 
-        let peer = PeerId(self.peers_made);
-        self.peers_made += 1;
+        let peer = PeerId(self.peers_created);
+        self.peers_created += 1;
         self.search_again_at = None;
         self.effects
             .push_back(Effect::Notify(Notice::Matched(partner.clone())));
@@ -396,33 +410,34 @@ impl CallMachine {
             self.effects.push_back(Effect::CreateOffer(peer));
         }
 
-        self.state = State::Connecting(Session::new(partner, peer, now));
+        self.state = CallState::Connecting(Session::new(partner, peer, now));
     }
 
-    fn partner_left(&mut self, session_id: &str, departure: Departure) {
-        let in_call = matches!(self.state, State::InCall(_));
+    fn partner_left(&mut self, session_id: &SessionId, departure: Departure) {
+        let in_call = matches!(self.state, CallState::InCall(_));
         let Some(session) = self
             .session_mut()
-            .filter(|session| *session.partner.session_id == *session_id)
+            .filter(|session| session.partner.session_id == *session_id)
         else {
             return;
         };
 
-        session.relay_forgot();
+        session.signaling_forgot();
         session.partner_unregistered = true;
 
-        // Media needs no relay: only silence tells whether a partner that the relay lost is really gone.
-        if departure == Departure::Wanted || !in_call {
+        // Media does not need the signaling server: if that has lost the partner, only silence
+        // tells whether the partner is really gone.
+        if departure == Departure::Left || !in_call {
             self.end(EndCode::PartnerLeft);
         }
     }
 
     fn peer_connected(&mut self, now: Instant, peer: PeerId) {
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::Connecting(mut session) if session.peer == peer => {
-                session.heard = now;
-                session.trouble_noticed = false;
-                self.state = State::InCall(session);
+        match std::mem::replace(&mut self.state, CallState::Idle) {
+            CallState::Connecting(mut session) if session.peer == peer => {
+                session.last_heard = now;
+                session.reconnecting_notified = false;
+                self.state = CallState::InCall(session);
                 self.effects.push_back(Effect::Notify(Notice::Connected));
             }
             other => {
@@ -434,8 +449,8 @@ impl CallMachine {
 
     fn peer_down(&mut self, peer: PeerId, in_call: EndCode) {
         match &self.state {
-            State::InCall(session) if session.peer == peer => self.end(in_call),
-            State::Connecting(session) if session.peer == peer => {
+            CallState::InCall(session) if session.peer == peer => self.end(in_call),
+            CallState::Connecting(session) if session.peer == peer => {
                 self.end(EndCode::ConnectionFailed)
             }
             _ => {}
@@ -443,27 +458,28 @@ impl CallMachine {
     }
 
     fn heard(&mut self, peer: PeerId, at: Instant) {
-        let silence_notice = self.patience.silence_notice;
-        if let State::InCall(session) = &mut self.state
+        let silence_notice = self.timeouts.silence_notice;
+        if let CallState::InCall(session) = &mut self.state
             && session.peer == peer
-            && at > session.heard
+            && at > session.last_heard
         {
-            let gap = at - session.heard;
-            session.heard = at;
+            let gap = at - session.last_heard;
+            session.last_heard = at;
 
-            if session.trouble_noticed {
-                session.trouble_noticed = false;
+            if session.reconnecting_notified {
+                session.reconnecting_notified = false;
                 self.effects.push_back(Effect::Notify(Notice::PartnerBack));
             } else if gap >= silence_notice {
-                tracing::debug!(?gap, "the partner was silent for a moment");
+                tracing::debug!(?gap, "packets resumed after a gap: nobody was notified");
             }
         }
     }
 
-    /// The one way into `Ended`: leaves the session or the search, closes the peer connection, tells the user.
+    /// The only way into `Ended`: leaves the session or the search, closes the peer connection,
+    /// notifies the user.
     fn end(&mut self, code: EndCode) {
-        match std::mem::replace(&mut self.state, State::Ended(code.into())) {
-            State::Connecting(mut session) | State::InCall(mut session) => {
+        match std::mem::replace(&mut self.state, CallState::Ended) {
+            CallState::Connecting(mut session) | CallState::InCall(mut session) => {
                 if self.registered {
                     let session_id = session.partner.session_id.clone();
                     session.send(Outgoing::EndSession { session_id }, &mut self.effects);
@@ -471,18 +487,18 @@ impl CallMachine {
 
                 self.effects.push_back(Effect::ClosePeer(session.peer));
             }
-            State::Searching { .. } if self.registered => {
+            CallState::Searching { .. } if self.registered => {
                 self.effects.push_back(Effect::Send(Outgoing::CancelSearch));
             }
-            State::Idle | State::Searching { .. } | State::Ended(_) => {}
+            CallState::Idle | CallState::Searching { .. } | CallState::Ended => {}
         }
 
         self.effects
             .push_back(Effect::Notify(Notice::Ended(code.into())));
     }
 
-    /// A partner found while the search was being cancelled must not wait for us.
-    fn after_the_end(&mut self, input: Input) {
+    /// Lets a partner go who was found while the search was being cancelled.
+    fn handle_ended(&mut self, input: Input) {
         if let Input::PartnerFound(partner) = input {
             let session_id = partner.session_id;
             self.effects
@@ -490,50 +506,50 @@ impl CallMachine {
         }
     }
 
-    fn relay_patience(&self) -> std::time::Duration {
+    fn signaling_timeout(&self) -> Duration {
         if self.ever_registered {
-            self.patience.relay_return
+            self.timeouts.signaling_return
         } else {
-            self.patience.relay
+            self.timeouts.relay
         }
     }
 
-    fn silence_limit(&self, session: &Session) -> std::time::Duration {
+    fn silence_timeout(&self, session: &Session) -> Duration {
         if session.partner_unregistered {
-            self.patience.silence_unregistered
+            self.timeouts.silence_unregistered
         } else {
-            self.patience.silence
+            self.timeouts.silence
         }
     }
 
     fn session(&self) -> Option<&Session> {
         match &self.state {
-            State::Connecting(session) | State::InCall(session) => Some(session),
-            State::Idle | State::Searching { .. } | State::Ended(_) => None,
+            CallState::Connecting(session) | CallState::InCall(session) => Some(session),
+            CallState::Idle | CallState::Searching { .. } | CallState::Ended => None,
         }
     }
 
     fn session_mut(&mut self) -> Option<&mut Session> {
         match &mut self.state {
-            State::Connecting(session) | State::InCall(session) => Some(session),
-            State::Idle | State::Searching { .. } | State::Ended(_) => None,
+            CallState::Connecting(session) | CallState::InCall(session) => Some(session),
+            CallState::Idle | CallState::Searching { .. } | CallState::Ended => None,
         }
     }
 
     fn with_session(
         &mut self,
-        session_id: &str,
+        session_id: &SessionId,
         act: impl FnOnce(&mut Session, &mut VecDeque<Effect>),
     ) {
-        if let State::Connecting(session) | State::InCall(session) = &mut self.state
-            && *session.partner.session_id == *session_id
+        if let CallState::Connecting(session) | CallState::InCall(session) = &mut self.state
+            && session.partner.session_id == *session_id
         {
             act(session, &mut self.effects);
         }
     }
 
     fn with_peer(&mut self, peer: PeerId, act: impl FnOnce(&mut Session, &mut VecDeque<Effect>)) {
-        if let State::Connecting(session) | State::InCall(session) = &mut self.state
+        if let CallState::Connecting(session) | CallState::InCall(session) = &mut self.state
             && session.peer == peer
         {
             act(session, &mut self.effects);

@@ -1,63 +1,60 @@
-//! The life of one call as a state machine without sockets, threads or clocks: `Idle → Searching → Connecting →
-//! InCall → Ended`.
+//! The life of one call as a state machine without sockets, threads or clocks: `Idle → Searching →
+//! Connecting → InCall → Ended`.
 //!
-//! The owner feeds [`Input`]s and the time, carries out the [`Effect`]s in order, and calls
-//! [`CallMachine::handle_timeout`] when [`CallMachine::poll_timeout`] says so. Descriptions and candidates pass through
-//! unread: they are the partner's and the peer connection's business.
+//! The shell feeds [`Input`]s and the time, carries out the [`Effect`]s in order, and calls
+//! [`CallMachine::handle_timeout`] when [`CallMachine::poll_timeout`] is due. The machine does not
+//! read descriptions and candidates: it passes them between the signaling server and the peer
+//! connection.
 //!
-//! Offers that cross are settled by perfect negotiation (W3C webrtc, §10.7): the side that the relay calls `initiator`
-//! ignores the other's offer, the other side is the polite one and takes its own back.
+//! When both sides offer at once, perfect negotiation decides (W3C webrtc §10.7): the side that the
+//! signaling server calls `initiator` ignores the other's offer; the other side is the polite peer
+//! and rolls its own offer back.
 
 mod call;
+mod ids;
 mod reason;
 mod session;
 #[cfg(test)]
 mod tests;
 
-pub use call::CallMachine;
-pub use reason::{EndCode, EndReason};
+pub(crate) use call::CallMachine;
+pub(crate) use ids::{CandidateJson, DescriptionJson, PeerId, SessionId, SocketId, Text};
+pub use reason::{CallProblemCode, EndCode, EndReason};
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Text that the machine passes on without looking into it: the JSON of a description or of a candidate, an id.
-pub type Text = Arc<str>;
-
-/// Names one peer connection of this call, so that late news of a closed one cannot be mistaken for the present one's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PeerId(pub u32);
 
 /// Where a call is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// Nothing was asked for yet.
+pub(crate) enum Phase {
+    /// Not started.
     Idle,
-    /// Waiting for the relay to find a partner.
+    /// Waiting for the signaling server to find a partner.
     Searching,
-    /// A partner was found; the peer connection is being made.
+    /// Matched; the peer connection is being established.
     Connecting,
-    /// Media flows.
+    /// Connected: media flows.
     InCall,
     /// Over, with a reason. Final.
     Ended,
 }
 
-/// How long the machine waits for others.
+/// How long a call waits before it gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For the first connection to the relay.
+    /// For the first connection to the signaling server.
     pub relay: Duration,
-    /// For the relay to come back during a search.
-    pub relay_return: Duration,
-    /// For a partner, from the first search on. `None`: as long as it takes.
+    /// For the signaling server to come back during a search.
+    pub signaling_return: Duration,
+    /// For a partner, from the first search on. `None`: no limit.
     pub partner: Option<Duration>,
-    /// From being matched to being connected.
+    /// From the match to the connection.
     pub connect: Duration,
-    /// In a call: for any packet of the partner, RTP or RTCP. A muted partner still sends RTCP every second.
+    /// In a call: for any packet from the partner, RTP or RTCP. A muted partner still sends RTCP
+    /// every second.
     pub silence: Duration,
-    /// The same after the relay lost the partner too.
+    /// In a call: the same, once the signaling server has lost the partner too.
     pub silence_unregistered: Duration,
-    /// Silence after which the user is told that the partner is having trouble.
+    /// Silence after which the call reports that the partner is reconnecting.
     pub silence_notice: Duration,
 }
 
@@ -65,7 +62,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             relay: Duration::from_secs(5),
-            relay_return: Duration::from_secs(30),
+            signaling_return: Duration::from_secs(30),
             partner: None,
             connect: Duration::from_secs(20),
             silence: Duration::from_millis(5_600),
@@ -75,113 +72,123 @@ impl Default for Patience {
     }
 }
 
-/// The partner that the relay found.
+/// The partner that the signaling server found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Match {
+pub(crate) struct Match {
     /// The session's id.
-    pub session_id: Text,
-    /// The partner's socket id: what stands in `to`.
-    pub partner: Text,
+    pub(crate) session_id: SessionId,
+    /// Where messages for the partner go: `to` in the protocol.
+    pub(crate) partner: SocketId,
     /// Whether this side makes the offer.
-    pub initiator: bool,
+    pub(crate) initiator: bool,
 }
 
-/// Why the relay says that the partner is gone.
+/// Why the signaling server says that the partner is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Departure {
-    /// Hung up, skipped or blocked: the partner wanted it.
-    Wanted,
-    /// The relay lost the partner's connection; the media may still flow.
+pub(crate) enum Departure {
+    /// The partner hung up, moved on or blocked this side.
+    Left,
+    /// The signaling server lost its connection to the partner; media may still flow.
     Lost,
 }
 
-/// What is wrong with a description that the partner sent, or with the peer connection.
+/// Why the peer connection could not do what an [`Effect`] asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerFault {
-    /// The description does not parse, or contradicts itself.
+    /// The partner's description does not parse, or contradicts itself.
     BadDescription,
-    /// No video or audio format is known to both sides.
+    /// The two sides share no video or audio format.
     NoCommonCodec,
-    /// The peer connection could not be made or has broken down.
+    /// The peer connection could not be created, or broke down.
     Internal,
 }
 
 /// Everything that can happen to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// The user wants a partner.
+pub(crate) enum Input {
+    /// The user asks for a partner.
     Find,
-    /// The user no longer wants a partner.
+    /// The user stops the search.
     Cancel,
     /// The user ends the call.
     HangUp,
-    /// The user wants another partner.
+    /// The user asks for another partner.
     Next,
-    /// The relay has registered us (again).
-    SignalingUp,
-    /// The relay took us back as who we were, without a search. `session_id`: the call that goes on there.
-    SignalingResumed {
-        /// The session, if one lives.
-        session_id: Option<Text>,
+    /// The user chose a camera or another video source.
+    CameraSelected {
+        /// Whether the current connection was negotiated to send video.
+        negotiated: bool,
     },
-    /// The connection to the relay is lost; it is being tried again.
+    /// The user chose a microphone or another audio source.
+    MicrophoneSelected {
+        /// Whether the current connection was negotiated to send audio.
+        negotiated: bool,
+    },
+    /// The signaling server registered this client as a new one.
+    SignalingUp,
+    /// The signaling server took this client back: what it sent meanwhile has been delivered.
+    SignalingResumed {
+        /// The session that it still keeps for this client.
+        session_id: Option<SessionId>,
+    },
+    /// The connection to the signaling server broke; the client is reconnecting.
     SignalingDown,
-    /// The relay offers no TURN server, and without one nothing may be sent.
+    /// Media may only go through a TURN server, and the signaling server offers none.
     NoTurnServer,
-    /// The relay refuses a search. `retry_after`: it may be tried again later.
+    /// The signaling server refused a search.
     SearchRefused {
-        /// When to try again.
+        /// When to try again. `None`: trying again would not help.
         retry_after: Option<Duration>,
     },
-    /// The relay found a partner.
+    /// The signaling server found a partner.
     PartnerFound(Match),
     /// The partner's offer.
     Offer {
         /// The session it belongs to.
-        session_id: Text,
-        /// The offer as JSON.
-        offer: Text,
+        session_id: SessionId,
+        /// The offer.
+        offer: DescriptionJson,
     },
     /// The partner's answer.
     Answer {
         /// The session it belongs to.
-        session_id: Text,
-        /// The answer as JSON.
-        answer: Text,
+        session_id: SessionId,
+        /// The answer.
+        answer: DescriptionJson,
     },
-    /// A candidate of the partner; the JSON `null` ends them.
+    /// One of the partner's candidates.
     Candidate {
         /// The session it belongs to.
-        session_id: Text,
-        /// The candidate as JSON.
-        candidate: Text,
+        session_id: SessionId,
+        /// The candidate.
+        candidate: CandidateJson,
     },
-    /// The relay says that the partner is gone.
+    /// The signaling server says that the partner is gone.
     PartnerLeft {
         /// The session that ended.
-        session_id: Text,
-        /// Of its own will or not.
+        session_id: SessionId,
+        /// On purpose or not.
         departure: Departure,
     },
-    /// The relay lost the partner and waits for its return.
+    /// The signaling server lost the partner and waits for it to resume.
     PartnerReconnecting {
-        /// The session.
-        session_id: Text,
+        /// The session it belongs to.
+        session_id: SessionId,
     },
-    /// The partner is back at the relay.
+    /// The partner is back at the signaling server.
     PartnerResumed {
-        /// The session.
-        session_id: Text,
+        /// The session it belongs to.
+        session_id: SessionId,
     },
-    /// The peer connection made an offer, to be sent.
-    LocalOffer(PeerId, Text),
-    /// The peer connection made an answer, to be sent.
-    LocalAnswer(PeerId, Text),
-    /// The peer connection found a candidate, to be sent; the JSON `null` ends them.
-    LocalCandidate(PeerId, Text),
-    /// The peer connection is up: DTLS is done.
+    /// The peer connection made an offer to send.
+    LocalOffer(PeerId, DescriptionJson),
+    /// The peer connection made an answer to send.
+    LocalAnswer(PeerId, DescriptionJson),
+    /// The peer connection gathered a candidate to send.
+    LocalCandidate(PeerId, CandidateJson),
+    /// The peer connection is up: ICE and DTLS are done.
     PeerConnected(PeerId),
-    /// The path to the partner is broken at the moment; it may come back.
+    /// The route to the partner is broken; it may recover.
     PeerDisconnected(PeerId),
     /// The peer connection gave up.
     PeerFailed(PeerId),
@@ -189,105 +196,110 @@ pub enum Input {
     PeerClosed(PeerId),
     /// An effect on the peer connection failed.
     PeerFaulted(PeerId, PeerFault),
-    /// When the last packet of the partner came in (any RTP or RTCP).
+    /// When the partner's last packet arrived (any RTP or RTCP).
     Heard(PeerId, Instant),
 }
 
-/// A message for the relay.
+/// A message for the signaling server, named as in the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outgoing {
-    /// `find_partner`, with the profile that the shell knows.
+pub(crate) enum Outgoing {
+    /// `find_partner`; the shell adds the profile.
     FindPartner,
     /// `cancel_search`.
     CancelSearch,
     /// `next`.
     Next {
         /// The session to leave.
-        session_id: Text,
+        session_id: SessionId,
     },
     /// `end_session`.
     EndSession {
         /// The session to leave.
-        session_id: Text,
+        session_id: SessionId,
     },
     /// `webrtc_offer`.
     Offer {
-        /// The partner's socket.
-        to: Text,
-        /// The offer as JSON.
-        offer: Text,
+        /// The partner.
+        to: SocketId,
+        /// The offer.
+        offer: DescriptionJson,
     },
     /// `webrtc_answer`.
     Answer {
-        /// The partner's socket.
-        to: Text,
-        /// The answer as JSON.
-        answer: Text,
+        /// The partner.
+        to: SocketId,
+        /// The answer.
+        answer: DescriptionJson,
     },
     /// `ice_candidate`.
     Candidate {
-        /// The partner's socket.
-        to: Text,
-        /// The candidate as JSON, or `null`.
-        candidate: Text,
+        /// The partner.
+        to: SocketId,
+        /// The candidate.
+        candidate: CandidateJson,
     },
 }
 
-/// What the owner has to do, in this order.
+/// What the shell carries out, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Send a message to the relay.
+pub(crate) enum Effect {
+    /// Send a message to the signaling server.
     Send(Outgoing),
-    /// Make a peer connection.
+    /// Create a peer connection.
     CreatePeer(PeerId),
-    /// Make an offer and report it as [`Input::LocalOffer`].
+    /// Make an offer and feed it back as [`Input::LocalOffer`].
     CreateOffer(PeerId),
-    /// Apply the partner's offer, make an answer and report it as [`Input::LocalAnswer`].
+    /// Apply the partner's offer, make an answer and feed it back as [`Input::LocalAnswer`].
     ApplyOffer {
         /// The peer connection.
         peer: PeerId,
-        /// The offer as JSON.
-        offer: Text,
-        /// Take back the own offer first.
+        /// The offer.
+        offer: DescriptionJson,
+        /// Roll the local offer back first.
         rollback: bool,
     },
     /// Apply the partner's answer.
     ApplyAnswer {
         /// The peer connection.
         peer: PeerId,
-        /// The answer as JSON.
-        answer: Text,
+        /// The answer.
+        answer: DescriptionJson,
     },
-    /// Add a candidate of the partner.
+    /// Add one of the partner's candidates.
     AddCandidate {
         /// The peer connection.
         peer: PeerId,
-        /// The candidate as JSON, or `null`.
-        candidate: Text,
+        /// The candidate.
+        candidate: CandidateJson,
     },
     /// Close the peer connection.
     ClosePeer(PeerId),
-    /// Tell the user.
+    /// Restart the audio engine, so that the next partner's audio starts with an empty jitter
+    /// buffer and fresh figures.
+    RestartAudio,
+    /// Notify the user.
     Notify(Notice),
 }
 
-/// News for the user.
+/// What the user is notified of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// The search began (again).
+pub(crate) enum Notice {
+    /// A search began.
     Searching,
     /// A partner was found.
     Matched(Match),
     /// The call is up.
     Connected,
-    /// The relay is out of reach; a call goes on without it.
+    /// The signaling server is out of reach; a call continues without it.
     SignalingLost,
-    /// The relay is back.
+    /// The signaling server is back.
     SignalingBack,
-    /// The partner is having trouble; the call may come back.
+    /// Nothing arrives from the partner; the call may recover.
     PartnerReconnecting,
     /// The partner is back.
     PartnerBack,
+    /// Something does not work in this call; the call continues.
+    Problem(CallProblemCode),
     /// The call is over.
     Ended(EndReason),
 }

@@ -1,39 +1,56 @@
-//! Why a call ended: a stable code for programs, a sentence for people.
+//! The published codes of a call: a stable code for programs, a sentence for people.
 
 use serde::Serialize;
 
-/// The stable codes of a call's end.
+/// Why a call ended, as a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EndCode {
     /// This side hung up.
     HungUp,
     /// This side stopped searching.
     Cancelled,
-    /// Nobody was found in time.
+    /// The search found no partner in time.
     NoPartner,
-    /// The relay could not be reached, or stayed away during the search.
+    /// The signaling server could not be reached, or did not come back during the search.
     RelayUnreachable,
-    /// The relay refuses to search for a partner.
+    /// The signaling server refuses to search for a partner.
     RelayRefused,
-    /// Media may only go through a TURN server, and the relay offers none.
+    /// Media may only go through a TURN server, and the signaling server offers none.
     NoTurnServer,
-    /// The partner was found, but no connection came up in time.
+    /// A partner was found, but no connection came up in time.
     ConnectTimeout,
-    /// No path to the partner was found, or the connection could not be made.
+    /// No route to the partner was found, or the peer connection failed.
     ConnectionFailed,
     /// The partner's description cannot be understood.
     BadDescription,
-    /// The two sides have no video or audio format in common.
+    /// The two sides share no video or audio format.
     NoCommonCodec,
     /// The partner hung up or moved on.
     PartnerLeft,
-    /// The partner fell silent without a word.
+    /// The partner's packets stopped, and the partner never said goodbye.
     PartnerVanished,
 }
 
 impl EndCode {
-    /// The code as it is written in reports: `PARTNER_LEFT`.
+    /// Every code, in the order of declaration.
+    pub const ALL: [Self; 12] = [
+        Self::HungUp,
+        Self::Cancelled,
+        Self::NoPartner,
+        Self::RelayUnreachable,
+        Self::RelayRefused,
+        Self::NoTurnServer,
+        Self::ConnectTimeout,
+        Self::ConnectionFailed,
+        Self::BadDescription,
+        Self::NoCommonCodec,
+        Self::PartnerLeft,
+        Self::PartnerVanished,
+    ];
+
+    /// The code as reports and logs spell it: `PARTNER_LEFT`. The same as its serialized form.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,37 +75,42 @@ impl EndCode {
         match self {
             Self::HungUp => "You ended the call.",
             Self::Cancelled => "You stopped the search.",
-            Self::NoPartner => "Nobody was found in time. Try again later, or wait longer.",
+            Self::NoPartner => "No one was found in time. Try again later, or wait longer.",
             Self::RelayUnreachable => {
-                "The relay cannot be reached. Check its address and that it is running, then try again."
+                "The signaling server can't be reached. Check its address and that it is running, \
+                 then try again."
             }
             Self::RelayRefused => {
-                "The relay refuses to search for a partner. Check the profile and the room code."
+                "The signaling server refused to search for a partner. Check the profile and the room \
+                 code."
             }
             Self::NoTurnServer => {
-                "Media may only go through a TURN server, but the relay offers none, and nothing was sent. Use a relay with \
-                 TURN, or allow direct connections."
+                "Media may only go through a TURN server, but the signaling server offers none. \
+                 Nothing was sent. Use a signaling server with TURN, or allow direct connections."
             }
             Self::ConnectTimeout => {
-                "A partner was found, but no connection came up in time. Try the next partner."
+                "Someone was found, but no connection came up in time. Try the next partner."
             }
             Self::ConnectionFailed => {
-                "No direct path to the partner was found. Check that the firewall lets UDP through, then try again."
+                "No direct route to the other person was found. Check that the firewall lets UDP \
+                 through, then try again."
             }
             Self::BadDescription => {
-                "The partner's app sent a description that cannot be read. Try the next partner."
+                "The other person's app sent a description that can't be read. Try the next \
+                 partner."
             }
             Self::NoCommonCodec => {
-                "The partner's app has no video and audio format in common with this one. Try the other codec."
+                "The other person's app shares no video or audio format with this one. Try the other \
+                 codec."
             }
-            Self::PartnerLeft => "Your partner left the call.",
+            Self::PartnerLeft => "The other person left the call.",
             Self::PartnerVanished => {
-                "Your partner's connection was lost. Try to find each other again."
+                "The connection to the other person was lost. Search again to find each other."
             }
         }
     }
 
-    /// Whether somebody wanted this end, or it is a fault.
+    /// Whether one of the two sides ended the call on purpose. Every other end is a failure.
     #[must_use]
     pub fn is_orderly(self) -> bool {
         matches!(self, Self::HungUp | Self::Cancelled | Self::PartnerLeft)
@@ -113,24 +135,84 @@ impl From<EndCode> for EndReason {
     }
 }
 
+/// What does not work in a call that continues, as a stable code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CallProblemCode {
+    /// The two sides did not agree on video from this side.
+    CamNotNegotiated,
+    /// The two sides did not agree on audio from this side.
+    MicNotNegotiated,
+}
+
+impl CallProblemCode {
+    /// Every code, in the order of declaration.
+    pub const ALL: [Self; 2] = [Self::CamNotNegotiated, Self::MicNotNegotiated];
+
+    /// The code as reports and logs spell it: `CAM_NOT_NEGOTIATED`. The same as its serialized
+    /// form.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CamNotNegotiated => "CAM_NOT_NEGOTIATED",
+            Self::MicNotNegotiated => "MIC_NOT_NEGOTIATED",
+        }
+    }
+
+    /// What happened, and one thing to do about it.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::CamNotNegotiated => {
+                "This call started without a camera and can't send video. Call again to send it."
+            }
+            Self::MicNotNegotiated => {
+                "This call started without a microphone and can't send audio. Call again to send \
+                 it."
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_written_code_is_the_serialized_one() {
-        for code in [
-            EndCode::HungUp,
-            EndCode::NoCommonCodec,
-            EndCode::PartnerVanished,
-            EndCode::NoTurnServer,
-        ] {
-            let json = serde_json::to_string(&code).unwrap();
+    fn a_code_is_spelled_the_same_everywhere() {
+        let ends = EndCode::ALL.map(|code| (serde_json::to_string(&code), code.as_str()));
+        let problems =
+            CallProblemCode::ALL.map(|code| (serde_json::to_string(&code), code.as_str()));
+
+        for (json, spelled) in ends.into_iter().chain(problems) {
             assert_eq!(
-                json,
-                format!("\"{}\"", code.as_str()),
-                "one spelling in reports and in logs"
+                json.unwrap(),
+                format!("\"{spelled}\""),
+                "one spelling in reports and logs"
             );
         }
+    }
+
+    #[cfg(feature = "typescript")]
+    #[test]
+    fn all_lists_every_code() {
+        use ts_rs::TS;
+
+        let union = |codes: &[&str]| {
+            let quoted: Vec<String> = codes.iter().map(|code| format!("\"{code}\"")).collect();
+            quoted.join(" | ")
+        };
+
+        let config = ts_rs::Config::default();
+        let ends = EndCode::ALL.map(EndCode::as_str);
+        assert_eq!(EndCode::inline(&config), union(&ends), "every EndCode");
+
+        let problems = CallProblemCode::ALL.map(CallProblemCode::as_str);
+        assert_eq!(
+            CallProblemCode::inline(&config),
+            union(&problems),
+            "every CallProblemCode"
+        );
     }
 }

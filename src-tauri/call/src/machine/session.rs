@@ -3,10 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Effect, Match, Outgoing, PeerId, Text};
+use super::{CandidateJson, DescriptionJson, Effect, Match, Outgoing, PeerId, SocketId};
 
-/// Candidates kept until the description they belong to is there. A browser sends about ten.
+/// Candidates kept until there is a description to apply them to. A browser sends about ten.
 const MAX_HELD_CANDIDATES: usize = 64;
+
+/// Messages kept until the signaling server is back. A description and its candidates are about
+/// twenty.
+const MAX_UNSENT: usize = 64;
 
 /// One session with one partner, and its one peer connection.
 #[derive(Debug)]
@@ -15,79 +19,79 @@ pub(super) struct Session {
     pub(super) peer: PeerId,
     /// When the partner was found.
     pub(super) since: Instant,
-    /// Whether the relay knows this session: messages reach the partner only then.
-    pub(super) relay: RelayLink,
-    /// The last packet of the partner.
-    pub(super) heard: Instant,
-    /// The relay lost the partner.
+    /// Whether the signaling server knows this session: messages reach the partner only then.
+    pub(super) signaling: SignalingLink,
+    /// When the partner's last packet arrived.
+    pub(super) last_heard: Instant,
+    /// The signaling server has lost the partner.
     pub(super) partner_unregistered: bool,
-    /// The user was told that the partner is having trouble.
-    pub(super) trouble_noticed: bool,
-    /// An own offer is being made or waits for its answer.
+    /// The user was notified that the partner is reconnecting.
+    pub(super) reconnecting_notified: bool,
+    /// A local offer is being made or waits for its answer.
     offering: bool,
-    /// The last offer of the partner lost against our own; its candidates mean nothing.
+    /// The partner's last offer lost the collision with ours; its candidates do not count.
     ignoring: bool,
-    /// A description of the partner was applied, so candidates can be.
+    /// One of the partner's descriptions was applied, so candidates can be.
     described: bool,
-    held: VecDeque<Text>,
-    /// What waits for the relay to take us back. The oldest is kept: a description before its candidates.
+    held_candidates: VecDeque<CandidateJson>,
+    /// Messages that wait for the signaling server to come back. When full, new ones are dropped: a
+    /// description is older than its candidates and matters more.
     unsent: VecDeque<Outgoing>,
 }
 
-/// What the relay and this session have to do with each other.
+/// Whether the signaling server relays messages for a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RelayLink {
-    /// It passes messages on.
+pub(super) enum SignalingLink {
+    /// It relays them.
     Up,
-    /// It is out of reach, and may take us back.
+    /// It is out of reach, but may resume the session.
     Away,
     /// It has forgotten the session.
     Gone,
 }
 
-/// Messages kept for the relay's return. A description and its candidates are about twenty.
-const MAX_UNSENT: usize = 64;
-
 impl Session {
     pub(super) fn new(partner: Match, peer: PeerId, now: Instant) -> Self {
         let offering = partner.initiator;
+
         Self {
             partner,
             peer,
             since: now,
-            relay: RelayLink::Up,
-            heard: now,
+            signaling: SignalingLink::Up,
+            last_heard: now,
             partner_unregistered: false,
-            trouble_noticed: false,
+            reconnecting_notified: false,
             offering,
             ignoring: false,
             described: false,
-            held: VecDeque::new(),
+            held_candidates: VecDeque::new(),
             unsent: VecDeque::new(),
         }
     }
 
-    /// The relay is out of reach; it may take us back.
-    pub(super) fn relay_lost(&mut self) {
-        if self.relay == RelayLink::Up {
-            self.relay = RelayLink::Away;
+    /// The signaling server is out of reach; it may resume the session.
+    pub(super) fn signaling_lost(&mut self) {
+        if self.signaling == SignalingLink::Up {
+            self.signaling = SignalingLink::Away;
         }
     }
 
-    /// The relay took us back, and knows this session.
-    pub(super) fn relay_resumed(&mut self, effects: &mut VecDeque<Effect>) {
-        self.relay = RelayLink::Up;
+    /// The signaling server resumed this session.
+    pub(super) fn signaling_resumed(&mut self, effects: &mut VecDeque<Effect>) {
+        self.signaling = SignalingLink::Up;
         effects.extend(self.unsent.drain(..).map(Effect::Send));
     }
 
-    /// The relay does not know this session any more.
-    pub(super) fn relay_forgot(&mut self) {
-        self.relay = RelayLink::Gone;
+    /// The signaling server no longer knows this session.
+    pub(super) fn signaling_forgot(&mut self) {
+        self.signaling = SignalingLink::Gone;
         self.unsent.clear();
     }
 
-    /// The partner offers. An own offer that is under way wins if we are the initiator, and is taken back if not.
-    pub(super) fn offer(&mut self, offer: Text, effects: &mut VecDeque<Effect>) {
+    /// Handles the partner's offer. If a local offer is under way, the initiator's wins and the
+    /// other side's is rolled back.
+    pub(super) fn offer(&mut self, offer: DescriptionJson, effects: &mut VecDeque<Effect>) {
         let collision = self.offering;
         self.ignoring = collision && self.partner.initiator;
 
@@ -105,8 +109,8 @@ impl Session {
         self.release_candidates(effects);
     }
 
-    /// The partner answers. An answer that nobody waits for is dropped.
-    pub(super) fn answer(&mut self, answer: Text, effects: &mut VecDeque<Effect>) {
+    /// Handles the partner's answer. An answer without an open offer is dropped.
+    pub(super) fn answer(&mut self, answer: DescriptionJson, effects: &mut VecDeque<Effect>) {
         if !self.offering {
             return;
         }
@@ -121,9 +125,10 @@ impl Session {
         self.release_candidates(effects);
     }
 
-    /// A candidate of the partner: applied at once, or kept until there is a description. The oldest go if too many
-    /// come, since the newest are the likelier ones to work.
-    pub(super) fn candidate(&mut self, candidate: Text, effects: &mut VecDeque<Effect>) {
+    /// Handles one of the partner's candidates: applied at once, or held until there is a
+    /// description. When too many are held, the oldest is dropped, because newer ones are more
+    /// likely to work.
+    pub(super) fn candidate(&mut self, candidate: CandidateJson, effects: &mut VecDeque<Effect>) {
         if self.described {
             if !self.ignoring {
                 effects.push_back(Effect::AddCandidate {
@@ -135,16 +140,17 @@ impl Session {
             return;
         }
 
-        if self.held.len() == MAX_HELD_CANDIDATES {
-            self.held.pop_front();
+        if self.held_candidates.len() == MAX_HELD_CANDIDATES {
+            self.held_candidates.pop_front();
         }
 
-        self.held.push_back(candidate);
+        self.held_candidates.push_back(candidate);
     }
 
     fn release_candidates(&mut self, effects: &mut VecDeque<Effect>) {
         self.described = true;
-        for candidate in self.held.drain(..) {
+
+        for candidate in self.held_candidates.drain(..) {
             effects.push_back(Effect::AddCandidate {
                 peer: self.peer,
                 candidate,
@@ -152,22 +158,24 @@ impl Session {
         }
     }
 
-    /// Whether an own offer is still wanted: not if the partner's came first and we gave way.
+    /// Whether a local offer should still be sent: not if the partner's came first and this side
+    /// gave way.
     pub(super) fn is_offering(&self) -> bool {
         self.offering
     }
 
-    /// Sends `message` to the partner: now, or when the relay has taken us back, or not if it has forgotten the session.
+    /// Sends `message` to the partner now, or once the signaling server is back, or never if it has
+    /// forgotten the session.
     pub(super) fn send(&mut self, message: Outgoing, effects: &mut VecDeque<Effect>) {
-        match self.relay {
-            RelayLink::Up => effects.push_back(Effect::Send(message)),
-            RelayLink::Away if self.unsent.len() < MAX_UNSENT => self.unsent.push_back(message),
-            RelayLink::Away | RelayLink::Gone => {}
+        match self.signaling {
+            SignalingLink::Up => effects.push_back(Effect::Send(message)),
+            SignalingLink::Away if self.unsent.len() < MAX_UNSENT => self.unsent.push_back(message),
+            SignalingLink::Away | SignalingLink::Gone => {}
         }
     }
 
-    /// The partner's socket.
-    pub(super) fn to(&self) -> Text {
+    /// Where messages for the partner go.
+    pub(super) fn to(&self) -> SocketId {
         self.partner.partner.clone()
     }
 }

@@ -7,7 +7,8 @@ use super::PartnerState;
 /// The label of the data channel that carries the messages.
 pub const CHANNEL: &str = "tandem";
 
-/// A longer message is not read. Ours have some 50 bytes; the rest is room for fields of later versions.
+/// Longer messages are rejected unread. Ours take about 50 bytes; the rest is room for fields of
+/// later versions.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
 
 #[derive(Serialize)]
@@ -17,7 +18,7 @@ struct Outgoing {
     camera: bool,
 }
 
-/// Fields of other types are not looked at; those that a later version adds are ignored.
+/// Unknown types and unknown fields are ignored: a later version may add both.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Incoming {
@@ -29,18 +30,18 @@ enum Incoming {
     Unknown,
 }
 
-/// What is wrong with a message of the partner. Nothing of it is quoted.
+/// What is wrong with the partner's message. The text never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StateMessageError {
     /// More than [`MAX_MESSAGE_BYTES`].
-    #[error("a message of {0} bytes")]
+    #[error("the message is {0} bytes long, more than {MAX_MESSAGE_BYTES}")]
     TooLong(usize),
-    /// Not a JSON object with a `type`, or a `state` without its fields.
+    /// Not a JSON object with a `type`, or a `state` message without its fields.
     #[error("not a message of the state channel")]
     Malformed,
 }
 
-/// The message that tells `state`.
+/// The message that reports `state`.
 #[must_use]
 pub fn to_json(state: PartnerState) -> String {
     let message = Outgoing {
@@ -52,10 +53,10 @@ pub fn to_json(state: PartnerState) -> String {
     serde_json::to_string(&message).expect("two booleans are always JSON")
 }
 
-/// Reads a message of the partner; `None` for one of a type that this version does not know.
+/// Reads one of the partner's messages. `Ok(None)`: a type that this version does not know.
 ///
 /// # Errors
-/// For whatever is not a message; the channel goes on.
+/// If it is not a message of this channel, or too long. The channel stays usable.
 pub fn parse(message: &[u8]) -> Result<Option<PartnerState>, StateMessageError> {
     if message.len() > MAX_MESSAGE_BYTES {
         return Err(StateMessageError::TooLong(message.len()));
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_is_the_documented_one() {
+    fn the_message_matches_the_documented_example() {
         let json = to_json(PartnerState {
             muted: true,
             camera_on: false,
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn later_versions_may_say_more() {
+    fn fields_and_types_of_later_versions_are_ignored() {
         let state = parse(br#"{"camera":true,"hand":"raised","muted":true,"type":"state"}"#);
         assert_eq!(
             state,
@@ -96,13 +97,13 @@ mod tests {
                 muted: true,
                 camera_on: true
             })),
-            "other fields are ignored"
+            "unknown fields are ignored"
         );
 
         assert_eq!(
             parse(br#"{"type":"reaction","muted":7}"#),
             Ok(None),
-            "and so are other types"
+            "unknown types are ignored"
         );
     }
 
@@ -115,7 +116,7 @@ mod tests {
 
         assert!(
             matches!(parse(long.as_bytes()), Err(StateMessageError::TooLong(_))),
-            "too long, though well formed"
+            "a message that is too long is rejected even if it is well formed"
         );
 
         let deep = "[".repeat(MAX_MESSAGE_BYTES);
@@ -143,24 +144,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_told_is_understood(muted: bool, camera_on: bool) {
+        fn every_state_survives_the_round_trip(muted: bool, camera_on: bool) {
             let state = PartnerState { muted, camera_on };
             prop_assert_eq!(parse(to_json(state).as_bytes()), Ok(Some(state)));
         }
 
         #[test]
-        fn no_bytes_do_harm(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
             let long = bytes.len() > MAX_MESSAGE_BYTES;
             prop_assert_eq!(matches!(parse(&bytes), Err(StateMessageError::TooLong(_))), long);
         }
 
         #[test]
-        fn damaged_messages_do_no_harm(muted: bool, at in 0..40_usize, byte: u8) {
+        fn a_message_with_one_wrong_byte_never_turns_the_camera_off(muted: bool, at in 0..40_usize, byte: u8) {
             let mut message = to_json(PartnerState { muted, camera_on: true }).into_bytes();
             message[at] = byte;
 
             if let Ok(Some(state)) = parse(&message) {
-                prop_assert_eq!(state.camera_on, true, "one byte cannot turn true into false");
+                prop_assert_eq!(state.camera_on, true, "one byte cannot turn `true` into `false`");
             }
         }
     }

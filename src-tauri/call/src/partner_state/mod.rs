@@ -1,26 +1,28 @@
-//! What the partner's microphone and camera do: told by the partner, or concluded from what comes.
+//! Whether the partner's microphone and camera are on: reported by the partner, or inferred from
+//! what arrives.
 //!
-//! Two Tandems tell each other over a data channel with the label [`CHANNEL`], which the offerer opens; opening it, and
-//! leaving it open, is the wish to be told. A partner without it (a browser) still calls normally: then the camera counts
-//! as off when pictures stop while the rest of the connection lives ([`PictureWatch`]).
+//! Two Tandems report this to each other over a data channel labelled [`CHANNEL`]. The offerer
+//! opens it; a side that leaves it open asks for reports. A partner without the channel (a browser)
+//! can call normally; its camera counts as off when video stops while the rest of the connection
+//! lives ([`CameraWatch`]).
 
+mod camera_watch;
 mod message;
-mod watch;
 
+pub(crate) use camera_watch::CameraWatch;
 pub use message::{CHANNEL, MAX_MESSAGE_BYTES, StateMessageError, parse, to_json};
-pub use watch::PictureWatch;
 
 /// What one side sends at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartnerState {
-    /// Nothing of this side's microphone is to be heard: muted, or without one.
+    /// This side sends no audio: it is muted, or has no microphone.
     pub muted: bool,
-    /// Pictures of this side are to be expected.
+    /// This side sends video.
     pub camera_on: bool,
 }
 
 impl Default for PartnerState {
-    /// What is presumed of a partner who has said nothing: heard and seen.
+    /// Assumed of a partner that has not reported anything: unmuted, with the camera on.
     fn default() -> Self {
         Self {
             muted: false,

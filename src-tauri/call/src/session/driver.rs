@@ -1,37 +1,46 @@
 //! The task that drives a call.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: the task that gives the state machine the time"
+)]
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_media::audio::{AudioEngine, AudioSource};
-use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
+use tandem_media::audio::AudioSource;
+use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::VideoSpec;
+use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
 use tandem_signaling::message::{ClientMessage, ServerMessage};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
 
-use super::audio::{self, AudioGate};
 use super::ice_servers::IceServers;
+use super::local_audio::LocalAudio;
+use super::local_state::LocalState;
 use super::local_video::{LocalVideo, Opened};
-use super::own_state::OwnState;
-use super::partner::Partner;
+use super::partner::PartnerConnection;
 use super::{
-    CallEvent, CallEventKind, CallOptions, CallStats, Command, Profile, Shared, signaling,
+    CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
 };
 use crate::congestion::LinkConfig;
 use crate::machine::{
-    CallMachine, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing, PeerId, Phase,
+    CallMachine, CallProblemCode, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing,
+    PeerId, Phase,
 };
 use crate::partner_state::PartnerState;
 use crate::peer::{Peer, PeerConfig, PeerError, PeerEvent};
 
-/// How often a running call looks at its figures.
+/// How often the figures of a connection are checked.
 const TICK: Duration = Duration::from_millis(100);
 
+/// What audio needs beside video, in bits per second: 24 kbit/s of Opus, FEC, headers.
+const AUDIO_ALLOWANCE_BPS: u64 = 80_000;
+
 /// What can wake the task.
-enum Woken {
-    Command(Option<Command>),
+enum Wakeup {
+    Command(Option<CallCommand>),
     Signaling(Option<ClientEvent>),
     Peer(PeerEvent),
     Opened(Opened),
@@ -39,117 +48,150 @@ enum Woken {
     Time,
 }
 
+/// Carries messages between the state machine and the rest of the call: commands and events of the
+/// user, the signaling server, the peer connection, devices and threads.
+///
+/// The course of a call is decided by [`CallMachine`]. The other decisions have an owner each:
+/// [`IceServers`] says when to ask for fresh TURN credentials, [`LocalState`] and
+/// [`PartnerConnection::new_state`] whether microphones and cameras are on. What is left to the
+/// driver are translations that need the options: whether TURN is required but not offered
+/// ([`Input::NoTurnServer`]), which media to negotiate, and the bounds of the bitrate.
 pub(super) struct Driver {
     options: CallOptions,
-    shared: Arc<Shared>,
-    commands: UnboundedReceiver<Command>,
-    events: UnboundedSender<CallEvent>,
-    media_events: MediaEvents,
-    media_receiver: UnboundedReceiver<MediaEvent>,
     machine: CallMachine,
-    gate: AudioGate,
-    /// `None` only while it is being replaced, and at the end.
-    engine: Option<Arc<AudioEngine>>,
-    own: OwnState,
-    partner: Option<Partner>,
-    found: Option<Match>,
-    /// What the newest partner tells about themself.
-    profile: Profile,
+    user: User,
+    output: Arc<CallOutput>,
+    server: Server,
+    devices: DeviceEvents,
+    audio: LocalAudio,
+    local_state: LocalState,
+    matched: Matched,
+    /// The connection to the current partner.
+    partner: Option<PartnerConnection>,
+}
+
+/// The other end of the handle.
+struct User {
+    commands: UnboundedReceiver<CallCommand>,
+    events: UnboundedSender<CallEvent>,
+}
+
+/// What is known about the signaling server.
+#[derive(Default)]
+struct Server {
     ice_servers: IceServers,
-    registered: bool,
-    /// Why the relay is out of reach, in words.
-    signaling_error: Option<String>,
+    /// It has registered this client at least once.
+    has_registered: bool,
+    /// Why it is out of reach, in words.
+    error: Option<String>,
+}
+
+/// Failures of devices, from the media threads.
+struct DeviceEvents {
+    sender: MediaEvents,
+    receiver: UnboundedReceiver<MediaEvent>,
+}
+
+/// The newest match.
+#[derive(Default)]
+struct Matched {
+    session: Option<Match>,
+    /// What the partner shows of its user.
+    profile: Profile,
 }
 
 impl Driver {
     pub(super) fn new(
-        options: CallOptions,
-        shared: Arc<Shared>,
-        commands: UnboundedReceiver<Command>,
+        mut options: CallOptions,
+        output: Arc<CallOutput>,
+        commands: UnboundedReceiver<CallCommand>,
         events: UnboundedSender<CallEvent>,
     ) -> Self {
-        let (media_sender, media_receiver) = unbounded_channel();
-        let media_events: MediaEvents = Arc::new(move |event| {
-            // After the call nobody is interested.
-            let _ = media_sender.send(event);
-        });
-
-        let gate = AudioGate::default();
-        let engine = Arc::new(audio::start(
-            options.audio.clone(),
-            &gate,
-            Arc::clone(&media_events),
-        ));
-        let own = OwnState::new(&options);
+        let devices = DeviceEvents::new();
+        let local_state = LocalState::new(&options);
+        let audio = LocalAudio::start(
+            std::mem::take(&mut options.audio),
+            Arc::clone(&devices.sender),
+        );
 
         Self {
             machine: CallMachine::new(options.patience),
             options,
-            shared,
-            commands,
-            events,
-            media_events,
-            media_receiver,
-            gate,
-            engine: Some(engine),
-            own,
+            user: User { commands, events },
+            output,
+            server: Server::default(),
+            devices,
+            audio,
+            local_state,
+            matched: Matched::default(),
             partner: None,
-            found: None,
-            profile: Profile::default(),
-            ice_servers: IceServers::default(),
-            registered: false,
-            signaling_error: None,
         }
     }
 
     /// Runs the call from the search to the end.
     pub(super) async fn run(mut self) {
-        let (client, mut relay) = match self.options.signaling_url.parse().map(ClientConfig::new) {
-            Ok(config) => Client::connect(config),
+        let url: ServerUrl = match self.options.signaling_url.parse() {
+            Ok(url) => url,
             Err(error) => {
-                let reason = EndReason {
-                    code: EndCode::RelayUnreachable,
-                    message: error.to_string(),
-                };
-
-                self.tell(CallEventKind::Ended { reason });
-                self.close_engine().await;
+                self.fail_to_start(error.to_string()).await;
                 return;
             }
         };
 
-        let preview = Arc::clone(&self.shared.local_frames);
-        let (spec, format) = (self.options.video.clone(), self.options.video_format);
-        let (shared, events) = (
+        let (client, mut server) = Client::connect(ClientConfig::new(url));
+        let (mut video, mut opened) = LocalVideo::start(
             self.options.shared_video.clone(),
-            Arc::clone(&self.media_events),
+            self.options.video.clone(),
+            self.options.video_format,
+            Arc::clone(&self.output.local_frames),
+            Arc::clone(&self.devices.sender),
         );
-        let (mut video, mut opened) = LocalVideo::start(shared, spec, format, preview, events);
+
         self.feed(Input::Find);
         self.carry_out(&client, &mut video).await;
 
         while self.machine.phase() != Phase::Ended {
-            let woken = self.wait(&mut relay, &mut opened).await;
-            self.handle(woken, &mut video).await;
+            let wakeup = self.wait(&mut server, &mut opened).await;
+            self.handle(wakeup, &mut video).await;
             self.on_time(&client);
             self.carry_out(&client, &mut video).await;
         }
 
-        self.shared.remote_frames.close();
-        video.close().await;
-        self.close_engine().await;
+        self.output.remote_frames.close();
+        video.close(self.options.keep_video_open).await;
+        self.audio.close().await;
         client.close().await;
+    }
+
+    /// The signaling server's URL is unusable, so there will be no call.
+    async fn fail_to_start(mut self, message: String) {
+        self.report(CallEventKind::Ended {
+            reason: EndReason {
+                code: EndCode::RelayUnreachable,
+                message,
+            },
+        });
+
+        if !self.options.keep_video_open {
+            let turn = self.options.shared_video.turn();
+
+            if spawn_blocking(move || turn.close()).await.is_err() {
+                tracing::error!("the video source panicked while closing");
+            }
+        }
+
+        self.audio.close().await;
     }
 
     async fn wait(
         &mut self,
-        relay: &mut UnboundedReceiver<ClientEvent>,
+        server: &mut UnboundedReceiver<ClientEvent>,
         opened: &mut UnboundedReceiver<Opened>,
-    ) -> Woken {
+    ) -> Wakeup {
         let tick = self.partner.is_some().then(|| Instant::now() + TICK);
         let due = [
             self.machine.poll_timeout(),
-            self.ice_servers.poll_timeout(),
+            self.server.ice_servers.poll_timeout(),
             tick,
         ]
         .into_iter()
@@ -176,92 +218,89 @@ impl Driver {
 
         tokio::select! {
             biased;
-            command = self.commands.recv() => Woken::Command(command),
-            event = relay.recv() => Woken::Signaling(event),
-            event = peer => Woken::Peer(event),
-            Some(source) = opened.recv() => Woken::Opened(source),
-            Some(event) = self.media_receiver.recv() => Woken::Media(event),
-            () = sleep => Woken::Time,
+            command = self.user.commands.recv() => Wakeup::Command(command),
+            event = server.recv() => Wakeup::Signaling(event),
+            event = peer => Wakeup::Peer(event),
+            Some(source) = opened.recv() => Wakeup::Opened(source),
+            Some(event) = self.devices.receiver.recv() => Wakeup::Media(event),
+            () = sleep => Wakeup::Time,
         }
     }
 
-    async fn handle(&mut self, woken: Woken, video: &mut LocalVideo) {
-        match woken {
-            Woken::Command(None | Some(Command::HangUp)) => self.feed(Input::HangUp),
-            Woken::Command(Some(Command::Cancel)) => self.feed(Input::Cancel),
-            Woken::Command(Some(Command::Next)) => self.feed(Input::Next),
-            Woken::Command(Some(Command::Mute(muted))) => {
-                self.own.set_muted(muted);
-                self.with_engine(|engine| engine.set_muted(muted));
+    async fn handle(&mut self, wakeup: Wakeup, video: &mut LocalVideo) {
+        match wakeup {
+            Wakeup::Command(Some(command)) => self.on_command(command, video).await,
+            // The handle is gone.
+            Wakeup::Command(None) => self.feed(Input::HangUp),
+            Wakeup::Signaling(Some(event)) => self.on_signaling(event).await,
+            Wakeup::Signaling(None) => self.on_signaling_down(),
+            Wakeup::Peer(event) => self.on_peer(event),
+            Wakeup::Opened(source) => video.on_opened(source),
+            Wakeup::Media(event) => {
+                self.local_state.on_media(&event);
+                self.report(CallEventKind::Media(event));
             }
-            Woken::Command(Some(Command::Camera(on))) => {
-                self.own.set_camera(on);
-                video.set_open(on);
+            Wakeup::Time => {}
+        }
+    }
+
+    async fn on_command(&mut self, command: CallCommand, video: &mut LocalVideo) {
+        match command {
+            CallCommand::HangUp => self.feed(Input::HangUp),
+            CallCommand::Cancel => self.feed(Input::Cancel),
+            CallCommand::Next => self.feed(Input::Next),
+            CallCommand::Mute(muted) => {
+                self.local_state.set_muted(muted);
+                self.audio.with_engine(|engine| engine.set_muted(muted));
             }
-            Woken::Command(Some(Command::Video(spec))) => self.set_video(spec, video),
-            Woken::Command(Some(Command::AudioSource(source))) => self.set_audio_source(source),
-            Woken::Command(Some(Command::AudioSink(sink))) => {
-                self.options.audio.sink = sink.clone();
-                self.with_engine(|engine| engine.set_sink(sink));
+            CallCommand::Camera(on) => {
+                self.local_state.set_camera(on);
+                video.set_camera(on);
             }
-            Woken::Command(Some(Command::Processing(processing))) => {
-                self.options.audio.processing = processing;
-                self.with_engine(|engine| engine.set_processing(processing));
+            CallCommand::Video(spec) => self.set_video(spec, video),
+            CallCommand::AudioSource(source) => self.set_audio_source(source),
+            CallCommand::AudioSink(sink) => {
+                self.audio.config.sink = sink.clone();
+                self.audio.with_engine(|engine| engine.set_sink(sink));
             }
-            Woken::Command(Some(Command::Stats(reply))) => {
-                // Whoever asked may have gone meanwhile.
+            CallCommand::Processing(processing) => {
+                self.audio.config.processing = processing;
+                self.audio
+                    .with_engine(|engine| engine.set_processing(processing));
+            }
+            CallCommand::Stats(reply) => {
+                // Fails if the caller no longer waits.
                 let _ = reply.send(self.stats().await);
             }
-            Woken::Signaling(Some(event)) => self.on_signaling(event).await,
-            Woken::Signaling(None) => self.signaling_down(),
-            Woken::Peer(event) => self.on_peer(event),
-            Woken::Opened(source) => video.take(source),
-            Woken::Media(event) => {
-                self.own.on_media(&event);
-                self.tell(CallEventKind::Media(event));
-            }
-            Woken::Time => {}
         }
     }
 
     fn set_video(&mut self, spec: VideoSpec, video: &mut LocalVideo) {
-        if spec != VideoSpec::None
-            && self
+        if spec != VideoSpec::None {
+            let negotiated = self
                 .partner
                 .as_ref()
-                .is_some_and(Partner::takes_no_pictures)
-        {
-            self.not_negotiated(MediaPart::Camera, MediaErrorCode::CamNotNegotiated);
+                .is_some_and(|partner| partner.peer.video().is_some());
+            self.feed(Input::CameraSelected { negotiated });
         }
 
-        self.own.set_video(&spec);
+        self.local_state.set_video(&spec);
         self.options.video = spec.clone();
         video.set_spec(spec);
     }
 
     fn set_audio_source(&mut self, source: AudioSource) {
-        if source != AudioSource::None && self.partner.as_ref().is_some_and(Partner::takes_no_sound)
-        {
-            self.not_negotiated(MediaPart::Microphone, MediaErrorCode::MicNotNegotiated);
+        if source != AudioSource::None {
+            let negotiated = self
+                .partner
+                .as_ref()
+                .is_some_and(|partner| partner.peer.audio().is_some());
+            self.feed(Input::MicrophoneSelected { negotiated });
         }
 
-        self.own.set_audio(&source);
-        self.options.audio.source = source.clone();
-        self.with_engine(|engine| engine.set_source(source));
-    }
-
-    fn not_negotiated(&self, part: MediaPart, code: MediaErrorCode) {
-        let error = DeviceError::new(
-            code,
-            "The call began without it, so it is sent from the next call on. Call again.",
-        );
-        self.tell(CallEventKind::Media(MediaEvent::Failed { part, error }));
-    }
-
-    fn with_engine(&self, act: impl FnOnce(&AudioEngine)) {
-        if let Some(engine) = &self.engine {
-            act(engine);
-        }
+        self.local_state.set_audio(&source);
+        self.audio.config.source = source.clone();
+        self.audio.with_engine(|engine| engine.set_source(source));
     }
 
     async fn on_signaling(&mut self, event: ClientEvent) {
@@ -271,146 +310,166 @@ impl Driver {
                 missed,
                 session_id,
             } => {
-                tracing::debug!(missed, "the relay took us back");
-                self.ice_servers
+                tracing::debug!(missed, "the signaling server resumed this client");
+                self.server
+                    .ice_servers
                     .on_registered(Instant::now(), &registered.ice_servers);
-                self.signaling_error = None;
+                self.server.error = None;
+
                 self.feed(Input::SignalingResumed {
                     session_id: session_id.map(|id| id.as_str().into()),
                 });
             }
             ClientEvent::Connected(registered) => {
-                self.ice_servers
+                self.server
+                    .ice_servers
                     .on_registered(Instant::now(), &registered.ice_servers);
-                self.signaling_error = None;
+                self.server.error = None;
 
-                if !std::mem::replace(&mut self.registered, true) {
-                    self.tell(CallEventKind::Registered);
+                if !std::mem::replace(&mut self.server.has_registered, true) {
+                    self.report(CallEventKind::Registered);
                 }
 
-                if self.options.relay_only && !self.ice_servers.has_turn() {
+                if self.options.relay_only && !self.server.ice_servers.has_turn() {
                     self.feed(Input::NoTurnServer);
                 }
 
                 self.feed(Input::SignalingUp);
             }
-            ClientEvent::Message(message) => {
-                if let ServerMessage::PartnerFound(found) = &message {
-                    self.profile = signaling::profile(found);
-                }
-
-                if let ServerMessage::IceServers(fresh) = &message {
-                    let ttl = Duration::from_secs(fresh.ttl);
-                    self.ice_servers
-                        .on_renewed(Instant::now(), &fresh.ice_servers, ttl);
-                    self.use_ice_servers().await;
-                }
-
-                if let Some(input) = signaling::input(message) {
-                    self.feed(input);
-                }
-            }
+            ClientEvent::Message(message) => self.on_message(message).await,
             ClientEvent::Garbage(garbage) => {
-                tracing::debug!(%garbage, "the relay sent something unreadable")
+                tracing::debug!(%garbage, "unreadable message from the signaling server: ignored");
             }
             ClientEvent::Disconnected { error, .. } => {
-                self.signaling_error = Some(error.to_string());
-                self.signaling_down();
+                self.server.error = Some(error.to_string());
+                self.on_signaling_down();
             }
-            ClientEvent::Closed => self.signaling_down(),
+            ClientEvent::Closed => self.on_signaling_down(),
         }
     }
 
-    fn signaling_down(&mut self) {
-        self.ice_servers.on_relay_lost();
+    async fn on_message(&mut self, message: ServerMessage) {
+        if let ServerMessage::PartnerFound(found) = &message {
+            self.matched.profile = signaling::profile(found);
+        }
+
+        if let ServerMessage::IceServers(fresh) = &message {
+            let ttl = Duration::from_secs(fresh.ttl);
+            self.server
+                .ice_servers
+                .on_renewed(Instant::now(), &fresh.ice_servers, ttl);
+            self.renew_ice_servers().await;
+        }
+
+        if let Some(input) = signaling::input(message) {
+            self.feed(input);
+        }
+    }
+
+    fn on_signaling_down(&mut self) {
+        self.server.ice_servers.on_signaling_lost();
         self.feed(Input::SignalingDown);
     }
 
-    /// Gives fresh credentials to a connection that uses the old ones.
-    async fn use_ice_servers(&self) {
+    /// Gives fresh credentials to a connection that was made with the old ones.
+    async fn renew_ice_servers(&self) {
         if let Some(partner) = &self.partner {
-            let servers = signaling::ice_servers(self.ice_servers.servers());
+            let servers = signaling::ice_servers(self.server.ice_servers.servers());
+
             if let Err(error) = partner.peer.set_ice_servers(&servers).await {
-                tracing::debug!(%error, "fresh TURN credentials are not used");
+                tracing::debug!(%error, "cannot renew TURN credentials: keeping the old ones");
             }
         }
     }
 
     fn on_peer(&mut self, event: PeerEvent) {
-        let Some(id) = self.partner.as_ref().map(|partner| partner.id) else {
+        let Some(partner) = &mut self.partner else {
             return;
         };
 
+        let id = partner.id;
+
         match event {
-            PeerEvent::Candidate(candidate) => self.feed(Input::LocalCandidate(id, candidate)),
+            PeerEvent::Candidate(candidate) => {
+                self.feed(Input::LocalCandidate(id, candidate.into()));
+            }
             PeerEvent::Connected => self.feed(Input::PeerConnected(id)),
             PeerEvent::Disconnected => self.feed(Input::PeerDisconnected(id)),
             PeerEvent::Failed => self.feed(Input::PeerFailed(id)),
             PeerEvent::Closed => self.feed(Input::PeerClosed(id)),
             PeerEvent::Track(kind, track) => {
-                if let Some(partner) = &mut self.partner {
-                    partner.on_track(kind, track, &self.options, &self.shared);
-                }
+                partner.on_track(kind, track, &self.options, &self.output);
             }
             PeerEvent::Channel(channel) => {
-                if let Some(partner) = &mut self.partner {
-                    partner.on_channel(channel, self.own.subscribe());
-                }
+                partner.on_channel(channel, self.local_state.subscribe());
             }
         }
     }
 
-    /// What is due by the clock.
+    /// Does what is due.
     fn on_time(&mut self, client: &Client) {
         let now = Instant::now();
-        if self.ice_servers.handle_timeout(now)
+
+        if self.server.ice_servers.handle_timeout(now)
             && let Err(error) = client.send(ClientMessage::GetIceServers)
         {
             tracing::debug!(
                 code = error.code().as_str(),
-                "fresh TURN credentials could not be asked for"
+                "cannot ask for TURN credentials: trying again later"
             );
         }
 
-        if let (Some(partner), Some(engine)) = (&mut self.partner, &self.engine) {
-            let heard = partner
-                .peer
-                .heard()
-                .at()
-                .map(|at| Input::Heard(partner.id, at));
-            let frame = partner.first_frame();
-            let sound = partner.first_audio(engine);
-            let state = partner.new_state(now);
-
-            if partner.sample(now) {
-                let percent = (partner.peer.link().loss_fraction() * 100.0).round();
-                engine.set_expected_loss(percent as u8);
-            }
-
-            if let Some(heard) = heard {
-                self.machine.handle(now, heard);
-            }
-
-            if let Some(at) = frame {
-                self.tell_at(at, CallEventKind::FirstRemoteFrame);
-            }
-
-            if let Some(at) = sound {
-                self.tell_at(at, CallEventKind::FirstRemoteAudio);
-            }
-
-            if let Some(PartnerState { muted, camera_on }) = state {
-                self.tell_at(now, CallEventKind::PartnerState { muted, camera_on });
-            }
-        }
+        self.check_partner(now);
 
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
             self.machine.handle_timeout(now);
         }
     }
 
+    /// Looks at what the threads of the current connection have recorded.
+    fn check_partner(&mut self, now: Instant) {
+        let (Some(partner), Some(engine)) = (&mut self.partner, self.audio.engine()) else {
+            return;
+        };
+
+        let heard = partner
+            .peer
+            .heard()
+            .at()
+            .map(|at| Input::Heard(partner.id, at));
+        let first_frame = partner.first_frame();
+        let first_audio = partner.first_audio(engine);
+        let state = partner.new_state(now);
+
+        if partner.sample(now) {
+            let percent = (partner.peer.link().loss_fraction() * 100.0).round();
+            engine.set_expected_loss(percent as u8);
+        }
+
+        if let Some(heard) = heard {
+            self.machine.handle(now, heard);
+        }
+
+        if let Some(at) = first_frame {
+            self.report_at(at, CallEventKind::FirstRemoteFrame);
+        }
+
+        if let Some(at) = first_audio {
+            self.report_at(at, CallEventKind::FirstRemoteAudio);
+        }
+
+        if let Some(PartnerState { muted, camera_on }) = state {
+            self.report_at(now, CallEventKind::PartnerState { muted, camera_on });
+        }
+    }
+
     fn feed(&mut self, input: Input) {
         self.machine.handle(Instant::now(), input);
+    }
+
+    /// The current connection, if it is the one with this id.
+    fn partner(&mut self, id: PeerId) -> Option<&mut PartnerConnection> {
+        self.partner.as_mut().filter(|partner| partner.id == id)
     }
 
     async fn carry_out(&mut self, client: &Client, video: &mut LocalVideo) {
@@ -419,69 +478,63 @@ impl Driver {
                 Effect::Send(outgoing) => self.send(client, outgoing),
                 Effect::CreatePeer(id) => self.create_peer(id).await,
                 Effect::CreateOffer(id) => {
-                    let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id)
-                    else {
+                    let Some(partner) = self.partner(id) else {
                         continue;
                     };
 
                     let offer = partner.peer.create_offer().await;
-                    self.after(
-                        id,
-                        offer.map(|offer| Some(Input::LocalOffer(id, offer.into()))),
-                    );
+                    let input = offer.map(|offer| Some(Input::LocalOffer(id, offer.into())));
+                    self.feed_result(id, input);
                 }
                 Effect::ApplyOffer {
                     peer: id,
                     offer,
                     rollback,
                 } => {
-                    let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id)
-                    else {
+                    let Some(partner) = self.partner(id) else {
                         continue;
                     };
 
-                    let answer = partner.peer.apply_offer(&offer, rollback).await;
-                    self.tell_checking(answer.is_ok());
-                    self.after(
-                        id,
-                        answer.map(|answer| Some(Input::LocalAnswer(id, answer.into()))),
-                    );
+                    let answer = partner.peer.apply_offer(offer.as_str(), rollback).await;
+                    let input = answer.map(|answer| Some(Input::LocalAnswer(id, answer.into())));
+                    self.report_checking(input.is_ok());
+                    self.feed_result(id, input);
                 }
                 Effect::ApplyAnswer { peer: id, answer } => {
-                    let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id)
-                    else {
+                    let Some(partner) = self.partner(id) else {
                         continue;
                     };
 
-                    let applied = partner.peer.apply_answer(&answer).await;
-                    self.tell_checking(applied.is_ok());
-                    self.after(id, applied.map(|()| None));
+                    let applied = partner.peer.apply_answer(answer.as_str()).await;
+                    self.report_checking(applied.is_ok());
+                    self.feed_result(id, applied.map(|()| None));
                 }
                 Effect::AddCandidate {
                     peer: id,
                     candidate,
                 } => {
-                    let Some(partner) = self.partner.as_ref().filter(|partner| partner.id == id)
-                    else {
+                    let Some(partner) = self.partner(id) else {
                         continue;
                     };
 
-                    let added = partner.peer.add_candidate(&candidate).await;
-                    self.after(id, added.map(|()| None));
+                    let added = partner.peer.add_candidate(candidate.as_str()).await;
+                    self.feed_result(id, added.map(|()| None));
                 }
                 Effect::ClosePeer(id) => self.close_peer(id, video).await,
+                Effect::RestartAudio => self.audio.restart(self.local_state.muted()).await,
                 Effect::Notify(notice) => self.notify(notice, video),
             }
         }
     }
 
-    /// Feeds the result of something that the peer connection did.
-    fn after(&mut self, id: PeerId, result: Result<Option<Input>, PeerError>) {
+    /// Feeds the result of an effect on the peer connection.
+    fn feed_result(&mut self, id: PeerId, result: Result<Option<Input>, PeerError>) {
         match result {
             Ok(Some(input)) => self.feed(input),
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(%error, "the peer connection refused");
+                tracing::debug!(%error, "the peer connection reported an error");
+
                 if let Some(fault) = error.fault() {
                     self.feed(Input::PeerFaulted(id, fault));
                 }
@@ -495,86 +548,73 @@ impl Driver {
         };
 
         let kind = message.kind();
+
         if let Err(error) = client.send(message) {
             tracing::debug!(
                 code = error.code().as_str(),
                 kind,
-                "a message for the relay was not sent"
+                "cannot send a message to the signaling server: dropped it"
             );
         }
     }
 
     async fn create_peer(&mut self, id: PeerId) {
-        let (Some(found), Some(engine)) = (self.found.clone(), &self.engine) else {
+        let (Some(matched), Some(engine)) = (self.matched.session.clone(), self.audio.engine())
+        else {
             return;
         };
 
-        let max_bps = u64::from(self.options.max_bitrate_bps) + AUDIO_ALLOWANCE_BPS;
-        let link = LinkConfig::default();
+        let options = &self.options;
         let config = PeerConfig {
-            codec: self.options.codec,
-            send_video: self.options.negotiate_video || self.options.video != VideoSpec::None,
-            send_audio: self.options.negotiate_audio
-                || self.options.audio.source != AudioSource::None,
-            link: LinkConfig {
-                max_bps: max_bps.max(link.min_bps),
-                start_bps: link.start_bps.min(max_bps),
-                ..link
-            },
-            ice_servers: signaling::ice_servers(self.ice_servers.servers()),
-            relay_only: self.options.relay_only,
-            addresses: self.options.media_addresses.clone(),
-            runtime: self.options.media_runtime.clone(),
+            codec: options.codec,
+            send_video: options.negotiate_video || options.video != VideoSpec::None,
+            send_audio: options.negotiate_audio || self.audio.config.source != AudioSource::None,
+            link: link_bounds(options.max_bitrate_bps),
+            ice_servers: signaling::ice_servers(self.server.ice_servers.servers()),
+            relay_only: options.relay_only,
+            addresses: options.media_addresses.clone(),
+            runtime: options.media_runtime.clone(),
         };
 
         let (sender, events) = unbounded_channel();
+
         match Peer::new(config, sender).await {
-            Ok(peer) => self.partner = Some(Partner::new(id, peer, events, found, engine)),
-            Err(error) => self.after(id, Err(error)),
+            Ok(peer) => {
+                let partner = PartnerConnection::new(id, peer, events, matched, engine);
+                self.partner = Some(partner);
+            }
+            Err(error) => self.feed_result(id, Err(error)),
         }
     }
 
-    async fn close_peer(&mut self, id: PeerId, video: &mut LocalVideo) {
+    async fn close_peer(&mut self, id: PeerId, video: &LocalVideo) {
         let Some(partner) = self.partner.take_if(|partner| partner.id == id) else {
             return;
         };
 
-        let stats = partner.stats(self.engine.as_deref()).await;
-        *self
-            .shared
-            .final_stats
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = stats;
-        partner.close(video, &self.gate).await;
-
-        if self.machine.phase() != Phase::Ended {
-            // The next partner's sound starts with an empty jitter buffer and fresh figures.
-            self.close_engine().await;
-            let engine = audio::start(
-                self.options.audio.clone(),
-                &self.gate,
-                Arc::clone(&self.media_events),
-            );
-            engine.set_muted(self.own.muted());
-            self.engine = Some(Arc::new(engine));
-        }
+        let engine = self.audio.engine().map(Arc::as_ref);
+        let stats = partner.stats(engine).await;
+        *self.output.final_stats.lock() = stats;
+        partner.close(video, self.audio.gate()).await;
     }
 
-    fn notify(&mut self, notice: Notice, video: &mut LocalVideo) {
+    fn notify(&mut self, notice: Notice, video: &LocalVideo) {
         let kind = match notice {
             Notice::Searching => CallEventKind::Searching,
-            Notice::Matched(found) => {
-                let (session_id, initiator) = (found.session_id.to_string(), found.initiator);
-                self.found = Some(found);
-                CallEventKind::Matched {
-                    session_id,
-                    initiator,
-                    partner: self.profile.clone(),
-                }
+            Notice::Matched(session) => {
+                let kind = CallEventKind::Matched {
+                    session_id: session.session_id.as_str().to_owned(),
+                    initiator: session.initiator,
+                    partner: self.matched.profile.clone(),
+                };
+
+                self.matched.session = Some(session);
+                kind
             }
             Notice::Connected => {
                 if let Some(partner) = &mut self.partner {
-                    partner.on_connected(Instant::now(), &self.options, video.sender(), &self.gate);
+                    let (sender, gate) = (video.sender(), self.audio.gate());
+                    partner.on_connected(Instant::now(), &self.options, sender, gate);
                 }
 
                 CallEventKind::Connected
@@ -583,9 +623,10 @@ impl Driver {
             Notice::SignalingBack => CallEventKind::SignalingBack,
             Notice::PartnerReconnecting => CallEventKind::PartnerReconnecting,
             Notice::PartnerBack => CallEventKind::PartnerBack,
+            Notice::Problem(code) => CallEventKind::Media(problem(code)),
             Notice::Ended(mut reason) => {
-                if let (EndCode::RelayUnreachable, Some(error)) =
-                    (reason.code, &self.signaling_error)
+                // The cause says more than the sentence of the code.
+                if let (EndCode::RelayUnreachable, Some(error)) = (reason.code, &self.server.error)
                 {
                     reason.message = error.clone();
                 }
@@ -594,45 +635,68 @@ impl Driver {
             }
         };
 
-        self.tell(kind);
+        self.report(kind);
     }
 
-    /// Descriptions of a call that is up already are renegotiation, and news to nobody.
-    fn tell_checking(&self, is_applied: bool) {
+    /// Reports that ICE checks routes. Descriptions that are applied later, in a call, are a
+    /// renegotiation.
+    fn report_checking(&self, is_applied: bool) {
         if is_applied && self.machine.phase() == Phase::Connecting {
-            self.tell(CallEventKind::Checking);
+            self.report(CallEventKind::Checking);
         }
     }
 
     async fn stats(&self) -> CallStats {
         match &self.partner {
-            Some(partner) => partner.stats(self.engine.as_deref()).await,
-            None => self
-                .shared
-                .final_stats
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            Some(partner) => partner.stats(self.audio.engine().map(Arc::as_ref)).await,
+            None => self.output.final_stats.lock().clone(),
         }
     }
 
-    /// Ends the audio engine and waits for it: the devices are free afterwards.
-    async fn close_engine(&mut self) {
-        let engine = self.engine.take();
-        if spawn_blocking(move || drop(engine)).await.is_err() {
-            tracing::error!("the audio engine panicked while closing");
-        }
+    fn report(&self, kind: CallEventKind) {
+        self.report_at(Instant::now(), kind);
     }
 
-    fn tell(&self, kind: CallEventKind) {
-        self.tell_at(Instant::now(), kind);
-    }
-
-    fn tell_at(&self, at: Instant, kind: CallEventKind) {
-        // Nobody has to listen.
-        let _ = self.events.send(CallEvent { at, kind });
+    fn report_at(&self, at: Instant, kind: CallEventKind) {
+        // Fails if the receiver was dropped: events are optional.
+        let _ = self.user.events.send(CallEvent { at, kind });
     }
 }
 
-/// What sound needs beside the pictures: 24 kbit/s of Opus, FEC, headers.
-const AUDIO_ALLOWANCE_BPS: u64 = 80_000;
+impl DeviceEvents {
+    fn new() -> Self {
+        let (events, receiver) = unbounded_channel();
+        let sender: MediaEvents = Arc::new(move |event| {
+            // Fails after the end of the call.
+            let _ = events.send(event);
+        });
+
+        Self { sender, receiver }
+    }
+}
+
+/// The bounds of the estimate for a video bitrate of at most `max_bitrate_bps`, with room for
+/// audio.
+fn link_bounds(max_bitrate_bps: u32) -> LinkConfig {
+    let default = LinkConfig::default();
+    let max_bps = u64::from(max_bitrate_bps) + AUDIO_ALLOWANCE_BPS;
+
+    LinkConfig {
+        max_bps: max_bps.max(default.min_bps),
+        start_bps: default.start_bps.min(max_bps),
+        ..default
+    }
+}
+
+/// The event for something that does not work in a call.
+fn problem(code: CallProblemCode) -> MediaEvent {
+    let part = match code {
+        CallProblemCode::CamNotNegotiated => MediaPart::Camera,
+        CallProblemCode::MicNotNegotiated => MediaPart::Microphone,
+    };
+
+    MediaEvent::Failed {
+        part,
+        error: DeviceError::new(code.as_str(), code.message()),
+    }
+}

@@ -1,4 +1,4 @@
-//! What a call tells while it runs.
+//! What a call reports while it runs.
 
 use std::time::Instant;
 
@@ -7,10 +7,10 @@ use tandem_media::MediaEvent;
 use super::Profile;
 use crate::machine::EndReason;
 
-/// Something that happened, and when.
+/// Something that happened in a call, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallEvent {
-    /// When it happened, which may be a little before it is told.
+    /// When it happened, which may be a little before it is reported.
     pub at: Instant,
     /// What happened.
     pub kind: CallEventKind,
@@ -19,46 +19,47 @@ pub struct CallEvent {
 /// What can happen in a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallEventKind {
-    /// The relay knows us, for the first time.
+    /// The signaling server registered this client, for the first time.
     Registered,
-    /// The search for a partner began (again).
+    /// A search for a partner began.
     Searching,
     /// A partner was found.
     Matched {
-        /// The relay's name for this pair.
+        /// The signaling server's id of this session.
         session_id: String,
         /// Whether this side makes the offer.
         initiator: bool,
-        /// What the partner tells about themself.
+        /// What the partner shows of its user.
         partner: Profile,
     },
-    /// Both sides have described what they can; paths between them are being tried.
+    /// Both sides have described what they support; ICE is checking routes.
     Checking,
-    /// ICE and DTLS are up; media flows.
+    /// ICE and DTLS are done; media flows.
     Connected,
-    /// The first picture of the partner is decoded.
+    /// The partner's first frame was decoded.
     FirstRemoteFrame,
-    /// The first sound of the partner is heard.
+    /// The partner's first audio was played.
     FirstRemoteAudio,
-    /// A camera, microphone, speaker or recording failed; the call goes on with what is left.
+    /// A camera, microphone, speaker or recording failed; the call continues with what is left.
     Media(MediaEvent),
-    /// The relay is out of reach; a call goes on without it.
+    /// The signaling server is out of reach; a call continues without it.
     SignalingLost,
-    /// The relay is back.
+    /// The signaling server is back.
     SignalingBack,
-    /// Nothing comes from the partner at the moment.
+    /// Nothing arrives from the partner at the moment.
     PartnerReconnecting,
-    /// The partner is heard again.
+    /// Packets arrive from the partner again.
     PartnerBack,
-    /// The partner's microphone or camera went on or off. A partner begins unmuted and with the camera on; other than
-    /// that is told. A partner's app that does not tell (a browser) is only noticed to have stopped sending pictures.
+    /// The partner's microphone or camera went on or off. A partner starts unmuted with the camera
+    /// on; every change is reported. A browser does not report its state: for it, only a camera
+    /// that stops sending video is noticed.
     PartnerState {
-        /// Nothing of the partner is to be heard.
+        /// The partner sends no audio.
         muted: bool,
-        /// Pictures of the partner are to be expected.
+        /// The partner sends video.
         camera_on: bool,
     },
-    /// The call is over. Nothing follows.
+    /// The call is over. No event follows.
     Ended {
         /// Why.
         reason: EndReason,

@@ -1,21 +1,24 @@
-//! The relay's STUN and TURN servers, and when their credentials have to be asked for anew.
+//! The STUN and TURN servers that the signaling server offers, and when to ask for fresh
+//! credentials. Sans-IO: time is an argument.
 
 use std::time::{Duration, Instant};
 
 use tandem_signaling::message::IceServer;
 
-/// Fresh credentials are asked for when this much of their life is over.
+/// Ask for fresh credentials after this fraction of their lifetime.
 const RENEW_AT: f64 = 0.75;
-/// A question that was not answered, or not sent, is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// No relay is asked more often, whatever life it gives its credentials.
-const SHORTEST: Duration = Duration::from_secs(5);
 
-/// What the relay offers. Time comes in as an argument.
+/// Ask again after this long without an answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Never ask more often, however short the lifetime of the credentials.
+const MIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The servers on offer, and when to renew them.
 #[derive(Debug, Default)]
 pub(super) struct IceServers {
     servers: Vec<IceServer>,
-    /// When to ask for fresh credentials; `None`: nothing expires, or the relay is away.
+    /// When to ask for fresh credentials. `None`: nothing expires, or the signaling server is away.
     ask_at: Option<Instant>,
 }
 
@@ -24,7 +27,7 @@ impl IceServers {
         &self.servers
     }
 
-    /// Whether media can go through a server.
+    /// Whether there is a TURN server with credentials.
     pub(super) fn has_turn(&self) -> bool {
         let is_turn = |url: &String| url.starts_with("turn:") || url.starts_with("turns:");
         self.servers
@@ -32,24 +35,25 @@ impl IceServers {
             .any(|server| server.credential.is_some() && server.urls.iter().any(is_turn))
     }
 
-    /// The relay registered us and named these. How long credentials live is not said there, so it is asked at once.
+    /// The registration brought these servers. It does not say how long their credentials live, so
+    /// ask at once.
     pub(super) fn on_registered(&mut self, now: Instant, servers: &[IceServer]) {
         self.servers = servers.to_vec();
         self.ask_at = self.expires().then_some(now);
     }
 
-    /// The answer of the relay: fresh servers, whose credentials live for `ttl`.
+    /// The signaling server answered: fresh servers, whose credentials live for `ttl`.
     pub(super) fn on_renewed(&mut self, now: Instant, servers: &[IceServer], ttl: Duration) {
         self.servers = servers.to_vec();
-        // A life beyond a year is a mistake, or as good as endless.
+        // A lifetime beyond a year is a mistake, or means that the credentials never expire.
         let ttl = ttl.min(Duration::from_secs(365 * 24 * 3_600));
         self.ask_at = self
             .expires()
-            .then(|| now + ttl.mul_f64(RENEW_AT).max(SHORTEST));
+            .then(|| now + ttl.mul_f64(RENEW_AT).max(MIN_INTERVAL));
     }
 
-    /// Nobody can be asked until the relay is back.
-    pub(super) fn on_relay_lost(&mut self) {
+    /// The signaling server is away: there is nothing to ask until it is back.
+    pub(super) fn on_signaling_lost(&mut self) {
         self.ask_at = None;
     }
 
@@ -58,11 +62,11 @@ impl IceServers {
         self.ask_at
     }
 
-    /// Whether the relay is to be asked now.
+    /// Whether to ask the signaling server now.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
         let due = self.ask_at.is_some_and(|at| at <= now);
         if due {
-            self.ask_at = Some(now + ASK_AGAIN);
+            self.ask_at = Some(now + RETRY_INTERVAL);
         }
 
         due
@@ -77,6 +81,8 @@ impl IceServers {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests start at the real time")]
+
     use super::*;
 
     fn turn(credential: &str) -> Vec<IceServer> {
@@ -88,18 +94,18 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_renewed_before_they_expire_again_and_again() {
+    fn credentials_are_renewed_before_they_expire_every_time() {
         let (begin, second) = (Instant::now(), Duration::from_secs(1));
         let mut servers = IceServers::default();
-        assert_eq!(servers.poll_timeout(), None, "no relay yet");
+        assert_eq!(servers.poll_timeout(), None, "no signaling server yet");
         servers.on_registered(begin, &turn("a"));
 
         assert!(servers.has_turn());
         assert!(
             servers.handle_timeout(begin),
-            "how long they live is asked at once"
+            "their lifetime is asked for at once"
         );
-        assert!(!servers.handle_timeout(begin + second), "once");
+        assert!(!servers.handle_timeout(begin + second), "only once");
         let mut now = begin + second;
 
         for credential in ["b", "c", "d"] {
@@ -110,14 +116,14 @@ mod tests {
 
             assert!(
                 servers.handle_timeout(now),
-                "at three quarters of their life"
+                "at three quarters of their lifetime"
             );
         }
 
         assert_eq!(
             servers.poll_timeout(),
-            Some(now + ASK_AGAIN),
-            "a question without answer is repeated"
+            Some(now + RETRY_INTERVAL),
+            "a request without an answer is repeated"
         );
     }
 
@@ -134,24 +140,24 @@ mod tests {
         assert_eq!(
             (servers.poll_timeout(), servers.has_turn()),
             (None, false),
-            "STUN is no TURN"
+            "a STUN server is not a TURN server"
         );
 
         servers.on_renewed(Instant::now(), &turn("a"), Duration::MAX);
         assert!(
             servers.poll_timeout().is_some(),
-            "an absurd life overflows nothing"
+            "an absurd lifetime does not overflow"
         );
 
-        servers.on_relay_lost();
+        servers.on_signaling_lost();
         assert_eq!(servers.poll_timeout(), None);
-        assert!(servers.has_turn(), "what is known stays usable");
+        assert!(servers.has_turn(), "the servers known so far stay usable");
     }
 
     #[test]
-    fn a_relay_with_a_very_short_life_is_not_flooded() {
+    fn a_very_short_lifetime_does_not_flood_the_signaling_server() {
         let (begin, mut servers) = (Instant::now(), IceServers::default());
         servers.on_renewed(begin, &turn("a"), Duration::ZERO);
-        assert_eq!(servers.poll_timeout(), Some(begin + SHORTEST));
+        assert_eq!(servers.poll_timeout(), Some(begin + MIN_INTERVAL));
     }
 }

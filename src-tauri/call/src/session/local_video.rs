@@ -1,4 +1,5 @@
-//! The own camera: opened, closed, changed and opened again without ever holding up the call.
+//! The local camera: opened, closed and changed in the background, without ever holding up the
+//! call.
 
 use std::sync::Arc;
 
@@ -10,9 +11,10 @@ use tokio::task::spawn_blocking;
 
 use super::video_sender::VideoSender;
 
-/// What came of the `attempt`th wish.
+/// The result of one request to open the source.
 pub(super) struct Opened {
-    attempt: u64,
+    /// Which request: see [`LocalVideo::request`].
+    request: u64,
     result: Result<Option<OpenVideo>, DeviceError>,
 }
 
@@ -21,34 +23,34 @@ pub(super) struct LocalVideo {
     shared: SharedVideo,
     spec: VideoSpec,
     format: VideoFormat,
-    wanted: bool,
+    camera_on: bool,
     events: MediaEvents,
     sender: VideoSender,
-    /// Counts wishes, so that a source that took long to open is ignored if it is no longer wanted.
-    attempt: u64,
+    /// Number of the newest request, so that a source that took long to open is ignored if it is no
+    /// longer asked for.
+    request: u64,
     opened: UnboundedSender<Opened>,
 }
 
 impl LocalVideo {
-    /// Uses `spec` out of `shared`, which a preview may have open already. What opens comes out of the receiver, for
-    /// [`take`](Self::take).
+    /// Uses `spec` from `shared`, where a preview may already have it open. Results come out of the
+    /// receiver, for [`on_opened`](Self::on_opened).
     pub(super) fn start(
         shared: SharedVideo,
         spec: VideoSpec,
         format: VideoFormat,
-        preview: Arc<NewestSlot<VideoFrame>>,
+        self_view: Arc<NewestSlot<VideoFrame>>,
         events: MediaEvents,
     ) -> (Self, UnboundedReceiver<Opened>) {
         let (opened, receiver) = unbounded_channel();
-        let sender = VideoSender::start(preview);
         let mut video = Self {
             shared,
             spec,
             format,
-            wanted: true,
+            camera_on: true,
             events,
-            sender,
-            attempt: 0,
+            sender: VideoSender::start(self_view),
+            request: 0,
             opened,
         };
 
@@ -57,39 +59,40 @@ impl LocalVideo {
     }
 
     /// Opens the source in the background, or releases it.
-    pub(super) fn set_open(&mut self, open: bool) {
-        self.wanted = open;
+    pub(super) fn set_camera(&mut self, on: bool) {
+        self.camera_on = on;
         self.apply();
     }
 
-    /// Takes pictures from another source, at once or when the camera is switched on.
+    /// Changes the source: at once, or when the camera is turned on.
     pub(super) fn set_spec(&mut self, spec: VideoSpec) {
         self.spec = spec;
         self.apply();
     }
 
     fn apply(&mut self) {
-        self.attempt += 1;
+        self.request += 1;
         self.sender.set_source(None);
         let turn = self.shared.turn();
 
-        if !self.wanted || self.spec == VideoSpec::None {
+        if !self.camera_on || self.spec == VideoSpec::None {
             spawn_blocking(move || turn.close());
             return;
         }
 
         let (spec, format, events) = (self.spec.clone(), self.format, Arc::clone(&self.events));
-        let (attempt, opened) = (self.attempt, self.opened.clone());
+        let (request, opened) = (self.request, self.opened.clone());
+
         spawn_blocking(move || {
             let result = turn.open(&spec, format, events);
-            // If the call is over, its end closes the source.
-            let _ = opened.send(Opened { attempt, result });
+            // Fails if the call is over; then its end has closed the source.
+            let _ = opened.send(Opened { request, result });
         });
     }
 
-    /// Uses a source that was opened, unless it is no longer wanted.
-    pub(super) fn take(&mut self, opened: Opened) {
-        if opened.attempt != self.attempt {
+    /// Uses a source that was opened, unless it is no longer asked for.
+    pub(super) fn on_opened(&mut self, opened: Opened) {
+        if opened.request != self.request {
             return;
         }
 
@@ -107,16 +110,20 @@ impl LocalVideo {
         &self.sender
     }
 
-    /// Ends everything and waits for it: the device is free afterwards.
-    pub(super) async fn close(self) {
-        let turn = self.shared.turn();
+    /// Ends the encode thread and waits for it. Then releases the device, or leaves the source open
+    /// for the owner of the [`SharedVideo`]: nothing here reads it any more.
+    pub(super) async fn close(self, keep_open: bool) {
+        let turn = (!keep_open).then(|| self.shared.turn());
         let closed = spawn_blocking(move || {
             drop(self);
-            turn.close();
+
+            if let Some(turn) = turn {
+                turn.close();
+            }
         });
 
         if closed.await.is_err() {
-            tracing::error!("the video source panicked while closing");
+            tracing::error!("the video source panicked while closing: the camera may stay in use");
         }
     }
 }

@@ -1,20 +1,25 @@
-//! A running call: the thin shell that ties the state machine to the relay, the peer connection and the media threads.
+//! A running call: the shell that connects the state machine to the signaling server, the peer
+//! connection and the media threads.
 //!
-//! One task drives a call. Pictures are captured, encoded and decoded on threads of their own, sound on the audio
-//! engine's; the task only carries messages between them. Everything ends with the call.
+//! One task drives a call ([`driver`]). Video is captured, encoded and decoded on threads of its
+//! own, audio on those of the audio engine; the task only passes messages between them. Everything
+//! ends with the call.
 
-mod audio;
+mod audio_bridge;
 mod driver;
 mod event;
+mod history;
 mod ice_servers;
+mod local_audio;
+mod local_state;
 mod local_video;
 mod options;
-mod own_state;
 mod partner;
 mod quality;
-mod rating;
 mod recorder;
+mod remote_state;
 mod remote_video;
+mod resolution_ladder;
 mod signaling;
 mod state_channel;
 mod stats;
@@ -22,12 +27,13 @@ mod video_sender;
 
 pub use crate::peer::Route;
 pub use event::{CallEvent, CallEventKind};
-pub use options::{CallOptions, OnRemoteFrame, Profile};
-pub use rating::{Quality, QualityFigures, QualityRating};
+pub use options::{CallOptions, DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile};
+pub use quality::Quality;
 pub use stats::{BitrateSample, CallStats, SAMPLE_INTERVAL, VideoReceived, VideoSent};
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 #[cfg(doc)]
 use tandem_media::audio::AudioEngine;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
@@ -38,9 +44,9 @@ use tokio::sync::{oneshot, watch};
 
 use driver::Driver;
 
-/// What the user wants of a running call.
+/// What the user asks of a running call.
 #[derive(Debug)]
-enum Command {
+enum CallCommand {
     HangUp,
     Cancel,
     Next,
@@ -53,135 +59,136 @@ enum Command {
     Stats(oneshot::Sender<CallStats>),
 }
 
-/// What the call's task shares with its handle.
+/// What a call produces: written by its task and threads, read through the handle.
 #[derive(Debug, Default)]
-struct Shared {
+struct CallOutput {
     local_frames: Arc<NewestSlot<VideoFrame>>,
     remote_frames: Arc<NewestSlot<VideoFrame>>,
-    /// The figures of the last partner, once the call is over.
+    /// The figures of the last partner, written when its connection closes.
     final_stats: Mutex<CallStats>,
 }
 
 /// A handle to one call, from the search to the end. Dropping it hangs up, in the background.
 #[derive(Debug)]
 pub struct Call {
-    commands: UnboundedSender<Command>,
-    shared: Arc<Shared>,
-    /// True once everything of the call is gone.
+    commands: UnboundedSender<CallCommand>,
+    output: Arc<CallOutput>,
+    /// True once the call has released everything it held.
     finished: watch::Receiver<bool>,
 }
 
 impl Call {
-    /// Opens the devices, connects to the relay and searches for a partner. What becomes of it is told by events; the
-    /// last one is [`CallEventKind::Ended`]. Must be called inside a tokio runtime.
+    /// Opens the devices, connects to the signaling server and searches for a partner. The receiver
+    /// reports what happens; its last event is [`CallEventKind::Ended`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     #[must_use]
     pub fn start(options: CallOptions) -> (Self, UnboundedReceiver<CallEvent>) {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         let (events, event_receiver) = mpsc::unbounded_channel();
         let (finished_sender, finished) = watch::channel(false);
-        let shared = Arc::new(Shared::default());
-        let driver = Driver::new(options, Arc::clone(&shared), command_receiver, events);
+        let output = Arc::new(CallOutput::default());
+        let driver = Driver::new(options, Arc::clone(&output), command_receiver, events);
+
         tokio::spawn(async move {
             driver.run().await;
-            // Nobody waits if the handle is gone.
+            // Fails if the handle is gone: then no one waits.
             let _ = finished_sender.send(true);
         });
 
-        (
-            Self {
-                commands,
-                shared,
-                finished,
-            },
-            event_receiver,
-        )
+        let call = Self {
+            commands,
+            output,
+            finished,
+        };
+        (call, event_receiver)
     }
 
-    /// Ends the call, or the search, and waits until the partner was told and every device is released.
+    /// Ends the call, or the search. Returns once the hang-up was sent and every device is
+    /// released, except a camera that [`CallOptions::keep_video_open`] leaves open.
     pub async fn hang_up(&self) {
-        self.command(Command::HangUp);
+        self.command(CallCommand::HangUp);
         self.finished().await;
     }
 
-    /// Stops a search that has found nobody yet.
+    /// Stops a search that has not found a partner yet. Does nothing in a call.
     pub fn cancel(&self) {
-        self.command(Command::Cancel);
+        self.command(CallCommand::Cancel);
     }
 
     /// Leaves the partner and searches for another one.
     pub fn next(&self) {
-        self.command(Command::Next);
+        self.command(CallCommand::Next);
     }
 
     /// Sends silence instead of the microphone, or the microphone again.
     pub fn set_muted(&self, muted: bool) {
-        self.command(Command::Mute(muted));
+        self.command(CallCommand::Mute(muted));
     }
 
-    /// Switches the camera off, which releases the device, or on again. A call begins with it on.
+    /// Turns the camera off, which releases the device, or on again. It is on when a call starts.
     pub fn set_camera(&self, on: bool) {
-        self.command(Command::Camera(on));
+        self.command(CallCommand::Camera(on));
     }
 
-    /// Sends the pictures of another source, which opens after the former one is released. If it fails, that is told as
-    /// [`CallEventKind::Media`] and the call goes on without. While the camera is off nothing opens until it is on.
+    /// Sends video from another source, which opens after the previous one is released. If it
+    /// fails, the call reports [`CallEventKind::Media`] and continues without video. While the
+    /// camera is off, nothing opens.
     pub fn set_video(&self, video: VideoSpec) {
-        self.command(Command::Video(video));
+        self.command(CallCommand::Video(video));
     }
 
-    /// Sends the sound of another source, see [`AudioEngine::set_source`].
+    /// Sends audio from another source, see [`AudioEngine::set_source`].
     pub fn set_audio_source(&self, source: AudioSource) {
-        self.command(Command::AudioSource(source));
+        self.command(CallCommand::AudioSource(source));
     }
 
-    /// Plays the partner's sound somewhere else, see [`AudioEngine::set_sink`].
+    /// Plays the partner's audio on another device, see [`AudioEngine::set_sink`].
     pub fn set_audio_sink(&self, sink: AudioSink) {
-        self.command(Command::AudioSink(sink));
+        self.command(CallCommand::AudioSink(sink));
     }
 
-    /// Changes what is done to a microphone's sound, see [`AudioEngine::set_processing`].
+    /// Changes how the microphone's audio is processed, see [`AudioEngine::set_processing`].
     pub fn set_processing(&self, processing: Processing) {
-        self.command(Command::Processing(processing));
+        self.command(CallCommand::Processing(processing));
     }
 
-    /// The newest own picture, for a preview.
+    /// The newest local frame, for the self-view.
     #[must_use]
     pub fn local_frames(&self) -> Arc<NewestSlot<VideoFrame>> {
-        Arc::clone(&self.shared.local_frames)
+        Arc::clone(&self.output.local_frames)
     }
 
-    /// The newest picture of the partner, at the moment at which it is to be shown: in time with the sound.
+    /// The partner's newest frame. It appears here when it should be shown: in sync with the audio.
     #[must_use]
     pub fn remote_frames(&self) -> Arc<NewestSlot<VideoFrame>> {
-        Arc::clone(&self.shared.remote_frames)
+        Arc::clone(&self.output.remote_frames)
     }
 
-    /// The figures of the call with the present or last partner; after the end those of the whole call.
+    /// The figures since the current partner was found; without one, the final figures of the last
+    /// partner.
     pub async fn stats(&self) -> CallStats {
         let (reply, stats) = oneshot::channel();
-        self.command(Command::Stats(reply));
+        self.command(CallCommand::Stats(reply));
 
         match stats.await {
             Ok(stats) => stats,
             Err(_) => {
                 self.finished().await;
-                self.shared
-                    .final_stats
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone()
+                self.output.final_stats.lock().clone()
             }
         }
     }
 
-    /// Waits until the call is over and everything of it is gone.
+    /// Waits until the call is over and has released everything it held.
     pub async fn finished(&self) {
-        // An error means that the task is gone, which is as finished as it gets.
+        // An error means that the task is gone, so it holds nothing any more.
         let _ = self.finished.clone().wait_for(|finished| *finished).await;
     }
 
-    fn command(&self, command: Command) {
-        // After the end there is nothing to command.
+    fn command(&self, command: CallCommand) {
+        // Fails after the end, when there is nothing left to command.
         let _ = self.commands.send(command);
     }
 }

@@ -12,66 +12,82 @@ use webrtc::runtime::Runtime;
 
 use crate::machine::Patience;
 
-/// What one side tells the other about itself. Limits are those of the signaling protocol; a relay refuses a profile that
-/// breaks them.
+/// The lowest bitrate that the video encoder is ever asked for, in bits per second, and so the
+/// lowest useful [`CallOptions::max_bitrate_bps`]: below this no frame is worth looking at.
+pub const MIN_BITRATE_BPS: u32 = 50_000;
+
+/// The default of [`CallOptions::max_bitrate_bps`]: 720p30 in H.264 or VP8 looks no better with
+/// more.
+pub const DEFAULT_MAX_BITRATE_BPS: u32 = 2_500_000;
+
+/// What one side shows the other of its user. The limits are those of the signaling protocol; a
+/// signaling server refuses a profile that exceeds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
     /// 1 to 40 characters.
     pub user_name: Option<String>,
-    /// 18 to 120.
+    /// 18 to 120 years.
     pub user_age: Option<u8>,
     /// At most 80 characters.
     pub user_location: Option<String>,
-    /// A `data:image/…` or `https:` URL.
+    /// A profile picture: a `data:image/…` or `https:` URL.
     pub user_picture: Option<String>,
 }
 
-/// Sees every decoded picture of the partner, in order, on the decode thread. Must return within a few milliseconds:
-/// the next picture waits for it.
+/// Gets every decoded frame from the partner, in order, on the decode thread. Must return within a
+/// few milliseconds: the next frame waits for it.
 pub type OnRemoteFrame = Arc<dyn Fn(&VideoFrame) + Send + Sync>;
 
 /// Everything that a call needs to know.
 #[derive(Clone)]
 pub struct CallOptions {
-    /// The relay: `ws://HOST:PORT/ws`.
+    /// The signaling server: `ws://HOST:PORT/ws`.
     pub signaling_url: String,
-    /// Match only with somebody who gives the same code.
+    /// Match only with someone who gives the same code.
     pub room: Option<String>,
-    /// What the partner gets to know.
+    /// What the partner is shown of this user.
     pub profile: Profile,
-    /// Where the sent pictures come from.
+    /// The video source.
     pub video: VideoSpec,
-    /// Their size and rate. A camera takes the nearest it has.
+    /// Size and frame rate of the video. A camera uses the nearest it has.
     pub video_format: VideoFormat,
-    /// The open video source of a preview, for the call to take over: see [`SharedVideo`]. Released at the call's end.
+    /// The open video source of a preview, for the call to take over without closing the device:
+    /// see [`SharedVideo`].
     pub shared_video: SharedVideo,
-    /// Agree on sending pictures even if `video` is none, so that [`Call::set_video`](super::Call::set_video) can begin
-    /// to send in the call.
+    /// Leave the source in `shared_video` open when the call ends, so that the preview takes it
+    /// back without reopening the device. The owner then closes it, or opens it again for the
+    /// preview. `false`: the call closes it.
+    pub keep_video_open: bool,
+    /// Negotiate sending video even if `video` is none, so that
+    /// [`Call::set_video`](super::Call::set_video) can start to send during the call.
     pub negotiate_video: bool,
-    /// The same for sound.
+    /// The same for audio.
     pub negotiate_audio: bool,
-    /// Where the sent sound comes from, where the received goes, what is done to it.
+    /// The audio source, the sink for the partner's audio, and the processing in between.
     pub audio: AudioConfig,
-    /// The codec that is offered first. Others that are built in are offered behind it.
+    /// The codec to offer first. The other built-in ones are offered after it.
     pub codec: VideoCodec,
-    /// The most that the video encoder may produce, in bits per second.
+    /// The most that the video encoder may produce, in bits per second; at least
+    /// [`MIN_BITRATE_BPS`].
     pub max_bitrate_bps: u32,
-    /// Send media through the relay's TURN servers and no other way: no address of this machine reaches the partner.
-    /// Without a TURN server the call ends with [`EndCode::NoTurnServer`](crate::machine::EndCode::NoTurnServer).
+    /// Send media only through the signaling server's TURN servers, so that the partner learns no
+    /// address of this machine. Without a TURN server the call ends with
+    /// [`EndCode::NoTurnServer`](crate::EndCode::NoTurnServer).
     pub relay_only: bool,
-    /// Sees every decoded picture of the partner.
+    /// Gets every decoded frame from the partner.
     pub on_remote_frame: Option<OnRemoteFrame>,
-    /// How long to wait for the relay, a partner, a connection.
+    /// How long to wait for the signaling server, a partner, a connection.
     pub patience: Patience,
-    /// Local addresses to send and receive media on. Empty: all of this machine, loopback included.
+    /// Local addresses to bind for media. Empty: every address of this machine, loopback included.
     pub media_addresses: Vec<SocketAddr>,
-    /// Sockets and clock of another world for the media: a simulated network. `None`: the real ones, on tokio.
+    /// Other sockets and another clock for media: a simulated network. `None`: the real ones, on
+    /// tokio.
     pub media_runtime: Option<Arc<dyn Runtime>>,
 }
 
 impl CallOptions {
-    /// A call through the relay at `signaling_url` that sends and plays nothing: 720p30, H.264, at most 2.5 Mbit/s once
-    /// a source is set.
+    /// A call through the signaling server at `signaling_url` that sends and plays nothing yet.
+    /// Once a source is set: 720p30, H.264, at most 2.5 Mbit/s.
     #[must_use]
     pub fn new(signaling_url: impl Into<String>) -> Self {
         Self {
@@ -85,11 +101,12 @@ impl CallOptions {
                 fps: 30.0,
             },
             shared_video: SharedVideo::new(),
+            keep_video_open: false,
             negotiate_video: false,
             negotiate_audio: false,
             audio: AudioConfig::default(),
             codec: VideoCodec::H264,
-            max_bitrate_bps: 2_500_000,
+            max_bitrate_bps: DEFAULT_MAX_BITRATE_BPS,
             relay_only: false,
             on_remote_frame: None,
             patience: Patience::default(),
@@ -100,7 +117,7 @@ impl CallOptions {
 }
 
 impl fmt::Debug for CallOptions {
-    /// Without the profile: it does not belong in a log.
+    /// Leaves the profile out: it does not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallOptions")
             .field("signaling_url", &self.signaling_url)

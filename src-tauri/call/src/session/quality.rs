@@ -1,238 +1,283 @@
-//! Fewer, larger pixels are better than many blurred ones: how large pictures are sent, and how often, for a bitrate.
+//! How good a call is at the moment, for a badge: a function of its figures, with hysteresis.
 
 use std::time::{Duration, Instant};
 
-/// Bits that one pixel of one picture needs to look right, in H.264 baseline or VP8 in real time: 720p30 from
-/// 0.55 Mbit/s, 360p30 from 0.14.
-const BITS_PER_PIXEL: f64 = 0.02;
-/// A larger step is taken only with this much more than it needs, so that it does not have to be given up at once.
-const HEADROOM: f64 = 1.35;
-/// How long the bitrate must be too small, or large enough.
-const PATIENCE_DOWN: Duration = Duration::from_millis(1_000);
-const PATIENCE_UP: Duration = Duration::from_secs(3);
-/// The bitrate of a new connection says nothing yet: it is being ramped up.
-const WARM_UP: Duration = Duration::from_secs(2);
-/// Pictures are never made narrower than this.
-const MIN_WIDTH: u32 = 160;
+use serde::Serialize;
 
-/// What is sent of the pictures that come from the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
-    /// Width and height in eighths of the source's.
-    pub(super) eighths: u32,
-    /// Every how many pictures one is sent.
-    pub(super) every: u32,
+/// How good a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Quality {
+    /// Hard to follow: video freezes, or the partner answers late.
+    Poor = 1,
+    /// The network noticeably disturbs the call.
+    Fair = 2,
+    /// Nothing disturbs the call.
+    Good = 3,
 }
 
-const STEPS: [Step; 6] = [
-    Step {
-        eighths: 8,
-        every: 1,
-    },
-    Step {
-        eighths: 6,
-        every: 1,
-    },
-    Step {
-        eighths: 4,
-        every: 1,
-    },
-    Step {
-        eighths: 3,
-        every: 1,
-    },
-    Step {
-        eighths: 2,
-        every: 1,
-    },
-    Step {
-        eighths: 2,
-        every: 2,
-    },
-];
+/// The recent figures that a rating is based on.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct QualityFigures {
+    /// Fraction of the sent packets that did not reach the partner, 0 to 1.
+    pub(super) loss: f32,
+    /// Round-trip time in ms.
+    pub(super) rtt_ms: Option<f32>,
+    /// Fraction of the last interval during which the partner's video was frozen, 0 to 1.
+    pub(super) frozen: f32,
+    /// The estimator's target in bits per second. `None`: not known.
+    pub(super) target_bps: Option<u64>,
+}
 
-impl Step {
-    /// The size of a picture that is `width` x `height` at the source; even, as 4:2:0 likes it.
-    pub(super) fn size(self, width: u32, height: u32) -> (u32, u32) {
-        if self.eighths == 8 {
-            return (width, height);
+impl QualityFigures {
+    /// The quality that these figures alone mean.
+    #[must_use]
+    pub(super) fn quality(&self) -> Quality {
+        let rtt_ms = self.rtt_ms.unwrap_or(0.0);
+        let target_bps = self.target_bps.unwrap_or(u64::MAX);
+
+        // ITU-T G.114: a one-way delay up to 150 ms goes unnoticed, beyond 400 ms it is
+        // unacceptable. The network is about half of it.
+        if self.loss > 0.10 || rtt_ms > 500.0 || self.frozen > 0.10 || target_bps < 150_000 {
+            Quality::Poor
+        } else if self.loss > 0.03 || rtt_ms > 250.0 || self.frozen > 0.01 || target_bps < 400_000 {
+            Quality::Fair
+        } else {
+            Quality::Good
+        }
+    }
+}
+
+/// How long figures must be worse before the rating falls.
+const WORSE_AFTER: Duration = Duration::from_secs(1);
+
+/// How long figures must be better before the rating rises.
+const BETTER_AFTER: Duration = Duration::from_secs(4);
+
+/// No rating before this: a new connection is still finding out what the route carries.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+/// Turns figures into a rating that does not flicker: quick to fall, slow to rise.
+#[derive(Debug, Clone, Default)]
+pub(super) struct QualityRating {
+    started: Option<Instant>,
+    rating: Option<Quality>,
+    /// Since when the figures have differed from the rating, and the smallest difference since
+    /// then.
+    pending: Option<(Instant, Quality)>,
+}
+
+impl QualityRating {
+    /// Updates the rating with the figures at `now`; call it several times a second. `None`: too
+    /// early to tell.
+    pub(super) fn update(&mut self, now: Instant, figures: &QualityFigures) -> Option<Quality> {
+        let started = *self.started.get_or_insert(now);
+        if now.saturating_duration_since(started) < WARM_UP {
+            return None;
         }
 
-        let scale = |side: u32| (side * self.eighths / 16).max(1) * 2;
-        (scale(width), scale(height))
-    }
+        let current = figures.quality();
+        let Some(rating) = self.rating else {
+            self.rating = Some(current);
+            return self.rating;
+        };
 
-    fn needed_bps(self, source: Source) -> f64 {
-        let (width, height) = self.size(source.width, source.height);
-        f64::from(width) * f64::from(height) * f64::from(source.fps) / f64::from(self.every)
-            * BITS_PER_PIXEL
-    }
-}
-
-/// Size and rate of the pictures at their source.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Source {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) fps: f32,
-}
-
-/// Follows the bitrate with the size of the pictures, and with their rate at the very end; slowly, because every change of
-/// size costs a keyframe.
-#[derive(Debug, Default)]
-pub(super) struct QualityLadder {
-    step: usize,
-    begin: Option<Instant>,
-    too_little_since: Option<Instant>,
-    enough_since: Option<Instant>,
-}
-
-impl QualityLadder {
-    /// The step for a picture at `now`, while the encoder may produce `target_bps`.
-    pub(super) fn step(&mut self, now: Instant, source: Source, target_bps: u32) -> Step {
-        let begin = *self.begin.get_or_insert(now);
-        let target = f64::from(target_bps);
-        let larger = self.step.checked_sub(1);
-        let smaller = (self.step + 1 < STEPS.len())
-            .then_some(self.step + 1)
-            .filter(|step| STEPS[*step].size(source.width, source.height).0 >= MIN_WIDTH);
-        let too_little = smaller.is_some() && target < STEPS[self.step].needed_bps(source);
-        let enough = larger.is_some_and(|step| target >= HEADROOM * STEPS[step].needed_bps(source));
-
-        if now.saturating_duration_since(begin) >= WARM_UP {
-            if let Some(smaller) =
-                smaller.filter(|_| held(&mut self.too_little_since, too_little, now, PATIENCE_DOWN))
-            {
-                self.take(smaller);
-            } else if let Some(larger) =
-                larger.filter(|_| held(&mut self.enough_since, enough, now, PATIENCE_UP))
-            {
-                self.take(larger);
-            }
+        if current == rating {
+            self.pending = None;
+            return self.rating;
         }
 
-        STEPS[self.step]
-    }
+        let (since, nearest) = match self.pending {
+            // The same direction as before: the step nearest to the rating that has held
+            // throughout.
+            Some((since, pending)) if (pending < rating) == (current < rating) => (
+                since,
+                if current < rating {
+                    pending.max(current)
+                } else {
+                    pending.min(current)
+                },
+            ),
+            _ => (now, current),
+        };
 
-    fn take(&mut self, step: usize) {
-        self.step = step;
-        (self.too_little_since, self.enough_since) = (None, None);
-    }
-}
+        let hold = if current < rating {
+            WORSE_AFTER
+        } else {
+            BETTER_AFTER
+        };
 
-/// Whether `condition` has held for `time`.
-fn held(since: &mut Option<Instant>, condition: bool, now: Instant, time: Duration) -> bool {
-    if !condition {
-        *since = None;
-        return false;
-    }
+        if now.saturating_duration_since(since) >= hold {
+            self.rating = Some(nearest);
+            self.pending = None;
+        } else {
+            self.pending = Some((since, nearest));
+        }
 
-    now.saturating_duration_since(*since.get_or_insert(now)) >= time
+        self.rating
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests start at the real time")]
+
+    use proptest::prelude::*;
+
     use super::*;
 
-    const HD: Source = Source {
-        width: 1280,
-        height: 720,
-        fps: 30.0,
+    const GOOD: QualityFigures = QualityFigures {
+        loss: 0.0,
+        rtt_ms: Some(30.0),
+        frozen: 0.0,
+        target_bps: Some(2_000_000),
     };
 
-    /// Feeds each bitrate for so many seconds; returns the step after each.
-    fn after(source: Source, plan: &[(u32, u32)]) -> Vec<Step> {
-        let (mut ladder, mut now) = (QualityLadder::default(), Instant::now());
-        let mut steps = Vec::new();
+    const FAIR: QualityFigures = QualityFigures { loss: 0.05, ..GOOD };
 
-        for (target_bps, seconds) in plan {
-            let mut step = ladder.step(now, source, *target_bps);
-            for _ in 0..30 * seconds {
-                now += Duration::from_millis(1_000) / 30;
-                step = ladder.step(now, source, *target_bps);
+    const POOR: QualityFigures = QualityFigures {
+        frozen: 0.3,
+        ..GOOD
+    };
+
+    /// Runs a plan of phases, each with its length in ms. Returns when the rating changed (ms), and
+    /// to what.
+    fn changes(plan: &[(u64, QualityFigures)]) -> Vec<(u64, Quality)> {
+        let (start, mut rating) = (Instant::now(), QualityRating::default());
+        let (mut ms, mut last, mut changes) = (0, None, Vec::new());
+
+        for (length, figures) in plan {
+            let end = ms + length;
+            while ms < end {
+                let quality = rating.update(start + Duration::from_millis(ms), figures);
+                if let Some(quality) = quality.filter(|quality| Some(*quality) != last) {
+                    last = Some(quality);
+                    changes.push((ms, quality));
+                }
+
+                ms += 100;
+            }
+        }
+
+        changes
+    }
+
+    #[test]
+    fn one_bad_figure_is_enough_to_lower_the_quality() {
+        assert_eq!(GOOD.quality(), Quality::Good);
+        assert_eq!(
+            QualityFigures::default().quality(),
+            Quality::Good,
+            "unknown figures do not lower it"
+        );
+
+        for (figures, expected) in [
+            (QualityFigures { loss: 0.05, ..GOOD }, Quality::Fair),
+            (QualityFigures { loss: 0.2, ..GOOD }, Quality::Poor),
+            (
+                QualityFigures {
+                    rtt_ms: Some(300.0),
+                    ..GOOD
+                },
+                Quality::Fair,
+            ),
+            (
+                QualityFigures {
+                    rtt_ms: Some(700.0),
+                    ..GOOD
+                },
+                Quality::Poor,
+            ),
+            (
+                QualityFigures {
+                    frozen: 0.05,
+                    ..GOOD
+                },
+                Quality::Fair,
+            ),
+            (
+                QualityFigures {
+                    frozen: 0.5,
+                    ..GOOD
+                },
+                Quality::Poor,
+            ),
+            (
+                QualityFigures {
+                    target_bps: Some(300_000),
+                    ..GOOD
+                },
+                Quality::Fair,
+            ),
+            (
+                QualityFigures {
+                    target_bps: Some(100_000),
+                    ..GOOD
+                },
+                Quality::Poor,
+            ),
+        ] {
+            assert_eq!(figures.quality(), expected, "{figures:?}");
+        }
+    }
+
+    #[test]
+    fn the_rating_falls_after_one_second_and_rises_after_four() {
+        let seen = changes(&[(8_000, GOOD), (3_000, POOR), (10_000, GOOD)]);
+        assert_eq!(
+            seen,
+            [
+                (5_000, Quality::Good),
+                (9_000, Quality::Poor),
+                (15_000, Quality::Good)
+            ]
+        );
+    }
+
+    #[test]
+    fn short_drops_and_short_recoveries_do_not_change_the_rating() {
+        let mut plan = vec![(6_000, GOOD)];
+        plan.extend([(900, POOR), (2_000, GOOD)].repeat(10));
+        assert_eq!(
+            changes(&plan),
+            [(5_000, Quality::Good)],
+            "an occasional hiccup"
+        );
+
+        let mut plan = vec![(7_000, FAIR)];
+        plan.extend([(3_000, GOOD), (500, FAIR)].repeat(10));
+        assert_eq!(
+            changes(&plan),
+            [(5_000, Quality::Fair)],
+            "not yet recovered"
+        );
+    }
+
+    #[test]
+    fn poor_and_fair_in_turns_are_rated_fair() {
+        let mut plan = vec![(6_000, GOOD)];
+        plan.extend([(400, POOR), (400, FAIR)].repeat(2));
+        assert_eq!(
+            changes(&plan)[1].1,
+            Quality::Fair,
+            "the nearest step that held throughout"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_rating_is_always_one_that_the_figures_had(
+            plan in proptest::collection::vec((0..3_u8, 1..60_u64), 1..40)
+        ) {
+            let kinds = [POOR, FAIR, GOOD];
+            let plan: Vec<(u64, QualityFigures)> =
+                plan.iter().map(|(kind, steps)| (steps * 100, kinds[usize::from(*kind)])).collect();
+            let changes = changes(&plan);
+
+            for (_, quality) in &changes {
+                prop_assert!(plan.iter().any(|(_, figures)| figures.quality() == *quality));
             }
 
-            steps.push(step);
+            prop_assert!(changes.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 1_000), "no flicker: {:?}", changes);
         }
-
-        steps
-    }
-
-    #[test]
-    fn enough_for_full_size_stays_there() {
-        assert_eq!(after(HD, &[(2_500_000, 10), (600_000, 60)]), [STEPS[0]; 2]);
-    }
-
-    #[test]
-    fn a_ramp_from_a_low_start_costs_no_size() {
-        assert_eq!(
-            after(HD, &[(300_000, 1), (1_000_000, 5)])[1],
-            STEPS[0],
-            "the first moments say nothing"
-        );
-    }
-
-    #[test]
-    fn a_small_bitrate_makes_small_pictures_and_a_tiny_one_fewer() {
-        let steps = after(
-            HD,
-            &[(350_000, 20), (150_000, 20), (60_000, 20), (10_000, 20)],
-        );
-
-        assert_eq!(
-            steps,
-            [STEPS[1], STEPS[2], STEPS[4], STEPS[5]],
-            "three quarters, a half, a quarter, every second"
-        );
-    }
-
-    #[test]
-    fn the_way_back_needs_headroom() {
-        let steps = after(HD, &[(350_000, 20), (600_000, 20), (800_000, 20)]);
-        assert_eq!(
-            steps,
-            [STEPS[1], STEPS[1], STEPS[0]],
-            "0.6 Mbit/s holds full size but does not bring it back"
-        );
-    }
-
-    #[test]
-    fn a_bitrate_that_swings_around_the_limit_does_not_flap() {
-        let plan: Vec<(u32, u32)> = (0..40)
-            .map(|round| (if round % 2 == 0 { 450_000 } else { 700_000 }, 1))
-            .collect();
-        let steps = after(HD, &plan);
-        let changes = steps.windows(2).filter(|pair| pair[0] != pair[1]).count();
-
-        assert!(changes <= 1, "{changes} changes of size in 40 s");
-    }
-
-    #[test]
-    fn small_sources_are_not_made_smaller_than_a_face_needs() {
-        let small = Source {
-            width: 320,
-            height: 180,
-            fps: 30.0,
-        };
-
-        let last = after(small, &[(1_000, 60)])[0];
-        assert!(last.size(320, 180).0 >= MIN_WIDTH, "{last:?}");
-    }
-
-    #[test]
-    fn sizes_are_even() {
-        for step in &STEPS[1..] {
-            let (width, height) = step.size(1278, 718);
-            assert!(
-                width % 2 == 0 && height % 2 == 0,
-                "{step:?}: {width} x {height}"
-            );
-        }
-
-        assert_eq!(
-            STEPS[0].size(1279, 719),
-            (1279, 719),
-            "full size is left as it is"
-        );
     }
 }

@@ -8,17 +8,17 @@ use tandem_media::audio::percentile::PercentileWindow;
 use super::stats::{VideoReceived, VideoSent};
 use crate::rtp::{AssemblerStats, FreezeDetector};
 
-/// Timings are percentiles over so many of the newest values: 20 s at 30 pictures a second.
+/// How many of the newest values percentiles are computed over: 20 s at 30 frames per second.
 const WINDOW: usize = 600;
 
-/// RTP payload bytes in both directions.
+/// Bytes of RTP payload in both directions, audio and video.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
 }
 
-/// The mean rate from a first event to the newest.
+/// The mean rate from the first event to the newest.
 #[derive(Debug, Default)]
 struct Rate {
     first: Option<Instant>,
@@ -47,7 +47,7 @@ impl Rate {
     }
 }
 
-/// What happened to sent pictures.
+/// Figures of the video that is sent.
 #[derive(Debug)]
 pub(super) struct SendRecorder {
     totals: VideoSent,
@@ -65,23 +65,26 @@ impl Default for SendRecorder {
     }
 }
 
-/// One picture that was sent.
-pub(super) struct SentPicture {
+/// One frame that was sent.
+pub(super) struct SentFrame {
     pub(super) at: Instant,
     pub(super) keyframe: bool,
+    /// Bytes of bitstream.
     pub(super) bytes: usize,
+    /// Width and height in pixels.
     pub(super) size: (u32, u32),
+    /// How long encoding took.
     pub(super) encoding: Duration,
 }
 
 impl SendRecorder {
-    pub(super) fn on_picture(&mut self, picture: &SentPicture) {
-        self.rate.on_event(picture.at);
+    pub(super) fn on_frame(&mut self, frame: &SentFrame) {
+        self.rate.on_event(frame.at);
         self.totals.frames += 1;
-        self.totals.keyframes += u64::from(picture.keyframe);
-        self.totals.bytes += picture.bytes as u64;
-        (self.totals.width, self.totals.height) = picture.size;
-        self.encode_ms.push(picture.encoding.as_secs_f32() * 1e3);
+        self.totals.keyframes += u64::from(frame.keyframe);
+        self.totals.bytes += frame.bytes as u64;
+        (self.totals.width, self.totals.height) = frame.size;
+        self.encode_ms.push(frame.encoding.as_secs_f32() * 1e3);
     }
 
     pub(super) fn on_skipped(&mut self) {
@@ -103,7 +106,7 @@ impl SendRecorder {
     }
 }
 
-/// What happened to received pictures.
+/// Figures of the video that is received.
 #[derive(Debug)]
 pub(super) struct ReceiveRecorder {
     first_frame: Option<Instant>,
@@ -112,8 +115,8 @@ pub(super) struct ReceiveRecorder {
     keyframes: u64,
     rate: Rate,
     bytes: u64,
-    /// Every keyframe request, those after decoder errors included.
-    requests: u64,
+    /// Keyframe requests, those after decoder errors included.
+    keyframe_requests: u64,
     decode_ms: PercentileWindow,
     freezes: FreezeDetector,
     packets: AssemblerStats,
@@ -129,7 +132,7 @@ impl Default for ReceiveRecorder {
             keyframes: 0,
             rate: Rate::default(),
             bytes: 0,
-            requests: 0,
+            keyframe_requests: 0,
             decode_ms: PercentileWindow::new(WINDOW),
             freezes: FreezeDetector::default(),
             packets: AssemblerStats::default(),
@@ -139,9 +142,10 @@ impl Default for ReceiveRecorder {
 }
 
 impl ReceiveRecorder {
-    pub(super) fn on_packet(&mut self, at: Instant, payload: usize) {
+    /// A packet of video with `payload_bytes` arrived.
+    pub(super) fn on_packet(&mut self, at: Instant, payload_bytes: usize) {
         self.newest_packet = Some(at);
-        self.bytes += payload as u64;
+        self.bytes += payload_bytes as u64;
     }
 
     pub(super) fn on_decoded(
@@ -158,34 +162,39 @@ impl ReceiveRecorder {
         self.decode_ms.push(decoding.as_secs_f32() * 1e3);
     }
 
-    pub(super) fn on_shown(&mut self, at: Instant, apart_ms: Option<i64>) {
+    /// A frame was shown, `offset_ms` from its audio.
+    pub(super) fn on_shown(&mut self, at: Instant, offset_ms: Option<i64>) {
         self.freezes.on_frame(at);
-        if let Some(apart) = apart_ms {
-            self.lip_sync_ms.push(apart.unsigned_abs() as f32);
+
+        if let Some(offset) = offset_ms {
+            self.lip_sync_ms.push(offset.unsigned_abs() as f32);
         }
     }
 
     pub(super) fn on_keyframe_request(&mut self) {
-        self.requests += 1;
+        self.keyframe_requests += 1;
     }
 
-    pub(super) fn on_stream(&mut self, packets: AssemblerStats) {
+    /// The assembler's counters changed.
+    pub(super) fn on_assembler(&mut self, packets: AssemblerStats) {
         self.packets = packets;
     }
 
-    /// When the newest packet of pictures came in.
+    /// When the newest packet of video arrived.
     pub(super) fn newest_packet(&self) -> Option<Instant> {
         self.newest_packet
     }
 
+    /// When the first frame was decoded.
     pub(super) fn first_frame(&self) -> Option<Instant> {
         self.first_frame
     }
 
     pub(super) fn lip_sync_ms_p95(&self) -> Option<f32> {
-        self.lip_sync_ms.percentiles().map(|apart| apart.p95)
+        self.lip_sync_ms.percentiles().map(|offsets| offsets.p95)
     }
 
+    /// The figures so far, without those that only the link knows: `recovered` and `nacks`.
     pub(super) fn stats(&self) -> VideoReceived {
         VideoReceived {
             frames: self.rate.count,
@@ -198,7 +207,7 @@ impl ReceiveRecorder {
             lost: self.packets.lost,
             recovered: 0,
             nacks: 0,
-            plis: self.requests,
+            plis: self.keyframe_requests,
             freezes: self.freezes.freezes(),
             frozen_ms: u64::try_from(self.freezes.frozen().as_millis()).unwrap_or(u64::MAX),
             decode_ms_p50: self.decode_ms.percentiles().map(|times| times.p50),
@@ -208,21 +217,23 @@ impl ReceiveRecorder {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests start at the real time")]
+
     use super::*;
 
     #[test]
-    fn a_rate_is_counted_between_first_and_last() {
+    fn a_rate_is_measured_from_the_first_event_to_the_last() {
         let mut rate = Rate::default();
-        let begin = Instant::now();
-        assert_eq!(rate.per_second(), 0.0, "nothing happened");
+        let start = Instant::now();
+        assert_eq!(rate.per_second(), 0.0, "nothing has happened yet");
 
         for step in 0..31 {
-            rate.on_event(begin + Duration::from_millis(100) * step);
+            rate.on_event(start + Duration::from_millis(100) * step);
         }
 
         assert!(
             (rate.per_second() - 10.0).abs() < 1e-3,
-            "30 steps of 100 ms are 10 a second"
+            "30 steps of 100 ms are 10 per second"
         );
     }
 }

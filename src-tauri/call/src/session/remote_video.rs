@@ -1,11 +1,16 @@
-//! The decode thread: packets in, pictures out, shown in time with the sound.
+//! The decode thread: packets in, frames out, shown in sync with the audio.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: a task and a thread that give the assembler and lip sync the time"
+)]
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use tandem_media::codec::{self, VideoCodec, VideoDecoder};
 use tandem_media::sync::{LipSync, MediaKind};
@@ -14,32 +19,38 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::OnRemoteFrame;
-use super::audio::RemoteAudio;
+use super::audio_bridge::RemoteAudio;
 use super::recorder::{ReceiveRecorder, Traffic};
 use crate::link::LinkState;
 use crate::peer::Format;
 use crate::rtp::{AssembledFrame, AssemblerConfig, FrameAssembler, VideoPacket};
 
-/// Packets that may wait for the decode thread: 2 s of 2.5 Mbit/s. It is emptied in milliseconds unless decoding stalls.
+/// Packets that may wait for the decode thread: 2 s at 2.5 Mbit/s. The thread takes milliseconds to
+/// empty them unless decoding stalls.
 const INBOX_PACKETS: usize = 512;
-/// Without packets the thread looks up as often as this.
-const IDLE: Duration = Duration::from_secs(1);
-/// Pictures that wait for their sound.
+
+/// The longest time the thread sleeps without packets.
+const MAX_SLEEP: Duration = Duration::from_secs(1);
+
+/// The most decoded frames that may wait for their audio: 0.4 s at 30 frames per second.
 const MAX_WAITING: usize = 12;
 
-/// What the decode thread needs to know of the rest of the call.
+/// What the decode thread needs from the rest of the call.
 #[derive(Clone)]
 pub(super) struct RemoteVideoContext {
+    /// The negotiated formats.
     pub(super) formats: Vec<Format>,
     pub(super) link: Arc<LinkState>,
     pub(super) recorder: Arc<Mutex<ReceiveRecorder>>,
     pub(super) traffic: Arc<Traffic>,
+    /// Where frames go when they should be shown.
     pub(super) frames: Arc<NewestSlot<VideoFrame>>,
+    /// Gets each frame as soon as it is decoded.
     pub(super) on_frame: Option<OnRemoteFrame>,
     pub(super) audio: Arc<RemoteAudio>,
 }
 
-/// A packet with its arrival.
+/// A packet and when it arrived.
 struct Arrival {
     at: Instant,
     ssrc: u32,
@@ -47,7 +58,7 @@ struct Arrival {
     packet: VideoPacket,
 }
 
-/// Receives `track` until it ends, on a task and a thread of its own.
+/// Receives `track` until it ends, on two tasks and a thread.
 pub(super) fn receive(track: Arc<dyn TrackRemote>, context: RemoteVideoContext) {
     let (inbox, arrivals) = sync_channel(INBOX_PACKETS);
     let (requests, request_receiver) = unbounded_channel();
@@ -59,7 +70,7 @@ pub(super) fn receive(track: Arc<dyn TrackRemote>, context: RemoteVideoContext) 
         });
 
     if let Err(error) = thread {
-        tracing::error!(%error, "the decode thread cannot be started");
+        tracing::error!(%error, "cannot start the decode thread: no video from the partner");
         return;
     }
 
@@ -95,14 +106,16 @@ async fn read_packets(
 
         match inbox.try_send(arrival) {
             Ok(()) => {}
-            // A packet lost like any other: the decoder is far behind.
-            Err(TrySendError::Full(_)) => tracing::debug!("the decode thread does not keep up"),
+            // Handled like a packet lost on the network.
+            Err(TrySendError::Full(_)) => {
+                tracing::debug!("the decode thread is two seconds behind: dropped a packet");
+            }
             Err(TrySendError::Disconnected(_)) => return,
         }
     }
 }
 
-/// Sends a PLI (RFC 4585 §6.3.1) for each SSRC that comes in.
+/// Sends a PLI (RFC 4585 §6.3.1) for each SSRC that it receives.
 async fn request_keyframes(track: Arc<dyn TrackRemote>, mut requests: UnboundedReceiver<u32>) {
     while let Some(media_ssrc) = requests.recv().await {
         let request = PictureLossIndication {
@@ -116,7 +129,7 @@ async fn request_keyframes(track: Arc<dyn TrackRemote>, mut requests: UnboundedR
     }
 }
 
-/// One stream of the partner.
+/// One video stream from the partner.
 struct Stream {
     ssrc: u32,
     payload_type: u8,
@@ -127,18 +140,20 @@ struct Stream {
 
 struct RemoteVideo {
     context: RemoteVideoContext,
-    requests: UnboundedSender<u32>,
+    /// SSRCs that need a keyframe.
+    keyframe_requests: UnboundedSender<u32>,
     pool: FramePool,
     stream: Option<Stream>,
     sync: LipSync,
+    /// Decoded frames, each with the time at which to show it.
     waiting: VecDeque<(Instant, VideoFrame)>,
 }
 
 impl RemoteVideo {
-    fn new(context: RemoteVideoContext, requests: UnboundedSender<u32>) -> Self {
+    fn new(context: RemoteVideoContext, keyframe_requests: UnboundedSender<u32>) -> Self {
         Self {
             context,
-            requests,
+            keyframe_requests,
             pool: FramePool::new(),
             stream: None,
             sync: LipSync::new(),
@@ -149,36 +164,39 @@ impl RemoteVideo {
     fn run(&mut self, arrivals: &Receiver<Arrival>) {
         loop {
             let now = Instant::now();
-            let due = self.next_due();
+            let sleep = self.next_due().map_or(MAX_SLEEP, |due| {
+                due.saturating_duration_since(now).min(MAX_SLEEP)
+            });
 
-            match arrivals.recv_timeout(
-                due.map_or(IDLE, |due| due.saturating_duration_since(now))
-                    .min(IDLE),
-            ) {
-                Ok(arrival) => self.take_in(arrival),
+            match arrivals.recv_timeout(sleep) {
+                Ok(arrival) => self.insert(arrival),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
 
-            self.work();
+            self.decode_ready();
+            self.show_due();
         }
     }
 
+    /// When the assembler or the next frame to show is due.
     fn next_due(&self) -> Option<Instant> {
-        let packet = self
+        let assembler = self
             .stream
             .as_ref()
             .and_then(|stream| stream.assembler.poll_timeout());
-        let picture = self.waiting.front().map(|(due, _)| *due);
-        [packet, picture].into_iter().flatten().min()
+        let frame = self.waiting.front().map(|(due, _)| *due);
+
+        [assembler, frame].into_iter().flatten().min()
     }
 
-    fn take_in(&mut self, arrival: Arrival) {
-        let fits = |stream: &Stream| {
+    /// Puts a packet into the assembler. Another SSRC or payload type starts a new stream.
+    fn insert(&mut self, arrival: Arrival) {
+        let is_current = |stream: &Stream| {
             (stream.ssrc, stream.payload_type) == (arrival.ssrc, arrival.payload_type)
         };
 
-        if !self.stream.as_ref().is_some_and(fits) {
+        if !self.stream.as_ref().is_some_and(is_current) {
             let Some(stream) = self.new_stream(arrival.ssrc, arrival.payload_type) else {
                 return;
             };
@@ -187,12 +205,13 @@ impl RemoteVideo {
         }
 
         self.record(|recorder| recorder.on_packet(arrival.at, arrival.packet.payload.len()));
+
         if let Some(stream) = &mut self.stream {
             stream.assembler.insert(arrival.at, arrival.packet);
         }
     }
 
-    /// A stream in a format that was agreed on; `None` for any other.
+    /// A stream in a negotiated format. `None` for any other.
     fn new_stream(&self, ssrc: u32, payload_type: u8) -> Option<Stream> {
         let format = self
             .context
@@ -202,9 +221,10 @@ impl RemoteVideo {
         let codec = format.video()?;
         let decoder = codec::decoder(codec, self.pool.clone())
             .inspect_err(
-                |error| tracing::error!(%error, "pictures of the partner cannot be decoded"),
+                |error| tracing::error!(%error, "no decoder: video from the partner is not shown"),
             )
             .ok()?;
+
         let assembler = FrameAssembler::new(codec, AssemblerConfig::default());
 
         Some(Stream {
@@ -216,63 +236,68 @@ impl RemoteVideo {
         })
     }
 
-    fn work(&mut self) {
+    /// Decodes every frame that is complete, and requests a keyframe if one is needed.
+    fn decode_ready(&mut self) {
         let now = Instant::now();
-        if let Some(mut stream) = self.stream.take() {
-            if let Some(rtt) = self.context.link.rtt() {
-                stream.assembler.set_rtt(rtt);
-            }
+        let Some(mut stream) = self.stream.take() else {
+            return;
+        };
 
-            stream.assembler.handle_timeout(now);
-            while let Some(frame) = stream.assembler.poll_frame() {
-                self.decode(&mut stream, &frame);
-            }
-
-            if stream.assembler.poll_keyframe_request() {
-                self.record(ReceiveRecorder::on_keyframe_request);
-                // The other end is gone only when the call is over.
-                let _ = self.requests.send(stream.ssrc);
-            }
-
-            let stats = stream.assembler.stats();
-            self.record(|recorder| recorder.on_stream(stats));
-            self.stream = Some(stream);
+        if let Some(rtt) = self.context.link.rtt() {
+            stream.assembler.set_rtt(rtt);
         }
 
-        self.show_due();
+        stream.assembler.handle_timeout(now);
+
+        while let Some(frame) = stream.assembler.poll_frame() {
+            self.decode(&mut stream, &frame);
+        }
+
+        if stream.assembler.poll_keyframe_request() {
+            self.record(ReceiveRecorder::on_keyframe_request);
+            // Fails only when the call is over.
+            let _ = self.keyframe_requests.send(stream.ssrc);
+        }
+
+        let stats = stream.assembler.stats();
+        self.record(|recorder| recorder.on_assembler(stats));
+        self.stream = Some(stream);
     }
 
     fn decode(&mut self, stream: &mut Stream, frame: &AssembledFrame) {
-        let begin = Instant::now();
+        let started = Instant::now();
         let decoded = stream.decoder.decode(&frame.data);
         let now = Instant::now();
 
         match decoded {
             Ok(Some(image)) => {
                 let size = (image.width(), image.height());
-                self.record(|recorder| recorder.on_decoded(now, frame.keyframe, size, now - begin));
-                let picture = VideoFrame {
+                self.record(|recorder| {
+                    recorder.on_decoded(now, frame.keyframe, size, now - started);
+                });
+
+                let decoded = VideoFrame {
                     image,
                     at: now,
                     rtp_timestamp: frame.timestamp,
                 };
 
                 if let Some(on_frame) = &self.context.on_frame {
-                    on_frame(&picture);
+                    on_frame(&decoded);
                 }
 
-                self.schedule(stream.ssrc, picture);
+                self.schedule(stream.ssrc, decoded);
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(%error, codec = ?stream.codec, "the decoder failed");
+                tracing::debug!(%error, codec = ?stream.codec, "cannot decode: requesting a keyframe");
                 stream.assembler.decoder_failed(now);
             }
         }
     }
 
-    /// Puts a picture where its sound will be.
-    fn schedule(&mut self, ssrc: u32, picture: VideoFrame) {
+    /// Schedules a frame for the moment at which its audio plays.
+    fn schedule(&mut self, ssrc: u32, frame: VideoFrame) {
         let reports = [
             (MediaKind::Video, Some(ssrc)),
             (MediaKind::Audio, self.context.audio.ssrc()),
@@ -285,11 +310,11 @@ impl RemoteVideo {
             }
         }
 
-        if let Some((timestamp, heard_at)) = self.context.audio.playout_point() {
-            self.sync.on_audio_playout(timestamp, heard_at);
+        if let Some((timestamp, plays_at)) = self.context.audio.playout_point() {
+            self.sync.on_audio_playout(timestamp, plays_at);
         }
 
-        let due = self.sync.video_show_at(picture.rtp_timestamp, picture.at);
+        let due = self.sync.video_show_at(frame.rtp_timestamp, frame.at);
         self.context
             .audio
             .set_minimum_delay(self.sync.audio_extra_delay());
@@ -298,29 +323,24 @@ impl RemoteVideo {
             self.waiting.pop_front();
         }
 
-        self.waiting.push_back((due, picture));
+        self.waiting.push_back((due, frame));
     }
 
     fn show_due(&mut self) {
         let now = Instant::now();
+
         while self.waiting.front().is_some_and(|(due, _)| *due <= now) {
-            let Some((_, picture)) = self.waiting.pop_front() else {
+            let Some((_, frame)) = self.waiting.pop_front() else {
                 return;
             };
 
-            let apart = self.sync.offset();
-            self.record(|recorder| recorder.on_shown(now, apart));
-            self.context.frames.put(picture);
+            let offset_ms = self.sync.offset();
+            self.record(|recorder| recorder.on_shown(now, offset_ms));
+            self.context.frames.put(frame);
         }
     }
 
     fn record(&self, write: impl FnOnce(&mut ReceiveRecorder)) {
-        write(
-            &mut self
-                .context
-                .recorder
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        write(&mut self.context.recorder.lock());
     }
 }

@@ -1,4 +1,5 @@
-//! Between the relay's messages and the state machine's.
+//! Translates between the messages of the signaling protocol and the inputs and effects of the
+//! state machine.
 
 use std::time::Duration;
 
@@ -11,22 +12,21 @@ use webrtc::peer_connection::RTCIceServer;
 use super::{CallOptions, Profile};
 use crate::machine::{Departure, Input, Match, Outgoing};
 
-/// What a relay's message means for the call. `None`: nothing.
+/// What a message from the signaling server means for the call. `None`: nothing.
 pub(super) fn input(message: ServerMessage) -> Option<Input> {
-    let text = |id: &str| id.into();
     Some(match message {
         ServerMessage::PartnerFound(found) => Input::PartnerFound(partner(&found)),
         ServerMessage::WebrtcOffer(relayed) => Input::Offer {
-            session_id: text(relayed.session_id.as_str()),
-            offer: text(relayed.offer.get()),
+            session_id: relayed.session_id.as_str().into(),
+            offer: relayed.offer.get().into(),
         },
         ServerMessage::WebrtcAnswer(relayed) => Input::Answer {
-            session_id: text(relayed.session_id.as_str()),
-            answer: text(relayed.answer.get()),
+            session_id: relayed.session_id.as_str().into(),
+            answer: relayed.answer.get().into(),
         },
         ServerMessage::IceCandidate(relayed) => Input::Candidate {
-            session_id: text(relayed.session_id.as_str()),
-            candidate: text(relayed.candidate.get()),
+            session_id: relayed.session_id.as_str().into(),
+            candidate: relayed.candidate.get().into(),
         },
         ServerMessage::PartnerLeft(left) => {
             let departure = match left.reason {
@@ -34,29 +34,31 @@ pub(super) fn input(message: ServerMessage) -> Option<Input> {
                 LeaveReason::Left
                 | LeaveReason::Skipped
                 | LeaveReason::Blocked
-                | LeaveReason::Other => Departure::Wanted,
+                | LeaveReason::Other => Departure::Left,
             };
 
             Input::PartnerLeft {
-                session_id: text(left.session_id.as_str()),
+                session_id: left.session_id.as_str().into(),
                 departure,
             }
         }
         ServerMessage::PartnerReconnecting(session) => Input::PartnerReconnecting {
-            session_id: text(session.session_id.as_str()),
+            session_id: session.session_id.as_str().into(),
         },
         ServerMessage::PartnerResumed(session) => Input::PartnerResumed {
-            session_id: text(session.session_id.as_str()),
+            session_id: session.session_id.as_str().into(),
         },
         ServerMessage::Error(error) => return refusal(&error),
         _ => return None,
     })
 }
 
-/// An error that ends or delays a search. Others are about messages that crossed with the end of a session.
+/// For when a busy signaling server does not say when to try again.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// An error that ends or delays a search. Other errors are about messages that crossed with the end
+/// of a session.
 fn refusal(error: &ErrorReport) -> Option<Input> {
-    /// When a relay that is busy does not say when to come back.
-    const RETRY_AFTER: Duration = Duration::from_secs(1);
     let retry_after = match error.code {
         ErrorCode::RateLimited
         | ErrorCode::QueueFull
@@ -64,7 +66,7 @@ fn refusal(error: &ErrorReport) -> Option<Input> {
         | ErrorCode::Internal => Some(
             error
                 .retry_after_ms
-                .map_or(RETRY_AFTER, Duration::from_millis),
+                .map_or(DEFAULT_RETRY_AFTER, Duration::from_millis),
         ),
         ErrorCode::BadMessage | ErrorCode::BadJson | ErrorCode::UnknownType | ErrorCode::Banned => {
             None
@@ -72,7 +74,7 @@ fn refusal(error: &ErrorReport) -> Option<Input> {
         _ => return None,
     };
 
-    tracing::debug!(code = ?error.code, "the relay refuses a message");
+    tracing::debug!(code = ?error.code, ?retry_after, "the signaling server refused the search");
     Some(Input::SearchRefused { retry_after })
 }
 
@@ -84,7 +86,7 @@ fn partner(found: &PartnerFound) -> Match {
     }
 }
 
-/// What the partner tells about themself.
+/// What the partner shows of its user.
 pub(super) fn profile(found: &PartnerFound) -> Profile {
     Profile {
         user_name: Some(found.user_name.clone()),
@@ -94,7 +96,8 @@ pub(super) fn profile(found: &PartnerFound) -> Profile {
     }
 }
 
-/// The message for the relay. `None` if a payload is not JSON, which no part of a call produces.
+/// The message for the signaling server. `None` if a payload is not JSON, which no part of a call
+/// produces.
 pub(super) fn message(outgoing: Outgoing, options: &CallOptions) -> Option<ClientMessage> {
     let raw = |json: &str| RawValue::from_string(json.to_owned()).ok();
     Some(match outgoing {
@@ -108,28 +111,28 @@ pub(super) fn message(outgoing: Outgoing, options: &CallOptions) -> Option<Clien
         }),
         Outgoing::CancelSearch => ClientMessage::CancelSearch,
         Outgoing::Next { session_id } => ClientMessage::Next {
-            session_id: Some((&*session_id).into()),
+            session_id: Some(session_id.as_str().into()),
         },
         Outgoing::EndSession { session_id } => ClientMessage::EndSession {
-            session_id: (&*session_id).into(),
+            session_id: session_id.as_str().into(),
             reason: None,
         },
         Outgoing::Offer { to, offer } => ClientMessage::WebrtcOffer {
-            to: (&*to).into(),
-            offer: raw(&offer)?,
+            to: to.as_str().into(),
+            offer: raw(offer.as_str())?,
         },
         Outgoing::Answer { to, answer } => ClientMessage::WebrtcAnswer {
-            to: (&*to).into(),
-            answer: raw(&answer)?,
+            to: to.as_str().into(),
+            answer: raw(answer.as_str())?,
         },
         Outgoing::Candidate { to, candidate } => ClientMessage::IceCandidate {
-            to: (&*to).into(),
-            candidate: raw(&candidate)?,
+            to: to.as_str().into(),
+            candidate: raw(candidate.as_str())?,
         },
     })
 }
 
-/// The relay's STUN and TURN servers in the peer connection's form.
+/// The signaling server's STUN and TURN servers in the form the peer connection takes.
 pub(super) fn ice_servers(servers: &[IceServer]) -> Vec<RTCIceServer> {
     let convert = |server: &IceServer| RTCIceServer {
         urls: server.urls.clone(),

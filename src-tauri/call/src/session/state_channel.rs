@@ -1,35 +1,40 @@
-//! The data channel on which the two sides tell each other what their microphones and cameras do.
+//! The data channel on which the two sides report to each other whether microphone and camera are
+//! on.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
 use crate::partner_state::{self, CHANNEL, PartnerState};
 
-/// What the partner has told, newest only: however often it changes its mind, nothing piles up here.
-pub(super) type Told = Arc<Mutex<Option<PartnerState>>>;
+/// What the partner reported last. Only the newest report is kept, so a partner that sends many
+/// cannot fill memory.
+pub(super) type ReportedState = Arc<Mutex<Option<PartnerState>>>;
 
-/// Tells `own` on the channel, at first and with each change, and puts what the partner says into `told`, until the
-/// channel or `own` ends. A channel of another name is not ours and is closed.
+/// Sends `local` on the channel, first when it opens and then with each change, and keeps the
+/// partner's newest report in `reported`. Returns when the channel closes or the sender of `local`
+/// is gone. A channel with another label is closed.
 pub(super) async fn run(
     channel: Arc<dyn DataChannel>,
-    mut own: watch::Receiver<PartnerState>,
-    told: Told,
+    mut local: watch::Receiver<PartnerState>,
+    reported: ReportedState,
 ) {
     if !channel.label().await.is_ok_and(|label| label == CHANNEL) {
-        tracing::debug!("the partner opened a data channel that nobody knows");
-        // It may be closed already.
+        tracing::debug!("the partner opened an unknown data channel: closing it");
+        // Fails if it is closed already.
         let _ = channel.close().await;
         return;
     }
 
     let mut open = false;
+
     loop {
         let event = tokio::select! {
             event = channel.poll() => event,
-            changed = own.changed(), if open => {
-                if changed.is_err() || !tell(&*channel, &mut own).await {
+            changed = local.changed(), if open => {
+                if changed.is_err() || !send(&*channel, &mut local).await {
                     return;
                 }
 
@@ -40,27 +45,29 @@ pub(super) async fn run(
         match event {
             Some(DataChannelEvent::OnOpen) => {
                 open = true;
-                if !tell(&*channel, &mut own).await {
+
+                if !send(&*channel, &mut local).await {
                     return;
                 }
             }
-            Some(DataChannelEvent::OnMessage(message)) => match partner_state::parse(&message.data)
-            {
-                Ok(Some(state)) => {
-                    *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(state)
+            Some(DataChannelEvent::OnMessage(message)) => {
+                match partner_state::parse(&message.data) {
+                    Ok(Some(state)) => *reported.lock() = Some(state),
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::debug!(%error, "unreadable state from the partner: ignoring it");
+                    }
                 }
-
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "the partner's state was not understood"),
-            },
+            }
             Some(DataChannelEvent::OnClose) | None => return,
             Some(_) => {}
         }
     }
 }
 
-/// False once the channel is closed.
-async fn tell(channel: &dyn DataChannel, own: &mut watch::Receiver<PartnerState>) -> bool {
-    let message = partner_state::to_json(*own.borrow_and_update());
+/// Sends the local state. False once the channel is closed.
+async fn send(channel: &dyn DataChannel, local: &mut watch::Receiver<PartnerState>) -> bool {
+    let message = partner_state::to_json(*local.borrow_and_update());
+
     channel.send_text(&message).await.is_ok()
 }

@@ -1,17 +1,18 @@
-//! What a call measures of itself. Every figure is counted or timed where it happens; what was not measured is `None`.
+//! What a call measures about itself. Each figure is counted or timed where it occurs; what was not
+//! measured is `None`.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use tandem_media::audio::AudioStats;
 
-use super::rating::Quality;
+use super::quality::Quality;
 use crate::peer::Route;
 
-/// A snapshot of a call's figures since its partner was found.
+/// A call's figures since its partner was found.
 #[derive(Debug, Clone, Default)]
 pub struct CallStats {
-    /// The relay's name for this pair.
+    /// The signaling server's id of the session.
     pub session_id: Option<String>,
     /// Whether this side made the offer.
     pub initiator: Option<bool>,
@@ -19,81 +20,81 @@ pub struct CallStats {
     pub video_codec: Option<&'static str>,
     /// The negotiated audio codec, as in SDP: `opus`.
     pub audio_codec: Option<&'static str>,
-    /// Pictures that left. `None`: none could, there was no source.
+    /// Video to the partner. `None`: none could be sent, because video was not negotiated.
     pub video_sent: Option<VideoSent>,
-    /// Pictures that came. `None`: no video stream came.
+    /// Video from the partner. `None`: the partner sent no video stream.
     pub video_received: Option<VideoReceived>,
-    /// Sound in both directions, as the audio engine counts it.
+    /// Audio in both directions, as the audio engine counts it.
     pub audio: AudioStats,
-    /// Whether an audio stream came.
+    /// Whether the partner sent an audio stream.
     pub audio_received: bool,
-    /// How far picture and sound were apart when shown, the larger of both directions, 95th percentile.
+    /// How far frames were shown from their audio, early or late, in ms: 95th percentile.
     pub lip_sync_ms_p95: Option<f32>,
-    /// The path, once there is one.
+    /// The route, once there is one.
     pub route: Option<Route>,
-    /// How good the call is at the moment. `None`: it is too early to tell.
+    /// How good the call is at the moment. `None`: too early to tell.
     pub quality: Option<Quality>,
-    /// One entry per 0.5 s since the call was connected.
+    /// One entry per [`SAMPLE_INTERVAL`] since the connection, for at most two hours.
     pub bitrate: Vec<BitrateSample>,
 }
 
-/// Pictures that left.
+/// Video to the partner.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VideoSent {
-    /// Encoded pictures.
+    /// Encoded frames.
     pub frames: u64,
     /// Keyframes among them.
     pub keyframes: u64,
     /// Bytes of bitstream.
     pub bytes: u64,
-    /// Width of the newest picture.
+    /// Width of the newest frame, in pixels.
     pub width: u32,
-    /// Height of the newest picture.
+    /// Height of the newest frame, in pixels.
     pub height: u32,
-    /// Pictures a second, from the first to the newest.
+    /// Frames per second: the mean from the first frame to the newest.
     pub fps: f32,
-    /// What the encoder is asked for now, in bits per second.
+    /// The bitrate that the encoder currently aims for, in bits per second.
     pub target_bps: u32,
-    /// Time to encode a picture.
+    /// Time to encode a frame, in ms: median of the last 600 frames.
     pub encode_ms_p50: Option<f32>,
-    /// The same, 95th percentile.
+    /// The same: 95th percentile.
     pub encode_ms_p95: Option<f32>,
-    /// Pictures that were left out: the encoder's rate control, or a full pacer.
+    /// Frames left out by the encoder's rate control, a low bitrate or a full pacer.
     pub skipped: u64,
 }
 
-/// Pictures that came.
+/// Video from the partner.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VideoReceived {
-    /// Decoded pictures.
+    /// Decoded frames.
     pub frames: u64,
     /// Keyframes among them.
     pub keyframes: u64,
-    /// Width of the newest picture.
+    /// Width of the newest frame, in pixels.
     pub width: u32,
-    /// Height of the newest picture.
+    /// Height of the newest frame, in pixels.
     pub height: u32,
-    /// Pictures a second, from the first to the newest.
+    /// Frames per second: the mean from the first frame to the newest.
     pub fps: f32,
-    /// RTP packets, each once.
+    /// RTP packets, duplicates not counted.
     pub packets: u64,
     /// Bytes of payload.
     pub bytes: u64,
-    /// Packets that never came.
+    /// Packets that never arrived.
     pub lost: u64,
-    /// Packets that came after they had been asked for again.
+    /// Packets that arrived after a retransmission was requested.
     pub recovered: u64,
-    /// Packets asked for again, each retry counted.
+    /// Retransmission requests (NACK), counted per packet and retry.
     pub nacks: u64,
-    /// Keyframes asked for.
+    /// Keyframe requests (PLI).
     pub plis: u64,
     /// Freezes (W3C `freezeCount`).
     pub freezes: u64,
-    /// How long they took together (W3C `totalFreezesDuration`).
+    /// How long they lasted in total, in ms (W3C `totalFreezesDuration`).
     pub frozen_ms: u64,
-    /// Time to decode a picture.
+    /// Time to decode a frame, in ms: median of the last 600 frames.
     pub decode_ms_p50: Option<f32>,
 }
 
@@ -101,17 +102,17 @@ pub struct VideoReceived {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BitrateSample {
-    /// Seconds since the call was connected, at the end of this half second.
+    /// Seconds from the connection to the end of this interval.
     pub t: f32,
-    /// The bandwidth estimate.
+    /// The estimator's target, in bits per second.
     pub target_bps: u64,
-    /// RTP payload sent, audio and video.
+    /// RTP payload sent, audio and video, in bits per second.
     pub sent_bps: u64,
-    /// RTP payload received, audio and video.
+    /// RTP payload received, audio and video, in bits per second.
     pub received_bps: u64,
-    /// Round trip time.
+    /// Round-trip time in ms.
     pub rtt_ms: Option<f32>,
-    /// Fraction of sent packets that the partner reported lost over the last second.
+    /// Fraction of the sent packets that the partner reported lost in the last second, 0 to 1.
     pub loss: f32,
 }
 

@@ -1,11 +1,16 @@
-//! The encode thread: newest picture in, paced packets out.
+//! The encode thread: takes the newest frame of the source, sends it as RTP packets.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: a thread that measures the time it takes to encode"
+)]
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use rtc::rtp::header::Header;
 use rtc::rtp::packet::Packet;
 use tandem_media::codec::{self, CodecError, EncoderConfig, VideoCodec, VideoEncoder};
@@ -14,64 +19,76 @@ use tandem_media::video::scale::scale;
 use tandem_media::{FramePool, I420, NewestSlot, VideoFrame};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::quality::{QualityLadder, Source};
-use super::recorder::{SendRecorder, SentPicture, Traffic};
+use super::options::MIN_BITRATE_BPS;
+use super::recorder::{SendRecorder, SentFrame, Traffic};
+use super::resolution_ladder::{ResolutionLadder, SourceFormat};
 use crate::link::LinkState;
 use crate::rtp::{Packetizer, VIDEO_CLOCK_HZ};
 
-/// A keyframe costs as much as ten other pictures: one is made at most so often, however many are asked for.
+/// The shortest time between two requested keyframes, however often the partner asks: one costs as
+/// much as ten other frames.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
-/// How long the thread waits for a picture before it looks whether something else has changed.
-const GLANCE: Duration = Duration::from_millis(10);
-/// A picture no older than this is sent when the connection comes up, instead of waiting for the next one.
-const STILL_FRESH: Duration = Duration::from_millis(100);
-/// Pictures that the connection has not taken yet. More: the next one is left out.
-const MAX_IN_FLIGHT: usize = 3;
-/// The encoder is told of a new target when it differs by more than this fraction.
-const TARGET_STEP: f64 = 0.02;
-/// Below this no picture is worth looking at.
-const MIN_BITRATE_BPS: u32 = 50_000;
 
-/// Where encoded pictures go: one stream to one partner.
+/// The longest wait for a frame before the thread checks whether the source or the output has
+/// changed.
+const FRAME_TIMEOUT: Duration = Duration::from_millis(10);
+
+/// When the connection comes up, a frame up to this old is sent instead of waiting for the next
+/// one.
+const MAX_FIRST_FRAME_AGE: Duration = Duration::from_millis(100);
+
+/// The most frames that may wait for the connection to take them. With more, the next frame is left
+/// out.
+const MAX_IN_FLIGHT: usize = 3;
+
+/// The encoder gets a new target when it differs by more than this fraction.
+const TARGET_STEP: f64 = 0.02;
+
+/// Where encoded frames go: one stream to one partner.
 pub(super) struct VideoOutput {
     pub(super) codec: VideoCodec,
     pub(super) payload_type: u8,
     pub(super) ssrc: u32,
+    /// See [`CallOptions::max_bitrate_bps`](super::CallOptions::max_bitrate_bps).
     pub(super) max_bitrate_bps: u32,
     pub(super) link: Arc<LinkState>,
-    /// The packets of one picture at a time.
+    /// The packets of one frame at a time.
     pub(super) packets: UnboundedSender<Vec<Packet>>,
-    /// Pictures handed over and not yet taken by the connection.
+    /// Frames handed over that the connection has not taken yet.
     pub(super) in_flight: Arc<AtomicUsize>,
-    /// The partner asks for a keyframe.
-    pub(super) keyframe_wanted: AtomicBool,
+    /// The partner requested a keyframe.
+    pub(super) keyframe_requested: AtomicBool,
     pub(super) recorder: Mutex<SendRecorder>,
     pub(super) traffic: Arc<Traffic>,
 }
 
 impl VideoOutput {
+    /// The bitrate to encode at: the estimator's target within the bounds.
     fn target_bps(&self) -> u32 {
         let estimate = u32::try_from(self.link.video_target_bps()).unwrap_or(u32::MAX);
         estimate.min(self.max_bitrate_bps).max(MIN_BITRATE_BPS)
     }
 
     fn record(&self, write: impl FnOnce(&mut SendRecorder)) {
-        write(&mut self.recorder.lock().unwrap_or_else(PoisonError::into_inner));
+        write(&mut self.recorder.lock());
     }
 }
 
 /// The encode thread. Dropping it ends the thread.
 pub(super) struct VideoSender {
-    shared: Arc<Shared>,
+    shared: Arc<SenderShared>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+/// What the thread shares with its handle.
+struct SenderShared {
     control: Mutex<Control>,
+    /// Notified after each change of `control`.
     changed: Condvar,
-    preview: Arc<NewestSlot<VideoFrame>>,
+    self_view: Arc<NewestSlot<VideoFrame>>,
 }
 
+/// What the thread works with at the moment.
 #[derive(Default)]
 struct Control {
     source: Option<OpenVideo>,
@@ -80,12 +97,12 @@ struct Control {
 }
 
 impl VideoSender {
-    /// Starts the thread. Every picture also goes to `preview`.
-    pub(super) fn start(preview: Arc<NewestSlot<VideoFrame>>) -> Self {
-        let shared = Arc::new(Shared {
+    /// Starts the thread. Every frame also goes to `self_view`.
+    pub(super) fn start(self_view: Arc<NewestSlot<VideoFrame>>) -> Self {
+        let shared = Arc::new(SenderShared {
             control: Mutex::default(),
             changed: Condvar::new(),
-            preview,
+            self_view,
         });
 
         let thread = {
@@ -99,29 +116,26 @@ impl VideoSender {
         };
 
         let thread = thread
-            .inspect_err(|error| tracing::error!(%error, "the encode thread cannot be started"))
+            .inspect_err(
+                |error| tracing::error!(%error, "cannot start the encode thread: no video is sent"),
+            )
             .ok();
+
         Self { shared, thread }
     }
 
-    /// Takes pictures from `source` from now on, or from nowhere.
+    /// Takes frames from `source` from now on. `None`: from nowhere.
     pub(super) fn set_source(&self, source: Option<OpenVideo>) {
         self.change(|control| control.source = source);
     }
 
-    /// Sends to `output` from now on, or to nobody.
+    /// Sends to `output` from now on. `None`: nowhere.
     pub(super) fn set_output(&self, output: Option<Arc<VideoOutput>>) {
         self.change(|control| control.output = output);
     }
 
     fn change(&self, change: impl FnOnce(&mut Control)) {
-        change(
-            &mut self
-                .shared
-                .control
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        change(&mut self.shared.control.lock());
         self.shared.changed.notify_all();
     }
 }
@@ -132,52 +146,52 @@ impl Drop for VideoSender {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the encode thread panicked");
+            tracing::error!("the encode thread panicked: no video was sent since");
         }
 
-        self.shared.preview.close();
+        self.shared.self_view.close();
     }
 }
 
-fn run(shared: &Shared) {
+fn run(shared: &SenderShared) {
     let mut encoding: Option<Encoding> = None;
     let mut newest: Option<VideoFrame> = None;
 
     loop {
         let (source, output) = {
-            let control = shared
-                .control
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let idle = |control: &mut Control| control.source.is_none() && !control.stop;
-            let control = shared
-                .changed
-                .wait_while(control, idle)
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut control = shared.control.lock();
+            let is_idle = |control: &mut Control| control.source.is_none() && !control.stop;
+            shared.changed.wait_while(&mut control, is_idle);
+
             if control.stop {
                 return;
             }
+
             (control.source.clone(), control.output.clone())
         };
 
         let Some(source) = source else { continue };
+
         if !is_for(encoding.as_ref(), output.as_ref()) {
             encoding = output.map(Encoding::new);
+
             if let (Some(encoding), Some(frame)) = (&mut encoding, &newest)
-                && frame.at.elapsed() < STILL_FRESH
+                && frame.at.elapsed() < MAX_FIRST_FRAME_AGE
             {
                 encoding.send(frame, source.format.fps);
             }
         }
 
-        let Some(frame) = source.frames.take(GLANCE) else {
+        let Some(frame) = source.frames.take(FRAME_TIMEOUT) else {
             if source.frames.is_closed() {
-                forget(shared, &source.frames);
+                forget_source(shared, &source.frames);
             }
+
             continue;
         };
 
-        shared.preview.put(frame.clone());
+        shared.self_view.put(frame.clone());
+
         if let Some(encoding) = &mut encoding {
             encoding.send(&frame, source.format.fps);
         }
@@ -186,6 +200,7 @@ fn run(shared: &Shared) {
     }
 }
 
+/// Whether `encoding` is the one for `output`.
 fn is_for(encoding: Option<&Encoding>, output: Option<&Arc<VideoOutput>>) -> bool {
     match (encoding, output) {
         (Some(encoding), Some(output)) => Arc::ptr_eq(&encoding.output, output),
@@ -194,18 +209,13 @@ fn is_for(encoding: Option<&Encoding>, output: Option<&Arc<VideoOutput>>) -> boo
     }
 }
 
-/// A source that has ended gives no more pictures: sleep until there is another one.
-fn forget(shared: &Shared, source: &Arc<NewestSlot<VideoFrame>>) {
-    let mut control = shared
-        .control
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+/// Drops a source that has ended, unless there is already another one: the thread then sleeps
+/// instead of polling it.
+fn forget_source(shared: &SenderShared, ended: &Arc<NewestSlot<VideoFrame>>) {
+    let mut control = shared.control.lock();
+    let is_ended = |source: &OpenVideo| Arc::ptr_eq(&source.frames, ended);
 
-    if control
-        .source
-        .as_ref()
-        .is_some_and(|current| Arc::ptr_eq(&current.frames, source))
-    {
+    if control.source.as_ref().is_some_and(is_ended) {
         control.source = None;
     }
 }
@@ -214,18 +224,21 @@ fn forget(shared: &Shared, source: &Arc<NewestSlot<VideoFrame>>) {
 struct Encoding {
     output: Arc<VideoOutput>,
     encoder: Option<Box<dyn VideoEncoder>>,
-    /// Pictures a second of the source, and what the encoder was set up for.
+    /// The source's frame rate, which the encoder was set up for.
     fps: f32,
     packetizer: Packetizer,
-    ladder: QualityLadder,
-    /// Counts pictures, to leave out every nth.
+    ladder: ResolutionLadder,
+    /// Counts frames, to send one of `Step::every`.
     offered: u32,
     pool: FramePool,
     sequence: u16,
-    /// The RTP timestamp of `epoch`: random, as RFC 3550 §5.1 wants it.
+    /// The RTP timestamp of `epoch`; random (RFC 3550 §5.1).
     first_timestamp: u32,
+    /// When the first encoded frame was captured.
     epoch: Option<Instant>,
+    /// When the newest encoded frame was captured.
     newest: Option<Instant>,
+    /// What the encoder was last set to, in bits per second.
     target_bps: u32,
     last_keyframe: Option<Instant>,
 }
@@ -234,7 +247,7 @@ impl Encoding {
     fn new(output: Arc<VideoOutput>) -> Self {
         Self {
             packetizer: Packetizer::new(output.codec),
-            ladder: QualityLadder::default(),
+            ladder: ResolutionLadder::default(),
             offered: 0,
             pool: FramePool::new(),
             sequence: rand::random::<u16>() >> 1,
@@ -249,10 +262,11 @@ impl Encoding {
         }
     }
 
-    /// Encodes and sends `frame` of a source with `fps`, or leaves it out if the connection does not keep up.
+    /// Encodes and sends `frame` from a source with `fps` frames per second, or leaves it out if
+    /// the connection cannot keep up.
     fn send(&mut self, frame: &VideoFrame, fps: f32) {
         if fps != self.fps {
-            // Rate control is set up for one rate of pictures.
+            // Rate control is set up for one frame rate.
             self.encoder = None;
             self.fps = fps;
         }
@@ -270,16 +284,17 @@ impl Encoding {
             Ok(true) => {}
             Ok(false) => self.output.record(SendRecorder::on_skipped),
             Err(error) => {
-                tracing::warn!(%error, "a picture was not sent");
+                tracing::warn!(%error, "cannot encode a frame: restarting the encoder");
                 self.encoder = None;
             }
         }
     }
 
+    /// Encodes and sends `frame`. `Ok(false)`: it was left out.
     fn encode(&mut self, frame: &VideoFrame) -> Result<bool, CodecError> {
-        let begin = Instant::now();
+        let started = Instant::now();
         let target_bps = self.output.target_bps();
-        let Some(image) = self.adapt(frame, target_bps) else {
+        let Some(image) = self.reduce(frame, target_bps) else {
             return Ok(false);
         };
 
@@ -308,10 +323,10 @@ impl Encoding {
 
         let epoch = *self.epoch.get_or_insert(frame.at);
         let elapsed = frame.at.saturating_duration_since(epoch);
-        let may_key = self
+        let keyframe_allowed = self
             .last_keyframe
-            .is_none_or(|last| begin >= last + KEYFRAME_INTERVAL);
-        let force = may_key && self.output.keyframe_wanted.swap(false, Relaxed);
+            .is_none_or(|last| started >= last + KEYFRAME_INTERVAL);
+        let force = keyframe_allowed && self.output.keyframe_requested.swap(false, Relaxed);
         let encoded = encoder.encode(
             &image,
             u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -319,24 +334,24 @@ impl Encoding {
         )?;
 
         let Some(encoded) = encoded else {
-            // The request stands until a keyframe was made.
-            self.output.keyframe_wanted.fetch_or(force, Relaxed);
+            // The request stands until there is a keyframe.
+            self.output.keyframe_requested.fetch_or(force, Relaxed);
             return Ok(false);
         };
 
-        self.newest = Some(frame.at);
         let now = Instant::now();
+        self.newest = Some(frame.at);
 
         if encoded.keyframe {
             self.last_keyframe = Some(now);
         }
 
-        let picture = SentPicture {
+        let sent = SentFrame {
             at: now,
             keyframe: encoded.keyframe,
             bytes: encoded.data.len(),
             size,
-            encoding: now - begin,
+            encoding: now - started,
         };
 
         let ticks = elapsed.as_nanos() * u128::from(VIDEO_CLOCK_HZ) / 1_000_000_000;
@@ -347,24 +362,24 @@ impl Encoding {
 
         self.output.record(|recorder| {
             recorder.on_target(self.target_bps);
-            recorder.on_picture(&picture);
+            recorder.on_frame(&sent);
         });
 
         self.output
             .traffic
             .sent
-            .fetch_add(picture.bytes as u64, Relaxed);
+            .fetch_add(sent.bytes as u64, Relaxed);
         self.output.in_flight.fetch_add(1, Relaxed);
-        // The other end is gone only when the call is over.
+        // Fails only when the call is over.
         let _ = self.output.packets.send(packets);
 
         Ok(true)
     }
 
-    /// The picture in the size that the bitrate is enough for; `None` if this one is to be left out.
-    fn adapt(&mut self, frame: &VideoFrame, target_bps: u32) -> Option<Arc<I420>> {
+    /// The frame in the size that the bitrate is enough for. `None`: this one is to be left out.
+    fn reduce(&mut self, frame: &VideoFrame, target_bps: u32) -> Option<Arc<I420>> {
         let (width, height) = (frame.image.width(), frame.image.height());
-        let source = Source {
+        let source = SourceFormat {
             width,
             height,
             fps: self.fps,
@@ -390,6 +405,7 @@ impl Encoding {
         Some(scaled)
     }
 
+    /// The RTP packets of one encoded frame.
     fn packets(&mut self, data: Vec<u8>, timestamp: u32) -> Vec<Packet> {
         let payloads = self.packetizer.packetize(data);
         let packets = payloads.into_iter().map(|payload| {

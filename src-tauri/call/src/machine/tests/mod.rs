@@ -1,4 +1,5 @@
-//! Every transition by hand, then random lives.
+//! Every transition by hand, then random sequences of inputs.
+#![allow(clippy::disallowed_methods, reason = "tests start at the real time")]
 
 use std::collections::HashSet;
 
@@ -10,10 +11,11 @@ mod random;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A machine with its clock; collects what it wants done.
+/// A machine with its clock. Returns the effects of each step and remembers how the call ended.
 struct Bench {
     machine: CallMachine,
     now: Instant,
+    ended_with: Option<EndCode>,
 }
 
 impl Bench {
@@ -24,10 +26,11 @@ impl Bench {
         })
     }
 
-    fn with(patience: Patience) -> Self {
+    fn with(timeouts: Patience) -> Self {
         Self {
-            machine: CallMachine::new(patience),
+            machine: CallMachine::new(timeouts),
             now: Instant::now(),
+            ended_with: None,
         }
     }
 
@@ -37,7 +40,15 @@ impl Bench {
     }
 
     fn effects(&mut self) -> Vec<Effect> {
-        std::iter::from_fn(|| self.machine.poll_effect()).collect()
+        let effects: Vec<Effect> = std::iter::from_fn(|| self.machine.poll_effect()).collect();
+
+        for effect in &effects {
+            if let Effect::Notify(Notice::Ended(reason)) = effect {
+                self.ended_with = Some(reason.code);
+            }
+        }
+
+        effects
     }
 
     /// Lets time pass, stopping at every timeout on the way.
@@ -50,7 +61,7 @@ impl Bench {
                 self.machine
                     .poll_timeout()
                     .is_none_or(|next| next > self.now),
-                "a handled timeout is over"
+                "a timeout that was handled is no longer due"
             );
         }
 
@@ -83,7 +94,7 @@ impl Bench {
     }
 
     fn ended_with(&self) -> Option<EndCode> {
-        self.machine.end_reason().map(|reason| reason.code)
+        self.ended_with
     }
 }
 
@@ -134,12 +145,12 @@ fn end_session() -> Effect {
 }
 
 #[test]
-fn a_search_waits_for_the_relay_and_then_asks_it() {
+fn a_search_waits_for_the_signaling_server() {
     let mut bench = Bench::new();
     assert_eq!(
         bench.feed(Input::Find),
         [Effect::Notify(Notice::Searching)],
-        "nobody to ask yet"
+        "the signaling server is not connected yet"
     );
 
     assert_eq!(
@@ -191,7 +202,11 @@ fn the_initiator_offers_and_connects() {
             answer: "answer".into()
         }]
     );
-    assert_eq!(bench.feed(answer()), [], "a second answer answers nothing");
+    assert_eq!(
+        bench.feed(answer()),
+        [],
+        "a second answer has no offer to answer"
+    );
     assert_eq!(
         bench.feed(Input::PeerConnected(PeerId(0))),
         [Effect::Notify(Notice::Connected)]
@@ -200,12 +215,12 @@ fn the_initiator_offers_and_connects() {
 }
 
 #[test]
-fn the_other_side_answers_and_keeps_early_candidates_in_order() {
+fn the_other_side_answers_and_applies_early_candidates_in_order() {
     let mut bench = Bench::new().connecting(false);
     assert_eq!(
         bench.feed(candidate("a")),
         [],
-        "a candidate before the offer is kept"
+        "a candidate that comes before the offer is held"
     );
     assert_eq!(bench.feed(candidate("b")), []);
     assert_eq!(
@@ -232,12 +247,12 @@ fn the_other_side_answers_and_keeps_early_candidates_in_order() {
     assert_eq!(
         bench.feed(candidate("c")),
         [add("c")],
-        "a later one goes straight through"
+        "a later one is applied at once"
     );
 }
 
 #[test]
-fn held_candidates_are_bounded() {
+fn at_most_64_candidates_are_held() {
     let mut bench = Bench::new().connecting(false);
     for number in 0..10_000 {
         bench.feed(candidate(&number.to_string()));
@@ -251,11 +266,7 @@ fn held_candidates_are_bounded() {
 #[test]
 fn in_a_collision_the_initiator_ignores_the_offer_and_its_candidates() {
     let mut bench = Bench::new().connecting(true);
-    assert_eq!(
-        bench.feed(offer()),
-        [],
-        "our own offer is under way and wins"
-    );
+    assert_eq!(bench.feed(offer()), [], "our offer is under way and wins");
     assert_eq!(bench.feed(answer()).len(), 1, "the answer to it is applied");
     assert_eq!(
         bench.feed(candidate("x")),
@@ -271,12 +282,12 @@ fn in_a_collision_the_initiator_ignores_the_offer_and_its_candidates() {
             offer: "offer".into(),
             rollback: false
         }],
-        "with nothing under way a renegotiation by the partner is welcome"
+        "with no offer under way the partner may renegotiate"
     );
 }
 
 #[test]
-fn messages_of_another_session_and_news_of_another_peer_are_dropped() {
+fn messages_of_another_session_and_events_of_another_peer_are_dropped() {
     let mut bench = Bench::new().connecting(true);
     for stray in [
         Input::Offer {
@@ -293,7 +304,7 @@ fn messages_of_another_session_and_news_of_another_peer_are_dropped() {
         },
         Input::PartnerLeft {
             session_id: "s0".into(),
-            departure: Departure::Wanted,
+            departure: Departure::Left,
         },
         Input::LocalOffer(PeerId(9), "x".into()),
         Input::PeerConnected(PeerId(9)),
@@ -315,7 +326,7 @@ fn messages_of_another_session_and_news_of_another_peer_are_dropped() {
 }
 
 #[test]
-fn hanging_up_tells_the_partner_through_the_relay() {
+fn hanging_up_ends_the_session_at_the_signaling_server() {
     for bench in [Bench::new().connecting(true), Bench::new().in_call()] {
         let mut bench = bench;
         let expected = [
@@ -328,14 +339,14 @@ fn hanging_up_tells_the_partner_through_the_relay() {
         assert_eq!(
             bench.machine.poll_timeout(),
             None,
-            "nothing to wait for after the end"
+            "nothing is due after the end"
         );
         assert_eq!(bench.feed(Input::Next), [], "the end is final");
     }
 }
 
 #[test]
-fn a_search_can_be_cancelled_and_a_late_partner_is_sent_away() {
+fn a_search_can_be_cancelled_and_a_late_match_is_ended() {
     let mut bench = Bench::new().searching();
     assert_eq!(
         bench.feed(Input::Cancel),
@@ -348,28 +359,25 @@ fn a_search_can_be_cancelled_and_a_late_partner_is_sent_away() {
     assert_eq!(
         bench.feed(Input::PartnerFound(partner("s1", true))),
         [end_session()],
-        "the partner must not wait"
+        "the partner must not wait for us"
     );
 }
 
 #[test]
-fn cancel_means_the_search_not_the_call() {
+fn cancel_stops_a_search_but_not_a_call() {
     let mut bench = Bench::new().in_call();
-    assert_eq!(
-        bench.feed(Input::Cancel),
-        [],
-        "a call is ended by hanging up"
-    );
+    assert_eq!(bench.feed(Input::Cancel), [], "only hanging up ends a call");
     assert_eq!(bench.machine.phase(), Phase::InCall);
 }
 
 #[test]
-fn next_closes_the_peer_connection_before_the_search_goes_on() {
+fn next_closes_the_peer_connection_before_it_searches_again() {
     let mut bench = Bench::new().in_call();
     assert_eq!(
         bench.feed(Input::Next),
         [
             Effect::ClosePeer(PeerId(0)),
+            Effect::RestartAudio,
             Effect::Notify(Notice::Searching),
             Effect::Send(Outgoing::Next {
                 session_id: "s1".into()
@@ -391,13 +399,14 @@ fn next_closes_the_peer_connection_before_the_search_goes_on() {
 }
 
 #[test]
-fn next_without_the_relay_searches_once_it_is_back() {
+fn next_without_the_signaling_server_searches_once_it_is_back() {
     let mut bench = Bench::new().in_call();
     bench.feed(Input::SignalingDown);
     assert_eq!(
         bench.feed(Input::Next),
         [
             Effect::ClosePeer(PeerId(0)),
+            Effect::RestartAudio,
             Effect::Notify(Notice::Searching)
         ]
     );
@@ -413,7 +422,7 @@ fn next_without_the_relay_searches_once_it_is_back() {
 }
 
 #[test]
-fn nobody_to_talk_to() {
+fn a_search_without_a_partner_times_out() {
     let mut bench = Bench::new().searching();
     let expected = [
         Effect::Send(Outgoing::CancelSearch),
@@ -423,7 +432,7 @@ fn nobody_to_talk_to() {
 }
 
 #[test]
-fn a_relay_that_never_answers() {
+fn a_signaling_server_that_never_answers_ends_the_call() {
     let mut bench = Bench::new();
     bench.feed(Input::Find);
     assert_eq!(bench.pass(Duration::from_secs(5) - MS), []);
@@ -431,7 +440,7 @@ fn a_relay_that_never_answers() {
 }
 
 #[test]
-fn a_relay_that_dies_during_the_search() {
+fn a_signaling_server_that_goes_away_during_the_search_gets_thirty_seconds() {
     let mut bench = Bench::with(Patience::default()).searching();
     assert_eq!(
         bench.feed(Input::SignalingDown),
@@ -445,7 +454,7 @@ fn a_relay_that_dies_during_the_search() {
 }
 
 #[test]
-fn a_refused_search_is_repeated_when_the_relay_says_so_and_given_up_otherwise() {
+fn a_refused_search_is_repeated_after_retry_after_and_otherwise_ends() {
     let mut bench = Bench::new().searching();
     assert_eq!(
         bench.feed(Input::SearchRefused {
@@ -466,7 +475,7 @@ fn a_refused_search_is_repeated_when_the_relay_says_so_and_given_up_otherwise() 
 }
 
 #[test]
-fn a_connection_that_never_comes_up() {
+fn a_connection_that_never_comes_up_times_out() {
     let mut bench = Bench::new().connecting(false);
     let expected = [
         end_session(),
@@ -512,6 +521,7 @@ fn faults_of_the_peer_connection_end_the_call_with_their_code() {
             Some(connecting),
             "{input:?} while connecting"
         );
+
         let mut late = Bench::new().in_call();
         late.feed(input.clone());
         assert_eq!(late.ended_with(), Some(in_call), "{input:?} in a call");
@@ -520,7 +530,7 @@ fn faults_of_the_peer_connection_end_the_call_with_their_code() {
 
 #[test]
 fn a_partner_who_leaves_ends_the_call() {
-    for departure in [Departure::Wanted, Departure::Lost] {
+    for departure in [Departure::Left, Departure::Lost] {
         let mut bench = Bench::new().connecting(true);
         bench.feed(Input::PartnerLeft {
             session_id: "s1".into(),
@@ -530,22 +540,25 @@ fn a_partner_who_leaves_ends_the_call() {
         assert_eq!(
             bench.ended_with(),
             Some(EndCode::PartnerLeft),
-            "no connection can come of it ({departure:?})"
+            "no connection can be established any more ({departure:?})"
         );
     }
 
     let mut bench = Bench::new().in_call();
     let effects = bench.feed(Input::PartnerLeft {
         session_id: "s1".into(),
-        departure: Departure::Wanted,
+        departure: Departure::Left,
     });
 
     let expected = [Effect::ClosePeer(PeerId(0)), ended(EndCode::PartnerLeft)];
-    assert_eq!(effects, expected, "the relay has ended the session already");
+    assert_eq!(
+        effects, expected,
+        "the signaling server has already ended the session"
+    );
 }
 
 #[test]
-fn media_outlives_the_relays_knowledge_of_the_partner() {
+fn a_call_continues_while_media_flows_though_the_signaling_server_lost_the_partner() {
     let mut bench = Bench::new().in_call();
     assert_eq!(
         bench.feed(Input::PartnerLeft {
@@ -560,22 +573,18 @@ fn media_outlives_the_relays_knowledge_of_the_partner() {
         bench.feed(Input::Heard(PeerId(0), bench.now));
     }
 
-    assert_eq!(
-        bench.machine.phase(),
-        Phase::InCall,
-        "packets still come in"
-    );
+    assert_eq!(bench.machine.phase(), Phase::InCall, "packets still arrive");
 
     bench.pass(Duration::from_secs(3));
     assert_eq!(
         bench.ended_with(),
         Some(EndCode::PartnerVanished),
-        "silence on both ways ends it sooner"
+        "with the partner gone from signaling too, silence ends the call sooner"
     );
 }
 
 #[test]
-fn the_relay_may_die_in_a_call() {
+fn a_call_survives_the_signaling_server() {
     let mut bench = Bench::new().in_call();
     assert_eq!(
         bench.feed(Input::SignalingDown),
@@ -589,20 +598,20 @@ fn the_relay_may_die_in_a_call() {
     assert_eq!(
         back,
         [Effect::Notify(Notice::SignalingBack)],
-        "the call goes on; no search"
+        "the call continues, without a search"
     );
 
     assert_eq!(
         bench.feed(Input::LocalCandidate(PeerId(0), "c".into())),
         [],
-        "the new relay knows no session"
+        "the restarted signaling server does not know the session"
     );
 
     let over = bench.feed(Input::HangUp);
     assert_eq!(
         over,
         [Effect::ClosePeer(PeerId(0)), ended(EndCode::HungUp)],
-        "nor can it be ended there"
+        "so the session cannot be ended there either"
     );
 }
 
@@ -635,33 +644,29 @@ fn a_partner_who_comes_back_after_five_seconds_is_still_in_the_call() {
     assert_eq!(
         bench.pass(Duration::from_secs(2)),
         [Effect::Notify(Notice::PartnerReconnecting)],
-        "noticed anew"
+        "a second outage is reported again"
     );
 }
 
 #[test]
-fn a_broken_path_is_told_once() {
+fn a_broken_route_is_reported_once() {
     let mut bench = Bench::new().in_call();
-    let told = bench.feed(Input::PeerDisconnected(PeerId(0)));
-    assert_eq!(told, [Effect::Notify(Notice::PartnerReconnecting)]);
+    let effects = bench.feed(Input::PeerDisconnected(PeerId(0)));
+    assert_eq!(effects, [Effect::Notify(Notice::PartnerReconnecting)]);
     assert_eq!(
         bench.pass(Duration::from_secs(3)),
         [],
-        "silence says the same thing"
+        "the silence that follows is the same trouble"
     );
 }
 
 #[test]
-fn a_call_goes_on_at_a_relay_that_took_us_back() {
+fn messages_wait_for_a_signaling_server_that_resumes_the_session() {
     let mut bench = Bench::new().in_call();
     bench.feed(Input::SignalingDown);
     let candidate = |text: &str| Input::LocalCandidate(PeerId(0), text.into());
 
-    assert_eq!(
-        bench.feed(candidate("one")),
-        [],
-        "nobody can pass it on now"
-    );
+    assert_eq!(bench.feed(candidate("one")), [], "it cannot be sent now");
 
     bench.feed(candidate("two"));
     let back = bench.feed(Input::SignalingResumed {
@@ -682,13 +687,13 @@ fn a_call_goes_on_at_a_relay_that_took_us_back() {
             sent("one"),
             sent("two")
         ],
-        "what waited is sent, in order"
+        "what waited is sent in order"
     );
 
     assert_eq!(
         bench.feed(candidate("three")),
         [sent("three")],
-        "and the partner can be reached again"
+        "the partner can be reached again"
     );
 
     let end = bench.feed(Input::HangUp);
@@ -697,12 +702,12 @@ fn a_call_goes_on_at_a_relay_that_took_us_back() {
         Effect::Send(Outgoing::EndSession {
             session_id: "s1".into()
         }),
-        "hang-up included"
+        "and the hang-up reaches it"
     );
 }
 
 #[test]
-fn a_relay_that_does_not_take_us_back_leaves_the_call_to_its_media() {
+fn a_call_continues_without_a_session_at_the_signaling_server() {
     for back in [
         Input::SignalingUp,
         Input::SignalingResumed { session_id: None },
@@ -713,19 +718,23 @@ fn a_relay_that_does_not_take_us_back_leaves_the_call_to_its_media() {
         assert_eq!(
             bench.feed(back),
             [Effect::Notify(Notice::SignalingBack)],
-            "nothing is sent to nobody"
+            "what waited for a forgotten session is dropped"
         );
-        assert_eq!(bench.machine.phase(), Phase::InCall, "media needs no relay");
+        assert_eq!(
+            bench.machine.phase(),
+            Phase::InCall,
+            "media does not need signaling"
+        );
         let end = bench.feed(Input::HangUp);
         assert!(
             !end.iter().any(|effect| matches!(effect, Effect::Send(_))),
-            "nor is the end: {end:?}"
+            "the end is not sent either: {end:?}"
         );
     }
 }
 
 #[test]
-fn a_call_that_was_coming_about_ends_if_the_relay_has_given_it_up() {
+fn a_call_that_was_connecting_ends_if_the_signaling_server_dropped_its_session() {
     let mut bench = Bench::new().connecting(true);
     bench.feed(Input::SignalingDown);
     bench.feed(Input::SignalingResumed { session_id: None });
@@ -734,7 +743,7 @@ fn a_call_that_was_coming_about_ends_if_the_relay_has_given_it_up() {
 }
 
 #[test]
-fn a_search_begins_anew_after_a_resume_and_an_unknown_call_is_left() {
+fn a_search_is_repeated_after_a_resume_and_an_unknown_session_is_left() {
     let mut bench = Bench::new().searching();
     bench.feed(Input::SignalingDown);
     let back = bench.feed(Input::SignalingResumed { session_id: None });
@@ -763,16 +772,46 @@ fn a_search_begins_anew_after_a_resume_and_an_unknown_call_is_left() {
             leave,
             Effect::Send(Outgoing::FindPartner)
         ],
-        "its news was lost with the connection"
+        "its messages were lost with the connection"
     );
 }
 
 #[test]
-fn without_a_turn_server_a_call_does_not_begin_but_one_that_stands_goes_on() {
+fn without_a_turn_server_a_search_ends_but_a_call_continues() {
     let mut bench = Bench::new().searching();
     bench.feed(Input::NoTurnServer);
     assert_eq!(bench.ended_with(), Some(EndCode::NoTurnServer));
-    let mut bench = Bench::new().in_call();
 
+    let mut bench = Bench::new().in_call();
     assert_eq!(bench.feed(Input::NoTurnServer), []);
+}
+
+#[test]
+fn a_source_that_was_not_negotiated_is_a_problem_in_a_call_only() {
+    let problem = |code| [Effect::Notify(Notice::Problem(code))];
+    let camera = |negotiated| Input::CameraSelected { negotiated };
+    let microphone = |negotiated| Input::MicrophoneSelected { negotiated };
+
+    let mut early = Bench::new().connecting(true);
+    assert_eq!(
+        early.feed(camera(false)),
+        [],
+        "it is still being negotiated"
+    );
+
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(camera(true)), []);
+    assert_eq!(bench.feed(microphone(true)), []);
+
+    let (no_camera, no_microphone) = (
+        CallProblemCode::CamNotNegotiated,
+        CallProblemCode::MicNotNegotiated,
+    );
+    assert_eq!(bench.feed(camera(false)), problem(no_camera));
+    assert_eq!(bench.feed(microphone(false)), problem(no_microphone));
+    assert_eq!(
+        bench.machine.phase(),
+        Phase::InCall,
+        "the call continues without it"
+    );
 }

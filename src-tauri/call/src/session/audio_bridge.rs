@@ -1,27 +1,32 @@
-//! Between the audio engine and the connection.
+//! Connects the audio engine to the peer connection: outgoing audio becomes RTP, incoming RTP goes
+//! to the engine.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it stamps each audio packet with its time of arrival"
+)]
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rtc::rtp::header::Header;
 use rtc::rtp::packet::Packet;
-use tandem_media::audio::{AudioConfig, AudioEngine, OutgoingAudio};
-use tandem_media::error::MediaEvents;
+use tandem_media::audio::{AudioEngine, OutgoingAudio};
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::recorder::Traffic;
 
-/// Where encoded sound goes: one stream to one partner.
+/// Where encoded audio goes: one stream to one partner.
 pub(super) struct AudioOutput {
-    pub(super) payload_type: u8,
-    pub(super) ssrc: u32,
-    pub(super) packets: UnboundedSender<Packet>,
-    pub(super) traffic: Arc<Traffic>,
+    payload_type: u8,
+    ssrc: u32,
+    packets: UnboundedSender<Packet>,
+    traffic: Arc<Traffic>,
     sequence: u16,
-    /// Added to the engine's timestamps: random, as RFC 3550 §5.1 wants it.
+    /// Added to the engine's timestamps; random (RFC 3550 §5.1).
     timestamp_offset: u32,
 }
 
@@ -32,14 +37,14 @@ impl AudioOutput {
         packets: UnboundedSender<Packet>,
         traffic: Arc<Traffic>,
     ) -> Self {
-        let (sequence, timestamp_offset) = (rand::random::<u16>() >> 1, rand::random());
         Self {
             payload_type,
             ssrc,
             packets,
             traffic,
-            sequence,
-            timestamp_offset,
+            // Random (RFC 3550 §5.1), and in the lower half so that it does not wrap soon.
+            sequence: rand::random::<u16>() >> 1,
+            timestamp_offset: rand::random(),
         }
     }
 
@@ -58,7 +63,8 @@ impl AudioOutput {
         self.traffic
             .sent
             .fetch_add(audio.payload.len() as u64, Relaxed);
-        // The other end is gone only when the call is over.
+
+        // Fails only when the call is over.
         let _ = self.packets.send(Packet {
             header,
             payload: Bytes::copy_from_slice(audio.payload),
@@ -66,29 +72,39 @@ impl AudioOutput {
     }
 }
 
-/// Lets the engine's sound out while there is somebody to hear it.
-pub(super) type AudioGate = Arc<Mutex<Option<AudioOutput>>>;
+/// Lets outgoing audio through to a partner. Closed (`None`) while there is no connection.
+#[derive(Clone, Default)]
+pub(super) struct AudioGate(Arc<Mutex<Option<AudioOutput>>>);
 
-/// Starts the engine. Its sound goes through `gate`.
-pub(super) fn start(config: AudioConfig, gate: &AudioGate, events: MediaEvents) -> AudioEngine {
-    let gate = Arc::clone(gate);
-    let outgoing = move |audio: OutgoingAudio<'_>| {
-        if let Some(output) = gate.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+impl AudioGate {
+    /// Sends to `output` from now on.
+    pub(super) fn open(&self, output: AudioOutput) {
+        *self.0.lock() = Some(output);
+    }
+
+    /// Drops outgoing audio from now on.
+    pub(super) fn close(&self) {
+        *self.0.lock() = None;
+    }
+
+    /// Sends one packet's audio, if there is a connection.
+    pub(super) fn send(&self, audio: OutgoingAudio<'_>) {
+        if let Some(output) = self.0.lock().as_mut() {
             output.send(audio);
         }
-    };
-
-    AudioEngine::start(config, Box::new(outgoing), events)
+    }
 }
 
-/// The partner's sound.
+/// The partner's audio.
 pub(super) struct RemoteAudio {
-    /// Weak: the engine belongs to the call, and its devices must be free when the call says so.
+    /// Weak: the engine belongs to the call and must be gone, devices included, when the call says
+    /// so.
     engine: Weak<AudioEngine>,
-    /// The stream's SSRC, above 32 bits set once it is known.
+    /// The stream's SSRC, with [`KNOWN`] set once a packet has arrived.
     ssrc: AtomicU64,
 }
 
+/// A bit above the 32 of an SSRC.
 const KNOWN: u64 = 1 << 32;
 
 impl RemoteAudio {
@@ -99,25 +115,25 @@ impl RemoteAudio {
         })
     }
 
-    /// The SSRC, once a packet came.
+    /// The stream's SSRC, once a packet has arrived.
     pub(super) fn ssrc(&self) -> Option<u32> {
         let ssrc = self.ssrc.load(Relaxed);
         (ssrc & KNOWN != 0).then_some(ssrc as u32)
     }
 
-    /// Which sound is heard when, see [`AudioEngine::playout_point`].
+    /// Which audio plays when, see [`AudioEngine::playout_point`].
     pub(super) fn playout_point(&self) -> Option<(u32, Instant)> {
         self.engine.upgrade()?.playout_point()
     }
 
-    /// Holds the sound back for pictures that come later, see [`AudioEngine::set_minimum_delay`].
+    /// Delays the audio to match later video, see [`AudioEngine::set_minimum_delay`].
     pub(super) fn set_minimum_delay(&self, delay: Duration) {
         if let Some(engine) = self.engine.upgrade() {
             engine.set_minimum_delay(delay);
         }
     }
 
-    /// Hands packets of `payload_type` to the engine until the track ends.
+    /// Passes packets of `payload_type` to the engine until the track ends.
     pub(super) async fn receive(
         self: Arc<Self>,
         track: Arc<dyn TrackRemote>,
@@ -140,6 +156,7 @@ impl RemoteAudio {
             traffic
                 .received
                 .fetch_add(packet.payload.len() as u64, Relaxed);
+
             let Some(engine) = self.engine.upgrade() else {
                 return;
             };

@@ -1,0 +1,64 @@
+//! Whether the partner's microphone and camera are on: what the partner reports, or else what the
+//! video shows.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+use webrtc::data_channel::DataChannel;
+
+use super::state_channel::{self, ReportedState};
+use crate::partner_state::{CameraWatch, PartnerState};
+
+/// The state of one partner.
+#[derive(Default)]
+pub(super) struct RemoteState {
+    reported: ReportedState,
+    /// For a partner that reports nothing.
+    watch: CameraWatch,
+    /// What the user was last notified of.
+    notified: PartnerState,
+    has_channel: bool,
+}
+
+impl RemoteState {
+    /// The partner opened a data channel, or this side's is ready. The first one carries the
+    /// reports of both sides, any other is ignored.
+    pub(super) fn on_channel(
+        &mut self,
+        channel: Arc<dyn DataChannel>,
+        local: watch::Receiver<PartnerState>,
+    ) {
+        if std::mem::replace(&mut self.has_channel, true) {
+            return;
+        }
+
+        let reported = Arc::clone(&self.reported);
+        tokio::spawn(state_channel::run(channel, local, reported));
+    }
+
+    /// The state at `now`, if it has changed. `last_packet` is when the newest packet of any kind
+    /// arrived, `last_video` the newest packet of video.
+    pub(super) fn update(
+        &mut self,
+        now: Instant,
+        last_packet: Option<Instant>,
+        last_video: Option<Instant>,
+    ) -> Option<PartnerState> {
+        let camera_on = self.watch.observe(now, last_packet, last_video);
+        let inferred = PartnerState {
+            muted: false,
+            camera_on,
+        };
+
+        let state = self.reported.lock().unwrap_or(inferred);
+        let before = std::mem::replace(&mut self.notified, state);
+
+        (before != state).then_some(state)
+    }
+
+    /// What the partner reported last; without a report, microphone and camera count as on.
+    pub(super) fn reported(&self) -> PartnerState {
+        self.reported.lock().unwrap_or_default()
+    }
+}
