@@ -1,29 +1,41 @@
-//! Prints how calls fare on bad links, beside the budgets:
+//! Prints how calls do on bad links, next to the budgets:
 //! `cargo run --release -p tandem-call --features simnet --example bad_links [SECONDS]`.
 //!
-//! Freezes are those of whole calls (codecs, peer connections, recovery) over the simulated network, in real time, so a
-//! busy machine spoils them. The ramp and the narrow link are congestion control alone, in virtual time.
+//! Freezes are those of whole calls (codecs, peer connections, recovery) over the simulated
+//! network, in real time, so a busy machine makes them worse. The ramp and the narrow link are
+//! congestion control alone, in virtual time.
 #![allow(clippy::print_stdout, reason = "it prints tables")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it measures in real time"
+)]
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_call::congestion::LinkConfig;
-use tandem_call::session::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
+use tandem_call::internals::LinkConfig;
 use tandem_call::simnet::{Conditions, Loss, Pair, PairConfig, SimNetwork, SimRuntime};
+use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tandem_media::audio::{AudioConfig, AudioSource};
 use tandem_media::video::{VideoFormat, VideoSpec};
 use tandem_signaling::server::Relay;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-/// Half of the round trip.
-const WAY: Duration = Duration::from_millis(25);
-/// The first moments of a call belong to its start.
+/// The delay in each direction: half of the round trip.
+const ONE_WAY: Duration = Duration::from_millis(25);
+
+/// Left out of the figures: a call's first seconds are its start.
 const WARM_UP: Duration = Duration::from_secs(3);
+
+/// How many seeds congestion control runs with.
 const SEEDS: u64 = 5;
-/// So many calls show how reliably two meet.
+
+/// How many calls show how reliably two sides connect.
 const CALLS: u64 = 12;
+
+/// The time in which a call must recover from an outage.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn options(
     url: &str,
@@ -31,8 +43,9 @@ fn options(
     network: &Arc<SimNetwork>,
     loss: f64,
 ) -> Result<CallOptions, Box<dyn Error>> {
-    let path = Conditions::bottleneck(4_000_000, WAY, Duration::from_millis(300))
+    let link = Conditions::bottleneck(4_000_000, ONE_WAY, Duration::from_millis(300))
         .with_loss(Loss::Random(loss));
+
     Ok(CallOptions {
         room: Some("bad".into()),
         video: VideoSpec::Test,
@@ -46,14 +59,15 @@ fn options(
             ..AudioConfig::default()
         },
         media_addresses: vec!["127.0.0.1:0".parse()?],
-        media_runtime: Some(SimRuntime::new(Arc::clone(network), number, path)),
+        media_runtime: Some(SimRuntime::new(Arc::clone(network), number, link)),
         ..CallOptions::new(url)
     })
 }
 
-/// Waits for the first picture. If none comes: what came instead.
-async fn connected(events: &mut UnboundedReceiver<CallEvent>) -> Result<(), String> {
+/// Waits for the first frame. The error is the last event instead of it.
+async fn first_frame(events: &mut UnboundedReceiver<CallEvent>) -> Result<(), String> {
     let mut last = None;
+
     while let Some(event) = events.recv().await {
         if event.kind == CallEventKind::FirstRemoteFrame {
             return Ok(());
@@ -62,19 +76,23 @@ async fn connected(events: &mut UnboundedReceiver<CallEvent>) -> Result<(), Stri
         last = Some(event.kind);
     }
 
-    Err(format!("the call did not come about: {last:?}"))
+    Err(format!("no frame arrived: {last:?}"))
 }
 
-/// One row: a whole call with `loss` on both ways.
+/// One row: a whole call with `loss` in both directions, for `time`.
 async fn at_loss(loss: f64, budget: f64, time: Duration) -> Result<(), Box<dyn Error>> {
-    let relay = Relay::builder().listen("127.0.0.1:0").start().await?;
-    let url = format!("ws://{}/ws", relay.local_addr());
+    let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let url = format!("ws://{}/ws", server.local_addr());
     let network = SimNetwork::new(42);
     network.start();
     let (left, mut left_events) = Call::start(options(&url, 0, &network, loss)?);
     let (right, mut right_events) = Call::start(options(&url, 1, &network, loss)?);
-    let (one, two) = tokio::join!(connected(&mut left_events), connected(&mut right_events));
+    let (one, two) = tokio::join!(
+        first_frame(&mut left_events),
+        first_frame(&mut right_events)
+    );
     one.and(two)?;
+
     tokio::time::sleep(WARM_UP).await;
     let before = [left.stats().await, right.stats().await];
     tokio::time::sleep(time).await;
@@ -86,7 +104,7 @@ async fn at_loss(loss: f64, budget: f64, time: Duration) -> Result<(), Box<dyn E
 
     left.hang_up().await;
     right.finished().await;
-    relay.shutdown().await;
+    server.shutdown().await;
 
     Ok(())
 }
@@ -94,7 +112,7 @@ async fn at_loss(loss: f64, budget: f64, time: Duration) -> Result<(), Box<dyn E
 fn row(loss: f64, budget: f64, before: &CallStats, after: &CallStats, time: Duration) {
     let video = |stats: &CallStats| stats.video_received.unwrap_or_default();
     let (was, is) = (video(before), video(after));
-    // A packet that comes late is no longer lost, so that count may fall.
+    // A packet that arrives late no longer counts as lost, so the count may fall.
     let lost = is.lost as i64 - was.lost as i64;
     let frozen = 100.0 * (is.frozen_ms - was.frozen_ms) as f64 / time.as_millis() as f64;
     let fps = (is.frames - was.frames) as f64 / time.as_secs_f64();
@@ -113,22 +131,26 @@ fn row(loss: f64, budget: f64, before: &CallStats, after: &CallStats, time: Dura
     );
 }
 
-/// From the start of two calls to the first picture on both sides, `CALLS` times at `loss`.
-async fn meeting(loss: f64) -> Result<(), Box<dyn Error>> {
-    let relay = Relay::builder().listen("127.0.0.1:0").start().await?;
-    let url = format!("ws://{}/ws", relay.local_addr());
+/// The time from the start of two calls to the first frame on both sides, [`CALLS`] times at
+/// `loss`.
+async fn connecting(loss: f64) -> Result<(), Box<dyn Error>> {
+    let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let url = format!("ws://{}/ws", server.local_addr());
     let (mut took, mut failed) = (Vec::new(), Vec::new());
 
     for seed in 0..CALLS {
         let network = SimNetwork::new(100 + seed);
         network.start();
-        let begun = Instant::now();
+        let started = Instant::now();
         let (left, mut left_events) = Call::start(options(&url, 0, &network, loss)?);
         let (right, mut right_events) = Call::start(options(&url, 1, &network, loss)?);
-        let (one, two) = tokio::join!(connected(&mut left_events), connected(&mut right_events));
+        let (one, two) = tokio::join!(
+            first_frame(&mut left_events),
+            first_frame(&mut right_events)
+        );
 
         match one.and(two) {
-            Ok(()) => took.push(begun.elapsed().as_millis()),
+            Ok(()) => took.push(started.elapsed().as_millis()),
             Err(reason) => failed.push(reason),
         }
 
@@ -136,7 +158,7 @@ async fn meeting(loss: f64) -> Result<(), Box<dyn Error>> {
         right.finished().await;
     }
 
-    relay.shutdown().await;
+    server.shutdown().await;
     took.sort_unstable();
     let (median, slowest) = (took.get(took.len() / 2), took.last());
     let ms = |time: Option<&u128>| time.map_or_else(|| "-".into(), ToString::to_string);
@@ -152,46 +174,47 @@ async fn meeting(loss: f64) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A whole call whose line is dead for a while: how soon sound and pictures are there again.
+/// A whole call whose link is down for `length`: how soon audio and video are back.
 async fn outage(length: Duration) -> Result<(), Box<dyn Error>> {
-    let relay = Relay::builder().listen("127.0.0.1:0").start().await?;
-    let url = format!("ws://{}/ws", relay.local_addr());
+    let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let url = format!("ws://{}/ws", server.local_addr());
     let network = SimNetwork::new(43);
     network.start();
     let (left, mut left_events) = Call::start(options(&url, 0, &network, 0.0)?);
     let (right, mut right_events) = Call::start(options(&url, 1, &network, 0.0)?);
-    let (one, two) = tokio::join!(connected(&mut left_events), connected(&mut right_events));
+    let (one, two) = tokio::join!(
+        first_frame(&mut left_events),
+        first_frame(&mut right_events)
+    );
     one.and(two)?;
-    tokio::time::sleep(WARM_UP).await;
-    let switch = |up| [0, 1].map(|peer| network.change(peer, |conditions| conditions.up = up));
-    switch(false);
-    tokio::time::sleep(length).await;
-    switch(true);
-    let back = Instant::now();
-    let (left_back, right_back) =
-        tokio::join!(heard_and_seen(&left, back), heard_and_seen(&right, back));
 
-    for (sound, pictures) in [left_back?, right_back?] {
+    tokio::time::sleep(WARM_UP).await;
+    let set_up = |up| [0, 1].map(|peer| network.change(peer, |conditions| conditions.up = up));
+    set_up(false);
+    tokio::time::sleep(length).await;
+    set_up(true);
+
+    let back = Instant::now();
+    let (left_back, right_back) = tokio::join!(recovery(&left, back), recovery(&right, back));
+
+    for (audio, video) in [left_back?, right_back?] {
         println!(
             "| {:.1} | {} | {} |",
             length.as_secs_f64(),
-            sound.as_millis(),
-            pictures.as_millis()
+            audio.as_millis(),
+            video.as_millis()
         );
     }
 
     left.hang_up().await;
     right.finished().await;
-    relay.shutdown().await;
+    server.shutdown().await;
 
     Ok(())
 }
 
-/// How long after `since` a block of sound was played that was not made up, and how long until pictures moved.
-async fn heard_and_seen(
-    call: &Call,
-    since: Instant,
-) -> Result<(Duration, Duration), Box<dyn Error>> {
+/// How long after `since` fresh audio packets arrived, and how long until video moved.
+async fn recovery(call: &Call, since: Instant) -> Result<(Duration, Duration), Box<dyn Error>> {
     let now = async || {
         let stats = call.stats().await;
         (
@@ -201,27 +224,27 @@ async fn heard_and_seen(
     };
 
     let (packets, frames) = now().await;
-    let (mut sound, mut pictures) = (None, None);
+    let (mut audio, mut video) = (None, None);
 
-    while sound.is_none() || pictures.is_none() {
-        if since.elapsed() > Duration::from_secs(10) {
-            return Err("the call did not come back within 10 s".into());
+    while audio.is_none() || video.is_none() {
+        if since.elapsed() > RECOVERY_TIMEOUT {
+            return Err(format!("the call did not recover within {RECOVERY_TIMEOUT:?}").into());
         }
 
         tokio::time::sleep(Duration::from_millis(10)).await;
         let (new_packets, new_frames) = now().await;
 
-        // Five of each: one could be left over from before.
+        // Five of each: one could be left over from before the outage.
         if new_packets >= packets + 5 {
-            sound.get_or_insert_with(|| since.elapsed());
+            audio.get_or_insert_with(|| since.elapsed());
         }
 
         if new_frames >= frames + 5 {
-            pictures.get_or_insert_with(|| since.elapsed());
+            video.get_or_insert_with(|| since.elapsed());
         }
     }
 
-    sound.zip(pictures).ok_or_else(|| "both are there".into())
+    audio.zip(video).ok_or_else(|| "both are set".into())
 }
 
 /// Congestion control on a wide link, and on a narrow one.
@@ -234,16 +257,16 @@ fn congestion() -> Result<(), Box<dyn Error>> {
     };
 
     println!(
-        "\n| seed | 0.3 → 2 Mbit/s after, s (budget 5) | 500 kbit/s used (80 %) | queue there, mean ms (100) | longest gap of audio, ms |"
+        "\n| seed | 0.3 → 2 Mbit/s within, s (budget 5) | 500 kbit/s used (80 %) | mean queue, ms (100) | longest audio gap, ms |"
     );
     println!("|---|---|---|---|---|");
 
     for seed in 1..=SEEDS {
         let pair = |rate_bps| {
-            let path = Conditions::bottleneck(rate_bps, WAY, Duration::from_millis(300));
+            let link = Conditions::bottleneck(rate_bps, ONE_WAY, Duration::from_millis(300));
             Pair::new(PairConfig {
                 bounds,
-                paths: [path, Conditions::delayed(WAY)],
+                paths: [link, Conditions::delayed(ONE_WAY)],
                 both_ways: true,
                 seed,
             })
@@ -295,9 +318,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .nth(1)
         .map_or(Ok(30), |text| text.parse())?;
 
-    println!("640x360 at 30 pictures/s both ways, 4 Mbit/s, 50 ms round trip, {seconds} s a row");
+    println!("640x360 at 30 frames/s both ways, 4 Mbit/s, 50 ms round trip, {seconds} s per row");
     println!(
-        "| loss | frozen | budget | freezes | pictures/s | lost for good | recovered | sound concealed | target kbit/s |"
+        "| loss | frozen | budget | freezes | frames/s | lost for good | recovered | audio concealed | target kbit/s |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
 
@@ -306,14 +329,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     println!(
-        "\n| loss | first picture on both sides after, ms (median) | slowest | never |\n|---|---|---|---|"
+        "\n| loss | first frame on both sides after, ms (median) | slowest | never |\n|---|---|---|---|"
     );
     for loss in [0.0, 0.05, 0.10, 0.20] {
-        meeting(loss).await?;
+        connecting(loss).await?;
     }
 
     println!(
-        "\n| outage, s | sound back after, ms (budget 1000) | pictures after, ms (2000) |\n|---|---|---|"
+        "\n| outage, s | audio back after, ms (budget 1000) | video after, ms (2000) |\n|---|---|---|"
     );
     for length in [1.0, 3.0, 5.0] {
         outage(Duration::from_secs_f64(length)).await?;

@@ -1,11 +1,12 @@
-//! A call that sends a camera's pictures, with a switch: `camera_switch RELAY ROOM`. Lines on stdin are `off`, `on` and
-//! `end`; each line on stdout tells what came of one, or what happened.
-#![allow(clippy::print_stdout, reason = "its output is its product")]
+//! A call that sends a camera's video and turns it off and on again: `camera_switch SERVER_URL
+//! ROOM`. It reads the lines `off`, `on` and `end` from stdin, and prints each failure of a device
+//! and the end of the call.
+#![allow(clippy::print_stdout, reason = "its output is its result")]
 
 use std::error::Error;
 use std::io::BufRead;
 
-use tandem_call::session::{Call, CallEventKind, CallOptions};
+use tandem_call::{Call, CallEventKind, CallOptions};
 use tandem_media::video::{CameraSelector, VideoFormat, VideoSpec};
 use tokio::sync::mpsc;
 
@@ -14,7 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments
         .next()
-        .ok_or("say which relay: ws://HOST:PORT/ws")?;
+        .ok_or("usage: camera_switch ws://HOST:PORT/ws ROOM")?;
     let options = CallOptions {
         room: arguments.next(),
         video: VideoSpec::Camera(CameraSelector::Default),
@@ -27,10 +28,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let (call, mut events) = Call::start(options);
-    let (say, mut said) = mpsc::unbounded_channel();
+    let (sender, mut lines) = mpsc::unbounded_channel();
+
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if say.send(line).is_err() {
+            if sender.send(line).is_err() {
                 return;
             }
         }
@@ -38,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     loop {
         tokio::select! {
-            line = said.recv() => match line.as_deref() {
+            line = lines.recv() => match line.as_deref() {
                 Some("off") => call.set_camera(false),
                 Some("on") => call.set_camera(true),
                 _ => break,

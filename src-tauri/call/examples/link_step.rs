@@ -1,25 +1,32 @@
-//! Prints what the estimator and the pacer do when a 2.5 Mbit/s link with 50 ms of round trip and a 300 ms queue steps down
-//! to 1 Mbit/s and back, for several seeds, in virtual time. `--trace` prints the course of the first seed.
+//! Prints what the estimator and the pacer do when a link steps down from 2.5 to 1 Mbit/s and up
+//! again, for several seeds, in virtual time. The link has a round trip of 50 ms and a queue of 300
+//! ms. `--trace` also prints the first seed's samples.
+#![allow(clippy::print_stdout, reason = "it prints a table")]
 
 use std::time::Duration;
 
-use tandem_call::congestion::{CongestionError, LinkConfig};
+use tandem_call::internals::{CongestionError, LinkConfig};
 use tandem_call::simnet::{Conditions, Pair, PairConfig};
 
-const STEP: Duration = Duration::from_secs(20);
-const BACK: Duration = Duration::from_secs(40);
+/// When the link steps down.
+const STEP_DOWN: Duration = Duration::from_secs(20);
+
+/// When it steps up again.
+const STEP_UP: Duration = Duration::from_secs(40);
+
 const END: Duration = Duration::from_secs(60);
-/// The step is over by then.
+
+/// How long after a step the queue has settled.
 const SETTLED: Duration = Duration::from_secs(3);
+
 const SEEDS: u64 = 5;
 
-#[allow(clippy::print_stdout)] // a table is what this program is for
 fn main() -> Result<(), CongestionError> {
     println!(
         "2.5 → 1 → 2.5 Mbit/s, 50 ms round trip, queue of 300 ms at 2.5 Mbit/s (750 ms at 1 Mbit/s)"
     );
     println!(
-        "| seed | mean queue ms | max at the step ms | max once settled ms | back under 100 ms after ms | used at 2.5M | used at 1M | used again | dropped |"
+        "| seed | mean queue ms | max queue ms | max once settled ms | back under 100 ms after ms | used at 2.5M | used at 1M | used again | dropped |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
 
@@ -28,11 +35,12 @@ fn main() -> Result<(), CongestionError> {
         let queue: Vec<f64> = pair.samples.iter().map(|sample| sample.queue_ms).collect();
         let mean = queue.iter().sum::<f64>() / queue.len() as f64;
         let max = queue.iter().copied().fold(0.0, f64::max);
-        let back = pair
-            .calm_after(STEP, 100.0)
-            .map_or_else(|| "never".into(), |at| (at - STEP).as_millis().to_string());
+        let back = pair.calm_after(STEP_DOWN, 100.0).map_or_else(
+            || "never".into(),
+            |at| (at - STEP_DOWN).as_millis().to_string(),
+        );
         let settled = pair
-            .between(STEP + SETTLED, BACK)
+            .between(STEP_DOWN + SETTLED, STEP_UP)
             .map(|sample| sample.queue_ms)
             .fold(0.0, f64::max);
         let used = |from: u64, to: u64, bps: f64| {
@@ -67,8 +75,8 @@ fn main() -> Result<(), CongestionError> {
 }
 
 fn run(seed: u64) -> Result<Pair, CongestionError> {
-    let way = Duration::from_millis(25);
-    let path = Conditions::bottleneck(2_500_000, way, Duration::from_millis(300));
+    let one_way = Duration::from_millis(25);
+    let link = Conditions::bottleneck(2_500_000, one_way, Duration::from_millis(300));
     let bounds = LinkConfig {
         start_bps: 300_000,
         min_bps: 60_000,
@@ -77,16 +85,16 @@ fn run(seed: u64) -> Result<Pair, CongestionError> {
 
     let mut pair = Pair::new(PairConfig {
         bounds,
-        paths: [path, Conditions::delayed(way)],
+        paths: [link, Conditions::delayed(one_way)],
         both_ways: true,
         seed,
     })?;
 
-    pair.run(STEP);
-    pair.change(0, |path| path.rate_bps = Some(1_000_000));
-    pair.run(BACK - STEP);
-    pair.change(0, |path| path.rate_bps = Some(2_500_000));
-    pair.run(END - BACK);
+    pair.run(STEP_DOWN);
+    pair.change(0, |link| link.rate_bps = Some(1_000_000));
+    pair.run(STEP_UP - STEP_DOWN);
+    pair.change(0, |link| link.rate_bps = Some(2_500_000));
+    pair.run(END - STEP_UP);
 
     Ok(pair)
 }

@@ -1,22 +1,29 @@
-//! Holds a call between two peers of this process through an embedded relay, and prints what it measured:
-//! `cargo run -p tandem-call --example pair [SECONDS] [WIDTHxHEIGHT] [FPS]`.
+//! Runs a call between two sides in this process, through an embedded signaling server, and prints
+//! what it measured: `cargo run -p tandem-call --example pair [SECONDS] [WIDTHxHEIGHT] [FPS]`.
 #![allow(clippy::print_stdout, reason = "it prints a table")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: it measures in real time"
+)]
 
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tandem_call::session::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
+use parking_lot::Mutex;
+use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tandem_media::VideoFrame;
 use tandem_media::audio::{AudioConfig, AudioSource};
 use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
 use tandem_signaling::server::Relay;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+/// From drawing to decoding, in ms, for each frame.
 type Delays = Arc<Mutex<Vec<f64>>>;
 
 fn options(url: &str, format: VideoFormat, delays: &Delays) -> CallOptions {
     let delays = Arc::clone(delays);
+
     CallOptions {
         room: Some("pair".into()),
         video: VideoSpec::Test,
@@ -33,19 +40,18 @@ fn options(url: &str, format: VideoFormat, delays: &Delays) -> CallOptions {
             if let Some(code) = test_pattern::read(&frame.image) {
                 let made = u128::from(code.unix_ms) * 1_000;
                 let delay = (now % (1_000 << 32)).saturating_sub(made);
-                delays
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(delay as f64 / 1e3);
+                delays.lock().push(delay as f64 / 1e3);
             }
         })),
         ..CallOptions::new(url)
     }
 }
 
-/// Waits for the first picture; returns how long it took from the match and from the start.
-async fn first_picture(events: &mut UnboundedReceiver<CallEvent>) -> Option<(Duration, Duration)> {
+/// Waits for the first frame. Returns the time from the match to the first frame, and from the
+/// match to the connection.
+async fn first_frame(events: &mut UnboundedReceiver<CallEvent>) -> Option<(Duration, Duration)> {
     let (mut matched, mut connected) = (None, None);
+
     while let Some(event) = events.recv().await {
         match event.kind {
             CallEventKind::Matched { .. } => matched = Some(event.at),
@@ -69,14 +75,11 @@ fn percentile(values: &mut [f64], percent: usize) -> f64 {
 }
 
 fn print(stats: &CallStats, delays: &Delays, first: Option<(Duration, Duration)>) {
-    let mut delays = delays
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let mut delays = delays.lock().clone();
     let (p50, p95) = (percentile(&mut delays, 50), percentile(&mut delays, 95));
-    println!("match to first picture / connected   {first:?}");
+    println!("match to first frame / connected     {first:?}");
     println!(
-        "glass to glass ms p50 / p95          {p50:.1} / {p95:.1} ({} pictures)",
+        "glass to glass ms p50 / p95          {p50:.1} / {p95:.1} ({} frames)",
         delays.len()
     );
 
@@ -138,36 +141,34 @@ async fn main() -> Result<(), Box<dyn Error>> {
         fps,
     };
 
-    let relay = Relay::builder().listen("127.0.0.1:0").start().await?;
-    let url = format!("ws://{}/ws", relay.local_addr());
+    let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let url = format!("ws://{}/ws", server.local_addr());
     let delays: [Delays; 2] = Default::default();
     let (left, mut left_events) = Call::start(options(&url, format, &delays[0]));
     let (right, mut right_events) = Call::start(options(&url, format, &delays[1]));
     let (first_left, first_right) = tokio::join!(
-        first_picture(&mut left_events),
-        first_picture(&mut right_events)
+        first_frame(&mut left_events),
+        first_frame(&mut right_events)
     );
-    // The first second warms up.
+
+    // The first second is the warm-up.
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     for delays in &delays {
-        delays
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        delays.lock().clear();
     }
 
-    let (begin, cpu) = (Instant::now(), cpu_seconds());
+    let (started, cpu) = (Instant::now(), cpu_seconds());
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let used = cpu_seconds()
         .zip(cpu)
-        .map(|(now, before)| (now - before) / begin.elapsed().as_secs_f64() / 2.0);
+        .map(|(now, before)| (now - before) / started.elapsed().as_secs_f64() / 2.0);
     print(&left.stats().await, &delays[0], first_left);
     print(&right.stats().await, &delays[1], first_right);
-    println!("CPU cores a peer                     {used:.3?}");
+    println!("CPU cores per side                   {used:.3?}");
     left.hang_up().await;
     right.finished().await;
-    relay.shutdown().await;
+    server.shutdown().await;
 
     Ok(())
 }

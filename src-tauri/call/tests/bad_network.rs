@@ -1,22 +1,24 @@
-//! Whole calls over a simulated network, in real time: real peer connections, real codecs, bad links.
+//! Whole calls over a simulated network, in real time: real peer connections, real codecs, bad
+//! links.
+#![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tandem_call::machine::EndCode;
-use tandem_call::session::{CallEventKind, VideoReceived};
 use tandem_call::simnet::{Conditions, Loss, SimNetwork, SimRuntime};
+use tandem_call::{CallEventKind, EndCode, VideoReceived};
 use tandem_media::video::VideoFormat;
 
-use support::{Side, TestRelay, relay, room};
+use support::{Side, TestServer, room, server};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Two sides over `network`, under the same conditions both ways, connected and in sight of each other.
+/// Two sides over `network`, with the same conditions in both directions. Each has decoded a frame
+/// from the other.
 async fn meet(
-    relay: &TestRelay,
+    server: &TestServer,
     network: &Arc<SimNetwork>,
     conditions: Conditions,
     format: VideoFormat,
@@ -24,7 +26,7 @@ async fn meet(
     network.start();
     let room = room();
     let mut sides = [0, 1].map(|number| {
-        let mut options = support::options(&relay.url(), &room);
+        let mut options = support::options(&server.url(), &room);
         options.video_format = format;
         options.media_addresses = vec!["127.0.0.1:0".parse().expect("an address")];
         options.media_runtime = Some(SimRuntime::new(Arc::clone(network), number, conditions));
@@ -33,10 +35,7 @@ async fn meet(
     });
 
     for side in &mut sides {
-        side.until(SOON, "a picture", |kind| {
-            *kind == CallEventKind::FirstRemoteFrame
-        })
-        .await;
+        side.first_frame(SOON).await;
     }
 
     sides
@@ -49,53 +48,54 @@ const SMALL: VideoFormat = VideoFormat {
 };
 
 async fn received(side: &Side) -> VideoReceived {
-    side.call.stats().await.video_received.expect("video came")
+    side.call
+        .stats()
+        .await
+        .video_received
+        .expect("video arrived")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_packets_are_sent_again_and_no_broken_picture_is_shown() {
-    let relay = relay().await;
+async fn lost_packets_are_retransmitted_and_frames_stay_in_order() {
+    let server = server().await;
     let network = SimNetwork::new(7);
     let conditions = Conditions::delayed(Duration::from_millis(25)).with_loss(Loss::Random(0.05));
-    let [mut left, right] = meet(&relay, &network, conditions, SMALL).await;
-    left.pictures(SOON, 300).await;
+    let [mut left, right] = meet(&server, &network, conditions, SMALL).await;
+    left.wait_for_frames(SOON, 300).await;
     let stats = received(&left).await;
 
     assert!(
         stats.recovered > 0 && stats.nacks > 0,
-        "retransmissions repaired it: {stats:?}"
+        "retransmissions repaired the loss: {stats:?}"
     );
 
-    let numbers = left.picture_numbers();
+    let numbers = left.frame_numbers();
     assert!(
         numbers.windows(2).all(|pair| pair[0] < pair[1]),
         "in order, none twice: {numbers:?}"
     );
 
     let missing = usize::from(numbers[numbers.len() - 1] - numbers[0]) + 1 - numbers.len();
-    assert!(
-        missing <= 30,
-        "{missing} of 330 pictures missing at 5 % loss"
-    );
+    assert!(missing <= 30, "{missing} of 330 frames missing at 5 % loss");
 
     let audio = left.call.stats().await.audio;
     assert!(
         audio.jitter.packets > 100,
-        "sound came, too: {:?}",
+        "audio arrived too: {:?}",
         audio.jitter
     );
 
     right.call.hang_up().await;
     assert_eq!(left.ended(SOON).await, EndCode::PartnerLeft);
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_almost_five_seconds_is_survived() {
-    let relay = relay().await;
+async fn a_call_survives_an_outage_of_almost_five_seconds() {
+    let server = server().await;
     let network = SimNetwork::new(8);
     let conditions = Conditions::delayed(Duration::from_millis(10));
-    let [mut left, mut right] = meet(&relay, &network, conditions, SMALL).await;
+    let [mut left, mut right] = meet(&server, &network, conditions, SMALL).await;
 
     for number in [0, 1] {
         network.change(number, |conditions| conditions.up = false);
@@ -114,33 +114,34 @@ async fn an_outage_of_almost_five_seconds_is_survived() {
     for side in [&mut left, &mut right] {
         side.until(SOON, "back", |kind| *kind == CallEventKind::PartnerBack)
             .await;
-        let seen = side.count();
-        side.pictures(Duration::from_secs(10), seen + 30).await;
+        let seen = side.frame_count();
+        side.wait_for_frames(Duration::from_secs(10), seen + 30)
+            .await;
     }
 
     left.call.hang_up().await;
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_line_ends_the_call() {
-    let relay = relay().await;
+async fn a_connection_that_stays_down_ends_the_call() {
+    let server = server().await;
     let network = SimNetwork::new(9);
-    let [mut left, mut right] = meet(&relay, &network, Conditions::default(), SMALL).await;
+    let [mut left, mut right] = meet(&server, &network, Conditions::default(), SMALL).await;
 
     for number in [0, 1] {
         network.change(number, |conditions| conditions.up = false);
     }
 
-    // The relay still knows both; whoever notices first ends the session there.
+    // The signaling server still knows both; the first side to notice ends the session there.
     let codes = [left.ended(SOON).await, right.ended(SOON).await];
     assert!(codes.contains(&EndCode::PartnerVanished), "{codes:?}");
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_narrow_link_makes_pictures_smaller_and_keeps_them_moving() {
-    let relay = relay().await;
+async fn a_narrow_link_makes_frames_smaller_and_video_keeps_moving() {
+    let server = server().await;
     let network = SimNetwork::new(10);
     let ms = Duration::from_millis;
     let conditions = Conditions::bottleneck(300_000, ms(25), ms(300));
@@ -150,18 +151,15 @@ async fn a_narrow_link_makes_pictures_smaller_and_keeps_them_moving() {
         fps: 30.0,
     };
 
-    let [left, right] = meet(&relay, &network, conditions, hd).await;
-    let deadline = std::time::Instant::now() + SOON;
+    let [left, right] = meet(&server, &network, conditions, hd).await;
+    let deadline = Instant::now() + SOON;
     let reduced = loop {
         let stats = received(&left).await;
         if stats.width < 1280 {
             break stats;
         }
 
-        assert!(
-            std::time::Instant::now() < deadline,
-            "still at full size: {stats:?}"
-        );
+        assert!(Instant::now() < deadline, "still at full size: {stats:?}");
 
         tokio::time::sleep(ms(100)).await;
     };
@@ -169,26 +167,27 @@ async fn a_narrow_link_makes_pictures_smaller_and_keeps_them_moving() {
     assert_eq!(
         reduced.width * 9,
         reduced.height * 16,
-        "the same shape: {reduced:?}"
+        "the same aspect ratio: {reduced:?}"
     );
 
-    let seen = left.count();
-    left.pictures(SOON, seen + 60).await;
+    let seen = left.frame_count();
+    left.wait_for_frames(SOON, seen + 60).await;
     right.call.hang_up().await;
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_meet_where_every_fifth_packet_is_lost() {
-    let relay = relay().await;
+async fn two_sides_connect_with_every_fifth_packet_lost() {
+    let server = server().await;
     let conditions = Conditions::delayed(Duration::from_millis(25)).with_loss(Loss::Random(0.20));
 
-    // What is lost differs from run to run; `peer/repeater.rs` tests each case by itself.
+    // Which packets are lost differs from run to run; the tests of the handshake retransmission
+    // cover each case.
     for seed in 100..106 {
-        let [left, mut right] = meet(&relay, &SimNetwork::new(seed), conditions, SMALL).await;
+        let [left, mut right] = meet(&server, &SimNetwork::new(seed), conditions, SMALL).await;
         left.call.hang_up().await;
         right.ended(SOON).await;
     }
 
-    relay.shutdown().await;
+    server.shutdown().await;
 }

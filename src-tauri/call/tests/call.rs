@@ -1,22 +1,25 @@
-//! Two whole calls in this process, through a real relay on loopback.
+//! Whole calls between two sides in this process, through a real signaling server on loopback.
+#![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_call::machine::EndCode;
-use tandem_call::session::CallEventKind;
+use tandem_call::{CallEventKind, CallOptions, EndCode};
+#[cfg(feature = "vp8")]
 use tandem_media::codec::VideoCodec;
+use tandem_media::video::{OpenVideo, SharedVideo, VideoSpec, test_pattern};
 
-use support::{Side, relay, room};
+use support::{Side, room, server};
 
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_and_sound_flow_both_ways_until_one_side_hangs_up() {
-    let relay = relay().await;
+async fn video_and_audio_flow_both_ways_until_one_side_hangs_up() {
+    let server = server().await;
     let room = room();
-    let (mut left, mut right) = (Side::start(&relay, &room), Side::start(&relay, &room));
+    let (mut left, mut right) = (Side::start(&server, &room), Side::start(&server, &room));
 
     for side in [&mut left, &mut right] {
         side.until(SOON, "connected", |kind| *kind == CallEventKind::Connected)
@@ -31,8 +34,8 @@ async fn pictures_and_sound_flow_both_ways_until_one_side_hangs_up() {
         .await;
     }
 
-    left.pictures(SOON, 30).await;
-    right.pictures(SOON, 30).await;
+    left.wait_for_frames(SOON, 30).await;
+    right.wait_for_frames(SOON, 30).await;
     assert_ne!(
         left.call.stats().await.initiator,
         right.call.stats().await.initiator,
@@ -44,14 +47,14 @@ async fn pictures_and_sound_flow_both_ways_until_one_side_hangs_up() {
     assert_eq!(
         right.ended(SOON).await,
         EndCode::PartnerLeft,
-        "hang-up goes over signaling"
+        "the hang-up goes through the signaling server"
     );
 
     for side in [&left, &right] {
         let stats = side.call.stats().await;
         let (sent, received) = (
             stats.video_sent.expect("video was sent"),
-            stats.video_received.expect("video came"),
+            stats.video_received.expect("video arrived"),
         );
         assert_eq!(stats.video_codec, Some("H264"));
         assert_eq!(stats.audio_codec, Some("opus"));
@@ -70,8 +73,9 @@ async fn pictures_and_sound_flow_both_ways_until_one_side_hangs_up() {
             (320, 240),
             "the size that was sent"
         );
-        assert!(stats.audio.sent_packets > 0, "sound was sent");
-        let route = stats.route.expect("there was a path");
+        assert!(stats.audio.sent_packets > 0, "audio was sent");
+
+        let route = stats.route.expect("there was a route");
 
         assert_eq!(
             (route.local.as_str(), route.protocol.as_str()),
@@ -82,10 +86,10 @@ async fn pictures_and_sound_flow_both_ways_until_one_side_hangs_up() {
     }
 
     let stats = left.call.stats().await;
-    let order = left.picture_numbers();
+    let order = left.frame_numbers();
     assert!(
         order.windows(2).all(|pair| pair[0] < pair[1]),
-        "no picture twice, none out of order: {order:?}"
+        "no frame twice, none out of order: {order:?}"
     );
 
     assert!(
@@ -93,68 +97,59 @@ async fn pictures_and_sound_flow_both_ways_until_one_side_hangs_up() {
         "the estimate is always positive"
     );
 
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn next_finds_another_partner() {
-    let relay = relay().await;
+async fn next_leaves_the_partner_and_finds_another_one() {
+    let server = server().await;
     let room = room();
-    let (mut left, mut right) = (Side::start(&relay, &room), Side::start(&relay, &room));
+    let (mut left, mut right) = (Side::start(&server, &room), Side::start(&server, &room));
 
     for side in [&mut left, &mut right] {
-        side.until(SOON, "a picture", |kind| {
-            *kind == CallEventKind::FirstRemoteFrame
-        })
-        .await;
+        side.first_frame(SOON).await;
     }
 
     left.call.next();
     assert_eq!(
         right.ended(SOON).await,
         EndCode::PartnerLeft,
-        "the one who was left"
+        "the partner that was left"
     );
 
     left.until(SOON, "searching again", |kind| {
         *kind == CallEventKind::Searching
     })
     .await;
-    let mut third = Side::start(&relay, &room);
+    let mut third = Side::start(&server, &room);
 
     for side in [&mut left, &mut third] {
-        side.until(SOON, "a picture", |kind| {
-            *kind == CallEventKind::FirstRemoteFrame
-        })
-        .await;
+        side.first_frame(SOON).await;
     }
 
     left.call.hang_up().await;
     assert_eq!(third.ended(SOON).await, EndCode::PartnerLeft);
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_relay_may_die_in_a_call() {
-    let relay = relay().await;
+async fn a_call_survives_the_signaling_server() {
+    let server = server().await;
     let room = room();
-    let (mut left, mut right) = (Side::start(&relay, &room), Side::start(&relay, &room));
+    let (mut left, mut right) = (Side::start(&server, &room), Side::start(&server, &room));
 
     for side in [&mut left, &mut right] {
-        side.until(SOON, "a picture", |kind| {
-            *kind == CallEventKind::FirstRemoteFrame
-        })
-        .await;
+        side.first_frame(SOON).await;
     }
 
-    relay.kill().await;
+    server.kill().await;
     for side in [&mut left, &mut right] {
         side.until(SOON, "signaling lost", |kind| {
             *kind == CallEventKind::SignalingLost
         })
         .await;
-        let seen = side.count();
-        side.pictures(SOON, seen + 60).await;
+        let seen = side.frame_count();
+        side.wait_for_frames(SOON, seen + 60).await;
     }
 
     left.call.hang_up().await;
@@ -162,7 +157,7 @@ async fn the_relay_may_die_in_a_call() {
     assert_eq!(
         right.ended(SOON).await,
         EndCode::PartnerVanished,
-        "without a relay silence is all there is"
+        "without the signaling server, only silence tells"
     );
 
     assert!(
@@ -173,11 +168,11 @@ async fn the_relay_may_die_in_a_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partner_who_vanishes_without_a_word_is_noticed() {
-    let relay = relay().await;
+async fn a_partner_that_dies_without_hanging_up_is_noticed() {
+    let server = server().await;
     let room = room();
-    let mut left = Side::start(&relay, &room);
-    // A runtime of its own, whose threads stop as if the process had been killed.
+    let mut left = Side::start(&server, &room);
+    // A runtime of its own, whose threads stop as if its process had been killed.
     let doomed = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -186,13 +181,10 @@ async fn a_partner_who_vanishes_without_a_word_is_noticed() {
 
     let right = {
         let _guard = doomed.enter();
-        Side::start(&relay, &room)
+        Side::start(&server, &room)
     };
 
-    left.until(SOON, "a picture", |kind| {
-        *kind == CallEventKind::FirstRemoteFrame
-    })
-    .await;
+    left.first_frame(SOON).await;
     doomed.shutdown_background();
     let begin = Instant::now();
 
@@ -204,43 +196,40 @@ async fn a_partner_who_vanishes_without_a_word_is_noticed() {
     );
 
     drop(right);
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_there() {
-    let relay = relay().await;
-    let mut options = support::options(&relay.url(), &room());
+async fn a_search_without_a_partner_times_out() {
+    let server = server().await;
+    let mut options = support::options(&server.url(), &room());
     options.patience.partner = Some(Duration::from_millis(300));
     let mut side = Side::with(options);
 
     assert_eq!(side.ended(SOON).await, EndCode::NoPartner);
     side.call.finished().await;
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_relay_there() {
+async fn an_unreachable_or_invalid_signaling_server_ends_the_call() {
     let mut options = support::options("ws://127.0.0.1:1/ws", "x");
     options.patience.relay = Duration::from_millis(500);
     let mut side = Side::with(options);
 
     assert_eq!(side.ended(SOON).await, EndCode::RelayUnreachable);
-    let mut nonsense = Side::with(support::options("not a url", "x"));
-    assert_eq!(nonsense.ended(SOON).await, EndCode::RelayUnreachable);
+    let mut invalid = Side::with(support::options("not a url", "x"));
+    assert_eq!(invalid.ended(SOON).await, EndCode::RelayUnreachable);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_muted_partner_without_camera_is_still_there() {
-    let relay = relay().await;
+async fn a_call_continues_with_a_muted_partner_without_a_camera() {
+    let server = server().await;
     let room = room();
-    let (mut left, mut right) = (Side::start(&relay, &room), Side::start(&relay, &room));
+    let (mut left, mut right) = (Side::start(&server, &room), Side::start(&server, &room));
 
     for side in [&mut left, &mut right] {
-        side.until(SOON, "a picture", |kind| {
-            *kind == CallEventKind::FirstRemoteFrame
-        })
-        .await;
+        side.first_frame(SOON).await;
     }
 
     right.call.set_camera(false);
@@ -249,38 +238,35 @@ async fn a_muted_partner_without_camera_is_still_there() {
 
     assert!(
         silent.is_err(),
-        "RTCP still flows, so the call goes on: {silent:?}"
+        "RTCP still flows, so the call continues: {silent:?}"
     );
 
     right.call.set_camera(true);
-    let seen = left.count();
-    left.pictures(SOON, seen + 10).await;
+    let seen = left.frame_count();
+    left.wait_for_frames(SOON, seen + 10).await;
     right.call.hang_up().await;
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[cfg(feature = "vp8")]
 #[tokio::test(flavor = "multi_thread")]
-async fn either_side_may_prefer_vp8() {
+async fn both_sides_agree_on_one_codec_whichever_they_prefer() {
     for (first, second) in [
         (VideoCodec::Vp8, VideoCodec::Vp8),
         (VideoCodec::H264, VideoCodec::Vp8),
     ] {
-        let relay = relay().await;
+        let server = server().await;
         let room = room();
         let mut sides: Vec<Side> = [first, second]
             .into_iter()
             .map(|codec| {
-                let mut options = support::options(&relay.url(), &room);
+                let mut options = support::options(&server.url(), &room);
                 options.codec = codec;
                 Side::with(options)
             })
             .collect();
         for side in &mut sides {
-            side.until(SOON, "a picture", |kind| {
-                *kind == CallEventKind::FirstRemoteFrame
-            })
-            .await;
+            side.first_frame(SOON).await;
         }
         let codecs = [
             sides[0].call.stats().await.video_codec,
@@ -288,16 +274,16 @@ async fn either_side_may_prefer_vp8() {
         ];
         assert_eq!(codecs[0], codecs[1], "one codec for both directions");
         if first == second {
-            assert_eq!(codecs[0], Some("VP8"), "what both prefer is taken");
+            assert_eq!(codecs[0], Some("VP8"), "the codec that both prefer is used");
         }
         for side in &sides {
             side.call.hang_up().await;
         }
-        relay.shutdown().await;
+        server.shutdown().await;
     }
 }
 
-/// What a state event says.
+/// The state in a state event: (muted, camera on).
 fn state(kind: &CallEventKind) -> Option<(bool, bool)> {
     match kind {
         CallEventKind::PartnerState { muted, camera_on } => Some((*muted, *camera_on)),
@@ -305,24 +291,21 @@ fn state(kind: &CallEventKind) -> Option<(bool, bool)> {
     }
 }
 
-/// What one side does, and what the other learns: whether it is muted, whether its camera is on.
+/// What one side does, and what the other is notified of: (muted, camera on).
 type Step = (fn(&Side), (bool, bool));
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_sides_learn_what_the_others_microphone_and_camera_do() {
-    let relay = relay().await;
+async fn each_side_is_notified_of_the_others_microphone_and_camera() {
+    let server = server().await;
     let room = room();
-    let (left, right) = (Side::start(&relay, &room), Side::start(&relay, &room));
+    let (left, right) = (Side::start(&server, &room), Side::start(&server, &room));
     let mut sides = [left, right];
 
     for side in &mut sides {
-        side.until(SOON, "a picture", |kind| {
-            *kind == CallEventKind::FirstRemoteFrame
-        })
-        .await;
+        side.first_frame(SOON).await;
     }
 
-    // Whoever offered: both directions.
+    // In both directions, whichever side made the offer.
     for (speaker, listener) in [(0, 1), (1, 0)] {
         let steps: [Step; 4] = [
             (|side| side.call.set_muted(true), (true, true)),
@@ -342,16 +325,16 @@ async fn both_sides_learn_what_the_others_microphone_and_camera_do() {
 
     sides[0].call.hang_up().await;
     assert_eq!(sides[1].ended(SOON).await, EndCode::PartnerLeft);
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partner_who_joins_without_microphone_or_camera_says_so() {
-    let relay = relay().await;
+async fn a_partner_without_microphone_and_camera_reports_both_off() {
+    let server = server().await;
     let room = room();
-    let mut left = Side::start(&relay, &room);
-    let mut options = support::options(&relay.url(), &room);
-    options.video = tandem_media::video::VideoSpec::None;
+    let mut left = Side::start(&server, &room);
+    let mut options = support::options(&server.url(), &room);
+    options.video = VideoSpec::None;
     options.audio.source = tandem_media::audio::AudioSource::None;
     let right = Side::with(options);
     let event = left
@@ -361,15 +344,15 @@ async fn a_partner_who_joins_without_microphone_or_camera_says_so() {
     assert_eq!(
         state(&event.kind),
         Some((true, false)),
-        "told as soon as the channel is open"
+        "reported as soon as the channel is open"
     );
 
     right.call.hang_up().await;
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
-/// Waits until the newest picture that `side` received has this width.
-async fn width(side: &Side, wanted: u32) {
+/// Waits until the newest frame that `side` received has this width, in pixels.
+async fn wait_for_width(side: &Side, expected: u32) {
     let deadline = Instant::now() + SOON;
     loop {
         let width = side
@@ -378,13 +361,13 @@ async fn width(side: &Side, wanted: u32) {
             .await
             .video_received
             .map_or(0, |received| received.width);
-        if width == wanted {
+        if width == expected {
             return;
         }
 
         assert!(
             Instant::now() < deadline,
-            "pictures of {width} pixels, not {wanted}"
+            "frames are {width} pixels wide, not {expected}"
         );
 
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -392,11 +375,10 @@ async fn width(side: &Side, wanted: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn camera_and_microphone_may_be_changed_in_a_call() {
+async fn camera_and_microphone_can_be_changed_during_a_call() {
     use tandem_media::audio::{AudioSink, AudioSource, Processing};
     use tandem_media::error::{MediaErrorCode, MediaEvent, MediaPart};
-    use tandem_media::video::VideoSpec;
-    let relay = relay().await;
+    let server = server().await;
     let room = room();
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("grey.y4m");
@@ -409,23 +391,19 @@ async fn camera_and_microphone_may_be_changed_in_a_call() {
 
     std::fs::write(&clip, y4m).unwrap();
 
-    let mut left = Side::start(&relay, &room);
-    // Joins to watch and listen at first.
-    let mut options = support::options(&relay.url(), &room);
+    let mut left = Side::start(&server, &room);
+    // Only watches and listens at first.
+    let mut options = support::options(&server.url(), &room);
     (options.video, options.audio.source) = (VideoSpec::None, AudioSource::None);
     (options.negotiate_video, options.negotiate_audio) = (true, true);
     let mut right = Side::with(options);
-    right
-        .until(SOON, "a picture", |kind| {
-            *kind == CallEventKind::FirstRemoteFrame
-        })
-        .await;
+    right.first_frame(SOON).await;
     left.until(SOON, "the state", |kind| state(kind) == Some((true, false)))
         .await;
 
     assert!(
         left.call.stats().await.video_received.is_none(),
-        "nothing comes and nothing is promised"
+        "no video arrives and none was announced"
     );
 
     right.call.set_video(VideoSpec::Test);
@@ -438,9 +416,10 @@ async fn camera_and_microphone_may_be_changed_in_a_call() {
         ],
     )
     .await;
-    width(&left, 320).await;
+
+    wait_for_width(&left, 320).await;
     right.call.set_video(VideoSpec::File(clip));
-    width(&left, 160).await;
+    wait_for_width(&left, 160).await;
 
     let failure = |kind: &CallEventKind| match kind {
         CallEventKind::Media(MediaEvent::Failed { part, error }) => Some((*part, error.code)),
@@ -487,49 +466,121 @@ async fn camera_and_microphone_may_be_changed_in_a_call() {
 
     right.call.set_processing(Processing::OFF);
 
-    // And the call goes on.
+    // And the call continues.
     right.call.set_video(VideoSpec::Test);
     right.call.set_audio_source(AudioSource::Test);
-    let seen = left.count();
-    left.pictures(SOON, seen + 10).await;
+    let seen = left.frame_count();
+    left.wait_for_frames(SOON, seen + 10).await;
     left.until(SOON, "both on", |kind| state(kind) == Some((false, true)))
         .await;
     right.call.hang_up().await;
-    relay.shutdown().await;
+    server.shutdown().await;
+}
+
+/// Opens the source of `options` as the lobby's preview does. Frame 0 of the test pattern is the
+/// first after opening, so a number that goes back to 0 is another opening.
+fn open_preview(shared: &SharedVideo, options: &CallOptions) -> OpenVideo {
+    let events = Arc::new(|event| panic!("the source does not fail: {event:?}"));
+
+    shared
+        .turn()
+        .open(&options.video, options.video_format, events)
+        .expect("the test pattern opens")
+        .expect("no newer request")
+}
+
+/// The number in the next frame of an open test pattern.
+fn next_number(video: &OpenVideo) -> u16 {
+    let frame = video.frames.take(SOON).expect("the source is open");
+
+    test_pattern::read(&frame.image)
+        .expect("a test pattern")
+        .frame
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_takes_over_the_camera_of_the_preview() {
-    use std::sync::Arc;
-
-    use tandem_media::video::SharedVideo;
-    let relay = relay().await;
+async fn a_call_takes_the_camera_over_from_the_preview_and_gives_it_back_open() {
+    let server = server().await;
     let room = room();
-    let mut options = support::options(&relay.url(), &room);
     let shared = SharedVideo::new();
-    let preview = {
-        let events = Arc::new(|event| panic!("nothing fails here: {event:?}"));
-        shared
-            .turn()
-            .open(&options.video, options.video_format, events)
-            .unwrap()
-            .expect("open")
+    let options = CallOptions {
+        shared_video: shared.clone(),
+        keep_video_open: true,
+        ..support::options(&server.url(), &room)
     };
 
-    options.shared_video = shared.clone();
-    let (left, mut right) = (Side::with(options), Side::start(&relay, &room));
-    right
-        .until(SOON, "a picture", |kind| {
-            *kind == CallEventKind::FirstRemoteFrame
-        })
-        .await;
+    let preview = open_preview(&shared, &options);
+    let mut before = next_number(&preview);
 
+    while before < 10 {
+        before = next_number(&preview);
+    }
+
+    let (left, mut right) = (Side::with(options.clone()), Side::start(&server, &room));
+    right.first_frame(SOON).await;
+    right.wait_for_frames(SOON, 10).await;
+
+    let sent = right.frame_numbers();
     assert!(
-        !preview.frames.is_closed(),
-        "the preview's source was never closed"
+        sent.iter().all(|number| *number > before),
+        "the call sends what the preview opened, from frame {before} on: {sent:?}"
     );
 
     left.call.hang_up().await;
+    assert!(
+        !preview.frames.is_closed(),
+        "the call neither closed nor reopened the source"
+    );
+
+    let preview = open_preview(&shared, &options);
+    let after = next_number(&preview);
+    assert!(
+        after > sent[sent.len() - 1],
+        "the preview continues the same source: frame {after} after {sent:?}"
+    );
+
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_closes_the_camera_unless_it_should_keep_it_open() {
+    let server = server().await;
+    let room = room();
+    let shared = SharedVideo::new();
+    let options = CallOptions {
+        shared_video: shared.clone(),
+        ..support::options(&server.url(), &room)
+    };
+
+    let preview = open_preview(&shared, &options);
+    let (left, mut right) = (Side::with(options), Side::start(&server, &room));
+    right.first_frame(SOON).await;
+    assert!(!preview.frames.is_closed(), "taken over");
+
+    left.call.hang_up().await;
     assert!(preview.frames.is_closed(), "the call's end releases it");
-    relay.shutdown().await;
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_cannot_start_leaves_the_camera_as_its_options_say() {
+    for keep_video_open in [true, false] {
+        let shared = SharedVideo::new();
+        let options = CallOptions {
+            shared_video: shared.clone(),
+            keep_video_open,
+            ..support::options("not a url", "x")
+        };
+
+        let preview = open_preview(&shared, &options);
+        let mut side = Side::with(options);
+        assert_eq!(side.ended(SOON).await, EndCode::RelayUnreachable);
+
+        side.call.finished().await;
+        assert_eq!(
+            preview.frames.is_closed(),
+            !keep_video_open,
+            "keep_video_open: {keep_video_open}"
+        );
+    }
 }

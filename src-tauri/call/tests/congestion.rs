@@ -1,21 +1,23 @@
-//! Congestion control as a whole: two interceptor chains over simulated links, in virtual time. Each test is a plan:
-//! conditions, media, run, check.
+//! Congestion control as a whole: two interceptor chains over simulated links, in virtual time.
+//! Each test is a plan (conditions, media, run, check) and runs with four seeds.
 
 use std::time::Duration;
 
-use tandem_call::congestion::LinkConfig;
+use tandem_call::internals::LinkConfig;
 use tandem_call::simnet::{Conditions, Loss, Pair, PairConfig};
 
 const SEEDS: std::ops::Range<u64> = 1..5;
-const WAY: Duration = Duration::from_millis(25);
+
+/// The delay in each direction: half of the round trip.
+const ONE_WAY: Duration = Duration::from_millis(25);
 
 fn secs(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-/// A call over `path` with a clean way back of the same delay.
-fn call(path: Conditions, bounds: LinkConfig, seed: u64) -> Pair {
-    let paths = [path, Conditions::delayed(path.delay)];
+/// A call whose media takes `link`; feedback comes back over a perfect link with the same delay.
+fn call(link: Conditions, bounds: LinkConfig, seed: u64) -> Pair {
+    let paths = [link, Conditions::delayed(link.delay)];
     Pair::new(PairConfig {
         bounds,
         paths,
@@ -49,7 +51,7 @@ fn target(pair: &Pair) -> f64 {
     pair.link_state(0).target_bps() as f64
 }
 
-/// The longest time without a fresh packet of audio, made from `from` on.
+/// The longest time between two packets of the audio that was made from `from` on.
 fn longest_audio_gap(pair: &Pair, from: Duration) -> Duration {
     let times: Vec<Duration> = pair
         .received
@@ -66,21 +68,21 @@ fn longest_audio_gap(pair: &Pair, from: Duration) -> Duration {
 }
 
 #[test]
-fn a_step_down_drains_within_a_second_and_a_half() {
+fn after_a_step_down_the_queue_drains_within_1_5_seconds() {
     for seed in SEEDS {
         let mut pair = call(
-            Conditions::bottleneck(megabits(2.5), WAY, secs(0.3)),
+            Conditions::bottleneck(megabits(2.5), ONE_WAY, secs(0.3)),
             bounds(300_000, megabits(5.0)),
             seed,
         );
         pair.run(secs(20.0));
-        pair.change(0, |path| path.rate_bps = Some(megabits(1.0)));
+        pair.change(0, |link| link.rate_bps = Some(megabits(1.0)));
         pair.run(secs(20.0));
         let mean = mean_queue(&pair, secs(0.0), secs(40.0));
 
         assert!(
             mean <= 60.0,
-            "seed {seed}: average queue at most 60 ms, got {mean:.1}"
+            "seed {seed}: mean queue at most 60 ms, got {mean:.1}"
         );
 
         let back = pair
@@ -96,16 +98,16 @@ fn a_step_down_drains_within_a_second_and_a_half() {
         let used = pair.goodput_bps(secs(23.0), secs(40.0)) / 1e6;
         assert!(
             used >= 0.8,
-            "seed {seed}: the narrower link is used, got {used:.2}"
+            "seed {seed}: at least 0.8 Mbit/s of the narrower link, got {used:.2}"
         );
     }
 }
 
 #[test]
-fn a_wide_link_is_found_within_five_seconds() {
+fn the_estimate_reaches_2_mbit_within_five_seconds() {
     for seed in SEEDS {
         let mut pair = call(
-            Conditions::bottleneck(megabits(4.0), WAY, secs(0.3)),
+            Conditions::bottleneck(megabits(4.0), ONE_WAY, secs(0.3)),
             bounds(300_000, megabits(3.0)),
             seed,
         );
@@ -119,15 +121,15 @@ fn a_wide_link_is_found_within_five_seconds() {
 }
 
 #[test]
-fn a_link_that_widens_is_used_again() {
+fn a_link_that_widens_is_used() {
     for seed in SEEDS {
         let mut pair = call(
-            Conditions::bottleneck(megabits(0.8), WAY, secs(0.3)),
+            Conditions::bottleneck(megabits(0.8), ONE_WAY, secs(0.3)),
             bounds(300_000, megabits(2.5)),
             seed,
         );
         pair.run(secs(20.0));
-        pair.change(0, |path| path.rate_bps = Some(megabits(2.5)));
+        pair.change(0, |link| link.rate_bps = Some(megabits(2.5)));
         pair.run(secs(20.0));
 
         assert!(
@@ -139,10 +141,10 @@ fn a_link_that_widens_is_used_again() {
 }
 
 #[test]
-fn a_narrow_link_is_used_without_a_queue_and_audio_flows() {
+fn a_narrow_link_is_used_with_a_short_queue_and_steady_audio() {
     for seed in SEEDS {
         let mut pair = call(
-            Conditions::bottleneck(megabits(0.5), WAY, secs(0.5)),
+            Conditions::bottleneck(megabits(0.5), ONE_WAY, secs(0.5)),
             bounds(300_000, megabits(2.5)),
             seed,
         );
@@ -157,13 +159,13 @@ fn a_narrow_link_is_used_without_a_queue_and_audio_flows() {
         let mean = mean_queue(&pair, secs(5.0), secs(40.0));
         assert!(
             mean <= 100.0,
-            "seed {seed}: at most 100 ms of added queue, got {mean:.1}"
+            "seed {seed}: mean queue at most 100 ms, got {mean:.1}"
         );
 
         let gap = longest_audio_gap(&pair, secs(5.0));
         assert!(
             gap < secs(0.2),
-            "seed {seed}: audio is never starved, longest gap {gap:?}"
+            "seed {seed}: no gap of 200 ms in the audio, longest {gap:?}"
         );
     }
 }
@@ -172,14 +174,14 @@ fn a_narrow_link_is_used_without_a_queue_and_audio_flows() {
 fn random_loss_does_not_starve_the_call() {
     for (loss, least) in [(0.05, 1.0e6), (0.10, 0.7e6), (0.20, 0.4e6)] {
         for seed in SEEDS {
-            let path =
-                Conditions::bottleneck(megabits(2.5), WAY, secs(0.3)).with_loss(Loss::Random(loss));
-            let mut pair = call(path, bounds(1_000_000, megabits(2.0)), seed);
+            let link = Conditions::bottleneck(megabits(2.5), ONE_WAY, secs(0.3))
+                .with_loss(Loss::Random(loss));
+            let mut pair = call(link, bounds(1_000_000, megabits(2.0)), seed);
             pair.run(secs(30.0));
 
             assert!(
                 target(&pair) >= least,
-                "seed {seed}: {loss} of loss, at least {least}, got {}",
+                "seed {seed}: at loss {loss} at least {least} bit/s, got {}",
                 target(&pair)
             );
 
@@ -189,7 +191,7 @@ fn random_loss_does_not_starve_the_call() {
 
             assert!(
                 recovered > 0.7,
-                "seed {seed}: NACK repairs video at {loss} of loss, {recovered:.2} of {lost}"
+                "seed {seed}: at loss {loss} NACK repairs most video, got {recovered:.2} of {lost}"
             );
         }
     }
@@ -204,23 +206,23 @@ fn bursts_of_loss_do_not_starve_the_call() {
             bad_loss: 0.8,
         };
 
-        let path = Conditions::bottleneck(megabits(2.5), WAY, secs(0.3)).with_loss(loss);
-        let mut pair = call(path, bounds(1_000_000, megabits(2.0)), seed);
+        let link = Conditions::bottleneck(megabits(2.5), ONE_WAY, secs(0.3)).with_loss(loss);
+        let mut pair = call(link, bounds(1_000_000, megabits(2.0)), seed);
         pair.run(secs(30.0));
 
         assert!(
             target(&pair) >= 0.6e6,
-            "seed {seed}: 5 % in bursts, got {}",
+            "seed {seed}: 5 % of loss in bursts, got {}",
             target(&pair)
         );
     }
 }
 
 #[test]
-fn a_source_that_idles_neither_inflates_nor_kills_the_estimate() {
+fn an_idle_source_neither_raises_nor_lowers_the_estimate_much() {
     for seed in SEEDS {
         let mut pair = call(
-            Conditions::bottleneck(megabits(2.5), WAY, secs(0.3)),
+            Conditions::bottleneck(megabits(2.5), ONE_WAY, secs(0.3)),
             bounds(1_000_000, megabits(10.0)),
             seed,
         );
@@ -232,29 +234,29 @@ fn a_source_that_idles_neither_inflates_nor_kills_the_estimate() {
 
         assert!(
             idle <= before * 1.05,
-            "seed {seed}: nothing proves more than {before}, got {idle}"
+            "seed {seed}: no evidence for more than {before}, got {idle}"
         );
 
         assert!(
             idle >= before * 0.5,
-            "seed {seed}: nothing speaks against {before}, got {idle}"
+            "seed {seed}: no evidence for much less than {before}, got {idle}"
         );
 
         pair.video_mut(0).set_active(true);
         pair.run(secs(5.0));
         assert!(
             target(&pair) >= before * 0.5,
-            "seed {seed}: the picture returns at {before}, got {}",
+            "seed {seed}: video resumes near {before}, got {}",
             target(&pair)
         );
     }
 }
 
 #[test]
-fn a_source_that_sends_little_does_not_run_the_estimate_away() {
+fn a_source_that_sends_little_does_not_inflate_the_estimate() {
     for seed in SEEDS {
         let mut pair = call(
-            Conditions::delayed(WAY),
+            Conditions::delayed(ONE_WAY),
             bounds(300_000, megabits(50.0)),
             seed,
         );
@@ -263,17 +265,17 @@ fn a_source_that_sends_little_does_not_run_the_estimate_away() {
 
         assert!(
             target(&pair) < 0.7e6,
-            "seed {seed}: 0.3 Mbit/s on the wire prove 0.45, got {}",
+            "seed {seed}: 0.3 Mbit/s sent justify about 0.45, got {}",
             target(&pair)
         );
     }
 }
 
 #[test]
-fn after_an_outage_of_five_seconds_the_rate_is_back_within_two() {
+fn after_a_five_second_outage_the_rate_recovers_within_two_seconds() {
     for seed in SEEDS {
         let mut pair = call(
-            Conditions::bottleneck(megabits(2.5), WAY, secs(0.3)),
+            Conditions::bottleneck(megabits(2.5), ONE_WAY, secs(0.3)),
             bounds(1_000_000, megabits(2.0)),
             seed,
         );
@@ -281,20 +283,20 @@ fn after_an_outage_of_five_seconds_the_rate_is_back_within_two() {
         let before = target(&pair);
 
         for direction in 0..2 {
-            pair.change(direction, |path| path.up = false);
+            pair.change(direction, |link| link.up = false);
         }
 
         pair.run(secs(5.0));
         assert!(
             target(&pair) < before / 4.0,
-            "seed {seed}: nobody sends at full rate into the void"
+            "seed {seed}: without feedback the rate falls below a quarter of {before}"
         );
 
         for direction in 0..2 {
-            pair.change(direction, |path| path.up = true);
+            pair.change(direction, |link| link.up = true);
         }
 
-        let audio = longest_audio_gap_after(&mut pair, secs(20.0));
+        let audio = time_until_audio(&mut pair, secs(20.0));
         assert!(
             audio <= secs(1.0),
             "seed {seed}: audio is back within a second, took {audio:?}"
@@ -303,14 +305,14 @@ fn after_an_outage_of_five_seconds_the_rate_is_back_within_two() {
         pair.run(secs(2.0) - audio);
         assert!(
             target(&pair) >= before * 0.7,
-            "seed {seed}: {before} before, {} two seconds after",
+            "seed {seed}: {before} before the outage, {} two seconds after it",
             target(&pair)
         );
     }
 }
 
-/// Runs until audio made after `from` arrives; returns how long that took.
-fn longest_audio_gap_after(pair: &mut Pair, from: Duration) -> Duration {
+/// Runs until audio that was made after `from` arrives. Returns how long after `from` that was.
+fn time_until_audio(pair: &mut Pair, from: Duration) -> Duration {
     for _ in 0..200 {
         pair.run(Duration::from_millis(10));
         if pair
@@ -326,10 +328,10 @@ fn longest_audio_gap_after(pair: &mut Pair, from: Duration) -> Duration {
 }
 
 #[test]
-fn feedback_that_is_lost_or_late_does_not_break_the_estimate() {
+fn lost_and_late_feedback_does_not_break_the_estimate() {
     for seed in SEEDS {
-        let path = Conditions::bottleneck(megabits(1.5), WAY, secs(0.3));
-        let mut pair = call(path, bounds(600_000, megabits(2.5)), seed);
+        let link = Conditions::bottleneck(megabits(1.5), ONE_WAY, secs(0.3));
+        let mut pair = call(link, bounds(600_000, megabits(2.5)), seed);
         pair.change(1, |back| {
             back.loss = Loss::Random(0.2);
             back.jitter = Duration::from_millis(50);
@@ -338,30 +340,30 @@ fn feedback_that_is_lost_or_late_does_not_break_the_estimate() {
         pair.run(secs(30.0));
         assert!(
             target(&pair) >= 0.45e6,
-            "seed {seed}: four fifths of the feedback are enough, got {}",
+            "seed {seed}: four fifths of the feedback is enough, got {}",
             target(&pair)
         );
 
         let mean = mean_queue(&pair, secs(5.0), secs(30.0));
         assert!(
             mean <= 100.0,
-            "seed {seed}: and it still sees the queue, {mean:.1} ms"
+            "seed {seed}: the queue is still noticed, mean {mean:.1} ms"
         );
     }
 }
 
 #[test]
-fn jitter_and_reordering_are_not_taken_for_congestion() {
+fn jitter_and_reordering_are_not_mistaken_for_congestion() {
     for seed in SEEDS {
-        let path = Conditions {
+        let link = Conditions {
             jitter: Duration::from_millis(15),
-            ..Conditions::bottleneck(megabits(2.5), WAY, secs(0.3))
+            ..Conditions::bottleneck(megabits(2.5), ONE_WAY, secs(0.3))
         };
 
         let mut pair = call(
             Conditions {
                 reorder: 0.01,
-                ..path
+                ..link
             },
             bounds(300_000, megabits(2.0)),
             seed,
@@ -369,27 +371,27 @@ fn jitter_and_reordering_are_not_taken_for_congestion() {
         pair.run(secs(30.0));
         assert!(
             target(&pair) >= 0.8e6,
-            "seed {seed}: 15 ms of jitter on 2.5 Mbit/s, got {}",
+            "seed {seed}: 15 ms of jitter at 2.5 Mbit/s, got {}",
             target(&pair)
         );
     }
 }
 
 #[test]
-fn a_longer_route_does_not_starve_the_call() {
+fn a_route_that_becomes_longer_does_not_starve_the_call() {
     for seed in SEEDS {
         let mut pair = call(
-            Conditions::bottleneck(megabits(2.5), WAY, secs(0.3)),
+            Conditions::bottleneck(megabits(2.5), ONE_WAY, secs(0.3)),
             bounds(1_000_000, megabits(2.0)),
             seed,
         );
         pair.run(secs(10.0));
-        pair.change(0, |path| path.delay = WAY * 5);
+        pair.change(0, |link| link.delay = ONE_WAY * 5);
         pair.run(secs(20.0));
 
         assert!(
             target(&pair) >= 0.8e6,
-            "seed {seed}: 100 ms more delay are no queue, got {}",
+            "seed {seed}: 100 ms of extra delay is not a queue, got {}",
             target(&pair)
         );
     }

@@ -1,9 +1,9 @@
-//! A partner who speaks the relay's protocol well and everything else badly. The call ends with the right code, or goes
-//! on; the process stays up.
+//! A partner that speaks the signaling protocol correctly and everything else badly. The call ends
+//! with the right code or continues; the process never panics.
 #![allow(
     clippy::unwrap_used,
     clippy::type_complexity,
-    reason = "a test may fail loudly, and a table of cases reads best in place"
+    reason = "a test may panic, and a table of cases reads best in place"
 )]
 
 mod support;
@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tandem_call::machine::EndCode;
-use tandem_call::peer::PeerError;
-use tandem_call::session::CallEventKind;
+use tandem_call::internals::PeerError;
+use tandem_call::{CallEventKind, EndCode};
 use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
 use tandem_signaling::message::{
     ClientMessage, FindPartner, PartnerFound, RawValue, ServerMessage,
@@ -22,24 +21,25 @@ use tandem_signaling::message::{
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-use support::{Side, TestRelay, peer, relay, room};
+use support::peers::peer;
+use support::{Side, TestServer, room, server};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A partner without a peer connection.
+/// A partner that has only a connection to the signaling server.
 struct Hostile {
     client: Client,
     events: UnboundedReceiver<ClientEvent>,
 }
 
 impl Hostile {
-    fn join(relay: &TestRelay) -> Self {
-        let url = relay.url().parse().expect("a good URL");
+    fn join(server: &TestServer) -> Self {
+        let url = server.url().parse().expect("a valid URL");
         let (client, events) = Client::connect(ClientConfig::new(url));
         Self { client, events }
     }
 
-    /// The next message that `pick` wants.
+    /// Waits for a message that `pick` accepts.
     async fn until<T>(&mut self, pick: impl Fn(ServerMessage) -> Option<T>) -> T {
         let search = async {
             while let Some(event) = self.events.recv().await {
@@ -50,16 +50,21 @@ impl Hostile {
                 }
             }
 
-            panic!("the relay went away");
+            panic!("the signaling server went away");
         };
 
-        timeout(SOON, search).await.expect("the relay answers")
+        timeout(SOON, search)
+            .await
+            .expect("the signaling server answers")
     }
 
-    /// Meets the other one in `room`.
+    /// Waits to be matched with the other side in `room`.
     async fn meet(&mut self, room: &str) -> Box<PartnerFound> {
         while !matches!(
-            self.events.recv().await.expect("the relay is there"),
+            self.events
+                .recv()
+                .await
+                .expect("the signaling server is there"),
             ClientEvent::Connected(_)
         ) {}
 
@@ -79,10 +84,12 @@ impl Hostile {
         found.await
     }
 
-    /// Meets the other one in `room`, then says `description`: as an offer or as an answer, whatever is its turn.
-    async fn say(&mut self, room: &str, description: &dyn Fn(&str) -> String) {
+    /// Waits to be matched in `room`, then sends `description`: as the offer or as the answer,
+    /// depending on its role.
+    async fn send_description(&mut self, room: &str, description: &dyn Fn(&str) -> String) {
         let found = self.meet(room).await;
-        let raw = |text: String| RawValue::from_string(text).expect("the relay takes only JSON");
+        let raw =
+            |text: String| RawValue::from_string(text).expect("the protocol carries only JSON");
         let to = found.socket_id.clone();
 
         if found.initiator {
@@ -110,24 +117,25 @@ fn sdp(kind: &str, media: &str) -> String {
     serde_json::json!({ "type": kind, "sdp": format!("{head}{media}") }).to_string()
 }
 
+/// How a call ends after the partner sent `description`.
 async fn end_after(description: &dyn Fn(&str) -> String) -> EndCode {
-    let relay = relay().await;
+    let server = server().await;
     let room = room();
-    let mut honest = Side::start(&relay, &room);
-    let mut hostile = Hostile::join(&relay);
-    hostile.say(&room, description).await;
+    let mut honest = Side::start(&server, &room);
+    let mut hostile = Hostile::join(&server);
+    hostile.send_description(&room, description).await;
     let code = honest.ended(SOON).await;
     honest.call.finished().await;
     let gone =
         hostile.until(|message| matches!(message, ServerMessage::PartnerLeft(_)).then_some(()));
     gone.await;
-    relay.shutdown().await;
+    server.shutdown().await;
 
     code
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn descriptions_that_are_none() {
+async fn an_invalid_description_ends_the_call() {
     let cases: [(&str, &dyn Fn(&str) -> String); 7] = [
         ("a string", &|_| "\"null\"".into()),
         ("a number", &|_| "7".into()),
@@ -136,13 +144,14 @@ async fn descriptions_that_are_none() {
         ("not SDP", &|kind| {
             format!(r#"{{"type":"{kind}","sdp":"GET / HTTP/1.1"}}"#)
         }),
-        ("60,000 times the same", &|kind| {
+        ("60,000 times the same letter", &|kind| {
             sdp(kind, &"a".repeat(60_000))
         }),
-        ("media without anything", &|kind| {
+        ("media without ICE and DTLS", &|kind| {
             sdp(
                 kind,
-                "m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=rtpmap:102 H264/90000\r\na=fmtp:102 packetization-mode=1;profile-level-id=42e01f\r\n",
+                "m=video 9 UDP/TLS/RTP/SAVPF 102\r\na=rtpmap:102 H264/90000\r\n\
+                 a=fmtp:102 packetization-mode=1;profile-level-id=42e01f\r\n",
             )
         }),
     ];
@@ -157,7 +166,7 @@ async fn descriptions_that_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_common_codec() {
+async fn a_description_without_a_common_codec_ends_the_call() {
     let media = "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=rtpmap:0 PCMU/8000\r\n\
                  m=video 9 UDP/TLS/RTP/SAVPF 35\r\na=rtpmap:35 AV1/90000\r\n";
     assert_eq!(
@@ -170,18 +179,18 @@ async fn no_common_codec() {
     assert_eq!(
         end_after(&|kind| sdp(kind, rejected)).await,
         EndCode::NoCommonCodec,
-        "everything rejected"
+        "every medium rejected"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn candidates_that_are_none_do_not_end_a_call() {
-    let relay = relay().await;
+async fn invalid_candidates_do_not_end_a_call() {
+    let server = server().await;
     let room = room();
-    let mut options = support::options(&relay.url(), &room);
+    let mut options = support::options(&server.url(), &room);
     options.patience.connect = Duration::from_secs(2);
     let mut honest = Side::with(options);
-    let mut hostile = Hostile::join(&relay);
+    let mut hostile = Hostile::join(&server);
     let to = hostile.meet(&room).await.socket_id;
 
     for candidate in [
@@ -213,17 +222,18 @@ async fn candidates_that_are_none_do_not_end_a_call() {
     assert_eq!(
         honest.ended(SOON).await,
         EndCode::ConnectTimeout,
-        "bad candidates alone end nothing"
+        "invalid candidates alone do not end a call"
     );
 
-    relay.shutdown().await;
+    server.shutdown().await;
 }
 
-/// Descriptions that are almost right reach much deeper than plain garbage.
+/// Descriptions that are almost right get much further into the parsers than plain garbage.
 #[tokio::test(flavor = "multi_thread")]
-async fn offers_and_answers_with_damage_never_panic() {
+async fn damaged_offers_and_answers_never_panic() {
     let mut random = StdRng::seed_from_u64(0x7a6d_656d);
     let offer = peer().await.0.create_offer().await.expect("an offer");
+    // Accepted, without a common codec, rejected.
     let mut outcomes = [0_usize; 3];
 
     for round in 0..200 {
@@ -249,7 +259,7 @@ async fn offers_and_answers_with_damage_never_panic() {
 
     assert!(
         outcomes[0] > 0 && outcomes[2] > 0,
-        "the damage is neither always fatal nor always harmless: {outcomes:?}"
+        "some damage is harmless and some is not: {outcomes:?}"
     );
 }
 

@@ -1,21 +1,25 @@
-//! Checks that arrive before the candidates they come from: on a fast path the partner's first check overtakes what the
-//! relay has to pass on.
+//! ICE checks that arrive before the candidates they belong to: on a fast route the partner's first
+//! check overtakes the candidates, which take the way through the signaling server.
+#![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
 mod support;
 
 use std::time::{Duration, Instant};
 
-use tandem_call::peer::{Peer, PeerEvent};
+use tandem_call::internals::{Peer, PeerEvent};
 use tokio::time::timeout;
 
-use support::peer;
+use support::peers::peer;
 
-/// The library's own wait for a candidate that nobody has told is a second.
+/// Well below the second that the library waits by default before it accepts an address that no
+/// candidate announced.
 const PROMPTLY: Duration = Duration::from_millis(700);
 
-/// From the answer to the connection, with the answering side's candidates withheld until then.
+/// The time from the answer to the connection, with the answering side's candidates withheld until
+/// then.
 async fn connect() -> Duration {
-    let ((mut offering, mut seen), (mut answering, mut news)) = (peer().await, peer().await);
+    let (mut offering, mut offering_events) = peer().await;
+    let (mut answering, mut answering_events) = peer().await;
     let offer = offering.create_offer().await.expect("an offer");
     let answer = answering
         .apply_offer(&offer, false)
@@ -26,12 +30,12 @@ async fn connect() -> Duration {
         .apply_answer(&answer)
         .await
         .expect("it answers the offer");
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut withheld = Vec::new();
     let connect = async {
         loop {
             tokio::select! {
-                event = seen.recv() => match event.expect("the connection lives") {
+                event = offering_events.recv() => match event.expect("the connection lives") {
                     PeerEvent::Candidate(text) => {
                         answering.add_candidate(&text).await.expect("a candidate");
                     }
@@ -39,7 +43,7 @@ async fn connect() -> Duration {
                     PeerEvent::Failed | PeerEvent::Closed => panic!("the connection failed"),
                     _ => {}
                 },
-                event = news.recv() => {
+                event = answering_events.recv() => {
                     if let Some(PeerEvent::Candidate(text)) = event {
                         withheld.push(text);
                     }
@@ -51,20 +55,23 @@ async fn connect() -> Duration {
     timeout(Duration::from_secs(20), connect)
         .await
         .expect("the two connect");
-    let took = begun.elapsed();
+    let took = started.elapsed();
     assert_eq!(
         remote_type(&offering).await,
         "prflx",
-        "all that is known is that a check came from there"
+        "all that is known is that a check came from that address"
     );
 
-    while let Ok(event) = news.try_recv() {
+    while let Ok(event) = answering_events.try_recv() {
         if let PeerEvent::Candidate(text) = event {
             withheld.push(text);
         }
     }
 
-    assert!(!withheld.is_empty(), "the answering side has gathered");
+    assert!(
+        !withheld.is_empty(),
+        "the answering side has gathered candidates"
+    );
     for text in withheld {
         offering.add_candidate(&text).await.expect("a candidate");
     }
@@ -72,7 +79,7 @@ async fn connect() -> Duration {
     assert_eq!(
         remote_type(&offering).await,
         "host",
-        "the candidate says what kind of address it is"
+        "the candidate gives the type of the address"
     );
 
     offering.close().await;
@@ -80,14 +87,15 @@ async fn connect() -> Duration {
     took
 }
 
-/// The type of the partner's end of the path.
+/// The type of the remote candidate of the route.
 async fn remote_type(peer: &Peer) -> String {
-    peer.route().await.expect("a connection has a path").remote
+    peer.route().await.expect("a connection has a route").remote
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partner_whose_candidates_are_late_is_reached_at_once() {
-    // A machine that is busy at the moment may take longer; one that waits for the library always does.
+async fn a_partner_with_late_candidates_is_connected_promptly() {
+    // A busy machine may take longer once or twice; waiting for the library would take longer every
+    // time.
     let mut took = Vec::new();
     while took.len() < 5 && !took.iter().any(|took| *took < PROMPTLY) {
         took.push(connect().await);
@@ -96,6 +104,6 @@ async fn a_partner_whose_candidates_are_late_is_reached_at_once() {
     let promptly = took.iter().any(|took| *took < PROMPTLY);
     assert!(
         promptly,
-        "a check from an address that nobody has told was not good enough: {took:?}"
+        "a check from an unannounced address was not accepted promptly: {took:?}"
     );
 }

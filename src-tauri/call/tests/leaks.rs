@@ -1,17 +1,16 @@
-//! What a call leaves behind: nothing.
+//! A call leaves nothing behind: no thread, socket or task.
 #![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
 mod support;
 
 use std::time::{Duration, Instant};
 
-use tandem_call::session::CallEventKind;
-
-use support::{Side, relay, room};
+use support::{Side, room, server};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Names of this process's threads that belong to the media of a call.
+/// The names of this process's threads that handle a call's media.
 fn media_threads() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists its threads");
     let names = tasks
@@ -37,16 +36,13 @@ fn tasks() -> usize {
         .num_alive_tasks()
 }
 
-/// A call of two sides that ends by a hang-up.
-async fn call(url_of: &support::TestRelay) {
+/// A call between two sides that ends with a hang-up.
+async fn call(server: &support::TestServer) {
     let room = room();
-    let (mut left, mut right) = (Side::start(url_of, &room), Side::start(url_of, &room));
+    let (mut left, mut right) = (Side::start(server, &room), Side::start(server, &room));
 
     for side in [&mut left, &mut right] {
-        side.until(SOON, "a picture", |kind| {
-            *kind == CallEventKind::FirstRemoteFrame
-        })
-        .await;
+        side.first_frame(SOON).await;
     }
 
     assert!(
@@ -60,13 +56,13 @@ async fn call(url_of: &support::TestRelay) {
     right.call.finished().await;
 }
 
-/// Waits until `now` is no more than `allowed`.
+/// Waits until `now` returns at most `allowed`.
 async fn settles(what: &str, allowed: usize, now: impl Fn() -> usize) {
     let deadline = Instant::now() + SOON;
     while now() > allowed {
         assert!(
             Instant::now() < deadline,
-            "{} {what} left, {allowed} at the beginning",
+            "{} {what} left, {allowed} before the calls",
             now()
         );
 
@@ -75,22 +71,22 @@ async fn settles(what: &str, allowed: usize, now: impl Fn() -> usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_thread_no_socket_and_no_task_outlives_its_call() {
-    let relay = relay().await;
+async fn no_thread_socket_or_task_outlives_its_call() {
+    let server = server().await;
     let alive = tasks();
-    // The first call warms up what stays: the runtime's threads, its event queue.
-    call(&relay).await;
+    // The first call creates what stays: the runtime's threads, its event queue.
+    call(&server).await;
     settles("media threads", 0, || media_threads().len()).await;
-    // The relay's own connections are tasks here, too, and close a moment later.
+    // The signaling server's connections are tasks of this process too, and close a moment later.
     settles("tasks", alive, tasks).await;
     let files = open_files();
 
     for _ in 0..3 {
-        call(&relay).await;
+        call(&server).await;
     }
 
     settles("media threads", 0, || media_threads().len()).await;
     settles("open files", files, open_files).await;
     settles("tasks", alive, tasks).await;
-    relay.shutdown().await;
+    server.shutdown().await;
 }

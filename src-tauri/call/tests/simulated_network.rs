@@ -1,4 +1,5 @@
 //! Two real peer connections (ICE, DTLS, SRTP) over the simulated network, in real time.
+#![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +11,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
     RtpCodecKind,
 };
-use tandem_call::congestion::{self, LinkConfig};
-use tandem_call::link::LinkState;
+use tandem_call::internals::{LinkConfig, LinkState, register_interceptors};
 use tandem_call::simnet::{Conditions, Loss, SimNetwork, SimRuntime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP};
@@ -65,7 +65,7 @@ async fn peer(network: &Arc<SimNetwork>, number: usize, conditions: Conditions) 
     engine
         .register_codec(codec.clone(), RtpCodecKind::Video)
         .expect("a plain codec");
-    let (registry, link) = congestion::register(&mut engine, LinkConfig::default())
+    let (registry, link) = register_interceptors(&mut engine, LinkConfig::default())
         .expect("the defaults are in order");
     let (sender, events) = unbounded_channel();
     let builder = PeerConnectionBuilder::new()
@@ -111,7 +111,7 @@ async fn peer(network: &Arc<SimNetwork>, number: usize, conditions: Conditions) 
 
 async fn gathered(peer: &mut Peer) {
     while !matches!(
-        peer.events.recv().await.expect("the connection lives"),
+        peer.events.recv().await.expect("the connection is open"),
         Event::Gathered
     ) {}
 }
@@ -121,7 +121,7 @@ async fn connect(a: &mut Peer, b: &mut Peer) {
     a.connection
         .set_local_description(offer)
         .await
-        .expect("our own offer");
+        .expect("the local offer");
     gathered(a).await;
     let offer = a.connection.local_description().await.expect("it was set");
     b.connection
@@ -132,7 +132,7 @@ async fn connect(a: &mut Peer, b: &mut Peer) {
     b.connection
         .set_local_description(answer)
         .await
-        .expect("our own answer");
+        .expect("the local answer");
     gathered(b).await;
     let answer = b.connection.local_description().await.expect("it was set");
     a.connection
@@ -159,12 +159,12 @@ fn packet(sequence_number: u16) -> rtp::Packet {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_survives_loss_and_its_figures_are_those_of_the_link() {
+async fn loss_is_repaired_and_the_figures_match_the_link() {
     let run = async {
         let network = SimNetwork::new(11);
         network.start();
-        let way = Conditions::delayed(Duration::from_millis(25));
-        let (mut a, mut b) = (peer(&network, 0, way).await, peer(&network, 1, way).await);
+        let link = Conditions::delayed(Duration::from_millis(25));
+        let (mut a, mut b) = (peer(&network, 0, link).await, peer(&network, 1, link).await);
         connect(&mut a, &mut b).await;
         let video = Arc::clone(&a.video);
         let sending = tokio::spawn(async move {
@@ -178,7 +178,7 @@ async fn a_call_survives_loss_and_its_figures_are_those_of_the_link() {
         });
 
         let track = loop {
-            if let Event::Track(track) = b.events.recv().await.expect("the connection lives") {
+            if let Event::Track(track) = b.events.recv().await.expect("the connection is open") {
                 break track;
             }
         };
@@ -199,7 +199,7 @@ async fn a_call_survives_loss_and_its_figures_are_those_of_the_link() {
 
         assert!(
             (0.05..0.16).contains(&lost),
-            "a tenth of some 550 datagrams, got {lost}"
+            "about a tenth of 550 datagrams is lost, got {lost}"
         );
 
         assert!(
@@ -207,22 +207,22 @@ async fn a_call_survives_loss_and_its_figures_are_those_of_the_link() {
             "NACK recovers most of 50 lost packets: {repair:?}"
         );
 
-        let rtt = rtt.expect("feedback came").as_millis();
+        let rtt = rtt.expect("feedback arrived").as_millis();
         assert!(
             (50..150).contains(&rtt),
-            "50 ms of way there and back, measured {rtt}"
+            "a round trip of 50 ms, measured {rtt}"
         );
 
         assert!(
             a.link.loss_fraction() > 0.0,
-            "the sender learns of the loss"
+            "the sender learns of the loss from feedback"
         );
 
         let _ = tokio::join!(a.connection.close(), b.connection.close());
     };
 
-    let began = Instant::now();
+    let started = Instant::now();
     tokio::time::timeout(DEADLINE, run)
         .await
-        .unwrap_or_else(|_| panic!("not done after {:?}", began.elapsed()));
+        .unwrap_or_else(|_| panic!("not done after {:?}", started.elapsed()));
 }

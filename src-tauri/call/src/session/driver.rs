@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_media::audio::AudioSource;
-use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
+use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
@@ -690,13 +690,15 @@ fn link_bounds(max_bitrate_bps: u32) -> LinkConfig {
 
 /// The event for something that does not work in a call.
 fn problem(code: CallProblemCode) -> MediaEvent {
-    let part = match code {
-        CallProblemCode::CamNotNegotiated => MediaPart::Camera,
-        CallProblemCode::MicNotNegotiated => MediaPart::Microphone,
+    let (part, published) = match code {
+        CallProblemCode::CamNotNegotiated => (MediaPart::Camera, MediaErrorCode::CamNotNegotiated),
+        CallProblemCode::MicNotNegotiated => {
+            (MediaPart::Microphone, MediaErrorCode::MicNotNegotiated)
+        }
     };
 
     MediaEvent::Failed {
         part,
-        error: DeviceError::new(code.as_str(), code.message()),
+        error: DeviceError::new(published, code.message()),
     }
 }

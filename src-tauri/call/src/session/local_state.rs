@@ -126,8 +126,8 @@ impl LocalState {
 
 #[cfg(test)]
 mod tests {
-    use tandem_media::DeviceError;
     use tandem_media::audio::AudioConfig;
+    use tandem_media::{DeviceError, MediaErrorCode};
 
     use super::*;
 
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(published(&local), (true, false));
         local.set_muted(false);
         local.set_camera(true);
-        let error = DeviceError::new("CAM_UNPLUGGED", "gone");
+        let error = DeviceError::new(MediaErrorCode::CamUnplugged, "gone");
         local.on_media(&MediaEvent::Failed {
             part: MediaPart::Camera,
             error: error.clone(),
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn selecting_another_device_forgets_the_failure() {
         let mut local = both_on();
-        let error = DeviceError::new("MIC_UNPLUGGED", "gone");
+        let error = DeviceError::new(MediaErrorCode::MicUnplugged, "gone");
         local.on_media(&MediaEvent::Failed {
             part: MediaPart::Microphone,
             error,

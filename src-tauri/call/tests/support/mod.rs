@@ -1,36 +1,33 @@
-//! A relay, and sides of calls that remember what they saw.
+//! A signaling server, and sides of calls that remember what they saw.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
-use std::sync::{Arc, Mutex};
+#[cfg(feature = "internals")]
+pub(crate) mod peers;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_call::congestion::LinkConfig;
-use tandem_call::machine::EndCode;
-use tandem_call::peer::{Peer, PeerConfig, PeerEvent};
-use tandem_call::session::{Call, CallEvent, CallEventKind, CallOptions};
+use parking_lot::Mutex;
+use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, EndCode};
 use tandem_media::VideoFrame;
 use tandem_media::audio::{AudioConfig, AudioSource};
-use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
 use tandem_signaling::server::Relay;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-/// A relay on a port of its own.
-pub(crate) struct TestRelay(Relay);
+/// A signaling server on a port of its own.
+pub(crate) struct TestServer(Relay);
 
-/// Starts a relay.
-pub(crate) async fn relay() -> TestRelay {
-    TestRelay(
-        Relay::builder()
-            .listen("127.0.0.1:0")
-            .start()
-            .await
-            .expect("a port is free"),
-    )
+/// Starts a signaling server.
+pub(crate) async fn server() -> TestServer {
+    let server = Relay::builder().listen("127.0.0.1:0").start().await;
+
+    TestServer(server.expect("a port is free"))
 }
 
-impl TestRelay {
+impl TestServer {
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/ws", self.0.local_addr())
     }
@@ -39,7 +36,7 @@ impl TestRelay {
         self.0.shutdown().await;
     }
 
-    /// Gone without a word.
+    /// Stops it without closing its connections properly.
     pub(crate) async fn kill(self) {
         drop(self.0);
     }
@@ -50,7 +47,7 @@ pub(crate) fn room() -> String {
     format!("room-{:08x}", rand::random::<u32>())
 }
 
-/// A small test picture and the test sound.
+/// A small test pattern and the test tone.
 pub(crate) fn options(url: &str, room: &str) -> CallOptions {
     CallOptions {
         room: Some(room.to_owned()),
@@ -68,48 +65,29 @@ pub(crate) fn options(url: &str, room: &str) -> CallOptions {
     }
 }
 
-/// A peer connection on loopback that may send sound and pictures.
-pub(crate) async fn peer() -> (Peer, UnboundedReceiver<PeerEvent>) {
-    let config = PeerConfig {
-        codec: VideoCodec::H264,
-        send_video: true,
-        send_audio: true,
-        link: LinkConfig::default(),
-        ice_servers: Vec::new(),
-        relay_only: false,
-        addresses: vec!["127.0.0.1:0".parse().expect("an address")],
-        runtime: None,
-    };
-
-    let (sender, events) = unbounded_channel();
-    (
-        Peer::new(config, sender)
-            .await
-            .expect("a socket on loopback"),
-        events,
-    )
-}
-
 /// One side of a call.
 pub(crate) struct Side {
     pub call: Call,
     events: UnboundedReceiver<CallEvent>,
+    /// The numbers in the test patterns that the partner sent.
     numbers: Arc<Mutex<Vec<u16>>>,
 }
 
 impl Side {
-    pub(crate) fn start(relay: &TestRelay, room: &str) -> Self {
-        Self::with(options(&relay.url(), room))
+    pub(crate) fn start(server: &TestServer, room: &str) -> Self {
+        Self::with(options(&server.url(), room))
     }
 
     pub(crate) fn with(mut options: CallOptions) -> Self {
         let numbers: Arc<Mutex<Vec<u16>>> = Arc::default();
         let seen = Arc::clone(&numbers);
+
         options.on_remote_frame = Some(Arc::new(move |frame: &VideoFrame| {
             if let Some(code) = test_pattern::read(&frame.image) {
-                seen.lock().expect("no holder panics").push(code.frame);
+                seen.lock().push(code.frame);
             }
         }));
+
         let (call, events) = Call::start(options);
 
         Self {
@@ -119,31 +97,40 @@ impl Side {
         }
     }
 
-    /// How many readable pictures of the partner were seen.
-    pub(crate) fn count(&self) -> usize {
-        self.numbers.lock().expect("no holder panics").len()
+    /// How many readable frames from the partner were decoded.
+    pub(crate) fn frame_count(&self) -> usize {
+        self.numbers.lock().len()
     }
 
-    /// The numbers that stood in them.
-    pub(crate) fn picture_numbers(&self) -> Vec<u16> {
-        self.numbers.lock().expect("no holder panics").clone()
+    /// The numbers in them, in order of arrival.
+    pub(crate) fn frame_numbers(&self) -> Vec<u16> {
+        self.numbers.lock().clone()
     }
 
-    /// Waits until `count` readable pictures were seen in all.
-    pub(crate) async fn pictures(&self, within: Duration, count: usize) {
+    /// Waits until `count` readable frames were decoded in all.
+    pub(crate) async fn wait_for_frames(&self, within: Duration, count: usize) {
         let deadline = Instant::now() + within;
-        while self.count() < count {
+
+        while self.frame_count() < count {
             assert!(
                 Instant::now() < deadline,
-                "{} of {count} pictures within {within:?}",
-                self.count()
+                "{} of {count} frames within {within:?}",
+                self.frame_count()
             );
 
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// Waits for an event.
+    /// Waits until the partner's first frame is decoded.
+    pub(crate) async fn first_frame(&mut self, within: Duration) {
+        self.until(within, "the first frame", |kind| {
+            *kind == CallEventKind::FirstRemoteFrame
+        })
+        .await;
+    }
+
+    /// Waits for the first event that `is_it` accepts; `what` names it in failures.
     pub(crate) async fn until(
         &mut self,
         within: Duration,
@@ -157,21 +144,22 @@ impl Side {
                 }
 
                 if let CallEventKind::Ended { reason } = &event.kind {
-                    panic!("the call ended with {:?} before: {what}", reason.code);
+                    panic!("the call ended with {:?} before {what}", reason.code);
                 }
             }
 
-            panic!("the events ended before: {what}");
+            panic!("the events ended before {what}");
         };
 
         timeout(within, search)
             .await
-            .unwrap_or_else(|_| panic!("not within {within:?}: {what}"))
+            .unwrap_or_else(|_| panic!("{what} did not come within {within:?}"))
     }
 
     /// Waits for all of these events, in any order.
-    pub(crate) async fn until_all(&mut self, within: Duration, wanted: &[CallEventKind]) {
-        let mut missing = wanted.to_vec();
+    pub(crate) async fn until_all(&mut self, within: Duration, expected: &[CallEventKind]) {
+        let mut missing = expected.to_vec();
+
         while !missing.is_empty() {
             let event = self
                 .until(within, "the rest", |kind| missing.contains(kind))
