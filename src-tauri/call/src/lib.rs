@@ -35,6 +35,13 @@
 //! is the connection to the partner, and `session` runs a whole call with devices, threads and the
 //! signaling server around these parts.
 
+// Lints run with every feature. Without `internals`, what is there for benchmarks and tests only
+// is neither used nor reachable.
+#![cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, unreachable_pub, reason = "serves `internals`")
+)]
+
 mod bwe;
 mod congestion;
 mod interceptors;

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::PartnerState;
 
 /// The label of the data channel that carries the messages.
-pub const CHANNEL: &str = "tandem";
+pub(crate) const CHANNEL: &str = "tandem";
 
 /// Longer messages are rejected unread. Ours take about 50 bytes; the rest is room for fields of
 /// later versions.
-pub const MAX_MESSAGE_BYTES: usize = 1024;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 1024;
 
 #[derive(Serialize)]
 struct Outgoing {
@@ -33,8 +33,8 @@ enum Incoming {
 /// What is wrong with the partner's message. The text never quotes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StateMessageError {
-    /// More than [`MAX_MESSAGE_BYTES`].
-    #[error("the message is {0} bytes long, more than {MAX_MESSAGE_BYTES}")]
+    /// It is longer than 1,024 bytes.
+    #[error("the message is {0} bytes long, more than {max}", max = MAX_MESSAGE_BYTES)]
     TooLong(usize),
     /// Not a JSON object with a `type`, or a `state` message without its fields.
     #[error("not a message of the state channel")]

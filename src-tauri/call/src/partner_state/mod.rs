@@ -10,7 +10,8 @@ mod camera_watch;
 mod message;
 
 pub(crate) use camera_watch::CameraWatch;
-pub use message::{CHANNEL, MAX_MESSAGE_BYTES, StateMessageError, parse, to_json};
+pub(crate) use message::CHANNEL;
+pub use message::{StateMessageError, parse, to_json};
 
 /// What one side sends at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
