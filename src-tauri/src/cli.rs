@@ -1,5 +1,6 @@
-//! The command line of `tandem`, and which part of the program answers it.
+//! The command line of `tandem`, and which part of the program runs it.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -8,60 +9,67 @@ use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "desktop")]
 use crate::desktop;
+use crate::headless::args;
 use crate::{devices, headless};
 
-/// One-to-one video chat: opens its window, or holds a call without one.
+/// One-to-one video chat. Opens a window, or holds a call without one (--headless).
 #[derive(Debug, Parser)]
-#[command(name = "tandem", version, args_conflicts_with_subcommands = true, after_help = headless::args::EXIT_CODES)]
+#[command(name = "tandem", version, args_conflicts_with_subcommands = true, after_help = args::EXIT_CODES)]
 pub struct Cli {
-    /// What to do instead of a call.
+    /// Another task than a call.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
     /// Hold a call without a window
     #[arg(long)]
     pub headless: bool,
-    /// The call.
+    /// The call to hold.
     #[command(flatten)]
-    pub call: headless::args::CallArgs,
+    pub call: args::CallArgs,
     /// Logging.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
-/// What else the program does.
+/// Tasks other than a call.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// List cameras with their formats, microphones and speakers
     Devices {
-        /// Print one JSON object instead of a list for people
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
         /// Logging.
         #[command(flatten)]
         log: LogArgs,
     },
+    /// Print the flags that work only with --headless, one per line
+    #[command(hide = true)]
+    HeadlessFlags,
 }
 
-/// How much is logged. Logs go to stderr and hold no names, addresses, session descriptions or pictures.
+/// How much to log. Logs go to stderr and never contain names, addresses, session descriptions or
+/// images.
 #[derive(Debug, Args)]
 pub struct LogArgs {
-    /// How much to log on stderr: off, error, warn, info, debug, trace, or targets as in tandem_call=debug,warn
+    /// How much to log to stderr: off, error, warn, info, debug, trace, or levels by target, like
+    /// tandem_call=debug,warn
     #[arg(long, value_name = "LEVEL", default_value = "warn", value_parser = log_filter)]
     pub log_level: String,
 }
 
-/// Runs the program and gives its exit code.
+/// Runs the program and returns its exit code.
 pub fn main() -> ExitCode {
     let parsed = Cli::command()
         .try_get_matches()
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return refused(&error),
+        Err(error) => return reject(&error),
     };
 
     match &cli.command {
-        Some(Command::Devices { json, log }) => {
+        Some(CliCommand::HeadlessFlags) => print_headless_flags(),
+        Some(CliCommand::Devices { json, log }) => {
             start_log(&log.log_level);
             devices::main(*json)
         }
@@ -69,67 +77,84 @@ pub fn main() -> ExitCode {
             start_log(&cli.log.log_level);
             match cli.call.check() {
                 Ok(()) => headless::main(&cli.call),
-                Err(error) => refused(&Cli::command().error(ErrorKind::ValueValidation, error)),
+                Err(error) => reject(&Cli::command().error(ErrorKind::ValueValidation, error)),
             }
         }
         None => {
             start_log(&cli.log.log_level);
-            window(&cli, &matches)
+            open_window(&cli, &matches)
         }
     }
 }
 
-/// Opens the window.
+/// Opens the window, unless a flag was given that needs `--headless`.
 #[cfg(feature = "desktop")]
-fn window(cli: &Cli, matches: &ArgMatches) -> ExitCode {
-    let refused_here = desktop::refused_arguments(matches);
-    if !refused_here.is_empty() {
-        let why = format!("{} only with --headless", refused_here.join(", "));
-        return refused(&Cli::command().error(ErrorKind::MissingRequiredArgument, why));
+fn open_window(cli: &Cli, matches: &ArgMatches) -> ExitCode {
+    let headless_only = args::given_headless_flags(matches);
+    if !headless_only.is_empty() {
+        let why = format!(
+            "{} can only be used with --headless",
+            headless_only.join(", ")
+        );
+        return reject(&Cli::command().error(ErrorKind::MissingRequiredArgument, why));
     }
 
     match cli.call.check() {
         Ok(()) => desktop::main(&cli.call, matches),
-        Err(error) => refused(&Cli::command().error(ErrorKind::ValueValidation, error)),
+        Err(error) => reject(&Cli::command().error(ErrorKind::ValueValidation, error)),
     }
 }
 
-/// Says what this build can do instead.
+/// Names the commands that work in a build without a window.
 #[cfg(not(feature = "desktop"))]
-fn window(_: &Cli, _: &ArgMatches) -> ExitCode {
-    refused(&Cli::command().error(
+fn open_window(_: &Cli, _: &ArgMatches) -> ExitCode {
+    reject(&Cli::command().error(
         ErrorKind::MissingSubcommand,
-        "this build has no window; run \"tandem --headless --pair --duration 10s\" for a call between two peers in this \
-         process, \"tandem --headless --room CODE\" to meet somebody, or \"tandem devices\"",
+        "this build has no window. Run \"tandem --headless --pair --duration 10s\" to hold a call between two peers in \
+         this process, \"tandem --headless --room CODE\" to call another person, or \"tandem devices\"",
     ))
 }
 
-/// Help and version go to stdout with 0, everything else to stderr with 2.
-fn refused(error: &clap::Error) -> ExitCode {
-    // Nobody is left to tell if the terminal is gone.
-    let _ = error.print();
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(headless::Exit::Usage.code()))
+fn print_headless_flags() -> ExitCode {
+    let mut lines = args::headless_flags().join("\n");
+    lines.push('\n');
+
+    match io::stdout().write_all(lines.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Prints a message of clap's: help and version to stdout with exit code 0, errors to stderr with
+/// 2.
+fn reject(message: &clap::Error) -> ExitCode {
+    // If the terminal is gone, there is nowhere to report that.
+    let _ = message.print();
+    ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(headless::Exit::Usage.code()))
 }
 
 fn log_filter(text: &str) -> Result<String, String> {
     filter(text).map(|_| text.to_owned()).map_err(|_| {
-        "give off, error, warn, info, debug or trace, or targets with their levels like tandem_call=debug,warn".into()
+        "give off, error, warn, info, debug or trace, or levels by target, like tandem_call=debug,warn".into()
     })
 }
 
-/// A bare level is meant for Tandem itself: of the crates below it only errors are shown, because they log addresses.
+/// A bare level applies to Tandem's crates. Of their dependencies only errors are logged, because
+/// those log addresses.
 fn filter(text: &str) -> Result<EnvFilter, String> {
     let bare = ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
     let directives = match text {
         "off" | "error" => text.to_owned(),
         _ if bare => {
-            let ours = ["tandem", "tandem_call", "tandem_media", "tandem_signaling"];
-            ours.iter().fold("error".to_owned(), |all, target| {
-                format!("{all},{target}={text}")
-            })
+            let tandem_crates = ["tandem", "tandem_call", "tandem_media", "tandem_signaling"];
+            tandem_crates
+                .iter()
+                .fold("error".to_owned(), |all, target| {
+                    format!("{all},{target}={text}")
+                })
         }
         _ if text.contains('=') => text.to_owned(),
-        _ => return Err("neither a level nor targets".into()),
+        _ => return Err("not a level and no targets".into()),
     };
 
     EnvFilter::try_new(directives).map_err(|error| error.to_string())
@@ -137,7 +162,7 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
 
 fn start_log(level: &str) {
     let filter = filter(level).unwrap_or_else(|_| EnvFilter::new("error"));
-    // A second start in one process (tests) keeps the first log.
+    // A second start in one process (in tests) keeps the first subscriber.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -150,12 +175,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn clap_accepts_the_definition_of_the_command_line() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn log_levels_are_levels_or_targets() {
+    fn a_log_level_is_a_level_or_a_list_of_targets() {
         for text in [
             "off",
             "error",
@@ -169,7 +194,7 @@ mod tests {
         }
 
         for text in ["", "loud", "tandem_call=loud"] {
-            assert!(log_filter(text).is_err(), "{text:?} is refused");
+            assert!(log_filter(text).is_err(), "{text:?} is not a log level");
         }
     }
 
@@ -177,12 +202,12 @@ mod tests {
     fn a_call_and_a_subcommand_exclude_each_other() {
         assert!(
             Cli::try_parse_from(["tandem", "--headless", "devices"]).is_err(),
-            "one thing at a time"
+            "a call or a subcommand, not both"
         );
 
         assert!(
             Cli::try_parse_from(["tandem", "devices", "--json"]).is_ok(),
-            "a list of devices"
+            "a subcommand alone"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! `tandem devices`: cameras with their formats, microphones and speakers, for people or as JSON.
+//! `tandem devices`: lists cameras with their formats, microphones and speakers, for people or as
+//! JSON.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -11,17 +12,18 @@ use tandem_media::video::{CameraFormat, CameraInfo, list_cameras};
 
 use crate::headless::Exit;
 
-/// What can be used in a call. A kind that could not be listed is empty here and named in `errors`.
+/// The devices of this machine. A kind that could not be listed is empty here and named in
+/// `errors`.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Devices {
-    /// Cameras with their formats.
+pub struct DeviceList {
+    /// Cameras, each with the formats it reports.
     pub cameras: Vec<CameraInfo>,
     /// Microphones.
     pub microphones: Vec<AudioDeviceInfo>,
     /// Speakers.
     pub speakers: Vec<AudioDeviceInfo>,
-    /// What could not be listed.
+    /// The kinds that could not be listed.
     pub errors: Vec<ListError>,
 }
 
@@ -30,24 +32,24 @@ pub struct Devices {
 pub struct ListError {
     /// `cameras`, `microphones` or `speakers`.
     pub kind: &'static str,
-    /// The code and the sentence.
+    /// Why, as code and sentence.
     #[serde(flatten)]
     pub error: DeviceError,
 }
 
-impl Devices {
-    /// Asks the system; may take seconds. One kind's failure does not hide the others.
-    pub fn list() -> Self {
+impl DeviceList {
+    /// Asks the system, which may take seconds. A failure for one kind does not hide the others.
+    pub fn query() -> Self {
         let mut errors = Vec::new();
         Self {
-            cameras: kind("cameras", list_cameras(), &mut errors),
-            microphones: kind("microphones", list_microphones(), &mut errors),
-            speakers: kind("speakers", list_speakers(), &mut errors),
+            cameras: devices_or_error("cameras", list_cameras(), &mut errors),
+            microphones: devices_or_error("microphones", list_microphones(), &mut errors),
+            speakers: devices_or_error("speakers", list_speakers(), &mut errors),
             errors,
         }
     }
 
-    /// A list for people, with what to type for each device.
+    /// The list as text, with the flag that selects a device of each kind.
     fn text(&self) -> String {
         let mut out = String::new();
         let section = |out: &mut String, title: &str, kind: &str, empty: bool| {
@@ -94,9 +96,10 @@ impl Devices {
     }
 }
 
-/// Prints the list. Exit code 5 if a kind could not be listed; the others are printed all the same.
+/// Prints the list. The exit code is 5 if a kind could not be listed; the others are printed all
+/// the same.
 pub fn main(json: bool) -> ExitCode {
-    let devices = Devices::list();
+    let devices = DeviceList::query();
     let text = if json {
         serde_json::to_string_pretty(&devices).map(|json| json + "\n")
     } else {
@@ -115,8 +118,9 @@ pub fn main(json: bool) -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// A machine without devices of a kind has an empty list, not an error.
-fn kind<T>(
+/// The devices that were listed; notes a failure. A machine without devices of a kind has an empty
+/// list, not an error.
+fn devices_or_error<T>(
     kind: &'static str,
     listed: Result<Vec<T>, DeviceError>,
     errors: &mut Vec<ListError>,
@@ -134,14 +138,11 @@ fn kind<T>(
 fn camera_lines(out: &mut String, camera: &CameraInfo) {
     let _ = writeln!(out, "  {} (index {})", camera.name, camera.index);
     if camera.formats.is_empty() {
-        let _ = writeln!(
-            out,
-            "    no format it tells: another program may be using it"
-        );
+        let _ = writeln!(out, "    no formats reported; it may be in use");
     }
 
-    // One line for each size and kind of pixels, which follow one another.
-    for alike in camera
+    // One line per size and pixel format; formats that differ only in their rate are neighbours.
+    for same_size in camera
         .formats
         .chunk_by(|a, b| (a.width, a.height, a.pixels) == (b.width, b.height, b.pixels))
     {
@@ -150,8 +151,8 @@ fn camera_lines(out: &mut String, camera: &CameraInfo) {
             height,
             pixels,
             ..
-        } = alike[0];
-        let rates: Vec<u32> = alike.iter().map(|format| format.fps).collect();
+        } = same_size[0];
+        let rates: Vec<u32> = same_size.iter().map(|format| format.fps).collect();
         let _ = writeln!(
             out,
             "    {width}x{height} {pixels:?} at {} frames/s",

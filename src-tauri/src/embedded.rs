@@ -1,13 +1,14 @@
-//! The relay inside the app: for calls on one machine or one network.
+//! The signaling server inside the app, for calls on one machine or one network.
 
 use tandem_signaling::server::{Relay, RelayBuilder};
 
-/// A household or an office, and fewer than the open files that any system grants a process.
-const CONNECTIONS: usize = 128;
+/// The most connections at a time: enough for a household or an office, and below the number of
+/// open files that any system allows a process.
+const MAX_CONNECTIONS: usize = 128;
 
-/// A relay that will listen on `address`.
-pub(crate) fn relay(address: impl Into<String>) -> RelayBuilder {
+/// A signaling server that will listen on `address` (`IP:PORT`) once it is started.
+pub(crate) fn server(address: impl Into<String>) -> RelayBuilder {
     Relay::builder()
         .listen(address)
-        .max_connections(CONNECTIONS)
+        .max_connections(MAX_CONNECTIONS)
 }

@@ -1,9 +1,13 @@
-//! The `tandem` program. Its headless half holds real calls without a window: for tests, for bots, for measuring.
+//! The `tandem` program: [`desktop`] opens its window, [`headless`] holds a call without one, for
+//! tests, bots and measurements. [`cli`] decides which.
 
 pub mod cli;
 #[cfg(feature = "desktop")]
 pub mod desktop;
 pub mod devices;
 mod embedded;
+pub mod error_code;
 pub mod headless;
+mod signals;
 pub mod values;
+pub mod video_quality;

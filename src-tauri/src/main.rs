@@ -1,4 +1,4 @@
-//! The `tandem` binary: see `tandem --help`.
+//! The `tandem` binary. The program is in the library; see `tandem --help`.
 
 use std::process::ExitCode;
 

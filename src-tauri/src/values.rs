@@ -1,62 +1,80 @@
-//! The values people type on the command line: durations, bitrates, picture sizes, names and room codes. Every refusal
-//! says what is allowed.
+//! Values as people type them: durations, bitrates, frame sizes, names, room codes, addresses of
+//! servers.
+//!
+//! Every parser returns a sentence that says what is wrong and what is allowed. Limits of the
+//! signaling protocol come from [`tandem_signaling::message`]; [`server_url`], [`room`] and
+//! [`name`] are the only places that apply them to typed text.
 
 use std::time::Duration;
 
-/// The longest duration that is accepted: a day is more than any call, and far from what a timer can hold.
+use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS};
+
+/// The longest duration: a day is longer than any call and far below what a timer can hold.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
-/// Below this no picture is worth sending (bits a second).
+/// The lowest bitrate limit for video, in bits per second. Frames encoded below it are not worth
+/// looking at.
 pub const MIN_BITRATE_BPS: u32 = 50_000;
-/// Above this nothing is gained by the codecs in use (bits a second).
+/// The highest bitrate limit for video, in bits per second. The codecs in use gain nothing above
+/// it.
 pub const MAX_BITRATE_BPS: u32 = 50_000_000;
-/// The smallest side of a picture, in pixels: what H.264 encoders accept with room for four macroblocks.
+/// The bitrate limit for video unless the user sets one, in bits per second.
+pub const DEFAULT_MAX_BITRATE_BPS: u32 = 2_500_000;
+/// The smallest side of a frame, in pixels: two macroblocks of H.264.
 pub const MIN_SIDE: u32 = 32;
-/// The largest picture: 4K UHD, the most that level 5.1 of H.264 holds.
+/// The largest frame, in pixels: 4K UHD, the most that level 5.1 of H.264 holds.
 pub const MAX_SIZE: (u32, u32) = (3840, 2160);
 
-/// A number with a unit behind it, such as `10s`, `500ms`, `1.5m` or `1h`.
+/// Parses a duration: a decimal number with its unit, `500ms`, `10s`, `1.5m` or `1h`. A number
+/// without a unit is in seconds. From 1 ms to 24 h.
+///
+/// # Errors
+/// A sentence for the person who typed it.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    const ALLOWED: &str = "give a number with its unit, like 500ms, 10s, 1m or 1h";
+    const ALLOWED: &str = "give a time like 500ms, 10s, 1m or 1h";
     let (number, unit) = split_unit(text);
-    let seconds = match unit {
+
+    let seconds_per_unit = match unit {
         "ms" => 0.001,
-        "s" => 1.0,
+        "s" | "" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        "" => return Err(format!("the unit is missing; {ALLOWED}")),
-        _ => return Err(format!("\"{unit}\" is no unit of time; {ALLOWED}")),
+        _ => return Err(format!("\"{unit}\" is not a unit of time; {ALLOWED}")),
     };
 
-    let seconds = number_above_zero(number)
-        .ok_or_else(|| format!("\"{number}\" is no time above zero; {ALLOWED}"))?
-        * seconds;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(time) if time > MAX_DURATION => Err("the longest time is 24h".into()),
+    let number = number_above_zero(number)
+        .ok_or_else(|| format!("\"{number}\" is not a number above zero; {ALLOWED}"))?;
+
+    match Duration::try_from_secs_f64(number * seconds_per_unit) {
         Ok(time) if time < Duration::from_millis(1) => Err("the shortest time is 1ms".into()),
-        Ok(time) => Ok(time),
-        Err(_) => Err("the longest time is 24h".into()),
+        Ok(time) if time <= MAX_DURATION => Ok(time),
+        _ => Err("the longest time is 24h".into()),
     }
 }
 
-/// A bitrate such as `2.5M`, `800k` or `64000`, in bits a second.
+/// Parses a bitrate such as `2.5M`, `800k` or `64000`, and returns bits per second.
+///
+/// # Errors
+/// A sentence for the person who typed it.
 pub fn bitrate(text: &str) -> Result<u32, String> {
-    const ALLOWED: &str = "give bits a second, like 2.5M, 800k or 500000 (50k to 50M)";
+    const ALLOWED: &str = "give bits per second, like 2.5M, 800k or 500000 (50k to 50M)";
     let (number, unit) = split_unit(text);
+
     let factor = match unit {
         "" => 1.0,
         "k" | "K" => 1e3,
         "M" => 1e6,
-        _ => return Err(format!("\"{unit}\" is no unit of a bitrate; {ALLOWED}")),
+        _ => return Err(format!("\"{unit}\" is not a unit of bitrate; {ALLOWED}")),
     };
 
-    let bps = number_above_zero(number)
-        .ok_or_else(|| format!("\"{number}\" is no number above zero; {ALLOWED}"))?
-        * factor;
+    let bps = factor
+        * number_above_zero(number)
+            .ok_or_else(|| format!("\"{number}\" is not a number above zero; {ALLOWED}"))?;
+
     if (f64::from(MIN_BITRATE_BPS)..=f64::from(MAX_BITRATE_BPS)).contains(&bps) {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "within the range of u32, see above"
+            reason = "within the range of u32, see the condition"
         )]
         let bps = bps.round() as u32;
         Ok(bps)
@@ -65,55 +83,74 @@ pub fn bitrate(text: &str) -> Result<u32, String> {
     }
 }
 
-/// A picture size such as `1280x720`, in pixels. Sides are even, because 4:2:0 pictures have half as many chroma samples.
+/// Parses a frame size such as `1280x720`, in pixels. Both sides are even: a 4:2:0 frame has half
+/// as many chroma samples per side.
+///
+/// # Errors
+/// A sentence for the person who typed it.
 pub fn size(text: &str) -> Result<(u32, u32), String> {
     let (max_width, max_height) = MAX_SIZE;
     let allowed = format!(
         "give WIDTHxHEIGHT in even numbers, like 1280x720, from {MIN_SIDE}x{MIN_SIDE} to {max_width}x{max_height}"
     );
+
     let (width, height) = text
         .split_once('x')
         .and_then(|(width, height)| Some((digits(width)?, digits(height)?)))
         .ok_or_else(|| format!("not a size; {allowed}"))?;
 
     if width % 2 == 1 || height % 2 == 1 {
-        return Err(format!("an odd side cannot be sent; {allowed}"));
+        return Err(format!("both sides must be even; {allowed}"));
     }
 
-    let long_enough = width >= MIN_SIDE && height >= MIN_SIDE;
-    // A portrait picture may be as long as a landscape one.
-    let fits = width.max(height) <= max_width && width.min(height) <= max_height;
+    let is_large_enough = width >= MIN_SIDE && height >= MIN_SIDE;
+    // The same limit for portrait and landscape.
+    let is_small_enough = width.max(height) <= max_width && width.min(height) <= max_height;
 
-    if long_enough && fits {
+    if is_large_enough && is_small_enough {
         Ok((width, height))
     } else {
         Err(format!("out of range; {allowed}"))
     }
 }
 
-/// A room code as the relay accepts it: 1–64 of `A–Z a–z 0–9 - _`.
+/// Checks a room code as the signaling server does: 1 to [`MAX_ROOM_CHARS`] of `A–Z a–z 0–9 - _`.
+///
+/// # Errors
+/// A sentence for the person who typed it.
 pub fn room(text: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if (1..=64).contains(&text.len()) && text.chars().all(allowed) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+
+    if (1..=MAX_ROOM_CHARS).contains(&text.len()) && text.chars().all(is_allowed) {
         Ok(text.to_owned())
     } else {
-        Err("a room code has 1 to 64 of the characters A-Z a-z 0-9 - _".into())
+        Err(format!(
+            "a room code has 1 to {MAX_ROOM_CHARS} of the characters A-Z a-z 0-9 - _"
+        ))
     }
 }
 
-/// A display name as the relay accepts it: 1–40 characters, control characters not counted (the relay removes them).
+/// Checks a display name as the signaling server does: 1 to [`MAX_USER_NAME_CHARS`] characters
+/// after removing control characters. Returns it without them.
+///
+/// # Errors
+/// A sentence for the person who typed it.
 pub fn name(text: &str) -> Result<String, String> {
     let name: String = text.chars().filter(|c| !c.is_control()).collect();
-    if (1..=40).contains(&name.chars().count()) {
+
+    if (1..=MAX_USER_NAME_CHARS).contains(&name.chars().count()) {
         Ok(name)
     } else {
-        Err("a name has 1 to 40 characters".into())
+        Err(format!("a name has 1 to {MAX_USER_NAME_CHARS} characters"))
     }
 }
 
-/// The address of a relay: `ws://HOST[:PORT][/PATH]`. The path defaults to the relay's `/ws`.
-pub fn signaling_url(text: &str) -> Result<String, String> {
-    const ALLOWED: &str = "give the relay's address, like ws://127.0.0.1:9000/ws";
+/// Parses the address of a signaling server, `ws://HOST[:PORT][/PATH]`. Without a path, adds `/ws`.
+///
+/// # Errors
+/// A sentence for the person who typed it.
+pub fn server_url(text: &str) -> Result<String, String> {
+    const ALLOWED: &str = "give the server's address, like ws://127.0.0.1:9000/ws";
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(format!("not an address; {ALLOWED}"));
     };
@@ -127,9 +164,10 @@ pub fn signaling_url(text: &str) -> Result<String, String> {
     let (host, path) = rest
         .find('/')
         .map_or((rest, ""), |slash| rest.split_at(slash));
-    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '#' | '?');
+    let is_forbidden =
+        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '#' | '?');
 
-    if host.is_empty() || host.starts_with(':') || text.contains(bad) {
+    if host.is_empty() || host.starts_with(':') || text.contains(is_forbidden) {
         return Err(format!("the host is missing or malformed; {ALLOWED}"));
     }
 
@@ -137,6 +175,7 @@ pub fn signaling_url(text: &str) -> Result<String, String> {
         .rsplit_once(':')
         .filter(|_| !host.ends_with(']'))
         .map(|(_, port)| port);
+
     if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
         return Err(format!("the port is not 1 to 65535; {ALLOWED}"));
     }
@@ -148,7 +187,10 @@ pub fn signaling_url(text: &str) -> Result<String, String> {
     })
 }
 
-/// `on` or `off`.
+/// Parses `on` or `off`.
+///
+/// # Errors
+/// A sentence for the person who typed it.
 pub fn switch(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
@@ -162,10 +204,11 @@ fn split_unit(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// Plain decimals only: `f64::from_str` would also take `inf`, `nan` and exponents.
+/// Plain decimals only: `f64::from_str` would also accept `inf`, `nan` and exponents.
 fn number_above_zero(text: &str) -> Option<f64> {
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
-    plain
+    let is_plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+
+    is_plain
         .then(|| text.parse::<f64>().ok())
         .flatten()
         .filter(|number| *number > 0.0)
@@ -184,9 +227,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_need_a_unit_and_a_sensible_length() {
+    fn durations_are_numbers_with_a_unit_or_seconds_up_to_a_day() {
         for (text, millis) in [
             ("10s", 10_000),
+            ("10", 10_000),
             ("500ms", 500),
             ("1m", 60_000),
             ("1.5s", 1_500),
@@ -201,7 +245,6 @@ mod tests {
 
         for text in [
             "",
-            "10",
             "s",
             "0s",
             "-1s",
@@ -269,48 +312,48 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_what_is_allowed() {
+    fn errors_say_what_is_allowed() {
         assert!(
             size("641x480").unwrap_err().contains("even"),
-            "the rule that was broken is named"
+            "the message names the rule"
         );
 
         assert!(
-            duration("10").unwrap_err().contains("10s"),
-            "an example is given"
+            duration("soon").unwrap_err().contains("10s"),
+            "the message gives an example"
         );
 
         assert!(
             bitrate("1G").unwrap_err().contains("2.5M"),
-            "an example is given"
+            "the message gives an example"
         );
     }
 
     #[test]
-    fn relay_addresses_get_the_default_path() {
+    fn server_addresses_get_the_default_path() {
         assert_eq!(
-            signaling_url("ws://localhost:9000"),
+            server_url("ws://localhost:9000"),
             Ok("ws://localhost:9000/ws".into()),
             "the path is added"
         );
 
         assert_eq!(
-            signaling_url("ws://[::1]:9000/ws"),
+            server_url("ws://[::1]:9000/ws"),
             Ok("ws://[::1]:9000/ws".into()),
-            "IPv6 is fine"
+            "an IPv6 address with a port"
         );
 
         assert_eq!(
-            signaling_url("ws://[::1]"),
+            server_url("ws://[::1]"),
             Ok("ws://[::1]/ws".into()),
-            "IPv6 without a port is fine"
+            "an IPv6 address without a port"
         );
 
         for text in [
             "",
             "localhost:9000",
             "http://localhost:9000",
-            "wss://relay.example",
+            "wss://server.example",
             "ws://",
             "ws://:9000",
             "ws://a b",
@@ -318,7 +361,7 @@ mod tests {
             "ws://host:99999",
             "ws://me:secret@host/ws",
         ] {
-            assert!(signaling_url(text).is_err(), "{text:?} is refused");
+            assert!(server_url(text).is_err(), "{text:?} is refused");
         }
     }
 
@@ -326,27 +369,27 @@ mod tests {
     fn rooms_and_names_follow_the_protocol() {
         assert!(
             room("Room_1-a").is_ok() && room(&"r".repeat(64)).is_ok(),
-            "these are room codes"
+            "both are valid room codes"
         );
 
         for text in ["", "a b", "é", &"r".repeat(65)] {
-            assert!(room(text).is_err(), "{text:?} is no room code");
+            assert!(room(text).is_err(), "{text:?} is not a room code");
         }
 
         assert_eq!(
             name("Ad\u{7}a"),
             Ok("Ada".into()),
-            "control characters are removed"
+            "drops control characters"
         );
 
         assert!(
             name(&"é".repeat(40)).is_ok(),
-            "length counts characters, not bytes"
+            "the limit counts characters, not bytes"
         );
 
         assert!(
             name("").is_err() && name("\u{7}").is_err() && name(&"n".repeat(41)).is_err(),
-            "these are no names"
+            "empty or too long"
         );
     }
 }

@@ -1,4 +1,7 @@
-//! The `tandem` binary from outside: exit codes, what it prints where, and the report of a real call in one process.
+//! The `tandem` binary from outside: exit codes, stdout and stderr, and the report of a real call
+//! in one process.
+
+#![allow(clippy::disallowed_methods, reason = "tests wait for real processes")]
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -6,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Not to be found in any log.
+/// A display name, which must not appear in any log.
 const NAME: &str = "Grace of Arlington";
 
-/// No call of these tests takes longer, even on a slow machine.
+/// No run of these tests takes longer, even on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 fn tandem(arguments: &[&str]) -> Command {
@@ -22,7 +25,7 @@ fn tandem(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs to the end, with a deadline.
+/// Runs the program to its end, with a deadline.
 fn run(arguments: &[&str]) -> Output {
     finish(tandem(arguments).spawn().expect("the binary starts"))
 }
@@ -33,7 +36,7 @@ fn finish(child: std::process::Child) -> Output {
     std::thread::spawn(move || done.send(child.wait_with_output()));
 
     match waiting.recv_timeout(DEADLINE) {
-        Ok(output) => output.expect("the process can be waited for"),
+        Ok(output) => output.expect("the process ends"),
         Err(_) => panic!("process {id} still runs after {:?}", start.elapsed()),
     }
 }
@@ -46,7 +49,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// All of stdout as one JSON object: anything else on it is an error.
+/// Parses stdout as one JSON object. Anything else on it is an error.
 fn report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         let stdout = String::from_utf8_lossy(&output.stdout);
@@ -61,36 +64,37 @@ fn number(report: &Value, path: &str) -> f64 {
     report
         .pointer(path)
         .and_then(Value::as_f64)
-        .unwrap_or_else(|| panic!("{path} is a figure in {report:#}"))
+        .unwrap_or_else(|| panic!("{path} is a number in {report:#}"))
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn without_a_screen_it_says_what_to_run_instead() {
+fn without_a_screen_the_program_names_a_command_that_works() {
     let mut command = tandem(&[]);
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     let output = finish(command.spawn().expect("the binary starts"));
-    // A build without a window takes it for a wrong command line; one with a window finds no screen.
+    // In a build without a window the command line is wrong (2); one with a window finds no screen
+    // (1).
     let expected = if cfg!(feature = "desktop") { 1 } else { 2 };
 
     assert_eq!(
         code(&output),
         Some(expected),
-        "there is nothing to do: {}",
+        "nothing can be opened: {}",
         stderr(&output)
     );
     assert!(output.stdout.is_empty(), "errors go to stderr");
     assert!(
         stderr(&output).contains("tandem --headless --pair"),
-        "a command that works: {}",
+        "suggests a command: {}",
         stderr(&output)
     );
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_are_not_errors() {
     let help = run(&["--help"]);
-    assert_eq!(code(&help), Some(0), "help was asked for");
+    assert_eq!(code(&help), Some(0), "help");
     let text = String::from_utf8_lossy(&help.stdout).into_owned();
 
     for flag in [
@@ -104,15 +108,11 @@ fn help_and_version_are_no_errors() {
         assert!(text.contains(flag), "{flag} is explained");
     }
 
-    assert_eq!(
-        code(&run(&["--version"])),
-        Some(0),
-        "the version was asked for"
-    );
+    assert_eq!(code(&run(&["--version"])), Some(0), "version");
 }
 
 #[test]
-fn nonsense_ends_with_2_before_anything_is_started() {
+fn bad_arguments_exit_with_2_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("clip.y4m");
     std::fs::write(&clip, b"not a video").unwrap();
@@ -144,7 +144,7 @@ fn nonsense_ends_with_2_before_anything_is_started() {
         assert_eq!(
             code(&output),
             Some(2),
-            "{arguments:?} makes no sense: {}",
+            "{arguments:?} are bad arguments: {}",
             stderr(&output)
         );
 
@@ -162,7 +162,7 @@ fn nonsense_ends_with_2_before_anything_is_started() {
 }
 
 #[test]
-fn nobody_there_is_3_and_still_a_report() {
+fn no_partner_exits_with_3_and_a_report() {
     let output = run(&[
         "--headless",
         "--host",
@@ -184,7 +184,7 @@ fn nobody_there_is_3_and_still_a_report() {
 
     assert!(
         report["timingsMs"]["registered"].is_u64(),
-        "the relay was reached: {report:#}"
+        "the server was reached: {report:#}"
     );
 
     assert_eq!(
@@ -196,19 +196,19 @@ fn nobody_there_is_3_and_still_a_report() {
     assert_eq!(
         report["video"]["received"]["frames"],
         Value::Null,
-        "no stream, no figure"
+        "no stream has no figures"
     );
 
     assert!(
-        stderr(&output).contains("relay listening on 127.0.0.1:"),
-        "the host says where: {}",
+        stderr(&output).contains("server listening on 127.0.0.1:"),
+        "prints where the server listens: {}",
         stderr(&output)
     );
 }
 
 #[test]
-fn no_relay_is_4() {
-    // Bound and closed again: nothing listens there.
+fn an_unreachable_server_exits_with_4() {
+    // A port that was bound and closed: nothing listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -230,19 +230,19 @@ fn no_relay_is_4() {
     assert_eq!(
         code(&output),
         Some(4),
-        "the relay is not there: {}",
+        "no server listens there: {}",
         stderr(&output)
     );
 
     assert_eq!(
         report(&output)["error"]["code"],
         "RELAY_UNREACHABLE",
-        "and it is said so"
+        "the report has the reason"
     );
 }
 
 #[test]
-fn a_taken_port_is_told() {
+fn a_taken_port_exits_with_4() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = run(&["--headless", "--host", &address, "--report", "-"]);
@@ -250,19 +250,19 @@ fn a_taken_port_is_told() {
     assert_eq!(
         code(&output),
         Some(4),
-        "the relay cannot start: {}",
+        "the server cannot start: {}",
         stderr(&output)
     );
 
     assert_eq!(
         report(&output)["error"]["code"],
         "RELAY_NOT_STARTED",
-        "and it is said so"
+        "the report has the reason"
     );
 }
 
 #[test]
-fn a_pair_holds_a_call_and_measures_it() {
+fn a_pair_holds_and_measures_a_call() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (png, video, audio) = (file("a.png"), file("a.y4m"), file("a.wav"));
@@ -292,19 +292,19 @@ fn a_pair_holds_a_call_and_measures_it() {
     let pair = report(&output);
 
     assert_eq!(code(&output), Some(0), "media flowed both ways: {pair:#}");
-    assert_eq!(pair["ok"], true, "both are fine");
+    assert_eq!(pair["ok"], true, "both peers succeeded");
     check_log(&stderr(&output));
     let peers = pair["peers"].as_array().expect("two reports");
 
-    assert_eq!(peers.len(), 2, "one a peer");
+    assert_eq!(peers.len(), 2, "one per peer");
     assert_ne!(
         peers[0]["initiator"], peers[1]["initiator"],
-        "exactly one makes the offer"
+        "exactly one peer makes the offer"
     );
 
     assert_eq!(
         peers[0]["sessionId"], peers[1]["sessionId"],
-        "they are in one call"
+        "both are in the same call"
     );
 
     for peer in peers {
@@ -313,14 +313,14 @@ fn a_pair_holds_a_call_and_measures_it() {
 
     assert!(
         peers[0]["warnings"].as_array().is_some_and(Vec::is_empty),
-        "nothing went wrong: {:#}",
+        "there are no warnings: {:#}",
         peers[0]["warnings"]
     );
 
     assert_eq!(
         std::fs::read(&png).unwrap()[..4],
         *b"\x89PNG",
-        "the picture is saved"
+        "the snapshot is a PNG"
     );
 
     check_recordings(
@@ -330,14 +330,14 @@ fn a_pair_holds_a_call_and_measures_it() {
     );
 }
 
-/// Logs hold no session description, candidate, address or name, at any level.
+/// Logs contain no session description, candidate, address or name, at any level.
 fn check_log(log: &str) {
     for secret in [NAME, "a=fingerprint", "a=ice-", "candidate:", "127.0.0.1"] {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} must not be logged");
     }
 
-    assert!(log.contains("tandem_"), "there is a log at all: {log}");
+    assert!(log.contains("tandem_"), "something was logged: {log}");
 }
 
 fn check_peer(peer: &Value) {
@@ -345,7 +345,7 @@ fn check_peer(peer: &Value) {
     let received = number(peer, "/video/received/frames");
     assert!(
         sent >= 30.0 && received >= 30.0,
-        "4 s at 15 a second, with room for a slow machine: {sent}, {received}"
+        "4 s at 15 frames/s would be 60, with room for a slow machine: {sent}, {received}"
     );
 
     assert_eq!(
@@ -359,18 +359,18 @@ fn check_peer(peer: &Value) {
 
     assert!(
         number(peer, "/audio/received/packets") >= 100.0,
-        "50 packets of sound a second: {peer:#}"
+        "4 s at 50 packets/s would be 200: {peer:#}"
     );
 
     let timing = |name: &str| number(peer, &format!("/timingsMs/{name}"));
     assert!(
         timing("registered") <= timing("matched") && timing("matched") <= timing("connected"),
-        "in this order"
+        "registered, matched, connected"
     );
 
     assert!(
         timing("connected") <= timing("firstRemoteFrame"),
-        "pictures come over the connection"
+        "frames arrive over the connection"
     );
 
     for path in [
@@ -390,7 +390,7 @@ fn check_peer(peer: &Value) {
             peer["route"][name]
                 .as_str()
                 .is_some_and(|text| !text.is_empty()),
-            "{name} of the route: {peer:#}"
+            "the route has {name}: {peer:#}"
         );
     }
 
@@ -403,38 +403,38 @@ fn check_peer(peer: &Value) {
 
     assert!(
         number(peer, "/process/cpuSeconds") > 0.0,
-        "the call cost something"
+        "the call used CPU time"
     );
 }
 
 fn check_recordings(video: &Path, audio: &Path, frames: f64) {
-    let picture = 320 * 240 * 3 / 2 + b"FRAME\n".len() as u64;
+    let frame_bytes = 320 * 240 * 3 / 2 + b"FRAME\n".len() as u64;
     let recorded = std::fs::metadata(video)
         .expect("the recording is there")
         .len()
-        / picture;
+        / frame_bytes;
 
     assert!(
         recorded > 0 && recorded as f64 <= frames,
-        "{recorded} of {frames} pictures are recorded"
+        "{recorded} of {frames} frames are recorded"
     );
 
-    let sound = std::fs::read(audio).expect("the recording is there");
+    let wav = std::fs::read(audio).expect("the recording is there");
     assert_eq!(
-        (&sound[..4], &sound[8..12]),
+        (&wav[..4], &wav[8..12]),
         (&b"RIFF"[..], &b"WAVE"[..]),
-        "a sound file"
+        "a WAV file"
     );
 
     assert!(
-        sound.len() > 2 * 48_000,
+        wav.len() > 2 * 48_000,
         "with more than a second of 48 kHz mono: {} bytes",
-        sound.len()
+        wav.len()
     );
 }
 
 #[test]
-fn without_a_report_flag_there_is_a_table() {
+fn without_a_report_flag_the_program_prints_a_table() {
     let output = run(&[
         "--headless",
         "--pair",
@@ -447,7 +447,7 @@ fn without_a_report_flag_there_is_a_table() {
     assert_eq!(
         code(&output),
         Some(0),
-        "sound flowed: {table}\n{}",
+        "audio flowed: {table}\n{}",
         stderr(&output)
     );
 
@@ -466,7 +466,7 @@ fn without_a_report_flag_there_is_a_table() {
 }
 
 #[test]
-fn devices_are_listed_for_people_and_programs() {
+fn devices_are_listed_as_text_and_as_json() {
     let output = run(&["devices", "--json"]);
     let devices = report(&output);
 
@@ -486,13 +486,13 @@ fn devices_are_listed_for_people_and_programs() {
     let text = run(&["devices"]);
     assert!(
         String::from_utf8_lossy(&text.stdout).contains("Cameras"),
-        "a list for people"
+        "the list as text"
     );
 }
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_the_call_properly_and_reports() {
+fn ctrl_c_ends_the_call_in_order_with_a_report() {
     use std::io::{BufRead, BufReader};
     for signal in ["INT", "TERM"] {
         let mut child = tandem(&[
@@ -506,14 +506,14 @@ fn ctrl_c_ends_the_call_properly_and_reports() {
         ])
         .spawn()
         .expect("the binary starts");
-        // It listens, so it runs: the line comes before the search begins.
+        // The program handles signals before it prints this line.
         let mut line = String::new();
         let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped"));
         lines.read_line(&mut line).expect("stderr can be read");
 
         assert!(
-            line.contains("relay listening"),
-            "the first line says where: {line}"
+            line.contains("server listening"),
+            "the first line says where the server listens: {line}"
         );
 
         let sent = Command::new("kill")
@@ -529,6 +529,21 @@ fn ctrl_c_ends_the_call_properly_and_reports() {
             Some(3),
             "SIG{signal} before a partner was found: {report:#}"
         );
-        assert_eq!(report["error"]["code"], "CANCELLED", "it was stopped");
+        assert_eq!(
+            report["error"]["code"], "CANCELLED",
+            "the reason is the signal"
+        );
     }
+}
+
+#[test]
+fn the_flags_that_need_headless_are_listed_for_scripts() {
+    let output = run(&["headless-flags"]);
+    let flags = String::from_utf8_lossy(&output.stdout).into_owned();
+
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    assert!(
+        flags.lines().any(|flag| flag == "--pair") && flags.lines().all(|flag| flag != "--video"),
+        "one flag per line, without those that the window takes:\n{flags}"
+    );
 }

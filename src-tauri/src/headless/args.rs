@@ -1,4 +1,4 @@
-//! The arguments of a headless call, and everything about them that can be found wrong before the call starts.
+//! The arguments of a call, and what can be found wrong with them before the call starts.
 
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
@@ -6,104 +6,111 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, ValueEnum};
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoInput, VideoSpec};
 
 use crate::values;
+use crate::video_quality::VideoQuality;
 
-/// Where a relay is looked for when nothing is said.
+/// The signaling server unless `--signaling` names another.
 const DEFAULT_SIGNALING: &str = "ws://127.0.0.1:9000/ws";
-/// The size of pictures when nothing is said.
-const DEFAULT_SIZE: (u32, u32) = (1280, 720);
-/// The rate of pictures when nothing is said.
-const DEFAULT_FPS: f32 = 30.0;
 
-/// What the exit codes mean, for the help.
+/// The help heading of the arguments that work only with `--headless`. It marks them: the window
+/// refuses every argument that has it.
+const HEADLESS_ONLY: &str = "Only with --headless";
+
+/// What the exit codes mean, for the help text.
 pub const EXIT_CODES: &str = "Exit codes of a headless call:
   0  media flowed both ways, for what each side sends
   2  bad arguments
   3  no partner in time
   4  the connection failed, or something that was sent did not arrive
-  5  a device failed (the call went on with what was left)";
+  5  a device failed (the call continued with what was left)";
 
-/// A call without a window.
+/// The arguments of a call. Those under the help heading "Only with --headless" work only without a
+/// window.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Headless call")]
+#[command(next_help_heading = "Call")]
 pub struct CallArgs {
-    /// Hold both ends of a call in this process, through a relay of its own: the self-test and demo. A camera, a
-    /// microphone and a speaker belong to peer 0 (peer 1 sends test signals in their place), and the files of
-    /// --snapshot, --record-video and --record-audio hold what peer 0 receives
-    #[arg(long, conflicts_with_all = ["signaling", "host"])]
+    /// Hold both ends of a call in this process, through a signaling server of its own: the
+    /// self-test and demo. Peer 0 gets the camera, microphone and speaker (peer 1 sends test
+    /// signals instead), and writes the files of --snapshot, --record-video and --record-audio from
+    /// what it receives
+    #[arg(long, help_heading = HEADLESS_ONLY, conflicts_with_all = ["signaling", "host"])]
     pub pair: bool,
-    /// The relay that introduces the partners [default: ws://127.0.0.1:9000/ws]
-    #[arg(long, value_name = "WS_URL", value_parser = values::signaling_url, conflicts_with = "host")]
+    /// The signaling server that introduces the two people [default: ws://127.0.0.1:9000/ws]
+    #[arg(long, value_name = "WS_URL", value_parser = values::server_url, conflicts_with = "host")]
     pub signaling: Option<String>,
-    /// Be the relay too; without an address only this machine can reach it. 0.0.0.0:9000 opens it to the network
-    #[arg(long, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:9000", value_parser = listen_address)]
+    /// Run a signaling server as well. Without an address only this machine can reach it;
+    /// 0.0.0.0:9000 opens it to the network
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:9000", value_parser = listen_address)]
     pub host: Option<SocketAddr>,
-    /// Meet only whoever gives the same code [default: whoever is searching]
-    #[arg(long, value_name = "CODE", value_parser = values::room)]
+    /// Call only a person who gives the same code [default: anyone who is searching]
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "CODE", value_parser = values::room)]
     pub room: Option<String>,
-    /// The name shown to the partner
+    /// The name that the other person sees
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub name: Option<String>,
-    /// The picture to send: test, camera, camera:INDEX, camera:NAME, FILE.y4m or none
+    /// The video to send: test, camera, camera:INDEX, camera:NAME, FILE.y4m or none
     #[arg(long, value_name = "SOURCE", default_value = "test")]
     pub video: VideoSpec,
-    /// The sound to send: test, microphone, microphone:NAME, FILE.wav or none
+    /// The audio to send: test, microphone, microphone:NAME, FILE.wav or none
     #[arg(long, value_name = "SOURCE", default_value = "test")]
     pub audio: AudioSource,
-    /// Where to play the partner's sound: default, NAME or none [default: the default speaker if there is one; none
-    /// with --pair]
+    /// Where to play the other person's audio: default, NAME or none [default: the default speaker
+    /// if there is one; none with --pair]
     #[arg(long, value_name = "SPEAKER")]
     pub speaker: Option<AudioSink>,
-    /// The size of pictures to send; a camera takes its nearest, a file has its own [default: 1280x720]
+    /// The frame size to send. A camera picks its nearest, a file has its own [default: 1280x720]
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = values::size)]
     pub size: Option<(u32, u32)>,
-    /// Pictures a second, 1 to 120; a camera takes its nearest, a file has its own [default: 30]
+    /// Frames per second, 1 to 120. A camera picks its nearest, a file has its own [default: 30]
     #[arg(long, value_name = "RATE", value_parser = fps)]
     pub fps: Option<f32>,
     /// The video codec to offer first [default: h264]
     #[arg(long, value_name = "CODEC")]
     pub codec: Option<CodecArg>,
-    /// The most that video may take, in bits a second: 2.5M, 800k
-    #[arg(long, value_name = "BITRATE", default_value = "2.5M", value_parser = values::bitrate)]
-    pub max_bitrate: u32,
-    /// Send media through the relay's TURN server and no other way: the partner learns no address of this machine
-    #[arg(long)]
+    /// The highest bitrate for video, in bits per second: 2.5M, 800k [default: 2.5M]
+    #[arg(long = "max-bitrate", value_name = "BITRATE", value_parser = values::bitrate)]
+    pub max_bitrate_bps: Option<u32>,
+    /// Send media only through the TURN server that the signaling server offers, so that the other
+    /// person never learns an address of this machine
+    #[arg(long, help_heading = HEADLESS_ONLY)]
     pub relay_only: bool,
     /// Remove the speaker's sound from the microphone's
-    #[arg(long, value_name = "on|off", default_value = "on", value_parser = values::switch, action = clap::ArgAction::Set)]
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "on|off", default_value = "on", value_parser = values::switch, action = clap::ArgAction::Set)]
     pub echo_cancellation: bool,
-    /// Attenuate the background noise of the microphone
-    #[arg(long, value_name = "on|off", default_value = "on", value_parser = values::switch, action = clap::ArgAction::Set)]
+    /// Attenuate background noise in the microphone's audio
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "on|off", default_value = "on", value_parser = values::switch, action = clap::ArgAction::Set)]
     pub noise_suppression: bool,
-    /// Bring the microphone's speech to an even loudness
-    #[arg(long, value_name = "on|off", default_value = "on", value_parser = values::switch, action = clap::ArgAction::Set)]
+    /// Bring speech to an even loudness
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "on|off", default_value = "on", value_parser = values::switch, action = clap::ArgAction::Set)]
     pub gain_control: bool,
-    /// How long the call lasts once it is connected [default: until the partner leaves, or Ctrl-C]
-    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    /// How long the call lasts once it is connected [default: until the other person leaves, or
+    /// Ctrl-C]
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "TIME", value_parser = values::duration)]
     pub duration: Option<Duration>,
-    /// How long to look for a partner
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
+    /// How long to search for another person
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
     pub wait: Duration,
     /// Write the report as JSON to FILE, or to stdout with - [default: a table on stdout]
-    #[arg(long, value_name = "FILE|-")]
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "FILE|-")]
     pub report: Option<PathBuf>,
-    /// Save the last received picture
-    #[arg(long, value_name = "FILE.png")]
+    /// Save the last received frame
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "FILE.png")]
     pub snapshot: Option<PathBuf>,
-    /// Record the received pictures
-    #[arg(long, value_name = "FILE.y4m")]
+    /// Record the received video
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "FILE.y4m")]
     pub record_video: Option<PathBuf>,
-    /// Record the received sound, as it is heard
-    #[arg(long, value_name = "FILE.wav")]
+    /// Record the received audio, as it is played
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "FILE.wav")]
     pub record_audio: Option<PathBuf>,
 }
 
-/// The codecs by the names of the command line.
+/// The codecs, as the command line names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CodecArg {
     /// H.264 constrained baseline.
@@ -122,28 +129,32 @@ impl From<CodecArg> for VideoCodec {
 }
 
 impl CallArgs {
-    /// Finds what makes no sense before anything is started. The error says what is wrong and what is allowed.
+    /// Finds mistakes before anything starts: flags that exclude each other, sources that cannot be
+    /// read, files that cannot be written.
     ///
     /// # Errors
-    /// A sentence for the person who typed the arguments.
+    /// A sentence for the person who typed the arguments: what is wrong and what is allowed.
     pub fn check(&self) -> Result<(), String> {
         if self.relay_only && (self.pair || self.host.is_some()) {
             return Err(
-                "--relay-only needs a relay with a TURN server, which this program's own has not: give --signaling \
-                        WS_URL of a tandem-signaling with --turn-url and --turn-secret"
+                "--relay-only needs a TURN server, and the signaling server inside this program has none. Give \
+                 --signaling WS_URL of a tandem-signaling that runs with --turn-url and --turn-secret"
                     .into(),
             );
         }
 
         if self.codec == Some(CodecArg::Vp8) && !cfg!(feature = "vp8") {
             return Err(
-                "--codec vp8: this build has no VP8 (it needs the cargo feature \"vp8\"); use h264"
+                "--codec vp8: this build has no VP8 (it needs the cargo feature \"vp8\"). Use h264"
                     .into(),
             );
         }
 
         if self.pair && self.video == VideoSpec::None && self.audio == AudioSource::None {
-            return Err("--pair with --video none and --audio none sends nothing at all; leave one of them out".into());
+            return Err(
+                "--pair with --video none and --audio none sends nothing. Leave one of them out"
+                    .into(),
+            );
         }
 
         self.check_inputs()?;
@@ -152,7 +163,7 @@ impl CallArgs {
 
     fn check_inputs(&self) -> Result<(), String> {
         if let VideoSpec::File(path) = &self.video {
-            // What opens and holds a whole picture can be sent; the call opens it anew.
+            // Opening it decodes the first frame. The call opens the file again.
             VideoInput::open(&self.video, self.video_format(), Arc::new(|_| {}))
                 .map_err(|error| format!("--video {}: {error}", path.display()))?;
         }
@@ -184,7 +195,8 @@ impl CallArgs {
             check_extension(path, extension)
                 .and_then(|()| check_writable(path))
                 .map_err(|why| format!("{flag} {}: {why}", path.display()))?;
-            let same = |other: &Path| {
+
+            let is_same_file = |other: &Path| {
                 fs::canonicalize(other)
                     .ok()
                     .is_some_and(|other| fs::canonicalize(path).ok() == Some(other))
@@ -192,16 +204,19 @@ impl CallArgs {
 
             if let Some((other, ..)) = given[..index]
                 .iter()
-                .find(|(_, other, _)| *other == path || same(other))
+                .find(|(_, other, _)| *other == path || is_same_file(other))
             {
                 return Err(format!(
                     "{other} and {flag} name the same file; give each its own"
                 ));
             }
 
-            if self.inputs().any(|input| input == path || same(input)) {
+            if self
+                .input_files()
+                .any(|input| input == path || is_same_file(input))
+            {
                 return Err(format!(
-                    "{flag} {}: would overwrite what is sent; choose another file",
+                    "{flag} {}: would overwrite a file that is being sent; choose another name",
                     path.display()
                 ));
             }
@@ -210,7 +225,7 @@ impl CallArgs {
         Ok(())
     }
 
-    fn inputs(&self) -> impl Iterator<Item = &Path> {
+    fn input_files(&self) -> impl Iterator<Item = &Path> {
         let video = if let VideoSpec::File(path) = &self.video {
             Some(path.as_path())
         } else {
@@ -226,22 +241,33 @@ impl CallArgs {
         video.into_iter().chain(audio)
     }
 
-    /// The address of the relay unless this process is the relay.
-    pub fn signaling_url(&self) -> &str {
+    /// The address of the signaling server, unless this process runs one.
+    pub fn server_url(&self) -> &str {
         self.signaling.as_deref().unwrap_or(DEFAULT_SIGNALING)
     }
 
-    /// The pictures that are wanted from the source.
-    pub fn video_format(&self) -> VideoFormat {
-        let (width, height) = self.size.unwrap_or(DEFAULT_SIZE);
-        VideoFormat {
-            width,
-            height,
-            fps: self.fps.unwrap_or(DEFAULT_FPS),
+    /// Size, rate, codec and bitrate limit of the video to send.
+    pub fn video_quality(&self) -> VideoQuality {
+        let default = VideoQuality::default();
+        VideoQuality {
+            format: self.video_format(),
+            codec: self.codec.map_or(default.codec, VideoCodec::from),
+            max_bitrate_bps: self.max_bitrate_bps.unwrap_or(default.max_bitrate_bps),
         }
     }
 
-    /// What is done to a microphone's sound.
+    fn video_format(&self) -> VideoFormat {
+        let default = VideoQuality::default().format;
+        let (width, height) = self.size.unwrap_or((default.width, default.height));
+
+        VideoFormat {
+            width,
+            height,
+            fps: self.fps.unwrap_or(default.fps),
+        }
+    }
+
+    /// What to do to the microphone's audio.
     pub fn processing(&self) -> Processing {
         Processing {
             echo_cancellation: self.echo_cancellation,
@@ -249,6 +275,44 @@ impl CallArgs {
             gain_control: self.gain_control,
         }
     }
+}
+
+/// The flags that work only with `--headless`, as they are typed, in the order of the help text.
+#[must_use]
+pub fn headless_flags() -> Vec<String> {
+    headless_only().map(|(_, flag)| flag).collect()
+}
+
+/// Those of [`headless_flags`] that were typed.
+#[must_use]
+pub fn given_headless_flags(matches: &ArgMatches) -> Vec<String> {
+    headless_only()
+        .filter(|(id, _)| is_given(matches, id))
+        .map(|(_, flag)| flag)
+        .collect()
+}
+
+/// Whether the argument with this id was typed, rather than left at its default.
+#[must_use]
+pub fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches
+        .value_source(id)
+        .is_some_and(|source| source != ValueSource::DefaultValue)
+}
+
+/// The id and the flag of every argument under [`HEADLESS_ONLY`].
+fn headless_only() -> impl Iterator<Item = (String, String)> {
+    let command = CallArgs::augment_args(Command::new("call"));
+    let marked: Vec<_> = command
+        .get_arguments()
+        .filter(|argument| argument.get_help_heading() == Some(HEADLESS_ONLY))
+        .filter_map(|argument| {
+            let flag = format!("--{}", argument.get_long()?);
+            Some((argument.get_id().as_str().to_owned(), flag))
+        })
+        .collect();
+
+    marked.into_iter()
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
@@ -259,7 +323,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 fn fps(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(rate) if (1.0..=120.0).contains(&rate) => Ok(rate),
-        _ => Err("give a rate from 1 to 120 pictures a second".into()),
+        _ => Err("give a rate from 1 to 120 frames per second".into()),
     }
 }
 
@@ -271,18 +335,20 @@ fn check_extension(path: &Path, extension: Option<&str>) -> Result<(), String> {
                 .is_some_and(|found| found.eq_ignore_ascii_case(wanted)) =>
         {
             Err(format!(
-                "the file is written as .{wanted}; give a name that ends so"
+                "the file is written as .{wanted}; give a name that ends in .{wanted}"
             ))
         }
         _ => Ok(()),
     }
 }
 
-/// Whether `path` can be written, without changing what is there. Pipes and devices are not tried: opening them may
-/// wait for a reader.
+/// Checks that `path` can be written, without changing what is there. Pipes and devices are not
+/// opened, because that can block until there is a reader.
 fn check_writable(path: &Path) -> Result<(), String> {
     let cannot = |error: std::io::Error| {
-        format!("cannot be written ({error}); choose a folder that exists and is yours")
+        format!(
+            "cannot be written ({error}); choose a folder that exists and that you can write to"
+        )
     };
 
     match fs::metadata(path) {
@@ -299,7 +365,8 @@ fn check_writable(path: &Path) -> Result<(), String> {
                 .create_new(true)
                 .open(path)
                 .map_err(cannot)?;
-            // An empty file left behind would do no harm; the call will write this one.
+
+            // If an empty file stays behind, the call overwrites it.
             let _ = fs::remove_file(path);
             Ok(())
         }
@@ -309,7 +376,7 @@ fn check_writable(path: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     use super::*;
     use crate::cli::Cli;
@@ -324,13 +391,17 @@ mod tests {
     fn the_defaults_are_a_720p_test_call() {
         let args = parsed(&[]).unwrap();
         assert_eq!(
-            args.video_format(),
-            VideoFormat {
-                width: 1280,
-                height: 720,
-                fps: 30.0
+            args.video_quality(),
+            VideoQuality {
+                format: VideoFormat {
+                    width: 1280,
+                    height: 720,
+                    fps: 30.0
+                },
+                codec: VideoCodec::H264,
+                max_bitrate_bps: 2_500_000,
             },
-            "720p30"
+            "720p30 in H.264 at 2.5 Mbit/s at most"
         );
 
         assert_eq!(
@@ -340,17 +411,16 @@ mod tests {
         );
 
         assert_eq!(
-            args.signaling_url(),
+            args.server_url(),
             "ws://127.0.0.1:9000/ws",
-            "the relay of this machine"
+            "the signaling server of this machine"
         );
 
         assert_eq!(
             (args.wait, args.duration),
             (Duration::from_secs(30), None),
-            "30 s to find a partner, then no limit"
+            "30 s to find a partner, then no time limit"
         );
-        assert_eq!(args.max_bitrate, 2_500_000, "2.5 Mbit/s");
         assert_eq!(
             args.processing(),
             Processing::default(),
@@ -359,12 +429,12 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_of_the_contract_is_taken() {
+    fn every_flag_of_the_contract_is_accepted() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let arguments = [
             "--signaling",
-            "ws://relay.example:9000",
+            "ws://server.example:9000",
             "--room",
             "blue-7",
             "--name",
@@ -407,21 +477,17 @@ mod tests {
         let args = parsed(&arguments).unwrap();
 
         assert_eq!(
-            args.signaling_url(),
-            "ws://relay.example:9000/ws",
-            "the path is added"
+            args.server_url(),
+            "ws://server.example:9000/ws",
+            "adds the path"
         );
-        assert_eq!(args.processing(), Processing::OFF, "each switch works");
-        assert_eq!(
-            args.speaker,
-            Some(AudioSink::None),
-            "no speaker was asked for"
-        );
+        assert_eq!(args.processing(), Processing::OFF, "every switch is off");
+        assert_eq!(args.speaker, Some(AudioSink::None), "no speaker");
 
         assert_eq!(
-            args.codec.map(VideoCodec::from),
-            Some(VideoCodec::H264),
-            "the codec is chosen"
+            (args.video_quality().codec, args.max_bitrate_bps),
+            (VideoCodec::H264, Some(800_000)),
+            "the chosen codec and bitrate"
         );
 
         assert!(
@@ -435,19 +501,19 @@ mod tests {
         assert_eq!(
             parsed(&["--host"]).unwrap().host,
             "127.0.0.1:9000".parse().ok(),
-            "this machine only"
+            "listens on this machine only"
         );
 
         let given = parsed(&["--host", "0.0.0.0:0", "--room", "a"]).unwrap();
         assert_eq!(
             given.host,
             "0.0.0.0:0".parse().ok(),
-            "the address that was given"
+            "listens on the given address"
         );
     }
 
     #[test]
-    fn nonsense_is_refused_with_what_is_wrong() {
+    fn bad_arguments_are_refused_with_what_is_wrong() {
         let cases: [(&[&str], &str); 17] = [
             (&["--host", "--signaling", "ws://a"], "--signaling"),
             (&["--pair", "--signaling", "ws://a"], "--signaling"),
@@ -464,21 +530,21 @@ mod tests {
             (&["--audio", "song.mp3"], "FILE.wav"),
             (&["--pair", "--video", "none", "--audio", "none"], "nothing"),
             (&["--pair", "--relay-only"], "TURN"),
-            (&["--duration", "10"], "unit"),
+            (&["--duration", "10d"], "unit"),
             (&["--echo-cancellation", "maybe"], "on or off"),
         ];
 
         for (arguments, expected) in cases {
-            let error = parsed(arguments).expect_err("nonsense");
+            let error = parsed(arguments).expect_err("bad arguments");
             assert!(
                 error.contains(expected),
-                "{arguments:?} must be refused with {expected:?}: {error}"
+                "{arguments:?} is refused with {expected:?}: {error}"
             );
         }
     }
 
     #[test]
-    fn corrupt_files_are_found_before_the_call() {
+    fn a_corrupt_file_is_found_before_the_call() {
         let folder = tempfile::tempdir().unwrap();
         let video = folder.path().join("a.y4m");
         fs::write(&video, b"YUV4MPEG2 W16 H16 F30:1\nFRAME\nshort").unwrap();
@@ -488,15 +554,15 @@ mod tests {
 
         assert!(
             error.contains("FILE_BAD_FORMAT"),
-            "a truncated first picture: {error}"
+            "the first frame is truncated: {error}"
         );
 
         let error = parsed(&["--audio", audio.to_str().unwrap()]).unwrap_err();
-        assert!(error.contains("FILE_"), "no sound in it: {error}");
+        assert!(error.contains("FILE_"), "the file holds no audio: {error}");
     }
 
     #[test]
-    fn unwritable_outputs_are_found_before_the_call() {
+    fn an_unwritable_output_is_found_before_the_call() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let folder_name = at("");
@@ -519,16 +585,16 @@ mod tests {
         ];
 
         for (arguments, expected) in cases {
-            let error = parsed(arguments).expect_err("not writable");
+            let error = parsed(arguments).expect_err("an output that cannot be written");
             assert!(
                 error.contains(expected),
-                "{arguments:?} must be refused with {expected:?}: {error}"
+                "{arguments:?} is refused with {expected:?}: {error}"
             );
         }
     }
 
     #[test]
-    fn a_file_that_is_there_is_kept_until_the_call_writes_it() {
+    fn an_existing_file_is_kept_until_the_call_writes_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.json");
         fs::write(&path, "old").unwrap();
@@ -537,7 +603,29 @@ mod tests {
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
             "old",
-            "checking does not truncate"
+            "the check does not truncate it"
         );
+    }
+
+    #[test]
+    fn the_arguments_that_need_headless_are_marked() {
+        let matches = Cli::command()
+            .try_get_matches_from(["tandem", "--video", "test", "--room", "x", "--wait", "1s"])
+            .unwrap();
+
+        assert_eq!(
+            given_headless_flags(&matches),
+            ["--room", "--wait"],
+            "the window knows --video"
+        );
+
+        let flags = headless_flags();
+        for flag in ["--pair", "--host", "--relay-only", "--record-audio"] {
+            assert!(flags.iter().any(|known| known == flag), "{flag}: {flags:?}");
+        }
+
+        for flag in ["--signaling", "--name", "--speaker", "--max-bitrate"] {
+            assert!(flags.iter().all(|known| known != flag), "{flag}: {flags:?}");
+        }
     }
 }

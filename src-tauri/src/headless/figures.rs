@@ -1,4 +1,4 @@
-//! From the call's own statistics to the report.
+//! Converts the statistics of a call to the report.
 
 use tandem_call::session::CallStats;
 
@@ -9,7 +9,7 @@ use super::report::{
 };
 
 impl Report {
-    /// The figures that the call itself keeps; everything else of the report is unknown yet.
+    /// A report with the figures that the call keeps. The other fields are empty.
     pub fn from_stats(stats: &CallStats, intent: &Intent) -> Self {
         let bitrate = stats.bitrate.iter().map(|sample| BitrateSample {
             t: f64::from(sample.t),
@@ -66,7 +66,7 @@ fn video_received(stats: &CallStats) -> VideoReceived {
             freezes: Some(received.freezes),
             frozen_ms: Some(received.frozen_ms),
             decode_ms_p50: received.decode_ms_p50.map(f64::from),
-            // Read off the pictures themselves, elsewhere.
+            // The rest is read off the test pattern, see `PatternMeter`.
             ..VideoReceived::default()
         })
 }
@@ -121,12 +121,12 @@ fn route(stats: &CallStats) -> RouteReport {
     }
 }
 
-/// One picture has no rate.
+/// A single frame has no rate.
 fn rate(frames: u64, fps: f32) -> Option<f64> {
     (frames > 1).then_some(f64::from(fps))
 }
 
-/// A side of 0 pixels means that there was no picture yet.
+/// A side of 0 pixels means that there was no frame yet.
 fn known(side: u32) -> Option<u32> {
     (side > 0).then_some(side)
 }

@@ -1,15 +1,16 @@
-//! Figures taken from what arrived: latency, loss and order, read off the test pattern.
-//!
-//! Nothing here reads a clock: times are arguments, so that tests can state them.
+//! Latency, loss and order of received frames, read off the test pattern. Sans-IO: times are
+//! arguments.
 
-/// So many values are kept; beyond, every other one is dropped and from then on half as many are taken.
+/// The most values that [`Samples`] keeps. When it is full, it drops every other value and from
+/// then on keeps half as many of the new ones.
 const MAX_SAMPLES: usize = 16_384;
 
-/// A bounded, evenly spread selection of a stream of values, for percentiles of calls of any length.
+/// A bounded and evenly spaced sample of a stream of values, for percentiles over calls of any
+/// length.
 #[derive(Debug, Clone)]
 pub struct Samples {
     values: Vec<f32>,
-    /// One value in so many is kept.
+    /// Keeps one value in `stride`.
     stride: u64,
     seen: u64,
 }
@@ -25,7 +26,7 @@ impl Default for Samples {
 }
 
 impl Samples {
-    /// Takes one more value.
+    /// Adds a value.
     pub fn push(&mut self, value: f64) {
         if self.seen.is_multiple_of(self.stride) {
             if self.values.len() == MAX_SAMPLES {
@@ -48,7 +49,8 @@ impl Samples {
         self.seen += 1;
     }
 
-    /// The value that `fraction` (0–1) of all values do not exceed (nearest rank); `None` without values.
+    /// The value that `fraction` (0 to 1) of all values do not exceed, by nearest rank. `None`
+    /// without values.
     pub fn percentile(&self, fraction: f64) -> Option<f64> {
         let mut sorted = self.values.clone();
         sorted.sort_by(f32::total_cmp);
@@ -63,32 +65,34 @@ impl Samples {
         sorted.get(rank.saturating_sub(1)).copied().map(f64::from)
     }
 
-    /// How many values were offered.
+    /// The number of values added, kept or not.
     pub fn seen(&self) -> u64 {
         self.seen
     }
 }
 
-/// Clocks that differ by more than this tell nothing about latency.
+/// A larger difference, in ms, means that the two clocks disagree: it says nothing about latency.
 const MAX_LATENCY_MS: i32 = 30_000;
 
-/// What the test pattern of the partner's pictures says about their way here.
+/// Reads latency, loss and order off the test patterns of received frames.
 #[derive(Debug, Clone, Default)]
 pub struct PatternMeter {
     latency_ms: Samples,
     newest: Option<u16>,
-    /// Pictures that were made but not shown here: lost, late, or never sent because a newer one was there.
+    /// Frames that the partner made and that were not shown: lost, late, or not sent because there
+    /// was a newer one.
     pub missing: u64,
-    /// Pictures shown after a newer one.
+    /// Frames shown after a newer one.
     pub out_of_order: u64,
-    /// Pictures shown twice in a row.
+    /// Frames shown twice in a row.
     pub repeated: u64,
 }
 
 impl PatternMeter {
-    /// Takes the code of one shown picture: its 16-bit frame counter and the Unix time in ms (modulo 2^32) at which
-    /// it was made; `decoded_unix_ms` is when it was decoded. Returns the latency in ms if both clocks make sense.
-    pub fn on_picture(
+    /// Takes one shown frame: `counter` and `made_unix_ms` (Unix time in ms, modulo 2^32) are read
+    /// off its test pattern, `decoded_unix_ms` is when it was decoded. Returns the latency in ms
+    /// unless the clocks disagree.
+    pub fn on_frame(
         &mut self,
         counter: u16,
         made_unix_ms: u32,
@@ -135,19 +139,20 @@ impl PatternMeter {
                 self.newest = Some(counter);
             }
             _ => {
-                // It was counted as missing when the newer one came.
+                // It was counted as missing when the newer one arrived.
                 self.missing = self.missing.saturating_sub(1);
                 self.out_of_order += 1;
             }
         }
     }
 
-    /// Capture stamp → decoded picture in ms: `fraction` 0.5 for the median. `None` when no picture had a pattern.
+    /// A percentile of the time from drawing a frame to having decoded it, in ms; `fraction` 0.5 is
+    /// the median. `None` without a usable pattern.
     pub fn glass_to_glass_ms(&self, fraction: f64) -> Option<f64> {
         self.latency_ms.percentile(fraction)
     }
 
-    /// Whether any picture carried the pattern.
+    /// Whether any frame had the test pattern.
     pub fn has_pattern(&self) -> bool {
         self.newest.is_some()
     }
@@ -158,9 +163,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_nearest_rank() {
+    fn percentiles_are_by_nearest_rank() {
         let mut samples = Samples::default();
-        assert_eq!(samples.percentile(0.5), None, "no value, no percentile");
+        assert_eq!(
+            samples.percentile(0.5),
+            None,
+            "there is no percentile of nothing"
+        );
         (1..=100)
             .rev()
             .for_each(|value| samples.push(f64::from(value)));
@@ -180,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_call_stays_bounded_and_right() {
+    fn a_long_call_keeps_a_bounded_and_even_sample() {
         let mut samples = Samples::default();
         let count = 200_000;
         (0..count).for_each(|value| samples.push(f64::from(value)));
@@ -189,51 +198,51 @@ mod tests {
         let median = samples.percentile(0.5).unwrap();
         assert!(
             (median - 100_000.0).abs() < 100.0,
-            "the selection is even over the call, median {median}"
+            "the sample is even over the call, median {median}"
         );
         assert_eq!(samples.seen(), 200_000, "every value is counted");
     }
 
     #[test]
-    fn latency_survives_the_wrap_of_the_stamp() {
+    fn latency_is_right_when_the_timestamp_wraps() {
         let mut meter = PatternMeter::default();
         let made = u32::MAX - 9;
         let decoded = 7.0 * 4_294_967_296.0 + 15.5;
 
         assert_eq!(
-            meter.on_picture(0, made, decoded),
+            meter.on_frame(0, made, decoded),
             Some(25.5),
             "10 ms before the wrap, 15.5 after it"
         );
     }
 
     #[test]
-    fn clocks_that_disagree_give_no_latency() {
+    fn clocks_that_disagree_yield_no_latency() {
         let mut meter = PatternMeter::default();
         assert_eq!(
-            meter.on_picture(0, 1_000, 900.0),
+            meter.on_frame(0, 1_000, 900.0),
             None,
-            "a picture from the future"
+            "a frame from the future"
         );
 
         assert_eq!(
-            meter.on_picture(1, 1_000, 61_000.0),
+            meter.on_frame(1, 1_000, 61_000.0),
             None,
-            "a minute is no latency but a clock that is off"
+            "a minute is a wrong clock, not a latency"
         );
-        assert_eq!(meter.glass_to_glass_ms(0.5), None, "nothing is made up");
-        assert!(meter.has_pattern(), "order is still measured");
+        assert_eq!(meter.glass_to_glass_ms(0.5), None, "no figure is invented");
+        assert!(meter.has_pattern(), "the order is still measured");
     }
 
     #[test]
-    fn loss_order_and_repeats_are_counted_over_the_counters_wrap() {
+    fn loss_order_and_repeats_are_right_when_the_counter_wraps() {
         let mut meter = PatternMeter::default();
         for counter in [65_533, 65_534, 0, 65_535, 1, 1, 4] {
-            meter.on_picture(counter, 0, 10.0);
+            meter.on_frame(counter, 0, 10.0);
         }
 
-        assert_eq!(meter.missing, 2, "2 and 3 never came; 65535 came late");
+        assert_eq!(meter.missing, 2, "2 and 3 are missing; 65535 was only late");
         assert_eq!(meter.out_of_order, 1, "65535 came after 0");
-        assert_eq!(meter.repeated, 1, "1 came twice");
+        assert_eq!(meter.repeated, 1, "1 was shown twice");
     }
 }

@@ -1,4 +1,5 @@
-//! Calls without a window: the same engine, driven by the command line, with a report of what was measured.
+//! Calls without a window: the same engine, driven by the command line, with a report of what was
+//! measured.
 
 pub mod args;
 mod figures;
@@ -6,7 +7,7 @@ pub mod measure;
 pub mod outcome;
 mod pair;
 pub mod process;
-pub mod record;
+pub mod remote_frames;
 pub mod report;
 pub mod run;
 mod setup;
@@ -24,6 +25,8 @@ use tokio::sync::watch;
 pub use outcome::Exit;
 
 use crate::embedded;
+use crate::error_code::AppErrorCode;
+use crate::signals::StopSignals;
 use args::CallArgs;
 use outcome::Failure;
 use pair::hold_pair;
@@ -31,25 +34,30 @@ use report::{PairReport, Report};
 use run::{Outcome, hold_call};
 use setup::alone;
 
-/// How long our own relay lets others go on when this call is over.
-const RELAY_PATIENCE: Duration = Duration::from_secs(1);
+/// After this call, how long the embedded server lets other people's calls continue.
+const SERVER_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to wait for background threads (name resolution, log writers) when the program ends.
+const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// The exit code after a second signal: 128 + SIGINT, as shells report it.
+const INTERRUPTED: i32 = 130;
 
-/// What the process reports and ends with.
+/// What the process prints and the code it ends with.
 #[derive(Debug)]
 struct Finish {
-    report: Printed,
+    report: PrintedReport,
     exit: Exit,
 }
 
-/// One report or two.
+/// The report of one call, or of both ends of a pair.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Printed {
+enum PrintedReport {
     One(Box<Report>),
     Pair(Box<PairReport>),
 }
 
-/// Holds the call that `args` (already checked) describes, prints its report and gives the exit code.
+/// Holds the call that `args` (already checked) describes, prints its report and returns the exit
+/// code.
 pub fn main(args: &CallArgs) -> ExitCode {
     let finish = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -57,22 +65,24 @@ pub fn main(args: &CallArgs) -> ExitCode {
     {
         Ok(runtime) => {
             let finish = runtime.block_on(call(args));
-            // Whatever still resolves a name or writes a log is not waited for.
-            runtime.shutdown_timeout(Duration::from_secs(1));
+            runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
             finish
         }
 
         Err(error) => one(Outcome::failed(Failure::new(
             Exit::Connection,
-            "INTERNAL",
-            format!("The system gives no threads ({error}). Close other programs and try again."),
+            AppErrorCode::Internal.as_str(),
+            format!(
+                "The program cannot start its threads ({error}). Close other programs and try again."
+            ),
         ))),
     };
 
     let exit = match print(&finish.report, args.report.as_deref()) {
         Ok(()) => finish.exit,
         Err(error) => {
-            tell(&format!("the report could not be written: {error}"));
+            print_to_stderr(&format!("the report could not be written: {error}"));
+
             if finish.exit == Exit::Success {
                 Exit::Device
             } else {
@@ -91,24 +101,24 @@ async fn call(args: &CallArgs) -> Finish {
     }
 
     let Some(address) = args.host else {
-        return one(hold_call(alone(args, args.signaling_url()), stop).await);
+        return one(hold_call(alone(args, args.server_url()), stop).await);
     };
 
-    match embedded::relay(address.to_string()).start().await {
-        Ok(relay) => {
-            let url = url_of(relay.local_addr());
-            tell(&format!(
-                "relay listening on {}, reached from here at {url}",
-                relay.local_addr()
+    match embedded::server(address.to_string()).start().await {
+        Ok(server) => {
+            let url = url_of(server.local_addr());
+            print_to_stderr(&format!(
+                "server listening on {}; on this machine its address is {url}",
+                server.local_addr()
             ));
-            let outcome = hold_call(alone(args, &url), stop).await;
-            relay.shutdown_within(RELAY_PATIENCE).await;
 
+            let outcome = hold_call(alone(args, &url), stop).await;
+            server.shutdown_within(SERVER_STOP_TIMEOUT).await;
             one(outcome)
         }
         Err(error) => one(Outcome::failed(Failure::new(
             Exit::Connection,
-            "RELAY_NOT_STARTED",
+            AppErrorCode::RelayNotStarted.as_str(),
             error.to_string(),
         ))),
     }
@@ -116,12 +126,12 @@ async fn call(args: &CallArgs) -> Finish {
 
 fn one(outcome: Outcome) -> Finish {
     Finish {
-        report: Printed::One(Box::new(outcome.report)),
+        report: PrintedReport::One(Box::new(outcome.report)),
         exit: outcome.exit,
     }
 }
 
-/// How this machine reaches a relay that listens on `address`.
+/// The URL at which this machine reaches a server that listens on `address`.
 fn url_of(address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -132,70 +142,33 @@ fn url_of(address: SocketAddr) -> String {
     format!("ws://{}/ws", SocketAddr::new(ip, address.port()))
 }
 
-/// Turns true at the first Ctrl-C or SIGTERM, so that the call can end properly. The second ends the process at once.
+/// Turns true at the first Ctrl-C or SIGTERM, so that the call can end in order. The second signal
+/// ends the process at once.
 fn stop_at_signals() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
 
-    // From here on signals are ours, before anybody is told that the program runs.
-    match Signals::listen() {
+    // Subscribe before anything is printed: a script may send a signal as soon as it sees output.
+    match StopSignals::subscribe() {
         Ok(mut signals) => {
             tokio::spawn(async move {
                 while signals.next().await.is_some() {
-                    if sender.send_replace(true) {
-                        // 128 + SIGINT, as shells report it.
-                        std::process::exit(130);
+                    let is_second = sender.send_replace(true);
+                    if is_second {
+                        std::process::exit(INTERRUPTED);
                     }
                 }
             });
         }
-        Err(error) => tell(&format!(
-            "Ctrl-C will end the program without a report ({error})"
+        Err(error) => print_to_stderr(&format!(
+            "cannot handle Ctrl-C ({error}): it will end the program without a report"
         )),
     }
 
     receiver
 }
 
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Option<()> {
-        tokio::select! {
-            signal = self.interrupt.recv() => signal,
-            signal = self.terminate.recv() => signal,
-        }
-    }
-}
-
-#[cfg(windows)]
-struct Signals(tokio::signal::windows::CtrlC);
-
-#[cfg(windows)]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
-    }
-
-    async fn next(&mut self) -> Option<()> {
-        self.0.recv().await
-    }
-}
-
-/// Writes the report where it was asked for: JSON to a file or stdout, or a table for people to stdout.
-fn print(report: &Printed, to: Option<&Path>) -> io::Result<()> {
+/// Writes the report: as JSON to the file `to` (`-`: stdout), or as a table to stdout.
+fn print(report: &PrintedReport, to: Option<&Path>) -> io::Result<()> {
     let json = || {
         serde_json::to_vec_pretty(report).map(|mut json| {
             json.push(b'\n');
@@ -209,8 +182,8 @@ fn print(report: &Printed, to: Option<&Path>) -> io::Result<()> {
         Some(path) => return std::fs::write(path, json()?),
         None => {
             let reports = match report {
-                Printed::One(report) => vec![report.as_ref()],
-                Printed::Pair(pair) => pair.peers.iter().collect(),
+                PrintedReport::One(report) => vec![report.as_ref()],
+                PrintedReport::Pair(pair) => pair.peers.iter().collect(),
             };
 
             stdout.write_all(table::table(&reports).as_bytes())?;
@@ -220,9 +193,9 @@ fn print(report: &Printed, to: Option<&Path>) -> io::Result<()> {
     stdout.flush()
 }
 
-/// A line for the person at the terminal, on stderr whatever the log level is.
-fn tell(line: &str) {
-    // Nobody is left to tell if stderr is gone.
+/// Prints a line for the person at the terminal, whatever the log level is.
+fn print_to_stderr(line: &str) {
+    // If stderr is gone, there is nowhere to report that.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -231,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_relay_on_all_addresses_is_reached_on_loopback() {
+    fn a_server_on_all_addresses_is_reached_on_loopback() {
         let url = |address: &str| url_of(address.parse().unwrap());
         assert_eq!(url("0.0.0.0:9000"), "ws://127.0.0.1:9000/ws", "all of IPv4");
         assert_eq!(url("[::]:9000"), "ws://[::1]:9000/ws", "all of IPv6");

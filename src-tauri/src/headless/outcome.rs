@@ -1,5 +1,5 @@
-//! How a call went: its milestones, what failed on the way, and the verdict with its exit code. Pure: events in, verdict
-//! out.
+//! How a call went: its milestones, its failures, and the verdict with its exit code. Sans-IO:
+//! events in, verdict out.
 
 use std::time::Instant;
 
@@ -9,8 +9,9 @@ use tandem_media::DeviceError;
 use tandem_media::error::{MediaEvent, MediaPart};
 
 use super::report::{ErrorReport, Timings};
+use crate::error_code::AppErrorCode;
 
-/// Exit codes of a headless call; part of its contract.
+/// The exit codes of a headless call. They are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
     /// Media flowed both ways, for what each side sends.
@@ -26,7 +27,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number that the process ends with.
+    /// The number that the process exits with.
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
@@ -37,9 +38,10 @@ impl Exit {
         }
     }
 
-    /// What two peers of one process end with together: the cause outweighs its effect. A device that fails at one end
-    /// leaves the other without media, which alone would look like a failed connection.
-    pub fn worse(self, other: Self) -> Self {
+    /// The exit code of a process with two peers: the cause outweighs its effect. A device that
+    /// fails at one end leaves the other end without media, which on its own would look like a
+    /// failed connection.
+    pub fn combined(self, other: Self) -> Self {
         [Self::Usage, Self::NoPartner, Self::Device, Self::Connection]
             .into_iter()
             .find(|exit| [self, other].contains(exit))
@@ -50,14 +52,14 @@ impl Exit {
 /// Why a call is not `ok`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What the process ends with.
+    /// The exit code.
     pub exit: Exit,
-    /// What the report says.
+    /// The error in the report.
     pub error: ErrorReport,
 }
 
 impl Failure {
-    /// A failure with its stable code and its sentence for a person.
+    /// A failure with its stable code and a sentence for a person.
     pub fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
         Self {
             exit,
@@ -69,42 +71,42 @@ impl Failure {
     }
 }
 
-/// What a peer means to do in the call.
+/// What a peer intends to send and expects to receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Intent {
-    /// It sends pictures.
+    /// It sends video.
     pub sends_video: bool,
-    /// It sends sound.
+    /// It sends audio.
     pub sends_audio: bool,
-    /// The partner is known to send pictures. Otherwise what comes is taken as it comes.
+    /// The partner is known to send video. If false, the partner may or may not send it.
     pub expects_video: bool,
-    /// The partner is known to send sound.
+    /// The partner is known to send audio. If false, the partner may or may not send it.
     pub expects_audio: bool,
-    /// The speaker was asked for by the user: its failure is a failure of the call.
+    /// The user asked for a speaker, so that its failure is a failure of the call.
     pub needs_speaker: bool,
 }
 
-/// What happened in a call so far.
+/// The course of a call so far.
 #[derive(Debug)]
 pub struct Timeline {
     started: Instant,
-    /// The relay's id of the call.
+    /// The signaling server's id of the call.
     pub session_id: Option<String>,
     /// Whether this side makes the offer.
     pub initiator: Option<bool>,
-    /// Milestones.
+    /// Milestones, in ms since the start.
     pub timings: Timings,
-    /// When the call was connected.
+    /// When the call connected for the first time.
     pub connected_at: Option<Instant>,
-    /// Why it ended.
+    /// Why it ended; `None` while it has not.
     pub ended: Option<EndReason>,
-    /// What should be told although the call went on.
+    /// What the user should know although the call continued.
     pub warnings: Vec<String>,
     device_failures: Vec<(MediaPart, DeviceError)>,
 }
 
 impl Timeline {
-    /// Nothing has happened yet.
+    /// A timeline that starts at `started`.
     pub fn new(started: Instant) -> Self {
         Self {
             started,
@@ -118,7 +120,7 @@ impl Timeline {
         }
     }
 
-    /// Notes what the call tells.
+    /// Records an event of the call.
     pub fn on_event(&mut self, event: CallEvent) {
         let at = event.at.saturating_duration_since(self.started).as_millis();
         let at = Some(u64::try_from(at).unwrap_or(u64::MAX));
@@ -154,7 +156,7 @@ impl Timeline {
         }
     }
 
-    /// The first failure of something that was asked for; failures of anything else are only warnings.
+    /// The first failure of a device that the call needs. Other failures are only warnings.
     fn device_failure(&self, intent: &Intent) -> Option<Failure> {
         self.device_failures
             .iter()
@@ -164,18 +166,18 @@ impl Timeline {
             })
     }
 
-    /// Everything worth telling that is not already the report's `error`: what was noted, and failed devices.
+    /// The warnings and the failed devices, without the one that is the report's `error`.
     pub fn all_warnings(&self, error: Option<&ErrorReport>) -> Vec<String> {
-        let told = |failed: &DeviceError| {
-            error.is_some_and(|told| {
-                (&*told.code, &told.message) == (failed.code.as_str(), &failed.message)
+        let is_the_error = |failed: &DeviceError| {
+            error.is_some_and(|error| {
+                (&*error.code, &error.message) == (failed.code.as_str(), &failed.message)
             })
         };
 
         let failed = self
             .device_failures
             .iter()
-            .filter(|(_, failed)| !told(failed));
+            .filter(|(_, failed)| !is_the_error(failed));
 
         self.warnings
             .iter()
@@ -184,11 +186,11 @@ impl Timeline {
             .collect()
     }
 
-    /// Whether the call is `ok`, and why not. A call that never came to be is the call's fault; one that was held is
-    /// judged by its devices first, because a camera that failed explains pictures that did not flow.
+    /// Judges the call. If it connected, failed devices come first, because a camera that failed
+    /// explains missing video.
     ///
     /// # Errors
-    /// The failure that explains most.
+    /// The failure that explains the others.
     pub fn verdict(&self, stats: &CallStats, intent: &Intent) -> Result<(), Failure> {
         if self.connected_at.is_none() {
             return Err(self.never_connected());
@@ -211,7 +213,11 @@ impl Timeline {
         }
 
         match missing_media(stats, intent) {
-            Some(what) => Err(Failure::new(Exit::Connection, "NO_MEDIA", what)),
+            Some(what) => Err(Failure::new(
+                Exit::Connection,
+                AppErrorCode::NoMedia.as_str(),
+                what,
+            )),
             None => Ok(()),
         }
     }
@@ -229,7 +235,7 @@ impl Timeline {
                 let what = if searching {
                     "before a partner was found"
                 } else {
-                    "before it was connected"
+                    "before it connected"
                 };
 
                 Failure::new(
@@ -249,8 +255,8 @@ impl Timeline {
             }
             None => Failure::new(
                 exit,
-                "CONNECTION_FAILED",
-                "The call ended without a reason.",
+                EndCode::ConnectionFailed.as_str(),
+                "The call ended for an unknown reason. Try again.",
             ),
         }
     }
@@ -260,7 +266,8 @@ fn first(slot: &mut Option<u64>, at: Option<u64>) {
     *slot = slot.or(at);
 }
 
-/// Recordings and a speaker that nobody asked for can be missed.
+/// Whether the failure of `part` fails the call. A call is complete without a recording, and
+/// without a speaker that the user did not ask for.
 fn is_needed(part: MediaPart, intent: &Intent) -> bool {
     match part {
         MediaPart::Camera | MediaPart::Microphone => true,
@@ -270,34 +277,35 @@ fn is_needed(part: MediaPart, intent: &Intent) -> bool {
 }
 
 fn missing_media(stats: &CallStats, intent: &Intent) -> Option<&'static str> {
-    let sent_pictures = stats.video_sent.is_some_and(|sent| sent.frames > 0);
-    // A stream that was opened must carry something; without one it counts only if the partner is known to send.
-    let pictures_came = stats
+    let frames_sent = stats.video_sent.is_some_and(|sent| sent.frames > 0);
+    // An open stream must carry something. Without a stream, it matters only if the partner is
+    // known to send.
+    let frames_arrived = stats
         .video_received
         .map_or(!intent.expects_video, |received| received.frames > 0);
-    let sound_packets = stats.audio.jitter.packets;
-    let sound_came = if stats.audio_received || intent.expects_audio {
-        sound_packets > 0
+    let audio_packets = stats.audio.jitter.packets;
+    let audio_arrived = if stats.audio_received || intent.expects_audio {
+        audio_packets > 0
     } else {
         true
     };
 
     [
         (
-            !intent.sends_video || sent_pictures,
-            "No picture was sent. Check the camera or file, and the call's length.",
+            !intent.sends_video || frames_sent,
+            "No video was sent. Check the camera or file, and that the call lasts long enough.",
         ),
         (
             !intent.sends_audio || stats.audio.sent_packets > 0,
-            "No sound was sent. Check the microphone or file.",
+            "No audio was sent. Check the microphone or file.",
         ),
         (
-            pictures_came,
-            "No picture of the partner came. Check the call's length and the firewall.",
+            frames_arrived,
+            "No video was received. Check that the call lasts long enough, and the firewall.",
         ),
         (
-            sound_came,
-            "No sound of the partner came. Check the call's length and the firewall.",
+            audio_arrived,
+            "No audio was received. Check that the call lasts long enough, and the firewall.",
         ),
     ]
     .into_iter()
@@ -306,6 +314,8 @@ fn missing_media(stats: &CallStats, intent: &Intent) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests start a timeline now")]
+
     use std::time::Duration;
 
     use tandem_call::session::{VideoReceived, VideoSent};
@@ -407,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_with_media_both_ways_is_a_success_whoever_hung_up() {
+    fn a_call_with_media_both_ways_succeeds_no_matter_who_hung_up() {
         for code in [EndCode::HungUp, EndCode::PartnerLeft] {
             let call = Call::new().connected().ended(code);
             assert_eq!(
@@ -419,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn milestones_count_from_the_start_and_the_first_time() {
+    fn a_milestone_is_the_first_time_since_the_start() {
         let call = Call::new()
             .connected()
             .at(120, CallEventKind::FirstRemoteFrame)
@@ -430,16 +440,16 @@ mod tests {
             (Some(3), Some(5)),
             "signaling"
         );
-        assert_eq!(timings.connected, Some(80), "the first time counts");
+        assert_eq!(timings.connected, Some(80), "the first connection counts");
         assert_eq!(
             (timings.first_remote_frame, timings.first_remote_audio),
             (Some(120), None),
-            "what never came"
+            "a frame, and no audio"
         );
     }
 
     #[test]
-    fn each_way_of_not_meeting_has_its_exit_code() {
+    fn each_failure_before_the_call_has_its_exit_code() {
         let cases = [
             (
                 Call::new().ended(EndCode::NoPartner),
@@ -489,13 +499,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_to_flow_and_did_not_is_a_failure() {
+    fn missing_media_is_a_failure() {
         let call = Call::new().connected().ended(EndCode::HungUp);
         let no_media = (Exit::Connection, "NO_MEDIA".to_owned());
         let mut stats = flowing();
         stats.video_sent = None;
 
-        assert_eq!(verdict(&call, &stats), no_media, "no picture was sent");
+        assert_eq!(verdict(&call, &stats), no_media, "no video was sent");
         assert_eq!(
             call.verdict(
                 &stats,
@@ -506,24 +516,24 @@ mod tests {
             )
             .0,
             Exit::Success,
-            "none was meant to be"
+            "no video was intended"
         );
 
         let mut stats = flowing();
         stats.audio.sent_packets = 0;
-        assert_eq!(verdict(&call, &stats), no_media, "no sound was sent");
+        assert_eq!(verdict(&call, &stats), no_media, "no audio was sent");
         let mut stats = flowing();
         stats.audio.jitter.packets = 0;
 
         assert_eq!(
             verdict(&call, &stats),
             no_media,
-            "an open stream without a packet"
+            "the audio stream has no packets"
         );
     }
 
     #[test]
-    fn a_partner_may_send_less_unless_it_is_known_to_send_more() {
+    fn a_partner_need_not_send_video_unless_it_is_known_to() {
         let call = Call::new().connected().ended(EndCode::HungUp);
         let mut stats = flowing();
         stats.video_received = None;
@@ -531,7 +541,7 @@ mod tests {
         assert_eq!(
             verdict(&call, &stats).1,
             "NO_MEDIA",
-            "the partner is known to send pictures"
+            "the partner is known to send video"
         );
 
         let unknown = Intent {
@@ -542,19 +552,19 @@ mod tests {
         assert_eq!(
             call.verdict(&stats, &unknown).0,
             Exit::Success,
-            "a partner without a camera is fine"
+            "the partner may have no camera"
         );
 
         stats.video_received = Some(VideoReceived::default());
         assert_eq!(
             call.verdict(&stats, &unknown).1,
             "NO_MEDIA",
-            "a stream that was opened must carry something"
+            "an open stream must carry something"
         );
     }
 
     #[test]
-    fn a_failed_device_outweighs_the_media_it_took_away() {
+    fn a_failed_device_outweighs_the_media_that_is_missing_for_it() {
         let call = Call::new()
             .connected()
             .failed(MediaPart::Camera, MediaErrorCode::CamUnplugged)
@@ -565,18 +575,18 @@ mod tests {
         assert_eq!(
             verdict(&call, &stats),
             (Exit::Device, "CAM_UNPLUGGED".into()),
-            "the cause is told, not the effect"
+            "reports the cause, not the effect"
         );
 
         let error = call.timeline.verdict(&stats, &BOTH).unwrap_err().error;
         assert!(
             call.timeline.all_warnings(Some(&error)).is_empty(),
-            "an error is not also a warning"
+            "the error is not a warning too"
         );
     }
 
     #[test]
-    fn a_failed_device_is_told_even_when_nobody_came() {
+    fn a_failed_device_is_a_warning_when_no_partner_was_found() {
         let call = Call::new()
             .failed(MediaPart::Camera, MediaErrorCode::CamInUse)
             .ended(EndCode::NoPartner);
@@ -588,7 +598,7 @@ mod tests {
         assert_eq!(
             failure.exit,
             Exit::NoPartner,
-            "there was no call that the camera could miss"
+            "there was no call to need the camera"
         );
 
         let warnings = call.timeline.all_warnings(Some(&failure.error));
@@ -596,12 +606,12 @@ mod tests {
             warnings
                 .iter()
                 .any(|warning| warning.contains("CAM_IN_USE")),
-            "but it is told: {warnings:?}"
+            "a warning names it: {warnings:?}"
         );
     }
 
     #[test]
-    fn what_the_call_can_do_without_is_a_warning() {
+    fn a_failure_that_the_call_can_do_without_is_a_warning() {
         let call = Call::new()
             .connected()
             .failed(MediaPart::Recording, MediaErrorCode::DiskFull)
@@ -611,9 +621,13 @@ mod tests {
         assert_eq!(
             verdict(&call, &flowing()).0,
             Exit::Success,
-            "the call was held all the same"
+            "the call was complete"
         );
-        assert_eq!(call.timeline.all_warnings(None).len(), 2, "both are told");
+        assert_eq!(
+            call.timeline.all_warnings(None).len(),
+            2,
+            "one warning each"
+        );
         let needs_speaker = Intent {
             needs_speaker: true,
             ..BOTH
@@ -622,28 +636,28 @@ mod tests {
         assert_eq!(
             call.verdict(&flowing(), &needs_speaker).0,
             Exit::Device,
-            "unless the speaker was asked for"
+            "a requested speaker must work"
         );
     }
 
     #[test]
-    fn the_cause_of_two_bad_ends_wins() {
+    fn the_cause_outweighs_the_effect() {
         assert_eq!(
-            Exit::Success.worse(Exit::Success),
+            Exit::Success.combined(Exit::Success),
             Exit::Success,
-            "both are fine"
+            "both succeeded"
         );
 
         assert_eq!(
-            Exit::Success.worse(Exit::Device),
+            Exit::Success.combined(Exit::Device),
             Exit::Device,
-            "one is not"
+            "one failed"
         );
 
         assert_eq!(
-            Exit::Connection.worse(Exit::Device),
+            Exit::Connection.combined(Exit::Device),
             Exit::Device,
-            "a camera that failed explains missing pictures"
+            "a failed camera explains missing video"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! Both ends of a call in one process, through an embedded relay: the self-test and demo.
+//! `--pair`: both ends of a call in one process, through an embedded signaling server. The
+//! self-test and demo.
 
 use tokio::sync::watch;
 
@@ -6,21 +7,22 @@ use super::args::CallArgs;
 use super::outcome::{Exit, Failure};
 use super::report::PairReport;
 use super::run::{Outcome, hold_call};
-use super::{Finish, Printed, RELAY_PATIENCE, setup, url_of};
+use super::{Finish, PrintedReport, SERVER_STOP_TIMEOUT, setup, url_of};
 use crate::embedded;
+use crate::error_code::AppErrorCode;
 
-/// The room on a relay that nobody else can reach, unless another was asked for.
+/// The room, unless `--room` names another. Only this process reaches the server.
 const ROOM: &str = "pair";
 
 /// Holds the call and reports both ends.
 pub(super) async fn hold_pair(args: &CallArgs, stop: watch::Receiver<bool>) -> Finish {
-    let relay = match embedded::relay("127.0.0.1:0").start().await {
-        Ok(relay) => relay,
+    let server = match embedded::server("127.0.0.1:0").start().await {
+        Ok(server) => server,
         Err(error) => {
             let failed = || {
                 Outcome::failed(Failure::new(
                     Exit::Connection,
-                    "RELAY_NOT_STARTED",
+                    AppErrorCode::RelayNotStarted.as_str(),
                     error.to_string(),
                 ))
             };
@@ -30,22 +32,22 @@ pub(super) async fn hold_pair(args: &CallArgs, stop: watch::Receiver<bool>) -> F
     };
 
     let room = args.room.as_deref().unwrap_or(ROOM);
-    let [first, second] = setup::pair(args, &url_of(relay.local_addr()), room);
+    let [first, second] = setup::pair(args, &url_of(server.local_addr()), room);
     let (first, second) = tokio::join!(hold_call(first, stop.clone()), hold_call(second, stop));
-    relay.shutdown_within(RELAY_PATIENCE).await;
+    server.shutdown_within(SERVER_STOP_TIMEOUT).await;
 
     finish(first, second)
 }
 
 fn finish(first: Outcome, second: Outcome) -> Finish {
-    let exit = first.exit.worse(second.exit);
+    let exit = first.exit.combined(second.exit);
     let report = PairReport {
         ok: first.report.ok && second.report.ok,
         peers: [first.report, second.report],
     };
 
     Finish {
-        report: Printed::Pair(Box::new(report)),
+        report: PrintedReport::Pair(Box::new(report)),
         exit,
     }
 }

@@ -1,9 +1,9 @@
-//! What the process cost: CPU time and peak memory, as the operating system counts them.
+//! CPU time and peak memory of the process, as the operating system counts them.
 
 use super::report::ProcessReport;
 
-/// User and system CPU time of this process and its peak resident set, both since its start. `null` where the system
-/// does not tell.
+/// CPU time (user and system) and peak resident set of this process since its start. Empty where
+/// the system does not report them.
 #[cfg(unix)]
 pub fn usage() -> ProcessReport {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
@@ -14,14 +14,14 @@ pub fn usage() -> ProcessReport {
         return ProcessReport::default();
     }
 
-    // SAFETY: getrusage(2) filled it in, and all-zero bytes are a valid `rusage` anyway.
+    // SAFETY: getrusage(2) filled it in, and all-zero bytes are a valid `rusage` too.
     let usage = unsafe { usage.assume_init() };
     #[allow(
         clippy::cast_precision_loss,
         reason = "seconds of CPU time are far below 2^52"
     )]
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    // Linux and the BSDs count in KiB, macOS in bytes.
+    // `ru_maxrss` is in KiB on Linux and the BSDs, in bytes on macOS.
     let unit = if cfg!(target_vendor = "apple") {
         1
     } else {
@@ -34,7 +34,7 @@ pub fn usage() -> ProcessReport {
     }
 }
 
-/// Unknown here.
+/// Not available on this system.
 #[cfg(not(unix))]
 pub fn usage() -> ProcessReport {
     ProcessReport::default()
@@ -42,12 +42,14 @@ pub fn usage() -> ProcessReport {
 
 #[cfg(all(test, unix))]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests wait for real CPU time")]
+
     use std::time::{Duration, Instant};
 
     use super::*;
 
     #[test]
-    fn work_and_memory_show() {
+    fn usage_grows_with_work_and_memory() {
         let before = usage();
         let memory = std::hint::black_box(vec![1u8; 64 << 20]);
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -55,7 +57,7 @@ mod tests {
         while usage().cpu_seconds < before.cpu_seconds.map(|seconds| seconds + 0.05) {
             assert!(
                 Instant::now() < deadline,
-                "50 ms of CPU time pass within a minute of computing"
+                "a minute of computing uses 50 ms of CPU time"
             );
 
             std::hint::black_box(memory.iter().map(|byte| u64::from(*byte)).sum::<u64>());
@@ -63,7 +65,7 @@ mod tests {
 
         assert!(
             usage().peak_rss_bytes >= Some(64 << 20),
-            "the peak holds what was just allocated"
+            "the peak includes the memory just allocated"
         );
     }
 }

@@ -1,156 +1,160 @@
-//! The report of a headless call: one JSON object, a contract with everything outside that reads it.
+//! The report of a headless call: one JSON object, a contract with every program that reads it.
 //!
-//! Every key is always there. A figure that does not apply or could not be measured is `null`, never a 0 in disguise.
-//! Times are milliseconds; fractions are given to a tenth. Two fields go beyond the contract: `warnings` and
-//! `video.received.pictures`.
+//! All keys are always present. A figure that does not apply or could not be measured is `null`,
+//! never 0. Times are in milliseconds, rounded to a tenth. Two fields go beyond the contract:
+//! `warnings` and `video.received.pictures`.
 
 use serde::{Serialize, Serializer};
 
-/// What one peer saw of one call.
+/// One call, as one peer saw it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Media flowed both ways (for what each side sends) and nothing that was asked for failed.
+    /// Media flowed both ways, for what each side sends, and nothing that the user asked for
+    /// failed.
     pub ok: bool,
-    /// Why it is not `ok`.
+    /// Why `ok` is false.
     pub error: Option<ErrorReport>,
-    /// Whether this side made the offer.
+    /// Whether this peer made the offer.
     pub initiator: Option<bool>,
-    /// The relay's id of the call.
+    /// The signaling server's id of the call.
     pub session_id: Option<String>,
-    /// Milestones.
+    /// When the milestones were reached.
     pub timings_ms: Timings,
-    /// Pictures.
+    /// Video of both directions.
     pub video: VideoReport,
-    /// Sound.
+    /// Audio of both directions.
     pub audio: AudioReport,
-    /// The way the packets took.
+    /// The route of the media packets, and their encryption.
     pub route: RouteReport,
-    /// The call's rate over time, every half second.
+    /// Bitrates over time, a sample every half second.
     pub bitrate: Vec<BitrateSample>,
-    /// What the process cost.
+    /// CPU time and memory of the process.
     pub process: ProcessReport,
-    /// What a person should know although the call went on, such as a recording that the disk had no room for.
+    /// What the user should know although the call continued, such as a recording that did not fit
+    /// on the disk.
     pub warnings: Vec<String>,
 }
 
-/// The reports of both ends of a call held inside one process.
+/// The reports of both ends of a call inside one process.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PairReport {
-    /// Both are `ok`.
+    /// Whether both are `ok`.
     pub ok: bool,
-    /// The two peers, in the order in which they were started.
+    /// Peer 0 and peer 1.
     pub peers: [Report; 2],
 }
 
-/// A fault, with a code that programs may rely on and a sentence for a person.
+/// A failure: a code for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorReport {
     /// Stable, such as `NO_PARTNER` or `CAM_IN_USE`.
     pub code: String,
-    /// What happened and one thing to do.
+    /// What happened, and one thing to do about it.
     pub message: String,
 }
 
-/// Milliseconds from the start of the call's engine.
+/// When the milestones were reached, in ms since the call was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timings {
-    /// The relay knew us.
+    /// The signaling server registered this peer.
     pub registered: Option<u64>,
-    /// The relay had found a partner.
+    /// The signaling server found a partner.
     pub matched: Option<u64>,
-    /// Packets could flow: ICE and DTLS were done.
+    /// ICE and DTLS were complete.
     pub connected: Option<u64>,
-    /// The partner's first picture was decoded.
+    /// The partner's first frame was decoded.
     pub first_remote_frame: Option<u64>,
-    /// The partner's first sound was played.
+    /// The partner's first audio was played.
     pub first_remote_audio: Option<u64>,
 }
 
-/// Pictures of both directions.
+/// Video of both directions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct VideoReport {
     /// `H264` or `VP8`.
     pub codec: Option<String>,
-    /// What went out.
+    /// The local video.
     pub sent: VideoSent,
-    /// What came in.
+    /// The remote video.
     pub received: VideoReceived,
 }
 
-/// Pictures that went out.
+/// The local video.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VideoSent {
-    /// Encoded pictures.
+    /// Encoded frames.
     pub frames: Option<u64>,
-    /// Those of them that a decoder can start with.
+    /// Encoded keyframes.
     pub keyframes: Option<u64>,
-    /// Bytes of bitstream, before packetization.
+    /// Bytes of the bitstream, before packetization.
     pub bytes: Option<u64>,
-    /// Of the last picture, in pixels.
+    /// The width of the last frame, in pixels.
     pub width: Option<u32>,
-    /// Of the last picture, in pixels.
+    /// The height of the last frame, in pixels.
     pub height: Option<u32>,
-    /// Pictures a second over the call.
+    /// Frames per second, from the first to the last.
     #[serde(serialize_with = "tenths")]
     pub fps: Option<f64>,
-    /// What the encoder was last told to keep to.
+    /// The encoder's last target bitrate.
     pub target_bps: Option<u64>,
-    /// Time to encode one picture, median.
+    /// Time to encode a frame, median.
     #[serde(serialize_with = "tenths")]
     pub encode_ms_p50: Option<f64>,
-    /// The same, 95th percentile.
+    /// Time to encode a frame, 95th percentile.
     #[serde(serialize_with = "tenths")]
     pub encode_ms_p95: Option<f64>,
 }
 
-/// Pictures that came in.
+/// The remote video.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VideoReceived {
-    /// Decoded pictures.
+    /// Decoded frames.
     pub frames: Option<u64>,
-    /// Of the last picture, in pixels.
+    /// The width of the last frame, in pixels.
     pub width: Option<u32>,
-    /// Of the last picture, in pixels.
+    /// The height of the last frame, in pixels.
     pub height: Option<u32>,
-    /// Pictures a second, from the first to the last.
+    /// Frames per second, from the first to the last.
     #[serde(serialize_with = "tenths")]
     pub fps: Option<f64>,
-    /// RTP packets.
+    /// Received RTP packets.
     pub packets: Option<u64>,
-    /// RTP packets that never came.
+    /// RTP packets that never arrived.
     pub lost: Option<u64>,
-    /// RTP packets that came after they had been asked for again.
+    /// RTP packets that arrived after a NACK.
     pub recovered: Option<u64>,
-    /// NACK packets that were sent.
+    /// Sent NACK packets.
     pub nacks: Option<u64>,
-    /// Keyframe requests that were sent.
+    /// Sent keyframe requests (PLI).
     pub plis: Option<u64>,
-    /// `freezeCount` of W3C webrtc-stats.
+    /// As `freezeCount` of W3C webrtc-stats.
     pub freezes: Option<u64>,
-    /// `totalFreezesDuration` of W3C webrtc-stats.
+    /// As `totalFreezesDuration` of W3C webrtc-stats.
     pub frozen_ms: Option<u64>,
-    /// Time to decode one picture, median.
+    /// Time to decode a frame, median.
     #[serde(serialize_with = "tenths")]
     pub decode_ms_p50: Option<f64>,
-    /// From the picture's making to its decoding, read off the test pattern, median. Needs both clocks to agree.
+    /// Time from drawing a frame to having decoded it, median. Read off the test pattern; both
+    /// clocks must agree.
     #[serde(serialize_with = "tenths")]
     pub glass_to_glass_ms_p50: Option<f64>,
-    /// The same, 95th percentile.
+    /// `glassToGlassMsP50`, but the 95th percentile.
     #[serde(serialize_with = "tenths")]
     pub glass_to_glass_ms_p95: Option<f64>,
-    /// Order and loss of whole pictures, read off the test pattern.
-    pub pictures: Pictures,
+    /// Order and loss of whole frames, read off the test pattern.
+    pub pictures: FrameOrder,
 }
 
-/// What the test pattern's frame counter tells.
+/// Order and loss of whole frames, by the frame counter of the test pattern.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Pictures {
-    /// Made by the partner but not shown here: lost, late, or left out on the way because a newer one was there.
+pub struct FrameOrder {
+    /// Made by the partner but not shown here: lost, late, or not sent because there was a newer
+    /// one.
     pub missing: Option<u64>,
     /// Shown after a newer one.
     pub out_of_order: Option<u64>,
@@ -158,105 +162,107 @@ pub struct Pictures {
     pub repeated: Option<u64>,
 }
 
-/// Sound of both directions.
+/// Audio of both directions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AudioReport {
     /// `opus`.
     pub codec: Option<String>,
-    /// What went out.
+    /// The local audio.
     pub sent: AudioSent,
-    /// What came in.
+    /// The remote audio.
     pub received: AudioReceived,
-    /// How far voice and lips are apart, 95th percentile; needs the partner's test picture and test sound.
+    /// The offset between audio and video, 95th percentile. Needs the partner's test pattern and
+    /// test tone.
     #[serde(serialize_with = "tenths")]
     pub lip_sync_ms_p95: Option<f64>,
 }
 
-/// Sound that went out.
+/// The local audio.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct AudioSent {
-    /// RTP packets.
+    /// Sent RTP packets.
     pub packets: Option<u64>,
-    /// Bytes of Opus.
+    /// Bytes of Opus, without RTP headers.
     pub bytes: Option<u64>,
 }
 
-/// Sound that came in.
+/// The remote audio.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AudioReceived {
-    /// RTP packets.
+    /// Received RTP packets.
     pub packets: Option<u64>,
-    /// RTP packets that never came, or too late to be played.
+    /// RTP packets that never arrived, or too late to be played.
     pub lost: Option<u64>,
-    /// Sound made up by packet-loss concealment.
+    /// Audio invented in place of lost packets.
     pub concealed_ms: Option<u64>,
-    /// Sound restored from in-band FEC.
+    /// Audio restored from in-band FEC.
     pub fec_ms: Option<u64>,
-    /// How long packets waited for their turn, median.
+    /// How long packets waited in the jitter buffer, median.
     #[serde(serialize_with = "tenths")]
     pub jitter_buffer_ms_p50: Option<f64>,
-    /// From the partner's test sound being made to its being heard, median. Needs both clocks to agree.
+    /// Time from making the partner's test tone to playing it, median. Both clocks must agree.
     #[serde(serialize_with = "tenths")]
     pub mouth_to_ear_ms_p50: Option<f64>,
-    /// The same, 95th percentile.
+    /// `mouthToEarMsP50`, but the 95th percentile.
     #[serde(serialize_with = "tenths")]
     pub mouth_to_ear_ms_p95: Option<f64>,
 }
 
-/// The selected ICE pair and how it is protected.
+/// The selected ICE candidate pair and its encryption.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteReport {
-    /// Kind of our candidate: `host`, `srflx`, `prflx` or `relay`.
+    /// Type of the local candidate: `host`, `srflx`, `prflx` or `relay`.
     pub local: Option<String>,
-    /// Kind of the partner's.
+    /// Type of the remote candidate.
     pub remote: Option<String>,
-    /// `udp`.
+    /// The transport: `udp`.
     pub protocol: Option<String>,
-    /// The last round trip that was measured.
+    /// The last measured round-trip time.
     #[serde(serialize_with = "tenths")]
     pub rtt_ms: Option<f64>,
-    /// The cipher suite that protects the key exchange.
+    /// The DTLS cipher suite, which protects the key exchange.
     pub dtls: Option<String>,
-    /// The profile that protects the media.
+    /// The SRTP profile, which protects the media.
     pub srtp: Option<String>,
 }
 
-/// The call's rate at one moment. `sentBps` and `receivedBps` are averages since the sample before.
+/// The bitrates at one moment. `sentBps` and `receivedBps` are averages since the previous sample.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BitrateSample {
     /// Seconds since the call was connected.
     #[serde(serialize_with = "hundredths")]
     pub t: f64,
-    /// What the bandwidth estimator allows the encoder.
+    /// The estimator's target for the encoder.
     pub target_bps: Option<u64>,
-    /// RTP payload that went out.
+    /// Sent RTP payload.
     pub sent_bps: Option<u64>,
-    /// RTP payload that came in.
+    /// Received RTP payload.
     pub received_bps: Option<u64>,
-    /// The newest round trip that was measured.
+    /// The newest measured round-trip time.
     #[serde(serialize_with = "tenths")]
     pub rtt_ms: Option<f64>,
-    /// The share (0–1) of our packets that the partner missed, from its newest report.
+    /// The fraction (0 to 1) of local packets that the partner reported lost in its newest report.
     #[serde(serialize_with = "thousandths")]
     pub loss: Option<f64>,
 }
 
-/// What the whole process cost, from its start to the report. With `--pair` both peers and the relay are in it.
+/// CPU time and memory of the process, from its start to the report. With `--pair` they include
+/// both peers and the signaling server.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessReport {
-    /// User and system time.
+    /// User and system CPU time.
     #[serde(serialize_with = "hundredths")]
     pub cpu_seconds: Option<f64>,
-    /// The most memory that was resident at a time.
+    /// The peak resident set.
     pub peak_rss_bytes: Option<u64>,
 }
 
-/// A number that may be missing: lets one rounding serve `f64` and `Option<f64>`.
+/// A number that may be missing, so that `f64` and `Option<f64>` share the rounding below.
 trait Figure: Copy {
     fn value(self) -> Option<f64>;
 }
@@ -307,7 +313,7 @@ mod tests {
 
     use super::*;
 
-    /// The contract's own sample.
+    /// The sample report of the contract.
     const CONTRACT: &str = r#"
     { "ok": true, "error": null, "initiator": true, "sessionId": "…",
       "timingsMs": { "registered": 3, "matched": 5, "connected": 80, "firstRemoteFrame": 120, "firstRemoteAudio": 100 },
@@ -321,7 +327,7 @@ mod tests {
       "bitrate": [ { "t": 0.5, "targetBps": 0, "sentBps": 0, "receivedBps": 0, "rttMs": 0, "loss": 0.0 } ],
       "process": { "cpuSeconds": 0.0, "peakRssBytes": 0 } }"#;
 
-    /// What is there beyond the contract.
+    /// The fields beyond the contract.
     const EXTRAS: [&str; 5] = [
         "warnings",
         "video.received.pictures",
@@ -358,26 +364,26 @@ mod tests {
     }
 
     #[test]
-    fn the_report_has_exactly_the_contracts_keys_even_when_nothing_is_known() {
+    fn an_empty_report_has_exactly_the_keys_of_the_contract() {
         let report = Report {
             bitrate: vec![BitrateSample::default()],
             ..Report::default()
         };
 
-        let ours = all_paths(&serde_json::to_value(&report).unwrap());
+        let actual = all_paths(&serde_json::to_value(&report).unwrap());
         let mut expected = all_paths(&serde_json::from_str(CONTRACT).unwrap());
         expected.extend(EXTRAS.map(String::from));
 
         assert_eq!(
-            ours, expected,
-            "keys are a contract: none missing, none added without being listed here"
+            actual, expected,
+            "the keys are a contract: none may be missing, and additions are listed in EXTRAS"
         );
     }
 
     #[test]
-    fn an_unknown_figure_is_null_and_not_zero() {
+    fn an_unknown_figure_is_null_not_zero() {
         let json = serde_json::to_value(Report::default()).unwrap();
-        let empty: Vec<&str> = [
+        let not_null: Vec<&str> = [
             "/video/sent/frames",
             "/video/received/glassToGlassMsP50",
             "/route/rttMs",
@@ -388,8 +394,8 @@ mod tests {
         .collect();
 
         assert!(
-            empty.is_empty(),
-            "these claim a figure that nobody measured: {empty:?}"
+            not_null.is_empty(),
+            "nothing was measured, so these must be null: {not_null:?}"
         );
     }
 
@@ -402,22 +408,22 @@ mod tests {
         };
 
         let json = serde_json::to_value(sent).unwrap();
-        assert_eq!(json["fps"], 30.0, "a tenth is enough");
-        assert_eq!(json["encodeMsP50"], Value::Null, "NaN is not a figure");
+        assert_eq!(json["fps"], 30.0, "rounded to a tenth");
+        assert_eq!(json["encodeMsP50"], Value::Null, "NaN becomes null");
     }
 
     #[test]
-    fn a_pair_is_two_reports() {
+    fn the_report_of_a_pair_has_one_report_per_peer() {
         let json = serde_json::to_value(PairReport {
             ok: false,
             peers: [Report::default(), Report::default()],
         })
         .unwrap();
-        assert_eq!(json["ok"], false, "the verdict on both");
+        assert_eq!(json["ok"], false, "the verdict on both peers");
         assert_eq!(
             json["peers"].as_array().map(Vec::len),
             Some(2),
-            "one report a peer"
+            "one report per peer"
         );
     }
 }

@@ -1,4 +1,9 @@
-//! Holding one call: from the options to the report.
+//! Holds one call, from its options to its report.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: the timeline of a call starts now"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,38 +15,39 @@ use tokio::sync::watch;
 
 use super::outcome::{Exit, Failure, Intent, Timeline};
 use super::process;
-use super::record::RemotePictures;
-use super::report::{Pictures, Report};
+use super::remote_frames::RemoteFrames;
+use super::report::{FrameOrder, Report};
 
-/// After hanging up, the end of the call comes within this time, or it is not waited for.
-const HANG_UP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for the end of the call after hanging up.
+const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One peer's part in a call.
+/// What one peer of this process does in a call.
 #[derive(Debug)]
-pub struct Peer {
-    /// Everything that the call itself needs.
+pub struct PeerSetup {
+    /// The options of the call.
     pub options: CallOptions,
-    /// What it means to do, for the verdict.
+    /// What the peer sends and expects, to judge the call by.
     pub intent: Intent,
-    /// How long the call lasts once it is connected.
+    /// When to hang up, counted from the connection. `None`: when the partner leaves or the user
+    /// stops the program.
     pub duration: Option<Duration>,
-    /// Where the last received picture goes.
+    /// The PNG file for the last received frame.
     pub snapshot: Option<PathBuf>,
-    /// Where received pictures are recorded.
+    /// The Y4M file for the received frames.
     pub record_video: Option<PathBuf>,
 }
 
-/// What a peer's call came to.
+/// The result of one peer's call.
 #[derive(Debug)]
 pub struct Outcome {
     /// The report.
     pub report: Report,
-    /// What the process should end with, as far as this peer is concerned.
+    /// The exit code, as far as this peer decides it.
     pub exit: Exit,
 }
 
 impl Outcome {
-    /// A call that never began.
+    /// A call that never started.
     pub fn failed(failure: Failure) -> Self {
         let report = Report {
             error: Some(failure.error),
@@ -56,11 +62,12 @@ impl Outcome {
     }
 }
 
-/// Holds a call until its time is over, the partner leaves, it fails, or `stop` turns true; then ends it properly.
-pub async fn hold_call(peer: Peer, stop: watch::Receiver<bool>) -> Outcome {
+/// Holds a call until its duration is over, the partner leaves, it fails, or `stop` turns true;
+/// then ends it in order.
+pub async fn hold_call(peer: PeerSetup, stop: watch::Receiver<bool>) -> Outcome {
     let fps = peer.options.video_format.fps;
-    let pictures = match RemotePictures::new(peer.record_video.as_deref(), fps) {
-        Ok(pictures) => Arc::new(pictures),
+    let frames = match RemoteFrames::new(peer.record_video.as_deref(), fps) {
+        Ok(frames) => Arc::new(frames),
         Err(error) => {
             return Outcome::failed(Failure::new(
                 Exit::Device,
@@ -71,36 +78,38 @@ pub async fn hold_call(peer: Peer, stop: watch::Receiver<bool>) -> Outcome {
     };
 
     let mut options = peer.options;
-    let sink = Arc::clone(&pictures);
-    options.on_remote_frame = Some(Arc::new(move |picture| sink.on_picture(picture)));
+    let sink = Arc::clone(&frames);
+    options.on_remote_frame = Some(Arc::new(move |frame| sink.on_frame(frame)));
 
     let mut timeline = Timeline::new(Instant::now());
     let (call, mut events) = Call::start(options);
-    let stats = attend(&call, &mut events, &mut timeline, peer.duration, stop).await;
-    // Threads that still hold the sink would keep the recording open.
+    let stats = follow(&call, &mut events, &mut timeline, peer.duration, stop).await;
+    // Ends the threads that hold the sink, and with it the recording.
     drop(call);
 
     timeline
         .warnings
-        .extend(keep(Arc::clone(&pictures), peer.snapshot).await);
-    conclude(&timeline, &stats, &peer.intent, &pictures)
+        .extend(save(Arc::clone(&frames), peer.snapshot).await);
+    conclude(&timeline, &stats, &peer.intent, &frames)
 }
 
-/// Completes the recording and saves the snapshot, off the runtime's threads: a disk may be slow. Says what went wrong.
-async fn keep(pictures: Arc<RemotePictures>, snapshot: Option<PathBuf>) -> Vec<String> {
+/// Completes the recording and saves the snapshot, off the runtime's threads because disks can be
+/// slow. Returns a warning for each that failed.
+async fn save(frames: Arc<RemoteFrames>, snapshot: Option<PathBuf>) -> Vec<String> {
     let work = move || {
-        let snapshot = snapshot.and_then(|path| save_snapshot(&pictures, &path));
-        pictures.finish().into_iter().chain(snapshot).collect()
+        let snapshot = snapshot.and_then(|path| save_snapshot(&frames, &path));
+        frames.finish().into_iter().chain(snapshot).collect()
     };
 
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|_| {
-        vec!["The received pictures could not be saved: please report this as a bug.".into()]
+        vec!["The received video could not be saved. Please report this as a bug.".into()]
     })
 }
 
-/// Follows the call to its end and returns its figures as they were before it was taken apart.
-async fn attend(
+/// Notes the call's events until it ends, or until it is time to end it. Returns its figures from
+/// before it was taken apart.
+async fn follow(
     call: &Call,
     events: &mut UnboundedReceiver<CallEvent>,
     timeline: &mut Timeline,
@@ -108,14 +117,14 @@ async fn attend(
     mut stop: watch::Receiver<bool>,
 ) -> CallStats {
     loop {
-        let until = timeline
+        let deadline = timeline
             .connected_at
             .zip(duration)
             .map(|(connected, duration)| connected + duration);
 
-        let over = async {
-            match until {
-                Some(until) => tokio::time::sleep_until(until.into()).await,
+        let duration_over = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
             }
         };
@@ -132,8 +141,8 @@ async fn attend(
                 }
                 None => return call.stats().await,
             },
-            () = over => break,
-            // A sender that is gone will never ask for the end.
+            () = duration_over => break,
+            // An error means that the sender is gone and no stop can arrive.
             Ok(_) = stop.wait_for(|stop| *stop) => break,
         }
     }
@@ -146,17 +155,17 @@ async fn attend(
         }
     };
 
-    if tokio::time::timeout(HANG_UP_PATIENCE, end).await.is_err() {
-        tracing::warn!("the call did not end in time after hanging up");
+    if tokio::time::timeout(HANG_UP_TIMEOUT, end).await.is_err() {
+        tracing::warn!("hanging up timed out, the partner may not have been notified");
     }
 
     stats
 }
 
-fn save_snapshot(pictures: &RemotePictures, path: &Path) -> Option<String> {
-    match pictures.save_last(path) {
+fn save_snapshot(frames: &RemoteFrames, path: &Path) -> Option<String> {
+    match frames.save_last(path) {
         Ok(true) => None,
-        Ok(false) => Some("No snapshot was saved: no picture came.".into()),
+        Ok(false) => Some("No snapshot was saved, because no video was received.".into()),
         Err(error) => Some(format!("The snapshot was not saved: {error}")),
     }
 }
@@ -165,7 +174,7 @@ fn conclude(
     timeline: &Timeline,
     stats: &CallStats,
     intent: &Intent,
-    pictures: &RemotePictures,
+    frames: &RemoteFrames,
 ) -> Outcome {
     let verdict = timeline.verdict(stats, intent);
     let exit = verdict
@@ -179,12 +188,12 @@ fn conclude(
     report.timings_ms = timeline.timings.clone();
     report.warnings = timeline.all_warnings(report.error.as_ref());
     report.process = process::usage();
-    let measured = pictures.measured();
+    let measured = frames.measured();
     report.video.received.glass_to_glass_ms_p50 = measured.glass_to_glass_ms(0.5);
     report.video.received.glass_to_glass_ms_p95 = measured.glass_to_glass_ms(0.95);
 
     if measured.has_pattern() {
-        report.video.received.pictures = Pictures {
+        report.video.received.pictures = FrameOrder {
             missing: Some(measured.missing),
             out_of_order: Some(measured.out_of_order),
             repeated: Some(measured.repeated),

@@ -1,37 +1,37 @@
-//! From arguments to peers: what each side of a call sends, plays, expects and keeps.
+//! Turns arguments into peers: what each end of a call sends, plays, expects and saves.
 
 use tandem_call::session::{CallOptions, Profile};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource};
-use tandem_media::codec::VideoCodec;
 use tandem_media::video::VideoSpec;
 
 use super::args::CallArgs;
 use super::outcome::Intent;
-use super::run::Peer;
+use super::run::PeerSetup;
 
-/// The only peer of this process; its partner may be anybody.
-pub(super) fn alone(args: &CallArgs, signaling_url: &str) -> Peer {
+/// The only peer of this process. Its partner is another program.
+pub(super) fn alone(args: &CallArgs, server_url: &str) -> PeerSetup {
     let speaker = args.speaker.clone().unwrap_or(AudioSink::Default);
     let mut peer = peer(
         args,
-        signaling_url,
+        server_url,
         args.video.clone(),
         args.audio.clone(),
         speaker,
     );
     peer.options.room.clone_from(&args.room);
     peer.intent.needs_speaker = matches!(&args.speaker, Some(sink) if *sink != AudioSink::None);
-    keep_files(&mut peer, args);
+    save_files(&mut peer, args);
 
     peer
 }
 
-/// Both peers of this process, in a room of their own. Devices belong to the first, which also keeps the files.
-pub(super) fn pair(args: &CallArgs, signaling_url: &str, room: &str) -> [Peer; 2] {
+/// Both peers of this process, in the same room. The first gets the devices and writes the files,
+/// because a process opens a device only once.
+pub(super) fn pair(args: &CallArgs, server_url: &str, room: &str) -> [PeerSetup; 2] {
     let speaker = args.speaker.clone().unwrap_or(AudioSink::None);
     let mut first = peer(
         args,
-        signaling_url,
+        server_url,
         args.video.clone(),
         args.audio.clone(),
         speaker,
@@ -51,7 +51,7 @@ pub(super) fn pair(args: &CallArgs, signaling_url: &str, room: &str) -> [Peer; 2
     first.intent.needs_speaker = matches!(&args.speaker, Some(sink) if *sink != AudioSink::None);
     expect(&mut first, second.intent);
     expect(&mut second, first.intent);
-    keep_files(&mut first, args);
+    save_files(&mut first, args);
 
     for peer in [&mut first, &mut second] {
         peer.options.room = Some(room.to_owned());
@@ -60,32 +60,35 @@ pub(super) fn pair(args: &CallArgs, signaling_url: &str, room: &str) -> [Peer; 2
     [first, second]
 }
 
-fn expect(peer: &mut Peer, partner: Intent) {
+fn expect(peer: &mut PeerSetup, partner: Intent) {
     peer.intent.expects_video = partner.sends_video;
     peer.intent.expects_audio = partner.sends_audio;
 }
 
 fn peer(
     args: &CallArgs,
-    signaling_url: &str,
+    server_url: &str,
     video: VideoSpec,
     audio: AudioSource,
     speaker: AudioSink,
-) -> Peer {
+) -> PeerSetup {
     let intent = Intent {
         sends_video: video != VideoSpec::None,
         sends_audio: audio != AudioSource::None,
         ..Intent::default()
     };
 
-    let mut options = CallOptions::new(signaling_url);
+    let mut options = CallOptions::new(server_url);
     options.profile = Profile {
         user_name: args.name.clone(),
         ..Profile::default()
     };
 
     options.video = video;
-    options.video_format = args.video_format();
+    let quality = args.video_quality();
+    options.video_format = quality.format;
+    options.codec = quality.codec;
+    options.max_bitrate_bps = quality.max_bitrate_bps;
     options.audio = AudioConfig {
         source: audio,
         sink: speaker,
@@ -94,14 +97,12 @@ fn peer(
         ..AudioConfig::default()
     };
 
-    options.codec = args.codec.map_or(VideoCodec::H264, VideoCodec::from);
-    options.max_bitrate_bps = args.max_bitrate;
     options.relay_only = args.relay_only;
     options.patience.partner = Some(args.wait);
-    // A relay that is not there is told sooner than a partner who does not come.
+    // Without a server the search cannot succeed, so it fails no later than without a partner.
     options.patience.relay = options.patience.relay.min(args.wait);
 
-    Peer {
+    PeerSetup {
         options,
         intent,
         duration: args.duration,
@@ -110,7 +111,7 @@ fn peer(
     }
 }
 
-fn keep_files(peer: &mut Peer, args: &CallArgs) {
+fn save_files(peer: &mut PeerSetup, args: &CallArgs) {
     peer.snapshot.clone_from(&args.snapshot);
     peer.record_video.clone_from(&args.record_video);
     peer.options.audio.record.clone_from(&args.record_audio);
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_and_files_belong_to_the_first_of_a_pair() {
+    fn the_first_of_a_pair_has_the_devices_and_the_files() {
         let arguments = [
             "--pair",
             "--video",
@@ -154,101 +155,101 @@ mod tests {
         let [first, second] = pair(&parsed(&[&arguments[..], &files[..]].concat()), URL, "room");
         assert!(
             matches!(first.options.video, VideoSpec::Camera(_)),
-            "one process opens a camera once"
+            "the first has the camera"
         );
 
         assert_eq!(
             second.options.video,
             VideoSpec::Test,
-            "the other sends the test pattern"
+            "the second sends the test pattern"
         );
 
         assert_eq!(
             second.options.audio.source,
             AudioSource::Test,
-            "and the test sound"
+            "and the test tone"
         );
 
         assert_eq!(
             first.options.audio.sink,
             AudioSink::Default,
-            "the speaker that was asked for"
+            "the first plays on the speaker"
         );
 
         assert_eq!(
             second.options.audio.sink,
             AudioSink::None,
-            "one of them is heard"
+            "the second plays nothing"
         );
 
         assert!(
             first.intent.needs_speaker && !second.intent.needs_speaker,
-            "only the first can miss it"
+            "only the first can fail for lack of a speaker"
         );
 
         assert!(
             first.snapshot.is_some() && second.snapshot.is_none(),
-            "one of them writes the files"
+            "only the first saves a snapshot"
         );
 
         assert!(
             first.options.audio.record.is_some() && second.options.audio.record.is_none(),
-            "sound as well"
+            "only the first records audio"
         );
     }
 
     #[test]
-    fn both_of_a_pair_know_what_to_expect() {
+    fn each_of_a_pair_expects_what_the_other_sends() {
         let [first, second] = pair(&parsed(&["--pair", "--video", "none"]), URL, "room");
         for peer in [&first, &second] {
             assert!(
                 peer.intent.expects_audio && !peer.intent.expects_video,
-                "sound only, both ways"
+                "audio only, both ways"
             );
         }
 
         assert_eq!(
             first.options.room, second.options.room,
-            "they meet in one room"
+            "both are in one room"
         );
     }
 
     #[test]
-    fn a_speaker_that_nobody_asked_for_may_be_missing() {
+    fn only_a_requested_speaker_must_work() {
         let peer = alone(&parsed(&[]), URL);
         assert_eq!(
             peer.options.audio.sink,
             AudioSink::Default,
-            "what comes is heard"
+            "audio is played by default"
         );
 
         assert!(
             !peer.intent.needs_speaker,
-            "but a machine without a speaker holds calls as well"
+            "but a machine without a speaker can hold calls too"
         );
 
         assert!(
             alone(&parsed(&["--speaker", "default"]), URL)
                 .intent
                 .needs_speaker,
-            "it was asked for"
+            "the default speaker was requested"
         );
 
         assert!(
             !alone(&parsed(&["--speaker", "none"]), URL)
                 .intent
                 .needs_speaker,
-            "none cannot fail"
+            "no speaker cannot fail"
         );
     }
 
     #[test]
-    fn a_missing_relay_is_told_within_the_wait() {
+    fn a_missing_server_fails_within_the_wait() {
         let peer = alone(&parsed(&["--wait", "500ms"]), URL);
         assert_eq!(
             peer.options.patience.relay,
             std::time::Duration::from_millis(500),
-            "no longer than the wait"
+            "no longer than --wait"
         );
     }
 }

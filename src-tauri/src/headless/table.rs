@@ -1,13 +1,13 @@
-//! A report as a table for people: a line a figure, a column a peer.
+//! Lays out reports as a table for people: one line per figure, one column per peer.
 
 use std::fmt::Write;
 
 use super::report::Report;
 
-/// What stands where a figure does not apply or was not measured.
-const NOTHING: &str = "–";
+/// Stands for a figure that does not apply or was not measured.
+const UNKNOWN: &str = "–";
 
-/// Lays out one report, or the two of a pair side by side.
+/// A table of one report, or of the two of a pair side by side.
 pub fn table(reports: &[&Report]) -> String {
     let columns: Vec<Vec<Row>> = reports.iter().map(|report| rows(report)).collect();
     let Some(first) = columns.first() else {
@@ -36,18 +36,18 @@ pub fn table(reports: &[&Report]) -> String {
     }
 
     for (index, report) in reports.iter().enumerate() {
-        let whose = if reports.len() > 1 {
+        let prefix = if reports.len() > 1 {
             format!("peer {index}: ")
         } else {
             String::new()
         };
 
         if let Some(error) = &report.error {
-            let _ = writeln!(out, "\n{whose}{} ({})", error.message, error.code);
+            let _ = writeln!(out, "\n{prefix}{} ({})", error.message, error.code);
         }
 
         for warning in &report.warnings {
-            let _ = writeln!(out, "\n{whose}warning: {warning}");
+            let _ = writeln!(out, "\n{prefix}warning: {warning}");
         }
     }
 
@@ -55,13 +55,13 @@ pub fn table(reports: &[&Report]) -> String {
 }
 
 struct Row {
-    /// Set on the first row of a section.
+    /// The heading above this row, on the first row of a section.
     section: Option<&'static str>,
     label: &'static str,
     value: String,
 }
 
-/// Builds the rows; every report gives the same labels in the same order.
+/// Builds the rows of a report. All reports have the same labels in the same order.
 #[derive(Default)]
 struct Rows {
     rows: Vec<Row>,
@@ -87,7 +87,8 @@ fn rows(report: &Report) -> Vec<Row> {
     call_rows(&mut rows, report);
     video_rows(&mut rows, report);
     audio_rows(&mut rows, report);
-    rest_rows(&mut rows, report);
+    route_rows(&mut rows, report);
+    process_rows(&mut rows, report);
 
     rows.rows
 }
@@ -105,7 +106,7 @@ fn call_rows(rows: &mut Rows, report: &Report) {
     rows.row(
         "role",
         report.initiator.map_or(
-            NOTHING,
+            UNKNOWN,
             |offers| if offers { "makes the offer" } else { "answers" },
         ),
     );
@@ -116,12 +117,12 @@ fn call_rows(rows: &mut Rows, report: &Report) {
     );
     rows.row("connected", with_unit(count(timings.connected), "ms"));
     rows.row(
-        "first picture",
+        "first frame",
         with_unit(count(timings.first_remote_frame), "ms"),
     );
 
     rows.row(
-        "first sound",
+        "first audio",
         with_unit(count(timings.first_remote_audio), "ms"),
     );
 }
@@ -129,10 +130,10 @@ fn call_rows(rows: &mut Rows, report: &Report) {
 fn video_rows(rows: &mut Rows, report: &Report) {
     rows.section("Video");
     let (sent, received) = (&report.video.sent, &report.video.received);
-    rows.row("codec", report.video.codec.as_deref().unwrap_or(NOTHING));
+    rows.row("codec", report.video.codec.as_deref().unwrap_or(UNKNOWN));
     rows.row(
         "sent",
-        picture(sent.width, sent.height, sent.fps, sent.frames),
+        frames(sent.width, sent.height, sent.fps, sent.frames),
     );
     rows.row("  keyframes", count(sent.keyframes));
     rows.row("  data", bytes(sent.bytes));
@@ -147,7 +148,7 @@ fn video_rows(rows: &mut Rows, report: &Report) {
 
     rows.row(
         "received",
-        picture(
+        frames(
             received.width,
             received.height,
             received.fps,
@@ -173,14 +174,14 @@ fn video_rows(rows: &mut Rows, report: &Report) {
     );
     rows.row("  freezes", count(received.freezes));
     rows.row("  frozen", with_unit(count(received.frozen_ms), "ms"));
-    let pictures = &received.pictures;
+    let order = &received.pictures;
     rows.row(
         "  missing, late, repeated",
         list(
             &[
-                count(pictures.missing),
-                count(pictures.out_of_order),
-                count(pictures.repeated),
+                count(order.missing),
+                count(order.out_of_order),
+                count(order.repeated),
             ],
             "",
         ),
@@ -206,7 +207,7 @@ fn video_rows(rows: &mut Rows, report: &Report) {
 fn audio_rows(rows: &mut Rows, report: &Report) {
     rows.section("Audio");
     let (sent, received) = (&report.audio.sent, &report.audio.received);
-    rows.row("codec", report.audio.codec.as_deref().unwrap_or(NOTHING));
+    rows.row("codec", report.audio.codec.as_deref().unwrap_or(UNKNOWN));
     rows.row("sent packets", count(sent.packets));
     rows.row("  data", bytes(sent.bytes));
     rows.row(
@@ -244,10 +245,10 @@ fn audio_rows(rows: &mut Rows, report: &Report) {
     );
 }
 
-fn rest_rows(rows: &mut Rows, report: &Report) {
+fn route_rows(rows: &mut Rows, report: &Report) {
     rows.section("Route");
     let route = &report.route;
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| NOTHING.into());
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| UNKNOWN.into());
     rows.row(
         "candidates",
         format!(
@@ -260,6 +261,9 @@ fn rest_rows(rows: &mut Rows, report: &Report) {
     rows.row("round trip", with_unit(decimal(route.rtt_ms), "ms"));
     rows.row("DTLS", text(&route.dtls));
     rows.row("SRTP", text(&route.srtp));
+}
+
+fn process_rows(rows: &mut Rows, report: &Report) {
     rows.section("Process");
     rows.row(
         "CPU time",
@@ -269,25 +273,25 @@ fn rest_rows(rows: &mut Rows, report: &Report) {
 }
 
 fn count(value: Option<u64>) -> String {
-    value.map_or_else(|| NOTHING.into(), |value| value.to_string())
+    value.map_or_else(|| UNKNOWN.into(), |value| value.to_string())
 }
 
 fn decimal(value: Option<f64>) -> String {
-    value.map_or_else(|| NOTHING.into(), |value| format!("{value:.1}"))
+    value.map_or_else(|| UNKNOWN.into(), |value| format!("{value:.1}"))
 }
 
 fn with_unit(value: String, unit: &str) -> String {
-    if value == NOTHING || unit.is_empty() {
+    if value == UNKNOWN || unit.is_empty() {
         value
     } else {
         format!("{value} {unit}")
     }
 }
 
-/// Figures beside one another; one dash when none of them is known.
+/// Several figures on one line, or a single dash if none of them is known.
 fn list(values: &[String], unit: &str) -> String {
-    if values.iter().all(|value| value == NOTHING) {
-        NOTHING.into()
+    if values.iter().all(|value| value == UNKNOWN) {
+        UNKNOWN.into()
     } else {
         with_unit(values.join(", "), unit)
     }
@@ -303,10 +307,10 @@ fn rate(value: Option<u64>) -> String {
 
 fn scaled(value: Option<u64>, units: &[(f64, &str)], plain: &str) -> String {
     let Some(value) = value else {
-        return NOTHING.into();
+        return UNKNOWN.into();
     };
 
-    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+    #[allow(clippy::cast_precision_loss, reason = "the table shows three digits")]
     let number = value as f64;
     match units.iter().find(|(factor, _)| number >= *factor) {
         Some((factor, unit)) => format!("{:.2} {unit}", number / factor),
@@ -314,14 +318,14 @@ fn scaled(value: Option<u64>, units: &[(f64, &str)], plain: &str) -> String {
     }
 }
 
-fn picture(
+fn frames(
     width: Option<u32>,
     height: Option<u32>,
     fps: Option<f64>,
     frames: Option<u64>,
 ) -> String {
     let Some(frames) = frames else {
-        return NOTHING.into();
+        return UNKNOWN.into();
     };
 
     let size = width
@@ -338,7 +342,7 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Pads by characters, not bytes.
+/// Pads with spaces to a width in characters, not bytes.
 fn padded(text: &str, to: usize) -> String {
     format!("{text}{}", " ".repeat(to.saturating_sub(width(text))))
 }
@@ -380,11 +384,11 @@ mod tests {
     }
 
     #[test]
-    fn figures_come_with_their_units_and_unknown_ones_as_a_dash() {
+    fn figures_have_units_and_unknown_ones_are_a_dash() {
         let table = table(&[&report()]);
         assert!(
             table.contains("600 frames, 1280x720, 30.0 frames/s"),
-            "what was sent:\n{table}"
+            "the sent frames:\n{table}"
         );
 
         assert!(
@@ -394,21 +398,21 @@ mod tests {
 
         assert!(
             line(&table, "glass to glass").ends_with("21.3, – ms"),
-            "a known figure beside an unknown:\n{table}"
+            "a known figure beside an unknown one:\n{table}"
         );
 
         assert!(
-            line(&table, "lip sync").ends_with(NOTHING),
-            "an unknown figure is a dash, not 0:\n{table}"
+            line(&table, "lip sync").ends_with(UNKNOWN),
+            "an unknown figure is not 0:\n{table}"
         );
     }
 
     #[test]
-    fn two_peers_stand_side_by_side() {
+    fn two_peers_have_a_column_each() {
         let failed = Report {
             error: Some(ErrorReport {
                 code: "NO_PARTNER".into(),
-                message: "Nobody came.".into(),
+                message: "Nobody was found.".into(),
             }),
             warnings: vec!["the disk is full".into()],
             ..Report::default()
@@ -418,22 +422,22 @@ mod tests {
         let result = line(&table, "result");
         assert!(
             result.contains("ok") && result.ends_with("NO_PARTNER"),
-            "one column a peer:\n{table}"
+            "one column per peer:\n{table}"
         );
 
         assert!(
-            table.contains("peer 1: Nobody came. (NO_PARTNER)"),
-            "the sentence for a person:\n{table}"
+            table.contains("peer 1: Nobody was found. (NO_PARTNER)"),
+            "the error in words:\n{table}"
         );
 
         assert!(
             table.contains("peer 1: warning: the disk is full"),
-            "warnings are told:\n{table}"
+            "the warning:\n{table}"
         );
     }
 
     #[test]
-    fn columns_line_up() {
+    fn columns_are_aligned() {
         let table = table(&[&report(), &report()]);
         let second = |label: &str, value: &str| {
             let line = line(&table, label);
@@ -443,7 +447,7 @@ mod tests {
         assert_eq!(
             second("codec", "H264"),
             second("role", "makes"),
-            "the second column starts at one place:\n{table}"
+            "the second column starts at the same place in every line:\n{table}"
         );
     }
 }
