@@ -1,8 +1,15 @@
-//! One window for one folder of settings: a second copy of the app brings the first to the front and ends.
+//! One window per settings folder: a second copy of the app brings the first one to the front and
+//! ends.
 //!
-//! The first holds a lock on a file, listens on loopback and leaves its port and a secret beside the lock. That is the
-//! same on every system, asks for no message bus, and two folders are two users: what the tests need. (The well-known
-//! plug-in takes the app's name for identity, and does nothing where there is no D-Bus.)
+//! The first instance locks a file, listens on loopback, and writes its port and a secret into a
+//! file beside the lock. That works the same on every system and needs no message bus, and two
+//! folders count as two users, which tests need. (The usual Tauri plug-in identifies instances by
+//! the app's name, and does nothing where there is no D-Bus.)
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: waits for the first instance up to a deadline"
+)]
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -11,39 +18,44 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long either side waits for the other.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the second waits for a first that has just begun.
-const START_PATIENCE: Duration = Duration::from_secs(3);
-/// The longest line that is read: a secret and its end.
+/// How long each end waits for the other to connect, read or write.
+const IO_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a second instance waits for a first one that has just started.
+const START_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause between two attempts to reach the first instance, and after a failed `accept`.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// The longest line that is read, in bytes: a secret with its line break.
 const MAX_LINE: u64 = 64;
+/// What the first instance answers.
 const ANSWER: &str = "tandem";
 
-/// Who this process is.
+/// Whether this process is the first instance.
 #[derive(Debug)]
 pub enum Claim {
-    /// The only one. Whoever comes later is heard by [`First::listen`].
-    First(First),
-    /// There was one already, and it has been told.
+    /// It is. [`FirstInstance::listen`] notifies it of later ones.
+    First(FirstInstance),
+    /// Another one runs, and has been notified.
     Second,
 }
 
-/// The lock and the ear of the first. Dropping it makes room for another first.
+/// The first instance: holds the lock and listens for others. Dropping it lets another process be
+/// the first.
 #[derive(Debug)]
-pub struct First {
-    /// Held, not used.
+pub struct FirstInstance {
+    /// Locked while it is open.
     _lock: File,
     listener: TcpListener,
     secret: String,
 }
 
-/// Finds out whether this process is the first for `folder`; if not, tells the one that is.
+/// Claims `folder` for this process; if another one has it, notifies that.
 ///
 /// # Errors
-/// When the folder cannot be used, or the first does not answer: then nothing is known.
+/// When the folder cannot be used, or the first instance does not answer. Then it is not known
+/// whether there is one.
 pub fn claim(folder: &Path) -> io::Result<Claim> {
     fs::create_dir_all(folder)?;
-    let note = folder.join("instance");
+    let contact = folder.join("instance");
     let lock = File::options()
         .create(true)
         .truncate(false)
@@ -52,31 +64,31 @@ pub fn claim(folder: &Path) -> io::Result<Claim> {
 
     match lock.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return call_first(&note).map(|()| Claim::Second),
+        Err(TryLockError::WouldBlock) => return notify_first(&contact).map(|()| Claim::Second),
         Err(TryLockError::Error(error)) => return Err(error),
     }
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let secret = format!("{:032x}", rand::random::<u128>());
     write_private(
-        &note,
+        &contact,
         &format!("{} {secret}\n", listener.local_addr()?.port()),
     )?;
 
-    Ok(Claim::First(First {
+    Ok(Claim::First(FirstInstance {
         _lock: lock,
         listener,
         secret,
     }))
 }
 
-impl First {
-    /// Calls `on_second` whenever another copy is started, on a thread of its own, until the process ends.
+impl FirstInstance {
+    /// Calls `on_second` for each further instance, on a thread of its own, until the process ends.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system cannot start a thread.
     pub fn listen(self, on_second: impl Fn() + Send + 'static) -> io::Result<()> {
-        let hear = move || {
+        let accept_all = move || {
             loop {
                 match self.listener.accept() {
                     Ok((socket, _)) => {
@@ -84,82 +96,83 @@ impl First {
                             on_second();
                         }
                     }
-                    Err(_) => thread::sleep(Duration::from_millis(50)),
+                    Err(_) => thread::sleep(RETRY_INTERVAL),
                 }
             }
         };
 
         thread::Builder::new()
-            .name("second-copy".into())
-            .spawn(hear)
+            .name("second-instance".into())
+            .spawn(accept_all)
             .map(drop)
     }
 
-    /// Whether this is a copy of ours, with the secret; it is answered then.
+    /// Whether the client knows the secret. If so, answers it.
     fn is_second(&self, socket: &TcpStream) -> io::Result<bool> {
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        let is_ours = line(socket)? == self.secret;
+        socket.set_read_timeout(Some(IO_TIMEOUT))?;
+        socket.set_write_timeout(Some(IO_TIMEOUT))?;
+        let knows_secret = read_line(socket)? == self.secret;
 
-        if is_ours {
+        if knows_secret {
             writeln!(&*socket, "{ANSWER}")?;
         }
 
-        Ok(is_ours)
+        Ok(knows_secret)
     }
 }
 
-/// Tells the first that we are here.
-fn call_first(note: &Path) -> io::Result<()> {
-    let deadline = Instant::now() + START_PATIENCE;
+/// Notifies the first instance, whose port and secret are in the file `contact`.
+fn notify_first(contact: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        match try_call(note) {
+        match try_notify(contact) {
             Ok(()) => return Ok(()),
-            // It has the lock and may be about to leave its note.
+            // It holds the lock but may not have written the file yet.
             Err(error) if Instant::now() >= deadline => return Err(error),
-            Err(_) => thread::sleep(Duration::from_millis(50)),
+            Err(_) => thread::sleep(RETRY_INTERVAL),
         }
     }
 }
 
-fn try_call(note: &Path) -> io::Result<()> {
+fn try_notify(contact: &Path) -> io::Result<()> {
     let bad = || {
         io::Error::new(
             io::ErrorKind::InvalidData,
-            "the first copy left no readable note",
+            "the first instance left no readable port and secret",
         )
     };
 
-    let text = fs::read_to_string(note)?;
+    let text = fs::read_to_string(contact)?;
     let (port, secret) = text.trim().split_once(' ').ok_or_else(bad)?;
     let address = (Ipv4Addr::LOCALHOST, port.parse().map_err(|_| bad())?).into();
-    let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+
+    let socket = TcpStream::connect_timeout(&address, IO_TIMEOUT)?;
+    socket.set_read_timeout(Some(IO_TIMEOUT))?;
+    socket.set_write_timeout(Some(IO_TIMEOUT))?;
     writeln!(&socket, "{secret}")?;
 
-    if line(&socket)? == ANSWER {
+    if read_line(&socket)? == ANSWER {
         Ok(())
     } else {
         Err(bad())
     }
 }
 
-fn line(socket: &TcpStream) -> io::Result<String> {
+fn read_line(socket: &TcpStream) -> io::Result<String> {
     let mut line = String::new();
     BufReader::new(socket.take(MAX_LINE)).read_line(&mut line)?;
     Ok(line.trim_end().to_owned())
 }
 
-/// Writes a file that only this user can read, whole or not at all.
+/// Writes a file that only this user can read, completely or not at all.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut options = File::options();
     options.create(true).truncate(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&new)?.write_all(text.as_bytes())?;
 
+    options.open(&new)?.write_all(text.as_bytes())?;
     fs::rename(&new, path)
 }
 
@@ -169,17 +182,19 @@ mod tests {
 
     use super::*;
 
-    fn first(folder: &Path) -> First {
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    fn first(folder: &Path) -> FirstInstance {
         match claim(folder).unwrap() {
             Claim::First(first) => first,
-            Claim::Second => panic!("nobody was here before"),
+            Claim::Second => panic!("no other instance runs"),
         }
     }
 
     #[test]
-    fn the_second_is_heard_by_the_first_and_knows_it() {
+    fn a_second_instance_notifies_the_first() {
         let folder = tempfile::tempdir().unwrap();
-        let (sender, heard) = channel();
+        let (sender, notified) = channel();
         first(folder.path())
             .listen(move || sender.send(()).unwrap())
             .unwrap();
@@ -187,35 +202,35 @@ mod tests {
         for _ in 0..2 {
             assert!(
                 matches!(claim(folder.path()).unwrap(), Claim::Second),
-                "the lock is held"
+                "the first holds the lock"
             );
 
-            heard
-                .recv_timeout(Duration::from_secs(10))
-                .expect("the first hears of it");
+            notified
+                .recv_timeout(TIMEOUT)
+                .expect("the first is notified");
         }
     }
 
     #[test]
-    fn another_folder_is_another_user() {
+    fn each_folder_has_its_own_first_instance() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let _first = first(one.path());
         let _also_first = first(other.path());
     }
 
     #[test]
-    fn whoever_comes_after_the_first_has_gone_is_the_first() {
+    fn the_next_instance_after_the_first_has_ended_is_the_first() {
         let folder = tempfile::tempdir().unwrap();
         drop(first(folder.path()));
         let _again = first(folder.path());
     }
 
     #[test]
-    fn strangers_on_the_port_bring_nothing_to_the_front() {
+    fn a_client_without_the_secret_does_not_notify_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let first = first(folder.path());
         let address = first.listener.local_addr().unwrap();
-        let (sender, heard) = channel();
+        let (sender, notified) = channel();
         first.listen(move || sender.send(()).unwrap()).unwrap();
 
         for text in ["\n", "wrong\n", &"x".repeat(10_000), ""] {
@@ -225,12 +240,12 @@ mod tests {
 
         assert!(
             matches!(claim(folder.path()).unwrap(), Claim::Second),
-            "a real one comes through behind them"
+            "a real second instance gets through behind them"
         );
 
-        heard
-            .recv_timeout(Duration::from_secs(10))
-            .expect("and is heard");
-        assert!(heard.try_recv().is_err(), "the others were not");
+        notified
+            .recv_timeout(TIMEOUT)
+            .expect("the real one notifies the first");
+        assert!(notified.try_recv().is_err(), "the others did not");
     }
 }

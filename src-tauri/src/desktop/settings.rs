@@ -1,8 +1,13 @@
-//! The file in which the user's choices are kept.
+//! The settings file.
 //!
-//! One JSON object with a version, written beside the old one and put in its place in one step, so that neither a crash
-//! nor a full disk leaves half a file. A file that cannot be read is set aside under another name and told, never
-//! overwritten.
+//! One JSON object with a version. A new file is written beside the old one and renamed over it, so
+//! that neither a crash nor a full disk leaves half a file. A file that is not valid is renamed and
+//! reported, never overwritten.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: the name of a broken file has the time in it"
+)]
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -10,26 +15,27 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use tandem_signaling::message::MAX_USER_NAME_CHARS;
 
 use super::state::Settings;
+use crate::error_code::AppErrorCode;
 use crate::values;
 
-/// The version of the file's form.
+/// The version of the file format.
 const VERSION: u32 = 1;
-/// No choice of anybody is longer (bytes).
-const MAX_FILE: u64 = 64 * 1024;
+/// The largest file that is read, in bytes: far more than any settings need.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// The longest device id, in bytes.
+const MAX_DEVICE_ID_BYTES: usize = 1_000;
 
-/// The code of settings that cannot be written.
-pub const NOT_SAVED: &str = "SETTINGS_NOT_SAVED";
-
-/// Where the settings lie.
+/// The place of the settings.
 #[derive(Debug, Clone)]
 pub struct SettingsFile {
     path: PathBuf,
 }
 
-/// What is wrong with a settings file: code and detail, for the page.
-pub type SettingsProblem = (&'static str, String);
+/// What is wrong with a settings file: the code and the reason.
+pub type SettingsProblem = (AppErrorCode, String);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
@@ -39,7 +45,7 @@ struct Document {
 }
 
 impl SettingsFile {
-    /// The file in `folder`.
+    /// The settings file in `folder`.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         Self {
@@ -47,8 +53,8 @@ impl SettingsFile {
         }
     }
 
-    /// Reads the settings. A file that is not there gives the defaults; one that is broken or of a newer Tandem is set
-    /// aside, gives the defaults, and the problem is told.
+    /// Reads the settings. Without a file, returns the defaults. If the file is not valid or of a
+    /// newer version, renames it and returns the defaults with the problem.
     #[must_use]
     pub fn load(&self) -> (Settings, Option<SettingsProblem>) {
         let text = match self.read() {
@@ -58,7 +64,7 @@ impl SettingsFile {
                 return (
                     Settings::default(),
                     Some((
-                        "SETTINGS_UNREADABLE",
+                        AppErrorCode::SettingsUnreadable,
                         format!("{}: {error}", self.path.display()),
                     )),
                 );
@@ -71,10 +77,10 @@ impl SettingsFile {
         }
     }
 
-    /// Writes the settings, whole or not at all.
+    /// Writes the settings, completely or not at all.
     ///
     /// # Errors
-    /// When the folder or the disk does not take them: the old ones are still there then.
+    /// When the folder cannot be written or the disk is full. The old file is unchanged then.
     pub fn save(&self, settings: &Settings) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
@@ -82,7 +88,7 @@ impl SettingsFile {
         let new = self.path.with_extension("json.new");
         let mut file = File::create(&new)?;
         file.write_all(&json)?;
-        // The name must not point to something that is not on the disk yet.
+        // The contents must be on the disk before the name points to them.
         file.sync_all()?;
 
         fs::rename(&new, &self.path)
@@ -96,11 +102,11 @@ impl SettingsFile {
         };
 
         let mut text = Vec::new();
-        file.take(MAX_FILE + 1).read_to_end(&mut text)?;
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
         Ok(Some(text))
     }
 
-    /// Renames the file, so that nothing in it is lost. Says where it is now.
+    /// Renames the file, so that nothing in it is lost. Returns `why` with its new name.
     fn set_aside(&self, why: &str) -> String {
         let seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -116,14 +122,14 @@ impl SettingsFile {
     }
 }
 
-/// Settings from the bytes of a file; never panics, whatever they are.
+/// Parses the bytes of a settings file. Never panics, whatever they are.
 ///
 /// # Errors
 /// `SETTINGS_BROKEN` or `SETTINGS_NEWER`, with the reason.
 pub fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
-    let broken = |why: String| ("SETTINGS_BROKEN", why);
-    if text.len() as u64 > MAX_FILE {
-        return Err(broken(format!("longer than {MAX_FILE} bytes")));
+    let broken = |why: String| (AppErrorCode::SettingsBroken, why);
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(broken(format!("longer than {MAX_FILE_BYTES} bytes")));
     }
 
     let value: serde_json::Value =
@@ -132,8 +138,8 @@ pub fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
         Some(version) if version == u64::from(VERSION) => {}
         Some(version) if version > u64::from(VERSION) => {
             return Err((
-                "SETTINGS_NEWER",
-                format!("version {version}, and this Tandem knows {VERSION}"),
+                AppErrorCode::SettingsNewer,
+                format!("version {version}; this Tandem reads version {VERSION}"),
             ));
         }
         _ => return Err(broken("no version".into())),
@@ -144,10 +150,10 @@ pub fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
     check(document.settings).map_err(broken)
 }
 
-/// The bytes of a file with these settings.
+/// The bytes of a settings file.
 ///
 /// # Errors
-/// None that is known: the settings are plain values.
+/// Never in practice: the settings are plain values.
 pub fn to_json(settings: &Settings) -> serde_json::Result<Vec<u8>> {
     let document = Document {
         version: VERSION,
@@ -159,18 +165,26 @@ pub fn to_json(settings: &Settings) -> serde_json::Result<Vec<u8>> {
     Ok(json)
 }
 
-/// What is written by hand may be anything.
+/// Checks values that a user may have edited by hand.
 fn check(mut settings: Settings) -> Result<Settings, String> {
-    if settings.name.chars().count() > 40 || settings.name.contains(char::is_control) {
-        return Err("name: at most 40 characters, none of them a control character".into());
+    if settings.name.chars().count() > MAX_USER_NAME_CHARS
+        || settings.name.contains(char::is_control)
+    {
+        return Err(format!(
+            "name: at most {MAX_USER_NAME_CHARS} characters and no control characters"
+        ));
     }
 
     settings.relay_url =
-        values::signaling_url(&settings.relay_url).map_err(|why| format!("relayUrl: {why}"))?;
+        values::server_url(&settings.relay_url).map_err(|why| format!("relayUrl: {why}"))?;
     let devices = [&settings.camera, &settings.microphone, &settings.speaker];
 
-    if devices.into_iter().flatten().any(|id| id.len() > 1_000) {
-        return Err("a device's id is too long".into());
+    if devices
+        .into_iter()
+        .flatten()
+        .any(|id| id.len() > MAX_DEVICE_ID_BYTES)
+    {
+        return Err("the id of a device is too long".into());
     }
 
     Ok(settings)
@@ -190,12 +204,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_read_again() {
+    fn saved_settings_are_read_back() {
         let (_folder, file) = file();
         assert_eq!(
             file.load(),
             (Settings::default(), None),
-            "a first start has no file, and nothing is wrong with it"
+            "no file is no problem"
         );
 
         let settings = Settings {
@@ -208,7 +222,7 @@ mod tests {
         };
 
         file.save(&settings).unwrap();
-        assert_eq!(file.load(), (settings, None), "as it was");
+        assert_eq!(file.load(), (settings, None), "unchanged");
     }
 
     #[test]
@@ -220,12 +234,12 @@ mod tests {
                 name: "Ann".into(),
                 ..Settings::default()
             },
-            "older and newer files are fine"
+            "unknown fields are ignored"
         );
     }
 
     #[test]
-    fn a_broken_file_is_set_aside_and_told() {
+    fn an_invalid_file_is_renamed_and_reported() {
         for (text, code) in [
             ("", "SETTINGS_BROKEN"),
             ("{\"version\":1,\"name\":\"An", "SETTINGS_BROKEN"),
@@ -243,27 +257,31 @@ mod tests {
             file.save(&Settings::default()).unwrap();
             fs::write(&file.path, text).unwrap();
             let (settings, problem) = file.load();
-            assert_eq!(settings, Settings::default(), "{text:?} gives the defaults");
             assert_eq!(
-                problem.map(|(code, _)| code),
+                settings,
+                Settings::default(),
+                "{text:?} yields the defaults"
+            );
+            assert_eq!(
+                problem.map(|(code, _)| code.as_str()),
                 Some(code),
-                "{text:?} is told"
+                "{text:?} is reported"
             );
             let kept: Vec<_> = fs::read_dir(file.path.parent().unwrap())
                 .unwrap()
                 .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
                 .collect();
-            assert_eq!(kept, [text], "and kept as it was, under another name");
+            assert_eq!(kept, [text], "the file is kept under another name");
             assert_eq!(
                 file.load(),
                 (Settings::default(), None),
-                "the next start has nothing to complain about"
+                "the next start has no problem"
             );
         }
     }
 
     #[test]
-    fn what_cannot_be_written_leaves_the_old_file() {
+    fn a_failed_save_leaves_the_old_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = SettingsFile::new(folder.path());
         file.save(&Settings {
@@ -275,9 +293,9 @@ mod tests {
 
         assert!(
             file.save(&Settings::default()).is_err(),
-            "the place for the new file is taken"
+            "a folder has the name of the new file"
         );
-        assert_eq!(file.load().0.name, "old", "the old one is whole");
+        assert_eq!(file.load().0.name, "old", "the old file is unchanged");
     }
 
     proptest! {

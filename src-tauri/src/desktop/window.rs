@@ -1,4 +1,4 @@
-//! The window itself: how it opens, what it lets through, and how the program ends.
+//! The window: how it opens, where it may navigate, and how the program ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,73 +11,67 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::app::{App, Input, Launch};
 use super::frames::{FrameServer, Streams, page_origins};
-use super::instance::First;
+use super::instance::FirstInstance;
 use super::page::{self, Page};
 use super::settings::{SettingsFile, SettingsProblem};
-use super::shell::{self, Executor, Handle, Media};
+use super::shell::{self, Executor, Handle};
 use super::state::{MicrophoneLevel, Settings};
+use crate::signals::StopSignals;
 
 /// The window's label in Tauri, and in the capability file.
 const LABEL: &str = "main";
-/// How often is looked whether the window is minimized: no system tells it the same way.
-const VISIBLE_INTERVAL: Duration = Duration::from_millis(500);
-/// Whatever hangs, a window that was closed is gone by then.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(8);
+/// How often to poll for whether the window is minimized or hidden: there is no event for it that
+/// all systems share.
+const VISIBILITY_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the program may take to end in order after its window was closed. Then it exits anyway.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What the window starts with.
-pub(super) struct Start {
+pub(super) struct WindowSetup {
     pub(super) settings: Settings,
     pub(super) settings_problem: Option<SettingsProblem>,
     pub(super) settings_file: SettingsFile,
     pub(super) launch: Launch,
-    pub(super) media: Media,
-    /// Hears of other copies.
-    pub(super) first: Option<First>,
+    /// Notifies this window of later instances. `None` if that does not work on this machine.
+    pub(super) first_instance: Option<FirstInstance>,
 }
 
 /// Opens the window and runs until it is closed.
-pub(super) fn run(start: Start) -> anyhow::Result<()> {
+pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
     let streams = Arc::new(Streams::default());
     let frames = FrameServer::start(Arc::clone(&streams), page_origins())?;
     let (handle, inbox) = shell::channel();
     let (effects, effect_receiver) = unbounded_channel();
-    let app = App::new(start.settings, start.launch);
+    let app = App::new(setup.settings, setup.launch);
 
-    if let Some(problem) = start.settings_problem {
-        handle.tell(Input::SettingsKept(Some(problem)));
+    if let Some((code, detail)) = setup.settings_problem {
+        handle.notify(Input::SettingsFailed(code, detail));
     }
 
     let page = Page::new(handle.clone(), frames);
-    let closing = handle.clone();
-    let first = start.first;
+    let close_handle = handle.clone();
+    let first_instance = setup.first_instance;
     let tauri = tauri::Builder::default()
         .manage(page)
         .invoke_handler(page::handler())
         .setup(move |tauri| {
             let window = open(tauri.handle())?;
             let page = tauri.handle().clone();
-            let tell_page = move |change| {
+            let notify_page = move |change| {
                 if let Err(error) = page.emit_to(LABEL, "state-changed", change) {
-                    tracing::debug!(%error, "the page was not told of a change");
+                    tracing::debug!(%error, "a state change did not reach the page, which fetches the whole state instead");
                 }
             };
 
-            tauri::async_runtime::spawn(shell::run(app, inbox, effects, tell_page));
+            tauri::async_runtime::spawn(shell::run(app, inbox, effects, notify_page));
             let program = tauri.handle().clone();
             let page = tauri.handle().clone();
             let show_level = move |level| {
-                // A level that was not shown is as good as the next one.
+                // A level that is lost is soon replaced by the next.
                 let _ = page.emit_to(LABEL, "microphone-level", MicrophoneLevel { level });
             };
 
-            let executor = Executor::new(
-                handle.clone(),
-                streams,
-                start.settings_file,
-                start.media,
-                show_level,
-            );
-
+            let executor = Executor::new(handle.clone(), streams, setup.settings_file, show_level);
             tauri::async_runtime::spawn(async move {
                 executor.run(effect_receiver).await;
                 program.exit(0);
@@ -87,7 +81,7 @@ pub(super) fn run(start: Start) -> anyhow::Result<()> {
             tauri::async_runtime::spawn(watch_visibility(window, handle.clone()));
             tauri::async_runtime::spawn(close_at_signals(handle));
 
-            if let Some(first) = first {
+            if let Some(first) = first_instance {
                 let program = tauri.handle().clone();
                 first.listen(move || bring_to_front(&program))?;
             }
@@ -101,20 +95,20 @@ pub(super) fn run(start: Start) -> anyhow::Result<()> {
             event: WindowEvent::CloseRequested { api, .. },
             ..
         } => {
-            // The partner is told first; the user sees nothing of that.
+            // Hide the window at once; notifying the partner may take a moment.
             api.prevent_close();
             if let Some(window) = tauri.get_webview_window(LABEL) {
                 let _ = window.hide();
             }
 
-            close(&closing);
+            close(&close_handle);
         }
-        // Quit from a menu, or the last window is gone: in the same order.
+        // The user quit from a menu, or the last window is gone: end in the same order.
         RunEvent::ExitRequested {
             code: None, api, ..
         } => {
             api.prevent_exit();
-            close(&closing);
+            close(&close_handle);
         }
         _ => {}
     });
@@ -128,38 +122,41 @@ fn open(tauri: &AppHandle) -> tauri::Result<WebviewWindow> {
         .inner_size(1100.0, 760.0)
         .min_inner_size(360.0, 480.0)
         .disable_drag_drop_handler()
-        // The page is the one that was embedded, and nothing leads away from it.
+        // The window shows the embedded page and nothing else.
         .on_navigation(|url| url.scheme() == "tauri" || url.host_str() == Some("tauri.localhost"))
         .build()
 }
 
+/// Ends the program in order, or after [`CLOSE_TIMEOUT`] by force.
 fn close(handle: &Handle) {
-    handle.tell(Input::CloseRequested);
-    let patience = std::thread::Builder::new().name("close-patience".into());
-    let ended = patience.spawn(|| {
-        std::thread::sleep(CLOSE_PATIENCE);
-        std::process::exit(1);
-    });
+    handle.notify(Input::CloseRequested);
 
-    if ended.is_err() {
-        tracing::warn!("no thread to watch over the end of the program");
+    let watchdog = std::thread::Builder::new()
+        .name("close-timeout".into())
+        .spawn(|| {
+            std::thread::sleep(CLOSE_TIMEOUT);
+            std::process::exit(1);
+        });
+
+    if let Err(error) = watchdog {
+        tracing::warn!(%error, "cannot start the close timeout, a hanging device may keep the program alive");
     }
 }
 
 fn bring_to_front(tauri: &AppHandle) {
     if let Some(window) = tauri.get_webview_window(LABEL) {
-        for done in [window.show(), window.unminimize(), window.set_focus()] {
-            if let Err(error) = done {
-                tracing::debug!(%error, "the window did not come to the front");
+        for result in [window.show(), window.unminimize(), window.set_focus()] {
+            if let Err(error) = result {
+                tracing::debug!(%error, "the window may not have come to the front");
             }
         }
     }
 }
 
-/// A window that nobody sees needs no camera.
+/// Notifies the app when the window is hidden or shown: a hidden window needs no camera.
 async fn watch_visibility(window: WebviewWindow, handle: Handle) {
     let mut was_visible = true;
-    let mut ticks = tokio::time::interval(VISIBLE_INTERVAL);
+    let mut ticks = tokio::time::interval(VISIBILITY_POLL_INTERVAL);
 
     loop {
         ticks.tick().await;
@@ -168,33 +165,21 @@ async fn watch_visibility(window: WebviewWindow, handle: Handle) {
 
         if visible != was_visible {
             was_visible = visible;
-            handle.tell(Input::Visible(visible));
+            handle.notify(Input::Visible(visible));
         }
     }
 }
 
 /// Ctrl-C and SIGTERM close the window as its button does.
 async fn close_at_signals(handle: Handle) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            return;
-        };
-
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    match StopSignals::subscribe() {
+        Ok(mut signals) => {
+            if signals.next().await.is_some() {
+                close(&handle);
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot handle Ctrl-C, it will end the program without notifying the partner");
         }
     }
-
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        return;
-    }
-
-    close(&handle);
 }

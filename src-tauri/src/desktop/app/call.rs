@@ -1,4 +1,4 @@
-//! A search and the call that comes of it.
+//! A search and the calls that follow from it.
 
 use std::time::{Duration, Instant};
 
@@ -7,45 +7,46 @@ use tandem_call::session::CallEventKind;
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
 
-use super::{App, CONNECT_PATIENCE, CallId, CallPlan, Effect, Figures, Now};
+use super::{App, CallId, CallPlan, Effect, Figures, Now, SLOW_CONNECTION_AFTER};
 use crate::desktop::state::{
     ConnectingStep, InCall, Partner, Place, RelayState, RelayStatus, Screen,
 };
 
-/// What the machine knows of the running search or call. It is there exactly while the screen is `Waiting`,
-/// `Connecting` or `InCall`.
+/// The running search or call. It exists exactly while the screen is `Waiting`, `Connecting` or
+/// `InCall`.
 #[derive(Debug)]
 pub(super) struct ActiveCall {
     pub(super) id: CallId,
     pub(super) room: Option<String>,
-    /// When the connection is late.
-    pub(super) late_at: Option<Instant>,
-    /// When the call began that is on now.
+    /// When the connection counts as slow; `None` unless it is being made.
+    pub(super) slow_at: Option<Instant>,
+    /// When the present partner was connected.
     connected_at: Option<Instant>,
-    /// The chosen camera gives the call no pictures.
+    /// The chosen camera failed in this call.
     pub(super) camera_failed: bool,
 }
 
 impl App {
-    /// Begins to search.
+    /// Starts a search.
     pub(super) fn start_call(&mut self, now: Now, room: Option<String>) {
-        // The camera and the microphone must be free before a call opens them.
-        self.release_all();
+        let plan = self.plan(room.clone());
+        self.hand_over_devices(&plan);
         self.muted = false;
+
+        // The call opens the devices itself and reports what fails.
         self.solved(Place::Call);
         self.solved(Place::Relay);
         self.solved(Place::Room);
-        // The call opens them anew, and tells what fails.
         self.solved(Place::Camera);
         self.solved(Place::Microphone);
+
         let id = CallId(self.next_id());
-        let plan = self.plan(room.clone());
         self.effects
             .push_back(Effect::StartCall(id, Box::new(plan)));
         self.call = Some(ActiveCall {
             id,
             room: room.clone(),
-            late_at: None,
+            slow_at: None,
             connected_at: None,
             camera_failed: false,
         });
@@ -63,8 +64,8 @@ impl App {
     fn plan(&self, room: Option<String>) -> CallPlan {
         let settings = &self.state.settings;
         CallPlan {
-            relay_url: self
-                .own_relay
+            server_url: self
+                .local_server_url
                 .clone()
                 .unwrap_or_else(|| settings.relay_url.clone()),
             room,
@@ -72,6 +73,7 @@ impl App {
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned),
             video: self.video(),
+            video_quality: self.launch.video_quality,
             camera_on: settings.camera_enabled,
             audio: self.audio(),
             speaker: self.speaker(),
@@ -79,11 +81,12 @@ impl App {
         }
     }
 
-    /// Takes the call apart, whatever is on the screen. Gives what it was.
+    /// Ends the call, whatever is on the screen, and returns it.
     pub(super) fn end_call(&mut self) -> Option<ActiveCall> {
         let call = self.call.take()?;
         self.effects.push_back(Effect::ShowRemote(false));
         self.effects.push_back(Effect::EndCall(call.id));
+        self.take_back_camera();
 
         if self.state.relay.status != RelayStatus::Unreachable {
             self.state.relay = RelayState::default();
@@ -92,9 +95,10 @@ impl App {
         Some(call)
     }
 
-    /// The call is over, for this reason: its last screen.
+    /// Ends the call for the reason `code` and shows its last screen.
     pub(super) fn ended(&mut self, now: Now, code: EndCode) {
         let Some(call) = self.end_call() else { return };
+
         if code == EndCode::RelayUnreachable {
             self.state.relay = RelayState {
                 status: RelayStatus::Unreachable,
@@ -104,6 +108,7 @@ impl App {
         let lasted = call
             .connected_at
             .map(|since| now.at.saturating_duration_since(since));
+
         self.state.screen = Screen::Ended {
             reason: code.as_str().to_owned(),
             duration_ms: lasted.map(millis),
@@ -114,11 +119,11 @@ impl App {
     pub(super) fn on_call_event(&mut self, now: Now, event: CallEventKind) {
         match event {
             CallEventKind::Registered | CallEventKind::SignalingBack => {
-                self.relay_is(RelayStatus::Connected)
+                self.set_server_status(RelayStatus::Connected)
             }
             CallEventKind::Searching => self.on_searching(now),
             CallEventKind::Matched { partner, .. } => {
-                self.on_matched(now, super::partner::shown(&partner))
+                self.on_matched(now, super::partner::sanitized(&partner))
             }
             CallEventKind::Checking => {
                 if let Screen::Connecting { step, .. } = &mut self.state.screen {
@@ -136,12 +141,12 @@ impl App {
                 };
 
                 if part == MediaPart::Camera {
-                    self.camera_gives_pictures(false);
+                    self.set_camera_works(false);
                 }
 
-                self.problem_of_device(place, error);
+                self.device_problem(place, error);
             }
-            CallEventKind::SignalingLost => self.relay_is(RelayStatus::Unreachable),
+            CallEventKind::SignalingLost => self.set_server_status(RelayStatus::Unreachable),
             CallEventKind::PartnerReconnecting => {
                 self.in_call(|call| call.partner_reconnecting = true)
             }
@@ -157,8 +162,9 @@ impl App {
         }
     }
 
-    /// Whether there is anything to be seen of the user, as far as is known: a camera that is tried anew may work.
-    pub(super) fn camera_gives_pictures(&mut self, works: bool) {
+    /// Notes whether the camera works, and shows whether the partner sees anything. `true` also for
+    /// a camera that is being tried again.
+    pub(super) fn set_camera_works(&mut self, works: bool) {
         let sends_video = works && self.video() != VideoSpec::None;
         if let Some(call) = &mut self.call {
             call.camera_failed = !works;
@@ -167,14 +173,14 @@ impl App {
         self.in_call(|call| call.sends_video = sends_video);
     }
 
-    fn relay_is(&mut self, status: RelayStatus) {
+    fn set_server_status(&mut self, status: RelayStatus) {
         self.state.relay = RelayState { status };
         self.in_call(|call| call.relay_lost = status == RelayStatus::Unreachable);
     }
 
     fn on_searching(&mut self, now: Now) {
         let Some(call) = &mut self.call else { return };
-        (call.late_at, call.connected_at) = (None, None);
+        (call.slow_at, call.connected_at) = (None, None);
 
         if !matches!(self.state.screen, Screen::Waiting { .. }) {
             self.state.screen = Screen::Waiting {
@@ -188,7 +194,7 @@ impl App {
 
     fn on_matched(&mut self, now: Now, partner: Partner) {
         let Some(call) = &mut self.call else { return };
-        call.late_at = Some(now.at + CONNECT_PATIENCE);
+        call.slow_at = Some(now.at + SLOW_CONNECTION_AFTER);
         call.connected_at = None;
         self.effects.push_back(Effect::ShowRemote(true));
         self.state.screen = Screen::Connecting {
@@ -206,7 +212,7 @@ impl App {
 
         let partner = partner.clone();
         let Some(call) = &mut self.call else { return };
-        (call.late_at, call.connected_at) = (None, Some(now.at));
+        (call.slow_at, call.connected_at) = (None, Some(now.at));
         let camera_failed = call.camera_failed;
         let camera_on = self.state.settings.camera_enabled;
         self.state.screen = Screen::InCall(InCall {
@@ -228,7 +234,7 @@ impl App {
     pub(super) fn on_figures(&mut self, id: CallId, figures: Figures) {
         if self.call.as_ref().is_some_and(|call| call.id == id) {
             self.in_call(|call| {
-                // A path that was known stays on show while it is looked up anew.
+                // Keeps showing the last route while the new one is not known.
                 call.route = figures.route.or(call.route);
                 call.encrypted |= figures.encrypted;
                 call.quality = figures.quality;

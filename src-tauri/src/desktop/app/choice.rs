@@ -1,4 +1,4 @@
-//! From a choice in a menu to a source or sink.
+//! Resolves the choice in a menu to a source or sink.
 
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::video::{CameraSelector, VideoSpec};
@@ -7,10 +7,11 @@ use super::App;
 use crate::desktop::command::{CommandError, CommandErrorCode};
 use crate::desktop::state::Device;
 
-/// The choice to do without a device.
+/// The id that stands for no device.
 pub const NONE: &str = "none";
 
-/// The id of a camera: its name, which stays when others are plugged in; its number where two have the same name.
+/// The id of a camera: its name, which stays the same when others are plugged in, or its index if
+/// two have that name.
 #[must_use]
 pub fn camera_id(index: u32, name: &str, is_unique: bool) -> String {
     if is_unique {
@@ -31,7 +32,7 @@ fn camera(id: &str) -> CameraSelector {
 }
 
 impl App {
-    /// The picture to send.
+    /// The video to send.
     pub(super) fn video(&self) -> VideoSpec {
         match self.state.settings.camera.as_deref() {
             Some(NONE) => VideoSpec::None,
@@ -44,7 +45,7 @@ impl App {
         }
     }
 
-    /// The sound to send.
+    /// The audio to send.
     pub(super) fn audio(&self) -> AudioSource {
         match self.state.settings.microphone.as_deref() {
             Some(NONE) => AudioSource::None,
@@ -57,7 +58,7 @@ impl App {
         }
     }
 
-    /// Where to play.
+    /// Where to play the partner's audio.
     pub(super) fn speaker(&self) -> AudioSink {
         match self.state.settings.speaker.as_deref() {
             Some(NONE) => AudioSink::None,
@@ -66,7 +67,7 @@ impl App {
         }
     }
 
-    /// What is done to the microphone's sound.
+    /// What to do to the microphone's audio.
     pub(super) fn processing(&self) -> Processing {
         let settings = &self.state.settings;
         Processing {
@@ -77,7 +78,7 @@ impl App {
     }
 }
 
-/// Whether a menu with these devices offers this choice.
+/// Checks that a menu with these devices offers the choice `id`.
 pub(super) fn check(id: Option<&str>, devices: &[Device]) -> Result<(), CommandError> {
     match id {
         None | Some(NONE) => Ok(()),
@@ -91,19 +92,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_camera_is_found_again_by_what_names_it() {
+    fn a_camera_is_found_again_by_its_id() {
         for (index, name) in [(0, "Integrated Webcam"), (3, "index:7"), (1, "")] {
             let by_name = camera(&camera_id(index, name, true));
             assert_eq!(
                 by_name,
                 CameraSelector::Name(name.to_owned()),
-                "a name of its own"
+                "a unique name is the id"
             );
 
             assert_eq!(
                 camera(&camera_id(index, name, false)),
                 CameraSelector::Index(index),
-                "a name of many"
+                "a shared name is not"
             );
         }
     }

@@ -1,19 +1,19 @@
-//! What each command does, and on which screen it makes sense.
+//! What each command does, and on which screens it is possible.
 
 use tandem_call::machine::EndCode;
+use tandem_call::session::CallEventKind;
+use tandem_signaling::message::MAX_USER_NAME_CHARS;
 
-use super::{App, Effect, Now, choice};
+use super::{App, CallId, Effect, Now, choice};
 use crate::desktop::command::{Command, CommandError, CommandErrorCode};
 use crate::desktop::state::{HostState, HostStatus, Place, Screen, Settings};
 use crate::values;
 
-/// The most characters of a name, as the relay accepts it.
-const MAX_NAME: usize = 40;
-
-type Done = Result<(), CommandError>;
+type CommandResult = Result<(), CommandError>;
 
 impl App {
-    pub(super) fn obey(&mut self, now: Now, command: Command) -> Done {
+    /// Carries out a command, or refuses it and changes nothing.
+    pub(super) fn dispatch(&mut self, now: Now, command: Command) -> CommandResult {
         if self.closing {
             return Err(CommandErrorCode::Closing.into());
         }
@@ -32,7 +32,7 @@ impl App {
             Command::Next => self.next(now, true),
             Command::Retry => self.next(now, false),
             Command::ToLobby => {
-                allowed(matches!(self.state.screen, Screen::Ended { .. }))?;
+                require(matches!(self.state.screen, Screen::Ended { .. }))?;
                 self.state.screen = Screen::Lobby;
                 Ok(())
             }
@@ -58,11 +58,11 @@ impl App {
                 })?;
 
                 let processing = self.processing();
-                self.tell_call(|id| Effect::SetProcessing(id, processing));
+                self.send_to_call(|id| Effect::SetProcessing(id, processing));
                 Ok(())
             }
             Command::StartHost { lan } => {
-                allowed(
+                require(
                     matches!(self.state.host.status, HostStatus::Off | HostStatus::Failed)
                         && self.call.is_none(),
                 )?;
@@ -76,20 +76,20 @@ impl App {
                 Ok(())
             }
             Command::StopHost => {
-                allowed(
+                require(
                     matches!(
                         self.state.host.status,
                         HostStatus::Starting | HostStatus::On
                     ) && self.call.is_none(),
                 )?;
                 self.state.host = HostState::default();
-                self.own_relay = None;
+                self.local_server_url = None;
                 self.effects.push_back(Effect::StopHost);
 
                 Ok(())
             }
             Command::TestSpeaker => {
-                allowed(self.state.screen == Screen::Lobby)?;
+                require(self.state.screen == Screen::Lobby)?;
                 self.solved(Place::Speaker);
                 let speaker = self.speaker();
                 self.effects.push_back(Effect::TestSpeaker(speaker));
@@ -97,10 +97,10 @@ impl App {
                 Ok(())
             }
             Command::RefreshDevices => {
-                self.try_camera_again();
-                self.try_microphone_again();
+                self.retry_camera();
+                self.retry_microphone();
 
-                // One look is enough, however often it was asked for.
+                // One listing serves all requests that are waiting.
                 if !self.effects.contains(&Effect::ListDevices) {
                     self.effects.push_back(Effect::ListDevices);
                 }
@@ -120,8 +120,8 @@ impl App {
         }
     }
 
-    fn search(&mut self, now: Now, room: Option<String>) -> Done {
-        allowed(matches!(
+    fn search(&mut self, now: Now, room: Option<String>) -> CommandResult {
+        require(matches!(
             self.state.screen,
             Screen::Lobby | Screen::Ended { .. }
         ))?;
@@ -129,8 +129,8 @@ impl App {
         Ok(())
     }
 
-    fn cancel(&mut self) -> Done {
-        allowed(matches!(
+    fn cancel(&mut self) -> CommandResult {
+        require(matches!(
             self.state.screen,
             Screen::Waiting { .. } | Screen::Connecting { .. }
         ))?;
@@ -140,8 +140,8 @@ impl App {
         Ok(())
     }
 
-    fn hang_up(&mut self, now: Now) -> Done {
-        allowed(matches!(
+    fn hang_up(&mut self, now: Now) -> CommandResult {
+        require(matches!(
             self.state.screen,
             Screen::Connecting { .. } | Screen::InCall(_)
         ))?;
@@ -149,8 +149,9 @@ impl App {
         Ok(())
     }
 
-    /// Away from this partner (if the call is up or not yet), or from the last screen into the same search.
-    fn next(&mut self, now: Now, also_in_call: bool) -> Done {
+    /// Leaves the partner and searches for another, or repeats the search of a call that has ended.
+    /// A connected partner is left only if `also_in_call`.
+    fn next(&mut self, now: Now, also_in_call: bool) -> CommandResult {
         match &self.state.screen {
             Screen::Ended { room, .. } => {
                 let room = room.clone();
@@ -165,88 +166,89 @@ impl App {
     }
 
     fn leave_partner(&mut self, now: Now) {
-        self.tell_call(Effect::Next);
-        self.on_call_event(now, tandem_call::session::CallEventKind::Searching);
+        self.send_to_call(Effect::Next);
+        self.on_call_event(now, CallEventKind::Searching);
     }
 
-    fn set_muted(&mut self, muted: bool) -> Done {
-        allowed(self.call.is_some())?;
+    fn set_muted(&mut self, muted: bool) -> CommandResult {
+        require(self.call.is_some())?;
         self.muted = muted;
         self.in_call(|call| call.muted = muted);
-        self.tell_call(|id| Effect::SetMuted(id, muted));
+        self.send_to_call(|id| Effect::SetMuted(id, muted));
 
         Ok(())
     }
 
-    fn set_camera_on(&mut self, on: bool) -> Done {
-        self.try_camera_again();
+    fn set_camera_on(&mut self, on: bool) -> CommandResult {
+        self.retry_camera();
         self.change_settings(|settings| settings.camera_enabled = on)?;
         self.in_call(|call| call.camera_on = on);
 
         if on {
-            self.camera_gives_pictures(true);
+            self.set_camera_works(true);
         } else {
             self.solved(Place::Camera);
         }
 
-        self.tell_call(|id| Effect::SetCameraOn(id, on));
+        self.send_to_call(|id| Effect::SetCameraOn(id, on));
         Ok(())
     }
 
-    fn set_camera(&mut self, id: Option<String>) -> Done {
+    fn set_camera(&mut self, id: Option<String>) -> CommandResult {
         choice::check(id.as_deref(), &self.state.devices.cameras)?;
-        self.try_camera_again();
+        self.retry_camera();
         self.change_settings(|settings| settings.camera = id)?;
         self.solved(Place::Camera);
         let video = self.video();
-        self.camera_gives_pictures(true);
-        self.tell_call(|id| Effect::SetVideo(id, video));
+        self.set_camera_works(true);
+        self.send_to_call(|id| Effect::SetVideo(id, video));
 
         Ok(())
     }
 
-    fn set_microphone(&mut self, id: Option<String>) -> Done {
+    fn set_microphone(&mut self, id: Option<String>) -> CommandResult {
         choice::check(id.as_deref(), &self.state.devices.microphones)?;
         self.change_settings(|settings| settings.microphone = id)?;
-        self.try_microphone_again();
+        self.retry_microphone();
         let audio = self.audio();
-        self.tell_call(|id| Effect::SetAudioSource(id, audio));
+        self.send_to_call(|id| Effect::SetAudioSource(id, audio));
 
         Ok(())
     }
 
-    fn set_speaker(&mut self, id: Option<String>) -> Done {
+    fn set_speaker(&mut self, id: Option<String>) -> CommandResult {
         choice::check(id.as_deref(), &self.state.devices.speakers)?;
         self.change_settings(|settings| settings.speaker = id)?;
         self.solved(Place::Speaker);
         let speaker = self.speaker();
-        self.tell_call(|id| Effect::SetAudioSink(id, speaker));
+        self.send_to_call(|id| Effect::SetAudioSink(id, speaker));
 
         Ok(())
     }
 
-    fn set_name(&mut self, name: &str) -> Done {
+    fn set_name(&mut self, name: &str) -> CommandResult {
         let name: String = name.chars().filter(|c| !c.is_control()).collect();
-        if name.chars().count() > MAX_NAME {
+        if name.chars().count() > MAX_USER_NAME_CHARS {
             return Err(CommandErrorCode::BadName.into());
         }
 
-        self.kept_name = None;
+        self.saved_name = None;
         self.change_settings(|settings| settings.name = name)
     }
 
-    fn set_relay_url(&mut self, url: &str) -> Done {
-        let url = values::signaling_url(url.trim()).map_err(|why| CommandError {
+    fn set_relay_url(&mut self, url: &str) -> CommandResult {
+        let url = values::server_url(url.trim()).map_err(|why| CommandError {
             code: CommandErrorCode::BadRelayUrl,
             detail: Some(why),
         })?;
 
-        self.kept_relay_url = None;
+        self.saved_server_url = None;
         self.solved(Place::Relay);
         self.change_settings(|settings| settings.relay_url = url)
     }
 
-    fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> Done {
+    /// Changes the settings, and saves them if that made a difference.
+    fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> CommandResult {
         let before = self.state.settings.clone();
         change(&mut self.state.settings);
 
@@ -257,7 +259,8 @@ impl App {
         Ok(())
     }
 
-    fn tell_call(&mut self, effect: impl FnOnce(super::CallId) -> Effect) {
+    /// Queues an effect for the running call, if there is one.
+    fn send_to_call(&mut self, effect: impl FnOnce(CallId) -> Effect) {
         if let Some(call) = &self.call {
             let effect = effect(call.id);
             self.effects.push_back(effect);
@@ -265,8 +268,9 @@ impl App {
     }
 }
 
-fn allowed(now: bool) -> Done {
-    if now {
+/// Refuses a command that is not possible now.
+fn require(is_possible: bool) -> CommandResult {
+    if is_possible {
         Ok(())
     } else {
         Err(CommandErrorCode::NotNow.into())

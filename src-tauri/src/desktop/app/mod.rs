@@ -1,16 +1,18 @@
-//! The app's life as a state machine without windows, devices, sockets or clocks.
+//! The app as a sans-IO state machine: no windows, devices, sockets or clocks.
 //!
-//! The owner feeds [`Input`]s and [`Command`]s with the time, carries out the [`Effect`]s in their order, tells the page
-//! each [`StateChange`], and calls [`App::handle_timeout`] when [`App::poll_timeout`] says so. Two rules hold the media
-//! together: an effect is carried out only when the one before it is done, and a camera belongs to the preview or to a
-//! call, never to both.
+//! The shell passes in [`Input`]s and [`Command`]s with the time, carries out the [`Effect`]s in
+//! their order, sends each [`StateChange`] to the page, and calls [`App::handle_timeout`] when
+//! [`App::poll_timeout`] is due. Two rules keep the devices apart: the shell carries out an effect
+//! only when the one before it is done, and a camera belongs to the preview or to a call, never to
+//! both. An open camera passes from one to the other by [`Effect::HandOverPreview`] and
+//! [`Effect::EndCall`].
 
 mod call;
 mod choice;
 mod commands;
+mod lobby_devices;
 mod partner;
 mod problems;
-mod resources;
 #[cfg(test)]
 mod tests;
 
@@ -22,161 +24,177 @@ use std::time::{Duration, Instant};
 use tandem_call::session::CallEventKind;
 use tandem_media::DeviceError;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
-use tandem_media::video::VideoSpec;
+use tandem_media::video::{VideoFormat, VideoSpec};
 
 use super::command::{Command, CommandError};
-use super::settings::NOT_SAVED;
 use super::state::{
     AppState, Devices, HostState, HostStatus, Place, Preview, RelayState, RouteKind, Screen,
     Settings, StateChange,
 };
+use crate::error_code::AppErrorCode;
+use crate::video_quality::VideoQuality;
 use call::ActiveCall;
-use resources::Resources;
+use lobby_devices::LobbyDevices;
 
-/// A connection that is not there by then is called late, and the user may try again.
-pub const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that takes longer is shown as slow, and the page offers to retry.
+pub const SLOW_CONNECTION_AFTER: Duration = Duration::from_secs(10);
 
-/// The moment at which something happens, on both of its clocks.
+/// One moment on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// For durations.
+    /// Monotonic, for durations and deadlines.
     pub at: Instant,
-    /// For the page: Unix time in ms.
+    /// Unix time in ms, for the page.
     pub unix_ms: u64,
 }
 
-/// Names one search with what follows from it, so that late news of an old one cannot be mistaken for the present one's.
+/// Identifies a search and the calls that follow from it, so that late events of an earlier one are
+/// ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallId(pub u32);
 
-/// Names one opening of the camera for the preview.
+/// Identifies one opening of the camera for the preview.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PreviewId(pub u32);
 
-/// What the command line said: it stands where the user chose nothing, and is never kept.
+/// What the command line said. It replaces the user's settings for this run and is never saved.
 #[derive(Debug, Clone, Default)]
 pub struct Launch {
-    /// In place of the default camera.
+    /// Replaces the default camera.
     pub video: Option<VideoSpec>,
-    /// In place of the default microphone.
+    /// Replaces the default microphone.
     pub audio: Option<AudioSource>,
-    /// In place of the default speaker.
+    /// Replaces the default speaker.
     pub speaker: Option<AudioSink>,
-    /// In place of the relay's address in the settings.
-    pub relay_url: Option<String>,
-    /// In place of the name in the settings.
+    /// Replaces the signaling server's address in the settings.
+    pub server_url: Option<String>,
+    /// Replaces the name in the settings.
     pub name: Option<String>,
+    /// Size, rate, codec and bitrate limit of the video to send. The settings have none of these.
+    pub video_quality: VideoQuality,
 }
 
-/// What a call is to be started with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Everything that a call is started with.
+#[derive(Debug, Clone, PartialEq)]
 pub struct CallPlan {
-    /// The relay.
-    pub relay_url: String,
-    /// The code that both give.
+    /// The address of the signaling server.
+    pub server_url: String,
+    /// The room that both enter; `None` to meet anyone.
     pub room: Option<String>,
     /// The name that the partner sees.
     pub name: Option<String>,
-    /// The picture to send.
+    /// The video to send.
     pub video: VideoSpec,
-    /// Whether it is sent from the beginning.
+    /// Its size, rate, codec and bitrate limit.
+    pub video_quality: VideoQuality,
+    /// Whether the call starts with the camera on.
     pub camera_on: bool,
-    /// The sound to send.
+    /// The audio to send.
     pub audio: AudioSource,
-    /// Where to play.
+    /// Where to play the partner's audio.
     pub speaker: AudioSink,
-    /// What is done to the microphone's sound.
+    /// What to do to the microphone's audio.
     pub processing: Processing,
 }
 
-/// Figures of a running call, as far as a badge shows them.
+/// The figures of a running call that its screen shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// The path.
+    /// The route of the media, once it is known.
     pub route: Option<RouteKind>,
-    /// Ciphers are agreed on.
+    /// Whether the ciphers have been negotiated.
     pub encrypted: bool,
-    /// 3 is good, 1 is bad.
+    /// From 1, bad, to 3, good.
     pub quality: Option<u8>,
 }
 
-/// Everything that can happen besides commands.
+/// Everything that can happen, except commands.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A call tells something.
+    /// An event of a call.
     Call(CallId, CallEventKind),
-    /// A call's figures were looked at.
+    /// New figures of a call.
     Figures(CallId, Figures),
-    /// The camera works, or fails, at once or later.
+    /// The preview's camera opened, failed to open, or failed later.
     Preview(PreviewId, Result<(), DeviceError>),
-    /// The microphone of the level meter fails.
+    /// The level meter's microphone failed.
     MonitorFailed(DeviceError),
-    /// The speaker could not be tested.
+    /// The speaker test failed.
     SpeakerTestFailed(DeviceError),
-    /// The devices that are there, and which kinds could not be listed.
+    /// The devices of this machine, and the kinds that could not be listed.
     Devices(Devices, Vec<(Place, DeviceError)>),
-    /// The embedded relay runs: how this app reaches it, and how others do.
+    /// The embedded signaling server runs.
     HostStarted {
-        /// From this machine.
+        /// Its address for this machine.
         local_url: String,
-        /// From others.
+        /// Its addresses for other people.
         addresses: Vec<String>,
     },
-    /// The embedded relay could not be started.
+    /// The embedded signaling server failed to start; the reason.
     HostFailed(String),
-    /// The settings could not be read or kept: code and detail. `None`: they were kept.
-    SettingsKept(Option<(&'static str, String)>),
-    /// The window can be seen, or not.
+    /// The settings were saved.
+    SettingsSaved,
+    /// The settings could not be read or saved: the code and the reason.
+    SettingsFailed(AppErrorCode, String),
+    /// The window became visible, or hidden.
     Visible(bool),
     /// The user closes the window.
     CloseRequested,
 }
 
-/// What the owner has to do, one after the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the shell has to do, one after the other.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Open the camera for the preview and say how that went.
-    StartPreview(PreviewId, VideoSpec),
-    /// Release it.
+    /// Open the camera for the preview, or take over the one that an ended call left open. Report
+    /// the result as [`Input::Preview`].
+    StartPreview(PreviewId, VideoSpec, VideoFormat),
+    /// Stop the preview and release its camera.
     StopPreview,
+    /// Stop the preview but leave its camera open. The next effect is the [`Self::StartCall`] that
+    /// takes it over, with the same video and format.
+    HandOverPreview,
+    /// Release the camera that an ended call left open, if any.
+    ReleaseCamera,
     /// Measure the microphone's level.
     StartMonitor(AudioSource),
-    /// Release the microphone.
+    /// Stop measuring and release the microphone.
     StopMonitor,
-    /// Begin a search.
+    /// Start a search.
     StartCall(CallId, Box<CallPlan>),
-    /// Hang up, wait until the partner is told and every device is free.
+    /// Hang up, and wait until the partner is notified. The camera may stay open:
+    /// [`Self::StartPreview`] or [`Self::ReleaseCamera`] follows.
     EndCall(CallId),
     /// Leave the partner and search for another.
     Next(CallId),
-    /// Mute, or not.
+    /// Mute the microphone, or unmute it.
     SetMuted(CallId, bool),
-    /// Camera off and released, or on.
+    /// Switch the camera on, or off and release it.
     SetCameraOn(CallId, bool),
-    /// Send another picture.
+    /// Send other video.
     SetVideo(CallId, VideoSpec),
-    /// Send another sound.
+    /// Send other audio.
     SetAudioSource(CallId, AudioSource),
-    /// Play elsewhere.
+    /// Play the partner's audio elsewhere.
     SetAudioSink(CallId, AudioSink),
-    /// Treat the microphone's sound differently.
+    /// Change what is done to the microphone's audio.
     SetProcessing(CallId, Processing),
-    /// From now on pictures of the partner may be shown, or not: none of a former partner ever is.
+    /// Show the remote video from now on, or hide it at once. Hidden between two partners, so that
+    /// no frame of the first appears beside the name of the second.
     ShowRemote(bool),
-    /// Play a sound.
+    /// Play the test sound.
     TestSpeaker(AudioSink),
     /// List the devices.
     ListDevices,
-    /// Keep the settings.
+    /// Save the settings.
     Save(Box<Settings>),
-    /// Be a relay.
+    /// Start the embedded signaling server.
     StartHost {
-        /// For the network, not for this machine alone.
+        /// Open it to the network, not only to this machine.
         lan: bool,
     },
-    /// Stop it.
+    /// Stop the embedded signaling server.
     StopHost,
-    /// End the program. The last effect.
+    /// End the program. No effect follows.
     Exit,
 }
 
@@ -184,36 +202,37 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct App {
     state: AppState,
-    /// As the page knows it.
-    told: AppState,
+    /// The state as the page knows it.
+    published: AppState,
     effects: VecDeque<Effect>,
     launch: Launch,
-    /// The address in the settings while the command line's stands in its place.
-    kept_relay_url: Option<String>,
-    /// The same for the name.
-    kept_name: Option<String>,
+    /// The server's address in the settings file while the command line replaces it.
+    saved_server_url: Option<String>,
+    /// The name in the settings file while the command line replaces it.
+    saved_name: Option<String>,
     call: Option<ActiveCall>,
-    /// How this app reaches its own relay, while that runs.
-    own_relay: Option<String>,
-    resources: Resources,
+    /// The address of the embedded signaling server for this machine, while it runs.
+    local_server_url: Option<String>,
+    lobby_devices: LobbyDevices,
     muted: bool,
     closing: bool,
     last_id: u32,
 }
 
 impl App {
-    /// The app at its start, with the settings that were read.
+    /// The app at its start, with the settings from the file.
     #[must_use]
     pub fn new(mut settings: Settings, launch: Launch) -> Self {
-        let kept_relay_url = launch
-            .relay_url
+        let saved_server_url = launch
+            .server_url
             .clone()
             .map(|url| std::mem::replace(&mut settings.relay_url, url));
 
-        let kept_name = launch
+        let saved_name = launch
             .name
             .clone()
             .map(|name| std::mem::replace(&mut settings.name, name));
+
         if launch.video.is_some() {
             settings.camera = None;
         }
@@ -238,27 +257,27 @@ impl App {
         };
 
         let mut app = Self {
-            told: state.clone(),
+            published: state.clone(),
             state,
             effects: VecDeque::from([Effect::ListDevices]),
             launch,
-            kept_relay_url,
-            kept_name,
+            saved_server_url,
+            saved_name,
             call: None,
-            own_relay: None,
-            resources: Resources::default(),
+            local_server_url: None,
+            lobby_devices: LobbyDevices::default(),
             muted: false,
             closing: false,
             last_id: 0,
         };
 
-        app.settle();
-        // The page asks for this state itself.
-        app.told = app.state.clone();
+        app.sync_devices();
+        // The page fetches this first state itself.
+        app.published = app.state.clone();
         app
     }
 
-    /// The state as it is now.
+    /// The present state.
     #[must_use]
     pub fn state(&self) -> &AppState {
         &self.state
@@ -269,49 +288,50 @@ impl App {
         self.effects.pop_front()
     }
 
-    /// What changed since the last time this was asked.
+    /// What changed since the last call of this function.
     pub fn poll_change(&mut self) -> Option<StateChange> {
-        self.state.revision = self.told.revision + 1;
-        let change = StateChange::between(&self.told, &self.state);
+        self.state.revision = self.published.revision + 1;
+        let change = StateChange::between(&self.published, &self.state);
 
         if change.is_none() {
-            self.state.revision = self.told.revision;
+            self.state.revision = self.published.revision;
         } else {
-            self.told = self.state.clone();
+            self.published = self.state.clone();
         }
 
         change
     }
 
-    /// When [`App::handle_timeout`] is to be called.
+    /// When to call [`App::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.call.as_ref().and_then(|call| call.late_at)
+        self.call.as_ref().and_then(|call| call.slow_at)
     }
 
-    /// The time has come.
+    /// Handles the deadline of [`App::poll_timeout`]: a connection that takes long is shown as
+    /// such.
     pub fn handle_timeout(&mut self, now: Now) {
         if let Some(call) = &mut self.call
-            && call.late_at.is_some_and(|late| late <= now.at)
+            && call.slow_at.is_some_and(|deadline| deadline <= now.at)
         {
-            call.late_at = None;
+            call.slow_at = None;
             if let Screen::Connecting { timed_out, .. } = &mut self.state.screen {
                 *timed_out = true;
             }
         }
     }
 
-    /// The user wants something.
+    /// Handles a command of the user.
     ///
     /// # Errors
-    /// When it makes no sense now or says nonsense: then nothing has changed.
+    /// When the command is not possible now or its arguments are invalid. Nothing has changed then.
     pub fn command(&mut self, now: Now, command: Command) -> Result<(), CommandError> {
-        let done = self.obey(now, command);
-        self.settle();
-        done
+        let result = self.dispatch(now, command);
+        self.sync_devices();
+        result
     }
 
-    /// Something happened.
+    /// Handles everything that is not a command.
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
             Input::Call(id, event) => {
@@ -321,8 +341,8 @@ impl App {
             }
             Input::Figures(id, figures) => self.on_figures(id, figures),
             Input::Preview(id, result) => self.on_preview(id, result),
-            Input::MonitorFailed(error) => self.problem_of_device(Place::Microphone, error),
-            Input::SpeakerTestFailed(error) => self.problem_of_device(Place::Speaker, error),
+            Input::MonitorFailed(error) => self.device_problem(Place::Microphone, error),
+            Input::SpeakerTestFailed(error) => self.device_problem(Place::Speaker, error),
             Input::Devices(devices, errors) => self.on_devices(devices, errors),
             Input::HostStarted {
                 local_url,
@@ -334,7 +354,7 @@ impl App {
                         addresses,
                     };
 
-                    self.own_relay = Some(local_url);
+                    self.local_server_url = Some(local_url);
                 }
             }
             Input::HostFailed(detail) => {
@@ -344,25 +364,26 @@ impl App {
                         addresses: Vec::new(),
                     };
 
-                    self.problem(Place::Host, "RELAY_NOT_STARTED", Some(detail));
+                    let code = AppErrorCode::RelayNotStarted;
+                    self.problem(Place::Host, code.as_str(), Some(detail));
                 }
             }
-            // That new settings are kept says nothing about old ones that could not be read.
-            Input::SettingsKept(None) => self
+            // Only this problem is solved: saving new settings does not bring back a broken file.
+            Input::SettingsSaved => self
                 .state
                 .problems
-                .retain(|problem| problem.code != NOT_SAVED),
-            Input::SettingsKept(Some((code, detail))) => {
-                self.problem(Place::Settings, code, Some(detail))
+                .retain(|problem| problem.code != AppErrorCode::SettingsNotSaved.as_str()),
+            Input::SettingsFailed(code, detail) => {
+                self.problem(Place::Settings, code.as_str(), Some(detail))
             }
-            Input::Visible(visible) => self.resources.hidden = !visible,
+            Input::Visible(visible) => self.lobby_devices.hidden = !visible,
             Input::CloseRequested => self.close(),
         }
 
-        self.settle();
+        self.sync_devices();
     }
 
-    /// Ends everything in order. The partner is told before the program ends.
+    /// Ends everything in order: the partner is notified before the program ends.
     fn close(&mut self) {
         if std::mem::replace(&mut self.closing, true) {
             return;
@@ -372,7 +393,7 @@ impl App {
             self.state.screen = Screen::Lobby;
         }
 
-        self.release_all();
+        self.release_devices();
         self.effects.push_back(Effect::Exit);
     }
 
@@ -381,18 +402,18 @@ impl App {
         self.last_id
     }
 
-    /// Keeps the settings: the user's own, not what the command line put in their place.
+    /// Saves the user's settings, without what the command line replaced.
     fn save(&mut self) {
         let mut settings = self.state.settings.clone();
-        if let Some(url) = &self.kept_relay_url {
+        if let Some(url) = &self.saved_server_url {
             settings.relay_url.clone_from(url);
         }
 
-        if let Some(name) = &self.kept_name {
+        if let Some(name) = &self.saved_name {
             settings.name.clone_from(name);
         }
 
-        // Of several that wait in a row only the newest counts.
+        // Replaces a save that is still waiting.
         self.effects
             .retain(|effect| !matches!(effect, Effect::Save(_)));
         self.effects.push_back(Effect::Save(Box::new(settings)));

@@ -1,29 +1,33 @@
-//! What is shown of a partner: everything here was written by a stranger.
+//! Makes the profile of a partner safe to show: a stranger wrote all of it.
 
 use tandem_call::session::Profile;
+use tandem_signaling::message::{
+    MAX_PICTURE_DATA_BYTES, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES,
+};
 
 use crate::desktop::state::Partner;
 
-/// The most that the relay lets through, in bytes.
-const MAX_PICTURE: usize = 32 * 1024;
-/// Pixels only: nothing that is itself a document.
-const PICTURES: [&str; 4] = [
+/// Image formats that hold nothing but pixels. SVG is a document of its own.
+const PICTURE_PREFIXES: [&str; 4] = [
     "data:image/png;base64,",
     "data:image/jpeg;base64,",
     "data:image/webp;base64,",
     "data:image/gif;base64,",
 ];
 
-/// The partner as the page may show it. A picture that would have to be fetched is left out: it would tell a stranger's
-/// server who looks at it.
-pub(super) fn shown(profile: &Profile) -> Partner {
+/// The profile as the page may show it. A profile picture that is a link is left out: loading it
+/// would tell a stranger's server who looks at it.
+pub(super) fn sanitized(profile: &Profile) -> Partner {
     Partner {
-        name: profile.user_name.as_deref().and_then(|name| text(name, 40)),
-        age: profile.user_age.filter(|age| (18..=120).contains(age)),
+        name: profile
+            .user_name
+            .as_deref()
+            .and_then(|name| plain_text(name, MAX_USER_NAME_CHARS)),
+        age: profile.user_age.filter(|age| USER_AGES.contains(age)),
         location: profile
             .user_location
             .as_deref()
-            .and_then(|location| text(location, 80)),
+            .and_then(|location| plain_text(location, MAX_USER_LOCATION_CHARS)),
         picture: profile
             .user_picture
             .clone()
@@ -31,24 +35,27 @@ pub(super) fn shown(profile: &Profile) -> Partner {
     }
 }
 
-/// At most `limit` characters, without those that break lines or turn around what stands beside them.
-fn text(foreign: &str, limit: usize) -> Option<String> {
-    let text: String = foreign
+/// At most `limit` characters, without those that break lines or reverse the text around them.
+fn plain_text(foreign: &str, limit: usize) -> Option<String> {
+    let plain: String = foreign
         .chars()
         .filter(|c| !c.is_control() && !is_format(*c))
         .take(limit)
         .collect();
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    Some(plain.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// Marks, overrides and isolates of the bidirectional algorithm (UAX #9), separators, the invisible.
+/// Marks, overrides and isolates of the bidirectional algorithm (UAX #9), separators and invisible
+/// characters.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
 
 fn is_picture(url: &str) -> bool {
-    let data = PICTURES.iter().find_map(|kind| url.strip_prefix(kind));
-    url.len() <= MAX_PICTURE
+    let data = PICTURE_PREFIXES
+        .iter()
+        .find_map(|kind| url.strip_prefix(kind));
+    url.len() <= MAX_PICTURE_DATA_BYTES
         && data.is_some_and(|data| {
             !data.is_empty()
                 && data
@@ -62,7 +69,7 @@ mod tests {
     use super::*;
 
     fn named(name: &str) -> Option<String> {
-        shown(&Profile {
+        sanitized(&Profile {
             user_name: Some(name.to_owned()),
             ..Profile::default()
         })
@@ -70,7 +77,7 @@ mod tests {
     }
 
     fn pictured(picture: &str) -> Option<String> {
-        shown(&Profile {
+        sanitized(&Profile {
             user_picture: Some(picture.to_owned()),
             ..Profile::default()
         })
@@ -78,45 +85,41 @@ mod tests {
     }
 
     #[test]
-    fn names_of_every_script_pass_and_tricks_do_not() {
+    fn names_in_every_script_are_kept_and_control_characters_are_not() {
         for name in ["Zoë", "日本語", "عمر", "<b>bold</b>", "👩‍👩‍👧"] {
-            assert_eq!(
-                named(name).as_deref(),
-                Some(name),
-                "a name is shown as it is"
-            );
+            assert_eq!(named(name).as_deref(), Some(name), "the name is unchanged");
         }
 
         assert_eq!(
             named("gpj\u{202E}exe.").as_deref(),
             Some("gpjexe."),
-            "nothing turns the text around"
+            "no character reverses the text"
         );
 
         assert_eq!(
             named("a\u{7}\nb").as_deref(),
             Some("ab"),
-            "nothing breaks the line"
+            "no character breaks the line"
         );
 
         assert_eq!(
             named(" \u{200B}\u{202E} "),
             None,
-            "an invisible name is none"
+            "an invisible name is no name"
         );
 
         assert_eq!(
             named(&"x".repeat(1_000)).map(|name| name.len()),
-            Some(40),
-            "no name is endless"
+            Some(MAX_USER_NAME_CHARS),
+            "a long name is cut"
         );
     }
 
     #[test]
-    fn only_embedded_pixels_are_pictures() {
+    fn only_embedded_pixels_are_shown_as_a_profile_picture() {
         assert!(
             pictured("data:image/png;base64,iVBORw0KGgo=").is_some(),
-            "a picture in the message"
+            "an embedded PNG"
         );
 
         for url in [
@@ -130,18 +133,17 @@ mod tests {
             assert_eq!(pictured(url), None, "{url} is not shown");
         }
 
-        let long = format!("data:image/png;base64,{}", "A".repeat(MAX_PICTURE));
-        assert_eq!(
-            pictured(&long),
-            None,
-            "nor is what is too large for the relay"
+        let long = format!(
+            "data:image/png;base64,{}",
+            "A".repeat(MAX_PICTURE_DATA_BYTES)
         );
+        assert_eq!(pictured(&long), None, "larger than the protocol allows");
     }
 
     #[test]
-    fn ages_are_those_of_the_protocol() {
+    fn only_ages_of_the_protocol_are_shown() {
         let aged = |age| {
-            shown(&Profile {
+            sanitized(&Profile {
                 user_age: Some(age),
                 ..Profile::default()
             })

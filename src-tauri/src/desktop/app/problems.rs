@@ -1,4 +1,4 @@
-//! What is wrong now. A place shows one problem; a newer one takes its place.
+//! What is wrong now. Each place shows one problem, the newest.
 
 use tandem_media::DeviceError;
 
@@ -6,12 +6,14 @@ use super::App;
 use crate::desktop::state::{Place, Problem};
 
 impl App {
+    /// Shows a problem in `place`. The same problem again keeps its id, so that the page does not
+    /// announce it twice.
     pub(super) fn problem(&mut self, place: Place, code: &str, detail: Option<String>) {
-        let same = |problem: &Problem| {
+        let is_same = |problem: &Problem| {
             problem.place == place && problem.code == code && problem.detail == detail
         };
 
-        if self.state.problems.iter().any(same) {
+        if self.state.problems.iter().any(is_same) {
             return;
         }
 
@@ -25,11 +27,12 @@ impl App {
         });
     }
 
-    pub(super) fn problem_of_device(&mut self, place: Place, error: DeviceError) {
+    /// Shows the failure of a device.
+    pub(super) fn device_problem(&mut self, place: Place, error: DeviceError) {
         self.problem(place, error.code.as_str(), Some(error.message));
     }
 
-    /// Nothing is wrong there any more.
+    /// Removes the problem of `place`.
     pub(super) fn solved(&mut self, place: Place) {
         self.state.problems.retain(|problem| problem.place != place);
     }

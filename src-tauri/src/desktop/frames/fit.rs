@@ -1,14 +1,14 @@
-//! Making a picture as small as it is shown.
+//! Scales a frame down to the size at which the page shows it.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use tandem_media::I420;
 
-/// Nobody shows a picture smaller than this, or needs one larger than that (pixels a side).
+/// The sides of a frame that the page may request, in pixels; others are clamped.
 const SIDES: std::ops::RangeInclusive<u32> = 16..=3840;
 
-/// The size in which a picture of `width` x `height` is sent to a place of `max_width` x `max_height`: the same shape,
-/// even sides, never enlarged.
+/// The size at which a frame of `width` x `height` fits into `max_width` x `max_height`: the same
+/// aspect ratio, even sides, never enlarged.
 pub(super) fn fit(width: u32, height: u32, max_width: u32, max_height: u32) -> (u32, u32) {
     let (max_width, max_height) = (clamp(max_width), clamp(max_height));
     let even = |side: u32| (side & !1).max(2);
@@ -17,7 +17,7 @@ pub(super) fn fit(width: u32, height: u32, max_width: u32, max_height: u32) -> (
         return (even(width), even(height));
     }
 
-    // The narrower of both ratios; in 64 bits nothing overflows.
+    // The smaller of both ratios. 64 bits cannot overflow.
     let (width, height) = (u64::from(width.max(1)), u64::from(height.max(1)));
     let (across, down) = (u64::from(max_width) * height, u64::from(max_height) * width);
     let (num, den) = if across <= down {
@@ -34,14 +34,15 @@ fn clamp(side: u32) -> u32 {
     side.clamp(*SIDES.start(), *SIDES.end())
 }
 
-/// Scales pictures, keeping what it can from one to the next.
+/// Scales frames, and keeps its buffers from one to the next.
 #[derive(Default)]
 pub(super) struct Scaler {
     resizer: Resizer,
 }
 
 impl Scaler {
-    /// Appends the planes of `image` to `out`, packed, in the size `width` x `height` (both even).
+    /// Appends the planes of `image` to `out`, scaled to `width` x `height` (both even) and without
+    /// padding.
     pub(super) fn append(&mut self, image: &I420, (width, height): (u32, u32), out: &mut Vec<u8>) {
         if (image.width(), image.height()) == (width, height) {
             out.extend_from_slice(image.data());
@@ -75,10 +76,10 @@ impl Scaler {
                 self.resizer.resize(&source, &mut target, &options).ok()
             });
 
-        // Sizes agree by construction; a grey plane would be the worst that can come of it.
+        // The sizes agree by construction. If they ever did not, a grey plane would be shown.
         if scaled.is_none() {
             out[start..].fill(128);
-            tracing::debug!("a picture could not be scaled");
+            tracing::debug!("cannot scale a frame, showing grey instead");
         }
     }
 }
@@ -90,20 +91,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_shrink_to_their_place_and_never_grow() {
-        assert_eq!(fit(1280, 720, 640, 640), (640, 360), "as wide as the place");
+    fn frames_shrink_to_fit_and_never_grow() {
+        assert_eq!(fit(1280, 720, 640, 640), (640, 360), "limited by the width");
         assert_eq!(
             fit(1280, 720, 1280, 180),
             (320, 180),
-            "as high as the place"
+            "limited by the height"
         );
         assert_eq!(fit(640, 480, 4000, 4000), (640, 480), "not enlarged");
-        assert_eq!(fit(641, 481, 4000, 4000), (640, 480), "even");
-        assert_eq!(fit(720, 1280, 640, 640), (360, 640), "portrait as well");
+        assert_eq!(
+            fit(641, 481, 4000, 4000),
+            (640, 480),
+            "rounded to even sides"
+        );
+        assert_eq!(fit(720, 1280, 640, 640), (360, 640), "portrait");
     }
 
     #[test]
-    fn what_is_large_becomes_smooth_and_what_fits_is_untouched() {
+    fn scaling_averages_and_a_frame_that_fits_is_unchanged() {
         let mut image = I420::new(64, 64);
         for (index, sample) in image.planes_mut().0.iter_mut().enumerate() {
             *sample = if (index / 64 + index) % 2 == 0 {
@@ -117,7 +122,7 @@ mod tests {
         let mut same = Vec::new();
         scaler.append(&image, (64, 64), &mut same);
 
-        assert_eq!(same, image.data(), "bytes as they are");
+        assert_eq!(same, image.data(), "unchanged");
         let mut small = Vec::new();
         scaler.append(&image, (16, 16), &mut small);
 
@@ -126,22 +131,22 @@ mod tests {
             small[..256]
                 .iter()
                 .all(|sample| (85..=115).contains(sample)),
-            "a fine grid is grey from afar"
+            "a fine grid becomes grey"
         );
 
         assert!(
             small[256..].iter().all(|sample| *sample == 128),
-            "colours stay"
+            "the colours stay"
         );
     }
 
     proptest! {
         #[test]
-        fn any_picture_fits_any_place(width in 1_u32..4000, height in 1_u32..4000, max: (u32, u32)) {
+        fn any_frame_fits_any_limits(width in 1_u32..4000, height in 1_u32..4000, max: (u32, u32)) {
             let (w, h) = fit(width, height, max.0, max.1);
             prop_assert!(w % 2 == 0 && h % 2 == 0 && w >= 2 && h >= 2, "{w} x {h}");
             prop_assert!(w <= width.max(2) && h <= height.max(2), "{w} x {h} is larger than {width} x {height}");
-            prop_assert!(w <= clamp(max.0).max(2) && h <= clamp(max.1).max(2), "{w} x {h} is larger than the place");
+            prop_assert!(w <= clamp(max.0).max(2) && h <= clamp(max.1).max(2), "{w} x {h} is larger than the limit");
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Pictures for the page: a WebSocket on loopback that only this app's page can open.
+//! Video for the page: a WebSocket on loopback that only this app's page can open.
 //!
-//! The page asks ([`FrameRequest`](super::command::FrameRequest)), the answer comes as soon as there is a newer picture
-//! than the page has, and it is always the newest: whoever draws slowly sees fewer pictures, never older ones. A picture
-//! leaves as [I420 behind a small header](packet), not larger than it is shown. The server has a thread of its own, so
-//! that nothing here can hold up a call.
+//! The page requests a frame ([`FrameRequest`](super::command::FrameRequest)) and gets a reply as
+//! soon as there is a newer one than it has. The reply is always the newest frame, so a page that
+//! draws slowly shows fewer frames, never older ones. A frame is sent as [I420 after a small
+//! header](packet), no larger than the page shows it. The server runs on its own thread, so that it
+//! cannot delay a call.
 
 mod fit;
 mod packet;
@@ -17,4 +18,4 @@ mod tokens;
 pub use packet::{HEADER_LEN, MIRRORED, parse as parse_request};
 pub use pump::Pump;
 pub use server::{FrameServer, page_origins};
-pub use stream::{FrameStream, Picture, Streams};
+pub use stream::{FrameStream, ShownFrame, Streams};

@@ -1,23 +1,24 @@
 //! The messages of the frame socket.
 //!
-//! A request is JSON in a text message. Its reply is one binary message: 24 bytes, little endian (`u32` width, `u32`
-//! height, `u32` sequence, `u32` flags, `u64` Unix time in µs at which the picture was due to be shown), then the planes
-//! Y, U and V without padding; width and height are even.
+//! A request is JSON in a text message. Its reply is one binary message: a header of 24 bytes,
+//! little endian (`u32` width, `u32` height, `u32` sequence, `u32` flags, `u64` Unix time in µs
+//! from which the frame was to be shown), then the planes Y, U and V without padding. Width and
+//! height are even.
 
 use std::time::{Duration, Instant};
 
-use super::Picture;
+use super::ShownFrame;
 use super::fit::{Scaler, fit};
 use crate::desktop::command::FrameRequest;
 
-/// Bytes before the pixels.
+/// The length of the header, in bytes.
 pub const HEADER_LEN: usize = 24;
-/// The flag of a picture that is to be shown as in a mirror.
+/// The flag of a frame to show mirrored.
 pub const MIRRORED: u32 = 1;
-/// The longest request that is read, in bytes.
+/// The longest request, in bytes.
 pub(super) const MAX_REQUEST: usize = 512;
 
-/// Reads a request. `None`: it is none. Never panics, whatever `text` holds.
+/// Parses a request. `None` if it is not one. Never panics, whatever `text` holds.
 #[must_use]
 pub fn parse(text: &str) -> Option<FrameRequest> {
     if text.len() > MAX_REQUEST {
@@ -27,15 +28,15 @@ pub fn parse(text: &str) -> Option<FrameRequest> {
     serde_json::from_str(text).ok()
 }
 
-/// Writes the reply. `now` is the same moment by both clocks; the second is since the Unix epoch.
+/// The reply with `frame`. `now` is one moment on both clocks, the second since the Unix epoch.
 pub(super) fn reply(
-    picture: &Picture,
+    frame: &ShownFrame,
     request: FrameRequest,
     is_mirrored: bool,
     now: (Instant, Duration),
     scaler: &mut Scaler,
 ) -> Vec<u8> {
-    let image = &picture.image;
+    let image = &frame.image;
     let (width, height) = fit(
         image.width(),
         image.height(),
@@ -45,14 +46,15 @@ pub(super) fn reply(
     let mut out = Vec::with_capacity(HEADER_LEN + width as usize * height as usize * 3 / 2);
     let flags = if is_mirrored { MIRRORED } else { 0 };
 
-    for field in [width, height, picture.sequence, flags] {
+    for field in [width, height, frame.sequence, flags] {
         out.extend_from_slice(&field.to_le_bytes());
     }
 
-    // The page is on this machine and has the same clock, so it can tell how long all of the way took.
+    // The page runs on this machine and has the same clock, so it can measure the latency up to the
+    // screen.
     let due = now
         .1
-        .saturating_sub(now.0.saturating_duration_since(picture.due));
+        .saturating_sub(now.0.saturating_duration_since(frame.due));
     out.extend_from_slice(
         &u64::try_from(due.as_micros())
             .unwrap_or(u64::MAX)
@@ -65,6 +67,8 @@ pub(super) fn reply(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests start at the present")]
+
     use std::sync::Arc;
 
     use proptest::prelude::*;
@@ -74,9 +78,9 @@ mod tests {
     use crate::desktop::command::StreamName;
 
     #[test]
-    fn a_reply_says_what_it_holds() {
+    fn a_reply_has_a_header_and_three_planes() {
         let due = Instant::now();
-        let picture = Picture {
+        let frame = ShownFrame {
             sequence: 7,
             due,
             image: Arc::new(I420::new(64, 32)),
@@ -93,32 +97,28 @@ mod tests {
             due + Duration::from_millis(3),
             Duration::from_millis(1_700_000_000_003),
         );
-        let bytes = reply(&picture, request, true, now, &mut Scaler::default());
+        let bytes = reply(&frame, request, true, now, &mut Scaler::default());
         let field = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
 
         assert_eq!(
             (field(0), field(4), field(8), field(12)),
             (32, 16, 7, MIRRORED),
-            "size, number, flags"
+            "size, sequence, flags"
         );
 
         assert_eq!(
             u64::from_le_bytes(bytes[16..24].try_into().unwrap()),
             1_700_000_000_000_000,
-            "when it was due"
+            "from when it was to be shown"
         );
 
-        assert_eq!(
-            bytes.len(),
-            HEADER_LEN + 32 * 16 * 3 / 2,
-            "and three planes"
-        );
+        assert_eq!(bytes.len(), HEADER_LEN + 32 * 16 * 3 / 2, "three planes");
     }
 
     #[test]
-    fn requests_are_exactly_what_they_should_be() {
+    fn only_exact_requests_are_accepted() {
         let good = r#"{"stream":"remote","after":0,"maxWidth":1280,"maxHeight":720}"#;
-        assert!(parse(good).is_some(), "this is one");
+        assert!(parse(good).is_some(), "a valid request");
 
         for bad in [
             "",
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(
             parse(&format!("{good}{}", " ".repeat(MAX_REQUEST))),
             None,
-            "nor is one that is too long"
+            "too long"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Carries pictures from a media thread's slot to a stream.
+//! Carries frames from the slot of a media thread to a stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +9,11 @@ use tandem_media::{NewestSlot, VideoFrame};
 
 use super::{FrameStream, Streams};
 
-/// How soon a pump without pictures notices that it is no longer wanted.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How often a pump without frames checks whether to stop.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A thread between a slot and a stream. Dropping it stops it; nothing comes through afterwards.
+/// A thread that carries frames from a slot to a stream. Dropping it stops and joins the thread: no
+/// frame passes afterwards.
 #[derive(Debug)]
 pub struct Pump {
     stopping: Arc<AtomicBool>,
@@ -20,10 +21,10 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// Starts the thread. `stream` picks where the pictures go.
+    /// Starts the thread. `stream` selects the stream for the frames.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system cannot start a thread.
     pub fn start(
         name: &str,
         slot: Arc<NewestSlot<VideoFrame>>,
@@ -31,11 +32,13 @@ impl Pump {
         stream: fn(&Streams) -> &FrameStream,
     ) -> std::io::Result<Self> {
         let stopping = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&stopping);
+        let should_stop = Arc::clone(&stopping);
         let carry = move || {
-            while !stop.load(Ordering::Acquire) {
-                match slot.take(PATIENCE) {
-                    Some(frame) if !stop.load(Ordering::Acquire) => stream(&streams).show(frame),
+            while !should_stop.load(Ordering::Acquire) {
+                match slot.take(POLL_INTERVAL) {
+                    Some(frame) if !should_stop.load(Ordering::Acquire) => {
+                        stream(&streams).show(frame)
+                    }
                     None if slot.is_closed() => return,
                     _ => {}
                 }
@@ -56,7 +59,7 @@ impl Drop for Pump {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("a thread that carries pictures panicked");
+            tracing::error!("a display thread panicked, one side of the call is not shown");
         }
     }
 }

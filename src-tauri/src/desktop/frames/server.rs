@@ -1,11 +1,17 @@
-//! The socket itself.
+//! The server of the frame socket.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: passes the time to tokens and replies"
+)]
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_tungstenite::tungstenite::handshake::server::{
@@ -20,19 +26,20 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use super::fit::Scaler;
 use super::packet::{self, MAX_REQUEST};
 use super::tokens::Tokens;
-use super::{Picture, Streams};
+use super::{ShownFrame, Streams};
 use crate::desktop::command::{FrameRequest, FrameSocket};
 
-/// An upgrade that is not finished by then is closed.
-const UPGRADE_PATIENCE: Duration = Duration::from_secs(5);
-/// A client that has not taken its picture by then is gone.
-const READ_PATIENCE: Duration = Duration::from_secs(5);
-/// The page needs two: its own pictures and the partner's. A reload may leave two behind for a moment.
+/// How long a client may take for the WebSocket upgrade.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take to read a frame. Then its connection is closed.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most connections at a time. The page needs two, for local and remote video; a reload may
+/// leave two behind for a moment.
 const MAX_CONNECTIONS: usize = 8;
-/// After a failed `accept`: a pause instead of a busy loop.
+/// The pause after a failed `accept`, to avoid a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Where this app's own page comes from, as browsers say it in `Origin`.
+/// The `Origin` headers of this app's own page.
 #[must_use]
 pub fn page_origins() -> Vec<String> {
     let origin = if cfg!(any(windows, target_os = "android")) {
@@ -44,26 +51,27 @@ pub fn page_origins() -> Vec<String> {
     vec![origin.to_owned()]
 }
 
-/// The running server. Dropping it ends every connection.
+/// The running server. Dropping it closes every connection.
 #[derive(Debug)]
 pub struct FrameServer {
     address: SocketAddr,
-    door: Arc<Door>,
+    admission: Arc<Admission>,
+    /// Dropped to stop the server.
     _stop: oneshot::Sender<()>,
 }
 
-/// Who may come in.
+/// Decides which clients may connect.
 #[derive(Debug)]
-struct Door {
+struct Admission {
     tokens: Mutex<Tokens>,
     origins: Vec<String>,
 }
 
 impl FrameServer {
-    /// Binds a free port on loopback and serves `streams` to pages of `origins`, on a thread of its own.
+    /// Binds a free port on loopback and serves `streams` to pages of `origins`, on its own thread.
     ///
     /// # Errors
-    /// When the system gives no port or no thread.
+    /// When the system has no free port or cannot start a thread.
     pub fn start(streams: Arc<Streams>, origins: Vec<String>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -71,25 +79,28 @@ impl FrameServer {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let door = Arc::new(Door {
+        let admission = Arc::new(Admission {
             tokens: Mutex::default(),
             origins,
         });
 
         let (stop, stopped) = oneshot::channel();
-        let serving = Arc::clone(&door);
+        let serving = Arc::clone(&admission);
         std::thread::Builder::new()
             .name("frame-socket".into())
             .spawn(move || {
                 runtime.block_on(async {
                     let listener = match TcpListener::from_std(listener) {
                         Ok(listener) => listener,
-                        Err(error) => return tracing::error!(%error, "there is no frame socket"),
+                        Err(error) => {
+                            tracing::error!(%error, "the frame socket failed to start, the page shows no video");
+                            return;
+                        }
                     };
 
                     tokio::select! {
                         () = accept_all(listener, serving, streams) => {}
-                        // The sender is never used, only dropped.
+                        // The sender sends nothing; it is dropped to stop.
                         _ = stopped => {}
                     }
                 });
@@ -97,21 +108,25 @@ impl FrameServer {
 
         Ok(Self {
             address,
-            door,
+            admission,
             _stop: stop,
         })
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// An address and a token for one connection.
+    /// The URL and a token for one connection.
     #[must_use]
     pub fn invite(&self) -> FrameSocket {
-        let token = self.door.tokens().issue(Instant::now(), rand::random());
+        let token = self
+            .admission
+            .tokens
+            .lock()
+            .issue(Instant::now(), rand::random());
         FrameSocket {
             url: format!("ws://{}/frames", self.address),
             token,
@@ -119,31 +134,28 @@ impl FrameServer {
     }
 }
 
-impl Door {
-    fn tokens(&self) -> std::sync::MutexGuard<'_, Tokens> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Only a page of ours that was given a token. An `Origin` that is missing is not ours: browsers always send one.
+impl Admission {
+    /// Admits only the app's own page, with a token. A client without `Origin` is not a page:
+    /// browsers always send one.
     fn admits(&self, request: &Request) -> bool {
         let mut origins = request.headers().get_all(header::ORIGIN).iter();
-        let is_ours = matches!((origins.next(), origins.next()), (Some(origin), None)
-            if self.origins.iter().any(|ours| origin.as_bytes() == ours.as_bytes()));
+        let is_own_page = matches!((origins.next(), origins.next()), (Some(origin), None)
+            if self.origins.iter().any(|allowed| origin.as_bytes() == allowed.as_bytes()));
         let token = request
             .uri()
             .query()
             .and_then(|query| query.strip_prefix("token="));
 
-        is_ours
+        is_own_page
             && request.uri().path() == "/frames"
-            && token.is_some_and(|token| self.tokens().redeem(Instant::now(), token))
+            && token.is_some_and(|token| self.tokens.lock().redeem(Instant::now(), token))
     }
 }
 
-/// The check before the upgrade.
-struct Check(Arc<Door>);
+/// Checks a client before the upgrade.
+struct UpgradeCheck(Arc<Admission>);
 
-impl Callback for Check {
+impl Callback for UpgradeCheck {
     #[allow(clippy::result_large_err, reason = "the trait's own type")]
     fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
         if self.0.admits(request) {
@@ -156,22 +168,22 @@ impl Callback for Check {
     }
 }
 
-async fn accept_all(listener: TcpListener, door: Arc<Door>, streams: Arc<Streams>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+async fn accept_all(listener: TcpListener, admission: Arc<Admission>, streams: Arc<Streams>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok((socket, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
 
-        // Nobody waits in line: a connection too many is closed at once.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        // A connection too many is closed at once rather than kept waiting.
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             continue;
         };
 
-        let (door, streams) = (Arc::clone(&door), Arc::clone(&streams));
+        let (admission, streams) = (Arc::clone(&admission), Arc::clone(&streams));
         tokio::spawn(async move {
-            if let Some(socket) = upgrade(socket, door).await {
+            if let Some(socket) = upgrade(socket, admission).await {
                 Connection {
                     socket,
                     streams,
@@ -181,24 +193,27 @@ async fn accept_all(listener: TcpListener, door: Arc<Door>, streams: Arc<Streams
                 .await;
             }
 
-            drop(place);
+            drop(slot);
         });
     }
 }
 
-async fn upgrade(socket: TcpStream, door: Arc<Door>) -> Option<WebSocketStream<TcpStream>> {
-    // Latency matters more than packets; on loopback it only costs a little CPU if it fails.
+async fn upgrade(
+    socket: TcpStream,
+    admission: Arc<Admission>,
+) -> Option<WebSocketStream<TcpStream>> {
+    // Lower latency for a few more packets. A failure does no harm on loopback.
     let _ = socket.set_nodelay(true);
     let config = WebSocketConfig::default()
         .read_buffer_size(4 * 1024)
         .max_message_size(Some(MAX_REQUEST))
         .max_frame_size(Some(MAX_REQUEST));
-    let upgraded = accept_hdr_async_with_config(socket, Check(door), Some(config));
+    let upgraded = accept_hdr_async_with_config(socket, UpgradeCheck(admission), Some(config));
 
-    match tokio::time::timeout(UPGRADE_PATIENCE, upgraded).await {
+    match tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await {
         Ok(Ok(socket)) => Some(socket),
         Ok(Err(error)) => {
-            tracing::debug!(%error, "a client of the frame socket was turned away");
+            tracing::debug!(%error, "refused a client of the frame socket");
             None
         }
         Err(_) => None,
@@ -213,9 +228,9 @@ struct Connection {
 
 /// Why a connection ends.
 enum End {
-    /// The client closed it, or it is broken.
+    /// The client closed it, or it broke.
     Gone,
-    /// The client does not keep to the protocol.
+    /// The client violated the protocol.
     Refused(CloseCode),
 }
 
@@ -228,12 +243,12 @@ impl Connection {
         };
 
         if let End::Refused(code) = end {
-            let farewell = self.socket.close(Some(CloseFrame {
+            let close = self.socket.close(Some(CloseFrame {
                 code,
                 reason: "".into(),
             }));
-            // Whoever reads nothing misses the reason.
-            let _ = tokio::time::timeout(READ_PATIENCE, farewell).await;
+            // A client that does not read never learns the reason.
+            let _ = tokio::time::timeout(SEND_TIMEOUT, close).await;
         }
     }
 
@@ -241,9 +256,10 @@ impl Connection {
         let request = self.request().await?;
         let streams = Arc::clone(&self.streams);
         let stream = streams.get(request.stream);
-        let picture = tokio::select! {
-            picture = next(stream, request.after) => picture,
-            // One request, one reply: a second one before the reply is a mistake, and so is a farewell a reason to stop.
+        let frame = tokio::select! {
+            frame = next_frame(stream, request.after) => frame,
+            // A request before the reply violates the protocol; any other end just ends the
+            // connection.
             end = self.request() => return Err(end.map_or_else(|end| end, |_| End::Refused(CloseCode::Policy))),
         };
 
@@ -253,10 +269,10 @@ impl Connection {
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
         );
-        let bytes = packet::reply(&picture, request, stream.is_mirrored, now, &mut self.scaler);
-        drop(picture);
+        let bytes = packet::reply(&frame, request, stream.is_mirrored, now, &mut self.scaler);
+        drop(frame);
         let sent =
-            tokio::time::timeout(READ_PATIENCE, self.socket.send(Message::binary(bytes))).await;
+            tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::binary(bytes))).await;
 
         if matches!(sent, Ok(Ok(()))) {
             Ok(())
@@ -282,20 +298,23 @@ impl Connection {
     }
 }
 
-/// The first picture that the page does not have yet.
-async fn next(stream: &super::FrameStream, after: u32) -> Picture {
+/// The newest frame, once it is not the one with the sequence number `after`.
+async fn next_frame(stream: &super::FrameStream, after: u32) -> ShownFrame {
     let mut newest = stream.watch();
     let is_new = |newest: &super::stream::Newest| {
-        newest.picture.as_ref().is_some_and(|p| p.sequence != after)
+        newest
+            .frame
+            .as_ref()
+            .is_some_and(|frame| frame.sequence != after)
     };
 
     match newest
         .wait_for(is_new)
         .await
-        .map(|newest| newest.picture.clone())
+        .map(|newest| newest.frame.clone())
     {
-        Ok(Some(picture)) => picture,
-        // The stream outlives the server, and what was waited for is there.
+        Ok(Some(frame)) => frame,
+        // Cannot happen: the stream outlives the server, and `is_new` requires a frame.
         _ => std::future::pending().await,
     }
 }

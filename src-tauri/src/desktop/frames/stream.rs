@@ -1,4 +1,9 @@
-//! The newest picture of one side, for any number of readers.
+//! The newest frame of one side, for any number of readers.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: a frame is to be shown from now on"
+)]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,29 +13,29 @@ use tokio::sync::watch;
 
 use crate::desktop::command::StreamName;
 
-/// A picture that is to be shown now.
+/// A frame to show now.
 #[derive(Debug, Clone)]
-pub struct Picture {
-    /// Counts the pictures of this stream, from 1. Never starts again while the app runs.
+pub struct ShownFrame {
+    /// Numbers the frames of a stream, from 1, as long as the app runs.
     pub sequence: u32,
-    /// Since when it is to be shown.
+    /// From when it is to be shown.
     pub due: Instant,
     /// The pixels.
     pub image: Arc<I420>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Newest {
+pub(in crate::desktop) struct Newest {
     is_open: bool,
     sequence: u32,
-    pub(super) picture: Option<Picture>,
+    pub(in crate::desktop) frame: Option<ShownFrame>,
 }
 
-/// Where the newest picture of one side lies.
+/// The newest frame of one side.
 #[derive(Debug)]
 pub struct FrameStream {
     newest: watch::Sender<Newest>,
-    /// Own pictures are shown as in a mirror.
+    /// Whether the page shows it mirrored, as people expect of themselves.
     pub(super) is_mirrored: bool,
 }
 
@@ -42,12 +47,12 @@ impl FrameStream {
         }
     }
 
-    /// Puts `frame` in place of the picture before, if pictures may be shown now.
+    /// Replaces the newest frame, if the stream is open.
     pub fn show(&self, frame: VideoFrame) {
         self.newest.send_if_modified(|newest| {
             if newest.is_open {
                 newest.sequence = newest.sequence.wrapping_add(1).max(1);
-                newest.picture = Some(Picture {
+                newest.frame = Some(ShownFrame {
                     sequence: newest.sequence,
                     due: Instant::now(),
                     image: frame.image,
@@ -58,27 +63,28 @@ impl FrameStream {
         });
     }
 
-    /// Lets pictures through from now on, or none: what is there is gone at once, and late ones never show.
+    /// Opens the stream, or closes it: the newest frame is dropped at once, and late ones are never
+    /// shown.
     pub fn set_open(&self, is_open: bool) {
         self.newest.send_modify(|newest| {
             newest.is_open = is_open;
             if !is_open {
-                newest.picture = None;
+                newest.frame = None;
             }
         });
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Newest> {
+    pub(in crate::desktop) fn watch(&self) -> watch::Receiver<Newest> {
         self.newest.subscribe()
     }
 }
 
-/// Both sides' pictures.
+/// The streams of both sides.
 #[derive(Debug)]
 pub struct Streams {
-    /// The own picture: lobby or call.
+    /// The local video, of the preview or a call.
     pub local: FrameStream,
-    /// The partner's.
+    /// The remote video.
     pub remote: FrameStream,
 }
 

@@ -1,4 +1,6 @@
-//! The frame socket against real clients, good and bad.
+//! The frame socket with real clients, good and bad.
+
+#![allow(clippy::disallowed_methods, reason = "tests make frames now")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ use super::*;
 use crate::desktop::command::FrameSocket;
 
 const ORIGIN: &str = "tauri://localhost";
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -49,16 +51,16 @@ async fn open(invitation: &FrameSocket, origins: &[&str]) -> Result<Client, Erro
             .append("Origin", HeaderValue::from_str(origin).unwrap());
     }
 
-    timeout(PATIENCE, connect_async(request))
+    timeout(TIMEOUT, connect_async(request))
         .await
-        .expect("an answer in time")
+        .expect("a response in time")
         .map(|(client, _)| client)
 }
 
 async fn client(server: &FrameServer) -> Client {
     open(&server.invite(), &[ORIGIN])
         .await
-        .expect("our page may come in")
+        .expect("the app's page may connect")
 }
 
 fn request(stream: &str, after: u32, side: u32) -> Message {
@@ -67,11 +69,11 @@ fn request(stream: &str, after: u32, side: u32) -> Message {
     Message::text(text)
 }
 
-/// Sequence number, width and height of the next picture.
-async fn picture(client: &mut Client) -> (u32, u32, u32) {
-    let message = timeout(PATIENCE, client.next())
+/// Sequence number, width and height of the next frame.
+async fn next_frame(client: &mut Client) -> (u32, u32, u32) {
+    let message = timeout(TIMEOUT, client.next())
         .await
-        .expect("a picture in time")
+        .expect("a frame in time")
         .unwrap()
         .unwrap();
     let bytes = message.into_data();
@@ -80,7 +82,7 @@ async fn picture(client: &mut Client) -> (u32, u32, u32) {
     assert_eq!(
         bytes.len() as u32,
         HEADER_LEN as u32 + field(0) * field(4) * 3 / 2,
-        "a whole picture"
+        "a whole frame"
     );
 
     (field(8), field(0), field(4))
@@ -91,7 +93,7 @@ fn is_forbidden(result: &Result<Client, Error>) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_gets_the_newest_picture_at_the_size_it_shows() {
+async fn a_page_gets_the_newest_frame_at_the_size_it_shows() {
     let (server, streams) = server();
     let mut page = client(&server).await;
     streams.remote.show(frame(64, 64));
@@ -99,22 +101,22 @@ async fn a_page_gets_the_newest_picture_at_the_size_it_shows() {
     page.send(request("remote", 0, 64)).await.unwrap();
 
     assert_eq!(
-        picture(&mut page).await,
+        next_frame(&mut page).await,
         (2, 64, 36),
-        "the second is the newest, and as small as it is shown"
+        "the newest of two, scaled down"
     );
 
     page.send(request("remote", 2, 640)).await.unwrap();
     streams.remote.show(frame(128, 72));
     assert_eq!(
-        picture(&mut page).await,
+        next_frame(&mut page).await,
         (3, 128, 72),
-        "the answer waits for a picture that is new to the page"
+        "the reply waits for a newer frame"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_other_stream_and_a_closed_one_show_nothing() {
+async fn a_closed_stream_shows_no_frame() {
     let (server, streams) = server();
     let mut page = client(&server).await;
     streams.remote.show(frame(64, 64));
@@ -126,16 +128,20 @@ async fn the_other_stream_and_a_closed_one_show_nothing() {
 
     assert!(
         nothing.is_err(),
-        "a former partner's picture is not shown, nor is the own one instead: {nothing:?}"
+        "neither a frame of the former partner nor a local one: {nothing:?}"
     );
 
     streams.remote.set_open(true);
     streams.remote.show(frame(32, 32));
-    assert_eq!(picture(&mut page).await.1, 32, "the next partner's is");
+    assert_eq!(
+        next_frame(&mut page).await.1,
+        32,
+        "a frame of the next partner"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_are_turned_away_before_the_upgrade() {
+async fn strangers_are_refused_before_the_upgrade() {
     let (server, _streams) = server();
     let invitation = server.invite();
     let wrong = FrameSocket {
@@ -172,21 +178,21 @@ async fn strangers_are_turned_away_before_the_upgrade() {
 
     assert!(
         open(&invitation, &[ORIGIN]).await.is_ok(),
-        "none of these used the token up"
+        "the token is still unused"
     );
 
     assert!(
         is_forbidden(&open(&invitation, &[ORIGIN]).await),
-        "but now it is"
+        "now it is used"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_stops_reading_harms_nobody() {
+async fn a_client_that_stops_reading_does_not_disturb_others() {
     let (server, streams) = server();
     let mut lazy = client(&server).await;
     let mut page = client(&server).await;
-    // Larger than what sockets keep, so that the reply cannot be sent to the end.
+    // Larger than the socket buffers, so that the reply cannot be sent completely.
     streams.remote.show(frame(3840, 2160));
     lazy.send(request("remote", 0, 3840)).await.unwrap();
 
@@ -194,13 +200,13 @@ async fn a_client_that_stops_reading_harms_nobody() {
         streams.local.show(frame(64, 64));
         page.send(request("local", number - 1, 64)).await.unwrap();
         assert_eq!(
-            picture(&mut page).await.0,
+            next_frame(&mut page).await.0,
             number,
-            "the page gets its pictures all the same"
+            "the page still gets its frames"
         );
     }
 
-    // What holds the picture is dropped with the connection, which is given up after a while.
+    // The server gives up after `SEND_TIMEOUT` and closes the connection.
     streams.remote.show(frame(64, 64));
     let ended = async {
         let mut buffer = [0_u8; 1024];
@@ -212,13 +218,13 @@ async fn a_client_that_stops_reading_harms_nobody() {
         while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
     };
 
-    timeout(PATIENCE, ended)
+    timeout(TIMEOUT, ended)
         .await
-        .expect("the connection of who reads nothing ends");
+        .expect("the connection is closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_ends_only_its_own_connection() {
+async fn garbage_closes_only_its_own_connection() {
     let (server, streams) = server();
     let mut page = client(&server).await;
     let garbage = [
@@ -231,13 +237,13 @@ async fn garbage_ends_only_its_own_connection() {
     for message in garbage {
         let mut bad = client(&server).await;
         bad.send(message.clone()).await.unwrap();
-        // Two requests without a reply between them are not the protocol either.
+        // Two requests without a reply in between violate the protocol too.
         let _ = bad.send(request("remote", 0, 64)).await;
-        let end = timeout(PATIENCE, bad.next()).await.expect("an end in time");
+        let end = timeout(TIMEOUT, bad.next()).await.expect("a close in time");
 
         assert!(
             matches!(end, None | Some(Ok(Message::Close(_)) | Err(_))),
-            "{message:?} is answered with the end: {end:?}"
+            "{message:?} closes the connection: {end:?}"
         );
     }
 
@@ -248,11 +254,11 @@ async fn garbage_ends_only_its_own_connection() {
     streams.remote.show(frame(64, 64));
     page.send(request("remote", 0, 64)).await.unwrap();
 
-    assert_eq!(picture(&mut page).await.0, 1, "the page notices nothing");
+    assert_eq!(next_frame(&mut page).await.0, 1, "the page is not affected");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_counted() {
+async fn connections_are_limited() {
     let (server, streams) = server();
     let mut open_ones = Vec::new();
 
@@ -267,7 +273,7 @@ async fn connections_are_counted() {
 
     open_ones.pop();
     let mut again = loop {
-        // The server learns of the farewell a moment later.
+        // The server notices the closed connection a moment later.
         match open(&server.invite(), &[ORIGIN]).await {
             Ok(client) => break client,
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -277,8 +283,8 @@ async fn connections_are_counted() {
     streams.local.show(frame(64, 64));
     again.send(request("local", 0, 64)).await.unwrap();
     assert_eq!(
-        picture(&mut again).await.0,
+        next_frame(&mut again).await.0,
         1,
-        "a free place is given again"
+        "a closed connection makes room"
     );
 }

@@ -1,4 +1,4 @@
-//! What cameras, microphones and speakers there are, and when that changes.
+//! The cameras, microphones and speakers of this machine, and when they change.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::desktop::app::camera_id;
 use crate::desktop::command::Command;
 use crate::desktop::state::{Device, Devices, Place};
 
-/// How often is looked whether something was plugged in or out.
-const INTERVAL: Duration = Duration::from_secs(2);
+/// How often to poll for devices that were plugged in or out.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Lists all devices, as the menus want them. May take seconds.
+/// Lists all devices for the menus, and the kinds that could not be listed. May take seconds.
 #[must_use]
 pub fn list() -> (Devices, Vec<(Place, DeviceError)>) {
-    let found = crate::devices::Devices::list();
+    let found = crate::devices::DeviceList::query();
     let is_unique = |name: &str| {
         found
             .cameras
@@ -65,27 +65,28 @@ pub fn list() -> (Devices, Vec<(Place, DeviceError)>) {
     )
 }
 
-/// Has the devices listed again whenever something was plugged in or out. No system that we build for tells it to a
-/// program without more libraries, so this looks; listing itself opens devices and is too much to do every time.
+/// Requests a new list whenever a device was plugged in or out. Without another library no
+/// supported system notifies a program of that, so this polls. It polls names only, because a full
+/// list opens the devices.
 pub async fn watch(handle: Handle) {
-    let mut known = plugged();
-    let mut ticks = tokio::time::interval(INTERVAL);
+    let mut known = plugged_in();
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
 
     loop {
         ticks.tick().await;
-        let now = plugged();
+        let now = plugged_in();
 
         if now != known {
             known = now;
-            // Only an app that is closing refuses.
+            // Refused only while the app closes.
             let _ = handle.command(Command::RefreshDevices).await;
         }
     }
 }
 
-/// The names of the devices that the kernel knows.
+/// The names of the devices in the kernel.
 #[cfg(target_os = "linux")]
-fn plugged() -> Vec<String> {
+fn plugged_in() -> Vec<String> {
     let names = |folder: &str, prefix: &str| -> Vec<String> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -99,8 +100,8 @@ fn plugged() -> Vec<String> {
     all
 }
 
-/// Elsewhere the user asks for it: listing costs too much there to be done again and again.
+/// Nothing to compare: a list is too expensive to poll here. The user refreshes the menu.
 #[cfg(not(target_os = "linux"))]
-fn plugged() -> Vec<String> {
+fn plugged_in() -> Vec<String> {
     Vec::new()
 }

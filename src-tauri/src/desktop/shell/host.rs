@@ -1,4 +1,4 @@
-//! The relay in this app, for those who have none.
+//! The signaling server inside the app, for people who have none.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -6,26 +6,35 @@ use tandem_signaling::server::{Relay, RelayError};
 
 use crate::embedded;
 
-/// Easy to tell somebody; another one if it is taken.
+/// The preferred port, because it is easy to remember. If it is taken, the system picks one.
 const PORT: u16 = 9000;
 
-/// Starts a relay for this machine, or for the network. Gives it, its address for this app, and those for others.
-pub(super) async fn start(lan: bool) -> Result<(Relay, String, Vec<String>), RelayError> {
+/// A running signaling server and its addresses.
+pub(super) struct Host {
+    pub(super) server: Relay,
+    /// The URL for this app.
+    pub(super) local_url: String,
+    /// The URLs for other people. Never empty.
+    pub(super) addresses: Vec<String>,
+}
+
+/// Starts a server for this machine, or with `lan` for the network.
+pub(super) async fn start(lan: bool) -> Result<Host, RelayError> {
     let ip = if lan {
         Ipv4Addr::UNSPECIFIED
     } else {
         Ipv4Addr::LOCALHOST
     };
 
-    let start = |port: u16| embedded::relay(SocketAddr::from((ip, port)).to_string()).start();
-    let relay = match start(PORT).await {
-        Ok(relay) => relay,
+    let start = |port: u16| embedded::server(SocketAddr::from((ip, port)).to_string()).start();
+    let server = match start(PORT).await {
+        Ok(server) => server,
         Err(_) => start(0).await?,
     };
 
-    let port = relay.local_addr().port();
-    let own = url(Ipv4Addr::LOCALHOST.into(), port);
-    let mut others: Vec<String> = if lan {
+    let port = server.local_addr().port();
+    let local_url = url(Ipv4Addr::LOCALHOST.into(), port);
+    let mut addresses: Vec<String> = if lan {
         lan_addresses()
             .into_iter()
             .map(|ip| url(ip, port))
@@ -34,18 +43,23 @@ pub(super) async fn start(lan: bool) -> Result<(Relay, String, Vec<String>), Rel
         Vec::new()
     };
 
-    if others.is_empty() {
-        others.push(own.clone());
+    if addresses.is_empty() {
+        addresses.push(local_url.clone());
     }
 
-    Ok((relay, own, others))
+    Ok(Host {
+        server,
+        local_url,
+        addresses,
+    })
 }
 
 fn url(ip: IpAddr, port: u16) -> String {
     format!("ws://{}/ws", SocketAddr::new(ip, port))
 }
 
-/// This machine's IPv4 addresses in its networks; those that people have at home come first.
+/// This machine's IPv4 addresses in its networks. Private ones come first, as home networks have
+/// them.
 fn lan_addresses() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let mut addresses: Vec<Ipv4Addr> = interfaces
@@ -57,32 +71,36 @@ fn lan_addresses() -> Vec<IpAddr> {
             _ => None,
         })
         .collect();
+
     addresses.sort_by_key(|ip| (!ip.is_private(), *ip));
     addresses.dedup();
-
     addresses.into_iter().map(IpAddr::from).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
-    async fn a_relay_for_this_machine_has_one_address() {
-        let (relay, own, others) = start(false).await.unwrap();
+    async fn a_server_for_this_machine_has_one_address() {
+        let first = start(false).await.unwrap();
+        let url = &first.local_url;
         assert!(
-            own.starts_with("ws://127.0.0.1:") && own.ends_with("/ws"),
-            "reached on loopback: {own}"
+            url.starts_with("ws://127.0.0.1:") && url.ends_with("/ws"),
+            "on loopback: {url}"
         );
-        assert_eq!(others, [own], "and nowhere else");
-        let (second, own, _) = start(false).await.unwrap();
+        assert_eq!(first.addresses, [url.clone()], "and nowhere else");
 
-        assert!(
-            !own.contains(&relay.local_addr().port().to_string()),
-            "a taken port is no reason to fail"
+        let second = start(false).await.unwrap();
+        assert_ne!(
+            second.server.local_addr().port(),
+            first.server.local_addr().port(),
+            "a taken port is replaced by another"
         );
 
-        second.shutdown_within(std::time::Duration::ZERO).await;
-        relay.shutdown_within(std::time::Duration::ZERO).await;
+        second.server.shutdown_within(Duration::ZERO).await;
+        first.server.shutdown_within(Duration::ZERO).await;
     }
 }

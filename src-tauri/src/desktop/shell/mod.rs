@@ -1,24 +1,31 @@
-//! What stands around the app's state machine: one task that feeds it, one that carries out what it wants.
+//! The shell around the app's state machine: one task passes in what happens, another carries out
+//! the effects.
 
-mod calls;
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a shell: passes the time to the state machine"
+)]
+
+mod call;
 mod devices;
 mod executor;
 mod host;
+mod lobby_audio;
 mod preview;
-mod sound;
 
 pub use devices::{list, watch};
-pub use executor::{Executor, Media};
+pub use executor::Executor;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
 use super::app::{App, Effect, Input, Now};
 use super::command::{Command, CommandError, CommandErrorCode};
 use super::state::{AppState, StateChange};
 
-/// The way into the app, for commands, devices and calls alike. Cheap to clone.
+/// Sends commands and inputs to the app. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle(mpsc::UnboundedSender<Message>);
 
@@ -29,12 +36,12 @@ enum Message {
     State(oneshot::Sender<AppState>),
 }
 
-/// The other end of the [`Handle`].
+/// Receives what a [`Handle`] sends.
 #[derive(Debug)]
 pub struct Inbox(mpsc::UnboundedReceiver<Message>);
 
-/// A way in, and where it leads. Who may send without limit is known: everything that comes from the page is
-/// rate-limited before.
+/// A handle and its inbox. The queue is unbounded: all senders but the page belong to this program,
+/// and commands of the page are rate-limited before they get here.
 #[must_use]
 pub fn channel() -> (Handle, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -42,26 +49,26 @@ pub fn channel() -> (Handle, Inbox) {
 }
 
 impl Handle {
-    /// Tells what happened.
-    pub fn tell(&self, input: Input) {
-        // After the end nobody is interested.
+    /// Notifies the app of what happened.
+    pub fn notify(&self, input: Input) {
+        // Fails only once the app is gone.
         let _ = self.0.send(Message::Input(input));
     }
 
-    /// Asks for something and waits for the answer.
+    /// Sends a command and waits for the result.
     ///
     /// # Errors
-    /// The app's own, or `CLOSING` when it is gone.
+    /// The reason why the app refused it, or `CLOSING` when the app is gone.
     pub async fn command(&self, command: Command) -> Result<(), CommandError> {
         let (reply, answer) = oneshot::channel();
-        // If nobody takes it, nobody answers either.
+        // If the app is gone, so is the reply.
         let _ = self.0.send(Message::Command(command, reply));
         answer
             .await
             .unwrap_or(Err(CommandErrorCode::Closing.into()))
     }
 
-    /// The state now.
+    /// The present state.
     ///
     /// # Errors
     /// `CLOSING` when the app is gone.
@@ -72,34 +79,34 @@ impl Handle {
     }
 }
 
-/// Feeds `app` until the program ends. Effects go to `effects`, changes to `tell_page`.
+/// Runs `app` until every [`Handle`] is gone. Effects go to `effects`, changes to `notify_page`.
 pub async fn run(
     mut app: App,
     mut inbox: Inbox,
     effects: mpsc::UnboundedSender<Effect>,
-    tell_page: impl Fn(StateChange) + Send,
+    notify_page: impl Fn(StateChange) + Send,
 ) {
     loop {
         while let Some(effect) = app.poll_effect() {
-            // The executor ends with the program.
+            // The executor is gone after `Effect::Exit`.
             let _ = effects.send(effect);
         }
 
         if let Some(change) = app.poll_change() {
-            tell_page(change);
+            notify_page(change);
         }
 
-        let due = app.poll_timeout();
-        let time = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
+        let deadline = app.poll_timeout();
+        let timeout = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
             }
         };
 
         let message = tokio::select! {
             message = inbox.0.recv() => message,
-            () = time => {
+            () = timeout => {
                 app.handle_timeout(now());
                 continue;
             }
@@ -107,11 +114,18 @@ pub async fn run(
 
         match message {
             Some(Message::Input(input)) => app.handle(now(), input),
-            // Whoever asked may have gone meanwhile.
+            // A sender that no longer waits ignores the reply.
             Some(Message::Command(command, reply)) => drop(reply.send(app.command(now(), command))),
             Some(Message::State(reply)) => drop(reply.send(app.state().clone())),
             None => return,
         }
+    }
+}
+
+/// Drops `value` off the runtime's threads, because that waits for a thread or a device.
+async fn drop_blocking<T: Send + 'static>(what: &'static str, value: T) {
+    if spawn_blocking(move || drop(value)).await.is_err() {
+        tracing::error!(what, "panicked while closing, its device may stay in use");
     }
 }
 

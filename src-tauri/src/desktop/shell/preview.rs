@@ -1,85 +1,123 @@
-//! The camera of the lobby.
+//! The preview in the lobby: opens the camera and shows its frames.
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent};
-use tandem_media::video::{VideoFormat, VideoInput, VideoSpec};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tandem_media::video::{SharedVideo, Turn, VideoFormat, VideoSpec};
+use tokio::task::spawn_blocking;
 
-use super::Handle;
+use super::{Handle, drop_blocking};
 use crate::desktop::app::{Input, PreviewId};
 use crate::desktop::frames::{Pump, Streams};
 
-/// A camera that is open or being opened.
+/// A preview whose camera is open or being opened.
 pub(super) struct RunningPreview {
-    opening: JoinHandle<Option<Open>>,
+    display: Arc<Mutex<Display>>,
     streams: Arc<Streams>,
 }
 
-struct Open {
-    /// Before the input: it ends when nobody needs the pictures any more.
-    _pump: Pump,
-    _input: VideoInput,
+/// What shows the frames of the camera.
+enum Display {
+    /// Nothing yet: the camera is being opened.
+    Opening,
+    /// The thread that carries frames to the page.
+    Showing { _pump: Pump },
+    /// Nothing any more, even if the camera opens later.
+    Stopped,
 }
 
 impl RunningPreview {
-    /// Opens the camera in the background. How that went is told to `handle`.
+    /// Opens the camera in the background, or takes over the one that `camera` already has open
+    /// for the same `video` and `format`. Reports the result to `handle`.
     pub(super) fn start(
         id: PreviewId,
         video: VideoSpec,
         format: VideoFormat,
+        camera: &SharedVideo,
         handle: Handle,
         streams: Arc<Streams>,
     ) -> Self {
-        let shown = Arc::clone(&streams);
-        let opening = spawn_blocking(move || match open(id, &video, format, &handle, shown) {
-            Ok(open) => {
-                handle.tell(Input::Preview(id, Ok(())));
-                open
-            }
-            Err(error) => {
-                handle.tell(Input::Preview(id, Err(error)));
-                None
+        let display = Arc::new(Mutex::new(Display::Opening));
+        let preview = Self {
+            display: Arc::clone(&display),
+            streams: Arc::clone(&streams),
+        };
+
+        // The turn fixes the order of requests now; opening may take seconds.
+        let turn = camera.turn();
+        spawn_blocking(move || {
+            if let Some(result) = open(id, turn, &video, format, &handle, &display, streams) {
+                handle.notify(Input::Preview(id, result));
             }
         });
 
-        Self { opening, streams }
+        preview
+    }
+
+    /// Stops showing frames but leaves the camera open for the call that starts next, even if it is
+    /// still being opened. The last frame stays visible until the call has one.
+    pub(super) async fn hand_over(self) {
+        self.stop_showing().await;
     }
 
     /// Releases the camera and waits until it is free.
-    pub(super) async fn stop(self) {
+    pub(super) async fn stop(self, camera: &SharedVideo) {
+        self.stop_showing().await;
         self.streams.local.set_open(false);
-        let closed = match self.opening.await {
-            Ok(open) => spawn_blocking(move || drop(open)).await,
-            Err(error) => Err(error),
-        };
+        release(camera).await;
+    }
 
-        if closed.is_err() {
-            tracing::error!("the preview panicked");
-        }
-
-        self.streams.local.set_open(false);
+    async fn stop_showing(&self) {
+        let display = std::mem::replace(&mut *self.display.lock(), Display::Stopped);
+        drop_blocking("the preview's display thread", display).await;
     }
 }
 
+/// Releases whatever `camera` has open and waits until the device is free.
+pub(super) async fn release(camera: &SharedVideo) {
+    let turn = camera.turn();
+    if spawn_blocking(move || turn.close()).await.is_err() {
+        tracing::error!("the video source panicked while closing, the camera may stay in use");
+    }
+}
+
+/// Opens the camera and shows its frames. `None`: a later request made this one obsolete.
 fn open(
     id: PreviewId,
+    turn: Turn,
     video: &VideoSpec,
     format: VideoFormat,
     handle: &Handle,
+    display: &Mutex<Display>,
     streams: Arc<Streams>,
-) -> Result<Option<Open>, DeviceError> {
-    let later = handle.clone();
-    let events = move |MediaEvent::Failed { error, .. }| later.tell(Input::Preview(id, Err(error)));
-    let Some(input) = VideoInput::open(video, format, Arc::new(events))? else {
-        return Ok(None);
+) -> Option<Result<(), DeviceError>> {
+    let on_event = handle.clone();
+    let events = move |MediaEvent::Failed { error, .. }| {
+        on_event.notify(Input::Preview(id, Err(error)));
     };
 
+    let opened = match turn.open(video, format, Arc::new(events)) {
+        Ok(opened) => opened?,
+        Err(error) => return Some(Err(error)),
+    };
+
+    let mut display = display.lock();
+    if matches!(*display, Display::Stopped) {
+        return None;
+    }
+
     streams.local.set_open(true);
-    let pump = Pump::start("preview", input.frames(), streams, |streams| &streams.local)
-        .map_err(|error| DeviceError::new(MediaErrorCode::CamTimeout, error.to_string()))?;
-    Ok(Some(Open {
-        _pump: pump,
-        _input: input,
-    }))
+    let pump = Pump::start("preview", opened.frames, streams, |streams| &streams.local);
+
+    Some(match pump {
+        Ok(pump) => {
+            *display = Display::Showing { _pump: pump };
+            Ok(())
+        }
+        Err(error) => Err(DeviceError::new(
+            MediaErrorCode::CamTimeout,
+            error.to_string(),
+        )),
+    })
 }

@@ -1,9 +1,9 @@
-//! Where the user is: lobby, search, call or its end.
+//! The app's screens: lobby, search, connecting, call, and the end of a call.
 
 use serde::Serialize;
 use ts_rs::TS;
 
-/// One of the app's screens, with what it shows.
+/// The screen that is shown, with its contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(
     tag = "kind",
@@ -13,69 +13,69 @@ use ts_rs::TS;
 pub enum Screen {
     /// Before a call.
     Lobby,
-    /// Looking for a partner.
+    /// Searching for a partner.
     Waiting {
-        /// The code that both give; without one anybody will do.
+        /// The room that both enter; `null` to meet anyone.
         room: Option<String>,
-        /// When the search began.
+        /// When the search started.
         started_at_ms: u64,
     },
-    /// A partner is found; the connection is being made.
+    /// A partner was found and the connection is being made.
     Connecting {
-        /// Who it is.
+        /// The partner.
         partner: Partner,
         /// What is happening.
         step: ConnectingStep,
         /// When the partner was found.
         started_at_ms: u64,
-        /// It takes too long: offer to try again.
+        /// Whether it takes long, so that the page offers to retry.
         timed_out: bool,
     },
-    /// Talking.
+    /// In a call.
     InCall(InCall),
     /// The call is over.
     Ended {
         /// The code of `EndCode`: `PARTNER_LEFT`.
         reason: String,
-        /// How long it lasted; none if it never came about.
+        /// How long it lasted; `null` if it never connected.
         duration_ms: Option<u64>,
-        /// The room it was in, to search there again.
+        /// The room of the search, to repeat it.
         room: Option<String>,
     },
 }
 
-/// A call as its screen shows it.
+/// A connected call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct InCall {
-    /// Who it is.
+    /// The partner.
     pub partner: Partner,
-    /// Since when.
+    /// When it connected.
     pub connected_at_ms: u64,
-    /// The path of picture and sound, once it is known.
+    /// The route of the media, once it is known.
     pub route: Option<RouteKind>,
-    /// Whether picture and sound are encrypted: true once the ciphers are known.
+    /// Whether the media is encrypted: true once the ciphers have been negotiated.
     pub encrypted: bool,
-    /// 3 is good, 1 is bad; none before it can be told.
+    /// From 1, bad, to 3, good; `null` before it is known.
     #[ts(type = "1 | 2 | 3 | null")]
     pub quality: Option<u8>,
-    /// The own microphone is muted.
+    /// The local microphone is muted.
     pub muted: bool,
-    /// The own camera is on, as far as the user wants.
+    /// The user has the camera switched on. It may have failed all the same, see `sendsVideo`.
     pub camera_on: bool,
-    /// Whether there is a picture to send at all.
+    /// Whether there is video to send: a source is chosen and has not failed.
     pub sends_video: bool,
-    /// The partner's microphone is muted.
+    /// The remote microphone is muted.
     pub partner_muted: bool,
-    /// The partner's camera is off.
+    /// The remote camera is off.
     pub partner_camera_off: bool,
-    /// Nothing comes from the partner at the moment.
+    /// Nothing arrives from the partner at the moment.
     pub partner_reconnecting: bool,
-    /// The relay is out of reach; the call goes on without it.
+    /// The connection to the signaling server is lost. The call continues without it.
     pub relay_lost: bool,
 }
 
-/// What the partner tells about themself. All of it is foreign text: show it as text.
+/// The profile of the partner. A stranger wrote it: show it as plain text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Partner {
@@ -83,27 +83,27 @@ pub struct Partner {
     pub name: Option<String>,
     /// The age in years.
     pub age: Option<u8>,
-    /// The place.
+    /// The location.
     pub location: Option<String>,
-    /// A `data:image/` URL.
+    /// The profile picture, as a `data:image/` URL.
     pub picture: Option<String>,
 }
 
-/// What happens while the connection is being made.
+/// The steps of making a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum ConnectingStep {
-    /// The two apps tell each other where they can be reached.
+    /// The two apps exchange their addresses.
     Exchanging,
-    /// Paths are being tried.
+    /// They try routes between these.
     Checking,
 }
 
-/// The path that picture and sound take.
+/// The route of the media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum RouteKind {
-    /// From computer to computer.
+    /// From one computer to the other.
     Direct,
     /// Through a TURN server.
     Relayed,

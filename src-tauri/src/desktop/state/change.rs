@@ -1,30 +1,30 @@
-//! What of the state changed: whole top-level fields.
+//! Changes of the state, in whole top-level fields.
 
 use serde::Serialize;
 use ts_rs::TS;
 
 use super::{AppState, Devices, HostState, Preview, Problem, RelayState, Screen, Settings};
 
-/// The event `state-changed`. A page that missed a revision asks for the whole state again.
+/// The event `state-changed`. A page that missed a revision fetches the whole state again.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct StateChange {
     /// The revision after this change.
     pub revision: u64,
-    /// The fields that are different now.
+    /// The fields that changed.
     #[ts(type = "Partial<Omit<AppState, \"revision\">>")]
     pub changes: StateChanges,
 }
 
-/// The event `microphone-level`, at most 15 a second and only in the lobby.
+/// The event `microphone-level`, at most 15 per second and only in the lobby.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct MicrophoneLevel {
-    /// From 0, silence, to 1, as loud as it gets.
+    /// From 0, silence, to 1, full scale.
     pub level: f32,
 }
 
-/// The top-level fields of [`AppState`] that are different now.
+/// The top-level fields of [`AppState`] that changed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(
@@ -49,7 +49,7 @@ pub struct StateChanges {
 }
 
 impl StateChange {
-    /// What makes `new` of `old`; `None` if nothing but the revision differs.
+    /// The change from `old` to `new`; `None` if nothing but the revision differs.
     pub fn between(old: &AppState, new: &AppState) -> Option<Self> {
         fn changed<T: Clone + PartialEq>(old: &T, new: &T) -> Option<T> {
             (old != new).then(|| new.clone())

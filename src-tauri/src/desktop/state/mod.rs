@@ -1,7 +1,8 @@
-//! What the page shows. The app is the only source of it: the page gets one snapshot and then each change.
+//! What the page shows. The app is the only source of it: the page fetches it once and then gets
+//! each change.
 //!
-//! TypeScript's view of these types is generated into `ui/src/generated/contract.ts` (see [`typescript`]); a test fails
-//! when the two drift apart. Times are Unix time in milliseconds.
+//! The TypeScript declarations of these types are generated into `ui/src/generated/contract.ts`
+//! (see [`typescript`]); a test fails when they differ. Times are Unix time in milliseconds.
 
 mod call;
 mod change;
@@ -20,21 +21,21 @@ use ts_rs::TS;
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct AppState {
-    /// Grows by one with each change.
+    /// Increases by one with each change.
     pub revision: u64,
-    /// Where the user is.
+    /// The screen that is shown.
     pub screen: Screen,
-    /// What the user chose, as far as it is kept.
+    /// The user's settings.
     pub settings: Settings,
-    /// What the menus offer.
+    /// The devices in the menus.
     pub devices: Devices,
-    /// The own picture in the lobby.
+    /// The local video in the lobby.
     pub preview: Preview,
-    /// The connection to the relay.
+    /// The connection to the signaling server.
     pub relay: RelayState,
-    /// The relay in this app, for others on the network.
+    /// The signaling server in this app, for other people on the network.
     pub host: HostState,
-    /// What is wrong now, each to be shown in its place.
+    /// What is wrong now, each shown in its place.
     pub problems: Vec<Problem>,
 }
 
@@ -50,98 +51,98 @@ pub struct Devices {
     pub speakers: Vec<Device>,
 }
 
-/// One device.
+/// A device in a menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Device {
-    /// What the commands call it.
+    /// Its id in commands and settings.
     pub id: String,
-    /// What a person calls it.
+    /// Its name for people.
     pub name: String,
 }
 
-/// The own picture in the lobby.
+/// The local video in the lobby.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Preview {
-    /// Whether there is one.
+    /// Whether it is shown.
     pub status: PreviewStatus,
 }
 
-/// Whether there is a picture in the lobby.
+/// Whether the lobby shows the local video.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum PreviewStatus {
-    /// No camera is wanted, or a call has it: the device is free.
+    /// No. The camera is free, or a call has it.
     #[default]
     Off,
-    /// The camera is being opened.
+    /// Not yet: the camera is being opened.
     Starting,
-    /// Pictures come.
+    /// Yes.
     On,
-    /// The camera cannot be used: see the problems.
+    /// No. The camera failed: see the problems.
     Failed,
 }
 
-/// The connection to the relay.
+/// The connection to the signaling server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct RelayState {
-    /// How it is.
+    /// Its status.
     pub status: RelayStatus,
 }
 
-/// How the connection to the relay is.
+/// The status of the connection to the signaling server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum RelayStatus {
-    /// Nothing is asked of it.
+    /// Not needed.
     #[default]
     Idle,
-    /// It is being connected to.
+    /// Being made.
     Connecting,
-    /// It knows us.
+    /// The server has registered this app.
     Connected,
-    /// It does not answer, or the connection is lost; it is being tried again while a call or a search goes on.
+    /// The server does not respond, or the connection is lost. A call or search keeps retrying.
     Unreachable,
 }
 
-/// The relay in this app, for others on the network.
+/// The signaling server in this app, for other people on the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct HostState {
-    /// Whether it runs. While it does, this app's own calls go through it too.
+    /// Whether it runs. While it does, this app uses it too.
     pub status: HostStatus,
-    /// The `ws://` addresses that others type in.
+    /// The `ws://` addresses for other people to type.
     pub addresses: Vec<String>,
 }
 
-/// Whether the relay in this app runs.
+/// Whether the signaling server in this app runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum HostStatus {
-    /// It does not.
+    /// No.
     #[default]
     Off,
-    /// It is being started.
+    /// Not yet: it is being started.
     Starting,
-    /// It does.
+    /// Yes.
     On,
-    /// It could not be started: see the problems.
+    /// No. It failed to start: see the problems.
     Failed,
 }
 
-/// Something that is wrong now. The words for its code are in the page's locale file.
+/// Something that is wrong now. The page has the words for its code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// Names it for `dismiss_problem`.
+    /// Its id, to dismiss it.
     pub id: u32,
     /// A stable code, such as `CAM_IN_USE`.
     pub code: String,
     /// Where to show it.
     pub place: Place,
-    /// More of it, for those who want to know: never needed to act on it.
+    /// More detail for experts. Never needed to act on the problem.
     pub detail: Option<String>,
 }
 
@@ -149,13 +150,13 @@ pub struct Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum Place {
-    /// At the camera menu and the own picture.
+    /// At the camera menu and the local video.
     Camera,
     /// At the microphone menu.
     Microphone,
     /// At the speaker menu.
     Speaker,
-    /// At the relay's address.
+    /// At the server's address.
     Relay,
     /// At "Host on this network".
     Host,

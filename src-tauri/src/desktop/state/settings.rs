@@ -1,34 +1,35 @@
-//! What the user chose, as it is kept from run to run.
+//! The user's settings, which the settings file keeps.
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// The relay that is asked when nothing is set.
+/// The address of the signaling server unless the user sets another.
 pub const DEFAULT_RELAY_URL: &str = "ws://127.0.0.1:9000/ws";
 
-/// The user's choices. A device is its id, `null` for the system's default, `"none"` to do without.
+/// The user's settings. A device is its id, `null` for the system's default, or `"none"` for no
+/// device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
-    /// The name that partners see; empty for none.
+    /// The name that partners see; may be empty.
     pub name: String,
-    /// The relay that introduces partners.
+    /// The address of the signaling server.
     pub relay_url: String,
-    /// The camera.
+    /// The chosen camera.
     pub camera: Option<String>,
-    /// The microphone.
+    /// The chosen microphone.
     pub microphone: Option<String>,
-    /// The speaker.
+    /// The chosen speaker.
     pub speaker: Option<String>,
-    /// Whether calls begin with the camera on.
+    /// Whether calls start with the camera on.
     pub camera_enabled: bool,
-    /// Light or dark.
+    /// The color theme.
     pub theme: Theme,
-    /// Attenuate the microphone's background noise.
+    /// Attenuate background noise in the microphone's audio.
     pub noise_suppression: bool,
     /// Remove the speaker's sound from the microphone's.
     pub echo_cancellation: bool,
-    /// Bring the microphone's speech to an even loudness.
+    /// Bring speech to an even loudness.
     pub auto_gain: bool,
 }
 
@@ -49,11 +50,11 @@ impl Default for Settings {
     }
 }
 
-/// Light or dark.
+/// A color theme.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum Theme {
-    /// As the system is.
+    /// As the system.
     #[default]
     System,
     /// Light.

@@ -1,4 +1,4 @@
-//! TypeScript's view of what passes between the app and its page.
+//! Generates the TypeScript declarations of what the app and its page exchange.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ use crate::desktop::command::{
 };
 
 const HEAD: &str = "\
-// Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript`. Do not edit: a test
-// compares it with the Rust types.
+// Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript`.
+// Do not edit: a test compares it with the Rust types.
 ";
 
-/// Times and counters stay below 2^53, so `number` holds them.
+/// Declares 64-bit integers as `number`, because times and counters stay below 2^53.
 fn config() -> Config {
     Config::new().with_large_int("number")
 }
@@ -61,7 +61,7 @@ fn contract() -> String {
 }
 
 #[test]
-fn the_pages_types_are_those_of_the_app() {
+fn the_typescript_declarations_match_the_rust_types() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ui/src/generated/contract.ts");
     let expected = contract();
 
@@ -75,6 +75,6 @@ fn the_pages_types_are_those_of_the_app() {
         .replace("\r\n", "\n");
     assert!(
         found == expected,
-        "ui/src/generated/contract.ts is not what the Rust types say: run TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript"
+        "ui/src/generated/contract.ts is out of date: run TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript"
     );
 }

@@ -1,4 +1,6 @@
-//! The app's life, told as a user lives it.
+//! Scenarios of a user in front of the app.
+
+#![allow(clippy::disallowed_methods, reason = "tests start their clock now")]
 
 mod random;
 
@@ -13,9 +15,9 @@ use tandem_media::{DeviceError, MediaErrorCode};
 
 use super::*;
 use crate::desktop::command::CommandErrorCode;
-use crate::desktop::state::{Device, HostStatus, PreviewStatus, RelayStatus, Theme};
+use crate::desktop::state::{Device, HostStatus, InCall, PreviewStatus, RelayStatus, Theme};
 
-/// An app with a clock of its own.
+/// An app with its own clock.
 struct World {
     app: App,
     now: Now,
@@ -26,7 +28,7 @@ impl World {
         let launch = Launch {
             video: Some(VideoSpec::Test),
             audio: Some(AudioSource::Test),
-            relay_url: Some("ws://127.0.0.1:1/ws".into()),
+            server_url: Some("ws://127.0.0.1:1/ws".into()),
             ..Launch::default()
         };
 
@@ -39,6 +41,7 @@ impl World {
         }
     }
 
+    /// Lets time pass.
     fn wait(&mut self, time: Duration) {
         self.now.at += time;
         self.now.unix_ms += time.as_millis() as u64;
@@ -46,30 +49,49 @@ impl World {
         if self
             .app
             .poll_timeout()
-            .is_some_and(|due| due <= self.now.at)
+            .is_some_and(|deadline| deadline <= self.now.at)
         {
             self.app.handle_timeout(self.now);
         }
     }
 
-    fn ask(&mut self, command: Command) -> Result<(), CommandErrorCode> {
+    fn command(&mut self, command: Command) -> Result<(), CommandErrorCode> {
         self.app
             .command(self.now, command)
             .map_err(|error| error.code)
     }
 
-    fn happens(&mut self, input: Input) {
+    fn input(&mut self, input: Input) {
         self.app.handle(self.now, input);
     }
 
-    /// The running call tells something.
-    fn call_says(&mut self, event: CallEventKind) {
+    /// Passes in an event of the running call.
+    fn call_event(&mut self, event: CallEventKind) {
         let id = self.app.call.as_ref().expect("a call runs").id;
-        self.happens(Input::Call(id, event));
+        self.input(Input::Call(id, event));
     }
 
     fn effects(&mut self) -> Vec<Effect> {
         std::iter::from_fn(|| self.app.poll_effect()).collect()
+    }
+
+    /// The plan of the call that the effects since the last time start.
+    fn start_call_plan(&mut self) -> CallPlan {
+        self.effects()
+            .into_iter()
+            .find_map(|effect| match effect {
+                Effect::StartCall(_, plan) => Some(*plan),
+                _ => None,
+            })
+            .expect("a call starts")
+    }
+
+    /// The preview that the effects since the last time start.
+    fn started_preview(&mut self) -> Option<PreviewId> {
+        self.effects().into_iter().find_map(|effect| match effect {
+            Effect::StartPreview(id, ..) => Some(id),
+            _ => None,
+        })
     }
 
     fn screen(&self) -> &Screen {
@@ -85,16 +107,18 @@ impl World {
             .collect()
     }
 
-    /// From the lobby into a call.
+    /// Goes from the lobby into a call.
     fn connect(&mut self) {
-        self.ask(Command::FindPartner).expect("a search from here");
-        self.meet();
+        self.command(Command::FindPartner)
+            .expect("a search is possible");
+        self.find_partner();
     }
 
-    fn meet(&mut self) {
-        self.call_says(CallEventKind::Registered);
-        self.call_says(matched());
-        self.call_says(CallEventKind::Connected);
+    /// Goes from the search into a call.
+    fn find_partner(&mut self) {
+        self.call_event(CallEventKind::Registered);
+        self.call_event(matched());
+        self.call_event(CallEventKind::Connected);
 
         assert!(
             matches!(self.screen(), Screen::InCall(_)),
@@ -131,38 +155,42 @@ fn in_use() -> DeviceError {
 }
 
 #[test]
-fn a_start_lists_devices_and_opens_the_preview() {
+fn the_app_starts_with_a_list_of_devices_and_the_preview() {
     let mut world = World::new();
     let effects = world.effects();
     assert_eq!(
         effects[0],
         Effect::ListDevices,
-        "the menus want to be filled"
+        "the menus need the devices"
     );
 
-    let Some(Effect::StartPreview(id, VideoSpec::Test)) = effects
+    let Some(Effect::StartPreview(id, VideoSpec::Test, _)) = effects
         .iter()
         .find(|effect| matches!(effect, Effect::StartPreview(..)))
     else {
-        panic!("the user sees themself: {effects:?}")
+        panic!("the preview opens: {effects:?}")
     };
 
     assert_eq!(
         world.app.state().preview.status,
         PreviewStatus::Starting,
-        "not yet"
+        "the camera is being opened"
     );
 
-    world.happens(Input::Preview(*id, Ok(())));
-    assert_eq!(world.app.state().preview.status, PreviewStatus::On, "now");
+    world.input(Input::Preview(*id, Ok(())));
+    assert_eq!(
+        world.app.state().preview.status,
+        PreviewStatus::On,
+        "the camera is open"
+    );
 }
 
 #[test]
-fn a_call_from_search_to_end() {
+fn a_call_goes_from_search_to_end() {
     let mut world = World::new();
     world.effects();
     world
-        .ask(Command::CallWithCode {
+        .command(Command::CallWithCode {
             code: "blue".into(),
         })
         .unwrap();
@@ -177,21 +205,27 @@ fn a_call_from_search_to_end() {
     );
 
     let effects = world.effects();
-    let place = |wanted: fn(&Effect) -> bool| effects.iter().position(wanted).expect("it is done");
+    let position = |wanted: fn(&Effect) -> bool| {
+        effects
+            .iter()
+            .position(wanted)
+            .expect("the effect is there")
+    };
     assert!(
-        place(|e| *e == Effect::StopPreview) < place(|e| matches!(e, Effect::StartCall(..))),
-        "the camera is free before the call opens it: {effects:?}"
+        position(|effect| *effect == Effect::HandOverPreview) + 1
+            == position(|effect| matches!(effect, Effect::StartCall(..))),
+        "the call takes over the preview's camera: {effects:?}"
     );
 
-    world.call_says(CallEventKind::Registered);
+    world.call_event(CallEventKind::Registered);
     assert_eq!(
         world.app.state().relay.status,
         RelayStatus::Connected,
-        "the relay knows us"
+        "registered"
     );
 
     world.wait(Duration::from_secs(2));
-    world.call_says(matched());
+    world.call_event(matched());
     let Screen::Connecting {
         partner,
         timed_out: false,
@@ -201,26 +235,30 @@ fn a_call_from_search_to_end() {
         panic!("{:?}", world.screen())
     };
 
-    assert_eq!(partner.name.as_deref(), Some("Bea"), "this is who it is");
-    world.call_says(CallEventKind::Connected);
+    assert_eq!(
+        partner.name.as_deref(),
+        Some("Bea"),
+        "the name of the partner"
+    );
+    world.call_event(CallEventKind::Connected);
     world.wait(Duration::from_secs(30));
-    world.call_says(ended(EndCode::PartnerLeft));
+    world.call_event(ended(EndCode::PartnerLeft));
     let end = Screen::Ended {
         reason: "PARTNER_LEFT".into(),
         duration_ms: Some(30_000),
         room: Some("blue".into()),
     };
 
-    assert_eq!(*world.screen(), end, "with how long it was");
+    assert_eq!(*world.screen(), end, "with reason, duration and room");
     assert!(
         world
             .effects()
             .iter()
             .any(|effect| matches!(effect, Effect::EndCall(_))),
-        "the call is taken apart"
+        "the call is taken apart and its devices are released"
     );
 
-    world.ask(Command::Next).unwrap();
+    world.command(Command::Next).unwrap();
     assert!(
         matches!(world.screen(), Screen::Waiting { room: Some(room), .. } if room == "blue"),
         "the same search again"
@@ -228,10 +266,10 @@ fn a_call_from_search_to_end() {
 }
 
 #[test]
-fn a_connection_that_takes_long_offers_another_try() {
+fn a_slow_connection_offers_a_retry() {
     let mut world = World::new();
-    world.ask(Command::FindPartner).unwrap();
-    world.call_says(matched());
+    world.command(Command::FindPartner).unwrap();
+    world.call_event(matched());
     world.wait(Duration::from_millis(9_900));
 
     assert!(
@@ -242,7 +280,7 @@ fn a_connection_that_takes_long_offers_another_try() {
                 ..
             }
         ),
-        "not yet"
+        "before ten seconds"
     );
 
     world.wait(Duration::from_millis(100));
@@ -258,7 +296,7 @@ fn a_connection_that_takes_long_offers_another_try() {
     );
 
     world.effects();
-    world.ask(Command::Retry).unwrap();
+    world.command(Command::Retry).unwrap();
     assert!(
         matches!(world.screen(), Screen::Waiting { .. }),
         "searching again"
@@ -269,44 +307,44 @@ fn a_connection_that_takes_long_offers_another_try() {
             .effects()
             .iter()
             .any(|effect| matches!(effect, Effect::Next(_))),
-        "and this partner is left"
+        "and the partner is left"
     );
 
     assert_eq!(
         world.app.poll_timeout(),
         None,
-        "the old connection's clock is gone"
+        "without the deadline of the old connection"
     );
 }
 
 #[test]
-fn next_shows_nothing_of_the_partner_before() {
+fn next_hides_the_former_partner_at_once() {
     let mut world = World::new();
     world.connect();
     world.effects();
-    world.ask(Command::Next).unwrap();
+    world.command(Command::Next).unwrap();
     let effects = world.effects();
 
     assert!(
         effects.contains(&Effect::ShowRemote(false)),
-        "the picture goes at once: {effects:?}"
+        "the remote video is hidden: {effects:?}"
     );
 
-    world.call_says(CallEventKind::Searching);
-    world.call_says(matched());
+    world.call_event(CallEventKind::Searching);
+    world.call_event(matched());
     assert!(
         world.effects().contains(&Effect::ShowRemote(true)),
-        "the next partner's may be shown"
+        "the next partner may be shown"
     );
 }
 
 #[test]
-fn late_news_of_an_old_call_change_nothing() {
+fn late_events_of_an_old_call_change_nothing() {
     let mut world = World::new();
-    world.ask(Command::FindPartner).unwrap();
+    world.command(Command::FindPartner).unwrap();
     let old = world.app.call.as_ref().unwrap().id;
-    world.ask(Command::Cancel).unwrap();
-    world.ask(Command::FindPartner).unwrap();
+    world.command(Command::Cancel).unwrap();
+    world.command(Command::FindPartner).unwrap();
     let before = world.app.state().clone();
 
     for event in [
@@ -315,140 +353,114 @@ fn late_news_of_an_old_call_change_nothing() {
         CallEventKind::SignalingLost,
         ended(EndCode::PartnerLeft),
     ] {
-        world.happens(Input::Call(old, event));
+        world.input(Input::Call(old, event));
     }
 
     assert_eq!(
         *world.app.state(),
         before,
-        "the search that runs is another one"
+        "the events belong to another search"
     );
 }
 
 #[test]
-fn camera_off_means_released_everywhere() {
+fn camera_off_releases_the_camera_in_the_lobby_and_in_a_call() {
     let mut world = World::new();
     world.effects();
-    world.ask(Command::SetCameraOn { on: false }).unwrap();
+    world.command(Command::SetCameraOn { on: false }).unwrap();
 
     assert!(
         world.effects().contains(&Effect::StopPreview),
-        "in the lobby"
+        "released in the lobby"
     );
 
     assert_eq!(
         world.app.state().preview.status,
         PreviewStatus::Off,
-        "and it shows"
+        "the page shows it"
     );
 
     world.connect();
-    let effects = world.effects();
-    let plan = effects.iter().find_map(|effect| {
-        if let Effect::StartCall(_, plan) = effect {
-            Some(plan)
-        } else {
-            None
-        }
-    });
-
     assert!(
-        !plan.expect("a call").camera_on,
-        "a call begins as the lobby was left"
+        !world.start_call_plan().camera_on,
+        "a call starts with the camera as it was in the lobby"
     );
 
-    world.ask(Command::SetCameraOn { on: true }).unwrap();
+    world.command(Command::SetCameraOn { on: true }).unwrap();
     assert!(
         world
             .effects()
             .iter()
             .any(|e| matches!(e, Effect::SetCameraOn(_, true))),
-        "and on again in the call"
+        "on again in the call"
     );
 
     let Screen::InCall(call) = world.screen() else {
         panic!("in a call")
     };
 
-    assert!(call.camera_on, "the button shows it");
+    assert!(call.camera_on, "the page shows it");
 }
 
 #[test]
-fn a_hidden_window_holds_no_device_and_a_call_keeps_its_own() {
+fn a_hidden_window_releases_the_lobby_devices_but_not_those_of_a_call() {
     let mut world = World::new();
     world.effects();
-    world.happens(Input::Visible(false));
+    world.input(Input::Visible(false));
 
     assert_eq!(
         world.effects(),
         [Effect::StopPreview, Effect::StopMonitor],
-        "nobody looks"
+        "hidden"
     );
 
-    world.happens(Input::Visible(true));
+    world.input(Input::Visible(true));
     assert!(
         matches!(
             world.effects()[..],
             [Effect::StartPreview(..), Effect::StartMonitor(_)]
         ),
-        "somebody does again"
+        "visible again"
     );
 
     world.connect();
     world.effects();
-    world.happens(Input::Visible(false));
+    world.input(Input::Visible(false));
 
-    assert_eq!(
-        world.effects(),
-        [],
-        "who talks while the window is minimized is still seen and heard"
-    );
+    assert_eq!(world.effects(), [], "a minimized call keeps sending");
 }
 
 #[test]
-fn a_camera_that_fails_is_told_once_and_tried_again_when_something_changes() {
+fn a_failed_camera_is_reported_once_and_retried_when_something_changes() {
     let mut world = World::new();
-    let id = world.effects().iter().find_map(|e| {
-        if let Effect::StartPreview(id, _) = e {
-            Some(*id)
-        } else {
-            None
-        }
-    });
+    let id = world.started_preview().expect("the preview opens");
 
-    world.happens(Input::Preview(id.unwrap(), Err(in_use())));
-    assert_eq!(world.problems(), ["CAM_IN_USE"], "told");
+    world.input(Input::Preview(id, Err(in_use())));
+    assert_eq!(world.problems(), ["CAM_IN_USE"], "reported");
     assert_eq!(
         world.app.state().preview.status,
         PreviewStatus::Failed,
-        "shown"
+        "shown in the preview"
     );
 
     world.effects();
-    world.ask(Command::SetTheme { theme: Theme::Dark }).unwrap();
-    assert!(
-        !world
-            .effects()
-            .iter()
-            .any(|e| matches!(e, Effect::StartPreview(..))),
-        "not tried without a reason"
+    world
+        .command(Command::SetTheme { theme: Theme::Dark })
+        .unwrap();
+    assert_eq!(
+        world.started_preview(),
+        None,
+        "another theme is no reason to retry"
     );
 
-    world.ask(Command::RefreshDevices).unwrap();
-    let again = world.effects().iter().find_map(|e| {
-        if let Effect::StartPreview(id, _) = e {
-            Some(*id)
-        } else {
-            None
-        }
-    });
-
-    world.happens(Input::Preview(again.expect("tried again"), Ok(())));
-    assert!(world.problems().is_empty(), "solved");
+    world.command(Command::RefreshDevices).unwrap();
+    let id = world.started_preview().expect("retried");
+    world.input(Input::Preview(id, Ok(())));
+    assert!(world.problems().is_empty(), "the problem is solved");
 }
 
 #[test]
-fn a_call_without_a_camera_says_that_there_is_no_picture() {
+fn a_call_without_a_camera_shows_that_no_video_is_sent() {
     let sends = |world: &World| match world.screen() {
         Screen::InCall(call) => call.sends_video,
         screen => panic!("{screen:?}"),
@@ -462,94 +474,103 @@ fn a_call_without_a_camera_says_that_there_is_no_picture() {
     };
 
     let mut world = World::new();
-    world.ask(Command::FindPartner).unwrap();
-    world.call_says(failed());
-    world.call_says(matched());
-    world.call_says(CallEventKind::Connected);
+    world.command(Command::FindPartner).unwrap();
+    world.call_event(failed());
+    world.call_event(matched());
+    world.call_event(CallEventKind::Connected);
 
     assert_eq!(
         (sends(&world), world.problems()),
         (false, vec!["CAM_IN_USE"]),
-        "it failed while nobody was there yet"
+        "it failed before the partner was found"
     );
 
-    world.ask(Command::SetCameraOn { on: false }).unwrap();
-    world.ask(Command::SetCameraOn { on: true }).unwrap();
-    assert!(sends(&world), "it is tried again");
-    world.call_says(failed());
+    world.command(Command::SetCameraOn { on: false }).unwrap();
+    world.command(Command::SetCameraOn { on: true }).unwrap();
+    assert!(sends(&world), "the camera is retried");
+    world.call_event(failed());
 
-    assert!(!sends(&world), "in vain");
+    assert!(!sends(&world), "it failed again");
     world
-        .ask(Command::SetCamera {
+        .command(Command::SetCamera {
             id: Some("none".into()),
         })
         .unwrap();
-    assert!(!sends(&world), "nothing was chosen");
-    world.ask(Command::SetCamera { id: None }).unwrap();
+    assert!(!sends(&world), "no camera is chosen");
+    world.command(Command::SetCamera { id: None }).unwrap();
 
-    assert!(sends(&world), "another one may do");
-    world.call_says(failed());
-    world.call_says(ended(EndCode::PartnerLeft));
-    world.ask(Command::Next).unwrap();
+    assert!(sends(&world), "another camera may work");
+    world.call_event(failed());
+    world.call_event(ended(EndCode::PartnerLeft));
+    world.command(Command::Next).unwrap();
 
     assert!(
         world.problems().is_empty(),
-        "the next call opens the camera anew"
+        "the next call opens the camera again"
     );
 }
 
 #[test]
-fn broken_settings_are_told_until_the_user_has_read_it() {
+fn broken_settings_stay_a_problem_until_the_user_dismisses_it() {
     let mut world = World::new();
-    world.happens(Input::SettingsKept(Some((
-        "SETTINGS_BROKEN",
+    world.input(Input::SettingsFailed(
+        AppErrorCode::SettingsBroken,
         "kept as x".into(),
-    ))));
-    world.ask(Command::SetTheme { theme: Theme::Dark }).unwrap();
-    world.happens(Input::SettingsKept(None));
+    ));
+    world
+        .command(Command::SetTheme { theme: Theme::Dark })
+        .unwrap();
+    world.input(Input::SettingsSaved);
 
     assert_eq!(
         world.problems(),
         ["SETTINGS_BROKEN"],
-        "that new ones are saved does not bring back the old ones"
+        "saving new settings does not bring back the old ones"
     );
 
     let id = world.app.state().problems[0].id;
-    world.ask(Command::DismissProblem { id }).unwrap();
-    world.happens(Input::SettingsKept(Some((NOT_SAVED, "disk full".into()))));
+    world.command(Command::DismissProblem { id }).unwrap();
+    world.input(Input::SettingsFailed(
+        AppErrorCode::SettingsNotSaved,
+        "disk full".into(),
+    ));
 
-    assert_eq!(world.problems(), [NOT_SAVED], "now they cannot be saved");
-    world.happens(Input::SettingsKept(None));
-    assert!(world.problems().is_empty(), "now they can");
+    assert_eq!(
+        world.problems(),
+        ["SETTINGS_NOT_SAVED"],
+        "they cannot be saved"
+    );
+    world.input(Input::SettingsSaved);
+    assert!(world.problems().is_empty(), "they can be saved again");
 }
 
 #[test]
-fn an_unreachable_relay_is_said_and_comes_back() {
+fn a_lost_server_is_shown_until_it_is_back() {
     let mut world = World::new();
     world.connect();
-    world.call_says(CallEventKind::SignalingLost);
+    world.call_event(CallEventKind::SignalingLost);
     let Screen::InCall(call) = world.screen() else {
-        panic!("the call goes on")
+        panic!("the call continues")
     };
 
-    assert!(call.relay_lost, "and says so");
-    world.call_says(CallEventKind::SignalingBack);
+    assert!(call.relay_lost, "the call shows it");
+    world.call_event(CallEventKind::SignalingBack);
     assert_eq!(
         world.app.state().relay.status,
         RelayStatus::Connected,
-        "back"
+        "connected again"
     );
 
-    world.call_says(ended(EndCode::RelayUnreachable));
+    world.call_event(ended(EndCode::RelayUnreachable));
     assert_eq!(
         world.app.state().relay.status,
         RelayStatus::Unreachable,
-        "the lobby knows why"
+        "the page knows why the call ended"
     );
 }
 
 #[test]
-fn commands_that_make_no_sense_are_refused() {
+fn impossible_and_invalid_commands_are_refused() {
     use CommandErrorCode::{BadName, BadRelayUrl, BadRoom, NotNow, UnknownDevice, UnknownProblem};
     let mut world = World::new();
     let refused = [
@@ -596,52 +617,54 @@ fn commands_that_make_no_sense_are_refused() {
     world.effects();
 
     for (command, code) in refused {
-        assert_eq!(world.ask(command.clone()), Err(code), "{command:?}");
+        assert_eq!(world.command(command.clone()), Err(code), "{command:?}");
     }
 
-    assert_eq!(world.effects(), [], "nothing came of them");
-    assert_eq!(*world.app.state(), before, "nothing came of them");
-    world.ask(Command::FindPartner).unwrap();
+    assert_eq!(world.effects(), [], "no effects");
+    assert_eq!(*world.app.state(), before, "no changes");
+    world.command(Command::FindPartner).unwrap();
 
     assert_eq!(
-        world.ask(Command::FindPartner),
+        world.command(Command::FindPartner),
         Err(NotNow),
         "one search at a time"
     );
 }
 
 #[test]
-fn what_the_command_line_says_is_not_kept() {
+fn what_the_command_line_says_is_not_saved() {
     let mut world = World::new();
     world.effects();
-    world.ask(Command::SetName { name: "Ann".into() }).unwrap();
+    world
+        .command(Command::SetName { name: "Ann".into() })
+        .unwrap();
     let [Effect::Save(saved)] = &world.effects()[..] else {
-        panic!("the name is kept")
+        panic!("the name is saved")
     };
 
     assert_eq!(
         saved.relay_url,
         Settings::default().relay_url,
-        "the address of the command line is not"
+        "the address from the command line is not saved"
     );
 
     world
-        .ask(Command::SetRelayUrl {
+        .command(Command::SetRelayUrl {
             url: "ws://192.0.2.7:9000".into(),
         })
         .unwrap();
     let [Effect::Save(saved)] = &world.effects()[..] else {
-        panic!("the address is kept")
+        panic!("the address is saved")
     };
 
     assert_eq!(
         saved.relay_url, "ws://192.0.2.7:9000/ws",
-        "one that the user typed is, with its path"
+        "an address that the user typed is saved, with its path"
     );
 }
 
 #[test]
-fn a_chosen_device_takes_the_place_of_the_command_line() {
+fn a_chosen_device_replaces_that_of_the_command_line() {
     let mut world = World::new();
     let devices = Devices {
         cameras: vec![Device {
@@ -651,10 +674,10 @@ fn a_chosen_device_takes_the_place_of_the_command_line() {
         ..Devices::default()
     };
 
-    world.happens(Input::Devices(devices, Vec::new()));
+    world.input(Input::Devices(devices, Vec::new()));
     world.effects();
     world
-        .ask(Command::SetCamera {
+        .command(Command::SetCamera {
             id: Some("name:Front".into()),
         })
         .unwrap();
@@ -666,14 +689,14 @@ fn a_chosen_device_takes_the_place_of_the_command_line() {
             [
                 Effect::Save(_),
                 Effect::StopPreview,
-                Effect::StartPreview(_, VideoSpec::Camera(_))
+                Effect::StartPreview(_, VideoSpec::Camera(_), _)
             ]
         ),
         "the preview changes at once: {effects:?}"
     );
 
     world
-        .ask(Command::SetCamera {
+        .command(Command::SetCamera {
             id: Some(NONE.into()),
         })
         .unwrap();
@@ -681,127 +704,213 @@ fn a_chosen_device_takes_the_place_of_the_command_line() {
     assert_eq!(
         world.app.state().preview.status,
         PreviewStatus::Off,
-        "none is a choice, too"
+        "no camera is a choice too"
     );
 }
 
 #[test]
-fn a_host_calls_through_its_own_relay() {
+fn a_host_calls_through_the_embedded_server() {
     let mut world = World::new();
-    world.ask(Command::StartHost { lan: true }).unwrap();
+    world.command(Command::StartHost { lan: true }).unwrap();
     assert_eq!(
-        world.ask(Command::StartHost { lan: true }),
+        world.command(Command::StartHost { lan: true }),
         Err(CommandErrorCode::NotNow),
-        "once"
+        "it is already starting"
     );
 
-    let own = String::from("ws://127.0.0.1:4711/ws");
-    world.happens(Input::HostStarted {
-        local_url: own.clone(),
+    let local_url = String::from("ws://127.0.0.1:4711/ws");
+    world.input(Input::HostStarted {
+        local_url: local_url.clone(),
         addresses: vec!["ws://192.0.2.9:4711/ws".into()],
     });
 
     assert_eq!(world.app.state().host.status, HostStatus::On, "running");
-    world.ask(Command::FindPartner).unwrap();
-    let plan = world.effects().into_iter().find_map(|e| {
-        if let Effect::StartCall(_, plan) = e {
-            Some(plan)
-        } else {
-            None
-        }
-    });
-
+    world.command(Command::FindPartner).unwrap();
     assert_eq!(
-        plan.expect("a call").relay_url,
-        own,
-        "its own relay, whatever the settings say"
+        world.start_call_plan().server_url,
+        local_url,
+        "the embedded server, whatever the settings say"
     );
 
     assert_eq!(
-        world.ask(Command::StopHost),
+        world.command(Command::StopHost),
         Err(CommandErrorCode::NotNow),
-        "not under a running search"
+        "not during a search"
     );
 
-    world.ask(Command::Cancel).unwrap();
-    world.ask(Command::StopHost).unwrap();
-    assert_eq!(world.app.state().host.addresses.len(), 0, "and off");
+    world.command(Command::Cancel).unwrap();
+    world.command(Command::StopHost).unwrap();
+    assert_eq!(world.app.state().host.addresses.len(), 0, "stopped");
 }
 
 #[test]
-fn closing_the_window_tells_the_partner_first() {
+fn closing_the_window_notifies_the_partner_first() {
     let mut world = World::new();
     world.connect();
     world.effects();
-    world.happens(Input::CloseRequested);
+    world.input(Input::CloseRequested);
     let effects = world.effects();
 
     assert!(
-        matches!(effects[..], [.., Effect::EndCall(_), Effect::Exit]),
+        matches!(
+            effects[..],
+            [.., Effect::EndCall(_), Effect::ReleaseCamera, Effect::Exit]
+        ),
         "in this order: {effects:?}"
     );
 
-    world.happens(Input::CloseRequested);
-    world.happens(Input::Visible(true));
-    assert_eq!(world.effects(), [], "nothing follows");
+    world.input(Input::CloseRequested);
+    world.input(Input::Visible(true));
+    assert_eq!(world.effects(), [], "no effect follows");
     assert_eq!(
-        world.ask(Command::FindPartner),
+        world.command(Command::FindPartner),
         Err(CommandErrorCode::Closing),
-        "nor is anything begun"
+        "no command is accepted"
     );
 }
 
 #[test]
-fn the_page_is_told_what_changed_and_nothing_twice() {
+fn the_page_gets_each_change_once() {
     let mut world = World::new();
     let first = world.app.poll_change();
     assert!(
         first.is_none(),
-        "the page asks for the first state itself: {first:?}"
+        "the page fetches the first state itself: {first:?}"
     );
 
-    world.ask(Command::SetTheme { theme: Theme::Dark }).unwrap();
+    world
+        .command(Command::SetTheme { theme: Theme::Dark })
+        .unwrap();
     let change = world.app.poll_change().expect("a change");
-    assert_eq!(change.revision, 1, "the first");
+    assert_eq!(change.revision, 1, "the first change");
     assert!(
         change.changes.settings.is_some() && change.changes.screen.is_none(),
         "only the settings: {change:?}"
     );
-    assert!(world.app.poll_change().is_none(), "told once");
-    world.ask(Command::SetTheme { theme: Theme::Dark }).unwrap();
+    assert!(world.app.poll_change().is_none(), "only once");
+    world
+        .command(Command::SetTheme { theme: Theme::Dark })
+        .unwrap();
 
     assert!(
         world.app.poll_change().is_none(),
-        "the same again is no change"
+        "the same theme is no change"
     );
 }
 
 #[test]
-fn a_muted_microphone_is_open_again_in_the_next_search() {
+fn mute_lasts_from_partner_to_partner_but_not_into_the_next_call() {
     let mut world = World::new();
     world.connect();
-    world.ask(Command::SetMuted { muted: true }).unwrap();
+    world.command(Command::SetMuted { muted: true }).unwrap();
 
     assert!(
         matches!(world.screen(), Screen::InCall(InCall { muted: true, .. })),
         "muted"
     );
 
-    world.ask(Command::Next).unwrap();
-    world.meet();
+    world.command(Command::Next).unwrap();
+    world.find_partner();
     assert!(
         matches!(world.screen(), Screen::InCall(InCall { muted: true, .. })),
-        "the same call for the user"
+        "still muted with the next partner"
     );
 
-    world.ask(Command::HangUp).unwrap();
-    world.ask(Command::ToLobby).unwrap();
+    world.command(Command::HangUp).unwrap();
+    world.command(Command::ToLobby).unwrap();
     world.connect();
 
     assert!(
         matches!(world.screen(), Screen::InCall(InCall { muted: false, .. })),
-        "a new one begins with sound"
+        "a new call starts unmuted"
     );
 }
 
-use crate::desktop::state::InCall;
+#[test]
+fn a_call_takes_over_the_open_camera_and_the_lobby_gets_it_back() {
+    let mut world = World::new();
+    let id = world.started_preview().expect("the preview opens");
+    world.input(Input::Preview(id, Ok(())));
+    world.command(Command::FindPartner).unwrap();
+    let effects = world.effects();
+
+    let [
+        Effect::StopMonitor,
+        Effect::HandOverPreview,
+        Effect::StartCall(_, plan),
+    ] = &effects[..]
+    else {
+        panic!("the camera stays open: {effects:?}")
+    };
+
+    assert_eq!(
+        (&plan.video, plan.video_quality.format),
+        (&VideoSpec::Test, VideoQuality::default().format),
+        "the call sends what the preview showed"
+    );
+
+    world.command(Command::Cancel).unwrap();
+    let effects = world.effects();
+    assert!(
+        matches!(
+            effects[..],
+            [
+                Effect::ShowRemote(false),
+                Effect::EndCall(_),
+                Effect::StartPreview(..),
+                Effect::StartMonitor(_),
+            ]
+        ),
+        "the preview takes the camera back: {effects:?}"
+    );
+}
+
+#[test]
+fn the_camera_of_an_ended_call_is_released_where_the_lobby_does_not_need_it() {
+    let mut world = World::new();
+    world.connect();
+    world.effects();
+    world.call_event(ended(EndCode::PartnerLeft));
+
+    assert!(
+        world.effects().ends_with(&[Effect::ReleaseCamera]),
+        "the last screen of a call shows no preview"
+    );
+}
+
+#[test]
+fn size_codec_and_bitrate_of_the_command_line_reach_preview_and_call() {
+    let video_quality = VideoQuality {
+        format: VideoFormat {
+            width: 640,
+            height: 360,
+            fps: 15.0,
+        },
+        max_bitrate_bps: 800_000,
+        ..VideoQuality::default()
+    };
+
+    let mut world = World::new();
+    world.app = App::new(
+        Settings::default(),
+        Launch {
+            video_quality,
+            ..Launch::default()
+        },
+    );
+
+    assert!(
+        world.effects().iter().any(|effect| matches!(
+            effect,
+            Effect::StartPreview(_, _, format) if *format == video_quality.format
+        )),
+        "the preview opens in the format of the call"
+    );
+
+    world.command(Command::FindPartner).unwrap();
+    assert_eq!(
+        world.start_call_plan().video_quality,
+        video_quality,
+        "the call gets all of it"
+    );
+}

@@ -1,4 +1,4 @@
-//! Commands and events in any order at all: what must hold whatever a page, a partner or a device does.
+//! Property test: the rules that hold for any order of commands, events and failures.
 
 use proptest::prelude::*;
 
@@ -7,8 +7,9 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Step {
     Command(Command),
-    /// Of the running call, or of one that is long gone.
+    /// An event of the running call, or (`true`) of an earlier one.
     Call(CallEventKind, bool),
+    /// The preview works or fails; of the present preview or (`true`) an earlier one.
     Preview(bool, bool),
     Input(Input),
     Wait(u64),
@@ -79,7 +80,11 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         Just(Input::HostFailed("taken".into())),
         Just(Input::MonitorFailed(in_use())),
-        Just(Input::SettingsKept(Some(("DISK_FULL", String::new())))),
+        Just(Input::SettingsFailed(
+            AppErrorCode::SettingsNotSaved,
+            String::new()
+        )),
+        Just(Input::SettingsSaved),
     ];
 
     prop_oneof![
@@ -91,30 +96,56 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Follows the effects and holds them to their rules.
+/// Tracks what the effects leave open, and checks them against the rules.
 #[derive(Default)]
 struct Watcher {
     call: Option<CallId>,
-    preview: Option<PreviewId>,
+    preview: Option<(PreviewId, VideoSpec, VideoFormat)>,
+    /// The open camera between `HandOverPreview` and `StartCall`.
+    handed_over: Option<(VideoSpec, VideoFormat)>,
+    /// A call has ended and may have left its camera open.
+    camera_left_open: bool,
     monitor: bool,
     exited: bool,
 }
 
 impl Watcher {
-    fn see(&mut self, effect: &Effect) {
-        assert!(!self.exited, "nothing follows the end: {effect:?}");
-        let is_ours = |id: &CallId, call: Option<CallId>| {
+    fn check(&mut self, effect: &Effect) {
+        assert!(!self.exited, "no effect follows the end: {effect:?}");
+        let assert_running = |id: &CallId, call: Option<CallId>| {
             assert_eq!(call, Some(*id), "{effect:?} is for the running call")
         };
 
+        assert!(
+            self.handed_over.is_none() || matches!(effect, Effect::StartCall(..)),
+            "the call that takes over the camera starts next: {effect:?}"
+        );
+
         match effect {
-            Effect::StartPreview(id, video) => {
+            Effect::StartPreview(id, video, format) => {
                 assert!(self.call.is_none(), "the camera belongs to the call");
-                assert_ne!(*video, VideoSpec::None, "nothing to open");
-                assert!(self.preview.replace(*id).is_none(), "one preview at a time");
+                assert_ne!(*video, VideoSpec::None, "there is a camera to open");
+                let opened = (*id, video.clone(), *format);
+                assert!(
+                    self.preview.replace(opened).is_none(),
+                    "one preview at a time"
+                );
+                self.camera_left_open = false;
             }
             Effect::StopPreview => {
-                assert!(self.preview.take().is_some(), "only what runs is stopped")
+                assert!(self.preview.take().is_some(), "only a preview is stopped");
+            }
+            Effect::HandOverPreview => {
+                let (_, video, format) =
+                    self.preview.take().expect("only a preview is handed over");
+                self.handed_over = Some((video, format));
+            }
+            Effect::ReleaseCamera => {
+                assert!(self.preview.is_none(), "the camera belongs to the preview");
+                assert!(
+                    std::mem::take(&mut self.camera_left_open),
+                    "only what a call left open is released"
+                );
             }
             Effect::StartMonitor(_) => {
                 assert!(self.call.is_none(), "the microphone belongs to the call");
@@ -125,18 +156,27 @@ impl Watcher {
             }
             Effect::StopMonitor => assert!(
                 std::mem::replace(&mut self.monitor, false),
-                "only what runs is stopped"
+                "only a level meter is stopped"
             ),
-            Effect::StartCall(id, _) => {
+            Effect::StartCall(id, plan) => {
                 assert!(
-                    self.preview.is_none() && !self.monitor,
-                    "devices are free before a call begins"
+                    self.preview.is_none() && !self.monitor && !self.camera_left_open,
+                    "the lobby holds no device when a call starts"
                 );
+                if let Some(camera) = self.handed_over.take() {
+                    assert!(plan.camera_on, "the call uses the camera at once");
+                    assert_eq!(
+                        camera,
+                        (plan.video.clone(), plan.video_quality.format),
+                        "the call opens what the preview had open"
+                    );
+                }
                 assert!(self.call.replace(*id).is_none(), "one call at a time");
             }
             Effect::EndCall(id) => {
-                is_ours(id, self.call);
+                assert_running(id, self.call);
                 self.call = None;
+                self.camera_left_open = true;
             }
             Effect::Next(id)
             | Effect::SetMuted(id, _)
@@ -144,11 +184,14 @@ impl Watcher {
             | Effect::SetVideo(id, _)
             | Effect::SetAudioSource(id, _)
             | Effect::SetAudioSink(id, _)
-            | Effect::SetProcessing(id, _) => is_ours(id, self.call),
+            | Effect::SetProcessing(id, _) => assert_running(id, self.call),
             Effect::Exit => {
                 assert!(
-                    self.call.is_none() && self.preview.is_none() && !self.monitor,
-                    "nothing is left open"
+                    self.call.is_none()
+                        && self.preview.is_none()
+                        && !self.monitor
+                        && !self.camera_left_open,
+                    "everything is released"
                 );
 
                 self.exited = true;
@@ -162,8 +205,8 @@ impl Watcher {
         }
     }
 
-    /// What must hold between the state and what is open.
-    fn agree(&self, app: &App) {
+    /// Checks the state against what is open.
+    fn check_state(&self, app: &App) {
         let state = app.state();
         let in_call = matches!(
             state.screen,
@@ -182,27 +225,32 @@ impl Watcher {
         assert_eq!(
             self.preview.is_some(),
             is_held,
-            "the page knows whether the camera is open: {status:?}"
+            "the page shows whether the camera is open: {status:?}"
         );
 
         assert!(
             status == PreviewStatus::Off || state.screen == Screen::Lobby,
-            "a preview is a thing of the lobby"
+            "only the lobby has a preview"
         );
 
-        let late = app.poll_timeout().is_some();
         assert!(
-            !late || matches!(state.screen, Screen::Connecting { .. }),
-            "only a connection can be late"
+            !self.camera_left_open && self.handed_over.is_none(),
+            "the camera of the lobby or of a call is in use or released"
+        );
+
+        let has_deadline = app.poll_timeout().is_some();
+        assert!(
+            !has_deadline || matches!(state.screen, Screen::Connecting { .. }),
+            "only a connection can be slow"
         );
 
         for (index, problem) in state.problems.iter().enumerate() {
-            let twin = state.problems[..index]
+            let duplicate = state.problems[..index]
                 .iter()
                 .find(|other| other.place == problem.place || other.id == problem.id);
             assert!(
-                twin.is_none(),
-                "one problem in one place: {:?}",
+                duplicate.is_none(),
+                "one problem per place, each with its own id: {:?}",
                 state.problems
             );
         }
@@ -213,7 +261,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_order_of_anything_keeps_the_rules(steps in prop::collection::vec(step(), 1..120)) {
+    fn any_order_of_inputs_keeps_the_rules(steps in prop::collection::vec(step(), 1..120)) {
         let (mut world, mut watcher) = (World::new(), Watcher::default());
         let mut revision = 0;
         let (mut last_preview, mut last_call) = (None, CallId(0));
@@ -224,7 +272,7 @@ proptest! {
                 Step::Command(command) => {
                     let before = world.app.state().clone();
                     if let Err(error) = world.app.command(world.now, command.clone()) {
-                        prop_assert_eq!(&before, world.app.state(), "{:?} was refused: {:?}", command, error);
+                        prop_assert_eq!(&before, world.app.state(), "{:?} was refused and changes nothing: {:?}", command, error);
                     }
                 }
                 Step::Call(event, old) => {
@@ -233,32 +281,33 @@ proptest! {
                     last_call = running.unwrap_or(last_call);
 
                     if let Some(id) = id {
-                        world.happens(Input::Call(id, event));
+                        world.input(Input::Call(id, event));
                     }
                 }
                 Step::Preview(works, old) => {
-                    let id = if old { last_preview } else { watcher.preview };
-                    last_preview = watcher.preview;
+                    let present = watcher.preview.as_ref().map(|(id, ..)| *id);
+                    let id = if old { last_preview } else { present };
+                    last_preview = present;
 
                     if let Some(id) = id {
-                        world.happens(Input::Preview(id, if works { Ok(()) } else { Err(in_use()) }));
+                        world.input(Input::Preview(id, if works { Ok(()) } else { Err(in_use()) }));
                     }
                 }
-                Step::Input(input) => world.happens(input),
+                Step::Input(input) => world.input(input),
                 Step::Wait(millis) => world.wait(Duration::from_millis(millis)),
             }
 
             for effect in world.effects() {
-                watcher.see(&effect);
+                watcher.check(&effect);
             }
 
-            watcher.agree(&world.app);
+            watcher.check_state(&world.app);
             if let Some(change) = world.app.poll_change() {
                 revision += 1;
                 prop_assert_eq!(change.revision, revision, "each change has the next number");
             }
         }
 
-        prop_assert!(watcher.exited, "closing ends it all");
+        prop_assert!(watcher.exited, "closing ends with Exit");
     }
 }

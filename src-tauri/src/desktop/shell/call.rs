@@ -1,4 +1,4 @@
-//! A call of the engine, as the app's effects handle it.
+//! A call of the engine, as the app's effects control it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,72 +6,81 @@ use std::time::Duration;
 use tandem_call::machine::Patience;
 use tandem_call::session::{Call, CallOptions, CallStats, Profile};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource, Processing};
-use tandem_media::video::VideoSpec;
+use tandem_media::video::{SharedVideo, VideoSpec};
 use tokio::task::JoinHandle;
 
-use super::{Handle, Media};
+use super::{Handle, drop_blocking};
 use crate::desktop::app::{CallId, CallPlan, Figures, Input};
 use crate::desktop::frames::{Pump, Streams};
 use crate::desktop::state::RouteKind;
 
-/// How often the badges look at the figures.
+/// The time between two looks at a call's figures.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
-/// The window offers to try again after 10 s; the engine gives up later.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
-/// A call that is not taken apart by then is left to itself.
-const END_PATIENCE: Duration = Duration::from_secs(5);
+/// The engine gives up a connection after this time. The page offers to retry earlier, see
+/// [`SLOW_CONNECTION_AFTER`](crate::desktop::app::SLOW_CONNECTION_AFTER).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait until a call has ended in order. After that it ends in the background.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A call and what hangs on it.
+/// A call with the tasks and threads around it.
 pub(super) struct RunningCall {
     id: CallId,
     call: Arc<Call>,
     streams: Arc<Streams>,
+    /// Forward figures and events to the app.
     tasks: [JoinHandle<()>; 2],
+    /// Carry local and remote frames to the page.
     pumps: Vec<Pump>,
 }
 
 impl RunningCall {
+    /// Starts the search. If `camera` has the video of `plan` open already, the call takes it over.
     pub(super) fn start(
         id: CallId,
         plan: CallPlan,
-        media: Media,
+        camera: SharedVideo,
         handle: Handle,
         streams: Arc<Streams>,
     ) -> Self {
         let (camera_on, video) = (plan.camera_on, plan.video.clone());
-        let (call, mut events) = Call::start(options(plan, media));
+        let (call, mut events) = Call::start(options(plan, camera));
         let call = Arc::new(call);
 
         if !camera_on {
-            // The call was started without a picture, so that no light blinks; this one opens when the camera is on.
+            // The call starts without video, so that the camera's light stays off. This is what it
+            // opens once the camera is switched on.
             call.set_camera(false);
             call.set_video(video);
         }
 
         streams.local.set_open(camera_on);
-        let shown = Arc::clone(&streams);
         let local = Pump::start(
             "local",
             call.local_frames(),
-            Arc::clone(&shown),
+            Arc::clone(&streams),
             |streams| &streams.local,
         );
-        let remote = Pump::start("remote", call.remote_frames(), shown, |streams| {
-            &streams.remote
-        });
+        let remote = Pump::start(
+            "remote",
+            call.remote_frames(),
+            Arc::clone(&streams),
+            |streams| &streams.remote,
+        );
 
-        let pumps = [local, remote].into_iter().filter_map(|pump| {
-            pump.inspect_err(
-                |error| tracing::error!(%error, "pictures of the call cannot be shown"),
-            )
-            .ok()
-        });
+        let pumps = [local, remote]
+            .into_iter()
+            .filter_map(|pump| {
+                pump.inspect_err(|error| {
+                    tracing::error!(%error, "cannot start a display thread, one side of the call is not shown");
+                })
+                .ok()
+            })
+            .collect();
 
-        let pumps = pumps.collect();
-        let figures = tokio::spawn(tell_figures(id, Arc::clone(&call), handle.clone()));
-        let tell = tokio::spawn(async move {
+        let figures = tokio::spawn(report_figures(id, Arc::clone(&call), handle.clone()));
+        let forward = tokio::spawn(async move {
             while let Some(event) = events.recv().await {
-                handle.tell(Input::Call(id, event.kind));
+                handle.notify(Input::Call(id, event.kind));
             }
         });
 
@@ -79,7 +88,7 @@ impl RunningCall {
             id,
             call,
             streams,
-            tasks: [figures, tell],
+            tasks: [figures, forward],
             pumps,
         }
     }
@@ -88,28 +97,22 @@ impl RunningCall {
         self.id
     }
 
-    /// Hangs up, and waits until the partner is told and the devices are free.
+    /// Hangs up, and waits until the partner is notified and the call has let go of its devices.
     pub(super) async fn end(self) {
         self.streams.local.set_open(false);
-        if tokio::time::timeout(END_PATIENCE, self.call.hang_up())
+
+        if tokio::time::timeout(END_TIMEOUT, self.call.hang_up())
             .await
             .is_err()
         {
-            tracing::warn!("a call did not end in time");
+            tracing::warn!("hanging up timed out, devices may stay in use for a moment");
         }
 
         for task in &self.tasks {
             task.abort();
         }
 
-        // Each pump's thread is waited for.
-        let pumps = self.pumps;
-        if tokio::task::spawn_blocking(move || drop(pumps))
-            .await
-            .is_err()
-        {
-            tracing::error!("a thread that carries pictures panicked");
-        }
+        drop_blocking("the call's display threads", self.pumps).await;
     }
 
     pub(super) fn next(&self) {
@@ -142,8 +145,8 @@ impl RunningCall {
     }
 }
 
-fn options(plan: CallPlan, media: Media) -> CallOptions {
-    let mut options = CallOptions::new(plan.relay_url);
+fn options(plan: CallPlan, camera: SharedVideo) -> CallOptions {
+    let mut options = CallOptions::new(plan.server_url);
     options.room = plan.room;
     options.profile = Profile {
         user_name: plan.name,
@@ -156,9 +159,13 @@ fn options(plan: CallPlan, media: Media) -> CallOptions {
         VideoSpec::None
     };
 
-    // A camera or a microphone may be chosen in the call that was missing before it.
+    // The user may choose a camera or microphone during the call that was missing before.
     (options.negotiate_video, options.negotiate_audio) = (true, true);
-    options.video_format = media.format;
+    options.shared_video = camera;
+    options.video_format = plan.video_quality.format;
+    options.codec = plan.video_quality.codec;
+    options.max_bitrate_bps = plan.video_quality.max_bitrate_bps;
+
     options.audio = AudioConfig {
         source: plan.audio,
         sink: plan.speaker,
@@ -166,22 +173,20 @@ fn options(plan: CallPlan, media: Media) -> CallOptions {
         ..AudioConfig::default()
     };
 
-    options.codec = media.codec;
-    options.max_bitrate_bps = media.max_bitrate_bps;
     options.patience = Patience {
-        connect: CONNECT_PATIENCE,
+        connect: CONNECT_TIMEOUT,
         ..Patience::default()
     };
 
     options
 }
 
-async fn tell_figures(id: CallId, call: Arc<Call>, handle: Handle) {
+async fn report_figures(id: CallId, call: Arc<Call>, handle: Handle) {
     let mut ticks = tokio::time::interval(FIGURES_INTERVAL);
     loop {
         ticks.tick().await;
         let stats = call.stats().await;
-        handle.tell(Input::Figures(id, figures(&stats)));
+        handle.notify(Input::Figures(id, figures(&stats)));
     }
 }
 
@@ -190,9 +195,9 @@ fn figures(stats: &CallStats) -> Figures {
         return Figures::default();
     };
 
-    let relayed = route.local == "relay" || route.remote == "relay";
+    let is_relayed = route.local == "relay" || route.remote == "relay";
     Figures {
-        route: Some(if relayed {
+        route: Some(if is_relayed {
             RouteKind::Relayed
         } else {
             RouteKind::Direct
