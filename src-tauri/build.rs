@@ -1,4 +1,4 @@
-//! What Tauri needs at build time: the permissions of the page's commands, and a page to embed.
+//! What Tauri needs at build time: permissions for the page's calls, and a page to embed.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -11,36 +11,14 @@ mod desktop {
     use std::path::{Path, PathBuf};
     use std::{env, fs};
 
-    /// The page's commands: each gets a permission `allow-…`, and `capabilities/main.json` grants them.
-    const COMMANDS: &[&str] = &[
-        "get_state",
-        "frame_socket",
-        "find_partner",
-        "call_with_code",
-        "cancel",
-        "hang_up",
-        "next",
-        "retry",
-        "to_lobby",
-        "set_muted",
-        "set_camera_on",
-        "set_camera",
-        "set_microphone",
-        "set_speaker",
-        "set_name",
-        "set_relay_url",
-        "set_theme",
-        "set_processing",
-        "start_host",
-        "stop_host",
-        "test_speaker",
-        "refresh_devices",
-        "dismiss_problem",
-    ];
+    /// What the page may call. Each name gets a permission `allow-…`, which
+    /// `capabilities/main.json` grants. A new command of the page is a variant of `Command` behind
+    /// `run`, not a name here.
+    const COMMANDS: &[&str] = &["get_state", "frame_socket", "run"];
 
-    /// Shown by a build that was made without the page. `cargo xtask` never makes such a build.
+    /// The page of a build without `ui/dist`. `cargo xtask` never makes such a build.
     const NO_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Tandem</title>\
-        <p>This build has no page. Run <code>cargo xtask run</code>, which makes both.</p></html>";
+        <p>This build has no page. Run <code>cargo xtask run</code>, which builds both.</p></html>";
 
     pub(super) fn prepare() {
         let page = Path::new("../ui/dist");
@@ -60,7 +38,8 @@ mod desktop {
         }
     }
 
-    /// Lints, tests and headless builds from a clean clone need no Node: they embed one line of text instead.
+    /// Embeds one line of text instead, so that lints, tests and headless builds from a clean clone
+    /// need no Node.
     fn without_page() {
         let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("no-page");
         fs::create_dir_all(&folder).expect("the build's own folder can be written");
@@ -71,7 +50,7 @@ mod desktop {
         );
         let path = folder.to_str().expect("a path in UTF-8").replace('\\', "/");
         let config = format!("{{\"build\":{{\"frontendDist\":\"{path}\"}}}}");
-        // For tauri-build below, and for the macro that embeds the page.
+        // Both tauri-build and the macro that embeds the page read it.
         println!("cargo:rustc-env=TAURI_CONFIG={config}");
         // SAFETY: a build script has one thread.
         unsafe { env::set_var("TAURI_CONFIG", &config) };

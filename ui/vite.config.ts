@@ -3,9 +3,9 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   base: "./",
   build: {
-    // What WebKitGTK 2.40, WKWebView of macOS 12 and any WebView2 understand.
+    // What WebKitGTK 2.40, WKWebView on macOS 12 and every WebView2 understand.
     target: ["es2022", "safari15.4", "chrome105"],
-    // The content security policy knows no data: scripts or styles and no inline code.
+    // The content security policy forbids inline code, and data: URLs for scripts and styles.
     assetsInlineLimit: 0,
     modulePreload: false,
     chunkSizeWarningLimit: 150,
@@ -13,6 +13,6 @@ export default defineConfig({
   server: { port: 1420, strictPort: true },
   test: {
     environment: "happy-dom",
-    include: ["src/**/*.test.ts"],
+    include: ["src/**/*.test.{ts,tsx}"],
   },
 });

@@ -1,4 +1,5 @@
-//! A window against a page that has gone mad, and against partners and users who type whatever they like.
+//! A window against a page that has gone mad, and against partners and users who type whatever they
+//! like.
 
 #![cfg(target_os = "linux")]
 
@@ -10,52 +11,67 @@ use tandem_tests::rogue::RogueServer;
 use tandem_tests::window::{PATIENCE, TEST_MEDIA};
 use tandem_tests::{Part, Relay, Screen, Tandem, Window, require};
 
-/// Sends Tauri's own messages past its library: whatever the page can send at all. Gives how each was answered.
+/// Sends Tauri's own messages past its library: everything that a page can send at all. Returns how
+/// each was answered.
 const RAW: &str = "
     const done = arguments[arguments.length - 1];
     const post = window.webkit.messageHandlers.ipc;
-    const junk = ['', 'null', '[]', '{', '\\u0000', 'x'.repeat(1 << 20), '{\"cmd\":\"hang_up\"}',
-        JSON.stringify({ cmd: 'set_name', callback: 1, error: 2, payload: { name: 'x' }, options: {}, __TAURI_INVOKE_KEY__: 'guess' }),
+    const command = { type: 'setName', name: 'Mallory' };
+    const junk = ['', 'null', '[]', '{', '\\u0000', 'x'.repeat(1 << 20), '{\"cmd\":\"run\"}',
+        JSON.stringify({ cmd: 'run', callback: 1, error: 2, payload: { command }, options: {}, __TAURI_INVOKE_KEY__: 'guess' }),
         JSON.stringify({ cmd: 7, callback: 'x', error: null, payload: [[[[]]]] }), '['.repeat(100000)];
     let sent = 0;
     for (const message of junk) { try { post.postMessage(message); sent++; } catch { sent++; } }
-    const asked = ['', 'set_name', 'get_state', 'nonsense', '..%2f..%2fetc', 'plugin%3Afs%7Cread', 'x'.repeat(9000)].map((path) =>
-        fetch('ipc://localhost/' + path, { method: 'POST', body: '{\"name\":\"Mallory\"}', headers: { 'Content-Type': 'application/json' } })
+    const asked = ['', 'run', 'get_state', 'nonsense', '..%2f..%2fetc', 'plugin%3Afs%7Cread', 'x'.repeat(9000)].map((path) =>
+        fetch('ipc://localhost/' + path, { method: 'POST', body: JSON.stringify({ command }), headers: { 'Content-Type': 'application/json' } })
             .then((answer) => answer.ok ? 'ok' : 'refused', () => 'refused'));
     Promise.all(asked).then((answers) => done({ sent, answers }));";
 
-/// Calls commands with arguments of the wrong form. Gives, for each, `ok` or how it was refused.
-const MALFORMED: &str = "
+/// Sends commands of the wrong form. Returns each with its answer: `ok` or the refusal's code.
+const MALFORMED_COMMANDS: &str = "
+    const done = arguments[arguments.length - 1];
+    const invoke = window.__TAURI_INTERNALS__.invoke;
+    const commands = [undefined, null, 7, 'hangUp', [], {}, { type: null }, { type: 'hang_up' }, { type: 'toString' }, { type: '__proto__' },
+        { type: 'setName' }, { type: 'setName', name: 7 }, { type: 'setName', name: null }, { type: 'setName', name: 'Ann', age: 33 },
+        { type: 'setMuted', muted: 'yes' }, { type: 'setCameraOn', on: 1 }, { type: 'setTheme', theme: 'pink' },
+        { type: 'setCamera' }, { type: 'setCamera', id: {} }, { type: 'setCamera', id: 'no such camera' },
+        { type: 'dismissProblem', id: -1 }, { type: 'dismissProblem', id: 1e300 }, { type: 'dismissProblem', id: 4000000000 },
+        { type: 'startHost', lan: [] }, { type: 'setProcessing', echoCancellation: true }, { type: 'callWithCode', code: ['a'] }];
+    Promise.all(commands.map((command) => invoke('run', { command }).then(() => 'ok', (e) => e?.code ?? 'no code: ' + e)))
+        .then((answers) => done(answers.map((answer, n) => [JSON.stringify(commands[n]) ?? 'none', answer])));";
+
+/// Calls what the page may not call, and `run` with arguments that Tauri itself refuses. Returns
+/// each with its answer.
+const FORBIDDEN_CALLS: &str = "
     const done = arguments[arguments.length - 1];
     const invoke = window.__TAURI_INTERNALS__.invoke;
     let deep = {}; for (let i = 0; i < 5000; i++) deep = { deep };
-    const calls = [['set_name', {}], ['set_name', { name: 7 }], ['set_name', { name: null }], ['set_name', { name: deep }],
-        ['set_muted', { muted: 'yes' }], ['set_camera_on', { on: 1 }], ['set_theme', { theme: 'pink' }],
-        ['set_camera', { id: {} }], ['set_camera', { id: 'no such camera' }], ['dismiss_problem', { id: -1 }],
-        ['dismiss_problem', { id: 1e300 }], ['dismiss_problem', { id: 4000000000 }], ['start_host', { lan: [] }],
-        ['set_processing', { echoCancellation: true }], ['call_with_code', { code: ['a'] }], ['plugin:window|destroy', {}],
+    const calls = [['set_name', { name: 'Mallory' }], ['run', { command: deep }], ['plugin:window|destroy', {}],
         ['plugin:shell|execute', { program: 'true' }], ['plugin:event|emit', { event: 'state-changed', payload: {} }],
         ['toString', {}], ['__proto__', {}], ['', {}]];
-    Promise.all(calls.map(([name, args]) => invoke(name, args).then(() => 'ok', (e) => e?.code ?? 'malformed')))
+    Promise.all(calls.map(([name, args]) => invoke(name, args).then(() => 'ok', () => 'refused')))
         .then((answers) => done(answers.map((answer, n) => [calls[n][0], answer])));";
 
-/// Presses everything in a fixed, senseless order, 40 a second at most, so that the rate limit stays out of it.
+/// Sends every command in a fixed, senseless order, 40 a second at most, so that the rate limit
+/// stays out of it.
 const RESTLESS: &str = "
     const [seed, count, done] = arguments;
     const invoke = window.__TAURI_INTERNALS__.invoke;
-    const all = [['find_partner', {}], ['call_with_code', { code: 'restless' }], ['cancel', {}], ['hang_up', {}], ['next', {}], ['retry', {}],
-        ['to_lobby', {}], ['set_muted', { muted: true }], ['set_muted', { muted: false }], ['set_camera_on', { on: false }],
-        ['set_camera_on', { on: true }], ['set_microphone', { id: 'none' }], ['set_microphone', { id: null }],
-        ['set_speaker', { id: 'none' }], ['set_camera', { id: 'none' }], ['set_camera', { id: null }], ['set_name', { name: 'Ann' }],
-        ['start_host', { lan: false }], ['stop_host', {}], ['test_speaker', {}], ['refresh_devices', {}], ['get_state', {}],
-        ['set_processing', { echoCancellation: false, noiseSuppression: true, autoGain: false }], ['frame_socket', {}]];
+    const commands = [{ type: 'findPartner' }, { type: 'callWithCode', code: 'restless' }, { type: 'cancel' }, { type: 'hangUp' },
+        { type: 'next' }, { type: 'retry' }, { type: 'toLobby' }, { type: 'setMuted', muted: true }, { type: 'setMuted', muted: false },
+        { type: 'setCameraOn', on: false }, { type: 'setCameraOn', on: true }, { type: 'setMicrophone', id: 'none' },
+        { type: 'setMicrophone', id: null }, { type: 'setSpeaker', id: 'none' }, { type: 'setCamera', id: 'none' },
+        { type: 'setCamera', id: null }, { type: 'setName', name: 'Ann' }, { type: 'startHost', lan: false }, { type: 'stopHost' },
+        { type: 'testSpeaker' }, { type: 'refreshDevices' },
+        { type: 'setProcessing', echoCancellation: false, noiseSuppression: true, autoGain: false }];
+    const all = [...commands.map((command) => ['run', { command }]), ['get_state', {}], ['frame_socket', {}]];
     let x = seed, answers = {};
     const random = (below) => { x = (Math.imul(x, 1664525) + 1013904223) >>> 0; return Math.floor(x / 4294967296 * below); };
     const wait = (ms) => new Promise((go) => setTimeout(go, ms));
     (async () => {
         for (let i = 0; i < count; i++) {
             const [name, args] = all[random(all.length)];
-            const answer = await invoke(name, args).then(() => 'ok', (e) => e?.code ?? 'malformed');
+            const answer = await invoke(name, args).then(() => 'ok', (e) => e?.code ?? 'no code');
             answers[answer] = (answers[answer] ?? 0) + 1;
             await wait(25);
         }
@@ -105,13 +121,21 @@ fn messages_that_no_page_should_send_change_nothing() {
     );
 
     let answers = window
-        .run_async(MALFORMED, &json!([]))
+        .run_async(MALFORMED_COMMANDS, &json!([]))
+        .expect("each is answered");
+    let codes = ["BAD_COMMAND", "UNKNOWN_DEVICE", "UNKNOWN_PROBLEM"];
+    for answer in answers.as_array().expect("answers") {
+        assert!(
+            answer[1].as_str().is_some_and(|code| codes.contains(&code)),
+            "a command of the wrong form is refused with a code: {answer}"
+        );
+    }
+
+    let answers = window
+        .run_async(FORBIDDEN_CALLS, &json!([]))
         .expect("each is answered");
     for answer in answers.as_array().expect("answers") {
-        assert_ne!(
-            answer[1], "ok",
-            "what has the wrong form is refused: {answer}"
-        );
+        assert_eq!(answer[1], "refused", "the page may not call this: {answer}");
     }
 
     let mut after = window.state().expect("the app answers as before");
@@ -180,13 +204,13 @@ fn commands_in_any_order_leave_an_app_that_works() {
         );
 
         // Home, from wherever it stands now, and everything on again.
-        for name in ["hang_up", "cancel", "to_lobby", "stop_host"] {
+        for name in ["hangUp", "cancel", "toLobby", "stopHost"] {
             let _ = window.command(name, &json!({})).expect("an answer");
         }
 
         for (name, arguments) in [
-            ("set_camera_on", json!({ "on": true })),
-            ("set_camera", json!({ "id": null })),
+            ("setCameraOn", json!({ "on": true })),
+            ("setCamera", json!({ "id": null })),
         ] {
             window
                 .command(name, &arguments)
@@ -234,19 +258,21 @@ fn whatever_is_typed_is_taken_or_refused_with_a_reason() {
 
     for text in odd {
         let name = window
-            .command("set_name", &json!({ "name": text }))
+            .command("setName", &json!({ "name": text }))
             .expect("an answer");
         match name {
-            Ok(_) => assert!(
-                text.chars().count() <= 41,
-                "a name has an end: {}",
-                text.len()
-            ),
+            Ok(_) => {
+                let state = window.state().expect("a state");
+                let kept = state["settings"]["name"].as_str().expect("a name");
+                let expected: String = text.chars().filter(|c| !c.is_control()).collect();
+                assert_eq!(kept, expected, "the app keeps all but control characters");
+                assert!(kept.chars().count() <= 40, "and no long name: {kept}");
+            }
             Err(refusal) => assert_eq!(refusal["code"], "BAD_NAME", "and a reason: {refusal}"),
         }
 
         let code = window
-            .command("call_with_code", &json!({ "code": text }))
+            .command("callWithCode", &json!({ "code": text }))
             .expect("an answer");
         assert_eq!(
             code.expect_err("none of these is a code")["code"],
@@ -255,7 +281,7 @@ fn whatever_is_typed_is_taken_or_refused_with_a_reason() {
         );
 
         let url = window
-            .command("set_relay_url", &json!({ "url": text }))
+            .command("setServerUrl", &json!({ "url": text }))
             .expect("an answer");
         assert_eq!(
             url.expect_err("none of these is an address")["code"],

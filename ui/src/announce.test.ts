@@ -6,12 +6,16 @@ import { makeCall, makeState, STATES } from "./testing/states";
 
 const t = words.announce;
 const inCall = (change = {}) => makeState({ screen: makeCall(change) });
+const named = (template: string) => template.replace("{name}", "Amara");
 
 describe("announcements", () => {
   it("say where the user is now", () => {
     expect(announcement(STATES.lobby, STATES.waiting ?? makeState())).toBe(t.waiting);
-    expect(announcement(STATES.connecting, inCall())).toBe(t.inCall);
-    expect(announcement(undefined, makeState()), "nobody went anywhere").toBeUndefined();
+    expect(announcement(STATES.waiting, STATES.connecting ?? makeState())).toBe(
+      "Connecting to Amara",
+    );
+    expect(announcement(STATES.connecting, inCall())).toBe("You're in a call with Amara");
+    expect(announcement(undefined, makeState()), "nothing at the start").toBeUndefined();
   });
 
   it.each([
@@ -20,13 +24,32 @@ describe("announcements", () => {
     ["partnerMuted", t.partnerMuted, t.partnerUnmuted],
     ["partnerCameraOff", t.partnerCameraOff, t.partnerCameraOn],
     ["partnerReconnecting", t.reconnecting, t.reconnected],
-  ])("tell of %s, on and off", (field, on, off) => {
-    expect(announcement(inCall({ [field]: false }), inCall({ [field]: true }))).toBe(on);
-    expect(announcement(inCall({ [field]: true }), inCall({ [field]: false }))).toBe(off);
-    expect(announcement(inCall({ [field]: true }), inCall({ [field]: true }))).toBeUndefined();
+    ["relayLost", words.call.serverLost, words.server.connected],
+  ])("say when %s turns on and off", (field, on, off) => {
+    const without = inCall({ [field]: false });
+    const withIt = inCall({ [field]: true });
+    expect(announcement(without, withIt)).toBe(named(on));
+    expect(announcement(withIt, without)).toBe(named(off));
+    expect(announcement(withIt, inCall({ [field]: true }))).toBeUndefined();
   });
 
-  it("do not chatter about the quality", () => {
+  it("have words for a partner without a name", () => {
+    const partner = { name: null, age: null, location: null, picture: null };
+    const muted = inCall({ partner, partnerMuted: true });
+    expect(announcement(inCall({ partner }), muted)).toBe("The other person is muted");
+    expect(announcement(STATES.connecting, inCall({ partner }))).toBe(
+      "You're in a call with the other person",
+    );
+  });
+
+  it("don't say that the call isn't affected while it is", () => {
+    const lost = inCall({ relayLost: true, partnerReconnecting: true });
+    expect(announcement(inCall({ partnerReconnecting: true }), lost)).toBe(
+      words.server.unreachable,
+    );
+  });
+
+  it("say nothing about changes of quality", () => {
     expect(announcement(inCall({ quality: 3 }), inCall({ quality: 2 }))).toBeUndefined();
   });
 });

@@ -1,31 +1,54 @@
-// What a screen reader is told when something changes that the user may not be looking at.
+// What a screen reader says when something changes that the user may not be looking at.
 
-import type { AppState } from "./generated/contract";
+import type { AppState, InCall, Screen } from "./generated/contract";
 import { words } from "./locale";
+import { withName } from "./person";
 
 const t = words.announce;
 
-/** One sentence for what is different now; nothing when no one has to be told. */
+/** What is different between two states, as a sentence; `undefined` if it is not worth saying. */
 export function announcement(before: AppState | undefined, after: AppState): string | undefined {
   if (!before) return undefined;
   const [was, is] = [before.screen, after.screen];
-  if (was.kind !== is.kind) {
-    if (is.kind === "ended") return undefined; // The heading gets the focus, and the reason follows it.
-    return t[is.kind];
-  }
+  if (was.kind !== is.kind) return newScreen(is);
+
   if (was.kind === "inCall" && is.kind === "inCall") {
-    const told: [boolean, boolean, string, string][] = [
-      [was.partnerReconnecting, is.partnerReconnecting, t.reconnecting, t.reconnected],
-      [was.muted, is.muted, t.muted, t.unmuted],
-      [was.cameraOn, is.cameraOn, t.cameraOn, t.cameraOff],
-      [was.partnerMuted, is.partnerMuted, t.partnerMuted, t.partnerUnmuted],
-      [was.partnerCameraOff, is.partnerCameraOff, t.partnerCameraOff, t.partnerCameraOn],
-      [was.relayLost, is.relayLost, words.call.relayLost, words.relay.connected],
-    ];
-    const changed = told.filter(([old, now]) => old !== now).map(([, now, yes, no]) => (now ? yes : no));
-    if (changed.length > 0) return changed.join(". ");
+    const changes = callChanges(was, is);
+    if (changes.length > 0) return changes.join(". ");
   }
-  const [hosted, hosts] = [before.host.status === "on", after.host.status === "on"];
-  if (hosted !== hosts) return hosts ? t.hosting : t.noLongerHosting;
+
+  const [wasHosting, isHosting] = [before.host.status === "on", after.host.status === "on"];
+  if (wasHosting !== isHosting) return isHosting ? t.hosting : t.notHosting;
   return undefined;
+}
+
+function newScreen(screen: Screen): string | undefined {
+  switch (screen.kind) {
+    case "connecting":
+    case "inCall":
+      return withName(t[screen.kind], screen.partner);
+    case "ended":
+      // The heading takes the focus, and the reason follows it.
+      return undefined;
+    default:
+      return t[screen.kind];
+  }
+}
+
+function callChanges(was: InCall, is: InCall): string[] {
+  const { connected, unreachable } = words.server;
+  // “Your call isn't affected” would contradict a lost connection to the partner.
+  const serverLost = is.partnerReconnecting ? unreachable : words.call.serverLost;
+  const switches: [boolean, boolean, on: string, off: string][] = [
+    [was.partnerReconnecting, is.partnerReconnecting, t.reconnecting, t.reconnected],
+    [was.muted, is.muted, t.muted, t.unmuted],
+    [was.cameraOn, is.cameraOn, t.cameraOn, t.cameraOff],
+    [was.partnerMuted, is.partnerMuted, t.partnerMuted, t.partnerUnmuted],
+    [was.partnerCameraOff, is.partnerCameraOff, t.partnerCameraOff, t.partnerCameraOn],
+    [was.relayLost, is.relayLost, serverLost, connected],
+  ];
+
+  return switches
+    .filter(([old, now]) => old !== now)
+    .map(([, now, on, off]) => withName(now ? on : off, is.partner));
 }

@@ -1,34 +1,42 @@
-// The whole page before a backend that the test plays.
+// The whole page, with the app played by the test.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { App } from "./app";
-import type { Backend } from "./backend";
-import type { AppState, CommandError, StateChange } from "./generated/contract";
+import type { Backend, SendError } from "./backend";
+import type { AppState, Command, StateChange } from "./generated/contract";
 import { words } from "./locale";
 import { makeCall, makeState } from "./testing/states";
 
 const settle = () => new Promise((done) => setTimeout(done, 0));
 const screenName = () => document.querySelector("main")?.dataset.screen;
-const action = (name: string) => document.querySelector<HTMLButtonElement>(`[data-action="${name}"]`);
+const action = (name: string) =>
+  document.querySelector<HTMLButtonElement>(`[data-action="${name}"]`);
+const input = (id: string) => document.querySelector(`#${id}`) as HTMLInputElement;
+
+/** Types as a user does, without leaving the field. */
+function type(field: HTMLInputElement, text: string): void {
+  field.value = text;
+  field.dispatchEvent(new Event("input"));
+}
 
 class FakeApp implements Backend {
-  readonly calls: [string, unknown][] = [];
-  refusal: CommandError | undefined;
+  readonly commands: Command[] = [];
+  refusal: SendError | undefined;
   snapshot: () => Promise<AppState> = () => Promise.resolve(this.current);
-  tell: (change: StateChange) => void = () => undefined;
+  notify: (change: StateChange) => void = () => undefined;
   level: (level: number) => void = () => undefined;
 
   constructor(public current: AppState) {}
 
-  send = vi.fn((name: string, args: unknown) => {
-    this.calls.push([name, args]);
+  send = vi.fn((command: Command) => {
+    this.commands.push(command);
     return Promise.resolve(this.refusal);
   });
   state = () => this.snapshot();
-  frameSocket = () => Promise.reject(new Error("no pictures in this test"));
+  frameSocket = () => Promise.reject(new Error("no frames in this test"));
   onStateChanged = (listener: (change: StateChange) => void) => {
-    this.tell = listener;
+    this.notify = listener;
     return Promise.resolve();
   };
   onMicrophoneLevel = (listener: (level: number) => void) => {
@@ -37,7 +45,7 @@ class FakeApp implements Backend {
   };
   change(changes: StateChange["changes"]) {
     this.current = { ...this.current, ...changes, revision: this.current.revision + 1 };
-    this.tell({ revision: this.current.revision, changes });
+    this.notify({ revision: this.current.revision, changes });
   }
 }
 
@@ -57,7 +65,7 @@ afterEach(() => {
 });
 
 describe("the page", () => {
-  it("comes back to the same picture when it is loaded in the middle of a call", async () => {
+  it("shows the call when it is loaded in the middle of one", async () => {
     await start(makeState({ screen: makeCall({ muted: true }) }));
     expect(screenName()).toBe("in-call");
     expect(action("mute")?.hasAttribute("data-off")).toBe(true);
@@ -65,7 +73,7 @@ describe("the page", () => {
 
   it("follows the app from screen to screen, and takes the focus along", async () => {
     const backend = await start();
-    expect(document.activeElement, "at the start nobody has gone anywhere").toBe(document.body);
+    expect(document.activeElement, "at the start the focus stays").toBe(document.body);
     backend.change({ screen: { kind: "waiting", room: null, startedAtMs: Date.now() } });
     expect(screenName()).toBe("waiting");
     expect(document.activeElement?.id).toBe("heading");
@@ -76,10 +84,10 @@ describe("the page", () => {
     expect(document.title).toBe("Tandem");
   });
 
-  it("says when the app does not answer, and goes on when it does", async () => {
+  it("says when the app doesn't answer, and recovers when it does", async () => {
     const backend = new FakeApp(makeState());
     const real = backend.snapshot;
-    backend.snapshot = () => Promise.reject(new Error("away"));
+    backend.snapshot = () => Promise.reject(new Error("gone"));
     const root = document.getElementById("app") as HTMLElement;
     const started = new App(root, backend).start();
     await settle();
@@ -90,28 +98,54 @@ describe("the page", () => {
     expect(document.querySelector("[data-problem=APP_UNREACHABLE]")).toBeNull();
   });
 
-  it("hands over the name before it searches, and keeps one that is refused", async () => {
+  it("sends the name before it searches, and keeps a refused one in the field", async () => {
     const backend = await start();
-    const name = document.querySelector<HTMLInputElement>("#name") as HTMLInputElement;
-    name.value = "x".repeat(50);
-    name.dispatchEvent(new Event("input"));
+    const name = input("name");
+    type(name, "x".repeat(50));
     backend.refusal = { code: "BAD_NAME", detail: null };
     action("find-partner")?.click();
-    expect(backend.calls.map(([command]) => command)).toEqual(["set_name", "find_partner"]);
+    expect(backend.commands.map((command) => command.type)).toEqual(["setName", "findPartner"]);
     await settle();
     expect(document.querySelector("[data-problem=BAD_NAME]")).not.toBeNull();
     expect(name.value).toBe("x".repeat(50));
   });
 
-  it("lets the app have the last word on a name that it took", async () => {
+  it("shows a name as the app took it", async () => {
     const backend = await start();
-    const name = document.querySelector<HTMLInputElement>("#name") as HTMLInputElement;
-    name.value = " Kim ";
-    name.dispatchEvent(new Event("input"));
+    const name = input("name");
+    type(name, " Kim ");
     name.dispatchEvent(new Event("change"));
     await settle();
     backend.change({ settings: { ...backend.current.settings, name: "Kim" } });
     expect(name.value).toBe("Kim");
+  });
+
+  it("leaves a field alone while the user types, and catches up afterwards", async () => {
+    const backend = await start();
+    const name = input("name");
+    name.focus();
+    type(name, "Ki");
+    name.dispatchEvent(new Event("change"));
+    await settle();
+    backend.change({ settings: { ...backend.current.settings, name: "K" } });
+    expect(name.value, "what was typed stays").toBe("Ki");
+    name.blur();
+    backend.change({ settings: { ...backend.current.settings, name: "K." } });
+    expect(name.value).toBe("K.");
+  });
+
+  it("renders what changes while it renders right afterwards", async () => {
+    const backend = await start();
+    const heading = () => document.querySelector("h1");
+    // Browsers send such events when a rendering removes or focuses an element.
+    const nested = () => {
+      backend.change({ screen: makeCall() });
+    };
+    document.addEventListener("focusin", nested, { once: true });
+    backend.change({ screen: { kind: "waiting", room: null, startedAtMs: Date.now() } });
+    expect(screenName()).toBe("in-call");
+    expect(document.querySelectorAll("main")).toHaveLength(1);
+    expect(document.activeElement).toBe(heading());
   });
 
   it("says nothing about commands that only came too late", async () => {
@@ -122,7 +156,7 @@ describe("the page", () => {
     expect(document.querySelector("[data-problem]")).toBeNull();
   });
 
-  it("takes a refusal back when the next command succeeds", async () => {
+  it("removes a refusal when the next command succeeds", async () => {
     const backend = await start();
     backend.refusal = { code: "BAD_ROOM", detail: null };
     document.querySelector("form")?.dispatchEvent(new Event("submit", { cancelable: true }));
@@ -134,16 +168,30 @@ describe("the page", () => {
     expect(document.querySelector("[data-problem=BAD_ROOM]")).toBeNull();
   });
 
-  it("opens and closes the settings, and hands over the relay address on the way out", async () => {
+  it("puts a menu and a switch back when the app refuses their change", async () => {
     const backend = await start();
     action("settings")?.click();
-    const url = document.querySelector<HTMLInputElement>("#relay-url") as HTMLInputElement;
+    backend.refusal = { code: "NOT_NOW", detail: null };
+    const theme = document.querySelector<HTMLSelectElement>("#theme") as HTMLSelectElement;
+    theme.value = "dark";
+    theme.dispatchEvent(new Event("change"));
+    const noise = input("noiseSuppression");
+    noise.checked = false;
+    noise.dispatchEvent(new Event("change"));
+    await settle();
+    expect(theme.value).toBe("system");
+    expect(noise.checked).toBe(true);
+  });
+
+  it("opens and closes the settings, and sends the server's address on the way out", async () => {
+    const backend = await start();
+    action("settings")?.click();
+    const url = input("server-url");
     expect(document.querySelector("dialog")?.open).toBe(true);
-    url.value = " ws://10.0.0.1:9000/ws ";
-    url.dispatchEvent(new Event("input"));
+    type(url, " ws://10.0.0.1:9000/ws ");
     action("close-settings")?.click();
     expect(document.querySelector("dialog")?.open).toBe(false);
-    expect(backend.calls).toEqual([["set_relay_url", { url: "ws://10.0.0.1:9000/ws" }]]);
+    expect(backend.commands).toEqual([{ type: "setServerUrl", url: "ws://10.0.0.1:9000/ws" }]);
   });
 
   it("shows the microphone's level, within its bounds", async () => {
@@ -160,7 +208,16 @@ describe("the page", () => {
     }
   });
 
-  it("wears the theme that the app keeps", async () => {
+  it("keeps the level on show when something else changes", async () => {
+    const backend = await start();
+    const level = document.getElementById("level");
+    backend.level(0.4);
+    backend.change({ preview: { status: "failed" } });
+    expect(level?.isConnected).toBe(true);
+    expect(level?.getAttribute("aria-valuenow")).toBe("40");
+  });
+
+  it("follows the app's theme", async () => {
     const backend = await start();
     backend.change({ settings: { ...backend.current.settings, theme: "dark" } });
     expect(document.documentElement.dataset.theme).toBe("dark");
@@ -171,7 +228,8 @@ describe("the page", () => {
   it("counts the time of a call by itself", async () => {
     vi.useFakeTimers();
     vi.setSystemTime(1_000_000);
-    const backend = new FakeApp(makeState({ screen: makeCall({ connectedAtMs: 1_000_000 - 9_500 }) }));
+    const screen = makeCall({ connectedAtMs: 1_000_000 - 9_500 });
+    const backend = new FakeApp(makeState({ screen }));
     const started = new App(document.getElementById("app") as HTMLElement, backend).start();
     await vi.advanceTimersByTimeAsync(0);
     await started;
@@ -183,7 +241,7 @@ describe("the page", () => {
     expect(time()).toBe("1:00");
   });
 
-  it("lets the controls go when nobody does anything, and brings them back at the first move", async () => {
+  it("hides the controls of a call when idle, and shows them at the first move", async () => {
     vi.useFakeTimers();
     const backend = new FakeApp(makeState({ screen: makeCall() }));
     const started = new App(document.getElementById("app") as HTMLElement, backend).start();

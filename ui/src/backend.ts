@@ -1,40 +1,35 @@
-// The app behind the page: its commands and events, typed.
+// The app behind the page: its calls and events, typed.
 
 import { invoke } from "@tauri-apps/api/core";
 import { listen } from "@tauri-apps/api/event";
 
-import type { AppState, CommandError, FrameSocket, MicrophoneLevel, StateChange, Theme } from "./generated/contract";
+import type {
+  AppState,
+  Command,
+  CommandErrorCode,
+  FrameSocket,
+  MicrophoneLevel,
+  StateChange,
+} from "./generated/contract";
 
-/** The commands that change something, with their arguments. */
-export interface Commands {
-  find_partner: undefined;
-  call_with_code: { code: string };
-  cancel: undefined;
-  hang_up: undefined;
-  next: undefined;
-  retry: undefined;
-  to_lobby: undefined;
-  set_muted: { muted: boolean };
-  set_camera_on: { on: boolean };
-  set_camera: { id: string | null };
-  set_microphone: { id: string | null };
-  set_speaker: { id: string | null };
-  set_name: { name: string };
-  set_relay_url: { url: string };
-  set_theme: { theme: Theme };
-  set_processing: { echoCancellation: boolean; noiseSuppression: boolean; autoGain: boolean };
-  start_host: { lan: boolean };
-  stop_host: undefined;
-  test_speaker: undefined;
-  refresh_devices: undefined;
-  dismiss_problem: { id: number };
+/** Codes that the page sets by itself, when the app gives none. */
+export type PageCode =
+  /** A command failed without a reason from the app. */
+  | "COMMAND_FAILED"
+  /** The app doesn't answer at all. */
+  | "APP_UNREACHABLE";
+
+/** Why a command was not carried out. */
+export interface SendError {
+  code: CommandErrorCode | PageCode;
+  /** The cause, for a bug report. */
+  detail: string | null;
 }
 
-export type CommandName = keyof Commands;
+/** Sends a command. Resolves to `undefined` when the app carried it out, else to the reason. */
+export type Send = (command: Command) => Promise<SendError | undefined>;
 
-/** Sends a command; gives why it was refused, or nothing. */
-export type Send = <Name extends CommandName>(name: Name, args: Commands[Name]) => Promise<CommandError | undefined>;
-
+/** What the page needs of the app. Tests supply their own. */
 export interface Backend {
   send: Send;
   state(): Promise<AppState>;
@@ -43,13 +38,14 @@ export interface Backend {
   onMicrophoneLevel(listener: (level: number) => void): Promise<unknown>;
 }
 
+/** The app in whose window the page runs. */
 export const tauri: Backend = {
-  async send(name, args) {
+  async send(command) {
     try {
-      await invoke(name, args);
+      await invoke("run", { command });
       return undefined;
     } catch (error) {
-      return asCommandError(error);
+      return asSendError(error);
     }
   },
   state: () => invoke<AppState>("get_state"),
@@ -64,10 +60,13 @@ export const tauri: Backend = {
     }),
 };
 
-/** A refusal of the app as it is; anything else, as a missing permission, keeps its text for the curious. */
-export function asCommandError(error: unknown): CommandError {
-  if (typeof error === "object" && error !== null && "code" in error && typeof error.code === "string") {
-    return error as CommandError;
+/**
+ * The app's own error as it is. Anything else, such as a missing permission, keeps its text as
+ * detail.
+ */
+export function asSendError(error: unknown): SendError {
+  if (typeof error === "object" && error !== null && "code" in error) {
+    if (typeof error.code === "string") return error as SendError;
   }
-  return { code: "COMMAND_FAILED" as CommandError["code"], detail: typeof error === "string" ? error : null };
+  return { code: "COMMAND_FAILED", detail: typeof error === "string" ? error : null };
 }

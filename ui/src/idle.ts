@@ -1,4 +1,5 @@
-// Whether anybody is doing anything. In a call the controls leave when nobody is, but never from under the keyboard.
+// Whether the user is doing anything. A call hides its controls when not, but never while they are
+// in use.
 
 const AFTER_MS = 3000;
 
@@ -7,7 +8,7 @@ export class Idle {
   #idle = false;
 
   constructor(
-    /** Told when it changes. */
+    /** Called when it changes. */
     readonly onChange: (idle: boolean) => void,
     /** Whether the controls are in use right now, and so have to stay. */
     readonly inUse: () => boolean,
@@ -20,7 +21,7 @@ export class Idle {
     }
   }
 
-  /** Somebody does something, or something needs to be seen. */
+  /** The user did something, or something has to be seen: starts over. */
   touch(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {

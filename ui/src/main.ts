@@ -1,3 +1,5 @@
+// Starts the page in Tandem's window.
+
 import { App } from "./app";
 import { tauri } from "./backend";
 

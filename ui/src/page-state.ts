@@ -1,22 +1,31 @@
-// What only the page knows: what is being typed, which dialog is open, what was refused. Everything else is the app's.
+// What only the page knows: what the user is typing, whether the settings are open, which command
+// the app refused. Everything else is the app's state.
 
-import type { CommandName, Send } from "./backend";
-import type { AppState, Place } from "./generated/contract";
+import type { Send, SendError } from "./backend";
+import type { AppState, Command, Place } from "./generated/contract";
 
-/** A command that was refused, shown like any other problem until the next one succeeds. */
+/** A refused command, shown like a problem until the next command succeeds. */
 export interface Refusal {
   code: string;
   place: Place;
   detail: string | null;
 }
 
+/**
+ * Text in the fields that the app has not taken yet; `null` where the field shows the app's text.
+ */
+export interface Drafts {
+  name: string | null;
+  serverUrl: string | null;
+  code: string;
+}
+
 export interface PageState {
   nowMs: number;
   settingsOpen: boolean;
-  /** Text that was typed and not yet taken over by the app. */
-  drafts: { name: string | null; relayUrl: string | null; code: string };
+  drafts: Drafts;
   refusal: Refusal | null;
-  /** Nothing was touched for a while in a call: the picture has the window for itself. */
+  /** The user has not touched anything for a while, so a call hides its controls. */
   idle: boolean;
   /** The app answers the page. */
   reachable: boolean;
@@ -26,52 +35,53 @@ export function initialPage(nowMs: number): PageState {
   return {
     nowMs,
     settingsOpen: false,
-    drafts: { name: null, relayUrl: null, code: "" },
+    drafts: { name: null, serverUrl: null, code: "" },
     refusal: null,
     idle: false,
     reachable: true,
   };
 }
 
-/** What the views may do. */
+/** What components can do. */
 export interface Actions {
   send: Send;
   openSettings: () => void;
   closeSettings: () => void;
-  draft: (drafts: Partial<PageState["drafts"]>) => void;
+  draft: (drafts: Partial<Drafts>) => void;
   commitName: () => void;
-  commitRelayUrl: () => void;
+  commitServerUrl: () => void;
   dismissRefusal: () => void;
 }
 
-/** All that a view is made from. */
-export interface ViewContext {
+/** What every component is rendered from. */
+export interface View {
   state: AppState;
   page: PageState;
   act: Actions;
 }
 
-/** Refusals that only say that the page was a moment behind: not worth a word. */
-const SILENT = new Set(["NOT_NOW", "UNKNOWN_PROBLEM"]);
+/** Refusals that only mean that the page was a moment behind. */
+const SILENT = new Set<string>(["NOT_NOW", "UNKNOWN_PROBLEM"]);
 
-const PLACES: Partial<Record<CommandName, Place>> = {
-  call_with_code: "room",
-  find_partner: "relay",
-  set_camera: "camera",
-  set_camera_on: "camera",
-  set_microphone: "microphone",
-  set_speaker: "speaker",
-  test_speaker: "speaker",
-  start_host: "host",
-  stop_host: "host",
-  set_relay_url: "settings",
-  set_name: "settings",
-  set_theme: "settings",
-  set_processing: "settings",
-  refresh_devices: "camera",
+/**
+ * Where to show that the app refused a command. All others are shown in the settings while these
+ * are open, and at the top of the screen otherwise.
+ */
+const PLACES: Partial<Record<Command["type"], Place>> = {
+  findPartner: "relay",
+  callWithCode: "room",
+  setCamera: "camera",
+  setCameraOn: "camera",
+  setMicrophone: "microphone",
+  setSpeaker: "speaker",
+  testSpeaker: "speaker",
+  refreshDevices: "camera",
+  startHost: "host",
+  stopHost: "host",
 };
 
-/** Where and whether to tell that `command` was refused. */
-export function refusalOf(command: CommandName, code: string, detail: string | null): Refusal | null {
-  return SILENT.has(code) ? null : { code, place: PLACES[command] ?? "call", detail };
+/** What to show when the app refused `command`; `null` for nothing. */
+export function refusalOf(command: Command, { code, detail }: SendError): Refusal | null {
+  if (SILENT.has(code)) return null;
+  return { code, place: PLACES[command.type] ?? "settings", detail };
 }

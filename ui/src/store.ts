@@ -4,23 +4,23 @@ import type { AppState, StateChange } from "./generated/contract";
 
 type Listener = (state: AppState) => void;
 
-/** Waits between attempts to get a snapshot. */
+/** The wait between attempts to get a snapshot. */
 const RETRY_MS = 500;
 
-/** Changes kept while a snapshot is on its way; with more than these the snapshot is asked for again. */
+/** Changes kept while a snapshot is on its way. With more, the page fetches the state again. */
 const MAX_PENDING = 256;
 
 export interface StoreOptions {
-  /** Asks the app for the whole state. */
+  /** Fetches the whole state from the app. */
   fetch: () => Promise<AppState>;
-  /** Told when the app does not answer, and then when it does again. */
+  /** Called when the app doesn't answer, and when it answers again. */
   onReachable?: (reachable: boolean) => void;
   wait?: (ms: number) => Promise<void>;
 }
 
 /**
- * Follows the app. A change is applied only to the revision it belongs to; where one was missed the whole state is
- * asked for again, and what arrives meanwhile is kept and applied on top of it.
+ * Follows the app. A change applies only to the revision before it. When the store missed one, it
+ * fetches the whole state again, keeps the changes that arrive meanwhile and applies them on top.
  */
 export class Store {
   #state: AppState | undefined;
@@ -37,22 +37,22 @@ export class Store {
     this.#wait = wait ?? ((ms) => new Promise((done) => setTimeout(done, ms)));
   }
 
-  /** The newest state; nothing before the first snapshot. */
+  /** The newest state; `undefined` before the first snapshot. */
   get state(): AppState | undefined {
     return this.#state;
   }
 
-  /** Calls `listener` with each new state; gives the way to stop that. */
+  /** Calls `listener` with each new state. Returns a function that stops it. */
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Gets the whole state; done when it is there. */
+  /** Fetches the whole state, and again until the app answers. One fetch runs at a time. */
   refetch(): Promise<void> {
     this.#fetching ??= this.#load().finally(() => {
       this.#fetching = undefined;
-      // A change may have come that does not fit what was fetched.
+      // A change may have arrived that doesn't fit what was fetched.
       if (this.#pending.length > 0) void this.refetch();
     });
     return this.#fetching;
@@ -73,7 +73,7 @@ export class Store {
       return;
     }
     this.#state = { ...(this.#state as AppState), ...change.changes, revision: change.revision };
-    this.#tell();
+    this.#notify();
   }
 
   async #load(): Promise<void> {
@@ -89,21 +89,22 @@ export class Store {
     }
   }
 
-  /** Takes a snapshot and those of the waiting changes that follow it without a gap. */
+  /** Takes a snapshot, and those of the pending changes that follow it without a gap. */
   #take(snapshot: AppState): void {
-    const waiting = this.#pending.sort((a, b) => a.revision - b.revision);
+    const pending = this.#pending.sort((a, b) => a.revision - b.revision);
     this.#pending = [];
     let state = snapshot;
-    for (const change of waiting) {
+    for (const change of pending) {
       if (change.revision <= state.revision) continue;
-      if (change.revision === state.revision + 1) state = { ...state, ...change.changes, revision: change.revision };
+      if (change.revision === state.revision + 1)
+        state = { ...state, ...change.changes, revision: change.revision };
       else this.#pending.push(change);
     }
     this.#state = state;
-    this.#tell();
+    this.#notify();
   }
 
-  #tell(): void {
+  #notify(): void {
     const state = this.#state;
     if (state) for (const listener of this.#listeners) listener(state);
   }

@@ -2,13 +2,13 @@ import { describe, expect, it } from "vitest";
 
 import { initial, plain, safePicture } from "./text";
 
-describe("foreign text", () => {
+describe("text from others", () => {
   it("keeps names in every script", () => {
-    for (const name of ["Zoë", "Ольга", "محمد", "नेहा", "李小龍", "👩‍👩‍👧 Family", "O’Brien"])
-      expect(plain(name)).toBe(name);
+    const names = ["Zoë", "Ольга", "محمد", "नेहा", "李小龍", "👩‍👩‍👧 Family", "O’Brien"];
+    for (const name of names) expect(plain(name)).toBe(name);
   });
 
-  it("loses what acts on other text", () => {
+  it("loses what affects other text", () => {
     expect(plain("a\u0000b\u0007\u009bc")).toBe("a b c");
     expect(plain("\u202Egnirts\u2066x\u2069\u200F")).toBe("gnirtsx");
     expect(plain(" two\n\nlines\t")).toBe("two lines");
@@ -18,11 +18,11 @@ describe("foreign text", () => {
     expect(plain(`e${"\u0301".repeat(50)}`)).toBe(`e${"\u0301".repeat(3)}`);
   });
 
-  it("is cut by code points, never within one", () => {
+  it("is cut between code points, never within one", () => {
     expect(plain("😀".repeat(200), 10)).toBe(`${"😀".repeat(9)}…`);
   });
 
-  it("shows only pictures that come with the message", () => {
+  it("shows only profile pictures that come with the message", () => {
     expect(safePicture("data:image/png;base64,AAAA")).toBe("data:image/png;base64,AAAA");
     for (const bad of [
       null,

@@ -1,4 +1,4 @@
-// Light or dark, as the user or the system wants it.
+// Applies light or dark to the document, as the user or the system chose.
 
 import type { Theme } from "./generated/contract";
 
@@ -23,6 +23,7 @@ export class ThemeSwitch {
 
   #apply(): void {
     const system = this.#system.matches ? "dark" : "light";
-    document.documentElement.setAttribute("data-theme", this.#theme === "system" ? system : this.#theme);
+    const theme = this.#theme === "system" ? system : this.#theme;
+    document.documentElement.setAttribute("data-theme", theme);
   }
 }

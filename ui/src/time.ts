@@ -1,6 +1,8 @@
 // Times as people read them.
 
-/** `754000` → `12:34`; from an hour on `1:02:03`. Negative times, as when a clock was set, count as nothing. */
+/**
+ * `754000` → `12:34`; from an hour on `1:02:03`. A negative time, after a clock change, is `0:00`.
+ */
 export function clock(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
@@ -8,7 +10,7 @@ export function clock(ms: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
-/** How long until a clock that counts from `startMs` shows the next second. */
+/** Milliseconds until a clock that counts from `startMs` shows the next second. */
 export function untilNextSecond(startMs: number, nowMs: number): number {
   return 1000 - ((((nowMs - startMs) % 1000) + 1000) % 1000);
 }

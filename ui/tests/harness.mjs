@@ -1,18 +1,23 @@
-// The built page in Debian's Chromium, behind the same content security policy as in the window.
+// The built page in Debian's Chromium, with the window's content security policy.
 
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { chromium } from "playwright-core";
 
-import { fitted, reply } from "./pictures.mjs";
+import { fitted, reply } from "./frames.mjs";
 import { NOW } from "./states.mjs";
 
 const DIST = join(import.meta.dirname, "../dist");
 const CONFIG = join(import.meta.dirname, "../../src-tauri/tauri.conf.json");
 export const CHROMIUM = process.env.TANDEM_CHROMIUM ?? "/usr/bin/chromium";
 
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const TYPES = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
 
 const FLAGS = [
   "--no-sandbox",
@@ -26,7 +31,7 @@ const FLAGS = [
   "--disable-background-timer-throttling",
 ];
 
-/** The window's policy, as one header. */
+/** The window's content security policy, as one header. */
 export function policy() {
   const { csp } = JSON.parse(readFileSync(CONFIG, "utf8")).app.security;
   if (typeof csp === "string") return csp;
@@ -40,10 +45,13 @@ function serve() {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://localhost").pathname);
     const file = join(DIST, path === "/" ? "index.html" : path);
-    // Browsers ask for it by themselves; the window does not.
+    // Chromium requests it by itself; the window does not.
     if (path === "/favicon.ico") return response.writeHead(204).end();
     if (!file.startsWith(DIST) || !existsSync(file)) return response.writeHead(404).end();
-    response.writeHead(200, { ...headers, "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
+    response.writeHead(200, {
+      ...headers,
+      "content-type": TYPES[extname(file)] ?? "application/octet-stream",
+    });
     return response.end(readFileSync(file));
   });
   return new Promise((done) => {
@@ -68,21 +76,31 @@ export class Harness {
   }
 
   /**
-   * A page that shows `state`. `page.faults` gathers what went wrong in it, violations of the policy among them;
-   * `page.requests` what it asked the frame socket.
+   * A page that shows `state`. `page.faults` collects errors, violations of the policy and requests
+   * to other servers; `page.requests` what the page sent to the frame socket.
    */
   async page(
     state,
-    { width = 1280, height = 800, colorScheme = "light", reducedMotion = "reduce", frames = true } = {},
+    {
+      width = 1280,
+      height = 800,
+      colorScheme = "light",
+      reducedMotion = "reduce",
+      frames = true,
+    } = {},
   ) {
-    const context = await this.browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion });
+    const context = await this.browser.newContext({
+      viewport: { width, height },
+      colorScheme,
+      reducedMotion,
+    });
     const page = await context.newPage();
     Object.assign(page, { faults: [], requests: [], sockets: [] });
     page.on("pageerror", (error) => page.faults.push(String(error)));
     page.on("console", (message) => message.type() === "error" && page.faults.push(message.text()));
     page.on("request", (request) => {
       if (!request.url().startsWith(this.site.address) && !request.url().startsWith("data:")) {
-        page.faults.push(`asked for ${request.url()}`);
+        page.faults.push(`requested ${request.url()}`);
       }
     });
     await page.clock.setFixedTime(NOW);
@@ -95,7 +113,7 @@ export class Harness {
   }
 }
 
-/** Answers the first requests of a socket at once; the next picture never comes, so that a test stands still. */
+/** Answers a socket's first two requests at once and none after, so that the page stands still. */
 function answer(page, socket, frames) {
   page.sockets.push(socket);
   let sequence = 0;

@@ -1,4 +1,4 @@
-// The built page in Chromium, with the app mocked: `npm run test:browser`.
+// The built page in Chromium, with a mocked app: `npm run test:browser`.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -16,12 +16,16 @@ let harness;
 before(async () => (harness = await Harness.open()));
 after(async () => harness?.close());
 
-/** A page for one test: closed afterwards, and without faults. */
+/** Runs a test on a page of its own, closes it and checks that it had no faults. */
 async function withPage(it, options, work) {
   const page = await harness.page(it, options);
   try {
     await work(page);
-    assert.deepEqual(page.faults, [], "no error, no violation of the policy, nothing asked of anybody else");
+    assert.deepEqual(
+      page.faults,
+      [],
+      "no error, no violation of the policy, no request to another server",
+    );
   } finally {
     await page.context().close();
   }
@@ -32,9 +36,12 @@ const change = (page, changes) => page.evaluate((it) => window.mock.change(it), 
 /** Makes the page show another state, as the app would. */
 const show = async (page, { screen, settings, devices, preview, relay, host, problems }) => {
   await change(page, { screen, settings, devices, preview, relay, host, problems });
-  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  await page.evaluate(
+    () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+  );
 };
-const sent = (page, name) => page.evaluate((it) => window.mock.sent(it), name);
+/** The commands of one type that the page sent. */
+const sent = (page, type) => page.evaluate((it) => window.mock.sent(it), type);
 const focused = (page) =>
   page.evaluate(() => {
     const { id, dataset } = document.activeElement;
@@ -49,14 +56,18 @@ async function tabTo(page, name) {
     seen.push(await focused(page));
     if (seen.at(-1) === name) return;
   }
-  assert.fail(`${name} cannot be reached by Tab: ${seen.join(", ")}`);
+  assert.fail(`Tab does not reach ${name}: ${seen.join(", ")}`);
 }
 
 describe("the bundle", () => {
-  test("is at most 150 KB gzipped, in files of its own, without inline code", () => {
+  test("is at most 150 KB gzipped, in separate files, without inline code", () => {
     const dist = join(import.meta.dirname, "../dist");
-    const files = readdirSync(dist, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-    const bytes = files.map((file) => gzipSync(readFileSync(join(file.parentPath, file.name))).length);
+    const files = readdirSync(dist, { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    );
+    const bytes = files.map(
+      (file) => gzipSync(readFileSync(join(file.parentPath, file.name))).length,
+    );
     const total = bytes.reduce((sum, size) => sum + size, 0);
     assert.ok(files.length >= 3, "page, script and style are there");
     assert.ok(total <= 150 * 1024, `${total} bytes`);
@@ -64,26 +75,33 @@ describe("the bundle", () => {
     assert.doesNotMatch(html, /<style|style=|<script(?![^>]*src=)|https?:/u);
   });
 
-  test("needs nothing that the policy of the window would have to allow for it", () => {
+  test("needs no exception from the window's policy", () => {
     assert.doesNotMatch(policy(), /unsafe-|https:|\*(?!$|;| )(?<!:\*)/u);
   });
 });
 
 /** What axe finds that is worse than minor. */
 async function axe(page) {
-  const { violations, passes } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  assert.ok(passes.length > 5, "axe looked at something");
+  const { violations, passes } = await page.evaluate(() =>
+    window.axe.run(document, { resultTypes: ["violations"] }),
+  );
+  assert.ok(passes.length > 5, "axe checked something");
   return violations
     .filter(({ impact }) => impact !== "minor")
     .map(
-      ({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("; ")}`,
+      ({ id, nodes }) =>
+        `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("; ")}`,
     );
 }
 
 describe("accessibility", () => {
-  const all = Object.entries({ ...STATES, settings: state(), "settings-in-call": state({ screen: call() }) });
+  const all = Object.entries({
+    ...STATES,
+    settings: STATES.lobby,
+    "settings-in-call": STATES["in-call"],
+  });
   for (const colorScheme of ["light", "dark"]) {
-    test(`axe finds nothing on any screen, ${colorScheme}`, async (t) => {
+    test(`axe finds no fault on any screen, ${colorScheme}`, async (t) => {
       await withPage(state(), { colorScheme }, async (page) => {
         await page.evaluate(AXE);
         for (const [name, it] of all) {
@@ -113,42 +131,49 @@ describe("accessibility", () => {
     }
   });
 
-  test("nothing moves for those who want it so", async () => {
+  test("nothing moves for users who prefer reduced motion", async () => {
     await withPage(STATES.waiting, { reducedMotion: "reduce" }, async (page) => {
       assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
     });
     await withPage(STATES.waiting, { reducedMotion: "no-preference" }, async (page) => {
-      assert.ok((await page.evaluate(() => document.getAnimations().length)) > 0, "and for the others it does");
+      assert.ok(
+        (await page.evaluate(() => document.getAnimations().length)) > 0,
+        "and for others it does",
+      );
     });
   });
 });
 
-test("a call from beginning to end with the keyboard alone", async () => {
+test("a call works from start to end with the keyboard alone", async () => {
   await withPage(state(), { reducedMotion: "no-preference" }, async (page) => {
     await tabTo(page, "name");
     await page.keyboard.type("Robin M");
     await tabTo(page, "room-code");
     await page.keyboard.type("garden-42");
     await page.keyboard.press("Enter");
-    assert.deepEqual(await sent(page, "call_with_code"), [{ code: "garden-42" }], "Enter in the code calls");
-    assert.equal((await sent(page, "set_name")).length, 1, "the name was handed over before");
+    assert.deepEqual(
+      await sent(page, "callWithCode"),
+      [{ type: "callWithCode", code: "garden-42" }],
+      "Enter in the code field calls",
+    );
+    assert.equal((await sent(page, "setName")).length, 1, "the page sent the name before");
 
     await change(page, { screen: { kind: "waiting", room: "garden-42", startedAtMs: NOW } });
-    assert.equal(await focused(page), "heading", "the focus comes along to the new screen");
-    assert.equal(await page.locator("#announcer").textContent(), "Looking for a partner");
+    assert.equal(await focused(page), "heading", "the focus moves to the new screen");
+    assert.equal(await page.locator("#announcer").textContent(), "Waiting for someone");
     await tabTo(page, "cancel");
 
     await change(page, { screen: call({ connectedAtMs: NOW }) });
     assert.equal(await screen(page), "in-call");
     await page.keyboard.press("m");
     await page.keyboard.press("v");
-    assert.deepEqual(await sent(page, "set_muted"), [{ muted: true }]);
-    assert.deepEqual(await sent(page, "set_camera_on"), [{ on: false }]);
+    assert.deepEqual(await sent(page, "setMuted"), [{ type: "setMuted", muted: true }]);
+    assert.deepEqual(await sent(page, "setCameraOn"), [{ type: "setCameraOn", on: false }]);
     await change(page, { screen: call({ connectedAtMs: NOW, muted: true }) });
-    assert.equal(await page.locator("#announcer").textContent(), "You are muted");
+    assert.equal(await page.locator("#announcer").textContent(), "You're muted");
 
-    await tabTo(page, "own");
-    const position = () => page.locator("#own").boundingBox();
+    await tabTo(page, "self-view");
+    const position = () => page.locator("#self-view").boundingBox();
     const home = await position();
     await page.keyboard.press("ArrowLeft");
     await page.keyboard.press("Shift+ArrowUp");
@@ -167,31 +192,35 @@ test("a call from beginning to end with the keyboard alone", async () => {
       await page.keyboard.press("Tab");
       const inside = await page.evaluate(() => {
         const { activeElement } = document;
-        // Chromium lets the focus pass its own frame, which is the body here.
+        // Between the last and the first element the focus passes Chromium's toolbar: here, the
+        // body.
         return activeElement === document.body || activeElement.closest("dialog") !== null;
       });
       assert.ok(inside, `the focus stays in the dialog: ${await focused(page)}`);
     }
     await page.keyboard.press("m");
-    assert.equal((await sent(page, "set_muted")).length, 1, "letters do nothing behind a dialog");
+    assert.equal((await sent(page, "setMuted")).length, 1, "shortcuts do nothing behind a dialog");
     await page.keyboard.press("Escape");
     await page.locator("dialog:not([open])").waitFor({ state: "attached" });
     assert.equal(await focused(page), "settings", "the focus is back where it was");
 
     await tabTo(page, "hang-up");
     await page.keyboard.press("Space");
-    assert.equal((await sent(page, "hang_up")).length, 1);
-    await change(page, { screen: { kind: "ended", reason: "HUNG_UP", durationMs: 65_000, room: null } });
+    assert.equal((await sent(page, "hangUp")).length, 1);
+    await change(page, {
+      screen: { kind: "ended", reason: "HUNG_UP", durationMs: 65_000, room: null },
+    });
     await tabTo(page, "to-lobby");
     await page.keyboard.press("Enter");
-    assert.equal((await sent(page, "to_lobby")).length, 1);
+    assert.equal((await sent(page, "toLobby")).length, 1);
   });
 });
 
 describe("the controls of a call", () => {
-  const opacity = (page) => page.locator("#controls").evaluate((it) => getComputedStyle(it).opacity);
+  const opacity = (page) =>
+    page.locator("#controls").evaluate((it) => getComputedStyle(it).opacity);
 
-  test("leave after a while, come back with the pointer, and never leave the keyboard's focus", async () => {
+  test("hide when idle, come back with the pointer, and stay while they have the focus", async () => {
     await withPage(STATES["in-call"], {}, async (page) => {
       await page.mouse.move(300, 300);
       await page.locator("main[data-idle=true]").waitFor({ timeout: 15_000 });
@@ -202,12 +231,12 @@ describe("the controls of a call", () => {
 
       await tabTo(page, "mute");
       const idle = page.locator("main[data-idle=true]").waitFor({ timeout: 5_000 });
-      await assert.rejects(idle, "the controls stay while the keyboard is on them");
+      await assert.rejects(idle, "the controls stay while they have the focus");
       assert.equal(await opacity(page), "1");
     });
   });
 
-  test("can be read under the pointer, also what is switched off", async () => {
+  test("can be read under the pointer, also when switched off", async () => {
     await withPage(state({ screen: call({ muted: true }) }), {}, async (page) => {
       await page.hover("[data-action=mute]");
       const colours = await page.locator("[data-action=mute]").evaluate((it) => {
@@ -219,36 +248,43 @@ describe("the controls of a call", () => {
     });
   });
 
-  test("badges of trouble stay when the others leave", async () => {
+  test("badges that warn stay when the others hide", async () => {
     const trouble = call({ partnerMuted: true, quality: 1 });
     await withPage(state({ screen: trouble }), {}, async (page) => {
       await page.locator("main[data-idle=true]").waitFor({ timeout: 15_000 });
-      const shown = (name) => page.locator(`[data-badge=${name}]`).evaluate((it) => getComputedStyle(it).opacity);
+      const shown = (name) =>
+        page.locator(`[data-badge=${name}]`).evaluate((it) => getComputedStyle(it).opacity);
       assert.deepEqual([await shown("partner-muted"), await shown("quality")], ["1", "1"]);
       assert.deepEqual([await shown("encrypted"), await shown("route")], ["0", "0"]);
     });
   });
 
-  test("the own picture can be dragged, and stays within the window when that shrinks", async () => {
+  test("the self-view can be dragged, and stays within the window when that shrinks", async () => {
     await withPage(STATES["in-call"], {}, async (page) => {
-      const own = page.locator("#own");
-      const start = await own.boundingBox();
+      const selfView = page.locator("#self-view");
+      const start = await selfView.boundingBox();
       await page.mouse.move(start.x + 20, start.y + 20);
       await page.mouse.down();
       await page.mouse.move(start.x - 180, start.y - 80, { steps: 5 });
       await page.mouse.up();
-      const moved = await own.boundingBox();
-      assert.ok(Math.abs(start.x - moved.x - 200) < 2 && Math.abs(start.y - moved.y - 100) < 2, JSON.stringify(moved));
+      const moved = await selfView.boundingBox();
+      assert.ok(
+        Math.abs(start.x - moved.x - 200) < 2 && Math.abs(start.y - moved.y - 100) < 2,
+        JSON.stringify(moved),
+      );
       await page.mouse.move(10, 10);
-      assert.deepEqual(await own.boundingBox(), moved, "let go is let go");
+      assert.deepEqual(await selfView.boundingBox(), moved, "it stays where it was dropped");
       await page.setViewportSize({ width: 640, height: 480 });
-      const box = await own.boundingBox();
-      assert.ok(box.x >= 0 && box.y >= 0 && box.x + box.width <= 640 && box.y + box.height <= 480, JSON.stringify(box));
+      const box = await selfView.boundingBox();
+      assert.ok(
+        box.x >= 0 && box.y >= 0 && box.x + box.width <= 640 && box.y + box.height <= 480,
+        JSON.stringify(box),
+      );
     });
   });
 });
 
-test("whatever a partner sends is text", async () => {
+test("a partner's profile is shown as text", async () => {
   for (const screen of [
     call({ partner: HOSTILE, partnerCameraOff: true }),
     { kind: "connecting", partner: HOSTILE, step: "checking", startedAtMs: NOW, timedOut: true },
@@ -261,8 +297,10 @@ test("whatever a partner sends is text", async () => {
         assert.equal(await page.evaluate(() => window.hacked), undefined, "no code of theirs ran");
         assert.equal(await page.locator("main :is(img, script, b)").count(), 0);
         assert.match(await page.locator("h1").textContent(), /<img src=x onerror/u);
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth);
-        assert.equal(wide, false, "and it does not push the page apart");
+        const wide = await page.evaluate(
+          () => document.documentElement.scrollWidth > window.innerWidth,
+        );
+        assert.equal(wide, false, "and it does not widen the page");
         const title = await page.title();
         assert.doesNotMatch(title, /[\u202a-\u202e\u2066-\u2069]/u);
       });
@@ -270,7 +308,7 @@ test("whatever a partner sends is text", async () => {
   }
 });
 
-test("device names and problems' details are text too", async () => {
+test("device names, codes and details are shown as text", async () => {
   const evil = '<img src=x onerror="window.hacked=1">';
   const it = state({
     devices: { cameras: [{ id: evil, name: evil }], microphones: [], speakers: [] },
@@ -283,36 +321,66 @@ test("device names and problems' details are text too", async () => {
   });
 });
 
-describe("pictures", () => {
+test("a refused command shows its words where it was sent, until the next one succeeds", async () => {
+  await withPage(state(), {}, async (page) => {
+    await page.evaluate(() => (window.mock.refusals.callWithCode = "BAD_ROOM"));
+    await page.fill("#room-code", "not a code");
+    await page.keyboard.press("Enter");
+    const card = page.locator(".with-code [data-problem=BAD_ROOM]");
+    await card.waitFor();
+    const code = card.locator(".problem-code");
+    assert.equal(
+      await code.evaluate((it) => getComputedStyle(it).userSelect),
+      "text",
+      "its code can be copied",
+    );
+    await page.locator("[data-action=refresh-devices]").click();
+    await card.waitFor({ state: "detached" });
+  });
+});
+
+describe("frames", () => {
   /** The colour in the middle of a canvas. */
   const middle = (page, id) =>
     page.evaluate((it) => {
       const canvas = document.getElementById(it);
-      return Array.from(canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data);
+      return Array.from(
+        canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data,
+      );
     }, id);
 
   for (const way of ["VideoFrame", "putImageData"]) {
-    test(`are drawn at display size by ${way}, and gone when the partner is`, async () => {
+    test(`are drawn at display size by ${way}, and gone when the partner's camera is off`, async () => {
       await withPage(STATES["in-call"], {}, async (page) => {
         if (way === "putImageData") {
           await page.addInitScript(() => delete window.VideoFrame);
           await page.reload();
         }
-        await page.locator("canvas#remote[data-sequence='2'], canvas#remote[data-sequence='1']").waitFor();
+        await page
+          .locator("canvas#remote[data-sequence='2'], canvas#remote[data-sequence='1']")
+          .waitFor();
         const [red, green, blue] = await middle(page, "remote");
-        assert.ok(red > green && green > blue && red > 120 && red < 230, `skin: ${[red, green, blue]}`);
+        assert.ok(
+          red > green && green > blue && red > 120 && red < 230,
+          `skin: ${[red, green, blue]}`,
+        );
         const note = page.locator(".stage-note");
-        assert.equal(await note.isVisible(), false, "nothing is painted that the picture covers");
+        assert.equal(await note.isVisible(), false, "nothing that the video covers is painted");
         const remote = page.requests.filter(({ stream }) => stream === "remote");
         const local = page.requests.find(({ stream }) => stream === "local");
-        assert.equal(local.maxWidth, local.maxHeight, "the own picture may have any shape");
-        assert.deepEqual([remote[0].after, remote[0].maxWidth, remote[0].maxHeight], [0, 1280, 800]);
+        assert.equal(local.maxWidth, local.maxHeight, "the self-view may have any shape");
+        assert.deepEqual(
+          [remote[0].after, remote[0].maxWidth, remote[0].maxHeight],
+          [0, 1280, 800],
+        );
 
         await change(page, { screen: call({ partnerCameraOff: true }) });
         assert.equal(await page.locator("canvas#remote").getAttribute("data-frames"), "0");
-        const size = await page.locator("canvas#remote").evaluate(({ width, height }) => [width, height]);
-        assert.deepEqual(size, [2, 2], "nothing of the last picture is left");
-        assert.equal(await note.isVisible(), true, "and something says why");
+        const size = await page
+          .locator("canvas#remote")
+          .evaluate(({ width, height }) => [width, height]);
+        assert.deepEqual(size, [2, 2], "nothing of the last frame is left");
+        assert.equal(await note.isVisible(), true, "and the page says why");
       });
     });
   }
@@ -321,14 +389,16 @@ describe("pictures", () => {
     await withPage(STATES["in-call"], {}, async (page) => {
       await page.locator("canvas#remote[data-live]").waitFor();
       const before = page.requests.length;
-      await change(page, { screen: call({ connectedAtMs: NOW, partner: { ...call().partner, name: "Another" } }) });
+      await change(page, {
+        screen: call({ connectedAtMs: NOW, partner: { ...call().partner, name: "Another" } }),
+      });
       await page.waitForFunction(() => document.querySelector("canvas#remote[data-live]"));
       const again = page.requests.slice(before).find(({ stream }) => stream === "remote");
-      assert.equal(again.after, 0, "the stream began anew");
+      assert.equal(again.after, 0, "the stream started over");
     });
   });
 
-  test("come again when the socket breaks, with a new token", async () => {
+  test("come back after the socket breaks, with a new token", async () => {
     await withPage(STATES["in-call"], {}, async (page) => {
       await page.locator("canvas#remote[data-live]").waitFor();
       const opened = page.sockets.length;
@@ -339,6 +409,23 @@ describe("pictures", () => {
       const urls = page.sockets.map((socket) => socket.url());
       assert.equal(new Set(urls).size, urls.length, "each with its own token");
     });
+  });
+});
+
+test("a state that changes nothing leaves the document alone", async () => {
+  await withPage(state(), { frames: false }, async (page) => {
+    for (const [name, it] of Object.entries(STATES)) {
+      await show(page, it);
+      const mutations = await page.evaluate(() => {
+        const observer = new MutationObserver(() => undefined);
+        const all = { attributes: true, childList: true, characterData: true, subtree: true };
+        observer.observe(document, all);
+        window.mock.change({ screen: structuredClone(window.mock.state.screen) });
+        const records = observer.takeRecords();
+        return records.map(({ type, target }) => `${type} in ${target.parentElement?.outerHTML}`);
+      });
+      assert.deepEqual(mutations, [], `${name}: each costs style and layout, once a second`);
+    }
   });
 });
 
@@ -358,11 +445,14 @@ describe("the page fits", () => {
             document.documentElement.scrollWidth - window.innerWidth,
             document.documentElement.scrollHeight - window.innerHeight,
           ]);
-          assert.ok(wide <= 0 && high <= 0, `${name} is ${wide} x ${high} too large`);
+          assert.ok(wide <= 0 && high <= 0, `${name} is ${wide} × ${high} px too large`);
           const controls = page.locator("#controls");
           if ((await controls.count()) === 0) continue;
           const box = await controls.boundingBox();
-          assert.ok(box.x >= 0 && box.x + box.width <= width, `${name}: all controls are to be seen`);
+          assert.ok(
+            box.x >= 0 && box.x + box.width <= width,
+            `${name}: all controls are in the window`,
+          );
         }
       });
     });

@@ -1,8 +1,8 @@
-// Somebody for the real window's camera: `node tests/person.mjs local|remote FILE.y4m`.
+// A person for the real window's camera: `node tests/person.mjs local|remote FILE.y4m`.
 
 import { writeFileSync } from "node:fs";
 
-import { HEADER, reply } from "./pictures.mjs";
+import { HEADER, reply } from "./frames.mjs";
 
 const [who, file] = process.argv.slice(2);
 const [width, height] = [1280, 720];

@@ -1,4 +1,5 @@
-// States of the app, one for each thing that a screen can show.
+// The app's state in the cases that look different on the page. The app can reach every one of
+// them.
 
 export const NOW = Date.UTC(2026, 0, 15, 20, 30, 0);
 
@@ -29,7 +30,9 @@ export const DEVICES = {
 
 export const PARTNER = { name: "Amara", age: 29, location: "Lisbon", picture: null };
 
-/** What a partner may send who means no good: markup, a turned direction, marks upon marks, and no end. */
+/**
+ * A hostile partner's profile: markup, text that changes direction, stacked marks, endless text.
+ */
 export const HOSTILE = {
   name: `<img src=x onerror="window.hacked=1"><b>\u202Egnirts\u0000\u0007 zalgo${"\u0301".repeat(60)}`,
   age: 29,
@@ -37,6 +40,7 @@ export const HOSTILE = {
   picture: "https://example.invalid/track.png",
 };
 
+/** In the lobby, with the camera on. */
 export function state(change = {}) {
   return {
     revision: 1,
@@ -51,6 +55,7 @@ export function state(change = {}) {
   };
 }
 
+/** The screen of a call in which all is well. */
 export function call(change = {}) {
   return {
     kind: "inCall",
@@ -70,7 +75,15 @@ export function call(change = {}) {
   };
 }
 
-const connected = { relay: { status: "connected" }, preview: { status: "off" } };
+/** From the search to the end of a call, the lobby's preview is off. */
+const outsideLobby = (screen, change = {}) =>
+  state({ preview: { status: "off" }, relay: { status: "connected" }, screen, ...change });
+/** When a call ends, so does the connection to the server. */
+const afterCall = (screen, change = {}) =>
+  outsideLobby(screen, { relay: { status: "idle" }, ...change });
+const problem = (id, code, place, detail = null) => ({ id, code, place, detail });
+const unreachable = { relay: { status: "unreachable" } };
+
 const connecting = {
   kind: "connecting",
   partner: PARTNER,
@@ -78,68 +91,85 @@ const connecting = {
   startedAtMs: NOW - 2_000,
   timedOut: false,
 };
-const problem = (id, code, place, detail = null) => ({ id, code, place, detail });
 
-/** Every screen in every state that looks different. */
 export const STATES = {
   lobby: state(),
-  "lobby-camera-off": state({ preview: { status: "off" }, settings: { ...SETTINGS, cameraEnabled: false } }),
-  "lobby-starting": state({ preview: { status: "starting" }, relay: { status: "connecting" } }),
+  "lobby-camera-off": state({
+    preview: { status: "off" },
+    settings: { ...SETTINGS, cameraEnabled: false },
+  }),
+  "lobby-starting": state({ preview: { status: "starting" } }),
+  // After a search that could not reach the server, and an attempt to host.
   "lobby-problems": state({
+    ...unreachable,
     preview: { status: "failed" },
-    relay: { status: "unreachable" },
+    host: { status: "failed", addresses: [] },
     problems: [
       problem(1, "CAM_IN_USE", "camera"),
       problem(2, "MIC_UNPLUGGED", "microphone"),
-      problem(3, "SIGNALING_UNREACHABLE", "relay"),
-      problem(4, "BAD_ROOM", "room"),
+      problem(3, "RELAY_NOT_STARTED", "host"),
+      problem(4, "SETTINGS_NOT_SAVED", "settings"),
     ],
   }),
   "lobby-hosting": state({
-    relay: { status: "connected" },
-    host: { status: "on", addresses: ["ws://192.168.1.20:9000/ws", "ws://[fd00::1a2b:3c4d:5e6f:7a8b]:9000/ws"] },
+    host: {
+      status: "on",
+      addresses: ["ws://192.168.1.20:9000/ws", "ws://[fd00::1a2b:3c4d:5e6f:7a8b]:9000/ws"],
+    },
   }),
   "lobby-no-devices": state({
-    preview: { status: "off" },
+    preview: { status: "failed" },
     devices: { cameras: [], microphones: [], speakers: [] },
     settings: { ...SETTINGS, microphone: null },
     problems: [problem(1, "CAM_NOT_FOUND", "camera"), problem(2, "MIC_NOT_FOUND", "microphone")],
   }),
-  waiting: state({ ...connected, screen: { kind: "waiting", room: null, startedAtMs: NOW - 12_000 } }),
-  "waiting-room": state({ ...connected, screen: { kind: "waiting", room: "garden-42", startedAtMs: NOW - 73_000 } }),
-  "waiting-relay-lost": state({
-    relay: { status: "unreachable" },
-    screen: { kind: "waiting", room: null, startedAtMs: NOW - 31_000 },
-    problems: [problem(1, "SIGNALING_BROKEN", "relay")],
+  waiting: outsideLobby({ kind: "waiting", room: null, startedAtMs: NOW - 12_000 }),
+  "waiting-room": outsideLobby({ kind: "waiting", room: "garden-42", startedAtMs: NOW - 73_000 }),
+  "waiting-server-lost": outsideLobby(
+    { kind: "waiting", room: null, startedAtMs: NOW - 31_000 },
+    unreachable,
+  ),
+  connecting: outsideLobby(connecting),
+  "connecting-timed-out": outsideLobby({
+    ...connecting,
+    startedAtMs: NOW - 11_000,
+    timedOut: true,
   }),
-  connecting: state({ ...connected, screen: connecting }),
-  "connecting-timed-out": state({
-    ...connected,
-    screen: { ...connecting, startedAtMs: NOW - 11_000, timedOut: true },
-  }),
-  "in-call": state({ ...connected, screen: call() }),
-  "in-call-muted": state({
-    ...connected,
-    screen: call({ muted: true, cameraOn: false, quality: 2, route: "relayed", partnerMuted: true }),
-  }),
-  "in-call-camera-off": state({ ...connected, screen: call({ partnerCameraOff: true, quality: 1 }) }),
-  "in-call-reconnecting": state({
-    relay: { status: "unreachable" },
-    screen: call({ partnerReconnecting: true, relayLost: true, quality: 1 }),
-  }),
-  "in-call-problem": state({
-    ...connected,
-    screen: call({ sendsVideo: false }),
+  "in-call": outsideLobby(call()),
+  "in-call-muted": outsideLobby(
+    call({ muted: true, cameraOn: false, quality: 2, route: "relayed", partnerMuted: true }),
+    { settings: { ...SETTINGS, cameraEnabled: false } },
+  ),
+  "in-call-camera-off": outsideLobby(call({ partnerCameraOff: true, quality: 1 })),
+  "in-call-reconnecting": outsideLobby(
+    call({ partnerReconnecting: true, relayLost: true, quality: 1 }),
+    unreachable,
+  ),
+  "in-call-problem": outsideLobby(call({ sendsVideo: false }), {
     problems: [problem(1, "CAM_UNPLUGGED", "camera")],
   }),
-  "in-call-hostile": state({ ...connected, screen: call({ partner: HOSTILE, partnerCameraOff: true }) }),
-  ended: state({ ...connected, screen: { kind: "ended", reason: "PARTNER_LEFT", durationMs: 754_000, room: null } }),
-  "ended-room": state({
-    ...connected,
-    screen: { kind: "ended", reason: "HUNG_UP", durationMs: 3_723_000, room: "garden-42" },
+  "in-call-anonymous": outsideLobby(
+    call({
+      partner: { name: null, age: null, location: "Unknown", picture: null },
+      partnerCameraOff: true,
+    }),
+  ),
+  "in-call-hostile": outsideLobby(call({ partner: HOSTILE, partnerCameraOff: true })),
+  ended: afterCall({ kind: "ended", reason: "PARTNER_LEFT", durationMs: 754_000, room: null }),
+  "ended-room": afterCall({
+    kind: "ended",
+    reason: "HUNG_UP",
+    durationMs: 3_723_000,
+    room: "garden-42",
   }),
-  "ended-fault": state({
-    ...connected,
-    screen: { kind: "ended", reason: "CONNECTION_FAILED", durationMs: null, room: null },
+  "ended-fault": afterCall({
+    kind: "ended",
+    reason: "CONNECTION_FAILED",
+    durationMs: null,
+    room: null,
   }),
+  "ended-server": afterCall(
+    { kind: "ended", reason: "RELAY_UNREACHABLE", durationMs: null, room: null },
+    unreachable,
+  ),
 };

@@ -1,5 +1,5 @@
-// Stands in for the app: runs in the page before its own scripts. What the page sends is kept in `calls`; a test sets
-// states, emits events and says which commands are refused.
+// Stands in for the app: runs in the page before the page's own scripts. It records the commands
+// that the page sends. A test sets states, emits events and chooses which commands are refused.
 
 (() => {
   const callbacks = new Map();
@@ -8,22 +8,26 @@
 
   const mock = {
     state: window.__INITIAL_STATE__,
-    calls: [],
+    /** Every command that the page sent. */
+    commands: [],
+    /** The code with which commands of a type are refused. */
     refusals: {},
     emit(event, payload) {
-      for (const handler of listeners.get(event) ?? []) callbacks.get(handler)?.({ event, id: handler, payload });
+      for (const handler of listeners.get(event) ?? []) {
+        callbacks.get(handler)?.({ event, id: handler, payload });
+      }
     },
     /** Changes top-level fields as the app does: with the next revision and an event. */
     change(changes) {
       mock.state = { ...mock.state, ...changes, revision: mock.state.revision + 1 };
       mock.emit("state-changed", { revision: mock.state.revision, changes });
     },
-    sent(name) {
-      return mock.calls.filter(([command]) => command === name).map(([, args]) => args);
+    sent(type) {
+      return mock.commands.filter((command) => command.type === type);
     },
   };
 
-  const commands = {
+  const calls = {
     "plugin:event|listen": ({ event, handler }) => {
       listeners.set(event, [...(listeners.get(event) ?? []), handler]);
       return handler;
@@ -31,6 +35,12 @@
     "plugin:event|unlisten": () => null,
     get_state: () => structuredClone(mock.state),
     frame_socket: () => ({ url: "ws://127.0.0.1:45678/frames", token: `token-${nextId++}` }),
+    run: ({ command }) => {
+      mock.commands.push(command);
+      const code = mock.refusals[command.type];
+      if (code) throw { code, detail: null };
+      return null;
+    },
   };
 
   window.__TAURI_INTERNALS__ = {
@@ -44,13 +54,9 @@
     },
     unregisterCallback: (id) => callbacks.delete(id),
     async invoke(name, args) {
-      const command = commands[name];
-      if (command) return command(args ?? {});
-      mock.calls.push([name, args ?? {}]);
-      const code = mock.refusals[name];
-      if (code) throw { code, detail: null };
-      mock.answer?.(name, args ?? {});
-      return null;
+      const call = calls[name];
+      if (!call) throw `Command ${name} not found`;
+      return call(args ?? {});
     },
   };
   window.__TAURI_EVENT_PLUGIN_INTERNALS__ = { unregisterListener: () => undefined };

@@ -1,90 +1,136 @@
-//! What the page may ask of the app, and how it is refused.
+//! What the page may ask of the app, and how the app refuses.
+//!
+//! The page sends a [`Command`] as JSON to the Tauri command `run`, with the variant's name in
+//! `type`:
+//!
+//! ```json
+//! { "type": "setMuted", "muted": true }
+//! ```
+//!
+//! TypeScript's view of these types is generated into `ui/src/generated/contract.ts`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use ts_rs::TS;
 
 use super::state::Theme;
 
-/// Something that the user wants. Each is a Tauri command of the same name in snake case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something that the user wants.
+///
+/// Fields are required, also those that may be `null`. Serde refuses unknown fields, except beside
+/// the `type` of a command without fields, where it ignores them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, TS)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 #[allow(missing_docs, reason = "fields are the command's arguments")]
 pub enum Command {
-    /// Meet anybody.
+    /// Search for anyone who is searching too.
     FindPartner,
-    /// Meet whoever gives the same code.
+    /// Search for the person who enters the same code.
     CallWithCode { code: String },
-    /// Stop searching, or give up a connection that does not come about.
+    /// Stop searching or connecting.
     Cancel,
     /// End the call.
     HangUp,
-    /// Leave the partner and search for another; after a call: search again as before.
+    /// Leave the partner and search again; after a call, repeat the last search.
     Next,
-    /// Give up a connection that takes too long and search again; after a call that failed: the same as [`Self::Next`].
+    /// Give up a connection that takes too long and search again; after a call, the same as
+    /// [`Self::Next`].
     Retry,
     /// Leave the last screen of a call.
     ToLobby,
-    /// Send silence, or the microphone.
+    /// Mute or unmute the microphone.
     SetMuted { muted: bool },
-    /// Camera on, or off and released.
+    /// Turn the camera on, or turn it off and release it.
     SetCameraOn { on: bool },
-    /// Choose a camera.
-    SetCamera { id: Option<String> },
-    /// Choose a microphone.
-    SetMicrophone { id: Option<String> },
-    /// Choose a speaker.
-    SetSpeaker { id: Option<String> },
-    /// The name that partners see.
+    /// Choose a camera: a device's id, `null` for the system's default, `"none"` for no camera.
+    SetCamera {
+        #[serde(deserialize_with = "Option::deserialize")]
+        id: Option<String>,
+    },
+    /// Choose a microphone, as in [`Self::SetCamera`].
+    SetMicrophone {
+        #[serde(deserialize_with = "Option::deserialize")]
+        id: Option<String>,
+    },
+    /// Choose a speaker, as in [`Self::SetCamera`].
+    SetSpeaker {
+        #[serde(deserialize_with = "Option::deserialize")]
+        id: Option<String>,
+    },
+    /// Set the name that others see; empty for none.
     SetName { name: String },
-    /// The relay to ask.
+    /// Set the signaling server's address.
+    #[serde(rename = "setServerUrl")]
     SetRelayUrl { url: String },
-    /// Light or dark.
+    /// Choose light or dark.
     SetTheme { theme: Theme },
-    /// What is done to the microphone's sound.
+    /// Choose how the microphone's audio is processed.
     SetProcessing {
         echo_cancellation: bool,
         noise_suppression: bool,
         auto_gain: bool,
     },
-    /// Be the relay for this machine, or for the network.
+    /// Start the embedded signaling server: for the local network, or for this machine alone.
     StartHost { lan: bool },
-    /// Stop being the relay.
+    /// Stop the embedded signaling server.
     StopHost,
-    /// Play a sound on the chosen speaker.
+    /// Play the speaker test sound.
     TestSpeaker,
-    /// Look for devices again.
+    /// List the devices again.
     RefreshDevices,
-    /// The user has read it.
+    /// Remove a problem from the screen.
     DismissProblem { id: u32 },
 }
 
-/// Why a command was refused. A refused command changes nothing.
+impl Command {
+    /// Reads a command that the page sent.
+    ///
+    /// # Errors
+    /// `BAD_COMMAND` if there is none, if its type is unknown or if its arguments do not fit.
+    pub fn parse(json: Option<Value>) -> Result<Self, CommandError> {
+        let json = json.unwrap_or_default();
+        serde_json::from_value(json).map_err(|error| CommandError {
+            code: CommandErrorCode::BadCommand,
+            detail: Some(error.to_string()),
+        })
+    }
+}
+
+/// Why the app refused a command. A refused command changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS, thiserror::Error)]
 #[serde(rename_all = "camelCase")]
 #[error("{code:?}")]
 pub struct CommandError {
     /// A stable code.
     pub code: CommandErrorCode,
-    /// More of it, for those who want to know.
+    /// The cause, for a bug report; nothing that a user needs to act on.
     pub detail: Option<String>,
 }
 
-/// Why a command was refused.
+/// The stable codes of [`CommandError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CommandErrorCode {
     /// It makes no sense on this screen.
     NotNow,
+    /// No such command, or its arguments do not fit.
+    BadCommand,
     /// A room code has 1 to 64 of `A-Z a-z 0-9 - _`.
     BadRoom,
     /// A name has at most 40 characters.
     BadName,
-    /// A relay's address looks like `ws://host:9000/ws`.
+    /// A signaling server's address looks like `ws://host:9000/ws`.
     BadRelayUrl,
     /// No device has this id.
     UnknownDevice,
-    /// There is no problem with this id (any more).
+    /// There is no problem with this id, or not any more.
     UnknownProblem,
-    /// Too many commands at once.
+    /// Too many commands in too short a time.
     RateLimited,
     /// The app is closing.
     Closing,
@@ -96,36 +142,124 @@ impl From<CommandErrorCode> for CommandError {
     }
 }
 
-/// Where the page gets pictures: see the module `frames`.
+/// Where the page gets frames: see the module `frames`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct FrameSocket {
-    /// `ws://127.0.0.1:PORT/frames`; the token is to be added as `?token=…`.
+    /// `ws://127.0.0.1:PORT/frames`, to which the page appends `?token=…`.
     pub url: String,
     /// Opens one connection, within half a minute.
     pub token: String,
 }
 
-/// What the page sends on the frame socket: the next picture, please. Answered as soon as there is a newer one.
+/// What the page sends on the frame socket to request the next frame. The app answers as soon as it
+/// has a newer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, TS)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FrameRequest {
-    /// Whose picture.
+    /// Which stream.
     pub stream: StreamName,
-    /// The sequence number of the last picture that came, 0 at the beginning.
+    /// The sequence number of the last frame received; 0 before the first.
     pub after: u32,
-    /// The most pixels in a row that can be shown.
+    /// The width available on the screen, in pixels.
     pub max_width: u32,
-    /// The most rows that can be shown.
+    /// The height available on the screen, in pixels.
     pub max_height: u32,
 }
 
-/// Whose picture.
+/// A stream of frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum StreamName {
-    /// The own one.
+    /// The local camera.
     Local,
-    /// The partner's.
+    /// The partner's video.
     Remote,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn commands_are_read_from_their_type_and_arguments() {
+        let id = || Some("mic-1".to_owned());
+        for (json, command) in [
+            (json!({ "type": "findPartner" }), Command::FindPartner),
+            (
+                json!({ "type": "setMuted", "muted": true }),
+                Command::SetMuted { muted: true },
+            ),
+            (
+                json!({ "type": "setMicrophone", "id": "mic-1" }),
+                Command::SetMicrophone { id: id() },
+            ),
+            (
+                json!({ "type": "setSpeaker", "id": null }),
+                Command::SetSpeaker { id: None },
+            ),
+            (
+                json!({ "type": "setServerUrl", "url": "ws://a/ws" }),
+                Command::SetRelayUrl {
+                    url: "ws://a/ws".into(),
+                },
+            ),
+            (
+                json!({ "type": "setTheme", "theme": "dark" }),
+                Command::SetTheme { theme: Theme::Dark },
+            ),
+            (
+                json!({
+                    "type": "setProcessing",
+                    "echoCancellation": true,
+                    "noiseSuppression": false,
+                    "autoGain": true,
+                }),
+                Command::SetProcessing {
+                    echo_cancellation: true,
+                    noise_suppression: false,
+                    auto_gain: true,
+                },
+            ),
+        ] {
+            assert_eq!(Command::parse(Some(json.clone())), Ok(command), "{json}");
+        }
+    }
+
+    #[test]
+    fn malformed_commands_are_refused_with_a_code_and_a_cause() {
+        for json in [
+            json!(null),
+            json!([]),
+            json!("hangUp"),
+            json!({}),
+            json!({ "type": null }),
+            json!({ "type": "hang_up" }),
+            json!({ "type": "HangUp" }),
+            json!({ "type": "toString" }),
+            json!({ "type": "__proto__" }),
+            json!({ "type": "setName" }),
+            json!({ "type": "setName", "name": 7 }),
+            json!({ "type": "setName", "name": null }),
+            json!({ "type": "setName", "name": "Ann", "age": 33 }),
+            json!({ "type": "setMuted", "muted": "yes" }),
+            json!({ "type": "setCamera" }),
+            json!({ "type": "setCamera", "id": {} }),
+            json!({ "type": "setTheme", "theme": "pink" }),
+            json!({ "type": "setProcessing", "echoCancellation": true }),
+            json!({ "type": "dismissProblem", "id": -1 }),
+            json!({ "type": "dismissProblem", "id": 1e300 }),
+            json!({ "type": "dismissProblem", "id": u64::MAX }),
+            json!({ "type": "startHost", "lan": [] }),
+        ] {
+            let error = Command::parse(Some(json.clone())).expect_err(&json.to_string());
+            assert_eq!(error.code, CommandErrorCode::BadCommand, "{json}");
+            assert!(error.detail.is_some(), "{json} has a cause to report");
+        }
+
+        let missing = Command::parse(None).expect_err("no command at all");
+        assert_eq!(missing.code, CommandErrorCode::BadCommand);
+    }
 }

@@ -331,15 +331,19 @@ impl Window {
         self.driver.run_async(script, arguments)
     }
 
-    /// Calls one of the app's commands as the page does. `Err` inside is the app's refusal.
+    /// Sends the app a command as the page does: `kind` is its type (`setMuted`), `fields` holds its
+    /// other fields. `Err` inside is the app's refusal.
     ///
     /// # Errors
     /// When the page does not answer.
-    pub fn command(
-        &self,
-        name: &str,
-        arguments: &Value,
-    ) -> Result<std::result::Result<Value, Value>> {
+    pub fn command(&self, kind: &str, fields: &Value) -> Result<std::result::Result<Value, Value>> {
+        let mut command = fields.clone();
+        command["type"] = kind.into();
+        self.invoke("run", &json!({ "command": command }))
+    }
+
+    /// Calls one of the app's Tauri commands.
+    fn invoke(&self, name: &str, arguments: &Value) -> Result<std::result::Result<Value, Value>> {
         let script = "const done = arguments[2];
             window.__TAURI_INTERNALS__.invoke(arguments[0], arguments[1]).then((ok) => done({ ok }), (err) => done({ err }));";
         let answer = self.run_async(script, &json!([name, arguments]))?;
@@ -354,7 +358,7 @@ impl Window {
     /// # Errors
     /// When it does not answer.
     pub fn state(&self) -> Result<Value> {
-        match self.command("get_state", &json!({}))? {
+        match self.invoke("get_state", &json!({}))? {
             Ok(state) => Ok(state),
             Err(refusal) => bail!("the app tells no state: {refusal}"),
         }

@@ -2,12 +2,14 @@ import { describe, expect, it } from "vitest";
 
 import { i420ToRgba } from "./i420";
 
-/** One colour in a picture of 4 x 2. */
+/** Converts a frame of 4 × 2 pixels of one colour; returns its RGBA. */
 function convert(y: number, u: number, v: number): number[] {
   const pixels = new Uint8Array(12).fill(y, 0, 8).fill(u, 8, 10).fill(v, 10, 12);
   const rgba = new Uint8ClampedArray(4 * 2 * 4);
   i420ToRgba(pixels, 4, 2, rgba);
-  const all = Array.from({ length: 8 }, (_, pixel) => Array.from(rgba.subarray(pixel * 4, pixel * 4 + 4)));
+  const all = Array.from({ length: 8 }, (_, pixel) =>
+    Array.from(rgba.subarray(pixel * 4, pixel * 4 + 4)),
+  );
   for (const pixel of all) expect(pixel).toEqual(all[0]);
   return all[0] as number[];
 }
@@ -20,7 +22,7 @@ function reference(y: number, u: number, v: number): number[] {
 }
 
 describe("I420 to RGBA", () => {
-  it("knows black, white and red", () => {
+  it("converts black, white and red", () => {
     expect(convert(16, 128, 128)).toEqual([0, 0, 0, 255]);
     expect(convert(235, 128, 128)).toEqual([255, 255, 255, 255]);
     const [red, green, blue] = convert(81, 90, 240) as [number, number, number];
@@ -28,7 +30,7 @@ describe("I420 to RGBA", () => {
     expect(Math.max(green, blue)).toBeLessThanOrEqual(2);
   });
 
-  it("is within one of BT.601 for all values", () => {
+  it("is within one step of BT.601 for all values", () => {
     for (let y = 0; y < 256; y += 15) {
       for (let u = 0; u < 256; u += 15) {
         for (let v = 0; v < 256; v += 15) {
@@ -36,15 +38,28 @@ describe("I420 to RGBA", () => {
           convert(y, u, v)
             .slice(0, 3)
             .forEach((value, index) => {
-              expect(Math.abs(value - (wanted[index] as number)), `${y} ${u} ${v}`).toBeLessThanOrEqual(1);
+              expect(
+                Math.abs(value - (wanted[index] as number)),
+                `${y} ${u} ${v}`,
+              ).toBeLessThanOrEqual(1);
             });
         }
       }
     }
   });
 
-  it("takes each chroma sample for its own four pixels", () => {
-    const pixels = new Uint8Array([...new Array<number>(16).fill(128), 128, 255, 0, 128, 128, 128, 128, 128]);
+  it("uses each chroma sample for its four pixels", () => {
+    const pixels = new Uint8Array([
+      ...new Array<number>(16).fill(128),
+      128,
+      255,
+      0,
+      128,
+      128,
+      128,
+      128,
+      128,
+    ]);
     const rgba = new Uint8ClampedArray(64);
     i420ToRgba(pixels, 4, 4, rgba);
     const blue = (x: number, y: number) => rgba[(y * 4 + x) * 4 + 2];

@@ -4,14 +4,20 @@ import { HEADER_BYTES, parse, request } from "./protocol";
 import { message } from "../testing/frames";
 
 describe("the frame protocol", () => {
-  it("asks as the app expects", () => {
+  it("writes requests as the app expects them", () => {
     const it = { stream: "remote", after: 7, maxWidth: 640, maxHeight: 480 } as const;
     expect(JSON.parse(request(it))).toEqual(it);
   });
 
   it("reads the header and the planes", () => {
     const frame = parse(
-      message({ width: 4, height: 2, sequence: 0xfffffffe, flags: 1, dueUs: 1_700_000_000_012_345n }),
+      message({
+        width: 4,
+        height: 2,
+        sequence: 0xfffffffe,
+        flags: 1,
+        dueUs: 1_700_000_000_012_345n,
+      }),
     );
     expect(frame).toMatchObject({
       width: 4,
@@ -24,7 +30,7 @@ describe("the frame protocol", () => {
     expect(parse(message({ width: 4, height: 2, flags: 2 }))?.mirrored).toBe(false);
   });
 
-  it("takes nothing that is not a whole picture", () => {
+  it("accepts nothing but a whole frame", () => {
     const good = message({ width: 4, height: 2 });
     const bad = {
       text: "hello",
@@ -39,7 +45,7 @@ describe("the frame protocol", () => {
     for (const [what, bytes] of Object.entries(bad)) expect(parse(bytes), what).toBeNull();
   });
 
-  it("never fails, whatever comes", () => {
+  it("survives random bytes", () => {
     let seed = 20260115;
     const random = () => (seed = (seed * 1664525 + 1013904223) >>> 0);
     for (let round = 0; round < 2000; round++) {

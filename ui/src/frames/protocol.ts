@@ -1,11 +1,14 @@
-// The frame socket's messages: a request as JSON, a picture as bytes.
+// The frame socket's messages: a request as JSON, a frame as bytes.
 
 import type { FrameRequest } from "../generated/contract";
 
-/** Width, height, sequence and flags (each u32), when it was due (u64); little-endian. */
+/**
+ * The header: width, height, sequence and flags (u32 each), then when the frame was due (u64, Unix
+ * time in µs); all little-endian.
+ */
 export const HEADER_BYTES = 24;
 
-/** Larger pictures than these cannot come from an app that keeps to the request. */
+/** Pixels. An app that keeps to the request sends nothing larger. */
 const MAX_SIDE = 8192;
 
 const MIRRORED = 1;
@@ -14,11 +17,11 @@ export interface Frame {
   /** Both even. */
   width: number;
   height: number;
-  /** Grows with each picture of a stream. */
+  /** Grows with each frame of a stream. */
   sequence: number;
-  /** The picture is the own one: to be shown as in a mirror. */
+  /** The frame is of the local camera, which is shown as in a mirror. */
   mirrored: boolean;
-  /** When it was due to be shown: Unix time in milliseconds. */
+  /** When it was due on the screen: Unix time in milliseconds. */
   dueMs: number;
   /** Tightly packed I420 in BT.601, limited range: the planes Y, U and V. */
   pixels: Uint8Array<ArrayBuffer>;
@@ -28,7 +31,7 @@ export function request(it: FrameRequest): string {
   return JSON.stringify(it);
 }
 
-/** Reads a reply; `null` if it is not a picture. */
+/** Reads a reply; `null` if it is not exactly one frame. */
 export function parse(message: unknown): Frame | null {
   if (!(message instanceof ArrayBuffer) || message.byteLength < HEADER_BYTES) return null;
   const header = new DataView(message, 0, HEADER_BYTES);

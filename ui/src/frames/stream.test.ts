@@ -4,7 +4,7 @@ import { FakeSocket } from "../testing/frames";
 import { backoffMs } from "./backoff";
 import { FrameStream } from "./stream";
 
-/** A stream between fakes: sockets, time and canvas are the test's. */
+/** A stream whose sockets, timers and canvas are the test's. */
 function make() {
   const sockets: FakeSocket[] = [];
   const drawn: (number | "cleared")[] = [];
@@ -56,7 +56,7 @@ function make() {
 }
 
 describe("the frame stream", () => {
-  it("asks for one picture at a time, each newer than the last, at even display size", async () => {
+  it("requests one frame at a time, each newer than the last, at even display size", async () => {
     const { stream, open, drawn, resize } = make();
     stream.start();
     const socket = await open();
@@ -72,7 +72,7 @@ describe("the frame stream", () => {
     expect(socket.sent.map(({ after }) => after)).toEqual([0, 5, 9]);
   });
 
-  it("clears the canvas when it stops, and ignores what still comes", async () => {
+  it("clears the canvas when it stops, and ignores late replies", async () => {
     const { stream, open, drawn } = make();
     stream.start();
     const socket = await open();
@@ -84,7 +84,7 @@ describe("the frame stream", () => {
     expect(drawn).toEqual([1, "cleared"]);
   });
 
-  it("shows nothing of the last partner to the next one", async () => {
+  it("shows nothing of the last partner with the next one", async () => {
     const { stream, open, drawn, sockets } = make();
     stream.start();
     const first = await open();
@@ -99,7 +99,7 @@ describe("the frame stream", () => {
     expect(drawn).toEqual([400, "cleared", 1]);
   });
 
-  it("drops a connection that was asked for by a stream that has stopped", async () => {
+  it("opens no socket when it stopped while it waited for a token", async () => {
     const { stream, sockets, settle } = make();
     stream.start();
     stream.stop();
@@ -107,7 +107,7 @@ describe("the frame stream", () => {
     expect(sockets).toHaveLength(0);
   });
 
-  it("does not ask while nobody can see the page, and draws nothing either", async () => {
+  it("neither requests nor draws while the page is hidden", async () => {
     const { stream, open, drawn } = make();
     stream.start();
     const socket = await open();
@@ -121,7 +121,7 @@ describe("the frame stream", () => {
     expect(drawn).toEqual([2]);
   });
 
-  it("waits for its one reply also when the page was away for a moment", async () => {
+  it("waits for its one reply also when the page was hidden for a moment", async () => {
     const { stream, open } = make();
     stream.start();
     const socket = await open();
@@ -130,7 +130,7 @@ describe("the frame stream", () => {
     expect(socket.sent).toHaveLength(1);
   });
 
-  it("does not ask a socket that is still being opened", async () => {
+  it("sends nothing on a socket that is still opening", async () => {
     const { stream, settle, sockets } = make();
     stream.start();
     await settle();
@@ -141,7 +141,7 @@ describe("the frame stream", () => {
     expect(sockets[0]?.sent).toHaveLength(1);
   });
 
-  it("comes back with a new token and growing waits, and begins anew once a picture came", async () => {
+  it("reconnects with a new token after growing waits, and resets the wait once a frame arrives", async () => {
     const { stream, open, sockets, timers, settle } = make();
     stream.start();
     await open();
@@ -151,14 +151,19 @@ describe("the frame stream", () => {
       timers.at(-1)?.work();
       await settle();
     }
-    expect(sockets.map(({ url }) => url.split("=")[1])).toEqual(["a%2F1", "a%2F2", "a%2F3", "a%2F4"]);
+    expect(sockets.map(({ url }) => url.split("=")[1])).toEqual([
+      "a%2F1",
+      "a%2F2",
+      "a%2F3",
+      "a%2F4",
+    ]);
     const socket = await open();
     socket.reply(1);
     socket.onclose?.();
     expect(timers.at(-1)?.ms).toBe(100);
   });
 
-  it("tries again when the app gives no token", async () => {
+  it("retries when the app gives no token", async () => {
     const { stream, refuse, timers, sockets, settle, open, drawn } = make();
     refuse(true);
     stream.start();
@@ -172,17 +177,17 @@ describe("the frame stream", () => {
     expect(drawn).toEqual([1]);
   });
 
-  it("leaves a connection that sends garbage", async () => {
+  it("drops a connection that sends garbage", async () => {
     const { stream, open, drawn, timers } = make();
     stream.start();
     const socket = await open();
-    socket.onmessage?.({ data: "not a picture" });
+    socket.onmessage?.({ data: "not a frame" });
     expect(socket.closed).toBe(true);
     expect(drawn).toEqual([]);
     expect(timers).toHaveLength(1);
   });
 
-  it("does not come back after it was stopped", async () => {
+  it("does not reconnect after it stopped", async () => {
     const { stream, open, timers, sockets, settle } = make();
     stream.start();
     const socket = await open();
@@ -194,8 +199,10 @@ describe("the frame stream", () => {
     expect(sockets).toHaveLength(1);
   });
 
-  it("waits at most 5 s, never less than half of what is due", () => {
-    expect([1, 2, 3, 7, 60].map((failures) => backoffMs(failures, 1))).toEqual([100, 200, 400, 5000, 5000]);
+  it("waits at most 5 s, and at least half of the full wait", () => {
+    expect([1, 2, 3, 7, 60].map((failures) => backoffMs(failures, 1))).toEqual([
+      100, 200, 400, 5000, 5000,
+    ]);
     expect(backoffMs(3, 0)).toBe(200);
   });
 });

@@ -1,10 +1,11 @@
-// One stream of pictures from the app: one request, one reply, so that the newest picture is always the next one.
+// One stream of frames from the app. One request gets one reply, so that the next frame is always
+// the newest, and a slow page never builds up a queue.
 
 import type { FrameSocket, StreamName } from "../generated/contract";
 import { backoffMs } from "./backoff";
 import { parse, request, type Frame } from "./protocol";
 
-/** As much of a WebSocket as a stream needs. */
+/** The parts of a WebSocket that a stream needs. */
 export interface Socket {
   binaryType: string;
   onopen: (() => void) | null;
@@ -14,6 +15,7 @@ export interface Socket {
   close(): void;
 }
 
+/** Where frames go. */
 export interface Sink {
   draw(frame: Frame): void;
   clear(): void;
@@ -21,14 +23,14 @@ export interface Sink {
 
 export interface FrameStreamOptions {
   stream: StreamName;
-  /** Where to connect; its token opens one connection. */
+  /** Where to connect. Its token opens one connection. */
   where: () => Promise<FrameSocket>;
   sink: Sink;
-  /** The most pixels that can be seen: those of the screen, not of the layout. */
+  /** The largest frame worth sending, in pixels of the screen (not of the layout). */
   size: () => { width: number; height: number };
   open?: (url: string) => Socket;
   random?: () => number;
-  /** Calls back later; gives the way to stop that. */
+  /** Calls `work` later. Returns a function that cancels it. */
   later?: (work: () => void, ms: number) => () => void;
 }
 
@@ -46,14 +48,14 @@ function later(work: () => void, ms: number): () => void {
 export class FrameStream {
   readonly #options: Required<FrameStreamOptions>;
   #socket: Socket | undefined;
-  /** Each connection's number; what an older one still brings is ignored. */
+  /** Numbers the connections, so that late events of an older one are ignored. */
   #connection = 0;
   #after = 0;
   #failures = 0;
   #running = false;
   #visible = true;
   #open = false;
-  #waiting = false;
+  #awaitingReply = false;
   #cancelRetry: (() => void) | undefined;
 
   constructor(options: FrameStreamOptions) {
@@ -64,7 +66,7 @@ export class FrameStream {
     return this.#running;
   }
 
-  /** Begins to show pictures; does nothing when it does already. */
+  /** Starts showing frames. Does nothing while it runs. */
   start(): void {
     if (this.#running) return;
     this.#running = true;
@@ -73,7 +75,7 @@ export class FrameStream {
     if (this.#visible) this.#connect();
   }
 
-  /** Shows no more pictures and takes the last one away at once. */
+  /** Stops showing frames, and removes the last one at once. */
   stop(): void {
     if (!this.#running) return;
     this.#running = false;
@@ -81,19 +83,19 @@ export class FrameStream {
     this.#options.sink.clear();
   }
 
-  /** The stream is another one now (another partner): nothing of the old may be seen. */
+  /** Starts over, because the stream now shows someone else: nothing of the old one may be seen. */
   restart(): void {
     this.stop();
     this.start();
   }
 
-  /** Whether anybody can see the page. Unseen pictures are not asked for. */
+  /** Whether the page can be seen. It requests no frames while hidden. */
   setVisible(visible: boolean): void {
     if (this.#visible === visible) return;
     this.#visible = visible;
     if (!this.#running || !visible) return;
     if (!this.#socket) this.#connect();
-    else if (this.#open && !this.#waiting) this.#ask(this.#socket);
+    else if (this.#open && !this.#awaitingReply) this.#ask(this.#socket);
   }
 
   #connect(): void {
@@ -136,16 +138,16 @@ export class FrameStream {
   }
 
   #take(socket: Socket, data: unknown): void {
-    this.#waiting = false;
+    this.#awaitingReply = false;
     const frame = parse(data);
     if (!frame) {
-      // Not our protocol: a connection that goes on like this is not worth keeping.
+      // Not our protocol: start over with a new connection.
       this.#failed(this.#connection);
       return;
     }
     this.#failures = 0;
     this.#after = frame.sequence;
-    // Drawn first: the picture that is asked for afterwards is then the newest.
+    // Draw before asking, so that the reply is the newest frame.
     if (this.#visible) this.#options.sink.draw(frame);
     if (this.#visible) this.#ask(socket);
   }
@@ -154,15 +156,17 @@ export class FrameStream {
     if (!this.#visible) return;
     const { stream, size } = this.#options;
     const { width, height } = size();
-    this.#waiting = true;
-    socket.send(request({ stream, after: this.#after, maxWidth: even(width), maxHeight: even(height) }));
+    this.#awaitingReply = true;
+    socket.send(
+      request({ stream, after: this.#after, maxWidth: even(width), maxHeight: even(height) }),
+    );
   }
 
   #failed(connection: number): void {
     if (connection !== this.#connection || !this.#running) return;
     this.#disconnect();
     this.#failures += 1;
-    // The app may have begun to count anew.
+    // The app may have restarted its count.
     this.#after = 0;
     const wait = backoffMs(this.#failures, this.#options.random());
     this.#cancelRetry = this.#options.later(() => {
@@ -174,7 +178,7 @@ export class FrameStream {
   #disconnect(): void {
     this.#connection += 1;
     this.#open = false;
-    this.#waiting = false;
+    this.#awaitingReply = false;
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
     const socket = this.#socket;
@@ -185,7 +189,7 @@ export class FrameStream {
   }
 }
 
-/** At least 2, at most 4096, without the last bit: chroma is half as large. */
+/** Rounds to an even number from 2 to 4096: chroma planes have half the size. */
 function even(pixels: number): number {
   const whole = Number.isFinite(pixels) ? Math.round(pixels) : 2;
   return Math.min(4096, Math.max(2, whole & ~1));

@@ -3,10 +3,11 @@ import { describe, expect, it } from "vitest";
 import { makeCall, makeState, STATES } from "../testing/states";
 import { sources } from "./streams";
 
-const inCall = (change = {}) => sources(makeState({ screen: makeCall(change), preview: { status: "off" } }));
+const inCall = (change = {}) =>
+  sources(makeState({ screen: makeCall(change), preview: { status: "off" } }));
 
-describe("which pictures are shown", () => {
-  it("the own one in the lobby, only while the camera gives any", () => {
+describe("the sources of the streams", () => {
+  it("are the local camera in the lobby, while it delivers frames", () => {
     expect(sources(makeState()).local).not.toBeNull();
     for (const status of ["off", "starting", "failed"] as const) {
       expect(sources(makeState({ preview: { status } })).local).toBeNull();
@@ -14,24 +15,24 @@ describe("which pictures are shown", () => {
     expect(sources(makeState()).remote).toBeNull();
   });
 
-  it("none while there is no call", () => {
+  it("are none between lobby and call", () => {
     for (const name of ["waiting", "connecting", "ended"]) {
       expect(sources(STATES[name] ?? makeState())).toEqual({ local: null, remote: null });
     }
   });
 
-  it("both in a call, as far as cameras are on", () => {
+  it("are both ends in a call, as far as their cameras are on", () => {
     expect(Object.values(inCall())).not.toContain(null);
     expect(inCall({ cameraOn: false }).local).toBeNull();
     expect(inCall({ sendsVideo: false }).local).toBeNull();
     expect(inCall({ partnerCameraOff: true }).remote).toBeNull();
   });
 
-  it("another call is another source, the same call the same", () => {
+  it("differ between calls, and stay the same within one", () => {
     expect(inCall({ quality: 1, muted: true })).toEqual(inCall());
     expect(inCall({ connectedAtMs: 5 }).remote).not.toBe(inCall().remote);
-    expect(inCall({ partner: { name: "Other", age: null, location: null, picture: null } }).remote).not.toBe(
-      inCall().remote,
-    );
+    expect(
+      inCall({ partner: { name: "Other", age: null, location: null, picture: null } }).remote,
+    ).not.toBe(inCall().remote);
   });
 });

@@ -1,4 +1,4 @@
-// Which streams run for a state, and where they are drawn.
+// Which streams run for a state, and on which canvas.
 
 import type { Backend } from "../backend";
 import type { AppState, StreamName } from "../generated/contract";
@@ -6,8 +6,9 @@ import { Painter } from "./painter";
 import { FrameStream } from "./stream";
 
 /**
- * What each stream shows now; `null` for nothing. Two states with the same text show the same picture source; another
- * text (another call, another partner) is another source, of which nothing of the old may be seen.
+ * What each stream shows now; `null` for nothing. Two states with the same text show the same
+ * source. Another text (another call, another partner) is another source, and nothing of the old
+ * one may show.
  */
 export function sources({ screen, preview }: AppState): Record<StreamName, string | null> {
   switch (screen.kind) {
@@ -25,7 +26,10 @@ export function sources({ screen, preview }: AppState): Record<StreamName, strin
   }
 }
 
-/** The own picture fills its frame and is cut off where it has another shape: no side may limit the other. */
+/**
+ * The local video fills its canvas and is cropped where it has another shape. So the longer side
+ * counts for both.
+ */
 function covering({ width, height }: Size): Size {
   const side = Math.max(width, height);
   return { width: side, height: side };
@@ -36,7 +40,7 @@ interface Size {
   height: number;
 }
 
-/** One of the two streams, drawn on whatever canvas the screen of the moment has for it. */
+/** One of the two streams, drawn on the canvas that the current screen has for it. */
 class Channel {
   #painter: Painter | undefined;
   #source: string | null = null;
@@ -71,7 +75,10 @@ class Channel {
   #size(): Size {
     const canvas = this.#painter?.canvas;
     const scale = window.devicePixelRatio || 1;
-    return { width: (canvas?.clientWidth ?? 0) * scale, height: (canvas?.clientHeight ?? 0) * scale };
+    return {
+      width: (canvas?.clientWidth ?? 0) * scale,
+      height: (canvas?.clientHeight ?? 0) * scale,
+    };
   }
 }
 
@@ -82,14 +89,15 @@ export class Streams {
   constructor(backend: Backend) {
     this.#local = new Channel("local", backend);
     this.#remote = new Channel("remote", backend);
-    const seen = () => {
-      for (const channel of [this.#local, this.#remote]) channel.setVisible(document.visibilityState === "visible");
+    const updateVisibility = () => {
+      for (const channel of [this.#local, this.#remote])
+        channel.setVisible(document.visibilityState === "visible");
     };
-    document.addEventListener("visibilitychange", seen);
-    seen();
+    document.addEventListener("visibilitychange", updateVisibility);
+    updateVisibility();
   }
 
-  /** After the screen of `state` is in the document. */
+  /** Call it once the screen of `state` is in the document. */
   follow(state: AppState): void {
     const { local, remote } = sources(state);
     const canvas = (id: string) => document.querySelector<HTMLCanvasElement>(`canvas#${id}`);

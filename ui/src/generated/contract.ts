@@ -1,5 +1,5 @@
-// Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript`. Do not edit: a test
-// compares it with the Rust types.
+// Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript`.
+// Do not edit: a test compares it with the Rust types.
 
 /**
  * Everything that the page shows.
@@ -338,7 +338,15 @@ detail: string | null, };
 export type Place = "camera" | "microphone" | "speaker" | "relay" | "host" | "settings" | "room" | "call";
 
 /**
- * Why a command was refused. A refused command changes nothing.
+ * Something that the user wants.
+ *
+ * Fields are required, also those that may be `null`. Serde refuses unknown fields, except beside
+ * the `type` of a command without fields, where it ignores them.
+ */
+export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setName", name: string, } | { "type": "setServerUrl", url: string, } | { "type": "setTheme", theme: Theme, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
+
+/**
+ * Why the app refused a command. A refused command changes nothing.
  */
 export type CommandError = { 
 /**
@@ -346,21 +354,21 @@ export type CommandError = {
  */
 code: CommandErrorCode, 
 /**
- * More of it, for those who want to know.
+ * The cause, for a bug report; nothing that a user needs to act on.
  */
 detail: string | null, };
 
 /**
- * Why a command was refused.
+ * The stable codes of [`CommandError`].
  */
-export type CommandErrorCode = "NOT_NOW" | "BAD_ROOM" | "BAD_NAME" | "BAD_RELAY_URL" | "UNKNOWN_DEVICE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
+export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_NAME" | "BAD_RELAY_URL" | "UNKNOWN_DEVICE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
 
 /**
- * Where the page gets pictures: see the module `frames`.
+ * Where the page gets frames: see the module `frames`.
  */
 export type FrameSocket = { 
 /**
- * `ws://127.0.0.1:PORT/frames`; the token is to be added as `?token=…`.
+ * `ws://127.0.0.1:PORT/frames`, to which the page appends `?token=…`.
  */
 url: string, 
 /**
@@ -369,27 +377,28 @@ url: string,
 token: string, };
 
 /**
- * What the page sends on the frame socket: the next picture, please. Answered as soon as there is a newer one.
+ * What the page sends on the frame socket to request the next frame. The app answers as soon as it
+ * has a newer one.
  */
 export type FrameRequest = { 
 /**
- * Whose picture.
+ * Which stream.
  */
 stream: StreamName, 
 /**
- * The sequence number of the last picture that came, 0 at the beginning.
+ * The sequence number of the last frame received; 0 before the first.
  */
 after: number, 
 /**
- * The most pixels in a row that can be shown.
+ * The width available on the screen, in pixels.
  */
 maxWidth: number, 
 /**
- * The most rows that can be shown.
+ * The height available on the screen, in pixels.
  */
 maxHeight: number, };
 
 /**
- * Whose picture.
+ * A stream of frames.
  */
 export type StreamName = "local" | "remote";

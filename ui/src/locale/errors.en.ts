@@ -1,158 +1,250 @@
-// What went wrong, in words, by code: what happened, and one thing to do about it.
+// What to say about each error code: what happened, and one thing to do about it.
 
+/** Words for an error. There is nothing to do about some of them. */
 export interface Words {
   what: string;
-  todo: string;
+  todo?: string;
 }
 
-const TRY_NEXT = "Try the next partner.";
-const CHECK_ADDRESS = "Check the address in the settings, and that the relay is running.";
-const LOOK_AGAIN = "Plug one in and look again, or choose another.";
+const CHECK_CONNECTION = "Check your internet connection.";
+const CHECK_ADDRESS = "Check the server address in Settings.";
+const CHECK_BOTH = "Check your internet connection, or the server address in Settings.";
+const EXAMPLE_ADDRESS = "Enter one like ws://192.168.1.20:9000/ws.";
+const RECONNECTING = "Wait a moment while Tandem reconnects.";
+const UPDATE_BOTH = "Make sure you both have the latest version of Tandem.";
+const RESTART = "Try again, or restart Tandem.";
 
-export const ERRORS: Record<string, Words> = {
+/** Keyed by code, so that the compiler can compare the keys with the codes that exist. */
+export const ERRORS = {
   // Cameras
-  CAM_NOT_FOUND: { what: "No camera was found.", todo: "Plug one in and look again, or continue with sound only." },
-  CAM_IN_USE: {
-    what: "The camera is used by another app.",
-    todo: "Close it and try again, or continue with sound only.",
+  CAM_NOT_FOUND: {
+    what: "No camera found.",
+    todo: "Plug one in, or continue without video.",
   },
-  CAM_UNPLUGGED: { what: "The camera was unplugged.", todo: "Plug it in again, or choose another one." },
-  CAM_TIMEOUT: { what: "The camera does not answer.", todo: "Unplug it, plug it in again, and choose it once more." },
-  CAM_FORMAT: { what: "The camera's picture cannot be read.", todo: "Choose another camera." },
+  CAM_IN_USE: {
+    what: "Another app is using your camera.",
+    todo: "Close that app, then try again.",
+  },
+  CAM_UNPLUGGED: {
+    what: "Your camera was unplugged.",
+    todo: "Plug it back in and restart your video, or choose another camera.",
+  },
+  CAM_TIMEOUT: {
+    what: "Your camera isn't responding.",
+    todo: "Unplug it, plug it back in, then restart your video.",
+  },
+  CAM_FORMAT: {
+    what: "Tandem can't read this camera's video.",
+    todo: "Choose another camera.",
+  },
   CAM_DENIED: {
-    what: "Tandem may not use the camera.",
-    todo: "Allow it in the system's privacy settings, then choose the camera again.",
+    what: "Tandem doesn't have permission to use the camera.",
+    todo: "Allow it in your system's privacy settings, then restart your video.",
+  },
+  CAM_NOT_NEGOTIATED: {
+    what: "The other app isn't set up to receive your video.",
+    todo: "To be seen, start a new call.",
   },
 
   // Microphones
-  MIC_NOT_FOUND: { what: "No microphone was found.", todo: LOOK_AGAIN },
-  MIC_IN_USE: { what: "The microphone is used by another app.", todo: "Close it, then choose the microphone again." },
-  MIC_UNPLUGGED: { what: "The microphone was unplugged.", todo: "Plug it in again, or choose another one." },
-  MIC_TIMEOUT: {
-    what: "The microphone does not answer.",
-    todo: "Unplug it, plug it in again, and choose it once more.",
+  MIC_NOT_FOUND: {
+    what: "No microphone found.",
+    todo: "Plug one in, then refresh the devices.",
   },
-  MIC_FORMAT: { what: "The microphone's sound cannot be read.", todo: "Choose another microphone." },
+  MIC_IN_USE: {
+    what: "Another app is using your microphone.",
+    todo: "Close that app, or choose another microphone.",
+  },
+  MIC_UNPLUGGED: {
+    what: "Your microphone was unplugged.",
+    todo: "Choose another microphone to be heard.",
+  },
+  MIC_TIMEOUT: {
+    what: "Your microphone isn't responding.",
+    todo: "Choose another microphone to be heard.",
+  },
+  MIC_FORMAT: {
+    what: "Tandem can't read this microphone's audio.",
+    todo: "Choose another microphone.",
+  },
   MIC_DENIED: {
-    what: "Tandem may not use the microphone.",
-    todo: "Allow it in the system's privacy settings, then choose the microphone again.",
+    what: "Tandem doesn't have permission to use the microphone.",
+    todo: "Allow it in your system's privacy settings, then refresh the devices.",
+  },
+  MIC_NOT_NEGOTIATED: {
+    what: "The other app isn't set up to receive your audio.",
+    todo: "To be heard, start a new call.",
   },
 
   // Speakers
-  SPEAKER_NOT_FOUND: { what: "No speaker was found.", todo: LOOK_AGAIN },
-  SPEAKER_IN_USE: { what: "The speaker is used by another app.", todo: "Close it, then choose the speaker again." },
-  SPEAKER_UNPLUGGED: { what: "The speaker was unplugged.", todo: "Plug it in again, or choose another one." },
-  SPEAKER_TIMEOUT: { what: "The speaker does not answer.", todo: "Choose another speaker." },
-  SPEAKER_FORMAT: { what: "The speaker does not take this app's sound.", todo: "Choose another speaker." },
+  SPEAKER_NOT_FOUND: {
+    what: "No speaker found.",
+    todo: "Plug in a speaker or headphones.",
+  },
+  SPEAKER_IN_USE: {
+    what: "Another app is using your speaker.",
+    todo: "Close that app, or choose another speaker.",
+  },
+  SPEAKER_UNPLUGGED: {
+    what: "Your speaker was unplugged.",
+    todo: "Choose another speaker.",
+  },
+  SPEAKER_TIMEOUT: {
+    what: "Your speaker isn't responding.",
+    todo: "Choose another speaker.",
+  },
+  SPEAKER_FORMAT: {
+    what: "Tandem can't play sound on this speaker.",
+    todo: "Choose another speaker.",
+  },
   SPEAKER_DENIED: {
-    what: "Tandem may not use the speaker.",
-    todo: "Allow it in the system's privacy settings, then choose the speaker again.",
+    what: "Tandem doesn't have permission to use the speaker.",
+    todo: "Allow it in your system's privacy settings, then choose the speaker again.",
   },
 
   // Files
-  FILE_UNREADABLE: { what: "The file cannot be read.", todo: "Check that it exists and that you may open it." },
-  FILE_BAD_FORMAT: { what: "The file has a format that Tandem does not know.", todo: "Choose a Y4M or WAV file." },
-  FILE_UNWRITABLE: { what: "The file cannot be written.", todo: "Choose a folder in which you may write." },
-  DISK_FULL: { what: "The disk is full.", todo: "Free some space; the call itself goes on." },
+  FILE_UNREADABLE: {
+    what: "The file can't be opened.",
+    todo: "Check that it exists and that you're allowed to read it.",
+  },
+  FILE_BAD_FORMAT: {
+    what: "Tandem doesn't support this file's format.",
+    todo: "Choose a Y4M or WAV file.",
+  },
+  FILE_UNWRITABLE: {
+    what: "The file can't be saved.",
+    todo: "Choose a folder you're allowed to write to.",
+  },
+  DISK_FULL: {
+    what: "Your disk is full.",
+    todo: "Free up some space; your call isn't affected.",
+  },
 
   // How a call ends
-  HUNG_UP: { what: "You ended the call.", todo: "Find the next partner whenever you like." },
-  CANCELLED: { what: "You stopped the search.", todo: "Start again whenever you like." },
-  NO_PARTNER: { what: "Nobody was there in time.", todo: "Try again in a little while." },
-  NO_MEDIA: { what: "Neither picture nor sound came through.", todo: "Try again, or choose other devices." },
-  RELAY_UNREACHABLE: { what: "The relay cannot be reached.", todo: CHECK_ADDRESS },
+  HUNG_UP: { what: "You ended the call." },
+  CANCELLED: { what: "You stopped searching." },
+  NO_PARTNER: {
+    what: "No one was available.",
+    todo: "Try again in a little while.",
+  },
+  NO_MEDIA: {
+    what: "No video or sound came through.",
+    todo: "Try again, or choose other devices.",
+  },
+  RELAY_UNREACHABLE: { what: "Can't reach the server.", todo: CHECK_BOTH },
   RELAY_REFUSED: {
-    what: "The relay would not look for a partner.",
+    what: "The server refused the request.",
     todo: "Check your name and the code, then try again.",
   },
   RELAY_NOT_STARTED: {
-    what: "The relay in this app could not start.",
-    todo: "Close other copies of Tandem and try again.",
+    what: "Tandem couldn't start hosting.",
+    todo: "Close other copies of Tandem, then try again.",
   },
-  CONNECT_TIMEOUT: { what: "A partner was found, but no connection came up in time.", todo: TRY_NEXT },
+  CONNECT_TIMEOUT: {
+    what: "We found someone, but connecting took too long.",
+    todo: "Try again.",
+  },
   CONNECTION_FAILED: {
-    what: "No path to the partner was found.",
-    todo: "Check that your firewall lets UDP through, then try again.",
+    what: "A connection to the other person wasn't possible.",
+    todo: "Try again, or use another network.",
   },
   NO_TURN_SERVER: {
-    what: "Only relayed calls are wanted, and the relay names no TURN server.",
-    todo: "Choose another relay in the settings, or allow direct calls.",
+    what: "This server doesn't offer relayed calls.",
+    todo: "Choose another server in Settings.",
   },
-  BAD_DESCRIPTION: { what: "The partner's app said something that cannot be understood.", todo: TRY_NEXT },
-  NO_COMMON_CODEC: { what: "The partner's app knows none of this app's formats.", todo: TRY_NEXT },
-  PARTNER_LEFT: { what: "Your partner left the call.", todo: "Find the next one whenever you like." },
-  PARTNER_VANISHED: { what: "Your partner's connection was lost.", todo: "Try to find each other again." },
+  BAD_DESCRIPTION: {
+    what: "The other app sent something Tandem doesn't understand.",
+    todo: UPDATE_BOTH,
+  },
+  NO_COMMON_CODEC: {
+    what: "The other app uses audio and video formats that Tandem doesn't support.",
+    todo: UPDATE_BOTH,
+  },
+  PARTNER_LEFT: { what: "The other person left the call." },
+  PARTNER_VANISHED: {
+    what: "The connection to the other person was lost.",
+    todo: "Try calling again.",
+  },
 
-  // The relay
-  SIGNALING_URL_INVALID: {
-    what: "The relay's address is not an address.",
-    todo: "Write it in the settings like ws://192.168.1.20:9000/ws.",
-  },
+  // The signaling server
+  SIGNALING_URL_INVALID: { what: "The server address isn't valid.", todo: EXAMPLE_ADDRESS },
   SIGNALING_URL_UNSUPPORTED: {
-    what: "The relay's address is of a kind that Tandem does not know.",
-    todo: "Write it in the settings like ws://192.168.1.20:9000/ws.",
+    what: "Tandem doesn't support this kind of server address.",
+    todo: EXAMPLE_ADDRESS,
   },
   SIGNALING_TLS_UNSUPPORTED: {
-    what: "This version cannot reach a relay by wss://.",
-    todo: "Ask who runs the relay for a ws:// address.",
+    what: "This version of Tandem can't use wss:// addresses.",
+    todo: "Ask the person who runs the server for a ws:// address.",
   },
   SIGNALING_TLS_FAILED: {
-    what: "The relay's certificate cannot be trusted.",
-    todo: "Check the address, or ask who runs the relay.",
+    what: "The server's certificate can't be trusted.",
+    todo: CHECK_ADDRESS,
   },
-  SIGNALING_UNREACHABLE: { what: "The relay cannot be reached.", todo: CHECK_ADDRESS },
-  SIGNALING_REFUSED: { what: "The relay refused the connection.", todo: "Try again in a minute." },
-  SIGNALING_TIMEOUT: { what: "The relay does not answer.", todo: CHECK_ADDRESS },
-  SIGNALING_NOT_A_RELAY: { what: "What answers at the relay's address is no relay.", todo: CHECK_ADDRESS },
-  SIGNALING_REJECTED: { what: "The relay does not want this app.", todo: "Choose another relay in the settings." },
-  SIGNALING_CLOSED: { what: "The relay closed the connection.", todo: "Wait a moment: it is being tried again." },
-  SIGNALING_BROKEN: { what: "The connection to the relay broke.", todo: "Wait a moment: it is being tried again." },
-  SIGNALING_SILENT: { what: "The relay has fallen silent.", todo: "Check your network." },
-  SIGNALING_STALLED: { what: "The relay takes nothing in.", todo: "Check your network." },
-  SIGNALING_GARBAGE: { what: "The relay says things that make no sense.", todo: CHECK_ADDRESS },
-  SIGNALING_NOT_CONNECTED: {
-    what: "There is no connection to the relay at the moment.",
-    todo: "Wait a moment: it is being tried again.",
+  SIGNALING_UNREACHABLE: { what: "Can't reach the server.", todo: CHECK_BOTH },
+  SIGNALING_REFUSED: {
+    what: "The server refused the connection.",
+    todo: "Try again in a minute.",
   },
-  SIGNALING_QUEUE_FULL: { what: "Too much is waiting to be sent to the relay.", todo: "Check your network." },
-  SIGNALING_MESSAGE_TOO_LARGE: { what: "Something is too long for the relay.", todo: "Choose a shorter name." },
+  SIGNALING_TIMEOUT: { what: "The server isn't responding.", todo: CHECK_BOTH },
+  SIGNALING_NOT_A_RELAY: { what: "This address isn't a Tandem server.", todo: CHECK_ADDRESS },
+  SIGNALING_REJECTED: {
+    what: "The server rejected this app.",
+    todo: "Choose another server in Settings.",
+  },
+  SIGNALING_CLOSED: { what: "The server closed the connection.", todo: RECONNECTING },
+  SIGNALING_BROKEN: { what: "The connection to the server was lost.", todo: RECONNECTING },
+  SIGNALING_SILENT: { what: "The server stopped responding.", todo: CHECK_CONNECTION },
+  SIGNALING_STALLED: { what: "The server isn't responding.", todo: CHECK_CONNECTION },
+  SIGNALING_GARBAGE: { what: "The server sent an unexpected reply.", todo: CHECK_ADDRESS },
+  SIGNALING_NOT_CONNECTED: { what: "You're not connected to the server.", todo: RECONNECTING },
+  SIGNALING_QUEUE_FULL: {
+    what: "The connection to the server is too slow.",
+    todo: CHECK_CONNECTION,
+  },
+  SIGNALING_MESSAGE_TOO_LARGE: {
+    what: "Your name is too long for this server.",
+    todo: "Choose a shorter one.",
+  },
 
   // The settings file
   SETTINGS_BROKEN: {
-    what: "Your settings could not be read, so Tandem begins with new ones.",
-    todo: "Look them over; the old file is kept beside the new one.",
+    what: "Your settings couldn't be read and were reset.",
+    todo: "Check them in Settings; the old file is kept next to the new one.",
   },
   SETTINGS_NEWER: {
-    what: "Your settings are those of a newer Tandem, so this one begins with new ones.",
-    todo: "Update Tandem; the old file is kept beside the new one.",
+    what: "Your settings are from a newer version of Tandem and were reset.",
+    todo: "Update Tandem; the old file is kept next to the new one.",
   },
   SETTINGS_UNREADABLE: {
-    what: "Your settings file cannot be read.",
-    todo: "Check that you may open it; until then Tandem begins with new settings.",
+    what: "Your settings file can't be opened, so Tandem is using new settings.",
+    todo: "Check the file's permissions, then restart Tandem.",
   },
   SETTINGS_NOT_SAVED: {
-    what: "Your settings cannot be saved.",
-    todo: "Free some space on the disk, or check that you may write there.",
+    what: "Your settings can't be saved.",
+    todo: "Free up disk space, or check the folder's permissions.",
   },
 
-  // What the page may not ask for
-  NOT_NOW: { what: "That is not possible right now.", todo: "Try again in a moment." },
+  // Refused commands
+  NOT_NOW: { what: "That isn't possible right now.", todo: "Try again in a moment." },
+  BAD_COMMAND: { what: "Tandem couldn't do that.", todo: RESTART },
   BAD_ROOM: {
-    what: "That is not a code.",
-    todo: "Use 1 to 64 letters (A–Z), digits, hyphens or underscores.",
+    what: "Codes can only have letters (A–Z), numbers, “-” and “_”.",
+    todo: "Enter a code of 1 to 64 characters.",
   },
-  BAD_NAME: { what: "That name is too long.", todo: "Use 40 characters at most." },
-  BAD_RELAY_URL: { what: "That is not a relay's address.", todo: "Write it like ws://192.168.1.20:9000/ws." },
-  UNKNOWN_DEVICE: { what: "That device is no longer there.", todo: "Look for devices again." },
-  UNKNOWN_PROBLEM: { what: "That is settled already.", todo: "Just go on." },
-  RATE_LIMITED: { what: "That was too much at once.", todo: "Try again in a second." },
-  CLOSING: { what: "Tandem is closing.", todo: "Start it again if you want to go on." },
-  COMMAND_FAILED: { what: "Tandem could not do that.", todo: "Try again, or restart Tandem." },
-  APP_UNREACHABLE: {
-    what: "The app behind this page does not answer.",
-    todo: "Close the window and start Tandem again.",
-  },
-};
+  BAD_NAME: { what: "That name is too long.", todo: "Use up to 40 characters." },
+  BAD_RELAY_URL: { what: "That doesn't look like a server address.", todo: EXAMPLE_ADDRESS },
+  UNKNOWN_DEVICE: { what: "That device isn't connected any more.", todo: "Choose another one." },
+  UNKNOWN_PROBLEM: { what: "That problem is already gone." },
+  RATE_LIMITED: { what: "Tandem can't keep up.", todo: "Try again in a second." },
+  CLOSING: { what: "Tandem is closing." },
 
-/** For a code that this version of the page has never heard of. */
-export const UNKNOWN_ERROR: Words = { what: "Something went wrong.", todo: "Try again, or restart Tandem." };
+  // The page's own codes: see `PageCode` in backend.ts
+  COMMAND_FAILED: { what: "Tandem couldn't do that.", todo: RESTART },
+  APP_UNREACHABLE: {
+    what: "Tandem stopped responding.",
+    todo: "Close the window and open it again.",
+  },
+} satisfies Record<string, Words>;
+
+/** For codes that this version of the page doesn't know. */
+export const UNKNOWN_ERROR: Words = { what: "Something went wrong.", todo: RESTART };

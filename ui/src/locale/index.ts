@@ -5,7 +5,10 @@ import type { Words } from "./errors.en";
 
 export const words = en;
 
-/** What to say about a code; never nothing. */
+/**
+ * What to say about a code. A code that this version of the page doesn't know gets general words.
+ */
 export function wordsFor(code: string): Words {
-  return Object.hasOwn(words.errors, code) ? (words.errors[code] as Words) : words.unknownError;
+  const known: Record<string, Words> = words.errors;
+  return Object.hasOwn(known, code) ? (known[code] as Words) : words.unknownError;
 }

@@ -12,7 +12,15 @@ interface Message {
   extra?: number;
 }
 
-export function message({ width, height, sequence = 1, flags = 0, dueUs = 0n, extra = 0 }: Message): ArrayBuffer {
+/** A reply of the frame socket, with `extra` bytes more than it should have. */
+export function message({
+  width,
+  height,
+  sequence = 1,
+  flags = 0,
+  dueUs = 0n,
+  extra = 0,
+}: Message): ArrayBuffer {
   const bytes = new ArrayBuffer(HEADER_BYTES + Math.floor((width * height * 3) / 2) + extra);
   const view = new DataView(bytes);
   [width, height, sequence, flags].forEach((value, index) => {

@@ -1,10 +1,11 @@
-// States and views for unit tests; the same states that the browser tests and the pictures show.
+// States and views for the unit tests: the same states that the browser tests and the screenshots
+// show.
 
 import { STATES as SHARED, call, state, HOSTILE, NOW } from "../../tests/states.mjs";
 import { vi } from "vitest";
 
 import type { AppState, InCall } from "../generated/contract";
-import { initialPage, type Actions, type PageState, type ViewContext } from "../page-state";
+import { initialPage, type Actions, type PageState, type View } from "../page-state";
 
 export const STATES = SHARED as Record<string, AppState>;
 export const makeState = state as (change?: Partial<AppState>) => AppState;
@@ -18,11 +19,11 @@ export function actions(): Actions {
     closeSettings: vi.fn(),
     draft: vi.fn(),
     commitName: vi.fn(),
-    commitRelayUrl: vi.fn(),
+    commitServerUrl: vi.fn(),
     dismissRefusal: vi.fn(),
   };
 }
 
-export function context(state: AppState, page: Partial<PageState> = {}): ViewContext {
+export function makeView(state: AppState, page: Partial<PageState> = {}): View {
   return { state, page: { ...initialPage(NOW), ...page }, act: actions() };
 }

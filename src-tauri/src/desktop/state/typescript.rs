@@ -1,4 +1,4 @@
-//! Generates the TypeScript declarations of what the app and its page exchange.
+//! Generates TypeScript's view of what passes between the app and its page.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use ts_rs::{Config, TS};
 
 use super::*;
 use crate::desktop::command::{
-    CommandError, CommandErrorCode, FrameRequest, FrameSocket, StreamName,
+    Command, CommandError, CommandErrorCode, FrameRequest, FrameSocket, StreamName,
 };
 
 const HEAD: &str = "\
@@ -14,7 +14,7 @@ const HEAD: &str = "\
 // Do not edit: a test compares it with the Rust types.
 ";
 
-/// Declares 64-bit integers as `number`, because times and counters stay below 2^53.
+/// Times (milliseconds) and counters stay below 2^53, so a TypeScript `number` holds them exactly.
 fn config() -> Config {
     Config::new().with_large_int("number")
 }
@@ -51,6 +51,7 @@ fn contract() -> String {
         declaration::<HostStatus>(),
         declaration::<Problem>(),
         declaration::<Place>(),
+        declaration::<Command>(),
         declaration::<CommandError>(),
         declaration::<CommandErrorCode>(),
         declaration::<FrameSocket>(),
@@ -61,7 +62,7 @@ fn contract() -> String {
 }
 
 #[test]
-fn the_typescript_declarations_match_the_rust_types() {
+fn the_generated_contract_matches_the_rust_types() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ui/src/generated/contract.ts");
     let expected = contract();
 
@@ -75,6 +76,6 @@ fn the_typescript_declarations_match_the_rust_types() {
         .replace("\r\n", "\n");
     assert!(
         found == expected,
-        "ui/src/generated/contract.ts is out of date: run TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript"
+        "ui/src/generated/contract.ts differs from the Rust types: run TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript"
     );
 }

@@ -1,21 +1,25 @@
-// The page at work: state in, document out; what the user does goes to the app as commands.
+// The page at work: renders the app's state, and sends the app what the user does.
+
+import { render } from "preact";
 
 import { announcement } from "./announce";
 import type { Backend, Send } from "./backend";
-import { patch } from "./dom/patch";
 import { Streams } from "./frames/streams";
-import type { AppState } from "./generated/contract";
+import type { AppState, Command } from "./generated/contract";
 import { Idle } from "./idle";
-import { OwnPicture } from "./own-picture";
-import { initialPage, refusalOf, type Actions, type PageState } from "./page-state";
-import { nameOf } from "./parts/avatar";
+import { words } from "./locale";
+import { initialPage, refusalOf, type Actions, type Drafts, type PageState } from "./page-state";
 import { showLevel } from "./parts/devices";
-import { view, viewWithoutState } from "./screens";
+import { titleOf } from "./person";
+import { LoadingPage, Page } from "./screens";
+import { SelfView } from "./self-view";
 import { shortcut } from "./shortcuts";
 import { Store } from "./store";
 import { ThemeSwitch } from "./theme";
 import { untilNextSecond } from "./time";
-import { words } from "./locale";
+
+/** Timers may fire a little early; this keeps a clock from showing the old second again. */
+const CLOCK_SLACK_MS = 5;
 
 export class App {
   readonly #root: Element;
@@ -23,11 +27,15 @@ export class App {
   readonly #store: Store;
   readonly #streams: Streams;
   readonly #theme = new ThemeSwitch();
-  readonly #own = new OwnPicture();
+  readonly #selfView = new SelfView();
   readonly #idle: Idle;
   readonly #actions: Actions;
   #page: PageState = initialPage(Date.now());
+  /** The state in the document. */
   #shown: AppState | undefined;
+  #rendering = false;
+  /** Something asked for a rendering while one was running. */
+  #stale = false;
   #clock: ReturnType<typeof setTimeout> | undefined;
   #focusBeforeSettings: Element | null = null;
 
@@ -51,13 +59,18 @@ export class App {
     this.#store.subscribe(() => {
       this.#render();
     });
+
     window.addEventListener("keydown", (event) => {
       const { state } = this.#store;
-      if (state && !this.#page.settingsOpen && shortcut(event, state, this.#send)) event.preventDefault();
+      if (!state || this.#page.settingsOpen) return;
+      if (shortcut(event, state, this.#send)) event.preventDefault();
     });
   }
 
-  /** Begins to follow the app. The events come first, so that no change is missed between snapshot and listening. */
+  /**
+   * Starts following the app. It listens for changes before it asks for the state, so that none is
+   * missed in between.
+   */
   async start(): Promise<void> {
     this.#render();
     await Promise.all([
@@ -69,11 +82,11 @@ export class App {
     await this.#store.refetch();
   }
 
-  readonly #send: Send = async (name, args) => {
-    const error = await this.#backend.send(name, args);
-    const refusal = error ? refusalOf(name, error.code, error.detail) : null;
+  readonly #send: Send = async (command) => {
+    const error = await this.#backend.send(command);
+    const refusal = error ? refusalOf(command, error) : null;
     if (refusal ?? this.#page.refusal) this.#set({ refusal });
-    // A menu or a switch shows again what holds.
+    // A menu or a switch goes back to what the app still has.
     else if (error) this.#render();
     return error;
   };
@@ -87,22 +100,21 @@ export class App {
       },
       closeSettings: () => {
         if (!this.#page.settingsOpen) return;
-        this.#actions.commitRelayUrl();
+        this.#actions.commitServerUrl();
         this.#set({ settingsOpen: false });
       },
       draft: (drafts) => {
-        this.#page = { ...this.#page, drafts: { ...this.#page.drafts, ...drafts } };
-        this.#render();
+        this.#set({ drafts: { ...this.#page.drafts, ...drafts } });
       },
       commitName: () => {
         const { name } = this.#page.drafts;
-        if (name !== null) void this.#commit("name", name, this.#send("set_name", { name }));
+        if (name !== null) void this.#commit("name", name, { type: "setName", name });
       },
-      commitRelayUrl: () => {
-        const { relayUrl } = this.#page.drafts;
-        if (relayUrl === null) return;
-        const url = relayUrl.trim();
-        void this.#commit("relayUrl", relayUrl, this.#send("set_relay_url", { url }));
+      commitServerUrl: () => {
+        const { serverUrl } = this.#page.drafts;
+        if (serverUrl === null) return;
+        const url = serverUrl.trim();
+        void this.#commit("serverUrl", serverUrl, { type: "setServerUrl", url });
       },
       dismissRefusal: () => {
         this.#set({ refusal: null });
@@ -110,9 +122,11 @@ export class App {
     };
   }
 
-  /** What was typed is the app's when it took it; until then, and when it refused, it stays as typed. */
-  async #commit(field: "name" | "relayUrl", text: string, sent: ReturnType<Send>): Promise<void> {
-    const error = await sent;
+  /**
+   * Sends what the user typed. The field keeps it until the app takes it, and when the app refuses.
+   */
+  async #commit(field: keyof Drafts, text: string, command: Command): Promise<void> {
+    const error = await this.#send(command);
     if (!error && this.#page.drafts[field] === text) this.#actions.draft({ [field]: null });
   }
 
@@ -121,45 +135,70 @@ export class App {
     this.#render();
   }
 
+  /**
+   * Brings the document up to date before it returns. Removing a focused element makes browsers
+   * send events in the middle of a rendering; what their handlers change is rendered right after.
+   */
   #render(): void {
+    this.#stale = true;
+    if (this.#rendering) return;
+    this.#rendering = true;
+    try {
+      while (this.#stale) {
+        this.#stale = false;
+        this.#renderOnce();
+      }
+    } finally {
+      this.#rendering = false;
+    }
+  }
+
+  #renderOnce(): void {
     const { state } = this.#store;
     this.#page.nowMs = Date.now();
     if (!state) {
-      patch(this.#root, viewWithoutState(this.#page));
+      render(<LoadingPage reachable={this.#page.reachable} />, this.#root);
       return;
     }
+
     const before = this.#shown;
     const newScreen = before?.screen.kind !== state.screen.kind;
     this.#shown = state;
-    if (newScreen) this.#enter(before);
+    if (newScreen) this.#leaveScreen(before);
     this.#theme.set(state.settings.theme);
-    patch(this.#root, view({ state, page: this.#page, act: this.#actions }));
+
+    render(<Page state={state} page={this.#page} act={this.#actions} />, this.#root);
+
     this.#showDialog();
-    if (newScreen) this.#entered(state, before !== undefined);
-    // For whoever measures how long a start takes.
+    if (newScreen) this.#enterScreen(state, before !== undefined);
+    // Benchmarks read how long the start took.
     if (!before) requestAnimationFrame(() => performance.mark("first-screen"));
     this.#streams.follow(state);
     const sentence = announcement(before, state);
     if (sentence !== undefined) announce(sentence);
-    if (before && before.problems !== state.problems && state.problems.length > 0) this.#idle.touch();
-    this.#tick(state);
+    if (before && before.problems !== state.problems && state.problems.length > 0) {
+      this.#idle.touch();
+    }
+    this.#scheduleClock(state);
   }
 
-  /** What belonged to the last screen is over. */
-  #enter(before: AppState | undefined): void {
-    this.#page = { ...this.#page, idle: false, refusal: before ? null : this.#page.refusal };
-    if (this.#page.settingsOpen && before) this.#page.settingsOpen = false;
+  /** Resets what belonged to the last screen. */
+  #leaveScreen(before: AppState | undefined): void {
+    this.#page.idle = false;
+    if (!before) return;
+    this.#page.refusal = null;
+    this.#page.settingsOpen = false;
   }
 
-  /** The new screen's heading takes the focus, except at the start, when nobody has gone anywhere. */
-  #entered({ screen }: AppState, moved: boolean): void {
+  /** `moved`: not at the start, where the focus stays where it is. */
+  #enterScreen({ screen }: AppState, moved: boolean): void {
     if (moved) document.getElementById("heading")?.focus();
-    const own = document.getElementById("own");
-    if (own) this.#own.attach(own);
+    const selfView = document.getElementById("self-view");
+    if (selfView) this.#selfView.attach(selfView);
     if (screen.kind === "inCall") this.#idle.touch();
     document.title =
       screen.kind === "inCall" || screen.kind === "connecting"
-        ? `${nameOf(screen.partner)} – ${words.appName}`
+        ? `${titleOf(screen.partner)} – ${words.appName}`
         : words.appName;
   }
 
@@ -175,28 +214,32 @@ export class App {
     if (before instanceof HTMLElement && before.isConnected) before.focus();
   }
 
-  /** The next second of whatever clock is to be seen. */
-  #tick({ screen }: AppState): void {
+  /** Renders again when the clock on the screen, if there is one, shows its next second. */
+  #scheduleClock({ screen }: AppState): void {
     clearTimeout(this.#clock);
     const since =
-      screen.kind === "inCall" ? screen.connectedAtMs : "startedAtMs" in screen ? screen.startedAtMs : undefined;
+      screen.kind === "inCall"
+        ? screen.connectedAtMs
+        : "startedAtMs" in screen
+          ? screen.startedAtMs
+          : undefined;
     if (since === undefined) return;
-    this.#clock = setTimeout(
-      () => {
-        this.#render();
-      },
-      untilNextSecond(since, Date.now()) + 5,
-    );
+    const wait = untilNextSecond(since, Date.now()) + CLOCK_SLACK_MS;
+    this.#clock = setTimeout(() => {
+      this.#render();
+    }, wait);
   }
 }
 
-/** The pointer rests on them, or the keyboard is there. */
+/** The pointer is over the controls, or the keyboard focus is on them. */
 function controlsInUse(): boolean {
   if (document.querySelector("#controls:hover, .problems:hover")) return true;
-  const focused = document.activeElement?.closest("#controls, #own, .problems");
-  return focused !== null && focused !== undefined && document.activeElement?.matches(":focus-visible") === true;
+  const { activeElement } = document;
+  if (!activeElement?.closest("#controls, #self-view, .problems")) return false;
+  return activeElement.matches(":focus-visible");
 }
 
+/** Has screen readers say it. */
 function announce(sentence: string): void {
   const announcer = document.getElementById("announcer");
   if (announcer) announcer.textContent = sentence;

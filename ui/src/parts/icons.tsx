@@ -1,7 +1,5 @@
 // Line icons, drawn for Tandem on a grid of 24.
 
-import { svg, type ElementNode } from "../dom/node";
-
 const PATHS = {
   camera: [
     "M3 8.5A2.5 2.5 0 0 1 5.5 6h7A2.5 2.5 0 0 1 15 8.5v7a2.5 2.5 0 0 1-2.5 2.5h-7A2.5 2.5 0 0 1 3 15.5z",
@@ -13,7 +11,11 @@ const PATHS = {
     "m15 10.5 6-3.5v10l-2.6-1.5",
     "m3 3 18 18",
   ],
-  microphone: ["M12 3a3 3 0 0 1 3 3v6a3 3 0 0 1-6 0V6a3 3 0 0 1 3-3z", "M5.5 11.5a6.5 6.5 0 0 0 13 0", "M12 18v3"],
+  microphone: [
+    "M12 3a3 3 0 0 1 3 3v6a3 3 0 0 1-6 0V6a3 3 0 0 1 3-3z",
+    "M5.5 11.5a6.5 6.5 0 0 0 13 0",
+    "M12 18v3",
+  ],
   microphoneOff: [
     "M9 5.9A3 3 0 0 1 15 6v5",
     "M14 14.2A3 3 0 0 1 9 12V9",
@@ -22,7 +24,11 @@ const PATHS = {
     "M12 18v3",
     "m3 3 18 18",
   ],
-  speaker: ["M4 9.5v5h3.5L12 18.5v-13L7.5 9.5z", "M15.5 9a4.2 4.2 0 0 1 0 6", "M18 6.5a7.8 7.8 0 0 1 0 11"],
+  speaker: [
+    "M4 9.5v5h3.5L12 18.5v-13L7.5 9.5z",
+    "M15.5 9a4.2 4.2 0 0 1 0 6",
+    "M18 6.5a7.8 7.8 0 0 1 0 11",
+  ],
   next: ["M5 6.5v11l7-5.5z", "M13 6.5v11l7-5.5z"],
   hangUp: [
     "M2.2 14.6c-.8-1.2-.6-2.8.5-3.8a14.2 14.2 0 0 1 18.6 0c1.1 1 1.3 2.6.5 3.8l-.9 1.3c-.5.7-1.4 1-2.2.7l-2.4-.9c-.8-.3-1.3-1.1-1.2-1.9l.1-1.7a10.2 10.2 0 0 0-6.4 0l.1 1.7c.1.8-.4 1.6-1.2 1.9l-2.4.9c-.8.3-1.7 0-2.2-.7z",
@@ -50,47 +56,51 @@ const PATHS = {
   ],
   search: ["M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 1 0 0-13z", "m15.5 15.5 5 5"],
   home: ["M4 11.5 12 5l8 6.5", "M6 10v9h12v-9"],
+  person: ["M12 4a4 4 0 1 0 0 8 4 4 0 1 0 0-8z", "M4.5 20c.8-4 3.9-6 7.5-6s6.7 2 7.5 6"],
   key: ["M8 8.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 1 0 0-7z", "M11.5 12H21v3", "M17 12v2.5"],
   check: ["m5 12.5 4.5 4.5L19 7"],
 } as const;
 
 export type IconName = keyof typeof PATHS;
 
-/** Decoration only: the words beside it, or a label, say what it means. */
-export function icon(name: IconName): ElementNode {
-  return svg(
-    "svg",
-    { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
-    PATHS[name].map((d) => svg("path", { d })),
+/** Decoration: the words beside it, or a label, say what it means. */
+export function Icon({ name }: { name: IconName }) {
+  return (
+    <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+      {PATHS[name].map((d) => (
+        <path key={d} d={d} />
+      ))}
+    </svg>
   );
 }
 
-/** One to three bars of three. */
-export function bars(quality: 1 | 2 | 3): ElementNode {
-  return svg(
-    "svg",
-    { class: "icon bars", viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" },
-    [1, 2, 3].map((bar) =>
-      svg("rect", {
-        x: 3 + (bar - 1) * 7,
-        y: 19 - bar * 4.6,
-        width: 4,
-        height: bar * 4.6,
-        rx: 1.5,
-        class: bar <= quality ? "bar lit" : "bar",
-      }),
-    ),
+/** One to three lit bars of three. */
+export function Bars({ quality }: { quality: 1 | 2 | 3 }) {
+  return (
+    <svg class="icon bars" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+      {[1, 2, 3].map((bar) => (
+        <rect
+          key={bar}
+          x={3 + (bar - 1) * 7}
+          y={19 - bar * 4.6}
+          width={4}
+          height={bar * 4.6}
+          rx={1.5}
+          class={bar <= quality ? "bar lit" : "bar"}
+        />
+      ))}
+    </svg>
   );
 }
 
 /** Tandem's mark: two who lean the same way. */
-export function mark(): ElementNode {
-  return svg(
-    "svg",
-    { class: "mark", viewBox: "0 0 64 64", "aria-hidden": "true", focusable: "false" },
-    svg("circle", { class: "front", cx: 27.5, cy: 13, r: 7 }),
-    svg("path", { class: "front", d: "M24 30 15.5 53.5" }),
-    svg("circle", { class: "back", cx: 47.5, cy: 13, r: 7 }),
-    svg("path", { class: "back", d: "M44 30 35.5 53.5" }),
+export function Mark() {
+  return (
+    <svg class="mark" viewBox="0 0 64 64" aria-hidden="true" focusable="false">
+      <circle class="front" cx={27.5} cy={13} r={7} />
+      <path class="front" d="M24 30 15.5 53.5" />
+      <circle class="back" cx={47.5} cy={13} r={7} />
+      <path class="back" d="M44 30 35.5 53.5" />
+    </svg>
   );
 }

@@ -1,0 +1,91 @@
+// Problems, each in its place: what is wrong, one thing to do, and the code.
+
+import type { Place } from "../generated/contract";
+import { words, wordsFor } from "../locale";
+import type { View } from "../page-state";
+import { plain } from "../text";
+import { Button } from "./button";
+import { Icon } from "./icons";
+
+/** Parts of a screen that show problems. `top` takes those that have no part of their own. */
+export type Slot = "top" | "camera" | "microphone" | "speaker" | "host" | "room" | "dialog";
+
+/** Where a problem is shown now: exactly one slot on every screen. */
+export function slotOf(place: Place, { state, page }: Pick<View, "state" | "page">): Slot {
+  const lobby = state.screen.kind === "lobby";
+  const device = place === "camera" || place === "microphone" || place === "speaker";
+  if (page.settingsOpen) {
+    if (place === "relay" || place === "settings") return "dialog";
+    // The dialog holds the device menus, except in the lobby, which shows them itself.
+    if (device && !lobby) return place;
+  }
+  if (lobby && (device || place === "host" || place === "room")) return place;
+  return "top";
+}
+
+/** The problems of one part of the screen. */
+export function Problems({ slot, ...view }: View & { slot: Slot }) {
+  const { state, page, act } = view;
+  const here = state.problems.filter(({ place }) => slotOf(place, view) === slot);
+  const refusal = page.refusal && slotOf(page.refusal.place, view) === slot ? page.refusal : null;
+  if (here.length === 0 && !refusal) return null;
+  return (
+    <div class="problems">
+      {here.map(({ id, code, detail }) => (
+        <ProblemCard
+          key={id}
+          code={code}
+          detail={detail}
+          onDismiss={() => void act.send({ type: "dismissProblem", id })}
+        />
+      ))}
+      {refusal && (
+        <ProblemCard
+          key={`refusal ${refusal.code}`}
+          code={refusal.code}
+          detail={refusal.detail}
+          onDismiss={act.dismissRefusal}
+        />
+      )}
+    </div>
+  );
+}
+
+interface ProblemCardProps {
+  code: string;
+  detail: string | null;
+  onDismiss: () => void;
+}
+
+function ProblemCard({ code, detail, onDismiss }: ProblemCardProps) {
+  return (
+    <div class="problem" role="alert" data-problem={code}>
+      <Icon name="warning" />
+      <div class="problem-words">
+        <ProblemWords code={code} />
+        <p class="problem-code" title={detail === null ? undefined : plain(detail, 300)}>
+          {plain(code, 60)}
+        </p>
+      </div>
+      <Button
+        action="dismiss"
+        icon="close"
+        label={words.problem.dismiss}
+        iconOnly
+        kind="quiet"
+        onClick={onDismiss}
+      />
+    </div>
+  );
+}
+
+/** What is wrong, and one thing to do where there is one. */
+export function ProblemWords({ code }: { code: string }) {
+  const { what, todo } = wordsFor(code);
+  return (
+    <>
+      <p class="problem-what">{what}</p>
+      {todo !== undefined && <p class="problem-todo">{todo}</p>}
+    </>
+  );
+}

@@ -1,0 +1,183 @@
+// The settings dialog: server, appearance, voice; the device menus too, unless the lobby shows
+// them.
+
+import type { ComponentChildren } from "preact";
+
+import type { Theme } from "../generated/contract";
+import { words } from "../locale";
+import type { View } from "../page-state";
+import { Button } from "./button";
+import { Devices } from "./devices";
+import { Dropdown } from "./dropdown";
+import { Problems } from "./problems";
+import { TextField } from "./text-field";
+
+const t = words.settings;
+const THEMES: Theme[] = ["system", "light", "dark"];
+
+/** Stays in the document: `app.tsx` opens it as a modal dialog, so that the focus stays inside. */
+export function Settings(view: View) {
+  const { page, act } = view;
+  return (
+    <dialog id="settings" aria-labelledby="settings-title" onClose={act.closeSettings}>
+      {page.settingsOpen && (
+        <>
+          <header class="dialog-head">
+            <h2 id="settings-title">{t.title}</h2>
+            <Button
+              action="close-settings"
+              icon="close"
+              label={t.close}
+              iconOnly
+              kind="quiet"
+              onClick={act.closeSettings}
+            />
+          </header>
+          <DialogBody {...view} />
+        </>
+      )}
+    </dialog>
+  );
+}
+
+function DialogBody(view: View) {
+  return (
+    <div class="dialog-body">
+      <Problems slot="dialog" {...view} />
+      {view.state.screen.kind !== "lobby" && (
+        <Group title={words.devices.title}>
+          <Devices {...view} level={false} />
+        </Group>
+      )}
+      <Group title={t.server}>
+        <ServerField {...view} />
+      </Group>
+      <Group title={t.appearance}>
+        <ThemeField {...view} />
+      </Group>
+      <Group title={t.voice}>
+        <ProcessingSwitches {...view} />
+      </Group>
+    </div>
+  );
+}
+
+function Group({ title, children }: { title: string; children: ComponentChildren }) {
+  return (
+    <section class="group">
+      <h3>{title}</h3>
+      {children}
+    </section>
+  );
+}
+
+function ServerField({ state, page, act }: View) {
+  return (
+    <div class="field">
+      <label for="server-url">{t.serverUrl}</label>
+      <TextField
+        id="server-url"
+        inputmode="url"
+        autocomplete="off"
+        autocapitalize="off"
+        spellcheck={false}
+        dir="ltr"
+        aria-describedby="server-hint"
+        value={page.drafts.serverUrl ?? state.settings.relayUrl}
+        onText={(serverUrl) => {
+          act.draft({ serverUrl });
+        }}
+        onChange={act.commitServerUrl}
+      />
+      <p id="server-hint" class="hint">
+        {state.host.status === "on" ? t.hosting : t.serverHint}
+      </p>
+    </div>
+  );
+}
+
+function ThemeField({ state, act }: View) {
+  return (
+    <div class="field">
+      <label for="theme">{t.theme}</label>
+      <Dropdown
+        id="theme"
+        value={state.settings.theme}
+        onChoose={(theme) => void act.send({ type: "setTheme", theme })}
+      >
+        {THEMES.map((theme) => (
+          <option key={theme} value={theme}>
+            {t.themes[theme]}
+          </option>
+        ))}
+      </Dropdown>
+    </div>
+  );
+}
+
+function ProcessingSwitches({ state, act }: View) {
+  const { echoCancellation, noiseSuppression, autoGain } = state.settings;
+  const now = { echoCancellation, noiseSuppression, autoGain };
+  const set = (change: Partial<typeof now>) =>
+    void act.send({ type: "setProcessing", ...now, ...change });
+  return (
+    <>
+      <Switch
+        id="echoCancellation"
+        label={t.echoCancellation}
+        hint={t.echoCancellationHint}
+        on={echoCancellation}
+        onSwitch={(on) => {
+          set({ echoCancellation: on });
+        }}
+      />
+      <Switch
+        id="noiseSuppression"
+        label={t.noiseSuppression}
+        hint={t.noiseSuppressionHint}
+        on={noiseSuppression}
+        onSwitch={(on) => {
+          set({ noiseSuppression: on });
+        }}
+      />
+      <Switch
+        id="autoGain"
+        label={t.autoGain}
+        hint={t.autoGainHint}
+        on={autoGain}
+        onSwitch={(on) => {
+          set({ autoGain: on });
+        }}
+      />
+    </>
+  );
+}
+
+interface SwitchProps {
+  id: string;
+  label: string;
+  hint: string;
+  on: boolean;
+  onSwitch: (on: boolean) => void;
+}
+
+function Switch({ id, label, hint, on, onSwitch }: SwitchProps) {
+  return (
+    <label class="switch-row">
+      <span class="switch-words">
+        <span>{label}</span>
+        <span class="hint">{hint}</span>
+      </span>
+      <input
+        id={id}
+        type="checkbox"
+        class="switch"
+        role="switch"
+        checked={on}
+        onChange={({ currentTarget }) => {
+          onSwitch(currentTarget.checked);
+        }}
+      />
+    </label>
+  );
+}

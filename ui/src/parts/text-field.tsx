@@ -1,0 +1,46 @@
+// A line of text to type.
+
+import type { AllHTMLAttributes } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+
+type Attribute =
+  | "id"
+  | "placeholder"
+  | "aria-describedby"
+  | "autocomplete"
+  | "autocapitalize"
+  | "spellcheck"
+  | "inputmode"
+  | "dir"
+  | "onChange";
+
+interface TextFieldProps extends Pick<AllHTMLAttributes<HTMLInputElement>, Attribute> {
+  value: string;
+  /** Called as the user types; `onChange` when the user is done. */
+  onText: (text: string) => void;
+}
+
+/**
+ * Shows `value`, except while the field has the focus: then what the user types stays, whatever the
+ * app says meanwhile.
+ */
+export function TextField({ value, onText, ...attributes }: TextFieldProps) {
+  const input = useRef<HTMLInputElement>(null);
+
+  useLayoutEffect(() => {
+    const element = input.current;
+    if (!element || element === document.activeElement) return;
+    if (element.value !== value) element.value = value;
+  });
+
+  return (
+    <input
+      {...attributes}
+      ref={input}
+      type="text"
+      onInput={({ currentTarget }) => {
+        onText(currentTarget.value);
+      }}
+    />
+  );
+}

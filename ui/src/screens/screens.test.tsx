@@ -1,0 +1,393 @@
+import { render } from "preact";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import type { AppState, Command, Place } from "../generated/contract";
+import { words } from "../locale";
+import type { PageState, View } from "../page-state";
+import { HOSTILE, makeCall, makeState, makeView, STATES } from "../testing/states";
+import { Page } from ".";
+
+let root: HTMLElement;
+beforeEach(() => {
+  root = document.createElement("div");
+  document.body.append(root);
+});
+afterEach(() => {
+  render(null, root);
+  root.remove();
+});
+
+function show(state: AppState, page: Partial<PageState> = {}): View {
+  const view = makeView(state, page);
+  render(<Page {...view} />, root);
+  return view;
+}
+const find = <E extends HTMLElement = HTMLElement>(selector: string): E => {
+  const found = root.querySelector<E>(selector);
+  if (!found) throw new Error(`${selector} is not there: ${root.innerHTML.slice(0, 2000)}`);
+  return found;
+};
+const has = (selector: string) => root.querySelector(selector) !== null;
+const action = (name: string) => find<HTMLButtonElement>(`[data-action="${name}"]`);
+const text = (selector: string) => find(selector).textContent;
+const sent = ({ act }: View) =>
+  (act.send as unknown as { mock: { calls: Command[][] } }).mock.calls.flat();
+
+const PLACES: Place[] = [
+  "camera",
+  "microphone",
+  "speaker",
+  "relay",
+  "host",
+  "settings",
+  "room",
+  "call",
+];
+
+describe("every screen", () => {
+  const kinds = { inCall: "in-call" } as Record<string, string>;
+
+  it.each(Object.entries(STATES))(
+    "%s has one heading, its name and nothing empty or twice",
+    (_, state) => {
+      show(state);
+      const { kind } = state.screen;
+      expect(find("main").dataset.screen).toBe(kinds[kind] ?? kind);
+      expect(root.querySelectorAll("h1")).toHaveLength(1);
+      expect(root.textContent).not.toMatch(/undefined|null|NaN|\[object/u);
+      const ids = Array.from(root.querySelectorAll("[id]"), ({ id }) => id);
+      expect(new Set(ids).size).toBe(ids.length);
+      for (const button of root.querySelectorAll("button")) {
+        expect(
+          button.getAttribute("aria-label") ?? button.textContent,
+          "every button has a name",
+        ).not.toBe("");
+      }
+      for (const field of root.querySelectorAll("input:not([type=checkbox]), select")) {
+        expect(has(`label[for="${field.id}"]`), `a label for ${field.id}`).toBe(true);
+      }
+      expect(root.querySelector("[style], script"), "nothing that the policy forbids").toBeNull();
+    },
+  );
+
+  it.each(Object.entries(STATES))(
+    "%s shows each problem exactly once, wherever it belongs",
+    (_, state) => {
+      for (const settingsOpen of [false, true]) {
+        const problems = PLACES.map((place, id) => ({
+          id,
+          code: `CODE_${place}`,
+          place,
+          detail: null,
+        }));
+        show({ ...state, problems }, { settingsOpen });
+        for (const { code } of problems) {
+          expect(root.querySelectorAll(`[data-problem="${code}"]`), code).toHaveLength(1);
+        }
+      }
+    },
+  );
+});
+
+describe("the lobby", () => {
+  it("offers the ways to a call", () => {
+    const view = show(makeState(), {
+      drafts: { name: null, serverUrl: null, code: " garden-42 " },
+    });
+    action("find-partner").click();
+    action("host").click();
+    action("test-speaker").click();
+    action("refresh-devices").click();
+    action("camera").click();
+    find<HTMLFormElement>("form").dispatchEvent(new Event("submit", { cancelable: true }));
+    expect(sent(view)).toEqual([
+      { type: "findPartner" },
+      { type: "startHost", lan: true },
+      { type: "testSpeaker" },
+      { type: "refreshDevices" },
+      { type: "setCameraOn", on: false },
+      { type: "callWithCode", code: "garden-42" },
+    ]);
+  });
+
+  it("lists the devices, the default, none, and a chosen one that is not connected", () => {
+    const view = show(makeState());
+    const options = (id: string) =>
+      Array.from(root.querySelectorAll(`#${id} option`), ({ textContent }) => textContent);
+    expect(options("camera")).toEqual([
+      "Default",
+      "Integrated Camera",
+      "Logitech BRIO",
+      "No camera",
+    ]);
+    expect(find<HTMLSelectElement>("#microphone").value).toBe("mic-2");
+    const camera = find<HTMLSelectElement>("#camera");
+    for (const value of ["cam-2", "none", ""]) {
+      camera.value = value;
+      camera.dispatchEvent(new Event("change"));
+    }
+    expect(sent(view)).toEqual([
+      { type: "setCamera", id: "cam-2" },
+      { type: "setCamera", id: "none" },
+      { type: "setCamera", id: null },
+    ]);
+    show(makeState({ settings: { ...makeState().settings, speaker: "gone" } }));
+    expect(options("speaker")).toContain(words.devices.missing);
+    expect(find<HTMLSelectElement>("#speaker").value).toBe("gone");
+  });
+
+  it.each([
+    ["off", words.lobby.previewOff],
+    ["starting", words.lobby.previewStarting],
+    ["failed", words.lobby.previewFailed],
+  ] as const)("says why there is no video: %s", (status, note) => {
+    show(makeState({ preview: { status } }));
+    expect(text(".preview-note")).toBe(note);
+    show(makeState({ preview: { status: "on" } }));
+    expect(has(".preview-note")).toBe(false);
+  });
+
+  it("says what to enter on the other computer while it hosts", () => {
+    const view = show(STATES["lobby-hosting"] ?? makeState());
+    expect(text(".addresses")).toContain("ws://192.168.1.20:9000/ws");
+    expect(text(".host-tell .hint")).toBe(words.host.tellMany);
+    expect(has('[data-action="host"]')).toBe(false);
+    action("stop-host").click();
+    expect(sent(view)).toEqual([{ type: "stopHost" }]);
+    show(makeState({ host: { status: "on", addresses: ["ws://192.168.1.20:9000/ws"] } }));
+    expect(text(".host-tell .hint")).toBe(words.host.tellOne);
+    show(makeState({ host: { status: "on", addresses: [] } }));
+    expect(text(".host")).toContain(words.host.noAddress);
+  });
+
+  it("shows each problem in its place, in words, with its code, until it is dismissed", () => {
+    const view = show(STATES["lobby-problems"] ?? makeState());
+    const camera = find('.device [data-problem="CAM_IN_USE"]');
+    expect(camera.closest(".device")?.querySelector("select")?.id).toBe("camera");
+    expect(camera.textContent).toContain("Another app is using your camera.");
+    expect(camera.textContent).toContain("Close that app, then try again.");
+    expect(camera.textContent).toContain("CAM_IN_USE");
+    expect(has('.host [data-problem="RELAY_NOT_STARTED"]')).toBe(true);
+    camera.querySelector("button")?.click();
+    expect(sent(view)).toEqual([{ type: "dismissProblem", id: 1 }]);
+  });
+
+  it("shows a refusal until it is dismissed", () => {
+    const view = show(makeState(), { refusal: { code: "BAD_ROOM", place: "room", detail: null } });
+    find(".with-code [data-problem=BAD_ROOM] button").click();
+    expect(view.act.dismissRefusal).toHaveBeenCalledOnce();
+  });
+});
+
+describe("waiting and connecting", () => {
+  it("count the time and can be cancelled", () => {
+    const view = show(STATES.waiting ?? makeState());
+    expect(text("#waiting-time")).toBe("0:12");
+    expect(has(".room")).toBe(false);
+    action("cancel").click();
+    expect(sent(view)).toEqual([{ type: "cancel" }]);
+  });
+
+  it("show the code that the other person needs", () => {
+    show(STATES["waiting-room"] ?? makeState());
+    expect(text(".room")).toBe("garden-42");
+    expect(text("h1")).toBe(words.waiting.titleRoom);
+  });
+
+  it("say what is happening, and offer to try again when it takes too long", () => {
+    show(STATES.connecting ?? makeState());
+    expect(text("h1")).toBe("Connecting to Amara");
+    expect(text("[aria-current=step]")).toBe(words.connecting.steps.checking);
+    expect(has('[data-action="retry"]')).toBe(false);
+    const view = show(STATES["connecting-timed-out"] ?? makeState());
+    action("retry").click();
+    action("cancel").click();
+    expect(sent(view)).toEqual([{ type: "retry" }, { type: "cancel" }]);
+  });
+});
+
+describe("a call", () => {
+  const call = (change = {}) => show(makeState({ screen: makeCall(change) }));
+  const badges = () =>
+    Array.from(root.querySelectorAll<HTMLElement>("[data-badge]"), ({ dataset }) => dataset.badge);
+
+  it("does what its buttons say", () => {
+    const view = call();
+    for (const name of ["mute", "camera", "next", "hang-up"]) action(name).click();
+    expect(sent(view)).toEqual([
+      { type: "setMuted", muted: true },
+      { type: "setCameraOn", on: false },
+      { type: "next" },
+      { type: "hangUp" },
+    ]);
+    action("settings").click();
+    expect(view.act.openSettings).toHaveBeenCalledOnce();
+    expect(text("#call-time")).toBe("12:34");
+  });
+
+  it("shows whether microphone and camera are on, and undoes it", () => {
+    const view = call({ muted: true, cameraOn: false });
+    expect(action("mute").hasAttribute("data-off")).toBe(true);
+    expect(action("mute").textContent).toBe(words.call.unmute);
+    expect(action("camera").hasAttribute("data-off")).toBe(true);
+    expect(text("[data-note=muted]")).toBe(words.call.youAreMuted);
+    action("mute").click();
+    action("camera").click();
+    expect(sent(view)).toEqual([
+      { type: "setMuted", muted: false },
+      { type: "setCameraOn", on: true },
+    ]);
+  });
+
+  it("has a badge for each thing worth knowing, and only for those", () => {
+    call();
+    expect(badges()).toEqual(["encrypted", "route", "quality"]);
+    expect(text("[data-badge=encrypted]")).toBe("Encrypted, not verified");
+    expect(text("[data-badge=route]")).toBe("Direct");
+    call({ encrypted: false, route: null, quality: null });
+    expect(badges()).toEqual([]);
+    call({
+      route: "relayed",
+      partnerMuted: true,
+      partnerCameraOff: true,
+      partnerReconnecting: true,
+    });
+    expect(new Set(badges())).toEqual(
+      new Set([
+        "encrypted",
+        "route",
+        "quality",
+        "partner-muted",
+        "partner-camera-off",
+        "reconnecting",
+      ]),
+    );
+    expect(text("[data-badge=route]")).toBe("Relayed");
+  });
+
+  it.each([
+    [1, "Poor"],
+    [2, "Fair"],
+    [3, "Good"],
+  ] as const)("quality %i is %s, with as many bars", (quality, word) => {
+    call({ quality });
+    expect(text("[data-badge=quality]")).toBe(word);
+    expect(root.querySelectorAll("[data-badge=quality] .lit")).toHaveLength(quality);
+  });
+
+  it("hides video that is not there", () => {
+    call({ partnerCameraOff: true, cameraOn: false });
+    expect(find("#remote").hidden).toBe(true);
+    expect(find("#local").hidden).toBe(true);
+    expect(text(".self-view-off")).toBe(words.call.localOff);
+    call({ sendsVideo: false });
+    expect(find("#local").hidden).toBe(true);
+    expect(text(".self-view-off")).toBe(words.call.localNone);
+    call();
+    expect(find("#remote").hidden).toBe(false);
+    expect(find("#local").hidden).toBe(false);
+  });
+
+  it("says that the server is lost while the call continues", () => {
+    call({ relayLost: true });
+    expect(text("[data-note=relay-lost]")).toBe(words.call.serverLost);
+    call({ relayLost: true, partnerReconnecting: true });
+    expect(text("[data-note=relay-lost]"), "no claim that the call isn't affected").toBe(
+      words.server.unreachable,
+    );
+  });
+
+  it("shows whatever a partner sends as text", () => {
+    for (const screen of [
+      makeCall({ partner: HOSTILE }),
+      {
+        kind: "connecting",
+        partner: HOSTILE,
+        step: "checking",
+        startedAtMs: 0,
+        timedOut: false,
+      } as const,
+    ]) {
+      show(makeState({ screen }));
+      expect(root.querySelector("img, script, b")).toBeNull();
+      expect(text("h1")).toContain("<img src=x");
+      expect(root.textContent).not.toMatch(/[\u0000-\u001f\u202a-\u202e]/u);
+      for (const foreign of root.querySelectorAll(".foreign")) expect(foreign.tagName).toBe("BDI");
+    }
+  });
+
+  it("has words for a partner without a name", () => {
+    for (const name of [null, "", "  ", "\u202E\u200b"]) {
+      call({ partner: { name, age: null, location: "Unknown", picture: null } });
+      expect(text("h1 .foreign")).toBe(words.anonymous.start);
+      expect(has(".about")).toBe(false);
+    }
+  });
+
+  it("has the device menus in the settings, and nothing twice", () => {
+    show(makeState({ screen: makeCall() }), { settingsOpen: true });
+    for (const id of ["camera", "microphone", "speaker", "theme", "server-url"])
+      expect(has(`dialog #${id}`)).toBe(true);
+    expect(action("test-speaker").disabled, "the app tests speakers in the lobby only").toBe(true);
+  });
+});
+
+describe("the end", () => {
+  it("says why in words, how long it was, and what can be done", () => {
+    const view = show(STATES.ended ?? makeState());
+    expect(text("#end-reason")).toBe("The other person left the call.");
+    expect(text("#call-duration")).toBe("12:34");
+    expect(has(".problem-code")).toBe(false);
+    action("search-again").click();
+    action("to-lobby").click();
+    expect(sent(view)).toEqual([{ type: "next" }, { type: "toLobby" }]);
+  });
+
+  it("shows the code of a fault, and no duration where there was no call", () => {
+    show(STATES["ended-fault"] ?? makeState());
+    expect(text(".problem-code")).toBe("CONNECTION_FAILED");
+    expect(has("#call-duration")).toBe(false);
+    expect(text("h1")).toBe(words.ended.title.failed);
+  });
+
+  it("says that a call ended, not that it failed, when the user gave up before it began", () => {
+    const screen = { kind: "ended", reason: "HUNG_UP", durationMs: null, room: null } as const;
+    show(makeState({ screen }));
+    expect(text("h1")).toBe(words.ended.title.ended);
+    expect(has(".hint"), "nothing is left to do").toBe(false);
+  });
+
+  it("offers to call again with the same code", () => {
+    show(STATES["ended-room"] ?? makeState());
+    expect(action("search-again").textContent).toBe(words.ended.againRoom);
+    expect(text("#call-duration")).toBe("1:02:03");
+  });
+});
+
+describe("the settings", () => {
+  it("send what the user changes", () => {
+    const view = show(makeState(), { settingsOpen: true });
+    const theme = find<HTMLSelectElement>("#theme");
+    theme.value = "dark";
+    theme.dispatchEvent(new Event("change"));
+    const noise = find<HTMLInputElement>("#noiseSuppression");
+    noise.checked = false;
+    noise.dispatchEvent(new Event("change"));
+    expect(sent(view)).toEqual([
+      { type: "setTheme", theme: "dark" },
+      { type: "setProcessing", echoCancellation: true, noiseSuppression: false, autoGain: false },
+    ]);
+    action("close-settings").click();
+    expect(view.act.closeSettings).toHaveBeenCalled();
+  });
+
+  it("keep a refused server address as it was typed, and say why", () => {
+    show(makeState(), {
+      settingsOpen: true,
+      drafts: { name: null, serverUrl: "htp:/x", code: "" },
+      refusal: { code: "BAD_RELAY_URL", place: "settings", detail: null },
+    });
+    expect(find<HTMLInputElement>("#server-url").value).toBe("htp:/x");
+    expect(has("dialog [data-problem=BAD_RELAY_URL]")).toBe(true);
+  });
+});
