@@ -8,6 +8,10 @@ use tandem::desktop::settings::{parse, to_json};
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(settings) = parse(bytes) {
         let written = to_json(&settings).expect("settings can be written");
-        assert_eq!(parse(&written), Ok(settings), "they are the same afterwards");
+        assert_eq!(
+            parse(&written),
+            Ok(settings),
+            "they are the same afterwards"
+        );
     }
 });

@@ -19,9 +19,9 @@
 //! use tandem_signaling::ServerUrl;
 //! use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
 //! use tandem_signaling::message::{ClientMessage, FindPartner, ServerMessage};
-//! use tandem_signaling::server::Relay;
+//! use tandem_signaling::server::SignalingServer;
 //!
-//! let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+//! let server = SignalingServer::builder().listen("127.0.0.1:0").start().await?;
 //! let address: ServerUrl = server.url().parse()?;
 //! let (ada, mut ada_events) = Client::connect(ClientConfig::new(address.clone()));
 //! let (ben, mut ben_events) = Client::connect(ClientConfig::new(address));

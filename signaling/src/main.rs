@@ -11,7 +11,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tandem_signaling::server::{Relay, RelayError};
+use tandem_signaling::server::{SignalingServer, StartError};
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, LogFormat, Refusal};
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Err(error) => {
             print_error(&format!("{error:#}"));
             // A file that a setting names is part of the settings.
-            let is_setting = matches!(error.downcast_ref(), Some(RelayError::Settings(_)));
+            let is_setting = matches!(error.downcast_ref(), Some(StartError::Settings(_)));
 
             if is_setting {
                 ExitCode::from(2)
@@ -66,7 +66,7 @@ fn start(args: Args, filter: EnvFilter) -> anyhow::Result<()> {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     let upgrades = args.rate_upgrades();
-    let mut builder = Relay::builder()
+    let mut builder = SignalingServer::builder()
         .listen(args.listen)
         .max_connections(args.max_connections)
         .limit_address(args.max_connections_per_address, upgrades)

@@ -29,7 +29,7 @@ mod linux {
     use tandem_tests::rogue::Partner;
     use tandem_tests::speech::{self, Voice};
     use tandem_tests::window::{Home, PATIENCE};
-    use tandem_tests::{PulseAudio, Relay, Screen, Window, pulse};
+    use tandem_tests::{PulseAudio, Screen, ServerProcess, Window, pulse};
 
     /// The size of the pictures.
     const SIZE: (u32, u32) = (1280, 800);
@@ -59,7 +59,7 @@ mod linux {
     impl Photographer {
         /// Everything that happens on the way from the lobby through a call.
         fn calls(&self) -> Result<()> {
-            let (relay, sound) = (Relay::start()?, PulseAudio::start()?);
+            let (relay, sound) = (ServerProcess::start()?, PulseAudio::start()?);
             let url = relay.url();
             let ann = self.open(
                 Home::new()?.with_sound(&sound),
@@ -83,12 +83,12 @@ mod linux {
             ann.press("settings")?;
             self.both(&ann, "settings")?;
             ann.press("close-settings")?;
-            command(&ann, "start_host", &json!({ "lan": true }))?;
+            command(&ann, "startHost", &json!({ "lan": true }))?;
             ann.wait_for_element("[data-action=\"stop-host\"]")?;
             self.both(&ann, "lobby-hosting")?;
-            command(&ann, "stop_host", &json!({}))?;
+            command(&ann, "stopHost", &json!({}))?;
 
-            command(&ann, "call_with_code", &json!({ "code": "blue-parrot" }))?;
+            command(&ann, "callWithCode", &json!({ "code": "blue-parrot" }))?;
             ann.wait_for_screen("waiting")?;
             self.both(&ann, "waiting-room")?;
             let silent = Partner::introduced(
@@ -102,21 +102,21 @@ mod linux {
             self.both(&ann, "connecting-timed-out")?;
             command(&ann, "cancel", &json!({}))?;
             drop(silent);
-            command(&ann, "find_partner", &json!({}))?;
+            command(&ann, "findPartner", &json!({}))?;
             ann.wait_for_screen("waiting")?;
             self.both(&ann, "waiting")?;
             command(&ann, "cancel", &json!({}))?;
 
             command(
                 &ann,
-                "set_relay_url",
+                "setServerUrl",
                 &json!({ "url": "ws://127.0.0.1:1/ws" }),
             )?;
-            command(&ann, "find_partner", &json!({}))?;
+            command(&ann, "findPartner", &json!({}))?;
             ann.wait_for_screen("ended")?;
             self.both(&ann, "ended-fault")?;
-            command(&ann, "to_lobby", &json!({}))?;
-            command(&ann, "set_relay_url", &json!({ "url": url }))?;
+            command(&ann, "toLobby", &json!({}))?;
+            command(&ann, "setServerUrl", &json!({ "url": url }))?;
 
             self.call(&ann, &url, sound)
         }
@@ -137,7 +137,7 @@ mod linux {
             ann.resize(CALL_SIZE.0, CALL_SIZE.1)?;
             let connect = || -> Result<()> {
                 for window in [ann, &amara] {
-                    command(window, "call_with_code", &json!({ "code": "red-parrot" }))?;
+                    command(window, "callWithCode", &json!({ "code": "red-parrot" }))?;
                 }
 
                 ann.wait_for_screen("in-call")?;
@@ -148,7 +148,7 @@ mod linux {
             self.one(ann, "in-call")?;
             let keys = |window: &Window| window.key("m").and_then(|()| window.key("v"));
             keys(ann)?;
-            ann.wait_for_element(".own-off")?;
+            ann.wait_for_element(".self-view-off")?;
             self.one(ann, "in-call-muted")?;
             keys(ann)?;
             keys(&amara)?;
@@ -160,14 +160,14 @@ mod linux {
             ann.wait_for_element("[data-badge=\"reconnecting\"]")?;
             self.one(ann, "in-call-reconnecting")?;
             amara.signal(libc::SIGCONT)?;
-            command(&amara, "hang_up", &json!({}))?;
+            command(&amara, "hangUp", &json!({}))?;
             ann.wait_for_screen("ended")?;
             ann.resize(SIZE.0, SIZE.1)?;
             self.both(ann, "ended")?;
 
             for window in [ann, &amara] {
                 window.wait_for_screen("ended")?;
-                command(window, "to_lobby", &json!({}))?;
+                command(window, "toLobby", &json!({}))?;
             }
 
             ann.resize(CALL_SIZE.0, CALL_SIZE.1)?;
@@ -237,7 +237,7 @@ mod linux {
 
         /// Has the page in this theme, drawn to the end; in a call the controls come with the pointer.
         fn dress(&self, window: &Window, theme: &str) -> Result<()> {
-            command(window, "set_theme", &json!({ "theme": theme }))?;
+            command(window, "setTheme", &json!({ "theme": theme }))?;
             let settle = "const done = arguments[0];
                 window.dispatchEvent(new Event('pointermove'));
                 if (!document.querySelector('dialog[open]')) document.activeElement?.blur();

@@ -38,7 +38,7 @@ mod linux {
     use serde_json::{Value, json};
     use tandem_tests::pulse::MOUTH;
     use tandem_tests::window::{Home, TEST_MEDIA};
-    use tandem_tests::{Part, Process, PulseAudio, Relay, Screen, Window, signal, wav};
+    use tandem_tests::{Part, Process, PulseAudio, Screen, ServerProcess, Window, signal, wav};
 
     /// Collects, for so many milliseconds, the number and the time in each picture that a canvas shows.
     const WATCH: &str = "
@@ -74,7 +74,7 @@ mod linux {
 
     /// The own picture as large as the partner's: two streams of the size that is sent.
     const ENLARGE: &str = "
-        const own = document.querySelector('#own');
+        const own = document.querySelector('#self-view');
         Object.assign(own.style, { width: '1280px', height: '720px', left: '0', top: '0' });";
 
     /// The lobby can be used: its first picture of itself, in Unix ms.
@@ -156,10 +156,10 @@ mod linux {
         fn idle(&self, screen: &Screen, phase: &str, home: Home) -> Result<Window> {
             let window = self.open(screen, home, &["--video", "test"])?;
             for (name, arguments) in [
-                ("set_camera_on", json!({ "on": false })),
+                ("setCameraOn", json!({ "on": false })),
                 // Without a sound server there is no microphone, and nothing shall look for one.
                 (
-                    "set_microphone",
+                    "setMicrophone",
                     json!({ "id": if phase == "idle" { Value::from("none") } else { Value::Null } }),
                 ),
             ] {
@@ -175,7 +175,7 @@ mod linux {
         /// A window in a full call with a headless peer, as when the partner sits at another machine; then with the own
         /// picture as large as the partner's.
         fn call(&self, screen: &Screen) -> Result<()> {
-            let relay = Relay::start()?;
+            let relay = ServerProcess::start()?;
             let url = relay.url();
             let mut partner = Command::new(&self.tandem);
             partner.args([
@@ -206,7 +206,7 @@ mod linux {
 
         /// Two windows that call each other: twice the work on one machine.
         fn both(&self, screen: &Screen) -> Result<()> {
-            let relay = Relay::start()?;
+            let relay = ServerProcess::start()?;
             let url = relay.url();
             let windows = [self.caller(screen, &url)?, self.caller(screen, &url)?];
             windows.iter().try_for_each(settle)?;
@@ -223,7 +223,7 @@ mod linux {
             )?;
             let code = json!({ "code": "bench" });
             window
-                .command("call_with_code", &code)?
+                .command("callWithCode", &code)?
                 .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
 
             Ok(window)

@@ -13,6 +13,10 @@
     clippy::print_stderr,
     reason = "tests print what they measure"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "fixtures run in real time and wait with deadlines"
+)]
 
 pub mod balancer;
 pub mod browser;
@@ -25,8 +29,8 @@ pub mod part;
 pub mod process;
 pub mod pulse;
 pub mod redis;
-pub mod relay;
 pub mod rogue;
+pub mod server_process;
 pub mod signal;
 pub mod speech;
 pub mod tandem;
@@ -44,7 +48,7 @@ pub use part::Part;
 pub use process::{Process, built};
 pub use pulse::PulseAudio;
 pub use redis::Redis;
-pub use relay::Relay;
+pub use server_process::ServerProcess;
 pub use tandem::{Outcome, Tandem};
 pub use tap::Tap;
 pub use window::{Screen, Window};

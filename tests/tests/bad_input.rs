@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tandem_tests::rogue::{Partner, RogueServer};
-use tandem_tests::{Outcome, Relay, Tandem};
+use tandem_tests::{Outcome, ServerProcess, Tandem};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const SMALL: [&str; 6] = ["--size", "640x360", "--fps", "30", "--speaker", "none"];
@@ -85,7 +85,7 @@ fn bad_arguments_are_refused() {
 
 #[test]
 fn an_empty_room_ends_with_no_partner() {
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     let url = server.url();
     let arguments = ["--signaling", &url, "--room", "empty", "--wait", "1s"];
     let outcome = Tandem::start([&arguments, &SMALL[..]].concat())
@@ -134,7 +134,7 @@ fn an_unreachable_server_is_reported() {
 
 /// A call of 3 s between a side with these arguments and one that sends test video and audio.
 fn call_with(extra: &[&str]) -> [Outcome; 2] {
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     let url = server.url();
     let common = ["--signaling", &url, "--room", "devices", "--duration", "3s"];
     let start =
@@ -392,7 +392,7 @@ fn garbage_from_the_server_is_survived() {
 
 /// Tandem meets a partner who sends this as its offer or, if Tandem offers, as its answer.
 fn meet(description: &serde_json::Value) -> Outcome {
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     let url = server.url();
     let arguments = ["--signaling", &url, "--room", "rogue", "--duration", "3s"];
     let tandem = Tandem::start([&arguments, &SMALL[..]].concat()).expect("starts");

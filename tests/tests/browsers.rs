@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tandem_tests::browser::Options;
-use tandem_tests::{Browser, Outcome, Part, Relay, Tandem, require};
+use tandem_tests::{Browser, Outcome, Part, ServerProcess, Tandem, require};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -19,7 +19,7 @@ enum First {
 
 /// Holds a call of a few seconds and returns both sides' reports.
 fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) {
-    let relay = Relay::start().expect("the server starts");
+    let relay = ServerProcess::start().expect("the server starts");
     let url = relay.url();
     let arguments = [
         "--signaling",

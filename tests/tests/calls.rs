@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tandem_tests::process::wait_until;
-use tandem_tests::{Outcome, Part, Relay, Tandem, require, signal, wav, y4m};
+use tandem_tests::{Outcome, Part, ServerProcess, Tandem, require, signal, wav, y4m};
 
 /// Limit for a call of a few seconds from start to exit, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -105,7 +105,7 @@ fn assert_media_flowed(peer: &Outcome, codec: &str) {
 }
 
 /// Two peers that meet through a signaling server process, each with its own arguments.
-fn two_processes(server: &Relay, first: &[&str], second: &[&str]) -> [Outcome; 2] {
+fn two_processes(server: &ServerProcess, first: &[&str], second: &[&str]) -> [Outcome; 2] {
     let url = server.url();
     let common = ["--signaling", &url, "--room", "two", "--duration", "4s"];
     let start = |extra: &[&str]| {
@@ -156,7 +156,7 @@ fn a_pair_in_one_process_sees_and_hears_each_other() {
 
 #[test]
 fn two_processes_call_each_other() {
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     for outcome in two_processes(&server, &[], &[]) {
         outcome.assert_ok("a process");
         assert_media_flowed(&outcome, "H264");
@@ -165,7 +165,7 @@ fn two_processes_call_each_other() {
 
 #[test]
 fn two_peers_that_prefer_vp8_use_it() {
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     for outcome in two_processes(&server, &["--codec", "vp8"], &["--codec", "vp8"]) {
         outcome.assert_ok("a process");
         assert_media_flowed(&outcome, "VP8");
@@ -174,7 +174,7 @@ fn two_peers_that_prefer_vp8_use_it() {
 
 #[test]
 fn a_side_that_sends_nothing_still_receives() {
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     let [sender, listener] = two_processes(&server, &[], &["--video", "none", "--audio", "none"]);
     sender.assert_ok("the sending side");
     listener.assert_ok("the receiving side");
@@ -211,7 +211,7 @@ fn recordings_hold_what_was_received() {
         })
         .collect();
     wav::write(Path::new(&tone), &sweep).expect("a file to send");
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     let records = [
         "--record-video",
         &video,
@@ -260,7 +260,7 @@ fn recordings_hold_what_was_received() {
 fn an_interrupt_ends_the_call_properly_on_both_sides() {
     let folder = tempfile::tempdir().expect("a folder");
     let video = folder.path().join("received.y4m");
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     let url = server.url();
     let common = ["--signaling", &url, "--room", "interrupted"];
     let file = video.to_string_lossy().into_owned();
@@ -280,7 +280,7 @@ fn an_interrupt_ends_the_call_properly_on_both_sides() {
 fn media_continues_when_the_server_dies_and_signaling_reconnects() {
     let folder = tempfile::tempdir().expect("a folder");
     let video = folder.path().join("received.y4m");
-    let mut server = Relay::start().expect("the server starts");
+    let mut server = ServerProcess::start().expect("the server starts");
     let (url, address) = (server.url(), server.address());
     let common = [
         "--signaling",
@@ -327,7 +327,7 @@ fn media_continues_when_the_server_dies_and_signaling_reconnects() {
 fn assert_noticed(signal: i32, how: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let video = folder.path().join("received.y4m");
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     let url = server.url();
     let common = ["--signaling", &url, "--room", "vanishing"];
     let file = video.to_string_lossy().into_owned();
@@ -366,7 +366,7 @@ fn a_partner_that_falls_silent_is_noticed() {
 
 #[test]
 fn logs_contain_no_names_addresses_or_sdp() {
-    let server = Relay::start().expect("the server starts");
+    let server = ServerProcess::start().expect("the server starts");
     let name = "Rumpelstiltskin";
     let loud = ["--name", name];
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tandem_tests::process::wait_until;
 use tandem_tests::tap::count;
-use tandem_tests::{Balancer, Coturn, Outcome, Part, Redis, Relay, Tandem, Tap, require};
+use tandem_tests::{Balancer, Coturn, Outcome, Part, Redis, ServerProcess, Tandem, Tap, require};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a recorded frame of 320x180: I420 and its marker.
@@ -28,7 +28,7 @@ struct Peer {
 
 impl Peer {
     /// It reaches both nodes at one address, which leads to `home` while that is alive.
-    fn start(home: &Relay, other: &Relay, recording: PathBuf) -> Self {
+    fn start(home: &ServerProcess, other: &ServerProcess, recording: PathBuf) -> Self {
         let front = Balancer::start(&[home.address(), other.address()]).expect("a port");
         let tap = Tap::start(front.address()).expect("a port");
         let url = tap.url();
@@ -138,7 +138,7 @@ fn a_node_dies_during_the_call(hangs_up: HangsUp) {
             "--turn-secret",
             turn.secret(),
         ];
-        let relay = Relay::start_with(&flags).expect("the node starts");
+        let relay = ServerProcess::start_with(&flags).expect("the node starts");
         relay.wait_until_ready().expect("it connects to Redis");
 
         relay

@@ -9,8 +9,8 @@ use tandem_tests::coturn::Allocation;
 use tandem_tests::process::tool;
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::{
-    Browser, Coturn, Guest, Overlay, Part, PulseAudio, Relay, browser, clip, pulse, require,
-    signal, wav, y4m,
+    Browser, Coturn, Guest, Overlay, Part, PulseAudio, ServerProcess, browser, clip, pulse,
+    require, signal, wav, y4m,
 };
 
 #[test]
@@ -168,7 +168,7 @@ fn the_browsers_test_pattern_reader_passes_its_tests() {
 #[test]
 fn two_browsers_can_call_each_other() {
     require!(Part::Chromium);
-    let relay = Relay::start().expect("the server starts");
+    let relay = ServerProcess::start().expect("the server starts");
     let url = relay.url();
     let options = browser::Options {
         signaling: &url,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tandem_tests::process::wait_until;
 use tandem_tests::speech::{self, Voice};
-use tandem_tests::{Part, PulseAudio, Relay, Tandem, pulse, require, signal, wav};
+use tandem_tests::{Part, PulseAudio, ServerProcess, Tandem, pulse, require, signal, wav};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -39,7 +39,7 @@ fn a_sentence_travels_from_the_microphone_to_the_partners_speaker() {
         .join("heard.wav")
         .to_string_lossy()
         .into_owned();
-    let relay = Relay::start().expect("the server starts");
+    let relay = ServerProcess::start().expect("the server starts");
     let url = relay.url();
     let common = ["--signaling", &url, "--room", "voice", "--video", "none"];
     let speaks = [
@@ -188,7 +188,7 @@ impl EchoCall {
             || String::from("none"),
             |path| path.to_string_lossy().into_owned(),
         );
-        let relay = Relay::start().expect("the server starts");
+        let relay = ServerProcess::start().expect("the server starts");
         let url = relay.url();
         let common = ["--signaling", &url, "--room", "echo", "--video", "none"];
         let switch = if cancel { "on" } else { "off" };

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use tandem_tests::{Part, Relay, Tandem, clip, require, signal, y4m};
+use tandem_tests::{Part, ServerProcess, Tandem, clip, require, signal, y4m};
 
 /// Frames of the clip, which is sent in a loop: 6 s.
 const FRAMES: u32 = 150;
@@ -41,7 +41,7 @@ fn a_clip_arrives_complete_in_order_and_sharp() {
     clip::y4m("bikes.mp4", &sent, (640, 272), 25, FRAMES).expect("ffmpeg converts the clip");
     let [from, to] = [&sent, &received].map(|path| path.to_string_lossy().into_owned());
 
-    let relay = Relay::start().expect("the server starts");
+    let relay = ServerProcess::start().expect("the server starts");
     let url = relay.url();
     let common = [
         "--signaling",

@@ -5,14 +5,14 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tandem_tests::{Coturn, Part, Relay, Tandem, Tap, require};
+use tandem_tests::{Coturn, Part, ServerProcess, Tandem, Tap, require};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MEDIA: [&str; 6] = ["--size", "640x360", "--speaker", "none", "--wait", "30s"];
 
-fn relay(turn: &Coturn, more: &[&str]) -> Relay {
+fn relay(turn: &Coturn, more: &[&str]) -> ServerProcess {
     let flags = ["--turn-url", &turn.url(), "--turn-secret", turn.secret()];
-    Relay::start_with(&[&flags[..], more].concat()).expect("the server starts")
+    ServerProcess::start_with(&[&flags[..], more].concat()).expect("the server starts")
 }
 
 fn tandem(url: &str, duration: &str) -> Tandem {
@@ -139,7 +139,7 @@ fn turn_credentials_are_renewed_during_a_call() {
 
 #[test]
 fn without_a_turn_server_nothing_is_sent_and_the_report_says_why() {
-    let relay = Relay::start().expect("the server starts");
+    let relay = ServerProcess::start().expect("the server starts");
     let tap = Tap::start(relay.address()).expect("a port");
     let outcome = tandem(&tap.url(), "4s")
         .finish(TIMEOUT)

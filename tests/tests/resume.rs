@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tandem_tests::process::wait_until;
 use tandem_tests::tap::count;
-use tandem_tests::{Relay, Tandem, Tap};
+use tandem_tests::{ServerProcess, Tandem, Tap};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -27,7 +27,7 @@ fn tandem(url: &str, more: &[&str]) -> Tandem {
 
 #[test]
 fn the_session_survives_a_broken_connection_and_ends_properly() {
-    let relay = Relay::start().expect("the server starts");
+    let relay = ServerProcess::start().expect("the server starts");
     let tap = Tap::start(relay.address()).expect("a port");
     // The peer with the broken connection hangs up; the other is notified through the server.
     let peers = [

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tandem_tests::coturn::Allocation;
 use tandem_tests::process::wait_until;
-use tandem_tests::{Coturn, Part, Relay, require};
+use tandem_tests::{Coturn, Part, ServerProcess, require};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 /// The ICE servers in `user_registered`, and the answer to `get_ice_servers`.
-fn ask(relay: &Relay) -> (Value, Value) {
+fn ask(relay: &ServerProcess) -> (Value, Value) {
     let stream = std::net::TcpStream::connect(relay.address()).expect("the server listens");
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -76,7 +76,7 @@ fn credentials_work_with_coturn_until_they_expire() {
         "--turn-secret",
         server.secret(),
     ];
-    let relay = Relay::start_with(&flags).expect("the server starts");
+    let relay = ServerProcess::start_with(&flags).expect("the server starts");
     let (registered, answer) = ask(&relay);
 
     assert_eq!(answer["ttl"], 3600, "an hour is the default");
@@ -104,7 +104,7 @@ fn credentials_work_with_coturn_until_they_expire() {
         );
     }
 
-    let brief = Relay::start_with(&[&flags[..], &["--turn-ttl", "2s"]].concat())
+    let brief = ServerProcess::start_with(&[&flags[..], &["--turn-ttl", "2s"]].concat())
         .expect("the server starts");
     let (_, answer) = ask(&brief);
     let (user, credential) = credentials(&answer["iceServers"]);
@@ -133,8 +133,9 @@ fn credentials_work_with_coturn_until_they_expire() {
 fn coturn_refuses_credentials_made_with_another_secret() {
     require!(Part::Coturn);
     let server = Coturn::start("the server's secret").expect("coturn starts");
-    let relay = Relay::start_with(&["--turn-url", &server.url(), "--turn-secret", "another"])
-        .expect("the server starts");
+    let relay =
+        ServerProcess::start_with(&["--turn-url", &server.url(), "--turn-secret", "another"])
+            .expect("the server starts");
     let (user, credential) = credentials(&ask(&relay).0["iceServers"]);
     let came = server
         .allocate(&user, &credential)
@@ -156,7 +157,7 @@ fn coturn_with_the_deployed_settings_serves_users_and_no_private_network() {
     {
         let server =
             Coturn::start_as_deployed("0123456789abcdef", with_loopback).expect("coturn starts");
-        let relay = Relay::start_with(&[
+        let relay = ServerProcess::start_with(&[
             "--turn-url",
             &server.url(),
             "--turn-secret",

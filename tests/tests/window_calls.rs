@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
 use tandem_tests::window::{PATIENCE, TEST_MEDIA};
-use tandem_tests::{Part, Relay, Screen, Tandem, Window, require};
+use tandem_tests::{Part, Screen, ServerProcess, Tandem, Window, require};
 
 /// A small picture: what is tested is not how fast this machine is.
 const SMALL: [&str; 2] = ["--size", "640x360"];
@@ -58,7 +58,7 @@ fn two_windows_find_each_other_and_see_each_other() {
     require!(Part::Window);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
 
     let (ann, bea) = (
@@ -133,7 +133,7 @@ fn mute_and_camera_off_in_a_call() {
     require!(Part::Window);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
 
     let (ann, bea) = (
@@ -166,7 +166,7 @@ fn next_leaves_the_partner_and_finds_another() {
     require!(Part::Window);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
 
     let (ann, bea) = (
@@ -210,7 +210,7 @@ fn closing_the_window_ends_the_call_for_the_partner_at_once() {
     require!(Part::Window);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
 
     let (ann, bea) = (
@@ -233,7 +233,7 @@ fn a_page_that_is_loaded_again_comes_back_to_the_call() {
     require!(Part::Window);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
 
     let (ann, bea) = (
@@ -268,7 +268,7 @@ fn a_wrong_code_finds_nobody_and_a_nonsense_code_is_refused_in_place() {
     require!(Part::Window);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
 
     let (ann, bea) = (
@@ -295,7 +295,7 @@ fn a_wrong_code_finds_nobody_and_a_nonsense_code_is_refused_in_place() {
     bea.press("hang-up").expect("a button");
     bea.wait_for_screen("ended").expect("the end");
     let refusal = bea
-        .command("call_with_code", &json!({ "code": "no spaces <b>" }))
+        .command("callWithCode", &json!({ "code": "no spaces <b>" }))
         .expect("an answer");
 
     assert_eq!(
@@ -309,7 +309,7 @@ fn a_wrong_code_finds_nobody_and_a_nonsense_code_is_refused_in_place() {
 fn a_call_outlives_its_relay_and_a_search_finds_it_again() {
     require!(Part::Window);
     let screen = Screen::start().expect("a screen");
-    let relay = Relay::start().expect("a relay");
+    let relay = ServerProcess::start().expect("a relay");
     let (url, address) = (relay.url(), relay.address().to_string());
     let (ann, bea) = (open(&screen, &url, "Ann"), open(&screen, &url, "Bea"));
     connect([&ann, &bea], "down");
@@ -317,7 +317,7 @@ fn a_call_outlives_its_relay_and_a_search_finds_it_again() {
     wait_for_state(&ann, "/screen/relayLost", &json!(true));
     ann.wait_for_pictures("#remote", 10)
         .expect("picture and sound need no relay");
-    let _again = Relay::start_at(&address).expect("the relay is back in its place");
+    let _again = ServerProcess::start_at(&address).expect("the relay is back in its place");
     wait_for_state(&ann, "/screen/relayLost", &json!(false));
     wait_for_state(&bea, "/screen/relayLost", &json!(false));
 
@@ -335,7 +335,7 @@ fn a_call_outlives_its_relay_and_a_search_finds_it_again() {
 fn a_relay_that_is_not_there_is_said_and_can_be_tried_again() {
     require!(Part::Window);
     let screen = Screen::start().expect("a screen");
-    let relay = Relay::start().expect("a relay");
+    let relay = ServerProcess::start().expect("a relay");
     let (url, address) = (relay.url(), relay.address().to_string());
     drop(relay);
     let ann = open(&screen, &url, "Ann");
@@ -348,7 +348,7 @@ fn a_relay_that_is_not_there_is_said_and_can_be_tried_again() {
         "it says why"
     );
 
-    let _relay = Relay::start_at(&address).expect("the relay comes up");
+    let _relay = ServerProcess::start_at(&address).expect("the relay comes up");
     ann.press("search-again").expect("a button");
     wait_for_state(&ann, "/relay/status", &json!("connected"));
     ann.wait_for_screen("waiting").expect("now it searches");
@@ -359,7 +359,7 @@ fn a_window_calls_a_headless_peer() {
     require!(Part::Window);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
     let url = relay.url();
     let bot = [
@@ -402,7 +402,7 @@ fn one_window_hosts_the_relay_and_the_other_joins_by_its_address() {
         open(&screen, "ws://127.0.0.1:1/ws", "Ann"),
         open(&screen, "ws://127.0.0.1:1/ws", "Bea"),
     );
-    ann.command("start_host", &json!({ "lan": false }))
+    ann.command("startHost", &json!({ "lan": false }))
         .expect("an answer")
         .expect("a relay starts in the app");
     wait_for_state(&ann, "/host/status", &json!("on"));
@@ -410,7 +410,7 @@ fn one_window_hosts_the_relay_and_the_other_joins_by_its_address() {
         .as_str()
         .expect("an address")
         .to_owned();
-    bea.command("set_relay_url", &json!({ "url": address }))
+    bea.command("setServerUrl", &json!({ "url": address }))
         .expect("an answer")
         .expect("the address is fine");
     connect([&ann, &bea], "lan");

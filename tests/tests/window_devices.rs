@@ -11,7 +11,7 @@ use tandem_tests::process::wait_until;
 use tandem_tests::pulse::{HEADPHONES, HEADSET, HEADSET_MOUTH, MOUTH, SPEAKER};
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::window::{Home, PATIENCE};
-use tandem_tests::{Part, PulseAudio, Relay, Screen, Tandem, Window, require, signal, wav};
+use tandem_tests::{Part, PulseAudio, Screen, ServerProcess, Tandem, Window, require, signal, wav};
 
 /// Louder than this is a sound, softer is none (dB of full scale).
 const AUDIBLE_DB: f64 = -45.0;
@@ -180,7 +180,7 @@ fn microphone_and_speaker_change_in_a_call() {
         Screen::start().expect("a screen"),
         PulseAudio::start().expect("a sound server"),
     );
-    let relay = Relay::start().expect("a relay");
+    let relay = ServerProcess::start().expect("a relay");
     let (url, heard) = (relay.url(), folder.path().join("heard.wav"));
     let recording = heard.to_string_lossy().into_owned();
     let bot = [
@@ -298,7 +298,7 @@ fn without_any_device_one_can_still_watch_and_listen() {
     require!(Part::Window, Part::NoCamera);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
     let url = relay.url();
     let home = Home::new()
@@ -353,11 +353,11 @@ fn without_any_device_one_can_still_watch_and_listen() {
     window
         .wait_for_state("/screen/encrypted", &json!(true))
         .expect("it is a call like any other");
-    let own = window.text("#own").expect("text");
+    let own = window.text("#self-view").expect("text");
 
     assert_eq!(
         own.trim(),
-        "No picture",
+        "No video",
         "in place of the own picture it says that there is none"
     );
 

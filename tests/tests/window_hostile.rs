@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
 use tandem_tests::rogue::RogueServer;
 use tandem_tests::window::{PATIENCE, TEST_MEDIA};
-use tandem_tests::{Part, Relay, Screen, Tandem, Window, require};
+use tandem_tests::{Part, Screen, ServerProcess, Tandem, Window, require};
 
 /// Sends Tauri's own messages past its library: everything that a page can send at all. Returns how
 /// each was answered.
@@ -149,7 +149,7 @@ fn commands_in_any_order_leave_an_app_that_works() {
     require!(Part::Window);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
     let url = relay.url();
     let window = open(&screen, &url);

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tandem_tests::process::{built, wait_until};
 use tandem_tests::window::{Home, PATIENCE, TEST_MEDIA};
-use tandem_tests::{Part, Process, Relay, Screen, Tandem, Window, require};
+use tandem_tests::{Part, Process, Screen, ServerProcess, Tandem, Window, require};
 
 #[test]
 fn a_broken_settings_file_is_set_aside_and_said() {
@@ -99,7 +99,7 @@ fn text_of_a_partner_is_shown_as_text() {
     require!(Part::Window);
     let (screen, relay) = (
         Screen::start().expect("a screen"),
-        Relay::start().expect("a relay"),
+        ServerProcess::start().expect("a relay"),
     );
     let url = relay.url();
     let trick = "<img src=x onerror=alert(1)>\u{202E}gpj";

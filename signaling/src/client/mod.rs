@@ -19,7 +19,7 @@
 //! use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
 //! use tandem_signaling::message::{ClientMessage, FindPartner, ServerMessage};
 //!
-//! # let server = tandem_signaling::server::Relay::builder().listen("127.0.0.1:0").start().await?;
+//! # let server = tandem_signaling::server::SignalingServer::builder().listen("127.0.0.1:0").start().await?;
 //! # let address = server.url();
 //! // Such as "ws://127.0.0.1:9000/ws".
 //! let (client, mut events) = Client::connect(ClientConfig::new(address.parse()?));

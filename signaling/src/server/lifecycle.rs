@@ -37,14 +37,14 @@ const MAX_STORE_COMMANDS: usize = 65_536;
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum RelayError {
+pub enum StartError {
     /// The address is in use, not allowed, or not one of this machine.
     #[error(
         "cannot listen on {address} ({source}): choose another address or port, or stop the \
          program that uses it"
     )]
     Listen {
-        /// As given to [`RelayBuilder::listen`].
+        /// As given to [`SignalingServerBuilder::listen`].
         address: String,
         /// The system's error.
         source: io::Error,
@@ -59,8 +59,8 @@ pub enum RelayError {
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use tandem_signaling::server::Relay;
-/// let builder = Relay::builder()
+/// # use tandem_signaling::server::SignalingServer;
+/// let builder = SignalingServer::builder()
 ///     .listen("127.0.0.1:0")
 ///     .stun_url("stun:stun.example.org:3478")
 ///     .limit_address(100, 300)
@@ -68,7 +68,7 @@ pub enum RelayError {
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct RelayBuilder {
+pub struct SignalingServerBuilder {
     listen: String,
     heartbeat: Duration,
     silent: Duration,
@@ -80,7 +80,7 @@ pub struct RelayBuilder {
     redis: Option<String>,
 }
 
-impl Default for RelayBuilder {
+impl Default for SignalingServerBuilder {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:9000".into(),
@@ -99,7 +99,7 @@ impl Default for RelayBuilder {
     }
 }
 
-impl RelayBuilder {
+impl SignalingServerBuilder {
     /// Where to listen: `HOST:PORT`. Port 0 picks a free one. Default `127.0.0.1:9000`.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = address.into();
@@ -188,7 +188,7 @@ impl RelayBuilder {
         self
     }
 
-    /// How long [`Relay::shutdown`] lets calls continue. Default 2 s: the user of a program that
+    /// How long [`SignalingServer::shutdown`] lets calls continue. Default 2 s: the user of a program that
     /// embeds the server does not want to wait for it.
     pub fn drain_deadline(mut self, limit: Duration) -> Self {
         self.drain_deadline = limit;
@@ -230,12 +230,12 @@ impl RelayBuilder {
     /// Binds the address and starts to accept. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// [`RelayError::Settings`] if a file is missing or not valid, [`RelayError::Listen`] if the
+    /// [`StartError::Settings`] if a file is missing or not valid, [`StartError::Listen`] if the
     /// address cannot be bound.
-    pub async fn start(self) -> Result<Relay, RelayError> {
+    pub async fn start(self) -> Result<SignalingServer, StartError> {
         let encrypted = self.edge.tls.is_some();
-        let edge = Edge::new(self.edge).map_err(RelayError::Settings)?;
-        let cannot_listen = |source| RelayError::Listen {
+        let edge = Edge::new(self.edge).map_err(StartError::Settings)?;
+        let cannot_listen = |source| StartError::Listen {
             address: self.listen.clone(),
             source,
         };
@@ -263,7 +263,7 @@ impl RelayBuilder {
             .zip(node.clone())
             .map(|(url, node)| RedisStore::new(url, node, holds, clock))
             .transpose()
-            .map_err(RelayError::Settings)?;
+            .map_err(StartError::Settings)?;
 
         let hub_config = HubConfig {
             heartbeat: self.heartbeat,
@@ -293,7 +293,7 @@ impl RelayBuilder {
         let task = tokio::spawn(accept_loop(listener, shared.clone(), reports, stopped));
         tracing::info!(port = local_addr.port(), "listening: clients can connect");
 
-        Ok(Relay {
+        Ok(SignalingServer {
             local_addr,
             encrypted,
             drain_deadline: self.drain_deadline,
@@ -307,7 +307,7 @@ impl RelayBuilder {
 
 /// A running server. Dropping it cuts all connections at once; [`shutdown`](Self::shutdown) lets
 /// calls end first.
-pub struct Relay {
+pub struct SignalingServer {
     local_addr: SocketAddr,
     encrypted: bool,
     shared: Arc<Shared>,
@@ -319,10 +319,10 @@ pub struct Relay {
     store_task: Option<JoinHandle<()>>,
 }
 
-impl Relay {
+impl SignalingServer {
     /// The default settings.
-    pub fn builder() -> RelayBuilder {
-        RelayBuilder::default()
+    pub fn builder() -> SignalingServerBuilder {
+        SignalingServerBuilder::default()
     }
 
     /// The address it listens on, with the actual port.
@@ -371,15 +371,15 @@ impl Relay {
     }
 }
 
-impl fmt::Debug for Relay {
+impl fmt::Debug for SignalingServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay")
+        f.debug_struct("SignalingServer")
             .field("local_addr", &self.local_addr)
             .finish_non_exhaustive()
     }
 }
 
-impl Drop for Relay {
+impl Drop for SignalingServer {
     fn drop(&mut self) {
         self.task.abort();
         if let Some(store_task) = &self.store_task {

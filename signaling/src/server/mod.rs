@@ -1,4 +1,4 @@
-//! The signaling server: [`Relay::builder`] sets it up, [`Relay::shutdown`] ends it.
+//! The signaling server: [`SignalingServer::builder`] sets it up, [`SignalingServer::shutdown`] ends it.
 //!
 //! The hub and its matchmaker decide everything and know neither sockets nor clocks. Around them is
 //! a shell of tasks: one for each connection, one that accepts them, and, in a cluster, one that
@@ -35,4 +35,4 @@ mod store;
 pub use connection::socket_config;
 #[doc(hidden)]
 pub use fuzzing::answer_upgrade;
-pub use lifecycle::{Relay, RelayBuilder, RelayError};
+pub use lifecycle::{SignalingServer, SignalingServerBuilder, StartError};

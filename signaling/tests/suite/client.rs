@@ -9,7 +9,7 @@ use tandem_signaling::client::{Backoff, Client, ClientConfig, ClientError, Clien
 use tandem_signaling::message::{
     ClientMessage, FindPartner, LeaveReason, RawValue, ServerMessage, UserRegistered,
 };
-use tandem_signaling::server::Relay;
+use tandem_signaling::server::SignalingServer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_tungstenite::WebSocketStream;
@@ -217,7 +217,11 @@ async fn a_client_returns_when_the_server_does() {
 
     let server = within("the port", async {
         loop {
-            if let Ok(server) = Relay::builder().listen(address.to_string()).start().await {
+            if let Ok(server) = SignalingServer::builder()
+                .listen(address.to_string())
+                .start()
+                .await
+            {
                 break server;
             }
 
@@ -369,7 +373,7 @@ async fn another_kind_of_server_is_recognized() {
         "SIGNALING_NOT_A_RELAY"
     );
 
-    let full = start(Relay::builder().max_connections(1)).await;
+    let full = start(SignalingServer::builder().max_connections(1)).await;
     let _only = Peer::connect(full.local_addr()).await;
     let (_client, mut events) = connect(full.local_addr());
 

@@ -431,7 +431,7 @@ async fn a_redis_that_answers_garbage_does_no_harm() {
         }
     });
 
-    let server = start(tandem_signaling::server::Relay::builder().redis(url)).await;
+    let server = start(tandem_signaling::server::SignalingServer::builder().redis(url)).await;
     let mut peer = Peer::connect(server.local_addr()).await;
     eventually("some attempts", async || {
         asked.load(std::sync::atomic::Ordering::Relaxed) > answers.len()

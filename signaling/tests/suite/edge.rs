@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
 use ring::hmac;
 use serde_json::{Value, json};
-use tandem_signaling::server::Relay;
+use tandem_signaling::server::SignalingServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -71,7 +71,7 @@ async fn metric_becomes(address: SocketAddr, line: &str) {
 
 #[tokio::test]
 async fn the_connections_of_one_address_are_limited() {
-    let server = start(Relay::builder().limit_address(2, 0)).await;
+    let server = start(SignalingServer::builder().limit_address(2, 0)).await;
     let address = server.local_addr();
     let (first, second) = (Peer::connect(address).await, Peer::connect(address).await);
     let (status, _, head) = upgrade(address, "/ws", "").await;
@@ -102,7 +102,7 @@ async fn the_connections_of_one_address_are_limited() {
 
 #[tokio::test]
 async fn the_upgrades_of_one_address_per_minute_are_limited() {
-    let server = start(Relay::builder().limit_address(0, 3)).await;
+    let server = start(SignalingServer::builder().limit_address(0, 3)).await;
     for n in 0..3 {
         assert_eq!(
             upgrade(server.local_addr(), "/ws", "").await.0,
@@ -123,7 +123,7 @@ async fn the_upgrades_of_one_address_per_minute_are_limited() {
 #[tokio::test]
 async fn behind_a_trusted_proxy_the_forwarded_address_counts() {
     let proxied = start(
-        Relay::builder()
+        SignalingServer::builder()
             .limit_address(1, 0)
             .trusted_proxy("127.0.0.0/8".parse().expect("a range")),
     )
@@ -154,7 +154,7 @@ async fn behind_a_trusted_proxy_the_forwarded_address_counts() {
 
     proxied.shutdown_within(Duration::ZERO).await;
 
-    let direct = start(Relay::builder().limit_address(1, 0)).await;
+    let direct = start(SignalingServer::builder().limit_address(1, 0)).await;
     let (_, _first, _) = upgrade(direct.local_addr(), "/ws", one).await;
     assert_eq!(
         upgrade(direct.local_addr(), "/ws", six).await.0,
@@ -167,7 +167,7 @@ async fn behind_a_trusted_proxy_the_forwarded_address_counts() {
 
 #[tokio::test]
 async fn a_full_server_answers_503() {
-    let server = start(Relay::builder().max_connections(1)).await;
+    let server = start(SignalingServer::builder().max_connections(1)).await;
     let _first = Peer::connect(server.local_addr()).await;
     assert_eq!(upgrade(server.local_addr(), "/ws", "").await.0, 503);
     assert!(
@@ -182,7 +182,7 @@ async fn a_full_server_answers_503() {
 
 #[tokio::test]
 async fn too_many_messages_are_rate_limited_and_the_connection_stays() {
-    let server = start(Relay::builder().limit_traffic(20, 0)).await;
+    let server = start(SignalingServer::builder().limit_traffic(20, 0)).await;
     let mut peer = Peer::connect(server.local_addr()).await;
 
     for n in 0..100 {
@@ -226,7 +226,7 @@ async fn too_many_messages_are_rate_limited_and_the_connection_stays() {
 
 #[tokio::test]
 async fn searches_are_limited_but_not_the_end_of_one() {
-    let server = start(Relay::builder().limit_requests(2, 0)).await;
+    let server = start(SignalingServer::builder().limit_requests(2, 0)).await;
     let mut peer = Peer::connect(server.local_addr()).await;
 
     for _ in 0..2 {
@@ -273,7 +273,7 @@ async fn a_second_connection_does_not_evade_the_limits_of_a_person() {
     std::fs::write(&key, secret).expect("a writable folder");
     let reports = folder.path().join("reports");
     let server = start(
-        Relay::builder()
+        SignalingServer::builder()
             .jwt_key(&key)
             .reports(&reports)
             .limit_requests(2, 1),
@@ -366,7 +366,7 @@ async fn tokens_are_required_and_bans_apply_to_their_bearers() {
     let secret = b"a secret of at least thirty-two bytes";
     std::fs::write(&key, secret).expect("a writable folder");
     std::fs::write(&bans, "user:mallory\n").expect("a writable folder");
-    let server = start(Relay::builder().jwt_key(&key).ban_file(&bans)).await;
+    let server = start(SignalingServer::builder().jwt_key(&key).ban_file(&bans)).await;
     let address = server.local_addr();
 
     let (status, stream, _) = upgrade(address, "/ws", "").await;
@@ -476,10 +476,10 @@ async fn tokens_are_required_and_bans_apply_to_their_bearers() {
 #[tokio::test]
 async fn unreadable_files_stop_the_start() {
     for builder in [
-        Relay::builder().ban_file("/nowhere/bans"),
-        Relay::builder().jwt_key("/nowhere/key"),
-        Relay::builder().tls("/nowhere/cert", "/nowhere/key"),
-        Relay::builder().reports("/nowhere/reports"),
+        SignalingServer::builder().ban_file("/nowhere/bans"),
+        SignalingServer::builder().jwt_key("/nowhere/key"),
+        SignalingServer::builder().tls("/nowhere/cert", "/nowhere/key"),
+        SignalingServer::builder().reports("/nowhere/reports"),
     ] {
         let error = builder
             .listen("127.0.0.1:0")
@@ -557,7 +557,7 @@ async fn the_http_beside_the_websocket() {
 #[tokio::test]
 async fn a_forbidden_origin_is_403_before_anything_else() {
     let server = start(
-        Relay::builder()
+        SignalingServer::builder()
             .allow_origin("https://tandem.example")
             .max_connections(1),
     )

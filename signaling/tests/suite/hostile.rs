@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use proptest::prelude::*;
 use serde_json::json;
-use tandem_signaling::server::Relay;
+use tandem_signaling::server::SignalingServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -137,7 +137,7 @@ async fn an_upgrade_that_does_not_finish_is_closed() {
 #[tokio::test]
 async fn a_client_that_answers_no_ping_is_4003_and_the_partner_is_notified() {
     let server = start(
-        Relay::builder()
+        SignalingServer::builder()
             .heartbeat(Duration::from_millis(100))
             .silent(Duration::from_millis(600)),
     )
@@ -257,7 +257,7 @@ async fn close_code_of(mut stream: TcpStream) -> Option<u16> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_pings_fragments_and_large_frames_leave_others_alone() {
-    let server = start(Relay::builder().limit_traffic(100, 200_000)).await;
+    let server = start(SignalingServer::builder().limit_traffic(100, 200_000)).await;
     let address = server.local_addr();
     let ((mut a, _), (mut b, _)) = pair(address).await;
     let flood = |unit: Vec<u8>, first: Vec<u8>| async move {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tandem_signaling::server::Relay;
+use tandem_signaling::server::SignalingServer;
 
 use crate::support::{DEADLINE, Peer, UPGRADE, pair, raw, server, start, within};
 
 #[tokio::test]
 async fn registration_holds_everything_a_client_needs() {
-    let server = start(Relay::builder().stun_url("stun:stun.example.org:3478")).await;
+    let server = start(SignalingServer::builder().stun_url("stun:stun.example.org:3478")).await;
     let (a, b) = (
         Peer::connect(server.local_addr()).await,
         Peer::connect(server.local_addr()).await,
@@ -207,7 +207,7 @@ async fn the_partner_is_notified_of_every_end() {
 
     server.shutdown_within(Duration::ZERO).await;
 
-    let server = start(Relay::builder().resume_window(Duration::ZERO)).await;
+    let server = start(SignalingServer::builder().resume_window(Duration::ZERO)).await;
     let ((a, _), (mut b, _)) = pair(server.local_addr()).await;
     drop(a);
 
@@ -291,7 +291,7 @@ async fn a_broken_call_continues_where_it_was() {
 #[tokio::test]
 async fn http_beside_the_websocket() {
     let server = start(
-        Relay::builder()
+        SignalingServer::builder()
             .max_connections(1)
             .allow_origin("https://ok.example"),
     )
@@ -367,7 +367,7 @@ async fn http_beside_the_websocket() {
 
 #[tokio::test]
 async fn shutdown_drains() {
-    let server = start(Relay::builder().drain_deadline(DEADLINE)).await;
+    let server = start(SignalingServer::builder().drain_deadline(DEADLINE)).await;
     let address = server.local_addr();
     let ((mut a, found), (mut b, _)) = pair(address).await;
     let mut idle = Peer::connect(address).await;
@@ -430,7 +430,7 @@ async fn the_drain_deadline_ends_calls() {
 #[tokio::test]
 async fn an_address_in_use_is_an_error_that_names_it() {
     let server = server().await;
-    let error = Relay::builder()
+    let error = SignalingServer::builder()
         .listen(server.local_addr().to_string())
         .start()
         .await

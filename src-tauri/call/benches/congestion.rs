@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rtc::interceptor::{BandwidthEstimator, PacketReport};
 use tandem_call::internals::{
-    Bitrate, Class, Estimator, LinkConfig, LinkState, Pacer, PacerConfig,
+    Bitrate, BitrateBounds, Class, Estimator, LinkState, Pacer, PacerConfig,
 };
 use tandem_call::simnet::{Conditions, Pair, PairConfig};
 
@@ -54,7 +54,7 @@ fn pacer(c: &mut Criterion) {
 fn estimator(c: &mut Criterion) {
     let mut group = c.benchmark_group("estimator");
     group.throughput(Throughput::Elements(u64::from(BATCH)));
-    let bounds = LinkConfig::default();
+    let bounds = BitrateBounds::default();
     let link = LinkState::new(Bitrate::from_bps(bounds.start_bps as f64));
     let mut estimator = Estimator::new(bounds, Arc::new(link));
     let (start, mut sent) = (Instant::now(), 0_u64);
@@ -97,7 +97,7 @@ fn chains(c: &mut Criterion) {
     group.sample_size(10);
     let delay = Duration::from_millis(25);
     let path = Conditions::bottleneck(2_500_000, delay, Duration::from_millis(300));
-    let bounds = LinkConfig {
+    let bounds = BitrateBounds {
         start_bps: 2_000_000,
         min_bps: 60_000,
         max_bps: 2_000_000,

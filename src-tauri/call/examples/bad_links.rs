@@ -14,12 +14,12 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_call::internals::LinkConfig;
+use tandem_call::internals::BitrateBounds;
 use tandem_call::simnet::{Conditions, Loss, Pair, PairConfig, SimNetwork, SimRuntime};
 use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tandem_media::audio::{AudioConfig, AudioSource};
 use tandem_media::video::{VideoFormat, VideoSpec};
-use tandem_signaling::server::Relay;
+use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// The delay in each direction: half of the round trip.
@@ -81,7 +81,10 @@ async fn first_frame(events: &mut UnboundedReceiver<CallEvent>) -> Result<(), St
 
 /// One row: a whole call with `loss` in both directions, for `time`.
 async fn at_loss(loss: f64, budget: f64, time: Duration) -> Result<(), Box<dyn Error>> {
-    let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let server = SignalingServer::builder()
+        .listen("127.0.0.1:0")
+        .start()
+        .await?;
     let url = format!("ws://{}/ws", server.local_addr());
     let network = SimNetwork::new(42);
     network.start();
@@ -134,7 +137,10 @@ fn row(loss: f64, budget: f64, before: &CallStats, after: &CallStats, time: Dura
 /// The time from the start of two calls to the first frame on both sides, [`CALLS`] times at
 /// `loss`.
 async fn connecting(loss: f64) -> Result<(), Box<dyn Error>> {
-    let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let server = SignalingServer::builder()
+        .listen("127.0.0.1:0")
+        .start()
+        .await?;
     let url = format!("ws://{}/ws", server.local_addr());
     let (mut took, mut failed) = (Vec::new(), Vec::new());
 
@@ -176,7 +182,10 @@ async fn connecting(loss: f64) -> Result<(), Box<dyn Error>> {
 
 /// A whole call whose link is down for `length`: how soon audio and video are back.
 async fn outage(length: Duration) -> Result<(), Box<dyn Error>> {
-    let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let server = SignalingServer::builder()
+        .listen("127.0.0.1:0")
+        .start()
+        .await?;
     let url = format!("ws://{}/ws", server.local_addr());
     let network = SimNetwork::new(43);
     network.start();
@@ -250,7 +259,7 @@ async fn recovery(call: &Call, since: Instant) -> Result<(Duration, Duration), B
 /// Congestion control on a wide link, and on a narrow one.
 fn congestion() -> Result<(), Box<dyn Error>> {
     let second = Duration::from_secs(1);
-    let bounds = LinkConfig {
+    let bounds = BitrateBounds {
         start_bps: 300_000,
         min_bps: 60_000,
         max_bps: 5_000_000,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tandem_call::internals::{CongestionError, LinkConfig};
+use tandem_call::internals::{BitrateBounds, CongestionError};
 use tandem_call::simnet::{Conditions, Pair, PairConfig};
 
 /// When the link steps down.
@@ -35,7 +35,7 @@ fn main() -> Result<(), CongestionError> {
         let queue: Vec<f64> = pair.samples.iter().map(|sample| sample.queue_ms).collect();
         let mean = queue.iter().sum::<f64>() / queue.len() as f64;
         let max = queue.iter().copied().fold(0.0, f64::max);
-        let back = pair.calm_after(STEP_DOWN, 100.0).map_or_else(
+        let back = pair.queue_settles_after(STEP_DOWN, 100.0).map_or_else(
             || "never".into(),
             |at| (at - STEP_DOWN).as_millis().to_string(),
         );
@@ -77,7 +77,7 @@ fn main() -> Result<(), CongestionError> {
 fn run(seed: u64) -> Result<Pair, CongestionError> {
     let one_way = Duration::from_millis(25);
     let link = Conditions::bottleneck(2_500_000, one_way, Duration::from_millis(300));
-    let bounds = LinkConfig {
+    let bounds = BitrateBounds {
         start_bps: 300_000,
         min_bps: 60_000,
         max_bps: 5_000_000,

@@ -15,7 +15,7 @@ use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tandem_media::VideoFrame;
 use tandem_media::audio::{AudioConfig, AudioSource};
 use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
-use tandem_signaling::server::Relay;
+use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// From drawing to decoding, in ms, for each frame.
@@ -141,7 +141,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         fps,
     };
 
-    let server = Relay::builder().listen("127.0.0.1:0").start().await?;
+    let server = SignalingServer::builder()
+        .listen("127.0.0.1:0")
+        .start()
+        .await?;
     let url = format!("ws://{}/ws", server.local_addr());
     let delays: [Delays; 2] = Default::default();
     let (left, mut left_events) = Call::start(options(&url, format, &delays[0]));

@@ -11,7 +11,7 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 
 use crate::bwe::Estimator;
 use crate::interceptors::{KeyframeTap, NackGenerator, PassThrough, RepairTap, ReportTap};
-pub use crate::link::LinkConfig;
+pub use crate::link::BitrateBounds;
 use crate::link::LinkState;
 use crate::pacer::PacerInterceptor;
 
@@ -38,7 +38,7 @@ pub enum CongestionError {
         "bitrate bounds are out of order: 0 < min {} ≤ start {} ≤ max {} bit/s does not hold",
         .0.min_bps, .0.start_bps, .0.max_bps
     )]
-    Bounds(LinkConfig),
+    Bounds(BitrateBounds),
     /// The media engine rejected a header extension.
     #[error("the media engine rejected a header extension")]
     MediaEngine(#[from] rtc::shared::error::Error),
@@ -56,7 +56,7 @@ pub enum CongestionError {
 /// a header extension cannot be registered.
 pub fn register(
     media_engine: &mut MediaEngine,
-    config: LinkConfig,
+    config: BitrateBounds,
 ) -> Result<(Registry, Arc<LinkState>), CongestionError> {
     if !config.is_in_order() {
         return Err(CongestionError::Bounds(config));
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn every_slot_is_filled_once() {
-        let (registry, link) = register(&mut MediaEngine::default(), LinkConfig::default())
+        let (registry, link) = register(&mut MediaEngine::default(), BitrateBounds::default())
             .expect("the defaults are valid");
         let names: Vec<String> = registry.slots().into_iter().map(|(_, name)| name).collect();
 
@@ -130,7 +130,7 @@ mod tests {
 
         assert_eq!(
             link.target_bps(),
-            LinkConfig::default().start_bps,
+            BitrateBounds::default().start_bps,
             "the first target is the start rate"
         );
     }
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn contradicting_bounds_are_rejected() {
         for (start_bps, min_bps, max_bps) in [(1, 0, 2), (1, 2, 3), (4, 2, 3)] {
-            let config = LinkConfig {
+            let config = BitrateBounds {
                 start_bps,
                 min_bps,
                 max_bps,

@@ -55,7 +55,7 @@ mod session;
 #[cfg(feature = "simnet")]
 pub mod simnet;
 
-pub use machine::{CallProblemCode, EndCode, EndReason, Patience};
+pub use machine::{CallProblemCode, CallTimeouts, EndCode, EndReason};
 pub use session::{
     BitrateSample, Call, CallEvent, CallEventKind, CallOptions, CallStats, DEFAULT_MAX_BITRATE_BPS,
     MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Route, SAMPLE_INTERVAL, VideoReceived,
@@ -68,7 +68,9 @@ pub use session::{
 #[doc(hidden)]
 pub mod internals {
     pub use crate::bwe::Estimator;
-    pub use crate::congestion::{CongestionError, LinkConfig, register as register_interceptors};
+    pub use crate::congestion::{
+        BitrateBounds, CongestionError, register as register_interceptors,
+    };
     pub use crate::link::{LinkState, RepairCounters};
     pub use crate::machine::PeerFault;
     pub use crate::pacer::{Class, Pacer, PacerConfig};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tandem_call::internals::LinkConfig;
+use tandem_call::internals::BitrateBounds;
 use tandem_call::simnet::{Conditions, Loss, Pair, PairConfig};
 
 const SEEDS: std::ops::Range<u64> = 1..5;
@@ -16,7 +16,7 @@ fn secs(seconds: f64) -> Duration {
 }
 
 /// A call whose media takes `link`; feedback comes back over a perfect link with the same delay.
-fn call(link: Conditions, bounds: LinkConfig, seed: u64) -> Pair {
+fn call(link: Conditions, bounds: BitrateBounds, seed: u64) -> Pair {
     let paths = [link, Conditions::delayed(link.delay)];
     Pair::new(PairConfig {
         bounds,
@@ -27,8 +27,8 @@ fn call(link: Conditions, bounds: LinkConfig, seed: u64) -> Pair {
     .expect("the bounds are in order")
 }
 
-fn bounds(start_bps: u64, max_bps: u64) -> LinkConfig {
-    LinkConfig {
+fn bounds(start_bps: u64, max_bps: u64) -> BitrateBounds {
+    BitrateBounds {
         start_bps,
         min_bps: 60_000,
         max_bps,
@@ -86,7 +86,7 @@ fn after_a_step_down_the_queue_drains_within_1_5_seconds() {
         );
 
         let back = pair
-            .calm_after(secs(20.0), 100.0)
+            .queue_settles_after(secs(20.0), 100.0)
             .expect("the queue drains")
             - secs(20.0);
 

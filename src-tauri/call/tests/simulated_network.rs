@@ -11,7 +11,7 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
     RtpCodecKind,
 };
-use tandem_call::internals::{LinkConfig, LinkState, register_interceptors};
+use tandem_call::internals::{BitrateBounds, LinkState, register_interceptors};
 use tandem_call::simnet::{Conditions, Loss, SimNetwork, SimRuntime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use webrtc::media_stream::track_local::{TrackLocal, static_rtp::TrackLocalStaticRTP};
@@ -65,7 +65,7 @@ async fn peer(network: &Arc<SimNetwork>, number: usize, conditions: Conditions) 
     engine
         .register_codec(codec.clone(), RtpCodecKind::Video)
         .expect("a plain codec");
-    let (registry, link) = register_interceptors(&mut engine, LinkConfig::default())
+    let (registry, link) = register_interceptors(&mut engine, BitrateBounds::default())
         .expect("the defaults are in order");
     let (sender, events) = unbounded_channel();
     let builder = PeerConnectionBuilder::new()

@@ -65,8 +65,7 @@ pub enum Command {
     /// Set the name that others see; empty for none.
     SetName { name: String },
     /// Set the signaling server's address.
-    #[serde(rename = "setServerUrl")]
-    SetRelayUrl { url: String },
+    SetServerUrl { url: String },
     /// Choose light or dark.
     SetTheme { theme: Theme },
     /// Choose how the microphone's audio is processed.
@@ -202,7 +201,7 @@ mod tests {
             ),
             (
                 json!({ "type": "setServerUrl", "url": "ws://a/ws" }),
-                Command::SetRelayUrl {
+                Command::SetServerUrl {
                     url: "ws://a/ws".into(),
                 },
             ),

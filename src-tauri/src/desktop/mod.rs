@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_default_server_address_is_valid_in_settings() {
-        let url = state::DEFAULT_RELAY_URL;
+        let url = state::DEFAULT_SERVER_URL;
         assert_eq!(
             values::server_url(url).as_deref(),
             Ok(url),

@@ -1,6 +1,6 @@
 //! Converts the statistics of a call to the report.
 
-use tandem_call::session::CallStats;
+use tandem_call::CallStats;
 
 use super::outcome::Intent;
 use super::report::{

@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use tandem_call::machine::{EndCode, EndReason};
-use tandem_call::session::{CallEvent, CallEventKind, CallStats};
+use tandem_call::{CallEvent, CallEventKind, CallStats};
+use tandem_call::{EndCode, EndReason};
 use tandem_media::DeviceError;
 use tandem_media::error::{MediaEvent, MediaPart};
 
@@ -318,7 +318,7 @@ mod tests {
 
     use std::time::Duration;
 
-    use tandem_call::session::{VideoReceived, VideoSent};
+    use tandem_call::{VideoReceived, VideoSent};
     use tandem_media::MediaErrorCode;
 
     use super::*;
@@ -358,7 +358,7 @@ mod tests {
             let matched = CallEventKind::Matched {
                 session_id: "s".into(),
                 initiator: true,
-                partner: tandem_call::session::Profile::default(),
+                partner: tandem_call::Profile::default(),
             };
 
             self.at(3, CallEventKind::Registered).at(5, matched)

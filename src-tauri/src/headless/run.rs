@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_call::session::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
+use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 

@@ -1,6 +1,6 @@
 //! Turns arguments into peers: what each end of a call sends, plays, expects and saves.
 
-use tandem_call::session::{CallOptions, Profile};
+use tandem_call::{CallOptions, Profile};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource};
 use tandem_media::video::VideoSpec;
 

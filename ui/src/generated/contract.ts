@@ -28,7 +28,7 @@ preview: Preview,
 /**
  * The connection to the relay.
  */
-relay: RelayState, 
+relay: ServerState, 
 /**
  * The relay in this app, for others on the network.
  */
@@ -282,16 +282,16 @@ export type PreviewStatus = "off" | "starting" | "on" | "failed";
 /**
  * The connection to the relay.
  */
-export type RelayState = { 
+export type ServerState = { 
 /**
  * How it is.
  */
-status: RelayStatus, };
+status: ServerStatus, };
 
 /**
  * How the connection to the relay is.
  */
-export type RelayStatus = "idle" | "connecting" | "connected" | "unreachable";
+export type ServerStatus = "idle" | "connecting" | "connected" | "unreachable";
 
 /**
  * The relay in this app, for others on the network.

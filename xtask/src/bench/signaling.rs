@@ -1,4 +1,4 @@
-//! `cargo xtask bench signaling`: the signaling server under the load of `signaling/examples/relay_load`.
+//! `cargo xtask bench signaling`: the signaling server under the load of `signaling/examples/signaling_load`.
 
 use anyhow::Result;
 
@@ -23,7 +23,7 @@ pub(crate) fn signaling(arguments: &[&str]) -> Result<()> {
                 "tandem-signaling",
                 "--all-features",
             ])
-            .args(["--bins", "--example", "relay_load"])
+            .args(["--bins", "--example", "signaling_load"])
             .run()
         },
     )?;
@@ -31,7 +31,7 @@ pub(crate) fn signaling(arguments: &[&str]) -> Result<()> {
     heading("The server on one core, its clients on another; limits and metrics on");
     let server = workspace::binary("release", "tandem-signaling")?;
     Shell::new(
-        workspace::binary("release", "examples/relay_load")?,
+        workspace::binary("release", "examples/signaling_load")?,
         [server],
     )
     .args(arguments)

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tandem_signaling::server::{Relay, RelayBuilder};
+use tandem_signaling::server::{SignalingServer, SignalingServerBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -37,12 +37,12 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 }
 
 /// A server in this process with the default settings.
-pub(crate) async fn server() -> Relay {
-    start(Relay::builder()).await
+pub(crate) async fn server() -> SignalingServer {
+    start(SignalingServer::builder()).await
 }
 
 /// A server in this process on a free port.
-pub(crate) async fn start(builder: RelayBuilder) -> Relay {
+pub(crate) async fn start(builder: SignalingServerBuilder) -> SignalingServer {
     builder
         .listen("127.0.0.1:0")
         .start()

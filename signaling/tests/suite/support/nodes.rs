@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tandem_tests::{Redis, Relay};
+use tandem_tests::{Redis, ServerProcess};
 use tokio::time::sleep;
 
 use super::process::{command, start_command};
@@ -12,7 +12,7 @@ use super::{DEADLINE, Peer, raw};
 
 /// One server process.
 pub(crate) struct Node {
-    server: Relay,
+    server: ServerProcess,
     pub(crate) address: SocketAddr,
 }
 

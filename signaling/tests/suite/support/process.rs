@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use tandem_tests::{Process, Relay};
+use tandem_tests::{Process, ServerProcess};
 
 use super::DEADLINE;
 
@@ -14,13 +14,13 @@ pub(crate) fn command(args: &[&str]) -> Command {
 }
 
 /// Starts the server on a free port and waits for its line.
-pub(crate) fn start(args: &[&str]) -> Relay {
+pub(crate) fn start(args: &[&str]) -> ServerProcess {
     start_command(command(&[&["--listen", "127.0.0.1:0"], args].concat()))
 }
 
 /// The same for a prepared command.
-pub(crate) fn start_command(command: Command) -> Relay {
-    Relay::start_command(command).expect("the server starts")
+pub(crate) fn start_command(command: Command) -> ServerProcess {
+    ServerProcess::start_command(command).expect("the server starts")
 }
 
 /// Runs the program to its end, as for arguments that it refuses: the exit code and its output.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::capacity::LinkCapacity;
 use super::overuse::Usage;
-use crate::link::{Bitrate, LinkConfig};
+use crate::link::{Bitrate, BitrateBounds};
 
 /// The fast start multiplies the rate by this per second.
 const RAMP_PER_SECOND: f64 = 2.5;
@@ -92,7 +92,7 @@ pub(super) struct RateControl {
 
 impl RateControl {
     /// A controller in its fast start, within `bounds`.
-    pub(super) fn new(bounds: LinkConfig) -> Self {
+    pub(super) fn new(bounds: BitrateBounds) -> Self {
         Self {
             target: bounds.start(),
             min: bounds.min(),
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     fn control(start_bps: u64, max_bps: u64) -> RateControl {
-        RateControl::new(LinkConfig {
+        RateControl::new(BitrateBounds {
             start_bps,
             min_bps: 50_000,
             max_bps,

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use rtc::interceptor::{BandwidthEstimator, EstimatorStats, PacketReport};
 
-use crate::link::{Bitrate, Estimate, LinkConfig, LinkState};
+use crate::link::{Bitrate, BitrateBounds, Estimate, LinkState};
 use acked::{ACKED_WINDOW_MS, AckedBitrate};
 use aimd::{Observation, RateControl};
 use groups::PacketGroups;
@@ -97,7 +97,7 @@ pub struct Estimator {
 
 impl Estimator {
     /// An estimator within the bounds of `config` that publishes its results in `link`.
-    pub fn new(config: LinkConfig, link: Arc<LinkState>) -> Self {
+    pub fn new(config: BitrateBounds, link: Arc<LinkState>) -> Self {
         Self {
             link,
             rate: RateControl::new(config),

@@ -87,7 +87,7 @@ impl Div<f64> for Bitrate {
 
 /// The bounds of the bandwidth estimate, in bits per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkConfig {
+pub struct BitrateBounds {
     /// The first estimate.
     pub start_bps: u64,
     /// The estimate never falls below this.
@@ -96,7 +96,7 @@ pub struct LinkConfig {
     pub max_bps: u64,
 }
 
-impl LinkConfig {
+impl BitrateBounds {
     /// Whether `0 < min ≤ start ≤ max`.
     pub(crate) fn is_in_order(&self) -> bool {
         self.min_bps > 0 && self.min_bps <= self.start_bps && self.start_bps <= self.max_bps
@@ -118,7 +118,7 @@ impl LinkConfig {
     }
 }
 
-impl Default for LinkConfig {
+impl Default for BitrateBounds {
     /// A start that the smallest usable link carries, and a ceiling for 720p30.
     fn default() -> Self {
         Self {

@@ -7,7 +7,7 @@
 
 mod bitrate;
 
-pub use bitrate::{Bitrate, LinkConfig};
+pub use bitrate::{Bitrate, BitrateBounds};
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::session::{Session, SignalingLink};
 use super::{
-    CallProblemCode, Departure, Effect, EndCode, Input, Match, Notice, Outgoing, Patience,
+    CallProblemCode, CallTimeouts, Departure, Effect, EndCode, Input, Match, Notice, Outgoing,
     PeerFault, PeerId, Phase, SessionId,
 };
 
 /// The state machine of one call. See the [module](super) for how to drive it.
 #[derive(Debug)]
 pub(crate) struct CallMachine {
-    timeouts: Patience,
+    timeouts: CallTimeouts,
     state: CallState,
     /// Whether the signaling server has this client registered.
     registered: bool,
@@ -39,7 +39,7 @@ enum CallState {
 impl CallMachine {
     /// An idle call.
     #[must_use]
-    pub(crate) fn new(timeouts: Patience) -> Self {
+    pub(crate) fn new(timeouts: CallTimeouts) -> Self {
         Self {
             timeouts,
             state: CallState::Idle,

@@ -40,7 +40,7 @@ pub(crate) enum Phase {
 
 /// How long a call waits before it gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct CallTimeouts {
     /// For the first connection to the signaling server.
     pub relay: Duration,
     /// For the signaling server to come back during a search.
@@ -58,7 +58,7 @@ pub struct Patience {
     pub silence_notice: Duration,
 }
 
-impl Default for Patience {
+impl Default for CallTimeouts {
     fn default() -> Self {
         Self {
             relay: Duration::from_secs(5),

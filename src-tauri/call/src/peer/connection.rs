@@ -28,7 +28,7 @@ use super::route::{self, Route};
 use super::track::LocalTrack;
 use super::workarounds::{HandshakeDone, HandshakeRuntime, RemoteCandidates, follow_answer};
 use super::{description, privacy, setup};
-use crate::congestion::{self, LinkConfig};
+use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{LastHeard, LastHeardTap, PassThrough};
 use crate::link::LinkState;
 use crate::partner_state::CHANNEL;
@@ -46,7 +46,7 @@ pub struct PeerConfig {
     /// Whether this side may send audio.
     pub send_audio: bool,
     /// Bounds of the bandwidth estimate.
-    pub link: LinkConfig,
+    pub link: BitrateBounds,
     /// STUN servers, and TURN servers with their credentials.
     pub ice_servers: Vec<RTCIceServer>,
     /// Use TURN and nothing else: no address of this machine leaves it, neither in candidates nor
@@ -422,7 +422,7 @@ mod tests {
             codec: VideoCodec::H264,
             send_video: true,
             send_audio: true,
-            link: LinkConfig::default(),
+            link: BitrateBounds::default(),
             ice_servers: Vec::new(),
             relay_only: false,
             addresses: vec!["127.0.0.1:0".parse().expect("an address")],

@@ -24,7 +24,7 @@ use super::partner::PartnerConnection;
 use super::{
     CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
 };
-use crate::congestion::LinkConfig;
+use crate::congestion::BitrateBounds;
 use crate::machine::{
     CallMachine, CallProblemCode, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing,
     PeerId, Phase,
@@ -677,11 +677,11 @@ impl DeviceEvents {
 
 /// The bounds of the estimate for a video bitrate of at most `max_bitrate_bps`, with room for
 /// audio.
-fn link_bounds(max_bitrate_bps: u32) -> LinkConfig {
-    let default = LinkConfig::default();
+fn link_bounds(max_bitrate_bps: u32) -> BitrateBounds {
+    let default = BitrateBounds::default();
     let max_bps = u64::from(max_bitrate_bps) + AUDIO_ALLOWANCE_BPS;
 
-    LinkConfig {
+    BitrateBounds {
         max_bps: max_bps.max(default.min_bps),
         start_bps: default.start_bps.min(max_bps),
         ..default

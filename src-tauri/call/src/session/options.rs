@@ -10,7 +10,7 @@ use tandem_media::codec::VideoCodec;
 use tandem_media::video::{SharedVideo, VideoFormat, VideoSpec};
 use webrtc::runtime::Runtime;
 
-use crate::machine::Patience;
+use crate::machine::CallTimeouts;
 
 /// The lowest bitrate that the video encoder is ever asked for, in bits per second, and so the
 /// lowest useful [`CallOptions::max_bitrate_bps`]: below this no frame is worth looking at.
@@ -77,7 +77,7 @@ pub struct CallOptions {
     /// Gets every decoded frame from the partner.
     pub on_remote_frame: Option<OnRemoteFrame>,
     /// How long to wait for the signaling server, a partner, a connection.
-    pub patience: Patience,
+    pub patience: CallTimeouts,
     /// Local addresses to bind for media. Empty: every address of this machine, loopback included.
     pub media_addresses: Vec<SocketAddr>,
     /// Other sockets and another clock for media: a simulated network. `None`: the real ones, on
@@ -109,7 +109,7 @@ impl CallOptions {
             max_bitrate_bps: DEFAULT_MAX_BITRATE_BPS,
             relay_only: false,
             on_remote_frame: None,
-            patience: Patience::default(),
+            patience: CallTimeouts::default(),
             media_addresses: Vec::new(),
             media_runtime: None,
         }

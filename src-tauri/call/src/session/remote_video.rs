@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use tandem_media::codec::{self, VideoCodec, VideoDecoder};
-use tandem_media::sync::{LipSync, MediaKind};
+use tandem_media::sync::{LipSync, StreamKind};
 use tandem_media::{FramePool, NewestSlot, VideoFrame};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
@@ -299,8 +299,8 @@ impl RemoteVideo {
     /// Schedules a frame for the moment at which its audio plays.
     fn schedule(&mut self, ssrc: u32, frame: VideoFrame) {
         let reports = [
-            (MediaKind::Video, Some(ssrc)),
-            (MediaKind::Audio, self.context.audio.ssrc()),
+            (StreamKind::Video, Some(ssrc)),
+            (StreamKind::Audio, self.context.audio.ssrc()),
         ];
 
         for (kind, ssrc) in reports {

@@ -110,7 +110,7 @@ impl VideoSender {
             std::thread::Builder::new()
                 .name("video-encode".into())
                 .spawn(move || {
-                    tandem_media::priority::let_others_first();
+                    tandem_media::priority::lower_thread_priority();
                     run(&shared);
                 })
         };

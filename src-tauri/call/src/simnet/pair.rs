@@ -17,7 +17,7 @@ use rtc::shared::marshal::MarshalSize;
 
 use super::source::{AudioSource, VideoSource, made_at};
 use super::{Conditions, Link};
-use crate::congestion::{self, CongestionError, LinkConfig};
+use crate::congestion::{self, BitrateBounds, CongestionError};
 use crate::interceptors::keyframe_requests;
 use crate::link::LinkState;
 
@@ -36,7 +36,7 @@ const AUDIO: [u32; 2] = [0x1001, 0x2001];
 #[derive(Debug, Clone, Copy)]
 pub struct PairConfig {
     /// Bounds of both estimators.
-    pub bounds: LinkConfig,
+    pub bounds: BitrateBounds,
     /// Conditions from the first peer to the second and back.
     pub paths: [Conditions; 2],
     /// Whether the second peer sends media too.
@@ -205,7 +205,7 @@ impl Pair {
 
     /// The first moment after `from` at which the bottleneck's queue starts to stay below
     /// `queue_ms` for a second.
-    pub fn calm_after(&self, from: Duration, queue_ms: f64) -> Option<Duration> {
+    pub fn queue_settles_after(&self, from: Duration, queue_ms: f64) -> Option<Duration> {
         let mut calm = None;
         for sample in self.samples.iter().filter(|sample| sample.at >= from) {
             if sample.queue_ms >= queue_ms {

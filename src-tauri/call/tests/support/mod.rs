@@ -13,16 +13,19 @@ use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, EndCode};
 use tandem_media::VideoFrame;
 use tandem_media::audio::{AudioConfig, AudioSource};
 use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
-use tandem_signaling::server::Relay;
+use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 /// A signaling server on a port of its own.
-pub(crate) struct TestServer(Relay);
+pub(crate) struct TestServer(SignalingServer);
 
 /// Starts a signaling server.
 pub(crate) async fn server() -> TestServer {
-    let server = Relay::builder().listen("127.0.0.1:0").start().await;
+    let server = SignalingServer::builder()
+        .listen("127.0.0.1:0")
+        .start()
+        .await;
 
     TestServer(server.expect("a port is free"))
 }

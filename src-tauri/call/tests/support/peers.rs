@@ -1,6 +1,6 @@
 //! Peer connections without a call around them.
 
-use tandem_call::internals::{LinkConfig, Peer, PeerConfig, PeerEvent};
+use tandem_call::internals::{BitrateBounds, Peer, PeerConfig, PeerEvent};
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -10,7 +10,7 @@ pub(crate) async fn peer() -> (Peer, UnboundedReceiver<PeerEvent>) {
         codec: VideoCodec::H264,
         send_video: true,
         send_audio: true,
-        link: LinkConfig::default(),
+        link: BitrateBounds::default(),
         ice_servers: Vec::new(),
         relay_only: false,
         addresses: vec!["127.0.0.1:0".parse().expect("an address")],

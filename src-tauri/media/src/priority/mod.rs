@@ -26,7 +26,7 @@ pub(crate) fn raise_for_audio() {
 /// Lowers the priority of the calling thread, for work in long pieces that may finish a little
 /// later. On a machine without an idle core the threads that show video would otherwise wait for
 /// it.
-pub fn let_others_first() {
+pub fn lower_thread_priority() {
     set_nice(BACKGROUND_NICE);
 }
 

@@ -40,7 +40,7 @@ const STALE_AFTER: Duration = Duration::from_secs(15);
 
 /// The stream that a report is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MediaKind {
+pub enum StreamKind {
     /// The audio stream.
     Audio,
     /// The video stream.
@@ -105,15 +105,15 @@ impl LipSync {
     /// `ntp` (32.32 fixed point, seconds since 1900 modulo 2^32), the stream's RTP clock was at
     /// `rtp`. A report with NTP time zero (a sender without a clock) or older than the last one is
     /// ignored.
-    pub fn on_sender_report(&mut self, kind: MediaKind, ntp: u64, rtp: u32, now: Instant) {
+    pub fn on_sender_report(&mut self, kind: StreamKind, ntp: u64, rtp: u32, now: Instant) {
         if ntp == 0 {
             return;
         }
 
         let (epoch_at, epoch_ntp) = *self.epoch.get_or_insert((now, ntp));
         let slot = match kind {
-            MediaKind::Audio => &mut self.audio,
-            MediaKind::Video => &mut self.video,
+            StreamKind::Audio => &mut self.audio,
+            StreamKind::Video => &mut self.video,
         };
 
         let report = Report {
@@ -144,8 +144,8 @@ impl LipSync {
                 };
 
                 match kind {
-                    MediaKind::Audio => self.audio = Some(report),
-                    MediaKind::Video => self.video = Some(report),
+                    StreamKind::Audio => self.audio = Some(report),
+                    StreamKind::Video => self.video = Some(report),
                 }
 
                 return;

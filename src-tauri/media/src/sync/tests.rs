@@ -48,12 +48,12 @@ impl Call {
         origin.wrapping_add((ms * (1.0 + self.skew) / 1_000.0 * hz) as u64 as u32)
     }
 
-    fn report(&mut self, kind: MediaKind, ms: f64) {
+    fn report(&mut self, kind: StreamKind, ms: f64) {
         let sender_s = ms * (1.0 + self.skew) / 1_000.0;
         let ntp = self.ntp.wrapping_add((sender_s * 2f64.powi(32)) as u64);
         let rtp = match kind {
-            MediaKind::Audio => self.rtp(self.audio_rtp, AUDIO_HZ, ms),
-            MediaKind::Video => self.rtp(self.video_rtp, VIDEO_HZ, ms),
+            StreamKind::Audio => self.rtp(self.audio_rtp, AUDIO_HZ, ms),
+            StreamKind::Video => self.rtp(self.video_rtp, VIDEO_HZ, ms),
         };
 
         let now = self.at(ms + 20.0);
@@ -67,8 +67,8 @@ impl Call {
         for ms in (from..to).step_by(10) {
             let captured = f64::from(ms);
             if ms % 1_000 == 0 {
-                self.report(MediaKind::Audio, captured);
-                self.report(MediaKind::Video, captured);
+                self.report(StreamKind::Audio, captured);
+                self.report(StreamKind::Video, captured);
             }
 
             let extra = if self.follow_hint {
@@ -176,7 +176,7 @@ fn the_hint_and_the_delay_are_bounded() {
 
 #[test]
 fn nothing_is_delayed_without_reports_for_both_streams() {
-    for only in [MediaKind::Audio, MediaKind::Video] {
+    for only in [StreamKind::Audio, StreamKind::Video] {
         let mut call = Call::new(200.0, 20.0);
         call.report(only, 0.0);
 
@@ -260,8 +260,8 @@ proptest! {
         for (what, ntp, rtp, ms) in events {
             let at = start + Duration::from_millis(ms);
             match what {
-                0 => sync.on_sender_report(MediaKind::Audio, ntp, rtp, at),
-                1 => sync.on_sender_report(MediaKind::Video, ntp, rtp, at),
+                0 => sync.on_sender_report(StreamKind::Audio, ntp, rtp, at),
+                1 => sync.on_sender_report(StreamKind::Video, ntp, rtp, at),
                 2 => sync.on_audio_playout(rtp, at),
                 _ => {
                     let shown = sync.video_show_at(rtp, at);

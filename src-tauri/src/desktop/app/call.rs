@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use tandem_call::machine::{EndCode, EndReason};
-use tandem_call::session::CallEventKind;
+use tandem_call::CallEventKind;
+use tandem_call::{EndCode, EndReason};
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
 
 use super::{App, CallId, CallPlan, Effect, Figures, Now, SLOW_CONNECTION_AFTER};
 use crate::desktop::state::{
-    ConnectingStep, InCall, Partner, Place, RelayState, RelayStatus, Screen,
+    ConnectingStep, InCall, Partner, Place, Screen, ServerState, ServerStatus,
 };
 
 /// The running search or call. It exists exactly while the screen is `Waiting`, `Connecting` or
@@ -51,8 +51,8 @@ impl App {
             camera_failed: false,
         });
 
-        self.state.relay = RelayState {
-            status: RelayStatus::Connecting,
+        self.state.relay = ServerState {
+            status: ServerStatus::Connecting,
         };
 
         self.state.screen = Screen::Waiting {
@@ -88,8 +88,8 @@ impl App {
         self.effects.push_back(Effect::EndCall(call.id));
         self.take_back_camera();
 
-        if self.state.relay.status != RelayStatus::Unreachable {
-            self.state.relay = RelayState::default();
+        if self.state.relay.status != ServerStatus::Unreachable {
+            self.state.relay = ServerState::default();
         }
 
         Some(call)
@@ -100,8 +100,8 @@ impl App {
         let Some(call) = self.end_call() else { return };
 
         if code == EndCode::RelayUnreachable {
-            self.state.relay = RelayState {
-                status: RelayStatus::Unreachable,
+            self.state.relay = ServerState {
+                status: ServerStatus::Unreachable,
             };
         }
 
@@ -119,7 +119,7 @@ impl App {
     pub(super) fn on_call_event(&mut self, now: Now, event: CallEventKind) {
         match event {
             CallEventKind::Registered | CallEventKind::SignalingBack => {
-                self.set_server_status(RelayStatus::Connected)
+                self.set_server_status(ServerStatus::Connected)
             }
             CallEventKind::Searching => self.on_searching(now),
             CallEventKind::Matched { partner, .. } => {
@@ -146,7 +146,7 @@ impl App {
 
                 self.device_problem(place, error);
             }
-            CallEventKind::SignalingLost => self.set_server_status(RelayStatus::Unreachable),
+            CallEventKind::SignalingLost => self.set_server_status(ServerStatus::Unreachable),
             CallEventKind::PartnerReconnecting => {
                 self.in_call(|call| call.partner_reconnecting = true)
             }
@@ -173,9 +173,9 @@ impl App {
         self.in_call(|call| call.sends_video = sends_video);
     }
 
-    fn set_server_status(&mut self, status: RelayStatus) {
-        self.state.relay = RelayState { status };
-        self.in_call(|call| call.relay_lost = status == RelayStatus::Unreachable);
+    fn set_server_status(&mut self, status: ServerStatus) {
+        self.state.relay = ServerState { status };
+        self.in_call(|call| call.relay_lost = status == ServerStatus::Unreachable);
     }
 
     fn on_searching(&mut self, now: Now) {
@@ -227,7 +227,7 @@ impl App {
             partner_muted: false,
             partner_camera_off: false,
             partner_reconnecting: false,
-            relay_lost: self.state.relay.status == RelayStatus::Unreachable,
+            relay_lost: self.state.relay.status == ServerStatus::Unreachable,
         });
     }
 

@@ -1,7 +1,7 @@
 //! What each command does, and on which screens it is possible.
 
-use tandem_call::machine::EndCode;
-use tandem_call::session::CallEventKind;
+use tandem_call::CallEventKind;
+use tandem_call::EndCode;
 use tandem_signaling::message::MAX_USER_NAME_CHARS;
 
 use super::{App, CallId, Effect, Now, choice};
@@ -42,7 +42,7 @@ impl App {
             Command::SetMicrophone { id } => self.set_microphone(id),
             Command::SetSpeaker { id } => self.set_speaker(id),
             Command::SetName { name } => self.set_name(&name),
-            Command::SetRelayUrl { url } => self.set_relay_url(&url),
+            Command::SetServerUrl { url } => self.set_relay_url(&url),
             Command::SetTheme { theme } => self.change_settings(|settings| settings.theme = theme),
             Command::SetProcessing {
                 echo_cancellation,

@@ -21,14 +21,14 @@ pub use choice::{NONE, camera_id};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use tandem_call::session::CallEventKind;
+use tandem_call::CallEventKind;
 use tandem_media::DeviceError;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::video::{VideoFormat, VideoSpec};
 
 use super::command::{Command, CommandError};
 use super::state::{
-    AppState, Devices, HostState, HostStatus, Place, Preview, RelayState, RouteKind, Screen,
+    AppState, Devices, HostState, HostStatus, Place, Preview, RouteKind, Screen, ServerState,
     Settings, StateChange,
 };
 use crate::error_code::AppErrorCode;
@@ -251,7 +251,7 @@ impl App {
             settings,
             devices: Devices::default(),
             preview: Preview::default(),
-            relay: RelayState::default(),
+            relay: ServerState::default(),
             host: HostState::default(),
             problems: Vec::new(),
         };

@@ -1,6 +1,6 @@
 //! Makes the profile of a partner safe to show: a stranger wrote all of it.
 
-use tandem_call::session::Profile;
+use tandem_call::Profile;
 use tandem_signaling::message::{
     MAX_PICTURE_DATA_BYTES, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES,
 };

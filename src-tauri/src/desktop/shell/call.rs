@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_call::machine::Patience;
-use tandem_call::session::{Call, CallOptions, CallStats, Profile};
+use tandem_call::CallTimeouts;
+use tandem_call::{Call, CallOptions, CallStats, Profile};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource, Processing};
 use tandem_media::video::{SharedVideo, VideoSpec};
 use tokio::task::JoinHandle;
@@ -173,9 +173,9 @@ fn options(plan: CallPlan, camera: SharedVideo) -> CallOptions {
         ..AudioConfig::default()
     };
 
-    options.patience = Patience {
+    options.patience = CallTimeouts {
         connect: CONNECT_TIMEOUT,
-        ..Patience::default()
+        ..CallTimeouts::default()
     };
 
     options

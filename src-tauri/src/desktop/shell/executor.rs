@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tandem_media::audio::{MicrophoneMonitor, SpeakerTest};
 use tandem_media::video::SharedVideo;
-use tandem_signaling::server::Relay;
+use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::call::RunningCall;
@@ -34,7 +34,7 @@ pub struct Executor {
     monitor: Option<MicrophoneMonitor>,
     speaker_test: Option<SpeakerTest>,
     call: Option<RunningCall>,
-    host: Option<Relay>,
+    host: Option<SignalingServer>,
 }
 
 impl Executor {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tandem_signaling::server::{Relay, RelayError};
+use tandem_signaling::server::{SignalingServer, StartError};
 
 use crate::embedded;
 
@@ -11,7 +11,7 @@ const PORT: u16 = 9000;
 
 /// A running signaling server and its addresses.
 pub(super) struct Host {
-    pub(super) server: Relay,
+    pub(super) server: SignalingServer,
     /// The URL for this app.
     pub(super) local_url: String,
     /// The URLs for other people. Never empty.
@@ -19,7 +19,7 @@ pub(super) struct Host {
 }
 
 /// Starts a server for this machine, or with `lan` for the network.
-pub(super) async fn start(lan: bool) -> Result<Host, RelayError> {
+pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
     let ip = if lan {
         Ipv4Addr::UNSPECIFIED
     } else {

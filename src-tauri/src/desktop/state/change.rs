@@ -3,7 +3,7 @@
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::{AppState, Devices, HostState, Preview, Problem, RelayState, Screen, Settings};
+use super::{AppState, Devices, HostState, Preview, Problem, Screen, ServerState, Settings};
 
 /// The event `state-changed`. A page that missed a revision fetches the whole state again.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
@@ -41,7 +41,7 @@ pub struct StateChanges {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub relay: Option<RelayState>,
+    pub relay: Option<ServerState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostState>,
     #[serde(skip_serializing_if = "Option::is_none")]

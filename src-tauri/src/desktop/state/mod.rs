@@ -12,7 +12,7 @@ pub(super) mod typescript;
 
 pub use call::{ConnectingStep, InCall, Partner, RouteKind, Screen};
 pub use change::{MicrophoneLevel, StateChange, StateChanges};
-pub use settings::{DEFAULT_RELAY_URL, Settings, Theme};
+pub use settings::{DEFAULT_SERVER_URL, Settings, Theme};
 
 use serde::Serialize;
 use ts_rs::TS;
@@ -32,7 +32,7 @@ pub struct AppState {
     /// The local video in the lobby.
     pub preview: Preview,
     /// The connection to the signaling server.
-    pub relay: RelayState,
+    pub relay: ServerState,
     /// The signaling server in this app, for other people on the network.
     pub host: HostState,
     /// What is wrong now, each shown in its place.
@@ -87,15 +87,15 @@ pub enum PreviewStatus {
 /// The connection to the signaling server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
-pub struct RelayState {
+pub struct ServerState {
     /// Its status.
-    pub status: RelayStatus,
+    pub status: ServerStatus,
 }
 
 /// The status of the connection to the signaling server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
-pub enum RelayStatus {
+pub enum ServerStatus {
     /// Not needed.
     #[default]
     Idle,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// The address of the signaling server unless the user sets another.
-pub const DEFAULT_RELAY_URL: &str = "ws://127.0.0.1:9000/ws";
+pub const DEFAULT_SERVER_URL: &str = "ws://127.0.0.1:9000/ws";
 
 /// The user's settings. A device is its id, `null` for the system's default, or `"none"` for no
 /// device.
@@ -37,7 +37,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: String::new(),
-            relay_url: DEFAULT_RELAY_URL.into(),
+            relay_url: DEFAULT_SERVER_URL.into(),
             camera: None,
             microphone: None,
             speaker: None,

@@ -20,13 +20,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::with(Patience {
+        Self::with(CallTimeouts {
             partner: Some(Duration::from_secs(10)),
-            ..Patience::default()
+            ..CallTimeouts::default()
         })
     }
 
-    fn with(timeouts: Patience) -> Self {
+    fn with(timeouts: CallTimeouts) -> Self {
         Self {
             machine: CallMachine::new(timeouts),
             now: Instant::now(),
@@ -441,7 +441,7 @@ fn a_signaling_server_that_never_answers_ends_the_call() {
 
 #[test]
 fn a_signaling_server_that_goes_away_during_the_search_gets_thirty_seconds() {
-    let mut bench = Bench::with(Patience::default()).searching();
+    let mut bench = Bench::with(CallTimeouts::default()).searching();
     assert_eq!(
         bench.feed(Input::SignalingDown),
         [Effect::Notify(Notice::SignalingLost)]
@@ -482,7 +482,7 @@ fn a_connection_that_never_comes_up_times_out() {
         Effect::ClosePeer(PeerId(0)),
         ended(EndCode::ConnectTimeout),
     ];
-    assert_eq!(bench.pass(Patience::default().connect), expected);
+    assert_eq!(bench.pass(CallTimeouts::default().connect), expected);
 }
 
 #[test]

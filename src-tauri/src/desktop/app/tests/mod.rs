@@ -6,8 +6,8 @@ mod random;
 
 use std::time::{Duration, Instant};
 
-use tandem_call::machine::EndCode;
-use tandem_call::session::{CallEventKind, Profile};
+use tandem_call::EndCode;
+use tandem_call::{CallEventKind, Profile};
 use tandem_media::audio::AudioSource;
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
@@ -15,7 +15,7 @@ use tandem_media::{DeviceError, MediaErrorCode};
 
 use super::*;
 use crate::desktop::command::CommandErrorCode;
-use crate::desktop::state::{Device, HostStatus, InCall, PreviewStatus, RelayStatus, Theme};
+use crate::desktop::state::{Device, HostStatus, InCall, PreviewStatus, ServerStatus, Theme};
 
 /// An app with its own clock.
 struct World {
@@ -220,7 +220,7 @@ fn a_call_goes_from_search_to_end() {
     world.call_event(CallEventKind::Registered);
     assert_eq!(
         world.app.state().relay.status,
-        RelayStatus::Connected,
+        ServerStatus::Connected,
         "registered"
     );
 
@@ -557,14 +557,14 @@ fn a_lost_server_is_shown_until_it_is_back() {
     world.call_event(CallEventKind::SignalingBack);
     assert_eq!(
         world.app.state().relay.status,
-        RelayStatus::Connected,
+        ServerStatus::Connected,
         "connected again"
     );
 
     world.call_event(ended(EndCode::RelayUnreachable));
     assert_eq!(
         world.app.state().relay.status,
-        RelayStatus::Unreachable,
+        ServerStatus::Unreachable,
         "the page knows why the call ended"
     );
 }
@@ -600,7 +600,7 @@ fn impossible_and_invalid_commands_are_refused() {
             BadName,
         ),
         (
-            Command::SetRelayUrl {
+            Command::SetServerUrl {
                 url: "javascript:alert(1)".into(),
             },
             BadRelayUrl,
@@ -649,7 +649,7 @@ fn what_the_command_line_says_is_not_saved() {
     );
 
     world
-        .command(Command::SetRelayUrl {
+        .command(Command::SetServerUrl {
             url: "ws://192.0.2.7:9000".into(),
         })
         .unwrap();

@@ -13,12 +13,12 @@ use crate::process::{Process, built, wait_until};
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running signaling server. Dropping it kills it.
-pub struct Relay {
+pub struct ServerProcess {
     process: Process,
     address: SocketAddr,
 }
 
-impl Relay {
+impl ServerProcess {
     /// Starts it on a free port and waits until it accepts connections.
     ///
     /// # Errors
