@@ -35,7 +35,7 @@ async fn echo(stream: TcpStream) -> Result<(), Error> {
     while let Some(message) = socket.next().await {
         match message? {
             text_or_binary @ (Message::Text(_) | Message::Binary(_)) => {
-                socket.send(text_or_binary).await?
+                socket.send(text_or_binary).await?;
             }
             // The library answers these.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}

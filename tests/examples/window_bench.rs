@@ -4,6 +4,7 @@
 //! begins, so that whoever reads can watch the processes, and `{"end": PHASE, …}` with the phase's figures.
 
 #![allow(clippy::print_stdout, reason = "its output is its product")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<()> {

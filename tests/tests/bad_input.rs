@@ -321,7 +321,7 @@ fn files_with_odd_sizes_or_a_cut_off_end_play_their_complete_frames() {
         "none",
     ];
 
-    let outcome = Tandem::start(extra)
+    let outcome = Tandem::start(arguments)
         .expect("starts")
         .finish(TIMEOUT)
         .expect("it ends");

@@ -1,6 +1,10 @@
 //! Speech from a sound server through a call to a sound server, with ALSA's default devices at both ends.
 
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests with real devices run in real time"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

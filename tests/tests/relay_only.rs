@@ -95,7 +95,7 @@ fn messages_name_relay_candidates_only_and_media_goes_through_turn() {
             match line.split_once([':', '=']) {
                 Some(("a", rest)) if rest.starts_with("candidate:") => assert_relay(rest),
                 Some(("a", rest)) if rest.starts_with("rtcp:") => {
-                    assert!(line.ends_with("0.0.0.0"), "{line}")
+                    assert!(line.ends_with("0.0.0.0"), "{line}");
                 }
                 Some(("c" | "o", _)) => assert!(
                     line.ends_with("IN IP4 0.0.0.0"),

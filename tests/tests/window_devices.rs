@@ -1,6 +1,10 @@
 //! A window with a microphone and loudspeakers that can be heard, and one with no device at all.
 
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests with real devices run in real time"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

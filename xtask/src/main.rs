@@ -8,6 +8,10 @@
     clippy::print_stderr,
     reason = "a command-line tool prints"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a command-line tool measures real time"
+)]
 
 mod assets;
 mod bench;

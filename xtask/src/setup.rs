@@ -22,15 +22,15 @@ pub(crate) fn build() -> Result<()> {
 
 /// Installs what the whole-system tests need on top. What cannot be installed is reported, and the tests that need it skip.
 pub(crate) fn test() -> Result<()> {
-    let missing = missing(needs::TEST);
-    if !missing.is_empty()
-        && let Err(error) = step("Installing what the tests need", || install(&missing))
+    let for_tests = missing(needs::TEST);
+    if !for_tests.is_empty()
+        && let Err(error) = step("Installing what the tests need", || install(&for_tests))
     {
         println!("  {error:#}\n  The tests that need these will be skipped.");
     }
 
-    let missing = missing(needs::CROSS);
-    if !missing.is_empty()
+    let for_cross_checks = missing(needs::CROSS);
+    if !for_cross_checks.is_empty()
         && let Err(error) = step(
             "Installing what the checks for Windows and macOS need",
             || install(&missing),

@@ -393,7 +393,7 @@ async fn churn_leaves_nothing_behind() {
                 1 => peer.send(json!({ "type": "cancel_search" })).await,
                 2 => {
                     peer.send(json!({ "type": "find_partner", "room": "churn" }))
-                        .await
+                        .await;
                 }
                 // Gone without `bye`.
                 3 => continue,

@@ -71,7 +71,7 @@ pub mod internals {
     pub use crate::congestion::{
         BitrateBounds, CongestionError, register as register_interceptors,
     };
-    pub use crate::link::{LinkState, RepairCounters};
+    pub use crate::link::{Bitrate, LinkState, RepairCounters};
     pub use crate::machine::PeerFault;
     pub use crate::pacer::{Class, Pacer, PacerConfig};
     pub use crate::partner_state::{PartnerState, StateMessageError, parse, to_json};

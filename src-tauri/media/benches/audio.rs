@@ -1,6 +1,8 @@
 //! The CPU cost of audio: Opus, the jitter buffer and time stretching. Divide by the duration
 //! processed for the share of a core: 100 µs for 10 ms is 1 %.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 use std::f32::consts::TAU;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

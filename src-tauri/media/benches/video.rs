@@ -85,7 +85,7 @@ fn converting(criterion: &mut Criterion) {
             bencher.iter(|| {
                 converter
                     .convert(format, black_box(&bytes), &mut image)
-                    .expect("it converts")
+                    .expect("it converts");
             });
         });
     }
@@ -133,7 +133,7 @@ fn drawing(criterion: &mut Criterion) {
     });
 
     criterion.bench_function("test_pattern/read", |bencher| {
-        bencher.iter(|| test_pattern::read(black_box(&image)))
+        bencher.iter(|| test_pattern::read(black_box(&image)));
     });
 }
 

@@ -143,7 +143,7 @@ impl Timeline {
             CallEventKind::FirstRemoteFrame => first(&mut self.timings.first_remote_frame, at),
             CallEventKind::FirstRemoteAudio => first(&mut self.timings.first_remote_audio, at),
             CallEventKind::Media(MediaEvent::Failed { part, error }) => {
-                self.device_failures.push((part, error))
+                self.device_failures.push((part, error));
             }
             CallEventKind::Ended { reason } => self.ended = Some(reason),
             CallEventKind::Searching

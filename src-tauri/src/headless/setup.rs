@@ -47,7 +47,7 @@ pub(super) fn pair(args: &CallArgs, server_url: &str, room: &str) -> [PeerSetup;
         other => other.clone(),
     };
 
-    let mut second = peer(args, signaling_url, video, audio, AudioSink::None);
+    let mut second = peer(args, server_url, video, audio, AudioSink::None);
     first.intent.needs_speaker = matches!(&args.speaker, Some(sink) if *sink != AudioSink::None);
     expect(&mut first, second.intent);
     expect(&mut second, first.intent);

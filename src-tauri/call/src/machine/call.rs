@@ -194,12 +194,12 @@ impl CallMachine {
             Input::Offer { session_id, offer } => {
                 self.with_session(&session_id, |session, effects| {
                     session.offer(offer, effects);
-                })
+                });
             }
             Input::Answer { session_id, answer } => {
                 self.with_session(&session_id, |session, effects| {
                     session.answer(answer, effects);
-                })
+                });
             }
             Input::Candidate {
                 session_id,
@@ -215,13 +215,13 @@ impl CallMachine {
                 self.with_session(&session_id, |session, effects| {
                     session.partner_unregistered = true;
                     effects.push_back(Effect::Notify(Notice::PartnerReconnecting));
-                })
+                });
             }
             Input::PartnerResumed { session_id } => {
                 self.with_session(&session_id, |session, effects| {
                     session.partner_unregistered = false;
                     effects.push_back(Effect::Notify(Notice::PartnerBack));
-                })
+                });
             }
             Input::LocalOffer(peer, offer) => self.with_peer(peer, |session, effects| {
                 if session.is_offering() {
@@ -451,7 +451,7 @@ impl CallMachine {
         match &self.state {
             CallState::InCall(session) if session.peer == peer => self.end(in_call),
             CallState::Connecting(session) if session.peer == peer => {
-                self.end(EndCode::ConnectionFailed)
+                self.end(EndCode::ConnectionFailed);
             }
             _ => {}
         }

@@ -14,14 +14,14 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Counts freezes as W3C webrtc-stats defines `freezeCount` and `totalFreezesDuration`: a frame was
 /// shown for at least max(3 × average, average + 150 ms), where the average is that of the last 30
-/// frames. Also counts pauses (`pauseCount`): more than 5 s without a frame.
+/// frames. More than 5 s without a frame is a pause, not a
+/// freeze.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FreezeDetector {
     last: Option<Instant>,
     durations: VecDeque<Duration>,
     freezes: u64,
     frozen: Duration,
-    pauses: u64,
 }
 
 impl FreezeDetector {
@@ -33,7 +33,6 @@ impl FreezeDetector {
 
         let duration = now.saturating_duration_since(last);
         if duration > PAUSE {
-            self.pauses += 1;
             self.durations.clear();
             return;
         }
@@ -60,11 +59,6 @@ impl FreezeDetector {
     /// How long all freezes lasted together.
     pub(crate) fn frozen(&self) -> Duration {
         self.frozen
-    }
-
-    /// How often no frame came for more than 5 s.
-    pub(crate) fn pauses(&self) -> u64 {
-        self.pauses
     }
 }
 
@@ -131,8 +125,8 @@ mod tests {
     fn a_pause_is_not_a_freeze() {
         let detector = after_gaps(&[5_001, 33]);
         assert_eq!(
-            (detector.freezes(), detector.pauses()),
-            (0, 1),
+            (detector.freezes(), detector.frozen()),
+            (0, Duration::ZERO),
             "nothing was sent for more than 5 s"
         );
     }

@@ -11,7 +11,8 @@ mod sequence;
 #[cfg(test)]
 mod tests;
 
-pub use assembler::{AssembledFrame, AssemblerConfig, AssemblerStats, FrameAssembler, VideoPacket};
+pub(crate) use assembler::AssembledFrame;
+pub use assembler::{AssemblerConfig, AssemblerStats, FrameAssembler, VideoPacket};
 pub(crate) use freeze::FreezeDetector;
 pub use packetizer::{PacketPayload, Packetizer};
 pub(crate) use sequence::SequenceUnwrapper;

@@ -56,7 +56,6 @@ impl<T: Clone> Link<T> {
             head_bits: 0.0,
             served: now,
             last_arrival: now,
-            /// Packets behind the bottleneck, by arrival and serial number.
             under_way: BTreeMap::new(),
             serial: 0,
             counters: LinkCounters::default(),

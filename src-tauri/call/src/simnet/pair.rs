@@ -284,7 +284,7 @@ impl Pair {
                     audio: rtp.header.ssrc == AUDIO[0],
                 }),
                 Packet::Rtcp(packets) if keyframe_requests(&packets) > 0 => {
-                    self.sides[i].video.request_keyframe()
+                    self.sides[i].video.request_keyframe();
                 }
                 _ => {}
             }

@@ -164,15 +164,15 @@ mod tests {
 
         let header = call.header();
         assert_eq!(
-            header.path().map(|path| path.as_str()),
+            header.path().map(zbus::ObjectPath::as_str),
             Some("/org/freedesktop/RealtimeKit1")
         );
         assert_eq!(
-            header.interface().map(|interface| interface.as_str()),
+            header.interface().map(zbus::names::InterfaceName::as_str),
             Some("org.freedesktop.RealtimeKit1")
         );
         assert_eq!(
-            header.member().map(|member| member.as_str()),
+            header.member().map(zbus::names::MemberName::as_str),
             Some("MakeThreadHighPriority")
         );
 

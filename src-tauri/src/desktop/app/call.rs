@@ -119,11 +119,11 @@ impl App {
     pub(super) fn on_call_event(&mut self, now: Now, event: CallEventKind) {
         match event {
             CallEventKind::Registered | CallEventKind::SignalingBack => {
-                self.set_server_status(ServerStatus::Connected)
+                self.set_server_status(ServerStatus::Connected);
             }
             CallEventKind::Searching => self.on_searching(now),
             CallEventKind::Matched { partner, .. } => {
-                self.on_matched(now, super::partner::sanitized(&partner))
+                self.on_matched(now, super::partner::sanitized(&partner));
             }
             CallEventKind::Checking => {
                 if let Screen::Connecting { step, .. } = &mut self.state.screen {
@@ -148,12 +148,12 @@ impl App {
             }
             CallEventKind::SignalingLost => self.set_server_status(ServerStatus::Unreachable),
             CallEventKind::PartnerReconnecting => {
-                self.in_call(|call| call.partner_reconnecting = true)
+                self.in_call(|call| call.partner_reconnecting = true);
             }
             CallEventKind::PartnerBack => self.in_call(|call| call.partner_reconnecting = false),
             CallEventKind::PartnerState { muted, camera_on } => {
                 self.in_call(|call| {
-                    (call.partner_muted, call.partner_camera_off) = (muted, !camera_on)
+                    (call.partner_muted, call.partner_camera_off) = (muted, !camera_on);
                 });
             }
             CallEventKind::Ended {

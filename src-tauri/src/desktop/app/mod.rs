@@ -374,7 +374,7 @@ impl App {
                 .problems
                 .retain(|problem| problem.code != AppErrorCode::SettingsNotSaved.as_str()),
             Input::SettingsFailed(code, detail) => {
-                self.problem(Place::Settings, code.as_str(), Some(detail))
+                self.problem(Place::Settings, code.as_str(), Some(detail));
             }
             Input::Visible(visible) => self.lobby_devices.hidden = !visible,
             Input::CloseRequested => self.close(),

@@ -37,7 +37,7 @@ impl Pump {
             while !should_stop.load(Ordering::Acquire) {
                 match slot.take(POLL_INTERVAL) {
                     Some(frame) if !should_stop.load(Ordering::Acquire) => {
-                        stream(&streams).show(frame)
+                        stream(&streams).show(frame);
                     }
                     None if slot.is_closed() => return,
                     _ => {}

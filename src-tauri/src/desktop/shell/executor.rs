@@ -115,11 +115,11 @@ impl Executor {
             Effect::SetCameraOn(id, on) => self.with_call(id, |call| call.set_camera_on(on)),
             Effect::SetVideo(id, video) => self.with_call(id, |call| call.set_video(video)),
             Effect::SetAudioSource(id, source) => {
-                self.with_call(id, |call| call.set_audio_source(source))
+                self.with_call(id, |call| call.set_audio_source(source));
             }
             Effect::SetAudioSink(id, sink) => self.with_call(id, |call| call.set_audio_sink(sink)),
             Effect::SetProcessing(id, processing) => {
-                self.with_call(id, |call| call.set_processing(processing))
+                self.with_call(id, |call| call.set_processing(processing));
             }
             Effect::ShowRemote(shown) => self.streams.remote.set_open(shown),
             Effect::ListDevices => {

@@ -91,7 +91,11 @@ mod tests {
             url.starts_with("ws://127.0.0.1:") && url.ends_with("/ws"),
             "on loopback: {url}"
         );
-        assert_eq!(first.addresses, [url.clone()], "and nowhere else");
+        assert_eq!(
+            first.addresses,
+            std::slice::from_ref(url),
+            "and nowhere else"
+        );
 
         let second = start(false).await.unwrap();
         assert_ne!(

@@ -42,7 +42,7 @@ impl World {
         while let Some(effect) = self.hub.poll_effect() {
             match effect {
                 Effect::Send(to, envelope) => {
-                    self.inbox.entry(to).or_default().push((*envelope).clone())
+                    self.inbox.entry(to).or_default().push((*envelope).clone());
                 }
                 Effect::Report(key, report, id) => {
                     self.hub

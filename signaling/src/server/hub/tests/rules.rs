@@ -232,7 +232,7 @@ fn next_keeps_the_profile_and_the_room() {
 
     match &world.say(a, ClientMessage::Next { session_id: None })[..] {
         [_, ServerMessage::Searching(searching)] => {
-            assert_eq!(searching.room.as_deref(), Some("r"))
+            assert_eq!(searching.room.as_deref(), Some("r"));
         }
         other => panic!("expected a search in the room: {other:?}"),
     }

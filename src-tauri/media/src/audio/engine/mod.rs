@@ -104,7 +104,7 @@ impl AudioEngine {
                         shared,
                         (arrivals, requested_changes),
                     )
-                    .run()
+                    .run();
                 })
         };
 

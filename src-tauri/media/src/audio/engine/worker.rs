@@ -79,7 +79,7 @@ impl Worker {
                 events(MediaEvent::Failed {
                     part: MediaPart::Recording,
                     error,
-                })
+                });
             })
             .map_err(|error| failed(MediaPart::Recording, error))
             .ok()

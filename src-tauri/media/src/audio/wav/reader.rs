@@ -315,7 +315,7 @@ mod tests {
                 match spec.sample_format {
                     SampleFormat::Float => writer.write_sample(sample(n, c) as f32).unwrap(),
                     SampleFormat::Int => {
-                        writer.write_sample((sample(n, c) * scale) as i32).unwrap()
+                        writer.write_sample((sample(n, c) * scale) as i32).unwrap();
                     }
                 }
             }

@@ -113,7 +113,7 @@ impl Watcher {
     fn check(&mut self, effect: &Effect) {
         assert!(!self.exited, "no effect follows the end: {effect:?}");
         let assert_running = |id: &CallId, call: Option<CallId>| {
-            assert_eq!(call, Some(*id), "{effect:?} is for the running call")
+            assert_eq!(call, Some(*id), "{effect:?} is for the running call");
         };
 
         assert!(
