@@ -14,8 +14,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Counts freezes as W3C webrtc-stats defines `freezeCount` and `totalFreezesDuration`: a frame was
 /// shown for at least max(3 × average, average + 150 ms), where the average is that of the last 30
-/// frames. More than 5 s without a frame is a pause, not a
-/// freeze.
+/// frames. More than 5 s without a frame is a pause, not a freeze.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FreezeDetector {
     last: Option<Instant>,
