@@ -33,7 +33,7 @@ pub(crate) fn test() -> Result<()> {
     if !for_cross_checks.is_empty()
         && let Err(error) = step(
             "Installing what the checks for Windows and macOS need",
-            || install(&missing),
+            || install(&for_cross_checks),
         )
     {
         println!("  {error:#}\n  These checks will be skipped.");

@@ -199,10 +199,10 @@ impl Checks {
         for (name, verdict) in &self.verdicts {
             match verdict {
                 Verdict::Passed(time) => {
-                    println!("  passed   {name} ({:.0} s)", time.as_secs_f64())
+                    println!("  passed   {name} ({:.0} s)", time.as_secs_f64());
                 }
                 Verdict::Failed(time) => {
-                    println!("  FAILED   {name} ({:.0} s)", time.as_secs_f64())
+                    println!("  FAILED   {name} ({:.0} s)", time.as_secs_f64());
                 }
                 Verdict::Skipped(reason) => println!("  skipped  {name}: {reason}"),
             }

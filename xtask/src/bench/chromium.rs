@@ -69,7 +69,7 @@ pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
                     .into_iter()
                     .flatten()
                     .map(read)
-                    .collect()
+                    .collect();
             }
             _ => bail!("unknown event: {line}"),
         }

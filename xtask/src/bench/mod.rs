@@ -164,7 +164,7 @@ impl Plan {
             match (*word, number) {
                 // The first seconds are the call's start, which is not measured.
                 ("--seconds", Some(seconds)) if seconds >= 8 => {
-                    plan.call = Duration::from_secs(seconds.into())
+                    plan.call = Duration::from_secs(seconds.into());
                 }
                 ("--rounds", Some(rounds)) => plan.rounds = rounds,
                 _ => bail!("`bench call` takes --seconds N (8 or more) and --rounds N (1 or more)"),

@@ -211,10 +211,12 @@ mod tests {
 
     /// Runs the script with a "zig" that prints its arguments.
     fn translated(arguments: &[&str]) -> String {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let script = folder.path().join("cc");
-        write_script(&script, Path::new("echo"), "cc").unwrap();
-        Shell::new(&script, arguments).output().unwrap()
+        write_script(&script, Path::new("echo"), "cc").expect("the script is written");
+        Shell::new(&script, arguments)
+            .output()
+            .expect("the script runs")
     }
 
     #[test]
