@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_ranges_and_users() {
+    fn addresses_ranges_and_users_can_be_banned() {
         let list = BanList::parse(
             "# all\n192.0.2.7 # one\n\n 2001:db8:1::/48\nuser:alice\n203.0.113.0/24\n",
         )
@@ -89,19 +89,19 @@ mod tests {
         let banned = |address: &str, user| list.contains(address.parse().unwrap(), user);
         assert!(
             banned("192.0.2.7", None) && banned("::ffff:192.0.2.7", None),
-            "mapped or not"
+            "also when it comes mapped into IPv6"
         );
         assert!(!banned("192.0.2.8", None) && banned("203.0.113.200", None));
         assert!(banned("2001:db8:1:9::1", None) && !banned("2001:db8:2::1", None));
         assert!(
             banned("192.0.2.8", Some("alice")) && !banned("192.0.2.8", Some("Alice")),
-            "as the token writes it"
+            "the case of a `sub` matters"
         );
         assert_eq!(list.len(), 4);
     }
 
     #[test]
-    fn a_line_that_bans_nobody_is_an_error() {
+    fn a_line_that_is_not_an_entry_is_an_error() {
         for bad in ["alice", "user:", "192.0.2.0/33", "1.2.3"] {
             let error = BanList::parse(&format!("192.0.2.7\n{bad}\n")).expect_err(bad);
             assert!(error.contains("line 2"), "{bad}: {error}");

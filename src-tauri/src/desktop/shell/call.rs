@@ -162,6 +162,7 @@ fn options(plan: CallPlan, camera: SharedVideo) -> CallOptions {
     // The user may choose a camera or microphone during the call that was missing before.
     (options.negotiate_video, options.negotiate_audio) = (true, true);
     options.shared_video = camera;
+    options.keep_video_open = true;
     options.video_format = plan.video_quality.format;
     options.codec = plan.video_quality.codec;
     options.max_bitrate_bps = plan.video_quality.max_bitrate_bps;

@@ -342,4 +342,26 @@ mod tests {
         rig.carry_out(Effect::ReleaseCamera);
         rig.carry_out(Effect::Exit);
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_preview_takes_the_camera_back_from_a_call() {
+        let mut rig = Rig::start();
+        rig.carry_out(Effect::StartCall(CallId(1), plan(true)));
+        let during = rig.shown_frames(30).await;
+
+        rig.carry_out(Effect::EndCall(CallId(1)));
+        rig.carry_out(start_preview(2));
+        rig.preview_is_on(PreviewId(2)).await;
+        let after = rig.shown_frames(10).await;
+
+        let mut numbers = [during, after].concat();
+        numbers.dedup();
+        assert!(
+            numbers.is_sorted_by(|a, b| a < b),
+            "the source was not opened again: {numbers:?}"
+        );
+
+        rig.carry_out(Effect::StopPreview);
+        rig.carry_out(Effect::Exit);
+    }
 }
