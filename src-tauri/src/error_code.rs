@@ -1,10 +1,60 @@
-//! The codes of the faults that this crate finds itself. Devices, calls and the signaling client
-//! have their own.
+//! Every published error code of the program. Devices and calls have enums of their own; this
+//! module adds the faults that the program finds itself, and one type for all of them.
 
 use std::fmt;
 
-/// A stable code, as reports and the page show it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+use serde::Serialize;
+use tandem_call::EndCode;
+use tandem_media::MediaErrorCode;
+
+/// Any code that the window can show, serialized as its published string. TypeScript's union is
+/// generated from it, and the page has words for each of its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "desktop", derive(ts_rs::TS))]
+#[serde(untagged)]
+pub enum ErrorCode {
+    /// A device or a media file.
+    Media(MediaErrorCode),
+    /// The end of a call.
+    End(EndCode),
+    /// The program itself.
+    App(AppErrorCode),
+}
+
+impl ErrorCode {
+    /// The published string, such as `CAM_IN_USE`: what serde writes, too.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Media(code) => code.as_str(),
+            Self::End(code) => code.as_str(),
+            Self::App(code) => code.as_str(),
+        }
+    }
+}
+
+impl From<MediaErrorCode> for ErrorCode {
+    fn from(code: MediaErrorCode) -> Self {
+        Self::Media(code)
+    }
+}
+
+impl From<EndCode> for ErrorCode {
+    fn from(code: EndCode) -> Self {
+        Self::End(code)
+    }
+}
+
+impl From<AppErrorCode> for ErrorCode {
+    fn from(code: AppErrorCode) -> Self {
+        Self::App(code)
+    }
+}
+
+/// The codes of the faults that the program finds itself, as reports and the window show them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "desktop", derive(ts_rs::TS))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AppErrorCode {
     /// The system refused to start the program's threads (headless).
     Internal,
@@ -23,9 +73,20 @@ pub enum AppErrorCode {
 }
 
 impl AppErrorCode {
-    /// The code as it is written in reports: `RELAY_NOT_STARTED`.
+    /// Every code, in the order of the enum.
+    pub const ALL: [Self; 7] = [
+        Self::Internal,
+        Self::NoMedia,
+        Self::RelayNotStarted,
+        Self::SettingsBroken,
+        Self::SettingsNewer,
+        Self::SettingsNotSaved,
+        Self::SettingsUnreadable,
+    ];
+
+    /// The published string, such as `RELAY_NOT_STARTED`: what serde writes, too.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Internal => "INTERNAL",
             Self::NoMedia => "NO_MEDIA",
@@ -41,5 +102,27 @@ impl AppErrorCode {
 impl fmt::Display for AppErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serde_writes_the_published_strings() {
+        let written = |code: ErrorCode| serde_json::to_value(code).expect("a code is a string");
+
+        for code in AppErrorCode::ALL {
+            assert_eq!(written(code.into()), code.as_str(), "one spelling each");
+        }
+
+        for code in EndCode::ALL {
+            assert_eq!(written(code.into()), code.as_str(), "one spelling each");
+        }
+
+        for code in MediaErrorCode::ALL {
+            assert_eq!(written(code.into()), code.as_str(), "one spelling each");
+        }
     }
 }

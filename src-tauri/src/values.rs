@@ -7,18 +7,15 @@
 
 use std::time::Duration;
 
-use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS};
+pub use tandem_call::{DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS};
+use tandem_signaling::ServerUrl;
+use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS, clean_name, is_room_code};
 
 /// The longest duration: a day is longer than any call and far below what a timer can hold.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
-/// The lowest bitrate limit for video, in bits per second. Frames encoded below it are not worth
-/// looking at.
-pub const MIN_BITRATE_BPS: u32 = 50_000;
 /// The highest bitrate limit for video, in bits per second. The codecs in use gain nothing above
 /// it.
 pub const MAX_BITRATE_BPS: u32 = 50_000_000;
-/// The bitrate limit for video unless the user sets one, in bits per second.
-pub const DEFAULT_MAX_BITRATE_BPS: u32 = 2_500_000;
 /// The smallest side of a frame, in pixels: two macroblocks of H.264.
 pub const MIN_SIDE: u32 = 32;
 /// The largest frame, in pixels: 4K UHD, the most that level 5.1 of H.264 holds.
@@ -119,9 +116,7 @@ pub fn size(text: &str) -> Result<(u32, u32), String> {
 /// # Errors
 /// A sentence for the person who typed it.
 pub fn room(text: &str) -> Result<String, String> {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-
-    if (1..=MAX_ROOM_CHARS).contains(&text.len()) && text.chars().all(is_allowed) {
+    if is_room_code(text) {
         Ok(text.to_owned())
     } else {
         Err(format!(
@@ -136,55 +131,17 @@ pub fn room(text: &str) -> Result<String, String> {
 /// # Errors
 /// A sentence for the person who typed it.
 pub fn name(text: &str) -> Result<String, String> {
-    let name: String = text.chars().filter(|c| !c.is_control()).collect();
-
-    if (1..=MAX_USER_NAME_CHARS).contains(&name.chars().count()) {
-        Ok(name)
-    } else {
-        Err(format!("a name has 1 to {MAX_USER_NAME_CHARS} characters"))
-    }
+    clean_name(text).ok_or_else(|| format!("a name has 1 to {MAX_USER_NAME_CHARS} characters"))
 }
 
-/// Parses the address of a signaling server, `ws://HOST[:PORT][/PATH]`. Without a path, adds `/ws`.
+/// Parses the address of a signaling server with [`ServerUrl`], and returns its normalized form.
 ///
 /// # Errors
 /// A sentence for the person who typed it.
 pub fn server_url(text: &str) -> Result<String, String> {
-    const ALLOWED: &str = "give the server's address, like ws://127.0.0.1:9000/ws";
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(format!("not an address; {ALLOWED}"));
-    };
-
-    match scheme {
-        "ws" => {}
-        "wss" => return Err(format!("wss:// (TLS) is not supported yet; {ALLOWED}")),
-        _ => return Err(format!("\"{scheme}\" is not a WebSocket; {ALLOWED}")),
-    }
-
-    let (host, path) = rest
-        .find('/')
-        .map_or((rest, ""), |slash| rest.split_at(slash));
-    let is_forbidden =
-        |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '#' | '?');
-
-    if host.is_empty() || host.starts_with(':') || text.contains(is_forbidden) {
-        return Err(format!("the host is missing or malformed; {ALLOWED}"));
-    }
-
-    let port = host
-        .rsplit_once(':')
-        .filter(|_| !host.ends_with(']'))
-        .map(|(_, port)| port);
-
-    if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
-        return Err(format!("the port is not 1 to 65535; {ALLOWED}"));
-    }
-
-    Ok(if path.is_empty() {
-        format!("{text}/ws")
-    } else {
-        text.to_owned()
-    })
+    text.parse()
+        .map(|url: ServerUrl| url.to_string())
+        .map_err(|error| error.to_string())
 }
 
 /// Parses `on` or `off`.

@@ -2,12 +2,12 @@
 // the app refused. Everything else is the app's state.
 
 import type { Send, SendError } from "./backend";
-import type { AppState, Command, Place } from "./generated/contract";
+import type { AppState, Command, ProblemPlace } from "./generated/contract";
 
 /** A refused command, shown like a problem until the next command succeeds. */
 export interface Refusal {
   code: string;
-  place: Place;
+  place: ProblemPlace;
   detail: string | null;
 }
 
@@ -67,7 +67,7 @@ const SILENT = new Set<string>(["NOT_NOW", "UNKNOWN_PROBLEM"]);
  * Where to show that the app refused a command. All others are shown in the settings while these
  * are open, and at the top of the screen otherwise.
  */
-const PLACES: Partial<Record<Command["type"], Place>> = {
+const PLACES: Partial<Record<Command["type"], ProblemPlace>> = {
   findPartner: "relay",
   callWithCode: "room",
   setCamera: "camera",

@@ -22,7 +22,6 @@ mod needs;
 mod npm;
 mod packages;
 mod page;
-mod report;
 mod run;
 mod setup;
 mod shell;

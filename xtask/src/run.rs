@@ -6,37 +6,17 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, Result};
 
 use crate::shell::{Shell, heading, step};
-use crate::{page, report, setup, workspace};
+use crate::{page, setup, workspace};
 
 /// Where the snapshot of the received video goes.
 const SNAPSHOT: &str = "out/remote.png";
 
 /// Default arguments for `tandem`, with their values.
-const DEFAULTS: [(&str, Option<&str>); 5] = [
+const DEFAULTS: [(&str, Option<&str>); 4] = [
     ("--headless", None),
     ("--pair", None),
     ("--duration", Some("10s")),
-    ("--report", Some("-")),
     ("--snapshot", Some(SNAPSHOT)),
-];
-
-/// Arguments that only a headless call understands: giving one of them asks for such a call.
-const HEADLESS: [&str; 15] = [
-    "--headless",
-    "--pair",
-    "--host",
-    "--room",
-    "--relay-only",
-    "--duration",
-    "--wait",
-    "--report",
-    "--snapshot",
-    "--record-video",
-    "--record-audio",
-    "--echo-cancellation",
-    "--noise-suppression",
-    "--gain-control",
-    "devices",
 ];
 
 /// Builds Tandem as users get it, including the page.
@@ -65,53 +45,29 @@ pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
     let snapshot = workspace::root().join(SNAPSHOT);
     let before = modified(&snapshot);
 
-    if opens_window(extra, has_display()) {
-        heading("Running");
-        let shell = Shell::new(workspace::binary("release", "tandem")?, extra);
-        println!("  $ {}", shell.line());
-        return Ok(exit_code(
-            shell
-                .into_command()
-                .status()
-                .context("cannot start tandem")?
-                .code(),
-        ));
-    }
+    let program = workspace::binary("release", "tandem")?;
+    let flags = Shell::new(&program, ["headless-flags"]).output()?;
+    let headless: Vec<&str> = flags.lines().chain(["--headless", "devices"]).collect();
+    let arguments = if opens_window(extra, &headless, has_display()) {
+        extra.to_vec()
+    } else {
+        arguments(extra)
+    };
 
-    let arguments = arguments(extra);
-    let reports_here = arguments.windows(2).any(|pair| pair == ["--report", "-"])
-        || arguments.contains(&"--report=-");
     heading("Running");
-    let shell = Shell::new(workspace::binary("release", "tandem")?, &arguments);
+    let shell = Shell::new(program, &arguments);
     println!("  $ {}", shell.line());
     let mut command = shell.into_command();
-    command.stdin(Stdio::inherit());
-
-    if !reports_here {
-        return Ok(exit_code(
-            command.status().context("cannot start tandem")?.code(),
-        ));
-    }
-
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
+    let status = command
+        .stdin(Stdio::inherit())
+        .status()
         .context("cannot start tandem")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-
-    match serde_json::from_str(&text) {
-        Ok(value) => {
-            heading("The call");
-            print!("{}", report::table(&value));
-        }
-        Err(_) => print!("{text}"),
-    }
 
     if modified(&snapshot) != before {
         println!("\nSnapshot of the received video: {}", snapshot.display());
     }
 
-    Ok(exit_code(output.status.code()))
+    Ok(exit_code(status.code()))
 }
 
 /// The features of a release build: VP8 where this system has libvpx.
@@ -124,10 +80,11 @@ fn release_features() -> &'static [&'static str] {
 }
 
 /// Whether these arguments, on this machine, open the window.
-fn opens_window(extra: &[&str], has_display: bool) -> bool {
+/// `headless` are the arguments that only a headless call understands.
+fn opens_window(extra: &[&str], headless: &[&str], has_display: bool) -> bool {
     let wants_call = extra
         .iter()
-        .any(|word| HEADLESS.contains(&word.split('=').next().unwrap_or(word)));
+        .any(|word| headless.contains(&word.split('=').next().unwrap_or(word)));
     has_display && !wants_call
 }
 
@@ -181,6 +138,8 @@ fn exit_code(code: Option<i32>) -> ExitCode {
 mod tests {
     use super::*;
 
+    const HEADLESS: [&str; 4] = ["--pair", "--room", "--headless", "devices"];
+
     #[test]
     fn an_argument_replaces_its_default() {
         let words = arguments(&["--duration=3s", "--codec", "vp8"]);
@@ -206,16 +165,19 @@ mod tests {
 
     #[test]
     fn a_display_opens_the_window_unless_a_headless_call_is_asked_for() {
-        assert!(opens_window(&[], true), "no arguments open the window");
         assert!(
-            opens_window(&["--video", "test"], true),
+            opens_window(&[], &HEADLESS, true),
+            "no arguments open the window"
+        );
+        assert!(
+            opens_window(&["--video", "test"], &HEADLESS, true),
             "the window understands these arguments"
         );
-        assert!(!opens_window(&[], false), "there is no display");
+        assert!(!opens_window(&[], &HEADLESS, false), "there is no display");
 
         for word in ["--pair", "--room=x", "devices", "--headless"] {
             assert!(
-                !opens_window(&[word], true),
+                !opens_window(&[word], &HEADLESS, true),
                 "{word} asks for a headless call"
             );
         }

@@ -326,7 +326,7 @@ code: string,
 /**
  * Where to show it.
  */
-place: Place, 
+place: ProblemPlace, 
 /**
  * More of it, for those who want to know: never needed to act on it.
  */
@@ -335,7 +335,7 @@ detail: string | null, };
 /**
  * Where a problem is shown.
  */
-export type Place = "camera" | "microphone" | "speaker" | "relay" | "host" | "settings" | "room" | "call";
+export type ProblemPlace = "camera" | "microphone" | "speaker" | "relay" | "host" | "settings" | "room" | "call";
 
 /**
  * Something that the user wants.

@@ -1,20 +1,23 @@
 // What to say about each error code: what happened, and one thing to do about it.
 
+import type { PageCode } from "../backend";
+import type { CommandErrorCode, ErrorCode } from "../generated/contract";
+
 /** Words for an error. There is nothing to do about some of them. */
 export interface Words {
   what: string;
   todo?: string;
 }
 
-const CHECK_CONNECTION = "Check your internet connection.";
-const CHECK_ADDRESS = "Check the server address in Settings.";
 const CHECK_BOTH = "Check your internet connection, or the server address in Settings.";
 const EXAMPLE_ADDRESS = "Enter one like ws://192.168.1.20:9000/ws.";
-const RECONNECTING = "Wait a moment while Tandem reconnects.";
 const UPDATE_BOTH = "Make sure you both have the latest version of Tandem.";
 const RESTART = "Try again, or restart Tandem.";
 
-/** Keyed by code, so that the compiler can compare the keys with the codes that exist. */
+/**
+ * Keyed by code. The app's codes are generated from Rust, so a code without words, or words without
+ * a code, does not compile.
+ */
 export const ERRORS = {
   // Cameras
   CAM_NOT_FOUND: {
@@ -166,46 +169,6 @@ export const ERRORS = {
     todo: "Try calling again.",
   },
 
-  // The signaling server
-  SIGNALING_URL_INVALID: { what: "The server address isn't valid.", todo: EXAMPLE_ADDRESS },
-  SIGNALING_URL_UNSUPPORTED: {
-    what: "Tandem doesn't support this kind of server address.",
-    todo: EXAMPLE_ADDRESS,
-  },
-  SIGNALING_TLS_UNSUPPORTED: {
-    what: "This version of Tandem can't use wss:// addresses.",
-    todo: "Ask the person who runs the server for a ws:// address.",
-  },
-  SIGNALING_TLS_FAILED: {
-    what: "The server's certificate can't be trusted.",
-    todo: CHECK_ADDRESS,
-  },
-  SIGNALING_UNREACHABLE: { what: "Can't reach the server.", todo: CHECK_BOTH },
-  SIGNALING_REFUSED: {
-    what: "The server refused the connection.",
-    todo: "Try again in a minute.",
-  },
-  SIGNALING_TIMEOUT: { what: "The server isn't responding.", todo: CHECK_BOTH },
-  SIGNALING_NOT_A_RELAY: { what: "This address isn't a Tandem server.", todo: CHECK_ADDRESS },
-  SIGNALING_REJECTED: {
-    what: "The server rejected this app.",
-    todo: "Choose another server in Settings.",
-  },
-  SIGNALING_CLOSED: { what: "The server closed the connection.", todo: RECONNECTING },
-  SIGNALING_BROKEN: { what: "The connection to the server was lost.", todo: RECONNECTING },
-  SIGNALING_SILENT: { what: "The server stopped responding.", todo: CHECK_CONNECTION },
-  SIGNALING_STALLED: { what: "The server isn't responding.", todo: CHECK_CONNECTION },
-  SIGNALING_GARBAGE: { what: "The server sent an unexpected reply.", todo: CHECK_ADDRESS },
-  SIGNALING_NOT_CONNECTED: { what: "You're not connected to the server.", todo: RECONNECTING },
-  SIGNALING_QUEUE_FULL: {
-    what: "The connection to the server is too slow.",
-    todo: CHECK_CONNECTION,
-  },
-  SIGNALING_MESSAGE_TOO_LARGE: {
-    what: "Your name is too long for this server.",
-    todo: "Choose a shorter one.",
-  },
-
   // The settings file
   SETTINGS_BROKEN: {
     what: "Your settings couldn't be read and were reset.",
@@ -244,7 +207,10 @@ export const ERRORS = {
     what: "Tandem stopped responding.",
     todo: "Close the window and open it again.",
   },
-} satisfies Record<string, Words>;
+
+  // The program itself
+  INTERNAL: { what: "Tandem couldn't do that.", todo: RESTART },
+} satisfies Record<ErrorCode | CommandErrorCode | PageCode, Words>;
 
 /** For codes that this version of the page doesn't know. */
 export const UNKNOWN_ERROR: Words = { what: "Something went wrong.", todo: RESTART };

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 
-import type { Command, Device } from "../generated/contract";
+import type { Command, MenuDevice } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { plain } from "../text";
@@ -108,7 +108,7 @@ function chooseDevice(kind: Kind, id: string | null): Command {
   }
 }
 
-function Options({ kind, list, chosen }: { kind: Kind; list: Device[]; chosen: string }) {
+function Options({ kind, list, chosen }: { kind: Kind; list: MenuDevice[]; chosen: string }) {
   const known = chosen === DEFAULT || chosen === NONE || list.some(({ id }) => id === chosen);
   return (
     <>

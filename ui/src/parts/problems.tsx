@@ -1,6 +1,6 @@
 // Problems, each in its place: what is wrong, one thing to do, and the code.
 
-import type { Place } from "../generated/contract";
+import type { ProblemPlace } from "../generated/contract";
 import { words, wordsFor } from "../locale";
 import type { View } from "../page-state";
 import { plain } from "../text";
@@ -11,7 +11,7 @@ import { Icon } from "./icons";
 export type Slot = "top" | "camera" | "microphone" | "speaker" | "host" | "room" | "dialog";
 
 /** Where a problem is shown now: exactly one slot on every screen. */
-export function slotOf(place: Place, { state, page }: Pick<View, "state" | "page">): Slot {
+export function slotOf(place: ProblemPlace, { state, page }: Pick<View, "state" | "page">): Slot {
   const lobby = state.screen.kind === "lobby";
   const device = place === "camera" || place === "microphone" || place === "speaker";
   if (page.settingsOpen) {

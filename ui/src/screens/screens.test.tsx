@@ -1,7 +1,7 @@
 import { render } from "preact";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import type { AppState, Command, Place } from "../generated/contract";
+import type { AppState, Command, ProblemPlace } from "../generated/contract";
 import { words } from "../locale";
 import type { PageState, View } from "../page-state";
 import { HOSTILE, makeCall, makeState, makeView, STATES } from "../testing/states";
@@ -33,7 +33,7 @@ const text = (selector: string) => find(selector).textContent;
 const sent = ({ act }: View) =>
   (act.send as unknown as { mock: { calls: Command[][] } }).mock.calls.flat();
 
-const PLACES: Place[] = [
+const PLACES: ProblemPlace[] = [
   "camera",
   "microphone",
   "speaker",

@@ -73,10 +73,10 @@ impl LocalVideo {
     fn apply(&mut self) {
         self.request += 1;
         self.sender.set_source(None);
-        let turn = self.shared.turn();
+        let request = self.shared.request();
 
         if !self.camera_on || self.spec == VideoSpec::None {
-            spawn_blocking(move || turn.close());
+            spawn_blocking(move || request.close());
             return;
         }
 
@@ -84,7 +84,7 @@ impl LocalVideo {
         let (request, opened) = (self.request, self.opened.clone());
 
         spawn_blocking(move || {
-            let result = turn.open(&spec, format, events);
+            let result = request.open(&spec, format, events);
             // Fails if the call is over; then its end has closed the source.
             let _ = opened.send(Opened { request, result });
         });
@@ -113,12 +113,12 @@ impl LocalVideo {
     /// Ends the encode thread and waits for it. Then releases the device, or leaves the source open
     /// for the owner of the [`SharedVideo`]: nothing here reads it any more.
     pub(super) async fn close(self, keep_open: bool) {
-        let turn = (!keep_open).then(|| self.shared.turn());
+        let request = (!keep_open).then(|| self.shared.request());
         let closed = spawn_blocking(move || {
             drop(self);
 
-            if let Some(turn) = turn {
-                turn.close();
+            if let Some(request) = request {
+                request.close();
             }
         });
 

@@ -16,5 +16,5 @@ pub mod y4m;
 
 pub use camera::{CameraFormat, CameraInfo, list_cameras};
 pub use input::VideoInput;
-pub use shared::{OpenVideo, SharedVideo, Turn};
+pub use shared::{OpenVideo, SharedVideo, VideoRequest};
 pub use spec::{CameraSelector, ParseVideoSpecError, VideoFormat, VideoSpec};

@@ -12,7 +12,7 @@ use crate::slot::NewestSlot;
 
 /// At most one open video source. Clones share it.
 ///
-/// Each request ([`Turn`]) gets its number when it is made, and only the newest takes effect, no
+/// Each request ([`VideoRequest`]) gets its number when it is made, and only the newest takes effect, no
 /// matter which thread runs first. So a device is never opened while this program still holds it,
 /// and never stays open when the last request was to close it.
 ///
@@ -66,22 +66,22 @@ impl SharedVideo {
     /// Makes a request, which supersedes all earlier ones. Say what to do by calling a method of
     /// the result, on another thread if need be, since opening may take seconds.
     #[must_use]
-    pub fn turn(&self) -> Turn {
-        Turn {
+    pub fn request(&self) -> VideoRequest {
+        VideoRequest {
             shared: Arc::clone(&self.0),
             number: self.0.newest_request.fetch_add(1, Ordering::AcqRel) + 1,
         }
     }
 }
 
-/// One request. See [`SharedVideo::turn`].
+/// One request. See [`SharedVideo::request`].
 #[derive(Debug)]
-pub struct Turn {
+pub struct VideoRequest {
     shared: Arc<Shared>,
     number: u64,
 }
 
-impl Turn {
+impl VideoRequest {
     /// Opens `spec` as [`VideoInput::open`] does, after releasing the source that was open. If the
     /// same `spec` is already open in the same `wanted` format, it stays open. From now on `events`
     /// is notified instead of the previous opener.
@@ -183,7 +183,7 @@ mod tests {
         Arc::new(|event| panic!("nothing may fail here: {event:?}"))
     }
 
-    fn open(request: Turn, spec: &VideoSpec, format: VideoFormat) -> Option<OpenVideo> {
+    fn open(request: VideoRequest, spec: &VideoSpec, format: VideoFormat) -> Option<OpenVideo> {
         request
             .open(spec, format, no_events())
             .expect("a test pattern opens")
@@ -192,8 +192,8 @@ mod tests {
     #[test]
     fn a_call_takes_over_the_preview_s_source() {
         let video = SharedVideo::new();
-        let preview = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
-        let call = open(video.clone().turn(), &VideoSpec::Test, SMALL).expect("still open");
+        let preview = open(video.request(), &VideoSpec::Test, SMALL).expect("open");
+        let call = open(video.clone().request(), &VideoSpec::Test, SMALL).expect("still open");
 
         assert!(
             Arc::ptr_eq(&preview.frames, &call.frames),
@@ -202,7 +202,7 @@ mod tests {
         assert!(call.frames.take(SOON).is_some(), "and delivers frames");
 
         let other = VideoFormat { width: 80, ..SMALL };
-        let wider = open(video.turn(), &VideoSpec::Test, other).expect("open");
+        let wider = open(video.request(), &VideoSpec::Test, other).expect("open");
         assert!(
             call.frames.is_closed(),
             "another format releases the source and opens it again"
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn only_the_newest_request_takes_effect_in_any_order() {
         let video = SharedVideo::new();
-        let (first, second, third) = (video.turn(), video.turn(), video.turn());
+        let (first, second, third) = (video.request(), video.request(), video.request());
         let shown = open(third, &VideoSpec::Test, SMALL).expect("the newest");
 
         assert!(
@@ -226,10 +226,10 @@ mod tests {
             "a superseded request closes nothing"
         );
 
-        video.turn().close();
+        video.request().close();
         assert!(shown.frames.is_closed(), "a newer one closes the source");
         assert!(
-            open(video.turn(), &VideoSpec::None, SMALL).is_none(),
+            open(video.request(), &VideoSpec::None, SMALL).is_none(),
             "no video opens nothing"
         );
     }
@@ -237,10 +237,10 @@ mod tests {
     #[test]
     fn a_source_that_has_ended_is_opened_again() {
         let video = SharedVideo::new();
-        let dead = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
+        let dead = open(video.request(), &VideoSpec::Test, SMALL).expect("open");
         dead.frames.close();
 
-        let alive = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
+        let alive = open(video.request(), &VideoSpec::Test, SMALL).expect("open");
         assert!(
             !Arc::ptr_eq(&dead.frames, &alive.frames),
             "a closed slot gives no frames"
@@ -250,10 +250,10 @@ mod tests {
     #[test]
     fn after_a_failure_nothing_is_open() {
         let video = SharedVideo::new();
-        let before = open(video.turn(), &VideoSpec::Test, SMALL).expect("open");
+        let before = open(video.request(), &VideoSpec::Test, SMALL).expect("open");
         let missing = VideoSpec::File("/no/such/clip.y4m".into());
         let error = video
-            .turn()
+            .request()
             .open(&missing, SMALL, no_events())
             .expect_err("there is no such file");
 

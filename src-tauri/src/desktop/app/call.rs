@@ -9,7 +9,7 @@ use tandem_media::video::VideoSpec;
 
 use super::{App, CallId, CallPlan, Effect, Figures, Now, SLOW_CONNECTION_AFTER};
 use crate::desktop::state::{
-    ConnectingStep, InCall, Partner, Place, Screen, ServerState, ServerStatus,
+    ConnectingStep, InCall, Partner, ProblemPlace, Screen, ServerState, ServerStatus,
 };
 
 /// The running search or call. It exists exactly while the screen is `Waiting`, `Connecting` or
@@ -34,11 +34,11 @@ impl App {
         self.muted = false;
 
         // The call opens the devices itself and reports what fails.
-        self.solved(Place::Call);
-        self.solved(Place::Relay);
-        self.solved(Place::Room);
-        self.solved(Place::Camera);
-        self.solved(Place::Microphone);
+        self.solved(ProblemPlace::Call);
+        self.solved(ProblemPlace::Relay);
+        self.solved(ProblemPlace::Room);
+        self.solved(ProblemPlace::Camera);
+        self.solved(ProblemPlace::Microphone);
 
         let id = CallId(self.next_id());
         self.effects
@@ -110,7 +110,7 @@ impl App {
             .map(|since| now.at.saturating_duration_since(since));
 
         self.state.screen = Screen::Ended {
-            reason: code.as_str().to_owned(),
+            reason: code,
             duration_ms: lasted.map(millis),
             room: call.room,
         };
@@ -134,10 +134,10 @@ impl App {
             CallEventKind::FirstRemoteFrame | CallEventKind::FirstRemoteAudio => {}
             CallEventKind::Media(MediaEvent::Failed { part, error }) => {
                 let place = match part {
-                    MediaPart::Camera => Place::Camera,
-                    MediaPart::Microphone => Place::Microphone,
-                    MediaPart::Speaker => Place::Speaker,
-                    MediaPart::Recording => Place::Call,
+                    MediaPart::Camera => ProblemPlace::Camera,
+                    MediaPart::Microphone => ProblemPlace::Microphone,
+                    MediaPart::Speaker => ProblemPlace::Speaker,
+                    MediaPart::Recording => ProblemPlace::Call,
                 };
 
                 if part == MediaPart::Camera {

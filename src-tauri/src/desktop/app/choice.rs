@@ -5,7 +5,7 @@ use tandem_media::video::{CameraSelector, VideoSpec};
 
 use super::App;
 use crate::desktop::command::{CommandError, CommandErrorCode};
-use crate::desktop::state::Device;
+use crate::desktop::state::MenuDevice;
 
 /// The id that stands for no device.
 pub const NONE: &str = "none";
@@ -79,7 +79,7 @@ impl App {
 }
 
 /// Checks that a menu with these devices offers the choice `id`.
-pub(super) fn check(id: Option<&str>, devices: &[Device]) -> Result<(), CommandError> {
+pub(super) fn check(id: Option<&str>, devices: &[MenuDevice]) -> Result<(), CommandError> {
     match id {
         None | Some(NONE) => Ok(()),
         Some(id) if devices.iter().any(|device| device.id == id) => Ok(()),

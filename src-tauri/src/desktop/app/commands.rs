@@ -6,7 +6,7 @@ use tandem_signaling::message::MAX_USER_NAME_CHARS;
 
 use super::{App, CallId, Effect, Now, choice};
 use crate::desktop::command::{Command, CommandError, CommandErrorCode};
-use crate::desktop::state::{HostState, HostStatus, Place, Screen, Settings};
+use crate::desktop::state::{HostState, HostStatus, ProblemPlace, Screen, Settings};
 use crate::values;
 
 type CommandResult = Result<(), CommandError>;
@@ -66,7 +66,7 @@ impl App {
                     matches!(self.state.host.status, HostStatus::Off | HostStatus::Failed)
                         && self.call.is_none(),
                 )?;
-                self.solved(Place::Host);
+                self.solved(ProblemPlace::Host);
                 self.state.host = HostState {
                     status: HostStatus::Starting,
                     addresses: Vec::new(),
@@ -90,7 +90,7 @@ impl App {
             }
             Command::TestSpeaker => {
                 require(self.state.screen == Screen::Lobby)?;
-                self.solved(Place::Speaker);
+                self.solved(ProblemPlace::Speaker);
                 let speaker = self.speaker();
                 self.effects.push_back(Effect::TestSpeaker(speaker));
 
@@ -187,7 +187,7 @@ impl App {
         if on {
             self.set_camera_works(true);
         } else {
-            self.solved(Place::Camera);
+            self.solved(ProblemPlace::Camera);
         }
 
         self.send_to_call(|id| Effect::SetCameraOn(id, on));
@@ -198,7 +198,7 @@ impl App {
         choice::check(id.as_deref(), &self.state.devices.cameras)?;
         self.retry_camera();
         self.change_settings(|settings| settings.camera = id)?;
-        self.solved(Place::Camera);
+        self.solved(ProblemPlace::Camera);
         let video = self.video();
         self.set_camera_works(true);
         self.send_to_call(|id| Effect::SetVideo(id, video));
@@ -219,7 +219,7 @@ impl App {
     fn set_speaker(&mut self, id: Option<String>) -> CommandResult {
         choice::check(id.as_deref(), &self.state.devices.speakers)?;
         self.change_settings(|settings| settings.speaker = id)?;
-        self.solved(Place::Speaker);
+        self.solved(ProblemPlace::Speaker);
         let speaker = self.speaker();
         self.send_to_call(|id| Effect::SetAudioSink(id, speaker));
 
@@ -243,7 +243,7 @@ impl App {
         })?;
 
         self.saved_server_url = None;
-        self.solved(Place::Relay);
+        self.solved(ProblemPlace::Relay);
         self.change_settings(|settings| settings.relay_url = url)
     }
 

@@ -6,7 +6,7 @@ use tandem_media::audio::AudioSource;
 use tandem_media::video::VideoSpec;
 
 use super::{App, CallPlan, Effect, PreviewId};
-use crate::desktop::state::{Devices, Place, Preview, PreviewStatus, Screen};
+use crate::desktop::state::{Devices, Preview, PreviewStatus, ProblemPlace, Screen};
 
 /// What the effects so far leave open in the lobby.
 #[derive(Debug, Default)]
@@ -143,18 +143,22 @@ impl App {
                     status: PreviewStatus::On,
                 };
 
-                self.solved(Place::Camera);
+                self.solved(ProblemPlace::Camera);
             }
             Err(error) => {
                 self.effects.push_back(Effect::StopPreview);
                 self.lobby_devices.failed =
                     self.lobby_devices.preview.take().map(|(_, video)| video);
-                self.device_problem(Place::Camera, error);
+                self.device_problem(ProblemPlace::Camera, error);
             }
         }
     }
 
-    pub(super) fn on_devices(&mut self, devices: Devices, errors: Vec<(Place, DeviceError)>) {
+    pub(super) fn on_devices(
+        &mut self,
+        devices: Devices,
+        errors: Vec<(ProblemPlace, DeviceError)>,
+    ) {
         if devices.cameras != self.state.devices.cameras {
             self.retry_camera();
         }
@@ -176,10 +180,10 @@ impl App {
             .state
             .problems
             .iter()
-            .any(|problem| problem.place == Place::Microphone)
+            .any(|problem| problem.place == ProblemPlace::Microphone)
         {
             self.sync_monitor(None);
-            self.solved(Place::Microphone);
+            self.solved(ProblemPlace::Microphone);
         }
     }
 }

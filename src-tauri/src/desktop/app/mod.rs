@@ -28,8 +28,8 @@ use tandem_media::video::{VideoFormat, VideoSpec};
 
 use super::command::{Command, CommandError};
 use super::state::{
-    AppState, Devices, HostState, HostStatus, Place, Preview, RouteKind, Screen, ServerState,
-    Settings, StateChange,
+    AppState, Devices, HostState, HostStatus, Preview, ProblemPlace, RouteKind, Screen,
+    ServerState, Settings, StateChange,
 };
 use crate::error_code::AppErrorCode;
 use crate::video_quality::VideoQuality;
@@ -122,7 +122,7 @@ pub enum Input {
     /// The speaker test failed.
     SpeakerTestFailed(DeviceError),
     /// The devices of this machine, and the kinds that could not be listed.
-    Devices(Devices, Vec<(Place, DeviceError)>),
+    Devices(Devices, Vec<(ProblemPlace, DeviceError)>),
     /// The embedded signaling server runs.
     HostStarted {
         /// Its address for this machine.
@@ -341,8 +341,8 @@ impl App {
             }
             Input::Figures(id, figures) => self.on_figures(id, figures),
             Input::Preview(id, result) => self.on_preview(id, result),
-            Input::MonitorFailed(error) => self.device_problem(Place::Microphone, error),
-            Input::SpeakerTestFailed(error) => self.device_problem(Place::Speaker, error),
+            Input::MonitorFailed(error) => self.device_problem(ProblemPlace::Microphone, error),
+            Input::SpeakerTestFailed(error) => self.device_problem(ProblemPlace::Speaker, error),
             Input::Devices(devices, errors) => self.on_devices(devices, errors),
             Input::HostStarted {
                 local_url,
@@ -364,17 +364,20 @@ impl App {
                         addresses: Vec::new(),
                     };
 
-                    let code = AppErrorCode::RelayNotStarted;
-                    self.problem(Place::Host, code.as_str(), Some(detail));
+                    self.problem(
+                        ProblemPlace::Host,
+                        AppErrorCode::RelayNotStarted,
+                        Some(detail),
+                    );
                 }
             }
             // Only this problem is solved: saving new settings does not bring back a broken file.
             Input::SettingsSaved => self
                 .state
                 .problems
-                .retain(|problem| problem.code != AppErrorCode::SettingsNotSaved.as_str()),
+                .retain(|problem| problem.code != AppErrorCode::SettingsNotSaved.into()),
             Input::SettingsFailed(code, detail) => {
-                self.problem(Place::Settings, code.as_str(), Some(detail));
+                self.problem(ProblemPlace::Settings, code, Some(detail));
             }
             Input::Visible(visible) => self.lobby_devices.hidden = !visible,
             Input::CloseRequested => self.close(),

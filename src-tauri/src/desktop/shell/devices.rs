@@ -7,14 +7,14 @@ use tandem_media::DeviceError;
 use super::Handle;
 use crate::desktop::app::camera_id;
 use crate::desktop::command::Command;
-use crate::desktop::state::{Device, Devices, Place};
+use crate::desktop::state::{Devices, MenuDevice, ProblemPlace};
 
 /// How often to poll for devices that were plugged in or out.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Lists all devices for the menus, and the kinds that could not be listed. May take seconds.
 #[must_use]
-pub fn list() -> (Devices, Vec<(Place, DeviceError)>) {
+pub fn list() -> (Devices, Vec<(ProblemPlace, DeviceError)>) {
     let found = crate::devices::DeviceList::query();
     let is_unique = |name: &str| {
         found
@@ -28,7 +28,7 @@ pub fn list() -> (Devices, Vec<(Place, DeviceError)>) {
     let cameras = found
         .cameras
         .iter()
-        .map(|camera| Device {
+        .map(|camera| MenuDevice {
             id: camera_id(camera.index, &camera.name, is_unique(&camera.name)),
             name: camera.name.clone(),
         })
@@ -37,7 +37,7 @@ pub fn list() -> (Devices, Vec<(Place, DeviceError)>) {
     let audio = |devices: Vec<tandem_media::audio::AudioDeviceInfo>| {
         devices
             .into_iter()
-            .map(|device| Device {
+            .map(|device| MenuDevice {
                 id: device.id,
                 name: device.name,
             })
@@ -46,9 +46,9 @@ pub fn list() -> (Devices, Vec<(Place, DeviceError)>) {
 
     let errors = found.errors.into_iter().map(|failed| {
         let place = match failed.kind {
-            "cameras" => Place::Camera,
-            "microphones" => Place::Microphone,
-            _ => Place::Speaker,
+            "cameras" => ProblemPlace::Camera,
+            "microphones" => ProblemPlace::Microphone,
+            _ => ProblemPlace::Speaker,
         };
 
         (place, failed.error)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent};
-use tandem_media::video::{SharedVideo, Turn, VideoFormat, VideoSpec};
+use tandem_media::video::{SharedVideo, VideoFormat, VideoRequest, VideoSpec};
 use tokio::task::spawn_blocking;
 
 use super::{Handle, drop_blocking};
@@ -44,10 +44,10 @@ impl RunningPreview {
             streams: Arc::clone(&streams),
         };
 
-        // The turn fixes the order of requests now; opening may take seconds.
-        let turn = camera.turn();
+        // The request gets its number now; opening may take seconds.
+        let request = camera.request();
         spawn_blocking(move || {
-            if let Some(result) = open(id, turn, &video, format, &handle, &display, streams) {
+            if let Some(result) = open(id, request, &video, format, &handle, &display, streams) {
                 handle.notify(Input::Preview(id, result));
             }
         });
@@ -76,8 +76,8 @@ impl RunningPreview {
 
 /// Releases whatever `camera` has open and waits until the device is free.
 pub(super) async fn release(camera: &SharedVideo) {
-    let turn = camera.turn();
-    if spawn_blocking(move || turn.close()).await.is_err() {
+    let request = camera.request();
+    if spawn_blocking(move || request.close()).await.is_err() {
         tracing::error!("the video source panicked while closing, the camera may stay in use");
     }
 }
@@ -85,7 +85,7 @@ pub(super) async fn release(camera: &SharedVideo) {
 /// Opens the camera and shows its frames. `None`: a later request made this one obsolete.
 fn open(
     id: PreviewId,
-    turn: Turn,
+    request: VideoRequest,
     video: &VideoSpec,
     format: VideoFormat,
     handle: &Handle,
@@ -97,7 +97,7 @@ fn open(
         on_event.notify(Input::Preview(id, Err(error)));
     };
 
-    let opened = match turn.open(video, format, Arc::new(events)) {
+    let opened = match request.open(video, format, Arc::new(events)) {
         Ok(opened) => opened?,
         Err(error) => return Some(Err(error)),
     };

@@ -1,6 +1,7 @@
 //! The app's screens: lobby, search, connecting, call, and the end of a call.
 
 use serde::Serialize;
+use tandem_call::EndCode;
 use ts_rs::TS;
 
 /// The screen that is shown, with its contents.
@@ -35,8 +36,8 @@ pub enum Screen {
     InCall(InCall),
     /// The call is over.
     Ended {
-        /// The code of `EndCode`: `PARTNER_LEFT`.
-        reason: String,
+        /// Why it ended.
+        reason: EndCode,
         /// How long it lasted; `null` if it never connected.
         duration_ms: Option<u64>,
         /// The room of the search, to repeat it.

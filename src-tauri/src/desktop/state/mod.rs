@@ -17,6 +17,8 @@ pub use settings::{DEFAULT_SERVER_URL, Settings, Theme};
 use serde::Serialize;
 use ts_rs::TS;
 
+use crate::error_code::ErrorCode;
+
 /// Everything that the page shows.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
@@ -44,17 +46,17 @@ pub struct AppState {
 #[serde(rename_all = "camelCase")]
 pub struct Devices {
     /// Cameras.
-    pub cameras: Vec<Device>,
+    pub cameras: Vec<MenuDevice>,
     /// Microphones.
-    pub microphones: Vec<Device>,
+    pub microphones: Vec<MenuDevice>,
     /// Speakers.
-    pub speakers: Vec<Device>,
+    pub speakers: Vec<MenuDevice>,
 }
 
 /// A device in a menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
-pub struct Device {
+pub struct MenuDevice {
     /// Its id in commands and settings.
     pub id: String,
     /// Its name for people.
@@ -138,10 +140,10 @@ pub enum HostStatus {
 pub struct Problem {
     /// Its id, to dismiss it.
     pub id: u32,
-    /// A stable code, such as `CAM_IN_USE`.
-    pub code: String,
+    /// What is wrong, such as `CAM_IN_USE`.
+    pub code: ErrorCode,
     /// Where to show it.
-    pub place: Place,
+    pub place: ProblemPlace,
     /// More detail for experts. Never needed to act on the problem.
     pub detail: Option<String>,
 }
@@ -149,7 +151,7 @@ pub struct Problem {
 /// Where a problem is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
-pub enum Place {
+pub enum ProblemPlace {
     /// At the camera menu and the local video.
     Camera,
     /// At the microphone menu.

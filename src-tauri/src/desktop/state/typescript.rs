@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use tandem_call::EndCode;
+use tandem_media::MediaErrorCode;
 use ts_rs::{Config, TS};
 
 use super::*;
 use crate::desktop::command::{
     Command, CommandError, CommandErrorCode, FrameRequest, FrameSocket, StreamName,
 };
+use crate::error_code::AppErrorCode;
 
 const HEAD: &str = "\
 // Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript`.
@@ -42,7 +45,7 @@ fn contract() -> String {
         declaration::<Settings>(),
         declaration::<Theme>(),
         declaration::<Devices>(),
-        declaration::<Device>(),
+        declaration::<MenuDevice>(),
         declaration::<Preview>(),
         declaration::<PreviewStatus>(),
         declaration::<ServerState>(),
@@ -50,7 +53,11 @@ fn contract() -> String {
         declaration::<HostState>(),
         declaration::<HostStatus>(),
         declaration::<Problem>(),
-        declaration::<Place>(),
+        declaration::<ErrorCode>(),
+        declaration::<MediaErrorCode>(),
+        declaration::<EndCode>(),
+        declaration::<AppErrorCode>(),
+        declaration::<ProblemPlace>(),
         declaration::<Command>(),
         declaration::<CommandError>(),
         declaration::<CommandErrorCode>(),

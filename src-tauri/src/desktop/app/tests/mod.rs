@@ -15,7 +15,7 @@ use tandem_media::{DeviceError, MediaErrorCode};
 
 use super::*;
 use crate::desktop::command::CommandErrorCode;
-use crate::desktop::state::{Device, HostStatus, InCall, PreviewStatus, ServerStatus, Theme};
+use crate::desktop::state::{HostStatus, InCall, MenuDevice, PreviewStatus, ServerStatus, Theme};
 
 /// An app with its own clock.
 struct World {
@@ -244,7 +244,7 @@ fn a_call_goes_from_search_to_end() {
     world.wait(Duration::from_secs(30));
     world.call_event(ended(EndCode::PartnerLeft));
     let end = Screen::Ended {
-        reason: "PARTNER_LEFT".into(),
+        reason: EndCode::PartnerLeft,
         duration_ms: Some(30_000),
         room: Some("blue".into()),
     };
@@ -667,7 +667,7 @@ fn what_the_command_line_says_is_not_saved() {
 fn a_chosen_device_replaces_that_of_the_command_line() {
     let mut world = World::new();
     let devices = Devices {
-        cameras: vec![Device {
+        cameras: vec![MenuDevice {
             id: "name:Front".into(),
             name: "Front".into(),
         }],

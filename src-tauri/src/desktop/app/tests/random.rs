@@ -63,7 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
 
     let front = Devices {
-        cameras: vec![Device {
+        cameras: vec![MenuDevice {
             id: "name:Front".into(),
             name: "Front".into(),
         }],
