@@ -483,7 +483,7 @@ fn open_preview(shared: &SharedVideo, options: &CallOptions) -> OpenVideo {
     let events = Arc::new(|event| panic!("the source does not fail: {event:?}"));
 
     shared
-        .turn()
+        .request()
         .open(&options.video, options.video_format, events)
         .expect("the test pattern opens")
         .expect("no newer request")

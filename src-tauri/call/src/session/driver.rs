@@ -173,9 +173,9 @@ impl Driver {
         });
 
         if !self.options.keep_video_open {
-            let turn = self.options.shared_video.turn();
+            let request = self.options.shared_video.request();
 
-            if spawn_blocking(move || turn.close()).await.is_err() {
+            if spawn_blocking(move || request.close()).await.is_err() {
                 tracing::error!("the video source panicked while closing");
             }
         }
