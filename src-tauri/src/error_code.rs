@@ -24,7 +24,7 @@ pub enum ErrorCode {
 impl ErrorCode {
     /// The published string, such as `CAM_IN_USE`: what serde writes, too.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Media(code) => code.as_str(),
             Self::End(code) => code.as_str(),

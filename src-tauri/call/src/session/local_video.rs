@@ -81,12 +81,15 @@ impl LocalVideo {
         }
 
         let (spec, format, events) = (self.spec.clone(), self.format, Arc::clone(&self.events));
-        let (request, opened) = (self.request, self.opened.clone());
+        let (number, opened) = (self.request, self.opened.clone());
 
         spawn_blocking(move || {
             let result = request.open(&spec, format, events);
             // Fails if the call is over; then its end has closed the source.
-            let _ = opened.send(Opened { request, result });
+            let _ = opened.send(Opened {
+                request: number,
+                result,
+            });
         });
     }
 
