@@ -6,40 +6,40 @@
  */
 export type AppState = { 
 /**
- * Grows by one with each change.
+ * Increases by one with each change.
  */
 revision: number, 
 /**
- * Where the user is.
+ * The screen that is shown.
  */
 screen: Screen, 
 /**
- * What the user chose, as far as it is kept.
+ * The user's settings.
  */
 settings: Settings, 
 /**
- * What the menus offer.
+ * The devices in the menus.
  */
 devices: Devices, 
 /**
- * The own picture in the lobby.
+ * The local video in the lobby.
  */
 preview: Preview, 
 /**
- * The connection to the relay.
+ * The connection to the signaling server.
  */
 relay: ServerState, 
 /**
- * The relay in this app, for others on the network.
+ * The signaling server in this app, for other people on the network.
  */
 host: HostState, 
 /**
- * What is wrong now, each to be shown in its place.
+ * What is wrong now, each shown in its place.
  */
 problems: Array<Problem>, };
 
 /**
- * The event `state-changed`. A page that missed a revision asks for the whole state again.
+ * The event `state-changed`. A page that missed a revision fetches the whole state again.
  */
 export type StateChange = { 
 /**
@@ -47,33 +47,33 @@ export type StateChange = {
  */
 revision: number, 
 /**
- * The fields that are different now.
+ * The fields that changed.
  */
 changes: Partial<Omit<AppState, "revision">>, };
 
 /**
- * The event `microphone-level`, at most 15 a second and only in the lobby.
+ * The event `microphone-level`, at most 15 per second and only in the lobby.
  */
 export type MicrophoneLevel = { 
 /**
- * From 0, silence, to 1, as loud as it gets.
+ * From 0, silence, to 1, full scale.
  */
 level: number, };
 
 /**
- * One of the app's screens, with what it shows.
+ * The screen that is shown, with its contents.
  */
 export type Screen = { "kind": "lobby" } | { "kind": "waiting", 
 /**
- * The code that both give; without one anybody will do.
+ * The room that both enter; `null` to meet anyone.
  */
 room: string | null, 
 /**
- * When the search began.
+ * When the search started.
  */
 startedAtMs: number, } | { "kind": "connecting", 
 /**
- * Who it is.
+ * The partner.
  */
 partner: Partner, 
 /**
@@ -85,77 +85,77 @@ step: ConnectingStep,
  */
 startedAtMs: number, 
 /**
- * It takes too long: offer to try again.
+ * Whether it takes long, so that the page offers to retry.
  */
 timedOut: boolean, } | { "kind": "inCall" } & InCall | { "kind": "ended", 
 /**
- * The code of `EndCode`: `PARTNER_LEFT`.
+ * Why it ended.
  */
-reason: string, 
+reason: EndCode, 
 /**
- * How long it lasted; none if it never came about.
+ * How long it lasted; `null` if it never connected.
  */
 durationMs: number | null, 
 /**
- * The room it was in, to search there again.
+ * The room of the search, to repeat it.
  */
 room: string | null, };
 
 /**
- * A call as its screen shows it.
+ * A connected call.
  */
 export type InCall = { 
 /**
- * Who it is.
+ * The partner.
  */
 partner: Partner, 
 /**
- * Since when.
+ * When it connected.
  */
 connectedAtMs: number, 
 /**
- * The path of picture and sound, once it is known.
+ * The route of the media, once it is known.
  */
 route: RouteKind | null, 
 /**
- * Whether picture and sound are encrypted: true once the ciphers are known.
+ * Whether the media is encrypted: true once the ciphers have been negotiated.
  */
 encrypted: boolean, 
 /**
- * 3 is good, 1 is bad; none before it can be told.
+ * From 1, bad, to 3, good; `null` before it is known.
  */
 quality: 1 | 2 | 3 | null, 
 /**
- * The own microphone is muted.
+ * The local microphone is muted.
  */
 muted: boolean, 
 /**
- * The own camera is on, as far as the user wants.
+ * The user has the camera switched on. It may have failed all the same, see `sendsVideo`.
  */
 cameraOn: boolean, 
 /**
- * Whether there is a picture to send at all.
+ * Whether there is video to send: a source is chosen and has not failed.
  */
 sendsVideo: boolean, 
 /**
- * The partner's microphone is muted.
+ * The remote microphone is muted.
  */
 partnerMuted: boolean, 
 /**
- * The partner's camera is off.
+ * The remote camera is off.
  */
 partnerCameraOff: boolean, 
 /**
- * Nothing comes from the partner at the moment.
+ * Nothing arrives from the partner at the moment.
  */
 partnerReconnecting: boolean, 
 /**
- * The relay is out of reach; the call goes on without it.
+ * The connection to the signaling server is lost. The call continues without it.
  */
 relayLost: boolean, };
 
 /**
- * What the partner tells about themself. All of it is foreign text: show it as text.
+ * The profile of the partner. A stranger wrote it: show it as plain text.
  */
 export type Partner = { 
 /**
@@ -167,58 +167,59 @@ name: string | null,
  */
 age: number | null, 
 /**
- * The place.
+ * The location.
  */
 location: string | null, 
 /**
- * A `data:image/` URL.
+ * The profile picture, as a `data:image/` URL.
  */
 picture: string | null, };
 
 /**
- * What happens while the connection is being made.
+ * The steps of making a connection.
  */
 export type ConnectingStep = "exchanging" | "checking";
 
 /**
- * The path that picture and sound take.
+ * The route of the media.
  */
 export type RouteKind = "direct" | "relayed";
 
 /**
- * The user's choices. A device is its id, `null` for the system's default, `"none"` to do without.
+ * The user's settings. A device is its id, `null` for the system's default, or `"none"` for no
+ * device.
  */
 export type Settings = { 
 /**
- * The name that partners see; empty for none.
+ * The name that partners see; may be empty.
  */
 name: string, 
 /**
- * The relay that introduces partners.
+ * The address of the signaling server.
  */
 relayUrl: string, 
 /**
- * The camera.
+ * The chosen camera.
  */
 camera: string | null, 
 /**
- * The microphone.
+ * The chosen microphone.
  */
 microphone: string | null, 
 /**
- * The speaker.
+ * The chosen speaker.
  */
 speaker: string | null, 
 /**
- * Whether calls begin with the camera on.
+ * Whether calls start with the camera on.
  */
 cameraEnabled: boolean, 
 /**
- * Light or dark.
+ * The color theme.
  */
 theme: Theme, 
 /**
- * Attenuate the microphone's background noise.
+ * Attenuate background noise in the microphone's audio.
  */
 noiseSuppression: boolean, 
 /**
@@ -226,12 +227,12 @@ noiseSuppression: boolean,
  */
 echoCancellation: boolean, 
 /**
- * Bring the microphone's speech to an even loudness.
+ * Bring speech to an even loudness.
  */
 autoGain: boolean, };
 
 /**
- * Light or dark.
+ * A color theme.
  */
 export type Theme = "system" | "light" | "dark";
 
@@ -242,95 +243,126 @@ export type Devices = {
 /**
  * Cameras.
  */
-cameras: Array<Device>, 
+cameras: Array<MenuDevice>, 
 /**
  * Microphones.
  */
-microphones: Array<Device>, 
+microphones: Array<MenuDevice>, 
 /**
  * Speakers.
  */
-speakers: Array<Device>, };
+speakers: Array<MenuDevice>, };
 
 /**
- * One device.
+ * A device in a menu.
  */
-export type Device = { 
+export type MenuDevice = { 
 /**
- * What the commands call it.
+ * Its id in commands and settings.
  */
 id: string, 
 /**
- * What a person calls it.
+ * Its name for people.
  */
 name: string, };
 
 /**
- * The own picture in the lobby.
+ * The local video in the lobby.
  */
 export type Preview = { 
 /**
- * Whether there is one.
+ * Whether it is shown.
  */
 status: PreviewStatus, };
 
 /**
- * Whether there is a picture in the lobby.
+ * Whether the lobby shows the local video.
  */
 export type PreviewStatus = "off" | "starting" | "on" | "failed";
 
 /**
- * The connection to the relay.
+ * The connection to the signaling server.
  */
 export type ServerState = { 
 /**
- * How it is.
+ * Its status.
  */
 status: ServerStatus, };
 
 /**
- * How the connection to the relay is.
+ * The status of the connection to the signaling server.
  */
 export type ServerStatus = "idle" | "connecting" | "connected" | "unreachable";
 
 /**
- * The relay in this app, for others on the network.
+ * The signaling server in this app, for other people on the network.
  */
 export type HostState = { 
 /**
- * Whether it runs. While it does, this app's own calls go through it too.
+ * Whether it runs. While it does, this app uses it too.
  */
 status: HostStatus, 
 /**
- * The `ws://` addresses that others type in.
+ * The `ws://` addresses for other people to type.
  */
 addresses: Array<string>, };
 
 /**
- * Whether the relay in this app runs.
+ * Whether the signaling server in this app runs.
  */
 export type HostStatus = "off" | "starting" | "on" | "failed";
 
 /**
- * Something that is wrong now. The words for its code are in the page's locale file.
+ * Something that is wrong now. The page has the words for its code.
  */
 export type Problem = { 
 /**
- * Names it for `dismiss_problem`.
+ * Its id, to dismiss it.
  */
 id: number, 
 /**
- * A stable code, such as `CAM_IN_USE`.
+ * What is wrong, such as `CAM_IN_USE`.
  */
-code: string, 
+code: ErrorCode, 
 /**
  * Where to show it.
  */
 place: ProblemPlace, 
 /**
- * More of it, for those who want to know: never needed to act on it.
+ * More detail for experts. Never needed to act on the problem.
  */
 detail: string | null, };
+
+/**
+ * Any code that the window can show, serialized as its published string. TypeScript's union is
+ * generated from it, and the page has words for each of its members.
+ */
+export type ErrorCode = MediaErrorCode | EndCode | AppErrorCode;
+
+/**
+ * The published codes of everything that can go wrong with a device, a media file or a recording.
+ *
+ * In reports, in JSON and in the window a code is its string form, such as `CAM_IN_USE`. The
+ * strings are a contract with scripts and pages: variants may be added, but no string changes.
+ *
+ * ```
+ * use tandem_media::MediaErrorCode;
+ *
+ * assert_eq!(MediaErrorCode::CamInUse.as_str(), "CAM_IN_USE");
+ * assert_eq!(MediaErrorCode::CamInUse.to_string(), "CAM_IN_USE");
+ * ```
+ */
+export type MediaErrorCode = "CAM_NOT_FOUND" | "CAM_IN_USE" | "CAM_DENIED" | "CAM_UNPLUGGED" | "CAM_TIMEOUT" | "CAM_FORMAT" | "CAM_NOT_NEGOTIATED" | "MIC_NOT_FOUND" | "MIC_IN_USE" | "MIC_DENIED" | "MIC_UNPLUGGED" | "MIC_TIMEOUT" | "MIC_FORMAT" | "MIC_NOT_NEGOTIATED" | "SPEAKER_NOT_FOUND" | "SPEAKER_IN_USE" | "SPEAKER_DENIED" | "SPEAKER_UNPLUGGED" | "SPEAKER_TIMEOUT" | "SPEAKER_FORMAT" | "FILE_UNREADABLE" | "FILE_BAD_FORMAT" | "FILE_UNWRITABLE" | "DISK_FULL";
+
+/**
+ * Why a call ended, as a stable code.
+ */
+export type EndCode = "HUNG_UP" | "CANCELLED" | "NO_PARTNER" | "RELAY_UNREACHABLE" | "RELAY_REFUSED" | "NO_TURN_SERVER" | "CONNECT_TIMEOUT" | "CONNECTION_FAILED" | "BAD_DESCRIPTION" | "NO_COMMON_CODEC" | "PARTNER_LEFT" | "PARTNER_VANISHED";
+
+/**
+ * The codes of the faults that the program finds itself, as reports and the window show them.
+ */
+export type AppErrorCode = "INTERNAL" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "SETTINGS_UNREADABLE";
 
 /**
  * Where a problem is shown.
