@@ -1,4 +1,4 @@
-//! How many faults a connection may make in a while before it is closed. Sans-IO.
+//! How many faults a connection may make within a time window before it is closed. Sans-IO.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

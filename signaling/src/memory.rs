@@ -12,7 +12,7 @@
     )
 )]
 
-/// Starts a thread that trims this process's memory for as long as it runs.
+/// Starts a thread that trims this process's memory until the process ends.
 pub(crate) fn start_trimming() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     glibc::start_trimming();

@@ -190,7 +190,7 @@ fn no_partner_exits_with_3_and_a_report() {
     assert_eq!(
         report["timingsMs"]["matched"],
         Value::Null,
-        "nobody was found"
+        "no one was found"
     );
 
     assert_eq!(

@@ -31,7 +31,7 @@ export class App {
   readonly #idle: Idle;
   readonly #actions: Actions;
   #page: PageState = initialPage(Date.now());
-  /** The state in the document. */
+  /** The state that the document shows now. */
   #shown: AppState | undefined;
   #rendering = false;
   /** Something asked for a rendering while one was running. */
@@ -239,7 +239,7 @@ function controlsInUse(): boolean {
   return activeElement.matches(":focus-visible");
 }
 
-/** Has screen readers say it. */
+/** Has screen readers say `sentence`. */
 function announce(sentence: string): void {
   const announcer = document.getElementById("announcer");
   if (announcer) announcer.textContent = sentence;

@@ -23,8 +23,8 @@ export function plain(text: string, limit = 120): string {
 }
 
 /**
- * The profile picture if it is embedded pixels; `null` for an address to fetch, which would tell
- * its server who looks, and for formats that can hold code.
+ * The profile picture if it is embedded pixels; `null` for a URL, because fetching it would
+ * reveal this machine's address, and for formats that can hold code.
  */
 export function safePicture(picture: string | null): string | null {
   const embedded = /^data:image\/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/=]+$/u;

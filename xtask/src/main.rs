@@ -40,15 +40,15 @@ Usage: cargo xtask CHORE
 
   run [-- ARGS]   build Tandem and open its window; ARGS go to tandem.
                   Where there is no screen, or ARGS ask for it (--pair, --duration, …), hold a call
-                  instead: two peers in one process, through the relay inside it (10 s, test picture
-                  and sound); prints the report, leaves out/remote.png. ARGS take the place of these
-                  defaults; with --headless or `devices` among them they are all tandem gets
+                  instead: two peers in one process, through the server inside it (10 s, test video
+                  and audio); print the report and save out/remote.png. ARGS override these defaults;
+                  with --headless or `devices` among them, tandem gets ARGS only
   test [--fast]   format, lints, every test, licenses; --fast leaves out the whole-system tests
   bench call      Tandem <-> Tandem beside Chromium <-> Chromium on this machine, as a table
-  bench soak      a call of ten minutes: memory, descriptors and threads, a line per minute
+  bench soak      a call of ten minutes: memory, descriptors and threads, one line per minute
   bench signaling the signaling server under load, as a table; `bench signaling churn SECONDS [redis]`
-                  measures what clients leave behind when they come and go. `bench relay` is the same
-  bench window    the window: start, pictures a second, latency, CPU and memory, as a table
+                  measures what clients leave behind when they come and go
+  bench window    the window: start, frames per second, latency, CPU and memory, as a table
   bench micro     the criterion benchmarks of all crates
   screenshots     every screen of the real window, light and dark, into out/screens/
   bundle          make the installers that this system can make: deb and rpm on Linux

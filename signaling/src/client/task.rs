@@ -249,7 +249,7 @@ impl ClientTask {
                     }
                 }
                 Err(garbage) => {
-                    tracing::warn!(%garbage, "ignored something unreadable from the signaling server");
+                    tracing::warn!(%garbage, "ignored an unreadable message from the signaling server");
                     self.emit(ClientEvent::Garbage(garbage));
 
                     if garbage_window.record(last_frame_at.into_std()) {

@@ -64,7 +64,7 @@ id! {
     SocketId
 }
 id! {
-    /// One user, for as long as its client lives: over a resume, but not over a new registration.
+    /// One user, while its client lives: over a resume, but not over a new registration.
     /// The server makes it, a random UUID. Cheap to clone.
     UserId
 }

@@ -442,7 +442,7 @@ impl Connection {
         }
     }
 
-    /// Moves messages from the queue to the socket for as long as it takes them.
+    /// Moves messages from the queue to the socket while the socket accepts them.
     ///
     /// Messages go into the socket's buffer in batches, and no batch is started before the one
     /// before it is flushed. So a slow client fills its bounded queue, not the socket's buffer.

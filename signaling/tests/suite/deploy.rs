@@ -163,7 +163,7 @@ fn expressions<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 }
 
 #[tokio::test]
-async fn the_dashboard_and_the_alarms_use_metrics_that_exist() {
+async fn the_dashboard_and_the_alerts_use_metrics_that_exist() {
     require!(Part::Redis);
     let redis = Redis::start().expect("Redis starts");
     let node = Node::start(&redis).await;
@@ -187,14 +187,14 @@ async fn the_dashboard_and_the_alarms_use_metrics_that_exist() {
     assert!(asked.len() > 15, "every panel has an expression: {asked:?}");
     let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating.md");
     let guide = std::fs::read_to_string(guide).expect("a file of the repository");
-    // A row of the table of alarms begins with an expression.
-    let alarms: Vec<&str> = guide
+    // A row of the table of alerts begins with an expression.
+    let alerts: Vec<&str> = guide
         .lines()
         .filter(|line| line.starts_with("| `") && line.contains("tandem_"))
         .collect();
 
-    assert!(alarms.len() >= 4, "the table of alarms: {alarms:?}");
-    for expression in asked.into_iter().chain(alarms) {
+    assert!(alerts.len() >= 4, "the table of alerts: {alerts:?}");
+    for expression in asked.into_iter().chain(alerts) {
         let names: Vec<&str> = metrics_in(expression).collect();
         assert!(
             !names.is_empty(),
@@ -227,7 +227,7 @@ async fn the_dashboard_and_the_alarms_use_metrics_that_exist() {
 fn systemd_accepts_the_unit() {
     require!(Part::SystemdAnalyze);
     let folder = tempfile::tempdir().expect("a folder");
-    // The unit names the installed program; this is the built one.
+    // The unit starts the installed program; the test checks it with the one that was just built.
     let unit = file("tandem-signaling.service").replace(
         "/usr/local/bin/tandem-signaling",
         env!("CARGO_BIN_EXE_tandem-signaling"),

@@ -157,7 +157,7 @@ async fn a_call_survives_the_signaling_server() {
     assert_eq!(
         right.ended(SOON).await,
         EndCode::PartnerVanished,
-        "without the signaling server, only silence tells"
+        "without the signaling server, only silence shows that the partner is gone"
     );
 
     assert!(

@@ -15,10 +15,10 @@ use ts_rs::TS;
 
 use super::state::Theme;
 
-/// Something that the user wants.
+/// What the user requests with a button, a menu or a key.
 ///
-/// Fields are required, also those that may be `null`. Serde refuses unknown fields, except beside
-/// the `type` of a command without fields, where it ignores them.
+/// All fields are required, even those that may be `null`. Serde refuses unknown fields, except
+/// beside the `type` of a command without fields, where it ignores them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, TS)]
 #[serde(
     tag = "type",
@@ -41,7 +41,7 @@ pub enum Command {
     /// Give up a connection that takes too long and search again; after a call, the same as
     /// [`Self::Next`].
     Retry,
-    /// Leave the last screen of a call.
+    /// Leave the last screen of a call, back to the home screen.
     ToLobby,
     /// Mute or unmute the microphone.
     SetMuted { muted: bool },
@@ -90,7 +90,7 @@ impl Command {
     /// Reads a command that the page sent.
     ///
     /// # Errors
-    /// `BAD_COMMAND` if there is none, if its type is unknown or if its arguments do not fit.
+    /// `BAD_COMMAND` if there is no command, its type is unknown, or its arguments do not fit.
     pub fn parse(json: Option<Value>) -> Result<Self, CommandError> {
         let json = json.unwrap_or_default();
         serde_json::from_value(json).map_err(|error| CommandError {

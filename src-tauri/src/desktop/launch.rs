@@ -5,7 +5,7 @@ use clap::ArgMatches;
 use super::app::Launch;
 use crate::headless::args::{CallArgs, is_given};
 
-/// What replaces the user's settings for this run. `matches` tells which arguments were typed: the
+/// What replaces the user's settings for this run. `matches` says which arguments were typed: the
 /// defaults of a headless call, such as the test pattern, do not apply to the window.
 pub(super) fn read(args: &CallArgs, matches: &ArgMatches) -> Launch {
     Launch {

@@ -26,7 +26,7 @@ use instance::Claim;
 use settings::SettingsFile;
 use window::WindowSetup;
 
-/// Opens the window and returns the exit code. `matches` tells which arguments were typed.
+/// Opens the window and returns the exit code. `matches` says which arguments were typed.
 pub fn main(args: &CallArgs, matches: &ArgMatches) -> ExitCode {
     prepare_environment();
     if let Some(why) = no_screen() {
@@ -46,7 +46,7 @@ fn start(args: &CallArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         Ok(Claim::Second) => return Ok(()),
         Err(error) => {
             // Two windows are better than none.
-            tracing::warn!(%error, "cannot find out whether another instance runs, opening a window anyway");
+            tracing::warn!(%error, "cannot find out whether another instance runs: opening a window anyway");
             None
         }
     };

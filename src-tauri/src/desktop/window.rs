@@ -139,7 +139,7 @@ fn close(handle: &Handle) {
         });
 
     if let Err(error) = watchdog {
-        tracing::warn!(%error, "cannot start the close timeout, a hanging device may keep the program alive");
+        tracing::warn!(%error, "cannot start the close timeout: a hanging device may keep the program alive");
     }
 }
 
@@ -179,7 +179,7 @@ async fn close_at_signals(handle: Handle) {
             }
         }
         Err(error) => {
-            tracing::warn!(%error, "cannot handle Ctrl-C, it will end the program without notifying the partner");
+            tracing::warn!(%error, "cannot handle Ctrl-C: it will end the program without notifying the partner");
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct PeerSetup {
 /// The result of one peer's call.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The report.
+    /// What `--report` writes.
     pub report: Report,
     /// The exit code, as far as this peer decides it.
     pub exit: Exit,
@@ -156,7 +156,7 @@ async fn follow(
     };
 
     if tokio::time::timeout(HANG_UP_TIMEOUT, end).await.is_err() {
-        tracing::warn!("hanging up timed out, the partner may not have been notified");
+        tracing::warn!("hanging up timed out: the partner may not have been notified");
     }
 
     stats

@@ -412,7 +412,7 @@ mod tests {
         let failed = Report {
             error: Some(ErrorReport {
                 code: "NO_PARTNER".into(),
-                message: "Nobody was found.".into(),
+                message: "No one was found.".into(),
             }),
             warnings: vec!["the disk is full".into()],
             ..Report::default()
@@ -426,7 +426,7 @@ mod tests {
         );
 
         assert!(
-            table.contains("peer 1: Nobody was found. (NO_PARTNER)"),
+            table.contains("peer 1: No one was found. (NO_PARTNER)"),
             "the error in words:\n{table}"
         );
 

@@ -16,7 +16,7 @@ export function slotOf(place: ProblemPlace, { state, page }: Pick<View, "state" 
   const device = place === "camera" || place === "microphone" || place === "speaker";
   if (page.settingsOpen) {
     if (place === "relay" || place === "settings") return "dialog";
-    // The dialog holds the device menus, except in the lobby, which shows them itself.
+    // The dialog holds the device menus, except on the home screen, which shows them itself.
     if (device && !lobby) return place;
   }
   if (lobby && (device || place === "host" || place === "room")) return place;

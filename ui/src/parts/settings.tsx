@@ -1,5 +1,5 @@
-// The settings dialog: server, appearance, voice; the device menus too, unless the lobby shows
-// them.
+// The settings dialog: server, appearance, voice; the device menus too, unless the home screen
+// shows them.
 
 import type { ComponentChildren } from "preact";
 

@@ -1,4 +1,4 @@
-// Before a call: a check of camera and sound, and the ways to a call.
+// The home screen: check camera and sound, and choose how to call.
 
 import { words } from "../locale";
 import type { View } from "../page-state";

@@ -16,14 +16,14 @@ use crate::shell::Shell;
 /// # Errors
 /// When Chromium or its driver is missing, or the call fails.
 pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
-    let relay = Relay::start()?;
+    let server = Relay::start()?;
     let seconds = plan.call.as_secs().to_string();
     let shell = Shell::new(
         "node",
         [
             "tests/browser/bench.mjs",
             "--signaling",
-            &relay.url,
+            &server.url,
             "--seconds",
             &seconds,
         ],

@@ -64,11 +64,14 @@ pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
         rounds: 1,
     };
 
-    let relay = tandem::Relay::start()?;
+    let server = tandem::Relay::start()?;
     heading(&format!("720p30 both ways for {minutes} minutes"));
-    let peers = [tandem::start(&plan, &relay)?, tandem::start(&plan, &relay)?];
-    println!("| minute | RSS, MB a peer | descriptors | threads |\n|---|---|---|---|");
-    let begun = Instant::now();
+    let peers = [
+        tandem::start(&plan, &server)?,
+        tandem::start(&plan, &server)?,
+    ];
+    println!("| minute | RSS, MB per peer | descriptors | threads |\n|---|---|---|---|");
+    let start = Instant::now();
     // The first reading once the call has settled, then one per minute, the last just before the end.
     let readings = (0..=minutes).map(|minute| match minute {
         0 => Duration::from_secs(20),
@@ -77,7 +80,7 @@ pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
     });
 
     for at in readings {
-        thread::sleep((begun + at).saturating_duration_since(Instant::now()));
+        thread::sleep((start + at).saturating_duration_since(Instant::now()));
         println!("{}", line(at, &peers));
     }
 

@@ -44,12 +44,12 @@ const ROWS: [Row; 8] = [
         decimals: 0,
     },
     Row {
-        name: "CPU, cores a peer",
+        name: "CPU, cores per peer",
         figure: |it| it.cores,
         decimals: 2,
     },
     Row {
-        name: "memory (PSS), MB a peer",
+        name: "memory (PSS), MB per peer",
         figure: |it| it.pss_bytes.map(|bytes| bytes / 1e6),
         decimals: 0,
     },

@@ -36,7 +36,7 @@ impl Relay {
             .take()
             .context("the server's output is piped")?;
 
-        let mut relay = Self {
+        let mut server = Self {
             process,
             url: String::new(),
         };
@@ -50,14 +50,14 @@ impl Relay {
         let address = line
             .split(is_end)
             .find(|word| word.starts_with("127.0.0.1:"));
-        relay.url = format!(
+        server.url = format!(
             "ws://{}/ws",
             address.context("the server's first line names no address")?
         );
         // Keep reading, so that further output does not block it.
         thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
 
-        Ok(relay)
+        Ok(server)
     }
 }
 
@@ -70,8 +70,8 @@ impl Drop for Relay {
 
 /// Holds the call and returns both peers' figures.
 pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
-    let relay = Relay::start()?;
-    let peers = [start(plan, &relay)?, start(plan, &relay)?];
+    let server = Relay::start()?;
+    let peers = [start(plan, &server)?, start(plan, &server)?];
     let watches = peers
         .each_ref()
         .map(|peer| Watch::start(peer.id(), SETTLING));
@@ -91,12 +91,12 @@ pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
 }
 
 /// Starts one peer, which prints its report at the end of the call.
-pub(crate) fn start(plan: &Plan, relay: &Relay) -> Result<Child> {
+pub(crate) fn start(plan: &Plan, server: &Relay) -> Result<Child> {
     let duration = format!("{}s", plan.call.as_secs());
     let arguments = [
         "--headless",
         "--signaling",
-        &relay.url,
+        &server.url,
         "--room",
         "bench",
         "--size",

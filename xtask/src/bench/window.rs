@@ -119,7 +119,7 @@ fn print(phases: &[Phase]) {
     };
 
     row(
-        "start → usable lobby (median of 5)",
+        "start → usable home screen (median of 5)",
         start("lobbyMs"),
         "ms",
         "≤ 1000",
@@ -154,7 +154,7 @@ fn print(phases: &[Phase]) {
         for phase in of(phase) {
             let cores = phase.usage.first().and_then(|usage| usage.cores);
             row(
-                &format!("lobby, {what}: CPU"),
+                &format!("home screen, {what}: CPU"),
                 cores.map(|cores| cores * 100.0),
                 "%",
                 "≤ 1",

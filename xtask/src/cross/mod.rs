@@ -128,7 +128,7 @@ fn folder() -> Result<PathBuf> {
     Ok(workspace::target_dir()?.join("cross"))
 }
 
-/// C code is compiled without optimization here: nobody runs it.
+/// C code is compiled without optimization here, because it is never run.
 fn c_flags(target: &str) -> Variables {
     let target = target.replace('-', "_");
     ["CFLAGS", "CXXFLAGS"]

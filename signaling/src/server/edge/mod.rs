@@ -49,25 +49,25 @@ use super::http::{Answer, accept_upgrade, origin_allowed};
 use super::outbound::CloseReason;
 use crate::message::{ClientMessage, ErrorCode, Fault};
 
-/// The operator's settings. For every number, zero is no limit.
+/// The operator's settings. For every number, zero means no limit.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EdgeConfig {
-    /// Open at the same time.
+    /// Connections that may be open at the same time.
     pub(super) max_connections: usize,
-    /// Open at the same time.
+    /// Connections from one address that may be open at the same time.
     pub(super) max_connections_per_address: u32,
-    /// Per minute and address.
+    /// Upgrades per minute and address.
     pub(super) rate_upgrades: u32,
-    /// Per second and connection.
+    /// Messages per second and connection.
     pub(super) rate_messages: u32,
-    /// Per second and connection.
+    /// Bytes per second and connection.
     pub(super) rate_bytes: u32,
-    /// Per minute and connection, and per minute for all connections of one bearer token's
+    /// Searches per minute and connection, and per minute for all connections of one bearer token's
     /// identity.
     pub(super) rate_find: u32,
-    /// As `rate_find`.
+    /// Reports, counted like `rate_find`.
     pub(super) rate_reports: u32,
-    /// `*` for any.
+    /// The origins of pages that may connect; `*` for any.
     pub(super) allowed_origins: Vec<String>,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) ban_file: Option<PathBuf>,
@@ -96,11 +96,11 @@ pub(super) struct Edge {
     online: OnlineTable,
 }
 
-/// An upgrade that is granted.
+/// What an admitted upgrade needs.
 pub(super) struct Admission {
     /// The bytes of the HTTP response.
     pub(super) response: Vec<u8>,
-    /// Who the client is, or why it is rejected. A rejected client is upgraded all the same,
+    /// Who the client is, or why it is rejected. A rejected client is upgraded anyway,
     /// because a browser does not show its page the status of an HTTP response.
     pub(super) identity: Result<Option<Identity>, Rejection>,
     pub(super) slot: Slot,
@@ -117,7 +117,7 @@ impl Edge {
     /// Reads the files that the settings name.
     ///
     /// # Errors
-    /// What is wrong with the first that is missing or not valid, as a sentence that names it.
+    /// What is wrong with the first file that is missing or not valid, as a sentence that names it.
     pub(super) fn new(config: EdgeConfig) -> Result<Self, String> {
         const MINUTE: Duration = Duration::from_secs(60);
 
@@ -228,7 +228,7 @@ impl Edge {
         tracing::info!(entries = bans.len(), closed, "ban list is in force");
     }
 
-    /// Decides whether a request that came from the address `remote` may upgrade, and as whom.
+    /// Decides whether a request from the address `remote` may upgrade, and which identity it has.
     ///
     /// # Errors
     /// The HTTP answer that refuses it.

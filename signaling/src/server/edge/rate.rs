@@ -1,5 +1,5 @@
-//! Rate limits: the generic cell rate algorithm (ITU-T I.371), a token bucket that needs a single time
-//! stamp.
+//! Rate limits: the generic cell rate algorithm (ITU-T I.371), a token bucket that needs only one
+//! timestamp.
 //!
 //! Every unit costs some time, and a meter holds the moment until which everything taken is paid
 //! for. That moment may be ahead of the present by at most the cost of the burst.
@@ -94,7 +94,7 @@ impl Meter {
         after.checked_sub(rate.burst).filter(|wait| !wait.is_zero())
     }
 
-    /// Whether everything taken is paid for, which makes the meter as good as a new one.
+    /// Whether everything taken is paid for. The meter then allows as much as a new one.
     pub(crate) fn is_idle(self, now: Instant) -> bool {
         self.paid_until.is_none_or(|paid_until| paid_until <= now)
     }

@@ -1,4 +1,4 @@
-//! One connection's share of the limits, and the way to close it should its client become banned.
+//! One connection's share of the limits, and the way to close it if its client becomes banned.
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell: a dropped slot is given back now"
@@ -19,7 +19,7 @@ use super::token::Identity;
 use crate::server::outbound::{CloseReason, Outbound};
 use crate::server::shrink::ShrinkIfSparse;
 
-/// Held for as long as the connection is open; dropping it gives the connection's share back.
+/// Held while the connection is open; dropping it gives the connection's share back.
 pub(in crate::server) struct Slot {
     pub(super) edge: Arc<Edge>,
     pub(super) id: u64,
@@ -53,7 +53,7 @@ impl Drop for Slot {
     }
 }
 
-/// The open connections, for as long as there is a ban list.
+/// The open connections. Empty if the server has no ban list.
 #[derive(Default)]
 pub(super) struct OnlineTable {
     entries: Mutex<HashMap<u64, Online>>,
@@ -82,7 +82,7 @@ impl OnlineTable {
         entries.shrink_if_sparse();
     }
 
-    /// Closes the connections for which `is_banned` holds. Returns how many.
+    /// Closes the connections for which `is_banned` returns true. Returns how many.
     pub(super) fn close_banned(
         &self,
         is_banned: impl Fn(IpAddr, Option<&Identity>) -> bool,

@@ -1,5 +1,5 @@
-//! A table of what addresses or persons have used of their limits, which forgets those that have
-//! nothing left to pay.
+//! A table of what addresses or persons have used of their limits. It forgets those whose limits
+//! have recovered.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,7 +13,7 @@ pub(super) const MIN_SWEEP: usize = 1024;
 
 /// What the table holds for each key.
 pub(super) trait Usage: Default {
-    /// Whether this is as good as a new entry, so that it can be forgotten.
+    /// Whether this allows as much as a new entry, so that it can be forgotten.
     fn is_idle(&self, now: Instant) -> bool;
 }
 

@@ -1,5 +1,5 @@
-//! The signaling server without sockets: who is connected, who searches, who is in a call with
-//! whom, and what each of them may send to whom.
+//! The signaling server without sockets: which clients are connected, which of them search, which
+//! are in a call together, and what each may send.
 //!
 //! Sans-IO: messages, the time and the source of ids are arguments; what the shell has to do comes
 //! out of [`Hub::poll_effect`], in order. A node has one [`Hub`], behind one lock.
@@ -47,7 +47,7 @@ use crate::message::{
 /// removed.
 const MAX_AWAY: usize = 65_536;
 
-/// What the hub tells clients about itself, and how it treats them.
+/// The hub's limits and intervals, most of which it announces to clients.
 #[derive(Debug, Clone)]
 pub(super) struct HubConfig {
     pub(super) heartbeat: Duration,

@@ -1,4 +1,4 @@
-//! Who waits for a partner, and who is matched with whom.
+//! The queue of clients that wait for a partner, and the choice of pairs from it.
 //!
 //! Sans-IO: the time is an argument, and so is the function that says what keeps two clients apart.
 //!
@@ -114,7 +114,8 @@ struct Position {
     room: Option<String>,
 }
 
-/// The queues: one for the lobby, and one for each room in which a client waits.
+/// The queues: one for clients without a room (the lobby), and one for each room in which a client
+/// waits.
 #[derive(Debug)]
 pub(super) struct Matchmaker {
     holds: Holds,

@@ -1,5 +1,5 @@
--- What the nodes of a cluster share: who searches, who is in a call with whom, and who is on which
--- node.
+-- What the nodes of a cluster share: which users search, which are in a call together, and which
+-- node each of them is on.
 --
 -- Redis runs a script as one step: nothing else reads or writes between its first and its last
 -- command. That is what this script guarantees, and why all of it is here:
@@ -11,7 +11,7 @@
 --   * Both sides of a call end together. (They begin together, too, except that after a loss of data
 --     each node restores its own side with `sync`.)
 --
--- It does not guarantee that a node hears of what happened: PUBLISH reaches only subscribers that
+-- It does not guarantee that a node learns what happened: PUBLISH reaches only subscribers that
 -- are connected at that moment. A node that missed something makes up for it with `sync`, `join`
 -- and `census` when it reconnects.
 --
@@ -30,7 +30,7 @@
 --   users:<node>        set: the users of a node
 --   nodes               sorted set: the nodes, by their last heartbeat
 --   blocks:<person>     set: the persons that this one must not be matched with
---   queue               sorted set: the users in the lobby, by rank
+--   queue               sorted set: the users in the lobby (those without a room), by rank
 --   room:<code>         sorted set: the users in a room, by rank
 --   plain               sorted set: the users in the lobby without interests
 --   interest:<i>        sorted set: the users in the lobby with this interest
@@ -41,7 +41,7 @@
 --   active_sessions     set: the ids of the running calls, as the protocol says
 local P = '{tandem}:'
 local HOLD_INTERESTS, HOLD_REMATCH = tonumber(ARGV[3]), tonumber(ARGV[4])
--- Milliseconds since a node's last heartbeat (one a second): from SUSPECT on, its users are not
+-- Milliseconds since a node's last heartbeat (one per second): from SUSPECT on, its users are not
 -- matched and can be adopted; from DEAD on, they are removed.
 local SUSPECT, DEAD = 5000, 12000
 -- Seconds. A node writes its calls again every ten minutes, so a call that expires has no node any
@@ -494,7 +494,7 @@ function ops.beat()
       end
       if #users == 0 then redis.call('ZREM', P .. 'nodes', node) end
     end
-    -- Calls that have expired are not active. A sample of 20 a second finds them all in time.
+    -- Calls that have expired are not active. A sample of 20 per second finds them all in time.
     for _, session in ipairs(redis.call('SRANDMEMBER', 'active_sessions', 20)) do
       if redis.call('EXISTS', 'session:' .. session) == 0 then redis.call('SREM', 'active_sessions', session) end
     end

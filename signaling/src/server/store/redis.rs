@@ -30,11 +30,11 @@ use crate::server::shared::Shared;
 
 const SCRIPT: &str = include_str!("cluster.lua");
 const PREFIX: &str = "{tandem}:";
-/// Redis counts as lost if it does not answer within this.
+/// Redis counts as lost if it does not answer within this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// For all steps of connecting.
+/// How long all steps of connecting may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Between two heartbeats of this node.
+/// The time between two heartbeats of this node.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a node must have been connected before it may declare others dead. After Redis was
 /// away, every node's heartbeat is old: this gives the others [`MAX_RETRY_DELAY`] and
@@ -44,7 +44,7 @@ const SETTLING_TIME: Duration = Duration::from_secs(8);
 /// most half, is taken off so that nodes do not reconnect in step.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);
-/// Commands in one round trip.
+/// The most commands in one round trip.
 const MAX_BATCH: usize = 128;
 /// Reports that the stream keeps, roughly; Redis drops the oldest.
 const MAX_REPORTS: usize = 100_000;
@@ -443,7 +443,7 @@ async fn receive_messages(shared: &Arc<Shared>, inbox: PubSub) -> End {
             Ok(message) => shared.receive_from_store([message], []),
             Err(error) => tracing::warn!(
                 column = error.column(),
-                "dropped an unreadable message of another node: do all nodes run the same version?"
+                "dropped an unreadable message from another node: check that all nodes run the same version"
             ),
         }
     }

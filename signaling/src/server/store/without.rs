@@ -10,7 +10,7 @@ use crate::server::hub::cluster::messages::{NodeId, StoreCommand};
 use crate::server::matchmaker::Holds;
 use crate::server::shared::Shared;
 
-/// A store of which there is no value.
+/// A store that can never be created.
 pub(in crate::server) struct RedisStore(Infallible);
 
 impl RedisStore {

@@ -107,7 +107,7 @@ impl RateControl {
         }
     }
 
-    /// The rate.
+    /// The rate to send at.
     pub(super) fn target(&self) -> Bitrate {
         self.target
     }

@@ -1,7 +1,7 @@
 //! Loss-based control, with an allowance for loss that the rate does not cause.
 //!
-//! draft-ietf-rmcat-gcc-02 §6 reduces the rate by half the loss fraction for as long as more than a
-//! tenth is lost. On a path that loses 20 % whatever is sent (radio, a bad cable) this ends at the
+//! draft-ietf-rmcat-gcc-02 §6 reduces the rate by half the loss fraction while more than a tenth
+//! is lost. On a path that loses 20 % whatever is sent (radio, a bad cable) this ends at the
 //! floor. So if a lower rate did not lower the loss, that loss counts as the path's own and is
 //! allowed for.
 

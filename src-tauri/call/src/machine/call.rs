@@ -353,8 +353,8 @@ impl CallMachine {
         }
 
         match &mut self.state {
-            // The signaling server ended our session while we were away. Media may still flow: only
-            // silence can tell.
+            // The signaling server ended our session while we were away. Media may still flow, so
+            // only silence shows whether the partner is gone.
             CallState::InCall(session) => {
                 session.signaling_forgot();
                 session.partner_unregistered = true;
@@ -426,7 +426,7 @@ impl CallMachine {
         session.partner_unregistered = true;
 
         // Media does not need the signaling server: if that has lost the partner, only silence
-        // tells whether the partner is really gone.
+        // shows whether the partner is really gone.
         if departure == Departure::Left || !in_call {
             self.end(EndCode::PartnerLeft);
         }
@@ -470,7 +470,10 @@ impl CallMachine {
                 session.reconnecting_notified = false;
                 self.effects.push_back(Effect::Notify(Notice::PartnerBack));
             } else if gap >= silence_notice {
-                tracing::debug!(?gap, "packets resumed after a gap: nobody was notified");
+                tracing::debug!(
+                    ?gap,
+                    "packets resumed after a short gap: the user was not notified"
+                );
             }
         }
     }

@@ -146,28 +146,28 @@ pub(crate) enum Input {
     Offer {
         /// The session it belongs to.
         session_id: SessionId,
-        /// The offer.
+        /// Its session description.
         offer: DescriptionJson,
     },
     /// The partner's answer.
     Answer {
         /// The session it belongs to.
         session_id: SessionId,
-        /// The answer.
+        /// Its session description.
         answer: DescriptionJson,
     },
     /// One of the partner's candidates.
     Candidate {
         /// The session it belongs to.
         session_id: SessionId,
-        /// The candidate.
+        /// The candidate, or the end of candidates.
         candidate: CandidateJson,
     },
     /// The signaling server says that the partner is gone.
     PartnerLeft {
         /// The session that ended.
         session_id: SessionId,
-        /// On purpose or not.
+        /// Whether the partner left on purpose.
         departure: Departure,
     },
     /// The signaling server lost the partner and waits for it to resume.
@@ -219,23 +219,23 @@ pub(crate) enum Outgoing {
     },
     /// `webrtc_offer`.
     Offer {
-        /// The partner.
+        /// The partner's address at the signaling server.
         to: SocketId,
-        /// The offer.
+        /// Its session description.
         offer: DescriptionJson,
     },
     /// `webrtc_answer`.
     Answer {
-        /// The partner.
+        /// The partner's address at the signaling server.
         to: SocketId,
-        /// The answer.
+        /// Its session description.
         answer: DescriptionJson,
     },
     /// `ice_candidate`.
     Candidate {
-        /// The partner.
+        /// The partner's address at the signaling server.
         to: SocketId,
-        /// The candidate.
+        /// The candidate, or the end of candidates.
         candidate: CandidateJson,
     },
 }
@@ -253,7 +253,7 @@ pub(crate) enum Effect {
     ApplyOffer {
         /// The peer connection.
         peer: PeerId,
-        /// The offer.
+        /// Its session description.
         offer: DescriptionJson,
         /// Roll the local offer back first.
         rollback: bool,
@@ -262,14 +262,14 @@ pub(crate) enum Effect {
     ApplyAnswer {
         /// The peer connection.
         peer: PeerId,
-        /// The answer.
+        /// Its session description.
         answer: DescriptionJson,
     },
     /// Add one of the partner's candidates.
     AddCandidate {
         /// The peer connection.
         peer: PeerId,
-        /// The candidate.
+        /// The candidate, or the end of candidates.
         candidate: CandidateJson,
     },
     /// Close the peer connection.

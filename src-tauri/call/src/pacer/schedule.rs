@@ -21,7 +21,7 @@ pub enum Class {
     Video,
 }
 
-/// What the schedule promises.
+/// The bounds that the schedule keeps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PacerConfig {
     /// The size of the bucket, as time at the pacing rate.
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_frame_leaves_within_five_milliseconds() {
-        // 1.5 Mbit/s at 30 frames a second: 6,250 bytes a frame, paced at 2.5 times the rate.
+        // 1.5 Mbit/s at 30 frames per second: 6,250 bytes per frame, paced at 2.5 times the rate.
         let frame = [
             (33, Class::Video, 1250),
             (0, Class::Video, 1250),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const VIDEO_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// A connection is alive if anything arrived this recently: even without audio there is one RTCP
-/// report a second.
+/// report per second.
 const ALIVE_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// Distinguishes a camera that is off from a connection that is broken: only time in which other

@@ -30,7 +30,7 @@ pub(crate) enum Codec {
 pub(crate) struct Format {
     /// RTP payload type.
     pub(crate) payload_type: u8,
-    /// The codec.
+    /// Which codec the payload type stands for.
     pub(crate) codec: Codec,
     /// The codec's parameters, as in SDP's `a=fmtp`.
     pub(crate) parameters: String,

@@ -103,7 +103,7 @@ impl History {
         &self.samples
     }
 
-    /// How good the call is. `None`: too early to tell.
+    /// How good the call is. `None`: not known yet.
     pub(super) fn quality(&self) -> Option<Quality> {
         self.quality
     }

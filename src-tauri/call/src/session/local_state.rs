@@ -1,4 +1,4 @@
-//! Whether the local microphone and camera are on, for the partner to be told.
+//! Whether the local microphone and camera are on, as this side reports it to the partner.
 
 use tandem_media::audio::AudioSource;
 use tandem_media::error::{MediaEvent, MediaPart};

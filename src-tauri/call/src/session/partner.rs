@@ -226,7 +226,7 @@ impl PartnerConnection {
             .is_some_and(|history| history.sample(now, link, traffic, received))
     }
 
-    /// All figures.
+    /// Collects the figures of the connection, the media and the audio engine.
     pub(super) async fn stats(&self, engine: Option<&AudioEngine>) -> CallStats {
         let negotiated = self.peer.negotiated();
         let repair = self.peer.link().repair();

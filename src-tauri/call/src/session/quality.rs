@@ -29,7 +29,7 @@ pub(super) struct QualityFigures {
 }
 
 impl QualityFigures {
-    /// The quality that these figures alone mean.
+    /// The quality according to these figures alone, without hysteresis.
     #[must_use]
     pub(super) fn quality(&self) -> Quality {
         let rtt_ms = self.rtt_ms.unwrap_or(0.0);
@@ -67,8 +67,8 @@ pub(super) struct QualityRating {
 }
 
 impl QualityRating {
-    /// Updates the rating with the figures at `now`; call it several times a second. `None`: too
-    /// early to tell.
+    /// Updates the rating with the figures at `now`; call it several times a second. `None`: not
+    /// known yet.
     pub(super) fn update(&mut self, now: Instant, figures: &QualityFigures) -> Option<Quality> {
         let started = *self.started.get_or_insert(now);
         if now.saturating_duration_since(started) < WARM_UP {

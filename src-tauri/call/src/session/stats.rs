@@ -32,7 +32,7 @@ pub struct CallStats {
     pub lip_sync_ms_p95: Option<f32>,
     /// The route, once there is one.
     pub route: Option<Route>,
-    /// How good the call is at the moment. `None`: too early to tell.
+    /// How good the call is at the moment. `None`: not known yet.
     pub quality: Option<Quality>,
     /// One entry per [`SAMPLE_INTERVAL`] since the connection, for at most two hours.
     pub bitrate: Vec<BitrateSample>,

@@ -146,7 +146,7 @@ impl Drop for VideoSender {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the encode thread panicked: no video was sent since");
+            tracing::error!("the encode thread panicked: no video was sent after that");
         }
 
         self.shared.self_view.close();

@@ -35,7 +35,7 @@ pub struct SimNetwork {
     ports: Mutex<HashMap<SocketAddr, Port>>,
 }
 
-/// One socket.
+/// One simulated socket, with the link that leaves it.
 #[derive(Debug)]
 struct Port {
     /// The link away from this socket, to every destination.

@@ -1,4 +1,4 @@
-//! The counters and measurements of the audio engine.
+//! What the audio engine counts and measures.
 
 use std::time::Instant;
 
@@ -36,9 +36,9 @@ pub struct AudioStats {
     pub inbox_overflows: u64,
     /// 10 ms ticks that the engine skipped because the machine had suspended it for too long.
     pub skipped_ticks: u64,
-    /// Delay between the air and the engine on the microphone's side in milliseconds, if known.
+    /// Delay from the sound at the microphone to the engine, in milliseconds, if known.
     pub capture_delay_ms: Option<f32>,
-    /// Delay between the engine and the air on the speaker's side in milliseconds, if known.
+    /// Delay from the engine to the sound at the speaker, in milliseconds, if known.
     pub playback_delay_ms: Option<f32>,
 }
 

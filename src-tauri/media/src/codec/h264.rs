@@ -89,7 +89,7 @@ impl H264Encoder {
         } else {
             tracing::warn!(
                 target_bps = target,
-                "the H.264 encoder refused a bitrate: it keeps the one before"
+                "the H.264 encoder refused a bitrate: it keeps the old one"
             );
         }
     }

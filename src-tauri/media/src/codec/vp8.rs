@@ -123,7 +123,7 @@ impl Vp8Encoder {
         } else {
             tracing::warn!(
                 target_bps = self.config.bitrate_bps,
-                "the VP8 encoder refused a bitrate: it keeps the one before"
+                "the VP8 encoder refused a bitrate: it keeps the old one"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! The devices that the lobby holds open: the preview's camera and the level meter's microphone.
-//! They follow from what is on the screen, not from which button was pressed.
+//! The devices that the home screen (`Lobby`) holds open: the preview's camera and the level
+//! meter's microphone. They follow from what is on the screen, not from which button was pressed.
 
 use tandem_media::DeviceError;
 use tandem_media::audio::AudioSource;
@@ -8,7 +8,7 @@ use tandem_media::video::VideoSpec;
 use super::{App, CallPlan, Effect, PreviewId};
 use crate::desktop::state::{Devices, Preview, PreviewStatus, ProblemPlace, Screen};
 
-/// What the effects so far leave open in the lobby.
+/// What the effects so far leave open on the home screen.
 #[derive(Debug, Default)]
 pub(super) struct LobbyDevices {
     /// The window is hidden or minimized.
@@ -24,7 +24,7 @@ pub(super) struct LobbyDevices {
 }
 
 impl App {
-    /// Opens and releases devices so that the lobby holds what it needs.
+    /// Opens and releases devices so that the home screen holds what it needs.
     pub(super) fn sync_devices(&mut self) {
         let in_lobby =
             self.state.screen == Screen::Lobby && !self.lobby_devices.hidden && !self.closing;
@@ -116,7 +116,7 @@ impl App {
         self.sync_preview(None);
     }
 
-    /// Notes that the ending call gives its camera back to the lobby.
+    /// Notes that the ending call gives its camera back to the preview.
     pub(super) fn take_back_camera(&mut self) {
         self.lobby_devices.camera_left_open = true;
     }

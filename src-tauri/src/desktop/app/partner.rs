@@ -16,7 +16,7 @@ const PICTURE_PREFIXES: [&str; 4] = [
 ];
 
 /// The profile as the page may show it. A profile picture that is a link is left out: loading it
-/// would tell a stranger's server who looks at it.
+/// would reveal this machine's address to a stranger's server.
 pub(super) fn sanitized(profile: &Profile) -> Partner {
     Partner {
         name: profile

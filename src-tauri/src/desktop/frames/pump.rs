@@ -59,7 +59,7 @@ impl Drop for Pump {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("a display thread panicked, one side of the call is not shown");
+            tracing::error!("a display thread panicked: one side of the call is not shown");
         }
     }
 }

@@ -93,7 +93,7 @@ impl FrameServer {
                     let listener = match TcpListener::from_std(listener) {
                         Ok(listener) => listener,
                         Err(error) => {
-                            tracing::error!(%error, "the frame socket failed to start, the page shows no video");
+                            tracing::error!(%error, "the frame socket failed to start: the page shows no video");
                             return;
                         }
                     };

@@ -16,9 +16,9 @@ use crate::desktop::command::StreamName;
 /// A frame to show now.
 #[derive(Debug, Clone)]
 pub struct ShownFrame {
-    /// Numbers the frames of a stream, from 1, as long as the app runs.
+    /// Numbers the frames of a stream from 1. The count never restarts while the app runs.
     pub sequence: u32,
-    /// From when it is to be shown.
+    /// When to show it.
     pub due: Instant,
     /// The pixels.
     pub image: Arc<I420>,

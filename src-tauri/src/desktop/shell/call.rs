@@ -71,7 +71,7 @@ impl RunningCall {
             .into_iter()
             .filter_map(|pump| {
                 pump.inspect_err(|error| {
-                    tracing::error!(%error, "cannot start a display thread, one side of the call is not shown");
+                    tracing::error!(%error, "cannot start a display thread: one side of the call is not shown");
                 })
                 .ok()
             })
@@ -105,7 +105,7 @@ impl RunningCall {
             .await
             .is_err()
         {
-            tracing::warn!("hanging up timed out, devices may stay in use for a moment");
+            tracing::warn!("hanging up timed out: devices may stay in use for a moment");
         }
 
         for task in &self.tasks {

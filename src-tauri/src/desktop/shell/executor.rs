@@ -281,7 +281,7 @@ mod tests {
 
     fn plan(camera_on: bool) -> Box<CallPlan> {
         Box::new(CallPlan {
-            // Nothing listens there: the search goes on until it is cancelled.
+            // Nothing listens there: the search continues until it is cancelled.
             server_url: "ws://127.0.0.1:1/ws".into(),
             room: None,
             name: None,

@@ -1,4 +1,4 @@
-//! Audio outside calls: the level meter of the lobby and the speaker test.
+//! Audio outside calls: the home screen's level meter and the speaker test.
 
 use std::sync::Arc;
 

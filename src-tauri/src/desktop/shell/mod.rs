@@ -125,7 +125,7 @@ pub async fn run(
 /// Drops `value` off the runtime's threads, because that waits for a thread or a device.
 async fn drop_blocking<T: Send + 'static>(what: &'static str, value: T) {
     if spawn_blocking(move || drop(value)).await.is_err() {
-        tracing::error!(what, "panicked while closing, its device may stay in use");
+        tracing::error!(what, "panicked while closing: its device may stay in use");
     }
 }
 

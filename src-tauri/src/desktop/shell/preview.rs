@@ -1,4 +1,4 @@
-//! The preview in the lobby: opens the camera and shows its frames.
+//! The preview on the home screen: opens the camera and shows its frames.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl RunningPreview {
 pub(super) async fn release(camera: &SharedVideo) {
     let request = camera.request();
     if spawn_blocking(move || request.close()).await.is_err() {
-        tracing::error!("the video source panicked while closing, the camera may stay in use");
+        tracing::error!("the video source panicked while closing: the camera may stay in use");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The app's screens: lobby, search, connecting, call, and the end of a call.
+//! The app's screens: home, search, connecting, call, and the end of a call.
 
 use serde::Serialize;
 use tandem_call::EndCode;
@@ -12,7 +12,7 @@ use ts_rs::TS;
     rename_all_fields = "camelCase"
 )]
 pub enum Screen {
-    /// Before a call.
+    /// The home screen.
     Lobby,
     /// Searching for a partner.
     Waiting {
@@ -62,7 +62,7 @@ pub struct InCall {
     pub quality: Option<u8>,
     /// The local microphone is muted.
     pub muted: bool,
-    /// The user has the camera switched on. It may have failed all the same, see `sendsVideo`.
+    /// The user has the camera switched on. It may have failed nevertheless, see `sendsVideo`.
     pub camera_on: bool,
     /// Whether there is video to send: a source is chosen and has not failed.
     pub sends_video: bool,

@@ -16,7 +16,7 @@ pub struct StateChange {
     pub changes: StateChanges,
 }
 
-/// The event `microphone-level`, at most 15 per second and only in the lobby.
+/// The event `microphone-level`, at most 15 per second and only on the home screen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct MicrophoneLevel {

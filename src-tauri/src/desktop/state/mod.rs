@@ -31,7 +31,7 @@ pub struct AppState {
     pub settings: Settings,
     /// The devices in the menus.
     pub devices: Devices,
-    /// The local video in the lobby.
+    /// The local video on the home screen.
     pub preview: Preview,
     /// The connection to the signaling server.
     pub relay: ServerState,
@@ -63,7 +63,7 @@ pub struct MenuDevice {
     pub name: String,
 }
 
-/// The local video in the lobby.
+/// The local video on the home screen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Preview {
@@ -71,7 +71,7 @@ pub struct Preview {
     pub status: PreviewStatus,
 }
 
-/// Whether the lobby shows the local video.
+/// Whether the home screen shows the local video.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum PreviewStatus {
@@ -160,7 +160,7 @@ pub enum ProblemPlace {
     Speaker,
     /// At the server's address.
     Relay,
-    /// At "Host on this network".
+    /// At "Call on this Wi-Fi".
     Host,
     /// At the settings.
     Settings,

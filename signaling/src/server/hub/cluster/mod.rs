@@ -6,7 +6,7 @@
 //! Everything in the store is a copy that lets it match, and lets another node take over the
 //! clients of a node that died.
 //!
-//! **Who talks to whom.** The hub hands [`StoreCommand`]s to the store and gets [`StoreOutcome`]s
+//! **What is sent.** The hub passes [`StoreCommand`]s to the store and gets [`StoreOutcome`]s
 //! back. Nodes send each other [`NodeMessage`]s through the store's channels; so does the store
 //! when it has matched two clients. None of this is reliable: a message to a node that is just
 //! dying is lost. So every message names the session that it is about, and a node ignores one that

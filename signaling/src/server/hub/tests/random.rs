@@ -24,7 +24,7 @@ enum Step {
     Resume(usize),
     Block {
         who: usize,
-        whom: usize,
+        target: usize,
     },
     Relay {
         who: usize,
@@ -45,7 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => who.clone().prop_map(Step::Drop),
         3 => who.clone().prop_map(Step::Resume),
         1 => who.clone().prop_map(Step::Bye),
-        1 => (who.clone(), who.clone()).prop_map(|(who, whom)| Step::Block { who, whom }),
+        1 => (who.clone(), who.clone()).prop_map(|(who, target)| Step::Block { who, target }),
         3 => (who.clone(), who).prop_map(|(who, to)| Step::Relay { who, to }),
         3 => (0..12u64).prop_map(Step::Wait),
     ]
@@ -145,15 +145,15 @@ impl World {
                 let Some(key) = pick(who) else { return };
                 self.say(key, ClientMessage::Bye);
             }
-            Step::Block { who, whom } => {
-                let (Some(key), Some(whom)) = (pick(who), pick(whom)) else {
+            Step::Block { who, target } => {
+                let (Some(key), Some(target)) = (pick(who), pick(target)) else {
                     return;
                 };
 
                 self.say(
                     key,
                     ClientMessage::Block {
-                        partner_id: self.user(whom),
+                        partner_id: self.user(target),
                     },
                 );
             }

@@ -77,7 +77,7 @@ fn relayed_messages_are_numbered_and_reach_only_the_partner() {
         world.socket(c),
         world.socket(d),
         world.socket(a),
-        "nobody".into(),
+        "no-such-socket".into(),
     ] {
         assert_eq!(
             code(&world.say(a, candidate(not_partner))),

@@ -120,7 +120,7 @@ fn add(
         Ok(formats) => in_order(formats),
         Err(MediaErrorCode::CamInUse) => Vec::new(),
         // A webcam has more nodes of the same name, such as the one for metadata. Where access is
-        // denied they cannot be told apart, so the first one stands for the camera.
+        // denied they look the same, so only the first one is listed.
         Err(MediaErrorCode::CamDenied) if cameras.iter().all(|camera| camera.name != name) => {
             Vec::new()
         }
