@@ -96,8 +96,8 @@ impl DeviceList {
     }
 }
 
-/// Prints the list. The exit code is 5 if a kind could not be listed; the others are printed all
-/// the same.
+/// Prints the list. The exit code is 5 if a kind could not be listed; the others are still
+/// printed.
 pub fn main(json: bool) -> ExitCode {
     let devices = DeviceList::query();
     let text = if json {

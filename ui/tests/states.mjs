@@ -40,7 +40,7 @@ export const HOSTILE = {
   picture: "https://example.invalid/track.png",
 };
 
-/** In the lobby, with the camera on. */
+/** The home screen, with the camera on. */
 export function state(change = {}) {
   return {
     revision: 1,
@@ -75,7 +75,7 @@ export function call(change = {}) {
   };
 }
 
-/** From the search to the end of a call, the lobby's preview is off. */
+/** From the search to the end of a call, the home screen's preview is off. */
 const outsideLobby = (screen, change = {}) =>
   state({ preview: { status: "off" }, relay: { status: "connected" }, screen, ...change });
 /** When a call ends, so does the connection to the server. */

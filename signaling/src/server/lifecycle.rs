@@ -1,7 +1,7 @@
 //! The life of a server: its settings, its start, accepting connections, its shutdown.
 //!
-//! There is one way down: [`accept_loop`] stops accepting, drains the hub,
-//! waits for the connections to end, and cuts off those that do not.
+//! Every shutdown goes through [`accept_loop`]: it stops accepting, drains the hub, waits for the
+//! connections to end, and cuts off those that do not.
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell: it passes the clock to the server"

@@ -50,7 +50,7 @@ struct State {
     reports_to_file: bool,
     /// To the task that talks to the shared store.
     store: Option<mpsc::Sender<StoreCommand>>,
-    /// Outcomes of commands that could not be handed to that task, for the hub.
+    /// Outcomes of commands that could not be passed to that task, for the hub.
     failed_commands: Vec<StoreOutcome>,
     draining: bool,
 }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-/// Text without a type yet: JSON as the peer connection hands it over.
+/// Text without a type yet: JSON as the peer connection produces or expects it.
 pub(crate) type Text = Arc<str>;
 
-/// The id of a session, as the signaling server gives it out.
+/// The id of a session, as the signaling server assigned it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SessionId(Text);
 

@@ -10,7 +10,7 @@ use super::random::SeededRandom;
 /// still under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LinkCounters {
-    /// Packets handed to the link.
+    /// Packets that entered the link.
     pub sent: u64,
     /// Lost by [`Loss`](super::Loss) or an outage.
     pub lost: u64,
@@ -73,7 +73,7 @@ impl<T: Clone> Link<T> {
         self.conditions = conditions;
     }
 
-    /// Hands a packet of `bytes` to the link.
+    /// Sends a packet of `bytes` into the link.
     pub fn send(&mut self, now: Instant, bytes: usize, packet: T) {
         self.serve(now);
         self.counters.sent += 1;
