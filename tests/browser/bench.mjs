@@ -1,10 +1,11 @@
-// Chromium <-> Chromium, as `cargo xtask bench call` asks for it: two browsers, each a process tree of its own.
+// For `cargo xtask bench call`: a call between two Chromium browsers in separate process trees.
 //
 //   node bench.mjs --signaling ws://127.0.0.1:9000/ws [--seconds 20]
 //
-// Says `connected` with the browsers' process ids, `ending` just before the hang-up, then `report`.
+// Prints one JSON event per line: `connected` with the browsers' process ids, `ending` just before
+// the hang-up, and `report`.
 
-import { Browser, parse, sleep, tell } from "./driver.mjs";
+import { Browser, parse, print, sleep } from "./driver.mjs";
 
 const options = parse(process.argv.slice(2), {
   signaling: "",
@@ -17,7 +18,7 @@ const options = parse(process.argv.slice(2), {
   fps: 30,
   seconds: 20,
 });
-/** Not counted: the bitrate is still rising. */
+/** The start of the call is not measured, because the bitrate is still rising. */
 const SETTLING_MS = 3000;
 
 const percentile = (values, share) => {
@@ -28,15 +29,15 @@ const percentile = (values, share) => {
 const browsers = [await Browser.open(), await Browser.open()];
 try {
   await Promise.all(browsers.map((browser) => browser.start(options)));
-  const hasPicture = (it) => it.connected && it.firstFrameAt !== null;
-  await Promise.all(browsers.map((browser) => browser.until("connected, with a picture", 30, hasPicture)));
-  tell({ event: "connected", pids: browsers.map((browser) => browser.pid) });
+  const hasFrame = (it) => it.connected && it.firstFrameAt !== null;
+  await Promise.all(browsers.map((browser) => browser.until("connected, with a frame", 30, hasFrame)));
+  print({ event: "connected", pids: browsers.map((browser) => browser.pid) });
   await sleep(SETTLING_MS);
   const before = await Promise.all(browsers.map((browser) => browser.snapshot()));
   await sleep(options.seconds * 1000 - SETTLING_MS);
   const after = await Promise.all(browsers.map((browser) => browser.snapshot()));
-  tell({ event: "ending" });
-  // The reader of that line looks at the processes once more.
+  print({ event: "ending" });
+  // The reader of this event measures the processes once more before they end.
   await sleep(1000);
   const peers = after.map((end, index) => {
     const begin = before[index];
@@ -54,7 +55,7 @@ try {
     };
   });
   await Promise.all(browsers.map((browser) => browser.end()));
-  tell({ event: "report", peers });
+  print({ event: "report", peers });
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;

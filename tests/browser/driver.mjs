@@ -1,4 +1,4 @@
-// Opens Chromium on the page beside this file, with a camera and a microphone that are not there.
+// Opens page.html in Chromium, with a fake camera and a fake microphone.
 
 import { createReadStream } from "node:fs";
 import { createServer } from "node:http";
@@ -11,17 +11,17 @@ const FILES = new Map([
   ["/pattern.js", ["pattern.js", "text/javascript"]],
 ]);
 
-/** Where Debian, Fedora and a caller's own choice put the browser. */
+/** The browser: `TANDEM_CHROMIUM`, or its path on Debian and Fedora. */
 const CHROMIUM = process.env.TANDEM_CHROMIUM ?? "/usr/bin/chromium";
 
 const FLAGS = [
   "--use-fake-ui-for-media-stream",
   "--use-fake-device-for-media-stream=fps=30",
   "--autoplay-policy=no-user-gesture-required",
-  // A page may offer addresses of this machine, loopback among them: both peers are on it.
+  // Offer this machine's addresses as candidates, including loopback: both peers are on it.
   "--disable-features=WebRtcHideLocalIpsWithMdns",
   "--allow-loopback-in-peer-connection",
-  // A page that nobody looks at runs at full speed all the same.
+  // Run at full speed although the page is not visible.
   "--disable-background-timer-throttling",
   "--disable-renderer-backgrounding",
   "--disable-backgrounding-occluded-windows",
@@ -29,7 +29,7 @@ const FLAGS = [
   "--no-sandbox",
 ];
 
-/** Serves the page on a port of the system's choice; gives its address. */
+/** Serves the page on a free port. Returns its address and how to close it. */
 async function serve() {
   const server = createServer((request, response) => {
     const [file, type] = FILES.get(new URL(request.url, "http://localhost").pathname) ?? [];
@@ -41,7 +41,7 @@ async function serve() {
   return { address: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
 }
 
-/** One browser with one page, its own process tree. */
+/** A browser with one page, in a process tree of its own. */
 export class Browser {
   static async open() {
     const site = await serve();
@@ -70,7 +70,7 @@ export class Browser {
     return snapshot;
   }
 
-  /** Waits until `condition` holds for a snapshot; fails with what is wrong when `seconds` are over. */
+  /** Waits until `condition` holds for a snapshot and returns it. Fails after `seconds`, with the last one. */
   async until(what, seconds, condition) {
     const deadline = Date.now() + seconds * 1000;
     for (;;) {
@@ -93,10 +93,13 @@ export class Browser {
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** One event for the program that started this script: a line of JSON. */
-export const tell = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
+/** Prints an event as a line of JSON, for the program that started this script. */
+export const print = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 
-/** `--name value` pairs over their defaults. Numbers stay numbers. */
+/**
+ * Parses `--name value` pairs. `defaults` holds the known options; one with a numeric default is
+ * parsed as a number.
+ */
 export function parse(words, defaults) {
   const options = { ...defaults };
   for (let index = 0; index < words.length; index += 2) {

@@ -1,13 +1,14 @@
-// A browser as the other end of a call: finds its partner through the relay as Tandem does, and counts what it gets.
+// A browser as one end of a call: finds its partner through the signaling server as Tandem does,
+// and counts what it receives.
 
 import { age, read, track } from "./pattern.js";
 
-/** What the driver sees of the call; it only grows. */
+/** What the driver sees of the call. Values are set once or only grow. */
 const state = { searching: false, initiator: null, matchedAt: null, firstFrameAt: null, connected: false, partnerLeft: null, errors: [] };
 const seen = { frames: 0, coded: 0, latencies: [], disorder: 0, width: 0, height: 0 };
 let peer = null;
 
-/** Puts the codec that is asked for first; the others stay, so that a partner without it is still understood. */
+/** Prefers the requested codec. The others stay on the list for a partner that lacks it. */
 function prefer(transceiver, codec) {
   const known = RTCRtpReceiver.getCapabilities("video").codecs;
   const wanted = known.filter((entry) => entry.mimeType.toLowerCase() === `video/${codec}`);
@@ -24,7 +25,7 @@ async function localStream({ source, width, height, fps }) {
   return stream;
 }
 
-/** Takes every decoded picture off the track: counts it, and reads its code where it has one. */
+/** Takes every decoded frame off the track, counts it, and reads its code if it has one. */
 async function watch(videoTrack) {
   const reader = new MediaStreamTrackProcessor({ track: videoTrack, maxBufferSize: 3 }).readable.getReader();
   let last = null;
@@ -45,7 +46,7 @@ async function watch(videoTrack) {
   }
 }
 
-/** What no partner should send as a candidate, and a hostile one does. */
+/** Candidates that only a hostile partner sends. */
 const BROKEN_CANDIDATES = [
   { candidate: "candidate:nonsense", sdpMid: "0", sdpMLineIndex: 0 },
   { candidate: "x".repeat(30_000), sdpMid: "0" },
@@ -55,17 +56,17 @@ const BROKEN_CANDIDATES = [
   {},
 ];
 
-/** One call, from the relay's greeting to the partner's leaving. */
+/** One call, from the server's welcome until the partner leaves. */
 class Call {
   constructor(options, stream) {
     Object.assign(this, { options, stream, partner: null, early: [] });
     this.socket = new WebSocket(options.signaling);
     this.queue = Promise.resolve();
-    // One message after the other: an ICE candidate never overtakes the offer that it belongs to.
+    // Handle messages one after the other, so that no ICE candidate overtakes its offer.
     this.socket.onmessage = ({ data }) => {
       this.queue = this.queue.then(() => this.receive(JSON.parse(data))).catch((error) => state.errors.push(String(error)));
     };
-    this.socket.onclose = ({ code }) => code === 1000 || state.errors.push(`the relay closed with ${code}`);
+    this.socket.onclose = ({ code }) => code === 1000 || state.errors.push(`the server closed the connection with ${code}`);
   }
 
   send(message) {
@@ -88,7 +89,7 @@ class Call {
         await peer.setRemoteDescription(message.answer);
         return this.addEarly();
       case "ice_candidate":
-        // Null is the end of the candidates, which needs no action.
+        // Null marks the end of the candidates and needs no action.
         if (!message.candidate) return undefined;
         if (!peer.remoteDescription) return this.early.push(message.candidate);
         return peer.addIceCandidate(message.candidate);
@@ -117,7 +118,7 @@ class Call {
     };
     peer.ontrack = (event) => {
       if (event.track.kind === "video") watch(event.track).catch((error) => state.errors.push(String(error)));
-      // Sound is decoded only where something plays it.
+      // Audio is decoded only if an element plays it.
       else document.getElementById("ear").srcObject = new MediaStream([event.track]);
     };
     if (!initiator) return;
@@ -129,7 +130,7 @@ class Call {
   addTracks() {
     for (const mediaTrack of this.stream.getTracks()) {
       const sender = peer.addTrack(mediaTrack, this.stream);
-      // Fewer frames rather than smaller ones: the size is what is compared.
+      // Send fewer frames rather than smaller ones, because tests compare the size.
       sender.setParameters({ ...sender.getParameters(), degradationPreference: "maintain-resolution" });
     }
     for (const transceiver of peer.getTransceivers()) {
@@ -138,7 +139,8 @@ class Call {
   }
 
   async answer(offer) {
-    // Only the side that is not the initiator is offered anything: it gives way if both offered.
+    // Only the peer that is not the initiator receives offers. It is the polite peer: if both sides
+    // offer, its own offer is rolled back here.
     const isFirst = peer.remoteDescription === null;
     await peer.setRemoteDescription(offer);
     if (isFirst) this.addTracks();
@@ -159,7 +161,7 @@ class Call {
   }
 }
 
-/** The entries of `getStats` that a test asks about. */
+/** The `getStats` figures that the tests use. */
 async function stats() {
   const report = await peer.getStats();
   const find = (type, kind) => [...report.values()].find((entry) => entry.type === type && entry.kind === kind) ?? {};
@@ -190,12 +192,12 @@ async function stats() {
 
 let call = null;
 
-/** What the driver calls. */
+/** The functions that the driver calls. */
 window.tandem = {
   async start(options) {
     call = new Call(options, await localStream(options));
   },
-  /** A snapshot of what has been seen; latencies only of the pictures since the last snapshot. */
+  /** The state and figures so far. Latencies cover only the frames since the last snapshot. */
   async snapshot() {
     const latencies = seen.latencies.splice(0);
     const at = performance.now();

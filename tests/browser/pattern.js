@@ -1,8 +1,8 @@
-// The test picture that carries its own frame number and capture time, drawn and read.
+// Draws and reads the test pattern, whose frames carry their number and capture time.
 //
-// Unit u = width / 32. 16 x 4 blocks of u x u from (u, u), row by row, most significant bit first, white = 1, on a
-// mid-grey border of u / 2: 16 bits frame counter, 32 bits Unix time in ms modulo 2^32, 16 bits CRC-16/CCITT-FALSE
-// over those six bytes.
+// Unit u = width / 32. 16 x 4 blocks of u x u from (u, u), row by row, most significant bit first,
+// white = 1, on a mid-grey border of u / 2: 16 bits frame counter, 32 bits Unix time in ms modulo
+// 2^32, 16 bits CRC-16/CCITT-FALSE over those six bytes.
 
 const COLUMNS = 16;
 const ROWS = 4;
@@ -30,25 +30,25 @@ export function encode(counter, timeMs) {
   return bytes;
 }
 
-/** The counter and time of eight bytes, or null where the checksum says that they were misread. */
+/** The counter and time in eight bytes, or null if the checksum is wrong. */
 export function decode(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, 8);
   if (crc16(bytes.subarray(0, 6)) !== view.getUint16(6)) return null;
   return { counter: view.getUint16(0), timeMs: view.getUint32(2) };
 }
 
-/** Milliseconds from `timeMs`, read from a picture, until `nowMs`, across the wrap at 2^32. */
+/** Milliseconds from `timeMs`, read from a frame, to `nowMs`. Right across the wrap at 2^32. */
 export function age(timeMs, nowMs) {
   const difference = ((nowMs % 2 ** 32) - timeMs + 2 ** 32) % 2 ** 32;
   return difference > 2 ** 31 ? difference - 2 ** 32 : difference;
 }
 
-/** Draws pictures: a landscape that moves sideways, so that an encoder has work, under the code. */
+/** Draws frames: a texture that moves sideways, to give the encoder work, with the code on top. */
 export class Painter {
   constructor(width, height) {
     Object.assign(this, { width, height, unit: Math.floor(width / 32) });
     this.data = new Uint8Array(width * height * 1.5);
-    // Twice as wide as the picture, so that any shift of a row is one copy.
+    // Twice as wide as a frame, so that any shift of a row is one copy.
     this.texture = new Uint8Array(2 * width);
     for (let x = 0; x < this.texture.length; x++) {
       this.texture[x] = 126 + 60 * Math.sin((x * 2 * Math.PI * 4) / width) + 20 * Math.sin((x * 2 * Math.PI * 31) / width);
@@ -76,7 +76,7 @@ export class Painter {
   }
 }
 
-/** Reads the code from a `VideoFrame`; null where there is none. Copies no more than the code's part of the picture. */
+/** Reads the code of a `VideoFrame`, or null if it has none. Copies only that part of the frame. */
 export async function read(frame) {
   const { width, height, x: left, y: top } = frame.visibleRect;
   const unit = Math.floor(width / 32);
@@ -96,7 +96,7 @@ export async function read(frame) {
   return decode(bytes);
 }
 
-/** A video track of painted pictures, stamped when they are made. */
+/** A video track of painted frames, each with the time at which it was made. */
 export function track(width, height, fps) {
   const generator = new MediaStreamTrackGenerator({ kind: "video" });
   const writer = generator.writable.getWriter();
@@ -112,7 +112,7 @@ export function track(width, height, fps) {
     });
     writer.write(frame).catch(() => clearTimeout(timer));
     counter += 1;
-    // Against the start, so that late timers do not add up.
+    // Relative to the start, so that delays of the timer do not add up.
     timer = setTimeout(next, Math.max(0, start + (counter * 1000) / fps - performance.now()));
   };
   let timer = setTimeout(next, 0);

@@ -1,10 +1,10 @@
-// The picture's code, without a browser: `node --test tests/browser`.
+// Tests of the test pattern's code, without a browser: `node --test tests/browser`.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { age, crc16, decode, encode, Painter, read } from "./pattern.js";
 
-/** As much of a `VideoFrame` as the reader looks at. */
+/** The part of the `VideoFrame` API that `read` uses. */
 const frame = (data, width, height) => ({
   visibleRect: { x: 0, y: 0, width, height },
   allocationSize: ({ rect }) => rect.width * rect.height,
@@ -18,24 +18,24 @@ test("the checksum is CRC-16/CCITT-FALSE", () => {
   assert.equal(crc16(new TextEncoder().encode("123456789")), 0x29b1, "the catalogue's check value");
 });
 
-test("a painted picture reads back", async () => {
+test("the code of a painted frame can be read", async () => {
   const painter = new Painter(640, 360);
   const code = await read(frame(painter.paint(54321, 1_790_000_000_123), 640, 360));
   assert.deepEqual(code, { counter: 54321, timeMs: 1_790_000_000_123 % 2 ** 32 }, "counter and time survive");
 });
 
-test("a picture without a code is not misread", async () => {
-  const picture = new Uint8Array(640 * 360).map((_, index) => (index * 37) & 0xff);
-  assert.equal(await read(frame(picture, 640, 360)), null, "noise has no valid checksum");
+test("a frame without a code is not misread", async () => {
+  const noise = new Uint8Array(640 * 360).map((_, index) => (index * 37) & 0xff);
+  assert.equal(await read(frame(noise, 640, 360)), null, "noise has no valid checksum");
 });
 
-test("a flipped bit is noticed", () => {
+test("a flipped bit is detected", () => {
   const bytes = encode(7, 1000);
   bytes[3] ^= 4;
-  assert.equal(decode(bytes), null, "the checksum no longer fits");
+  assert.equal(decode(bytes), null, "the checksum is wrong");
 });
 
-test("an age crosses the wrap of the clock", () => {
+test("an age is right across the wrap of the clock", () => {
   assert.equal(age(2 ** 32 - 10, 2 ** 33 + 20), 30, "30 ms pass across the wrap");
-  assert.equal(age(1020, 1000), -20, "a picture from the future has a negative age");
+  assert.equal(age(1020, 1000), -20, "a frame from the future has a negative age");
 });

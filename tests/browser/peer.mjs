@@ -1,12 +1,12 @@
-// One browser as one end of a call, for the whole-system tests.
+// A browser as one end of a call, for the whole-system tests.
 //
 //   node peer.mjs --signaling ws://127.0.0.1:9000/ws --room CODE [--codec h264|vp8] [--source camera|pattern] …
 //
-// With `--candidates broken` it sends candidates that do not parse besides its good ones.
-// Says on standard output, a line of JSON each: `searching` (in the room), `connected`, `report` (after `seconds` of
-// call, or when the partner left).
+// With `--candidates broken` it also sends candidates that do not parse. Prints one JSON event per
+// line: `searching` (in the room), `connected`, and `report` (after a call of `seconds`, or when
+// the partner left).
 
-import { Browser, parse, sleep, tell } from "./driver.mjs";
+import { Browser, parse, print, sleep } from "./driver.mjs";
 
 const options = parse(process.argv.slice(2), {
   signaling: "",
@@ -25,21 +25,22 @@ const options = parse(process.argv.slice(2), {
 const browser = await Browser.open();
 try {
   await browser.start(options);
-  // Whoever is in the room first makes the offer: the next one may come only when the relay knows of this one.
+  // The first in the room makes the offer. Report `searching` only when the server has registered
+  // this peer, so that the test can start the other one second.
   await browser.until("in the room", 30, (it) => it.searching || it.matchedAt !== null);
-  tell({ event: "searching" });
-  const met = await browser.until("connected, with a picture", options.wait, (it) => it.connected && it.firstFrameAt !== null);
-  tell({ event: "connected", initiator: met.initiator });
+  print({ event: "searching" });
+  const connected = await browser.until("connected, with a frame", options.wait, (it) => it.connected && it.firstFrameAt !== null);
+  print({ event: "connected", initiator: connected.initiator });
   const deadline = Date.now() + options.seconds * 1000;
-  let last = met;
-  const latencies = [...met.seen.latencies];
+  let last = connected;
+  const latencies = [...connected.seen.latencies];
   while (Date.now() < deadline && last.partnerLeft === null) {
     await sleep(200);
     last = await browser.snapshot();
     latencies.push(...last.seen.latencies);
   }
   await browser.end();
-  tell({ event: "report", ...last, seen: { ...last.seen, latencies }, firstFrameMs: last.firstFrameAt - last.matchedAt });
+  print({ event: "report", ...last, seen: { ...last.seen, latencies }, firstFrameMs: last.firstFrameAt - last.matchedAt });
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;

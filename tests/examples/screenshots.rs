@@ -1,14 +1,15 @@
-//! Takes pictures of every screen of the real window, light and dark: `cargo xtask screenshots`.
+//! Takes screenshots of every screen of the real window, light and dark, for `cargo xtask
+//! screenshots`.
 //!
 //! Usage: screenshots FOLDER
 
-#![allow(clippy::print_stdout, reason = "it says what it did")]
+#![allow(clippy::print_stdout, reason = "it prints the paths that it wrote")]
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args_os()
         .nth(1)
-        .ok_or_else(|| anyhow::anyhow!("say where the pictures go"))?;
+        .ok_or_else(|| anyhow::anyhow!("name the folder for the screenshots"))?;
     linux::take_all(&std::path::PathBuf::from(folder))
 }
 
@@ -26,85 +27,86 @@ mod linux {
     use serde_json::{Value, json};
     use tandem_tests::part::{source, which};
     use tandem_tests::process::{tool, wait_until};
+    use tandem_tests::pulse::MOUTH;
     use tandem_tests::rogue::Partner;
     use tandem_tests::speech::{self, Voice};
-    use tandem_tests::window::{Home, PATIENCE};
-    use tandem_tests::{PulseAudio, Screen, ServerProcess, Window, pulse};
+    use tandem_tests::window::{Home, TIMEOUT};
+    use tandem_tests::{PulseAudio, Screen, ServerProcess, Window};
 
-    /// The size of the pictures.
+    /// The window's size for most screenshots.
     const SIZE: (u32, u32) = (1280, 800);
-    /// That of a call: the shape of the cameras' pictures.
+    /// The window's size during a call: 16:9, like the cameras' frames.
     const CALL_SIZE: (u32, u32) = (1280, 720);
     const THEMES: [&str; 2] = ["light", "dark"];
 
-    /// Somebody who goes from screen to screen, with a drawn person before the camera.
-    struct Photographer {
+    /// Goes through the screens. The cameras show a drawn person.
+    struct Tour {
         folder: PathBuf,
-        props: tempfile::TempDir,
+        videos: tempfile::TempDir,
         screen: Screen,
     }
 
     pub(super) fn take_all(folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).context("cannot make the folder")?;
-        let photographer = Photographer {
+        let tour = Tour {
             folder: folder.to_owned(),
-            props: tempfile::tempdir()?,
+            videos: tempfile::tempdir()?,
             screen: Screen::start()?,
         };
 
-        photographer.calls()?;
-        photographer.problems()
+        tour.calls()?;
+        tour.problems()
     }
 
-    impl Photographer {
-        /// Everything that happens on the way from the lobby through a call.
+    impl Tour {
+        /// All screens from the lobby to the end of a call.
         fn calls(&self) -> Result<()> {
-            let (relay, sound) = (ServerProcess::start()?, PulseAudio::start()?);
-            let url = relay.url();
+            let (server, pulse) = (ServerProcess::start()?, PulseAudio::start()?);
+            let url = server.url();
             let ann = self.open(
-                Home::new()?.with_sound(&sound),
+                Home::new()?.with_sound_server(&pulse),
                 "local",
                 &["--signaling", &url, "--name", "Ann"],
             )?;
             ann.wait_for_element("[data-preview=\"on\"]")?;
-            let sentence = speech::say(self.props.path(), "near", Voice::Female, speech::NEAR)?;
+            let sentence = speech::say(self.videos.path(), "near", Voice::Female, speech::NEAR)?;
 
             for theme in THEMES {
-                let _player = sound.play(&sentence, pulse::MOUTH)?;
-                self.dress(&ann, theme)?;
-                let loud = "return Number(document.querySelector('#level').getAttribute('aria-valuenow')) > 40;";
-                wait_until("somebody speaks", PATIENCE, || {
-                    ann.run(loud, &json!([])).ok()?.as_bool()?.then_some(())
+                let _player = pulse.play(&sentence, MOUTH)?;
+                self.prepare(&ann, theme)?;
+                let is_loud = "return Number(document.querySelector('#level').getAttribute('aria-valuenow')) > 40;";
+                wait_until("the meter shows speech", TIMEOUT, || {
+                    ann.run(is_loud, &json!([])).ok()?.as_bool()?.then_some(())
                 })?;
 
-                self.shoot(&ann, "lobby", theme)?;
+                self.save(&ann, "lobby", theme)?;
             }
 
             ann.press("settings")?;
-            self.both(&ann, "settings")?;
+            self.save_both_themes(&ann, "settings")?;
             ann.press("close-settings")?;
             command(&ann, "startHost", &json!({ "lan": true }))?;
             ann.wait_for_element("[data-action=\"stop-host\"]")?;
-            self.both(&ann, "lobby-hosting")?;
+            self.save_both_themes(&ann, "lobby-hosting")?;
             command(&ann, "stopHost", &json!({}))?;
 
             command(&ann, "callWithCode", &json!({ "code": "blue-parrot" }))?;
             ann.wait_for_screen("waiting")?;
-            self.both(&ann, "waiting-room")?;
+            self.save_both_themes(&ann, "waiting-room")?;
             let silent = Partner::introduced(
-                relay.address(),
+                server.address(),
                 "blue-parrot",
                 &json!({ "userName": "Amara", "userAge": 29, "userLocation": "Lisbon" }),
             )?;
             ann.wait_for_screen("connecting")?;
-            self.both(&ann, "connecting")?;
+            self.save_both_themes(&ann, "connecting")?;
             ann.wait_for_element("[data-action=\"retry\"]")?;
-            self.both(&ann, "connecting-timed-out")?;
+            self.save_both_themes(&ann, "connecting-timed-out")?;
             command(&ann, "cancel", &json!({}))?;
             drop(silent);
             command(&ann, "findPartner", &json!({}))?;
             ann.wait_for_screen("waiting")?;
-            self.both(&ann, "waiting")?;
+            self.save_both_themes(&ann, "waiting")?;
             command(&ann, "cancel", &json!({}))?;
 
             command(
@@ -114,16 +116,16 @@ mod linux {
             )?;
             command(&ann, "findPartner", &json!({}))?;
             ann.wait_for_screen("ended")?;
-            self.both(&ann, "ended-fault")?;
+            self.save_both_themes(&ann, "ended-fault")?;
             command(&ann, "toLobby", &json!({}))?;
             command(&ann, "setServerUrl", &json!({ "url": url }))?;
 
-            self.call(&ann, &url, sound)
+            self.call(&ann, &url, pulse)
         }
 
-        /// A call, from its first picture to its last screen; and one in which the sound breaks.
-        fn call(&self, ann: &Window, url: &str, sound: PulseAudio) -> Result<()> {
-            let quiet = [
+        /// The screens of a call, and of one in which the sound server stops.
+        fn call(&self, ann: &Window, url: &str, pulse: PulseAudio) -> Result<()> {
+            let arguments = [
                 "--signaling",
                 url,
                 "--name",
@@ -133,7 +135,7 @@ mod linux {
                 "--speaker",
                 "none",
             ];
-            let amara = self.open(Home::new()?, "remote", &quiet)?;
+            let amara = self.open(Home::new()?, "remote", &arguments)?;
             ann.resize(CALL_SIZE.0, CALL_SIZE.1)?;
             let connect = || -> Result<()> {
                 for window in [ann, &amara] {
@@ -145,25 +147,26 @@ mod linux {
             };
 
             connect()?;
-            self.one(ann, "in-call")?;
-            let keys = |window: &Window| window.key("m").and_then(|()| window.key("v"));
-            keys(ann)?;
+            self.save_light(ann, "in-call")?;
+            let toggle_mute_and_camera =
+                |window: &Window| window.key("m").and_then(|()| window.key("v"));
+            toggle_mute_and_camera(ann)?;
             ann.wait_for_element(".self-view-off")?;
-            self.one(ann, "in-call-muted")?;
-            keys(ann)?;
-            keys(&amara)?;
+            self.save_light(ann, "in-call-muted")?;
+            toggle_mute_and_camera(ann)?;
+            toggle_mute_and_camera(&amara)?;
             ann.wait_for_element("[data-badge=\"partner-camera-off\"]")?;
-            self.one(ann, "in-call-camera-off")?;
-            keys(&amara)?;
+            self.save_light(ann, "in-call-camera-off")?;
+            toggle_mute_and_camera(&amara)?;
             ann.wait_for_element("#remote")?;
             amara.signal(libc::SIGSTOP)?;
             ann.wait_for_element("[data-badge=\"reconnecting\"]")?;
-            self.one(ann, "in-call-reconnecting")?;
+            self.save_light(ann, "in-call-reconnecting")?;
             amara.signal(libc::SIGCONT)?;
             command(&amara, "hangUp", &json!({}))?;
             ann.wait_for_screen("ended")?;
             ann.resize(SIZE.0, SIZE.1)?;
-            self.both(ann, "ended")?;
+            self.save_both_themes(ann, "ended")?;
 
             for window in [ann, &amara] {
                 window.wait_for_screen("ended")?;
@@ -173,19 +176,19 @@ mod linux {
             ann.resize(CALL_SIZE.0, CALL_SIZE.1)?;
             connect()?;
             ann.press("settings")?;
-            self.both(ann, "settings-in-call")?;
+            self.save_both_themes(ann, "settings-in-call")?;
             ann.press("close-settings")?;
-            drop(sound);
+            drop(pulse);
             ann.wait_for_element("[data-problem]")?;
 
-            self.one(ann, "in-call-problem")
+            self.save_light(ann, "in-call-problem")
         }
 
-        /// A machine without any device, and a settings file that is broken.
+        /// The lobby on a machine without devices, with a broken settings file.
         fn problems(&self) -> Result<()> {
-            let home = Home::new()?.without_sound()?;
+            let home = Home::new()?.without_audio_devices()?;
             let settings = home.settings();
-            std::fs::create_dir_all(settings.parent().context("a folder")?)?;
+            std::fs::create_dir_all(settings.parent().context("the settings are in a folder")?)?;
             std::fs::write(&settings, "{")?;
             let window = Window::open_as(home, &self.screen, &[])?;
             window.resize(SIZE.0, SIZE.1)?;
@@ -194,12 +197,12 @@ mod linux {
                 window.wait_for_element(&format!("[data-problem=\"{code}\"]"))?;
             }
 
-            self.both(&window, "lobby-problems")
+            self.save_both_themes(&window, "lobby-problems")
         }
 
-        /// Opens a window whose camera sees `person`.
+        /// Opens a window whose camera shows `person`, a drawing of `ui/tests/person.mjs`.
         fn open(&self, home: Home, person: &str, more: &[&str]) -> Result<Window> {
-            let file = self.props.path().join(format!("{person}.y4m"));
+            let file = self.videos.path().join(format!("{person}.y4m"));
             if !file.exists() {
                 let script = source("../ui/tests/person.mjs");
                 tool(
@@ -219,24 +222,25 @@ mod linux {
             Ok(window)
         }
 
-        /// A picture in the light and one in the dark.
-        fn both(&self, window: &Window, name: &str) -> Result<()> {
+        /// Saves the screen in both themes.
+        fn save_both_themes(&self, window: &Window, name: &str) -> Result<()> {
             for theme in THEMES {
-                self.dress(window, theme)?;
-                self.shoot(window, name, theme)?;
+                self.prepare(window, theme)?;
+                self.save(window, name, theme)?;
             }
 
             Ok(())
         }
 
-        /// A picture of a screen that has one look.
-        fn one(&self, window: &Window, name: &str) -> Result<()> {
-            self.dress(window, THEMES[0])?;
-            self.shoot(window, name, THEMES[0])
+        /// Saves a screen that looks the same in both themes.
+        fn save_light(&self, window: &Window, name: &str) -> Result<()> {
+            self.prepare(window, THEMES[0])?;
+            self.save(window, name, THEMES[0])
         }
 
-        /// Has the page in this theme, drawn to the end; in a call the controls come with the pointer.
-        fn dress(&self, window: &Window, theme: &str) -> Result<()> {
+        /// Sets the theme and waits until the page is drawn. In a call, moving the pointer shows
+        /// the controls.
+        fn prepare(&self, window: &Window, theme: &str) -> Result<()> {
             command(window, "setTheme", &json!({ "theme": theme }))?;
             let settle = "const done = arguments[0];
                 window.dispatchEvent(new Event('pointermove'));
@@ -245,7 +249,7 @@ mod linux {
             window.run_async(settle, &json!([])).map(drop)
         }
 
-        fn shoot(&self, window: &Window, name: &str, theme: &str) -> Result<()> {
+        fn save(&self, window: &Window, name: &str, theme: &str) -> Result<()> {
             let suffix = if theme == THEMES[0] { "" } else { "-dark" };
             let path = self.folder.join(format!("{name}{suffix}.png"));
             window.screenshot(&path)?;
@@ -270,13 +274,14 @@ mod linux {
     }
 
     fn command(window: &Window, name: &str, arguments: &Value) -> Result<()> {
-        // The page itself asks now and then, so that a refusal for haste can happen.
-        let asked = wait_until("the app has time", Duration::from_secs(5), || {
+        // The page sends commands too, so together they may exceed the rate limit. Then retry.
+        let answer = wait_until("the app accepts a command", Duration::from_secs(5), || {
             let answer = window.command(name, arguments);
-            let hasty = matches!(&answer, Ok(Err(refusal)) if refusal["code"] == "RATE_LIMITED");
-            (!hasty).then_some(answer)
+            let is_limited =
+                matches!(&answer, Ok(Err(refusal)) if refusal["code"] == "RATE_LIMITED");
+            (!is_limited).then_some(answer)
         })??;
-        ensure!(asked.is_ok(), "{name} was refused: {asked:?}");
+        ensure!(answer.is_ok(), "{name} was refused: {answer:?}");
         Ok(())
     }
 }

@@ -1,21 +1,22 @@
-//! What the window takes and how fast it is, for `cargo xtask bench window`.
+//! Measures how fast the window is and what it costs, for `cargo xtask bench window`.
 //!
-//! Usage: window_bench TANDEM SECONDS. Prints one JSON object a line: `{"begin": PHASE, "pids": […]}` when a phase
-//! begins, so that whoever reads can watch the processes, and `{"end": PHASE, …}` with the phase's figures.
+//! Usage: window_bench TANDEM SECONDS. Prints one JSON object per line: `{"begin": PHASE, "pids":
+//! […]}` when a phase begins, so that the reader can measure these processes, and `{"end": PHASE,
+//! …}` with the figures of the phase.
 
-#![allow(clippy::print_stdout, reason = "its output is its product")]
+#![allow(clippy::print_stdout, reason = "it prints its results")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<()> {
     use anyhow::Context;
     let mut arguments = std::env::args().skip(1);
-    let tandem = arguments.next().context("say which program to measure")?;
+    let tandem = arguments.next().context("name the program to measure")?;
     let seconds = arguments
         .next()
-        .context("say how long")?
+        .context("say how many seconds to measure")?
         .parse()
-        .context("seconds are a number")?;
+        .context("the seconds are not a number")?;
 
     linux::Bench {
         tandem: tandem.into(),
@@ -41,7 +42,8 @@ mod linux {
     use tandem_tests::window::{Home, TEST_MEDIA};
     use tandem_tests::{Part, Process, PulseAudio, Screen, ServerProcess, Window, signal, wav};
 
-    /// Collects, for so many milliseconds, the number and the time in each picture that a canvas shows.
+    /// Collects for `ms` the number in each frame that a canvas shows. The number fills the first
+    /// row of the code.
     const WATCH: &str = "
         const [selector, ms, done] = arguments;
         const canvas = document.querySelector(selector), begun = performance.now(), seen = [];
@@ -61,7 +63,7 @@ mod linux {
         };
         requestAnimationFrame(look);";
 
-    /// Counts drawn pictures only: reading them back costs more than drawing them.
+    /// Only counts drawn frames: reading them back costs more than drawing them.
     const COUNT: &str = "
         const [selectors, ms, done] = arguments;
         const canvases = selectors.map((selector) => document.querySelector(selector));
@@ -73,12 +75,13 @@ mod linux {
                 ageMsP95: Number(canvases[at].dataset.ageMsP95), width: canvases[at].width, height: canvases[at].height })));
         }, ms);";
 
-    /// The own picture as large as the partner's: two streams of the size that is sent.
+    /// Enlarges the local video to the size of the partner's, 1280x720.
     const ENLARGE: &str = "
-        const own = document.querySelector('#self-view');
-        Object.assign(own.style, { width: '1280px', height: '720px', left: '0', top: '0' });";
+        const local = document.querySelector('#self-view');
+        Object.assign(local.style, { width: '1280px', height: '720px', left: '0', top: '0' });";
 
-    /// The lobby can be used: its first picture of itself, in Unix ms.
+    /// Waits until the lobby can be used, and returns when the page first drew a screen, in Unix
+    /// ms.
     const USABLE: &str = "
         const done = arguments[0];
         const usable = () => document.querySelector('main[data-screen=lobby] [data-action=find-partner]:enabled');
@@ -86,7 +89,7 @@ mod linux {
         const look = () => mark() && usable() ? done(performance.timeOrigin + mark().startTime) : setTimeout(look, 10);
         look();";
 
-    /// The noise of a room in a microphone, in dB of full scale.
+    /// Level of a quiet room's noise in a microphone, in dB of full scale.
     const ROOM_DB: f64 = -50.0;
 
     pub(super) struct Bench {
@@ -103,12 +106,15 @@ mod linux {
 
             self.idle(&screen, "idle", Home::new()?)?;
             if Part::PulseAudio.check().is_ok() {
-                let sound = PulseAudio::start()?;
-                let window =
-                    self.idle(&screen, "idle-microphone", Home::new()?.with_sound(&sound))?;
+                let pulse = PulseAudio::start()?;
+                let window = self.idle(
+                    &screen,
+                    "idle-microphone",
+                    Home::new()?.with_sound_server(&pulse),
+                )?;
                 let folder = tempfile::tempdir()?;
-                let _room = sound.play(&self.room(folder.path())?, MOUTH)?;
-                self.pause("idle-room", &[&window], 3)?;
+                let _room = pulse.play(&self.room(folder.path())?, MOUTH)?;
+                self.wait("idle-room", &[&window], 3)?;
             }
 
             self.call(&screen)?;
@@ -121,7 +127,8 @@ mod linux {
             Ok(window)
         }
 
-        /// From the start of the process to a lobby that can be used, and to the first own picture in it.
+        /// Measures the time from the start of the process to a usable lobby, and to the first
+        /// local frame in it.
         fn start(&self, screen: &Screen) -> Result<()> {
             println!("{}", json!({ "begin": "start", "pids": [] }));
             let window = Window::open_program(&self.tandem, Home::new()?, screen, &TEST_MEDIA)?;
@@ -129,18 +136,19 @@ mod linux {
             let usable = window
                 .run_async(USABLE, &json!([]))?
                 .as_f64()
-                .context("a time")?;
-            window.wait_for_pictures("#local", 1)?;
-            let first_picture = unix_ms();
+                .context("the page returned no time")?;
+            window.wait_for_frames("#local", 1)?;
+            let first_frame = unix_ms();
             println!(
                 "{}",
-                json!({ "end": "start", "lobbyMs": usable - started, "pictureMs": first_picture - started })
+                json!({ "end": "start", "lobbyMs": usable - started, "pictureMs": first_frame - started })
             );
 
             Ok(())
         }
 
-        /// What a microphone picks up in a room where nobody speaks, for longer than a phase.
+        /// Writes what a microphone picks up in a room where nobody speaks, longer than a phase,
+        /// and returns the path.
         fn room(&self, folder: &Path) -> Result<PathBuf> {
             let mut noise = signal::noise((self.seconds as usize + 10) * wav::RATE as usize, 1);
             let change_db = ROOM_DB - signal::rms_db(&noise);
@@ -153,12 +161,12 @@ mod linux {
             Ok(path)
         }
 
-        /// The lobby with the camera off, doing nothing.
+        /// Measures the idle lobby with the camera off.
         fn idle(&self, screen: &Screen, phase: &str, home: Home) -> Result<Window> {
             let window = self.open(screen, home, &["--video", "test"])?;
             for (name, arguments) in [
                 ("setCameraOn", json!({ "on": false })),
-                // Without a sound server there is no microphone, and nothing shall look for one.
+                // Without a sound server there is no microphone: do not look for one.
                 (
                     "setMicrophone",
                     json!({ "id": if phase == "idle" { Value::from("none") } else { Value::Null } }),
@@ -169,15 +177,15 @@ mod linux {
                     .map_err(|refusal| anyhow::anyhow!("{name}: {refusal}"))?;
             }
 
-            self.pause(phase, &[&window], 3)?;
+            self.wait(phase, &[&window], 3)?;
             Ok(window)
         }
 
-        /// A window in a full call with a headless peer, as when the partner sits at another machine; then with the own
-        /// picture as large as the partner's.
+        /// Measures a window in a call with a headless peer, as if the partner were on another
+        /// machine; then again with the local video as large as the partner's.
         fn call(&self, screen: &Screen) -> Result<()> {
-            let relay = ServerProcess::start()?;
-            let url = relay.url();
+            let server = ServerProcess::start()?;
+            let url = server.url();
             let mut partner = Command::new(&self.tandem);
             partner.args([
                 "--headless",
@@ -205,17 +213,17 @@ mod linux {
             Ok(())
         }
 
-        /// Two windows that call each other: twice the work on one machine.
+        /// Measures two windows that call each other: twice the work on one machine.
         fn both(&self, screen: &Screen) -> Result<()> {
-            let relay = ServerProcess::start()?;
-            let url = relay.url();
+            let server = ServerProcess::start()?;
+            let url = server.url();
             let windows = [self.caller(screen, &url)?, self.caller(screen, &url)?];
             windows.iter().try_for_each(settle)?;
 
             self.count("both", &windows.each_ref())
         }
 
-        /// A window that looks for its partner.
+        /// Opens a window that searches for its partner.
         fn caller(&self, screen: &Screen, url: &str) -> Result<Window> {
             let window = self.open(
                 screen,
@@ -230,7 +238,7 @@ mod linux {
             Ok(window)
         }
 
-        /// Measures these windows for the time that was asked for.
+        /// Counts the frames that these windows draw during one phase.
         fn count(&self, phase: &str, windows: &[&Window]) -> Result<()> {
             begin(phase, windows)?;
             let arguments = json!([["#remote", "#local"], self.seconds * 1000]);
@@ -255,7 +263,7 @@ mod linux {
             Ok(())
         }
 
-        fn pause(&self, phase: &str, windows: &[&Window], settling: u64) -> Result<()> {
+        fn wait(&self, phase: &str, windows: &[&Window], settling: u64) -> Result<()> {
             std::thread::sleep(Duration::from_secs(settling));
             begin(phase, windows)?;
             std::thread::sleep(Duration::from_secs(self.seconds));
@@ -265,10 +273,10 @@ mod linux {
         }
     }
 
-    /// The call is up, its bitrate has risen, and the controls have left.
+    /// Waits until the call runs, its bitrate has risen and its controls are hidden.
     fn settle(window: &Window) -> Result<()> {
         window.wait_for_screen("in-call")?;
-        window.wait_for_pictures("#remote", 60)?;
+        window.wait_for_frames("#remote", 60)?;
         std::thread::sleep(Duration::from_secs(5));
 
         Ok(())
@@ -283,31 +291,35 @@ mod linux {
         Ok(())
     }
 
-    /// How many pictures were shown after a later one.
+    /// Counts frames that were shown after a later one.
     fn stale(watched: &Value) -> Result<usize> {
-        let seen: Vec<u16> = serde_json::from_value(watched["seen"].clone()).context("numbers")?;
-        ensure!(seen.len() > 10, "too few pictures: {watched}");
+        let seen: Vec<u16> = serde_json::from_value(watched["seen"].clone())
+            .context("the page returned no frame numbers")?;
+        ensure!(seen.len() > 10, "too few frames: {watched}");
         Ok(seen
             .windows(2)
             .filter(|pair| pair[1].wrapping_sub(pair[0]) >= 0x8000)
             .count())
     }
 
-    /// When a process was started, in Unix ms; to 10 ms, as the kernel keeps it.
+    /// When a process started, in Unix ms. The kernel keeps it in units of 10 ms.
     fn process_start(pid: u32) -> Result<f64> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let fields: Vec<&str> = stat
             .rsplit_once(')')
-            .context("a name in brackets")?
+            .context("/proc/PID/stat has no name in parentheses")?
             .1
             .split_whitespace()
             .collect();
-        let ticks: f64 = fields.get(19).context("a start time")?.parse()?;
+        let ticks: f64 = fields
+            .get(19)
+            .context("/proc/PID/stat has no start time")?
+            .parse()?;
         let uptime = std::fs::read_to_string("/proc/uptime")?;
         let up: f64 = uptime
             .split_whitespace()
             .next()
-            .context("an uptime")?
+            .context("/proc/uptime is empty")?
             .parse()?;
 
         Ok(unix_ms() - up * 1e3 + ticks * 10.0)

@@ -1,7 +1,8 @@
-# Sourced by the scripts that tests run in the guest: its sound card as the default device, a relay, and calls.
-# The caller has set: tandem, relay (the programs), out (the folder that the host sees).
+# Sourced by the scripts that tests run in the guest. Makes the guest's sound card the default
+# device, and defines functions for a signaling server and calls. The caller sets: tandem and server
+# (the programs), out (the folder shared with the host).
 
-# What is played on the card's first device comes back on the second, where calls listen.
+# Audio played on the card's first device comes back on its second, which calls capture from.
 cat > /tmp/asound.conf <<'A'
 </usr/share/alsa/alsa.conf>
 pcm.!default { type asym capture.pcm "plughw:Loopback,1,0" playback.pcm "plughw:Loopback,1,1" }
@@ -20,25 +21,26 @@ await() {
     shift 2
     until "$@" 2> /dev/null; do
         tries=$((tries - 1))
-        [ $tries -gt 0 ] || fail "$what did not come"
+        [ $tries -gt 0 ] || fail "$what: timed out"
         sleep 0.1
     done
 }
 
-# Whether FILE has at least BYTES bytes.
+# Whether a file has at least so many bytes: holds FILE BYTES.
 holds() { [ "$(stat -c %s "$1" 2> /dev/null || echo 0)" -ge "$2" ]; }
 
-start_relay() {
-    "$relay" --listen 127.0.0.1:9000 > "$out/relay.txt" 2>&1 &
-    await 'the relay' 10 grep -q 9000 "$out/relay.txt"
+start_server() {
+    "$server" --listen 127.0.0.1:9000 > "$out/server.txt" 2>&1 &
+    await 'the server' 10 grep -q 9000 "$out/server.txt"
 }
 
-# Plays a sentence on the card, again and again.
+# Plays a sentence on the card in a loop: speak FILE.
 speak() {
     (while :; do aplay -q -D plughw:Loopback,0,0 "$1" || sleep 0.5; done) > /dev/null 2>&1 &
 }
 
-# A peer on the guest's relay; its report and log are NAME.json and NAME.log: peer NAME ARGUMENTS...
+# A peer on the guest's server. Writes its report to NAME.json and its log to NAME.log:
+# peer NAME ARGUMENTS...
 peer() {
     local name=$1
     shift
@@ -46,7 +48,8 @@ peer() {
         --report "$out/$name.json" "$@" 2> "$out/$name.log"
 }
 
-# One that sends what camera and microphone give, small and plain: emulation is slow.
+# A peer that sends camera and microphone, with small frames and no audio processing because
+# emulation is slow.
 sender() {
     local name=$1
     shift
@@ -54,7 +57,7 @@ sender() {
         --echo-cancellation off --noise-suppression off --gain-control off "$@"
 }
 
-# One that only receives.
+# A peer that only receives.
 receiver() {
     local name=$1
     shift

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# A guest machine with a camera and a sound card, for tests that need real devices and have none.
+# A virtual machine with a camera and a sound card, for tests that need real devices.
 #
-#   guest.sh prepare                                           fetch the kernel, pack the initramfs
-#   guest.sh run [--share DIR] [--timeout S] -- COMMAND...     run COMMAND in the guest
+#   guest.sh prepare                                        download the kernel, pack the initramfs
+#   guest.sh run [--share DIR] [--timeout S] -- COMMAND...  run COMMAND in the guest
 #
-# The guest is QEMU with Debian's own kernel, which brings two drivers for devices that are not there: `vivid`, a V4L2
-# camera with a moving test picture, and `snd-aloop`, an ALSA card whose playback comes back as capture. It sees this
-# machine's files read-only (what it writes is gone when it ends), and DIR, under the same path, for writing.
-# Programs built here therefore run there as they are.
+# The guest is QEMU with Debian's kernel, which has two drivers for virtual devices: `vivid`, a V4L2
+# camera with a moving test pattern, and `snd-aloop`, an ALSA card that captures what it plays. The
+# guest sees this machine's files, so that programs built here run there unchanged. What it writes
+# is lost when it ends, except in DIR, which is shared under the same path.
 #
-# The status of `run` is COMMAND's; 125 means that the guest did not come up, 124 that it took too long.
+# `run` exits with COMMAND's status, with 125 if the guest did not start, and with 124 after a
+# timeout.
 set -euo pipefail
 export PATH="$PATH:/sbin:/usr/sbin"
 
@@ -18,7 +19,8 @@ cache="${TANDEM_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tandem}/guest"
 kernel="$cache/kernel"
 initramfs="$cache/initramfs.img"
 
-# What the guest loads, with parameters. The transport is what reaches this machine's files; it is loaded first.
+# The modules that the guest loads, with parameters. The transport gives access to this machine's
+# files and comes first.
 transport=(virtio_pci 9pnet_virtio 9p overlay)
 devices=('vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0' 'snd-aloop pcm_substreams=2')
 
@@ -28,7 +30,7 @@ fail() {
     exit 125
 }
 
-# The newest kernel package that the package lists know, without a name of ours in it.
+# The newest kernel package in the package lists, so that no version is fixed here.
 newest_package() {
     apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1
 }
@@ -42,7 +44,7 @@ fetch_kernel() {
         apt-get update -qq </dev/null || true
         package=$(newest_package)
     fi
-    [ -n "$package" ] || fail 'no package linux-image-amd64 here: the guest needs Debian'
+    [ -n "$package" ] || fail 'no package linux-image-amd64 found: the guest needs Debian'
     say "unpacking $package (it is not installed)"
     rm -rf "$part" "$kernel"
     mkdir -p "$part/download"
@@ -55,8 +57,8 @@ fetch_kernel() {
     mv "$part" "$kernel"
 }
 
-# Copies a module and all that it needs to folder $1, and notes in $1/order what to load, one line each, in order.
-# $2 is the stage, the rest the module's name and its parameters.
+# Copies a module and its dependencies to folder $1, and appends them to $1/order, one per line, in
+# the order of loading. $2 is the stage; the module's name and parameters follow.
 add_module() {
     local folder=$1 stage=$2 name=$3 file module
     shift 3
@@ -79,7 +81,7 @@ pack_initramfs() {
     mkdir -p "$tree"/{bin,dev,proc,sys,host,upper,root,modules}
     cp "$(command -v busybox)" "$tree/bin/busybox"
     for line in "${transport[@]}"; do add_module "$tree/modules" transport "$line"; done
-    # Unquoted: name and parameters are words.
+    # Unquoted on purpose: name and parameters are separate words.
     for line in "${devices[@]}"; do add_module "$tree/modules" device $line; done
     install -m 755 "$here/guest-init" "$tree/init"
     (cd "$tree" && find . | cpio --quiet -o -H newc | gzip -1) > "$initramfs.part"
@@ -89,7 +91,7 @@ pack_initramfs() {
 
 prepare() {
     mkdir -p "$cache"
-    # Two tests that start together prepare once.
+    # The lock lets only one of several tests that start together prepare.
     exec 9> "$cache/lock"
     flock 9
     fetch_kernel
@@ -121,7 +123,8 @@ run() {
 
     folder() { echo "local,id=$1,path=$2,readonly=$3,security_model=none,multidevs=remap"; }
     local options=(
-        # Software emulation: it works on every host, and a guest under a virtual machine often has no other.
+        # Software emulation works on every host. Inside a virtual machine there is often nothing
+        # else.
         -machine q35 -accel tcg,thread=multi -cpu max -m 1536 -smp 2
         -kernel "$kernel/boot/vmlinuz-$(< "$kernel/release")" -initrd "$initramfs"
         -append 'console=ttyS0 quiet loglevel=3 panic=-1 tsc=reliable'
@@ -132,13 +135,13 @@ run() {
     if [ -n "$share" ]; then
         options+=(-fsdev "$(folder share "$share" off)" -device virtio-9p-pci,fsdev=share,mount_tag=share)
     fi
-    # The guest's console is the command's output; a serial line ends its lines with CR LF.
+    # The command's output comes from the guest's serial console, which ends lines with CR LF.
     set +e
     timeout --kill-after 5 "$seconds" qemu-system-x86_64 "${options[@]}" </dev/null | sed -u 's/\r$//; /reboot: Power down/d'
     local emulator=${PIPESTATUS[0]}
     [ -e "$control/status" ] && status=$(< "$control/status")
     if [ "$emulator" = 124 ] || [ "$emulator" = 137 ]; then
-        say "ended after $seconds s"
+        say "timed out after $seconds s"
         status=124
     fi
     exit "$status"
@@ -149,5 +152,5 @@ shift || true
 case $action in
     prepare) prepare ;;
     run) run "$@" ;;
-    *) fail 'the first word is prepare or run' ;;
+    *) fail 'the first argument must be prepare or run' ;;
 esac

@@ -1,7 +1,7 @@
-//! This machine with all changes kept in memory.
+//! An overlay file system over `/`, in its own mount namespace, that keeps all changes in memory.
 //!
-//! An overlay file system over `/` in its own mount namespace. Tests install and remove packages there with the system's
-//! tools, and nothing outside changes. Devices, processes and the folder for temporary files are those of the machine.
+//! Tests install and remove packages in it with the system's tools, and nothing outside changes.
+//! Devices, processes and the folder for temporary files are shared with the machine.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::process::{Process, wait_until};
 
-/// Mounts the overlay on the folder `$1`, keeps the folder `$2`, prints `ready`, and stays: the namespace exists as long as
-/// this process.
+/// Mounts the overlay on the folder `$1`, shares the folder `$2`, prints `ready`, and keeps
+/// running, because the namespace lives only as long as this process.
 const MOUNT: &str = "
     set -e
     mount -t tmpfs -o mode=755 tandem-overlay \"$1\"
@@ -25,16 +25,16 @@ const MOUNT: &str = "
 
 /// A mounted overlay. Dropping it discards all changes.
 pub struct Overlay {
-    /// Declared first: the namespace ends before its folder goes.
+    /// Declared first, so that the namespace ends before its folder is removed.
     holder: Process,
     _folder: tempfile::TempDir,
 }
 
 impl Overlay {
-    /// Whether overlays work on this machine. `Err` says why not.
+    /// Checks that overlays work on this machine.
     ///
     /// # Errors
-    /// When the user may not mount, or the system's root cannot be overlaid.
+    /// When the user may not mount, or `/` cannot be overlaid. The text says which.
     pub fn check() -> std::result::Result<(), String> {
         // SAFETY: geteuid(2) cannot fail and touches nothing.
         if unsafe { libc::geteuid() } != 0 {
@@ -51,12 +51,12 @@ impl Overlay {
     /// Mounts an overlay.
     ///
     /// # Errors
-    /// When the user may not mount, or the system's root cannot be overlaid.
+    /// When the user may not mount, or `/` cannot be overlaid.
     pub fn start() -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("tandem-overlay")
             .tempdir()?;
-        let kept = std::env::temp_dir();
+        let shared = std::env::temp_dir();
         let mut command = Command::new("unshare");
         command
             .args([
@@ -69,7 +69,7 @@ impl Overlay {
                 "sh",
             ])
             .arg(folder.path())
-            .arg(&kept);
+            .arg(&shared);
         let holder = Process::start(command)?;
         holder.wait_for_line(Duration::from_secs(20), |line| {
             (line == "ready").then_some(())
@@ -80,7 +80,7 @@ impl Overlay {
             _folder: folder,
         };
 
-        // The process is inside once it sees the overlay as its root.
+        // `ready` comes before chroot: wait until the process has the overlay as its root.
         wait_until("the overlay is mounted", Duration::from_secs(20), || {
             overlay
                 .run("stat", ["-f", "-c", "%T", "/"])
@@ -91,7 +91,7 @@ impl Overlay {
         Ok(overlay)
     }
 
-    /// A command that runs inside.
+    /// Prepares a command that runs in the overlay.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         let target = self.holder.id().to_string();
@@ -102,10 +102,10 @@ impl Overlay {
         command
     }
 
-    /// Runs a program inside and returns its output.
+    /// Runs a program in the overlay and returns its standard output.
     ///
     /// # Errors
-    /// When it fails, with its output.
+    /// When it fails. The error quotes both outputs.
     pub fn run<S: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -117,16 +117,16 @@ impl Overlay {
             .output()
             .with_context(|| format!("cannot start {program}"))?;
 
-        let (said, log) = (
+        let (stdout, stderr) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),
         );
 
         ensure!(
             output.status.success(),
-            "{program} failed ({}): {said}{log}",
+            "{program} failed ({}): {stdout}{stderr}",
             output.status
         );
-        Ok(said.into_owned())
+        Ok(stdout.into_owned())
     }
 }

@@ -1,4 +1,4 @@
-//! The parts of a machine that some tests need and not every machine has.
+//! Parts of a machine that some tests need and not every machine has.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -9,47 +9,47 @@ use crate::{Overlay, clip, guest};
 /// Something outside the workspace that a test needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// A private PulseAudio, and ALSA's way to it.
+    /// PulseAudio and its command-line tools.
     PulseAudio,
-    /// Spoken sentences: espeak-ng and sox.
+    /// Speech synthesis: espeak-ng and sox.
     Speech,
-    /// ffmpeg.
+    /// The `ffmpeg` program.
     Ffmpeg,
-    /// A clip with real motion: its file name.
+    /// A video clip with real motion, by its file name.
     Clip(&'static str),
-    /// A guest machine with a camera and a sound card.
+    /// A QEMU guest with a camera and a sound card.
     Guest,
-    /// Chromium and the driver that opens it.
+    /// Chromium, and Node.js with the driver that opens it.
     Chromium,
-    /// coturn, with the client that comes with it.
+    /// The TURN server coturn, with its test client.
     Coturn,
-    /// Redis's server.
+    /// The `redis-server` program.
     Redis,
-    /// A C compiler.
+    /// A C compiler, as `cc`.
     CCompiler,
-    /// systemd's tool that checks units.
+    /// `systemd-analyze`, which checks systemd units.
     SystemdAnalyze,
-    /// A screen for the window, and WebKitWebDriver to press its buttons.
+    /// Xvfb, on which the window opens, and WebKitWebDriver, which controls it.
     Window,
-    /// The tools that ask a screen which window is in front.
+    /// The X tools that say which window is in front.
     XTools,
-    /// What packs the app, and what unpacks it.
+    /// Tauri's bundler, and `dpkg-deb` to unpack its packages.
     Bundler,
-    /// Debian's package manager, and leave to try it in an overlay over this machine.
+    /// `dpkg`, and permission to run it in an overlay over this machine.
     Overlay,
-    /// The tools that look into RPM packages.
+    /// The tools that read RPM packages.
     Rpm,
-    /// That no camera is plugged in.
+    /// A machine without a camera.
     NoCamera,
-    /// `/dev/full`, the device on which every disk is full.
+    /// `/dev/full`, where every write fails as on a full disk.
     FullDisk,
 }
 
 impl Part {
-    /// `Err` says what is missing, for the one who reads the summary.
+    /// Checks that this machine has the part.
     ///
     /// # Errors
-    /// When this machine lacks it.
+    /// What is missing, for the summary of `cargo xtask test`.
     pub fn check(self) -> Result<(), String> {
         let programs = |names: &[&str]| match names.iter().find(|name| which(name).is_none()) {
             Some(name) => Err(format!("{name} is not installed")),
@@ -60,7 +60,7 @@ impl Part {
             if path.exists() {
                 Ok(())
             } else {
-                Err(format!("{what} is not there"))
+                Err(format!("{what} is missing"))
             }
         };
 
@@ -89,7 +89,7 @@ impl Part {
                 programs(&["node", "chromium"])?;
                 file(
                     &source("browser/node_modules/playwright-core"),
-                    "the browser driver",
+                    "the browser driver playwright-core",
                 )
             }
             Self::Redis => programs(&["redis-server"]),
@@ -100,7 +100,10 @@ impl Part {
             Self::XTools => programs(&["xwininfo", "xprop"]),
             Self::Bundler => {
                 programs(&["node", "dpkg-deb"])?;
-                file(&source("../ui/node_modules/.bin/tauri"), "the packer")
+                file(
+                    &source("../ui/node_modules/.bin/tauri"),
+                    "the bundler of the Tauri CLI",
+                )
             }
             Self::Overlay => {
                 programs(&["unshare", "nsenter", "chroot", "dpkg"])?;
@@ -119,8 +122,8 @@ impl Part {
     }
 }
 
-/// Ends the test, as passed, when a part of this machine is missing: the reason is printed, and noted for the summary
-/// of `cargo xtask test`.
+/// Ends the test as passed if this machine lacks a part. Prints the reason and logs it for the
+/// summary of `cargo xtask test`.
 ///
 /// ```no_run
 /// use tandem_tests::{Part, require};
@@ -142,9 +145,10 @@ macro_rules! require {
     };
 }
 
-/// Prints and notes that a test does not run here. Use [`require!`], which knows the test's name.
+/// Prints that a test is skipped, and appends it to the file that `TANDEM_SKIP_LOG` names. Use
+/// [`require!`], which knows the test's name.
 pub fn skip(place: &str, reason: &str) {
-    // In an async test, `here` is inside a closure.
+    // In an async test, `here` is nested in a closure.
     let test = place
         .trim_end_matches("::here")
         .trim_end_matches("::{{closure}}");
@@ -153,20 +157,20 @@ pub fn skip(place: &str, reason: &str) {
         return;
     };
 
-    let noted = OpenOptions::new()
+    let logged = OpenOptions::new()
         .append(true)
         .open(&path)
         .and_then(|mut file| writeln!(file, "{test}: {reason}"));
 
-    if let Err(error) = noted {
+    if let Err(error) = logged {
         println!(
-            "(this cannot be noted in {}: {error})",
+            "(cannot write this to {}: {error})",
             Path::new(&path).display()
         );
     }
 }
 
-/// A program on `PATH`, or in the folders for administrators, which are on a user's `PATH` only here and there.
+/// Finds a program on `PATH`, or in `/usr/sbin` and `/sbin`, which are not on every user's `PATH`.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
@@ -175,12 +179,13 @@ pub fn which(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// A file of this crate's sources.
+/// The path of a file, relative to the folder of this crate.
 pub fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Where `cargo xtask setup` keeps what it fetched.
+/// The folder in which `cargo xtask setup` keeps its downloads: `TANDEM_CACHE_DIR`, or `tandem` in
+/// the user's cache.
 pub fn cache_dir() -> PathBuf {
     let named = |variable: &str| {
         std::env::var_os(variable)
@@ -200,13 +205,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_clip_is_a_reason() {
+    fn a_missing_clip_is_named_in_the_reason() {
         let reason = Part::Clip("no-such-clip.mp4")
             .check()
             .expect_err("there is no such clip");
         assert!(
             reason.contains("no-such-clip.mp4"),
-            "the reason names what is missing: {reason}"
+            "the reason names the clip: {reason}"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! A program under test: its output is kept line by line, it is waited for with a deadline, and it never outlives its
-//! owner.
+//! A program under test. Its output is kept line by line, every wait has a deadline, and it never
+//! outlives its owner.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// A running program. Dropping it kills it; when a test fails, its output is printed.
+/// A running program. Dropping it kills it and, if the test is failing, prints its output.
 pub struct Process {
     child: Child,
     name: String,
@@ -20,7 +20,7 @@ pub struct Process {
     stderr: Arc<Output>,
 }
 
-/// Lines that arrive while somebody may be waiting for one.
+/// Lines from one output stream. A reader thread adds them, and tests wait for one.
 #[derive(Default)]
 struct Output {
     state: Mutex<Lines>,
@@ -30,7 +30,7 @@ struct Output {
 #[derive(Default)]
 struct Lines {
     lines: Vec<String>,
-    /// Nothing more will come.
+    /// The stream has ended: no more lines will come.
     closed: bool,
 }
 
@@ -64,12 +64,12 @@ impl Process {
         })
     }
 
-    /// The system's number of the process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// How long its threads of this name have been on a core so far, as Linux counts it.
+    /// CPU time that its threads of this name have used so far, from Linux's `schedstat`.
     ///
     /// # Errors
     /// When there is no such thread.
@@ -90,24 +90,24 @@ impl Process {
                     .next()
                     .unwrap_or_default()
                     .parse()
-                    .context("no time on a core")?;
+                    .context("schedstat begins with the CPU time in nanoseconds")?;
                 nanoseconds = Some(nanoseconds.unwrap_or(0) + on_core);
             }
         }
 
         nanoseconds
             .map(Duration::from_nanos)
-            .with_context(|| format!("no thread of {} is called {thread}", self.name))
+            .with_context(|| format!("{} has no thread called {thread}", self.name))
     }
 
-    /// Waits for a line on standard output for which `pick` gives something.
+    /// Waits for a line on standard output for which `pick` returns `Some`.
     ///
     /// # Errors
-    /// When the deadline passes or the program closes its output first: with what it said.
+    /// When `limit` passes or the program closes its output first. The error quotes its output.
     pub fn wait_for_line<T>(&self, limit: Duration, pick: impl Fn(&str) -> Option<T>) -> Result<T> {
         let what = || {
             format!(
-                "{} said nothing of the kind waited for\n{}",
+                "{} did not print the expected line\n{}",
                 self.name,
                 self.record()
             )
@@ -116,14 +116,14 @@ impl Process {
         self.stdout.wait_for(limit, pick).with_context(what)
     }
 
-    /// The same on standard error, where logs are.
+    /// Like [`Process::wait_for_line`], but on standard error, where the logs are.
     ///
     /// # Errors
     /// As [`Process::wait_for_line`].
     pub fn wait_for_log<T>(&self, limit: Duration, pick: impl Fn(&str) -> Option<T>) -> Result<T> {
         let what = || {
             format!(
-                "{} logged nothing of the kind waited for\n{}",
+                "{} did not log the expected line\n{}",
                 self.name,
                 self.record()
             )
@@ -132,14 +132,18 @@ impl Process {
         self.stderr.wait_for(limit, pick).with_context(what)
     }
 
-    /// Waits until it has ended; gives its exit code, `None` after a signal.
+    /// Waits until it exits and returns the exit code, or `None` after a signal.
     ///
     /// # Errors
-    /// When the deadline passes: it is killed then.
+    /// When `limit` passes. The process is killed first.
     pub fn wait(&mut self, limit: Duration) -> Result<Option<i32>> {
         let deadline = Instant::now() + limit;
         loop {
-            if let Some(status) = self.child.try_wait().context("cannot wait for a child")? {
+            if let Some(status) = self
+                .child
+                .try_wait()
+                .context("cannot wait for the process")?
+            {
                 self.stdout.wait_until_closed(Duration::from_secs(5));
                 self.stderr.wait_until_closed(Duration::from_secs(5));
                 return Ok(status.code());
@@ -148,7 +152,7 @@ impl Process {
             if Instant::now() > deadline {
                 let _ = self.child.kill();
                 bail!(
-                    "{} did not end within {limit:?}\n{}",
+                    "{} did not exit within {limit:?}\n{}",
                     self.name,
                     self.record()
                 );
@@ -158,15 +162,16 @@ impl Process {
         }
     }
 
-    /// Whether it has not ended.
+    /// Whether it has not exited yet.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Sends a signal, such as `libc::SIGTERM`.
     pub fn signal(&self, signal: i32) {
-        let id = libc::pid_t::try_from(self.child.id()).expect("a process id fits its own type");
-        // SAFETY: kill(2) takes plain numbers; the child has not been waited for, so its id is still its own.
+        let id = libc::pid_t::try_from(self.child.id()).expect("a process id fits pid_t");
+        // SAFETY: kill(2) takes plain numbers. The child has not been waited for, so the id still
+        // belongs to it.
         let sent = unsafe { libc::kill(id, signal) };
         assert_eq!(
             sent, 0,
@@ -185,7 +190,7 @@ impl Process {
         self.stderr.text()
     }
 
-    /// The ends of both outputs, for a message.
+    /// The last 60 lines of both outputs, for an error message.
     fn record(&self) -> String {
         let tail = |text: String| {
             let skip = text.lines().count().saturating_sub(60);
@@ -264,7 +269,7 @@ impl Output {
                     if lines.closed {
                         "the output ended"
                     } else {
-                        "the time is over"
+                        "the timeout passed"
                     }
                 );
             }
@@ -279,7 +284,7 @@ impl Output {
 
     fn wait_until_closed(&self, limit: Duration) {
         let lines = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // A grandchild may hold the other end open: what has come until then will do.
+        // A grandchild may hold the other end open. Then the lines so far have to do.
         drop(
             self.changed
                 .wait_timeout_while(lines, limit, |lines| !lines.closed),
@@ -295,19 +300,18 @@ impl Output {
     }
 }
 
-/// A program that cargo built, found beside the running test.
+/// The path of a program that cargo built, next to the running test.
 ///
 /// # Panics
-/// When it has not been built: says which command does.
+/// When it has not been built. The message names the command that builds it.
 pub fn built(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a file");
-    // target/debug/deps/test-0123: two levels below the binaries' folder.
+    let test = std::env::current_exe().expect("a running test knows its own path");
+    // Tests are at target/debug/deps/NAME-HASH, programs at target/debug/NAME.
     let folder = test
         .ancestors()
         .nth(2)
-        .expect("cargo puts tests into a folder of its own");
+        .expect("cargo puts tests two levels below target");
     let binary = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-
     assert!(
         binary.exists(),
         "{} is not built: run `cargo build --workspace --bins --examples --all-features` first, or `cargo xtask test`, which does",
@@ -317,17 +321,17 @@ pub fn built(name: &str) -> PathBuf {
     binary
 }
 
-/// How often another port is tried: between choosing one and using it, somebody else may take it.
+/// How many ports to try: another program may take one between choosing it and using it.
 const ATTEMPTS: u32 = 5;
 
-/// Starts a server that cannot choose a port itself, on one that is free on UDP and TCP at this moment.
+/// Starts a server that cannot choose a port itself on one that is free on both UDP and TCP.
 ///
 /// # Errors
-/// What the last of a few attempts came to.
+/// When five attempts fail: the error of the last one.
 pub fn on_free_port<T>(start: impl Fn(u16) -> Result<T>) -> Result<T> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no UDP port")?;
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no UDP port is free")?;
         let port = udp
             .local_addr()
             .context("a bound socket has an address")?
@@ -336,7 +340,7 @@ pub fn on_free_port<T>(start: impl Fn(u16) -> Result<T>) -> Result<T> {
         drop(udp);
 
         match is_free
-            .context("its port on TCP is taken")
+            .context("the same port is taken on TCP")
             .and_then(|()| start(port))
         {
             Ok(server) => return Ok(server),
@@ -344,13 +348,13 @@ pub fn on_free_port<T>(start: impl Fn(u16) -> Result<T>) -> Result<T> {
         }
     }
 
-    Err(last.expect("there was an attempt"))
+    Err(last.expect("ATTEMPTS is not 0"))
 }
 
-/// Runs a tool of the system to its end.
+/// Runs a system tool and returns its standard output.
 ///
 /// # Errors
-/// When it does not start or fails: with what it wrote to standard error.
+/// When it does not start or fails. The error quotes its standard error.
 pub fn tool<S: AsRef<OsStr>>(
     program: &str,
     arguments: impl IntoIterator<Item = S>,
@@ -372,10 +376,10 @@ pub fn tool<S: AsRef<OsStr>>(
     Ok(output.stdout)
 }
 
-/// Asks again and again, until `condition` gives something or the time is over.
+/// Polls every 20 ms until `condition` returns `Some`.
 ///
 /// # Errors
-/// When the time is over: `what` was waited for.
+/// When `limit` passes. The error says `what` was expected.
 pub fn wait_until<T>(
     what: &str,
     limit: Duration,
@@ -406,16 +410,15 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_waited_for() {
+    fn a_test_can_wait_for_a_line() {
         let process = shell("echo first; sleep 0.2; echo ready 42; sleep 60");
         let number = process.wait_for_line(Duration::from_secs(10), |line| {
             line.strip_prefix("ready ")?.parse::<u32>().ok()
         });
-
         assert_eq!(
-            number.expect("the line comes"),
+            number.expect("the line arrives"),
             42,
-            "what was picked out of the line is given"
+            "wait_for_line returns what the closure picked"
         );
     }
 
@@ -424,38 +427,37 @@ mod tests {
         let process = shell("echo broken >&2");
         let error = process
             .wait_for_line(Duration::from_secs(10), |_| None::<()>)
-            .expect_err("nothing was said");
+            .expect_err("nothing is printed");
         assert!(
             format!("{error:#}").contains("output ended"),
-            "it does not wait for the deadline: {error:#}"
+            "it fails when the output ends, before the deadline: {error:#}"
         );
     }
 
     #[test]
-    fn the_exit_code_is_given_and_the_output_complete() {
+    fn wait_returns_the_exit_code_and_keeps_the_whole_output() {
         let mut process = shell("echo out; echo log >&2; exit 3");
         assert_eq!(
-            process.wait(Duration::from_secs(10)).expect("it ends"),
+            process.wait(Duration::from_secs(10)).expect("it exits"),
             Some(3),
-            "its own exit code"
+            "the exit code of the script"
         );
-
         assert_eq!(
             (process.stdout().as_str(), process.stderr().as_str()),
             ("out", "log"),
-            "both streams, apart"
+            "the two streams are kept apart"
         );
     }
 
     #[test]
-    fn a_dropped_process_is_gone() {
+    fn dropping_a_process_kills_it() {
         let process = shell("exec sleep 60");
         let id = process.id();
         drop(process);
 
         assert!(
             !PathBuf::from(format!("/proc/{id}")).exists(),
-            "killed and waited for"
+            "it is killed and reaped"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Redis's own server on loopback, for signaling servers that share their users.
+//! A Redis server on loopback, the store of a signaling cluster.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -12,68 +12,67 @@ use tempfile::TempDir;
 
 use crate::process::{Process, on_free_port};
 
-/// How long Redis may take to start, on a busy machine too.
+/// How long Redis may take to start, even on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long Redis may take to answer one command.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Settings that suit a test: loopback only, nothing on disk.
+/// Settings for a test: loopback only, and nothing written to disk.
 const PLAIN: &[&str] = &["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
 
-/// One test's own Redis. Dropping it kills it and deletes its folder.
+/// The Redis of one test. Dropping it kills it and deletes its folder.
 pub struct Redis {
     process: Process,
     port: u16,
     password: Option<String>,
-    /// Deleted with the server, unless the folder is the caller's.
-    _own_folder: Option<TempDir>,
+    /// Deleted with the server. `None` if the caller provides the folder.
+    _temporary_folder: Option<TempDir>,
 }
 
 impl Redis {
     /// Starts Redis on a free port and waits until it accepts connections.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub fn start() -> Result<Self> {
-        on_free_port(Self::start_at).context("Redis does not come up")
+        on_free_port(Self::start_at).context("Redis does not start")
     }
 
-    /// Starts Redis at a given port, such as one where it ran before.
+    /// Starts Redis on a given port, such as the one where it ran before.
     ///
     /// # Errors
-    /// When it does not come up, as when another program has the port.
+    /// When it does not start, for example because another program has the port.
     pub fn start_at(port: u16) -> Result<Self> {
         Self::launch(port, PLAIN, None, &[], None)
     }
 
-    /// Starts Redis with a file of settings. Only the port and the folder are overridden.
+    /// Starts Redis with a settings file. Only the port and the folder are overridden.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub fn start_with(settings: &Path) -> Result<Self> {
-        let settings = settings.to_str().context("a path that is not UTF-8")?;
+        let settings = settings.to_str().context("the path is not UTF-8")?;
         on_free_port(|port| Self::launch(port, &[settings], None, &[], None))
-            .context("Redis does not come up")
+            .context("Redis does not start")
     }
 
-    /// As [`Redis::start_with`], with a password that clients need.
+    /// Like [`Redis::start_with`], with a password that clients must send.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub fn start_with_password(settings: &Path, password: &str) -> Result<Self> {
-        let settings = settings.to_str().context("a path that is not UTF-8")?;
+        let settings = settings.to_str().context("the path is not UTF-8")?;
         let args = [settings, "--requirepass", password];
         on_free_port(|port| Self::launch(port, &args, Some(password), &[], None))
-            .context("Redis does not come up")
+            .context("Redis does not start")
     }
 
-    /// Starts Redis with `folder`, which is the caller's, as its working folder and with these
-    /// variables in its environment.
+    /// Starts Redis in `folder`, which the caller keeps, and adds `environment` to its environment.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub fn start_in(folder: &Path, environment: &[(&str, &OsStr)]) -> Result<Self> {
         on_free_port(|port| Self::launch(port, PLAIN, None, environment, Some(folder)))
-            .context("Redis does not come up")
+            .context("Redis does not start")
     }
 
     fn launch(
@@ -83,13 +82,13 @@ impl Redis {
         environment: &[(&str, &OsStr)],
         folder: Option<&Path>,
     ) -> Result<Self> {
-        let own_folder = match folder {
+        let temporary_folder = match folder {
             Some(_) => None,
-            None => Some(tempfile::tempdir().context("no folder for Redis")?),
+            None => Some(tempfile::tempdir().context("cannot create a folder for Redis")?),
         };
         let folder = folder
-            .or(own_folder.as_ref().map(TempDir::path))
-            .context("Redis has a folder")?;
+            .or(temporary_folder.as_ref().map(TempDir::path))
+            .context("one of the two folders is there")?;
 
         let program =
             crate::part::which("redis-server").context("redis-server is not installed")?;
@@ -110,11 +109,11 @@ impl Redis {
             process,
             port,
             password: password.map(str::to_owned),
-            _own_folder: own_folder,
+            _temporary_folder: temporary_folder,
         })
     }
 
-    /// The port that it listens on.
+    /// The port on loopback that it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -134,8 +133,8 @@ impl Redis {
         self.process.signal(signal);
     }
 
-    /// The answer to one command, such as `EXISTS key`, as the line that Redis writes: `:1`,
-    /// `+PONG`, `-ERR …`. Not for a server with a password.
+    /// Sends one command, such as `EXISTS key`, and returns the first line of the answer as Redis
+    /// writes it: `:1`, `+PONG`, `-ERR …`. Does not work on a server with a password.
     ///
     /// # Errors
     /// When Redis does not answer.

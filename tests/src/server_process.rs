@@ -1,4 +1,4 @@
-//! The signaling server as a process: `tandem-signaling`.
+//! The signaling server, `tandem-signaling`, as a process.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -22,24 +22,25 @@ impl ServerProcess {
     /// Starts it on a free port and waits until it accepts connections.
     ///
     /// # Errors
-    /// When it does not come up within 20 s.
+    /// When it does not start within 20 s.
     pub fn start() -> Result<Self> {
         Self::start_at("127.0.0.1:0")
     }
 
-    /// Starts it at a given address, such as one where it ran before.
+    /// Starts it at a given address, such as the one where it ran before. It accepts pages from any
+    /// origin.
     ///
     /// # Errors
-    /// When it does not come up within 20 s.
+    /// When it does not start within 20 s.
     pub fn start_at(address: &str) -> Result<Self> {
-        // The browsers' page comes from a port that is different in each test.
+        // Each test serves the browsers' page from a different port, so from a different origin.
         Self::start_as(address, &["--allow-origin", "*"])
     }
 
-    /// Starts it on a free port, with these flags.
+    /// Starts it on a free port with these flags.
     ///
     /// # Errors
-    /// When it does not come up within 20 s.
+    /// When it does not start within 20 s.
     pub fn start_with(flags: &[&str]) -> Result<Self> {
         Self::start_as("127.0.0.1:0", flags)
     }
@@ -53,25 +54,25 @@ impl ServerProcess {
     /// Runs a prepared command and waits until the server that it starts accepts connections.
     ///
     /// # Errors
-    /// When it does not come up within 20 s.
+    /// When it does not start within 20 s.
     pub fn start_command(command: Command) -> Result<Self> {
         let process = Process::start(command)?;
-        // The contract: when it is ready, it prints one line with the bound address.
+        // By contract, it prints one line with the bound address when it is ready.
         let address = process.wait_for_line(TIMEOUT, bound_address)?;
 
         Ok(Self { process, address })
     }
 
-    /// Waits until it has ended: the exit code, `None` after a signal, and the log.
+    /// Waits until it exits. Returns the exit code, or `None` after a signal, and the log.
     ///
     /// # Errors
-    /// When it does not end within the limit.
+    /// When it does not exit within `limit`.
     pub fn finish(mut self, limit: Duration) -> Result<(Option<i32>, String)> {
         let code = self.process.wait(limit)?;
         Ok((code, self.process.stderr()))
     }
 
-    /// Where clients connect to.
+    /// The WebSocket address for clients.
     pub fn url(&self) -> String {
         format!("ws://{}/ws", self.address)
     }
@@ -81,10 +82,10 @@ impl ServerProcess {
         self.address
     }
 
-    /// Status and body of an HTTP request, such as for `/readyz`.
+    /// Sends an HTTP GET request, such as for `/readyz`, and returns status and body.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When the server does not answer with HTTP.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
         let mut stream =
             TcpStream::connect(self.address).context("the server cannot be reached")?;
@@ -104,7 +105,7 @@ impl ServerProcess {
             .split(' ')
             .nth(1)
             .and_then(|status| status.parse().ok())
-            .context("no status")?;
+            .context("the answer has no status")?;
 
         Ok((status, body.to_owned()))
     }
@@ -121,7 +122,7 @@ impl ServerProcess {
         value.with_context(|| format!("no {name} in\n{text}"))
     }
 
-    /// Waits until it accepts new users: with `--redis`, until it has found Redis.
+    /// Waits until it accepts new users. With `--redis`, that is when it has connected to Redis.
     ///
     /// # Errors
     /// When that takes longer than 20 s.
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_found_in_the_line() {
+    fn the_bound_address_is_read_from_the_line() {
         let address = Some(SocketAddr::from(([127, 0, 0, 1], 9000)));
         for line in [
             "127.0.0.1:9000",
@@ -165,6 +166,10 @@ mod tests {
             );
         }
 
-        assert_eq!(bound_address("ready"), None, "a line without an address");
+        assert_eq!(
+            bound_address("ready"),
+            None,
+            "a line without an address is not taken for one"
+        );
     }
 }

@@ -11,9 +11,9 @@ use tandem_tests::{Guest, Part, built, require};
 /// Runs in the guest. First another program holds both devices; then the camera and the microphone are unplugged during
 /// a call.
 const SCRIPT: &str = r#"
-tandem=$1 relay=$2 out=$3
+tandem=$1 server=$2 out=$3
 . "$4"
-start_relay
+start_server
 speak "$out/said.wav"
 
 ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuyv422 -video_size 640x360 -i /dev/video0 -f rawvideo -y /tmp/held.raw &
@@ -47,9 +47,9 @@ exit 0
 
 /// Runs in the guest. Another program can open the camera exactly while the call has switched it off.
 const SWITCH: &str = r#"
-tandem=$1 relay=$2 out=$3
+tandem=$1 server=$2 out=$3
 . "$4"
-start_relay
+start_server
 take() { timeout 10 ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuyv422 -video_size 640x360 -i /dev/video0 -frames:v 2 -f rawvideo -y "$1"; }
 
 peer partner --video none --audio none --speaker none --record-video "$out/seen.y4m" &

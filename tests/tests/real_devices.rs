@@ -10,11 +10,11 @@ use tandem_tests::{Guest, Part, require, signal, wav, y4m};
 /// Runs in the guest: saves a frame straight from the camera, then holds a call in which one peer sends camera and
 /// microphone and the other records. The sound card's playback is looped back to its microphone.
 const SCRIPT: &str = r#"
-tandem=$1 relay=$2 out=$3
+tandem=$1 server=$2 out=$3
 . "$4"
 ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuyv422 -video_size 640x360 -i /dev/video0 -frames:v 1 -pix_fmt yuv420p -strict -1 -y "$out/camera.y4m" || exit 90
 "$tandem" devices --json > "$out/devices.json" 2> "$out/devices.log" || exit 91
-start_relay
+start_server
 speak "$out/said.wav"
 sender sender --duration 12s &
 sending=$!

@@ -1,4 +1,5 @@
-//! The installers: what they declare, what they hold, and that what they install runs.
+//! The Debian and RPM packages: their dependencies and contents, and that the installed program
+//! runs.
 
 #![cfg(target_os = "linux")]
 
@@ -12,43 +13,44 @@ use tandem_tests::process::{built, tool};
 use tandem_tests::window::{Home, TEST_MEDIA};
 use tandem_tests::{Overlay, Part, Screen, Window, require};
 
-/// Packs the program that was built for the tests, as `cargo xtask bundle` packs a release. Gives the package.
+/// Packs the program built for the tests, as `cargo xtask bundle` packs a release, and returns the
+/// package's path.
 fn pack(kind: &str, folder: &Path) -> PathBuf {
     let debug = folder.join("debug");
-    fs::create_dir_all(&debug).expect("a folder");
-    // A copy: the packer marks the program with the kind of package.
-    fs::copy(built("tandem"), debug.join("tandem")).expect("the program");
+    fs::create_dir_all(&debug).expect("the folder is created");
+    // Work on a copy: the bundler writes the kind of package into the program.
+    fs::copy(built("tandem"), debug.join("tandem")).expect("the program is copied");
     let output = Command::new(source("../ui/node_modules/.bin/tauri"))
         .args(["bundle", "--debug", "--bundles", kind])
         .current_dir(source(".."))
         .env("CARGO_TARGET_DIR", folder)
         .output()
-        .expect("the packer starts");
-
+        .expect("the bundler starts");
     assert!(
         output.status.success(),
-        "the packer packs: {}",
+        "the bundler succeeds: {}",
         String::from_utf8_lossy(&output.stderr)
     );
 
     let made = fs::read_dir(debug.join("bundle").join(kind))
-        .expect("a folder of packages")
+        .expect("the folder of packages is there")
         .flatten();
     let mut packages = made
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|e| e == kind));
-    packages.next().expect("a package")
+    packages.next().expect("a package was made")
 }
 
-/// A package's menu entry says how to find and start the program, and its icons are there in these sizes.
+/// Checks an unpacked package: its menu entry says how to find and start the program, and the icons
+/// are there.
 fn check_files(root: &Path) {
     let entries = fs::read_dir(root.join("usr/share/applications"))
-        .expect("a menu entry")
+        .expect("the menu entry is there")
         .flatten();
     let entry = entries
-        .map(|entry| fs::read_to_string(entry.path()).expect("text"))
+        .map(|entry| fs::read_to_string(entry.path()).expect("the menu entry is text"))
         .next()
-        .expect("one");
+        .expect("there is one menu entry");
 
     for line in [
         "Name=Tandem",
@@ -58,20 +60,24 @@ fn check_files(root: &Path) {
     ] {
         assert!(
             entry.lines().any(|found| found == line),
-            "{line} stands in the menu entry:\n{entry}"
+            "the menu entry has the line {line}:\n{entry}"
         );
     }
 
     for size in ["32x32", "128x128", "256x256@2"] {
         let icon = root.join(format!("usr/share/icons/hicolor/{size}/apps/tandem.png"));
         let bytes = fs::read(&icon).unwrap_or_else(|error| panic!("{}: {error}", icon.display()));
-        assert!(bytes.starts_with(b"\x89PNG"), "an icon of {size}");
+        assert!(
+            bytes.starts_with(b"\x89PNG"),
+            "the icon of size {size} is a PNG"
+        );
     }
 }
 
-/// The libraries that a program asks its loader for, by itself.
+/// The shared libraries that a program is linked against directly.
 fn needed(program: &Path) -> Vec<String> {
-    let text = tool("objdump", ["-p".as_ref(), program.as_os_str()]).expect("a program");
+    let text =
+        tool("objdump", ["-p".as_ref(), program.as_os_str()]).expect("objdump reads the program");
     let text = String::from_utf8_lossy(&text);
     text.lines()
         .filter_map(|line| line.trim().strip_prefix("NEEDED"))
@@ -82,19 +88,24 @@ fn needed(program: &Path) -> Vec<String> {
 #[test]
 fn the_debian_package_declares_what_the_program_needs() {
     require!(Part::Window, Part::Bundler);
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let package = pack("deb", &folder.path().join("target"));
     let field = |name: &str| {
         let text = tool(
             "dpkg-deb",
             ["-f".as_ref(), package.as_os_str(), name.as_ref()],
         )
-        .expect("a control file");
+        .expect("dpkg-deb reads the control file");
         String::from_utf8_lossy(&text).trim().to_owned()
     };
 
-    assert_eq!(field("Package"), "tandem", "the name to install it by");
-    assert_eq!(field("Section"), "net", "where shops list it");
+    assert_eq!(field("Package"), "tandem", "the package name");
+    assert_eq!(
+        field("Section"),
+        "net",
+        "the section under which package managers list it"
+    );
+
     let depends = field("Depends");
 
     for library in [
@@ -114,66 +125,68 @@ fn the_debian_package_declares_what_the_program_needs() {
         "dpkg-deb",
         ["-x".as_ref(), package.as_os_str(), root.as_os_str()],
     )
-    .expect("it unpacks");
+    .expect("the package unpacks");
     check_files(&root);
-    let brought = closure(names(&depends)).expect("installed packages");
+    let installed = closure(names(&depends)).expect("the dependencies are installed here");
     let libraries = needed(&root.join("usr/bin/tandem"));
-
     assert!(
         libraries.len() > 5,
         "the program is linked against the system: {libraries:?}"
     );
 
     for library in libraries {
-        let owners = owners(&library).expect("this very program runs here, so a package has it");
+        let owners =
+            owners(&library).expect("the program runs here, so some package owns its libraries");
         assert!(
-            owners.iter().any(|owner| brought.contains(owner)),
-            "{library} of {owners:?} comes with what is declared: {depends}"
+            owners.iter().any(|owner| installed.contains(owner)),
+            "the declared dependencies bring {library} of {owners:?}: {depends}"
         );
     }
 }
 
 #[test]
-fn the_debian_package_is_installed_started_and_removed() {
+fn the_debian_package_can_be_installed_started_and_removed() {
     require!(Part::Window, Part::Bundler, Part::Overlay);
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let package = pack("deb", &folder.path().join("target"));
-    let machine = Overlay::start().expect("a machine to try it on");
+    let machine = Overlay::start().expect("the overlay is mounted");
     machine
         .run("dpkg", ["--install".as_ref(), package.as_os_str()])
-        .expect("dpkg finds everything that it asks for");
+        .expect("dpkg installs the package with its dependencies");
     let status = machine
         .run(
             "dpkg-query",
             ["--show", "--showformat", "${Status}", "tandem"],
         )
-        .expect("it is known");
+        .expect("dpkg knows the package");
+    assert_eq!(
+        status, "install ok installed",
+        "the package is fully installed"
+    );
 
-    assert_eq!(status, "install ok installed", "completely");
     let files = machine
         .run("dpkg-query", ["--listfiles", "tandem"])
-        .expect("a list");
+        .expect("dpkg lists the files");
     let files: Vec<&str> = files
         .lines()
         .filter(|path| path.contains("tandem") || path.contains("Tandem"))
         .collect();
-
     assert!(
         files.contains(&"/usr/bin/tandem"),
-        "the program is where systems look for programs: {files:?}"
+        "the program is on everyone's PATH: {files:?}"
     );
 
     let version = machine
         .run("tandem", ["--version"])
-        .expect("it is found by its name alone");
+        .expect("the program is found by its name");
     assert!(
         version.contains(env!("CARGO_PKG_VERSION")),
-        "the version that was packed: {version}"
+        "the installed version is the packed one: {version}"
     );
 
     let (screen, home) = (
-        Screen::start().expect("a screen"),
-        Home::new().expect("a user"),
+        Screen::start().expect("Xvfb starts"),
+        Home::new().expect("a home folder"),
     );
 
     let window = Window::open_in(
@@ -186,40 +199,44 @@ fn the_debian_package_is_installed_started_and_removed() {
     let window = window.expect("the installed program opens its window");
     window
         .wait_for_screen("lobby")
-        .expect("and shows its lobby");
+        .expect("the window shows the lobby");
     window
-        .wait_for_pictures("#local", 3)
-        .expect("with a picture");
-    window.fill("#name", "Ann").expect("a name can be typed");
-    let home = window.close().expect("and it ends");
+        .wait_for_frames("#local", 3)
+        .expect("the preview moves");
+    window.fill("#name", "Ann").expect("the name can be typed");
+    let home = window.close().expect("the app exits");
 
     machine
         .run("dpkg", ["--remove", "tandem"])
-        .expect("it can be removed");
+        .expect("the package can be removed");
     for file in files {
         let gone = machine.run("test", ["!", "-e", file]);
-        assert!(gone.is_ok(), "{file} is gone");
+        assert!(gone.is_ok(), "{file} is removed");
     }
 
-    let settings = fs::read_to_string(home.settings()).expect("the user's choices stay");
-    assert!(settings.contains("\"Ann\""), "as they were: {settings}");
+    let settings = fs::read_to_string(home.settings()).expect("the user's settings stay");
+    assert!(
+        settings.contains("\"Ann\""),
+        "the settings are unchanged: {settings}"
+    );
 }
 
 #[test]
-fn the_rpm_package_holds_the_same() {
+fn the_rpm_package_declares_dependencies_and_holds_the_program() {
     require!(Part::Bundler, Part::Rpm);
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let package = pack("rpm", &folder.path().join("target"));
     let rpm = |query: &[&str]| {
         let arguments = query.iter().map(AsRef::as_ref).chain([package.as_os_str()]);
-        String::from_utf8_lossy(&tool("rpm", arguments).expect("rpm reads it")).into_owned()
+        String::from_utf8_lossy(&tool("rpm", arguments).expect("rpm reads the package"))
+            .into_owned()
     };
 
     rpm(&["--checksig", "--nosignature"]);
     assert_eq!(
         rpm(&["--query", "--queryformat", "%{NAME}", "--package"]),
         "tandem",
-        "the name to install it by"
+        "the package name"
     );
 
     let requires = rpm(&["--query", "--requires", "--package"]);
@@ -238,31 +255,29 @@ fn the_rpm_package_holds_the_same() {
     let files = rpm(&["--query", "--list", "--package"]);
     assert!(
         files.lines().any(|file| file == "/usr/bin/tandem"),
-        "the program is in its place:\n{files}"
+        "the package holds the program:\n{files}"
     );
 
     let root = folder.path().join("root");
-    fs::create_dir(&root).expect("a folder");
+    fs::create_dir(&root).expect("the folder is created");
     let unpack = "rpm2cpio \"$1\" | cpio --extract --make-directories --quiet";
     let unpacked = Command::new("sh")
         .args(["-c", unpack, "sh"])
         .arg(&package)
         .current_dir(&root)
         .output();
-    let unpacked = unpacked.expect("a shell");
-
+    let unpacked = unpacked.expect("sh starts");
     assert!(
         unpacked.status.success(),
-        "it unpacks: {}",
+        "the package unpacks: {}",
         String::from_utf8_lossy(&unpacked.stderr)
     );
 
     check_files(&root);
     let program = root.join("usr/bin/tandem").to_string_lossy().into_owned();
     let version = tool(&program, ["--version"]).expect("the program runs");
-
     assert!(
         String::from_utf8_lossy(&version).contains(env!("CARGO_PKG_VERSION")),
-        "and is the one that was packed"
+        "the program in the package has the packed version"
     );
 }

@@ -1,4 +1,5 @@
-//! Two people with a window each: they find each other, talk, and part in every way there is.
+//! Calls between two windows: how they start, what users can do in them, and all the ways in which
+//! they end.
 
 #![cfg(target_os = "linux")]
 
@@ -6,13 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
-use tandem_tests::window::{PATIENCE, TEST_MEDIA};
+use tandem_tests::window::{TEST_MEDIA, TIMEOUT};
 use tandem_tests::{Part, Screen, ServerProcess, Tandem, Window, require};
 
-/// A small picture: what is tested is not how fast this machine is.
+/// Small frames, so that a slow machine keeps up.
 const SMALL: [&str; 2] = ["--size", "640x360"];
 
-/// Opens a window with test picture and sound that knows the relay at `url`.
+/// Opens a window with test video and audio that uses the signaling server at `url`.
 fn open(screen: &Screen, url: &str, name: &str) -> Window {
     let arguments = [
         &TEST_MEDIA[..],
@@ -24,7 +25,7 @@ fn open(screen: &Screen, url: &str, name: &str) -> Window {
         .unwrap_or_else(|error| panic!("{name}'s window opens: {error:#}"))
 }
 
-/// Brings two windows into a call by a room's code.
+/// Connects two windows with each other by a room's code.
 fn connect(windows: [&Window; 2], code: &str) {
     for window in windows {
         call_with_code(window, code);
@@ -33,152 +34,161 @@ fn connect(windows: [&Window; 2], code: &str) {
     for window in windows {
         window
             .wait_for_screen("in-call")
-            .expect("they find each other");
+            .expect("the two are matched and connect");
     }
 }
 
 fn call_with_code(window: &Window, code: &str) {
     window
         .wait_for_screen("lobby")
-        .expect("a window opens in the lobby");
+        .expect("the window opens in the lobby");
     window
         .fill("#room-code", code)
-        .expect("a code can be typed");
-    window.press("call-with-code").expect("and used");
+        .expect("the code can be typed");
+    window.press("call-with-code").expect("the button is there");
 }
 
 fn wait_for_state(window: &Window, pointer: &str, wanted: &Value) {
     window
         .wait_for_state(pointer, wanted)
-        .expect("the app tells it");
+        .expect("the state changes");
 }
 
 #[test]
-fn two_windows_find_each_other_and_see_each_other() {
+fn two_windows_find_and_see_each_other() {
     require!(Part::Window);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
 
     let (ann, bea) = (
-        open(&screen, &relay.url(), "Ann"),
-        open(&screen, &relay.url(), "Bea"),
+        open(&screen, &server.url(), "Ann"),
+        open(&screen, &server.url(), "Bea"),
     );
 
     for window in [&ann, &bea] {
         window
-            .wait_for_pictures("#local", 3)
-            .expect("a preview in the lobby");
-        window.press("find-partner").expect("the large button");
+            .wait_for_frames("#local", 3)
+            .expect("the lobby shows a preview");
+        window.press("find-partner").expect("the button is there");
     }
 
     for (window, partner) in [(&ann, "Bea"), (&bea, "Ann")] {
         window
             .wait_for_screen("in-call")
-            .expect("they find each other");
+            .expect("the two are matched and connect");
         let (first, last) = window
-            .wait_for_pictures("#remote", 30)
-            .expect("the other's picture moves");
+            .wait_for_frames("#remote", 30)
+            .expect("the partner's video moves");
         assert!(
             last.unix_ms.wrapping_sub(first.unix_ms) < 0x8000_0000,
-            "and time goes forward in it"
+            "time moves forward in the partner's video"
         );
-
         assert!(
-            window.text("main").expect("a page").contains(partner),
+            window
+                .text("main")
+                .expect("the page answers")
+                .contains(partner),
             "{partner}'s name is shown"
         );
 
         window
             .wait_for_element("[data-badge=\"encrypted\"]")
-            .expect("the call says that it is encrypted");
+            .expect("a badge says that the call is encrypted");
         wait_for_state(window, "/screen/encrypted", &json!(true));
         wait_for_state(window, "/screen/route", &json!("direct"));
         wait_for_state(window, "/screen/quality", &json!(3));
         window
             .wait_for_element("[data-badge=\"quality\"]")
-            .expect("and how good it is");
-        let badge = window.text("[data-badge=\"quality\"]").expect("a badge");
-
+            .expect("a badge shows the quality");
+        let badge = window
+            .text("[data-badge=\"quality\"]")
+            .expect("the page answers");
         assert_eq!(badge.trim(), "Good", "nothing is lost on loopback");
+
         window
-            .wait_for_pictures("#local", 3)
-            .expect("the own picture goes on");
+            .wait_for_frames("#local", 3)
+            .expect("the local video keeps moving");
     }
 
-    ann.press("hang-up").expect("the red button");
-    ann.wait_for_screen("ended").expect("the call is over here");
-    bea.wait_for_screen("ended").expect("and there");
+    ann.press("hang-up").expect("the button is there");
+    ann.wait_for_screen("ended")
+        .expect("the call is over for Ann");
+    bea.wait_for_screen("ended")
+        .expect("the call is over for Bea");
 
     assert_eq!(
-        bea.state().expect("a state")["screen"]["reason"],
+        bea.state().expect("the app answers")["screen"]["reason"],
         "PARTNER_LEFT",
-        "she knows why"
+        "Bea sees that her partner left"
     );
-
     assert_eq!(
-        ann.state().expect("a state")["screen"]["reason"],
+        ann.state().expect("the app answers")["screen"]["reason"],
         "HUNG_UP",
-        "so does she"
+        "Ann sees that she hung up"
     );
 
-    bea.press("to-lobby").expect("back");
-    bea.wait_for_screen("lobby").expect("in the lobby");
-    bea.wait_for_pictures("#local", 3).expect("with a preview");
+    bea.press("to-lobby").expect("the button is there");
+    bea.wait_for_screen("lobby")
+        .expect("Bea is back in the lobby");
+    bea.wait_for_frames("#local", 3)
+        .expect("the preview is back");
 }
 
 #[test]
-fn mute_and_camera_off_in_a_call() {
+fn buttons_and_keys_mute_and_switch_the_camera_off() {
     require!(Part::Window);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
 
     let (ann, bea) = (
-        open(&screen, &relay.url(), "Ann"),
-        open(&screen, &relay.url(), "Bea"),
+        open(&screen, &server.url(), "Ann"),
+        open(&screen, &server.url(), "Bea"),
     );
     connect([&ann, &bea], "mute");
-    bea.wait_for_pictures("#remote", 3).expect("Ann is seen");
-    ann.press("mute").expect("a button");
+    bea.wait_for_frames("#remote", 3).expect("Bea sees Ann");
+    ann.press("mute").expect("the button is there");
     wait_for_state(&ann, "/screen/muted", &json!(true));
-    ann.key("m").expect("a key");
+    ann.key("m").expect("the page takes the key");
     wait_for_state(&ann, "/screen/muted", &json!(false));
-    ann.press("camera").expect("a button");
+    ann.press("camera").expect("the button is there");
     wait_for_state(&ann, "/screen/cameraOn", &json!(false));
-    let frozen = || {
-        let before = bea.picture("#remote").ok()?;
+    let is_frozen = || {
+        let before = bea.frame_code("#remote").ok()?;
         std::thread::sleep(Duration::from_millis(700));
-        (bea.picture("#remote").ok()? == before).then_some(())
+        (bea.frame_code("#remote").ok()? == before).then_some(())
     };
 
-    wait_until("no more pictures of Ann", PATIENCE, frozen).expect("off is off");
-    ann.key("v").expect("a key");
+    wait_until("Ann's video stops", TIMEOUT, is_frozen)
+        .expect("no frames are sent while the camera is off");
+    ann.key("v").expect("the page takes the key");
     wait_for_state(&ann, "/screen/cameraOn", &json!(true));
-    bea.wait_for_pictures("#remote", 10)
-        .expect("Ann is seen again");
+    bea.wait_for_frames("#remote", 10)
+        .expect("Bea sees Ann again");
 }
 
 #[test]
-fn next_leaves_the_partner_and_finds_another() {
+fn next_ends_the_call_and_finds_another_partner() {
     require!(Part::Window);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
 
     let (ann, bea) = (
-        open(&screen, &relay.url(), "Ann"),
-        open(&screen, &relay.url(), "Bea"),
+        open(&screen, &server.url(), "Ann"),
+        open(&screen, &server.url(), "Bea"),
     );
     connect([&ann, &bea], "next");
-    ann.press("next").expect("a button");
-    bea.wait_for_screen("ended").expect("Bea was left");
+    ann.press("next").expect("the button is there");
+    bea.wait_for_screen("ended")
+        .expect("the call is over for Bea");
     ann.wait_for_screen("waiting")
-        .expect("Ann looks for somebody else");
-    let url = relay.url();
+        .expect("Ann searches for another partner");
+    let url = server.url();
     let bot = [
         "--signaling",
         &url,
@@ -191,177 +201,184 @@ fn next_leaves_the_partner_and_finds_another() {
         "--speaker",
         "none",
     ];
-    let bot = Tandem::start(bot).expect("a third person");
-    ann.wait_for_screen("in-call").expect("and finds them");
-    ann.wait_for_pictures("#remote", 10).expect("and sees them");
+    let bot = Tandem::start(bot).expect("tandem starts");
+    ann.wait_for_screen("in-call")
+        .expect("Ann is matched with the bot");
+    ann.wait_for_frames("#remote", 10)
+        .expect("Ann sees the bot");
 
     assert!(
-        ann.text("main").expect("a page").contains("Cleo"),
-        "by their name"
+        ann.text("main").expect("the page answers").contains("Cleo"),
+        "the page shows the bot's name"
     );
 
-    ann.press("hang-up").expect("a button");
-    let outcome = bot.finish(PATIENCE).expect("the bot's call ends with it");
+    ann.press("hang-up").expect("the button is there");
+    let outcome = bot
+        .finish(TIMEOUT)
+        .expect("the bot exits when Ann hangs up");
     outcome.assert_ok("the bot");
 }
 
 #[test]
 fn closing_the_window_ends_the_call_for_the_partner_at_once() {
     require!(Part::Window);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
 
     let (ann, bea) = (
-        open(&screen, &relay.url(), "Ann"),
-        open(&screen, &relay.url(), "Bea"),
+        open(&screen, &server.url(), "Ann"),
+        open(&screen, &server.url(), "Bea"),
     );
     connect([&ann, &bea], "close");
-    ann.close().expect("the app ends when its window is closed");
-    bea.wait_for_screen("ended").expect("Bea is told");
+    ann.close()
+        .expect("the app exits when its window is closed");
+    bea.wait_for_screen("ended")
+        .expect("the call is over for Bea");
 
     assert_eq!(
-        bea.state().expect("a state")["screen"]["reason"],
+        bea.state().expect("the app answers")["screen"]["reason"],
         "PARTNER_LEFT",
-        "told by a farewell, not found out by silence"
+        "Bea was notified instead of running into a timeout"
     );
 }
 
 #[test]
-fn a_page_that_is_loaded_again_comes_back_to_the_call() {
+fn reloading_the_page_returns_to_the_call() {
     require!(Part::Window);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
 
     let (ann, bea) = (
-        open(&screen, &relay.url(), "Ann"),
-        open(&screen, &relay.url(), "Bea"),
+        open(&screen, &server.url(), "Ann"),
+        open(&screen, &server.url(), "Bea"),
     );
     connect([&ann, &bea], "reload");
-    ann.wait_for_pictures("#remote", 3).expect("Bea is seen");
-    ann.press("mute").expect("a button");
+    ann.wait_for_frames("#remote", 3).expect("Ann sees Bea");
+    ann.press("mute").expect("the button is there");
     wait_for_state(&ann, "/screen/muted", &json!(true));
-    ann.reload().expect("the page is loaded again");
+    ann.reload().expect("the page reloads");
     ann.wait_for_screen("in-call")
-        .expect("the call has gone on");
-    ann.wait_for_pictures("#remote", 10)
-        .expect("with its pictures");
+        .expect("the page shows the call again");
+    ann.wait_for_frames("#remote", 10)
+        .expect("the partner's video keeps moving");
 
     assert_eq!(
-        ann.state().expect("a state")["screen"]["muted"],
+        ann.state().expect("the app answers")["screen"]["muted"],
         true,
-        "and as it was"
+        "Ann is still muted"
     );
-
     assert_eq!(
-        bea.screen().expect("a page"),
+        bea.screen().expect("the page answers"),
         "in-call",
-        "Bea noticed nothing"
+        "the call continues for Bea"
     );
 }
 
 #[test]
-fn a_wrong_code_finds_nobody_and_a_nonsense_code_is_refused_in_place() {
+fn different_codes_do_not_match_and_an_invalid_code_is_refused() {
     require!(Part::Window);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
 
     let (ann, bea) = (
-        open(&screen, &relay.url(), "Ann"),
-        open(&screen, &relay.url(), "Bea"),
+        open(&screen, &server.url(), "Ann"),
+        open(&screen, &server.url(), "Bea"),
     );
     call_with_code(&ann, "red");
     call_with_code(&bea, "blue");
 
     for window in [&ann, &bea] {
-        window.wait_for_screen("waiting").expect("each waits");
+        window
+            .wait_for_screen("waiting")
+            .expect("nobody is matched");
         wait_for_state(window, "/relay/status", &json!("connected"));
     }
 
-    bea.press("cancel").expect("a button");
+    bea.press("cancel").expect("the button is there");
     call_with_code(&bea, "red");
 
     for window in [&ann, &bea] {
         window
             .wait_for_screen("in-call")
-            .expect("the right code brings them together");
+            .expect("the same code connects them");
     }
 
-    bea.press("hang-up").expect("a button");
-    bea.wait_for_screen("ended").expect("the end");
+    bea.press("hang-up").expect("the button is there");
+    bea.wait_for_screen("ended").expect("the call is over");
     let refusal = bea
         .command("callWithCode", &json!({ "code": "no spaces <b>" }))
-        .expect("an answer");
-
+        .expect("the app answers");
     assert_eq!(
-        refusal.expect_err("refused")["code"],
+        refusal.expect_err("the code is invalid")["code"],
         "BAD_ROOM",
-        "what no relay would take"
+        "the app refuses a code that no server would accept"
     );
 }
 
 #[test]
-fn a_call_outlives_its_relay_and_a_search_finds_it_again() {
+fn a_call_outlives_its_server_and_reconnects_to_it() {
     require!(Part::Window);
-    let screen = Screen::start().expect("a screen");
-    let relay = ServerProcess::start().expect("a relay");
-    let (url, address) = (relay.url(), relay.address().to_string());
+    let screen = Screen::start().expect("Xvfb starts");
+    let server = ServerProcess::start().expect("the server starts");
+    let (url, address) = (server.url(), server.address().to_string());
     let (ann, bea) = (open(&screen, &url, "Ann"), open(&screen, &url, "Bea"));
     connect([&ann, &bea], "down");
-    drop(relay);
+    drop(server);
     wait_for_state(&ann, "/screen/relayLost", &json!(true));
-    ann.wait_for_pictures("#remote", 10)
-        .expect("picture and sound need no relay");
-    let _again = ServerProcess::start_at(&address).expect("the relay is back in its place");
+    ann.wait_for_frames("#remote", 10)
+        .expect("video keeps moving without the server");
+    let _restarted = ServerProcess::start_at(&address).expect("the server starts again");
     wait_for_state(&ann, "/screen/relayLost", &json!(false));
     wait_for_state(&bea, "/screen/relayLost", &json!(false));
 
     assert_eq!(
-        ann.screen().expect("a page"),
+        ann.screen().expect("the page answers"),
         "in-call",
-        "the call has gone on"
+        "the call continues"
     );
 
-    ann.press("hang-up").expect("a button");
-    ann.wait_for_screen("ended").expect("over");
+    ann.press("hang-up").expect("the button is there");
+    ann.wait_for_screen("ended").expect("the call is over");
 }
 
 #[test]
-fn a_relay_that_is_not_there_is_said_and_can_be_tried_again() {
+fn an_unreachable_server_is_reported_and_the_search_can_be_retried() {
     require!(Part::Window);
-    let screen = Screen::start().expect("a screen");
-    let relay = ServerProcess::start().expect("a relay");
-    let (url, address) = (relay.url(), relay.address().to_string());
-    drop(relay);
+    let screen = Screen::start().expect("Xvfb starts");
+    let server = ServerProcess::start().expect("the server starts");
+    let (url, address) = (server.url(), server.address().to_string());
+    drop(server);
     let ann = open(&screen, &url, "Ann");
-    ann.press("find-partner").expect("a button");
-    ann.wait_for_screen("ended").expect("nobody answers");
+    ann.press("find-partner").expect("the button is there");
+    ann.wait_for_screen("ended").expect("the search fails");
 
     assert_eq!(
-        ann.state().expect("a state")["screen"]["reason"],
+        ann.state().expect("the app answers")["screen"]["reason"],
         "RELAY_UNREACHABLE",
-        "it says why"
+        "the screen says that the server cannot be reached"
     );
 
-    let _relay = ServerProcess::start_at(&address).expect("the relay comes up");
-    ann.press("search-again").expect("a button");
+    let _server = ServerProcess::start_at(&address).expect("the server starts again");
+    ann.press("search-again").expect("the button is there");
     wait_for_state(&ann, "/relay/status", &json!("connected"));
-    ann.wait_for_screen("waiting").expect("now it searches");
+    ann.wait_for_screen("waiting")
+        .expect("the search works now");
 }
 
 #[test]
 fn a_window_calls_a_headless_peer() {
     require!(Part::Window);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
-    let url = relay.url();
+    let url = server.url();
     let bot = [
         "--signaling",
         &url,
@@ -374,48 +391,48 @@ fn a_window_calls_a_headless_peer() {
         "--duration",
         "5s",
     ];
-    let bot = Tandem::start(bot).expect("a headless peer");
+    let bot = Tandem::start(bot).expect("tandem starts");
     let ann = open(&screen, &url, "Ann");
     call_with_code(&ann, "bot");
     ann.wait_for_screen("in-call")
-        .expect("they find each other");
-    ann.wait_for_pictures("#remote", 30)
-        .expect("the bot is seen");
-    let outcome = bot.finish(PATIENCE).expect("its time is over");
+        .expect("the two are matched and connect");
+    ann.wait_for_frames("#remote", 30)
+        .expect("Ann sees the bot");
+    let outcome = bot.finish(TIMEOUT).expect("the bot exits after its 5 s");
     outcome.assert_ok("the bot");
 
     assert!(
         outcome.figure("/video/received/frames") > 30.0,
-        "and it saw the window's picture"
+        "the bot received the window's video"
     );
 
     ann.wait_for_screen("ended")
-        .expect("the call is over here, too");
+        .expect("the call is over for Ann too");
 }
 
 #[test]
-fn one_window_hosts_the_relay_and_the_other_joins_by_its_address() {
+fn one_window_hosts_the_server_and_the_other_joins_by_its_address() {
     require!(Part::Window);
-    let screen = Screen::start().expect("a screen");
-    // Neither knows a relay: nothing listens there.
+    let screen = Screen::start().expect("Xvfb starts");
+    // At first neither has a server: nothing listens at this address.
     let (ann, bea) = (
         open(&screen, "ws://127.0.0.1:1/ws", "Ann"),
         open(&screen, "ws://127.0.0.1:1/ws", "Bea"),
     );
     ann.command("startHost", &json!({ "lan": false }))
-        .expect("an answer")
-        .expect("a relay starts in the app");
+        .expect("the app answers")
+        .expect("the app starts a server");
     wait_for_state(&ann, "/host/status", &json!("on"));
-    let address = ann.state().expect("a state")["host"]["addresses"][0]
+    let address = ann.state().expect("the app answers")["host"]["addresses"][0]
         .as_str()
-        .expect("an address")
+        .expect("the hosted server has an address")
         .to_owned();
     bea.command("setServerUrl", &json!({ "url": address }))
-        .expect("an answer")
-        .expect("the address is fine");
+        .expect("the app answers")
+        .expect("the app accepts the address");
     connect([&ann, &bea], "lan");
-    ann.wait_for_pictures("#remote", 10).expect("Bea is seen");
-    bea.wait_for_pictures("#remote", 10).expect("Ann is seen");
-    bea.press("hang-up").expect("a button");
-    ann.wait_for_screen("ended").expect("over");
+    ann.wait_for_frames("#remote", 10).expect("Ann sees Bea");
+    bea.wait_for_frames("#remote", 10).expect("Bea sees Ann");
+    bea.press("hang-up").expect("the button is there");
+    ann.wait_for_screen("ended").expect("the call is over");
 }

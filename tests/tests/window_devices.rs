@@ -1,4 +1,4 @@
-//! A window with a microphone and loudspeakers that can be heard, and one with no device at all.
+//! Windows with the microphones and speakers of a PulseAudio server, and one without any device.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -14,28 +14,28 @@ use serde_json::json;
 use tandem_tests::process::wait_until;
 use tandem_tests::pulse::{HEADPHONES, HEADSET, HEADSET_MOUTH, MOUTH, SPEAKER};
 use tandem_tests::speech::{self, Voice};
-use tandem_tests::window::{Home, PATIENCE};
+use tandem_tests::window::{Home, TIMEOUT};
 use tandem_tests::{Part, PulseAudio, Screen, ServerProcess, Tandem, Window, require, signal, wav};
 
-/// Louder than this is a sound, softer is none (dB of full scale).
+/// Level above which a device or the partner counts as heard, in dB of full scale.
 const AUDIBLE_DB: f64 = -45.0;
 
-/// What the level meter shows, 0 to 100.
+/// The value of the level meter, 0 to 100.
 fn level(window: &Window) -> u32 {
     let level = window
         .attribute("#level", "aria-valuenow")
-        .expect("a page")
-        .expect("a meter");
-    level.parse().expect("a number")
+        .expect("the page answers")
+        .expect("the meter has a value");
+    level.parse().expect("the value is a number")
 }
 
-/// The highest level while a sentence is said into a microphone.
-fn level_while_saying(window: &Window, sound: &PulseAudio, sentence: &Path, mouth: &str) -> u32 {
-    wait_until("the meter falls back", PATIENCE, || {
+/// The highest value of the level meter while a sentence plays into a microphone.
+fn level_while_saying(window: &Window, pulse: &PulseAudio, sentence: &Path, mouth: &str) -> u32 {
+    wait_until("the meter falls to 0", TIMEOUT, || {
         (level(window) == 0).then_some(())
     })
-    .expect("silence before");
-    let mut player = sound.play(sentence, mouth).expect("the player starts");
+    .expect("it is silent before");
+    let mut player = pulse.play(sentence, mouth).expect("the player starts");
     let mut highest = 0;
 
     while player.is_running() {
@@ -45,14 +45,15 @@ fn level_while_saying(window: &Window, sound: &PulseAudio, sentence: &Path, mout
     highest
 }
 
-/// Presses the speaker test and gives how loud it was on the speaker and on the headphones.
-fn heard_at_speaker_test(window: &Window, sound: &PulseAudio) -> [f64; 2] {
+/// Presses the button for the speaker test and returns its level on the speaker and on the
+/// headphones, in dB.
+fn speaker_test_levels(window: &Window, pulse: &PulseAudio) -> [f64; 2] {
     let recordings =
-        [SPEAKER, HEADPHONES].map(|sink| sound.record(sink).expect("the recorder starts"));
-    window.press("test-speaker").expect("a button");
+        [SPEAKER, HEADPHONES].map(|sink| pulse.record(sink).expect("the recorder starts"));
+    window.press("test-speaker").expect("the button is there");
     recordings[0]
         .wait_for_more(Duration::from_secs(4))
-        .expect("the chime is long over");
+        .expect("the recorder keeps running");
 
     recordings.map(|recording| signal::rms_db(&recording.finish().expect("a recording")))
 }
@@ -60,96 +61,106 @@ fn heard_at_speaker_test(window: &Window, sound: &PulseAudio) -> [f64; 2] {
 #[test]
 fn the_level_meter_and_the_speaker_test_use_the_chosen_devices() {
     require!(Part::Window, Part::PulseAudio, Part::Speech);
-    let folder = tempfile::tempdir().expect("a folder");
-    let sentence =
-        speech::say(folder.path(), "near", Voice::Male, speech::NEAR).expect("a sentence");
-    let (screen, sound) = (
-        Screen::start().expect("a screen"),
-        PulseAudio::start().expect("a sound server"),
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sentence = speech::say(folder.path(), "near", Voice::Male, speech::NEAR)
+        .expect("the sentence is synthesized");
+    let (screen, pulse) = (
+        Screen::start().expect("Xvfb starts"),
+        PulseAudio::start().expect("PulseAudio starts"),
     );
-    let home = Home::new().expect("a user").with_sound(&sound);
-    let window = Window::open_as(home, &screen, &["--video", "test"]).expect("a window");
-    window.wait_for_screen("lobby").expect("the lobby");
-    let listening = || (sound.listeners().ok()? == 1).then_some(());
-    wait_until("the window listens to the microphone", PATIENCE, listening).expect("for its meter");
+    let home = Home::new()
+        .expect("a home folder")
+        .with_sound_server(&pulse);
+    let window = Window::open_as(home, &screen, &["--video", "test"]).expect("the window opens");
+    window
+        .wait_for_screen("lobby")
+        .expect("the window opens in the lobby");
+    let listening = || (pulse.listeners().ok()? == 1).then_some(());
+    wait_until("the window listens to the microphone", TIMEOUT, listening)
+        .expect("the meter needs it");
 
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(2) {
-        assert_eq!(level(&window), 0, "nobody speaks");
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        assert_eq!(level(&window), 0, "the meter is at 0 while nobody speaks");
     }
 
-    let shown = level_while_saying(&window, &sound, &sentence, MOUTH);
-    assert!(shown > 30, "speech is seen on the meter: {shown}");
-    let shown = level_while_saying(&window, &sound, &sentence, HEADSET_MOUTH);
+    let shown = level_while_saying(&window, &pulse, &sentence, MOUTH);
+    assert!(shown > 30, "the meter shows speech: {shown}");
 
-    assert_eq!(shown, 0, "the other microphone was not chosen");
+    let shown = level_while_saying(&window, &pulse, &sentence, HEADSET_MOUTH);
+    assert_eq!(shown, 0, "the meter ignores the other microphone");
 
     window
         .choose("#microphone", HEADSET)
         .expect("the menu offers the headset");
     window
         .wait_for_state("/settings/microphone", &json!(HEADSET))
-        .expect("it is chosen");
+        .expect("the headset is chosen");
     let shown =
-        || (level_while_saying(&window, &sound, &sentence, HEADSET_MOUTH) > 30).then_some(());
-    wait_until("speech into the headset is seen", PATIENCE, shown).expect("now it is the one");
-    let shown = level_while_saying(&window, &sound, &sentence, MOUTH);
-
-    assert_eq!(shown, 0, "and the first is not any more");
+        || (level_while_saying(&window, &pulse, &sentence, HEADSET_MOUTH) > 30).then_some(());
+    wait_until("the meter shows speech into the headset", TIMEOUT, shown)
+        .expect("the headset is in use");
+    let shown = level_while_saying(&window, &pulse, &sentence, MOUTH);
+    assert_eq!(shown, 0, "the meter now ignores the first microphone");
 
     window
         .choose("#microphone", "none")
-        .expect("there is a way to do without");
-    let released = || (sound.listeners().ok()? == 0).then_some(());
-    wait_until("nobody listens any more", PATIENCE, released).expect("the microphone is released");
+        .expect("the menu offers no microphone");
+    let released = || (pulse.listeners().ok()? == 0).then_some(());
+    wait_until("the app stops reading the microphone", TIMEOUT, released)
+        .expect("the microphone is released");
 
-    let [speaker, headphones] = heard_at_speaker_test(&window, &sound);
+    let [speaker, headphones] = speaker_test_levels(&window, &pulse);
     assert!(
         speaker > AUDIBLE_DB,
-        "the chime comes out of the default speaker: {speaker:.0} dB"
+        "the test sound plays on the default speaker: {speaker:.0} dB"
     );
-    assert!(headphones < -90.0, "and of no other: {headphones:.0} dB");
+    assert!(
+        headphones < -90.0,
+        "the headphones are silent: {headphones:.0} dB"
+    );
+
     window
         .choose("#speaker", HEADPHONES)
         .expect("the menu offers the headphones");
     window
         .wait_for_state("/settings/speaker", &json!(HEADPHONES))
-        .expect("they are chosen");
-    let [speaker, headphones] = heard_at_speaker_test(&window, &sound);
-
+        .expect("the headphones are chosen");
+    let [speaker, headphones] = speaker_test_levels(&window, &pulse);
     assert!(
         headphones > AUDIBLE_DB,
-        "now it comes out of the headphones: {headphones:.0} dB"
+        "the test sound plays on the headphones: {headphones:.0} dB"
     );
-    assert!(speaker < -90.0, "and of nothing else: {speaker:.0} dB");
+    assert!(speaker < -90.0, "the speaker is silent: {speaker:.0} dB");
     assert_eq!(
-        window.state().expect("a state")["problems"],
+        window.state().expect("the app answers")["problems"],
         json!([]),
-        "nothing went wrong"
+        "no problem is reported"
     );
 }
 
-/// A window in a call with somebody who records what they hear and sends a test sound.
-struct CallWithSound {
+/// A window in a call with a headless partner that sends the test tone and records the audio it
+/// receives.
+struct DeviceCall {
     window: Window,
-    sound: PulseAudio,
-    /// What the partner hears: mono, 16 bits, 48 kHz.
+    pulse: PulseAudio,
+    /// The partner's recording: mono, 16 bits, 48 kHz.
     heard: PathBuf,
 }
 
-impl CallWithSound {
-    /// How loud it is at the partner while `sentence` is said into a microphone.
-    fn at_partner(&self, sentence: &Path, mouth: &str) -> f64 {
+impl DeviceCall {
+    /// The level at the partner while `sentence` plays into a microphone, in dB.
+    fn level_at_partner(&self, sentence: &Path, mouth: &str) -> f64 {
         let length = || fs::metadata(&self.heard).map_or(0, |file| file.len());
         let samples = |bytes: u64| usize::try_from(bytes / 2).expect("a short recording");
         let before = length();
-        let mut player = self.sound.play(sentence, mouth).expect("the player starts");
-        player.wait(PATIENCE).expect("the sentence ends");
+        let mut player = self.pulse.play(sentence, mouth).expect("the player starts");
+        player.wait(TIMEOUT).expect("the player finishes");
         let wanted = length() + 96_000;
-        wait_until("the partner hears more", PATIENCE, || {
+        wait_until("another second is recorded", TIMEOUT, || {
             (length() >= wanted).then_some(())
         })
-        .expect("the call goes on");
+        .expect("the call continues");
         let all = fs::read(&self.heard).expect("a recording");
         let all: Vec<f32> = all[44..]
             .chunks_exact(2)
@@ -159,33 +170,33 @@ impl CallWithSound {
         signal::rms_db(&all[samples(before).min(all.len())..])
     }
 
-    /// How loud the partner is on the speaker and on the headphones.
-    fn here(&self) -> [f64; 2] {
+    /// The level of the partner on the speaker and on the headphones, in dB.
+    fn local_levels(&self) -> [f64; 2] {
         let recordings =
-            [SPEAKER, HEADPHONES].map(|sink| self.sound.record(sink).expect("the recorder starts"));
+            [SPEAKER, HEADPHONES].map(|sink| self.pulse.record(sink).expect("the recorder starts"));
         recordings[0]
             .wait_for_more(Duration::from_secs(3))
-            .expect("the server goes on");
+            .expect("the recorder keeps running");
         recordings.map(|recording| {
             let samples = recording.finish().expect("a recording");
-            // The newest two seconds.
+            // The last two seconds.
             signal::rms_db(&samples[samples.len().saturating_sub(96_000)..])
         })
     }
 }
 
 #[test]
-fn microphone_and_speaker_change_in_a_call() {
+fn microphone_and_speaker_can_be_changed_during_a_call() {
     require!(Part::Window, Part::PulseAudio, Part::Speech);
-    let folder = tempfile::tempdir().expect("a folder");
-    let sentence =
-        speech::say(folder.path(), "near", Voice::Male, speech::NEAR).expect("a sentence");
-    let (screen, sound) = (
-        Screen::start().expect("a screen"),
-        PulseAudio::start().expect("a sound server"),
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sentence = speech::say(folder.path(), "near", Voice::Male, speech::NEAR)
+        .expect("the sentence is synthesized");
+    let (screen, pulse) = (
+        Screen::start().expect("Xvfb starts"),
+        PulseAudio::start().expect("PulseAudio starts"),
     );
-    let relay = ServerProcess::start().expect("a relay");
-    let (url, heard) = (relay.url(), folder.path().join("heard.wav"));
+    let server = ServerProcess::start().expect("the server starts");
+    let (url, heard) = (server.url(), folder.path().join("heard.wav"));
     let recording = heard.to_string_lossy().into_owned();
     let bot = [
         "--signaling",
@@ -199,136 +210,152 @@ fn microphone_and_speaker_change_in_a_call() {
     ];
     let bot =
         Tandem::start([&bot[..], &["--audio", "test", "--record-audio", &recording]].concat())
-            .expect("a partner");
-    let home = Home::new().expect("a user").with_sound(&sound);
+            .expect("tandem starts");
+    let home = Home::new()
+        .expect("a home folder")
+        .with_sound_server(&pulse);
     let arguments = ["--video", "test", "--size", "320x180", "--signaling", &url];
-    let window = Window::open_as(home, &screen, &arguments).expect("a window");
-    window.fill("#room-code", "sound").expect("a code");
-    window.press("call-with-code").expect("a button");
-    window.wait_for_screen("in-call").expect("a call");
-    let call = CallWithSound {
+    let window = Window::open_as(home, &screen, &arguments).expect("the window opens");
+    window
+        .fill("#room-code", "sound")
+        .expect("the code can be typed");
+    window.press("call-with-code").expect("the button is there");
+    window
+        .wait_for_screen("in-call")
+        .expect("the call connects");
+    let call = DeviceCall {
         window,
-        sound,
+        pulse,
         heard,
     };
 
-    let recorded = || {
+    let is_recording = || {
         fs::metadata(&call.heard)
             .is_ok_and(|file| file.len() > 96_000)
             .then_some(())
     };
 
-    wait_until("the partner records", PATIENCE, recorded).expect("sound flows");
+    wait_until("the partner records audio", TIMEOUT, is_recording)
+        .expect("the partner's engine runs");
 
-    let [speaker, headphones] = call.here();
+    let [speaker, headphones] = call.local_levels();
     assert!(
         speaker > AUDIBLE_DB,
-        "the partner is heard on the speaker: {speaker:.0} dB"
+        "the partner plays on the speaker: {speaker:.0} dB"
     );
-    assert!(headphones < -90.0, "and nowhere else: {headphones:.0} dB");
-    let level = call.at_partner(&sentence, MOUTH);
+    assert!(
+        headphones < -90.0,
+        "the headphones are silent: {headphones:.0} dB"
+    );
 
+    let level = call.level_at_partner(&sentence, MOUTH);
     assert!(
         level > AUDIBLE_DB,
-        "what is said into the microphone reaches the partner: {level:.0} dB"
+        "speech into the chosen microphone reaches the partner: {level:.0} dB"
     );
 
-    let level = call.at_partner(&sentence, HEADSET_MOUTH);
+    let level = call.level_at_partner(&sentence, HEADSET_MOUTH);
     assert!(
         level < AUDIBLE_DB - 10.0,
-        "what is said into the other does not: {level:.0} dB"
+        "speech into the other microphone does not: {level:.0} dB"
     );
 
-    call.window
-        .press("settings")
-        .expect("the menus are in the settings");
+    call.window.press("settings").expect("the button is there");
     call.window
         .choose("#microphone", HEADSET)
-        .expect("a headset");
+        .expect("the menu offers the headset");
     call.window
         .choose("#speaker", HEADPHONES)
-        .expect("headphones");
-    call.window.press("close-settings").expect("a button");
-    let moved = || call.here()[1].gt(&AUDIBLE_DB).then_some(());
-    wait_until("the partner is heard on the headphones", PATIENCE, moved)
-        .expect("the sound has moved");
-    let [speaker, headphones] = call.here();
-
+        .expect("the menu offers the headphones");
+    call.window
+        .press("close-settings")
+        .expect("the button is there");
+    let has_moved = || call.local_levels()[1].gt(&AUDIBLE_DB).then_some(());
+    wait_until("the partner plays on the headphones", TIMEOUT, has_moved)
+        .expect("the speaker change takes effect");
+    let [speaker, headphones] = call.local_levels();
     assert!(
         speaker < -90.0,
-        "nothing is left on the speaker: {speaker:.0} dB; {headphones:.0} dB"
+        "the speaker is silent: {speaker:.0} dB; headphones {headphones:.0} dB"
     );
 
-    let level = call.at_partner(&sentence, HEADSET_MOUTH);
+    let level = call.level_at_partner(&sentence, HEADSET_MOUTH);
     assert!(
         level > AUDIBLE_DB,
-        "what is said into the headset reaches the partner now: {level:.0} dB"
+        "speech into the headset reaches the partner now: {level:.0} dB"
     );
 
-    let level = call.at_partner(&sentence, MOUTH);
+    let level = call.level_at_partner(&sentence, MOUTH);
     assert!(
         level < AUDIBLE_DB - 10.0,
-        "what is said into the first does not: {level:.0} dB"
+        "speech into the first microphone no longer does: {level:.0} dB"
     );
-
     assert_eq!(
-        call.window.screen().expect("a page"),
+        call.window.screen().expect("the page answers"),
         "in-call",
-        "the call has gone on"
+        "the call continues"
     );
-
     assert_eq!(
-        call.window.state().expect("a state")["problems"],
+        call.window.state().expect("the app answers")["problems"],
         json!([]),
-        "nothing went wrong"
+        "no problem is reported"
     );
 
-    call.window.press("hang-up").expect("a button");
-    call.window.wait_for_screen("ended").expect("over");
-    let released = || (call.sound.listeners().ok()? == 0).then_some(());
-    wait_until("nobody listens any more", PATIENCE, released).expect("the microphone is released");
-    bot.finish(PATIENCE)
-        .expect("the partner's call ends, too")
+    call.window.press("hang-up").expect("the button is there");
+    call.window
+        .wait_for_screen("ended")
+        .expect("the call is over");
+    let released = || (call.pulse.listeners().ok()? == 0).then_some(());
+    wait_until("the app stops reading the microphone", TIMEOUT, released)
+        .expect("the microphone is released");
+    bot.finish(TIMEOUT)
+        .expect("the partner exits")
         .assert_ok("the partner");
 
     assert!(
         wav::read(&call.heard).expect("a recording").len() > 48_000,
-        "the recording was finished properly"
+        "the recording is complete and holds over a second"
     );
 }
 
 #[test]
-fn without_any_device_one_can_still_watch_and_listen() {
+fn a_user_without_devices_can_still_watch_and_listen() {
     require!(Part::Window, Part::NoCamera);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
-    let url = relay.url();
+    let url = server.url();
     let home = Home::new()
-        .expect("a user")
-        .without_sound()
-        .expect("without sound");
+        .expect("a home folder")
+        .without_audio_devices()
+        .expect("the configuration is written");
     let window = Window::open_as(home, &screen, &["--signaling", &url])
-        .expect("a window opens all the same");
-    window.wait_for_screen("lobby").expect("in the lobby");
+        .expect("the window opens without devices");
+    window
+        .wait_for_screen("lobby")
+        .expect("the window opens in the lobby");
 
     for (menu, code) in [("camera", "CAM_NOT_FOUND"), ("microphone", "MIC_NOT_FOUND")] {
-        // In its place: in the same field as the menu that could help.
+        // The problem is shown in the field of the menu that could solve it.
         let card = format!(".device:has(#{menu}) [data-problem=\"{code}\"]");
         window
             .wait_for_element(&card)
-            .expect("what is missing is said where it is chosen");
+            .expect("the missing device is reported next to its menu");
         assert_eq!(
-            window.text(&format!("{card} .problem-code")).expect("text"),
+            window
+                .text(&format!("{card} .problem-code"))
+                .expect("the page answers"),
             code,
-            "with its code"
+            "the card shows the code"
         );
 
-        let todo = window.text(&format!("{card} .problem-todo")).expect("text");
+        let todo = window
+            .text(&format!("{card} .problem-todo"))
+            .expect("the page answers");
         assert!(
             todo.ends_with('.') && todo.matches('.').count() == 1,
-            "and one thing to do: {todo}"
+            "the card says one thing to do: {todo}"
         );
     }
 
@@ -344,53 +371,51 @@ fn without_any_device_one_can_still_watch_and_listen() {
         "--name",
         "Bea",
     ];
-    let bot = Tandem::start([&bot[..], &["--duration", "10s"]].concat())
-        .expect("somebody with test devices");
-    window.fill("#room-code", "watch").expect("a code");
+    let bot = Tandem::start([&bot[..], &["--duration", "10s"]].concat()).expect("tandem starts");
+    window
+        .fill("#room-code", "watch")
+        .expect("the code can be typed");
     window
         .press("call-with-code")
-        .expect("a button that nothing disables");
-    window.wait_for_screen("in-call").expect("a call");
+        .expect("the button is enabled without devices");
     window
-        .wait_for_pictures("#remote", 30)
-        .expect("the partner is seen");
+        .wait_for_screen("in-call")
+        .expect("the call connects");
+    window
+        .wait_for_frames("#remote", 30)
+        .expect("the partner's video is shown");
     window
         .wait_for_state("/screen/encrypted", &json!(true))
-        .expect("it is a call like any other");
-    let own = window.text("#self-view").expect("text");
-
+        .expect("the call is encrypted like any other");
+    let local = window.text("#self-view").expect("the page answers");
     assert_eq!(
-        own.trim(),
+        local.trim(),
         "No video",
-        "in place of the own picture it says that there is none"
+        "the place of the local video says that there is none"
     );
 
     window
         .wait_for_element("[data-problem=\"CAM_NOT_FOUND\"]")
-        .expect("and why");
-    let outcome = bot.finish(PATIENCE).expect("its time is over");
-    outcome.assert_ok("somebody whose partner sends nothing");
+        .expect("the call still shows why there is no video");
+    let outcome = bot.finish(TIMEOUT).expect("the bot exits after its 10 s");
+    outcome.assert_ok("the peer whose partner sends nothing");
 
     assert!(
         outcome.figure("/timingsMs/connected") > 0.0,
-        "it was connected, too"
+        "the bot connected"
     );
-
     assert!(
         outcome.figure("/video/sent/frames") > 100.0,
-        "and sent its picture all the time"
+        "the bot kept sending video"
     );
 
-    let picture = &outcome.report["timingsMs"]["firstRemoteFrame"];
-    assert!(
-        picture.is_null(),
-        "and no picture came, for there was none: {picture}"
-    );
+    let frame = &outcome.report["timingsMs"]["firstRemoteFrame"];
+    assert!(frame.is_null(), "the bot received no frame: {frame}");
 
-    window.wait_for_screen("ended").expect("over");
+    window.wait_for_screen("ended").expect("the call is over");
     assert_eq!(
-        window.state().expect("a state")["screen"]["reason"],
+        window.state().expect("the app answers")["screen"]["reason"],
         "PARTNER_LEFT",
-        "in an orderly way"
+        "the partner hung up properly"
     );
 }

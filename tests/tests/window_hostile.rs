@@ -1,5 +1,4 @@
-//! A window against a page that has gone mad, and against partners and users who type whatever they
-//! like.
+//! The window with a hostile page, and with partners and users who send or type arbitrary text.
 
 #![cfg(target_os = "linux")]
 
@@ -8,12 +7,12 @@ use std::fs;
 use serde_json::{Value, json};
 use tandem_tests::process::wait_until;
 use tandem_tests::rogue::RogueServer;
-use tandem_tests::window::{PATIENCE, TEST_MEDIA};
+use tandem_tests::window::{TEST_MEDIA, TIMEOUT};
 use tandem_tests::{Part, Screen, ServerProcess, Tandem, Window, require};
 
-/// Sends Tauri's own messages past its library: everything that a page can send at all. Returns how
+/// Sends raw messages to Tauri without its library, so that they can hold anything. Returns how
 /// each was answered.
-const RAW: &str = "
+const RAW_MESSAGES: &str = "
     const done = arguments[arguments.length - 1];
     const post = window.webkit.messageHandlers.ipc;
     const command = { type: 'setName', name: 'Mallory' };
@@ -27,7 +26,7 @@ const RAW: &str = "
             .then((answer) => answer.ok ? 'ok' : 'refused', () => 'refused'));
     Promise.all(asked).then((answers) => done({ sent, answers }));";
 
-/// Sends commands of the wrong form. Returns each with its answer: `ok` or the refusal's code.
+/// Sends malformed commands. Returns each with its answer: `ok` or the code of the refusal.
 const MALFORMED_COMMANDS: &str = "
     const done = arguments[arguments.length - 1];
     const invoke = window.__TAURI_INTERNALS__.invoke;
@@ -40,8 +39,8 @@ const MALFORMED_COMMANDS: &str = "
     Promise.all(commands.map((command) => invoke('run', { command }).then(() => 'ok', (e) => e?.code ?? 'no code: ' + e)))
         .then((answers) => done(answers.map((answer, n) => [JSON.stringify(commands[n]) ?? 'none', answer])));";
 
-/// Calls what the page may not call, and `run` with arguments that Tauri itself refuses. Returns
-/// each with its answer.
+/// Calls Tauri commands that the page may not call, and `run` with arguments that Tauri itself
+/// refuses. Returns each with its answer.
 const FORBIDDEN_CALLS: &str = "
     const done = arguments[arguments.length - 1];
     const invoke = window.__TAURI_INTERNALS__.invoke;
@@ -52,9 +51,9 @@ const FORBIDDEN_CALLS: &str = "
     Promise.all(calls.map(([name, args]) => invoke(name, args).then(() => 'ok', () => 'refused')))
         .then((answers) => done(answers.map((answer, n) => [calls[n][0], answer])));";
 
-/// Sends every command in a fixed, senseless order, 40 a second at most, so that the rate limit
-/// stays out of it.
-const RESTLESS: &str = "
+/// Sends commands in a pseudo-random order that the seed determines. Sends at most 40 a second,
+/// which stays below the rate limit. Returns how often each answer came.
+const RANDOM_COMMANDS: &str = "
     const [seed, count, done] = arguments;
     const invoke = window.__TAURI_INTERNALS__.invoke;
     const commands = [{ type: 'findPartner' }, { type: 'callWithCode', code: 'restless' }, { type: 'cancel' }, { type: 'hangUp' },
@@ -84,12 +83,12 @@ fn open(screen: &Screen, url: &str) -> Window {
         &["--signaling", url, "--size", "320x180", "--name", "Ann"],
     ]
     .concat();
-    Window::open(screen, &arguments).expect("a window")
+    Window::open(screen, &arguments).expect("the window opens")
 }
 
-/// The app still does what it is asked, from the lobby to a picture in it.
-fn assert_well(window: &Window) {
-    let calm = || {
+/// Checks that the app still works: it answers, shows the lobby and a moving preview.
+fn assert_works(window: &Window) {
+    let in_lobby = || {
         window
             .state()
             .ok()
@@ -97,61 +96,68 @@ fn assert_well(window: &Window) {
             .map(drop)
     };
 
-    wait_until("the app answers", PATIENCE, calm).expect("it does, in its lobby");
-    window.wait_for_screen("lobby").expect("and shows it");
+    wait_until("the app answers", TIMEOUT, in_lobby).expect("the app is in the lobby");
     window
-        .wait_for_pictures("#local", 3)
-        .expect("with a moving picture");
+        .wait_for_screen("lobby")
+        .expect("the page shows the lobby");
+    window
+        .wait_for_frames("#local", 3)
+        .expect("the preview moves");
 }
 
 #[test]
-fn messages_that_no_page_should_send_change_nothing() {
+fn malformed_and_forbidden_messages_change_nothing() {
     require!(Part::Window);
-    let screen = Screen::start().expect("a screen");
+    let screen = Screen::start().expect("Xvfb starts");
     let window = open(&screen, "ws://127.0.0.1:1/ws");
-    window.wait_for_screen("lobby").expect("the lobby");
-    let before = window.state().expect("a state");
-    let raw = window.run_async(RAW, &json!([])).expect("each is sent");
+    window
+        .wait_for_screen("lobby")
+        .expect("the window opens in the lobby");
+    let before = window.state().expect("the app answers");
+    let raw = window
+        .run_async(RAW_MESSAGES, &json!([]))
+        .expect("the page answers");
+    assert_eq!(raw["sent"], 10, "every raw message was sent: {raw}");
 
-    assert_eq!(raw["sent"], 10, "past the library: {raw}");
-    let answers = raw["answers"].as_array().expect("answers");
+    let answers = raw["answers"].as_array().expect("a list of answers");
     assert!(
         answers.iter().all(|answer| answer == "refused"),
-        "without its key nothing is done: {raw}"
+        "without the invoke key every request is refused: {raw}"
     );
 
     let answers = window
         .run_async(MALFORMED_COMMANDS, &json!([]))
-        .expect("each is answered");
+        .expect("every call is answered");
     let codes = ["BAD_COMMAND", "UNKNOWN_DEVICE", "UNKNOWN_PROBLEM"];
-    for answer in answers.as_array().expect("answers") {
+    for answer in answers.as_array().expect("a list of answers") {
         assert!(
             answer[1].as_str().is_some_and(|code| codes.contains(&code)),
-            "a command of the wrong form is refused with a code: {answer}"
+            "a malformed command is refused with a code: {answer}"
         );
     }
 
     let answers = window
         .run_async(FORBIDDEN_CALLS, &json!([]))
-        .expect("each is answered");
-    for answer in answers.as_array().expect("answers") {
+        .expect("every call is answered");
+    for answer in answers.as_array().expect("a list of answers") {
         assert_eq!(answer[1], "refused", "the page may not call this: {answer}");
     }
 
-    let mut after = window.state().expect("the app answers as before");
+    let mut after = window.state().expect("the app still answers");
     after["revision"] = before["revision"].clone();
-    assert_eq!(after, before, "and nothing has changed");
-    assert_well(&window);
+    assert_eq!(after, before, "the state has not changed");
+
+    assert_works(&window);
 }
 
 #[test]
-fn commands_in_any_order_leave_an_app_that_works() {
+fn the_app_still_works_after_random_commands() {
     require!(Part::Window);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
-    let url = relay.url();
+    let url = server.url();
     let window = open(&screen, &url);
     let (other, bot) = (
         open(&screen, &url),
@@ -164,48 +170,47 @@ fn commands_in_any_order_leave_an_app_that_works() {
             "320x180",
         ],
     );
-    // Somebody is always there, so that the order also leads through calls.
-    let _bot = Tandem::start([&bot[..], &["--speaker", "none"]].concat()).expect("a partner");
+    // A third peer is always in the room, so that the random commands also lead to calls.
+    let _bot = Tandem::start([&bot[..], &["--speaker", "none"]].concat()).expect("tandem starts");
     let answers = std::thread::scope(|scope| {
-        let restless = [(&window, 20_261_124_u32), (&other, 7)].map(|(window, seed)| {
+        let threads = [(&window, 20_261_124_u32), (&other, 7)].map(|(window, seed)| {
             scope.spawn(move || {
                 window
-                    .run_async(RESTLESS, &json!([seed, 400]))
+                    .run_async(RANDOM_COMMANDS, &json!([seed, 400]))
                     .expect("every call is answered")
             })
         });
 
-        restless.map(|thread| thread.join().expect("no panic"))
+        threads.map(|thread| thread.join().expect("the thread does not panic"))
     });
 
     for (window, answers) in [&window, &other].into_iter().zip(answers) {
         let all: u64 = answers
             .as_object()
-            .expect("counts")
+            .expect("an object with counts")
             .values()
             .filter_map(Value::as_u64)
             .sum();
-        assert_eq!(all, 400, "one answer each: {answers}");
-        let known = ["ok", "NOT_NOW"];
+        assert_eq!(all, 400, "every call gets one answer: {answers}");
+
+        let expected = ["ok", "NOT_NOW"];
         let odd = answers
             .as_object()
-            .expect("counts")
+            .expect("an object with counts")
             .keys()
-            .find(|code| !known.contains(&code.as_str()));
-
+            .find(|code| !expected.contains(&code.as_str()));
         assert_eq!(
             odd, None,
-            "each is done, or does not make sense now: {answers}"
+            "every command is carried out or refused as untimely: {answers}"
         );
-
         assert!(
             answers["ok"].as_u64() > Some(100),
-            "many are done: {answers}"
+            "many commands are carried out: {answers}"
         );
 
-        // Home, from wherever it stands now, and everything on again.
+        // Go back to the lobby from any screen, and switch the camera on again.
         for name in ["hangUp", "cancel", "toLobby", "stopHost"] {
-            let _ = window.command(name, &json!({})).expect("an answer");
+            let _ = window.command(name, &json!({})).expect("the app answers");
         }
 
         for (name, arguments) in [
@@ -214,33 +219,39 @@ fn commands_in_any_order_leave_an_app_that_works() {
         ] {
             window
                 .command(name, &arguments)
-                .expect("an answer")
-                .expect("the lobby takes it");
+                .expect("the app answers")
+                .expect("the command is allowed in the lobby");
         }
 
-        assert_well(window);
+        assert_works(window);
     }
 
-    // And both can still be in a call.
+    // Both can still hold a call.
     for window in [&window, &other] {
-        window.fill("#room-code", "afterwards").expect("a code");
-        window.press("call-with-code").expect("a button");
-    }
-
-    for window in [&window, &other] {
-        window.wait_for_screen("in-call").expect("a call");
         window
-            .wait_for_pictures("#remote", 5)
-            .expect("with pictures");
+            .fill("#room-code", "afterwards")
+            .expect("the code can be typed");
+        window.press("call-with-code").expect("the button is there");
+    }
+
+    for window in [&window, &other] {
+        window
+            .wait_for_screen("in-call")
+            .expect("the call connects");
+        window
+            .wait_for_frames("#remote", 5)
+            .expect("the partner's video moves");
     }
 }
 
 #[test]
-fn whatever_is_typed_is_taken_or_refused_with_a_reason() {
+fn typed_text_is_accepted_or_refused_with_a_reason() {
     require!(Part::Window);
-    let screen = Screen::start().expect("a screen");
+    let screen = Screen::start().expect("Xvfb starts");
     let window = open(&screen, "ws://127.0.0.1:1/ws");
-    window.wait_for_screen("lobby").expect("the lobby");
+    window
+        .wait_for_screen("lobby")
+        .expect("the window opens in the lobby");
     let long = "x".repeat(100_000);
     let zalgo = format!("a{}", "\u{0301}".repeat(500));
     let odd = [
@@ -259,68 +270,77 @@ fn whatever_is_typed_is_taken_or_refused_with_a_reason() {
     for text in odd {
         let name = window
             .command("setName", &json!({ "name": text }))
-            .expect("an answer");
+            .expect("the app answers");
         match name {
             Ok(_) => {
-                let state = window.state().expect("a state");
-                let kept = state["settings"]["name"].as_str().expect("a name");
+                let state = window.state().expect("the app answers");
+                let kept = state["settings"]["name"].as_str().expect("a string");
                 let expected: String = text.chars().filter(|c| !c.is_control()).collect();
                 assert_eq!(kept, expected, "the app keeps all but control characters");
-                assert!(kept.chars().count() <= 40, "and no long name: {kept}");
+                assert!(
+                    kept.chars().count() <= 40,
+                    "names are limited to 40 characters: {kept}"
+                );
             }
-            Err(refusal) => assert_eq!(refusal["code"], "BAD_NAME", "and a reason: {refusal}"),
+            Err(refusal) => assert_eq!(
+                refusal["code"], "BAD_NAME",
+                "the refusal has a reason: {refusal}"
+            ),
         }
 
         let code = window
             .command("callWithCode", &json!({ "code": text }))
-            .expect("an answer");
+            .expect("the app answers");
         assert_eq!(
             code.expect_err("none of these is a code")["code"],
             "BAD_ROOM",
-            "with a reason"
+            "the refusal has a reason"
         );
 
         let url = window
             .command("setServerUrl", &json!({ "url": text }))
-            .expect("an answer");
+            .expect("the app answers");
         assert_eq!(
             url.expect_err("none of these is an address")["code"],
             "BAD_RELAY_URL",
-            "with a reason"
+            "the refusal has a reason"
         );
 
         let settings = fs::metadata(window.home().settings()).map_or(0, |file| file.len());
-        assert!(settings < 4_096, "no text fills the disk: {settings} bytes");
+        assert!(
+            settings < 4_096,
+            "no text bloats the settings file: {settings} bytes"
+        );
     }
 
     window
         .fill("#room-code", "no spaces \u{202E}<b>")
-        .expect("it can be typed");
-    window.press("call-with-code").expect("and sent off");
+        .expect("the code can be typed");
+    window.press("call-with-code").expect("the button is there");
     window
         .wait_for_element(".with-code [data-problem=\"BAD_ROOM\"]")
-        .expect("the refusal stands where it was typed");
+        .expect("the refusal is shown next to the input");
     let width = window
         .run(
             "return document.documentElement.scrollWidth <= innerWidth;",
             &json!([]),
         )
-        .expect("an answer");
+        .expect("the app answers");
+    assert_eq!(width, true, "the page does not scroll sideways");
 
-    assert_eq!(width, true, "nothing has pushed the page out of shape");
-    assert_well(&window);
+    assert_works(&window);
 }
 
 #[test]
 fn every_field_of_a_partner_is_shown_as_text() {
     require!(Part::Window);
     let html = "<b id=evil>x</b><img src=x onerror=\"window.hacked=1\">";
-    let partner = |name: &str, picture: &str| {
+    let partner = |name: &str, profile_picture: &str| {
         json!({
             "type": "partner_found", "partnerId": "11111111-5e7f-4d0c-8d5c-1fb7a5b4c0de",
             "sessionId": "22222222-5e7f-4d0c-8d5c-1fb7a5b4c0de", "socketId": "33333333-5e7f-4d0c-8d5c-1fb7a5b4c0de",
             "userName": name, "userAge": 33, "userLocation": format!("\u{202E}{html}\u{2066}\n\u{0}"),
-            "userPicture": picture, "initiator": false, "interests": [html],
+            "userPicture": profile_picture, "initiator": false, "interests": [html],
         })
     };
 
@@ -329,39 +349,44 @@ fn every_field_of_a_partner_is_shown_as_text() {
     let breakout = "data:image/png;base64,AA\"onerror=\"window.hacked=1";
     let zalgo = format!("Z{}", "\u{0335}".repeat(39));
 
-    for (name, picture) in [
+    for (name, profile_picture) in [
         (html, svg),
         ("\u{202E}\u{2067}evitan", fetched),
         (&zalgo, breakout),
         ("\u{200B}\u{2060}", svg),
     ] {
-        let relay = RogueServer::start(vec![partner(name, picture).to_string()])
-            .expect("a relay that says anything");
-        let screen = Screen::start().expect("a screen");
-        let window = open(&screen, &relay.url());
-        window.press("find-partner").expect("a button");
+        let server = RogueServer::start(vec![partner(name, profile_picture).to_string()])
+            .expect("the rogue server starts");
+        let screen = Screen::start().expect("Xvfb starts");
+        let window = open(&screen, &server.url());
+        window.press("find-partner").expect("the button is there");
         window
             .wait_for_screen("connecting")
-            .expect("a partner of a kind");
-        let page = window.text("main").expect("a page");
-        assert!(page.contains("<b id=evil>"), "the place is text: {page}");
-        for turn in ['\u{202E}', '\u{2066}', '\u{2067}', '\u{0}'] {
+            .expect("the hostile partner is matched");
+        let page = window.text("main").expect("the page answers");
+        assert!(
+            page.contains("<b id=evil>"),
+            "the location is shown as text: {page}"
+        );
+
+        for control in ['\u{202E}', '\u{2066}', '\u{2067}', '\u{0}'] {
             assert!(
-                !page.contains(turn),
-                "nothing turns the text around it: {page:?}"
+                !page.contains(control),
+                "control characters are removed: {page:?}"
             );
         }
         let found = "return [!!document.querySelector('#evil, main img, main iframe, main script'), !!window.hacked,
             document.documentElement.scrollWidth <= innerWidth, document.querySelector('h1, h2')?.getBoundingClientRect().height ?? 0];";
-        let found = window.run(found, &json!([])).expect("an answer");
-        assert_eq!(found[0], false, "no element came of it: {page}");
-        assert_eq!(found[1], false, "nothing ran");
-        assert_eq!(found[2], true, "the page keeps its shape");
+        let found = window.run(found, &json!([])).expect("the app answers");
+        assert_eq!(found[0], false, "no element was created: {page}");
+        assert_eq!(found[1], false, "no script ran");
+        assert_eq!(found[2], true, "the page does not scroll sideways");
         assert!(
             found[3].as_f64() < Some(200.0),
-            "a heading is a heading: {found}"
+            "the heading keeps a normal height: {found}"
         );
-        window.press("cancel").expect("a button");
-        assert_well(&window);
+
+        window.press("cancel").expect("the button is there");
+        assert_works(&window);
     }
 }

@@ -1,4 +1,5 @@
-//! A window in trouble: broken files, a second copy, hostile text, a page that has gone mad.
+//! How the window copes with a broken settings file, a second copy of the app, hostile text and a
+//! misbehaving page.
 
 #![cfg(target_os = "linux")]
 
@@ -7,25 +8,28 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tandem_tests::process::{built, wait_until};
-use tandem_tests::window::{Home, PATIENCE, TEST_MEDIA};
+use tandem_tests::window::{Home, TEST_MEDIA, TIMEOUT};
 use tandem_tests::{Part, Process, Screen, ServerProcess, Tandem, Window, require};
 
 #[test]
-fn a_broken_settings_file_is_set_aside_and_said() {
+fn a_broken_settings_file_is_kept_aside_and_reported() {
     require!(Part::Window);
-    let screen = Screen::start().expect("a screen");
-    let home = Home::new().expect("a user");
+    let screen = Screen::start().expect("Xvfb starts");
+    let home = Home::new().expect("a home folder");
     let settings = home.settings();
-    let folder = settings.parent().expect("a folder").to_path_buf();
-    fs::create_dir_all(&folder).expect("a folder");
-    fs::write(&settings, "{\"version\":1,\"name\":\"An").expect("half a file");
-    let window =
-        Window::open_as(home, &screen, &TEST_MEDIA).expect("the window opens all the same");
+    let folder = settings
+        .parent()
+        .expect("the settings are in a folder")
+        .to_path_buf();
+    fs::create_dir_all(&folder).expect("the folder is created");
+    fs::write(&settings, "{\"version\":1,\"name\":\"An").expect("the broken file is written");
+    let window = Window::open_as(home, &screen, &TEST_MEDIA)
+        .expect("the window opens despite the broken file");
     window
         .wait_for_element("[data-problem=\"SETTINGS_BROKEN\"]")
-        .expect("the user is told");
+        .expect("the page reports the broken file");
     let kept = fs::read_dir(&folder)
-        .expect("the folder")
+        .expect("the folder can be listed")
         .flatten()
         .find_map(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -36,73 +40,69 @@ fn a_broken_settings_file_is_set_aside_and_said() {
     assert_eq!(
         kept.as_deref(),
         Some("{\"version\":1,\"name\":\"An"),
-        "nothing is lost"
+        "the broken file is kept under another name"
     );
 
-    window.fill("#name", "Ann").expect("a name");
+    window.fill("#name", "Ann").expect("the name can be typed");
     let saved = || {
         fs::read_to_string(&settings)
             .ok()
             .filter(|text| text.contains("\"Ann\""))
     };
 
-    wait_until("a new settings file", PATIENCE, saved).expect("what is chosen now is kept");
-    let home = window.close().expect("it closes");
-    let again = Window::open_as(home, &screen, &TEST_MEDIA).expect("it opens again");
-    let state = again.state().expect("a state");
-
-    assert_eq!(state["settings"]["name"], "Ann", "with the name");
-    assert_eq!(
-        state["problems"],
-        json!([]),
-        "and nothing to complain about"
-    );
+    wait_until("a new settings file is written", TIMEOUT, saved).expect("the new name is saved");
+    let home = window.close().expect("the app exits");
+    let again = Window::open_as(home, &screen, &TEST_MEDIA).expect("the window opens again");
+    let state = again.state().expect("the app answers");
+    assert_eq!(state["settings"]["name"], "Ann", "the name was kept");
+    assert_eq!(state["problems"], json!([]), "no problem is reported");
 }
 
 #[test]
 fn a_second_copy_brings_the_first_to_the_front_and_ends() {
     require!(Part::Window, Part::XTools);
-    let screen = Screen::start().expect("a screen");
-    let ann = Window::open(&screen, &TEST_MEDIA).expect("a window");
+    let screen = Screen::start().expect("Xvfb starts");
+    let ann = Window::open(&screen, &TEST_MEDIA).expect("the window opens");
     let front = |window: &Window| {
         let process = window.process_id().ok()?;
-        (screen.front().ok()?? == process).then_some(())
+        (screen.front_process().ok()?? == process).then_some(())
     };
 
-    wait_until("Ann's window is in front", PATIENCE, || front(&ann)).expect("there is no other");
-    let bea = Window::open(&screen, &TEST_MEDIA).expect("another user's window");
-    wait_until("Bea's window is in front", PATIENCE, || front(&bea)).expect("it came later");
+    wait_until("Ann's window is in front", TIMEOUT, || front(&ann)).expect("it is the only window");
+    let bea = Window::open(&screen, &TEST_MEDIA).expect("the window of another user opens");
+    wait_until("Bea's window is in front", TIMEOUT, || front(&bea)).expect("it opened last");
     let mut command = Command::new(built("tandem"));
     command
         .args(TEST_MEDIA)
         .envs(ann.home().environment())
         .envs(screen.environment());
-    let mut second = Process::start(command).expect("a second copy of Ann's");
-
+    let mut second = Process::start(command).expect("a second copy starts as Ann");
     assert_eq!(
-        second.wait(PATIENCE).expect("it ends by itself"),
+        second
+            .wait(TIMEOUT)
+            .expect("the second copy exits by itself"),
         Some(0),
-        "without a complaint"
+        "the second copy exits without an error"
     );
 
-    wait_until("Ann's window is in front again", PATIENCE, || front(&ann))
-        .expect("that is what she wanted");
+    wait_until("Ann's window is in front again", TIMEOUT, || front(&ann))
+        .expect("the second copy brings it there");
     assert_eq!(
-        ann.screen().expect("the first answers"),
+        ann.screen().expect("the page answers"),
         "lobby",
-        "and nothing happened to it"
+        "the first copy is unchanged"
     );
 }
 
 #[test]
-fn text_of_a_partner_is_shown_as_text() {
+fn html_in_a_partners_name_is_shown_as_text() {
     require!(Part::Window);
-    let (screen, relay) = (
-        Screen::start().expect("a screen"),
-        ServerProcess::start().expect("a relay"),
+    let (screen, server) = (
+        Screen::start().expect("Xvfb starts"),
+        ServerProcess::start().expect("the server starts"),
     );
-    let url = relay.url();
-    let trick = "<img src=x onerror=alert(1)>\u{202E}gpj";
+    let url = server.url();
+    let name = "<img src=x onerror=alert(1)>\u{202E}gpj";
     let bot = [
         "--signaling",
         &url,
@@ -113,33 +113,40 @@ fn text_of_a_partner_is_shown_as_text() {
         "--speaker",
         "none",
         "--name",
-        trick,
+        name,
     ];
-    let _bot = Tandem::start(bot).expect("somebody with a strange name");
+    let _bot = Tandem::start(bot).expect("tandem starts");
     let arguments = [&TEST_MEDIA[..], &["--signaling", &url]].concat();
-    let window = Window::open(&screen, &arguments).expect("a window");
-    window.fill("#room-code", "html").expect("a code");
-    window.press("call-with-code").expect("a button");
-    window.wait_for_screen("in-call").expect("a call");
-    let page = window.text("main").expect("a page");
-
+    let window = Window::open(&screen, &arguments).expect("the window opens");
+    window
+        .fill("#room-code", "html")
+        .expect("the code can be typed");
+    window.press("call-with-code").expect("the button is there");
+    window
+        .wait_for_screen("in-call")
+        .expect("the call connects");
+    let page = window.text("main").expect("the page answers");
     assert!(
         page.contains("<img src=x onerror=alert(1)>gpj"),
-        "the name as text, without what turns it around: {page}"
+        "the name is shown as text, without the character that reverses it: {page}"
     );
 
     let images = window.run(
         "return document.querySelectorAll('img[src=\"x\"], main img[onerror]').length;",
         &json!([]),
     );
-    assert_eq!(images.expect("a count"), json!(0), "and not as an element");
+    assert_eq!(
+        images.expect("the page answers"),
+        json!(0),
+        "no element was created"
+    );
 }
 
 #[test]
-fn a_mad_page_harms_nobody() {
+fn a_flood_of_calls_from_the_page_does_no_harm() {
     require!(Part::Window);
-    let screen = Screen::start().expect("a screen");
-    let window = Window::open(&screen, &TEST_MEDIA).expect("a window");
+    let screen = Screen::start().expect("Xvfb starts");
+    let window = Window::open(&screen, &TEST_MEDIA).expect("the window opens");
     let flood = "const done = arguments[0];
         const invoke = window.__TAURI_INTERNALS__.invoke;
         const names = ['cancel', 'hang_up', 'next', 'retry', 'to_lobby', 'set_muted', 'nonsense', 'set_theme', 'dismiss_problem'];
@@ -148,27 +155,26 @@ fn a_mad_page_harms_nobody() {
         Promise.all(calls).then((answers) => { const count = {}; for (const a of answers) count[a] = (count[a] ?? 0) + 1; done(count); });";
     let answers = window
         .run_async(flood, &json!([]))
-        .expect("every one is answered");
+        .expect("every call is answered");
     let count = |code: &str| answers[code].as_u64().unwrap_or(0);
     let all: u64 = answers
         .as_object()
-        .expect("counts")
+        .expect("an object with counts")
         .values()
         .filter_map(Value::as_u64)
         .sum();
-
-    assert_eq!(all, 1000, "each call has one answer: {answers}");
+    assert_eq!(all, 1000, "every call gets one answer: {answers}");
     assert!(
         count("RATE_LIMITED") > 300,
-        "a flood is held back: {answers}"
+        "the rate limit applies: {answers}"
     );
-
     assert!(
         count("malformed") > 0 && count("NOT_NOW") > 0,
-        "and nonsense is refused: {answers}"
+        "malformed and untimely calls are refused: {answers}"
     );
-    assert_eq!(count("ok"), 0, "nothing of it was done: {answers}");
-    let calm = || {
+    assert_eq!(count("ok"), 0, "no call was carried out: {answers}");
+
+    let in_lobby = || {
         window
             .state()
             .ok()
@@ -176,51 +182,51 @@ fn a_mad_page_harms_nobody() {
             .map(drop)
     };
 
-    wait_until("the app answers again", PATIENCE, calm).expect("the limit is not for ever");
+    wait_until("the app answers again", TIMEOUT, in_lobby).expect("the rate limit ends");
     window
-        .wait_for_pictures("#local", 3)
-        .expect("and the preview goes on");
+        .wait_for_frames("#local", 3)
+        .expect("the preview keeps moving");
 }
 
 #[test]
-fn a_window_without_a_screen_says_so() {
+fn without_a_screen_the_app_suggests_headless_mode() {
     let mut command = Command::new(built("tandem"));
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
-    let mut process = Process::start(command).expect("it starts");
-
+    let mut process = Process::start(command).expect("the process starts");
     assert_eq!(
-        process.wait(PATIENCE).expect("it ends"),
+        process.wait(TIMEOUT).expect("the app exits"),
         Some(1),
-        "there is nothing to open a window on"
+        "the app fails without a screen"
     );
-
     assert!(
         process.stderr().contains("--headless"),
-        "it says what to do: {}",
+        "the message says what to do: {}",
         process.stderr()
     );
 }
 
 #[test]
-fn the_page_may_load_nothing_from_elsewhere() {
+fn the_page_cannot_load_anything_from_elsewhere() {
     require!(Part::Window);
-    let screen = Screen::start().expect("a screen");
-    let window = Window::open(&screen, &TEST_MEDIA).expect("a window");
-    let blocked = "const done = arguments[0];
+    let screen = Screen::start().expect("Xvfb starts");
+    let window = Window::open(&screen, &TEST_MEDIA).expect("the window opens");
+    let attempts = "const done = arguments[0];
         const seen = [];
         document.addEventListener('securitypolicyviolation', (e) => seen.push(e.effectiveDirective));
         const image = new Image(); image.src = 'https://192.0.2.1/x.png';
         fetch('https://192.0.2.1/x').catch(() => {});
         const script = document.createElement('script'); script.textContent = 'window.hacked = true'; document.body.append(script);
         setTimeout(() => done({ seen, hacked: !!window.hacked }), 500);";
-    let result = window.run_async(blocked, &json!([])).expect("an answer");
-
+    let result = window
+        .run_async(attempts, &json!([]))
+        .expect("the app answers");
     assert_eq!(result["hacked"], false, "inline scripts do not run");
+
     for directive in ["img-src", "connect-src", "script-src-elem"] {
-        let seen = result["seen"].as_array().expect("a list");
+        let seen = result["seen"].as_array().expect("a list of directives");
         assert!(
             seen.iter().any(|found| found == directive),
-            "{directive} stands in the way: {result}"
+            "{directive} blocks the attempt: {result}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! W3C WebDriver, spoken to WebKitWebDriver: the few commands that the tests need.
+//! A client for WebKitWebDriver with the few W3C WebDriver commands that the tests need.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use crate::process::Process;
 
-/// The longest that one command may take: a cold start of the app on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long one command may take. The slowest is a cold start of the app on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(90);
 /// The key under which the protocol names an element (W3C webdriver §12).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-/// A running driver with one session, which is one app.
+
+/// A running driver with one session, which is one running app.
 pub(super) struct Driver {
     process: Process,
     port: u16,
@@ -25,7 +26,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// `command` starts WebKitWebDriver, which starts `program` beside it.
+    /// Starts WebKitWebDriver with `command`, and has it start `program`.
     pub(super) fn start(
         mut command: Command,
         program: &Path,
@@ -54,7 +55,7 @@ impl Driver {
             .with_context(|| driver.log())?;
         driver.session = answer["sessionId"]
             .as_str()
-            .context("a session has an id")?
+            .context("the new session has no id")?
             .to_owned();
         driver.call("POST", "/timeouts", Some(&json!({ "script": 60_000 })))?;
 
@@ -88,7 +89,7 @@ impl Driver {
     }
 
     pub(super) fn fill(&self, selector: &str, text: &str) -> Result<()> {
-        // What is selected is replaced by what is typed.
+        // Typing replaces the selection.
         self.run(
             "const e = document.querySelector(arguments[0]); e.focus(); e.select();",
             &json!([selector]),
@@ -119,17 +120,17 @@ impl Driver {
 
     pub(super) fn screenshot(&self, path: &Path) -> Result<()> {
         let image = self.call("GET", "/screenshot", None)?;
-        let bytes =
-            from_base64(image.as_str().unwrap_or_default()).context("a screenshot is base64")?;
+        let bytes = from_base64(image.as_str().unwrap_or_default())
+            .context("the screenshot is not base64")?;
         std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// The app is a child of the driver.
+    /// The process id of the app, which is a child of the driver.
     pub(super) fn app_process(&self) -> Result<u32> {
         let children = format!("/proc/{0}/task/{0}/children", self.process.id());
         let children = std::fs::read_to_string(&children)
             .with_context(|| format!("cannot read {children}"))?;
-        // In an overlay the same path lies deeper, seen from here.
+        // Seen from here, the path of a program in an overlay has the mount point in front.
         let program = self.program.trim_start_matches('/');
         let runs_it = |id: &&str| {
             std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|exe| exe.ends_with(program))
@@ -139,12 +140,12 @@ impl Driver {
             .split_whitespace()
             .find(runs_it)
             .and_then(|id| id.parse().ok())
-            .ok_or_else(|| anyhow!("{} does not run under the driver", self.program))
+            .ok_or_else(|| anyhow!("{} is not running under the driver", self.program))
     }
 
     pub(super) fn log(&self) -> String {
         format!(
-            "the driver and the app said:\n{}{}",
+            "output of the driver and the app:\n{}{}",
             self.process.stdout(),
             self.process.stderr()
         )
@@ -159,7 +160,7 @@ impl Driver {
 
         Ok(found[ELEMENT]
             .as_str()
-            .context("an element has an id")?
+            .context("the element has no id")?
             .to_owned())
     }
 
@@ -182,11 +183,11 @@ impl Driver {
         }
     }
 
-    /// One HTTP request on a connection of its own; gives the protocol's `value`.
+    /// Sends one HTTP request on a new connection and returns the `value` of the answer.
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(TIMEOUT))?;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n",
             self.port
@@ -212,20 +213,22 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Ends the app, too. It may be gone already.
+        // Deleting the session ends the app too, if it is still running.
         if !self.session.is_empty() {
             let app = self.app_process();
             let _ = self.call("DELETE", "", None);
 
             if let Ok(app) = app.and_then(|app| Ok(libc::pid_t::try_from(app)?)) {
-                // SAFETY: kill(2) takes plain numbers; the app is a child of our driver, which still runs.
+                // SAFETY: kill(2) takes plain numbers. The app is a child of the driver, which is
+                // still running.
                 unsafe { libc::kill(app, libc::SIGKILL) };
             }
         }
     }
 }
 
-/// The driver keeps its connection open whatever it is asked, so the length says where the answer ends.
+/// Reads one answer. Its end follows from `Content-Length`: the driver keeps connections open even
+/// when asked to close.
 fn read_answer(socket: &mut TcpStream) -> Result<Value> {
     let mut bytes = Vec::new();
     let mut chunk = [0_u8; 64 * 1024];
@@ -236,24 +239,28 @@ fn read_answer(socket: &mut TcpStream) -> Result<Value> {
             let length = head
                 .lines()
                 .find_map(|line| line.strip_prefix("content-length:"));
-            let length: usize = length.context("an answer has a length")?.trim().parse()?;
+            let length: usize = length
+                .context("the answer has no Content-Length")?
+                .trim()
+                .parse()?;
 
             if bytes.len() >= end + 4 + length {
                 return serde_json::from_slice(&bytes[end + 4..end + 4 + length])
-                    .context("an answer is JSON");
+                    .context("the answer is not JSON");
             }
         }
 
         let read = socket.read(&mut chunk).context("no answer in time")?;
         if read == 0 {
-            bail!("the answer ends in the middle");
+            bail!("the connection closed in the middle of the answer");
         }
 
         bytes.extend_from_slice(&chunk[..read]);
     }
 }
 
-/// A port that is free now. Somebody else may take it before the driver does: then it says so and ends.
+/// A port that is free now. If another program takes it first, the driver fails to start and says
+/// so.
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
@@ -294,18 +301,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_read() {
+    fn base64_is_decoded() {
         assert_eq!(
             from_base64("VGFuZGVt").as_deref(),
             Some(&b"Tandem"[..]),
-            "whole groups"
+            "text without padding"
         );
-
         assert_eq!(
             from_base64("VGFuZA==").as_deref(),
             Some(&b"Tand"[..]),
-            "with padding"
+            "text with padding"
         );
-        assert_eq!(from_base64("VG*u"), None, "nonsense is noticed");
+        assert_eq!(from_base64("VG*u"), None, "other characters are rejected");
     }
 }

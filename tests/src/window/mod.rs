@@ -1,7 +1,8 @@
-//! The real window, on a screen of the test's own, with somebody who presses its buttons.
+//! Runs the real window on a private screen and controls it.
 //!
-//! WebKitWebDriver starts the app and speaks W3C WebDriver; the app shows itself on a private Xvfb. Each window has its
-//! own folders, so that any number of them are as many users.
+//! WebKitWebDriver starts the app and takes W3C WebDriver commands. The app opens its window on a
+//! private Xvfb. Each window has separate folders for settings and data, so that every window of a
+//! test is a different user.
 
 mod driver;
 mod pattern;
@@ -23,44 +24,44 @@ use crate::process::{built, wait_until};
 use crate::{Overlay, PulseAudio};
 use driver::Driver;
 
-/// How long the window may take to show something, on a machine that does other things, too.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the window may take to show something, even on a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The driver's program.
+/// The driver's program, which comes with WebKitGTK.
 const DRIVER: &str = "WebKitWebDriver";
 
-/// Arguments of a window that needs no devices.
+/// Arguments for a window that needs no devices.
 pub const TEST_MEDIA: [&str; 6] = ["--video", "test", "--audio", "test", "--speaker", "none"];
 
-/// An open window. Dropping it ends it, without manners: see [`Window::close`].
+/// An open window. Dropping it kills the app; [`Window::close`] ends it properly.
 pub struct Window {
     driver: Driver,
     home: Home,
 }
 
-/// The folders of one user.
+/// The folders and environment of one user.
 pub struct Home {
     folder: TempDir,
-    /// What else this user's programs find in their environment.
-    more: Vec<(OsString, OsString)>,
+    /// Further environment variables of this user's programs.
+    variables: Vec<(OsString, OsString)>,
 }
 
 impl Home {
     /// A user who has never started Tandem.
     ///
     /// # Errors
-    /// When there is no place for a folder.
+    /// When the temporary folder cannot be created.
     pub fn new() -> Result<Self> {
         Ok(Self {
-            folder: tempfile::tempdir().context("no place for a folder")?,
-            more: Vec::new(),
+            folder: tempfile::tempdir().context("cannot create a temporary folder")?,
+            variables: Vec::new(),
         })
     }
 
-    /// The same with the devices of a sound server.
+    /// Gives the user the devices of a sound server.
     #[must_use]
-    pub fn with_sound(mut self, sound: &PulseAudio) -> Self {
-        self.more = sound
+    pub fn with_sound_server(mut self, pulse: &PulseAudio) -> Self {
+        self.variables = pulse
             .environment()
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()))
@@ -68,19 +69,20 @@ impl Home {
         self
     }
 
-    /// The same without a microphone and without a speaker, whatever this machine has.
+    /// Hides this machine's microphones and speakers from the user.
     ///
     /// # Errors
-    /// When there is no place for a file.
-    pub fn without_sound(mut self) -> Result<Self> {
-        let nothing = self.folder.path().join("no-devices.conf");
-        std::fs::write(&nothing, "# ALSA knows no device.\n").context("no place for a file")?;
-        self.more = vec![("ALSA_CONFIG_PATH".into(), nothing.into_os_string())];
+    /// When ALSA's configuration cannot be written.
+    pub fn without_audio_devices(mut self) -> Result<Self> {
+        let no_devices = self.folder.path().join("no-devices.conf");
+        std::fs::write(&no_devices, "# No devices.\n")
+            .context("cannot write the ALSA configuration")?;
+        self.variables = vec![("ALSA_CONFIG_PATH".into(), no_devices.into_os_string())];
 
         Ok(self)
     }
 
-    /// Where the settings are kept.
+    /// The path of the settings file.
     pub fn settings(&self) -> PathBuf {
         self.config().join("tandem/settings.json")
     }
@@ -89,7 +91,7 @@ impl Home {
         self.folder.path().join("config")
     }
 
-    /// The variables that make a program believe to be this user's.
+    /// The environment variables that make a program use this user's folders.
     pub fn environment(&self) -> Vec<(OsString, OsString)> {
         let folder = |name: &str| self.folder.path().join(name).into_os_string();
         let folders = [
@@ -100,16 +102,16 @@ impl Home {
 
         folders
             .into_iter()
-            .chain(self.more.iter().cloned())
+            .chain(self.variables.iter().cloned())
             .collect()
     }
 }
 
 impl Window {
-    /// Opens Tandem as somebody who has never started it.
+    /// Opens Tandem as a user who has never started it.
     ///
     /// # Errors
-    /// When the driver, the app or its page does not come up.
+    /// When the driver, the app or its page does not start.
     pub fn open(screen: &Screen, arguments: &[&str]) -> Result<Self> {
         Self::open_as(Home::new()?, screen, arguments)
     }
@@ -117,15 +119,15 @@ impl Window {
     /// Opens Tandem as this user.
     ///
     /// # Errors
-    /// When the driver, the app or its page does not come up.
+    /// When the driver, the app or its page does not start.
     pub fn open_as(home: Home, screen: &Screen, arguments: &[&str]) -> Result<Self> {
         Self::open_program(&built("tandem"), home, screen, arguments)
     }
 
-    /// Opens this program, which is Tandem, too.
+    /// Opens another build of Tandem.
     ///
     /// # Errors
-    /// When the driver, the app or its page does not come up.
+    /// When the driver, the app or its page does not start.
     pub fn open_program(
         program: &Path,
         home: Home,
@@ -135,10 +137,10 @@ impl Window {
         Self::start(Command::new(DRIVER), program, home, screen, arguments)
     }
 
-    /// Opens the program that lies at this path in an overlay.
+    /// Opens the program at this path in an overlay.
     ///
     /// # Errors
-    /// When the driver, the app or its page does not come up.
+    /// When the driver, the app or its page does not start.
     pub fn open_in(
         overlay: &Overlay,
         program: &Path,
@@ -168,14 +170,14 @@ impl Window {
 
         let driver = Driver::start(driver, program, arguments, &environment)?;
         let window = Self { driver, home };
-        window.wait_for("its first screen", || {
+        window.wait_for("the first screen", || {
             window.screen().ok().filter(|screen| !screen.is_empty())
         })?;
 
         Ok(window)
     }
 
-    /// The name of the screen that is shown: `lobby`, `waiting`, `connecting`, `in-call` or `ended`.
+    /// The name of the current screen: `lobby`, `waiting`, `connecting`, `in-call` or `ended`.
     ///
     /// # Errors
     /// When the page does not answer.
@@ -190,22 +192,22 @@ impl Window {
     /// Waits until this screen is shown.
     ///
     /// # Errors
-    /// When it is not in time: with what is shown instead.
+    /// When it is not shown within [`TIMEOUT`]. The error quotes what is shown instead.
     pub fn wait_for_screen(&self, name: &str) -> Result<()> {
         self.wait_for(&format!("the screen {name}"), || {
             (self.screen().ok()? == name).then_some(())
         })
     }
 
-    /// Waits until something matches a CSS selector and can be seen.
+    /// Waits until a visible element matches a CSS selector.
     ///
     /// # Errors
-    /// When nothing does in time.
+    /// When none does within [`TIMEOUT`].
     pub fn wait_for_element(&self, selector: &str) -> Result<()> {
         self.wait_for(selector, || self.is_shown(selector).ok()?.then_some(()))
     }
 
-    /// Whether something matches a CSS selector and can be seen.
+    /// Whether a visible element matches a CSS selector.
     ///
     /// # Errors
     /// When the page does not answer.
@@ -214,7 +216,7 @@ impl Window {
         Ok(self.run(script, &json!([selector]))? == Value::Bool(true))
     }
 
-    /// The text of the first element that matches, as a user reads it.
+    /// The visible text of the first element that matches, or an empty string.
     ///
     /// # Errors
     /// When the page does not answer.
@@ -227,7 +229,7 @@ impl Window {
             .to_owned())
     }
 
-    /// An attribute of the first element that matches.
+    /// An attribute of the first element that matches, if there is one.
     ///
     /// # Errors
     /// When the page does not answer.
@@ -240,7 +242,7 @@ impl Window {
             .map(str::to_owned))
     }
 
-    /// Presses a button by its `data-action`, as a mouse does, once it can be pressed.
+    /// Waits until the button with this `data-action` is enabled, and clicks it.
     ///
     /// # Errors
     /// When there is no such button, or it stays disabled.
@@ -256,7 +258,7 @@ impl Window {
         self.driver.click(&selector)
     }
 
-    /// Types into an input in place of what is there, as a keyboard does, and leaves it.
+    /// Replaces the text of an input by typing, then moves the focus away.
     ///
     /// # Errors
     /// When there is no such input.
@@ -265,10 +267,10 @@ impl Window {
         self.driver.fill(selector, text)
     }
 
-    /// Chooses in a menu, as somebody who opens it does.
+    /// Waits until a menu (`<select>`) offers a value, and chooses it.
     ///
     /// # Errors
-    /// When the menu does not come to offer the value.
+    /// When the menu does not offer the value within [`TIMEOUT`].
     pub fn choose(&self, menu: &str, value: &str) -> Result<()> {
         let choose = "const [menu, value] = arguments;
             const e = [...document.querySelectorAll(menu)].find((e) => e.getClientRects().length > 0);
@@ -281,10 +283,10 @@ impl Window {
         })
     }
 
-    /// Waits until the state that the app tells has this value at a JSON pointer.
+    /// Waits until the app's state has this value at a JSON pointer.
     ///
     /// # Errors
-    /// When it does not in time: with the state.
+    /// When it does not within [`TIMEOUT`]. The error quotes the state.
     pub fn wait_for_state(&self, pointer: &str, wanted: &Value) -> Result<()> {
         let found = || {
             self.state()
@@ -295,19 +297,19 @@ impl Window {
         };
 
         let state = || format!("the state is {}", self.state().unwrap_or_default());
-        wait_until(&format!("{pointer} is {wanted}"), PATIENCE, found).with_context(state)
+        wait_until(&format!("{pointer} is {wanted}"), TIMEOUT, found).with_context(state)
     }
 
-    /// Presses one key, with nothing in focus.
+    /// Presses a key while no element has the focus.
     ///
     /// # Errors
-    /// When the page does not take it.
+    /// When the page does not answer.
     pub fn key(&self, key: &str) -> Result<()> {
         self.run("document.activeElement?.blur();", &json!([]))?;
         self.driver.keys("body", key)
     }
 
-    /// Loads the page again.
+    /// Reloads the page.
     ///
     /// # Errors
     /// When the driver refuses.
@@ -315,7 +317,7 @@ impl Window {
         self.driver.reload()
     }
 
-    /// Runs a script in the page; gives what it returns.
+    /// Runs a script in the page and returns its result.
     ///
     /// # Errors
     /// When it throws, or the page does not answer.
@@ -323,16 +325,16 @@ impl Window {
         self.driver.run(script, arguments)
     }
 
-    /// Runs a script that calls its last argument when it is done.
+    /// Runs a script in the page that passes its result to its last argument, a callback.
     ///
     /// # Errors
-    /// When it does not within 60 s.
+    /// When it does not call back within 60 s.
     pub fn run_async(&self, script: &str, arguments: &Value) -> Result<Value> {
         self.driver.run_async(script, arguments)
     }
 
-    /// Sends the app a command as the page does: `kind` is its type (`setMuted`), `fields` holds its
-    /// other fields. `Err` inside is the app's refusal.
+    /// Sends the app a command as the page does. `kind` is its type, such as `setMuted`; `fields`
+    /// holds its other fields. The inner `Err` is the app's refusal.
     ///
     /// # Errors
     /// When the page does not answer.
@@ -353,36 +355,37 @@ impl Window {
         })
     }
 
-    /// What the app says that it shows.
+    /// The app's state, which the page shows.
     ///
     /// # Errors
     /// When it does not answer.
     pub fn state(&self) -> Result<Value> {
         match self.invoke("get_state", &json!({}))? {
             Ok(state) => Ok(state),
-            Err(refusal) => bail!("the app tells no state: {refusal}"),
+            Err(refusal) => bail!("the app refused to return its state: {refusal}"),
         }
     }
 
-    /// Reads the code of the test picture off a canvas.
+    /// Reads the code of the test pattern off a canvas. `None` if it shows no readable code.
     ///
     /// # Errors
-    /// When the page does not answer. `None`: nothing readable is on it.
-    pub fn picture(&self, canvas: &str) -> Result<Option<Code>> {
+    /// When the page does not answer.
+    pub fn frame_code(&self, canvas: &str) -> Result<Option<Code>> {
         pattern::read(self, canvas)
     }
 
-    /// Waits until a canvas shows the test picture, and then `more` later ones. Gives the first and the last.
+    /// Waits until a canvas shows the test pattern, and then a frame at least `more` later. Returns
+    /// the first and the last code.
     ///
     /// # Errors
-    /// When no picture comes, or they do not advance.
-    pub fn wait_for_pictures(&self, canvas: &str, more: u16) -> Result<(Code, Code)> {
-        let first = self.wait_for(&format!("a picture on {canvas}"), || {
-            self.picture(canvas).ok().flatten()
+    /// When no frame arrives, or their numbers do not advance.
+    pub fn wait_for_frames(&self, canvas: &str, more: u16) -> Result<(Code, Code)> {
+        let first = self.wait_for(&format!("a frame on {canvas}"), || {
+            self.frame_code(canvas).ok().flatten()
         })?;
 
         let what = format!(
-            "{more} more pictures on {canvas} than number {}",
+            "a frame on {canvas} at least {more} after number {}",
             first.frame
         );
 
@@ -391,16 +394,18 @@ impl Window {
                 && code.frame.wrapping_sub(first.frame) < 0x8000
         };
 
-        let last = self.wait_for(&what, || self.picture(canvas).ok().flatten().filter(later))?;
+        let last = self.wait_for(&what, || {
+            self.frame_code(canvas).ok().flatten().filter(later)
+        })?;
         Ok((first, last))
     }
 
-    /// Takes a picture of the whole page, as a PNG.
+    /// Saves a screenshot of the page as a PNG.
     ///
     /// # Errors
     /// When the driver refuses, or the file cannot be written.
     pub fn screenshot(&self, path: &Path) -> Result<()> {
-        // The driver waits for the next repaint, and a page that stands still has none.
+        // The driver waits for the next repaint, so make sure that there is one.
         let nudge = "let odd = false;
             window.nudge = setInterval(() => { odd = !odd; document.body.style.outlineOffset = odd ? '1px' : '0'; }, 50);";
         self.run(nudge, &json!([]))?;
@@ -413,7 +418,7 @@ impl Window {
         taken
     }
 
-    /// Makes the window this large, in pixels.
+    /// Resizes the window, in pixels.
     ///
     /// # Errors
     /// When the driver refuses.
@@ -421,10 +426,10 @@ impl Window {
         self.driver.resize(width, height)
     }
 
-    /// The number of the app's process.
+    /// The id of the app's process.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When the app has exited.
     pub fn process_id(&self) -> Result<u32> {
         self.driver.app_process()
     }
@@ -432,40 +437,41 @@ impl Window {
     /// Sends the app a signal, such as `libc::SIGSTOP`.
     ///
     /// # Errors
-    /// When it is gone.
+    /// When the app has exited.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let id =
-            libc::pid_t::try_from(self.process_id()?).context("a process id fits its own type")?;
-        // SAFETY: kill(2) takes plain numbers; the app is a child of our driver, which has not been told that it ended.
+        let id = libc::pid_t::try_from(self.process_id()?)
+            .context("the process id does not fit pid_t")?;
+        // SAFETY: kill(2) takes plain numbers and touches no memory. The id was just read from the
+        // driver's list of children.
         let sent = unsafe { libc::kill(id, signal) };
-        ensure!(sent == 0, "the app can be signalled");
+        ensure!(sent == 0, "the app cannot be signalled");
 
         Ok(())
     }
 
-    /// Ends the app as a system does at log-out (SIGTERM): it closes its window, as the title bar's button does, and tells
-    /// the partner. Waits until the app is gone, and gives the user's folders. (WebDriver's own way to close a window
-    /// kills the app.)
+    /// Ends the app with SIGTERM, as a log-out does: it closes its window, like the button in the
+    /// title bar, and notifies the partner. Waits until the app has exited and returns the user's
+    /// folders. (WebDriver's command for closing a window kills the app.)
     ///
     /// # Errors
-    /// When it does not end.
+    /// When the app does not exit.
     pub fn close(self) -> Result<Home> {
         let process = self.process_id()?;
         self.signal(libc::SIGTERM)?;
-        wait_until("the app ends", PATIENCE, || {
+        wait_until("the app exits", TIMEOUT, || {
             has_ended(process).then_some(())
         })?;
 
         Ok(self.home)
     }
 
-    /// The user's folders.
+    /// The folders of the user whose window this is.
     pub fn home(&self) -> &Home {
         &self.home
     }
 
     fn wait_for<T>(&self, what: &str, mut condition: impl FnMut() -> Option<T>) -> Result<T> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(found) = condition() {
                 return Ok(found);
@@ -477,7 +483,7 @@ impl Window {
                     .unwrap_or_else(|error| format!("(the page does not answer: {error:#})"));
                 let screen = self.screen().unwrap_or_default();
                 bail!(
-                    "{what}: not within {PATIENCE:?}; the screen {screen} says:\n{page}\n{}",
+                    "{what}: not within {TIMEOUT:?}; the screen {screen} shows:\n{page}\n{}",
                     self.driver.log()
                 );
             }
@@ -487,7 +493,7 @@ impl Window {
     }
 }
 
-/// Whether a process is gone, or only waits for its parent to notice.
+/// Whether a process has exited. A zombie counts: its parent has yet to reap it.
 fn has_ended(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(')')

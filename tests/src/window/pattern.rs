@@ -1,20 +1,20 @@
-//! The test picture, read off a canvas.
+//! Reads the code of the test pattern off a canvas.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Window;
 
-/// What stands in a test picture.
+/// The code in a frame of the test pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code {
-    /// Counts the pictures of its source.
+    /// Number of the frame, counted by its source, modulo 2^16.
     pub frame: u16,
-    /// When it was made: Unix time in ms modulo 2^32.
+    /// When the frame was made: Unix time in ms, modulo 2^32.
     pub unix_ms: u32,
 }
 
-/// The brightness of each of the 64 blocks, and what the time is.
+/// Returns the brightness of each of the 64 blocks (0 to 765), or null without a canvas.
 const SAMPLE: &str = "
     const canvas = document.querySelector(arguments[0]);
     if (!canvas || canvas.width < 64) return null;
@@ -42,7 +42,7 @@ pub(super) fn read(window: &Window, canvas: &str) -> Result<Option<Code>> {
     ))
 }
 
-/// The code in the brightness of 64 blocks (0 to 765), unless its checksum says that it was misread.
+/// Decodes the brightness of 64 blocks (0 to 765). `None` if the checksum is wrong.
 fn decode(blocks: &[u64]) -> Option<Code> {
     if blocks.len() != 64 {
         return None;
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checksum_is_the_one_of_the_contract() {
+    fn the_checksum_is_crc_16_ccitt_false() {
         assert_eq!(
             crc(b"123456789"),
             0x29B1,
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_read_and_a_misread_one_is_not() {
+    fn a_code_with_a_wrong_block_is_rejected() {
         let mut bytes = [0x12, 0x34, 0x9A, 0xBC, 0xDE, 0xF0, 0, 0];
         let sum = crc(&bytes[..6]);
         bytes[6..].copy_from_slice(&sum.to_be_bytes());
@@ -99,18 +99,21 @@ mod tests {
         let mut blocks: Vec<u64> = (0..64)
             .map(|bit| if bits >> (63 - bit) & 1 == 1 { 690 } else { 60 })
             .collect();
-
         assert_eq!(
             decode(&blocks),
             Some(Code {
                 frame: 0x1234,
                 unix_ms: 0x9ABC_DEF0
             }),
-            "as it was drawn"
+            "the code reads as it was drawn"
         );
 
         blocks[20] = 750 - blocks[20];
-        assert_eq!(decode(&blocks), None, "one wrong block is noticed");
-        assert_eq!(decode(&[]), None, "no picture");
+        assert_eq!(
+            decode(&blocks),
+            None,
+            "the checksum detects one wrong block"
+        );
+        assert_eq!(decode(&[]), None, "no blocks, no code");
     }
 }

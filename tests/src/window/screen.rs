@@ -1,4 +1,4 @@
-//! A screen that nobody sees.
+//! A virtual X screen (Xvfb) for the window.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -8,17 +8,17 @@ use anyhow::{Context, Result};
 
 use crate::process::Process;
 
-/// A private X server. Dropping it ends it.
+/// A private X server, stopped when dropped.
 pub struct Screen {
     _server: Process,
     display: String,
 }
 
 impl Screen {
-    /// Starts it on a display number of its own choice.
+    /// Starts the server on a display number that it chooses itself.
     ///
     /// # Errors
-    /// When it does not come up within 20 s.
+    /// When it does not start within 20 s.
     pub fn start() -> Result<Self> {
         let mut command = Command::new("Xvfb");
         command.args([
@@ -41,11 +41,11 @@ impl Screen {
         })
     }
 
-    /// The process whose window is in front of all others, among those with a title.
+    /// The id of the process whose titled window is in front of all others.
     ///
     /// # Errors
-    /// When the X tools do not answer.
-    pub fn front(&self) -> Result<Option<u32>> {
+    /// When the X tools cannot be started.
+    pub fn front_process(&self) -> Result<Option<u32>> {
         let ask = |program: &str, arguments: &[&str]| -> Result<String> {
             let output = Command::new(program)
                 .args(["-display", &self.display])
@@ -55,7 +55,8 @@ impl Screen {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         };
 
-        // Children of the root, the one in front first; only a line of a titled window has a quoted name.
+        // The children of the root window, front to back. Only titled windows have a quoted name in
+        // their line.
         let tree = ask("xwininfo", &["-root", "-children"])?;
         let titled = |line: &&str| line.trim_start().starts_with("0x") && line.contains(" \"");
 
@@ -77,13 +78,13 @@ impl Screen {
         Ok(None)
     }
 
-    /// The variables that bring a program here.
+    /// The environment variables that make a program open its window on this screen.
     pub fn environment(&self) -> Vec<(OsString, OsString)> {
         [
             ("DISPLAY", self.display.as_str()),
             ("GDK_BACKEND", "x11"),
             ("WAYLAND_DISPLAY", ""),
-            // No session to talk to: without this GTK looks for one, and waits.
+            // There is no desktop session. Without these, GTK looks for one and waits.
             ("NO_AT_BRIDGE", "1"),
             ("GTK_USE_PORTAL", "0"),
         ]
