@@ -107,7 +107,6 @@ fn the_debian_package_declares_what_the_program_needs() {
     );
 
     let depends = field("Depends");
-
     for library in [
         "libwebkit2gtk-4.1-0",
         "libgtk-3-0",

@@ -149,6 +149,7 @@ fn buttons_and_keys_mute_and_switch_the_camera_off() {
         open(&screen, &server.url(), "Bea"),
     );
     connect([&ann, &bea], "mute");
+
     bea.wait_for_frames("#remote", 3).expect("Bea sees Ann");
     ann.press("mute").expect("the button is there");
     wait_for_state(&ann, "/screen/muted", &json!(true));
@@ -183,6 +184,7 @@ fn next_ends_the_call_and_finds_another_partner() {
         open(&screen, &server.url(), "Bea"),
     );
     connect([&ann, &bea], "next");
+
     ann.press("next").expect("the button is there");
     bea.wait_for_screen("ended")
         .expect("the call is over for Bea");
@@ -232,6 +234,7 @@ fn closing_the_window_ends_the_call_for_the_partner_at_once() {
         open(&screen, &server.url(), "Bea"),
     );
     connect([&ann, &bea], "close");
+
     ann.close()
         .expect("the app exits when its window is closed");
     bea.wait_for_screen("ended")
@@ -257,6 +260,7 @@ fn reloading_the_page_returns_to_the_call() {
         open(&screen, &server.url(), "Bea"),
     );
     connect([&ann, &bea], "reload");
+
     ann.wait_for_frames("#remote", 3).expect("Ann sees Bea");
     ann.press("mute").expect("the button is there");
     wait_for_state(&ann, "/screen/muted", &json!(true));
@@ -329,6 +333,7 @@ fn a_call_outlives_its_server_and_reconnects_to_it() {
     let (url, address) = (server.url(), server.address().to_string());
     let (ann, bea) = (open(&screen, &url, "Ann"), open(&screen, &url, "Bea"));
     connect([&ann, &bea], "down");
+
     drop(server);
     wait_for_state(&ann, "/screen/relayLost", &json!(true));
     ann.wait_for_frames("#remote", 10)
@@ -431,6 +436,7 @@ fn one_window_hosts_the_server_and_the_other_joins_by_its_address() {
         .expect("the app answers")
         .expect("the app accepts the address");
     connect([&ann, &bea], "lan");
+
     ann.wait_for_frames("#remote", 10).expect("Ann sees Bea");
     bea.wait_for_frames("#remote", 10).expect("Bea sees Ann");
     bea.press("hang-up").expect("the button is there");

@@ -325,7 +325,7 @@ fn typed_text_is_accepted_or_refused_with_a_reason() {
             "return document.documentElement.scrollWidth <= innerWidth;",
             &json!([]),
         )
-        .expect("the app answers");
+        .expect("the page answers");
     assert_eq!(width, true, "the page does not scroll sideways");
 
     assert_works(&window);
@@ -375,9 +375,10 @@ fn every_field_of_a_partner_is_shown_as_text() {
                 "control characters are removed: {page:?}"
             );
         }
+
         let found = "return [!!document.querySelector('#evil, main img, main iframe, main script'), !!window.hacked,
             document.documentElement.scrollWidth <= innerWidth, document.querySelector('h1, h2')?.getBoundingClientRect().height ?? 0];";
-        let found = window.run(found, &json!([])).expect("the app answers");
+        let found = window.run(found, &json!([])).expect("the page answers");
         assert_eq!(found[0], false, "no element was created: {page}");
         assert_eq!(found[1], false, "no script ran");
         assert_eq!(found[2], true, "the page does not scroll sideways");
