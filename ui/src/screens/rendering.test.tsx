@@ -4,7 +4,7 @@
 import { render } from "preact";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import type { AppState, Command } from "../generated/contract";
+import type { AppState, Command, Problem } from "../generated/contract";
 import { Button } from "../parts/button";
 import { Foreign } from "../parts/person";
 import { TextField } from "../parts/text-field";
@@ -30,7 +30,12 @@ const find = <E extends Element = HTMLElement>(selector: string): E => {
   if (!found) throw new Error(`${selector} is not there`);
   return found;
 };
-const camera = (id: number) => ({ id, code: "CAM_IN_USE", place: "camera" as const, detail: null });
+const camera = (id: number): Problem => ({
+  id,
+  code: "CAM_IN_USE",
+  place: "camera",
+  detail: null,
+});
 
 describe("rendering", () => {
   it("writes text as text", () => {

@@ -1,7 +1,7 @@
 import { render } from "preact";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import type { AppState, Command, ProblemPlace } from "../generated/contract";
+import type { AppState, Command, ErrorCode, ProblemPlace } from "../generated/contract";
 import { words } from "../locale";
 import type { PageState, View } from "../page-state";
 import { HOSTILE, makeCall, makeState, makeView, STATES } from "../testing/states";
@@ -74,9 +74,10 @@ describe("every screen", () => {
     "%s shows each problem exactly once, wherever it belongs",
     (_, state) => {
       for (const settingsOpen of [false, true]) {
+        const codes = Object.keys(words.errors) as ErrorCode[];
         const problems = PLACES.map((place, id) => ({
           id,
-          code: `CODE_${place}`,
+          code: codes[id] ?? "INTERNAL",
           place,
           detail: null,
         }));
