@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
+use crate::checks::Checks;
 use crate::setup;
 use crate::shell::{Shell, which};
-use crate::test::Checks;
 use crate::{page, workspace};
 
 /// `cargo xtask lint`.

@@ -16,6 +16,7 @@
 mod assets;
 mod bench;
 mod bundle;
+mod checks;
 mod cross;
 mod lint;
 mod needs;

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 
+use crate::checks::Checks;
 use crate::shell::{step, which};
-use crate::test::Checks;
 use crate::{npm, workspace};
 
 fn folder() -> PathBuf {

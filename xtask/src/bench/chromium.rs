@@ -6,9 +6,9 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::plan::{Figures, Plan};
 use super::processes::{SETTLING, Watch};
-use super::tandem::Relay;
-use super::{Figures, Plan};
+use super::tandem::SignalingServer;
 use crate::shell::Shell;
 
 /// Holds the call and returns both peers' figures.
@@ -16,7 +16,7 @@ use crate::shell::Shell;
 /// # Errors
 /// When Chromium or its driver is missing, or the call fails.
 pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
-    let server = Relay::start()?;
+    let server = SignalingServer::start()?;
     let seconds = plan.call.as_secs().to_string();
     let shell = Shell::new(
         "node",

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::{Figures, Plan, release_build, table, tandem};
+use super::plan::{Figures, Plan, release_build};
+use super::{table, tandem};
 use crate::shell::heading;
 
 /// What one process holds at one moment (from `/proc`, on Linux).
@@ -64,7 +65,7 @@ pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
         rounds: 1,
     };
 
-    let server = tandem::Relay::start()?;
+    let server = tandem::SignalingServer::start()?;
     heading(&format!("720p30 both ways for {minutes} minutes"));
     let peers = [
         tandem::start(&plan, &server)?,

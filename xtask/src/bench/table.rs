@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::Figures;
+use super::plan::Figures;
 use crate::shell::Shell;
 
 struct Row {

@@ -7,19 +7,19 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::plan::{Figures, Plan};
 use super::processes::{SETTLING, Watch};
-use super::{Figures, Plan};
 use crate::shell::Shell;
 use crate::workspace;
 
 /// A signaling server process, killed when dropped.
-pub(crate) struct Relay {
+pub(crate) struct SignalingServer {
     process: Child,
     /// The URL that clients connect to.
     pub(crate) url: String,
 }
 
-impl Relay {
+impl SignalingServer {
     /// Starts the release build on a port that the system picks.
     pub(crate) fn start() -> Result<Self> {
         let binary = workspace::binary("release", "tandem-signaling")?;
@@ -61,7 +61,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for SignalingServer {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -70,7 +70,7 @@ impl Drop for Relay {
 
 /// Holds the call and returns both peers' figures.
 pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
-    let server = Relay::start()?;
+    let server = SignalingServer::start()?;
     let peers = [start(plan, &server)?, start(plan, &server)?];
     let watches = peers
         .each_ref()
@@ -91,7 +91,7 @@ pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
 }
 
 /// Starts one peer, which prints its report at the end of the call.
-pub(crate) fn start(plan: &Plan, server: &Relay) -> Result<Child> {
+pub(crate) fn start(plan: &Plan, server: &SignalingServer) -> Result<Child> {
     let duration = format!("{}s", plan.call.as_secs());
     let arguments = [
         "--headless",

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::checks::Checks;
 use crate::shell::{Shell, which};
-use crate::test::Checks;
 use crate::workspace;
 
 /// The version of PyPI's `ziglang`, whose clang knows macOS's headers.
