@@ -149,9 +149,12 @@ fn a_flood_of_calls_from_the_page_does_no_harm() {
     let window = Window::open(&screen, &TEST_MEDIA).expect("the window opens");
     let flood = "const done = arguments[0];
         const invoke = window.__TAURI_INTERNALS__.invoke;
-        const names = ['cancel', 'hang_up', 'next', 'retry', 'to_lobby', 'set_muted', 'nonsense', 'set_theme', 'dismiss_problem'];
+        const types = ['cancel', 'hangUp', 'next', 'retry', 'toLobby', 'setMuted', 'nonsense', 'setTheme', 'dismissProblem'];
         const calls = [];
-        for (let i = 0; i < 1000; i++) calls.push(invoke(names[i % names.length], i % 3 ? {} : { muted: i, id: 'x' }).then(() => 'ok', (e) => e?.code ?? 'malformed'));
+        for (let i = 0; i < 1000; i++) {
+            const command = { type: types[i % types.length], ...(i % 3 ? {} : { muted: i, id: 'x' }) };
+            calls.push(invoke('run', { command }).then(() => 'ok', (e) => e?.code ?? 'malformed'));
+        }
         Promise.all(calls).then((answers) => { const count = {}; for (const a of answers) count[a] = (count[a] ?? 0) + 1; done(count); });";
     let answers = window
         .run_async(flood, &json!([]))
@@ -169,7 +172,7 @@ fn a_flood_of_calls_from_the_page_does_no_harm() {
         "the rate limit applies: {answers}"
     );
     assert!(
-        count("malformed") > 0 && count("NOT_NOW") > 0,
+        count("BAD_COMMAND") > 0 && count("NOT_NOW") > 0,
         "malformed and untimely calls are refused: {answers}"
     );
     assert_eq!(count("ok"), 0, "no call was carried out: {answers}");
