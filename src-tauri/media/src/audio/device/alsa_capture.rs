@@ -20,7 +20,6 @@ use alsa::{Direction, ValueOr};
 use cpal::{BufferSize, ErrorKind, FromSample, SampleFormat, SizedSample, StreamConfig};
 
 use super::callback::{CaptureSink, StreamClock};
-use crate::priority;
 
 /// Periods that the device may buffer. A reader that is held up on a busy machine loses nothing;
 /// otherwise it reads each period as it comes.
@@ -179,8 +178,6 @@ where
     f32: FromSample<T>,
 {
     fn run(mut self, stopping: &AtomicBool) {
-        priority::raise_for_audio();
-
         while !stopping.load(Ordering::Acquire) {
             if let Err(error) = self.read() {
                 let error = cpal::Error::from(error);
