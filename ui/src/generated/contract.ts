@@ -22,7 +22,7 @@ settings: Settings,
  */
 devices: Devices, 
 /**
- * The local video in the lobby.
+ * The local video on the home screen.
  */
 preview: Preview, 
 /**
@@ -52,7 +52,7 @@ revision: number,
 changes: Partial<Omit<AppState, "revision">>, };
 
 /**
- * The event `microphone-level`, at most 15 per second and only in the lobby.
+ * The event `microphone-level`, at most 15 per second and only on the home screen.
  */
 export type MicrophoneLevel = { 
 /**
@@ -130,7 +130,7 @@ quality: 1 | 2 | 3 | null,
  */
 muted: boolean, 
 /**
- * The user has the camera switched on. It may have failed all the same, see `sendsVideo`.
+ * The user has the camera switched on. It may have failed nevertheless, see `sendsVideo`.
  */
 cameraOn: boolean, 
 /**
@@ -267,7 +267,7 @@ id: string,
 name: string, };
 
 /**
- * The local video in the lobby.
+ * The local video on the home screen.
  */
 export type Preview = { 
 /**
@@ -276,7 +276,7 @@ export type Preview = {
 status: PreviewStatus, };
 
 /**
- * Whether the lobby shows the local video.
+ * Whether the home screen shows the local video.
  */
 export type PreviewStatus = "off" | "starting" | "on" | "failed";
 
@@ -370,10 +370,10 @@ export type AppErrorCode = "INTERNAL" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETT
 export type ProblemPlace = "camera" | "microphone" | "speaker" | "relay" | "host" | "settings" | "room" | "call";
 
 /**
- * Something that the user wants.
+ * What the user requests with a button, a menu or a key.
  *
- * Fields are required, also those that may be `null`. Serde refuses unknown fields, except beside
- * the `type` of a command without fields, where it ignores them.
+ * All fields are required, even those that may be `null`. Serde refuses unknown fields, except
+ * beside the `type` of a command without fields, where it ignores them.
  */
 export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setName", name: string, } | { "type": "setServerUrl", url: string, } | { "type": "setTheme", theme: Theme, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
 
