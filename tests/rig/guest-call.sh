@@ -48,8 +48,8 @@ peer() {
         --report "$out/$name.json" "$@" 2> "$out/$name.log"
 }
 
-# A peer that sends camera and microphone, with small frames and no audio processing because
-# emulation is slow.
+# A peer that sends camera and microphone, with small frames and no audio processing: all that an
+# emulated processor can do.
 sender() {
     local name=$1
     shift

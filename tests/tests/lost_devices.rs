@@ -81,7 +81,7 @@ fn a_camera_that_is_switched_off_is_free_for_other_programs() {
     )
     .expect("the program");
     let guest =
-        Guest::script(share.path(), Duration::from_secs(160), SWITCH).expect("the emulator starts");
+        Guest::script(share.path(), Duration::from_secs(330), SWITCH).expect("the emulator starts");
     let (code, output) = guest.finish().expect("the guest exits in time");
     let text = |name: &str| std::fs::read_to_string(share.path().join(name)).unwrap_or_default();
     let record = || {
@@ -116,7 +116,7 @@ fn a_call_continues_without_devices_that_are_in_use_or_unplugged() {
     let share = tempfile::tempdir().expect("a folder");
     speech::say(share.path(), "said", Voice::Male, speech::NEAR).expect("a sentence");
     let guest =
-        Guest::script(share.path(), Duration::from_secs(220), SCRIPT).expect("the emulator starts");
+        Guest::script(share.path(), Duration::from_secs(330), SCRIPT).expect("the emulator starts");
     let (code, output) = guest.finish().expect("the guest exits in time");
     let text = |name: &str| std::fs::read_to_string(share.path().join(name)).unwrap_or_default();
     let record = || {

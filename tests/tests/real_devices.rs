@@ -36,7 +36,7 @@ fn a_camera_and_a_microphone_reach_the_partner() {
     speech::say(share.path(), "said", Voice::Male, speech::NEAR).expect("a sentence");
     speech::say(share.path(), "unsaid", Voice::Female, speech::FAR).expect("another sentence");
     let guest =
-        Guest::script(share.path(), Duration::from_secs(210), SCRIPT).expect("the emulator starts");
+        Guest::script(share.path(), Duration::from_secs(330), SCRIPT).expect("the emulator starts");
     let (code, output) = guest.finish().expect("the guest exits in time");
     let text = |name: &str| std::fs::read_to_string(file(name)).unwrap_or_default();
     let record = || {
@@ -73,8 +73,8 @@ fn a_camera_and_a_microphone_reach_the_partner() {
     );
 
     assert!(
-        received.frames.len() >= 5,
-        "frames arrived, if slowly: {}",
+        received.frames.len() >= 50,
+        "12 s at 5 frames per second: {} frames",
         received.frames.len()
     );
 
@@ -96,8 +96,8 @@ fn a_camera_and_a_microphone_reach_the_partner() {
         "the received frame is the camera's: PSNR-Y {psnr:.1} dB"
     );
 
-    // Software emulation is too slow for whole sentences without gaps, so look for parts of 200 ms. Parts of another
-    // sentence in another voice show what is found by chance.
+    // Parts of 200 ms, because the sentence repeats and the recording may begin anywhere in it. Parts of another sentence
+    // in another voice show what is found by chance.
     let heard = wav::read(&file("heard.wav")).expect("a recording");
     let found = |sentence: &str| {
         let samples = wav::read(&file(sentence)).expect("a sentence");
@@ -119,7 +119,7 @@ fn a_camera_and_a_microphone_reach_the_partner() {
     );
 
     assert!(
-        share(&said) >= 0.15,
+        share(&said) >= 0.8,
         "most of the sentence is recorded: {said:.2?}"
     );
 
