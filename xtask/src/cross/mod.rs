@@ -22,17 +22,20 @@ const ZIG: &str = "0.17.1";
 const WINDOWS: &str = "x86_64-pc-windows-gnu";
 const MACOS: &str = "aarch64-apple-darwin";
 
-/// What is compiled: the signaling server with the desktop program, then the program without a window.
-const BUILDS: [(&str, &[&str]); 2] = [
-    (
-        "the signaling server and the desktop program",
-        &["--package", "tandem-signaling", "--package", "tandem"],
-    ),
-    (
-        "the headless program",
-        &["--package", "tandem", "--no-default-features"],
-    ),
-];
+/// Packages and features of one cargo run.
+type Build = (&'static str, &'static [&'static str]);
+
+const DESKTOP: Build = (
+    "the signaling server and the desktop program",
+    &["--package", "tandem-signaling", "--package", "tandem"],
+);
+
+/// Compiles most dependencies again, with the features that are left without the window. Once is enough: what is special
+/// to the program without a window is the same on both systems.
+const HEADLESS: Build = (
+    "the headless program",
+    &["--package", "tandem", "--no-default-features"],
+);
 
 /// Where the standard library of a target comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +48,25 @@ enum Library {
 
 /// Checks both systems. What this machine cannot check is skipped with the reason.
 pub(crate) fn check(checks: &mut Checks) {
-    one(checks, "Windows", WINDOWS, windows_compiler);
-    one(checks, "macOS", MACOS, macos_compiler);
+    one(
+        checks,
+        "Windows",
+        WINDOWS,
+        windows_compiler,
+        &[DESKTOP, HEADLESS],
+    );
+    one(checks, "macOS", MACOS, macos_compiler, &[DESKTOP]);
 }
 
 type Variables = Vec<(String, String)>;
 
-fn one(checks: &mut Checks, system: &str, target: &str, compiler: fn() -> Result<Variables>) {
+fn one(
+    checks: &mut Checks,
+    system: &str,
+    target: &str,
+    compiler: fn() -> Result<Variables>,
+    builds: &[Build],
+) {
     let name = format!("the build for {system}");
     let Some(library) = library(target) else {
         checks.skip(&name, &missing_library(target));
@@ -60,18 +75,18 @@ fn one(checks: &mut Checks, system: &str, target: &str, compiler: fn() -> Result
 
     match compiler() {
         Ok(variables) => {
-            checks.check(&name, || compile(target, library, &variables));
+            checks.check(&name, || compile(target, library, &variables, builds));
         }
         Err(reason) => checks.skip(&name, &format!("{reason:#}")),
     }
 }
 
-fn compile(target: &str, library: Library, variables: &Variables) -> Result<()> {
-    for (what, packages) in BUILDS {
+fn compile(target: &str, library: Library, variables: &Variables, builds: &[Build]) -> Result<()> {
+    for (what, packages) in builds {
         println!("  {what}:");
         let mut shell = cargo(library)
             .args(["check", "--locked", "--quiet", "--target", target])
-            .args(packages)
+            .args(*packages)
             .env("CARGO_TARGET_DIR", folder()?);
         for (name, value) in variables {
             shell = shell.env(name, value);

@@ -1,7 +1,8 @@
 //! Scales a frame down to the size at which the page shows it.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use tandem_media::I420;
 
 /// The sides of a frame that the page may request, in pixels; others are clamped.
@@ -68,12 +69,16 @@ impl Scaler {
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
             .use_alpha(false);
-        let scaled = ImageRef::new(from.0, from.1, plane, PixelType::U8)
+
+        // Typed images: `Resizer::resize` would compile the code of all 15 pixel types into this crate.
+        let scaled = TypedImageRef::<U8>::from_buffer(from.0, from.1, plane)
             .ok()
             .and_then(|source| {
                 let mut target =
-                    Image::from_slice_u8(to.0, to.1, &mut out[start..], PixelType::U8).ok()?;
-                self.resizer.resize(&source, &mut target, &options).ok()
+                    TypedImage::<U8>::from_buffer(to.0, to.1, &mut out[start..]).ok()?;
+                self.resizer
+                    .resize_typed(&source, &mut target, &options)
+                    .ok()
             });
 
         // The sizes agree by construction. If they ever did not, a grey plane would be shown.
