@@ -19,8 +19,8 @@ enum First {
 
 /// Holds a call of a few seconds and returns both sides' reports.
 fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) {
-    let relay = ServerProcess::start().expect("the server starts");
-    let url = relay.url();
+    let server = ServerProcess::start().expect("the server starts");
+    let url = server.url();
     let arguments = [
         "--signaling",
         &url,

@@ -138,10 +138,10 @@ fn a_node_dies_during_the_call(hangs_up: HangsUp) {
             "--turn-secret",
             turn.secret(),
         ];
-        let relay = ServerProcess::start_with(&flags).expect("the node starts");
-        relay.wait_until_ready().expect("it connects to Redis");
+        let server = ServerProcess::start_with(&flags).expect("the node starts");
+        server.wait_until_ready().expect("it connects to Redis");
 
-        relay
+        server
     };
 
     let (mut doomed, survivor) = (node(), node());

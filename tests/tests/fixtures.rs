@@ -168,8 +168,8 @@ fn the_browsers_test_pattern_reader_passes_its_tests() {
 #[test]
 fn two_browsers_can_call_each_other() {
     require!(Part::Chromium);
-    let relay = ServerProcess::start().expect("the server starts");
-    let url = relay.url();
+    let server = ServerProcess::start().expect("the server starts");
+    let url = server.url();
     let options = browser::Options {
         signaling: &url,
         room: "browsers",

@@ -57,8 +57,8 @@ fn a_sentence_travels_from_the_microphone_to_the_partners_speaker() {
         .join("heard.wav")
         .to_string_lossy()
         .into_owned();
-    let relay = ServerProcess::start().expect("the server starts");
-    let url = relay.url();
+    let server = ServerProcess::start().expect("the server starts");
+    let url = server.url();
     let common = ["--signaling", &url, "--room", "voice", "--video", "none"];
     let speaks = [
         "--audio",
@@ -206,8 +206,8 @@ impl EchoCall {
             || String::from("none"),
             |path| path.to_string_lossy().into_owned(),
         );
-        let relay = ServerProcess::start().expect("the server starts");
-        let url = relay.url();
+        let server = ServerProcess::start().expect("the server starts");
+        let url = server.url();
         let common = ["--signaling", &url, "--room", "echo", "--video", "none"];
         let switch = if cancel { "on" } else { "off" };
         let near_end = [

@@ -41,8 +41,8 @@ fn a_clip_arrives_complete_in_order_and_sharp() {
     clip::y4m("bikes.mp4", &sent, (640, 272), 25, FRAMES).expect("ffmpeg converts the clip");
     let [from, to] = [&sent, &received].map(|path| path.to_string_lossy().into_owned());
 
-    let relay = ServerProcess::start().expect("the server starts");
-    let url = relay.url();
+    let server = ServerProcess::start().expect("the server starts");
+    let url = server.url();
     let common = [
         "--signaling",
         &url,

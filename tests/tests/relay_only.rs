@@ -10,7 +10,7 @@ use tandem_tests::{Coturn, Part, ServerProcess, Tandem, Tap, require};
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MEDIA: [&str; 6] = ["--size", "640x360", "--speaker", "none", "--wait", "30s"];
 
-fn relay(turn: &Coturn, more: &[&str]) -> ServerProcess {
+fn server(turn: &Coturn, more: &[&str]) -> ServerProcess {
     let flags = ["--turn-url", &turn.url(), "--turn-secret", turn.secret()];
     ServerProcess::start_with(&[&flags[..], more].concat()).expect("the server starts")
 }
@@ -53,8 +53,8 @@ fn assert_relay(line: &str) {
 fn messages_name_relay_candidates_only_and_media_goes_through_turn() {
     require!(Part::Coturn);
     let turn = Coturn::start("a shared secret").expect("coturn starts");
-    let relay = relay(&turn, &[]);
-    let taps = [0, 1].map(|_| Tap::start(relay.address()).expect("a port"));
+    let server = server(&turn, &[]);
+    let taps = [0, 1].map(|_| Tap::start(server.address()).expect("a port"));
     let peers = [0, 1].map(|peer: usize| tandem(&taps[peer].url(), "4s"));
     let outcomes = peers.map(|peer| peer.finish(TIMEOUT).expect("the call ends by itself"));
 
@@ -114,9 +114,9 @@ fn messages_name_relay_candidates_only_and_media_goes_through_turn() {
 fn turn_credentials_are_renewed_during_a_call() {
     require!(Part::Coturn);
     let turn = Coturn::start("a shared secret").expect("coturn starts");
-    let relay = relay(&turn, &["--turn-ttl", "8s"]);
-    let tap = Tap::start(relay.address()).expect("a port");
-    let peers = [tandem(&tap.url(), "16s"), tandem(&relay.url(), "16s")];
+    let server = server(&turn, &["--turn-ttl", "8s"]);
+    let tap = Tap::start(server.address()).expect("a port");
+    let peers = [tandem(&tap.url(), "16s"), tandem(&server.url(), "16s")];
 
     for outcome in peers.map(|peer| peer.finish(TIMEOUT).expect("the call ends by itself")) {
         outcome.assert_ok("a call longer than the first credentials are valid");
@@ -139,8 +139,8 @@ fn turn_credentials_are_renewed_during_a_call() {
 
 #[test]
 fn without_a_turn_server_nothing_is_sent_and_the_report_says_why() {
-    let relay = ServerProcess::start().expect("the server starts");
-    let tap = Tap::start(relay.address()).expect("a port");
+    let server = ServerProcess::start().expect("the server starts");
+    let tap = Tap::start(server.address()).expect("a port");
     let outcome = tandem(&tap.url(), "4s")
         .finish(TIMEOUT)
         .expect("it exits by itself");

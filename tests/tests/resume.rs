@@ -27,12 +27,12 @@ fn tandem(url: &str, more: &[&str]) -> Tandem {
 
 #[test]
 fn the_session_survives_a_broken_connection_and_ends_properly() {
-    let relay = ServerProcess::start().expect("the server starts");
-    let tap = Tap::start(relay.address()).expect("a port");
+    let server = ServerProcess::start().expect("the server starts");
+    let tap = Tap::start(server.address()).expect("a port");
     // The peer with the broken connection hangs up; the other is notified through the server.
     let peers = [
         tandem(&tap.url(), &["--duration", "8s"]),
-        tandem(&relay.url(), &[]),
+        tandem(&server.url(), &[]),
     ];
 
     let negotiated = || {

@@ -15,12 +15,12 @@ use tandem_tests::{Coturn, Part, ServerProcess, require};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 /// The ICE servers in `user_registered`, and the answer to `get_ice_servers`.
-fn ask(relay: &ServerProcess) -> (Value, Value) {
-    let stream = std::net::TcpStream::connect(relay.address()).expect("the server listens");
+fn ask(signaling: &ServerProcess) -> (Value, Value) {
+    let stream = std::net::TcpStream::connect(signaling.address()).expect("the server listens");
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .expect("a plain socket");
-    let (mut socket, _) = tungstenite::client(relay.url(), stream).expect("an upgrade");
+    let (mut socket, _) = tungstenite::client(signaling.url(), stream).expect("an upgrade");
     let mut read = || -> Value {
         let message = socket.read().expect("the server answers");
         serde_json::from_str(message.to_text().expect("text")).expect("JSON")
@@ -80,8 +80,8 @@ fn credentials_work_with_coturn_until_they_expire() {
         "--turn-secret",
         server.secret(),
     ];
-    let relay = ServerProcess::start_with(&flags).expect("the server starts");
-    let (registered, answer) = ask(&relay);
+    let signaling = ServerProcess::start_with(&flags).expect("the server starts");
+    let (registered, answer) = ask(&signaling);
 
     assert_eq!(answer["ttl"], 3600, "an hour is the default");
     for servers in [&registered["iceServers"], &answer["iceServers"]] {
@@ -137,10 +137,10 @@ fn credentials_work_with_coturn_until_they_expire() {
 fn coturn_refuses_credentials_made_with_another_secret() {
     require!(Part::Coturn);
     let server = Coturn::start("the server's secret").expect("coturn starts");
-    let relay =
+    let signaling =
         ServerProcess::start_with(&["--turn-url", &server.url(), "--turn-secret", "another"])
             .expect("the server starts");
-    let (user, credential) = credentials(&ask(&relay).0["iceServers"]);
+    let (user, credential) = credentials(&ask(&signaling).0["iceServers"]);
     let came = server
         .allocate(&user, &credential)
         .expect("coturn's client runs");
@@ -161,14 +161,14 @@ fn coturn_with_the_deployed_settings_serves_users_and_no_private_network() {
     {
         let server =
             Coturn::start_as_deployed("0123456789abcdef", with_loopback).expect("coturn starts");
-        let relay = ServerProcess::start_with(&[
+        let signaling = ServerProcess::start_with(&[
             "--turn-url",
             &server.url(),
             "--turn-secret",
             server.secret(),
         ]);
-        let relay = relay.expect("the server starts");
-        let (user, credential) = credentials(&ask(&relay).0["iceServers"]);
+        let signaling = signaling.expect("the server starts");
+        let (user, credential) = credentials(&ask(&signaling).0["iceServers"]);
         let came = server
             .allocate(&user, &credential)
             .expect("coturn's client runs");

@@ -301,7 +301,7 @@ fn different_codes_do_not_match_and_an_invalid_code_is_refused() {
         window
             .wait_for_screen("waiting")
             .expect("nobody is matched");
-        wait_for_state(window, "/relay/status", &json!("connected"));
+        wait_for_state(window, "/server/status", &json!("connected"));
     }
 
     bea.press("cancel").expect("the button is there");
@@ -335,12 +335,12 @@ fn a_call_outlives_its_server_and_reconnects_to_it() {
     connect([&ann, &bea], "down");
 
     drop(server);
-    wait_for_state(&ann, "/screen/relayLost", &json!(true));
+    wait_for_state(&ann, "/screen/serverLost", &json!(true));
     ann.wait_for_frames("#remote", 10)
         .expect("video keeps moving without the server");
     let _restarted = ServerProcess::start_at(&address).expect("the server starts again");
-    wait_for_state(&ann, "/screen/relayLost", &json!(false));
-    wait_for_state(&bea, "/screen/relayLost", &json!(false));
+    wait_for_state(&ann, "/screen/serverLost", &json!(false));
+    wait_for_state(&bea, "/screen/serverLost", &json!(false));
 
     assert_eq!(
         ann.screen().expect("the page answers"),
@@ -371,7 +371,7 @@ fn an_unreachable_server_is_reported_and_the_search_can_be_retried() {
 
     let _server = ServerProcess::start_at(&address).expect("the server starts again");
     ann.press("search-again").expect("the button is there");
-    wait_for_state(&ann, "/relay/status", &json!("connected"));
+    wait_for_state(&ann, "/server/status", &json!("connected"));
     ann.wait_for_screen("waiting")
         .expect("the search works now");
 }

@@ -45,7 +45,7 @@ function callChanges(was: InCall, is: InCall): string[] {
     [was.cameraOn, is.cameraOn, t.cameraOn, t.cameraOff],
     [was.partnerMuted, is.partnerMuted, t.partnerMuted, t.partnerUnmuted],
     [was.partnerCameraOff, is.partnerCameraOff, t.partnerCameraOff, t.partnerCameraOn],
-    [was.relayLost, is.relayLost, serverLost, connected],
+    [was.serverLost, is.serverLost, serverLost, connected],
   ];
 
   return switches

@@ -68,7 +68,7 @@ const SILENT = new Set<string>(["NOT_NOW", "UNKNOWN_PROBLEM"]);
  * are open, and at the top of the screen otherwise.
  */
 const PLACES: Partial<Record<Command["type"], ProblemPlace>> = {
-  findPartner: "relay",
+  findPartner: "server",
   callWithCode: "room",
   setCamera: "camera",
   setCameraOn: "camera",

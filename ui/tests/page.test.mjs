@@ -34,8 +34,8 @@ async function withPage(it, options, work) {
 const screen = (page) => page.locator("main").getAttribute("data-screen");
 const change = (page, changes) => page.evaluate((it) => window.mock.change(it), changes);
 /** Makes the page show another state, as the app would. */
-const show = async (page, { screen, settings, devices, preview, relay, host, problems }) => {
-  await change(page, { screen, settings, devices, preview, relay, host, problems });
+const show = async (page, { screen, settings, devices, preview, server, host, problems }) => {
+  await change(page, { screen, settings, devices, preview, server, host, problems });
   await page.evaluate(
     () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
   );

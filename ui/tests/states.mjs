@@ -5,7 +5,7 @@ export const NOW = Date.UTC(2026, 0, 15, 20, 30, 0);
 
 export const SETTINGS = {
   name: "Robin",
-  relayUrl: "ws://127.0.0.1:9000/ws",
+  serverUrl: "ws://127.0.0.1:9000/ws",
   camera: null,
   microphone: "mic-2",
   speaker: null,
@@ -48,7 +48,7 @@ export function state(change = {}) {
     settings: SETTINGS,
     devices: DEVICES,
     preview: { status: "on" },
-    relay: { status: "idle" },
+    server: { status: "idle" },
     host: { status: "off", addresses: [] },
     problems: [],
     ...change,
@@ -70,19 +70,19 @@ export function call(change = {}) {
     partnerMuted: false,
     partnerCameraOff: false,
     partnerReconnecting: false,
-    relayLost: false,
+    serverLost: false,
     ...change,
   };
 }
 
 /** From the search to the end of a call, the home screen's preview is off. */
 const outsideLobby = (screen, change = {}) =>
-  state({ preview: { status: "off" }, relay: { status: "connected" }, screen, ...change });
+  state({ preview: { status: "off" }, server: { status: "connected" }, screen, ...change });
 /** When a call ends, so does the connection to the server. */
 const afterCall = (screen, change = {}) =>
-  outsideLobby(screen, { relay: { status: "idle" }, ...change });
+  outsideLobby(screen, { server: { status: "idle" }, ...change });
 const problem = (id, code, place, detail = null) => ({ id, code, place, detail });
-const unreachable = { relay: { status: "unreachable" } };
+const unreachable = { server: { status: "unreachable" } };
 
 const connecting = {
   kind: "connecting",
@@ -142,7 +142,7 @@ export const STATES = {
   ),
   "in-call-camera-off": outsideLobby(call({ partnerCameraOff: true, quality: 1 })),
   "in-call-reconnecting": outsideLobby(
-    call({ partnerReconnecting: true, relayLost: true, quality: 1 }),
+    call({ partnerReconnecting: true, serverLost: true, quality: 1 }),
     unreachable,
   ),
   "in-call-problem": outsideLobby(call({ sendsVideo: false }), {

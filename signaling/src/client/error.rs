@@ -80,7 +80,7 @@ pub enum ClientErrorCode {
     Timeout,
     /// See [`ClientError::NotASignalingServer`].
     #[serde(rename = "SIGNALING_NOT_A_RELAY")]
-    NotARelay,
+    NotASignalingServer,
     /// See [`ClientError::Rejected`].
     #[serde(rename = "SIGNALING_REJECTED")]
     Rejected,
@@ -121,7 +121,7 @@ impl ClientErrorCode {
             Self::Unreachable => "SIGNALING_UNREACHABLE",
             Self::Refused => "SIGNALING_REFUSED",
             Self::Timeout => "SIGNALING_TIMEOUT",
-            Self::NotARelay => "SIGNALING_NOT_A_RELAY",
+            Self::NotASignalingServer => "SIGNALING_NOT_A_RELAY",
             Self::Rejected => "SIGNALING_REJECTED",
             Self::Closed => "SIGNALING_CLOSED",
             Self::Broken => "SIGNALING_BROKEN",
@@ -149,7 +149,7 @@ impl ClientError {
             Self::Unreachable(_) => ClientErrorCode::Unreachable,
             Self::Refused(_) => ClientErrorCode::Refused,
             Self::Timeout(_) => ClientErrorCode::Timeout,
-            Self::NotASignalingServer(_) => ClientErrorCode::NotARelay,
+            Self::NotASignalingServer(_) => ClientErrorCode::NotASignalingServer,
             Self::Rejected(_) => ClientErrorCode::Rejected,
             Self::Closed(_) => ClientErrorCode::Closed,
             Self::Broken(_) => ClientErrorCode::Broken,
@@ -218,7 +218,7 @@ mod tests {
             Unreachable,
             Refused,
             Timeout,
-            NotARelay,
+            NotASignalingServer,
             Rejected,
             Closed,
             Broken,

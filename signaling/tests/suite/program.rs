@@ -150,7 +150,7 @@ fn bad_arguments_are_exit_2_with_a_sentence() {
         (&["--tls-cert", "x"], "--tls-key"),
         (&["--resume-window", "long"], "--resume-window"),
         (&["--turn-url", "turn:127.0.0.1:3478"], "--turn-secret"),
-        (&["--config", "/nowhere/relay.toml"], "/nowhere/relay.toml"),
+        (&["--config", "/nowhere/node.toml"], "/nowhere/node.toml"),
         (&["--heartbeat", "soon"], "25s"),
         (&["--heartbeat", "60s", "--silent", "60s"], "--silent"),
         (&["--log-level", "loud=very=much"], "--log-level"),

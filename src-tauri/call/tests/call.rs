@@ -203,7 +203,7 @@ async fn a_partner_that_dies_without_hanging_up_is_noticed() {
 async fn a_search_without_a_partner_times_out() {
     let server = server().await;
     let mut options = support::options(&server.url(), &room());
-    options.patience.partner = Some(Duration::from_millis(300));
+    options.timeouts.partner = Some(Duration::from_millis(300));
     let mut side = Side::with(options);
 
     assert_eq!(side.ended(SOON).await, EndCode::NoPartner);
@@ -214,7 +214,7 @@ async fn a_search_without_a_partner_times_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_or_invalid_signaling_server_ends_the_call() {
     let mut options = support::options("ws://127.0.0.1:1/ws", "x");
-    options.patience.relay = Duration::from_millis(500);
+    options.timeouts.signaling = Duration::from_millis(500);
     let mut side = Side::with(options);
 
     assert_eq!(side.ended(SOON).await, EndCode::RelayUnreachable);

@@ -188,7 +188,7 @@ async fn invalid_candidates_do_not_end_a_call() {
     let server = server().await;
     let room = room();
     let mut options = support::options(&server.url(), &room);
-    options.patience.connect = Duration::from_secs(2);
+    options.timeouts.connect = Duration::from_secs(2);
     let mut honest = Side::with(options);
     let mut hostile = Hostile::join(&server);
     let to = hostile.meet(&room).await.socket_id;

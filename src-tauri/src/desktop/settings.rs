@@ -175,8 +175,8 @@ fn check(mut settings: Settings) -> Result<Settings, String> {
         ));
     }
 
-    settings.relay_url =
-        values::server_url(&settings.relay_url).map_err(|why| format!("relayUrl: {why}"))?;
+    settings.server_url =
+        values::server_url(&settings.server_url).map_err(|why| format!("serverUrl: {why}"))?;
     let devices = [&settings.camera, &settings.microphone, &settings.speaker];
 
     if devices
@@ -214,7 +214,7 @@ mod tests {
 
         let settings = Settings {
             name: "Zoë \"<b>\" 日本".into(),
-            relay_url: "ws://192.0.2.7:9000/ws".into(),
+            server_url: "ws://192.0.2.7:9000/ws".into(),
             camera: Some("name:Front".into()),
             theme: Theme::Dark,
             camera_enabled: false,
@@ -223,6 +223,12 @@ mod tests {
 
         file.save(&settings).unwrap();
         assert_eq!(file.load(), (settings, None), "unchanged");
+    }
+
+    #[test]
+    fn the_server_under_its_former_key_is_kept() {
+        let settings = parse(br#"{"version":1,"relayUrl":"ws://192.0.2.7:9000/ws"}"#).unwrap();
+        assert_eq!(settings.server_url, "ws://192.0.2.7:9000/ws");
     }
 
     #[test]

@@ -98,9 +98,9 @@ fn peer(
     };
 
     options.relay_only = args.relay_only;
-    options.patience.partner = Some(args.wait);
+    options.timeouts.partner = Some(args.wait);
     // Without a server the search cannot succeed, so it fails no later than without a partner.
-    options.patience.relay = options.patience.relay.min(args.wait);
+    options.timeouts.signaling = options.timeouts.signaling.min(args.wait);
 
     PeerSetup {
         options,
@@ -247,7 +247,7 @@ mod tests {
     fn a_missing_server_fails_within_the_wait() {
         let peer = alone(&parsed(&["--wait", "500ms"]), URL);
         assert_eq!(
-            peer.options.patience.relay,
+            peer.options.timeouts.signaling,
             std::time::Duration::from_millis(500),
             "no longer than --wait"
         );

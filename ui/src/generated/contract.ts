@@ -28,7 +28,7 @@ preview: Preview,
 /**
  * The connection to the signaling server.
  */
-relay: ServerState, 
+server: ServerState, 
 /**
  * The signaling server in this app, for other people on the network.
  */
@@ -152,7 +152,7 @@ partnerReconnecting: boolean,
 /**
  * The connection to the signaling server is lost. The call continues without it.
  */
-relayLost: boolean, };
+serverLost: boolean, };
 
 /**
  * The profile of the partner. A stranger wrote it: show it as plain text.
@@ -195,9 +195,9 @@ export type Settings = {
  */
 name: string, 
 /**
- * The address of the signaling server.
+ * The address of the signaling server. Older files call it `relayUrl`.
  */
-relayUrl: string, 
+serverUrl: string, 
 /**
  * The chosen camera.
  */
@@ -367,7 +367,7 @@ export type AppErrorCode = "INTERNAL" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETT
 /**
  * Where a problem is shown.
  */
-export type ProblemPlace = "camera" | "microphone" | "speaker" | "relay" | "host" | "settings" | "room" | "call";
+export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "host" | "settings" | "room" | "call";
 
 /**
  * What the user requests with a button, a menu or a key.

@@ -9,7 +9,7 @@ import { Mark } from "./icons";
 import { Problems } from "./problems";
 
 export function Bar({ state, act }: View) {
-  const { status } = state.relay;
+  const { status } = state.server;
   return (
     <header class="bar">
       <div class="brand">

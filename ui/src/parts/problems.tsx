@@ -15,7 +15,7 @@ export function slotOf(place: ProblemPlace, { state, page }: Pick<View, "state" 
   const lobby = state.screen.kind === "lobby";
   const device = place === "camera" || place === "microphone" || place === "speaker";
   if (page.settingsOpen) {
-    if (place === "relay" || place === "settings") return "dialog";
+    if (place === "server" || place === "settings") return "dialog";
     // The dialog holds the device menus, except on the home screen, which shows them itself.
     if (device && !lobby) return place;
   }

@@ -83,7 +83,7 @@ function ServerField({ state, page, act }: View) {
         spellcheck={false}
         dir="ltr"
         aria-describedby="server-hint"
-        value={page.drafts.serverUrl ?? state.settings.relayUrl}
+        value={page.drafts.serverUrl ?? state.settings.serverUrl}
         onText={(serverUrl) => {
           act.draft({ serverUrl });
         }}

@@ -154,8 +154,8 @@ function Badges({ call }: { call: Call }) {
 function Notes({ call }: { call: Call }) {
   return (
     <>
-      {call.relayLost && (
-        <p class="note" data-note="relay-lost">
+      {call.serverLost && (
+        <p class="note" data-note="server-lost">
           <Icon name="warning" />
           {call.partnerReconnecting ? words.server.unreachable : t.serverLost}
         </p>

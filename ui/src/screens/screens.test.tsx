@@ -37,7 +37,7 @@ const PLACES: ProblemPlace[] = [
   "camera",
   "microphone",
   "speaker",
-  "relay",
+  "server",
   "host",
   "settings",
   "room",
@@ -290,10 +290,10 @@ describe("a call", () => {
   });
 
   it("says that the server is lost while the call continues", () => {
-    call({ relayLost: true });
-    expect(text("[data-note=relay-lost]")).toBe(words.call.serverLost);
-    call({ relayLost: true, partnerReconnecting: true });
-    expect(text("[data-note=relay-lost]"), "no claim that the call isn't affected").toBe(
+    call({ serverLost: true });
+    expect(text("[data-note=server-lost]")).toBe(words.call.serverLost);
+    call({ serverLost: true, partnerReconnecting: true });
+    expect(text("[data-note=server-lost]"), "no claim that the call isn't affected").toBe(
       words.server.unreachable,
     );
   });

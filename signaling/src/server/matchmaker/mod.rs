@@ -63,7 +63,7 @@ struct Entry {
 }
 
 /// Entries by rank; a lower rank came earlier. With the two indexes, a new entry need not be
-/// compared with every other in a lobby full of interests.
+/// compared with every other in an open queue full of interests.
 #[derive(Debug, Default)]
 struct Queue {
     entries: BTreeMap<u64, Entry>,
@@ -114,15 +114,15 @@ struct Position {
     room: Option<String>,
 }
 
-/// The queues: one for clients without a room (the lobby), and one for each room in which a client
+/// The queues: one for clients without a room (the open queue), and one for each room in which a client
 /// waits.
 #[derive(Debug)]
 pub(super) struct Matchmaker {
     holds: Holds,
-    lobby: Queue,
+    open: Queue,
     rooms: HashMap<String, Queue>,
     positions: HashMap<ClientKey, Position>,
-    /// When a hold of an entry in the lobby runs out, with its rank. Rooms have no holds.
+    /// When a hold of an entry in the open queue runs out, with its rank. Rooms have no holds.
     deadlines: BTreeSet<(Instant, u64)>,
     next_rank: u64,
 }
@@ -131,7 +131,7 @@ impl Matchmaker {
     pub(super) fn new(holds: Holds) -> Self {
         Self {
             holds,
-            lobby: Queue::default(),
+            open: Queue::default(),
             rooms: HashMap::new(),
             positions: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -163,7 +163,7 @@ impl Matchmaker {
 
         let queue = match &room {
             Some(room) => self.rooms.entry(room.clone()).or_default(),
-            None => &mut self.lobby,
+            None => &mut self.open,
         };
 
         queue.insert(
@@ -200,7 +200,7 @@ impl Matchmaker {
                 }
             }
             None => {
-                if let Some(entry) = self.lobby.remove(rank) {
+                if let Some(entry) = self.open.remove(rank) {
                     self.deadlines
                         .remove(&(entry.since + self.holds.interests, rank));
                     self.deadlines
@@ -233,7 +233,7 @@ impl Matchmaker {
             }
 
             self.deadlines.pop_first();
-            if let Some(found) = best_partner(&self.lobby, rank, now, self.holds, false, relation) {
+            if let Some(found) = best_partner(&self.open, rank, now, self.holds, false, relation) {
                 return Some(self.take(found));
             }
         }

@@ -224,7 +224,7 @@ fn a_room_is_a_queue_of_its_own_without_holds() {
     assert_eq!(
         matchmaker.join(key(3), search(&[]), now, &left),
         None,
-        "the lobby is not a room"
+        "the open queue is not a room"
     );
 
     assert_eq!(
@@ -271,7 +271,7 @@ fn two_thousand_clients_are_matched_without_comparing_all_pairs() {
     let found = std::iter::from_fn(|| matchmaker.poll(later, &free)).count();
     assert_eq!((found, matchmaker.len()), (1000, 0));
     assert!(
-        matchmaker.lobby.interested.is_empty() && matchmaker.lobby.plain.is_empty(),
+        matchmaker.open.interested.is_empty() && matchmaker.open.plain.is_empty(),
         "the index is empty"
     );
 

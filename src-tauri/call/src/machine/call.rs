@@ -513,7 +513,7 @@ impl CallMachine {
         if self.ever_registered {
             self.timeouts.signaling_return
         } else {
-            self.timeouts.relay
+            self.timeouts.signaling
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallTimeouts {
     /// For the first connection to the signaling server.
-    pub relay: Duration,
+    pub signaling: Duration,
     /// For the signaling server to come back during a search.
     pub signaling_return: Duration,
     /// For a partner, from the first search on. `None`: no limit.
@@ -61,7 +61,7 @@ pub struct CallTimeouts {
 impl Default for CallTimeouts {
     fn default() -> Self {
         Self {
-            relay: Duration::from_secs(5),
+            signaling: Duration::from_secs(5),
             signaling_return: Duration::from_secs(30),
             partner: None,
             connect: Duration::from_secs(20),

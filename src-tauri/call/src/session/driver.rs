@@ -115,7 +115,7 @@ impl Driver {
         );
 
         Self {
-            machine: CallMachine::new(options.patience),
+            machine: CallMachine::new(options.timeouts),
             options,
             user: User { commands, events },
             output,

@@ -77,7 +77,7 @@ pub struct CallOptions {
     /// Gets every decoded frame from the partner.
     pub on_remote_frame: Option<OnRemoteFrame>,
     /// How long to wait for the signaling server, a partner, a connection.
-    pub patience: CallTimeouts,
+    pub timeouts: CallTimeouts,
     /// Local addresses to bind for media. Empty: every address of this machine, loopback included.
     pub media_addresses: Vec<SocketAddr>,
     /// Other sockets and another clock for media: a simulated network. `None`: the real ones, on
@@ -109,7 +109,7 @@ impl CallOptions {
             max_bitrate_bps: DEFAULT_MAX_BITRATE_BPS,
             relay_only: false,
             on_remote_frame: None,
-            patience: CallTimeouts::default(),
+            timeouts: CallTimeouts::default(),
             media_addresses: Vec::new(),
             media_runtime: None,
         }
@@ -127,7 +127,7 @@ impl fmt::Debug for CallOptions {
             .field("codec", &self.codec)
             .field("max_bitrate_bps", &self.max_bitrate_bps)
             .field("relay_only", &self.relay_only)
-            .field("patience", &self.patience)
+            .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
     }
 }

@@ -35,7 +35,7 @@ impl App {
 
         // The call opens the devices itself and reports what fails.
         self.solved(ProblemPlace::Call);
-        self.solved(ProblemPlace::Relay);
+        self.solved(ProblemPlace::Server);
         self.solved(ProblemPlace::Room);
         self.solved(ProblemPlace::Camera);
         self.solved(ProblemPlace::Microphone);
@@ -51,7 +51,7 @@ impl App {
             camera_failed: false,
         });
 
-        self.state.relay = ServerState {
+        self.state.server = ServerState {
             status: ServerStatus::Connecting,
         };
 
@@ -67,7 +67,7 @@ impl App {
             server_url: self
                 .local_server_url
                 .clone()
-                .unwrap_or_else(|| settings.relay_url.clone()),
+                .unwrap_or_else(|| settings.server_url.clone()),
             room,
             name: Some(settings.name.trim())
                 .filter(|name| !name.is_empty())
@@ -88,8 +88,8 @@ impl App {
         self.effects.push_back(Effect::EndCall(call.id));
         self.take_back_camera();
 
-        if self.state.relay.status != ServerStatus::Unreachable {
-            self.state.relay = ServerState::default();
+        if self.state.server.status != ServerStatus::Unreachable {
+            self.state.server = ServerState::default();
         }
 
         Some(call)
@@ -100,7 +100,7 @@ impl App {
         let Some(call) = self.end_call() else { return };
 
         if code == EndCode::RelayUnreachable {
-            self.state.relay = ServerState {
+            self.state.server = ServerState {
                 status: ServerStatus::Unreachable,
             };
         }
@@ -174,8 +174,8 @@ impl App {
     }
 
     fn set_server_status(&mut self, status: ServerStatus) {
-        self.state.relay = ServerState { status };
-        self.in_call(|call| call.relay_lost = status == ServerStatus::Unreachable);
+        self.state.server = ServerState { status };
+        self.in_call(|call| call.server_lost = status == ServerStatus::Unreachable);
     }
 
     fn on_searching(&mut self, now: Now) {
@@ -227,7 +227,7 @@ impl App {
             partner_muted: false,
             partner_camera_off: false,
             partner_reconnecting: false,
-            relay_lost: self.state.relay.status == ServerStatus::Unreachable,
+            server_lost: self.state.server.status == ServerStatus::Unreachable,
         });
     }
 

@@ -42,7 +42,7 @@ impl App {
             Command::SetMicrophone { id } => self.set_microphone(id),
             Command::SetSpeaker { id } => self.set_speaker(id),
             Command::SetName { name } => self.set_name(&name),
-            Command::SetServerUrl { url } => self.set_relay_url(&url),
+            Command::SetServerUrl { url } => self.set_server_url(&url),
             Command::SetTheme { theme } => self.change_settings(|settings| settings.theme = theme),
             Command::SetProcessing {
                 echo_cancellation,
@@ -236,15 +236,15 @@ impl App {
         self.change_settings(|settings| settings.name = name)
     }
 
-    fn set_relay_url(&mut self, url: &str) -> CommandResult {
+    fn set_server_url(&mut self, url: &str) -> CommandResult {
         let url = values::server_url(url.trim()).map_err(|why| CommandError {
             code: CommandErrorCode::BadRelayUrl,
             detail: Some(why),
         })?;
 
         self.saved_server_url = None;
-        self.solved(ProblemPlace::Relay);
-        self.change_settings(|settings| settings.relay_url = url)
+        self.solved(ProblemPlace::Server);
+        self.change_settings(|settings| settings.server_url = url)
     }
 
     /// Changes the settings, and saves them if that made a difference.

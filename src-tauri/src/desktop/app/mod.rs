@@ -226,7 +226,7 @@ impl App {
         let saved_server_url = launch
             .server_url
             .clone()
-            .map(|url| std::mem::replace(&mut settings.relay_url, url));
+            .map(|url| std::mem::replace(&mut settings.server_url, url));
 
         let saved_name = launch
             .name
@@ -251,7 +251,7 @@ impl App {
             settings,
             devices: Devices::default(),
             preview: Preview::default(),
-            relay: ServerState::default(),
+            server: ServerState::default(),
             host: HostState::default(),
             problems: Vec::new(),
         };
@@ -409,7 +409,7 @@ impl App {
     fn save(&mut self) {
         let mut settings = self.state.settings.clone();
         if let Some(url) = &self.saved_server_url {
-            settings.relay_url.clone_from(url);
+            settings.server_url.clone_from(url);
         }
 
         if let Some(name) = &self.saved_name {

@@ -174,7 +174,7 @@ fn options(plan: CallPlan, camera: SharedVideo) -> CallOptions {
         ..AudioConfig::default()
     };
 
-    options.patience = CallTimeouts {
+    options.timeouts = CallTimeouts {
         connect: CONNECT_TIMEOUT,
         ..CallTimeouts::default()
     };

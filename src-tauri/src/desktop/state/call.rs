@@ -73,7 +73,7 @@ pub struct InCall {
     /// Nothing arrives from the partner at the moment.
     pub partner_reconnecting: bool,
     /// The connection to the signaling server is lost. The call continues without it.
-    pub relay_lost: bool,
+    pub server_lost: bool,
 }
 
 /// The profile of the partner. A stranger wrote it: show it as plain text.

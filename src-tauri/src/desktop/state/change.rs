@@ -41,7 +41,7 @@ pub struct StateChanges {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub relay: Option<ServerState>,
+    pub server: Option<ServerState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostState>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +60,7 @@ impl StateChange {
             settings: changed(&old.settings, &new.settings),
             devices: changed(&old.devices, &new.devices),
             preview: changed(&old.preview, &new.preview),
-            relay: changed(&old.relay, &new.relay),
+            server: changed(&old.server, &new.server),
             host: changed(&old.host, &new.host),
             problems: changed(&old.problems, &new.problems),
         };

@@ -34,7 +34,7 @@ pub struct AppState {
     /// The local video on the home screen.
     pub preview: Preview,
     /// The connection to the signaling server.
-    pub relay: ServerState,
+    pub server: ServerState,
     /// The signaling server in this app, for other people on the network.
     pub host: HostState,
     /// What is wrong now, each shown in its place.
@@ -159,7 +159,7 @@ pub enum ProblemPlace {
     /// At the speaker menu.
     Speaker,
     /// At the server's address.
-    Relay,
+    Server,
     /// At "Call on this Wi-Fi".
     Host,
     /// At the settings.

@@ -13,8 +13,9 @@ pub const DEFAULT_SERVER_URL: &str = "ws://127.0.0.1:9000/ws";
 pub struct Settings {
     /// The name that partners see; may be empty.
     pub name: String,
-    /// The address of the signaling server.
-    pub relay_url: String,
+    /// The address of the signaling server. Older files call it `relayUrl`.
+    #[serde(alias = "relayUrl")]
+    pub server_url: String,
     /// The chosen camera.
     pub camera: Option<String>,
     /// The chosen microphone.
@@ -37,7 +38,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: String::new(),
-            relay_url: DEFAULT_SERVER_URL.into(),
+            server_url: DEFAULT_SERVER_URL.into(),
             camera: None,
             microphone: None,
             speaker: None,

@@ -219,7 +219,7 @@ fn a_call_goes_from_search_to_end() {
 
     world.call_event(CallEventKind::Registered);
     assert_eq!(
-        world.app.state().relay.status,
+        world.app.state().server.status,
         ServerStatus::Connected,
         "registered"
     );
@@ -553,17 +553,17 @@ fn a_lost_server_is_shown_until_it_is_back() {
         panic!("the call continues")
     };
 
-    assert!(call.relay_lost, "the call shows it");
+    assert!(call.server_lost, "the call shows it");
     world.call_event(CallEventKind::SignalingBack);
     assert_eq!(
-        world.app.state().relay.status,
+        world.app.state().server.status,
         ServerStatus::Connected,
         "connected again"
     );
 
     world.call_event(ended(EndCode::RelayUnreachable));
     assert_eq!(
-        world.app.state().relay.status,
+        world.app.state().server.status,
         ServerStatus::Unreachable,
         "the page knows why the call ended"
     );
@@ -643,8 +643,8 @@ fn what_the_command_line_says_is_not_saved() {
     };
 
     assert_eq!(
-        saved.relay_url,
-        Settings::default().relay_url,
+        saved.server_url,
+        Settings::default().server_url,
         "the address from the command line is not saved"
     );
 
@@ -658,7 +658,7 @@ fn what_the_command_line_says_is_not_saved() {
     };
 
     assert_eq!(
-        saved.relay_url, "ws://192.0.2.7:9000/ws",
+        saved.server_url, "ws://192.0.2.7:9000/ws",
         "an address that the user typed is saved, with its path"
     );
 }
