@@ -1,4 +1,5 @@
-//! Anything that arrives before the WebSocket: the server accepts it, answers it, or waits for more.
+//! Anything that arrives before the WebSocket: the server accepts it, answers it, or waits for
+//! more.
 //!
 //! The loopback address counts as a trusted proxy here, so the forwarded header is parsed too.
 #![no_main]

@@ -1,5 +1,4 @@
-//! A `.y4m` file of any content: it gives frames or an error, and never allocates more than the
-//! documented size.
+//! A `.y4m` file of any content: reading it gives frames or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

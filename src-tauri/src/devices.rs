@@ -141,7 +141,7 @@ fn camera_lines(out: &mut String, camera: &CameraInfo) {
         let _ = writeln!(out, "    no formats reported; it may be in use");
     }
 
-    // One line per size and pixel format; formats that differ only in their rate are neighbours.
+    // One line per size and pixel format; formats that differ only in their rate are neighbors.
     for same_size in camera
         .formats
         .chunk_by(|a, b| (a.width, a.height, a.pixels) == (b.width, b.height, b.pixels))

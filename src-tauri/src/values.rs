@@ -68,11 +68,7 @@ pub fn bitrate(text: &str) -> Result<u32, String> {
             .ok_or_else(|| format!("\"{number}\" is not a number above zero; {ALLOWED}"))?;
 
     if (f64::from(MIN_BITRATE_BPS)..=f64::from(MAX_BITRATE_BPS)).contains(&bps) {
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "within the range of u32, see the condition"
-        )]
+        // Within the range of u32, see the condition.
         let bps = bps.round() as u32;
         Ok(bps)
     } else {

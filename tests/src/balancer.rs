@@ -1,4 +1,5 @@
-//! One address in front of several nodes, as operators set it up: each connection goes to the first node that is alive.
+//! One address in front of several nodes, as operators set it up: each connection goes to the first
+//! node that is alive.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -23,7 +23,8 @@ pub struct Options<'a> {
     pub room: &'a str,
     /// The preferred codec: `h264` or `vp8`.
     pub codec: &'a str,
-    /// `camera` for Chromium's fake camera, `pattern` for the test pattern with frame number and time.
+    /// `camera` for Chromium's fake camera, `pattern` for the test pattern with frame number and
+    /// time.
     pub source: &'a str,
     /// Whether it also sends unparsable candidates.
     pub broken_candidates: bool,

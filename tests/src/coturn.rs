@@ -1,4 +1,5 @@
-//! coturn, Debian's TURN server, on loopback, with the time-limited credentials that the signaling server hands out.
+//! coturn, Debian's TURN server, on loopback, with the time-limited credentials that the signaling
+//! server hands out.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -31,7 +32,8 @@ pub enum Allocation {
 }
 
 impl Coturn {
-    /// Starts it with the secret that it shares with the signaling server, and waits until it answers.
+    /// Starts it with the secret that it shares with the signaling server, and waits until it
+    /// answers.
     ///
     /// # Errors
     /// When it does not start.
@@ -39,9 +41,10 @@ impl Coturn {
         on_free_port(|port| Self::start_on(port, secret)).context("coturn does not start")
     }
 
-    /// Starts it with the operators' example settings (`signaling/deploy/turnserver.conf`) and `secret`. Only the port and
-    /// the paths of its files differ, and it listens on loopback only. Those settings deny peers on loopback, where both
-    /// ends of a test are; `with_loopback` allows these and no others.
+    /// Starts it with the operators' example settings (`signaling/deploy/turnserver.conf`) and
+    /// `secret`. Only the port and the paths of its files differ, and it listens on loopback only.
+    /// Those settings deny peers on loopback, where both ends of a test are; `with_loopback` allows
+    /// these and no others.
     ///
     /// # Errors
     /// When it does not start.

@@ -22,7 +22,8 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Boots and runs `command` in the guest. Both sides can write to the folder `share`, under the same path.
+    /// Boots and runs `command` in the guest. Both sides can write to the folder `share`, under the
+    /// same path.
     ///
     /// # Errors
     /// When the emulator cannot be started.
@@ -48,8 +49,9 @@ impl Guest {
         })
     }
 
-    /// Boots and runs a script that holds calls. Its arguments are the programs `tandem` and `tandem-signaling`, `share`,
-    /// and the file with the functions that it needs (`rig/guest-call.sh`).
+    /// Boots and runs a script that holds calls. Its arguments are the programs `tandem` and
+    /// `tandem-signaling`, `share`, and the file with the functions that it needs
+    /// (`rig/guest-call.sh`).
     ///
     /// # Errors
     /// When the emulator cannot be started.
@@ -88,7 +90,8 @@ impl Drop for Guest {
         if self.process.is_running()
             && let Ok(group) = libc::pid_t::try_from(self.process.id())
         {
-            // SAFETY: kill(2) takes plain numbers; the group is the one made for this script, which still runs.
+            // SAFETY: kill(2) takes plain numbers; the group is the one made for this script, which
+            // still runs.
             unsafe { libc::kill(-group, libc::SIGKILL) };
         }
     }

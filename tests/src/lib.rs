@@ -1,11 +1,12 @@
-//! Fixtures for the whole-system tests: real programs, devices and browsers, each started for one test and stopped with
-//! it, and the arithmetic that compares a call's output with its input.
+//! Fixtures for the whole-system tests: real programs, devices and browsers, each started for one
+//! test and stopped with it, and the arithmetic that compares a call's output with its input.
 //!
-//! The tests see Tandem from outside: command lines, reports, recordings, exit codes. They share no code with it, so a bug
-//! in one of Tandem's readers cannot hide itself.
+//! The tests see Tandem from outside: command lines, reports, recordings, exit codes. They share no
+//! code with it, so a bug in one of Tandem's readers cannot hide itself.
 //!
-//! A test whose part of the machine is missing (no QEMU, no browser) skips itself with [`require!`] and the reason;
-//! everything else is a failure. The fixtures are Unix processes and Linux devices, so Windows builds none of this.
+//! A test whose part of the machine is missing (no QEMU, no browser) skips itself with [`require!`]
+//! and the reason; everything else is a failure. The fixtures are Unix processes and Linux devices,
+//! so Windows builds none of this.
 
 #![cfg(unix)]
 #![allow(

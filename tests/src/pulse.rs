@@ -1,6 +1,8 @@
-//! A private sound server: a speaker that can be recorded, and a microphone that hears what is played to it.
+//! A private sound server: a speaker that can be recorded, and a microphone that hears what is
+//! played to it.
 //!
-//! Programs reach it as they reach the desktop's: through ALSA's default device and its PulseAudio plug-in.
+//! Programs reach it as they reach the desktop's: through ALSA's default device and its PulseAudio
+//! plug-in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -115,7 +117,8 @@ impl PulseAudio {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Opens an echo path: from now on the microphone hears the speaker `delay_ms` later and `loss_db` quieter.
+    /// Opens an echo path: from now on the microphone hears the speaker `delay_ms` later and
+    /// `loss_db` quieter.
     ///
     /// # Errors
     /// When the server refuses.
@@ -140,7 +143,8 @@ impl PulseAudio {
     /// # Errors
     /// When the server does not answer.
     pub fn listeners(&self) -> Result<usize> {
-        // The remap modules also read the monitors, for as long as the server runs, but belong to no process.
+        // The remap modules also read the monitors, for as long as the server runs, but belong to
+        // no process.
         let outputs = self.control(&["list", "source-outputs"])?;
         Ok(outputs.matches("application.process.id").count())
     }

@@ -17,8 +17,8 @@ pub struct RogueServer {
 }
 
 impl RogueServer {
-    /// Listens on a port that the system picks. Each client gets all of `garbage` when it starts to search. The thread
-    /// ends with the test's process.
+    /// Listens on a port that the system picks. Each client gets all of `garbage` when it starts to
+    /// search. The thread ends with the test's process.
     ///
     /// # Errors
     /// When it cannot listen.

@@ -14,7 +14,8 @@ pub fn rms_db(samples: &[f32]) -> f64 {
 pub struct Match {
     /// First sample of the signal in the recording.
     pub offset: usize,
-    /// Normalized cross-correlation: 1 for the same waveform at any level, about 0 for unrelated audio.
+    /// Normalized cross-correlation: 1 for the same waveform at any level, about 0 for unrelated
+    /// audio.
     pub correlation: f64,
     /// Level of the signal in the recording, relative to the original: 1 for equal.
     pub gain: f64,
@@ -22,7 +23,8 @@ pub struct Match {
 
 /// Finds `sound` in `recording` by the highest cross-correlation.
 ///
-/// First searches envelopes with one value per millisecond, then sample by sample around the best positions.
+/// First searches envelopes with one value per millisecond, then sample by sample around the best
+/// positions.
 ///
 /// # Panics
 /// When the recording is shorter than the sound.
@@ -87,7 +89,8 @@ fn envelope(samples: &[f32]) -> Vec<f32> {
     values
 }
 
-/// Normalized correlation of two signals of equal length, and the gain that brings the first closest to the second.
+/// Normalized correlation of two signals of equal length, and the gain that brings the first
+/// closest to the second.
 fn correlate(sound: &[f32], recording: &[f32]) -> (f64, f64) {
     let (mut product, mut ours, mut theirs) = (0.0, 0.0, 0.0);
     for (a, b) in sound.iter().zip(recording) {
@@ -135,7 +138,8 @@ pub fn median(values: &[f64]) -> Option<f64> {
     sorted.get(sorted.len() / 2).copied()
 }
 
-/// White noise between ±0.5, 10.8 dB below full scale, determined by `seed`, which must not be 0 (xorshift).
+/// White noise between ±0.5, 10.8 dB below full scale, determined by `seed`, which must not be 0
+/// (xorshift).
 pub fn noise(length: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {

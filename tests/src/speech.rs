@@ -22,7 +22,8 @@ pub enum Voice {
     Female,
 }
 
-/// Speaks `text` into `folder/name.wav`: 48 kHz, mono, 16 bits, peak at -6 dB, with a short silence around it.
+/// Speaks `text` into `folder/name.wav`: 48 kHz, mono, 16 bits, peak at -6 dB, with a short silence
+/// around it.
 ///
 /// # Errors
 /// When espeak-ng or sox fail.

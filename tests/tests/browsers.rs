@@ -10,7 +10,8 @@ use tandem_tests::{Browser, Outcome, Part, ServerProcess, Tandem, require};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Which side enters the room first. The server makes Tandem the initiator in one order and Chromium in the other.
+/// Which side enters the room first. The server makes Tandem the initiator in one order and
+/// Chromium in the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum First {
     Tandem,
@@ -77,7 +78,8 @@ fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) 
     (tandem.finish(TIMEOUT).expect("the call ends"), report)
 }
 
-/// Checks that both directions decode in the codec that both prefer. Returns whether Tandem made the offer.
+/// Checks that both directions decode in the codec that both prefer. Returns whether Tandem made
+/// the offer.
 fn assert_call(codec: &str, first: First) -> bool {
     let (tandem, browser) = call(codec, first, false);
     tandem.assert_ok("Tandem");

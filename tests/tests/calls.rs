@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Test video small enough for a debug build on two cores.
 const SMALL: [&str; 6] = ["--size", "640x360", "--fps", "30", "--speaker", "none"];
 
-/// Waits until a file that is being recorded has grown past its header.
+/// Waits until a recording is longer than 1 MB, which is three frames of 640x360.
 fn wait_for_recording(path: &Path) {
     let has_frames = || {
         fs::metadata(path)
@@ -59,7 +59,7 @@ fn assert_media_flowed(peer: &Outcome, codec: &str) {
     let received = peer.figure("/video/received/frames");
     assert!(
         received >= 20.0,
-        "frames came throughout the call, not {received}"
+        "at least 20 frames arrived, not {received}"
     );
 
     let latency = peer.figure("/video/received/glassToGlassMsP50");
@@ -70,7 +70,7 @@ fn assert_media_flowed(peer: &Outcome, codec: &str) {
 
     assert!(
         peer.figure("/audio/received/packets") >= 50.0,
-        "audio came throughout the call"
+        "at least 50 audio packets arrived"
     );
 
     let mouth_to_ear = peer.figure("/audio/received/mouthToEarMsP50");
@@ -202,7 +202,8 @@ fn a_side_that_sends_nothing_still_receives() {
 fn recordings_hold_what_was_received() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let (video, audio, tone) = (file("received.y4m"), file("received.wav"), file("sent.wav"));
+    let (video, audio, sweep_file) = (file("received.y4m"), file("received.wav"), file("sent.wav"));
+
     // A sweep correlates with itself at one position only. The file plays in a loop.
     let sweep: Vec<f32> = (0..96_000_u32)
         .map(|index| {
@@ -210,7 +211,8 @@ fn recordings_hold_what_was_received() {
             (0.4 * (std::f64::consts::TAU * (300.0 * t + 400.0 * t * t)).sin()) as f32
         })
         .collect();
-    wav::write(Path::new(&tone), &sweep).expect("a file to send");
+    wav::write(Path::new(&sweep_file), &sweep).expect("the sweep is written");
+
     let server = ServerProcess::start().expect("the server starts");
     let records = [
         "--record-video",
@@ -222,9 +224,11 @@ fn recordings_hold_what_was_received() {
         "--audio",
         "none",
     ];
-    let [sender, recorder] = two_processes(&server, &["--audio", &tone], &records);
+
+    let [sender, recorder] = two_processes(&server, &["--audio", &sweep_file], &records);
     sender.assert_ok("the sender");
     recorder.assert_ok("the recorder");
+
     let recorded = y4m::Video::read(Path::new(&video)).expect("a complete video file");
 
     assert_eq!(
@@ -247,8 +251,8 @@ fn recordings_hold_what_was_received() {
         heard.len()
     );
 
-    // Half a second from the middle of the sweep: far from where the loop restarts, and short enough to survive the
-    // jitter buffer's time stretching.
+    // Half a second from the middle of the sweep: far from where the loop restarts, and short
+    // enough to survive the jitter buffer's time stretching.
     let found = signal::find(&sweep[30_000..54_000], &heard);
     assert!(
         found.correlation > 0.9,
@@ -267,10 +271,13 @@ fn an_interrupt_ends_the_call_properly_on_both_sides() {
     let mut first = Tandem::start([&common, &SMALL[..], &["--record-video", &file]].concat())
         .expect("tandem starts");
     let second = Tandem::start([&common, &SMALL[..]].concat()).expect("tandem starts");
+
     wait_for_recording(&video);
     first.process().signal(libc::SIGINT);
+
     let first = first.finish(TIMEOUT).expect("the interrupted side ends");
     first.assert_ok("the interrupted side");
+
     let second = second.finish(TIMEOUT).expect("the other side ends");
     second.assert_ok("the side that was hung up on");
     y4m::Video::read(&video).expect("the recording is complete");
@@ -294,17 +301,20 @@ fn media_continues_when_the_server_dies_and_signaling_reconnects() {
     let first = Tandem::start([&common, &SMALL[..], &["--record-video", &file]].concat())
         .expect("tandem starts");
     let second = Tandem::start([&common, &SMALL[..]].concat()).expect("tandem starts");
+
     wait_for_recording(&video);
     server.process().signal(libc::SIGKILL);
     server
         .process()
         .wait(TIMEOUT)
         .expect("a killed server exits");
+
     let size = || fs::metadata(&video).expect("the recording exists").len();
     let before = size();
     let grown = || (size() > before + 10_000_000).then_some(());
     wait_until("frames keep coming without a server", TIMEOUT, grown)
         .expect("media needs no server");
+
     // Both clients reconnect to whatever listens on the server's port.
     let listener = std::net::TcpListener::bind(address).expect("the server's port is free again");
     listener
@@ -323,7 +333,7 @@ fn media_continues_when_the_server_dies_and_signaling_reconnects() {
     }
 }
 
-/// One side disappears by `signal` without saying so; the other must notice in time.
+/// Sends `signal` to one side, which kills or stops it; the other side must notice in time.
 fn assert_noticed(signal: i32, how: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let video = folder.path().join("received.y4m");
@@ -334,8 +344,10 @@ fn assert_noticed(signal: i32, how: &str) {
     let left = Tandem::start([&common, &SMALL[..], &["--record-video", &file]].concat())
         .expect("tandem starts");
     let mut gone = Tandem::start([&common, &SMALL[..]].concat()).expect("tandem starts");
+
     wait_for_recording(&video);
     gone.process().signal(signal);
+
     // 6 s to notice, plus the time to complete the recording and exit.
     let outcome = left
         .finish(Duration::from_secs(6 + 3))

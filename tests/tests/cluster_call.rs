@@ -1,5 +1,5 @@
-//! A whole call as an operator's users have it: two nodes over one Redis, each peer on its own node, and media through
-//! coturn. One of the nodes dies during the call.
+//! A whole call as an operator's users have it: two nodes over one Redis, each peer on its own
+//! node, and media through coturn. One of the nodes dies during the call.
 
 #![cfg(unix)]
 
@@ -90,7 +90,8 @@ enum HangsUp {
 }
 
 fn assert_relayed_call(outcome: &Outcome, who: &str) {
-    // This also says that the call ended properly, and that this side was notified: silence would be `PARTNER_VANISHED`.
+    // This also says that the call ended properly, and that this side was notified: silence would
+    // be `PARTNER_VANISHED`.
     outcome.assert_ok(who);
     outcome.assert_relayed(who);
     assert!(

@@ -74,7 +74,8 @@ fn the_echo_path_carries_the_speaker_to_the_microphone() {
 
     sound.open_echo_path(20, 9).expect("the echo path opens");
     let recorded = play_and_record();
-    // Half a second of it: the server stretches time slightly to keep the delay, and a longer piece would show that.
+    // Half a second of it: the server stretches time slightly to keep the delay, and a longer piece
+    // would show that.
     let said = &wav::read(&sentence).expect("the sentence")[48_000..72_000];
     let found = signal::find(said, &recorded);
 
@@ -129,7 +130,7 @@ fn the_guest_has_a_camera_and_a_sound_card() {
 
     assert!(
         brightest - darkest > 150,
-        "the camera shows colour bars: luma {darkest} to {brightest}"
+        "the camera shows color bars: luma {darkest} to {brightest}"
     );
 }
 
@@ -220,7 +221,8 @@ fn two_browsers_can_call_each_other() {
 fn the_turn_server_relays_only_with_credentials() {
     require!(Part::Coturn);
     let server = Coturn::start("a secret of the test").expect("coturn starts");
-    // The output of `printf 2000000000:tandem | openssl dgst -sha1 -hmac "a secret of the test" -binary | base64`.
+    // The output of `printf 2000000000:tandem | openssl dgst -sha1 -hmac "a secret of the test"
+    // -binary | base64`.
     let (user, credential) = ("2000000000:tandem", "yzLzPDb3WJeRzbyFQpOQnSaS1LE=");
     let relayed = server.allocate(user, credential).expect("the client runs");
 

@@ -1,4 +1,5 @@
-//! Devices that are in use or disappear, with kernel drivers in a guest machine: the call continues with what is left.
+//! Devices that are in use or disappear, with kernel drivers in a guest machine: the call continues
+//! with what is left.
 
 #![cfg(unix)]
 
@@ -8,8 +9,8 @@ use serde_json::Value;
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::{Guest, Part, built, require};
 
-/// Runs in the guest. First another program holds both devices; then the camera and the microphone are unplugged during
-/// a call.
+/// Runs in the guest. First another program holds both devices; then the camera and the microphone
+/// are unplugged during a call.
 const SCRIPT: &str = r#"
 tandem=$1 server=$2 out=$3
 . "$4"
@@ -45,7 +46,8 @@ wait $partner
 exit 0
 "#;
 
-/// Runs in the guest. Another program can open the camera exactly while the call has switched it off.
+/// Runs in the guest. Another program can open the camera exactly while the call has switched it
+/// off.
 const SWITCH: &str = r#"
 tandem=$1 server=$2 out=$3
 . "$4"

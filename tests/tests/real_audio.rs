@@ -1,4 +1,5 @@
-//! Speech from a sound server through a call to a sound server, with ALSA's default devices at both ends.
+//! Speech from a sound server through a call to a sound server, with ALSA's default devices at both
+//! ends.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -20,8 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 const ADAPTATION_S: u64 = 5;
 /// How long a test measures, in seconds.
 const MEASURED_S: u64 = 9;
-/// How many of the measured seconds a stall of the machine may spoil: a gap moves the echo, and then
-/// the canceller has to find it again.
+/// How many of the measured seconds a stall of the machine may spoil: a gap moves the echo, and
+/// then the canceller has to find it again.
 const SPOILED_S: usize = 2;
 
 /// No audio processing except what a test is about, so that what goes in comes out.
@@ -139,8 +140,9 @@ fn a_sentence_travels_from_the_microphone_to_the_partners_speaker() {
     );
 }
 
-/// The share of 400 ms parts of `said` (without silence) that occur in `heard` with a correlation of at least 0.6, and
-/// the median correlation. It compares parts because a jitter buffer may stretch the pauses between them.
+/// The share of 400 ms parts of `said` (without silence) that occur in `heard` with a correlation
+/// of at least 0.6, and the median correlation. It compares parts because a jitter buffer may
+/// stretch the pauses between them.
 fn similarity(said: &[f32], heard: &[f32]) -> (f64, f64) {
     const PART: usize = 19_200;
     let parts: Vec<&[f32]> = said
@@ -179,7 +181,8 @@ struct EchoCall {
 impl EchoCall {
     fn new() -> Self {
         let sound = PulseAudio::start().expect("the sound server starts");
-        // Like a laptop on a desk: the microphone hears the loudspeaker half as loud as the person in front of it.
+        // Like a laptop on a desk: the microphone hears the loudspeaker half as loud as the person
+        // in front of it.
         sound.open_echo_path(20, 9).expect("the echo path opens");
         Self {
             sound,
@@ -302,8 +305,8 @@ fn the_far_end_does_not_hear_itself() {
 }
 
 /// The level of the measured seconds, without the loudest [`SPOILED_S`], in dB of full scale. In a
-/// mean over all of them, 90 ms of uncancelled echo would outweigh the rest: they are 1 % of 9 s, and
-/// 20 dB are a factor of 100.
+/// mean over all of them, 90 ms of uncancelled echo would outweigh the rest: they are 1 % of 9 s,
+/// and 20 dB are a factor of 100.
 fn undisturbed_level_db(samples: &[f32]) -> f64 {
     let measured = MEASURED_S as usize;
     let mut seconds: Vec<&[f32]> = samples.chunks_exact(48_000).take(measured).collect();
@@ -337,8 +340,9 @@ fn double_talk_keeps_the_near_end_audible() {
     );
 }
 
-/// The level of `said` in `heard`, in dB: the energy of its parts, each found by projection so that other audio does not
-/// count. The parts are short because the jitter buffer and drift correction move them.
+/// The level of `said` in `heard`, in dB: the energy of its parts, each found by projection so that
+/// other audio does not count. The parts are short because the jitter buffer and drift correction
+/// move them.
 fn speech_gain_db(said: &[f32], heard: &[f32]) -> f64 {
     const PART: usize = 1_200;
     const SLACK: usize = 4_800;

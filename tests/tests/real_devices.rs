@@ -7,8 +7,9 @@ use std::time::Duration;
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::{Guest, Part, require, signal, wav, y4m};
 
-/// Runs in the guest: saves a frame straight from the camera, then holds a call in which one peer sends camera and
-/// microphone and the other records. The sound card's playback is looped back to its microphone.
+/// Runs in the guest: saves a frame straight from the camera, then holds a call in which one peer
+/// sends camera and microphone and the other records. The sound card's playback is looped back to
+/// its microphone.
 const SCRIPT: &str = r#"
 tandem=$1 server=$2 out=$3
 . "$4"
@@ -25,7 +26,8 @@ echo "sender $sent, receiver $received"
 [ $sent = 0 ] && [ $received = 0 ]
 "#;
 
-/// Correlation that two recordings of the same 200 ms of speech reach; unrelated speech stays well below.
+/// Correlation that two recordings of the same 200 ms of speech reach; unrelated speech stays well
+/// below.
 const ALIKE: f64 = 0.75;
 
 #[test]
@@ -96,8 +98,8 @@ fn a_camera_and_a_microphone_reach_the_partner() {
         "the received frame is the camera's: PSNR-Y {psnr:.1} dB"
     );
 
-    // Parts of 200 ms, because the sentence repeats and the recording may begin anywhere in it. Parts of another sentence
-    // in another voice show what is found by chance.
+    // Parts of 200 ms, because the sentence repeats and the recording may begin anywhere in it.
+    // Parts of another sentence in another voice show what is found by chance.
     let heard = wav::read(&file("heard.wav")).expect("a recording");
     let found = |sentence: &str| {
         let samples = wav::read(&file(sentence)).expect("a sentence");

@@ -11,7 +11,8 @@ const FRAMES: u32 = 150;
 
 /// The index of the frame of `source` that is most similar to `frame`, and their PSNR in dB.
 ///
-/// Looks near `expected` first: a decoded frame is hardly ever more similar to another frame than to its own.
+/// Looks near `expected` first: a decoded frame is hardly ever more similar to another frame than
+/// to its own.
 fn origin(source: &y4m::Video, frame: &[u8], expected: usize) -> (usize, f64) {
     let count = source.frames.len();
     let compare = |index: usize| (index, signal::psnr(source.luma(index), frame));

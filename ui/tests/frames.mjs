@@ -25,8 +25,8 @@ const SCENES = {
 const mix = (a, b, t) => a.map((value, index) => value + (b[index] - value) * t);
 const clamp = (value) => Math.min(1, Math.max(0, value));
 
-/** The colour at a point; `x` counts from the middle, both in heights of the frame. */
-function colour(scene, x, y, soft) {
+/** The color at a point; `x` counts from the middle, both in heights of the frame. */
+function color(scene, x, y, soft) {
   const cover = (distance) => clamp(0.5 - distance / soft);
   let rgb = mix(scene.wall, scene.dusk, clamp(0.15 + y * 0.6 + x * 0.35));
   // Light from a window on the wall.
@@ -84,7 +84,7 @@ function draw(stream, width, height) {
   const planes = message.subarray(HEADER);
   for (let row = 0; row < height; row++) {
     for (let column = 0; column < width; column++) {
-      const [r, g, b] = colour(
+      const [r, g, b] = color(
         scene,
         (column - width * scene.at) / height,
         row / height,

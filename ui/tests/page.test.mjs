@@ -239,12 +239,12 @@ describe("the controls of a call", () => {
   test("can be read under the pointer, also when switched off", async () => {
     await withPage(state({ screen: call({ muted: true }) }), {}, async (page) => {
       await page.hover("[data-action=mute]");
-      const colours = await page.locator("[data-action=mute]").evaluate((it) => {
+      const colors = await page.locator("[data-action=mute]").evaluate((it) => {
         const { color, backgroundColor } = getComputedStyle(it);
         return [color, backgroundColor].map((text) => text.match(/[\d.]+/g).map(Number));
       });
-      const [text, behind] = colours.map(([r, g, b, alpha = 1]) => ((r + g + b) / 3) * alpha);
-      assert.ok(behind - text > 150, `dark on light: ${JSON.stringify(colours)}`);
+      const [text, behind] = colors.map(([r, g, b, alpha = 1]) => ((r + g + b) / 3) * alpha);
+      assert.ok(behind - text > 150, `dark on light: ${JSON.stringify(colors)}`);
     });
   });
 
@@ -340,7 +340,7 @@ test("a refused command shows its words where it was sent, until the next one su
 });
 
 describe("frames", () => {
-  /** The colour in the middle of a canvas. */
+  /** The color in the middle of a canvas. */
   const middle = (page, id) =>
     page.evaluate((it) => {
       const canvas = document.getElementById(it);

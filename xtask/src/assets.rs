@@ -1,7 +1,8 @@
-//! Downloads the whole-system tests' data: the browser driver, clips with real motion, a guest's kernel.
+//! Downloads the whole-system tests' data: the browser driver, clips with real motion, a guest's
+//! kernel.
 //!
-//! Everything stays in the cache folder, so a second run downloads nothing. A failed download is reported and not fatal:
-//! the tests that need it skip themselves with the reason.
+//! Everything stays in the cache folder, so a second run downloads nothing. A failed download is
+//! reported and not fatal: the tests that need it skip themselves with the reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};

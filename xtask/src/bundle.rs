@@ -1,4 +1,5 @@
-//! `cargo xtask bundle`: makes installers with the Tauri command-line tool from the page's npm packages.
+//! `cargo xtask bundle`: makes installers with the Tauri command-line tool from the page's npm
+//! packages.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{Shell, heading, step};
 use crate::{npm, page, setup, workspace};
 
-/// The installers that this system can make without downloading tools. The release workflow makes the others.
+/// The installers that this system can make without downloading tools. The release workflow makes
+/// the others.
 const BUNDLES: &str = if cfg!(target_os = "macos") {
     "app,dmg"
 } else if cfg!(windows) {
@@ -40,8 +42,8 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
     }
 
     page::build_if_changed()?;
-    // Cargo builds the program as for everyone else, and the tool only packs it. Without VP8: distributions ship different
-    // versions of libvpx, and one installer should fit them all.
+    // Cargo builds the program as for everyone else, and the tool only packs it. Without VP8:
+    // distributions ship different versions of libvpx, and one installer should fit them all.
     step(&format!("Building Tandem ({profile})"), || {
         let release = if profile == "release" {
             &["--release"][..]
@@ -63,8 +65,8 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
 
     let program = workspace::binary(profile, "tandem")?;
     if profile == "release" && cfg!(unix) {
-        // Line tables are three quarters of the file, and users don't need them; symbols stay. The result goes to a new
-        // file, because cargo keeps a hard link to this one.
+        // Line tables are three quarters of the file, and users don't need them; symbols stay. The
+        // result goes to a new file, because cargo keeps a hard link to this one.
         step("Removing line tables", || {
             let stripped = program.with_extension("stripped");
             let words = [

@@ -1,4 +1,5 @@
-//! Checks that run no product code: format, lints, the dependencies' licenses and sources, the browser pages.
+//! Checks that run no product code: format, lints, the dependencies' licenses and sources, the
+//! browser pages.
 
 use std::process::ExitCode;
 
@@ -31,7 +32,8 @@ pub(crate) fn clippy() -> Result<()> {
         .run()
 }
 
-/// `cargo deny`. Where it cannot be installed the check is skipped, except in CI, where that is a failure.
+/// `cargo deny`. Where it cannot be installed the check is skipped, except in CI, where that is a
+/// failure.
 pub(crate) fn licenses(checks: &mut Checks, deny: bool) {
     if deny || std::env::var_os("CI").is_some() {
         checks.check("licenses and sources", || {

@@ -1,7 +1,9 @@
-//! Chores of the workspace: `cargo xtask run`, `test`, `bench`, `screenshots`, `bundle`, `setup` and `lint`.
+//! Chores of the workspace: `cargo xtask run`, `test`, `bench`, `screenshots`, `bundle`, `setup`
+//! and `lint`.
 //!
-//! Each chore first looks for what this machine lacks. It installs that if root, or a `sudo` that needs no password, is
-//! enough; otherwise it prints the command to run. When nothing is missing this takes a moment.
+//! Each chore first looks for what this machine lacks. It installs that if root, or a `sudo` that
+//! needs no password, is enough; otherwise it prints the command to run. When nothing is missing
+//! this takes a moment.
 
 #![allow(
     clippy::print_stdout,

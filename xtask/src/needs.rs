@@ -18,7 +18,8 @@ pub(crate) enum Probe {
     AlsaPlugin(&'static str),
 }
 
-/// Something that cargo does not bring. An empty package name: this system needs no package for it, or has none.
+/// Something that cargo does not bring. An empty package name: this system needs no package for it,
+/// or has none.
 pub(crate) struct Need {
     /// What it is and what it is for, shown to the person who is asked to install it.
     pub(crate) what: &'static str,
@@ -117,8 +118,8 @@ pub(crate) const BUILD: &[Need] = &[
     },
 ];
 
-/// What the whole-system tests need: real sound servers, cameras and browsers. A test whose part is missing skips itself,
-/// so a system is only given names for tests that can run there.
+/// What the whole-system tests need: real sound servers, cameras and browsers. A test whose part is
+/// missing skips itself, so a system is only given names for tests that can run there.
 pub(crate) const TEST: &[Need] = &[
     on_linux(
         "PulseAudio (sound without hardware)",
@@ -238,8 +239,8 @@ pub(crate) const TEST: &[Need] = &[
     ),
 ];
 
-/// What the cross-checks need where rustup does not have the targets' libraries. Only Debian has these packages; elsewhere
-/// the checks are skipped.
+/// What the cross-checks need where rustup does not have the targets' libraries. Only Debian has
+/// these packages; elsewhere the checks are skipped.
 pub(crate) const CROSS: &[Need] = &[
     on_linux(
         "a Rust compiler with the standard library's source (checks for Windows and macOS)",
@@ -298,7 +299,8 @@ impl Need {
     }
 }
 
-/// The folders in which the clang-sys crate looks for libclang, including those of Debian's versioned packages.
+/// The folders in which the clang-sys crate looks for libclang, including those of Debian's
+/// versioned packages.
 fn libclang_folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::env::var_os("LIBCLANG_PATH")
         .map(PathBuf::from)
@@ -365,8 +367,8 @@ fn is_shared_library(name: &str) -> bool {
     name.contains(".so") || name.ends_with(".dylib") || name.ends_with(".dll")
 }
 
-/// Whether bindgen can load this file: Debian's plain `libclang-14.so.1` works, the C++ interface `libclang-cpp.so.14`
-/// does not.
+/// Whether bindgen can load this file: Debian's plain `libclang-14.so.1` works, the C++ interface
+/// `libclang-cpp.so.14` does not.
 fn is_libclang(name: &str) -> bool {
     name.starts_with("libclang") && !name.starts_with("libclang-cpp") && is_shared_library(name)
 }

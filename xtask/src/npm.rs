@@ -9,7 +9,8 @@ use crate::shell::{Shell, step, which};
 
 /// Whether the packages of the lock file are installed.
 pub(crate) fn is_installed(folder: &Path) -> bool {
-    // npm writes this file last: after a complete installation it exists and is not older than the lock file.
+    // npm writes this file last: after a complete installation it exists and is not older than the
+    // lock file.
     let modified = |path: &str| {
         fs::metadata(folder.join(path))
             .and_then(|metadata| metadata.modified())

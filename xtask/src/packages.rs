@@ -130,7 +130,8 @@ impl Manager {
     /// Installs `packages`, showing the package manager's output.
     ///
     /// # Errors
-    /// When that needs a password, or the package manager fails. The message has the command to run.
+    /// When that needs a password, or the package manager fails. The message has the command to
+    /// run.
     pub(crate) fn install(self, packages: &[&str]) -> Result<()> {
         let prefix: &[&str] = match self.permission() {
             Permission::Granted => &[],

@@ -34,7 +34,8 @@ pub(crate) fn check() -> Result<()> {
     npm::run(&folder(), "test")
 }
 
-/// Runs the browser tests of the built page in Chromium: accessibility, keyboard, hostile text, content security policy.
+/// Runs the browser tests of the built page in Chromium: accessibility, keyboard, hostile text,
+/// content security policy.
 pub(crate) fn in_browser(checks: &mut Checks) {
     let chosen = std::env::var_os("TANDEM_CHROMIUM").is_some();
     if chosen || which("chromium").is_some() {

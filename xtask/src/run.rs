@@ -33,11 +33,12 @@ pub(crate) fn build() -> Result<()> {
     })
 }
 
-/// Builds Tandem and opens its window. Without a display it holds a headless call and shows the report instead. Returns
-/// Tandem's exit code.
+/// Builds Tandem and opens its window. Without a display it holds a headless call and shows the
+/// report instead. Returns Tandem's exit code.
 ///
 /// # Errors
-/// When something that the build needs cannot be installed, the build fails, or Tandem does not start.
+/// When something that the build needs cannot be installed, the build fails, or Tandem does not
+/// start.
 pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
     build()?;
     std::fs::create_dir_all(workspace::root().join("out"))
@@ -129,7 +130,8 @@ fn modified(path: &Path) -> Option<std::time::SystemTime> {
         .ok()
 }
 
-/// Turns a process's exit code into ours; a process killed by a signal has none and counts as failed.
+/// Turns a process's exit code into ours; a process killed by a signal has none and counts as
+/// failed.
 fn exit_code(code: Option<i32>) -> ExitCode {
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }

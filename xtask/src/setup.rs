@@ -10,7 +10,8 @@ use crate::shell::{Shell, heading, step};
 /// Installs what `cargo build` needs.
 ///
 /// # Errors
-/// When something is missing and cannot be installed without a password. The message has the command to run.
+/// When something is missing and cannot be installed without a password. The message has the
+/// command to run.
 pub(crate) fn build() -> Result<()> {
     let missing = missing(needs::BUILD);
     if !missing.is_empty() {
@@ -20,7 +21,8 @@ pub(crate) fn build() -> Result<()> {
     Ok(())
 }
 
-/// Installs what the whole-system tests need on top. What cannot be installed is reported, and the tests that need it skip.
+/// Installs what the whole-system tests need on top. What cannot be installed is reported, and the
+/// tests that need it skip.
 pub(crate) fn test() -> Result<()> {
     let for_tests = missing(needs::TEST);
     if !for_tests.is_empty()
@@ -43,7 +45,8 @@ pub(crate) fn test() -> Result<()> {
     Ok(())
 }
 
-/// Builds a cargo subcommand in exactly this version, unless some version is installed. Returns whether it can be used.
+/// Builds a cargo subcommand in exactly this version, unless some version is installed. Returns
+/// whether it can be used.
 ///
 /// With little optimization: it builds three times as fast, and both tools mostly wait for others.
 pub(crate) fn cargo_tool(name: &str, version: &str) -> bool {

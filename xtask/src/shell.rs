@@ -16,7 +16,7 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    /// `program` with `arguments`.
+    /// Prepares `program` with `arguments`; nothing runs yet.
     pub(crate) fn new<I, S>(program: impl AsRef<OsStr>, arguments: I) -> Self
     where
         I: IntoIterator<Item = S>,
@@ -30,8 +30,9 @@ impl Shell {
         Self { command }
     }
 
-    /// The cargo that runs this program, without the variables that describe our package. Build scripts (ring's) watch
-    /// those, and half of the dependencies would be rebuilt whenever `cargo xtask` and plain `cargo` alternate.
+    /// The cargo that runs this program, without the variables that describe our package. Build
+    /// scripts (ring's) watch those, and half of the dependencies would be rebuilt whenever `cargo
+    /// xtask` and plain `cargo` alternate.
     pub(crate) fn cargo<I, S>(arguments: I) -> Self
     where
         I: IntoIterator<Item = S>,
@@ -52,7 +53,6 @@ impl Shell {
         shell
     }
 
-    /// Adds arguments.
     pub(crate) fn args<I, S>(mut self, arguments: I) -> Self
     where
         I: IntoIterator<Item = S>,
@@ -62,13 +62,11 @@ impl Shell {
         self
     }
 
-    /// Sets an environment variable.
     pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
         self
     }
 
-    /// Unsets an environment variable.
     pub(crate) fn without_env(mut self, key: &str) -> Self {
         self.command.env_remove(key);
         self
@@ -80,7 +78,7 @@ impl Shell {
         self
     }
 
-    /// The command as a person would type it.
+    /// The command without the program's folder, with quotes around arguments that contain spaces.
     pub(crate) fn line(&self) -> String {
         let program = Path::new(self.command.get_program());
         let name = program
@@ -157,7 +155,7 @@ impl Shell {
     }
 }
 
-/// The path of a program on `PATH`.
+/// Finds `program` in the folders of `PATH`; adds `.exe` on Windows.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let file = format!("{program}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(&std::env::var_os("PATH")?)
@@ -165,7 +163,7 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Prints a heading.
+/// Prints a heading, in color on a terminal.
 pub(crate) fn heading(text: &str) {
     if std::io::stdout().is_terminal() {
         println!("\n\x1b[1;32m==>\x1b[0m \x1b[1m{text}\x1b[0m");

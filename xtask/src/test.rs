@@ -13,7 +13,8 @@ use crate::{cross, lint, page, setup, workspace};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     Everything,
-    /// Without the cross-checks and the whole-system tests (browsers, guests, sound servers, calls in real time).
+    /// Without the cross-checks and the whole-system tests (browsers, guests, sound servers, calls
+    /// in real time).
     Fast,
 }
 
@@ -48,7 +49,8 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
         cross::check(&mut checks);
     }
 
-    // Together with the tests, so that cargo unifies the same features for both and compiles dependencies once.
+    // Together with the tests, so that cargo unifies the same features for both and compiles
+    // dependencies once.
     let built = checks.check("build", || {
         Shell::cargo(["build", "--locked", "--workspace"])
             .args(["--bins", "--tests", "--examples"])
@@ -125,7 +127,8 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
     skips.pass_to(shell).run()
 }
 
-/// The file in which a test that cannot run on this machine leaves its name and the reason, one line each.
+/// The file in which a test that cannot run on this machine leaves its name and the reason, one
+/// line each.
 struct SkipLog {
     path: std::path::PathBuf,
 }

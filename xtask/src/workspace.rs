@@ -14,8 +14,8 @@ pub(crate) fn root() -> PathBuf {
         .to_path_buf()
 }
 
-/// The folder that keeps downloads (clips, the guest's kernel) between runs: `TANDEM_CACHE_DIR`, or `tandem` in the user's
-/// cache folder. `tandem_tests::cache_dir` uses the same one.
+/// The folder that keeps downloads (clips, the guest's kernel) between runs: `TANDEM_CACHE_DIR`, or
+/// `tandem` in the user's cache folder. `tandem_tests::cache_dir` uses the same one.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
     let named = |variable: &str| {
         std::env::var_os(variable)
@@ -55,7 +55,8 @@ pub(crate) fn metadata() -> Result<serde_json::Value> {
     serde_json::from_str(&text).context("cargo metadata is not JSON")
 }
 
-/// The cargo features that this machine can build: VP8 needs the system's libvpx, which Windows has no package of.
+/// The cargo features that this machine can build: VP8 needs the system's libvpx, which Windows has
+/// no package of.
 pub(crate) fn features() -> &'static [&'static str] {
     if cfg!(windows) {
         &[]

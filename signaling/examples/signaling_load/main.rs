@@ -1,15 +1,9 @@
-//! The signaling server under load: `cargo xtask bench signaling` builds and runs this and prints its
-//! table.
+//! The signaling server under load: `cargo xtask bench signaling` builds and runs this and prints
+//! its table.
 //!
 //! The server runs on one core and this program on another. CPU time is the server's, as the
 //! scheduler counts it. Limits and metrics are on.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
-#![allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "figures for people"
-)]
 
 #[cfg(target_os = "linux")]
 mod client;
@@ -68,8 +62,8 @@ mod bench {
         println!("| {what} | {figure} | {budget} |");
     }
 
-    /// Runs the parts that `only` names (`relay`, `latency`, `idle`, `match`, `slow`, `redis`), all of
-    /// them if it is empty, or `churn SECONDS [redis]`.
+    /// Runs the parts that `only` names (`relay`, `latency`, `idle`, `match`, `slow`, `redis`), all
+    /// of them if it is empty, or `churn SECONDS [redis]`.
     pub(super) async fn run(binary: &Path, only: &[String]) -> Result<()> {
         if only.first().is_some_and(|word| word == "churn") {
             let seconds = only

@@ -1,14 +1,14 @@
 //! A connection to a signaling server that reconnects and resumes by itself.
 //!
-//! [`Client::connect`] spawns one task. It registers with the server, passes messages both ways and,
-//! when the connection is lost, connects again after a delay from [`Backoff`]. Everything that
+//! [`Client::connect`] spawns one task. It registers with the server, passes messages both ways
+//! and, when the connection is lost, connects again after a delay from [`Backoff`]. Everything that
 //! happens arrives as a [`ClientEvent`].
 //!
 //! After a loss the task tries to resume. If the server still keeps the client's place,
 //! [`ClientEvent::Resumed`] follows: the call continues, and none of the partner's messages is lost
-//! or comes twice. Otherwise [`ClientEvent::Connected`] follows: the server sees a new user, the old
-//! call and search are gone, and the program starts a search again if it wants one. In both cases
-//! messages that were not sent before the loss are dropped.
+//! or comes twice. Otherwise [`ClientEvent::Connected`] follows: the server sees a new user, the
+//! old call and search are gone, and the program starts a search again if it wants one. In both
+//! cases messages that were not sent before the loss are dropped.
 //!
 //! ```
 //! # #[cfg(not(feature = "server"))]
@@ -97,11 +97,11 @@ impl ClientConfig {
 pub enum ClientEvent {
     /// Registered as a new user, without a search or a call; the first time or after a loss.
     Connected(Box<UserRegistered>),
-    /// The connection is back and the server knows this client as the user it was, without a search.
-    /// The messages that were missed follow.
+    /// The connection is back and the server knows this client as the user it was, without a
+    /// search. The messages that were missed follow.
     Resumed {
-        /// How the server registered the new connection. Its `user_id` and `socket_id` do not count:
-        /// those of the resumed client stay valid.
+        /// How the server registered the new connection. Its `user_id` and `socket_id` do not
+        /// count: those of the resumed client stay valid.
         registered: Box<UserRegistered>,
         /// How many of the partner's messages follow.
         missed: u64,
@@ -129,8 +129,8 @@ pub enum ClientEvent {
 #[derive(Debug)]
 pub struct Client {
     outgoing: mpsc::Sender<Outgoing>,
-    /// The number of the current connection, from 1; 0 while there is none. It ties a message to the
-    /// connection that it was meant for.
+    /// The number of the current connection, from 1; 0 while there is none. It ties a message to
+    /// the connection that it was meant for.
     connection: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
@@ -199,7 +199,8 @@ impl Client {
     pub async fn close(self) {
         let Self { outgoing, task, .. } = self;
         drop(outgoing);
-        // A panic in the task was reported by the thread that ran it; there is nothing left to close.
+        // A panic in the task was reported by the thread that ran it; there is nothing left to
+        // close.
         let _ = task.await;
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::message::{ClientMessage, ServerMessage, UserRegistered};
 
-/// Tracks the numbers of relayed messages and the token that takes this client's place.
+/// Tracks the number of the last relayed message, and the token with which a new connection takes
+/// over this client.
 #[derive(Debug, Default)]
 pub(super) struct Resumption {
     /// The newest resume token; `None` if the server keeps nothing to resume.
@@ -12,7 +13,8 @@ pub(super) struct Resumption {
 }
 
 impl Resumption {
-    /// The `resume` message to send first on a new connection; `None` if there is nothing to resume.
+    /// The `resume` message to send first on a new connection; `None` if there is nothing to
+    /// resume.
     pub(super) fn request(&self) -> Option<ClientMessage> {
         let resume_token = self.token.clone()?;
         Some(ClientMessage::Resume {
@@ -38,8 +40,8 @@ impl Resumption {
         self.token = None;
     }
 
-    /// Whether a message is new. After a resume the server repeats relayed messages that it cannot
-    /// know to have arrived.
+    /// Whether a message is new. After a resume, the server sends relayed messages again that may
+    /// not have arrived.
     pub(super) fn is_new(&mut self, message: &ServerMessage) -> bool {
         let seq = match message {
             ServerMessage::WebrtcOffer(relayed) => relayed.seq,
@@ -97,9 +99,20 @@ mod tests {
         assert_eq!(requested(&resumption), None, "nothing to resume");
         resumption.on_new_user(&registered("a", 30_000));
 
-        assert_eq!(requested(&resumption), Some(("a".into(), 0)));
-        assert!(resumption.is_new(&candidate(1)) && resumption.is_new(&candidate(2)));
-        assert_eq!(requested(&resumption), Some(("a".into(), 2)));
+        assert_eq!(
+            requested(&resumption),
+            Some(("a".into(), 0)),
+            "nothing received yet"
+        );
+        assert!(
+            resumption.is_new(&candidate(1)) && resumption.is_new(&candidate(2)),
+            "both are new"
+        );
+        assert_eq!(
+            requested(&resumption),
+            Some(("a".into(), 2)),
+            "the newest number"
+        );
         resumption.on_resumed(&registered("b", 30_000));
 
         assert_eq!(
@@ -120,13 +133,17 @@ mod tests {
         );
 
         resumption.forget();
-        assert_eq!(requested(&resumption), None);
+        assert_eq!(
+            requested(&resumption),
+            None,
+            "a forgotten client is not resumed"
+        );
     }
 
     #[test]
     fn a_server_that_keeps_nothing_gets_no_request() {
         let mut resumption = Resumption::default();
         resumption.on_new_user(&registered("a", 0));
-        assert_eq!(requested(&resumption), None);
+        assert_eq!(requested(&resumption), None, "there is nothing to resume");
     }
 }

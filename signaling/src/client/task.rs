@@ -31,16 +31,16 @@ use crate::message::{
     ClientMessage, PROTOCOL_VERSION, Resumed, ServerMessage, UserRegistered, parse_server,
 };
 
-/// For TCP, the upgrade and the registration together.
+/// How long TCP, the upgrade, the registration and the resume may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For writing one message.
+/// How long writing one message may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// For `bye` and the closing handshake.
+/// How long `bye` and the closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// tungstenite ends the connection above this size, so it is far above [`MAX_INCOMING_BYTES`], which
-/// costs the message only.
+/// tungstenite closes the connection above this size. Between [`MAX_INCOMING_BYTES`] and this, only
+/// the message is dropped.
 const HARD_LIMIT_BYTES: usize = 16 << 20;
-/// A connection that lasted this long was good: the next delay starts from the first ceiling again.
+/// A connection that lasted this long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(7);
 /// The close code of a connection whose client was resumed on another one.
 const REPLACED: u16 = 4002;
@@ -63,10 +63,10 @@ type Socket = WebSocketStream<TcpStream>;
 enum End {
     /// The handle was closed or dropped.
     Closed,
-    /// The connection is lost.
+    /// The connection broke or could not be made.
     Lost {
         error: ClientError,
-        /// The server asked to stay away for this long; usually zero.
+        /// How long the server asked the client to stay away; usually zero.
         min_delay: Duration,
     },
 }
@@ -122,7 +122,7 @@ impl ClientTask {
         self.emit(ClientEvent::Closed);
     }
 
-    /// One connection from its first packet to its last.
+    /// Connects, exchanges messages until the connection ends, and says why it ended.
     async fn attempt(&mut self, number: u64) -> End {
         let connecting = async {
             match timeout(CONNECT_TIMEOUT, register(&self.url, &self.resumption)).await {
@@ -187,7 +187,7 @@ impl ClientTask {
         end
     }
 
-    /// Passes messages both ways until the connection or the handle is gone.
+    /// Passes messages both ways until the connection breaks or the handle is dropped.
     async fn exchange_messages(
         &mut self,
         socket: &mut Socket,
@@ -262,7 +262,7 @@ impl ClientTask {
         End::Lost { error, min_delay }
     }
 
-    /// Waits; false if the handle is dropped meanwhile.
+    /// Waits for `length`. Returns false at once if the handle is dropped.
     async fn pause(&mut self, length: Duration) -> bool {
         tokio::select! {
             () = sleep(length) => true,
@@ -277,13 +277,13 @@ impl ClientTask {
     }
 }
 
-/// Ready when the handle is dropped. Messages that were meant for a lost connection are dropped on
-/// the way.
+/// Completes when the handle is dropped. Drops messages that were meant for a lost connection.
 async fn handle_dropped(outgoing: &mut mpsc::Receiver<Outgoing>) {
     while outgoing.recv().await.is_some() {}
 }
 
-/// How long the server may be silent; 0 in `user_registered` means for ever, which is bounded too.
+/// How long the server may be silent. `silentMs` 0 means that it never times out; the client then
+/// uses its own upper bound.
 fn silence_timeout(registered: &UserRegistered) -> Duration {
     match Duration::from_millis(registered.silent_ms) {
         Duration::ZERO => *SILENCE_TIMEOUTS.end(),
@@ -366,7 +366,7 @@ async fn next_message(socket: &mut Socket) -> Result<ServerMessage, ClientError>
     }
 }
 
-/// The clean end: `bye`, then the closing handshake of RFC 6455 §7.
+/// Closes the connection properly: `bye`, then the closing handshake of RFC 6455 §7.
 async fn send_bye(socket: &mut Socket) {
     let bye = serde_json::to_string(&ClientMessage::Bye).expect("`bye` is a constant");
     if socket.send(Message::text(bye)).await.is_err() || socket.close(None).await.is_err() {

@@ -100,8 +100,8 @@ pub enum ClientMessage {
         /// Any JSON but `null`; usually the sender's clock.
         t: Box<RawValue>,
     },
-    /// Leave for good. The partner gets `partner_left {left}`, and nothing can be resumed. Any other
-    /// end of a connection can be.
+    /// Leave for good. The partner gets `partner_left {left}`, and nothing can be resumed. Any
+    /// other end of a connection can be.
     Bye,
 }
 
@@ -145,7 +145,8 @@ pub struct FindPartner {
     /// See [`is_profile_picture`](super::is_profile_picture).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_picture: Option<String>,
-    /// Match only with a client that gives the same code; see [`is_room_code`](super::is_room_code).
+    /// Match only with a client that gives the same code; see
+    /// [`is_room_code`](super::is_room_code).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
     /// At most [`MAX_INTERESTS`](super::MAX_INTERESTS), of 1 to

@@ -1,4 +1,5 @@
-//! Ids: one type each for connections, users, sessions and requests, so that they cannot be swapped.
+//! Ids: one type each for connections, users, sessions and requests, so that they cannot be
+//! swapped.
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,12 +2,13 @@
 //!
 //! The server enforces these limits and answers `bad_message` or `message_too_large`. Programs that
 //! ask a person for a name or a code check with the same functions, so that a mistake shows before
-//! anything is sent. Lengths of text count Unicode code points after control characters are removed,
-//! unless a name ends in `_BYTES`.
+//! anything is sent. Lengths of text count Unicode code points after control characters are
+//! removed, unless a name ends in `_BYTES`.
 
 use std::ops::RangeInclusive;
 
-/// The version of the protocol, as in [`UserRegistered::protocol`](super::UserRegistered::protocol).
+/// The version of the protocol, as in
+/// [`UserRegistered::protocol`](super::UserRegistered::protocol).
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// The largest message that a client may send: 64 KiB of text, all fragments together.

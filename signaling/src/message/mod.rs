@@ -2,8 +2,8 @@
 //! for people who write a client.
 //!
 //! One text frame carries one JSON object. Its `type` is in snake_case, its other fields in
-//! camelCase. Clients send a [`ClientMessage`], the server sends a [`ServerMessage`]; both may carry
-//! an `id` beside it ([`ClientEnvelope`], [`ServerEnvelope`]).
+//! camelCase. Clients send a [`ClientMessage`], the server sends a [`ServerMessage`]; both may
+//! carry an `id` beside it ([`ClientEnvelope`], [`ServerEnvelope`]).
 //!
 //! The server reads with [`parse_client`], which rejects a message with a [`Fault`] that names the
 //! bad field. A client reads with [`parse_server`]. Neither looks into `offer`, `answer` and

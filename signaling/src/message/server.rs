@@ -140,7 +140,8 @@ pub struct Searching {
     pub room: Option<String>,
 }
 
-/// The body of `session_ended`, `partner_reconnecting` and `partner_resumed`: which call it is about.
+/// The body of `session_ended`, `partner_reconnecting` and `partner_resumed`: which call it is
+/// about.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionEnded {

@@ -74,7 +74,7 @@ pub(super) async fn serve(
         .as_ref()
         .map(|identity| identity.as_str().to_owned());
     let (key, outbound) = shared.register(subject);
-    slot.occupy(identity.clone(), outbound.clone());
+    slot.close_if_banned(identity.clone(), outbound.clone());
     shared.edge.metrics.connections.inc();
 
     let registration = Registration {

@@ -188,8 +188,8 @@ impl SignalingServerBuilder {
         self
     }
 
-    /// How long [`SignalingServer::shutdown`] lets calls continue. Default 2 s: the user of a program that
-    /// embeds the server does not want to wait for it.
+    /// How long [`SignalingServer::shutdown`] lets calls continue. Default 2 s: the user of a
+    /// program that embeds the server does not want to wait for it.
     pub fn drain_deadline(mut self, limit: Duration) -> Self {
         self.drain_deadline = limit;
         self

@@ -1,4 +1,5 @@
-//! The signaling server: [`SignalingServer::builder`] sets it up, [`SignalingServer::shutdown`] ends it.
+//! The signaling server: [`SignalingServer::builder`] sets it up, [`SignalingServer::shutdown`]
+//! ends it.
 //!
 //! The hub and its matchmaker decide everything and know neither sockets nor clocks. Around them is
 //! a shell of tasks: one for each connection, one that accepts them, and, in a cluster, one that

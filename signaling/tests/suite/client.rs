@@ -55,8 +55,8 @@ async fn lost(events: &mut Events) -> ClientError {
     }
 }
 
-/// A server under the test's control: it upgrades one connection and registers it. Nothing on it can
-/// be resumed.
+/// A server under the test's control: it upgrades one connection and registers it. Nothing on it
+/// can be resumed.
 async fn fake_server(listener: &TcpListener, silent_ms: u64) -> WebSocketStream<TcpStream> {
     resuming_server(listener, silent_ms, "t", 0).await
 }

@@ -97,7 +97,8 @@ async fn the_clock_of_the_server_is_set_forward_and_back() {
             "TURN credentials follow the clock: {seconds}"
         );
 
-        // For longer than `--silent`: a server that measured silence by this clock would close them.
+        // For longer than `--silent`: a server that measured silence by this clock would close
+        // them.
         let end = Instant::now() + SILENT + Duration::from_secs(1);
         while Instant::now() < end {
             for peer in [&mut a, &mut c, &mut d] {

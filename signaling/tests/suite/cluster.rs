@@ -326,7 +326,8 @@ async fn reports_reach_the_stream_wherever_the_reporter_has_moved() {
     assert_eq!(reports[0]["text"], "während des Anrufs");
 }
 
-/// 2,000 users on two nodes. The bound leaves room for a busy machine; `cargo xtask bench` measures.
+/// 2,000 users on two nodes. The bound leaves room for a busy machine; `cargo xtask bench`
+/// measures.
 #[tokio::test]
 async fn two_thousand_users_are_matched_over_redis() {
     require!(Part::Redis);
@@ -397,8 +398,8 @@ async fn churn_leaves_nothing_behind() {
                 }
                 // Gone without `bye`.
                 3 => continue,
-                // Resumed on the other node while the old connection is still open, then gone without
-                // `bye`.
+                // Resumed on the other node while the old connection is still open, then gone
+                // without `bye`.
                 4 => {
                     let (moved, _) = resume(&nodes[(n + 1) % 2], &peer, 0).await;
                     drop(moved);

@@ -128,8 +128,8 @@ async fn a_partner_can_be_reported_after_the_node_of_the_call_died() {
     .await;
 }
 
-/// One node after another is killed while users arrive, are matched and resume. Users on the surviving
-/// node get a live partner or wait alone, and the store forgets the dead ones.
+/// One node after another is killed while users arrive, are matched and resume. Users on the
+/// surviving node get a live partner or wait alone, and the store forgets the dead ones.
 #[tokio::test]
 async fn nodes_die_in_the_middle_of_matching_and_of_a_resume() {
     require!(Part::Redis);

@@ -13,7 +13,7 @@ use tandem_media::video::VideoFormat;
 
 use support::{Side, TestServer, room, server};
 
-const SOON: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Two sides over `network`, with the same conditions in both directions. Each has decoded a frame
 /// from the other.
@@ -35,7 +35,7 @@ async fn meet(
     });
 
     for side in &mut sides {
-        side.first_frame(SOON).await;
+        side.first_frame(TIMEOUT).await;
     }
 
     sides
@@ -61,7 +61,7 @@ async fn lost_packets_are_retransmitted_and_frames_stay_in_order() {
     let network = SimNetwork::new(7);
     let conditions = Conditions::delayed(Duration::from_millis(25)).with_loss(Loss::Random(0.05));
     let [mut left, right] = meet(&server, &network, conditions, SMALL).await;
-    left.wait_for_frames(SOON, 300).await;
+    left.wait_for_frames(TIMEOUT, 300).await;
     let stats = received(&left).await;
 
     assert!(
@@ -86,7 +86,7 @@ async fn lost_packets_are_retransmitted_and_frames_stay_in_order() {
     );
 
     right.call.hang_up().await;
-    assert_eq!(left.ended(SOON).await, EndCode::PartnerLeft);
+    assert_eq!(left.ended(TIMEOUT).await, EndCode::PartnerLeft);
     server.shutdown().await;
 }
 
@@ -101,7 +101,7 @@ async fn a_call_survives_an_outage_of_almost_five_seconds() {
         network.change(number, |conditions| conditions.up = false);
     }
 
-    left.until(SOON, "trouble", |kind| {
+    left.until(TIMEOUT, "trouble", |kind| {
         *kind == CallEventKind::PartnerReconnecting
     })
     .await;
@@ -112,7 +112,7 @@ async fn a_call_survives_an_outage_of_almost_five_seconds() {
     }
 
     for side in [&mut left, &mut right] {
-        side.until(SOON, "back", |kind| *kind == CallEventKind::PartnerBack)
+        side.until(TIMEOUT, "back", |kind| *kind == CallEventKind::PartnerBack)
             .await;
         let seen = side.frame_count();
         side.wait_for_frames(Duration::from_secs(10), seen + 30)
@@ -134,7 +134,7 @@ async fn a_connection_that_stays_down_ends_the_call() {
     }
 
     // The signaling server still knows both; the first side to notice ends the session there.
-    let codes = [left.ended(SOON).await, right.ended(SOON).await];
+    let codes = [left.ended(TIMEOUT).await, right.ended(TIMEOUT).await];
     assert!(codes.contains(&EndCode::PartnerVanished), "{codes:?}");
     server.shutdown().await;
 }
@@ -152,7 +152,7 @@ async fn a_narrow_link_makes_frames_smaller_and_video_keeps_moving() {
     };
 
     let [left, right] = meet(&server, &network, conditions, hd).await;
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + TIMEOUT;
     let reduced = loop {
         let stats = received(&left).await;
         if stats.width < 1280 {
@@ -171,7 +171,7 @@ async fn a_narrow_link_makes_frames_smaller_and_video_keeps_moving() {
     );
 
     let seen = left.frame_count();
-    left.wait_for_frames(SOON, seen + 60).await;
+    left.wait_for_frames(TIMEOUT, seen + 60).await;
     right.call.hang_up().await;
     server.shutdown().await;
 }
@@ -186,7 +186,7 @@ async fn two_sides_connect_with_every_fifth_packet_lost() {
     for seed in 100..106 {
         let [left, mut right] = meet(&server, &SimNetwork::new(seed), conditions, SMALL).await;
         left.call.hang_up().await;
-        right.ended(SOON).await;
+        right.ended(TIMEOUT).await;
     }
 
     server.shutdown().await;

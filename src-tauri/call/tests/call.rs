@@ -13,7 +13,7 @@ use tandem_media::video::{OpenVideo, SharedVideo, VideoSpec, test_pattern};
 
 use support::{Side, room, server};
 
-const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn video_and_audio_flow_both_ways_until_one_side_hangs_up() {
@@ -22,10 +22,12 @@ async fn video_and_audio_flow_both_ways_until_one_side_hangs_up() {
     let (mut left, mut right) = (Side::start(&server, &room), Side::start(&server, &room));
 
     for side in [&mut left, &mut right] {
-        side.until(SOON, "connected", |kind| *kind == CallEventKind::Connected)
-            .await;
+        side.until(TIMEOUT, "connected", |kind| {
+            *kind == CallEventKind::Connected
+        })
+        .await;
         side.until_all(
-            SOON,
+            TIMEOUT,
             &[
                 CallEventKind::FirstRemoteFrame,
                 CallEventKind::FirstRemoteAudio,
@@ -34,8 +36,8 @@ async fn video_and_audio_flow_both_ways_until_one_side_hangs_up() {
         .await;
     }
 
-    left.wait_for_frames(SOON, 30).await;
-    right.wait_for_frames(SOON, 30).await;
+    left.wait_for_frames(TIMEOUT, 30).await;
+    right.wait_for_frames(TIMEOUT, 30).await;
     assert_ne!(
         left.call.stats().await.initiator,
         right.call.stats().await.initiator,
@@ -43,9 +45,9 @@ async fn video_and_audio_flow_both_ways_until_one_side_hangs_up() {
     );
 
     left.call.hang_up().await;
-    assert_eq!(left.ended(SOON).await, EndCode::HungUp);
+    assert_eq!(left.ended(TIMEOUT).await, EndCode::HungUp);
     assert_eq!(
-        right.ended(SOON).await,
+        right.ended(TIMEOUT).await,
         EndCode::PartnerLeft,
         "the hang-up goes through the signaling server"
     );
@@ -107,28 +109,28 @@ async fn next_leaves_the_partner_and_finds_another_one() {
     let (mut left, mut right) = (Side::start(&server, &room), Side::start(&server, &room));
 
     for side in [&mut left, &mut right] {
-        side.first_frame(SOON).await;
+        side.first_frame(TIMEOUT).await;
     }
 
     left.call.next();
     assert_eq!(
-        right.ended(SOON).await,
+        right.ended(TIMEOUT).await,
         EndCode::PartnerLeft,
         "the partner that was left"
     );
 
-    left.until(SOON, "searching again", |kind| {
+    left.until(TIMEOUT, "searching again", |kind| {
         *kind == CallEventKind::Searching
     })
     .await;
     let mut third = Side::start(&server, &room);
 
     for side in [&mut left, &mut third] {
-        side.first_frame(SOON).await;
+        side.first_frame(TIMEOUT).await;
     }
 
     left.call.hang_up().await;
-    assert_eq!(third.ended(SOON).await, EndCode::PartnerLeft);
+    assert_eq!(third.ended(TIMEOUT).await, EndCode::PartnerLeft);
     server.shutdown().await;
 }
 
@@ -139,23 +141,23 @@ async fn a_call_survives_the_signaling_server() {
     let (mut left, mut right) = (Side::start(&server, &room), Side::start(&server, &room));
 
     for side in [&mut left, &mut right] {
-        side.first_frame(SOON).await;
+        side.first_frame(TIMEOUT).await;
     }
 
     server.kill().await;
     for side in [&mut left, &mut right] {
-        side.until(SOON, "signaling lost", |kind| {
+        side.until(TIMEOUT, "signaling lost", |kind| {
             *kind == CallEventKind::SignalingLost
         })
         .await;
         let seen = side.frame_count();
-        side.wait_for_frames(SOON, seen + 60).await;
+        side.wait_for_frames(TIMEOUT, seen + 60).await;
     }
 
     left.call.hang_up().await;
     let begin = Instant::now();
     assert_eq!(
-        right.ended(SOON).await,
+        right.ended(TIMEOUT).await,
         EndCode::PartnerVanished,
         "without the signaling server, only silence shows that the partner is gone"
     );
@@ -184,11 +186,11 @@ async fn a_partner_that_dies_without_hanging_up_is_noticed() {
         Side::start(&server, &room)
     };
 
-    left.first_frame(SOON).await;
+    left.first_frame(TIMEOUT).await;
     doomed.shutdown_background();
     let begin = Instant::now();
 
-    assert_eq!(left.ended(SOON).await, EndCode::PartnerVanished);
+    assert_eq!(left.ended(TIMEOUT).await, EndCode::PartnerVanished);
     assert!(
         begin.elapsed() < Duration::from_secs(6),
         "noticed after {:?}",
@@ -206,7 +208,7 @@ async fn a_search_without_a_partner_times_out() {
     options.timeouts.partner = Some(Duration::from_millis(300));
     let mut side = Side::with(options);
 
-    assert_eq!(side.ended(SOON).await, EndCode::NoPartner);
+    assert_eq!(side.ended(TIMEOUT).await, EndCode::NoPartner);
     side.call.finished().await;
     server.shutdown().await;
 }
@@ -217,9 +219,9 @@ async fn an_unreachable_or_invalid_signaling_server_ends_the_call() {
     options.timeouts.signaling = Duration::from_millis(500);
     let mut side = Side::with(options);
 
-    assert_eq!(side.ended(SOON).await, EndCode::RelayUnreachable);
+    assert_eq!(side.ended(TIMEOUT).await, EndCode::RelayUnreachable);
     let mut invalid = Side::with(support::options("not a url", "x"));
-    assert_eq!(invalid.ended(SOON).await, EndCode::RelayUnreachable);
+    assert_eq!(invalid.ended(TIMEOUT).await, EndCode::RelayUnreachable);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,12 +231,12 @@ async fn a_call_continues_with_a_muted_partner_without_a_camera() {
     let (mut left, mut right) = (Side::start(&server, &room), Side::start(&server, &room));
 
     for side in [&mut left, &mut right] {
-        side.first_frame(SOON).await;
+        side.first_frame(TIMEOUT).await;
     }
 
     right.call.set_camera(false);
     right.call.set_muted(true);
-    let silent = tokio::time::timeout(Duration::from_secs(8), left.ended(SOON)).await;
+    let silent = tokio::time::timeout(Duration::from_secs(8), left.ended(TIMEOUT)).await;
 
     assert!(
         silent.is_err(),
@@ -243,7 +245,7 @@ async fn a_call_continues_with_a_muted_partner_without_a_camera() {
 
     right.call.set_camera(true);
     let seen = left.frame_count();
-    left.wait_for_frames(SOON, seen + 10).await;
+    left.wait_for_frames(TIMEOUT, seen + 10).await;
     right.call.hang_up().await;
     server.shutdown().await;
 }
@@ -266,7 +268,7 @@ async fn both_sides_agree_on_one_codec_whichever_they_prefer() {
             })
             .collect();
         for side in &mut sides {
-            side.first_frame(SOON).await;
+            side.first_frame(TIMEOUT).await;
         }
         let codecs = [
             sides[0].call.stats().await.video_codec,
@@ -302,7 +304,7 @@ async fn each_side_is_notified_of_the_others_microphone_and_camera() {
     let mut sides = [left, right];
 
     for side in &mut sides {
-        side.first_frame(SOON).await;
+        side.first_frame(TIMEOUT).await;
     }
 
     // In both directions, whichever side made the offer.
@@ -317,14 +319,14 @@ async fn each_side_is_notified_of_the_others_microphone_and_camera() {
         for (step, expected) in steps {
             step(&sides[speaker]);
             let event = sides[listener]
-                .until(SOON, "the state", |kind| state(kind).is_some())
+                .until(TIMEOUT, "the state", |kind| state(kind).is_some())
                 .await;
             assert_eq!(state(&event.kind), Some(expected), "(muted, camera on)");
         }
     }
 
     sides[0].call.hang_up().await;
-    assert_eq!(sides[1].ended(SOON).await, EndCode::PartnerLeft);
+    assert_eq!(sides[1].ended(TIMEOUT).await, EndCode::PartnerLeft);
     server.shutdown().await;
 }
 
@@ -338,7 +340,7 @@ async fn a_partner_without_microphone_and_camera_reports_both_off() {
     options.audio.source = tandem_media::audio::AudioSource::None;
     let right = Side::with(options);
     let event = left
-        .until(SOON, "the state", |kind| state(kind).is_some())
+        .until(TIMEOUT, "the state", |kind| state(kind).is_some())
         .await;
 
     assert_eq!(
@@ -353,7 +355,7 @@ async fn a_partner_without_microphone_and_camera_reports_both_off() {
 
 /// Waits until the newest frame that `side` received has this width, in pixels.
 async fn wait_for_width(side: &Side, expected: u32) {
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let width = side
             .call
@@ -397,9 +399,11 @@ async fn camera_and_microphone_can_be_changed_during_a_call() {
     (options.video, options.audio.source) = (VideoSpec::None, AudioSource::None);
     (options.negotiate_video, options.negotiate_audio) = (true, true);
     let mut right = Side::with(options);
-    right.first_frame(SOON).await;
-    left.until(SOON, "the state", |kind| state(kind) == Some((true, false)))
-        .await;
+    right.first_frame(TIMEOUT).await;
+    left.until(TIMEOUT, "the state", |kind| {
+        state(kind) == Some((true, false))
+    })
+    .await;
 
     assert!(
         left.call.stats().await.video_received.is_none(),
@@ -409,7 +413,7 @@ async fn camera_and_microphone_can_be_changed_during_a_call() {
     right.call.set_video(VideoSpec::Test);
     right.call.set_audio_source(AudioSource::Test);
     left.until_all(
-        SOON,
+        TIMEOUT,
         &[
             CallEventKind::FirstRemoteFrame,
             CallEventKind::FirstRemoteAudio,
@@ -430,14 +434,14 @@ async fn camera_and_microphone_can_be_changed_during_a_call() {
         .call
         .set_video(VideoSpec::File("/no/such/clip.y4m".into()));
     let event = right
-        .until(SOON, "a failure", |kind| failure(kind).is_some())
+        .until(TIMEOUT, "a failure", |kind| failure(kind).is_some())
         .await;
     assert_eq!(
         failure(&event.kind),
         Some((MediaPart::Camera, MediaErrorCode::FileUnreadable))
     );
 
-    left.until(SOON, "camera off", |kind| {
+    left.until(TIMEOUT, "camera off", |kind| {
         state(kind) == Some((false, false))
     })
     .await;
@@ -445,7 +449,7 @@ async fn camera_and_microphone_can_be_changed_during_a_call() {
         .call
         .set_audio_source(AudioSource::Microphone(Some("no such microphone".into())));
     let event = right
-        .until(SOON, "a failure", |kind| failure(kind).is_some())
+        .until(TIMEOUT, "a failure", |kind| failure(kind).is_some())
         .await;
 
     assert_eq!(
@@ -457,7 +461,7 @@ async fn camera_and_microphone_can_be_changed_during_a_call() {
         .call
         .set_audio_sink(AudioSink::Named("no such speaker".into()));
     let event = right
-        .until(SOON, "a failure", |kind| failure(kind).is_some())
+        .until(TIMEOUT, "a failure", |kind| failure(kind).is_some())
         .await;
     assert_eq!(
         failure(&event.kind),
@@ -470,9 +474,11 @@ async fn camera_and_microphone_can_be_changed_during_a_call() {
     right.call.set_video(VideoSpec::Test);
     right.call.set_audio_source(AudioSource::Test);
     let seen = left.frame_count();
-    left.wait_for_frames(SOON, seen + 10).await;
-    left.until(SOON, "both on", |kind| state(kind) == Some((false, true)))
-        .await;
+    left.wait_for_frames(TIMEOUT, seen + 10).await;
+    left.until(TIMEOUT, "both on", |kind| {
+        state(kind) == Some((false, true))
+    })
+    .await;
     right.call.hang_up().await;
     server.shutdown().await;
 }
@@ -491,7 +497,7 @@ fn open_preview(shared: &SharedVideo, options: &CallOptions) -> OpenVideo {
 
 /// The number in the next frame of an open test pattern.
 fn next_number(video: &OpenVideo) -> u16 {
-    let frame = video.frames.take(SOON).expect("the source is open");
+    let frame = video.frames.take(TIMEOUT).expect("the source is open");
 
     test_pattern::read(&frame.image)
         .expect("a test pattern")
@@ -517,8 +523,8 @@ async fn a_call_takes_the_camera_over_from_the_preview_and_gives_it_back_open() 
     }
 
     let (left, mut right) = (Side::with(options.clone()), Side::start(&server, &room));
-    right.first_frame(SOON).await;
-    right.wait_for_frames(SOON, 10).await;
+    right.first_frame(TIMEOUT).await;
+    right.wait_for_frames(TIMEOUT, 10).await;
 
     let sent = right.frame_numbers();
     assert!(
@@ -554,7 +560,7 @@ async fn a_call_closes_the_camera_unless_it_should_keep_it_open() {
 
     let preview = open_preview(&shared, &options);
     let (left, mut right) = (Side::with(options), Side::start(&server, &room));
-    right.first_frame(SOON).await;
+    right.first_frame(TIMEOUT).await;
     assert!(!preview.frames.is_closed(), "taken over");
 
     left.call.hang_up().await;
@@ -574,7 +580,7 @@ async fn a_call_that_cannot_start_leaves_the_camera_as_its_options_say() {
 
         let preview = open_preview(&shared, &options);
         let mut side = Side::with(options);
-        assert_eq!(side.ended(SOON).await, EndCode::RelayUnreachable);
+        assert_eq!(side.ended(TIMEOUT).await, EndCode::RelayUnreachable);
 
         side.call.finished().await;
         assert_eq!(

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use support::peers::peer;
 use support::{Side, TestServer, room, server};
 
-const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A partner that has only a connection to the signaling server.
 struct Hostile {
@@ -53,7 +53,7 @@ impl Hostile {
             panic!("the signaling server went away");
         };
 
-        timeout(SOON, search)
+        timeout(TIMEOUT, search)
             .await
             .expect("the signaling server answers")
     }
@@ -124,7 +124,7 @@ async fn end_after(description: &dyn Fn(&str) -> String) -> EndCode {
     let mut honest = Side::start(&server, &room);
     let mut hostile = Hostile::join(&server);
     hostile.send_description(&room, description).await;
-    let code = honest.ended(SOON).await;
+    let code = honest.ended(TIMEOUT).await;
     honest.call.finished().await;
     let gone =
         hostile.until(|message| matches!(message, ServerMessage::PartnerLeft(_)).then_some(()));
@@ -214,13 +214,13 @@ async fn invalid_candidates_do_not_end_a_call() {
     }
 
     honest
-        .until(SOON, "matched", |kind| {
+        .until(TIMEOUT, "matched", |kind| {
             matches!(kind, CallEventKind::Matched { .. })
         })
         .await;
 
     assert_eq!(
-        honest.ended(SOON).await,
+        honest.ended(TIMEOUT).await,
         EndCode::ConnectTimeout,
         "invalid candidates alone do not end a call"
     );

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use support::{Side, room, server};
 
-const SOON: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The names of this process's threads that handle a call's media.
 fn media_threads() -> Vec<String> {
@@ -42,7 +42,7 @@ async fn call(server: &support::TestServer) {
     let (mut left, mut right) = (Side::start(server, &room), Side::start(server, &room));
 
     for side in [&mut left, &mut right] {
-        side.first_frame(SOON).await;
+        side.first_frame(TIMEOUT).await;
     }
 
     assert!(
@@ -52,13 +52,13 @@ async fn call(server: &support::TestServer) {
     );
 
     left.call.hang_up().await;
-    right.ended(SOON).await;
+    right.ended(TIMEOUT).await;
     right.call.finished().await;
 }
 
 /// Waits until `now` returns at most `allowed`.
 async fn settles(what: &str, allowed: usize, now: impl Fn() -> usize) {
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + TIMEOUT;
     while now() > allowed {
         assert!(
             Instant::now() < deadline,

@@ -34,7 +34,7 @@ pub enum MediaErrorCode {
     CamTimeout,
     /// The camera offers no format that can be read, or the requested size or rate is out of range.
     CamFormat,
-    /// The call started without outgoing video, so the camera is first sent in the next call.
+    /// The two sides did not agree on video from this side, so this call cannot send it.
     CamNotNegotiated,
     /// No microphone matches the request, or there is none.
     MicNotFound,
@@ -48,7 +48,7 @@ pub enum MediaErrorCode {
     MicTimeout,
     /// The microphone offers no format that can be read.
     MicFormat,
-    /// The call started without outgoing audio, so the microphone is first sent in the next call.
+    /// The two sides did not agree on audio from this side, so this call cannot send it.
     MicNotNegotiated,
     /// No speaker matches the request, or there is none.
     SpeakerNotFound,

@@ -1,7 +1,7 @@
 //! Latency, loss and order of received frames, read off the test pattern. Sans-IO: times are
 //! arguments.
 
-/// The most values that [`Samples`] keeps. When it is full, it drops every other value and from
+/// How many values [`Samples`] keeps: 64 KiB. When it is full, it drops every other value and from
 /// then on keeps half as many of the new ones.
 const MAX_SAMPLES: usize = 16_384;
 
@@ -26,7 +26,7 @@ impl Default for Samples {
 }
 
 impl Samples {
-    /// Adds a value.
+    /// Counts a value, and keeps it if its turn has come.
     pub fn push(&mut self, value: f64) {
         if self.seen.is_multiple_of(self.stride) {
             if self.values.len() == MAX_SAMPLES {
@@ -39,10 +39,7 @@ impl Samples {
                 self.stride *= 2;
             }
 
-            #[allow(
-                clippy::cast_possible_truncation,
-                reason = "seven digits are plenty for a percentile in ms"
-            )]
+            // Seven digits are plenty for a percentile in ms.
             self.values.push(value as f32);
         }
 
@@ -54,12 +51,7 @@ impl Samples {
     pub fn percentile(&self, fraction: f64) -> Option<f64> {
         let mut sorted = self.values.clone();
         sorted.sort_by(f32::total_cmp);
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "small and positive"
-        )]
+        // Small and positive.
         let rank = (fraction.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;
 
         sorted.get(rank.saturating_sub(1)).copied().map(f64::from)
@@ -79,19 +71,19 @@ const MAX_LATENCY_MS: i32 = 30_000;
 pub struct PatternMeter {
     latency_ms: Samples,
     newest: Option<u16>,
-    /// Frames that the partner made and that were not shown: lost, late, or not sent because there
+    /// Frames that the partner made and that were not decoded here: lost, or not sent because there
     /// was a newer one.
     pub missing: u64,
-    /// Frames shown after a newer one.
+    /// Frames decoded after a newer one.
     pub out_of_order: u64,
-    /// Frames shown twice in a row.
+    /// Frames decoded twice in a row.
     pub repeated: u64,
 }
 
 impl PatternMeter {
-    /// Takes one shown frame: `counter` and `made_unix_ms` (Unix time in ms, modulo 2^32) are read
-    /// off its test pattern, `decoded_unix_ms` is when it was decoded. Returns the latency in ms
-    /// unless the clocks disagree.
+    /// Takes one decoded frame: `counter` and `made_unix_ms` (Unix time in ms, modulo 2^32) are
+    /// read off its test pattern, `decoded_unix_ms` is when it was decoded. Returns the latency in
+    /// ms unless the clocks disagree.
     pub fn on_frame(
         &mut self,
         counter: u16,
@@ -99,16 +91,9 @@ impl PatternMeter {
         decoded_unix_ms: f64,
     ) -> Option<f64> {
         self.count(counter);
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "modulo 2^32 is the stamp's own range"
-        )]
+        // Modulo 2^32 is the stamp's own range.
         let decoded = decoded_unix_ms.floor() as u64 as u32;
-        #[allow(
-            clippy::cast_possible_wrap,
-            reason = "a difference modulo 2^32 is signed by definition"
-        )]
+        // A difference modulo 2^32 is signed by definition.
         let whole = decoded.wrapping_sub(made_unix_ms) as i32;
 
         if !(0..=MAX_LATENCY_MS).contains(&whole) {
@@ -126,10 +111,7 @@ impl PatternMeter {
             return;
         };
 
-        #[allow(
-            clippy::cast_possible_wrap,
-            reason = "serial-number arithmetic (RFC 1982) on 16 bits"
-        )]
+        // Serial-number arithmetic (RFC 1982) on 16 bits.
         let step = counter.wrapping_sub(newest) as i16;
 
         match step {

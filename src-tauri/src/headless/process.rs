@@ -16,10 +16,7 @@ pub fn usage() -> ProcessReport {
 
     // SAFETY: getrusage(2) filled it in, and all-zero bytes are a valid `rusage` too.
     let usage = unsafe { usage.assume_init() };
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "seconds of CPU time are far below 2^52"
-    )]
+    // Seconds of CPU time are far below 2^52.
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
     // `ru_maxrss` is in KiB on Linux and the BSDs, in bytes on macOS.
     let unit = if cfg!(target_vendor = "apple") {

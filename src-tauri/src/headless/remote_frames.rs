@@ -119,11 +119,7 @@ mod tests {
     fn frame(number: u16, age: Duration) -> VideoFrame {
         let drawn_at = Instant::now().checked_sub(age).unwrap();
         let mut image = I420::new(320, 240);
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the stamp is modulo 2^32"
-        )]
+        // The stamp is modulo 2^32.
         test_pattern::draw(&mut image, number, unix_ms_at(drawn_at) as u64 as u32);
 
         VideoFrame {

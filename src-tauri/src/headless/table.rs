@@ -310,7 +310,7 @@ fn scaled(value: Option<u64>, units: &[(f64, &str)], plain: &str) -> String {
         return UNKNOWN.into();
     };
 
-    #[allow(clippy::cast_precision_loss, reason = "the table shows three digits")]
+    // The table shows three digits.
     let number = value as f64;
     match units.iter().find(|(factor, _)| number >= *factor) {
         Some((factor, unit)) => format!("{:.2} {unit}", number / factor),

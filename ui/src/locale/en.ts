@@ -32,9 +32,9 @@ export const en = {
     starting: "Starting…",
     on: "Hosting",
     tellOne:
-      "On the other computer, enter this address in Settings → Server. Then both press “Meet someone new”.",
+      "On the other computer, enter this address in Settings → Server. Then both of you choose “Meet someone new”.",
     tellMany:
-      "On the other computer, enter one of these addresses in Settings → Server. Then both press “Meet someone new”.",
+      "On the other computer, enter one of these addresses in Settings → Server. Then both of you choose “Meet someone new”.",
     noAddress: "This computer isn't on a network. Connect it, then start hosting again.",
     stop: "Stop hosting",
   },
@@ -64,7 +64,7 @@ export const en = {
     close: "Close",
     server: "Server",
     serverUrl: "Server address",
-    serverHint: "Connects you with other people. You both need the same server.",
+    serverHint: "Connects you with other people. Both of you need to use the same server.",
     hosting: "While you're hosting, this computer is the server.",
     appearance: "Appearance",
     theme: "Theme",
@@ -122,10 +122,10 @@ export const en = {
     badges: {
       encrypted: "Encrypted, not verified",
       encryptedTitle:
-        "Your audio and video are encrypted, but no one has verified who is at the other end.",
+        "Your audio and video are encrypted, but Tandem can't verify who's at the other end.",
       direct: "Direct",
       directTitle: "Audio and video go straight from one computer to the other.",
-      relayed: "Relayed",
+      relayed: "Via a server",
       relayedTitle: "Audio and video pass through a server, still encrypted.",
       quality: { 1: "Poor", 2: "Fair", 3: "Good" },
       qualityTitle: {
@@ -170,7 +170,7 @@ export const en = {
     partnerUnmuted: "{name} is unmuted",
     partnerCameraOff: "{name}'s camera is off",
     partnerCameraOn: "{name}'s camera is on",
-    reconnecting: "The connection to {name} was lost. Reconnecting",
+    reconnecting: "The connection to {name} was lost. Reconnecting…",
     reconnected: "{name} is back",
     hosting: "You're hosting on this network",
     notHosting: "You've stopped hosting",

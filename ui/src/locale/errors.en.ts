@@ -119,8 +119,8 @@ export const ERRORS = {
     todo: "Choose a folder you're allowed to write to.",
   },
   DISK_FULL: {
-    what: "Your disk is full.",
-    todo: "Free up some space; your call isn't affected.",
+    what: "Your disk is full, but your call isn't affected.",
+    todo: "Free up some space.",
   },
 
   // How a call ends
@@ -137,7 +137,7 @@ export const ERRORS = {
   RELAY_UNREACHABLE: { what: "Can't reach the server.", todo: CHECK_BOTH },
   RELAY_REFUSED: {
     what: "The server refused the request.",
-    todo: "Check your name and the code, then try again.",
+    todo: "Check your name and the code, or choose another server in Settings.",
   },
   RELAY_NOT_STARTED: {
     what: "Tandem couldn't start hosting.",
@@ -148,11 +148,11 @@ export const ERRORS = {
     todo: "Try again.",
   },
   CONNECTION_FAILED: {
-    what: "A connection to the other person wasn't possible.",
+    what: "Couldn't connect to the other person.",
     todo: "Try again, or use another network.",
   },
   NO_TURN_SERVER: {
-    what: "This server doesn't offer relayed calls.",
+    what: "This server can't forward calls.",
     todo: "Choose another server in Settings.",
   },
   BAD_DESCRIPTION: {
@@ -171,15 +171,15 @@ export const ERRORS = {
 
   // The settings file
   SETTINGS_BROKEN: {
-    what: "Your settings couldn't be read and were reset.",
-    todo: "Check them in Settings; the old file is kept next to the new one.",
+    what: "Your settings couldn't be read, so Tandem kept the old file and reset them.",
+    todo: "Check them in Settings.",
   },
   SETTINGS_NEWER: {
-    what: "Your settings are from a newer version of Tandem and were reset.",
-    todo: "Update Tandem; the old file is kept next to the new one.",
+    what: "Your settings are from a newer version, so Tandem kept the old file and reset them.",
+    todo: "Update Tandem.",
   },
   SETTINGS_UNREADABLE: {
-    what: "Your settings file can't be opened, so Tandem is using new settings.",
+    what: "Your settings file can't be opened, so Tandem is using the default settings.",
     todo: "Check the file's permissions, then restart Tandem.",
   },
   SETTINGS_NOT_SAVED: {
@@ -191,7 +191,7 @@ export const ERRORS = {
   NOT_NOW: { what: "That isn't possible right now.", todo: "Try again in a moment." },
   BAD_COMMAND: { what: "Tandem couldn't do that.", todo: RESTART },
   BAD_ROOM: {
-    what: "Codes can only have letters (A–Z), numbers, “-” and “_”.",
+    what: "Codes can only contain letters (A–Z), numbers, “-” and “_”.",
     todo: "Enter a code of 1 to 64 characters.",
   },
   BAD_NAME: { what: "That name is too long.", todo: "Use up to 40 characters." },

@@ -1,13 +1,13 @@
-// Checks the words: no string is left unused, and each reads as a whole sentence. The compiler
-// checks that every code has words.
+// Checks the words: no string is unused, none has more than two sentences, and every error is
+// written as whole sentences. The compiler checks that every code has words.
 
 // @vitest-environment node
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
+import { unusedStrings } from "../testing/unused-strings";
 import { en } from "./en";
 import type { Words } from "./errors.en";
-import { unusedStrings } from "../testing/unused-strings";
 import { words, wordsFor } from ".";
 
 const ROOT = join(import.meta.dirname, "../../..");
@@ -63,6 +63,7 @@ describe("the words", () => {
     }
   });
 
+  // In milliseconds: the TypeScript compiler reads the whole page, on a busy machine.
   it("are all used", { timeout: 120_000 }, () => {
     expect(unusedStrings(join(ROOT, "ui"))).toEqual([]);
   });

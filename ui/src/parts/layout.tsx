@@ -47,7 +47,7 @@ export function Centred({ name, children, ...view }: CentredProps) {
   return (
     <main data-screen={name} class="screen calm">
       <Bar {...view} />
-      <div class="centre">
+      <div class="center">
         <Problems slot="top" {...view} />
         <div class="card">{children}</div>
       </div>

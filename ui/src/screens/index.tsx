@@ -45,7 +45,7 @@ function CurrentScreen(view: View) {
 export function LoadingPage({ reachable }: Pick<PageState, "reachable">) {
   return (
     <main data-screen="loading" class="screen calm">
-      <div class="centre">
+      <div class="center">
         <div class="card">
           <Mark />
           {reachable ? <p>{words.loading}</p> : <Unreachable />}

@@ -263,7 +263,7 @@ describe("a call", () => {
         "reconnecting",
       ]),
     );
-    expect(text("[data-badge=route]")).toBe("Relayed");
+    expect(text("[data-badge=route]")).toBe("Via a server");
   });
 
   it.each([

@@ -7,11 +7,12 @@ use super::{chromium, table, tandem};
 use crate::shell::{Shell, heading, step};
 use crate::{setup, workspace};
 
-/// `cargo xtask bench call [--seconds N] [--rounds N]`: Tandem and Chromium in turns, so that other load on
-/// the machine affects both.
+/// `cargo xtask bench call [--seconds N] [--rounds N]`: Tandem and Chromium in turns, so that other
+/// load on the machine affects both.
 ///
 /// # Errors
-/// When Tandem cannot be built, or a call between two Tandems fails. Without Chromium its column stays empty.
+/// When Tandem cannot be built, or a call between two Tandems fails. Without Chromium its column
+/// stays empty.
 pub(crate) fn call(arguments: &[&str]) -> Result<()> {
     let plan = Plan::parse(arguments)?;
     setup::test()?;
@@ -43,7 +44,8 @@ pub(crate) fn call(arguments: &[&str]) -> Result<()> {
     link_step()
 }
 
-/// Congestion control on a simulated link that narrows and widens. Virtual time makes it the same on every machine.
+/// Congestion control on a simulated link that narrows and widens. Virtual time makes it the same
+/// on every machine.
 fn link_step() -> Result<()> {
     step("Building the simulated link", || {
         Shell::cargo(["build", "--locked", "--workspace", "--example", "link_step"])

@@ -1,4 +1,5 @@
-//! The same call between two browsers: `tests/browser/bench.mjs` opens them, this watches what they take.
+//! The same call between two browsers: `tests/browser/bench.mjs` opens them, this watches what they
+//! take.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! `cargo xtask bench` measures and never judges: a busy machine makes figures worse, and nothing fails because of that.
+//! `cargo xtask bench` measures and never judges: a busy machine makes figures worse, and nothing
+//! fails because of that.
 
 mod call;
 mod chromium;
@@ -20,7 +21,8 @@ pub(crate) use window::window;
 use crate::shell::{Shell, step};
 use crate::{setup, workspace};
 
-/// `cargo xtask bench micro [ARGS]`: all criterion benchmarks of the workspace; `ARGS` go to criterion.
+/// `cargo xtask bench micro [ARGS]`: all criterion benchmarks of the workspace; `ARGS` go to
+/// criterion.
 ///
 /// # Errors
 /// When one of them fails to build or run.

@@ -64,7 +64,8 @@ impl Plan {
 /// Builds Tandem and the signaling server as users get them.
 pub(super) fn release_build() -> Result<()> {
     run::build()?;
-    // Separately: in one build, Tandem's dependencies would be compiled again with the features of both.
+    // Separately: in one build, Tandem's dependencies would be compiled again with the features of
+    // both.
     step("Building the signaling server (release)", || {
         Shell::cargo([
             "build",

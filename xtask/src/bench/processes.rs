@@ -1,4 +1,5 @@
-//! CPU and memory of a process and all its children, from `/proc`: a browser is a dozen processes, Tandem is one.
+//! CPU and memory of a process and all its children, from `/proc`: a browser is a dozen processes,
+//! Tandem is one.
 
 use std::collections::HashMap;
 use std::fs;
@@ -106,14 +107,16 @@ fn tree(root: u32) -> Vec<u32> {
     found
 }
 
-/// The fields of `/proc/PID/stat` after the program's name, which may hold spaces: the first is the state.
+/// The fields of `/proc/PID/stat` after the program's name, which may hold spaces: the first is the
+/// state.
 fn stat_fields(pid: u32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;
     Some(rest.split_whitespace().map(String::from).collect())
 }
 
-/// User and system time of the tree, of the children that it waited for, too. `None` once the root is gone.
+/// User and system time of the tree, of the children that it waited for, too. `None` once the root
+/// is gone.
 fn cpu_seconds(root: u32) -> Option<f64> {
     /// `USER_HZ`: 100 on every Linux that Rust runs on.
     const TICKS_PER_SECOND: f64 = 100.0;

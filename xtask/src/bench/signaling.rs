@@ -1,4 +1,5 @@
-//! `cargo xtask bench signaling`: the signaling server under the load of `signaling/examples/signaling_load`.
+//! `cargo xtask bench signaling`: the signaling server under the load of
+//! `signaling/examples/signaling_load`.
 
 use anyhow::Result;
 
@@ -6,8 +7,8 @@ use super::table;
 use crate::shell::{Shell, heading, step};
 use crate::workspace;
 
-/// Builds the server and its load (release), and prints the table. Arguments go to the load: names of parts (`relay`,
-/// `latency`, `idle`, `match`, `slow`, `redis`), or `churn SECONDS [redis]`.
+/// Builds the server and its load (release), and prints the table. Arguments go to the load: names
+/// of parts (`relay`, `latency`, `idle`, `match`, `slow`, `redis`), or `churn SECONDS [redis]`.
 ///
 /// # Errors
 /// When something does not build, or the server does not do what the load expects.

@@ -73,7 +73,8 @@ pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
     ];
     println!("| minute | RSS, MB per peer | descriptors | threads |\n|---|---|---|---|");
     let start = Instant::now();
-    // The first reading once the call has settled, then one per minute, the last just before the end.
+    // The first reading once the call has settled, then one per minute, the last just before the
+    // end.
     let readings = (0..=minutes).map(|minute| match minute {
         0 => Duration::from_secs(20),
         last if last == minutes => plan.call - Duration::from_secs(3),

@@ -1,5 +1,5 @@
-//! `cargo xtask bench window`: `tests/examples/window_bench.rs` operates the window and measures it; this module watches
-//! its processes and prints the table.
+//! `cargo xtask bench window`: `tests/examples/window_bench.rs` operates the window and measures
+//! it; this module watches its processes and prints the table.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

@@ -1,11 +1,12 @@
 //! Whether the programs compile for Windows and macOS, checked on Linux.
 //!
-//! `cargo check` type-checks everything for the other system and runs its build scripts, C compilers included; nothing
-//! is linked. A standard library for the target comes from rustup where it is installed; otherwise from Debian, whose
-//! `rustc-web` packages bring a compiler with the library's source, which cargo then builds itself.
+//! `cargo check` type-checks everything for the other system and runs its build scripts, C
+//! compilers included; nothing is linked. A standard library for the target comes from rustup where
+//! it is installed; otherwise from Debian, whose `rustc-web` packages bring a compiler with the
+//! library's source, which cargo then builds itself.
 //!
-//! Warnings are printed and not denied: Debian's compiler is updated on its own schedule, and the lint run with the
-//! pinned toolchain denies them already.
+//! Warnings are printed and not denied: Debian's compiler is updated on its own schedule, and the
+//! lint run with the pinned toolchain denies them already.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,8 @@ const DESKTOP: Build = (
     &["--package", "tandem-signaling", "--package", "tandem"],
 );
 
-/// Compiles most dependencies again, with the features that are left without the window. Once is enough: what is special
-/// to the program without a window is the same on both systems.
+/// Compiles most dependencies again, with the features that are left without the window. Once is
+/// enough: what is special to the program without a window is the same on both systems.
 const HEADLESS: Build = (
     "the headless program",
     &["--package", "tandem", "--no-default-features"],
@@ -98,7 +99,8 @@ fn compile(target: &str, library: Library, variables: &Variables, builds: &[Buil
     Ok(())
 }
 
-/// The cargo that goes with `library`. Debian's is a stable compiler: `RUSTC_BOOTSTRAP` lets it build the library.
+/// The cargo that goes with `library`. Debian's is a stable compiler: `RUSTC_BOOTSTRAP` lets it
+/// build the library.
 fn cargo(library: Library) -> Shell {
     match library {
         Library::Rustup => Shell::cargo([] as [&str; 0]),
@@ -173,7 +175,8 @@ fn macos_compiler() -> Result<Variables> {
         variables.push((format!("{variable}_{target}"), script.display().to_string()));
     }
 
-    // The macOS SDK's folder. It holds none: headers come from zig, and the frameworks are only named, not read.
+    // The macOS SDK's folder. It holds none: headers come from zig, and the frameworks are only
+    // named, not read.
     variables.push((String::from("SDKROOT"), scripts.display().to_string()));
     Ok(variables)
 }

@@ -7,17 +7,17 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// Between two attempts to accept after one failed, so that a lasting failure does not become a
-/// busy loop. Also how long to wait for the connection that failed to be accepted.
+/// How long to wait before accepting again after a failure, so that a lasting failure does not
+/// become a busy loop. Also how long to wait for the connection whose acceptance failed.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
-/// The answer to a connection for which there is no room. Its request is not read.
+/// What a connection beyond the limit is answered. Its request is not read.
 const FULL_RESPONSE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n";
-/// File descriptors that connections leave free: for Redis, logs, reports, and files to reload.
+/// File descriptors kept free of client connections: for Redis, logs, reports, and reloading files.
 const RESERVED_DESCRIPTORS: usize = 64;
 
-/// The listening socket, and one descriptor in reserve. Without any left, a connection could not
-/// even be accepted to refuse it, and its client would wait forever.
+/// The listening socket, and one descriptor in reserve: without a free descriptor the server cannot
+/// accept a connection even to refuse it, and the client would wait forever.
 pub(crate) struct Acceptor {
     listener: TcpListener,
     spare: Option<File>,
@@ -47,10 +47,15 @@ impl Acceptor {
         }
     }
 
-    /// The next connection. `open` is how many there are: one too many is answered 503 here. Safe
-    /// to drop and call again.
+    /// The next connection. `open` is how many connections are open; those beyond the limit get a
+    /// 503 here. Cancel-safe: a spare descriptor that was given up is opened again by the next
+    /// call.
     pub(crate) async fn accept(&mut self, open: usize) -> (TcpStream, SocketAddr) {
         loop {
+            if self.spare.is_none() {
+                self.spare = spare();
+            }
+
             match self.listener.accept().await {
                 Ok((stream, _)) if open >= self.max_sockets => refuse(&stream),
                 Ok(accepted) => return accepted,

@@ -1,8 +1,9 @@
 //! Rate limits: the generic cell rate algorithm (ITU-T I.371), a token bucket that needs only one
 //! timestamp.
 //!
-//! Every unit costs some time, and a meter holds the moment until which everything taken is paid
-//! for. That moment may be ahead of the present by at most the cost of the burst.
+//! Each unit takes a fixed time, and a meter holds the moment at which all units taken so far have
+//! passed at the allowed rate. That moment may lie ahead of the present by at most the time of the
+//! burst.
 //!
 //! Sans-IO: the time is an argument.
 
@@ -11,14 +12,15 @@ use std::time::{Duration, Instant};
 /// How many units are allowed in a span of time, and how many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
-    /// The cost of one unit; zero: no limit.
+    /// The time of one unit; zero: no limit.
     unit: Duration,
-    /// How far ahead of the present the cost may be.
+    /// How far ahead of the present a meter may be.
     burst: Duration,
 }
 
 impl Rate {
-    /// `units` per `span`, of which `burst` may come at once. Zero units: no limit.
+    /// `units` per `span`, of which `burst` may come at once. Zero units: no limit. A burst
+    /// of 0 counts as 1.
     pub(crate) fn new(units: u32, span: Duration, burst: u32) -> Self {
         if units == 0 {
             return Self {
@@ -49,16 +51,16 @@ impl Rate {
 /// How much of a [`Rate`] has been used.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Meter {
-    /// The moment until which everything taken is paid for.
-    paid_until: Option<Instant>,
+    /// When all units taken so far have passed at the allowed rate.
+    busy_until: Option<Instant>,
 }
 
 impl Meter {
     /// Takes `units` if they are allowed now, else nothing.
     ///
     /// # Errors
-    /// How long to wait before they are allowed. More units than the burst never are; the wait is
-    /// that for the whole burst then.
+    /// How long to wait before asking again, at most the time that a whole burst takes. More units
+    /// than the burst are never allowed.
     pub(crate) fn take(&mut self, rate: Rate, units: u32, now: Instant) -> Result<(), Duration> {
         if rate.is_unlimited() {
             return Ok(());
@@ -69,12 +71,13 @@ impl Meter {
             return Err((after - rate.burst).min(rate.burst));
         }
 
-        self.paid_until = Some(now + after);
+        self.busy_until = Some(now + after);
         Ok(())
     }
 
-    /// Takes `units` that have come already, whether or not they are allowed. Returns how long to
-    /// wait until nothing more is owed; at most `limit`, beyond which the debt is forgiven.
+    /// Takes `units` that have already arrived, whether or not they are allowed. Returns how long
+    /// to wait until they fit into the burst, at most `limit`; anything beyond that is forgotten.
+    /// `None`: no wait.
     pub(crate) fn charge(
         &mut self,
         rate: Rate,
@@ -89,20 +92,20 @@ impl Meter {
         let after = self
             .ahead_with(rate, units, now)
             .min(rate.burst.saturating_add(limit));
-        self.paid_until = Some(now + after);
+        self.busy_until = Some(now + after);
 
         after.checked_sub(rate.burst).filter(|wait| !wait.is_zero())
     }
 
-    /// Whether everything taken is paid for. The meter then allows as much as a new one.
+    /// Whether all units taken have passed. The meter then allows as much as a new one.
     pub(crate) fn is_idle(self, now: Instant) -> bool {
-        self.paid_until.is_none_or(|paid_until| paid_until <= now)
+        self.busy_until.is_none_or(|busy_until| busy_until <= now)
     }
 
     /// How far ahead of `now` the meter is once `units` more are taken.
     fn ahead_with(self, rate: Rate, units: u32, now: Instant) -> Duration {
-        let ahead = self.paid_until.map_or(Duration::ZERO, |paid_until| {
-            paid_until.saturating_duration_since(now)
+        let ahead = self.busy_until.map_or(Duration::ZERO, |busy_until| {
+            busy_until.saturating_duration_since(now)
         });
         ahead.saturating_add(rate.unit.saturating_mul(units))
     }
@@ -143,8 +146,15 @@ mod tests {
     fn zero_units_are_no_limit() {
         let (mut meter, now) = (Meter::default(), Instant::now());
         let rate = Rate::new(0, SECOND, 1);
-        assert!((0..10_000).all(|_| meter.take(rate, u32::MAX, now).is_ok()));
-        assert_eq!(meter.charge(rate, u32::MAX, now, SECOND), None);
+        assert!(
+            (0..10_000).all(|_| meter.take(rate, u32::MAX, now).is_ok()),
+            "zero units: no limit"
+        );
+        assert_eq!(
+            meter.charge(rate, u32::MAX, now, SECOND),
+            None,
+            "zero units: no wait"
+        );
     }
 
     #[test]
@@ -202,7 +212,10 @@ mod tests {
                 for (at, cost) in &passed[from..] {
                     sum += u64::from(*cost);
                     let window = at.duration_since(*begin).as_secs_f64();
-                    prop_assert!(sum as f64 <= f64::from(burst) + f64::from(units) * window + 1e-6);
+                    prop_assert!(
+                        sum as f64 <= f64::from(burst) + f64::from(units) * window + 1e-6,
+                        "no window exceeds burst and rate"
+                    );
                 }
             }
         }

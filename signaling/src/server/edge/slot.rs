@@ -1,7 +1,7 @@
 //! One connection's share of the limits, and the way to close it if its client becomes banned.
 #![expect(
     clippy::disallowed_methods,
-    reason = "a shell: a dropped slot is given back now"
+    reason = "a shell: dropping a slot reads the clock"
 )]
 
 use std::collections::HashMap;
@@ -29,8 +29,12 @@ pub(in crate::server) struct Slot {
 }
 
 impl Slot {
-    /// Makes it possible to close this connection, through its queue, if its client becomes banned.
-    pub(in crate::server) fn occupy(&self, identity: Option<Identity>, outbound: Arc<Outbound>) {
+    /// From now on, a ban of this client closes the connection, through `outbound`.
+    pub(in crate::server) fn close_if_banned(
+        &self,
+        identity: Option<Identity>,
+        outbound: Arc<Outbound>,
+    ) {
         // Without a ban list, no client becomes banned.
         if self.edge.has_ban_list() {
             let online = Online {
@@ -53,7 +57,7 @@ impl Drop for Slot {
     }
 }
 
-/// The open connections. Empty if the server has no ban list.
+/// The open connections, so that a new ban can close them. Empty if the server has no ban list.
 #[derive(Default)]
 pub(super) struct OnlineTable {
     entries: Mutex<HashMap<u64, Online>>,

@@ -114,8 +114,8 @@ struct Position {
     room: Option<String>,
 }
 
-/// The queues: one for clients without a room (the open queue), and one for each room in which a client
-/// waits.
+/// The queues: one for clients without a room (the open queue), and one for each room in which a
+/// client waits.
 #[derive(Debug)]
 pub(super) struct Matchmaker {
     holds: Holds,

@@ -1,7 +1,7 @@
 //! WebSocket frames of a client, built by hand so that a test can break them.
 
-/// A frame with a mask of zeros, which leaves the payload readable. `first` holds FIN and the opcode
-/// (RFC 6455 §5.2): 0x81 for a whole text message.
+/// A frame with a mask of zeros, which leaves the payload readable. `first` holds FIN and the
+/// opcode (RFC 6455 §5.2): 0x81 for a whole text message.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match u16::try_from(payload.len()) {

@@ -29,7 +29,7 @@ pub enum EndCode {
     NoCommonCodec,
     /// The partner hung up or moved on.
     PartnerLeft,
-    /// The partner's packets stopped, and the partner never said goodbye.
+    /// The partner's packets stopped without a message that ends the call.
     PartnerVanished,
 }
 
@@ -81,23 +81,21 @@ impl EndCode {
                  then try again."
             }
             Self::RelayRefused => {
-                "The signaling server refused to search for a partner. Check the profile and the room \
-                 code."
+                "The signaling server refused the search. Check your name and the code."
             }
             Self::NoTurnServer => {
-                "Media may only go through a TURN server, but the signaling server offers none. \
-                 Nothing was sent. Use a signaling server with TURN, or allow direct connections."
+                "The signaling server offers no TURN server, so nothing was sent. Use another signaling \
+                 server, or allow direct connections."
             }
             Self::ConnectTimeout => {
-                "Someone was found, but no connection came up in time. Try the next partner."
+                "Someone was found, but connecting took too long. Search again."
             }
             Self::ConnectionFailed => {
-                "No direct route to the other person was found. Check that the firewall lets UDP \
-                 through, then try again."
+                "No route to the other person was found. Check that the firewall lets UDP through, \
+                 then try again."
             }
             Self::BadDescription => {
-                "The other person's app sent a description that can't be read. Try the next \
-                 partner."
+                "The other person's app sent something that can't be read. Search again."
             }
             Self::NoCommonCodec => {
                 "The other person's app shares no video or audio format with this one. Try the other \
@@ -165,11 +163,10 @@ impl CallProblemCode {
     pub fn message(self) -> &'static str {
         match self {
             Self::CamNotNegotiated => {
-                "This call started without a camera and can't send video. Call again to send it."
+                "This call can't send video: the two sides didn't agree on it. Call again to send it."
             }
             Self::MicNotNegotiated => {
-                "This call started without a microphone and can't send audio. Call again to send \
-                 it."
+                "This call can't send audio: the two sides didn't agree on it. Call again to send it."
             }
         }
     }

@@ -95,12 +95,12 @@ fn taps(old: u32, new: u32) -> Vec<Tap> {
 
     (0..new)
         .map(|index| {
-            // Sample centres are at half coordinates.
-            let centre = (f64::from(index) + 0.5) * ratio - 0.5;
-            let first = (centre - radius).ceil().max(0.0) as u32;
-            let last = ((centre + radius).floor() as u32).min(old - 1);
+            // Sample centers are at half coordinates.
+            let center = (f64::from(index) + 0.5) * ratio - 0.5;
+            let first = (center - radius).ceil().max(0.0) as u32;
+            let last = ((center + radius).floor() as u32).min(old - 1);
             let raw: Vec<f64> = (first..=last)
-                .map(|at| (1.0 - (f64::from(at) - centre).abs() / radius).max(0.0))
+                .map(|at| (1.0 - (f64::from(at) - center).abs() / radius).max(0.0))
                 .collect();
 
             let sum: f64 = raw.iter().sum();

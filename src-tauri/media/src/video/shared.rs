@@ -12,9 +12,9 @@ use crate::slot::NewestSlot;
 
 /// At most one open video source. Clones share it.
 ///
-/// Each request ([`VideoRequest`]) gets its number when it is made, and only the newest takes effect, no
-/// matter which thread runs first. So a device is never opened while this program still holds it,
-/// and never stays open when the last request was to close it.
+/// Each request ([`VideoRequest`]) gets its number when it is made, and only the newest takes
+/// effect, no matter which thread runs first. So a device is never opened while this program still
+/// holds it, and never stays open when the last request was to close it.
 ///
 /// A source that is requested again in the same format stays open. That is how a call takes over
 /// the preview's camera.
@@ -57,7 +57,7 @@ pub struct OpenVideo {
 }
 
 impl SharedVideo {
-    /// No source is open.
+    /// Creates it without an open source.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -177,7 +177,7 @@ mod tests {
         height: 48,
         fps: 60.0,
     };
-    const SOON: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn no_events() -> MediaEvents {
         Arc::new(|event| panic!("nothing may fail here: {event:?}"))
@@ -199,7 +199,7 @@ mod tests {
             Arc::ptr_eq(&preview.frames, &call.frames),
             "the same source continues"
         );
-        assert!(call.frames.take(SOON).is_some(), "and delivers frames");
+        assert!(call.frames.take(TIMEOUT).is_some(), "and delivers frames");
 
         let other = VideoFormat { width: 80, ..SMALL };
         let wider = open(video.request(), &VideoSpec::Test, other).expect("open");

@@ -116,7 +116,7 @@ pub fn read(image: &I420) -> Option<PatternCode> {
 }
 
 /// Whether the inside of a block is light on average. Its edges are left out, because they blur
-/// into their neighbours.
+/// into their neighbors.
 fn is_white(luma: &[u8], layout: &Layout, index: usize) -> bool {
     let (left, top) = layout.corner(index);
     let (margin, side) = (layout.unit / 4, layout.unit.div_ceil(2));
@@ -175,7 +175,7 @@ fn draw_background(image: &mut I420, frame: u16) {
     }
 }
 
-/// Draws a coloured square that bounces around, against the motion of the background.
+/// Draws a colored square that bounces around, against the motion of the background.
 fn draw_square(image: &mut I420, frame: u16) {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let side = height / 6;
@@ -196,16 +196,16 @@ fn fill(
     image: &mut I420,
     (left, top): (usize, usize),
     (width, height): (usize, usize),
-    colour: [u8; 3],
+    color: [u8; 3],
 ) {
     let (stride, chroma_stride) = (image.width() as usize, image.chroma_width() as usize);
     let (y, u, v) = image.planes_mut();
 
     for row in top..top + height {
-        y[row * stride + left..][..width].fill(colour[0]);
+        y[row * stride + left..][..width].fill(color[0]);
     }
 
-    for (plane, level) in [(u, colour[1]), (v, colour[2])] {
+    for (plane, level) in [(u, color[1]), (v, color[2])] {
         for row in top / 2..(top + height).div_ceil(2) {
             plane[row * chroma_stride + left / 2..row * chroma_stride + (left + width).div_ceil(2)]
                 .fill(level);

@@ -70,7 +70,8 @@ impl Scaler {
             .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
             .use_alpha(false);
 
-        // Typed images: `Resizer::resize` would compile the code of all 15 pixel types into this crate.
+        // Typed images: `Resizer::resize` would compile the code of all 15 pixel types into this
+        // crate.
         let scaled = TypedImageRef::<U8>::from_buffer(from.0, from.1, plane)
             .ok()
             .and_then(|source| {
@@ -141,7 +142,7 @@ mod tests {
 
         assert!(
             small[256..].iter().all(|sample| *sample == 128),
-            "the colours stay"
+            "the colors stay"
         );
     }
 

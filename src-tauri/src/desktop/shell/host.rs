@@ -14,7 +14,7 @@ pub(super) struct Host {
     pub(super) server: SignalingServer,
     /// The URL for this app.
     pub(super) local_url: String,
-    /// The URLs for other people. Never empty.
+    /// The URLs for other people. Empty with `lan` if this machine is on no network.
     pub(super) addresses: Vec<String>,
 }
 
@@ -34,18 +34,14 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
 
     let port = server.local_addr().port();
     let local_url = url(Ipv4Addr::LOCALHOST.into(), port);
-    let mut addresses: Vec<String> = if lan {
+    let addresses = if lan {
         lan_addresses()
             .into_iter()
             .map(|ip| url(ip, port))
             .collect()
     } else {
-        Vec::new()
+        vec![local_url.clone()]
     };
-
-    if addresses.is_empty() {
-        addresses.push(local_url.clone());
-    }
 
     Ok(Host {
         server,

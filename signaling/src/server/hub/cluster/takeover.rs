@@ -5,10 +5,10 @@
 //!
 //! 1. The new node sends [`NodeMessage::Takeover`] to the old one. What the connection sends from
 //!    now on is held, because it is not decided yet which client it is.
-//! 2. The old node takes the client out of its hub, closes the old connection, notifies the store that
-//!    the client moved ([`StoreCommand::Move`]) and answers [`NodeMessage::Handover`] with all that
-//!    it knows: record, call, kept messages. From then on it owns nothing of the client and only
-//!    forwards what still arrives for it.
+//! 2. The old node takes the client out of its hub, closes the old connection, notifies the store
+//!    that the client moved ([`StoreCommand::Move`]) and answers [`NodeMessage::Handover`] with all
+//!    that it knows: record, call, kept messages. From then on it owns nothing of the client and
+//!    only forwards what still arrives for it.
 //! 3. The new node makes the client its own and replays what was held.
 //!
 //! If the old node does not answer within [`HANDOVER_TIMEOUT`], the new one asks the store

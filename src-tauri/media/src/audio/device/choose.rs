@@ -208,8 +208,8 @@ pub(super) fn best(ranges: &[SupportedStreamConfigRange]) -> Option<(StreamConfi
     Some((config.config(), config.sample_format()))
 }
 
-/// Whether a device whose name matches is the one to open: it has formats, or access to it is denied,
-/// which opening it then reports.
+/// Whether a device whose name matches is the one to open: it has formats, or access to it is
+/// denied, which opening it then reports.
 fn is_candidate(ranges: &Result<Vec<SupportedStreamConfigRange>, cpal::Error>) -> bool {
     match ranges {
         Ok(ranges) => !ranges.is_empty(),

@@ -191,7 +191,7 @@ mod tests {
     use super::super::super::convert::PixelFormat;
     use super::*;
 
-    const SOON: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
     const SHORT: Timeouts = Timeouts {
         open: Duration::from_millis(50),
         frame: Duration::from_millis(50),
@@ -258,7 +258,8 @@ mod tests {
     }
 
     fn failure(rig: &Rig) -> MediaErrorCode {
-        let MediaEvent::Failed { part, error } = rig.events.recv_timeout(SOON).expect("an event");
+        let MediaEvent::Failed { part, error } =
+            rig.events.recv_timeout(TIMEOUT).expect("an event");
         assert_eq!(part, MediaPart::Camera, "the camera failed");
         assert!(rig.frames.is_closed(), "readers are notified, too");
 
@@ -271,7 +272,7 @@ mod tests {
         rig.steps.send(Ok(vec![1; 10])).unwrap();
         rig.steps.send(Ok(vec![7; 384])).unwrap();
 
-        let frame = rig.frames.take(SOON).expect("the whole frame");
+        let frame = rig.frames.take(TIMEOUT).expect("the whole frame");
         assert!(
             frame.image.data().iter().all(|&byte| byte == 7),
             "it is the second one"
@@ -338,12 +339,12 @@ mod tests {
             }
         });
 
-        rig.frames.take(SOON).expect("it runs");
+        rig.frames.take(TIMEOUT).expect("it runs");
         drop(rig.worker);
         feeder.join().unwrap();
 
         assert!(
-            rig.events.recv_timeout(SOON).is_err(),
+            rig.events.recv_timeout(TIMEOUT).is_err(),
             "the watchdog ends without an event"
         );
     }

@@ -1,7 +1,7 @@
 //! Caps the driver's sleep until the connection is up, because TURN replies do not wake it.
 //!
-//! **The library's** driver loop sends what the core has queued (`poll_writes`) before it passes the
-//! core what came through TURN (`poll_reads`, step 3.a), and then sleeps (webrtc 0.21.1,
+//! **The library's** driver loop sends what the core has queued (`poll_writes`) before it passes
+//! the core what came through TURN (`poll_reads`, step 3.a), and then sleeps (webrtc 0.21.1,
 //! `peer_connection/driver.rs`, the loop with `MAX_UDP_RECV_BURST` and `poll_reads`). The core's
 //! reply waits until something else wakes the driver. During a handshake only timers do: on
 //! loopback each DTLS flight took 200–400 ms, and a connection through TURN 1.9 s.
