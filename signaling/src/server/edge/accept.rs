@@ -138,3 +138,22 @@ fn descriptor_limit() -> usize {
 fn descriptor_limit() -> usize {
     usize::MAX
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_spare_descriptor_that_was_given_up_is_opened_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let mut acceptor = Acceptor::new(listener, 10);
+        // What a call leaves behind that was dropped while it waited without the spare one.
+        acceptor.spare = None;
+
+        let _client = TcpStream::connect(address).await.expect("it listens");
+        acceptor.accept(0).await;
+
+        assert!(acceptor.spare.is_some(), "the next shortage finds one");
+    }
+}

@@ -35,10 +35,8 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
     let port = server.local_addr().port();
     let local_url = url(Ipv4Addr::LOCALHOST.into(), port);
     let addresses = if lan {
-        lan_addresses()
-            .into_iter()
-            .map(|ip| url(ip, port))
-            .collect()
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        lan_urls(interfaces.iter().map(if_addrs::Interface::ip), port)
     } else {
         vec![local_url.clone()]
     };
@@ -54,13 +52,11 @@ fn url(ip: IpAddr, port: u16) -> String {
     format!("ws://{}/ws", SocketAddr::new(ip, port))
 }
 
-/// This machine's IPv4 addresses in its networks. Private ones come first, as home networks have
-/// them.
-fn lan_addresses() -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let mut addresses: Vec<Ipv4Addr> = interfaces
-        .iter()
-        .filter_map(|interface| match interface.ip() {
+/// The URLs at which other computers reach this one, which has `addresses`: IPv4 only. Private ones
+/// come first, as home networks have them.
+fn lan_urls(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Vec<String> {
+    let mut addresses: Vec<Ipv4Addr> = addresses
+        .filter_map(|ip| match ip {
             IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_link_local() && !ip.is_unspecified() => {
                 Some(ip)
             }
@@ -70,7 +66,10 @@ fn lan_addresses() -> Vec<IpAddr> {
 
     addresses.sort_by_key(|ip| (!ip.is_private(), *ip));
     addresses.dedup();
-    addresses.into_iter().map(IpAddr::from).collect()
+    addresses
+        .into_iter()
+        .map(|ip| url(ip.into(), port))
+        .collect()
 }
 
 #[cfg(test)]
@@ -78,6 +77,23 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn other_computers_get_addresses_that_they_can_reach() {
+        let urls =
+            |addresses: &[[u8; 4]]| lan_urls(addresses.iter().map(|ip| IpAddr::from(*ip)), 9000);
+
+        assert_eq!(
+            urls(&[[127, 0, 0, 1]]),
+            [""; 0],
+            "without a network there is none"
+        );
+        assert_eq!(
+            urls(&[[9, 9, 9, 9], [127, 0, 0, 1], [192, 168, 1, 7]]),
+            ["ws://192.168.1.7:9000/ws", "ws://9.9.9.9:9000/ws"],
+            "the home network first, and never loopback"
+        );
+    }
 
     #[tokio::test]
     async fn a_server_for_this_machine_has_one_address() {
