@@ -13,7 +13,7 @@ wstest=$(command -v "${1:?the path of wstest}")
 wstest=$(realpath "$wstest")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-cargo build --package tandem-signaling --all-features --example echo
+cargo build --locked --package tandem-signaling --all-features --example echo
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p out/autobahn
 exec 3< <(exec "$target/debug/examples/echo")

@@ -7,8 +7,8 @@ use serde::Serialize;
 use tandem_call::EndCode;
 use tandem_media::MediaErrorCode;
 
-/// Any code that the window can show, serialized as its published string. TypeScript's union is
-/// generated from it, and the page has words for each of its members.
+/// Any code of this program, serialized as its published string. TypeScript's union is generated
+/// from it, and the page has words for each of its members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "desktop", derive(ts_rs::TS))]
 #[serde(untagged)]

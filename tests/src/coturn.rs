@@ -20,14 +20,14 @@ pub struct Coturn {
     _folder: TempDir,
 }
 
-/// The result of an attempt to relay through the server.
+/// The result of an attempt to send packets through the server.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Allocation {
     /// Two allocations were made and packets went both ways between them.
     Relayed,
     /// The server refused the allocation.
     Refused,
-    /// It made the allocation, but refuses to relay to that peer.
+    /// It made the allocation, but forwards nothing to that peer.
     PeerDenied,
 }
 
@@ -170,7 +170,7 @@ impl Coturn {
         &mut self.process
     }
 
-    /// Relays a few packets between two allocations with coturn's own client.
+    /// Sends a few packets between two allocations with coturn's own client.
     ///
     /// # Errors
     /// When the client cannot be run, or says something that is neither.

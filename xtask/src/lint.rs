@@ -18,6 +18,7 @@ pub(crate) fn lint() -> Result<ExitCode> {
     checks.check("format", || Shell::cargo(["fmt", "--all", "--check"]).run());
     checks.check("lints", clippy);
     licenses(&mut checks, deny);
+    checks.check("the fuzz targets' lock file", fuzz_lock);
     checks.check("browser pages", browser_pages);
     checks.check("the page", page::check);
 
@@ -55,6 +56,14 @@ pub(crate) fn licenses(checks: &mut Checks, deny: bool) {
             "cargo-deny could not be built on this machine",
         );
     }
+}
+
+/// Checks that the fuzz targets' lock file, which is one of their own, agrees with the crates that they use.
+pub(crate) fn fuzz_lock() -> Result<()> {
+    Shell::cargo(["metadata", "--locked", "--format-version=1"])
+        .args(["--manifest-path", "fuzz/Cargo.toml"])
+        .output()
+        .map(drop)
 }
 
 /// Checks that the scripts of `tests/browser` parse and that their unit tests pass.

@@ -47,6 +47,7 @@ Usage: cargo xtask CHORE
                   and audio); print the report and save out/remote.png. ARGS override these defaults;
                   with --headless or `devices` among them, tandem gets ARGS only
   test [--fast]   format, lints, every test, licenses; --fast leaves out the whole-system tests
+                  and the checks for Windows and macOS
   bench call      Tandem <-> Tandem beside Chromium <-> Chromium on this machine, as a table
   bench soak      a call of ten minutes: memory, descriptors and threads, one line per minute
   bench signaling the signaling server under load, as a table; `bench signaling churn SECONDS [redis]`
@@ -56,7 +57,7 @@ Usage: cargo xtask CHORE
   screenshots     every screen of the real window, light and dark, into out/screens/
   bundle          make the installers that this system can make: deb and rpm on Linux
   setup           get what building and testing need, and stop there
-  lint            format, lints and licenses only
+  lint            format, lints, licenses, and the page with its unit tests
 ";
 
 fn main() -> ExitCode {

@@ -34,6 +34,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     let mut checks = Checks::default();
     checks.check("format", || Shell::cargo(["fmt", "--all", "--check"]).run());
     lint::licenses(&mut checks, deny);
+    checks.check("the fuzz targets' lock file", lint::fuzz_lock);
     checks.check("browser pages", lint::browser_pages);
     checks.check("the page", page::check);
     // Before cargo builds anything: the desktop program embeds the page.

@@ -14,7 +14,7 @@ pub(crate) fn screenshots() -> Result<()> {
     setup::test()?;
     page::build_if_changed()?;
     step("Building Tandem and the photographer", || {
-        Shell::cargo(["build", "--workspace", "--bins", "--examples"])
+        Shell::cargo(["build", "--locked", "--workspace", "--bins", "--examples"])
             .args(workspace::features())
             .run()
     })?;

@@ -63,11 +63,14 @@ pub use backoff::Backoff;
 pub use error::{ClientError, ClientErrorCode, Garbage};
 
 use crate::ServerUrl;
-use crate::message::{ClientMessage, MAX_MESSAGE_BYTES, ServerMessage, SessionId, UserRegistered};
+use crate::message::{
+    ClientMessage, MAX_MESSAGE_BYTES, RELAY_OVERHEAD_BYTES, ServerMessage, SessionId,
+    UserRegistered,
+};
 
 /// A longer message from the server becomes [`Garbage::TooLarge`]. Twice what the protocol allows
-/// (64 KiB and 512 bytes for a relayed message), which leaves room for additions.
-pub const MAX_INCOMING_BYTES: usize = 128 * 1024;
+/// for a relayed message, which leaves room for additions.
+pub const MAX_INCOMING_BYTES: usize = 2 * (MAX_MESSAGE_BYTES + RELAY_OVERHEAD_BYTES);
 
 /// How many messages may wait to be sent: a burst of candidates is about 20.
 const SEND_QUEUE: usize = 256;

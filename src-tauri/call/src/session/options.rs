@@ -24,11 +24,11 @@ pub const DEFAULT_MAX_BITRATE_BPS: u32 = 2_500_000;
 /// signaling server refuses a profile that exceeds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
-    /// 1 to 40 characters.
+    /// At most [`MAX_USER_NAME_CHARS`](tandem_signaling::message::MAX_USER_NAME_CHARS), at least one.
     pub user_name: Option<String>,
-    /// 18 to 120 years.
+    /// Years, within [`USER_AGES`](tandem_signaling::message::USER_AGES).
     pub user_age: Option<u8>,
-    /// At most 80 characters.
+    /// At most [`MAX_USER_LOCATION_CHARS`](tandem_signaling::message::MAX_USER_LOCATION_CHARS).
     pub user_location: Option<String>,
     /// A profile picture: a `data:image/…` or `https:` URL.
     pub user_picture: Option<String>,

@@ -29,13 +29,19 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
     let start = |port: u16| embedded::server(SocketAddr::from((ip, port)).to_string()).start();
     let server = match start(PORT).await {
         Ok(server) => server,
-        Err(_) => start(0).await?,
+        Err(error) => {
+            tracing::info!("cannot use port {PORT}, so the system picks one: {error}");
+            start(0).await?
+        }
     };
 
     let port = server.local_addr().port();
     let local_url = url(Ipv4Addr::LOCALHOST.into(), port);
     let addresses = if lan {
-        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+            tracing::warn!("cannot list this machine's network addresses: {error}");
+            Vec::new()
+        });
         lan_urls(interfaces.iter().map(if_addrs::Interface::ip), port)
     } else {
         vec![local_url.clone()]

@@ -62,7 +62,7 @@ fn list(direction: Direction) -> Result<Vec<AudioDeviceInfo>, DeviceError> {
     std::thread::Builder::new()
         .name("audio devices".into())
         .spawn(query_and_send)
-        .map_err(|_| codes.timeout())?;
+        .map_err(|error| codes.timeout().caused_by(&error))?;
 
     match receiver.recv_timeout(LIST_TIMEOUT) {
         Ok(Ok(devices)) => Ok(devices),

@@ -192,7 +192,9 @@ impl<B: DeviceBridge + Send + 'static> DeviceOwner<B> {
                     self.device.bridge = Some(bridge);
                     self.device.since = now;
                 }
-                Ok(Err(_)) if self.died > 0 => return Err(codes.unplugged()),
+                Ok(Err(error)) if self.died > 0 => {
+                    return Err(codes.unplugged().caused_by(&error));
+                }
                 Ok(Err(error)) => return Err(error),
                 Err(TryRecvError::Empty)
                     if now.saturating_duration_since(self.device.since) < OPEN_TIMEOUT => {}
