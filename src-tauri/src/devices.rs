@@ -27,11 +27,23 @@ pub struct DeviceList {
     pub errors: Vec<ListError>,
 }
 
+/// A kind of device, written in JSON as the key of its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DeviceKind {
+    /// `cameras`.
+    Cameras,
+    /// `microphones`.
+    Microphones,
+    /// `speakers`.
+    Speakers,
+}
+
 /// A kind of device that could not be listed.
 #[derive(Debug, Serialize)]
 pub struct ListError {
-    /// `cameras`, `microphones` or `speakers`.
-    pub kind: &'static str,
+    /// Which list is empty because of the error.
+    pub kind: DeviceKind,
     /// Why, as code and sentence.
     #[serde(flatten)]
     pub error: DeviceError,
@@ -42,9 +54,9 @@ impl DeviceList {
     pub fn query() -> Self {
         let mut errors = Vec::new();
         Self {
-            cameras: devices_or_error("cameras", list_cameras(), &mut errors),
-            microphones: devices_or_error("microphones", list_microphones(), &mut errors),
-            speakers: devices_or_error("speakers", list_speakers(), &mut errors),
+            cameras: devices_or_error(DeviceKind::Cameras, list_cameras(), &mut errors),
+            microphones: devices_or_error(DeviceKind::Microphones, list_microphones(), &mut errors),
+            speakers: devices_or_error(DeviceKind::Speakers, list_speakers(), &mut errors),
             errors,
         }
     }
@@ -52,7 +64,7 @@ impl DeviceList {
     /// The list as text, with the flag that selects a device of each kind.
     fn text(&self) -> String {
         let mut out = String::new();
-        let section = |out: &mut String, title: &str, kind: &str, empty: bool| {
+        let section = |out: &mut String, title: &str, kind: DeviceKind, empty: bool| {
             let _ = writeln!(out, "{title}");
             let error = self.errors.iter().find(|error| error.kind == kind);
 
@@ -66,7 +78,7 @@ impl DeviceList {
         section(
             &mut out,
             "Cameras (--video camera:NAME)",
-            "cameras",
+            DeviceKind::Cameras,
             self.cameras.is_empty(),
         );
         for camera in &self.cameras {
@@ -76,7 +88,7 @@ impl DeviceList {
         section(
             &mut out,
             "Microphones (--audio microphone:NAME)",
-            "microphones",
+            DeviceKind::Microphones,
             self.microphones.is_empty(),
         );
         self.microphones
@@ -85,7 +97,7 @@ impl DeviceList {
         section(
             &mut out,
             "Speakers (--speaker NAME)",
-            "speakers",
+            DeviceKind::Speakers,
             self.speakers.is_empty(),
         );
         self.speakers
@@ -121,7 +133,7 @@ pub fn main(json: bool) -> ExitCode {
 /// The devices that were listed; notes a failure. A machine without devices of a kind has an empty
 /// list, not an error.
 fn devices_or_error<T>(
-    kind: &'static str,
+    kind: DeviceKind,
     listed: Result<Vec<T>, DeviceError>,
     errors: &mut Vec<ListError>,
 ) -> Vec<T> {

@@ -2,8 +2,8 @@
 //! servers.
 //!
 //! Every parser returns a sentence that says what is wrong and what is allowed. Limits of the
-//! signaling protocol come from [`tandem_signaling::message`]; [`server_url`], [`room`] and
-//! [`name`] are the only places that apply them to typed text.
+//! signaling protocol come from [`tandem_signaling::message`]; [`server_url`], [`room`],
+//! [`name`] and [`optional_name`] are the only places that apply them to typed text.
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ pub use tandem_call::{DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS, clean_name, is_room_code};
 
+/// The signaling server unless the user names another.
+pub const DEFAULT_SERVER_URL: &str = "ws://127.0.0.1:9000/ws";
 /// The longest duration: a day is longer than any call and far below what a timer can hold.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// The highest bitrate limit for video, in bits per second. The codecs in use gain nothing above
@@ -128,6 +130,18 @@ pub fn room(text: &str) -> Result<String, String> {
 /// A sentence for the person who typed it.
 pub fn name(text: &str) -> Result<String, String> {
     clean_name(text).ok_or_else(|| format!("a name has 1 to {MAX_USER_NAME_CHARS} characters"))
+}
+
+/// The same for a name that may be left out: an empty one is returned as it is.
+///
+/// # Errors
+/// A sentence for the person who typed it.
+pub fn optional_name(text: &str) -> Result<String, String> {
+    if text.chars().all(char::is_control) {
+        return Ok(String::new());
+    }
+
+    name(text)
 }
 
 /// Parses the address of a signaling server with [`ServerUrl`], and returns its normalized form.
@@ -343,6 +357,19 @@ mod tests {
         assert!(
             name("").is_err() && name("\u{7}").is_err() && name(&"n".repeat(41)).is_err(),
             "empty or too long"
+        );
+
+        assert_eq!(optional_name("\u{7}"), Ok(String::new()), "no name");
+        assert_eq!(optional_name("Ad\u{7}a"), name("Ada"), "a name");
+        assert!(optional_name(&"n".repeat(41)).is_err(), "too long");
+    }
+
+    #[test]
+    fn the_default_server_address_is_valid_in_settings() {
+        assert_eq!(
+            server_url(DEFAULT_SERVER_URL).as_deref(),
+            Ok(DEFAULT_SERVER_URL),
+            "or a saved file could not be read"
         );
     }
 }

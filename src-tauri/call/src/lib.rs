@@ -58,8 +58,7 @@ pub mod simnet;
 pub use machine::{CallProblemCode, CallTimeouts, EndCode, EndReason};
 pub use session::{
     BitrateSample, Call, CallEvent, CallEventKind, CallOptions, CallStats, DEFAULT_MAX_BITRATE_BPS,
-    MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Route, SAMPLE_INTERVAL, VideoReceived,
-    VideoSent,
+    MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Route, VideoReceived, VideoSent,
 };
 
 /// Parts of a call by themselves, for benchmarks, fuzz targets and tests. Not for programs: it

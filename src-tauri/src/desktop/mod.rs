@@ -102,19 +102,3 @@ fn fail(why: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "error: {why}");
     ExitCode::FAILURE
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::values;
-
-    #[test]
-    fn the_default_server_address_is_valid_in_settings() {
-        let url = state::DEFAULT_SERVER_URL;
-        assert_eq!(
-            values::server_url(url).as_deref(),
-            Ok(url),
-            "or a saved file could not be read"
-        );
-    }
-}

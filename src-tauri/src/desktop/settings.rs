@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tandem_signaling::message::MAX_USER_NAME_CHARS;
 
 use super::state::Settings;
 use crate::error_code::AppErrorCode;
@@ -167,14 +166,7 @@ pub fn to_json(settings: &Settings) -> serde_json::Result<Vec<u8>> {
 
 /// Checks values that a user may have edited by hand.
 fn check(mut settings: Settings) -> Result<Settings, String> {
-    if settings.name.chars().count() > MAX_USER_NAME_CHARS
-        || settings.name.contains(char::is_control)
-    {
-        return Err(format!(
-            "name: at most {MAX_USER_NAME_CHARS} characters and no control characters"
-        ));
-    }
-
+    settings.name = values::optional_name(&settings.name).map_err(|why| format!("name: {why}"))?;
     settings.server_url =
         values::server_url(&settings.server_url).map_err(|why| format!("serverUrl: {why}"))?;
     let devices = [&settings.camera, &settings.microphone, &settings.speaker];

@@ -15,9 +15,6 @@ use tandem_media::video::{VideoFormat, VideoInput, VideoSpec};
 use crate::values;
 use crate::video_quality::VideoQuality;
 
-/// The signaling server unless `--signaling` names another.
-const DEFAULT_SIGNALING: &str = "ws://127.0.0.1:9000/ws";
-
 /// The help heading of the arguments that work only with `--headless`. It marks them: the window
 /// refuses every argument that has it.
 const HEADLESS_ONLY: &str = "Only with --headless";
@@ -243,7 +240,9 @@ impl CallArgs {
 
     /// The address of the signaling server, unless this process runs one.
     pub fn server_url(&self) -> &str {
-        self.signaling.as_deref().unwrap_or(DEFAULT_SIGNALING)
+        self.signaling
+            .as_deref()
+            .unwrap_or(values::DEFAULT_SERVER_URL)
     }
 
     /// Size, rate, codec and bitrate limit of the video to send.

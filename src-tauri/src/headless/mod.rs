@@ -71,7 +71,7 @@ pub fn main(args: &CallArgs) -> ExitCode {
 
         Err(error) => one(Outcome::failed(Failure::new(
             Exit::Connection,
-            AppErrorCode::Internal.as_str(),
+            AppErrorCode::Internal,
             format!(
                 "The program cannot start its threads ({error}). Close other programs and try again."
             ),
@@ -118,7 +118,7 @@ async fn call(args: &CallArgs) -> Finish {
         }
         Err(error) => one(Outcome::failed(Failure::new(
             Exit::Connection,
-            AppErrorCode::RelayNotStarted.as_str(),
+            AppErrorCode::RelayNotStarted,
             error.to_string(),
         ))),
     }

@@ -3,13 +3,12 @@
 
 use std::time::Instant;
 
-use tandem_call::{CallEvent, CallEventKind, CallStats};
-use tandem_call::{EndCode, EndReason};
+use tandem_call::{CallEvent, CallEventKind, CallStats, EndCode, EndReason};
 use tandem_media::DeviceError;
 use tandem_media::error::{MediaEvent, MediaPart};
 
 use super::report::{ErrorReport, Timings};
-use crate::error_code::AppErrorCode;
+use crate::error_code::{AppErrorCode, ErrorCode};
 
 /// The exit codes of a headless call. They are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,7 +59,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure with its stable code and a sentence for a person.
-    pub fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
+    pub fn new(exit: Exit, code: impl Into<ErrorCode>, message: impl Into<String>) -> Self {
         Self {
             exit,
             error: ErrorReport {
@@ -161,16 +160,14 @@ impl Timeline {
         self.device_failures
             .iter()
             .find(|(part, _)| is_needed(*part, intent))
-            .map(|(_, error)| {
-                Failure::new(Exit::Device, error.code.as_str(), error.message.clone())
-            })
+            .map(|(_, error)| Failure::new(Exit::Device, error.code, error.message.clone()))
     }
 
     /// The warnings and the failed devices, without the one that is the report's `error`.
     pub fn all_warnings(&self, error: Option<&ErrorReport>) -> Vec<String> {
         let is_the_error = |failed: &DeviceError| {
             error.is_some_and(|error| {
-                (&*error.code, &error.message) == (failed.code.as_str(), &failed.message)
+                (error.code, &error.message) == (failed.code.into(), &failed.message)
             })
         };
 
@@ -207,17 +204,13 @@ impl Timeline {
         {
             return Err(Failure::new(
                 Exit::Connection,
-                reason.code.as_str(),
+                reason.code,
                 reason.message.clone(),
             ));
         }
 
         match missing_media(stats, intent) {
-            Some(what) => Err(Failure::new(
-                Exit::Connection,
-                AppErrorCode::NoMedia.as_str(),
-                what,
-            )),
+            Some(what) => Err(Failure::new(Exit::Connection, AppErrorCode::NoMedia, what)),
             None => Ok(()),
         }
     }
@@ -240,7 +233,7 @@ impl Timeline {
 
                 Failure::new(
                     exit,
-                    EndCode::Cancelled.as_str(),
+                    EndCode::Cancelled,
                     format!("The call was stopped {what}."),
                 )
             }
@@ -251,11 +244,11 @@ impl Timeline {
                     Exit::Connection
                 };
 
-                Failure::new(exit, reason.code.as_str(), reason.message.clone())
+                Failure::new(exit, reason.code, reason.message.clone())
             }
             None => Failure::new(
                 exit,
-                EndCode::ConnectionFailed.as_str(),
+                EndCode::ConnectionFailed,
                 "The call ended for an unknown reason. Try again.",
             ),
         }
@@ -387,7 +380,7 @@ mod tests {
 
         fn verdict(&self, stats: &CallStats, intent: &Intent) -> (Exit, String) {
             self.timeline.verdict(stats, intent).map_or_else(
-                |failure| (failure.exit, failure.error.code),
+                |failure| (failure.exit, failure.error.code.as_str().into()),
                 |()| (Exit::Success, "ok".into()),
             )
         }

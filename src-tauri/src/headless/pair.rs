@@ -22,7 +22,7 @@ pub(super) async fn hold_pair(args: &CallArgs, stop: watch::Receiver<bool>) -> F
             let failed = || {
                 Outcome::failed(Failure::new(
                     Exit::Connection,
-                    AppErrorCode::RelayNotStarted.as_str(),
+                    AppErrorCode::RelayNotStarted,
                     error.to_string(),
                 ))
             };

@@ -6,6 +6,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::error_code::ErrorCode;
+
 /// One call, as one peer saw it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +51,7 @@ pub struct PairReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorReport {
     /// Stable, such as `NO_PARTNER` or `CAM_IN_USE`.
-    pub code: String,
+    pub code: ErrorCode,
     /// What happened, and one thing to do about it.
     pub message: String,
 }

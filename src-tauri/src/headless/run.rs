@@ -69,11 +69,7 @@ pub async fn hold_call(peer: PeerSetup, stop: watch::Receiver<bool>) -> Outcome 
     let frames = match RemoteFrames::new(peer.record_video.as_deref(), fps) {
         Ok(frames) => Arc::new(frames),
         Err(error) => {
-            return Outcome::failed(Failure::new(
-                Exit::Device,
-                error.code.as_str(),
-                error.message,
-            ));
+            return Outcome::failed(Failure::new(Exit::Device, error.code, error.message));
         }
     };
 

@@ -43,7 +43,7 @@ pub fn table(reports: &[&Report]) -> String {
         };
 
         if let Some(error) = &report.error {
-            let _ = writeln!(out, "\n{prefix}{} ({})", error.message, error.code);
+            let _ = writeln!(out, "\n{prefix}{} ({})", error.message, error.code.as_str());
         }
 
         for warning in &report.warnings {
@@ -411,7 +411,7 @@ mod tests {
     fn two_peers_have_a_column_each() {
         let failed = Report {
             error: Some(ErrorReport {
-                code: "NO_PARTNER".into(),
+                code: tandem_call::EndCode::NoPartner.into(),
                 message: "No one was found.".into(),
             }),
             warnings: vec!["the disk is full".into()],

@@ -29,7 +29,7 @@ pub use crate::peer::Route;
 pub use event::{CallEvent, CallEventKind};
 pub use options::{CallOptions, DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile};
 pub use quality::Quality;
-pub use stats::{BitrateSample, CallStats, SAMPLE_INTERVAL, VideoReceived, VideoSent};
+pub use stats::{BitrateSample, CallStats, VideoReceived, VideoSent};
 
 use std::sync::Arc;
 

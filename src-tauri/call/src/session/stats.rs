@@ -34,7 +34,7 @@ pub struct CallStats {
     pub route: Option<Route>,
     /// How good the call is at the moment. `None`: not known yet.
     pub quality: Option<Quality>,
-    /// One entry per [`SAMPLE_INTERVAL`] since the connection, for at most two hours.
+    /// One entry per half second since the connection, for at most two hours.
     pub bitrate: Vec<BitrateSample>,
 }
 
@@ -117,4 +117,4 @@ pub struct BitrateSample {
 }
 
 /// How often a [`BitrateSample`] is taken.
-pub const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,8 +1,6 @@
 //! What each command does, and on which screens it is possible.
 
-use tandem_call::CallEventKind;
-use tandem_call::EndCode;
-use tandem_signaling::message::MAX_USER_NAME_CHARS;
+use tandem_call::{CallEventKind, EndCode};
 
 use super::{App, CallId, Effect, Now, choice};
 use crate::desktop::command::{Command, CommandError, CommandErrorCode};
@@ -227,10 +225,7 @@ impl App {
     }
 
     fn set_name(&mut self, name: &str) -> CommandResult {
-        let name: String = name.chars().filter(|c| !c.is_control()).collect();
-        if name.chars().count() > MAX_USER_NAME_CHARS {
-            return Err(CommandErrorCode::BadName.into());
-        }
+        let name = values::optional_name(name).map_err(|_too_long| CommandErrorCode::BadName)?;
 
         self.saved_name = None;
         self.change_settings(|settings| settings.name = name)

@@ -8,6 +8,7 @@ use super::Handle;
 use crate::desktop::app::camera_id;
 use crate::desktop::command::Command;
 use crate::desktop::state::{Devices, MenuDevice, ProblemPlace};
+use crate::devices::{DeviceKind, DeviceList};
 
 /// How often to poll for devices that were plugged in or out.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -15,7 +16,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// Lists all devices for the menus, and the kinds that could not be listed. May take seconds.
 #[must_use]
 pub fn list() -> (Devices, Vec<(ProblemPlace, DeviceError)>) {
-    let found = crate::devices::DeviceList::query();
+    let found = DeviceList::query();
     let is_unique = |name: &str| {
         found
             .cameras
@@ -46,9 +47,9 @@ pub fn list() -> (Devices, Vec<(ProblemPlace, DeviceError)>) {
 
     let errors = found.errors.into_iter().map(|failed| {
         let place = match failed.kind {
-            "cameras" => ProblemPlace::Camera,
-            "microphones" => ProblemPlace::Microphone,
-            _ => ProblemPlace::Speaker,
+            DeviceKind::Cameras => ProblemPlace::Camera,
+            DeviceKind::Microphones => ProblemPlace::Microphone,
+            DeviceKind::Speakers => ProblemPlace::Speaker,
         };
 
         (place, failed.error)

@@ -12,7 +12,7 @@ pub(super) mod typescript;
 
 pub use call::{ConnectingStep, InCall, Partner, RouteKind, Screen};
 pub use change::{MicrophoneLevel, StateChange, StateChanges};
-pub use settings::{DEFAULT_SERVER_URL, Settings, Theme};
+pub use settings::{Settings, Theme};
 
 use serde::Serialize;
 use ts_rs::TS;

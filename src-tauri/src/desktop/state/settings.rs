@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// The address of the signaling server unless the user sets another.
-pub const DEFAULT_SERVER_URL: &str = "ws://127.0.0.1:9000/ws";
+use crate::values::DEFAULT_SERVER_URL;
 
 /// The user's settings. A device is its id, `null` for the system's default, or `"none"` for no
 /// device.
