@@ -241,7 +241,7 @@ pub(crate) const TEST: &[Need] = &[
 
 /// What the cross-checks need where rustup does not have the targets' libraries. Only Debian has
 /// these packages; elsewhere the checks are skipped.
-pub(crate) const CROSS: &[Need] = &[
+pub(crate) const CROSS_RUST: &[Need] = &[
     on_linux(
         "a Rust compiler with the standard library's source (checks for Windows and macOS)",
         Probe::File("/usr/bin/rustc"),
@@ -255,13 +255,15 @@ pub(crate) const CROSS: &[Need] = &[
         "rust-web-src",
         "",
     ),
-    on_linux(
-        "a C and C++ compiler for Windows",
-        Probe::Program(&["x86_64-w64-mingw32-g++"]),
-        "g++-mingw-w64-x86-64-win32",
-        "mingw64-gcc-c++",
-    ),
 ];
+
+/// What the check for Windows needs besides.
+pub(crate) const CROSS_C: &[Need] = &[on_linux(
+    "a C and C++ compiler for Windows",
+    Probe::Program(&["x86_64-w64-mingw32-g++"]),
+    "g++-mingw-w64-x86-64-win32",
+    "mingw64-gcc-c++",
+)];
 
 const fn on_linux(what: &'static str, probe: Probe, apt: &'static str, dnf: &'static str) -> Need {
     Need {

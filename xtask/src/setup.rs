@@ -2,10 +2,10 @@
 
 use anyhow::{Result, bail};
 
-use crate::assets;
 use crate::needs::{self, Need};
 use crate::packages::Manager;
 use crate::shell::{Shell, heading, step};
+use crate::{assets, cross};
 
 /// Installs what `cargo build` needs.
 ///
@@ -24,25 +24,27 @@ pub(crate) fn build() -> Result<()> {
 /// Installs what the whole-system tests need on top. What cannot be installed is reported, and the
 /// tests that need it skip.
 pub(crate) fn test() -> Result<()> {
-    let for_tests = missing(needs::TEST);
-    if !for_tests.is_empty()
-        && let Err(error) = step("Installing what the tests need", || install(&for_tests))
-    {
-        println!("  {error:#}\n  The tests that need these will be skipped.");
+    install_if_possible("the test run", needs::TEST);
+    if !cross::rustup_has_all_targets() {
+        install_if_possible("checking for Windows and macOS", needs::CROSS_RUST);
     }
 
-    let for_cross_checks = missing(needs::CROSS);
-    if !for_cross_checks.is_empty()
-        && let Err(error) = step(
-            "Installing what the checks for Windows and macOS need",
-            || install(&for_cross_checks),
-        )
-    {
-        println!("  {error:#}\n  These checks will be skipped.");
-    }
+    install_if_possible("checking for Windows", needs::CROSS_C);
 
     assets::fetch();
     Ok(())
+}
+
+/// Installs what is missing of `needs`. If that fails, what needs them skips itself.
+fn install_if_possible(whose: &str, needs: &'static [Need]) {
+    let missing = missing(needs);
+    if !missing.is_empty()
+        && let Err(error) = step(&format!("Installing what {whose} needs"), || {
+            install(&missing)
+        })
+    {
+        println!("  {error:#}\n  What needs these will be skipped.");
+    }
 }
 
 /// Builds a cargo subcommand in exactly this version, unless some version is installed. Returns

@@ -115,11 +115,19 @@ fn cargo(library: Library) -> Shell {
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
-fn library(target: &str) -> Option<Library> {
-    let installed = Shell::new("rustc", ["--print", "target-libdir", "--target", target])
+/// Whether rustup has the standard library of every target, so that Debian's compiler is not needed.
+pub(crate) fn rustup_has_all_targets() -> bool {
+    [WINDOWS, MACOS].into_iter().all(rustup_has)
+}
+
+fn rustup_has(target: &str) -> bool {
+    Shell::new("rustc", ["--print", "target-libdir", "--target", target])
         .output()
-        .is_ok_and(|folder| Path::new(folder.trim()).is_dir());
-    if installed {
+        .is_ok_and(|folder| Path::new(folder.trim()).is_dir())
+}
+
+fn library(target: &str) -> Option<Library> {
+    if rustup_has(target) {
         return Some(Library::Rustup);
     }
 
