@@ -6,7 +6,7 @@ import type { AppState, Command, ProblemPlace } from "./generated/contract";
 
 /** A refused command, shown like a problem until the next command succeeds. */
 export interface Refusal {
-  code: string;
+  code: SendError["code"];
   place: ProblemPlace;
   detail: string | null;
 }
@@ -61,7 +61,7 @@ export interface View {
 }
 
 /** Refusals that only mean that the page was a moment behind. */
-const SILENT = new Set<string>(["NOT_NOW", "UNKNOWN_PROBLEM"]);
+const SILENT = new Set<SendError["code"]>(["NOT_NOW", "UNKNOWN_PROBLEM"]);
 
 /**
  * Where to show that the app refused a command. All others are shown in the settings while these

@@ -1,8 +1,16 @@
+// @ts-check
 // The app's state in the cases that look different on the page. The app can reach every one of
-// them.
+// them. Plain JavaScript, because Node runs it too; the types keep it true to the app.
+
+/**
+ * @import {
+ *   AppState, Devices, ErrorCode, InCall, Partner, Problem, ProblemPlace, Screen, Settings,
+ * } from "../src/generated/contract"
+ */
 
 export const NOW = Date.UTC(2026, 0, 15, 20, 30, 0);
 
+/** @type {Settings} */
 export const SETTINGS = {
   name: "Robin",
   serverUrl: "ws://127.0.0.1:9000/ws",
@@ -16,6 +24,7 @@ export const SETTINGS = {
   autoGain: false,
 };
 
+/** @type {Devices} */
 export const DEVICES = {
   cameras: [
     { id: "cam-1", name: "Integrated Camera" },
@@ -28,10 +37,13 @@ export const DEVICES = {
   speakers: [{ id: "spk-1", name: "Built-in Audio Analog Stereo" }],
 };
 
+/** @type {Partner} */
 export const PARTNER = { name: "Amara", age: 29, location: "Lisbon", picture: null };
 
 /**
  * A hostile partner's profile: markup, text that changes direction, stacked marks, endless text.
+ *
+ * @type {Partner & { name: string, location: string, picture: string }}
  */
 export const HOSTILE = {
   name: `<img src=x onerror="window.hacked=1"><b>\u202Egnirts\u0000\u0007 zalgo${"\u0301".repeat(60)}`,
@@ -40,7 +52,12 @@ export const HOSTILE = {
   picture: "https://example.invalid/track.png",
 };
 
-/** The home screen, with the camera on. */
+/**
+ * The home screen, with the camera on.
+ *
+ * @param {Partial<AppState>} change
+ * @returns {AppState}
+ */
 export function state(change = {}) {
   return {
     revision: 1,
@@ -55,7 +72,12 @@ export function state(change = {}) {
   };
 }
 
-/** The screen of a call in which all is well. */
+/**
+ * The screen of a call in which all is well.
+ *
+ * @param {Partial<InCall>} change
+ * @returns {{ kind: "inCall" } & InCall}
+ */
 export function call(change = {}) {
   return {
     kind: "inCall",
@@ -75,15 +97,34 @@ export function call(change = {}) {
   };
 }
 
-/** From the search to the end of a call, the home screen's preview is off. */
+/**
+ * From the search to the end of a call, the home screen's preview is off.
+ *
+ * @param {Screen} screen
+ * @param {Partial<AppState>} change
+ */
 const outsideLobby = (screen, change = {}) =>
   state({ preview: { status: "off" }, server: { status: "connected" }, screen, ...change });
-/** When a call ends, so does the connection to the server. */
+/**
+ * When a call ends, so does the connection to the server.
+ *
+ * @param {Screen} screen
+ * @param {Partial<AppState>} change
+ */
 const afterCall = (screen, change = {}) =>
   outsideLobby(screen, { server: { status: "idle" }, ...change });
+/**
+ * @param {number} id
+ * @param {ErrorCode} code
+ * @param {ProblemPlace} place
+ * @param {string | null} detail
+ * @returns {Problem}
+ */
 const problem = (id, code, place, detail = null) => ({ id, code, place, detail });
+/** @type {Partial<AppState>} */
 const unreachable = { server: { status: "unreachable" } };
 
+/** @type {Extract<Screen, { kind: "connecting" }>} */
 const connecting = {
   kind: "connecting",
   partner: PARTNER,
@@ -92,6 +133,7 @@ const connecting = {
   timedOut: false,
 };
 
+/** @type {Record<string, AppState>} */
 export const STATES = {
   lobby: state(),
   "lobby-camera-off": state({

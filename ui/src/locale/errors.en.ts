@@ -3,6 +3,9 @@
 import type { PageCode } from "../backend";
 import type { CommandErrorCode, ErrorCode } from "../generated/contract";
 
+/** Any code that the page may show. */
+export type Code = ErrorCode | CommandErrorCode | PageCode;
+
 /** Words for an error. There is nothing to do about some of them. */
 export interface Words {
   what: string;
@@ -210,7 +213,7 @@ export const ERRORS = {
 
   // The program itself
   INTERNAL: { what: "Tandem couldn't do that.", todo: RESTART },
-} satisfies Record<ErrorCode | CommandErrorCode | PageCode, Words>;
+} satisfies Record<Code, Words>;
 
 /** For codes that this version of the page doesn't know. */
 export const UNKNOWN_ERROR: Words = { what: "Something went wrong.", todo: RESTART };

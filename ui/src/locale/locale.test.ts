@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { unusedStrings } from "../testing/unused-strings";
 import { en } from "./en";
 import type { Words } from "./errors.en";
-import { words, wordsFor } from ".";
+import { type Code, words, wordsFor } from ".";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const known: Record<string, Words> = words.errors;
@@ -33,7 +33,7 @@ describe("the words", () => {
 
   it("have something to say about unknown codes", () => {
     for (const code of ["", "FROM_A_NEWER_APP", "constructor", "__proto__"]) {
-      expect(wordsFor(code)).toBe(words.unknownError);
+      expect(wordsFor(code as Code)).toBe(words.unknownError);
     }
   });
 

@@ -1,7 +1,7 @@
 // Problems, each in its place: what is wrong, one thing to do, and the code.
 
 import type { ProblemPlace } from "../generated/contract";
-import { words, wordsFor } from "../locale";
+import { type Code, words, wordsFor } from "../locale";
 import type { View } from "../page-state";
 import { plain } from "../text";
 import { Button } from "./button";
@@ -52,7 +52,7 @@ export function Problems({ slot, ...view }: View & { slot: Slot }) {
 }
 
 interface ProblemCardProps {
-  code: string;
+  code: Code;
   detail: string | null;
   onDismiss: () => void;
 }
@@ -80,7 +80,7 @@ function ProblemCard({ code, detail, onDismiss }: ProblemCardProps) {
 }
 
 /** What is wrong, and one thing to do where there is one. */
-export function ProblemWords({ code }: { code: string }) {
+export function ProblemWords({ code }: { code: Code }) {
   const { what, todo } = wordsFor(code);
   return (
     <>

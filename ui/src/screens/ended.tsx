@@ -1,6 +1,6 @@
 // The call, or the search, is over.
 
-import type { Screen } from "../generated/contract";
+import type { EndCode, Screen } from "../generated/contract";
 import { words, wordsFor } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
@@ -12,7 +12,7 @@ import { clock } from "../time";
 const t = words.ended;
 
 /** Ends that one of the two chose: nothing went wrong, so no code is shown. */
-const ORDERLY = new Set(["HUNG_UP", "CANCELLED", "PARTNER_LEFT"]);
+const ORDERLY = new Set<EndCode>(["HUNG_UP", "CANCELLED", "PARTNER_LEFT"]);
 
 interface EndedProps extends View {
   screen: Extract<Screen, { kind: "ended" }>;

@@ -1,16 +1,13 @@
 // States and views for the unit tests: the same states that the browser tests and the screenshots
 // show.
 
-import { STATES as SHARED, call, state, HOSTILE, NOW } from "../../tests/states.mjs";
 import { vi } from "vitest";
 
-import type { AppState, InCall } from "../generated/contract";
+import { NOW } from "../../tests/states.mjs";
+import type { AppState } from "../generated/contract";
 import { initialPage, type Actions, type PageState, type View } from "../page-state";
 
-export const STATES = SHARED as Record<string, AppState>;
-export const makeState = state as (change?: Partial<AppState>) => AppState;
-export const makeCall = call as (change?: Partial<InCall>) => { kind: "inCall" } & InCall;
-export { HOSTILE, NOW };
+export { HOSTILE, NOW, STATES, call as makeCall, state as makeState } from "../../tests/states.mjs";
 
 export function actions(): Actions {
   return {
