@@ -334,8 +334,8 @@ place: ProblemPlace,
 detail: string | null, };
 
 /**
- * Any code that the window can show, serialized as its published string. TypeScript's union is
- * generated from it, and the page has words for each of its members.
+ * Any code of this program, serialized as its published string. TypeScript's union is generated
+ * from it, and the page has words for each of its members.
  */
 export type ErrorCode = MediaErrorCode | EndCode | AppErrorCode;
 
