@@ -50,7 +50,7 @@ fn install_if_possible(whose: &str, needs: &'static [Need]) {
 /// Builds a cargo subcommand in exactly this version, unless some version is installed. Returns
 /// whether it can be used.
 ///
-/// With little optimization: it builds three times as fast, and both tools mostly wait for others.
+/// With little optimization, which shortens the build: both tools mostly wait for others.
 pub(crate) fn cargo_tool(name: &str, version: &str) -> bool {
     let installed = || Shell::cargo([name, "--version"]).succeeds();
     if installed() {
