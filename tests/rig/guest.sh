@@ -124,10 +124,11 @@ run() {
     folder() { echo "local,id=$1,path=$2,readonly=$3,security_model=none,multidevs=remap"; }
     local options=(
         # Software emulation works on every host. Inside a virtual machine there is often nothing
-        # else. The guest's clock counts instructions, 2 ns each, and jumps ahead while the guest is
-        # idle: on a slow host a call takes longer, but it does not lose audio or frames. With more
-        # than one processor QEMU 7.2 does not get through the boot this way.
-        -machine q35 -accel tcg,thread=single -icount shift=1,sleep=off -cpu max -m 1536 -smp 1
+        # else. The guest's clock counts instructions, 2 ns each: on a slow host a call takes longer,
+        # but it does not lose audio or frames. While the guest is idle its clock keeps real time
+        # (sleep=on): were it to jump ahead, waiting for the host's disk would use up its timeouts.
+        # With more than one processor QEMU 7.2 does not get through the boot this way.
+        -machine q35 -accel tcg,thread=single -icount shift=1,sleep=on -cpu max -m 1536 -smp 1
         -kernel "$kernel/boot/vmlinuz-$(< "$kernel/release")" -initrd "$initramfs"
         -append 'console=ttyS0 quiet loglevel=3 panic=-1 tsc=reliable'
         -nodefaults -no-user-config -display none -no-reboot -serial stdio

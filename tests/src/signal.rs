@@ -1,5 +1,7 @@
 //! Compares audio and frames: level, delay, similarity.
 
+use realfft::RealFftPlanner;
+
 /// Root mean square level in dB relative to full scale; silence is -200.
 pub fn rms_db(samples: &[f32]) -> f64 {
     let energy: f64 = samples
@@ -21,10 +23,8 @@ pub struct Match {
     pub gain: f64,
 }
 
-/// Finds `sound` in `recording` by the highest cross-correlation.
-///
-/// First searches envelopes with one value per millisecond, then sample by sample around the best
-/// positions.
+/// Finds `sound` in `recording` by the highest normalized cross-correlation over all positions,
+/// computed through their spectra.
 ///
 /// # Panics
 /// When the recording is shorter than the sound.
@@ -36,57 +36,79 @@ pub fn find(sound: &[f32], recording: &[f32]) -> Match {
         sound.len()
     );
 
-    let lags = recording.len() - sound.len();
-    let (short, long) = (envelope(sound), envelope(recording));
-    let coarse_lags = long.len().saturating_sub(short.len());
-    let mut coarse: Vec<(f64, usize)> = (0..=coarse_lags)
-        .map(|lag| {
-            (
-                correlate(&short, &long[lag..lag + short.len()]).0,
-                lag * STEP,
-            )
-        })
-        .collect();
-    coarse.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let candidates = coarse
+    let products = cross_correlation(sound, recording);
+    let best = products
         .iter()
-        .take(8)
-        .flat_map(|(_, lag)| lag.saturating_sub(2 * STEP)..=(lag + 2 * STEP).min(lags));
+        .zip(energies(recording, sound.len()))
+        .enumerate()
+        .map(|(offset, (product, energy))| (offset, product / energy.sqrt()))
+        .max_by(|a, b| a.1.total_cmp(&b.1));
+    let offset = best.map_or(0, |(offset, _)| offset);
 
-    let mut best = Match {
-        offset: 0,
-        correlation: f64::MIN,
-        gain: 0.0,
-    };
+    // Again without the rounding errors of the spectra.
+    let (correlation, gain) = correlate(sound, &recording[offset..offset + sound.len()]);
 
-    let mut seen = std::collections::HashSet::new();
-    for offset in candidates.filter(|offset| seen.insert(*offset)) {
-        let (correlation, gain) = correlate(sound, &recording[offset..offset + sound.len()]);
-        if correlation > best.correlation {
-            best = Match {
-                offset,
-                correlation,
-                gain,
-            };
-        }
+    Match {
+        offset,
+        correlation,
+        gain,
     }
-
-    best
 }
 
-/// Samples per envelope value: 1 ms.
-const STEP: usize = 48;
+/// The sum of products of `sound` and `recording` for each position of `sound` in `recording`.
+fn cross_correlation(sound: &[f32], recording: &[f32]) -> Vec<f64> {
+    // No position of the sound reaches past the end of the recording, so nothing wraps around.
+    let length = recording.len().next_power_of_two();
+    let mut planner = RealFftPlanner::<f64>::new();
+    let (forward, inverse) = (
+        planner.plan_fft_forward(length),
+        planner.plan_fft_inverse(length),
+    );
 
-fn envelope(samples: &[f32]) -> Vec<f32> {
-    let level = |chunk: &[f32]| {
-        (chunk.iter().map(|sample| sample * sample).sum::<f32>() / chunk.len() as f32).sqrt()
+    let spectrum = |samples: &[f32]| {
+        let mut padded = vec![0.0; length];
+        for (value, sample) in padded.iter_mut().zip(samples) {
+            *value = f64::from(*sample);
+        }
+
+        let mut spectrum = forward.make_output_vec();
+        forward
+            .process(&mut padded, &mut spectrum)
+            .expect("both buffers have the planned length");
+
+        spectrum
     };
 
-    let mut values: Vec<f32> = samples.chunks(STEP).map(level).collect();
-    let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
-    values.iter_mut().for_each(|value| *value -= mean);
+    let mut product = spectrum(recording);
+    for (value, factor) in product.iter_mut().zip(spectrum(sound)) {
+        *value *= factor.conj();
+    }
 
-    values
+    let mut sums = vec![0.0; length];
+    inverse
+        .process(&mut product, &mut sums)
+        .expect("the product of two real signals' spectra is one, too");
+
+    sums.truncate(recording.len() - sound.len() + 1);
+    sums.iter_mut().for_each(|sum| *sum /= length as f64);
+
+    sums
+}
+
+/// The energy of each stretch of `length` samples. Silence counts as a little noise, so that
+/// rounding errors are not found in it.
+fn energies(samples: &[f32], length: usize) -> Vec<f64> {
+    let square = |sample: f32| f64::from(sample).powi(2);
+    let floor = length as f64 * 1e-10;
+    let mut energy: f64 = samples[..length].iter().map(|sample| square(*sample)).sum();
+    let mut energies = vec![energy.max(floor)];
+
+    for (gone, come) in samples.iter().zip(&samples[length..]) {
+        energy += square(*come) - square(*gone);
+        energies.push(energy.max(floor));
+    }
+
+    energies
 }
 
 /// Normalized correlation of two signals of equal length, and the gain that brings the first
@@ -157,7 +179,7 @@ pub fn noise(length: usize, seed: u32) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// Noise in bursts like speech, so that there is an envelope to find.
+    /// Noise in bursts like speech.
     fn bursts(length: usize, seed: u32) -> Vec<f32> {
         let noise = noise(length, seed).into_iter().enumerate();
         noise
@@ -200,6 +222,22 @@ mod tests {
             (found.gain - 0.5).abs() < 0.02 && found.correlation > 0.95,
             "gain and correlation: {found:?}"
         );
+    }
+
+    #[test]
+    fn a_sound_without_an_envelope_is_found() {
+        let sweep: Vec<f32> = (0..96_000_u32)
+            .map(|index| {
+                let t = f64::from(index) / 48_000.0;
+                (0.4 * (std::f64::consts::TAU * (300.0 * t + 400.0 * t * t)).sin()) as f32
+            })
+            .collect();
+
+        // Also at the very beginning and the very end.
+        for offset in [0, 7_001, 96_000 - 24_000] {
+            let found = find(&sweep[offset..offset + 24_000], &sweep);
+            assert_eq!(found.offset, offset, "{found:?}");
+        }
     }
 
     #[test]

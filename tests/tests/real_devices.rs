@@ -47,6 +47,7 @@ fn a_camera_and_a_microphone_reach_the_partner() {
             "sender.log",
             "receiver.json",
             "receiver.log",
+            "devices.json",
             "devices.log",
         ]
         .map(text)
