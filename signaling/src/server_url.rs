@@ -1,6 +1,7 @@
 //! The address of a signaling server.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -72,6 +73,25 @@ impl ServerUrlError {
 }
 
 impl ServerUrl {
+    /// The address at which this machine reaches a server that listens on `address`: through
+    /// loopback if it listens on every interface.
+    ///
+    /// # Panics
+    /// If the port is 0, on which no server can be reached.
+    #[must_use]
+    pub fn listening_on(address: SocketAddr) -> Self {
+        assert_ne!(address.port(), 0, "a listening server has a port");
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+
+        let address = SocketAddr::new(ip, address.port());
+        let url = Url::parse(&format!("ws://{address}{DEFAULT_PATH}"));
+        Self(url.expect("an IP address and a port make a URL"))
+    }
+
     /// The normalized address.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -183,6 +203,19 @@ mod tests {
             ("ws://chat.example/other", "ws://chat.example/other"),
         ] {
             assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_listening_server_is_reached_through_loopback_or_its_address() {
+        for (listens, expected) in [
+            ("0.0.0.0:9000", "ws://127.0.0.1:9000/ws"),
+            ("[::]:9000", "ws://[::1]:9000/ws"),
+            ("192.0.2.7:80", "ws://192.0.2.7/ws"),
+            ("[fe80::1%3]:9000", "ws://[fe80::1]:9000/ws"),
+        ] {
+            let address = listens.parse().expect("a socket address");
+            assert_eq!(ServerUrl::listening_on(address).as_str(), expected);
         }
     }
 

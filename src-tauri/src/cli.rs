@@ -12,17 +12,17 @@ use crate::desktop;
 use crate::headless::args;
 use crate::{devices, headless};
 
-/// One-to-one video chat. Opens a window, or holds a call without one (--headless).
+/// One-to-one video chat. Opens a window, or makes a call without one (--headless).
 #[derive(Debug, Parser)]
 #[command(name = "tandem", version, args_conflicts_with_subcommands = true, after_help = args::EXIT_CODES)]
 pub struct Cli {
-    /// Another task than a call.
+    /// A task other than a call.
     #[command(subcommand)]
     pub command: Option<CliCommand>,
-    /// Hold a call without a window
+    /// Make a call without a window
     #[arg(long)]
     pub headless: bool,
-    /// The call to hold.
+    /// The call to make.
     #[command(flatten)]
     pub call: args::CallArgs,
     /// Logging.
@@ -47,12 +47,13 @@ pub enum CliCommand {
     HeadlessFlags,
 }
 
-/// How much to log. Logs go to stderr and never contain names, addresses, session descriptions or
-/// images.
+/// How much to log, to stderr. Tandem's own logs contain no names, addresses, session descriptions or
+/// profile pictures. Those of its dependencies may: a bare level leaves them out, and a list of
+/// targets can include them.
 #[derive(Debug, Args)]
 pub struct LogArgs {
     /// How much to log to stderr: off, error, warn, info, debug, trace, or levels by target, like
-    /// tandem_call=debug,warn
+    /// error,tandem_call=debug
     #[arg(long, value_name = "LEVEL", default_value = "warn", value_parser = log_filter)]
     pub log_level: String,
 }
@@ -110,7 +111,7 @@ fn open_window(cli: &Cli, matches: &ArgMatches) -> ExitCode {
 fn open_window(_: &Cli, _: &ArgMatches) -> ExitCode {
     reject(&Cli::command().error(
         ErrorKind::MissingSubcommand,
-        "this build has no window. Run \"tandem --headless --pair --duration 10s\" to hold a call between two peers in \
+        "this build has no window. Run \"tandem --headless --pair --duration 10s\" to make a call between two peers in \
          this process, \"tandem --headless --room CODE\" to call another person, or \"tandem devices\"",
     ))
 }
@@ -135,7 +136,7 @@ fn reject(message: &clap::Error) -> ExitCode {
 
 fn log_filter(text: &str) -> Result<String, String> {
     filter(text).map(|_| text.to_owned()).map_err(|_| {
-        "give off, error, warn, info, debug or trace, or levels by target, like tandem_call=debug,warn".into()
+        "give off, error, warn, info, debug or trace, or levels by target, like error,tandem_call=debug".into()
     })
 }
 
@@ -188,7 +189,7 @@ mod tests {
             "info",
             "debug",
             "trace",
-            "tandem_call=debug,warn",
+            "error,tandem_call=debug",
         ] {
             assert!(log_filter(text).is_ok(), "{text} is a log level");
         }

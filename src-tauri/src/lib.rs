@@ -1,4 +1,4 @@
-//! The `tandem` program: [`desktop`] opens its window, [`headless`] holds a call without one, for
+//! The `tandem` program: [`desktop`] opens its window, [`headless`] makes a call without one, for
 //! tests, bots and measurements. [`cli`] decides which.
 
 pub mod cli;

@@ -1,18 +1,17 @@
-//! Values as people type them: durations, bitrates, frame sizes, names, room codes, addresses of
-//! servers.
+//! Values as people type them: durations, bitrates, frame sizes, names, room codes.
 //!
 //! Every parser returns a sentence that says what is wrong and what is allowed. Limits of the
-//! signaling protocol come from [`tandem_signaling::message`]; [`server_url`], [`room`],
-//! [`name`] and [`optional_name`] are the only places that apply them to typed text.
+//! signaling protocol come from [`tandem_signaling::message`]; [`room`], [`name`] and
+//! [`optional_name`] are the only places that apply them to typed text. Addresses of servers have
+//! their own parser, [`ServerUrl`].
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use tandem_call::{DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS, clean_name, is_room_code};
 
-/// The signaling server unless the user names another.
-pub const DEFAULT_SERVER_URL: &str = "ws://127.0.0.1:9000/ws";
 /// The longest duration: a day is longer than any call and far below what a timer can hold.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// The highest bitrate limit for video, in bits per second. The codecs in use gain nothing above
@@ -22,6 +21,11 @@ pub const MAX_BITRATE_BPS: u32 = 50_000_000;
 pub const MIN_SIDE: u32 = 32;
 /// The largest frame, in pixels: 4K UHD, the most that level 5.1 of H.264 holds.
 pub const MAX_SIZE: (u32, u32) = (3840, 2160);
+
+/// The signaling server unless the user names another: on this machine, `ws://127.0.0.1:9000/ws`.
+pub fn default_server_url() -> ServerUrl {
+    ServerUrl::listening_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)))
+}
 
 /// Parses a duration: a decimal number with its unit, `500ms`, `10s`, `1.5m` or `1h`. A number
 /// without a unit is in seconds. From 1 ms to 24 h.
@@ -142,16 +146,6 @@ pub fn optional_name(text: &str) -> Result<String, String> {
     }
 
     name(text)
-}
-
-/// Parses the address of a signaling server with [`ServerUrl`], and returns its normalized form.
-///
-/// # Errors
-/// A sentence for the person who typed it.
-pub fn server_url(text: &str) -> Result<String, String> {
-    text.parse()
-        .map(|url: ServerUrl| url.to_string())
-        .map_err(|error| error.to_string())
 }
 
 /// Parses `on` or `off`.
@@ -297,42 +291,6 @@ mod tests {
     }
 
     #[test]
-    fn server_addresses_get_the_default_path() {
-        assert_eq!(
-            server_url("ws://localhost:9000"),
-            Ok("ws://localhost:9000/ws".into()),
-            "the path is added"
-        );
-
-        assert_eq!(
-            server_url("ws://[::1]:9000/ws"),
-            Ok("ws://[::1]:9000/ws".into()),
-            "an IPv6 address with a port"
-        );
-
-        assert_eq!(
-            server_url("ws://[::1]"),
-            Ok("ws://[::1]/ws".into()),
-            "an IPv6 address without a port"
-        );
-
-        for text in [
-            "",
-            "localhost:9000",
-            "http://localhost:9000",
-            "wss://server.example",
-            "ws://",
-            "ws://:9000",
-            "ws://a b",
-            "ws://host:0",
-            "ws://host:99999",
-            "ws://me:secret@host/ws",
-        ] {
-            assert!(server_url(text).is_err(), "{text:?} is refused");
-        }
-    }
-
-    #[test]
     fn rooms_and_names_follow_the_protocol() {
         assert!(
             room("Room_1-a").is_ok() && room(&"r".repeat(64)).is_ok(),
@@ -365,11 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_server_address_is_valid_in_settings() {
-        assert_eq!(
-            server_url(DEFAULT_SERVER_URL).as_deref(),
-            Ok(DEFAULT_SERVER_URL),
-            "or a saved file could not be read"
-        );
+    fn the_default_server_is_on_this_machine() {
+        assert_eq!(default_server_url().as_str(), "ws://127.0.0.1:9000/ws");
     }
 }

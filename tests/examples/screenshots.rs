@@ -27,7 +27,7 @@ mod linux {
     use serde_json::{Value, json};
     use tandem_tests::part::{source, which};
     use tandem_tests::process::{tool, wait_until};
-    use tandem_tests::pulse::MOUTH;
+    use tandem_tests::pulse::MICROPHONE_FEED;
     use tandem_tests::rogue::Partner;
     use tandem_tests::speech::{self, Voice};
     use tandem_tests::window::{Home, TIMEOUT};
@@ -72,7 +72,7 @@ mod linux {
             let sentence = speech::say(self.videos.path(), "near", Voice::Female, speech::NEAR)?;
 
             for theme in THEMES {
-                let _player = pulse.play(&sentence, MOUTH)?;
+                let _player = pulse.play(&sentence, MICROPHONE_FEED)?;
                 self.prepare(&ann, theme)?;
                 let is_loud = "return Number(document.querySelector('#level').getAttribute('aria-valuenow')) > 40;";
                 wait_until("the meter shows speech", TIMEOUT, || {

@@ -38,7 +38,7 @@ mod linux {
 
     use anyhow::{Context, Result, ensure};
     use serde_json::{Value, json};
-    use tandem_tests::pulse::MOUTH;
+    use tandem_tests::pulse::MICROPHONE_FEED;
     use tandem_tests::window::{Home, TEST_MEDIA};
     use tandem_tests::{Part, Process, PulseAudio, Screen, ServerProcess, Window, signal, wav};
 
@@ -113,7 +113,7 @@ mod linux {
                     Home::new()?.with_sound_server(&pulse),
                 )?;
                 let folder = tempfile::tempdir()?;
-                let _room = pulse.play(&self.room(folder.path())?, MOUTH)?;
+                let _room = pulse.play(&self.room(folder.path())?, MICROPHONE_FEED)?;
                 self.wait("idle-room", &[&window], 3)?;
             }
 

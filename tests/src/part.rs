@@ -43,6 +43,8 @@ pub enum Part {
     NoCamera,
     /// `/dev/full`, where every write fails as on a full disk.
     FullDisk,
+    /// The `dbus-daemon` program, for a message bus of the test's own.
+    MessageBus,
 }
 
 impl Part {
@@ -118,6 +120,7 @@ impl Part {
                 None => Ok(()),
             },
             Self::FullDisk => file(Path::new("/dev/full"), "/dev/full"),
+            Self::MessageBus => programs(&["dbus-daemon"]),
         }
     }
 }

@@ -6,11 +6,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use parking_lot::{Condvar, Mutex};
 
 /// A running program. Dropping it kills it and, if the test is failing, prints its output.
 pub struct Process {
@@ -246,13 +247,13 @@ impl Output {
     }
 
     fn change(&self, change: impl FnOnce(&mut Lines)) {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.state.lock());
         self.changed.notify_all();
     }
 
     fn wait_for<T>(&self, limit: Duration, pick: impl Fn(&str) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + limit;
-        let mut lines = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.state.lock();
         let mut looked_at = 0;
 
         loop {
@@ -274,29 +275,19 @@ impl Output {
                 );
             }
 
-            lines = self
-                .changed
-                .wait_timeout(lines, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.changed.wait_for(&mut lines, left);
         }
     }
 
     fn wait_until_closed(&self, limit: Duration) {
-        let lines = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.state.lock();
         // A grandchild may hold the other end open. Then the lines so far have to do.
-        drop(
-            self.changed
-                .wait_timeout_while(lines, limit, |lines| !lines.closed),
-        );
+        self.changed
+            .wait_while_for(&mut lines, |lines| !lines.closed, limit);
     }
 
     fn text(&self) -> String {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .lines
-            .join("\n")
+        self.state.lock().lines.join("\n")
     }
 }
 

@@ -17,14 +17,14 @@ use crate::process::{Process, wait_until};
 /// The sink that plays the part of the loudspeaker; `speaker.monitor` hears its output.
 pub const SPEAKER: &str = "speaker";
 /// The sink that the microphone hears: playing here is speaking into the microphone.
-pub const MOUTH: &str = "mouth";
+pub const MICROPHONE_FEED: &str = "microphone_feed";
 /// The source that plays the part of the microphone.
 pub const MICROPHONE: &str = "microphone";
 
 /// A second loudspeaker, under this name in ALSA and the sound server.
 pub const HEADPHONES: &str = "headphones";
 /// Playing here is speaking into the second microphone.
-pub const HEADSET_MOUTH: &str = "headset_mouth";
+pub const HEADSET_FEED: &str = "headset_feed";
 /// The second microphone, under this name in ALSA and the sound server.
 pub const HEADSET: &str = "headset";
 
@@ -59,11 +59,13 @@ impl PulseAudio {
                 socket.display()
             ),
             format!("module-null-sink sink_name={SPEAKER} rate=48000 channels=2"),
-            format!("module-null-sink sink_name={MOUTH} rate=48000 channels=2"),
-            format!("module-remap-source source_name={MICROPHONE} master={MOUTH}.monitor"),
+            format!("module-null-sink sink_name={MICROPHONE_FEED} rate=48000 channels=2"),
+            format!(
+                "module-remap-source source_name={MICROPHONE} master={MICROPHONE_FEED}.monitor"
+            ),
             format!("module-null-sink sink_name={HEADPHONES} rate=48000 channels=2"),
-            format!("module-null-sink sink_name={HEADSET_MOUTH} rate=48000 channels=2"),
-            format!("module-remap-source source_name={HEADSET} master={HEADSET_MOUTH}.monitor"),
+            format!("module-null-sink sink_name={HEADSET_FEED} rate=48000 channels=2"),
+            format!("module-remap-source source_name={HEADSET} master={HEADSET_FEED}.monitor"),
         ];
         let mut command = Command::new("pulseaudio");
         command.args([
@@ -124,7 +126,7 @@ impl PulseAudio {
     /// When the server refuses.
     pub fn open_echo_path(&self, delay_ms: u32, loss_db: u32) -> Result<()> {
         let source = format!("source={SPEAKER}.monitor");
-        let sink = format!("sink={MOUTH}");
+        let sink = format!("sink={MICROPHONE_FEED}");
         let delay = format!("latency_msec={delay_ms}");
         self.control(&["load-module", "module-loopback", &source, &sink, &delay])?;
         // The only stream that plays into the microphone so far.

@@ -1,7 +1,5 @@
 //! Compares audio and frames: level, delay, similarity.
 
-use realfft::RealFftPlanner;
-
 /// Root mean square level in dB relative to full scale; silence is -200.
 pub fn rms_db(samples: &[f32]) -> f64 {
     let energy: f64 = samples
@@ -23,8 +21,10 @@ pub struct Match {
     pub gain: f64,
 }
 
-/// Finds `sound` in `recording` by the highest normalized cross-correlation over all positions,
-/// computed through their spectra.
+/// Finds `sound` in `recording` by the highest normalized cross-correlation.
+///
+/// First searches both at an eighth of the rate, which keeps the waveform below 3 kHz, then sample by
+/// sample around the best positions.
 ///
 /// # Panics
 /// When the recording is shorter than the sound.
@@ -36,79 +36,51 @@ pub fn find(sound: &[f32], recording: &[f32]) -> Match {
         sound.len()
     );
 
-    let products = cross_correlation(sound, recording);
-    let best = products
-        .iter()
-        .zip(energies(recording, sound.len()))
+    let lags = recording.len() - sound.len();
+    let (short, long) = (decimated(sound), decimated(recording));
+    let mut coarse: Vec<(f64, usize)> = long
+        .windows(short.len())
         .enumerate()
-        .map(|(offset, (product, energy))| (offset, product / energy.sqrt()))
-        .max_by(|a, b| a.1.total_cmp(&b.1));
-    let offset = best.map_or(0, |(offset, _)| offset);
+        .map(|(index, window)| (correlate(&short, window).0, index * STEP))
+        .collect();
+    coarse.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let candidates = coarse
+        .iter()
+        .take(CANDIDATES)
+        .flat_map(|(_, lag)| lag.saturating_sub(STEP)..=(lag + STEP).min(lags));
 
-    // Again without the rounding errors of the spectra.
-    let (correlation, gain) = correlate(sound, &recording[offset..offset + sound.len()]);
-
-    Match {
-        offset,
-        correlation,
-        gain,
-    }
-}
-
-/// The sum of products of `sound` and `recording` for each position of `sound` in `recording`.
-fn cross_correlation(sound: &[f32], recording: &[f32]) -> Vec<f64> {
-    // No position of the sound reaches past the end of the recording, so nothing wraps around.
-    let length = recording.len().next_power_of_two();
-    let mut planner = RealFftPlanner::<f64>::new();
-    let (forward, inverse) = (
-        planner.plan_fft_forward(length),
-        planner.plan_fft_inverse(length),
-    );
-
-    let spectrum = |samples: &[f32]| {
-        let mut padded = vec![0.0; length];
-        for (value, sample) in padded.iter_mut().zip(samples) {
-            *value = f64::from(*sample);
-        }
-
-        let mut spectrum = forward.make_output_vec();
-        forward
-            .process(&mut padded, &mut spectrum)
-            .expect("both buffers have the planned length");
-
-        spectrum
+    let mut best = Match {
+        offset: 0,
+        correlation: f64::MIN,
+        gain: 0.0,
     };
 
-    let mut product = spectrum(recording);
-    for (value, factor) in product.iter_mut().zip(spectrum(sound)) {
-        *value *= factor.conj();
+    let mut seen = std::collections::HashSet::new();
+    for offset in candidates.filter(|offset| seen.insert(*offset)) {
+        let (correlation, gain) = correlate(sound, &recording[offset..offset + sound.len()]);
+        if correlation > best.correlation {
+            best = Match {
+                offset,
+                correlation,
+                gain,
+            };
+        }
     }
 
-    let mut sums = vec![0.0; length];
-    inverse
-        .process(&mut product, &mut sums)
-        .expect("the product of two real signals' spectra is one, too");
-
-    sums.truncate(recording.len() - sound.len() + 1);
-    sums.iter_mut().for_each(|sum| *sum /= length as f64);
-
-    sums
+    best
 }
 
-/// The energy of each stretch of `length` samples. Silence counts as a little noise, so that
-/// rounding errors are not found in it.
-fn energies(samples: &[f32], length: usize) -> Vec<f64> {
-    let square = |sample: f32| f64::from(sample).powi(2);
-    let floor = length as f64 * 1e-10;
-    let mut energy: f64 = samples[..length].iter().map(|sample| square(*sample)).sum();
-    let mut energies = vec![energy.max(floor)];
+/// Samples that become one in the coarse search.
+const STEP: usize = 8;
+/// The positions of the coarse search that are searched sample by sample.
+const CANDIDATES: usize = 32;
 
-    for (gone, come) in samples.iter().zip(&samples[length..]) {
-        energy += square(*come) - square(*gone);
-        energies.push(energy.max(floor));
-    }
-
-    energies
+/// The mean of each [`STEP`] samples.
+fn decimated(samples: &[f32]) -> Vec<f32> {
+    samples
+        .chunks(STEP)
+        .map(|chunk| chunk.iter().sum::<f32>() / chunk.len() as f32)
+        .collect()
 }
 
 /// Normalized correlation of two signals of equal length, and the gain that brings the first

@@ -2,12 +2,13 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{self, Error, Message, WebSocket};
 
@@ -128,10 +129,7 @@ pub fn count(messages: &[Value], kind: &str) -> usize {
 }
 
 fn kept(messages: &Mutex<Vec<Value>>) -> Vec<Value> {
-    messages
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    messages.lock().clone()
 }
 
 /// Passes on at most one message, and records it.
@@ -157,9 +155,7 @@ fn pass(
         .ok()
         .and_then(|text| serde_json::from_str(text).ok());
     to.send(message)?;
-    kept.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .extend(parsed);
+    kept.lock().extend(parsed);
 
     Ok(())
 }

@@ -341,7 +341,7 @@ fn assert_noticed(signal: i32, how: &str) {
     let url = server.url();
     let common = ["--signaling", &url, "--room", "vanishing"];
     let file = video.to_string_lossy().into_owned();
-    let left = Tandem::start([&common, &SMALL[..], &["--record-video", &file]].concat())
+    let remaining = Tandem::start([&common, &SMALL[..], &["--record-video", &file]].concat())
         .expect("tandem starts");
     let mut gone = Tandem::start([&common, &SMALL[..]].concat()).expect("tandem starts");
 
@@ -349,16 +349,12 @@ fn assert_noticed(signal: i32, how: &str) {
     gone.process().signal(signal);
 
     // 6 s to notice, plus the time to complete the recording and exit.
-    let outcome = left
+    let outcome = remaining
         .finish(Duration::from_secs(6 + 3))
         .expect("the partner's absence is noticed in time");
     let code = outcome.report["error"]["code"].as_str();
 
-    assert!(
-        outcome.code == Some(0) || code.is_some(),
-        "{how}: the end has a reason: {}",
-        outcome.report
-    );
+    assert_eq!(code, Some("PARTNER_VANISHED"), "{how}: {}", outcome.report);
 
     assert!(
         outcome.figure("/video/received/frames") > 0.0,
@@ -380,9 +376,9 @@ fn a_partner_that_falls_silent_is_noticed() {
 fn logs_contain_no_names_addresses_or_sdp() {
     let server = ServerProcess::start().expect("the server starts");
     let name = "Rumpelstiltskin";
-    let loud = ["--name", name];
+    let named = ["--name", name];
 
-    for outcome in two_processes(&server, &loud, &loud) {
+    for outcome in two_processes(&server, &named, &named) {
         outcome.assert_ok("a process");
         for secret in [
             name,

@@ -52,7 +52,9 @@ fn the_echo_path_carries_the_speaker_to_the_microphone() {
         speech::say(folder.path(), "far", Voice::Female, speech::FAR).expect("a sentence");
     let sound = PulseAudio::start().expect("the sound server starts");
     let play_and_record = || {
-        let recording = sound.record(pulse::MOUTH).expect("the recorder starts");
+        let recording = sound
+            .record(pulse::MICROPHONE_FEED)
+            .expect("the recorder starts");
         let mut player = sound
             .play(&sentence, pulse::SPEAKER)
             .expect("the player starts");

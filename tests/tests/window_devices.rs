@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tandem_tests::process::wait_until;
-use tandem_tests::pulse::{HEADPHONES, HEADSET, HEADSET_MOUTH, MOUTH, SPEAKER};
+use tandem_tests::pulse::{HEADPHONES, HEADSET, HEADSET_FEED, MICROPHONE_FEED, SPEAKER};
 use tandem_tests::speech::{self, Voice};
 use tandem_tests::window::{Home, TIMEOUT};
 use tandem_tests::{Part, PulseAudio, Screen, ServerProcess, Tandem, Window, require, signal, wav};
@@ -30,12 +30,12 @@ fn level(window: &Window) -> u32 {
 }
 
 /// The highest value of the level meter while a sentence plays into a microphone.
-fn level_while_saying(window: &Window, pulse: &PulseAudio, sentence: &Path, mouth: &str) -> u32 {
+fn level_while_saying(window: &Window, pulse: &PulseAudio, sentence: &Path, feed: &str) -> u32 {
     wait_until("the meter falls to 0", TIMEOUT, || {
         (level(window) == 0).then_some(())
     })
     .expect("it is silent before");
-    let mut player = pulse.play(sentence, mouth).expect("the player starts");
+    let mut player = pulse.play(sentence, feed).expect("the player starts");
     let mut highest = 0;
 
     while player.is_running() {
@@ -84,10 +84,10 @@ fn the_level_meter_and_the_speaker_test_use_the_chosen_devices() {
         assert_eq!(level(&window), 0, "the meter is at 0 while nobody speaks");
     }
 
-    let shown = level_while_saying(&window, &pulse, &sentence, MOUTH);
+    let shown = level_while_saying(&window, &pulse, &sentence, MICROPHONE_FEED);
     assert!(shown > 30, "the meter shows speech: {shown}");
 
-    let shown = level_while_saying(&window, &pulse, &sentence, HEADSET_MOUTH);
+    let shown = level_while_saying(&window, &pulse, &sentence, HEADSET_FEED);
     assert_eq!(shown, 0, "the meter ignores the other microphone");
 
     window
@@ -97,10 +97,10 @@ fn the_level_meter_and_the_speaker_test_use_the_chosen_devices() {
         .wait_for_state("/settings/microphone", &json!(HEADSET))
         .expect("the headset is chosen");
     let shown =
-        || (level_while_saying(&window, &pulse, &sentence, HEADSET_MOUTH) > 30).then_some(());
+        || (level_while_saying(&window, &pulse, &sentence, HEADSET_FEED) > 30).then_some(());
     wait_until("the meter shows speech into the headset", TIMEOUT, shown)
         .expect("the headset is in use");
-    let shown = level_while_saying(&window, &pulse, &sentence, MOUTH);
+    let shown = level_while_saying(&window, &pulse, &sentence, MICROPHONE_FEED);
     assert_eq!(shown, 0, "the meter now ignores the first microphone");
 
     window
@@ -150,11 +150,11 @@ struct DeviceCall {
 
 impl DeviceCall {
     /// The level at the partner while `sentence` plays into a microphone, in dB.
-    fn level_at_partner(&self, sentence: &Path, mouth: &str) -> f64 {
+    fn level_at_partner(&self, sentence: &Path, feed: &str) -> f64 {
         let length = || fs::metadata(&self.heard).map_or(0, |file| file.len());
         let samples = |bytes: u64| usize::try_from(bytes / 2).expect("a short recording");
         let before = length();
-        let mut player = self.pulse.play(sentence, mouth).expect("the player starts");
+        let mut player = self.pulse.play(sentence, feed).expect("the player starts");
         player.wait(TIMEOUT).expect("the player finishes");
         let wanted = length() + 96_000;
         wait_until("another second is recorded", TIMEOUT, || {
@@ -248,13 +248,13 @@ fn microphone_and_speaker_can_be_changed_during_a_call() {
         "the headphones are silent: {headphones:.0} dB"
     );
 
-    let level = call.level_at_partner(&sentence, MOUTH);
+    let level = call.level_at_partner(&sentence, MICROPHONE_FEED);
     assert!(
         level > AUDIBLE_DB,
         "speech into the chosen microphone reaches the partner: {level:.0} dB"
     );
 
-    let level = call.level_at_partner(&sentence, HEADSET_MOUTH);
+    let level = call.level_at_partner(&sentence, HEADSET_FEED);
     assert!(
         level < AUDIBLE_DB - 10.0,
         "speech into the other microphone does not: {level:.0} dB"
@@ -279,13 +279,13 @@ fn microphone_and_speaker_can_be_changed_during_a_call() {
         "the speaker is silent: {speaker:.0} dB; headphones {headphones:.0} dB"
     );
 
-    let level = call.level_at_partner(&sentence, HEADSET_MOUTH);
+    let level = call.level_at_partner(&sentence, HEADSET_FEED);
     assert!(
         level > AUDIBLE_DB,
         "speech into the headset reaches the partner now: {level:.0} dB"
     );
 
-    let level = call.level_at_partner(&sentence, MOUTH);
+    let level = call.level_at_partner(&sentence, MICROPHONE_FEED);
     assert!(
         level < AUDIBLE_DB - 10.0,
         "speech into the first microphone no longer does: {level:.0} dB"

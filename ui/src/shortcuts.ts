@@ -1,4 +1,4 @@
-// The keys of a call: M for the microphone, V for the camera.
+// The shortcuts: M mutes in a call, V switches the camera in a call and on the home screen.
 
 import type { Send } from "./backend";
 import type { AppState } from "./generated/contract";

@@ -42,7 +42,7 @@ Chores of the Tandem workspace.
 Usage: cargo xtask CHORE
 
   run [-- ARGS]   build Tandem and open its window; ARGS go to tandem.
-                  Where there is no screen, or ARGS ask for it (--pair, --duration, …), hold a call
+                  Where there is no screen, or ARGS ask for it (--pair, --duration, …), make a call
                   instead: two peers in one process, through the server inside it (10 s, test video
                   and audio); print the report and save out/remote.png. ARGS override these defaults;
                   with --headless or `devices` among them, tandem gets ARGS only

@@ -146,6 +146,12 @@ pub(crate) const TEST: &[Need] = &[
         "alsa-utils",
     ),
     on_linux(
+        "dbus-daemon (a message bus for the audio threads' priority)",
+        Probe::Program(&["dbus-daemon"]),
+        "dbus",
+        "dbus-daemon",
+    ),
+    on_linux(
         "espeak-ng (speech for the audio tests)",
         Probe::Program(&["espeak-ng"]),
         "espeak-ng",

@@ -21,21 +21,21 @@ pub(crate) fn build() -> Result<()> {
     Ok(())
 }
 
-/// Installs what the whole-system tests need on top. What cannot be installed is reported, and the
-/// tests that need it skip.
+/// Also installs what the whole-system tests and the cross-checks need, and fetches their downloads.
+/// What cannot be installed is reported, and the checks that depend on it are skipped.
 pub(crate) fn test() -> Result<()> {
     install_if_possible("the test run", needs::TEST);
     if !cross::rustup_has_all_targets() {
-        install_if_possible("checking for Windows and macOS", needs::CROSS_RUST);
+        install_if_possible("the check for Windows and macOS", needs::CROSS_RUST);
     }
 
-    install_if_possible("checking for Windows", needs::CROSS_C);
+    install_if_possible("the check for Windows", needs::CROSS_C);
 
     assets::fetch();
     Ok(())
 }
 
-/// Installs what is missing of `needs`. If that fails, what needs them skips itself.
+/// Installs whatever of `needs` is missing. If that fails, the checks that depend on it are skipped.
 fn install_if_possible(whose: &str, needs: &'static [Need]) {
     let missing = missing(needs);
     if !missing.is_empty()
@@ -43,11 +43,11 @@ fn install_if_possible(whose: &str, needs: &'static [Need]) {
             install(&missing)
         })
     {
-        println!("  {error:#}\n  What needs these will be skipped.");
+        println!("  {error:#}\n  The checks that depend on it will be skipped.");
     }
 }
 
-/// Builds a cargo subcommand in exactly this version, unless some version is installed. Returns
+/// Builds a cargo subcommand at this version, unless any version is already installed. Returns
 /// whether it can be used.
 ///
 /// With little optimization, which shortens the build: both tools mostly wait for others.
@@ -80,7 +80,7 @@ pub(crate) fn everything() -> Result<()> {
     build()?;
     test()?;
     tools();
-    println!("\nReady. Next: `cargo xtask run` or `cargo xtask test`.");
+    println!("\nDone. Next: `cargo xtask run` or `cargo xtask test`.");
 
     Ok(())
 }

@@ -99,7 +99,7 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
     println!(
         "  cargo-nextest could not be built on this machine: using cargo test, one whole-system test at a time"
     );
-    Shell::cargo([
+    let shell = Shell::cargo([
         "test",
         "--locked",
         "--workspace",
@@ -108,8 +108,8 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
         "--all-targets",
         "--no-fail-fast",
     ])
-    .args(workspace::features())
-    .run()?;
+    .args(workspace::features());
+    skips.pass_to(shell).run()?;
 
     if extent == Extent::Fast {
         return Ok(());

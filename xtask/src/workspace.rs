@@ -15,7 +15,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// The folder that keeps downloads (clips, the guest's kernel) between runs: `TANDEM_CACHE_DIR`, or
-/// `tandem` in the user's cache folder. `tandem_tests::cache_dir` uses the same one.
+/// `tandem` in the user's cache folder. `tandem_tests::part::cache_dir` uses the same one.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
     let named = |variable: &str| {
         std::env::var_os(variable)

@@ -63,7 +63,7 @@ pub(crate) struct Args {
     ///
     /// Programs send `Authorization: Bearer TOKEN`. Browsers cannot; they send the query
     /// `?token=TOKEN` or the WebSocket subprotocols `tandem` and `bearer.TOKEN`. The token needs
-    /// `sub` and `exp`; blocks and bans apply to `sub`.
+    /// `sub` and `exp`; blocks and bans apply to `sub`. The file is read again on SIGHUP.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_JWT_KEY",
@@ -185,7 +185,8 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_bytes: u32,
 
-    /// Searches (`find_partner`, `next`) per minute on one connection. More get `rate_limited`.
+    /// Searches (`find_partner`, `next`) per minute on one connection, and on all connections with
+    /// one token's `sub`. More get `rate_limited`.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_RATE_FIND",
@@ -195,7 +196,8 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_find: u32,
 
-    /// Reports per minute on one connection. More get `rate_limited`.
+    /// Reports per minute on one connection, and on all connections with one token's `sub`. More
+    /// get `rate_limited`.
     #[arg(
         long,
         env = "TANDEM_SIGNALING_RATE_REPORTS",
@@ -268,8 +270,9 @@ Examples:
       on the internet; docs/operating.md explains the file, TLS, coturn and Redis
 
 When it is ready, it prints one line with its address on standard output; the log goes to standard error.
-SIGTERM and Ctrl-C shut it down after calls have ended. SIGHUP reloads certificate, key and ban list, and reopens
-the reports. Exit codes: 0 after a shutdown, 1 if it cannot run, 2 if a setting is wrong.";
+SIGTERM and Ctrl-C shut it down once calls have ended, or after --drain-deadline. SIGHUP reloads the certificate and
+its key, the token key and the ban list, and reopens the reports.
+Exit codes: 0 after a shutdown, 1 if it cannot run, 2 if a setting is wrong.";
 
 /// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -19,6 +19,7 @@ use tandem_call::simnet::{Conditions, Loss, Pair, PairConfig, SimNetwork, SimRun
 use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tandem_media::audio::{AudioConfig, AudioSource};
 use tandem_media::video::{VideoFormat, VideoSpec};
+use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -38,7 +39,7 @@ const CALLS: u64 = 12;
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn options(
-    url: &str,
+    url: &ServerUrl,
     number: usize,
     network: &Arc<SimNetwork>,
     loss: f64,
@@ -60,7 +61,7 @@ fn options(
         },
         media_addresses: vec!["127.0.0.1:0".parse()?],
         media_runtime: Some(SimRuntime::new(Arc::clone(network), number, link)),
-        ..CallOptions::new(url)
+        ..CallOptions::new(url.clone())
     })
 }
 
@@ -85,7 +86,7 @@ async fn at_loss(loss: f64, budget: f64, time: Duration) -> Result<(), Box<dyn E
         .listen("127.0.0.1:0")
         .start()
         .await?;
-    let url = format!("ws://{}/ws", server.local_addr());
+    let url = ServerUrl::listening_on(server.local_addr());
     let network = SimNetwork::new(42);
     network.start();
     let (left, mut left_events) = Call::start(options(&url, 0, &network, loss)?);
@@ -141,7 +142,7 @@ async fn connecting(loss: f64) -> Result<(), Box<dyn Error>> {
         .listen("127.0.0.1:0")
         .start()
         .await?;
-    let url = format!("ws://{}/ws", server.local_addr());
+    let url = ServerUrl::listening_on(server.local_addr());
     let (mut took, mut failed) = (Vec::new(), Vec::new());
 
     for seed in 0..CALLS {
@@ -186,7 +187,7 @@ async fn outage(length: Duration) -> Result<(), Box<dyn Error>> {
         .listen("127.0.0.1:0")
         .start()
         .await?;
-    let url = format!("ws://{}/ws", server.local_addr());
+    let url = ServerUrl::listening_on(server.local_addr());
     let network = SimNetwork::new(43);
     network.start();
     let (left, mut left_events) = Call::start(options(&url, 0, &network, 0.0)?);

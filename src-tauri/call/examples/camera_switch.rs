@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments
         .next()
-        .ok_or("usage: camera_switch ws://HOST:PORT/ws ROOM")?;
+        .ok_or("usage: camera_switch ws://HOST:PORT/ws ROOM")?
+        .parse()?;
     let options = CallOptions {
         room: arguments.next(),
         video: VideoSpec::Camera(CameraSelector::Default),

@@ -15,13 +15,14 @@ use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, CallStats};
 use tandem_media::VideoFrame;
 use tandem_media::audio::{AudioConfig, AudioSource};
 use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
+use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// From drawing to decoding, in ms, for each frame.
 type Delays = Arc<Mutex<Vec<f64>>>;
 
-fn options(url: &str, format: VideoFormat, delays: &Delays) -> CallOptions {
+fn options(url: &ServerUrl, format: VideoFormat, delays: &Delays) -> CallOptions {
     let delays = Arc::clone(delays);
 
     CallOptions {
@@ -43,7 +44,7 @@ fn options(url: &str, format: VideoFormat, delays: &Delays) -> CallOptions {
                 delays.lock().push(delay as f64 / 1e3);
             }
         })),
-        ..CallOptions::new(url)
+        ..CallOptions::new(url.clone())
     }
 }
 
@@ -145,7 +146,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .listen("127.0.0.1:0")
         .start()
         .await?;
-    let url = format!("ws://{}/ws", server.local_addr());
+    let url = ServerUrl::listening_on(server.local_addr());
     let delays: [Delays; 2] = Default::default();
     let (left, mut left_events) = Call::start(options(&url, format, &delays[0]));
     let (right, mut right_events) = Call::start(options(&url, format, &delays[1]));

@@ -8,11 +8,11 @@
 //! use tandem_media::video::VideoSpec;
 //!
 //! # #[tokio::main]
-//! # async fn main() {
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let options = CallOptions {
 //!     room: Some("blue-heron".to_owned()),
 //!     video: VideoSpec::Test,
-//!     ..CallOptions::new("ws://127.0.0.1:9000/ws")
+//!     ..CallOptions::new("ws://127.0.0.1:9000".parse()?)
 //! };
 //!
 //! let (call, mut events) = Call::start(options);
@@ -27,6 +27,7 @@
 //!
 //! // Every device and socket is released from here on.
 //! call.finished().await;
+//! # Ok(())
 //! # }
 //! ```
 //!
@@ -55,7 +56,7 @@ mod session;
 #[cfg(feature = "simnet")]
 pub mod simnet;
 
-pub use machine::{CallProblemCode, CallTimeouts, EndCode, EndReason};
+pub use machine::{CallTimeouts, EndCode, EndReason};
 pub use session::{
     BitrateSample, Call, CallEvent, CallEventKind, CallOptions, CallStats, DEFAULT_MAX_BITRATE_BPS,
     MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Route, VideoReceived, VideoSent,

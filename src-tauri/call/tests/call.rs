@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_call::{CallEventKind, CallOptions, EndCode};
+use tandem_media::audio::{AudioConfig, AudioSource};
 #[cfg(feature = "vp8")]
 use tandem_media::codec::VideoCodec;
+use tandem_media::error::{MediaErrorCode, MediaEvent, MediaPart};
 use tandem_media::video::{OpenVideo, SharedVideo, VideoSpec, test_pattern};
 
 use support::{Side, room, server};
@@ -204,7 +206,7 @@ async fn a_partner_that_dies_without_hanging_up_is_noticed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_without_a_partner_times_out() {
     let server = server().await;
-    let mut options = support::options(&server.url(), &room());
+    let mut options = support::options(server.url(), &room());
     options.timeouts.partner = Some(Duration::from_millis(300));
     let mut side = Side::with(options);
 
@@ -214,14 +216,9 @@ async fn a_search_without_a_partner_times_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unreachable_or_invalid_signaling_server_ends_the_call() {
-    let mut options = support::options("ws://127.0.0.1:1/ws", "x");
-    options.timeouts.signaling = Duration::from_millis(500);
-    let mut side = Side::with(options);
-
+async fn an_unreachable_signaling_server_ends_the_call() {
+    let mut side = Side::with(support::unreachable());
     assert_eq!(side.ended(TIMEOUT).await, EndCode::RelayUnreachable);
-    let mut invalid = Side::with(support::options("not a url", "x"));
-    assert_eq!(invalid.ended(TIMEOUT).await, EndCode::RelayUnreachable);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,7 +259,7 @@ async fn both_sides_agree_on_one_codec_whichever_they_prefer() {
         let mut sides: Vec<Side> = [first, second]
             .into_iter()
             .map(|codec| {
-                let mut options = support::options(&server.url(), &room);
+                let mut options = support::options(server.url(), &room);
                 options.codec = codec;
                 Side::with(options)
             })
@@ -335,9 +332,9 @@ async fn a_partner_without_microphone_and_camera_reports_both_off() {
     let server = server().await;
     let room = room();
     let mut left = Side::start(&server, &room);
-    let mut options = support::options(&server.url(), &room);
+    let mut options = support::options(server.url(), &room);
     options.video = VideoSpec::None;
-    options.audio.source = tandem_media::audio::AudioSource::None;
+    options.audio.source = AudioSource::None;
     let right = Side::with(options);
     let event = left
         .until(TIMEOUT, "the state", |kind| state(kind).is_some())
@@ -395,7 +392,7 @@ async fn camera_and_microphone_can_be_changed_during_a_call() {
 
     let mut left = Side::start(&server, &room);
     // Only watches and listens at first.
-    let mut options = support::options(&server.url(), &room);
+    let mut options = support::options(server.url(), &room);
     (options.video, options.audio.source) = (VideoSpec::None, AudioSource::None);
     (options.negotiate_video, options.negotiate_audio) = (true, true);
     let mut right = Side::with(options);
@@ -512,7 +509,7 @@ async fn a_call_takes_the_camera_over_from_the_preview_and_gives_it_back_open() 
     let options = CallOptions {
         shared_video: shared.clone(),
         keep_video_open: true,
-        ..support::options(&server.url(), &room)
+        ..support::options(server.url(), &room)
     };
 
     let preview = open_preview(&shared, &options);
@@ -555,7 +552,7 @@ async fn a_call_closes_the_camera_unless_it_should_keep_it_open() {
     let shared = SharedVideo::new();
     let options = CallOptions {
         shared_video: shared.clone(),
-        ..support::options(&server.url(), &room)
+        ..support::options(server.url(), &room)
     };
 
     let preview = open_preview(&shared, &options);
@@ -569,13 +566,13 @@ async fn a_call_closes_the_camera_unless_it_should_keep_it_open() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_cannot_start_leaves_the_camera_as_its_options_say() {
+async fn a_call_that_never_finds_a_server_leaves_the_camera_as_its_options_say() {
     for keep_video_open in [true, false] {
         let shared = SharedVideo::new();
         let options = CallOptions {
             shared_video: shared.clone(),
             keep_video_open,
-            ..support::options("not a url", "x")
+            ..support::unreachable()
         };
 
         let preview = open_preview(&shared, &options);
@@ -589,4 +586,39 @@ async fn a_call_that_cannot_start_leaves_the_camera_as_its_options_say() {
             "keep_video_open: {keep_video_open}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_and_a_microphone_that_were_not_negotiated_are_reported() {
+    let server = server().await;
+    let room = room();
+    let silent = CallOptions {
+        video: VideoSpec::None,
+        audio: AudioConfig::default(),
+        ..support::options(server.url(), &room)
+    };
+
+    let (mut left, right) = (Side::with(silent), Side::start(&server, &room));
+    left.first_frame(TIMEOUT).await;
+    left.call.set_video(VideoSpec::Test);
+    left.call.set_audio_source(AudioSource::Test);
+
+    for expected in [
+        (MediaPart::Camera, MediaErrorCode::CamNotNegotiated),
+        (MediaPart::Microphone, MediaErrorCode::MicNotNegotiated),
+    ] {
+        let event = left
+            .until(TIMEOUT, "the failure", |kind| {
+                matches!(kind, CallEventKind::Media(_))
+            })
+            .await;
+        let CallEventKind::Media(MediaEvent::Failed { part, error }) = event.kind else {
+            panic!("not a failure: {event:?}");
+        };
+
+        assert_eq!((part, error.code), expected, "{error}");
+    }
+
+    right.call.hang_up().await;
+    server.shutdown().await;
 }

@@ -34,8 +34,7 @@ struct Hostile {
 
 impl Hostile {
     fn join(server: &TestServer) -> Self {
-        let url = server.url().parse().expect("a valid URL");
-        let (client, events) = Client::connect(ClientConfig::new(url));
+        let (client, events) = Client::connect(ClientConfig::new(server.url()));
         Self { client, events }
     }
 
@@ -187,7 +186,7 @@ async fn a_description_without_a_common_codec_ends_the_call() {
 async fn invalid_candidates_do_not_end_a_call() {
     let server = server().await;
     let room = room();
-    let mut options = support::options(&server.url(), &room);
+    let mut options = support::options(server.url(), &room);
     options.timeouts.connect = Duration::from_secs(2);
     let mut honest = Side::with(options);
     let mut hostile = Hostile::join(&server);

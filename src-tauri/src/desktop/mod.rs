@@ -92,7 +92,7 @@ fn no_screen() -> Option<&'static str> {
     let missing = cfg!(target_os = "linux") && !is_set("DISPLAY") && !is_set("WAYLAND_DISPLAY");
     missing.then_some(
         "there is no screen to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set). \
-         Run \"tandem --headless --pair --duration 10s\" to hold a call without a window",
+         Run \"tandem --headless --pair --duration 10s\" to make a call without a window",
     )
 }
 

@@ -33,8 +33,24 @@ pub struct SettingsFile {
     path: PathBuf,
 }
 
-/// What is wrong with a settings file: the code and the reason.
-pub type SettingsProblem = (AppErrorCode, String);
+/// What is wrong with a settings file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsProblem {
+    /// `SETTINGS_BROKEN`, `SETTINGS_NEWER`, `SETTINGS_UNREADABLE` or `SETTINGS_NOT_SAVED`.
+    pub code: AppErrorCode,
+    /// The reason, and where the file is now.
+    pub detail: String,
+}
+
+impl SettingsProblem {
+    /// A problem with its reason.
+    pub fn new(code: AppErrorCode, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
@@ -60,19 +76,19 @@ impl SettingsFile {
             Ok(Some(text)) => text,
             Ok(None) => return (Settings::default(), None),
             Err(error) => {
-                return (
-                    Settings::default(),
-                    Some((
-                        AppErrorCode::SettingsUnreadable,
-                        format!("{}: {error}", self.path.display()),
-                    )),
-                );
+                let detail = format!("{}: {error}", self.path.display());
+                let problem = SettingsProblem::new(AppErrorCode::SettingsUnreadable, detail);
+                return (Settings::default(), Some(problem));
             }
         };
 
         match parse(&text) {
             Ok(settings) => (settings, None),
-            Err((code, why)) => (Settings::default(), Some((code, self.set_aside(&why)))),
+            Err(problem) => {
+                let detail = self.set_aside(&problem.detail);
+                let problem = SettingsProblem::new(problem.code, detail);
+                (Settings::default(), Some(problem))
+            }
         }
     }
 
@@ -126,7 +142,7 @@ impl SettingsFile {
 /// # Errors
 /// `SETTINGS_BROKEN` or `SETTINGS_NEWER`, with the reason.
 pub fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
-    let broken = |why: String| (AppErrorCode::SettingsBroken, why);
+    let broken = |why: String| SettingsProblem::new(AppErrorCode::SettingsBroken, why);
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(broken(format!("longer than {MAX_FILE_BYTES} bytes")));
     }
@@ -136,7 +152,7 @@ pub fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
     match value.get("version").and_then(serde_json::Value::as_u64) {
         Some(version) if version == u64::from(VERSION) => {}
         Some(version) if version > u64::from(VERSION) => {
-            return Err((
+            return Err(SettingsProblem::new(
                 AppErrorCode::SettingsNewer,
                 format!("version {version}; this Tandem reads version {VERSION}"),
             ));
@@ -167,8 +183,6 @@ pub fn to_json(settings: &Settings) -> serde_json::Result<Vec<u8>> {
 /// Checks values that a user may have edited by hand.
 fn check(mut settings: Settings) -> Result<Settings, String> {
     settings.name = values::optional_name(&settings.name).map_err(|why| format!("name: {why}"))?;
-    settings.server_url =
-        values::server_url(&settings.server_url).map_err(|why| format!("serverUrl: {why}"))?;
     let devices = [&settings.camera, &settings.microphone, &settings.speaker];
 
     if devices
@@ -206,7 +220,7 @@ mod tests {
 
         let settings = Settings {
             name: "Zoë \"<b>\" 日本".into(),
-            server_url: "ws://192.0.2.7:9000/ws".into(),
+            server_url: "ws://192.0.2.7:9000".parse().unwrap(),
             camera: Some("name:Front".into()),
             theme: Theme::Dark,
             camera_enabled: false,
@@ -220,7 +234,7 @@ mod tests {
     #[test]
     fn the_server_under_its_former_key_is_kept() {
         let settings = parse(br#"{"version":1,"relayUrl":"ws://192.0.2.7:9000/ws"}"#).unwrap();
-        assert_eq!(settings.server_url, "ws://192.0.2.7:9000/ws");
+        assert_eq!(settings.server_url.as_str(), "ws://192.0.2.7:9000/ws");
     }
 
     #[test]
@@ -261,7 +275,7 @@ mod tests {
                 "{text:?} yields the defaults"
             );
             assert_eq!(
-                problem.map(|(code, _)| code.as_str()),
+                problem.map(|problem| problem.code.as_str()),
                 Some(code),
                 "{text:?} is reported"
             );

@@ -44,8 +44,8 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
     let (effects, effect_receiver) = unbounded_channel();
     let app = App::new(setup.settings, setup.launch);
 
-    if let Some((code, detail)) = setup.settings_problem {
-        handle.notify(Input::SettingsFailed(code, detail));
+    if let Some(problem) = setup.settings_problem {
+        handle.notify(Input::SettingsFailed(problem));
     }
 
     let page = Page::new(handle.clone(), frames);

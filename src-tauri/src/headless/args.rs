@@ -11,6 +11,7 @@ use clap::{ArgMatches, Args, Command, ValueEnum};
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoInput, VideoSpec};
+use tandem_signaling::ServerUrl;
 
 use crate::values;
 use crate::video_quality::VideoQuality;
@@ -21,26 +22,27 @@ const HEADLESS_ONLY: &str = "Only with --headless";
 
 /// What the exit codes mean, for the help text.
 pub const EXIT_CODES: &str = "Exit codes of a headless call:
-  0  media flowed both ways, for what each side sends
+  0  everything that each side sends arrived
   2  bad arguments
   3  no partner in time
   4  the connection failed, or something that was sent did not arrive
-  5  a device failed (the call continued with what was left)";
+  5  a device failed (the call continued without it), or a file could not be written
+130  stopped by a second Ctrl-C before the report was written";
 
 /// The arguments of a call. Those under the help heading "Only with --headless" work only without a
 /// window.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Call")]
 pub struct CallArgs {
-    /// Hold both ends of a call in this process, through a signaling server of its own: the
+    /// Run both ends of a call in this process, through a signaling server of its own: the
     /// self-test and demo. Peer 0 gets the camera, microphone and speaker (peer 1 sends test
     /// signals instead), and writes the files of --snapshot, --record-video and --record-audio from
     /// what it receives
     #[arg(long, help_heading = HEADLESS_ONLY, conflicts_with_all = ["signaling", "host"])]
     pub pair: bool,
     /// The signaling server that introduces the two people [default: ws://127.0.0.1:9000/ws]
-    #[arg(long, value_name = "WS_URL", value_parser = values::server_url, conflicts_with = "host")]
-    pub signaling: Option<String>,
+    #[arg(long, value_name = "WS_URL", conflicts_with = "host")]
+    pub signaling: Option<ServerUrl>,
     /// Run a signaling server as well. Without an address only this machine can reach it;
     /// 0.0.0.0:9000 opens it to the network
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:9000", value_parser = listen_address)]
@@ -61,10 +63,10 @@ pub struct CallArgs {
     /// if there is one; none with --pair]
     #[arg(long, value_name = "SPEAKER")]
     pub speaker: Option<AudioSink>,
-    /// The frame size to send. A camera picks its nearest, a file has its own [default: 1280x720]
+    /// The frame size to send. A camera uses the nearest it has, a file keeps its own [default: 1280x720]
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = values::size)]
     pub size: Option<(u32, u32)>,
-    /// Frames per second, 1 to 120. A camera picks its nearest, a file has its own [default: 30]
+    /// Frames per second, 1 to 120. A camera uses the nearest it has, a file keeps its own [default: 30]
     #[arg(long, value_name = "RATE", value_parser = fps)]
     pub fps: Option<f32>,
     /// The video codec to offer first [default: h264]
@@ -77,7 +79,7 @@ pub struct CallArgs {
     /// person never learns an address of this machine
     #[arg(long, help_heading = HEADLESS_ONLY)]
     pub relay_only: bool,
-    /// Remove the speaker's sound from the microphone's
+    /// Remove the speaker's echo from the microphone's audio
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "on|off", default_value = "on", value_parser = values::switch, action = clap::ArgAction::Set)]
     pub echo_cancellation: bool,
     /// Attenuate background noise in the microphone's audio
@@ -238,11 +240,11 @@ impl CallArgs {
         video.into_iter().chain(audio)
     }
 
-    /// The address of the signaling server, unless this process runs one.
-    pub fn server_url(&self) -> &str {
+    /// `--signaling` or its default. Not used with `--pair` and `--host`.
+    pub fn server_url(&self) -> ServerUrl {
         self.signaling
-            .as_deref()
-            .unwrap_or(values::DEFAULT_SERVER_URL)
+            .clone()
+            .unwrap_or_else(values::default_server_url)
     }
 
     /// Size, rate, codec and bitrate limit of the video to send.
@@ -410,7 +412,7 @@ mod tests {
         );
 
         assert_eq!(
-            args.server_url(),
+            args.server_url().as_str(),
             "ws://127.0.0.1:9000/ws",
             "the signaling server of this machine"
         );
@@ -476,7 +478,7 @@ mod tests {
         let args = parsed(&arguments).unwrap();
 
         assert_eq!(
-            args.server_url(),
+            args.server_url().as_str(),
             "ws://server.example:9000/ws",
             "adds the path"
         );

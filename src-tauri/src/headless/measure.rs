@@ -128,7 +128,7 @@ impl PatternMeter {
         }
     }
 
-    /// A percentile of the time from drawing a frame to having decoded it, in ms; `fraction` 0.5 is
+    /// A percentile of the time from drawing a frame to decoding it, in ms; `fraction` 0.5 is
     /// the median. `None` without a usable pattern.
     pub fn glass_to_glass_ms(&self, fraction: f64) -> Option<f64> {
         self.latency_ms.percentile(fraction)
@@ -225,6 +225,6 @@ mod tests {
 
         assert_eq!(meter.missing, 2, "2 and 3 are missing; 65535 was only late");
         assert_eq!(meter.out_of_order, 1, "65535 came after 0");
-        assert_eq!(meter.repeated, 1, "1 was shown twice");
+        assert_eq!(meter.repeated, 1, "1 was decoded twice");
     }
 }

@@ -14,12 +14,12 @@ mod setup;
 pub mod table;
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
+use tandem_signaling::ServerUrl;
 use tokio::sync::watch;
 
 pub use outcome::Exit;
@@ -106,13 +106,13 @@ async fn call(args: &CallArgs) -> Finish {
 
     match embedded::server(address.to_string()).start().await {
         Ok(server) => {
-            let url = url_of(server.local_addr());
+            let url = ServerUrl::listening_on(server.local_addr());
             print_to_stderr(&format!(
                 "server listening on {}; on this machine its address is {url}",
                 server.local_addr()
             ));
 
-            let outcome = hold_call(alone(args, &url), stop).await;
+            let outcome = hold_call(alone(args, url), stop).await;
             server.shutdown_within(SERVER_STOP_TIMEOUT).await;
             one(outcome)
         }
@@ -129,17 +129,6 @@ fn one(outcome: Outcome) -> Finish {
         report: PrintedReport::One(Box::new(outcome.report)),
         exit: outcome.exit,
     }
-}
-
-/// The URL at which this machine reaches a server that listens on `address`.
-fn url_of(address: SocketAddr) -> String {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-
-    format!("ws://{}/ws", SocketAddr::new(ip, address.port()))
 }
 
 /// Turns true at the first Ctrl-C or SIGTERM, so that the call can end in order. The second signal
@@ -197,17 +186,4 @@ fn print(report: &PrintedReport, to: Option<&Path>) -> io::Result<()> {
 fn print_to_stderr(line: &str) {
     // If stderr is gone, there is nowhere to report that.
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_on_all_addresses_is_reached_on_loopback() {
-        let url = |address: &str| url_of(address.parse().unwrap());
-        assert_eq!(url("0.0.0.0:9000"), "ws://127.0.0.1:9000/ws", "all of IPv4");
-        assert_eq!(url("[::]:9000"), "ws://[::1]:9000/ws", "all of IPv6");
-        assert_eq!(url("192.0.2.7:80"), "ws://192.0.2.7:80/ws", "one address");
-    }
 }

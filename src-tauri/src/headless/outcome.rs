@@ -13,7 +13,7 @@ use crate::error_code::{AppErrorCode, ErrorCode};
 /// The exit codes of a headless call. They are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// Media flowed both ways, for what each side sends.
+    /// Everything that each side sends arrived.
     Success,
     /// Bad arguments.
     Usage,
@@ -21,7 +21,7 @@ pub enum Exit {
     NoPartner,
     /// The connection failed, or something that was sent did not arrive.
     Connection,
-    /// A device failed.
+    /// A device failed, or a file could not be written.
     Device,
 }
 

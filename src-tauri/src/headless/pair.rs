@@ -1,13 +1,14 @@
 //! `--pair`: both ends of a call in one process, through an embedded signaling server. The
 //! self-test and demo.
 
+use tandem_signaling::ServerUrl;
 use tokio::sync::watch;
 
 use super::args::CallArgs;
 use super::outcome::{Exit, Failure};
 use super::report::PairReport;
 use super::run::{Outcome, hold_call};
-use super::{Finish, PrintedReport, SERVER_STOP_TIMEOUT, setup, url_of};
+use super::{Finish, PrintedReport, SERVER_STOP_TIMEOUT, setup};
 use crate::embedded;
 use crate::error_code::AppErrorCode;
 
@@ -32,7 +33,7 @@ pub(super) async fn hold_pair(args: &CallArgs, stop: watch::Receiver<bool>) -> F
     };
 
     let room = args.room.as_deref().unwrap_or(ROOM);
-    let [first, second] = setup::pair(args, &url_of(server.local_addr()), room);
+    let [first, second] = setup::pair(args, ServerUrl::listening_on(server.local_addr()), room);
     let (first, second) = tokio::join!(hold_call(first, stop.clone()), hold_call(second, stop));
     server.shutdown_within(SERVER_STOP_TIMEOUT).await;
 

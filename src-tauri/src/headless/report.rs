@@ -12,7 +12,7 @@ use crate::error_code::ErrorCode;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Media flowed both ways, for what each side sends, and nothing that the user asked for
+    /// Everything that each side sends arrived, and nothing that the user asked for
     /// failed.
     pub ok: bool,
     /// Why `ok` is false.

@@ -3,13 +3,14 @@
 use tandem_call::{CallOptions, Profile};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource};
 use tandem_media::video::VideoSpec;
+use tandem_signaling::ServerUrl;
 
 use super::args::CallArgs;
 use super::outcome::Intent;
 use super::run::PeerSetup;
 
 /// The only peer of this process. Its partner is another program.
-pub(super) fn alone(args: &CallArgs, server_url: &str) -> PeerSetup {
+pub(super) fn alone(args: &CallArgs, server_url: ServerUrl) -> PeerSetup {
     let speaker = args.speaker.clone().unwrap_or(AudioSink::Default);
     let mut peer = peer(
         args,
@@ -27,11 +28,11 @@ pub(super) fn alone(args: &CallArgs, server_url: &str) -> PeerSetup {
 
 /// Both peers of this process, in the same room. The first gets the devices and writes the files,
 /// because a process opens a device only once.
-pub(super) fn pair(args: &CallArgs, server_url: &str, room: &str) -> [PeerSetup; 2] {
+pub(super) fn pair(args: &CallArgs, server_url: ServerUrl, room: &str) -> [PeerSetup; 2] {
     let speaker = args.speaker.clone().unwrap_or(AudioSink::None);
     let mut first = peer(
         args,
-        server_url,
+        server_url.clone(),
         args.video.clone(),
         args.audio.clone(),
         speaker,
@@ -67,7 +68,7 @@ fn expect(peer: &mut PeerSetup, partner: Intent) {
 
 fn peer(
     args: &CallArgs,
-    server_url: &str,
+    server_url: ServerUrl,
     video: VideoSpec,
     audio: AudioSource,
     speaker: AudioSink,
@@ -124,7 +125,9 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    const URL: &str = "ws://127.0.0.1:1/ws";
+    fn url() -> ServerUrl {
+        "ws://127.0.0.1:1".parse().expect("an address")
+    }
 
     fn parsed(arguments: &[&str]) -> CallArgs {
         Cli::try_parse_from(["tandem", "--headless"].iter().chain(arguments))
@@ -152,7 +155,11 @@ mod tests {
             "--record-video",
             "a.y4m",
         ];
-        let [first, second] = pair(&parsed(&[&arguments[..], &files[..]].concat()), URL, "room");
+        let [first, second] = pair(
+            &parsed(&[&arguments[..], &files[..]].concat()),
+            url(),
+            "room",
+        );
         assert!(
             matches!(first.options.video, VideoSpec::Camera(_)),
             "the first has the camera"
@@ -200,7 +207,7 @@ mod tests {
 
     #[test]
     fn each_of_a_pair_expects_what_the_other_sends() {
-        let [first, second] = pair(&parsed(&["--pair", "--video", "none"]), URL, "room");
+        let [first, second] = pair(&parsed(&["--pair", "--video", "none"]), url(), "room");
         for peer in [&first, &second] {
             assert!(
                 peer.intent.expects_audio && !peer.intent.expects_video,
@@ -216,7 +223,7 @@ mod tests {
 
     #[test]
     fn only_a_requested_speaker_must_work() {
-        let peer = alone(&parsed(&[]), URL);
+        let peer = alone(&parsed(&[]), url());
         assert_eq!(
             peer.options.audio.sink,
             AudioSink::Default,
@@ -229,14 +236,14 @@ mod tests {
         );
 
         assert!(
-            alone(&parsed(&["--speaker", "default"]), URL)
+            alone(&parsed(&["--speaker", "default"]), url())
                 .intent
                 .needs_speaker,
             "the default speaker was requested"
         );
 
         assert!(
-            !alone(&parsed(&["--speaker", "none"]), URL)
+            !alone(&parsed(&["--speaker", "none"]), url())
                 .intent
                 .needs_speaker,
             "no speaker cannot fail"
@@ -245,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_missing_server_fails_within_the_wait() {
-        let peer = alone(&parsed(&["--wait", "500ms"]), URL);
+        let peer = alone(&parsed(&["--wait", "500ms"]), url());
         assert_eq!(
             peer.options.timeouts.signaling,
             std::time::Duration::from_millis(500),

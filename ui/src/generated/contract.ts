@@ -1,5 +1,11 @@
-// Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript`.
+// Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test --locked -p tandem typescript`.
 // Do not edit: a test compares it with the Rust types.
+
+/** The longest room code, in characters. */
+export const MAX_ROOM_CHARS = 64;
+
+/** The longest name, in characters. */
+export const MAX_USER_NAME_CHARS = 40;
 
 /**
  * Everything that the page shows.
@@ -155,7 +161,7 @@ partnerReconnecting: boolean,
 serverLost: boolean, };
 
 /**
- * The profile of the partner. A stranger wrote it: show it as plain text.
+ * The profile of the partner, who wrote it: show it as plain text only.
  */
 export type Partner = { 
 /**

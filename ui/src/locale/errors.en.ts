@@ -1,7 +1,12 @@
 // What to say about each error code: what happened, and one thing to do about it.
 
 import type { PageCode } from "../backend";
-import type { CommandErrorCode, ErrorCode } from "../generated/contract";
+import {
+  type CommandErrorCode,
+  type ErrorCode,
+  MAX_ROOM_CHARS,
+  MAX_USER_NAME_CHARS,
+} from "../generated/contract";
 
 /** Any code that the page may show. */
 export type Code = ErrorCode | CommandErrorCode | PageCode;
@@ -195,9 +200,12 @@ export const ERRORS = {
   BAD_COMMAND: { what: "Tandem couldn't do that.", todo: RESTART },
   BAD_ROOM: {
     what: "Codes can only contain letters (A–Z), numbers, “-” and “_”.",
-    todo: "Enter a code of 1 to 64 characters.",
+    todo: `Enter a code of 1 to ${MAX_ROOM_CHARS} characters.`,
   },
-  BAD_NAME: { what: "That name is too long.", todo: "Use up to 40 characters." },
+  BAD_NAME: {
+    what: "That name is too long.",
+    todo: `Use up to ${MAX_USER_NAME_CHARS} characters.`,
+  },
   BAD_RELAY_URL: { what: "That doesn't look like a server address.", todo: EXAMPLE_ADDRESS },
   UNKNOWN_DEVICE: { what: "That device isn't connected any more.", todo: "Choose another one." },
   UNKNOWN_PROBLEM: { what: "That problem is already gone." },

@@ -41,7 +41,7 @@ function CurrentScreen(view: View) {
   }
 }
 
-/** Before the app has sent its first state, and while it doesn't answer. */
+/** Shown until the app sends its first state. */
 export function LoadingPage({ reachable }: Pick<PageState, "reachable">) {
   return (
     <main data-screen="loading" class="screen calm">

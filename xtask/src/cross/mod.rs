@@ -261,7 +261,7 @@ mod tests {
 
         assert_eq!(
             line.trim(),
-            "cc -target aarch64-macos -DNAME=two words -c file.c",
+            "cc -target aarch64-macos -fno-sanitize=undefined -DNAME=two words -c file.c",
             "zig has its own names for targets and its own headers"
         );
     }

@@ -305,8 +305,8 @@ impl Edge {
         Ok(identity)
     }
 
-    /// Takes what a message asks for from the limits of the person who sends it. Several
-    /// connections do not give a person more searches or reports.
+    /// Counts a search or a report against its sender's limit, which all connections of one identity
+    /// share.
     ///
     /// # Errors
     /// How long to wait before trying again.

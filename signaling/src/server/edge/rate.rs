@@ -19,8 +19,8 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// `units` per `span`, of which `burst` may come at once. Zero units: no limit. A burst
-    /// of 0 counts as 1.
+    /// `units` per `span`; up to `burst` may come at once. Zero units: no limit. A burst of 0
+    /// counts as 1.
     pub(crate) fn new(units: u32, span: Duration, burst: u32) -> Self {
         if units == 0 {
             return Self {

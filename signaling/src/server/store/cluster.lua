@@ -30,10 +30,10 @@
 --   users:<node>        set: the users of a node
 --   nodes               sorted set: the nodes, by their last heartbeat
 --   blocks:<person>     set: the persons that this one must not be matched with
---   queue               sorted set: the users in the lobby (those without a room), by rank
+--   queue               sorted set: the users who search without a room, by rank
 --   room:<code>         sorted set: the users in a room, by rank
---   plain               sorted set: the users in the lobby without interests
---   interest:<i>        sorted set: the users in the lobby with this interest
+--   plain               sorted set: the users who search without a room and without interests
+--   interest:<i>        sorted set: the users who search without a room, with this interest
 --   rank                the last rank given
 --   ended:<id>          list: the calls of a user that can still be reported, oldest first
 --   clock               milliseconds to add to the clock of Redis' machine, see below
@@ -90,7 +90,7 @@ local function send(node, json) redis.call('PUBLISH', P .. 'inbox:' .. node, jso
 
 local function list(json) if json == '' then return {} end return cjson.decode(json) end
 
--- Calls `change` with the key of each lobby index that `u` belongs in.
+-- Calls `change` with the key of each open-queue index that `u` belongs in.
 local function index(u, change)
   if u.q ~= P .. 'queue' then return end
   if u.interests == '' then change(P .. 'plain') end

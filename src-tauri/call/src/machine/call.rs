@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::session::{Session, SignalingLink};
 use super::{
-    CallProblemCode, CallTimeouts, Departure, Effect, EndCode, Input, Match, Notice, Outgoing,
-    PeerFault, PeerId, Phase, SessionId,
+    CallTimeouts, Departure, Effect, EndCode, Input, Match, Notice, Outgoing, PeerFault, PeerId,
+    Phase, SessionId,
 };
 
 /// The state machine of one call. See the [module](super) for how to drive it.
@@ -171,10 +171,10 @@ impl CallMachine {
             Input::SignalingResumed { session_id } => self.signaling_resumed(session_id),
             Input::SignalingDown => self.signaling_down(now),
             Input::CameraSelected { negotiated } => {
-                self.source_selected(negotiated, CallProblemCode::CamNotNegotiated);
+                self.source_selected(negotiated, Notice::CameraNotNegotiated);
             }
             Input::MicrophoneSelected { negotiated } => {
-                self.source_selected(negotiated, CallProblemCode::MicNotNegotiated);
+                self.source_selected(negotiated, Notice::MicrophoneNotNegotiated);
             }
             // A call that is already connected continues.
             Input::NoTurnServer => {
@@ -310,10 +310,9 @@ impl CallMachine {
     }
 
     /// Reports a source that was chosen in a call but was not negotiated, so it cannot be sent.
-    fn source_selected(&mut self, negotiated: bool, problem: CallProblemCode) {
+    fn source_selected(&mut self, negotiated: bool, problem: Notice) {
         if !negotiated && matches!(self.state, CallState::InCall(_)) {
-            self.effects
-                .push_back(Effect::Notify(Notice::Problem(problem)));
+            self.effects.push_back(Effect::Notify(problem));
         }
     }
 

@@ -19,7 +19,7 @@ mod tests;
 
 pub(crate) use call::CallMachine;
 pub(crate) use ids::{CandidateJson, DescriptionJson, PeerId, SessionId, SocketId, Text};
-pub use reason::{CallProblemCode, EndCode, EndReason};
+pub use reason::{EndCode, EndReason};
 
 use std::time::{Duration, Instant};
 
@@ -298,8 +298,11 @@ pub(crate) enum Notice {
     PartnerReconnecting,
     /// The partner is back.
     PartnerBack,
-    /// Something does not work in this call; the call continues.
-    Problem(CallProblemCode),
+    /// A camera was chosen in the call, but the two sides did not agree on video from this side.
+    CameraNotNegotiated,
+    /// A microphone was chosen in the call, but the two sides did not agree on audio from this
+    /// side.
+    MicrophoneNotNegotiated,
     /// The call is over.
     Ended(EndReason),
 }

@@ -103,7 +103,7 @@ impl EndCode {
             }
             Self::PartnerLeft => "The other person left the call.",
             Self::PartnerVanished => {
-                "The connection to the other person was lost. Search again to find each other."
+                "The connection to the other person was lost. Try calling again."
             }
         }
     }
@@ -133,45 +133,6 @@ impl From<EndCode> for EndReason {
     }
 }
 
-/// What does not work in a call that continues, as a stable code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum CallProblemCode {
-    /// The two sides did not agree on video from this side.
-    CamNotNegotiated,
-    /// The two sides did not agree on audio from this side.
-    MicNotNegotiated,
-}
-
-impl CallProblemCode {
-    /// Every code, in the order of declaration.
-    pub const ALL: [Self; 2] = [Self::CamNotNegotiated, Self::MicNotNegotiated];
-
-    /// The code as reports and logs spell it: `CAM_NOT_NEGOTIATED`. The same as its serialized
-    /// form.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CamNotNegotiated => "CAM_NOT_NEGOTIATED",
-            Self::MicNotNegotiated => "MIC_NOT_NEGOTIATED",
-        }
-    }
-
-    /// What happened, and one thing to do about it.
-    #[must_use]
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::CamNotNegotiated => {
-                "This call can't send video: the two sides didn't agree on it. Call again to send it."
-            }
-            Self::MicNotNegotiated => {
-                "This call can't send audio: the two sides didn't agree on it. Call again to send it."
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,10 +140,8 @@ mod tests {
     #[test]
     fn a_code_is_spelled_the_same_everywhere() {
         let ends = EndCode::ALL.map(|code| (serde_json::to_string(&code), code.as_str()));
-        let problems =
-            CallProblemCode::ALL.map(|code| (serde_json::to_string(&code), code.as_str()));
 
-        for (json, spelled) in ends.into_iter().chain(problems) {
+        for (json, spelled) in ends {
             assert_eq!(
                 json.unwrap(),
                 format!("\"{spelled}\""),
@@ -204,12 +163,5 @@ mod tests {
         let config = ts_rs::Config::default();
         let ends = EndCode::ALL.map(EndCode::as_str);
         assert_eq!(EndCode::inline(&config), union(&ends), "every EndCode");
-
-        let problems = CallProblemCode::ALL.map(CallProblemCode::as_str);
-        assert_eq!(
-            CallProblemCode::inline(&config),
-            union(&problems),
-            "every CallProblemCode"
-        );
     }
 }

@@ -10,11 +10,9 @@ use std::time::{Duration, Instant};
 use tandem_media::audio::AudioSource;
 use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::VideoSpec;
-use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
 use tandem_signaling::message::{ClientMessage, ServerMessage};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::spawn_blocking;
 
 use super::ice_servers::IceServers;
 use super::local_audio::LocalAudio;
@@ -25,10 +23,7 @@ use super::{
     CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
 };
 use crate::congestion::BitrateBounds;
-use crate::machine::{
-    CallMachine, CallProblemCode, Effect, EndCode, EndReason, Input, Match, Notice, Outgoing,
-    PeerId, Phase,
-};
+use crate::machine::{CallMachine, Effect, EndCode, Input, Match, Notice, Outgoing, PeerId, Phase};
 use crate::partner_state::PartnerState;
 use crate::peer::{Peer, PeerConfig, PeerError, PeerEvent};
 
@@ -130,14 +125,7 @@ impl Driver {
 
     /// Runs the call from the search to the end.
     pub(super) async fn run(mut self) {
-        let url: ServerUrl = match self.options.signaling_url.parse() {
-            Ok(url) => url,
-            Err(error) => {
-                self.fail_to_start(error.to_string()).await;
-                return;
-            }
-        };
-
+        let url = self.options.signaling_url.clone();
         let (client, mut server) = Client::connect(ClientConfig::new(url));
         let (mut video, mut opened) = LocalVideo::start(
             self.options.shared_video.clone(),
@@ -161,26 +149,6 @@ impl Driver {
         video.close(self.options.keep_video_open).await;
         self.audio.close().await;
         client.close().await;
-    }
-
-    /// The signaling server's URL is unusable, so there will be no call.
-    async fn fail_to_start(mut self, message: String) {
-        self.report(CallEventKind::Ended {
-            reason: EndReason {
-                code: EndCode::RelayUnreachable,
-                message,
-            },
-        });
-
-        if !self.options.keep_video_open {
-            let request = self.options.shared_video.request();
-
-            if spawn_blocking(move || request.close()).await.is_err() {
-                tracing::error!("the video source panicked while closing");
-            }
-        }
-
-        self.audio.close().await;
     }
 
     async fn wait(
@@ -623,7 +591,14 @@ impl Driver {
             Notice::SignalingBack => CallEventKind::SignalingBack,
             Notice::PartnerReconnecting => CallEventKind::PartnerReconnecting,
             Notice::PartnerBack => CallEventKind::PartnerBack,
-            Notice::Problem(code) => CallEventKind::Media(problem(code)),
+            Notice::CameraNotNegotiated => {
+                not_negotiated(MediaPart::Camera, MediaErrorCode::CamNotNegotiated, "video")
+            }
+            Notice::MicrophoneNotNegotiated => not_negotiated(
+                MediaPart::Microphone,
+                MediaErrorCode::MicNotNegotiated,
+                "audio",
+            ),
             Notice::Ended(mut reason) => {
                 // The cause says more than the sentence of the code.
                 if let (EndCode::RelayUnreachable, Some(error)) = (reason.code, &self.server.error)
@@ -688,17 +663,14 @@ fn link_bounds(max_bitrate_bps: u32) -> BitrateBounds {
     }
 }
 
-/// The event for something that does not work in a call.
-fn problem(code: CallProblemCode) -> MediaEvent {
-    let (part, published) = match code {
-        CallProblemCode::CamNotNegotiated => (MediaPart::Camera, MediaErrorCode::CamNotNegotiated),
-        CallProblemCode::MicNotNegotiated => {
-            (MediaPart::Microphone, MediaErrorCode::MicNotNegotiated)
-        }
-    };
+/// The event for a camera or microphone that was chosen in a call that cannot send it.
+fn not_negotiated(part: MediaPart, code: MediaErrorCode, track: &str) -> CallEventKind {
+    let message = format!(
+        "This call can't send {track}: the two sides didn't agree on it. Call again to send it."
+    );
 
-    MediaEvent::Failed {
+    CallEventKind::Media(MediaEvent::Failed {
         part,
-        error: DeviceError::new(published, code.message()),
-    }
+        error: DeviceError::new(code, message),
+    })
 }

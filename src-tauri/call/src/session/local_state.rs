@@ -138,7 +138,7 @@ mod tests {
                 source: AudioSource::Test,
                 ..AudioConfig::default()
             },
-            ..CallOptions::new("ws://127.0.0.1:9000/ws")
+            ..CallOptions::new("ws://127.0.0.1:9000/ws".parse().unwrap())
         })
     }
 
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn without_sources_both_are_off() {
-        let local = LocalState::new(&CallOptions::new("ws://127.0.0.1:9000/ws"));
+        let local = LocalState::new(&CallOptions::new("ws://127.0.0.1:9000/ws".parse().unwrap()));
         assert_eq!(published(&local), (true, false), "no microphone, no camera");
     }
 

@@ -8,6 +8,7 @@ use tandem_media::VideoFrame;
 use tandem_media::audio::AudioConfig;
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{SharedVideo, VideoFormat, VideoSpec};
+use tandem_signaling::ServerUrl;
 use webrtc::runtime::Runtime;
 
 use crate::machine::CallTimeouts;
@@ -41,8 +42,8 @@ pub type OnRemoteFrame = Arc<dyn Fn(&VideoFrame) + Send + Sync>;
 /// Everything that a call needs to know.
 #[derive(Clone)]
 pub struct CallOptions {
-    /// The signaling server: `ws://HOST:PORT/ws`.
-    pub signaling_url: String,
+    /// The address of the signaling server.
+    pub signaling_url: ServerUrl,
     /// Match only with someone who gives the same code.
     pub room: Option<String>,
     /// What the partner is shown of this user.
@@ -89,9 +90,9 @@ impl CallOptions {
     /// A call through the signaling server at `signaling_url` that sends and plays nothing yet.
     /// Once a source is set: 720p30, H.264, at most 2.5 Mbit/s.
     #[must_use]
-    pub fn new(signaling_url: impl Into<String>) -> Self {
+    pub fn new(signaling_url: ServerUrl) -> Self {
         Self {
-            signaling_url: signaling_url.into(),
+            signaling_url,
             room: None,
             profile: Profile::default(),
             video: VideoSpec::None,

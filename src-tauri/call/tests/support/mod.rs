@@ -13,6 +13,7 @@ use tandem_call::{Call, CallEvent, CallEventKind, CallOptions, EndCode};
 use tandem_media::VideoFrame;
 use tandem_media::audio::{AudioConfig, AudioSource};
 use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
+use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
@@ -31,8 +32,8 @@ pub(crate) async fn server() -> TestServer {
 }
 
 impl TestServer {
-    pub(crate) fn url(&self) -> String {
-        format!("ws://{}/ws", self.0.local_addr())
+    pub(crate) fn url(&self) -> ServerUrl {
+        ServerUrl::listening_on(self.0.local_addr())
     }
 
     pub(crate) async fn shutdown(self) {
@@ -51,7 +52,7 @@ pub(crate) fn room() -> String {
 }
 
 /// A small test pattern and the test tone.
-pub(crate) fn options(url: &str, room: &str) -> CallOptions {
+pub(crate) fn options(url: ServerUrl, room: &str) -> CallOptions {
     CallOptions {
         room: Some(room.to_owned()),
         video: VideoSpec::Test,
@@ -68,6 +69,15 @@ pub(crate) fn options(url: &str, room: &str) -> CallOptions {
     }
 }
 
+/// A call through a signaling server that does not exist; it gives up after half a second.
+pub(crate) fn unreachable() -> CallOptions {
+    let nowhere = "ws://127.0.0.1:1".parse().expect("an address");
+    let mut options = options(nowhere, "x");
+    options.timeouts.signaling = Duration::from_millis(500);
+
+    options
+}
+
 /// One side of a call.
 pub(crate) struct Side {
     pub call: Call,
@@ -78,7 +88,7 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn start(server: &TestServer, room: &str) -> Self {
-        Self::with(options(&server.url(), room))
+        Self::with(options(server.url(), room))
     }
 
     pub(crate) fn with(mut options: CallOptions) -> Self {

@@ -83,7 +83,10 @@ impl RateConverter {
             1,
             fixed,
         )
-        .map_err(|_| RateError { rate })?;
+        .map_err(|error| {
+            tracing::warn!(rate, %error, "no resampler for a rate within the limits");
+            RateError { rate }
+        })?;
         Ok(Self { inner })
     }
 

@@ -60,10 +60,11 @@ fn make_thread_high_priority(bus: Builder<'_>, thread: u64, nice: i32) -> zbus::
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader, ErrorKind};
+    use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
 
     use futures_util::StreamExt;
+    use tandem_tests::{Part, require};
     use zbus::message::Type;
     use zbus::{Connection, Message, MessageStream};
 
@@ -76,34 +77,26 @@ mod tests {
     }
 
     impl PrivateBus {
-        /// `None`, with the reason printed, if `dbus-daemon` is not installed.
-        fn start() -> Option<Self> {
-            let daemon = Command::new("dbus-daemon")
+        fn start() -> Self {
+            let mut daemon = Command::new("dbus-daemon")
                 .args(["--session", "--nofork", "--nopidfile", "--print-address=1"])
                 .arg(format!(
                     "--address=unix:tmpdir={}",
                     std::env::temp_dir().display()
                 ))
                 .stdout(Stdio::piped())
-                .spawn();
-            let mut daemon = match daemon {
-                Ok(daemon) => daemon,
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    println!("skipped: dbus-daemon is not installed");
-                    return None;
-                }
-                Err(error) => panic!("dbus-daemon does not start: {error}"),
-            };
+                .spawn()
+                .expect("dbus-daemon starts");
 
             let mut address = String::new();
             BufReader::new(daemon.stdout.take().expect("standard output is piped"))
                 .read_line(&mut address)
                 .expect("dbus-daemon prints its address");
 
-            Some(Self {
+            Self {
                 daemon,
                 address: address.trim().to_owned(),
-            })
+            }
         }
 
         fn connect(&self) -> Builder<'static> {
@@ -146,9 +139,8 @@ mod tests {
 
     #[test]
     fn rtkit_receives_the_thread_and_the_nice_value() {
-        let Some(bus) = PrivateBus::start() else {
-            return;
-        };
+        require!(Part::MessageBus);
+        let bus = PrivateBus::start();
 
         let call = zbus::block_on(async {
             let (service, mut messages) = fake_rtkit(&bus).await;
@@ -188,11 +180,10 @@ mod tests {
 
     #[test]
     fn the_answer_of_rtkit_is_the_result() {
-        for refused in [false, true] {
-            let Some(bus) = PrivateBus::start() else {
-                return;
-            };
+        require!(Part::MessageBus);
 
+        for refused in [false, true] {
+            let bus = PrivateBus::start();
             let (_service, request) = zbus::block_on(async {
                 let (service, mut messages) = fake_rtkit(&bus).await;
                 let connect = bus.connect();
@@ -218,18 +209,22 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_bus_and_a_missing_rtkit_are_errors() {
+    fn a_missing_bus_is_an_error() {
         let missing_bus = Builder::address("unix:path=/no/such/bus");
         assert!(
             make_thread_high_priority(missing_bus, 1, -11).is_err(),
             "there is no bus"
         );
+    }
 
-        if let Some(bus) = PrivateBus::start() {
-            assert!(
-                make_thread_high_priority(bus.connect(), 1, -11).is_err(),
-                "no service has rtkit's name"
-            );
-        }
+    #[test]
+    fn a_missing_rtkit_is_an_error() {
+        require!(Part::MessageBus);
+        let bus = PrivateBus::start();
+
+        assert!(
+            make_thread_high_priority(bus.connect(), 1, -11).is_err(),
+            "no service has rtkit's name"
+        );
     }
 }

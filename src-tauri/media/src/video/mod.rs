@@ -18,3 +18,4 @@ pub use camera::{CameraFormat, CameraInfo, list_cameras};
 pub use input::VideoInput;
 pub use shared::{OpenVideo, SharedVideo, VideoRequest};
 pub use spec::{CameraSelector, ParseVideoSpecError, VideoFormat, VideoSpec};
+pub use worker::no_thread;

@@ -90,7 +90,7 @@ impl Drop for Worker {
 }
 
 /// The error for a video thread that the system does not start.
-pub(super) fn no_thread(error: &io::Error) -> DeviceError {
+pub fn no_thread(error: &io::Error) -> DeviceError {
     DeviceError::new(
         MediaErrorCode::CamTimeout,
         format!("A thread for video could not start: {error}. Close other programs."),

@@ -1,6 +1,7 @@
 //! What each command does, and on which screens it is possible.
 
 use tandem_call::{CallEventKind, EndCode};
+use tandem_signaling::ServerUrlError;
 
 use super::{App, CallId, Effect, Now, choice};
 use crate::desktop::command::{Command, CommandError, CommandErrorCode};
@@ -232,10 +233,13 @@ impl App {
     }
 
     fn set_server_url(&mut self, url: &str) -> CommandResult {
-        let url = values::server_url(url.trim()).map_err(|why| CommandError {
-            code: CommandErrorCode::BadRelayUrl,
-            detail: Some(why),
-        })?;
+        let url = url
+            .trim()
+            .parse()
+            .map_err(|error: ServerUrlError| CommandError {
+                code: CommandErrorCode::BadRelayUrl,
+                detail: Some(error.to_string()),
+            })?;
 
         self.saved_server_url = None;
         self.solved(ProblemPlace::Server);

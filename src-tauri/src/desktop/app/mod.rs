@@ -25,8 +25,10 @@ use tandem_call::CallEventKind;
 use tandem_media::DeviceError;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::video::{VideoFormat, VideoSpec};
+use tandem_signaling::ServerUrl;
 
 use super::command::{Command, CommandError};
+use super::settings::SettingsProblem;
 use super::state::{
     AppState, Devices, HostState, HostStatus, Preview, ProblemPlace, RouteKind, Screen,
     ServerState, Settings, StateChange,
@@ -67,7 +69,7 @@ pub struct Launch {
     /// Replaces the default speaker.
     pub speaker: Option<AudioSink>,
     /// Replaces the signaling server's address in the settings.
-    pub server_url: Option<String>,
+    pub server_url: Option<ServerUrl>,
     /// Replaces the name in the settings.
     pub name: Option<String>,
     /// Size, rate, codec and bitrate limit of the video to send. The settings have none of these.
@@ -78,7 +80,7 @@ pub struct Launch {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallPlan {
     /// The address of the signaling server.
-    pub server_url: String,
+    pub server_url: ServerUrl,
     /// The room that both enter; `None` to meet anyone.
     pub room: Option<String>,
     /// The name that the partner sees.
@@ -126,16 +128,16 @@ pub enum Input {
     /// The embedded signaling server runs.
     HostStarted {
         /// Its address for this machine.
-        local_url: String,
+        local_url: ServerUrl,
         /// Its addresses for other people.
-        addresses: Vec<String>,
+        addresses: Vec<ServerUrl>,
     },
     /// The embedded signaling server failed to start; the reason.
     HostFailed(String),
     /// The settings were saved.
     SettingsSaved,
-    /// The settings could not be read or saved: the code and the reason.
-    SettingsFailed(AppErrorCode, String),
+    /// The settings could not be read or saved.
+    SettingsFailed(SettingsProblem),
     /// The window became visible, or hidden.
     Visible(bool),
     /// The user closes the window.
@@ -207,12 +209,12 @@ pub struct App {
     effects: VecDeque<Effect>,
     launch: Launch,
     /// The server's address in the settings file while the command line replaces it.
-    saved_server_url: Option<String>,
+    saved_server_url: Option<ServerUrl>,
     /// The name in the settings file while the command line replaces it.
     saved_name: Option<String>,
     call: Option<ActiveCall>,
     /// The address of the embedded signaling server for this machine, while it runs.
-    local_server_url: Option<String>,
+    local_server_url: Option<ServerUrl>,
     lobby_devices: LobbyDevices,
     muted: bool,
     closing: bool,
@@ -376,7 +378,7 @@ impl App {
                 .state
                 .problems
                 .retain(|problem| problem.code != AppErrorCode::SettingsNotSaved.into()),
-            Input::SettingsFailed(code, detail) => {
+            Input::SettingsFailed(SettingsProblem { code, detail }) => {
                 self.problem(ProblemPlace::Settings, code, Some(detail));
             }
             Input::Visible(visible) => self.lobby_devices.hidden = !visible,

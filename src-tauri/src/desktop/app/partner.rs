@@ -1,4 +1,4 @@
-//! Makes the profile of a partner safe to show: a stranger wrote all of it.
+//! Makes the profile of a partner safe to show: the partner wrote all of it, so nothing in it is trusted.
 
 use tandem_call::Profile;
 use tandem_signaling::message::{
@@ -16,7 +16,7 @@ const PICTURE_PREFIXES: [&str; 4] = [
 ];
 
 /// The profile as the page may show it. A profile picture that is a link is left out: loading it
-/// would reveal this machine's address to a stranger's server.
+/// would reveal this machine's address to a server that the partner chose.
 pub(super) fn sanitized(profile: &Profile) -> Partner {
     Partner {
         name: profile

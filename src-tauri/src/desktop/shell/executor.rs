@@ -15,7 +15,7 @@ use super::preview::{self, RunningPreview};
 use super::{Handle, devices, drop_blocking, host};
 use crate::desktop::app::{CallId, Effect, Input};
 use crate::desktop::frames::Streams;
-use crate::desktop::settings::SettingsFile;
+use crate::desktop::settings::{SettingsFile, SettingsProblem};
 use crate::desktop::state::Settings;
 use crate::error_code::AppErrorCode;
 
@@ -160,11 +160,18 @@ impl Executor {
         let file = self.settings.clone();
         let result = tokio::task::spawn_blocking(move || file.save(&settings)).await;
 
-        let failed = |why| Input::SettingsFailed(AppErrorCode::SettingsNotSaved, why);
+        let failed = |why| {
+            let problem = SettingsProblem::new(AppErrorCode::SettingsNotSaved, why);
+            Input::SettingsFailed(problem)
+        };
+
         self.handle.notify(match result {
             Ok(Ok(())) => Input::SettingsSaved,
             Ok(Err(error)) => failed(error.to_string()),
-            Err(_) => failed("internal error".to_owned()),
+            Err(panic) => {
+                tracing::error!(%panic, "saving the settings failed");
+                failed("internal error".to_owned())
+            }
         });
     }
 
@@ -282,7 +289,7 @@ mod tests {
     fn plan(camera_on: bool) -> Box<CallPlan> {
         Box::new(CallPlan {
             // Nothing listens there: the search continues until it is cancelled.
-            server_url: "ws://127.0.0.1:1/ws".into(),
+            server_url: "ws://127.0.0.1:1".parse().unwrap(),
             room: None,
             name: None,
             video: VideoSpec::Test,

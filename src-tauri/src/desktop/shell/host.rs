@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use tandem_signaling::ServerUrl;
 use tandem_signaling::server::{SignalingServer, StartError};
 
 use crate::embedded;
@@ -13,9 +14,9 @@ const PORT: u16 = 9000;
 pub(super) struct Host {
     pub(super) server: SignalingServer,
     /// The URL for this app.
-    pub(super) local_url: String,
+    pub(super) local_url: ServerUrl,
     /// The URLs for other people. Empty with `lan` if this machine is on no network.
-    pub(super) addresses: Vec<String>,
+    pub(super) addresses: Vec<ServerUrl>,
 }
 
 /// Starts a server for this machine, or with `lan` for the network.
@@ -36,7 +37,7 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
     };
 
     let port = server.local_addr().port();
-    let local_url = url(Ipv4Addr::LOCALHOST.into(), port);
+    let local_url = ServerUrl::listening_on(server.local_addr());
     let addresses = if lan {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
             tracing::warn!("cannot list this machine's network addresses: {error}");
@@ -54,13 +55,9 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
     })
 }
 
-fn url(ip: IpAddr, port: u16) -> String {
-    format!("ws://{}/ws", SocketAddr::new(ip, port))
-}
-
 /// The URLs at which other computers reach this one, which has `addresses`: IPv4 only. Private ones
 /// come first, as home networks have them.
-fn lan_urls(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Vec<String> {
+fn lan_urls(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Vec<ServerUrl> {
     let mut addresses: Vec<Ipv4Addr> = addresses
         .filter_map(|ip| match ip {
             IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_link_local() && !ip.is_unspecified() => {
@@ -74,7 +71,7 @@ fn lan_urls(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Vec<String> {
     addresses.dedup();
     addresses
         .into_iter()
-        .map(|ip| url(ip.into(), port))
+        .map(|ip| ServerUrl::listening_on((ip, port).into()))
         .collect()
 }
 
@@ -86,8 +83,13 @@ mod tests {
 
     #[test]
     fn other_computers_get_addresses_that_they_can_reach() {
-        let urls =
-            |addresses: &[[u8; 4]]| lan_urls(addresses.iter().map(|ip| IpAddr::from(*ip)), 9000);
+        let urls = |addresses: &[[u8; 4]]| {
+            let addresses = addresses.iter().map(|ip| IpAddr::from(*ip));
+            lan_urls(addresses, 9000)
+                .iter()
+                .map(ServerUrl::to_string)
+                .collect::<Vec<_>>()
+        };
 
         assert_eq!(
             urls(&[[127, 0, 0, 1]]),
@@ -104,14 +106,14 @@ mod tests {
     #[tokio::test]
     async fn a_server_for_this_machine_has_one_address() {
         let first = start(false).await.unwrap();
-        let url = &first.local_url;
+        let url = first.local_url.as_str();
         assert!(
             url.starts_with("ws://127.0.0.1:") && url.ends_with("/ws"),
             "on loopback: {url}"
         );
         assert_eq!(
             first.addresses,
-            std::slice::from_ref(url),
+            std::slice::from_ref(&first.local_url),
             "and nowhere else"
         );
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent};
-use tandem_media::video::{SharedVideo, VideoFormat, VideoRequest, VideoSpec};
+use tandem_media::error::{DeviceError, MediaEvent};
+use tandem_media::video::{self, SharedVideo, VideoFormat, VideoRequest, VideoSpec};
 use tokio::task::spawn_blocking;
 
 use super::{Handle, drop_blocking};
@@ -115,9 +115,6 @@ fn open(
             *display = Display::Showing { _pump: pump };
             Ok(())
         }
-        Err(error) => Err(DeviceError::new(
-            MediaErrorCode::CamTimeout,
-            error.to_string(),
-        )),
+        Err(error) => Err(video::no_thread(&error)),
     })
 }

@@ -76,7 +76,7 @@ pub struct InCall {
     pub server_lost: bool,
 }
 
-/// The profile of the partner. A stranger wrote it: show it as plain text.
+/// The profile of the partner, who wrote it: show it as plain text only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Partner {

@@ -15,6 +15,7 @@ pub use change::{MicrophoneLevel, StateChange, StateChanges};
 pub use settings::{Settings, Theme};
 
 use serde::Serialize;
+use tandem_signaling::ServerUrl;
 use ts_rs::TS;
 
 use crate::error_code::ErrorCode;
@@ -116,7 +117,8 @@ pub struct HostState {
     /// Whether it runs. While it does, this app uses it too.
     pub status: HostStatus,
     /// The `ws://` addresses for other people to type.
-    pub addresses: Vec<String>,
+    #[ts(type = "Array<string>")]
+    pub addresses: Vec<ServerUrl>,
 }
 
 /// Whether the signaling server in this app runs.

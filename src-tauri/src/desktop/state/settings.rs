@@ -1,9 +1,10 @@
 //! The user's settings, which the settings file keeps.
 
 use serde::{Deserialize, Serialize};
+use tandem_signaling::ServerUrl;
 use ts_rs::TS;
 
-use crate::values::DEFAULT_SERVER_URL;
+use crate::values::default_server_url;
 
 /// The user's settings. A device is its id, `null` for the system's default, or `"none"` for no
 /// device.
@@ -14,7 +15,8 @@ pub struct Settings {
     pub name: String,
     /// The address of the signaling server. Older files call it `relayUrl`.
     #[serde(alias = "relayUrl")]
-    pub server_url: String,
+    #[ts(type = "string")]
+    pub server_url: ServerUrl,
     /// The chosen camera.
     pub camera: Option<String>,
     /// The chosen microphone.
@@ -37,7 +39,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: String::new(),
-            server_url: DEFAULT_SERVER_URL.into(),
+            server_url: default_server_url(),
             camera: None,
             microphone: None,
             speaker: None,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tandem_call::EndCode;
 use tandem_media::MediaErrorCode;
+use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS};
 use ts_rs::{Config, TS};
 
 use super::*;
@@ -13,7 +14,7 @@ use crate::desktop::command::{
 use crate::error_code::AppErrorCode;
 
 const HEAD: &str = "\
-// Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript`.
+// Generated from src-tauri/src/desktop by `TANDEM_WRITE_TYPES=1 cargo test --locked -p tandem typescript`.
 // Do not edit: a test compares it with the Rust types.
 ";
 
@@ -31,9 +32,20 @@ fn declaration<T: TS>() -> String {
     )
 }
 
+/// Limits of the signaling protocol that the page names.
+fn limits() -> String {
+    format!(
+        "\n/** The longest room code, in characters. */\n\
+         export const MAX_ROOM_CHARS = {MAX_ROOM_CHARS};\n\
+         \n/** The longest name, in characters. */\n\
+         export const MAX_USER_NAME_CHARS = {MAX_USER_NAME_CHARS};\n"
+    )
+}
+
 fn contract() -> String {
     [
         String::from(HEAD),
+        limits(),
         declaration::<AppState>(),
         declaration::<StateChange>(),
         declaration::<MicrophoneLevel>(),
@@ -83,6 +95,6 @@ fn the_generated_contract_matches_the_rust_types() {
         .replace("\r\n", "\n");
     assert!(
         found == expected,
-        "ui/src/generated/contract.ts differs from the Rust types: run TANDEM_WRITE_TYPES=1 cargo test -p tandem typescript"
+        "ui/src/generated/contract.ts differs from the Rust types: run TANDEM_WRITE_TYPES=1 cargo test --locked -p tandem typescript"
     );
 }

@@ -233,18 +233,62 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_device_is_found_and_reported_as_denied() {
-        let denied: cpal::Error = ErrorKind::PermissionDenied.into();
-        let report = |direction| error_codes(direction).opening(&denied);
+    fn each_failure_has_a_code_for_each_direction() {
+        use MediaErrorCode as Code;
 
-        for (direction, code) in [
-            (Direction::Capture, MediaErrorCode::MicDenied),
-            (Direction::Playback, MediaErrorCode::SpeakerDenied),
+        for (kind, microphone, speaker) in [
+            (
+                ErrorKind::DeviceNotAvailable,
+                Code::MicNotFound,
+                Code::SpeakerNotFound,
+            ),
+            (ErrorKind::DeviceBusy, Code::MicInUse, Code::SpeakerInUse),
+            (
+                ErrorKind::PermissionDenied,
+                Code::MicDenied,
+                Code::SpeakerDenied,
+            ),
+            (
+                ErrorKind::UnsupportedConfig,
+                Code::MicFormat,
+                Code::SpeakerFormat,
+            ),
         ] {
-            assert_eq!(report(direction).code, code, "access is denied");
-            assert!(report(direction).cause.is_some(), "the cause is kept");
+            for (direction, code) in [
+                (Direction::Capture, microphone),
+                (Direction::Playback, speaker),
+            ] {
+                let report = error_codes(direction).opening(&kind.into());
+                assert_eq!(report.code, code, "{kind:?}");
+                assert!(report.cause.is_some(), "the cause is kept");
+            }
         }
 
+        let codes = |direction| {
+            let codes = error_codes(direction);
+            [
+                codes.unknown("x").code,
+                codes.timeout().code,
+                codes.unplugged().code,
+            ]
+        };
+        assert_eq!(
+            codes(Direction::Capture),
+            [Code::MicNotFound, Code::MicTimeout, Code::MicUnplugged]
+        );
+        assert_eq!(
+            codes(Direction::Playback),
+            [
+                Code::SpeakerNotFound,
+                Code::SpeakerTimeout,
+                Code::SpeakerUnplugged
+            ]
+        );
+    }
+
+    #[test]
+    fn a_denied_device_is_found() {
+        let denied: cpal::Error = ErrorKind::PermissionDenied.into();
         assert!(
             is_candidate(&Err(denied)),
             "so that it is not \"not found\""

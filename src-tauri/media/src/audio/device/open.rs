@@ -18,6 +18,7 @@ use super::bridge::{CaptureBridge, PlaybackBridge, RING_S};
 use super::callback::{CaptureCallback, CaptureSink, PlaybackCallback, StreamClock};
 use super::meter::{MeterBridge, MeterCallback};
 use super::{Direction, OPEN_TIMEOUT, choose};
+use crate::audio::resample::RateError;
 use crate::error::DeviceError;
 
 /// Callbacks per second to ask for in a call, from speakers and from microphones.
@@ -86,7 +87,7 @@ pub(super) fn microphone(name: Option<&str>) -> Result<Opened<CaptureBridge>, De
     capture(name, CAPTURE_CALLBACKS_PER_SECOND, |config, clock| {
         let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
         let bridge = CaptureBridge::new(consumer, Arc::clone(&clock), config.sample_rate)
-            .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
+            .map_err(|error| unsupported(&error))?;
         Ok((
             bridge,
             CaptureCallback::new(producer, clock, config.channels),
@@ -133,7 +134,7 @@ pub(super) fn speaker(name: Option<&str>) -> Result<Opened<PlaybackBridge>, Devi
             let clock = Arc::new(StreamClock::new(Instant::now()));
             let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
             let bridge = PlaybackBridge::new(producer, Arc::clone(&clock), config.sample_rate)
-                .map_err(|_| cpal::Error::from(ErrorKind::UnsupportedConfig))?;
+                .map_err(|error| unsupported(&error))?;
             let callback = PlaybackCallback::new(consumer, Arc::clone(&clock), config.channels);
             let stream =
                 with_format!(format, T => playback_stream::<T>(device, config, callback, clock))?;
@@ -141,6 +142,11 @@ pub(super) fn speaker(name: Option<&str>) -> Result<Opened<PlaybackBridge>, Devi
             Ok((stream, bridge))
         },
     )
+}
+
+/// The device's rate is one that cannot be converted.
+fn unsupported(error: &RateError) -> cpal::Error {
+    cpal::Error::with_message(ErrorKind::UnsupportedConfig, error.to_string())
 }
 
 fn ring_frames(rate: u32) -> usize {

@@ -28,7 +28,7 @@ impl World {
         let launch = Launch {
             video: Some(VideoSpec::Test),
             audio: Some(AudioSource::Test),
-            server_url: Some("ws://127.0.0.1:1/ws".into()),
+            server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
             ..Launch::default()
         };
 
@@ -513,10 +513,10 @@ fn a_call_without_a_camera_shows_that_no_video_is_sent() {
 #[test]
 fn broken_settings_stay_a_problem_until_the_user_dismisses_it() {
     let mut world = World::new();
-    world.input(Input::SettingsFailed(
+    world.input(Input::SettingsFailed(SettingsProblem::new(
         AppErrorCode::SettingsBroken,
-        "kept as x".into(),
-    ));
+        "kept as x",
+    )));
     world
         .command(Command::SetTheme { theme: Theme::Dark })
         .unwrap();
@@ -530,10 +530,10 @@ fn broken_settings_stay_a_problem_until_the_user_dismisses_it() {
 
     let id = world.app.state().problems[0].id;
     world.command(Command::DismissProblem { id }).unwrap();
-    world.input(Input::SettingsFailed(
+    world.input(Input::SettingsFailed(SettingsProblem::new(
         AppErrorCode::SettingsNotSaved,
-        "disk full".into(),
-    ));
+        "disk full",
+    )));
 
     assert_eq!(
         world.problems(),
@@ -658,7 +658,8 @@ fn what_the_command_line_says_is_not_saved() {
     };
 
     assert_eq!(
-        saved.server_url, "ws://192.0.2.7:9000/ws",
+        saved.server_url.as_str(),
+        "ws://192.0.2.7:9000/ws",
         "an address that the user typed is saved, with its path"
     );
 }
@@ -718,10 +719,10 @@ fn a_host_calls_through_the_embedded_server() {
         "it is already starting"
     );
 
-    let local_url = String::from("ws://127.0.0.1:4711/ws");
+    let local_url: ServerUrl = "ws://127.0.0.1:4711".parse().unwrap();
     world.input(Input::HostStarted {
         local_url: local_url.clone(),
-        addresses: vec!["ws://192.0.2.9:4711/ws".into()],
+        addresses: vec!["ws://192.0.2.9:4711".parse().unwrap()],
     });
 
     assert_eq!(world.app.state().host.status, HostStatus::On, "running");

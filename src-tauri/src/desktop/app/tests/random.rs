@@ -75,15 +75,15 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Input::Devices(Devices::default(), Vec::new())),
         Just(Input::Devices(front, Vec::new())),
         Just(Input::HostStarted {
-            local_url: "ws://127.0.0.1:2/ws".into(),
+            local_url: "ws://127.0.0.1:2".parse().unwrap(),
             addresses: Vec::new()
         }),
         Just(Input::HostFailed("taken".into())),
         Just(Input::MonitorFailed(in_use())),
-        Just(Input::SettingsFailed(
+        Just(Input::SettingsFailed(SettingsProblem::new(
             AppErrorCode::SettingsNotSaved,
-            String::new()
-        )),
+            ""
+        ))),
         Just(Input::SettingsSaved),
     ];
 
