@@ -40,7 +40,12 @@
 // is neither used nor reachable.
 #![cfg_attr(
     not(feature = "internals"),
-    allow(dead_code, unreachable_pub, reason = "serves `internals`")
+    allow(
+        dead_code,
+        unused_imports,
+        unreachable_pub,
+        reason = "serves `internals`"
+    )
 )]
 
 mod bwe;
