@@ -726,9 +726,10 @@ proptest! {
         }
 
         for n in 0..100 {
-            let mut out = [i16::MIN; BLOCK_SAMPLES];
+            // No sound has this value in every sample, not even one that is clipped.
+            let mut out = [12_345; BLOCK_SAMPLES];
             buffer.pull(start + Duration::from_millis(ms + n * 10), &mut out);
-            prop_assert!(out.iter().any(|&sample| sample != i16::MIN), "the block is filled");
+            prop_assert!(out.iter().any(|&sample| sample != 12_345), "the block is filled");
         }
     }
 }
