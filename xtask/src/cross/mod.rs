@@ -1,7 +1,9 @@
 //! Whether the programs compile for Windows and macOS, checked on Linux.
 //!
-//! `cargo check` type-checks everything for the other system and runs its build scripts, C
-//! compilers included; nothing is linked. A standard library for the target comes from rustup where
+//! `cargo check` type-checks everything for the other system and runs its build scripts; nothing is
+//! linked. So the C and C++ files of libraries are not compiled, which would take a quarter of the
+//! time: their build scripts get a compiler that answers questions and makes empty objects
+//! (`stub.sh`). A standard library for the target comes from rustup where
 //! it is installed; otherwise from Debian, whose `rustc-web` packages bring a compiler with the
 //! library's source, which cargo then builds itself.
 //!
@@ -153,35 +155,27 @@ fn folder() -> Result<PathBuf> {
     Ok(workspace::target_dir()?.join("cross"))
 }
 
-/// C code is compiled without optimization here, because it is never run.
-fn c_flags(target: &str) -> Variables {
-    let target = target.replace('-', "_");
-    ["CFLAGS", "CXXFLAGS"]
-        .map(|name| (format!("{name}_{target}"), String::from("-O0")))
-        .to_vec()
-}
-
 fn windows_compiler() -> Result<Variables> {
-    if which("x86_64-w64-mingw32-g++").is_none() {
+    let [c, cpp] = ["x86_64-w64-mingw32-gcc", "x86_64-w64-mingw32-g++"];
+    if which(cpp).is_none() {
         bail!("mingw-w64 is not installed");
     }
 
-    Ok(c_flags(WINDOWS))
+    stubs(WINDOWS, &scripts_folder("mingw")?, [c, cpp])
 }
 
 /// `zig cc` behind a script that translates what cargo's `cc` crate passes to clang.
 fn macos_compiler() -> Result<Variables> {
     let zig = zig()?;
-    let scripts = folder()?.join("zig");
-    fs::create_dir_all(&scripts).with_context(|| format!("cannot make {}", scripts.display()))?;
-
-    let target = MACOS.replace('-', "_");
-    let mut variables = c_flags(MACOS);
-    for (variable, tool) in [("CC", "cc"), ("CXX", "c++"), ("AR", "ar")] {
-        let script = scripts.join(tool);
-        write_script(&script, &zig, tool)?;
-        variables.push((format!("{variable}_{target}"), script.display().to_string()));
+    let scripts = scripts_folder("zig")?;
+    let tools = ["cc", "c++", "ar"].map(|tool| scripts.join(format!("zig-{tool}")));
+    for (script, tool) in tools.iter().zip(["cc", "c++", "ar"]) {
+        write_script(script, &zig_script(&zig, tool))?;
     }
+
+    let [c, cpp, ar] = tools.map(|path| path.display().to_string());
+    let mut variables = stubs(MACOS, &scripts, [&c, &cpp])?;
+    variables.push((format!("AR_{}", MACOS.replace('-', "_")), ar));
 
     // The macOS SDK's folder. It holds none: headers come from zig, and the frameworks are only
     // named, not read.
@@ -189,21 +183,55 @@ fn macos_compiler() -> Result<Variables> {
     Ok(variables)
 }
 
+fn scripts_folder(name: &str) -> Result<PathBuf> {
+    let folder = folder()?.join(name);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Compilers for C and C++ that do not compile; see `stub.sh`. `real`: those behind them.
+fn stubs(target: &str, scripts: &Path, real: [&str; 2]) -> Result<Variables> {
+    let (source, empty) = (scripts.join("empty.c"), scripts.join("empty.o"));
+    fs::write(&source, "").with_context(|| format!("cannot write {}", source.display()))?;
+    Shell::new(real[0], ["-c", "-o"])
+        .args([&empty, &source])
+        .run()?;
+
+    let target = target.replace('-', "_");
+    let mut variables = Variables::new();
+    for (variable, real) in ["CC", "CXX"].into_iter().zip(real) {
+        let script = scripts.join(variable.to_lowercase());
+        write_script(&script, &stub_script(real, &empty))?;
+        variables.push((format!("{variable}_{target}"), script.display().to_string()));
+    }
+
+    Ok(variables)
+}
+
+fn stub_script(real: &str, empty: &Path) -> String {
+    include_str!("stub.sh")
+        .replace("@REAL@", real)
+        .replace("@EMPTY@", &empty.display().to_string())
+}
+
+fn zig_script(zig: &Path, tool: &str) -> String {
+    include_str!("zig.sh")
+        .replace("@ZIG@", &zig.display().to_string())
+        .replace("@TOOL@", tool)
+}
+
 #[cfg(unix)]
-fn write_script(path: &Path, zig: &Path, tool: &str) -> Result<()> {
+fn write_script(path: &Path, script: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
-    let script = include_str!("zig.sh")
-        .replace("@ZIG@", &zig.display().to_string())
-        .replace("@TOOL@", tool);
     fs::write(path, script).with_context(|| format!("cannot write {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("cannot make {} executable", path.display()))
 }
 
 #[cfg(not(unix))]
-fn write_script(_path: &Path, _zig: &Path, _tool: &str) -> Result<()> {
-    bail!("the check for macOS runs on Linux")
+fn write_script(_path: &Path, _script: &str) -> Result<()> {
+    bail!("the checks for other systems run on Linux and macOS")
 }
 
 /// The zig compiler in the cache folder, installed from PyPI if it is missing.
@@ -239,7 +267,7 @@ mod tests {
     fn translated(arguments: &[&str]) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let script = folder.path().join("cc");
-        write_script(&script, Path::new("echo"), "cc").expect("the script is written");
+        write_script(&script, &zig_script(Path::new("echo"), "cc")).expect("the script is written");
         Shell::new(&script, arguments)
             .output()
             .expect("the script runs")
@@ -264,5 +292,29 @@ mod tests {
             "cc -target aarch64-macos -fno-sanitize=undefined -DNAME=two words -c file.c",
             "zig has its own names for targets and its own headers"
         );
+    }
+
+    #[test]
+    fn the_stub_copies_an_empty_object_instead_of_compiling() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let (script, empty) = (folder.path().join("cc"), folder.path().join("empty.o"));
+        fs::write(&empty, "object").expect("a writable folder");
+        write_script(&script, &stub_script("echo", &empty)).expect("the script is written");
+
+        let run = |arguments: &[&str]| Shell::new(&script, arguments).output().expect("it runs");
+        let (object, list) = (at("a.o"), at("a.d"));
+        let said = run(&["-O2", "-MF", &list, "-o", &object, "-c", "no such file.c"]);
+        assert_eq!(said.trim(), "", "the real compiler was not asked");
+        assert_eq!(fs::read_to_string(&object).expect("an object"), "object");
+        assert!(
+            fs::read_to_string(&list)
+                .expect("a list")
+                .starts_with(&object)
+        );
+
+        for arguments in [&["-dumpmachine"][..], &["a.o", "-o", "program"]] {
+            assert_eq!(run(arguments).trim(), arguments.join(" "), "passed on");
+        }
     }
 }
