@@ -64,4 +64,4 @@ pub mod client;
 pub mod server;
 
 #[cfg(feature = "client")]
-pub use server_url::{ServerUrl, ServerUrlError};
+pub use server_url::{ServerOrigin, ServerUrl, ServerUrlError};

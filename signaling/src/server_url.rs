@@ -5,45 +5,52 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use url::Url;
-
-use crate::client::ClientErrorCode;
+use url::{Host, Url};
 
 /// The path of the WebSocket, used when an address has none.
 const DEFAULT_PATH: &str = "/ws";
+/// No address is longer: a host has at most 253 characters, and paths are short.
+const MAX_CHARS: usize = 2_000;
 
-/// The address of a signaling server: `ws://HOST[:PORT][/PATH]`, with `/ws` for a missing path.
+/// The address of a signaling server: `wss://HOST[:PORT][/PATH]`, or `ws://` without TLS, with
+/// `/ws` for a missing path.
 ///
-/// This is the only parser of such addresses. It prints the normalized form: scheme and host in
-/// lower case, the default port 80 left out, the path written out.
+/// This is the only parser of such addresses. It reads what people write (`chat.example.org`,
+/// `https://chat.example.org`, `192.168.1.20:9000`) and prints the normalized form: scheme and host
+/// in lower case, the default port left out, the path written out. An address without a scheme
+/// means TLS, unless its host [is private](Self::is_private).
 ///
 /// ```
 /// use tandem_signaling::ServerUrl;
 ///
 /// # fn main() -> Result<(), tandem_signaling::ServerUrlError> {
-/// let url: ServerUrl = "WS://Chat.example:9000".parse()?;
-/// assert_eq!(url.to_string(), "ws://chat.example:9000/ws");
+/// let url: ServerUrl = "Chat.example.org".parse()?;
+/// assert_eq!(url.to_string(), "wss://chat.example.org/ws");
+///
+/// let url: ServerUrl = "192.168.1.20:9000".parse()?;
+/// assert_eq!(url.to_string(), "ws://192.168.1.20:9000/ws");
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ServerUrl(Url);
 
-/// Why a text is not the address of a signaling server.
-///
-/// [`code`](Self::code) is for programs. The text is for people: it says what is wrong and what to
-/// write.
+/// What a bearer token belongs to: the scheme, host and port of a [`ServerUrl`] (RFC 6454 §4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ServerOrigin(String);
+
+/// Why a text is not the address of a signaling server. The text is for people: it says what is
+/// wrong and what to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ServerUrlError {
     /// Not a URL, or a URL without a host.
-    #[error("the server's address is not a URL: write it like ws://127.0.0.1:9000/ws")]
+    #[error(
+        "this is not the address of a server: write it like chat.example.org or ws://127.0.0.1:9000/ws"
+    )]
     Invalid(#[source] url::ParseError),
-    /// The scheme is neither `ws` nor `wss`.
-    #[error("the server's address must start with ws://, like ws://127.0.0.1:9000/ws")]
+    /// The scheme is none of `wss`, `https` and `ws`.
+    #[error("the server's address must start with wss:// or ws://, like wss://chat.example.org/ws")]
     UnsupportedScheme,
-    /// The scheme is `wss`: this version has no TLS.
-    #[error("this version cannot connect to a server over TLS: use ws:// or a local TLS proxy")]
-    TlsUnsupported,
     /// The port is 0.
     #[error("the port of the server's address must be 1 to 65535")]
     PortZero,
@@ -53,28 +60,18 @@ pub enum ServerUrlError {
     )]
     Credentials,
     /// A `?query` or `#fragment` stands behind the path.
-    #[error("the server's address must end after its path: remove what follows ? or #")]
+    #[error(
+        "the server's address must end after its path: remove what follows ? or #. A token has a place of its own"
+    )]
     QueryOrFragment,
-}
-
-impl ServerUrlError {
-    /// A stable code for programs.
-    #[must_use]
-    pub fn code(self) -> ClientErrorCode {
-        match self {
-            Self::Invalid(_) => ClientErrorCode::UrlInvalid,
-            Self::TlsUnsupported => ClientErrorCode::TlsUnsupported,
-            Self::UnsupportedScheme
-            | Self::PortZero
-            | Self::Credentials
-            | Self::QueryOrFragment => ClientErrorCode::UrlUnsupported,
-        }
-    }
+    /// Longer than any address.
+    #[error("the server's address is too long: it has at most {MAX_CHARS} characters")]
+    TooLong,
 }
 
 impl ServerUrl {
-    /// The address at which this machine reaches a server that listens on `address`: through
-    /// loopback if it listens on every interface.
+    /// The address at which this machine reaches a server that listens on `address` without TLS:
+    /// through loopback if it listens on every interface.
     ///
     /// # Panics
     /// If the port is 0, on which no server can be reached.
@@ -98,30 +95,114 @@ impl ServerUrl {
         self.0.as_str()
     }
 
+    /// Whether the connection is encrypted and the server proves its name.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.0.scheme() == "wss"
+    }
+
+    /// Whether the host is on this machine or in a private network, by its address (RFC 1918,
+    /// RFC 3927, RFC 4193, RFC 4291) or its name (RFC 6761, RFC 6762, RFC 8375, or a name without
+    /// a dot, which no public host has).
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        match self.host() {
+            Host::Ipv4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            Host::Ipv6(ip) => match ip.to_ipv4_mapped() {
+                Some(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+                None => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+            },
+            Host::Domain(name) => {
+                let name = name.strip_suffix('.').unwrap_or(name);
+                let is_under = |zone: &str| {
+                    name.strip_suffix(zone)
+                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                };
+
+                !name.contains('.')
+                    || is_under("localhost")
+                    || is_under("local")
+                    || is_under("home.arpa")
+            }
+        }
+    }
+
+    /// Whether others on the way can read and change what is sent: no TLS, and a host that is not
+    /// [private](Self::is_private).
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        !self.is_tls() && !self.is_private()
+    }
+
+    /// Scheme, host and port.
+    #[must_use]
+    pub fn origin(&self) -> ServerOrigin {
+        let (scheme, port) = (self.0.scheme(), self.port());
+        ServerOrigin(format!("{scheme}://{}:{port}", self.host()))
+    }
+
+    /// The host and, unless it is the default, the port: what people recognize a server by.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.0.authority()
+    }
+
     /// The host, as the connection needs it.
-    pub(crate) fn host(&self) -> url::Host<&str> {
+    pub(crate) fn host(&self) -> Host<&str> {
         self.0.host().expect("`ws` URLs have a host")
     }
 
-    /// The port, 80 if the address has none.
+    /// The port; 443 or, without TLS, 80 if the address has none.
     pub(crate) fn port(&self) -> u16 {
         self.0
             .port_or_known_default()
-            .expect("`ws` has a default port")
+            .expect("`ws` and `wss` have a default port")
     }
+}
+
+/// Reads an address without a scheme: with TLS unless the host is private.
+fn parse_without_scheme(text: &str) -> Result<Url, ServerUrlError> {
+    // IPv6 as people write it, without brackets.
+    let bracketed = text.parse::<Ipv6Addr>().map(|ip| format!("[{ip}]"));
+    let text = bracketed.as_deref().unwrap_or(text);
+
+    // A lone word is more likely a mistake than a machine.
+    if !text.contains(['.', ':']) && !text.eq_ignore_ascii_case("localhost") {
+        return Err(ServerUrlError::Invalid(
+            url::ParseError::RelativeUrlWithoutBase,
+        ));
+    }
+
+    let plain = Url::parse(&format!("ws://{text}")).map_err(ServerUrlError::Invalid)?;
+    if plain.host().is_some() && ServerUrl(plain.clone()).is_private() {
+        return Ok(plain);
+    }
+
+    Url::parse(&format!("wss://{text}")).map_err(ServerUrlError::Invalid)
 }
 
 impl FromStr for ServerUrl {
     type Err = ServerUrlError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut url = Url::parse(text).map_err(ServerUrlError::Invalid)?;
-
-        match url.scheme() {
-            "ws" => {}
-            "wss" => return Err(ServerUrlError::TlsUnsupported),
-            _ => return Err(ServerUrlError::UnsupportedScheme),
+        let text = text.trim();
+        if text.chars().nth(MAX_CHARS).is_some() {
+            return Err(ServerUrlError::TooLong);
         }
+
+        // `localhost:9000` also has the form of a URL, with the scheme `localhost`.
+        let mut url = match text.split_once("://") {
+            None => parse_without_scheme(text)?,
+            Some((scheme, rest)) => {
+                let scheme = match scheme.to_ascii_lowercase().as_str() {
+                    "wss" | "https" => "wss",
+                    "ws" => "ws",
+                    _ => return Err(ServerUrlError::UnsupportedScheme),
+                };
+
+                Url::parse(&format!("{scheme}://{rest}")).map_err(ServerUrlError::Invalid)?
+            }
+        };
 
         if url.port() == Some(0) {
             return Err(ServerUrlError::PortZero);
@@ -135,8 +216,9 @@ impl FromStr for ServerUrl {
             return Err(ServerUrlError::QueryOrFragment);
         }
 
-        if matches!(url.path(), "" | "/") {
-            url.set_path(DEFAULT_PATH);
+        match url.path() {
+            "" | "/" | "/ws/" => url.set_path(DEFAULT_PATH),
+            _ => {}
         }
 
         Ok(Self(url))
@@ -201,6 +283,8 @@ mod tests {
             ("ws://[::1]", "ws://[::1]/ws"),
             ("ws://[::1]:9000/ws", "ws://[::1]:9000/ws"),
             ("ws://chat.example/other", "ws://chat.example/other"),
+            ("wss://chat.example/ws/", "wss://chat.example/ws"),
+            ("wss://chat.example/a/", "wss://chat.example/a/"),
         ] {
             assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
         }
@@ -224,56 +308,146 @@ mod tests {
         for (text, expected) in [
             ("WS://Chat.Example:80/A", "ws://chat.example/A"),
             ("ws://127.1:09000", "ws://127.0.0.1:9000/ws"),
+            ("WSS://Chat.Example:443", "wss://chat.example/ws"),
+            (
+                "https://m\u{fc}nchen.example",
+                "wss://xn--mnchen-3ya.example/ws",
+            ),
         ] {
             assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
         }
 
-        let url: ServerUrl = "ws://chat.example".parse().expect("a good address");
-        assert_eq!(url.port(), 80, "the default port of ws://");
+        for (text, port) in [("ws://chat.example", 80), ("wss://chat.example", 443)] {
+            let url: ServerUrl = text.parse().expect("a good address");
+            assert_eq!(url.port(), port, "the default port of {text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_understood_as_people_write_it() {
+        for (text, expected) in [
+            ("chat.example.org", "wss://chat.example.org/ws"),
+            ("  chat.example.org\n", "wss://chat.example.org/ws"),
+            ("chat.example.org/", "wss://chat.example.org/ws"),
+            (
+                "chat.example.org:9443/room",
+                "wss://chat.example.org:9443/room",
+            ),
+            ("https://chat.example.org", "wss://chat.example.org/ws"),
+            ("HTTPS://chat.example.org/ws", "wss://chat.example.org/ws"),
+            ("203.0.113.7", "wss://203.0.113.7/ws"),
+            ("localhost", "ws://localhost/ws"),
+            ("localhost:9000", "ws://localhost:9000/ws"),
+            ("127.0.0.1:9000", "ws://127.0.0.1:9000/ws"),
+            ("192.168.1.20:9000", "ws://192.168.1.20:9000/ws"),
+            ("::1", "ws://[::1]/ws"),
+            ("[fd00::7]:9000", "ws://[fd00::7]:9000/ws"),
+            ("2001:db8::7", "wss://[2001:db8::7]/ws"),
+            ("raspberrypi:9000", "ws://raspberrypi:9000/ws"),
+            ("studio.local", "ws://studio.local/ws"),
+        ] {
+            assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_public_host_without_tls_is_exposed() {
+        for (text, private, exposed) in [
+            ("ws://127.0.0.1", true, false),
+            ("ws://10.1.2.3", true, false),
+            ("ws://172.31.0.1", true, false),
+            ("ws://172.32.0.1", false, true),
+            ("ws://169.254.9.9", true, false),
+            ("ws://[::ffff:192.168.0.1]", true, false),
+            ("ws://[fe80::1]", true, false),
+            ("ws://[2001:db8::1]", false, true),
+            ("ws://localhost.", true, false),
+            ("ws://a.localhost", true, false),
+            ("ws://notlocalhost.example", false, true),
+            ("ws://evil-local", true, false),
+            ("ws://mylocal.org", false, true),
+            ("ws://a.home.arpa", true, false),
+            ("ws://192.168.1.20.example", false, true),
+            ("ws://chat.example", false, true),
+            ("wss://chat.example", false, false),
+            ("wss://10.1.2.3", true, false),
+        ] {
+            let url: ServerUrl = text.parse().expect(text);
+            assert_eq!(
+                (url.is_private(), url.is_exposed()),
+                (private, exposed),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let origin = |text: &str| text.parse::<ServerUrl>().expect(text).origin();
+        assert_eq!(
+            origin("wss://chat.example"),
+            origin("chat.example:443/other")
+        );
+
+        for other in [
+            "ws://chat.example:443",
+            "wss://chat.example:444",
+            "wss://example",
+        ] {
+            assert_ne!(origin("wss://chat.example"), origin(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_listening_servers_address_has_no_tls() {
+        let address = "127.0.0.1:9000".parse().expect("a socket address");
+        assert!(!ServerUrl::listening_on(address).is_tls());
     }
 
     #[test]
     fn a_bad_address_says_what_is_wrong() {
-        use ServerUrlError::{
-            Credentials, PortZero, QueryOrFragment, TlsUnsupported, UnsupportedScheme,
-        };
+        use ServerUrlError::{Credentials, PortZero, QueryOrFragment, TooLong, UnsupportedScheme};
         for (text, error) in [
-            ("wss://chat.example/ws", TlsUnsupported),
-            ("WSS://chat.example/ws", TlsUnsupported),
+            ("ftp://chat.example/ws", UnsupportedScheme),
             ("http://chat.example/ws", UnsupportedScheme),
-            ("localhost:9000", UnsupportedScheme),
+            ("tandem://join/chat.example/7", UnsupportedScheme),
+            ("javascript://chat.example", UnsupportedScheme),
             ("ws://chat.example:0", PortZero),
+            ("chat.example:0", PortZero),
             ("ws://ada:secret@chat.example/ws", Credentials),
+            ("ada@chat.example", Credentials),
             ("WS://chat.example/ws?token=1", QueryOrFragment),
+            ("chat.example?token=1", QueryOrFragment),
             ("ws://chat.example/ws#1", QueryOrFragment),
+            (&"a".repeat(MAX_CHARS + 1), TooLong),
         ] {
             assert_eq!(parse(text), Err(error), "{text}");
         }
 
         for text in [
             "",
+            " ",
             "chat",
-            "127.0.0.1:9000",
             "ws://",
+            "://",
+            "://chat.example",
             "ws://:9000",
             "ws://a b/",
+            "a b",
             "ws://chat.example:99999",
+            "chat.example:port",
+            "ws://[fe80::1%eth0]:9000",
+            "chat\u{0}.example",
         ] {
             assert!(
-                matches!(parse(text), Err(ServerUrlError::Invalid(_))),
-                "{text:?} is not a URL: {:?}",
+                matches!(
+                    parse(text),
+                    Err(ServerUrlError::Invalid(_) | UnsupportedScheme)
+                ),
+                "{text:?} is not an address: {:?}",
                 parse(text)
             );
         }
-    }
-
-    #[test]
-    fn each_error_has_its_published_code() {
-        let code = |text: &str| parse(text).expect_err(text).code().as_str();
-        assert_eq!(code("chat"), "SIGNALING_URL_INVALID");
-        assert_eq!(code("http://chat.example"), "SIGNALING_URL_UNSUPPORTED");
-        assert_eq!(code("ws://chat.example?a"), "SIGNALING_URL_UNSUPPORTED");
-        assert_eq!(code("wss://chat.example"), "SIGNALING_TLS_UNSUPPORTED");
     }
 
     #[test]
@@ -284,7 +458,7 @@ mod tests {
             r#""ws://chat.example/ws""#
         );
 
-        let error = serde_json::from_str::<ServerUrl>(r#""chat""#).expect_err("not an address");
+        let error = serde_json::from_str::<ServerUrl>(r#""a b""#).expect_err("not an address");
         assert!(
             error.to_string().contains("ws://127.0.0.1:9000/ws"),
             "the error gives an example: {error}"

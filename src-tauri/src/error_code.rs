@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use tandem_call::EndCode;
 use tandem_media::MediaErrorCode;
+use tandem_signaling::client::ClientErrorCode;
 
 /// Any code of this program, serialized as its published string. TypeScript's union is generated
 /// from it, and the page has words for each of its members.
@@ -17,6 +18,8 @@ pub enum ErrorCode {
     Media(MediaErrorCode),
     /// The end of a call.
     End(EndCode),
+    /// The signaling server.
+    Signaling(ClientErrorCode),
     /// The program itself.
     App(AppErrorCode),
 }
@@ -28,6 +31,7 @@ impl ErrorCode {
         match self {
             Self::Media(code) => code.as_str(),
             Self::End(code) => code.as_str(),
+            Self::Signaling(code) => code.as_str(),
             Self::App(code) => code.as_str(),
         }
     }
@@ -42,6 +46,12 @@ impl From<MediaErrorCode> for ErrorCode {
 impl From<EndCode> for ErrorCode {
     fn from(code: EndCode) -> Self {
         Self::End(code)
+    }
+}
+
+impl From<ClientErrorCode> for ErrorCode {
+    fn from(code: ClientErrorCode) -> Self {
+        Self::Signaling(code)
     }
 }
 
@@ -114,6 +124,10 @@ mod tests {
         let written = |code: ErrorCode| serde_json::to_value(code).expect("a code is a string");
 
         for code in AppErrorCode::ALL {
+            assert_eq!(written(code.into()), code.as_str(), "one spelling each");
+        }
+
+        for code in ClientErrorCode::ALL {
             assert_eq!(written(code.into()), code.as_str(), "one spelling each");
         }
 

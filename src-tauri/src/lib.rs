@@ -8,6 +8,7 @@ pub mod devices;
 mod embedded;
 pub mod error_code;
 pub mod headless;
+pub mod invite;
 mod signals;
 pub mod values;
 pub mod video_quality;

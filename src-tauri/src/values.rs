@@ -5,12 +5,15 @@
 //! [`optional_name`] are the only places that apply them to typed text. Addresses of servers have
 //! their own parser, [`ServerUrl`].
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use tandem_call::{DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS, clean_name, is_room_code};
+
+use crate::invite::{Invite, InviteLink, InviteLinkError, NotAnInvite};
 
 /// The longest duration: a day is longer than any call and far below what a timer can hold.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -127,6 +130,65 @@ pub fn room(text: &str) -> Result<String, String> {
     }
 }
 
+/// A room as people write it on the command line or into a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomText {
+    /// A code that both sides made up.
+    Code(String),
+    /// An invite, at the server in use.
+    Invite(Invite),
+    /// A link to a call, which names its server.
+    Link(Box<InviteLink>),
+}
+
+impl RoomText {
+    /// The room at the signaling server.
+    #[must_use]
+    pub fn room(&self) -> String {
+        match self {
+            Self::Code(code) => code.clone(),
+            Self::Invite(invite) => invite.number.to_string(),
+            Self::Link(link) => link.invite.number.to_string(),
+        }
+    }
+
+    /// Whether the room must have been claimed by someone: an invite's.
+    #[must_use]
+    pub fn must_exist(&self) -> bool {
+        !matches!(self, Self::Code(_))
+    }
+}
+
+impl fmt::Display for RoomText {
+    /// As people write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => f.write_str(code),
+            Self::Invite(invite) => invite.fmt(f),
+            Self::Link(link) => link.fmt(f),
+        }
+    }
+}
+
+/// Reads a code, an invite such as `7-garden-lantern`, or a link. A text is an invite only if it is
+/// a number and two of the listed words; anything else is a code, which passes unchanged.
+///
+/// # Errors
+/// A sentence for the person who typed it.
+pub fn room_text(text: &str) -> Result<RoomText, String> {
+    if text.contains("://") {
+        return text
+            .parse()
+            .map(|link| RoomText::Link(Box::new(link)))
+            .map_err(|error: InviteLinkError| error.to_string());
+    }
+
+    match text.parse() {
+        Ok(invite) => Ok(RoomText::Invite(invite)),
+        Err(NotAnInvite) => room(text).map(RoomText::Code),
+    }
+}
+
 /// Checks a display name as the signaling server does: 1 to [`MAX_USER_NAME_CHARS`] characters
 /// after removing control characters. Returns it without them.
 ///
@@ -186,6 +248,41 @@ fn digits(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_room_is_a_code_an_invite_or_a_link() {
+        for code in [
+            "garden-42",
+            "7",
+            "7-garden",
+            "Blue_Otter",
+            "7-garden-xylograph",
+        ] {
+            assert_eq!(
+                room_text(code),
+                Ok(RoomText::Code(code.into())),
+                "unchanged"
+            );
+        }
+
+        for text in [
+            "7-garden-lantern",
+            "7 Garden Lantern",
+            "https://chat.example.org/j/7#garden-lantern",
+            "tandem://join/chat.example.org/7#garden-lantern",
+        ] {
+            let found = room_text(text).expect(text);
+            assert_eq!(
+                (found.room(), found.must_exist()),
+                ("7".into(), true),
+                "{text}"
+            );
+        }
+
+        for text in ["", "two words", "https://chat.example.org/j/7", "ws://a/b"] {
+            assert!(room_text(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn durations_are_numbers_with_a_unit_or_seconds_up_to_a_day() {

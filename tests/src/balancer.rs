@@ -45,9 +45,14 @@ fn carry(client: &TcpStream, nodes: &[SocketAddr]) {
         return;
     };
 
+    pipe(client, &node);
+}
+
+/// Carries bytes both ways until either end closes, then closes the other.
+pub(crate) fn pipe(client: &TcpStream, server: &TcpStream) {
     thread::scope(|scope| {
-        scope.spawn(|| copy(client, &node));
-        copy(&node, client);
+        scope.spawn(|| copy(client, server));
+        copy(server, client);
     });
 }
 

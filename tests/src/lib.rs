@@ -19,6 +19,7 @@
     reason = "fixtures run in real time and wait with deadlines"
 )]
 
+pub mod authority;
 pub mod balancer;
 pub mod browser;
 pub mod clip;
@@ -28,6 +29,7 @@ pub mod guest;
 pub mod overlay;
 pub mod part;
 pub mod process;
+pub mod proxy;
 pub mod pulse;
 pub mod redis;
 pub mod rogue;
@@ -36,10 +38,12 @@ pub mod signal;
 pub mod speech;
 pub mod tandem;
 pub mod tap;
+pub mod token;
 pub mod wav;
 pub mod window;
 pub mod y4m;
 
+pub use authority::{Authority, Validity};
 pub use balancer::Balancer;
 pub use browser::Browser;
 pub use coturn::Coturn;
@@ -47,9 +51,11 @@ pub use guest::Guest;
 pub use overlay::Overlay;
 pub use part::Part;
 pub use process::{Process, built};
+pub use proxy::HttpProxy;
 pub use pulse::PulseAudio;
 pub use redis::Redis;
 pub use server_process::ServerProcess;
 pub use tandem::{Outcome, Tandem};
 pub use tap::Tap;
+pub use token::token;
 pub use window::{Screen, Window};

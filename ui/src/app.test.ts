@@ -74,7 +74,9 @@ describe("the page", () => {
   it("follows the app from screen to screen, and takes the focus along", async () => {
     const backend = await start();
     expect(document.activeElement, "at the start the focus stays").toBe(document.body);
-    backend.change({ screen: { kind: "waiting", room: null, startedAtMs: Date.now() } });
+    backend.change({
+      screen: { kind: "waiting", room: null, startedAtMs: Date.now(), sendsVideo: true },
+    });
     expect(screenName()).toBe("waiting");
     expect(document.activeElement?.id).toBe("heading");
     expect(document.getElementById("announcer")?.textContent).toBe(words.announce.waiting);
@@ -98,16 +100,23 @@ describe("the page", () => {
     expect(document.querySelector("[data-problem=APP_UNREACHABLE]")).toBeNull();
   });
 
-  it("sends the name before it searches, and keeps a refused one in the field", async () => {
+  it("searches once the app has the name, and keeps a refused one in the field", async () => {
     const backend = await start();
+    const sent = () => backend.commands.map((command) => command.type);
     const name = input("name");
     type(name, "x".repeat(50));
     backend.refusal = { code: "BAD_NAME", detail: null };
     action("find-partner")?.click();
-    expect(backend.commands.map((command) => command.type)).toEqual(["setName", "findPartner"]);
     await settle();
+    expect(sent(), "no search under another name").toEqual(["setName"]);
     expect(document.querySelector("[data-problem=BAD_NAME]")).not.toBeNull();
     expect(name.value).toBe("x".repeat(50));
+
+    type(name, "Kim");
+    backend.refusal = undefined;
+    action("find-partner")?.click();
+    await settle();
+    expect(sent()).toEqual(["setName", "setName", "findPartner"]);
   });
 
   it("shows a name as the app took it", async () => {
@@ -142,7 +151,9 @@ describe("the page", () => {
       backend.change({ screen: makeCall() });
     };
     document.addEventListener("focusin", nested, { once: true });
-    backend.change({ screen: { kind: "waiting", room: null, startedAtMs: Date.now() } });
+    backend.change({
+      screen: { kind: "waiting", room: null, startedAtMs: Date.now(), sendsVideo: true },
+    });
     expect(screenName()).toBe("in-call");
     expect(document.querySelectorAll("main")).toHaveLength(1);
     expect(document.activeElement).toBe(heading());

@@ -106,9 +106,12 @@ export class App {
       draft: (drafts) => {
         this.#set({ drafts: { ...this.#page.drafts, ...drafts } });
       },
-      commitName: () => {
+      commitName: async () => {
         const { name } = this.#page.drafts;
-        if (name !== null) void this.#commit("name", name, { type: "setName", name });
+        return name === null || this.#commit("name", name, { type: "setName", name });
+      },
+      call: async (command) => {
+        if (await this.#actions.commitName()) await this.#send(command);
       },
       commitServerUrl: () => {
         const { serverUrl } = this.#page.drafts;
@@ -123,11 +126,13 @@ export class App {
   }
 
   /**
-   * Sends what the user typed. The field keeps it until the app takes it, and when the app refuses.
+   * Sends what the user typed, and returns whether the app took it. The field keeps the text until
+   * then, and when the app refuses.
    */
-  async #commit(field: keyof Drafts, text: string, command: Command): Promise<void> {
+  async #commit(field: keyof Drafts, text: string, command: Command): Promise<boolean> {
     const error = await this.#send(command);
     if (!error && this.#page.drafts[field] === text) this.#actions.draft({ [field]: null });
+    return !error;
   }
 
   #set(change: Partial<PageState>): void {
@@ -187,6 +192,8 @@ export class App {
     this.#page.idle = false;
     if (!before) return;
     this.#page.refusal = null;
+    // What was typed into the dialog is not lost when a match closes it.
+    this.#actions.commitServerUrl();
     this.#page.settingsOpen = false;
   }
 

@@ -48,7 +48,10 @@ export interface Actions {
   openSettings: () => void;
   closeSettings: () => void;
   draft: (drafts: Partial<Drafts>) => void;
-  commitName: () => void;
+  /** Sends the name that was typed, if it is new. Returns whether the app has it. */
+  commitName: () => Promise<boolean>;
+  /** Starts a call under the name that was typed; not if the app refuses that name. */
+  call: (command: Command) => Promise<void>;
   commitServerUrl: () => void;
   dismissRefusal: () => void;
 }

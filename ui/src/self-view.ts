@@ -53,6 +53,9 @@ export class SelfView {
 
   /** Makes the self-view of a new call's screen movable. */
   attach(element: HTMLElement): void {
+    // A drag that the end of the last call cut off.
+    this.#drag = undefined;
+
     element.addEventListener("keydown", (event) => {
       const next = movedByKey(this.#position, event.key, event.shiftKey, space(element));
       if (!next) return;
@@ -96,10 +99,12 @@ export class SelfView {
 /** How far the element can move within its parent, as the style sheet lays it out. */
 function space(element: HTMLElement): Position {
   const style = getComputedStyle(element);
-  const margin = Number.parseFloat(style.getPropertyValue("--self-view-margin")) || 0;
+  const pixels = (name: string) => Number.parseFloat(style.getPropertyValue(name)) || 0;
+  const margin = pixels("--self-view-margin");
+  const bottom = pixels("--self-view-bottom");
   const parent = element.parentElement;
   return {
     x: (parent?.clientWidth ?? 0) - element.offsetWidth - 2 * margin,
-    y: (parent?.clientHeight ?? 0) - element.offsetHeight - 2 * margin,
+    y: (parent?.clientHeight ?? 0) - element.offsetHeight - margin - bottom,
   };
 }

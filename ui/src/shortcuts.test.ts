@@ -23,12 +23,15 @@ describe("shortcuts", () => {
     expect(press("m").commands).toEqual([{ type: "setMuted", muted: true }]);
     expect(press("M", muted).commands).toEqual([{ type: "setMuted", muted: false }]);
     expect(press("v").commands).toEqual([cameraOff]);
-    expect(press("v", makeState()).commands, "in the lobby too").toEqual([cameraOff]);
+
+    for (const before of [makeState(), STATES.waiting]) {
+      expect(press("v", before).commands, "before a call, too").toEqual([cameraOff]);
+      expect(press("m", before).commands).toEqual([{ type: "setMuted", muted: true }]);
+    }
   });
 
   it("ignore other screens, other keys and key combinations", () => {
-    expect(press("m", STATES.waiting).taken).toBe(false);
-    expect(press("m", makeState()).taken).toBe(false);
+    expect(press("m", STATES.connecting).taken).toBe(false);
     expect(press("v", STATES.ended).taken).toBe(false);
     expect(press("n").taken).toBe(false);
     const combinations = [{ ctrlKey: true }, { metaKey: true }, { altKey: true }, { repeat: true }];

@@ -1,9 +1,12 @@
-// The shortcuts: M mutes in a call, V switches the camera in a call and on the home screen.
+// The shortcuts: M mutes, V switches the camera; in a call, and on the screens before one.
 
 import type { Send } from "./backend";
-import type { AppState } from "./generated/contract";
+import type { AppState, Screen } from "./generated/contract";
 
 const FIELDS = "input, select, textarea, [contenteditable]";
+
+/** Where the user sees whether the microphone and the camera are on. */
+const DEVICE_SCREENS = new Set<Screen["kind"]>(["lobby", "waiting", "inCall"]);
 
 /** Carries out a shortcut. Returns whether the key is one on this screen. */
 export function shortcut(event: KeyboardEvent, state: AppState, send: Send): boolean {
@@ -12,16 +15,16 @@ export function shortcut(event: KeyboardEvent, state: AppState, send: Send): boo
   if (event.target instanceof Element && event.target.closest(FIELDS)) return false;
 
   const { screen, settings } = state;
+  const { muted, cameraOn } =
+    screen.kind === "inCall" ? screen : { muted: settings.muted, cameraOn: settings.cameraEnabled };
   switch (event.key.toLowerCase()) {
     case "m":
-      if (screen.kind !== "inCall") return false;
-      void send({ type: "setMuted", muted: !screen.muted });
+      if (!DEVICE_SCREENS.has(screen.kind)) return false;
+      void send({ type: "setMuted", muted: !muted });
       return true;
     case "v":
-      if (screen.kind === "inCall") void send({ type: "setCameraOn", on: !screen.cameraOn });
-      else if (screen.kind === "lobby")
-        void send({ type: "setCameraOn", on: !settings.cameraEnabled });
-      else return false;
+      if (!DEVICE_SCREENS.has(screen.kind)) return false;
+      void send({ type: "setCameraOn", on: !cameraOn });
       return true;
     default:
       return false;

@@ -132,10 +132,10 @@ describe("accessibility", () => {
   });
 
   test("nothing moves for users who prefer reduced motion", async () => {
-    await withPage(STATES.waiting, { reducedMotion: "reduce" }, async (page) => {
+    await withPage(STATES.connecting, { reducedMotion: "reduce" }, async (page) => {
       assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
     });
-    await withPage(STATES.waiting, { reducedMotion: "no-preference" }, async (page) => {
+    await withPage(STATES.connecting, { reducedMotion: "no-preference" }, async (page) => {
       assert.ok(
         (await page.evaluate(() => document.getAnimations().length)) > 0,
         "and for others it does",
@@ -158,7 +158,9 @@ test("a call works from start to end with the keyboard alone", async () => {
     );
     assert.equal((await sent(page, "setName")).length, 1, "the page sent the name before");
 
-    await change(page, { screen: { kind: "waiting", room: "garden-42", startedAtMs: NOW } });
+    await change(page, {
+      screen: { kind: "waiting", room: "garden-42", startedAtMs: NOW, sendsVideo: true },
+    });
     assert.equal(await focused(page), "heading", "the focus moves to the new screen");
     assert.equal(await page.locator("#announcer").textContent(), "Waiting for someone");
     await tabTo(page, "cancel");
@@ -208,7 +210,7 @@ test("a call works from start to end with the keyboard alone", async () => {
     await page.keyboard.press("Space");
     assert.equal((await sent(page, "hangUp")).length, 1);
     await change(page, {
-      screen: { kind: "ended", reason: "HUNG_UP", durationMs: 65_000, room: null },
+      screen: { kind: "ended", reason: "HUNG_UP", cause: null, durationMs: 65_000, room: null },
     });
     await tabTo(page, "to-lobby");
     await page.keyboard.press("Enter");
@@ -282,6 +284,33 @@ describe("the controls of a call", () => {
       );
     });
   });
+});
+
+test("every button of a call can be pressed in the smallest window", async () => {
+  for (const width of [360, 400, 440, 520, 600, 719, 720]) {
+    for (const known of [false, true]) {
+      const screen = call({ known });
+      await withPage(state({ screen }), { width, height: 480 }, async (page) => {
+        const covered = await page.evaluate(() =>
+          Array.from(document.querySelectorAll("#controls button"), (button) => {
+            const { left, right, top, bottom } = button.getBoundingClientRect();
+            const points = [
+              [(left + right) / 2, (top + bottom) / 2],
+              [left + 6, top + 10],
+              [right - 6, top + 10],
+              [left + 6, bottom - 10],
+              [right - 6, bottom - 10],
+            ];
+            const free = points.filter(([x, y]) =>
+              button.contains(document.elementFromPoint(x, y)),
+            );
+            return free.length === points.length ? null : button.dataset.action;
+          }).filter((action) => action !== null),
+        );
+        assert.deepEqual(covered, [], `${width} pixels wide`);
+      });
+    }
+  }
 });
 
 test("a partner's profile is shown as text", async () => {

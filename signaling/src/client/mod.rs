@@ -7,8 +7,11 @@
 //! After a loss the task tries to resume. If the server still keeps the client's place,
 //! [`ClientEvent::Resumed`] follows: the call continues, and none of the partner's messages is lost
 //! or comes twice. Otherwise [`ClientEvent::Connected`] follows: the server sees a new user, the
-//! old call and search are gone, and the program starts a search again if it wants one. In both
-//! cases messages that were not sent before the loss are dropped.
+//! old call and search are gone, the program starts a search again if it wants one, and messages
+//! that were not sent before the loss are dropped.
+//!
+//! Where trying again cannot help (an untrusted certificate, a token that is missing), the client
+//! stays disconnected: [`ClientEvent::Disconnected`] has no `retry_in` then.
 //!
 //! ```
 //! # #[cfg(not(feature = "server"))]
@@ -35,7 +38,7 @@
 //!         }
 //!         ClientEvent::Message(ServerMessage::Searching(_)) => break,
 //!         ClientEvent::Disconnected { error, retry_in } => {
-//!             println!("{error} ({}); next attempt in {retry_in:?}", error.code());
+//!             println!("{error} ({}); next attempt: {retry_in:?}", error.code());
 //!         }
 //!         other => println!("{other:?}"),
 //!     }
@@ -51,16 +54,21 @@ mod backoff;
 mod error;
 mod resume;
 mod task;
+mod tls;
+mod token;
+mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use backoff::Backoff;
-pub use error::{ClientError, ClientErrorCode, Garbage};
+pub use error::{ClientError, ClientErrorCode, Garbage, ProxyError, SendError};
+pub use tls::{TlsError, TrustedRoots, TrustedRootsError};
+pub use token::{BearerToken, BearerTokenError, MAX_TOKEN_BYTES};
 
 use crate::ServerUrl;
 use crate::message::{
@@ -74,22 +82,34 @@ pub const MAX_INCOMING_BYTES: usize = 2 * (MAX_MESSAGE_BYTES + RELAY_OVERHEAD_BY
 
 /// How many messages may wait to be sent: a burst of candidates is about 20.
 const SEND_QUEUE: usize = 256;
+/// How many events may wait for the program. While there is no room, nothing more is read, so that a
+/// server that floods its clients fills the network's buffers and not this machine's memory.
+const EVENT_QUEUE: usize = 64;
 
-/// Where the server is, and how to return to it.
-#[derive(Debug, Clone)]
+/// Where the server is, how to prove who connects, and how to return to it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClientConfig {
     /// The server's address.
     pub url: ServerUrl,
+    /// The token for this server, sent as `Authorization: Bearer`. A client with a token does not
+    /// connect to an address that [is exposed](ServerUrl::is_exposed). Redirections are never
+    /// followed, so the token goes to the host of `url` alone.
+    pub token: Option<BearerToken>,
+    /// Whose certificates to trust.
+    pub roots: TrustedRoots,
     /// The delays between attempts.
     pub backoff: Backoff,
 }
 
 impl ClientConfig {
-    /// The server at `url`, with the usual delays (300 ms doubled up to 7 s, full jitter).
+    /// The server at `url`, without a token, with the operating system's trusted certificates and
+    /// the usual delays (300 ms doubled up to 7 s, full jitter).
     #[must_use]
     pub fn new(url: ServerUrl) -> Self {
         Self {
             url,
+            token: None,
+            roots: TrustedRoots::default(),
             backoff: Backoff::default(),
         }
     }
@@ -120,10 +140,11 @@ pub enum ClientEvent {
     Disconnected {
         /// Why.
         error: ClientError,
-        /// The delay before the next attempt.
-        retry_in: Duration,
+        /// The delay before the next attempt. `None`: there will be none, because it could not help.
+        retry_in: Option<Duration>,
     },
-    /// The client was closed or dropped. No event follows.
+    /// The client was closed or dropped. No event follows. Missing if the program has not read the
+    /// events before.
     Closed,
 }
 
@@ -132,16 +153,18 @@ pub enum ClientEvent {
 #[derive(Debug)]
 pub struct Client {
     outgoing: mpsc::Sender<Outgoing>,
-    /// The number of the current connection, from 1; 0 while there is none. It ties a message to
-    /// the connection that it was meant for.
-    connection: Arc<AtomicU64>,
+    /// The number of the user as which the server knows this client, from 1; 0 while there is no
+    /// connection. It ties a message to the user that it was meant for.
+    user: Arc<AtomicU64>,
+    /// Dropped with the handle.
+    alive: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-/// A message as JSON text, for one connection only.
+/// A message as JSON text, of one user only.
 #[derive(Debug)]
 struct Outgoing {
-    connection: u64,
+    user: u64,
     text: String,
 }
 
@@ -152,56 +175,64 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use]
-    pub fn connect(config: ClientConfig) -> (Self, mpsc::UnboundedReceiver<ClientEvent>) {
+    pub fn connect(config: ClientConfig) -> (Self, mpsc::Receiver<ClientEvent>) {
         let (outgoing, commands) = mpsc::channel(SEND_QUEUE);
-        let (events, receiver) = mpsc::unbounded_channel();
-        let connection = Arc::new(AtomicU64::new(0));
-        let task = task::ClientTask::new(config, commands, events, connection.clone());
+        let (events, receiver) = mpsc::channel(EVENT_QUEUE);
+        let (alive, handle) = oneshot::channel();
+        let user = Arc::new(AtomicU64::new(0));
+        let task = task::ClientTask::new(config, commands, events, handle, user.clone());
 
         let client = Self {
             outgoing,
-            connection,
+            user,
+            alive,
             task: tokio::spawn(task.run()),
         };
         (client, receiver)
     }
 
     /// Sends `message` on the current connection, without waiting. If the connection is lost before
-    /// the message is written, the message is dropped and [`ClientEvent::Disconnected`] follows.
+    /// the message is written, it is written after [`ClientEvent::Resumed`], or dropped at the next
+    /// [`ClientEvent::Connected`].
     ///
     /// # Errors
-    /// [`ClientError::NotConnected`] before [`ClientEvent::Connected`] and after a loss,
-    /// [`ClientError::MessageTooLarge`] above [`MAX_MESSAGE_BYTES`],
-    /// [`ClientError::QueueFull`] if 256 messages are waiting.
+    /// [`SendError::NotConnected`] before [`ClientEvent::Connected`] and after a loss,
+    /// [`SendError::MessageTooLarge`] above [`MAX_MESSAGE_BYTES`],
+    /// [`SendError::QueueFull`] if 256 messages are waiting.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a message is built to be sent: callers do not use it afterwards"
     )]
-    pub fn send(&self, message: ClientMessage) -> Result<(), ClientError> {
-        let connection = self.connection.load(Ordering::Acquire);
-        if connection == 0 {
-            return Err(ClientError::NotConnected);
+    pub fn send(&self, message: ClientMessage) -> Result<(), SendError> {
+        let user = self.user.load(Ordering::Acquire);
+        if user == 0 {
+            return Err(SendError::NotConnected);
         }
 
         let text = serde_json::to_string(&message)
             .expect("a client message has only string keys and JSON values");
         if text.len() > MAX_MESSAGE_BYTES {
-            return Err(ClientError::MessageTooLarge(text.len()));
+            return Err(SendError::MessageTooLarge(text.len()));
         }
 
         self.outgoing
-            .try_send(Outgoing { connection, text })
+            .try_send(Outgoing { user, text })
             .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => ClientError::QueueFull,
-                mpsc::error::TrySendError::Closed(_) => ClientError::NotConnected,
+                mpsc::error::TrySendError::Full(_) => SendError::QueueFull,
+                mpsc::error::TrySendError::Closed(_) => SendError::NotConnected,
             })
     }
 
     /// Sends what is waiting, sends `bye`, closes the connection and waits until that is done, at
     /// most 2 s. The last event is [`ClientEvent::Closed`].
     pub async fn close(self) {
-        let Self { outgoing, task, .. } = self;
-        drop(outgoing);
+        let Self {
+            outgoing,
+            alive,
+            task,
+            ..
+        } = self;
+        drop((outgoing, alive));
         // A panic in the task was reported by the thread that ran it; there is nothing left to
         // close.
         let _ = task.await;

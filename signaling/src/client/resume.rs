@@ -2,6 +2,9 @@
 
 use crate::message::{ClientMessage, ServerMessage, UserRegistered};
 
+/// The close code of a connection whose client was resumed on another one.
+const REPLACED: u16 = 4002;
+
 /// Tracks the number of the last relayed message, and the token with which a new connection takes
 /// over this client.
 #[derive(Debug, Default)]
@@ -35,9 +38,12 @@ impl Resumption {
         self.token = (registered.resume_ms > 0).then(|| registered.resume_token.clone());
     }
 
-    /// Another connection has resumed this client, so this one must not.
-    pub(super) fn forget(&mut self) {
-        self.token = None;
+    /// The server closed the connection with this code. If another connection has resumed this
+    /// client, this one must not.
+    pub(super) fn on_closed(&mut self, code: u16) {
+        if code == REPLACED {
+            self.token = None;
+        }
     }
 
     /// Whether a message is new. After a resume, the server sends relayed messages again that may
@@ -132,11 +138,17 @@ mod tests {
             "the numbers of a new user start at 1"
         );
 
-        resumption.forget();
+        resumption.on_closed(1001);
+        assert!(
+            requested(&resumption).is_some(),
+            "other ends can be resumed"
+        );
+
+        resumption.on_closed(REPLACED);
         assert_eq!(
             requested(&resumption),
             None,
-            "a forgotten client is not resumed"
+            "a client that was resumed elsewhere is not resumed here"
         );
     }
 

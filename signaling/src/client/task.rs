@@ -6,26 +6,26 @@
     reason = "a shell: the task that owns the socket reads the clock"
 )]
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
-use url::Host;
 
+use super::error::Retry;
 use super::resume::Resumption;
-use super::{
-    Backoff, ClientConfig, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing,
-};
-use crate::ServerUrl;
+use super::transport::{self, Transport};
+use super::{ClientConfig, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing};
 use crate::fault_window::FaultWindow;
 use crate::message::{
     ClientMessage, PROTOCOL_VERSION, Resumed, ServerMessage, UserRegistered, parse_server,
@@ -42,8 +42,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const HARD_LIMIT_BYTES: usize = 16 << 20;
 /// A connection that lasted this long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(7);
-/// The close code of a connection whose client was resumed on another one.
-const REPLACED: u16 = 4002;
+/// How long to look for a close frame on a connection that cannot be written to any more.
+const CLOSE_FRAME_TIMEOUT: Duration = Duration::from_millis(100);
 /// The codes of RFC 6455 §7.1.5 for an end without a close frame, and for a close frame without a
 /// code.
 const ABNORMAL_CLOSURE: u16 = 1006;
@@ -57,7 +57,7 @@ const MAX_DRAIN_DELAY: Duration = Duration::from_secs(60);
 const MAX_GARBAGE: usize = 20;
 const GARBAGE_WINDOW: Duration = Duration::from_secs(10);
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Transport>;
 
 /// How a connection ended.
 enum End {
@@ -71,149 +71,231 @@ enum End {
     },
 }
 
+impl From<ClientError> for End {
+    fn from(error: ClientError) -> Self {
+        Self::Lost {
+            error,
+            min_delay: Duration::ZERO,
+        }
+    }
+}
+
 pub(super) struct ClientTask {
-    url: ServerUrl,
-    backoff: Backoff,
-    outgoing: mpsc::Receiver<Outgoing>,
-    events: mpsc::UnboundedSender<ClientEvent>,
-    /// The number of the current connection, shared with the handle; 0 while there is none.
-    connection: Arc<AtomicU64>,
+    config: ClientConfig,
+    queue: Queue,
+    events: mpsc::Sender<ClientEvent>,
+    /// Completes when the handle is gone.
+    handle: oneshot::Receiver<()>,
     resumption: Resumption,
+    /// How many users the server has registered for this client.
+    users: u64,
+}
+
+/// What the handle wants to send.
+struct Queue {
+    outgoing: mpsc::Receiver<Outgoing>,
+    /// The message that is being written. It stays here if the connection breaks meanwhile, and is
+    /// sent again if the client is resumed.
+    unsent: Option<Outgoing>,
+    /// The number of the user that is connected now, shared with the handle; 0 while there is no
+    /// connection.
+    user: Arc<AtomicU64>,
 }
 
 impl ClientTask {
     pub(super) fn new(
         config: ClientConfig,
         outgoing: mpsc::Receiver<Outgoing>,
-        events: mpsc::UnboundedSender<ClientEvent>,
-        connection: Arc<AtomicU64>,
+        events: mpsc::Sender<ClientEvent>,
+        handle: oneshot::Receiver<()>,
+        user: Arc<AtomicU64>,
     ) -> Self {
         Self {
-            url: config.url,
-            backoff: config.backoff,
-            outgoing,
+            config,
+            queue: Queue {
+                outgoing,
+                unsent: None,
+                user,
+            },
             events,
-            connection,
+            handle,
             resumption: Resumption::default(),
+            users: 0,
         }
     }
 
     /// Runs until the handle is gone.
     pub(super) async fn run(mut self) {
-        for number in 1.. {
-            let (error, min_delay) = match self.attempt(number).await {
+        loop {
+            let (error, min_delay) = match self.attempt().await {
                 End::Closed => break,
                 End::Lost { error, min_delay } => (error, min_delay),
             };
 
-            let retry_in = self.backoff.next_delay(rand::random()).max(min_delay);
+            let retry_in = match error.retry(self.users > 0) {
+                Retry::Never => None,
+                Retry::After(asked) => {
+                    let delay = self.config.backoff.next_delay(rand::random());
+                    Some(delay.max(min_delay).max(asked))
+                }
+            };
+
             tracing::debug!(
                 code = error.code().as_str(),
-                retry_ms = retry_in.as_millis() as u64,
-                "lost the signaling server, connecting again after a delay"
+                retry_ms = retry_in.map(|delay| delay.as_millis() as u64),
+                "lost the signaling server, connecting again after a delay unless that cannot help"
             );
-            self.emit(ClientEvent::Disconnected { error, retry_in });
 
-            if !self.pause(retry_in).await {
-                break;
+            let waiting = async {
+                emit(&self.events, ClientEvent::Disconnected { error, retry_in }).await;
+
+                match retry_in {
+                    Some(delay) => sleep(delay).await,
+                    None => std::future::pending().await,
+                }
+            };
+
+            tokio::select! {
+                () = waiting => {}
+                _ = &mut self.handle => break,
             }
         }
 
-        self.emit(ClientEvent::Closed);
+        // The program may no longer read: this must not wait.
+        let _ = self.events.try_send(ClientEvent::Closed);
     }
 
     /// Connects, exchanges messages until the connection ends, and says why it ended.
-    async fn attempt(&mut self, number: u64) -> End {
-        let connecting = async {
-            match timeout(CONNECT_TIMEOUT, register(&self.url, &self.resumption)).await {
-                Ok(result) => result,
-                Err(_) => Err(ClientError::Timeout(CONNECT_TIMEOUT)),
-            }
+    async fn attempt(&mut self) -> End {
+        let connecting = timeout(CONNECT_TIMEOUT, register(&self.config, &self.resumption));
+        let connected = tokio::select! {
+            result = connecting => result.unwrap_or(Err(ClientError::Timeout(CONNECT_TIMEOUT))),
+            _ = &mut self.handle => return End::Closed,
         };
 
-        let result = tokio::select! {
-            result = connecting => result,
-            () = handle_dropped(&mut self.outgoing) => return End::Closed,
-        };
-
-        let (mut socket, registered, resumed) = match result {
+        let (socket, registered, resumed) = match connected {
             Ok(connected) => connected,
-            Err(error) => {
-                return End::Lost {
-                    error,
-                    min_delay: Duration::ZERO,
-                };
-            }
+            Err(error) => return error.into(),
         };
 
         let silence_timeout = silence_timeout(&registered);
         let connected_at = Instant::now();
-        self.connection.store(number, Ordering::Release);
         tracing::debug!(
             socket = %registered.socket_id,
             resumed = resumed.is_some(),
             "connected to the signaling server"
         );
 
-        match resumed {
+        let event = match resumed {
             Some(Resumed { missed, session_id }) => {
                 self.resumption.on_resumed(&registered);
-                self.emit(ClientEvent::Resumed {
+                ClientEvent::Resumed {
                     registered,
                     missed,
                     session_id,
-                });
+                }
             }
             None => {
+                self.users += 1;
                 self.resumption.on_new_user(&registered);
-                self.emit(ClientEvent::Connected(registered));
+                ClientEvent::Connected(registered)
             }
-        }
+        };
 
-        let end = self
-            .exchange_messages(&mut socket, number, silence_timeout)
-            .await;
-        self.connection.store(0, Ordering::Release);
+        self.queue.user.store(self.users, Ordering::Release);
+        let (mut sink, mut stream) = socket.split();
+        let had_token = self.config.token.is_some();
+
+        let mut end = {
+            let reading = async {
+                emit(&self.events, event).await;
+                let mut reader = Reader {
+                    stream: &mut stream,
+                    events: &self.events,
+                    resumption: &mut self.resumption,
+                    had_token,
+                };
+                reader.read_messages(silence_timeout).await
+            };
+
+            tokio::select! {
+                end = reading => end,
+                end = self.queue.write_messages(&mut sink, self.users) => end,
+            }
+        };
+
+        self.queue.user.store(0, Ordering::Release);
 
         if connected_at.elapsed() >= STABLE_AFTER {
-            self.backoff.reset();
+            self.config.backoff.reset();
         }
 
         if matches!(end, End::Closed) {
+            let mut socket = sink.reunite(stream).expect("the halves of one socket");
             // After the timeout the socket is dropped as it is.
             let _ = timeout(CLOSE_TIMEOUT, send_bye(&mut socket)).await;
+        } else if let End::Lost { error, .. } = &mut end
+            && matches!(
+                error,
+                ClientError::Broken(_) | ClientError::Closed(ABNORMAL_CLOSURE)
+            )
+            && let Some(code) = close_code(&mut stream).await
+        {
+            // Writing failed because the server has closed the connection. Its reason says more.
+            self.resumption.on_closed(code);
+            *error = ClientError::closed(code, had_token);
         }
 
         end
     }
+}
 
-    /// Passes messages both ways until the connection breaks or the handle is dropped.
-    async fn exchange_messages(
-        &mut self,
-        socket: &mut Socket,
-        number: u64,
-        silence_timeout: Duration,
-    ) -> End {
+impl Queue {
+    /// Writes what the handle sends for this user, until the connection breaks or the handle is
+    /// gone and nothing is left to send.
+    async fn write_messages(&mut self, sink: &mut SplitSink<Socket, Message>, user: u64) -> End {
+        loop {
+            let message = match self.unsent.take() {
+                Some(message) => message,
+                None => match self.outgoing.recv().await {
+                    Some(message) => message,
+                    None => return End::Closed,
+                },
+            };
+
+            if message.user != user {
+                continue;
+            }
+
+            let text = message.text.clone();
+            self.unsent = Some(message);
+
+            match timeout(SEND_TIMEOUT, sink.send(Message::text(text))).await {
+                Ok(Ok(())) => self.unsent = None,
+                Ok(Err(error)) => return ClientError::from(error).into(),
+                Err(_) => return ClientError::Stalled.into(),
+            }
+        }
+    }
+}
+
+/// The half of a connection that receives.
+struct Reader<'a> {
+    stream: &'a mut SplitStream<Socket>,
+    events: &'a mpsc::Sender<ClientEvent>,
+    resumption: &'a mut Resumption,
+    had_token: bool,
+}
+
+impl Reader<'_> {
+    /// Passes the server's messages on until the connection breaks.
+    async fn read_messages(&mut self, silence_timeout: Duration) -> End {
         let mut last_frame_at = Instant::now();
         let mut min_delay = Duration::ZERO;
         let mut garbage_window = FaultWindow::new(MAX_GARBAGE, GARBAGE_WINDOW);
 
         let error = loop {
-            let frame = tokio::select! {
-                outgoing = self.outgoing.recv() => match outgoing {
-                    None => return End::Closed,
-                    Some(message) if message.connection != number => continue,
-                    Some(message) => {
-                        let sending = socket.send(Message::text(message.text));
-                        match timeout(SEND_TIMEOUT, sending).await {
-                            Ok(Ok(())) => continue,
-                            Ok(Err(error)) => break error.into(),
-                            Err(_) => break ClientError::Stalled,
-                        }
-                    }
-                },
-                frame = timeout_at(last_frame_at + silence_timeout, socket.next()) => frame,
-            };
+            let frame = timeout_at(last_frame_at + silence_timeout, self.stream.next()).await;
 
             let text = match frame {
                 Err(_) => break ClientError::Silent(silence_timeout),
@@ -226,11 +308,8 @@ impl ClientTask {
                         Message::Binary(bytes) => Err(Garbage::Binary(bytes.len())),
                         Message::Close(frame) => {
                             let code = frame.map_or(NO_STATUS, |f| f.code.into());
-                            if code == REPLACED {
-                                self.resumption.forget();
-                            }
-
-                            break ClientError::Closed(code);
+                            self.resumption.on_closed(code);
+                            break ClientError::closed(code, self.had_token);
                         }
                         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
                     }
@@ -245,12 +324,12 @@ impl ClientTask {
                     }
 
                     if self.resumption.is_new(&message) {
-                        self.emit(ClientEvent::Message(message));
+                        emit(self.events, ClientEvent::Message(message)).await;
                     }
                 }
                 Err(garbage) => {
                     tracing::warn!(%garbage, "ignored an unreadable message from the signaling server");
-                    self.emit(ClientEvent::Garbage(garbage));
+                    emit(self.events, ClientEvent::Garbage(garbage)).await;
 
                     if garbage_window.record(last_frame_at.into_std()) {
                         break ClientError::TooMuchGarbage;
@@ -261,25 +340,30 @@ impl ClientTask {
 
         End::Lost { error, min_delay }
     }
-
-    /// Waits for `length`. Returns false at once if the handle is dropped.
-    async fn pause(&mut self, length: Duration) -> bool {
-        tokio::select! {
-            () = sleep(length) => true,
-            () = handle_dropped(&mut self.outgoing) => false,
-        }
-    }
-
-    fn emit(&self, event: ClientEvent) {
-        // A program that dropped the receiver does not need events; the connection lives as long as
-        // its handle.
-        let _ = self.events.send(event);
-    }
 }
 
-/// Completes when the handle is dropped. Drops messages that were meant for a lost connection.
-async fn handle_dropped(outgoing: &mut mpsc::Receiver<Outgoing>) {
-    while outgoing.recv().await.is_some() {}
+/// Waits until the program has room for the event: meanwhile nothing is read from the server.
+async fn emit(events: &mpsc::Sender<ClientEvent>, event: ClientEvent) {
+    // A program that dropped the receiver does not need events; the connection lives as long as
+    // its handle.
+    let _ = events.send(event).await;
+}
+
+/// The code of the close frame that has arrived and was not read yet, if there is one.
+async fn close_code(stream: &mut SplitStream<Socket>) -> Option<u16> {
+    let closing = async {
+        loop {
+            match stream.next().await? {
+                Ok(Message::Close(frame)) => {
+                    return Some(frame.map_or(NO_STATUS, |frame| frame.code.into()));
+                }
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    };
+
+    timeout(CLOSE_FRAME_TIMEOUT, closing).await.ok().flatten()
 }
 
 /// How long the server may be silent. `silentMs` 0 means that it never times out; the client then
@@ -304,28 +388,40 @@ type Registered = (Socket, Box<UserRegistered>, Option<Resumed>);
 
 /// Connects, waits for `user_registered`, which the server sends first, and resumes the old client
 /// if there is one. If the server refuses to resume, the connection is that of a new user.
-async fn register(url: &ServerUrl, resumption: &Resumption) -> Result<Registered, ClientError> {
-    let port = url.port();
-    let stream = match url.host() {
-        Host::Domain(name) => TcpStream::connect((name, port)).await,
-        Host::Ipv4(ip) => TcpStream::connect(SocketAddr::from((ip, port))).await,
-        Host::Ipv6(ip) => TcpStream::connect(SocketAddr::from((ip, port))).await,
+async fn register(
+    config: &ClientConfig,
+    resumption: &Resumption,
+) -> Result<Registered, ClientError> {
+    let had_token = config.token.is_some();
+    if had_token && config.url.is_exposed() {
+        return Err(ClientError::TokenExposed);
     }
-    .map_err(ClientError::Unreachable)?;
-    stream.set_nodelay(true).map_err(ClientError::Unreachable)?;
 
-    let config = WebSocketConfig::default()
+    let stream = transport::connect(&config.url, &config.roots).await?;
+    let limits = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .write_buffer_size(0)
         .max_message_size(Some(HARD_LIMIT_BYTES))
         .max_frame_size(Some(HARD_LIMIT_BYTES));
-    let (mut socket, _) = client_async_with_config(url.as_str(), stream, Some(config)).await?;
 
-    let registered = match next_message(&mut socket).await? {
+    let upgraded = client_async_with_config(request(config)?, stream, Some(limits)).await;
+    let (mut socket, _) = upgraded.map_err(|error| match error {
+        tungstenite::Error::Http(response) => ClientError::refused(&response, had_token),
+        // Not HTTP, or another kind of HTTP.
+        tungstenite::Error::Protocol(_) | tungstenite::Error::HttpFormat(_) => {
+            ClientError::NotASignalingServer(None)
+        }
+        error => error.into(),
+    })?;
+
+    let registered = match next_message(&mut socket, had_token).await? {
         ServerMessage::UserRegistered(registered) if registered.protocol == PROTOCOL_VERSION => {
             registered
         }
-        ServerMessage::Error(report) => return Err(ClientError::Rejected(report.code)),
+        ServerMessage::UserRegistered(registered) => {
+            return Err(ClientError::OtherVersion(registered.protocol));
+        }
+        ServerMessage::Error(report) => return Err(ClientError::rejected(report.code, had_token)),
         _ => return Err(ClientError::NotASignalingServer(None)),
     };
 
@@ -336,7 +432,7 @@ async fn register(url: &ServerUrl, resumption: &Resumption) -> Result<Registered
     let request = serde_json::to_string(&request).expect("a string and a number are always JSON");
     socket.send(Message::text(request)).await?;
 
-    match next_message(&mut socket).await? {
+    match next_message(&mut socket, had_token).await? {
         ServerMessage::Resumed(resumed) => Ok((socket, registered, Some(resumed))),
         ServerMessage::Error(report) => {
             tracing::debug!(code = ?report.code, "cannot resume, continuing as a new user");
@@ -346,8 +442,22 @@ async fn register(url: &ServerUrl, resumption: &Resumption) -> Result<Registered
     }
 }
 
+/// The request for the upgrade.
+fn request(config: &ClientConfig) -> Result<Request<()>, ClientError> {
+    let mut request = config.url.as_str().into_client_request()?;
+
+    if let Some(token) = &config.token {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
+            .expect("a token has only printable ASCII characters");
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+    }
+
+    Ok(request)
+}
+
 /// The next message, from a server that must send one now.
-async fn next_message(socket: &mut Socket) -> Result<ServerMessage, ClientError> {
+async fn next_message(socket: &mut Socket, had_token: bool) -> Result<ServerMessage, ClientError> {
     loop {
         return match socket.next().await {
             None => Err(ClientError::Closed(ABNORMAL_CLOSURE)),
@@ -358,9 +468,10 @@ async fn next_message(socket: &mut Socket) -> Result<ServerMessage, ClientError>
             Some(Ok(Message::Binary(bytes))) => Err(ClientError::NotASignalingServer(Some(
                 Garbage::Binary(bytes.len()),
             ))),
-            Some(Ok(Message::Close(frame))) => Err(ClientError::Closed(
-                frame.map_or(NO_STATUS, |f| f.code.into()),
-            )),
+            Some(Ok(Message::Close(frame))) => {
+                let code = frame.map_or(NO_STATUS, |f| f.code.into());
+                Err(ClientError::closed(code, had_token))
+            }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
         };
     }

@@ -32,6 +32,8 @@ impl From<ClientMessage> for ClientEnvelope {
 pub enum ClientMessage {
     /// Search for a partner: anyone, or the person who gives the same room.
     FindPartner(FindPartner),
+    /// Ask for a room that nobody else gets, to invite someone into. Answered by `room_claimed`.
+    ClaimRoom,
     /// Stop searching. Answered by `search_cancelled`, also when no search was running.
     CancelSearch,
     /// The server relays the offer to the partner byte for byte.
@@ -111,6 +113,7 @@ impl ClientMessage {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::FindPartner(_) => "find_partner",
+            Self::ClaimRoom => "claim_room",
             Self::CancelSearch => "cancel_search",
             Self::WebrtcOffer { .. } => "webrtc_offer",
             Self::WebrtcAnswer { .. } => "webrtc_answer",
@@ -149,11 +152,25 @@ pub struct FindPartner {
     /// [`is_room_code`](super::is_room_code).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
+    /// Only enter the room if somebody claimed it or waits in it; else the answer is
+    /// `no_such_room`. A claimed room can only be entered this way.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub must_exist: bool,
     /// At most [`MAX_INTERESTS`](super::MAX_INTERESTS), of 1 to
     /// [`MAX_INTEREST_CHARS`](super::MAX_INTEREST_CHARS) each. Clients with more of them in common
     /// are matched first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interests: Vec<String>,
+}
+
+impl FindPartner {
+    /// Whether this search could be a guess at a room that someone claimed: servers limit those.
+    #[must_use]
+    pub fn guesses_room(&self) -> bool {
+        self.room
+            .as_deref()
+            .is_some_and(|room| self.must_exist || super::room_number(room).is_some())
+    }
 }
 
 /// What a report is about.

@@ -30,6 +30,8 @@ pub enum ErrorCode {
     AlreadyMatched,
     /// The session is not the client's current one (for a report: nor a recent one).
     NoSuchSession,
+    /// Nobody has claimed this room or waits in it, and the search was only for a room that exists.
+    NoSuchRoom,
     /// Too many messages; `retryAfterMs` says when the next is accepted.
     RateLimited,
     /// Too many clients are searching.

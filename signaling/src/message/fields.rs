@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::Fault;
 
 /// Every field of any client message. Other fields are skipped and cost no memory.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "type",
     "id",
     "to",
@@ -23,6 +23,7 @@ const KNOWN: [&str; 20] = [
     "userLocation",
     "userPicture",
     "room",
+    "mustExist",
     "interests",
     "sessionId",
     "reason",
@@ -80,6 +81,14 @@ impl<'a> Fields<'a> {
 
     pub(super) fn required_string(&self, name: &'static str) -> Result<String, Fault> {
         string(name, self.required(name)?)
+    }
+
+    /// False if it is missing.
+    pub(super) fn optional_bool(&self, name: &'static str) -> Result<bool, Fault> {
+        self.optional(name).map_or(Ok(false), |value| {
+            serde_json::from_str(value.get())
+                .map_err(|_| Fault::field(name, "must be true or false"))
+        })
     }
 
     /// A whole number from `min` to `max`. `25.0` is a whole number: JSON has only one kind of

@@ -39,6 +39,11 @@ pub const MAX_PICTURE_URL_BYTES: usize = 512;
 /// The longest room code. The shortest has one character; see [`is_room_code`].
 pub const MAX_ROOM_CHARS: usize = 64;
 
+/// The highest number that [`claim_room`](super::ClientMessage::ClaimRoom) gives out. A room code
+/// that is a number up to this, without a zero in front, is a room that can be claimed: see
+/// [`room_number`].
+pub const MAX_ROOM_NUMBER: u32 = 999_999_999;
+
 /// The most interests in one search.
 pub const MAX_INTERESTS: usize = 10;
 
@@ -65,6 +70,25 @@ pub fn is_room_code(code: &str) -> bool {
         && code
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// The number of a room that can be claimed, from 1 to [`MAX_ROOM_NUMBER`]; `None` for any other
+/// room code.
+///
+/// ```
+/// use tandem_signaling::message::room_number;
+///
+/// assert_eq!(room_number("7"), Some(7));
+/// assert_eq!(room_number("07"), None);
+/// assert_eq!(room_number("garden-42"), None);
+/// ```
+#[must_use]
+pub fn room_number(code: &str) -> Option<u32> {
+    let is_plain = code.bytes().all(|b| b.is_ascii_digit()) && !code.starts_with('0');
+    is_plain
+        .then(|| code.parse().ok())
+        .flatten()
+        .filter(|number| (1..=MAX_ROOM_NUMBER).contains(number))
 }
 
 /// The name as the partner will see it, without control characters. `None` unless 1 to

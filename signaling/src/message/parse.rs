@@ -63,6 +63,7 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
     let kind = fields.required_string("type")?;
     Ok(match kind.as_str() {
         "find_partner" => ClientMessage::FindPartner(find_partner(fields)?),
+        "claim_room" => ClientMessage::ClaimRoom,
         "cancel_search" => ClientMessage::CancelSearch,
         "webrtc_offer" => ClientMessage::WebrtcOffer {
             to: to(fields)?,
@@ -160,6 +161,7 @@ fn find_partner(fields: &Fields<'_>) -> Result<FindPartner, Fault> {
             .map(picture)
             .transpose()?,
         room: fields.optional_string("room")?.map(room).transpose()?,
+        must_exist: fields.optional_bool("mustExist")?,
         interests: fields
             .optional("interests")
             .map(interests)

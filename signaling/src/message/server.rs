@@ -43,6 +43,8 @@ impl From<Fault> for ServerEnvelope {
 pub enum ServerMessage {
     /// The first message on every connection.
     UserRegistered(Box<UserRegistered>),
+    /// The answer to `claim_room`.
+    RoomClaimed(RoomClaimed),
     /// The search has begun, or is still running after a `next`.
     Searching(Searching),
     /// The search has ended without a partner.
@@ -85,6 +87,7 @@ impl ServerMessage {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::UserRegistered(_) => "user_registered",
+            Self::RoomClaimed(_) => "room_claimed",
             Self::Searching(_) => "searching",
             Self::SearchCancelled => "search_cancelled",
             Self::SessionEnded(_) => "session_ended",
@@ -129,6 +132,17 @@ pub struct UserRegistered {
     /// STUN and TURN servers for the first call.
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,
+}
+
+/// A room that belongs to this client.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomClaimed {
+    /// Its code: a number with as few digits as possible.
+    pub room: String,
+    /// How long the room stays claimed after the client has left. While the client is connected, it
+    /// does not expire.
+    pub expires_ms: u64,
 }
 
 /// A search is running.
@@ -377,6 +391,7 @@ pub fn parse_server(text: &str) -> Result<ServerEnvelope, ServerMessageError> {
     let head: Head = serde_json::from_str(text)?;
     let message = match head.r#type.as_str() {
         "user_registered" => ServerMessage::UserRegistered(body(text)?),
+        "room_claimed" => ServerMessage::RoomClaimed(body(text)?),
         "searching" => ServerMessage::Searching(body(text)?),
         "search_cancelled" => ServerMessage::SearchCancelled,
         "session_ended" => ServerMessage::SessionEnded(body(text)?),

@@ -84,6 +84,7 @@ pub(super) async fn serve(
 
     let now = Instant::now();
     let mut connection = Connection {
+        slot,
         socket,
         outbound,
         shared: shared.clone(),
@@ -173,7 +174,8 @@ enum Event {
     Timer,
 }
 
-struct Connection {
+struct Connection<'a> {
+    slot: &'a Slot,
     socket: WebSocketStream<Stream>,
     outbound: Arc<Outbound>,
     shared: Arc<Shared>,
@@ -198,7 +200,7 @@ struct Connection {
     burst: u32,
 }
 
-impl Connection {
+impl Connection<'_> {
     /// Runs until the client is gone (`None`) or is to be closed.
     async fn run(&mut self, shared: &Arc<Shared>, key: ClientKey) -> Option<CloseReason> {
         let silent = or_never(shared.config.silent);
@@ -333,7 +335,11 @@ impl Connection {
 
         let allowed = allowed
             .and_then(|()| self.traffic.request(&edge.limits, message, now))
-            .and_then(|()| edge.take_request(self.identity.as_ref(), message, now));
+            .and_then(|()| edge.take_request(self.identity.as_ref(), message, now))
+            .and_then(|()| {
+                self.slot
+                    .take(message, self.outbound.take_found_rooms(), now)
+            });
 
         match allowed {
             Ok(()) => shared.receive(key, envelope),

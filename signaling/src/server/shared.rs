@@ -293,6 +293,11 @@ impl State {
                         self.failed_commands.extend(send(store, command));
                     }
                 }
+                Effect::RoomFound(key) => {
+                    if let Some(outbound) = self.outbounds.get(&key) {
+                        outbound.room_found();
+                    }
+                }
                 Effect::Close(key, reason) => {
                     if let Some(outbound) = self.take_outbound(key) {
                         outbound.close(reason);

@@ -4,34 +4,43 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tandem_signaling::ServerUrlError;
-use tandem_signaling::client::{Backoff, Client, ClientConfig, ClientError, ClientEvent, Garbage};
+use tandem_signaling::ServerUrl;
+use tandem_signaling::client::{
+    Backoff, Client, ClientConfig, ClientError, ClientEvent, Garbage, SendError,
+};
 use tandem_signaling::message::{
     ClientMessage, FindPartner, LeaveReason, RawValue, ServerMessage, UserRegistered,
 };
 use tandem_signaling::server::SignalingServer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Peer, server, start, within};
+use crate::support::{Peer, server, within};
 
-type Events = UnboundedReceiver<ClientEvent>;
+pub(crate) type Events = Receiver<ClientEvent>;
 
-fn connect(address: SocketAddr) -> (Client, Events) {
-    let backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(100));
+pub(crate) fn connect(address: SocketAddr) -> (Client, Events) {
     let url = format!("ws://{address}").parse().expect("an address");
-    Client::connect(ClientConfig { url, backoff })
+    Client::connect(config(url))
 }
 
-async fn next(events: &mut Events) -> ClientEvent {
+/// A client that comes back soon.
+pub(crate) fn config(url: ServerUrl) -> ClientConfig {
+    ClientConfig {
+        backoff: Backoff::new(Duration::from_millis(20), Duration::from_millis(100)),
+        ..ClientConfig::new(url)
+    }
+}
+
+pub(crate) async fn next(events: &mut Events) -> ClientEvent {
     within("an event", events.recv())
         .await
         .expect("the client is running")
 }
 
-async fn connected(events: &mut Events) -> Box<UserRegistered> {
+pub(crate) async fn connected(events: &mut Events) -> Box<UserRegistered> {
     loop {
         match next(events).await {
             ClientEvent::Connected(registered) => return registered,
@@ -48,7 +57,7 @@ async fn message(events: &mut Events) -> ServerMessage {
     }
 }
 
-async fn lost(events: &mut Events) -> ClientError {
+pub(crate) async fn lost(events: &mut Events) -> ClientError {
     match next(events).await {
         ClientEvent::Disconnected { error, .. } => error,
         other => panic!("expected a loss: {other:?}"),
@@ -62,7 +71,7 @@ async fn fake_server(listener: &TcpListener, silent_ms: u64) -> WebSocketStream<
 }
 
 /// The same, with this resume token, for a client that can be resumed for `resume_ms`.
-async fn resuming_server(
+pub(crate) async fn resuming_server(
     listener: &TcpListener,
     silent_ms: u64,
     token: &str,
@@ -86,7 +95,7 @@ async fn resuming_server(
     socket
 }
 
-async fn listener() -> (TcpListener, SocketAddr) {
+pub(crate) async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     (listener, address)
@@ -101,7 +110,7 @@ async fn two_clients_meet_and_part() {
         .send(ClientMessage::CancelSearch)
         .expect_err("nothing is sent before registration");
 
-    assert_eq!(early.code().as_str(), "SIGNALING_NOT_CONNECTED");
+    assert_eq!(early, SendError::NotConnected);
     for (client, events) in [(&a, &mut from_a), (&b, &mut from_b)] {
         connected(events).await;
         client
@@ -138,7 +147,10 @@ async fn two_clients_meet_and_part() {
         })
         .expect_err("too large");
 
-    assert_eq!(error.code().as_str(), "SIGNALING_MESSAGE_TOO_LARGE");
+    assert!(
+        matches!(error, SendError::MessageTooLarge(65_537..)),
+        "{error}"
+    );
 
     within("closing", a.close()).await;
     assert!(
@@ -255,7 +267,7 @@ async fn a_client_returns_when_the_server_does() {
             retry_in,
         } => {
             assert!(
-                retry_in >= Duration::from_millis(500),
+                retry_in.is_some_and(|delay| delay >= Duration::from_millis(500)),
                 "the client waits as long as the server asks: {retry_in:?}"
             );
         }
@@ -372,16 +384,6 @@ async fn another_kind_of_server_is_recognized() {
         lost(&mut events).await.code().as_str(),
         "SIGNALING_NOT_A_RELAY"
     );
-
-    let full = start(SignalingServer::builder().max_connections(1)).await;
-    let _only = Peer::connect(full.local_addr()).await;
-    let (_client, mut events) = connect(full.local_addr());
-
-    assert_eq!(
-        lost(&mut events).await.code().as_str(),
-        "SIGNALING_REFUSED",
-        "503: the server is full"
-    );
 }
 
 #[tokio::test]
@@ -400,21 +402,6 @@ async fn pings_of_the_server_are_answered() {
     match within("a pong", server.next()).await {
         Some(Ok(Message::Pong(payload))) => assert_eq!(&payload[..], b"beat"),
         other => panic!("expected a pong: {other:?}"),
-    }
-}
-
-#[test]
-fn addresses_that_can_never_work_are_refused_at_once() {
-    for (address, code) in [
-        ("wss://chat.example/ws", "SIGNALING_TLS_UNSUPPORTED"),
-        ("https://chat.example/ws", "SIGNALING_URL_UNSUPPORTED"),
-        ("chat", "SIGNALING_URL_INVALID"),
-    ] {
-        let error: ServerUrlError = address
-            .parse()
-            .map(ClientConfig::new)
-            .expect_err("not an address");
-        assert_eq!(error.code().as_str(), code, "{address}: {error}");
     }
 }
 

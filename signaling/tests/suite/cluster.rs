@@ -420,3 +420,71 @@ async fn churn_leaves_nothing_behind() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_room_has_one_owner_across_nodes_and_is_free_after_its_call() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut owner, mut guest, mut stranger) =
+        (one.peer().await, other.peer().await, other.peer().await);
+    let enter = |room: &Value| json!({ "type": "find_partner", "room": room, "mustExist": true });
+
+    // Nine rooms have one digit, whoever asks and wherever; the tenth has two.
+    let mut rooms = Vec::new();
+    for n in 0..10 {
+        let peer = if n % 2 == 0 { &mut owner } else { &mut guest };
+        peer.send(json!({ "type": "claim_room", "id": n.to_string() }))
+            .await;
+        let claimed = peer.expect("room_claimed").await;
+        assert_eq!(claimed["id"], n.to_string());
+        rooms.push(claimed["room"].as_str().expect("a room").to_owned());
+    }
+    let mut sorted: Vec<&str> = rooms.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), 10, "each belongs to one: {rooms:?}");
+    assert!(rooms[..9].iter().all(|room| room.len() == 1), "{rooms:?}");
+    assert_eq!(rooms[9].len(), 2, "{rooms:?}");
+
+    // The owner's room, from the other node.
+    let room = json!(rooms[0]);
+    owner.send(enter(&room)).await;
+    owner.expect("searching").await;
+    stranger
+        .send(json!({ "type": "find_partner", "room": room }))
+        .await;
+    stranger.expect("searching").await;
+    stranger.expect_error("no_such_room").await;
+    stranger.expect("search_cancelled").await;
+
+    guest.send(enter(&room)).await;
+    guest.expect("searching").await;
+    let found = guest.expect("partner_found").await;
+    assert_eq!(found["partnerId"], owner.registered["userId"]);
+    owner.expect("partner_found").await;
+
+    guest
+        .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
+    guest.expect("session_ended").await;
+    owner.expect("partner_left").await;
+    stranger.send(enter(&room)).await;
+    stranger.expect("searching").await;
+    stranger.expect_error("no_such_room").await;
+    stranger.expect("search_cancelled").await;
+
+    // The owner's other rooms are held after it has left.
+    owner.send(json!({ "type": "bye" })).await;
+    let mut database = store::connect(&redis);
+    eventually("the owner is gone", async || {
+        let held: usize = database.zcard("{tandem}:claim_ends").expect("a set");
+        held == 4
+    })
+    .await;
+    let room = json!(rooms[2]);
+    stranger.send(enter(&room)).await;
+    stranger.expect("searching").await;
+    stranger.send(json!({ "type": "cancel_search" })).await;
+    stranger.expect("search_cancelled").await;
+}

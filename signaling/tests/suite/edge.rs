@@ -1,14 +1,12 @@
 //! The edge of the server: limits, addresses, tokens, bans, and the HTTP beside the WebSocket.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::StreamExt;
-use ring::hmac;
 use serde_json::{Value, json};
 use tandem_signaling::server::SignalingServer;
+use tandem_tests::token;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -246,23 +244,6 @@ async fn searches_are_limited_but_not_the_end_of_one() {
     peer.send(json!({ "type": "cancel_search" })).await;
     peer.expect("search_cancelled").await;
     server.shutdown_within(Duration::ZERO).await;
-}
-
-fn token(secret: &[u8], subject: &str) -> String {
-    let end = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs()
-        + 60;
-    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let body = format!(
-        "{}.{}",
-        part(json!({ "alg": "HS256" })),
-        part(json!({ "sub": subject, "exp": end }))
-    );
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), body.as_bytes());
-
-    format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
 #[tokio::test]
@@ -594,5 +575,83 @@ async fn a_forbidden_origin_is_403_before_anything_else() {
         "a client library understands the answer"
     );
 
+    server.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn an_address_guesses_ten_rooms_a_minute() {
+    let server = server().await;
+    let mut owner = Peer::connect(server.local_addr()).await;
+    owner.send(json!({ "type": "claim_room", "id": "c" })).await;
+    assert_eq!(owner.expect("room_claimed").await["id"], "c");
+
+    // Two connections: the limit is the address's.
+    let mut guessers = [
+        Peer::connect(server.local_addr()).await,
+        Peer::connect(server.local_addr()).await,
+    ];
+    for n in 0..10 {
+        let guesser = &mut guessers[n % 2];
+        let room = format!("{}", 1_000 + n);
+        guesser
+            .send(json!({ "type": "find_partner", "room": room, "mustExist": true }))
+            .await;
+        guesser.expect_error("no_such_room").await;
+    }
+
+    for search in [
+        json!({ "type": "find_partner", "room": "77", "mustExist": true }),
+        json!({ "type": "find_partner", "room": "77" }),
+    ] {
+        guessers[0].send(search).await;
+        let error = guessers[0].expect_error("rate_limited").await;
+        let wait = error["retryAfterMs"].as_u64().expect("a wait");
+        assert!((1..=6_000).contains(&wait), "a tenth of a minute: {wait}");
+    }
+
+    // Who comes by the right number, by a word or without a room is not kept out.
+    for search in [
+        json!({ "type": "find_partner", "room": "garden-42" }),
+        json!({ "type": "find_partner" }),
+    ] {
+        guessers[0].send(search).await;
+        guessers[0].expect("searching").await;
+        guessers[0].send(json!({ "type": "cancel_search" })).await;
+        guessers[0].expect("search_cancelled").await;
+    }
+    drop(guessers);
+
+    // A room that exists costs nothing.
+    let second = start(SignalingServer::builder()).await;
+    let mut owner = Peer::connect(second.local_addr()).await;
+    let mut guest = Peer::connect(second.local_addr()).await;
+    owner.send(json!({ "type": "claim_room" })).await;
+    let room = owner.expect("room_claimed").await["room"].clone();
+    for _ in 0..20 {
+        guest
+            .send(json!({ "type": "find_partner", "room": room, "mustExist": true }))
+            .await;
+        guest.expect("searching").await;
+        guest.send(json!({ "type": "cancel_search" })).await;
+        guest.expect("search_cancelled").await;
+    }
+
+    second.shutdown_within(Duration::ZERO).await;
+    server.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn an_address_claims_twenty_rooms_a_minute() {
+    let server = server().await;
+    let mut peer = Peer::connect(server.local_addr()).await;
+
+    for _ in 0..20 {
+        peer.send(json!({ "type": "claim_room" })).await;
+        peer.expect("room_claimed").await;
+    }
+
+    let mut other = Peer::connect(server.local_addr()).await;
+    other.send(json!({ "type": "claim_room" })).await;
+    other.expect_error("rate_limited").await;
     server.shutdown_within(Duration::ZERO).await;
 }

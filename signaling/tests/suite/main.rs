@@ -10,11 +10,16 @@
 mod support;
 
 mod client;
-mod edge;
 mod hostile;
 mod protocol;
 mod protocol_document;
 
+#[cfg(unix)]
+mod client_refused;
+#[cfg(unix)]
+mod client_tls;
+#[cfg(unix)]
+mod edge;
 #[cfg(unix)]
 mod program;
 #[cfg(unix)]

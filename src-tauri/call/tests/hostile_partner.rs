@@ -18,7 +18,7 @@ use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
 use tandem_signaling::message::{
     ClientMessage, FindPartner, PartnerFound, RawValue, ServerMessage,
 };
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use support::peers::peer;
@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// A partner that has only a connection to the signaling server.
 struct Hostile {
     client: Client,
-    events: UnboundedReceiver<ClientEvent>,
+    events: Receiver<ClientEvent>,
 }
 
 impl Hostile {

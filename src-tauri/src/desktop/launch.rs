@@ -7,15 +7,22 @@ use crate::headless::args::{CallArgs, is_given};
 
 /// What replaces the user's settings for this run. `matches` says which arguments were typed: the
 /// defaults of a headless call, such as the test pattern, do not apply to the window.
-pub(super) fn read(args: &CallArgs, matches: &ArgMatches) -> Launch {
-    Launch {
+///
+/// # Errors
+/// A sentence for the person who typed the arguments, about a file that cannot be used.
+pub(super) fn read(args: &CallArgs, matches: &ArgMatches) -> Result<Launch, String> {
+    let server = args.client_config()?;
+
+    Ok(Launch {
         video: is_given(matches, "video").then(|| args.video.clone()),
         audio: is_given(matches, "audio").then(|| args.audio.clone()),
         speaker: args.speaker.clone(),
         server_url: args.signaling.clone(),
+        token: server.token,
+        roots: server.roots,
         name: args.name.clone(),
         video_quality: args.video_quality(),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -32,7 +39,7 @@ mod tests {
             .try_get_matches_from(["tandem"].iter().chain(words))
             .unwrap();
         let args = Cli::from_arg_matches(&matches).unwrap().call;
-        read(&args, &matches)
+        read(&args, &matches).unwrap()
     }
 
     #[test]

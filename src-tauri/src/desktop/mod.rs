@@ -57,7 +57,7 @@ fn start(args: &CallArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     tauri::async_runtime::set(runtime.handle().clone());
     let settings_file = SettingsFile::new(&folder);
     let (settings, settings_problem) = settings_file.load();
-    let launch = launch::read(args, matches);
+    let launch = launch::read(args, matches).map_err(anyhow::Error::msg)?;
 
     window::run(WindowSetup {
         settings,

@@ -1,5 +1,6 @@
 //! The arguments of a call, and what can be found wrong with them before the call starts.
 
+use std::env::VarError;
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,13 +13,17 @@ use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoInput, VideoSpec};
 use tandem_signaling::ServerUrl;
+use tandem_signaling::client::{BearerToken, BearerTokenError, ClientConfig, TrustedRoots};
 
-use crate::values;
+use crate::values::{self, RoomText};
 use crate::video_quality::VideoQuality;
 
 /// The help heading of the arguments that work only with `--headless`. It marks them: the window
 /// refuses every argument that has it.
 const HEADLESS_ONLY: &str = "Only with --headless";
+
+/// The environment variable that holds a token for the signaling server.
+const TOKEN_VARIABLE: &str = "TANDEM_TOKEN";
 
 /// What the exit codes mean, for the help text.
 pub const EXIT_CODES: &str = "Exit codes of a headless call:
@@ -40,16 +45,26 @@ pub struct CallArgs {
     /// what it receives
     #[arg(long, help_heading = HEADLESS_ONLY, conflicts_with_all = ["signaling", "host"])]
     pub pair: bool,
-    /// The signaling server that introduces the two people [default: ws://127.0.0.1:9000/ws]
+    /// The signaling server that introduces the two people, like chat.example.org or
+    /// wss://chat.example.org/ws [default: ws://127.0.0.1:9000/ws]
     #[arg(long, value_name = "WS_URL", conflicts_with = "host")]
     pub signaling: Option<ServerUrl>,
+    /// A file with the token that the signaling server requires. The environment variable
+    /// TANDEM_TOKEN can hold the token instead. It is sent over TLS or inside private networks only
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pair", "host"])]
+    pub token_file: Option<PathBuf>,
+    /// A PEM file with certificates of authorities to trust beside the system's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pair", "host"])]
+    pub ca_file: Option<PathBuf>,
     /// Run a signaling server as well. Without an address only this machine can reach it;
     /// 0.0.0.0:9000 opens it to the network
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "ADDR:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:9000", value_parser = listen_address)]
     pub host: Option<SocketAddr>,
-    /// Call only a person who gives the same code [default: anyone who is searching]
-    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "CODE", value_parser = values::room)]
-    pub room: Option<String>,
+    /// Call only a person who gives the same code, or the person who made this invite:
+    /// 7-garden-lantern, or a link, whose server is used for this call [default: anyone who is
+    /// searching]
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "CODE", value_parser = values::room_text)]
+    pub room: Option<RoomText>,
     /// The name that the other person sees
     #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub name: Option<String>,
@@ -92,9 +107,10 @@ pub struct CallArgs {
     /// Ctrl-C]
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "TIME", value_parser = values::duration)]
     pub duration: Option<Duration>,
-    /// How long to search for another person
-    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
-    pub wait: Duration,
+    /// How long to search for another person, or for the server if it is away [default: 30s for a
+    /// person, 5s for the server]
+    #[arg(long, help_heading = HEADLESS_ONLY, value_name = "TIME", value_parser = values::duration)]
+    pub wait: Option<Duration>,
     /// Write the report as JSON to FILE, or to stdout with - [default: a table on stdout]
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "FILE|-")]
     pub report: Option<PathBuf>,
@@ -149,6 +165,15 @@ impl CallArgs {
             );
         }
 
+        if self.linked_server().is_some()
+            && (self.pair || self.host.is_some() || self.signaling.is_some())
+        {
+            return Err(
+                "--room with a link names the server: leave out --signaling, --host and --pair"
+                    .into(),
+            );
+        }
+
         if self.pair && self.video == VideoSpec::None && self.audio == AudioSource::None {
             return Err(
                 "--pair with --video none and --audio none sends nothing. Leave one of them out"
@@ -156,6 +181,7 @@ impl CallArgs {
             );
         }
 
+        self.client_config()?;
         self.check_inputs()?;
         self.check_outputs()
     }
@@ -240,11 +266,72 @@ impl CallArgs {
         video.into_iter().chain(audio)
     }
 
-    /// `--signaling` or its default. Not used with `--pair` and `--host`.
+    /// The server of a link in `--room`.
+    fn linked_server(&self) -> Option<&ServerUrl> {
+        match &self.room {
+            Some(RoomText::Link(link)) => Some(&link.server),
+            _ => None,
+        }
+    }
+
+    /// The server of a link in `--room`, `--signaling` or its default. Not used with `--pair` and
+    /// `--host`.
     pub fn server_url(&self) -> ServerUrl {
-        self.signaling
-            .clone()
+        self.linked_server()
+            .or(self.signaling.as_ref())
+            .cloned()
             .unwrap_or_else(values::default_server_url)
+    }
+
+    /// The signaling server of `--signaling` or its default, with the token and the trusted
+    /// certificates.
+    ///
+    /// # Errors
+    /// A sentence for the person who typed the arguments.
+    pub fn client_config(&self) -> Result<ClientConfig, String> {
+        let roots = match &self.ca_file {
+            None => TrustedRoots::default(),
+            Some(path) => {
+                TrustedRoots::with_file(path).map_err(|error| format!("--ca-file: {error}"))?
+            }
+        };
+
+        // A token belongs to the user's own server, never to that of a link.
+        let token = self.token()?.filter(|_| self.linked_server().is_none());
+        let config = ClientConfig {
+            token,
+            roots,
+            ..ClientConfig::new(self.server_url())
+        };
+
+        if config.token.is_some() && self.signaling.is_some() && config.url.is_exposed() {
+            return Err(format!(
+                "the token would be sent to {} without encryption. Give a wss:// address",
+                config.url.authority()
+            ));
+        }
+
+        Ok(config)
+    }
+
+    /// The token of `--token-file`, or else of `TANDEM_TOKEN`.
+    fn token(&self) -> Result<Option<BearerToken>, String> {
+        if self.pair || self.host.is_some() {
+            return Ok(None);
+        }
+
+        let (token, source) = match (&self.token_file, std::env::var(TOKEN_VARIABLE)) {
+            (Some(path), _) => (BearerToken::read(path), "--token-file"),
+            (None, Ok(text)) => (BearerToken::new(&text), TOKEN_VARIABLE),
+            (None, Err(VarError::NotPresent)) => return Ok(None),
+            (None, Err(VarError::NotUnicode(_))) => {
+                (Err(BearerTokenError::BadCharacter), TOKEN_VARIABLE)
+            }
+        };
+
+        token
+            .map(Some)
+            .map_err(|error| format!("{source}: {error}"))
     }
 
     /// Size, rate, codec and bitrate limit of the video to send.
@@ -419,8 +506,8 @@ mod tests {
 
         assert_eq!(
             (args.wait, args.duration),
-            (Duration::from_secs(30), None),
-            "30 s to find a partner, then no time limit"
+            (None, None),
+            "the usual limits of a search, then none"
         );
         assert_eq!(
             args.processing(),

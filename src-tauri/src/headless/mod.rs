@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tandem_signaling::ServerUrl;
+use tandem_signaling::client::ClientConfig;
 use tokio::sync::watch;
 
 pub use outcome::Exit;
@@ -101,7 +102,23 @@ async fn call(args: &CallArgs) -> Finish {
     }
 
     let Some(address) = args.host else {
-        return one(hold_call(alone(args, args.server_url()), stop).await);
+        return one(match args.client_config() {
+            Ok(server) => {
+                if server.url.is_exposed() {
+                    print_to_stderr(&format!(
+                        "{} is reached without encryption: others on the way can see who calls whom, and could listen in. \
+                         Use a wss:// address if the server has one",
+                        server.url.authority()
+                    ));
+                }
+
+                hold_call(alone(args, server), stop).await
+            }
+            // The files were read before: they have changed since.
+            Err(why) => {
+                Outcome::failed(Failure::new(Exit::Connection, AppErrorCode::Internal, why))
+            }
+        });
     };
 
     match embedded::server(address.to_string()).start().await {
@@ -112,7 +129,7 @@ async fn call(args: &CallArgs) -> Finish {
                 server.local_addr()
             ));
 
-            let outcome = hold_call(alone(args, url), stop).await;
+            let outcome = hold_call(alone(args, ClientConfig::new(url)), stop).await;
             server.shutdown_within(SERVER_STOP_TIMEOUT).await;
             one(outcome)
         }

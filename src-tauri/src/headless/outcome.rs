@@ -151,6 +151,8 @@ impl Timeline {
             | CallEventKind::SignalingBack
             | CallEventKind::PartnerReconnecting
             | CallEventKind::PartnerBack
+            | CallEventKind::PartnerSignalingLost
+            | CallEventKind::PartnerSignalingBack
             | CallEventKind::PartnerState { .. } => {}
         }
     }
@@ -238,10 +240,9 @@ impl Timeline {
                 )
             }
             Some(reason) => {
-                let exit = if reason.code == EndCode::NoPartner {
-                    Exit::NoPartner
-                } else {
-                    Exit::Connection
+                let exit = match reason.code {
+                    EndCode::NoPartner | EndCode::NoSuchRoom => Exit::NoPartner,
+                    _ => Exit::Connection,
                 };
 
                 Failure::new(exit, reason.code, reason.message.clone())

@@ -2,6 +2,7 @@
 //! self-test and demo.
 
 use tandem_signaling::ServerUrl;
+use tandem_signaling::client::ClientConfig;
 use tokio::sync::watch;
 
 use super::args::CallArgs;
@@ -11,6 +12,7 @@ use super::run::{Outcome, hold_call};
 use super::{Finish, PrintedReport, SERVER_STOP_TIMEOUT, setup};
 use crate::embedded;
 use crate::error_code::AppErrorCode;
+use crate::values::RoomText;
 
 /// The room, unless `--room` names another. Only this process reaches the server.
 const ROOM: &str = "pair";
@@ -32,8 +34,12 @@ pub(super) async fn hold_pair(args: &CallArgs, stop: watch::Receiver<bool>) -> F
         }
     };
 
-    let room = args.room.as_deref().unwrap_or(ROOM);
-    let [first, second] = setup::pair(args, ServerUrl::listening_on(server.local_addr()), room);
+    let room = args
+        .room
+        .as_ref()
+        .map_or_else(|| ROOM.to_owned(), RoomText::room);
+    let url = ServerUrl::listening_on(server.local_addr());
+    let [first, second] = setup::pair(args, ClientConfig::new(url), &room);
     let (first, second) = tokio::join!(hold_call(first, stop.clone()), hold_call(second, stop));
     server.shutdown_within(SERVER_STOP_TIMEOUT).await;
 

@@ -1,25 +1,32 @@
 //! Turns arguments into peers: what each end of a call sends, plays, expects and saves.
 
+use std::time::Duration;
+
 use tandem_call::{CallOptions, Profile};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource};
 use tandem_media::video::VideoSpec;
-use tandem_signaling::ServerUrl;
+use tandem_signaling::client::ClientConfig;
 
 use super::args::CallArgs;
 use super::outcome::Intent;
 use super::run::PeerSetup;
+use crate::values::RoomText;
+
+/// How long to search for a partner unless `--wait` says otherwise.
+const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
 /// The only peer of this process. Its partner is another program.
-pub(super) fn alone(args: &CallArgs, server_url: ServerUrl) -> PeerSetup {
+pub(super) fn alone(args: &CallArgs, server: ClientConfig) -> PeerSetup {
     let speaker = args.speaker.clone().unwrap_or(AudioSink::Default);
     let mut peer = peer(
         args,
-        server_url,
+        server,
         args.video.clone(),
         args.audio.clone(),
         speaker,
     );
-    peer.options.room.clone_from(&args.room);
+    peer.options.room = args.room.as_ref().map(RoomText::room);
+    peer.options.room_must_exist = args.room.as_ref().is_some_and(RoomText::must_exist);
     peer.intent.needs_speaker = matches!(&args.speaker, Some(sink) if *sink != AudioSink::None);
     save_files(&mut peer, args);
 
@@ -28,11 +35,11 @@ pub(super) fn alone(args: &CallArgs, server_url: ServerUrl) -> PeerSetup {
 
 /// Both peers of this process, in the same room. The first gets the devices and writes the files,
 /// because a process opens a device only once.
-pub(super) fn pair(args: &CallArgs, server_url: ServerUrl, room: &str) -> [PeerSetup; 2] {
+pub(super) fn pair(args: &CallArgs, server: ClientConfig, room: &str) -> [PeerSetup; 2] {
     let speaker = args.speaker.clone().unwrap_or(AudioSink::None);
     let mut first = peer(
         args,
-        server_url.clone(),
+        server.clone(),
         args.video.clone(),
         args.audio.clone(),
         speaker,
@@ -48,7 +55,7 @@ pub(super) fn pair(args: &CallArgs, server_url: ServerUrl, room: &str) -> [PeerS
         other => other.clone(),
     };
 
-    let mut second = peer(args, server_url, video, audio, AudioSink::None);
+    let mut second = peer(args, server, video, audio, AudioSink::None);
     first.intent.needs_speaker = matches!(&args.speaker, Some(sink) if *sink != AudioSink::None);
     expect(&mut first, second.intent);
     expect(&mut second, first.intent);
@@ -68,7 +75,7 @@ fn expect(peer: &mut PeerSetup, partner: Intent) {
 
 fn peer(
     args: &CallArgs,
-    server_url: ServerUrl,
+    server: ClientConfig,
     video: VideoSpec,
     audio: AudioSource,
     speaker: AudioSink,
@@ -79,7 +86,8 @@ fn peer(
         ..Intent::default()
     };
 
-    let mut options = CallOptions::new(server_url);
+    let mut options = CallOptions::new(server.url.clone());
+    options.signaling = server;
     options.profile = Profile {
         user_name: args.name.clone(),
         ..Profile::default()
@@ -99,9 +107,11 @@ fn peer(
     };
 
     options.relay_only = args.relay_only;
-    options.timeouts.partner = Some(args.wait);
-    // Without a server the search cannot succeed, so it fails no later than without a partner.
-    options.timeouts.signaling = options.timeouts.signaling.min(args.wait);
+    options.timeouts.partner = Some(args.wait.unwrap_or(DEFAULT_WAIT));
+    if let Some(wait) = args.wait {
+        options.timeouts.signaling = wait;
+        options.timeouts.signaling_return = wait;
+    }
 
     PeerSetup {
         options,
@@ -125,8 +135,8 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    fn url() -> ServerUrl {
-        "ws://127.0.0.1:1".parse().expect("an address")
+    fn server() -> ClientConfig {
+        ClientConfig::new("ws://127.0.0.1:1".parse().expect("an address"))
     }
 
     fn parsed(arguments: &[&str]) -> CallArgs {
@@ -157,7 +167,7 @@ mod tests {
         ];
         let [first, second] = pair(
             &parsed(&[&arguments[..], &files[..]].concat()),
-            url(),
+            server(),
             "room",
         );
         assert!(
@@ -207,7 +217,7 @@ mod tests {
 
     #[test]
     fn each_of_a_pair_expects_what_the_other_sends() {
-        let [first, second] = pair(&parsed(&["--pair", "--video", "none"]), url(), "room");
+        let [first, second] = pair(&parsed(&["--pair", "--video", "none"]), server(), "room");
         for peer in [&first, &second] {
             assert!(
                 peer.intent.expects_audio && !peer.intent.expects_video,
@@ -223,7 +233,7 @@ mod tests {
 
     #[test]
     fn only_a_requested_speaker_must_work() {
-        let peer = alone(&parsed(&[]), url());
+        let peer = alone(&parsed(&[]), server());
         assert_eq!(
             peer.options.audio.sink,
             AudioSink::Default,
@@ -236,14 +246,14 @@ mod tests {
         );
 
         assert!(
-            alone(&parsed(&["--speaker", "default"]), url())
+            alone(&parsed(&["--speaker", "default"]), server())
                 .intent
                 .needs_speaker,
             "the default speaker was requested"
         );
 
         assert!(
-            !alone(&parsed(&["--speaker", "none"]), url())
+            !alone(&parsed(&["--speaker", "none"]), server())
                 .intent
                 .needs_speaker,
             "no speaker cannot fail"
@@ -251,12 +261,27 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_server_fails_within_the_wait() {
-        let peer = alone(&parsed(&["--wait", "500ms"]), url());
+    fn a_missing_server_gets_the_wait_that_was_asked_for() {
+        for (text, wait) in [("500ms", 500), ("60s", 60_000)] {
+            let timeouts = alone(&parsed(&["--wait", text]), server()).options.timeouts;
+            let wait = Duration::from_millis(wait);
+            assert_eq!(
+                (
+                    timeouts.partner,
+                    timeouts.signaling,
+                    timeouts.signaling_return
+                ),
+                (Some(wait), wait, wait),
+                "--wait {text}"
+            );
+        }
+
+        let timeouts = alone(&parsed(&[]), server()).options.timeouts;
+        assert_eq!(timeouts.partner, Some(DEFAULT_WAIT));
         assert_eq!(
-            peer.options.timeouts.signaling,
-            std::time::Duration::from_millis(500),
-            "no longer than --wait"
+            timeouts.signaling,
+            Duration::from_secs(5),
+            "a typing error shows soon"
         );
     }
 }

@@ -249,8 +249,10 @@ impl Window {
     pub fn press(&self, action: &str) -> Result<()> {
         let selector = format!("[data-action=\"{action}\"]");
         self.wait_for(&format!("the button {action}"), || {
+            // Like a hand that moves the pointer there: a call hides its controls until it does.
             let ready =
-                "const e = [...document.querySelectorAll(arguments[0])].find((e) => e.getClientRects().length > 0);
+                "window.dispatchEvent(new Event('pointermove'));
+                const e = [...document.querySelectorAll(arguments[0])].find((e) => e.getClientRects().length > 0);
                 return !!e && !e.disabled;";
             (self.run(ready, &json!([selector])).ok()? == Value::Bool(true)).then_some(())
         })?;

@@ -15,10 +15,17 @@ describe("the sources of the streams", () => {
     expect(sources(makeState()).remote).toBeNull();
   });
 
-  it("are none between lobby and call", () => {
-    for (const name of ["waiting", "connecting", "ended"]) {
+  it("are none while connecting and after a call", () => {
+    for (const name of ["connecting", "ended"]) {
       expect(sources(STATES[name] ?? makeState())).toEqual({ local: null, remote: null });
     }
+  });
+
+  it("are the local camera while waiting, unless it is off", () => {
+    const waiting = STATES.waiting ?? makeState();
+    expect(sources(waiting)).toEqual({ local: "waiting", remote: null });
+    const settings = { ...waiting.settings, cameraEnabled: false };
+    expect(sources({ ...waiting, settings }).local).toBeNull();
   });
 
   it("are both ends in a call, as far as their cameras are on", () => {

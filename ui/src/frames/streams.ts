@@ -10,10 +10,19 @@ import { FrameStream } from "./stream";
  * source. Another text (another call, another partner) is another source, and nothing of the old
  * one may show.
  */
-export function sources({ screen, preview }: AppState): Record<StreamName, string | null> {
+export function sources({
+  screen,
+  preview,
+  settings,
+}: AppState): Record<StreamName, string | null> {
   switch (screen.kind) {
     case "lobby":
       return { local: preview.status === "on" ? "preview" : null, remote: null };
+    case "waiting":
+      return {
+        local: settings.cameraEnabled && screen.sendsVideo ? "waiting" : null,
+        remote: null,
+      };
     case "inCall": {
       const call = `call ${screen.connectedAtMs}`;
       return {

@@ -77,7 +77,12 @@ room: string | null,
 /**
  * When the search started.
  */
-startedAtMs: number, } | { "kind": "connecting", 
+startedAtMs: number, 
+/**
+ * Whether there is video to send: a source is chosen and has not failed. It is shown to
+ * the user meanwhile.
+ */
+sendsVideo: boolean, } | { "kind": "connecting", 
 /**
  * The partner.
  */
@@ -99,6 +104,10 @@ timedOut: boolean, } | { "kind": "inCall" } & InCall | { "kind": "ended",
  */
 reason: EndCode, 
 /**
+ * What is wrong with the signaling server, if it ended for that reason.
+ */
+cause: ClientErrorCode | null, 
+/**
  * How long it lasted; `null` if it never connected.
  */
 durationMs: number | null, 
@@ -115,6 +124,10 @@ export type InCall = {
  * The partner.
  */
 partner: Partner, 
+/**
+ * The two found each other by a code, so neither is a stranger to the other.
+ */
+known: boolean, 
 /**
  * When it connected.
  */
@@ -155,6 +168,10 @@ partnerCameraOff: boolean,
  * Nothing arrives from the partner at the moment.
  */
 partnerReconnecting: boolean, 
+/**
+ * The partner's connection to the signaling server is lost. The call continues without it.
+ */
+partnerServerLost: boolean, 
 /**
  * The connection to the signaling server is lost. The call continues without it.
  */
@@ -220,6 +237,10 @@ speaker: string | null,
  * Whether calls start with the camera on.
  */
 cameraEnabled: boolean, 
+/**
+ * Whether the microphone is muted, in calls and before them.
+ */
+muted: boolean, 
 /**
  * The color theme.
  */
@@ -343,7 +364,7 @@ detail: string | null, };
  * Any code of this program, serialized as its published string. TypeScript's union is generated
  * from it, and the page has words for each of its members.
  */
-export type ErrorCode = MediaErrorCode | EndCode | AppErrorCode;
+export type ErrorCode = MediaErrorCode | EndCode | ClientErrorCode | AppErrorCode;
 
 /**
  * The published codes of everything that can go wrong with a device, a media file or a recording.
@@ -363,7 +384,12 @@ export type MediaErrorCode = "CAM_NOT_FOUND" | "CAM_IN_USE" | "CAM_DENIED" | "CA
 /**
  * Why a call ended, as a stable code.
  */
-export type EndCode = "HUNG_UP" | "CANCELLED" | "NO_PARTNER" | "RELAY_UNREACHABLE" | "RELAY_REFUSED" | "NO_TURN_SERVER" | "CONNECT_TIMEOUT" | "CONNECTION_FAILED" | "BAD_DESCRIPTION" | "NO_COMMON_CODEC" | "PARTNER_LEFT" | "PARTNER_VANISHED";
+export type EndCode = "HUNG_UP" | "CANCELLED" | "NO_PARTNER" | "RELAY_UNREACHABLE" | "RELAY_REFUSED" | "NO_SUCH_ROOM" | "NO_TURN_SERVER" | "CONNECT_TIMEOUT" | "CONNECTION_FAILED" | "BAD_DESCRIPTION" | "NO_COMMON_CODEC" | "PARTNER_LEFT" | "PARTNER_VANISHED";
+
+/**
+ * The stable codes of [`ClientError`].
+ */
+export type ClientErrorCode = "SIGNALING_UNKNOWN_HOST" | "SIGNALING_UNREACHABLE" | "SIGNALING_PROXY" | "SIGNALING_TLS_MISSING" | "SIGNALING_TLS_UNTRUSTED" | "SIGNALING_TLS_EXPIRED" | "SIGNALING_TLS_WRONG_NAME" | "SIGNALING_TLS_FAILED" | "SIGNALING_FORBIDDEN" | "SIGNALING_WRONG_PATH" | "SIGNALING_REDIRECTED" | "SIGNALING_BUSY" | "SIGNALING_FULL" | "SIGNALING_REFUSED" | "SIGNALING_TIMEOUT" | "SIGNALING_NOT_A_RELAY" | "SIGNALING_OTHER_VERSION" | "SIGNALING_TOKEN_NEEDED" | "SIGNALING_TOKEN_REFUSED" | "SIGNALING_TOKEN_EXPOSED" | "SIGNALING_BANNED" | "SIGNALING_REJECTED" | "SIGNALING_CLOSED" | "SIGNALING_BROKEN" | "SIGNALING_SILENT" | "SIGNALING_STALLED" | "SIGNALING_GARBAGE";
 
 /**
  * The codes of the faults that the program finds itself, as reports and the window show them.

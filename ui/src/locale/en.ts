@@ -141,6 +141,7 @@ export const en = {
     },
     reconnectingHint: "The connection to {name} was lost.",
     serverLost: "Can't reach the server. Your call isn't affected.",
+    partnerServerLost: "{name} lost the connection to the server. Your call isn't affected.",
     youAreMuted: "You're muted",
   },
 

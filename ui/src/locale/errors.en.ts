@@ -18,7 +18,10 @@ export interface Words {
 }
 
 const CHECK_BOTH = "Check your internet connection, or the server address in Settings.";
-const EXAMPLE_ADDRESS = "Enter one like ws://192.168.1.20:9000/ws.";
+const CHECK_ADDRESS = "Check the server address in Settings.";
+const CHECK_INTERNET = "Check your internet connection, then try again.";
+const EXAMPLE_ADDRESS = "Enter one like chat.example.org or 192.168.1.20:9000.";
+const IN_A_MINUTE = "Try again in a minute.";
 const UPDATE_BOTH = "Make sure you both have the latest version of Tandem.";
 const RESTART = "Try again, or restart Tandem.";
 
@@ -143,10 +146,97 @@ export const ERRORS = {
     todo: "Try again, or choose other devices.",
   },
   RELAY_UNREACHABLE: { what: "Can't reach the server.", todo: CHECK_BOTH },
+  NO_SUCH_ROOM: {
+    what: "This invite doesn't work any more.",
+    todo: "Check the number, or ask for a new invite.",
+  },
   RELAY_REFUSED: {
     what: "The server refused the request.",
     todo: "Check your name and the code, or choose another server in Settings.",
   },
+  // What is wrong with the server
+  SIGNALING_UNKNOWN_HOST: { what: "There's no server with that name.", todo: CHECK_BOTH },
+  SIGNALING_UNREACHABLE: { what: "Can't reach the server.", todo: CHECK_BOTH },
+  SIGNALING_TIMEOUT: { what: "The server isn't answering.", todo: CHECK_BOTH },
+  SIGNALING_PROXY: {
+    what: "Your network's proxy doesn't let Tandem through to the server.",
+    todo: "Check your system's proxy settings.",
+  },
+  SIGNALING_TLS_MISSING: {
+    what: "This server doesn't offer an encrypted connection.",
+    todo: CHECK_ADDRESS,
+  },
+  SIGNALING_TLS_UNTRUSTED: {
+    what: "This computer doesn't trust the server's certificate.",
+    todo: "Check the server address, or ask the people who run the server.",
+  },
+  SIGNALING_TLS_EXPIRED: {
+    what: "The server's certificate isn't valid today.",
+    todo: "Check this computer's date, or ask the people who run the server.",
+  },
+  SIGNALING_TLS_WRONG_NAME: {
+    what: "The server's certificate is for a different address.",
+    todo: CHECK_ADDRESS,
+  },
+  SIGNALING_TLS_FAILED: {
+    what: "Tandem couldn't set up an encrypted connection to the server.",
+    todo: "Try again, or use another network.",
+  },
+  SIGNALING_FORBIDDEN: {
+    what: "The server doesn't accept this app.",
+    todo: "Update Tandem, or choose another server in Settings.",
+  },
+  SIGNALING_WRONG_PATH: {
+    what: "There's no Tandem server at this address.",
+    todo: "Check the end of the server address in Settings.",
+  },
+  SIGNALING_REDIRECTED: {
+    what: "This server has moved.",
+    todo: "Ask the people who run it for the new address.",
+  },
+  SIGNALING_BUSY: {
+    what: "The server has too many connections from your network.",
+    todo: IN_A_MINUTE,
+  },
+  SIGNALING_FULL: { what: "The server is full right now.", todo: IN_A_MINUTE },
+  SIGNALING_REFUSED: {
+    what: "The server refused the connection.",
+    todo: "Check the server address in Settings, or try again later.",
+  },
+  SIGNALING_NOT_A_RELAY: { what: "That isn't a Tandem server.", todo: CHECK_ADDRESS },
+  SIGNALING_OTHER_VERSION: {
+    what: "The server has a different version of Tandem.",
+    todo: "Update Tandem, or ask the people who run the server to update it.",
+  },
+  SIGNALING_TOKEN_NEEDED: {
+    what: "This server is private and needs a token.",
+    todo: "Ask the people who run it for one.",
+  },
+  SIGNALING_TOKEN_REFUSED: {
+    what: "The server doesn't accept your token.",
+    todo: "Ask the people who run it for a new one.",
+  },
+  SIGNALING_TOKEN_EXPOSED: {
+    what: "Tandem didn't send your token, because the connection isn't encrypted.",
+    todo: "Enter a server address that starts with wss://.",
+  },
+  SIGNALING_BANNED: {
+    what: "You've been banned from this server.",
+    todo: "Ask the people who run it, or choose another server in Settings.",
+  },
+  SIGNALING_REJECTED: {
+    what: "The server can't connect you right now.",
+    todo: IN_A_MINUTE,
+  },
+  SIGNALING_CLOSED: { what: "The server closed the connection.", todo: IN_A_MINUTE },
+  SIGNALING_BROKEN: { what: "The connection to the server was lost.", todo: CHECK_INTERNET },
+  SIGNALING_SILENT: { what: "The server stopped responding.", todo: CHECK_INTERNET },
+  SIGNALING_STALLED: { what: "The server stopped responding.", todo: CHECK_INTERNET },
+  SIGNALING_GARBAGE: {
+    what: "The server sent something Tandem doesn't understand.",
+    todo: "Update Tandem, or choose another server in Settings.",
+  },
+
   RELAY_NOT_STARTED: {
     what: "Tandem couldn't start hosting.",
     todo: "Close other copies of Tandem, then try again.",

@@ -12,6 +12,7 @@ type Attribute =
   | "spellcheck"
   | "inputmode"
   | "dir"
+  | "maxLength"
   | "onChange";
 
 interface TextFieldProps extends Pick<AllHTMLAttributes<HTMLInputElement>, Attribute> {

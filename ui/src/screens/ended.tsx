@@ -19,9 +19,11 @@ interface EndedProps extends View {
 }
 
 export function Ended({ screen, ...view }: EndedProps) {
-  const { reason, durationMs, room } = screen;
+  const { reason, cause, durationMs, room } = screen;
   const { act } = view;
-  const { what, todo } = wordsFor(reason);
+  // What is wrong with the server says more than that it could not be reached.
+  const code = cause ?? reason;
+  const { what, todo } = wordsFor(code);
   const orderly = ORDERLY.has(reason);
   const failed = durationMs === null && !orderly;
   return (
@@ -54,7 +56,7 @@ export function Ended({ screen, ...view }: EndedProps) {
           onClick={() => void act.send({ type: "toLobby" })}
         />
       </div>
-      {!orderly && <p class="problem-code">{plain(reason, 60)}</p>}
+      {!orderly && <p class="problem-code">{plain(code, 60)}</p>}
     </Centred>
   );
 }

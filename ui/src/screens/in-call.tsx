@@ -160,6 +160,12 @@ function Notes({ call }: { call: Call }) {
           {call.partnerReconnecting ? words.server.unreachable : t.serverLost}
         </p>
       )}
+      {call.partnerServerLost && !call.serverLost && !call.partnerReconnecting && (
+        <p class="note" data-note="partner-server-lost">
+          <Icon name="warning" />
+          <Sentence template={t.partnerServerLost} partner={call.partner} />
+        </p>
+      )}
       {call.muted && (
         <p class="note" data-note="muted">
           <Icon name="microphoneOff" />
@@ -217,14 +223,17 @@ function Controls({ call, act }: View & { call: Call }) {
         onClick={act.openSettings}
       />
       <span class="divider" aria-hidden="true" />
-      <Button
-        action="next"
-        icon="next"
-        label={t.next}
-        describe={t.nextLabel}
-        kind="control"
-        onClick={() => void act.send({ type: "next" })}
-      />
+      {/* Who was called by a code is not left for a stranger by one wrong click. */}
+      {!call.known && (
+        <Button
+          action="next"
+          icon="next"
+          label={t.next}
+          describe={t.nextLabel}
+          kind="control"
+          onClick={() => void act.send({ type: "next" })}
+        />
+      )}
       <Button
         action="hang-up"
         icon="hangUp"

@@ -1,8 +1,10 @@
 // The home screen: check camera and sound, and choose how to call.
 
+import { MAX_USER_NAME_CHARS } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
+import { DeviceToggles } from "../parts/device-toggles";
 import { Devices } from "../parts/devices";
 import { Icon, Mark } from "../parts/icons";
 import { Bar, Heading } from "../parts/layout";
@@ -35,9 +37,8 @@ export function Lobby(view: View) {
 }
 
 /** The local camera. `frames/` draws on the canvas. */
-function Preview({ state, act }: View) {
-  const { status } = state.preview;
-  const on = state.settings.cameraEnabled;
+function Preview(view: View) {
+  const { status } = view.state.preview;
   const note = {
     off: t.previewOff,
     starting: t.previewStarting,
@@ -53,15 +54,7 @@ function Preview({ state, act }: View) {
           <p>{note}</p>
         </div>
       )}
-      <Button
-        action="camera"
-        icon={on ? "camera" : "cameraOff"}
-        label={on ? words.call.stopVideoLabel : words.call.startVideoLabel}
-        iconOnly
-        kind="control"
-        off={!on}
-        onClick={() => void act.send({ type: "setCameraOn", on: !on })}
-      />
+      <DeviceToggles {...view} />
     </section>
   );
 }
@@ -80,7 +73,8 @@ function NameField({ state, page, act }: View) {
         onText={(name) => {
           act.draft({ name });
         }}
-        onChange={act.commitName}
+        maxLength={2 * MAX_USER_NAME_CHARS}
+        onChange={() => void act.commitName()}
       />
     </div>
   );
@@ -95,8 +89,7 @@ function FindPartner({ act }: View) {
         label={t.find}
         kind="primary"
         onClick={() => {
-          act.commitName();
-          void act.send({ type: "findPartner" });
+          void act.call({ type: "findPartner" });
         }}
       />
       <p class="hint">{t.findHint}</p>
@@ -112,8 +105,7 @@ function CallWithCode(view: View) {
       noValidate
       onSubmit={(event) => {
         event.preventDefault();
-        act.commitName();
-        void act.send({ type: "callWithCode", code: page.drafts.code.trim() });
+        void act.call({ type: "callWithCode", code: page.drafts.code.trim() });
       }}
     >
       <label for="room-code">{t.call}</label>

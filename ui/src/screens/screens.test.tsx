@@ -289,6 +289,24 @@ describe("a call", () => {
     expect(find("#local").hidden).toBe(false);
   });
 
+  it("offers the next stranger, but not instead of a person who was called by a code", () => {
+    call();
+    expect(has("[data-action=next]")).toBe(true);
+    call({ known: true });
+    expect(has("[data-action=next]")).toBe(false);
+    expect(has("[data-action=hang-up]")).toBe(true);
+  });
+
+  it("has a quiet note, and no overlay, while only the server has lost the other person", () => {
+    call({ partnerServerLost: true });
+    expect(text("[data-note=partner-server-lost]")).toBe(
+      "Amara lost the connection to the server. Your call isn't affected.",
+    );
+    expect(has(".reconnecting")).toBe(false);
+    call({ partnerServerLost: true, partnerReconnecting: true });
+    expect(has("[data-note=partner-server-lost]"), "the call is affected").toBe(false);
+  });
+
   it("says that the server is lost while the call continues", () => {
     call({ serverLost: true });
     expect(text("[data-note=server-lost]")).toBe(words.call.serverLost);
@@ -333,6 +351,24 @@ describe("a call", () => {
   });
 });
 
+describe("waiting", () => {
+  it("shows what the other person is about to see and hear, and lets the user change it", () => {
+    const view = show(STATES.waiting ?? makeState());
+    expect(find("#local").hidden).toBe(false);
+    action("mute").click();
+    action("camera").click();
+    expect(sent(view)).toEqual([
+      { type: "setMuted", muted: true },
+      { type: "setCameraOn", on: false },
+    ]);
+
+    const off = makeState().settings;
+    show({ ...(STATES.waiting ?? makeState()), settings: { ...off, cameraEnabled: false } });
+    expect(find("#local").hidden).toBe(true);
+    expect(text(".self-view-off")).toBe(words.call.localOff);
+  });
+});
+
 describe("the end", () => {
   it("says why in words, how long it was, and what can be done", () => {
     const view = show(STATES.ended ?? makeState());
@@ -351,8 +387,27 @@ describe("the end", () => {
     expect(text("h1")).toBe(words.ended.title.failed);
   });
 
+  it("says what is wrong with the server, not only that it can't be reached", () => {
+    const screen = {
+      kind: "ended",
+      reason: "RELAY_REFUSED",
+      cause: "SIGNALING_TOKEN_NEEDED",
+      durationMs: null,
+      room: null,
+    } as const;
+    show(makeState({ screen }));
+    expect(text("#end-reason")).toBe(words.errors.SIGNALING_TOKEN_NEEDED.what);
+    expect(text(".problem-code")).toBe("SIGNALING_TOKEN_NEEDED");
+  });
+
   it("says that a call ended, not that it failed, when the user gave up before it began", () => {
-    const screen = { kind: "ended", reason: "HUNG_UP", durationMs: null, room: null } as const;
+    const screen = {
+      kind: "ended",
+      reason: "HUNG_UP",
+      cause: null,
+      durationMs: null,
+      room: null,
+    } as const;
     show(makeState({ screen }));
     expect(text("h1")).toBe(words.ended.title.ended);
     expect(has(".hint"), "nothing is left to do").toBe(false);

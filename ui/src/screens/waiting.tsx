@@ -1,10 +1,12 @@
-// Searching: for anyone, or for the person with the same code.
+// Searching: for anyone, or for the person with the same code. The user sees what the other person
+// is about to see, and can still change it.
 
 import type { Screen } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
-import { Mark } from "../parts/icons";
+import { DeviceToggles } from "../parts/device-toggles";
+import { Icon } from "../parts/icons";
 import { Centred, Heading } from "../parts/layout";
 import { plain } from "../text";
 import { clock } from "../time";
@@ -16,13 +18,11 @@ interface WaitingProps extends View {
 }
 
 export function Waiting({ screen, ...view }: WaitingProps) {
-  const { room, startedAtMs } = screen;
+  const { room, startedAtMs, sendsVideo } = screen;
   const { page, act } = view;
   return (
     <Centred name="waiting" {...view}>
-      <div class="pulse">
-        <Mark />
-      </div>
+      <LocalVideo {...view} sendsVideo={sendsVideo} />
       <Heading>{room === null ? t.title : t.titleRoom}</Heading>
       <p class="hint">{room === null ? t.hint : t.hintRoom}</p>
       {room !== null && (
@@ -43,5 +43,29 @@ export function Waiting({ screen, ...view }: WaitingProps) {
         onClick={() => void act.send({ type: "cancel" })}
       />
     </Centred>
+  );
+}
+
+/** The local video, with the buttons for what the other person will hear and see. */
+function LocalVideo({ sendsVideo, ...view }: View & { sendsVideo: boolean }) {
+  const { cameraEnabled } = view.state.settings;
+  const shown = cameraEnabled && sendsVideo;
+  return (
+    <div class="waiting-view">
+      <canvas
+        id="local"
+        class="mirrored"
+        role="img"
+        aria-label={words.lobby.previewLabel}
+        hidden={!shown}
+      />
+      {!shown && (
+        <div class="self-view-off">
+          <Icon name="cameraOff" />
+          <span>{cameraEnabled ? words.call.localNone : words.call.localOff}</span>
+        </div>
+      )}
+      <DeviceToggles {...view} />
+    </div>
   );
 }

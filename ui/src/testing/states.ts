@@ -10,12 +10,16 @@ import { initialPage, type Actions, type PageState, type View } from "../page-st
 export { HOSTILE, NOW, STATES, call as makeCall, state as makeState } from "../../tests/states.mjs";
 
 export function actions(): Actions {
+  const send = vi.fn().mockResolvedValue(undefined);
   return {
-    send: vi.fn().mockResolvedValue(undefined),
+    send,
+    call: vi.fn(async (command) => {
+      await send(command);
+    }),
     openSettings: vi.fn(),
     closeSettings: vi.fn(),
     draft: vi.fn(),
-    commitName: vi.fn(),
+    commitName: vi.fn().mockResolvedValue(true),
     commitServerUrl: vi.fn(),
     dismissRefusal: vi.fn(),
   };

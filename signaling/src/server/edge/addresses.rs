@@ -49,6 +49,13 @@ pub(crate) struct OverLimit {
 /// is not known.
 const CONNECTIONS_RETRY_AFTER: Duration = Duration::from_secs(30);
 
+const MINUTE: Duration = Duration::from_secs(60);
+/// Searches for rooms that do not exist: more than people mistype, and far fewer than it takes to
+/// find somebody's room.
+const GUESSES_PER_MINUTE: u32 = 10;
+/// Rooms to claim: an office behind one address, each inviting someone.
+const CLAIMS_PER_MINUTE: u32 = 20;
+
 /// What each address has used of its limits.
 #[derive(Debug)]
 pub(crate) struct Addresses {
@@ -60,11 +67,16 @@ pub(crate) struct Addresses {
 struct Entry {
     connections: u32,
     upgrades: Meter,
+    guesses: Meter,
+    claims: Meter,
 }
 
 impl Usage for Entry {
     fn is_idle(&self, now: Instant) -> bool {
-        self.connections == 0 && self.upgrades.is_idle(now)
+        self.connections == 0
+            && [self.upgrades, self.guesses, self.claims]
+                .iter()
+                .all(|meter| meter.is_idle(now))
     }
 }
 
@@ -100,6 +112,33 @@ impl Addresses {
 
         entry.connections += 1;
         Ok(())
+    }
+
+    /// Counts a search that may be a failed guess at somebody's room, until
+    /// [`give_back_guesses`](Self::give_back_guesses).
+    ///
+    /// # Errors
+    /// How long to wait before the next one.
+    pub(crate) fn guess(&mut self, key: AddressKey, now: Instant) -> Result<(), Duration> {
+        let rate = Rate::new(GUESSES_PER_MINUTE, MINUTE, GUESSES_PER_MINUTE);
+        self.table.entry(&key, now).guesses.take(rate, 1, now)
+    }
+
+    /// So many of the guesses found their room.
+    pub(crate) fn give_back_guesses(&mut self, key: AddressKey, count: u32) {
+        let rate = Rate::new(GUESSES_PER_MINUTE, MINUTE, GUESSES_PER_MINUTE);
+        if let Some(entry) = self.table.get_mut(&key) {
+            entry.guesses.give_back(rate, count);
+        }
+    }
+
+    /// Counts a room that is to be claimed.
+    ///
+    /// # Errors
+    /// How long to wait before the next one.
+    pub(crate) fn claim(&mut self, key: AddressKey, now: Instant) -> Result<(), Duration> {
+        let rate = Rate::new(CLAIMS_PER_MINUTE, MINUTE, CLAIMS_PER_MINUTE);
+        self.table.entry(&key, now).claims.take(rate, 1, now)
     }
 
     /// A connection that [`enter`](Self::enter) counted has ended.

@@ -17,8 +17,9 @@ use crate::message::{ErrorCode, ServerMessage};
 /// The types of relayed messages, in the order of [`Metrics::relayed`].
 const RELAYED: [&str; 3] = ["webrtc_offer", "webrtc_answer", "ice_candidate"];
 /// The types of messages that clients send.
-const RECEIVED: [&str; 13] = [
+const RECEIVED: [&str; 14] = [
     "find_partner",
+    "claim_room",
     "cancel_search",
     "webrtc_offer",
     "webrtc_answer",
@@ -33,7 +34,7 @@ const RECEIVED: [&str; 13] = [
     "bye",
 ];
 /// The codes of errors, as they are on the wire.
-const CODES: [(ErrorCode, &str); 17] = [
+const CODES: [(ErrorCode, &str); 18] = [
     (ErrorCode::BadJson, "bad_json"),
     (ErrorCode::BadMessage, "bad_message"),
     (ErrorCode::UnknownType, "unknown_type"),
@@ -45,6 +46,7 @@ const CODES: [(ErrorCode, &str); 17] = [
     (ErrorCode::AlreadySearching, "already_searching"),
     (ErrorCode::AlreadyMatched, "already_matched"),
     (ErrorCode::NoSuchSession, "no_such_session"),
+    (ErrorCode::NoSuchRoom, "no_such_room"),
     (ErrorCode::RateLimited, "rate_limited"),
     (ErrorCode::QueueFull, "queue_full"),
     (ErrorCode::Banned, "banned"),
@@ -376,10 +378,10 @@ mod tests {
         let series = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
         assert_eq!(series("# TYPE "), 18, "no other metrics");
         assert_eq!(series("# HELP tandem_"), 18, "each is described");
-        assert_eq!(series("tandem_received_messages_total{type=\""), 13);
+        assert_eq!(series("tandem_received_messages_total{type=\""), 14);
         assert_eq!(series("tandem_relayed_messages_total{type=\""), 3);
         assert_eq!(series("tandem_relayed_bytes_total{type=\""), 3);
-        assert_eq!(series("tandem_errors_total{code=\""), 17);
+        assert_eq!(series("tandem_errors_total{code=\""), 18);
         assert_eq!(series("tandem_closed_total{code=\""), 16);
         assert_eq!(series("tandem_refused_total{status=\""), 8);
 

@@ -97,6 +97,12 @@ impl Meter {
         after.checked_sub(rate.burst).filter(|wait| !wait.is_zero())
     }
 
+    /// Gives `units` back that were taken and not used.
+    pub(crate) fn give_back(&mut self, rate: Rate, units: u32) {
+        let time = rate.unit.saturating_mul(units);
+        self.busy_until = self.busy_until.and_then(|until| until.checked_sub(time));
+    }
+
     /// Whether all units taken have passed. The meter then allows as much as a new one.
     pub(crate) fn is_idle(self, now: Instant) -> bool {
         self.busy_until.is_none_or(|busy_until| busy_until <= now)

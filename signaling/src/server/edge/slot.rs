@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Edge;
 use super::addresses::AddressKey;
 use super::token::Identity;
+use crate::message::ClientMessage;
 use crate::server::outbound::{CloseReason, Outbound};
 use crate::server::shrink::ShrinkIfSparse;
 
@@ -43,6 +44,35 @@ impl Slot {
                 outbound,
             };
             self.edge.online.insert(self.id, online);
+        }
+    }
+}
+
+impl Slot {
+    /// Counts what this message uses of its address's limits. `found_rooms`: earlier searches that
+    /// found their room.
+    ///
+    /// # Errors
+    /// How long to wait before trying again.
+    pub(in crate::server) fn take(
+        &self,
+        message: &ClientMessage,
+        found_rooms: u32,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let is_guess =
+            matches!(message, ClientMessage::FindPartner(search) if search.guesses_room());
+        if found_rooms == 0 && !is_guess && !matches!(message, ClientMessage::ClaimRoom) {
+            return Ok(());
+        }
+
+        let mut addresses = self.edge.addresses.lock();
+        addresses.give_back_guesses(self.key, found_rooms);
+
+        match message {
+            ClientMessage::ClaimRoom => addresses.claim(self.key, now),
+            _ if is_guess => addresses.guess(self.key, now),
+            _ => Ok(()),
         }
     }
 }

@@ -56,7 +56,9 @@ impl TrafficLimits {
     /// The limit for the request in this message, if it has one.
     fn request_rate(&self, message: &ClientMessage) -> Option<Rate> {
         let rate = match message {
-            ClientMessage::FindPartner(_) | ClientMessage::Next { .. } => self.finds,
+            ClientMessage::FindPartner(_)
+            | ClientMessage::Next { .. }
+            | ClientMessage::ClaimRoom => self.finds,
             ClientMessage::Report { .. } => self.reports,
             _ => return None,
         };

@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use super::client::{Call, Partner, PartnerLocation, partner_found};
 use super::cluster::messages::{NodeMessage, Payload, StoreCommand};
-use super::{Effect, Hub, delivery, fault, relation};
+use super::rooms::CLAIM_HOLD;
+use super::{Effect, Hub, delivery, fault, millis, relation, unavailable};
 use crate::message::{
     Blocked, ErrorCode, Fault, FindPartner, LeaveReason, PartnerLeft, ReportCategory,
-    ReportReceived, RequestId, Searching, ServerMessage, SessionEnded, SessionId, SocketId, UserId,
+    ReportReceived, RequestId, RoomClaimed, Searching, ServerMessage, SessionEnded, SessionId,
+    SocketId, UserId, room_number,
 };
 use crate::server::client_key::ClientKey;
 use crate::server::edge::reports::{Party, Report, unix_ms};
@@ -32,12 +34,81 @@ impl Hub {
         self.must_not_drain()?;
         self.must_have_store()?;
 
+        if self.cluster.is_none() {
+            self.must_have_room(&profile)?;
+            if profile.guesses_room() {
+                self.effects.push_back(Effect::RoomFound(key));
+            }
+        }
+
         if let Some(client) = self.clients.get_mut(&key) {
             client.profile = profile;
         }
 
         self.search(key, id, now);
         Ok(())
+    }
+
+    /// A room that exists, for a search that asks for one. A claimed room does not exist for
+    /// anyone else: its number is no secret, and can be guessed.
+    fn must_have_room(&self, profile: &FindPartner) -> Result<(), Fault> {
+        let Some(room) = &profile.room else {
+            return Ok(());
+        };
+
+        let is_claimed = room_number(room).is_some_and(|number| self.rooms.is_claimed(number));
+        let exists = if is_claimed {
+            profile.must_exist
+        } else {
+            !profile.must_exist || self.matchmaker.has_room(room)
+        };
+
+        if exists { Ok(()) } else { Err(no_such_room()) }
+    }
+
+    /// Gives the client a room that nobody else gets.
+    pub(super) fn claim_room(
+        &mut self,
+        key: ClientKey,
+        id: Option<RequestId>,
+    ) -> Result<(), Fault> {
+        self.must_not_drain()?;
+        self.must_have_store()?;
+
+        let random = (self.ids)().as_u128() as u32;
+        if self.claim_in_store(key, random, &id) {
+            return Ok(());
+        }
+
+        let Some(client) = self.clients.get(&key) else {
+            return Ok(());
+        };
+
+        let in_use = |number: u32| self.matchmaker.has_room(&number.to_string());
+        match self.rooms.claim(&client.user, random, in_use) {
+            Some(number) => {
+                self.room_claimed(key, number, id);
+                Ok(())
+            }
+            None => Err(unavailable()),
+        }
+    }
+
+    pub(super) fn room_claimed(&mut self, key: ClientKey, number: u32, id: Option<RequestId>) {
+        let claimed = RoomClaimed {
+            room: number.to_string(),
+            expires_ms: millis(CLAIM_HOLD),
+        };
+        self.reply(key, ServerMessage::RoomClaimed(claimed), id);
+    }
+
+    /// After a call in a room that `key` has claimed, the room is free again.
+    fn release_room(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get(&key)
+            && let Some(number) = client.profile.room.as_deref().and_then(room_number)
+        {
+            self.rooms.release(number, &client.user);
+        }
     }
 
     pub(super) fn cancel_search(
@@ -437,6 +508,7 @@ impl Hub {
 
         let (user, session) = (client.user.clone(), call.session);
         self.in_call -= 1;
+        self.release_room(key);
 
         if let Some(id) = confirm {
             let ended = SessionEnded {
@@ -481,6 +553,7 @@ impl Hub {
 
         client.end_call(now);
         self.in_call -= 1;
+        self.release_room(key);
         self.send(
             key,
             ServerMessage::PartnerLeft(PartnerLeft {
@@ -556,6 +629,13 @@ impl Hub {
             self.send(key, ServerMessage::PartnerResumed(session));
         }
     }
+}
+
+pub(super) fn no_such_room() -> Fault {
+    fault(
+        ErrorCode::NoSuchRoom,
+        "There is no such room: check the number, or ask for a new invite.",
+    )
 }
 
 pub(super) fn partner_gone() -> Fault {

@@ -11,6 +11,7 @@
 //!
 //! - `client`: one client and its call; `delivery`: the messages relayed to it, kept for a resume.
 //! - `calls`: searches, relaying and every way a call ends; `resume`: clients that are away.
+//! - `rooms`: the rooms that clients have claimed.
 //! - `cluster`: a store that several nodes share, and partners on other nodes.
 //! - `ids`: names that must not be mixed up.
 
@@ -20,6 +21,7 @@ pub(super) mod cluster;
 mod delivery;
 pub(in crate::server) mod ids;
 mod resume;
+mod rooms;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use self::client::{Call, Client};
 use self::cluster::Cluster;
 use self::cluster::messages::{NodeId, Payload, StoreCommand};
 use self::ids::{PersonId, ResumeToken};
+use self::rooms::Rooms;
 use super::client_key::ClientKey;
 use super::edge::reports::Report;
 use super::ice::IceSource;
@@ -76,6 +79,8 @@ pub(super) enum Effect {
     Report(ClientKey, Box<Report>, Option<RequestId>),
     /// Hand this command to the shared store.
     Store(StoreCommand),
+    /// The client's search is no failed guess at a room: give back what it was charged for one.
+    RoomFound(ClientKey),
 }
 
 /// All clients of one node.
@@ -93,6 +98,8 @@ pub(super) struct Hub {
     away: BTreeSet<(Instant, ClientKey)>,
     /// The searches of this node. Empty in a cluster, where the store matches.
     matchmaker: Matchmaker,
+    /// The rooms that clients have claimed. Empty in a cluster, too.
+    rooms: Rooms,
     cluster: Option<Cluster>,
     /// Clients that are in a call. A call between two of them counts twice.
     in_call: usize,
@@ -114,6 +121,7 @@ impl Hub {
             tokens: HashMap::new(),
             blocks: HashMap::new(),
             away: BTreeSet::new(),
+            rooms: Rooms::default(),
             in_call: 0,
             effects: VecDeque::new(),
             next_key: 0,
@@ -178,6 +186,7 @@ impl Hub {
         let ClientEnvelope { message, id } = envelope;
         let result = match message {
             ClientMessage::FindPartner(profile) => self.find_partner(key, profile, id.clone(), now),
+            ClientMessage::ClaimRoom => self.claim_room(key, id.clone()),
             ClientMessage::CancelSearch => self.cancel_search(key, id.clone()),
             ClientMessage::WebrtcOffer { to, offer } => self.relay(key, &to, Payload::Offer(offer)),
             ClientMessage::WebrtcAnswer { to, answer } => {
@@ -233,6 +242,8 @@ impl Hub {
             self.remove(key, LeaveReason::Disconnected, now);
         }
 
+        self.rooms.expire(now);
+
         while let Some(found) = self
             .matchmaker
             .poll(now, &|a, b| relation(&self.clients, &self.blocks, a, b))
@@ -248,6 +259,7 @@ impl Hub {
 
         [
             self.matchmaker.next_deadline(),
+            self.rooms.next_deadline(),
             away,
             self.cluster_deadline(),
         ]
@@ -318,6 +330,7 @@ impl Hub {
         self.tokens.clear();
         self.blocks.clear();
         self.away.clear();
+        self.rooms.clear();
         self.in_call = 0;
     }
 
@@ -337,6 +350,7 @@ impl Hub {
 
         self.users.remove(&client.user);
         self.tokens.remove(&client.token);
+        self.rooms.owner_left(&client.user, now);
 
         if client.subject.is_none()
             && let Some(others) = self.blocks.remove(&client.person)

@@ -212,6 +212,11 @@ impl Matchmaker {
         true
     }
 
+    /// Whether anyone waits in this room.
+    pub(super) fn has_room(&self, room: &str) -> bool {
+        self.rooms.contains_key(room)
+    }
+
     /// How many clients wait.
     pub(super) fn len(&self) -> usize {
         self.positions.len()

@@ -37,6 +37,10 @@
 --   rank                the last rank given
 --   ended:<id>          list: the calls of a user that can still be reported, oldest first
 --   clock               milliseconds to add to the clock of Redis' machine, see below
+--   claims              sorted set: the rooms that users have claimed, by their number
+--   claim_owners        hash: the user that claimed each of them
+--   claim_ends          sorted set: those whose owner has left, by when they become free
+--   claims_of:<id>      list: the rooms that a user has claimed, oldest first
 --   session:<id>        a running call, as the protocol says
 --   active_sessions     set: the ids of the running calls, as the protocol says
 local P = '{tandem}:'
@@ -49,6 +53,9 @@ local SUSPECT, DEAD = 5000, 12000
 local SESSION_TTL, RECORD_TTL = 3600, 86400
 -- Seconds, and a number of calls: REPORTABLE and MAX_ENDED_CALLS of `hub/client.rs`.
 local ENDED_TTL, ENDED_CALLS = 600, 64
+-- Milliseconds, and a number of rooms: CLAIM_HOLD and CLAIMS_PER_CLIENT of `hub/rooms.rs`.
+local CLAIM_HOLD, CLAIMS_PER_USER = 600000, 8
+local MAX_CLAIMS, MAX_DIGITS = 200000, 9
 local op, caller = ARGV[1], ARGV[2]
 
 -- Milliseconds. The clock of Redis' machine may be set while the cluster runs. `beat` notices, and
@@ -253,6 +260,47 @@ local function ended_calls(user)
   return '[' .. table.concat(calls, ',') .. ']'
 end
 
+-- Frees a claimed room.
+local function unclaim(number)
+  local owner = redis.call('HGET', P .. 'claim_owners', number)
+  redis.call('ZREM', P .. 'claims', number)
+  redis.call('ZREM', P .. 'claim_ends', number)
+  redis.call('HDEL', P .. 'claim_owners', number)
+  if owner then redis.call('LREM', P .. 'claims_of:' .. owner, 0, number) end
+end
+
+-- Frees the room of a call that is over, if `user` has claimed it.
+local function release(user)
+  local room = redis.call('HGET', ukey(user), 'room')
+  if room and redis.call('HGET', P .. 'claim_owners', room) == user then unclaim(room) end
+end
+
+-- A user has left: its rooms are held for a while.
+local function end_claims(user)
+  local key = P .. 'claims_of:' .. user
+  for _, number in ipairs(redis.call('LRANGE', key, 0, -1)) do
+    redis.call('ZADD', P .. 'claim_ends', NOW + CLAIM_HOLD, number)
+  end
+  redis.call('DEL', key)
+end
+
+local function claimed(number)
+  local ends = redis.call('ZSCORE', P .. 'claim_ends', number)
+  if ends and tonumber(ends) <= NOW then unclaim(number) end
+  return redis.call('ZSCORE', P .. 'claims', number) and true or false
+end
+
+-- The first number from `low` to `high` that is not claimed, or nil. Halves the range: a range is
+-- full when as many numbers are claimed as it has.
+local function free_in(low, high)
+  if low > high or redis.call('ZCOUNT', P .. 'claims', low, high) > high - low then return nil end
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if redis.call('ZCOUNT', P .. 'claims', low, middle) <= middle - low then high = middle else low = middle + 1 end
+  end
+  return low
+end
+
 -- Ends the session of `u`, for both sides. Notifies the partner's node, unless it is `from`, which
 -- knows already.
 local function finish(u, session, reason, from)
@@ -265,10 +313,12 @@ local function finish(u, session, reason, from)
   if not p then return end
   redis.call('HSET', ukey(u.user), 'last', p.person)
   remember(u, session, p)
+  release(u.user)
   if p.session ~= session then return end
   redis.call('HDEL', ukey(p.user), 'session', 'partner')
   redis.call('HSET', ukey(p.user), 'last', u.person)
   remember(p, session, u)
+  release(p.user)
   if p.node ~= from then
     send(p.node, '{"left":{"user":' .. cjson.encode(p.user) .. ',"session":' .. cjson.encode(session) .. ',"reason":'
       .. cjson.encode(reason) .. '}}')
@@ -279,6 +329,7 @@ end
 local function forget(u, reason, from)
   dequeue(u)
   finish(u, u.session, reason, from)
+  end_claims(u.user)
   redis.call('DEL', ukey(u.user), P .. 'token:' .. u.token, P .. 'ended:' .. u.user)
   redis.call('SREM', P .. 'users:' .. u.node, u.user)
   -- A person without a bearer token is this user, and never comes back. The blocks of others
@@ -306,10 +357,11 @@ end
 
 local ops = {}
 
--- A search begins. ARGV: the record (see `write`), then room, session, startedAt. Returns 1 if it
--- was matched at once.
+-- A search begins. ARGV: the record (see `write`), then room, session, startedAt, '1' if the room
+-- must exist, and the room's number if it can be claimed, else ''. Returns 1 if it was matched at
+-- once, 2 if there is no such room.
 function ops.join()
-  local room, session, started = ARGV[12], ARGV[13], ARGV[14]
+  local room, session, started, must_exist, number = ARGV[12], ARGV[13], ARGV[14], ARGV[15] == '1', ARGV[16]
   local old = get(ARGV[5])
   if old and old.q ~= '' then
     if old.node == caller then
@@ -323,7 +375,18 @@ function ops.join()
     end
     dequeue(old)
   end
+  if room ~= '' then
+    -- A claimed room is only for those who were invited: `must_exist` in `hub/calls.rs`.
+    local exists
+    if number ~= '' and claimed(number) then
+      exists = must_exist
+    else
+      exists = not must_exist or redis.call('EXISTS', P .. 'room:' .. room) == 1
+    end
+    if not exists then return 2 end
+  end
   write(old)
+  redis.call('HSET', ukey(ARGV[5]), 'room', room)
   local me = get(ARGV[5])
   if me.session ~= '' then
     -- It was matched while its node could not hear of it.
@@ -339,6 +402,40 @@ function ops.join()
   if attempt(me, session, started) then return 1 end
   enqueue(me)
   return 0
+end
+
+-- Claims a room with as few digits as possible. ARGV: the record (see `write`), then a random
+-- number. Returns the room's number, or 0 if there is none left.
+function ops.claim()
+  local random = tonumber(ARGV[12])
+  for _, number in ipairs(redis.call('ZRANGEBYSCORE', P .. 'claim_ends', '-inf', NOW, 'LIMIT', 0, 100)) do
+    unclaim(number)
+  end
+  if redis.call('ZCARD', P .. 'claims') >= MAX_CLAIMS then return 0 end
+  local number
+  for digits = 1, MAX_DIGITS do
+    local first, last = 10 ^ (digits - 1), 10 ^ digits - 1
+    local start = first + random % (last - first + 1)
+    -- Rooms in which someone waits without a claim are rare: after a few of them, one digit more.
+    for _ = 1, 8 do
+      number = free_in(start, last) or free_in(first, start - 1)
+      if not number then break end
+      number = string.format('%d', number)
+      if redis.call('EXISTS', P .. 'room:' .. number) == 0 then break end
+      start = tonumber(number) + 1
+      number = nil
+      if start > last then break end
+    end
+    if number then break end
+  end
+  if not number then return 0 end
+  write(get(ARGV[5]))
+  redis.call('ZADD', P .. 'claims', tonumber(number), number)
+  redis.call('HSET', P .. 'claim_owners', number, ARGV[5])
+  local key = P .. 'claims_of:' .. ARGV[5]
+  redis.call('RPUSH', key, number)
+  if redis.call('LLEN', key) > CLAIMS_PER_USER then unclaim(redis.call('LINDEX', key, 0)) end
+  return tonumber(number)
 end
 
 -- A hold has run out: look again. ARGV: user, session, startedAt. Returns 1 if it was matched.
@@ -370,6 +467,7 @@ end
 function ops.remove()
   local u = get(ARGV[5])
   if u and u.node == caller then forget(u, ARGV[6], caller) end
+  if not u then end_claims(ARGV[5]) end
   return 0
 end
 

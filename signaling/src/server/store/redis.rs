@@ -21,7 +21,7 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use crate::message::{LeaveReason, UserId};
+use crate::message::{LeaveReason, UserId, room_number};
 use crate::server::hub::cluster::messages::{
     NodeId, NodeMessage, Record, StoreCommand, StoreOutcome,
 };
@@ -112,9 +112,19 @@ impl RedisStore {
             StoreCommand::Join(record, session) => {
                 let mut cmd = self.script(sha, "join");
                 add_record(&mut cmd, record);
-                cmd.arg(record.profile.room.as_deref().unwrap_or_default())
+                let room = record.profile.room.as_deref().unwrap_or_default();
+                let number = room_number(room).map(|number| number.to_string());
+                cmd.arg(room)
                     .arg(session.as_str())
-                    .arg(self.started_at());
+                    .arg(self.started_at())
+                    .arg(u8::from(record.profile.must_exist))
+                    .arg(number.unwrap_or_default());
+                cmd
+            }
+            StoreCommand::Claim { record, random, .. } => {
+                let mut cmd = self.script(sha, "claim");
+                add_record(&mut cmd, record);
+                cmd.arg(*random);
                 cmd
             }
             StoreCommand::Retry(user, session) => {
@@ -251,6 +261,19 @@ fn outcome(command: StoreCommand, answer: &Value) -> Option<StoreOutcome> {
             is_matched: *answer == Value::Int(2),
             id,
         }),
+        (StoreCommand::Join(record, _), Value::Int(2)) => {
+            Some(StoreOutcome::NoSuchRoom(record.card.user))
+        }
+        (StoreCommand::Join(record, _), Value::Int(_)) if record.profile.guesses_room() => {
+            Some(StoreOutcome::RoomFound(record.card.user))
+        }
+        (StoreCommand::Claim { key, id, .. }, Value::Int(number @ 1..)) => {
+            Some(StoreOutcome::Claimed {
+                key,
+                number: u32::try_from(*number).ok(),
+                id,
+            })
+        }
         (StoreCommand::Send(_, message), Value::Int(0)) => Some(StoreOutcome::Undelivered(message)),
         (StoreCommand::Send(..) | StoreCommand::Join(..), Value::Int(_)) => None,
         (StoreCommand::Adopt { ticket, .. }, Value::BulkString(text)) => {
@@ -296,6 +319,7 @@ fn outcome(command: StoreCommand, answer: &Value) -> Option<StoreOutcome> {
         }
         (
             command @ (StoreCommand::Join(..)
+            | StoreCommand::Claim { .. }
             | StoreCommand::Send(..)
             | StoreCommand::Report { .. }),
             _,

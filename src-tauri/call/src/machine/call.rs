@@ -170,6 +170,14 @@ impl CallMachine {
             Input::SignalingUp => self.signaling_up(),
             Input::SignalingResumed { session_id } => self.signaling_resumed(session_id),
             Input::SignalingDown => self.signaling_down(now),
+            Input::SignalingRefused(code) => {
+                self.signaling_down(now);
+
+                // A call that is already connecting continues without it.
+                if let CallState::Searching { .. } = self.state {
+                    self.end(code);
+                }
+            }
             Input::CameraSelected { negotiated } => {
                 self.source_selected(negotiated, Notice::CameraNotNegotiated);
             }
@@ -180,6 +188,11 @@ impl CallMachine {
             Input::NoTurnServer => {
                 if !matches!(self.state, CallState::InCall(_)) {
                     self.end(EndCode::NoTurnServer);
+                }
+            }
+            Input::NoSuchRoom => {
+                if let CallState::Searching { .. } = self.state {
+                    self.end(EndCode::NoSuchRoom);
                 }
             }
             Input::SearchRefused { retry_after } => {
@@ -213,14 +226,12 @@ impl CallMachine {
             } => self.partner_left(&session_id, departure),
             Input::PartnerReconnecting { session_id } => {
                 self.with_session(&session_id, |session, effects| {
-                    session.partner_unregistered = true;
-                    effects.push_back(Effect::Notify(Notice::PartnerReconnecting));
+                    session.partner_registered(false, effects);
                 });
             }
             Input::PartnerResumed { session_id } => {
                 self.with_session(&session_id, |session, effects| {
-                    session.partner_unregistered = false;
-                    effects.push_back(Effect::Notify(Notice::PartnerBack));
+                    session.partner_registered(true, effects);
                 });
             }
             Input::LocalOffer(peer, offer) => self.with_peer(peer, |session, effects| {
@@ -321,7 +332,7 @@ impl CallMachine {
     fn signaling_up(&mut self) {
         self.on_registered();
         if let CallState::Connecting(session) | CallState::InCall(session) = &mut self.state {
-            session.signaling_forgot();
+            session.signaling_forgot(&mut self.effects);
         }
 
         if let CallState::Searching { .. } = self.state {
@@ -355,7 +366,7 @@ impl CallMachine {
             // The signaling server ended our session while we were away. Media may still flow, so
             // only silence shows whether the partner is gone.
             CallState::InCall(session) => {
-                session.signaling_forgot();
+                session.signaling_forgot(&mut self.effects);
                 session.partner_unregistered = true;
             }
             CallState::Connecting(_) => self.end(EndCode::PartnerLeft),
@@ -414,15 +425,17 @@ impl CallMachine {
 
     fn partner_left(&mut self, session_id: &SessionId, departure: Departure) {
         let in_call = matches!(self.state, CallState::InCall(_));
-        let Some(session) = self
-            .session_mut()
-            .filter(|session| session.partner.session_id == *session_id)
-        else {
+        if self
+            .session()
+            .is_none_or(|session| session.partner.session_id != *session_id)
+        {
             return;
-        };
+        }
 
-        session.signaling_forgot();
-        session.partner_unregistered = true;
+        self.with_session(session_id, |session, effects| {
+            session.signaling_forgot(effects);
+            session.partner_unregistered = true;
+        });
 
         // Media does not need the signaling server: if that has lost the partner, only silence
         // shows whether the partner is really gone.
@@ -526,13 +539,6 @@ impl CallMachine {
 
     fn session(&self) -> Option<&Session> {
         match &self.state {
-            CallState::Connecting(session) | CallState::InCall(session) => Some(session),
-            CallState::Idle | CallState::Searching { .. } | CallState::Ended => None,
-        }
-    }
-
-    fn session_mut(&mut self) -> Option<&mut Session> {
-        match &mut self.state {
             CallState::Connecting(session) | CallState::InCall(session) => Some(session),
             CallState::Idle | CallState::Searching { .. } | CallState::Ended => None,
         }

@@ -133,8 +133,13 @@ pub(crate) enum Input {
     },
     /// The connection to the signaling server broke; the client is reconnecting.
     SignalingDown,
+    /// The signaling server is out of reach or serves no clients of this kind, and the client has
+    /// given up: trying again would not help.
+    SignalingRefused(EndCode),
     /// Media may only go through a TURN server, and the signaling server offers none.
     NoTurnServer,
+    /// Nobody has claimed the room of the search or waits in it.
+    NoSuchRoom,
     /// The signaling server refused a search.
     SearchRefused {
         /// When to try again. `None`: trying again would not help.
@@ -298,6 +303,10 @@ pub(crate) enum Notice {
     PartnerReconnecting,
     /// The partner is back.
     PartnerBack,
+    /// The signaling server has lost the partner. Media may still flow.
+    PartnerSignalingLost,
+    /// The signaling server has the partner again, or no longer has news of it.
+    PartnerSignalingBack,
     /// A camera was chosen in the call, but the two sides did not agree on video from this side.
     CameraNotNegotiated,
     /// A microphone was chosen in the call, but the two sides did not agree on audio from this

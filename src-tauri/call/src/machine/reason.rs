@@ -1,6 +1,7 @@
 //! The published codes of a call: a stable code for programs, a sentence for people.
 
 use serde::Serialize;
+use tandem_signaling::client::ClientErrorCode;
 
 /// Why a call ended, as a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -17,6 +18,8 @@ pub enum EndCode {
     RelayUnreachable,
     /// The signaling server refuses to search for a partner.
     RelayRefused,
+    /// Nobody has claimed the room of an invite or waits in it: the invite is wrong or used.
+    NoSuchRoom,
     /// Media may only go through a TURN server, and the signaling server offers none.
     NoTurnServer,
     /// A partner was found, but no connection came up in time.
@@ -35,12 +38,13 @@ pub enum EndCode {
 
 impl EndCode {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::HungUp,
         Self::Cancelled,
         Self::NoPartner,
         Self::RelayUnreachable,
         Self::RelayRefused,
+        Self::NoSuchRoom,
         Self::NoTurnServer,
         Self::ConnectTimeout,
         Self::ConnectionFailed,
@@ -59,6 +63,7 @@ impl EndCode {
             Self::NoPartner => "NO_PARTNER",
             Self::RelayUnreachable => "RELAY_UNREACHABLE",
             Self::RelayRefused => "RELAY_REFUSED",
+            Self::NoSuchRoom => "NO_SUCH_ROOM",
             Self::NoTurnServer => "NO_TURN_SERVER",
             Self::ConnectTimeout => "CONNECT_TIMEOUT",
             Self::ConnectionFailed => "CONNECTION_FAILED",
@@ -82,6 +87,9 @@ impl EndCode {
             }
             Self::RelayRefused => {
                 "The signaling server refused the search. Check your name and the code."
+            }
+            Self::NoSuchRoom => {
+                "There is no such invite any more. Check the number, or ask for a new invite."
             }
             Self::NoTurnServer => {
                 "The signaling server offers no TURN server, so nothing was sent. Use another signaling \
@@ -122,6 +130,9 @@ pub struct EndReason {
     pub code: EndCode,
     /// What happened, and one thing to do about it where there is one.
     pub message: String,
+    /// For [`EndCode::RelayUnreachable`] and [`EndCode::RelayRefused`]: what is wrong with the
+    /// signaling server.
+    pub cause: Option<ClientErrorCode>,
 }
 
 impl From<EndCode> for EndReason {
@@ -129,6 +140,7 @@ impl From<EndCode> for EndReason {
         Self {
             code,
             message: code.message().to_owned(),
+            cause: None,
         }
     }
 }

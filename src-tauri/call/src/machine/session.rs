@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{CandidateJson, DescriptionJson, Effect, Match, Outgoing, PeerId, SocketId};
+use super::{CandidateJson, DescriptionJson, Effect, Match, Notice, Outgoing, PeerId, SocketId};
 
 /// Candidates kept until there is a description to apply them to. A browser sends about ten.
 const MAX_HELD_CANDIDATES: usize = 64;
@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) partner_unregistered: bool,
     /// The user was notified that the partner is reconnecting.
     pub(super) reconnecting_notified: bool,
+    /// The user was notified that the signaling server has lost the partner.
+    signaling_loss_notified: bool,
     /// A local offer is being made or waits for its answer.
     offering: bool,
     /// The partner's last offer lost the collision with ours; its candidates do not count.
@@ -62,6 +64,7 @@ impl Session {
             last_heard: now,
             partner_unregistered: false,
             reconnecting_notified: false,
+            signaling_loss_notified: false,
             offering,
             ignoring: false,
             described: false,
@@ -83,10 +86,28 @@ impl Session {
         effects.extend(self.unsent.drain(..).map(Effect::Send));
     }
 
-    /// The signaling server no longer knows this session.
-    pub(super) fn signaling_forgot(&mut self) {
+    /// The signaling server no longer knows this session, so there is no more news of the partner.
+    pub(super) fn signaling_forgot(&mut self, effects: &mut VecDeque<Effect>) {
         self.signaling = SignalingLink::Gone;
         self.unsent.clear();
+        self.show_signaling_loss(false, effects);
+    }
+
+    /// The signaling server has lost the partner, or has it again. Whether anything arrives from
+    /// the partner is another question, which only its packets answer.
+    pub(super) fn partner_registered(&mut self, registered: bool, effects: &mut VecDeque<Effect>) {
+        self.partner_unregistered = !registered;
+        self.show_signaling_loss(!registered, effects);
+    }
+
+    fn show_signaling_loss(&mut self, lost: bool, effects: &mut VecDeque<Effect>) {
+        if std::mem::replace(&mut self.signaling_loss_notified, lost) != lost {
+            effects.push_back(Effect::Notify(if lost {
+                Notice::PartnerSignalingLost
+            } else {
+                Notice::PartnerSignalingBack
+            }));
+        }
     }
 
     /// Handles the partner's offer. If a local offer is under way, the initiator's wins and the

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use tandem_media::audio::AudioSource;
 use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::VideoSpec;
-use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
+use tandem_signaling::client::{Client, ClientError, ClientEvent};
 use tandem_signaling::message::{ClientMessage, ServerMessage};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ice_servers::IceServers;
 use super::local_audio::LocalAudio;
@@ -77,8 +77,8 @@ struct Server {
     ice_servers: IceServers,
     /// It has registered this client at least once.
     has_registered: bool,
-    /// Why it is out of reach, in words.
-    error: Option<String>,
+    /// Why it is out of reach.
+    error: Option<ClientError>,
 }
 
 /// Failures of devices, from the media threads.
@@ -125,8 +125,7 @@ impl Driver {
 
     /// Runs the call from the search to the end.
     pub(super) async fn run(mut self) {
-        let url = self.options.signaling_url.clone();
-        let (client, mut server) = Client::connect(ClientConfig::new(url));
+        let (client, mut server) = Client::connect(self.options.signaling.clone());
         let (mut video, mut opened) = LocalVideo::start(
             self.options.shared_video.clone(),
             self.options.video.clone(),
@@ -153,7 +152,7 @@ impl Driver {
 
     async fn wait(
         &mut self,
-        server: &mut UnboundedReceiver<ClientEvent>,
+        server: &mut Receiver<ClientEvent>,
         opened: &mut UnboundedReceiver<Opened>,
     ) -> Wakeup {
         let tick = self.partner.is_some().then(|| Instant::now() + TICK);
@@ -308,9 +307,16 @@ impl Driver {
             ClientEvent::Garbage(garbage) => {
                 tracing::debug!(%garbage, "unreadable message from the signaling server: ignored");
             }
-            ClientEvent::Disconnected { error, .. } => {
-                self.server.error = Some(error.to_string());
-                self.on_signaling_down();
+            ClientEvent::Disconnected { error, retry_in } => {
+                let code = error.code();
+                self.server.error = Some(error);
+                self.server.ice_servers.on_signaling_lost();
+
+                self.feed(match retry_in {
+                    Some(_) => Input::SignalingDown,
+                    None if code.is_refusal() => Input::SignalingRefused(EndCode::RelayRefused),
+                    None => Input::SignalingRefused(EndCode::RelayUnreachable),
+                });
             }
             ClientEvent::Closed => self.on_signaling_down(),
         }
@@ -381,10 +387,7 @@ impl Driver {
         if self.server.ice_servers.handle_timeout(now)
             && let Err(error) = client.send(ClientMessage::GetIceServers)
         {
-            tracing::debug!(
-                code = error.code().as_str(),
-                "cannot ask for TURN credentials: trying again later"
-            );
+            tracing::debug!(%error, "cannot ask for TURN credentials: trying again later");
         }
 
         self.check_partner(now);
@@ -518,11 +521,7 @@ impl Driver {
         let kind = message.kind();
 
         if let Err(error) = client.send(message) {
-            tracing::debug!(
-                code = error.code().as_str(),
-                kind,
-                "cannot send a message to the signaling server: dropped it"
-            );
+            tracing::debug!(%error, kind, "cannot send a message to the signaling server: dropped it");
         }
     }
 
@@ -591,6 +590,8 @@ impl Driver {
             Notice::SignalingBack => CallEventKind::SignalingBack,
             Notice::PartnerReconnecting => CallEventKind::PartnerReconnecting,
             Notice::PartnerBack => CallEventKind::PartnerBack,
+            Notice::PartnerSignalingLost => CallEventKind::PartnerSignalingLost,
+            Notice::PartnerSignalingBack => CallEventKind::PartnerSignalingBack,
             Notice::CameraNotNegotiated => {
                 not_negotiated(MediaPart::Camera, MediaErrorCode::CamNotNegotiated, "video")
             }
@@ -601,9 +602,11 @@ impl Driver {
             ),
             Notice::Ended(mut reason) => {
                 // The cause says more than the sentence of the code.
-                if let (EndCode::RelayUnreachable, Some(error)) = (reason.code, &self.server.error)
+                if let EndCode::RelayUnreachable | EndCode::RelayRefused = reason.code
+                    && let Some(error) = &self.server.error
                 {
-                    reason.message = error.clone();
+                    reason.message = error.to_string();
+                    reason.cause = Some(error.code());
                 }
 
                 CallEventKind::Ended { reason }

@@ -50,6 +50,11 @@ pub enum CallEventKind {
     PartnerReconnecting,
     /// Packets arrive from the partner again.
     PartnerBack,
+    /// The signaling server has lost the partner. Media may still flow: see
+    /// [`Self::PartnerReconnecting`].
+    PartnerSignalingLost,
+    /// The signaling server has the partner again, or no longer has news of it.
+    PartnerSignalingBack,
     /// The partner's microphone or camera went on or off. A partner starts unmuted with the camera
     /// on; every change is reported. A browser does not report its state: for it, only a camera
     /// that stops sending video is noticed.

@@ -9,6 +9,7 @@ use tandem_media::audio::AudioConfig;
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{SharedVideo, VideoFormat, VideoSpec};
 use tandem_signaling::ServerUrl;
+use tandem_signaling::client::ClientConfig;
 use webrtc::runtime::Runtime;
 
 use crate::machine::CallTimeouts;
@@ -42,10 +43,13 @@ pub type OnRemoteFrame = Arc<dyn Fn(&VideoFrame) + Send + Sync>;
 /// Everything that a call needs to know.
 #[derive(Clone)]
 pub struct CallOptions {
-    /// The address of the signaling server.
-    pub signaling_url: ServerUrl,
+    /// The signaling server, and how to connect to it.
+    pub signaling: ClientConfig,
     /// Match only with someone who gives the same code.
     pub room: Option<String>,
+    /// Enter the room only if somebody has claimed it or waits in it, as an invite does. Otherwise
+    /// the call ends with [`EndCode::NoSuchRoom`](crate::EndCode::NoSuchRoom).
+    pub room_must_exist: bool,
     /// What the partner is shown of this user.
     pub profile: Profile,
     /// The video source.
@@ -92,8 +96,9 @@ impl CallOptions {
     #[must_use]
     pub fn new(signaling_url: ServerUrl) -> Self {
         Self {
-            signaling_url,
+            signaling: ClientConfig::new(signaling_url),
             room: None,
+            room_must_exist: false,
             profile: Profile::default(),
             video: VideoSpec::None,
             video_format: VideoFormat {
@@ -121,7 +126,7 @@ impl fmt::Debug for CallOptions {
     /// Leaves the profile out: it does not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallOptions")
-            .field("signaling_url", &self.signaling_url)
+            .field("signaling_url", &self.signaling.url)
             .field("video", &self.video)
             .field("video_format", &self.video_format)
             .field("audio", &self.audio)

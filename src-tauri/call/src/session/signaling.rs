@@ -59,6 +59,10 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// An error that ends or delays a search. Other errors are about messages that crossed with the end
 /// of a session.
 fn refusal(error: &ErrorReport) -> Option<Input> {
+    if error.code == ErrorCode::NoSuchRoom {
+        return Some(Input::NoSuchRoom);
+    }
+
     let retry_after = match error.code {
         ErrorCode::RateLimited
         | ErrorCode::QueueFull
@@ -107,6 +111,7 @@ pub(super) fn message(outgoing: Outgoing, options: &CallOptions) -> Option<Clien
             user_location: options.profile.user_location.clone(),
             user_picture: options.profile.user_picture.clone(),
             room: options.room.clone(),
+            must_exist: options.room_must_exist,
             interests: Vec::new(),
         }),
         Outgoing::CancelSearch => ClientMessage::CancelSearch,

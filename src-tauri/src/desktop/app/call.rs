@@ -6,18 +6,20 @@ use tandem_call::CallEventKind;
 use tandem_call::{EndCode, EndReason};
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
+use tandem_signaling::client::{ClientConfig, ClientErrorCode};
 
 use super::{App, CallId, CallPlan, Effect, Figures, Now, SLOW_CONNECTION_AFTER};
 use crate::desktop::state::{
-    ConnectingStep, InCall, Partner, ProblemPlace, Screen, ServerState, ServerStatus,
+    ConnectingStep, InCall, Partner, ProblemPlace, Screen, ServerState, ServerStatus, Settings,
 };
+use crate::values::RoomText;
 
 /// The running search or call. It exists exactly while the screen is `Waiting`, `Connecting` or
 /// `InCall`.
 #[derive(Debug)]
 pub(super) struct ActiveCall {
     pub(super) id: CallId,
-    pub(super) room: Option<String>,
+    pub(super) room: Option<RoomText>,
     /// When the connection counts as slow; `None` unless it is being made.
     pub(super) slow_at: Option<Instant>,
     /// When the present partner was connected.
@@ -28,10 +30,9 @@ pub(super) struct ActiveCall {
 
 impl App {
     /// Starts a search.
-    pub(super) fn start_call(&mut self, now: Now, room: Option<String>) {
+    pub(super) fn start_call(&mut self, now: Now, room: Option<RoomText>) {
         let plan = self.plan(room.clone());
         self.hand_over_devices(&plan);
-        self.muted = false;
 
         // The call opens the devices itself and reports what fails.
         self.solved(ProblemPlace::Call);
@@ -45,7 +46,7 @@ impl App {
             .push_back(Effect::StartCall(id, Box::new(plan)));
         self.call = Some(ActiveCall {
             id,
-            room: room.clone(),
+            room,
             slow_at: None,
             connected_at: None,
             camera_failed: false,
@@ -55,19 +56,46 @@ impl App {
             status: ServerStatus::Connecting,
         };
 
+        self.show_waiting(now);
+    }
+
+    /// Shows that the running search has not found anyone yet.
+    fn show_waiting(&mut self, now: Now) {
+        let sends_video = self.sends_video();
+        let Some(call) = &self.call else { return };
+
         self.state.screen = Screen::Waiting {
-            room,
+            room: call.room.as_ref().map(RoomText::to_string),
             started_at_ms: now.unix_ms,
+            sends_video,
         };
     }
 
-    fn plan(&self, room: Option<String>) -> CallPlan {
+    /// Whether the running call has video to send, if the camera is on.
+    fn sends_video(&self) -> bool {
+        let has_failed = self.call.as_ref().is_some_and(|call| call.camera_failed);
+        self.video() != VideoSpec::None && !has_failed
+    }
+
+    fn plan(&self, room: Option<RoomText>) -> CallPlan {
         let settings = &self.state.settings;
+        let url = self
+            .local_server_url
+            .clone()
+            .unwrap_or_else(|| settings.server_url.clone());
+
+        let token = self
+            .token
+            .as_ref()
+            .filter(|(origin, _)| *origin == url.origin())
+            .map(|(_, token)| token.clone());
+
         CallPlan {
-            server_url: self
-                .local_server_url
-                .clone()
-                .unwrap_or_else(|| settings.server_url.clone()),
+            server: ClientConfig {
+                token,
+                roots: self.launch.roots.clone(),
+                ..ClientConfig::new(url)
+            },
             room,
             name: Some(settings.name.trim())
                 .filter(|name| !name.is_empty())
@@ -75,6 +103,7 @@ impl App {
             video: self.video(),
             video_quality: self.launch.video_quality,
             camera_on: settings.camera_enabled,
+            muted: settings.muted,
             audio: self.audio(),
             speaker: self.speaker(),
             processing: self.processing(),
@@ -95,8 +124,9 @@ impl App {
         Some(call)
     }
 
-    /// Ends the call for the reason `code` and shows its last screen.
-    pub(super) fn ended(&mut self, now: Now, code: EndCode) {
+    /// Ends the call for the reason `code` and shows its last screen. `cause`: what is wrong with
+    /// the signaling server, if that is the reason.
+    pub(super) fn ended(&mut self, now: Now, code: EndCode, cause: Option<ClientErrorCode>) {
         let Some(call) = self.end_call() else { return };
 
         if code == EndCode::RelayUnreachable {
@@ -111,8 +141,9 @@ impl App {
 
         self.state.screen = Screen::Ended {
             reason: code,
+            cause,
             duration_ms: lasted.map(millis),
-            room: call.room,
+            room: call.room.as_ref().map(RoomText::to_string),
         };
     }
 
@@ -151,26 +182,36 @@ impl App {
                 self.in_call(|call| call.partner_reconnecting = true);
             }
             CallEventKind::PartnerBack => self.in_call(|call| call.partner_reconnecting = false),
+            CallEventKind::PartnerSignalingLost => {
+                self.in_call(|call| call.partner_server_lost = true);
+            }
+            CallEventKind::PartnerSignalingBack => {
+                self.in_call(|call| call.partner_server_lost = false);
+            }
             CallEventKind::PartnerState { muted, camera_on } => {
                 self.in_call(|call| {
                     (call.partner_muted, call.partner_camera_off) = (muted, !camera_on);
                 });
             }
             CallEventKind::Ended {
-                reason: EndReason { code, .. },
-            } => self.ended(now, code),
+                reason: EndReason { code, cause, .. },
+            } => self.ended(now, code, cause),
         }
     }
 
     /// Notes whether the camera works, and shows whether the partner sees anything. `true` also for
     /// a camera that is being tried again.
     pub(super) fn set_camera_works(&mut self, works: bool) {
-        let sends_video = works && self.video() != VideoSpec::None;
         if let Some(call) = &mut self.call {
             call.camera_failed = !works;
         }
 
-        self.in_call(|call| call.sends_video = sends_video);
+        let now_sends = self.sends_video();
+        if let Screen::Waiting { sends_video, .. } = &mut self.state.screen {
+            *sends_video = now_sends;
+        }
+
+        self.in_call(|call| call.sends_video = now_sends);
     }
 
     fn set_server_status(&mut self, status: ServerStatus) {
@@ -183,11 +224,7 @@ impl App {
         (call.slow_at, call.connected_at) = (None, None);
 
         if !matches!(self.state.screen, Screen::Waiting { .. }) {
-            self.state.screen = Screen::Waiting {
-                room: call.room.clone(),
-                started_at_ms: now.unix_ms,
-            };
-
+            self.show_waiting(now);
             self.effects.push_back(Effect::ShowRemote(false));
         }
     }
@@ -213,20 +250,27 @@ impl App {
         let partner = partner.clone();
         let Some(call) = &mut self.call else { return };
         (call.slow_at, call.connected_at) = (None, Some(now.at));
-        let camera_failed = call.camera_failed;
-        let camera_on = self.state.settings.camera_enabled;
+        let known = call.room.is_some();
+        let sends_video = self.sends_video();
+        let Settings {
+            camera_enabled,
+            muted,
+            ..
+        } = self.state.settings;
         self.state.screen = Screen::InCall(InCall {
             partner,
+            known,
             connected_at_ms: now.unix_ms,
             route: None,
             encrypted: false,
             quality: None,
-            muted: self.muted,
-            camera_on,
-            sends_video: self.video() != VideoSpec::None && !camera_failed,
+            muted,
+            camera_on: camera_enabled,
+            sends_video,
             partner_muted: false,
             partner_camera_off: false,
             partner_reconnecting: false,
+            partner_server_lost: false,
             server_lost: self.state.server.status == ServerStatus::Unreachable,
         });
     }

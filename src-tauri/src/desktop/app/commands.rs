@@ -6,7 +6,7 @@ use tandem_signaling::ServerUrlError;
 use super::{App, CallId, Effect, Now, choice};
 use crate::desktop::command::{Command, CommandError, CommandErrorCode};
 use crate::desktop::state::{HostState, HostStatus, ProblemPlace, Screen, Settings};
-use crate::values;
+use crate::values::{self, RoomText};
 
 type CommandResult = Result<(), CommandError>;
 
@@ -19,13 +19,10 @@ impl App {
 
         match command {
             Command::FindPartner => self.search(now, None),
-            Command::CallWithCode { code } => match values::room(&code) {
-                Ok(room) => self.search(now, Some(room)),
-                Err(why) => Err(CommandError {
-                    code: CommandErrorCode::BadRoom,
-                    detail: Some(why),
-                }),
-            },
+            Command::CallWithCode { code } => {
+                let room = read_room(&code)?;
+                self.search(now, Some(room))
+            }
             Command::Cancel => self.cancel(),
             Command::HangUp => self.hang_up(now),
             Command::Next => self.next(now, true),
@@ -119,7 +116,7 @@ impl App {
         }
     }
 
-    fn search(&mut self, now: Now, room: Option<String>) -> CommandResult {
+    fn search(&mut self, now: Now, room: Option<RoomText>) -> CommandResult {
         require(matches!(
             self.state.screen,
             Screen::Lobby | Screen::Ended { .. }
@@ -144,7 +141,7 @@ impl App {
             self.state.screen,
             Screen::Connecting { .. } | Screen::InCall(_)
         ))?;
-        self.ended(now, EndCode::HungUp);
+        self.ended(now, EndCode::HungUp, None);
         Ok(())
     }
 
@@ -153,7 +150,7 @@ impl App {
     fn next(&mut self, now: Now, also_in_call: bool) -> CommandResult {
         match &self.state.screen {
             Screen::Ended { room, .. } => {
-                let room = room.clone();
+                let room = room.as_deref().map(read_room).transpose()?;
                 self.start_call(now, room);
             }
             Screen::Connecting { .. } => self.leave_partner(now),
@@ -170,8 +167,7 @@ impl App {
     }
 
     fn set_muted(&mut self, muted: bool) -> CommandResult {
-        require(self.call.is_some())?;
-        self.muted = muted;
+        self.change_settings(|settings| settings.muted = muted)?;
         self.in_call(|call| call.muted = muted);
         self.send_to_call(|id| Effect::SetMuted(id, muted));
 
@@ -264,6 +260,19 @@ impl App {
             let effect = effect(call.id);
             self.effects.push_back(effect);
         }
+    }
+}
+
+/// Reads the code or the invite that the user typed.
+fn read_room(text: &str) -> Result<RoomText, CommandError> {
+    let refused = |why| CommandError {
+        code: CommandErrorCode::BadRoom,
+        detail: Some(why),
+    };
+
+    match values::room_text(text).map_err(refused)? {
+        RoomText::Link(_) => Err(refused("a link cannot be used here yet".into())),
+        room => Ok(room),
     }
 }
 

@@ -33,8 +33,9 @@ impl App {
         let wanted = video.filter(|_| in_lobby && self.state.settings.camera_enabled);
         self.sync_preview(wanted.as_ref());
 
+        // A muted microphone is not listened to, not even for its level.
         let microphone = Some(self.audio()).filter(|audio| *audio != AudioSource::None);
-        self.sync_monitor(microphone.filter(|_| in_lobby));
+        self.sync_monitor(microphone.filter(|_| in_lobby && !self.state.settings.muted));
     }
 
     fn sync_preview(&mut self, wanted: Option<&VideoSpec>) {

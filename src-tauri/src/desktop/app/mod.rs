@@ -25,7 +25,8 @@ use tandem_call::CallEventKind;
 use tandem_media::DeviceError;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::video::{VideoFormat, VideoSpec};
-use tandem_signaling::ServerUrl;
+use tandem_signaling::client::{BearerToken, ClientConfig, TrustedRoots};
+use tandem_signaling::{ServerOrigin, ServerUrl};
 
 use super::command::{Command, CommandError};
 use super::settings::SettingsProblem;
@@ -34,6 +35,7 @@ use super::state::{
     ServerState, Settings, StateChange,
 };
 use crate::error_code::AppErrorCode;
+use crate::values::RoomText;
 use crate::video_quality::VideoQuality;
 use call::ActiveCall;
 use lobby_devices::LobbyDevices;
@@ -70,6 +72,10 @@ pub struct Launch {
     pub speaker: Option<AudioSink>,
     /// Replaces the signaling server's address in the settings.
     pub server_url: Option<ServerUrl>,
+    /// The token for that server.
+    pub token: Option<BearerToken>,
+    /// Whose certificates of servers to trust.
+    pub roots: TrustedRoots,
     /// Replaces the name in the settings.
     pub name: Option<String>,
     /// Size, rate, codec and bitrate limit of the video to send. The settings have none of these.
@@ -79,10 +85,10 @@ pub struct Launch {
 /// Everything that a call is started with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallPlan {
-    /// The address of the signaling server.
-    pub server_url: ServerUrl,
+    /// The signaling server, and how to connect to it.
+    pub server: ClientConfig,
     /// The room that both enter; `None` to meet anyone.
-    pub room: Option<String>,
+    pub room: Option<RoomText>,
     /// The name that the partner sees.
     pub name: Option<String>,
     /// The video to send.
@@ -91,6 +97,8 @@ pub struct CallPlan {
     pub video_quality: VideoQuality,
     /// Whether the call starts with the camera on.
     pub camera_on: bool,
+    /// Whether it starts muted.
+    pub muted: bool,
     /// The audio to send.
     pub audio: AudioSource,
     /// Where to play the partner's audio.
@@ -212,11 +220,12 @@ pub struct App {
     saved_server_url: Option<ServerUrl>,
     /// The name in the settings file while the command line replaces it.
     saved_name: Option<String>,
+    /// A bearer token and the only server that gets it.
+    token: Option<(ServerOrigin, BearerToken)>,
     call: Option<ActiveCall>,
     /// The address of the embedded signaling server for this machine, while it runs.
     local_server_url: Option<ServerUrl>,
     lobby_devices: LobbyDevices,
-    muted: bool,
     closing: bool,
     last_id: u32,
 }
@@ -234,6 +243,11 @@ impl App {
             .name
             .clone()
             .map(|name| std::mem::replace(&mut settings.name, name));
+
+        let token = launch
+            .token
+            .clone()
+            .map(|token| (settings.server_url.origin(), token));
 
         if launch.video.is_some() {
             settings.camera = None;
@@ -265,10 +279,10 @@ impl App {
             launch,
             saved_server_url,
             saved_name,
+            token,
             call: None,
             local_server_url: None,
             lobby_devices: LobbyDevices::default(),
-            muted: false,
             closing: false,
             last_id: 0,
         };

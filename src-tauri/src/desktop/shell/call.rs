@@ -13,6 +13,7 @@ use super::{Handle, drop_blocking};
 use crate::desktop::app::{CallId, CallPlan, Figures, Input};
 use crate::desktop::frames::{Pump, Streams};
 use crate::desktop::state::RouteKind;
+use crate::values::RoomText;
 
 /// The time between two looks at a call's figures.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,9 +43,10 @@ impl RunningCall {
         handle: Handle,
         streams: Arc<Streams>,
     ) -> Self {
-        let (camera_on, video) = (plan.camera_on, plan.video.clone());
+        let (camera_on, muted, video) = (plan.camera_on, plan.muted, plan.video.clone());
         let (call, mut events) = Call::start(options(plan, camera));
         let call = Arc::new(call);
+        call.set_muted(muted);
 
         if !camera_on {
             // The call starts without video, so that the camera's light stays off. This is what it
@@ -146,8 +148,10 @@ impl RunningCall {
 }
 
 fn options(plan: CallPlan, camera: SharedVideo) -> CallOptions {
-    let mut options = CallOptions::new(plan.server_url);
-    options.room = plan.room;
+    let mut options = CallOptions::new(plan.server.url.clone());
+    options.signaling = plan.server;
+    options.room_must_exist = plan.room.as_ref().is_some_and(RoomText::must_exist);
+    options.room = plan.room.as_ref().map(RoomText::room);
     options.profile = Profile {
         user_name: plan.name,
         ..Profile::default()

@@ -205,6 +205,7 @@ impl Executor {
 mod tests {
     use tandem_media::audio::{AudioSink, AudioSource, Processing};
     use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
+    use tandem_signaling::client::ClientConfig;
     use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
     use tokio::time::timeout;
 
@@ -289,7 +290,7 @@ mod tests {
     fn plan(camera_on: bool) -> Box<CallPlan> {
         Box::new(CallPlan {
             // Nothing listens there: the search continues until it is cancelled.
-            server_url: "ws://127.0.0.1:1".parse().unwrap(),
+            server: ClientConfig::new("ws://127.0.0.1:1".parse().unwrap()),
             room: None,
             name: None,
             video: VideoSpec::Test,
@@ -298,6 +299,7 @@ mod tests {
                 ..VideoQuality::default()
             },
             camera_on,
+            muted: false,
             audio: AudioSource::None,
             speaker: AudioSink::None,
             processing: Processing::OFF,

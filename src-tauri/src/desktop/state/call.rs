@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use tandem_call::EndCode;
+use tandem_signaling::client::ClientErrorCode;
 use ts_rs::TS;
 
 /// The screen that is shown, with its contents.
@@ -20,6 +21,9 @@ pub enum Screen {
         room: Option<String>,
         /// When the search started.
         started_at_ms: u64,
+        /// Whether there is video to send: a source is chosen and has not failed. It is shown to
+        /// the user meanwhile.
+        sends_video: bool,
     },
     /// A partner was found and the connection is being made.
     Connecting {
@@ -38,6 +42,8 @@ pub enum Screen {
     Ended {
         /// Why it ended.
         reason: EndCode,
+        /// What is wrong with the signaling server, if it ended for that reason.
+        cause: Option<ClientErrorCode>,
         /// How long it lasted; `null` if it never connected.
         duration_ms: Option<u64>,
         /// The room of the search, to repeat it.
@@ -51,6 +57,8 @@ pub enum Screen {
 pub struct InCall {
     /// The partner.
     pub partner: Partner,
+    /// The two found each other by a code, so neither is a stranger to the other.
+    pub known: bool,
     /// When it connected.
     pub connected_at_ms: u64,
     /// The route of the media, once it is known.
@@ -72,6 +80,8 @@ pub struct InCall {
     pub partner_camera_off: bool,
     /// Nothing arrives from the partner at the moment.
     pub partner_reconnecting: bool,
+    /// The partner's connection to the signaling server is lost. The call continues without it.
+    pub partner_server_lost: bool,
     /// The connection to the signaling server is lost. The call continues without it.
     pub server_lost: bool,
 }

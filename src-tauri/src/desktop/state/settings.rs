@@ -25,6 +25,8 @@ pub struct Settings {
     pub speaker: Option<String>,
     /// Whether calls start with the camera on.
     pub camera_enabled: bool,
+    /// Whether the microphone is muted, in calls and before them.
+    pub muted: bool,
     /// The color theme.
     pub theme: Theme,
     /// Attenuate background noise in the microphone's audio.
@@ -44,6 +46,7 @@ impl Default for Settings {
             microphone: None,
             speaker: None,
             camera_enabled: true,
+            muted: false,
             theme: Theme::System,
             noise_suppression: true,
             echo_cancellation: true,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use tandem_call::EndCode;
 use tandem_media::MediaErrorCode;
+use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS};
 use ts_rs::{Config, TS};
 
@@ -68,6 +69,7 @@ fn contract() -> String {
         declaration::<ErrorCode>(),
         declaration::<MediaErrorCode>(),
         declaration::<EndCode>(),
+        declaration::<ClientErrorCode>(),
         declaration::<AppErrorCode>(),
         declaration::<ProblemPlace>(),
         declaration::<Command>(),

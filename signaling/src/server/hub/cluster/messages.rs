@@ -248,6 +248,14 @@ pub(in crate::server) enum StoreCommand {
     /// Look for a partner, else enter the queue. A match, which gets this session id, comes as
     /// [`NodeMessage::Matched`] to both nodes.
     Join(Box<Record>, SessionId),
+    /// Claim a room, which `random` chooses among the free ones. Answered by
+    /// [`StoreOutcome::Claimed`].
+    Claim {
+        record: Box<Record>,
+        random: u32,
+        key: ClientKey,
+        id: Option<RequestId>,
+    },
     /// Look for a partner again: one of this client's holds has run out.
     Retry(UserId, SessionId),
     /// Leave the queue. With `ask`, answered by [`StoreOutcome::Cancelled`].
@@ -294,6 +302,16 @@ pub(in crate::server) enum StoreCommand {
 pub(in crate::server) enum StoreOutcome {
     /// The store did not accept a search.
     NotJoined(UserId),
+    /// The store accepted a search that could have been a guess at a room.
+    RoomFound(UserId),
+    /// There is no such room, so the search has ended.
+    NoSuchRoom(UserId),
+    /// A client has claimed a room; without a number, none could be claimed.
+    Claimed {
+        key: ClientKey,
+        number: Option<u32>,
+        id: Option<RequestId>,
+    },
     /// The search has ended, or, with `is_matched`, had found a partner before.
     Cancelled {
         key: ClientKey,
@@ -331,6 +349,11 @@ impl StoreCommand {
             } => Some(StoreOutcome::Cancelled {
                 key,
                 is_matched: false,
+                id,
+            }),
+            Self::Claim { key, id, .. } => Some(StoreOutcome::Claimed {
+                key,
+                number: None,
                 id,
             }),
             Self::Send(_, message) => Some(StoreOutcome::Undelivered(message)),

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use self::messages::{Card, NodeId, NodeMessage, Record, RemoteCall, StoreCommand, StoreOutcome};
 use self::takeover::{ARRIVAL_TIMEOUT, Takeover};
-use super::calls::partner_gone;
+use super::calls::{no_such_room, partner_gone};
 use super::client::{Client, PartnerLocation};
 use super::ids::Ticket;
 use super::{Effect, Hub, fault, in_call, unavailable};
@@ -325,6 +325,23 @@ impl Hub {
                     self.send(key, ServerMessage::SearchCancelled);
                 }
             }
+            StoreOutcome::RoomFound(user) => {
+                if let Some(&key) = self.users.get(&user) {
+                    self.effects.push_back(Effect::RoomFound(key));
+                }
+            }
+            StoreOutcome::NoSuchRoom(user) => {
+                if let Some(&key) = self.users.get(&user)
+                    && self.forget_store_search(key)
+                {
+                    self.reject(key, no_such_room(), None);
+                    self.send(key, ServerMessage::SearchCancelled);
+                }
+            }
+            StoreOutcome::Claimed { key, number, id } => match number {
+                Some(number) => self.room_claimed(key, number, id),
+                None => self.reject(key, unavailable(), id),
+            },
             StoreOutcome::Cancelled {
                 key,
                 is_matched,

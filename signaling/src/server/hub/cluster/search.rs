@@ -67,6 +67,30 @@ impl Hub {
         self.effects.push_back(Effect::Store(join));
     }
 
+    /// Asks the store for a room of this client's own. False if there is no store.
+    pub(in crate::server::hub) fn claim_in_store(
+        &mut self,
+        key: ClientKey,
+        random: u32,
+        id: &Option<RequestId>,
+    ) -> bool {
+        let Some(record) = self.record(key) else {
+            return false;
+        };
+
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.is_recorded = true;
+        }
+
+        self.effects.push_back(Effect::Store(StoreCommand::Claim {
+            record: Box::new(record),
+            random,
+            key,
+            id: id.clone(),
+        }));
+        true
+    }
+
     /// Asks the store to cancel a search and to answer. False if there is no search in the store,
     /// or the store is away.
     pub(in crate::server::hub) fn cancel_in_store(

@@ -25,6 +25,8 @@ struct World {
     inbox: BTreeMap<ClientKey, Vec<ServerEnvelope>>,
     closed: BTreeMap<ClientKey, CloseReason>,
     reports: Vec<Report>,
+    /// The searches that were no failed guesses.
+    found_rooms: Vec<ClientKey>,
 }
 
 impl World {
@@ -35,6 +37,7 @@ impl World {
             inbox: BTreeMap::new(),
             closed: BTreeMap::new(),
             reports: Vec::new(),
+            found_rooms: Vec::new(),
         }
     }
 
@@ -50,6 +53,7 @@ impl World {
                     self.reports.push(*report);
                 }
                 Effect::Store(command) => panic!("this hub has no store: {command:?}"),
+                Effect::RoomFound(key) => self.found_rooms.push(key),
                 Effect::Close(key, reason) => {
                     assert!(
                         !self.hub.clients.contains_key(&key),

@@ -542,3 +542,129 @@ fn draining_lets_calls_end_and_starts_no_new_ones() {
 
     assert_eq!(world.kinds(b), ["server_draining", "partner_left"]);
 }
+
+/// A search for a room; with `must_exist`, as an invite makes it.
+fn find_in(room: &str, must_exist: bool) -> ClientMessage {
+    ClientMessage::FindPartner(FindPartner {
+        room: Some(room.into()),
+        must_exist,
+        ..FindPartner::default()
+    })
+}
+
+fn claim(world: &mut World, key: ClientKey) -> String {
+    world.take(key);
+    match &world.say(key, ClientMessage::ClaimRoom)[..] {
+        [ServerMessage::RoomClaimed(claimed)] => {
+            assert_eq!(claimed.expires_ms, 600_000);
+            claimed.room.clone()
+        }
+        other => panic!("expected a room: {other:?}"),
+    }
+}
+
+#[test]
+fn a_claimed_room_can_only_be_entered_by_invitation() {
+    let mut world = World::new();
+    let (owner, guest, stranger) = (world.join(), world.join(), world.join());
+    let room = claim(&mut world, owner);
+    assert_eq!(room.len(), 1, "as short as possible: {room}");
+
+    world.say(owner, find_in(&room, true));
+    assert_eq!(
+        code(&world.say(stranger, find_in(&room, false))),
+        ErrorCode::NoSuchRoom,
+        "a guess does not even learn that the room exists"
+    );
+
+    world.found_rooms.clear();
+    world.say(guest, find_in(&room, true));
+    assert_eq!(world.partner(guest), Some(owner));
+    assert_eq!(world.found_rooms, [guest], "this was no failed guess");
+}
+
+#[test]
+fn the_guest_may_come_first_and_the_owner_after_a_restart() {
+    let mut world = World::new();
+    let (owner, guest) = (world.join(), world.join());
+    let room = claim(&mut world, owner);
+    world.say(guest, find_in(&room, true));
+    world.say(owner, ClientMessage::Bye);
+    world.wait(599);
+
+    let owner = world.join();
+    world.say(owner, find_in(&room, true));
+    assert_eq!(world.partner(owner), Some(guest));
+}
+
+#[test]
+fn a_room_that_nobody_claimed_is_an_ordinary_one() {
+    let mut world = World::new();
+    let (a, b, c) = (world.join(), world.join(), world.join());
+    assert_eq!(
+        code(&world.say(a, find_in("7", true))),
+        ErrorCode::NoSuchRoom
+    );
+    assert_eq!(
+        code(&world.say(a, find_in("garden-42", true))),
+        ErrorCode::NoSuchRoom
+    );
+
+    for room in ["7", "garden-42"] {
+        world.say(a, find_in(room, false));
+        world.say(b, find_in(room, true));
+        assert_eq!(world.partner(a), Some(b), "someone waits in {room}");
+        let session_id = world.session(a);
+        world.say(
+            a,
+            ClientMessage::EndSession {
+                session_id,
+                reason: None,
+            },
+        );
+    }
+
+    world.say(a, find_in("3", false));
+    let claimed: Vec<String> = (0..8).map(|_| claim(&mut world, c)).collect();
+    assert!(
+        !claimed.contains(&"3".to_owned()),
+        "a room in use is not given away: {claimed:?}"
+    );
+}
+
+#[test]
+fn a_room_is_free_after_its_call_and_ten_minutes_after_its_owner_has_left() {
+    let mut world = World::new();
+    let (owner, guest, other) = (world.join(), world.join(), world.join());
+    let room = claim(&mut world, owner);
+    world.say(owner, find_in(&room, true));
+    world.say(guest, find_in(&room, true));
+    let session_id = world.session(guest);
+    world.say(
+        guest,
+        ClientMessage::EndSession {
+            session_id,
+            reason: None,
+        },
+    );
+    assert_eq!(
+        code(&world.say(other, find_in(&room, true))),
+        ErrorCode::NoSuchRoom,
+        "the call is over"
+    );
+
+    let room = claim(&mut world, owner);
+    world.lose(owner);
+    world.wait(30);
+    world.say(other, find_in(&room, true));
+    world.say(other, ClientMessage::CancelSearch);
+    world.wait(599);
+    world.say(other, find_in(&room, true));
+    world.say(other, ClientMessage::CancelSearch);
+    world.wait(1);
+    assert_eq!(
+        code(&world.say(other, find_in(&room, true))),
+        ErrorCode::NoSuchRoom,
+        "ten minutes after the resume window"
+    );
+}

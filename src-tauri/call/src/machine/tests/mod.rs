@@ -454,6 +454,42 @@ fn a_signaling_server_that_goes_away_during_the_search_gets_thirty_seconds() {
 }
 
 #[test]
+fn a_signaling_server_that_refuses_the_client_ends_a_search_and_no_call() {
+    let refused = Input::SignalingRefused(EndCode::RelayRefused);
+    let mut bench = Bench::new();
+    bench.feed(Input::Find);
+    assert_eq!(
+        bench.feed(refused.clone()),
+        [ended(EndCode::RelayRefused)],
+        "at once: waiting would not help"
+    );
+
+    let lost = Effect::Notify(Notice::SignalingLost);
+    let mut bench = Bench::new().searching();
+    assert_eq!(
+        bench.feed(refused.clone()),
+        [lost.clone(), ended(EndCode::RelayRefused)]
+    );
+
+    let mut bench = Bench::new().connecting(false);
+    assert_eq!(bench.feed(refused), [lost], "media needs no server");
+    assert_eq!(bench.machine.phase(), Phase::Connecting);
+}
+
+#[test]
+fn a_room_that_does_not_exist_ends_the_search() {
+    let mut bench = Bench::new().searching();
+    let expected = [
+        Effect::Send(Outgoing::CancelSearch),
+        ended(EndCode::NoSuchRoom),
+    ];
+    assert_eq!(bench.feed(Input::NoSuchRoom), expected);
+
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(Input::NoSuchRoom), [], "news of an old search");
+}
+
+#[test]
 fn a_refused_search_is_repeated_after_retry_after_and_otherwise_ends() {
     let mut bench = Bench::new().searching();
     assert_eq!(
@@ -646,6 +682,52 @@ fn a_partner_who_comes_back_after_five_seconds_is_still_in_the_call() {
         [Effect::Notify(Notice::PartnerReconnecting)],
         "a second outage is reported again"
     );
+}
+
+#[test]
+fn news_of_the_signaling_server_about_the_partner_is_no_trouble_of_the_call() {
+    let lost = [Effect::Notify(Notice::PartnerSignalingLost)];
+    let back = [Effect::Notify(Notice::PartnerSignalingBack)];
+    let session = || "s1".into();
+    let away = || Input::PartnerReconnecting {
+        session_id: session(),
+    };
+
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(away()), lost, "a note, while media flows");
+    assert_eq!(bench.feed(away()), [], "once");
+    assert_eq!(
+        bench.feed(Input::PartnerResumed {
+            session_id: session()
+        }),
+        back
+    );
+
+    // Each of these ends the news, so the note must not stay.
+    let gone = Input::PartnerLeft {
+        session_id: session(),
+        departure: Departure::Lost,
+    };
+    for (end, expected) in [
+        (vec![gone], back.to_vec()),
+        (
+            vec![Input::SignalingDown, Input::SignalingUp],
+            vec![
+                Effect::Notify(Notice::SignalingLost),
+                Effect::Notify(Notice::SignalingBack),
+                back[0].clone(),
+            ],
+        ),
+    ] {
+        let mut bench = Bench::new().in_call();
+        bench.feed(away());
+        let effects: Vec<_> = end
+            .into_iter()
+            .flat_map(|input| bench.feed(input))
+            .collect();
+        assert_eq!(effects, expected);
+        assert_eq!(bench.machine.phase(), Phase::InCall, "media still flows");
+    }
 }
 
 #[test]

@@ -15,6 +15,8 @@ fn input() -> impl Strategy<Value = Input> {
         2 => Just(Input::Next),
         3 => Just(Input::SignalingUp),
         2 => Just(Input::SignalingDown),
+        1 => Just(Input::SignalingRefused(EndCode::RelayRefused)),
+        1 => Just(Input::NoSuchRoom),
         2 => proptest::option::of(session.clone())
             .prop_map(|session_id| Input::SignalingResumed { session_id }),
         1 => Just(Input::NoTurnServer),

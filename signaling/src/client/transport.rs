@@ -1,0 +1,243 @@
+//! The way to a server: its name looked up, TCP by the fastest of its addresses, through a proxy if
+//! the system has one, and TLS.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::http::Uri;
+use tower_service::Service;
+use url::Host;
+
+use super::error::{ClientError, ProxyError};
+use super::tls::TrustedRoots;
+use crate::ServerUrl;
+
+/// The library does not export the name of this type.
+type TunnelError = <Tunnel<HttpConnector<Resolver>> as Service<Uri>>::Error;
+
+/// A connection to a server, with or without TLS.
+pub(super) type Transport = Box<dyn Stream>;
+
+/// What a WebSocket needs of a connection.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Connects to the server at `url`.
+///
+/// Of a host with several addresses the first that answers is used; one of the other family starts
+/// 300 ms later (Happy Eyeballs, RFC 8305). A proxy comes from `HTTPS_PROXY`, `HTTP_PROXY`,
+/// `ALL_PROXY` and `NO_PROXY`, or from the settings of Windows and macOS. Like browsers, this
+/// machine itself is always reached directly.
+pub(super) async fn connect(
+    url: &ServerUrl,
+    roots: &TrustedRoots,
+) -> Result<Transport, ClientError> {
+    let stream = match proxy(url) {
+        None => connect_directly(url).await?,
+        Some(proxy) => connect_through(&proxy, url)
+            .await
+            .map_err(ClientError::Proxy)?,
+    };
+
+    if !url.is_tls() {
+        return Ok(Box::new(stream));
+    }
+
+    let stream = roots
+        .connect(url.host(), stream)
+        .await
+        .map_err(ClientError::Tls)?;
+
+    Ok(Box::new(stream))
+}
+
+/// The proxy for `url`, if there is one.
+fn proxy(url: &ServerUrl) -> Option<Intercept> {
+    if is_this_machine(&url.host()) {
+        return None;
+    }
+
+    Matcher::from_system().intercept(&destination(url))
+}
+
+fn is_this_machine(host: &Host<&str>) -> bool {
+    match host {
+        Host::Ipv4(ip) => ip.is_loopback() || ip.is_link_local(),
+        Host::Ipv6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+        Host::Domain(name) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    }
+}
+
+/// Host and port as a connector takes them, with the scheme that the rules for proxies know.
+fn destination(url: &ServerUrl) -> Uri {
+    let scheme = if url.is_tls() { "https" } else { "http" };
+    format!("{scheme}://{}:{}/", url.host(), url.port())
+        .parse()
+        .expect("a host and a port make a URI")
+}
+
+fn connector() -> HttpConnector<Resolver> {
+    let mut connector = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector
+}
+
+async fn connect_directly(url: &ServerUrl) -> Result<TcpStream, ClientError> {
+    match connector().call(destination(url)).await {
+        Ok(stream) => Ok(stream.into_inner()),
+        Err(error) => match find_source::<UnknownHost>(&error) {
+            Some(UnknownHost(cause)) => Err(ClientError::UnknownHost(copy(cause))),
+            None => {
+                let cause = find_source::<io::Error>(&error).map(copy);
+                Err(ClientError::Unreachable(
+                    cause.unwrap_or_else(|| io::Error::other(error)),
+                ))
+            }
+        },
+    }
+}
+
+async fn connect_through(proxy: &Intercept, url: &ServerUrl) -> Result<TcpStream, ProxyError> {
+    let stream: TokioIo<TcpStream> = match proxy.uri().scheme_str() {
+        Some("http") => {
+            let mut tunnel = Tunnel::new(proxy.uri().clone(), connector());
+            if let Some(credentials) = proxy.basic_auth() {
+                tunnel = tunnel.with_auth(credentials.clone());
+            }
+
+            tunnel
+                .call(destination(url))
+                .await
+                .map_err(|error| match error {
+                    TunnelError::ProxyAuthRequired => ProxyError::Unauthorized,
+                    error => ProxyError::Failed(error.into()),
+                })?
+        }
+        Some("socks5" | "socks5h") => {
+            let mut socks = SocksV5::new(proxy.uri().clone(), connector());
+            if let Some((user, password)) = proxy.raw_auth() {
+                socks = socks.with_auth(user.to_owned(), password.to_owned());
+            }
+
+            socks
+                .call(destination(url))
+                .await
+                .map_err(|error| ProxyError::Failed(error.into()))?
+        }
+        _ => return Err(ProxyError::UnsupportedKind),
+    };
+
+    Ok(stream.into_inner())
+}
+
+/// The system's resolver, with an error that can be told from the others.
+#[derive(Clone)]
+struct Resolver(GaiResolver);
+
+/// A name without addresses.
+#[derive(Debug, thiserror::Error)]
+#[error("the name has no address")]
+struct UnknownHost(#[source] io::Error);
+
+impl Service<Name> for Resolver {
+    type Response = GaiAddrs;
+    type Error = UnknownHost;
+    type Future = Pin<Box<dyn Future<Output = Result<GaiAddrs, UnknownHost>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UnknownHost>> {
+        self.0.poll_ready(cx).map_err(UnknownHost)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let lookup = self.0.call(name);
+        Box::pin(async move { lookup.await.map_err(UnknownHost) })
+    }
+}
+
+/// The first error of this type among `error` and its causes.
+fn find_source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut causes = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
+        (*error).source()
+    });
+    causes.find_map(|error| error.downcast_ref())
+}
+
+/// An error of the system as a new one: they cannot be cloned.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> ServerUrl {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_destination_has_host_and_port() {
+        for (text, expected) in [
+            ("wss://chat.example", "https://chat.example:443/"),
+            ("ws://192.168.1.20:9000/a", "http://192.168.1.20:9000/"),
+            ("ws://[::1]", "http://[::1]:80/"),
+        ] {
+            assert_eq!(destination(&url(text)).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn this_machine_needs_no_proxy() {
+        for (text, expected) in [
+            ("ws://127.0.0.1:9000", true),
+            ("ws://[::1]:9000", true),
+            ("ws://localhost.:9000", true),
+            ("ws://a.localhost", true),
+            ("ws://169.254.1.1", true),
+            ("ws://192.168.1.20", false),
+            ("wss://localhost.example", false),
+        ] {
+            assert_eq!(is_this_machine(&url(text).host()), expected, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_told_from_a_closed_port() {
+        let unknown = connect_directly(&url("ws://no-such-name.invalid")).await;
+        assert!(
+            matches!(unknown, Err(ClientError::UnknownHost(_))),
+            "{unknown:?}"
+        );
+
+        // A port that was free a moment ago.
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+
+        match connect_directly(&url(&format!("ws://127.0.0.1:{port}"))).await {
+            Err(ClientError::Unreachable(error)) => {
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            }
+            other => panic!("expected a refusal: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Rooms that clients have claimed: short numbers, each of which one client may give to another
+//! person. Sans-IO.
+//!
+//! In a cluster, the store keeps them instead (`claim` in `cluster.lua`, with the same rules).
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::message::{MAX_ROOM_NUMBER, UserId};
+use crate::server::shrink::ShrinkIfSparse;
+
+/// How long a room stays claimed after its owner has left: long enough to start the program again.
+/// `cluster.lua` has the same figure (`CLAIM_HOLD`).
+pub(super) const CLAIM_HOLD: Duration = Duration::from_secs(600);
+/// How many rooms one client may hold; the oldest goes first. `cluster.lua` has the same figure.
+const CLAIMS_PER_CLIENT: usize = 8;
+/// How many rooms may be claimed on a server, some 20 MB.
+const MAX_CLAIMS: usize = 200_000;
+
+/// The claimed rooms of a server.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    claims: HashMap<u32, Claim>,
+    /// The rooms of each owner that is here, oldest first.
+    of_owner: HashMap<UserId, VecDeque<u32>>,
+    /// When the rooms of owners that have left become free.
+    ends: BTreeSet<(Instant, u32)>,
+    /// How many rooms of one digit, of two, … are claimed.
+    by_digits: [u32; DIGITS],
+}
+
+/// The digits of [`MAX_ROOM_NUMBER`].
+const DIGITS: usize = 9;
+
+#[derive(Debug)]
+struct Claim {
+    owner: UserId,
+    /// Set once the owner has left.
+    until: Option<Instant>,
+}
+
+impl Rooms {
+    /// Claims a room of the fewest digits of which one is free: not claimed, and not `in_use`.
+    /// Which one of them, `random` decides. `None` if the server has no room left.
+    pub(super) fn claim(
+        &mut self,
+        owner: &UserId,
+        random: u32,
+        in_use: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        if self.claims.len() >= MAX_CLAIMS {
+            return None;
+        }
+
+        let number = (0..DIGITS).find_map(|digits| self.free_number(digits, random, &in_use))?;
+        let rooms = self.of_owner.entry(owner.clone()).or_default();
+        rooms.push_back(number);
+        let oldest = (rooms.len() > CLAIMS_PER_CLIENT)
+            .then(|| rooms.pop_front())
+            .flatten();
+
+        self.by_digits[digits_of(number)] += 1;
+        let owner = owner.clone();
+        self.claims.insert(number, Claim { owner, until: None });
+
+        if let Some(oldest) = oldest {
+            self.remove(oldest);
+        }
+
+        Some(number)
+    }
+
+    /// The first free number with this many digits (0: one), from a random one on.
+    fn free_number(
+        &self,
+        digits: usize,
+        random: u32,
+        in_use: &impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let first = 10_u32.pow(digits as u32);
+        let count = (first * 9).min(MAX_ROOM_NUMBER - first + 1);
+        if self.by_digits[digits] >= count {
+            return None;
+        }
+
+        let start = random % count;
+        (0..count)
+            .map(|step| first + (start + step) % count)
+            .find(|number| !self.claims.contains_key(number) && !in_use(*number))
+    }
+
+    pub(super) fn is_claimed(&self, number: u32) -> bool {
+        self.claims.contains_key(&number)
+    }
+
+    /// The owner's call in this room is over: the room is free again. Nothing if it belongs to
+    /// someone else.
+    pub(super) fn release(&mut self, number: u32, owner: &UserId) {
+        if self
+            .claims
+            .get(&number)
+            .is_some_and(|claim| claim.owner == *owner)
+        {
+            self.remove(number);
+        }
+    }
+
+    /// A client has left for good: its rooms are held for [`CLAIM_HOLD`] more.
+    pub(super) fn owner_left(&mut self, owner: &UserId, now: Instant) {
+        for number in self.of_owner.remove(owner).into_iter().flatten() {
+            if let Some(claim) = self.claims.get_mut(&number) {
+                claim.until = Some(now + CLAIM_HOLD);
+                self.ends.insert((now + CLAIM_HOLD, number));
+            }
+        }
+
+        self.of_owner.shrink_if_sparse();
+    }
+
+    /// Frees the rooms whose hold is over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(&(at, number)) = self.ends.first().filter(|(at, _)| *at <= now) {
+            self.ends.remove(&(at, number));
+            self.remove(number);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.ends.first().map(|&(at, _)| at)
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn remove(&mut self, number: u32) {
+        let Some(claim) = self.claims.remove(&number) else {
+            return;
+        };
+
+        self.by_digits[digits_of(number)] -= 1;
+        self.claims.shrink_if_sparse();
+
+        if let Some(until) = claim.until {
+            self.ends.remove(&(until, number));
+        }
+
+        if let Some(rooms) = self.of_owner.get_mut(&claim.owner) {
+            rooms.retain(|room| *room != number);
+            if rooms.is_empty() {
+                self.of_owner.remove(&claim.owner);
+            }
+        }
+    }
+}
+
+/// How many digits a number has, less one.
+fn digits_of(number: u32) -> usize {
+    number.ilog10() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests start at the present")]
+
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::from(name)
+    }
+
+    #[test]
+    fn the_shortest_free_numbers_are_claimed_first() {
+        let mut rooms = Rooms::default();
+        let mut claimed = HashSet::new();
+
+        for n in 0..9 + 90 + 5 {
+            let owner = user(&format!("owner {n}"));
+            let number = rooms.claim(&owner, n * 7_919, |_| false).expect("a room");
+            assert!(claimed.insert(number), "{number} twice");
+
+            let digits = match n {
+                0..9 => 1,
+                9..99 => 2,
+                _ => 3,
+            };
+            assert_eq!(number.to_string().len(), digits, "claim {n} got {number}");
+        }
+    }
+
+    #[test]
+    fn a_room_in_use_is_not_claimed() {
+        let mut rooms = Rooms::default();
+        let number = rooms.claim(&user("a"), 3, |number| number != 7);
+        assert_eq!(number, Some(7), "the only one that is free");
+
+        let number = rooms.claim(&user("a"), 3, |number| number < 10);
+        assert!(number.is_some_and(|number| number >= 10), "{number:?}");
+    }
+
+    #[test]
+    fn a_room_is_held_for_ten_minutes_after_its_owner_has_left() {
+        let (mut rooms, now) = (Rooms::default(), Instant::now());
+        let number = rooms.claim(&user("a"), 0, |_| false).expect("a room");
+        rooms.expire(now + 2 * CLAIM_HOLD);
+        assert!(rooms.is_claimed(number), "while the owner is here");
+
+        rooms.owner_left(&user("a"), now);
+        assert_eq!(rooms.next_deadline(), Some(now + CLAIM_HOLD));
+        rooms.expire(now + CLAIM_HOLD - Duration::from_millis(1));
+        assert!(rooms.is_claimed(number));
+
+        rooms.expire(now + CLAIM_HOLD);
+        assert!(!rooms.is_claimed(number));
+        assert_eq!(rooms.next_deadline(), None);
+    }
+
+    #[test]
+    fn only_the_owner_releases_a_room_and_the_ninth_frees_the_first() {
+        let mut rooms = Rooms::default();
+        let first = rooms.claim(&user("a"), 0, |_| false).expect("a room");
+        rooms.release(first, &user("b"));
+        assert!(rooms.is_claimed(first), "somebody else's");
+
+        rooms.release(first, &user("a"));
+        assert!(!rooms.is_claimed(first));
+
+        let claimed: Vec<u32> = (0..9)
+            .map(|n| rooms.claim(&user("a"), n, |_| false).expect("a room"))
+            .collect();
+        assert!(!rooms.is_claimed(claimed[0]), "the oldest");
+        assert!(claimed[1..].iter().all(|number| rooms.is_claimed(*number)));
+    }
+
+    #[test]
+    fn a_server_has_room_for_two_hundred_thousand_claims() {
+        let mut rooms = Rooms::default();
+        let mut random = 1_u32;
+
+        for n in 0..MAX_CLAIMS as u32 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let owner = user(&format!("{}", n / 8));
+            assert!(rooms.claim(&owner, random, |_| false).is_some(), "{n}");
+        }
+
+        assert_eq!(rooms.claim(&user("late"), 0, |_| false), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_tables_stay_in_step(steps in prop::collection::vec((0..4_u8, 0..5_u8, any::<u32>()), 0..200)) {
+            let (mut rooms, mut now) = (Rooms::default(), Instant::now());
+
+            for (what, who, random) in steps {
+                let owner = user(&who.to_string());
+                match what {
+                    0 => {
+                        let number = rooms.claim(&owner, random, |_| false);
+                        prop_assert!(number.is_some_and(|number| rooms.is_claimed(number)));
+                    }
+                    1 => rooms.owner_left(&owner, now),
+                    2 => rooms.release(random % 20, &owner),
+                    _ => {
+                        now += Duration::from_secs(u64::from(random % 700));
+                        rooms.expire(now);
+                    }
+                }
+
+                let owned: usize = rooms.of_owner.values().map(VecDeque::len).sum();
+                prop_assert_eq!(rooms.claims.len(), owned + rooms.ends.len());
+                prop_assert_eq!(rooms.claims.len() as u32, rooms.by_digits.iter().sum::<u32>());
+                prop_assert!(rooms.of_owner.values().all(|rooms| rooms.len() <= CLAIMS_PER_CLIENT));
+            }
+        }
+    }
+}
