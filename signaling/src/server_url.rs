@@ -107,22 +107,18 @@ impl ServerUrl {
     #[must_use]
     pub fn is_private(&self) -> bool {
         match self.host() {
-            Host::Ipv4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-            Host::Ipv6(ip) => match ip.to_ipv4_mapped() {
-                Some(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-                None => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-            },
+            Host::Ipv4(ip) => is_private_ip(ip.into()),
+            Host::Ipv6(ip) => is_private_ip(ip.into()),
             Host::Domain(name) => {
+                // `chat.` is a public name: its dot says that no local domain follows.
+                let has_dot = name.contains('.');
                 let name = name.strip_suffix('.').unwrap_or(name);
                 let is_under = |zone: &str| {
                     name.strip_suffix(zone)
                         .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
                 };
 
-                !name.contains('.')
-                    || is_under("localhost")
-                    || is_under("local")
-                    || is_under("home.arpa")
+                !has_dot || is_under("localhost") || is_under("local") || is_under("home.arpa")
             }
         }
     }
@@ -157,6 +153,14 @@ impl ServerUrl {
         self.0
             .port_or_known_default()
             .expect("`ws` and `wss` have a default port")
+    }
+}
+
+/// Whether only this machine or its network can have this address.
+pub(crate) fn is_private_ip(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 
@@ -203,6 +207,14 @@ impl FromStr for ServerUrl {
                 Url::parse(&format!("{scheme}://{rest}")).map_err(ServerUrlError::Invalid)?
             }
         };
+
+        if let Some(Host::Domain(name)) = url.host() {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            // `..` is a host for the library, which comes from a path such as `../folder`.
+            if name.split('.').any(str::is_empty) {
+                return Err(ServerUrlError::Invalid(url::ParseError::EmptyHost));
+            }
+        }
 
         if url.port() == Some(0) {
             return Err(ServerUrlError::PortZero);
@@ -365,6 +377,7 @@ mod tests {
             ("ws://a.localhost", true, false),
             ("ws://notlocalhost.example", false, true),
             ("ws://evil-local", true, false),
+            ("ws://evil-local.", false, true),
             ("ws://mylocal.org", false, true),
             ("ws://a.home.arpa", true, false),
             ("ws://192.168.1.20.example", false, true),
@@ -438,6 +451,11 @@ mod tests {
             "chat.example:port",
             "ws://[fe80::1%eth0]:9000",
             "chat\u{0}.example",
+            "../../etc",
+            ".",
+            "ws://..",
+            "chat..example",
+            ".example",
         ] {
             assert!(
                 matches!(

@@ -158,7 +158,14 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
         _ => return Err("not a level and no targets".into()),
     };
 
-    EnvFilter::try_new(directives).map_err(|error| error.to_string())
+    let filter = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
+
+    // These log whole requests and frames: tokens, names, SDP.
+    Ok(["tungstenite=off", "tokio_tungstenite=off", "rustls=off"]
+        .into_iter()
+        .fold(filter, |filter, quiet| {
+            filter.add_directive(quiet.parse().expect("a valid directive"))
+        }))
 }
 
 fn start_log(level: &str) {
@@ -196,6 +203,20 @@ mod tests {
 
         for text in ["", "loud", "tandem_call=loud"] {
             assert!(log_filter(text).is_err(), "{text:?} is not a log level");
+        }
+    }
+
+    #[test]
+    fn no_log_level_shows_requests_with_tokens() {
+        for text in ["trace", "trace,tungstenite=trace"] {
+            let filter = filter(text).expect("a filter").to_string();
+            assert!(
+                filter
+                    .split(',')
+                    .any(|directive| directive == "tungstenite=off"),
+                "{text}: {filter}"
+            );
+            assert!(!filter.contains("tungstenite=trace"), "{text}: {filter}");
         }
     }
 

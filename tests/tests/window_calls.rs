@@ -183,7 +183,15 @@ fn next_ends_the_call_and_finds_another_partner() {
         open(&screen, &server.url(), "Ann"),
         open(&screen, &server.url(), "Bea"),
     );
-    connect([&ann, &bea], "next");
+    // With a stranger: to someone with the same code, it would only return.
+    for window in [&ann, &bea] {
+        window.press("find-partner").expect("the button is there");
+    }
+    for window in [&ann, &bea] {
+        window
+            .wait_for_screen("in-call")
+            .expect("the two are matched and connect");
+    }
 
     ann.press("next").expect("the button is there");
     bea.wait_for_screen("ended")
@@ -194,8 +202,6 @@ fn next_ends_the_call_and_finds_another_partner() {
     let bot = [
         "--signaling",
         &url,
-        "--room",
-        "next",
         "--name",
         "Cleo",
         "--size",

@@ -359,7 +359,8 @@ impl ClientError {
                 status: 408 | 425 | 429 | 500..,
                 retry_after,
             } => Retry::After(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER)),
-            Self::Tls(TlsError::Broken(_)) | Self::Proxy(ProxyError::Failed(_)) => soon,
+            Self::Tls(error) if error.may_pass() => soon,
+            Self::Proxy(ProxyError::Failed(_)) => soon,
             Self::Tls(_)
             | Self::Proxy(_)
             | Self::Refused { .. }

@@ -148,13 +148,46 @@ pub enum ClientEvent {
     Closed,
 }
 
+/// The events of one client, in order.
+#[derive(Debug)]
+pub struct ClientEvents {
+    events: mpsc::Receiver<ClientEvent>,
+    /// Shared with the handle.
+    user: Arc<AtomicU64>,
+    /// How many users the events have told of.
+    users: u64,
+}
+
+impl ClientEvents {
+    /// The next event; `None` after the last. Safe to drop and call again.
+    ///
+    /// What [`Client::send`] takes from then on is for the user that this event told of, so that an
+    /// answer to an old call never reaches the server as that of a new user.
+    pub async fn recv(&mut self) -> Option<ClientEvent> {
+        let event = self.events.recv().await?;
+
+        match event {
+            ClientEvent::Connected(_) => {
+                self.users += 1;
+                self.user.store(self.users, Ordering::Release);
+            }
+            ClientEvent::Resumed { .. } => self.user.store(self.users, Ordering::Release),
+            ClientEvent::Disconnected { .. } => self.user.store(0, Ordering::Release),
+            ClientEvent::Message(_) | ClientEvent::Garbage(_) | ClientEvent::Closed => {}
+        }
+
+        Some(event)
+    }
+}
+
 /// A handle to the connection. Dropping it sends `bye` to the server and closes the connection in
 /// the background.
 #[derive(Debug)]
 pub struct Client {
     outgoing: mpsc::Sender<Outgoing>,
-    /// The number of the user as which the server knows this client, from 1; 0 while there is no
-    /// connection. It ties a message to the user that it was meant for.
+    /// The number of the user as which the server knows this client, from 1, as far as the program
+    /// has read the events; 0 while there is no connection. It ties a message to the user that it
+    /// was meant for.
     user: Arc<AtomicU64>,
     /// Dropped with the handle.
     alive: oneshot::Sender<()>,
@@ -175,20 +208,26 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use]
-    pub fn connect(config: ClientConfig) -> (Self, mpsc::Receiver<ClientEvent>) {
+    pub fn connect(config: ClientConfig) -> (Self, ClientEvents) {
         let (outgoing, commands) = mpsc::channel(SEND_QUEUE);
         let (events, receiver) = mpsc::channel(EVENT_QUEUE);
         let (alive, handle) = oneshot::channel();
         let user = Arc::new(AtomicU64::new(0));
-        let task = task::ClientTask::new(config, commands, events, handle, user.clone());
+        let task = task::ClientTask::new(config, commands, events, handle);
 
         let client = Self {
             outgoing,
-            user,
+            user: user.clone(),
             alive,
             task: tokio::spawn(task.run()),
         };
-        (client, receiver)
+
+        let events = ClientEvents {
+            events: receiver,
+            user,
+            users: 0,
+        };
+        (client, events)
     }
 
     /// Sends `message` on the current connection, without waiting. If the connection is lost before
@@ -196,7 +235,8 @@ impl Client {
     /// [`ClientEvent::Connected`].
     ///
     /// # Errors
-    /// [`SendError::NotConnected`] before [`ClientEvent::Connected`] and after a loss,
+    /// [`SendError::NotConnected`] until the program has read [`ClientEvent::Connected`], and again
+    /// after [`ClientEvent::Disconnected`],
     /// [`SendError::MessageTooLarge`] above [`MAX_MESSAGE_BYTES`],
     /// [`SendError::QueueFull`] if 256 messages are waiting.
     #[expect(

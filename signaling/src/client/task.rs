@@ -7,8 +7,6 @@
 )]
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -16,6 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Request};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -97,9 +96,6 @@ struct Queue {
     /// The message that is being written. It stays here if the connection breaks meanwhile, and is
     /// sent again if the client is resumed.
     unsent: Option<Outgoing>,
-    /// The number of the user that is connected now, shared with the handle; 0 while there is no
-    /// connection.
-    user: Arc<AtomicU64>,
 }
 
 impl ClientTask {
@@ -108,14 +104,12 @@ impl ClientTask {
         outgoing: mpsc::Receiver<Outgoing>,
         events: mpsc::Sender<ClientEvent>,
         handle: oneshot::Receiver<()>,
-        user: Arc<AtomicU64>,
     ) -> Self {
         Self {
             config,
             queue: Queue {
                 outgoing,
                 unsent: None,
-                user,
             },
             events,
             handle,
@@ -136,7 +130,8 @@ impl ClientTask {
                 Retry::Never => None,
                 Retry::After(asked) => {
                     let delay = self.config.backoff.next_delay(rand::random());
-                    Some(delay.max(min_delay).max(asked))
+                    // Not all at the moment that a server named to all of them.
+                    Some(asked.max(min_delay) + delay)
                 }
             };
 
@@ -173,7 +168,7 @@ impl ClientTask {
             _ = &mut self.handle => return End::Closed,
         };
 
-        let (socket, registered, resumed) = match connected {
+        let (mut socket, registered, resumed) = match connected {
             Ok(connected) => connected,
             Err(error) => return error.into(),
         };
@@ -202,13 +197,24 @@ impl ClientTask {
             }
         };
 
-        self.queue.user.store(self.users, Ordering::Release);
+        // Before anything is written: a message may be lost with a connection that breaks, but not
+        // the news of the user whom the server has registered.
+        let is_closed = tokio::select! {
+            biased;
+            () = emit(&self.events, event) => false,
+            _ = &mut self.handle => true,
+        };
+
+        if is_closed {
+            say_bye(&mut socket).await;
+            return End::Closed;
+        }
+
         let (mut sink, mut stream) = socket.split();
         let had_token = self.config.token.is_some();
 
         let mut end = {
             let reading = async {
-                emit(&self.events, event).await;
                 let mut reader = Reader {
                     stream: &mut stream,
                     events: &self.events,
@@ -224,16 +230,13 @@ impl ClientTask {
             }
         };
 
-        self.queue.user.store(0, Ordering::Release);
-
         if connected_at.elapsed() >= STABLE_AFTER {
             self.config.backoff.reset();
         }
 
         if matches!(end, End::Closed) {
             let mut socket = sink.reunite(stream).expect("the halves of one socket");
-            // After the timeout the socket is dropped as it is.
-            let _ = timeout(CLOSE_TIMEOUT, send_bye(&mut socket)).await;
+            say_bye(&mut socket).await;
         } else if let End::Lost { error, .. } = &mut end
             && matches!(
                 error,
@@ -323,8 +326,13 @@ impl Reader<'_> {
                             Duration::from_millis(draining.reconnect_after_ms).min(MAX_DRAIN_DELAY);
                     }
 
-                    if self.resumption.is_new(&message) {
-                        emit(self.events, ClientEvent::Message(message)).await;
+                    // Room first: if writing fails while the program has none, the message must
+                    // not count as received, so that the server sends it again.
+                    let room = self.events.reserve().await;
+                    if self.resumption.is_new(&message)
+                        && let Ok(room) = room
+                    {
+                        room.send(ClientEvent::Message(message));
                     }
                 }
                 Err(garbage) => {
@@ -397,7 +405,7 @@ async fn register(
         return Err(ClientError::TokenExposed);
     }
 
-    let stream = transport::connect(&config.url, &config.roots).await?;
+    let stream = transport::connect(&config.url, &config.roots, had_token).await?;
     let limits = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .write_buffer_size(0)
@@ -407,6 +415,10 @@ async fn register(
     let upgraded = client_async_with_config(request(config)?, stream, Some(limits)).await;
     let (mut socket, _) = upgraded.map_err(|error| match error {
         tungstenite::Error::Http(response) => ClientError::refused(&response, had_token),
+        // It hung up: a server that is being restarted, or a proxy in front of one.
+        tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+            ClientError::Closed(ABNORMAL_CLOSURE)
+        }
         // Not HTTP, or another kind of HTTP.
         tungstenite::Error::Protocol(_) | tungstenite::Error::HttpFormat(_) => {
             ClientError::NotASignalingServer(None)
@@ -478,11 +490,14 @@ async fn next_message(socket: &mut Socket, had_token: bool) -> Result<ServerMess
 }
 
 /// Closes the connection properly: `bye`, then the closing handshake of RFC 6455 §7.
-async fn send_bye(socket: &mut Socket) {
+async fn say_bye(socket: &mut Socket) {
     let bye = serde_json::to_string(&ClientMessage::Bye).expect("`bye` is a constant");
-    if socket.send(Message::text(bye)).await.is_err() || socket.close(None).await.is_err() {
-        return;
-    }
+    let closing = async {
+        if socket.send(Message::text(bye)).await.is_ok() && socket.close(None).await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    };
 
-    while let Some(Ok(_)) = socket.next().await {}
+    // After the timeout the socket is dropped as it is.
+    let _ = timeout(CLOSE_TIMEOUT, closing).await;
 }

@@ -174,6 +174,22 @@ pub enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
+impl TlsError {
+    /// Whether the next attempt may succeed with nothing changed by the user.
+    pub(super) fn may_pass(&self) -> bool {
+        use rustls::{AlertDescription, Error};
+
+        match self {
+            Self::Broken(_) => true,
+            Self::Failed(Error::AlertReceived(alert)) => matches!(
+                alert,
+                AlertDescription::InternalError | AlertDescription::UserCanceled
+            ),
+            _ => false,
+        }
+    }
+}
+
 impl From<io::Error> for TlsError {
     fn from(error: io::Error) -> Self {
         let inner = error

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
@@ -21,6 +22,11 @@ use url::Host;
 use super::error::{ClientError, ProxyError};
 use super::tls::TrustedRoots;
 use crate::ServerUrl;
+use crate::server_url::is_private_ip;
+
+/// For TCP, shared by the addresses of a host, so that one that does not answer leaves time for the
+/// others.
+const TCP_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The library does not export the name of this type.
 type TunnelError = <Tunnel<HttpConnector<Resolver>> as Service<Uri>>::Error;
@@ -39,16 +45,33 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// 300 ms later (Happy Eyeballs, RFC 8305). A proxy comes from `HTTPS_PROXY`, `HTTP_PROXY`,
 /// `ALL_PROXY` and `NO_PROXY`, or from the settings of Windows and macOS. Like browsers, this
 /// machine itself is always reached directly.
+///
+/// `has_token`: a token will be sent. Without TLS, this then takes a proxy and a public address for
+/// what they are, whatever the host's name promises: others could read it.
 pub(super) async fn connect(
     url: &ServerUrl,
     roots: &TrustedRoots,
+    has_token: bool,
 ) -> Result<Transport, ClientError> {
-    let stream = match proxy(url) {
+    let proxy = proxy(url);
+    let must_be_private = has_token && !url.is_tls();
+    if must_be_private && proxy.is_some() {
+        return Err(ClientError::TokenExposed);
+    }
+
+    let stream = match proxy {
         None => connect_directly(url).await?,
         Some(proxy) => connect_through(&proxy, url)
             .await
             .map_err(ClientError::Proxy)?,
     };
+
+    if must_be_private {
+        let peer = stream.peer_addr().map_err(ClientError::Unreachable)?;
+        if !is_private_ip(peer.ip()) {
+            return Err(ClientError::TokenExposed);
+        }
+    }
 
     if !url.is_tls() {
         return Ok(Box::new(stream));
@@ -94,6 +117,7 @@ fn connector() -> HttpConnector<Resolver> {
     let mut connector = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
     connector.enforce_http(false);
     connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(TCP_TIMEOUT));
     connector
 }
 

@@ -73,7 +73,7 @@ pub(super) async fn serve(
     let subject = identity
         .as_ref()
         .map(|identity| identity.as_str().to_owned());
-    let (key, outbound) = shared.register(subject);
+    let (key, outbound) = shared.register(subject, slot.key);
     slot.close_if_banned(identity.clone(), outbound.clone());
     shared.edge.metrics.connections.inc();
 
@@ -336,10 +336,7 @@ impl Connection<'_> {
         let allowed = allowed
             .and_then(|()| self.traffic.request(&edge.limits, message, now))
             .and_then(|()| edge.take_request(self.identity.as_ref(), message, now))
-            .and_then(|()| {
-                self.slot
-                    .take(message, self.outbound.take_found_rooms(), now)
-            });
+            .and_then(|()| self.slot.take(message, now));
 
         match allowed {
             Ok(()) => shared.receive(key, envelope),

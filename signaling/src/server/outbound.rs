@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -115,9 +114,6 @@ pub(super) struct Outbound {
     state: Mutex<State>,
     /// Wakes the connection's task.
     task: AtomicWaker,
-    /// Searches for rooms that turned out to be no failed guesses, and that the connection has not
-    /// given back to its address yet.
-    found_rooms: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -129,16 +125,6 @@ struct State {
 }
 
 impl Outbound {
-    /// Notes that a search for a room was no failed guess.
-    pub(super) fn room_found(&self) {
-        self.found_rooms.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many were noted since the last call.
-    pub(super) fn take_found_rooms(&self) -> u32 {
-        self.found_rooms.swap(0, Ordering::Relaxed)
-    }
-
     /// Queues a message. After [`close`](Self::close), drops it.
     ///
     /// # Errors

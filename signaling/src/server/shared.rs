@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::client_key::ClientKey;
 use super::edge::reports::Report;
-use super::edge::{Edge, Levels};
+use super::edge::{AddressKey, Edge, Levels};
 use super::http::Answer;
 use super::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
 use super::hub::{Effect, Hub};
@@ -43,8 +43,8 @@ pub(super) struct Shared {
 
 struct State {
     hub: Hub,
-    /// The queue of every connected client.
-    outbounds: HashMap<ClientKey, Arc<Outbound>>,
+    edge: Arc<Edge>,
+    connections: HashMap<ClientKey, Connection>,
     /// To the task that writes reports to a file.
     reports: mpsc::Sender<PendingReport>,
     reports_to_file: bool,
@@ -53,6 +53,14 @@ struct State {
     /// Outcomes of commands that could not be passed to that task, for the hub.
     failed_commands: Vec<StoreOutcome>,
     draining: bool,
+}
+
+/// What the hub's effects reach of a connection.
+struct Connection {
+    /// The messages that wait for it.
+    outbound: Arc<Outbound>,
+    /// Where it came from.
+    address: AddressKey,
 }
 
 /// A report to record, and the client that gets the answer.
@@ -75,9 +83,11 @@ impl Shared {
         store: Option<mpsc::Sender<StoreCommand>>,
     ) -> (Self, mpsc::Receiver<PendingReport>) {
         let (reports, pending) = mpsc::channel(MAX_PENDING_REPORTS);
+        let edge = Arc::new(edge);
         let state = State {
             hub,
-            outbounds: HashMap::new(),
+            edge: edge.clone(),
+            connections: HashMap::new(),
             reports,
             reports_to_file: edge.reports.is_some(),
             store,
@@ -87,7 +97,7 @@ impl Shared {
 
         let shared = Self {
             config,
-            edge: Arc::new(edge),
+            edge,
             state: Mutex::new(state),
             deadline_moved: Notify::new(),
         };
@@ -123,11 +133,19 @@ impl Shared {
 
     /// Adds a client for a new connection. Its queue holds `user_registered`, and is closed if the
     /// server has begun to shut down.
-    pub(super) fn register(&self, subject: Option<String>) -> (ClientKey, Arc<Outbound>) {
+    pub(super) fn register(
+        &self,
+        subject: Option<String>,
+        address: AddressKey,
+    ) -> (ClientKey, Arc<Outbound>) {
         let outbound = Arc::new(Outbound::default());
         let mut state = self.state.lock();
         let key = state.hub.connect(subject);
-        state.outbounds.insert(key, outbound.clone());
+        let connection = Connection {
+            outbound: outbound.clone(),
+            address,
+        };
+        state.connections.insert(key, connection);
         state.apply_effects();
 
         if state.draining {
@@ -266,9 +284,9 @@ impl Shared {
 
 impl State {
     fn take_outbound(&mut self, key: ClientKey) -> Option<Arc<Outbound>> {
-        let outbound = self.outbounds.remove(&key);
-        self.outbounds.shrink_if_sparse();
-        outbound
+        let connection = self.connections.remove(&key);
+        self.connections.shrink_if_sparse();
+        connection.map(|connection| connection.outbound)
     }
 
     /// Carries out the hub's effects. Failing to carry one out (a full queue, a store that takes no
@@ -278,9 +296,9 @@ impl State {
             match effect {
                 Effect::Send(key, message) => {
                     let is_full = self
-                        .outbounds
+                        .connections
                         .get(&key)
-                        .is_some_and(|outbound| outbound.push(message).is_err());
+                        .is_some_and(|to| to.outbound.push(message).is_err());
 
                     if is_full && let Some(outbound) = self.take_outbound(key) {
                         outbound.close(CloseReason::SlowReader);
@@ -294,8 +312,8 @@ impl State {
                     }
                 }
                 Effect::RoomFound(key) => {
-                    if let Some(outbound) = self.outbounds.get(&key) {
-                        outbound.room_found();
+                    if let Some(connection) = self.connections.get(&key) {
+                        self.edge.give_back_guess(connection.address);
                     }
                 }
                 Effect::Close(key, reason) => {

@@ -6,20 +6,19 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{
-    Backoff, Client, ClientConfig, ClientError, ClientEvent, Garbage, SendError,
+    Backoff, Client, ClientConfig, ClientError, ClientEvent, ClientEvents, Garbage, SendError,
 };
 use tandem_signaling::message::{
     ClientMessage, FindPartner, LeaveReason, RawValue, ServerMessage, UserRegistered,
 };
 use tandem_signaling::server::SignalingServer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::Receiver;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Peer, server, within};
 
-pub(crate) type Events = Receiver<ClientEvent>;
+pub(crate) type Events = ClientEvents;
 
 pub(crate) fn connect(address: SocketAddr) -> (Client, Events) {
     let url = format!("ws://{address}").parse().expect("an address");

@@ -138,6 +138,56 @@ async fn messages_that_wait_at_a_break_are_sent_after_the_resume() {
 }
 
 #[tokio::test]
+async fn a_message_of_the_former_user_is_not_sent_as_the_new_one() {
+    let (listener, address) = listener().await;
+    let (client, mut events) = connect(address);
+    let server = resuming_server(&listener, 60_000, "first", 0).await;
+    connected(&mut events).await;
+    drop(server);
+
+    // The server knows a new user by now, of whom the program has not read yet.
+    let mut server = resuming_server(&listener, 60_000, "second", 0).await;
+    server
+        .send(Message::Ping(Default::default()))
+        .await
+        .expect("open");
+    let pong = within("the pong", server.next()).await;
+    assert!(matches!(pong, Some(Ok(Message::Pong(_)))), "{pong:?}");
+    client
+        .send(ClientMessage::Next { session_id: None })
+        .expect("as far as the program knows, it is connected");
+
+    lost(&mut events).await;
+    connected(&mut events).await;
+    client.send(ClientMessage::ClaimRoom).expect("connected");
+    match within("a message", server.next()).await {
+        Some(Ok(Message::Text(text))) => assert!(text.contains("claim_room"), "{text}"),
+        other => panic!("expected a message: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_is_tried_again() {
+    let (listener, address) = listener().await;
+    let (_client, mut events) = connect(address);
+    let (mut stream, _) = within("a connection", listener.accept())
+        .await
+        .expect("a connection");
+    let mut request = [0; 4096];
+    within("a request", stream.read(&mut request))
+        .await
+        .expect("a request");
+    drop(stream);
+
+    match next(&mut events).await {
+        ClientEvent::Disconnected { error, retry_in } => {
+            assert!(retry_in.is_some(), "{error}");
+        }
+        other => panic!("expected a loss: {other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_program_that_does_not_read_its_events_stops_the_flood_at_the_server() {
     let (listener, address) = listener().await;
     let (client, events) = connect(address);

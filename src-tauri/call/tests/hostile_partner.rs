@@ -14,11 +14,10 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tandem_call::internals::PeerError;
 use tandem_call::{CallEventKind, EndCode};
-use tandem_signaling::client::{Client, ClientConfig, ClientEvent};
+use tandem_signaling::client::{Client, ClientConfig, ClientEvent, ClientEvents};
 use tandem_signaling::message::{
     ClientMessage, FindPartner, PartnerFound, RawValue, ServerMessage,
 };
-use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use support::peers::peer;
@@ -29,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// A partner that has only a connection to the signaling server.
 struct Hostile {
     client: Client,
-    events: Receiver<ClientEvent>,
+    events: ClientEvents,
 }
 
 impl Hostile {

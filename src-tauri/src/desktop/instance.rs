@@ -22,12 +22,16 @@ use std::time::{Duration, Instant};
 const IO_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a second instance waits for a first one that has just started.
 const START_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it waits for a first one that is closing: longer than that may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause between two attempts to reach the first instance, and after a failed `accept`.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest line that is read, in bytes: a secret with its line break.
 const MAX_LINE: u64 = 64;
-/// What the first instance answers.
+/// What the first instance answers when it has been notified.
 const ANSWER: &str = "tandem";
+/// What it answers while it closes: the second instance is about to be the first.
+const CLOSING: &str = "closing";
 
 /// Whether this process is the first instance.
 #[derive(Debug)]
@@ -48,11 +52,21 @@ pub struct FirstInstance {
     secret: String,
 }
 
-/// Claims `folder` for this process; if another one has it, notifies that.
+/// How a first instance took the news of a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It comes to the front.
+    Notified,
+    /// It is closing.
+    Closing,
+}
+
+/// Claims `folder` for this process; if another one has it, notifies that. If the other one is
+/// closing, waits until it has.
 ///
 /// # Errors
-/// When the folder cannot be used, or the first instance does not answer. Then it is not known
-/// whether there is one.
+/// When the folder cannot be used, or the first instance does not answer or does not end. Then it is
+/// not known whether there is one.
 pub fn claim(folder: &Path) -> io::Result<Claim> {
     fs::create_dir_all(folder)?;
     let contact = folder.join("instance");
@@ -62,10 +76,26 @@ pub fn claim(folder: &Path) -> io::Result<Claim> {
         .write(true)
         .open(folder.join("instance.lock"))?;
 
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return notify_first(&contact).map(|()| Claim::Second),
-        Err(TryLockError::Error(error)) => return Err(error),
+    let deadline = Instant::now() + CLOSE_TIMEOUT;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+
+        match notify_first(&contact) {
+            Ok(Answer::Notified) => return Ok(Claim::Second),
+            Ok(Answer::Closing) if Instant::now() >= deadline => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Ok(Answer::Closing) => thread::sleep(RETRY_INTERVAL),
+            // It may have ended in this moment.
+            Err(error) => match lock.try_lock() {
+                Ok(()) => break,
+                Err(_) => return Err(error),
+            },
+        }
     }
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -84,17 +114,17 @@ pub fn claim(folder: &Path) -> io::Result<Claim> {
 
 impl FirstInstance {
     /// Calls `on_second` for each further instance, on a thread of its own, until the process ends.
+    /// It returns whether this instance stays: false once it is closing.
     ///
     /// # Errors
     /// When the system cannot start a thread.
-    pub fn listen(self, on_second: impl Fn() + Send + 'static) -> io::Result<()> {
+    pub fn listen(self, on_second: impl Fn() -> bool + Send + 'static) -> io::Result<()> {
         let accept_all = move || {
             loop {
                 match self.listener.accept() {
                     Ok((socket, _)) => {
-                        if self.is_second(&socket).unwrap_or(false) {
-                            on_second();
-                        }
+                        // A client that breaks off has no answer to wait for.
+                        let _ = self.answer(&socket, &on_second);
                     }
                     Err(_) => thread::sleep(RETRY_INTERVAL),
                 }
@@ -107,26 +137,26 @@ impl FirstInstance {
             .map(drop)
     }
 
-    /// Whether the client knows the secret. If so, answers it.
-    fn is_second(&self, socket: &TcpStream) -> io::Result<bool> {
+    /// Answers a client that knows the secret.
+    fn answer(&self, mut socket: &TcpStream, on_second: impl Fn() -> bool) -> io::Result<()> {
         socket.set_read_timeout(Some(IO_TIMEOUT))?;
         socket.set_write_timeout(Some(IO_TIMEOUT))?;
-        let knows_secret = read_line(socket)? == self.secret;
 
-        if knows_secret {
-            writeln!(&*socket, "{ANSWER}")?;
+        if read_line(socket)? == self.secret {
+            let answer = if on_second() { ANSWER } else { CLOSING };
+            writeln!(socket, "{answer}")?;
         }
 
-        Ok(knows_secret)
+        Ok(())
     }
 }
 
 /// Notifies the first instance, whose port and secret are in the file `contact`.
-fn notify_first(contact: &Path) -> io::Result<()> {
+fn notify_first(contact: &Path) -> io::Result<Answer> {
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
         match try_notify(contact) {
-            Ok(()) => return Ok(()),
+            Ok(answer) => return Ok(answer),
             // It holds the lock but may not have written the file yet.
             Err(error) if Instant::now() >= deadline => return Err(error),
             Err(_) => thread::sleep(RETRY_INTERVAL),
@@ -134,7 +164,7 @@ fn notify_first(contact: &Path) -> io::Result<()> {
     }
 }
 
-fn try_notify(contact: &Path) -> io::Result<()> {
+fn try_notify(contact: &Path) -> io::Result<Answer> {
     let bad = || {
         io::Error::new(
             io::ErrorKind::InvalidData,
@@ -151,10 +181,10 @@ fn try_notify(contact: &Path) -> io::Result<()> {
     socket.set_write_timeout(Some(IO_TIMEOUT))?;
     writeln!(&socket, "{secret}")?;
 
-    if read_line(&socket)? == ANSWER {
-        Ok(())
-    } else {
-        Err(bad())
+    match read_line(&socket)?.as_str() {
+        ANSWER => Ok(Answer::Notified),
+        CLOSING => Ok(Answer::Closing),
+        _ => Err(bad()),
     }
 }
 
@@ -196,7 +226,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (sender, notified) = channel();
         first(folder.path())
-            .listen(move || sender.send(()).unwrap())
+            .listen(move || sender.send(()).is_ok())
             .unwrap();
 
         for _ in 0..2 {
@@ -209,6 +239,32 @@ mod tests {
                 .recv_timeout(TIMEOUT)
                 .expect("the first is notified");
         }
+    }
+
+    #[test]
+    fn an_instance_that_starts_while_the_first_closes_becomes_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let closing = first(folder.path());
+        let lock = closing._lock.try_clone().unwrap();
+        let (sender, asked) = channel();
+        closing
+            .listen(move || {
+                sender.send(()).unwrap();
+                false
+            })
+            .unwrap();
+
+        let second = thread::spawn({
+            let folder = folder.path().to_owned();
+            move || matches!(claim(&folder), Ok(Claim::First(_)))
+        });
+
+        // It asks again and again, until the first one has ended.
+        for _ in 0..3 {
+            asked.recv_timeout(TIMEOUT).expect("the second one asks");
+        }
+        lock.unlock().unwrap();
+        assert!(second.join().unwrap(), "the second is the first now");
     }
 
     #[test]
@@ -231,7 +287,7 @@ mod tests {
         let first = first(folder.path());
         let address = first.listener.local_addr().unwrap();
         let (sender, notified) = channel();
-        first.listen(move || sender.send(()).unwrap()).unwrap();
+        first.listen(move || sender.send(()).is_ok()).unwrap();
 
         for text in ["\n", "wrong\n", &"x".repeat(10_000), ""] {
             let mut socket = TcpStream::connect(address).unwrap();

@@ -14,7 +14,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::state::Settings;
 use crate::error_code::AppErrorCode;
@@ -52,7 +53,7 @@ impl SettingsProblem {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct Document {
     version: u32,
     #[serde(flatten)]
@@ -68,8 +69,9 @@ impl SettingsFile {
         }
     }
 
-    /// Reads the settings. Without a file, returns the defaults. If the file is not valid or of a
-    /// newer version, renames it and returns the defaults with the problem.
+    /// Reads the settings. Without a file, returns the defaults. If something in the file is not
+    /// valid or the file is of a newer version, renames it, so that nothing is lost, and returns what
+    /// could be read with the problem.
     #[must_use]
     pub fn load(&self) -> (Settings, Option<SettingsProblem>) {
         let text = match self.read() {
@@ -82,14 +84,13 @@ impl SettingsFile {
             }
         };
 
-        match parse(&text) {
-            Ok(settings) => (settings, None),
-            Err(problem) => {
-                let detail = self.set_aside(&problem.detail);
-                let problem = SettingsProblem::new(problem.code, detail);
-                (Settings::default(), Some(problem))
-            }
-        }
+        let (settings, problem) = parse(&text);
+        let problem = problem.map(|problem| {
+            let detail = self.set_aside(&problem.detail);
+            SettingsProblem::new(problem.code, detail)
+        });
+
+        (settings, problem)
     }
 
     /// Writes the settings, completely or not at all.
@@ -137,32 +138,80 @@ impl SettingsFile {
     }
 }
 
-/// Parses the bytes of a settings file. Never panics, whatever they are.
+/// Parses the bytes of a settings file, field by field: one that cannot be read has its default, and
+/// the others keep what the file says. Never panics, whatever the bytes are.
 ///
-/// # Errors
-/// `SETTINGS_BROKEN` or `SETTINGS_NEWER`, with the reason.
-pub fn parse(text: &[u8]) -> Result<Settings, SettingsProblem> {
-    let broken = |why: String| SettingsProblem::new(AppErrorCode::SettingsBroken, why);
+/// The problem, if there is one, is `SETTINGS_BROKEN` or `SETTINGS_NEWER`, with the reason.
+#[must_use]
+pub fn parse(text: &[u8]) -> (Settings, Option<SettingsProblem>) {
+    match read_fields(text) {
+        Ok((settings, problem)) => (settings, problem),
+        Err(why) => (
+            Settings::default(),
+            Some(SettingsProblem::new(AppErrorCode::SettingsBroken, why)),
+        ),
+    }
+}
+
+fn read_fields(text: &[u8]) -> Result<(Settings, Option<SettingsProblem>), String> {
     if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(broken(format!("longer than {MAX_FILE_BYTES} bytes")));
+        return Err(format!("longer than {MAX_FILE_BYTES} bytes"));
     }
 
-    let value: serde_json::Value =
-        serde_json::from_slice(text).map_err(|error| broken(error.to_string()))?;
-    match value.get("version").and_then(serde_json::Value::as_u64) {
-        Some(version) if version == u64::from(VERSION) => {}
-        Some(version) if version > u64::from(VERSION) => {
-            return Err(SettingsProblem::new(
-                AppErrorCode::SettingsNewer,
-                format!("version {version}; this Tandem reads version {VERSION}"),
-            ));
-        }
-        _ => return Err(broken("no version".into())),
+    let fields: Map<String, Value> =
+        serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let version = fields.get("version").and_then(Value::as_u64);
+    let version = version.ok_or("no version")?;
+
+    let mut broken = Vec::new();
+    let good: Map<String, Value> = fields
+        .into_iter()
+        .filter(|(name, value)| match field(name, value) {
+            Ok(()) => true,
+            Err(why) => {
+                broken.push(format!("{name}: {why}"));
+                false
+            }
+        })
+        .collect();
+
+    let mut settings: Settings =
+        serde_json::from_value(Value::Object(good)).map_err(|error| error.to_string())?;
+    // Without control characters.
+    settings.name = values::optional_name(&settings.name)?;
+
+    let problem = if version > u64::from(VERSION) {
+        let why = format!("version {version}; this Tandem reads version {VERSION}");
+        Some(SettingsProblem::new(AppErrorCode::SettingsNewer, why))
+    } else if broken.is_empty() {
+        None
+    } else {
+        let why = broken.join("; ");
+        Some(SettingsProblem::new(AppErrorCode::SettingsBroken, why))
+    };
+
+    Ok((settings, problem))
+}
+
+/// Checks one field by itself, which a user may have edited by hand. Fields that are not known pass:
+/// they are ignored.
+fn field(name: &str, value: &Value) -> Result<(), String> {
+    let alone = Map::from_iter([(name.to_owned(), value.clone())]);
+    let settings: Settings =
+        serde_json::from_value(Value::Object(alone)).map_err(|error| error.to_string())?;
+
+    values::optional_name(&settings.name)?;
+    let devices = [&settings.camera, &settings.microphone, &settings.speaker];
+
+    if devices
+        .into_iter()
+        .flatten()
+        .any(|id| id.len() > MAX_DEVICE_ID_BYTES)
+    {
+        return Err("the id of a device is too long".into());
     }
 
-    let document: Document =
-        serde_json::from_value(value).map_err(|error| broken(error.to_string()))?;
-    check(document.settings).map_err(broken)
+    Ok(())
 }
 
 /// The bytes of a settings file.
@@ -178,22 +227,6 @@ pub fn to_json(settings: &Settings) -> serde_json::Result<Vec<u8>> {
     let mut json = serde_json::to_vec_pretty(&document)?;
     json.push(b'\n');
     Ok(json)
-}
-
-/// Checks values that a user may have edited by hand.
-fn check(mut settings: Settings) -> Result<Settings, String> {
-    settings.name = values::optional_name(&settings.name).map_err(|why| format!("name: {why}"))?;
-    let devices = [&settings.camera, &settings.microphone, &settings.speaker];
-
-    if devices
-        .into_iter()
-        .flatten()
-        .any(|id| id.len() > MAX_DEVICE_ID_BYTES)
-    {
-        return Err("the id of a device is too long".into());
-    }
-
-    Ok(settings)
 }
 
 #[cfg(test)]
@@ -233,13 +266,13 @@ mod tests {
 
     #[test]
     fn the_server_under_its_former_key_is_kept() {
-        let settings = parse(br#"{"version":1,"relayUrl":"ws://192.0.2.7:9000/ws"}"#).unwrap();
+        let (settings, _) = parse(br#"{"version":1,"relayUrl":"ws://192.0.2.7:9000/ws"}"#);
         assert_eq!(settings.server_url.as_str(), "ws://192.0.2.7:9000/ws");
     }
 
     #[test]
     fn a_missing_field_has_its_default() {
-        let settings = parse(br#"{"version":1,"name":"Ann","later":true}"#).unwrap();
+        let (settings, problem) = parse(br#"{"version":1,"name":"Ann","later":true}"#);
         assert_eq!(
             settings,
             Settings {
@@ -247,6 +280,43 @@ mod tests {
                 ..Settings::default()
             },
             "unknown fields are ignored"
+        );
+        assert_eq!(problem, None);
+    }
+
+    #[test]
+    fn one_field_that_cannot_be_read_costs_no_other() {
+        let long = "x".repeat(MAX_DEVICE_ID_BYTES + 1);
+        for (field, names) in [
+            (r#""serverUrl":"gopher://later""#.to_owned(), "serverUrl"),
+            (r#""theme":"sepia""#.to_owned(), "theme"),
+            (r#""muted":"perhaps""#.to_owned(), "muted"),
+            (format!(r#""camera":"{long}""#), "camera"),
+        ] {
+            let text = format!(r#"{{"version":1,"name":"Ann","microphone":"mic-2",{field}}}"#);
+            let (settings, problem) = parse(text.as_bytes());
+            let expected = Settings {
+                name: "Ann".into(),
+                microphone: Some("mic-2".into()),
+                ..Settings::default()
+            };
+            assert_eq!(settings, expected, "{names} alone has its default");
+
+            let problem = problem.expect("it is reported");
+            assert_eq!(problem.code, AppErrorCode::SettingsBroken);
+            assert!(problem.detail.contains(names), "{}", problem.detail);
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_later_version_keeps_what_is_understood() {
+        let text = br#"{"version":7,"name":"Ann","theme":{"dark":true},"serverUrl":"wss://chat.example.org/ws"}"#;
+        let (settings, problem) = parse(text);
+        assert_eq!(settings.name, "Ann");
+        assert_eq!(settings.server_url.as_str(), "wss://chat.example.org/ws");
+        assert_eq!(
+            problem.map(|problem| problem.code),
+            Some(AppErrorCode::SettingsNewer)
         );
     }
 

@@ -1,6 +1,7 @@
 //! The window: how it opens, where it may navigate, and how the program ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tauri::{
@@ -49,7 +50,8 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
     }
 
     let page = Page::new(handle.clone(), frames);
-    let close_handle = handle.clone();
+    let closer = Closer::new(handle.clone());
+    let (closer_at_signals, is_closing) = (closer.clone(), closer.is_closing());
     let first_instance = setup.first_instance;
     let tauri = tauri::Builder::default()
         .manage(page)
@@ -79,11 +81,18 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
 
             tauri::async_runtime::spawn(shell::watch(handle.clone()));
             tauri::async_runtime::spawn(watch_visibility(window, handle.clone()));
-            tauri::async_runtime::spawn(close_at_signals(handle));
+            tauri::async_runtime::spawn(close_at_signals(closer_at_signals));
 
             if let Some(first) = first_instance {
                 let program = tauri.handle().clone();
-                first.listen(move || bring_to_front(&program))?;
+                first.listen(move || {
+                    let stays = !is_closing.load(Ordering::Relaxed);
+                    if stays {
+                        bring_to_front(&program);
+                    }
+
+                    stays
+                })?;
             }
 
             Ok(())
@@ -101,14 +110,14 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
                 let _ = window.hide();
             }
 
-            close(&close_handle);
+            closer.close();
         }
         // The user quit from a menu, or the last window is gone: end in the same order.
         RunEvent::ExitRequested {
             code: None, api, ..
         } => {
             api.prevent_exit();
-            close(&close_handle);
+            closer.close();
         }
         _ => {}
     });
@@ -127,10 +136,36 @@ fn open(tauri: &AppHandle) -> tauri::Result<WebviewWindow> {
         .build()
 }
 
-/// Ends the program in order, or after [`CLOSE_TIMEOUT`] by force.
-fn close(handle: &Handle) {
-    handle.notify(Input::CloseRequested);
+/// Ends the program, once.
+#[derive(Clone)]
+struct Closer {
+    handle: Handle,
+    closing: Arc<AtomicBool>,
+}
 
+impl Closer {
+    fn new(handle: Handle) -> Self {
+        Self {
+            handle,
+            closing: Arc::default(),
+        }
+    }
+
+    /// Becomes true when the program begins to end.
+    fn is_closing(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.closing)
+    }
+
+    /// Ends the program in order, or after [`CLOSE_TIMEOUT`] by force.
+    fn close(&self) {
+        if !self.closing.swap(true, Ordering::Relaxed) {
+            self.handle.notify(Input::CloseRequested);
+            exit_after_timeout();
+        }
+    }
+}
+
+fn exit_after_timeout() {
     let watchdog = std::thread::Builder::new()
         .name("close-timeout".into())
         .spawn(|| {
@@ -171,11 +206,11 @@ async fn watch_visibility(window: WebviewWindow, handle: Handle) {
 }
 
 /// Ctrl-C and SIGTERM close the window as its button does.
-async fn close_at_signals(handle: Handle) {
+async fn close_at_signals(closer: Closer) {
     match StopSignals::subscribe() {
         Ok(mut signals) => {
             if signals.next().await.is_some() {
-                close(&handle);
+                closer.close();
             }
         }
         Err(error) => {

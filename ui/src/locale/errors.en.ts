@@ -269,11 +269,11 @@ export const ERRORS = {
 
   // The settings file
   SETTINGS_BROKEN: {
-    what: "Your settings couldn't be read, so Tandem kept the old file and reset them.",
+    what: "Some of your settings couldn't be read, so Tandem reset those and kept the old file.",
     todo: "Check them in Settings.",
   },
   SETTINGS_NEWER: {
-    what: "Your settings are from a newer version, so Tandem kept the old file and reset them.",
+    what: "Your settings are from a newer version. Tandem kept the old file and used what it could.",
     todo: "Update Tandem.",
   },
   SETTINGS_UNREADABLE: {

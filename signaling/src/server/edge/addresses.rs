@@ -115,7 +115,7 @@ impl Addresses {
     }
 
     /// Counts a search that may be a failed guess at somebody's room, until
-    /// [`give_back_guesses`](Self::give_back_guesses).
+    /// [`give_back_guess`](Self::give_back_guess).
     ///
     /// # Errors
     /// How long to wait before the next one.
@@ -124,11 +124,11 @@ impl Addresses {
         self.table.entry(&key, now).guesses.take(rate, 1, now)
     }
 
-    /// So many of the guesses found their room.
-    pub(crate) fn give_back_guesses(&mut self, key: AddressKey, count: u32) {
+    /// One of the guesses found its room.
+    pub(crate) fn give_back_guess(&mut self, key: AddressKey) {
         let rate = Rate::new(GUESSES_PER_MINUTE, MINUTE, GUESSES_PER_MINUTE);
         if let Some(entry) = self.table.get_mut(&key) {
-            entry.guesses.give_back(rate, count);
+            entry.guesses.give_back(rate, 1);
         }
     }
 

@@ -31,7 +31,8 @@ use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::handshake::server::Request;
 
 pub(super) use self::accept::Acceptor;
-use self::addresses::{AddressKey, AddressLimits, Addresses};
+pub(super) use self::addresses::AddressKey;
+use self::addresses::{AddressLimits, Addresses};
 use self::bans::BanList;
 use self::identities::Identities;
 pub(super) use self::metrics::{Levels, Metrics};
@@ -303,6 +304,12 @@ impl Edge {
         }
 
         Ok(identity)
+    }
+
+    /// A search of a client at this address was no failed guess at a room: gives back what
+    /// [`Slot::take`] counted for it.
+    pub(super) fn give_back_guess(&self, address: AddressKey) {
+        self.addresses.lock().give_back_guess(address);
     }
 
     /// Counts a search or a report against its sender's limit, which all connections of one identity

@@ -24,7 +24,7 @@ use crate::server::shrink::ShrinkIfSparse;
 pub(in crate::server) struct Slot {
     pub(super) edge: Arc<Edge>,
     pub(super) id: u64,
-    pub(super) key: AddressKey,
+    pub(in crate::server) key: AddressKey,
     pub(super) address: IpAddr,
     pub(super) _permit: OwnedSemaphorePermit,
 }
@@ -49,29 +49,21 @@ impl Slot {
 }
 
 impl Slot {
-    /// Counts what this message uses of its address's limits. `found_rooms`: earlier searches that
-    /// found their room.
+    /// Counts what this message uses of its address's limits. A search for a room counts until
+    /// [`Edge::give_back_guess`].
     ///
     /// # Errors
     /// How long to wait before trying again.
     pub(in crate::server) fn take(
         &self,
         message: &ClientMessage,
-        found_rooms: u32,
         now: Instant,
     ) -> Result<(), Duration> {
-        let is_guess =
-            matches!(message, ClientMessage::FindPartner(search) if search.guesses_room());
-        if found_rooms == 0 && !is_guess && !matches!(message, ClientMessage::ClaimRoom) {
-            return Ok(());
-        }
-
-        let mut addresses = self.edge.addresses.lock();
-        addresses.give_back_guesses(self.key, found_rooms);
-
         match message {
-            ClientMessage::ClaimRoom => addresses.claim(self.key, now),
-            _ if is_guess => addresses.guess(self.key, now),
+            ClientMessage::ClaimRoom => self.edge.addresses.lock().claim(self.key, now),
+            ClientMessage::FindPartner(search) if search.guesses_room() => {
+                self.edge.addresses.lock().guess(self.key, now)
+            }
             _ => Ok(()),
         }
     }

@@ -23,6 +23,26 @@ impl Hub {
         id: Option<RequestId>,
         now: Instant,
     ) -> Result<(), Fault> {
+        let is_charged = profile.guesses_room();
+        let result = self.begin_search(key, profile, id, now);
+
+        // Only a room that does not exist is a failed guess. In a cluster, the store knows.
+        let is_judged = self.cluster.is_none() || result.is_err();
+        let has_failed = matches!(&result, Err(fault) if fault.code == ErrorCode::NoSuchRoom);
+        if is_charged && is_judged && !has_failed {
+            self.effects.push_back(Effect::RoomFound(key));
+        }
+
+        result
+    }
+
+    fn begin_search(
+        &mut self,
+        key: ClientKey,
+        profile: FindPartner,
+        id: Option<RequestId>,
+        now: Instant,
+    ) -> Result<(), Fault> {
         self.must_not_be_in_call(key)?;
         if self.is_searching(key) {
             return Err(fault(
@@ -34,14 +54,10 @@ impl Hub {
         self.must_not_drain()?;
         self.must_have_store()?;
 
-        if self.cluster.is_none() {
-            self.must_have_room(&profile)?;
-            if profile.guesses_room() {
-                self.effects.push_back(Effect::RoomFound(key));
-            }
-        }
+        self.must_have_room(&profile)?;
 
         if let Some(client) = self.clients.get_mut(&key) {
+            client.guess_charged = self.cluster.is_some() && profile.guesses_room();
             client.profile = profile;
         }
 
@@ -49,10 +65,10 @@ impl Hub {
         Ok(())
     }
 
-    /// A room that exists, for a search that asks for one. A claimed room does not exist for
-    /// anyone else: its number is no secret, and can be guessed.
+    /// A room that exists, for a search that asks for one. A claimed room only lets those in who
+    /// say that it must exist: others have guessed its number. In a cluster, the store checks.
     fn must_have_room(&self, profile: &FindPartner) -> Result<(), Fault> {
-        let Some(room) = &profile.room else {
+        let Some(room) = profile.room.as_ref().filter(|_| self.cluster.is_none()) else {
             return Ok(());
         };
 
@@ -173,7 +189,20 @@ impl Hub {
 
         self.must_have_store()?;
         self.end_call(key, LeaveReason::Skipped, None, now);
-        self.search(key, id, now);
+
+        // A claimed room goes with its call; another may have been claimed by someone since.
+        let room = self
+            .clients
+            .get(&key)
+            .map_or(Ok(()), |client| self.must_have_room(&client.profile));
+        match room {
+            Ok(()) => self.search(key, id, now),
+            Err(fault) => {
+                self.reject(key, fault, id);
+                self.send(key, ServerMessage::SearchCancelled);
+            }
+        }
+
         Ok(())
     }
 

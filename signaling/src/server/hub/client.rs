@@ -106,6 +106,8 @@ pub(super) struct Client {
     pub(super) store_search_since: Option<Instant>,
     /// Whether the store has a record of it.
     pub(super) is_recorded: bool,
+    /// Its address was charged for a guess at a room, which the store has not judged yet.
+    pub(super) guess_charged: bool,
     /// Set while it waits to take over a client from another node: the messages it has sent since.
     pub(super) held: Option<Vec<ClientEnvelope>>,
 }
@@ -132,6 +134,7 @@ impl Client {
             is_new: true,
             store_search_since: None,
             is_recorded: false,
+            guess_charged: false,
             held: None,
         }
     }

@@ -587,7 +587,7 @@ function ops.beat()
       local users = redis.call('SRANDMEMBER', P .. 'users:' .. node, 200)
       for _, user in ipairs(users) do
         local u = get(user)
-        if u and u.node == node then forget(u, 'node_lost', node) end
+        if not u then end_claims(user) elseif u.node == node then forget(u, 'node_lost', node) end
         redis.call('SREM', P .. 'users:' .. node, user)
       end
       if #users == 0 then redis.call('ZREM', P .. 'nodes', node) end

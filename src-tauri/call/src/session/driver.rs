@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use tandem_media::audio::AudioSource;
 use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::VideoSpec;
-use tandem_signaling::client::{Client, ClientError, ClientEvent};
+use tandem_signaling::client::{Client, ClientError, ClientEvent, ClientEvents};
 use tandem_signaling::message::{ClientMessage, ServerMessage};
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ice_servers::IceServers;
 use super::local_audio::LocalAudio;
@@ -152,7 +152,7 @@ impl Driver {
 
     async fn wait(
         &mut self,
-        server: &mut Receiver<ClientEvent>,
+        server: &mut ClientEvents,
         opened: &mut UnboundedReceiver<Opened>,
     ) -> Wakeup {
         let tick = self.partner.is_some().then(|| Instant::now() + TICK);

@@ -27,6 +27,8 @@ pub enum CameraSelector {
     Index(u32),
     /// By name, ignoring case: an exact match, or else the first name that contains the text.
     Name(String),
+    /// By this very name: no other camera is opened instead.
+    Exact(String),
 }
 
 /// Size and rate of a video stream.

@@ -26,7 +26,7 @@ fn camera(id: &str) -> CameraSelector {
         .strip_prefix("index:")
         .and_then(|index| index.parse().ok());
     index.map_or_else(
-        || CameraSelector::Name(id.strip_prefix("name:").unwrap_or(id).to_owned()),
+        || CameraSelector::Exact(id.strip_prefix("name:").unwrap_or(id).to_owned()),
         CameraSelector::Index,
     )
 }
@@ -97,7 +97,7 @@ mod tests {
             let by_name = camera(&camera_id(index, name, true));
             assert_eq!(
                 by_name,
-                CameraSelector::Name(name.to_owned()),
+                CameraSelector::Exact(name.to_owned()),
                 "a unique name is the id"
             );
 

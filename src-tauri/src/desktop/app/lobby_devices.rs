@@ -19,6 +19,8 @@ pub(super) struct LobbyDevices {
     failed: Option<VideoSpec>,
     /// The microphone of the level meter.
     monitor: Option<AudioSource>,
+    /// The kinds of devices that could not be listed.
+    unlisted: Vec<ProblemPlace>,
     /// A call ended and may have left its camera open, for the preview to take over.
     camera_left_open: bool,
 }
@@ -165,7 +167,17 @@ impl App {
         }
 
         self.state.devices = devices;
+
+        // A listing that works again ends the problem of the one that failed, and no other.
+        let listed_now = |place: &ProblemPlace| errors.iter().all(|(failed, _)| failed != place);
+        for place in std::mem::take(&mut self.lobby_devices.unlisted) {
+            if listed_now(&place) {
+                self.solved(place);
+            }
+        }
+
         for (place, error) in errors {
+            self.lobby_devices.unlisted.push(place);
             self.device_problem(place, error);
         }
     }

@@ -1,6 +1,6 @@
 //! The signaling server inside the app, for people who have none.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use tandem_signaling::ServerUrl;
 use tandem_signaling::server::{SignalingServer, StartError};
@@ -43,7 +43,10 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
             tracing::warn!("cannot list this machine's network addresses: {error}");
             Vec::new()
         });
-        lan_urls(interfaces.iter().map(if_addrs::Interface::ip), port)
+        let addresses = interfaces
+            .iter()
+            .map(|interface| (interface.name.as_str(), interface.ip()));
+        lan_urls(addresses, routed_address(), port)
     } else {
         vec![local_url.clone()]
     };
@@ -55,24 +58,53 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
     })
 }
 
-/// The URLs at which other computers reach this one, which has `addresses`: IPv4 only. Private ones
-/// come first, as home networks have them.
-fn lan_urls(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Vec<ServerUrl> {
-    let mut addresses: Vec<Ipv4Addr> = addresses
-        .filter_map(|ip| match ip {
+/// Names of interfaces to containers, virtual machines and VPNs begin like this: the people nearby
+/// are not behind them.
+const VIRTUAL_INTERFACES: [&str; 12] = [
+    "docker", "br-", "veth", "virbr", "vmnet", "vbox", "lxc", "podman", "tun", "tap", "wg", "utun",
+];
+
+/// The URLs at which other computers reach this one, which has `addresses` on these interfaces: IPv4
+/// only, and the likeliest first. That is `routed`, which leads to the other networks; then private
+/// addresses, as home networks have them.
+fn lan_urls<'a>(
+    addresses: impl Iterator<Item = (&'a str, IpAddr)>,
+    routed: Option<IpAddr>,
+    port: u16,
+) -> Vec<ServerUrl> {
+    let mut addresses: Vec<(&str, Ipv4Addr)> = addresses
+        .filter_map(|(name, ip)| match ip {
             IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_link_local() && !ip.is_unspecified() => {
-                Some(ip)
+                Some((name, ip))
             }
             _ => None,
         })
         .collect();
 
-    addresses.sort_by_key(|ip| (!ip.is_private(), *ip));
-    addresses.dedup();
+    addresses.sort_by_key(|(name, ip)| {
+        let is_virtual = VIRTUAL_INTERFACES
+            .iter()
+            .any(|start| name.to_lowercase().starts_with(start));
+        (
+            is_virtual,
+            Some(IpAddr::V4(*ip)) != routed,
+            !ip.is_private(),
+            *ip,
+        )
+    });
+    addresses.dedup_by_key(|(_, ip)| *ip);
     addresses
         .into_iter()
-        .map(|ip| ServerUrl::listening_on((ip, port).into()))
+        .map(|(_, ip)| ServerUrl::listening_on((ip, port).into()))
         .collect()
+}
+
+/// The address from which this machine reaches other networks. Nothing is sent: connecting a UDP
+/// socket only asks the system for the route to a documentation address (RFC 5737).
+fn routed_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
 }
 
 #[cfg(test)]
@@ -83,23 +115,52 @@ mod tests {
 
     #[test]
     fn other_computers_get_addresses_that_they_can_reach() {
-        let urls = |addresses: &[[u8; 4]]| {
-            let addresses = addresses.iter().map(|ip| IpAddr::from(*ip));
-            lan_urls(addresses, 9000)
+        let urls = |addresses: &[(&'static str, [u8; 4])], routed: Option<[u8; 4]>| {
+            let addresses = addresses
                 .iter()
-                .map(ServerUrl::to_string)
+                .map(|(name, ip)| (*name, IpAddr::from(*ip)));
+            lan_urls(addresses, routed.map(IpAddr::from), 9000)
+                .iter()
+                .map(|url| url.authority().to_owned())
                 .collect::<Vec<_>>()
         };
 
         assert_eq!(
-            urls(&[[127, 0, 0, 1]]),
+            urls(&[("lo", [127, 0, 0, 1])], None),
             [""; 0],
             "without a network there is none"
         );
+
+        let home = ("wlan0", [192, 168, 1, 7]);
         assert_eq!(
-            urls(&[[9, 9, 9, 9], [127, 0, 0, 1], [192, 168, 1, 7]]),
-            ["ws://192.168.1.7:9000/ws", "ws://9.9.9.9:9000/ws"],
+            urls(
+                &[("eth0", [9, 9, 9, 9]), ("lo", [127, 0, 0, 1]), home],
+                None
+            ),
+            ["192.168.1.7:9000", "9.9.9.9:9000"],
             "the home network first, and never loopback"
+        );
+
+        let many = [
+            ("docker0", [172, 17, 0, 1]),
+            ("wg0", [10, 8, 0, 2]),
+            ("eth1", [10, 0, 0, 5]),
+            home,
+        ];
+        assert_eq!(
+            urls(&many, Some([192, 168, 1, 7])),
+            [
+                "192.168.1.7:9000",
+                "10.0.0.5:9000",
+                "10.8.0.2:9000",
+                "172.17.0.1:9000"
+            ],
+            "where the other networks are, and last what leads to no person"
+        );
+        assert_eq!(
+            urls(&many, Some([10, 8, 0, 2]))[0],
+            "10.0.0.5:9000",
+            "a VPN that takes all traffic is not the network at home"
         );
     }
 

@@ -318,6 +318,7 @@ impl Hub {
     pub(in crate::server) fn receive_outcome(&mut self, outcome: StoreOutcome, now: Instant) {
         match outcome {
             StoreOutcome::NotJoined(user) => {
+                self.give_back_guess(&user);
                 if let Some(&key) = self.users.get(&user)
                     && self.forget_store_search(key)
                 {
@@ -325,15 +326,15 @@ impl Hub {
                     self.send(key, ServerMessage::SearchCancelled);
                 }
             }
-            StoreOutcome::RoomFound(user) => {
-                if let Some(&key) = self.users.get(&user) {
-                    self.effects.push_back(Effect::RoomFound(key));
-                }
-            }
+            StoreOutcome::RoomFound(user) => self.give_back_guess(&user),
             StoreOutcome::NoSuchRoom(user) => {
                 if let Some(&key) = self.users.get(&user)
                     && self.forget_store_search(key)
                 {
+                    if let Some(client) = self.clients.get_mut(&key) {
+                        client.guess_charged = false;
+                    }
+
                     self.reject(key, no_such_room(), None);
                     self.send(key, ServerMessage::SearchCancelled);
                 }
@@ -383,6 +384,17 @@ impl Hub {
                 recorded,
                 id,
             } => self.report_recorded(key, report_id, recorded, id),
+        }
+    }
+
+    /// A search was no failed guess at a room: gives back what its address was charged for it. A
+    /// `next` was not charged.
+    fn give_back_guess(&mut self, user: &UserId) {
+        if let Some(&key) = self.users.get(user)
+            && let Some(client) = self.clients.get_mut(&key)
+            && std::mem::take(&mut client.guess_charged)
+        {
+            self.effects.push_back(Effect::RoomFound(key));
         }
     }
 

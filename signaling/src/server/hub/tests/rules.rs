@@ -574,13 +574,68 @@ fn a_claimed_room_can_only_be_entered_by_invitation() {
     assert_eq!(
         code(&world.say(stranger, find_in(&room, false))),
         ErrorCode::NoSuchRoom,
-        "a guess does not even learn that the room exists"
+        "a guess does not let anyone in"
     );
 
     world.found_rooms.clear();
     world.say(guest, find_in(&room, true));
     assert_eq!(world.partner(guest), Some(owner));
     assert_eq!(world.found_rooms, [guest], "this was no failed guess");
+}
+
+#[test]
+fn only_a_room_that_does_not_exist_is_a_failed_guess() {
+    let mut world = World::new();
+    let (owner, guest) = (world.join(), world.join());
+    let room = claim(&mut world, owner);
+
+    assert_eq!(
+        code(&world.say(guest, find_in("999", true))),
+        ErrorCode::NoSuchRoom
+    );
+    assert!(world.found_rooms.is_empty(), "this was a failed guess");
+
+    world.say(guest, find_in(&room, true));
+    assert_eq!(world.found_rooms, [guest], "the room exists");
+
+    world.found_rooms.clear();
+    assert_eq!(
+        code(&world.say(guest, find_in(&room, true))),
+        ErrorCode::AlreadySearching,
+        "the guest still waits for the owner"
+    );
+    assert_eq!(
+        world.found_rooms,
+        [guest],
+        "the address is not charged for a search that was not made"
+    );
+}
+
+#[test]
+fn next_does_not_enter_a_room_that_was_claimed_meanwhile() {
+    let mut world = World::new();
+    let (first, second) = (world.join(), world.join());
+    world.say(first, find_in("1", false));
+    world.say(second, find_in("1", false));
+    assert_eq!(world.partner(first), Some(second));
+
+    // Nobody had claimed the number. Each owner claims a few, until it is that one.
+    while {
+        let owner = world.join();
+        claim(&mut world, owner) != "1"
+    } {}
+
+    let answers = world.say(first, ClientMessage::Next { session_id: None });
+    let [
+        ..,
+        ServerMessage::Error(report),
+        ServerMessage::SearchCancelled,
+    ] = &answers[..]
+    else {
+        panic!("it must not search: {answers:?}")
+    };
+    assert_eq!(report.code, ErrorCode::NoSuchRoom);
+    assert_eq!(world.partner(first), None, "the call is over");
 }
 
 #[test]

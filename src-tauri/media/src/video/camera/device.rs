@@ -187,6 +187,7 @@ fn select(mut cameras: Vec<NativeInfo>, which: &CameraSelector) -> Vec<NativeInf
             cameras.retain(|camera| camera.human_name().to_lowercase().contains(&name));
             cameras.sort_by_key(|camera| camera.human_name().to_lowercase() != name);
         }
+        CameraSelector::Exact(name) => cameras.retain(|camera| camera.human_name() == *name),
     }
 
     cameras
@@ -340,6 +341,17 @@ mod tests {
             picked(CameraSelector::Name("webcam".to_owned())),
             [1, 2],
             "the exact name comes first"
+        );
+
+        assert_eq!(
+            picked(CameraSelector::Exact("Webcam".to_owned())),
+            [1],
+            "no other camera, however similar its name"
+        );
+        assert_eq!(
+            picked(CameraSelector::Exact("Webca".to_owned())),
+            [0; 0],
+            "a camera that is gone is not replaced"
         );
     }
 

@@ -936,3 +936,31 @@ fn size_codec_and_bitrate_of_the_command_line_reach_preview_and_call() {
         "the call gets all of it"
     );
 }
+
+#[test]
+fn a_listing_that_works_again_ends_its_problem_and_no_other() {
+    let mut world = World::new();
+    let failed = || {
+        vec![
+            (ProblemPlace::Speaker, in_use()),
+            (ProblemPlace::Camera, in_use()),
+        ]
+    };
+    world.input(Input::Devices(Devices::default(), failed()));
+    assert_eq!(world.problems().len(), 2);
+
+    let camera_only = vec![(ProblemPlace::Camera, in_use())];
+    world.input(Input::Devices(Devices::default(), camera_only));
+    assert_eq!(world.problems().len(), 1, "speakers are listed again");
+
+    world.input(Input::Devices(Devices::default(), Vec::new()));
+    assert!(world.problems().is_empty(), "so are cameras");
+
+    world.input(Input::SpeakerTestFailed(in_use()));
+    world.input(Input::Devices(Devices::default(), Vec::new()));
+    assert_eq!(
+        world.problems().len(),
+        1,
+        "a list does not repair a speaker"
+    );
+}
