@@ -273,7 +273,7 @@ export const ERRORS = {
     todo: "Check them in Settings.",
   },
   SETTINGS_NEWER: {
-    what: "Your settings are from a newer version. Tandem kept the old file and used what it could.",
+    what: "Your settings are from a newer version, so Tandem used what it could and kept the old file.",
     todo: "Update Tandem.",
   },
   SETTINGS_UNREADABLE: {
