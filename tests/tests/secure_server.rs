@@ -181,12 +181,14 @@ fn the_wait_is_honoured_while_the_server_is_away() {
         .and_then(|listener| listener.local_addr())
         .expect("a free port");
     let url = format!("ws://{address}/ws");
-    let line = ["--signaling", &url, "--room", "late", "--wait", "40s"];
-    let line = [&line[..], &["--duration", "1s"], &SMALL].concat();
+    let impatient = [&["--signaling", &url, "--room", "late"][..], &SMALL].concat();
+    let line = [&impatient[..], &["--duration", "1s", "--wait", "40s"]].concat();
     let early = Tandem::start(&line).expect("it starts");
 
-    // Longer than the 5 s that a server gets without --wait.
-    std::thread::sleep(Duration::from_secs(7));
+    // Without --wait a server gets less time. This one started later, and gives up earlier.
+    let outcome = Tandem::run(&impatient).expect("it exits");
+    assert_eq!(outcome.report["error"]["code"], "RELAY_UNREACHABLE");
+
     let _server = ServerProcess::start_at(&address.to_string()).expect("the server starts");
     let late = Tandem::start(&line).expect("it starts");
 

@@ -154,15 +154,15 @@ pub struct ClientEvents {
     events: mpsc::Receiver<ClientEvent>,
     /// Shared with the handle.
     user: Arc<AtomicU64>,
-    /// How many users the events have told of.
+    /// How many users the program has read of.
     users: u64,
 }
 
 impl ClientEvents {
     /// The next event; `None` after the last. Safe to drop and call again.
     ///
-    /// What [`Client::send`] takes from then on is for the user that this event told of, so that an
-    /// answer to an old call never reaches the server as that of a new user.
+    /// From then on, [`Client::send`] sends as the user that this event is about. An answer to an
+    /// old call therefore never reaches the server under a new user's name.
     pub async fn recv(&mut self) -> Option<ClientEvent> {
         let event = self.events.recv().await?;
 

@@ -197,8 +197,8 @@ impl ClientTask {
             }
         };
 
-        // Before anything is written: a message may be lost with a connection that breaks, but not
-        // the news of the user whom the server has registered.
+        // Before anything is written: if writing fails, the program still learns how it is
+        // registered now.
         let is_closed = tokio::select! {
             biased;
             () = emit(&self.events, event) => false,

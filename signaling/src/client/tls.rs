@@ -155,7 +155,7 @@ pub enum TlsError {
     /// What answers does not speak TLS.
     #[error("the server does not use TLS on this port: check the address and the port")]
     NotTls(#[source] rustls::Error),
-    /// Nobody whom this machine trusts has signed the certificate.
+    /// The certificate is not signed by an authority that this machine trusts.
     #[error("the server's certificate is not from an authority that this computer trusts")]
     Untrusted(#[source] rustls::Error),
     /// The certificate is too old, or not valid yet.

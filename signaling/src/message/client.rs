@@ -152,7 +152,7 @@ pub struct FindPartner {
     /// [`is_room_code`](super::is_room_code).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
-    /// Only enter the room if somebody claimed it or waits in it; else the answer is
+    /// Enter the room only if a client has claimed it or waits in it; otherwise the answer is
     /// `no_such_room`. A claimed room can only be entered this way.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub must_exist: bool,

@@ -63,6 +63,16 @@ pub(crate) async fn lost(events: &mut Events) -> ClientError {
     }
 }
 
+/// Takes a client's connection and upgrades it.
+pub(crate) async fn upgraded(listener: &TcpListener) -> WebSocketStream<TcpStream> {
+    let (stream, _) = within("a connection", listener.accept())
+        .await
+        .expect("a connection");
+    within("an upgrade", tokio_tungstenite::accept_async(stream))
+        .await
+        .expect("an upgrade")
+}
+
 /// A server under the test's control: it upgrades one connection and registers it. Nothing on it
 /// can be resumed.
 async fn fake_server(listener: &TcpListener, silent_ms: u64) -> WebSocketStream<TcpStream> {
@@ -76,12 +86,7 @@ pub(crate) async fn resuming_server(
     token: &str,
     resume_ms: u64,
 ) -> WebSocketStream<TcpStream> {
-    let (stream, _) = within("a connection", listener.accept())
-        .await
-        .expect("a connection");
-    let mut socket = within("an upgrade", tokio_tungstenite::accept_async(stream))
-        .await
-        .expect("an upgrade");
+    let mut socket = upgraded(listener).await;
     let registered = format!(
         r#"{{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"{token}","protocol":1,
             "heartbeatMs":1000,"silentMs":{silent_ms},"resumeMs":{resume_ms},"maxMessageBytes":65536}}"#
@@ -368,12 +373,7 @@ async fn a_silent_server_is_noticed() {
 async fn another_kind_of_server_is_recognized() {
     let (listener, address) = listener().await;
     let (_client, mut events) = connect(address);
-    let (stream, _) = within("a connection", listener.accept())
-        .await
-        .expect("a connection");
-    let mut socket = tokio_tungstenite::accept_async(stream)
-        .await
-        .expect("an upgrade");
+    let mut socket = upgraded(&listener).await;
     socket
         .send(Message::text("hello"))
         .await

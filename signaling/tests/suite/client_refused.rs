@@ -8,15 +8,14 @@ use tandem_signaling::client::{ClientErrorCode, ClientEvent};
 use tandem_signaling::message::ClientMessage;
 use tandem_signaling::server::SignalingServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{connect, connected, listener, lost, next, resuming_server};
+use crate::client::{connect, connected, listener, lost, next, resuming_server, upgraded};
 use crate::support::{Peer, start, within};
 
-/// The code and the next attempt after a server answered the upgrade with `head`.
-async fn answered(head: &str) -> (ClientErrorCode, Option<Duration>) {
-    let (listener, address) = listener().await;
-    let (_client, mut events) = connect(address);
+/// A connection on which a client has asked for the upgrade.
+async fn asked(listener: &TcpListener) -> TcpStream {
     let (mut stream, _) = within("a connection", listener.accept())
         .await
         .expect("a connection");
@@ -24,6 +23,14 @@ async fn answered(head: &str) -> (ClientErrorCode, Option<Duration>) {
     within("a request", stream.read(&mut request))
         .await
         .expect("a request");
+    stream
+}
+
+/// The code and the next attempt after a server answered the upgrade with `head`.
+async fn answered(head: &str) -> (ClientErrorCode, Option<Duration>) {
+    let (listener, address) = listener().await;
+    let (_client, mut events) = connect(address);
+    let mut stream = asked(&listener).await;
     let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(answer.as_bytes()).await.expect("open");
 
@@ -82,12 +89,7 @@ async fn the_servers_own_refusals_are_understood() {
 async fn another_version_of_the_protocol_is_told() {
     let (listener, address) = listener().await;
     let (_client, mut events) = connect(address);
-    let (stream, _) = within("a connection", listener.accept())
-        .await
-        .expect("a connection");
-    let mut socket = tokio_tungstenite::accept_async(stream)
-        .await
-        .expect("an upgrade");
+    let mut socket = upgraded(&listener).await;
     let registered = r#"{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":2,
         "heartbeatMs":1000,"silentMs":60000,"resumeMs":0,"maxMessageBytes":65536}"#;
     socket.send(Message::text(registered)).await.expect("open");
@@ -145,7 +147,7 @@ async fn a_message_of_the_former_user_is_not_sent_as_the_new_one() {
     connected(&mut events).await;
     drop(server);
 
-    // The server knows a new user by now, of whom the program has not read yet.
+    // The client is registered as a new user, but the program has not read that event yet.
     let mut server = resuming_server(&listener, 60_000, "second", 0).await;
     server
         .send(Message::Ping(Default::default()))
@@ -170,14 +172,7 @@ async fn a_message_of_the_former_user_is_not_sent_as_the_new_one() {
 async fn a_server_that_hangs_up_is_tried_again() {
     let (listener, address) = listener().await;
     let (_client, mut events) = connect(address);
-    let (mut stream, _) = within("a connection", listener.accept())
-        .await
-        .expect("a connection");
-    let mut request = [0; 4096];
-    within("a request", stream.read(&mut request))
-        .await
-        .expect("a request");
-    drop(stream);
+    drop(asked(&listener).await);
 
     match next(&mut events).await {
         ClientEvent::Disconnected { error, retry_in } => {

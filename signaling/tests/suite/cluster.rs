@@ -430,7 +430,7 @@ async fn a_room_has_one_owner_across_nodes_and_is_free_after_its_call() {
         (one.peer().await, other.peer().await, other.peer().await);
     let enter = |room: &Value| json!({ "type": "find_partner", "room": room, "mustExist": true });
 
-    // Nine rooms have one digit, whoever asks and wherever; the tenth has two.
+    // Nine rooms have one digit, shared by both nodes; the tenth has two.
     let mut rooms = Vec::new();
     for n in 0..10 {
         let peer = if n % 2 == 0 { &mut owner } else { &mut guest };

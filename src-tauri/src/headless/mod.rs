@@ -106,7 +106,7 @@ async fn call(args: &CallArgs) -> Finish {
             Ok(server) => {
                 if server.url.is_exposed() {
                     print_to_stderr(&format!(
-                        "{} is reached without encryption: others on the way can see who calls whom, and could listen in. \
+                        "the connection to {} is not encrypted: anyone on the network can see your calls and could listen in. \
                          Use a wss:// address if the server has one",
                         server.url.authority()
                     ));

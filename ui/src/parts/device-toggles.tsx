@@ -1,33 +1,51 @@
-// The buttons that mute the microphone and switch the camera, before a call.
+// The buttons that mute the microphone and switch the camera, in a call and before.
 
 import { words } from "../locale";
-import type { View } from "../page-state";
+import type { Actions, View } from "../page-state";
 import { Button } from "./button";
 
 const t = words.call;
 
-export function DeviceToggles({ state, act }: View) {
-  const { muted, cameraEnabled: on } = state.settings;
+interface DeviceButtonsProps {
+  muted: boolean;
+  cameraOn: boolean;
+  iconOnly?: boolean;
+  act: Actions;
+}
+
+export function DeviceButtons({ muted, cameraOn, iconOnly = false, act }: DeviceButtonsProps) {
   return (
-    <div class="device-toggles">
+    <>
       <Button
         action="mute"
         icon={muted ? "microphoneOff" : "microphone"}
-        label={muted ? t.unmuteLabel : t.muteLabel}
-        iconOnly
+        label={muted ? t.unmute : t.mute}
+        describe={muted ? t.unmuteLabel : t.muteLabel}
+        iconOnly={iconOnly}
         kind="control"
         off={muted}
         onClick={() => void act.send({ type: "setMuted", muted: !muted })}
       />
       <Button
         action="camera"
-        icon={on ? "camera" : "cameraOff"}
-        label={on ? t.stopVideoLabel : t.startVideoLabel}
-        iconOnly
+        icon={cameraOn ? "camera" : "cameraOff"}
+        label={cameraOn ? t.stopVideo : t.startVideo}
+        describe={cameraOn ? t.stopVideoLabel : t.startVideoLabel}
+        iconOnly={iconOnly}
         kind="control"
-        off={!on}
-        onClick={() => void act.send({ type: "setCameraOn", on: !on })}
+        off={!cameraOn}
+        onClick={() => void act.send({ type: "setCameraOn", on: !cameraOn })}
       />
+    </>
+  );
+}
+
+/** As they are before a call: what is chosen here is remembered. */
+export function DeviceToggles({ state, act }: View) {
+  const { muted, cameraEnabled } = state.settings;
+  return (
+    <div class="device-toggles">
+      <DeviceButtons muted={muted} cameraOn={cameraEnabled} iconOnly act={act} />
     </div>
   );
 }

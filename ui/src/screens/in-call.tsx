@@ -6,6 +6,7 @@ import type { InCall as Call } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
+import { DeviceButtons } from "../parts/device-toggles";
 import { Bars, Icon, Mark } from "../parts/icons";
 import { Heading } from "../parts/layout";
 import { About, Avatar, Foreign, Sentence } from "../parts/person";
@@ -197,24 +198,7 @@ function Controls({ call, act }: View & { call: Call }) {
   const { muted, cameraOn } = call;
   return (
     <div id="controls" class="controls" role="group" aria-label={t.controls}>
-      <Button
-        action="mute"
-        icon={muted ? "microphoneOff" : "microphone"}
-        label={muted ? t.unmute : t.mute}
-        describe={muted ? t.unmuteLabel : t.muteLabel}
-        kind="control"
-        off={muted}
-        onClick={() => void act.send({ type: "setMuted", muted: !muted })}
-      />
-      <Button
-        action="camera"
-        icon={cameraOn ? "camera" : "cameraOff"}
-        label={cameraOn ? t.stopVideo : t.startVideo}
-        describe={cameraOn ? t.stopVideoLabel : t.startVideoLabel}
-        kind="control"
-        off={!cameraOn}
-        onClick={() => void act.send({ type: "setCameraOn", on: !cameraOn })}
-      />
+      <DeviceButtons muted={muted} cameraOn={cameraOn} act={act} />
       <Button
         action="settings"
         icon="settings"

@@ -51,7 +51,7 @@ const CONNECTIONS_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Searches for rooms that do not exist: more than people mistype, and far fewer than it takes to
-/// find somebody's room.
+/// find a room in use.
 const GUESSES_PER_MINUTE: u32 = 10;
 /// Rooms to claim: an office behind one address, each inviting someone.
 const CLAIMS_PER_MINUTE: u32 = 20;
@@ -114,7 +114,7 @@ impl Addresses {
         Ok(())
     }
 
-    /// Counts a search that may be a failed guess at somebody's room, until
+    /// Counts a search that may be a failed guess at a room in use, until
     /// [`give_back_guess`](Self::give_back_guess).
     ///
     /// # Errors

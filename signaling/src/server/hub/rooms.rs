@@ -224,7 +224,7 @@ mod tests {
         let mut rooms = Rooms::default();
         let first = rooms.claim(&user("a"), 0, |_| false).expect("a room");
         rooms.release(first, &user("b"));
-        assert!(rooms.is_claimed(first), "somebody else's");
+        assert!(rooms.is_claimed(first), "it belongs to another client");
 
         rooms.release(first, &user("a"));
         assert!(!rooms.is_claimed(first));
