@@ -41,8 +41,8 @@ fn pack(kind: &str, folder: &Path) -> PathBuf {
     packages.next().expect("a package was made")
 }
 
-/// Checks an unpacked package: its menu entry says how to find and start the program, and the icons
-/// are there.
+/// Checks an unpacked package: its menu entry says how to find and start the program, with a link to
+/// a call or without one, and the icons are there.
 fn check_files(root: &Path) {
     let entries = fs::read_dir(root.join("usr/share/applications"))
         .expect("the menu entry is there")
@@ -54,7 +54,8 @@ fn check_files(root: &Path) {
 
     for line in [
         "Name=Tandem",
-        "Exec=tandem",
+        "Exec=tandem %u",
+        "MimeType=x-scheme-handler/tandem;",
         "Icon=tandem",
         "Categories=Network;VideoConference;",
     ] {
