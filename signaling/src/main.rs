@@ -101,6 +101,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
         builder = builder.reports(file);
     }
 
+    if let Some(url) = args.download_url {
+        builder = builder.download_url(url);
+    }
+
     for origin in args.allow_origin {
         builder = builder.allow_origin(origin);
     }

@@ -12,7 +12,7 @@ const FILES = new Map([
 ]);
 
 /** The browser: `TANDEM_CHROMIUM`, or its path on Debian and Fedora. */
-const CHROMIUM = process.env.TANDEM_CHROMIUM ?? "/usr/bin/chromium";
+export const CHROMIUM = process.env.TANDEM_CHROMIUM ?? "/usr/bin/chromium";
 
 const FLAGS = [
   "--use-fake-ui-for-media-stream",

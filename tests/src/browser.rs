@@ -1,5 +1,7 @@
-//! Chromium as one end of a call: see `browser/peer.mjs`.
+//! Chromium as one end of a call (`browser/peer.mjs`), and as the browser of a person who was
+//! invited to one (`browser/invite.mjs`).
 
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -98,6 +100,29 @@ impl Browser {
 
         Ok(report)
     }
+}
+
+/// Opens each of these URLs as a person does who was sent one, with `server` as the machine behind
+/// every host, and returns what each page showed.
+///
+/// # Errors
+/// When the browser fails, or does not show a page within 60 s.
+pub fn open_invites(server: SocketAddr, urls: &[&str]) -> Result<Vec<Value>> {
+    let mut command = Command::new("node");
+    command
+        .arg(source("browser/invite.mjs"))
+        .arg(server.port().to_string())
+        .args(urls);
+
+    let process = Process::start(command)?;
+    let shown = |url: &&str| {
+        process.wait_for_line(Duration::from_secs(60), |line| {
+            let page: Value = serde_json::from_str(line).ok()?;
+            (page["url"] == **url).then_some(page)
+        })
+    };
+
+    urls.iter().map(shown).collect()
 }
 
 impl Drop for Browser {

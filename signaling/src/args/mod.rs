@@ -13,12 +13,13 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use values::{cidr, duration, redis_url, stun_url, turn_url};
+use values::{cidr, duration, redis_url, stun_url, turn_url, web_url};
 
 /// The signaling server of Tandem: matches two people and passes their WebRTC handshake on.
 ///
-/// It listens for WebSockets at /ws, and answers /livez, /readyz and /metrics. It keeps everything
-/// in memory, unless --redis joins it with other servers.
+/// It listens for WebSockets at /ws, shows a page to those who open an invite's link (/j/NUMBER),
+/// and answers /livez, /readyz and /metrics. It keeps everything in memory, unless --redis joins it
+/// with other servers.
 #[derive(Debug, Parser)]
 #[command(name = "tandem-signaling", version, after_long_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -44,6 +45,11 @@ pub(crate) struct Args {
     /// outlives its server.
     #[arg(long, env = "TANDEM_SIGNALING_REDIS", value_name = "URL", hide_env_values = true, value_parser = redis_url)]
     pub(crate) redis: Option<String>,
+
+    /// Where people get Tandem, like https://example.org/tandem: the page of an invite's link
+    /// (/j/NUMBER) offers it to those who don't have it.
+    #[arg(long, env = "TANDEM_SIGNALING_DOWNLOAD_URL", value_name = "URL", value_parser = web_url)]
+    pub(crate) download_url: Option<String>,
 
     /// Allow browsers to connect from pages of this Origin, `*` for any. Can be repeated.
     ///
@@ -154,7 +160,7 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) max_connections_per_address: u32,
 
-    /// Upgrades per minute from one address; more get 429. Default: three for each connection that
+    /// Upgrades and invite pages per minute from one address; more get 429. Default: three for each connection that
     /// --max-connections-per-address allows.
     #[arg(
         long,

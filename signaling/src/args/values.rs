@@ -105,6 +105,23 @@ pub(super) fn redis_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// Checks `https://HOST…` or `http://HOST…`, roughly: browsers parse it.
+pub(super) fn web_url(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let is_valid = rest.is_some_and(|rest| {
+        let starts_with_host = rest.starts_with(|c: char| c.is_alphanumeric() || c == '[');
+        starts_with_host && !rest.contains(|c: char| c.is_whitespace() || c.is_control())
+    });
+
+    if is_valid {
+        Ok(text.to_owned())
+    } else {
+        Err("write it like https://example.org/tandem".into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +192,30 @@ mod tests {
             "turn:user@a",
         ] {
             assert!(turn_url(bad).is_err(), "{bad} is not valid");
+        }
+    }
+
+    #[test]
+    fn only_web_pages_are_linked_to() {
+        for good in [
+            "https://example.org",
+            "http://192.0.2.7:8080/get?x=1#y",
+            "https://[2001:db8::1]/",
+        ] {
+            assert!(web_url(good).is_ok(), "{good} is a page");
+        }
+
+        for bad in [
+            "",
+            "example.org",
+            "javascript:alert(1)",
+            "https://",
+            "https:///x",
+            "https://a b",
+            "https://a\n",
+            "ftp://a",
+        ] {
+            assert!(web_url(bad).is_err(), "{bad:?} is not valid");
         }
     }
 

@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::Request;
+use tokio_tungstenite::tungstenite::http::Method;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::connection::{self, socket_config};
@@ -81,7 +83,9 @@ async fn upgrade(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) ->
     let Head { request, rest } = match read_head(&mut stream).await {
         Ok(head) => head,
         Err(HeadError::Gone) => return None,
-        Err(HeadError::Reject(answer)) => return refuse(&mut stream, &answer, shared).await,
+        Err(HeadError::Reject(answer)) => {
+            return refuse(&mut stream, &answer, &Method::GET, shared).await;
+        }
     };
 
     let answer = match request.uri().path() {
@@ -106,24 +110,48 @@ async fn upgrade(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) ->
                 Err(answer) => answer,
             }
         }
-        "/livez" => Answer::new(200, "ok"),
-        "/readyz" => shared.readiness(),
-        "/metrics" => Answer::metrics(
-            shared.edge.metrics.text(shared.levels()),
-            Metrics::CONTENT_TYPE,
-        ),
-        _ => Answer::new(404, "Nothing here. WebSocket clients connect to /ws."),
+        path => plain_answer(path, &request, remote, shared),
     };
 
-    refuse(&mut stream, &answer, shared).await
+    refuse(&mut stream, &answer, request.method(), shared).await
+}
+
+/// The answer to a request for anything but the WebSocket.
+fn plain_answer(path: &str, request: &Request, remote: SocketAddr, shared: &Shared) -> Answer {
+    match path {
+        "/livez" => return Answer::new(200, "ok"),
+        "/readyz" => return shared.readiness(),
+        "/metrics" => {
+            let text = shared.edge.metrics.text(shared.levels());
+            return Answer::metrics(text, Metrics::CONTENT_TYPE);
+        }
+        _ => {}
+    }
+
+    let Some(page) = shared.config.invite_page.answer(path) else {
+        return Answer::new(404, "Nothing here. WebSocket clients connect to /ws.");
+    };
+
+    match shared
+        .edge
+        .admit_visit(request, remote.ip(), Instant::now())
+    {
+        Ok(()) => page,
+        Err(over) => over,
+    }
 }
 
 /// Answers a request without an upgrade.
-async fn refuse(stream: &mut Stream, answer: &Answer, shared: &Shared) -> Option<Upgraded> {
+async fn refuse(
+    stream: &mut Stream,
+    answer: &Answer,
+    method: &Method,
+    shared: &Shared,
+) -> Option<Upgraded> {
     shared.edge.metrics.refused(answer.status);
     tracing::debug!(status = answer.status, "answered without an upgrade");
     // If the client is gone, there is nothing left to do.
-    let _ = answer.write(stream).await;
+    let _ = answer.write(stream, method).await;
 
     None
 }

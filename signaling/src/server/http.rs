@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
-use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue};
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, Method};
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 /// The longest request head, in bytes.
@@ -28,8 +28,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Cow<'static, str>,
     content_type: &'static str,
-    /// One more header, as `Name: value`.
-    header: Option<Cow<'static, str>>,
+    /// More headers, each as `Name: value`.
+    headers: Vec<Cow<'static, str>>,
 }
 
 impl Answer {
@@ -38,7 +38,7 @@ impl Answer {
             status,
             body: Cow::Borrowed(body),
             content_type: "text/plain; charset=utf-8",
-            header: None,
+            headers: Vec::new(),
         }
     }
 
@@ -51,20 +51,29 @@ impl Answer {
         }
     }
 
-    fn header(self, header: &'static str) -> Self {
-        Self {
-            header: Some(Cow::Borrowed(header)),
-            ..self
-        }
+    /// An HTML page for people, with its `Content-Security-Policy`. The address of the page may
+    /// hold a secret, so the sites that it links to do not learn it.
+    pub(super) fn page(status: u16, html: String, policy: &str) -> Self {
+        let page = Self {
+            body: Cow::Owned(html),
+            content_type: "text/html; charset=utf-8",
+            ..Self::new(status, "")
+        };
+
+        page.header(format!("Content-Security-Policy: {policy}"))
+            .header("Referrer-Policy: no-referrer")
+            .header("X-Content-Type-Options: nosniff")
+    }
+
+    fn header(mut self, header: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push(header.into());
+        self
     }
 
     /// Adds a `Retry-After`: whole seconds, rounded up, at least one.
     pub(super) fn retry_after(self, time: Duration) -> Self {
         let seconds = time.as_millis().div_ceil(1000).max(1);
-        Self {
-            header: Some(Cow::Owned(format!("Retry-After: {seconds}"))),
-            ..self
-        }
+        self.header(format!("Retry-After: {seconds}"))
     }
 
     fn reason(&self) -> &'static str {
@@ -81,25 +90,36 @@ impl Answer {
         }
     }
 
-    /// Writes the answer and ends the connection.
-    pub(super) async fn write(&self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    /// Writes the answer to a request with this method, and ends the connection. The answer to HEAD
+    /// is the head of the answer to GET (RFC 9110 §9.3.2).
+    pub(super) async fn write(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        method: &Method,
+    ) -> io::Result<()> {
         let Self {
             status,
             body,
             content_type,
-            header,
+            headers,
         } = self;
         let reason = self.reason();
-        let header = header
-            .as_ref()
+        let headers: String = headers
+            .iter()
             .map(|header| format!("{header}\r\n"))
-            .unwrap_or_default();
+            .collect();
         let end = if body.ends_with('\n') { "" } else { "\n" };
         let length = body.len() + end.len();
-        let text = format!(
+        let mut text = format!(
             "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-             Cache-Control: no-store\r\n{header}Connection: close\r\n\r\n{body}{end}"
+             Cache-Control: no-store\r\n{headers}Connection: close\r\n\r\n"
         );
+
+        if method != Method::HEAD {
+            text.push_str(body);
+            text.push_str(end);
+        }
+
         stream.write_all(text.as_bytes()).await?;
 
         stream.shutdown().await
@@ -134,21 +154,34 @@ pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Result<H
     }
 }
 
-/// Parses a request head. Returns it with its length in bytes, or the answer that refuses it.
-/// `None`: it is not complete yet.
+/// Parses the head of a GET or HEAD request. Returns it with its length in bytes, or the answer that
+/// refuses it. `None`: it is not complete yet.
 pub(super) fn parse_head(bytes: &[u8]) -> Option<Result<(usize, Request), Answer>> {
-    match Request::try_parse(bytes) {
+    match parse_get_or_head(bytes) {
         Ok(Some((length, request))) => Some(only_one_reading(&request).map(|()| (length, request))),
         Ok(None) if bytes.len() < MAX_HEAD_BYTES => None,
         Ok(None) => Some(Err(Answer::new(431, "The request head is too long."))),
         Err(tungstenite::Error::Protocol(ProtocolError::WrongHttpMethod)) => Some(Err(
-            Answer::new(405, "Only GET is served here.").header("Allow: GET"),
+            Answer::new(405, "Only GET and HEAD are served here.").header("Allow: GET, HEAD"),
         )),
         Err(_) => Some(Err(Answer::new(
             400,
             "This is not a proper HTTP/1.1 request.",
         ))),
     }
+}
+
+/// What [`Request::try_parse`] does, and HEAD, which it takes for a wrong method.
+fn parse_get_or_head(bytes: &[u8]) -> tungstenite::Result<Option<(usize, Request)>> {
+    let Some(rest) = bytes.strip_prefix(b"HEAD ") else {
+        return Request::try_parse(bytes);
+    };
+
+    let parsed = Request::try_parse(&[b"GET ", rest].concat())?;
+    Ok(parsed.map(|(length, mut request)| {
+        *request.method_mut() = Method::HEAD;
+        (length + "HEAD".len() - "GET".len(), request)
+    }))
 }
 
 /// Refuses requests that a proxy in front might read differently: with a body, which the server
@@ -177,6 +210,9 @@ fn only_one_reading(request: &Request) -> Result<(), Answer> {
 /// one. Extensions are declined by not mentioning them.
 pub(super) fn accept_upgrade(request: &Request) -> Result<Vec<u8>, Answer> {
     let mut response = create_response(request).map_err(|error| match error {
+        tungstenite::Error::Protocol(ProtocolError::WrongHttpMethod) => {
+            Answer::new(405, "A WebSocket begins with GET.").header("Allow: GET")
+        }
         tungstenite::Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader
             | ProtocolError::MissingUpgradeWebSocketHeader,
@@ -299,8 +335,8 @@ mod tests {
 
         let old = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n";
         assert_eq!(
-            accept_upgrade(&request(old)).unwrap_err().header.unwrap(),
-            "Sec-WebSocket-Version: 13"
+            accept_upgrade(&request(old)).unwrap_err().headers,
+            ["Sec-WebSocket-Version: 13"]
         );
 
         let keyless = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
@@ -360,16 +396,45 @@ mod tests {
 
     #[test]
     fn retry_after_is_in_whole_seconds() {
-        let header = |ms| {
+        let headers = |ms| {
             Answer::new(429, "")
                 .retry_after(Duration::from_millis(ms))
-                .header
-                .unwrap()
+                .headers
         };
 
-        assert_eq!(
-            (header(1), header(1001)),
-            ("Retry-After: 1".into(), "Retry-After: 2".into())
-        );
+        assert_eq!(headers(1), ["Retry-After: 1"]);
+        assert_eq!(headers(1001), ["Retry-After: 2"]);
+    }
+
+    #[test]
+    fn head_is_read_like_get() {
+        let text = b"HEAD /j/7 HTTP/1.1\r\nHost: x\r\n\r\nmore";
+        for end in 0..text.len() - "more".len() {
+            assert!(parse_head(&text[..end]).is_none(), "{end} bytes");
+        }
+
+        let (length, request) = parse_head(text).expect("complete").expect("valid");
+        assert_eq!(length, text.len() - "more".len());
+        assert_eq!(request.method(), Method::HEAD);
+        assert_eq!(request.uri().path(), "/j/7");
+
+        let upgrade = b"HEAD /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let (_, request) = parse_head(upgrade).expect("complete").expect("valid");
+        assert_eq!(accept_upgrade(&request).unwrap_err().status, 405);
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_head_has_no_body() {
+        let answer = Answer::page(200, "<p>text</p>\n".to_owned(), "default-src 'none'");
+        let (mut get, mut head) = (Vec::new(), Vec::new());
+        answer.write(&mut get, &Method::GET).await.unwrap();
+        answer.write(&mut head, &Method::HEAD).await.unwrap();
+
+        let (get, head) = [get, head].map(|it| String::from_utf8(it).unwrap()).into();
+        assert_eq!(get, format!("{head}<p>text</p>\n"));
+        assert!(head.contains("\r\nContent-Length: 12\r\n"), "{head}");
+        assert!(head.contains("\r\nContent-Security-Policy: default-src 'none'\r\n"));
+        assert!(head.ends_with("\r\n\r\n"));
     }
 }

@@ -25,6 +25,7 @@ use super::handshake::serve_socket;
 use super::hub::cluster::messages::NodeId;
 use super::hub::{Hub, HubConfig};
 use super::ice::{IceSource, Turn};
+use super::invite_page::InvitePage;
 use super::matchmaker::Holds;
 use super::shared::{PendingReport, Shared, ShellConfig};
 use super::store::{self, RedisStore};
@@ -78,6 +79,7 @@ pub struct SignalingServerBuilder {
     stun_urls: Vec<String>,
     turn: Option<Turn>,
     redis: Option<String>,
+    download_url: Option<String>,
 }
 
 impl Default for SignalingServerBuilder {
@@ -95,6 +97,7 @@ impl Default for SignalingServerBuilder {
             stun_urls: Vec::new(),
             turn: None,
             redis: None,
+            download_url: None,
         }
     }
 }
@@ -227,6 +230,12 @@ impl SignalingServerBuilder {
         self
     }
 
+    /// Where people get Tandem, an `https:` or `http:` URL: the page of an invite links to it.
+    pub fn download_url(mut self, url: impl Into<String>) -> Self {
+        self.download_url = Some(url.into());
+        self
+    }
+
     /// Binds the address and starts to accept. Must be called inside a tokio runtime.
     ///
     /// # Errors
@@ -279,6 +288,7 @@ impl SignalingServerBuilder {
         let shell_config = ShellConfig {
             heartbeat: self.heartbeat,
             silent: self.silent,
+            invite_page: InvitePage::new(self.download_url.as_deref()),
         };
 
         let hub = Hub::new(hub_config, Box::new(Uuid::new_v4));

@@ -9,6 +9,7 @@
 //!
 //! - `lifecycle`: the builder, the accepting task, the shutdown.
 //! - `handshake`: TLS, the HTTP request (`http`), and whether the client may come in (`edge`).
+//! - `invite_page`: what a browser gets that opens the link to an invite.
 //! - `connection`: one WebSocket; `outbound`: the messages that wait to be written to it.
 //! - `shared`: the lock around the hub, and what carries out its effects.
 //! - `hub` and `matchmaker`: the rules, sans-IO. `ice`: the TURN credentials they hand out.
@@ -26,6 +27,7 @@ mod http;
 )]
 mod hub;
 mod ice;
+mod invite_page;
 mod lifecycle;
 mod matchmaker;
 mod outbound;

@@ -19,17 +19,19 @@ use super::edge::{AddressKey, Edge, Levels};
 use super::http::Answer;
 use super::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
 use super::hub::{Effect, Hub};
+use super::invite_page::InvitePage;
 use super::outbound::{CloseReason, Outbound};
 use super::shrink::ShrinkIfSparse;
 use crate::message::{ClientEnvelope, RequestId};
 
 /// What the connections need to know.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct ShellConfig {
     /// Between two pings; zero: none.
     pub(super) heartbeat: Duration,
     /// A connection that is silent for this long is dead; zero: never.
     pub(super) silent: Duration,
+    pub(super) invite_page: InvitePage,
 }
 
 /// Shared by all tasks of one server.

@@ -21,6 +21,8 @@ mod client_tls;
 #[cfg(unix)]
 mod edge;
 #[cfg(unix)]
+mod invite_page;
+#[cfg(unix)]
 mod program;
 #[cfg(unix)]
 mod tls;

@@ -34,7 +34,7 @@ impl From<IpAddr> for AddressKey {
 pub(crate) struct AddressLimits {
     /// Connections open at the same time; zero: no limit.
     pub(crate) connections: u32,
-    /// Upgrades, whether or not they succeed.
+    /// Upgrades, whether or not they succeed, and visits of the invite page.
     pub(crate) upgrades: Rate,
 }
 
@@ -112,6 +112,21 @@ impl Addresses {
 
         entry.connections += 1;
         Ok(())
+    }
+
+    /// Counts a visit of the invite page as an upgrade.
+    ///
+    /// # Errors
+    /// [`OverLimit`] if the address asks for them too fast.
+    pub(crate) fn visit(&mut self, key: AddressKey, now: Instant) -> Result<(), OverLimit> {
+        if self.limits.upgrades.is_unlimited() {
+            return Ok(());
+        }
+
+        let upgrades = &mut self.table.entry(&key, now).upgrades;
+        upgrades
+            .take(self.limits.upgrades, 1, now)
+            .map_err(|retry_after| OverLimit { retry_after })
     }
 
     /// Counts a search that may be a failed guess at a room in use, until

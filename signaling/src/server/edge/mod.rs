@@ -57,7 +57,7 @@ pub(super) struct EdgeConfig {
     pub(super) max_connections: usize,
     /// Connections from one address that may be open at the same time.
     pub(super) max_connections_per_address: u32,
-    /// Upgrades per minute and address.
+    /// Upgrades and visits of the invite page per minute and address.
     pub(super) rate_upgrades: u32,
     /// Messages per second and connection.
     pub(super) rate_messages: u32,
@@ -260,6 +260,25 @@ impl Edge {
             response,
             identity,
             slot,
+        })
+    }
+
+    /// Decides whether the page of an invite is shown to the address `remote`. It counts as an
+    /// upgrade: whoever opens it goes on to connect.
+    ///
+    /// # Errors
+    /// The HTTP answer that refuses it.
+    pub(super) fn admit_visit(
+        &self,
+        request: &Request,
+        remote: IpAddr,
+        now: Instant,
+    ) -> Result<(), Answer> {
+        let address = forwarded_for(request, remote, &self.config.trusted_proxies);
+        let visit = self.addresses.lock().visit(address.into(), now);
+
+        visit.map_err(|over| {
+            Answer::new(429, "Too many requests from this address.").retry_after(over.retry_after)
         })
     }
 
