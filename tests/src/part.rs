@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::message_bus::PYTHON;
+use crate::process::tool;
 use crate::{Overlay, clip, guest};
 
 /// Something outside the workspace that a test needs.
@@ -45,6 +47,8 @@ pub enum Part {
     FullDisk,
     /// The `dbus-daemon` program, for a message bus of the test's own.
     MessageBus,
+    /// python-dbusmock, which stands for services on a message bus, and the bus.
+    BusMock,
 }
 
 impl Part {
@@ -121,6 +125,13 @@ impl Part {
             },
             Self::FullDisk => file(Path::new("/dev/full"), "/dev/full"),
             Self::MessageBus => programs(&["dbus-daemon"]),
+            Self::BusMock => {
+                programs(&["dbus-daemon"])?;
+                let import = tool(PYTHON, ["-c", "import dbusmock"]);
+                import
+                    .map(drop)
+                    .map_err(|_| "python-dbusmock is not installed".into())
+            }
         }
     }
 }

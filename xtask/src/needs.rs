@@ -16,6 +16,8 @@ pub(crate) enum Probe {
     File(&'static str),
     /// A file with this prefix is in one of the folders for shared ALSA plug-ins.
     AlsaPlugin(&'static str),
+    /// The system's Python can import this module.
+    PythonModule(&'static str),
 }
 
 /// Something that cargo does not bring. An empty package name: this system needs no package for it,
@@ -146,10 +148,16 @@ pub(crate) const TEST: &[Need] = &[
         "alsa-utils",
     ),
     on_linux(
-        "dbus-daemon (a message bus for the audio threads' priority)",
+        "dbus-daemon (a message bus of a test's own)",
         Probe::Program(&["dbus-daemon"]),
         "dbus",
         "dbus-daemon",
+    ),
+    on_linux(
+        "python-dbusmock (stands for a desktop's services)",
+        Probe::PythonModule("dbusmock"),
+        "python3-dbusmock",
+        "python3-dbusmock",
     ),
     on_linux(
         "espeak-ng (speech for the audio tests)",
@@ -292,6 +300,11 @@ impl Need {
                 .iter()
                 .any(|folder| has_file(folder, is_libclang)),
             Probe::File(path) => Path::new(path).exists(),
+            Probe::PythonModule(name) => {
+                let import = format!("import {name}");
+                // Not the first on `PATH`: packages install modules for this one.
+                Shell::new("/usr/bin/python3", ["-c", &import]).succeeds()
+            }
             Probe::AlsaPlugin(name) => {
                 let folders = ["/usr/lib64/alsa-lib", "/usr/lib/alsa-lib"].map(PathBuf::from);
                 let multiarch = sub_folders("/usr/lib", "")

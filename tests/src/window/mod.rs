@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::{built, wait_until};
-use crate::{Overlay, PulseAudio};
+use crate::{MessageBus, Overlay, PulseAudio};
 use driver::Driver;
 
 /// How long the window may take to show something, even on a busy machine.
@@ -61,11 +61,17 @@ impl Home {
     /// Gives the user the devices of a sound server.
     #[must_use]
     pub fn with_sound_server(mut self, pulse: &PulseAudio) -> Self {
-        self.variables = pulse
-            .environment()
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
+        let variables = pulse.environment().into_iter();
+        self.variables
+            .extend(variables.map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    /// Gives the user's session a message bus, such as one with a notification server.
+    #[must_use]
+    pub fn with_message_bus(mut self, bus: &MessageBus) -> Self {
+        let variable = "DBUS_SESSION_BUS_ADDRESS";
+        self.variables.push((variable.into(), bus.address().into()));
         self
     }
 
@@ -77,7 +83,8 @@ impl Home {
         let no_devices = self.folder.path().join("no-devices.conf");
         std::fs::write(&no_devices, "# No devices.\n")
             .context("cannot write the ALSA configuration")?;
-        self.variables = vec![("ALSA_CONFIG_PATH".into(), no_devices.into_os_string())];
+        self.variables
+            .push(("ALSA_CONFIG_PATH".into(), no_devices.into_os_string()));
 
         Ok(self)
     }
@@ -158,8 +165,9 @@ impl Window {
         screen: &Screen,
         arguments: &[&str],
     ) -> Result<Self> {
-        let mut environment = home.environment();
-        environment.extend(screen.environment());
+        // What a test sets in its home comes last: it applies.
+        let mut environment = screen.environment();
+        environment.extend(home.environment());
 
         for (name, value) in [
             ("TAURI_AUTOMATION", "true"),

@@ -84,6 +84,9 @@ impl Screen {
             ("DISPLAY", self.display.as_str()),
             ("GDK_BACKEND", "x11"),
             ("WAYLAND_DISPLAY", ""),
+            // No message bus, unless a test sets one. GTK would start one with dbus-launch, where
+            // that is installed, and it would outlive the test.
+            ("DBUS_SESSION_BUS_ADDRESS", "disabled:"),
             // There is no desktop session. Without these, GTK looks for one and waits.
             ("NO_AT_BRIDGE", "1"),
             ("GTK_USE_PORTAL", "0"),

@@ -1,0 +1,88 @@
+//! A D-Bus message bus of a test's own, and stand-ins for a desktop's services on it.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::process::Process;
+
+/// How long a program may take to start on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The system's Python, for which distributions package python-dbusmock.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
+
+/// Settings of a bus on which everything is allowed and nothing is started on demand: the services
+/// of the machine that runs the tests stay out.
+const SETTINGS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:dir=@FOLDER@</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"#;
+
+/// A private message bus. It can stand for a session bus or for the system bus. Dropping it ends
+/// it, and with it the connections of its services.
+pub struct MessageBus {
+    _daemon: Process,
+    address: String,
+    _folder: TempDir,
+}
+
+impl MessageBus {
+    /// Starts `dbus-daemon` and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start() -> Result<Self> {
+        let folder = tempfile::tempdir().context("no folder for the message bus")?;
+        let settings = folder.path().join("bus.conf");
+        let text = SETTINGS.replace("@FOLDER@", &folder.path().display().to_string());
+        fs::write(&settings, text).context("cannot write the bus' settings")?;
+
+        let mut command = Command::new("dbus-daemon");
+        command
+            .args(["--nofork", "--nopidfile", "--print-address=1"])
+            .arg(format!("--config-file={}", settings.display()));
+        let daemon = Process::start(command)?;
+        let address = daemon
+            .wait_for_line(START_TIMEOUT, |line| Some(line.trim().to_owned()))
+            .context("dbus-daemon does not start")?;
+
+        Ok(Self {
+            _daemon: daemon,
+            address,
+            _folder: folder,
+        })
+    }
+
+    /// In D-Bus' own notation, as in `DBUS_SESSION_BUS_ADDRESS`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Starts python-dbusmock on this bus with these arguments, such as `NAME PATH INTERFACE`, or
+    /// `--template NAME --session`. It has its name some time later. Tests talk to it through its
+    /// interface `org.freedesktop.DBus.Mock`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_mock(&self, arguments: &[&str]) -> Result<Process> {
+        let mut command = Command::new(PYTHON);
+        command
+            .args(["-m", "dbusmock"])
+            .args(arguments)
+            .env("DBUS_SESSION_BUS_ADDRESS", &self.address);
+        Process::start(command)
+    }
+}
