@@ -1,12 +1,13 @@
-//! What Tandem asks of the desktop around a call: that screen and computer stay awake, and that
-//! notifications are shown, with answers such as *Accept* and *Decline*.
+//! What Tandem asks of the desktop around a call: that screen and computer stay awake, that
+//! notifications are shown, with answers such as *Accept* and *Decline*, and on Linux, whether it
+//! is dark or light.
 //!
 //! The crate knows nothing of windows or calls. Everything in it is optional for a call: each
 //! failure is a [`SystemError`] that the caller logs, and no request to the desktop takes longer
 //! than its timeout, even if a service never answers.
 //!
 //! # How the window uses it
-//! Both parts need a running tokio runtime.
+//! Everything here needs a running tokio runtime.
 //!
 //! When a call begins, the window starts [`KeepAwake`] and keeps the guard. It drops the guard
 //! when the call ends:
@@ -66,6 +67,25 @@
 //! ([`Notifications::close`]), and everything before the program ends
 //! ([`Notifications::close_all`]).
 //!
+//! On Linux the web view follows the desktop's color scheme only if the window passes it on (to
+//! Tauri's `set_theme`; dark, or `None`):
+//!
+//! ```no_run
+//! # #[cfg(target_os = "linux")]
+//! # async fn follow() -> Result<(), tandem_system::SystemError> {
+//! use tandem_system::ColorScheme;
+//!
+//! let (mut scheme, mut changes) = ColorScheme::watch().await?;
+//! loop {
+//!     println!("dark: {}", scheme == ColorScheme::Dark);
+//!     match changes.recv().await {
+//!         Some(changed) => scheme = changed,
+//!         None => return Ok(()),
+//!     }
+//! }
+//! # }
+//! ```
+//!
 //! # What each system can do
 //! | | Linux | Windows | macOS |
 //! |---|---|---|---|
@@ -78,6 +98,8 @@
 
 #[cfg(target_os = "linux")]
 mod bus;
+#[cfg(target_os = "linux")]
+mod color_scheme;
 mod error;
 mod keep_awake;
 mod notifications;
@@ -85,6 +107,8 @@ mod text;
 
 #[cfg(target_os = "linux")]
 pub use bus::{Bus, Buses};
+#[cfg(target_os = "linux")]
+pub use color_scheme::{ColorScheme, ColorSchemeChanges};
 pub use error::SystemError;
 pub use keep_awake::{Attempt, KeepAwake, KeepAwakeError, Means};
 pub use notifications::{

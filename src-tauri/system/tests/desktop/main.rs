@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod color_scheme;
 mod keep_awake;
 mod mock;
 mod notifications;
