@@ -239,7 +239,9 @@ pub struct Notifications {
 }
 
 impl Notifications {
-    /// Connects to the desktop. Nothing is asked yet, so this does not start a notification server.
+    /// Connects to the desktop. On Linux this does not start a notification server yet. On macOS
+    /// the system asks the person for permission the first time, so connect when there is
+    /// something to show.
     ///
     /// # Errors
     /// [`SystemError::NoBus`] or [`SystemError::NoAnswer`] on Linux, [`SystemError::NoBundle`] on
