@@ -147,7 +147,13 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
     let directives = match text {
         "off" | "error" => text.to_owned(),
         _ if bare => {
-            let tandem_crates = ["tandem", "tandem_call", "tandem_media", "tandem_signaling"];
+            let tandem_crates = [
+                "tandem",
+                "tandem_call",
+                "tandem_media",
+                "tandem_signaling",
+                "tandem_system",
+            ];
             tandem_crates
                 .iter()
                 .fold("error".to_owned(), |all, target| {

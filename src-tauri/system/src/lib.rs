@@ -92,7 +92,7 @@
 //! | staying awake | portal, session manager, screen saver or logind | power request | power assertions |
 //! | notification | yes | from an installed app | from an app bundle that the user allowed to |
 //! | [`Notifications::close`] | yes | yes | yes |
-//! | actions and events | if the desktop has them | yes | no |
+//! | actions and answers | if the desktop has them | yes | no |
 //!
 //! The code for Windows and macOS compiles, and has never run.
 

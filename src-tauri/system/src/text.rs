@@ -37,6 +37,7 @@ fn is_allowed(c: char) -> bool {
 
 /// The text as it is written in XML, and in the markup of notification servers
 /// (Desktop Notifications Specification 1.2, "Markup"), so that none of it counts as a tag.
+#[cfg(any(target_os = "linux", windows, test))]
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

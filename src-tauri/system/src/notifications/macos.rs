@@ -1,4 +1,4 @@
-//! Notifications of the UserNotifications framework, without actions and events: these need a
+//! Notifications of the UserNotifications framework, without actions and answers: these need a
 //! delegate and categories.
 
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ use objc2_user_notifications::{
     UNNotificationSound, UNUserNotificationCenter,
 };
 
-use super::{App, EventSender, Notification, Shown, Sound};
+use super::{App, Event, EventKind, EventSender, Notification, Shown, Sound};
 use crate::SystemError;
 
 /// The system's notification center.
@@ -20,8 +20,7 @@ use crate::SystemError;
 pub(super) struct Server {
     /// What was shown and not closed. What the person closed is in here, too.
     tags: Mutex<HashSet<String>>,
-    /// Never used, and kept so that the events don't end.
-    _events: EventSender,
+    events: EventSender,
 }
 
 impl Server {
@@ -44,11 +43,10 @@ impl Server {
 
         Ok(Self {
             tags: Mutex::default(),
-            _events: events,
+            events,
         })
     }
 
-    #[expect(clippy::unused_async, reason = "other systems wait here")]
     pub(super) async fn show(&self, notification: Notification) -> Result<Shown, SystemError> {
         let content = UNMutableNotificationContent::new();
         content.setTitle(&NSString::from_str(&notification.title));
@@ -70,13 +68,17 @@ impl Server {
         Ok(Shown { has_actions: false })
     }
 
-    #[expect(clippy::unused_async, reason = "other systems wait here")]
     pub(super) async fn close(&self, tag: &str) -> Result<(), SystemError> {
         if self.locked().remove(tag) {
             let tags = NSArray::from_retained_slice(&[NSString::from_str(tag)]);
             let center = UNUserNotificationCenter::currentNotificationCenter();
             center.removePendingNotificationRequestsWithIdentifiers(&tags);
             center.removeDeliveredNotificationsWithIdentifiers(&tags);
+            self.events.send(Event {
+                tag: tag.to_owned(),
+                kind: EventKind::Closed,
+                activation_token: None,
+            });
         }
         Ok(())
     }

@@ -32,7 +32,6 @@ impl Server {
         })
     }
 
-    #[expect(clippy::unused_async, reason = "other systems wait here")]
     pub(super) async fn show(&self, notification: Notification) -> Result<Shown, SystemError> {
         let document = XmlDocument::new()?;
         document.LoadXml(&HSTRING::from(toast_xml(&notification)))?;
@@ -41,12 +40,16 @@ impl Server {
         toast.SetTag(&HSTRING::from(&notification.tag))?;
         self.listen(&toast, &notification.tag)?;
 
-        self.notifier()?.Show(&toast)?;
-        self.shown.lock().insert(notification.tag, toast);
+        // Before it is shown, so that its end finds it.
+        let tag = notification.tag;
+        self.shown.lock().insert(tag.clone(), toast.clone());
+        if let Err(error) = self.notifier().and_then(|notifier| notifier.Show(&toast)) {
+            self.shown.lock().remove(&tag);
+            return Err(error.into());
+        }
         Ok(Shown { has_actions: true })
     }
 
-    #[expect(clippy::unused_async, reason = "other systems wait here")]
     pub(super) async fn close(&self, tag: &str) -> Result<(), SystemError> {
         let Some(toast) = self.shown.lock().remove(tag) else {
             return Ok(());
@@ -106,8 +109,7 @@ fn event(tag: &str, kind: EventKind) -> Event {
 }
 
 fn toast_xml(notification: &Notification) -> String {
-    // The title and the button of a reminder stay until they are answered. Windows requires a
-    // button for that.
+    // A reminder stays until it is answered, and has to have a button.
     let stays = notification.urgency == Urgency::Critical && !notification.actions.is_empty();
     let scenario = if stays { r#" scenario="reminder""# } else { "" };
     let is_long = stays || notification.timeout == Timeout::Never;
