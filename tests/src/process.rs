@@ -2,7 +2,7 @@
 //! outlives its owner.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -41,16 +41,27 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null());
+        Self::spawn(command)
+    }
+
+    /// Like [`Process::start`], but with an input for [`Process::write_line`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with_input(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Result<Self> {
         let name = PathBuf::from(command.get_program())
             .file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
 
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
@@ -63,6 +74,15 @@ impl Process {
             stdout,
             stderr,
         })
+    }
+
+    /// Writes a line to its input.
+    ///
+    /// # Errors
+    /// When it was started without one, or has closed it.
+    pub fn write_line(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("it has no input")?;
+        writeln!(input, "{line}").with_context(|| format!("{} does not read", self.name))
     }
 
     /// The process id.

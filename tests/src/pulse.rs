@@ -240,6 +240,22 @@ impl Recording {
         )
     }
 
+    /// Waits until a sample is louder than `level` (1.0 is full scale).
+    ///
+    /// # Errors
+    /// When that does not happen within 20 s.
+    pub fn wait_for_sound(&self, level: f32) -> Result<()> {
+        let is_loud = || {
+            let samples = self.samples().ok()?;
+            samples
+                .iter()
+                .any(|sample| sample.abs() > level)
+                .then_some(())
+        };
+
+        wait_until("a sound is recorded", Duration::from_secs(20), is_loud)
+    }
+
     /// Stops it and returns mono samples at 48 kHz, from -1.0 to 1.0.
     ///
     /// # Errors
@@ -247,6 +263,10 @@ impl Recording {
     pub fn finish(mut self) -> Result<Vec<f32>> {
         self.recorder.signal(libc::SIGTERM);
         self.recorder.wait(Duration::from_secs(10))?;
+        self.samples()
+    }
+
+    fn samples(&self) -> Result<Vec<f32>> {
         let bytes = fs::read(&self.path).context("cannot read the recording")?;
         let sample = |pair: &[u8]| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0;
 

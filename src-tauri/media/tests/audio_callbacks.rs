@@ -147,6 +147,15 @@ fn the_path_to_a_speaker_does_not_allocate() {
                 Duration::from_millis(20),
             );
         }
+
+        // Then the sound is stopped while the ring holds some.
+        bridge.push(epoch + Duration::from_secs(12), &block);
+        bridge.silence();
+        callback.run(
+            &mut data,
+            epoch + Duration::from_secs(12),
+            Duration::from_millis(20),
+        );
     });
 
     assert_eq!(

@@ -3,6 +3,7 @@
 //! Inside this module audio is always 48 kHz mono, in blocks of 10 ms ([`BLOCK_SAMPLES`] samples).
 //! Devices and files with another rate or channel count are converted where they enter or leave.
 
+mod chime;
 pub mod config;
 pub mod device;
 pub mod engine;
@@ -13,7 +14,9 @@ pub mod opus;
 pub mod percentile;
 pub mod processing;
 pub mod resample;
+mod ring_tone;
 pub mod schedule;
+mod sound_player;
 mod speaker_test;
 pub mod stats;
 pub mod test_signal;
@@ -26,7 +29,9 @@ pub use engine::{AudioEngine, OutgoingAudio};
 pub use level::AudioLevel;
 pub use monitor::{LevelCallback, MicrophoneMonitor};
 pub use percentile::Percentiles;
-pub use speaker_test::{SpeakerTest, SpeakerTestDone};
+pub use ring_tone::{Repeat, RingOptions, RingSound, RingTone};
+pub use sound_player::SoundDone;
+pub use speaker_test::SpeakerTest;
 pub use stats::{AudioStats, DeviceCounts};
 
 /// Samples per second of all audio inside the engine, and the RTP clock rate of Opus (RFC 7587

@@ -3,16 +3,19 @@
 //! or make a system call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cpal::{FromSample, Sample};
 use rtrb::{Consumer, Producer};
 
-/// Gain added per sample after a gap, so that audio fades in over 128 samples.
-const FADE_IN_STEP: f32 = 1.0 / 128.0;
+/// Gain added per sample after a gap, so that audio fades in over 128 samples; and taken away per
+/// sample once the stream is silenced.
+const FADE_STEP: f32 = 1.0 / 128.0;
 /// Factor applied to the last sample at each sample of a gap: −60 dB in 3 ms.
 pub(super) const FADE_OUT: f32 = 0.95;
+/// How long a fade out takes at 48 kHz, in seconds.
+pub(super) const FADE_OUT_S: f64 = 0.003;
 
 /// Errors that end a stream, numbered from 1 in [`StreamClock`]. An error not listed here counts as
 /// the last.
@@ -25,7 +28,7 @@ const FATAL: [cpal::ErrorKind; 6] = [
     cpal::ErrorKind::Other,
 ];
 
-/// What a device's callback reports to the audio thread.
+/// What a device's callback reports to the audio thread, and that thread's request for silence.
 #[derive(Debug)]
 pub struct StreamClock {
     epoch: Instant,
@@ -40,6 +43,8 @@ pub struct StreamClock {
     overflowed: AtomicU64,
     glitches: AtomicU64,
     failure: AtomicU8,
+    /// Playback: the ring is ignored from now on.
+    silenced: AtomicBool,
 }
 
 /// The latest callback, as the audio thread sees it.
@@ -66,6 +71,7 @@ impl StreamClock {
             overflowed: AtomicU64::new(0),
             glitches: AtomicU64::new(0),
             failure: AtomicU8::new(0),
+            silenced: AtomicBool::new(false),
         }
     }
 
@@ -87,6 +93,11 @@ impl StreamClock {
             frames: self.frames.load(Ordering::Relaxed),
             latency: Duration::from_nanos(self.latency.load(Ordering::Relaxed)),
         })
+    }
+
+    /// Lets the next playback callback fade to silence, for good.
+    pub fn silence(&self) {
+        self.silenced.store(true, Ordering::Relaxed);
     }
 
     /// Frames that a playback callback needed and did not get.
@@ -223,7 +234,8 @@ impl PlaybackCallback {
     }
 
     /// Fills the device's buffer. `latency` is how soon its first frame will be in the air. Where
-    /// the ring runs empty, the audio fades to silence; after the gap it fades in.
+    /// the ring runs empty, the audio fades to silence; after the gap it fades in. Once the clock
+    /// is silenced, it fades out for good, whatever the ring holds.
     pub fn run<T: Sample + FromSample<f32>>(
         &mut self,
         data: &mut [T],
@@ -232,11 +244,13 @@ impl PlaybackCallback {
     ) {
         let count = data.len() / self.channels;
         let available = count.min(self.ring.slots());
+        let is_silenced = self.clock.silenced.load(Ordering::Relaxed);
+        let gain_step = if is_silenced { -FADE_STEP } else { FADE_STEP };
         let mut frames = data.chunks_mut(self.channels);
 
         if let Ok(chunk) = self.ring.read_chunk(available) {
             for (sample, frame) in chunk.into_iter().zip(frames.by_ref()) {
-                self.gain = (self.gain + FADE_IN_STEP).min(1.0);
+                self.gain = (self.gain + gain_step).clamp(0.0, 1.0);
                 self.last = sample * self.gain;
                 frame.fill(T::from_sample(self.last));
             }
@@ -332,6 +346,32 @@ mod tests {
             "audio after the gap reaches its full level"
         );
         assert_eq!(clock.starved(), 200, "the missing frames are counted");
+    }
+
+    #[test]
+    fn a_silenced_stream_fades_out_whatever_the_ring_holds() {
+        let clock = Arc::new(StreamClock::new(Instant::now()));
+        let (mut producer, consumer) = rtrb::RingBuffer::new(1024);
+        let mut callback = PlaybackCallback::new(consumer, Arc::clone(&clock), 1);
+        producer.push_entire_slice(&[0.8f32; 1000]).unwrap();
+        let mut heard = vec![0.0f32; 300];
+        callback.run(&mut heard, clock.epoch, Duration::ZERO);
+        clock.silence();
+        let mut after = vec![1.0f32; 300];
+        callback.run(&mut after, clock.epoch, Duration::ZERO);
+
+        assert!((heard[299] - 0.8).abs() < 1e-6, "it played");
+        let step = after
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).abs())
+            .fold(heard[299] - after[0], f32::max);
+        assert!(step < 0.01, "it fades evenly: a step of {step}");
+
+        let faded = (FADE_OUT_S * 48_000.0) as usize;
+        assert!(
+            after[faded..].iter().all(|sample| sample.abs() < 1e-3),
+            "it is silent after 3 ms, and stays silent"
+        );
     }
 
     #[test]

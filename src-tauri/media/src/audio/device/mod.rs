@@ -161,6 +161,13 @@ impl Speaker {
         self.owner.bridge().map(PlaybackBridge::delay)
     }
 
+    /// Fades to silence, for good. Returns how soon nothing more is heard.
+    pub(crate) fn silence(&self) -> Duration {
+        self.owner
+            .bridge()
+            .map_or(Duration::ZERO, PlaybackBridge::silence)
+    }
+
     pub(crate) fn counts(&self) -> DeviceCounts {
         self.owner.counts()
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer};
 
-use super::callback::{FADE_OUT, LastCall, StreamClock};
+use super::callback::{FADE_OUT, FADE_OUT_S, LastCall, StreamClock};
 use crate::audio::resample::{DriftController, RateConverter, RateError};
 use crate::audio::stats::DeviceCounts;
 use crate::audio::{BLOCK_SAMPLES, SAMPLE_RATE};
@@ -383,6 +383,17 @@ impl PlaybackBridge {
     /// Delay from the engine to the air.
     pub fn delay(&self) -> Duration {
         self.delay
+    }
+
+    /// Lets the device fade to silence at its next callback, for good, whatever the ring holds.
+    /// Returns how soon nothing more is heard.
+    pub fn silence(&self) -> Duration {
+        self.clock.silence();
+        self.clock.last_call().map_or(Duration::ZERO, |call| {
+            let period_s = call.frames as f64 / self.rate;
+            let in_device_s = call.latency.as_secs_f64().min(RING_S);
+            Duration::from_secs_f64(period_s + in_device_s + FADE_OUT_S)
+        })
     }
 
     /// Glitches so far.
