@@ -24,7 +24,9 @@ pub mod time_stretch;
 pub mod wav;
 
 pub use config::{AudioConfig, AudioSink, AudioSource, ParseAudioError, Processing};
-pub use device::{AudioDeviceInfo, list_microphones, list_speakers};
+pub use device::{
+    AudioDeviceInfo, AudioDeviceWatch, DevicesChanged, list_microphones, list_speakers,
+};
 pub use engine::{AudioEngine, OutgoingAudio};
 pub use level::AudioLevel;
 pub use monitor::{LevelCallback, MicrophoneMonitor};

@@ -7,5 +7,6 @@
     reason = "tests with a real sound server run in real time"
 )]
 
+mod devices;
 mod remote;
 mod ring;

@@ -2,11 +2,17 @@
 //! process has only once. The process is this test program again, at a test that obeys commands.
 
 use std::io::{BufRead, stdin};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tandem_media::audio::{AudioSink, Repeat, RingOptions, RingSound, RingTone};
+use tandem_media::audio::{
+    AudioDeviceWatch, AudioSink, MicrophoneMonitor, Repeat, RingOptions, RingSound, RingTone,
+    list_microphones, list_speakers,
+};
+use tandem_media::error::MediaEvent;
 use tandem_tests::{Process, PulseAudio};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,11 +29,17 @@ pub(crate) struct Remote {
 impl Remote {
     /// Starts it with a sound server.
     pub(crate) fn start(pulse: &PulseAudio) -> Self {
+        Self::start_with(pulse, None)
+    }
+
+    /// Starts it with a sound server, and another configuration for ALSA than the fixture's.
+    pub(crate) fn start_with(pulse: &PulseAudio, alsa: Option<&Path>) -> Self {
         let test = std::env::current_exe().expect("a running test knows its own path");
         let mut command = Command::new(test);
         command
             .args(["--exact", "remote::obey", "--ignored", "--nocapture"])
-            .envs(pulse.environment());
+            .envs(pulse.environment())
+            .envs(alsa.map(|file| ("ALSA_CONFIG_PATH", file)));
         Self {
             process: Process::start_with_input(command).expect("the test program starts again"),
             sent: 0,
@@ -47,11 +59,21 @@ impl Remote {
 
     /// Waits for a message that `pick` accepts, also an earlier one.
     pub(crate) fn wait_for<T>(&self, pick: impl Fn(&Value) -> Option<T>) -> T {
+        self.wait_within(TIMEOUT, pick)
+            .expect("the process answers")
+    }
+
+    /// Like [`Remote::wait_for`], with a time limit and without a failure.
+    pub(crate) fn wait_within<T>(
+        &self,
+        limit: Duration,
+        pick: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T, String> {
         self.process
-            .wait_for_line(TIMEOUT, |line| {
+            .wait_for_line(limit, |line| {
                 pick(&serde_json::from_str(line.split_once(ANSWER)?.1).ok()?)
             })
-            .expect("the process answers")
+            .map_err(|error| format!("{error:#}"))
     }
 
     /// Starts a ring and waits until it is over. Returns its result.
@@ -76,7 +98,7 @@ fn sink(name: &Value) -> AudioSink {
 #[test]
 #[ignore = "the other tests start it in a process of its own"]
 fn obey() {
-    let mut ring = None;
+    let (mut ring, mut watch, mut monitor) = (None, None, None);
     let mut rings = 0;
 
     for (number, line) in stdin().lock().lines().enumerate() {
@@ -113,11 +135,33 @@ fn obey() {
                 ring = None;
                 Value::Null
             }
+            "list" => json!({
+                "microphones": list_microphones().expect("a list"),
+                "speakers": list_speakers().expect("a list"),
+            }),
+            "watch" => {
+                let mut changes = 0;
+                watch = Some(AudioDeviceWatch::start(Box::new(move || {
+                    changes += 1;
+                    print(&json!({"changes": changes}));
+                })));
+                Value::Null
+            }
+            "listen" => {
+                monitor = Some(MicrophoneMonitor::start(
+                    command["microphone"].as_str().map(str::to_owned),
+                    Box::new(|level| print(&json!({"level": level.peak}))),
+                    Arc::new(|MediaEvent::Failed { error, .. }| {
+                        print(&json!({"failed": error.code}));
+                    }),
+                ));
+                Value::Null
+            }
             other => panic!("{other} is not a command"),
         };
 
         print(&json!({"answer": number + 1, "value": value}));
     }
 
-    drop(ring);
+    drop((ring, watch, monitor));
 }

@@ -1,8 +1,11 @@
 //! The cameras, microphones and speakers of this machine, and when they change.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_media::DeviceError;
+use tandem_media::audio::AudioDeviceWatch;
+use tokio::sync::Notify;
 
 use super::Handle;
 use crate::desktop::app::camera_id;
@@ -10,7 +13,7 @@ use crate::desktop::command::Command;
 use crate::desktop::state::{Devices, MenuDevice, ProblemPlace};
 use crate::devices::{DeviceKind, DeviceList};
 
-/// How often to poll for devices that were plugged in or out.
+/// How often to poll for cameras that were plugged in or out.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Lists all devices for the menus, and the kinds that could not be listed. May take seconds.
@@ -66,36 +69,41 @@ pub fn list() -> (Devices, Vec<(ProblemPlace, DeviceError)>) {
     )
 }
 
-/// Requests a new list whenever a device was plugged in or out. Without another library no
-/// supported system notifies a program of that, so this polls. It polls names only, because a full
-/// list opens the devices.
+/// Requests a new list whenever a device was plugged in or out. For microphones and speakers the
+/// sound server reports that. For cameras no supported system does without another library, so this
+/// polls. It polls names only, because a full list opens the devices.
 pub async fn watch(handle: Handle) {
-    let mut known = plugged_in();
+    let audio_changed = Arc::new(Notify::new());
+    let _audio = AudioDeviceWatch::start({
+        let audio_changed = Arc::clone(&audio_changed);
+        Box::new(move || audio_changed.notify_one())
+    });
+
+    let mut known = cameras();
     let mut ticks = tokio::time::interval(POLL_INTERVAL);
 
     loop {
-        ticks.tick().await;
-        let now = plugged_in();
+        let changed = tokio::select! {
+            () = audio_changed.notified() => true,
+            _ = ticks.tick() => {
+                let before = std::mem::replace(&mut known, cameras());
+                before != known
+            }
+        };
 
-        if now != known {
-            known = now;
+        if changed {
             // Refused only while the app closes.
             let _ = handle.command(Command::RefreshDevices).await;
         }
     }
 }
 
-/// The names of the devices in the kernel.
+/// The names of the cameras in the kernel.
 #[cfg(target_os = "linux")]
-fn plugged_in() -> Vec<String> {
-    let names = |folder: &str, prefix: &str| -> Vec<String> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| name.starts_with(prefix)).collect()
-    };
-
-    let mut all = names("/dev", "video");
-    all.extend(names("/dev/snd", ""));
+fn cameras() -> Vec<String> {
+    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut all: Vec<String> = names.filter(|name| name.starts_with("video")).collect();
     all.sort();
 
     all
@@ -103,6 +111,6 @@ fn plugged_in() -> Vec<String> {
 
 /// Nothing to compare: a list is too expensive to poll here. The user refreshes the menu.
 #[cfg(not(target_os = "linux"))]
-fn plugged_in() -> Vec<String> {
+fn cameras() -> Vec<String> {
     Vec::new()
 }

@@ -14,21 +14,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use alsa::pcm::{Access, Format, Frames, HwParams, PCM, State};
-use alsa::poll::{Descriptors, Flags};
+use alsa::pcm::{Frames, HwParams};
+use alsa::poll::Flags;
 use alsa::{Direction, ValueOr};
-use cpal::{BufferSize, ErrorKind, FromSample, SampleFormat, SizedSample, StreamConfig};
+use cpal::{BufferSize, ErrorKind, FromSample, SizedSample, StreamConfig};
 
+use super::alsa_pcm::{Pcm, RETRY_DELAY, bytes_of};
 use super::callback::{CaptureSink, StreamClock};
 
 /// Periods that the device may buffer. A reader that is held up on a busy machine loses nothing;
 /// otherwise it reads each period as it comes.
 const BUFFER_PERIODS: Frames = 4;
-/// Longest wait for audio before checking whether the stream has been dropped.
-const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Delay before trying again when a device claims to be ready but is not, or reports an error.
-const RETRY_DELAY: Duration = Duration::from_millis(2);
-
 /// An open microphone. Dropping it closes the device before it returns.
 #[derive(Debug)]
 pub(super) struct CaptureStream {
@@ -52,13 +48,23 @@ impl CaptureStream {
         T: SizedSample + Send + 'static,
         f32: FromSample<T>,
     {
-        let (pcm, period) = open(name, config, format(T::FORMAT)?)?;
+        let set_buffers = |params: &HwParams<'_>| {
+            if let BufferSize::Fixed(frames) = config.buffer_size {
+                let period = params.set_period_size_near(frames.into(), ValueOr::Nearest)?;
+                params.set_buffer_size_near(BUFFER_PERIODS * period)?;
+            }
+
+            Ok(())
+        };
+        let pcm = Pcm::open(name, Direction::Capture, config, T::FORMAT, set_buffers)?;
+        pcm.pcm.start()?;
+        tracing::debug!(period = pcm.period, "microphone started");
+
         let channels = usize::from(config.channels);
         let reader = Reader {
-            buffer: vec![T::EQUILIBRIUM; period * channels],
+            buffer: vec![T::EQUILIBRIUM; pcm.period * channels],
             channels,
             filled: 0,
-            descriptors: pcm.get()?,
             pcm,
             rate: f64::from(config.sample_rate),
             clock,
@@ -98,56 +104,6 @@ impl Drop for CaptureStream {
     }
 }
 
-/// Opens and starts a device. Returns it with its period in frames.
-fn open(name: &str, config: StreamConfig, format: Format) -> Result<(PCM, usize), alsa::Error> {
-    // Non-blocking: otherwise opening would wait until another program frees the device.
-    let pcm = PCM::new(name, Direction::Capture, true)?;
-    {
-        let params = HwParams::any(&pcm)?;
-        params.set_access(Access::RWInterleaved)?;
-        params.set_format(format)?;
-        params.set_channels(config.channels.into())?;
-        params.set_rate(config.sample_rate, ValueOr::Nearest)?;
-
-        if let BufferSize::Fixed(frames) = config.buffer_size {
-            let period = params.set_period_size_near(frames.into(), ValueOr::Nearest)?;
-            params.set_buffer_size_near(BUFFER_PERIODS * period)?;
-        }
-
-        pcm.hw_params(&params)?;
-    }
-
-    let period = pcm.hw_params_current()?.get_period_size()?;
-    {
-        let params = pcm.sw_params_current()?;
-        params.set_avail_min(period)?;
-        pcm.sw_params(&params)?;
-    }
-
-    pcm.prepare()?;
-    pcm.start()?;
-    tracing::debug!(period, "microphone started");
-
-    Ok((pcm, usize::try_from(period).unwrap_or_default().max(1)))
-}
-
-/// ALSA's name for a format, in the byte order of this machine.
-fn format(format: SampleFormat) -> Result<Format, cpal::Error> {
-    Ok(match format {
-        SampleFormat::I8 => Format::S8,
-        SampleFormat::U8 => Format::U8,
-        SampleFormat::I16 => Format::s16(),
-        SampleFormat::U16 => Format::u16(),
-        SampleFormat::I24 => Format::s24(),
-        SampleFormat::U24 => Format::u24(),
-        SampleFormat::I32 => Format::s32(),
-        SampleFormat::U32 => Format::u32(),
-        SampleFormat::F32 => Format::float(),
-        SampleFormat::F64 => Format::float64(),
-        _ => return Err(ErrorKind::UnsupportedConfig.into()),
-    })
-}
-
 /// How many of the `available` frames to read when `filled` frames of a period are already there.
 /// Reads whole periods, because a device that wakes its reader once per period must stay in step
 /// with it. Reads less only if there is no whole period, because some devices stay readable as long
@@ -161,13 +117,12 @@ fn frames_to_read(period: usize, filled: usize, available: usize) -> usize {
 
 /// Reads a device until it is gone or the stream is dropped.
 struct Reader<T, S> {
-    pcm: PCM,
+    pcm: Pcm,
     /// Room for one period.
     buffer: Vec<T>,
     channels: usize,
     /// Frames of the current period read so far.
     filled: usize,
-    descriptors: Vec<libc::pollfd>,
     rate: f64,
     clock: Arc<StreamClock>,
     sink: S,
@@ -195,17 +150,17 @@ where
 
     /// Waits for audio and reads what is there.
     fn read(&mut self) -> Result<(), alsa::Error> {
-        if !self.wait()? {
+        if !self.pcm.wait(Flags::IN)? {
             return Ok(());
         }
 
-        let (available, mut delay) = self.pcm.avail_delay()?;
+        let (available, mut delay) = self.pcm.pcm.avail_delay()?;
         if available <= 0 {
             std::thread::sleep(RETRY_DELAY);
             return Ok(());
         }
 
-        let period = self.buffer.len() / self.channels;
+        let period = self.pcm.period;
         let mut left = frames_to_read(
             period,
             self.filled,
@@ -233,57 +188,13 @@ where
         Ok(())
     }
 
-    /// Waits until there is something to read; `false` if there is nothing yet. Unlike
-    /// `snd_pcm_wait` it always returns after [`POLL_TIMEOUT`], and it reports a device that is
-    /// gone.
-    fn wait(&mut self) -> Result<bool, alsa::Error> {
-        let error = |number| Err(alsa::Error::new("poll", number));
-        match alsa::poll::poll(&mut self.descriptors, POLL_TIMEOUT.as_millis() as i32) {
-            Ok(0) => {}
-            Ok(_) => {
-                let events = self.pcm.revents(&self.descriptors)?;
-                if events.intersects(Flags::HUP | Flags::NVAL) {
-                    return error(libc::ENODEV);
-                }
-
-                // Reading reports which error it is. Before its first audio a sound server's
-                // plug-in is not ready for anything.
-                if events.intersects(Flags::IN | Flags::ERR) {
-                    return Ok(true);
-                }
-
-                std::thread::sleep(RETRY_DELAY);
-                return Ok(false);
-            }
-            Err(interrupted) if interrupted.errno() == libc::EINTR => return Ok(false),
-            Err(other) => return Err(other),
-        }
-
-        // Some drivers do not wake the poll when the state changes, so check the state too.
-        const XRUN: i32 = State::XRun as i32;
-        const SUSPENDED: i32 = State::Suspended as i32;
-        const DISCONNECTED: i32 = State::Disconnected as i32;
-
-        match self.pcm.state_raw() {
-            XRUN => error(libc::EPIPE),
-            SUSPENDED => error(libc::ESTRPIPE),
-            DISCONNECTED => error(libc::ENODEV),
-            _ => Ok(false),
-        }
-    }
-
     /// Reads up to `frames` of what the current period lacks. Returns how many it read.
     fn read_into_period(&mut self, frames: usize) -> Result<usize, alsa::Error> {
         let start = self.filled * self.channels;
         let end = (start + frames * self.channels).min(self.buffer.len());
-        let room = &mut self.buffer[start..end];
-        // SAFETY: the bytes are those of `room`. `T` is one of the number types that `format` maps
-        // to an ALSA format of the same size, and every bit pattern of these is valid.
-        let bytes = unsafe {
-            std::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<u8>(), size_of_val(room))
-        };
+        let room = bytes_of(&mut self.buffer[start..end]);
 
-        match self.pcm.io_bytes().readi(bytes) {
+        match self.pcm.pcm.io_bytes().readi(room) {
             Err(error) if error.errno() == libc::EAGAIN => Ok(0),
             read => read,
         }
@@ -293,7 +204,7 @@ where
     /// read fails and tries again.
     fn restart(&mut self) {
         self.filled = 0;
-        if let Err(error) = self.pcm.prepare().and_then(|()| self.pcm.start()) {
+        if let Err(error) = self.pcm.pcm.prepare().and_then(|()| self.pcm.pcm.start()) {
             tracing::debug!(%error, "could not restart the microphone yet: trying again");
         }
     }
@@ -415,37 +326,6 @@ mod tests {
         assert_eq!(
             opened.expect_err("no such device exists").kind(),
             ErrorKind::DeviceNotAvailable
-        );
-    }
-
-    #[test]
-    fn every_format_that_may_be_chosen_has_an_alsa_name() {
-        for known in [
-            SampleFormat::I8,
-            SampleFormat::I16,
-            SampleFormat::I24,
-            SampleFormat::I32,
-            SampleFormat::U8,
-            SampleFormat::U16,
-            SampleFormat::U24,
-            SampleFormat::U32,
-            SampleFormat::F32,
-            SampleFormat::F64,
-        ] {
-            let name = format(known).expect("the format has a name");
-            // ALSA stores 24-bit samples in 32 bits, as cpal does.
-            let bytes =
-                usize::try_from(name.physical_width().expect("a width")).expect("positive") / 8;
-            assert_eq!(
-                bytes,
-                known.sample_size(),
-                "{known} and {name} have the same size"
-            );
-        }
-
-        assert!(
-            format(SampleFormat::DsdU8).is_err(),
-            "one-bit audio is not supported"
         );
     }
 }

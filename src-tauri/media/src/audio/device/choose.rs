@@ -1,6 +1,5 @@
-//! Finds a device by name, picks its best format, and words the errors.
+//! Picks a device's best format, and words the errors.
 
-use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{ErrorKind, SampleFormat, StreamConfig, SupportedStreamConfigRange};
 
 use super::Direction;
@@ -103,67 +102,6 @@ impl Codes {
     }
 }
 
-/// The device with this id or name, or the default one. An exact id comes first, then an exact
-/// name, then a name that contains the text.
-pub(super) fn find(name: Option<&str>, direction: Direction) -> Result<cpal::Device, DeviceError> {
-    let codes = error_codes(direction);
-    let host = super::host();
-    let Some(name) = name else {
-        let default = match direction {
-            Direction::Capture => host.default_input_device(),
-            Direction::Playback => host.default_output_device(),
-        };
-        return default.ok_or_else(|| codes.opening(&ErrorKind::DeviceNotAvailable.into()));
-    };
-
-    let mut matches = Vec::new();
-    for device in host.devices().map_err(|error| codes.opening(&error))? {
-        let id = device.id().map(|id| id.id().to_owned()).unwrap_or_default();
-        let device_name = device
-            .description()
-            .map(|about| about.name().to_owned())
-            .unwrap_or_default();
-
-        if let Some(rank) = rank(name, &id, &device_name) {
-            matches.push((rank, device));
-        }
-    }
-
-    matches.sort_by_key(|(rank, _)| *rank);
-    // Querying a device for its directions opens it, which is slow: query only those whose names
-    // match.
-    let fitting = matches
-        .into_iter()
-        .find(|(_, device)| is_candidate(&ranges(device, direction)));
-    fitting
-        .map(|(_, device)| device)
-        .ok_or_else(|| codes.unknown(name))
-}
-
-/// How well a device's id or name matches the requested one: lower is better, `None` is no match.
-fn rank(requested: &str, id: &str, name: &str) -> Option<u8> {
-    if id == requested {
-        Some(0)
-    } else if name == requested {
-        Some(1)
-    } else if name.to_lowercase().contains(&requested.to_lowercase()) {
-        Some(2)
-    } else {
-        None
-    }
-}
-
-/// All formats that a device offers in one direction.
-pub(super) fn ranges(
-    device: &cpal::Device,
-    direction: Direction,
-) -> Result<Vec<SupportedStreamConfigRange>, cpal::Error> {
-    Ok(match direction {
-        Direction::Capture => device.supported_input_configs()?.collect(),
-        Direction::Playback => device.supported_output_configs()?.collect(),
-    })
-}
-
 /// Picks the best format that a device offers: 48 kHz or the nearest rate above, otherwise below;
 /// then two channels, one, or as few as possible (a device made for two would need a plug-in to mix
 /// to one); then floats or 16 bit.
@@ -206,15 +144,6 @@ pub(super) fn best(ranges: &[SupportedStreamConfigRange]) -> Option<(StreamConfi
     let (_, range, rate) = scored.min_by_key(|(score, _, _)| *score)?;
     let config = range.with_sample_rate(rate);
     Some((config.config(), config.sample_format()))
-}
-
-/// Whether a device whose name matches is the one to open: it has formats, or access to it is
-/// denied, which opening it then reports.
-fn is_candidate(ranges: &Result<Vec<SupportedStreamConfigRange>, cpal::Error>) -> bool {
-    match ranges {
-        Ok(ranges) => !ranges.is_empty(),
-        Err(error) => error.kind() == ErrorKind::PermissionDenied,
-    }
 }
 
 #[cfg(test)]
@@ -286,17 +215,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_denied_device_is_found() {
-        let denied: cpal::Error = ErrorKind::PermissionDenied.into();
-        assert!(
-            is_candidate(&Err(denied)),
-            "so that it is not \"not found\""
-        );
-        let gone = Err(ErrorKind::DeviceNotAvailable.into());
-        assert!(!is_candidate(&gone), "another one may have the same name");
-    }
-
     /// The numbers that the kernel refuses an open with, as cpal reports them.
     #[test]
     #[cfg(target_os = "linux")]
@@ -343,23 +261,6 @@ mod tests {
         assert!(
             best(&[]).is_none(),
             "a device without formats has no best one"
-        );
-    }
-
-    #[test]
-    fn an_id_ranks_before_a_name_and_a_name_before_a_part_of_it() {
-        assert_eq!(rank("hw:0", "hw:0", "Card"), Some(0), "the id matches");
-        assert_eq!(rank("Card", "hw:0", "Card"), Some(1), "the name matches");
-
-        assert_eq!(
-            rank("loop", "hw:0", "My Loopback Card"),
-            Some(2),
-            "part of the name matches"
-        );
-        assert_eq!(
-            rank("hw", "hw:0", "Card"),
-            None,
-            "part of an id does not match"
         );
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use cpal::traits::{DeviceTrait, HostTrait};
 use serde::Serialize;
 
-use super::Direction;
 use super::choose::error_codes;
+#[cfg(target_os = "linux")]
+use super::sound_server::SoundServer;
+use super::{Direction, find};
 use crate::audio::resample::RATES;
 use crate::error::DeviceError;
 
@@ -24,11 +26,13 @@ const COMMON_RATES: [u32; 8] = [
 pub struct AudioDeviceInfo {
     /// The name to show to the user.
     pub name: String,
-    /// The system's id; stable as long as the device exists.
+    /// The system's id; stable as long as the device exists. On Linux the sound server's name for
+    /// it, or ALSA's where there is no sound server.
     pub id: String,
     /// Whether this device is used when none is named.
     pub default: bool,
-    /// Common sampling rates that it accepts, in Hz, ascending.
+    /// Common sampling rates that it accepts, in Hz, ascending. A device of a sound server has one
+    /// rate, and the server converts others.
     pub rates: Vec<u32>,
     /// Channel counts that it accepts, ascending.
     pub channels: Vec<u16>,
@@ -72,6 +76,11 @@ fn list(direction: Direction) -> Result<Vec<AudioDeviceInfo>, DeviceError> {
 }
 
 fn query(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
+    #[cfg(target_os = "linux")]
+    if let Some(server) = SoundServer::query(direction) {
+        return Ok(of_server(server));
+    }
+
     let host = super::host();
     let default = match direction {
         Direction::Capture => host.default_input_device(),
@@ -117,9 +126,25 @@ fn query(direction: Direction) -> Result<Vec<AudioDeviceInfo>, cpal::Error> {
     Ok(listed)
 }
 
+/// The sound server's devices. The server converts all other formats to the one given here.
+#[cfg(target_os = "linux")]
+fn of_server(server: SoundServer) -> Vec<AudioDeviceInfo> {
+    let devices = server.devices.into_iter().map(|device| AudioDeviceInfo {
+        name: device.description,
+        id: device.name,
+        default: device.default,
+        rates: vec![device.rate],
+        channels: vec![device.channels],
+    });
+
+    let mut listed: Vec<_> = devices.collect();
+    listed.sort_by_key(|device| !device.default);
+    listed
+}
+
 /// Rates and channel counts of a device; `None` if it cannot be opened in this direction.
 fn capabilities(device: &cpal::Device, direction: Direction) -> Option<(Vec<u32>, Vec<u16>)> {
-    let ranges = super::choose::ranges(device, direction).ok()?;
+    let ranges = find::ranges(device, direction).ok()?;
     let mut rates = Vec::new();
     let mut channels = Vec::new();
 

@@ -1,4 +1,5 @@
-//! Microphones and speakers through cpal; on Linux microphones are read by [`alsa_capture`].
+//! Microphones and speakers through cpal. On Linux they are listed by the [`sound_server`] if there
+//! is one, and streams are our own ([`alsa_capture`], [`alsa_playback`]).
 //!
 //! Each open device has its own thread, because opening and closing may hang in a driver. Device
 //! callbacks only move samples through lock-free rings (see [`callback`]). The bridges between
@@ -9,17 +10,26 @@
 mod alsa;
 #[cfg(target_os = "linux")]
 mod alsa_capture;
+#[cfg(target_os = "linux")]
+mod alsa_pcm;
+#[cfg(target_os = "linux")]
+mod alsa_playback;
 pub mod bridge;
 pub mod callback;
 mod choose;
+mod find;
 mod list;
 pub mod meter;
 mod open;
 mod owner;
+#[cfg(target_os = "linux")]
+mod sound_server;
+mod watch;
 
 use std::time::{Duration, Instant};
 
 pub use list::{AudioDeviceInfo, list_microphones, list_speakers};
+pub use watch::{AudioDeviceWatch, DevicesChanged};
 
 use super::BLOCK_SAMPLES;
 use super::level::AudioLevel;
@@ -39,6 +49,10 @@ pub(crate) enum Direction {
     Capture,
     Playback,
 }
+
+/// ALSA's default device.
+#[cfg(target_os = "linux")]
+const DEFAULT_PCM: &str = "default";
 
 /// cpal's default audio system. On Linux, ALSA's messages go to the log from then on.
 fn host() -> cpal::Host {

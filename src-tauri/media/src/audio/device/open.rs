@@ -8,16 +8,22 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
+#[cfg(not(target_os = "linux"))]
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, ErrorKind, FromSample, SampleFormat, SizedSample, StreamConfig};
 use rtrb::RingBuffer;
 
+#[cfg(not(target_os = "linux"))]
+use super::OPEN_TIMEOUT;
 #[cfg(target_os = "linux")]
 use super::alsa_capture::CaptureStream;
+#[cfg(target_os = "linux")]
+use super::alsa_playback::PlaybackStream;
 use super::bridge::{CaptureBridge, PlaybackBridge, RING_S};
 use super::callback::{CaptureCallback, CaptureSink, PlaybackCallback, StreamClock};
+use super::find::Target;
 use super::meter::{MeterBridge, MeterCallback};
-use super::{Direction, OPEN_TIMEOUT, choose};
+use super::{Direction, choose, find};
 use crate::audio::resample::RateError;
 use crate::error::DeviceError;
 
@@ -113,11 +119,11 @@ fn capture<B, S: CaptureSink>(
         name,
         Direction::Capture,
         callbacks_per_second,
-        |device, config, format| {
+        |target, config, format| {
             let clock = Arc::new(StreamClock::new(Instant::now()));
             let (bridge, sink) = build_sink(config, Arc::clone(&clock))?;
             let stream =
-                with_format!(format, T => capture_stream::<T>(device, config, clock, sink))?;
+                with_format!(format, T => capture_stream::<T>(target, config, clock, sink))?;
 
             Ok((stream, bridge))
         },
@@ -130,14 +136,14 @@ pub(super) fn speaker(name: Option<&str>) -> Result<Opened<PlaybackBridge>, Devi
         name,
         Direction::Playback,
         PLAYBACK_CALLBACKS_PER_SECOND,
-        |device, config, format| {
+        |target, config, format| {
             let clock = Arc::new(StreamClock::new(Instant::now()));
             let (producer, consumer) = RingBuffer::new(ring_frames(config.sample_rate));
             let bridge = PlaybackBridge::new(producer, Arc::clone(&clock), config.sample_rate)
                 .map_err(|error| unsupported(&error))?;
             let callback = PlaybackCallback::new(consumer, Arc::clone(&clock), config.channels);
             let stream =
-                with_format!(format, T => playback_stream::<T>(device, config, callback, clock))?;
+                with_format!(format, T => playback_stream::<T>(target, config, callback, clock))?;
 
             Ok((stream, bridge))
         },
@@ -158,11 +164,13 @@ fn open<B>(
     name: Option<&str>,
     direction: Direction,
     callbacks_per_second: u32,
-    build: impl Fn(&cpal::Device, StreamConfig, SampleFormat) -> Result<Opened<B>, cpal::Error>,
+    build: impl Fn(&Target, StreamConfig, SampleFormat) -> Result<Opened<B>, cpal::Error>,
 ) -> Result<Opened<B>, DeviceError> {
     let codes = choose::error_codes(direction);
-    let device = choose::find(name, direction)?;
-    let ranges = choose::ranges(&device, direction).map_err(|error| codes.opening(&error))?;
+    let target = find::find(name, direction)?;
+    let ranges = target
+        .ranges(direction)
+        .map_err(|error| codes.opening(&error))?;
     let (mut config, format) =
         choose::best(&ranges).ok_or_else(|| codes.opening(&ErrorKind::UnsupportedConfig.into()))?;
     // The default buffers of ALSA's sound server plug-ins lose audio, so they come last.
@@ -175,10 +183,11 @@ fn open<B>(
 
     for size in sizes {
         config.buffer_size = size;
-        match build(&device, config, format) {
+        match build(&target, config, format) {
             Ok(opened) => {
                 let (rate, channels) = (config.sample_rate, config.channels);
                 tracing::info!(?direction, rate, channels, %format, ?size, "audio device open");
+                tracing::debug!(?target, "the device");
                 return Ok(opened);
             }
             Err(error) if error.kind() == ErrorKind::UnsupportedConfig => last_error = error,
@@ -191,7 +200,7 @@ fn open<B>(
 
 #[cfg(target_os = "linux")]
 fn capture_stream<T>(
-    device: &cpal::Device,
+    target: &Target,
     config: StreamConfig,
     clock: Arc<StreamClock>,
     sink: impl CaptureSink,
@@ -200,14 +209,14 @@ where
     T: SizedSample + Send + 'static,
     f32: FromSample<T>,
 {
-    let stream = CaptureStream::start::<T>(device.id()?.id(), config, clock, sink)?;
-    // The device keeps ALSA's configuration as long as the stream lives.
-    Ok(Box::new((stream, device.clone())))
+    let stream = CaptureStream::start::<T>(&target.pcm()?, config, clock, sink)?;
+    // The target keeps ALSA's configuration as long as the stream lives.
+    Ok(Box::new((stream, target.clone())))
 }
 
 #[cfg(not(target_os = "linux"))]
 fn capture_stream<T>(
-    device: &cpal::Device,
+    target: &Target,
     config: StreamConfig,
     clock: Arc<StreamClock>,
     mut sink: impl CaptureSink,
@@ -225,7 +234,7 @@ where
         );
     };
 
-    let stream = device.build_input_stream(
+    let stream = target.device().build_input_stream(
         config,
         data,
         move |error| clock.report(error.kind()),
@@ -235,8 +244,24 @@ where
     Ok(Box::new(stream))
 }
 
+#[cfg(target_os = "linux")]
 fn playback_stream<T>(
-    device: &cpal::Device,
+    target: &Target,
+    config: StreamConfig,
+    callback: PlaybackCallback,
+    clock: Arc<StreamClock>,
+) -> Result<Box<dyn Any>, cpal::Error>
+where
+    T: SizedSample + FromSample<f32> + Send + 'static,
+{
+    let stream = PlaybackStream::start::<T>(&target.pcm()?, config, clock, callback)?;
+    // As in `capture_stream`.
+    Ok(Box::new((stream, target.clone())))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn playback_stream<T>(
+    target: &Target,
     config: StreamConfig,
     mut callback: PlaybackCallback,
     clock: Arc<StreamClock>,
@@ -253,7 +278,7 @@ where
         );
     };
 
-    let stream = device.build_output_stream(
+    let stream = target.device().build_output_stream(
         config,
         data,
         move |error| clock.report(error.kind()),
