@@ -118,6 +118,10 @@ pub enum SendError {
     /// Longer than the server accepts: this many bytes.
     #[error("the message has {0} bytes; the server accepts at most {MAX_MESSAGE_BYTES}")]
     MessageTooLarge(usize),
+    /// The server is from before this message: it has not announced the
+    /// [`Capability`](crate::message::Capability).
+    #[error("the server is too old for this: it would not know the message")]
+    Unsupported,
 }
 
 /// The stable codes of [`ClientError`].

@@ -8,7 +8,8 @@
 //! [`ClientEvent::Resumed`] follows: the call continues, and none of the partner's messages is lost
 //! or comes twice. Otherwise [`ClientEvent::Connected`] follows: the server sees a new user, the
 //! old call and search are gone, the program starts a search again if it wants one, and messages
-//! that were not sent before the loss are dropped.
+//! that were not sent before the loss are dropped. Only what the client listens in
+//! ([`Client::listen`]) is sent again by itself.
 //!
 //! Where trying again cannot help (an untrusted certificate, a token that is missing), the client
 //! stays disconnected: [`ClientEvent::Disconnected`] has no `retry_in` then.
@@ -52,6 +53,7 @@
 
 mod backoff;
 mod error;
+mod listening;
 mod resume;
 mod task;
 mod tls;
@@ -59,7 +61,7 @@ mod token;
 mod transport;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -70,10 +72,11 @@ pub use error::{ClientError, ClientErrorCode, Garbage, ProxyError, SendError};
 pub use tls::{TlsError, TrustedRoots, TrustedRootsError};
 pub use token::{BearerToken, BearerTokenError, MAX_TOKEN_BYTES};
 
+use self::listening::Listening;
 use crate::ServerUrl;
 use crate::message::{
-    ClientMessage, MAX_MESSAGE_BYTES, RELAY_OVERHEAD_BYTES, ServerMessage, SessionId,
-    UserRegistered,
+    Accept, Capability, ClientMessage, KnockId, MAX_MESSAGE_BYTES, RELAY_OVERHEAD_BYTES,
+    ServerMessage, SessionId, UserRegistered,
 };
 
 /// A longer message from the server becomes [`Garbage::TooLarge`]. Twice what the protocol allows
@@ -152,8 +155,7 @@ pub enum ClientEvent {
 #[derive(Debug)]
 pub struct ClientEvents {
     events: mpsc::Receiver<ClientEvent>,
-    /// Shared with the handle.
-    user: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     /// How many users the program has read of.
     users: u64,
 }
@@ -166,17 +168,39 @@ impl ClientEvents {
     pub async fn recv(&mut self) -> Option<ClientEvent> {
         let event = self.events.recv().await?;
 
-        match event {
-            ClientEvent::Connected(_) => {
+        match &event {
+            ClientEvent::Connected(registered) => {
                 self.users += 1;
-                self.user.store(self.users, Ordering::Release);
+                self.shared.on_registered(self.users, registered);
             }
-            ClientEvent::Resumed { .. } => self.user.store(self.users, Ordering::Release),
-            ClientEvent::Disconnected { .. } => self.user.store(0, Ordering::Release),
+            ClientEvent::Resumed { registered, .. } => {
+                self.shared.on_registered(self.users, registered);
+            }
+            ClientEvent::Disconnected { .. } => self.shared.user.store(0, Ordering::Release),
             ClientEvent::Message(_) | ClientEvent::Garbage(_) | ClientEvent::Closed => {}
         }
 
         Some(event)
+    }
+}
+
+/// What the handle, the events and the task share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The number of the user as which the server knows this client, from 1, as far as the program
+    /// has read the events; 0 while there is no connection. It ties a message to the user that it
+    /// was meant for.
+    user: AtomicU64,
+    /// Whether that server knows `listen`.
+    can_ring: AtomicBool,
+    listening: Listening,
+}
+
+impl Shared {
+    fn on_registered(&self, user: u64, registered: &UserRegistered) {
+        let can_ring = registered.can(Capability::Ring);
+        self.can_ring.store(can_ring, Ordering::Release);
+        self.user.store(user, Ordering::Release);
     }
 }
 
@@ -185,10 +209,7 @@ impl ClientEvents {
 #[derive(Debug)]
 pub struct Client {
     outgoing: mpsc::Sender<Outgoing>,
-    /// The number of the user as which the server knows this client, from 1, as far as the program
-    /// has read the events; 0 while there is no connection. It ties a message to the user that it
-    /// was meant for.
-    user: Arc<AtomicU64>,
+    shared: Arc<Shared>,
     /// Dropped with the handle.
     alive: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -212,19 +233,19 @@ impl Client {
         let (outgoing, commands) = mpsc::channel(SEND_QUEUE);
         let (events, receiver) = mpsc::channel(EVENT_QUEUE);
         let (alive, handle) = oneshot::channel();
-        let user = Arc::new(AtomicU64::new(0));
-        let task = task::ClientTask::new(config, commands, events, handle);
+        let shared = Arc::new(Shared::default());
+        let task = task::ClientTask::new(config, commands, events, handle, shared.clone());
 
         let client = Self {
             outgoing,
-            user: user.clone(),
+            shared: shared.clone(),
             alive,
             task: tokio::spawn(task.run()),
         };
 
         let events = ClientEvents {
             events: receiver,
-            user,
+            shared,
             users: 0,
         };
         (client, events)
@@ -238,15 +259,25 @@ impl Client {
     /// [`SendError::NotConnected`] until the program has read [`ClientEvent::Connected`], and again
     /// after [`ClientEvent::Disconnected`],
     /// [`SendError::MessageTooLarge`] above [`MAX_MESSAGE_BYTES`],
-    /// [`SendError::QueueFull`] if 256 messages are waiting.
+    /// [`SendError::QueueFull`] if 256 messages are waiting,
+    /// [`SendError::Unsupported`] for `listen`, `accept` and `decline` if the server is from before
+    /// them.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a message is built to be sent: callers do not use it afterwards"
     )]
     pub fn send(&self, message: ClientMessage) -> Result<(), SendError> {
-        let user = self.user.load(Ordering::Acquire);
+        let user = self.shared.user.load(Ordering::Acquire);
         if user == 0 {
             return Err(SendError::NotConnected);
+        }
+
+        let is_about_ring = matches!(
+            message,
+            ClientMessage::Listen { .. } | ClientMessage::Accept(_) | ClientMessage::Decline { .. }
+        );
+        if is_about_ring && !self.shared.can_ring.load(Ordering::Acquire) {
+            return Err(SendError::Unsupported);
         }
 
         let text = serde_json::to_string(&message)
@@ -260,7 +291,43 @@ impl Client {
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => SendError::QueueFull,
                 mpsc::error::TrySendError::Closed(_) => SendError::NotConnected,
-            })
+            })?;
+
+        self.shared.listening.on_sent(&message);
+        Ok(())
+    }
+
+    /// Asks the server to be rung by those who search for one of these rooms, instead of those of
+    /// the last call of this function. None: stop listening. The answer is
+    /// [`ServerMessage::Listening`]; who rings is a [`ServerMessage::Knock`].
+    ///
+    /// Listening ends with a search of this client and with a call. It survives a lost connection:
+    /// the server keeps it for a client that resumes, and for one that becomes a new user
+    /// ([`ClientEvent::Connected`]) the list is sent again.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send). On [`SendError::Unsupported`] the server cannot ring this client:
+    /// search for the room instead.
+    pub fn listen(&self, rooms: Vec<String>) -> Result<(), SendError> {
+        self.send(ClientMessage::Listen { rooms })
+    }
+
+    /// Accepts a knock: its id, or an [`Accept`] with what the caller will see of the user.
+    /// [`ServerMessage::PartnerFound`] follows, or an error with
+    /// [`ErrorCode::NoSuchKnock`](crate::message::ErrorCode::NoSuchKnock).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn accept(&self, knock: impl Into<Accept>) -> Result<(), SendError> {
+        self.send(ClientMessage::Accept(knock.into()))
+    }
+
+    /// Declines a knock. The caller is notified.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn decline(&self, knock_id: KnockId) -> Result<(), SendError> {
+        self.send(ClientMessage::Decline { knock_id })
     }
 
     /// Sends what is waiting, sends `bye`, closes the connection and waits until that is done, at

@@ -7,6 +7,7 @@
 )]
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
@@ -24,7 +25,9 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::error::Retry;
 use super::resume::Resumption;
 use super::transport::{self, Transport};
-use super::{ClientConfig, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing};
+use super::{
+    ClientConfig, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing, Shared,
+};
 use crate::fault_window::FaultWindow;
 use crate::message::{
     ClientMessage, PROTOCOL_VERSION, Resumed, ServerMessage, UserRegistered, parse_server,
@@ -86,6 +89,7 @@ pub(super) struct ClientTask {
     /// Completes when the handle is gone.
     handle: oneshot::Receiver<()>,
     resumption: Resumption,
+    shared: Arc<Shared>,
     /// How many users the server has registered for this client.
     users: u64,
 }
@@ -104,6 +108,7 @@ impl ClientTask {
         outgoing: mpsc::Receiver<Outgoing>,
         events: mpsc::Sender<ClientEvent>,
         handle: oneshot::Receiver<()>,
+        shared: Arc<Shared>,
     ) -> Self {
         Self {
             config,
@@ -114,6 +119,7 @@ impl ClientTask {
             events,
             handle,
             resumption: Resumption::default(),
+            shared,
             users: 0,
         }
     }
@@ -193,6 +199,12 @@ impl ClientTask {
             None => {
                 self.users += 1;
                 self.resumption.on_new_user(&registered);
+                // What was not sent as the old user is dropped anyway.
+                self.queue.unsent = self.shared.listening.request(&registered).map(|message| {
+                    let text = serde_json::to_string(&message).expect("room codes are JSON");
+                    let user = self.users;
+                    Outgoing { user, text }
+                });
                 ClientEvent::Connected(registered)
             }
         };
@@ -219,6 +231,7 @@ impl ClientTask {
                     stream: &mut stream,
                     events: &self.events,
                     resumption: &mut self.resumption,
+                    shared: &self.shared,
                     had_token,
                 };
                 reader.read_messages(silence_timeout).await
@@ -287,6 +300,7 @@ struct Reader<'a> {
     stream: &'a mut SplitStream<Socket>,
     events: &'a mpsc::Sender<ClientEvent>,
     resumption: &'a mut Resumption,
+    shared: &'a Shared,
     had_token: bool,
 }
 
@@ -325,6 +339,8 @@ impl Reader<'_> {
                         min_delay =
                             Duration::from_millis(draining.reconnect_after_ms).min(MAX_DRAIN_DELAY);
                     }
+
+                    self.shared.listening.on_received(&message);
 
                     // Room first: if writing fails while the program has none, the message must
                     // not count as received, so that the server sends it again.

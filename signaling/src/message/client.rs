@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{RequestId, SessionId, SocketId, UserId};
+use super::{KnockId, RequestId, SessionId, SocketId, UserId};
 
 /// A client's message with the `id` that its reply or error will carry.
 #[derive(Debug, Clone, Serialize)]
@@ -34,6 +34,20 @@ pub enum ClientMessage {
     FindPartner(FindPartner),
     /// Ask for a room that nobody else gets, to invite someone into. Answered by `room_claimed`.
     ClaimRoom,
+    /// Be rung by those who search for one of these rooms, instead of those of the last `listen`.
+    /// Not a search. Answered by `listening`.
+    Listen {
+        /// At most [`MAX_LISTEN_ROOMS`](super::MAX_LISTEN_ROOMS), each of them an
+        /// [`is_room_code`](super::is_room_code). None: stop listening.
+        rooms: Vec<String>,
+    },
+    /// Answer a `knock`: the call begins with `partner_found`.
+    Accept(Accept),
+    /// Refuse a `knock`: the caller gets `error declined`.
+    Decline {
+        /// From `knock`.
+        knock_id: KnockId,
+    },
     /// Stop searching. Answered by `search_cancelled`, also when no search was running.
     CancelSearch,
     /// The server relays the offer to the partner byte for byte.
@@ -114,6 +128,9 @@ impl ClientMessage {
         match self {
             Self::FindPartner(_) => "find_partner",
             Self::ClaimRoom => "claim_room",
+            Self::Listen { .. } => "listen",
+            Self::Accept(_) => "accept",
+            Self::Decline { .. } => "decline",
             Self::CancelSearch => "cancel_search",
             Self::WebrtcOffer { .. } => "webrtc_offer",
             Self::WebrtcAnswer { .. } => "webrtc_answer",
@@ -152,8 +169,8 @@ pub struct FindPartner {
     /// [`is_room_code`](super::is_room_code).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
-    /// Enter the room only if a client has claimed it or waits in it; otherwise the answer is
-    /// `no_such_room`. A claimed room can only be entered this way.
+    /// Enter the room only if a client has claimed it, waits in it or listens in it; otherwise the
+    /// answer is `no_such_room`. A claimed room can only be entered this way.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub must_exist: bool,
     /// At most [`MAX_INTERESTS`](super::MAX_INTERESTS), of 1 to
@@ -170,6 +187,40 @@ impl FindPartner {
         self.room
             .as_deref()
             .is_some_and(|room| self.must_exist || super::room_number(room).is_some())
+    }
+}
+
+/// A knock to accept, and what the caller will see of the user. Every field but the first is
+/// optional, with the limits of [`FindPartner`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Accept {
+    /// From `knock`.
+    pub knock_id: KnockId,
+    /// Without it, the caller sees "Anonymous".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+    /// In years.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_age: Option<u8>,
+    /// Without it, the caller sees "Unknown".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_location: Option<String>,
+    /// See [`is_profile_picture`](super::is_profile_picture).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_picture: Option<String>,
+}
+
+impl From<KnockId> for Accept {
+    /// Without a profile.
+    fn from(knock_id: KnockId) -> Self {
+        Self {
+            knock_id,
+            user_name: None,
+            user_age: None,
+            user_location: None,
+            user_picture: None,
+        }
     }
 }
 

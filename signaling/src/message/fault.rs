@@ -30,8 +30,15 @@ pub enum ErrorCode {
     AlreadyMatched,
     /// The session is not the client's current one (for a report: nor a recent one).
     NoSuchSession,
-    /// Nobody has claimed this room or waits in it, and the search was only for a room that exists.
+    /// Nobody has claimed this room, waits in it or listens in it, and the search was only for a
+    /// room that exists.
     NoSuchRoom,
+    /// The person who listens in the room declined the knock. The search is over.
+    Declined,
+    /// Nobody answered the knock in time. The search is over.
+    NoAnswer,
+    /// The knock to accept or decline is unknown or has ended.
+    NoSuchKnock,
     /// Too many messages; `retryAfterMs` says when the next is accepted.
     RateLimited,
     /// Too many clients are searching.

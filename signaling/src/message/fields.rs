@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::Fault;
 
 /// Every field of any client message. Other fields are skipped and cost no memory.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 23] = [
     "type",
     "id",
     "to",
@@ -23,6 +23,7 @@ const KNOWN: [&str; 21] = [
     "userLocation",
     "userPicture",
     "room",
+    "rooms",
     "mustExist",
     "interests",
     "sessionId",
@@ -30,6 +31,7 @@ const KNOWN: [&str; 21] = [
     "category",
     "text",
     "partnerId",
+    "knockId",
     "resumeToken",
     "lastSeq",
     "t",

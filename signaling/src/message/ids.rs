@@ -75,6 +75,11 @@ id! {
     SessionId
 }
 id! {
+    /// One caller ringing at one listener, from `knock` to its end. The server makes it. Cheap to
+    /// clone.
+    KnockId
+}
+id! {
     /// The `id` that a client may put into a message; the reply or error to it carries the same.
     /// Parsing limits it to [`MAX_REQUEST_ID_BYTES`](super::MAX_REQUEST_ID_BYTES). Cheap to clone.
     RequestId

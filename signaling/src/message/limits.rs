@@ -44,6 +44,9 @@ pub const MAX_ROOM_CHARS: usize = 64;
 /// [`room_number`].
 pub const MAX_ROOM_NUMBER: u32 = 999_999_999;
 
+/// The most rooms in one [`listen`](super::ClientMessage::Listen).
+pub const MAX_LISTEN_ROOMS: usize = 20;
+
 /// The most interests in one search.
 pub const MAX_INTERESTS: usize = 10;
 

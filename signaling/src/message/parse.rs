@@ -64,6 +64,13 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
     Ok(match kind.as_str() {
         "find_partner" => ClientMessage::FindPartner(find_partner(fields)?),
         "claim_room" => ClientMessage::ClaimRoom,
+        "listen" => ClientMessage::Listen {
+            rooms: rooms(fields.required("rooms")?)?,
+        },
+        "accept" => ClientMessage::Accept(accept(fields)?),
+        "decline" => ClientMessage::Decline {
+            knock_id: knock_id(fields)?,
+        },
         "cancel_search" => ClientMessage::CancelSearch,
         "webrtc_offer" => ClientMessage::WebrtcOffer {
             to: to(fields)?,
@@ -142,25 +149,15 @@ fn category(value: &RawValue) -> Result<ReportCategory, Fault> {
 }
 
 fn find_partner(fields: &Fields<'_>) -> Result<FindPartner, Fault> {
-    let (youngest, oldest) = (u64::from(*USER_AGES.start()), u64::from(*USER_AGES.end()));
-    let user_age = fields.optional_whole("userAge", youngest, oldest)?;
-
     Ok(FindPartner {
-        user_name: fields
-            .optional_string("userName")?
-            .map(|name| text_within("userName", &name, 1, MAX_USER_NAME_CHARS))
+        user_name: user_name(fields)?,
+        user_age: user_age(fields)?,
+        user_location: user_location(fields)?,
+        user_picture: user_picture(fields)?,
+        room: fields
+            .optional_string("room")?
+            .map(|code| room("room", code))
             .transpose()?,
-        user_age: user_age.and_then(|age| u8::try_from(age).ok()),
-        user_location: fields
-            .optional_string("userLocation")?
-            .map(|location| text_within("userLocation", &location, 0, MAX_USER_LOCATION_CHARS))
-            .transpose()?,
-        user_picture: fields
-            .optional_string("userPicture")?
-            .as_deref()
-            .map(picture)
-            .transpose()?,
-        room: fields.optional_string("room")?.map(room).transpose()?,
         must_exist: fields.optional_bool("mustExist")?,
         interests: fields
             .optional("interests")
@@ -168,6 +165,49 @@ fn find_partner(fields: &Fields<'_>) -> Result<FindPartner, Fault> {
             .transpose()?
             .unwrap_or_default(),
     })
+}
+
+fn accept(fields: &Fields<'_>) -> Result<Accept, Fault> {
+    Ok(Accept {
+        knock_id: knock_id(fields)?,
+        user_name: user_name(fields)?,
+        user_age: user_age(fields)?,
+        user_location: user_location(fields)?,
+        user_picture: user_picture(fields)?,
+    })
+}
+
+fn knock_id(fields: &Fields<'_>) -> Result<KnockId, Fault> {
+    fields.required_string("knockId").map(KnockId::from)
+}
+
+fn user_name(fields: &Fields<'_>) -> Result<Option<String>, Fault> {
+    fields
+        .optional_string("userName")?
+        .map(|name| text_within("userName", &name, 1, MAX_USER_NAME_CHARS))
+        .transpose()
+}
+
+fn user_age(fields: &Fields<'_>) -> Result<Option<u8>, Fault> {
+    let (youngest, oldest) = (u64::from(*USER_AGES.start()), u64::from(*USER_AGES.end()));
+    let age = fields.optional_whole("userAge", youngest, oldest)?;
+
+    Ok(age.and_then(|age| u8::try_from(age).ok()))
+}
+
+fn user_location(fields: &Fields<'_>) -> Result<Option<String>, Fault> {
+    fields
+        .optional_string("userLocation")?
+        .map(|location| text_within("userLocation", &location, 0, MAX_USER_LOCATION_CHARS))
+        .transpose()
+}
+
+fn user_picture(fields: &Fields<'_>) -> Result<Option<String>, Fault> {
+    fields
+        .optional_string("userPicture")?
+        .as_deref()
+        .map(picture)
+        .transpose()
 }
 
 /// The text without control characters, if `min` to `max` code points are left.
@@ -198,27 +238,48 @@ fn picture(url: &str) -> Result<String, Fault> {
     Ok(url)
 }
 
-fn room(code: String) -> Result<String, Fault> {
+fn room(field: &str, code: String) -> Result<String, Fault> {
     if is_room_code(&code) {
         return Ok(code);
     }
 
     Err(Fault::field(
-        "room",
+        field,
         &format!("must have 1 to {MAX_ROOM_CHARS} of the characters A–Z a–z 0–9 - _"),
     ))
 }
 
-/// Each interest counts once, in the order of the client.
-fn interests(value: &RawValue) -> Result<Vec<String>, Fault> {
+/// Each room counts once, in the order of the client.
+fn rooms(value: &RawValue) -> Result<Vec<String>, Fault> {
+    let list = strings("rooms", value, MAX_LISTEN_ROOMS)?;
+
+    let mut rooms = Vec::with_capacity(list.len());
+    for code in list {
+        let code = room("rooms", code)?;
+        if !rooms.contains(&code) {
+            rooms.push(code);
+        }
+    }
+
+    Ok(rooms)
+}
+
+fn strings(field: &str, value: &RawValue, max: usize) -> Result<Vec<String>, Fault> {
     let list: Vec<String> = serde_json::from_str(value.get())
-        .map_err(|_| Fault::field("interests", "must be an array of strings"))?;
-    if list.len() > MAX_INTERESTS {
+        .map_err(|_| Fault::field(field, "must be an array of strings"))?;
+    if list.len() > max {
         return Err(Fault::field(
-            "interests",
-            &format!("must have at most {MAX_INTERESTS} entries"),
+            field,
+            &format!("must have at most {max} entries"),
         ));
     }
+
+    Ok(list)
+}
+
+/// Each interest counts once, in the order of the client.
+fn interests(value: &RawValue) -> Result<Vec<String>, Fault> {
+    let list = strings("interests", value, MAX_INTERESTS)?;
 
     let mut interests = Vec::with_capacity(list.len());
     for interest in &list {

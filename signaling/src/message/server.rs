@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ErrorCode, Fault, RequestId, SessionId, SocketId, UserId};
+use super::{ErrorCode, Fault, KnockId, RequestId, SessionId, SocketId, UserId};
 
 /// A server's message with the `id` of the client's message that caused it.
 #[derive(Debug, Clone, Serialize)]
@@ -45,10 +45,17 @@ pub enum ServerMessage {
     UserRegistered(Box<UserRegistered>),
     /// The answer to `claim_room`.
     RoomClaimed(RoomClaimed),
-    /// The search has begun, or is still running after a `next`.
+    /// The search has begun, is still running after a `next`, or has begun or ceased to ring.
     Searching(Searching),
     /// The search has ended without a partner.
     SearchCancelled,
+    /// The answer to `listen`.
+    Listening(Listening),
+    /// Someone searches for a room in which this client listens, and waits for `accept` or
+    /// `decline`.
+    Knock(Box<Knock>),
+    /// A knock has ended without this client's decision.
+    KnockEnded(KnockEnded),
     /// This client's own `end_session` or `block` ended the call.
     SessionEnded(SessionEnded),
     /// The two users will not be matched again.
@@ -90,6 +97,9 @@ impl ServerMessage {
             Self::RoomClaimed(_) => "room_claimed",
             Self::Searching(_) => "searching",
             Self::SearchCancelled => "search_cancelled",
+            Self::Listening(_) => "listening",
+            Self::Knock(_) => "knock",
+            Self::KnockEnded(_) => "knock_ended",
             Self::SessionEnded(_) => "session_ended",
             Self::Blocked(_) => "blocked",
             Self::PartnerFound(_) => "partner_found",
@@ -132,6 +142,31 @@ pub struct UserRegistered {
     /// STUN and TURN servers for the first call.
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,
+    /// What this server can do that was added to the protocol later. Empty for a server from before
+    /// this field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<Capability>,
+}
+
+impl UserRegistered {
+    /// Whether the server can do this.
+    #[must_use]
+    pub fn can(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
+    }
+}
+
+/// A part of the protocol that some servers do not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capability {
+    /// `claim_room`, and `mustExist` in `find_partner`. A server without it ignores `mustExist`.
+    ClaimRoom,
+    /// `listen`, `accept` and `decline`.
+    Ring,
+    /// A capability that this version does not know.
+    #[serde(other)]
+    Other,
 }
 
 /// A room that belongs to this client.
@@ -152,6 +187,57 @@ pub struct Searching {
     /// The room, if the search is for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
+    /// Whether somebody who listens in the room is being rung. It comes again when this changes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ringing: bool,
+}
+
+/// The answer to `listen`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listening {
+    /// In how many of the rooms the client listens now. A number is only accepted if this client
+    /// has claimed it.
+    pub rooms: usize,
+}
+
+/// Someone who wants to call this client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Knock {
+    /// For `accept` and `decline`.
+    pub knock_id: KnockId,
+    /// The room that the caller searches for.
+    pub room: String,
+    /// "Anonymous" if the caller gave no name.
+    pub user_name: String,
+    /// A `data:image/…` or `https:` URL; `None` if the caller gave no picture.
+    pub user_picture: Option<String>,
+}
+
+/// A knock has ended without this client's decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnockEnded {
+    /// Which knock.
+    pub knock_id: KnockId,
+    /// Why.
+    pub reason: KnockEnd,
+}
+
+/// Why a knock ended without the decision of the client that it was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KnockEnd {
+    /// The caller no longer waits, or this client no longer listens.
+    Cancelled,
+    /// Nobody answered in time.
+    Expired,
+    /// The caller has found another partner in the room.
+    Answered,
+    /// A reason that this version does not know.
+    #[serde(other)]
+    Other,
 }
 
 /// The body of `session_ended`, `partner_reconnecting` and `partner_resumed`: which call it is
@@ -394,6 +480,9 @@ pub fn parse_server(text: &str) -> Result<ServerEnvelope, ServerMessageError> {
         "room_claimed" => ServerMessage::RoomClaimed(body(text)?),
         "searching" => ServerMessage::Searching(body(text)?),
         "search_cancelled" => ServerMessage::SearchCancelled,
+        "listening" => ServerMessage::Listening(body(text)?),
+        "knock" => ServerMessage::Knock(body(text)?),
+        "knock_ended" => ServerMessage::KnockEnded(body(text)?),
         "session_ended" => ServerMessage::SessionEnded(body(text)?),
         "blocked" => ServerMessage::Blocked(body(text)?),
         "partner_found" => ServerMessage::PartnerFound(body(text)?),

@@ -128,6 +128,41 @@ fn a_fault_names_the_field_and_carries_the_id() {
             "`lastSeq`",
         ),
         (json!({ "type": "ping" }), ErrorCode::BadMessage, "`t`"),
+        (
+            json!({ "type": "listen" }),
+            ErrorCode::BadMessage,
+            "`rooms`",
+        ),
+        (
+            json!({ "type": "listen", "rooms": "r" }),
+            ErrorCode::BadMessage,
+            "`rooms`",
+        ),
+        (
+            json!({ "type": "listen", "rooms": ["a b"] }),
+            ErrorCode::BadMessage,
+            "`rooms`",
+        ),
+        (
+            json!({ "type": "listen", "rooms": vec!["r"; MAX_LISTEN_ROOMS + 1] }),
+            ErrorCode::BadMessage,
+            "`rooms`",
+        ),
+        (
+            json!({ "type": "accept" }),
+            ErrorCode::BadMessage,
+            "`knockId`",
+        ),
+        (
+            json!({ "type": "accept", "knockId": "k", "userName": "" }),
+            ErrorCode::BadMessage,
+            "`userName`",
+        ),
+        (
+            json!({ "type": "decline", "knockId": 1 }),
+            ErrorCode::BadMessage,
+            "`knockId`",
+        ),
     ] {
         let mut value = value;
         value["id"] = "req-1".into();
@@ -279,6 +314,41 @@ fn profiles_are_held_to_their_limits() {
 }
 
 #[test]
+fn a_list_of_rooms_has_at_most_20_and_each_counts_once() {
+    let rooms: Vec<String> = (0..MAX_LISTEN_ROOMS).map(|n| format!("room-{n}")).collect();
+    for (sent, read) in [
+        (json!([]), Vec::new()),
+        (json!(["r", "7", "r"]), vec!["r".to_owned(), "7".to_owned()]),
+        (json!(rooms), rooms),
+    ] {
+        let envelope = parse(&json!({ "type": "listen", "rooms": sent })).expect("a good list");
+        let ClientMessage::Listen { rooms } = envelope.message else {
+            panic!("not a listen: {envelope:?}")
+        };
+        assert_eq!(rooms, read, "{sent}");
+    }
+}
+
+#[test]
+fn a_server_says_what_it_can_do() {
+    let registered = |more: &str| {
+        let text = format!(
+            r#"{{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":1,"heartbeatMs":1,"silentMs":1,"resumeMs":1,"maxMessageBytes":65536{more}}}"#
+        );
+        match parse_server(&text).expect("a good message").message {
+            ServerMessage::UserRegistered(registered) => registered,
+            other => panic!("{other:?}"),
+        }
+    };
+
+    let old = registered("");
+    assert!(!old.can(Capability::ClaimRoom) && !old.can(Capability::Ring));
+
+    let new = registered(r#","capabilities":["teleport","ring"]"#);
+    assert!(new.can(Capability::Ring) && !new.can(Capability::ClaimRoom));
+}
+
+#[test]
 fn a_candidate_may_be_null() {
     let envelope =
         parse_client(br#"{"type":"ice_candidate","to":"a","candidate": null }"#).unwrap();
@@ -299,6 +369,22 @@ fn client_messages_read_back_as_they_were_written() {
             interests: vec!["a".into()],
             ..FindPartner::default()
         }),
+        ClientMessage::ClaimRoom,
+        ClientMessage::Listen { rooms: Vec::new() },
+        ClientMessage::Listen {
+            rooms: vec!["7".into(), "r".into()],
+        },
+        ClientMessage::Accept(KnockId::from("k").into()),
+        ClientMessage::Accept(Accept {
+            user_name: Some("Jo".into()),
+            user_age: Some(30),
+            user_location: Some("Bath".into()),
+            user_picture: Some("https://x.example/p.png".into()),
+            ..KnockId::from("k").into()
+        }),
+        ClientMessage::Decline {
+            knock_id: "k".into(),
+        },
         ClientMessage::CancelSearch,
         ClientMessage::WebrtcOffer {
             to: "s".into(),
@@ -359,8 +445,14 @@ fn client_messages_read_back_as_they_were_written() {
 fn server_messages_use_the_names_of_the_protocol() {
     let texts = [
         r#"{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":1,"heartbeatMs":25000,"silentMs":60000,"resumeMs":0,"maxMessageBytes":65536,"iceServers":[{"urls":["stun:x"]}]}"#,
+        r#"{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":1,"heartbeatMs":25000,"silentMs":60000,"resumeMs":0,"maxMessageBytes":65536,"iceServers":[],"capabilities":["claim_room","ring"]}"#,
+        r#"{"type":"room_claimed","room":"7","expiresMs":600000}"#,
         r#"{"type":"searching"}"#,
         r#"{"type":"searching","room":"r","id":"i"}"#,
+        r#"{"type":"searching","room":"r","ringing":true}"#,
+        r#"{"type":"listening","rooms":20,"id":"i"}"#,
+        r#"{"type":"knock","knockId":"k","room":"r","userName":"Anonymous","userPicture":null}"#,
+        r#"{"type":"knock_ended","knockId":"k","reason":"expired"}"#,
         r#"{"type":"search_cancelled"}"#,
         r#"{"type":"session_ended","sessionId":"x"}"#,
         r#"{"type":"blocked","partnerId":"u"}"#,
@@ -417,6 +509,15 @@ fn a_client_tolerates_what_later_servers_add() {
         Err(ServerMessageError::UnknownType)
     ));
 
+    let ended = parse_server(r#"{"type":"knock_ended","knockId":"k","reason":"bored"}"#).unwrap();
+    assert!(matches!(
+        ended.message,
+        ServerMessage::KnockEnded(KnockEnded {
+            reason: KnockEnd::Other,
+            ..
+        })
+    ));
+
     let secret = parse_server(r#"{"type":"pong","t":1,"id":["candidate:1"]}"#).unwrap_err();
     assert!(
         !secret.to_string().contains("candidate"),
@@ -434,7 +535,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_makes_the_parsers_panic(text in r#"\{("(type|id|to|userAge|interests|lastSeq|t)":("(ping|next|resume|find_partner)"|-?[0-9]{1,25}(\.[0-9]{1,3})?(e[0-9]{1,3})?|null|\[\]|\{\}),?){0,6}\}?"#) {
+    fn no_json_makes_the_parsers_panic(text in r#"\{("(type|id|to|userAge|interests|rooms|knockId|lastSeq|t)":("(ping|next|resume|find_partner|listen|accept|knock)"|-?[0-9]{1,25}(\.[0-9]{1,3})?(e[0-9]{1,3})?|null|\[\]|\{\}),?){0,6}\}?"#) {
         let _ = parse_client(text.as_bytes());
         let _ = parse_server(&text);
     }

@@ -56,7 +56,7 @@ fn every_client_message_has_an_example_that_parses() {
     let all = kinds(include_str!("../../src/message/client.rs"));
     assert_eq!(
         all.len(),
-        14,
+        17,
         "the list of types is read from the source: {all:?}"
     );
     assert_eq!(seen, all, "each type has an example");
@@ -78,7 +78,7 @@ fn every_server_message_has_an_example_that_round_trips() {
     let all = kinds(include_str!("../../src/message/server.rs"));
     assert_eq!(
         all.len(),
-        19,
+        22,
         "the list of types is read from the source: {all:?}"
     );
     assert_eq!(seen, all, "each type has an example");
@@ -102,11 +102,14 @@ fn every_error_code_and_reason_is_explained() {
     };
 
     let codes = variants(include_str!("../../src/message/fault.rs"), "ErrorCode");
-    assert_eq!(codes.len(), 18, "{codes:?}");
+    assert_eq!(codes.len(), 21, "{codes:?}");
     let reasons = variants(include_str!("../../src/message/server.rs"), "LeaveReason");
     assert_eq!(reasons.len(), 5, "{reasons:?}");
 
-    for word in codes.iter().chain(&reasons) {
+    let knock_ends = variants(include_str!("../../src/message/server.rs"), "KnockEnd");
+    assert_eq!(knock_ends.len(), 3, "{knock_ends:?}");
+
+    for word in codes.iter().chain(&reasons).chain(&knock_ends) {
         assert!(
             document.contains(&format!("| `{word}` |")),
             "`{word}` has a row in a table"

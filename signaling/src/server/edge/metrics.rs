@@ -17,9 +17,12 @@ use crate::message::{ErrorCode, ServerMessage};
 /// The types of relayed messages, in the order of [`Metrics::relayed`].
 const RELAYED: [&str; 3] = ["webrtc_offer", "webrtc_answer", "ice_candidate"];
 /// The types of messages that clients send.
-const RECEIVED: [&str; 14] = [
+const RECEIVED: [&str; 17] = [
     "find_partner",
     "claim_room",
+    "listen",
+    "accept",
+    "decline",
     "cancel_search",
     "webrtc_offer",
     "webrtc_answer",
@@ -34,7 +37,7 @@ const RECEIVED: [&str; 14] = [
     "bye",
 ];
 /// The codes of errors, as they are on the wire.
-const CODES: [(ErrorCode, &str); 18] = [
+const CODES: [(ErrorCode, &str); 21] = [
     (ErrorCode::BadJson, "bad_json"),
     (ErrorCode::BadMessage, "bad_message"),
     (ErrorCode::UnknownType, "unknown_type"),
@@ -47,6 +50,9 @@ const CODES: [(ErrorCode, &str); 18] = [
     (ErrorCode::AlreadyMatched, "already_matched"),
     (ErrorCode::NoSuchSession, "no_such_session"),
     (ErrorCode::NoSuchRoom, "no_such_room"),
+    (ErrorCode::Declined, "declined"),
+    (ErrorCode::NoAnswer, "no_answer"),
+    (ErrorCode::NoSuchKnock, "no_such_knock"),
     (ErrorCode::RateLimited, "rate_limited"),
     (ErrorCode::QueueFull, "queue_full"),
     (ErrorCode::Banned, "banned"),
@@ -378,10 +384,10 @@ mod tests {
         let series = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
         assert_eq!(series("# TYPE "), 18, "no other metrics");
         assert_eq!(series("# HELP tandem_"), 18, "each is described");
-        assert_eq!(series("tandem_received_messages_total{type=\""), 14);
+        assert_eq!(series("tandem_received_messages_total{type=\""), 17);
         assert_eq!(series("tandem_relayed_messages_total{type=\""), 3);
         assert_eq!(series("tandem_relayed_bytes_total{type=\""), 3);
-        assert_eq!(series("tandem_errors_total{code=\""), 18);
+        assert_eq!(series("tandem_errors_total{code=\""), 21);
         assert_eq!(series("tandem_closed_total{code=\""), 16);
         assert_eq!(series("tandem_refused_total{status=\""), 8);
 

@@ -183,7 +183,14 @@ impl Hub {
                 .clients
                 .get(&key)
                 .and_then(|client| client.profile.room.clone());
-            self.reply(key, ServerMessage::Searching(Searching { room }), id);
+            self.reply(
+                key,
+                ServerMessage::Searching(Searching {
+                    room,
+                    ringing: false,
+                }),
+                id,
+            );
             return Ok(());
         }
 
@@ -454,6 +461,7 @@ impl Hub {
         };
         let searching = Searching {
             room: search.room.clone(),
+            ringing: false,
         };
         self.reply(key, ServerMessage::Searching(searching), id);
 

@@ -41,7 +41,7 @@ use super::matchmaker::{Holds, Matchmaker, Relation};
 use super::outbound::CloseReason;
 use super::shrink::ShrinkIfSparse;
 use crate::message::{
-    ClientEnvelope, ClientMessage, ErrorCode, Fault, LeaveReason, MAX_MESSAGE_BYTES,
+    Capability, ClientEnvelope, ClientMessage, ErrorCode, Fault, LeaveReason, MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION, Pong, RequestId, ServerDraining, ServerEnvelope, ServerMessage, SocketId,
     UserId, UserRegistered,
 };
@@ -148,6 +148,7 @@ impl Hub {
             resume_ms: millis(self.config.resume_window),
             max_message_bytes: MAX_MESSAGE_BYTES as u64,
             ice_servers: ice.ice_servers,
+            capabilities: vec![Capability::ClaimRoom],
         };
 
         self.users.insert(user.clone(), key);
@@ -187,6 +188,12 @@ impl Hub {
         let result = match message {
             ClientMessage::FindPartner(profile) => self.find_partner(key, profile, id.clone(), now),
             ClientMessage::ClaimRoom => self.claim_room(key, id.clone()),
+            ClientMessage::Listen { .. }
+            | ClientMessage::Accept(_)
+            | ClientMessage::Decline { .. } => Err(fault(
+                ErrorCode::UnknownType,
+                "This server does not ring: search for the room instead.",
+            )),
             ClientMessage::CancelSearch => self.cancel_search(key, id.clone()),
             ClientMessage::WebrtcOffer { to, offer } => self.relay(key, &to, Payload::Offer(offer)),
             ClientMessage::WebrtcAnswer { to, answer } => {
