@@ -434,7 +434,10 @@ impl Connection<'_> {
         metrics.sent(message, bytes);
 
         match message {
-            ServerMessage::Searching(_) => self.searching_since = Some(Instant::now()),
+            // It comes again when the search begins or ceases to ring.
+            ServerMessage::Searching(_) => {
+                self.searching_since.get_or_insert_with(Instant::now);
+            }
             ServerMessage::PartnerFound(_) => {
                 if let Some(since) = self.searching_since.take() {
                     metrics.observe_match_wait(since.elapsed());

@@ -318,6 +318,7 @@ impl State {
                         self.edge.give_back_guess(connection.address);
                     }
                 }
+                Effect::Knock(event) => self.edge.metrics.knock(event),
                 Effect::Close(key, reason) => {
                     if let Some(outbound) = self.take_outbound(key) {
                         outbound.close(reason);

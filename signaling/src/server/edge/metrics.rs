@@ -60,6 +60,8 @@ const CODES: [(ErrorCode, &str); 21] = [
     (ErrorCode::Unavailable, "unavailable"),
     (ErrorCode::Internal, "internal"),
 ];
+/// What becomes of knocks, in the order of [`KnockEvent`].
+const KNOCKS: [&str; 4] = ["rung", "accepted", "declined", "expired"];
 /// WebSocket close codes. 1006 stands for every connection that ended without a close frame of this
 /// server, 4999 for a code that is missing here.
 const CLOSES: [u16; 16] = [
@@ -74,6 +76,19 @@ const MATCH_WAIT_BOUNDS: [f64; 10] = [0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 10.0, 30
 const REDIS_LATENCY_BOUNDS: [f64; 9] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0,
 ];
+
+/// Something that happens to a knock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KnockEvent {
+    /// A caller rings at a client of this node.
+    Rung,
+    /// A client of this node has accepted.
+    Accepted,
+    /// A client of this node has declined.
+    Declined,
+    /// Nobody has answered a caller of this node.
+    Expired,
+}
 
 /// All metrics of one server.
 #[derive(Debug)]
@@ -101,6 +116,7 @@ pub(crate) struct Metrics {
     relayed: [Counter; RELAYED.len()],
     relayed_bytes: [Counter; RELAYED.len()],
     errors: [Counter; CODES.len()],
+    knocks: [Counter; KNOCKS.len()],
     closed: [Counter; CLOSES.len()],
     refused: [Counter; REFUSALS.len()],
     match_wait: Histogram,
@@ -164,6 +180,7 @@ impl Metrics {
                 RELAYED,
             ),
             errors: counters(r, "errors", "Errors sent to clients", "code", codes),
+            knocks: counters(r, "knocks", "Knocks, and how they ended", "event", KNOCKS),
             closed: counters(
                 r,
                 "closed",
@@ -223,6 +240,11 @@ impl Metrics {
 
         self.relayed[relayed].inc();
         self.relayed_bytes[relayed].inc_by(bytes as u64);
+    }
+
+    /// Counts a knock, or its end.
+    pub(crate) fn knock(&self, event: KnockEvent) {
+        self.knocks[event as usize].inc();
     }
 
     /// Counts a connection that ended; `None` if not with a close code of this server.
@@ -333,6 +355,18 @@ mod tests {
         metrics.closed(None);
         metrics.closed(Some(4004));
         metrics.refused(429);
+        for (event, name) in [
+            (KnockEvent::Rung, "rung"),
+            (KnockEvent::Accepted, "accepted"),
+            (KnockEvent::Declined, "declined"),
+            (KnockEvent::Expired, "expired"),
+        ] {
+            metrics.knock(event);
+            let line = format!("tandem_knocks_total{{event=\"{name}\"}} 1");
+            let text = metrics.text(Levels::default());
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+
         let text = metrics.text(Levels {
             searching: 3,
             sessions: 2,
@@ -373,6 +407,7 @@ mod tests {
             "# TYPE tandem_relayed_messages_total counter",
             "# TYPE tandem_relayed_bytes_total counter",
             "# TYPE tandem_errors_total counter",
+            "# TYPE tandem_knocks_total counter",
             "# TYPE tandem_closed_total counter",
             "# TYPE tandem_refused_total counter",
             "# TYPE tandem_match_wait_seconds histogram",
@@ -382,12 +417,13 @@ mod tests {
         }
 
         let series = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
-        assert_eq!(series("# TYPE "), 18, "no other metrics");
-        assert_eq!(series("# HELP tandem_"), 18, "each is described");
+        assert_eq!(series("# TYPE "), 19, "no other metrics");
+        assert_eq!(series("# HELP tandem_"), 19, "each is described");
         assert_eq!(series("tandem_received_messages_total{type=\""), 17);
         assert_eq!(series("tandem_relayed_messages_total{type=\""), 3);
         assert_eq!(series("tandem_relayed_bytes_total{type=\""), 3);
         assert_eq!(series("tandem_errors_total{code=\""), 21);
+        assert_eq!(series("tandem_knocks_total{event=\""), 4);
         assert_eq!(series("tandem_closed_total{code=\""), 16);
         assert_eq!(series("tandem_refused_total{status=\""), 8);
 

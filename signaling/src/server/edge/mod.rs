@@ -35,7 +35,7 @@ pub(super) use self::addresses::AddressKey;
 use self::addresses::{AddressLimits, Addresses};
 use self::bans::BanList;
 use self::identities::Identities;
-pub(super) use self::metrics::{Levels, Metrics};
+pub(super) use self::metrics::{KnockEvent, Levels, Metrics};
 use self::proxy::client_address;
 use self::rate::Rate;
 use self::reports::ReportFile;

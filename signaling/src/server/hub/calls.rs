@@ -7,7 +7,7 @@ use super::cluster::messages::{NodeMessage, Payload, StoreCommand};
 use super::rooms::CLAIM_HOLD;
 use super::{Effect, Hub, delivery, fault, millis, relation, unavailable};
 use crate::message::{
-    Blocked, ErrorCode, Fault, FindPartner, LeaveReason, PartnerLeft, ReportCategory,
+    Blocked, ErrorCode, Fault, FindPartner, KnockEnd, LeaveReason, PartnerLeft, ReportCategory,
     ReportReceived, RequestId, RoomClaimed, Searching, ServerMessage, SessionEnded, SessionId,
     SocketId, UserId, room_number,
 };
@@ -44,17 +44,10 @@ impl Hub {
         now: Instant,
     ) -> Result<(), Fault> {
         self.must_not_be_in_call(key)?;
-        if self.is_searching(key) {
-            return Err(fault(
-                ErrorCode::AlreadySearching,
-                "You are already searching: cancel that search first.",
-            ));
-        }
-
+        self.must_not_search(key)?;
         self.must_not_drain()?;
         self.must_have_store()?;
-
-        self.must_have_room(&profile)?;
+        self.must_have_room(key, &profile)?;
 
         if let Some(client) = self.clients.get_mut(&key) {
             client.guess_charged = self.cluster.is_some() && profile.guesses_room();
@@ -67,7 +60,7 @@ impl Hub {
 
     /// A room that exists, for a search that asks for one. A claimed room only lets those in who
     /// say that it must exist: others have guessed its number. In a cluster, the store checks.
-    fn must_have_room(&self, profile: &FindPartner) -> Result<(), Fault> {
+    fn must_have_room(&self, key: ClientKey, profile: &FindPartner) -> Result<(), Fault> {
         let Some(room) = profile.room.as_ref().filter(|_| self.cluster.is_none()) else {
             return Ok(());
         };
@@ -76,7 +69,11 @@ impl Hub {
         let exists = if is_claimed {
             profile.must_exist
         } else {
-            !profile.must_exist || self.matchmaker.has_room(room)
+            // The client's own listening ends with this search.
+            let is_other = |user: &UserId| self.users.get(user) != Some(&key);
+            !profile.must_exist
+                || self.matchmaker.has_room(room)
+                || self.listeners.listening_in(room).iter().any(is_other)
         };
 
         if exists { Ok(()) } else { Err(no_such_room()) }
@@ -179,18 +176,7 @@ impl Hub {
 
         self.must_not_drain()?;
         if self.is_searching(key) {
-            let room = self
-                .clients
-                .get(&key)
-                .and_then(|client| client.profile.room.clone());
-            self.reply(
-                key,
-                ServerMessage::Searching(Searching {
-                    room,
-                    ringing: false,
-                }),
-                id,
-            );
+            self.searching_reply(key, id);
             return Ok(());
         }
 
@@ -201,7 +187,7 @@ impl Hub {
         let room = self
             .clients
             .get(&key)
-            .map_or(Ok(()), |client| self.must_have_room(&client.profile));
+            .map_or(Ok(()), |client| self.must_have_room(key, &client.profile));
         match room {
             Ok(()) => self.search(key, id, now),
             Err(fault) => {
@@ -263,6 +249,9 @@ impl Hub {
         }
 
         self.block_in_store(key, &user);
+        if let Some(&other) = self.users.get(&user) {
+            self.end_blocked_ring(key, other);
+        }
 
         if is_in_call {
             self.end_call(key, LeaveReason::Blocked, Some(id.clone()), now);
@@ -446,32 +435,61 @@ impl Hub {
     }
 
     pub(super) fn stop_searching(&mut self, key: ClientKey) {
+        self.hang_up(key, Some(KnockEnd::Cancelled));
+        if let Some(room) = self.matchmaker.room_of(key) {
+            self.listeners.changed(room);
+        }
+
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.ringing = false;
+        }
+
         self.matchmaker.leave(key);
         self.leave_store(key);
     }
 
+    /// `searching`, as the answer to a message.
+    fn searching_reply(&mut self, key: ClientKey, id: Option<RequestId>) {
+        if let Some(client) = self.clients.get(&key) {
+            let searching = Searching {
+                room: client.profile.room.clone(),
+                ringing: client.ringing,
+            };
+            self.reply(key, ServerMessage::Searching(searching), id);
+        }
+    }
+
     fn search(&mut self, key: ClientKey, id: Option<RequestId>, now: Instant) {
-        let Some(client) = self.clients.get(&key) else {
+        let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
 
+        client.search_id.clone_from(&id);
         let search = Search {
             room: client.profile.room.clone(),
             interests: client.profile.interests.clone(),
         };
-        let searching = Searching {
-            room: search.room.clone(),
-            ringing: false,
-        };
-        self.reply(key, ServerMessage::Searching(searching), id);
 
-        if self.search_in_store(key, now) {
+        if self.cluster.is_some() {
+            self.searching_reply(key, id);
+            self.search_in_store(key, now);
             return;
         }
 
+        self.stop_listening(key);
         let found = self.matchmaker.join(key, search, now, &|a, b| {
             relation(&self.clients, &self.blocks, a, b)
         });
+
+        if found.is_none() {
+            self.ring(key, now);
+            let is_ringing = self.listeners.is_ringing(key);
+            if let Some(client) = self.clients.get_mut(&key) {
+                client.ringing = is_ringing;
+            }
+        }
+
+        self.searching_reply(key, id);
         if let Some(found) = found {
             self.start_call(&found);
         }
@@ -480,6 +498,15 @@ impl Hub {
     /// Puts two clients of this node into a call. The one that has waited longer makes the offer.
     pub(super) fn start_call(&mut self, found: &Match) {
         let session = SessionId::from(self.id());
+        for key in [found.older, found.newer] {
+            self.hang_up(key, Some(KnockEnd::Answered));
+            if let Some(client) = self.clients.get(&key)
+                && let Some(room) = &client.profile.room
+            {
+                // Others who wait there may not be matched with these two, and be left alone now.
+                self.listeners.changed(room);
+            }
+        }
 
         for (key, partner, initiator) in [
             (found.older, found.newer, true),
@@ -513,10 +540,13 @@ impl Hub {
         interests: Vec<String>,
     ) {
         let found = partner_found(profile, &partner, session.clone(), initiator, interests);
+        self.stop_listening(key);
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
 
+        client.ringing = false;
+        client.search_id = None;
         client.call = Some(Call {
             partner,
             session,

@@ -1,6 +1,7 @@
 //! One client, and the call it is in.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cluster::messages::{Card, EndedCall, NodeId};
@@ -8,7 +9,8 @@ use super::delivery::Delivery;
 use super::ids::{PersonId, ResumeToken};
 use super::millis;
 use crate::message::{
-    ClientEnvelope, FindPartner, PartnerFound, ServerMessage, SessionId, SocketId, UserId,
+    ClientEnvelope, FindPartner, Knock, KnockId, PartnerFound, RequestId, ServerMessage, SessionId,
+    SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
 
@@ -78,6 +80,19 @@ pub(super) struct Ended {
     until: Instant,
 }
 
+/// The rooms in which a client listens, at most [`MAX_LISTEN_ROOMS`](crate::message::MAX_LISTEN_ROOMS)
+/// of them, and its knock. With the tables of `listeners` about 4 KB, and 33 KB more while someone
+/// with a large profile picture rings.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listening {
+    pub(super) rooms: Vec<Arc<str>>,
+    /// The knock that has not ended.
+    pub(super) knock: Option<Box<Knock>>,
+    /// The knock that the client itself believes not to have ended. Another one than `knock` only
+    /// while the client is away.
+    pub(super) shown: Option<KnockId>,
+}
+
 /// One client of this node, connected or away.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -91,6 +106,14 @@ pub(super) struct Client {
     pub(super) token: ResumeToken,
     /// As sent with its last `find_partner`; `next` searches with it again.
     pub(super) profile: FindPartner,
+    /// The `id` of the message that began its search, for an error that ends it.
+    pub(super) search_id: Option<RequestId>,
+    /// Whether it was last told that its search rings.
+    pub(super) ringing: bool,
+    /// When it rang last. Not in a cluster, where the store knows.
+    pub(super) last_knock: Option<Instant>,
+    /// What it listens in, and who rings.
+    pub(super) listening: Option<Box<Listening>>,
     pub(super) call: Option<Call>,
     /// Oldest first.
     ended: VecDeque<Ended>,
@@ -126,6 +149,10 @@ impl Client {
             subject,
             token,
             profile: FindPartner::default(),
+            search_id: None,
+            ringing: false,
+            last_knock: None,
+            listening: None,
             call: None,
             ended: VecDeque::new(),
             last_partner: None,

@@ -12,6 +12,7 @@
 //! - `client`: one client and its call; `delivery`: the messages relayed to it, kept for a resume.
 //! - `calls`: searches, relaying and every way a call ends; `resume`: clients that are away.
 //! - `rooms`: the rooms that clients have claimed.
+//! - `ring`: clients that listen in rooms, and callers that ring at them; `listeners`: its tables.
 //! - `cluster`: a store that several nodes share, and partners on other nodes.
 //! - `ids`: names that must not be mixed up.
 
@@ -20,7 +21,9 @@ mod client;
 pub(super) mod cluster;
 mod delivery;
 pub(in crate::server) mod ids;
+mod listeners;
 mod resume;
+mod ring;
 mod rooms;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -33,8 +36,10 @@ use self::client::{Call, Client};
 use self::cluster::Cluster;
 use self::cluster::messages::{NodeId, Payload, StoreCommand};
 use self::ids::{PersonId, ResumeToken};
+use self::listeners::Listeners;
 use self::rooms::Rooms;
 use super::client_key::ClientKey;
+use super::edge::KnockEvent;
 use super::edge::reports::Report;
 use super::ice::IceSource;
 use super::matchmaker::{Holds, Matchmaker, Relation};
@@ -81,6 +86,8 @@ pub(super) enum Effect {
     Store(StoreCommand),
     /// The client's search is no failed guess at a room: give back what it was charged for one.
     RoomFound(ClientKey),
+    /// Count this in the metrics.
+    Knock(KnockEvent),
 }
 
 /// All clients of one node.
@@ -100,6 +107,8 @@ pub(super) struct Hub {
     matchmaker: Matchmaker,
     /// The rooms that clients have claimed. Empty in a cluster, too.
     rooms: Rooms,
+    /// Who listens where, and who rings. Empty in a cluster, too.
+    listeners: Listeners,
     cluster: Option<Cluster>,
     /// Clients that are in a call. A call between two of them counts twice.
     in_call: usize,
@@ -122,6 +131,7 @@ impl Hub {
             blocks: HashMap::new(),
             away: BTreeSet::new(),
             rooms: Rooms::default(),
+            listeners: Listeners::default(),
             in_call: 0,
             effects: VecDeque::new(),
             next_key: 0,
@@ -148,7 +158,7 @@ impl Hub {
             resume_ms: millis(self.config.resume_window),
             max_message_bytes: MAX_MESSAGE_BYTES as u64,
             ice_servers: ice.ice_servers,
-            capabilities: vec![Capability::ClaimRoom],
+            capabilities: vec![Capability::ClaimRoom, Capability::Ring],
         };
 
         self.users.insert(user.clone(), key);
@@ -163,6 +173,11 @@ impl Hub {
     /// Handles one message of a client, which has been parsed and is within its limits. A message
     /// for a key that is gone or away is dropped.
     pub(super) fn receive(&mut self, key: ClientKey, envelope: ClientEnvelope, now: Instant) {
+        self.handle(key, envelope, now);
+        self.settle_rings(now);
+    }
+
+    fn handle(&mut self, key: ClientKey, envelope: ClientEnvelope, now: Instant) {
         let Some(client) = self
             .clients
             .get_mut(&key)
@@ -188,12 +203,9 @@ impl Hub {
         let result = match message {
             ClientMessage::FindPartner(profile) => self.find_partner(key, profile, id.clone(), now),
             ClientMessage::ClaimRoom => self.claim_room(key, id.clone()),
-            ClientMessage::Listen { .. }
-            | ClientMessage::Accept(_)
-            | ClientMessage::Decline { .. } => Err(fault(
-                ErrorCode::UnknownType,
-                "This server does not ring: search for the room instead.",
-            )),
+            ClientMessage::Listen { rooms } => self.listen(key, rooms, id.clone()),
+            ClientMessage::Accept(accept) => self.accept(key, accept, &id),
+            ClientMessage::Decline { knock_id } => self.decline(key, &knock_id, &id),
             ClientMessage::CancelSearch => self.cancel_search(key, id.clone()),
             ClientMessage::WebrtcOffer { to, offer } => self.relay(key, &to, Payload::Offer(offer)),
             ClientMessage::WebrtcAnswer { to, answer } => {
@@ -250,6 +262,7 @@ impl Hub {
         }
 
         self.rooms.expire(now);
+        self.tick_rings(now);
 
         while let Some(found) = self
             .matchmaker
@@ -259,6 +272,7 @@ impl Hub {
         }
 
         self.tick_cluster(now);
+        self.settle_rings(now);
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
@@ -267,6 +281,7 @@ impl Hub {
         [
             self.matchmaker.next_deadline(),
             self.rooms.next_deadline(),
+            self.listeners.next_deadline(),
             away,
             self.cluster_deadline(),
         ]
@@ -314,6 +329,8 @@ impl Hub {
             );
             self.close_if_drained(key, now);
         }
+
+        self.settle_rings(now);
     }
 
     /// Closes every client: the drain deadline has passed. In a cluster, their calls can be resumed
@@ -338,6 +355,7 @@ impl Hub {
         self.blocks.clear();
         self.away.clear();
         self.rooms.clear();
+        self.listeners.clear();
         self.in_call = 0;
     }
 
@@ -345,6 +363,7 @@ impl Hub {
     /// person, its blocks.
     fn remove(&mut self, key: ClientKey, reason: LeaveReason, now: Instant) {
         self.stop_searching(key);
+        self.stop_listening(key);
         self.end_call(key, reason, None, now);
 
         let Some(client) = self.clients.remove(&key) else {
@@ -408,6 +427,17 @@ impl Hub {
     fn must_not_be_in_call(&self, key: ClientKey) -> Result<(), Fault> {
         if self.call(key).is_some() {
             return Err(in_call());
+        }
+
+        Ok(())
+    }
+
+    fn must_not_search(&self, key: ClientKey) -> Result<(), Fault> {
+        if self.is_searching(key) {
+            return Err(fault(
+                ErrorCode::AlreadySearching,
+                "You are already searching: cancel that search first.",
+            ));
         }
 
         Ok(())

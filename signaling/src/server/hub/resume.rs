@@ -22,6 +22,15 @@ impl Hub {
             return;
         }
 
+        self.lose(key, now);
+        self.settle_rings(now);
+    }
+
+    fn lose(&mut self, key: ClientKey, now: Instant) {
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
+
         // A connection that waits for a takeover has nothing of its own to keep. The client that it
         // asked for arrives as away if the takeover succeeds.
         if self.config.resume_window.is_zero() || client.held.is_some() {
@@ -178,6 +187,7 @@ impl Hub {
             }
         }
 
+        self.resume_knock(key);
         self.sync_to_store(key);
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Rooms {
     ends: BTreeSet<(Instant, u32)>,
     /// How many rooms of one digit, of two, … are claimed.
     by_digits: [u32; DIGITS],
+    /// The rooms that have become free and not been [taken](Rooms::take_freed).
+    freed: Vec<u32>,
 }
 
 /// The digits of [`MAX_ROOM_NUMBER`].
@@ -93,6 +95,17 @@ impl Rooms {
         self.claims.contains_key(&number)
     }
 
+    pub(super) fn is_claimed_by(&self, number: u32, user: &UserId) -> bool {
+        self.claims
+            .get(&number)
+            .is_some_and(|claim| claim.owner == *user)
+    }
+
+    /// The rooms that have become free since the last time.
+    pub(super) fn take_freed(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.freed)
+    }
+
     /// The owner's call in this room is over: the room is free again. Nothing if it belongs to
     /// someone else.
     pub(super) fn release(&mut self, number: u32, owner: &UserId) {
@@ -138,6 +151,7 @@ impl Rooms {
             return;
         };
 
+        self.freed.push(number);
         self.by_digits[digits_of(number)] -= 1;
         self.claims.shrink_if_sparse();
 

@@ -217,6 +217,20 @@ impl Matchmaker {
         self.rooms.contains_key(room)
     }
 
+    /// Who waits in this room, by rank.
+    pub(super) fn waiting_in(&self, room: &str) -> impl Iterator<Item = (u64, ClientKey)> {
+        let entries = self.rooms.get(room).map(|queue| &queue.entries);
+        entries
+            .into_iter()
+            .flatten()
+            .map(|(&rank, entry)| (rank, entry.key))
+    }
+
+    /// The room in which this client waits.
+    pub(super) fn room_of(&self, key: ClientKey) -> Option<&str> {
+        self.positions.get(&key)?.room.as_deref()
+    }
+
     /// How many clients wait.
     pub(super) fn len(&self) -> usize {
         self.positions.len()

@@ -20,6 +20,7 @@
 //! - `messages`: the types; `search`: searches in the store; `takeover`: clients that change nodes.
 
 pub(in crate::server) mod messages;
+mod ring;
 mod search;
 mod takeover;
 

@@ -4,6 +4,7 @@
 
 mod random;
 mod resume;
+mod ring;
 mod rules;
 mod takeover;
 
@@ -27,6 +28,8 @@ struct World {
     reports: Vec<Report>,
     /// The searches that were no failed guesses.
     found_rooms: Vec<ClientKey>,
+    /// What the metrics counted of knocks.
+    knocks: Vec<KnockEvent>,
 }
 
 impl World {
@@ -38,6 +41,7 @@ impl World {
             closed: BTreeMap::new(),
             reports: Vec::new(),
             found_rooms: Vec::new(),
+            knocks: Vec::new(),
         }
     }
 
@@ -54,6 +58,7 @@ impl World {
                 }
                 Effect::Store(command) => panic!("this hub has no store: {command:?}"),
                 Effect::RoomFound(key) => self.found_rooms.push(key),
+                Effect::Knock(event) => self.knocks.push(event),
                 Effect::Close(key, reason) => {
                     assert!(
                         !self.hub.clients.contains_key(&key),

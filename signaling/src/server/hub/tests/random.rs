@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::server::hub::listeners::KNOCK_INTERVAL;
 
 /// One step of a random walk. Clients are numbers, taken modulo how many there are.
 #[derive(Debug, Clone)]
@@ -11,7 +12,18 @@ enum Step {
     Find {
         who: usize,
         room: Option<u8>,
+        must_exist: bool,
         interests: u8,
+    },
+    Claim(usize),
+    Listen {
+        who: usize,
+        /// One bit for each room.
+        rooms: u8,
+    },
+    Answer {
+        who: usize,
+        accept: bool,
     },
     Cancel(usize),
     Next {
@@ -33,12 +45,18 @@ enum Step {
     Wait(u64),
 }
 
+/// Two rooms of anyone's, and two that can be claimed.
+const ROOMS: [&str; 4] = ["a", "b", "1", "2"];
+
 fn step() -> impl Strategy<Value = Step> {
     let who = 0..12usize;
     prop_oneof![
         2 => Just(Step::Connect),
-        5 => (who.clone(), prop::option::weighted(0.2, 0..2u8), 0..8u8)
-            .prop_map(|(who, room, interests)| Step::Find { who, room, interests }),
+        5 => (who.clone(), prop::option::weighted(0.5, 0..ROOMS.len() as u8), any::<bool>(), 0..8u8)
+            .prop_map(|(who, room, must_exist, interests)| Step::Find { who, room, must_exist, interests }),
+        1 => who.clone().prop_map(Step::Claim),
+        4 => (who.clone(), any::<u8>()).prop_map(|(who, rooms)| Step::Listen { who, rooms }),
+        3 => (who.clone(), any::<bool>()).prop_map(|(who, accept)| Step::Answer { who, accept }),
         1 => who.clone().prop_map(Step::Cancel),
         3 => (who.clone(), prop::bool::weighted(0.2)).prop_map(|(who, stale)| Step::Next { who, stale }),
         1 => who.clone().prop_map(Step::End),
@@ -73,6 +91,7 @@ impl World {
             Step::Find {
                 who,
                 room,
+                must_exist,
                 interests,
             } => {
                 let Some(key) = pick(who) else { return };
@@ -80,14 +99,51 @@ impl World {
                     .filter(|bit| interests >> bit & 1 == 1)
                     .map(|bit| bit.to_string())
                     .collect();
-                let room = room.map(|room| room.to_string());
+                let room = room.map(|room| ROOMS[usize::from(room)].to_owned());
                 self.say(
                     key,
                     ClientMessage::FindPartner(FindPartner {
                         room,
+                        must_exist,
                         interests,
                         ..FindPartner::default()
                     }),
+                );
+            }
+            Step::Claim(who) => {
+                let Some(key) = pick(who) else { return };
+                self.say(key, ClientMessage::ClaimRoom);
+            }
+            Step::Listen { who, rooms } => {
+                let Some(key) = pick(who) else { return };
+                let rooms = (0..ROOMS.len())
+                    .filter(|bit| rooms >> bit & 1 == 1)
+                    .map(|bit| ROOMS[bit].to_owned())
+                    .collect();
+                self.say(key, ClientMessage::Listen { rooms });
+            }
+            Step::Answer { who, accept } => {
+                // One that has a knock, if there is one.
+                let rung: Vec<ClientKey> = keys
+                    .iter()
+                    .copied()
+                    .filter(|key| self.shown_knock(*key).is_some())
+                    .collect();
+                let Some(&key) = rung.get(who % rung.len().max(1)) else {
+                    return;
+                };
+
+                let knock = self.shown_knock(key).expect("a knock");
+                let is_away = self.hub.clients[&key].is_away();
+                let message = if accept {
+                    ClientMessage::Accept(knock.into())
+                } else {
+                    ClientMessage::Decline { knock_id: knock }
+                };
+                let heard = self.say(key, message);
+                assert!(
+                    is_away || self.hub.call(key).is_some() == accept,
+                    "a knock that was shown can be answered: {heard:?}"
                 );
             }
             Step::Cancel(who) => {
@@ -280,6 +336,93 @@ impl World {
         }
     }
 
+    /// The knock that has not ended, if the client knows of it.
+    fn shown_knock(&self, key: ClientKey) -> Option<crate::message::KnockId> {
+        let listening = self.hub.clients.get(&key)?.listening.as_ref()?;
+        let knock = listening.knock.as_ref()?;
+        listening
+            .shown
+            .clone()
+            .filter(|shown| *shown == knock.knock_id)
+    }
+
+    /// The rules of ringing, implemented a second time.
+    fn check_rings(&self) {
+        let listed = self.hub.listeners.check();
+        let rooms_of = |client: &Client| client.listening.as_ref().map(|l| l.rooms.clone());
+        let rooms: usize = self
+            .hub
+            .clients
+            .values()
+            .filter_map(rooms_of)
+            .map(|rooms| rooms.len())
+            .sum();
+        assert_eq!(listed, rooms, "the table has what the clients have");
+
+        for (&key, client) in &self.hub.clients {
+            let room = client.profile.room.as_deref();
+            let is_waiting = self.hub.matchmaker.contains(key);
+            let ring = self.hub.listeners.ring_of(key);
+            assert_eq!(client.ringing, ring.is_some(), "it was told");
+
+            if let Some(listening) = &client.listening {
+                assert!(
+                    client.call.is_none() && !is_waiting,
+                    "a listener neither searches nor is in a call"
+                );
+                let caller = self.hub.listeners.caller_of(&client.user);
+                assert_eq!(listening.knock.is_some(), caller.is_some());
+                assert!(client.is_away() || listening.shown.is_some() == caller.is_some());
+            }
+
+            if let Some(ring) = ring {
+                let listener = &self.hub.clients[&self.hub.users[&ring.listener]];
+                let listening = listener.listening.as_ref().expect("it listens");
+                let knock = listening.knock.as_ref().expect("it is rung");
+                assert!(is_waiting && room == Some(&*knock.room));
+                assert_eq!(knock.knock_id, ring.knock);
+                assert!(listening.rooms.iter().any(|room| **room == *knock.room));
+                assert!(
+                    !self.are_blocked(client, listener),
+                    "blocked pairs never ring"
+                );
+            }
+
+            let Some(room) = room.filter(|_| is_waiting) else {
+                continue;
+            };
+
+            let free = self.hub.clients.values().any(|other| {
+                let listening = other.listening.as_ref();
+                !self.are_blocked(client, other)
+                    && listening.is_some_and(|l| {
+                        l.knock.is_none() && l.rooms.iter().any(|listened| **listened == *room)
+                    })
+            });
+            let rang = client
+                .last_knock
+                .is_some_and(|last| self.now < last + KNOCK_INTERVAL);
+            assert!(
+                ring.is_some() || !free || rang,
+                "{key:?} waits in {room} and could ring"
+            );
+
+            let number = crate::message::room_number(room);
+            let exists = number.is_some_and(|number| self.hub.rooms.is_claimed(number))
+                || !self.hub.listeners.listening_in(room).is_empty()
+                || self.hub.matchmaker.waiting_in(room).count() > 1;
+            assert!(
+                exists || !client.profile.must_exist,
+                "{key:?} waits in {room}, which no longer exists"
+            );
+        }
+    }
+
+    fn are_blocked(&self, one: &Client, other: &Client) -> bool {
+        let blocked = self.hub.blocks.get(&one.person);
+        one.person == other.person || blocked.is_some_and(|blocked| blocked.contains(&other.person))
+    }
+
     /// The protocol's rules for a pair, implemented a second time.
     fn may_meet(&self, a: ClientKey, a_since: Instant, b: ClientKey, b_since: Instant) -> bool {
         let (one, other) = (&self.hub.clients[&a], &self.hub.clients[&b]);
@@ -322,13 +465,16 @@ proptest! {
         for step in steps {
             world.run(&step, &mut since);
             world.check(&since);
+            world.check_rings();
         }
 
         for key in world.hub.keys() {
             world.lose(key);
         }
 
-        world.wait(30);
+        // Claimed rooms are held for ten minutes.
+        world.wait(630);
+        world.check_rings();
         prop_assert!(world.hub.clients.is_empty() && world.hub.blocks.is_empty() && world.hub.tokens.is_empty());
         prop_assert!(world.hub.users.is_empty() && world.hub.next_deadline().is_none(), "nothing is left behind");
     }
