@@ -49,7 +49,7 @@ pub(crate) async fn connected(events: &mut Events) -> Box<UserRegistered> {
     }
 }
 
-async fn message(events: &mut Events) -> ServerMessage {
+pub(crate) async fn message(events: &mut Events) -> ServerMessage {
     match next(events).await {
         ClientEvent::Message(message) => message,
         other => panic!("expected a message: {other:?}"),

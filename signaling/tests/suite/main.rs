@@ -13,6 +13,7 @@ mod client;
 mod hostile;
 mod protocol;
 mod protocol_document;
+mod ring;
 
 #[cfg(unix)]
 mod client_refused;
@@ -33,5 +34,7 @@ mod clock;
 mod cluster;
 #[cfg(all(unix, feature = "redis"))]
 mod cluster_failures;
+#[cfg(all(unix, feature = "redis"))]
+mod cluster_ring;
 #[cfg(all(unix, feature = "redis"))]
 mod deploy;

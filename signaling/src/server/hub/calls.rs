@@ -117,9 +117,11 @@ impl Hub {
 
     /// After a call in a room that `key` has claimed, the room is free again.
     fn release_room(&mut self, key: ClientKey) {
-        if let Some(client) = self.clients.get(&key)
-            && let Some(number) = client.profile.room.as_deref().and_then(room_number)
+        if let Some(client) = self.clients.get_mut(&key)
+            && let Some(room) = client.profile.room.as_deref()
+            && let Some(number) = room_number(room)
         {
+            client.claims.retain(|claim| claim != room);
             self.rooms.release(number, &client.user);
         }
     }

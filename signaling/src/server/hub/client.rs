@@ -8,6 +8,7 @@ use super::cluster::messages::{Card, EndedCall, NodeId};
 use super::delivery::Delivery;
 use super::ids::{PersonId, ResumeToken};
 use super::millis;
+use super::rooms::CLAIMS_PER_CLIENT;
 use crate::message::{
     ClientEnvelope, FindPartner, Knock, KnockId, PartnerFound, RequestId, ServerMessage, SessionId,
     SocketId, UserId,
@@ -127,6 +128,15 @@ pub(super) struct Client {
     pub(super) is_new: bool,
     /// Since when it has been searching in the shared store, if it is.
     pub(super) store_search_since: Option<Instant>,
+    /// Counts its searches in the shared store.
+    pub(super) search_number: u64,
+    /// The knock with which its search in the shared store rings, and when that ends.
+    pub(super) ring: Option<(KnockId, Instant)>,
+    /// What the caller will see, while the shared store decides whether a knock that it has
+    /// accepted still exists.
+    pub(super) accepting: Option<Box<FindPartner>>,
+    /// The rooms that it has claimed in the shared store, oldest first.
+    pub(super) claims: Vec<String>,
     /// Whether the store has a record of it.
     pub(super) is_recorded: bool,
     /// Its address was charged for a guess at a room, which the store has not judged yet.
@@ -160,6 +170,10 @@ impl Client {
             away_until: None,
             is_new: true,
             store_search_since: None,
+            search_number: 0,
+            ring: None,
+            accepting: None,
+            claims: Vec::new(),
             is_recorded: false,
             guess_charged: false,
             held: None,
@@ -168,6 +182,15 @@ impl Client {
 
     pub(super) fn is_away(&self) -> bool {
         self.away_until.is_some()
+    }
+
+    /// The shared store has given it this room.
+    pub(super) fn remember_claim(&mut self, number: u32) {
+        if self.claims.len() >= CLAIMS_PER_CLIENT {
+            self.claims.remove(0);
+        }
+
+        self.claims.push(number.to_string());
     }
 
     /// This client, as its partner's [`Call`] describes it.

@@ -149,29 +149,42 @@ impl Hub {
         self.set_rooms(key, Vec::new());
     }
 
-    /// Replaces the rooms in which a client of a server without a store listens. A caller that
-    /// rings in a room that is no longer among them goes back to waiting.
-    fn set_rooms(&mut self, key: ClientKey, rooms: Vec<Arc<str>>) {
-        let Some(client) = self.clients.get_mut(&key) else {
+    /// Replaces the rooms in which a client listens, here and not in a store. A caller that rings in
+    /// a room that is no longer among them goes back to waiting.
+    pub(super) fn set_rooms(&mut self, key: ClientKey, rooms: Vec<Arc<str>>) {
+        let Some(client) = self
+            .clients
+            .get_mut(&key)
+            .filter(|client| client.listening.is_some() || !rooms.is_empty())
+        else {
             return;
         };
 
         let user = client.user.clone();
         let listening = client.listening.get_or_insert_default();
         let former = std::mem::replace(&mut listening.rooms, rooms.clone());
+        let lost = listening
+            .knock
+            .as_ref()
+            .filter(|knock| !rooms.iter().any(|room| **room == *knock.room))
+            .map(|knock| knock.knock_id.clone());
 
-        let knock = listening.knock.as_ref();
-        let is_lost = knock.is_some_and(|knock| !rooms.iter().any(|room| **room == *knock.room));
-        if is_lost && let Some(caller) = self.listeners.caller_of(&user) {
-            self.hang_up(caller, Some(KnockEnd::Cancelled));
+        if let Some(knock) = lost {
+            match self.listeners.caller_of(&user) {
+                Some(caller) => self.hang_up(caller, Some(KnockEnd::Cancelled)),
+                None => self.end_knock(key, &knock, Some(KnockEnd::Cancelled)),
+            }
         }
 
-        for room in former.iter().filter(|room| !rooms.contains(room)) {
-            self.listeners.remove(&user, room);
-        }
+        // In a cluster, the store has the tables.
+        if self.cluster.is_none() {
+            for room in former.iter().filter(|room| !rooms.contains(room)) {
+                self.listeners.remove(&user, room);
+            }
 
-        for room in rooms.iter().filter(|room| !former.contains(room)) {
-            self.listeners.add(&user, room.clone());
+            for room in rooms.iter().filter(|room| !former.contains(room)) {
+                self.listeners.add(&user, room.clone());
+            }
         }
 
         if let Some(client) = self.clients.get_mut(&key)

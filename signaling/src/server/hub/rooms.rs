@@ -13,7 +13,7 @@ use crate::server::shrink::ShrinkIfSparse;
 /// `cluster.lua` has the same figure (`CLAIM_HOLD`).
 pub(super) const CLAIM_HOLD: Duration = Duration::from_secs(600);
 /// How many rooms one client may hold; the oldest goes first. `cluster.lua` has the same figure.
-const CLAIMS_PER_CLIENT: usize = 8;
+pub(super) const CLAIMS_PER_CLIENT: usize = 8;
 /// How many rooms may be claimed on a server, some 20 MB.
 const MAX_CLAIMS: usize = 200_000;
 

@@ -15,7 +15,8 @@
 -- are connected at that moment. A node that missed something makes up for it with `sync`, `join`
 -- and `census` when it reconnects.
 --
--- The rules of matching are those of `matchmaker/mod.rs`; keep the two in step.
+-- The rules of matching are those of `matchmaker/mod.rs`, those of ringing are in `hub/ring.rs`; keep
+-- them in step.
 --
 -- Arguments: ARGV[1] is the operation, ARGV[2] the calling node, ARGV[3] and ARGV[4] the holds in
 -- milliseconds. The rest is listed at each operation.
@@ -25,13 +26,19 @@
 --   user:<id>           hash: node, socket, person, token, profile, interests (a JSON list, '' for
 --                       none), last (the person of the last call), session and partner (while in a
 --                       call), q, since and rank (while in a queue: its key, when the wait began,
---                       and the place in it)
+--                       and the place in it), search and must (the number that its node gave the
+--                       search, and '1' if its room must exist), room (of the last search), ring
+--                       and ring_to (while it rings: the knock, and at whom), told (the knock that
+--                       its node was told of), knocked (when it last rang), rung_by (who rings at
+--                       it), shown (the last knock that its node was told of)
 --   token:<t>           the user that this token resumes
 --   users:<node>        set: the users of a node
 --   nodes               sorted set: the nodes, by their last heartbeat
 --   blocks:<person>     set: the persons that this one must not be matched with
 --   queue               sorted set: the users who search without a room, by rank
 --   room:<code>         sorted set: the users in a room, by rank
+--   listen:<code>       sorted set: the users who listen in a room, first come first
+--   listens:<id>        set: the rooms in which a user listens
 --   plain               sorted set: the users who search without a room and without interests
 --   interest:<i>        sorted set: the users who search without a room, with this interest
 --   rank                the last rank given
@@ -56,6 +63,8 @@ local ENDED_TTL, ENDED_CALLS = 600, 64
 -- Milliseconds, and a number of rooms: CLAIM_HOLD and CLAIMS_PER_CLIENT of `hub/rooms.rs`.
 local CLAIM_HOLD, CLAIMS_PER_USER = 600000, 8
 local MAX_CLAIMS, MAX_DIGITS = 200000, 9
+-- Milliseconds: KNOCK_INTERVAL of `hub/listeners.rs`.
+local KNOCK_INTERVAL = 3000
 local op, caller = ARGV[1], ARGV[2]
 
 -- Milliseconds. The clock of Redis' machine may be set while the cluster runs. `beat` notices, and
@@ -70,11 +79,12 @@ local function ukey(user) return P .. 'user:' .. user end
 
 local function get(user)
   local f = redis.call('HMGET', ukey(user), 'node', 'socket', 'person', 'interests', 'q', 'since', 'rank', 'session',
-    'partner', 'last', 'token')
+    'partner', 'last', 'token', 'search', 'must', 'ring', 'ring_to', 'told', 'knocked', 'rung_by')
   if not f[1] then return nil end
   return { user = user, node = f[1], socket = f[2], person = f[3], interests = f[4] or '', q = f[5] or '',
     since = tonumber(f[6] or 0), rank = tonumber(f[7] or 0), session = f[8] or '', partner = f[9] or '',
-    last = f[10] or '', token = f[11] or '' }
+    last = f[10] or '', token = f[11] or '', search = tonumber(f[12] or 0), must = f[13] == '1', ring = f[14] or '',
+    ring_to = f[15] or '', told = f[16] or '', knocked = tonumber(f[17] or 0), rung_by = f[18] or '' }
 end
 
 -- Whether the node is subscribed to its inbox. A process that is gone is not, from that moment on.
@@ -96,6 +106,7 @@ end
 local function send(node, json) redis.call('PUBLISH', P .. 'inbox:' .. node, json) end
 
 local function list(json) if json == '' then return {} end return cjson.decode(json) end
+local function encode(texts) return #texts == 0 and '[]' or cjson.encode(texts) end
 
 -- Calls `change` with the key of each open-queue index that `u` belongs in.
 local function index(u, change)
@@ -110,12 +121,72 @@ local function enqueue(u)
   redis.call('HSET', ukey(u.user), 'q', u.q, 'since', u.since, 'rank', u.rank)
 end
 
-local function dequeue(u)
+-- The rooms in which someone may have to ring now, or a search may have to end: see `settle`.
+local changed = {}
+local function mark(room) changed[room] = true end
+
+local function blocked(a, b)
+  return a.person == b.person or redis.call('SISMEMBER', P .. 'blocks:' .. a.person, b.person) == 1
+end
+
+-- The room of a search, or nil without one.
+local function room_of(u)
+  local prefix = P .. 'room:'
+  if string.sub(u.q, 1, #prefix) == prefix then return string.sub(u.q, #prefix + 1) end
+end
+
+-- The user that rings at `u`, or nil.
+local function visitor(u)
+  if u.rung_by == '' then return nil end
+  local c = get(u.rung_by)
+  if c and c.ring ~= '' and c.ring_to == u.user then return c end
+  redis.call('HDEL', ukey(u.user), 'rung_by')
+  u.rung_by = ''
+end
+
+-- Ends the ring of `c`, if it rings; its search goes on. The listener's node gets the reason, unless
+-- it is '': the listener's own decision.
+local function hang_up(c, reason)
+  if c.ring == '' then return end
+  local knock, l = c.ring, get(c.ring_to)
+  redis.call('HDEL', ukey(c.user), 'ring', 'ring_to')
+  c.ring = ''
+  local room = room_of(c)
+  if room then mark(room) end
+  if not l or l.rung_by ~= c.user then return end
+  redis.call('HDEL', ukey(l.user), 'rung_by')
+  if reason ~= '' then
+    send(l.node, '{"knock_ended":{"user":' .. cjson.encode(l.user) .. ',"knock":' .. cjson.encode(knock) .. ',"reason":'
+      .. cjson.encode(reason) .. '}}')
+  end
+  -- The next one may ring.
+  for _, other in ipairs(redis.call('SMEMBERS', P .. 'listens:' .. l.user)) do mark(other) end
+end
+
+-- Ends a search. `reason` is for whoever is rung: see `hang_up`.
+local function dequeue(u, reason)
   if u.q == '' then return end
+  hang_up(u, reason or 'cancelled')
+  local room = room_of(u)
+  if room then mark(room) end
   redis.call('ZREM', u.q, u.user)
   index(u, function(key) redis.call('ZREM', key, u.user) end)
-  redis.call('HDEL', ukey(u.user), 'q', 'since', 'rank')
+  redis.call('HDEL', ukey(u.user), 'q', 'since', 'rank', 'search', 'must', 'told')
   u.q = ''
+end
+
+-- `user` no longer listens in `room`.
+local function unlisten(user, room)
+  redis.call('SREM', P .. 'listens:' .. user, room)
+  redis.call('ZREM', P .. 'listen:' .. room, user)
+  mark(room)
+  local u = get(user)
+  local c = u and visitor(u)
+  if c and room_of(c) == room then hang_up(c, 'cancelled') end
+end
+
+local function unlisten_all(user)
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'listens:' .. user)) do unlisten(user, room) end
 end
 
 -- The interests that both have, in the order of `a`.
@@ -222,6 +293,15 @@ local function open_session(session, one, other, started)
   redis.call('SADD', 'active_sessions', session)
 end
 
+-- Puts two users into a call. The older one makes the offer.
+local function pair(older, newer, session, started, interests)
+  redis.call('HSET', ukey(older.user), 'session', session, 'partner', newer.user)
+  redis.call('HSET', ukey(newer.user), 'session', session, 'partner', older.user)
+  open_session(session, older.user, newer.user, started)
+  matched(older, newer, session, true, interests)
+  matched(newer, older, session, false, interests)
+end
+
 -- Matches `me` if it can. `me` is in the queue `me.q`, or about to enter it. The one that has
 -- waited longer makes the offer.
 local function attempt(me, session, started)
@@ -230,14 +310,9 @@ local function attempt(me, session, started)
   local older, newer = me, o
   if o.rank < me.rank then older, newer = o, me end
   local both = common(older, newer)
-  local interests = #both == 0 and '[]' or cjson.encode(both)
-  dequeue(o)
-  dequeue(me)
-  redis.call('HSET', ukey(older.user), 'session', session, 'partner', newer.user)
-  redis.call('HSET', ukey(newer.user), 'session', session, 'partner', older.user)
-  open_session(session, older.user, newer.user, started)
-  matched(older, newer, session, true, interests)
-  matched(newer, older, session, false, interests)
+  dequeue(o, 'answered')
+  dequeue(me, 'answered')
+  pair(older, newer, session, started, #both == 0 and '[]' or cjson.encode(both))
   return true
 end
 
@@ -260,13 +335,15 @@ local function ended_calls(user)
   return '[' .. table.concat(calls, ',') .. ']'
 end
 
--- Frees a claimed room.
+-- Frees a claimed room. Its owner no longer listens in it.
 local function unclaim(number)
   local owner = redis.call('HGET', P .. 'claim_owners', number)
   redis.call('ZREM', P .. 'claims', number)
   redis.call('ZREM', P .. 'claim_ends', number)
   redis.call('HDEL', P .. 'claim_owners', number)
   if owner then redis.call('LREM', P .. 'claims_of:' .. owner, 0, number) end
+  mark(number)
+  for _, user in ipairs(redis.call('ZRANGE', P .. 'listen:' .. number, 0, -1)) do unlisten(user, number) end
 end
 
 -- Frees the room of a call that is over, if `user` has claimed it.
@@ -288,6 +365,125 @@ local function claimed(number)
   local ends = redis.call('ZSCORE', P .. 'claim_ends', number)
   if ends and tonumber(ends) <= NOW then unclaim(number) end
   return redis.call('ZSCORE', P .. 'claims', number) and true or false
+end
+
+-- Gives a claimed room back to its owner, unless someone else has claimed it since.
+local function claim_again(user, number)
+  local key = P .. 'claims_of:' .. user
+  if claimed(number) then
+    if redis.call('HGET', P .. 'claim_owners', number) ~= user then return end
+  else
+    redis.call('ZADD', P .. 'claims', tonumber(number), number)
+    redis.call('HSET', P .. 'claim_owners', number, user)
+  end
+  redis.call('ZREM', P .. 'claim_ends', number)
+  redis.call('LREM', key, 0, number)
+  redis.call('RPUSH', key, number)
+end
+
+-- Whether a room is a number that can be claimed: `room_number` of `message/limits.rs`.
+local function is_number(room) return #room <= MAX_DIGITS and string.find(room, '^[1-9]%d*$') ~= nil end
+
+-- Replaces the rooms in which `u` listens by those of `rooms` in which it may. Returns them.
+local function set_rooms(u, rooms)
+  local wanted, accepted = {}, {}
+  for _, room in ipairs(rooms) do
+    if not is_number(room) or (claimed(room) and redis.call('HGET', P .. 'claim_owners', room) == u.user) then
+      wanted[room] = true
+      accepted[#accepted + 1] = room
+    end
+  end
+  for _, room in ipairs(redis.call('SMEMBERS', P .. 'listens:' .. u.user)) do
+    if not wanted[room] then unlisten(u.user, room) end
+  end
+  for _, room in ipairs(accepted) do
+    redis.call('SADD', P .. 'listens:' .. u.user, room)
+    redis.call('ZADD', P .. 'listen:' .. room, 'NX', redis.call('INCR', P .. 'rank'), u.user)
+    mark(room)
+  end
+  return accepted
+end
+
+-- What a listener sees of the caller `c`, as in the protocol.
+local function knock(c)
+  local profile = cjson.decode(redis.call('HGET', ukey(c.user), 'profile'))
+  return '{"knockId":' .. cjson.encode(c.ring) .. ',"room":' .. cjson.encode(room_of(c)) .. ',"userName":'
+    .. cjson.encode(profile.userName or 'Anonymous') .. ',"userPicture":'
+    .. cjson.encode(profile.userPicture or cjson.null) .. '}'
+end
+
+-- Notifies the node of `l` that `c` rings.
+local function show_knock(l, c)
+  redis.call('HSET', ukey(l.user), 'shown', c.ring)
+  send(l.node, '{"knock":{"user":' .. cjson.encode(l.user) .. ',"knock":' .. knock(c) .. '}}')
+end
+
+-- Rings, if `c` waits in a room in which someone listens whom nobody rings.
+local function ring(c)
+  local room = room_of(c)
+  if not room or c.ring ~= '' or not alive(c.node) then return end
+  for _, user in ipairs(redis.call('ZRANGE', P .. 'listen:' .. room, 0, -1)) do
+    local l = get(user)
+    if not l then
+      -- Its record has expired.
+      redis.call('ZREM', P .. 'listen:' .. room, user)
+    elseif not visitor(l) and not blocked(c, l) and alive(l.node) then
+      local wait = c.knocked + KNOCK_INTERVAL - NOW
+      if wait > 0 then
+        send(c.node, '{"knock_later":{"user":' .. cjson.encode(c.user) .. ',"search":' .. c.search .. ',"ms":'
+          .. string.format('%d', math.min(wait, KNOCK_INTERVAL)) .. '}}')
+        return
+      end
+      c.ring = redis.sha1hex(c.user .. ':' .. NOW .. ':' .. redis.call('INCR', P .. 'rank'))
+      redis.call('HSET', ukey(c.user), 'ring', c.ring, 'ring_to', user, 'knocked', NOW)
+      redis.call('HSET', ukey(user), 'rung_by', c.user)
+      show_knock(l, c)
+      return
+    end
+  end
+end
+
+-- Ends a search that cannot succeed, and notifies its node.
+local function fail(u, code)
+  local search = u.search
+  dequeue(u)
+  send(u.node, '{"search_ended":{"user":' .. cjson.encode(u.user) .. ',"search":' .. search .. ',"code":'
+    .. cjson.encode(code) .. '}}')
+end
+
+-- Ends the search in `room` that was only for a room that exists, if it does no longer.
+local function end_lost_search(room)
+  if claimed(room) or redis.call('ZCARD', P .. 'listen:' .. room) > 0 then return end
+  local users = redis.call('ZRANGE', P .. 'room:' .. room, 0, 1)
+  local last = #users == 1 and get(users[1])
+  if last and last.must then fail(last, 'no_such_room') end
+end
+
+-- Rings where someone may ring in the rooms that have changed, ends the searches whose room no
+-- longer exists, and notifies the nodes of callers. The longest wait comes first.
+local function settle()
+  while next(changed) do
+    local rooms, waiting = changed, {}
+    changed = {}
+    for room in pairs(rooms) do
+      local entries = redis.call('ZRANGE', P .. 'room:' .. room, 0, -1, 'WITHSCORES')
+      for i = 1, #entries, 2 do waiting[#waiting + 1] = { entries[i], tonumber(entries[i + 1]) } end
+    end
+    table.sort(waiting, function(a, b) return a[2] < b[2] end)
+    for _, entry in ipairs(waiting) do
+      local c = get(entry[1])
+      if c then ring(c) end
+    end
+    for room in pairs(rooms) do end_lost_search(room) end
+    for _, entry in ipairs(waiting) do
+      local c = get(entry[1])
+      if c and c.q ~= '' and c.told ~= c.ring then
+        redis.call('HSET', ukey(c.user), 'told', c.ring)
+        send(c.node, '{"ringing":{"user":' .. cjson.encode(c.user) .. ',"search":' .. c.search .. ',"knock":'
+          .. (c.ring == '' and 'null' or cjson.encode(c.ring)) .. '}}')
+      end
+    end
+  end
 end
 
 -- The first number from `low` to `high` that is not claimed, or nil. Halves the range: a range is
@@ -325,11 +521,17 @@ local function finish(u, session, reason, from)
   end
 end
 
+-- A user no longer listens, and its claimed rooms are held for a while.
+local function forget_rooms(user)
+  unlisten_all(user)
+  end_claims(user)
+end
+
 -- Removes a user with everything that belongs to it.
 local function forget(u, reason, from)
   dequeue(u)
+  forget_rooms(u.user)
   finish(u, u.session, reason, from)
-  end_claims(u.user)
   redis.call('DEL', ukey(u.user), P .. 'token:' .. u.token, P .. 'ended:' .. u.user)
   redis.call('SREM', P .. 'users:' .. u.node, u.user)
   -- A person without a bearer token is this user, and never comes back. The blocks of others
@@ -358,8 +560,8 @@ end
 local ops = {}
 
 -- A search begins. ARGV: the record (see `write`), then room, session, startedAt, '1' if the room
--- must exist, and the room's number if it can be claimed, else ''. Returns 1 if it was matched at
--- once, 2 if there is no such room.
+-- must exist, the room's number if it can be claimed, else '', and the number of the search. Returns 1
+-- if it was matched at once, 2 if there is no such room.
 function ops.join()
   local room, session, started, must_exist, number = ARGV[12], ARGV[13], ARGV[14], ARGV[15] == '1', ARGV[16]
   local old = get(ARGV[5])
@@ -371,7 +573,11 @@ function ops.join()
         old.since = NOW
         redis.call('HSET', ukey(old.user), 'since', NOW)
       end
-      return attempt(old, session, started) and 1 or 0
+      if attempt(old, session, started) then return 1 end
+      -- Its node may have missed that it rings.
+      redis.call('HDEL', ukey(old.user), 'told')
+      if room ~= '' then mark(room) end
+      return 0
     end
     dequeue(old)
   end
@@ -381,11 +587,15 @@ function ops.join()
     if number ~= '' and claimed(number) then
       exists = must_exist
     else
-      exists = not must_exist or redis.call('EXISTS', P .. 'room:' .. room) == 1
+      -- The user's own listening ends with this search.
+      local others = redis.call('ZCARD', P .. 'listen:' .. room)
+        - (redis.call('ZSCORE', P .. 'listen:' .. room, ARGV[5]) and 1 or 0)
+      exists = not must_exist or redis.call('EXISTS', P .. 'room:' .. room) == 1 or others > 0
     end
     if not exists then return 2 end
   end
   write(old)
+  unlisten_all(ARGV[5])
   redis.call('HSET', ukey(ARGV[5]), 'room', room)
   local me = get(ARGV[5])
   if me.session ~= '' then
@@ -401,7 +611,56 @@ function ops.join()
   me.since, me.rank = NOW, redis.call('INCR', P .. 'rank')
   if attempt(me, session, started) then return 1 end
   enqueue(me)
+  redis.call('HSET', ukey(me.user), 'search', ARGV[17], 'must', ARGV[15])
+  if room ~= '' then mark(room) end
   return 0
+end
+
+-- Replaces the rooms in which a user listens. ARGV: the record (see `write`), then the rooms as JSON.
+-- Returns those in which it may listen, or 0 if it searches or is in a call.
+function ops.listen()
+  local old = get(ARGV[5])
+  if old and (old.q ~= '' or old.session ~= '') then return 0 end
+  write(old)
+  return set_rooms(get(ARGV[5]), list(ARGV[12]))
+end
+
+-- Accepts a knock. ARGV: the record (see `write`), then the room, the knock, session, startedAt.
+-- Returns 1 if the call begins, 0 if there is no such knock.
+function ops.accept()
+  local old = get(ARGV[5])
+  local c = old and old.node == caller and visitor(old)
+  if not c or c.ring ~= ARGV[13] then return 0 end
+  if blocked(old, c) then
+    hang_up(c, 'cancelled')
+    return 0
+  end
+  hang_up(c, '')
+  unlisten_all(old.user)
+  write(old)
+  redis.call('HSET', ukey(old.user), 'room', ARGV[12])
+  dequeue(c)
+  pair(c, get(old.user), ARGV[14], ARGV[15], '[]')
+  return 1
+end
+
+-- Declines a knock. ARGV: user, knock. Returns 1, or 0 if there is no such knock.
+function ops.decline()
+  local u = get(ARGV[5])
+  local c = u and u.node == caller and visitor(u)
+  if not c or c.ring ~= ARGV[6] then return 0 end
+  hang_up(c, '')
+  fail(c, 'declined')
+  return 1
+end
+
+-- Nobody has answered a caller. ARGV: user, knock.
+function ops.unanswered()
+  local u = get(ARGV[5])
+  if not u or u.node ~= caller or u.ring ~= ARGV[6] then return 0 end
+  hang_up(u, 'expired')
+  fail(u, 'no_answer')
+  return 1
 end
 
 -- Claims a room with as few digits as possible. ARGV: the record (see `write`), then a random
@@ -438,11 +697,15 @@ function ops.claim()
   return tonumber(number)
 end
 
--- A hold has run out: look again. ARGV: user, session, startedAt. Returns 1 if it was matched.
+-- A hold has run out, or the time until the next knock: look again. ARGV: user, session, startedAt. Returns
+-- 1 if it was matched.
 function ops.retry()
   local me = get(ARGV[5])
   if not me or me.q == '' or me.node ~= caller then return 0 end
-  return attempt(me, ARGV[6], ARGV[7]) and 1 or 0
+  if attempt(me, ARGV[6], ARGV[7]) then return 1 end
+  local room = room_of(me)
+  if room then mark(room) end
+  return 0
 end
 
 -- Leaves the queue. ARGV: user. Returns 1 if it waited, 2 if it is in a call, else 0.
@@ -467,7 +730,7 @@ end
 function ops.remove()
   local u = get(ARGV[5])
   if u and u.node == caller then forget(u, ARGV[6], caller) end
-  if not u then end_claims(ARGV[5]) end
+  if not u then forget_rooms(ARGV[5]) end
   return 0
 end
 
@@ -480,6 +743,8 @@ function ops.block()
     redis.call('SADD', P .. 'blocks:' .. one, other)
     redis.call('EXPIRE', P .. 'blocks:' .. one, RECORD_TTL)
   end
+  if a.ring_to == b.user then hang_up(a, 'cancelled') end
+  if b.ring_to == a.user then hang_up(b, 'cancelled') end
   return 1
 end
 
@@ -513,29 +778,43 @@ function ops.adopt()
   redis.call('HSET', ukey(user), 'node', caller)
   redis.call('DEL', P .. 'token:' .. ARGV[5])
   u.node = caller
-  local call = 'null'
+  local call, c = 'null', visitor(u)
   local p = u.session ~= '' and get(u.partner)
   if p and p.session == u.session then
     call = '{"session":' .. cjson.encode(u.session) .. ',"partner":' .. card(p) .. '}'
   end
   return '{"card":' .. card(u) .. ',"token":' .. cjson.encode(u.token) .. ',"profile":'
     .. redis.call('HGET', ukey(user), 'profile') .. ',"last_partner":' .. (u.last == '' and 'null' or cjson.encode(u.last))
-    .. ',"call":' .. call .. ',"ended":' .. ended_calls(user) .. '}'
+    .. ',"call":' .. call .. ',"ended":' .. ended_calls(user) .. ',"listening":{"rooms":'
+    .. encode(redis.call('SMEMBERS', P .. 'listens:' .. user)) .. ',"knock":' .. (c and knock(c) or 'null') .. ',"shown":'
+    .. cjson.encode(redis.call('HGET', ukey(user), 'shown') or cjson.null) .. '},"claims":'
+    .. encode(redis.call('LRANGE', P .. 'claims_of:' .. user, 0, -1)) .. '}'
 end
 
 -- The state of a client, from its node, after it changed nodes or the store was away. ARGV: the
--- record (see `write`), then session and partner ('' for no call), startedAt. Returns 1 if the call
--- is over and the node does not know it yet.
+-- record (see `write`), then session and partner ('' for no call), startedAt, the rooms in which it
+-- listens and those that it has claimed, as JSON, and the knock that it knows of, else ''. Returns 1 if
+-- the call is over and the node does not know it yet.
 function ops.sync()
   local session, partner, started = ARGV[12], ARGV[13], ARGV[14]
   local old = get(ARGV[5])
   if old then dequeue(old) end
   write(old)
   local u = get(ARGV[5])
+  for _, number in ipairs(list(ARGV[16])) do claim_again(u.user, number) end
   if session == '' then
     finish(u, u.session, 'disconnected', caller)
+    set_rooms(u, list(ARGV[15]))
+    -- The node may have missed how a knock began or ended.
+    local c, known = visitor(get(u.user)), ARGV[17]
+    if c and c.ring ~= known then show_knock(u, c) end
+    if known ~= '' and not (c and c.ring == known) then
+      send(caller, '{"knock_ended":{"user":' .. cjson.encode(u.user) .. ',"knock":' .. cjson.encode(known)
+        .. ',"reason":"cancelled"}}')
+    end
     return 0
   end
+  unlisten_all(u.user)
   local p = get(partner)
   if u.session == session then
     if not p or p.session ~= session then
@@ -587,10 +866,14 @@ function ops.beat()
       local users = redis.call('SRANDMEMBER', P .. 'users:' .. node, 200)
       for _, user in ipairs(users) do
         local u = get(user)
-        if not u then end_claims(user) elseif u.node == node then forget(u, 'node_lost', node) end
+        if not u then forget_rooms(user) elseif u.node == node then forget(u, 'node_lost', node) end
         redis.call('SREM', P .. 'users:' .. node, user)
       end
       if #users == 0 then redis.call('ZREM', P .. 'nodes', node) end
+    end
+    -- Searches in a claimed room end with the claim.
+    for _, number in ipairs(redis.call('ZRANGEBYSCORE', P .. 'claim_ends', '-inf', NOW, 'LIMIT', 0, 100)) do
+      unclaim(number)
     end
     -- Calls that have expired are not active. A sample of 20 per second finds them all in time.
     for _, session in ipairs(redis.call('SRANDMEMBER', 'active_sessions', 20)) do
@@ -607,4 +890,6 @@ function ops.leave()
   return 0
 end
 
-return ops[op]()
+local answer = ops[op]()
+settle()
+return answer

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::message::{LeaveReason, UserId, room_number};
+use crate::server::edge::KnockEvent;
 use crate::server::hub::cluster::messages::{
     NodeId, NodeMessage, Record, StoreCommand, StoreOutcome,
 };
@@ -109,7 +110,7 @@ impl RedisStore {
 
     fn command(&self, sha: &str, command: &StoreCommand) -> Cmd {
         match command {
-            StoreCommand::Join(record, session) => {
+            StoreCommand::Join(record, session, search) => {
                 let mut cmd = self.script(sha, "join");
                 add_record(&mut cmd, record);
                 let room = record.profile.room.as_deref().unwrap_or_default();
@@ -118,7 +119,38 @@ impl RedisStore {
                     .arg(session.as_str())
                     .arg(self.started_at())
                     .arg(u8::from(record.profile.must_exist))
-                    .arg(number.unwrap_or_default());
+                    .arg(number.unwrap_or_default())
+                    .arg(*search);
+                cmd
+            }
+            StoreCommand::Listen { record, rooms, .. } => {
+                let mut cmd = self.script(sha, "listen");
+                add_record(&mut cmd, record);
+                cmd.arg(json(rooms));
+                cmd
+            }
+            StoreCommand::Accept {
+                record,
+                knock,
+                session,
+                ..
+            } => {
+                let mut cmd = self.script(sha, "accept");
+                add_record(&mut cmd, record);
+                cmd.arg(record.profile.room.as_deref().unwrap_or_default())
+                    .arg(knock.as_str())
+                    .arg(session.as_str())
+                    .arg(self.started_at());
+                cmd
+            }
+            StoreCommand::Decline { user, knock, .. } => {
+                let mut cmd = self.script(sha, "decline");
+                cmd.arg(user.as_str()).arg(knock.as_str());
+                cmd
+            }
+            StoreCommand::Unanswered { user, knock } => {
+                let mut cmd = self.script(sha, "unanswered");
+                cmd.arg(user.as_str()).arg(knock.as_str());
                 cmd
             }
             StoreCommand::Claim { record, random, .. } => {
@@ -179,9 +211,16 @@ impl RedisStore {
                     .map(|call| (call.session.as_str(), call.partner.user.as_str()));
                 let (session, partner) = call.unwrap_or_default();
 
+                let listening = record.listening.as_ref();
+                let rooms = listening.map_or(&[][..], |listening| &listening.rooms);
+                let knock = listening.and_then(|listening| listening.knock.as_ref());
+
                 let mut cmd = self.script(sha, "sync");
                 add_record(&mut cmd, record);
                 cmd.arg(session).arg(partner).arg(self.started_at());
+                cmd.arg(json(&rooms))
+                    .arg(json(&record.claims))
+                    .arg(knock.map_or("", |knock| knock.knock_id.as_str()));
                 cmd
             }
             StoreCommand::Send(node, message) => {
@@ -261,11 +300,45 @@ fn outcome(command: StoreCommand, answer: &Value) -> Option<StoreOutcome> {
             is_matched: *answer == Value::Int(2),
             id,
         }),
-        (StoreCommand::Join(record, _), Value::Int(2)) => {
+        (StoreCommand::Join(record, ..), Value::Int(2)) => {
             Some(StoreOutcome::NoSuchRoom(record.card.user))
         }
-        (StoreCommand::Join(record, _), Value::Int(_)) if record.profile.guesses_room() => {
-            Some(StoreOutcome::RoomFound(record.card.user))
+        (StoreCommand::Join(record, ..), Value::Int(_)) => {
+            Some(StoreOutcome::Joined(record.card.user))
+        }
+        // The client searches or is in a call, of which it will hear.
+        (StoreCommand::Listen { record, id, .. }, Value::Int(_)) => Some(StoreOutcome::Listening {
+            user: record.card.user,
+            rooms: Some(Vec::new()),
+            id,
+        }),
+        (StoreCommand::Listen { record, id, .. }, Value::Array(rooms)) => {
+            Some(StoreOutcome::Listening {
+                user: record.card.user,
+                rooms: Some(rooms.iter().filter_map(text).map(str::to_owned).collect()),
+                id,
+            })
+        }
+        (
+            StoreCommand::Accept {
+                record, knock, id, ..
+            },
+            Value::Int(existed),
+        ) => Some(StoreOutcome::KnockAnswered {
+            user: record.card.user,
+            knock,
+            event: KnockEvent::Accepted,
+            existed: Some(*existed == 1),
+            id,
+        }),
+        (StoreCommand::Decline { user, knock, id }, Value::Int(existed)) => {
+            Some(StoreOutcome::KnockAnswered {
+                user,
+                knock,
+                event: KnockEvent::Declined,
+                existed: Some(*existed == 1),
+                id,
+            })
         }
         (StoreCommand::Claim { key, id, .. }, Value::Int(number @ 1..)) => {
             Some(StoreOutcome::Claimed {
@@ -275,7 +348,7 @@ fn outcome(command: StoreCommand, answer: &Value) -> Option<StoreOutcome> {
             })
         }
         (StoreCommand::Send(_, message), Value::Int(0)) => Some(StoreOutcome::Undelivered(message)),
-        (StoreCommand::Send(..) | StoreCommand::Join(..), Value::Int(_)) => None,
+        (StoreCommand::Send(..), Value::Int(_)) => None,
         (StoreCommand::Adopt { ticket, .. }, Value::BulkString(text)) => {
             let record = serde_json::from_slice(text)
                 .inspect_err(|error| {
@@ -300,14 +373,8 @@ fn outcome(command: StoreCommand, answer: &Value) -> Option<StoreOutcome> {
             })
         }
         (StoreCommand::Census, Value::Array(users)) => {
-            let user = |user: &Value| match user {
-                Value::BulkString(text) => std::str::from_utf8(text).ok().map(UserId::from),
-                _ => None,
-            };
-
-            Some(StoreOutcome::Census(
-                users.iter().filter_map(user).collect(),
-            ))
+            let users = users.iter().filter_map(text).map(UserId::from);
+            Some(StoreOutcome::Census(users.collect()))
         }
         (StoreCommand::Report { key, report, id }, Value::BulkString(_)) => {
             Some(StoreOutcome::Reported {
@@ -319,11 +386,21 @@ fn outcome(command: StoreCommand, answer: &Value) -> Option<StoreOutcome> {
         }
         (
             command @ (StoreCommand::Join(..)
+            | StoreCommand::Listen { .. }
+            | StoreCommand::Accept { .. }
+            | StoreCommand::Decline { .. }
             | StoreCommand::Claim { .. }
             | StoreCommand::Send(..)
             | StoreCommand::Report { .. }),
             _,
         ) => command.failed(),
+        _ => None,
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(text) => std::str::from_utf8(text).ok(),
         _ => None,
     }
 }

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::message::{
-    FindPartner, LeaveReason, RelayedAnswer, RelayedCandidate, RelayedOffer, RequestId,
-    ServerMessage, SessionId, SocketId, UserId,
+    ErrorCode, FindPartner, Knock, KnockEnd, KnockId, LeaveReason, RelayedAnswer, RelayedCandidate,
+    RelayedOffer, RequestId, ServerMessage, SessionId, SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
+use crate::server::edge::KnockEvent;
 use crate::server::edge::reports::Report;
 use crate::server::hub::ids::{PersonId, ResumeToken, Ticket};
 
@@ -70,6 +71,23 @@ pub(in crate::server) struct Record {
     /// Oldest first. Only filled when the client changes nodes: the store keeps its own list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::server) ended: Vec<EndedCall>,
+    /// Only filled when the client changes nodes and in [`StoreCommand::Sync`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::server) listening: Option<ListeningRecord>,
+    /// The rooms that it has claimed, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::server) claims: Vec<String>,
+}
+
+/// In which rooms a client listens, and who rings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::server) struct ListeningRecord {
+    pub(in crate::server) rooms: Vec<String>,
+    #[serde(default)]
+    pub(in crate::server) knock: Option<Box<Knock>>,
+    /// The last knock that the client may not know to have ended.
+    #[serde(default)]
+    pub(in crate::server) shown: Option<KnockId>,
 }
 
 /// A call that is over and can still be reported.
@@ -195,6 +213,28 @@ pub(in crate::server) enum NodeMessage {
         session: SessionId,
         reason: LeaveReason,
     },
+    /// Somebody rings at `user`, who listens.
+    Knock { user: UserId, knock: Box<Knock> },
+    /// A knock at `user` has ended without its decision.
+    KnockEnded {
+        user: UserId,
+        knock: KnockId,
+        reason: KnockEnd,
+    },
+    /// The search of `user` with this number rings, or, without a knock, no longer does.
+    Ringing {
+        user: UserId,
+        search: u64,
+        knock: Option<KnockId>,
+    },
+    /// The search of `user` with this number may ring in `ms` milliseconds: look again then.
+    KnockLater { user: UserId, search: u64, ms: u64 },
+    /// The search of `user` with this number has failed.
+    SearchEnded {
+        user: UserId,
+        search: u64,
+        code: ErrorCode,
+    },
     /// The partner's connection is broken.
     Away { user: UserId, session: SessionId },
     /// The partner is back, on `node`.
@@ -246,8 +286,31 @@ pub(in crate::server) struct KeptMessage {
 #[derive(Debug)]
 pub(in crate::server) enum StoreCommand {
     /// Look for a partner, else enter the queue. A match, which gets this session id, comes as
-    /// [`NodeMessage::Matched`] to both nodes.
-    Join(Box<Record>, SessionId),
+    /// [`NodeMessage::Matched`] to both nodes. The number distinguishes the searches of a client.
+    Join(Box<Record>, SessionId, u64),
+    /// Replace the rooms in which a client listens. Answered by [`StoreOutcome::Listening`].
+    Listen {
+        record: Box<Record>,
+        rooms: Vec<String>,
+        id: Option<RequestId>,
+    },
+    /// Begin the call with whoever rings with this knock. The record has the profile and the room
+    /// of the call. Answered by [`StoreOutcome::KnockAnswered`].
+    Accept {
+        record: Box<Record>,
+        knock: KnockId,
+        session: SessionId,
+        id: Option<RequestId>,
+    },
+    /// End the search of whoever rings with this knock. Answered by
+    /// [`StoreOutcome::KnockAnswered`].
+    Decline {
+        user: UserId,
+        knock: KnockId,
+        id: Option<RequestId>,
+    },
+    /// End a search that has rung for too long.
+    Unanswered { user: UserId, knock: KnockId },
     /// Claim a room, which `random` chooses among the free ones. Answered by
     /// [`StoreOutcome::Claimed`].
     Claim {
@@ -302,8 +365,23 @@ pub(in crate::server) enum StoreCommand {
 pub(in crate::server) enum StoreOutcome {
     /// The store did not accept a search.
     NotJoined(UserId),
-    /// The store accepted a search that could have been a guess at a room.
-    RoomFound(UserId),
+    /// The store accepted a search.
+    Joined(UserId),
+    /// The rooms in which a client listens now; `None` if the store was away.
+    Listening {
+        user: UserId,
+        rooms: Option<Vec<String>>,
+        id: Option<RequestId>,
+    },
+    /// The knock was accepted or declined, as `event` says, if it existed; `None` if the store was
+    /// away.
+    KnockAnswered {
+        user: UserId,
+        knock: KnockId,
+        event: KnockEvent,
+        existed: Option<bool>,
+        id: Option<RequestId>,
+    },
     /// There is no such room, so the search has ended.
     NoSuchRoom(UserId),
     /// A client has claimed a room; without a number, none could be claimed.
@@ -342,7 +420,28 @@ impl StoreCommand {
     /// The outcome if the store cannot be reached.
     pub(in crate::server) fn failed(self) -> Option<StoreOutcome> {
         match self {
-            Self::Join(record, _) => Some(StoreOutcome::NotJoined(record.card.user)),
+            Self::Join(record, ..) => Some(StoreOutcome::NotJoined(record.card.user)),
+            Self::Listen { record, id, .. } => Some(StoreOutcome::Listening {
+                user: record.card.user,
+                rooms: None,
+                id,
+            }),
+            Self::Accept {
+                record, knock, id, ..
+            } => Some(StoreOutcome::KnockAnswered {
+                user: record.card.user,
+                knock,
+                event: KnockEvent::Accepted,
+                existed: None,
+                id,
+            }),
+            Self::Decline { user, knock, id } => Some(StoreOutcome::KnockAnswered {
+                user,
+                knock,
+                event: KnockEvent::Declined,
+                existed: None,
+                id,
+            }),
             Self::Cancel {
                 ask: Some((key, id)),
                 ..
@@ -367,8 +466,10 @@ impl StoreCommand {
                 recorded: false,
                 id,
             }),
-            // When the store is back, it gets the state of that moment anyway.
+            // When the store is back, it gets the state of that moment anyway; a ring that nobody
+            // answers is reported until it has ended.
             Self::Retry(..)
+            | Self::Unanswered { .. }
             | Self::Cancel { ask: None, .. }
             | Self::End { .. }
             | Self::Remove { .. }

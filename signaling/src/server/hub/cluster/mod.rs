@@ -17,7 +17,8 @@
 //! ([`StoreCommand::Sync`], or [`StoreCommand::Join`] for a search), and asks which clients the
 //! store believes to be here ([`StoreCommand::Census`]), to remove those that have left meanwhile.
 //!
-//! - `messages`: the types; `search`: searches in the store; `takeover`: clients that change nodes.
+//! - `messages`: the types; `search`: searches in the store; `ring`: knocks in the store;
+//!   `takeover`: clients that change nodes.
 
 pub(in crate::server) mod messages;
 mod ring;
@@ -28,6 +29,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use self::messages::{Card, NodeId, NodeMessage, Record, RemoteCall, StoreCommand, StoreOutcome};
+use self::ring::listening_record;
 use self::takeover::{ARRIVAL_TIMEOUT, Takeover};
 use super::calls::{no_such_room, partner_gone};
 use super::client::{Client, PartnerLocation};
@@ -39,8 +41,9 @@ use crate::server::shrink::ShrinkIfSparse;
 
 /// Messages of one connection to hold while its takeover is undecided.
 pub(super) const MAX_HELD: usize = 64;
-/// How often the calls of this node are written to the store again. The store forgets a call after
-/// an hour (`SESSION_TTL` in `cluster.lua`).
+/// How often the calls and the listeners of this node are written to the store again. The store
+/// forgets a call after an hour and a client after a day (`SESSION_TTL` and `RECORD_TTL` in
+/// `cluster.lua`).
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What a node knows beyond its own clients.
@@ -52,6 +55,8 @@ pub(super) struct Cluster {
     searching: usize,
     /// When to ask the store to try again for a search, because one of its holds has run out.
     retries: BTreeSet<(Instant, ClientKey)>,
+    /// When the rings of this node's callers end.
+    ring_ends: BTreeSet<(Instant, ClientKey)>,
     /// The takeovers that this node has asked for and that are undecided.
     takeovers: HashMap<Ticket, Takeover>,
     /// Clients that moved from here to another node, and until when to forward what still arrives
@@ -71,6 +76,7 @@ impl Cluster {
             available: false,
             searching: 0,
             retries: BTreeSet::new(),
+            ring_ends: BTreeSet::new(),
             takeovers: HashMap::new(),
             moved: HashMap::new(),
             unknown: VecDeque::new(),
@@ -158,8 +164,9 @@ impl Hub {
             .clients
             .get(&key)
             .is_some_and(|client| client.is_recorded)
-            && let Some(record) = self.record(key)
+            && let Some(mut record) = self.record(key)
         {
+            record.listening = self.clients.get(&key).and_then(listening_record);
             self.effects
                 .push_back(Effect::Store(StoreCommand::Sync(Box::new(record))));
         }
@@ -208,7 +215,12 @@ impl Hub {
             | NodeMessage::Refused { user, .. }
             | NodeMessage::Left { user, .. }
             | NodeMessage::Away { user, .. }
-            | NodeMessage::Back { user, .. } => user,
+            | NodeMessage::Back { user, .. }
+            | NodeMessage::Knock { user, .. }
+            | NodeMessage::KnockEnded { user, .. }
+            | NodeMessage::Ringing { user, .. }
+            | NodeMessage::KnockLater { user, .. }
+            | NodeMessage::SearchEnded { user, .. } => user,
         };
 
         let Some(&key) = self.users.get(user) else {
@@ -269,6 +281,11 @@ impl Hub {
 
                 self.partner_connection_changed(key, &session, false);
             }
+            NodeMessage::Knock { .. }
+            | NodeMessage::KnockEnded { .. }
+            | NodeMessage::Ringing { .. }
+            | NodeMessage::KnockLater { .. }
+            | NodeMessage::SearchEnded { .. } => self.receive_about_ring(key, message, now),
             NodeMessage::Takeover { .. }
             | NodeMessage::Handover { .. }
             | NodeMessage::LookAgain => {}
@@ -283,7 +300,9 @@ impl Hub {
             NodeMessage::Relay { user, .. }
             | NodeMessage::Left { user, .. }
             | NodeMessage::Away { user, .. }
-            | NodeMessage::Back { user, .. } => user,
+            | NodeMessage::Back { user, .. }
+            | NodeMessage::Knock { user, .. }
+            | NodeMessage::KnockEnded { user, .. } => user,
             // The client left between its match and this message.
             NodeMessage::Matched { user, session, .. } => {
                 let end = StoreCommand::End {
@@ -323,11 +342,25 @@ impl Hub {
                 if let Some(&key) = self.users.get(&user)
                     && self.forget_store_search(key)
                 {
-                    self.reject(key, unavailable(), None);
-                    self.send(key, ServerMessage::SearchCancelled);
+                    self.fail_search(key, unavailable());
                 }
             }
-            StoreOutcome::RoomFound(user) => self.give_back_guess(&user),
+            StoreOutcome::Joined(user) => {
+                self.give_back_guess(&user);
+                if let Some(&key) = self.users.get(&user) {
+                    self.stop_listening(key);
+                }
+            }
+            StoreOutcome::Listening { user, rooms, id } => {
+                self.listening_in_store(&user, rooms, id);
+            }
+            StoreOutcome::KnockAnswered {
+                user,
+                knock,
+                event,
+                existed,
+                id,
+            } => self.knock_answered(&user, &knock, event, existed, id),
             StoreOutcome::NoSuchRoom(user) => {
                 if let Some(&key) = self.users.get(&user)
                     && self.forget_store_search(key)
@@ -336,12 +369,19 @@ impl Hub {
                         client.guess_charged = false;
                     }
 
-                    self.reject(key, no_such_room(), None);
-                    self.send(key, ServerMessage::SearchCancelled);
+                    self.fail_search(key, no_such_room());
+                    // It still listens, and may have been rung meanwhile.
+                    self.sync_to_store(key);
                 }
             }
             StoreOutcome::Claimed { key, number, id } => match number {
-                Some(number) => self.room_claimed(key, number, id),
+                Some(number) => {
+                    if let Some(client) = self.clients.get_mut(&key) {
+                        client.remember_claim(number);
+                    }
+
+                    self.room_claimed(key, number, id);
+                }
                 None => self.reject(key, unavailable(), id),
             },
             StoreOutcome::Cancelled {
@@ -431,7 +471,9 @@ impl Hub {
             .min();
         let removal = cluster.unknown.front().map(|&(at, _)| at);
 
-        [retry, takeover, removal, cluster.next_renewal]
+        let ring = cluster.ring_ends.first().map(|&(at, _)| at);
+
+        [retry, takeover, removal, ring, cluster.next_renewal]
             .into_iter()
             .flatten()
             .min()
@@ -447,6 +489,7 @@ impl Hub {
 
         self.remove_unknown(now);
         self.retry_searches(now);
+        self.end_unanswered_rings(now);
         self.give_up_on_nodes(now);
         self.renew_calls(now);
     }
@@ -518,7 +561,7 @@ impl Hub {
         }
     }
 
-    /// Keeps the store from forgetting the calls of this node.
+    /// Keeps the store from forgetting the calls and the listeners of this node.
     fn renew_calls(&mut self, now: Instant) {
         let Some(cluster) = &mut self.cluster else {
             return;
@@ -530,7 +573,11 @@ impl Hub {
 
         cluster.next_renewal = Some(now + RENEWAL_INTERVAL);
         for key in self.keys() {
-            if self.call(key).is_some() {
+            let listens = self
+                .clients
+                .get(&key)
+                .is_some_and(|client| client.listening.is_some());
+            if self.call(key).is_some() || listens {
                 self.sync_to_store(key);
             }
         }
@@ -564,5 +611,7 @@ fn record(client: &Client, node: &NodeId) -> Record {
         last_partner: client.last_partner.clone(),
         call,
         ended: Vec::new(),
+        listening: None,
+        claims: client.claims.clone(),
     }
 }

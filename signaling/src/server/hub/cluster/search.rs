@@ -9,11 +9,12 @@ use super::messages::{Card, StoreCommand};
 use crate::message::{FindPartner, LeaveReason, RequestId, SessionId};
 use crate::server::client_key::ClientKey;
 use crate::server::hub::client::{Partner, PartnerLocation};
+use crate::server::hub::ring::no_such_knock;
 use crate::server::hub::{Effect, Hub};
 
 /// How much later than a hold runs out here to ask the store, whose clock does not run exactly like
 /// this node's. Asking too early would find the hold still in force.
-const CLOCK_MARGIN: Duration = Duration::from_millis(50);
+pub(super) const CLOCK_MARGIN: Duration = Duration::from_millis(50);
 
 impl Hub {
     /// Starts a search in the store. False if there is no store.
@@ -23,6 +24,7 @@ impl Hub {
         };
 
         client.store_search_since = Some(now);
+        client.search_number += 1;
         cluster.searching += 1;
         self.schedule_retries(key, now);
         self.join_store(key);
@@ -59,11 +61,12 @@ impl Hub {
             return;
         };
 
-        if let Some(client) = self.clients.get_mut(&key) {
-            client.is_recorded = true;
-        }
+        let Some(client) = self.clients.get_mut(&key) else {
+            return;
+        };
 
-        let join = StoreCommand::Join(Box::new(record), session);
+        client.is_recorded = true;
+        let join = StoreCommand::Join(Box::new(record), session, client.search_number);
         self.effects.push_back(Effect::Store(join));
     }
 
@@ -127,6 +130,7 @@ impl Hub {
 
     /// Forgets here that a client searches in the store. False if it did not.
     pub(super) fn forget_store_search(&mut self, key: ClientKey) -> bool {
+        self.forget_ring(key);
         let (Some(cluster), Some(client)) = (&mut self.cluster, self.clients.get_mut(&key)) else {
             return false;
         };
@@ -134,6 +138,8 @@ impl Hub {
         let Some(since) = client.store_search_since.take() else {
             return false;
         };
+
+        client.ringing = false;
 
         cluster.searching -= 1;
         for hold in [self.config.holds.interests, self.config.holds.rematch] {
@@ -145,7 +151,7 @@ impl Hub {
 
     /// The store has matched a client of this node.
     ///
-    /// Much may have happened since: the client may have cancelled, or blocked this partner while
+    /// It searched, or it has accepted a knock. Much may have happened since: the client may have cancelled, or blocked this partner while
     /// the store was away, or the partner, if it is on this node too, may have left. Then the call
     /// ends before it begins, and a client that still searches goes back into the queue.
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
@@ -173,6 +179,7 @@ impl Hub {
                 .and_then(|local| self.clients.get(&local))
                 .is_some_and(|other| {
                     other.store_search_since.is_some()
+                        || other.accepting.is_some()
                         || other
                             .call
                             .as_ref()
@@ -180,6 +187,10 @@ impl Hub {
                 });
 
         let was_searching = self.forget_store_search(key);
+        let accepted = self
+            .clients
+            .get_mut(&key)
+            .and_then(|client| client.accepting.take());
         let is_blocked = self
             .clients
             .get(&key)
@@ -191,7 +202,11 @@ impl Hub {
             self.block_in_store(key, &partner.user);
         }
 
-        if was_searching && can_enter && !is_blocked {
+        if (was_searching || accepted.is_some()) && can_enter && !is_blocked {
+            if let Some(profile) = accepted {
+                self.accepted_in_store(key, *profile);
+            }
+
             let mut partner = Partner::from_card(partner);
             if let Some(local) = local {
                 partner.location = PartnerLocation::Local(local);
@@ -212,6 +227,10 @@ impl Hub {
 
         if was_searching {
             self.search_in_store(key, now);
+        } else if accepted.is_some() {
+            self.reject(key, no_such_knock(), None);
+            // For the store it no longer listens.
+            self.sync_to_store(key);
         }
     }
 }

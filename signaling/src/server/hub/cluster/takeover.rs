@@ -155,6 +155,7 @@ impl Hub {
         Some(HandoverState {
             record: Record {
                 ended: client.ended_calls(now),
+                listening: super::listening_record(&client),
                 ..super::record(&client, &cluster.node)
             },
             seq: client.delivery.seq(),
@@ -255,6 +256,8 @@ impl Hub {
             last_partner,
             call,
             ended,
+            listening,
+            claims,
         } = record;
 
         let Some(takeover) = cluster.takeovers.remove(&ticket) else {
@@ -276,6 +279,8 @@ impl Hub {
         client.last_partner = last_partner;
         client.delivery = delivery;
         client.is_recorded = is_recorded;
+        client.listening = listening.map(|listening| Box::new(listening.into()));
+        client.claims = claims;
         client.remember_calls(ended, now);
         client.call = call.map(|RemoteCall { session, partner }| {
             let mut partner = Partner::from_card(partner);

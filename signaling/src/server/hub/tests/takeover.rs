@@ -215,6 +215,8 @@ fn a_census_does_not_remove_a_client_whose_handover_was_lost() {
         last_partner,
         call,
         ended,
+        listening: None,
+        claims: Vec::new(),
     }));
     other.hub.receive_outcome(
         StoreOutcome::Adopted {

@@ -1,0 +1,391 @@
+//! Ringing across server processes that share a Redis.
+
+use std::time::Duration;
+
+use redis::Commands;
+use serde_json::{Value, json};
+use tandem_tests::{Part, Redis, require};
+use tokio::time::timeout;
+
+use crate::support::nodes::{Node, candidate, eventually, resume, room};
+use crate::support::{Peer, store};
+
+/// 128 random bits, as text.
+const PRIVATE: &str = "3f9a1c77b2d84e5f9a6b0c1d2e3f4a5b";
+
+/// A search as an invite or *Call again* makes it.
+fn call(room: &str) -> Value {
+    json!({ "type": "find_partner", "room": room, "mustExist": true, "userName": "Ada", "id": "call" })
+}
+
+async fn listen(peer: &mut Peer, rooms: &[&str], accepted: usize) {
+    peer.send(json!({ "type": "listen", "rooms": rooms })).await;
+    assert_eq!(peer.expect("listening").await["rooms"], accepted);
+}
+
+async fn answer(peer: &mut Peer, kind: &str, knock: &Value) {
+    peer.send(json!({ "type": kind, "knockId": knock["knockId"] }))
+        .await;
+}
+
+/// Searches and rings. Returns the knock.
+async fn ring(caller: &mut Peer, listener: &mut Peer, room: &str) -> Value {
+    caller.send(call(room)).await;
+    caller.expect("searching").await;
+    assert_eq!(caller.expect("searching").await["ringing"], true);
+    let knock = listener.expect("knock").await;
+    assert_eq!(
+        (&knock["room"], &knock["userName"]),
+        (&json!(room), &json!("Ada"))
+    );
+
+    knock
+}
+
+/// The error with this code that ends a search.
+async fn expect_failed(caller: &mut Peer, code: &str) {
+    let error = caller.expect_error(code).await;
+    assert_eq!(error["id"], "call", "the error is about the search");
+    caller.expect("search_cancelled").await;
+}
+
+async fn claim(peer: &mut Peer) -> String {
+    peer.send(json!({ "type": "claim_room" })).await;
+    let claimed = peer.expect("room_claimed").await;
+    claimed["room"].as_str().expect("a room").to_owned()
+}
+
+#[tokio::test]
+async fn a_caller_on_one_node_rings_at_a_listener_on_another() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut caller, mut listener) = (one.peer().await, other.peer().await);
+    caller.send(call(PRIVATE)).await;
+    caller.expect("searching").await;
+    expect_failed(&mut caller, "no_such_room").await;
+
+    listen(&mut listener, &[PRIVATE, "other-room"], 2).await;
+    let knock = ring(&mut caller, &mut listener, PRIVATE).await;
+    answer(&mut caller, "accept", &knock).await;
+    caller.expect_error("no_such_knock").await;
+    caller.send(candidate(&listener, 1)).await;
+    caller.expect_error("not_matched").await;
+    answer(&mut listener, "decline", &knock).await;
+    expect_failed(&mut caller, "declined").await;
+    answer(&mut listener, "accept", &knock).await;
+    listener.expect_error("no_such_knock").await;
+
+    // Not again within 3 s, whatever the caller does.
+    for _ in 0..5 {
+        caller.send(call(PRIVATE)).await;
+        caller.expect("searching").await;
+        caller.send(json!({ "type": "cancel_search" })).await;
+        caller.expect("search_cancelled").await;
+    }
+    listener.expect_quiet().await;
+
+    let mut second = one.peer().await;
+    let knock = ring(&mut second, &mut listener, "other-room").await;
+    caller.send(call(PRIVATE)).await;
+    caller.expect("searching").await;
+    second.send(json!({ "type": "cancel_search" })).await;
+    second.expect("search_cancelled").await;
+    let ended = listener.expect("knock_ended").await;
+    assert_eq!(
+        (&ended["knockId"], &ended["reason"]),
+        (&knock["knockId"], &json!("cancelled"))
+    );
+
+    // The one that waited rings next.
+    let knock = listener.expect("knock").await;
+    assert_eq!(caller.expect("searching").await["ringing"], true);
+    listener
+        .send(json!({ "type": "accept", "knockId": knock["knockId"], "userName": "Ben" }))
+        .await;
+    let found = caller.expect("partner_found").await;
+    assert_eq!(
+        (&found["initiator"], &found["userName"]),
+        (&json!(true), &json!("Ben"))
+    );
+    assert_eq!(listener.expect("partner_found").await["userName"], "Ada");
+    caller.send(candidate(&listener, 1)).await;
+    listener.expect("ice_candidate").await;
+
+    // The call has ended the listening.
+    second.send(call("other-room")).await;
+    second.expect("searching").await;
+    expect_failed(&mut second, "no_such_room").await;
+
+    for mut peer in [caller, listener, second] {
+        peer.send(json!({ "type": "bye" })).await;
+        while peer.next().await.is_ok() {}
+    }
+    eventually("an empty store", async || {
+        store::keys(&redis) == ["{tandem}:nodes", "{tandem}:rank"]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_who_search_meet_across_nodes_also_where_somebody_listens() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut listener, mut old, mut caller) =
+        (one.peer().await, other.peer().await, one.peer().await);
+    listen(&mut listener, &["blue-otter"], 1).await;
+    old.send(room("blue-otter")).await;
+    old.expect("searching").await;
+    assert_eq!(old.expect("searching").await["ringing"], true);
+    listener.expect("knock").await;
+
+    caller.send(call("blue-otter")).await;
+    caller.expect("searching").await;
+    let found = caller.expect("partner_found").await;
+    assert_eq!(found["partnerId"], old.registered["userId"]);
+    old.expect("partner_found").await;
+    assert_eq!(listener.expect("knock_ended").await["reason"], "answered");
+
+    // Two who listen call each other at the same time.
+    let mut partner = other.peer().await;
+    listen(&mut listener, &[PRIVATE], 1).await;
+    listen(&mut partner, &[PRIVATE], 1).await;
+    listener.send(call(PRIVATE)).await;
+    listener.expect("searching").await;
+    assert_eq!(listener.expect("searching").await["ringing"], true);
+    partner.expect("knock").await;
+    partner.send(call(PRIVATE)).await;
+    listener.expect("partner_found").await;
+    let mut kinds = Vec::new();
+    while kinds.last().is_none_or(|kind| kind != "partner_found") {
+        let text = partner.next().await.expect("a message");
+        let message: Value = serde_json::from_str(&text).expect("JSON");
+        kinds.push(message["type"].as_str().expect("a type").to_owned());
+    }
+    kinds.sort();
+    assert_eq!(kinds, ["knock_ended", "partner_found", "searching"]);
+}
+
+#[tokio::test]
+async fn only_the_owner_listens_in_a_claimed_room_across_nodes() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut owner, mut intruder, mut caller) =
+        (one.peer().await, other.peer().await, other.peer().await);
+    let room = claim(&mut owner).await;
+    listen(&mut intruder, &[&room, "999"], 0).await;
+    listen(&mut owner, &[&room], 1).await;
+    ring(&mut caller, &mut owner, &room).await;
+
+    // The caller waits for the owner while the claim is held.
+    owner.send(json!({ "type": "listen", "rooms": [] })).await;
+    assert_eq!(owner.expect("knock_ended").await["reason"], "cancelled");
+    assert_eq!(owner.expect("listening").await["rooms"], 0);
+    owner.expect_quiet().await;
+    assert_eq!(caller.expect("searching").await.get("ringing"), None);
+    listen(&mut owner, &[&room], 1).await;
+    let knock = owner.expect("knock").await;
+    assert_eq!(caller.expect("searching").await["ringing"], true);
+    answer(&mut owner, "accept", &knock).await;
+    let found = caller.expect("partner_found").await;
+    owner.expect("partner_found").await;
+
+    caller
+        .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
+    caller.expect("session_ended").await;
+    intruder.send(call(&room)).await;
+    intruder.expect("searching").await;
+    expect_failed(&mut intruder, "no_such_room").await;
+}
+
+#[tokio::test]
+async fn a_knock_follows_a_listener_to_another_node() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut caller, mut listener) = (one.peer().await, other.peer().await);
+    listen(&mut listener, &[PRIVATE], 1).await;
+    let knock = ring(&mut caller, &mut listener, PRIVATE).await;
+
+    let (mut listener, _) = resume(&one, &listener, 0).await;
+    assert_eq!(listener.expect("knock").await["knockId"], knock["knockId"]);
+    caller.expect_quiet().await;
+    answer(&mut listener, "accept", &knock).await;
+    caller.expect("partner_found").await;
+    listener.expect("partner_found").await;
+}
+
+#[tokio::test]
+async fn a_listener_whose_node_dies_is_found_again_or_is_gone() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut owner, mut lost) = (one.peer().await, one.peer().await);
+    let (mut guest, mut caller) = (other.peer().await, other.peer().await);
+    let room = claim(&mut owner).await;
+    listen(&mut owner, &[&room], 1).await;
+    listen(&mut lost, &[PRIVATE], 1).await;
+    let knock = ring(&mut guest, &mut owner, &room).await;
+    ring(&mut caller, &mut lost, PRIVATE).await;
+    one.kill();
+
+    // The owner resumes on the other node in time; its knock has gone on.
+    let (mut owner, _) = resume(&other, &owner, 0).await;
+    assert_eq!(owner.expect("knock").await["knockId"], knock["knockId"]);
+    answer(&mut owner, "accept", &knock).await;
+    guest.expect("partner_found").await;
+    owner.expect("partner_found").await;
+
+    // The other listener does not.
+    expect_failed_after_ringing(&mut caller, "no_such_room").await;
+}
+
+/// The search may cease to ring before it fails.
+async fn expect_failed_after_ringing(caller: &mut Peer, code: &str) {
+    loop {
+        let text = caller.next().await.expect("a message");
+        let message: Value = serde_json::from_str(&text).expect("JSON");
+        if message["type"] != "searching" {
+            assert_eq!(
+                (&message["code"], &message["id"]),
+                (&json!(code), &json!("call"))
+            );
+            break;
+        }
+    }
+    caller.expect("search_cancelled").await;
+}
+
+#[tokio::test]
+async fn in_a_claimed_room_the_caller_stays_when_the_node_of_the_owner_dies() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut owner, mut guest) = (one.peer().await, other.peer().await);
+    let room = claim(&mut owner).await;
+    listen(&mut owner, &[&room], 1).await;
+    ring(&mut guest, &mut owner, &room).await;
+    one.kill();
+
+    assert_eq!(guest.expect("searching").await.get("ringing"), None);
+    guest.expect_quiet().await;
+    let mut database = store::connect(&redis);
+    assert!(
+        database
+            .zscore::<_, _, Option<f64>>("{tandem}:claim_ends", &room)
+            .expect("a score")
+            .is_some(),
+        "the claim is held"
+    );
+}
+
+#[tokio::test]
+async fn listeners_and_claims_are_written_again_after_redis_lost_its_data() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut owner, mut caller) = (one.peer().await, other.peer().await);
+    let room = claim(&mut owner).await;
+    listen(&mut owner, &[&room, PRIVATE], 2).await;
+
+    let port = redis.port();
+    drop(redis);
+    for node in [&one, &other] {
+        node.ready(false).await;
+    }
+    let redis = Redis::start_at(port).expect("Redis starts again");
+    for node in [&one, &other] {
+        node.ready(true).await;
+    }
+    let mut database = store::connect(&redis);
+    eventually("the listener in Redis", async || {
+        database
+            .exists::<_, bool>(format!("{{tandem}}:listen:{room}"))
+            .expect("a key")
+    })
+    .await;
+
+    let knock = ring(&mut caller, &mut owner, &room).await;
+    answer(&mut owner, "accept", &knock).await;
+    let found = caller.expect("partner_found").await;
+    owner.expect("partner_found").await;
+
+    // Its claim is known again, so it is released after the call.
+    owner
+        .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
+    owner.expect("session_ended").await;
+    eventually("the end of the claim", async || {
+        !database
+            .exists::<_, bool>("{tandem}:claims")
+            .expect("a key")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_ring_goes_on_when_redis_was_away() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut caller, mut listener) = (one.peer().await, other.peer().await);
+    listen(&mut listener, &[PRIVATE], 1).await;
+    let former = ring(&mut caller, &mut listener, PRIVATE).await;
+
+    let port = redis.port();
+    drop(redis);
+    for node in [&one, &other] {
+        node.ready(false).await;
+    }
+    answer(&mut listener, "accept", &former).await;
+    listener.expect_error("unavailable").await;
+
+    // It comes back without its data: the search begins anew, and rings again or, if its node was
+    // back first, fails.
+    let _redis = Redis::start_at(port).expect("Redis starts again");
+    let mut knocks = vec![former];
+    let answered = timeout(Duration::from_secs(30), async {
+        loop {
+            let text = listener.next().await.expect("a message");
+            let message: Value = serde_json::from_str(&text).expect("JSON");
+            match message["type"].as_str() {
+                Some("knock") => {
+                    answer(&mut listener, "accept", &message).await;
+                    knocks.push(message);
+                }
+                Some("knock_ended") => {
+                    let known = knocks
+                        .iter()
+                        .any(|knock| knock["knockId"] == message["knockId"]);
+                    assert!(known, "{message}");
+                    // The caller may have failed; a new search rings in any case.
+                    caller.send(call(PRIVATE)).await;
+                }
+                Some("partner_found") => break,
+                other => panic!("unexpected {other:?}: {message}"),
+            }
+        }
+    });
+    answered.await.expect("the call begins");
+}
+
+#[tokio::test]
+async fn a_ring_that_nobody_answers_ends_after_45_s_across_nodes() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut caller, mut listener) = (one.peer().await, other.peer().await);
+    listen(&mut listener, &[PRIVATE], 1).await;
+    ring(&mut caller, &mut listener, PRIVATE).await;
+
+    // Pings keep both connections open, and the wait within what `Peer` allows.
+    for _ in 0..2 {
+        let quiet = Duration::from_secs(20);
+        assert!(timeout(quiet, caller.next()).await.is_err(), "it rings on");
+    }
+    expect_failed(&mut caller, "no_answer").await;
+    assert_eq!(listener.expect("knock_ended").await["reason"], "expired");
+}
