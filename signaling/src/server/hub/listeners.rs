@@ -1,6 +1,6 @@
 //! Who listens in which room, and who rings at whom. Sans-IO.
 //!
-//! In a cluster, the store keeps this instead (`ring` in `cluster.lua`, with the same rules).
+//! In a cluster, the store keeps this instead (`ring` in `rooms.lua`, with the same rules).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

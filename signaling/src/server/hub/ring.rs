@@ -54,9 +54,8 @@ impl Hub {
             .map(Arc::from)
             .collect();
 
-        let count = rooms.len();
-        self.set_rooms(key, rooms);
-        self.listening(key, count, id);
+        self.set_rooms(key, &rooms);
+        self.listening(key, rooms.len(), id);
         Ok(())
     }
 
@@ -146,12 +145,12 @@ impl Hub {
 
     /// Ends listening: a search, a call or the end of the client.
     pub(super) fn stop_listening(&mut self, key: ClientKey) {
-        self.set_rooms(key, Vec::new());
+        self.set_rooms(key, &[]);
     }
 
     /// Replaces the rooms in which a client listens, here and not in a store. A caller that rings in
     /// a room that is no longer among them goes back to waiting.
-    pub(super) fn set_rooms(&mut self, key: ClientKey, rooms: Vec<Arc<str>>) {
+    pub(super) fn set_rooms(&mut self, key: ClientKey, rooms: &[Arc<str>]) {
         let Some(client) = self
             .clients
             .get_mut(&key)
@@ -162,7 +161,7 @@ impl Hub {
 
         let user = client.user.clone();
         let listening = client.listening.get_or_insert_default();
-        let former = std::mem::replace(&mut listening.rooms, rooms.clone());
+        let former = std::mem::replace(&mut listening.rooms, rooms.to_vec());
         let lost = listening
             .knock
             .as_ref()
@@ -353,7 +352,7 @@ impl Hub {
             {
                 let mut rooms = listening.rooms.clone();
                 rooms.retain(|other| **other != *room);
-                self.set_rooms(key, rooms);
+                self.set_rooms(key, &rooms);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Rooms that clients have claimed: short numbers, each of which one client may give to another
 //! person. Sans-IO.
 //!
-//! In a cluster, the store keeps them instead (`claim` in `cluster.lua`, with the same rules).
+//! In a cluster, the store keeps them instead (`claim` in `operations.lua`, with the same rules).
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};

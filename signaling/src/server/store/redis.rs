@@ -2,7 +2,7 @@
 //!
 //! One connection carries commands, another the messages for this node; when either breaks, both
 //! are set up again. Whatever must not be interrupted, matching above all, is one Lua script
-//! (`cluster.lua`), which Redis runs as a single step.
+//! (`cluster.lua` and what follows it), which Redis runs as a single step.
 //!
 //! Commands go out in batches: one round trip for each, answers in order. A command without an
 //! answer in time has failed, and the connection with it.
@@ -29,7 +29,11 @@ use crate::server::hub::cluster::messages::{
 use crate::server::matchmaker::Holds;
 use crate::server::shared::Shared;
 
-const SCRIPT: &str = include_str!("cluster.lua");
+const SCRIPT: &str = concat!(
+    include_str!("cluster.lua"),
+    include_str!("rooms.lua"),
+    include_str!("operations.lua")
+);
 const PREFIX: &str = "{tandem}:";
 /// Redis counts as lost if it does not answer within this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -90,7 +94,7 @@ impl RedisStore {
         format!("{PREFIX}inbox:{node}")
     }
 
-    /// One call of `cluster.lua`, with the arguments that every operation takes.
+    /// One call of the script, with the arguments that every operation takes.
     fn script(&self, sha: &str, operation: &str) -> Cmd {
         let mut cmd = redis::cmd("EVALSHA");
         cmd.arg(sha)
@@ -243,7 +247,7 @@ impl RedisStore {
     }
 }
 
-/// The arguments that `cluster.lua` passes to its `write`.
+/// The arguments that `operations.lua` passes to its `write`.
 fn add_record(cmd: &mut Cmd, record: &Record) {
     let interests = if record.profile.interests.is_empty() {
         String::new()

@@ -52,7 +52,8 @@ impl Hub {
 
         // At once, so that what the store is told of the client in the meantime is right. The answer
         // leaves out the rooms in which it may not listen.
-        self.set_rooms(key, rooms.iter().map(|room| Arc::from(&**room)).collect());
+        let wanted: Vec<Arc<str>> = rooms.iter().map(|room| Arc::from(&**room)).collect();
+        self.set_rooms(key, &wanted);
         self.effects.push_back(Effect::Store(StoreCommand::Listen {
             record: Box::new(record),
             rooms,
@@ -149,9 +150,9 @@ impl Hub {
             return self.reject(key, unavailable(), id);
         };
 
-        let count = rooms.len();
-        self.set_rooms(key, rooms.into_iter().map(Arc::from).collect());
-        self.listening(key, count, id);
+        let rooms: Vec<Arc<str>> = rooms.into_iter().map(Arc::from).collect();
+        self.set_rooms(key, &rooms);
+        self.listening(key, rooms.len(), id);
     }
 
     /// The store has carried out an `accept` or a `decline`, or there was no such knock. `None`: it
@@ -200,24 +201,16 @@ impl Hub {
             NodeMessage::KnockEnded { knock, reason, .. } => {
                 self.end_knock(key, &knock, Some(reason));
             }
-            NodeMessage::Ringing { search, knock, .. } => {
-                if self.is_current(key, search) {
-                    self.ring_in_store(key, knock, now);
-                }
+            NodeMessage::Ringing { search, knock, .. } if self.is_current(key, search) => {
+                self.ring_in_store(key, knock, now);
             }
-            NodeMessage::KnockLater { search, ms, .. } => {
-                if self.is_current(key, search)
-                    && let Some(cluster) = &mut self.cluster
-                {
+            NodeMessage::KnockLater { search, ms, .. } if self.is_current(key, search) => {
+                if let Some(cluster) = &mut self.cluster {
                     let at = now + Duration::from_millis(ms) + CLOCK_MARGIN;
                     cluster.retries.insert((at, key));
                 }
             }
-            NodeMessage::SearchEnded { search, code, .. } => {
-                if !self.is_current(key, search) {
-                    return;
-                }
-
+            NodeMessage::SearchEnded { search, code, .. } if self.is_current(key, search) => {
                 let fault = match code {
                     ErrorCode::Declined => declined(),
                     ErrorCode::NoAnswer => {
@@ -229,6 +222,7 @@ impl Hub {
                 self.forget_store_search(key);
                 self.fail_search(key, fault);
             }
+            // About a search that is over.
             _ => {}
         }
     }
@@ -263,6 +257,15 @@ impl Hub {
 
     /// A caller of this node has begun (`Some`) or ceased to ring.
     fn ring_in_store(&mut self, key: ClientKey, knock: Option<KnockId>, now: Instant) {
+        let current = self
+            .clients
+            .get(&key)
+            .and_then(|client| client.ring.as_ref());
+        if current.map(|(knock, _)| knock) == knock.as_ref() {
+            // The store says so again after it was away. The ring ends when it would have.
+            return;
+        }
+
         let is_ringing = knock.is_some();
         self.forget_ring(key);
 
@@ -322,11 +325,7 @@ impl Hub {
 pub(super) fn listening_record(client: &Client) -> Option<ListeningRecord> {
     let listening = client.listening.as_ref()?;
     Some(ListeningRecord {
-        rooms: listening
-            .rooms
-            .iter()
-            .map(|room| room.to_string())
-            .collect(),
+        rooms: listening.rooms.iter().map(ToString::to_string).collect(),
         knock: listening.knock.clone(),
         shown: listening.shown.clone(),
     })

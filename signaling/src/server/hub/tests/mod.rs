@@ -2,6 +2,7 @@
 //! invariants after every step (`random`).
 #![allow(clippy::disallowed_methods, reason = "tests start at the present")]
 
+mod cluster_ring;
 mod random;
 mod resume;
 mod ring;

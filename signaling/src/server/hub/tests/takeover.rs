@@ -4,15 +4,15 @@ use super::*;
 use crate::server::hub::cluster::messages::{Card, NodeMessage, Record, RemoteCall, StoreOutcome};
 use crate::server::hub::ids::Ticket;
 
-const NODES: [u128; 2] = [0xa, 0xb];
+pub(super) const NODES: [u128; 2] = [0xa, 0xb];
 
-struct Node {
-    hub: Hub,
+pub(super) struct Node {
+    pub(super) hub: Hub,
     id: NodeId,
 }
 
 impl Node {
-    fn new(number: u128) -> Self {
+    pub(super) fn new(number: u128) -> Self {
         let id = NodeId::from(Uuid::from_u128(number).to_string());
         let config = HubConfig {
             node: Some(id.clone()),
@@ -24,11 +24,11 @@ impl Node {
         Self { hub, id }
     }
 
-    fn join(&mut self, subject: Option<&str>) -> ClientKey {
+    pub(super) fn join(&mut self, subject: Option<&str>) -> ClientKey {
         self.hub.connect(subject.map(str::to_owned))
     }
 
-    fn card(&self, key: ClientKey) -> Card {
+    pub(super) fn card(&self, key: ClientKey) -> Card {
         let client = &self.hub.clients[&key];
         Card {
             user: client.user.clone(),
@@ -50,7 +50,7 @@ impl Node {
     }
 
     /// Lets time pass, with a tick at each deadline. Returns the time at the end.
-    fn wait(&mut self, from: Instant, seconds: u64) -> Instant {
+    pub(super) fn wait(&mut self, from: Instant, seconds: u64) -> Instant {
         let end = from + Duration::from_secs(seconds);
         for _ in 0..MAX_DEADLINES {
             let Some(deadline) = self.hub.next_deadline().filter(|&deadline| deadline <= end)
