@@ -93,9 +93,10 @@ fn two_windows_find_and_see_each_other() {
             "{partner}'s name is shown"
         );
 
+        window.press("call-details").expect("the button is there");
         window
             .wait_for_element("[data-badge=\"encrypted\"]")
-            .expect("a badge says that the call is encrypted");
+            .expect("the details say that the call is encrypted");
         wait_for_state(window, "/screen/encrypted", &json!(true));
         wait_for_state(window, "/screen/route", &json!("direct"));
         wait_for_state(window, "/screen/quality", &json!(3));

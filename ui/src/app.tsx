@@ -62,8 +62,7 @@ export class App {
 
     window.addEventListener("keydown", (event) => {
       const { state } = this.#store;
-      if (!state || this.#page.settingsOpen) return;
-      if (shortcut(event, state, this.#send)) event.preventDefault();
+      if (state && shortcut(event, state, this.#actions)) event.preventDefault();
     });
   }
 
@@ -95,6 +94,7 @@ export class App {
     return {
       send: this.#send,
       openSettings: () => {
+        if (this.#page.settingsOpen) return;
         this.#focusBeforeSettings = document.activeElement;
         this.#set({ settingsOpen: true, refusal: null });
       },
@@ -248,6 +248,8 @@ function controlsInUse(): boolean {
 
 /** Has screen readers say `sentence`. */
 function announce(sentence: string): void {
-  const announcer = document.getElementById("announcer");
+  // Behind a modal dialog nothing is spoken, so that has an element of its own.
+  const announcer =
+    document.querySelector("dialog[open] > [role=status]") ?? document.getElementById("announcer");
   if (announcer) announcer.textContent = sentence;
 }

@@ -99,7 +99,8 @@ export class SelfView {
 /** How far the element can move within its parent, as the style sheet lays it out. */
 function space(element: HTMLElement): Position {
   const style = getComputedStyle(element);
-  const pixels = (name: string) => Number.parseFloat(style.getPropertyValue(name)) || 0;
+  const remPx = Number.parseFloat(getComputedStyle(document.documentElement).fontSize) || 16;
+  const pixels = (name: string) => (Number.parseFloat(style.getPropertyValue(name)) || 0) * remPx;
   const margin = pixels("--self-view-margin");
   const bottom = pixels("--self-view-bottom");
   const parent = element.parentElement;

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 
+import { KEYS, keyLabel } from "./keys";
 import { shortcut } from "./shortcuts";
 import { makeCall, makeState, STATES } from "./testing/states";
 
@@ -9,12 +10,23 @@ function press(
   init: KeyboardEventInit = {},
   on?: Element,
 ) {
-  const send = vi.fn();
+  const act = { send: vi.fn(), openSettings: vi.fn() };
   const event = new KeyboardEvent("keydown", { key, bubbles: true, ...init });
   (on ?? document.body).dispatchEvent(event);
-  const taken = shortcut(event, state, send);
-  return { taken, commands: send.mock.calls.flat() };
+  const taken = shortcut(event, state, act);
+  return {
+    taken,
+    commands: act.send.mock.calls.flat(),
+    opened: act.openSettings.mock.calls.length,
+  };
 }
+
+function inField(html: string): Element {
+  document.body.innerHTML = html;
+  return document.body.firstElementChild as Element;
+}
+
+const HANG_UP = { ctrlKey: true, shiftKey: true };
 
 describe("shortcuts", () => {
   it("M mutes and unmutes, V turns the camera off and on", () => {
@@ -30,6 +42,23 @@ describe("shortcuts", () => {
     }
   });
 
+  it("hang up with three keys, and with no fewer", () => {
+    const hangUp = [{ type: "hangUp" }];
+    expect(press("H", undefined, HANG_UP).commands).toEqual(hangUp);
+    expect(press("H", undefined, { metaKey: true, shiftKey: true }).commands).toEqual(hangUp);
+    for (const fewer of [{}, { shiftKey: true }, { ctrlKey: true }]) {
+      expect(press("h", undefined, fewer).taken).toBe(false);
+    }
+    expect(press("H", makeState(), HANG_UP).taken, "outside a call").toBe(false);
+    expect(Object.values(KEYS).every(({ key }) => key !== "Escape")).toBe(true);
+  });
+
+  it("open the settings on every screen", () => {
+    for (const state of Object.values(STATES)) {
+      expect(press(",", state, { ctrlKey: true }).opened).toBe(1);
+    }
+  });
+
   it("ignore other screens, other keys and key combinations", () => {
     expect(press("m", STATES.connecting).taken).toBe(false);
     expect(press("v", STATES.ended).taken).toBe(false);
@@ -38,8 +67,17 @@ describe("shortcuts", () => {
     for (const held of combinations) expect(press("m", undefined, held).taken).toBe(false);
   });
 
-  it("ignore what is typed into a text field", () => {
-    const field = document.body.appendChild(document.createElement("input"));
-    expect(press("m", undefined, {}, field).taken).toBe(false);
+  it("leave letters to text fields and menus, but not key combinations", () => {
+    for (const html of ["<input>", "<input type=text>", "<select></select>", "<textarea>"]) {
+      expect(press("m", undefined, {}, inField(html)).taken, html).toBe(false);
+      expect(press("H", undefined, HANG_UP, inField(html)).taken, html).toBe(true);
+    }
+    expect(press("m", undefined, {}, inField("<input type=checkbox>")).taken).toBe(true);
+  });
+
+  it("are written as the system writes them", () => {
+    expect(keyLabel("hangUp", false)).toBe("Ctrl+Shift+H");
+    expect(keyLabel("hangUp", true)).toBe("⇧⌘H");
+    expect(keyLabel("mute", true)).toBe("M");
   });
 });

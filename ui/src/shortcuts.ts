@@ -1,32 +1,51 @@
-// The shortcuts: M mutes, V switches the camera; in a call, and on the screens before one.
+// Carries out keyboard shortcuts: mute and camera in a call and before one, the settings
+// everywhere, hanging up in a call.
 
-import type { Send } from "./backend";
 import type { AppState, Screen } from "./generated/contract";
+import { KEYS, type Shortcut, shortcutOf } from "./keys";
+import type { Actions } from "./page-state";
 
-const FIELDS = "input, select, textarea, [contenteditable]";
+/** What takes letters: text fields, and menus, which search with them. */
+const TAKES_LETTERS =
+  "input:not([type=checkbox]), select, textarea, [contenteditable]:not([contenteditable=false])";
 
 /** Where the user sees whether the microphone and the camera are on. */
 const DEVICE_SCREENS = new Set<Screen["kind"]>(["lobby", "waiting", "inCall"]);
 
-/** Carries out a shortcut. Returns whether the key is one on this screen. */
-export function shortcut(event: KeyboardEvent, state: AppState, send: Send): boolean {
-  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return false;
-  if (event.defaultPrevented) return false;
-  if (event.target instanceof Element && event.target.closest(FIELDS)) return false;
+type Does = Pick<Actions, "send" | "openSettings">;
 
-  const { screen, settings } = state;
-  const { muted, cameraOn } =
-    screen.kind === "inCall" ? screen : { muted: settings.muted, cameraOn: settings.cameraEnabled };
-  switch (event.key.toLowerCase()) {
-    case "m":
+/** Carries out a shortcut. Returns whether the key is one on this screen. */
+export function shortcut(event: KeyboardEvent, state: AppState, act: Does): boolean {
+  if (event.repeat || event.defaultPrevented) return false;
+  const name = shortcutOf(event);
+  if (!name) return false;
+  if (!KEYS[name].mod && event.target instanceof Element && event.target.closest(TAKES_LETTERS)) {
+    return false;
+  }
+  return carryOut(name, state, act);
+}
+
+function carryOut(name: Shortcut, { screen, settings }: AppState, act: Does): boolean {
+  const inCall = screen.kind === "inCall";
+  const { muted, cameraOn } = inCall
+    ? screen
+    : { muted: settings.muted, cameraOn: settings.cameraEnabled };
+
+  switch (name) {
+    case "mute":
       if (!DEVICE_SCREENS.has(screen.kind)) return false;
-      void send({ type: "setMuted", muted: !muted });
+      void act.send({ type: "setMuted", muted: !muted });
       return true;
-    case "v":
+    case "camera":
       if (!DEVICE_SCREENS.has(screen.kind)) return false;
-      void send({ type: "setCameraOn", on: !cameraOn });
+      void act.send({ type: "setCameraOn", on: !cameraOn });
       return true;
-    default:
-      return false;
+    case "settings":
+      act.openSettings();
+      return true;
+    case "hangUp":
+      if (!inCall) return false;
+      void act.send({ type: "hangUp" });
+      return true;
   }
 }

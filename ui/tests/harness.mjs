@@ -86,15 +86,25 @@ export class Harness {
       height = 800,
       colorScheme = "light",
       reducedMotion = "reduce",
+      forcedColors = "none",
       frames = true,
+      /** The system's text size, in pixels. */
+      textPx = 16,
     } = {},
   ) {
     const context = await this.browser.newContext({
       viewport: { width, height },
       colorScheme,
       reducedMotion,
+      forcedColors,
     });
     const page = await context.newPage();
+    if (textPx !== 16) {
+      const devtools = await context.newCDPSession(page);
+      await devtools.send("Page.setFontSizes", {
+        fontSizes: { standard: textPx, fixed: textPx },
+      });
+    }
     Object.assign(page, { faults: [], requests: [], sockets: [] });
     page.on("pageerror", (error) => page.faults.push(String(error)));
     page.on("console", (message) => message.type() === "error" && page.faults.push(message.text()));

@@ -1,5 +1,6 @@
 // Screenshots of the page with a mocked app: `npm run screens [-- FOLDER [WIDTHxHEIGHT
-// [NAME[-dark]…]]]`. Without names: all screens, light and dark.
+// [NAME[-dark]…]]]`. Without names: all screens, light and dark. `TEXT_PX=32` is the system's text
+// size, `FORCED_COLORS=active` a contrast theme.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -21,7 +22,13 @@ for (const name of names.length > 0 ? names : all) {
   const dark = name.endsWith("-dark");
   const base = dark ? name.slice(0, -"-dark".length) : name;
   const colorScheme = dark ? "dark" : "light";
-  const page = await harness.page(states[base], { width, height, colorScheme });
+  const page = await harness.page(states[base], {
+    width,
+    height,
+    colorScheme,
+    textPx: Number(process.env.TEXT_PX ?? 16),
+    forcedColors: process.env.FORCED_COLORS ?? "none",
+  });
   await page.evaluate(() => window.mock.emit("microphone-level", { level: 0.62 }));
   if (base.startsWith("settings")) await page.click("[data-action=settings]");
   // Moving the pointer shows the controls of a call.

@@ -76,6 +76,13 @@ export const en = {
     noiseSuppressionHint: "Reduces fan, keyboard and street noise.",
     autoGain: "Automatic volume",
     autoGainHint: "Makes quiet voices louder.",
+    keys: "Keyboard shortcuts",
+    shortcuts: {
+      mute: "Mute or unmute",
+      camera: "Stop or start video",
+      hangUp: "Hang up",
+      settings: "Open settings",
+    },
   },
 
   waiting: {
@@ -89,8 +96,6 @@ export const en = {
 
   connecting: {
     title: "Connecting to {name}",
-    steps: { exchanging: "Setting up", checking: "Connecting" },
-    elapsed: "Connecting for",
     timedOut: "This is taking longer than usual.",
     timedOutTodo: "You can try again or cancel.",
     retry: "Try again",
@@ -119,26 +124,24 @@ export const en = {
     hangUpLabel: "Hang up and end the call",
     time: "Call time",
     waitingForVideo: "Waiting for video…",
-    badges: {
-      encrypted: "Encrypted, not verified",
-      encryptedTitle:
-        "Your audio and video are encrypted, but Tandem can't verify who's at the other end.",
-      direct: "Direct",
-      directTitle: "Audio and video go straight from one computer to the other.",
-      relayed: "Via a server",
-      relayedTitle: "Audio and video pass through a server, still encrypted.",
+    partnerMuted: "{name} is muted",
+    partnerCameraOff: "{name}'s camera is off",
+    connection: {
+      /** Shown until the quality is known. */
+      unknown: "Connection",
+      details: "Connection details",
       quality: { 1: "Poor", 2: "Fair", 3: "Good" },
-      qualityTitle: {
-        1: "The connection is poor.",
-        2: "The connection is fair.",
+      qualityUnknown: "Tandem is still measuring the connection.",
+      qualityWords: {
+        1: "The connection is poor. Video may stop now and then.",
+        2: "The connection is fair. Video may be less sharp.",
         3: "The connection is good.",
       },
-      partnerMuted: "Muted",
-      partnerMutedTitle: "{name} is muted.",
-      partnerCameraOff: "Camera off",
-      partnerCameraOffTitle: "{name}'s camera is off.",
-      reconnecting: "Reconnecting…",
+      direct: "Audio and video go straight from one computer to the other.",
+      relayed: "Audio and video pass through a server, still encrypted.",
+      encrypted: "Encrypted, not verified: Tandem can't check who's at the other end.",
     },
+    reconnecting: "Reconnecting…",
     reconnectingHint: "The connection to {name} was lost.",
     serverLost: "Can't reach the server. Your call isn't affected.",
     partnerServerLost: "{name} lost the connection to the server. Your call isn't affected.",
@@ -148,13 +151,19 @@ export const en = {
   ended: {
     title: { ended: "Call ended", failed: "Couldn't connect" },
     duration: "You talked for",
-    again: "Meet someone new",
-    againRoom: "Call again with the same code",
+    /** After a call with anyone. */
+    next: "Find someone else",
+    /** After a search that led to no call. */
+    retry: "Try again",
+    /** After a call with a code. */
+    again: "Call again",
     home: "Back to home",
   },
 
   problem: {
     dismiss: "Dismiss",
+    details: "Details",
+    code: "Error code:",
   },
 
   /** Spoken by screen readers when something changes. */

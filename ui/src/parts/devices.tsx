@@ -32,19 +32,7 @@ export function Devices({ level, ...view }: View & { level: boolean }) {
   const cannotTest = state.settings.speaker === NONE || state.screen.kind !== "lobby";
   return (
     <section class="devices" aria-label={t.title}>
-      <DeviceMenu
-        {...view}
-        kind="camera"
-        beside={
-          <Button
-            action="refresh-devices"
-            icon="refresh"
-            label={t.refresh}
-            iconOnly
-            onClick={() => void act.send({ type: "refreshDevices" })}
-          />
-        }
-      />
+      <DeviceMenu {...view} kind="camera" />
       <DeviceMenu {...view} kind="microphone" below={level && <LevelMeter />} />
       <DeviceMenu
         {...view}
@@ -58,6 +46,13 @@ export function Devices({ level, ...view }: View & { level: boolean }) {
             onClick={() => void act.send({ type: "testSpeaker" })}
           />
         }
+      />
+      <Button
+        action="refresh-devices"
+        icon="refresh"
+        label={t.refresh}
+        kind="quiet"
+        onClick={() => void act.send({ type: "refreshDevices" })}
       />
     </section>
   );

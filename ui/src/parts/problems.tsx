@@ -1,4 +1,4 @@
-// Problems, each in its place: what is wrong, one thing to do, and the code.
+// Problems, each in its place: what is wrong, one thing to do, and details for a bug report.
 
 import type { ProblemPlace } from "../generated/contract";
 import { type Code, words, wordsFor } from "../locale";
@@ -63,9 +63,7 @@ function ProblemCard({ code, detail, onDismiss }: ProblemCardProps) {
       <Icon name="warning" />
       <div class="problem-words">
         <ProblemWords code={code} />
-        <p class="problem-code" title={detail === null ? undefined : plain(detail, 300)}>
-          {plain(code, 60)}
-        </p>
+        <ProblemDetails code={code} detail={detail} />
       </div>
       <Button
         action="dismiss"
@@ -76,6 +74,19 @@ function ProblemCard({ code, detail, onDismiss }: ProblemCardProps) {
         onClick={onDismiss}
       />
     </div>
+  );
+}
+
+/** For a bug report: the code and the cause. Closed, because nobody needs them to act. */
+export function ProblemDetails({ code, detail = null }: { code: Code; detail?: string | null }) {
+  return (
+    <details class="problem-details">
+      <summary>{words.problem.details}</summary>
+      <p>
+        {words.problem.code} <code class="problem-code">{plain(code, 60)}</code>
+      </p>
+      {detail !== null && <p class="problem-detail">{plain(detail, 300)}</p>}
+    </details>
   );
 }
 

@@ -1,9 +1,9 @@
-// The settings dialog: server, appearance, voice; the device menus too, unless the home screen
-// shows them.
+// The settings dialog: devices (unless the home screen shows them), voice, appearance, keys, server.
 
 import type { ComponentChildren } from "preact";
 
 import type { Theme } from "../generated/contract";
+import { keyLabel, type Shortcut } from "../keys";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "./button";
@@ -13,6 +13,7 @@ import { Problems } from "./problems";
 import { TextField } from "./text-field";
 
 const t = words.settings;
+const SHORTCUTS: Shortcut[] = ["mute", "camera", "hangUp", "settings"];
 const THEMES: Theme[] = ["system", "light", "dark"];
 
 /** Stays in the document: `app.tsx` opens it as a modal dialog, so that the focus stays inside. */
@@ -36,6 +37,7 @@ export function Settings(view: View) {
           <DialogBody {...view} />
         </>
       )}
+      <div class="visually-hidden" role="status" />
     </dialog>
   );
 }
@@ -49,14 +51,17 @@ function DialogBody(view: View) {
           <Devices {...view} level={false} />
         </Group>
       )}
-      <Group title={t.server}>
-        <ServerField {...view} />
+      <Group title={t.voice}>
+        <ProcessingSwitches {...view} />
       </Group>
       <Group title={t.appearance}>
         <ThemeField {...view} />
       </Group>
-      <Group title={t.voice}>
-        <ProcessingSwitches {...view} />
+      <Group title={t.keys}>
+        <Keys />
+      </Group>
+      <Group title={t.server}>
+        <ServerField {...view} />
       </Group>
     </div>
   );
@@ -150,6 +155,21 @@ function ProcessingSwitches({ state, act }: View) {
         }}
       />
     </>
+  );
+}
+
+function Keys() {
+  return (
+    <dl class="keys">
+      {SHORTCUTS.map((name) => (
+        <div key={name}>
+          <dt>{t.shortcuts[name]}</dt>
+          <dd>
+            <kbd>{keyLabel(name)}</kbd>
+          </dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 

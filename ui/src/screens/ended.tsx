@@ -6,7 +6,7 @@ import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { Icon, Mark } from "../parts/icons";
 import { Centred, Heading } from "../parts/layout";
-import { plain } from "../text";
+import { ProblemDetails } from "../parts/problems";
 import { clock } from "../time";
 
 const t = words.ended;
@@ -14,18 +14,24 @@ const t = words.ended;
 /** Ends that one of the two chose: nothing went wrong, so no code is shown. */
 const ORDERLY = new Set<EndCode>(["HUNG_UP", "CANCELLED", "PARTNER_LEFT"]);
 
+/** What the user most likely wants: the same attempt, the next person, or the same person again. */
+const RETRY = { icon: "refresh", label: t.retry } as const;
+const NEXT = { icon: "search", label: t.next } as const;
+const AGAIN = { icon: "phone", label: t.again } as const;
+
 interface EndedProps extends View {
   screen: Extract<Screen, { kind: "ended" }>;
 }
 
 export function Ended({ screen, ...view }: EndedProps) {
-  const { reason, cause, durationMs, room } = screen;
+  const { reason, cause, durationMs } = screen;
   const { act } = view;
   // What is wrong with the server says more than that it could not be reached.
   const code = cause ?? reason;
   const { what, todo } = wordsFor(code);
   const orderly = ORDERLY.has(reason);
   const failed = durationMs === null && !orderly;
+  const again = failed ? RETRY : screen.room === null ? NEXT : AGAIN;
   return (
     <Centred name="ended" {...view}>
       <div class={`end-mark${orderly ? "" : " fault"}`}>
@@ -44,8 +50,8 @@ export function Ended({ screen, ...view }: EndedProps) {
       <div class="buttons">
         <Button
           action="search-again"
-          icon="search"
-          label={room === null ? t.again : t.againRoom}
+          icon={again.icon}
+          label={again.label}
           kind="primary"
           onClick={() => void act.send({ type: "next" })}
         />
@@ -56,7 +62,7 @@ export function Ended({ screen, ...view }: EndedProps) {
           onClick={() => void act.send({ type: "toLobby" })}
         />
       </div>
-      {!orderly && <p class="problem-code">{plain(code, 60)}</p>}
+      {!orderly && <ProblemDetails code={code} />}
     </Centred>
   );
 }

@@ -1,6 +1,6 @@
 // The call: the partner's video fills the window. Everything else lies over it and hides when idle.
 
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, TargetedKeyboardEvent } from "preact";
 
 import type { InCall as Call } from "../generated/contract";
 import { words } from "../locale";
@@ -48,7 +48,6 @@ export function InCall({ call, ...view }: View & { call: Call }) {
 /** The partner's video, and what stands in its place. `frames/` draws on the canvas. */
 function Stage({ call }: { call: Call }) {
   const { partner, partnerCameraOff, partnerReconnecting } = call;
-  const b = t.badges;
   return (
     <div class="stage">
       <canvas
@@ -60,9 +59,9 @@ function Stage({ call }: { call: Call }) {
       {/* The first frame covers it. */}
       <div class="stage-note">
         <Avatar partner={partner} />
-        <p>
+        <p data-badge={partnerCameraOff ? "partner-camera-off" : undefined}>
           <Sentence
-            template={partnerCameraOff ? b.partnerCameraOffTitle : t.waitingForVideo}
+            template={partnerCameraOff ? t.partnerCameraOff : t.waitingForVideo}
             partner={partner}
           />
         </p>
@@ -71,7 +70,7 @@ function Stage({ call }: { call: Call }) {
         <div class="reconnecting">
           <Mark />
           <p class="badge strong" data-badge="reconnecting">
-            {b.reconnecting}
+            {t.reconnecting}
           </p>
           <p>
             <Sentence template={t.reconnectingHint} partner={partner} />
@@ -82,74 +81,76 @@ function Stage({ call }: { call: Call }) {
   );
 }
 
-interface BadgeProps {
-  name: string;
-  text: string;
-  /** The tooltip: what the badge means. */
-  title: string;
-  icon: ComponentChildren;
-  level?: string;
+/** What is worth knowing about the other side now, and how good the connection is. */
+function Badges({ call }: { call: Call }) {
+  const { partner, partnerMuted } = call;
+  return (
+    <ul class="badges">
+      {partnerMuted && (
+        <li class="badge attention" data-badge="partner-muted">
+          <Icon name="microphoneOff" />
+          <span>
+            <Sentence template={t.partnerMuted} partner={partner} />
+          </span>
+        </li>
+      )}
+      <li>
+        <Connection call={call} />
+      </li>
+    </ul>
+  );
 }
 
-function Badge({ name, text, title, icon, level = "" }: BadgeProps) {
+/** How good the connection is. When opened, all that is known about it. */
+function Connection({ call }: { call: Call }) {
+  const { encrypted, route, quality } = call;
+  const c = t.connection;
+  const short = quality === null ? c.unknown : c.quality[quality];
   return (
-    <li class={`badge ${level}`} data-badge={name} title={title}>
+    <details class="connection" onKeyDown={closeOnEscape}>
+      <summary
+        class={`badge${quality === null ? "" : ` quality-${quality}`}`}
+        data-badge={quality === null ? undefined : "quality"}
+        data-action="call-details"
+        aria-label={quality === null ? c.details : `${short}: ${c.details}`}
+      >
+        {quality === null ? <Icon name="info" /> : <Bars quality={quality} />}
+        <span>{short}</span>
+      </summary>
+      <ul class="connection-facts">
+        <Fact
+          name="quality-words"
+          icon={<Icon name="info" />}
+          text={quality === null ? c.qualityUnknown : c.qualityWords[quality]}
+        />
+        {route !== null && (
+          <Fact
+            name="route"
+            icon={<Icon name={route} />}
+            text={route === "direct" ? c.direct : c.relayed}
+          />
+        )}
+        {encrypted && <Fact name="encrypted" icon={<Icon name="lock" />} text={c.encrypted} />}
+      </ul>
+    </details>
+  );
+}
+
+function Fact({ name, icon, text }: { name: string; icon: ComponentChildren; text: string }) {
+  return (
+    <li data-badge={name}>
       {icon}
       <span>{text}</span>
     </li>
   );
 }
 
-function Badges({ call }: { call: Call }) {
-  const { partner, encrypted, route, quality, partnerMuted, partnerCameraOff } = call;
-  const b = t.badges;
-  return (
-    <ul class="badges">
-      {encrypted && (
-        <Badge
-          name="encrypted"
-          text={b.encrypted}
-          title={b.encryptedTitle}
-          icon={<Icon name="lock" />}
-        />
-      )}
-      {route !== null && (
-        <Badge
-          name="route"
-          text={b[route]}
-          title={route === "direct" ? b.directTitle : b.relayedTitle}
-          icon={<Icon name={route} />}
-        />
-      )}
-      {quality !== null && (
-        <Badge
-          name="quality"
-          text={b.quality[quality]}
-          title={b.qualityTitle[quality]}
-          icon={<Bars quality={quality} />}
-          level={`quality-${quality}`}
-        />
-      )}
-      {partnerMuted && (
-        <Badge
-          name="partner-muted"
-          text={b.partnerMuted}
-          title={withName(b.partnerMutedTitle, partner)}
-          icon={<Icon name="microphoneOff" />}
-          level="attention"
-        />
-      )}
-      {partnerCameraOff && (
-        <Badge
-          name="partner-camera-off"
-          text={b.partnerCameraOff}
-          title={withName(b.partnerCameraOffTitle, partner)}
-          icon={<Icon name="cameraOff" />}
-          level="attention"
-        />
-      )}
-    </ul>
-  );
+function closeOnEscape(event: TargetedKeyboardEvent<HTMLDetailsElement>): void {
+  const { currentTarget, key } = event;
+  if (key !== "Escape" || !currentTarget.open) return;
+  event.preventDefault();
+  currentTarget.open = false;
+  currentTarget.querySelector("summary")?.focus();
 }
 
 function Notes({ call }: { call: Call }) {

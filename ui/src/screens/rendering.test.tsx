@@ -44,7 +44,7 @@ describe("rendering", () => {
     expect(root.textContent).toBe("<b>bold</b>");
     show(makeState({ problems: [{ ...camera(1), detail: '"><i>' }] }));
     expect(root.querySelector(".problem i")).toBeNull();
-    expect(find(".problem-code").title).toBe('"><i>');
+    expect(find(".problem-detail").textContent).toBe('"><i>');
   });
 
   it("keeps the canvases of a call, and what was painted and written on them", () => {

@@ -167,7 +167,7 @@ describe("the lobby", () => {
     expect(camera.closest(".device")?.querySelector("select")?.id).toBe("camera");
     expect(camera.textContent).toContain("Another app is using your camera.");
     expect(camera.textContent).toContain("Close that app, then try again.");
-    expect(camera.textContent).toContain("CAM_IN_USE");
+    expect(camera.querySelector("details .problem-code")?.textContent).toBe("CAM_IN_USE");
     expect(has('.host [data-problem="RELAY_NOT_STARTED"]')).toBe(true);
     camera.querySelector("button")?.click();
     expect(sent(view)).toEqual([{ type: "dismissProblem", id: 1 }]);
@@ -198,7 +198,6 @@ describe("waiting and connecting", () => {
   it("say what is happening, and offer to try again when it takes too long", () => {
     show(STATES.connecting ?? makeState());
     expect(text("h1")).toBe("Connecting to Amara");
-    expect(text("[aria-current=step]")).toBe(words.connecting.steps.checking);
     expect(has('[data-action="retry"]')).toBe(false);
     const view = show(STATES["connecting-timed-out"] ?? makeState());
     action("retry").click();
@@ -240,13 +239,29 @@ describe("a call", () => {
     ]);
   });
 
-  it("has a badge for each thing worth knowing, and only for those", () => {
+  it("shows how good the connection is, and the rest about it on request", () => {
     call();
-    expect(badges()).toEqual(["encrypted", "route", "quality"]);
-    expect(text("[data-badge=encrypted]")).toBe("Encrypted, not verified");
-    expect(text("[data-badge=route]")).toBe("Direct");
+    expect(badges()).toEqual(["quality", "quality-words", "route", "encrypted"]);
+    const details = find<HTMLDetailsElement>(".connection");
+    expect(details.open, "closed until the user asks").toBe(false);
+    expect(find(".connection > summary").getAttribute("aria-label")).toBe(
+      "Good: Connection details",
+    );
+    expect(text("[data-badge=encrypted]")).toContain("Encrypted, not verified");
+    expect(text("[data-badge=route]")).toBe(words.call.connection.direct);
+
+    details.open = true;
+    call({ quality: 2 });
+    expect(details.open, "it stays open when the quality changes").toBe(true);
+    const key = new KeyboardEvent("keydown", { key: "Escape", bubbles: true, cancelable: true });
+    find(".connection > summary").dispatchEvent(key);
+    expect(details.open, "until Escape").toBe(false);
+  });
+
+  it("has a badge for each thing worth knowing, in words that say whose it is", () => {
     call({ encrypted: false, route: null, quality: null });
-    expect(badges()).toEqual([]);
+    expect(badges()).toEqual(["quality-words"]);
+    expect(text(".connection > summary")).toBe(words.call.connection.unknown);
     call({
       route: "relayed",
       partnerMuted: true,
@@ -258,12 +273,15 @@ describe("a call", () => {
         "encrypted",
         "route",
         "quality",
+        "quality-words",
         "partner-muted",
         "partner-camera-off",
         "reconnecting",
       ]),
     );
-    expect(text("[data-badge=route]")).toBe("Via a server");
+    expect(text("[data-badge=route]")).toBe(words.call.connection.relayed);
+    expect(text("[data-badge=partner-muted]")).toBe("Amara is muted");
+    expect(text("[data-badge=partner-camera-off]")).toBe("Amara's camera is off");
   });
 
   it.each([
@@ -375,6 +393,7 @@ describe("the end", () => {
     expect(text("#end-reason")).toBe("The other person left the call.");
     expect(text("#call-duration")).toBe("12:34");
     expect(has(".problem-code")).toBe(false);
+    expect(action("search-again").textContent).toBe(words.ended.next);
     action("search-again").click();
     action("to-lobby").click();
     expect(sent(view)).toEqual([{ type: "next" }, { type: "toLobby" }]);
@@ -382,7 +401,8 @@ describe("the end", () => {
 
   it("shows the code of a fault, and no duration where there was no call", () => {
     show(STATES["ended-fault"] ?? makeState());
-    expect(text(".problem-code")).toBe("CONNECTION_FAILED");
+    expect(text(".problem-details .problem-code")).toBe("CONNECTION_FAILED");
+    expect(action("search-again").textContent).toBe(words.ended.retry);
     expect(has("#call-duration")).toBe(false);
     expect(text("h1")).toBe(words.ended.title.failed);
   });
@@ -415,12 +435,21 @@ describe("the end", () => {
 
   it("offers to call again with the same code", () => {
     show(STATES["ended-room"] ?? makeState());
-    expect(action("search-again").textContent).toBe(words.ended.againRoom);
+    expect(action("search-again").textContent).toBe(words.ended.again);
     expect(text("#call-duration")).toBe("1:02:03");
   });
 });
 
 describe("the settings", () => {
+  it("list the keys, and begin with what people look for most", () => {
+    show(makeState(), { settingsOpen: true });
+    const keys = Array.from(root.querySelectorAll(".keys kbd"), ({ textContent }) => textContent);
+    expect(keys).toEqual(["M", "V", "Ctrl+Shift+H", "Ctrl+,"]);
+    const groups = Array.from(root.querySelectorAll("dialog h3"), ({ textContent }) => textContent);
+    expect(groups[0]).toBe(words.settings.voice);
+    expect(groups.at(-1)).toBe(words.settings.server);
+  });
+
   it("send what the user changes", () => {
     const view = show(makeState(), { settingsOpen: true });
     const theme = find<HTMLSelectElement>("#theme");
