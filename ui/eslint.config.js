@@ -12,6 +12,8 @@ const PAGE = {
   window: "readonly",
   document: "readonly",
   getComputedStyle: "readonly",
+  Image: "readonly",
+  NodeFilter: "readonly",
   MutationObserver: "readonly",
   requestAnimationFrame: "readonly",
   structuredClone: "readonly",

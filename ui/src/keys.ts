@@ -43,6 +43,11 @@ export function keyLabel(name: Shortcut, mac = isMac()): string {
   return `${mod ? "Ctrl+" : ""}${shift ? "Shift+" : ""}${letter}`;
 }
 
+/** The keys that copy what is selected. */
+export function copyKeys(mac = isMac()): string {
+  return mac ? "⌘C" : "Ctrl+C";
+}
+
 function isMac(): boolean {
   return navigator.userAgent.includes("Mac");
 }

@@ -4,60 +4,16 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 
-import { Harness, policy } from "./harness.mjs";
+import { policy } from "./harness.mjs";
+import { change, focused, pages, screen, sent, show, tabTo } from "./pages.mjs";
 import { call, HOSTILE, NOW, state, STATES } from "./states.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-let harness;
-before(async () => (harness = await Harness.open()));
-after(async () => harness?.close());
-
-/** Runs a test on a page of its own, closes it and checks that it had no faults. */
-async function withPage(it, options, work) {
-  const page = await harness.page(it, options);
-  try {
-    await work(page);
-    assert.deepEqual(
-      page.faults,
-      [],
-      "no error, no violation of the policy, no request to another server",
-    );
-  } finally {
-    await page.context().close();
-  }
-}
-
-const screen = (page) => page.locator("main").getAttribute("data-screen");
-const change = (page, changes) => page.evaluate((it) => window.mock.change(it), changes);
-/** Makes the page show another state, as the app would. */
-const show = async (page, { screen, settings, devices, preview, server, host, problems }) => {
-  await change(page, { screen, settings, devices, preview, server, host, problems });
-  await page.evaluate(
-    () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
-  );
-};
-/** The commands of one type that the page sent. */
-const sent = (page, type) => page.evaluate((it) => window.mock.sent(it), type);
-const focused = (page) =>
-  page.evaluate(() => {
-    const { id, dataset } = document.activeElement;
-    return dataset.action ?? id;
-  });
-
-/** Presses Tab until the element with this action or id has the focus. */
-async function tabTo(page, name) {
-  const seen = [];
-  for (let presses = 0; presses < 40; presses++) {
-    await page.keyboard.press("Tab");
-    seen.push(await focused(page));
-    if (seen.at(-1) === name) return;
-  }
-  assert.fail(`Tab does not reach ${name}: ${seen.join(", ")}`);
-}
+const { withPage } = pages();
 
 describe("the bundle", () => {
   test("is at most 150 KB gzipped, in separate files, without inline code", () => {
@@ -309,35 +265,6 @@ describe("the controls of a call", () => {
   });
 });
 
-test("every button of a call can be pressed in the smallest window", async () => {
-  for (const width of [360, 400, 440, 520, 600, 719, 720]) {
-    for (const known of [false, true]) {
-      const screen = call({ known });
-      await withPage(state({ screen }), { width, height: 480 }, async (page) => {
-        // Idle controls take no clicks.
-        await page.mouse.move(width / 2, 200);
-        const covered = await page.evaluate(() =>
-          Array.from(document.querySelectorAll("#controls button"), (button) => {
-            const { left, right, top, bottom } = button.getBoundingClientRect();
-            const points = [
-              [(left + right) / 2, (top + bottom) / 2],
-              [left + 6, top + 10],
-              [right - 6, top + 10],
-              [left + 6, bottom - 10],
-              [right - 6, bottom - 10],
-            ];
-            const free = points.filter(([x, y]) =>
-              button.contains(document.elementFromPoint(x, y)),
-            );
-            return free.length === points.length ? null : button.dataset.action;
-          }).filter((action) => action !== null),
-        );
-        assert.deepEqual(covered, [], `${width} pixels wide`);
-      });
-    }
-  }
-});
-
 test("a partner's profile is shown as text", async () => {
   for (const screen of [
     call({ partner: HOSTILE, partnerCameraOff: true }),
@@ -481,34 +408,4 @@ test("a state that changes nothing leaves the document alone", async () => {
       assert.deepEqual(mutations, [], `${name}: each costs style and layout, once a second`);
     }
   });
-});
-
-describe("the page fits", () => {
-  for (const [width, height] of [
-    [640, 480],
-    [800, 600],
-    [1280, 800],
-    [1920, 1080],
-    [3840, 2160],
-  ]) {
-    test(`${width}x${height}`, async () => {
-      await withPage(state(), { width, height, frames: false }, async (page) => {
-        for (const [name, it] of Object.entries(STATES)) {
-          await show(page, it);
-          const [wide, high] = await page.evaluate(() => [
-            document.documentElement.scrollWidth - window.innerWidth,
-            document.documentElement.scrollHeight - window.innerHeight,
-          ]);
-          assert.ok(wide <= 0 && high <= 0, `${name} is ${wide} × ${high} px too large`);
-          const controls = page.locator("#controls");
-          if ((await controls.count()) === 0) continue;
-          const box = await controls.boundingBox();
-          assert.ok(
-            box.x >= 0 && box.x + box.width <= width,
-            `${name}: all controls are in the window`,
-          );
-        }
-      });
-    });
-  }
 });

@@ -166,6 +166,68 @@ export const en = {
     code: "Error code:",
   },
 
+  /** How this language writes dates and times. */
+  language: "en-GB",
+  days: { today: "Today", yesterday: "Yesterday" },
+
+  copy: {
+    copied: "Copied",
+    /** The text is selected; `{keys}` copies it. */
+    selected: "Press {keys}",
+  },
+
+  welcome: {
+    title: "How do you want to call?",
+    invite: {
+      title: "Invite someone",
+      needs: "You get a code and a link to send. You both need Tandem and an internet connection.",
+    },
+    nearby: {
+      title: "People nearby",
+      needs: "For two computers on the same Wi-Fi or network. No internet needed.",
+    },
+    meet: {
+      title: "Meet someone new",
+      needs: "You need a server where others are looking, too.",
+    },
+    join: "Paste an invite or type a code",
+    joinPlaceholder: "7-garden-lantern",
+    joinButton: "Join",
+  },
+
+  invite: {
+    title: "Your invite",
+    todo: "Read this code aloud or send the link, and keep Tandem open.",
+    copyCode: "Copy code",
+    copyLink: "Copy link",
+    /** `{time}` is a time of day. */
+    expires: "Works until {time}.",
+    qr: "QR code of the link",
+    webLink: "Link for a browser",
+    /** `{server}` is the server's name. */
+    webLinkNote: "The page at {server} sees the words of the code.",
+    appLink: "Link for the Tandem app",
+  },
+
+  incoming: {
+    title: "Incoming call",
+    announce: "{name} is calling",
+    calling: "Wants to talk to you",
+    accept: "Accept",
+    decline: "Decline",
+  },
+
+  recents: {
+    title: "Recent calls",
+    call: "Call again",
+    callLabel: "Call again: {name}",
+    removeLabel: "Remove the call with {name}",
+    notCallable: "can't be called again",
+    clear: "Clear all",
+    clearSure: "Clear all recent calls?",
+    keep: "Keep",
+  },
+
   /** Spoken by screen readers when something changes. */
   announce: {
     lobby: "Home",

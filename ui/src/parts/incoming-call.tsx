@@ -1,0 +1,78 @@
+// Someone is calling: who, and two answers.
+
+import { useLayoutEffect, useRef } from "preact/hooks";
+
+import type { Partner } from "../generated/contract";
+import { words } from "../locale";
+import { titleOf } from "../person";
+import { plain } from "../text";
+import { Button } from "./button";
+import { Avatar, Foreign, Sentence } from "./person";
+
+const t = words.incoming;
+
+/** What a person types into: the focus stays there, so that no key goes to an answer by accident. */
+const TEXT_FIELD = "input:not([type=checkbox]), textarea, select, [contenteditable]";
+
+export interface IncomingCallProps {
+  /** As the caller wrote it; may be empty. */
+  name: string;
+  /** A `data:image/` URL. */
+  picture: string | null;
+  /** What the call is about, such as "From your invite 7"; `null` for nothing. */
+  room: string | null;
+  onAccept: () => void;
+  onDecline: () => void;
+}
+
+/**
+ * Give it the knock's id as `key`, so that another call is announced anew. Escape does nothing: a
+ * call is not declined by a key that was meant for something else.
+ */
+export function IncomingCall({ name, picture, room, onAccept, onDecline }: IncomingCallProps) {
+  const card = useRef<HTMLElement>(null);
+  const caller: Partner = { name, picture, age: null, location: null };
+
+  useLayoutEffect(() => {
+    const element = card.current;
+    const before = document.activeElement;
+    // The card, not a button: a key that is already on its way must not answer.
+    if (!before?.closest(TEXT_FIELD)) element?.focus();
+    return () => {
+      if (!element?.contains(document.activeElement)) return;
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, []);
+
+  return (
+    <section ref={card} class="incoming" tabindex={-1} aria-label={t.title}>
+      {/* Rendered once and never changed, so it is spoken once. */}
+      <p class="visually-hidden" role="alert">
+        <Sentence template={t.announce} partner={caller} />
+      </p>
+      <Avatar partner={caller} />
+      <div class="incoming-words">
+        <h2>
+          <Foreign text={titleOf(caller)} />
+        </h2>
+        <p class="hint">{room === null ? t.calling : plain(room, 80)}</p>
+      </div>
+      <div class="incoming-answers">
+        <Button
+          action="decline-call"
+          icon="hangUp"
+          label={t.decline}
+          kind="danger"
+          onClick={onDecline}
+        />
+        <Button
+          action="accept-call"
+          icon="phone"
+          label={t.accept}
+          kind="primary"
+          onClick={onAccept}
+        />
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,94 @@
+// An invite: a code to read aloud, a link to send, and a QR code to scan.
+
+import { words } from "../locale";
+import { CopyButton } from "../parts/copy-button";
+import { QrCode } from "../parts/qr-code";
+import { plain } from "../text";
+
+const t = words.invite;
+
+export interface InviteCardProps {
+  /** Such as `7-garden-lantern`. */
+  code: string;
+  /** `tandem://join/…`, for someone who has the app. */
+  appLink: string;
+  /** `https://…/j/…`, for anyone; `null` if the server has no page. */
+  webLink: string | null;
+  /** The server that connects the two, such as `chat.example.org`. */
+  server: string;
+  /** When the invite stops working, as people read it, such as `20:40`; `null` if it doesn't. */
+  expires: string | null;
+}
+
+export function InviteCard({ code, appLink, webLink, server, expires }: InviteCardProps) {
+  return (
+    <section class="invite" aria-label={t.title}>
+      <div class="invite-main">
+        <p class="hint">{t.todo}</p>
+        <Code code={code} />
+        <CopyButton
+          action="copy-code"
+          label={t.copyCode}
+          kind="primary"
+          text={code}
+          shownIn="invite-code"
+        />
+        {expires !== null && <p class="hint">{t.expires.replace("{time}", plain(expires, 40))}</p>}
+      </div>
+      <QrCode text={webLink ?? appLink} label={t.qr} />
+      <div class="invite-links">
+        {webLink !== null && (
+          <Link id="invite-web-link" action="copy-web-link" label={t.webLink} url={webLink}>
+            <p class="hint">{t.webLinkNote.replace("{server}", plain(server, 80))}</p>
+          </Link>
+        )}
+        <Link id="invite-app-link" action="copy-app-link" label={t.appLink} url={appLink} />
+      </div>
+    </section>
+  );
+}
+
+/** The code in its parts, so that the number and the words are easy to tell apart. */
+function Code({ code }: { code: string }) {
+  const [number, ...rest] = plain(code, 80).split("-");
+  return (
+    <p id="invite-code" class="invite-code" dir="ltr">
+      <span class="invite-number">{number}</span>
+      {rest.map((word, index) => (
+        <span key={index}>
+          <span class="invite-dash">-</span>
+          {word}
+        </span>
+      ))}
+    </p>
+  );
+}
+
+interface LinkProps {
+  id: string;
+  action: string;
+  label: string;
+  url: string;
+  children?: preact.ComponentChildren;
+}
+
+function Link({ id, action, label, url, children }: LinkProps) {
+  return (
+    <div class="field">
+      <p class="field-title">{label}</p>
+      <div class="row">
+        <code id={id} class="invite-link">
+          {url}
+        </code>
+        <CopyButton
+          action={action}
+          label={t.copyLink}
+          describe={`${t.copyLink}: ${label}`}
+          text={url}
+          shownIn={id}
+        />
+      </div>
+      {children}
+    </div>
+  );
+}
