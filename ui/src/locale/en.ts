@@ -184,7 +184,7 @@ export const en = {
     },
     nearby: {
       title: "People nearby",
-      needs: "For two computers on the same Wi-Fi or network. No internet needed.",
+      needs: "For two computers on the same network. No internet needed.",
     },
     meet: {
       title: "Meet someone new",

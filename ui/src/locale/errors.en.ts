@@ -242,7 +242,7 @@ export const ERRORS = {
     todo: "Close other copies of Tandem, then try again.",
   },
   CONNECT_TIMEOUT: {
-    what: "We found someone, but connecting took too long.",
+    what: "Connecting took too long.",
     todo: "Try again.",
   },
   CONNECTION_FAILED: {

@@ -1,5 +1,7 @@
 // An invite: a code to read aloud, a link to send, and a QR code to scan.
 
+import type { ComponentChildren } from "preact";
+
 import { words } from "../locale";
 import { CopyButton } from "../parts/copy-button";
 import { QrCode } from "../parts/qr-code";
@@ -48,16 +50,15 @@ export function InviteCard({ code, appLink, webLink, server, expires }: InviteCa
   );
 }
 
-/** The code in its parts, so that the number and the words are easy to tell apart. */
+/** The code in its parts: the number stands out, and a line can end after a dash. */
 function Code({ code }: { code: string }) {
-  const [number, ...rest] = plain(code, 80).split("-");
+  const parts = plain(code, 80).split("-");
   return (
     <p id="invite-code" class="invite-code" dir="ltr">
-      <span class="invite-number">{number}</span>
-      {rest.map((word, index) => (
-        <span key={index}>
-          <span class="invite-dash">-</span>
-          {word}
+      {parts.map((part, index) => (
+        <span key={index} class={index === 0 ? "invite-number" : undefined}>
+          {part}
+          {index < parts.length - 1 && <span class="invite-dash">-</span>}
         </span>
       ))}
     </p>
@@ -69,7 +70,7 @@ interface LinkProps {
   action: string;
   label: string;
   url: string;
-  children?: preact.ComponentChildren;
+  children?: ComponentChildren;
 }
 
 function Link({ id, action, label, url, children }: LinkProps) {
