@@ -77,7 +77,9 @@ function unreadable() {
     range.selectNodeContents(node);
     for (const box of range.getClientRects()) {
       // What may end in an ellipsis ends where its box does.
-      const clip = parent.closest(".who h1, .about, .badge .foreign")?.getBoundingClientRect();
+      const clip = parent
+        .closest(".who h1, .about, .badge .foreign, .stage-note .foreign")
+        ?.getBoundingClientRect();
       const right = Math.min(box.right, clip?.right ?? Infinity);
       const bottom = Math.min(box.bottom, clip?.bottom ?? Infinity);
       if (right <= box.left || bottom <= box.top) continue;

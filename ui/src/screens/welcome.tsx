@@ -29,9 +29,27 @@ export function Welcome({ onInvite, onNearby, onMeet, children, ...join }: Welco
     <div class="welcome">
       <Heading>{t.title}</Heading>
       <ul class="ways">
-        <Way action="way-invite" icon="link" onClick={onInvite} {...t.invite} />
-        <Way action="way-nearby" icon="network" onClick={onNearby} {...t.nearby} />
-        <Way action="way-meet" icon="search" onClick={onMeet} {...t.meet} />
+        <Way
+          action="way-invite"
+          icon="link"
+          onClick={onInvite}
+          title={t.invite.title}
+          needs={t.invite.needs}
+        />
+        <Way
+          action="way-nearby"
+          icon="network"
+          onClick={onNearby}
+          title={t.nearby.title}
+          needs={t.nearby.needs}
+        />
+        <Way
+          action="way-meet"
+          icon="search"
+          onClick={onMeet}
+          title={t.meet.title}
+          needs={t.meet.needs}
+        />
       </ul>
       <Join {...join}>{children}</Join>
     </div>
