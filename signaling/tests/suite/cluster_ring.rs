@@ -55,6 +55,18 @@ async fn claim(peer: &mut Peer) -> String {
     claimed["room"].as_str().expect("a room").to_owned()
 }
 
+/// Waits until this many clients wait in a room.
+async fn waiting(redis: &Redis, room: &str, count: usize) {
+    let mut database = store::connect(redis);
+    eventually("the searches in Redis", async || {
+        let waiting: usize = database
+            .zcard(format!("{{tandem}}:room:{room}"))
+            .expect("a set");
+        waiting == count
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_caller_on_one_node_rings_at_a_listener_on_another() {
     require!(Part::Redis);
@@ -199,6 +211,93 @@ async fn only_the_owner_listens_in_a_claimed_room_across_nodes() {
     intruder.send(call(&room)).await;
     intruder.expect("searching").await;
     expect_failed(&mut intruder, "no_such_room").await;
+}
+
+#[tokio::test]
+async fn two_guests_on_two_nodes_wait_for_the_owner_of_a_claimed_room() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut owner, mut first, mut second) =
+        (one.peer().await, one.peer().await, other.peer().await);
+    let room = claim(&mut owner).await;
+    // Both come while the owner does not listen, and neither is matched.
+    first.send(call(&room)).await;
+    first.expect("searching").await;
+    waiting(&redis, &room, 1).await;
+    second.send(call(&room)).await;
+    second.expect("searching").await;
+    waiting(&redis, &room, 2).await;
+    first.expect_quiet().await;
+    second.expect_quiet().await;
+
+    // The one that waited longer rings. Its knock may overtake the answer to `listen`.
+    owner
+        .send(json!({ "type": "listen", "rooms": [&room] }))
+        .await;
+    let mut heard = Vec::new();
+    for _ in 0..2 {
+        let text = owner.next().await.expect("a message");
+        heard.push(serde_json::from_str::<Value>(&text).expect("JSON"));
+    }
+    heard.sort_by_key(|message| message["type"].to_string());
+    assert_eq!(heard[1]["type"], "listening", "{heard:?}");
+    let knock = heard.swap_remove(0);
+    assert_eq!(knock["type"], "knock");
+    assert_eq!(first.expect("searching").await["ringing"], true);
+    second.expect_quiet().await;
+    answer(&mut owner, "decline", &knock).await;
+    expect_failed(&mut first, "declined").await;
+
+    let knock = owner.expect("knock").await;
+    assert_eq!(second.expect("searching").await["ringing"], true);
+    let mut third = one.peer().await;
+    third.send(call(&room)).await;
+    third.expect("searching").await;
+    waiting(&redis, &room, 2).await;
+    answer(&mut owner, "accept", &knock).await;
+    let found = owner.expect("partner_found").await;
+    assert_eq!(found["partnerId"], second.registered["userId"]);
+    second.expect("partner_found").await;
+    third.expect_quiet().await;
+
+    // `next` frees the room and leads to nobody who waits there.
+    second.send(json!({ "type": "next" })).await;
+    expect_failed(&mut third, "no_such_room").await;
+    second.expect("searching").await;
+    second.expect_error("no_such_room").await;
+    second.expect("search_cancelled").await;
+    assert_eq!(owner.expect("partner_left").await["reason"], "skipped");
+}
+
+#[tokio::test]
+async fn the_owner_of_a_claimed_room_that_searches_meets_the_guest_who_waited_longest() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut owner, mut first, mut second) =
+        (one.peer().await, other.peer().await, one.peer().await);
+    let room = claim(&mut owner).await;
+    for (guest, count) in [(&mut first, 1), (&mut second, 2)] {
+        guest.send(call(&room)).await;
+        guest.expect("searching").await;
+        waiting(&redis, &room, count).await;
+    }
+
+    // From another node, as the same user.
+    let (mut owner, _) = resume(&other, &owner, 0).await;
+    owner.send(call(&room)).await;
+    owner.expect("searching").await;
+    let found = owner.expect("partner_found").await;
+    assert_eq!(found["partnerId"], first.registered["userId"]);
+    first.expect("partner_found").await;
+    second.expect_quiet().await;
+
+    owner
+        .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
+    owner.expect("session_ended").await;
+    expect_failed(&mut second, "no_such_room").await;
 }
 
 #[tokio::test]

@@ -136,6 +136,47 @@ async fn knocks_are_counted_and_errors_end_the_search() {
 }
 
 #[tokio::test]
+async fn two_guests_with_one_invite_ring_one_after_the_other() {
+    let server = server().await;
+    let address = server.local_addr();
+    let (mut owner, mut first, mut second) = (
+        Peer::connect(address).await,
+        Peer::connect(address).await,
+        Peer::connect(address).await,
+    );
+    owner.send(json!({ "type": "claim_room" })).await;
+    let claimed = owner.expect("room_claimed").await;
+    let room = claimed["room"].as_str().expect("a room");
+    owner.send(listen(&[room])).await;
+    owner.expect("listening").await;
+
+    first.send(call(room)).await;
+    assert_eq!(first.expect("searching").await["ringing"], true);
+    let knock = owner.expect("knock").await["knockId"].clone();
+    second.send(call(room)).await;
+    assert_eq!(second.expect("searching").await.get("ringing"), None);
+    first.expect_quiet().await;
+
+    owner
+        .send(json!({ "type": "accept", "knockId": knock }))
+        .await;
+    let found = owner.expect("partner_found").await;
+    assert_eq!(found["partnerId"], first.registered["userId"]);
+    first.expect("partner_found").await;
+    second.expect_quiet().await;
+
+    let session = &found["sessionId"];
+    owner
+        .send(json!({ "type": "end_session", "sessionId": session }))
+        .await;
+    owner.expect("session_ended").await;
+    let error = second.expect_error("no_such_room").await;
+    assert_eq!(error["id"], "call", "the room went with its call");
+    second.expect("search_cancelled").await;
+    server.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
 async fn clients_that_know_nothing_of_ringing_meet_as_before() {
     let server = server().await;
     let address = server.local_addr();

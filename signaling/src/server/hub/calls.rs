@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::client::{Call, Partner, PartnerLocation, partner_found};
 use super::cluster::messages::{NodeMessage, Payload, StoreCommand};
 use super::rooms::CLAIM_HOLD;
-use super::{Effect, Hub, delivery, fault, millis, relation, unavailable};
+use super::{Effect, Hub, delivery, fault, millis, search_relation, unavailable};
 use crate::message::{
     Blocked, ErrorCode, Fault, FindPartner, KnockEnd, LeaveReason, PartnerLeft, ReportCategory,
     ReportReceived, RequestId, RoomClaimed, Searching, ServerMessage, SessionEnded, SessionId,
@@ -185,7 +185,9 @@ impl Hub {
         self.must_have_store()?;
         self.end_call(key, LeaveReason::Skipped, None, now);
 
-        // A claimed room goes with its call; another may have been claimed by someone since.
+        // A claimed room goes with its call, and so do the searches of those who waited there;
+        // another may have been claimed by someone since.
+        self.settle_freed_rooms();
         let room = self
             .clients
             .get(&key)
@@ -480,7 +482,7 @@ impl Hub {
 
         self.stop_listening(key);
         let found = self.matchmaker.join(key, search, now, &|a, b| {
-            relation(&self.clients, &self.blocks, a, b)
+            search_relation(&self.clients, &self.blocks, &self.rooms, a, b)
         });
 
         if found.is_none() {

@@ -48,7 +48,7 @@ use super::shrink::ShrinkIfSparse;
 use crate::message::{
     Capability, ClientEnvelope, ClientMessage, ErrorCode, Fault, LeaveReason, MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION, Pong, RequestId, ServerDraining, ServerEnvelope, ServerMessage, SocketId,
-    UserId, UserRegistered,
+    UserId, UserRegistered, room_number,
 };
 
 /// Clients that may be away at the same time. Beyond that, the one that has been away longest is
@@ -264,10 +264,9 @@ impl Hub {
         self.rooms.expire(now);
         self.tick_rings(now);
 
-        while let Some(found) = self
-            .matchmaker
-            .poll(now, &|a, b| relation(&self.clients, &self.blocks, a, b))
-        {
+        while let Some(found) = self.matchmaker.poll(now, &|a, b| {
+            search_relation(&self.clients, &self.blocks, &self.rooms, a, b)
+        }) {
             self.start_call(&found);
         }
 
@@ -524,7 +523,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What keeps two clients apart, for the matchmaker.
+/// What keeps two clients apart, whether they search or one rings at the other.
 fn relation(
     clients: &HashMap<ClientKey, Client>,
     blocks: &HashMap<PersonId, HashSet<PersonId>>,
@@ -550,6 +549,28 @@ fn relation(
     } else {
         Relation::Free
     }
+}
+
+/// What keeps two clients apart that search, for the matchmaker. In a room that someone has claimed,
+/// guests do not meet each other: they wait for the owner.
+fn search_relation(
+    clients: &HashMap<ClientKey, Client>,
+    blocks: &HashMap<PersonId, HashSet<PersonId>>,
+    rooms: &Rooms,
+    a: ClientKey,
+    b: ClientKey,
+) -> Relation {
+    let user_of = |key| clients.get(&key).map(|client: &Client| &client.user);
+    let owner = clients
+        .get(&a)
+        .and_then(|client| room_number(client.profile.room.as_deref()?))
+        .and_then(|number| rooms.owner_of(number));
+
+    if owner.is_some() && ![user_of(a), user_of(b)].contains(&owner) {
+        return Relation::Guests;
+    }
+
+    relation(clients, blocks, a, b)
 }
 
 #[cfg(test)]

@@ -309,10 +309,7 @@ impl Hub {
     /// Rings where someone may ring, and ends the searches whose room no longer exists.
     pub(super) fn settle_rings(&mut self, now: Instant) {
         loop {
-            for number in self.rooms.take_freed() {
-                self.room_freed(&number.to_string());
-            }
-
+            self.settle_freed_rooms();
             let changed = self.listeners.take_changed();
             if changed.is_empty() {
                 return;
@@ -340,9 +337,21 @@ impl Hub {
         }
     }
 
-    /// A claimed room is free again: its owner no longer listens in it.
+    /// Ends what depended on the claims that have ended.
+    pub(super) fn settle_freed_rooms(&mut self) {
+        for number in self.rooms.take_freed() {
+            self.room_freed(&number.to_string());
+        }
+    }
+
+    /// A claimed room is free again: its owner no longer listens in it, and guests who waited for
+    /// the owner must not meet each other instead.
     fn room_freed(&mut self, room: &str) {
         self.listeners.changed(room);
+        for guest in self.waiting_for_existing(room) {
+            self.fail_search(guest, no_such_room());
+        }
+
         for user in self.listeners.listening_in(room).to_vec() {
             if let Some(&key) = self.users.get(&user)
                 && let Some(listening) = self
@@ -371,8 +380,6 @@ impl Hub {
             return;
         };
 
-        let mut knock = caller_as_knock(&client.profile, room.clone());
-
         let may_ring = |listener: &&UserId| {
             self.listeners.caller_of(listener).is_none()
                 && self.users.get(*listener).is_some_and(|&listener| {
@@ -397,6 +404,7 @@ impl Hub {
             return self.listeners.delay(caller, at);
         }
 
+        let mut knock = caller_as_knock(&client.profile, room);
         knock.knock_id = KnockId::from(self.id());
         if let Some(client) = self.clients.get_mut(&caller) {
             client.last_knock = Some(now);
@@ -432,19 +440,24 @@ impl Hub {
             return;
         }
 
-        let waiting: Vec<ClientKey> = self
-            .matchmaker
+        if self.matchmaker.waiting_in(room).count() == 1 {
+            for last in self.waiting_for_existing(room) {
+                self.fail_search(last, no_such_room());
+            }
+        }
+    }
+
+    /// Who waits in this room only as long as it exists.
+    fn waiting_for_existing(&self, room: &str) -> Vec<ClientKey> {
+        self.matchmaker
             .waiting_in(room)
             .map(|(_, key)| key)
-            .collect();
-        if let &[last] = &waiting[..]
-            && self
-                .clients
-                .get(&last)
-                .is_some_and(|client| client.profile.must_exist)
-        {
-            self.fail_search(last, no_such_room());
-        }
+            .filter(|key| {
+                self.clients
+                    .get(key)
+                    .is_some_and(|client| client.profile.must_exist)
+            })
+            .collect()
     }
 
     /// Ends the rings that nobody has answered, and lets callers ring that had to wait.

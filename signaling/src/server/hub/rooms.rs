@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::message::{MAX_ROOM_NUMBER, UserId};
 use crate::server::shrink::ShrinkIfSparse;
 
-/// How long a room stays claimed after its owner has left: long enough to start the program again.
-/// `cluster.lua` has the same figure (`CLAIM_HOLD`).
+/// How long a room stays claimed after its owner has left, so that an invite that is still on its way
+/// leads to nobody else. `cluster.lua` has the same figure (`CLAIM_HOLD`).
 pub(super) const CLAIM_HOLD: Duration = Duration::from_secs(600);
 /// How many rooms one client may hold; the oldest goes first. `cluster.lua` has the same figure.
 pub(super) const CLAIMS_PER_CLIENT: usize = 8;
@@ -95,10 +95,13 @@ impl Rooms {
         self.claims.contains_key(&number)
     }
 
+    /// The user who has claimed this room, and may have left.
+    pub(super) fn owner_of(&self, number: u32) -> Option<&UserId> {
+        self.claims.get(&number).map(|claim| &claim.owner)
+    }
+
     pub(super) fn is_claimed_by(&self, number: u32, user: &UserId) -> bool {
-        self.claims
-            .get(&number)
-            .is_some_and(|claim| claim.owner == *user)
+        self.owner_of(number) == Some(user)
     }
 
     /// The rooms that have become free since the last time.
@@ -109,11 +112,7 @@ impl Rooms {
     /// The owner's call in this room is over: the room is free again. Nothing if it belongs to
     /// someone else.
     pub(super) fn release(&mut self, number: u32, owner: &UserId) {
-        if self
-            .claims
-            .get(&number)
-            .is_some_and(|claim| claim.owner == *owner)
-        {
+        if self.is_claimed_by(number, owner) {
             self.remove(number);
         }
     }

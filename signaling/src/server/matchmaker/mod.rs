@@ -4,7 +4,8 @@
 //!
 //! The queue has one invariant: no two entries in it may be matched with each other now. So a new
 //! entry only needs to be compared with those that wait already, and two that wait are only
-//! compared again when a hold of one of them runs out.
+//! compared again when a hold of one of them runs out. The hub keeps it true when a relation changes:
+//! the end of a claim, which would let guests meet, ends their searches.
 //!
 //! `cluster.lua` has the same rules for the nodes of a cluster.
 
@@ -24,6 +25,8 @@ pub(super) enum Relation {
     JustLeft,
     /// One has blocked the other, or both are the same person: never.
     Blocked,
+    /// Both are guests in a claimed room, where they wait for its owner: not while it is claimed.
+    Guests,
 }
 
 /// How long some pairs are kept apart, in case a better partner comes.
@@ -296,7 +299,7 @@ fn best_partner(
         match relation(searcher.key, other.key) {
             Relation::Free => true,
             Relation::JustLeft => in_room || now >= searcher.since.max(other.since) + holds.rematch,
-            Relation::Blocked => false,
+            Relation::Blocked | Relation::Guests => false,
         }
     };
 

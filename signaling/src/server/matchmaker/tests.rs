@@ -304,7 +304,7 @@ fn chosen(
         let share_none = common == 0 && !interests.is_empty() && !new.2.is_empty();
         let may = match relation(*key, new.0) {
             Relation::Free => !share_none || now >= *since + HOLDS.interests,
-            Relation::JustLeft | Relation::Blocked => false,
+            Relation::JustLeft | Relation::Blocked | Relation::Guests => false,
         };
 
         if may && best.is_none_or(|(most, _)| common > most) {
@@ -368,7 +368,7 @@ proptest! {
                 for other in &waiting[..i] {
                     let share_none = !one.2.is_empty() && !other.2.is_empty() && !one.2.iter().any(|x| other.2.contains(x));
                     let may = match relation(one.0, other.0) {
-                        Relation::Blocked => false,
+                        Relation::Blocked | Relation::Guests => false,
                         Relation::JustLeft => now >= one.1.max(other.1) + HOLDS.rematch,
                         Relation::Free => true,
                     } && (!share_none || now >= one.1.min(other.1) + HOLDS.interests);

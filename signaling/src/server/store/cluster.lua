@@ -232,12 +232,19 @@ local function first(me, key, stop)
   end
 end
 
+-- Those in the room of `me` that it may meet, by rank. In a claimed room, guests wait for the owner.
+local function in_room(me)
+  local owner = redis.call('HGET', P .. 'claim_owners', room_of(me))
+  if owner and owner ~= me.user then return { owner } end
+  return redis.call('ZRANGE', me.q, 0, -1)
+end
+
 -- The best partner for `me` now: the one with most interests in common, and of those the one that
 -- has waited longest.
 local function best(me)
   if me.q ~= P .. 'queue' then
     local found, most = nil, -1
-    for _, user in ipairs(redis.call('ZRANGE', me.q, 0, -1)) do
+    for _, user in ipairs(in_room(me)) do
       local o = acceptable(me, user, 0)
       local shared = o and #common(me, o) or -1
       if shared > most then found, most = o, shared end

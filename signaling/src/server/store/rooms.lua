@@ -1,13 +1,26 @@
 -- The second part of the script: the rooms that users have claimed, those in which they listen, and
 -- who rings at whom.
 
--- Frees a claimed room. Its owner no longer listens in it.
+-- Ends a search that cannot succeed, and notifies its node.
+local function fail(u, code)
+  local search = u.search
+  dequeue(u)
+  send(u.node, '{"search_ended":{"user":' .. cjson.encode(u.user) .. ',"search":' .. search .. ',"code":'
+    .. cjson.encode(code) .. '}}')
+end
+
+-- Frees a claimed room. Its owner no longer listens in it. Guests who waited for the owner must not
+-- meet each other instead, so their searches end at once: a `join` may follow in the same step.
 local function unclaim(number)
   local owner = redis.call('HGET', P .. 'claim_owners', number)
   redis.call('ZREM', P .. 'claims', number)
   redis.call('ZREM', P .. 'claim_ends', number)
   redis.call('HDEL', P .. 'claim_owners', number)
   if owner then redis.call('LREM', P .. 'claims_of:' .. owner, 0, number) end
+  for _, user in ipairs(redis.call('ZRANGE', P .. 'room:' .. number, 0, -1)) do
+    local guest = get(user)
+    if guest and guest.must then fail(guest, 'no_such_room') end
+  end
   mark(number)
   for _, user in ipairs(redis.call('ZRANGE', P .. 'listen:' .. number, 0, -1)) do unlisten(user, number) end
 end
@@ -107,14 +120,6 @@ local function ring(c)
       return
     end
   end
-end
-
--- Ends a search that cannot succeed, and notifies its node.
-local function fail(u, code)
-  local search = u.search
-  dequeue(u)
-  send(u.node, '{"search_ended":{"user":' .. cjson.encode(u.user) .. ',"search":' .. search .. ',"code":'
-    .. cjson.encode(code) .. '}}')
 end
 
 -- Ends the search in `room` that was only for a room that exists, if it does no longer.

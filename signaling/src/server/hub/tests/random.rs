@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::room_number;
 use crate::server::hub::listeners::KNOCK_INTERVAL;
 
 /// One step of a random walk. Clients are numbers, taken modulo how many there are.
@@ -52,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
     let who = 0..12usize;
     prop_oneof![
         2 => Just(Step::Connect),
-        5 => (who.clone(), prop::option::weighted(0.5, 0..ROOMS.len() as u8), any::<bool>(), 0..8u8)
+        8 => (who.clone(), prop::option::weighted(0.7, 0..ROOMS.len() as u8), any::<bool>(), 0..8u8)
             .prop_map(|(who, room, must_exist, interests)| Step::Find { who, room, must_exist, interests }),
         1 => who.clone().prop_map(Step::Claim),
         4 => (who.clone(), any::<u8>()).prop_map(|(who, rooms)| Step::Listen { who, rooms }),
@@ -82,6 +83,7 @@ impl World {
 
         let pick = |n: usize| keys.get(n % keys.len().max(1)).copied();
         let all_sockets: BTreeMap<_, _> = keys.iter().map(|&key| (key, self.socket(key))).collect();
+        let former = (self.owners(), self.sessions());
 
         match *step {
             Step::Connect => {
@@ -112,7 +114,10 @@ impl World {
             }
             Step::Claim(who) => {
                 let Some(key) = pick(who) else { return };
-                self.say(key, ClientMessage::ClaimRoom);
+                // So many that those of `ROOMS` are often among them.
+                for _ in 0..4 {
+                    self.say(key, ClientMessage::ClaimRoom);
+                }
             }
             Step::Listen { who, rooms } => {
                 let Some(key) = pick(who) else { return };
@@ -256,6 +261,7 @@ impl World {
             }
         }
 
+        self.check_owners(&former.0, &former.1);
         self.inbox.clear();
         since.retain(|&key, _| self.hub.matchmaker.contains(key));
 
@@ -266,6 +272,35 @@ impl World {
             .filter(|&key| self.hub.matchmaker.contains(key))
         {
             since.entry(key).or_insert(self.now);
+        }
+    }
+
+    /// The owners of the rooms that are claimed.
+    fn owners(&self) -> BTreeMap<&'static str, UserId> {
+        let owner = |room| self.hub.rooms.owner_of(room_number(room)?).cloned();
+        ROOMS
+            .iter()
+            .filter_map(|&room| Some((room, owner(room)?)))
+            .collect()
+    }
+
+    fn sessions(&self) -> Vec<SessionId> {
+        let calls = self.hub.clients.values().flat_map(|client| &client.call);
+        calls.map(|call| call.session.clone()).collect()
+    }
+
+    /// A call that has begun in a room that was claimed has the owner as one of its sides.
+    fn check_owners(&self, owners: &BTreeMap<&str, UserId>, former: &[SessionId]) {
+        for client in self.hub.clients.values() {
+            if let Some(call) = &client.call
+                && !former.contains(&call.session)
+                && let Some(owner) = client.profile.room.as_deref().and_then(|r| owners.get(r))
+            {
+                assert!(
+                    [&client.user, &call.partner.user].contains(&owner),
+                    "two guests have met in a claimed room"
+                );
+            }
         }
     }
 
@@ -407,7 +442,7 @@ impl World {
                 "{key:?} waits in {room} and could ring"
             );
 
-            let number = crate::message::room_number(room);
+            let number = room_number(room);
             let exists = number.is_some_and(|number| self.hub.rooms.is_claimed(number))
                 || !self.hub.listeners.listening_in(room).is_empty()
                 || self.hub.matchmaker.waiting_in(room).count() > 1;
@@ -434,8 +469,10 @@ impl World {
             return false;
         }
 
-        if one.profile.room.is_some() {
-            return true;
+        if let Some(room) = one.profile.room.as_deref() {
+            let owners = self.owners();
+            let owner = owners.get(room);
+            return owner.is_none_or(|owner| [&one.user, &other.user].contains(&owner));
         }
 
         let just_left = one.last_partner.as_ref() == Some(&other.person)

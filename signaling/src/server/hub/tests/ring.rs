@@ -447,6 +447,41 @@ fn in_a_claimed_room_the_caller_waits_for_the_owner_while_the_claim_is_held() {
 }
 
 #[test]
+fn guests_of_a_claimed_room_ring_one_after_the_other() {
+    let mut world = World::new();
+    let (owner, first, second) = (world.join(), world.join(), world.join());
+    let room = claim(&mut world, owner);
+    world.say(owner, listen(&[&room]));
+    assert!(ringing(&world.say(first, call(&room))));
+    let knock_id = world.knock(owner);
+
+    assert!(!ringing(&world.say(second, call(&room))), "it waits");
+    assert_eq!(world.kinds(first), [""; 0], "the guests do not meet");
+    assert_eq!(world.kinds(owner), [""; 0], "one knock at a time");
+
+    let heard = world.say(owner, ClientMessage::Decline { knock_id });
+    let [ServerMessage::Knock(next)] = &heard[..] else {
+        panic!("expected the next knock: {heard:?}")
+    };
+    assert_eq!(failed(&world.take(first)), ErrorCode::Declined);
+    assert!(ringing(&world.take(second)), "its turn");
+
+    let third = world.join();
+    assert!(!ringing(&world.say(third, call(&room))));
+    world.accept(owner, next.knock_id.clone());
+    assert_eq!(world.partner(owner), Some(second));
+    assert_eq!(
+        world.kinds(third),
+        [""; 0],
+        "the claim lasts as long as the call"
+    );
+
+    let (session_id, reason) = (world.session(owner), None);
+    world.say(owner, ClientMessage::EndSession { session_id, reason });
+    assert_eq!(failed(&world.take(third)), ErrorCode::NoSuchRoom);
+}
+
+#[test]
 fn a_room_that_its_owner_loses_to_a_newer_one_rings_no_more() {
     let mut world = World::new();
     let (owner, caller) = (world.join(), world.join());

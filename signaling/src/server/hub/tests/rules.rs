@@ -639,17 +639,74 @@ fn next_does_not_enter_a_room_that_was_claimed_meanwhile() {
 }
 
 #[test]
-fn the_guest_may_come_first_and_the_owner_after_a_restart() {
+fn guests_in_a_claimed_room_wait_for_its_owner_who_may_be_away() {
     let mut world = World::new();
-    let (owner, guest) = (world.join(), world.join());
+    let (owner, first, second) = (world.join(), world.join(), world.join());
     let room = claim(&mut world, owner);
-    world.say(guest, find_in(&room, true));
+    world.say(first, find_in(&room, true));
+    world.lose(owner);
+
+    let heard = world.say(second, find_in(&room, true));
+    assert!(
+        matches!(heard[..], [ServerMessage::Searching(_)]),
+        "the two guests do not meet: {heard:?}"
+    );
+    world.wait(29);
+    assert_eq!(world.partner(first), None);
+
+    let (owner, _) = world.come_back(owner, 0);
+    world.say(owner, find_in(&room, true));
+    assert_eq!(world.partner(owner), Some(first), "the longest wait first");
+
+    let session_id = world.session(owner);
+    world.take(second);
+    let reason = None;
+    world.say(owner, ClientMessage::EndSession { session_id, reason });
+    assert_eq!(
+        world.kinds(second),
+        ["error", "search_cancelled"],
+        "the room went with its call"
+    );
+}
+
+#[test]
+fn the_end_of_a_claim_ends_the_searches_of_all_guests() {
+    let mut world = World::new();
+    let (owner, first, second) = (world.join(), world.join(), world.join());
+    let room = claim(&mut world, owner);
+    for guest in [first, second] {
+        world.say(guest, find_in(&room, true));
+    }
+
     world.say(owner, ClientMessage::Bye);
     world.wait(599);
+    for guest in [first, second] {
+        assert_eq!(world.kinds(guest), [""; 0], "the claim is held");
+    }
 
-    let owner = world.join();
-    world.say(owner, find_in(&room, true));
-    assert_eq!(world.partner(owner), Some(guest));
+    world.wait(1);
+    for guest in [first, second] {
+        assert_eq!(world.kinds(guest), ["error", "search_cancelled"]);
+    }
+}
+
+#[test]
+fn next_in_a_claimed_room_does_not_lead_to_a_guest_who_waits_for_the_owner() {
+    let mut world = World::new();
+    let (owner, first, second) = (world.join(), world.join(), world.join());
+    let room = claim(&mut world, owner);
+    for key in [owner, first, second] {
+        world.say(key, find_in(&room, true));
+    }
+    assert_eq!(world.partner(owner), Some(first));
+
+    world.say(first, ClientMessage::Next { session_id: None });
+    assert_eq!(world.partner(first), None);
+    assert_eq!(
+        world.kinds(second),
+        ["error", "search_cancelled"],
+        "the room went with its call"
+    );
 }
 
 #[test]
