@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 #[cfg(feature = "desktop")]
 use crate::desktop;
 use crate::headless::args;
-use crate::{devices, headless};
+use crate::{devices, headless, values};
 
 /// One-to-one video chat. Opens a window, or makes a call without one (--headless).
 #[derive(Debug, Parser)]
@@ -22,6 +22,10 @@ pub struct Cli {
     /// Make a call without a window
     #[arg(long)]
     pub headless: bool,
+    /// A link to a call, tandem://join/… or https://…/j/…, as the system hands it over: the window
+    /// shows where it leads, and calls when the user clicks
+    #[arg(value_name = "LINK", value_parser = link_argument, conflicts_with = "headless")]
+    pub link: Option<String>,
     /// The call to make.
     #[command(flatten)]
     pub call: args::CallArgs,
@@ -38,6 +42,19 @@ pub enum CliCommand {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+        /// Logging.
+        #[command(flatten)]
+        log: LogArgs,
+    },
+    /// Open the window with an invite: a link, or a code such as 7-garden-lantern. It calls when the
+    /// user clicks
+    Join {
+        /// The invite.
+        #[arg(value_name = "LINK|CODE", value_parser = invite_argument)]
+        invite: String,
+        /// The call to make.
+        #[command(flatten)]
+        call: Box<args::CallArgs>,
         /// Logging.
         #[command(flatten)]
         log: LogArgs,
@@ -74,6 +91,13 @@ pub fn main() -> ExitCode {
             start_log(&log.log_level);
             devices::main(*json)
         }
+        Some(CliCommand::Join { invite, call, log }) => {
+            start_log(&log.log_level);
+            let matches = matches
+                .subcommand()
+                .map_or(&matches, |(_, matches)| matches);
+            open_window(call, matches, Some(invite))
+        }
         None if cli.headless => {
             start_log(&cli.log.log_level);
             match cli.call.check() {
@@ -83,14 +107,14 @@ pub fn main() -> ExitCode {
         }
         None => {
             start_log(&cli.log.log_level);
-            open_window(&cli, &matches)
+            open_window(&cli.call, &matches, cli.link.as_deref())
         }
     }
 }
 
 /// Opens the window, unless a flag was given that needs `--headless`.
 #[cfg(feature = "desktop")]
-fn open_window(cli: &Cli, matches: &ArgMatches) -> ExitCode {
+fn open_window(call: &args::CallArgs, matches: &ArgMatches, opened: Option<&str>) -> ExitCode {
     let headless_only = args::given_headless_flags(matches);
     if !headless_only.is_empty() {
         let why = format!(
@@ -100,15 +124,15 @@ fn open_window(cli: &Cli, matches: &ArgMatches) -> ExitCode {
         return reject(&Cli::command().error(ErrorKind::MissingRequiredArgument, why));
     }
 
-    match cli.call.check() {
-        Ok(()) => desktop::main(&cli.call, matches),
+    match call.check() {
+        Ok(()) => desktop::main(call, matches, opened),
         Err(error) => reject(&Cli::command().error(ErrorKind::ValueValidation, error)),
     }
 }
 
 /// Names the commands that work in a build without a window.
 #[cfg(not(feature = "desktop"))]
-fn open_window(_: &Cli, _: &ArgMatches) -> ExitCode {
+fn open_window(_: &args::CallArgs, _: &ArgMatches, _: Option<&str>) -> ExitCode {
     reject(&Cli::command().error(
         ErrorKind::MissingSubcommand,
         "this build has no window. Run \"tandem --headless --pair --duration 10s\" to make a call between two peers in \
@@ -132,6 +156,19 @@ fn reject(message: &clap::Error) -> ExitCode {
     // If the terminal is gone, there is nowhere to report that.
     let _ = message.print();
     ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(headless::Exit::Usage.code()))
+}
+
+/// A link of a web browser or another program. Whether it is an invite, the window says.
+fn link_argument(text: &str) -> Result<String, String> {
+    if text.contains("://") {
+        Ok(text.to_owned())
+    } else {
+        Err("not a link: to open a code, use \"tandem join CODE\"".into())
+    }
+}
+
+fn invite_argument(text: &str) -> Result<String, String> {
+    values::room_text(text).map(|_| text.to_owned())
 }
 
 fn log_filter(text: &str) -> Result<String, String> {

@@ -68,6 +68,12 @@ impl From<AppErrorCode> for ErrorCode {
 pub enum AppErrorCode {
     /// The system refused to start the program's threads (headless).
     Internal,
+    /// A link or a text that was opened is no invite.
+    BadInvite,
+    /// The signaling server does not know invites: it is too old.
+    InviteNotSupported,
+    /// The signaling server gives no invite now.
+    InviteRefused,
     /// The call connected, but something that should have been sent or received was not (headless).
     NoMedia,
     /// The embedded signaling server did not start.
@@ -84,8 +90,11 @@ pub enum AppErrorCode {
 
 impl AppErrorCode {
     /// Every code, in the order of the enum.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Internal,
+        Self::BadInvite,
+        Self::InviteNotSupported,
+        Self::InviteRefused,
         Self::NoMedia,
         Self::RelayNotStarted,
         Self::SettingsBroken,
@@ -99,6 +108,9 @@ impl AppErrorCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Internal => "INTERNAL",
+            Self::BadInvite => "BAD_INVITE",
+            Self::InviteNotSupported => "INVITE_NOT_SUPPORTED",
+            Self::InviteRefused => "INVITE_REFUSED",
             Self::NoMedia => "NO_MEDIA",
             Self::RelayNotStarted => "RELAY_NOT_STARTED",
             Self::SettingsBroken => "SETTINGS_BROKEN",

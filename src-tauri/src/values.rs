@@ -30,6 +30,12 @@ pub fn default_server_url() -> ServerUrl {
     ServerUrl::listening_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)))
 }
 
+/// The signaling server that whoever built this program has chosen for the window, with the
+/// environment variable `TANDEM_DEFAULT_SERVER` at build time. `None` in an ordinary build.
+pub fn preset_server_url() -> Option<ServerUrl> {
+    option_env!("TANDEM_DEFAULT_SERVER").and_then(|url| url.parse().ok())
+}
+
 /// Parses a duration: a decimal number with its unit, `500ms`, `10s`, `1.5m` or `1h`. A number
 /// without a unit is in seconds. From 1 ms to 24 h.
 ///

@@ -31,7 +31,7 @@ mod linux {
     use tandem_tests::rogue::Partner;
     use tandem_tests::speech::{self, Voice};
     use tandem_tests::window::{Home, TIMEOUT};
-    use tandem_tests::{PulseAudio, Screen, ServerProcess, Window};
+    use tandem_tests::{PulseAudio, Screen, ServerProcess, Tandem, Window};
 
     /// The window's size for most screenshots.
     const SIZE: (u32, u32) = (1280, 800);
@@ -54,6 +54,7 @@ mod linux {
             screen: Screen::start()?,
         };
 
+        tour.welcome()?;
         tour.calls()?;
         tour.problems()
     }
@@ -82,6 +83,7 @@ mod linux {
                 self.save(&ann, "lobby", theme)?;
             }
 
+            self.invitations(&ann, &url)?;
             ann.press("settings")?;
             self.save_both_themes(&ann, "settings")?;
             ann.press("close-settings")?;
@@ -121,6 +123,36 @@ mod linux {
             command(&ann, "setServerUrl", &json!({ "url": url }))?;
 
             self.call(&ann, &url, pulse)
+        }
+
+        /// An invite, somebody who rings, and the link of somebody else.
+        fn invitations(&self, ann: &Window, url: &str) -> Result<()> {
+            command(ann, "invite", &json!({}))?;
+            ann.wait_for_element("#invite-web-link")?;
+            self.save_both_themes(ann, "lobby-invite")?;
+
+            let code = ann.text("#invite-code")?;
+            let guest = Tandem::start([
+                "--signaling",
+                url,
+                "--room",
+                &code,
+                "--name",
+                "Amara",
+                "--speaker",
+                "none",
+            ])?;
+            ann.wait_for_element(".incoming")?;
+            self.save_both_themes(ann, "lobby-ringing")?;
+            ann.press("decline-call")?;
+            guest.finish(TIMEOUT)?;
+            command(ann, "cancelInvite", &json!({}))?;
+
+            let link = "https://meet.example.net/j/7#garden-lantern";
+            command(ann, "callWithCode", &json!({ "code": link }))?;
+            ann.wait_for_element(".opened")?;
+            self.save_both_themes(ann, "lobby-opened")?;
+            command(ann, "dismissOpened", &json!({}))
         }
 
         /// The screens of a call, and of one in which the sound server stops.
@@ -184,13 +216,22 @@ mod linux {
             self.save_light(ann, "in-call-problem")
         }
 
+        /// The first start.
+        fn welcome(&self) -> Result<()> {
+            let window = self.open(Home::new()?, "local", &[])?;
+            window.wait_for_element("[data-action=\"way-invite\"]")?;
+            window.wait_for_element("[data-preview=\"on\"]")?;
+
+            self.save_both_themes(&window, "welcome")
+        }
+
         /// The lobby on a machine without devices, with a broken settings file.
         fn problems(&self) -> Result<()> {
             let home = Home::new()?.without_audio_devices()?;
             let settings = home.settings();
             std::fs::create_dir_all(settings.parent().context("the settings are in a folder")?)?;
             std::fs::write(&settings, "{")?;
-            let window = Window::open_as(home, &self.screen, &[])?;
+            let window = Window::open_as(home, &self.screen, &["--signaling", "ws://127.0.0.1:1"])?;
             window.resize(SIZE.0, SIZE.1)?;
 
             for code in ["SETTINGS_BROKEN", "CAM_NOT_FOUND", "MIC_NOT_FOUND"] {

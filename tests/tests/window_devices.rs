@@ -342,12 +342,18 @@ fn a_user_without_devices_can_still_watch_and_listen() {
         window
             .wait_for_element(&card)
             .expect("the missing device is reported next to its menu");
+        window
+            .run(
+                "document.querySelector(arguments[0]).open = true;",
+                &json!([format!("{card} details")]),
+            )
+            .expect("the card has details");
         assert_eq!(
             window
                 .text(&format!("{card} .problem-code"))
                 .expect("the page answers"),
             code,
-            "the card shows the code"
+            "the details show the code"
         );
 
         let todo = window

@@ -23,7 +23,9 @@ fn a_broken_settings_file_is_kept_aside_and_reported() {
         .to_path_buf();
     fs::create_dir_all(&folder).expect("the folder is created");
     fs::write(&settings, "{\"version\":1,\"name\":\"An").expect("the broken file is written");
-    let window = Window::open_as(home, &screen, &TEST_MEDIA)
+    // Who names a server is not asked how to call. Nothing answers there.
+    let arguments = [&TEST_MEDIA[..], &["--signaling", "ws://127.0.0.1:1"]].concat();
+    let window = Window::open_as(home, &screen, &arguments)
         .expect("the window opens despite the broken file");
     window
         .wait_for_element("[data-problem=\"SETTINGS_BROKEN\"]")
@@ -52,7 +54,7 @@ fn a_broken_settings_file_is_kept_aside_and_reported() {
 
     wait_until("a new settings file is written", TIMEOUT, saved).expect("the new name is saved");
     let home = window.close().expect("the app exits");
-    let again = Window::open_as(home, &screen, &TEST_MEDIA).expect("the window opens again");
+    let again = Window::open_as(home, &screen, &arguments).expect("the window opens again");
     let state = again.state().expect("the app answers");
     assert_eq!(state["settings"]["name"], "Ann", "the name was kept");
     assert_eq!(state["problems"], json!([]), "no problem is reported");

@@ -24,7 +24,7 @@ describe("announcements", () => {
     ["partnerMuted", t.partnerMuted, t.partnerUnmuted],
     ["partnerCameraOff", t.partnerCameraOff, t.partnerCameraOn],
     ["partnerReconnecting", t.reconnecting, t.reconnected],
-    ["serverLost", words.call.serverLost, words.server.connected],
+    ["serverLost", words.call.serverLost, words.server.back],
   ])("say when %s turns on and off", (field, on, off) => {
     const without = inCall({ [field]: false });
     const withIt = inCall({ [field]: true });
@@ -44,9 +44,7 @@ describe("announcements", () => {
 
   it("don't say that the call isn't affected while it is", () => {
     const lost = inCall({ serverLost: true, partnerReconnecting: true });
-    expect(announcement(inCall({ partnerReconnecting: true }), lost)).toBe(
-      words.server.unreachable,
-    );
+    expect(announcement(inCall({ partnerReconnecting: true }), lost)).toBe(words.server.lost);
   });
 
   it("say nothing about changes of quality", () => {

@@ -36,16 +36,16 @@ function newScreen(screen: Screen): string | undefined {
 }
 
 function callChanges(was: InCall, is: InCall): string[] {
-  const { connected, unreachable } = words.server;
+  const { back, lost } = words.server;
   // “Your call isn't affected” would contradict a lost connection to the partner.
-  const serverLost = is.partnerReconnecting ? unreachable : words.call.serverLost;
+  const serverLost = is.partnerReconnecting ? lost : words.call.serverLost;
   const switches: [boolean, boolean, on: string, off: string][] = [
     [was.partnerReconnecting, is.partnerReconnecting, t.reconnecting, t.reconnected],
     [was.muted, is.muted, t.muted, t.unmuted],
     [was.cameraOn, is.cameraOn, t.cameraOn, t.cameraOff],
     [was.partnerMuted, is.partnerMuted, t.partnerMuted, t.partnerUnmuted],
     [was.partnerCameraOff, is.partnerCameraOff, t.partnerCameraOff, t.partnerCameraOn],
-    [was.serverLost, is.serverLost, serverLost, connected],
+    [was.serverLost, is.serverLost, serverLost, back],
   ];
 
   return switches

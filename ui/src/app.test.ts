@@ -75,7 +75,13 @@ describe("the page", () => {
     const backend = await start();
     expect(document.activeElement, "at the start the focus stays").toBe(document.body);
     backend.change({
-      screen: { kind: "waiting", room: null, startedAtMs: Date.now(), sendsVideo: true },
+      screen: {
+        kind: "waiting",
+        search: { kind: "anyone" },
+        ringing: false,
+        startedAtMs: Date.now(),
+        sendsVideo: true,
+      },
     });
     expect(screenName()).toBe("waiting");
     expect(document.activeElement?.id).toBe("heading");
@@ -152,7 +158,13 @@ describe("the page", () => {
     };
     document.addEventListener("focusin", nested, { once: true });
     backend.change({
-      screen: { kind: "waiting", room: null, startedAtMs: Date.now(), sendsVideo: true },
+      screen: {
+        kind: "waiting",
+        search: { kind: "anyone" },
+        ringing: false,
+        startedAtMs: Date.now(),
+        sendsVideo: true,
+      },
     });
     expect(screenName()).toBe("in-call");
     expect(document.querySelectorAll("main")).toHaveLength(1);

@@ -119,6 +119,36 @@ export class App {
         const url = serverUrl.trim();
         void this.#commit("serverUrl", serverUrl, { type: "setServerUrl", url });
       },
+      withServer: async (command) => {
+        const state = this.#store.state;
+        if (!state) return;
+        if (state.settings.serverUrl === null && state.host.status !== "on") {
+          this.#set({ setup: { then: command }, refusal: null });
+          document.getElementById("setup-server-url")?.focus();
+          return;
+        }
+        if (!state.settings.welcomed) await this.#send({ type: "welcomed" });
+        if (command) await this.#actions.call(command);
+      },
+      welcome: async (command) => {
+        this.#set({ setup: null });
+        await this.#send({ type: "welcomed" });
+        await this.#send(command);
+      },
+      finishSetup: async () => {
+        const { drafts, setup } = this.#page;
+        if (!setup || drafts.serverUrl === null) return;
+        const url = drafts.serverUrl.trim();
+        const command: Command = { type: "setServerUrl", url };
+        if (!(await this.#commit("serverUrl", drafts.serverUrl, command))) return;
+        this.#set({ setup: null });
+        await this.#actions.withServer(setup.then);
+      },
+      leaveSetup: () => {
+        this.#set({ setup: null });
+        this.#actions.draft({ serverUrl: null });
+        document.getElementById("heading")?.focus();
+      },
       dismissRefusal: () => {
         this.#set({ refusal: null });
       },
@@ -170,6 +200,8 @@ export class App {
     const newScreen = before?.screen.kind !== state.screen.kind;
     this.#shown = state;
     if (newScreen) this.#leaveScreen(before);
+    // Whoever rings can be answered: everything outside an open dialog is inert.
+    if (state.incoming && !before?.incoming) this.#page.settingsOpen = false;
     this.#theme.set(state.settings.theme);
 
     render(<Page state={state} page={this.#page} act={this.#actions} />, this.#root);
@@ -192,9 +224,9 @@ export class App {
     this.#page.idle = false;
     if (!before) return;
     this.#page.refusal = null;
-    // What was typed into the dialog is not lost when a match closes it.
-    this.#actions.commitServerUrl();
+    // A half-typed address stays a draft, so nothing is lost when a match closes the dialog.
     this.#page.settingsOpen = false;
+    this.#page.setup = null;
   }
 
   /** `moved`: not at the start, where the focus stays where it is. */

@@ -1,7 +1,7 @@
 // The keyboard shortcuts: which keys there are, and how this system writes them.
 
 /** What a shortcut does. */
-export type Shortcut = "mute" | "camera" | "settings" | "hangUp";
+export type Shortcut = "mute" | "camera" | "settings" | "fullScreen" | "hangUp";
 
 interface Key {
   /** As in `KeyboardEvent.key`, in lower case. */
@@ -12,13 +12,14 @@ interface Key {
 }
 
 /**
- * M and V are Element Call's and Jitsi's keys. The comma is what most programs use for their
+ * F11 is the key of browsers. M and V are Element Call's and Jitsi's keys. The comma is what most programs use for their
  * settings. Hanging up takes three keys, the same as in Teams, so that nobody does it by accident.
  */
 export const KEYS: Record<Shortcut, Key> = {
   mute: { key: "m" },
   camera: { key: "v" },
   settings: { key: ",", mod: true },
+  fullScreen: { key: "f11" },
   hangUp: { key: "h", mod: true, shift: true },
 };
 

@@ -23,6 +23,8 @@ export interface Drafts {
 export interface PageState {
   nowMs: number;
   settingsOpen: boolean;
+  /** The user has to choose a server first, and then goes on with this command, if there is one. */
+  setup: { then: Command | null } | null;
   drafts: Drafts;
   refusal: Refusal | null;
   /** The user has not touched anything for a while, so a call hides its controls. */
@@ -35,6 +37,7 @@ export function initialPage(nowMs: number): PageState {
   return {
     nowMs,
     settingsOpen: false,
+    setup: null,
     drafts: { name: null, serverUrl: null, code: "" },
     refusal: null,
     idle: false,
@@ -53,6 +56,16 @@ export interface Actions {
   /** Starts a call under the name that was typed; not if the app refuses that name. */
   call: (command: Command) => Promise<void>;
   commitServerUrl: () => void;
+  /**
+   * Starts a call or an invite at the user's server; asks for a server if there is none. `null`:
+   * only asks.
+   */
+  withServer: (command: Command | null) => Promise<void>;
+  /** Notes that the user has seen the ways to call, and goes on with `command`. */
+  welcome: (command: Command) => Promise<void>;
+  /** Takes the server that was typed, and goes on with what needed it. */
+  finishSetup: () => Promise<void>;
+  leaveSetup: () => void;
   dismissRefusal: () => void;
 }
 
@@ -64,7 +77,12 @@ export interface View {
 }
 
 /** Refusals that only mean that the page was a moment behind. */
-const SILENT = new Set<SendError["code"]>(["NOT_NOW", "UNKNOWN_PROBLEM"]);
+const SILENT = new Set<SendError["code"]>([
+  "NOT_NOW",
+  "UNKNOWN_PROBLEM",
+  "UNKNOWN_CALL",
+  "UNKNOWN_RECENT",
+]);
 
 /**
  * Where to show that the app refused a command. All others are shown in the settings while these
@@ -73,6 +91,9 @@ const SILENT = new Set<SendError["code"]>(["NOT_NOW", "UNKNOWN_PROBLEM"]);
 const PLACES: Partial<Record<Command["type"], ProblemPlace>> = {
   findPartner: "server",
   callWithCode: "room",
+  invite: "invite",
+  cancelInvite: "invite",
+  joinOpened: "room",
   setCamera: "camera",
   setCameraOn: "camera",
   setMicrophone: "microphone",

@@ -40,6 +40,9 @@ function carryOut(name: Shortcut, { screen, settings }: AppState, act: Does): bo
       if (!DEVICE_SCREENS.has(screen.kind)) return false;
       void act.send({ type: "setCameraOn", on: !cameraOn });
       return true;
+    case "fullScreen":
+      void act.send({ type: "toggleFullScreen" });
+      return true;
     case "settings":
       act.openSettings();
       return true;

@@ -117,7 +117,13 @@ test("a call works from start to end with the keyboard alone", async () => {
     assert.equal((await sent(page, "setName")).length, 1, "the page sent the name before");
 
     await change(page, {
-      screen: { kind: "waiting", room: "garden-42", startedAtMs: NOW, sendsVideo: true },
+      screen: {
+        kind: "waiting",
+        search: { kind: "room", code: "garden-42", server: null },
+        ringing: false,
+        startedAtMs: NOW,
+        sendsVideo: true,
+      },
     });
     assert.equal(await focused(page), "heading", "the focus moves to the new screen");
     assert.equal(await page.locator("#announcer").textContent(), "Waiting for someone");
@@ -147,7 +153,7 @@ test("a call works from start to end with the keyboard alone", async () => {
 
     await tabTo(page, "settings");
     await page.keyboard.press("Enter");
-    await page.locator("dialog[open]").waitFor();
+    await page.locator("dialog#settings[open]").waitFor();
     for (let presses = 0; presses < 14; presses++) {
       await page.keyboard.press("Tab");
       const inside = await page.evaluate(() => {
@@ -163,7 +169,7 @@ test("a call works from start to end with the keyboard alone", async () => {
     assert.equal((await sent(page, "setMuted")).length, 2, "muting works with the settings open");
     await change(page, { screen: call({ connectedAtMs: NOW, muted: false }) });
     assert.equal(
-      await page.locator("dialog > [role=status]").textContent(),
+      await page.locator("dialog#settings > [role=status]").textContent(),
       "You're unmuted",
       "and is said in the dialog, because nothing behind it is",
     );
@@ -172,13 +178,13 @@ test("a call works from start to end with the keyboard alone", async () => {
     assert.equal((await sent(page, "setMuted")).length, 2, "but not while typing");
     await page.locator("#autoGain").focus();
     await page.keyboard.press("Escape");
-    await page.locator("dialog:not([open])").waitFor({ state: "attached" });
+    await page.locator("dialog#settings:not([open])").waitFor({ state: "attached" });
     assert.equal(await focused(page), "settings", "the focus is back where it was");
 
     await page.keyboard.press("Control+,");
-    await page.locator("dialog[open]").waitFor();
+    await page.locator("dialog#settings[open]").waitFor();
     await page.keyboard.press("Escape");
-    await page.locator("dialog:not([open])").waitFor({ state: "attached" });
+    await page.locator("dialog#settings:not([open])").waitFor({ state: "attached" });
 
     await tabTo(page, "hang-up");
     await page.keyboard.press("Space");
@@ -186,7 +192,13 @@ test("a call works from start to end with the keyboard alone", async () => {
     await page.keyboard.press("Control+Shift+H");
     assert.equal((await sent(page, "hangUp")).length, 2);
     await change(page, {
-      screen: { kind: "ended", reason: "HUNG_UP", cause: null, durationMs: 65_000, room: null },
+      screen: {
+        kind: "ended",
+        reason: "HUNG_UP",
+        cause: null,
+        durationMs: 65_000,
+        again: { kind: "anyone" },
+      },
     });
     await tabTo(page, "to-lobby");
     await page.keyboard.press("Enter");

@@ -4,7 +4,8 @@
 
 /**
  * @import {
- *   AppState, Devices, ErrorCode, InCall, Partner, Problem, ProblemPlace, Screen, Settings,
+ *   AppState, Devices, ErrorCode, InCall, IncomingCall, Invitation, Partner, Problem, ProblemPlace,
+ *   Screen, Search, ServerState, Settings,
  * } from "../src/generated/contract"
  */
 
@@ -13,12 +14,15 @@ export const NOW = Date.UTC(2026, 0, 15, 20, 30, 0);
 /** @type {Settings} */
 export const SETTINGS = {
   name: "Robin",
-  serverUrl: "ws://127.0.0.1:9000/ws",
+  serverUrl: "wss://chat.example.org/ws",
   camera: null,
   microphone: "mic-2",
   speaker: null,
   cameraEnabled: true,
   muted: false,
+  welcomed: true,
+  ringSpeaker: null,
+  ringVolume: 80,
   theme: "system",
   noiseSuppression: true,
   echoCancellation: true,
@@ -53,6 +57,27 @@ export const HOSTILE = {
   picture: "https://example.invalid/track.png",
 };
 
+/** @type {ServerState} */
+export const SERVER = {
+  status: "connected",
+  name: "chat.example.org",
+  cause: null,
+  exposed: false,
+};
+
+/** @type {Extract<Invitation, { status: "ready" }>} */
+const INVITE = {
+  status: "ready",
+  code: "7-garden-lantern",
+  appLink: "tandem://join/chat.example.org/7#garden-lantern",
+  webLink: "https://chat.example.org/j/7#garden-lantern",
+  server: "chat.example.org",
+  replaced: false,
+};
+
+/** @type {IncomingCall} */
+const INCOMING = { id: 40, name: "Amara", picture: null, invited: true };
+
 /**
  * The home screen, with the camera on.
  *
@@ -66,8 +91,13 @@ export function state(change = {}) {
     settings: SETTINGS,
     devices: DEVICES,
     preview: { status: "on" },
-    server: { status: "idle" },
+    server: SERVER,
     host: { status: "off", addresses: [] },
+    invitation: null,
+    incoming: null,
+    opened: null,
+    recents: [],
+    confirmClose: false,
     problems: [],
     ...change,
   };
@@ -107,15 +137,7 @@ export function call(change = {}) {
  * @param {Partial<AppState>} change
  */
 const outsideLobby = (screen, change = {}) =>
-  state({ preview: { status: "off" }, server: { status: "connected" }, screen, ...change });
-/**
- * When a call ends, so does the connection to the server.
- *
- * @param {Screen} screen
- * @param {Partial<AppState>} change
- */
-const afterCall = (screen, change = {}) =>
-  outsideLobby(screen, { server: { status: "idle" }, ...change });
+  state({ preview: { status: "off" }, screen, ...change });
 /**
  * @param {number} id
  * @param {ErrorCode} code
@@ -125,7 +147,15 @@ const afterCall = (screen, change = {}) =>
  */
 const problem = (id, code, place, detail = null) => ({ id, code, place, detail });
 /** @type {Partial<AppState>} */
-const unreachable = { server: { status: "unreachable" } };
+const unreachable = {
+  server: { ...SERVER, status: "unreachable", cause: "SIGNALING_UNREACHABLE" },
+};
+/** @type {Search} */
+const anyone = { kind: "anyone" };
+/** @type {Search} */
+const garden = { kind: "room", code: "garden-42", server: null };
+/** @type {Search} */
+const amara = { kind: "person", name: "Amara" };
 
 /** @type {Extract<Screen, { kind: "connecting" }>} */
 const connecting = {
@@ -134,11 +164,36 @@ const connecting = {
   step: "checking",
   startedAtMs: NOW - 2_000,
   timedOut: false,
+  canRetry: true,
 };
 
 /** @type {Record<string, AppState>} */
 export const STATES = {
   lobby: state(),
+  welcome: state({
+    settings: { ...SETTINGS, serverUrl: null, welcomed: false },
+    server: { status: "idle", name: null, cause: null, exposed: false },
+  }),
+  "lobby-invite": state({ invitation: INVITE }),
+  "lobby-ringing": state({ invitation: INVITE, incoming: INCOMING }),
+  "lobby-recents": state({
+    recents: [
+      { id: 50, name: "Amara", atMs: NOW - 3_600_000 },
+      { id: 51, name: null, atMs: NOW - 26 * 3_600_000 },
+    ],
+  }),
+  "lobby-opened": state({
+    opened: {
+      code: "7-garden-lantern",
+      server: "meet.example.net",
+      otherServer: true,
+      exposed: false,
+    },
+  }),
+  "lobby-opened-exposed": state({
+    opened: { code: "7-garden-lantern", server: "9.9.9.9", otherServer: true, exposed: true },
+  }),
+  "lobby-unreachable": state(unreachable),
   "lobby-camera-off": state({
     preview: { status: "off" },
     settings: { ...SETTINGS, cameraEnabled: false },
@@ -170,18 +225,40 @@ export const STATES = {
   }),
   waiting: outsideLobby({
     kind: "waiting",
-    room: null,
+    search: anyone,
+    ringing: false,
     startedAtMs: NOW - 12_000,
     sendsVideo: true,
   }),
   "waiting-room": outsideLobby({
     kind: "waiting",
-    room: "garden-42",
+    search: garden,
+    ringing: false,
     startedAtMs: NOW - 73_000,
     sendsVideo: true,
   }),
+  "waiting-invite": outsideLobby({
+    kind: "waiting",
+    search: { kind: "room", code: "7-garden-lantern", server: "meet.example.net" },
+    ringing: true,
+    startedAtMs: NOW - 7_000,
+    sendsVideo: true,
+  }),
+  "waiting-ringing": outsideLobby({
+    kind: "waiting",
+    search: amara,
+    ringing: true,
+    startedAtMs: NOW - 7_000,
+    sendsVideo: true,
+  }),
   "waiting-server-lost": outsideLobby(
-    { kind: "waiting", room: null, startedAtMs: NOW - 31_000, sendsVideo: true },
+    {
+      kind: "waiting",
+      search: anyone,
+      ringing: false,
+      startedAtMs: NOW - 31_000,
+      sendsVideo: true,
+    },
     unreachable,
   ),
   connecting: outsideLobby(connecting),
@@ -191,6 +268,7 @@ export const STATES = {
     timedOut: true,
   }),
   "in-call": outsideLobby(call()),
+  "in-call-closing": outsideLobby(call({ known: true }), { confirmClose: true }),
   "in-call-muted": outsideLobby(
     call({ muted: true, cameraOn: false, quality: 2, route: "relayed", partnerMuted: true }),
     { settings: { ...SETTINGS, cameraEnabled: false } },
@@ -210,34 +288,52 @@ export const STATES = {
     }),
   ),
   "in-call-hostile": outsideLobby(call({ partner: HOSTILE, partnerCameraOff: true })),
-  ended: afterCall({
+  ended: outsideLobby({
     kind: "ended",
     reason: "PARTNER_LEFT",
     cause: null,
     durationMs: 754_000,
-    room: null,
+    again: anyone,
   }),
-  "ended-room": afterCall({
+  "ended-room": outsideLobby({
     kind: "ended",
     reason: "HUNG_UP",
     cause: null,
     durationMs: 3_723_000,
-    room: "garden-42",
+    again: garden,
   }),
-  "ended-fault": afterCall({
+  "ended-ringing": outsideLobby(
+    { kind: "ended", reason: "HUNG_UP", cause: null, durationMs: 61_000, again: amara },
+    { incoming: { ...INCOMING, invited: false } },
+  ),
+  "ended-away": outsideLobby({
+    kind: "ended",
+    reason: "NO_SUCH_ROOM",
+    cause: null,
+    durationMs: null,
+    again: amara,
+  }),
+  "ended-invite-used": outsideLobby({
+    kind: "ended",
+    reason: "PARTNER_LEFT",
+    cause: null,
+    durationMs: 61_000,
+    again: null,
+  }),
+  "ended-fault": outsideLobby({
     kind: "ended",
     reason: "CONNECTION_FAILED",
     cause: null,
     durationMs: null,
-    room: null,
+    again: anyone,
   }),
-  "ended-server": afterCall(
+  "ended-server": outsideLobby(
     {
       kind: "ended",
       reason: "RELAY_UNREACHABLE",
       cause: "SIGNALING_UNREACHABLE",
       durationMs: null,
-      room: null,
+      again: anyone,
     },
     unreachable,
   ),

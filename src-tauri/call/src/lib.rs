@@ -64,7 +64,8 @@ pub mod simnet;
 pub use machine::{CallTimeouts, EndCode, EndReason};
 pub use session::{
     BitrateSample, Call, CallEvent, CallEventKind, CallOptions, CallStats, DEFAULT_MAX_BITRATE_BPS,
-    MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Route, VideoReceived, VideoSent,
+    MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Registration, Route, SharedLine,
+    SignalingLine, VideoReceived, VideoSent,
 };
 
 /// Parts of a call by themselves, for benchmarks, fuzz targets and tests. Not for programs: it
@@ -79,7 +80,9 @@ pub mod internals {
     pub use crate::link::{Bitrate, LinkState, RepairCounters};
     pub use crate::machine::PeerFault;
     pub use crate::pacer::{Class, Pacer, PacerConfig};
-    pub use crate::partner_state::{PartnerState, StateMessageError, parse, to_json};
+    pub use crate::partner_state::{
+        PartnerState, Share, StateMessage, StateMessageError, parse, to_json,
+    };
     pub use crate::peer::{MediaKind, Peer, PeerConfig, PeerError, PeerEvent};
     pub use crate::rtp::{
         AssemblerConfig, AssemblerStats, FrameAssembler, PacketPayload, Packetizer, VideoPacket,

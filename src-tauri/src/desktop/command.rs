@@ -32,6 +32,32 @@ pub enum Command {
     FindPartner,
     /// Search for the person who enters the same code.
     CallWithCode { code: String },
+    /// Ask the signaling server for an invite, and ring when somebody uses it.
+    Invite,
+    /// Withdraw the invite.
+    CancelInvite,
+    /// Answer the person who rings.
+    AcceptCall { id: u32 },
+    /// Decline the person who rings.
+    DeclineCall { id: u32 },
+    /// Call the person whose invite was opened as a link.
+    JoinOpened,
+    /// Forget the invite that was opened as a link.
+    DismissOpened,
+    /// Ring somebody of an earlier call.
+    CallRecent { id: u32 },
+    /// Forget somebody of an earlier call.
+    RemoveRecent { id: u32 },
+    /// Forget everybody of earlier calls.
+    ClearRecents,
+    /// Show the window on the whole screen, or as a window again.
+    ToggleFullScreen,
+    /// The user has seen the ways to call.
+    Welcomed,
+    /// Connect to the signaling server again.
+    RetryServer,
+    /// Answer whether to close the window in a call.
+    ConfirmClose { close: bool },
     /// Stop searching or connecting.
     Cancel,
     /// End the call.
@@ -62,9 +88,17 @@ pub enum Command {
         #[serde(deserialize_with = "Option::deserialize")]
         id: Option<String>,
     },
+    /// Choose the speaker that rings, `null` for the one of calls, and how loud it rings.
+    SetRing {
+        #[serde(deserialize_with = "Option::deserialize")]
+        speaker: Option<String>,
+        volume: u8,
+    },
+    /// Play the ring.
+    TestRing,
     /// Set the name that others see; empty for none.
     SetName { name: String },
-    /// Set the signaling server's address.
+    /// Set the signaling server's address; empty for none.
     SetServerUrl { url: String },
     /// Choose light or dark.
     SetTheme { theme: Theme },
@@ -127,6 +161,12 @@ pub enum CommandErrorCode {
     BadRelayUrl,
     /// No device has this id.
     UnknownDevice,
+    /// No signaling server is chosen.
+    NoServer,
+    /// Nobody rings under this id, or not any more.
+    UnknownCall,
+    /// There is nobody with this id among the earlier calls, or not any more.
+    UnknownRecent,
     /// There is no problem with this id, or not any more.
     UnknownProblem,
     /// Too many commands in too short a time.

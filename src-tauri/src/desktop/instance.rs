@@ -18,6 +18,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::files;
+
 /// How long each end waits for the other to connect, read or write.
 const IO_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a second instance waits for a first one that has just started.
@@ -26,8 +28,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(3);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause between two attempts to reach the first instance, and after a failed `accept`.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-/// The longest line that is read, in bytes: a secret with its line break.
-const MAX_LINE: u64 = 64;
+/// The longest line that is read, in bytes: a text of [`MAX_TEXT_BYTES`] with its line break.
+const MAX_LINE: u64 = MAX_TEXT_BYTES as u64 + 2;
+/// The longest text that a second instance can hand over, in bytes: any link fits.
+const MAX_TEXT_BYTES: usize = 8_000;
 /// What the first instance answers when it has been notified.
 const ANSWER: &str = "tandem";
 /// What it answers while it closes: the second instance is about to be the first.
@@ -61,13 +65,13 @@ enum Answer {
     Closing,
 }
 
-/// Claims `folder` for this process; if another one has it, notifies that. If the other one is
-/// closing, waits until it has.
+/// Claims `folder` for this process; if another one has it, notifies that, and hands it `text`: the
+/// link that was opened. If the other one is closing, waits until it has.
 ///
 /// # Errors
 /// When the folder cannot be used, or the first instance does not answer or does not end. Then it is
 /// not known whether there is one.
-pub fn claim(folder: &Path) -> io::Result<Claim> {
+pub fn claim(folder: &Path, text: Option<&str>) -> io::Result<Claim> {
     fs::create_dir_all(folder)?;
     let contact = folder.join("instance");
     let lock = File::options()
@@ -84,7 +88,7 @@ pub fn claim(folder: &Path) -> io::Result<Claim> {
             Err(TryLockError::Error(error)) => return Err(error),
         }
 
-        match notify_first(&contact) {
+        match notify_first(&contact, text) {
             Ok(Answer::Notified) => return Ok(Claim::Second),
             Ok(Answer::Closing) if Instant::now() >= deadline => {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -100,10 +104,8 @@ pub fn claim(folder: &Path) -> io::Result<Claim> {
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let secret = format!("{:032x}", rand::random::<u128>());
-    write_private(
-        &contact,
-        &format!("{} {secret}\n", listener.local_addr()?.port()),
-    )?;
+    let contents = format!("{} {secret}\n", listener.local_addr()?.port());
+    files::write_private(&contact, contents.as_bytes())?;
 
     Ok(Claim::First(FirstInstance {
         _lock: lock,
@@ -113,12 +115,16 @@ pub fn claim(folder: &Path) -> io::Result<Claim> {
 }
 
 impl FirstInstance {
-    /// Calls `on_second` for each further instance, on a thread of its own, until the process ends.
-    /// It returns whether this instance stays: false once it is closing.
+    /// Calls `on_second` for each further instance with the text that it hands over, on a thread of
+    /// its own, until the process ends. It returns whether this instance stays: false once it is
+    /// closing.
     ///
     /// # Errors
     /// When the system cannot start a thread.
-    pub fn listen(self, on_second: impl Fn() -> bool + Send + 'static) -> io::Result<()> {
+    pub fn listen(
+        self,
+        on_second: impl Fn(Option<String>) -> bool + Send + 'static,
+    ) -> io::Result<()> {
         let accept_all = move || {
             loop {
                 match self.listener.accept() {
@@ -138,12 +144,20 @@ impl FirstInstance {
     }
 
     /// Answers a client that knows the secret.
-    fn answer(&self, mut socket: &TcpStream, on_second: impl Fn() -> bool) -> io::Result<()> {
+    fn answer(
+        &self,
+        mut socket: &TcpStream,
+        on_second: impl Fn(Option<String>) -> bool,
+    ) -> io::Result<()> {
         socket.set_read_timeout(Some(IO_TIMEOUT))?;
         socket.set_write_timeout(Some(IO_TIMEOUT))?;
 
-        if read_line(socket)? == self.secret {
-            let answer = if on_second() { ANSWER } else { CLOSING };
+        let mut lines = BufReader::new(socket.take(2 * MAX_LINE));
+        if read_line(&mut lines)? == self.secret {
+            // One that is older sends nothing more.
+            let text = read_line(&mut lines).unwrap_or_default();
+            let text = Some(text).filter(|text| !text.is_empty());
+            let answer = if on_second(text) { ANSWER } else { CLOSING };
             writeln!(socket, "{answer}")?;
         }
 
@@ -152,10 +166,10 @@ impl FirstInstance {
 }
 
 /// Notifies the first instance, whose port and secret are in the file `contact`.
-fn notify_first(contact: &Path) -> io::Result<Answer> {
+fn notify_first(contact: &Path, text: Option<&str>) -> io::Result<Answer> {
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        match try_notify(contact) {
+        match try_notify(contact, text) {
             Ok(answer) => return Ok(answer),
             // It holds the lock but may not have written the file yet.
             Err(error) if Instant::now() >= deadline => return Err(error),
@@ -164,7 +178,7 @@ fn notify_first(contact: &Path) -> io::Result<Answer> {
     }
 }
 
-fn try_notify(contact: &Path) -> io::Result<Answer> {
+fn try_notify(contact: &Path, text: Option<&str>) -> io::Result<Answer> {
     let bad = || {
         io::Error::new(
             io::ErrorKind::InvalidData,
@@ -172,38 +186,35 @@ fn try_notify(contact: &Path) -> io::Result<Answer> {
         )
     };
 
-    let text = fs::read_to_string(contact)?;
-    let (port, secret) = text.trim().split_once(' ').ok_or_else(bad)?;
+    let known = fs::read_to_string(contact)?;
+    let (port, secret) = known.trim().split_once(' ').ok_or_else(bad)?;
     let address = (Ipv4Addr::LOCALHOST, port.parse().map_err(|_| bad())?).into();
 
     let socket = TcpStream::connect_timeout(&address, IO_TIMEOUT)?;
     socket.set_read_timeout(Some(IO_TIMEOUT))?;
     socket.set_write_timeout(Some(IO_TIMEOUT))?;
-    writeln!(&socket, "{secret}")?;
+    let text = text.map(one_line).unwrap_or_default();
+    writeln!(&socket, "{secret}\n{text}")?;
 
-    match read_line(&socket)?.as_str() {
+    match read_line(&mut BufReader::new(socket.take(MAX_LINE)))?.as_str() {
         ANSWER => Ok(Answer::Notified),
         CLOSING => Ok(Answer::Closing),
         _ => Err(bad()),
     }
 }
 
-fn read_line(socket: &TcpStream) -> io::Result<String> {
-    let mut line = String::new();
-    BufReader::new(socket.take(MAX_LINE)).read_line(&mut line)?;
-    Ok(line.trim_end().to_owned())
+/// The text as one line of at most [`MAX_TEXT_BYTES`]. What is cut off or replaced makes it no
+/// invite, so the user learns of it.
+fn one_line(text: &str) -> String {
+    let mut line = text.replace(char::is_control, "\u{FFFD}");
+    line.truncate(line.floor_char_boundary(MAX_TEXT_BYTES));
+    line
 }
 
-/// Writes a file that only this user can read, completely or not at all.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut options = File::options();
-    options.create(true).truncate(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-
-    options.open(&new)?.write_all(text.as_bytes())?;
-    fs::rename(&new, path)
+fn read_line(lines: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    lines.take(MAX_LINE).read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
 }
 
 #[cfg(test)]
@@ -215,7 +226,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn first(folder: &Path) -> FirstInstance {
-        match claim(folder).unwrap() {
+        match claim(folder, None).unwrap() {
             Claim::First(first) => first,
             Claim::Second => panic!("no other instance runs"),
         }
@@ -226,18 +237,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (sender, notified) = channel();
         first(folder.path())
-            .listen(move || sender.send(()).is_ok())
+            .listen(move |text| sender.send(text).is_ok())
             .unwrap();
 
-        for _ in 0..2 {
+        let link = "tandem://join/chat.example.org/7#garden-lantern";
+        for text in [None, Some(link)] {
             assert!(
-                matches!(claim(folder.path()).unwrap(), Claim::Second),
+                matches!(claim(folder.path(), text).unwrap(), Claim::Second),
                 "the first holds the lock"
             );
 
-            notified
-                .recv_timeout(TIMEOUT)
-                .expect("the first is notified");
+            let received = notified.recv_timeout(TIMEOUT);
+            assert_eq!(
+                received,
+                Ok(text.map(str::to_owned)),
+                "the first is notified"
+            );
         }
     }
 
@@ -248,7 +263,7 @@ mod tests {
         let lock = closing._lock.try_clone().unwrap();
         let (sender, asked) = channel();
         closing
-            .listen(move || {
+            .listen(move |_| {
                 sender.send(()).unwrap();
                 false
             })
@@ -256,7 +271,7 @@ mod tests {
 
         let second = thread::spawn({
             let folder = folder.path().to_owned();
-            move || matches!(claim(&folder), Ok(Claim::First(_)))
+            move || matches!(claim(&folder, None), Ok(Claim::First(_)))
         });
 
         // It asks again and again, until the first one has ended.
@@ -265,6 +280,29 @@ mod tests {
         }
         lock.unlock().unwrap();
         assert!(second.join().unwrap(), "the second is the first now");
+    }
+
+    #[test]
+    fn a_text_is_handed_over_as_one_line_of_bounded_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, notified) = channel();
+        first(folder.path())
+            .listen(move |text| sender.send(text).is_ok())
+            .unwrap();
+
+        let long = "ä".repeat(MAX_TEXT_BYTES);
+        for (text, received) in [
+            ("a\nb\r\u{0}c", "a\u{FFFD}b\u{FFFD}\u{FFFD}c"),
+            ("", ""),
+            (&long, &long[..MAX_TEXT_BYTES]),
+        ] {
+            assert!(matches!(
+                claim(folder.path(), Some(text)).unwrap(),
+                Claim::Second
+            ));
+            let expected = Some(received.to_owned()).filter(|text| !text.is_empty());
+            assert_eq!(notified.recv_timeout(TIMEOUT), Ok(expected));
+        }
     }
 
     #[test]
@@ -287,7 +325,7 @@ mod tests {
         let first = first(folder.path());
         let address = first.listener.local_addr().unwrap();
         let (sender, notified) = channel();
-        first.listen(move || sender.send(()).is_ok()).unwrap();
+        first.listen(move |_| sender.send(()).is_ok()).unwrap();
 
         for text in ["\n", "wrong\n", &"x".repeat(10_000), ""] {
             let mut socket = TcpStream::connect(address).unwrap();
@@ -295,7 +333,7 @@ mod tests {
         }
 
         assert!(
-            matches!(claim(folder.path()).unwrap(), Claim::Second),
+            matches!(claim(folder.path(), None).unwrap(), Claim::Second),
             "a real second instance gets through behind them"
         );
 

@@ -6,15 +6,18 @@
 
 pub mod app;
 pub mod command;
+mod files;
 pub mod frames;
 pub mod instance;
 mod launch;
 mod page;
 mod rate;
+pub mod recents;
 pub mod settings;
 pub mod shell;
 pub mod state;
 mod window;
+mod window_place;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,25 +26,29 @@ use clap::ArgMatches;
 
 use crate::headless::args::CallArgs;
 use instance::Claim;
+use recents::RecentsFile;
 use settings::SettingsFile;
+use shell::Files;
 use window::WindowSetup;
+use window_place::PlaceFile;
 
-/// Opens the window and returns the exit code. `matches` says which arguments were typed.
-pub fn main(args: &CallArgs, matches: &ArgMatches) -> ExitCode {
+/// Opens the window, or brings the open one to the front, and returns the exit code. `matches` says
+/// which arguments were typed, `opened` is a link or an invite to show.
+pub fn main(args: &CallArgs, matches: &ArgMatches, opened: Option<&str>) -> ExitCode {
     prepare_environment();
     if let Some(why) = no_screen() {
         return fail(why);
     }
 
-    match start(args, matches) {
+    match start(args, matches, opened) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format!("{error:#}")),
     }
 }
 
-fn start(args: &CallArgs, matches: &ArgMatches) -> anyhow::Result<()> {
+fn start(args: &CallArgs, matches: &ArgMatches, opened: Option<&str>) -> anyhow::Result<()> {
     let folder = settings_folder();
-    let first_instance = match instance::claim(&folder) {
+    let first_instance = match instance::claim(&folder, opened) {
         Ok(Claim::First(first)) => Some(first),
         Ok(Claim::Second) => return Ok(()),
         Err(error) => {
@@ -55,15 +62,22 @@ fn start(args: &CallArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     tauri::async_runtime::set(runtime.handle().clone());
-    let settings_file = SettingsFile::new(&folder);
-    let (settings, settings_problem) = settings_file.load();
+    let files = Files {
+        settings: SettingsFile::new(&folder),
+        recents: RecentsFile::new(&folder),
+    };
+    let (settings, settings_problem) = files.settings.load();
+    let recents = files.recents.load();
     let launch = launch::read(args, matches).map_err(anyhow::Error::msg)?;
 
     window::run(WindowSetup {
         settings,
         settings_problem,
-        settings_file,
+        recents,
+        files,
+        place: PlaceFile::new(&folder),
         launch,
+        opened: opened.map(str::to_owned),
         first_instance,
     })
 }

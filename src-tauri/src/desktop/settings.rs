@@ -9,14 +9,15 @@
     reason = "a shell: the name of a broken file has the time in it"
 )]
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::files;
 use super::state::Settings;
 use crate::error_code::AppErrorCode;
 use crate::values;
@@ -74,7 +75,7 @@ impl SettingsFile {
     /// could be read with the problem.
     #[must_use]
     pub fn load(&self) -> (Settings, Option<SettingsProblem>) {
-        let text = match self.read() {
+        let text = match files::read(&self.path, MAX_FILE_BYTES) {
             Ok(Some(text)) => text,
             Ok(None) => return (Settings::default(), None),
             Err(error) => {
@@ -98,28 +99,7 @@ impl SettingsFile {
     /// # Errors
     /// When the folder cannot be written or the disk is full. The old file is unchanged then.
     pub fn save(&self, settings: &Settings) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let json = to_json(settings)?;
-        let new = self.path.with_extension("json.new");
-        let mut file = File::create(&new)?;
-        file.write_all(&json)?;
-        // The contents must be on the disk before the name points to them.
-        file.sync_all()?;
-
-        fs::rename(&new, &self.path)
-    }
-
-    fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-
-        let mut text = Vec::new();
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
-        Ok(Some(text))
+        files::write_private(&self.path, &to_json(settings)?)
     }
 
     /// Renames the file, so that nothing in it is lost. Returns `why` with its new name.
@@ -201,7 +181,12 @@ fn field(name: &str, value: &Value) -> Result<(), String> {
         serde_json::from_value(Value::Object(alone)).map_err(|error| error.to_string())?;
 
     values::optional_name(&settings.name)?;
-    let devices = [&settings.camera, &settings.microphone, &settings.speaker];
+    let devices = [
+        &settings.camera,
+        &settings.microphone,
+        &settings.speaker,
+        &settings.ring_speaker,
+    ];
 
     if devices
         .into_iter()
@@ -253,7 +238,7 @@ mod tests {
 
         let settings = Settings {
             name: "Zoë \"<b>\" 日本".into(),
-            server_url: "ws://192.0.2.7:9000".parse().unwrap(),
+            server_url: "ws://192.0.2.7:9000".parse().ok(),
             camera: Some("name:Front".into()),
             theme: Theme::Dark,
             camera_enabled: false,
@@ -267,7 +252,7 @@ mod tests {
     #[test]
     fn the_server_under_its_former_key_is_kept() {
         let (settings, _) = parse(br#"{"version":1,"relayUrl":"ws://192.0.2.7:9000/ws"}"#);
-        assert_eq!(settings.server_url.as_str(), "ws://192.0.2.7:9000/ws");
+        assert_eq!(settings.server_url, "ws://192.0.2.7:9000/ws".parse().ok());
     }
 
     #[test]
@@ -313,7 +298,10 @@ mod tests {
         let text = br#"{"version":7,"name":"Ann","theme":{"dark":true},"serverUrl":"wss://chat.example.org/ws"}"#;
         let (settings, problem) = parse(text);
         assert_eq!(settings.name, "Ann");
-        assert_eq!(settings.server_url.as_str(), "wss://chat.example.org/ws");
+        assert_eq!(
+            settings.server_url,
+            "wss://chat.example.org/ws".parse().ok()
+        );
         assert_eq!(
             problem.map(|problem| problem.code),
             Some(AppErrorCode::SettingsNewer)

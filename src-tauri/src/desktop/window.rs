@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tauri::{
-    AppHandle, Emitter, Manager, RunEvent, WebviewUrl, WebviewWindow, WebviewWindowBuilder,
-    WindowEvent,
+    AppHandle, Emitter, Manager, RunEvent, UserAttentionType, WebviewUrl, WebviewWindow,
+    WebviewWindowBuilder, WindowEvent,
 };
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -14,13 +14,17 @@ use super::app::{App, Input, Launch};
 use super::frames::{FrameServer, Streams, page_origins};
 use super::instance::FirstInstance;
 use super::page::{self, Page};
-use super::settings::{SettingsFile, SettingsProblem};
-use super::shell::{self, Executor, Handle};
+use super::recents::Recent;
+use super::settings::SettingsProblem;
+use super::shell::{self, Executor, Files, Handle, WindowControl};
 use super::state::{MicrophoneLevel, Settings};
+use super::window_place::{PlaceFile, WindowPlace};
 use crate::signals::StopSignals;
 
 /// The window's label in Tauri, and in the capability file.
 const LABEL: &str = "main";
+/// The size of the window at the first start, in logical pixels.
+const DEFAULT_SIZE: (f64, f64) = (1100.0, 760.0);
 /// How often to poll for whether the window is minimized or hidden: there is no event for it that
 /// all systems share.
 const VISIBILITY_POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -31,8 +35,12 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 pub(super) struct WindowSetup {
     pub(super) settings: Settings,
     pub(super) settings_problem: Option<SettingsProblem>,
-    pub(super) settings_file: SettingsFile,
+    pub(super) recents: Vec<Recent>,
+    pub(super) files: Files,
+    pub(super) place: PlaceFile,
     pub(super) launch: Launch,
+    /// A link or an invite to show.
+    pub(super) opened: Option<String>,
     /// Notifies this window of later instances. `None` if that does not work on this machine.
     pub(super) first_instance: Option<FirstInstance>,
 }
@@ -43,21 +51,25 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
     let frames = FrameServer::start(Arc::clone(&streams), page_origins())?;
     let (handle, inbox) = shell::channel();
     let (effects, effect_receiver) = unbounded_channel();
-    let app = App::new(setup.settings, setup.launch);
+    let app = App::new(setup.settings, setup.recents, setup.launch);
 
     if let Some(problem) = setup.settings_problem {
         handle.notify(Input::SettingsFailed(problem));
     }
 
+    if let Some(text) = setup.opened {
+        handle.notify(Input::Opened(text));
+    }
+
     let page = Page::new(handle.clone(), frames);
-    let closer = Closer::new(handle.clone());
-    let (closer_at_signals, is_closing) = (closer.clone(), closer.is_closing());
+    let is_closing = Arc::new(AtomicBool::new(false));
+    let events = handle.clone();
     let first_instance = setup.first_instance;
     let tauri = tauri::Builder::default()
         .manage(page)
         .invoke_handler(page::handler())
         .setup(move |tauri| {
-            let window = open(tauri.handle())?;
+            let window = open(tauri.handle(), &setup.place)?;
             let page = tauri.handle().clone();
             let notify_page = move |change| {
                 if let Err(error) = page.emit_to(LABEL, "state-changed", change) {
@@ -73,22 +85,34 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
                 let _ = page.emit_to(LABEL, "microphone-level", MicrophoneLevel { level });
             };
 
-            let executor = Executor::new(handle.clone(), streams, setup.settings_file, show_level);
+            let control = Arc::new(TauriWindow {
+                tauri: tauri.handle().clone(),
+                is_closing: Arc::clone(&is_closing),
+                place: setup.place,
+            });
+            let executor =
+                Executor::new(handle.clone(), streams, setup.files, control, show_level);
             tauri::async_runtime::spawn(async move {
                 executor.run(effect_receiver).await;
                 program.exit(0);
             });
 
             tauri::async_runtime::spawn(shell::watch(handle.clone()));
+            #[cfg(target_os = "linux")]
+            tauri::async_runtime::spawn(follow_color_scheme(window.clone()));
             tauri::async_runtime::spawn(watch_visibility(window, handle.clone()));
-            tauri::async_runtime::spawn(close_at_signals(closer_at_signals));
+            tauri::async_runtime::spawn(quit_at_signals(handle.clone()));
 
             if let Some(first) = first_instance {
                 let program = tauri.handle().clone();
-                first.listen(move || {
+                first.listen(move |text| {
                     let stays = !is_closing.load(Ordering::Relaxed);
                     if stays {
                         bring_to_front(&program);
+                    }
+
+                    if let Some(text) = text.filter(|_| stays) {
+                        handle.notify(Input::Opened(text));
                     }
 
                     stays
@@ -99,25 +123,25 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
         })
         .build(tauri::generate_context!())?;
 
-    tauri.run(move |tauri, event| match event {
+    tauri.run(move |_, event| match event {
         RunEvent::WindowEvent {
             event: WindowEvent::CloseRequested { api, .. },
             ..
         } => {
-            // Hide the window at once; notifying the partner may take a moment.
+            // The app may ask first, and notifying the partner takes a moment.
             api.prevent_close();
-            if let Some(window) = tauri.get_webview_window(LABEL) {
-                let _ = window.hide();
-            }
-
-            closer.close();
+            events.notify(Input::CloseRequested);
         }
+        RunEvent::WindowEvent {
+            event: WindowEvent::Focused(focused),
+            ..
+        } => events.notify(Input::Focused(focused)),
         // The user quit from a menu, or the last window is gone: end in the same order.
         RunEvent::ExitRequested {
             code: None, api, ..
         } => {
             api.prevent_exit();
-            closer.close();
+            events.notify(Input::Quit);
         }
         _ => {}
     });
@@ -125,42 +149,74 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(tauri: &AppHandle) -> tauri::Result<WebviewWindow> {
-    WebviewWindowBuilder::new(tauri, LABEL, WebviewUrl::default())
+fn open(tauri: &AppHandle, place: &PlaceFile) -> tauri::Result<WebviewWindow> {
+    let place = place.load();
+    let (width, height) = place.map_or(DEFAULT_SIZE, WindowPlace::size);
+
+    let window = WebviewWindowBuilder::new(tauri, LABEL, WebviewUrl::default())
         .title("Tandem")
-        .inner_size(1100.0, 760.0)
+        .inner_size(width, height)
+        // Not larger than a small screen.
+        .prevent_overflow()
+        // Ctrl with plus and minus, for those who need larger text.
+        .zoom_hotkeys_enabled(true)
         .min_inner_size(360.0, 480.0)
         .disable_drag_drop_handler()
         // The window shows the embedded page and nothing else.
         .on_navigation(|url| url.scheme() == "tauri" || url.host_str() == Some("tauri.localhost"))
-        .build()
+        .build()?;
+
+    if let Some(place) = place
+        && let Err(error) = place.apply(&window)
+    {
+        tracing::info!(%error, "the window is not where it was");
+    }
+
+    Ok(window)
 }
 
-/// Ends the program, once.
-#[derive(Clone)]
-struct Closer {
-    handle: Handle,
-    closing: Arc<AtomicBool>,
+/// The window, as the app moves it.
+struct TauriWindow {
+    tauri: AppHandle,
+    /// Becomes true when the program begins to end.
+    is_closing: Arc<AtomicBool>,
+    place: PlaceFile,
 }
 
-impl Closer {
-    fn new(handle: Handle) -> Self {
-        Self {
-            handle,
-            closing: Arc::default(),
+impl WindowControl for TauriWindow {
+    fn show(&self) {
+        bring_to_front(&self.tauri);
+    }
+
+    /// The program ends in order after this, or after [`CLOSE_TIMEOUT`] by force.
+    fn hide(&self) {
+        if self.is_closing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+
+        exit_after_timeout();
+        if let Some(window) = self.tauri.get_webview_window(LABEL) {
+            self.place.save(&window);
+            let _ = window.hide();
         }
     }
 
-    /// Becomes true when the program begins to end.
-    fn is_closing(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.closing)
+    fn toggle_full_screen(&self) {
+        if let Some(window) = self.tauri.get_webview_window(LABEL)
+            && let Err(error) = window
+                .is_fullscreen()
+                .and_then(|is_full| window.set_fullscreen(!is_full))
+        {
+            tracing::debug!(%error, "the desktop does not change the window");
+        }
     }
 
-    /// Ends the program in order, or after [`CLOSE_TIMEOUT`] by force.
-    fn close(&self) {
-        if !self.closing.swap(true, Ordering::Relaxed) {
-            self.handle.notify(Input::CloseRequested);
-            exit_after_timeout();
+    fn ask_for_attention(&self, on: bool) {
+        let kind = on.then_some(UserAttentionType::Critical);
+        if let Some(window) = self.tauri.get_webview_window(LABEL)
+            && let Err(error) = window.request_user_attention(kind)
+        {
+            tracing::debug!(%error, "the desktop does not mark the window");
         }
     }
 }
@@ -188,6 +244,37 @@ fn bring_to_front(tauri: &AppHandle) {
     }
 }
 
+/// Passes the desktop's choice of light or dark on to the web view, which does not learn of it
+/// otherwise.
+#[cfg(target_os = "linux")]
+async fn follow_color_scheme(window: WebviewWindow) {
+    use tandem_system::ColorScheme;
+    use tauri::Theme;
+
+    let (mut scheme, mut changes) = match ColorScheme::watch().await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%error, "the desktop does not say whether it is light or dark");
+            return;
+        }
+    };
+
+    loop {
+        let theme = match scheme {
+            ColorScheme::Dark => Some(Theme::Dark),
+            ColorScheme::Light | ColorScheme::NoPreference => None,
+        };
+        if let Err(error) = window.set_theme(theme) {
+            tracing::debug!(%error, "the window does not become light or dark");
+        }
+
+        match changes.recv().await {
+            Some(changed) => scheme = changed,
+            None => return,
+        }
+    }
+}
+
 /// Notifies the app when the window is hidden or shown: a hidden window needs no camera.
 async fn watch_visibility(window: WebviewWindow, handle: Handle) {
     let mut was_visible = true;
@@ -205,12 +292,12 @@ async fn watch_visibility(window: WebviewWindow, handle: Handle) {
     }
 }
 
-/// Ctrl-C and SIGTERM close the window as its button does.
-async fn close_at_signals(closer: Closer) {
+/// Ctrl-C and SIGTERM end the program in order, without asking.
+async fn quit_at_signals(handle: Handle) {
     match StopSignals::subscribe() {
         Ok(mut signals) => {
             if signals.next().await.is_some() {
-                closer.close();
+                handle.notify(Input::Quit);
             }
         }
         Err(error) => {

@@ -146,6 +146,8 @@ impl Timeline {
             }
             CallEventKind::Ended { reason } => self.ended = Some(reason),
             CallEventKind::Searching
+            | CallEventKind::Ringing(_)
+            | CallEventKind::MeetAgain { .. }
             | CallEventKind::Checking
             | CallEventKind::SignalingLost
             | CallEventKind::SignalingBack
@@ -241,7 +243,10 @@ impl Timeline {
             }
             Some(reason) => {
                 let exit = match reason.code {
-                    EndCode::NoPartner | EndCode::NoSuchRoom => Exit::NoPartner,
+                    EndCode::NoPartner
+                    | EndCode::NoSuchRoom
+                    | EndCode::Declined
+                    | EndCode::NoAnswer => Exit::NoPartner,
                     _ => Exit::Connection,
                 };
 

@@ -68,6 +68,20 @@ impl InviteLink {
         })
     }
 
+    /// The form that opens a page of the server; `None` if that server has a path of its own, where
+    /// nobody knows the page. It also names servers that [`new`](Self::new) cannot.
+    #[must_use]
+    pub fn web(server: ServerUrl, invite: Invite) -> Option<String> {
+        let link = Self {
+            server,
+            invite,
+            at: None,
+        };
+        let text = link.https();
+
+        (text.parse() == Ok(link)).then_some(text)
+    }
+
     /// The form that opens a page of the server.
     #[must_use]
     pub fn https(&self) -> String {
@@ -332,6 +346,24 @@ mod tests {
         ] {
             let server: ServerUrl = server.parse().expect("an address");
             assert_eq!(InviteLink::new(server.clone(), invite()), None, "{server}");
+        }
+    }
+
+    #[test]
+    fn a_page_can_be_named_where_the_app_cannot() {
+        for (server, link) in [
+            (
+                "wss://192.168.1.20:9000",
+                Some("https://192.168.1.20:9000/j/7#garden-lantern"),
+            ),
+            (
+                "ws://chat.example.org",
+                Some("http://chat.example.org/j/7#garden-lantern"),
+            ),
+            ("wss://chat.example.org/other", None),
+        ] {
+            let url: ServerUrl = server.parse().expect("an address");
+            assert_eq!(InviteLink::web(url, invite()).as_deref(), link, "{server}");
         }
     }
 

@@ -40,6 +40,26 @@ server: ServerState,
  */
 host: HostState, 
 /**
+ * The user's invite, if there is one.
+ */
+invitation: Invitation | null, 
+/**
+ * Somebody who rings.
+ */
+incoming: IncomingCall | null, 
+/**
+ * An invite that was opened as a link, and waits for the user's click.
+ */
+opened: OpenedInvite | null, 
+/**
+ * People of earlier calls, the newest first.
+ */
+recents: Array<RecentCall>, 
+/**
+ * The window is to be closed in a call, and waits for the user to confirm it.
+ */
+confirmClose: boolean, 
+/**
  * What is wrong now, each shown in its place.
  */
 problems: Array<Problem>, };
@@ -71,9 +91,13 @@ level: number, };
  */
 export type Screen = { "kind": "lobby" } | { "kind": "waiting", 
 /**
- * The room that both enter; `null` to meet anyone.
+ * Whom it is for.
  */
-room: string | null, 
+search: Search, 
+/**
+ * The other person's Tandem rings.
+ */
+ringing: boolean, 
 /**
  * When the search started.
  */
@@ -96,9 +120,13 @@ step: ConnectingStep,
  */
 startedAtMs: number, 
 /**
- * Whether it takes long, so that the page offers to retry.
+ * Whether it takes long.
  */
-timedOut: boolean, } | { "kind": "inCall" } & InCall | { "kind": "ended", 
+timedOut: boolean, 
+/**
+ * Whether the page can offer to try again then: not to the one who was called.
+ */
+canRetry: boolean, } | { "kind": "inCall" } & InCall | { "kind": "ended", 
 /**
  * Why it ended.
  */
@@ -112,9 +140,9 @@ cause: ClientErrorCode | null,
  */
 durationMs: number | null, 
 /**
- * The room of the search, to repeat it.
+ * Whom the user can search for now with `next`, if anyone.
  */
-room: string | null, };
+again: Search | null, };
 
 /**
  * A connected call.
@@ -178,6 +206,111 @@ partnerServerLost: boolean,
 serverLost: boolean, };
 
 /**
+ * Whom a search is for.
+ */
+export type Search = { "kind": "anyone" } | { "kind": "room", 
+/**
+ * The code or invite, as people write it.
+ */
+code: string, 
+/**
+ * The server of a link, if it is not the user's own.
+ */
+server: string | null, } | { "kind": "person", 
+/**
+ * The name of then.
+ */
+name: string | null, } | { "kind": "answer", 
+/**
+ * The name, as far as it is known.
+ */
+name: string | null, };
+
+/**
+ * The user's invite.
+ */
+export type Invitation = { "status": "asking" } | { "status": "ready", 
+/**
+ * The invite, to be read aloud: `7-garden-lantern`.
+ */
+code: string, 
+/**
+ * The link that opens Tandem; `null` if a link cannot name the server.
+ */
+appLink: string | null, 
+/**
+ * The link to a page of the server, for those who may not have Tandem.
+ */
+webLink: string | null, 
+/**
+ * The server's name.
+ */
+server: string, 
+/**
+ * An earlier invite was lost, because the server forgot it, and this one takes its place.
+ */
+replaced: boolean, };
+
+/**
+ * Somebody who rings, who wrote the name and the picture: show them as plain text and pixels only.
+ */
+export type IncomingCall = { 
+/**
+ * For the commands that answer it.
+ */
+id: number, 
+/**
+ * The name.
+ */
+name: string | null, 
+/**
+ * The profile picture, as a `data:image/` URL.
+ */
+picture: string | null, 
+/**
+ * How the person knows this user: by the invite, or (`false`) from an earlier call.
+ */
+invited: boolean, };
+
+/**
+ * An invite that was opened as a link, and waits for the user's click.
+ */
+export type OpenedInvite = { 
+/**
+ * The invite, as people write it.
+ */
+code: string, 
+/**
+ * The server that the call goes to.
+ */
+server: string, 
+/**
+ * It is not the user's own server, and is used for this call only.
+ */
+otherServer: boolean, 
+/**
+ * Others on the way to that server can see who calls whom, and change it.
+ */
+exposed: boolean, };
+
+/**
+ * Somebody of an earlier call, who can be rung again.
+ */
+export type RecentCall = { 
+/**
+ * For commands.
+ */
+id: number, 
+/**
+ * The name of then.
+ */
+name: string | null, 
+/**
+ * When the call began.
+ */
+atMs: number, };
+
+/**
  * The profile of the partner, who wrote it: show it as plain text only.
  */
 export type Partner = { 
@@ -218,9 +351,14 @@ export type Settings = {
  */
 name: string, 
 /**
- * The address of the signaling server. Older files call it `relayUrl`.
+ * The address of the signaling server; `null` if none is chosen. Older files call it
+ * `relayUrl`.
  */
-serverUrl: string, 
+serverUrl: string | null, 
+/**
+ * The user has seen the ways to call, which the first start explains.
+ */
+welcomed: boolean, 
 /**
  * The chosen camera.
  */
@@ -241,6 +379,14 @@ cameraEnabled: boolean,
  * Whether the microphone is muted, in calls and before them.
  */
 muted: boolean, 
+/**
+ * The speaker that rings; `null` for the one of calls.
+ */
+ringSpeaker: string | null, 
+/**
+ * How loud it rings, from 0 to 100 percent.
+ */
+ringVolume: number, 
 /**
  * The color theme.
  */
@@ -314,7 +460,19 @@ export type ServerState = {
 /**
  * Its status.
  */
-status: ServerStatus, };
+status: ServerStatus, 
+/**
+ * The server's name, such as `chat.example.org`; `null` if none is chosen.
+ */
+name: string | null, 
+/**
+ * What is wrong with it, if it is unreachable.
+ */
+cause: ClientErrorCode | null, 
+/**
+ * Others on the way to it can see who calls whom, and change it.
+ */
+exposed: boolean, };
 
 /**
  * The status of the connection to the signaling server.
@@ -384,7 +542,7 @@ export type MediaErrorCode = "CAM_NOT_FOUND" | "CAM_IN_USE" | "CAM_DENIED" | "CA
 /**
  * Why a call ended, as a stable code.
  */
-export type EndCode = "HUNG_UP" | "CANCELLED" | "NO_PARTNER" | "RELAY_UNREACHABLE" | "RELAY_REFUSED" | "NO_SUCH_ROOM" | "NO_TURN_SERVER" | "CONNECT_TIMEOUT" | "CONNECTION_FAILED" | "BAD_DESCRIPTION" | "NO_COMMON_CODEC" | "PARTNER_LEFT" | "PARTNER_VANISHED";
+export type EndCode = "HUNG_UP" | "CANCELLED" | "NO_PARTNER" | "RELAY_UNREACHABLE" | "RELAY_REFUSED" | "NO_SUCH_ROOM" | "DECLINED" | "NO_ANSWER" | "NO_TURN_SERVER" | "CONNECT_TIMEOUT" | "CONNECTION_FAILED" | "BAD_DESCRIPTION" | "NO_COMMON_CODEC" | "PARTNER_LEFT" | "PARTNER_VANISHED";
 
 /**
  * The stable codes of [`ClientError`].
@@ -394,12 +552,12 @@ export type ClientErrorCode = "SIGNALING_UNKNOWN_HOST" | "SIGNALING_UNREACHABLE"
 /**
  * The codes of the faults that the program finds itself, as reports and the window show them.
  */
-export type AppErrorCode = "INTERNAL" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "SETTINGS_UNREADABLE";
+export type AppErrorCode = "INTERNAL" | "BAD_INVITE" | "INVITE_NOT_SUPPORTED" | "INVITE_REFUSED" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "SETTINGS_UNREADABLE";
 
 /**
  * Where a problem is shown.
  */
-export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "host" | "settings" | "room" | "call";
+export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "host" | "settings" | "room" | "invite" | "call";
 
 /**
  * What the user requests with a button, a menu or a key.
@@ -407,7 +565,7 @@ export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "hos
  * All fields are required, even those that may be `null`. Serde refuses unknown fields, except
  * beside the `type` of a command without fields, where it ignores them.
  */
-export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setName", name: string, } | { "type": "setServerUrl", url: string, } | { "type": "setTheme", theme: Theme, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
+export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setServerUrl", url: string, } | { "type": "setTheme", theme: Theme, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
 
 /**
  * Why the app refused a command. A refused command changes nothing.
@@ -425,7 +583,7 @@ detail: string | null, };
 /**
  * The stable codes of [`CommandError`].
  */
-export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_NAME" | "BAD_RELAY_URL" | "UNKNOWN_DEVICE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
+export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_NAME" | "BAD_RELAY_URL" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
 
 /**
  * Where the page gets frames: see the module `frames`.

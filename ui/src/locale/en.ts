@@ -11,14 +11,21 @@ export const en = {
   lobby: {
     title: "Ready when you are",
     subtitle: "Check your camera and sound before you start.",
+    invite: "Invite someone",
+    inviting: "Making your invite…",
+    inviteHint: "You get a code and a link to send. Tandem rings when they join.",
+    inviteReplaced: "The server lost your last invite. Send this new one instead.",
+    cancelInvite: "Stop inviting",
+    retryServer: "Try again",
     name: "Your name",
     namePlaceholder: "Shown to the people you talk to",
     find: "Meet someone new",
     findHint: "We'll connect you with someone who's looking too.",
-    codePlaceholder: "garden-42",
-    codeHint: "Enter the same code on both sides. Anyone with the code can join.",
-    call: "Call with a code",
-    callShort: "Call",
+    codePlaceholder: "7-garden-lantern",
+    codeHint:
+      "Works with invites, links, and any code you agree on. Anyone with the code can join.",
+    call: "Paste an invite or type a code",
+    callShort: "Join",
     preview: "Camera preview",
     previewLabel: "Your video, mirrored",
     previewOff: "Your camera is off",
@@ -28,9 +35,11 @@ export const en = {
 
   host: {
     hint: "For people on the same network. No internet needed.",
-    start: "Call on this Wi-Fi",
+    start: "People nearby",
     starting: "Starting…",
-    on: "Hosting",
+    on: "This computer is the server now",
+    next: "Choose “Invite someone” and send the link to someone on the same network.",
+    byAddress: "Without a link",
     tellOne:
       "On the other computer, enter this address in Settings → Server. Then both of you choose “Meet someone new”.",
     tellMany:
@@ -54,9 +63,14 @@ export const en = {
   },
 
   server: {
-    connecting: "Connecting to the server…",
-    connected: "Connected to the server",
-    unreachable: "Can't reach the server",
+    /** `{server}` is the server's name. */
+    connecting: "Connecting to {server}…",
+    connected: "Connected to {server}",
+    unreachable: "Can't reach {server}",
+    lost: "Can't reach the server",
+    back: "Connected to the server",
+    exposed:
+      "The connection to this server isn't encrypted. Others on the way can see who you call, and could listen in.",
   },
 
   settings: {
@@ -64,6 +78,7 @@ export const en = {
     close: "Close",
     server: "Server",
     serverUrl: "Server address",
+    serverPlaceholder: "chat.example.org",
     serverHint: "Connects you with other people. Both of you need to use the same server.",
     hosting: "While you're hosting, this computer is the server.",
     appearance: "Appearance",
@@ -76,11 +91,18 @@ export const en = {
     noiseSuppressionHint: "Reduces fan, keyboard and street noise.",
     autoGain: "Automatic volume",
     autoGainHint: "Makes quiet voices louder.",
+    ring: "Ringing",
+    ringSpeaker: "Ring on",
+    ringSpeakerDefault: "Same speaker as calls",
+    ringVolume: "Ring volume",
+    ringTest: "Test",
+    ringTestLabel: "Test the ring",
     keys: "Keyboard shortcuts",
     shortcuts: {
       mute: "Mute or unmute",
       camera: "Stop or start video",
       hangUp: "Hang up",
+      fullScreen: "Full screen, and back",
       settings: "Open settings",
     },
   },
@@ -90,6 +112,12 @@ export const en = {
     hint: "We'll connect you as soon as we find someone.",
     titleRoom: "Waiting for the other person…",
     hintRoom: "Share this code. We'll connect you as soon as they enter it.",
+    ringing: "Ringing…",
+    ringingHint: "We'll connect you as soon as they accept.",
+    calling: "Calling {name}",
+    callingHint: "Looking for them…",
+    /** `{server}` is the server's name. */
+    server: "On {server}, for this call only.",
     elapsed: "Waiting for",
     cancel: "Cancel",
   },
@@ -98,6 +126,7 @@ export const en = {
     title: "Connecting to {name}",
     timedOut: "This is taking longer than usual.",
     timedOutTodo: "You can try again or cancel.",
+    timedOutWait: "You can keep waiting or cancel.",
     retry: "Try again",
     cancel: "Cancel",
   },
@@ -158,6 +187,9 @@ export const en = {
     /** After a call with a code. */
     again: "Call again",
     home: "Back to home",
+    /** Somebody of an earlier call, whose Tandem is not open. */
+    away: "They can't be reached right now.",
+    awayTodo: "Try again later.",
   },
 
   problem: {
@@ -200,11 +232,11 @@ export const en = {
     todo: "Read this code aloud or send the link, and keep Tandem open.",
     copyCode: "Copy code",
     copyLink: "Copy link",
-    /** `{time}` is a time of day. */
-    expires: "Works until {time}.",
     qr: "QR code of the link",
     webLink: "Link for a browser",
     /** `{server}` is the server's name. */
+    /** `{server}` is the server's name. */
+    noLink: "The other person needs to enter the server {server} in Settings first.",
     webLinkNote: "The page at {server} sees the words of the code.",
     appLink: "Link for the Tandem app",
   },
@@ -213,6 +245,7 @@ export const en = {
     title: "Incoming call",
     announce: "{name} is calling",
     calling: "Wants to talk to you",
+    invited: "Has your invite",
     accept: "Accept",
     decline: "Decline",
   },
@@ -226,6 +259,29 @@ export const en = {
     clear: "Clear all",
     clearSure: "Clear all recent calls?",
     keep: "Keep",
+  },
+
+  opened: {
+    title: "Join this call?",
+    /** `{server}` is the server's name. */
+    ownServer: "On your server, {server}.",
+    otherServer: "On {server}, for this call only.",
+    join: "Join",
+    dismiss: "Not now",
+  },
+
+  setup: {
+    title: "Which server do you use?",
+    hint: "A server introduces you to the other person. Ask whoever runs one for its address.",
+    use: "Use this server",
+    back: "Back",
+    nearby: "No server? People on the same network can use this computer.",
+  },
+
+  confirmClose: {
+    title: "Hang up and close Tandem?",
+    stay: "Stay in the call",
+    close: "Hang up",
   },
 
   /** Spoken by screen readers when something changes. */

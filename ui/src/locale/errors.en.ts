@@ -150,6 +150,8 @@ export const ERRORS = {
     what: "This invite doesn't work any more.",
     todo: "Check the number, or ask for a new invite.",
   },
+  DECLINED: { what: "They can't talk right now.", todo: "Try again later." },
+  NO_ANSWER: { what: "No one answered.", todo: "Try again later." },
   RELAY_REFUSED: {
     what: "The server refused the request.",
     todo: "Check your name and the code, or choose another server in Settings.",
@@ -285,7 +287,21 @@ export const ERRORS = {
     todo: "Free up disk space, or check the folder's permissions.",
   },
 
+  // Invites
+  BAD_INVITE: {
+    what: "That isn't an invite.",
+    todo: "Copy the whole link, or type the code, such as 7-garden-lantern.",
+  },
+  INVITE_NOT_SUPPORTED: {
+    what: "This server is too old for invites.",
+    todo: "Agree on a code and both type it, or use another server.",
+  },
+  INVITE_REFUSED: { what: "The server has no invite for you right now.", todo: IN_A_MINUTE },
+
   // Refused commands
+  NO_SERVER: { what: "You haven't chosen a server yet.", todo: "Enter one in Settings." },
+  UNKNOWN_CALL: { what: "They're no longer calling." },
+  UNKNOWN_RECENT: { what: "That call is no longer in the list." },
   NOT_NOW: { what: "That isn't possible right now.", todo: "Try again in a moment." },
   BAD_COMMAND: { what: "Tandem couldn't do that.", todo: RESTART },
   BAD_ROOM: {

@@ -4,12 +4,14 @@ import type { ComponentChildren } from "preact";
 
 import { words } from "../locale";
 import type { View } from "../page-state";
+import { plain } from "../text";
 import { Button } from "./button";
 import { Mark } from "./icons";
+import { Incoming, Opened } from "./invitations";
 import { Problems } from "./problems";
 
 export function Bar({ state, act }: View) {
-  const { status } = state.server;
+  const { status, name } = state.server;
   return (
     <header class="bar">
       <div class="brand">
@@ -20,7 +22,9 @@ export function Bar({ state, act }: View) {
         {status !== "idle" && (
           <span class={`chip server-${status}`} data-server={status}>
             <i class="dot" />
-            {words.server[status]}
+            <span class="label">
+              {words.server[status].replace("{server}", plain(name ?? "", 60))}
+            </span>
           </span>
         )}
         <Button
@@ -48,6 +52,8 @@ export function Centred({ name, children, ...view }: CentredProps) {
     <main data-screen={name} class="screen calm">
       <Bar {...view} />
       <div class="center">
+        <Incoming {...view} />
+        {name === "ended" && <Opened {...view} />}
         <Problems slot="top" {...view} />
         <div class="card">{children}</div>
       </div>

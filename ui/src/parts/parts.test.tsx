@@ -49,7 +49,6 @@ const INVITE = {
   appLink: "tandem://join/chat.example.org/7#garden-lantern",
   webLink: LINK,
   server: "chat.example.org",
-  expires: "20:40",
 };
 
 /** What a scanner reads from the SVG, which is drawn with `scale` pixels for each module. */
@@ -91,19 +90,18 @@ describe("a QR code", () => {
 });
 
 describe("an invite", () => {
-  it("shows the code, both links and when it ends, and marks which link the server can read", () => {
+  it("shows the code and both links, and marks which link the server can read", () => {
     show(<InviteCard {...INVITE} />);
     expect(find("#invite-code").textContent).toBe(INVITE.code);
     expect(find("#invite-app-link").textContent).toBe(INVITE.appLink);
     expect(find("#invite-web-link").textContent).toBe(LINK);
     const note = find("#invite-web-link").closest(".field")?.querySelector(".hint")?.textContent;
     expect(note).toBe("The page at chat.example.org sees the words of the code.");
-    expect(root.textContent).toContain("Works until 20:40.");
     expect(scan(find("svg.qr-code"))).toBe(LINK);
   });
 
-  it("does without the link for a browser, and without an end", () => {
-    show(<InviteCard {...INVITE} webLink={null} expires={null} />);
+  it("does without a link where none can name the server", () => {
+    show(<InviteCard {...INVITE} webLink={null} />);
     expect(root.querySelector("#invite-web-link")).toBeNull();
     expect(root.textContent).not.toContain("{");
     expect(scan(find("svg.qr-code"))).toBe(INVITE.appLink);

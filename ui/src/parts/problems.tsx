@@ -8,18 +8,23 @@ import { Button } from "./button";
 import { Icon } from "./icons";
 
 /** Parts of a screen that show problems. `top` takes those that have no part of their own. */
-export type Slot = "top" | "camera" | "microphone" | "speaker" | "host" | "room" | "dialog";
+export type Slot =
+  "top" | "camera" | "microphone" | "speaker" | "host" | "room" | "invite" | "dialog";
 
 /** Where a problem is shown now: exactly one slot on every screen. */
 export function slotOf(place: ProblemPlace, { state, page }: Pick<View, "state" | "page">): Slot {
   const lobby = state.screen.kind === "lobby";
   const device = place === "camera" || place === "microphone" || place === "speaker";
-  if (page.settingsOpen) {
+  if (page.settingsOpen || page.setup) {
     if (place === "server" || place === "settings") return "dialog";
     // The dialog holds the device menus, except on the home screen, which shows them itself.
     if (device && !lobby) return place;
   }
-  if (lobby && (device || place === "host" || place === "room")) return place;
+  if (
+    lobby &&
+    (device || place === "host" || place === "room" || (place === "invite" && !page.setup))
+  )
+    return place;
   return "top";
 }
 

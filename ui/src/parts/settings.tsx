@@ -9,11 +9,12 @@ import type { View } from "../page-state";
 import { Button } from "./button";
 import { Devices } from "./devices";
 import { Dropdown } from "./dropdown";
+import { plain } from "../text";
 import { Problems } from "./problems";
-import { TextField } from "./text-field";
+import { ServerField } from "./server-field";
 
 const t = words.settings;
-const SHORTCUTS: Shortcut[] = ["mute", "camera", "hangUp", "settings"];
+const SHORTCUTS: Shortcut[] = ["mute", "camera", "hangUp", "fullScreen", "settings"];
 const THEMES: Theme[] = ["system", "light", "dark"];
 
 /** Stays in the document: `app.tsx` opens it as a modal dialog, so that the focus stays inside. */
@@ -54,6 +55,9 @@ function DialogBody(view: View) {
       <Group title={t.voice}>
         <ProcessingSwitches {...view} />
       </Group>
+      <Group title={t.ring}>
+        <RingFields {...view} />
+      </Group>
       <Group title={t.appearance}>
         <ThemeField {...view} />
       </Group>
@@ -61,7 +65,7 @@ function DialogBody(view: View) {
         <Keys />
       </Group>
       <Group title={t.server}>
-        <ServerField {...view} />
+        <ServerField id="server-url" onChange={view.act.commitServerUrl} {...view} />
       </Group>
     </div>
   );
@@ -73,31 +77,6 @@ function Group({ title, children }: { title: string; children: ComponentChildren
       <h3>{title}</h3>
       {children}
     </section>
-  );
-}
-
-function ServerField({ state, page, act }: View) {
-  return (
-    <div class="field">
-      <label for="server-url">{t.serverUrl}</label>
-      <TextField
-        id="server-url"
-        inputmode="url"
-        autocomplete="off"
-        autocapitalize="off"
-        spellcheck={false}
-        dir="ltr"
-        aria-describedby="server-hint"
-        value={page.drafts.serverUrl ?? state.settings.serverUrl}
-        onText={(serverUrl) => {
-          act.draft({ serverUrl });
-        }}
-        onChange={act.commitServerUrl}
-      />
-      <p id="server-hint" class="hint">
-        {state.host.status === "on" ? t.hosting : t.serverHint}
-      </p>
-    </div>
   );
 }
 
@@ -154,6 +133,64 @@ function ProcessingSwitches({ state, act }: View) {
           set({ autoGain: on });
         }}
       />
+    </>
+  );
+}
+
+/** Where it rings, and how loud. */
+function RingFields({ state, act }: View) {
+  const { ringSpeaker, ringVolume } = state.settings;
+  const between = state.screen.kind === "lobby" || state.screen.kind === "ended";
+  return (
+    <>
+      <div class="field">
+        <label for="ring-speaker">{t.ringSpeaker}</label>
+        <div class="row">
+          <Dropdown
+            id="ring-speaker"
+            value={ringSpeaker ?? ""}
+            onChoose={(id) =>
+              void act.send({
+                type: "setRing",
+                speaker: id === "" ? null : id,
+                volume: ringVolume,
+              })
+            }
+          >
+            <option value="">{t.ringSpeakerDefault}</option>
+            {state.devices.speakers.map(({ id, name }) => (
+              <option key={id} value={id}>
+                {plain(name, 80)}
+              </option>
+            ))}
+          </Dropdown>
+          <Button
+            action="test-ring"
+            label={t.ringTest}
+            describe={t.ringTestLabel}
+            disabled={!between}
+            onClick={() => void act.send({ type: "testRing" })}
+          />
+        </div>
+      </div>
+      <div class="field">
+        <label for="ring-volume">{t.ringVolume}</label>
+        <input
+          id="ring-volume"
+          type="range"
+          min={0}
+          max={100}
+          step={5}
+          value={ringVolume}
+          onChange={({ currentTarget }) =>
+            void act.send({
+              type: "setRing",
+              speaker: ringSpeaker,
+              volume: Number(currentTarget.value),
+            })
+          }
+        />
+      </div>
     </>
   );
 }

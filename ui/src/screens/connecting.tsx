@@ -14,7 +14,7 @@ interface ConnectingProps extends View {
 }
 
 export function Connecting({ screen, ...view }: ConnectingProps) {
-  const { partner, timedOut } = screen;
+  const { partner, timedOut, canRetry } = screen;
   const { act } = view;
   return (
     <Centred name="connecting" {...view}>
@@ -30,11 +30,11 @@ export function Connecting({ screen, ...view }: ConnectingProps) {
           <p>
             <strong>{t.timedOut}</strong>
           </p>
-          <p>{t.timedOutTodo}</p>
+          <p>{canRetry ? t.timedOutTodo : t.timedOutWait}</p>
         </div>
       )}
       <div class="buttons">
-        {timedOut && (
+        {timedOut && canRetry && (
           <Button
             action="retry"
             icon="refresh"

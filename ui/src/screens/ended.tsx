@@ -1,7 +1,8 @@
 // The call, or the search, is over.
 
-import type { EndCode, Screen } from "../generated/contract";
+import type { EndCode, Screen, Search } from "../generated/contract";
 import { words, wordsFor } from "../locale";
+import type { Words } from "../locale/errors.en";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { Icon, Mark } from "../parts/icons";
@@ -19,6 +20,13 @@ const RETRY = { icon: "refresh", label: t.retry } as const;
 const NEXT = { icon: "search", label: t.next } as const;
 const AGAIN = { icon: "phone", label: t.again } as const;
 
+/** What is done again, if anything can be: an invite serves one call. */
+function repeat(again: Search | null, failed: boolean) {
+  if (again === null) return null;
+  if (failed) return RETRY;
+  return again.kind === "anyone" ? NEXT : AGAIN;
+}
+
 interface EndedProps extends View {
   screen: Extract<Screen, { kind: "ended" }>;
 }
@@ -28,10 +36,11 @@ export function Ended({ screen, ...view }: EndedProps) {
   const { act } = view;
   // What is wrong with the server says more than that it could not be reached.
   const code = cause ?? reason;
-  const { what, todo } = wordsFor(code);
+  const away = reason === "NO_SUCH_ROOM" && screen.again?.kind === "person";
+  const { what, todo }: Words = away ? { what: t.away, todo: t.awayTodo } : wordsFor(code);
   const orderly = ORDERLY.has(reason);
   const failed = durationMs === null && !orderly;
-  const again = failed ? RETRY : screen.room === null ? NEXT : AGAIN;
+  const again = repeat(screen.again, failed);
   return (
     <Centred name="ended" {...view}>
       <div class={`end-mark${orderly ? "" : " fault"}`}>
@@ -48,13 +57,15 @@ export function Ended({ screen, ...view }: EndedProps) {
         </p>
       )}
       <div class="buttons">
-        <Button
-          action="search-again"
-          icon={again.icon}
-          label={again.label}
-          kind="primary"
-          onClick={() => void act.send({ type: "next" })}
-        />
+        {again && (
+          <Button
+            action="search-again"
+            icon={again.icon}
+            label={again.label}
+            kind="primary"
+            onClick={() => void act.send({ type: "next" })}
+          />
+        )}
         <Button
           action="to-lobby"
           icon="home"

@@ -21,7 +21,7 @@ export function InCall({ call, ...view }: View & { call: Call }) {
   const { partner } = call;
   return (
     <main data-screen="in-call" class="screen call" data-idle={page.idle ? "true" : undefined}>
-      <Stage call={call} />
+      <Stage call={call} act={view.act} />
       <header class="call-head">
         <div class="who">
           <Heading>
@@ -46,10 +46,10 @@ export function InCall({ call, ...view }: View & { call: Call }) {
 }
 
 /** The partner's video, and what stands in its place. `frames/` draws on the canvas. */
-function Stage({ call }: { call: Call }) {
+function Stage({ call, act }: Pick<View, "act"> & { call: Call }) {
   const { partner, partnerCameraOff, partnerReconnecting } = call;
   return (
-    <div class="stage">
+    <div class="stage" onDblClick={() => void act.send({ type: "toggleFullScreen" })}>
       <canvas
         id="remote"
         role="img"

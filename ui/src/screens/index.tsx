@@ -2,6 +2,7 @@
 
 import { words } from "../locale";
 import type { PageState, View } from "../page-state";
+import { ConfirmClose } from "../parts/confirm-close";
 import { Mark } from "../parts/icons";
 import { ProblemWords } from "../parts/problems";
 import { Settings } from "../parts/settings";
@@ -16,6 +17,7 @@ export function Page(view: View) {
     <>
       <CurrentScreen {...view} />
       <Settings {...view} />
+      <ConfirmClose {...view} />
       {!view.page.reachable && (
         <div class="app-lost">
           <Unreachable />

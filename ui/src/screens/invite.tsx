@@ -13,16 +13,15 @@ export interface InviteCardProps {
   /** Such as `7-garden-lantern`. */
   code: string;
   /** `tandem://join/…`, for someone who has the app. */
-  appLink: string;
+  appLink: string | null;
   /** `https://…/j/…`, for anyone; `null` if the server has no page. */
   webLink: string | null;
   /** The server that connects the two, such as `chat.example.org`. */
   server: string;
-  /** When the invite stops working, as people read it, such as `20:40`; `null` if it doesn't. */
-  expires: string | null;
 }
 
-export function InviteCard({ code, appLink, webLink, server, expires }: InviteCardProps) {
+export function InviteCard({ code, appLink, webLink, server }: InviteCardProps) {
+  const link = webLink ?? appLink;
   return (
     <section class="invite" aria-label={t.title}>
       <div class="invite-main">
@@ -35,16 +34,18 @@ export function InviteCard({ code, appLink, webLink, server, expires }: InviteCa
           text={code}
           shownIn="invite-code"
         />
-        {expires !== null && <p class="hint">{t.expires.replace("{time}", plain(expires, 40))}</p>}
       </div>
-      <QrCode text={webLink ?? appLink} label={t.qr} />
+      {link !== null && <QrCode text={link} label={t.qr} />}
+      {link === null && <p class="hint">{t.noLink.replace("{server}", plain(server, 80))}</p>}
       <div class="invite-links">
         {webLink !== null && (
           <Link id="invite-web-link" action="copy-web-link" label={t.webLink} url={webLink}>
             <p class="hint">{t.webLinkNote.replace("{server}", plain(server, 80))}</p>
           </Link>
         )}
-        <Link id="invite-app-link" action="copy-app-link" label={t.appLink} url={appLink} />
+        {appLink !== null && (
+          <Link id="invite-app-link" action="copy-app-link" label={t.appLink} url={appLink} />
+        )}
       </div>
     </section>
   );

@@ -1,34 +1,56 @@
 // The home screen: check camera and sound, and choose how to call.
 
 import { MAX_USER_NAME_CHARS } from "../generated/contract";
-import { words } from "../locale";
+import { words, wordsFor } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { DeviceToggles } from "../parts/device-toggles";
 import { Devices } from "../parts/devices";
 import { Icon, Mark } from "../parts/icons";
+import { Incoming, Opened } from "../parts/invitations";
 import { Bar, Heading } from "../parts/layout";
 import { Problems } from "../parts/problems";
+import { Recents } from "../parts/recents";
+import { ServerSetup } from "../parts/server-setup";
 import { TextField } from "../parts/text-field";
+import { plain } from "../text";
+import { InviteCard } from "./invite";
+import { Welcome } from "./welcome";
 
 const t = words.lobby;
 
 export function Lobby(view: View) {
+  const { state, page } = view;
+  const invited = state.invitation !== null;
+  const first = !state.settings.welcomed && !invited && state.host.status === "off";
   return (
     <main data-screen="lobby" class="screen lobby">
       <Bar {...view} />
       <div class="lobby-grid">
         <Preview {...view} />
         <section class="meet" aria-labelledby="heading">
-          <div class="greeting">
-            <Heading>{t.title}</Heading>
-            <p class="hint">{t.subtitle}</p>
-          </div>
+          <Incoming {...view} />
+          <Opened {...view} />
           <Problems slot="top" {...view} />
-          <NameField {...view} />
-          <FindPartner {...view} />
-          <CallWithCode {...view} />
-          <Host {...view} />
+          <ServerTrouble {...view} />
+          {page.setup ? (
+            <ServerSetup {...view} />
+          ) : first ? (
+            <FirstStart {...view} />
+          ) : (
+            <>
+              <div class="greeting">
+                <Heading>{t.title}</Heading>
+                <p class="hint">{t.subtitle}</p>
+              </div>
+              <NameField {...view} />
+              <Invite {...view} />
+              {!invited && <FindPartner {...view} />}
+              <CallWithCode {...view} />
+              <Host {...view} />
+              <RecentCalls {...view} />
+            </>
+          )}
         </section>
         <Devices {...view} level />
       </div>
@@ -59,6 +81,51 @@ function Preview(view: View) {
   );
 }
 
+/** Why the server can't be reached, before anyone presses a button in vain. */
+function ServerTrouble({ state, act }: View) {
+  const { status, cause } = state.server;
+  if (status !== "unreachable" || cause === null) return null;
+  const { what, todo } = wordsFor(cause);
+  return (
+    <div class="notice" data-cause={cause}>
+      <p>
+        <strong>{what}</strong>
+      </p>
+      {todo !== undefined && <p>{todo}</p>}
+      <div class="buttons">
+        <Button
+          action="retry-server"
+          icon="refresh"
+          label={t.retryServer}
+          onClick={() => void act.send({ type: "retryServer" })}
+        />
+      </div>
+    </div>
+  );
+}
+
+/** Each way explains what it needs. What is missing is offered next. */
+function FirstStart(view: View) {
+  const { page, act } = view;
+  return (
+    <>
+      <Welcome
+        onInvite={() => void act.withServer({ type: "invite" })}
+        onNearby={() => void act.welcome({ type: "startHost", lan: true })}
+        onMeet={() => void act.withServer(null)}
+        text={page.drafts.code}
+        onText={(code) => {
+          act.draft({ code });
+        }}
+        onJoin={(code) => void act.call({ type: "callWithCode", code })}
+      >
+        <Problems slot="room" {...view} />
+      </Welcome>
+      <Problems slot="host" {...view} />
+    </>
+  );
+}
+
 function NameField({ state, page, act }: View) {
   return (
     <div class="field">
@@ -80,17 +147,55 @@ function NameField({ state, page, act }: View) {
   );
 }
 
-function FindPartner({ act }: View) {
+function Invite(view: View) {
+  const { state, act } = view;
+  const { invitation } = state;
+  return (
+    <div class="find" data-invitation={invitation?.status ?? "none"}>
+      {invitation?.status === "ready" ? (
+        <>
+          {invitation.replaced && <p class="notice">{t.inviteReplaced}</p>}
+          <InviteCard
+            code={invitation.code}
+            appLink={invitation.appLink}
+            webLink={invitation.webLink}
+            server={invitation.server}
+          />
+          <Button
+            action="cancel-invite"
+            icon="close"
+            label={t.cancelInvite}
+            kind="quiet"
+            onClick={() => void act.send({ type: "cancelInvite" })}
+          />
+        </>
+      ) : (
+        <>
+          <Button
+            action="invite"
+            icon="link"
+            label={invitation === null ? t.invite : t.inviting}
+            kind="primary"
+            disabled={invitation !== null || state.server.status === "unreachable"}
+            onClick={() => void act.withServer({ type: "invite" })}
+          />
+          <p class="hint">{t.inviteHint}</p>
+        </>
+      )}
+      <Problems slot="invite" {...view} />
+    </div>
+  );
+}
+
+function FindPartner({ state, act }: View) {
   return (
     <div class="find">
       <Button
         action="find-partner"
         icon="search"
         label={t.find}
-        kind="primary"
-        onClick={() => {
-          void act.call({ type: "findPartner" });
-        }}
+        disabled={state.server.status === "unreachable"}
+        onClick={() => void act.withServer({ type: "findPartner" })}
       />
       <p class="hint">{t.findHint}</p>
     </div>
@@ -123,13 +228,7 @@ function CallWithCode(view: View) {
             act.draft({ code });
           }}
         />
-        <Button
-          action="call-with-code"
-          icon="key"
-          label={t.callShort}
-          describe={t.call}
-          type="submit"
-        />
+        <Button action="call-with-code" icon="phone" label={t.callShort} type="submit" />
       </div>
       <p id="code-hint" class="hint">
         {t.codeHint}
@@ -157,6 +256,7 @@ function Host(view: View) {
             key="stop-host"
             action="stop-host"
             label={t.stop}
+            kind="quiet"
             onClick={() => void act.send({ type: "stopHost" })}
           />
         </>
@@ -178,20 +278,41 @@ function Host(view: View) {
   );
 }
 
-/** What to enter on the other computer. */
+/** What to do next, and what to enter on the other computer without an invite. */
 function Addresses({ addresses }: { addresses: string[] }) {
   const t = words.host;
   if (addresses.length === 0) return <p class="hint">{t.noAddress}</p>;
   return (
     <div class="host-tell">
-      <p class="hint">{addresses.length === 1 ? t.tellOne : t.tellMany}</p>
-      <ul class="addresses">
-        {addresses.map((address) => (
-          <li key={address}>
-            <code>{address}</code>
-          </li>
-        ))}
-      </ul>
+      <p class="hint">{t.next}</p>
+      <details>
+        <summary>{t.byAddress}</summary>
+        <p class="hint">{addresses.length === 1 ? t.tellOne : t.tellMany}</p>
+        <ul class="addresses">
+          {addresses.map((address) => (
+            <li key={address}>
+              <code>{plain(address, 100)}</code>
+            </li>
+          ))}
+        </ul>
+      </details>
     </div>
+  );
+}
+
+function RecentCalls({ state, page, act }: View) {
+  return (
+    <Recents
+      calls={state.recents.map(({ id, name, atMs }) => ({
+        id: String(id),
+        name: name ?? "",
+        when: atMs,
+        callable: true,
+      }))}
+      nowMs={page.nowMs}
+      onCall={(id) => void act.call({ type: "callRecent", id: Number(id) })}
+      onRemove={(id) => void act.send({ type: "removeRecent", id: Number(id) })}
+      onClear={() => void act.send({ type: "clearRecents" })}
+    />
   );
 }

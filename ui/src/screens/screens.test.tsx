@@ -151,12 +151,12 @@ describe("the lobby", () => {
   it("says what to enter on the other computer while it hosts", () => {
     const view = show(STATES["lobby-hosting"] ?? makeState());
     expect(text(".addresses")).toContain("ws://192.168.1.20:9000/ws");
-    expect(text(".host-tell .hint")).toBe(words.host.tellMany);
+    expect(text(".host-tell details .hint")).toBe(words.host.tellMany);
     expect(has('[data-action="host"]')).toBe(false);
     action("stop-host").click();
     expect(sent(view)).toEqual([{ type: "stopHost" }]);
     show(makeState({ host: { status: "on", addresses: ["ws://192.168.1.20:9000/ws"] } }));
-    expect(text(".host-tell .hint")).toBe(words.host.tellOne);
+    expect(text(".host-tell details .hint")).toBe(words.host.tellOne);
     show(makeState({ host: { status: "on", addresses: [] } }));
     expect(text(".host")).toContain(words.host.noAddress);
   });
@@ -343,6 +343,7 @@ describe("a call", () => {
         step: "checking",
         startedAtMs: 0,
         timedOut: false,
+        canRetry: true,
       } as const,
     ]) {
       show(makeState({ screen }));
@@ -413,7 +414,7 @@ describe("the end", () => {
       reason: "RELAY_REFUSED",
       cause: "SIGNALING_TOKEN_NEEDED",
       durationMs: null,
-      room: null,
+      again: { kind: "anyone" },
     } as const;
     show(makeState({ screen }));
     expect(text("#end-reason")).toBe(words.errors.SIGNALING_TOKEN_NEEDED.what);
@@ -426,7 +427,7 @@ describe("the end", () => {
       reason: "HUNG_UP",
       cause: null,
       durationMs: null,
-      room: null,
+      again: { kind: "anyone" },
     } as const;
     show(makeState({ screen }));
     expect(text("h1")).toBe(words.ended.title.ended);
@@ -444,7 +445,7 @@ describe("the settings", () => {
   it("list the keys, and begin with what people look for most", () => {
     show(makeState(), { settingsOpen: true });
     const keys = Array.from(root.querySelectorAll(".keys kbd"), ({ textContent }) => textContent);
-    expect(keys).toEqual(["M", "V", "Ctrl+Shift+H", "Ctrl+,"]);
+    expect(keys).toEqual(["M", "V", "Ctrl+Shift+H", "F11", "Ctrl+,"]);
     const groups = Array.from(root.querySelectorAll("dialog h3"), ({ textContent }) => textContent);
     expect(groups[0]).toBe(words.settings.voice);
     expect(groups.at(-1)).toBe(words.settings.server);

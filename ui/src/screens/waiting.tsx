@@ -1,13 +1,14 @@
 // Searching: for anyone, or for the person with the same code. The user sees what the other person
 // is about to see, and can still change it.
 
-import type { Screen } from "../generated/contract";
+import type { Partner, Screen } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { DeviceToggles } from "../parts/device-toggles";
 import { Icon } from "../parts/icons";
 import { Centred, Heading } from "../parts/layout";
+import { Sentence } from "../parts/person";
 import { plain } from "../text";
 import { clock } from "../time";
 
@@ -18,18 +19,12 @@ interface WaitingProps extends View {
 }
 
 export function Waiting({ screen, ...view }: WaitingProps) {
-  const { room, startedAtMs, sendsVideo } = screen;
+  const { search, ringing, startedAtMs, sendsVideo } = screen;
   const { page, act } = view;
   return (
     <Centred name="waiting" {...view}>
       <LocalVideo {...view} sendsVideo={sendsVideo} />
-      <Heading>{room === null ? t.title : t.titleRoom}</Heading>
-      <p class="hint">{room === null ? t.hint : t.hintRoom}</p>
-      {room !== null && (
-        <p class="room">
-          <bdi>{plain(room)}</bdi>
-        </p>
-      )}
+      <Whom search={search} ringing={ringing} />
       <p class="elapsed">
         {t.elapsed}{" "}
         <time id="waiting-time" role="timer">
@@ -45,6 +40,52 @@ export function Waiting({ screen, ...view }: WaitingProps) {
     </Centred>
   );
 }
+
+/** Whom the search is for, and whether it rings there. */
+function Whom({ search, ringing }: Pick<WaitingProps["screen"], "search" | "ringing">) {
+  switch (search.kind) {
+    case "anyone":
+      return (
+        <>
+          <Heading>{t.title}</Heading>
+          <p class="hint">{t.hint}</p>
+        </>
+      );
+    case "room":
+      return (
+        <>
+          <Heading>{ringing ? t.ringing : t.titleRoom}</Heading>
+          <p class="hint">{ringing ? t.ringingHint : t.hintRoom}</p>
+          <p class="room">
+            <bdi>{plain(search.code)}</bdi>
+          </p>
+          {search.server !== null && (
+            <p class="hint">{t.server.replace("{server}", plain(search.server, 80))}</p>
+          )}
+        </>
+      );
+    case "person":
+    case "answer": {
+      const template = search.kind === "answer" ? words.connecting.title : t.calling;
+      return (
+        <>
+          <Heading>
+            <Sentence template={template} partner={person(search.name)} />
+          </Heading>
+          <p class="hint">{ringing ? t.ringing : t.callingHint}</p>
+        </>
+      );
+    }
+  }
+}
+
+/** Somebody of whom only the name is known. */
+const person = (name: string | null): Partner => ({
+  name,
+  picture: null,
+  age: null,
+  location: null,
+});
 
 /** The local video, with the buttons for what the other person will hear and see. */
 function LocalVideo({ sendsVideo, ...view }: View & { sendsVideo: boolean }) {

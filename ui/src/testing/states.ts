@@ -21,6 +21,14 @@ export function actions(): Actions {
     draft: vi.fn(),
     commitName: vi.fn().mockResolvedValue(true),
     commitServerUrl: vi.fn(),
+    withServer: vi.fn(async (command) => {
+      if (command) await send(command);
+    }),
+    welcome: vi.fn(async (command) => {
+      await send(command);
+    }),
+    finishSetup: vi.fn().mockResolvedValue(undefined),
+    leaveSetup: vi.fn(),
     dismissRefusal: vi.fn(),
   };
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::session::{Session, SignalingLink};
 use super::{
-    CallTimeouts, Departure, Effect, EndCode, Input, Match, Notice, Outgoing, PeerFault, PeerId,
-    Phase, SessionId,
+    CallTimeouts, Departure, Effect, EndCode, Input, KnockId, Match, Notice, Outgoing, PeerFault,
+    PeerId, Phase, SessionId,
 };
 
 /// The state machine of one call. See the [module](super) for how to drive it.
@@ -30,10 +30,24 @@ pub(crate) struct CallMachine {
 #[derive(Debug)]
 enum CallState {
     Idle,
-    Searching { since: Instant },
+    Searching {
+        since: Instant,
+        by: Search,
+        /// The person who is called hears it.
+        ringing: bool,
+    },
     Connecting(Session),
     InCall(Session),
     Ended,
+}
+
+/// How a partner is to be found.
+#[derive(Debug, Clone)]
+enum Search {
+    /// By `find_partner`, which can be repeated.
+    Find,
+    /// By `accept`: the partner is the one who rings, or none.
+    Accept(KnockId),
 }
 
 impl CallMachine {
@@ -82,7 +96,7 @@ impl CallMachine {
 
         match &self.state {
             CallState::Idle | CallState::Ended => None,
-            CallState::Searching { since } => [
+            CallState::Searching { since, .. } => [
                 timeouts.partner.map(|wait| *since + wait),
                 self.unregistered_since
                     .map(|since| since + self.signaling_timeout()),
@@ -103,7 +117,7 @@ impl CallMachine {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
             CallState::Idle | CallState::Ended => {}
-            CallState::Searching { since } => {
+            CallState::Searching { since, .. } => {
                 let since = *since;
                 let signaling_due = self
                     .unregistered_since
@@ -159,7 +173,8 @@ impl CallMachine {
         }
 
         match input {
-            Input::Find => self.find(now),
+            Input::Find => self.start(now, Search::Find),
+            Input::Accept(knock) => self.start(now, Search::Accept(knock)),
             Input::Cancel => {
                 if matches!(self.state, CallState::Idle | CallState::Searching { .. }) {
                     self.end(EndCode::Cancelled);
@@ -190,9 +205,18 @@ impl CallMachine {
                     self.end(EndCode::NoTurnServer);
                 }
             }
-            Input::NoSuchRoom => {
+            Input::SearchEnded(code) => {
                 if let CallState::Searching { .. } = self.state {
-                    self.end(EndCode::NoSuchRoom);
+                    self.end(code);
+                }
+            }
+            Input::Ringing(now_ringing) => {
+                if let CallState::Searching { ringing, .. } = &mut self.state
+                    && *ringing != now_ringing
+                {
+                    *ringing = now_ringing;
+                    self.effects
+                        .push_back(Effect::Notify(Notice::Ringing(now_ringing)));
                 }
             }
             Input::SearchRefused { retry_after } => {
@@ -282,9 +306,13 @@ impl CallMachine {
         }
     }
 
-    fn find(&mut self, now: Instant) {
+    fn start(&mut self, now: Instant, by: Search) {
         if let CallState::Idle = self.state {
-            self.state = CallState::Searching { since: now };
+            self.state = CallState::Searching {
+                since: now,
+                by,
+                ringing: false,
+            };
             self.unregistered_since = (!self.registered).then_some(now);
             self.effects.push_back(Effect::Notify(Notice::Searching));
 
@@ -296,7 +324,15 @@ impl CallMachine {
 
     fn search(&mut self) {
         self.search_again_at = None;
-        self.effects.push_back(Effect::Send(Outgoing::FindPartner));
+        let outgoing = match &self.state {
+            CallState::Searching {
+                by: Search::Accept(knock),
+                ..
+            } => Outgoing::Accept(knock.clone()),
+            _ => Outgoing::FindPartner,
+        };
+
+        self.effects.push_back(Effect::Send(outgoing));
     }
 
     fn next(&mut self, now: Instant) {
@@ -306,17 +342,21 @@ impl CallMachine {
                 self.effects.push_back(Effect::RestartAudio);
 
                 if self.registered && session.signaling == SignalingLink::Up {
-                    self.state = CallState::Searching { since: now };
+                    self.state = CallState::Searching {
+                        since: now,
+                        by: Search::Find,
+                        ringing: false,
+                    };
                     self.effects.push_back(Effect::Notify(Notice::Searching));
                     let session_id = session.partner.session_id;
                     self.effects
                         .push_back(Effect::Send(Outgoing::Next { session_id }));
                 } else {
-                    self.find(now);
+                    self.start(now, Search::Find);
                 }
             }
             searching @ CallState::Searching { .. } => self.state = searching,
-            CallState::Idle | CallState::Ended => self.find(now),
+            CallState::Idle | CallState::Ended => self.start(now, Search::Find),
         }
     }
 
@@ -330,13 +370,20 @@ impl CallMachine {
     /// The signaling server registered this client as a new one, so it no longer knows any earlier
     /// session.
     fn signaling_up(&mut self) {
+        let is_first = !self.ever_registered;
         self.on_registered();
         if let CallState::Connecting(session) | CallState::InCall(session) = &mut self.state {
             session.signaling_forgot(&mut self.effects);
         }
 
-        if let CallState::Searching { .. } = self.state {
-            self.search();
+        match self.state {
+            // Who rang, rang a user that the signaling server has forgotten.
+            CallState::Searching {
+                by: Search::Accept(_),
+                ..
+            } if !is_first => self.end(EndCode::PartnerLeft),
+            CallState::Searching { .. } => self.search(),
+            _ => {}
         }
     }
 

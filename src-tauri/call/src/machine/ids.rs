@@ -14,6 +14,10 @@ pub(crate) struct SessionId(Text);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SocketId(Text);
 
+/// The signaling server's name for somebody who rings.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct KnockId(Text);
+
 /// An offer or an answer as JSON: `{"type":"offer","sdp":"…"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct DescriptionJson(Text);
@@ -50,7 +54,7 @@ macro_rules! text_conversions {
     )*};
 }
 
-text_conversions!(SessionId, SocketId, DescriptionJson, CandidateJson);
+text_conversions!(SessionId, SocketId, KnockId, DescriptionJson, CandidateJson);
 
 /// Identifies one peer connection of this call, so that a late event of a closed one is not taken
 /// for an event of the current one.

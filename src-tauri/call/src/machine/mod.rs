@@ -18,7 +18,7 @@ mod session;
 mod tests;
 
 pub(crate) use call::CallMachine;
-pub(crate) use ids::{CandidateJson, DescriptionJson, PeerId, SessionId, SocketId, Text};
+pub(crate) use ids::{CandidateJson, DescriptionJson, KnockId, PeerId, SessionId, SocketId, Text};
 pub use reason::{EndCode, EndReason};
 
 use std::time::{Duration, Instant};
@@ -108,6 +108,8 @@ pub enum PeerFault {
 pub(crate) enum Input {
     /// The user asks for a partner.
     Find,
+    /// The user answers somebody who rings.
+    Accept(KnockId),
     /// The user stops the search.
     Cancel,
     /// The user ends the call.
@@ -138,8 +140,10 @@ pub(crate) enum Input {
     SignalingRefused(EndCode),
     /// Media may only go through a TURN server, and the signaling server offers none.
     NoTurnServer,
-    /// Nobody has claimed the room of the search or waits in it.
-    NoSuchRoom,
+    /// The signaling server ended the search, for this reason.
+    SearchEnded(EndCode),
+    /// Whether the person who is called hears it now.
+    Ringing(bool),
     /// The signaling server refused a search.
     SearchRefused {
         /// When to try again. `None`: trying again would not help.
@@ -210,6 +214,8 @@ pub(crate) enum Input {
 pub(crate) enum Outgoing {
     /// `find_partner`; the shell adds the profile.
     FindPartner,
+    /// `accept`.
+    Accept(KnockId),
     /// `cancel_search`.
     CancelSearch,
     /// `next`.
@@ -291,6 +297,8 @@ pub(crate) enum Effect {
 pub(crate) enum Notice {
     /// A search began.
     Searching,
+    /// Whether the person who is called hears it now.
+    Ringing(bool),
     /// A partner was found.
     Matched(Match),
     /// The call is up.

@@ -20,6 +20,10 @@ pub enum EndCode {
     RelayRefused,
     /// Nobody has claimed the room of an invite or waits in it: the invite is wrong or used.
     NoSuchRoom,
+    /// The person who was called declined.
+    Declined,
+    /// The person who was called did not answer.
+    NoAnswer,
     /// Media may only go through a TURN server, and the signaling server offers none.
     NoTurnServer,
     /// A partner was found, but no connection came up in time.
@@ -38,13 +42,15 @@ pub enum EndCode {
 
 impl EndCode {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::HungUp,
         Self::Cancelled,
         Self::NoPartner,
         Self::RelayUnreachable,
         Self::RelayRefused,
         Self::NoSuchRoom,
+        Self::Declined,
+        Self::NoAnswer,
         Self::NoTurnServer,
         Self::ConnectTimeout,
         Self::ConnectionFailed,
@@ -64,6 +70,8 @@ impl EndCode {
             Self::RelayUnreachable => "RELAY_UNREACHABLE",
             Self::RelayRefused => "RELAY_REFUSED",
             Self::NoSuchRoom => "NO_SUCH_ROOM",
+            Self::Declined => "DECLINED",
+            Self::NoAnswer => "NO_ANSWER",
             Self::NoTurnServer => "NO_TURN_SERVER",
             Self::ConnectTimeout => "CONNECT_TIMEOUT",
             Self::ConnectionFailed => "CONNECTION_FAILED",
@@ -91,6 +99,8 @@ impl EndCode {
             Self::NoSuchRoom => {
                 "There is no such invite any more. Check the number, or ask for a new invite."
             }
+            Self::Declined => "The other person can't talk now.",
+            Self::NoAnswer => "No one answered. Try again later.",
             Self::NoTurnServer => {
                 "The signaling server offers no TURN server, so nothing was sent. Use another signaling \
                  server, or allow direct connections."

@@ -1,17 +1,20 @@
 //! Whether the partner's microphone and camera are on: reported by the partner, or inferred from
 //! what arrives.
 //!
-//! Two Tandems report this to each other over a data channel labelled [`CHANNEL`]. The offerer
+//! Two Tandems report this to each other over a data channel labelled [`CHANNEL`], on which they
+//! also agree on a room to meet again ([`Share`]). The offerer
 //! opens it; a side that leaves it open asks for reports. A partner without the channel (a browser)
 //! can call normally; its camera counts as off when video stops while the rest of the connection
 //! lives ([`CameraWatch`]).
 
 mod camera_watch;
+mod meeting;
 mod message;
 
 pub(crate) use camera_watch::CameraWatch;
+pub use meeting::Share;
 pub(crate) use message::CHANNEL;
-pub use message::{StateMessageError, parse, to_json};
+pub use message::{StateMessage, StateMessageError, parse, to_json};
 
 /// What one side sends at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use tandem_media::audio::AudioSource;
 use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
 use tandem_media::video::VideoSpec;
-use tandem_signaling::client::{Client, ClientError, ClientEvent, ClientEvents};
-use tandem_signaling::message::{ClientMessage, ServerMessage};
+use tandem_signaling::client::{ClientError, ClientEvent};
+use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserRegistered};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ice_servers::IceServers;
+use super::line::SignalingLine;
 use super::local_audio::LocalAudio;
 use super::local_state::LocalState;
 use super::local_video::{LocalVideo, Opened};
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::congestion::BitrateBounds;
 use crate::machine::{CallMachine, Effect, EndCode, Input, Match, Notice, Outgoing, PeerId, Phase};
-use crate::partner_state::PartnerState;
+use crate::partner_state::{PartnerState, Share};
 use crate::peer::{Peer, PeerConfig, PeerError, PeerEvent};
 
 /// How often the figures of a connection are checked.
@@ -125,7 +126,11 @@ impl Driver {
 
     /// Runs the call from the search to the end.
     pub(super) async fn run(mut self) {
-        let (client, mut server) = Client::connect(self.options.signaling.clone());
+        let mut line = self
+            .options
+            .line
+            .take()
+            .unwrap_or_else(|| SignalingLine::connect(self.options.signaling.clone()));
         let (mut video, mut opened) = LocalVideo::start(
             self.options.shared_video.clone(),
             self.options.video.clone(),
@@ -134,25 +139,38 @@ impl Driver {
             Arc::clone(&self.devices.sender),
         );
 
-        self.feed(Input::Find);
-        self.carry_out(&client, &mut video).await;
+        self.feed(match &self.options.answer {
+            Some(knock) => Input::Accept(knock.as_str().into()),
+            None => Input::Find,
+        });
+
+        if let Some(registration) = line.registration() {
+            self.on_registered(registration.at, &registration.reply);
+        }
+
+        self.carry_out(&line, &mut video).await;
 
         while self.machine.phase() != Phase::Ended {
-            let wakeup = self.wait(&mut server, &mut opened).await;
+            let wakeup = self.wait(&mut line, &mut opened).await;
             self.handle(wakeup, &mut video).await;
-            self.on_time(&client);
-            self.carry_out(&client, &mut video).await;
+            self.on_time(&line);
+            self.carry_out(&line, &mut video).await;
         }
 
         self.output.remote_frames.close();
         video.close(self.options.keep_video_open).await;
         self.audio.close().await;
-        client.close().await;
+
+        if self.options.keep_line_open {
+            self.options.line.put(line);
+        } else {
+            line.close().await;
+        }
     }
 
     async fn wait(
         &mut self,
-        server: &mut ClientEvents,
+        line: &mut SignalingLine,
         opened: &mut UnboundedReceiver<Opened>,
     ) -> Wakeup {
         let tick = self.partner.is_some().then(|| Instant::now() + TICK);
@@ -186,7 +204,7 @@ impl Driver {
         tokio::select! {
             biased;
             command = self.user.commands.recv() => Wakeup::Command(command),
-            event = server.recv() => Wakeup::Signaling(event),
+            event = line.recv() => Wakeup::Signaling(event),
             event = peer => Wakeup::Peer(event),
             Some(source) = opened.recv() => Wakeup::Opened(source),
             Some(event) = self.devices.receiver.recv() => Wakeup::Media(event),
@@ -288,20 +306,7 @@ impl Driver {
                 });
             }
             ClientEvent::Connected(registered) => {
-                self.server
-                    .ice_servers
-                    .on_registered(Instant::now(), &registered.ice_servers);
-                self.server.error = None;
-
-                if !std::mem::replace(&mut self.server.has_registered, true) {
-                    self.report(CallEventKind::Registered);
-                }
-
-                if self.options.relay_only && !self.server.ice_servers.has_turn() {
-                    self.feed(Input::NoTurnServer);
-                }
-
-                self.feed(Input::SignalingUp);
+                self.on_registered(Instant::now(), &registered);
             }
             ClientEvent::Message(message) => self.on_message(message).await,
             ClientEvent::Garbage(garbage) => {
@@ -320,6 +325,29 @@ impl Driver {
             }
             ClientEvent::Closed => self.on_signaling_down(),
         }
+    }
+
+    /// The server registered this client at `at` as a new one.
+    fn on_registered(&mut self, at: Instant, registered: &UserRegistered) {
+        self.server
+            .ice_servers
+            .on_registered(at, &registered.ice_servers);
+        self.server.error = None;
+
+        if !std::mem::replace(&mut self.server.has_registered, true) {
+            self.report(CallEventKind::Registered);
+        }
+
+        if self.options.relay_only && !self.server.ice_servers.has_turn() {
+            self.feed(Input::NoTurnServer);
+        }
+
+        if self.options.room_must_exist && !registered.can(Capability::ClaimRoom) {
+            // An older server would let this client wait in an empty room.
+            self.feed(Input::SearchEnded(EndCode::NoSuchRoom));
+        }
+
+        self.feed(Input::SignalingUp);
     }
 
     async fn on_message(&mut self, message: ServerMessage) {
@@ -381,11 +409,11 @@ impl Driver {
     }
 
     /// Does what is due.
-    fn on_time(&mut self, client: &Client) {
+    fn on_time(&mut self, line: &SignalingLine) {
         let now = Instant::now();
 
         if self.server.ice_servers.handle_timeout(now)
-            && let Err(error) = client.send(ClientMessage::GetIceServers)
+            && let Err(error) = line.send(ClientMessage::GetIceServers)
         {
             tracing::debug!(%error, "cannot ask for TURN credentials: trying again later");
         }
@@ -411,6 +439,7 @@ impl Driver {
         let first_frame = partner.first_frame();
         let first_audio = partner.first_audio(engine);
         let state = partner.new_state(now);
+        let meeting_room = partner.new_meeting_room();
 
         if partner.sample(now) {
             let percent = (partner.peer.link().loss_fraction() * 100.0).round();
@@ -432,6 +461,10 @@ impl Driver {
         if let Some(PartnerState { muted, camera_on }) = state {
             self.report_at(now, CallEventKind::PartnerState { muted, camera_on });
         }
+
+        if let Some(room) = meeting_room {
+            self.report_at(now, CallEventKind::MeetAgain { room });
+        }
     }
 
     fn feed(&mut self, input: Input) {
@@ -443,10 +476,10 @@ impl Driver {
         self.partner.as_mut().filter(|partner| partner.id == id)
     }
 
-    async fn carry_out(&mut self, client: &Client, video: &mut LocalVideo) {
+    async fn carry_out(&mut self, line: &SignalingLine, video: &mut LocalVideo) {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
-                Effect::Send(outgoing) => self.send(client, outgoing),
+                Effect::Send(outgoing) => self.send(line, outgoing),
                 Effect::CreatePeer(id) => self.create_peer(id).await,
                 Effect::CreateOffer(id) => {
                     let Some(partner) = self.partner(id) else {
@@ -513,14 +546,14 @@ impl Driver {
         }
     }
 
-    fn send(&self, client: &Client, outgoing: Outgoing) {
+    fn send(&self, line: &SignalingLine, outgoing: Outgoing) {
         let Some(message) = signaling::message(outgoing, &self.options) else {
             return;
         };
 
         let kind = message.kind();
 
-        if let Err(error) = client.send(message) {
+        if let Err(error) = line.send(message) {
             tracing::debug!(%error, kind, "cannot send a message to the signaling server: dropped it");
         }
     }
@@ -543,11 +576,12 @@ impl Driver {
             runtime: options.media_runtime.clone(),
         };
 
+        let share = options.meet_again.then(|| Share::new(rand::random()));
         let (sender, events) = unbounded_channel();
 
         match Peer::new(config, sender).await {
             Ok(peer) => {
-                let partner = PartnerConnection::new(id, peer, events, matched, engine);
+                let partner = PartnerConnection::new(id, peer, events, matched, engine, share);
                 self.partner = Some(partner);
             }
             Err(error) => self.feed_result(id, Err(error)),
@@ -568,6 +602,7 @@ impl Driver {
     fn notify(&mut self, notice: Notice, video: &LocalVideo) {
         let kind = match notice {
             Notice::Searching => CallEventKind::Searching,
+            Notice::Ringing(rings) => CallEventKind::Ringing(rings),
             Notice::Matched(session) => {
                 let kind = CallEventKind::Matched {
                     session_id: session.session_id.as_str().to_owned(),

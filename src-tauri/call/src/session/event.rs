@@ -23,6 +23,8 @@ pub enum CallEventKind {
     Registered,
     /// A search for a partner began.
     Searching,
+    /// Whether the person who is called hears it now: the other side rings.
+    Ringing(bool),
     /// A partner was found.
     Matched {
         /// The signaling server's id of this session.
@@ -63,6 +65,12 @@ pub enum CallEventKind {
         muted: bool,
         /// The partner sends video.
         camera_on: bool,
+    },
+    /// The two sides agreed on a room in which they can meet again, known to nobody else: 128 random
+    /// bits in hexadecimal digits, to which both contributed.
+    MeetAgain {
+        /// The room.
+        room: String,
     },
     /// The call is over. No event follows.
     Ended {

@@ -10,6 +10,7 @@ mod driver;
 mod event;
 mod history;
 mod ice_servers;
+mod line;
 mod local_audio;
 mod local_state;
 mod local_video;
@@ -27,6 +28,7 @@ mod video_sender;
 
 pub use crate::peer::Route;
 pub use event::{CallEvent, CallEventKind};
+pub use line::{Registration, SharedLine, SignalingLine};
 pub use options::{CallOptions, DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS, OnRemoteFrame, Profile};
 pub use quality::Quality;
 pub use stats::{BitrateSample, CallStats, VideoReceived, VideoSent};

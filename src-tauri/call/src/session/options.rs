@@ -10,8 +10,10 @@ use tandem_media::codec::VideoCodec;
 use tandem_media::video::{SharedVideo, VideoFormat, VideoSpec};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::ClientConfig;
+use tandem_signaling::message::KnockId;
 use webrtc::runtime::Runtime;
 
+use super::line::SharedLine;
 use crate::machine::CallTimeouts;
 
 /// The lowest bitrate that the video encoder is ever asked for, in bits per second, and so the
@@ -45,6 +47,15 @@ pub type OnRemoteFrame = Arc<dyn Fn(&VideoFrame) + Send + Sync>;
 pub struct CallOptions {
     /// The signaling server, and how to connect to it.
     pub signaling: ClientConfig,
+    /// An open connection to that server, for the call to take over. Empty: the call makes its own.
+    pub line: SharedLine,
+    /// Leave the connection in `line` when the call ends, instead of closing it.
+    pub keep_line_open: bool,
+    /// Answer this person, who rings on `line`, instead of searching.
+    pub answer: Option<KnockId>,
+    /// Agree with the partner on a room in which the two can meet again, known to nobody else:
+    /// [`CallEventKind::MeetAgain`](super::CallEventKind::MeetAgain). Happens if both sides want it.
+    pub meet_again: bool,
     /// Match only with someone who gives the same code.
     pub room: Option<String>,
     /// Enter the room only if somebody has claimed it or waits in it, as an invite does. Otherwise
@@ -97,6 +108,10 @@ impl CallOptions {
     pub fn new(signaling_url: ServerUrl) -> Self {
         Self {
             signaling: ClientConfig::new(signaling_url),
+            line: SharedLine::default(),
+            keep_line_open: false,
+            answer: None,
+            meet_again: false,
             room: None,
             room_must_exist: false,
             profile: Profile::default(),

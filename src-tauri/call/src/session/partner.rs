@@ -26,7 +26,7 @@ use super::stats::{CallStats, VideoReceived};
 use super::video_sender::{VideoOutput, VideoSender};
 use super::{CallOptions, CallOutput};
 use crate::machine::{Match, PeerId};
-use crate::partner_state::PartnerState;
+use crate::partner_state::{PartnerState, Share};
 use crate::peer::{Codec, Format, LocalTrack, MediaKind, Peer, PeerEvent};
 
 /// The connection to one partner, and what flows through it.
@@ -62,6 +62,7 @@ impl PartnerConnection {
         events: UnboundedReceiver<PeerEvent>,
         matched: Match,
         engine: &Arc<AudioEngine>,
+        share: Option<Share>,
     ) -> Self {
         Self {
             id,
@@ -78,7 +79,7 @@ impl PartnerConnection {
                 first_audio_reported: false,
             },
             video_output: None,
-            remote_state: RemoteState::default(),
+            remote_state: RemoteState::new(share),
             history: None,
         }
     }
@@ -141,6 +142,11 @@ impl PartnerConnection {
 
         self.remote_state
             .update(now, self.peer.heard().at(), last_video)
+    }
+
+    /// See [`RemoteState::new_meeting_room`].
+    pub(super) fn new_meeting_room(&mut self) -> Option<String> {
+        self.remote_state.new_meeting_room()
     }
 
     /// The connection is up: starts to send.

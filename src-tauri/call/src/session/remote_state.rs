@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use webrtc::data_channel::DataChannel;
 
-use super::state_channel::{self, ReportedState};
-use crate::partner_state::{CameraWatch, PartnerState};
+use super::state_channel::{self, Meeting, ReportedState};
+use crate::partner_state::{CameraWatch, PartnerState, Share};
 
 /// The state of one partner.
 #[derive(Default)]
@@ -19,9 +20,27 @@ pub(super) struct RemoteState {
     /// What the user was last notified of.
     notified: PartnerState,
     has_channel: bool,
+    /// This side's share of a room to meet again, if it wants one.
+    share: Option<Share>,
+    /// That room, until it is reported.
+    meeting_room: Arc<Mutex<Option<String>>>,
 }
 
 impl RemoteState {
+    /// The state of a new partner. `share`: this side's share of a room to meet again, if it wants
+    /// one.
+    pub(super) fn new(share: Option<Share>) -> Self {
+        Self {
+            share,
+            ..Self::default()
+        }
+    }
+
+    /// The room to meet again in, once both sides have agreed on it. Returned once.
+    pub(super) fn new_meeting_room(&mut self) -> Option<String> {
+        self.meeting_room.lock().take()
+    }
+
     /// The partner opened a data channel, or this side's is ready. The first one carries the
     /// reports of both sides, any other is ignored.
     pub(super) fn on_channel(
@@ -34,7 +53,11 @@ impl RemoteState {
         }
 
         let reported = Arc::clone(&self.reported);
-        tokio::spawn(state_channel::run(channel, local, reported));
+        let meeting = Meeting {
+            share: self.share,
+            room: Arc::clone(&self.meeting_room),
+        };
+        tokio::spawn(state_channel::run(channel, local, reported, meeting));
     }
 
     /// The state at `now`, if it has changed. `last_packet` is when the newest packet of any kind

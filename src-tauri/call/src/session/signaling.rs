@@ -4,17 +4,18 @@
 use std::time::Duration;
 
 use tandem_signaling::message::{
-    ClientMessage, ErrorCode, ErrorReport, FindPartner, IceServer, LeaveReason, PartnerFound,
-    RawValue, ServerMessage,
+    Accept, ClientMessage, ErrorCode, ErrorReport, FindPartner, IceServer, KnockId, LeaveReason,
+    PartnerFound, RawValue, ServerMessage,
 };
 use webrtc::peer_connection::RTCIceServer;
 
 use super::{CallOptions, Profile};
-use crate::machine::{Departure, Input, Match, Outgoing};
+use crate::machine::{Departure, EndCode, Input, Match, Outgoing};
 
 /// What a message from the signaling server means for the call. `None`: nothing.
 pub(super) fn input(message: ServerMessage) -> Option<Input> {
     Some(match message {
+        ServerMessage::Searching(searching) => Input::Ringing(searching.ringing),
         ServerMessage::PartnerFound(found) => Input::PartnerFound(partner(&found)),
         ServerMessage::WebrtcOffer(relayed) => Input::Offer {
             session_id: relayed.session_id.as_str().into(),
@@ -59,8 +60,17 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// An error that ends or delays a search. Other errors are about messages that crossed with the end
 /// of a session.
 fn refusal(error: &ErrorReport) -> Option<Input> {
-    if error.code == ErrorCode::NoSuchRoom {
-        return Some(Input::NoSuchRoom);
+    let ended = match error.code {
+        ErrorCode::NoSuchRoom => Some(EndCode::NoSuchRoom),
+        ErrorCode::Declined => Some(EndCode::Declined),
+        ErrorCode::NoAnswer => Some(EndCode::NoAnswer),
+        // Who rang has gone.
+        ErrorCode::NoSuchKnock => Some(EndCode::PartnerLeft),
+        _ => None,
+    };
+
+    if let Some(code) = ended {
+        return Some(Input::SearchEnded(code));
     }
 
     let retry_after = match error.code {
@@ -113,6 +123,13 @@ pub(super) fn message(outgoing: Outgoing, options: &CallOptions) -> Option<Clien
             room: options.room.clone(),
             must_exist: options.room_must_exist,
             interests: Vec::new(),
+        }),
+        Outgoing::Accept(knock) => ClientMessage::Accept(Accept {
+            user_name: options.profile.user_name.clone(),
+            user_age: options.profile.user_age,
+            user_location: options.profile.user_location.clone(),
+            user_picture: options.profile.user_picture.clone(),
+            ..KnockId::from(knock.as_str()).into()
         }),
         Outgoing::CancelSearch => ClientMessage::CancelSearch,
         Outgoing::Next { session_id } => ClientMessage::Next {

@@ -1,5 +1,5 @@
 //! The data channel on which the two sides report to each other whether microphone and camera are
-//! on.
+//! on, and agree on a room to meet again.
 
 use std::sync::Arc;
 
@@ -7,11 +7,29 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
-use crate::partner_state::{self, CHANNEL, PartnerState};
+use crate::partner_state::{self, CHANNEL, PartnerState, Share, StateMessage};
 
 /// What the partner reported last. Only the newest report is kept, so a partner that sends many
 /// cannot fill memory.
 pub(super) type ReportedState = Arc<Mutex<Option<PartnerState>>>;
+
+/// The two sides' agreement on a room to meet again.
+#[derive(Debug, Default)]
+pub(super) struct Meeting {
+    /// This side's share; `None` if it does not want one.
+    pub(super) share: Option<Share>,
+    /// The room, once the partner has sent its share.
+    pub(super) room: Arc<Mutex<Option<String>>>,
+}
+
+impl Meeting {
+    /// The partner sent its share. A second one changes nothing.
+    fn on_share(&mut self, partner: Share) {
+        if let Some(share) = self.share.take() {
+            *self.room.lock() = Some(share.room(partner));
+        }
+    }
+}
 
 /// Sends `local` on the channel, first when it opens and then with each change, and keeps the
 /// partner's newest report in `reported`. Returns when the channel closes or the sender of `local`
@@ -20,6 +38,7 @@ pub(super) async fn run(
     channel: Arc<dyn DataChannel>,
     mut local: watch::Receiver<PartnerState>,
     reported: ReportedState,
+    mut meeting: Meeting,
 ) {
     if !channel.label().await.is_ok_and(|label| label == CHANNEL) {
         tracing::debug!("the partner opened an unknown data channel: closing it");
@@ -49,10 +68,18 @@ pub(super) async fn run(
                 if !send(&*channel, &mut local).await {
                     return;
                 }
+
+                if let Some(share) = meeting.share {
+                    let message = partner_state::to_json(StateMessage::MeetAgain(share));
+                    if channel.send_text(&message).await.is_err() {
+                        return;
+                    }
+                }
             }
             Some(DataChannelEvent::OnMessage(message)) => {
                 match partner_state::parse(&message.data) {
-                    Ok(Some(state)) => *reported.lock() = Some(state),
+                    Ok(Some(StateMessage::State(state))) => *reported.lock() = Some(state),
+                    Ok(Some(StateMessage::MeetAgain(share))) => meeting.on_share(share),
                     Ok(None) => {}
                     Err(error) => {
                         tracing::debug!(%error, "unreadable state from the partner: ignoring it");
@@ -67,7 +94,8 @@ pub(super) async fn run(
 
 /// Sends the local state. False once the channel is closed.
 async fn send(channel: &dyn DataChannel, local: &mut watch::Receiver<PartnerState>) -> bool {
-    let message = partner_state::to_json(*local.borrow_and_update());
+    let state = *local.borrow_and_update();
+    let message = partner_state::to_json(StateMessage::State(state));
 
     channel.send_text(&message).await.is_ok()
 }

@@ -6,11 +6,15 @@ use tandem_call::CallEventKind;
 use tandem_call::{EndCode, EndReason};
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
+use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientConfig, ClientErrorCode};
+use tandem_signaling::message::{KnockId, is_room_code};
 
-use super::{App, CallId, CallPlan, Effect, Figures, Now, SLOW_CONNECTION_AFTER};
+use super::{App, CallGoal, CallId, CallPlan, Effect, Figures, Now, SLOW_CONNECTION_AFTER};
+use crate::desktop::command::{CommandError, CommandErrorCode};
+use crate::desktop::recents::Recent;
 use crate::desktop::state::{
-    ConnectingStep, InCall, Partner, ProblemPlace, Screen, ServerState, ServerStatus, Settings,
+    ConnectingStep, InCall, Partner, ProblemPlace, Screen, Search, ServerStatus, Settings,
 };
 use crate::values::RoomText;
 
@@ -19,7 +23,13 @@ use crate::values::RoomText;
 #[derive(Debug)]
 pub(super) struct ActiveCall {
     pub(super) id: CallId,
-    pub(super) room: Option<RoomText>,
+    pub(super) target: Target,
+    /// The signaling server.
+    server: ServerUrl,
+    /// The name of the partner, as far as it is known.
+    partner_name: Option<String>,
+    /// The two have agreed on a room to meet again.
+    has_recent: bool,
     /// When the connection counts as slow; `None` unless it is being made.
     pub(super) slow_at: Option<Instant>,
     /// When the present partner was connected.
@@ -28,10 +38,93 @@ pub(super) struct ActiveCall {
     pub(super) camera_failed: bool,
 }
 
+/// Whom a search is for.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// Anyone who searches too.
+    Anyone,
+    /// Whoever enters the same code, or sent the invite.
+    Room(RoomText),
+    /// Somebody of an earlier call.
+    Person(Box<Recent>),
+    /// Somebody who rings.
+    Answer {
+        knock: KnockId,
+        name: Option<String>,
+        /// By the user's invite.
+        invited: bool,
+    },
+}
+
+impl Target {
+    fn goal(&self) -> CallGoal {
+        match self {
+            Self::Anyone => CallGoal::Anyone,
+            Self::Room(room) => CallGoal::Room {
+                room: room.room(),
+                must_exist: room.must_exist(),
+            },
+            Self::Person(recent) => CallGoal::Room {
+                room: recent.room.clone(),
+                must_exist: true,
+            },
+            Self::Answer { knock, .. } => CallGoal::Answer(knock.clone()),
+        }
+    }
+
+    /// As the page shows it. `own_server` is the user's.
+    fn shown(&self, own_server: Option<&ServerUrl>) -> Search {
+        match self {
+            Self::Anyone => Search::Anyone,
+            Self::Room(RoomText::Link(link)) => Search::Room {
+                code: link.invite.to_string(),
+                server: Some(&link.server)
+                    .filter(|server| Some(*server) != own_server)
+                    .map(|server| server.authority().to_owned()),
+            },
+            Self::Room(room) => Search::Room {
+                code: room.to_string(),
+                server: None,
+            },
+            Self::Person(recent) => Search::Person {
+                name: recent.name.clone(),
+            },
+            Self::Answer { name, .. } => Search::Answer { name: name.clone() },
+        }
+    }
+
+    /// Whether the two know each other.
+    fn is_known(&self) -> bool {
+        !matches!(self, Self::Anyone)
+    }
+
+    /// Whether the same search can be made again after a call that connected, or not.
+    pub(super) fn can_repeat(&self, has_connected: bool) -> bool {
+        match self {
+            Self::Anyone | Self::Room(RoomText::Code(_)) | Self::Person(_) => true,
+            // An invite serves one call.
+            Self::Room(_) => !has_connected,
+            Self::Answer { .. } => false,
+        }
+    }
+}
+
 impl App {
     /// Starts a search.
-    pub(super) fn start_call(&mut self, now: Now, room: Option<RoomText>) {
-        let plan = self.plan(room.clone());
+    pub(super) fn start_call(&mut self, now: Now, target: Target) -> Result<(), CommandError> {
+        let server = match &target {
+            Target::Room(RoomText::Link(link)) => Some(self.server_config(link.server.clone())),
+            Target::Person(recent) => Some(self.server_config(recent.server.clone())),
+            _ => self.own_server(),
+        };
+        let server = server.ok_or(CommandErrorCode::NoServer)?;
+        let url = server.url.clone();
+
+        self.again = None;
+        self.end_knock();
+        self.stop_tone();
+        let has_line = self.lend_line(&server);
+        let plan = self.plan(server, &target, has_line);
         self.hand_over_devices(&plan);
 
         // The call opens the devices itself and reports what fails.
@@ -46,17 +139,17 @@ impl App {
             .push_back(Effect::StartCall(id, Box::new(plan)));
         self.call = Some(ActiveCall {
             id,
-            room,
+            target,
+            server: url,
+            partner_name: None,
+            has_recent: false,
             slow_at: None,
             connected_at: None,
             camera_failed: false,
         });
 
-        self.state.server = ServerState {
-            status: ServerStatus::Connecting,
-        };
-
         self.show_waiting(now);
+        Ok(())
     }
 
     /// Shows that the running search has not found anyone yet.
@@ -65,7 +158,8 @@ impl App {
         let Some(call) = &self.call else { return };
 
         self.state.screen = Screen::Waiting {
-            room: call.room.as_ref().map(RoomText::to_string),
+            search: call.target.shown(self.state.settings.server_url.as_ref()),
+            ringing: false,
             started_at_ms: now.unix_ms,
             sends_video,
         };
@@ -77,26 +171,13 @@ impl App {
         self.video() != VideoSpec::None && !has_failed
     }
 
-    fn plan(&self, room: Option<RoomText>) -> CallPlan {
+    fn plan(&self, server: ClientConfig, target: &Target, has_line: bool) -> CallPlan {
         let settings = &self.state.settings;
-        let url = self
-            .local_server_url
-            .clone()
-            .unwrap_or_else(|| settings.server_url.clone());
-
-        let token = self
-            .token
-            .as_ref()
-            .filter(|(origin, _)| *origin == url.origin())
-            .map(|(_, token)| token.clone());
 
         CallPlan {
-            server: ClientConfig {
-                token,
-                roots: self.launch.roots.clone(),
-                ..ClientConfig::new(url)
-            },
-            room,
+            server,
+            line: self.lent_line().filter(|_| has_line),
+            goal: target.goal(),
             name: Some(settings.name.trim())
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned),
@@ -116,10 +197,7 @@ impl App {
         self.effects.push_back(Effect::ShowRemote(false));
         self.effects.push_back(Effect::EndCall(call.id));
         self.take_back_camera();
-
-        if self.state.server.status != ServerStatus::Unreachable {
-            self.state.server = ServerState::default();
-        }
+        self.take_back_line();
 
         Some(call)
     }
@@ -128,12 +206,21 @@ impl App {
     /// the signaling server, if that is the reason.
     pub(super) fn ended(&mut self, now: Now, code: EndCode, cause: Option<ClientErrorCode>) {
         let Some(call) = self.end_call() else { return };
+        let has_connected = call.connected_at.is_some();
 
-        if code == EndCode::RelayUnreachable {
-            self.state.server = ServerState {
-                status: ServerStatus::Unreachable,
-            };
+        // Two who wanted each other by a code and did not get through wait for each other again.
+        if code == EndCode::PartnerLeft
+            && matches!(self.state.screen, Screen::Connecting { .. })
+            && matches!(call.target, Target::Room(RoomText::Code(_)))
+            && self.start_call(now, call.target.clone()).is_ok()
+        {
+            return;
         }
+
+        let again = match (call.has_recent, call.target) {
+            (true, _) => self.newest_recent().map(Target::Person),
+            (false, target) => Some(target).filter(|target| target.can_repeat(has_connected)),
+        };
 
         let lasted = call
             .connected_at
@@ -143,8 +230,11 @@ impl App {
             reason: code,
             cause,
             duration_ms: lasted.map(millis),
-            room: call.room.as_ref().map(RoomText::to_string),
+            again: again
+                .as_ref()
+                .map(|target| target.shown(self.state.settings.server_url.as_ref())),
         };
+        self.again = again;
     }
 
     pub(super) fn on_call_event(&mut self, now: Now, event: CallEventKind) {
@@ -153,6 +243,12 @@ impl App {
                 self.set_server_status(ServerStatus::Connected);
             }
             CallEventKind::Searching => self.on_searching(now),
+            CallEventKind::Ringing(rings) => {
+                if let Screen::Waiting { ringing, .. } = &mut self.state.screen {
+                    *ringing = rings;
+                }
+            }
+            CallEventKind::MeetAgain { room } => self.on_meet_again(now, room),
             CallEventKind::Matched { partner, .. } => {
                 self.on_matched(now, super::partner::sanitized(&partner));
             }
@@ -215,7 +311,7 @@ impl App {
     }
 
     fn set_server_status(&mut self, status: ServerStatus) {
-        self.state.server = ServerState { status };
+        self.state.server.status = status;
         self.in_call(|call| call.server_lost = status == ServerStatus::Unreachable);
     }
 
@@ -229,17 +325,52 @@ impl App {
         }
     }
 
+    /// The two sides of the running call have agreed on a room to meet again.
+    fn on_meet_again(&mut self, now: Now, room: String) {
+        let Some(call) = &mut self.call else { return };
+        if !call.target.is_known() || call.has_recent || !is_room_code(&room) {
+            return;
+        }
+
+        call.has_recent = true;
+        let recent = Recent {
+            room,
+            server: call.server.clone(),
+            name: call.partner_name.clone(),
+            at_ms: now.unix_ms,
+        };
+        let before = match &call.target {
+            Target::Person(before) => Some(before.clone()),
+            _ => None,
+        };
+        self.remember(recent, before.as_deref());
+    }
+
     fn on_matched(&mut self, now: Now, partner: Partner) {
         let Some(call) = &mut self.call else { return };
+        call.partner_name.clone_from(&partner.name);
+        let can_retry = !matches!(call.target, Target::Answer { .. });
+        let by_invite = matches!(call.target, Target::Answer { invited: true, .. });
         call.slow_at = Some(now.at + SLOW_CONNECTION_AFTER);
         call.connected_at = None;
         self.effects.push_back(Effect::ShowRemote(true));
+        let name = partner.name.clone();
         self.state.screen = Screen::Connecting {
             partner,
             step: ConnectingStep::Exchanging,
             started_at_ms: now.unix_ms,
             timed_out: false,
+            can_retry,
         };
+
+        if by_invite {
+            // It serves one call: the server frees its number when the call ends.
+            self.withdraw_invite();
+        }
+
+        if can_retry {
+            self.announce_match(name);
+        }
     }
 
     fn on_connected(&mut self, now: Now) {
@@ -250,7 +381,7 @@ impl App {
         let partner = partner.clone();
         let Some(call) = &mut self.call else { return };
         (call.slow_at, call.connected_at) = (None, Some(now.at));
-        let known = call.room.is_some();
+        let known = call.target.is_known();
         let sends_video = self.sends_video();
         let Settings {
             camera_enabled,

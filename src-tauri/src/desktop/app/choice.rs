@@ -67,6 +67,15 @@ impl App {
         }
     }
 
+    /// Where it rings.
+    pub(super) fn ring_speaker(&self) -> AudioSink {
+        match self.state.settings.ring_speaker.as_deref() {
+            Some(NONE) => AudioSink::None,
+            Some(id) => AudioSink::Named(id.to_owned()),
+            None => self.speaker(),
+        }
+    }
+
     /// What to do to the microphone's audio.
     pub(super) fn processing(&self) -> Processing {
         let settings = &self.state.settings;

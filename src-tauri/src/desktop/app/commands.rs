@@ -3,7 +3,8 @@
 use tandem_call::{CallEventKind, EndCode};
 use tandem_signaling::ServerUrlError;
 
-use super::{App, CallId, Effect, Now, choice};
+use super::call::Target;
+use super::{App, CallId, Effect, Now, Tone, choice};
 use crate::desktop::command::{Command, CommandError, CommandErrorCode};
 use crate::desktop::state::{HostState, HostStatus, ProblemPlace, Screen, Settings};
 use crate::values::{self, RoomText};
@@ -18,10 +19,56 @@ impl App {
         }
 
         match command {
-            Command::FindPartner => self.search(now, None),
+            Command::FindPartner => self.search(now, Target::Anyone),
             Command::CallWithCode { code } => {
-                let room = read_room(&code)?;
-                self.search(now, Some(room))
+                match read_room(&code)? {
+                    // The user sees the server of a link before the call goes there.
+                    link @ RoomText::Link(_) => {
+                        require(self.is_between_calls())?;
+                        self.show_opened(link);
+                        Ok(())
+                    }
+                    room => self.search(now, Target::Room(room)),
+                }
+            }
+            Command::Invite => self.invite(),
+            Command::CancelInvite => {
+                require(self.state.invitation.is_some())?;
+                self.withdraw_invite();
+                Ok(())
+            }
+            Command::AcceptCall { id } => self.accept(now, id),
+            Command::DeclineCall { id } => self.decline(id),
+            Command::JoinOpened => self.join_opened(now),
+            Command::DismissOpened => {
+                require(self.state.opened.is_some())?;
+                self.dismiss_opened();
+                Ok(())
+            }
+            Command::CallRecent { id } => self.call_recent(now, id),
+            Command::RemoveRecent { id } => self.remove_recent(id),
+            Command::ClearRecents => {
+                self.clear_recents();
+                Ok(())
+            }
+            Command::Welcomed => self.change_settings(|settings| settings.welcomed = true),
+            Command::ToggleFullScreen => {
+                self.effects.push_back(Effect::ToggleFullScreen);
+                Ok(())
+            }
+            Command::RetryServer => {
+                require(self.call.is_none())?;
+                self.retry_line();
+                Ok(())
+            }
+            Command::ConfirmClose { close } => {
+                require(self.state.confirm_close)?;
+                self.state.confirm_close = false;
+                if close {
+                    self.close();
+                }
+
+                Ok(())
             }
             Command::Cancel => self.cancel(),
             Command::HangUp => self.hang_up(now),
@@ -37,6 +84,13 @@ impl App {
             Command::SetCamera { id } => self.set_camera(id),
             Command::SetMicrophone { id } => self.set_microphone(id),
             Command::SetSpeaker { id } => self.set_speaker(id),
+            Command::SetRing { speaker, volume } => self.set_ring(speaker, volume),
+            Command::TestRing => {
+                require(self.is_between_calls() && self.state.incoming.is_none())?;
+                let ring = self.tone(Tone::Ring);
+                self.effects.push_back(Effect::PlayOnce(ring));
+                Ok(())
+            }
             Command::SetName { name } => self.set_name(&name),
             Command::SetServerUrl { url } => self.set_server_url(&url),
             Command::SetTheme { theme } => self.change_settings(|settings| settings.theme = theme),
@@ -116,13 +170,12 @@ impl App {
         }
     }
 
-    fn search(&mut self, now: Now, room: Option<RoomText>) -> CommandResult {
+    pub(super) fn search(&mut self, now: Now, target: Target) -> CommandResult {
         require(matches!(
             self.state.screen,
             Screen::Lobby | Screen::Ended { .. }
         ))?;
-        self.start_call(now, room);
-        Ok(())
+        self.start_call(now, target)
     }
 
     fn cancel(&mut self) -> CommandResult {
@@ -145,16 +198,25 @@ impl App {
         Ok(())
     }
 
-    /// Leaves the partner and searches for another, or repeats the search of a call that has ended.
-    /// A connected partner is left only if `also_in_call`.
+    /// Searches again: for somebody else instead of a stranger, for the same person if the
+    /// connection does not come up, and after a call. A connected stranger is left only if
+    /// `also_in_call`.
     fn next(&mut self, now: Now, also_in_call: bool) -> CommandResult {
-        match &self.state.screen {
-            Screen::Ended { room, .. } => {
-                let room = room.as_deref().map(read_room).transpose()?;
-                self.start_call(now, room);
+        let target = self.call.as_ref().map(|call| call.target.clone());
+
+        match (&self.state.screen, target) {
+            (Screen::Ended { .. }, _) => {
+                let again = self.again.clone().ok_or(CommandErrorCode::NotNow)?;
+                return self.start_call(now, again);
             }
-            Screen::Connecting { .. } => self.leave_partner(now),
-            Screen::InCall(_) if also_in_call => self.leave_partner(now),
+            (Screen::Connecting { .. }, Some(Target::Anyone | Target::Room(RoomText::Code(_)))) => {
+                self.leave_partner(now);
+            }
+            (Screen::Connecting { .. }, Some(target)) if target.can_repeat(false) => {
+                self.end_call();
+                return self.start_call(now, target);
+            }
+            (Screen::InCall(_), Some(Target::Anyone)) if also_in_call => self.leave_partner(now),
             _ => return Err(CommandErrorCode::NotNow.into()),
         }
 
@@ -221,6 +283,14 @@ impl App {
         Ok(())
     }
 
+    fn set_ring(&mut self, speaker: Option<String>, volume: u8) -> CommandResult {
+        choice::check(speaker.as_deref(), &self.state.devices.speakers)?;
+        self.change_settings(|settings| {
+            settings.ring_speaker = speaker;
+            settings.ring_volume = volume.min(100);
+        })
+    }
+
     fn set_name(&mut self, name: &str) -> CommandResult {
         let name = values::optional_name(name).map_err(|_too_long| CommandErrorCode::BadName)?;
 
@@ -229,13 +299,13 @@ impl App {
     }
 
     fn set_server_url(&mut self, url: &str) -> CommandResult {
-        let url = url
-            .trim()
-            .parse()
-            .map_err(|error: ServerUrlError| CommandError {
+        let url = match url.trim() {
+            "" => None,
+            url => Some(url.parse().map_err(|error: ServerUrlError| CommandError {
                 code: CommandErrorCode::BadRelayUrl,
                 detail: Some(error.to_string()),
-            })?;
+            })?),
+        };
 
         self.saved_server_url = None;
         self.solved(ProblemPlace::Server);
@@ -270,10 +340,7 @@ fn read_room(text: &str) -> Result<RoomText, CommandError> {
         detail: Some(why),
     };
 
-    match values::room_text(text).map_err(refused)? {
-        RoomText::Link(_) => Err(refused("a link cannot be used here yet".into())),
-        room => Ok(room),
-    }
+    values::room_text(text.trim()).map_err(refused)
 }
 
 /// Refuses a command that is not possible now.

@@ -10,13 +10,18 @@
 mod call;
 mod choice;
 mod commands;
+mod line;
 mod lobby_devices;
+mod meet;
 mod partner;
 mod problems;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
 pub use choice::{NONE, camera_id};
+pub use line::{LineEvent, LineId, LineUse};
+pub use surroundings::{Notification, NotificationReply, Tone, ToneSpec};
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -26,19 +31,23 @@ use tandem_media::DeviceError;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::video::{VideoFormat, VideoSpec};
 use tandem_signaling::client::{BearerToken, ClientConfig, TrustedRoots};
+use tandem_signaling::message::KnockId;
 use tandem_signaling::{ServerOrigin, ServerUrl};
 
 use super::command::{Command, CommandError};
+use super::recents::Recent;
 use super::settings::SettingsProblem;
 use super::state::{
     AppState, Devices, HostState, HostStatus, Preview, ProblemPlace, RouteKind, Screen,
     ServerState, Settings, StateChange,
 };
 use crate::error_code::AppErrorCode;
-use crate::values::RoomText;
 use crate::video_quality::VideoQuality;
-use call::ActiveCall;
+use call::{ActiveCall, Target};
+use line::Line;
 use lobby_devices::LobbyDevices;
+use meet::Meeting;
+use surroundings::Surroundings;
 
 /// A connection that takes longer is shown as slow, and the page offers to retry.
 pub const SLOW_CONNECTION_AFTER: Duration = Duration::from_secs(10);
@@ -87,8 +96,10 @@ pub struct Launch {
 pub struct CallPlan {
     /// The signaling server, and how to connect to it.
     pub server: ClientConfig,
-    /// The room that both enter; `None` to meet anyone.
-    pub room: Option<RoomText>,
+    /// The connection to it, if the call takes over the one of the home screen.
+    pub line: Option<LineId>,
+    /// Whom the call is for.
+    pub goal: CallGoal,
     /// The name that the partner sees.
     pub name: Option<String>,
     /// The video to send.
@@ -105,6 +116,22 @@ pub struct CallPlan {
     pub speaker: AudioSink,
     /// What to do to the microphone's audio.
     pub processing: Processing,
+}
+
+/// Whom a call is for, as the signaling server knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallGoal {
+    /// Anyone who searches too.
+    Anyone,
+    /// Whoever enters this room.
+    Room {
+        /// The room.
+        room: String,
+        /// Give up if nobody is in it or owns it.
+        must_exist: bool,
+    },
+    /// The person who rings.
+    Answer(KnockId),
 }
 
 /// The figures of a running call that its screen shows.
@@ -146,10 +173,20 @@ pub enum Input {
     SettingsSaved,
     /// The settings could not be read or saved.
     SettingsFailed(SettingsProblem),
+    /// An event of the connection to the signaling server between calls.
+    Line(LineId, LineEvent),
+    /// A link or an invite from outside was opened.
+    Opened(String),
+    /// The user answered the notification.
+    Notification(NotificationReply),
     /// The window became visible, or hidden.
     Visible(bool),
+    /// The window got the focus, or lost it.
+    Focused(bool),
     /// The user closes the window.
     CloseRequested,
+    /// The program is told to end, by the system or from the command line.
+    Quit,
 }
 
 /// What the shell has to do, one after the other.
@@ -195,6 +232,33 @@ pub enum Effect {
     TestSpeaker(AudioSink),
     /// List the devices.
     ListDevices,
+    /// Connect to a signaling server, and report the events as [`Input::Line`].
+    OpenLine(LineId, Box<ClientConfig>),
+    /// Use the connection for this from now on.
+    UseLine(LineUse),
+    /// Decline the person who rings.
+    Decline(KnockId),
+    /// Close the connection.
+    CloseLine,
+    /// Play a tone over and over instead of the present one; `None`: silence.
+    Play(Option<ToneSpec>),
+    /// Play a tone once.
+    PlayOnce(ToneSpec),
+    /// Show a notification of the desktop instead of the present one; `None`: none. The user's reply
+    /// is [`Input::Notification`].
+    Notify(Option<Notification>),
+    /// Have the desktop mark the window, or no longer.
+    AskForAttention(bool),
+    /// Keep screen and computer awake, or no longer.
+    KeepAwake(bool),
+    /// Bring the window to the front.
+    ShowWindow,
+    /// Show the window on the whole screen, or as a window again.
+    ToggleFullScreen,
+    /// Hide the window, before the program ends.
+    HideWindow,
+    /// Save the people of earlier calls.
+    SaveRecents(Vec<Recent>),
     /// Save the settings.
     Save(Box<Settings>),
     /// Start the embedded signaling server.
@@ -217,27 +281,35 @@ pub struct App {
     effects: VecDeque<Effect>,
     launch: Launch,
     /// The server's address in the settings file while the command line replaces it.
-    saved_server_url: Option<ServerUrl>,
+    saved_server_url: Option<Option<ServerUrl>>,
     /// The name in the settings file while the command line replaces it.
     saved_name: Option<String>,
     /// A bearer token and the only server that gets it.
     token: Option<(ServerOrigin, BearerToken)>,
     call: Option<ActiveCall>,
+    /// The connection to the signaling server.
+    line: Option<Line>,
+    meeting: Meeting,
+    /// What `next` searches for after a call.
+    again: Option<Target>,
+    surroundings: Surroundings,
     /// The address of the embedded signaling server for this machine, while it runs.
     local_server_url: Option<ServerUrl>,
     lobby_devices: LobbyDevices,
     closing: bool,
+    /// [`Effect::Exit`] is on its way.
+    exited: bool,
     last_id: u32,
 }
 
 impl App {
     /// The app at its start, with the settings from the file.
     #[must_use]
-    pub fn new(mut settings: Settings, launch: Launch) -> Self {
+    pub fn new(mut settings: Settings, recents: Vec<Recent>, launch: Launch) -> Self {
         let saved_server_url = launch
             .server_url
             .clone()
-            .map(|url| std::mem::replace(&mut settings.server_url, url));
+            .map(|url| settings.server_url.replace(url));
 
         let saved_name = launch
             .name
@@ -247,7 +319,11 @@ impl App {
         let token = launch
             .token
             .clone()
-            .map(|token| (settings.server_url.origin(), token));
+            .zip(settings.server_url.as_ref())
+            .map(|(token, url)| (url.origin(), token));
+
+        // Who names a server on the command line knows how to call.
+        settings.welcomed |= launch.server_url.is_some();
 
         if launch.video.is_some() {
             settings.camera = None;
@@ -269,6 +345,11 @@ impl App {
             preview: Preview::default(),
             server: ServerState::default(),
             host: HostState::default(),
+            invitation: None,
+            incoming: None,
+            opened: None,
+            recents: Vec::new(),
+            confirm_close: false,
             problems: Vec::new(),
         };
 
@@ -281,13 +362,19 @@ impl App {
             saved_name,
             token,
             call: None,
+            line: None,
+            meeting: Meeting::new(recents),
+            again: None,
+            surroundings: Surroundings::default(),
             local_server_url: None,
             lobby_devices: LobbyDevices::default(),
             closing: false,
+            exited: false,
             last_id: 0,
         };
 
-        app.sync_devices();
+        app.show_recents();
+        app.sync();
         // The page fetches this first state itself.
         app.published = app.state.clone();
         app
@@ -343,8 +430,28 @@ impl App {
     /// When the command is not possible now or its arguments are invalid. Nothing has changed then.
     pub fn command(&mut self, now: Now, command: Command) -> Result<(), CommandError> {
         let result = self.dispatch(now, command);
-        self.sync_devices();
+        self.sync();
         result
+    }
+
+    /// Opens, closes, starts and stops what follows from the screen and the settings.
+    fn sync(&mut self) {
+        if !matches!(self.state.screen, Screen::InCall(_)) {
+            self.state.confirm_close = false;
+        }
+
+        if !matches!(self.state.screen, Screen::Ended { .. }) {
+            self.again = None;
+        }
+
+        self.sync_devices();
+        self.sync_line();
+        self.sync_surroundings();
+
+        if self.closing && !self.exited {
+            self.exited = true;
+            self.effects.push_back(Effect::Exit);
+        }
     }
 
     /// Handles everything that is not a command.
@@ -395,11 +502,27 @@ impl App {
             Input::SettingsFailed(SettingsProblem { code, detail }) => {
                 self.problem(ProblemPlace::Settings, code, Some(detail));
             }
+            Input::Line(id, event) => self.on_line(now, id, event),
+            Input::Opened(text) => {
+                self.effects.push_back(Effect::ShowWindow);
+                self.on_opened(&text);
+            }
+            Input::Notification(reply) => self.on_notification(now, reply),
             Input::Visible(visible) => self.lobby_devices.hidden = !visible,
-            Input::CloseRequested => self.close(),
+            Input::Focused(focused) => self.surroundings.in_background = !focused,
+            Input::CloseRequested => {
+                let in_call = matches!(self.state.screen, Screen::InCall(_));
+                if in_call && !self.state.confirm_close {
+                    self.state.confirm_close = true;
+                    self.effects.push_back(Effect::ShowWindow);
+                } else {
+                    self.close();
+                }
+            }
+            Input::Quit => self.close(),
         }
 
-        self.sync_devices();
+        self.sync();
     }
 
     /// Ends everything in order: the partner is notified before the program ends.
@@ -408,12 +531,29 @@ impl App {
             return;
         }
 
+        self.effects.push_back(Effect::HideWindow);
         if self.end_call().is_some() {
             self.state.screen = Screen::Lobby;
         }
 
+        self.withdraw_invite();
+        self.end_knock();
         self.release_devices();
-        self.effects.push_back(Effect::Exit);
+    }
+
+    /// The user answered the notification, or clicked it.
+    fn on_notification(&mut self, now: Now, reply: NotificationReply) {
+        let incoming = self.state.incoming.as_ref().map(|incoming| incoming.id);
+        // Answered in the window meanwhile, or given up: the window says so.
+        let _ = match (reply, incoming) {
+            (NotificationReply::Accept, Some(id)) => self.accept(now, id),
+            (NotificationReply::Decline, Some(id)) => self.decline(id),
+            _ => Ok(()),
+        };
+
+        if reply != NotificationReply::Decline {
+            self.effects.push_back(Effect::ShowWindow);
+        }
     }
 
     fn next_id(&mut self) -> u32 {

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::CallTimeouts;
-use tandem_call::{Call, CallOptions, CallStats, Profile};
+use tandem_call::{Call, CallOptions, CallStats, Profile, SharedLine};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource, Processing};
 use tandem_media::video::{SharedVideo, VideoSpec};
 use tokio::task::JoinHandle;
 
 use super::{Handle, drop_blocking};
-use crate::desktop::app::{CallId, CallPlan, Figures, Input};
+use crate::desktop::app::{CallGoal, CallId, CallPlan, Figures, Input};
 use crate::desktop::frames::{Pump, Streams};
 use crate::desktop::state::RouteKind;
-use crate::values::RoomText;
 
 /// The time between two looks at a call's figures.
 const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,16 +34,18 @@ pub(super) struct RunningCall {
 }
 
 impl RunningCall {
-    /// Starts the search. If `camera` has the video of `plan` open already, the call takes it over.
+    /// Starts the search. If `camera` has the video of `plan` open already, the call takes it over;
+    /// so it does with a connection in `line`, which it leaves there when it ends.
     pub(super) fn start(
         id: CallId,
         plan: CallPlan,
+        line: SharedLine,
         camera: SharedVideo,
         handle: Handle,
         streams: Arc<Streams>,
     ) -> Self {
         let (camera_on, muted, video) = (plan.camera_on, plan.muted, plan.video.clone());
-        let (call, mut events) = Call::start(options(plan, camera));
+        let (call, mut events) = Call::start(options(plan, line, camera));
         let call = Arc::new(call);
         call.set_muted(muted);
 
@@ -147,11 +148,23 @@ impl RunningCall {
     }
 }
 
-fn options(plan: CallPlan, camera: SharedVideo) -> CallOptions {
+fn options(plan: CallPlan, line: SharedLine, camera: SharedVideo) -> CallOptions {
     let mut options = CallOptions::new(plan.server.url.clone());
     options.signaling = plan.server;
-    options.room_must_exist = plan.room.as_ref().is_some_and(RoomText::must_exist);
-    options.room = plan.room.as_ref().map(RoomText::room);
+    options.line = line;
+    options.keep_line_open = plan.line.is_some();
+    // Two strangers do not agree to meet again.
+    options.meet_again = plan.goal != CallGoal::Anyone;
+
+    match plan.goal {
+        CallGoal::Anyone => {}
+        CallGoal::Room { room, must_exist } => {
+            options.room = Some(room);
+            options.room_must_exist = must_exist;
+        }
+        CallGoal::Answer(knock) => options.answer = Some(knock),
+    }
+
     options.profile = Profile {
         user_name: plan.name,
         ..Profile::default()

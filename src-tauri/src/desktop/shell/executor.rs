@@ -4,29 +4,47 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tandem_call::{SharedLine, SignalingLine};
 use tandem_media::audio::{MicrophoneMonitor, SpeakerTest};
 use tandem_media::video::SharedVideo;
+use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 
 use super::call::RunningCall;
+use super::desktop::{Desktop, WindowControl};
+use super::line::IdleLine;
 use super::lobby_audio::{ShowLevel, start_monitor, test_speaker};
 use super::preview::{self, RunningPreview};
 use super::{Handle, devices, drop_blocking, host};
-use crate::desktop::app::{CallId, Effect, Input};
+use crate::desktop::app::{CallId, CallPlan, Effect, Input, LineEvent, LineId};
 use crate::desktop::frames::Streams;
+use crate::desktop::recents::{Recent, RecentsFile};
 use crate::desktop::settings::{SettingsFile, SettingsProblem};
 use crate::desktop::state::Settings;
 use crate::error_code::AppErrorCode;
 
 /// When the embedded server is stopped, how long it lets other people's calls continue.
 const SERVER_STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the end of the program waits until the signaling server knows of it.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where the program keeps what it remembers.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// The settings.
+    pub settings: SettingsFile,
+    /// The people of earlier calls.
+    pub recents: RecentsFile,
+}
 
 /// Holds everything that is open at the moment.
 pub struct Executor {
     handle: Handle,
     streams: Arc<Streams>,
-    settings: SettingsFile,
+    files: Files,
+    desktop: Desktop,
     show_level: ShowLevel,
     /// The camera, which the preview and the call pass to each other without closing it.
     camera: SharedVideo,
@@ -34,6 +52,12 @@ pub struct Executor {
     monitor: Option<MicrophoneMonitor>,
     speaker_test: Option<SpeakerTest>,
     call: Option<RunningCall>,
+    /// The connection to the signaling server between calls.
+    line: Option<IdleLine>,
+    /// The connection that the call has, and where it leaves it.
+    lent_line: Option<(LineId, SharedLine)>,
+    /// Connections that are being closed.
+    closing: JoinSet<()>,
     host: Option<SignalingServer>,
 }
 
@@ -43,19 +67,24 @@ impl Executor {
     pub fn new(
         handle: Handle,
         streams: Arc<Streams>,
-        settings: SettingsFile,
+        files: Files,
+        window: Arc<dyn WindowControl>,
         show_level: impl Fn(f32) + Send + Sync + 'static,
     ) -> Self {
         Self {
+            desktop: Desktop::new(window, handle.clone()),
             handle,
             streams,
-            settings,
+            files,
             show_level: Arc::new(show_level),
             camera: SharedVideo::new(),
             preview: None,
             monitor: None,
             speaker_test: None,
             call: None,
+            line: None,
+            lent_line: None,
+            closing: JoinSet::new(),
             host: None,
         }
     }
@@ -64,7 +93,19 @@ impl Executor {
     pub async fn run(mut self, mut effects: UnboundedReceiver<Effect>) {
         while let Some(effect) = effects.recv().await {
             if effect == Effect::Exit {
-                self.stop_host().await;
+                self.desktop.close().await;
+                let closing = self.closing.join_all();
+                if tokio::time::timeout(GOODBYE_TIMEOUT, closing)
+                    .await
+                    .is_err()
+                {
+                    tracing::debug!("the signaling server was not told that this app ends");
+                }
+
+                if let Some(server) = self.host {
+                    server.shutdown_within(SERVER_STOP_TIMEOUT).await;
+                }
+
                 return;
             }
 
@@ -97,19 +138,46 @@ impl Executor {
             Effect::ReleaseCamera => preview::release(&self.camera).await,
             Effect::StartCall(id, plan) => {
                 self.stop_speaker_test().await;
-                self.call = Some(RunningCall::start(
-                    id,
-                    *plan,
-                    self.camera.clone(),
-                    self.handle.clone(),
-                    Arc::clone(&self.streams),
-                ));
+                self.start_call(id, *plan).await;
             }
             Effect::EndCall(id) => {
                 if let Some(call) = self.call.take_if(|call| call.id() == id) {
                     call.end().await;
+                    self.take_back_line();
                 }
             }
+            Effect::OpenLine(id, config) => {
+                let line = SignalingLine::connect(*config);
+                self.line = Some(IdleLine::start(id, line, self.handle.clone()));
+            }
+            Effect::UseLine(wanted) => {
+                if let Some(line) = &self.line {
+                    line.use_for(wanted);
+                }
+            }
+            Effect::Decline(knock) => {
+                if let Some(line) = &self.line {
+                    line.decline(knock);
+                }
+            }
+            Effect::CloseLine => {
+                if let Some(line) = self.line.take() {
+                    self.closing.spawn(async move {
+                        if let Some(line) = line.stop().await {
+                            line.close().await;
+                        }
+                    });
+                }
+            }
+            Effect::Play(tone) => self.desktop.play(tone).await,
+            Effect::PlayOnce(tone) => self.desktop.play_once(tone).await,
+            Effect::Notify(notification) => self.desktop.notify(notification),
+            Effect::AskForAttention(on) => self.desktop.window().ask_for_attention(on),
+            Effect::KeepAwake(on) => self.desktop.keep_awake(on),
+            Effect::ShowWindow => self.desktop.window().show(),
+            Effect::ToggleFullScreen => self.desktop.window().toggle_full_screen(),
+            Effect::HideWindow => self.desktop.window().hide(),
+            Effect::SaveRecents(recents) => self.save_recents(recents).await,
             Effect::Next(id) => self.with_call(id, RunningCall::next),
             Effect::SetMuted(id, muted) => self.with_call(id, |call| call.set_muted(muted)),
             Effect::SetCameraOn(id, on) => self.with_call(id, |call| call.set_camera_on(on)),
@@ -156,8 +224,60 @@ impl Executor {
         }
     }
 
+    async fn start_call(&mut self, id: CallId, plan: CallPlan) {
+        let shared = SharedLine::default();
+        if let Some(lent) = plan.line
+            && let Some(line) = self.line.take_if(|line| line.id() == lent)
+        {
+            if let Some(line) = line.stop().await {
+                shared.put(line);
+            }
+
+            self.lent_line = Some((lent, shared.clone()));
+        }
+
+        self.call = Some(RunningCall::start(
+            id,
+            plan,
+            shared,
+            self.camera.clone(),
+            self.handle.clone(),
+            Arc::clone(&self.streams),
+        ));
+    }
+
+    /// The call that ended has left its connection, if it had one.
+    fn take_back_line(&mut self) {
+        let Some((id, shared)) = self.lent_line.take() else {
+            return;
+        };
+
+        match shared.take() {
+            Some(line) => self.line = Some(IdleLine::start(id, line, self.handle.clone())),
+            // The call did not end in time.
+            None => self.handle.notify(Input::Line(
+                id,
+                LineEvent::Lost {
+                    cause: ClientErrorCode::Broken,
+                },
+            )),
+        }
+    }
+
+    async fn save_recents(&self, recents: Vec<Recent>) {
+        let file = self.files.recents.clone();
+        let saved = tokio::task::spawn_blocking(move || file.save(&recents)).await;
+        match saved {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the recent calls were not saved: they are lost when Tandem ends");
+            }
+            Err(panic) => tracing::error!(%panic, "saving the recent calls failed"),
+        }
+    }
+
     async fn save(&self, settings: Settings) {
-        let file = self.settings.clone();
+        let file = self.files.settings.clone();
         let result = tokio::task::spawn_blocking(move || file.save(&settings)).await;
 
         let failed = |why| {
@@ -211,7 +331,7 @@ mod tests {
 
     use super::super::{Inbox, Message, channel};
     use super::*;
-    use crate::desktop::app::{CallPlan, PreviewId};
+    use crate::desktop::app::{CallGoal, PreviewId};
     use crate::video_quality::VideoQuality;
 
     const TIMEOUT: Duration = Duration::from_secs(20);
@@ -230,13 +350,26 @@ mod tests {
         _folder: tempfile::TempDir,
     }
 
+    struct NoWindow;
+
+    impl WindowControl for NoWindow {
+        fn show(&self) {}
+        fn hide(&self) {}
+        fn toggle_full_screen(&self) {}
+        fn ask_for_attention(&self, _: bool) {}
+    }
+
     impl Rig {
         fn start() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let (handle, inbox) = channel();
             let streams = Arc::new(Streams::default());
-            let settings = SettingsFile::new(folder.path());
-            let executor = Executor::new(handle, Arc::clone(&streams), settings, |_| {});
+            let files = Files {
+                settings: SettingsFile::new(folder.path()),
+                recents: RecentsFile::new(folder.path()),
+            };
+            let window = Arc::new(NoWindow);
+            let executor = Executor::new(handle, Arc::clone(&streams), files, window, |_| {});
             let (effects, receiver) = unbounded_channel();
             tokio::spawn(executor.run(receiver));
 
@@ -291,7 +424,8 @@ mod tests {
         Box::new(CallPlan {
             // Nothing listens there: the search continues until it is cancelled.
             server: ClientConfig::new("ws://127.0.0.1:1".parse().unwrap()),
-            room: None,
+            line: None,
+            goal: CallGoal::Anyone,
             name: None,
             video: VideoSpec::Test,
             video_quality: VideoQuality {

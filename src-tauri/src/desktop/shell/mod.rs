@@ -7,14 +7,17 @@
 )]
 
 mod call;
+mod desktop;
 mod devices;
 mod executor;
 mod host;
+mod line;
 mod lobby_audio;
 mod preview;
 
+pub use desktop::WindowControl;
 pub use devices::{list, watch};
-pub use executor::Executor;
+pub use executor::{Executor, Files};
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

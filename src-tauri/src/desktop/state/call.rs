@@ -5,6 +5,8 @@ use tandem_call::EndCode;
 use tandem_signaling::client::ClientErrorCode;
 use ts_rs::TS;
 
+use super::Search;
+
 /// The screen that is shown, with its contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(
@@ -17,8 +19,10 @@ pub enum Screen {
     Lobby,
     /// Searching for a partner.
     Waiting {
-        /// The room that both enter; `null` to meet anyone.
-        room: Option<String>,
+        /// Whom it is for.
+        search: Search,
+        /// The other person's Tandem rings.
+        ringing: bool,
         /// When the search started.
         started_at_ms: u64,
         /// Whether there is video to send: a source is chosen and has not failed. It is shown to
@@ -33,8 +37,10 @@ pub enum Screen {
         step: ConnectingStep,
         /// When the partner was found.
         started_at_ms: u64,
-        /// Whether it takes long, so that the page offers to retry.
+        /// Whether it takes long.
         timed_out: bool,
+        /// Whether the page can offer to try again then: not to the one who was called.
+        can_retry: bool,
     },
     /// In a call.
     InCall(InCall),
@@ -46,8 +52,8 @@ pub enum Screen {
         cause: Option<ClientErrorCode>,
         /// How long it lasted; `null` if it never connected.
         duration_ms: Option<u64>,
-        /// The room of the search, to repeat it.
-        room: Option<String>,
+        /// Whom the user can search for now with `next`, if anyone.
+        again: Option<Search>,
     },
 }
 

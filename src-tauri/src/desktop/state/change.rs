@@ -3,7 +3,10 @@
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::{AppState, Devices, HostState, Preview, Problem, Screen, ServerState, Settings};
+use super::{
+    AppState, Devices, HostState, IncomingCall, Invitation, OpenedInvite, Preview, Problem,
+    RecentCall, Screen, ServerState, Settings,
+};
 
 /// The event `state-changed`. A page that missed a revision fetches the whole state again.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
@@ -44,6 +47,19 @@ pub struct StateChanges {
     pub server: Option<ServerState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostState>,
+    /// `Some(None)`: there is none any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<Option<Invitation>>,
+    /// As `invitation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incoming: Option<Option<IncomingCall>>,
+    /// As `invitation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Option<OpenedInvite>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recents: Option<Vec<RecentCall>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirm_close: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problems: Option<Vec<Problem>>,
 }
@@ -62,6 +78,11 @@ impl StateChange {
             preview: changed(&old.preview, &new.preview),
             server: changed(&old.server, &new.server),
             host: changed(&old.host, &new.host),
+            invitation: changed(&old.invitation, &new.invitation),
+            incoming: changed(&old.incoming, &new.incoming),
+            opened: changed(&old.opened, &new.opened),
+            recents: changed(&old.recents, &new.recents),
+            confirm_close: changed(&old.confirm_close, &new.confirm_close),
             problems: changed(&old.problems, &new.problems),
         };
 

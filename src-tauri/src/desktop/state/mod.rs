@@ -6,16 +6,19 @@
 
 mod call;
 mod change;
+mod meet;
 mod settings;
 #[cfg(test)]
 pub(super) mod typescript;
 
 pub use call::{ConnectingStep, InCall, Partner, RouteKind, Screen};
 pub use change::{MicrophoneLevel, StateChange, StateChanges};
+pub use meet::{IncomingCall, Invitation, OpenedInvite, RecentCall, Search};
 pub use settings::{Settings, Theme};
 
 use serde::Serialize;
 use tandem_signaling::ServerUrl;
+use tandem_signaling::client::ClientErrorCode;
 use ts_rs::TS;
 
 use crate::error_code::ErrorCode;
@@ -38,6 +41,16 @@ pub struct AppState {
     pub server: ServerState,
     /// The signaling server in this app, for other people on the network.
     pub host: HostState,
+    /// The user's invite, if there is one.
+    pub invitation: Option<Invitation>,
+    /// Somebody who rings.
+    pub incoming: Option<IncomingCall>,
+    /// An invite that was opened as a link, and waits for the user's click.
+    pub opened: Option<OpenedInvite>,
+    /// People of earlier calls, the newest first.
+    pub recents: Vec<RecentCall>,
+    /// The window is to be closed in a call, and waits for the user to confirm it.
+    pub confirm_close: bool,
     /// What is wrong now, each shown in its place.
     pub problems: Vec<Problem>,
 }
@@ -88,25 +101,31 @@ pub enum PreviewStatus {
 }
 
 /// The connection to the signaling server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerState {
     /// Its status.
     pub status: ServerStatus,
+    /// The server's name, such as `chat.example.org`; `null` if none is chosen.
+    pub name: Option<String>,
+    /// What is wrong with it, if it is unreachable.
+    pub cause: Option<ClientErrorCode>,
+    /// Others on the way to it can see who calls whom, and change it.
+    pub exposed: bool,
 }
 
 /// The status of the connection to the signaling server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub enum ServerStatus {
-    /// Not needed.
+    /// No server is chosen.
     #[default]
     Idle,
     /// Being made.
     Connecting,
     /// The server has registered this app.
     Connected,
-    /// The server does not respond, or the connection is lost. A call or search keeps retrying.
+    /// The server does not respond, refuses this app, or the connection is lost.
     Unreachable,
 }
 
@@ -168,6 +187,8 @@ pub enum ProblemPlace {
     Settings,
     /// At the room code.
     Room,
+    /// At the invite.
+    Invite,
     /// In the call.
     Call,
 }

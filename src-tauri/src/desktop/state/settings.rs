@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tandem_signaling::ServerUrl;
 use ts_rs::TS;
 
-use crate::values::default_server_url;
+use crate::values::preset_server_url;
 
 /// The user's settings. A device is its id, `null` for the system's default, or `"none"` for no
 /// device.
@@ -13,10 +13,13 @@ use crate::values::default_server_url;
 pub struct Settings {
     /// The name that partners see; may be empty.
     pub name: String,
-    /// The address of the signaling server. Older files call it `relayUrl`.
+    /// The address of the signaling server; `null` if none is chosen. Older files call it
+    /// `relayUrl`.
     #[serde(alias = "relayUrl")]
-    #[ts(type = "string")]
-    pub server_url: ServerUrl,
+    #[ts(type = "string | null")]
+    pub server_url: Option<ServerUrl>,
+    /// The user has seen the ways to call, which the first start explains.
+    pub welcomed: bool,
     /// The chosen camera.
     pub camera: Option<String>,
     /// The chosen microphone.
@@ -27,6 +30,10 @@ pub struct Settings {
     pub camera_enabled: bool,
     /// Whether the microphone is muted, in calls and before them.
     pub muted: bool,
+    /// The speaker that rings; `null` for the one of calls.
+    pub ring_speaker: Option<String>,
+    /// How loud it rings, from 0 to 100 percent.
+    pub ring_volume: u8,
     /// The color theme.
     pub theme: Theme,
     /// Attenuate background noise in the microphone's audio.
@@ -41,12 +48,15 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: String::new(),
-            server_url: default_server_url(),
+            server_url: preset_server_url(),
+            welcomed: false,
             camera: None,
             microphone: None,
             speaker: None,
             camera_enabled: true,
             muted: false,
+            ring_speaker: None,
+            ring_volume: 80,
             theme: Theme::System,
             noise_suppression: true,
             echo_cancellation: true,

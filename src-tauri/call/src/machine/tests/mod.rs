@@ -483,10 +483,17 @@ fn a_room_that_does_not_exist_ends_the_search() {
         Effect::Send(Outgoing::CancelSearch),
         ended(EndCode::NoSuchRoom),
     ];
-    assert_eq!(bench.feed(Input::NoSuchRoom), expected);
+    assert_eq!(
+        bench.feed(Input::SearchEnded(EndCode::NoSuchRoom)),
+        expected
+    );
 
     let mut bench = Bench::new().in_call();
-    assert_eq!(bench.feed(Input::NoSuchRoom), [], "news of an old search");
+    assert_eq!(
+        bench.feed(Input::SearchEnded(EndCode::NoSuchRoom)),
+        [],
+        "news of an old search"
+    );
 }
 
 #[test]
@@ -897,4 +904,58 @@ fn a_source_that_was_not_negotiated_is_a_problem_in_a_call_only() {
         Phase::InCall,
         "the call continues without it"
     );
+}
+
+fn accepting() -> Bench {
+    let mut bench = Bench::new();
+    bench.feed(Input::SignalingUp);
+    assert_eq!(
+        bench.feed(Input::Accept("k1".into())),
+        [
+            Effect::Notify(Notice::Searching),
+            Effect::Send(Outgoing::Accept("k1".into()))
+        ]
+    );
+    bench
+}
+
+#[test]
+fn who_rings_is_accepted_and_then_called_like_any_partner() {
+    let mut bench = accepting();
+    bench.feed(Input::PartnerFound(partner("s1", false)));
+    assert_eq!(bench.machine.phase(), Phase::Connecting);
+}
+
+#[test]
+fn an_answer_that_was_lost_with_the_connection_is_repeated() {
+    let mut bench = accepting();
+    bench.feed(Input::SignalingDown);
+    let again = bench.feed(Input::SignalingResumed { session_id: None });
+    assert!(
+        again.contains(&Effect::Send(Outgoing::Accept("k1".into()))),
+        "the server still knows who rings: {again:?}"
+    );
+
+    bench.feed(Input::SignalingDown);
+    bench.feed(Input::SignalingUp);
+    assert_eq!(
+        bench.ended_with(),
+        Some(EndCode::PartnerLeft),
+        "a new user is rung by nobody, and does not search for a stranger instead"
+    );
+}
+
+#[test]
+fn ringing_is_reported_and_a_refusal_ends_the_search() {
+    for code in [EndCode::Declined, EndCode::NoAnswer, EndCode::PartnerLeft] {
+        let mut bench = Bench::new().searching();
+        assert_eq!(bench.feed(Input::Ringing(false)), [], "nothing new");
+        for rings in [true, false, true] {
+            let news = [Effect::Notify(Notice::Ringing(rings))];
+            assert_eq!(bench.feed(Input::Ringing(rings)), news);
+        }
+
+        bench.feed(Input::SearchEnded(code));
+        assert_eq!(bench.ended_with(), Some(code));
+    }
 }

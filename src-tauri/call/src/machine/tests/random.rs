@@ -16,7 +16,10 @@ fn input() -> impl Strategy<Value = Input> {
         3 => Just(Input::SignalingUp),
         2 => Just(Input::SignalingDown),
         1 => Just(Input::SignalingRefused(EndCode::RelayRefused)),
-        1 => Just(Input::NoSuchRoom),
+        1 => Just(Input::SearchEnded(EndCode::NoSuchRoom)),
+        1 => Just(Input::SearchEnded(EndCode::Declined)),
+        1 => any::<bool>().prop_map(Input::Ringing),
+        1 => Just(Input::Accept("k1".into())),
         2 => proptest::option::of(session.clone())
             .prop_map(|session_id| Input::SignalingResumed { session_id }),
         1 => Just(Input::NoTurnServer),

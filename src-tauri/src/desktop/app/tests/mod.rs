@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start their clock now")]
 
+mod meet;
 mod random;
 
 use std::time::{Duration, Instant};
@@ -15,7 +16,9 @@ use tandem_media::{DeviceError, MediaErrorCode};
 
 use super::*;
 use crate::desktop::command::CommandErrorCode;
-use crate::desktop::state::{HostStatus, InCall, MenuDevice, PreviewStatus, ServerStatus, Theme};
+use crate::desktop::state::{
+    HostStatus, InCall, MenuDevice, PreviewStatus, Search, ServerStatus, Theme,
+};
 
 /// An app with its own clock.
 struct World {
@@ -33,7 +36,7 @@ impl World {
         };
 
         Self {
-            app: App::new(Settings::default(), launch),
+            app: App::new(Settings::default(), Vec::new(), launch),
             now: Now {
                 at: Instant::now(),
                 unix_ms: 1_000,
@@ -147,6 +150,14 @@ fn ended(code: EndCode) -> CallEventKind {
     }
 }
 
+/// A search with the code "blue".
+fn blue() -> Search {
+    Search::Room {
+        code: "blue".into(),
+        server: None,
+    }
+}
+
 fn in_use() -> DeviceError {
     DeviceError::new(
         MediaErrorCode::CamInUse,
@@ -198,7 +209,8 @@ fn a_call_goes_from_search_to_end() {
     assert_eq!(
         *world.screen(),
         Screen::Waiting {
-            room: Some("blue".into()),
+            search: blue(),
+            ringing: false,
             started_at_ms: 1_000,
             sends_video: true,
         },
@@ -248,7 +260,7 @@ fn a_call_goes_from_search_to_end() {
         reason: EndCode::PartnerLeft,
         cause: None,
         duration_ms: Some(30_000),
-        room: Some("blue".into()),
+        again: Some(blue()),
     };
 
     assert_eq!(*world.screen(), end, "with reason, duration and room");
@@ -262,7 +274,7 @@ fn a_call_goes_from_search_to_end() {
 
     world.command(Command::Next).unwrap();
     assert!(
-        matches!(world.screen(), Screen::Waiting { room: Some(room), .. } if room == "blue"),
+        matches!(world.screen(), Screen::Waiting { search, .. } if *search == blue()),
         "the same search again"
     );
 }
@@ -566,14 +578,17 @@ fn a_lost_server_is_shown_until_it_is_back() {
     world.call_event(ended(EndCode::RelayUnreachable));
     assert_eq!(
         world.app.state().server.status,
-        ServerStatus::Unreachable,
-        "the page knows why the call ended"
+        ServerStatus::Connecting,
+        "between calls the app connects again"
     );
 }
 
 #[test]
 fn impossible_and_invalid_commands_are_refused() {
-    use CommandErrorCode::{BadName, BadRelayUrl, BadRoom, NotNow, UnknownDevice, UnknownProblem};
+    use CommandErrorCode::{
+        BadName, BadRelayUrl, BadRoom, NotNow, UnknownCall, UnknownDevice, UnknownProblem,
+        UnknownRecent,
+    };
     let mut world = World::new();
     let refused = [
         (Command::Cancel, NotNow),
@@ -613,6 +628,14 @@ fn impossible_and_invalid_commands_are_refused() {
             UnknownDevice,
         ),
         (Command::DismissProblem { id: 7 }, UnknownProblem),
+        (Command::CancelInvite, NotNow),
+        (Command::AcceptCall { id: 7 }, UnknownCall),
+        (Command::DeclineCall { id: 7 }, UnknownCall),
+        (Command::JoinOpened, NotNow),
+        (Command::DismissOpened, NotNow),
+        (Command::CallRecent { id: 7 }, UnknownRecent),
+        (Command::RemoveRecent { id: 7 }, UnknownRecent),
+        (Command::ConfirmClose { close: true }, NotNow),
     ];
     let before = world.app.state().clone();
     world.effects();
@@ -654,13 +677,19 @@ fn what_the_command_line_says_is_not_saved() {
             url: "ws://192.0.2.7:9000".into(),
         })
         .unwrap();
-    let [Effect::Save(saved)] = &world.effects()[..] else {
-        panic!("the address is saved")
+    let [
+        Effect::Save(saved),
+        Effect::CloseLine,
+        Effect::OpenLine(_, config),
+    ] = &world.effects()[..]
+    else {
+        panic!("the address is saved and used")
     };
+    assert_eq!(Some(&config.url), saved.server_url.as_ref());
 
     assert_eq!(
-        saved.server_url.as_str(),
-        "ws://192.0.2.7:9000/ws",
+        saved.server_url,
+        "ws://192.0.2.7:9000/ws".parse().ok(),
         "an address that the user typed is saved, with its path"
     );
 }
@@ -751,12 +780,26 @@ fn closing_the_window_notifies_the_partner_first() {
     world.connect();
     world.effects();
     world.input(Input::CloseRequested);
+    assert!(
+        world.app.state().confirm_close,
+        "a call is not ended by one click"
+    );
+    assert_eq!(world.effects(), [Effect::ShowWindow]);
+
+    world.input(Input::CloseRequested);
     let effects = world.effects();
 
     assert!(
         matches!(
             effects[..],
-            [.., Effect::EndCall(_), Effect::ReleaseCamera, Effect::Exit]
+            [
+                Effect::HideWindow,
+                _,
+                Effect::EndCall(_),
+                Effect::ReleaseCamera,
+                Effect::KeepAwake(false),
+                Effect::Exit
+            ]
         ),
         "in this order: {effects:?}"
     );
@@ -857,6 +900,7 @@ fn a_call_takes_over_the_open_camera_and_the_lobby_gets_it_back() {
     let effects = world.effects();
 
     let [
+        Effect::CloseLine,
         Effect::StopMonitor,
         Effect::HandOverPreview,
         Effect::StartCall(_, plan),
@@ -881,6 +925,7 @@ fn a_call_takes_over_the_open_camera_and_the_lobby_gets_it_back() {
                 Effect::EndCall(_),
                 Effect::StartPreview(..),
                 Effect::StartMonitor(_),
+                Effect::OpenLine(..),
             ]
         ),
         "the preview takes the camera back: {effects:?}"
@@ -895,7 +940,7 @@ fn the_camera_of_an_ended_call_is_released_where_the_lobby_does_not_need_it() {
     world.call_event(ended(EndCode::PartnerLeft));
 
     assert!(
-        world.effects().ends_with(&[Effect::ReleaseCamera]),
+        world.effects().contains(&Effect::ReleaseCamera),
         "the last screen of a call shows no preview"
     );
 }
@@ -915,8 +960,10 @@ fn size_codec_and_bitrate_of_the_command_line_reach_preview_and_call() {
     let mut world = World::new();
     world.app = App::new(
         Settings::default(),
+        Vec::new(),
         Launch {
             video_quality,
+            server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
             ..Launch::default()
         },
     );

@@ -1,8 +1,11 @@
 //! Property test: the rules that hold for any order of commands, events and failures.
 
 use proptest::prelude::*;
+use tandem_signaling::client::ClientErrorCode;
+use tandem_signaling::message::MAX_LISTEN_ROOMS;
 
 use super::*;
+use crate::desktop::state::Invitation;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -12,6 +15,8 @@ enum Step {
     /// The preview works or fails; of the present preview or (`true`) an earlier one.
     Preview(bool, bool),
     Input(Input),
+    /// An event of the present connection to the server, or (`true`) of an earlier one.
+    Line(LineEvent, bool),
     Wait(u64),
 }
 
@@ -26,6 +31,21 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         4 => Just(Command::FindPartner),
         2 => "[a-z ]{0,3}".prop_map(|code| Command::CallWithCode { code }),
+        1 => Just(Command::CallWithCode { code: "tandem://join/192.0.2.1:9000/7#garden-lantern".into() }),
+        3 => Just(Command::Invite),
+        1 => Just(Command::CancelInvite),
+        2 => (0_u32..40).prop_map(|id| Command::AcceptCall { id }),
+        1 => (0_u32..40).prop_map(|id| Command::DeclineCall { id }),
+        1 => Just(Command::JoinOpened),
+        1 => Just(Command::DismissOpened),
+        1 => (0_u32..40).prop_map(|id| Command::CallRecent { id }),
+        1 => (0_u32..40).prop_map(|id| Command::RemoveRecent { id }),
+        1 => Just(Command::ClearRecents),
+        1 => Just(Command::RetryServer),
+        1 => Just(Command::ToggleFullScreen),
+        1 => Just(Command::ConfirmClose { close: false }),
+        1 => any::<u8>().prop_map(|volume| Command::SetRing { speaker: None, volume }),
+        1 => Just(Command::TestRing),
         1 => Just(Command::Cancel),
         1 => Just(Command::HangUp),
         2 => Just(Command::Next),
@@ -50,6 +70,8 @@ fn step() -> impl Strategy<Value = Step> {
     let event = prop_oneof![
         1 => Just(CallEventKind::Registered),
         1 => Just(CallEventKind::Searching),
+        1 => any::<bool>().prop_map(CallEventKind::Ringing),
+        1 => "[a-c]".prop_map(|room| CallEventKind::MeetAgain { room }),
         2 => Just(matched()),
         1 => Just(CallEventKind::Checking),
         2 => Just(CallEventKind::Connected),
@@ -74,6 +96,15 @@ fn step() -> impl Strategy<Value = Step> {
 
     let input = prop_oneof![
         any::<bool>().prop_map(Input::Visible),
+        any::<bool>().prop_map(Input::Focused),
+        Just(Input::Opened("7-garden-lantern".into())),
+        Just(Input::Opened("?".into())),
+        prop_oneof![
+            Just(NotificationReply::Accept),
+            Just(NotificationReply::Decline),
+            Just(NotificationReply::Show)
+        ]
+        .prop_map(Input::Notification),
         Just(Input::Devices(Devices::default(), Vec::new())),
         Just(Input::Devices(front, Vec::new())),
         Just(Input::HostStarted {
@@ -93,8 +124,24 @@ fn step() -> impl Strategy<Value = Step> {
         6 => command().prop_map(Step::Command),
         8 => (event, prop::bool::weighted(0.1)).prop_map(|(event, old)| Step::Call(event, old)),
         2 => any::<(bool, bool)>().prop_map(|(works, old)| Step::Preview(works, old)),
-        3 => input.prop_map(Step::Input),
+        4 => input.prop_map(Step::Input),
+        6 => (line_event(), prop::bool::weighted(0.1)).prop_map(|(event, old)| Step::Line(event, old)),
         1 => (0_u64..20_000).prop_map(Step::Wait),
+    ]
+}
+
+fn line_event() -> impl Strategy<Value = LineEvent> {
+    let knock = || prop_oneof![Just("k1"), Just("k2")].prop_map(KnockId::from);
+    let user = prop_oneof![3 => Just("u1"), 1 => Just("u2")];
+
+    prop_oneof![
+        4 => user.prop_map(|user| LineEvent::Connected { user: user.into() }),
+        1 => Just(LineEvent::Lost { cause: ClientErrorCode::Broken }),
+        3 => ("[1-9]", any::<u32>()).prop_map(|(room, random)| LineEvent::Claimed { room, random }),
+        1 => any::<bool>().prop_map(|never| LineEvent::ClaimRefused { never }),
+        1 => Just(LineEvent::CannotRing),
+        4 => (knock(), "[1-9]").prop_map(|(id, room)| LineEvent::Knock { id, room, profile: Box::default() }),
+        1 => knock().prop_map(|id| LineEvent::KnockEnded { id }),
     ]
 }
 
@@ -108,6 +155,13 @@ struct Watcher {
     /// A call has ended and may have left its camera open.
     camera_left_open: bool,
     monitor: bool,
+    line: Option<LineId>,
+    line_use: LineUse,
+    /// The running call has the connection.
+    lent: bool,
+    tone: bool,
+    notified: bool,
+    awake: bool,
     exited: bool,
 }
 
@@ -174,11 +228,46 @@ impl Watcher {
                     );
                 }
                 assert!(self.call.replace(*id).is_none(), "one call at a time");
+                assert!(!self.tone, "nothing rings over a call");
+
+                self.lent = plan.line.is_some();
+                self.line_use = LineUse::default();
+                assert_eq!(
+                    plan.line, self.line,
+                    "a call has the connection, or there is none"
+                );
+                if let CallGoal::Answer(_) = plan.goal {
+                    assert!(self.lent, "who rings is answered where the ring came from");
+                }
             }
             Effect::EndCall(id) => {
                 assert_running(id, self.call);
                 self.call = None;
                 self.camera_left_open = true;
+                self.lent = false;
+                self.line_use = LineUse::default();
+            }
+            Effect::OpenLine(id, _) => {
+                assert!(self.call.is_none(), "a call has a connection of its own");
+                assert!(self.line.replace(*id).is_none(), "one connection at a time");
+                self.line_use = LineUse::default();
+            }
+            Effect::UseLine(used) => {
+                assert!(self.line.is_some() && !self.lent, "there is one to use");
+                assert_ne!(*used, self.line_use, "only a change is sent");
+                self.line_use = used.clone();
+            }
+            Effect::Decline(_) => assert!(self.line.is_some() && !self.lent),
+            Effect::CloseLine => {
+                assert!(!self.lent, "the call still has it");
+                assert!(self.line.take().is_some(), "only an open one is closed");
+                self.line_use = LineUse::default();
+            }
+            Effect::Play(tone) => self.tone = tone.is_some(),
+            Effect::Notify(shown) => self.notified = shown.is_some(),
+            Effect::KeepAwake(on) => {
+                assert_ne!(self.awake, *on, "only a change is an effect");
+                self.awake = *on;
             }
             Effect::Next(id)
             | Effect::SetMuted(id, _)
@@ -192,13 +281,23 @@ impl Watcher {
                     self.call.is_none()
                         && self.preview.is_none()
                         && !self.monitor
-                        && !self.camera_left_open,
+                        && !self.camera_left_open
+                        && self.line.is_none()
+                        && !self.tone
+                        && !self.notified
+                        && !self.awake,
                     "everything is released"
                 );
 
                 self.exited = true;
             }
             Effect::ShowRemote(_)
+            | Effect::PlayOnce(_)
+            | Effect::AskForAttention(_)
+            | Effect::ShowWindow
+            | Effect::ToggleFullScreen
+            | Effect::HideWindow
+            | Effect::SaveRecents(_)
             | Effect::TestSpeaker(_)
             | Effect::ListDevices
             | Effect::Save(_)
@@ -240,6 +339,32 @@ impl Watcher {
             "the camera of the lobby or of a call is in use or released"
         );
 
+        let waits_ringing = matches!(state.screen, Screen::Waiting { ringing: true, .. });
+        assert_eq!(
+            self.tone,
+            state.incoming.is_some() || waits_ringing,
+            "it rings exactly while somebody does"
+        );
+        assert!(
+            state.incoming.is_none() || !in_call,
+            "nobody rings during a call"
+        );
+        assert_eq!(
+            self.awake,
+            matches!(state.screen, Screen::Connecting { .. } | Screen::InCall(_)),
+            "the screen stays on in a call"
+        );
+
+        assert!(
+            self.line_use.rooms.len() <= MAX_LISTEN_ROOMS,
+            "the server accepts the list"
+        );
+        assert_eq!(
+            self.line_use.claim,
+            state.invitation == Some(Invitation::Asking) && !in_call,
+            "a number is asked for exactly while the page waits for it"
+        );
+
         let has_deadline = app.poll_timeout().is_some();
         assert!(
             !has_deadline || matches!(state.screen, Screen::Connecting { .. }),
@@ -266,8 +391,8 @@ proptest! {
     fn any_order_of_inputs_keeps_the_rules(steps in prop::collection::vec(step(), 1..120)) {
         let (mut world, mut watcher) = (World::new(), Watcher::default());
         let mut revision = 0;
-        let (mut last_preview, mut last_call) = (None, CallId(0));
-        let close = [Step::Input(Input::CloseRequested), Step::Command(Command::FindPartner)];
+        let (mut last_preview, mut last_call, mut last_line) = (None, CallId(0), LineId(0));
+        let close = [Step::Input(Input::CloseRequested), Step::Input(Input::CloseRequested), Step::Command(Command::FindPartner)];
 
         for step in steps.into_iter().chain(close) {
             match step {
@@ -296,6 +421,14 @@ proptest! {
                     }
                 }
                 Step::Input(input) => world.input(input),
+                Step::Line(event, old) => {
+                    let id = if old { Some(last_line) } else { watcher.line };
+                    last_line = watcher.line.unwrap_or(last_line);
+
+                    if let Some(id) = id {
+                        world.input(Input::Line(id, event));
+                    }
+                }
                 Step::Wait(millis) => world.wait(Duration::from_millis(millis)),
             }
 

@@ -1,0 +1,255 @@
+//! The connection to the signaling server between calls: it shows whether the server can be reached,
+//! holds the user's invite, and lets people ring.
+
+use tandem_call::Profile;
+use tandem_signaling::ServerUrl;
+use tandem_signaling::client::{ClientConfig, ClientErrorCode};
+use tandem_signaling::message::{KnockId, UserId};
+
+use super::{App, Effect, Now};
+use crate::desktop::state::{Screen, ServerState, ServerStatus};
+
+/// Identifies one connection, so that late events of an earlier one are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LineId(pub u32);
+
+/// What the connection is for at the moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LineUse {
+    /// Hold a room for an invite.
+    pub claim: bool,
+    /// The rooms in which this user can be rung, at most
+    /// [`MAX_LISTEN_ROOMS`](tandem_signaling::message::MAX_LISTEN_ROOMS).
+    pub rooms: Vec<String>,
+}
+
+/// What happens on the connection.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LineEvent {
+    /// The server has registered this app, or has it back.
+    Connected {
+        /// As whom.
+        user: UserId,
+    },
+    /// The connection is lost, or an attempt failed.
+    Lost {
+        /// Why.
+        cause: ClientErrorCode,
+    },
+    /// This room belongs to the user now.
+    Claimed {
+        /// The room.
+        room: String,
+        /// Random bits for the words of the invite.
+        random: u32,
+    },
+    /// The server does not know invites, or refuses one now.
+    ClaimRefused {
+        /// It never gives any: it is too old.
+        never: bool,
+    },
+    /// The server is too old to ring this app.
+    CannotRing,
+    /// Somebody rings.
+    Knock {
+        /// For the answer.
+        id: KnockId,
+        /// The room in which the user is rung.
+        room: String,
+        /// What the person shows.
+        profile: Box<Profile>,
+    },
+    /// Somebody no longer rings.
+    KnockEnded {
+        /// Who.
+        id: KnockId,
+    },
+}
+
+/// The connection that the effects so far leave open.
+#[derive(Debug)]
+pub(super) struct Line {
+    id: LineId,
+    config: ClientConfig,
+    /// What it was last told to be for.
+    used_for: LineUse,
+    /// As whom the server knows this app.
+    user: Option<UserId>,
+    /// The running call has it.
+    in_call: bool,
+}
+
+impl App {
+    /// The user's server, and how to connect to it: the one in this app while it runs, else that of
+    /// the settings, if there is one.
+    pub(super) fn own_server(&self) -> Option<ClientConfig> {
+        let url = self
+            .local_server_url
+            .as_ref()
+            .or(self.state.settings.server_url.as_ref())?;
+        Some(self.server_config(url.clone()))
+    }
+
+    /// How to connect to `url`. A token goes to its own server only.
+    pub(super) fn server_config(&self, url: ServerUrl) -> ClientConfig {
+        let token = self
+            .token
+            .as_ref()
+            .filter(|(origin, _)| *origin == url.origin())
+            .map(|(_, token)| token.clone());
+
+        ClientConfig {
+            token,
+            roots: self.launch.roots.clone(),
+            ..ClientConfig::new(url)
+        }
+    }
+
+    /// Opens, closes and uses the connection as the screen needs it. A call that runs has it, or has
+    /// its own.
+    pub(super) fn sync_line(&mut self) {
+        if self.call.is_some() {
+            return;
+        }
+
+        let wanted = self.own_server().filter(|_| !self.closing);
+        if self.line.as_ref().map(|line| &line.config) != wanted.as_ref() {
+            self.close_line();
+
+            if let Some(config) = wanted {
+                self.open_line(config);
+            }
+        }
+
+        let needed = self.line_use();
+        if let Some(line) = &mut self.line
+            && line.used_for != needed
+        {
+            line.used_for = needed.clone();
+            self.effects.push_back(Effect::UseLine(needed));
+        }
+    }
+
+    fn open_line(&mut self, config: ClientConfig) {
+        self.state.server = server_state(&config.url, ServerStatus::Connecting);
+        let id = LineId(self.next_id());
+        self.effects
+            .push_back(Effect::OpenLine(id, Box::new(config.clone())));
+        self.line = Some(Line {
+            id,
+            config,
+            used_for: LineUse::default(),
+            user: None,
+            in_call: false,
+        });
+    }
+
+    /// Closes the connection. What depends on it ends with it.
+    fn close_line(&mut self) {
+        if self.line.take().is_some() {
+            self.effects.push_back(Effect::CloseLine);
+        }
+
+        self.state.server = ServerState::default();
+        self.withdraw_invite();
+        self.end_knock();
+    }
+
+    /// Connects again at once, instead of after the next delay.
+    pub(super) fn retry_line(&mut self) {
+        if let Some(line) = &self.line {
+            let config = line.config.clone();
+            self.effects.push_back(Effect::CloseLine);
+            self.end_knock();
+            self.open_line(config);
+        }
+    }
+
+    /// Lets a call that is about to start have the connection, if it goes to the same server and
+    /// works; closes it otherwise. Returns whether the call has it.
+    pub(super) fn lend_line(&mut self, server: &ClientConfig) -> bool {
+        let is_connected = self.state.server.status == ServerStatus::Connected;
+        match &mut self.line {
+            Some(line) if line.config == *server && is_connected => {
+                line.in_call = true;
+                true
+            }
+            _ => {
+                self.close_line();
+                self.state.server = server_state(&server.url, ServerStatus::Connecting);
+                false
+            }
+        }
+    }
+
+    /// The call that ended gives the connection back. It is used for nothing then.
+    pub(super) fn take_back_line(&mut self) {
+        match &mut self.line {
+            Some(line) if line.in_call => {
+                line.in_call = false;
+                line.used_for = LineUse::default();
+                self.state.server = server_state(&line.config.url, ServerStatus::Connecting);
+            }
+            _ => self.state.server = ServerState::default(),
+        }
+    }
+
+    /// The connection that the running call has, if it has one.
+    pub(super) fn lent_line(&self) -> Option<LineId> {
+        self.line
+            .as_ref()
+            .filter(|line| line.in_call)
+            .map(|line| line.id)
+    }
+
+    #[cfg(test)]
+    pub(super) fn line_id(&self) -> Option<LineId> {
+        self.line.as_ref().map(|line| line.id)
+    }
+
+    /// As whom the server knows this app.
+    pub(super) fn line_user(&self) -> Option<UserId> {
+        self.line.as_ref()?.user.clone()
+    }
+
+    pub(super) fn on_line(&mut self, now: Now, id: LineId, event: LineEvent) {
+        if self.call.is_some() || self.line.as_ref().is_none_or(|line| line.id != id) {
+            return;
+        }
+
+        match event {
+            LineEvent::Connected { user } => {
+                self.state.server.status = ServerStatus::Connected;
+                self.state.server.cause = None;
+                self.on_registered(&user);
+                if let Some(line) = &mut self.line {
+                    line.user = Some(user);
+                }
+            }
+            LineEvent::Lost { cause } => {
+                self.state.server.status = ServerStatus::Unreachable;
+                self.state.server.cause = Some(cause);
+                self.end_knock();
+            }
+            LineEvent::Claimed { room, random } => self.on_claimed(&room, random),
+            LineEvent::ClaimRefused { never } => self.on_claim_refused(never),
+            LineEvent::CannotRing => self.wait_in_own_room(now),
+            LineEvent::Knock { id, room, profile } => self.on_knock(id, &room, &profile),
+            LineEvent::KnockEnded { id } => self.on_knock_ended(&id),
+        }
+    }
+
+    /// Whether people can ring now: on the screens between calls.
+    pub(super) fn is_between_calls(&self) -> bool {
+        matches!(self.state.screen, Screen::Lobby | Screen::Ended { .. }) && !self.closing
+    }
+}
+
+fn server_state(url: &ServerUrl, status: ServerStatus) -> ServerState {
+    ServerState {
+        status,
+        name: Some(url.authority().to_owned()),
+        cause: None,
+        exposed: url.is_exposed(),
+    }
+}

@@ -1,0 +1,373 @@
+//! The ways to meet somebody again or for the first time: invites, links, people who ring and people
+//! of earlier calls.
+
+use tandem_call::Profile;
+use tandem_signaling::ServerUrl;
+use tandem_signaling::message::{KnockId, MAX_LISTEN_ROOMS, UserId};
+
+use super::call::Target;
+use super::{App, Effect, LineUse, Now, partner};
+use crate::desktop::command::{CommandError, CommandErrorCode};
+use crate::desktop::recents::Recent;
+use crate::desktop::state::{
+    HostStatus, IncomingCall, Invitation, OpenedInvite, ProblemPlace, RecentCall, Screen,
+    ServerStatus,
+};
+use crate::error_code::AppErrorCode;
+use crate::invite::{Invite, InviteLink, RoomNumber};
+use crate::values::{self, RoomText};
+
+type CommandResult = Result<(), CommandError>;
+
+/// What the app knows about meeting people beyond what the page shows.
+#[derive(Debug, Default)]
+pub(super) struct Meeting {
+    /// The room of the user's invite.
+    claimed: Option<Claim>,
+    /// An earlier invite no longer works: the server has forgotten it.
+    lost_claim: bool,
+    /// Who rings.
+    knock: Option<KnockId>,
+    /// The invite or code that was opened as a link.
+    opened: Option<RoomText>,
+    /// People of earlier calls, in the order in which the page shows them.
+    recents: Vec<Recent>,
+}
+
+/// A room that belongs to the user.
+#[derive(Debug, Clone)]
+struct Claim {
+    number: RoomNumber,
+    /// As whom the server knew this app.
+    owner: Option<UserId>,
+}
+
+impl Meeting {
+    pub(super) fn new(recents: Vec<Recent>) -> Self {
+        Self {
+            recents,
+            ..Self::default()
+        }
+    }
+}
+
+impl App {
+    /// What the connection is for now.
+    pub(super) fn line_use(&self) -> LineUse {
+        if !self.is_between_calls() {
+            return LineUse::default();
+        }
+
+        let claimed = self.claimed_room();
+        let server = self.own_server().map(|server| server.url);
+        let recents = self
+            .meeting
+            .recents
+            .iter()
+            .filter(|recent| Some(&recent.server) == server.as_ref())
+            .map(|recent| recent.room.clone());
+
+        LineUse {
+            claim: self.state.invitation == Some(Invitation::Asking),
+            rooms: claimed
+                .into_iter()
+                .chain(recents)
+                .take(MAX_LISTEN_ROOMS)
+                .collect(),
+        }
+    }
+
+    pub(super) fn invite(&mut self) -> CommandResult {
+        if !self.is_between_calls() {
+            return Err(CommandErrorCode::NotNow.into());
+        }
+
+        if self.own_server().is_none() {
+            return Err(CommandErrorCode::NoServer.into());
+        }
+
+        self.solved(ProblemPlace::Invite);
+        self.state.screen = Screen::Lobby;
+        if self.state.invitation.is_none() {
+            self.state.invitation = Some(Invitation::Asking);
+        }
+
+        Ok(())
+    }
+
+    /// Forgets the user's invite.
+    pub(super) fn withdraw_invite(&mut self) {
+        self.state.invitation = None;
+        self.meeting.claimed = None;
+        self.meeting.lost_claim = false;
+        self.solved(ProblemPlace::Invite);
+    }
+
+    /// The room of the invite.
+    fn claimed_room(&self) -> Option<String> {
+        let claim = self.meeting.claimed.as_ref()?;
+        Some(claim.number.to_string())
+    }
+
+    /// The server knows this app as `user`. The rooms of a user that it has forgotten are lost: the
+    /// invite needs a new number.
+    pub(super) fn on_registered(&mut self, user: &UserId) {
+        let is_lost = |claim: &mut Claim| claim.owner.as_ref() != Some(user);
+        if self.meeting.claimed.take_if(is_lost).is_some() {
+            self.meeting.lost_claim = true;
+            self.state.invitation = Some(Invitation::Asking);
+        }
+    }
+
+    pub(super) fn on_claimed(&mut self, room: &str, random: u32) {
+        if self.state.invitation != Some(Invitation::Asking) {
+            return;
+        }
+
+        let Ok(number) = room.parse() else {
+            self.on_claim_refused(false);
+            return;
+        };
+
+        let Some(server) = self.invite_server() else {
+            return;
+        };
+
+        let invite = Invite::new(number, random);
+        let link = InviteLink::new(server.clone(), invite);
+        self.meeting.claimed = Some(Claim {
+            number,
+            owner: self.line_user(),
+        });
+        self.state.invitation = Some(Invitation::Ready {
+            code: invite.to_string(),
+            app_link: link.as_ref().map(InviteLink::to_string),
+            web_link: InviteLink::web(server.clone(), invite),
+            server: server.authority().to_owned(),
+            replaced: self.meeting.lost_claim,
+        });
+    }
+
+    /// The server as other people reach it.
+    fn invite_server(&self) -> Option<ServerUrl> {
+        if self.state.host.status == HostStatus::On {
+            return self.state.host.addresses.first().cloned();
+        }
+
+        self.own_server().map(|server| server.url)
+    }
+
+    pub(super) fn on_claim_refused(&mut self, never: bool) {
+        if self.state.invitation.is_none() {
+            return;
+        }
+
+        self.withdraw_invite();
+        let code = if never {
+            AppErrorCode::InviteNotSupported
+        } else {
+            AppErrorCode::InviteRefused
+        };
+        self.problem(ProblemPlace::Invite, code, None);
+    }
+
+    /// The server cannot ring: waits in the room of the invite, where the first to come is matched.
+    pub(super) fn wait_in_own_room(&mut self, now: Now) {
+        if let Some(Invitation::Ready { code, .. }) = &self.state.invitation
+            && let Ok(invite) = code.parse()
+        {
+            let own_room = Target::Room(RoomText::Invite(invite));
+            // There is a server, because it gave the invite.
+            let _ = self.start_call(now, own_room);
+        }
+    }
+
+    pub(super) fn on_knock(&mut self, knock: KnockId, room: &str, profile: &Profile) {
+        let is_connected = self.state.server.status == ServerStatus::Connected;
+        let is_known = self.meeting.knock.as_ref() == Some(&knock);
+        if !is_connected || !self.is_between_calls() || is_known {
+            return;
+        }
+
+        let partner = partner::sanitized(profile);
+        let invited = self.claimed_room().as_deref() == Some(room);
+        let id = self.next_id();
+        self.meeting.knock = Some(knock);
+        self.state.incoming = Some(IncomingCall {
+            id,
+            name: partner.name,
+            picture: partner.picture,
+            invited,
+        });
+    }
+
+    pub(super) fn on_knock_ended(&mut self, knock: &KnockId) {
+        if self.meeting.knock.as_ref() == Some(knock) {
+            self.end_knock();
+        }
+    }
+
+    /// Nobody rings any more.
+    pub(super) fn end_knock(&mut self) {
+        self.meeting.knock = None;
+        self.state.incoming = None;
+    }
+
+    /// The person who rings under this id.
+    fn take_knock(&mut self, id: u32) -> Result<(KnockId, IncomingCall), CommandError> {
+        let incoming = self.state.incoming.take_if(|incoming| incoming.id == id);
+        incoming
+            .and_then(|incoming| Some((self.meeting.knock.take()?, incoming)))
+            .ok_or_else(|| CommandErrorCode::UnknownCall.into())
+    }
+
+    pub(super) fn accept(&mut self, now: Now, id: u32) -> CommandResult {
+        let (knock, incoming) = self.take_knock(id)?;
+        self.start_call(
+            now,
+            Target::Answer {
+                knock,
+                name: incoming.name,
+                invited: incoming.invited,
+            },
+        )
+    }
+
+    pub(super) fn decline(&mut self, id: u32) -> CommandResult {
+        let (knock, _) = self.take_knock(id)?;
+        self.effects.push_back(Effect::Decline(knock));
+        Ok(())
+    }
+
+    /// A link or an invite from outside: the system's click on a link, or `tandem join`. Nothing
+    /// happens until the user clicks.
+    pub(super) fn on_opened(&mut self, text: &str) {
+        match values::room_text(text.trim()) {
+            Ok(room) => {
+                self.solved(ProblemPlace::Room);
+                self.show_opened(room);
+            }
+            Err(why) => self.problem(ProblemPlace::Room, AppErrorCode::BadInvite, Some(why)),
+        }
+    }
+
+    pub(super) fn show_opened(&mut self, room: RoomText) {
+        let own = self.own_server().map(|server| server.url);
+        let server = match &room {
+            RoomText::Link(link) => Some(link.server.clone()),
+            _ => own.clone(),
+        };
+
+        self.state.opened = Some(OpenedInvite {
+            code: match &room {
+                RoomText::Link(link) => link.invite.to_string(),
+                other => other.to_string(),
+            },
+            server: server
+                .as_ref()
+                .map(|server| server.authority().to_owned())
+                .unwrap_or_default(),
+            other_server: server != own,
+            exposed: server.is_some_and(|server| server.is_exposed()),
+        });
+        self.meeting.opened = Some(room);
+    }
+
+    pub(super) fn join_opened(&mut self, now: Now) -> CommandResult {
+        let room = self.meeting.opened.clone();
+        let room = room.ok_or(CommandErrorCode::NotNow)?;
+        self.search(now, Target::Room(room))?;
+        self.dismiss_opened();
+        Ok(())
+    }
+
+    pub(super) fn dismiss_opened(&mut self) {
+        self.state.opened = None;
+        self.meeting.opened = None;
+    }
+
+    pub(super) fn call_recent(&mut self, now: Now, id: u32) -> CommandResult {
+        let recent = self.recent_index(id)?;
+        let recent = self.meeting.recents[recent].clone();
+        self.search(now, Target::Person(Box::new(recent)))
+    }
+
+    pub(super) fn remove_recent(&mut self, id: u32) -> CommandResult {
+        let index = self.recent_index(id)?;
+        self.meeting.recents.remove(index);
+        self.state.recents.remove(index);
+        self.save_recents();
+        Ok(())
+    }
+
+    pub(super) fn clear_recents(&mut self) {
+        self.meeting.recents.clear();
+        self.state.recents.clear();
+        self.save_recents();
+    }
+
+    fn recent_index(&self, id: u32) -> Result<usize, CommandError> {
+        self.state
+            .recents
+            .iter()
+            .position(|recent| recent.id == id)
+            .ok_or_else(|| CommandErrorCode::UnknownRecent.into())
+    }
+
+    /// Remembers the person of the running call. `replaces`: the entry by which the call was made,
+    /// whose room nobody needs any more.
+    pub(super) fn remember(&mut self, recent: Recent, replaces: Option<&Recent>) {
+        if let Some(old) = replaces
+            && let Some(index) = self
+                .meeting
+                .recents
+                .iter()
+                .position(|known| known.room == old.room)
+        {
+            self.meeting.recents.remove(index);
+            self.state.recents.remove(index);
+        }
+
+        let id = self.next_id();
+        self.state.recents.insert(0, shown(id, &recent));
+        self.meeting.recents.insert(0, recent);
+        self.state.recents.truncate(MAX_LISTEN_ROOMS);
+        self.meeting.recents.truncate(MAX_LISTEN_ROOMS);
+        self.save_recents();
+    }
+
+    /// The person of the call that was remembered last.
+    pub(super) fn newest_recent(&self) -> Option<Box<Recent>> {
+        self.meeting.recents.first().cloned().map(Box::new)
+    }
+
+    /// Shows the people of the file at the start.
+    pub(super) fn show_recents(&mut self) {
+        let recents = self.meeting.recents.clone();
+        self.state.recents = recents
+            .iter()
+            .map(|recent| shown(self.next_id(), recent))
+            .collect();
+    }
+
+    #[cfg(test)]
+    pub(super) fn meeting_rooms(&self) -> Vec<String> {
+        let rooms = self.meeting.recents.iter();
+        rooms.map(|recent| recent.room.clone()).collect()
+    }
+
+    fn save_recents(&mut self) {
+        self.effects
+            .retain(|effect| !matches!(effect, Effect::SaveRecents(_)));
+        self.effects
+            .push_back(Effect::SaveRecents(self.meeting.recents.clone()));
+    }
+}
+
+fn shown(id: u32, recent: &Recent) -> RecentCall {
+    RecentCall {
+        id,
+        name: recent.name.clone(),
+        at_ms: recent.at_ms,
+    }
+}

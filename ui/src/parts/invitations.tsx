@@ -1,0 +1,58 @@
+// Somebody who rings, and an invite that was opened: both wait for the user's answer.
+
+import { words } from "../locale";
+import type { View } from "../page-state";
+import { plain } from "../text";
+import { Button } from "./button";
+import { IncomingCall } from "./incoming-call";
+
+const t = words.opened;
+
+/** Who rings now; nothing if nobody does. */
+export function Incoming({ state, act }: View) {
+  const { incoming } = state;
+  if (incoming === null) return null;
+  const { id, name, picture, invited } = incoming;
+  return (
+    <IncomingCall
+      key={id}
+      name={name ?? ""}
+      picture={picture}
+      room={invited ? words.incoming.invited : null}
+      onAccept={() => void act.call({ type: "acceptCall", id })}
+      onDecline={() => void act.send({ type: "declineCall", id })}
+    />
+  );
+}
+
+/** An invite that was opened as a link: where it leads, and the click that it waits for. */
+export function Opened({ state, act }: View) {
+  const { opened } = state;
+  if (opened === null) return null;
+  const server = plain(opened.server, 80);
+  const where = opened.otherServer ? t.otherServer : t.ownServer;
+  return (
+    <section class="opened" aria-label={t.title} role="alert">
+      <h2>{t.title}</h2>
+      <p class="invite-code" dir="ltr">
+        {plain(opened.code, 80)}
+      </p>
+      <p class="hint">{where.replace("{server}", server)}</p>
+      {opened.exposed && <p class="notice">{words.server.exposed}</p>}
+      <div class="buttons">
+        <Button
+          action="join-opened"
+          icon="phone"
+          label={t.join}
+          kind="primary"
+          onClick={() => void act.call({ type: "joinOpened" })}
+        />
+        <Button
+          action="dismiss-opened"
+          label={t.dismiss}
+          onClick={() => void act.send({ type: "dismissOpened" })}
+        />
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,41 @@
+// The address of the server, in the settings and where one has to be chosen.
+
+import { words } from "../locale";
+import type { View } from "../page-state";
+import { TextField } from "./text-field";
+
+const t = words.settings;
+
+interface ServerFieldProps extends View {
+  id: string;
+  /** Called when the user has typed an address. */
+  onChange?: () => void;
+}
+
+export function ServerField({ id, onChange, state, page, act }: ServerFieldProps) {
+  const { exposed } = state.server;
+  return (
+    <div class="field">
+      <label for={id}>{t.serverUrl}</label>
+      <TextField
+        id={id}
+        inputmode="url"
+        autocomplete="off"
+        autocapitalize="off"
+        spellcheck={false}
+        dir="ltr"
+        placeholder={t.serverPlaceholder}
+        aria-describedby={`${id}-hint`}
+        value={page.drafts.serverUrl ?? state.settings.serverUrl ?? ""}
+        onText={(serverUrl) => {
+          act.draft({ serverUrl });
+        }}
+        onChange={onChange}
+      />
+      <p id={`${id}-hint`} class="hint">
+        {state.host.status === "on" ? t.hosting : t.serverHint}
+      </p>
+      {exposed && <p class="notice">{words.server.exposed}</p>}
+    </div>
+  );
+}

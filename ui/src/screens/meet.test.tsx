@@ -1,0 +1,173 @@
+// Invites, rings, recent calls and the first start, as the page shows the app's state.
+
+import { render } from "preact";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+import type { AppState, Command } from "../generated/contract";
+import { words } from "../locale";
+import type { PageState, View } from "../page-state";
+import { HOSTILE, makeState, makeView, STATES } from "../testing/states";
+import { Page } from ".";
+
+let root: HTMLElement;
+beforeEach(() => {
+  root = document.createElement("div");
+  document.body.append(root);
+});
+afterEach(() => {
+  render(null, root);
+  root.remove();
+});
+
+function show(state: AppState | undefined, page: Partial<PageState> = {}): View {
+  if (!state) throw new Error("no such state");
+  const view = makeView(state, page);
+  render(<Page {...view} />, root);
+  return view;
+}
+const has = (selector: string) => root.querySelector(selector) !== null;
+const action = (name: string) => {
+  const found = root.querySelector<HTMLButtonElement>(`[data-action="${name}"]`);
+  if (!found) throw new Error(`${name} is not there: ${root.innerHTML}`);
+  return found;
+};
+const calls = (mock: unknown) => (mock as { mock: { calls: unknown[][] } }).mock.calls.flat();
+const press = (name: string) => {
+  action(name).click();
+};
+
+describe("who rings", () => {
+  it.each(["lobby-ringing", "ended-ringing"])("is shown between calls: %s", (name) => {
+    const view = show(STATES[name]);
+    expect(root.querySelector(".incoming h2")?.textContent).toContain("Amara");
+    press("accept-call");
+    expect(calls(view.act.call)).toEqual([{ type: "acceptCall", id: 40 }]);
+    press("decline-call");
+    expect(calls(view.act.send)).toContainEqual({ type: "declineCall", id: 40 });
+  });
+
+  it("cannot bring markup", () => {
+    show(makeState({ incoming: { id: 1, name: HOSTILE.name, picture: null, invited: true } }));
+    expect(has(".incoming img, .incoming b")).toBe(false);
+  });
+});
+
+describe("an invite", () => {
+  it("is asked for once, and then shown", () => {
+    const view = show(makeState());
+    press("invite");
+    expect(calls(view.act.withServer)).toEqual([{ type: "invite" }]);
+
+    show(makeState({ invitation: { status: "asking" } }));
+    expect(action("invite").disabled).toBe(true);
+
+    show(STATES["lobby-invite"]);
+    expect(root.textContent).toContain("7-garden-lantern");
+    expect(has("[data-action=find-partner]")).toBe(false);
+    press("cancel-invite");
+  });
+
+  it("says that it takes the place of another", () => {
+    const { invitation } = STATES["lobby-invite"] ?? makeState();
+    if (invitation?.status !== "ready") throw new Error("not ready");
+    show(makeState({ invitation: { ...invitation, replaced: true } }));
+    expect(root.textContent).toContain(words.lobby.inviteReplaced);
+  });
+
+  it("says which server to enter where no link can name it", () => {
+    const { invitation } = STATES["lobby-invite"] ?? makeState();
+    if (invitation?.status !== "ready") throw new Error("not ready");
+    show(makeState({ invitation: { ...invitation, appLink: null, webLink: null } }));
+    expect(has(".qr-code")).toBe(false);
+    expect(root.textContent).toContain("enter the server chat.example.org");
+  });
+});
+
+describe("an opened invite", () => {
+  it("names its server and waits for a click", () => {
+    const view = show(STATES["lobby-opened"]);
+    expect(root.querySelector(".opened")?.textContent).toContain("meet.example.net");
+    expect(root.querySelector(".opened")?.textContent).not.toContain(words.server.exposed);
+    expect(calls(view.act.send)).toEqual([]);
+    press("join-opened");
+    expect(calls(view.act.call)).toEqual([{ type: "joinOpened" }]);
+    press("dismiss-opened");
+    expect(calls(view.act.send)).toContainEqual({ type: "dismissOpened" });
+  });
+
+  it("says what others can see on the way to a server without TLS", () => {
+    show(STATES["lobby-opened-exposed"]);
+    expect(root.querySelector(".opened")?.textContent).toContain(words.server.exposed);
+  });
+});
+
+describe("recent calls", () => {
+  it("can be rung again, removed and cleared", () => {
+    const view = show(STATES["lobby-recents"]);
+    press("call-again");
+    expect(calls(view.act.call)).toEqual([{ type: "callRecent", id: 50 }]);
+    press("remove-recent");
+    expect(calls(view.act.send)).toContainEqual({ type: "removeRecent", id: 50 });
+  });
+});
+
+describe("the first start", () => {
+  it("offers three ways, and goes on with what was chosen", () => {
+    const view = show(STATES.welcome);
+    press("way-invite");
+    press("way-meet");
+    expect(calls(view.act.withServer)).toEqual([{ type: "invite" }, null]);
+    press("way-nearby");
+    expect(calls(view.act.welcome)).toEqual([{ type: "startHost", lan: true }]);
+  });
+
+  it("asks for a server where one is missing", () => {
+    const view = show(STATES.welcome, { setup: { then: null } });
+    expect(action("use-server").disabled).toBe(true);
+    press("leave-setup");
+    expect(view.act.leaveSetup).toHaveBeenCalledOnce();
+    expect(has("[data-action=way-invite]")).toBe(false);
+  });
+
+  it("is not shown again", () => {
+    show(makeState());
+    expect(has("[data-action=way-invite]")).toBe(false);
+  });
+});
+
+describe("the server", () => {
+  it("is named, with what is wrong and without buttons that lead into an error", () => {
+    const view = show(STATES["lobby-unreachable"]);
+    expect(root.querySelector("[data-server]")?.textContent).toContain("chat.example.org");
+    expect(action("invite").disabled && action("find-partner").disabled).toBe(true);
+    press("retry-server");
+    expect(calls(view.act.send)).toEqual([{ type: "retryServer" }]);
+  });
+});
+
+describe("the end of a call", () => {
+  const again = () => has("[data-action=search-again]");
+
+  it("offers another call only where there can be one", () => {
+    show(STATES["ended-invite-used"]);
+    expect(again()).toBe(false);
+    show(STATES["ended-ringing"]);
+    expect(action("search-again").textContent).toBe(words.ended.again);
+  });
+
+  it("says that somebody who was called is not there, not that an invite is wrong", () => {
+    show(STATES["ended-away"]);
+    expect(root.querySelector("#end-reason")?.textContent).toBe(words.ended.away);
+  });
+});
+
+describe("closing in a call", () => {
+  it("asks, and Escape means to stay", () => {
+    const view = show(STATES["in-call-closing"]);
+    press("stay");
+    press("close-anyway");
+    root.querySelector("#confirm-close")?.dispatchEvent(new Event("cancel"));
+    const answers = calls(view.act.send) as Extract<Command, { type: "confirmClose" }>[];
+    expect(answers.map(({ close }) => close)).toEqual([false, true, false]);
+  });
+});
