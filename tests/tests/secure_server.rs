@@ -186,7 +186,9 @@ fn the_wait_is_honoured_while_the_server_is_away() {
     let early = Tandem::start(&line).expect("it starts");
 
     // Without --wait a server gets less time. This one started later, and gives up earlier.
-    let outcome = Tandem::run(&impatient).expect("it exits");
+    let outcome = Tandem::start(&impatient)
+        .and_then(|impatient| impatient.finish(TIMEOUT))
+        .expect("it exits");
     assert_eq!(outcome.report["error"]["code"], "RELAY_UNREACHABLE");
 
     let _server = ServerProcess::start_at(&address.to_string()).expect("the server starts");

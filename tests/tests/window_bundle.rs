@@ -189,12 +189,14 @@ fn the_debian_package_can_be_installed_started_and_removed() {
         Home::new().expect("a home folder"),
     );
 
+    // Who names a server is not asked how to call. Nothing answers there.
+    let arguments = [&TEST_MEDIA[..], &["--signaling", "ws://127.0.0.1:1"]].concat();
     let window = Window::open_in(
         &machine,
         Path::new("/usr/bin/tandem"),
         home,
         &screen,
-        &TEST_MEDIA,
+        &arguments,
     );
     let window = window.expect("the installed program opens its window");
     window
