@@ -30,7 +30,7 @@ pub fn default_server_url() -> ServerUrl {
     ServerUrl::listening_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)))
 }
 
-/// The signaling server that whoever built this program has chosen for the window, with the
+/// The signaling server that the builder of this program has chosen for the window, with the
 /// environment variable `TANDEM_DEFAULT_SERVER` at build time. `None` in an ordinary build.
 pub fn preset_server_url() -> Option<ServerUrl> {
     option_env!("TANDEM_DEFAULT_SERVER").and_then(|url| url.parse().ok())

@@ -200,7 +200,7 @@ export class App {
     const newScreen = before?.screen.kind !== state.screen.kind;
     this.#shown = state;
     if (newScreen) this.#leaveScreen(before);
-    // Whoever rings can be answered: everything outside an open dialog is inert.
+    // So that the user can answer: everything outside an open dialog is inert.
     if (state.incoming && !before?.incoming) this.#page.settingsOpen = false;
     this.#theme.set(state.settings.theme);
 

@@ -1,6 +1,6 @@
 //! The people of earlier calls who can be rung again, and the file that keeps them.
 //!
-//! Each entry names a room that only the two people know: whoever has the file can ring them, so
+//! Each entry names a room that only the two people know. Anyone with the file can ring them, so
 //! only this user can read it.
 
 use std::fs;
@@ -25,7 +25,7 @@ pub struct Recent {
     pub room: String,
     /// The signaling server that introduced them.
     pub server: ServerUrl,
-    /// The name of then.
+    /// The name that the person had in that call.
     pub name: Option<String>,
     /// When the call began, in Unix time, in ms.
     pub at_ms: u64,

@@ -140,7 +140,7 @@ cause: ClientErrorCode | null,
  */
 durationMs: number | null, 
 /**
- * Whom the user can search for now with `next`, if anyone.
+ * What `next` searches for from here; `null` if nothing can be searched again.
  */
 again: Search | null, };
 
@@ -218,7 +218,7 @@ code: string,
  */
 server: string | null, } | { "kind": "person", 
 /**
- * The name of then.
+ * The name that the person had in that call.
  */
 name: string | null, } | { "kind": "answer", 
 /**
@@ -302,7 +302,7 @@ export type RecentCall = {
  */
 id: number, 
 /**
- * The name of then.
+ * The name that the person had in that call.
  */
 name: string | null, 
 /**

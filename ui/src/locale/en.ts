@@ -272,7 +272,7 @@ export const en = {
 
   setup: {
     title: "Which server do you use?",
-    hint: "A server introduces you to the other person. Ask whoever runs one for its address.",
+    hint: "A server introduces you to the other person. Ask the person who runs it for the address.",
     use: "Use this server",
     back: "Back",
     nearby: "No server? People on the same network can use this computer.",

@@ -264,7 +264,7 @@ impl Edge {
     }
 
     /// Decides whether the page of an invite is shown to the address `remote`. It counts as an
-    /// upgrade: whoever opens it goes on to connect.
+    /// upgrade, because the person who opens it goes on to connect.
     ///
     /// # Errors
     /// The HTTP answer that refuses it.

@@ -28,7 +28,7 @@ impl Hub {
         rooms: Vec<String>,
         id: Option<RequestId>,
     ) -> Result<(), Fault> {
-        // Whoever searches or is in a call does not listen, so there is nothing to stop.
+        // A client that searches or is in a call does not listen, so there is nothing to stop.
         if !rooms.is_empty() {
             self.must_not_be_in_call(key)?;
             self.must_not_search(key)?;

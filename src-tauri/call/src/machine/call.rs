@@ -377,7 +377,7 @@ impl CallMachine {
         }
 
         match self.state {
-            // Who rang, rang a user that the signaling server has forgotten.
+            // The caller rang a user that the signaling server has forgotten.
             CallState::Searching {
                 by: Search::Accept(_),
                 ..

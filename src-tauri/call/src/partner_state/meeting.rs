@@ -48,7 +48,7 @@ impl fmt::Display for Share {
 }
 
 impl fmt::Debug for Share {
-    /// Leaves the digits out: whoever has both shares can ring the two people.
+    /// Leaves the digits out: with both shares, anyone can ring the two people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Share(…)")
     }

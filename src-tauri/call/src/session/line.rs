@@ -9,7 +9,7 @@ use tandem_signaling::message::{ClientMessage, UserId, UserRegistered};
 
 /// A connection to a signaling server, and how the server registered this client.
 ///
-/// A program that wants to be rung keeps one open between its calls. Whoever holds it receives its
+/// A program that wants to be rung keeps one open between its calls. The holder receives its
 /// events: a call while it runs, the program before and after (see [`SharedLine`]).
 #[derive(Debug)]
 pub struct SignalingLine {

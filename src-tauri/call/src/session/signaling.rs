@@ -64,7 +64,7 @@ fn refusal(error: &ErrorReport) -> Option<Input> {
         ErrorCode::NoSuchRoom => Some(EndCode::NoSuchRoom),
         ErrorCode::Declined => Some(EndCode::Declined),
         ErrorCode::NoAnswer => Some(EndCode::NoAnswer),
-        // Who rang has gone.
+        // The caller is gone.
         ErrorCode::NoSuchKnock => Some(EndCode::PartnerLeft),
         _ => None,
     };

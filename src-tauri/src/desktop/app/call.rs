@@ -43,7 +43,7 @@ pub(super) struct ActiveCall {
 pub(super) enum Target {
     /// Anyone who searches too.
     Anyone,
-    /// Whoever enters the same code, or sent the invite.
+    /// The person who enters the same code, or sent the invite.
     Room(RoomText),
     /// Somebody of an earlier call.
     Person(Box<Recent>),

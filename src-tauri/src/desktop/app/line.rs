@@ -13,7 +13,7 @@ use crate::desktop::state::{Screen, ServerState, ServerStatus};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LineId(pub u32);
 
-/// What the connection is for at the moment.
+/// What the app uses the connection for at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LineUse {
     /// Hold a room for an invite.
@@ -71,7 +71,7 @@ pub enum LineEvent {
 pub(super) struct Line {
     id: LineId,
     config: ClientConfig,
-    /// What it was last told to be for.
+    /// What the app uses it for, as of the last effect.
     used_for: LineUse,
     /// As whom the server knows this app.
     user: Option<UserId>,

@@ -52,7 +52,7 @@ impl Meeting {
 }
 
 impl App {
-    /// What the connection is for now.
+    /// What the app uses the connection for, given the screen.
     pub(super) fn line_use(&self) -> LineUse {
         if !self.is_between_calls() {
             return LineUse::default();

@@ -123,7 +123,7 @@ pub struct CallPlan {
 pub enum CallGoal {
     /// Anyone who searches too.
     Anyone,
-    /// Whoever enters this room.
+    /// The person who enters this room.
     Room {
         /// The room.
         room: String,

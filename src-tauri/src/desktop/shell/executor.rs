@@ -99,7 +99,9 @@ impl Executor {
                     .await
                     .is_err()
                 {
-                    tracing::debug!("the signaling server was not told that this app ends");
+                    tracing::debug!(
+                        "the signaling server may not notice at once that this app ends"
+                    );
                 }
 
                 if let Some(server) = self.host {

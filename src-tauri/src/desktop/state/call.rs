@@ -52,7 +52,7 @@ pub enum Screen {
         cause: Option<ClientErrorCode>,
         /// How long it lasted; `null` if it never connected.
         duration_ms: Option<u64>,
-        /// Whom the user can search for now with `next`, if anyone.
+        /// What `next` searches for from here; `null` if nothing can be searched again.
         again: Option<Search>,
     },
 }

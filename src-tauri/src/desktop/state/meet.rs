@@ -13,7 +13,7 @@ use ts_rs::TS;
 pub enum Search {
     /// Anyone who searches too.
     Anyone,
-    /// Whoever enters the same code, or sent the invite.
+    /// The person who enters the same code, or sent the invite.
     Room {
         /// The code or invite, as people write it.
         code: String,
@@ -22,7 +22,7 @@ pub enum Search {
     },
     /// Somebody of an earlier call, who is rung.
     Person {
-        /// The name of then.
+        /// The name that the person had in that call.
         name: Option<String>,
     },
     /// Somebody who rang and was accepted.
@@ -42,7 +42,7 @@ pub enum Search {
 pub enum Invitation {
     /// The signaling server is asked for a number.
     Asking,
-    /// Whoever has it can ring.
+    /// Anyone who has it can ring.
     Ready {
         /// The invite, to be read aloud: `7-garden-lantern`.
         code: String,
@@ -91,7 +91,7 @@ pub struct OpenedInvite {
 pub struct RecentCall {
     /// For commands.
     pub id: u32,
-    /// The name of then.
+    /// The name that the person had in that call.
     pub name: Option<String>,
     /// When the call began.
     pub at_ms: u64,

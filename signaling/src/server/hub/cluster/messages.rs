@@ -294,7 +294,7 @@ pub(in crate::server) enum StoreCommand {
         rooms: Vec<String>,
         id: Option<RequestId>,
     },
-    /// Begin the call with whoever rings with this knock. The record has the profile and the room
+    /// Begin the call with the caller of this knock. The record has the profile and the room
     /// of the call. Answered by [`StoreOutcome::KnockAnswered`].
     Accept {
         record: Box<Record>,
@@ -302,7 +302,7 @@ pub(in crate::server) enum StoreCommand {
         session: SessionId,
         id: Option<RequestId>,
     },
-    /// End the search of whoever rings with this knock. Answered by
+    /// End the search of the caller of this knock. Answered by
     /// [`StoreOutcome::KnockAnswered`].
     Decline {
         user: UserId,

@@ -61,7 +61,7 @@ impl Hub {
         }));
     }
 
-    /// Asks the store to begin the call with whoever rings at this client. The match comes as
+    /// Asks the store to begin the call with the caller of this client. The match comes as
     /// [`NodeMessage::Matched`].
     pub(in crate::server::hub) fn accept_in_store(
         &mut self,
@@ -113,7 +113,7 @@ impl Hub {
         }
     }
 
-    /// Asks the store to end the search of whoever rings at this client.
+    /// Asks the store to end the search of the caller of this client.
     pub(in crate::server::hub) fn decline_in_store(
         &mut self,
         key: ClientKey,
