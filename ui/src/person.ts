@@ -14,6 +14,14 @@ export function nameOf({ name }: Partner): string | null {
   return VISIBLE.test(shown) ? shown : null;
 }
 
+/** Somebody of whom only the name is known. */
+export const personCalled = (name: string | null): Partner => ({
+  name,
+  picture: null,
+  age: null,
+  location: null,
+});
+
 /** The name as a title: "Amara", or "The other person". */
 export function titleOf(partner: Partner): string {
   return nameOf(partner) ?? words.anonymous.start;

@@ -19,10 +19,17 @@ export function shortcut(event: KeyboardEvent, state: AppState, act: Does): bool
   if (event.repeat || event.defaultPrevented) return false;
   const name = shortcutOf(event);
   if (!name) return false;
-  if (!KEYS[name].mod && event.target instanceof Element && event.target.closest(TAKES_LETTERS)) {
-    return false;
+  if (isLetter(name)) {
+    if (!state.settings.singleKeyShortcuts) return false;
+    if (event.target instanceof Element && event.target.closest(TAKES_LETTERS)) return false;
   }
   return carryOut(name, state, act);
+}
+
+/** A key that people also type. */
+function isLetter(name: Shortcut): boolean {
+  const { key, mod = false } = KEYS[name];
+  return !mod && key.length === 1;
 }
 
 function carryOut(name: Shortcut, { screen, settings }: AppState, act: Does): boolean {

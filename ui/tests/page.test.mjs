@@ -197,6 +197,7 @@ test("a call works from start to end with the keyboard alone", async () => {
         reason: "HUNG_UP",
         cause: null,
         durationMs: 65_000,
+        name: null,
         again: { kind: "anyone" },
       },
     });

@@ -23,6 +23,10 @@ export const SETTINGS = {
   welcomed: true,
   ringSpeaker: null,
   ringVolume: 80,
+  singleKeyShortcuts: true,
+  videoSize: "720p",
+  codec: "h264",
+  maxBitrateKbps: 2500,
   theme: "system",
   noiseSuppression: true,
   echoCancellation: true,
@@ -293,6 +297,7 @@ export const STATES = {
     reason: "PARTNER_LEFT",
     cause: null,
     durationMs: 754_000,
+    name: "Amara",
     again: anyone,
   }),
   "ended-room": outsideLobby({
@@ -300,10 +305,18 @@ export const STATES = {
     reason: "HUNG_UP",
     cause: null,
     durationMs: 3_723_000,
+    name: "Amara",
     again: garden,
   }),
   "ended-ringing": outsideLobby(
-    { kind: "ended", reason: "HUNG_UP", cause: null, durationMs: 61_000, again: amara },
+    {
+      kind: "ended",
+      reason: "HUNG_UP",
+      cause: null,
+      durationMs: 61_000,
+      name: "Amara",
+      again: amara,
+    },
     { incoming: { ...INCOMING, invited: false } },
   ),
   "ended-away": outsideLobby({
@@ -311,6 +324,7 @@ export const STATES = {
     reason: "NO_SUCH_ROOM",
     cause: null,
     durationMs: null,
+    name: null,
     again: amara,
   }),
   "ended-invite-used": outsideLobby({
@@ -318,6 +332,7 @@ export const STATES = {
     reason: "PARTNER_LEFT",
     cause: null,
     durationMs: 61_000,
+    name: "Amara",
     again: null,
   }),
   "ended-fault": outsideLobby({
@@ -325,6 +340,7 @@ export const STATES = {
     reason: "CONNECTION_FAILED",
     cause: null,
     durationMs: null,
+    name: null,
     again: anyone,
   }),
   "ended-server": outsideLobby(
@@ -333,6 +349,7 @@ export const STATES = {
       reason: "RELAY_UNREACHABLE",
       cause: "SIGNALING_UNREACHABLE",
       durationMs: null,
+      name: null,
       again: anyone,
     },
     unreachable,

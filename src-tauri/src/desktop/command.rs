@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ts_rs::TS;
 
-use super::state::Theme;
+use super::state::{Codec, Theme, VideoSize};
 
 /// What the user requests with a button, a menu or a key.
 ///
@@ -100,8 +100,16 @@ pub enum Command {
     SetName { name: String },
     /// Set the signaling server's address; empty for none.
     SetServerUrl { url: String },
+    /// Have the keys M and V alone do something, or not (WCAG 2.1.4).
+    SetSingleKeyShortcuts { on: bool },
     /// Choose light or dark.
     SetTheme { theme: Theme },
+    /// Choose how much data the video of the next call may take.
+    SetVideoQuality {
+        size: VideoSize,
+        codec: Codec,
+        max_bitrate_kbps: u32,
+    },
     /// Choose how the microphone's audio is processed.
     SetProcessing {
         echo_cancellation: bool,
@@ -167,6 +175,8 @@ pub enum CommandErrorCode {
     UnknownCall,
     /// There is nobody with this id among the earlier calls, or not any more.
     UnknownRecent,
+    /// The bitrate is out of range.
+    BadBitrate,
     /// There is no problem with this id, or not any more.
     UnknownProblem,
     /// Too many commands in too short a time.

@@ -2,6 +2,8 @@
 
 use clap::ArgMatches;
 
+use tandem_media::codec::VideoCodec;
+
 use super::app::Launch;
 use crate::headless::args::{CallArgs, is_given};
 
@@ -21,7 +23,10 @@ pub(super) fn read(args: &CallArgs, matches: &ArgMatches) -> Result<Launch, Stri
         token: server.token,
         roots: server.roots,
         name: args.name.clone(),
-        video_quality: args.video_quality(),
+        size: args.size,
+        fps: args.fps,
+        codec: args.codec.map(VideoCodec::from),
+        max_bitrate_bps: args.max_bitrate_bps,
     })
 }
 
@@ -50,8 +55,11 @@ mod tests {
             "camera and microphone of the settings"
         );
 
-        let format = plain.video_quality.format;
-        assert_eq!((format.width, format.height), (1280, 720), "720p");
+        assert_eq!(
+            (plain.size, plain.fps),
+            (None, None),
+            "those of the settings"
+        );
 
         let typed = launch(&["--video", "test", "--audio", "none", "--size", "640x360"]);
         assert_eq!(
@@ -59,6 +67,6 @@ mod tests {
             (Some(VideoSpec::Test), Some(AudioSource::None)),
             "the typed sources"
         );
-        assert_eq!(typed.video_quality.format.width, 640, "the typed size");
+        assert_eq!(typed.size, Some((640, 360)), "the typed size");
     }
 }

@@ -63,7 +63,7 @@ fn start(args: &CallArgs, matches: &ArgMatches, opened: Option<&str>) -> anyhow:
         .build()?;
     tauri::async_runtime::set(runtime.handle().clone());
     let files = Files {
-        settings: SettingsFile::new(&folder),
+        settings: SettingsFile::new(&folder).with_system_files(system_settings()),
         recents: RecentsFile::new(&folder),
     };
     let (settings, settings_problem) = files.settings.load();
@@ -86,6 +86,30 @@ fn start(args: &CallArgs, matches: &ArgMatches, opened: Option<&str>) -> anyhow:
 /// working directory.
 fn settings_folder() -> PathBuf {
     dirs::config_dir().unwrap_or_default().join("tandem")
+}
+
+/// Where the machine's administrator can leave settings for everybody.
+fn system_settings() -> Vec<PathBuf> {
+    let folders: Vec<PathBuf> = if cfg!(target_os = "macos") {
+        vec![PathBuf::from("/Library/Application Support")]
+    } else if cfg!(windows) {
+        std::env::var_os("ProgramData")
+            .map(PathBuf::from)
+            .into_iter()
+            .collect()
+    } else {
+        // The order of preference, as the XDG Base Directory Specification has it.
+        let folders = std::env::var_os("XDG_CONFIG_DIRS").filter(|folders| !folders.is_empty());
+        let folders = folders.unwrap_or_else(|| "/etc/xdg".into());
+        std::env::split_paths(&folders)
+            .filter(|folder| folder.is_absolute())
+            .collect()
+    };
+
+    folders
+        .into_iter()
+        .map(|folder| folder.join("tandem/settings.json"))
+        .collect()
 }
 
 /// Sets what GTK reads at its start.

@@ -17,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::app::BITRATES_KBPS;
 use super::files;
 use super::state::Settings;
 use crate::error_code::AppErrorCode;
@@ -33,6 +34,8 @@ const MAX_DEVICE_ID_BYTES: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct SettingsFile {
     path: PathBuf,
+    /// Files of the machine's administrator. The user's settings replace what they say.
+    system: Vec<PathBuf>,
 }
 
 /// What is wrong with a settings file.
@@ -67,7 +70,16 @@ impl SettingsFile {
     pub fn new(folder: &Path) -> Self {
         Self {
             path: folder.join("settings.json"),
+            system: Vec::new(),
         }
+    }
+
+    /// Takes what the user has not set from the first of these files that exists, in the same
+    /// format.
+    #[must_use]
+    pub fn with_system_files(mut self, files: Vec<PathBuf>) -> Self {
+        self.system = files;
+        self
     }
 
     /// Reads the settings. Without a file, returns the defaults. If something in the file is not
@@ -75,17 +87,18 @@ impl SettingsFile {
     /// could be read with the problem.
     #[must_use]
     pub fn load(&self) -> (Settings, Option<SettingsProblem>) {
+        let system = self.system_fields();
         let text = match files::read(&self.path, MAX_FILE_BYTES) {
             Ok(Some(text)) => text,
-            Ok(None) => return (Settings::default(), None),
+            Ok(None) => return (settings_of(system), None),
             Err(error) => {
                 let detail = format!("{}: {error}", self.path.display());
                 let problem = SettingsProblem::new(AppErrorCode::SettingsUnreadable, detail);
-                return (Settings::default(), Some(problem));
+                return (settings_of(system), Some(problem));
             }
         };
 
-        let (settings, problem) = parse(&text);
+        let (settings, problem) = parse_over(system, &text);
         let problem = problem.map(|problem| {
             let detail = self.set_aside(&problem.detail);
             SettingsProblem::new(problem.code, detail)
@@ -100,6 +113,32 @@ impl SettingsFile {
     /// When the folder cannot be written or the disk is full. The old file is unchanged then.
     pub fn save(&self, settings: &Settings) -> io::Result<()> {
         files::write_private(&self.path, &to_json(settings)?)
+    }
+
+    /// What the machine's administrator has set.
+    fn system_fields(&self) -> Map<String, Value> {
+        for path in &self.system {
+            match files::read(path, MAX_FILE_BYTES) {
+                Ok(None) => {}
+                Ok(Some(text)) => match read_fields(&text) {
+                    Ok((fields, problem)) => {
+                        if let Some(problem) = problem {
+                            tracing::warn!(file = %path.display(), why = problem.detail, "part of the system's settings is ignored");
+                        }
+
+                        return fields;
+                    }
+                    Err(why) => {
+                        tracing::warn!(file = %path.display(), why, "the system's settings are ignored");
+                    }
+                },
+                Err(error) => {
+                    tracing::warn!(file = %path.display(), %error, "the system's settings are ignored");
+                }
+            }
+        }
+
+        Map::new()
     }
 
     /// Renames the file, so that nothing in it is lost. Returns `why` with its new name.
@@ -124,16 +163,33 @@ impl SettingsFile {
 /// The problem, if there is one, is `SETTINGS_BROKEN` or `SETTINGS_NEWER`, with the reason.
 #[must_use]
 pub fn parse(text: &[u8]) -> (Settings, Option<SettingsProblem>) {
+    parse_over(Map::new(), text)
+}
+
+/// The same; what the file does not say comes from `fields`.
+fn parse_over(mut fields: Map<String, Value>, text: &[u8]) -> (Settings, Option<SettingsProblem>) {
     match read_fields(text) {
-        Ok((settings, problem)) => (settings, problem),
+        Ok((own, problem)) => {
+            fields.extend(own);
+            (settings_of(fields), problem)
+        }
         Err(why) => (
-            Settings::default(),
+            settings_of(fields),
             Some(SettingsProblem::new(AppErrorCode::SettingsBroken, why)),
         ),
     }
 }
 
-fn read_fields(text: &[u8]) -> Result<(Settings, Option<SettingsProblem>), String> {
+/// The settings of fields that were checked one by one.
+fn settings_of(fields: Map<String, Value>) -> Settings {
+    let mut settings: Settings = serde_json::from_value(Value::Object(fields)).unwrap_or_default();
+    // Without control characters.
+    settings.name = values::optional_name(&settings.name).unwrap_or_default();
+    settings
+}
+
+/// The fields of a file that can be read, and what is wrong with the others.
+fn read_fields(text: &[u8]) -> Result<(Map<String, Value>, Option<SettingsProblem>), String> {
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("longer than {MAX_FILE_BYTES} bytes"));
     }
@@ -144,7 +200,7 @@ fn read_fields(text: &[u8]) -> Result<(Settings, Option<SettingsProblem>), Strin
     let version = version.ok_or("no version")?;
 
     let mut broken = Vec::new();
-    let good: Map<String, Value> = fields
+    let mut good: Map<String, Value> = fields
         .into_iter()
         .filter(|(name, value)| match field(name, value) {
             Ok(()) => true,
@@ -155,10 +211,10 @@ fn read_fields(text: &[u8]) -> Result<(Settings, Option<SettingsProblem>), Strin
         })
         .collect();
 
-    let mut settings: Settings =
-        serde_json::from_value(Value::Object(good)).map_err(|error| error.to_string())?;
-    // Without control characters.
-    settings.name = values::optional_name(&settings.name)?;
+    // The former name of the same field.
+    if let Some(url) = good.remove("relayUrl") {
+        good.entry("serverUrl").or_insert(url);
+    }
 
     let problem = if version > u64::from(VERSION) {
         let why = format!("version {version}; this Tandem reads version {VERSION}");
@@ -170,7 +226,7 @@ fn read_fields(text: &[u8]) -> Result<(Settings, Option<SettingsProblem>), Strin
         Some(SettingsProblem::new(AppErrorCode::SettingsBroken, why))
     };
 
-    Ok((settings, problem))
+    Ok((good, problem))
 }
 
 /// Checks one field by itself, which a user may have edited by hand. Fields that are not known pass:
@@ -194,6 +250,10 @@ fn field(name: &str, value: &Value) -> Result<(), String> {
         .any(|id| id.len() > MAX_DEVICE_ID_BYTES)
     {
         return Err("the id of a device is too long".into());
+    }
+
+    if !BITRATES_KBPS.contains(&settings.max_bitrate_kbps) {
+        return Err("the bitrate is out of range".into());
     }
 
     Ok(())
@@ -276,6 +336,8 @@ mod tests {
             (r#""serverUrl":"gopher://later""#.to_owned(), "serverUrl"),
             (r#""theme":"sepia""#.to_owned(), "theme"),
             (r#""muted":"perhaps""#.to_owned(), "muted"),
+            (r#""maxBitrateKbps":0"#.to_owned(), "maxBitrateKbps"),
+            (r#""videoSize":"8k""#.to_owned(), "videoSize"),
             (format!(r#""camera":"{long}""#), "camera"),
         ] {
             let text = format!(r#"{{"version":1,"name":"Ann","microphone":"mic-2",{field}}}"#);
@@ -306,6 +368,32 @@ mod tests {
             problem.map(|problem| problem.code),
             Some(AppErrorCode::SettingsNewer)
         );
+    }
+
+    #[test]
+    fn what_the_administrator_set_applies_until_the_user_sets_it() {
+        let (folder, file) = file();
+        let system = folder.path().join("system.json");
+        let text =
+            r#"{"version":1,"serverUrl":"wss://chat.example.org","muted":true,"theme":"sepia"}"#;
+        fs::write(&system, text).unwrap();
+        let missing = folder.path().join("missing.json");
+        let file = file.with_system_files(vec![missing, system.clone()]);
+
+        let (settings, problem) = file.load();
+        assert_eq!(settings.server_url, "wss://chat.example.org".parse().ok());
+        assert!(settings.muted && settings.theme == Theme::System);
+        assert_eq!(problem, None, "the user can do nothing about it");
+
+        let own = r#"{"version":1,"relayUrl":"ws://192.0.2.7:9000"}"#;
+        file.save(&Settings::default()).unwrap();
+        fs::write(&file.path, own).unwrap();
+        let (settings, _) = file.load();
+        assert_eq!(settings.server_url, "ws://192.0.2.7:9000".parse().ok());
+        assert!(settings.muted, "the user has not said otherwise");
+
+        fs::write(&system, "{").unwrap();
+        assert_eq!(file.load().1, None);
     }
 
     #[test]

@@ -140,7 +140,11 @@ cause: ClientErrorCode | null,
  */
 durationMs: number | null, 
 /**
- * What `next` searches for from here; `null` if nothing can be searched again.
+ * The name of the partner, if there was one who gave it.
+ */
+name: string | null, 
+/**
+ * Whom the user can search for now with `next`, if anyone.
  */
 again: Search | null, };
 
@@ -218,7 +222,7 @@ code: string,
  */
 server: string | null, } | { "kind": "person", 
 /**
- * The name that the person had in that call.
+ * The name of then.
  */
 name: string | null, } | { "kind": "answer", 
 /**
@@ -302,7 +306,7 @@ export type RecentCall = {
  */
 id: number, 
 /**
- * The name that the person had in that call.
+ * The name of then.
  */
 name: string | null, 
 /**
@@ -388,6 +392,22 @@ ringSpeaker: string | null,
  */
 ringVolume: number, 
 /**
+ * The size of the video to send.
+ */
+videoSize: VideoSize, 
+/**
+ * The codec to offer first.
+ */
+codec: Codec, 
+/**
+ * The most that the video may take, in kbit/s.
+ */
+maxBitrateKbps: number, 
+/**
+ * Whether the keys M and V alone do something.
+ */
+singleKeyShortcuts: boolean, 
+/**
  * The color theme.
  */
 theme: Theme, 
@@ -403,6 +423,16 @@ echoCancellation: boolean,
  * Bring speech to an even loudness.
  */
 autoGain: boolean, };
+
+/**
+ * A size of video, by its height. All are 16:9.
+ */
+export type VideoSize = "720p" | "480p" | "360p";
+
+/**
+ * A video codec.
+ */
+export type Codec = "h264" | "vp8";
 
 /**
  * A color theme.
@@ -565,7 +595,7 @@ export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "hos
  * All fields are required, even those that may be `null`. Serde refuses unknown fields, except
  * beside the `type` of a command without fields, where it ignores them.
  */
-export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setServerUrl", url: string, } | { "type": "setTheme", theme: Theme, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
+export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setServerUrl", url: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
 
 /**
  * Why the app refused a command. A refused command changes nothing.
@@ -583,7 +613,7 @@ detail: string | null, };
 /**
  * The stable codes of [`CommandError`].
  */
-export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_NAME" | "BAD_RELAY_URL" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
+export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_NAME" | "BAD_RELAY_URL" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "BAD_BITRATE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
 
 /**
  * Where the page gets frames: see the module `frames`.

@@ -91,6 +91,14 @@ export const en = {
     noiseSuppressionHint: "Reduces fan, keyboard and street noise.",
     autoGain: "Automatic volume",
     autoGainHint: "Makes quiet voices louder.",
+    data: "Data use",
+    maxBitrate: "Your video takes at most",
+    /** `{mb}` is a number of megabytes. */
+    megabytesPerHour: "{mb} MB an hour",
+    videoSize: "Video size",
+    codec: "Video format",
+    codecs: { h264: "H.264", vp8: "VP8" },
+    nextCall: "Applies from the next call on.",
     ring: "Ringing",
     ringSpeaker: "Ring on",
     ringSpeakerDefault: "Same speaker as calls",
@@ -98,6 +106,8 @@ export const en = {
     ringTest: "Test",
     ringTestLabel: "Test the ring",
     keys: "Keyboard shortcuts",
+    singleKeys: "Keys without Ctrl",
+    singleKeysHint: "If M or V do something when you don't mean them to, switch this off.",
     shortcuts: {
       mute: "Mute or unmute",
       camera: "Stop or start video",
@@ -179,6 +189,7 @@ export const en = {
 
   ended: {
     title: { ended: "Call ended", failed: "Couldn't connect" },
+    left: "{name} left the call.",
     duration: "You talked for",
     /** After a call with anyone. */
     next: "Find someone else",

@@ -300,6 +300,7 @@ export const ERRORS = {
 
   // Refused commands
   NO_SERVER: { what: "You haven't chosen a server yet.", todo: "Enter one in Settings." },
+  BAD_BITRATE: { what: "That amount of data isn't possible.", todo: "Choose another one." },
   UNKNOWN_CALL: { what: "They're no longer calling." },
   UNKNOWN_RECENT: { what: "That call is no longer in the list." },
   NOT_NOW: { what: "That isn't possible right now.", todo: "Try again in a moment." },

@@ -2,9 +2,8 @@
 
 import { useState } from "preact/hooks";
 
-import type { Partner } from "../generated/contract";
 import { words } from "../locale";
-import { titleOf, withName } from "../person";
+import { personCalled, titleOf, withName } from "../person";
 import { dayAndTime } from "../time";
 import { Button } from "./button";
 import { Avatar, Foreign } from "./person";
@@ -91,7 +90,7 @@ interface RowProps extends Pick<RecentsProps, "nowMs" | "onCall" | "onRemove"> {
 }
 
 function Row({ call: { id, name, when, callable }, nowMs, onCall, onRemove }: RowProps) {
-  const person: Partner = { name, picture: null, age: null, location: null };
+  const person = personCalled(name);
   return (
     <li class="recent">
       <Avatar partner={person} />

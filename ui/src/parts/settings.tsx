@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 
-import type { Theme } from "../generated/contract";
+import type { Codec, Theme, VideoSize } from "../generated/contract";
 import { keyLabel, type Shortcut } from "../keys";
 import { words } from "../locale";
 import type { View } from "../page-state";
@@ -15,6 +15,10 @@ import { ServerField } from "./server-field";
 
 const t = words.settings;
 const SHORTCUTS: Shortcut[] = ["mute", "camera", "hangUp", "fullScreen", "settings"];
+const SIZES: VideoSize[] = ["720p", "480p", "360p"];
+const CODECS: Codec[] = ["h264", "vp8"];
+/** In kbit/s. */
+const BITRATES = [2500, 1200, 600, 300];
 const THEMES: Theme[] = ["system", "light", "dark"];
 
 /** Stays in the document: `app.tsx` opens it as a modal dialog, so that the focus stays inside. */
@@ -55,6 +59,9 @@ function DialogBody(view: View) {
       <Group title={t.voice}>
         <ProcessingSwitches {...view} />
       </Group>
+      <Group title={t.data}>
+        <DataFields {...view} />
+      </Group>
       <Group title={t.ring}>
         <RingFields {...view} />
       </Group>
@@ -63,6 +70,13 @@ function DialogBody(view: View) {
       </Group>
       <Group title={t.keys}>
         <Keys />
+        <Switch
+          id="singleKeyShortcuts"
+          label={t.singleKeys}
+          hint={t.singleKeysHint}
+          on={view.state.settings.singleKeyShortcuts}
+          onSwitch={(on) => void view.act.send({ type: "setSingleKeyShortcuts", on })}
+        />
       </Group>
       <Group title={t.server}>
         <ServerField id="server-url" onChange={view.act.commitServerUrl} {...view} />
@@ -135,6 +149,74 @@ function ProcessingSwitches({ state, act }: View) {
       />
     </>
   );
+}
+
+/** How much data video may take. The page offers a few limits; the settings file takes any. */
+function DataFields({ state, act }: View) {
+  const { videoSize, codec, maxBitrateKbps } = state.settings;
+  const now = { size: videoSize, codec, maxBitrateKbps };
+  const set = (change: Partial<typeof now>) =>
+    void act.send({ type: "setVideoQuality", ...now, ...change });
+  const limits = BITRATES.includes(maxBitrateKbps) ? BITRATES : [maxBitrateKbps, ...BITRATES];
+  return (
+    <>
+      <div class="field">
+        <label for="max-bitrate">{t.maxBitrate}</label>
+        <Dropdown
+          id="max-bitrate"
+          value={String(maxBitrateKbps)}
+          onChoose={(kbps) => {
+            set({ maxBitrateKbps: Number(kbps) });
+          }}
+        >
+          {limits.map((kbps) => (
+            <option key={kbps} value={String(kbps)}>
+              {t.megabytesPerHour.replace("{mb}", String(megabytesPerHour(kbps)))}
+            </option>
+          ))}
+        </Dropdown>
+      </div>
+      <div class="field">
+        <label for="video-size">{t.videoSize}</label>
+        <Dropdown
+          id="video-size"
+          value={videoSize}
+          onChoose={(size) => {
+            set({ size });
+          }}
+        >
+          {SIZES.map((size) => (
+            <option key={size} value={size}>
+              {size}
+            </option>
+          ))}
+        </Dropdown>
+      </div>
+      <div class="field">
+        <label for="codec">{t.codec}</label>
+        <Dropdown
+          id="codec"
+          value={codec}
+          onChoose={(chosen) => {
+            set({ codec: chosen });
+          }}
+        >
+          {CODECS.map((name) => (
+            <option key={name} value={name}>
+              {t.codecs[name]}
+            </option>
+          ))}
+        </Dropdown>
+        <p class="hint">{t.nextCall}</p>
+      </div>
+    </>
+  );
+}
+
+/** 1 kbit/s for an hour is 0.45 MB. Rounded to what people can compare. */
+function megabytesPerHour(kbps: number): number {
+  const megabytes = kbps * 0.45;
+  return megabytes >= 100 ? Math.round(megabytes / 10) * 10 : Math.round(megabytes);
 }
 
 /** Where it rings, and how loud. */

@@ -7,7 +7,9 @@ import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { Icon, Mark } from "../parts/icons";
 import { Centred, Heading } from "../parts/layout";
+import { Sentence } from "../parts/person";
 import { ProblemDetails } from "../parts/problems";
+import { personCalled } from "../person";
 import { clock } from "../time";
 
 const t = words.ended;
@@ -48,7 +50,11 @@ export function Ended({ screen, ...view }: EndedProps) {
       </div>
       <Heading>{failed ? t.title.failed : t.title.ended}</Heading>
       <p id="end-reason" class="end-reason" data-reason={reason}>
-        {what}
+        {reason === "PARTNER_LEFT" ? (
+          <Sentence template={t.left} partner={personCalled(screen.name)} />
+        ) : (
+          what
+        )}
       </p>
       {todo !== undefined && <p class="hint">{todo}</p>}
       {durationMs !== null && (

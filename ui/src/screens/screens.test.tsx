@@ -391,7 +391,7 @@ describe("waiting", () => {
 describe("the end", () => {
   it("says why in words, how long it was, and what can be done", () => {
     const view = show(STATES.ended ?? makeState());
-    expect(text("#end-reason")).toBe("The other person left the call.");
+    expect(text("#end-reason")).toBe("Amara left the call.");
     expect(text("#call-duration")).toBe("12:34");
     expect(has(".problem-code")).toBe(false);
     expect(action("search-again").textContent).toBe(words.ended.next);
@@ -414,6 +414,7 @@ describe("the end", () => {
       reason: "RELAY_REFUSED",
       cause: "SIGNALING_TOKEN_NEEDED",
       durationMs: null,
+      name: null,
       again: { kind: "anyone" },
     } as const;
     show(makeState({ screen }));
@@ -427,6 +428,7 @@ describe("the end", () => {
       reason: "HUNG_UP",
       cause: null,
       durationMs: null,
+      name: null,
       again: { kind: "anyone" },
     } as const;
     show(makeState({ screen }));

@@ -1,7 +1,7 @@
 // Searching: for anyone, or for the person with the same code. The user sees what the other person
 // is about to see, and can still change it.
 
-import type { Partner, Screen } from "../generated/contract";
+import type { Screen } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
@@ -9,6 +9,7 @@ import { DeviceToggles } from "../parts/device-toggles";
 import { Icon } from "../parts/icons";
 import { Centred, Heading } from "../parts/layout";
 import { Sentence } from "../parts/person";
+import { personCalled } from "../person";
 import { plain } from "../text";
 import { clock } from "../time";
 
@@ -70,7 +71,7 @@ function Whom({ search, ringing }: Pick<WaitingProps["screen"], "search" | "ring
       return (
         <>
           <Heading>
-            <Sentence template={template} partner={person(search.name)} />
+            <Sentence template={template} partner={personCalled(search.name)} />
           </Heading>
           <p class="hint">{ringing ? t.ringing : t.callingHint}</p>
         </>
@@ -78,14 +79,6 @@ function Whom({ search, ringing }: Pick<WaitingProps["screen"], "search" | "ring
     }
   }
 }
-
-/** Somebody of whom only the name is known. */
-const person = (name: string | null): Partner => ({
-  name,
-  picture: null,
-  age: null,
-  location: null,
-});
 
 /** The local video, with the buttons for what the other person will hear and see. */
 function LocalVideo({ sendsVideo, ...view }: View & { sendsVideo: boolean }) {

@@ -30,6 +30,8 @@ pub(super) struct ActiveCall {
     partner_name: Option<String>,
     /// The two have agreed on a room to meet again.
     has_recent: bool,
+    /// Somebody was found: an invite is used up.
+    was_matched: bool,
     /// When the connection counts as slow; `None` unless it is being made.
     pub(super) slow_at: Option<Instant>,
     /// When the present partner was connected.
@@ -51,6 +53,8 @@ pub(super) enum Target {
     Answer {
         knock: KnockId,
         name: Option<String>,
+        /// In which room.
+        room: String,
         /// By the user's invite.
         invited: bool,
     },
@@ -98,12 +102,12 @@ impl Target {
         !matches!(self, Self::Anyone)
     }
 
-    /// Whether the same search can be made again after a call that connected, or not.
-    pub(super) fn can_repeat(&self, has_connected: bool) -> bool {
+    /// Whether the same search can be made again after one that found somebody, or not.
+    pub(super) fn can_repeat(&self, was_matched: bool) -> bool {
         match self {
             Self::Anyone | Self::Room(RoomText::Code(_)) | Self::Person(_) => true,
-            // An invite serves one call.
-            Self::Room(_) => !has_connected,
+            // The server frees the number of an invite when the two leave each other.
+            Self::Room(_) => !was_matched,
             Self::Answer { .. } => false,
         }
     }
@@ -143,6 +147,7 @@ impl App {
             server: url,
             partner_name: None,
             has_recent: false,
+            was_matched: false,
             slow_at: None,
             connected_at: None,
             camera_failed: false,
@@ -182,7 +187,7 @@ impl App {
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned),
             video: self.video(),
-            video_quality: self.launch.video_quality,
+            video_quality: self.video_quality(),
             camera_on: settings.camera_enabled,
             muted: settings.muted,
             audio: self.audio(),
@@ -206,8 +211,6 @@ impl App {
     /// the signaling server, if that is the reason.
     pub(super) fn ended(&mut self, now: Now, code: EndCode, cause: Option<ClientErrorCode>) {
         let Some(call) = self.end_call() else { return };
-        let has_connected = call.connected_at.is_some();
-
         // Two who wanted each other by a code and did not get through wait for each other again.
         if code == EndCode::PartnerLeft
             && matches!(self.state.screen, Screen::Connecting { .. })
@@ -217,9 +220,9 @@ impl App {
             return;
         }
 
-        let again = match (call.has_recent, call.target) {
+        let again = match (call.has_recent, call.target.clone()) {
             (true, _) => self.newest_recent().map(Target::Person),
-            (false, target) => Some(target).filter(|target| target.can_repeat(has_connected)),
+            (false, target) => Some(target).filter(|target| target.can_repeat(call.was_matched)),
         };
 
         let lasted = call
@@ -230,6 +233,7 @@ impl App {
             reason: code,
             cause,
             duration_ms: lasted.map(millis),
+            name: call.partner_name,
             again: again
                 .as_ref()
                 .map(|target| target.shown(self.state.settings.server_url.as_ref())),
@@ -340,8 +344,9 @@ impl App {
             at_ms: now.unix_ms,
         };
         let before = match &call.target {
-            Target::Person(before) => Some(before.clone()),
-            _ => None,
+            Target::Person(before) => Some(before.room.clone()),
+            Target::Answer { room, .. } => Some(room.clone()),
+            Target::Anyone | Target::Room(_) => None,
         };
         self.remember(recent, before.as_deref());
     }
@@ -349,7 +354,9 @@ impl App {
     fn on_matched(&mut self, now: Now, partner: Partner) {
         let Some(call) = &mut self.call else { return };
         call.partner_name.clone_from(&partner.name);
-        let can_retry = !matches!(call.target, Target::Answer { .. });
+        call.was_matched = true;
+        let can_retry = call.target.can_repeat(true);
+        let by_user = !matches!(call.target, Target::Answer { .. });
         let by_invite = matches!(call.target, Target::Answer { invited: true, .. });
         call.slow_at = Some(now.at + SLOW_CONNECTION_AFTER);
         call.connected_at = None;
@@ -368,7 +375,7 @@ impl App {
             self.withdraw_invite();
         }
 
-        if can_retry {
+        if by_user {
             self.announce_match(name);
         }
     }

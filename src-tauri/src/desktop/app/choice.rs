@@ -1,11 +1,13 @@
 //! Resolves the choice in a menu to a source or sink.
 
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
-use tandem_media::video::{CameraSelector, VideoSpec};
+use tandem_media::codec::VideoCodec;
+use tandem_media::video::{CameraSelector, VideoFormat, VideoSpec};
 
 use super::App;
 use crate::desktop::command::{CommandError, CommandErrorCode};
-use crate::desktop::state::MenuDevice;
+use crate::desktop::state::{Codec, MenuDevice};
+use crate::video_quality::VideoQuality;
 
 /// The id that stands for no device.
 pub const NONE: &str = "none";
@@ -42,6 +44,29 @@ impl App {
                 .video
                 .clone()
                 .unwrap_or(VideoSpec::Camera(CameraSelector::Default)),
+        }
+    }
+
+    /// Size, rate, codec and bitrate limit of the video to send.
+    pub(super) fn video_quality(&self) -> VideoQuality {
+        let (settings, launch) = (&self.state.settings, &self.launch);
+        let (width, height) = launch.size.unwrap_or(settings.video_size.pixels());
+        let default = VideoQuality::default();
+
+        VideoQuality {
+            format: VideoFormat {
+                width,
+                height,
+                fps: launch.fps.unwrap_or(default.format.fps),
+            },
+            codec: launch.codec.unwrap_or(match settings.codec {
+                // A build without VP8 offers H.264.
+                Codec::Vp8 if cfg!(feature = "vp8") => VideoCodec::Vp8,
+                Codec::Vp8 | Codec::H264 => VideoCodec::H264,
+            }),
+            max_bitrate_bps: launch
+                .max_bitrate_bps
+                .unwrap_or(settings.max_bitrate_kbps * 1_000),
         }
     }
 

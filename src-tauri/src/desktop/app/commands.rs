@@ -1,5 +1,7 @@
 //! What each command does, and on which screens it is possible.
 
+use std::ops::RangeInclusive;
+
 use tandem_call::{CallEventKind, EndCode};
 use tandem_signaling::ServerUrlError;
 
@@ -7,7 +9,11 @@ use super::call::Target;
 use super::{App, CallId, Effect, Now, Tone, choice};
 use crate::desktop::command::{Command, CommandError, CommandErrorCode};
 use crate::desktop::state::{HostState, HostStatus, ProblemPlace, Screen, Settings};
-use crate::values::{self, RoomText};
+use crate::values::{self, MAX_BITRATE_BPS, MIN_BITRATE_BPS, RoomText};
+
+/// The bitrates that the settings allow, in kbit/s.
+pub(in crate::desktop) const BITRATES_KBPS: RangeInclusive<u32> =
+    MIN_BITRATE_BPS / 1_000..=MAX_BITRATE_BPS / 1_000;
 
 type CommandResult = Result<(), CommandError>;
 
@@ -93,7 +99,27 @@ impl App {
             }
             Command::SetName { name } => self.set_name(&name),
             Command::SetServerUrl { url } => self.set_server_url(&url),
+            Command::SetSingleKeyShortcuts { on } => {
+                self.change_settings(|settings| settings.single_key_shortcuts = on)
+            }
             Command::SetTheme { theme } => self.change_settings(|settings| settings.theme = theme),
+            Command::SetVideoQuality {
+                size,
+                codec,
+                max_bitrate_kbps,
+            } => {
+                if !BITRATES_KBPS.contains(&max_bitrate_kbps) {
+                    return Err(CommandErrorCode::BadBitrate.into());
+                }
+
+                self.change_settings(|settings| {
+                    (
+                        settings.video_size,
+                        settings.codec,
+                        settings.max_bitrate_kbps,
+                    ) = (size, codec, max_bitrate_kbps);
+                })
+            }
             Command::SetProcessing {
                 echo_cancellation,
                 noise_suppression,
@@ -212,7 +238,7 @@ impl App {
             (Screen::Connecting { .. }, Some(Target::Anyone | Target::Room(RoomText::Code(_)))) => {
                 self.leave_partner(now);
             }
-            (Screen::Connecting { .. }, Some(target)) if target.can_repeat(false) => {
+            (Screen::Connecting { .. }, Some(target)) if target.can_repeat(true) => {
                 self.end_call();
                 return self.start_call(now, target);
             }

@@ -3,7 +3,7 @@
 
 use tandem_media::DeviceError;
 use tandem_media::audio::AudioSource;
-use tandem_media::video::VideoSpec;
+use tandem_media::video::{VideoFormat, VideoSpec};
 
 use super::{App, CallPlan, Effect, PreviewId};
 use crate::desktop::state::{Devices, Preview, PreviewStatus, ProblemPlace, Screen};
@@ -14,7 +14,7 @@ pub(super) struct LobbyDevices {
     /// The window is hidden or minimized.
     pub(super) hidden: bool,
     /// The preview whose camera is open or being opened.
-    preview: Option<(PreviewId, VideoSpec)>,
+    preview: Option<(PreviewId, VideoSpec, VideoFormat)>,
     /// A camera that failed. It is not tried again until something changes.
     failed: Option<VideoSpec>,
     /// The microphone of the level meter.
@@ -41,8 +41,11 @@ impl App {
     }
 
     fn sync_preview(&mut self, wanted: Option<&VideoSpec>) {
-        let held = self.lobby_devices.preview.as_ref().map(|(_, video)| video);
-        if held != wanted {
+        let format = self.video_quality().format;
+        let held = self.lobby_devices.preview.as_ref();
+        let is_held =
+            held.map(|(_, video, held)| (video, held)) == wanted.map(|video| (video, &format));
+        if !is_held {
             if self.lobby_devices.preview.take().is_some() {
                 self.effects.push_back(Effect::StopPreview);
             }
@@ -73,11 +76,11 @@ impl App {
 
     fn start_preview(&mut self, video: VideoSpec) {
         let id = PreviewId(self.next_id());
-        let format = self.launch.video_quality.format;
+        let format = self.video_quality().format;
 
         // A camera that a call left open is now the preview's.
         self.lobby_devices.camera_left_open = false;
-        self.lobby_devices.preview = Some((id, video.clone()));
+        self.lobby_devices.preview = Some((id, video.clone(), format));
         self.effects
             .push_back(Effect::StartPreview(id, video, format));
         self.state.preview = Preview {
@@ -109,7 +112,9 @@ impl App {
             && self
                 .lobby_devices
                 .preview
-                .take_if(|(_, video)| *video == plan.video)
+                .take_if(|(_, video, format)| {
+                    *video == plan.video && *format == plan.video_quality.format
+                })
                 .is_some();
 
         if is_taken_over {
@@ -135,7 +140,7 @@ impl App {
             .lobby_devices
             .preview
             .as_ref()
-            .is_none_or(|(held, _)| *held != id)
+            .is_none_or(|(held, ..)| *held != id)
         {
             return;
         }
@@ -151,7 +156,7 @@ impl App {
             Err(error) => {
                 self.effects.push_back(Effect::StopPreview);
                 self.lobby_devices.failed =
-                    self.lobby_devices.preview.take().map(|(_, video)| video);
+                    self.lobby_devices.preview.take().map(|(_, video, _)| video);
                 self.device_problem(ProblemPlace::Camera, error);
             }
         }

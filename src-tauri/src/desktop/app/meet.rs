@@ -26,8 +26,8 @@ pub(super) struct Meeting {
     claimed: Option<Claim>,
     /// An earlier invite no longer works: the server has forgotten it.
     lost_claim: bool,
-    /// Who rings.
-    knock: Option<KnockId>,
+    /// Who rings, and in which room.
+    knock: Option<(KnockId, String)>,
     /// The invite or code that was opened as a link.
     opened: Option<RoomText>,
     /// People of earlier calls, in the order in which the page shows them.
@@ -184,7 +184,7 @@ impl App {
 
     pub(super) fn on_knock(&mut self, knock: KnockId, room: &str, profile: &Profile) {
         let is_connected = self.state.server.status == ServerStatus::Connected;
-        let is_known = self.meeting.knock.as_ref() == Some(&knock);
+        let is_known = self.rings(&knock);
         if !is_connected || !self.is_between_calls() || is_known {
             return;
         }
@@ -192,7 +192,7 @@ impl App {
         let partner = partner::sanitized(profile);
         let invited = self.claimed_room().as_deref() == Some(room);
         let id = self.next_id();
-        self.meeting.knock = Some(knock);
+        self.meeting.knock = Some((knock, room.to_owned()));
         self.state.incoming = Some(IncomingCall {
             id,
             name: partner.name,
@@ -202,9 +202,14 @@ impl App {
     }
 
     pub(super) fn on_knock_ended(&mut self, knock: &KnockId) {
-        if self.meeting.knock.as_ref() == Some(knock) {
+        if self.rings(knock) {
             self.end_knock();
         }
+    }
+
+    fn rings(&self, knock: &KnockId) -> bool {
+        let now = self.meeting.knock.as_ref();
+        now.is_some_and(|(ringing, _)| ringing == knock)
     }
 
     /// Nobody rings any more.
@@ -214,27 +219,31 @@ impl App {
     }
 
     /// The person who rings under this id.
-    fn take_knock(&mut self, id: u32) -> Result<(KnockId, IncomingCall), CommandError> {
+    fn take_knock(&mut self, id: u32) -> Result<(KnockId, String, IncomingCall), CommandError> {
         let incoming = self.state.incoming.take_if(|incoming| incoming.id == id);
         incoming
-            .and_then(|incoming| Some((self.meeting.knock.take()?, incoming)))
+            .and_then(|incoming| {
+                let (knock, room) = self.meeting.knock.take()?;
+                Some((knock, room, incoming))
+            })
             .ok_or_else(|| CommandErrorCode::UnknownCall.into())
     }
 
     pub(super) fn accept(&mut self, now: Now, id: u32) -> CommandResult {
-        let (knock, incoming) = self.take_knock(id)?;
+        let (knock, room, incoming) = self.take_knock(id)?;
         self.start_call(
             now,
             Target::Answer {
                 knock,
                 name: incoming.name,
+                room,
                 invited: incoming.invited,
             },
         )
     }
 
     pub(super) fn decline(&mut self, id: u32) -> CommandResult {
-        let (knock, _) = self.take_knock(id)?;
+        let (knock, ..) = self.take_knock(id)?;
         self.effects.push_back(Effect::Decline(knock));
         Ok(())
     }
@@ -316,13 +325,13 @@ impl App {
 
     /// Remembers the person of the running call. `replaces`: the entry by which the call was made,
     /// whose room nobody needs any more.
-    pub(super) fn remember(&mut self, recent: Recent, replaces: Option<&Recent>) {
+    pub(super) fn remember(&mut self, recent: Recent, replaces: Option<&str>) {
         if let Some(old) = replaces
             && let Some(index) = self
                 .meeting
                 .recents
                 .iter()
-                .position(|known| known.room == old.room)
+                .position(|known| known.room == old)
         {
             self.meeting.recents.remove(index);
             self.state.recents.remove(index);

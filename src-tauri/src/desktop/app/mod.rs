@@ -20,6 +20,7 @@ mod surroundings;
 mod tests;
 
 pub use choice::{NONE, camera_id};
+pub(super) use commands::BITRATES_KBPS;
 pub use line::{LineEvent, LineId, LineUse};
 pub use surroundings::{Notification, NotificationReply, Tone, ToneSpec};
 
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 use tandem_call::CallEventKind;
 use tandem_media::DeviceError;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
+use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoSpec};
 use tandem_signaling::client::{BearerToken, ClientConfig, TrustedRoots};
 use tandem_signaling::message::KnockId;
@@ -87,8 +89,14 @@ pub struct Launch {
     pub roots: TrustedRoots,
     /// Replaces the name in the settings.
     pub name: Option<String>,
-    /// Size, rate, codec and bitrate limit of the video to send. The settings have none of these.
-    pub video_quality: VideoQuality,
+    /// Replaces the size of the video in the settings, in pixels.
+    pub size: Option<(u32, u32)>,
+    /// The frames per second, which the settings do not have.
+    pub fps: Option<f32>,
+    /// Replaces the codec in the settings.
+    pub codec: Option<VideoCodec>,
+    /// Replaces the limit of the bitrate in the settings, in bits per second.
+    pub max_bitrate_bps: Option<u32>,
 }
 
 /// Everything that a call is started with.

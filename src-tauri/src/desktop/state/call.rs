@@ -52,6 +52,8 @@ pub enum Screen {
         cause: Option<ClientErrorCode>,
         /// How long it lasted; `null` if it never connected.
         duration_ms: Option<u64>,
+        /// The name of the partner, if there was one who gave it.
+        name: Option<String>,
         /// What `next` searches for from here; `null` if nothing can be searched again.
         again: Option<Search>,
     },

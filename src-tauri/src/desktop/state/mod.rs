@@ -14,7 +14,7 @@ pub(super) mod typescript;
 pub use call::{ConnectingStep, InCall, Partner, RouteKind, Screen};
 pub use change::{MicrophoneLevel, StateChange, StateChanges};
 pub use meet::{IncomingCall, Invitation, OpenedInvite, RecentCall, Search};
-pub use settings::{Settings, Theme};
+pub use settings::{Codec, Settings, Theme, VideoSize};
 
 use serde::Serialize;
 use tandem_signaling::ServerUrl;

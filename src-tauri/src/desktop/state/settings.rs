@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tandem_signaling::ServerUrl;
 use ts_rs::TS;
 
-use crate::values::preset_server_url;
+use crate::values::{DEFAULT_MAX_BITRATE_BPS, preset_server_url};
 
 /// The user's settings. A device is its id, `null` for the system's default, or `"none"` for no
 /// device.
@@ -34,6 +34,14 @@ pub struct Settings {
     pub ring_speaker: Option<String>,
     /// How loud it rings, from 0 to 100 percent.
     pub ring_volume: u8,
+    /// The size of the video to send.
+    pub video_size: VideoSize,
+    /// The codec to offer first.
+    pub codec: Codec,
+    /// The most that the video may take, in kbit/s.
+    pub max_bitrate_kbps: u32,
+    /// Whether the keys M and V alone do something.
+    pub single_key_shortcuts: bool,
     /// The color theme.
     pub theme: Theme,
     /// Attenuate background noise in the microphone's audio.
@@ -57,12 +65,54 @@ impl Default for Settings {
             muted: false,
             ring_speaker: None,
             ring_volume: 80,
+            video_size: VideoSize::default(),
+            codec: Codec::default(),
+            max_bitrate_kbps: DEFAULT_MAX_BITRATE_BPS / 1_000,
+            single_key_shortcuts: true,
             theme: Theme::System,
             noise_suppression: true,
             echo_cancellation: true,
             auto_gain: true,
         }
     }
+}
+
+/// A size of video, by its height. All are 16:9.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub enum VideoSize {
+    /// 1280x720.
+    #[default]
+    #[serde(rename = "720p")]
+    P720,
+    /// 854x480.
+    #[serde(rename = "480p")]
+    P480,
+    /// 640x360.
+    #[serde(rename = "360p")]
+    P360,
+}
+
+impl VideoSize {
+    /// Width and height, in pixels.
+    #[must_use]
+    pub fn pixels(self) -> (u32, u32) {
+        match self {
+            Self::P720 => (1280, 720),
+            Self::P480 => (854, 480),
+            Self::P360 => (640, 360),
+        }
+    }
+}
+
+/// A video codec.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// H.264.
+    #[default]
+    H264,
+    /// VP8.
+    Vp8,
 }
 
 /// A color theme.

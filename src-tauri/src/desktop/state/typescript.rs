@@ -61,6 +61,8 @@ fn contract() -> String {
         declaration::<ConnectingStep>(),
         declaration::<RouteKind>(),
         declaration::<Settings>(),
+        declaration::<VideoSize>(),
+        declaration::<Codec>(),
         declaration::<Theme>(),
         declaration::<Devices>(),
         declaration::<MenuDevice>(),

@@ -500,8 +500,18 @@ fn people_of_earlier_calls_can_be_rung_and_can_ring() {
 
     // The next call replaces the room.
     world.call_known("b2");
-    let rooms: Vec<_> = world.app.meeting_rooms();
-    assert_eq!(rooms, ["b2"], "one entry for one person");
+    assert_eq!(
+        world.app.meeting_rooms(),
+        ["b2"],
+        "one entry for one person"
+    );
+
+    // So it does on the side that answers.
+    world.line(LineEvent::Connected { user: "me".into() });
+    let id = world.knock("b2");
+    world.command(Command::AcceptCall { id }).unwrap();
+    world.call_known("c3");
+    assert_eq!(world.app.meeting_rooms(), ["c3"]);
 }
 
 #[test]
@@ -596,27 +606,44 @@ fn two_with_a_code_who_did_not_get_through_wait_for_each_other_again() {
 }
 
 #[test]
-fn trying_again_calls_the_same_person() {
-    let mut world = World::connected_to_server();
-    world
-        .command(Command::CallWithCode {
-            code: "7-garden-lantern".into(),
-        })
-        .unwrap();
-    world.call_event(matched());
-    world.wait(SLOW_CONNECTION_AFTER);
-    assert!(matches!(
-        world.screen(),
-        Screen::Connecting {
-            timed_out: true,
-            can_retry: true,
-            ..
+fn trying_again_is_offered_where_it_can_work() {
+    for (recents, can) in [(vec![recent("a1", "Bea")], true), (Vec::new(), false)] {
+        let mut world = World::new();
+        let launch = Launch {
+            server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
+            ..Launch::default()
+        };
+        world.app = App::new(Settings::default(), recents, launch);
+        let command = match world.app.state().recents.first() {
+            Some(bea) => Command::CallRecent { id: bea.id },
+            None => Command::CallWithCode {
+                code: "7-garden-lantern".into(),
+            },
+        };
+        world.command(command).unwrap();
+        world.call_event(matched());
+        world.wait(SLOW_CONNECTION_AFTER);
+        assert!(
+            matches!(
+                world.screen(),
+                Screen::Connecting { timed_out: true, can_retry, .. } if *can_retry == can
+            ),
+            "the server frees an invite's number when the two leave each other: {:?}",
+            world.screen()
+        );
+
+        world.effects();
+        let again = world.command(Command::Retry);
+        assert_eq!(again.is_ok(), can);
+        if can {
+            let plan = world.start_call_plan();
+            assert!(matches!(plan.goal, CallGoal::Room { room, .. } if room == "a1"));
         }
-    ));
-    world.effects();
-    world.command(Command::Retry).unwrap();
-    let plan = world.start_call_plan();
-    assert!(matches!(plan.goal, CallGoal::Room { room, .. } if room == "7"));
+
+        world.call_event(ended(EndCode::ConnectTimeout));
+        let is_offered = matches!(world.screen(), Screen::Ended { again: Some(_), .. });
+        assert_eq!(is_offered, can, "nor on the last screen");
+    }
 }
 
 #[test]

@@ -260,6 +260,7 @@ fn a_call_goes_from_search_to_end() {
         reason: EndCode::PartnerLeft,
         cause: None,
         duration_ms: Some(30_000),
+        name: Some("Bea".into()),
         again: Some(blue()),
     };
 
@@ -962,7 +963,9 @@ fn size_codec_and_bitrate_of_the_command_line_reach_preview_and_call() {
         Settings::default(),
         Vec::new(),
         Launch {
-            video_quality,
+            size: Some((640, 360)),
+            fps: Some(15.0),
+            max_bitrate_bps: Some(800_000),
             server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
             ..Launch::default()
         },

@@ -5,7 +5,7 @@ use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::MAX_LISTEN_ROOMS;
 
 use super::*;
-use crate::desktop::state::Invitation;
+use crate::desktop::state::{Codec, Invitation, VideoSize};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -46,6 +46,10 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::ConfirmClose { close: false }),
         1 => any::<u8>().prop_map(|volume| Command::SetRing { speaker: None, volume }),
         1 => Just(Command::TestRing),
+        1 => any::<bool>().prop_map(|on| Command::SetSingleKeyShortcuts { on }),
+        1 => (prop_oneof![Just(VideoSize::P720), Just(VideoSize::P360)], 0_u32..3_000).prop_map(|(size, max_bitrate_kbps)| {
+            Command::SetVideoQuality { size, codec: Codec::Vp8, max_bitrate_kbps }
+        }),
         1 => Just(Command::Cancel),
         1 => Just(Command::HangUp),
         2 => Just(Command::Next),
