@@ -72,6 +72,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .limit_address(args.max_connections_per_address, upgrades)
         .limit_traffic(args.rate_messages, args.rate_bytes)
         .limit_requests(args.rate_find, args.rate_reports)
+        .limit_rooms(args.rate_rooms)
         .heartbeat(args.heartbeat)
         .silent(args.silent)
         .resume_window(args.resume_window)

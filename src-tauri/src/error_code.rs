@@ -74,6 +74,12 @@ pub enum AppErrorCode {
     InviteNotSupported,
     /// The signaling server gives no invite now.
     InviteRefused,
+    /// The file with certificates cannot be read.
+    CaFileUnreadable,
+    /// The file with certificates holds none, or one that cannot be used.
+    CaFileInvalid,
+    /// The command line has a token, but there is no server that it is for.
+    TokenWithoutServer,
     /// The call connected, but something that should have been sent or received was not (headless).
     NoMedia,
     /// The embedded signaling server did not start.
@@ -90,11 +96,14 @@ pub enum AppErrorCode {
 
 impl AppErrorCode {
     /// Every code, in the order of the enum.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Internal,
         Self::BadInvite,
         Self::InviteNotSupported,
         Self::InviteRefused,
+        Self::CaFileUnreadable,
+        Self::CaFileInvalid,
+        Self::TokenWithoutServer,
         Self::NoMedia,
         Self::RelayNotStarted,
         Self::SettingsBroken,
@@ -111,6 +120,9 @@ impl AppErrorCode {
             Self::BadInvite => "BAD_INVITE",
             Self::InviteNotSupported => "INVITE_NOT_SUPPORTED",
             Self::InviteRefused => "INVITE_REFUSED",
+            Self::CaFileUnreadable => "CA_FILE_UNREADABLE",
+            Self::CaFileInvalid => "CA_FILE_INVALID",
+            Self::TokenWithoutServer => "TOKEN_WITHOUT_SERVER",
             Self::NoMedia => "NO_MEDIA",
             Self::RelayNotStarted => "RELAY_NOT_STARTED",
             Self::SettingsBroken => "SETTINGS_BROKEN",

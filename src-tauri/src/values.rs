@@ -13,7 +13,7 @@ pub use tandem_call::{DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS, clean_name, is_room_code};
 
-use crate::invite::{Invite, InviteLink, InviteLinkError, NotAnInvite};
+use crate::invite::{self, Invite, InviteLink, InviteLinkError, NotAnInvite};
 
 /// The longest duration: a day is longer than any call and far below what a timer can hold.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -176,13 +176,19 @@ impl fmt::Display for RoomText {
     }
 }
 
+/// Whether a text is meant as a link: no code and no invite has these characters.
+#[must_use]
+pub fn is_link(text: &str) -> bool {
+    text.contains("://") || invite::has_scheme(text)
+}
+
 /// Reads a code, an invite such as `7-garden-lantern`, or a link. A text is an invite only if it is
 /// a number and two of the listed words; anything else is a code, which passes unchanged.
 ///
 /// # Errors
 /// A sentence for the person who typed it.
 pub fn room_text(text: &str) -> Result<RoomText, String> {
-    if text.contains("://") {
+    if is_link(text) {
         return text
             .parse()
             .map(|link| RoomText::Link(Box::new(link)))
@@ -276,6 +282,7 @@ mod tests {
             "7 Garden Lantern",
             "https://chat.example.org/j/7#garden-lantern",
             "tandem://join/chat.example.org/7#garden-lantern",
+            "tandem:join/chat.example.org/7#garden-lantern",
         ] {
             let found = room_text(text).expect(text);
             assert_eq!(
@@ -285,7 +292,13 @@ mod tests {
             );
         }
 
-        for text in ["", "two words", "https://chat.example.org/j/7", "ws://a/b"] {
+        for text in [
+            "",
+            "two words",
+            "https://chat.example.org/j/7",
+            "ws://a/b",
+            "tandem:7",
+        ] {
             assert!(room_text(text).is_err(), "{text:?}");
         }
     }

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -280,6 +281,62 @@ fn the_first_start_explains_the_ways_to_call_and_asks_for_what_is_missing() {
             .expect("the page answers"),
         "the question is asked once"
     );
+}
+
+#[test]
+fn a_private_server_is_reached_with_what_is_entered_in_the_settings() {
+    require!(Part::Window);
+    let screen = Screen::start().expect("Xvfb starts");
+    let server = SecureServer::start();
+    let home = Home::new().expect("a folder");
+    let settings = home.settings();
+    let saved_token = settings.with_file_name("token.json");
+    let window = Window::open_as(home, &screen, &TEST_MEDIA).expect("the window opens");
+
+    window.press("settings").expect("the button is there");
+    window
+        .fill("#server-url", &server.address())
+        .expect("the settings ask for a server");
+    wait_for_state(&window, "/server/cause", &json!("SIGNALING_TLS_UNTRUSTED"));
+
+    // What may help is opened by itself.
+    window
+        .fill("#ca-file", text(&settings))
+        .expect("there is a place for certificates");
+    window
+        .wait_for_element(".server-access [data-problem=CA_FILE_INVALID]")
+        .expect("a file without certificates is told at once");
+    window
+        .fill("#ca-file", text(server.authority.file()))
+        .expect("the path can be corrected");
+    wait_for_state(&window, "/server/cause", &json!("SIGNALING_TOKEN_NEEDED"));
+
+    let secret = token(SECRET, "Ann");
+    window.fill("#token", &secret).expect("and one for a token");
+    window.press("save-token").expect("the button is there");
+    wait_for_state(&window, "/server/status", &json!("connected"));
+    let shown = window.text(".token-saved").expect("the page answers");
+    assert!(shown.contains("localhost"), "for which server: {shown}");
+
+    let state = window.state().expect("the app answers").to_string();
+    assert!(!state.contains(&secret), "the page never gets it back");
+    let home = window.close().expect("the window closes");
+    let shared = fs::read_to_string(&settings).expect("the settings are saved");
+    assert!(!shared.contains(&secret), "people show this file to others");
+    let mode = fs::metadata(&saved_token)
+        .expect("the token is saved")
+        .permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600, "only its owner can read it");
+
+    let window = Window::open_as(home, &screen, &TEST_MEDIA).expect("it opens again");
+    wait_for_state(&window, "/server/status", &json!("connected"));
+    window.press("settings").expect("the button is there");
+    window.press("forget-token").expect("the button is there");
+    wait_for_state(&window, "/server/cause", &json!("SIGNALING_TOKEN_NEEDED"));
+    wait_until("the token's file is removed", TIMEOUT, || {
+        (!saved_token.exists()).then_some(())
+    })
+    .expect("nothing is left of it");
 }
 
 #[test]

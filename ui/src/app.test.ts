@@ -217,6 +217,78 @@ describe("the page", () => {
     expect(backend.commands).toEqual([{ type: "setServerUrl", url: "ws://10.0.0.1:9000/ws" }]);
   });
 
+  it("saves a token without keeping it, and leaves a refused one in its field", async () => {
+    const backend = await start();
+    action("settings")?.click();
+    const field = input("token");
+    expect(field.type).toBe("password");
+    const save = async () => {
+      action("save-token")?.click();
+      await settle();
+    };
+    expect(action("save-token")?.disabled).toBe(true);
+
+    type(field, "a b");
+    await settle();
+    backend.refusal = { code: "BAD_TOKEN", detail: null };
+    await save();
+    expect(document.querySelector(".server-access [data-problem=BAD_TOKEN]")).not.toBeNull();
+    expect(field.value).toBe("a b");
+
+    type(field, "abc.def");
+    await settle();
+    backend.refusal = undefined;
+    await save();
+    expect(backend.commands.at(-1)).toEqual({ type: "setToken", token: "abc.def" });
+    expect(field.value).toBe("");
+    expect(document.querySelector("[data-problem]")).toBeNull();
+
+    backend.change({
+      token: { server: "chat.example.org", inUse: true, thisRunOnly: false },
+    });
+    await settle();
+    expect(document.querySelector(".token-saved")?.textContent).toContain("chat.example.org");
+    expect(document.getElementById("token"), "this one is forgotten first").toBeNull();
+    action("forget-token")?.click();
+    await settle();
+    expect(backend.commands.at(-1)).toEqual({ type: "forgetToken" });
+  });
+
+  it("drops a token that was typed and not saved when the settings are closed", async () => {
+    const backend = await start();
+    action("settings")?.click();
+    type(input("token"), "abc");
+    action("close-settings")?.click();
+    action("settings")?.click();
+    expect(input("token").value).toBe("");
+    expect(backend.commands).toEqual([]);
+  });
+
+  it("sends the path of a certificate file on the way out of the settings", async () => {
+    const backend = await start();
+    action("settings")?.click();
+    type(input("ca-file"), " /etc/ssl/school.pem ");
+    action("close-settings")?.click();
+    expect(backend.commands).toEqual([{ type: "setCaFile", path: "/etc/ssl/school.pem" }]);
+  });
+
+  it("asks for a server once, however slowly the app's state follows its reply", async () => {
+    const settings = { ...makeState().settings, serverUrl: null, welcomed: false };
+    const server = { status: "idle", name: null, cause: null, exposed: false } as const;
+    const backend = await start(makeState({ settings, server }));
+    action("way-invite")?.click();
+    await settle();
+    type(input("setup-server-url"), "chat.example.org");
+    document.querySelector("form.setup")?.dispatchEvent(new Event("submit", { cancelable: true }));
+    await settle();
+    expect(backend.commands).toEqual([
+      { type: "setServerUrl", url: "chat.example.org" },
+      { type: "welcomed" },
+      { type: "invite" },
+    ]);
+    expect(document.querySelector("form.setup")).toBeNull();
+  });
+
   it("shows the microphone's level, within its bounds", async () => {
     const backend = await start();
     const level = document.getElementById("level");

@@ -101,7 +101,8 @@ export class App {
       closeSettings: () => {
         if (!this.#page.settingsOpen) return;
         this.#actions.commitServerUrl();
-        this.#set({ settingsOpen: false });
+        this.#actions.commitCaFile();
+        this.#set({ settingsOpen: false, drafts: { ...this.#page.drafts, token: "" } });
       },
       draft: (drafts) => {
         this.#set({ drafts: { ...this.#page.drafts, ...drafts } });
@@ -119,6 +120,11 @@ export class App {
         const url = serverUrl.trim();
         void this.#commit("serverUrl", serverUrl, { type: "setServerUrl", url });
       },
+      commitCaFile: () => {
+        const { caFile } = this.#page.drafts;
+        if (caFile === null) return;
+        void this.#commit("caFile", caFile, { type: "setCaFile", path: caFile.trim() });
+      },
       withServer: async (command) => {
         const state = this.#store.state;
         if (!state) return;
@@ -127,8 +133,7 @@ export class App {
           document.getElementById("setup-server-url")?.focus();
           return;
         }
-        if (!state.settings.welcomed) await this.#send({ type: "welcomed" });
-        if (command) await this.#actions.call(command);
+        await this.#goOn(state, command);
       },
       welcome: async (command) => {
         this.#set({ setup: null });
@@ -136,13 +141,15 @@ export class App {
         await this.#send(command);
       },
       finishSetup: async () => {
+        const { state } = this.#store;
         const { drafts, setup } = this.#page;
-        if (!setup || drafts.serverUrl === null) return;
-        const url = drafts.serverUrl.trim();
+        const url = drafts.serverUrl?.trim() ?? "";
+        if (!state || !setup || drafts.serverUrl === null || url === "") return;
         const command: Command = { type: "setServerUrl", url };
         if (!(await this.#commit("serverUrl", drafts.serverUrl, command))) return;
         this.#set({ setup: null });
-        await this.#actions.withServer(setup.then);
+        // Not `withServer`: the app has the server, but its reply can be faster than its state.
+        await this.#goOn(state, setup.then);
       },
       leaveSetup: () => {
         this.#set({ setup: null });
@@ -153,6 +160,12 @@ export class App {
         this.#set({ refusal: null });
       },
     };
+  }
+
+  /** A server is chosen: notes that the user has seen the ways to call, and makes the call. */
+  async #goOn({ settings }: AppState, command: Command | null): Promise<void> {
+    if (!settings.welcomed) await this.#send({ type: "welcomed" });
+    if (command) await this.#actions.call(command);
   }
 
   /**
@@ -226,6 +239,7 @@ export class App {
     this.#page.refusal = null;
     // A half-typed address stays a draft, so nothing is lost when a match closes the dialog.
     this.#page.settingsOpen = false;
+    this.#page.drafts.token = "";
     this.#page.setup = null;
   }
 
@@ -242,7 +256,7 @@ export class App {
   }
 
   #showDialog(): void {
-    const dialog = document.querySelector<HTMLDialogElement>("dialog#settings");
+    const dialog = this.#root.querySelector<HTMLDialogElement>("dialog#settings");
     if (!dialog || dialog.open === this.#page.settingsOpen) return;
     if (this.#page.settingsOpen) {
       dialog.showModal();

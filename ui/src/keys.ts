@@ -13,7 +13,7 @@ interface Key {
 
 /**
  * F11 is the key of browsers. M and V are Element Call's and Jitsi's keys. The comma is what most programs use for their
- * settings. Hanging up takes three keys, the same as in Teams, so that nobody does it by accident.
+ * settings. Hanging up takes three keys, the same as in Teams, so that it does not happen by accident.
  */
 export const KEYS: Record<Shortcut, Key> = {
   mute: { key: "m" },
@@ -42,6 +42,12 @@ export function keyLabel(name: Shortcut, mac = isMac()): string {
   const letter = key.toUpperCase();
   if (mac) return `${shift ? "⇧" : ""}${mod ? "⌘" : ""}${letter}`;
   return `${mod ? "Ctrl+" : ""}${shift ? "Shift+" : ""}${letter}`;
+}
+
+/** As `aria-keyshortcuts` has it: `"Control+Shift+H"`. */
+export function ariaKeys(name: Shortcut, mac = isMac()): string {
+  const { key, mod, shift } = KEYS[name];
+  return `${mod ? (mac ? "Meta+" : "Control+") : ""}${shift ? "Shift+" : ""}${key.toUpperCase()}`;
 }
 
 /** The keys that copy what is selected. */

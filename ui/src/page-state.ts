@@ -17,6 +17,9 @@ export interface Refusal {
 export interface Drafts {
   name: string | null;
   serverUrl: string | null;
+  caFile: string | null;
+  /** Never kept longer than the settings are open. */
+  token: string;
   code: string;
 }
 
@@ -38,7 +41,7 @@ export function initialPage(nowMs: number): PageState {
     nowMs,
     settingsOpen: false,
     setup: null,
-    drafts: { name: null, serverUrl: null, code: "" },
+    drafts: { name: null, serverUrl: null, caFile: null, token: "", code: "" },
     refusal: null,
     idle: false,
     reachable: true,
@@ -56,6 +59,7 @@ export interface Actions {
   /** Starts a call under the name that was typed; not if the app refuses that name. */
   call: (command: Command) => Promise<void>;
   commitServerUrl: () => void;
+  commitCaFile: () => void;
   /**
    * Starts a call or an invite at the user's server; asks for a server if there is none. `null`:
    * only asks.
@@ -102,6 +106,9 @@ const PLACES: Partial<Record<Command["type"], ProblemPlace>> = {
   refreshDevices: "camera",
   startHost: "host",
   stopHost: "host",
+  setToken: "access",
+  forgetToken: "access",
+  setCaFile: "access",
 };
 
 /** What to show when the app refused `command`; `null` for nothing. */

@@ -14,7 +14,7 @@ export function nameOf({ name }: Partner): string | null {
   return VISIBLE.test(shown) ? shown : null;
 }
 
-/** Somebody of whom only the name is known. */
+/** Someone of whom only the name is known. */
 export const personCalled = (name: string | null): Partner => ({
   name,
   picture: null,

@@ -32,10 +32,14 @@ export function pages() {
 export const screen = (page) => page.locator("main").getAttribute("data-screen");
 export const change = (page, changes) => page.evaluate((it) => window.mock.change(it), changes);
 
-/** Makes the page show another state, as the app would. */
+/** Makes the page show another state, as the app would, without the settings over it. */
 export async function show(page, it) {
-  const { screen, settings, devices, preview, server, host, problems } = it;
-  await change(page, { screen, settings, devices, preview, server, host, problems });
+  await page.evaluate(() => {
+    document.querySelector("dialog[open] [data-action=close-settings]")?.click();
+  });
+  const changes = { ...it };
+  delete changes.revision;
+  await change(page, changes);
   await page.evaluate(
     () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
   );

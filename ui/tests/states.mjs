@@ -23,6 +23,7 @@ export const SETTINGS = {
   welcomed: true,
   ringSpeaker: null,
   ringVolume: 80,
+  caFile: null,
   singleKeyShortcuts: true,
   videoSize: "720p",
   codec: "h264",
@@ -96,6 +97,7 @@ export function state(change = {}) {
     devices: DEVICES,
     preview: { status: "on" },
     server: SERVER,
+    token: null,
     host: { status: "off", addresses: [] },
     invitation: null,
     incoming: null,
@@ -157,7 +159,7 @@ const unreachable = {
 /** @type {Search} */
 const anyone = { kind: "anyone" };
 /** @type {Search} */
-const garden = { kind: "room", code: "garden-42", server: null };
+const garden = { kind: "room", code: "garden-42", server: null, invited: false };
 /** @type {Search} */
 const amara = { kind: "person", name: "Amara" };
 
@@ -196,6 +198,21 @@ export const STATES = {
   }),
   "lobby-opened-exposed": state({
     opened: { code: "7-garden-lantern", server: "9.9.9.9", otherServer: true, exposed: true },
+  }),
+  "lobby-opened-no-server": state({
+    settings: { ...SETTINGS, serverUrl: null },
+    server: { status: "idle", name: null, cause: null, exposed: false },
+    opened: { code: "7-garden-lantern", server: null, otherServer: false, exposed: false },
+  }),
+  "settings-access": state({
+    settings: { ...SETTINGS, caFile: "/etc/ssl/example-school-authority.pem" },
+    token: { server: "chat.example.org", inUse: true, thisRunOnly: false },
+    problems: [problem(1, "CA_FILE_INVALID", "access", "there is no certificate in it")],
+  }),
+  // A token for the server before, which the new one does not get.
+  "settings-token": state({
+    server: { ...SERVER, status: "unreachable", cause: "SIGNALING_TOKEN_NEEDED" },
+    token: { server: "meet.example.net", inUse: false, thisRunOnly: false },
   }),
   "lobby-unreachable": state(unreachable),
   "lobby-camera-off": state({
@@ -243,8 +260,15 @@ export const STATES = {
   }),
   "waiting-invite": outsideLobby({
     kind: "waiting",
-    search: { kind: "room", code: "7-garden-lantern", server: "meet.example.net" },
+    search: { kind: "room", code: "7-garden-lantern", server: "meet.example.net", invited: true },
     ringing: true,
+    startedAtMs: NOW - 7_000,
+    sendsVideo: true,
+  }),
+  "waiting-guest": outsideLobby({
+    kind: "waiting",
+    search: { kind: "room", code: "7-garden-lantern", server: null, invited: true },
+    ringing: false,
     startedAtMs: NOW - 7_000,
     sendsVideo: true,
   }),

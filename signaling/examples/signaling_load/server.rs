@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 /// All limits are on, because they are part of what is measured, and too high to refuse anything
 /// here.
-const LIMITS: [&str; 14] = [
+const LIMITS: [&str; 16] = [
     "--max-connections",
     "60000",
     "--max-connections-per-address",
@@ -27,6 +27,8 @@ const LIMITS: [&str; 14] = [
     "10000000",
     "--rate-reports",
     "10000000",
+    "--rate-rooms",
+    "1000000",
 ];
 
 /// A process that is killed when this value is dropped.

@@ -213,6 +213,18 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) rate_reports: u32,
 
+    /// Different rooms per minute that are searched for or listened in from one address (IPv6: from
+    /// one /64); a third of that on one connection, and on all connections with one token's `sub`.
+    /// More get `rate_limited`.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_RATE_ROOMS",
+        default_value_t = 60,
+        value_name = "N"
+    )]
+    #[arg(help_heading = "Limits (0 switches one off)")]
+    pub(crate) rate_rooms: u32,
+
     /// Send a WebSocket ping this often; 0: never.
     #[arg(long, env = "TANDEM_SIGNALING_HEARTBEAT", default_value = "25s", value_parser = duration)]
     #[arg(value_name = "TIME", help_heading = "Times")]

@@ -1,4 +1,4 @@
-//! The rooms in which a client listens, for the case that it has to register anew.
+//! The rooms in which a client listens, in case the server registers it as a new user.
 
 use parking_lot::Mutex;
 

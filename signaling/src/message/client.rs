@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{KnockId, RequestId, SessionId, SocketId, UserId};
+use super::{ClaimToken, KnockId, RequestId, SessionId, SocketId, UserId};
 
 /// A client's message with the `id` that its reply or error will carry.
 #[derive(Debug, Clone, Serialize)]
@@ -32,8 +32,13 @@ impl From<ClientMessage> for ClientEnvelope {
 pub enum ClientMessage {
     /// Search for a partner: anyone, or the person who gives the same room.
     FindPartner(FindPartner),
-    /// Ask for a room that nobody else gets, to invite someone into. Answered by `room_claimed`.
-    ClaimRoom,
+    /// Ask for a room that no other client gets, to invite someone into. Answered by `room_claimed`.
+    ClaimRoom(ClaimRoom),
+    /// Give up a room that this client has claimed. Answered by `room_released`.
+    ReleaseRoom {
+        /// From `room_claimed`.
+        room: String,
+    },
     /// Be rung by those who search for one of these rooms, instead of those of the last `listen`.
     /// Not a search. Answered by `listening`.
     Listen {
@@ -127,7 +132,8 @@ impl ClientMessage {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::FindPartner(_) => "find_partner",
-            Self::ClaimRoom => "claim_room",
+            Self::ClaimRoom(_) => "claim_room",
+            Self::ReleaseRoom { .. } => "release_room",
             Self::Listen { .. } => "listen",
             Self::Accept(_) => "accept",
             Self::Decline { .. } => "decline",
@@ -188,6 +194,26 @@ impl FindPartner {
             .as_deref()
             .is_some_and(|room| self.must_exist || super::room_number(room).is_some())
     }
+}
+
+/// Which room to claim. By default any that is free.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimRoom {
+    /// A room that this person claimed before, perhaps as another user. A server that does not hold
+    /// it for this token, or that is from before this field, gives another room.
+    #[serde(flatten)]
+    pub former: Option<FormerClaim>,
+}
+
+/// A room that was claimed before, and the proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerClaim {
+    /// From `room_claimed`.
+    pub room: String,
+    /// From the same `room_claimed`.
+    pub claim_token: ClaimToken,
 }
 
 /// A knock to accept, and what the caller will see of the user. Every field but the first is

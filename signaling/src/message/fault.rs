@@ -30,18 +30,18 @@ pub enum ErrorCode {
     AlreadyMatched,
     /// The session is not the client's current one (for a report: nor a recent one).
     NoSuchSession,
-    /// Nobody has claimed this room, waits in it or listens in it, and the search was only for a
-    /// room that exists.
+    /// No client has claimed this room, waits in it or listens in it, and the search was only for a
+    /// room that exists; or the room to release does not belong to this client.
     NoSuchRoom,
     /// The person who listens in the room declined the knock. The search is over.
     Declined,
-    /// Nobody answered the knock in time. The search is over.
+    /// There was no answer to the knock in time. The search is over.
     NoAnswer,
     /// The knock to accept or decline is unknown or has ended.
     NoSuchKnock,
     /// Too many messages; `retryAfterMs` says when the next is accepted.
     RateLimited,
-    /// Too many clients are searching.
+    /// Too many clients are searching, or waiting in this claimed room.
     QueueFull,
     /// The operator banned this user or address. The connection closes with 4005.
     Banned,
@@ -67,6 +67,8 @@ pub struct Fault {
     pub message: String,
     /// The `id` of the rejected message, if it had one.
     pub id: Option<RequestId>,
+    /// When the same message may be accepted, in ms from now.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Fault {
@@ -76,6 +78,7 @@ impl Fault {
             code,
             message: message.into(),
             id: None,
+            retry_after_ms: None,
         }
     }
 

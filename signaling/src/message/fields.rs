@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::Fault;
 
 /// Every field of any client message. Other fields are skipped and cost no memory.
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 24] = [
     "type",
     "id",
     "to",
@@ -24,6 +24,7 @@ const KNOWN: [&str; 23] = [
     "userPicture",
     "room",
     "rooms",
+    "claimToken",
     "mustExist",
     "interests",
     "sessionId",

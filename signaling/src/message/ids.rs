@@ -84,3 +84,31 @@ id! {
     /// Parsing limits it to [`MAX_REQUEST_ID_BYTES`](super::MAX_REQUEST_ID_BYTES). Cheap to clone.
     RequestId
 }
+
+/// The secret that proves who claimed a room: from `room_claimed`, for a later `claim_room`. The
+/// server makes it, from at least 128 random bits. Parsing limits it to
+/// [`MAX_CLAIM_TOKEN_BYTES`](super::MAX_CLAIM_TOKEN_BYTES).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClaimToken(String);
+
+impl ClaimToken {
+    /// The token as it stands on the wire.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for ClaimToken {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for ClaimToken {
+    /// Without the secret: it must not reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClaimToken(…)")
+    }
+}

@@ -21,6 +21,9 @@ pub const RELAY_OVERHEAD_BYTES: usize = 512;
 /// The longest `id` of a message.
 pub const MAX_REQUEST_ID_BYTES: usize = 64;
 
+/// The longest `claimToken`: twice what the server makes.
+pub const MAX_CLAIM_TOKEN_BYTES: usize = 128;
+
 /// The longest `userName`. The shortest has one character.
 pub const MAX_USER_NAME_CHARS: usize = 40;
 

@@ -63,7 +63,12 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, Fault> {
     let kind = fields.required_string("type")?;
     Ok(match kind.as_str() {
         "find_partner" => ClientMessage::FindPartner(find_partner(fields)?),
-        "claim_room" => ClientMessage::ClaimRoom,
+        "claim_room" => ClientMessage::ClaimRoom(ClaimRoom {
+            former: former_claim(fields)?,
+        }),
+        "release_room" => ClientMessage::ReleaseRoom {
+            room: room("room", fields.required_string("room")?)?,
+        },
         "listen" => ClientMessage::Listen {
             rooms: rooms(fields.required("rooms")?)?,
         },
@@ -165,6 +170,25 @@ fn find_partner(fields: &Fields<'_>) -> Result<FindPartner, Fault> {
             .transpose()?
             .unwrap_or_default(),
     })
+}
+
+/// Without a token, a `room` is ignored, as any field that a message does not have.
+fn former_claim(fields: &Fields<'_>) -> Result<Option<FormerClaim>, Fault> {
+    let Some(token) = fields.optional_string("claimToken")? else {
+        return Ok(None);
+    };
+
+    if token.len() > MAX_CLAIM_TOKEN_BYTES {
+        return Err(Fault::field(
+            "claimToken",
+            &format!("must have at most {MAX_CLAIM_TOKEN_BYTES} bytes"),
+        ));
+    }
+
+    Ok(Some(FormerClaim {
+        room: room("room", fields.required_string("room")?)?,
+        claim_token: token.into(),
+    }))
 }
 
 fn accept(fields: &Fields<'_>) -> Result<Accept, Fault> {

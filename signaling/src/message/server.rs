@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ErrorCode, Fault, KnockId, RequestId, SessionId, SocketId, UserId};
+use super::{ClaimToken, ErrorCode, Fault, KnockId, RequestId, SessionId, SocketId, UserId};
 
 /// A server's message with the `id` of the client's message that caused it.
 #[derive(Debug, Clone, Serialize)]
@@ -27,7 +27,7 @@ impl From<Fault> for ServerEnvelope {
         let report = ErrorReport {
             code: fault.code,
             message: fault.message,
-            retry_after_ms: None,
+            retry_after_ms: fault.retry_after_ms,
         };
 
         Self {
@@ -45,6 +45,8 @@ pub enum ServerMessage {
     UserRegistered(Box<UserRegistered>),
     /// The answer to `claim_room`.
     RoomClaimed(RoomClaimed),
+    /// The answer to `release_room`.
+    RoomReleased(RoomReleased),
     /// The search has begun, is still running after a `next`, or has begun or ceased to ring.
     Searching(Searching),
     /// The search has ended without a partner.
@@ -95,6 +97,7 @@ impl ServerMessage {
         match self {
             Self::UserRegistered(_) => "user_registered",
             Self::RoomClaimed(_) => "room_claimed",
+            Self::RoomReleased(_) => "room_released",
             Self::Searching(_) => "searching",
             Self::SearchCancelled => "search_cancelled",
             Self::Listening(_) => "listening",
@@ -178,6 +181,17 @@ pub struct RoomClaimed {
     /// How long the room stays claimed after the client has left. While the client is connected, it
     /// does not expire.
     pub expires_ms: u64,
+    /// Claims the same room again, also as another user. `None`: the server is from before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim_token: Option<ClaimToken>,
+}
+
+/// A room that no longer belongs to this client.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomReleased {
+    /// Its code.
+    pub room: String,
 }
 
 /// A search is running.
@@ -187,7 +201,7 @@ pub struct Searching {
     /// The room, if the search is for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
-    /// Whether somebody who listens in the room is being rung. It comes again when this changes.
+    /// Whether a client that listens in the room is being rung. It comes again when this changes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ringing: bool,
 }
@@ -231,7 +245,7 @@ pub struct KnockEnded {
 pub enum KnockEnd {
     /// The caller no longer waits, or this client no longer listens.
     Cancelled,
-    /// Nobody answered in time.
+    /// There was no answer in time.
     Expired,
     /// The caller has found another partner in the room.
     Answered,
@@ -478,6 +492,7 @@ pub fn parse_server(text: &str) -> Result<ServerEnvelope, ServerMessageError> {
     let message = match head.r#type.as_str() {
         "user_registered" => ServerMessage::UserRegistered(body(text)?),
         "room_claimed" => ServerMessage::RoomClaimed(body(text)?),
+        "room_released" => ServerMessage::RoomReleased(body(text)?),
         "searching" => ServerMessage::Searching(body(text)?),
         "search_cancelled" => ServerMessage::SearchCancelled,
         "listening" => ServerMessage::Listening(body(text)?),

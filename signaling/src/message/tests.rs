@@ -369,7 +369,14 @@ fn client_messages_read_back_as_they_were_written() {
             interests: vec!["a".into()],
             ..FindPartner::default()
         }),
-        ClientMessage::ClaimRoom,
+        ClientMessage::ClaimRoom(ClaimRoom::default()),
+        ClientMessage::ClaimRoom(ClaimRoom {
+            former: Some(FormerClaim {
+                room: "7".into(),
+                claim_token: "t".to_owned().into(),
+            }),
+        }),
+        ClientMessage::ReleaseRoom { room: "7".into() },
         ClientMessage::Listen { rooms: Vec::new() },
         ClientMessage::Listen {
             rooms: vec!["7".into(), "r".into()],
@@ -447,6 +454,8 @@ fn server_messages_use_the_names_of_the_protocol() {
         r#"{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":1,"heartbeatMs":25000,"silentMs":60000,"resumeMs":0,"maxMessageBytes":65536,"iceServers":[{"urls":["stun:x"]}]}"#,
         r#"{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":1,"heartbeatMs":25000,"silentMs":60000,"resumeMs":0,"maxMessageBytes":65536,"iceServers":[],"capabilities":["claim_room","ring"]}"#,
         r#"{"type":"room_claimed","room":"7","expiresMs":600000}"#,
+        r#"{"type":"room_claimed","room":"7","expiresMs":600000,"claimToken":"t"}"#,
+        r#"{"type":"room_released","room":"7","id":"i"}"#,
         r#"{"type":"searching"}"#,
         r#"{"type":"searching","room":"r","id":"i"}"#,
         r#"{"type":"searching","room":"r","ringing":true}"#,
@@ -535,7 +544,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_makes_the_parsers_panic(text in r#"\{("(type|id|to|userAge|interests|rooms|knockId|lastSeq|t)":("(ping|next|resume|find_partner|listen|accept|knock)"|-?[0-9]{1,25}(\.[0-9]{1,3})?(e[0-9]{1,3})?|null|\[\]|\{\}),?){0,6}\}?"#) {
+    fn no_json_makes_the_parsers_panic(text in r#"\{("(type|id|to|userAge|interests|room|rooms|claimToken|knockId|lastSeq|t)":("(ping|next|resume|find_partner|listen|accept|knock|claim_room|release_room)"|-?[0-9]{1,25}(\.[0-9]{1,3})?(e[0-9]{1,3})?|null|\[\]|\{\}),?){0,6}\}?"#) {
         let _ = parse_client(text.as_bytes());
         let _ = parse_server(&text);
     }

@@ -140,6 +140,14 @@ impl SignalingServerBuilder {
         self
     }
 
+    /// Limits the different rooms that may be searched for or listened in from one address (IPv6: one
+    /// /64) in a minute; one connection, and one person with a token, may try a third of them. A
+    /// room of 22 or more characters costs nothing in `listen`. 0, the default, is no limit.
+    pub fn limit_rooms(mut self, rooms_per_minute: u32) -> Self {
+        self.edge.rate_rooms = rooms_per_minute;
+        self
+    }
+
     /// Trusts the `X-Forwarded-For` of proxies in this address range. Can be called repeatedly.
     pub fn trusted_proxy(mut self, range: ipnet::IpNet) -> Self {
         self.edge.trusted_proxies.push(range);

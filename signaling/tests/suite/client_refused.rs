@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tandem_signaling::client::{ClientErrorCode, ClientEvent};
-use tandem_signaling::message::ClientMessage;
+use tandem_signaling::message::{ClaimRoom, ClientMessage};
 use tandem_signaling::server::SignalingServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -161,7 +161,9 @@ async fn a_message_of_the_former_user_is_not_sent_as_the_new_one() {
 
     lost(&mut events).await;
     connected(&mut events).await;
-    client.send(ClientMessage::ClaimRoom).expect("connected");
+    client
+        .send(ClientMessage::ClaimRoom(ClaimRoom::default()))
+        .expect("connected");
     match within("a message", server.next()).await {
         Some(Ok(Message::Text(text))) => assert!(text.contains("claim_room"), "{text}"),
         other => panic!("expected a message: {other:?}"),

@@ -231,5 +231,5 @@ async fn a_redirection_is_not_followed() {
     }
 
     let visitor = tokio::time::timeout(Duration::from_millis(300), second.accept()).await;
-    assert!(visitor.is_err(), "nobody came, and no token was sent");
+    assert!(visitor.is_err(), "no client came, and no token was sent");
 }

@@ -407,7 +407,24 @@ async fn churn_leaves_nothing_behind() {
                         .await;
                     peer = back;
                 }
-                _ => {}
+                // Claimed, claimed again on the other node, and given up there or here.
+                _ => {
+                    peer.send(json!({ "type": "cancel_search" })).await;
+                    peer.send(json!({ "type": "claim_room" })).await;
+                    let claimed = skip_to(&mut peer, "room_claimed").await;
+                    let (room, token) = (&claimed["room"], &claimed["claimToken"]);
+                    let mut owner = nodes[(n + 1) % 2].peer().await;
+                    owner
+                        .send(json!({ "type": "claim_room", "room": room, "claimToken": token }))
+                        .await;
+                    assert_eq!(owner.expect("room_claimed").await["room"], *room);
+                    let release = json!({ "type": "release_room", "room": room });
+                    peer.send(release.clone()).await;
+                    skip_to(&mut peer, "error").await;
+                    owner.send(release).await;
+                    owner.expect("room_released").await;
+                    owner.send(json!({ "type": "bye" })).await;
+                }
             }
 
             peer.send(json!({ "type": "bye" })).await;
@@ -421,8 +438,65 @@ async fn churn_leaves_nothing_behind() {
     .await;
 }
 
+/// The next message of this type; skips others.
+async fn skip_to(peer: &mut Peer, kind: &str) -> Value {
+    loop {
+        let text = peer.next().await.expect("a message");
+        let message: Value = serde_json::from_str(&text).expect("JSON");
+        if message["type"] == kind {
+            return message;
+        }
+    }
+}
+
 #[tokio::test]
-async fn a_room_has_one_owner_across_nodes_and_is_free_after_its_call() {
+async fn a_room_is_free_a_minute_after_its_call_across_nodes() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut owner, mut guest) = (one.peer().await, other.peer().await);
+    owner.send(json!({ "type": "claim_room" })).await;
+    let room = owner.expect("room_claimed").await["room"].clone();
+    let room = room.as_str().expect("a room");
+    let enter = json!({ "type": "find_partner", "room": room, "mustExist": true });
+    for peer in [&mut owner, &mut guest] {
+        peer.send(enter.clone()).await;
+        peer.expect("searching").await;
+    }
+    owner.expect("partner_found").await;
+    let found = guest.expect("partner_found").await;
+    guest
+        .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
+    guest.expect("session_ended").await;
+    owner.expect("partner_left").await;
+
+    // When it ends, by the clock of Redis' machine.
+    let mut database = store::connect(&redis);
+    let ends: f64 = database
+        .zscore("{tandem}:claim_ends", room)
+        .expect("the claim ends");
+    let (seconds, _): (f64, u64) = redis::cmd("TIME").query(&mut database).expect("a time");
+    let left = ends / 1000.0 - seconds;
+    assert!((30.0..=61.0).contains(&left), "{left} s");
+
+    // The guest waits for the owner, until the minute is over.
+    guest.send(enter).await;
+    guest.expect("searching").await;
+    guest.expect_quiet().await;
+    let _: usize = database
+        .zadd("{tandem}:claim_ends", room, 1)
+        .expect("a set");
+    guest.expect_error("no_such_room").await;
+    guest.expect("search_cancelled").await;
+    owner
+        .send(json!({ "type": "listen", "rooms": [room] }))
+        .await;
+    assert_eq!(owner.expect("listening").await["rooms"], 0);
+}
+
+#[tokio::test]
+async fn a_room_has_one_owner_across_nodes_who_may_try_again_and_gives_it_up() {
     require!(Part::Redis);
     let redis = Redis::start().expect("Redis starts");
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
@@ -469,6 +543,34 @@ async fn a_room_has_one_owner_across_nodes_and_is_free_after_its_call() {
         .await;
     guest.expect("session_ended").await;
     owner.expect("partner_left").await;
+
+    // They try again, the owner first or the guest first, on whichever node.
+    for guest_first in [true, false] {
+        let (first, second) = if guest_first {
+            (&mut guest, &mut owner)
+        } else {
+            (&mut owner, &mut guest)
+        };
+        first.send(enter(&room)).await;
+        first.expect("searching").await;
+        first.expect_quiet().await;
+        second.send(enter(&room)).await;
+        second.expect("searching").await;
+        let found = second.expect("partner_found").await;
+        first.expect("partner_found").await;
+        second
+            .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+            .await;
+        second.expect("session_ended").await;
+        first.expect("partner_left").await;
+    }
+
+    // Until the owner gives the room up; no one else can.
+    let release = json!({ "type": "release_room", "room": room, "id": "r" });
+    guest.send(release.clone()).await;
+    assert_eq!(guest.expect_error("no_such_room").await["id"], "r");
+    owner.send(release).await;
+    assert_eq!(owner.expect("room_released").await["room"], room);
     stranger.send(enter(&room)).await;
     stranger.expect("searching").await;
     stranger.expect_error("no_such_room").await;

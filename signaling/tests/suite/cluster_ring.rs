@@ -1,6 +1,6 @@
 //! Ringing across server processes that share a Redis.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::Commands;
 use serde_json::{Value, json};
@@ -53,6 +53,23 @@ async fn claim(peer: &mut Peer) -> String {
     peer.send(json!({ "type": "claim_room" })).await;
     let claimed = peer.expect("room_claimed").await;
     claimed["room"].as_str().expect("a room").to_owned()
+}
+
+/// The message that claims a room again.
+fn claim_again(claimed: &Value) -> Value {
+    json!({ "type": "claim_room", "room": claimed["room"], "claimToken": claimed["claimToken"] })
+}
+
+/// The key of a client in Redis.
+fn user_key(peer: &Peer) -> String {
+    let user = peer.registered["userId"].as_str().expect("an id");
+    format!("{{tandem}}:user:{user}")
+}
+
+async fn release(peer: &mut Peer, room: &str) {
+    peer.send(json!({ "type": "release_room", "room": room }))
+        .await;
+    assert_eq!(peer.expect("room_released").await["room"], room);
 }
 
 /// Waits until this many clients wait in a room.
@@ -140,7 +157,7 @@ async fn a_caller_on_one_node_rings_at_a_listener_on_another() {
 }
 
 #[tokio::test]
-async fn two_who_search_meet_across_nodes_also_where_somebody_listens() {
+async fn two_who_search_meet_across_nodes_also_in_a_room_with_a_listener() {
     require!(Part::Redis);
     let redis = Redis::start().expect("Redis starts");
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
@@ -208,6 +225,17 @@ async fn only_the_owner_listens_in_a_claimed_room_across_nodes() {
         .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
         .await;
     caller.expect("session_ended").await;
+    assert_eq!(owner.expect("partner_left").await["reason"], "left");
+    listen(&mut intruder, &[&room], 0).await;
+
+    // After a call that failed, the caller rings again.
+    listen(&mut owner, &[&room], 1).await;
+    ring(&mut caller, &mut owner, &room).await;
+    caller.send(json!({ "type": "cancel_search" })).await;
+    caller.expect("search_cancelled").await;
+    owner.expect("knock_ended").await;
+
+    release(&mut owner, &room).await;
     intruder.send(call(&room)).await;
     intruder.expect("searching").await;
     expect_failed(&mut intruder, "no_such_room").await;
@@ -261,13 +289,16 @@ async fn two_guests_on_two_nodes_wait_for_the_owner_of_a_claimed_room() {
     second.expect("partner_found").await;
     third.expect_quiet().await;
 
-    // `next` frees the room and leads to nobody who waits there.
-    second.send(json!({ "type": "next" })).await;
-    expect_failed(&mut third, "no_such_room").await;
+    // `next` does not lead to another guest who waits there.
+    second.send(json!({ "type": "next", "id": "call" })).await;
     second.expect("searching").await;
-    second.expect_error("no_such_room").await;
-    second.expect("search_cancelled").await;
     assert_eq!(owner.expect("partner_left").await["reason"], "skipped");
+    waiting(&redis, &room, 2).await;
+    second.expect_quiet().await;
+    third.expect_quiet().await;
+    release(&mut owner, &room).await;
+    expect_failed(&mut second, "no_such_room").await;
+    expect_failed(&mut third, "no_such_room").await;
 }
 
 #[tokio::test]
@@ -297,6 +328,8 @@ async fn the_owner_of_a_claimed_room_that_searches_meets_the_guest_who_waited_lo
         .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
         .await;
     owner.expect("session_ended").await;
+    second.expect_quiet().await;
+    release(&mut owner, &room).await;
     expect_failed(&mut second, "no_such_room").await;
 }
 
@@ -387,7 +420,9 @@ async fn listeners_and_claims_are_written_again_after_redis_lost_its_data() {
     let redis = Redis::start().expect("Redis starts");
     let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
     let (mut owner, mut caller) = (one.peer().await, other.peer().await);
-    let room = claim(&mut owner).await;
+    owner.send(json!({ "type": "claim_room" })).await;
+    let claimed = owner.expect("room_claimed").await;
+    let room = claimed["room"].as_str().expect("a room").to_owned();
     listen(&mut owner, &[&room, PRIVATE], 2).await;
 
     let port = redis.port();
@@ -412,17 +447,21 @@ async fn listeners_and_claims_are_written_again_after_redis_lost_its_data() {
     let found = caller.expect("partner_found").await;
     owner.expect("partner_found").await;
 
-    // Its claim is known again, so it is released after the call.
+    // Its claim is known again: it ends after the call, and the token still gives it back.
     owner
         .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
         .await;
     owner.expect("session_ended").await;
     eventually("the end of the claim", async || {
-        !database
-            .exists::<_, bool>("{tandem}:claims")
-            .expect("a key")
+        let ends: Option<f64> = database
+            .zscore("{tandem}:claim_ends", &room)
+            .expect("a score");
+        ends.is_some()
     })
     .await;
+    let mut again = other.peer().await;
+    again.send(claim_again(&claimed)).await;
+    assert_eq!(again.expect("room_claimed").await["room"], *room);
 }
 
 #[tokio::test]
@@ -442,8 +481,8 @@ async fn a_ring_goes_on_when_redis_was_away() {
     answer(&mut listener, "accept", &former).await;
     listener.expect_error("unavailable").await;
 
-    // It comes back without its data: the search begins anew, and rings again or, if its node was
-    // back first, fails.
+    // It comes back without its data: the search begins again, and rings again or, if its node
+    // was back first, fails.
     let _redis = Redis::start_at(port).expect("Redis starts again");
     let mut knocks = vec![former];
     let answered = timeout(Duration::from_secs(30), async {
@@ -487,4 +526,139 @@ async fn a_ring_that_nobody_answers_ends_after_45_s_across_nodes() {
     }
     expect_failed(&mut caller, "no_answer").await;
     assert_eq!(listener.expect("knock_ended").await["reason"], "expired");
+}
+
+#[tokio::test]
+async fn an_owner_that_becomes_a_new_user_gets_its_number_back_on_another_node() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let (mut former, mut guest, mut thief) =
+        (one.peer().await, other.peer().await, one.peer().await);
+    former.send(json!({ "type": "claim_room" })).await;
+    let claimed = former.expect("room_claimed").await;
+    let room = claimed["room"].as_str().expect("a room").to_owned();
+    let token = claimed["claimToken"].as_str().expect("a token").to_owned();
+    let kept: String = store::connect(&redis)
+        .hget("{tandem}:claim_hashes", &room)
+        .expect("a hash");
+    assert_ne!(kept, token, "Redis does not know the token");
+
+    // A wrong token gives another room.
+    let wrong = json!({ "room": room, "claimToken": "0".repeat(64) });
+    for wrong in [wrong, json!({ "room": room, "claimToken": kept })] {
+        thief.send(claim_again(&wrong)).await;
+        assert_ne!(thief.expect("room_claimed").await["room"], *room);
+    }
+
+    // The former user still listens there, and a guest rings.
+    listen(&mut former, &[&room, PRIVATE], 2).await;
+    ring(&mut guest, &mut former, &room).await;
+    let mut owner = other.peer().await;
+    owner.send(claim_again(&claimed)).await;
+    let again = owner.expect("room_claimed").await;
+    assert_eq!(
+        (&again["room"], &again["claimToken"]),
+        (&claimed["room"], &claimed["claimToken"])
+    );
+    assert_eq!(former.expect("knock_ended").await["reason"], "cancelled");
+    assert_eq!(guest.expect("searching").await.get("ringing"), None);
+    listen(&mut former, &[&room, PRIVATE], 1).await;
+
+    // When the former user leaves, the room stays.
+    former.send(json!({ "type": "bye" })).await;
+    while former.next().await.is_ok() {}
+    owner
+        .send(json!({ "type": "find_partner", "room": room, "mustExist": true }))
+        .await;
+    owner.expect("searching").await;
+    let found = owner.expect("partner_found").await;
+    assert_eq!(found["partnerId"], guest.registered["userId"]);
+    guest.expect("partner_found").await;
+
+    // The owner resumes on the other node, where its call ends; then it is gone, and back in time.
+    let (mut owner, _) = resume(&one, &owner, 0).await;
+    owner
+        .send(json!({ "type": "end_session", "sessionId": found["sessionId"] }))
+        .await;
+    owner.expect("session_ended").await;
+    owner.send(json!({ "type": "bye" })).await;
+    while owner.next().await.is_ok() {}
+    let mut owner = other.peer().await;
+    owner.send(claim_again(&claimed)).await;
+    assert_eq!(owner.expect("room_claimed").await["room"], *room);
+    let ends: Option<f64> = store::connect(&redis)
+        .zscore("{tandem}:claim_ends", &room)
+        .expect("a score");
+    assert_eq!(ends, None, "it is held again");
+}
+
+#[tokio::test]
+async fn eight_guests_wait_in_a_claimed_room_across_nodes() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let mut owner = one.peer().await;
+    let room = claim(&mut owner).await;
+    let mut guests = Vec::new();
+    for n in 0..8 {
+        let node = if n % 2 == 0 { &one } else { &other };
+        let mut guest = node.peer().await;
+        guest.send(call(&room)).await;
+        guest.expect("searching").await;
+        waiting(&redis, &room, n + 1).await;
+        guests.push(guest);
+    }
+
+    let mut ninth = other.peer().await;
+    ninth.send(call(&room)).await;
+    ninth.expect("searching").await;
+    let error = ninth.expect_error("queue_full").await;
+    assert_eq!(
+        (&error["id"], &error["retryAfterMs"]),
+        (&json!("call"), &json!(5_000))
+    );
+    ninth.expect("search_cancelled").await;
+
+    // The owner is let in, and one more guest fits in again.
+    owner.send(call(&room)).await;
+    owner.expect("searching").await;
+    let found = owner.expect("partner_found").await;
+    assert_eq!(found["partnerId"], guests[0].registered["userId"]);
+    ninth.send(call(&room)).await;
+    ninth.expect("searching").await;
+    waiting(&redis, &room, 8).await;
+    ninth.expect_quiet().await;
+}
+
+#[tokio::test]
+async fn callers_that_register_again_knock_once_in_three_seconds_across_nodes() {
+    require!(Part::Redis);
+    let redis = Redis::start().expect("Redis starts");
+    let (one, other) = (Node::start(&redis).await, Node::start(&redis).await);
+    let mut listener = one.peer().await;
+    listen(&mut listener, &[PRIVATE], 1).await;
+    let mut caller = other.peer().await;
+    ring(&mut caller, &mut listener, PRIVATE).await;
+    let rung_at = Instant::now();
+    caller.send(json!({ "type": "bye" })).await;
+    assert_eq!(listener.expect("knock_ended").await["reason"], "cancelled");
+
+    // As another user, from the node of the listener.
+    let mut next = one.peer().await;
+    next.send(call(PRIVATE)).await;
+    next.expect("searching").await;
+    let knock = listener.expect("knock").await;
+    assert!(rung_at.elapsed() >= Duration::from_millis(2_900));
+    assert_eq!(next.expect("searching").await["ringing"], true);
+
+    // A person has decided: the next one rings at once.
+    answer(&mut listener, "decline", &knock).await;
+    expect_failed(&mut next, "declined").await;
+    let rung: Option<u64> = store::connect(&redis)
+        .hget(user_key(&listener), "rung")
+        .expect("a field");
+    assert_eq!(rung, None);
+    let mut last = other.peer().await;
+    ring(&mut last, &mut listener, PRIVATE).await;
 }

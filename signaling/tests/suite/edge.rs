@@ -655,3 +655,108 @@ async fn an_address_claims_twenty_rooms_a_minute() {
     other.expect_error("rate_limited").await;
     server.shutdown_within(Duration::ZERO).await;
 }
+
+/// Searches for these rooms until one is refused. Returns how many were not, and the wait.
+async fn try_rooms(peer: &mut Peer, rooms: impl Iterator<Item = String>) -> (usize, Option<u64>) {
+    for (tried, room) in rooms.enumerate() {
+        peer.send(json!({ "type": "find_partner", "room": room }))
+            .await;
+        let answer: Value =
+            serde_json::from_str(&peer.next().await.expect("an answer")).expect("JSON");
+        if answer["type"] == "error" {
+            assert_eq!(answer["code"], "rate_limited", "{answer}");
+            return (
+                tried,
+                Some(answer["retryAfterMs"].as_u64().expect("a wait")),
+            );
+        }
+
+        assert_eq!(answer["type"], "searching");
+        peer.send(json!({ "type": "cancel_search" })).await;
+        peer.expect("search_cancelled").await;
+    }
+
+    (usize::MAX, None)
+}
+
+#[tokio::test]
+async fn an_address_tries_sixty_different_rooms_a_minute_and_a_connection_twenty() {
+    let builder = SignalingServer::builder().limit_rooms(60);
+    let server = start(builder).await;
+    let mut tried = 0;
+    for connection in 0..4 {
+        let mut peer = Peer::connect(server.local_addr()).await;
+        let rooms = (0..1_000).map(|n| format!("otter-{connection}-{n}"));
+        let (count, wait) = try_rooms(&mut peer, rooms).await;
+        assert!(count <= 21, "twenty, and one for a slow machine: {count}");
+        let wait = wait.expect("a limit");
+        assert!(
+            (1..=3_000).contains(&wait),
+            "a twentieth of a minute: {wait}"
+        );
+        tried += count;
+
+        // Listening is another way to be found by those who use a code.
+        let rooms: Vec<String> = (0..20).map(|n| format!("more-{n}")).collect();
+        peer.send(json!({ "type": "listen", "rooms": rooms, "id": "l" }))
+            .await;
+        let error = peer.expect_error("rate_limited").await;
+        assert_eq!(error["id"], "l");
+
+        // The same rooms again are not kept out, nor rooms that are too long to be guessed.
+        let first = format!("otter-{connection}-0");
+        if count > 0 {
+            let again = std::iter::repeat_n(first.clone(), 30);
+            assert_eq!(try_rooms(&mut peer, again).await.1, None);
+        }
+        let private: Vec<String> = (0..20).map(|n| format!("{connection}-{n:032x}")).collect();
+        peer.send(json!({ "type": "listen", "rooms": private }))
+            .await;
+        assert_eq!(peer.expect("listening").await["rooms"], 20);
+    }
+
+    assert!((60..=64).contains(&tried), "{tried}");
+
+    // The others behind this address still meet without a room.
+    let ((_, found), _) = pair_without_room(&server).await;
+    assert_eq!(found["initiator"], true);
+    server.shutdown_within(Duration::ZERO).await;
+}
+
+/// Two clients that have met in the open queue.
+async fn pair_without_room(server: &SignalingServer) -> ((Peer, Value), (Peer, Value)) {
+    let address = server.local_addr();
+    let (mut a, mut b) = (Peer::connect(address).await, Peer::connect(address).await);
+    for peer in [&mut a, &mut b] {
+        peer.send(json!({ "type": "find_partner" })).await;
+        peer.expect("searching").await;
+    }
+
+    let (found_a, found_b) = (
+        a.expect("partner_found").await,
+        b.expect("partner_found").await,
+    );
+    ((a, found_a), (b, found_b))
+}
+
+#[tokio::test]
+async fn an_office_behind_one_address_calls_in_forty_rooms_at_once() {
+    let builder = SignalingServer::builder().limit_rooms(60);
+    let server = start(builder).await;
+    let address = server.local_addr();
+    let mut peers = Vec::new();
+    for n in 0..80 {
+        // Both people of a call are here.
+        let mut peer = Peer::connect(address).await;
+        let room = format!("office-{}", n % 40);
+        peer.send(json!({ "type": "find_partner", "room": room }))
+            .await;
+        peer.expect("searching").await;
+        peers.push(peer);
+    }
+
+    for peer in &mut peers {
+        peer.expect("partner_found").await;
+    }
+    server.shutdown_within(Duration::ZERO).await;
+}

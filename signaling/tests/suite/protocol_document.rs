@@ -56,7 +56,7 @@ fn every_client_message_has_an_example_that_parses() {
     let all = kinds(include_str!("../../src/message/client.rs"));
     assert_eq!(
         all.len(),
-        17,
+        18,
         "the list of types is read from the source: {all:?}"
     );
     assert_eq!(seen, all, "each type has an example");
@@ -78,7 +78,7 @@ fn every_server_message_has_an_example_that_round_trips() {
     let all = kinds(include_str!("../../src/message/server.rs"));
     assert_eq!(
         all.len(),
-        22,
+        23,
         "the list of types is read from the source: {all:?}"
     );
     assert_eq!(seen, all, "each type has an example");

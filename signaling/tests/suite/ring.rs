@@ -8,6 +8,7 @@ use tandem_signaling::client::{ClientEvent, SendError};
 use tandem_signaling::message::{Accept, Capability, ServerMessage};
 use tandem_signaling::server::SignalingServer;
 use tokio::net::TcpListener;
+use tokio::time::interval;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{connect, connected, message, next};
@@ -170,8 +171,19 @@ async fn two_guests_with_one_invite_ring_one_after_the_other() {
         .send(json!({ "type": "end_session", "sessionId": session }))
         .await;
     owner.expect("session_ended").await;
+    second.expect_quiet().await;
+
+    // The owner gives the room up.
+    owner
+        .send(json!({ "type": "release_room", "room": room, "id": "r" }))
+        .await;
+    let released = owner.expect("room_released").await;
+    assert_eq!(
+        (&released["room"], &released["id"]),
+        (&json!(room), &json!("r"))
+    );
     let error = second.expect_error("no_such_room").await;
-    assert_eq!(error["id"], "call", "the room went with its call");
+    assert_eq!(error["id"], "call", "the search is over");
     second.expect("search_cancelled").await;
     server.shutdown_within(Duration::ZERO).await;
 }
@@ -187,7 +199,7 @@ async fn clients_that_know_nothing_of_ringing_meet_as_before() {
     );
     let plain = json!({ "type": "find_partner", "room": "blue-otter" });
 
-    // Two of them, in a room where somebody listens: the first rings, the second is its partner.
+    // Two of them, in a room with a listener: the first rings, the second is its partner.
     listener.send(listen(&["blue-otter"])).await;
     listener.expect("listening").await;
     old.send(plain.clone()).await;
@@ -207,8 +219,13 @@ async fn clients_that_know_nothing_of_ringing_meet_as_before() {
     // One of them alone is answered by the listener.
     let mut alone = Peer::connect(address).await;
     alone.send(plain).await;
-    alone.expect("searching").await;
+    assert_eq!(alone.expect("searching").await.get("ringing"), None);
     let knock = listener.expect("knock").await["knockId"].clone();
+    assert_eq!(
+        alone.expect("searching").await["ringing"],
+        true,
+        "three seconds after the other knock"
+    );
     listener
         .send(json!({ "type": "accept", "knockId": knock }))
         .await;
@@ -260,7 +277,7 @@ async fn the_library_rings_accepts_and_declines() {
 }
 
 #[tokio::test]
-async fn the_library_listens_again_when_it_is_registered_anew() {
+async fn the_library_listens_again_when_it_is_registered_as_a_new_user() {
     let builder = SignalingServer::builder().resume_window(Duration::ZERO);
     let first = start(builder).await;
     let address = first.local_addr();
@@ -333,4 +350,67 @@ async fn the_library_says_when_a_server_is_too_old_to_ring() {
         first.to_text().is_ok_and(|text| text.contains("bye")),
         "nothing was sent before: {first}"
     );
+}
+
+/// What a listener hears in a few seconds in which `ring_once` is called ten times a second.
+async fn knocks_of(listener: &mut Peer, mut ring_once: impl AsyncFnMut()) -> (usize, usize) {
+    const ATTEMPTS: u32 = 55;
+    let mut times = interval(Duration::from_millis(100));
+    for _ in 0..ATTEMPTS {
+        times.tick().await;
+        ring_once().await;
+    }
+
+    let (mut knocks, mut ends) = (0, 0);
+    listener.send(json!({ "type": "ping", "t": 0 })).await;
+    loop {
+        let text = listener.next().await.expect("a message");
+        let message: Value = serde_json::from_str(&text).expect("JSON");
+        match message["type"].as_str() {
+            Some("knock") => knocks += 1,
+            Some("knock_ended") => ends += 1,
+            Some("pong") => return (knocks, ends),
+            _ => panic!("unexpected: {message}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_rings_ten_times_a_second_knocks_once_in_three_seconds() {
+    // The limits of the program.
+    let builder = SignalingServer::builder()
+        .limit_address(100, 300)
+        .limit_traffic(100, 1 << 20)
+        .limit_requests(60, 10)
+        .limit_rooms(60);
+    let server = start(builder).await;
+    let address = server.local_addr();
+
+    // On one connection, and as a new user on a new connection each time.
+    for is_new_each_time in [false, true] {
+        let (mut owner, mut caller) = (Peer::connect(address).await, Peer::connect(address).await);
+        owner.send(json!({ "type": "claim_room" })).await;
+        let claimed = owner.expect("room_claimed").await;
+        let room = claimed["room"].as_str().expect("a room").to_owned();
+        owner.send(listen(&[&room])).await;
+        owner.expect("listening").await;
+
+        let (knocks, ends) = knocks_of(&mut owner, async || {
+            if is_new_each_time {
+                caller = Peer::connect(address).await;
+            }
+
+            caller.send(call(&room)).await;
+            caller.expect("searching").await;
+            caller.send(json!({ "type": "cancel_search" })).await;
+            caller.expect("search_cancelled").await;
+        })
+        .await;
+        // The first at once, the next after three seconds. On a busy machine, the 5.4 seconds may
+        // be longer, but not so much as to allow more knocks than this.
+        assert!((2..=4).contains(&knocks), "{knocks} knocks");
+        assert_eq!(ends, knocks, "each ends when the caller gives up");
+    }
+
+    server.shutdown_within(Duration::ZERO).await;
 }

@@ -52,4 +52,4 @@ pub mod video;
 
 pub use error::{DeviceError, MediaErrorCode, MediaEvent};
 pub use frame::{FramePool, I420, VideoFrame};
-pub use slot::NewestSlot;
+pub use slot::{NewestSlot, Observer};

@@ -9,6 +9,8 @@
 //!
 //! TypeScript's view of these types is generated into `ui/src/generated/contract.ts`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ts_rs::TS;
@@ -32,7 +34,7 @@ pub enum Command {
     FindPartner,
     /// Search for the person who enters the same code.
     CallWithCode { code: String },
-    /// Ask the signaling server for an invite, and ring when somebody uses it.
+    /// Ask the signaling server for an invite, and ring when someone uses it.
     Invite,
     /// Withdraw the invite.
     CancelInvite,
@@ -44,11 +46,11 @@ pub enum Command {
     JoinOpened,
     /// Forget the invite that was opened as a link.
     DismissOpened,
-    /// Ring somebody of an earlier call.
+    /// Ring a person of an earlier call.
     CallRecent { id: u32 },
-    /// Forget somebody of an earlier call.
+    /// Forget a person of an earlier call.
     RemoveRecent { id: u32 },
-    /// Forget everybody of earlier calls.
+    /// Forget all people of earlier calls.
     ClearRecents,
     /// Show the window on the whole screen, or as a window again.
     ToggleFullScreen,
@@ -100,6 +102,15 @@ pub enum Command {
     SetName { name: String },
     /// Set the signaling server's address; empty for none.
     SetServerUrl { url: String },
+    /// Set the access token for the user's server. The page never gets it back.
+    SetToken {
+        #[ts(type = "string")]
+        token: Secret,
+    },
+    /// Forget the access token.
+    ForgetToken,
+    /// Set the path of a file with certificates to trust; empty for none.
+    SetCaFile { path: String },
     /// Have the keys M and V alone do something, or not (WCAG 2.1.4).
     SetSingleKeyShortcuts { on: bool },
     /// Choose light or dark.
@@ -126,6 +137,17 @@ pub enum Command {
     RefreshDevices,
     /// Remove a problem from the screen.
     DismissProblem { id: u32 },
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 impl Command {
@@ -163,17 +185,25 @@ pub enum CommandErrorCode {
     BadCommand,
     /// A room code has 1 to 64 of `A-Z a-z 0-9 - _`.
     BadRoom,
+    /// The link to a call is not complete, or leads elsewhere.
+    BadLink,
     /// A name has at most 40 characters.
     BadName,
     /// A signaling server's address looks like `ws://host:9000/ws`.
     BadRelayUrl,
+    /// A token has no spaces, line breaks or control characters.
+    BadToken,
+    /// The connection to the user's server is not encrypted, so a token is not sent there.
+    TokenExposed,
+    /// A file is named by its whole path.
+    BadPath,
     /// No device has this id.
     UnknownDevice,
     /// No signaling server is chosen.
     NoServer,
-    /// Nobody rings under this id, or not any more.
+    /// No one rings under this id, or not any more.
     UnknownCall,
-    /// There is nobody with this id among the earlier calls, or not any more.
+    /// No earlier call has this id, or not any more.
     UnknownRecent,
     /// The bitrate is out of range.
     BadBitrate,
@@ -195,7 +225,8 @@ impl From<CommandErrorCode> for CommandError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct FrameSocket {
-    /// `ws://127.0.0.1:PORT/frames`, to which the page appends `?token=…`.
+    /// `ws://127.0.0.1:PORT/frames`. The page offers the subprotocols `tandem-frames` and
+    /// `bearer.TOKEN`.
     pub url: String,
     /// Opens one connection, within half a minute.
     pub token: String,

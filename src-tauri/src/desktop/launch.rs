@@ -21,6 +21,7 @@ pub(super) fn read(args: &CallArgs, matches: &ArgMatches) -> Result<Launch, Stri
         speaker: args.speaker.clone(),
         server_url: args.signaling.clone(),
         token: server.token,
+        ca_file: args.ca_file.clone(),
         roots: server.roots,
         name: args.name.clone(),
         size: args.size,

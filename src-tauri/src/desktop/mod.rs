@@ -4,6 +4,7 @@
 //! what the page may request. [`shell`] runs calls, devices and the embedded signaling server, and
 //! [`frames`] sends video to the page.
 
+pub mod access;
 pub mod app;
 pub mod command;
 mod files;
@@ -23,8 +24,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
+use tandem_signaling::client::TrustedRoots;
 
 use crate::headless::args::CallArgs;
+use access::{Access, TokenFile};
 use instance::Claim;
 use recents::RecentsFile;
 use settings::SettingsFile;
@@ -65,14 +68,27 @@ fn start(args: &CallArgs, matches: &ArgMatches, opened: Option<&str>) -> anyhow:
     let files = Files {
         settings: SettingsFile::new(&folder).with_system_files(system_settings()),
         recents: RecentsFile::new(&folder),
+        token: TokenFile::new(&folder),
     };
     let (settings, settings_problem) = files.settings.load();
     let recents = files.recents.load();
+    let ca_file = settings.ca_file.as_deref().map(access::read_certificates);
+    let (roots, access_problem) = match ca_file {
+        Some(Ok(roots)) => (roots, None),
+        Some(Err(problem)) => (TrustedRoots::default(), Some(problem)),
+        None => (TrustedRoots::default(), None),
+    };
+    let access = Access {
+        token: files.token.load(),
+        roots,
+    };
     let launch = launch::read(args, matches).map_err(anyhow::Error::msg)?;
 
     window::run(WindowSetup {
         settings,
         settings_problem,
+        access,
+        access_problem,
         recents,
         files,
         place: PlaceFile::new(&folder),
@@ -88,7 +104,7 @@ fn settings_folder() -> PathBuf {
     dirs::config_dir().unwrap_or_default().join("tandem")
 }
 
-/// Where the machine's administrator can leave settings for everybody.
+/// Where the machine's administrator can leave settings for all users.
 fn system_settings() -> Vec<PathBuf> {
     let folders: Vec<PathBuf> = if cfg!(target_os = "macos") {
         vec![PathBuf::from("/Library/Application Support")]

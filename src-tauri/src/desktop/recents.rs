@@ -17,7 +17,7 @@ use crate::values;
 /// The largest file that is read, in bytes: twenty entries take some 5 kB.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// Somebody of an earlier call.
+/// A person of an earlier call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recent {
@@ -132,7 +132,7 @@ mod tests {
         {
             use std::os::unix::fs::PermissionsExt;
             let mode = fs::metadata(&file.path).unwrap().permissions().mode();
-            assert_eq!(mode & 0o077, 0, "nobody else can read it");
+            assert_eq!(mode & 0o077, 0, "only this user can read it");
         }
 
         file.save(&[]).unwrap();

@@ -17,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::access::MAX_PATH_BYTES;
 use super::app::BITRATES_KBPS;
 use super::files;
 use super::state::Settings;
@@ -25,6 +26,9 @@ use crate::values;
 
 /// The version of the file format.
 const VERSION: u32 = 1;
+/// What the settings file of the first versions had as `relayUrl` from the start: no server runs
+/// there unless the user started one.
+const FORMER_DEFAULT_SERVER: &str = "ws://127.0.0.1:9000/ws";
 /// The largest file that is read, in bytes: far more than any settings need.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// The longest device id, in bytes.
@@ -211,8 +215,12 @@ fn read_fields(text: &[u8]) -> Result<(Map<String, Value>, Option<SettingsProble
         })
         .collect();
 
-    // The former name of the same field.
-    if let Some(url) = good.remove("relayUrl") {
+    // The former name of the same field. Every file had it then, also those of users who never
+    // chose a server.
+    let former = good.remove("relayUrl");
+    let is_chosen = good.contains_key("welcomed")
+        || former.as_ref().and_then(Value::as_str) != Some(FORMER_DEFAULT_SERVER);
+    if let Some(url) = former.filter(|_| is_chosen) {
         good.entry("serverUrl").or_insert(url);
     }
 
@@ -250,6 +258,14 @@ fn field(name: &str, value: &Value) -> Result<(), String> {
         .any(|id| id.len() > MAX_DEVICE_ID_BYTES)
     {
         return Err("the id of a device is too long".into());
+    }
+
+    if settings
+        .ca_file
+        .as_deref()
+        .is_some_and(|path| path.len() > MAX_PATH_BYTES || path.contains('\0'))
+    {
+        return Err("this cannot be the path of a file".into());
     }
 
     if !BITRATES_KBPS.contains(&settings.max_bitrate_kbps) {
@@ -313,6 +329,26 @@ mod tests {
     fn the_server_under_its_former_key_is_kept() {
         let (settings, _) = parse(br#"{"version":1,"relayUrl":"ws://192.0.2.7:9000/ws"}"#);
         assert_eq!(settings.server_url, "ws://192.0.2.7:9000/ws".parse().ok());
+
+        let both = br#"{"version":1,"relayUrl":"ws://192.0.2.7:9000/ws","serverUrl":"wss://chat.example.org"}"#;
+        let (settings, problem) = parse(both);
+        assert_eq!(settings.server_url, "wss://chat.example.org".parse().ok());
+        assert_eq!(problem, None, "the new name counts");
+    }
+
+    #[test]
+    fn the_former_default_server_counts_as_none() {
+        let former = br#"{"version":1,"name":"Ann","relayUrl":"ws://127.0.0.1:9000/ws"}"#;
+        let (settings, problem) = parse(former);
+        assert_eq!((settings.server_url, problem), (None, None));
+
+        for chosen in [
+            r#"{"version":1,"serverUrl":"ws://127.0.0.1:9000/ws"}"#,
+            r#"{"version":1,"relayUrl":"ws://127.0.0.1:9000/ws","welcomed":true}"#,
+        ] {
+            let (settings, _) = parse(chosen.as_bytes());
+            assert!(settings.server_url.is_some(), "{chosen}");
+        }
     }
 
     #[test]
@@ -338,6 +374,7 @@ mod tests {
             (r#""muted":"perhaps""#.to_owned(), "muted"),
             (r#""maxBitrateKbps":0"#.to_owned(), "maxBitrateKbps"),
             (r#""videoSize":"8k""#.to_owned(), "videoSize"),
+            (r#""caFile":"a\u0000b""#.to_owned(), "caFile"),
             (format!(r#""camera":"{long}""#), "camera"),
         ] {
             let text = format!(r#"{{"version":1,"name":"Ann","microphone":"mic-2",{field}}}"#);

@@ -10,6 +10,7 @@ use tauri::{
 };
 use tokio::sync::mpsc::unbounded_channel;
 
+use super::access::Access;
 use super::app::{App, Input, Launch};
 use super::frames::{FrameServer, Streams, page_origins};
 use super::instance::FirstInstance;
@@ -35,6 +36,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 pub(super) struct WindowSetup {
     pub(super) settings: Settings,
     pub(super) settings_problem: Option<SettingsProblem>,
+    pub(super) access: Access,
+    pub(super) access_problem: Option<SettingsProblem>,
     pub(super) recents: Vec<Recent>,
     pub(super) files: Files,
     pub(super) place: PlaceFile,
@@ -51,10 +54,14 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
     let frames = FrameServer::start(Arc::clone(&streams), page_origins())?;
     let (handle, inbox) = shell::channel();
     let (effects, effect_receiver) = unbounded_channel();
-    let app = App::new(setup.settings, setup.recents, setup.launch);
+    let app = App::new(setup.settings, setup.recents, setup.access, setup.launch);
 
     if let Some(problem) = setup.settings_problem {
         handle.notify(Input::SettingsFailed(problem));
+    }
+
+    if let Some(problem) = setup.access_problem {
+        handle.notify(Input::AccessFailed(problem));
     }
 
     if let Some(text) = setup.opened {

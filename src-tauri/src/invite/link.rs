@@ -69,7 +69,7 @@ impl InviteLink {
     }
 
     /// The form that opens a page of the server; `None` if that server has a path of its own, where
-    /// nobody knows the page. It also names servers that [`new`](Self::new) cannot.
+    /// no one knows the page. It also names servers that [`new`](Self::new) cannot.
     #[must_use]
     pub fn web(server: ServerUrl, invite: Invite) -> Option<String> {
         let link = Self {
@@ -131,7 +131,13 @@ impl FromStr for InviteLink {
             return Err(InviteLinkError::Malformed);
         }
 
-        let url = Url::parse(text).map_err(|_| InviteLinkError::OtherLink)?;
+        // Some programs leave the slashes out, because no host follows them.
+        let rest = text.get(SCHEME.len() + 1..).filter(|_| has_scheme(text));
+        let url = match rest.filter(|rest| !rest.starts_with('/')) {
+            Some(rest) => Url::parse(&format!("{SCHEME}://{rest}")),
+            None => Url::parse(text),
+        };
+        let url = url.map_err(|_| InviteLinkError::OtherLink)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(InviteLinkError::OtherLink);
         }
@@ -174,6 +180,13 @@ impl FromStr for InviteLink {
     }
 }
 
+/// Whether a text begins with `tandem:`, in any case.
+#[must_use]
+pub fn has_scheme(text: &str) -> bool {
+    text.split_once(':')
+        .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME))
+}
+
 fn words(fragment: &str) -> Result<[Word; 2], InviteLinkError> {
     let word = |text: &str| text.parse().map_err(|_| InviteLinkError::Incomplete);
     let (first, second) = fragment
@@ -214,6 +227,10 @@ mod tests {
             ),
             (
                 "TANDEM://join/Chat.Example.org/7#Garden-Lantern",
+                "wss://chat.example.org/ws",
+            ),
+            (
+                "Tandem:join/chat.example.org/7#garden-lantern",
                 "wss://chat.example.org/ws",
             ),
             (
@@ -261,7 +278,10 @@ mod tests {
                 "tandem://join:80/chat.example.org/7#garden-lantern",
                 OtherLink,
             ),
-            ("tandem:join/chat.example.org/7#garden-lantern", OtherLink),
+            ("tandem:/join/chat.example.org/7#garden-lantern", OtherLink),
+            ("tandem:chat.example.org/7#garden-lantern", OtherLink),
+            ("tandem:", OtherLink),
+            ("tandem:join/chat.example.org/7", Incomplete),
             ("javascript:alert(1)//join/a.b/7#garden-lantern", OtherLink),
             ("file:///j/7#garden-lantern", OtherLink),
             ("https://chat.example.org/j/7", Incomplete),

@@ -10,7 +10,7 @@ mod words;
 use std::fmt;
 use std::str::FromStr;
 
-pub use link::{InviteLink, InviteLinkError, MAX_LINK_CHARS};
+pub use link::{InviteLink, InviteLinkError, MAX_LINK_CHARS, has_scheme};
 pub use words::{UnknownWord, WORDS, Word};
 
 /// The longest text that is looked at: the longest invite has 29 characters, and people add spaces.

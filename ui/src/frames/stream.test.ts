@@ -17,14 +17,14 @@ function make() {
     where: () =>
       refuse
         ? Promise.reject(new Error("closing"))
-        : Promise.resolve({ url: "ws://127.0.0.1:1/frames", token: `a/${++tokens}` }),
+        : Promise.resolve({ url: "ws://127.0.0.1:1/frames", token: `a${++tokens}` }),
     sink: {
       draw: (frame) => drawn.push(frame.sequence),
       clear: () => drawn.push("cleared"),
     },
     size: () => size,
-    open: (url) => {
-      const socket = new FakeSocket(url);
+    open: (url, protocols) => {
+      const socket = new FakeSocket(url, protocols);
       sockets.push(socket);
       return socket;
     },
@@ -60,7 +60,8 @@ describe("the frame stream", () => {
     const { stream, open, drawn, resize } = make();
     stream.start();
     const socket = await open();
-    expect(socket.url).toBe("ws://127.0.0.1:1/frames?token=a%2F1");
+    expect(socket.url).toBe("ws://127.0.0.1:1/frames");
+    expect(socket.protocols).toEqual(["tandem-frames", "bearer.a1"]);
     expect(socket.binaryType).toBe("arraybuffer");
     expect(socket.sent).toEqual([{ stream: "remote", after: 0, maxWidth: 642, maxHeight: 360 }]);
     resize({ width: 100_000, height: 0 });
@@ -151,11 +152,11 @@ describe("the frame stream", () => {
       timers.at(-1)?.work();
       await settle();
     }
-    expect(sockets.map(({ url }) => url.split("=")[1])).toEqual([
-      "a%2F1",
-      "a%2F2",
-      "a%2F3",
-      "a%2F4",
+    expect(sockets.map(({ protocols }) => protocols[1])).toEqual([
+      "bearer.a1",
+      "bearer.a2",
+      "bearer.a3",
+      "bearer.a4",
     ]);
     const socket = await open();
     socket.reply(1);

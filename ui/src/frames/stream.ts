@@ -28,14 +28,17 @@ export interface FrameStreamOptions {
   sink: Sink;
   /** The largest frame worth sending, in pixels of the screen (not of the layout). */
   size: () => { width: number; height: number };
-  open?: (url: string) => Socket;
+  open?: (url: string, protocols: string[]) => Socket;
   random?: () => number;
   /** Calls `work` later. Returns a function that cancels it. */
   later?: (work: () => void, ms: number) => () => void;
 }
 
-function openSocket(url: string): Socket {
-  return new WebSocket(url) as unknown as Socket;
+/** What the app calls its frame socket, among subprotocols. */
+const PROTOCOL = "tandem-frames";
+
+function openSocket(url: string, protocols: string[]): Socket {
+  return new WebSocket(url, protocols) as unknown as Socket;
 }
 
 function later(work: () => void, ms: number): () => void {
@@ -107,7 +110,8 @@ export class FrameStream {
         if (connection !== this.#connection || !this.#running) return;
         let socket: Socket;
         try {
-          socket = open(`${url}?token=${encodeURIComponent(token)}`);
+          // A page can set no other header. In the URL, the token would get into logs.
+          socket = open(url, [PROTOCOL, `bearer.${token}`]);
         } catch {
           this.#failed(connection);
           return;

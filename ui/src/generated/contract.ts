@@ -36,6 +36,10 @@ preview: Preview,
  */
 server: ServerState, 
 /**
+ * The access token that is set, if there is one.
+ */
+token: TokenState | null, 
+/**
  * The signaling server in this app, for other people on the network.
  */
 host: HostState, 
@@ -44,7 +48,7 @@ host: HostState,
  */
 invitation: Invitation | null, 
 /**
- * Somebody who rings.
+ * The person who rings.
  */
 incoming: IncomingCall | null, 
 /**
@@ -91,7 +95,7 @@ level: number, };
  */
 export type Screen = { "kind": "lobby" } | { "kind": "waiting", 
 /**
- * Whom it is for.
+ * The person or people that it is for.
  */
 search: Search, 
 /**
@@ -144,7 +148,7 @@ durationMs: number | null,
  */
 name: string | null, 
 /**
- * Whom the user can search for now with `next`, if anyone.
+ * What `next` searches for from here; `null` if nothing can be searched again.
  */
 again: Search | null, };
 
@@ -210,7 +214,7 @@ partnerServerLost: boolean,
 serverLost: boolean, };
 
 /**
- * Whom a search is for.
+ * The person or people that a search is for.
  */
 export type Search = { "kind": "anyone" } | { "kind": "room", 
 /**
@@ -220,9 +224,13 @@ code: string,
 /**
  * The server of a link, if it is not the user's own.
  */
-server: string | null, } | { "kind": "person", 
+server: string | null, 
 /**
- * The name of then.
+ * The other person made it, and this user joins.
+ */
+invited: boolean, } | { "kind": "person", 
+/**
+ * The name that the person had in that call.
  */
 name: string | null, } | { "kind": "answer", 
 /**
@@ -256,7 +264,7 @@ server: string,
 replaced: boolean, };
 
 /**
- * Somebody who rings, who wrote the name and the picture: show them as plain text and pixels only.
+ * The person who rings, who wrote the name and the picture: show them as plain text and pixels only.
  */
 export type IncomingCall = { 
 /**
@@ -285,9 +293,9 @@ export type OpenedInvite = {
  */
 code: string, 
 /**
- * The server that the call goes to.
+ * The server that the call goes to; `null` if the invite names none and none is chosen.
  */
-server: string, 
+server: string | null, 
 /**
  * It is not the user's own server, and is used for this call only.
  */
@@ -298,7 +306,7 @@ otherServer: boolean,
 exposed: boolean, };
 
 /**
- * Somebody of an earlier call, who can be rung again.
+ * A person of an earlier call, who can be rung again.
  */
 export type RecentCall = { 
 /**
@@ -306,7 +314,7 @@ export type RecentCall = {
  */
 id: number, 
 /**
- * The name of then.
+ * The name that the person had in that call.
  */
 name: string | null, 
 /**
@@ -359,6 +367,10 @@ name: string,
  * `relayUrl`.
  */
 serverUrl: string | null, 
+/**
+ * The path of a PEM file with certificates to trust beside the system's; `null` for none.
+ */
+caFile: string | null, 
 /**
  * The user has seen the ways to call, which the first start explains.
  */
@@ -423,6 +435,23 @@ echoCancellation: boolean,
  * Bring speech to an even loudness.
  */
 autoGain: boolean, };
+
+/**
+ * The access token for a private server, without its text: the page never gets that.
+ */
+export type TokenState = { 
+/**
+ * The only server that gets it, such as `chat.example.org`.
+ */
+server: string, 
+/**
+ * The server in the settings is that one.
+ */
+inUse: boolean, 
+/**
+ * It comes from the command line, and is not saved.
+ */
+thisRunOnly: boolean, };
 
 /**
  * A size of video, by its height. All are 16:9.
@@ -582,12 +611,12 @@ export type ClientErrorCode = "SIGNALING_UNKNOWN_HOST" | "SIGNALING_UNREACHABLE"
 /**
  * The codes of the faults that the program finds itself, as reports and the window show them.
  */
-export type AppErrorCode = "INTERNAL" | "BAD_INVITE" | "INVITE_NOT_SUPPORTED" | "INVITE_REFUSED" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "SETTINGS_UNREADABLE";
+export type AppErrorCode = "INTERNAL" | "BAD_INVITE" | "INVITE_NOT_SUPPORTED" | "INVITE_REFUSED" | "CA_FILE_UNREADABLE" | "CA_FILE_INVALID" | "TOKEN_WITHOUT_SERVER" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "SETTINGS_UNREADABLE";
 
 /**
  * Where a problem is shown.
  */
-export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "host" | "settings" | "room" | "invite" | "call";
+export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "access" | "host" | "settings" | "room" | "invite" | "call";
 
 /**
  * What the user requests with a button, a menu or a key.
@@ -595,7 +624,7 @@ export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "hos
  * All fields are required, even those that may be `null`. Serde refuses unknown fields, except
  * beside the `type` of a command without fields, where it ignores them.
  */
-export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setServerUrl", url: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
+export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
 
 /**
  * Why the app refused a command. A refused command changes nothing.
@@ -613,14 +642,15 @@ detail: string | null, };
 /**
  * The stable codes of [`CommandError`].
  */
-export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_NAME" | "BAD_RELAY_URL" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "BAD_BITRATE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
+export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_LINK" | "BAD_NAME" | "BAD_RELAY_URL" | "BAD_TOKEN" | "TOKEN_EXPOSED" | "BAD_PATH" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "BAD_BITRATE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
 
 /**
  * Where the page gets frames: see the module `frames`.
  */
 export type FrameSocket = { 
 /**
- * `ws://127.0.0.1:PORT/frames`, to which the page appends `?token=…`.
+ * `ws://127.0.0.1:PORT/frames`. The page offers the subprotocols `tandem-frames` and
+ * `bearer.TOKEN`.
  */
 url: string, 
 /**

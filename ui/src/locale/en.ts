@@ -80,7 +80,23 @@ export const en = {
     serverUrl: "Server address",
     serverPlaceholder: "chat.example.org",
     serverHint: "Connects you with other people. Both of you need to use the same server.",
+    serverNextCall: "A new address applies from the next call on.",
     hosting: "While you're hosting, this computer is the server.",
+    /** For private servers. */
+    access: {
+      title: "This server needs a token or a certificate",
+      token: "Access token",
+      save: "Save",
+      forget: "Forget",
+      /** `{server}` is the server's name. */
+      saved: "Saved for {server}.",
+      launched: "Given when Tandem was started, for {server}.",
+      tokenHint: "From the people who run the server. Tandem sends it to {server} only.",
+      tokenNoServer: "Enter the server address first.",
+      caFile: "Certificate file",
+      caFileHint:
+        "Only if your company or school gave you one. Enter its whole path, or leave this empty.",
+    },
     appearance: "Appearance",
     theme: "Theme",
     themes: { system: "System", light: "Light", dark: "Dark" },
@@ -121,6 +137,7 @@ export const en = {
     title: "Looking for someone…",
     hint: "We'll connect you as soon as we find someone.",
     titleRoom: "Waiting for the other person…",
+    hintInvited: "We'll connect you as soon as they're there.",
     hintRoom: "Share this code. We'll connect you as soon as they enter it.",
     ringing: "Ringing…",
     ringingHint: "We'll connect you as soon as they accept.",
@@ -151,12 +168,10 @@ export const en = {
     controls: "Call controls",
     mute: "Mute",
     unmute: "Unmute",
-    muteLabel: "Mute your microphone (M)",
-    unmuteLabel: "Unmute your microphone (M)",
+    muteLabel: "Mute your microphone",
+    unmuteLabel: "Unmute your microphone",
     stopVideo: "Stop video",
     startVideo: "Start video",
-    stopVideoLabel: "Stop video (V)",
-    startVideoLabel: "Start video (V)",
     next: "Next",
     nextLabel: "Next: leave this call and meet someone else",
     hangUp: "Hang up",
@@ -198,7 +213,7 @@ export const en = {
     /** After a call with a code. */
     again: "Call again",
     home: "Back to home",
-    /** Somebody of an earlier call, whose Tandem is not open. */
+    /** A person of an earlier call, whose Tandem is not open. */
     away: "They can't be reached right now.",
     awayTodo: "Try again later.",
   },
@@ -246,7 +261,6 @@ export const en = {
     qr: "QR code of the link",
     webLink: "Link for a browser",
     /** `{server}` is the server's name. */
-    /** `{server}` is the server's name. */
     noLink: "The other person needs to enter the server {server} in Settings first.",
     webLinkNote: "The page at {server} sees the words of the code.",
     appLink: "Link for the Tandem app",
@@ -276,6 +290,7 @@ export const en = {
     title: "Join this call?",
     /** `{server}` is the server's name. */
     ownServer: "On your server, {server}.",
+    noServer: "You need to choose a server first. Use the same one as the other person.",
     otherServer: "On {server}, for this call only.",
     join: "Join",
     dismiss: "Not now",

@@ -170,7 +170,7 @@ export const ERRORS = {
   },
   SIGNALING_TLS_UNTRUSTED: {
     what: "This computer doesn't trust the server's certificate.",
-    todo: "Check the server address, or ask the people who run the server.",
+    todo: "Check the server address, or ask the people who run the server for its certificate file.",
   },
   SIGNALING_TLS_EXPIRED: {
     what: "The server's certificate isn't valid today.",
@@ -212,11 +212,11 @@ export const ERRORS = {
   },
   SIGNALING_TOKEN_NEEDED: {
     what: "This server is private and needs a token.",
-    todo: "Ask the people who run it for one.",
+    todo: "Ask the people who run it for one, then enter it in Settings.",
   },
   SIGNALING_TOKEN_REFUSED: {
     what: "The server doesn't accept your token.",
-    todo: "Ask the people who run it for a new one.",
+    todo: "Ask the people who run it for a new one, then enter it in Settings.",
   },
   SIGNALING_TOKEN_EXPOSED: {
     what: "Tandem didn't send your token, because the connection isn't encrypted.",
@@ -298,6 +298,32 @@ export const ERRORS = {
   },
   INVITE_REFUSED: { what: "The server has no invite for you right now.", todo: IN_A_MINUTE },
 
+  // Private servers
+  CA_FILE_UNREADABLE: {
+    what: "The certificate file can't be opened.",
+    todo: "Check that it exists and that you're allowed to read it.",
+  },
+  CA_FILE_INVALID: {
+    what: "There's no certificate in that file that Tandem can use.",
+    todo: "Choose a file that begins with -----BEGIN CERTIFICATE-----.",
+  },
+  TOKEN_WITHOUT_SERVER: {
+    what: "Tandem was started with a token, but without a server that it's for.",
+    todo: "Enter the server address and the token in Settings.",
+  },
+  BAD_TOKEN: {
+    what: "That isn't a complete token.",
+    todo: "Copy it again, without spaces or line breaks.",
+  },
+  TOKEN_EXPOSED: {
+    what: "The connection to this server isn't encrypted, so others could read your token.",
+    todo: "Enter a server address that starts with wss:// first.",
+  },
+  BAD_PATH: {
+    what: "That isn't the whole path of a file.",
+    todo: "Copy it from your file manager.",
+  },
+
   // Refused commands
   NO_SERVER: { what: "You haven't chosen a server yet.", todo: "Enter one in Settings." },
   BAD_BITRATE: { what: "That amount of data isn't possible.", todo: "Choose another one." },
@@ -308,6 +334,10 @@ export const ERRORS = {
   BAD_ROOM: {
     what: "Codes can only contain letters (A–Z), numbers, “-” and “_”.",
     todo: `Enter a code of 1 to ${MAX_ROOM_CHARS} characters.`,
+  },
+  BAD_LINK: {
+    what: "That link isn't complete.",
+    todo: "Copy the whole link again, or type the code.",
   },
   BAD_NAME: {
     what: "That name is too long.",

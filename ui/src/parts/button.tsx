@@ -1,5 +1,6 @@
 // Buttons, each with the name by which tests know it.
 
+import { ariaKeys, keyLabel, type Shortcut } from "../keys";
 import { Icon, type IconName } from "./icons";
 
 export interface ButtonProps {
@@ -14,12 +15,14 @@ export interface ButtonProps {
   /** Marks that what the button switches is off now. The label says what pressing it does. */
   off?: boolean;
   disabled?: boolean;
+  /** The keys that do the same: in the tooltip, and for screen readers. */
+  keys?: Shortcut | undefined;
   type?: "button" | "submit";
   onClick?: () => void;
 }
 
 export function Button(props: ButtonProps) {
-  const { action, icon, label, kind = "secondary", iconOnly = false, onClick } = props;
+  const { action, icon, label, kind = "secondary", iconOnly = false, keys, onClick } = props;
   const spoken = props.describe ?? (iconOnly ? label : undefined);
   return (
     <button
@@ -27,7 +30,8 @@ export function Button(props: ButtonProps) {
       class={`button ${kind}${iconOnly ? " icon-only" : ""}`}
       data-action={action}
       aria-label={spoken}
-      title={spoken}
+      title={keys ? `${spoken ?? label} (${keyLabel(keys)})` : spoken}
+      aria-keyshortcuts={keys && ariaKeys(keys)}
       data-off={props.off ? "" : undefined}
       disabled={props.disabled ?? false}
       onClick={onClick}

@@ -10,10 +10,18 @@ interface DeviceButtonsProps {
   muted: boolean;
   cameraOn: boolean;
   iconOnly?: boolean;
+  /** The keys M and V do the same. */
+  keys: boolean;
   act: Actions;
 }
 
-export function DeviceButtons({ muted, cameraOn, iconOnly = false, act }: DeviceButtonsProps) {
+export function DeviceButtons({
+  muted,
+  cameraOn,
+  iconOnly = false,
+  keys,
+  act,
+}: DeviceButtonsProps) {
   return (
     <>
       <Button
@@ -21,6 +29,7 @@ export function DeviceButtons({ muted, cameraOn, iconOnly = false, act }: Device
         icon={muted ? "microphoneOff" : "microphone"}
         label={muted ? t.unmute : t.mute}
         describe={muted ? t.unmuteLabel : t.muteLabel}
+        keys={keys ? "mute" : undefined}
         iconOnly={iconOnly}
         kind="control"
         off={muted}
@@ -30,7 +39,7 @@ export function DeviceButtons({ muted, cameraOn, iconOnly = false, act }: Device
         action="camera"
         icon={cameraOn ? "camera" : "cameraOff"}
         label={cameraOn ? t.stopVideo : t.startVideo}
-        describe={cameraOn ? t.stopVideoLabel : t.startVideoLabel}
+        keys={keys ? "camera" : undefined}
         iconOnly={iconOnly}
         kind="control"
         off={!cameraOn}
@@ -42,10 +51,10 @@ export function DeviceButtons({ muted, cameraOn, iconOnly = false, act }: Device
 
 /** As they are before a call: what is chosen here is remembered. */
 export function DeviceToggles({ state, act }: View) {
-  const { muted, cameraEnabled } = state.settings;
+  const { muted, cameraEnabled, singleKeyShortcuts: keys } = state.settings;
   return (
     <div class="device-toggles">
-      <DeviceButtons muted={muted} cameraOn={cameraEnabled} iconOnly act={act} />
+      <DeviceButtons muted={muted} cameraOn={cameraEnabled} iconOnly keys={keys} act={act} />
     </div>
   );
 }

@@ -26,7 +26,7 @@ export interface IncomingCallProps {
 }
 
 /**
- * Give it the knock's id as `key`, so that another call is announced anew. Escape does nothing: a
+ * Give it the knock's id as `key`, so that another call is announced again. Escape does nothing: a
  * call is not declined by a key that was meant for something else.
  */
 export function IncomingCall({ name, picture, room, onAccept, onDecline }: IncomingCallProps) {

@@ -1,4 +1,4 @@
-// Somebody who rings, and an invite that was opened: both wait for the user's answer.
+// A person who rings, and an invite that was opened: both wait for the user's answer.
 
 import { words } from "../locale";
 import type { View } from "../page-state";
@@ -8,7 +8,7 @@ import { IncomingCall } from "./incoming-call";
 
 const t = words.opened;
 
-/** Who rings now; nothing if nobody does. */
+/** Who rings now, if anyone does. */
 export function Incoming({ state, act }: View) {
   const { incoming } = state;
   if (incoming === null) return null;
@@ -29,15 +29,19 @@ export function Incoming({ state, act }: View) {
 export function Opened({ state, act }: View) {
   const { opened } = state;
   if (opened === null) return null;
-  const server = plain(opened.server, 80);
+  const server = plain(opened.server ?? "", 80);
   const where = opened.otherServer ? t.otherServer : t.ownServer;
+  const join = () =>
+    opened.server === null
+      ? act.withServer({ type: "joinOpened" })
+      : act.call({ type: "joinOpened" });
   return (
     <section class="opened" aria-label={t.title} role="alert">
       <h2>{t.title}</h2>
       <p class="invite-code" dir="ltr">
         {plain(opened.code, 80)}
       </p>
-      <p class="hint">{where.replace("{server}", server)}</p>
+      <p class="hint">{opened.server === null ? t.noServer : where.replace("{server}", server)}</p>
       {opened.exposed && <p class="notice">{words.server.exposed}</p>}
       <div class="buttons">
         <Button
@@ -45,7 +49,7 @@ export function Opened({ state, act }: View) {
           icon="phone"
           label={t.join}
           kind="primary"
-          onClick={() => void act.call({ type: "joinOpened" })}
+          onClick={() => void join()}
         />
         <Button
           action="dismiss-opened"

@@ -31,6 +31,7 @@ export function Bar({ state, act }: View) {
           action="settings"
           icon="settings"
           label={words.settings.title}
+          keys="settings"
           iconOnly
           kind="quiet"
           onClick={act.openSettings}

@@ -9,7 +9,7 @@ import { Icon } from "./icons";
 
 /** Parts of a screen that show problems. `top` takes those that have no part of their own. */
 export type Slot =
-  "top" | "camera" | "microphone" | "speaker" | "host" | "room" | "invite" | "dialog";
+  "top" | "camera" | "microphone" | "speaker" | "host" | "room" | "invite" | "dialog" | "access";
 
 /** Where a problem is shown now: exactly one slot on every screen. */
 export function slotOf(place: ProblemPlace, { state, page }: Pick<View, "state" | "page">): Slot {
@@ -17,6 +17,7 @@ export function slotOf(place: ProblemPlace, { state, page }: Pick<View, "state" 
   const device = place === "camera" || place === "microphone" || place === "speaker";
   if (page.settingsOpen || page.setup) {
     if (place === "server" || place === "settings") return "dialog";
+    if (place === "access") return page.settingsOpen ? "access" : "dialog";
     // The dialog holds the device menus, except on the home screen, which shows them itself.
     if (device && !lobby) return place;
   }
@@ -82,7 +83,7 @@ function ProblemCard({ code, detail, onDismiss }: ProblemCardProps) {
   );
 }
 
-/** For a bug report: the code and the cause. Closed, because nobody needs them to act. */
+/** For a bug report: the code and the cause. Closed, because no one needs them to act. */
 export function ProblemDetails({ code, detail = null }: { code: Code; detail?: string | null }) {
   return (
     <details class="problem-details">

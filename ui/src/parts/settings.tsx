@@ -11,6 +11,7 @@ import { Devices } from "./devices";
 import { Dropdown } from "./dropdown";
 import { plain } from "../text";
 import { Problems } from "./problems";
+import { ServerAccess } from "./server-access";
 import { ServerField } from "./server-field";
 
 const t = words.settings;
@@ -25,7 +26,15 @@ const THEMES: Theme[] = ["system", "light", "dark"];
 export function Settings(view: View) {
   const { page, act } = view;
   return (
-    <dialog id="settings" aria-labelledby="settings-title" onClose={act.closeSettings}>
+    <dialog
+      id="settings"
+      aria-labelledby="settings-title"
+      onCancel={act.closeSettings}
+      onClose={({ currentTarget }) => {
+        // The event comes late: the keys may have opened the settings again.
+        if (!currentTarget.open) act.closeSettings();
+      }}
+    >
       {page.settingsOpen && (
         <>
           <header class="dialog-head">
@@ -80,6 +89,7 @@ function DialogBody(view: View) {
       </Group>
       <Group title={t.server}>
         <ServerField id="server-url" onChange={view.act.commitServerUrl} {...view} />
+        <ServerAccess {...view} />
       </Group>
     </div>
   );

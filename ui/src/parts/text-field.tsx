@@ -15,17 +15,22 @@ type Attribute =
   | "maxLength"
   | "onChange";
 
+const TEXT = { type: "text" } as const;
+const PASSWORD = { type: "password" } as const;
+
 interface TextFieldProps extends Pick<AllHTMLAttributes<HTMLInputElement>, Attribute> {
   value: string;
   /** Called as the user types; `onChange` when the user is done. */
   onText: (text: string) => void;
+  /** Shows dots instead of the text. */
+  secret?: boolean;
 }
 
 /**
  * Shows `value`, except while the field has the focus: then what the user types stays, whatever the
  * app says meanwhile.
  */
-export function TextField({ value, onText, ...attributes }: TextFieldProps) {
+export function TextField({ value, onText, secret = false, ...attributes }: TextFieldProps) {
   const input = useRef<HTMLInputElement>(null);
 
   useLayoutEffect(() => {
@@ -38,7 +43,7 @@ export function TextField({ value, onText, ...attributes }: TextFieldProps) {
     <input
       {...attributes}
       ref={input}
-      type="text"
+      {...(secret ? PASSWORD : TEXT)}
       onInput={({ currentTarget }) => {
         onText(currentTarget.value);
       }}

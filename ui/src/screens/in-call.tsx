@@ -195,20 +195,22 @@ function SelfView({ call }: { call: Call }) {
   );
 }
 
-function Controls({ call, act }: View & { call: Call }) {
+function Controls({ call, state, act }: View & { call: Call }) {
   const { muted, cameraOn } = call;
+  const { singleKeyShortcuts } = state.settings;
   return (
     <div id="controls" class="controls" role="group" aria-label={t.controls}>
-      <DeviceButtons muted={muted} cameraOn={cameraOn} act={act} />
+      <DeviceButtons muted={muted} cameraOn={cameraOn} keys={singleKeyShortcuts} act={act} />
       <Button
         action="settings"
         icon="settings"
         label={words.settings.title}
+        keys="settings"
         kind="control"
         onClick={act.openSettings}
       />
       <span class="divider" aria-hidden="true" />
-      {/* Who was called by a code is not left for a stranger by one wrong click. */}
+      {/* One wrong click does not leave a person one knows for a stranger. */}
       {!call.known && (
         <Button
           action="next"
@@ -224,6 +226,7 @@ function Controls({ call, act }: View & { call: Call }) {
         icon="hangUp"
         label={t.hangUp}
         describe={t.hangUpLabel}
+        keys="hangUp"
         kind="danger"
         onClick={() => void act.send({ type: "hangUp" })}
       />

@@ -120,6 +120,7 @@ function FirstStart(view: View) {
         onJoin={(code) => void act.call({ type: "callWithCode", code })}
       >
         <Problems slot="room" {...view} />
+        <Problems slot="invite" {...view} />
       </Welcome>
       <Problems slot="host" {...view} />
     </>

@@ -155,7 +155,7 @@ describe("the end of a call", () => {
     expect(action("search-again").textContent).toBe(words.ended.again);
   });
 
-  it("says that somebody who was called is not there, not that an invite is wrong", () => {
+  it("says that someone who was called is not there, not that an invite is wrong", () => {
     show(STATES["ended-away"]);
     expect(root.querySelector("#end-reason")?.textContent).toBe(words.ended.away);
   });
@@ -169,5 +169,39 @@ describe("closing in a call", () => {
     root.querySelector("#confirm-close")?.dispatchEvent(new Event("cancel"));
     const answers = calls(view.act.send) as Extract<Command, { type: "confirmClose" }>[];
     expect(answers.map(({ close }) => close)).toEqual([false, true, false]);
+  });
+});
+
+describe("an opened code without a server", () => {
+  it("says so, and asks for one before it calls", () => {
+    const view = show(STATES["lobby-opened-no-server"]);
+    expect(root.querySelector(".opened")?.textContent).toContain(words.opened.noServer);
+    press("join-opened");
+    expect(calls(view.act.withServer)).toEqual([{ type: "joinOpened" }]);
+    expect(calls(view.act.call)).toEqual([]);
+  });
+});
+
+describe("waiting", () => {
+  it("asks to share a code, but not one that came from the other person", () => {
+    show(STATES["waiting-room"]);
+    expect(root.textContent).toContain(words.waiting.hintRoom);
+    show(STATES["waiting-guest"]);
+    expect(root.textContent).not.toContain(words.waiting.hintRoom);
+    expect(root.textContent).toContain(words.waiting.hintInvited);
+  });
+});
+
+describe("the server's address in the settings", () => {
+  it.each(["waiting", "in-call", "connecting"])("applies from the next call on: %s", (name) => {
+    show(STATES[name], { settingsOpen: true });
+    expect(root.querySelector("[data-note=next-call]")?.textContent).toBe(
+      words.settings.serverNextCall,
+    );
+  });
+
+  it.each(["lobby", "ended"])("applies at once between calls: %s", (name) => {
+    show(STATES[name], { settingsOpen: true });
+    expect(has("[data-note=next-call]")).toBe(false);
   });
 });

@@ -41,6 +41,8 @@ const PLACES: ProblemPlace[] = [
   "host",
   "settings",
   "room",
+  "invite",
+  "access",
   "call",
 ];
 
@@ -93,7 +95,7 @@ describe("every screen", () => {
 describe("the lobby", () => {
   it("offers the ways to a call", () => {
     const view = show(makeState(), {
-      drafts: { name: null, serverUrl: null, code: " garden-42 " },
+      drafts: { name: null, serverUrl: null, caFile: null, token: "", code: " garden-42 " },
     });
     action("find-partner").click();
     action("host").click();
@@ -388,6 +390,20 @@ describe("waiting", () => {
   });
 });
 
+describe("the keys of buttons", () => {
+  it("are named unless they are switched off", () => {
+    for (const base of [makeState(), makeState({ screen: makeCall() })]) {
+      for (const on of [true, false]) {
+        show({ ...base, settings: { ...base.settings, singleKeyShortcuts: on } });
+        expect(action("mute").title.endsWith(" (M)")).toBe(on);
+        expect(action("camera").getAttribute("aria-keyshortcuts")).toBe(on ? "V" : null);
+        expect(action("settings").getAttribute("aria-keyshortcuts")).toBe("Control+,");
+      }
+    }
+    expect(action("hang-up").title).toContain("Ctrl+Shift+H");
+  });
+});
+
 describe("the end", () => {
   it("says why in words, how long it was, and what can be done", () => {
     const view = show(STATES.ended ?? makeState());
@@ -472,7 +488,7 @@ describe("the settings", () => {
   it("keep a refused server address as it was typed, and say why", () => {
     show(makeState(), {
       settingsOpen: true,
-      drafts: { name: null, serverUrl: "htp:/x", code: "" },
+      drafts: { name: null, serverUrl: "htp:/x", caFile: null, token: "", code: "" },
       refusal: { code: "BAD_RELAY_URL", place: "settings", detail: null },
     });
     expect(find<HTMLInputElement>("#server-url").value).toBe("htp:/x");

@@ -25,7 +25,7 @@ export function Waiting({ screen, ...view }: WaitingProps) {
   return (
     <Centred name="waiting" {...view}>
       <LocalVideo {...view} sendsVideo={sendsVideo} />
-      <Whom search={search} ringing={ringing} />
+      <Goal search={search} ringing={ringing} />
       <p class="elapsed">
         {t.elapsed}{" "}
         <time id="waiting-time" role="timer">
@@ -42,8 +42,8 @@ export function Waiting({ screen, ...view }: WaitingProps) {
   );
 }
 
-/** Whom the search is for, and whether it rings there. */
-function Whom({ search, ringing }: Pick<WaitingProps["screen"], "search" | "ringing">) {
+/** The person or people that the search is for, and whether it rings there. */
+function Goal({ search, ringing }: Pick<WaitingProps["screen"], "search" | "ringing">) {
   switch (search.kind) {
     case "anyone":
       return (
@@ -56,7 +56,9 @@ function Whom({ search, ringing }: Pick<WaitingProps["screen"], "search" | "ring
       return (
         <>
           <Heading>{ringing ? t.ringing : t.titleRoom}</Heading>
-          <p class="hint">{ringing ? t.ringingHint : t.hintRoom}</p>
+          <p class="hint">
+            {ringing ? t.ringingHint : search.invited ? t.hintInvited : t.hintRoom}
+          </p>
           <p class="room">
             <bdi>{plain(search.code)}</bdi>
           </p>

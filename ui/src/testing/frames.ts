@@ -40,7 +40,10 @@ export class FakeSocket implements Socket {
   closed = false;
   isOpen = false;
 
-  constructor(readonly url: string) {}
+  constructor(
+    readonly url: string,
+    readonly protocols: string[],
+  ) {}
 
   send(text: string): void {
     if (!this.isOpen || this.closed) throw new Error("sent on a socket that is not open");

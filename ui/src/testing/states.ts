@@ -21,6 +21,7 @@ export function actions(): Actions {
     draft: vi.fn(),
     commitName: vi.fn().mockResolvedValue(true),
     commitServerUrl: vi.fn(),
+    commitCaFile: vi.fn(),
     withServer: vi.fn(async (command) => {
       if (command) await send(command);
     }),

@@ -1,4 +1,4 @@
-//! How many connections and upgrades one address may have.
+//! How many connections and upgrades one address may have, and how many rooms it may try.
 //!
 //! Sans-IO. IPv6 addresses count by their /64, which is what one customer gets. An IPv4 address
 //! that comes mapped into IPv6 counts as the IPv4 address.
@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::rate::{Meter, Rate};
+use super::room_meter::{RoomMeter, tried_rooms};
 use super::table::{Usage, UsageTable};
+use crate::message::ClientMessage;
 
 /// What counts as one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +38,8 @@ pub(crate) struct AddressLimits {
     pub(crate) connections: u32,
     /// Upgrades, whether or not they succeed, and visits of the invite page.
     pub(crate) upgrades: Rate,
+    /// Different rooms to search for or to listen in.
+    pub(crate) rooms: Rate,
 }
 
 /// An address is over one of its limits.
@@ -69,11 +73,13 @@ struct Entry {
     upgrades: Meter,
     guesses: Meter,
     claims: Meter,
+    rooms: RoomMeter,
 }
 
 impl Usage for Entry {
     fn is_idle(&self, now: Instant) -> bool {
         self.connections == 0
+            && self.rooms.is_idle(now)
             && [self.upgrades, self.guesses, self.claims]
                 .iter()
                 .all(|meter| meter.is_idle(now))
@@ -129,6 +135,24 @@ impl Addresses {
             .map_err(|retry_after| OverLimit { retry_after })
     }
 
+    /// Counts the rooms that a message tries.
+    ///
+    /// # Errors
+    /// How long to wait before trying again.
+    pub(crate) fn rooms(
+        &mut self,
+        key: AddressKey,
+        message: &ClientMessage,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        if self.limits.rooms.is_unlimited() {
+            return Ok(());
+        }
+
+        let rooms = &mut self.table.entry(&key, now).rooms;
+        rooms.take(self.limits.rooms, tried_rooms(message), now)
+    }
+
     /// Counts a search that may be a failed guess at a room in use, until
     /// [`give_back_guess`](Self::give_back_guess).
     ///
@@ -173,8 +197,10 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::room_meter::RoomLimits;
     use super::super::table::MIN_SWEEP;
     use super::*;
+    use crate::message::FindPartner;
 
     fn key(text: &str) -> AddressKey {
         AddressKey::from(text.parse::<IpAddr>().unwrap())
@@ -185,7 +211,36 @@ mod tests {
         Addresses::new(AddressLimits {
             connections,
             upgrades,
+            rooms: RoomLimits::new(60).address,
         })
+    }
+
+    fn search(room: String) -> ClientMessage {
+        ClientMessage::FindPartner(FindPartner {
+            room: Some(room),
+            ..FindPartner::default()
+        })
+    }
+
+    #[test]
+    fn an_address_tries_sixty_rooms_a_minute_over_all_its_connections() {
+        let (mut addresses, now) = (addresses(0, 0), Instant::now());
+        let own = key("2001:db8:1:2::1");
+        let mut tried = 0;
+        for n in 0..200_u32 {
+            // Each room from another address of the same customer.
+            let from = key(&format!("2001:db8:1:2::{n:x}"));
+            tried += u32::from(addresses.rooms(from, &search(n.to_string()), now).is_ok());
+        }
+
+        assert_eq!(tried, 60);
+        assert!(addresses.rooms(own, &search("59".into()), now).is_ok());
+        assert_eq!(
+            addresses.rooms(own, &search("60".into()), now),
+            Err(Duration::from_secs(1))
+        );
+        let other = key("2001:db8:1:3::1");
+        assert!(addresses.rooms(other, &search("60".into()), now).is_ok());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How many searches and reports one person may send, over all the connections that were opened
+//! How many searches, rooms and reports one person may send, over all the connections that were opened
 //! with its bearer token.
 //!
 //! Sans-IO. Every node of a cluster counts for itself.
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn each_person_has_a_limit_of_its_own_for_each_kind() {
-        let limits = TrafficLimits::new(0, 0, 2, 1);
+        let limits = TrafficLimits::new(0, 0, 2, 1, 0);
         let (mut table, now) = (Identities::new(), Instant::now());
         let (ann, bob) = (Identity::of("ann"), Identity::of("bob"));
 
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn without_limits_nothing_is_remembered() {
-        let limits = TrafficLimits::new(0, 0, 0, 0);
+        let limits = TrafficLimits::new(0, 0, 0, 0, 0);
         let (mut table, now) = (Identities::new(), Instant::now());
         assert!((0..1000).all(|_| {
             table
@@ -117,8 +117,25 @@ mod tests {
     }
 
     #[test]
+    fn a_person_tries_a_few_rooms_however_many_connections_they_open() {
+        let limits = TrafficLimits::new(0, 0, 0, 0, 60);
+        let (mut table, now) = (Identities::new(), Instant::now());
+        let found = (0..100)
+            .filter(|n| {
+                let search = ClientMessage::FindPartner(FindPartner {
+                    room: Some(format!("r{n}")),
+                    ..FindPartner::default()
+                });
+                let ann = Identity::of("ann");
+                table.request(&ann, &limits, &search, now).is_ok()
+            })
+            .count();
+        assert_eq!(found, 20);
+    }
+
+    #[test]
     fn idle_persons_are_forgotten() {
-        let limits = TrafficLimits::new(0, 0, 60, 10);
+        let limits = TrafficLimits::new(0, 0, 60, 10, 0);
         let (mut table, mut now) = (Identities::new(), Instant::now());
 
         for n in 0..50_000u32 {

@@ -17,9 +17,10 @@ use crate::message::{ErrorCode, ServerMessage};
 /// The types of relayed messages, in the order of [`Metrics::relayed`].
 const RELAYED: [&str; 3] = ["webrtc_offer", "webrtc_answer", "ice_candidate"];
 /// The types of messages that clients send.
-const RECEIVED: [&str; 17] = [
+const RECEIVED: [&str; 18] = [
     "find_partner",
     "claim_room",
+    "release_room",
     "listen",
     "accept",
     "decline",
@@ -86,7 +87,7 @@ pub(crate) enum KnockEvent {
     Accepted,
     /// A client of this node has declined.
     Declined,
-    /// Nobody has answered a caller of this node.
+    /// A caller of this node got no answer.
     Expired,
 }
 
@@ -419,7 +420,7 @@ mod tests {
         let series = |prefix: &str| text.lines().filter(|line| line.starts_with(prefix)).count();
         assert_eq!(series("# TYPE "), 19, "no other metrics");
         assert_eq!(series("# HELP tandem_"), 19, "each is described");
-        assert_eq!(series("tandem_received_messages_total{type=\""), 17);
+        assert_eq!(series("tandem_received_messages_total{type=\""), 18);
         assert_eq!(series("tandem_relayed_messages_total{type=\""), 3);
         assert_eq!(series("tandem_relayed_bytes_total{type=\""), 3);
         assert_eq!(series("tandem_errors_total{code=\""), 21);

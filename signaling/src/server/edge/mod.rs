@@ -1,8 +1,8 @@
 //! What stands between the internet and the hub: which clients may come in, how much each may send,
 //! and what the operator sees.
 //!
-//! The decisions are sans-IO modules of their own: `rate`, `table`, `addresses`, `traffic`,
-//! `identities`, `proxy`, `bans`, `token`. [`Edge`] puts them together. `accept`, `tls`, `stream`,
+//! The decisions are sans-IO modules of their own: `rate`, `table`, `room_meter`, `addresses`,
+//! `traffic`, `identities`, `proxy`, `bans`, `token`. [`Edge`] puts them together. `accept`, `tls`, `stream`,
 //! `slot` and `reports` are the shell; `metrics` counts.
 
 mod accept;
@@ -13,6 +13,7 @@ mod metrics;
 mod proxy;
 mod rate;
 pub(super) mod reports;
+mod room_meter;
 mod slot;
 mod stream;
 mod table;
@@ -68,6 +69,8 @@ pub(super) struct EdgeConfig {
     pub(super) rate_find: u32,
     /// Reports, counted like `rate_find`.
     pub(super) rate_reports: u32,
+    /// Different rooms per minute and address, a third of them on one connection and by one person.
+    pub(super) rate_rooms: u32,
     /// The origins of pages that may connect; `*` for any.
     pub(super) allowed_origins: Vec<String>,
     pub(super) trusted_proxies: Vec<IpNet>,
@@ -127,17 +130,19 @@ impl Edge {
             connections => connections.min(Semaphore::MAX_PERMITS),
         };
 
-        let address_limits = AddressLimits {
-            connections: config.max_connections_per_address,
-            upgrades: Rate::new(config.rate_upgrades, MINUTE, config.rate_upgrades),
-        };
-
         let limits = TrafficLimits::new(
             config.rate_messages,
             config.rate_bytes,
             config.rate_find,
             config.rate_reports,
+            config.rate_rooms,
         );
+
+        let address_limits = AddressLimits {
+            connections: config.max_connections_per_address,
+            upgrades: Rate::new(config.rate_upgrades, MINUTE, config.rate_upgrades),
+            rooms: limits.rooms.address,
+        };
 
         let tls = config
             .tls

@@ -49,7 +49,7 @@ impl Slot {
 }
 
 impl Slot {
-    /// Counts what this message uses of its address's limits. A search for a room counts until
+    /// Counts what this message uses of its address's limits. A guess at a room counts until
     /// [`Edge::give_back_guess`].
     ///
     /// # Errors
@@ -60,9 +60,18 @@ impl Slot {
         now: Instant,
     ) -> Result<(), Duration> {
         match message {
-            ClientMessage::ClaimRoom => self.edge.addresses.lock().claim(self.key, now),
-            ClientMessage::FindPartner(search) if search.guesses_room() => {
-                self.edge.addresses.lock().guess(self.key, now)
+            ClientMessage::ClaimRoom(_) => self.edge.addresses.lock().claim(self.key, now),
+            ClientMessage::FindPartner(search) if search.room.is_some() => {
+                let mut addresses = self.edge.addresses.lock();
+                addresses.rooms(self.key, message, now)?;
+                if search.guesses_room() {
+                    addresses.guess(self.key, now)?;
+                }
+
+                Ok(())
+            }
+            ClientMessage::Listen { .. } => {
+                self.edge.addresses.lock().rooms(self.key, message, now)
             }
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! How much one connection may send: messages, bytes, searches and reports.
+//! How much one connection may send: messages, bytes, searches, rooms and reports.
 //!
 //! Sans-IO. There are two lines of defence. A message over a limit is rejected and changes nothing,
 //! but the server has still read and parsed it. So a client that floods far beyond the limits, with
@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use super::rate::{Meter, Rate};
+use super::room_meter::{RoomLimits, RoomMeter, tried_rooms};
 use super::table::Usage;
 use crate::message::{ClientMessage, MAX_MESSAGE_BYTES};
 
@@ -24,14 +25,16 @@ pub(crate) struct TrafficLimits {
     bytes: Rate,
     finds: Rate,
     reports: Rate,
+    pub(super) rooms: RoomLimits,
     /// Beyond this, nothing is read for a while.
     flood_frames: Rate,
     flood_bytes: Rate,
 }
 
 impl TrafficLimits {
-    /// Messages and bytes per second, searches and reports per minute; zero: no limit.
-    pub(crate) fn new(messages: u32, bytes: u32, finds: u32, reports: u32) -> Self {
+    /// Messages and bytes per second, searches and reports per minute, different rooms per minute
+    /// and address; zero: no limit.
+    pub(crate) fn new(messages: u32, bytes: u32, finds: u32, reports: u32, rooms: u32) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
         const MINUTE: Duration = Duration::from_secs(60);
 
@@ -44,6 +47,7 @@ impl TrafficLimits {
             bytes: Rate::new(bytes, SECOND, bytes.saturating_mul(2).max(longest)),
             finds: Rate::new(finds, MINUTE, finds),
             reports: Rate::new(reports, MINUTE, reports),
+            rooms: RoomLimits::new(rooms),
             flood_frames: Rate::new(
                 messages,
                 SECOND,
@@ -53,12 +57,12 @@ impl TrafficLimits {
         }
     }
 
-    /// The limit for the request in this message, if it has one.
+    /// The limit for searches or reports, if this message is one.
     fn request_rate(&self, message: &ClientMessage) -> Option<Rate> {
         let rate = match message {
             ClientMessage::FindPartner(_)
             | ClientMessage::Next { .. }
-            | ClientMessage::ClaimRoom => self.finds,
+            | ClientMessage::ClaimRoom(_) => self.finds,
             ClientMessage::Report { .. } => self.reports,
             _ => return None,
         };
@@ -68,15 +72,20 @@ impl TrafficLimits {
 
     /// Whether the request in this message is limited.
     pub(crate) fn limits_request(&self, message: &ClientMessage) -> bool {
-        self.request_rate(message).is_some()
+        let is_room_limited =
+            !self.rooms.connection.is_unlimited() && tried_rooms(message).next().is_some();
+
+        is_room_limited || self.request_rate(message).is_some()
     }
 }
 
-/// How many searches and reports a connection or a person has used.
+/// How many searches, rooms and reports a connection or a person has used.
 #[derive(Debug, Default)]
 pub(crate) struct RequestMeter {
     finds: Meter,
     reports: Meter,
+    /// Most connections try no room.
+    rooms: Option<Box<RoomMeter>>,
 }
 
 impl RequestMeter {
@@ -90,6 +99,13 @@ impl RequestMeter {
         message: &ClientMessage,
         now: Instant,
     ) -> Result<(), Duration> {
+        // First: if the search is refused below, trying the same room again costs nothing.
+        let rate = limits.rooms.connection;
+        if !rate.is_unlimited() && tried_rooms(message).next().is_some() {
+            let rooms = self.rooms.get_or_insert_default();
+            rooms.take(rate, tried_rooms(message), now)?;
+        }
+
         let meter = match message {
             ClientMessage::Report { .. } => &mut self.reports,
             _ => &mut self.finds,
@@ -103,7 +119,9 @@ impl RequestMeter {
 
 impl Usage for RequestMeter {
     fn is_idle(&self, now: Instant) -> bool {
-        self.finds.is_idle(now) && self.reports.is_idle(now)
+        self.finds.is_idle(now)
+            && self.reports.is_idle(now)
+            && self.rooms.as_ref().is_none_or(|rooms| rooms.is_idle(now))
     }
 }
 
@@ -177,7 +195,7 @@ mod tests {
 
     #[test]
     fn messages_and_bytes_each_have_their_limit() {
-        let limits = TrafficLimits::new(5, 100_000, 0, 0);
+        let limits = TrafficLimits::new(5, 100_000, 0, 0, 0);
         let (mut traffic, now) = (TrafficMeter::default(), Instant::now());
         assert_eq!(
             (0..30)
@@ -196,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_longest_message_fits_however_low_the_limit() {
-        let limits = TrafficLimits::new(0, 1, 0, 0);
+        let limits = TrafficLimits::new(0, 1, 0, 0, 0);
         assert!(
             TrafficMeter::default()
                 .message(&limits, MAX_MESSAGE_BYTES, Instant::now())
@@ -206,7 +224,7 @@ mod tests {
 
     #[test]
     fn searches_and_reports_are_limited_per_minute() {
-        let limits = TrafficLimits::new(0, 0, 3, 2);
+        let limits = TrafficLimits::new(0, 0, 3, 2, 0);
         let (mut traffic, now) = (TrafficMeter::default(), Instant::now());
         let find = ClientMessage::FindPartner(FindPartner::default());
         let next = ClientMessage::Next { session_id: None };
@@ -242,8 +260,25 @@ mod tests {
     }
 
     #[test]
+    fn different_rooms_are_limited_and_the_same_one_is_not() {
+        let limits = TrafficLimits::new(0, 0, 0, 0, 60);
+        let (mut traffic, now) = (TrafficMeter::default(), Instant::now());
+        let mut search = |room: String| {
+            let search = ClientMessage::FindPartner(FindPartner {
+                room: Some(room),
+                ..FindPartner::default()
+            });
+            traffic.request(&limits, &search, now)
+        };
+
+        assert!((0..100).all(|_| search("otter".into()).is_ok()));
+        let found = (0..100).filter(|n| search(format!("r{n}")).is_ok()).count();
+        assert_eq!(found, 19, "a third of the address's");
+    }
+
+    #[test]
     fn a_flood_is_read_no_faster_than_the_limits() {
-        let limits = TrafficLimits::new(100, 0, 0, 0);
+        let limits = TrafficLimits::new(100, 0, 0, 0, 0);
         let (mut traffic, start) = (TrafficMeter::default(), Instant::now());
         let (mut now, mut read) = (start, 0u32);
 
@@ -260,7 +295,7 @@ mod tests {
 
     #[test]
     fn without_limits_everything_is_allowed() {
-        let limits = TrafficLimits::new(0, 0, 0, 0);
+        let limits = TrafficLimits::new(0, 0, 0, 0, 0);
         let (mut traffic, now) = (TrafficMeter::default(), Instant::now());
         assert_eq!(traffic.count_read(&limits, u32::MAX, u32::MAX, now), None);
         assert!((0..1000).all(|_| traffic.message(&limits, MAX_MESSAGE_BYTES, now).is_ok()));

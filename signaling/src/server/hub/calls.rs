@@ -1,148 +1,19 @@
-//! Searches, relaying, and every way a call ends.
+//! Calls: how they begin, relaying, reports and blocks, and every way a call ends.
 
 use std::time::Instant;
 
 use super::client::{Call, Partner, PartnerLocation, partner_found};
 use super::cluster::messages::{NodeMessage, Payload, StoreCommand};
-use super::rooms::CLAIM_HOLD;
-use super::{Effect, Hub, delivery, fault, millis, search_relation, unavailable};
+use super::{Effect, Hub, delivery, fault};
 use crate::message::{
     Blocked, ErrorCode, Fault, FindPartner, KnockEnd, LeaveReason, PartnerLeft, ReportCategory,
-    ReportReceived, RequestId, RoomClaimed, Searching, ServerMessage, SessionEnded, SessionId,
-    SocketId, UserId, room_number,
+    ReportReceived, RequestId, ServerMessage, SessionEnded, SessionId, SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
 use crate::server::edge::reports::{Party, Report, unix_ms};
-use crate::server::matchmaker::{Match, Search};
+use crate::server::matchmaker::Match;
 
 impl Hub {
-    pub(super) fn find_partner(
-        &mut self,
-        key: ClientKey,
-        profile: FindPartner,
-        id: Option<RequestId>,
-        now: Instant,
-    ) -> Result<(), Fault> {
-        let is_charged = profile.guesses_room();
-        let result = self.begin_search(key, profile, id, now);
-
-        // Only a room that does not exist is a failed guess. In a cluster, the store knows.
-        let is_judged = self.cluster.is_none() || result.is_err();
-        let has_failed = matches!(&result, Err(fault) if fault.code == ErrorCode::NoSuchRoom);
-        if is_charged && is_judged && !has_failed {
-            self.effects.push_back(Effect::RoomFound(key));
-        }
-
-        result
-    }
-
-    fn begin_search(
-        &mut self,
-        key: ClientKey,
-        profile: FindPartner,
-        id: Option<RequestId>,
-        now: Instant,
-    ) -> Result<(), Fault> {
-        self.must_not_be_in_call(key)?;
-        self.must_not_search(key)?;
-        self.must_not_drain()?;
-        self.must_have_store()?;
-        self.must_have_room(key, &profile)?;
-
-        if let Some(client) = self.clients.get_mut(&key) {
-            client.guess_charged = self.cluster.is_some() && profile.guesses_room();
-            client.profile = profile;
-        }
-
-        self.search(key, id, now);
-        Ok(())
-    }
-
-    /// A room that exists, for a search that asks for one. A claimed room only lets those in who
-    /// say that it must exist: others have guessed its number. In a cluster, the store checks.
-    fn must_have_room(&self, key: ClientKey, profile: &FindPartner) -> Result<(), Fault> {
-        let Some(room) = profile.room.as_ref().filter(|_| self.cluster.is_none()) else {
-            return Ok(());
-        };
-
-        let is_claimed = room_number(room).is_some_and(|number| self.rooms.is_claimed(number));
-        let exists = if is_claimed {
-            profile.must_exist
-        } else {
-            // The client's own listening ends with this search.
-            let is_other = |user: &UserId| self.users.get(user) != Some(&key);
-            !profile.must_exist
-                || self.matchmaker.has_room(room)
-                || self.listeners.listening_in(room).iter().any(is_other)
-        };
-
-        if exists { Ok(()) } else { Err(no_such_room()) }
-    }
-
-    /// Gives the client a room that nobody else gets.
-    pub(super) fn claim_room(
-        &mut self,
-        key: ClientKey,
-        id: Option<RequestId>,
-    ) -> Result<(), Fault> {
-        self.must_not_drain()?;
-        self.must_have_store()?;
-
-        let random = (self.ids)().as_u128() as u32;
-        if self.claim_in_store(key, random, &id) {
-            return Ok(());
-        }
-
-        let Some(client) = self.clients.get(&key) else {
-            return Ok(());
-        };
-
-        let in_use = |number: u32| self.matchmaker.has_room(&number.to_string());
-        match self.rooms.claim(&client.user, random, in_use) {
-            Some(number) => {
-                self.room_claimed(key, number, id);
-                Ok(())
-            }
-            None => Err(unavailable()),
-        }
-    }
-
-    pub(super) fn room_claimed(&mut self, key: ClientKey, number: u32, id: Option<RequestId>) {
-        let claimed = RoomClaimed {
-            room: number.to_string(),
-            expires_ms: millis(CLAIM_HOLD),
-        };
-        self.reply(key, ServerMessage::RoomClaimed(claimed), id);
-    }
-
-    /// After a call in a room that `key` has claimed, the room is free again.
-    fn release_room(&mut self, key: ClientKey) {
-        if let Some(client) = self.clients.get_mut(&key)
-            && let Some(room) = client.profile.room.as_deref()
-            && let Some(number) = room_number(room)
-        {
-            client.claims.retain(|claim| claim != room);
-            self.rooms.release(number, &client.user);
-        }
-    }
-
-    pub(super) fn cancel_search(
-        &mut self,
-        key: ClientKey,
-        id: Option<RequestId>,
-    ) -> Result<(), Fault> {
-        self.must_not_be_in_call(key)?;
-
-        // The store may have matched this client a moment ago, so it has to answer.
-        if self.cancel_in_store(key, &id) {
-            return Ok(());
-        }
-
-        self.stop_searching(key);
-        self.reply(key, ServerMessage::SearchCancelled, id);
-        Ok(())
-    }
-
     pub(super) fn end_session(
         &mut self,
         key: ClientKey,
@@ -159,47 +30,6 @@ impl Hub {
 
         self.end_call(key, LeaveReason::Left, Some(id), now);
         self.close_if_drained(key, now);
-        Ok(())
-    }
-
-    /// Ends the call and searches again with the same profile. A `next` for a session that is over
-    /// does nothing, so pressing twice skips one partner, not two.
-    pub(super) fn next(
-        &mut self,
-        key: ClientKey,
-        session: Option<&SessionId>,
-        id: Option<RequestId>,
-        now: Instant,
-    ) -> Result<(), Fault> {
-        if session.is_some_and(|session| self.call(key).is_none_or(|call| call.session != *session))
-        {
-            return Ok(());
-        }
-
-        self.must_not_drain()?;
-        if self.is_searching(key) {
-            self.searching_reply(key, id);
-            return Ok(());
-        }
-
-        self.must_have_store()?;
-        self.end_call(key, LeaveReason::Skipped, None, now);
-
-        // A claimed room goes with its call, and so do the searches of those who waited there;
-        // another may have been claimed by someone since.
-        self.settle_freed_rooms();
-        let room = self
-            .clients
-            .get(&key)
-            .map_or(Ok(()), |client| self.must_have_room(key, &client.profile));
-        match room {
-            Ok(()) => self.search(key, id, now),
-            Err(fault) => {
-                self.reject(key, fault, id);
-                self.send(key, ServerMessage::SearchCancelled);
-            }
-        }
-
         Ok(())
     }
 
@@ -430,75 +260,6 @@ impl Hub {
         true
     }
 
-    pub(super) fn is_searching(&self, key: ClientKey) -> bool {
-        self.matchmaker.contains(key)
-            || self
-                .clients
-                .get(&key)
-                .is_some_and(|client| client.store_search_since.is_some())
-    }
-
-    pub(super) fn stop_searching(&mut self, key: ClientKey) {
-        self.hang_up(key, Some(KnockEnd::Cancelled));
-        if let Some(room) = self.matchmaker.room_of(key) {
-            self.listeners.changed(room);
-        }
-
-        if let Some(client) = self.clients.get_mut(&key) {
-            client.ringing = false;
-        }
-
-        self.matchmaker.leave(key);
-        self.leave_store(key);
-    }
-
-    /// `searching`, as the answer to a message.
-    fn searching_reply(&mut self, key: ClientKey, id: Option<RequestId>) {
-        if let Some(client) = self.clients.get(&key) {
-            let searching = Searching {
-                room: client.profile.room.clone(),
-                ringing: client.ringing,
-            };
-            self.reply(key, ServerMessage::Searching(searching), id);
-        }
-    }
-
-    fn search(&mut self, key: ClientKey, id: Option<RequestId>, now: Instant) {
-        let Some(client) = self.clients.get_mut(&key) else {
-            return;
-        };
-
-        client.search_id.clone_from(&id);
-        let search = Search {
-            room: client.profile.room.clone(),
-            interests: client.profile.interests.clone(),
-        };
-
-        if self.cluster.is_some() {
-            self.searching_reply(key, id);
-            self.search_in_store(key, now);
-            return;
-        }
-
-        self.stop_listening(key);
-        let found = self.matchmaker.join(key, search, now, &|a, b| {
-            search_relation(&self.clients, &self.blocks, &self.rooms, a, b)
-        });
-
-        if found.is_none() {
-            self.ring(key, now);
-            let is_ringing = self.listeners.is_ringing(key);
-            if let Some(client) = self.clients.get_mut(&key) {
-                client.ringing = is_ringing;
-            }
-        }
-
-        self.searching_reply(key, id);
-        if let Some(found) = found {
-            self.start_call(&found);
-        }
-    }
-
     /// Puts two clients of this node into a call. The one that has waited longer makes the offer.
     pub(super) fn start_call(&mut self, found: &Match) {
         let session = SessionId::from(self.id());
@@ -579,7 +340,7 @@ impl Hub {
 
         let (user, session) = (client.user.clone(), call.session);
         self.in_call -= 1;
-        self.release_room(key);
+        self.call_over(key, now);
 
         if let Some(id) = confirm {
             let ended = SessionEnded {
@@ -624,7 +385,7 @@ impl Hub {
 
         client.end_call(now);
         self.in_call -= 1;
-        self.release_room(key);
+        self.call_over(key, now);
         self.send(
             key,
             ServerMessage::PartnerLeft(PartnerLeft {
@@ -700,13 +461,6 @@ impl Hub {
             self.send(key, ServerMessage::PartnerResumed(session));
         }
     }
-}
-
-pub(super) fn no_such_room() -> Fault {
-    fault(
-        ErrorCode::NoSuchRoom,
-        "There is no such room: check the number, or ask for a new invite.",
-    )
 }
 
 pub(super) fn partner_gone() -> Fault {

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cluster::messages::{Card, EndedCall, NodeId};
+use super::cluster::messages::{Card, ClaimRecord, EndedCall, NodeId};
 use super::delivery::Delivery;
-use super::ids::{PersonId, ResumeToken};
+use super::ids::{ClaimHash, PersonId, ResumeToken};
 use super::millis;
 use super::rooms::CLAIMS_PER_CLIENT;
 use crate::message::{
@@ -94,6 +94,16 @@ pub(super) struct Listening {
     pub(super) shown: Option<KnockId>,
 }
 
+/// A room that a client has claimed in the shared store.
+#[derive(Debug, Clone)]
+pub(super) struct StoreClaim {
+    pub(super) room: String,
+    /// The [`ClaimHash`](super::ids::ClaimHash) of its token, as text.
+    pub(super) hash: String,
+    /// When it ends, because the client's call there is over.
+    pub(super) until: Option<Instant>,
+}
+
 /// One client of this node, connected or away.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -113,6 +123,8 @@ pub(super) struct Client {
     pub(super) ringing: bool,
     /// When it rang last. Not in a cluster, where the store knows.
     pub(super) last_knock: Option<Instant>,
+    /// When a caller rang at it last, unless it declined. Not in a cluster, either.
+    pub(super) last_rung: Option<Instant>,
     /// What it listens in, and who rings.
     pub(super) listening: Option<Box<Listening>>,
     pub(super) call: Option<Call>,
@@ -136,7 +148,7 @@ pub(super) struct Client {
     /// accepted still exists.
     pub(super) accepting: Option<Box<FindPartner>>,
     /// The rooms that it has claimed in the shared store, oldest first.
-    pub(super) claims: Vec<String>,
+    pub(super) claims: Vec<StoreClaim>,
     /// Whether the store has a record of it.
     pub(super) is_recorded: bool,
     /// Its address was charged for a guess at a room, which the store has not judged yet.
@@ -162,6 +174,7 @@ impl Client {
             search_id: None,
             ringing: false,
             last_knock: None,
+            last_rung: None,
             listening: None,
             call: None,
             ended: VecDeque::new(),
@@ -185,12 +198,44 @@ impl Client {
     }
 
     /// The shared store has given it this room.
-    pub(super) fn remember_claim(&mut self, number: u32) {
+    pub(super) fn remember_claim(&mut self, number: u32, hash: ClaimHash) {
+        let (room, hash) = (number.to_string(), hash.to_string());
+        self.claims.retain(|claim| claim.room != room);
         if self.claims.len() >= CLAIMS_PER_CLIENT {
             self.claims.remove(0);
         }
 
-        self.claims.push(number.to_string());
+        self.claims.push(StoreClaim {
+            room,
+            hash,
+            until: None,
+        });
+    }
+
+    /// The rooms that it has claimed in the shared store, for that store or another node.
+    pub(super) fn claims_at(&self, now: Instant) -> Vec<ClaimRecord> {
+        let has_ended = |until: &Instant| *until <= now;
+        self.claims
+            .iter()
+            .filter(|claim| !claim.until.as_ref().is_some_and(has_ended))
+            .map(|claim| ClaimRecord {
+                room: claim.room.clone(),
+                hash: claim.hash.clone(),
+                ends_ms: claim.until.map(|until| millis(until - now)),
+            })
+            .collect()
+    }
+
+    /// Takes over what [`claims_at`](Self::claims_at) returned on another node.
+    pub(super) fn take_claims(&mut self, claims: Vec<ClaimRecord>, now: Instant) {
+        let claims = claims.into_iter().map(|claim| StoreClaim {
+            room: claim.room,
+            hash: claim.hash,
+            until: claim
+                .ends_ms
+                .and_then(|ms| now.checked_add(Duration::from_millis(ms))),
+        });
+        self.claims = claims.collect();
     }
 
     /// This client, as its partner's [`Call`] describes it.

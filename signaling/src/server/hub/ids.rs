@@ -1,11 +1,13 @@
-//! Names inside the server that must not be mixed up: persons, resume tokens, tickets.
+//! Names inside the server that must not be mixed up: persons, resume tokens, hashes of
+//! claims, tickets.
 
 use std::borrow::Borrow;
 use std::fmt;
 
+use ring::digest;
 use serde::{Deserialize, Serialize};
 
-use crate::message::UserId;
+use crate::message::{ClaimToken, UserId};
 
 /// Who blocks and the re-match rule apply to: the `sub` of the bearer token, or, without a token,
 /// the user itself. One person can be several users at once, one for each device.
@@ -63,6 +65,34 @@ impl fmt::Debug for ResumeToken {
     /// Without the secret: it must not reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ResumeToken(…)")
+    }
+}
+
+/// The SHA-256 of a claim's token.
+///
+/// The server keeps this instead of the token: what is in memory or in Redis then claims no room.
+/// The token is random, so it needs no salt. And comparing hashes tells nothing about the token,
+/// however long it takes: nobody can choose a token by the beginning of its hash.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) struct ClaimHash([u8; 32]);
+
+impl ClaimHash {
+    pub(in crate::server) fn of(token: &ClaimToken) -> Self {
+        let hash = digest::digest(&digest::SHA256, token.reveal().as_bytes());
+        Self(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    /// Whether both are the same. Takes the same time for any two.
+    pub(in crate::server) fn matches(self, other: Self) -> bool {
+        let pairs = self.0.iter().zip(other.0);
+        pairs.fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    }
+}
+
+impl fmt::Display for ClaimHash {
+    /// 64 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -10,13 +10,15 @@
 //! client moves to that connection's key, or, in a cluster, to that connection's node.
 //!
 //! - `client`: one client and its call; `delivery`: the messages relayed to it, kept for a resume.
-//! - `calls`: searches, relaying and every way a call ends; `resume`: clients that are away.
-//! - `rooms`: the rooms that clients have claimed.
+//! - `search`: searches; `calls`: relaying and every way a call ends; `resume`: clients that are
+//!   away.
+//! - `claims`: claiming rooms and giving them up; `rooms`: the table of them.
 //! - `ring`: clients that listen in rooms, and callers that ring at them; `listeners`: its tables.
 //! - `cluster`: a store that several nodes share, and partners on other nodes.
 //! - `ids`: names that must not be mixed up.
 
 mod calls;
+mod claims;
 mod client;
 pub(super) mod cluster;
 mod delivery;
@@ -25,6 +27,7 @@ mod listeners;
 mod resume;
 mod ring;
 mod rooms;
+mod search;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -202,7 +205,8 @@ impl Hub {
         let ClientEnvelope { message, id } = envelope;
         let result = match message {
             ClientMessage::FindPartner(profile) => self.find_partner(key, profile, id.clone(), now),
-            ClientMessage::ClaimRoom => self.claim_room(key, id.clone()),
+            ClientMessage::ClaimRoom(claim) => self.claim_room(key, claim.former, id.clone()),
+            ClientMessage::ReleaseRoom { room } => self.release_room(key, &room, id.clone()),
             ClientMessage::Listen { rooms } => self.listen(key, rooms, id.clone()),
             ClientMessage::Accept(accept) => self.accept(key, accept, &id),
             ClientMessage::Decline { knock_id } => self.decline(key, &knock_id, &id),
@@ -465,8 +469,13 @@ impl Hub {
         (self.ids)().to_string()
     }
 
+    /// 64 characters with 244 random bits.
+    fn secret(&mut self) -> String {
+        format!("{}{}", (self.ids)().simple(), (self.ids)().simple())
+    }
+
     fn resume_token(&mut self) -> ResumeToken {
-        let secret = format!("{}{}", (self.ids)().simple(), (self.ids)().simple());
+        let secret = self.secret();
         let token = match &self.config.node {
             Some(node) => format!("{node}.{secret}"),
             None => secret,

@@ -100,7 +100,7 @@ impl Hub {
                 .push_back(Effect::Close(old, CloseReason::Replaced)),
         }
 
-        self.attach(key, client, last_seq, id);
+        self.attach(key, client, last_seq, id, now);
         Ok(())
     }
 
@@ -128,6 +128,7 @@ impl Hub {
         mut client: Client,
         last_seq: u64,
         id: Option<RequestId>,
+        now: Instant,
     ) {
         let Some(new) = self.clients.remove(&key) else {
             return;
@@ -188,7 +189,7 @@ impl Hub {
         }
 
         self.resume_knock(key);
-        self.sync_to_store(key);
+        self.sync_to_store(key, now);
     }
 }
 

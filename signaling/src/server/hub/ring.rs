@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::calls::no_such_room;
 use super::client::Listening;
 use super::listeners::KNOCK_INTERVAL;
+use super::search::no_such_room;
 use super::{Effect, Hub, fault, relation};
 use crate::message::{
     Accept, ErrorCode, Fault, FindPartner, Knock, KnockEnd, KnockEnded, KnockId,
@@ -55,6 +55,7 @@ impl Hub {
             .collect();
 
         self.set_rooms(key, &rooms);
+        self.hold_rooms(key, rooms.iter().map(|room| &**room));
         self.listening(key, rooms.len(), id);
         Ok(())
     }
@@ -123,6 +124,11 @@ impl Hub {
         }
 
         let caller = self.caller_of(key).ok_or_else(no_such_knock)?;
+        if let Some(client) = self.clients.get_mut(&key) {
+            // A person has decided, so the next caller may ring at once.
+            client.last_rung = None;
+        }
+
         self.hang_up(caller, None);
         self.count_knock(KnockEvent::Declined);
         self.fail_search(caller, declined());
@@ -337,36 +343,10 @@ impl Hub {
         }
     }
 
-    /// Ends what depended on the claims that have ended.
-    pub(super) fn settle_freed_rooms(&mut self) {
-        for number in self.rooms.take_freed() {
-            self.room_freed(&number.to_string());
-        }
-    }
-
-    /// A claimed room is free again: its owner no longer listens in it, and guests who waited for
-    /// the owner must not meet each other instead.
-    fn room_freed(&mut self, room: &str) {
-        self.listeners.changed(room);
-        for guest in self.waiting_for_existing(room) {
-            self.fail_search(guest, no_such_room());
-        }
-
-        for user in self.listeners.listening_in(room).to_vec() {
-            if let Some(&key) = self.users.get(&user)
-                && let Some(listening) = self
-                    .clients
-                    .get(&key)
-                    .and_then(|client| client.listening.as_ref())
-            {
-                let mut rooms = listening.rooms.clone();
-                rooms.retain(|other| **other != *room);
-                self.set_rooms(key, &rooms);
-            }
-        }
-    }
-
-    /// Rings, if the caller waits in a room in which somebody listens who has no knock.
+    /// Rings, if the caller waits in a room with a listener who has no knock.
+    ///
+    /// Neither a caller nor a listener has two knocks within [`KNOCK_INTERVAL`], unless the listener
+    /// declined. A caller that registers again, or uses many connections, therefore gains nothing.
     pub(super) fn ring(&mut self, caller: ClientKey, now: Instant) {
         let Some(client) = self
             .clients
@@ -386,23 +366,27 @@ impl Hub {
                     relation(&self.clients, &self.blocks, caller, listener) != Relation::Blocked
                 })
         };
-        let Some(listener) = self
-            .listeners
-            .listening_in(&room)
-            .iter()
-            .find(may_ring)
-            .cloned()
-        else {
-            return;
+        let next_knock = |listener: &UserId| {
+            let rung = self
+                .users
+                .get(listener)
+                .and_then(|listener| self.clients.get(listener)?.last_rung);
+            client
+                .last_knock
+                .max(rung)
+                .map(|last| last + KNOCK_INTERVAL)
         };
 
-        if let Some(at) = client
-            .last_knock
-            .map(|last| last + KNOCK_INTERVAL)
-            .filter(|at| *at > now)
-        {
-            return self.listeners.delay(caller, at);
-        }
+        // The first who may be rung now, else the one who may be soonest.
+        let listeners = self.listeners.listening_in(&room).iter().filter(may_ring);
+        let soonest = listeners
+            .map(|listener| (next_knock(listener).filter(|at| *at > now), listener))
+            .min_by_key(|(at, _)| *at);
+        let listener = match soonest {
+            None => return,
+            Some((Some(at), _)) => return self.listeners.delay(caller, at),
+            Some((None, listener)) => listener.clone(),
+        };
 
         let mut knock = caller_as_knock(&client.profile, room);
         knock.knock_id = KnockId::from(self.id());
@@ -413,6 +397,10 @@ impl Hub {
         self.listeners
             .ring(caller, listener.clone(), knock.knock_id.clone(), now);
         if let Some(&key) = self.users.get(&listener) {
+            if let Some(listener) = self.clients.get_mut(&key) {
+                listener.last_rung = Some(now);
+            }
+
             self.show_knock(key, knock);
         }
     }
@@ -448,7 +436,7 @@ impl Hub {
     }
 
     /// Who waits in this room only as long as it exists.
-    fn waiting_for_existing(&self, room: &str) -> Vec<ClientKey> {
+    pub(super) fn waiting_for_existing(&self, room: &str) -> Vec<ClientKey> {
         self.matchmaker
             .waiting_in(room)
             .map(|(_, key)| key)
@@ -460,7 +448,7 @@ impl Hub {
             .collect()
     }
 
-    /// Ends the rings that nobody has answered, and lets callers ring that had to wait.
+    /// Ends the rings that were not answered, and lets callers ring that had to wait.
     pub(super) fn tick_rings(&mut self, now: Instant) {
         while let Some(caller) = self.listeners.unanswered(now) {
             self.hang_up(caller, Some(KnockEnd::Expired));
@@ -512,7 +500,7 @@ fn caller_as_knock(profile: &FindPartner, room: String) -> Knock {
 pub(super) fn no_such_knock() -> Fault {
     fault(
         ErrorCode::NoSuchKnock,
-        "Nobody rings with this knock any more: it was cancelled or has ended.",
+        "This knock does not ring any more: it was cancelled or has ended.",
     )
 }
 
@@ -521,5 +509,5 @@ pub(super) fn declined() -> Fault {
 }
 
 pub(super) fn no_answer() -> Fault {
-    fault(ErrorCode::NoAnswer, "Nobody answered: try again later.")
+    fault(ErrorCode::NoAnswer, "There was no answer: try again later.")
 }

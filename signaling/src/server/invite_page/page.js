@@ -31,7 +31,7 @@
    * host is private; and it takes a lone word for a mistake.
    */
   function canBeNamed({ protocol, host, hostname }) {
-    // An IPv4 address in IPv6: nobody writes it, so it is not worth telling private ones apart.
+    // An IPv4 address in IPv6: no one writes it, so it is not worth telling private ones apart.
     if (hostname.startsWith("[::ffff:")) return false;
     if (!/[.:]/.test(host) && hostname !== "localhost") return false;
     return (protocol === "http:") === isPrivate(hostname);

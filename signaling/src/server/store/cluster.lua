@@ -33,7 +33,8 @@
 --                       search, and '1' if its room must exist), room (of the last search), ring
 --                       and ring_to (while it rings: the knock, and at whom), told (the knock that
 --                       its node was told of), knocked (when it last rang), rung_by (who rings at
---                       it), shown (the last knock that its node was told of)
+--                       it), rung (when it was last rung, unless it declined), shown (the last knock
+--                       that its node was told of)
 --   token:<t>           the user that this token resumes
 --   users:<node>        set: the users of a node
 --   nodes               sorted set: the nodes, by their last heartbeat
@@ -49,7 +50,10 @@
 --   clock               milliseconds to add to the clock of Redis' machine, see below
 --   claims              sorted set: the rooms that users have claimed, by their number
 --   claim_owners        hash: the user that claimed each of them
---   claim_ends          sorted set: those whose owner has left, by when they become free
+--   claim_hashes        hash: the hash of the token that claims each of them again (ClaimHash of
+--                       `hub/ids.rs`)
+--   claim_ends          sorted set: those whose owner has left, or whose call is over, by when they
+--                       become free
 --   claims_of:<id>      list: the rooms that a user has claimed, oldest first
 --   session:<id>        a running call, as the protocol says
 --   active_sessions     set: the ids of the running calls, as the protocol says
@@ -65,6 +69,8 @@ local SESSION_TTL, RECORD_TTL = 3600, 86400
 local ENDED_TTL, ENDED_CALLS = 600, 64
 -- Milliseconds, and a number of rooms: CLAIM_HOLD and CLAIMS_PER_CLIENT of `hub/rooms.rs`.
 local CLAIM_HOLD, CLAIMS_PER_USER = 600000, 8
+-- Milliseconds, and a number of users: AFTER_CALL and MAX_GUESTS of `hub/rooms.rs`.
+local AFTER_CALL, MAX_GUESTS = 60000, 8
 local MAX_CLAIMS, MAX_DIGITS = 200000, 9
 -- Milliseconds: KNOCK_INTERVAL of `hub/listeners.rs`.
 local KNOCK_INTERVAL = 3000
@@ -82,12 +88,13 @@ local function ukey(user) return P .. 'user:' .. user end
 
 local function get(user)
   local f = redis.call('HMGET', ukey(user), 'node', 'socket', 'person', 'interests', 'q', 'since', 'rank', 'session',
-    'partner', 'last', 'token', 'search', 'must', 'ring', 'ring_to', 'told', 'knocked', 'rung_by')
+    'partner', 'last', 'token', 'search', 'must', 'ring', 'ring_to', 'told', 'knocked', 'rung_by', 'rung')
   if not f[1] then return nil end
   return { user = user, node = f[1], socket = f[2], person = f[3], interests = f[4] or '', q = f[5] or '',
     since = tonumber(f[6] or 0), rank = tonumber(f[7] or 0), session = f[8] or '', partner = f[9] or '',
     last = f[10] or '', token = f[11] or '', search = tonumber(f[12] or 0), must = f[13] == '1', ring = f[14] or '',
-    ring_to = f[15] or '', told = f[16] or '', knocked = tonumber(f[17] or 0), rung_by = f[18] or '' }
+    ring_to = f[15] or '', told = f[16] or '', knocked = tonumber(f[17] or 0), rung_by = f[18] or '',
+    rung = tonumber(f[19] or 0) }
 end
 
 -- Whether the node is subscribed to its inbox. A process that is gone is not, from that moment on.
@@ -166,7 +173,7 @@ local function hang_up(c, reason)
   for _, other in ipairs(redis.call('SMEMBERS', P .. 'listens:' .. l.user)) do mark(other) end
 end
 
--- Ends a search. `reason` is for whoever is rung: see `hang_up`.
+-- Ends a search. `reason` is for the listener that it rings at: see `hang_up`.
 local function dequeue(u, reason)
   if u.q == '' then return end
   hang_up(u, reason or 'cancelled')

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+mod script;
 #[cfg(not(feature = "redis"))]
 mod without;
 

@@ -12,12 +12,12 @@ local function finish(u, session, reason, from)
   if not p then return end
   redis.call('HSET', ukey(u.user), 'last', p.person)
   remember(u, session, p)
-  release(u.user)
+  call_over(u.user)
   if p.session ~= session then return end
   redis.call('HDEL', ukey(p.user), 'session', 'partner')
   redis.call('HSET', ukey(p.user), 'last', u.person)
   remember(p, session, u)
-  release(p.user)
+  call_over(p.user)
   if p.node ~= from then
     send(p.node, '{"left":{"user":' .. cjson.encode(p.user) .. ',"session":' .. cjson.encode(session) .. ',"reason":'
       .. cjson.encode(reason) .. '}}')
@@ -64,7 +64,7 @@ local ops = {}
 
 -- A search begins. ARGV: the record (see `write`), then room, session, startedAt, '1' if the room
 -- must exist, the room's number if it can be claimed, else '', and the number of the search. Returns 1
--- if it was matched at once, 2 if there is no such room.
+-- if it was matched at once, 2 if there is no such room, 3 if too many guests wait there.
 function ops.join()
   local room, session, started, must_exist, number = ARGV[12], ARGV[13], ARGV[14], ARGV[15] == '1', ARGV[16]
   local old = get(ARGV[5])
@@ -85,7 +85,7 @@ function ops.join()
     dequeue(old)
   end
   if room ~= '' then
-    -- A claimed room is only for those who were invited: `must_exist` in `hub/calls.rs`.
+    -- A claimed room is only for those who were invited: `must_have_room` of `hub/search.rs`.
     local exists
     if number ~= '' and claimed(number) then
       exists = must_exist
@@ -96,6 +96,8 @@ function ops.join()
       exists = not must_exist or redis.call('EXISTS', P .. 'room:' .. room) == 1 or others > 0
     end
     if not exists then return 2 end
+    if number ~= '' and claimed(number) and is_full(room, ARGV[5], ARGV[7]) then return 3 end
+    hold(ARGV[5], room)
   end
   write(old)
   unlisten_all(ARGV[5])
@@ -152,12 +154,14 @@ function ops.decline()
   local u = get(ARGV[5])
   local c = u and u.node == caller and visitor(u)
   if not c or c.ring ~= ARGV[6] then return 0 end
+  -- A person has decided, so the next caller may ring at once.
+  redis.call('HDEL', ukey(u.user), 'rung')
   hang_up(c, '')
   fail(c, 'declined')
   return 1
 end
 
--- Nobody has answered a caller. ARGV: user, knock.
+-- A caller got no answer. ARGV: user, knock.
 function ops.unanswered()
   local u = get(ARGV[5])
   if not u or u.node ~= caller or u.ring ~= ARGV[6] then return 0 end
@@ -166,12 +170,19 @@ function ops.unanswered()
   return 1
 end
 
--- Claims a room with as few digits as possible. ARGV: the record (see `write`), then a random
--- number. Returns the room's number, or 0 if there is none left.
+-- Claims a room with as few digits as possible. ARGV: the record (see `write`), then a random number,
+-- the hash of the token for the room, and the number of a former claim ('' for none) with the hash of
+-- its token. Returns the room's number, -1 if it is the former one, or 0 if there is none left.
 function ops.claim()
   local random = tonumber(ARGV[12])
   for _, number in ipairs(redis.call('ZRANGEBYSCORE', P .. 'claim_ends', '-inf', NOW, 'LIMIT', 0, 100)) do
     unclaim(number)
+  end
+  local old = get(ARGV[5])
+  -- A new owner changes who may meet, which is looked at when a search begins.
+  if ARGV[14] ~= '' and not (old and old.q ~= '') and take_claim(ARGV[5], ARGV[14], ARGV[15]) then
+    write(old)
+    return -1
   end
   if redis.call('ZCARD', P .. 'claims') >= MAX_CLAIMS then return 0 end
   local number
@@ -191,13 +202,17 @@ function ops.claim()
     if number then break end
   end
   if not number then return 0 end
-  write(get(ARGV[5]))
-  redis.call('ZADD', P .. 'claims', tonumber(number), number)
-  redis.call('HSET', P .. 'claim_owners', number, ARGV[5])
-  local key = P .. 'claims_of:' .. ARGV[5]
-  redis.call('RPUSH', key, number)
-  if redis.call('LLEN', key) > CLAIMS_PER_USER then unclaim(redis.call('LINDEX', key, 0)) end
+  write(old)
+  own(ARGV[5], number, ARGV[13])
   return tonumber(number)
+end
+
+-- Frees a room. ARGV: user, number. Returns 1, or 0 if it does not belong to the user.
+function ops.release()
+  local number = ARGV[6]
+  if not claimed(number) or redis.call('HGET', P .. 'claim_owners', number) ~= ARGV[5] then return 0 end
+  unclaim(number)
+  return 1
 end
 
 -- A hold has run out, or the time until the next knock: look again. ARGV: user, session, startedAt. Returns
@@ -290,13 +305,12 @@ function ops.adopt()
     .. redis.call('HGET', ukey(user), 'profile') .. ',"last_partner":' .. (u.last == '' and 'null' or cjson.encode(u.last))
     .. ',"call":' .. call .. ',"ended":' .. ended_calls(user) .. ',"listening":{"rooms":'
     .. encode(redis.call('SMEMBERS', P .. 'listens:' .. user)) .. ',"knock":' .. (c and knock(c) or 'null') .. ',"shown":'
-    .. cjson.encode(redis.call('HGET', ukey(user), 'shown') or cjson.null) .. '},"claims":'
-    .. encode(redis.call('LRANGE', P .. 'claims_of:' .. user, 0, -1)) .. '}'
+    .. cjson.encode(redis.call('HGET', ukey(user), 'shown') or cjson.null) .. '},"claims":' .. claims_of(user) .. '}'
 end
 
 -- The state of a client, from its node, after it changed nodes or the store was away. ARGV: the
 -- record (see `write`), then session and partner ('' for no call), startedAt, the rooms in which it
--- listens and those that it has claimed, as JSON, and the knock that it knows of, else ''. Returns 1 if
+-- listens and its claims (ClaimRecord), as JSON, and the knock that it knows of, else ''. Returns 1 if
 -- the call is over and the node does not know it yet.
 function ops.sync()
   local session, partner, started = ARGV[12], ARGV[13], ARGV[14]
@@ -304,7 +318,7 @@ function ops.sync()
   if old then dequeue(old) end
   write(old)
   local u = get(ARGV[5])
-  for _, number in ipairs(list(ARGV[16])) do claim_again(u.user, number) end
+  for _, claim in ipairs(list(ARGV[16])) do claim_again(u.user, claim) end
   if session == '' then
     finish(u, u.session, 'disconnected', caller)
     set_rooms(u, list(ARGV[15]))

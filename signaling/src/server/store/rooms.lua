@@ -16,6 +16,7 @@ local function unclaim(number)
   redis.call('ZREM', P .. 'claims', number)
   redis.call('ZREM', P .. 'claim_ends', number)
   redis.call('HDEL', P .. 'claim_owners', number)
+  redis.call('HDEL', P .. 'claim_hashes', number)
   if owner then redis.call('LREM', P .. 'claims_of:' .. owner, 0, number) end
   for _, user in ipairs(redis.call('ZRANGE', P .. 'room:' .. number, 0, -1)) do
     local guest = get(user)
@@ -25,18 +26,23 @@ local function unclaim(number)
   for _, user in ipairs(redis.call('ZRANGE', P .. 'listen:' .. number, 0, -1)) do unlisten(user, number) end
 end
 
--- Frees the room of a call that is over, if `user` has claimed it.
-local function release(user)
-  local room = redis.call('HGET', ukey(user), 'room')
-  if room and redis.call('HGET', P .. 'claim_owners', room) == user then unclaim(room) end
+-- A claim ends at `at`, or when it would have ended before.
+local function end_at(number, at)
+  local ends = redis.call('ZSCORE', P .. 'claim_ends', number)
+  if not ends or tonumber(ends) > at then redis.call('ZADD', P .. 'claim_ends', at, number) end
 end
 
--- A user has left: its rooms are held for a while.
+-- The call of `user` is over. A room that it has claimed stays its own for a while, so that the two
+-- can try again.
+local function call_over(user)
+  local room = redis.call('HGET', ukey(user), 'room')
+  if room and redis.call('HGET', P .. 'claim_owners', room) == user then end_at(room, NOW + AFTER_CALL) end
+end
+
+-- A user has left: its rooms are held for a while, unless they become free before.
 local function end_claims(user)
   local key = P .. 'claims_of:' .. user
-  for _, number in ipairs(redis.call('LRANGE', key, 0, -1)) do
-    redis.call('ZADD', P .. 'claim_ends', NOW + CLAIM_HOLD, number)
-  end
+  for _, number in ipairs(redis.call('LRANGE', key, 0, -1)) do end_at(number, NOW + CLAIM_HOLD) end
   redis.call('DEL', key)
 end
 
@@ -46,18 +52,64 @@ local function claimed(number)
   return redis.call('ZSCORE', P .. 'claims', number) and true or false
 end
 
--- Gives a claimed room back to its owner, unless someone else has claimed it since.
-local function claim_again(user, number)
+-- `user` searches or listens in a room. One that it has claimed does not end any more because of its
+-- last call there.
+local function hold(user, room)
+  if redis.call('HGET', P .. 'claim_owners', room) == user then redis.call('ZREM', P .. 'claim_ends', room) end
+end
+
+-- Makes a claimed room the newest of `user`, who owns no more than it may. `hash` is that of the token.
+local function own(user, number, hash)
   local key = P .. 'claims_of:' .. user
-  if claimed(number) then
-    if redis.call('HGET', P .. 'claim_owners', number) ~= user then return end
-  else
-    redis.call('ZADD', P .. 'claims', tonumber(number), number)
-    redis.call('HSET', P .. 'claim_owners', number, user)
-  end
+  redis.call('ZADD', P .. 'claims', tonumber(number), number)
+  redis.call('HSET', P .. 'claim_owners', number, user)
+  redis.call('HSET', P .. 'claim_hashes', number, hash)
   redis.call('ZREM', P .. 'claim_ends', number)
   redis.call('LREM', key, 0, number)
   redis.call('RPUSH', key, number)
+  if redis.call('LLEN', key) > CLAIMS_PER_USER then unclaim(redis.call('LINDEX', key, 0)) end
+end
+
+-- Gives `user` the claimed room for whose token it has the hash. Returns whether it has.
+local function take_claim(user, number, hash)
+  if not claimed(number) or redis.call('HGET', P .. 'claim_hashes', number) ~= hash then return false end
+  local former = redis.call('HGET', P .. 'claim_owners', number)
+  if former ~= user then
+    redis.call('LREM', P .. 'claims_of:' .. former, 0, number)
+    for _, other in ipairs(redis.call('ZRANGE', P .. 'listen:' .. number, 0, -1)) do unlisten(other, number) end
+  end
+  own(user, number, hash)
+  mark(number)
+  return true
+end
+
+-- Writes a claim again that a node knows of, unless another user has claimed the room since.
+local function claim_again(user, claim)
+  local number = claim.room
+  if claimed(number) and redis.call('HGET', P .. 'claim_owners', number) ~= user then return end
+  own(user, number, claim.hash)
+  if claim.ends_ms then end_at(number, NOW + claim.ends_ms) end
+end
+
+-- The claims of a user as its node knows them.
+local function claims_of(user)
+  local claims = {}
+  for _, number in ipairs(redis.call('LRANGE', P .. 'claims_of:' .. user, 0, -1)) do
+    local ends = redis.call('ZSCORE', P .. 'claim_ends', number)
+    claims[#claims + 1] = '{"room":' .. cjson.encode(number) .. ',"hash":'
+      .. cjson.encode(redis.call('HGET', P .. 'claim_hashes', number) or '')
+      .. (ends and ',"ends_ms":' .. string.format('%d', math.max(0, ends - NOW)) or '') .. '}'
+  end
+  return '[' .. table.concat(claims, ',') .. ']'
+end
+
+-- Whether so many guests wait in a claimed room that `user` may not: MAX_GUESTS of `hub/rooms.rs`. One
+-- who will meet the owner at once need not wait.
+local function is_full(room, user, person)
+  local owner = redis.call('HGET', P .. 'claim_owners', room)
+  if owner == user or redis.call('ZCARD', P .. 'room:' .. room) < MAX_GUESTS then return false end
+  local o = owner and get(owner)
+  return not (o and room_of(o) == room and alive(o.node) and not blocked({ person = person }, o))
 end
 
 -- Whether a room is a number that can be claimed: `room_number` of `message/limits.rs`.
@@ -78,6 +130,7 @@ local function set_rooms(u, rooms)
   for _, room in ipairs(accepted) do
     redis.call('SADD', P .. 'listens:' .. u.user, room)
     redis.call('ZADD', P .. 'listen:' .. room, 'NX', redis.call('INCR', P .. 'rank'), u.user)
+    hold(u.user, room)
     mark(room)
   end
   return accepted
@@ -97,28 +150,32 @@ local function show_knock(l, c)
   send(l.node, '{"knock":{"user":' .. cjson.encode(l.user) .. ',"knock":' .. knock(c) .. '}}')
 end
 
--- Rings, if `c` waits in a room in which someone listens whom nobody rings.
+-- Rings, if `c` waits in a room with a listener who has no knock: the first who may be rung now. If
+-- there is none, its node asks again when the first may be.
 local function ring(c)
   local room = room_of(c)
   if not room or c.ring ~= '' or not alive(c.node) then return end
+  local soonest
   for _, user in ipairs(redis.call('ZRANGE', P .. 'listen:' .. room, 0, -1)) do
     local l = get(user)
     if not l then
       -- Its record has expired.
       redis.call('ZREM', P .. 'listen:' .. room, user)
     elseif not visitor(l) and not blocked(c, l) and alive(l.node) then
-      local wait = c.knocked + KNOCK_INTERVAL - NOW
-      if wait > 0 then
-        send(c.node, '{"knock_later":{"user":' .. cjson.encode(c.user) .. ',"search":' .. c.search .. ',"ms":'
-          .. string.format('%d', math.min(wait, KNOCK_INTERVAL)) .. '}}')
+      local wait = math.max(c.knocked, l.rung) + KNOCK_INTERVAL - NOW
+      if wait <= 0 then
+        c.ring = redis.sha1hex(c.user .. ':' .. NOW .. ':' .. redis.call('INCR', P .. 'rank'))
+        redis.call('HSET', ukey(c.user), 'ring', c.ring, 'ring_to', user, 'knocked', NOW)
+        redis.call('HSET', ukey(user), 'rung_by', c.user, 'rung', NOW)
+        show_knock(l, c)
         return
       end
-      c.ring = redis.sha1hex(c.user .. ':' .. NOW .. ':' .. redis.call('INCR', P .. 'rank'))
-      redis.call('HSET', ukey(c.user), 'ring', c.ring, 'ring_to', user, 'knocked', NOW)
-      redis.call('HSET', ukey(user), 'rung_by', c.user)
-      show_knock(l, c)
-      return
+      soonest = math.min(soonest or wait, wait)
     end
+  end
+  if soonest then
+    send(c.node, '{"knock_later":{"user":' .. cjson.encode(c.user) .. ',"search":' .. c.search .. ',"ms":'
+      .. string.format('%d', math.min(soonest, KNOCK_INTERVAL)) .. '}}')
   end
 end
 

@@ -28,7 +28,14 @@ impl Node {
     pub(crate) fn start_with(redis: &Redis, args: &[&str]) -> Self {
         let mut command = command(&["--listen", "127.0.0.1:0", "--redis", &redis.url()]);
         command.args(["--drain-deadline", "1s"]).args(args);
-        command.args(["--rate-messages", "0", "--rate-find", "0"]);
+        command.args([
+            "--rate-messages",
+            "0",
+            "--rate-find",
+            "0",
+            "--rate-rooms",
+            "0",
+        ]);
         command.args(["--max-connections-per-address", "0"]);
 
         let server = start_command(command);

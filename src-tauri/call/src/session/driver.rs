@@ -148,20 +148,21 @@ impl Driver {
             self.on_registered(registration.at, &registration.reply);
         }
 
-        self.carry_out(&line, &mut video).await;
+        self.carry_out(&mut line, &mut video).await;
 
         while self.machine.phase() != Phase::Ended {
             let wakeup = self.wait(&mut line, &mut opened).await;
             self.handle(wakeup, &mut video).await;
-            self.on_time(&line);
-            self.carry_out(&line, &mut video).await;
+            self.on_time(&mut line);
+            self.carry_out(&mut line, &mut video).await;
         }
 
         self.output.remote_frames.close();
         video.close(self.options.keep_video_open).await;
         self.audio.close().await;
 
-        if self.options.keep_line_open {
+        // The next call must not get the match of this one's search.
+        if self.options.keep_line_open && line.leave_search().await {
             self.options.line.put(line);
         } else {
             line.close().await;
@@ -409,7 +410,7 @@ impl Driver {
     }
 
     /// Does what is due.
-    fn on_time(&mut self, line: &SignalingLine) {
+    fn on_time(&mut self, line: &mut SignalingLine) {
         let now = Instant::now();
 
         if self.server.ice_servers.handle_timeout(now)
@@ -476,7 +477,7 @@ impl Driver {
         self.partner.as_mut().filter(|partner| partner.id == id)
     }
 
-    async fn carry_out(&mut self, line: &SignalingLine, video: &mut LocalVideo) {
+    async fn carry_out(&mut self, line: &mut SignalingLine, video: &mut LocalVideo) {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::Send(outgoing) => self.send(line, outgoing),
@@ -546,7 +547,7 @@ impl Driver {
         }
     }
 
-    fn send(&self, line: &SignalingLine, outgoing: Outgoing) {
+    fn send(&self, line: &mut SignalingLine, outgoing: Outgoing) {
         let Some(message) = signaling::message(outgoing, &self.options) else {
             return;
         };

@@ -1,11 +1,20 @@
 //! A connection to the signaling server that lives longer than a call.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tandem_signaling::client::{Client, ClientConfig, ClientEvent, ClientEvents, SendError};
-use tandem_signaling::message::{ClientMessage, UserId, UserRegistered};
+use tandem_signaling::client::{
+    Client, ClientConfig, ClientErrorCode, ClientEvent, ClientEvents, SendError,
+};
+use tandem_signaling::message::{
+    ClaimRoom, ClientMessage, ErrorCode, FormerClaim, RoomClaimed, ServerMessage, SessionId,
+    UserId, UserRegistered,
+};
+
+/// How long [`SignalingLine::leave_search`] waits for the server. Longer than a slow round trip; the
+/// user's next call waits for it.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection to a signaling server, and how the server registered this client.
 ///
@@ -17,6 +26,90 @@ pub struct SignalingLine {
     events: ClientEvents,
     registration: Option<Registration>,
     user_id: Option<UserId>,
+    error: Option<ClientErrorCode>,
+    search: LastSearch,
+    claim: LastClaim,
+}
+
+/// The room that the server gave to this client last, with the token that claims it again.
+#[derive(Debug, Default)]
+struct LastClaim {
+    room: Option<FormerClaim>,
+    /// The server has registered this client as a new user since.
+    is_lost: bool,
+}
+
+impl LastClaim {
+    fn on_event(&mut self, event: &ClientEvent) {
+        match event {
+            ClientEvent::Connected(_) => self.is_lost = self.room.is_some(),
+            ClientEvent::Message(ServerMessage::RoomClaimed(claimed)) => {
+                *self = Self {
+                    room: former_claim(claimed),
+                    is_lost: false,
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// What to ask for: the same room again if it was lost, else another one.
+    fn request(&self) -> ClaimRoom {
+        ClaimRoom {
+            former: self.room.clone().filter(|_| self.is_lost),
+        }
+    }
+}
+
+/// `None` for a server from before the token.
+fn former_claim(claimed: &RoomClaimed) -> Option<FormerClaim> {
+    Some(FormerClaim {
+        room: claimed.room.clone(),
+        claim_token: claimed.claim_token.clone()?,
+    })
+}
+
+/// What became of the last search, as far as the server has told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastSearch {
+    /// It is over, or there was none.
+    Over,
+    /// It runs: a match may arrive.
+    Running,
+    /// `cancel_search` was sent. A match may have been on its way.
+    Cancelling,
+}
+
+impl LastSearch {
+    fn on_sent(&mut self, message: &ClientMessage) {
+        match message {
+            ClientMessage::FindPartner(_)
+            | ClientMessage::Accept(_)
+            | ClientMessage::Next { .. } => {
+                *self = Self::Running;
+            }
+            ClientMessage::CancelSearch if *self == Self::Running => *self = Self::Cancelling,
+            _ => {}
+        }
+    }
+
+    fn on_event(&mut self, event: &ClientEvent) {
+        let is_over = match event {
+            // The server knows nothing of earlier searches.
+            ClientEvent::Connected(_) | ClientEvent::Closed => true,
+            ClientEvent::Message(ServerMessage::PartnerFound(_)) => *self == Self::Running,
+            // One of the two answers `cancel_search`; the match comes before the second.
+            ClientEvent::Message(ServerMessage::SearchCancelled) => *self == Self::Cancelling,
+            ClientEvent::Message(ServerMessage::Error(error)) => {
+                *self == Self::Cancelling && error.code == ErrorCode::AlreadyMatched
+            }
+            _ => false,
+        };
+
+        if is_over {
+            *self = Self::Over;
+        }
+    }
 }
 
 /// How the signaling server registered this client.
@@ -42,6 +135,9 @@ impl SignalingLine {
             events,
             registration: None,
             user_id: None,
+            error: None,
+            search: LastSearch::Over,
+            claim: LastClaim::default(),
         }
     }
 
@@ -58,6 +154,12 @@ impl SignalingLine {
         self.user_id.as_ref()
     }
 
+    /// Why there is no connection; `None` while there is one, and before the first attempt failed.
+    #[must_use]
+    pub fn error(&self) -> Option<ClientErrorCode> {
+        self.error
+    }
+
     /// The next event; `None` after the last. Safe to drop and call again.
     #[expect(
         clippy::disallowed_methods,
@@ -70,6 +172,9 @@ impl SignalingLine {
             self.user_id = Some(registered.user_id.clone());
         }
 
+        self.search.on_event(&event);
+        self.claim.on_event(&event);
+
         match &event {
             ClientEvent::Connected(reply)
             | ClientEvent::Resumed {
@@ -79,8 +184,13 @@ impl SignalingLine {
                     reply: reply.clone(),
                     at: Instant::now(),
                 });
+                self.error = None;
             }
-            ClientEvent::Disconnected { .. } | ClientEvent::Closed => self.registration = None,
+            ClientEvent::Disconnected { error, .. } => {
+                self.registration = None;
+                self.error = Some(error.code());
+            }
+            ClientEvent::Closed => self.registration = None,
             ClientEvent::Message(_) | ClientEvent::Garbage(_) => {}
         }
 
@@ -91,8 +201,88 @@ impl SignalingLine {
     ///
     /// # Errors
     /// As [`Client::send`].
-    pub fn send(&self, message: ClientMessage) -> Result<(), SendError> {
-        self.client.send(message)
+    pub fn send(&mut self, message: ClientMessage) -> Result<(), SendError> {
+        let mut search = self.search;
+        search.on_sent(&message);
+        self.client.send(message)?;
+        self.search = search;
+
+        Ok(())
+    }
+
+    /// Asks for a room to invite someone into; [`ServerMessage::RoomClaimed`] follows.
+    ///
+    /// If the server has registered this client as a new user since it gave the last room, this asks
+    /// for that room again. The server gives another one if the claim has ended.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub fn claim_room(&mut self) -> Result<(), SendError> {
+        let request = self.claim.request();
+        self.send(ClientMessage::ClaimRoom(request))
+    }
+
+    /// The room that the server gave to this client last, for
+    /// [`restore_claim`](Self::restore_claim) on another connection to the same server.
+    #[must_use]
+    pub fn former_claim(&self) -> Option<&FormerClaim> {
+        self.claim.room.as_ref()
+    }
+
+    /// Makes the next [`claim_room`](Self::claim_room) ask for this room, which an earlier connection
+    /// to the same server had.
+    pub fn restore_claim(&mut self, former: FormerClaim) {
+        self.claim = LastClaim {
+            room: Some(former),
+            is_lost: true,
+        };
+    }
+
+    /// Waits until the server has confirmed that the last search is over, and ends a call that it
+    /// found in the last moment.
+    ///
+    /// Returns whether that is certain. If not, a match of that search may still arrive: the
+    /// connection has to be closed, so that no later call takes that match for its own.
+    pub(crate) async fn leave_search(&mut self) -> bool {
+        let left = async {
+            while self.search == LastSearch::Cancelling {
+                match self.recv().await {
+                    Some(ClientEvent::Message(ServerMessage::PartnerFound(found))) => {
+                        self.end_session(found.session_id);
+                    }
+                    Some(ClientEvent::Resumed {
+                        session_id: Some(session_id),
+                        ..
+                    }) => {
+                        self.search = LastSearch::Over;
+                        self.end_session(session_id);
+                    }
+                    // The message may be lost with the connection.
+                    Some(ClientEvent::Resumed { .. }) => {
+                        if self.send(ClientMessage::CancelSearch).is_err() {
+                            return;
+                        }
+                    }
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+
+        // Over or not: `search` says so.
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, left).await;
+        self.search == LastSearch::Over
+    }
+
+    /// Ends a call that no one on this side takes part in.
+    pub fn end_session(&mut self, session_id: SessionId) {
+        let message = ClientMessage::EndSession {
+            session_id,
+            reason: None,
+        };
+        if let Err(error) = self.send(message) {
+            tracing::debug!(%error, "cannot end a call: the server ends it with the connection");
+        }
     }
 
     /// Sends what is waiting and closes the connection: see [`Client::close`].

@@ -55,6 +55,7 @@ impl RemoteState {
         let reported = Arc::clone(&self.reported);
         let meeting = Meeting {
             share: self.share,
+            is_agreed: false,
             room: Arc::clone(&self.meeting_room),
         };
         tokio::spawn(state_channel::run(channel, local, reported, meeting));

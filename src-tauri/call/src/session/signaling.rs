@@ -77,7 +77,9 @@ fn refusal(error: &ErrorReport) -> Option<Input> {
         ErrorCode::RateLimited
         | ErrorCode::QueueFull
         | ErrorCode::Unavailable
-        | ErrorCode::Internal => Some(
+        | ErrorCode::Internal
+        // The server has not noticed the end of the last call yet.
+        | ErrorCode::AlreadyMatched => Some(
             error
                 .retry_after_ms
                 .map_or(DEFAULT_RETRY_AFTER, Duration::from_millis),

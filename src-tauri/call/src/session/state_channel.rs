@@ -18,6 +18,8 @@ pub(super) type ReportedState = Arc<Mutex<Option<PartnerState>>>;
 pub(super) struct Meeting {
     /// This side's share; `None` if it does not want one.
     pub(super) share: Option<Share>,
+    /// The partner has sent its share.
+    pub(super) is_agreed: bool,
     /// The room, once the partner has sent its share.
     pub(super) room: Arc<Mutex<Option<String>>>,
 }
@@ -25,7 +27,9 @@ pub(super) struct Meeting {
 impl Meeting {
     /// The partner sent its share. A second one changes nothing.
     fn on_share(&mut self, partner: Share) {
-        if let Some(share) = self.share.take() {
+        if let Some(share) = self.share
+            && !std::mem::replace(&mut self.is_agreed, true)
+        {
             *self.room.lock() = Some(share.room(partner));
         }
     }
@@ -98,4 +102,26 @@ async fn send(channel: &dyn DataChannel, local: &mut watch::Receiver<PartnerStat
     let message = partner_state::to_json(StateMessage::State(state));
 
     channel.send_text(&message).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_share_counts_and_the_local_one_can_still_be_sent() {
+        let share = Share::new([1; 16]);
+        let (first, second) = (Share::new([2; 16]), Share::new([3; 16]));
+        let mut meeting = Meeting {
+            share: Some(share),
+            ..Meeting::default()
+        };
+
+        meeting.on_share(first);
+        assert_eq!(meeting.room.lock().take(), Some(share.room(first)));
+        assert_eq!(meeting.share, Some(share), "the partner may be faster");
+
+        meeting.on_share(second);
+        assert_eq!(meeting.room.lock().take(), None);
+    }
 }

@@ -16,7 +16,7 @@ use rtc::rtp::packet::Packet;
 use tandem_media::codec::{self, CodecError, EncoderConfig, VideoCodec, VideoEncoder};
 use tandem_media::video::OpenVideo;
 use tandem_media::video::scale::scale;
-use tandem_media::{FramePool, I420, NewestSlot, VideoFrame};
+use tandem_media::{FramePool, I420, NewestSlot, Observer, VideoFrame};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::options::MIN_BITRATE_BPS;
@@ -78,6 +78,7 @@ impl VideoOutput {
 pub(super) struct VideoSender {
     shared: Arc<SenderShared>,
     thread: Option<JoinHandle<()>>,
+    self_view: Arc<NewestSlot<VideoFrame>>,
 }
 
 /// What the thread shares with its handle.
@@ -85,24 +86,25 @@ struct SenderShared {
     control: Mutex<Control>,
     /// Notified after each change of `control`.
     changed: Condvar,
-    self_view: Arc<NewestSlot<VideoFrame>>,
 }
 
 /// What the thread works with at the moment.
 #[derive(Default)]
 struct Control {
     source: Option<OpenVideo>,
+    /// Copies the frames of `source` to the self-view where they are captured: encoding one may
+    /// take longer than the time between two.
+    self_view: Option<Observer<VideoFrame>>,
     output: Option<Arc<VideoOutput>>,
     stop: bool,
 }
 
 impl VideoSender {
-    /// Starts the thread. Every frame also goes to `self_view`.
+    /// Starts the thread. Every frame of the source also goes to `self_view`, past the thread.
     pub(super) fn start(self_view: Arc<NewestSlot<VideoFrame>>) -> Self {
         let shared = Arc::new(SenderShared {
             control: Mutex::default(),
             changed: Condvar::new(),
-            self_view,
         });
 
         let thread = {
@@ -121,12 +123,26 @@ impl VideoSender {
             )
             .ok();
 
-        Self { shared, thread }
+        Self {
+            shared,
+            thread,
+            self_view,
+        }
     }
 
     /// Takes frames from `source` from now on. `None`: from nowhere.
     pub(super) fn set_source(&self, source: Option<OpenVideo>) {
-        self.change(|control| control.source = source);
+        let observer = source.as_ref().map(|source| {
+            let self_view = Arc::clone(&self.self_view);
+            source
+                .frames
+                .observe(move |frame| self_view.put(frame.clone()))
+        });
+
+        self.change(|control| {
+            control.source = source;
+            control.self_view = observer;
+        });
     }
 
     /// Sends to `output` from now on. `None`: nowhere.
@@ -142,14 +158,18 @@ impl VideoSender {
 
 impl Drop for VideoSender {
     fn drop(&mut self) {
-        self.change(|control| control.stop = true);
+        self.change(|control| {
+            control.stop = true;
+            control.self_view = None;
+        });
+
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the encode thread panicked: no video was sent after that");
         }
 
-        self.shared.self_view.close();
+        self.self_view.close();
     }
 }
 
@@ -190,8 +210,6 @@ fn run(shared: &SenderShared) {
             continue;
         };
 
-        shared.self_view.put(frame.clone());
-
         if let Some(encoding) = &mut encoding {
             encoding.send(&frame, source.format.fps);
         }
@@ -217,6 +235,7 @@ fn forget_source(shared: &SenderShared, ended: &Arc<NewestSlot<VideoFrame>>) {
 
     if control.source.as_ref().is_some_and(is_ended) {
         control.source = None;
+        control.self_view = None;
     }
 }
 
@@ -427,5 +446,131 @@ impl Encoding {
         });
 
         packets.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_media::video::VideoFormat;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+    use crate::link::Bitrate;
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+    const FORMAT: VideoFormat = VideoFormat {
+        width: 64,
+        height: 48,
+        fps: 30.0,
+    };
+
+    fn output() -> (Arc<VideoOutput>, UnboundedReceiver<Vec<Packet>>) {
+        let (packets, sent) = unbounded_channel();
+        let output = VideoOutput {
+            codec: VideoCodec::H264,
+            payload_type: 96,
+            ssrc: 1,
+            max_bitrate_bps: 500_000,
+            link: Arc::new(LinkState::new(Bitrate::from_bps(500_000.0))),
+            packets,
+            in_flight: Arc::default(),
+            keyframe_requested: AtomicBool::new(false),
+            recorder: Mutex::default(),
+            traffic: Arc::default(),
+        };
+
+        (Arc::new(output), sent)
+    }
+
+    /// A source whose frames are the test's, and the sender and the self-view behind it.
+    fn rig() -> (VideoSender, OpenVideo, Arc<NewestSlot<VideoFrame>>) {
+        let self_view = Arc::new(NewestSlot::new());
+        let sender = VideoSender::start(Arc::clone(&self_view));
+        let source = OpenVideo {
+            frames: Arc::new(NewestSlot::new()),
+            format: FORMAT,
+        };
+
+        sender.set_source(Some(source.clone()));
+        (sender, source, self_view)
+    }
+
+    fn frame(at: Instant) -> VideoFrame {
+        VideoFrame {
+            image: Arc::new(I420::new(FORMAT.width, FORMAT.height)),
+            at,
+            rtp_timestamp: 0,
+        }
+    }
+
+    /// When the frame that the self-view shows now was captured.
+    fn shown(self_view: &NewestSlot<VideoFrame>) -> Option<Instant> {
+        self_view.take(Duration::ZERO).map(|frame| frame.at)
+    }
+
+    #[test]
+    fn a_slow_encoder_does_not_delay_the_self_view() {
+        let (sender, source, self_view) = rig();
+        let (output, mut sent) = output();
+        sender.set_output(Some(Arc::clone(&output)));
+        let start = Instant::now();
+        let at = |number: u32| start + Duration::from_millis(33) * number;
+
+        // The encode thread cannot finish its frame before the test lets go of this.
+        let encoding = output.recorder.lock();
+        for number in 0..5 {
+            source.frames.put(frame(at(number)));
+            assert_eq!(
+                shown(&self_view),
+                Some(at(number)),
+                "frame {number} is shown as soon as it is captured"
+            );
+        }
+
+        drop(encoding);
+        let mut timestamps = Vec::new();
+        let deadline = Instant::now() + TIMEOUT;
+        for number in 5.. {
+            while let Ok(packets) = sent.try_recv() {
+                timestamps.push(packets[0].header.timestamp);
+            }
+
+            if timestamps.len() >= 2 || Instant::now() > deadline {
+                break;
+            }
+
+            source.frames.put(frame(at(number)));
+            std::thread::yield_now();
+        }
+
+        let [first, second, ..] = timestamps[..] else {
+            panic!("the call goes on to send: {timestamps:?}");
+        };
+        let later = second.wrapping_sub(first);
+        assert!(
+            later > 0 && later < 1 << 31,
+            "and in order: {first}, {second}"
+        );
+    }
+
+    #[test]
+    fn without_a_source_the_self_view_gets_nothing() {
+        let (sender, source, self_view) = rig();
+        source.frames.put(frame(Instant::now()));
+        assert!(shown(&self_view).is_some(), "it shows the source");
+
+        sender.set_source(None);
+        source.frames.put(frame(Instant::now()));
+        assert_eq!(shown(&self_view), None, "which was taken away");
+
+        sender.set_source(Some(source.clone()));
+        assert!(shown(&self_view).is_some(), "and given back");
+        drop(sender);
+        source.frames.put(frame(Instant::now()));
+        assert_eq!(
+            shown(&self_view),
+            None,
+            "the source outlives the call without being shown by it"
+        );
     }
 }

@@ -30,8 +30,8 @@ pub(super) struct ActiveCall {
     partner_name: Option<String>,
     /// The two have agreed on a room to meet again.
     has_recent: bool,
-    /// Somebody was found: an invite is used up.
-    was_matched: bool,
+    /// The user has left the partner, and the engine does not search again yet.
+    pub(super) is_leaving: bool,
     /// When the connection counts as slow; `None` unless it is being made.
     pub(super) slow_at: Option<Instant>,
     /// When the present partner was connected.
@@ -85,10 +85,12 @@ impl Target {
                 server: Some(&link.server)
                     .filter(|server| Some(*server) != own_server)
                     .map(|server| server.authority().to_owned()),
+                invited: true,
             },
             Self::Room(room) => Search::Room {
                 code: room.to_string(),
                 server: None,
+                invited: matches!(room, RoomText::Invite(_)),
             },
             Self::Person(recent) => Search::Person {
                 name: recent.name.clone(),
@@ -102,12 +104,12 @@ impl Target {
         !matches!(self, Self::Anyone)
     }
 
-    /// Whether the same search can be made again after one that found somebody, or not.
-    pub(super) fn can_repeat(&self, was_matched: bool) -> bool {
+    /// Whether the same search can be made again, after a call or one that was never connected.
+    pub(super) fn can_repeat(&self, was_connected: bool) -> bool {
         match self {
             Self::Anyone | Self::Room(RoomText::Code(_)) | Self::Person(_) => true,
-            // The server frees the number of an invite when the two leave each other.
-            Self::Room(_) => !was_matched,
+            // An invite serves one call.
+            Self::Room(_) => !was_connected,
             Self::Answer { .. } => false,
         }
     }
@@ -147,7 +149,7 @@ impl App {
             server: url,
             partner_name: None,
             has_recent: false,
-            was_matched: false,
+            is_leaving: false,
             slow_at: None,
             connected_at: None,
             camera_failed: false,
@@ -160,10 +162,11 @@ impl App {
     /// Shows that the running search has not found anyone yet.
     fn show_waiting(&mut self, now: Now) {
         let sends_video = self.sends_video();
+        let own_server = self.own_server().map(|server| server.url);
         let Some(call) = &self.call else { return };
 
         self.state.screen = Screen::Waiting {
-            search: call.target.shown(self.state.settings.server_url.as_ref()),
+            search: call.target.shown(own_server.as_ref()),
             ringing: false,
             started_at_ms: now.unix_ms,
             sends_video,
@@ -222,13 +225,17 @@ impl App {
 
         let again = match (call.has_recent, call.target.clone()) {
             (true, _) => self.newest_recent().map(Target::Person),
-            (false, target) => Some(target).filter(|target| target.can_repeat(call.was_matched)),
+            (false, target) => {
+                let was_connected = call.connected_at.is_some();
+                Some(target).filter(|target| target.can_repeat(was_connected))
+            }
         };
 
         let lasted = call
             .connected_at
             .map(|since| now.at.saturating_duration_since(since));
 
+        let own_server = self.own_server().map(|server| server.url);
         self.state.screen = Screen::Ended {
             reason: code,
             cause,
@@ -236,7 +243,7 @@ impl App {
             name: call.partner_name,
             again: again
                 .as_ref()
-                .map(|target| target.shown(self.state.settings.server_url.as_ref())),
+                .map(|target| target.shown(own_server.as_ref())),
         };
         self.again = again;
     }
@@ -246,7 +253,13 @@ impl App {
             CallEventKind::Registered | CallEventKind::SignalingBack => {
                 self.set_server_status(ServerStatus::Connected);
             }
-            CallEventKind::Searching => self.on_searching(now),
+            CallEventKind::Searching => {
+                if let Some(call) = &mut self.call {
+                    call.is_leaving = false;
+                }
+
+                self.on_searching(now);
+            }
             CallEventKind::Ringing(rings) => {
                 if let Screen::Waiting { ringing, .. } = &mut self.state.screen {
                     *ringing = rings;
@@ -295,7 +308,19 @@ impl App {
             }
             CallEventKind::Ended {
                 reason: EndReason { code, cause, .. },
-            } => self.ended(now, code, cause),
+            } => match &self.call {
+                // The partner left in the moment in which the user pressed Next: the engine has
+                // ended the call instead of searching.
+                Some(call) if call.is_leaving && is_about_partner(code) => {
+                    let target = call.target.clone();
+                    self.end_call();
+                    if self.start_call(now, target).is_err() {
+                        // The server was removed from the settings meanwhile.
+                        self.state.screen = Screen::Lobby;
+                    }
+                }
+                _ => self.ended(now, code, cause),
+            },
         }
     }
 
@@ -319,7 +344,7 @@ impl App {
         self.in_call(|call| call.server_lost = status == ServerStatus::Unreachable);
     }
 
-    fn on_searching(&mut self, now: Now) {
+    pub(super) fn on_searching(&mut self, now: Now) {
         let Some(call) = &mut self.call else { return };
         (call.slow_at, call.connected_at) = (None, None);
 
@@ -333,6 +358,11 @@ impl App {
     fn on_meet_again(&mut self, now: Now, room: String) {
         let Some(call) = &mut self.call else { return };
         if !call.target.is_known() || call.has_recent || !is_room_code(&room) {
+            return;
+        }
+
+        // The server in this app has another address next time.
+        if self.local_server_url.as_ref() == Some(&call.server) {
             return;
         }
 
@@ -354,10 +384,8 @@ impl App {
     fn on_matched(&mut self, now: Now, partner: Partner) {
         let Some(call) = &mut self.call else { return };
         call.partner_name.clone_from(&partner.name);
-        call.was_matched = true;
-        let can_retry = call.target.can_repeat(true);
+        let can_retry = call.target.can_repeat(false);
         let by_user = !matches!(call.target, Target::Answer { .. });
-        let by_invite = matches!(call.target, Target::Answer { invited: true, .. });
         call.slow_at = Some(now.at + SLOW_CONNECTION_AFTER);
         call.connected_at = None;
         self.effects.push_back(Effect::ShowRemote(true));
@@ -369,11 +397,6 @@ impl App {
             timed_out: false,
             can_retry,
         };
-
-        if by_invite {
-            // It serves one call: the server frees its number when the call ends.
-            self.withdraw_invite();
-        }
 
         if by_user {
             self.announce_match(name);
@@ -389,6 +412,12 @@ impl App {
         let Some(call) = &mut self.call else { return };
         (call.slow_at, call.connected_at) = (None, Some(now.at));
         let known = call.target.is_known();
+        let by_invite = matches!(call.target, Target::Answer { invited: true, .. });
+        if by_invite {
+            // It serves one call. Until here, the guest can try again.
+            self.withdraw_invite();
+        }
+
         let sends_video = self.sends_video();
         let Settings {
             camera_enabled,
@@ -429,6 +458,19 @@ impl App {
             change(call);
         }
     }
+}
+
+/// Whether a call with another partner can still be had.
+fn is_about_partner(code: EndCode) -> bool {
+    matches!(
+        code,
+        EndCode::PartnerLeft
+            | EndCode::PartnerVanished
+            | EndCode::ConnectTimeout
+            | EndCode::ConnectionFailed
+            | EndCode::BadDescription
+            | EndCode::NoCommonCodec
+    )
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -2,12 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use tandem_call::{CallEventKind, EndCode};
+use tandem_call::EndCode;
 use tandem_signaling::ServerUrlError;
 
 use super::call::Target;
 use super::{App, CallId, Effect, Now, Tone, choice};
-use crate::desktop::command::{Command, CommandError, CommandErrorCode};
+use crate::desktop::command::{Command, CommandError, CommandErrorCode, Secret};
 use crate::desktop::state::{HostState, HostStatus, ProblemPlace, Screen, Settings};
 use crate::values::{self, MAX_BITRATE_BPS, MIN_BITRATE_BPS, RoomText};
 
@@ -31,7 +31,7 @@ impl App {
                     // The user sees the server of a link before the call goes there.
                     link @ RoomText::Link(_) => {
                         require(self.is_between_calls())?;
-                        self.show_opened(link);
+                        self.open(link);
                         Ok(())
                     }
                     room => self.search(now, Target::Room(room)),
@@ -99,6 +99,11 @@ impl App {
             }
             Command::SetName { name } => self.set_name(&name),
             Command::SetServerUrl { url } => self.set_server_url(&url),
+            Command::SetToken {
+                token: Secret(token),
+            } => self.set_token(&token),
+            Command::ForgetToken => self.forget_token(),
+            Command::SetCaFile { path } => self.set_ca_file(&path),
             Command::SetSingleKeyShortcuts { on } => {
                 self.change_settings(|settings| settings.single_key_shortcuts = on)
             }
@@ -224,7 +229,7 @@ impl App {
         Ok(())
     }
 
-    /// Searches again: for somebody else instead of a stranger, for the same person if the
+    /// Searches again: for someone else instead of a stranger, for the same person if the
     /// connection does not come up, and after a call. A connected stranger is left only if
     /// `also_in_call`.
     fn next(&mut self, now: Now, also_in_call: bool) -> CommandResult {
@@ -238,7 +243,7 @@ impl App {
             (Screen::Connecting { .. }, Some(Target::Anyone | Target::Room(RoomText::Code(_)))) => {
                 self.leave_partner(now);
             }
-            (Screen::Connecting { .. }, Some(target)) if target.can_repeat(true) => {
+            (Screen::Connecting { .. }, Some(target)) if target.can_repeat(false) => {
                 self.end_call();
                 return self.start_call(now, target);
             }
@@ -251,7 +256,10 @@ impl App {
 
     fn leave_partner(&mut self, now: Now) {
         self.send_to_call(Effect::Next);
-        self.on_call_event(now, CallEventKind::Searching);
+        self.on_searching(now);
+        if let Some(call) = &mut self.call {
+            call.is_leaving = true;
+        }
     }
 
     fn set_muted(&mut self, muted: bool) -> CommandResult {
@@ -339,7 +347,7 @@ impl App {
     }
 
     /// Changes the settings, and saves them if that made a difference.
-    fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> CommandResult {
+    pub(super) fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> CommandResult {
         let before = self.state.settings.clone();
         change(&mut self.state.settings);
 
@@ -361,12 +369,17 @@ impl App {
 
 /// Reads the code or the invite that the user typed.
 fn read_room(text: &str) -> Result<RoomText, CommandError> {
+    let text = text.trim();
     let refused = |why| CommandError {
-        code: CommandErrorCode::BadRoom,
+        code: if values::is_link(text) {
+            CommandErrorCode::BadLink
+        } else {
+            CommandErrorCode::BadRoom
+        },
         detail: Some(why),
     };
 
-    values::room_text(text.trim()).map_err(refused)
+    values::room_text(text).map_err(refused)
 }
 
 /// Refuses a command that is not possible now.

@@ -48,6 +48,8 @@ pub enum LineEvent {
         /// It never gives any: it is too old.
         never: bool,
     },
+    /// The connection that a call had is closed: it needs a new one.
+    Closed,
     /// The server is too old to ring this app.
     CannotRing,
     /// Somebody rings.
@@ -92,15 +94,9 @@ impl App {
 
     /// How to connect to `url`. A token goes to its own server only.
     pub(super) fn server_config(&self, url: ServerUrl) -> ClientConfig {
-        let token = self
-            .token
-            .as_ref()
-            .filter(|(origin, _)| *origin == url.origin())
-            .map(|(_, token)| token.clone());
-
         ClientConfig {
-            token,
-            roots: self.launch.roots.clone(),
+            token: self.access.token_for(&url),
+            roots: self.access.roots(),
             ..ClientConfig::new(url)
         }
     }
@@ -114,7 +110,10 @@ impl App {
 
         let wanted = self.own_server().filter(|_| !self.closing);
         if self.line.as_ref().map(|line| &line.config) != wanted.as_ref() {
-            self.close_line();
+            // After a call at another server there is none to close.
+            if self.line.is_some() || wanted.is_none() {
+                self.close_line();
+            }
 
             if let Some(config) = wanted {
                 self.open_line(config);
@@ -175,20 +174,24 @@ impl App {
                 true
             }
             _ => {
-                self.close_line();
+                self.claim_again_later();
+                if self.line.take().is_some() {
+                    self.effects.push_back(Effect::CloseLine);
+                }
+
                 self.state.server = server_state(&server.url, ServerStatus::Connecting);
                 false
             }
         }
     }
 
-    /// The call that ended gives the connection back. It is used for nothing then.
+    /// The call that ended gives the connection back, in the state that it reported last. It is used
+    /// for nothing then.
     pub(super) fn take_back_line(&mut self) {
         match &mut self.line {
             Some(line) if line.in_call => {
                 line.in_call = false;
                 line.used_for = LineUse::default();
-                self.state.server = server_state(&line.config.url, ServerStatus::Connecting);
             }
             _ => self.state.server = ServerState::default(),
         }
@@ -233,6 +236,7 @@ impl App {
             }
             LineEvent::Claimed { room, random } => self.on_claimed(&room, random),
             LineEvent::ClaimRefused { never } => self.on_claim_refused(never),
+            LineEvent::Closed => self.retry_line(),
             LineEvent::CannotRing => self.wait_in_own_room(now),
             LineEvent::Knock { id, room, profile } => self.on_knock(id, &room, &profile),
             LineEvent::KnockEnded { id } => self.on_knock_ended(&id),

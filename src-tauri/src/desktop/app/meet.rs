@@ -103,6 +103,15 @@ impl App {
         self.solved(ProblemPlace::Invite);
     }
 
+    /// The connection ends although the user still wants the invite: a later one asks for another.
+    pub(super) fn claim_again_later(&mut self) {
+        self.meeting.lost_claim |= self.meeting.claimed.take().is_some();
+
+        if self.state.invitation.is_some() {
+            self.state.invitation = Some(Invitation::Asking);
+        }
+    }
+
     /// The room of the invite.
     fn claimed_room(&self) -> Option<String> {
         let claim = self.meeting.claimed.as_ref()?;
@@ -172,10 +181,12 @@ impl App {
     }
 
     /// The server cannot ring: waits in the room of the invite, where the first to come is matched.
+    /// After that the invite is used up, so that the app never starts to wait by itself again.
     pub(super) fn wait_in_own_room(&mut self, now: Now) {
         if let Some(Invitation::Ready { code, .. }) = &self.state.invitation
             && let Ok(invite) = code.parse()
         {
+            self.withdraw_invite();
             let own_room = Target::Room(RoomText::Invite(invite));
             // There is a server, because it gave the invite.
             let _ = self.start_call(now, own_room);
@@ -254,32 +265,33 @@ impl App {
         match values::room_text(text.trim()) {
             Ok(room) => {
                 self.solved(ProblemPlace::Room);
-                self.show_opened(room);
+                self.open(room);
             }
             Err(why) => self.problem(ProblemPlace::Room, AppErrorCode::BadInvite, Some(why)),
         }
     }
 
-    pub(super) fn show_opened(&mut self, room: RoomText) {
-        let own = self.own_server().map(|server| server.url);
-        let server = match &room {
-            RoomText::Link(link) => Some(link.server.clone()),
-            _ => own.clone(),
-        };
-
-        self.state.opened = Some(OpenedInvite {
-            code: match &room {
-                RoomText::Link(link) => link.invite.to_string(),
-                other => other.to_string(),
-            },
-            server: server
-                .as_ref()
-                .map(|server| server.authority().to_owned())
-                .unwrap_or_default(),
-            other_server: server != own,
-            exposed: server.is_some_and(|server| server.is_exposed()),
-        });
+    /// Offers to call there.
+    pub(super) fn open(&mut self, room: RoomText) {
         self.meeting.opened = Some(room);
+    }
+
+    /// Shows where the opened invite leads, given the user's server now.
+    pub(super) fn show_opened(&mut self) {
+        let own = self.own_server().map(|server| server.url);
+        self.state.opened = self.meeting.opened.as_ref().map(|room| {
+            let (code, server) = match room {
+                RoomText::Link(link) => (link.invite.to_string(), Some(&link.server)),
+                other => (other.to_string(), own.as_ref()),
+            };
+
+            OpenedInvite {
+                code,
+                server: server.map(|server| server.authority().to_owned()),
+                other_server: server != own.as_ref(),
+                exposed: server.is_some_and(ServerUrl::is_exposed),
+            }
+        });
     }
 
     pub(super) fn join_opened(&mut self, now: Now) -> CommandResult {
@@ -291,7 +303,6 @@ impl App {
     }
 
     pub(super) fn dismiss_opened(&mut self) {
-        self.state.opened = None;
         self.meeting.opened = None;
     }
 
@@ -323,16 +334,11 @@ impl App {
             .ok_or_else(|| CommandErrorCode::UnknownRecent.into())
     }
 
-    /// Remembers the person of the running call. `replaces`: the entry by which the call was made,
-    /// whose room nobody needs any more.
+    /// Remembers the person of the running call. `replaces`: the room of the entry by which the call
+    /// was made, which is no longer needed.
     pub(super) fn remember(&mut self, recent: Recent, replaces: Option<&str>) {
-        if let Some(old) = replaces
-            && let Some(index) = self
-                .meeting
-                .recents
-                .iter()
-                .position(|known| known.room == old)
-        {
+        let is_old = |known: &Recent| known.room == recent.room || Some(&*known.room) == replaces;
+        while let Some(index) = self.meeting.recents.iter().position(is_old) {
             self.meeting.recents.remove(index);
             self.state.recents.remove(index);
         }

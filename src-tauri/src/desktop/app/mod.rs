@@ -7,6 +7,7 @@
 //! both. An open camera passes from one to the other by [`Effect::HandOverPreview`] and
 //! [`Effect::EndCall`].
 
+mod access;
 mod call;
 mod choice;
 mod commands;
@@ -25,6 +26,7 @@ pub use line::{LineEvent, LineId, LineUse};
 pub use surroundings::{Notification, NotificationReply, Tone, ToneSpec};
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tandem_call::CallEventKind;
@@ -32,10 +34,11 @@ use tandem_media::DeviceError;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoSpec};
+use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{BearerToken, ClientConfig, TrustedRoots};
 use tandem_signaling::message::KnockId;
-use tandem_signaling::{ServerOrigin, ServerUrl};
 
+use super::access::{Access, ServerToken};
 use super::command::{Command, CommandError};
 use super::recents::Recent;
 use super::settings::SettingsProblem;
@@ -45,6 +48,7 @@ use super::state::{
 };
 use crate::error_code::AppErrorCode;
 use crate::video_quality::VideoQuality;
+use access::AppAccess;
 use call::{ActiveCall, Target};
 use line::Line;
 use lobby_devices::LobbyDevices;
@@ -85,7 +89,9 @@ pub struct Launch {
     pub server_url: Option<ServerUrl>,
     /// The token for that server.
     pub token: Option<BearerToken>,
-    /// Whose certificates of servers to trust.
+    /// Replaces the file with certificates in the settings.
+    pub ca_file: Option<PathBuf>,
+    /// The certificates in it, beside those of the system.
     pub roots: TrustedRoots,
     /// Replaces the name in the settings.
     pub name: Option<String>,
@@ -181,6 +187,10 @@ pub enum Input {
     SettingsSaved,
     /// The settings could not be read or saved.
     SettingsFailed(SettingsProblem),
+    /// The token could not be saved, or the certificates not be read at the start.
+    AccessFailed(SettingsProblem),
+    /// The certificates in the file with this path.
+    Certificates(String, Result<TrustedRoots, SettingsProblem>),
     /// An event of the connection to the signaling server between calls.
     Line(LineId, LineEvent),
     /// A link or an invite from outside was opened.
@@ -269,6 +279,11 @@ pub enum Effect {
     SaveRecents(Vec<Recent>),
     /// Save the settings.
     Save(Box<Settings>),
+    /// Save the token, or remove the saved one.
+    SaveToken(Option<Box<ServerToken>>),
+    /// Read the certificates in the file with this path, and report them as
+    /// [`Input::Certificates`].
+    ReadCertificates(String),
     /// Start the embedded signaling server.
     StartHost {
         /// Open it to the network, not only to this machine.
@@ -292,8 +307,10 @@ pub struct App {
     saved_server_url: Option<Option<ServerUrl>>,
     /// The name in the settings file while the command line replaces it.
     saved_name: Option<String>,
-    /// A bearer token and the only server that gets it.
-    token: Option<(ServerOrigin, BearerToken)>,
+    /// The path of the file with certificates in the settings file while the command line replaces
+    /// it.
+    saved_ca_file: Option<Option<String>>,
+    access: AppAccess,
     call: Option<ActiveCall>,
     /// The connection to the signaling server.
     line: Option<Line>,
@@ -313,7 +330,12 @@ pub struct App {
 impl App {
     /// The app at its start, with the settings from the file.
     #[must_use]
-    pub fn new(mut settings: Settings, recents: Vec<Recent>, launch: Launch) -> Self {
+    pub fn new(
+        mut settings: Settings,
+        recents: Vec<Recent>,
+        mut access: Access,
+        launch: Launch,
+    ) -> Self {
         let saved_server_url = launch
             .server_url
             .clone()
@@ -324,11 +346,16 @@ impl App {
             .clone()
             .map(|name| std::mem::replace(&mut settings.name, name));
 
-        let token = launch
-            .token
-            .clone()
-            .zip(settings.server_url.as_ref())
-            .map(|(token, url)| (url.origin(), token));
+        let saved_ca_file = launch.ca_file.as_ref().map(|path| {
+            access.roots = launch.roots.clone();
+            let path = path.to_string_lossy().into_owned();
+            settings.ca_file.replace(path)
+        });
+
+        let has_token = launch.token.is_some();
+        let token = launch.token.clone().zip(settings.server_url.clone());
+        let token = token.map(|(token, server)| ServerToken { server, token });
+        let has_lost_token = has_token && token.is_none();
 
         // Who names a server on the command line knows how to call.
         settings.welcomed |= launch.server_url.is_some();
@@ -352,6 +379,7 @@ impl App {
             devices: Devices::default(),
             preview: Preview::default(),
             server: ServerState::default(),
+            token: None,
             host: HostState::default(),
             invitation: None,
             incoming: None,
@@ -368,7 +396,8 @@ impl App {
             launch,
             saved_server_url,
             saved_name,
-            token,
+            saved_ca_file,
+            access: AppAccess::new(access, token),
             call: None,
             line: None,
             meeting: Meeting::new(recents),
@@ -382,6 +411,10 @@ impl App {
         };
 
         app.show_recents();
+        if has_lost_token {
+            app.problem(ProblemPlace::Access, AppErrorCode::TokenWithoutServer, None);
+        }
+
         app.sync();
         // The page fetches this first state itself.
         app.published = app.state.clone();
@@ -452,6 +485,8 @@ impl App {
             self.again = None;
         }
 
+        self.state.token = self.shown_token();
+        self.show_opened();
         self.sync_devices();
         self.sync_line();
         self.sync_surroundings();
@@ -510,6 +545,10 @@ impl App {
             Input::SettingsFailed(SettingsProblem { code, detail }) => {
                 self.problem(ProblemPlace::Settings, code, Some(detail));
             }
+            Input::AccessFailed(SettingsProblem { code, detail }) => {
+                self.problem(ProblemPlace::Access, code, Some(detail));
+            }
+            Input::Certificates(path, result) => self.on_certificates(&path, result),
             Input::Line(id, event) => self.on_line(now, id, event),
             Input::Opened(text) => {
                 self.effects.push_back(Effect::ShowWindow);
@@ -551,15 +590,14 @@ impl App {
 
     /// The user answered the notification, or clicked it.
     fn on_notification(&mut self, now: Now, reply: NotificationReply) {
-        let incoming = self.state.incoming.as_ref().map(|incoming| incoming.id);
-        // Answered in the window meanwhile, or given up: the window says so.
-        let _ = match (reply, incoming) {
-            (NotificationReply::Accept, Some(id)) => self.accept(now, id),
-            (NotificationReply::Decline, Some(id)) => self.decline(id),
-            _ => Ok(()),
+        // Fails if the ring was answered in the window meanwhile, or given up: the window shows it.
+        let _ = match reply {
+            NotificationReply::Accept { id } => self.accept(now, id),
+            NotificationReply::Decline { id } => self.decline(id),
+            NotificationReply::Show => Ok(()),
         };
 
-        if reply != NotificationReply::Decline {
+        if !matches!(reply, NotificationReply::Decline { .. }) {
             self.effects.push_back(Effect::ShowWindow);
         }
     }
@@ -574,6 +612,10 @@ impl App {
         let mut settings = self.state.settings.clone();
         if let Some(url) = &self.saved_server_url {
             settings.server_url.clone_from(url);
+        }
+
+        if let Some(path) = &self.saved_ca_file {
+            settings.ca_file.clone_from(path);
         }
 
         if let Some(name) = &self.saved_name {

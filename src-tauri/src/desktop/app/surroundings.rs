@@ -32,6 +32,8 @@ pub struct ToneSpec {
 pub enum Notification {
     /// Somebody rings. It offers to accept and to decline.
     Ringing {
+        /// The ring, for the reply.
+        id: u32,
         /// Who; `None` if the person gave no name.
         name: Option<String>,
     },
@@ -46,9 +48,15 @@ pub enum Notification {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotificationReply {
     /// Accept the call.
-    Accept,
+    Accept {
+        /// Of this ring.
+        id: u32,
+    },
     /// Decline it.
-    Decline,
+    Decline {
+        /// Of this ring.
+        id: u32,
+    },
     /// Show the window.
     Show,
 }
@@ -81,7 +89,8 @@ impl App {
 
         let ringing = self.state.incoming.as_ref().map(|incoming| {
             let name = incoming.name.clone();
-            Notification::Ringing { name }
+            let id = incoming.id;
+            Notification::Ringing { id, name }
         });
 
         let notification = ringing

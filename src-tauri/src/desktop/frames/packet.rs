@@ -28,14 +28,16 @@ pub fn parse(text: &str) -> Option<FrameRequest> {
     serde_json::from_str(text).ok()
 }
 
-/// The reply with `frame`. `now` is one moment on both clocks, the second since the Unix epoch.
+/// Writes the reply with `frame` into `out`, whose allocation is used again. `now` is one moment on
+/// both clocks, the second since the Unix epoch.
 pub(super) fn reply(
     frame: &ShownFrame,
     request: FrameRequest,
     is_mirrored: bool,
     now: (Instant, Duration),
     scaler: &mut Scaler,
-) -> Vec<u8> {
+    out: &mut Vec<u8>,
+) {
     let image = &frame.image;
     let (width, height) = fit(
         image.width(),
@@ -43,7 +45,8 @@ pub(super) fn reply(
         request.max_width,
         request.max_height,
     );
-    let mut out = Vec::with_capacity(HEADER_LEN + width as usize * height as usize * 3 / 2);
+    out.clear();
+    out.reserve_exact(HEADER_LEN + width as usize * height as usize * 3 / 2);
     let flags = if is_mirrored { MIRRORED } else { 0 };
 
     for field in [width, height, frame.sequence, flags] {
@@ -60,9 +63,7 @@ pub(super) fn reply(
             .unwrap_or(u64::MAX)
             .to_le_bytes(),
     );
-    scaler.append(image, (width, height), &mut out);
-
-    out
+    scaler.append(image, (width, height), out);
 }
 
 #[cfg(test)]
@@ -97,7 +98,15 @@ mod tests {
             due + Duration::from_millis(3),
             Duration::from_millis(1_700_000_000_003),
         );
-        let bytes = reply(&frame, request, true, now, &mut Scaler::default());
+        let mut bytes = b"left over from before".to_vec();
+        reply(
+            &frame,
+            request,
+            true,
+            now,
+            &mut Scaler::default(),
+            &mut bytes,
+        );
         let field = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
 
         assert_eq!(

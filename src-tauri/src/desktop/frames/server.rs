@@ -5,6 +5,7 @@
     reason = "a shell: passes the time to tokens and replies"
 )]
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,14 +14,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::AbortHandle;
 use tokio_tungstenite::tungstenite::handshake::server::{
     Callback, ErrorResponse, Request, Response,
 };
-use tokio_tungstenite::tungstenite::http::{StatusCode, header};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
 use super::fit::Scaler;
@@ -29,11 +31,17 @@ use super::tokens::Tokens;
 use super::{ShownFrame, Streams};
 use crate::desktop::command::{FrameRequest, FrameSocket};
 
-/// How long a client may take for the WebSocket upgrade.
-const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The subprotocol of the frame socket. The page offers it together with `bearer.` and a token: a
+/// header stays out of logs and lists of URLs.
+pub const PROTOCOL: &str = "tandem-frames";
+/// How long a client may take for the WebSocket upgrade. The page takes milliseconds.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most sockets that are not upgraded yet. Any program of this machine can open one, so the
+/// next one takes the place of the oldest: however many there are, the page gets in.
+const MAX_UPGRADES: usize = 32;
 /// How long a client may take to read a frame. Then its connection is closed.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most connections at a time. The page needs two, for local and remote video; a reload may
+/// The most upgraded connections at a time. The page needs two, for local and remote video; a reload may
 /// leave two behind for a moment.
 const MAX_CONNECTIONS: usize = 8;
 /// The pause after a failed `accept`, to avoid a busy loop.
@@ -138,13 +146,9 @@ impl Admission {
     /// Admits only the app's own page, with a token. A client without `Origin` is not a page:
     /// browsers always send one.
     fn admits(&self, request: &Request) -> bool {
-        let mut origins = request.headers().get_all(header::ORIGIN).iter();
-        let is_own_page = matches!((origins.next(), origins.next()), (Some(origin), None)
-            if self.origins.iter().any(|allowed| origin.as_bytes() == allowed.as_bytes()));
-        let token = request
-            .uri()
-            .query()
-            .and_then(|query| query.strip_prefix("token="));
+        let origin = only(request, header::ORIGIN);
+        let is_own_page = origin.is_some_and(|origin| self.origins.iter().any(|own| own == origin));
+        let token = only(request, header::SEC_WEBSOCKET_PROTOCOL).and_then(token);
 
         is_own_page
             && request.uri().path() == "/frames"
@@ -152,66 +156,119 @@ impl Admission {
     }
 }
 
-/// Checks a client before the upgrade.
-struct UpgradeCheck(Arc<Admission>);
+/// The value of a header that there is once.
+fn only(request: &Request, name: header::HeaderName) -> Option<&str> {
+    let mut values = request.headers().get_all(name).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    value.to_str().ok()
+}
 
-impl Callback for UpgradeCheck {
+/// The token among the subprotocols that a client offers.
+fn token(offered: &str) -> Option<&str> {
+    let (protocol, bearer) = offered.split_once(',')?;
+    (protocol.trim() == PROTOCOL)
+        .then(|| bearer.trim().strip_prefix("bearer."))
+        .flatten()
+}
+
+/// Checks a client before the upgrade, and takes a place for it.
+struct UpgradeCheck<'a> {
+    admission: &'a Admission,
+    places: &'a Arc<Semaphore>,
+    place: &'a mut Option<OwnedSemaphorePermit>,
+}
+
+impl Callback for UpgradeCheck<'_> {
     #[allow(clippy::result_large_err, reason = "the trait's own type")]
-    fn on_request(self, request: &Request, response: Response) -> Result<Response, ErrorResponse> {
-        if self.0.admits(request) {
-            return Ok(response);
+    fn on_request(
+        self,
+        request: &Request,
+        mut response: Response,
+    ) -> Result<Response, ErrorResponse> {
+        if !self.admission.admits(request) {
+            return Err(refusal(StatusCode::FORBIDDEN));
         }
 
-        let mut refusal = ErrorResponse::new(None);
-        *refusal.status_mut() = StatusCode::FORBIDDEN;
-        Err(refusal)
+        *self.place = Arc::clone(self.places).try_acquire_owned().ok();
+        if self.place.is_none() {
+            return Err(refusal(StatusCode::SERVICE_UNAVAILABLE));
+        }
+
+        response.headers_mut().insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(PROTOCOL),
+        );
+        Ok(response)
     }
 }
 
+fn refusal(status: StatusCode) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(None);
+    *refusal.status_mut() = status;
+    refusal
+}
+
 async fn accept_all(listener: TcpListener, admission: Arc<Admission>, streams: Arc<Streams>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut upgrades = Upgrades::default();
     loop {
         let Ok((socket, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
 
-        // A connection too many is closed at once rather than kept waiting.
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            continue;
-        };
-
         let (admission, streams) = (Arc::clone(&admission), Arc::clone(&streams));
-        tokio::spawn(async move {
-            if let Some(socket) = upgrade(socket, admission).await {
-                Connection {
-                    socket,
-                    streams,
-                    scaler: Scaler::default(),
-                }
-                .serve()
-                .await;
+        let places = Arc::clone(&places);
+        let upgrade = tokio::spawn(async move {
+            if let Some((socket, place)) = upgrade(socket, &admission, &places).await {
+                // A task of its own, which later sockets don't end.
+                tokio::spawn(Connection::new(socket, streams, place).serve());
             }
-
-            drop(slot);
         });
+
+        upgrades.push(upgrade.abort_handle());
+    }
+}
+
+/// The tasks of sockets that are not upgraded yet, the oldest first.
+#[derive(Default)]
+struct Upgrades(VecDeque<AbortHandle>);
+
+impl Upgrades {
+    /// Adds one. Ends the oldest if there are too many.
+    fn push(&mut self, upgrade: AbortHandle) {
+        self.0.retain(|upgrade| !upgrade.is_finished());
+        if self.0.len() == MAX_UPGRADES
+            && let Some(oldest) = self.0.pop_front()
+        {
+            oldest.abort();
+        }
+
+        self.0.push_back(upgrade);
     }
 }
 
 async fn upgrade(
     socket: TcpStream,
-    admission: Arc<Admission>,
-) -> Option<WebSocketStream<TcpStream>> {
+    admission: &Admission,
+    places: &Arc<Semaphore>,
+) -> Option<(WebSocketStream<TcpStream>, OwnedSemaphorePermit)> {
     // Lower latency for a few more packets. A failure does no harm on loopback.
     let _ = socket.set_nodelay(true);
     let config = WebSocketConfig::default()
         .read_buffer_size(4 * 1024)
         .max_message_size(Some(MAX_REQUEST))
         .max_frame_size(Some(MAX_REQUEST));
-    let upgraded = accept_hdr_async_with_config(socket, UpgradeCheck(admission), Some(config));
+    let mut place = None;
+    let check = UpgradeCheck {
+        admission,
+        places,
+        place: &mut place,
+    };
+    let upgraded = accept_hdr_async_with_config(socket, check, Some(config));
 
     match tokio::time::timeout(UPGRADE_TIMEOUT, upgraded).await {
-        Ok(Ok(socket)) => Some(socket),
+        Ok(Ok(socket)) => place.map(|place| (socket, place)),
         Ok(Err(error)) => {
             tracing::debug!(%error, "refused a client of the frame socket");
             None
@@ -224,6 +281,10 @@ struct Connection {
     socket: WebSocketStream<TcpStream>,
     streams: Arc<Streams>,
     scaler: Scaler,
+    /// The allocation of the last reply, for the next one.
+    buffer: Vec<u8>,
+    /// Free again when the connection ends.
+    _place: OwnedSemaphorePermit,
 }
 
 /// Why a connection ends.
@@ -235,6 +296,20 @@ enum End {
 }
 
 impl Connection {
+    fn new(
+        socket: WebSocketStream<TcpStream>,
+        streams: Arc<Streams>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self {
+            socket,
+            streams,
+            scaler: Scaler::default(),
+            buffer: Vec::new(),
+            _place: place,
+        }
+    }
+
     async fn serve(mut self) {
         let end = loop {
             if let Err(end) = self.answer_one().await {
@@ -269,10 +344,24 @@ impl Connection {
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default(),
         );
-        let bytes = packet::reply(&frame, request, stream.is_mirrored, now, &mut self.scaler);
+        let mut reply = std::mem::take(&mut self.buffer);
+        packet::reply(
+            &frame,
+            request,
+            stream.is_mirrored,
+            now,
+            &mut self.scaler,
+            &mut reply,
+        );
         drop(frame);
-        let sent =
-            tokio::time::timeout(SEND_TIMEOUT, self.socket.send(Message::binary(bytes))).await;
+        let reply = Bytes::from(reply);
+        let message = Message::Binary(reply.clone());
+        let sent = tokio::time::timeout(SEND_TIMEOUT, self.socket.send(message)).await;
+        // The WebSocket has copied it into a buffer of its own and let go of it: nothing is copied
+        // here.
+        if reply.is_unique() {
+            self.buffer = reply.into();
+        }
 
         if matches!(sent, Ok(Ok(()))) {
             Ok(())

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tandem_media::{I420, VideoFrame};
+use tandem_media::{I420, NewestSlot, Observer, VideoFrame};
 use tokio::sync::watch;
 
 use crate::desktop::command::StreamName;
@@ -40,11 +40,11 @@ pub struct FrameStream {
 }
 
 impl FrameStream {
-    fn new(is_mirrored: bool) -> Self {
-        Self {
+    fn new(is_mirrored: bool) -> Arc<Self> {
+        Arc::new(Self {
             newest: watch::Sender::new(Newest::default()),
             is_mirrored,
-        }
+        })
     }
 
     /// Replaces the newest frame, if the stream is open.
@@ -61,6 +61,13 @@ impl FrameStream {
 
             newest.is_open
         });
+    }
+
+    /// Shows the frames of `slot` while the result lives, as soon as each is there: on the thread
+    /// that makes them.
+    pub fn follow(self: &Arc<Self>, slot: &Arc<NewestSlot<VideoFrame>>) -> Observer<VideoFrame> {
+        let stream = Arc::clone(self);
+        slot.observe(move |frame| stream.show(frame.clone()))
     }
 
     /// Opens the stream, or closes it: the newest frame is dropped at once, and late ones are never
@@ -83,9 +90,9 @@ impl FrameStream {
 #[derive(Debug)]
 pub struct Streams {
     /// The local video, of the preview or a call.
-    pub local: FrameStream,
+    pub local: Arc<FrameStream>,
     /// The remote video.
-    pub remote: FrameStream,
+    pub remote: Arc<FrameStream>,
 }
 
 impl Default for Streams {

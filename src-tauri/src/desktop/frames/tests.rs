@@ -43,8 +43,21 @@ fn frame(width: u32, height: u32) -> VideoFrame {
 }
 
 async fn open(invitation: &FrameSocket, origins: &[&str]) -> Result<Client, Error> {
-    let mut request =
-        format!("{}?token={}", invitation.url, invitation.token).into_client_request()?;
+    let offered = format!("{PROTOCOL}, bearer.{}", invitation.token);
+    open_offering(invitation, &offered, origins).await
+}
+
+/// Opens a connection that offers these subprotocols.
+async fn open_offering(
+    invitation: &FrameSocket,
+    offered: &str,
+    origins: &[&str],
+) -> Result<Client, Error> {
+    let mut request = invitation.url.as_str().into_client_request()?;
+    request.headers_mut().insert(
+        "Sec-WebSocket-Protocol",
+        HeaderValue::from_str(offered).unwrap(),
+    );
     for origin in origins {
         request
             .headers_mut()
@@ -165,6 +178,30 @@ async fn strangers_are_refused_before_the_upgrade() {
             "a page of {origins:?}"
         );
     }
+
+    let token = &invitation.token;
+    for offered in [
+        token.clone(),
+        format!("bearer.{token}"),
+        format!("{PROTOCOL}, {token}"),
+        format!("other, bearer.{token}"),
+        format!("{PROTOCOL}, bearer.{token}, other"),
+    ] {
+        assert!(
+            is_forbidden(&open_offering(&invitation, &offered, &[ORIGIN]).await),
+            "a client that offers {offered}"
+        );
+    }
+
+    let in_the_url = FrameSocket {
+        url: format!("{}?token={token}", invitation.url),
+        ..wrong.clone()
+    };
+
+    assert!(
+        is_forbidden(&open(&in_the_url, &[ORIGIN]).await),
+        "a token in the URL"
+    );
 
     let elsewhere = FrameSocket {
         url: invitation.url.replace("/frames", "/other"),
@@ -287,4 +324,53 @@ async fn connections_are_limited() {
         1,
         "a closed connection makes room"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_without_an_upgrade_do_not_shut_out_the_page() {
+    for idle in [8, 100] {
+        let (server, streams) = server();
+        let mut sockets = Vec::new();
+        for number in 0..idle {
+            let mut socket = TcpStream::connect(server.address()).await.unwrap();
+            if number % 2 == 0 {
+                // A header that never ends.
+                socket
+                    .write_all(b"GET /frames HTTP/1.1\r\nX: ")
+                    .await
+                    .unwrap();
+            }
+
+            sockets.push(socket);
+        }
+
+        let mut page = client(&server).await;
+        streams.local.show(frame(64, 64));
+        page.send(request("local", 0, 64)).await.unwrap();
+        assert_eq!(
+            next_frame(&mut page).await.0,
+            1,
+            "the page gets its frames beside {idle} idle sockets"
+        );
+
+        // Further sockets don't end the page's connection.
+        for _ in 0..idle {
+            sockets.push(TcpStream::connect(server.address()).await.unwrap());
+        }
+
+        streams.local.show(frame(64, 64));
+        page.send(request("local", 1, 64)).await.unwrap();
+        assert_eq!(next_frame(&mut page).await.0, 2, "and keeps them");
+
+        let ended = async {
+            let mut byte = [0];
+            for socket in &mut sockets {
+                while socket.read(&mut byte).await.is_ok_and(|read| read > 0) {}
+            }
+        };
+
+        timeout(TIMEOUT, ended)
+            .await
+            .expect("no idle socket stays open");
+    }
 }

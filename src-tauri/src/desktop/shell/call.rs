@@ -7,11 +7,12 @@ use tandem_call::CallTimeouts;
 use tandem_call::{Call, CallOptions, CallStats, Profile, SharedLine};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource, Processing};
 use tandem_media::video::{SharedVideo, VideoSpec};
+use tandem_media::{Observer, VideoFrame};
 use tokio::task::JoinHandle;
 
-use super::{Handle, drop_blocking};
+use super::Handle;
 use crate::desktop::app::{CallGoal, CallId, CallPlan, Figures, Input};
-use crate::desktop::frames::{Pump, Streams};
+use crate::desktop::frames::Streams;
 use crate::desktop::state::RouteKind;
 
 /// The time between two looks at a call's figures.
@@ -29,8 +30,8 @@ pub(super) struct RunningCall {
     streams: Arc<Streams>,
     /// Forward figures and events to the app.
     tasks: [JoinHandle<()>; 2],
-    /// Carry local and remote frames to the page.
-    pumps: Vec<Pump>,
+    /// Show local and remote frames on the page.
+    _frames: [Observer<VideoFrame>; 2],
 }
 
 impl RunningCall {
@@ -57,28 +58,10 @@ impl RunningCall {
         }
 
         streams.local.set_open(camera_on);
-        let local = Pump::start(
-            "local",
-            call.local_frames(),
-            Arc::clone(&streams),
-            |streams| &streams.local,
-        );
-        let remote = Pump::start(
-            "remote",
-            call.remote_frames(),
-            Arc::clone(&streams),
-            |streams| &streams.remote,
-        );
-
-        let pumps = [local, remote]
-            .into_iter()
-            .filter_map(|pump| {
-                pump.inspect_err(|error| {
-                    tracing::error!(%error, "cannot start a display thread: one side of the call is not shown");
-                })
-                .ok()
-            })
-            .collect();
+        let frames = [
+            streams.local.follow(&call.local_frames()),
+            streams.remote.follow(&call.remote_frames()),
+        ];
 
         let figures = tokio::spawn(report_figures(id, Arc::clone(&call), handle.clone()));
         let forward = tokio::spawn(async move {
@@ -92,7 +75,7 @@ impl RunningCall {
             call,
             streams,
             tasks: [figures, forward],
-            pumps,
+            _frames: frames,
         }
     }
 
@@ -114,8 +97,6 @@ impl RunningCall {
         for task in &self.tasks {
             task.abort();
         }
-
-        drop_blocking("the call's display threads", self.pumps).await;
     }
 
     pub(super) fn next(&self) {

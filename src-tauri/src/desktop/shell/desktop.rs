@@ -18,7 +18,8 @@ use crate::desktop::app::{Input, Notification, NotificationReply, Tone, ToneSpec
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The tag of the one notification that is shown at a time.
 const TAG: &str = "call";
-/// The keys of the notification's buttons.
+/// The keys of the notification's buttons, before a colon and the number of the ring: a late click
+/// answers no later ring.
 const ACCEPT: &str = "accept";
 const DECLINE: &str = "decline";
 
@@ -72,6 +73,15 @@ impl Desktop {
         self.tone = tone.map(|tone| start(tone, Repeat::UntilStopped));
     }
 
+    /// Ends every sound: the speaker is free when this returns.
+    pub(super) async fn silence(&mut self) {
+        self.play(None).await;
+
+        if let Some(before) = self.once.take() {
+            drop_blocking("a sound", before).await;
+        }
+    }
+
     pub(super) async fn play_once(&mut self, tone: ToneSpec) {
         if let Some(before) = self.once.take() {
             drop_blocking("a sound", before).await;
@@ -116,12 +126,8 @@ impl Desktop {
 
     /// Ends everything, before the program ends.
     pub(super) async fn close(&mut self) {
-        self.play(None).await;
+        self.silence().await;
         self.awake = None;
-
-        if let Some(before) = self.once.take() {
-            drop_blocking("a sound", before).await;
-        }
 
         if let Some(Notifier { requests, task }) = self.notifier.take() {
             drop(requests);
@@ -223,31 +229,39 @@ async fn next_event(events: &mut Events) -> Event {
 
 fn reply(event: &Event) -> Option<NotificationReply> {
     match &event.kind {
-        EventKind::Action(key) if key == ACCEPT => Some(NotificationReply::Accept),
-        EventKind::Action(key) if key == DECLINE => Some(NotificationReply::Decline),
+        EventKind::Action(key) => {
+            let (action, id) = key.split_once(':')?;
+            let id = id.parse().ok()?;
+
+            match action {
+                ACCEPT => Some(NotificationReply::Accept { id }),
+                DECLINE => Some(NotificationReply::Decline { id }),
+                _ => None,
+            }
+        }
         EventKind::Clicked => Some(NotificationReply::Show),
-        EventKind::Action(_) | EventKind::Closed => None,
+        EventKind::Closed => None,
     }
 }
 
 fn shown(notification: Notification) -> tandem_system::Notification {
     match notification {
-        Notification::Ringing { name } => tandem_system::Notification {
+        Notification::Ringing { id, name } => tandem_system::Notification {
             body: format!("{} is calling", name.as_deref().unwrap_or("Someone")),
             actions: vec![
-                Action::new(ACCEPT, "Accept"),
-                Action::new(DECLINE, "Decline"),
+                Action::new(format!("{ACCEPT}:{id}"), "Accept"),
+                Action::new(format!("{DECLINE}:{id}"), "Decline"),
             ],
             urgency: Urgency::Critical,
             timeout: Timeout::Never,
             ..tandem_system::Notification::new(TAG, "Incoming call")
         },
         Notification::Found { name } => tandem_system::Notification {
-            body: format!(
-                "You're connected to {}",
-                name.as_deref().unwrap_or("someone")
-            ),
-            ..tandem_system::Notification::new(TAG, "Your call has begun")
+            body: match name {
+                Some(name) => format!("Connecting you to {name}…"),
+                None => "Connecting you…".to_owned(),
+            },
+            ..tandem_system::Notification::new(TAG, "Found someone")
         },
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tandem_call::{SharedLine, SignalingLine};
 use tandem_media::audio::{MicrophoneMonitor, SpeakerTest};
 use tandem_media::video::SharedVideo;
-use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -18,6 +17,7 @@ use super::line::IdleLine;
 use super::lobby_audio::{ShowLevel, start_monitor, test_speaker};
 use super::preview::{self, RunningPreview};
 use super::{Handle, devices, drop_blocking, host};
+use crate::desktop::access::{self, ServerToken, TokenFile};
 use crate::desktop::app::{CallId, CallPlan, Effect, Input, LineEvent, LineId};
 use crate::desktop::frames::Streams;
 use crate::desktop::recents::{Recent, RecentsFile};
@@ -37,6 +37,8 @@ pub struct Files {
     pub settings: SettingsFile,
     /// The people of earlier calls.
     pub recents: RecentsFile,
+    /// The access token for a private server.
+    pub token: TokenFile,
 }
 
 /// Holds everything that is open at the moment.
@@ -134,12 +136,13 @@ impl Executor {
             }
             Effect::HandOverPreview => {
                 if let Some(preview) = self.preview.take() {
-                    preview.hand_over().await;
+                    preview.hand_over();
                 }
             }
             Effect::ReleaseCamera => preview::release(&self.camera).await,
             Effect::StartCall(id, plan) => {
                 self.stop_speaker_test().await;
+                self.desktop.silence().await;
                 self.start_call(id, *plan).await;
             }
             Effect::EndCall(id) => {
@@ -201,6 +204,15 @@ impl Executor {
                 });
             }
             Effect::Save(settings) => self.save(*settings).await,
+            Effect::SaveToken(token) => self.save_token(token).await,
+            Effect::ReadCertificates(path) => {
+                let handle = self.handle.clone();
+                // May take long on a network's file system, and no later effect depends on it.
+                tokio::task::spawn_blocking(move || {
+                    let result = access::read_certificates(&path);
+                    handle.notify(Input::Certificates(path, result));
+                });
+            }
             Effect::StartHost { lan } => self.start_host(lan).await,
             Effect::StopHost => self.stop_host().await,
             Effect::StartMonitor(source) => {
@@ -228,10 +240,12 @@ impl Executor {
 
     async fn start_call(&mut self, id: CallId, plan: CallPlan) {
         let shared = SharedLine::default();
-        if let Some(lent) = plan.line
-            && let Some(line) = self.line.take_if(|line| line.id() == lent)
-        {
-            if let Some(line) = line.stop().await {
+        if let Some(lent) = plan.line {
+            // Without one, because the last call did not give it back, the call opens its own and
+            // leaves that one.
+            if let Some(line) = self.line.take_if(|line| line.id() == lent)
+                && let Some(line) = line.stop().await
+            {
                 shared.put(line);
             }
 
@@ -256,13 +270,8 @@ impl Executor {
 
         match shared.take() {
             Some(line) => self.line = Some(IdleLine::start(id, line, self.handle.clone())),
-            // The call did not end in time.
-            None => self.handle.notify(Input::Line(
-                id,
-                LineEvent::Lost {
-                    cause: ClientErrorCode::Broken,
-                },
-            )),
+            // The call did not end in time, or closed it.
+            None => self.handle.notify(Input::Line(id, LineEvent::Closed)),
         }
     }
 
@@ -295,6 +304,22 @@ impl Executor {
                 failed("internal error".to_owned())
             }
         });
+    }
+
+    async fn save_token(&self, token: Option<Box<ServerToken>>) {
+        let file = self.files.token.clone();
+        let result = tokio::task::spawn_blocking(move || file.save(token.as_deref())).await;
+
+        let why = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => {
+                tracing::error!(%panic, "saving the token failed");
+                "internal error".to_owned()
+            }
+        };
+        let problem = SettingsProblem::new(AppErrorCode::SettingsNotSaved, why);
+        self.handle.notify(Input::AccessFailed(problem));
     }
 
     async fn stop_speaker_test(&mut self) {
@@ -369,6 +394,7 @@ mod tests {
             let files = Files {
                 settings: SettingsFile::new(folder.path()),
                 recents: RecentsFile::new(folder.path()),
+                token: TokenFile::new(folder.path()),
             };
             let window = Arc::new(NoWindow);
             let executor = Executor::new(handle, Arc::clone(&streams), files, window, |_| {});

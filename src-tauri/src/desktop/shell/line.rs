@@ -1,5 +1,7 @@
 //! The connection to the signaling server while no call has it.
 
+use std::time::Duration;
+
 use tandem_call::{Profile, SignalingLine};
 use tandem_signaling::client::{ClientEvent, SendError};
 use tandem_signaling::message::{
@@ -7,6 +9,7 @@ use tandem_signaling::message::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::Handle;
 use crate::desktop::app::{Input, LineEvent, LineId, LineUse};
@@ -27,13 +30,17 @@ impl IdleLine {
     /// Listens on `line` and reports what happens there.
     pub(super) fn start(id: LineId, line: SignalingLine, handle: Handle) -> Self {
         let (commands, receiver) = unbounded_channel();
+        // A call gives the connection back as the listener before it left it.
+        let listens_in = line.user_id().is_none().then(Vec::new);
         let listener = Listener {
             id,
             handle,
             line,
             wanted: LineUse::default(),
-            listens_in: Vec::new(),
+            listens_in,
             claims: false,
+            asked_to_listen: false,
+            listen_again_at: None,
         };
 
         Self {
@@ -74,21 +81,38 @@ struct Listener {
     handle: Handle,
     line: SignalingLine,
     wanted: LineUse,
-    /// The rooms of the last `listen` that was sent.
-    listens_in: Vec<String>,
+    /// The rooms in which the server rings this app; `None` if that is not certain.
+    listens_in: Option<Vec<String>>,
     /// A `claim_room` was sent and not answered yet.
     claims: bool,
+    /// A `listen` was sent and not answered yet.
+    asked_to_listen: bool,
+    /// When to repeat a `listen` that the server refused.
+    listen_again_at: Option<Instant>,
 }
+
+/// For when the server does not say when to ask again.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Listener {
     /// Returns the connection when the commands end.
     async fn run(mut self, mut commands: UnboundedReceiver<LineCommand>) -> SignalingLine {
         if self.line.registration().is_some() {
             self.on_connected();
+        } else if let Some(cause) = self.line.error() {
+            self.notify(LineEvent::Lost { cause });
         }
 
         let mut is_open = true;
         loop {
+            let listen_again_at = self.listen_again_at;
+            let time_to_listen = async {
+                match listen_again_at {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
@@ -105,13 +129,26 @@ impl Listener {
                     Some(event) => self.on_event(event),
                     None => is_open = false,
                 },
+                () = time_to_listen => {
+                    self.listen_again_at = None;
+                    self.listens_in = None;
+                    self.ask();
+                }
             }
         }
     }
 
     fn on_event(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Connected(_) | ClientEvent::Resumed { .. } => self.on_connected(),
+            ClientEvent::Connected(_) => self.on_connected(),
+            ClientEvent::Resumed { session_id, .. } => {
+                // A call that ended while the connection was lost.
+                if let Some(session_id) = session_id {
+                    self.line.end_session(session_id);
+                }
+
+                self.on_connected();
+            }
             ClientEvent::Disconnected { error, .. } => {
                 self.claims = false;
                 self.notify(LineEvent::Lost {
@@ -128,6 +165,8 @@ impl Listener {
 
     fn on_connected(&mut self) {
         self.claims = false;
+        self.asked_to_listen = false;
+        self.listen_again_at = None;
         if let Some(user) = self.line.user_id() {
             let user = user.clone();
             self.notify(LineEvent::Connected { user });
@@ -145,6 +184,7 @@ impl Listener {
                     random: rand::random(),
                 });
             }
+            ServerMessage::Listening(_) => self.asked_to_listen = false,
             ServerMessage::Knock(knock) => {
                 let Knock {
                     knock_id,
@@ -165,18 +205,16 @@ impl Listener {
             ServerMessage::KnockEnded(ended) => {
                 self.notify(LineEvent::KnockEnded { id: ended.knock_id });
             }
-            // A search was stopped in the moment in which it found somebody.
-            ServerMessage::PartnerFound(found) => self.send(ClientMessage::EndSession {
-                session_id: found.session_id,
-                reason: None,
-            }),
+            // No search runs here.
+            ServerMessage::PartnerFound(found) => self.line.end_session(found.session_id),
             ServerMessage::Error(error) => self.on_error(&error),
             _ => {}
         }
     }
 
+    /// The server answers in order, and the claim is asked for first.
     fn on_error(&mut self, error: &ErrorReport) {
-        let is_about_claim = matches!(
+        let is_refusal = matches!(
             error.code,
             ErrorCode::RateLimited
                 | ErrorCode::Unavailable
@@ -185,11 +223,21 @@ impl Listener {
                 | ErrorCode::UnknownType
         );
 
-        if is_about_claim && std::mem::take(&mut self.claims) {
+        if !is_refusal {
+            return;
+        }
+
+        if std::mem::take(&mut self.claims) {
             tracing::info!(code = ?error.code, "the signaling server gives no invite");
             self.notify(LineEvent::ClaimRefused {
                 never: error.code == ErrorCode::UnknownType,
             });
+        } else if std::mem::take(&mut self.asked_to_listen) {
+            let wait = error
+                .retry_after_ms
+                .map_or(DEFAULT_RETRY_AFTER, Duration::from_millis);
+            tracing::debug!(code = ?error.code, ?wait, "cannot be rung yet: asking again later");
+            self.listen_again_at = Some(Instant::now() + wait);
         }
     }
 
@@ -203,17 +251,23 @@ impl Listener {
         if self.wanted.claim && !can_claim {
             self.notify(LineEvent::ClaimRefused { never: true });
         } else if self.wanted.claim && !self.claims {
-            self.claims = true;
-            self.send(ClientMessage::ClaimRoom);
+            self.claims = self.line.claim_room().is_ok();
         }
 
-        if self.listens_in != self.wanted.rooms {
+        if self.listens_in.as_ref() != Some(&self.wanted.rooms) {
             let rooms = self.wanted.rooms.clone();
+            let is_silent = rooms.is_empty();
             match self.line.send(ClientMessage::Listen { rooms }) {
-                Ok(()) => self.listens_in.clone_from(&self.wanted.rooms),
+                Ok(()) => {
+                    self.listens_in = Some(self.wanted.rooms.clone());
+                    self.asked_to_listen = true;
+                    self.listen_again_at = None;
+                }
                 Err(SendError::Unsupported) => {
-                    self.listens_in.clone_from(&self.wanted.rooms);
-                    self.notify(LineEvent::CannotRing);
+                    self.listens_in = Some(self.wanted.rooms.clone());
+                    if !is_silent {
+                        self.notify(LineEvent::CannotRing);
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot listen for callers: trying again later");
@@ -222,11 +276,15 @@ impl Listener {
         }
     }
 
-    fn send(&self, message: ClientMessage) {
+    /// Returns whether the message is on its way.
+    fn send(&mut self, message: ClientMessage) -> bool {
         let kind = message.kind();
-        if let Err(error) = self.line.send(message) {
+        let sent = self.line.send(message);
+        if let Err(error) = &sent {
             tracing::debug!(%error, kind, "cannot send a message to the signaling server: dropped it");
         }
+
+        sent.is_ok()
     }
 
     fn notify(&self, event: LineEvent) {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tandem_media::error::{DeviceError, MediaEvent};
-use tandem_media::video::{self, SharedVideo, VideoFormat, VideoRequest, VideoSpec};
+use tandem_media::video::{SharedVideo, VideoFormat, VideoRequest, VideoSpec};
+use tandem_media::{Observer, VideoFrame};
 use tokio::task::spawn_blocking;
 
-use super::{Handle, drop_blocking};
+use super::Handle;
 use crate::desktop::app::{Input, PreviewId};
-use crate::desktop::frames::{Pump, Streams};
+use crate::desktop::frames::Streams;
 
 /// A preview whose camera is open or being opened.
 pub(super) struct RunningPreview {
@@ -21,8 +22,8 @@ pub(super) struct RunningPreview {
 enum Display {
     /// Nothing yet: the camera is being opened.
     Opening,
-    /// The thread that carries frames to the page.
-    Showing { _pump: Pump },
+    /// The frames go to the page.
+    Showing { _frames: Observer<VideoFrame> },
     /// Nothing any more, even if the camera opens later.
     Stopped,
 }
@@ -47,7 +48,7 @@ impl RunningPreview {
         // The request gets its number now; opening may take seconds.
         let request = camera.request();
         spawn_blocking(move || {
-            if let Some(result) = open(id, request, &video, format, &handle, &display, streams) {
+            if let Some(result) = open(id, request, &video, format, &handle, &display, &streams) {
                 handle.notify(Input::Preview(id, result));
             }
         });
@@ -57,20 +58,19 @@ impl RunningPreview {
 
     /// Stops showing frames but leaves the camera open for the call that starts next, even if it is
     /// still being opened. The last frame stays visible until the call has one.
-    pub(super) async fn hand_over(self) {
-        self.stop_showing().await;
+    pub(super) fn hand_over(self) {
+        self.stop_showing();
     }
 
     /// Releases the camera and waits until it is free.
     pub(super) async fn stop(self, camera: &SharedVideo) {
-        self.stop_showing().await;
+        self.stop_showing();
         self.streams.local.set_open(false);
         release(camera).await;
     }
 
-    async fn stop_showing(&self) {
-        let display = std::mem::replace(&mut *self.display.lock(), Display::Stopped);
-        drop_blocking("the preview's display thread", display).await;
+    fn stop_showing(&self) {
+        *self.display.lock() = Display::Stopped;
     }
 }
 
@@ -90,7 +90,7 @@ fn open(
     format: VideoFormat,
     handle: &Handle,
     display: &Mutex<Display>,
-    streams: Arc<Streams>,
+    streams: &Streams,
 ) -> Option<Result<(), DeviceError>> {
     let on_event = handle.clone();
     let events = move |MediaEvent::Failed { error, .. }| {
@@ -108,13 +108,9 @@ fn open(
     }
 
     streams.local.set_open(true);
-    let pump = Pump::start("preview", opened.frames, streams, |streams| &streams.local);
+    *display = Display::Showing {
+        _frames: streams.local.follow(&opened.frames),
+    };
 
-    Some(match pump {
-        Ok(pump) => {
-            *display = Display::Showing { _pump: pump };
-            Ok(())
-        }
-        Err(error) => Err(video::no_thread(&error)),
-    })
+    Some(Ok(()))
 }

@@ -19,7 +19,7 @@ pub enum Screen {
     Lobby,
     /// Searching for a partner.
     Waiting {
-        /// Whom it is for.
+        /// The person or people that it is for.
         search: Search,
         /// The other person's Tandem rings.
         ringing: bool,

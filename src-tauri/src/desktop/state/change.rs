@@ -5,7 +5,7 @@ use ts_rs::TS;
 
 use super::{
     AppState, Devices, HostState, IncomingCall, Invitation, OpenedInvite, Preview, Problem,
-    RecentCall, Screen, ServerState, Settings,
+    RecentCall, Screen, ServerState, Settings, TokenState,
 };
 
 /// The event `state-changed`. A page that missed a revision fetches the whole state again.
@@ -45,6 +45,9 @@ pub struct StateChanges {
     pub preview: Option<Preview>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerState>,
+    /// As `invitation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Option<TokenState>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostState>,
     /// `Some(None)`: there is none any more.
@@ -77,6 +80,7 @@ impl StateChange {
             devices: changed(&old.devices, &new.devices),
             preview: changed(&old.preview, &new.preview),
             server: changed(&old.server, &new.server),
+            token: changed(&old.token, &new.token),
             host: changed(&old.host, &new.host),
             invitation: changed(&old.invitation, &new.invitation),
             incoming: changed(&old.incoming, &new.incoming),

@@ -1,9 +1,9 @@
-//! How two people meet: invites, links, somebody who rings, and people of earlier calls.
+//! How two people meet: invites, links, a person who rings, and people of earlier calls.
 
 use serde::Serialize;
 use ts_rs::TS;
 
-/// Whom a search is for.
+/// The person or people that a search is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(
     tag = "kind",
@@ -19,13 +19,15 @@ pub enum Search {
         code: String,
         /// The server of a link, if it is not the user's own.
         server: Option<String>,
+        /// The other person made it, and this user joins.
+        invited: bool,
     },
-    /// Somebody of an earlier call, who is rung.
+    /// A person of an earlier call, who is rung.
     Person {
         /// The name that the person had in that call.
         name: Option<String>,
     },
-    /// Somebody who rang and was accepted.
+    /// The person who rang and was accepted.
     Answer {
         /// The name, as far as it is known.
         name: Option<String>,
@@ -57,7 +59,7 @@ pub enum Invitation {
     },
 }
 
-/// Somebody who rings, who wrote the name and the picture: show them as plain text and pixels only.
+/// The person who rings, who wrote the name and the picture: show them as plain text and pixels only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct IncomingCall {
@@ -77,15 +79,15 @@ pub struct IncomingCall {
 pub struct OpenedInvite {
     /// The invite, as people write it.
     pub code: String,
-    /// The server that the call goes to.
-    pub server: String,
+    /// The server that the call goes to; `null` if the invite names none and none is chosen.
+    pub server: Option<String>,
     /// It is not the user's own server, and is used for this call only.
     pub other_server: bool,
     /// Others on the way to that server can see who calls whom, and change it.
     pub exposed: bool,
 }
 
-/// Somebody of an earlier call, who can be rung again.
+/// A person of an earlier call, who can be rung again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct RecentCall {

@@ -14,7 +14,7 @@ pub(super) mod typescript;
 pub use call::{ConnectingStep, InCall, Partner, RouteKind, Screen};
 pub use change::{MicrophoneLevel, StateChange, StateChanges};
 pub use meet::{IncomingCall, Invitation, OpenedInvite, RecentCall, Search};
-pub use settings::{Codec, Settings, Theme, VideoSize};
+pub use settings::{Codec, Settings, Theme, TokenState, VideoSize};
 
 use serde::Serialize;
 use tandem_signaling::ServerUrl;
@@ -39,11 +39,13 @@ pub struct AppState {
     pub preview: Preview,
     /// The connection to the signaling server.
     pub server: ServerState,
+    /// The access token that is set, if there is one.
+    pub token: Option<TokenState>,
     /// The signaling server in this app, for other people on the network.
     pub host: HostState,
     /// The user's invite, if there is one.
     pub invitation: Option<Invitation>,
-    /// Somebody who rings.
+    /// The person who rings.
     pub incoming: Option<IncomingCall>,
     /// An invite that was opened as a link, and waits for the user's click.
     pub opened: Option<OpenedInvite>,
@@ -181,6 +183,8 @@ pub enum ProblemPlace {
     Speaker,
     /// At the server's address.
     Server,
+    /// At the token and the certificates for a private server.
+    Access,
     /// At "Call on this Wi-Fi".
     Host,
     /// At the settings.

@@ -18,6 +18,8 @@ pub struct Settings {
     #[serde(alias = "relayUrl")]
     #[ts(type = "string | null")]
     pub server_url: Option<ServerUrl>,
+    /// The path of a PEM file with certificates to trust beside the system's; `null` for none.
+    pub ca_file: Option<String>,
     /// The user has seen the ways to call, which the first start explains.
     pub welcomed: bool,
     /// The chosen camera.
@@ -57,6 +59,7 @@ impl Default for Settings {
         Self {
             name: String::new(),
             server_url: preset_server_url(),
+            ca_file: None,
             welcomed: false,
             camera: None,
             microphone: None,
@@ -75,6 +78,18 @@ impl Default for Settings {
             auto_gain: true,
         }
     }
+}
+
+/// The access token for a private server, without its text: the page never gets that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenState {
+    /// The only server that gets it, such as `chat.example.org`.
+    pub server: String,
+    /// The server in the settings is that one.
+    pub in_use: bool,
+    /// It comes from the command line, and is not saved.
+    pub this_run_only: bool,
 }
 
 /// A size of video, by its height. All are 16:9.

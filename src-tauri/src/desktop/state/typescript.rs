@@ -61,6 +61,7 @@ fn contract() -> String {
         declaration::<ConnectingStep>(),
         declaration::<RouteKind>(),
         declaration::<Settings>(),
+        declaration::<TokenState>(),
         declaration::<VideoSize>(),
         declaration::<Codec>(),
         declaration::<Theme>(),

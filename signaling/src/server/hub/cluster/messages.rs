@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::message::{
-    ErrorCode, FindPartner, Knock, KnockEnd, KnockId, LeaveReason, RelayedAnswer, RelayedCandidate,
-    RelayedOffer, RequestId, ServerMessage, SessionId, SocketId, UserId,
+    ClaimToken, ErrorCode, FindPartner, Knock, KnockEnd, KnockId, LeaveReason, RelayedAnswer,
+    RelayedCandidate, RelayedOffer, RequestId, ServerMessage, SessionId, SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
 use crate::server::edge::KnockEvent;
@@ -74,9 +74,21 @@ pub(in crate::server) struct Record {
     /// Only filled when the client changes nodes and in [`StoreCommand::Sync`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::server) listening: Option<ListeningRecord>,
-    /// The rooms that it has claimed, oldest first.
+    /// The rooms that it has claimed, oldest first. Only filled when the client changes nodes and in
+    /// [`StoreCommand::Sync`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::server) claims: Vec<String>,
+    pub(in crate::server) claims: Vec<ClaimRecord>,
+}
+
+/// A room that a client has claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::server) struct ClaimRecord {
+    pub(in crate::server) room: String,
+    /// The [`ClaimHash`](crate::server::hub::ids::ClaimHash) of its token, as text.
+    pub(in crate::server) hash: String,
+    /// In how many milliseconds it ends, because the client's call there is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::server) ends_ms: Option<u64>,
 }
 
 /// In which rooms a client listens, and who rings.
@@ -213,7 +225,7 @@ pub(in crate::server) enum NodeMessage {
         session: SessionId,
         reason: LeaveReason,
     },
-    /// Somebody rings at `user`, who listens.
+    /// A caller rings at `user`, who listens.
     Knock { user: UserId, knock: Box<Knock> },
     /// A knock at `user` has ended without its decision.
     KnockEnded {
@@ -311,11 +323,20 @@ pub(in crate::server) enum StoreCommand {
     },
     /// End a search that has rung for too long.
     Unanswered { user: UserId, knock: KnockId },
-    /// Claim a room, which `random` chooses among the free ones. Answered by
-    /// [`StoreOutcome::Claimed`].
+    /// Claim the room of `former`, if its token is right, else one that `random` chooses among the
+    /// free ones, for which `token` is good then. Answered by [`StoreOutcome::Claimed`].
     Claim {
         record: Box<Record>,
         random: u32,
+        token: ClaimToken,
+        former: Option<(u32, ClaimToken)>,
+        key: ClientKey,
+        id: Option<RequestId>,
+    },
+    /// Free a room that this user has claimed. Answered by [`StoreOutcome::Released`].
+    Release {
+        user: UserId,
+        number: u32,
         key: ClientKey,
         id: Option<RequestId>,
     },
@@ -384,10 +405,20 @@ pub(in crate::server) enum StoreOutcome {
     },
     /// There is no such room, so the search has ended.
     NoSuchRoom(UserId),
-    /// A client has claimed a room; without a number, none could be claimed.
+    /// Too many guests wait in this claimed room, so the search has ended.
+    RoomFull(UserId),
+    /// A client has claimed this room, with the token that claims it again; `None`: no room could be
+    /// claimed.
     Claimed {
         key: ClientKey,
-        number: Option<u32>,
+        claimed: Option<(u32, ClaimToken)>,
+        id: Option<RequestId>,
+    },
+    /// A client's room is free, if it was the client's; `None` if the store was away.
+    Released {
+        key: ClientKey,
+        number: u32,
+        existed: Option<bool>,
         id: Option<RequestId>,
     },
     /// The search has ended, or, with `is_matched`, had found a partner before.
@@ -452,7 +483,15 @@ impl StoreCommand {
             }),
             Self::Claim { key, id, .. } => Some(StoreOutcome::Claimed {
                 key,
-                number: None,
+                claimed: None,
+                id,
+            }),
+            Self::Release {
+                key, number, id, ..
+            } => Some(StoreOutcome::Released {
+                key,
+                number,
+                existed: None,
                 id,
             }),
             Self::Send(_, message) => Some(StoreOutcome::Undelivered(message)),
@@ -466,8 +505,8 @@ impl StoreCommand {
                 recorded: false,
                 id,
             }),
-            // When the store is back, it gets the state of that moment anyway; a ring that nobody
-            // answers is reported until it has ended.
+            // When the store is back, it gets the state of that moment anyway; a ring without
+            // an answer is reported until it has ended.
             Self::Retry(..)
             | Self::Unanswered { .. }
             | Self::Cancel { ask: None, .. }

@@ -31,9 +31,11 @@ use std::time::{Duration, Instant};
 use self::messages::{Card, NodeId, NodeMessage, Record, RemoteCall, StoreCommand, StoreOutcome};
 use self::ring::listening_record;
 use self::takeover::{ARRIVAL_TIMEOUT, Takeover};
-use super::calls::{no_such_room, partner_gone};
+use super::calls::partner_gone;
+use super::claims::not_owned;
 use super::client::{Client, PartnerLocation};
-use super::ids::Ticket;
+use super::ids::{ClaimHash, Ticket};
+use super::search::{no_such_room, room_full};
 use super::{Effect, Hub, fault, in_call, unavailable};
 use crate::message::{ErrorCode, Fault, LeaveReason, ServerMessage, SessionId, UserId};
 use crate::server::client_key::ClientKey;
@@ -114,7 +116,7 @@ impl Hub {
                     self.schedule_retries(key, now);
                     self.join_store(key);
                 }
-                _ => self.sync_to_store(key),
+                _ => self.sync_to_store(key, now),
             }
         }
     }
@@ -159,14 +161,18 @@ impl Hub {
     }
 
     /// Writes the current state of a client to the store, if the store has a record of it.
-    pub(super) fn sync_to_store(&mut self, key: ClientKey) {
+    pub(super) fn sync_to_store(&mut self, key: ClientKey, now: Instant) {
         if self
             .clients
             .get(&key)
             .is_some_and(|client| client.is_recorded)
             && let Some(mut record) = self.record(key)
         {
-            record.listening = self.clients.get(&key).and_then(listening_record);
+            if let Some(client) = self.clients.get(&key) {
+                record.listening = listening_record(client);
+                record.claims = client.claims_at(now);
+            }
+
             self.effects
                 .push_back(Effect::Store(StoreCommand::Sync(Box::new(record))));
         }
@@ -363,27 +369,47 @@ impl Hub {
             } => self.knock_answered(&user, &knock, event, existed, id),
             StoreOutcome::NoSuchRoom(user) => {
                 if let Some(&key) = self.users.get(&user)
-                    && self.forget_store_search(key)
+                    && let Some(client) = self.clients.get_mut(&key)
                 {
-                    if let Some(client) = self.clients.get_mut(&key) {
-                        client.guess_charged = false;
-                    }
-
-                    self.fail_search(key, no_such_room());
-                    // It still listens, and may have been rung meanwhile.
-                    self.sync_to_store(key);
+                    client.guess_charged = false;
+                    // If it was the client's own, the claim has ended: it must not be written again.
+                    let room = client.profile.room.as_deref();
+                    client.claims.retain(|claim| Some(&*claim.room) != room);
                 }
+
+                self.not_admitted(&user, no_such_room(), now);
             }
-            StoreOutcome::Claimed { key, number, id } => match number {
-                Some(number) => {
+            StoreOutcome::RoomFull(user) => {
+                self.give_back_guess(&user);
+                self.not_admitted(&user, room_full(), now);
+            }
+            StoreOutcome::Claimed { key, claimed, id } => match claimed {
+                Some((number, token)) => {
                     if let Some(client) = self.clients.get_mut(&key) {
-                        client.remember_claim(number);
+                        client.remember_claim(number, ClaimHash::of(&token));
                     }
 
-                    self.room_claimed(key, number, id);
+                    self.room_claimed(key, number, token, id);
                 }
                 None => self.reject(key, unavailable(), id),
             },
+            StoreOutcome::Released {
+                key,
+                number,
+                existed,
+                id,
+            } => {
+                if let Some(client) = self.clients.get_mut(&key).filter(|_| existed.is_some()) {
+                    let room = number.to_string();
+                    client.claims.retain(|claim| claim.room != room);
+                }
+
+                match existed {
+                    Some(true) => self.room_released(key, number, id),
+                    Some(false) => self.reject(key, not_owned(), id),
+                    None => self.reject(key, unavailable(), id),
+                }
+            }
             StoreOutcome::Cancelled {
                 key,
                 is_matched,
@@ -425,6 +451,17 @@ impl Hub {
                 recorded,
                 id,
             } => self.report_recorded(key, report_id, recorded, id),
+        }
+    }
+
+    /// The store did not let a search into its room.
+    fn not_admitted(&mut self, user: &UserId, fault: Fault, now: Instant) {
+        if let Some(&key) = self.users.get(user)
+            && self.forget_store_search(key)
+        {
+            self.fail_search(key, fault);
+            // It still listens, and may have been rung meanwhile.
+            self.sync_to_store(key, now);
         }
     }
 
@@ -578,7 +615,7 @@ impl Hub {
                 .get(&key)
                 .is_some_and(|client| client.listening.is_some());
             if self.call(key).is_some() || listens {
-                self.sync_to_store(key);
+                self.sync_to_store(key, now);
             }
         }
     }
@@ -612,6 +649,6 @@ fn record(client: &Client, node: &NodeId) -> Record {
         call,
         ended: Vec::new(),
         listening: None,
-        claims: client.claims.clone(),
+        claims: Vec::new(),
     }
 }

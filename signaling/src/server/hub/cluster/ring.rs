@@ -18,9 +18,10 @@ use crate::server::edge::KnockEvent;
 use crate::server::hub::client::{Client, Listening};
 use crate::server::hub::listeners::RING_TIMEOUT;
 use crate::server::hub::ring::{declined, no_answer, no_such_knock};
-use crate::server::hub::{Effect, Hub, calls, fault, unavailable};
+use crate::server::hub::search::no_such_room;
+use crate::server::hub::{Effect, Hub, fault, unavailable};
 
-/// How long the store may take to end a ring that nobody has answered, before it is asked again.
+/// How long the store may take to end a ring without an answer, before it is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Hub {
@@ -54,6 +55,7 @@ impl Hub {
         // leaves out the rooms in which it may not listen.
         let wanted: Vec<Arc<str>> = rooms.iter().map(|room| Arc::from(&**room)).collect();
         self.set_rooms(key, &wanted);
+        self.hold_rooms(key, rooms.iter().map(String::as_str));
         self.effects.push_back(Effect::Store(StoreCommand::Listen {
             record: Box::new(record),
             rooms,
@@ -217,7 +219,7 @@ impl Hub {
                         self.count_knock(KnockEvent::Expired);
                         no_answer()
                     }
-                    _ => calls::no_such_room(),
+                    _ => no_such_room(),
                 };
                 self.forget_store_search(key);
                 self.fail_search(key, fault);
@@ -289,7 +291,7 @@ impl Hub {
         }
     }
 
-    /// Asks the store to end the rings that nobody has answered. Until it has, it is asked again.
+    /// Asks the store to end the rings that were not answered. Until it has, it is asked again.
     pub(super) fn end_unanswered_rings(&mut self, now: Instant) {
         let Some(cluster) = &mut self.cluster else {
             return;

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::messages::{Card, StoreCommand};
-use crate::message::{FindPartner, LeaveReason, RequestId, SessionId};
+use crate::message::{ClaimToken, FindPartner, LeaveReason, RequestId, SessionId};
 use crate::server::client_key::ClientKey;
 use crate::server::hub::client::{Partner, PartnerLocation};
 use crate::server::hub::ring::no_such_knock;
@@ -75,6 +75,8 @@ impl Hub {
         &mut self,
         key: ClientKey,
         random: u32,
+        token: &ClaimToken,
+        former: &Option<(u32, ClaimToken)>,
         id: &Option<RequestId>,
     ) -> bool {
         let Some(record) = self.record(key) else {
@@ -88,6 +90,28 @@ impl Hub {
         self.effects.push_back(Effect::Store(StoreCommand::Claim {
             record: Box::new(record),
             random,
+            token: token.clone(),
+            former: former.clone(),
+            key,
+            id: id.clone(),
+        }));
+        true
+    }
+
+    /// Asks the store to free a room of this client. False if there is no store.
+    pub(in crate::server::hub) fn release_in_store(
+        &mut self,
+        key: ClientKey,
+        number: u32,
+        id: &Option<RequestId>,
+    ) -> bool {
+        let (Some(_), Some(client)) = (&self.cluster, self.clients.get(&key)) else {
+            return false;
+        };
+
+        self.effects.push_back(Effect::Store(StoreCommand::Release {
+            user: client.user.clone(),
+            number,
             key,
             id: id.clone(),
         }));
@@ -151,9 +175,10 @@ impl Hub {
 
     /// The store has matched a client of this node.
     ///
-    /// It searched, or it has accepted a knock. Much may have happened since: the client may have cancelled, or blocked this partner while
-    /// the store was away, or the partner, if it is on this node too, may have left. Then the call
-    /// ends before it begins, and a client that still searches goes back into the queue.
+    /// It searched, or it has accepted a knock. Much may have happened since: the client may have
+    /// cancelled, or blocked this partner while the store was away, or the partner, if it is on this
+    /// node too, may have left. Then the call ends before it begins, and a client that still searches
+    /// goes back into the queue.
     #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     pub(super) fn matched(
         &mut self,
@@ -230,7 +255,7 @@ impl Hub {
         } else if accepted.is_some() {
             self.reject(key, no_such_knock(), None);
             // For the store it no longer listens.
-            self.sync_to_store(key);
+            self.sync_to_store(key, now);
         }
     }
 }

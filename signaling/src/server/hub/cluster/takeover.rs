@@ -156,6 +156,7 @@ impl Hub {
             record: Record {
                 ended: client.ended_calls(now),
                 listening: super::listening_record(&client),
+                claims: client.claims_at(now),
                 ..super::record(&client, &cluster.node)
             },
             seq: client.delivery.seq(),
@@ -280,7 +281,7 @@ impl Hub {
         client.delivery = delivery;
         client.is_recorded = is_recorded;
         client.listening = listening.map(|listening| Box::new(listening.into()));
-        client.claims = claims;
+        client.take_claims(claims, now);
         client.remember_calls(ended, now);
         client.call = call.map(|RemoteCall { session, partner }| {
             let mut partner = Partner::from_card(partner);
@@ -298,12 +299,12 @@ impl Hub {
         if !self.clients.contains_key(&takeover.key) {
             // The connection that asked broke meanwhile, so the client is here, but away.
             let key = self.connect(client.subject.clone());
-            self.attach(key, client, takeover.last_seq, None);
+            self.attach(key, client, takeover.last_seq, None, now);
             return self.disconnect(key, now);
         }
 
         let held = self.take_held(takeover.key);
-        self.attach(takeover.key, client, takeover.last_seq, takeover.id);
+        self.attach(takeover.key, client, takeover.last_seq, takeover.id, now);
         self.replay(takeover.key, held, now);
     }
 

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::client::PartnerLocation;
 use super::*;
-use crate::message::{FindPartner, ReportCategory, SessionId};
+use crate::message::{ClaimRoom, FindPartner, FormerClaim, ReportCategory, SessionId};
 
 /// More deadlines than a hub has within the longest wait of a test.
 const MAX_DEADLINES: u32 = 100_000;
@@ -31,6 +31,8 @@ struct World {
     found_rooms: Vec<ClientKey>,
     /// What the metrics counted of knocks.
     knocks: Vec<KnockEvent>,
+    /// The rooms that clients have claimed, oldest first, with their tokens.
+    claims: Vec<FormerClaim>,
 }
 
 impl World {
@@ -43,6 +45,7 @@ impl World {
             reports: Vec::new(),
             found_rooms: Vec::new(),
             knocks: Vec::new(),
+            claims: Vec::new(),
         }
     }
 
@@ -92,7 +95,17 @@ impl World {
     fn say(&mut self, key: ClientKey, message: ClientMessage) -> Vec<ServerMessage> {
         self.hub.receive(key, message.into(), self.now);
         self.settle();
-        self.take(key)
+        let heard = self.take(key);
+        for message in &heard {
+            if let ServerMessage::RoomClaimed(claimed) = message {
+                self.claims.push(FormerClaim {
+                    room: claimed.room.clone(),
+                    claim_token: claimed.claim_token.clone().expect("a token"),
+                });
+            }
+        }
+
+        heard
     }
 
     /// The connection breaks.

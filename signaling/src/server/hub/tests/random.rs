@@ -17,6 +17,15 @@ enum Step {
         interests: u8,
     },
     Claim(usize),
+    ClaimAgain {
+        who: usize,
+        /// Of the claims so far.
+        claim: usize,
+    },
+    Release {
+        who: usize,
+        room: usize,
+    },
     Listen {
         who: usize,
         /// One bit for each room.
@@ -56,6 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (who.clone(), prop::option::weighted(0.7, 0..ROOMS.len() as u8), any::<bool>(), 0..8u8)
             .prop_map(|(who, room, must_exist, interests)| Step::Find { who, room, must_exist, interests }),
         1 => who.clone().prop_map(Step::Claim),
+        1 => (who.clone(), any::<usize>()).prop_map(|(who, claim)| Step::ClaimAgain { who, claim }),
+        1 => (who.clone(), 2..ROOMS.len()).prop_map(|(who, room)| Step::Release { who, room }),
         4 => (who.clone(), any::<u8>()).prop_map(|(who, rooms)| Step::Listen { who, rooms }),
         3 => (who.clone(), any::<bool>()).prop_map(|(who, accept)| Step::Answer { who, accept }),
         1 => who.clone().prop_map(Step::Cancel),
@@ -67,6 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (who.clone(), who.clone()).prop_map(|(who, target)| Step::Block { who, target }),
         3 => (who.clone(), who).prop_map(|(who, to)| Step::Relay { who, to }),
         3 => (0..12u64).prop_map(Step::Wait),
+        1 => (50..70u64).prop_map(Step::Wait),
     ]
 }
 
@@ -116,8 +128,46 @@ impl World {
                 let Some(key) = pick(who) else { return };
                 // So many that those of `ROOMS` are often among them.
                 for _ in 0..4 {
-                    self.say(key, ClientMessage::ClaimRoom);
+                    self.say(key, ClientMessage::ClaimRoom(ClaimRoom::default()));
                 }
+            }
+            Step::ClaimAgain { who, claim } => {
+                let (Some(key), false) = (pick(who), self.claims.is_empty()) else {
+                    return;
+                };
+
+                let former = self.claims[claim % self.claims.len()].clone();
+                let number = room_number(&former.room).expect("a number");
+                let is_held = self.hub.rooms.is_claimed(number);
+                let is_newest =
+                    self.claims.iter().rfind(|claim| claim.room == former.room) == Some(&former);
+                let heard = self.say(
+                    key,
+                    ClientMessage::ClaimRoom(ClaimRoom {
+                        former: Some(former.clone()),
+                    }),
+                );
+
+                if let [ServerMessage::RoomClaimed(claimed)] = &heard[..] {
+                    assert_eq!(
+                        claimed.claim_token.as_ref() == Some(&former.claim_token),
+                        is_held && is_newest,
+                        "the token gives back the claim that it is for, and no other"
+                    );
+                }
+            }
+            Step::Release { who, room } => {
+                let Some(key) = pick(who) else { return };
+                let (room, user) = (ROOMS[room].to_owned(), self.user(key));
+                let number = room_number(&room).expect("a number");
+                let is_own = self.hub.rooms.is_claimed_by(number, &user);
+                let is_away = self.hub.clients[&key].is_away();
+                self.say(key, ClientMessage::ReleaseRoom { room });
+                assert!(
+                    is_away || !self.hub.rooms.is_claimed_by(number, &user),
+                    "the owner has given it up"
+                );
+                assert!(is_own || former.0 == self.owners(), "no one else can");
             }
             Step::Listen { who, rooms } => {
                 let Some(key) = pick(who) else { return };
@@ -275,7 +325,7 @@ impl World {
         }
     }
 
-    /// The owners of the rooms that are claimed.
+    /// The owners of those of [`ROOMS`] that are claimed.
     fn owners(&self) -> BTreeMap<&'static str, UserId> {
         let owner = |room| self.hub.rooms.owner_of(room_number(room)?).cloned();
         ROOMS
@@ -430,6 +480,9 @@ impl World {
             let free = self.hub.clients.values().any(|other| {
                 let listening = other.listening.as_ref();
                 !self.are_blocked(client, other)
+                    && other
+                        .last_rung
+                        .is_none_or(|last| self.now >= last + KNOCK_INTERVAL)
                     && listening.is_some_and(|l| {
                         l.knock.is_none() && l.rooms.iter().any(|listened| **listened == *room)
                     })

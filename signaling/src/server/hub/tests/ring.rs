@@ -23,7 +23,7 @@ fn call(room: &str) -> ClientMessage {
 }
 
 fn claim(world: &mut World, key: ClientKey) -> String {
-    match &world.say(key, ClientMessage::ClaimRoom)[..] {
+    match &world.say(key, ClientMessage::ClaimRoom(ClaimRoom::default()))[..] {
         [ServerMessage::RoomClaimed(claimed)] => claimed.room.clone(),
         other => panic!("expected a room: {other:?}"),
     }
@@ -42,6 +42,11 @@ fn accepted(messages: &[ServerMessage]) -> usize {
         [ServerMessage::Listening(listening), ..] => listening.rooms,
         other => panic!("expected listening: {other:?}"),
     }
+}
+
+/// The code of the error with which a search has ended, after anything else.
+fn failed_last(messages: &[ServerMessage]) -> ErrorCode {
+    failed(messages.last_chunk::<2>().expect("the end of a search"))
 }
 
 /// The error and then the end of a search.
@@ -284,6 +289,8 @@ fn a_listener_has_one_knock_and_the_next_caller_waits() {
     assert_eq!(world.kinds(callers[2]), [""; 0]);
     let heard = world.say(callers[1], ClientMessage::CancelSearch);
     assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(world.kinds(callers[2]), [""; 0], "not in the same moment");
+    world.wait(3);
     assert!(ringing(&world.take(callers[2])));
 }
 
@@ -350,10 +357,100 @@ fn only_its_owner_listens_in_a_claimed_room() {
     let reason = None;
     world.say(guest, ClientMessage::EndSession { session_id, reason });
     assert_eq!(
+        accepted(&world.say(intruder, listen(&[&room]))),
+        0,
+        "it is still the owner's"
+    );
+    world.wait(60);
+    assert_eq!(
         code(&world.say(intruder, call(&room))),
         ErrorCode::NoSuchRoom,
         "the room is free after its call"
     );
+}
+
+#[test]
+fn after_a_call_that_failed_the_guest_rings_again() {
+    let mut world = World::new();
+    let (owner, guest) = (world.join(), world.join());
+    let room = claim(&mut world, owner);
+    world.say(owner, listen(&[&room]));
+    for _ in 0..3 {
+        assert!(ringing(&world.say(guest, call(&room))));
+        let knock = world.knock(owner);
+        world.accept(owner, knock);
+        let (session_id, reason) = (world.session(guest), None);
+        world.say(guest, ClientMessage::EndSession { session_id, reason });
+        world.wait(59);
+        world.take(owner);
+        assert_eq!(accepted(&world.say(owner, listen(&[&room]))), 1);
+        world.wait(61);
+    }
+
+    assert!(world.hub.rooms.is_claimed(room.parse().expect("a number")));
+}
+
+#[test]
+fn a_room_that_is_claimed_again_rings_at_its_new_user() {
+    let mut world = World::new();
+    let (former, owner, guest) = (world.join(), world.join(), world.join());
+    let room = claim(&mut world, former);
+    let token = world.claims[0].clone();
+    world.say(former, listen(&[&room, PRIVATE]));
+    world.say(guest, call(&room));
+    world.take(former);
+    world.take(guest);
+
+    let former_claim = Some(token);
+    world.say(
+        owner,
+        ClientMessage::ClaimRoom(ClaimRoom {
+            former: former_claim,
+        }),
+    );
+    assert_eq!(world.knock_ended(former).1, KnockEnd::Cancelled);
+    assert!(!ringing(&world.take(guest)), "it waits for the owner");
+
+    world.wait(3);
+    assert_eq!(accepted(&world.say(former, listen(&[&room]))), 0);
+    assert_eq!(accepted(&world.say(owner, listen(&[&room]))), 1);
+    assert!(ringing(&world.take(guest)));
+}
+
+#[test]
+fn a_caller_that_registers_again_or_uses_many_connections_rings_once_in_three_seconds() {
+    let mut world = World::new();
+    let owner = world.join();
+    let room = claim(&mut world, owner);
+    world.say(owner, listen(&[&room, PRIVATE]));
+    let is_rung = |event: &&KnockEvent| **event == KnockEvent::Rung;
+
+    // Ten times a second, each time as a new user, for 12 s.
+    for n in 0..120 {
+        let caller = world.join();
+        let room = if n % 2 == 0 { &*room } else { PRIVATE };
+        world.say(caller, call(room));
+        world.say(caller, ClientMessage::Bye);
+        world.now += Duration::from_millis(100);
+        world.wait(0);
+    }
+    assert_eq!(world.knocks.iter().filter(is_rung).count(), 4);
+
+    // An honest caller rings when the three seconds are over, and the end of a ring that a person
+    // has declined lets the next one in at once.
+    let (honest, next) = (world.join(), world.join());
+    world.say(honest, call(&room));
+    world.say(next, call(&room));
+    world.wait(3);
+    world.take(owner);
+    let listening = world.hub.clients[&owner]
+        .listening
+        .clone()
+        .expect("it listens");
+    let knock_id = listening.knock.expect("a knock").knock_id;
+    world.say(owner, ClientMessage::Decline { knock_id });
+    assert_eq!(failed_last(&world.take(honest)), ErrorCode::Declined);
+    assert!(world.hub.listeners.is_ringing(next));
 }
 
 #[test]
@@ -478,6 +575,8 @@ fn guests_of_a_claimed_room_ring_one_after_the_other() {
 
     let (session_id, reason) = (world.session(owner), None);
     world.say(owner, ClientMessage::EndSession { session_id, reason });
+    assert_eq!(world.kinds(third), [""; 0], "the owner may come back");
+    world.wait(60);
     assert_eq!(failed(&world.take(third)), ErrorCode::NoSuchRoom);
 }
 
@@ -491,7 +590,7 @@ fn a_room_that_its_owner_loses_to_a_newer_one_rings_no_more() {
     world.take(owner);
 
     let heard: Vec<_> = (0..8)
-        .flat_map(|_| world.say(owner, ClientMessage::ClaimRoom))
+        .flat_map(|_| world.say(owner, ClientMessage::ClaimRoom(ClaimRoom::default())))
         .map(|message| message.kind())
         .collect();
     assert_eq!(heard.last(), Some(&"knock_ended"), "{heard:?}");
@@ -511,7 +610,7 @@ fn a_listener_that_searches_listens_no_more_and_two_who_call_each_other_meet() {
     world.say(a, listen(&[PRIVATE]));
     world.say(b, listen(&[PRIVATE]));
     assert_eq!(
-        code(&world.say(a, call("nobody"))),
+        code(&world.say(a, call("empty"))),
         ErrorCode::NoSuchRoom,
         "rejected, so it still listens"
     );

@@ -107,7 +107,12 @@ fn the_lobby_shows_whether_the_server_can_be_reached() {
 #[test]
 fn without_a_server_nothing_is_searched_and_nothing_is_connected() {
     let mut world = World::new();
-    world.app = App::new(Settings::default(), Vec::new(), Launch::default());
+    world.app = App::new(
+        Settings::default(),
+        Vec::new(),
+        Access::default(),
+        Launch::default(),
+    );
     assert_eq!(world.app.state().server.status, ServerStatus::Idle);
     assert!(!world.app.state().settings.welcomed, "the first start");
 
@@ -250,8 +255,9 @@ fn a_ring_reaches_a_user_who_looks_elsewhere() {
     world.invite();
     world.input(Input::Focused(false));
     world.effects();
-    world.knock("7");
+    let id = world.knock("7");
     let bea = Some(Notification::Ringing {
+        id,
         name: Some("Bea".into()),
     });
     let effects = world.effects();
@@ -270,7 +276,15 @@ fn a_ring_reaches_a_user_who_looks_elsewhere() {
 
     world.input(Input::Focused(false));
     world.effects();
-    world.input(Input::Notification(NotificationReply::Accept));
+    let late = NotificationReply::Accept { id: id - 1 };
+    world.input(Input::Notification(late));
+    assert_eq!(
+        world.effects(),
+        [Effect::ShowWindow],
+        "the answer to an earlier ring accepts no other"
+    );
+
+    world.input(Input::Notification(NotificationReply::Accept { id }));
     let effects = world.effects();
     assert!(
         effects.contains(&Effect::ShowWindow) && effects.contains(&Effect::Notify(None)),
@@ -372,7 +386,7 @@ fn a_link_waits_for_a_click_and_names_its_server() {
             world.app.state().opened,
             Some(OpenedInvite {
                 code: "7-garden-lantern".into(),
-                server: "chat.example.org".into(),
+                server: Some("chat.example.org".into()),
                 other_server: true,
                 exposed: false,
             })
@@ -406,6 +420,7 @@ fn a_link_waits_for_a_click_and_names_its_server() {
         Search::Room {
             code: "7-garden-lantern".into(),
             server: Some("192.0.2.1:9000".into()),
+            invited: true,
         }
     );
 
@@ -531,7 +546,7 @@ fn the_lobby_listens_for_twenty_people_at_its_server() {
         server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
         ..Launch::default()
     };
-    world.app = App::new(Settings::default(), recents, launch);
+    world.app = App::new(Settings::default(), recents, Access::default(), launch);
     let rooms = world.line_use().rooms;
     assert_eq!(rooms.len(), 20);
     assert!(
@@ -548,7 +563,7 @@ fn a_recent_call_can_be_removed() {
     let mut world = World::new();
     let recents = vec![recent("a", "Ann"), recent("b", "Bea")];
     let launch = Launch::default();
-    world.app = App::new(Settings::default(), recents, launch);
+    world.app = App::new(Settings::default(), recents, Access::default(), launch);
     let ann = world.app.state().recents[0].id;
     world.command(Command::RemoveRecent { id: ann }).unwrap();
     let names: Vec<_> = world
@@ -606,14 +621,14 @@ fn two_with_a_code_who_did_not_get_through_wait_for_each_other_again() {
 }
 
 #[test]
-fn trying_again_is_offered_where_it_can_work() {
-    for (recents, can) in [(vec![recent("a1", "Bea")], true), (Vec::new(), false)] {
+fn a_connection_that_does_not_come_up_can_be_tried_again() {
+    for (recents, room) in [(vec![recent("a1", "Bea")], "a1"), (Vec::new(), "7")] {
         let mut world = World::new();
         let launch = Launch {
             server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
             ..Launch::default()
         };
-        world.app = App::new(Settings::default(), recents, launch);
+        world.app = App::new(Settings::default(), recents, Access::default(), launch);
         let command = match world.app.state().recents.first() {
             Some(bea) => Command::CallRecent { id: bea.id },
             None => Command::CallWithCode {
@@ -626,24 +641,165 @@ fn trying_again_is_offered_where_it_can_work() {
         assert!(
             matches!(
                 world.screen(),
-                Screen::Connecting { timed_out: true, can_retry, .. } if *can_retry == can
+                Screen::Connecting {
+                    timed_out: true,
+                    can_retry: true,
+                    ..
+                }
             ),
-            "the server frees an invite's number when the two leave each other: {:?}",
+            "{:?}",
             world.screen()
         );
 
         world.effects();
-        let again = world.command(Command::Retry);
-        assert_eq!(again.is_ok(), can);
-        if can {
-            let plan = world.start_call_plan();
-            assert!(matches!(plan.goal, CallGoal::Room { room, .. } if room == "a1"));
-        }
+        world.command(Command::Retry).unwrap();
+        let plan = world.start_call_plan();
+        assert!(
+            matches!(&plan.goal, CallGoal::Room { room: found, .. } if found == room),
+            "{:?}",
+            plan.goal
+        );
 
+        world.call_event(matched());
         world.call_event(ended(EndCode::ConnectTimeout));
+        assert!(
+            matches!(world.screen(), Screen::Ended { again: Some(_), .. }),
+            "also on the last screen"
+        );
+
+        world.command(Command::Next).unwrap();
+        world.find_partner();
+        world.command(Command::HangUp).unwrap();
         let is_offered = matches!(world.screen(), Screen::Ended { again: Some(_), .. });
-        assert_eq!(is_offered, can, "nor on the last screen");
+        assert_eq!(is_offered, room == "a1", "an invite serves one call");
     }
+}
+
+#[test]
+fn an_invite_waits_for_its_guest_until_the_two_are_connected() {
+    let mut world = World::connected_to_server();
+    world.invite();
+    let id = world.knock("7");
+    world.command(Command::AcceptCall { id }).unwrap();
+    world.call_event(matched());
+    world.effects();
+    world.call_event(ended(EndCode::PartnerLeft));
+    assert!(
+        matches!(world.app.state().invitation, Some(Invitation::Ready { .. })),
+        "{:?}",
+        world.app.state().invitation
+    );
+    assert_eq!(
+        world.line_use().rooms,
+        ["7"],
+        "the guest can ring once more"
+    );
+
+    let id = world.knock("7");
+    world.command(Command::AcceptCall { id }).unwrap();
+    world.find_partner();
+    assert_eq!(world.app.state().invitation, None);
+}
+
+#[test]
+fn a_call_at_another_server_leaves_the_user_with_another_invite() {
+    let mut world = World::connected_to_server();
+    world.invite();
+    let link = "tandem://join/chat.example.org/9#garden-lantern";
+    world.input(Input::Opened(link.into()));
+    world.command(Command::JoinOpened).unwrap();
+    assert!(
+        world.effects().contains(&Effect::CloseLine),
+        "this server is not needed in that call"
+    );
+
+    world.command(Command::Cancel).unwrap();
+    assert_eq!(world.app.state().invitation, Some(Invitation::Asking));
+    assert!(world.line_use().claim);
+
+    world.line(LineEvent::Connected { user: "new".into() });
+    world.line(LineEvent::Claimed {
+        room: "8".into(),
+        random: 2,
+    });
+    assert!(
+        matches!(
+            world.app.state().invitation,
+            Some(Invitation::Ready { replaced: true, .. })
+        ),
+        "and the user is told: {:?}",
+        world.app.state().invitation
+    );
+}
+
+#[test]
+fn the_next_call_gets_the_connection_of_the_one_before() {
+    let mut world = World::connected_to_server();
+    world.invite();
+    world.command(Command::FindPartner).unwrap();
+    world.call_event(CallEventKind::Registered);
+    world.command(Command::Cancel).unwrap();
+    world.effects();
+
+    world.command(Command::FindPartner).unwrap();
+    let effects = world.effects();
+    assert!(!effects.contains(&Effect::CloseLine), "{effects:?}");
+    assert!(
+        matches!(world.app.state().invitation, Some(Invitation::Ready { .. })),
+        "the invite is still there"
+    );
+}
+
+#[test]
+fn a_connection_that_a_call_had_to_close_is_opened_again() {
+    let mut world = World::connected_to_server();
+    world.invite();
+    world.command(Command::FindPartner).unwrap();
+    world.command(Command::Cancel).unwrap();
+    world.effects();
+
+    world.line(LineEvent::Closed);
+    let effects = world.effects();
+    assert!(
+        matches!(effects[..], [Effect::CloseLine, Effect::OpenLine(..), ..]),
+        "{effects:?}"
+    );
+
+    world.line(LineEvent::Connected { user: "new".into() });
+    assert_eq!(world.app.state().invitation, Some(Invitation::Asking));
+}
+
+#[test]
+fn a_wait_without_ring_does_not_begin_by_itself_again() {
+    let mut world = World::connected_to_server();
+    world.invite();
+    world.line(LineEvent::CannotRing);
+    world.command(Command::Cancel).unwrap();
+    assert_eq!(world.app.state().invitation, None);
+
+    world.line(LineEvent::CannotRing);
+    assert_eq!(*world.screen(), Screen::Lobby);
+}
+
+#[test]
+fn a_guest_of_the_embedded_server_is_not_remembered() {
+    let mut world = World::new();
+    world.command(Command::StartHost { lan: true }).unwrap();
+    world.input(Input::HostStarted {
+        local_url: "ws://127.0.0.1:2".parse().unwrap(),
+        addresses: vec!["ws://192.168.1.2:2".parse().unwrap()],
+    });
+    world
+        .command(Command::CallWithCode {
+            code: "blue".into(),
+        })
+        .unwrap();
+    world.call_known("a1");
+    assert_eq!(
+        world.app.state().recents,
+        [],
+        "the server has another address next time"
+    );
 }
 
 #[test]
@@ -672,4 +828,55 @@ fn the_system_is_not_asked_back() {
     world.effects();
     world.input(Input::Quit);
     assert_eq!(world.effects().last(), Some(&Effect::Exit));
+}
+
+#[test]
+fn an_opened_code_follows_the_server_that_the_user_chooses() {
+    let mut world = World::new();
+    world.app = App::new(
+        Settings::default(),
+        Vec::new(),
+        Access::default(),
+        Launch::default(),
+    );
+    world.input(Input::Opened("7-garden-lantern".into()));
+    let opened = |world: &World| world.app.state().opened.clone().expect("it is shown");
+    assert_eq!(opened(&world).server, None, "no server is chosen");
+    assert_eq!(
+        world.command(Command::JoinOpened),
+        Err(CommandErrorCode::NoServer)
+    );
+
+    for server in ["chat.example.org", "other.example.org"] {
+        world
+            .command(Command::SetServerUrl { url: server.into() })
+            .unwrap();
+        assert_eq!(opened(&world).server, Some(server.into()));
+        assert!(!opened(&world).other_server);
+    }
+
+    world.command(Command::JoinOpened).unwrap();
+    let Screen::Waiting { search, .. } = world.screen() else {
+        panic!("searching")
+    };
+    assert!(
+        matches!(search, Search::Room { invited: true, .. }),
+        "the code is the other person's: {search:?}"
+    );
+}
+
+#[test]
+fn a_broken_link_is_refused_as_a_link() {
+    let mut world = World::connected_to_server();
+    for (text, code) in [
+        ("https://chat.example.org/j/7", CommandErrorCode::BadLink),
+        (
+            "tandem:join/chat.example.org/7#gar",
+            CommandErrorCode::BadLink,
+        ),
+        ("two words", CommandErrorCode::BadRoom),
+    ] {
+        let command = Command::CallWithCode { code: text.into() };
+        assert_eq!(world.command(command), Err(code), "{text}");
+    }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start their clock now")]
 
+mod access;
 mod meet;
 mod random;
 
@@ -36,7 +37,7 @@ impl World {
         };
 
         Self {
-            app: App::new(Settings::default(), Vec::new(), launch),
+            app: App::new(Settings::default(), Vec::new(), Access::default(), launch),
             now: Now {
                 at: Instant::now(),
                 unix_ms: 1_000,
@@ -155,6 +156,7 @@ fn blue() -> Search {
     Search::Room {
         code: "blue".into(),
         server: None,
+        invited: false,
     }
 }
 
@@ -163,6 +165,42 @@ fn in_use() -> DeviceError {
         MediaErrorCode::CamInUse,
         "The camera is used by another app.",
     )
+}
+
+#[test]
+fn a_partner_who_leaves_as_the_user_presses_next_does_not_end_the_search() {
+    let mut world = World::new();
+    world.connect();
+    world.command(Command::Next).unwrap();
+    world.effects();
+
+    world.call_event(ended(EndCode::PartnerLeft));
+    assert!(
+        matches!(world.screen(), Screen::Waiting { .. }),
+        "the user wants someone else: {:?}",
+        world.screen()
+    );
+    let effects = world.effects();
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::StartCall(..))),
+        "the search runs: {effects:?}"
+    );
+
+    // A later end is no crossing.
+    world.find_partner();
+    world.command(Command::Next).unwrap();
+    world.call_event(CallEventKind::Searching);
+    world.call_event(matched());
+    world.call_event(ended(EndCode::PartnerLeft));
+    assert!(matches!(world.screen(), Screen::Ended { .. }));
+
+    // The server's refusal ends the search, also in this moment.
+    world.connect();
+    world.command(Command::Next).unwrap();
+    world.call_event(ended(EndCode::RelayUnreachable));
+    assert!(matches!(world.screen(), Screen::Ended { .. }));
 }
 
 #[test]
@@ -962,6 +1000,7 @@ fn size_codec_and_bitrate_of_the_command_line_reach_preview_and_call() {
     world.app = App::new(
         Settings::default(),
         Vec::new(),
+        Access::default(),
         Launch {
             size: Some((640, 360)),
             fps: Some(15.0),

@@ -5,6 +5,7 @@ use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::MAX_LISTEN_ROOMS;
 
 use super::*;
+use crate::desktop::command::Secret;
 use crate::desktop::state::{Codec, Invitation, VideoSize};
 
 #[derive(Debug, Clone)]
@@ -12,6 +13,8 @@ enum Step {
     Command(Command),
     /// An event of the running call, or (`true`) of an earlier one.
     Call(CallEventKind, bool),
+    /// Figures of the running call, or (`true`) of an earlier one.
+    Figures(Figures, bool),
     /// The preview works or fails; of the present preview or (`true`) an earlier one.
     Preview(bool, bool),
     Input(Input),
@@ -62,12 +65,22 @@ fn command() -> impl Strategy<Value = Command> {
         1 => id.prop_map(|id| Command::SetSpeaker { id }),
         1 => ".{0,50}".prop_map(|name| Command::SetName { name }),
         1 => "(ws://)?[a-z]{0,3}".prop_map(|url| Command::SetServerUrl { url }),
+        1 => "[a-z ]{0,3}".prop_map(|text| Command::SetToken { token: Secret(text) }),
+        1 => Just(Command::ForgetToken),
+        1 => "(/[ab])?".prop_map(|path| Command::SetCaFile { path }),
         1 => any::<bool>().prop_map(|lan| Command::StartHost { lan }),
         1 => Just(Command::StopHost),
         1 => Just(Command::TestSpeaker),
         1 => Just(Command::RefreshDevices),
         1 => (0_u32..50).prop_map(|id| Command::DismissProblem { id }),
     ]
+}
+
+fn failed(part: MediaPart) -> CallEventKind {
+    CallEventKind::Media(MediaEvent::Failed {
+        part,
+        error: in_use(),
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -88,6 +101,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<(bool, bool)>().prop_map(|(muted, camera_on)| CallEventKind::PartnerState { muted, camera_on }),
         1 => Just(ended(EndCode::PartnerLeft)),
         1 => Just(ended(EndCode::RelayUnreachable)),
+        1 => Just(failed(MediaPart::Camera)),
+        1 => Just(failed(MediaPart::Microphone)),
+        1 => Just(failed(MediaPart::Speaker)),
     ];
 
     let front = Devices {
@@ -104,8 +120,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Input::Opened("7-garden-lantern".into())),
         Just(Input::Opened("?".into())),
         prop_oneof![
-            Just(NotificationReply::Accept),
-            Just(NotificationReply::Decline),
+            (0_u32..40).prop_map(|id| NotificationReply::Accept { id }),
+            (0_u32..40).prop_map(|id| NotificationReply::Decline { id }),
             Just(NotificationReply::Show)
         ]
         .prop_map(Input::Notification),
@@ -122,16 +138,44 @@ fn step() -> impl Strategy<Value = Step> {
             ""
         ))),
         Just(Input::SettingsSaved),
+        ("/[ab]", any::<bool>()).prop_map(|(path, works)| {
+            let broken = SettingsProblem::new(AppErrorCode::CaFileInvalid, "");
+            Input::Certificates(
+                path,
+                if works {
+                    Ok(TrustedRoots::default())
+                } else {
+                    Err(broken)
+                },
+            )
+        }),
     ];
 
     prop_oneof![
         6 => command().prop_map(Step::Command),
         8 => (event, prop::bool::weighted(0.1)).prop_map(|(event, old)| Step::Call(event, old)),
+        1 => (figures(), prop::bool::weighted(0.1)).prop_map(|(figures, old)| Step::Figures(figures, old)),
         2 => any::<(bool, bool)>().prop_map(|(works, old)| Step::Preview(works, old)),
         4 => input.prop_map(Step::Input),
         6 => (line_event(), prop::bool::weighted(0.1)).prop_map(|(event, old)| Step::Line(event, old)),
         1 => (0_u64..20_000).prop_map(Step::Wait),
     ]
+}
+
+fn figures() -> impl Strategy<Value = Figures> {
+    let route = prop_oneof![
+        Just(None),
+        Just(Some(RouteKind::Direct)),
+        Just(Some(RouteKind::Relayed))
+    ];
+
+    (route, any::<bool>(), prop::option::of(1_u8..=3)).prop_map(|(route, encrypted, quality)| {
+        Figures {
+            route,
+            encrypted,
+            quality,
+        }
+    })
 }
 
 fn line_event() -> impl Strategy<Value = LineEvent> {
@@ -144,6 +188,7 @@ fn line_event() -> impl Strategy<Value = LineEvent> {
         3 => ("[1-9]", any::<u32>()).prop_map(|(room, random)| LineEvent::Claimed { room, random }),
         1 => any::<bool>().prop_map(|never| LineEvent::ClaimRefused { never }),
         1 => Just(LineEvent::CannotRing),
+        1 => Just(LineEvent::Closed),
         4 => (knock(), "[1-9]").prop_map(|(id, room)| LineEvent::Knock { id, room, profile: Box::default() }),
         1 => knock().prop_map(|id| LineEvent::KnockEnded { id }),
     ]
@@ -305,6 +350,8 @@ impl Watcher {
             | Effect::TestSpeaker(_)
             | Effect::ListDevices
             | Effect::Save(_)
+            | Effect::SaveToken(_)
+            | Effect::ReadCertificates(_)
             | Effect::StartHost { .. }
             | Effect::StopHost => {}
         }
@@ -369,6 +416,13 @@ impl Watcher {
             "a number is asked for exactly while the page waits for it"
         );
 
+        let mut rooms = app.meeting_rooms();
+        rooms.sort_unstable();
+        assert!(
+            rooms.windows(2).all(|pair| pair[0] != pair[1]),
+            "no two people share a room: {rooms:?}"
+        );
+
         let has_deadline = app.poll_timeout().is_some();
         assert!(
             !has_deadline || matches!(state.screen, Screen::Connecting { .. }),
@@ -386,6 +440,17 @@ impl Watcher {
             );
         }
     }
+}
+
+/// The server that an effect sends the token, if it does.
+fn gets_token(effect: &Effect) -> Option<&str> {
+    let server = match effect {
+        Effect::OpenLine(_, server) => server,
+        Effect::StartCall(_, plan) => &plan.server,
+        _ => return None,
+    };
+
+    server.token.as_ref().map(|_| server.url.authority())
 }
 
 proptest! {
@@ -415,6 +480,12 @@ proptest! {
                         world.input(Input::Call(id, event));
                     }
                 }
+                Step::Figures(figures, old) => {
+                    let running = world.app.call.as_ref().map(|call| call.id);
+                    if let Some(id) = if old { Some(last_call) } else { running } {
+                        world.input(Input::Figures(id, figures));
+                    }
+                }
                 Step::Preview(works, old) => {
                     let present = watcher.preview.as_ref().map(|(id, ..)| *id);
                     let id = if old { last_preview } else { present };
@@ -437,6 +508,11 @@ proptest! {
             }
 
             for effect in world.effects() {
+                if let Some(server) = gets_token(&effect) {
+                    let token = world.app.state().token.as_ref();
+                    prop_assert_eq!(Some(server), token.map(|token| token.server.as_str()), "no other server gets the token");
+                }
+
                 watcher.check(&effect);
             }
 
