@@ -706,7 +706,7 @@ async fn an_address_tries_sixty_different_rooms_a_minute_and_a_connection_twenty
         // The same rooms again are not kept out, nor rooms that are too long to be guessed.
         let first = format!("otter-{connection}-0");
         if count > 0 {
-            let again = std::iter::repeat_n(first.clone(), 30);
+            let again = std::iter::repeat_n(first, 30);
             assert_eq!(try_rooms(&mut peer, again).await.1, None);
         }
         let private: Vec<String> = (0..20).map(|n| format!("{connection}-{n:032x}")).collect();

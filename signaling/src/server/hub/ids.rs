@@ -72,7 +72,7 @@ impl fmt::Debug for ResumeToken {
 ///
 /// The server keeps this instead of the token: what is in memory or in Redis then claims no room.
 /// The token is random, so it needs no salt. And comparing hashes tells nothing about the token,
-/// however long it takes: nobody can choose a token by the beginning of its hash.
+/// however long it takes: no one can choose a token by the beginning of its hash.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::server) struct ClaimHash([u8; 32]);
 

@@ -10,7 +10,7 @@ use crate::message::{KnockId, UserId};
 use crate::server::client_key::ClientKey;
 use crate::server::shrink::ShrinkIfSparse;
 
-/// How long a caller rings before nobody has answered.
+/// How long a caller rings without an answer.
 pub(super) const RING_TIMEOUT: Duration = Duration::from_secs(45);
 /// The shortest time between two knocks of one caller. `cluster.lua` has the same figure
 /// (`KNOCK_INTERVAL`).

@@ -11,7 +11,7 @@ use crate::message::{MAX_ROOM_NUMBER, UserId};
 use crate::server::shrink::ShrinkIfSparse;
 
 /// How long a room stays claimed after its owner has left, so that an invite that is still on its way
-/// leads to nobody else. `cluster.lua` has the same figure (`CLAIM_HOLD`).
+/// leads to no one else. `cluster.lua` has the same figure (`CLAIM_HOLD`).
 pub(super) const CLAIM_HOLD: Duration = Duration::from_secs(600);
 /// How long a room stays claimed after a call of its owner in it. The server cannot see whether the
 /// two ever heard each other, so both get the time for a second attempt. `cluster.lua` has the same
