@@ -160,7 +160,7 @@ fn reject(message: &clap::Error) -> ExitCode {
 
 /// A link of a web browser or another program. Whether it is an invite, the window says.
 fn link_argument(text: &str) -> Result<String, String> {
-    if text.contains("://") {
+    if values::is_link(text) {
         Ok(text.to_owned())
     } else {
         Err("not a link: to open a code, use \"tandem join CODE\"".into())
@@ -260,6 +260,37 @@ mod tests {
                 "{text}: {filter}"
             );
             assert!(!filter.contains("tungstenite=trace"), "{text}: {filter}");
+        }
+    }
+
+    #[test]
+    fn a_link_opens_the_window_and_a_code_needs_join() {
+        let link = |text| Cli::try_parse_from(["tandem", text]).map(|cli| cli.link);
+        for text in [
+            "tandem://join/chat.example.org/7#garden-lantern",
+            "tandem:join/chat.example.org/7#garden-lantern",
+            "https://chat.example.org/j/7#garden-lantern",
+            // The window says what is wrong with it.
+            "https://chat.example.org/j/7",
+        ] {
+            assert_eq!(link(text).expect(text).as_deref(), Some(text));
+        }
+
+        for text in ["7-garden-lantern", "device", "C:garden"] {
+            assert!(link(text).is_err(), "{text}");
+        }
+
+        let join = |text| Cli::try_parse_from(["tandem", "join", text]);
+        for text in [
+            "garden-42",
+            "7 garden lantern",
+            "tandem:join/a.example/7#garden-lantern",
+        ] {
+            assert!(join(text).is_ok(), "{text}");
+        }
+
+        for text in ["", "two words", "https://chat.example.org/j/7", "tandem:7"] {
+            assert!(join(text).is_err(), "{text:?}");
         }
     }
 

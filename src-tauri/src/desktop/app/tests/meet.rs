@@ -149,7 +149,7 @@ fn an_invite_rings_and_its_guest_is_accepted() {
             claim: false,
             rooms: vec!["7".into()],
         },
-        "whoever has the number can ring"
+        "anyone who has the number can ring"
     );
 
     let Some(Invitation::Ready {
