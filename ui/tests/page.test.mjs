@@ -400,8 +400,11 @@ describe("frames", () => {
       const deadline = Date.now() + 10_000;
       while (page.sockets.length === opened && Date.now() < deadline) await page.waitForTimeout(50);
       assert.ok(page.sockets.length > opened, "a new connection was opened");
-      const urls = page.sockets.map((socket) => socket.url());
-      assert.equal(new Set(urls).size, urls.length, "each with its own token");
+      const tokens = page.sockets.map((socket) =>
+        socket.protocols().find((protocol) => protocol.startsWith("bearer.")),
+      );
+      assert.ok(tokens.every(Boolean), "each with a token");
+      assert.equal(new Set(tokens).size, tokens.length, "of its own");
     });
   });
 });
