@@ -40,16 +40,16 @@ pub(super) struct ActiveCall {
     pub(super) camera_failed: bool,
 }
 
-/// Whom a search is for.
+/// The person or people that a search is for.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
     /// Anyone who searches too.
     Anyone,
     /// The person who enters the same code, or sent the invite.
     Room(RoomText),
-    /// Somebody of an earlier call.
+    /// A person of an earlier call.
     Person(Box<Recent>),
-    /// Somebody who rings.
+    /// The person who rings.
     Answer {
         knock: KnockId,
         name: Option<String>,

@@ -52,7 +52,7 @@ pub enum LineEvent {
     Closed,
     /// The server is too old to ring this app.
     CannotRing,
-    /// Somebody rings.
+    /// Someone rings.
     Knock {
         /// For the answer.
         id: KnockId,
@@ -61,7 +61,7 @@ pub enum LineEvent {
         /// What the person shows.
         profile: Box<Profile>,
     },
-    /// Somebody no longer rings.
+    /// Someone no longer rings.
     KnockEnded {
         /// Who.
         id: KnockId,

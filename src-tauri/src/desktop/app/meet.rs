@@ -1,4 +1,4 @@
-//! The ways to meet somebody again or for the first time: invites, links, people who ring and people
+//! The ways to meet someone again or for the first time: invites, links, people who ring and people
 //! of earlier calls.
 
 use tandem_call::Profile;
@@ -223,7 +223,7 @@ impl App {
         now.is_some_and(|(ringing, _)| ringing == knock)
     }
 
-    /// Nobody rings any more.
+    /// No one rings any more.
     pub(super) fn end_knock(&mut self) {
         self.meeting.knock = None;
         self.state.incoming = None;

@@ -112,7 +112,7 @@ pub struct CallPlan {
     pub server: ClientConfig,
     /// The connection to it, if the call takes over the one of the home screen.
     pub line: Option<LineId>,
-    /// Whom the call is for.
+    /// The person or people that the call is for.
     pub goal: CallGoal,
     /// The name that the partner sees.
     pub name: Option<String>,
@@ -132,7 +132,7 @@ pub struct CallPlan {
     pub processing: Processing,
 }
 
-/// Whom a call is for, as the signaling server knows it.
+/// The person or people that a call is for, as the signaling server knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallGoal {
     /// Anyone who searches too.
@@ -141,7 +141,7 @@ pub enum CallGoal {
     Room {
         /// The room.
         room: String,
-        /// Give up if nobody is in it or owns it.
+        /// Give up if no one is in it or owns it.
         must_exist: bool,
     },
     /// The person who rings.

@@ -8,11 +8,11 @@ use tandem_media::audio::AudioSink;
 /// A sound that announces a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// Somebody rings.
+    /// Someone rings.
     Ring,
     /// The other person's Tandem rings.
     Ringback,
-    /// A search found somebody while the window was not in front. Plays once.
+    /// A search found someone while the window was not in front. Plays once.
     Found,
 }
 
@@ -30,14 +30,14 @@ pub struct ToneSpec {
 /// A notification of the desktop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notification {
-    /// Somebody rings. It offers to accept and to decline.
+    /// Someone rings. It offers to accept and to decline.
     Ringing {
         /// The ring, for the reply.
         id: u32,
         /// Who; `None` if the person gave no name.
         name: Option<String>,
     },
-    /// A search found somebody.
+    /// A search found someone.
     Found {
         /// Who.
         name: Option<String>,
