@@ -12,6 +12,7 @@ pub mod frames;
 pub mod instance;
 mod launch;
 mod page;
+mod page_process;
 mod rate;
 pub mod recents;
 pub mod settings;

@@ -1,9 +1,12 @@
 //! The window: how it opens, where it may navigate, and how the program ends.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tauri::utils::config::{Csp, CspDirectiveSources};
 use tauri::{
     AppHandle, Emitter, Manager, RunEvent, UserAttentionType, WebviewUrl, WebviewWindow,
     WebviewWindowBuilder, WindowEvent,
@@ -15,6 +18,7 @@ use super::app::{App, Input, Launch};
 use super::frames::{FrameServer, Streams, page_origins};
 use super::instance::FirstInstance;
 use super::page::{self, Page};
+use super::page_process::PageProcess;
 use super::recents::Recent;
 use super::settings::SettingsProblem;
 use super::shell::{self, Executor, Files, Handle, WindowControl};
@@ -31,6 +35,8 @@ const DEFAULT_SIZE: (f64, f64) = (1100.0, 760.0);
 const VISIBILITY_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the program may take to end in order after its window was closed. Then it exits anyway.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
+/// What the web view runs before the page.
+const NOT_A_BROWSER: &str = include_str!("not_a_browser.js");
 
 /// What the window starts with.
 pub(super) struct WindowSetup {
@@ -68,15 +74,28 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
         handle.notify(Input::Opened(text));
     }
 
+    let context = context(frames.address());
     let page = Page::new(handle.clone(), frames);
+    let page_process = PageProcess::default();
     let is_closing = Arc::new(AtomicBool::new(false));
     let events = handle.clone();
     let first_instance = setup.first_instance;
-    let tauri = tauri::Builder::default()
+    let builder = tauri::Builder::default();
+    #[cfg(target_os = "macos")]
+    let builder = {
+        let page_process = page_process.clone();
+        builder.on_web_content_process_terminate(move |page| {
+            page_process.reload(page, "WebKit has ended it");
+        })
+    };
+
+    let tauri = builder
         .manage(page)
         .invoke_handler(page::handler())
         .setup(move |tauri| {
             let window = open(tauri.handle(), &setup.place)?;
+            #[cfg(any(target_os = "linux", windows))]
+            page_process.watch(window.as_ref())?;
             let page = tauri.handle().clone();
             let notify_page = move |change| {
                 if let Err(error) = page.emit_to(LABEL, "state-changed", change) {
@@ -128,7 +147,7 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
 
             Ok(())
         })
-        .build(tauri::generate_context!())?;
+        .build(context)?;
 
     tauri.run(move |_, event| match event {
         RunEvent::WindowEvent {
@@ -163,6 +182,22 @@ fn open(tauri: &AppHandle, place: &PlaceFile) -> tauri::Result<WebviewWindow> {
     let window = WebviewWindowBuilder::new(tauri, LABEL, WebviewUrl::default())
         .title("Tandem")
         .inner_size(width, height)
+/// What Tauri takes from `tauri.conf.json`, with a content security policy that lets the page
+/// connect to the frame socket at `frames` and to no other port.
+fn context(frames: SocketAddr) -> tauri::Context {
+    let mut context = tauri::generate_context!();
+    let security = &mut context.config_mut().app.security;
+    let mut directives: HashMap<String, CspDirectiveSources> =
+        security.csp.take().map(Into::into).unwrap_or_default();
+    directives
+        .entry("connect-src".to_owned())
+        .or_default()
+        .push(format!("ws://{frames}"));
+    security.csp = Some(Csp::DirectiveMap(directives));
+
+    context
+}
+
         // Not larger than a small screen.
         .prevent_overflow()
         // Ctrl with plus and minus, for those who need larger text.
@@ -176,6 +211,7 @@ fn open(tauri: &AppHandle, place: &PlaceFile) -> tauri::Result<WebviewWindow> {
     if let Some(place) = place
         && let Err(error) = place.apply(&window)
     {
+        .initialization_script(NOT_A_BROWSER)
         tracing::info!(%error, "the window is not where it was");
     }
 
