@@ -165,6 +165,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_for_the_network_answers_at_every_address_that_it_names() {
+        let host = start(true).await.unwrap();
+        let bound = host.server.local_addr();
+        assert!(bound.ip().is_unspecified(), "on every network: {bound}");
+
+        // A machine without a network names none, but still has its own.
+        for url in host.addresses.iter().chain([&host.local_url]) {
+            tokio::net::TcpStream::connect(url.authority())
+                .await
+                .unwrap_or_else(|error| panic!("{url}: {error}"));
+        }
+
+        assert!(
+            !host.addresses.contains(&host.local_url),
+            "no other computer reaches this one at {}",
+            host.local_url
+        );
+        host.server.shutdown_within(Duration::ZERO).await;
+    }
+
+    #[tokio::test]
     async fn a_server_for_this_machine_has_one_address() {
         let first = start(false).await.unwrap();
         let url = first.local_url.as_str();
