@@ -35,6 +35,8 @@ pub enum Part {
     Window,
     /// The X tools that say which window is in front.
     XTools,
+    /// A window manager, which moves the focus between windows, and the X tools.
+    WindowManager,
     /// Tauri's bundler, and `dpkg-deb` to unpack its packages.
     Bundler,
     /// `dpkg`, and permission to run it in an overlay over this machine.
@@ -104,6 +106,7 @@ impl Part {
             Self::Coturn => programs(&["turnserver", "turnutils_uclient"]),
             Self::Window => programs(&["Xvfb", "WebKitWebDriver"]),
             Self::XTools => programs(&["xwininfo", "xprop"]),
+            Self::WindowManager => programs(&["openbox", "xprop"]),
             Self::Bundler => {
                 programs(&["node", "dpkg-deb"])?;
                 file(

@@ -4,11 +4,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::WireClient;
 
 /// A signaling server that registers clients properly and then sends garbage.
 pub struct RogueServer {
@@ -81,7 +82,7 @@ fn misbehave(stream: TcpStream, garbage: &[String], sent: &AtomicBool) {
 
 /// A partner in a room that follows the signaling protocol but not WebRTC.
 pub struct Partner {
-    _socket: WebSocket<TcpStream>,
+    _client: WireClient,
 }
 
 impl Partner {
@@ -90,29 +91,23 @@ impl Partner {
     /// # Errors
     /// When there is no match within 30 s.
     pub fn meet(server: SocketAddr, room: &str, description: &Value) -> Result<Self> {
-        let (mut socket, found) = find(server, &json!({ "type": "find_partner", "room": room }))?;
+        let (mut client, found) = find(server, &json!({ "type": "find_partner", "room": room }))?;
         let to = &found["socketId"];
 
         if found["initiator"] == true {
-            send(
-                &mut socket,
-                &json!({ "type": "webrtc_offer", "to": to, "offer": description }),
-            )?;
+            client.send(&json!({ "type": "webrtc_offer", "to": to, "offer": description }))?;
         } else {
-            receive(&mut socket, "webrtc_offer")?;
+            client.receive("webrtc_offer")?;
             let mut answer = description.clone();
 
             if answer.get("type").is_some() {
                 answer["type"] = json!("answer");
             }
 
-            send(
-                &mut socket,
-                &json!({ "type": "webrtc_answer", "to": to, "answer": answer }),
-            )?;
+            client.send(&json!({ "type": "webrtc_answer", "to": to, "answer": answer }))?;
         }
 
-        Ok(Self { _socket: socket })
+        Ok(Self { _client: client })
     }
 
     /// Matches the other client in the room under `name` and then sends nothing.
@@ -131,42 +126,17 @@ impl Partner {
         let mut search = profile.clone();
         search["type"] = json!("find_partner");
         search["room"] = json!(room);
-        let (socket, _) = find(server, &search)?;
+        let (client, _) = find(server, &search)?;
 
-        Ok(Self { _socket: socket })
+        Ok(Self { _client: client })
     }
 }
 
 /// Connects and searches. Returns the connection and the `partner_found`.
-fn find(server: SocketAddr, search: &Value) -> Result<(WebSocket<TcpStream>, Value)> {
-    let stream = TcpStream::connect(server).context("cannot connect to the server")?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let (mut socket, _) =
-        tungstenite::client(format!("ws://{server}/ws"), stream).context("no WebSocket")?;
-    send(&mut socket, search)?;
-    let found = receive(&mut socket, "partner_found")?;
+fn find(server: SocketAddr, search: &Value) -> Result<(WireClient, Value)> {
+    let mut client = WireClient::connect(server)?;
+    client.send(search)?;
+    let found = client.receive("partner_found")?;
 
-    Ok((socket, found))
-}
-
-fn send(socket: &mut WebSocket<TcpStream>, message: &Value) -> Result<()> {
-    socket
-        .send(Message::text(message.to_string()))
-        .context("cannot send to the server")
-}
-
-fn receive(socket: &mut WebSocket<TcpStream>, kind: &str) -> Result<Value> {
-    loop {
-        let text = match socket.read().context("the server sends nothing more")? {
-            Message::Text(text) => text,
-            Message::Close(_) => bail!("the server closed the connection before {kind}"),
-            _ => continue,
-        };
-
-        let message: Value =
-            serde_json::from_str(&text).context("the server's message is not JSON")?;
-        if message["type"] == kind {
-            return Ok(message);
-        }
-    }
+    Ok((client, found))
 }

@@ -240,6 +240,12 @@ pub(crate) const TEST: &[Need] = &[
         "xwininfo",
     ),
     on_linux(
+        "openbox (moves the focus between windows)",
+        Probe::Program(&["openbox"]),
+        "openbox",
+        "openbox",
+    ),
+    on_linux(
         "RPM's tools (read the package)",
         Probe::Program(&["rpm2cpio"]),
         "rpm",

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::process::Process;
+use crate::process::{Process, tool, wait_until};
 
 /// A private X server, stopped when dropped.
 pub struct Screen {
+    // Dropped in this order.
+    manager: Option<Process>,
     _server: Process,
     display: String,
 }
@@ -36,9 +38,36 @@ impl Screen {
         })?;
 
         Ok(Self {
+            manager: None,
             _server: server,
             display: format!(":{number}"),
         })
+    }
+
+    /// The same with a window manager: a window has the focus when it opens, and loses it to the
+    /// next.
+    ///
+    /// # Errors
+    /// When server or manager do not start within 20 s.
+    pub fn start_managed() -> Result<Self> {
+        let mut screen = Self::start()?;
+        let mut command = Command::new("openbox");
+        command.envs(screen.environment());
+        screen.manager = Some(Process::start(command)?);
+
+        wait_until("the window manager", Duration::from_secs(20), || {
+            let asked = [
+                "-display",
+                &screen.display,
+                "-root",
+                "_NET_SUPPORTING_WM_CHECK",
+            ];
+            let answer = tool("xprop", asked).ok()?;
+            let answer = String::from_utf8_lossy(&answer);
+            answer.contains("window id").then_some(())
+        })?;
+
+        Ok(screen)
     }
 
     /// The id of the process whose titled window is in front of all others.

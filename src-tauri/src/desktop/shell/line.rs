@@ -214,6 +214,11 @@ impl Listener {
 
     /// The server answers in order, and the claim is asked for first.
     fn on_error(&mut self, error: &ErrorReport) {
+        // The end of the last call has not reached every server of a cluster yet.
+        let is_early = matches!(
+            error.code,
+            ErrorCode::AlreadyMatched | ErrorCode::AlreadySearching
+        );
         let is_refusal = matches!(
             error.code,
             ErrorCode::RateLimited
@@ -223,11 +228,11 @@ impl Listener {
                 | ErrorCode::UnknownType
         );
 
-        if !is_refusal {
+        if !is_refusal && !is_early {
             return;
         }
 
-        if std::mem::take(&mut self.claims) {
+        if !is_early && std::mem::take(&mut self.claims) {
             tracing::info!(code = ?error.code, "the signaling server gives no invite");
             self.notify(LineEvent::ClaimRefused {
                 never: error.code == ErrorCode::UnknownType,
