@@ -407,8 +407,9 @@ async fn churn_leaves_nothing_behind() {
                         .await;
                     peer = back;
                 }
-                // Claimed, claimed again on the other node, and given up there or here.
-                _ => {
+                // Claimed, claimed again on the other node, and given up there. Not in every round:
+                // an address claims 20 rooms a minute.
+                _ if round < 7 => {
                     peer.send(json!({ "type": "cancel_search" })).await;
                     peer.send(json!({ "type": "claim_room" })).await;
                     let claimed = skip_to(&mut peer, "room_claimed").await;
@@ -425,6 +426,7 @@ async fn churn_leaves_nothing_behind() {
                     owner.expect("room_released").await;
                     owner.send(json!({ "type": "bye" })).await;
                 }
+                _ => {}
             }
 
             peer.send(json!({ "type": "bye" })).await;
