@@ -7,11 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::json;
 use tandem_tests::debian::{closure, names, owners};
 use tandem_tests::part::source;
 use tandem_tests::process::{built, tool};
-use tandem_tests::window::{Home, TEST_MEDIA};
-use tandem_tests::{Overlay, Part, Screen, Window, require};
+use tandem_tests::pulse::SPEAKER;
+use tandem_tests::window::{Home, TEST_MEDIA, TIMEOUT};
+use tandem_tests::{Overlay, Part, Process, PulseAudio, Screen, SecureServer, Window, require};
+
+/// Louder than silence, softer than a ring.
+const HEARD: f32 = 0.01;
 
 /// Packs the program built for the tests, as `cargo xtask bundle` packs a release, and returns the
 /// package's path.
@@ -221,6 +226,90 @@ fn the_debian_package_can_be_installed_started_and_removed() {
         settings.contains("\"Ann\""),
         "the settings are unchanged: {settings}"
     );
+}
+
+#[test]
+fn two_who_installed_the_package_meet_by_a_link() {
+    require!(Part::Window, Part::Bundler, Part::Overlay, Part::PulseAudio);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let package = pack("deb", &folder.path().join("target"));
+    let machine = Overlay::start().expect("the overlay is mounted");
+    machine
+        .run("dpkg", ["--install".as_ref(), package.as_os_str()])
+        .expect("dpkg installs the package");
+
+    let screen = Screen::start().expect("Xvfb starts");
+    let pulse = PulseAudio::start().expect("PulseAudio starts");
+    let server = SecureServer::start().expect("the server starts");
+    let open = |name: &str, speaker: &[&str]| {
+        let home = Home::new().expect("a folder").with_sound_server(&pulse);
+        let arguments = server
+            .arguments(&home, name)
+            .expect("the token can be written");
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let media = ["--video", "test", "--audio", "test", "--size", "640x360"];
+        let program = Path::new("/usr/bin/tandem");
+        let window = Window::open_in(
+            &machine,
+            program,
+            home,
+            &screen,
+            &[&media, speaker, &arguments].concat(),
+        )
+        .expect("the installed program opens its window");
+        window
+            .wait_for_state("/server/status", &json!("connected"))
+            .expect("the lobby shows that the server can be reached");
+        window
+    };
+    let ann = open("Ann", &[]);
+    let bea = open("Bea", &["--speaker", "none"]);
+
+    ann.press("invite").expect("the button is there");
+    ann.wait_for_element("#invite-web-link")
+        .expect("the invite is shown");
+    let link = ann.text("#invite-web-link").expect("the page answers");
+
+    // As the desktop does when Bea clicks the link: the menu entry says `tandem %u`.
+    let click = || {
+        let mut second = machine.command("env");
+        let variables = screen.environment().into_iter();
+        for (name, value) in variables.chain(bea.home().environment()) {
+            let mut variable = name;
+            variable.push("=");
+            variable.push(value);
+            second.arg(variable);
+        }
+        second.arg("tandem").arg(&link);
+        let code = Process::start(second)
+            .and_then(|mut second| second.wait(TIMEOUT))
+            .expect("the second instance ends");
+        assert_eq!(code, Some(0), "it hands the link over");
+
+        bea.press("join-opened").expect("Bea sees where it leads");
+        ann.wait_for_state("/incoming/name", &json!("Bea"))
+            .expect("it rings");
+    };
+
+    let heard = pulse.record(SPEAKER).expect("the sink is recorded");
+    click();
+    heard.wait_for_sound(HEARD).expect("Ann hears it");
+    ann.press("decline-call").expect("the button is there");
+    bea.wait_for_state("/screen/reason", &json!("DECLINED"))
+        .expect("Bea is told");
+    bea.press("to-lobby").expect("the button is there");
+
+    click();
+    ann.press("accept-call").expect("the button is there");
+    for (window, partner) in [(&ann, "Bea"), (&bea, "Ann")] {
+        window.wait_for_screen("in-call").expect("the two connect");
+        window
+            .wait_for_frames("#remote", 10)
+            .expect("the partner's video moves");
+        window
+            .wait_for_state("/screen/partner/name", &json!(partner))
+            .expect("with the right name");
+    }
 }
 
 #[test]

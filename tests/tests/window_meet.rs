@@ -11,73 +11,21 @@ use serde_json::{Value, json};
 use tandem_tests::process::{built, wait_until};
 use tandem_tests::window::{Home, TEST_MEDIA, TIMEOUT};
 use tandem_tests::{
-    Authority, Part, Process, PulseAudio, Screen, ServerProcess, Validity, Window, require, token,
+    Part, Process, PulseAudio, Screen, SecureServer, ServerProcess, Window, require,
 };
 
-const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 /// Small frames, so that a slow machine keeps up.
 const SMALL: [&str; 2] = ["--size", "640x360"];
 /// Louder than silence, softer than a ring.
 const HEARD: f32 = 0.01;
 
-/// A server as on the internet: with TLS, and for those with a token.
-struct SecureServer {
-    authority: Authority,
-    server: ServerProcess,
-    _folder: tempfile::TempDir,
-}
-
-impl SecureServer {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let key = folder.path().join("key");
-        fs::write(&key, SECRET).expect("a writable folder");
-
-        let authority = Authority::new().expect("an authority");
-        let identity = authority
-            .sign(&["localhost"], Validity::Valid)
-            .expect("a certificate");
-        let server = ServerProcess::start_with(&[
-            "--tls-cert",
-            text(&identity.cert),
-            "--tls-key",
-            text(&identity.key),
-            "--jwt-key",
-            text(&key),
-        ])
-        .expect("the server starts");
-
-        Self {
-            authority,
-            server,
-            _folder: folder,
-        }
-    }
-
-    /// The address as people write it.
-    fn address(&self) -> String {
-        format!("https://localhost:{}", self.server.address().port())
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
-}
-
 /// Opens the window of a user with a token for the server.
 fn open(screen: &Screen, server: &SecureServer, home: Home, name: &str) -> Window {
-    let (address, key) = (server.address(), server.authority.file());
-    let secret = home.settings().with_file_name(format!("{name}.token"));
-    fs::create_dir_all(secret.parent().expect("a folder")).expect("a writable folder");
-    fs::write(&secret, token(SECRET, name)).expect("a writable folder");
-
-    let arguments = [
-        &TEST_MEDIA[..],
-        &SMALL,
-        &["--signaling", &address, "--ca-file", text(key)],
-        &["--token-file", text(&secret), "--name", name],
-    ]
-    .concat();
+    let arguments = server
+        .arguments(&home, name)
+        .expect("the token can be written");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments = [&TEST_MEDIA[..], &SMALL, &arguments].concat();
     let window = Window::open_as(home, screen, &arguments).expect("the window opens");
     window
         .wait_for_state("/server/status", &json!("connected"))
@@ -126,7 +74,7 @@ fn wait_for_ring(window: &Window) -> String {
 fn two_people_meet_by_a_link_and_call_again() {
     require!(Part::Window);
     let screen = Screen::start().expect("Xvfb starts");
-    let server = SecureServer::start();
+    let server = SecureServer::start().expect("the server starts");
     let home = || Home::new().expect("a folder");
     let ann = open(&screen, &server, home(), "Ann");
     let bea = open(&screen, &server, home(), "Bea");
@@ -209,7 +157,7 @@ fn two_people_meet_by_a_link_and_call_again() {
 fn the_ring_is_heard_until_it_is_answered() {
     require!(Part::Window, Part::PulseAudio);
     let screen = Screen::start().expect("Xvfb starts");
-    let server = SecureServer::start();
+    let server = SecureServer::start().expect("the server starts");
     let pulse = PulseAudio::start().expect("PulseAudio starts");
     let home = Home::new().expect("a folder").with_sound_server(&pulse);
     let ann = open(&screen, &server, home, "Ann");
@@ -287,7 +235,7 @@ fn the_first_start_explains_the_ways_to_call_and_asks_for_what_is_missing() {
 fn a_private_server_is_reached_with_what_is_entered_in_the_settings() {
     require!(Part::Window);
     let screen = Screen::start().expect("Xvfb starts");
-    let server = SecureServer::start();
+    let server = SecureServer::start().expect("the server starts");
     let home = Home::new().expect("a folder");
     let settings = home.settings();
     let saved_token = settings.with_file_name("token.json");
@@ -307,11 +255,11 @@ fn a_private_server_is_reached_with_what_is_entered_in_the_settings() {
         .wait_for_element(".server-access [data-problem=CA_FILE_INVALID]")
         .expect("a file without certificates is told at once");
     window
-        .fill("#ca-file", text(server.authority.file()))
+        .fill("#ca-file", text(server.authority_file()))
         .expect("the path can be corrected");
     wait_for_state(&window, "/server/cause", &json!("SIGNALING_TOKEN_NEEDED"));
 
-    let secret = token(SECRET, "Ann");
+    let secret = server.token("Ann");
     window.fill("#token", &secret).expect("and one for a token");
     window.press("save-token").expect("the button is there");
     wait_for_state(&window, "/server/status", &json!("connected"));

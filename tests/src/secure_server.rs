@@ -1,0 +1,90 @@
+//! A signaling server as on the internet: with TLS, and for those who have a token.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::authority::{Authority, Validity};
+use crate::server_process::ServerProcess;
+use crate::token::token;
+use crate::window::Home;
+
+/// What the server checks tokens with.
+const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+
+/// A server at `localhost` whose certificate a throw-away authority has signed.
+pub struct SecureServer {
+    authority: Authority,
+    server: ServerProcess,
+    _folder: TempDir,
+}
+
+impl SecureServer {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let key = folder.path().join("key");
+        fs::write(&key, SECRET)?;
+
+        let authority = Authority::new()?;
+        let identity = authority.sign(&["localhost"], Validity::Valid)?;
+        let server = ServerProcess::start_with(&[
+            "--tls-cert",
+            text(&identity.cert)?,
+            "--tls-key",
+            text(&identity.key)?,
+            "--jwt-key",
+            text(&key)?,
+        ])?;
+
+        Ok(Self {
+            authority,
+            server,
+            _folder: folder,
+        })
+    }
+
+    /// The address as people write it.
+    pub fn address(&self) -> String {
+        format!("https://localhost:{}", self.server.address().port())
+    }
+
+    /// The certificate of the authority that signed the server's.
+    pub fn authority_file(&self) -> &Path {
+        self.authority.file()
+    }
+
+    /// The token of the user with this name.
+    pub fn token(&self, name: &str) -> String {
+        token(SECRET, name)
+    }
+
+    /// Tandem's arguments for a user with this name, whose token is kept in `home`.
+    ///
+    /// # Errors
+    /// When the token cannot be written.
+    pub fn arguments(&self, home: &Home, name: &str) -> Result<Vec<String>> {
+        let secret = home.settings().with_file_name(format!("{name}.token"));
+        let folder = secret.parent().context("a file is in a folder")?;
+        fs::create_dir_all(folder)?;
+        fs::write(&secret, self.token(name))?;
+
+        let address = self.address();
+        let arguments = ["--signaling", &address, "--ca-file"];
+        Ok(arguments
+            .into_iter()
+            .chain([text(self.authority_file())?, "--token-file", text(&secret)?])
+            .chain(["--name", name])
+            .map(str::to_owned)
+            .collect())
+    }
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path in UTF-8")
+}
