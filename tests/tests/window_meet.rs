@@ -33,6 +33,10 @@ fn open(screen: &Screen, server: &SecureServer, home: Home, name: &str) -> Windo
     window
 }
 
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
 /// Makes an invite and returns its link, as the user would copy it.
 fn invite(window: &Window) -> String {
     window.press("invite").expect("the button is there");

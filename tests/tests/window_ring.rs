@@ -163,3 +163,22 @@ fn trying_again_rings_the_owner_of_the_invite_once_more() {
         .expect("Bea's side asks again");
     answer();
 }
+
+#[test]
+fn an_invite_that_was_withdrawn_reaches_no_one() {
+    require!(Part::Window);
+    let screen = Screen::start().expect("Xvfb starts");
+    let server = ServerProcess::start().expect("the server starts");
+    let ann = open(&screen, &server, Home::new().expect("a folder"), "Ann");
+    let (_, number) = invite(&ann);
+    ann.press("cancel-invite").expect("the button is there");
+
+    let mut bea = WireClient::connect(server.address()).expect("the server accepts Bea");
+    bea.send(&find(&number, "Bea")).expect("connected");
+    let refused = bea.receive("error").expect("the server refuses");
+    assert_eq!(refused["code"], "no_such_room");
+    assert_eq!(
+        ann.state().expect("the app answers")["incoming"],
+        Value::Null
+    );
+}

@@ -162,6 +162,13 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
             event: WindowEvent::Focused(focused),
             ..
         } => events.notify(Input::Focused(focused)),
+        // How macOS hands over links, at the start too.
+        #[cfg(target_os = "macos")]
+        RunEvent::Opened { urls } => {
+            for url in urls {
+                events.notify(Input::Opened(url.into()));
+            }
+        }
         // The user quit from a menu, or the last window is gone: end in the same order.
         RunEvent::ExitRequested {
             code: None, api, ..
@@ -175,13 +182,6 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(tauri: &AppHandle, place: &PlaceFile) -> tauri::Result<WebviewWindow> {
-    let place = place.load();
-    let (width, height) = place.map_or(DEFAULT_SIZE, WindowPlace::size);
-
-    let window = WebviewWindowBuilder::new(tauri, LABEL, WebviewUrl::default())
-        .title("Tandem")
-        .inner_size(width, height)
 /// What Tauri takes from `tauri.conf.json`, with a content security policy that lets the page
 /// connect to the frame socket at `frames` and to no other port.
 fn context(frames: SocketAddr) -> tauri::Context {
@@ -198,12 +198,20 @@ fn context(frames: SocketAddr) -> tauri::Context {
     context
 }
 
+fn open(tauri: &AppHandle, place: &PlaceFile) -> tauri::Result<WebviewWindow> {
+    let place = place.load();
+    let (width, height) = place.map_or(DEFAULT_SIZE, WindowPlace::size);
+
+    let window = WebviewWindowBuilder::new(tauri, LABEL, WebviewUrl::default())
+        .title("Tandem")
+        .inner_size(width, height)
         // Not larger than a small screen.
         .prevent_overflow()
         // Ctrl with plus and minus, for those who need larger text.
         .zoom_hotkeys_enabled(true)
         .min_inner_size(360.0, 480.0)
         .disable_drag_drop_handler()
+        .initialization_script(NOT_A_BROWSER)
         // The window shows the embedded page and nothing else.
         .on_navigation(|url| url.scheme() == "tauri" || url.host_str() == Some("tauri.localhost"))
         .build()?;
@@ -211,7 +219,6 @@ fn context(frames: SocketAddr) -> tauri::Context {
     if let Some(place) = place
         && let Err(error) = place.apply(&window)
     {
-        .initialization_script(NOT_A_BROWSER)
         tracing::info!(%error, "the window is not where it was");
     }
 

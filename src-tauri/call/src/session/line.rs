@@ -222,6 +222,20 @@ impl SignalingLine {
         self.send(ClientMessage::ClaimRoom(request))
     }
 
+    /// Gives up the room that the server gave to this client last, if there is one. People who wait
+    /// there are told that it no longer exists.
+    pub fn release_room(&mut self) {
+        let LastClaim { room, is_lost } = std::mem::take(&mut self.claim);
+        let Some(claim) = room.filter(|_| !is_lost) else {
+            return;
+        };
+
+        let release = ClientMessage::ReleaseRoom { room: claim.room };
+        if let Err(error) = self.send(release) {
+            tracing::debug!(%error, "cannot give up a room: the server frees it later");
+        }
+    }
+
     /// The room that the server gave to this client last, for
     /// [`restore_claim`](Self::restore_claim) on another connection to the same server.
     #[must_use]

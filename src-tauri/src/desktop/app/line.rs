@@ -4,7 +4,7 @@
 use tandem_call::Profile;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientConfig, ClientErrorCode};
-use tandem_signaling::message::{KnockId, UserId};
+use tandem_signaling::message::{FormerClaim, KnockId, UserId};
 
 use super::{App, Effect, Now};
 use crate::desktop::state::{Screen, ServerState, ServerStatus};
@@ -16,11 +16,23 @@ pub struct LineId(pub u32);
 /// What the app uses the connection for at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LineUse {
-    /// Hold a room for an invite.
-    pub claim: bool,
+    /// The room of the user's invite.
+    pub claim: RoomClaim,
     /// The rooms in which this user can be rung, at most
     /// [`MAX_LISTEN_ROOMS`](tandem_signaling::message::MAX_LISTEN_ROOMS).
     pub rooms: Vec<String>,
+}
+
+/// What the user needs of the room for an invite.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RoomClaim {
+    /// None: the server can give it to others.
+    #[default]
+    None,
+    /// Ask for one; for this one, if the user had it on an earlier connection.
+    Ask(Option<FormerClaim>),
+    /// Keep the one that the server gave.
+    Hold,
 }
 
 /// What happens on the connection.
@@ -40,6 +52,8 @@ pub enum LineEvent {
     Claimed {
         /// The room.
         room: String,
+        /// With what to ask for it again.
+        former: Option<FormerClaim>,
         /// Random bits for the words of the invite.
         random: u32,
     },
@@ -73,8 +87,8 @@ pub enum LineEvent {
 pub(super) struct Line {
     id: LineId,
     config: ClientConfig,
-    /// What the app uses it for, as of the last effect.
-    used_for: LineUse,
+    /// What the app uses it for, as of the last effect; `None` if a call had it since.
+    used_for: Option<LineUse>,
     /// As whom the server knows this app.
     user: Option<UserId>,
     /// The running call has it.
@@ -122,9 +136,9 @@ impl App {
 
         let needed = self.line_use();
         if let Some(line) = &mut self.line
-            && line.used_for != needed
+            && line.used_for.as_ref() != Some(&needed)
         {
-            line.used_for = needed.clone();
+            line.used_for = Some(needed.clone());
             self.effects.push_back(Effect::UseLine(needed));
         }
     }
@@ -137,7 +151,7 @@ impl App {
         self.line = Some(Line {
             id,
             config,
-            used_for: LineUse::default(),
+            used_for: Some(LineUse::default()),
             user: None,
             in_call: false,
         });
@@ -191,7 +205,7 @@ impl App {
         match &mut self.line {
             Some(line) if line.in_call => {
                 line.in_call = false;
-                line.used_for = LineUse::default();
+                line.used_for = None;
             }
             _ => self.state.server = ServerState::default(),
         }
@@ -234,7 +248,11 @@ impl App {
                 self.state.server.cause = Some(cause);
                 self.end_knock();
             }
-            LineEvent::Claimed { room, random } => self.on_claimed(&room, random),
+            LineEvent::Claimed {
+                room,
+                former,
+                random,
+            } => self.on_claimed(&room, former, random),
             LineEvent::ClaimRefused { never } => self.on_claim_refused(never),
             LineEvent::Closed => self.retry_line(),
             LineEvent::CannotRing => self.wait_in_own_room(now),

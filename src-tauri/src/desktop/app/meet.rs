@@ -3,10 +3,10 @@
 
 use tandem_call::Profile;
 use tandem_signaling::ServerUrl;
-use tandem_signaling::message::{KnockId, MAX_LISTEN_ROOMS, UserId};
+use tandem_signaling::message::{FormerClaim, KnockId, MAX_LISTEN_ROOMS, UserId};
 
 use super::call::Target;
-use super::{App, Effect, LineUse, Now, partner};
+use super::{App, Effect, LineUse, Now, RoomClaim, partner};
 use crate::desktop::command::{CommandError, CommandErrorCode};
 use crate::desktop::recents::Recent;
 use crate::desktop::state::{
@@ -14,7 +14,7 @@ use crate::desktop::state::{
     ServerStatus,
 };
 use crate::error_code::AppErrorCode;
-use crate::invite::{Invite, InviteLink, RoomNumber};
+use crate::invite::{Invite, InviteLink};
 use crate::values::{self, RoomText};
 
 type CommandResult = Result<(), CommandError>;
@@ -24,8 +24,10 @@ type CommandResult = Result<(), CommandError>;
 pub(super) struct Meeting {
     /// The room of the user's invite.
     claimed: Option<Claim>,
-    /// An earlier invite no longer works: the server has forgotten it.
-    lost_claim: bool,
+    /// The room of the user's invite until the server forgot the user, or the connection ended.
+    lost: Option<Claim>,
+    /// An invite that the user may have given to others no longer works.
+    was_replaced: bool,
     /// Who rings, and in which room.
     knock: Option<(KnockId, String)>,
     /// The invite or code that was opened as a link.
@@ -37,7 +39,9 @@ pub(super) struct Meeting {
 /// A room that belongs to the user.
 #[derive(Debug, Clone)]
 struct Claim {
-    number: RoomNumber,
+    invite: Invite,
+    /// With what to ask for the room again.
+    former: Option<FormerClaim>,
     /// As whom the server knew this app.
     owner: Option<UserId>,
 }
@@ -68,7 +72,14 @@ impl App {
             .map(|recent| recent.room.clone());
 
         LineUse {
-            claim: self.state.invitation == Some(Invitation::Asking),
+            claim: match &self.state.invitation {
+                None => RoomClaim::None,
+                Some(Invitation::Asking) => {
+                    let lost = self.meeting.lost.as_ref();
+                    RoomClaim::Ask(lost.and_then(|claim| claim.former.clone()))
+                }
+                Some(Invitation::Ready { .. }) => RoomClaim::Hold,
+            },
             rooms: claimed
                 .into_iter()
                 .chain(recents)
@@ -99,13 +110,17 @@ impl App {
     pub(super) fn withdraw_invite(&mut self) {
         self.state.invitation = None;
         self.meeting.claimed = None;
-        self.meeting.lost_claim = false;
+        self.meeting.lost = None;
+        self.meeting.was_replaced = false;
         self.solved(ProblemPlace::Invite);
     }
 
-    /// The connection ends although the user still wants the invite: a later one asks for another.
+    /// The connection ends although the user still wants the invite: a later one asks for the same
+    /// room.
     pub(super) fn claim_again_later(&mut self) {
-        self.meeting.lost_claim |= self.meeting.claimed.take().is_some();
+        if let Some(claim) = self.meeting.claimed.take() {
+            self.meeting.lost = Some(claim);
+        }
 
         if self.state.invitation.is_some() {
             self.state.invitation = Some(Invitation::Asking);
@@ -115,20 +130,21 @@ impl App {
     /// The room of the invite.
     fn claimed_room(&self) -> Option<String> {
         let claim = self.meeting.claimed.as_ref()?;
-        Some(claim.number.to_string())
+        Some(claim.invite.number.to_string())
     }
 
-    /// The server knows this app as `user`. The rooms of a user that it has forgotten are lost: the
-    /// invite needs a new number.
+    /// The server knows this app as `user`. It has to be asked for the rooms of a user that it has
+    /// forgotten.
     pub(super) fn on_registered(&mut self, user: &UserId) {
         let is_lost = |claim: &mut Claim| claim.owner.as_ref() != Some(user);
-        if self.meeting.claimed.take_if(is_lost).is_some() {
-            self.meeting.lost_claim = true;
+        if let Some(claim) = self.meeting.claimed.take_if(is_lost) {
+            self.meeting.lost = Some(claim);
             self.state.invitation = Some(Invitation::Asking);
         }
     }
 
-    pub(super) fn on_claimed(&mut self, room: &str, random: u32) {
+    /// The user has this room now. If it is the one from before, the invite is the same.
+    pub(super) fn on_claimed(&mut self, room: &str, former: Option<FormerClaim>, random: u32) {
         if self.state.invitation != Some(Invitation::Asking) {
             return;
         }
@@ -142,10 +158,17 @@ impl App {
             return;
         };
 
-        let invite = Invite::new(number, random);
+        let invite = match self.meeting.lost.take().map(|claim| claim.invite) {
+            Some(before) if before.number == number => before,
+            before => {
+                self.meeting.was_replaced |= before.is_some();
+                Invite::new(number, random)
+            }
+        };
         let link = InviteLink::new(server.clone(), invite);
         self.meeting.claimed = Some(Claim {
-            number,
+            invite,
+            former,
             owner: self.line_user(),
         });
         self.state.invitation = Some(Invitation::Ready {
@@ -153,7 +176,7 @@ impl App {
             app_link: link.as_ref().map(InviteLink::to_string),
             web_link: InviteLink::web(server.clone(), invite),
             server: server.authority().to_owned(),
-            replaced: self.meeting.lost_claim,
+            replaced: self.meeting.was_replaced,
         });
     }
 

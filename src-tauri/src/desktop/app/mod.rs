@@ -22,7 +22,7 @@ mod tests;
 
 pub use choice::{NONE, camera_id};
 pub(super) use commands::BITRATES_KBPS;
-pub use line::{LineEvent, LineId, LineUse};
+pub use line::{LineEvent, LineId, LineUse, RoomClaim};
 pub use surroundings::{Notification, NotificationReply, Tone, ToneSpec};
 
 use std::collections::VecDeque;

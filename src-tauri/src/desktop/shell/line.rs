@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Handle;
-use crate::desktop::app::{Input, LineEvent, LineId, LineUse};
+use crate::desktop::app::{Input, LineEvent, LineId, LineUse, RoomClaim};
 
 /// A connection that a task listens on.
 pub(super) struct IdleLine {
@@ -36,7 +36,7 @@ impl IdleLine {
             id,
             handle,
             line,
-            wanted: LineUse::default(),
+            wanted: None,
             listens_in,
             claims: false,
             asked_to_listen: false,
@@ -80,7 +80,8 @@ struct Listener {
     id: LineId,
     handle: Handle,
     line: SignalingLine,
-    wanted: LineUse,
+    /// What the app uses the connection for; `None` before it has said so.
+    wanted: Option<LineUse>,
     /// The rooms in which the server rings this app; `None` if that is not certain.
     listens_in: Option<Vec<String>>,
     /// A `claim_room` was sent and not answered yet.
@@ -118,7 +119,7 @@ impl Listener {
                 command = commands.recv() => match command {
                     None => return self.line,
                     Some(LineCommand::Use(wanted)) => {
-                        self.wanted = wanted;
+                        self.wanted = Some(wanted);
                         self.ask();
                     }
                     Some(LineCommand::Decline(knock_id)) => {
@@ -181,8 +182,18 @@ impl Listener {
                 self.claims = false;
                 self.notify(LineEvent::Claimed {
                     room: claimed.room,
+                    former: self.line.former_claim().cloned(),
                     random: rand::random(),
                 });
+
+                if let Some(wanted) = &mut self.wanted
+                    && let RoomClaim::Ask(_) = wanted.claim
+                {
+                    wanted.claim = RoomClaim::Hold;
+                }
+
+                // The user may not want it any more.
+                self.ask();
             }
             ServerMessage::Listening(_) => self.asked_to_listen = false,
             ServerMessage::Knock(knock) => {
@@ -237,7 +248,8 @@ impl Listener {
             self.notify(LineEvent::ClaimRefused {
                 never: error.code == ErrorCode::UnknownType,
             });
-        } else if std::mem::take(&mut self.asked_to_listen) {
+        } else if error.code != ErrorCode::UnknownType && std::mem::take(&mut self.asked_to_listen)
+        {
             let wait = error
                 .retry_after_ms
                 .map_or(DEFAULT_RETRY_AFTER, Duration::from_millis);
@@ -248,28 +260,40 @@ impl Listener {
 
     /// Asks the server for what is wanted and not there yet.
     fn ask(&mut self) {
-        let Some(registration) = self.line.registration() else {
+        let (Some(registration), Some(wanted)) = (self.line.registration(), &self.wanted) else {
             return;
         };
 
-        let can_claim = registration.reply.can(Capability::ClaimRoom);
-        if self.wanted.claim && !can_claim {
-            self.notify(LineEvent::ClaimRefused { never: true });
-        } else if self.wanted.claim && !self.claims {
-            self.claims = self.line.claim_room().is_ok();
+        match &wanted.claim {
+            RoomClaim::Ask(_) if !registration.reply.can(Capability::ClaimRoom) => {
+                self.notify(LineEvent::ClaimRefused { never: true });
+            }
+            RoomClaim::Ask(former) if !self.claims => {
+                if let Some(former) = former {
+                    self.line.restore_claim(former.clone());
+                }
+
+                self.claims = self.line.claim_room().is_ok();
+            }
+            // The answer to a claim that is no longer wanted is still to come.
+            RoomClaim::None if !self.claims => self.line.release_room(),
+            RoomClaim::None | RoomClaim::Ask(_) | RoomClaim::Hold => {}
         }
 
-        if self.listens_in.as_ref() != Some(&self.wanted.rooms) {
-            let rooms = self.wanted.rooms.clone();
+        if self.listens_in.as_ref() != Some(&wanted.rooms) {
+            let rooms = wanted.rooms.clone();
             let is_silent = rooms.is_empty();
-            match self.line.send(ClientMessage::Listen { rooms }) {
+            let listen = ClientMessage::Listen {
+                rooms: rooms.clone(),
+            };
+            match self.line.send(listen) {
                 Ok(()) => {
-                    self.listens_in = Some(self.wanted.rooms.clone());
+                    self.listens_in = Some(rooms);
                     self.asked_to_listen = true;
                     self.listen_again_at = None;
                 }
                 Err(SendError::Unsupported) => {
-                    self.listens_in = Some(self.wanted.rooms.clone());
+                    self.listens_in = Some(rooms);
                     if !is_silent {
                         self.notify(LineEvent::CannotRing);
                     }

@@ -2,6 +2,7 @@
 
 use tandem_media::audio::AudioSink;
 use tandem_signaling::client::ClientErrorCode;
+use tandem_signaling::message::FormerClaim;
 
 use super::*;
 use crate::desktop::state::{Invitation, OpenedInvite};
@@ -27,6 +28,7 @@ impl World {
             .expect("an invite is possible");
         self.line(LineEvent::Claimed {
             room: "7".into(),
+            former: Some(former("7")),
             random: 1,
         });
 
@@ -66,6 +68,13 @@ impl World {
         });
         uses.next()
             .expect("the connection is used for something else")
+    }
+}
+
+fn former(room: &str) -> FormerClaim {
+    FormerClaim {
+        room: room.into(),
+        claim_token: "token".to_owned().into(),
     }
 }
 
@@ -146,7 +155,7 @@ fn an_invite_rings_and_its_guest_is_accepted() {
     assert_eq!(
         world.line_use(),
         LineUse {
-            claim: false,
+            claim: RoomClaim::Hold,
             rooms: vec!["7".into()],
         },
         "anyone who has the number can ring"
@@ -337,15 +346,60 @@ fn a_server_that_forgot_the_user_gives_another_invite() {
 
     world.line(LineEvent::Connected { user: "new".into() });
     assert_eq!(world.app.state().invitation, Some(Invitation::Asking));
-    assert!(world.line_use().claim);
+    assert_eq!(
+        world.line_use().claim,
+        RoomClaim::Ask(Some(former("7"))),
+        "the same number, if it is still free"
+    );
     world.line(LineEvent::Claimed {
         room: "8".into(),
+        former: None,
         random: 2,
     });
     let Some(Invitation::Ready { code, replaced, .. }) = &world.app.state().invitation else {
         panic!("a new invite")
     };
     assert!(code.starts_with("8-") && *replaced, "and the user is told");
+}
+
+#[test]
+fn an_invite_whose_number_comes_back_stays_the_same() {
+    let mut world = World::connected_to_server();
+    let code = world.invite();
+    world.line(LineEvent::Connected { user: "new".into() });
+    world.line(LineEvent::Claimed {
+        room: "7".into(),
+        former: Some(former("7")),
+        random: 2,
+    });
+    assert!(
+        matches!(
+            &world.app.state().invitation,
+            Some(Invitation::Ready { code: now, replaced: false, .. }) if *now == code
+        ),
+        "with the same words: {:?}",
+        world.app.state().invitation
+    );
+}
+
+#[test]
+fn an_invite_that_is_withdrawn_or_used_frees_its_number() {
+    let mut world = World::connected_to_server();
+    world.invite();
+    world.command(Command::CancelInvite).unwrap();
+    assert_eq!(world.line_use(), LineUse::default());
+
+    world.invite();
+    let id = world.knock("7");
+    world.command(Command::AcceptCall { id }).unwrap();
+    world.find_partner();
+    world.effects();
+    world.command(Command::HangUp).unwrap();
+    assert_eq!(
+        world.line_use(),
+        LineUse::default(),
+        "said again, because a call had the connection"
+    );
 }
 
 #[test]
@@ -715,11 +769,16 @@ fn a_call_at_another_server_leaves_the_user_with_another_invite() {
 
     world.command(Command::Cancel).unwrap();
     assert_eq!(world.app.state().invitation, Some(Invitation::Asking));
-    assert!(world.line_use().claim);
+    assert_eq!(
+        world.line_use().claim,
+        RoomClaim::Ask(Some(former("7"))),
+        "the same number, if it is still free"
+    );
 
     world.line(LineEvent::Connected { user: "new".into() });
     world.line(LineEvent::Claimed {
         room: "8".into(),
+        former: None,
         random: 2,
     });
     assert!(
