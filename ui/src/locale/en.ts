@@ -12,8 +12,8 @@ export const en = {
     title: "Ready when you are",
     subtitle: "Check your camera and sound before you start.",
     invite: "Invite someone",
-    inviting: "Making your invite…",
-    inviteHint: "You get a code and a link to send. Tandem rings when they join.",
+    inviting: "Creating your invite…",
+    inviteHint: "You'll get a code and a link to send. Tandem rings when someone uses it.",
     inviteReplaced: "The server lost your last invite. Send this new one instead.",
     cancelInvite: "Stop inviting",
     retryServer: "Try again",
@@ -39,7 +39,7 @@ export const en = {
     starting: "Starting…",
     on: "This computer is the server now",
     next: "Choose “Invite someone” and send the link to someone on the same network.",
-    byAddress: "Without a link",
+    byAddress: "Connect without a link",
     tellOne:
       "On the other computer, enter this address in Settings → Server. Then both of you choose “Meet someone new”.",
     tellMany:
@@ -70,7 +70,7 @@ export const en = {
     lost: "Can't reach the server",
     back: "Connected to the server",
     exposed:
-      "The connection to this server isn't encrypted. Others on the way can see who you call, and could listen in.",
+      "The connection to this server isn't encrypted. Others on the network can see who you call, and could listen in.",
   },
 
   settings: {
@@ -84,18 +84,18 @@ export const en = {
     hosting: "While you're hosting, this computer is the server.",
     /** For private servers. */
     access: {
-      title: "This server needs a token or a certificate",
+      title: "Token or certificate for a private server",
       token: "Access token",
       save: "Save",
       forget: "Forget",
       /** `{server}` is the server's name. */
       saved: "Saved for {server}.",
-      launched: "Given when Tandem was started, for {server}.",
+      launched: "For {server}, until you close Tandem.",
       tokenHint: "From the people who run the server. Tandem sends it to {server} only.",
       tokenNoServer: "Enter the server address first.",
       caFile: "Certificate file",
       caFileHint:
-        "Only if your company or school gave you one. Enter its whole path, or leave this empty.",
+        "Only if your company or school gave you one. Enter its full path, or leave this empty.",
     },
     appearance: "Appearance",
     theme: "Theme",
@@ -108,7 +108,7 @@ export const en = {
     autoGain: "Automatic volume",
     autoGainHint: "Makes quiet voices louder.",
     data: "Data use",
-    maxBitrate: "Your video takes at most",
+    maxBitrate: "Your video uses at most",
     /** `{mb}` is a number of megabytes. */
     megabytesPerHour: "{mb} MB an hour",
     videoSize: "Video size",
@@ -122,13 +122,13 @@ export const en = {
     ringTest: "Test",
     ringTestLabel: "Test the ring",
     keys: "Keyboard shortcuts",
-    singleKeys: "Keys without Ctrl",
-    singleKeysHint: "If M or V do something when you don't mean them to, switch this off.",
+    singleKeys: "Shortcuts without Ctrl",
+    singleKeysHint: "Switch this off if you press M or V by accident.",
     shortcuts: {
       mute: "Mute or unmute",
       camera: "Stop or start video",
       hangUp: "Hang up",
-      fullScreen: "Full screen, and back",
+      fullScreen: "Enter or leave full screen",
       settings: "Open settings",
     },
   },
@@ -137,7 +137,7 @@ export const en = {
     title: "Looking for someone…",
     hint: "We'll connect you as soon as we find someone.",
     titleRoom: "Waiting for the other person…",
-    hintInvited: "We'll connect you as soon as they're there.",
+    hintInvited: "We'll connect you as soon as they're available.",
     hintRoom: "Share this code. We'll connect you as soon as they enter it.",
     ringing: "Ringing…",
     ringingHint: "We'll connect you as soon as they accept.",
@@ -246,7 +246,7 @@ export const en = {
     },
     meet: {
       title: "Meet someone new",
-      needs: "You need a server where others are looking, too.",
+      needs: "You need a server where others are looking too.",
     },
     join: "Paste an invite or type a code",
     joinPlaceholder: "7-garden-lantern",

@@ -296,7 +296,7 @@ export const ERRORS = {
     what: "This server is too old for invites.",
     todo: "Agree on a code and both type it, or use another server.",
   },
-  INVITE_REFUSED: { what: "The server has no invite for you right now.", todo: IN_A_MINUTE },
+  INVITE_REFUSED: { what: "The server can't create an invite right now.", todo: IN_A_MINUTE },
 
   // Private servers
   CA_FILE_UNREADABLE: {
@@ -308,7 +308,7 @@ export const ERRORS = {
     todo: "Choose a file that begins with -----BEGIN CERTIFICATE-----.",
   },
   TOKEN_WITHOUT_SERVER: {
-    what: "Tandem was started with a token, but without a server that it's for.",
+    what: "Tandem was started with a token, but without a server to use it for.",
     todo: "Enter the server address and the token in Settings.",
   },
   BAD_TOKEN: {
@@ -320,7 +320,7 @@ export const ERRORS = {
     todo: "Enter a server address that starts with wss:// first.",
   },
   BAD_PATH: {
-    what: "That isn't the whole path of a file.",
+    what: "That isn't the full path of a file.",
     todo: "Copy it from your file manager.",
   },
 
