@@ -1,4 +1,4 @@
-//! A signaling server as on the internet: with TLS, and for those who have a token.
+//! A signaling server as on the internet: with TLS, and only for clients with a token.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub struct SecureServer {
 }
 
 impl SecureServer {
-    /// Starts it.
+    /// Starts it on a port that the system picks.
     ///
     /// # Errors
     /// When it does not start.

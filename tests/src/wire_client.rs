@@ -1,4 +1,4 @@
-//! A client of the signaling server that says what a test wants, in the words of the wire protocol.
+//! A client of the signaling server for which the test writes each message itself, as JSON.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

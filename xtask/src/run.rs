@@ -33,7 +33,7 @@ pub(crate) fn build() -> Result<()> {
     })
 }
 
-/// Builds Tandem and opens its window. Without a display it holds a headless call and shows the
+/// Builds Tandem and opens its window. Without a display it makes a headless call and shows the
 /// report instead. Returns Tandem's exit code.
 ///
 /// # Errors

@@ -172,7 +172,7 @@ fn find_partner(fields: &Fields<'_>) -> Result<FindPartner, Fault> {
     })
 }
 
-/// Without a token, a `room` is ignored, as any field that a message does not have.
+/// Without a `claimToken`, a `room` is ignored, like any unknown field.
 fn former_claim(fields: &Fields<'_>) -> Result<Option<FormerClaim>, Fault> {
     let Some(token) = fields.optional_string("claimToken")? else {
         return Ok(None);

@@ -48,7 +48,7 @@ struct Document {
     token: String,
 }
 
-/// The place of the token.
+/// The file that holds the token.
 #[derive(Debug, Clone)]
 pub struct TokenFile {
     path: PathBuf,
@@ -126,7 +126,7 @@ pub fn read_certificates(path: &str) -> Result<TrustedRoots, SettingsProblem> {
         return Err(SettingsProblem::new(AppErrorCode::CaFileInvalid, detail));
     }
 
-    // Tells a file that may not be read from one with something else in it.
+    // A file that may not be read gets another code than one without certificates.
     fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
     TrustedRoots::with_file(Path::new(path)).map_err(|error: TrustedRootsError| {
         SettingsProblem::new(AppErrorCode::CaFileInvalid, error.to_string())

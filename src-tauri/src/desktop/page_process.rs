@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tauri::Webview;
 
-/// How often the page is loaded again without a pause.
+/// How often the page is loaded again without a pause, within [`RELOAD_WINDOW`].
 const IMMEDIATE_RELOADS: usize = 3;
-/// Within this time. A page that dies more often costs the call its processor and its memory, so
-/// it waits; it is never given up, because without it the user cannot hang up.
+/// The time in which reloads are counted. Reloads more often than that take processor time and
+/// memory from the call, so the next one waits. The page is never given up, because without it the
+/// user cannot hang up.
 const RELOAD_WINDOW: Duration = Duration::from_secs(60);
 
-/// Watches over the page's process. A clone counts the same reloads.
+/// Watches the page's process. Clones share one count of reloads.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PageProcess(Arc<Mutex<Reloads>>);
 

@@ -57,7 +57,7 @@ enum PrintedReport {
     Pair(Box<PairReport>),
 }
 
-/// Holds the call that `args` (already checked) describes, prints its report and returns the exit
+/// Makes the call that `args` (already checked) describes, prints its report and returns the exit
 /// code.
 pub fn main(args: &CallArgs) -> ExitCode {
     let finish = match tokio::runtime::Builder::new_multi_thread()

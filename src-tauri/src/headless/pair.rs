@@ -17,7 +17,7 @@ use crate::values::RoomText;
 /// The room, unless `--room` names another. Only this process reaches the server.
 const ROOM: &str = "pair";
 
-/// Holds the call and reports both ends.
+/// Makes the call and reports both ends.
 pub(super) async fn hold_pair(args: &CallArgs, stop: watch::Receiver<bool>) -> Finish {
     let server = match embedded::server("127.0.0.1:0").start().await {
         Ok(server) => server,

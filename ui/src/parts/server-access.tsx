@@ -11,7 +11,7 @@ import { TextField } from "./text-field";
 
 const t = words.settings.access;
 
-/** What a token or a certificate may help against. */
+/** The problems that a token or a certificate may solve. */
 const NEEDS_ACCESS = new Set<ErrorCode>([
   "SIGNALING_TOKEN_NEEDED",
   "SIGNALING_TOKEN_REFUSED",
@@ -19,7 +19,7 @@ const NEEDS_ACCESS = new Set<ErrorCode>([
   "SIGNALING_TLS_UNTRUSTED",
 ]);
 
-/** Closed for the many who need none of it. */
+/** Closed by default, because most users need neither. */
 export function ServerAccess(view: View) {
   return (
     <details class="server-access" open={isInteresting(view.state)}>

@@ -12,7 +12,7 @@ use super::processes::{SETTLING, Watch};
 use super::tandem::SignalingServer;
 use crate::shell::Shell;
 
-/// Holds the call and returns both peers' figures.
+/// Makes the call and returns both peers' figures.
 ///
 /// # Errors
 /// When Chromium or its driver is missing, or the call fails.

@@ -68,7 +68,7 @@ impl Drop for SignalingServer {
     }
 }
 
-/// Holds the call and returns both peers' figures.
+/// Makes the call and returns both peers' figures.
 pub(crate) fn call(plan: &Plan) -> Result<Vec<Figures>> {
     let server = SignalingServer::start()?;
     let peers = [start(plan, &server)?, start(plan, &server)?];

@@ -1,8 +1,8 @@
 //! How many different rooms a connection, a person or an address may try.
 //!
-//! Sans-IO. In a room with a short code, people are found by trying codes one after the other. A
-//! room that was tried a moment ago costs nothing, so calling the same person again does not count,
-//! nor does the second person behind the same address.
+//! Sans-IO. Short codes can be found by trying one after the other, so each new room counts. One of
+//! the last rooms tried costs nothing: calling the same person again does not count, nor does the
+//! second person behind the same address who enters the same room.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::rate::{Meter, Rate};
 use crate::message::{ClientMessage, MAX_LISTEN_ROOMS, room_number};
 
-/// Rooms that are remembered as tried, at most 64 bytes each. Not fewer than the default limit for
-/// an address.
+/// How many of the last rooms tried are remembered, at most 64 bytes each. At least the default
+/// limit for an address.
 const MAX_REMEMBERED: usize = 64;
 /// From this length on, a room that a client listens in costs nothing: 128 random bits have 22
 /// characters in the alphabet of room codes, and a client listens in a private room for each person
@@ -22,15 +22,15 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The different rooms that may be tried.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RoomLimits {
-    /// On one connection, and by one person on all of theirs.
+    /// On one connection, and by one person on all of their connections.
     pub(crate) connection: Rate,
     /// From one address.
     pub(crate) address: Rate,
 }
 
 impl RoomLimits {
-    /// Rooms per minute and address; zero: no limit. A connection may try a third of them. However
-    /// low the limit is, the longest `listen` must fit.
+    /// The limits for `per_minute` rooms from one address; zero: no limit. A connection may try a
+    /// third of them. However low the limit is, the longest `listen` must fit.
     pub(crate) fn new(per_minute: u32) -> Self {
         let longest_list = u32::try_from(MAX_LISTEN_ROOMS).unwrap_or(u32::MAX);
         let rate = |rooms: u32| Rate::new(rooms, MINUTE, rooms.max(longest_list));
@@ -42,8 +42,9 @@ impl RoomLimits {
     }
 }
 
-/// The rooms that a message tries. Not the numbers in a `listen`: only their owner may listen in
-/// them, and the answer is the same whether or not they are claimed.
+/// The rooms that a message tries. In a `listen`, rooms that are too long to guess do not count.
+/// Neither do numbers: only their owner may listen in them, and the answer is the same whether or
+/// not they are claimed.
 pub(crate) fn tried_rooms(message: &ClientMessage) -> impl Iterator<Item = &str> {
     let (search, list) = match message {
         ClientMessage::FindPartner(search) => (search.room.as_deref(), &[][..]),
@@ -58,7 +59,7 @@ pub(crate) fn tried_rooms(message: &ClientMessage) -> impl Iterator<Item = &str>
     search.into_iter().chain(listened)
 }
 
-/// The rooms that were tried.
+/// Counts the rooms that were tried, against one limit.
 #[derive(Debug, Default)]
 pub(crate) struct RoomMeter {
     meter: Meter,
@@ -67,7 +68,7 @@ pub(crate) struct RoomMeter {
 }
 
 impl RoomMeter {
-    /// Counts those of the rooms that were not tried a moment ago: all of them, or none if they are
+    /// Counts the rooms that are not among the last ones tried: all of them, or none if they are
     /// too many.
     ///
     /// # Errors

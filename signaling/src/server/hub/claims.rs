@@ -1,5 +1,5 @@
-//! Claiming rooms, giving them up, and what the end of a claim ends. The table of claims is `rooms`;
-//! in a cluster, the store has it.
+//! Claims and releases rooms, and ends the searches and the listening that depended on a claim. The
+//! table of claims is in `rooms`; in a cluster, the store keeps it.
 
 use std::time::Instant;
 
@@ -25,7 +25,8 @@ impl Hub {
         self.must_not_drain()?;
         self.must_have_store()?;
 
-        // A new owner changes who may meet in the room. Searches are compared when they begin.
+        // Owning the room again changes whom this client may meet there, and a search is compared
+        // with others only when it begins.
         if former.is_some() {
             self.must_not_search(key)?;
         }
@@ -109,8 +110,8 @@ impl Hub {
         self.reply(key, ServerMessage::RoomReleased(RoomReleased { room }), id);
     }
 
-    /// The client searches or listens in these rooms: those that it has claimed do not end any more
-    /// because of its last call there.
+    /// The client searches or listens in these rooms. If it has claimed one of them, the end of its
+    /// last call there no longer ends that claim.
     pub(super) fn hold_rooms<'a>(
         &mut self,
         key: ClientKey,
@@ -146,7 +147,7 @@ impl Hub {
         }
     }
 
-    /// Ends what depended on the claims that have ended.
+    /// Ends the searches and the listening in rooms whose claims have ended.
     pub(super) fn settle_freed_rooms(&mut self) {
         for number in self.rooms.take_freed() {
             self.room_freed(&number.to_string());
@@ -164,7 +165,7 @@ impl Hub {
         self.stop_others_listening(room, None);
     }
 
-    /// Only `owner` may listen in this room from now on.
+    /// Ends the listening of everyone but `owner` in this room.
     fn stop_others_listening(&mut self, room: &str, owner: Option<&UserId>) {
         for user in self.listeners.listening_in(room).to_vec() {
             if Some(&user) != owner

@@ -25,7 +25,8 @@ impl Hub {
         let is_charged = profile.guesses_room();
         let result = self.begin_search(key, profile, id, now);
 
-        // Only a room that does not exist is a failed guess. In a cluster, the store knows.
+        // Only a room that does not exist is a failed guess. In a cluster, only the store knows
+        // whether it exists.
         let is_judged = self.cluster.is_none() || result.is_err();
         let has_failed = matches!(&result, Err(fault) if fault.code == ErrorCode::NoSuchRoom);
         if is_charged && is_judged && !has_failed {
@@ -58,8 +59,9 @@ impl Hub {
         Ok(())
     }
 
-    /// A room that exists, for a search that asks for one. A claimed room only lets those in who
-    /// say that it must exist: others have guessed its number. In a cluster, the store checks.
+    /// Refuses a search for a room that must exist and does not. Also refuses a search for a
+    /// claimed room without `mustExist`: the search of an invite always has it, so the client may
+    /// have guessed the number. In a cluster, the store checks both.
     fn must_have_room(&self, key: ClientKey, profile: &FindPartner) -> Result<(), Fault> {
         let Some(room) = profile.room.as_ref().filter(|_| self.cluster.is_none()) else {
             return Ok(());
@@ -79,8 +81,8 @@ impl Hub {
         if exists { Ok(()) } else { Err(no_such_room()) }
     }
 
-    /// A claimed room in which another guest may wait. One who will meet the owner at once need not
-    /// wait. In a cluster, the store counts.
+    /// Refuses one guest more than [`MAX_GUESTS`] in a claimed room, unless the guest meets the
+    /// owner at once and need not wait. In a cluster, the store counts.
     fn must_fit_in(&self, key: ClientKey, profile: &FindPartner) -> Result<(), Fault> {
         let room = profile.room.as_ref().filter(|_| self.cluster.is_none());
         let owner = room.and_then(|room| self.rooms.owner_of(room_number(room)?));
@@ -144,7 +146,7 @@ impl Hub {
         self.must_have_store()?;
         self.end_call(key, LeaveReason::Skipped, None, now);
 
-        // Another client may have claimed the room since, or its owner have released it.
+        // Since then, another client may have claimed the room, or its owner may have released it.
         let room = self.clients.get(&key).map_or(Ok(()), |client| {
             self.must_have_room(key, &client.profile)?;
             self.must_fit_in(key, &client.profile)
@@ -238,7 +240,7 @@ pub(super) fn no_such_room() -> Fault {
     )
 }
 
-/// The guests of a claimed room are too many.
+/// The answer to a guest of a claimed room in which [`MAX_GUESTS`] already wait.
 pub(super) fn room_full() -> Fault {
     let text = "Too many people wait in this room: try again in a few seconds.";
     Fault {

@@ -12,13 +12,14 @@ use crate::desktop::state::{ProblemPlace, TokenState};
 
 type CommandResult = Result<(), CommandError>;
 
-/// What the app knows beyond what the page shows.
+/// The secrets that the page never gets, and the certificates to trust.
 #[derive(Debug)]
 pub(super) struct AppAccess {
     /// The token of the command line, for this run.
     launched: Option<ServerToken>,
-    /// The token that its file keeps.
+    /// The token in `token.json`, for later runs too.
     saved: Option<ServerToken>,
+    /// The system's certificates and those of the file in the settings.
     roots: TrustedRoots,
 }
 
@@ -31,7 +32,7 @@ impl AppAccess {
         }
     }
 
-    /// Whose certificates to trust.
+    /// The certificates to trust when connecting to a server.
     pub(super) fn roots(&self) -> TrustedRoots {
         self.roots.clone()
     }
@@ -114,7 +115,8 @@ impl App {
         self.effects.push_back(Effect::SaveToken(saved));
     }
 
-    /// Trusts the certificates in this file from now on, once it is read.
+    /// Reads this file, and trusts its certificates once they are read. Without a path, only the
+    /// system's certificates are trusted.
     pub(super) fn set_ca_file(&mut self, path: &str) -> CommandResult {
         let path = access::typed_path(path).map_err(|why| CommandError {
             code: CommandErrorCode::BadPath,

@@ -36,13 +36,13 @@ use crate::desktop::command::{FrameRequest, FrameSocket};
 pub const PROTOCOL: &str = "tandem-frames";
 /// How long a client may take for the WebSocket upgrade. The page takes milliseconds.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most sockets that are not upgraded yet. Any program of this machine can open one, so the
-/// next one takes the place of the oldest: however many there are, the page gets in.
+/// The most sockets that are not upgraded yet. Any program on this machine can open one. One more
+/// replaces the oldest instead of being refused, so that the page can always connect.
 const MAX_UPGRADES: usize = 32;
 /// How long a client may take to read a frame. Then its connection is closed.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most upgraded connections at a time. The page needs two, for local and remote video; a reload may
-/// leave two behind for a moment.
+/// The most upgraded connections at a time. The page needs two, for local and remote video; a
+/// reload may leave two behind for a moment.
 const MAX_CONNECTIONS: usize = 8;
 /// The pause after a failed `accept`, to avoid a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -156,7 +156,7 @@ impl Admission {
     }
 }
 
-/// The value of a header that there is once.
+/// The value of a header, if the header occurs exactly once.
 fn only(request: &Request, name: header::HeaderName) -> Option<&str> {
     let mut values = request.headers().get_all(name).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
@@ -221,7 +221,7 @@ async fn accept_all(listener: TcpListener, admission: Arc<Admission>, streams: A
         let places = Arc::clone(&places);
         let upgrade = tokio::spawn(async move {
             if let Some((socket, place)) = upgrade(socket, &admission, &places).await {
-                // A task of its own, which later sockets don't end.
+                // A task of its own: `Upgrades` ends only the task of the upgrade.
                 tokio::spawn(Connection::new(socket, streams, place).serve());
             }
         });
@@ -283,7 +283,7 @@ struct Connection {
     scaler: Scaler,
     /// The allocation of the last reply, for the next one.
     buffer: Vec<u8>,
-    /// Free again when the connection ends.
+    /// Released when the connection ends.
     _place: OwnedSemaphorePermit,
 }
 
@@ -322,7 +322,7 @@ impl Connection {
                 code,
                 reason: "".into(),
             }));
-            // A client that does not read never learns the reason.
+            // A client that does not read must not keep this task waiting.
             let _ = tokio::time::timeout(SEND_TIMEOUT, close).await;
         }
     }
@@ -357,8 +357,8 @@ impl Connection {
         let reply = Bytes::from(reply);
         let message = Message::Binary(reply.clone());
         let sent = tokio::time::timeout(SEND_TIMEOUT, self.socket.send(message)).await;
-        // The WebSocket has copied it into a buffer of its own and let go of it: nothing is copied
-        // here.
+        // The WebSocket has copied the reply into its own buffer and dropped it, so this takes the
+        // allocation back without another copy.
         if reply.is_unique() {
             self.buffer = reply.into();
         }

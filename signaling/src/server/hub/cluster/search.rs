@@ -1,7 +1,7 @@
 //! Searches in the shared store, and the matches it makes.
 //!
-//! The store only looks for a partner when it is asked: when a client joins the queue, and again
-//! when one of that client's holds has run out, which this node keeps time for.
+//! The store looks for a partner only when a node asks it to: when a client joins the queue, and
+//! again when one of that client's holds expires. The client's node keeps the time for that.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,8 @@ use crate::server::hub::client::{Partner, PartnerLocation};
 use crate::server::hub::ring::no_such_knock;
 use crate::server::hub::{Effect, Hub};
 
-/// How much later than a hold runs out here to ask the store, whose clock does not run exactly like
-/// this node's. Asking too early would find the hold still in force.
+/// How long after a hold has expired on this node's clock the node asks the store, whose clock does
+/// not run at exactly the same speed. Asking too early would find the hold still in force.
 pub(super) const CLOCK_MARGIN: Duration = Duration::from_millis(50);
 
 impl Hub {
@@ -152,7 +152,7 @@ impl Hub {
         }
     }
 
-    /// Forgets here that a client searches in the store. False if it did not.
+    /// Forgets on this node that a client searches in the store. False if it did not.
     pub(super) fn forget_store_search(&mut self, key: ClientKey) -> bool {
         self.forget_ring(key);
         let (Some(cluster), Some(client)) = (&mut self.cluster, self.clients.get_mut(&key)) else {
@@ -197,8 +197,8 @@ impl Hub {
         let is_local = self.config.node.as_ref() == Some(&partner.node);
         let local = self.users.get(&partner.user).copied().filter(|_| is_local);
 
-        // Whether a partner on this node can still enter the call. Of a partner on another node,
-        // that node takes care.
+        // Whether a partner on this node can still enter the call. Another node checks that for its
+        // own clients.
         let can_enter = !is_local
             || local
                 .and_then(|local| self.clients.get(&local))
@@ -254,7 +254,7 @@ impl Hub {
             self.search_in_store(key, now);
         } else if accepted.is_some() {
             self.reject(key, no_such_knock(), None);
-            // For the store it no longer listens.
+            // The store has ended its listening, so it has to learn of it again.
             self.sync_to_store(key, now);
         }
     }
