@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 
 use crate::balancer::pipe;
 
-/// An HTTP proxy that connects to one server, whatever name it is asked for: names that exist in no
-/// DNS can be tested so. It runs until the test's process ends.
+/// An HTTP proxy that connects to one server, whatever name it is asked for, so that a test can use
+/// names that exist in no DNS. It runs until the test's process ends.
 pub struct HttpProxy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
