@@ -195,7 +195,7 @@ pub enum CommandErrorCode {
     BadToken,
     /// The connection to the user's server is not encrypted, so a token is not sent there.
     TokenExposed,
-    /// A file is named by its whole path.
+    /// A path of a file must be absolute.
     BadPath,
     /// No device has this id.
     UnknownDevice,

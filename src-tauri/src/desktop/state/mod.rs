@@ -185,7 +185,7 @@ pub enum ProblemPlace {
     Server,
     /// At the token and the certificates for a private server.
     Access,
-    /// At "Call on this Wi-Fi".
+    /// At "People nearby".
     Host,
     /// At the settings.
     Settings,
