@@ -73,7 +73,7 @@ impl Page {
     fn open(server: &FrameServer) -> Self {
         let mut socket = TcpStream::connect(server.address()).expect("the server listens");
         socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
-        let token = server.invite().token;
+        let token = server.issue_token().token;
         // The key is any 16 bytes in base64 (RFC 6455 §4.1).
         write!(
             socket,

@@ -218,7 +218,9 @@ mod linux {
 
         /// The first start.
         fn welcome(&self) -> Result<()> {
-            let window = self.open(Home::new()?, "local", &[])?;
+            let pulse = PulseAudio::start()?;
+            let home = Home::new()?.with_sound_server(&pulse);
+            let window = self.open(home, "local", &[])?;
             window.wait_for_element("[data-action=\"way-invite\"]")?;
             window.wait_for_element("[data-preview=\"on\"]")?;
 

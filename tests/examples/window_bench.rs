@@ -32,6 +32,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::net::TcpListener;
     use std::path::{Path, PathBuf};
     use std::process::Command;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,7 +41,9 @@ mod linux {
     use serde_json::{Value, json};
     use tandem_tests::pulse::MICROPHONE_FEED;
     use tandem_tests::window::{Home, TEST_MEDIA};
-    use tandem_tests::{Part, Process, PulseAudio, Screen, ServerProcess, Window, signal, wav};
+    use tandem_tests::{
+        Part, Process, PulseAudio, Screen, SecureServer, ServerProcess, Window, signal, wav,
+    };
 
     /// Collects for `ms` the number in each frame that a canvas shows. The number fills the first
     /// row of the code.
@@ -89,6 +92,36 @@ mod linux {
         const look = () => mark() && usable() ? done(performance.timeOrigin + mark().startTime) : setTimeout(look, 10);
         look();";
 
+    /// The same for a lobby that shows that its server does not answer.
+    const USABLE_ALONE: &str = "
+        const done = arguments[0];
+        const usable = () => document.querySelector('main[data-screen=lobby] [data-action=settings]:enabled');
+        const mark = () => performance.getEntriesByName('first-screen')[0];
+        const look = () => mark() && usable() ? done(performance.timeOrigin + mark().startTime) : setTimeout(look, 10);
+        look();";
+
+    /// Accepts each call in the moment in which it rings.
+    const ACCEPT: &str = "
+        new MutationObserver(() => document.querySelector('[data-action=accept-call]')?.click())
+            .observe(document.body, { childList: true, subtree: true });";
+
+    /// Clicks the button that joins, and returns how many ms later the partner's first frame is
+    /// drawn.
+    const JOIN: &str = "
+        const done = arguments[0];
+        let begun;
+        const look = () => {
+            const button = document.querySelector('[data-action=join-opened]:enabled');
+            if (!begun && button) {
+                begun = performance.now();
+                button.click();
+            }
+            const frames = Number(document.querySelector('#remote')?.dataset.frames ?? 0);
+            if (begun && frames > 0) done(performance.now() - begun);
+            else setTimeout(look, 2);
+        };
+        look();";
+
     /// Level of a quiet room's noise in a microphone, in dB of full scale.
     const ROOM_DB: f64 = -50.0;
 
@@ -100,15 +133,22 @@ mod linux {
     impl Bench {
         pub(super) fn run(&self) -> Result<()> {
             let screen = Screen::start()?;
+            let server = ServerProcess::start()?;
+            // Accepts connections, and never says anything.
+            let silent = TcpListener::bind("127.0.0.1:0")?;
+            let unanswered = format!("ws://{}", silent.local_addr()?);
             for _ in 0..5 {
-                self.start(&screen)?;
+                self.start(&screen, "start", &server.url(), USABLE)?;
+                self.start(&screen, "start-alone", &unanswered, USABLE_ALONE)?;
             }
 
-            self.idle(&screen, "idle", Home::new()?)?;
+            self.join(&screen)?;
+            self.idle(&screen, &server, "idle", Home::new()?)?;
             if Part::PulseAudio.check().is_ok() {
                 let pulse = PulseAudio::start()?;
                 let window = self.idle(
                     &screen,
+                    &server,
                     "idle-microphone",
                     Home::new()?.with_sound_server(&pulse),
                 )?;
@@ -129,20 +169,81 @@ mod linux {
 
         /// Measures the time from the start of the process to a usable lobby, and to the first
         /// local frame in it.
-        fn start(&self, screen: &Screen) -> Result<()> {
-            println!("{}", json!({ "begin": "start", "pids": [] }));
-            let window = Window::open_program(&self.tandem, Home::new()?, screen, &TEST_MEDIA)?;
+        fn start(&self, screen: &Screen, phase: &str, server: &str, usable: &str) -> Result<()> {
+            println!("{}", json!({ "begin": phase, "pids": [] }));
+            let arguments = [&TEST_MEDIA[..], &["--signaling", server]].concat();
+            let window = Window::open_program(&self.tandem, Home::new()?, screen, &arguments)?;
             let started = process_start(window.process_id()?)?;
             let usable = window
-                .run_async(USABLE, &json!([]))?
+                .run_async(usable, &json!([]))?
                 .as_f64()
                 .context("the page returned no time")?;
             window.wait_for_frames("#local", 1)?;
             let first_frame = unix_ms();
             println!(
                 "{}",
-                json!({ "end": "start", "lobbyMs": usable - started, "pictureMs": first_frame - started })
+                json!({ "end": phase, "lobbyMs": usable - started, "pictureMs": first_frame - started })
             );
+
+            Ok(())
+        }
+
+        /// Measures how long a guest of an invite waits for the partner's first frame, over TLS, when
+        /// the other side accepts at once: with Tandem open, and with Tandem started by the link.
+        fn join(&self, screen: &Screen) -> Result<()> {
+            let server = SecureServer::start()?;
+            let open = |name: &str, more: &[&str]| -> Result<Window> {
+                let home = Home::new()?;
+                let arguments = server.arguments(&home, name)?;
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                let arguments = [&TEST_MEDIA[..], &arguments, more].concat();
+                self.open(screen, home, &arguments)
+            };
+
+            let owner = open("Ann", &[])?;
+            owner.wait_for_state("/server/status", &json!("connected"))?;
+            owner.run(ACCEPT, &json!([]))?;
+            let invite = || -> Result<String> {
+                owner
+                    .command("invite", &json!({}))?
+                    .map_err(|refusal| anyhow::anyhow!("invite: {refusal}"))?;
+                owner.wait_for_state("/invitation/status", &json!("ready"))?;
+                let state = owner.state()?;
+                let link = state["invitation"]["appLink"]
+                    .as_str()
+                    .or(state["invitation"]["webLink"].as_str());
+                Ok(link.context("an invite has a link")?.to_owned())
+            };
+
+            let measure = |phase: &str, guest: &Window| -> Result<()> {
+                println!("{}", json!({ "begin": phase, "pids": [] }));
+                let waited = guest.run_async(JOIN, &json!([]))?;
+                println!("{}", json!({ "end": phase, "firstFrameMs": waited }));
+                owner
+                    .command("hangUp", &json!({}))?
+                    .map_err(|refusal| anyhow::anyhow!("hangUp: {refusal}"))?;
+                owner.wait_for_screen("ended")
+            };
+
+            let guest = open("Bea", &[])?;
+            guest.wait_for_state("/server/status", &json!("connected"))?;
+            for _ in 0..5 {
+                let link = invite()?;
+                guest
+                    .command("callWithCode", &json!({ "code": link }))?
+                    .map_err(|refusal| anyhow::anyhow!("callWithCode: {refusal}"))?;
+                measure("join-open", &guest)?;
+                guest.wait_for_screen("ended")?;
+                guest
+                    .command("toLobby", &json!({}))?
+                    .map_err(|refusal| anyhow::anyhow!("toLobby: {refusal}"))?;
+            }
+
+            drop(guest);
+            for _ in 0..5 {
+                let link = invite()?;
+                measure("join-closed", &open("Bea", &[&link])?)?;
+            }
 
             Ok(())
         }
@@ -161,9 +262,17 @@ mod linux {
             Ok(path)
         }
 
-        /// Measures the idle lobby with the camera off.
-        fn idle(&self, screen: &Screen, phase: &str, home: Home) -> Result<Window> {
-            let window = self.open(screen, home, &["--video", "test"])?;
+        /// Measures the idle lobby with the camera off, connected to `server`.
+        fn idle(
+            &self,
+            screen: &Screen,
+            server: &ServerProcess,
+            phase: &str,
+            home: Home,
+        ) -> Result<Window> {
+            let url = server.url();
+            let window = self.open(screen, home, &["--video", "test", "--signaling", &url])?;
+            window.wait_for_state("/server/status", &json!("connected"))?;
             for (name, arguments) in [
                 ("setCameraOn", json!({ "on": false })),
                 // Without a sound server there is no microphone: do not look for one.

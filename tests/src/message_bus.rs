@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::process::Process;
+use crate::process::{Process, tool, wait_until};
 
 /// How long a program may take to start on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -30,6 +30,16 @@ const SETTINGS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus 
   </policy>
 </busconfig>
 "#;
+
+/// Teaches a stand-in its methods. The arguments are the bus, the service's name, path and interface,
+/// and the methods in JSON.
+const TEACH: &str = r"
+import sys, json, dbus, dbus.bus
+_, bus, name, path, interface, methods = sys.argv
+service = dbus.bus.BusConnection(bus).get_object(name, path)
+service.AddMethods(interface, [tuple(method) for method in json.loads(methods)],
+    dbus_interface='org.freedesktop.DBus.Mock')
+";
 
 /// A private message bus. It can stand for a session bus or for the system bus. Dropping it ends
 /// it, and with it the connections of its services.
@@ -84,5 +94,37 @@ impl MessageBus {
             .args(arguments)
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address);
         Process::start(command)
+    }
+
+    /// Starts a stand-in for a service and waits until it answers. `service`: name, path and
+    /// interface. `methods`: name, signature of the arguments, signature of the result, and what it
+    /// does, in Python. Its output has a line for each call.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_service(&self, service: [&str; 3], methods: &[[&str; 4]]) -> Result<Process> {
+        let process = self.start_mock(&service)?;
+        let methods = serde_json::to_string(methods)?;
+        let [name, path, interface] = service;
+        wait_until(name, START_TIMEOUT, || {
+            let arguments = ["-c", TEACH, &self.address, name, path, interface, &methods];
+            tool(PYTHON, arguments).ok().map(drop)
+        })?;
+
+        Ok(process)
+    }
+
+    /// Waits until a service has this name.
+    ///
+    /// # Errors
+    /// When it does not appear.
+    pub fn wait_for_name(&self, name: &str) -> Result<()> {
+        let ask = "import sys, dbus, dbus.bus
+assert dbus.bus.BusConnection(sys.argv[1]).name_has_owner(sys.argv[2])";
+        wait_until(name, START_TIMEOUT, || {
+            tool(PYTHON, ["-c", ask, &self.address, name])
+                .ok()
+                .map(drop)
+        })
     }
 }

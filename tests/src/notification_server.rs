@@ -1,4 +1,4 @@
-//! A desktop's notification server, as far as a test needs one: python-dbusmock in its place.
+//! The desktop's notification server of a test: python-dbusmock stands for it.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub struct NotificationServer {
     bus: String,
 }
 
-/// A notification that a program had shown.
+/// A notification that a program has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownNotification {
     /// The server's number for it.
@@ -56,17 +56,12 @@ impl NotificationServer {
             "--parameters",
             r#"{"capabilities": "actions body"}"#,
         ])?;
-        let server = Self {
+        bus.wait_for_name("org.freedesktop.Notifications")?;
+
+        Ok(Self {
             process,
             bus: bus.address().to_owned(),
-        };
-
-        let is_there = || {
-            let ask = "import sys, dbus, dbus.bus; assert dbus.bus.BusConnection(sys.argv[1]).name_has_owner('org.freedesktop.Notifications')";
-            tool(PYTHON, ["-c", ask, &server.bus]).ok().map(drop)
-        };
-        wait_until("the notification server", TIMEOUT, is_there)?;
-        Ok(server)
+        })
     }
 
     /// Waits for a notification with this in its title or text.

@@ -48,12 +48,32 @@ fn wait_for_ring(window: &Window, name: &str) {
 }
 
 #[test]
-fn a_ring_can_be_answered_from_the_notification() {
+fn a_ring_can_be_answered_from_the_notification_and_the_call_keeps_the_screen_on() {
     require!(Part::Window, Part::WindowManager, Part::BusMock);
     let screen = Screen::start_managed().expect("Xvfb and openbox start");
     let server = ServerProcess::start().expect("the server starts");
     let bus = MessageBus::start().expect("a message bus");
     let desktop = NotificationServer::start(&bus).expect("the notification server starts");
+    let session_manager = "org.gnome.SessionManager";
+    let session = bus
+        .start_service(
+            [
+                session_manager,
+                "/org/gnome/SessionManager",
+                session_manager,
+            ],
+            &[
+                ["Inhibit", "susu", "u", "ret = 7"],
+                ["Uninhibit", "u", "", ""],
+            ],
+        )
+        .expect("the session manager starts");
+    let asked = |what: &str| {
+        session
+            .stdout()
+            .lines()
+            .any(|line| line.contains(&format!(" {what}")))
+    };
     let home = Home::new().expect("a folder").with_message_bus(&bus);
     let ann = open(&screen, &server, home, "Ann");
     let (code, _) = invite(&ann);
@@ -97,6 +117,18 @@ fn a_ring_can_be_answered_from_the_notification() {
     desktop
         .wait_until_closed(&second)
         .expect("the notification is gone");
+
+    // The screen stays on for the call, and no longer.
+    wait_until("the screen stays on", TIMEOUT, || {
+        asked("Inhibit \"Tandem\"").then_some(())
+    })
+    .expect("the session manager is asked");
+    assert!(!asked("Uninhibit"), "the call goes on");
+    ann.press("hang-up").expect("the button is there");
+    wait_until("the screen may turn off", TIMEOUT, || {
+        asked("Uninhibit 7").then_some(())
+    })
+    .expect("the session manager is told");
 }
 
 #[test]

@@ -214,7 +214,10 @@ export class App {
     this.#shown = state;
     if (newScreen) this.#leaveScreen(before);
     // So that the user can answer: everything outside an open dialog is inert.
-    if (state.incoming && !before?.incoming) this.#page.settingsOpen = false;
+    if (state.incoming && !before?.incoming) {
+      this.#page.settingsOpen = false;
+      this.#page.drafts.token = "";
+    }
     this.#theme.set(state.settings.theme);
 
     render(<Page state={state} page={this.#page} act={this.#actions} />, this.#root);

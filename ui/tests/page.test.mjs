@@ -198,6 +198,7 @@ test("a call works from start to end with the keyboard alone", async () => {
         cause: null,
         durationMs: 65_000,
         name: null,
+        otherServer: null,
         again: { kind: "anyone" },
       },
     });

@@ -322,6 +322,7 @@ export const STATES = {
     cause: null,
     durationMs: 754_000,
     name: "Amara",
+    otherServer: null,
     again: anyone,
   }),
   "ended-room": outsideLobby({
@@ -330,6 +331,7 @@ export const STATES = {
     cause: null,
     durationMs: 3_723_000,
     name: "Amara",
+    otherServer: null,
     again: garden,
   }),
   "ended-ringing": outsideLobby(
@@ -339,6 +341,7 @@ export const STATES = {
       cause: null,
       durationMs: 61_000,
       name: "Amara",
+      otherServer: null,
       again: amara,
     },
     { incoming: { ...INCOMING, invited: false } },
@@ -349,6 +352,7 @@ export const STATES = {
     cause: null,
     durationMs: null,
     name: null,
+    otherServer: null,
     again: amara,
   }),
   "ended-invite-used": outsideLobby({
@@ -357,6 +361,7 @@ export const STATES = {
     cause: null,
     durationMs: 61_000,
     name: "Amara",
+    otherServer: null,
     again: null,
   }),
   "ended-fault": outsideLobby({
@@ -365,6 +370,7 @@ export const STATES = {
     cause: null,
     durationMs: null,
     name: null,
+    otherServer: null,
     again: anyone,
   }),
   "ended-server": outsideLobby(
@@ -374,6 +380,7 @@ export const STATES = {
       cause: "SIGNALING_UNREACHABLE",
       durationMs: null,
       name: null,
+      otherServer: null,
       again: anyone,
     },
     unreachable,

@@ -16,13 +16,19 @@ use tokio_tungstenite::tungstenite::Message;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+const FOUND: &str = r#"{"type":"partner_found","partnerId":"p","sessionId":"late","socketId":"x",
+    "userName":"Ben","userAge":null,"userLocation":"Unknown","userPicture":null,"initiator":true,"interests":[]}"#;
+const REFUSED: &str = r#"{"type":"error","code":"already_matched","message":"In a call."}"#;
+
 /// What the server answers to `cancel_search`.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Cancel {
     /// The search is over.
     Confirmed,
     /// It found a partner a moment before.
     Crossed,
+    /// The same, in the other order: the match comes from another server of a cluster.
+    CrossedLate,
     /// Nothing.
     Unanswered,
 }
@@ -79,16 +85,12 @@ impl Server {
                 match self.cancel {
                     Cancel::Confirmed => self.send(r#"{"type":"search_cancelled"}"#).await,
                     Cancel::Crossed => {
-                        self.send(
-                            r#"{"type":"partner_found","partnerId":"p","sessionId":"late","socketId":"x",
-                            "userName":"Ben","userAge":null,"userLocation":"Unknown","userPicture":null,
-                            "initiator":true,"interests":[]}"#,
-                        )
-                        .await;
-                        self.send(
-                            r#"{"type":"error","code":"already_matched","message":"In a call."}"#,
-                        )
-                        .await;
+                        self.send(FOUND).await;
+                        self.send(REFUSED).await;
+                    }
+                    Cancel::CrossedLate => {
+                        self.send(REFUSED).await;
+                        self.send(FOUND).await;
                     }
                     Cancel::Unanswered => {}
                 }
@@ -125,7 +127,7 @@ async fn cancelled(cancel: Cancel) -> (Server, bool) {
     let is_back = line.is_some();
     if let Some(line) = line {
         let closed = tokio::spawn(line.close());
-        if cancel == Cancel::Crossed {
+        if matches!(cancel, Cancel::Crossed | Cancel::CrossedLate) {
             let end = server.until("end_session").await;
             assert!(end.contains(r#""sessionId":"late""#), "{end}");
         }
@@ -145,8 +147,10 @@ async fn a_cancelled_search_leaves_the_connection_to_the_next_call() {
 
 #[tokio::test]
 async fn a_match_that_crosses_with_the_cancellation_is_ended() {
-    let (_server, is_back) = cancelled(Cancel::Crossed).await;
-    assert!(is_back, "the server has said that no other match follows");
+    for cancel in [Cancel::Crossed, Cancel::CrossedLate] {
+        let (_server, is_back) = cancelled(cancel).await;
+        assert!(is_back, "no other match follows");
+    }
 }
 
 #[tokio::test]

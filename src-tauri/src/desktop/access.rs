@@ -155,11 +155,11 @@ pub fn typed_path(text: &str) -> Result<Option<String>, String> {
     if path.is_empty() {
         Ok(None)
     } else if path.len() > MAX_PATH_BYTES || path.chars().any(char::is_control) {
-        Err("this cannot be the path of a file".to_owned())
+        Err("this is not a valid file path".to_owned())
     } else if Path::new(path).is_absolute() {
         Ok(Some(path.to_owned()))
     } else {
-        Err("give the whole path of the file, from the root on".to_owned())
+        Err("give the full path of the file, such as /etc/ssl/school.pem".to_owned())
     }
 }
 

@@ -90,7 +90,7 @@ pub enum Command {
         #[serde(deserialize_with = "Option::deserialize")]
         id: Option<String>,
     },
-    /// Choose the speaker that rings, `null` for the one of calls, and how loud it rings.
+    /// Choose the speaker that rings, `null` for the one that calls use, and how loud it rings.
     SetRing {
         #[serde(deserialize_with = "Option::deserialize")]
         speaker: Option<String>,

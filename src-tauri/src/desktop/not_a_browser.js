@@ -24,7 +24,8 @@
     (event) => {
       // On a Mac, Ctrl with a letter moves the caret in a text field.
       const mod = isMac ? event.metaKey : event.ctrlKey;
-      const key = event.key.toLowerCase();
+      // Autofill sends events without a key.
+      const key = event.key?.toLowerCase() ?? "";
       if (KEYS.has(key) || (mod && !event.altKey && WITH_CTRL.has(key))) stop(event);
     },
     true,

@@ -70,7 +70,7 @@ async fn get_state(page: State<'_, Page>) -> Result<AppState, CommandError> {
 #[tauri::command]
 async fn frame_socket(page: State<'_, Page>) -> Result<FrameSocket, CommandError> {
     page.count_call()?;
-    Ok(page.frames.invite())
+    Ok(page.frames.issue_token())
 }
 
 /// Carries out a [`Command`]. Takes it as untyped JSON, so that a malformed one is refused with a

@@ -14,7 +14,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::access::MAX_PATH_BYTES;
@@ -61,13 +60,6 @@ impl SettingsProblem {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Document {
-    version: u32,
-    #[serde(flatten)]
-    settings: Settings,
-}
-
 impl SettingsFile {
     /// The settings file in `folder`.
     #[must_use]
@@ -111,12 +103,23 @@ impl SettingsFile {
         (settings, problem)
     }
 
-    /// Writes the settings, completely or not at all.
+    /// Writes the settings, completely or not at all. What the user has never set is left out: there,
+    /// the system's file and the defaults apply, now and when they change.
     ///
     /// # Errors
     /// When the folder cannot be written or the disk is full. The old file is unchanged then.
     pub fn save(&self, settings: &Settings) -> io::Result<()> {
-        files::write_private(&self.path, &to_json(settings)?)
+        let base = fields_of(&settings_of(self.system_fields()))?;
+        let before = files::read(&self.path, MAX_FILE_BYTES)
+            .ok()
+            .flatten()
+            .and_then(|text| read_fields(&text).ok())
+            .map(|(fields, _)| fields)
+            .unwrap_or_default();
+
+        let mut fields = fields_of(settings)?;
+        fields.retain(|name, value| before.contains_key(name) || base.get(name) != Some(value));
+        files::write_private(&self.path, &document(fields)?)
     }
 
     /// What the machine's administrator has set.
@@ -265,7 +268,7 @@ fn field(name: &str, value: &Value) -> Result<(), String> {
         .as_deref()
         .is_some_and(|path| path.len() > MAX_PATH_BYTES || path.contains('\0'))
     {
-        return Err("this cannot be the path of a file".into());
+        return Err("this is not a valid file path".into());
     }
 
     if !BITRATES_KBPS.contains(&settings.max_bitrate_kbps) {
@@ -275,15 +278,24 @@ fn field(name: &str, value: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The bytes of a settings file.
+/// The bytes of a settings file that says everything.
 ///
 /// # Errors
 /// Never in practice: the settings are plain values.
 pub fn to_json(settings: &Settings) -> serde_json::Result<Vec<u8>> {
-    let document = Document {
-        version: VERSION,
-        settings: settings.clone(),
-    };
+    document(fields_of(settings)?)
+}
+
+fn fields_of(settings: &Settings) -> serde_json::Result<Map<String, Value>> {
+    match serde_json::to_value(settings)? {
+        Value::Object(fields) => Ok(fields),
+        _ => unreachable!("settings are an object"),
+    }
+}
+
+fn document(fields: Map<String, Value>) -> serde_json::Result<Vec<u8>> {
+    let version = ("version".to_owned(), Value::from(VERSION));
+    let document = Map::from_iter([version].into_iter().chain(fields));
 
     let mut json = serde_json::to_vec_pretty(&document)?;
     json.push(b'\n');
@@ -422,12 +434,24 @@ mod tests {
         assert!(settings.muted && settings.theme == Theme::System);
         assert_eq!(problem, None, "the user can do nothing about it");
 
-        let own = r#"{"version":1,"relayUrl":"ws://192.0.2.7:9000"}"#;
-        file.save(&Settings::default()).unwrap();
-        fs::write(&file.path, own).unwrap();
+        // The user changes one setting. The administrator changes the others later.
+        let mut settings = settings;
+        settings.theme = Theme::Dark;
+        file.save(&settings).unwrap();
+        let text = r#"{"version":1,"serverUrl":"wss://new.example.org","theme":"light"}"#;
+        fs::write(&system, text).unwrap();
+        let (mut settings, _) = file.load();
+        assert_eq!(settings.server_url, "wss://new.example.org".parse().ok());
+        assert!(!settings.muted, "nothing says so any more");
+        assert_eq!(settings.theme, Theme::Dark, "the user's");
+
+        // What the user has set stays set, also if it is what the administrator wants.
+        settings.theme = Theme::Light;
+        settings.server_url = None;
+        file.save(&settings).unwrap();
+        fs::write(&system, text.replace("light", "dark")).unwrap();
         let (settings, _) = file.load();
-        assert_eq!(settings.server_url, "ws://192.0.2.7:9000".parse().ok());
-        assert!(settings.muted, "the user has not said otherwise");
+        assert_eq!((settings.server_url, settings.theme), (None, Theme::Light));
 
         fs::write(&system, "{").unwrap();
         assert_eq!(file.load().1, None);
@@ -497,7 +521,7 @@ mod tests {
         #[test]
         fn no_file_makes_the_parser_panic(bytes: Vec<u8>, cut in 0_usize..200) {
             let _ = parse(&bytes);
-            let good = serde_json::to_vec(&Document { version: VERSION, settings: Settings::default() }).unwrap();
+            let good = to_json(&Settings::default()).unwrap();
             let _ = parse(&[&good[..cut.min(good.len())], &bytes].concat());
         }
     }

@@ -30,7 +30,7 @@ use crate::error_code::AppErrorCode;
 use crate::signals::StopSignals;
 use args::CallArgs;
 use outcome::Failure;
-use pair::hold_pair;
+use pair::run_pair;
 use report::{PairReport, Report};
 use run::{Outcome, hold_call};
 use setup::alone;
@@ -98,7 +98,7 @@ pub fn main(args: &CallArgs) -> ExitCode {
 async fn call(args: &CallArgs) -> Finish {
     let stop = stop_at_signals();
     if args.pair {
-        return hold_pair(args, stop).await;
+        return run_pair(args, stop).await;
     }
 
     let Some(address) = args.host else {

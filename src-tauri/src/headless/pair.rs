@@ -18,7 +18,7 @@ use crate::values::RoomText;
 const ROOM: &str = "pair";
 
 /// Makes the call and reports both ends.
-pub(super) async fn hold_pair(args: &CallArgs, stop: watch::Receiver<bool>) -> Finish {
+pub(super) async fn run_pair(args: &CallArgs, stop: watch::Receiver<bool>) -> Finish {
     let server = match embedded::server("127.0.0.1:0").start().await {
         Ok(server) => server,
         Err(error) => {

@@ -148,6 +148,10 @@ durationMs: number | null,
  */
 name: string | null, 
 /**
+ * The signaling server, unless it is the user's.
+ */
+otherServer: string | null, 
+/**
  * What `next` searches for from here; `null` if nothing can be searched again.
  */
 again: Search | null, };
@@ -301,7 +305,7 @@ server: string | null,
  */
 otherServer: boolean, 
 /**
- * Others on the way to that server can see who calls whom, and change it.
+ * Anyone on the network between here and that server can see who calls whom, and change it.
  */
 exposed: boolean, };
 
@@ -396,7 +400,7 @@ cameraEnabled: boolean,
  */
 muted: boolean, 
 /**
- * The speaker that rings; `null` for the one of calls.
+ * The speaker that rings; `null` for the one that calls use.
  */
 ringSpeaker: string | null, 
 /**
@@ -529,7 +533,7 @@ name: string | null,
  */
 cause: ClientErrorCode | null, 
 /**
- * Others on the way to it can see who calls whom, and change it.
+ * Anyone on the network between here and the server can see who calls whom, and can change it.
  */
 exposed: boolean, };
 

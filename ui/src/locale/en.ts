@@ -216,6 +216,9 @@ export const en = {
     /** A person of an earlier call, whose Tandem is not open. */
     away: "They can't be reached right now.",
     awayTodo: "Try again later.",
+    /** The server of a link, or of an earlier call. */
+    privateServer: "{server} is private and needs a token.",
+    privateServerTodo: "To call there, make it your server in Settings and enter its token.",
   },
 
   problem: {
@@ -262,7 +265,7 @@ export const en = {
     webLink: "Link for a browser",
     /** `{server}` is the server's name. */
     noLink: "The other person needs to enter the server {server} in Settings first.",
-    webLinkNote: "The page at {server} sees the words of the code.",
+    webLinkNote: "The website at {server} can see the words of the code.",
     appLink: "Link for the Tandem app",
   },
 

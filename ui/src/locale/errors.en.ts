@@ -216,7 +216,7 @@ export const ERRORS = {
   },
   SIGNALING_TOKEN_REFUSED: {
     what: "The server doesn't accept your token.",
-    todo: "Ask the people who run it for a new one, then enter it in Settings.",
+    todo: "Ask the people who run it for a new one, then replace it in Settings.",
   },
   SIGNALING_TOKEN_EXPOSED: {
     what: "Tandem didn't send your token, because the connection isn't encrypted.",
@@ -326,7 +326,7 @@ export const ERRORS = {
 
   // Refused commands
   NO_SERVER: { what: "You haven't chosen a server yet.", todo: "Enter one in Settings." },
-  BAD_BITRATE: { what: "That amount of data isn't possible.", todo: "Choose another one." },
+  BAD_BITRATE: { what: "That limit is too low or too high.", todo: "Choose another one." },
   UNKNOWN_CALL: { what: "They're no longer calling." },
   UNKNOWN_RECENT: { what: "That call is no longer in the list." },
   NOT_NOW: { what: "That isn't possible right now.", todo: "Try again in a moment." },

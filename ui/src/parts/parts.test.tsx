@@ -96,7 +96,7 @@ describe("an invite", () => {
     expect(find("#invite-app-link").textContent).toBe(INVITE.appLink);
     expect(find("#invite-web-link").textContent).toBe(LINK);
     const note = find("#invite-web-link").closest(".field")?.querySelector(".hint")?.textContent;
-    expect(note).toBe("The page at chat.example.org sees the words of the code.");
+    expect(note).toBe("The website at chat.example.org can see the words of the code.");
     expect(scan(find("svg.qr-code"))).toBe(LINK);
   });
 

@@ -1,6 +1,8 @@
 // What a private server asks for: an access token and a company's certificates. The page holds the
 // token only until the app has taken it or the settings are closed.
 
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+
 import type { AppState, ErrorCode } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
@@ -19,10 +21,19 @@ const NEEDS_ACCESS = new Set<ErrorCode>([
   "SIGNALING_TLS_UNTRUSTED",
 ]);
 
-/** Closed by default, because most users need neither. */
+/**
+ * Closed at first, because most users need neither. Opens by itself when it may help, and closes
+ * only by hand: the user may be typing in it.
+ */
 export function ServerAccess(view: View) {
+  const details = useRef<HTMLDetailsElement>(null);
+  const mayHelp = canHelp(view.state);
+  useLayoutEffect(() => {
+    if (mayHelp && details.current) details.current.open = true;
+  }, [mayHelp]);
+
   return (
-    <details class="server-access" open={isInteresting(view.state)}>
+    <details class="server-access" ref={details}>
       <summary>{t.title}</summary>
       <div class="server-access-body">
         <Problems slot="access" {...view} />
@@ -33,7 +44,7 @@ export function ServerAccess(view: View) {
   );
 }
 
-function isInteresting({ token, settings, server, problems }: AppState): boolean {
+function canHelp({ token, settings, server, problems }: AppState): boolean {
   return (
     token !== null ||
     settings.caFile !== null ||
@@ -52,9 +63,19 @@ function Token({ state, page, act }: View) {
     if (!error) act.draft({ token: "" });
   };
 
+  // After forgetting a token, the next one can be typed at once.
+  const field = useRef<HTMLFormElement>(null);
+  const [forgets, setForgets] = useState(false);
+  useLayoutEffect(() => {
+    if (!forgets || token?.inUse === true) return;
+    field.current?.querySelector<HTMLElement>("#token")?.focus();
+    setForgets(false);
+  }, [forgets, token]);
+
   return (
     <form
       class="field"
+      ref={field}
       noValidate
       onSubmit={(event) => {
         event.preventDefault();
@@ -77,7 +98,10 @@ function Token({ state, page, act }: View) {
           <Button
             action="forget-token"
             label={t.forget}
-            onClick={() => void act.send({ type: "forgetToken" })}
+            onClick={() => {
+              setForgets(true);
+              void act.send({ type: "forgetToken" });
+            }}
           />
         </div>
       )}

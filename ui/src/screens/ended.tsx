@@ -1,6 +1,6 @@
 // The call, or the search, is over.
 
-import type { EndCode, Screen, Search } from "../generated/contract";
+import type { EndCode, ErrorCode, Screen, Search } from "../generated/contract";
 import { words, wordsFor } from "../locale";
 import type { Words } from "../locale/errors.en";
 import type { View } from "../page-state";
@@ -10,6 +10,7 @@ import { Centred, Heading } from "../parts/layout";
 import { Sentence } from "../parts/person";
 import { ProblemDetails } from "../parts/problems";
 import { personCalled } from "../person";
+import { plain } from "../text";
 import { clock } from "../time";
 
 const t = words.ended;
@@ -29,6 +30,17 @@ function repeat(again: Search | null, failed: boolean) {
   return again.kind === "anyone" ? NEXT : AGAIN;
 }
 
+/** The settings have a place for the token of the user's own server only. */
+const NEEDS_TOKEN = new Set<ErrorCode>(["SIGNALING_TOKEN_NEEDED", "SIGNALING_TOKEN_REFUSED"]);
+
+function wordsAt({ otherServer }: EndedProps["screen"], code: ErrorCode): Words {
+  if (otherServer === null || !NEEDS_TOKEN.has(code)) return wordsFor(code);
+  return {
+    what: t.privateServer.replace("{server}", plain(otherServer, 80)),
+    todo: t.privateServerTodo,
+  };
+}
+
 interface EndedProps extends View {
   screen: Extract<Screen, { kind: "ended" }>;
 }
@@ -39,7 +51,7 @@ export function Ended({ screen, ...view }: EndedProps) {
   // What is wrong with the server says more than that it could not be reached.
   const code = cause ?? reason;
   const away = reason === "NO_SUCH_ROOM" && screen.again?.kind === "person";
-  const { what, todo }: Words = away ? { what: t.away, todo: t.awayTodo } : wordsFor(code);
+  const { what, todo } = away ? { what: t.away, todo: t.awayTodo } : wordsAt(screen, code);
   const orderly = ORDERLY.has(reason);
   const failed = durationMs === null && !orderly;
   const again = repeat(screen.again, failed);

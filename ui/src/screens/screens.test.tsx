@@ -431,11 +431,27 @@ describe("the end", () => {
       cause: "SIGNALING_TOKEN_NEEDED",
       durationMs: null,
       name: null,
+      otherServer: null,
       again: { kind: "anyone" },
     } as const;
     show(makeState({ screen }));
     expect(text("#end-reason")).toBe(words.errors.SIGNALING_TOKEN_NEEDED.what);
     expect(text(".problem-code")).toBe("SIGNALING_TOKEN_NEEDED");
+  });
+
+  it("does not send the user to the settings with the token of another server", () => {
+    const screen = {
+      kind: "ended",
+      reason: "RELAY_REFUSED",
+      cause: "SIGNALING_TOKEN_NEEDED",
+      durationMs: null,
+      name: null,
+      otherServer: "chat.example.org",
+      again: null,
+    } as const;
+    show(makeState({ screen }));
+    expect(text("#end-reason")).toContain("chat.example.org");
+    expect(text(".hint")).toBe(words.ended.privateServerTodo);
   });
 
   it("says that a call ended, not that it failed, when the user gave up before it began", () => {
@@ -445,6 +461,7 @@ describe("the end", () => {
       cause: null,
       durationMs: null,
       name: null,
+      otherServer: null,
       again: { kind: "anyone" },
     } as const;
     show(makeState({ screen }));
@@ -460,6 +477,17 @@ describe("the end", () => {
 });
 
 describe("the settings", () => {
+  it("stay open where the user works", () => {
+    const token = { server: "chat.example.org", inUse: true, thisRunOnly: false };
+    show(makeState({ token }), { settingsOpen: true });
+    const access = root.querySelector<HTMLDetailsElement>(".server-access");
+    expect(access?.open).toBe(true);
+    action("forget-token").click();
+    show(makeState({ token: null }), { settingsOpen: true });
+    expect(access?.open, "another token can be entered").toBe(true);
+    expect(document.activeElement?.id).toBe("token");
+  });
+
   it("list the keys, and begin with what people look for most", () => {
     show(makeState(), { settingsOpen: true });
     const keys = Array.from(root.querySelectorAll(".keys kbd"), ({ textContent }) => textContent);

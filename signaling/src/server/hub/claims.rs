@@ -186,6 +186,6 @@ impl Hub {
 pub(super) fn not_owned() -> Fault {
     fault(
         ErrorCode::NoSuchRoom,
-        "This room is not yours: it has been released, or its time is over.",
+        "This room is not yours: it has been released, or the claim has expired.",
     )
 }

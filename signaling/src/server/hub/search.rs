@@ -242,7 +242,7 @@ pub(super) fn no_such_room() -> Fault {
 
 /// The answer to a guest of a claimed room in which [`MAX_GUESTS`] already wait.
 pub(super) fn room_full() -> Fault {
-    let text = "Too many people wait in this room: try again in a few seconds.";
+    let text = "Too many people are waiting in this room: try again in a few seconds.";
     Fault {
         retry_after_ms: Some(millis(FULL_RETRY)),
         ..fault(ErrorCode::QueueFull, text)

@@ -35,6 +35,8 @@ enum CallState {
         by: Search,
         /// The person who is called hears it.
         ringing: bool,
+        /// The session that `next` left, if the search began with that.
+        left: Option<SessionId>,
     },
     Connecting(Session),
     InCall(Session),
@@ -312,6 +314,7 @@ impl CallMachine {
                 since: now,
                 by,
                 ringing: false,
+                left: None,
             };
             self.unregistered_since = (!self.registered).then_some(now);
             self.effects.push_back(Effect::Notify(Notice::Searching));
@@ -342,13 +345,14 @@ impl CallMachine {
                 self.effects.push_back(Effect::RestartAudio);
 
                 if self.registered && session.signaling == SignalingLink::Up {
+                    let session_id = session.partner.session_id;
                     self.state = CallState::Searching {
                         since: now,
                         by: Search::Find,
                         ringing: false,
+                        left: Some(session_id.clone()),
                     };
                     self.effects.push_back(Effect::Notify(Notice::Searching));
-                    let session_id = session.partner.session_id;
                     self.effects
                         .push_back(Effect::Send(Outgoing::Next { session_id }));
                 } else {
@@ -471,6 +475,15 @@ impl CallMachine {
     }
 
     fn partner_left(&mut self, session_id: &SessionId, departure: Departure) {
+        // The partner was faster: the server ignores a `next` for a session that is over.
+        if let CallState::Searching { left, .. } = &mut self.state
+            && left.take_if(|left| left == session_id).is_some()
+            && self.registered
+        {
+            self.search();
+            return;
+        }
+
         let in_call = matches!(self.state, CallState::InCall(_));
         if self
             .session()

@@ -76,8 +76,14 @@ enum LastSearch {
     Over,
     /// It runs: a match may arrive.
     Running,
-    /// `cancel_search` was sent. A match may have been on its way.
-    Cancelling,
+    /// `cancel_search` was sent. A match may have been on its way: the server says so, and in a
+    /// cluster, that and the match may come in any order.
+    Cancelling {
+        /// The match has arrived.
+        found: bool,
+        /// The server has said that there is one.
+        refused: bool,
+    },
 }
 
 impl LastSearch {
@@ -88,25 +94,42 @@ impl LastSearch {
             | ClientMessage::Next { .. } => {
                 *self = Self::Running;
             }
-            ClientMessage::CancelSearch if *self == Self::Running => *self = Self::Cancelling,
+            ClientMessage::CancelSearch if *self == Self::Running => {
+                *self = Self::Cancelling {
+                    found: false,
+                    refused: false,
+                };
+            }
             _ => {}
         }
     }
 
     fn on_event(&mut self, event: &ClientEvent) {
-        let is_over = match event {
+        match (event, &mut *self) {
             // The server knows nothing of earlier searches.
-            ClientEvent::Connected(_) | ClientEvent::Closed => true,
-            ClientEvent::Message(ServerMessage::PartnerFound(_)) => *self == Self::Running,
-            // One of the two answers `cancel_search`; the match comes before the second.
-            ClientEvent::Message(ServerMessage::SearchCancelled) => *self == Self::Cancelling,
-            ClientEvent::Message(ServerMessage::Error(error)) => {
-                *self == Self::Cancelling && error.code == ErrorCode::AlreadyMatched
+            (ClientEvent::Connected(_) | ClientEvent::Closed, _)
+            | (ClientEvent::Message(ServerMessage::PartnerFound(_)), Self::Running)
+            | (ClientEvent::Message(ServerMessage::SearchCancelled), Self::Cancelling { .. }) => {
+                *self = Self::Over;
             }
-            _ => false,
-        };
+            (
+                ClientEvent::Message(ServerMessage::PartnerFound(_)),
+                Self::Cancelling { found, .. },
+            ) => {
+                *found = true;
+            }
+            (
+                ClientEvent::Message(ServerMessage::Error(error)),
+                Self::Cancelling { refused, .. },
+            ) if error.code == ErrorCode::AlreadyMatched => *refused = true,
+            _ => {}
+        }
 
-        if is_over {
+        let both = Self::Cancelling {
+            found: true,
+            refused: true,
+        };
+        if *self == both {
             *self = Self::Over;
         }
     }
@@ -259,7 +282,7 @@ impl SignalingLine {
     /// connection has to be closed, so that no later call takes that match for its own.
     pub(crate) async fn leave_search(&mut self) -> bool {
         let left = async {
-            while self.search == LastSearch::Cancelling {
+            while let LastSearch::Cancelling { .. } = self.search {
                 match self.recv().await {
                     Some(ClientEvent::Message(ServerMessage::PartnerFound(found))) => {
                         self.end_session(found.session_id);

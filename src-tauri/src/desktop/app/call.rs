@@ -241,6 +241,9 @@ impl App {
             cause,
             duration_ms: lasted.map(millis),
             name: call.partner_name,
+            other_server: Some(&call.server)
+                .filter(|server| Some(*server) != own_server.as_ref())
+                .map(|server| server.authority().to_owned()),
             again: again
                 .as_ref()
                 .map(|target| target.shown(own_server.as_ref())),

@@ -124,8 +124,12 @@ impl App {
 
         let wanted = self.own_server().filter(|_| !self.closing);
         if self.line.as_ref().map(|line| &line.config) != wanted.as_ref() {
-            // After a call at another server there is none to close.
-            if self.line.is_some() || wanted.is_none() {
+            let present = self.line.as_ref().map(|line| &line.config.url);
+            if present.is_some() && present == wanted.as_ref().map(|config| &config.url) {
+                // The user's access to it has changed: the same server knows the number.
+                self.reopen_later();
+            } else if self.line.is_some() || wanted.is_none() {
+                // After a call at another server there is none to close.
                 self.close_line();
             }
 
@@ -159,13 +163,29 @@ impl App {
 
     /// Closes the connection. What depends on it ends with it.
     fn close_line(&mut self) {
-        if self.line.take().is_some() {
+        if let Some(line) = self.line.take() {
+            // So that no guest waits in the user's room until the server frees it.
+            let unused = LineUse::default();
+            if line.used_for.as_ref() != Some(&unused) {
+                self.effects.push_back(Effect::UseLine(unused));
+            }
+
             self.effects.push_back(Effect::CloseLine);
         }
 
         self.state.server = ServerState::default();
         self.withdraw_invite();
         self.end_knock();
+    }
+
+    /// Closes the connection for now. An invite is asked for again on the next one.
+    fn reopen_later(&mut self) {
+        self.claim_again_later();
+        self.end_knock();
+
+        if self.line.take().is_some() {
+            self.effects.push_back(Effect::CloseLine);
+        }
     }
 
     /// Connects again at once, instead of after the next delay.
@@ -188,11 +208,7 @@ impl App {
                 true
             }
             _ => {
-                self.claim_again_later();
-                if self.line.take().is_some() {
-                    self.effects.push_back(Effect::CloseLine);
-                }
-
+                self.reopen_later();
                 self.state.server = server_state(&server.url, ServerStatus::Connecting);
                 false
             }

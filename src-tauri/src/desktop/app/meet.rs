@@ -155,6 +155,8 @@ impl App {
         };
 
         let Some(server) = self.invite_server() else {
+            // This computer is the server, and is on no network.
+            self.on_claim_refused(false);
             return;
         };
 

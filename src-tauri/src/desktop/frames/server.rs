@@ -129,7 +129,7 @@ impl FrameServer {
 
     /// The URL and a token for one connection.
     #[must_use]
-    pub fn invite(&self) -> FrameSocket {
+    pub fn issue_token(&self) -> FrameSocket {
         let token = self
             .admission
             .tokens
@@ -146,9 +146,9 @@ impl Admission {
     /// Admits only the app's own page, with a token. A client without `Origin` is not a page:
     /// browsers always send one.
     fn admits(&self, request: &Request) -> bool {
-        let origin = only(request, header::ORIGIN);
+        let origin = single_header(request, header::ORIGIN);
         let is_own_page = origin.is_some_and(|origin| self.origins.iter().any(|own| own == origin));
-        let token = only(request, header::SEC_WEBSOCKET_PROTOCOL).and_then(token);
+        let token = single_header(request, header::SEC_WEBSOCKET_PROTOCOL).and_then(token);
 
         is_own_page
             && request.uri().path() == "/frames"
@@ -157,7 +157,7 @@ impl Admission {
 }
 
 /// The value of a header, if the header occurs exactly once.
-fn only(request: &Request, name: header::HeaderName) -> Option<&str> {
+fn single_header(request: &Request, name: header::HeaderName) -> Option<&str> {
     let mut values = request.headers().get_all(name).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
     value.to_str().ok()

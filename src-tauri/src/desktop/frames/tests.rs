@@ -71,7 +71,7 @@ async fn open_offering(
 }
 
 async fn client(server: &FrameServer) -> Client {
-    open(&server.invite(), &[ORIGIN])
+    open(&server.issue_token(), &[ORIGIN])
         .await
         .expect("the app's page may connect")
 }
@@ -156,7 +156,7 @@ async fn a_closed_stream_shows_no_frame() {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_refused_before_the_upgrade() {
     let (server, _streams) = server();
-    let invitation = server.invite();
+    let invitation = server.issue_token();
     let wrong = FrameSocket {
         token: "0".repeat(32),
         ..invitation.clone()
@@ -304,14 +304,14 @@ async fn connections_are_limited() {
     }
 
     assert!(
-        open(&server.invite(), &[ORIGIN]).await.is_err(),
+        open(&server.issue_token(), &[ORIGIN]).await.is_err(),
         "the ninth is too many"
     );
 
     open_ones.pop();
     let mut again = loop {
         // The server notices the closed connection a moment later.
-        match open(&server.invite(), &[ORIGIN]).await {
+        match open(&server.issue_token(), &[ORIGIN]).await {
             Ok(client) => break client,
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }

@@ -96,11 +96,20 @@ impl Desktop {
             return;
         }
 
+        // The task ends without a notification service, which may be there by now.
+        if self
+            .notifier
+            .as_ref()
+            .is_some_and(|notifier| notifier.requests.is_closed())
+        {
+            self.notifier = None;
+        }
+
         let handle = &self.handle;
         let notifier = self
             .notifier
             .get_or_insert_with(|| Notifier::start(handle.clone()));
-        // Fails only after a panic of the task.
+        // Fails if the task has ended since: the next request starts another.
         let _ = notifier.requests.send(notification);
     }
 

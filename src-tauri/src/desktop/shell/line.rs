@@ -40,6 +40,7 @@ impl IdleLine {
             listens_in,
             claims: false,
             asked_to_listen: false,
+            claim_again_at: None,
             listen_again_at: None,
         };
 
@@ -88,6 +89,8 @@ struct Listener {
     claims: bool,
     /// A `listen` was sent and not answered yet.
     asked_to_listen: bool,
+    /// When to repeat a `claim_room` that the server refused.
+    claim_again_at: Option<Instant>,
     /// When to repeat a `listen` that the server refused.
     listen_again_at: Option<Instant>,
 }
@@ -106,9 +109,10 @@ impl Listener {
 
         let mut is_open = true;
         loop {
-            let listen_again_at = self.listen_again_at;
-            let time_to_listen = async {
-                match listen_again_at {
+            let due = [self.claim_again_at, self.listen_again_at];
+            let due = due.into_iter().flatten().min();
+            let time_to_ask = async {
+                match due {
                     Some(due) => tokio::time::sleep_until(due).await,
                     None => std::future::pending().await,
                 }
@@ -120,6 +124,8 @@ impl Listener {
                     None => return self.line,
                     Some(LineCommand::Use(wanted)) => {
                         self.wanted = Some(wanted);
+                        // A room that is no longer wanted is left at once.
+                        self.listen_again_at = None;
                         self.ask();
                     }
                     Some(LineCommand::Decline(knock_id)) => {
@@ -130,9 +136,10 @@ impl Listener {
                     Some(event) => self.on_event(event),
                     None => is_open = false,
                 },
-                () = time_to_listen => {
-                    self.listen_again_at = None;
-                    self.listens_in = None;
+                () = time_to_ask => {
+                    let now = Instant::now();
+                    self.claim_again_at.take_if(|due| *due <= now);
+                    self.listen_again_at.take_if(|due| *due <= now);
                     self.ask();
                 }
             }
@@ -167,6 +174,7 @@ impl Listener {
     fn on_connected(&mut self) {
         self.claims = false;
         self.asked_to_listen = false;
+        self.claim_again_at = None;
         self.listen_again_at = None;
         if let Some(user) = self.line.user_id() {
             let user = user.clone();
@@ -243,19 +251,34 @@ impl Listener {
             return;
         }
 
+        let wait = error
+            .retry_after_ms
+            .map_or(DEFAULT_RETRY_AFTER, Duration::from_millis);
+        let again_at = Instant::now() + wait;
+
         if !is_early && std::mem::take(&mut self.claims) {
             tracing::info!(code = ?error.code, "the signaling server gives no invite");
-            self.notify(LineEvent::ClaimRefused {
-                never: error.code == ErrorCode::UnknownType,
-            });
+            let never = error.code == ErrorCode::UnknownType;
+
+            // Others may have the invite already: the number is worth waiting for.
+            if self.asks_for_former() && !never {
+                self.claim_again_at = Some(again_at);
+            } else {
+                self.notify(LineEvent::ClaimRefused { never });
+            }
         } else if error.code != ErrorCode::UnknownType && std::mem::take(&mut self.asked_to_listen)
         {
-            let wait = error
-                .retry_after_ms
-                .map_or(DEFAULT_RETRY_AFTER, Duration::from_millis);
             tracing::debug!(code = ?error.code, ?wait, "cannot be rung yet: asking again later");
-            self.listen_again_at = Some(Instant::now() + wait);
+            self.listens_in = None;
+            self.listen_again_at = Some(again_at);
         }
+    }
+
+    /// Whether the user waits for a number that an earlier connection had.
+    fn asks_for_former(&self) -> bool {
+        self.wanted
+            .as_ref()
+            .is_some_and(|wanted| matches!(wanted.claim, RoomClaim::Ask(Some(_))))
     }
 
     /// Asks the server for what is wanted and not there yet.
@@ -268,7 +291,7 @@ impl Listener {
             RoomClaim::Ask(_) if !registration.reply.can(Capability::ClaimRoom) => {
                 self.notify(LineEvent::ClaimRefused { never: true });
             }
-            RoomClaim::Ask(former) if !self.claims => {
+            RoomClaim::Ask(former) if !self.claims && self.claim_again_at.is_none() => {
                 if let Some(former) = former {
                     self.line.restore_claim(former.clone());
                 }
@@ -280,7 +303,7 @@ impl Listener {
             RoomClaim::None | RoomClaim::Ask(_) | RoomClaim::Hold => {}
         }
 
-        if self.listens_in.as_ref() != Some(&wanted.rooms) {
+        if self.listens_in.as_ref() != Some(&wanted.rooms) && self.listen_again_at.is_none() {
             let rooms = wanted.rooms.clone();
             let is_silent = rooms.is_empty();
             let listen = ClientMessage::Listen {
@@ -290,7 +313,6 @@ impl Listener {
                 Ok(()) => {
                     self.listens_in = Some(rooms);
                     self.asked_to_listen = true;
-                    self.listen_again_at = None;
                 }
                 Err(SendError::Unsupported) => {
                     self.listens_in = Some(rooms);
@@ -318,5 +340,165 @@ impl Listener {
 
     fn notify(&self, event: LineEvent) {
         self.handle.notify(Input::Line(self.id, event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use serde_json::{Value, json};
+    use tandem_signaling::ServerUrl;
+    use tandem_signaling::client::ClientConfig;
+    use tandem_signaling::message::FormerClaim;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message as Frame;
+
+    use super::super::{Inbox, Message, channel};
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    /// A server under the test's control, with a line to it.
+    struct Rig {
+        socket: WebSocketStream<TcpStream>,
+        line: IdleLine,
+        inbox: Inbox,
+    }
+
+    impl Rig {
+        async fn start() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = ServerUrl::listening_on(listener.local_addr().unwrap());
+            let (handle, inbox) = channel();
+            let line = SignalingLine::connect(ClientConfig::new(url));
+            let line = IdleLine::start(LineId(1), line, handle);
+            let (stream, _) = listener.accept().await.unwrap();
+            let socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+
+            let mut rig = Self {
+                socket,
+                line,
+                inbox,
+            };
+            rig.say(&json!({
+                "type": "user_registered", "userId": "u", "socketId": "s", "resumeToken": "t",
+                "protocol": 1, "heartbeatMs": 0, "silentMs": 0, "resumeMs": 0,
+                "maxMessageBytes": 65536, "capabilities": ["claim_room", "ring"],
+            }))
+            .await;
+            rig
+        }
+
+        async fn say(&mut self, message: &Value) {
+            let frame = Frame::text(message.to_string());
+            self.socket.send(frame).await.unwrap();
+        }
+
+        /// The next message of this type from the line.
+        async fn heard(&mut self, kind: &str) -> Value {
+            let next = async {
+                loop {
+                    let frame = self.socket.next().await.unwrap().unwrap();
+                    let text = frame.to_text().unwrap_or_default();
+                    let message: Value = serde_json::from_str(text).unwrap_or_default();
+                    if message["type"] == kind {
+                        return message;
+                    }
+                }
+            };
+            timeout(TIMEOUT, next).await.expect(kind)
+        }
+
+        /// The next event for the app, after the connection.
+        async fn event(&mut self) -> LineEvent {
+            let next = async {
+                loop {
+                    match self.inbox.0.recv().await {
+                        Some(Message::Input(Input::Line(_, LineEvent::Connected { .. }))) => {}
+                        Some(Message::Input(Input::Line(_, event))) => return event,
+                        Some(_) => {}
+                        None => panic!("the line reports to the app"),
+                    }
+                }
+            };
+            timeout(TIMEOUT, next).await.expect("an event")
+        }
+    }
+
+    fn claim(claim: RoomClaim) -> LineUse {
+        LineUse {
+            claim,
+            rooms: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_number_that_others_may_know_is_asked_for_until_the_server_can_answer() {
+        let mut rig = Rig::start().await;
+        let former = FormerClaim {
+            room: "7".into(),
+            claim_token: "secret".to_owned().into(),
+        };
+        rig.line.use_for(claim(RoomClaim::Ask(Some(former))));
+        for code in ["rate_limited", "unavailable"] {
+            let asked = rig.heard("claim_room").await;
+            assert_eq!(asked["claimToken"], "secret", "{asked}");
+            rig.say(
+                &json!({ "type": "error", "code": code, "message": "No.", "retryAfterMs": 10 }),
+            )
+            .await;
+        }
+
+        rig.heard("claim_room").await;
+        rig.say(
+            &json!({ "type": "room_claimed", "room": "7", "expiresMs": 1, "claimToken": "next" }),
+        )
+        .await;
+        let event = rig.event().await;
+        assert!(
+            matches!(&event, LineEvent::Claimed { room, former: Some(_), .. } if room == "7"),
+            "the invite was never given up: {event:?}"
+        );
+
+        // The user withdraws it.
+        rig.line.use_for(LineUse::default());
+        let released = rig.heard("release_room").await;
+        assert_eq!(released["room"], "7");
+    }
+
+    #[tokio::test]
+    async fn a_first_number_that_is_refused_is_told_at_once() {
+        let mut rig = Rig::start().await;
+        rig.line.use_for(claim(RoomClaim::Ask(None)));
+        rig.heard("claim_room").await;
+        rig.say(&json!({ "type": "error", "code": "rate_limited", "message": "No." }))
+            .await;
+        assert_eq!(rig.event().await, LineEvent::ClaimRefused { never: false });
+    }
+
+    #[tokio::test]
+    async fn a_number_that_comes_after_the_invite_was_withdrawn_is_given_back() {
+        let mut rig = Rig::start().await;
+        rig.line.use_for(claim(RoomClaim::Ask(None)));
+        rig.heard("claim_room").await;
+        rig.line.use_for(LineUse::default());
+        rig.say(&json!({ "type": "room_claimed", "room": "9", "expiresMs": 1, "claimToken": "x" }))
+            .await;
+        assert_eq!(rig.heard("release_room").await["room"], "9");
+    }
+
+    #[tokio::test]
+    async fn a_refused_list_of_rooms_is_sent_again() {
+        let mut rig = Rig::start().await;
+        rig.line.use_for(LineUse {
+            claim: RoomClaim::None,
+            rooms: vec!["a1".into()],
+        });
+        rig.heard("listen").await;
+        rig.say(&json!({ "type": "error", "code": "unavailable", "message": "No.", "retryAfterMs": 10 }))
+            .await;
+        assert_eq!(rig.heard("listen").await["rooms"], json!(["a1"]));
     }
 }

@@ -54,6 +54,8 @@ pub enum Screen {
         duration_ms: Option<u64>,
         /// The name of the partner, if there was one who gave it.
         name: Option<String>,
+        /// The signaling server, unless it is the user's.
+        other_server: Option<String>,
         /// What `next` searches for from here; `null` if nothing can be searched again.
         again: Option<Search>,
     },

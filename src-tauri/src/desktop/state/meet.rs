@@ -83,7 +83,7 @@ pub struct OpenedInvite {
     pub server: Option<String>,
     /// It is not the user's own server, and is used for this call only.
     pub other_server: bool,
-    /// Others on the way to that server can see who calls whom, and change it.
+    /// Anyone on the network between here and that server can see who calls whom, and change it.
     pub exposed: bool,
 }
 

@@ -112,7 +112,7 @@ pub struct ServerState {
     pub name: Option<String>,
     /// What is wrong with it, if it is unreachable.
     pub cause: Option<ClientErrorCode>,
-    /// Others on the way to it can see who calls whom, and change it.
+    /// Anyone on the network between here and the server can see who calls whom, and can change it.
     pub exposed: bool,
 }
 

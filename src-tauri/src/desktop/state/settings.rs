@@ -32,7 +32,7 @@ pub struct Settings {
     pub camera_enabled: bool,
     /// Whether the microphone is muted, in calls and before them.
     pub muted: bool,
-    /// The speaker that rings; `null` for the one of calls.
+    /// The speaker that rings; `null` for the one that calls use.
     pub ring_speaker: Option<String>,
     /// How loud it rings, from 0 to 100 percent.
     pub ring_volume: u8,

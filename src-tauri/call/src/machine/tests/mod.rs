@@ -422,6 +422,22 @@ fn next_without_the_signaling_server_searches_once_it_is_back() {
 }
 
 #[test]
+fn next_that_crosses_with_the_end_of_the_session_searches_again() {
+    let mut bench = Bench::new().in_call();
+    bench.feed(Input::Next);
+    let left = Input::PartnerLeft {
+        session_id: "s1".into(),
+        departure: Departure::Left,
+    };
+    assert_eq!(
+        bench.feed(left.clone()),
+        [Effect::Send(Outgoing::FindPartner)],
+        "the signaling server ignores `next` for a session that is over"
+    );
+    assert_eq!(bench.feed(left), [], "once");
+}
+
+#[test]
 fn a_search_without_a_partner_times_out() {
     let mut bench = Bench::new().searching();
     let expected = [

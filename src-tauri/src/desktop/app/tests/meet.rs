@@ -5,6 +5,7 @@ use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::FormerClaim;
 
 use super::*;
+use crate::desktop::command::Secret;
 use crate::desktop::state::{Invitation, OpenedInvite};
 
 impl World {
@@ -789,6 +790,89 @@ fn a_call_at_another_server_leaves_the_user_with_another_invite() {
         "and the user is told: {:?}",
         world.app.state().invitation
     );
+}
+
+#[test]
+fn new_access_to_the_server_keeps_the_invite() {
+    let mut world = World::connected_to_server();
+    let code = world.invite();
+    let token = Secret("secret".into());
+    world.command(Command::SetToken { token }).unwrap();
+    let effects = world.effects();
+    assert!(
+        effects.contains(&Effect::CloseLine)
+            && effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::OpenLine(..))),
+        "{effects:?}"
+    );
+    assert_eq!(world.app.state().invitation, Some(Invitation::Asking));
+
+    world.line(LineEvent::Connected { user: "new".into() });
+    world.line(LineEvent::Claimed {
+        room: "7".into(),
+        former: Some(former("7")),
+        random: 2,
+    });
+    assert!(
+        matches!(&world.app.state().invitation, Some(Invitation::Ready { code: now, .. }) if *now == code)
+    );
+}
+
+#[test]
+fn an_invite_is_given_up_before_the_connection_closes() {
+    for end in [
+        |world: &mut World| world.input(Input::Quit),
+        |world: &mut World| {
+            let url = "wss://chat.example.org".to_owned();
+            world.command(Command::SetServerUrl { url }).unwrap();
+        },
+    ] {
+        let mut world = World::connected_to_server();
+        world.invite();
+        world.effects();
+        end(&mut world);
+        let effects = world.effects();
+        let given_up = effects
+            .iter()
+            .position(|effect| *effect == Effect::UseLine(LineUse::default()));
+        let closed = effects
+            .iter()
+            .position(|effect| *effect == Effect::CloseLine);
+        assert!(
+            given_up.is_some() && given_up < closed,
+            "no guest waits for someone who is gone: {effects:?}"
+        );
+    }
+}
+
+#[test]
+fn a_private_server_of_a_link_is_named() {
+    let mut world = World::connected_to_server();
+    for (code, other) in [
+        (
+            "tandem://join/chat.example.org/9#garden-lantern",
+            Some("chat.example.org"),
+        ),
+        ("blue", None),
+    ] {
+        let code = code.to_owned();
+        world.command(Command::CallWithCode { code }).unwrap();
+        if other.is_some() {
+            world.command(Command::JoinOpened).unwrap();
+        }
+
+        world.call_event(ended(EndCode::RelayRefused));
+        let Screen::Ended { other_server, .. } = world.screen() else {
+            panic!("{:?}", world.screen())
+        };
+        assert_eq!(
+            other_server.as_deref(),
+            other,
+            "its token must not be entered for the user's own server"
+        );
+        world.command(Command::ToLobby).unwrap();
+    }
 }
 
 #[test]

@@ -299,6 +299,7 @@ fn a_call_goes_from_search_to_end() {
         cause: None,
         duration_ms: Some(30_000),
         name: Some("Bea".into()),
+        other_server: None,
         again: Some(blue()),
     };
 
