@@ -14,7 +14,7 @@ export function nameOf({ name }: Partner): string | null {
   return VISIBLE.test(shown) ? shown : null;
 }
 
-/** Someone of whom only the name is known. */
+/** A person with nothing but a name. */
 export const personCalled = (name: string | null): Partner => ({
   name,
   picture: null,
