@@ -80,6 +80,10 @@ pub enum AppErrorCode {
     CaFileInvalid,
     /// The command line has a token, but there is no server that it is for.
     TokenWithoutServer,
+    /// The token could not be written.
+    TokenNotSaved,
+    /// The file with the token could not be deleted.
+    TokenNotDeleted,
     /// The call connected, but something that should have been sent or received was not (headless).
     NoMedia,
     /// The embedded signaling server did not start.
@@ -96,7 +100,7 @@ pub enum AppErrorCode {
 
 impl AppErrorCode {
     /// Every code, in the order of the enum.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Internal,
         Self::BadInvite,
         Self::InviteNotSupported,
@@ -104,6 +108,8 @@ impl AppErrorCode {
         Self::CaFileUnreadable,
         Self::CaFileInvalid,
         Self::TokenWithoutServer,
+        Self::TokenNotSaved,
+        Self::TokenNotDeleted,
         Self::NoMedia,
         Self::RelayNotStarted,
         Self::SettingsBroken,
@@ -123,6 +129,8 @@ impl AppErrorCode {
             Self::CaFileUnreadable => "CA_FILE_UNREADABLE",
             Self::CaFileInvalid => "CA_FILE_INVALID",
             Self::TokenWithoutServer => "TOKEN_WITHOUT_SERVER",
+            Self::TokenNotSaved => "TOKEN_NOT_SAVED",
+            Self::TokenNotDeleted => "TOKEN_NOT_DELETED",
             Self::NoMedia => "NO_MEDIA",
             Self::RelayNotStarted => "RELAY_NOT_STARTED",
             Self::SettingsBroken => "SETTINGS_BROKEN",

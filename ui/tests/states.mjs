@@ -94,6 +94,7 @@ export function state(change = {}) {
     revision: 1,
     screen: { kind: "lobby" },
     settings: SETTINGS,
+    codecs: ["h264", "vp8"],
     devices: DEVICES,
     preview: { status: "on" },
     server: SERVER,

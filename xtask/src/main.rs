@@ -52,7 +52,8 @@ Usage: cargo xtask CHORE
   bench soak      a call of ten minutes: memory, descriptors and threads, one line per minute
   bench signaling the signaling server under load, as a table; `bench signaling churn SECONDS [redis]`
                   measures what clients leave behind when they come and go
-  bench window    the window: start, frames per second, latency, CPU and memory, as a table
+  bench window    the window: start, frames per second, latency, CPU and memory, as a table;
+                  `--program FILE` measures another build
   bench micro     the criterion benchmarks of all crates
   screenshots     every screen of the real window, light and dark, into out/screens/
   bundle          make the installers that this system can make: deb and rpm on Linux

@@ -73,8 +73,11 @@ fn start(args: &CallArgs, matches: &ArgMatches, opened: Option<&str>) -> anyhow:
     };
     let (settings, settings_problem) = files.settings.load();
     let recents = files.recents.load();
-    let ca_file = settings.ca_file.as_deref().map(access::read_certificates);
-    let (roots, access_problem) = match ca_file {
+    let launch = launch::read(args, matches).map_err(anyhow::Error::msg)?;
+    // Nobody uses the one in the settings while the command line replaces it.
+    let ca_file = settings.ca_file.as_deref();
+    let ca_file = ca_file.filter(|_| launch.ca_file.is_none());
+    let (roots, access_problem) = match ca_file.map(access::read_certificates) {
         Some(Ok(roots)) => (roots, None),
         Some(Err(problem)) => (TrustedRoots::default(), Some(problem)),
         None => (TrustedRoots::default(), None),
@@ -83,7 +86,6 @@ fn start(args: &CallArgs, matches: &ArgMatches, opened: Option<&str>) -> anyhow:
         token: files.token.load(),
         roots,
     };
-    let launch = launch::read(args, matches).map_err(anyhow::Error::msg)?;
 
     window::run(WindowSetup {
         settings,

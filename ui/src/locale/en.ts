@@ -1,6 +1,6 @@
 // Every word on the page, in English. `{name}` stands for the other person: see `person.ts`.
 
-import { ERRORS, UNKNOWN_ERROR } from "./errors.en";
+import { ERRORS, TODO_ELSEWHERE, UNKNOWN_ERROR } from "./errors.en";
 
 export const en = {
   appName: "Tandem",
@@ -218,7 +218,6 @@ export const en = {
     awayTodo: "Try again later.",
     /** The server of a link, or of an earlier call. */
     privateServer: "{server} is private and needs a token.",
-    privateServerTodo: "To call there, make it your server in Settings and enter its token.",
   },
 
   problem: {
@@ -334,5 +333,6 @@ export const en = {
   },
 
   errors: ERRORS,
+  todoElsewhere: TODO_ELSEWHERE,
   unknownError: UNKNOWN_ERROR,
 };

@@ -19,6 +19,7 @@ export interface Words {
 
 const CHECK_BOTH = "Check your internet connection, or the server address in Settings.";
 const CHECK_ADDRESS = "Check the server address in Settings.";
+const NEW_INVITE = "Ask for a new invite, or agree on another server.";
 const CHECK_INTERNET = "Check your internet connection, then try again.";
 const EXAMPLE_ADDRESS = "Enter one like chat.example.org or 192.168.1.20:9000.";
 const IN_A_MINUTE = "Try again in a minute.";
@@ -170,7 +171,7 @@ export const ERRORS = {
   },
   SIGNALING_TLS_UNTRUSTED: {
     what: "This computer doesn't trust the server's certificate.",
-    todo: "Check the server address, or ask the people who run the server for its certificate file.",
+    todo: "Use another network, or ask the people who run the server for its certificate file.",
   },
   SIGNALING_TLS_EXPIRED: {
     what: "The server's certificate isn't valid today.",
@@ -307,6 +308,14 @@ export const ERRORS = {
     what: "There's no certificate in that file that Tandem can use.",
     todo: "Choose a file that begins with -----BEGIN CERTIFICATE-----.",
   },
+  TOKEN_NOT_SAVED: {
+    what: "Your access token can't be saved.",
+    todo: "Free up disk space, or check the folder's permissions.",
+  },
+  TOKEN_NOT_DELETED: {
+    what: "Your access token can't be deleted from this computer.",
+    todo: "Check the folder's permissions, or delete the file yourself.",
+  },
   TOKEN_WITHOUT_SERVER: {
     what: "Tandem was started with a token, but without a server to use it for.",
     todo: "Enter the server address and the token in Settings.",
@@ -362,3 +371,26 @@ export const ERRORS = {
 
 /** For codes that this version of the page doesn't know. */
 export const UNKNOWN_ERROR: Words = { what: "Something went wrong.", todo: RESTART };
+
+/**
+ * What to do instead where the server is that of a link or of an earlier call: the settings have
+ * nothing to do with it.
+ */
+export const TODO_ELSEWHERE: Partial<Record<Code, string>> = {
+  RELAY_UNREACHABLE: "Check your internet connection, or ask for a new invite.",
+  RELAY_REFUSED: "Check your name and the code, or ask for a new invite.",
+  SIGNALING_UNKNOWN_HOST: NEW_INVITE,
+  SIGNALING_UNREACHABLE: "Check your internet connection, or ask for a new invite.",
+  SIGNALING_TIMEOUT: "Check your internet connection, or ask for a new invite.",
+  SIGNALING_TLS_MISSING: NEW_INVITE,
+  SIGNALING_TLS_WRONG_NAME: NEW_INVITE,
+  SIGNALING_FORBIDDEN: "Update Tandem, or agree on another server.",
+  SIGNALING_WRONG_PATH: NEW_INVITE,
+  SIGNALING_REFUSED: "Try again later, or agree on another server.",
+  SIGNALING_NOT_A_RELAY: NEW_INVITE,
+  SIGNALING_TOKEN_NEEDED: "To call there, make it your server in Settings and enter its token.",
+  SIGNALING_TOKEN_REFUSED: "To call there, make it your server in Settings and enter its token.",
+  SIGNALING_BANNED: "Ask the people who run it, or agree on another server.",
+  SIGNALING_GARBAGE: "Update Tandem, or agree on another server.",
+  NO_TURN_SERVER: "Agree on another server.",
+};

@@ -13,3 +13,10 @@ export function wordsFor(code: Code): Words {
   const known: Record<string, Words> = words.errors;
   return Object.hasOwn(known, code) ? (known[code] as Words) : words.unknownError;
 }
+
+/** The same where the call is at another server than that of the settings. */
+export function wordsElsewhere(code: Code): Words {
+  const general = wordsFor(code);
+  const todo = words.todoElsewhere[code];
+  return todo === undefined ? general : { ...general, todo };
+}

@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { unusedStrings } from "../testing/unused-strings";
 import { en } from "./en";
 import type { Words } from "./errors.en";
-import { type Code, words, wordsFor } from ".";
+import { type Code, words, wordsElsewhere, wordsFor } from ".";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const known: Record<string, Words> = words.errors;
@@ -37,6 +37,17 @@ describe("the words", () => {
     }
   });
 
+  it("do not blame the settings for the server of a link", () => {
+    const codes = Object.keys(known) as Code[];
+    const ofServers = codes.filter((code) => /^SIGNALING_|^RELAY_[RU]|^NO_TURN/u.test(code));
+    expect(ofServers.length).toBeGreaterThan(20);
+    for (const code of ofServers) {
+      const { what, todo } = wordsElsewhere(code);
+      expect(what).toBe(wordsFor(code).what);
+      expect(todo, code).not.toMatch(/^(?!To call there).*in Settings/u);
+    }
+  });
+
   it("are complete: no string is empty, unfinished or padded with spaces", () => {
     const all = leaves(en, "en");
     expect(all.length).toBeGreaterThan(150);
@@ -52,8 +63,10 @@ describe("the words", () => {
     for (const [path, text] of leaves(en, "en")) {
       expect(sentences(text), path).toBeLessThanOrEqual(2);
     }
-    for (const [code, { what, todo }] of Object.entries(known)) {
-      expect(sentences(`${what} ${todo ?? ""}`), code).toBeLessThanOrEqual(2);
+    for (const code of Object.keys(known) as Code[]) {
+      for (const { what, todo } of [wordsFor(code), wordsElsewhere(code)]) {
+        expect(sentences(`${what} ${todo ?? ""}`), code).toBeLessThanOrEqual(2);
+      }
     }
   });
 

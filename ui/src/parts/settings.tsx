@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 
-import type { Codec, Theme, VideoSize } from "../generated/contract";
+import type { Theme, VideoSize } from "../generated/contract";
 import { keyLabel, type Shortcut } from "../keys";
 import { words } from "../locale";
 import type { View } from "../page-state";
@@ -17,7 +17,6 @@ import { ServerField } from "./server-field";
 const t = words.settings;
 const SHORTCUTS: Shortcut[] = ["mute", "camera", "hangUp", "fullScreen", "settings"];
 const SIZES: VideoSize[] = ["720p", "480p", "360p"];
-const CODECS: Codec[] = ["h264", "vp8"];
 /** In kbit/s. */
 const BITRATES = [2500, 1200, 600, 300];
 const THEMES: Theme[] = ["system", "light", "dark"];
@@ -163,6 +162,7 @@ function ProcessingSwitches({ state, act }: View) {
 
 /** How much data video may take. The page offers a few limits; the settings file takes any. */
 function DataFields({ state, act }: View) {
+  const { codecs } = state;
   const { videoSize, codec, maxBitrateKbps } = state.settings;
   const now = { size: videoSize, codec, maxBitrateKbps };
   const set = (change: Partial<typeof now>) =>
@@ -202,23 +202,25 @@ function DataFields({ state, act }: View) {
           ))}
         </Dropdown>
       </div>
-      <div class="field">
-        <label for="codec">{t.codec}</label>
-        <Dropdown
-          id="codec"
-          value={codec}
-          onChoose={(chosen) => {
-            set({ codec: chosen });
-          }}
-        >
-          {CODECS.map((name) => (
-            <option key={name} value={name}>
-              {t.codecs[name]}
-            </option>
-          ))}
-        </Dropdown>
-        <p class="hint">{t.nextCall}</p>
-      </div>
+      {codecs.length > 1 && (
+        <div class="field">
+          <label for="codec">{t.codec}</label>
+          <Dropdown
+            id="codec"
+            value={codec}
+            onChoose={(chosen) => {
+              set({ codec: chosen });
+            }}
+          >
+            {codecs.map((name) => (
+              <option key={name} value={name}>
+                {t.codecs[name]}
+              </option>
+            ))}
+          </Dropdown>
+        </div>
+      )}
+      <p class="hint">{t.nextCall}</p>
     </>
   );
 }

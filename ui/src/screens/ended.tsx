@@ -1,7 +1,7 @@
 // The call, or the search, is over.
 
 import type { EndCode, ErrorCode, Screen, Search } from "../generated/contract";
-import { words, wordsFor } from "../locale";
+import { words, wordsElsewhere, wordsFor } from "../locale";
 import type { Words } from "../locale/errors.en";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
@@ -30,15 +30,15 @@ function repeat(again: Search | null, failed: boolean) {
   return again.kind === "anyone" ? NEXT : AGAIN;
 }
 
-/** The settings have a place for the token of the user's own server only. */
+/** The user's token is never for the server of a link, so it says more to name that server. */
 const NEEDS_TOKEN = new Set<ErrorCode>(["SIGNALING_TOKEN_NEEDED", "SIGNALING_TOKEN_REFUSED"]);
 
 function wordsAt({ otherServer }: EndedProps["screen"], code: ErrorCode): Words {
-  if (otherServer === null || !NEEDS_TOKEN.has(code)) return wordsFor(code);
-  return {
-    what: t.privateServer.replace("{server}", plain(otherServer, 80)),
-    todo: t.privateServerTodo,
-  };
+  if (otherServer === null) return wordsFor(code);
+
+  const elsewhere = wordsElsewhere(code);
+  if (!NEEDS_TOKEN.has(code)) return elsewhere;
+  return { ...elsewhere, what: t.privateServer.replace("{server}", plain(otherServer, 80)) };
 }
 
 interface EndedProps extends View {

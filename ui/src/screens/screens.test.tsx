@@ -451,7 +451,7 @@ describe("the end", () => {
     } as const;
     show(makeState({ screen }));
     expect(text("#end-reason")).toContain("chat.example.org");
-    expect(text(".hint")).toBe(words.ended.privateServerTodo);
+    expect(text(".hint")).toBe(words.todoElsewhere.SIGNALING_TOKEN_NEEDED);
   });
 
   it("says that a call ended, not that it failed, when the user gave up before it began", () => {
@@ -477,6 +477,13 @@ describe("the end", () => {
 });
 
 describe("the settings", () => {
+  it("offer the codecs that this build can send", () => {
+    show(makeState(), { settingsOpen: true });
+    expect(root.querySelectorAll("#codec option")).toHaveLength(2);
+    show(makeState({ codecs: ["h264"] }), { settingsOpen: true });
+    expect(has("#codec"), "there is nothing to choose").toBe(false);
+  });
+
   it("stay open where the user works", () => {
     const token = { server: "chat.example.org", inUse: true, thisRunOnly: false };
     show(makeState({ token }), { settingsOpen: true });

@@ -2,6 +2,7 @@
 //! it; this module watches its processes and prints the table.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -20,27 +21,41 @@ struct Phase {
     usage: Vec<Usage>,
 }
 
-/// `cargo xtask bench window [--seconds N]`.
+/// `cargo xtask bench window [--seconds N] [--program FILE]`. With a program, measures that one
+/// instead of building Tandem: to compare two builds in turns.
 ///
 /// # Errors
 /// When Tandem cannot be built or its window cannot be opened.
 pub(crate) fn window(arguments: &[&str]) -> Result<()> {
-    let seconds: u64 = match arguments {
-        [] => 15,
-        ["--seconds", number] => number.parse().context("--seconds takes a number")?,
-        _ => bail!("bench window takes --seconds N"),
-    };
+    let mut seconds: u64 = 15;
+    let mut program = None;
+    for pair in arguments.chunks(2) {
+        match pair {
+            ["--seconds", number] => {
+                seconds = number.parse().context("--seconds takes a number")?
+            }
+            ["--program", path] => program = Some(PathBuf::from(path)),
+            _ => bail!("bench window takes --seconds N and --program FILE"),
+        }
+    }
 
     setup::test()?;
-    run::build()?;
+    if program.is_none() {
+        run::build()?;
+    }
+
     step("Building the signaling server and the benchmark", || {
         Shell::cargo(["build", "--locked", "--workspace", "--bins", "--examples"])
             .args(workspace::features())
             .run()
     })?;
+    let program = match program {
+        Some(program) => program,
+        None => workspace::binary("release", "tandem")?,
+    };
 
     heading("Measuring");
-    let phases = measure(seconds)?;
+    let phases = measure(program, seconds)?;
     heading("The window on this machine, with software rendering; calls at 720p30");
     print(&phases);
     println!("\n{}", table::machine());
@@ -48,11 +63,10 @@ pub(crate) fn window(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn measure(seconds: u64) -> Result<Vec<Phase>> {
-    let tandem = workspace::binary("release", "tandem")?.into_os_string();
+fn measure(program: PathBuf, seconds: u64) -> Result<Vec<Phase>> {
     let shell = Shell::new(
         workspace::binary("debug", "examples/window_bench")?,
-        [tandem, seconds.to_string().into()],
+        [program.into_os_string(), seconds.to_string().into()],
     );
     println!("  $ {}", shell.line());
     let mut child = shell

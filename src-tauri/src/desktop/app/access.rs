@@ -123,7 +123,7 @@ impl App {
             detail: Some(why),
         })?;
 
-        self.saved_ca_file = None;
+        self.replaced.ca_file = None;
         self.solved(ProblemPlace::Access);
         match &path {
             Some(path) => self

@@ -118,12 +118,7 @@ impl Target {
 impl App {
     /// Starts a search.
     pub(super) fn start_call(&mut self, now: Now, target: Target) -> Result<(), CommandError> {
-        let server = match &target {
-            Target::Room(RoomText::Link(link)) => Some(self.server_config(link.server.clone())),
-            Target::Person(recent) => Some(self.server_config(recent.server.clone())),
-            _ => self.own_server(),
-        };
-        let server = server.ok_or(CommandErrorCode::NoServer)?;
+        let server = self.server_for(&target)?;
         let url = server.url.clone();
 
         self.again = None;
@@ -157,6 +152,18 @@ impl App {
 
         self.show_waiting(now);
         Ok(())
+    }
+
+    /// The server at which to search for `target`, and how to connect to it.
+    ///
+    /// # Errors
+    /// `NO_SERVER`: it is the user's own server, and there is none.
+    pub(super) fn server_for(&self, target: &Target) -> Result<ClientConfig, CommandErrorCode> {
+        match target {
+            Target::Room(RoomText::Link(link)) => Ok(self.server_config(link.server.clone())),
+            Target::Person(recent) => Ok(self.server_config(recent.server.clone())),
+            _ => self.own_server().ok_or(CommandErrorCode::NoServer),
+        }
     }
 
     /// Shows that the running search has not found anyone yet.

@@ -244,6 +244,8 @@ impl App {
                 self.leave_partner(now);
             }
             (Screen::Connecting { .. }, Some(target)) if target.can_repeat(false) => {
+                // The user may have removed the server in the meantime: then this call goes on.
+                self.server_for(&target)?;
                 self.end_call();
                 return self.start_call(now, target);
             }
@@ -288,6 +290,7 @@ impl App {
     fn set_camera(&mut self, id: Option<String>) -> CommandResult {
         choice::check(id.as_deref(), &self.state.devices.cameras)?;
         self.retry_camera();
+        self.replaced.camera = None;
         self.change_settings(|settings| settings.camera = id)?;
         self.solved(ProblemPlace::Camera);
         let video = self.video();
@@ -299,6 +302,7 @@ impl App {
 
     fn set_microphone(&mut self, id: Option<String>) -> CommandResult {
         choice::check(id.as_deref(), &self.state.devices.microphones)?;
+        self.replaced.microphone = None;
         self.change_settings(|settings| settings.microphone = id)?;
         self.retry_microphone();
         let audio = self.audio();
@@ -309,6 +313,7 @@ impl App {
 
     fn set_speaker(&mut self, id: Option<String>) -> CommandResult {
         choice::check(id.as_deref(), &self.state.devices.speakers)?;
+        self.replaced.speaker = None;
         self.change_settings(|settings| settings.speaker = id)?;
         self.solved(ProblemPlace::Speaker);
         let speaker = self.speaker();
@@ -328,7 +333,7 @@ impl App {
     fn set_name(&mut self, name: &str) -> CommandResult {
         let name = values::optional_name(name).map_err(|_too_long| CommandErrorCode::BadName)?;
 
-        self.saved_name = None;
+        self.replaced.name = None;
         self.change_settings(|settings| settings.name = name)
     }
 
@@ -341,19 +346,15 @@ impl App {
             })?),
         };
 
-        self.saved_server_url = None;
+        self.replaced.server_url = None;
         self.solved(ProblemPlace::Server);
         self.change_settings(|settings| settings.server_url = url)
     }
 
     /// Changes the settings, and saves them if that made a difference.
     pub(super) fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> CommandResult {
-        let before = self.state.settings.clone();
         change(&mut self.state.settings);
-
-        if self.state.settings != before {
-            self.save();
-        }
+        self.save();
 
         Ok(())
     }

@@ -16,6 +16,7 @@ mod lobby_devices;
 mod meet;
 mod partner;
 mod problems;
+mod replaced;
 mod surroundings;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ use call::{ActiveCall, Target};
 use line::Line;
 use lobby_devices::LobbyDevices;
 use meet::Meeting;
+use replaced::Replaced;
 use surroundings::Surroundings;
 
 /// A connection that takes longer is shown as slow, and the page offers to retry.
@@ -303,13 +305,10 @@ pub struct App {
     published: AppState,
     effects: VecDeque<Effect>,
     launch: Launch,
-    /// The server's address in the settings file while the command line replaces it.
-    saved_server_url: Option<Option<ServerUrl>>,
-    /// The name in the settings file while the command line replaces it.
-    saved_name: Option<String>,
-    /// The path of the file with certificates in the settings file while the command line replaces
-    /// it.
-    saved_ca_file: Option<Option<String>>,
+    /// What the settings file has where the command line replaces it.
+    replaced: Replaced,
+    /// The settings that were saved last, or those of the file.
+    saved: Settings,
     access: AppAccess,
     call: Option<ActiveCall>,
     /// The connection to the signaling server.
@@ -336,21 +335,11 @@ impl App {
         mut access: Access,
         launch: Launch,
     ) -> Self {
-        let saved_server_url = launch
-            .server_url
-            .clone()
-            .map(|url| settings.server_url.replace(url));
-
-        let saved_name = launch
-            .name
-            .clone()
-            .map(|name| std::mem::replace(&mut settings.name, name));
-
-        let saved_ca_file = launch.ca_file.as_ref().map(|path| {
+        let saved = settings.clone();
+        let replaced = Replaced::replace(&mut settings, &launch);
+        if launch.ca_file.is_some() {
             access.roots = launch.roots.clone();
-            let path = path.to_string_lossy().into_owned();
-            settings.ca_file.replace(path)
-        });
+        }
 
         let has_token = launch.token.is_some();
         let token = launch.token.clone().zip(settings.server_url.clone());
@@ -360,22 +349,11 @@ impl App {
         // Who names a server on the command line knows how to call.
         settings.welcomed |= launch.server_url.is_some();
 
-        if launch.video.is_some() {
-            settings.camera = None;
-        }
-
-        if launch.audio.is_some() {
-            settings.microphone = None;
-        }
-
-        if launch.speaker.is_some() {
-            settings.speaker = None;
-        }
-
         let state = AppState {
             revision: 0,
             screen: Screen::Lobby,
             settings,
+            codecs: choice::CODECS.to_vec(),
             devices: Devices::default(),
             preview: Preview::default(),
             server: ServerState::default(),
@@ -394,9 +372,8 @@ impl App {
             state,
             effects: VecDeque::from([Effect::ListDevices]),
             launch,
-            saved_server_url,
-            saved_name,
-            saved_ca_file,
+            replaced,
+            saved,
             access: AppAccess::new(access, token),
             call: None,
             line: None,
@@ -608,20 +585,15 @@ impl App {
     }
 
     /// Saves the user's settings, without what the command line replaced.
+    /// Saves the settings if they differ from the saved ones.
     fn save(&mut self) {
         let mut settings = self.state.settings.clone();
-        if let Some(url) = &self.saved_server_url {
-            settings.server_url.clone_from(url);
+        self.replaced.restore(&mut settings);
+        if settings == self.saved {
+            return;
         }
 
-        if let Some(path) = &self.saved_ca_file {
-            settings.ca_file.clone_from(path);
-        }
-
-        if let Some(name) = &self.saved_name {
-            settings.name.clone_from(name);
-        }
-
+        self.saved = settings.clone();
         // Replaces a save that is still waiting.
         self.effects
             .retain(|effect| !matches!(effect, Effect::Save(_)));

@@ -307,6 +307,10 @@ impl Executor {
     }
 
     async fn save_token(&self, token: Option<Box<ServerToken>>) {
+        let code = match token {
+            Some(_) => AppErrorCode::TokenNotSaved,
+            None => AppErrorCode::TokenNotDeleted,
+        };
         let file = self.files.token.clone();
         let result = tokio::task::spawn_blocking(move || file.save(token.as_deref())).await;
 
@@ -318,7 +322,7 @@ impl Executor {
                 "internal error".to_owned()
             }
         };
-        let problem = SettingsProblem::new(AppErrorCode::SettingsNotSaved, why);
+        let problem = SettingsProblem::new(code, why);
         self.handle.notify(Input::AccessFailed(problem));
     }
 

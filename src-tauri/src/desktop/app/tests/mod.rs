@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tandem_call::EndCode;
 use tandem_call::{CallEventKind, Profile};
-use tandem_media::audio::AudioSource;
+use tandem_media::audio::{AudioSink, AudioSource};
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
 use tandem_media::{DeviceError, MediaErrorCode};
@@ -731,6 +731,48 @@ fn what_the_command_line_says_is_not_saved() {
         saved.server_url,
         "ws://192.0.2.7:9000/ws".parse().ok(),
         "an address that the user typed is saved, with its path"
+    );
+}
+
+#[test]
+fn devices_of_the_command_line_leave_the_saved_ones_alone() {
+    let saved = Settings {
+        camera: Some("name:Front".into()),
+        microphone: Some("Headset".into()),
+        speaker: Some("Room".into()),
+        ..Settings::default()
+    };
+    let launch = Launch {
+        video: Some(VideoSpec::Test),
+        audio: Some(AudioSource::None),
+        speaker: Some(AudioSink::None),
+        ..Launch::default()
+    };
+    let mut world = World::new();
+    world.app = App::new(saved.clone(), Vec::new(), Access::default(), launch);
+    assert_eq!(world.app.video(), VideoSpec::Test);
+    world.effects();
+
+    world
+        .command(Command::SetTheme { theme: Theme::Dark })
+        .unwrap();
+    let [Effect::Save(first)] = &world.effects()[..] else {
+        panic!("the theme is saved")
+    };
+    let expected = Settings {
+        theme: Theme::Dark,
+        ..saved
+    };
+    assert_eq!(**first, expected);
+
+    world.command(Command::SetCamera { id: None }).unwrap();
+    let effects = world.effects();
+    let Some(Effect::Save(second)) = effects.first() else {
+        panic!("what the user chooses in the window is saved: {effects:?}")
+    };
+    assert_eq!(
+        (&second.camera, &second.speaker),
+        (&None, &expected.speaker)
     );
 }
 
