@@ -4,9 +4,9 @@ use tandem_signaling::client::BearerToken;
 
 use super::*;
 use crate::desktop::command::Secret;
-use crate::desktop::state::TokenState;
+use crate::desktop::state::{Theme, TokenState};
 
-/// An authority that nobody has the key of. Valid until 2126.
+/// An authority whose key is lost. Valid until 2126.
 const AUTHORITY: &str = include_str!("data/authority.pem");
 const SERVER: &str = "wss://chat.example.org/ws";
 const OTHER: &str = "wss://other.example.org/ws";
@@ -190,7 +190,7 @@ fn a_token_of_the_command_line_without_a_server_is_told_and_goes_nowhere() {
     assert_eq!(world.problems(), ["TOKEN_WITHOUT_SERVER"]);
 
     world.set_server(SERVER);
-    assert_eq!(world.token_for(SERVER), None, "nobody meant this server");
+    assert_eq!(world.token_for(SERVER), None, "no server was named with it");
 
     let world = app(Some(SERVER), with_token("launched"));
     assert_eq!(world.problems(), [""; 0]);

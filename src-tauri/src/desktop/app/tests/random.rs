@@ -1,12 +1,13 @@
 //! Property test: the rules that hold for any order of commands, events and failures.
 
 use proptest::prelude::*;
+use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::MAX_LISTEN_ROOMS;
 
 use super::*;
 use crate::desktop::command::Secret;
-use crate::desktop::state::{Codec, Invitation, VideoSize};
+use crate::desktop::state::{Codec, MenuDevice, PreviewStatus, VideoSize};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -399,11 +400,11 @@ impl Watcher {
         assert_eq!(
             self.tone,
             state.incoming.is_some() || waits_ringing,
-            "it rings exactly while somebody does"
+            "it rings exactly while a partner rings"
         );
         assert!(
             state.incoming.is_none() || !in_call,
-            "nobody rings during a call"
+            "no partner rings during a call"
         );
         assert_eq!(
             self.awake,
