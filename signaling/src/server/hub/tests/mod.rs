@@ -1,12 +1,14 @@
-//! The hub's rules, one by one (`rules`, `resume`, `takeover`), and random walks that check its
-//! invariants after every step (`random`).
+//! The hub's rules, one by one, and random walks that check its invariants after every step
+//! (`random`).
 #![allow(clippy::disallowed_methods, reason = "tests start at the present")]
 
+mod blocks;
+mod calls;
+mod claims;
 mod cluster_ring;
 mod random;
 mod resume;
 mod ring;
-mod rules;
 mod takeover;
 
 use std::collections::BTreeMap;
@@ -251,5 +253,17 @@ fn left(messages: &[ServerMessage]) -> LeaveReason {
     match messages {
         [ServerMessage::PartnerLeft(left)] => left.reason,
         other => panic!("expected one partner_left: {other:?}"),
+    }
+}
+
+/// Claims a room for this client, which has none.
+fn claim(world: &mut World, key: ClientKey) -> String {
+    world.take(key);
+    match &world.say(key, ClientMessage::ClaimRoom(ClaimRoom::default()))[..] {
+        [ServerMessage::RoomClaimed(claimed)] => {
+            assert_eq!(claimed.expires_ms, 600_000);
+            claimed.room.clone()
+        }
+        other => panic!("expected a room: {other:?}"),
     }
 }
