@@ -1,5 +1,9 @@
 //! Random inputs in random order: the rules hold in every sequence.
 
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
 use super::*;
 
 fn input() -> impl Strategy<Value = Input> {

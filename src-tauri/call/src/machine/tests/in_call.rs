@@ -1,0 +1,305 @@
+//! A call that is connected: how it ends, and what it outlives.
+
+use super::*;
+
+#[test]
+fn hanging_up_ends_the_session_at_the_signaling_server() {
+    for bench in [Bench::new().connecting(true), Bench::new().in_call()] {
+        let mut bench = bench;
+        let expected = [
+            end_session(),
+            Effect::ClosePeer(PeerId(0)),
+            ended(EndCode::HungUp),
+        ];
+        assert_eq!(bench.feed(Input::HangUp), expected);
+        assert_eq!(bench.machine.phase(), Phase::Ended);
+        assert_eq!(
+            bench.machine.poll_timeout(),
+            None,
+            "nothing is due after the end"
+        );
+        assert_eq!(bench.feed(Input::Next), [], "the end is final");
+    }
+}
+
+#[test]
+fn a_partner_who_leaves_ends_the_call() {
+    for departure in [Departure::Left, Departure::Lost] {
+        let mut bench = Bench::new().connecting(true);
+        bench.feed(Input::PartnerLeft {
+            session_id: "s1".into(),
+            departure,
+        });
+
+        assert_eq!(
+            bench.ended_with(),
+            Some(EndCode::PartnerLeft),
+            "no connection can be established any more ({departure:?})"
+        );
+    }
+
+    let mut bench = Bench::new().in_call();
+    let effects = bench.feed(Input::PartnerLeft {
+        session_id: "s1".into(),
+        departure: Departure::Left,
+    });
+
+    let expected = [Effect::ClosePeer(PeerId(0)), ended(EndCode::PartnerLeft)];
+    assert_eq!(
+        effects, expected,
+        "the signaling server has already ended the session"
+    );
+}
+
+#[test]
+fn a_call_continues_while_media_flows_though_the_signaling_server_lost_the_partner() {
+    let mut bench = Bench::new().in_call();
+    assert_eq!(
+        bench.feed(Input::PartnerLeft {
+            session_id: "s1".into(),
+            departure: Departure::Lost
+        }),
+        []
+    );
+
+    for _ in 0..100 {
+        bench.now += 100 * MS;
+        bench.feed(Input::Heard(PeerId(0), bench.now));
+    }
+
+    assert_eq!(bench.machine.phase(), Phase::InCall, "packets still arrive");
+
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(
+        bench.ended_with(),
+        Some(EndCode::PartnerVanished),
+        "with the partner gone from signaling too, silence ends the call sooner"
+    );
+}
+
+#[test]
+fn a_call_survives_the_signaling_server() {
+    let mut bench = Bench::new().in_call();
+    assert_eq!(
+        bench.feed(Input::SignalingDown),
+        [Effect::Notify(Notice::SignalingLost)]
+    );
+
+    bench.now += Duration::from_secs(1);
+    bench.feed(Input::Heard(PeerId(0), bench.now));
+    let back = bench.feed(Input::SignalingUp);
+
+    assert_eq!(
+        back,
+        [Effect::Notify(Notice::SignalingBack)],
+        "the call continues, without a search"
+    );
+
+    assert_eq!(
+        bench.feed(Input::LocalCandidate(PeerId(0), "c".into())),
+        [],
+        "the restarted signaling server does not know the session"
+    );
+
+    let over = bench.feed(Input::HangUp);
+    assert_eq!(
+        over,
+        [Effect::ClosePeer(PeerId(0)), ended(EndCode::HungUp)],
+        "so the session cannot be ended there either"
+    );
+}
+
+#[test]
+fn a_partner_who_vanishes_is_noticed_within_six_seconds() {
+    let mut bench = Bench::new().in_call();
+    let begin = bench.now;
+    assert_eq!(
+        bench.pass(2 * Duration::from_secs(1)),
+        [Effect::Notify(Notice::PartnerReconnecting)]
+    );
+
+    bench.pass(Duration::from_secs(4));
+    assert_eq!(
+        bench.ended_with(),
+        Some(EndCode::PartnerVanished),
+        "{:?} of silence",
+        bench.now - begin
+    );
+}
+
+#[test]
+fn a_partner_who_comes_back_after_five_seconds_is_still_in_the_call() {
+    let mut bench = Bench::new().in_call();
+    bench.pass(Duration::from_secs(5));
+    let back = bench.feed(Input::Heard(PeerId(0), bench.now));
+
+    assert_eq!(back, [Effect::Notify(Notice::PartnerBack)]);
+    assert_eq!(bench.machine.phase(), Phase::InCall);
+    assert_eq!(
+        bench.pass(Duration::from_secs(2)),
+        [Effect::Notify(Notice::PartnerReconnecting)],
+        "a second outage is reported again"
+    );
+}
+
+#[test]
+fn news_of_the_signaling_server_about_the_partner_is_no_trouble_of_the_call() {
+    let lost = [Effect::Notify(Notice::PartnerSignalingLost)];
+    let back = [Effect::Notify(Notice::PartnerSignalingBack)];
+    let session = || "s1".into();
+    let away = || Input::PartnerReconnecting {
+        session_id: session(),
+    };
+
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(away()), lost, "a note, while media flows");
+    assert_eq!(bench.feed(away()), [], "once");
+    assert_eq!(
+        bench.feed(Input::PartnerResumed {
+            session_id: session()
+        }),
+        back
+    );
+
+    // Each of these ends the news, so the note must not stay.
+    let gone = Input::PartnerLeft {
+        session_id: session(),
+        departure: Departure::Lost,
+    };
+    for (end, expected) in [
+        (vec![gone], back.to_vec()),
+        (
+            vec![Input::SignalingDown, Input::SignalingUp],
+            vec![
+                Effect::Notify(Notice::SignalingLost),
+                Effect::Notify(Notice::SignalingBack),
+                back[0].clone(),
+            ],
+        ),
+    ] {
+        let mut bench = Bench::new().in_call();
+        bench.feed(away());
+        let effects: Vec<_> = end
+            .into_iter()
+            .flat_map(|input| bench.feed(input))
+            .collect();
+        assert_eq!(effects, expected);
+        assert_eq!(bench.machine.phase(), Phase::InCall, "media still flows");
+    }
+}
+
+#[test]
+fn a_broken_route_is_reported_once() {
+    let mut bench = Bench::new().in_call();
+    let effects = bench.feed(Input::PeerDisconnected(PeerId(0)));
+    assert_eq!(effects, [Effect::Notify(Notice::PartnerReconnecting)]);
+    assert_eq!(
+        bench.pass(Duration::from_secs(3)),
+        [],
+        "the silence that follows is the same trouble"
+    );
+}
+
+#[test]
+fn messages_wait_for_a_signaling_server_that_resumes_the_session() {
+    let mut bench = Bench::new().in_call();
+    bench.feed(Input::SignalingDown);
+    let candidate = |text: &str| Input::LocalCandidate(PeerId(0), text.into());
+
+    assert_eq!(bench.feed(candidate("one")), [], "it cannot be sent now");
+
+    bench.feed(candidate("two"));
+    let back = bench.feed(Input::SignalingResumed {
+        session_id: Some("s1".into()),
+    });
+
+    let sent = |text: &str| {
+        Effect::Send(Outgoing::Candidate {
+            to: "them".into(),
+            candidate: text.into(),
+        })
+    };
+
+    assert_eq!(
+        back,
+        [
+            Effect::Notify(Notice::SignalingBack),
+            sent("one"),
+            sent("two")
+        ],
+        "what waited is sent in order"
+    );
+
+    assert_eq!(
+        bench.feed(candidate("three")),
+        [sent("three")],
+        "the partner can be reached again"
+    );
+
+    let end = bench.feed(Input::HangUp);
+    assert_eq!(
+        end[0],
+        Effect::Send(Outgoing::EndSession {
+            session_id: "s1".into()
+        }),
+        "and the hang-up reaches it"
+    );
+}
+
+#[test]
+fn a_call_continues_without_a_session_at_the_signaling_server() {
+    for back in [
+        Input::SignalingUp,
+        Input::SignalingResumed { session_id: None },
+    ] {
+        let mut bench = Bench::new().in_call();
+        bench.feed(Input::SignalingDown);
+        bench.feed(Input::LocalCandidate(PeerId(0), "lost".into()));
+        assert_eq!(
+            bench.feed(back),
+            [Effect::Notify(Notice::SignalingBack)],
+            "what waited for a forgotten session is dropped"
+        );
+        assert_eq!(
+            bench.machine.phase(),
+            Phase::InCall,
+            "media does not need signaling"
+        );
+        let end = bench.feed(Input::HangUp);
+        assert!(
+            !end.iter().any(|effect| matches!(effect, Effect::Send(_))),
+            "the end is not sent either: {end:?}"
+        );
+    }
+}
+
+#[test]
+fn a_source_that_was_not_negotiated_is_a_problem_in_a_call_only() {
+    let camera = |negotiated| Input::CameraSelected { negotiated };
+    let microphone = |negotiated| Input::MicrophoneSelected { negotiated };
+
+    let mut early = Bench::new().connecting(true);
+    assert_eq!(
+        early.feed(camera(false)),
+        [],
+        "it is still being negotiated"
+    );
+
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(camera(true)), []);
+    assert_eq!(bench.feed(microphone(true)), []);
+
+    assert_eq!(
+        bench.feed(camera(false)),
+        [Effect::Notify(Notice::CameraNotNegotiated)]
+    );
+    assert_eq!(
+        bench.feed(microphone(false)),
+        [Effect::Notify(Notice::MicrophoneNotNegotiated)]
+    );
+    assert_eq!(
+        bench.machine.phase(),
+        Phase::InCall,
+        "the call continues without it"
+    );
+}
