@@ -4,11 +4,13 @@
     reason = "a shell: the task that gives the state machine the time"
 )]
 
+mod effects;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_media::audio::AudioSource;
-use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaEvents, MediaPart};
+use tandem_media::error::{MediaEvent, MediaEvents};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::client::{ClientError, ClientEvent};
 use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserRegistered};
@@ -23,16 +25,12 @@ use super::partner::PartnerConnection;
 use super::{
     CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
 };
-use crate::congestion::BitrateBounds;
-use crate::machine::{CallMachine, Effect, EndCode, Input, Match, Notice, Outgoing, PeerId, Phase};
-use crate::partner_state::{PartnerState, Share};
-use crate::peer::{Peer, PeerConfig, PeerError, PeerEvent};
+use crate::machine::{CallMachine, EndCode, Input, Match, Phase};
+use crate::partner_state::PartnerState;
+use crate::peer::PeerEvent;
 
 /// How often the figures of a connection are checked.
 const TICK: Duration = Duration::from_millis(100);
-
-/// What audio needs beside video, in bits per second: 24 kbit/s of Opus, FEC, headers.
-const AUDIO_ALLOWANCE_BPS: u64 = 80_000;
 
 /// What can wake the task.
 enum Wakeup {
@@ -472,194 +470,6 @@ impl Driver {
         self.machine.handle(Instant::now(), input);
     }
 
-    /// The current connection, if it is the one with this id.
-    fn partner(&mut self, id: PeerId) -> Option<&mut PartnerConnection> {
-        self.partner.as_mut().filter(|partner| partner.id == id)
-    }
-
-    async fn carry_out(&mut self, line: &mut SignalingLine, video: &mut LocalVideo) {
-        while let Some(effect) = self.machine.poll_effect() {
-            match effect {
-                Effect::Send(outgoing) => self.send(line, outgoing),
-                Effect::CreatePeer(id) => self.create_peer(id).await,
-                Effect::CreateOffer(id) => {
-                    let Some(partner) = self.partner(id) else {
-                        continue;
-                    };
-
-                    let offer = partner.peer.create_offer().await;
-                    let input = offer.map(|offer| Some(Input::LocalOffer(id, offer.into())));
-                    self.feed_result(id, input);
-                }
-                Effect::ApplyOffer {
-                    peer: id,
-                    offer,
-                    rollback,
-                } => {
-                    let Some(partner) = self.partner(id) else {
-                        continue;
-                    };
-
-                    let answer = partner.peer.apply_offer(offer.as_str(), rollback).await;
-                    let input = answer.map(|answer| Some(Input::LocalAnswer(id, answer.into())));
-                    self.report_checking(input.is_ok());
-                    self.feed_result(id, input);
-                }
-                Effect::ApplyAnswer { peer: id, answer } => {
-                    let Some(partner) = self.partner(id) else {
-                        continue;
-                    };
-
-                    let applied = partner.peer.apply_answer(answer.as_str()).await;
-                    self.report_checking(applied.is_ok());
-                    self.feed_result(id, applied.map(|()| None));
-                }
-                Effect::AddCandidate {
-                    peer: id,
-                    candidate,
-                } => {
-                    let Some(partner) = self.partner(id) else {
-                        continue;
-                    };
-
-                    let added = partner.peer.add_candidate(candidate.as_str()).await;
-                    self.feed_result(id, added.map(|()| None));
-                }
-                Effect::ClosePeer(id) => self.close_peer(id, video).await,
-                Effect::RestartAudio => self.audio.restart(self.local_state.muted()).await,
-                Effect::Notify(notice) => self.notify(notice, video),
-            }
-        }
-    }
-
-    /// Feeds the result of an effect on the peer connection.
-    fn feed_result(&mut self, id: PeerId, result: Result<Option<Input>, PeerError>) {
-        match result {
-            Ok(Some(input)) => self.feed(input),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::debug!(%error, "the peer connection reported an error");
-
-                if let Some(fault) = error.fault() {
-                    self.feed(Input::PeerFaulted(id, fault));
-                }
-            }
-        }
-    }
-
-    fn send(&self, line: &mut SignalingLine, outgoing: Outgoing) {
-        let Some(message) = signaling::message(outgoing, &self.options) else {
-            return;
-        };
-
-        let kind = message.kind();
-
-        if let Err(error) = line.send(message) {
-            tracing::debug!(%error, kind, "cannot send a message to the signaling server: dropped it");
-        }
-    }
-
-    async fn create_peer(&mut self, id: PeerId) {
-        let (Some(matched), Some(engine)) = (self.matched.session.clone(), self.audio.engine())
-        else {
-            return;
-        };
-
-        let options = &self.options;
-        let config = PeerConfig {
-            codec: options.codec,
-            send_video: options.negotiate_video || options.video != VideoSpec::None,
-            send_audio: options.negotiate_audio || self.audio.config.source != AudioSource::None,
-            link: link_bounds(options.max_bitrate_bps),
-            ice_servers: signaling::ice_servers(self.server.ice_servers.servers()),
-            relay_only: options.relay_only,
-            addresses: options.media_addresses.clone(),
-            runtime: options.media_runtime.clone(),
-        };
-
-        let share = options.meet_again.then(|| Share::new(rand::random()));
-        let (sender, events) = unbounded_channel();
-
-        match Peer::new(config, sender).await {
-            Ok(peer) => {
-                let partner = PartnerConnection::new(id, peer, events, matched, engine, share);
-                self.partner = Some(partner);
-            }
-            Err(error) => self.feed_result(id, Err(error)),
-        }
-    }
-
-    async fn close_peer(&mut self, id: PeerId, video: &LocalVideo) {
-        let Some(partner) = self.partner.take_if(|partner| partner.id == id) else {
-            return;
-        };
-
-        let engine = self.audio.engine().map(Arc::as_ref);
-        let stats = partner.stats(engine).await;
-        *self.output.final_stats.lock() = stats;
-        partner.close(video, self.audio.gate()).await;
-    }
-
-    fn notify(&mut self, notice: Notice, video: &LocalVideo) {
-        let kind = match notice {
-            Notice::Searching => CallEventKind::Searching,
-            Notice::Ringing(rings) => CallEventKind::Ringing(rings),
-            Notice::Matched(session) => {
-                let kind = CallEventKind::Matched {
-                    session_id: session.session_id.as_str().to_owned(),
-                    initiator: session.initiator,
-                    partner: self.matched.profile.clone(),
-                };
-
-                self.matched.session = Some(session);
-                kind
-            }
-            Notice::Connected => {
-                if let Some(partner) = &mut self.partner {
-                    let (sender, gate) = (video.sender(), self.audio.gate());
-                    partner.on_connected(Instant::now(), &self.options, sender, gate);
-                }
-
-                CallEventKind::Connected
-            }
-            Notice::SignalingLost => CallEventKind::SignalingLost,
-            Notice::SignalingBack => CallEventKind::SignalingBack,
-            Notice::PartnerReconnecting => CallEventKind::PartnerReconnecting,
-            Notice::PartnerBack => CallEventKind::PartnerBack,
-            Notice::PartnerSignalingLost => CallEventKind::PartnerSignalingLost,
-            Notice::PartnerSignalingBack => CallEventKind::PartnerSignalingBack,
-            Notice::CameraNotNegotiated => {
-                not_negotiated(MediaPart::Camera, MediaErrorCode::CamNotNegotiated, "video")
-            }
-            Notice::MicrophoneNotNegotiated => not_negotiated(
-                MediaPart::Microphone,
-                MediaErrorCode::MicNotNegotiated,
-                "audio",
-            ),
-            Notice::Ended(mut reason) => {
-                // The cause says more than the sentence of the code.
-                if let EndCode::RelayUnreachable | EndCode::RelayRefused = reason.code
-                    && let Some(error) = &self.server.error
-                {
-                    reason.message = error.to_string();
-                    reason.cause = Some(error.code());
-                }
-
-                CallEventKind::Ended { reason }
-            }
-        };
-
-        self.report(kind);
-    }
-
-    /// Reports that ICE checks routes. Descriptions that are applied later, in a call, are a
-    /// renegotiation.
-    fn report_checking(&self, is_applied: bool) {
-        if is_applied && self.machine.phase() == Phase::Connecting {
-            self.report(CallEventKind::Checking);
-        }
-    }
-
     async fn stats(&self) -> CallStats {
         match &self.partner {
             Some(partner) => partner.stats(self.audio.engine().map(Arc::as_ref)).await,
@@ -687,29 +497,4 @@ impl DeviceEvents {
 
         Self { sender, receiver }
     }
-}
-
-/// The bounds of the estimate for a video bitrate of at most `max_bitrate_bps`, with room for
-/// audio.
-fn link_bounds(max_bitrate_bps: u32) -> BitrateBounds {
-    let default = BitrateBounds::default();
-    let max_bps = u64::from(max_bitrate_bps) + AUDIO_ALLOWANCE_BPS;
-
-    BitrateBounds {
-        max_bps: max_bps.max(default.min_bps),
-        start_bps: default.start_bps.min(max_bps),
-        ..default
-    }
-}
-
-/// The event for a camera or microphone that was chosen in a call that cannot send it.
-fn not_negotiated(part: MediaPart, code: MediaErrorCode, track: &str) -> CallEventKind {
-    let message = format!(
-        "This call can't send {track}: the two sides didn't agree on it. Call again to send it."
-    );
-
-    CallEventKind::Media(MediaEvent::Failed {
-        part,
-        error: DeviceError::new(code, message),
-    })
 }
