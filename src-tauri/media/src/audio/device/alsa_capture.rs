@@ -10,98 +10,59 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use alsa::pcm::{Frames, HwParams};
 use alsa::poll::Flags;
 use alsa::{Direction, ValueOr};
-use cpal::{BufferSize, ErrorKind, FromSample, SizedSample, StreamConfig};
+use cpal::{BufferSize, FromSample, SizedSample, StreamConfig};
 
 use super::alsa_pcm::{Pcm, RETRY_DELAY, bytes_of};
+use super::alsa_stream::{AlsaStream, Transfer};
 use super::callback::{CaptureSink, StreamClock};
 
 /// Periods that the device may buffer. A reader that is held up on a busy machine loses nothing;
 /// otherwise it reads each period as it comes.
 const BUFFER_PERIODS: Frames = 4;
-/// An open microphone. Dropping it closes the device before it returns.
-#[derive(Debug)]
-pub(super) struct CaptureStream {
-    stopping: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
 
-impl CaptureStream {
-    /// Opens the device with this ALSA name and passes what it captures to `sink`, one period at a
-    /// time. Later errors are reported to `clock`.
-    ///
-    /// # Errors
-    /// ALSA's errors, as the cpal errors that correspond to them.
-    pub(super) fn start<T>(
-        name: &str,
-        config: StreamConfig,
-        clock: Arc<StreamClock>,
-        sink: impl CaptureSink,
-    ) -> Result<Self, cpal::Error>
-    where
-        T: SizedSample + Send + 'static,
-        f32: FromSample<T>,
-    {
-        let set_buffers = |params: &HwParams<'_>| {
-            if let BufferSize::Fixed(frames) = config.buffer_size {
-                let period = params.set_period_size_near(frames.into(), ValueOr::Nearest)?;
-                params.set_buffer_size_near(BUFFER_PERIODS * period)?;
-            }
-
-            Ok(())
-        };
-        let pcm = Pcm::open(name, Direction::Capture, config, T::FORMAT, set_buffers)?;
-        pcm.pcm.start()?;
-        tracing::debug!(period = pcm.period, "microphone started");
-
-        let channels = usize::from(config.channels);
-        let reader = Reader {
-            buffer: vec![T::EQUILIBRIUM; pcm.period * channels],
-            channels,
-            filled: 0,
-            pcm,
-            rate: f64::from(config.sample_rate),
-            clock,
-            sink,
-        };
-
-        let stopping = Arc::new(AtomicBool::new(false));
-        let body = {
-            let stopping = Arc::clone(&stopping);
-            move || reader.run(&stopping)
-        };
-
-        let thread = std::thread::Builder::new()
-            .name("microphone".into())
-            .spawn(body);
-        let thread = thread.map_err(|error| {
-            cpal::Error::with_message(ErrorKind::BackendError, error.to_string())
-        })?;
-
-        Ok(Self {
-            stopping,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for CaptureStream {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::error!("the microphone's thread panicked: nothing more is captured");
+/// Opens the device with this ALSA name and passes what it captures to `sink`, one period at a
+/// time. Later errors are reported to `clock`.
+///
+/// # Errors
+/// ALSA's errors, as the cpal errors that correspond to them.
+pub(super) fn start<T>(
+    name: &str,
+    config: StreamConfig,
+    clock: Arc<StreamClock>,
+    sink: impl CaptureSink,
+) -> Result<AlsaStream, cpal::Error>
+where
+    T: SizedSample + Send + 'static,
+    f32: FromSample<T>,
+{
+    let set_buffers = |params: &HwParams<'_>| {
+        if let BufferSize::Fixed(frames) = config.buffer_size {
+            let period = params.set_period_size_near(frames.into(), ValueOr::Nearest)?;
+            params.set_buffer_size_near(BUFFER_PERIODS * period)?;
         }
-    }
+
+        Ok(())
+    };
+    let pcm = Pcm::open(name, Direction::Capture, config, T::FORMAT, set_buffers)?;
+    pcm.pcm.start()?;
+    tracing::debug!(period = pcm.period, "microphone started");
+
+    let channels = usize::from(config.channels);
+    let reader = Reader {
+        buffer: vec![T::EQUILIBRIUM; pcm.period * channels],
+        channels,
+        filled: 0,
+        pcm,
+        rate: f64::from(config.sample_rate),
+        sink,
+    };
+
+    AlsaStream::start(reader, clock)
 }
 
 /// How many of the `available` frames to read when `filled` frames of a period are already there.
@@ -115,7 +76,7 @@ fn frames_to_read(period: usize, filled: usize, available: usize) -> usize {
     }
 }
 
-/// Reads a device until it is gone or the stream is dropped.
+/// Reads a device.
 struct Reader<T, S> {
     pcm: Pcm,
     /// Room for one period.
@@ -124,32 +85,19 @@ struct Reader<T, S> {
     /// Frames of the current period read so far.
     filled: usize,
     rate: f64,
-    clock: Arc<StreamClock>,
     sink: S,
 }
 
-impl<T: SizedSample, S: CaptureSink> Reader<T, S>
+impl<T, S> Transfer for Reader<T, S>
 where
+    T: SizedSample + Send + 'static,
+    S: CaptureSink,
     f32: FromSample<T>,
 {
-    fn run(mut self, stopping: &AtomicBool) {
-        while !stopping.load(Ordering::Acquire) {
-            if let Err(error) = self.read() {
-                let error = cpal::Error::from(error);
-                self.clock.report(error.kind());
-
-                if error.kind() == ErrorKind::DeviceNotAvailable {
-                    return;
-                }
-
-                std::thread::sleep(RETRY_DELAY);
-                self.restart();
-            }
-        }
-    }
+    const DEVICE: &'static str = "microphone";
 
     /// Waits for audio and reads what is there.
-    fn read(&mut self) -> Result<(), alsa::Error> {
+    fn transfer(&mut self) -> Result<(), alsa::Error> {
         if !self.pcm.wait(Flags::IN)? {
             return Ok(());
         }
@@ -188,6 +136,17 @@ where
         Ok(())
     }
 
+    /// Restarts the device after an overrun, a suspend, or another error. If that fails, the next
+    /// read fails and tries again.
+    fn restart(&mut self) {
+        self.filled = 0;
+        if let Err(error) = self.pcm.pcm.prepare().and_then(|()| self.pcm.pcm.start()) {
+            tracing::debug!(%error, "could not restart the microphone yet: trying again");
+        }
+    }
+}
+
+impl<T: SizedSample, S> Reader<T, S> {
     /// Reads up to `frames` of what the current period lacks. Returns how many it read.
     fn read_into_period(&mut self, frames: usize) -> Result<usize, alsa::Error> {
         let start = self.filled * self.channels;
@@ -199,20 +158,13 @@ where
             read => read,
         }
     }
-
-    /// Restarts the device after an overrun, a suspend, or another error. If that fails, the next
-    /// read fails and tries again.
-    fn restart(&mut self) {
-        self.filled = 0;
-        if let Err(error) = self.pcm.pcm.prepare().and_then(|()| self.pcm.pcm.start()) {
-            tracing::debug!(%error, "could not restart the microphone yet: trying again");
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{SyncSender, sync_channel};
+
+    use cpal::ErrorKind;
 
     use super::*;
 
@@ -293,9 +245,8 @@ mod tests {
         // channel paces it.
         let (sender, periods) = sync_channel(0);
         let config = config(2, 48_000, BufferSize::Fixed(960));
-        let stream =
-            CaptureStream::start::<i16>(SILENT_DEVICE, config, Arc::clone(&clock), Periods(sender))
-                .expect("the silent device opens");
+        let stream = start::<i16>(SILENT_DEVICE, config, Arc::clone(&clock), Periods(sender))
+            .expect("the silent device opens");
 
         for _ in 0..3 {
             let period = periods
@@ -316,12 +267,7 @@ mod tests {
     fn a_missing_device_is_an_error() {
         let clock = Arc::new(StreamClock::new(Instant::now()));
         let config = config(1, 48_000, BufferSize::Default);
-        let opened = CaptureStream::start::<f32>(
-            "no such device",
-            config,
-            clock,
-            Periods(sync_channel(0).0),
-        );
+        let opened = start::<f32>("no such device", config, clock, Periods(sync_channel(0).0));
 
         assert_eq!(
             opened.expect_err("no such device exists").kind(),

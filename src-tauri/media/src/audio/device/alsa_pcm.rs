@@ -21,8 +21,8 @@ pub(super) struct Pcm {
 }
 
 impl Pcm {
-    /// Opens the device with this ALSA name. `set_buffers` sets its period and buffer, and `start`
-    /// is how many periods a speaker must hold to start by itself.
+    /// Opens the device with this ALSA name. `set_buffers` sets its period and buffer. A speaker
+    /// starts by itself once it holds [`START_PERIODS`].
     pub(super) fn open(
         name: &str,
         direction: Direction,

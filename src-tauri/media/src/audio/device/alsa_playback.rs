@@ -8,102 +8,61 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use alsa::pcm::{Frames, HwParams};
 use alsa::poll::Flags;
 use alsa::{Direction, ValueOr};
-use cpal::{BufferSize, ErrorKind, FromSample, SizedSample, StreamConfig};
+use cpal::{BufferSize, FromSample, SizedSample, StreamConfig};
 
 use super::alsa_pcm::{Pcm, RETRY_DELAY, bytes_of};
+use super::alsa_stream::{AlsaStream, Transfer};
 use super::callback::{PlaybackCallback, StreamClock};
 
 /// Periods in the device's buffer. What waits there is delay, so there are no more than it takes.
 const BUFFER_PERIODS: Frames = 2;
 
-/// An open speaker. Dropping it closes the device before it returns; what the device still holds
-/// is not heard.
-#[derive(Debug)]
-pub(super) struct PlaybackStream {
-    stopping: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl PlaybackStream {
-    /// Opens the device with this ALSA name and plays what `callback` fills in, one period at a
-    /// time. Later errors are reported to `clock`.
-    ///
-    /// # Errors
-    /// ALSA's errors, as the cpal errors that correspond to them.
-    pub(super) fn start<T>(
-        name: &str,
-        config: StreamConfig,
-        clock: Arc<StreamClock>,
-        callback: PlaybackCallback,
-    ) -> Result<Self, cpal::Error>
-    where
-        T: SizedSample + FromSample<f32> + Send + 'static,
-    {
-        let set_buffers = |params: &HwParams<'_>| {
-            if let BufferSize::Fixed(frames) = config.buffer_size {
-                // The buffer first: the sound server's plug-in needs three periods, and makes them
-                // shorter rather than the buffer longer.
-                params.set_buffer_size_near(BUFFER_PERIODS * Frames::from(frames))?;
-                params.set_period_size_near(frames.into(), ValueOr::Nearest)?;
-            }
-
-            Ok(())
-        };
-        let pcm = Pcm::open(name, Direction::Playback, config, T::FORMAT, set_buffers)?;
-        tracing::debug!(period = pcm.period, "speaker started");
-
-        let channels = usize::from(config.channels);
-        let writer = Writer {
-            buffer: vec![T::EQUILIBRIUM; pcm.period * channels],
-            channels,
-            written: pcm.period,
-            pcm,
-            rate: f64::from(config.sample_rate),
-            clock,
-            callback,
-        };
-
-        let stopping = Arc::new(AtomicBool::new(false));
-        let body = {
-            let stopping = Arc::clone(&stopping);
-            move || writer.run(&stopping)
-        };
-
-        let thread = std::thread::Builder::new()
-            .name("speaker".into())
-            .spawn(body);
-        let thread = thread.map_err(|error| {
-            cpal::Error::with_message(ErrorKind::BackendError, error.to_string())
-        })?;
-
-        Ok(Self {
-            stopping,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for PlaybackStream {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::error!("the speaker's thread panicked: nothing more is played");
+/// Opens the device with this ALSA name and plays what `callback` fills in, one period at a
+/// time. Later errors are reported to `clock`.
+///
+/// # Errors
+/// ALSA's errors, as the cpal errors that correspond to them.
+pub(super) fn start<T>(
+    name: &str,
+    config: StreamConfig,
+    clock: Arc<StreamClock>,
+    callback: PlaybackCallback,
+) -> Result<AlsaStream, cpal::Error>
+where
+    T: SizedSample + FromSample<f32> + Send + 'static,
+{
+    let set_buffers = |params: &HwParams<'_>| {
+        if let BufferSize::Fixed(frames) = config.buffer_size {
+            // The buffer first: the sound server's plug-in needs three periods, and makes them
+            // shorter rather than the buffer longer.
+            params.set_buffer_size_near(BUFFER_PERIODS * Frames::from(frames))?;
+            params.set_period_size_near(frames.into(), ValueOr::Nearest)?;
         }
-    }
+
+        Ok(())
+    };
+    let pcm = Pcm::open(name, Direction::Playback, config, T::FORMAT, set_buffers)?;
+    tracing::debug!(period = pcm.period, "speaker started");
+
+    let channels = usize::from(config.channels);
+    let writer = Writer {
+        buffer: vec![T::EQUILIBRIUM; pcm.period * channels],
+        channels,
+        written: pcm.period,
+        pcm,
+        rate: f64::from(config.sample_rate),
+        callback,
+    };
+
+    AlsaStream::start(writer, clock)
 }
 
-/// Writes to a device until it is gone or the stream is dropped.
+/// Writes to a device.
 struct Writer<T> {
     pcm: Pcm,
     /// One period.
@@ -112,29 +71,14 @@ struct Writer<T> {
     /// Frames of the current period written so far.
     written: usize,
     rate: f64,
-    clock: Arc<StreamClock>,
     callback: PlaybackCallback,
 }
 
-impl<T: SizedSample + FromSample<f32>> Writer<T> {
-    fn run(mut self, stopping: &AtomicBool) {
-        while !stopping.load(Ordering::Acquire) {
-            if let Err(error) = self.write() {
-                let error = cpal::Error::from(error);
-                self.clock.report(error.kind());
-
-                if error.kind() == ErrorKind::DeviceNotAvailable {
-                    return;
-                }
-
-                std::thread::sleep(RETRY_DELAY);
-                self.restart();
-            }
-        }
-    }
+impl<T: SizedSample + FromSample<f32> + Send + 'static> Transfer for Writer<T> {
+    const DEVICE: &'static str = "speaker";
 
     /// Waits for room for a period and fills it.
-    fn write(&mut self) -> Result<(), alsa::Error> {
+    fn transfer(&mut self) -> Result<(), alsa::Error> {
         if !self.pcm.wait(Flags::OUT)? {
             return Ok(());
         }
@@ -178,6 +122,7 @@ impl<T: SizedSample + FromSample<f32>> Writer<T> {
 
 #[cfg(test)]
 mod tests {
+    use cpal::ErrorKind;
     use rtrb::RingBuffer;
 
     use super::*;
@@ -197,7 +142,7 @@ mod tests {
             .expect("there is room");
         let callback = PlaybackCallback::new(consumer, Arc::clone(&clock), CONFIG.channels);
         // ALSA's silent device has no clock: it takes everything at once.
-        let stream = PlaybackStream::start::<i16>("null", CONFIG, Arc::clone(&clock), callback)
+        let stream = start::<i16>("null", CONFIG, Arc::clone(&clock), callback)
             .expect("the silent device opens");
 
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -220,7 +165,7 @@ mod tests {
         let clock = Arc::new(StreamClock::new(Instant::now()));
         let (_producer, consumer) = RingBuffer::new(960);
         let callback = PlaybackCallback::new(consumer, Arc::clone(&clock), CONFIG.channels);
-        let opened = PlaybackStream::start::<f32>("no such device", CONFIG, clock, callback);
+        let opened = start::<f32>("no such device", CONFIG, clock, callback);
 
         assert_eq!(
             opened.expect_err("no such device exists").kind(),

@@ -14,6 +14,8 @@ mod alsa_capture;
 mod alsa_pcm;
 #[cfg(target_os = "linux")]
 mod alsa_playback;
+#[cfg(target_os = "linux")]
+mod alsa_stream;
 pub mod bridge;
 pub mod callback;
 mod choose;

@@ -15,15 +15,13 @@ use rtrb::RingBuffer;
 
 #[cfg(not(target_os = "linux"))]
 use super::OPEN_TIMEOUT;
-#[cfg(target_os = "linux")]
-use super::alsa_capture::CaptureStream;
-#[cfg(target_os = "linux")]
-use super::alsa_playback::PlaybackStream;
 use super::bridge::{CaptureBridge, PlaybackBridge, RING_S};
 use super::callback::{CaptureCallback, CaptureSink, PlaybackCallback, StreamClock};
 use super::find::Target;
 use super::meter::{MeterBridge, MeterCallback};
 use super::{Direction, choose, find};
+#[cfg(target_os = "linux")]
+use super::{alsa_capture, alsa_playback};
 use crate::audio::resample::RateError;
 use crate::error::DeviceError;
 
@@ -209,7 +207,7 @@ where
     T: SizedSample + Send + 'static,
     f32: FromSample<T>,
 {
-    let stream = CaptureStream::start::<T>(&target.pcm()?, config, clock, sink)?;
+    let stream = alsa_capture::start::<T>(&target.pcm()?, config, clock, sink)?;
     // The target keeps ALSA's configuration as long as the stream lives.
     Ok(Box::new((stream, target.clone())))
 }
@@ -254,7 +252,7 @@ fn playback_stream<T>(
 where
     T: SizedSample + FromSample<f32> + Send + 'static,
 {
-    let stream = PlaybackStream::start::<T>(&target.pcm()?, config, clock, callback)?;
+    let stream = alsa_playback::start::<T>(&target.pcm()?, config, clock, callback)?;
     // As in `capture_stream`.
     Ok(Box::new((stream, target.clone())))
 }
