@@ -23,40 +23,37 @@ impl Hub {
         now: Instant,
     ) -> Result<(), Fault> {
         let is_charged = profile.guesses_room();
-        let result = self.begin_search(key, profile, id, now);
+        let allowed = self.must_be_allowed_to_search(key, &profile);
 
         // Only a room that does not exist is a failed guess. In a cluster, only the store knows
         // whether it exists.
-        let is_judged = self.cluster.is_none() || result.is_err();
-        let has_failed = matches!(&result, Err(fault) if fault.code == ErrorCode::NoSuchRoom);
+        let is_judged = self.cluster.is_none() || allowed.is_err();
+        let has_failed = matches!(&allowed, Err(fault) if fault.code == ErrorCode::NoSuchRoom);
         if is_charged && is_judged && !has_failed {
             self.effects.push_back(Effect::RoomFound(key));
         }
 
-        result
-    }
-
-    fn begin_search(
-        &mut self,
-        key: ClientKey,
-        profile: FindPartner,
-        id: Option<RequestId>,
-        now: Instant,
-    ) -> Result<(), Fault> {
-        self.must_not_be_in_call(key)?;
-        self.must_not_search(key)?;
-        self.must_not_drain()?;
-        self.must_have_store()?;
-        self.must_have_room(key, &profile)?;
-        self.must_fit_in(key, &profile)?;
-
+        allowed?;
         if let Some(client) = self.clients.get_mut(&key) {
-            client.guess_charged = self.cluster.is_some() && profile.guesses_room();
+            client.guess_charged = self.cluster.is_some() && is_charged;
             client.profile = profile;
         }
 
         self.search(key, id, now);
         Ok(())
+    }
+
+    fn must_be_allowed_to_search(
+        &self,
+        key: ClientKey,
+        profile: &FindPartner,
+    ) -> Result<(), Fault> {
+        self.must_not_be_in_call(key)?;
+        self.must_not_search(key)?;
+        self.must_not_drain()?;
+        self.must_have_store()?;
+        self.must_have_room(key, profile)?;
+        self.must_fit_in(key, profile)
     }
 
     /// Refuses a search for a room that must exist and does not. Also refuses a search for a

@@ -215,7 +215,7 @@ pub(super) fn outcome(command: StoreCommand, answer: &Value) -> Option<StoreOutc
         (command, Value::ServerError(_)) => command.failed(),
         (
             StoreCommand::Cancel {
-                ask: Some((key, id)),
+                reply_to: Some((key, id)),
                 ..
             },
             answer,

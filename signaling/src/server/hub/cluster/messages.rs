@@ -342,10 +342,10 @@ pub(in crate::server) enum StoreCommand {
     },
     /// Look for a partner again: one of this client's holds has run out.
     Retry(UserId, SessionId),
-    /// Leave the queue. With `ask`, answered by [`StoreOutcome::Cancelled`].
+    /// Leave the queue. With `reply_to`, answered by [`StoreOutcome::Cancelled`].
     Cancel {
         user: UserId,
-        ask: Option<(ClientKey, Option<RequestId>)>,
+        reply_to: Option<(ClientKey, Option<RequestId>)>,
     },
     /// End a call. The store notifies the partner's node, if it is another one.
     End {
@@ -474,7 +474,7 @@ impl StoreCommand {
                 id,
             }),
             Self::Cancel {
-                ask: Some((key, id)),
+                reply_to: Some((key, id)),
                 ..
             } => Some(StoreOutcome::Cancelled {
                 key,
@@ -509,7 +509,7 @@ impl StoreCommand {
             // an answer is reported until it has ended.
             Self::Retry(..)
             | Self::Unanswered { .. }
-            | Self::Cancel { ask: None, .. }
+            | Self::Cancel { reply_to: None, .. }
             | Self::End { .. }
             | Self::Remove { .. }
             | Self::Block { .. }

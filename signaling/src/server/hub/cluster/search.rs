@@ -135,7 +135,7 @@ impl Hub {
 
         self.effects.push_back(Effect::Store(StoreCommand::Cancel {
             user: client.user.clone(),
-            ask: Some((key, id.clone())),
+            reply_to: Some((key, id.clone())),
         }));
         true
     }
@@ -147,7 +147,7 @@ impl Hub {
         {
             self.effects.push_back(Effect::Store(StoreCommand::Cancel {
                 user: client.user.clone(),
-                ask: None,
+                reply_to: None,
             }));
         }
     }
