@@ -69,16 +69,20 @@ impl SecureServer {
     /// # Errors
     /// When the token cannot be written.
     pub fn arguments(&self, home: &Home, name: &str) -> Result<Vec<String>> {
-        let secret = home.settings().with_file_name(format!("{name}.token"));
-        let folder = secret.parent().context("a file is in a folder")?;
+        let token_file = home.settings().with_file_name(format!("{name}.token"));
+        let folder = token_file.parent().context("a file is in a folder")?;
         fs::create_dir_all(folder)?;
-        fs::write(&secret, self.token(name))?;
+        fs::write(&token_file, self.token(name))?;
 
         let address = self.address();
         let arguments = ["--signaling", &address, "--ca-file"];
         Ok(arguments
             .into_iter()
-            .chain([text(self.authority_file())?, "--token-file", text(&secret)?])
+            .chain([
+                text(self.authority_file())?,
+                "--token-file",
+                text(&token_file)?,
+            ])
             .chain(["--name", name])
             .map(str::to_owned)
             .collect())

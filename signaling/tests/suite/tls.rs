@@ -180,7 +180,7 @@ async fn sighup_serves_the_new_certificate_and_leaves_connections_alone() {
 
     assert_eq!(code, Some(0), "{log}");
     assert!(
-        log.contains("do not go together"),
+        log.contains("is not the private key of"),
         "the log says why: {log}"
     );
 }

@@ -107,8 +107,8 @@ pub struct CallArgs {
     /// Ctrl-C]
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "TIME", value_parser = values::duration)]
     pub duration: Option<Duration>,
-    /// How long to search for another person, or for the server if it is away [default: 30s for a
-    /// person, 5s for the server]
+    /// Give up if no other person is found within TIME, or if the signaling server cannot be reached
+    /// for TIME [default: 30s to find a person, 5s to reach the server]
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "TIME", value_parser = values::duration)]
     pub wait: Option<Duration>,
     /// Write the report as JSON to FILE, or to stdout with - [default: a table on stdout]

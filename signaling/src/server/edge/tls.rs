@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{Error, InconsistentKeys, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
@@ -70,7 +70,13 @@ fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
         .map_err(|error| format!("cannot set up TLS: {error}"))?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| format!("{cert_name} and {key_name} do not go together: {error}"))?;
+        .map_err(|error| match error {
+            Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => format!(
+                "{key_name} is not the private key of the certificate in {cert_name}: give the \
+                 key that this certificate was made for"
+            ),
+            other => format!("cannot use {cert_name} with the private key {key_name}: {other}"),
+        })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
 
     Ok(Arc::new(config))
@@ -117,7 +123,7 @@ mod tests {
             Tls::read(&cert, &key)
                 .err()
                 .unwrap()
-                .contains("do not go together"),
+                .contains("is not the private key of"),
             "the key of another certificate"
         );
     }

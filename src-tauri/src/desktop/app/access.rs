@@ -49,24 +49,24 @@ impl AppAccess {
 impl App {
     /// The token as the page shows it: without its text.
     pub(super) fn shown_token(&self) -> Option<TokenState> {
-        let own = self
+        let chosen = self
             .state
             .settings
             .server_url
             .as_ref()
             .map(ServerUrl::origin);
-        let is_own = |known: &&ServerToken| Some(known.server.origin()) == own;
+        let is_for_chosen = |known: &&ServerToken| Some(known.server.origin()) == chosen;
         let AppAccess {
             launched, saved, ..
         } = &self.access;
 
         let shown = |known: &ServerToken, this_run_only| TokenState {
             server: known.server.authority().to_owned(),
-            in_use: is_own(&known),
+            in_use: is_for_chosen(&known),
             this_run_only,
         };
 
-        match (launched.as_ref().filter(is_own), saved) {
+        match (launched.as_ref().filter(is_for_chosen), saved) {
             (Some(launched), _) => Some(shown(launched, true)),
             (None, Some(saved)) => Some(shown(saved, false)),
             (None, None) => None,
