@@ -76,7 +76,7 @@ pub enum AppErrorCode {
     InviteRefused,
     /// The file with certificates cannot be read.
     CaFileUnreadable,
-    /// The file with certificates holds none, or one that cannot be used.
+    /// The file with certificates holds none, or one that cannot be used, or is too large.
     CaFileInvalid,
     /// The command line has a token, but there is no server that it is for.
     TokenWithoutServer,

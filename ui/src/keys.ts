@@ -23,6 +23,15 @@ export const KEYS: Record<Shortcut, Key> = {
   hangUp: { key: "h", mod: true, shift: true },
 };
 
+/** What the web view does by itself: `zoom_hotkeys_enabled` in `window.rs`. */
+export type Zoom = "zoomIn" | "zoomOut" | "zoomReset";
+
+const ZOOM_KEYS: Record<Zoom, { name: string; mac: string }> = {
+  zoomIn: { name: "Plus", mac: "+" },
+  zoomOut: { name: "Minus", mac: "−" },
+  zoomReset: { name: "0", mac: "0" },
+};
+
 /** The shortcut of a key event. */
 export function shortcutOf(event: KeyboardEvent): Shortcut | undefined {
   const { ctrlKey, metaKey, altKey, shiftKey } = event;
@@ -42,6 +51,12 @@ export function keyLabel(name: Shortcut, mac = isMac()): string {
   const letter = key.toUpperCase();
   if (mac) return `${shift ? "⇧" : ""}${mod ? "⌘" : ""}${letter}`;
   return `${mod ? "Ctrl+" : ""}${shift ? "Shift+" : ""}${letter}`;
+}
+
+/** `"Ctrl+Plus"`, or `"⌘+"` on a Mac. */
+export function zoomLabel(zoom: Zoom, mac = isMac()): string {
+  const key = ZOOM_KEYS[zoom];
+  return mac ? `⌘${key.mac}` : `Ctrl+${key.name}`;
 }
 
 /** As `aria-keyshortcuts` has it: `"Control+Shift+H"`. */

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 
-import { KEYS, keyLabel } from "./keys";
+import { KEYS, keyLabel, zoomLabel } from "./keys";
 import { shortcut } from "./shortcuts";
 import { makeCall, makeState, STATES } from "./testing/states";
 
@@ -79,5 +79,7 @@ describe("shortcuts", () => {
     expect(keyLabel("hangUp", false)).toBe("Ctrl+Shift+H");
     expect(keyLabel("hangUp", true)).toBe("⇧⌘H");
     expect(keyLabel("mute", true)).toBe("M");
+    expect(zoomLabel("zoomIn", false)).toBe("Ctrl+Plus");
+    expect(zoomLabel("zoomOut", true)).toBe("⌘−");
   });
 });

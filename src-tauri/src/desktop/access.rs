@@ -122,7 +122,7 @@ pub fn read_certificates(path: &str) -> Result<TrustedRoots, SettingsProblem> {
     }
 
     if found.len() > MAX_CERTIFICATES_BYTES {
-        let detail = format!("{path}: longer than {MAX_CERTIFICATES_BYTES} bytes");
+        let detail = format!("{path}: larger than {MAX_CERTIFICATES_BYTES} bytes");
         return Err(SettingsProblem::new(AppErrorCode::CaFileInvalid, detail));
     }
 

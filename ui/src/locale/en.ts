@@ -130,6 +130,9 @@ export const en = {
       hangUp: "Hang up",
       fullScreen: "Enter or leave full screen",
       settings: "Open settings",
+      zoomIn: "Make everything larger",
+      zoomOut: "Make everything smaller",
+      zoomReset: "Back to normal size",
     },
   },
 

@@ -305,8 +305,8 @@ export const ERRORS = {
     todo: "Check that it exists and that you're allowed to read it.",
   },
   CA_FILE_INVALID: {
-    what: "There's no certificate in that file that Tandem can use.",
-    todo: "Choose a file that begins with -----BEGIN CERTIFICATE-----.",
+    what: "Tandem can't use that certificate file.",
+    todo: "Choose a file that begins with -----BEGIN CERTIFICATE----- and holds only certificates.",
   },
   TOKEN_NOT_SAVED: {
     what: "Your access token can't be saved.",

@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 
 import type { Theme, VideoSize } from "../generated/contract";
-import { keyLabel, type Shortcut } from "../keys";
+import { keyLabel, type Shortcut, type Zoom, zoomLabel } from "../keys";
 import { words } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "./button";
@@ -16,6 +16,7 @@ import { ServerField } from "./server-field";
 
 const t = words.settings;
 const SHORTCUTS: Shortcut[] = ["mute", "camera", "hangUp", "fullScreen", "settings"];
+const ZOOMS: Zoom[] = ["zoomIn", "zoomOut", "zoomReset"];
 const SIZES: VideoSize[] = ["720p", "480p", "360p"];
 /** In kbit/s. */
 const BITRATES = [2500, 1200, 600, 300];
@@ -290,13 +291,17 @@ function RingFields({ state, act }: View) {
 }
 
 function Keys() {
+  const rows = [
+    ...SHORTCUTS.map((name) => ({ name, keys: keyLabel(name) })),
+    ...ZOOMS.map((name) => ({ name, keys: zoomLabel(name) })),
+  ];
   return (
     <dl class="keys">
-      {SHORTCUTS.map((name) => (
+      {rows.map(({ name, keys }) => (
         <div key={name}>
           <dt>{t.shortcuts[name]}</dt>
           <dd>
-            <kbd>{keyLabel(name)}</kbd>
+            <kbd>{keys}</kbd>
           </dd>
         </div>
       ))}

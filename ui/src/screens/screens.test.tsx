@@ -498,7 +498,8 @@ describe("the settings", () => {
   it("list the keys, and begin with what people look for most", () => {
     show(makeState(), { settingsOpen: true });
     const keys = Array.from(root.querySelectorAll(".keys kbd"), ({ textContent }) => textContent);
-    expect(keys).toEqual(["M", "V", "Ctrl+Shift+H", "F11", "Ctrl+,"]);
+    const zoom = ["Ctrl+Plus", "Ctrl+Minus", "Ctrl+0"];
+    expect(keys).toEqual(["M", "V", "Ctrl+Shift+H", "F11", "Ctrl+,", ...zoom]);
     const groups = Array.from(root.querySelectorAll("dialog h3"), ({ textContent }) => textContent);
     expect(groups[0]).toBe(words.settings.voice);
     expect(groups.at(-1)).toBe(words.settings.server);
