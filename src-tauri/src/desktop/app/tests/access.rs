@@ -16,8 +16,7 @@ fn app(server: Option<&str>, launch: Launch) -> World {
         server_url: server.map(|url| url.parse().unwrap()),
         ..Settings::default()
     };
-    let mut world = World::new();
-    world.app = App::new(settings, Vec::new(), Access::default(), launch);
+    let mut world = World::with(settings, Vec::new(), launch);
     world.effects();
     world
 }
@@ -249,13 +248,23 @@ fn certificates_are_trusted_once_their_file_is_read() {
     assert_eq!(config(&world).roots, TrustedRoots::default());
     assert_eq!(
         world.app.state().settings.ca_file,
-        Some(second),
+        Some(second.clone()),
         "the user can correct it"
     );
 
     world.command(set_ca_file(" ")).unwrap();
     assert_eq!(world.problems(), [""; 0]);
     assert_eq!(world.app.state().settings.ca_file, None);
+
+    world.command(set_ca_file(&second)).unwrap();
+    world.input(Input::Certificates(second, Ok(roots())));
+    assert_ne!(config(&world).roots, TrustedRoots::default());
+    world.command(set_ca_file("")).unwrap();
+    assert_eq!(
+        config(&world).roots,
+        TrustedRoots::default(),
+        "the user trusts them no longer"
+    );
     assert_eq!(
         world.command(set_ca_file("authority.pem")),
         Err(CommandErrorCode::BadPath)
@@ -274,18 +283,26 @@ fn certificates_of_the_command_line_are_not_saved() {
         roots: trusted.clone(),
         ..Launch::default()
     };
-    let mut world = World::new();
-    world.app = App::new(saved, Vec::new(), Access::default(), launch);
+    let mut world = World::with(saved, Vec::new(), launch);
     let config = world.app.server_config(SERVER.parse().unwrap());
     assert_eq!(config.roots, trusted);
     world.effects();
 
+    let saved = |world: &mut World| {
+        world.effects().into_iter().find_map(|effect| match effect {
+            Effect::Save(settings) => settings.ca_file,
+            _ => None,
+        })
+    };
     world
         .command(Command::SetTheme { theme: Theme::Dark })
         .unwrap();
-    let saved = world.effects().into_iter().find_map(|effect| match effect {
-        Effect::Save(settings) => settings.ca_file,
-        _ => None,
-    });
-    assert_eq!(saved, Some(path("saved.pem")));
+    assert_eq!(saved(&mut world), Some(path("saved.pem")));
+
+    world.command(set_ca_file(&path("chosen.pem"))).unwrap();
+    assert_eq!(
+        saved(&mut world),
+        Some(path("chosen.pem")),
+        "what the user chooses in the window is saved"
+    );
 }

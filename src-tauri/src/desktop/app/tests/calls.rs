@@ -242,12 +242,7 @@ fn two_with_a_code_who_did_not_get_through_wait_for_each_other_again() {
 #[test]
 fn a_connection_that_does_not_come_up_can_be_tried_again() {
     for (recents, room) in [(vec![recent("a1", "Bea")], "a1"), (Vec::new(), "7")] {
-        let mut world = World::new();
-        let launch = Launch {
-            server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
-            ..Launch::default()
-        };
-        world.app = App::new(Settings::default(), recents, Access::default(), launch);
+        let mut world = World::with(Settings::default(), recents, at_server());
         let command = match world.app.state().recents.first() {
             Some(bea) => Command::CallRecent { id: bea.id },
             None => Command::CallWithCode {

@@ -56,8 +56,7 @@ fn devices_of_the_command_line_leave_the_saved_ones_alone() {
         speaker: Some(AudioSink::None),
         ..Launch::default()
     };
-    let mut world = World::new();
-    world.app = App::new(saved.clone(), Vec::new(), Access::default(), launch);
+    let mut world = World::with(saved.clone(), Vec::new(), launch);
     assert_eq!(world.app.video(), VideoSpec::Test);
     world.effects();
 
@@ -73,15 +72,27 @@ fn devices_of_the_command_line_leave_the_saved_ones_alone() {
     };
     assert_eq!(**first, expected);
 
-    world.command(Command::SetCamera { id: None }).unwrap();
-    let effects = world.effects();
-    let Some(Effect::Save(second)) = effects.first() else {
-        panic!("what the user chooses in the window is saved: {effects:?}")
-    };
-    assert_eq!(
-        (&second.camera, &second.speaker),
-        (&None, &expected.speaker)
-    );
+    // What the user chooses in the window is saved, and nothing else.
+    let mut expected = expected;
+    let choices: [(Command, fn(&mut Settings)); 3] = [
+        (Command::SetCamera { id: None }, |saved| saved.camera = None),
+        (Command::SetMicrophone { id: None }, |saved| {
+            saved.microphone = None;
+        }),
+        (Command::SetSpeaker { id: None }, |saved| {
+            saved.speaker = None;
+        }),
+    ];
+    for (command, change) in choices {
+        change(&mut expected);
+        world.command(command).unwrap();
+        let effects = world.effects();
+        let saved = effects.iter().find_map(|effect| match effect {
+            Effect::Save(saved) => Some(&**saved),
+            _ => None,
+        });
+        assert_eq!(saved, Some(&expected), "{effects:?}");
+    }
 }
 
 #[test]
@@ -141,19 +152,13 @@ fn size_codec_and_bitrate_of_the_command_line_reach_preview_and_call() {
         ..VideoQuality::default()
     };
 
-    let mut world = World::new();
-    world.app = App::new(
-        Settings::default(),
-        Vec::new(),
-        Access::default(),
-        Launch {
-            size: Some((640, 360)),
-            fps: Some(15.0),
-            max_bitrate_bps: Some(800_000),
-            server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
-            ..Launch::default()
-        },
-    );
+    let launch = Launch {
+        size: Some((640, 360)),
+        fps: Some(15.0),
+        max_bitrate_bps: Some(800_000),
+        ..at_server()
+    };
+    let mut world = World::with(Settings::default(), Vec::new(), launch);
 
     assert!(
         world.effects().iter().any(|effect| matches!(

@@ -40,12 +40,7 @@ fn a_server_that_forgot_the_user_gives_another_invite() {
 fn an_invite_whose_number_comes_back_stays_the_same() {
     let mut world = World::connected_to_server();
     let code = world.invite();
-    world.line(LineEvent::Connected { user: "new".into() });
-    world.line(LineEvent::Claimed {
-        room: "7".into(),
-        former: Some(former("7")),
-        random: 2,
-    });
+    world.registered_again();
     assert!(
         matches!(
             &world.app.state().invitation,
@@ -176,12 +171,7 @@ fn new_access_to_the_server_keeps_the_invite() {
     );
     assert_eq!(world.app.state().invitation, Some(Invitation::Asking));
 
-    world.line(LineEvent::Connected { user: "new".into() });
-    world.line(LineEvent::Claimed {
-        room: "7".into(),
-        former: Some(former("7")),
-        random: 2,
-    });
+    world.registered_again();
     assert!(
         matches!(&world.app.state().invitation, Some(Invitation::Ready { code: now, .. }) if *now == code)
     );

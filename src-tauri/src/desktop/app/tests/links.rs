@@ -118,13 +118,7 @@ fn a_private_server_of_a_link_is_named() {
 
 #[test]
 fn an_opened_code_follows_the_server_that_the_user_chooses() {
-    let mut world = World::new();
-    world.app = App::new(
-        Settings::default(),
-        Vec::new(),
-        Access::default(),
-        Launch::default(),
-    );
+    let mut world = World::with(Settings::default(), Vec::new(), Launch::default());
     world.input(Input::Opened("7-garden-lantern".into()));
     let opened = |world: &World| world.app.state().opened.clone().expect("it is shown");
     assert_eq!(opened(&world).server, None, "no server is chosen");

@@ -37,12 +37,16 @@ impl World {
         let launch = Launch {
             video: Some(VideoSpec::Test),
             audio: Some(AudioSource::Test),
-            server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
-            ..Launch::default()
+            ..at_server()
         };
 
+        Self::with(Settings::default(), Vec::new(), launch)
+    }
+
+    /// An app that finds these settings and people, and is started like this.
+    fn with(settings: Settings, recents: Vec<Recent>, launch: Launch) -> Self {
         Self {
-            app: App::new(Settings::default(), Vec::new(), Access::default(), launch),
+            app: App::new(settings, recents, Access::default(), launch),
             now: Now {
                 at: Instant::now(),
                 unix_ms: 1_000,
@@ -144,6 +148,17 @@ impl World {
         world
     }
 
+    /// The server registers this client as a new user, which asks for its invite again and gets the
+    /// same number.
+    fn registered_again(&mut self) {
+        self.line(LineEvent::Connected { user: "new".into() });
+        self.line(LineEvent::Claimed {
+            room: "7".into(),
+            former: Some(former("7")),
+            random: 2,
+        });
+    }
+
     /// Passes in an event of the present connection to the server.
     fn line(&mut self, event: LineEvent) {
         let id = self.app.line_id().expect("there is a connection");
@@ -196,6 +211,14 @@ impl World {
         });
         uses.next()
             .expect("the connection is used for something else")
+    }
+}
+
+/// A start with a server.
+fn at_server() -> Launch {
+    Launch {
+        server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
+        ..Launch::default()
     }
 }
 

@@ -89,12 +89,7 @@ fn a_stranger_does_not_become_an_acquaintance() {
 fn the_lobby_listens_for_twenty_people_at_its_server() {
     let mut recents: Vec<_> = (0..25).map(|n| recent(&format!("r{n}"), "Bea")).collect();
     recents[0].server = "wss://other.example.org".parse().unwrap();
-    let mut world = World::new();
-    let launch = Launch {
-        server_url: Some("ws://127.0.0.1:1".parse().unwrap()),
-        ..Launch::default()
-    };
-    world.app = App::new(Settings::default(), recents, Access::default(), launch);
+    let mut world = World::with(Settings::default(), recents, at_server());
     let rooms = world.line_use().rooms;
     assert_eq!(rooms.len(), 20);
     assert!(
@@ -108,10 +103,8 @@ fn the_lobby_listens_for_twenty_people_at_its_server() {
 
 #[test]
 fn a_recent_call_can_be_removed() {
-    let mut world = World::new();
     let recents = vec![recent("a", "Ann"), recent("b", "Bea")];
-    let launch = Launch::default();
-    world.app = App::new(Settings::default(), recents, Access::default(), launch);
+    let mut world = World::with(Settings::default(), recents, Launch::default());
     let ann = world.app.state().recents[0].id;
     world.command(Command::RemoveRecent { id: ann }).unwrap();
     let names: Vec<_> = world

@@ -93,13 +93,7 @@ fn the_lobby_shows_whether_the_server_can_be_reached() {
 
 #[test]
 fn without_a_server_nothing_is_searched_and_nothing_is_connected() {
-    let mut world = World::new();
-    world.app = App::new(
-        Settings::default(),
-        Vec::new(),
-        Access::default(),
-        Launch::default(),
-    );
+    let mut world = World::with(Settings::default(), Vec::new(), Launch::default());
     assert_eq!(world.app.state().server.status, ServerStatus::Idle);
     assert!(!world.app.state().settings.welcomed, "the first start");
 
