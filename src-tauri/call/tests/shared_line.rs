@@ -7,8 +7,10 @@ mod support;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
 use tandem_call::{Call, CallOptions, SharedLine};
 use tandem_signaling::ServerUrl;
+use tandem_signaling::client::Backoff;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -49,7 +51,7 @@ impl Server {
         server
             .send(
                 r#"{"type":"user_registered","userId":"u","socketId":"s","resumeToken":"t","protocol":1,
-                "heartbeatMs":0,"silentMs":0,"resumeMs":0,"maxMessageBytes":65536}"#,
+                "heartbeatMs":0,"silentMs":0,"resumeMs":60000,"maxMessageBytes":65536}"#,
             )
             .await;
 
@@ -158,4 +160,63 @@ async fn a_connection_on_which_a_late_match_may_come_is_closed() {
     let (mut server, is_back) = cancelled(Cancel::Unanswered).await;
     assert!(!is_back, "no later call may take the match for its own");
     server.until("bye").await;
+}
+
+#[tokio::test]
+async fn a_cancellation_is_repeated_or_its_match_ended_when_the_connection_was_lost() {
+    for session in [None, Some("late")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = ServerUrl::listening_on(listener.local_addr().expect("an address"));
+        let line = SharedLine::default();
+        let mut options = CallOptions::new(url);
+        options.signaling.backoff = Backoff::new(Duration::ZERO, Duration::ZERO);
+        (options.line, options.keep_line_open) = (line.clone(), true);
+        let (call, _events) = Call::start(options);
+
+        let mut server = Server::accept(&listener, Cancel::Unanswered).await;
+        server.until("find_partner").await;
+        let ended = tokio::spawn(async move { call.hang_up().await });
+        server.until("cancel_search").await;
+        drop(server);
+
+        // The client is back as the same user.
+        let mut server = Server::accept(&listener, Cancel::Confirmed).await;
+        server.until("resume").await;
+        let resumed = json!({ "type": "resumed", "missed": 0, "sessionId": session });
+        server.send(&resumed.to_string()).await;
+        if session.is_some() {
+            let end = server.until("end_session").await;
+            assert!(end.contains(r#""sessionId":"late""#), "{end}");
+        } else {
+            server.until("cancel_search").await;
+        }
+
+        timeout(TIMEOUT, ended)
+            .await
+            .expect("the call ends")
+            .expect("no panic");
+        let line = line.take().expect("no other match follows");
+        let closed = tokio::spawn(line.close());
+        server.until("bye").await;
+        closed.await.expect("no panic");
+    }
+}
+
+#[tokio::test]
+async fn a_search_is_repeated_while_the_server_still_knows_the_last_call() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = ServerUrl::listening_on(listener.local_addr().expect("an address"));
+    let (call, _events) = Call::start(CallOptions::new(url));
+
+    let mut server = Server::accept(&listener, Cancel::Confirmed).await;
+    server.until("find_partner").await;
+    server.send(REFUSED).await;
+    server.until("find_partner").await;
+
+    let ended = tokio::spawn(async move { call.hang_up().await });
+    server.until("bye").await;
+    timeout(TIMEOUT, ended)
+        .await
+        .expect("the call ends")
+        .expect("no panic");
 }
