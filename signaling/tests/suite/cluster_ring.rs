@@ -566,8 +566,18 @@ async fn an_owner_that_becomes_a_new_user_gets_its_number_back_on_another_node()
     listen(&mut former, &[&room, PRIVATE], 1).await;
 
     // When the former user leaves, the room stays.
+    let mut database = store::connect(&redis);
     former.send(json!({ "type": "bye" })).await;
     while former.next().await.is_ok() {}
+    eventually("the end of the former user", async || {
+        let is_there: bool = database.exists(user_key(&former)).expect("an answer");
+        !is_there
+    })
+    .await;
+    let ends: Option<f64> = database
+        .zscore("{tandem}:claim_ends", &room)
+        .expect("a score");
+    assert_eq!(ends, None, "it is not the former user's");
     owner
         .send(json!({ "type": "find_partner", "room": room, "mustExist": true }))
         .await;

@@ -723,6 +723,24 @@ async fn an_address_tries_sixty_different_rooms_a_minute_and_a_connection_twenty
     server.shutdown_within(Duration::ZERO).await;
 }
 
+#[tokio::test]
+async fn an_address_listens_in_sixty_rooms_that_can_be_guessed() {
+    let builder = SignalingServer::builder().limit_rooms(60);
+    let server = start(builder).await;
+    for connection in 0..4 {
+        let mut peer = Peer::connect(server.local_addr()).await;
+        let rooms: Vec<_> = (0..20).map(|n| format!("otter-{connection}-{n}")).collect();
+        peer.send(json!({ "type": "listen", "rooms": rooms })).await;
+        if connection < 3 {
+            assert_eq!(peer.expect("listening").await["rooms"], 20);
+        } else {
+            peer.expect_error("rate_limited").await;
+        }
+    }
+
+    server.shutdown_within(Duration::ZERO).await;
+}
+
 /// Two clients that have met in the open queue.
 async fn pair_without_room(server: &SignalingServer) -> ((Peer, Value), (Peer, Value)) {
     let address = server.local_addr();

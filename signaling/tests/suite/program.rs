@@ -225,10 +225,40 @@ async fn a_flag_beats_the_environment_which_beats_the_file() {
 }
 
 #[tokio::test]
+async fn rooms_are_limited_unless_the_operator_says_otherwise() {
+    for (arguments, is_limited) in [(&[][..], true), (&["--rate-rooms", "0"], false)] {
+        let server = start(arguments);
+        let mut peer = Peer::connect(server.address()).await;
+        let mut listen = async |first: usize| {
+            let rooms: Vec<_> = (first..first + 20).map(|n| format!("r{n}")).collect();
+            peer.send(json!({ "type": "listen", "rooms": rooms })).await;
+            if first > 0 && is_limited {
+                peer.expect_error("rate_limited").await;
+            } else {
+                peer.expect("listening").await;
+            }
+        };
+
+        listen(0).await;
+        listen(20).await;
+    }
+}
+
+#[tokio::test]
 async fn without_descriptors_new_clients_are_refused_and_the_others_served() {
+    // The server leaves half of them free, so that it can count the connections.
+    serve_with_descriptors(60, 10).await;
+    // Less than half of them are left once it has started: it cannot accept what it refuses.
+    serve_with_descriptors(20, 1).await;
+}
+
+/// Connects more clients than a server with this many file descriptors has room for, in which at
+/// least `served` find a place beside a call.
+async fn serve_with_descriptors(descriptors: u32, served: usize) {
     let binary = env!("CARGO_BIN_EXE_tandem-signaling");
-    let script =
-        format!("ulimit -n 60; exec {binary} --listen 127.0.0.1:0 --max-connections-per-address 0");
+    let script = format!(
+        "ulimit -n {descriptors}; exec {binary} --listen 127.0.0.1:0 --max-connections-per-address 0"
+    );
     let mut limited = Command::new("sh");
     limited.args(["-c", &script]);
 
@@ -252,7 +282,7 @@ async fn without_descriptors_new_clients_are_refused_and_the_others_served() {
     }
 
     assert!(
-        others.len() >= 10 && refused >= 40,
+        others.len() >= served && refused >= 40,
         "{} were served and {refused} refused, none was left waiting",
         others.len()
     );

@@ -1,6 +1,6 @@
 //! Ringing over real sockets: callers, listeners, and clients and servers from before it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -410,6 +410,30 @@ async fn a_caller_who_rings_ten_times_a_second_knocks_once_in_three_seconds() {
         // be longer, but not so much as to allow more knocks than this.
         assert!((2..=4).contains(&knocks), "{knocks} knocks");
         assert_eq!(ends, knocks, "each ends when the caller gives up");
+    }
+
+    server.shutdown_within(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_caller_does_not_ring_one_listener_after_the_other() {
+    let server = start(SignalingServer::builder()).await;
+    let address = server.local_addr();
+    let mut caller = Peer::connect(address).await;
+    let mut rung_at = None;
+    for room in ["blue-otter", "red-otter"] {
+        let mut listener = Peer::connect(address).await;
+        listener.send(listen(&[room])).await;
+        listener.expect("listening").await;
+        caller.send(call(room)).await;
+        listener.expect("knock").await;
+        if let Some(before) = rung_at.replace(Instant::now()) {
+            let between = before.elapsed();
+            assert!(between >= Duration::from_millis(2_900), "{between:?}");
+        }
+
+        caller.send(json!({ "type": "cancel_search" })).await;
+        listener.expect("knock_ended").await;
     }
 
     server.shutdown_within(Duration::ZERO).await;
