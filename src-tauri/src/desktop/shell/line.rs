@@ -362,6 +362,7 @@ mod tests {
 
     /// A server under the test's control, with a line to it.
     struct Rig {
+        listener: TcpListener,
         socket: WebSocketStream<TcpStream>,
         line: IdleLine,
         inbox: Inbox,
@@ -374,21 +375,22 @@ mod tests {
             let (handle, inbox) = channel();
             let line = SignalingLine::connect(ClientConfig::new(url));
             let line = IdleLine::start(LineId(1), line, handle);
-            let (stream, _) = listener.accept().await.unwrap();
-            let socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            let socket = registered(&listener).await;
 
-            let mut rig = Self {
+            Self {
+                listener,
                 socket,
                 line,
                 inbox,
-            };
-            rig.say(&json!({
-                "type": "user_registered", "userId": "u", "socketId": "s", "resumeToken": "t",
-                "protocol": 1, "heartbeatMs": 0, "silentMs": 0, "resumeMs": 0,
-                "maxMessageBytes": 65536, "capabilities": ["claim_room", "ring"],
-            }))
-            .await;
-            rig
+            }
+        }
+
+        /// Loses the connection, and registers the line as a new user.
+        async fn reconnect(&mut self) {
+            self.socket.close(None).await.unwrap();
+            self.socket = timeout(TIMEOUT, registered(&self.listener))
+                .await
+                .expect("another connection");
         }
 
         async fn say(&mut self, message: &Value) {
@@ -411,6 +413,14 @@ mod tests {
             timeout(TIMEOUT, next).await.expect(kind)
         }
 
+        /// Waits until the line has read everything that was said.
+        async fn until_read(&mut self) {
+            self.say(&json!({ "type": "knock_ended", "knockId": "k", "reason": "cancelled" }))
+                .await;
+            let last = LineEvent::KnockEnded { id: "k".into() };
+            assert_eq!(self.event().await, last);
+        }
+
         /// The next event for the app, after the connection.
         async fn event(&mut self) -> LineEvent {
             let next = async {
@@ -427,6 +437,35 @@ mod tests {
         }
     }
 
+    /// Takes the line's next connection and registers it.
+    async fn registered(listener: &TcpListener) -> WebSocketStream<TcpStream> {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let registered = json!({
+            "type": "user_registered", "userId": "u", "socketId": "s", "resumeToken": "t",
+            "protocol": 1, "heartbeatMs": 0, "silentMs": 0, "resumeMs": 0,
+            "maxMessageBytes": 65536, "capabilities": ["claim_room", "ring"],
+        });
+        socket
+            .send(Frame::text(registered.to_string()))
+            .await
+            .unwrap();
+        socket
+    }
+
+    fn former() -> FormerClaim {
+        FormerClaim {
+            room: "7".into(),
+            claim_token: "secret".to_owned().into(),
+        }
+    }
+
+    /// What the server says to refuse a message, and when to send it again.
+    fn refusal(code: &str, retry_after: Duration) -> Value {
+        let wait = u64::try_from(retry_after.as_millis()).unwrap();
+        json!({ "type": "error", "code": code, "message": "No.", "retryAfterMs": wait })
+    }
+
     fn claim(claim: RoomClaim) -> LineUse {
         LineUse {
             claim,
@@ -437,18 +476,11 @@ mod tests {
     #[tokio::test]
     async fn a_number_that_others_may_know_is_asked_for_until_the_server_can_answer() {
         let mut rig = Rig::start().await;
-        let former = FormerClaim {
-            room: "7".into(),
-            claim_token: "secret".to_owned().into(),
-        };
-        rig.line.use_for(claim(RoomClaim::Ask(Some(former))));
+        rig.line.use_for(claim(RoomClaim::Ask(Some(former()))));
         for code in ["rate_limited", "unavailable"] {
             let asked = rig.heard("claim_room").await;
             assert_eq!(asked["claimToken"], "secret", "{asked}");
-            rig.say(
-                &json!({ "type": "error", "code": code, "message": "No.", "retryAfterMs": 10 }),
-            )
-            .await;
+            rig.say(&refusal(code, Duration::from_millis(10))).await;
         }
 
         rig.heard("claim_room").await;
@@ -490,15 +522,69 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_too_old_for_a_former_number_is_not_asked_again() {
+        let mut rig = Rig::start().await;
+        rig.line.use_for(claim(RoomClaim::Ask(Some(former()))));
+        rig.heard("claim_room").await;
+        rig.say(&json!({ "type": "error", "code": "unknown_type", "message": "No." }))
+            .await;
+        assert_eq!(rig.event().await, LineEvent::ClaimRefused { never: true });
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_is_asked_at_once() {
+        let mut rig = Rig::start().await;
+        rig.line.use_for(claim(RoomClaim::Ask(Some(former()))));
+        rig.heard("claim_room").await;
+        rig.say(&refusal("rate_limited", Duration::from_secs(600)))
+            .await;
+        rig.until_read().await;
+        rig.reconnect().await;
+        rig.heard("claim_room").await;
+    }
+
+    fn listen(rooms: &[&str]) -> LineUse {
+        LineUse {
+            claim: RoomClaim::None,
+            rooms: rooms.iter().map(|room| (*room).to_owned()).collect(),
+        }
+    }
+
+    #[tokio::test]
     async fn a_refused_list_of_rooms_is_sent_again() {
         let mut rig = Rig::start().await;
-        rig.line.use_for(LineUse {
-            claim: RoomClaim::None,
-            rooms: vec!["a1".into()],
-        });
+        rig.line.use_for(listen(&["a1"]));
+        // The last two: the end of a call has not reached the whole cluster yet.
+        for code in ["unavailable", "already_matched", "already_searching"] {
+            rig.heard("listen").await;
+            rig.say(&refusal(code, Duration::from_millis(10))).await;
+        }
+
+        assert_eq!(rig.heard("listen").await["rooms"], json!(["a1"]));
+    }
+
+    #[tokio::test]
+    async fn the_server_says_how_long_to_wait() {
+        let mut rig = Rig::start().await;
+        rig.line.use_for(listen(&["a1"]));
         rig.heard("listen").await;
-        rig.say(&json!({ "type": "error", "code": "unavailable", "message": "No.", "retryAfterMs": 10 }))
+        let wait = DEFAULT_RETRY_AFTER + Duration::from_secs(1);
+        let refused_at = Instant::now();
+        rig.say(&refusal("unavailable", wait)).await;
+        rig.heard("listen").await;
+        assert!(refused_at.elapsed() >= wait, "{:?}", refused_at.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_room_that_is_no_longer_wanted_is_left_at_once() {
+        let mut rig = Rig::start().await;
+        rig.line.use_for(listen(&["a1", "a2"]));
+        rig.heard("listen").await;
+        // Before the server would take the whole list.
+        rig.say(&refusal("unavailable", Duration::from_secs(600)))
             .await;
+        rig.until_read().await;
+        rig.line.use_for(listen(&["a1"]));
         assert_eq!(rig.heard("listen").await["rooms"], json!(["a1"]));
     }
 }
