@@ -292,6 +292,30 @@ fn a_private_server_is_reached_with_what_is_entered_in_the_settings() {
 }
 
 #[test]
+fn a_server_that_the_administrator_set_is_used_and_not_copied() {
+    require!(Part::Window);
+    let screen = Screen::start().expect("Xvfb starts");
+    let server = ServerProcess::start().expect("the server starts");
+    let settings = json!({ "version": 1, "serverUrl": server.url() });
+    let home = Home::new()
+        .and_then(|home| home.with_system_settings(&settings))
+        .expect("a folder");
+    let window = Window::open_as(home, &screen, &TEST_MEDIA).expect("the window opens");
+    wait_for_state(&window, "/server/status", &json!("connected"));
+
+    window
+        .command("setName", &json!({ "name": "Ann" }))
+        .expect("the page answers")
+        .expect("the name is saved");
+    let home = window.close().expect("the window closes");
+    let own = fs::read_to_string(home.settings()).expect("the settings are saved");
+    assert!(
+        own.contains("Ann") && !own.contains("serverUrl"),
+        "another server can be set later: {own}"
+    );
+}
+
+#[test]
 fn a_server_that_is_away_shows_before_anybody_presses_a_button() {
     require!(Part::Window);
     let screen = Screen::start().expect("Xvfb starts");

@@ -75,6 +75,22 @@ impl Home {
         self
     }
 
+    /// Gives the user's machine an administrator, who has left this settings file for all users.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn with_system_settings(mut self, settings: &Value) -> Result<Self> {
+        let folder = self.folder.path().join("system");
+        let own = folder.join("tandem");
+        std::fs::create_dir_all(&own)
+            .and_then(|()| std::fs::write(own.join("settings.json"), settings.to_string()))
+            .context("cannot write the system's settings")?;
+        self.variables
+            .push(("XDG_CONFIG_DIRS".into(), folder.into_os_string()));
+
+        Ok(self)
+    }
+
     /// Hides this machine's microphones and speakers from the user.
     ///
     /// # Errors
