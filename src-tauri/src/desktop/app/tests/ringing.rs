@@ -147,6 +147,15 @@ fn a_ring_reaches_a_user_who_looks_elsewhere() {
         "the answer to an earlier ring accepts no other"
     );
 
+    world.input(Input::Notification(NotificationReply::Decline { id }));
+    let effects = world.effects();
+    assert!(
+        effects.contains(&Effect::Decline("k1".into())) && !effects.contains(&Effect::ShowWindow),
+        "declined where it was shown: {effects:?}"
+    );
+
+    let id = world.knock("7");
+    world.effects();
     world.input(Input::Notification(NotificationReply::Accept { id }));
     let effects = world.effects();
     assert!(
