@@ -153,22 +153,26 @@ mod tests {
 
     #[test]
     fn serde_writes_the_published_strings() {
-        let written = |code: ErrorCode| serde_json::to_value(code).expect("a code is a string");
+        let has_one_spelling = |code: ErrorCode, spelled: &str| {
+            let written = serde_json::to_value(code).expect("a code is a string");
+            assert_eq!(written, spelled, "in reports and for the page");
+            assert_eq!(code.as_str(), spelled, "in logs");
+        };
 
         for code in AppErrorCode::ALL {
-            assert_eq!(written(code.into()), code.as_str(), "one spelling each");
+            has_one_spelling(code.into(), code.as_str());
         }
 
         for code in ClientErrorCode::ALL {
-            assert_eq!(written(code.into()), code.as_str(), "one spelling each");
+            has_one_spelling(code.into(), code.as_str());
         }
 
         for code in EndCode::ALL {
-            assert_eq!(written(code.into()), code.as_str(), "one spelling each");
+            has_one_spelling(code.into(), code.as_str());
         }
 
         for code in MediaErrorCode::ALL {
-            assert_eq!(written(code.into()), code.as_str(), "one spelling each");
+            has_one_spelling(code.into(), code.as_str());
         }
     }
 }

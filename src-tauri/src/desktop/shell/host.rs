@@ -177,6 +177,17 @@ mod tests {
                 .unwrap_or_else(|error| panic!("{url}: {error}"));
         }
 
+        if let Some(IpAddr::V4(ip)) = routed_address()
+            && !ip.is_loopback()
+        {
+            let url = ServerUrl::listening_on((ip, bound.port()).into());
+            assert!(
+                host.addresses.contains(&url),
+                "{url} is missing in {:?}",
+                host.addresses
+            );
+        }
+
         assert!(
             !host.addresses.contains(&host.local_url),
             "no other computer reaches this one at {}",
