@@ -131,7 +131,6 @@ impl Driver {
             relay_only: options.relay_only,
             addresses: options.media_addresses.clone(),
             // Nobody far away needs them, and they tell something about this machine.
-            link_local: options.signaling.url.is_private(),
             runtime: options.media_runtime.clone(),
         };
 
