@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -11,6 +12,7 @@ use anyhow::{Context, Result};
 /// A TCP load balancer. It runs until the test's process ends.
 pub struct Balancer {
     address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
 }
 
 impl Balancer {
@@ -22,19 +24,27 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").context("no port for a load balancer")?;
         let address = listener.local_addr()?;
         let nodes: Arc<[SocketAddr]> = nodes.into();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&accepted);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::Relaxed);
                 let nodes = Arc::clone(&nodes);
                 thread::spawn(move || carry(&client, &nodes));
             }
         });
 
-        Ok(Self { address })
+        Ok(Self { address, accepted })
     }
 
     /// The address that clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections clients have made.
+    pub fn connections(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 
@@ -109,7 +119,10 @@ mod tests {
             [&second, &third].map(|server| server.local_addr().expect("an address"));
         let front = |nodes: &[SocketAddr]| Balancer::start(nodes).expect("a free port");
 
-        assert_eq!(greeting(&front(&[second, third])), b"2", "the first node");
+        let balancer = front(&[second, third]);
+        assert_eq!(balancer.connections(), 0, "no client has come");
+        assert_eq!(greeting(&balancer), b"2", "the first node");
+        assert_eq!(balancer.connections(), 1, "clients are counted");
 
         assert_eq!(
             greeting(&front(&[third, second])),

@@ -1,5 +1,7 @@
-//! A signaling server and a partner that misbehave.
+//! A signaling server and a partner that misbehave, and a web server where a signaling server should
+//! be.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +80,37 @@ fn misbehave(stream: TcpStream, garbage: &[String], sent: &AtomicBool) {
 
     sent.store(true, Ordering::Relaxed);
     while socket.read().is_ok() {}
+}
+
+/// Answers every HTTP request with `answer`, a whole response. Returns the server's address. The
+/// thread ends with the test's process.
+///
+/// # Errors
+/// When it cannot listen.
+pub fn web_server(answer: String) -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = answer.clone();
+            // A client that breaks off has no answer to wait for.
+            thread::spawn(move || respond(&stream, &answer));
+        }
+    });
+
+    Ok(address)
+}
+
+/// Reads until the empty line after the request's head, and answers.
+fn respond(mut stream: &TcpStream, answer: &str) -> Result<()> {
+    let mut lines = BufReader::new(stream);
+    let mut line = String::new();
+    while lines.read_line(&mut line)? > "\r\n".len() {
+        line.clear();
+    }
+
+    stream.write_all(answer.as_bytes())?;
+    Ok(())
 }
 
 /// A partner in a room that follows the signaling protocol but not WebRTC.

@@ -54,7 +54,12 @@ impl SecureServer {
         format!("https://localhost:{}", self.server.address().port())
     }
 
-    /// The certificate of the authority that signed the server's.
+    /// The authority that signed the server's certificate.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The certificate of that authority.
     pub fn authority_file(&self) -> &Path {
         self.authority.file()
     }
