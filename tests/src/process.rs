@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_test_can_wait_for_a_line() {
-        let process = shell("echo first; sleep 0.2; echo ready 42; sleep 60");
+        let process = shell("echo first; sleep 0.2; echo ready 42; exec sleep 60");
         let number = process.wait_for_line(Duration::from_secs(10), |line| {
             line.strip_prefix("ready ")?.parse::<u32>().ok()
         });

@@ -13,6 +13,9 @@ pub const NEAR: &str =
 pub const FAR: &str =
     "Please call Stella, and ask her to bring these things with her from the store on Wednesday.";
 
+/// A few words, where it only matters whether someone speaks.
+pub const PHRASE: &str = "The quick brown fox jumps.";
+
 /// A voice of espeak-ng.
 #[derive(Debug, Clone, Copy)]
 pub enum Voice {

@@ -62,7 +62,7 @@ fn speaker_test_levels(window: &Window, pulse: &PulseAudio) -> [f64; 2] {
 fn the_level_meter_and_the_speaker_test_use_the_chosen_devices() {
     require!(Part::Window, Part::PulseAudio, Part::Speech);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let sentence = speech::say(folder.path(), "near", Voice::Male, speech::NEAR)
+    let sentence = speech::say(folder.path(), "phrase", Voice::Male, speech::PHRASE)
         .expect("the sentence is synthesized");
     let (screen, pulse) = (
         Screen::start().expect("Xvfb starts"),
@@ -189,7 +189,7 @@ impl DeviceCall {
 fn microphone_and_speaker_can_be_changed_during_a_call() {
     require!(Part::Window, Part::PulseAudio, Part::Speech);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let sentence = speech::say(folder.path(), "near", Voice::Male, speech::NEAR)
+    let sentence = speech::say(folder.path(), "phrase", Voice::Male, speech::PHRASE)
         .expect("the sentence is synthesized");
     let (screen, pulse) = (
         Screen::start().expect("Xvfb starts"),

@@ -177,7 +177,8 @@ fn the_ring_is_heard_until_it_is_answered() {
 
     let heard = pulse.record("headphones").expect("the sink is recorded");
     let link = invite(&ann);
-    bea.fill("#room-code", &link).expect("a link can be pasted");
+    bea.paste("#room-code", &link)
+        .expect("a link can be pasted");
     bea.press("call-with-code").expect("the button is there");
     bea.press("join-opened").expect("the button is there");
     wait_for_ring(&ann);
@@ -253,18 +254,20 @@ fn a_private_server_is_reached_with_what_is_entered_in_the_settings() {
 
     // What may help is opened by itself.
     window
-        .fill("#ca-file", text(&settings))
+        .paste("#ca-file", text(&settings))
         .expect("there is a place for certificates");
     window
         .wait_for_element(".server-access [data-problem=CA_FILE_INVALID]")
         .expect("a file without certificates is told at once");
     window
-        .fill("#ca-file", text(server.authority_file()))
+        .paste("#ca-file", text(server.authority_file()))
         .expect("the path can be corrected");
     wait_for_state(&window, "/server/cause", &json!("SIGNALING_TOKEN_NEEDED"));
 
     let secret = server.token("Ann");
-    window.fill("#token", &secret).expect("and one for a token");
+    window
+        .paste("#token", &secret)
+        .expect("and one for a token");
     window.press("save-token").expect("the button is there");
     wait_for_state(&window, "/server/status", &json!("connected"));
     let shown = window.text(".token-saved").expect("the page answers");

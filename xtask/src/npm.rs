@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 
 use anyhow::{Result, bail};
 
@@ -40,11 +41,38 @@ pub(crate) fn install(folder: &Path) -> Result<()> {
 
 /// Runs a script of the folder's `package.json`, after installing missing packages.
 pub(crate) fn run(folder: &Path, script: &str) -> Result<()> {
-    if !is_installed(folder) {
-        step("Installing the npm packages", || install(folder))?;
+    install_if_missing(folder)?;
+    npm(["run", "--silent", script]).dir(folder).run()
+}
+
+/// Runs two scripts at the same time, because each uses one core. What the second prints appears
+/// after the first has ended.
+pub(crate) fn run_both(folder: &Path, first: &str, second: &str) -> Result<()> {
+    install_if_missing(folder)?;
+    let shell = npm(["run", "--silent", second]).dir(folder);
+    let line = shell.line();
+    let (first, second) = thread::scope(|scope| {
+        let second = scope.spawn(|| shell.transcript());
+        let first = npm(["run", "--silent", first]).dir(folder).run();
+        (first, second.join())
+    });
+
+    let (printed, status) = second.expect("starting a program does not panic")?;
+    println!("  $ {line}\n{printed}");
+    first?;
+    if !status.success() {
+        bail!("`{line}` failed ({status})");
     }
 
-    npm(["run", "--silent", script]).dir(folder).run()
+    Ok(())
+}
+
+fn install_if_missing(folder: &Path) -> Result<()> {
+    if is_installed(folder) {
+        return Ok(());
+    }
+
+    step("Installing the npm packages", || install(folder))
 }
 
 fn npm<const N: usize>(arguments: [&str; N]) -> Shell {

@@ -30,8 +30,7 @@ pub(crate) fn build_if_changed() -> Result<()> {
 
 /// Checks types, lints and format, and runs the unit tests.
 pub(crate) fn check() -> Result<()> {
-    npm::run(&folder(), "check")?;
-    npm::run(&folder(), "test")
+    npm::run_both(&folder(), "check", "test")
 }
 
 /// Runs the browser tests of the built page in Chromium: accessibility, keyboard, hostile text,

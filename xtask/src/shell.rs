@@ -140,6 +140,23 @@ impl Shell {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Runs it silently and returns all that it printed, and whether it succeeded.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn transcript(mut self) -> Result<(String, ExitStatus)> {
+        let output = self
+            .command
+            .output()
+            .with_context(|| format!("cannot start `{}`", self.line()))?;
+        let printed = [output.stdout, output.stderr].concat();
+
+        Ok((
+            String::from_utf8_lossy(&printed).into_owned(),
+            output.status,
+        ))
+    }
+
     /// Runs it silently and returns whether it succeeded.
     pub(crate) fn succeeds(mut self) -> bool {
         self.command

@@ -1,7 +1,9 @@
 //! `cargo xtask test`: everything that CI checks, ordered so that mistakes show early.
 
 use std::fs;
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::{Context, Result};
 
@@ -86,8 +88,10 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
             "default"
         };
 
+        // How many of these slots a test takes is in .config/nextest.toml.
+        let slots = 2 * thread::available_parallelism().map_or(1, NonZero::get);
         let mut shell = Shell::cargo(["nextest", "run", "--locked", "--workspace"])
-            .args(["--profile", profile])
+            .args(["--profile", profile, "--test-threads", &slots.to_string()])
             .args(workspace::features());
         if extent == Extent::Fast {
             shell = shell.args(["-E", "not package(tandem-tests)"]);
