@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{Shell, heading, step};
-use crate::{npm, page, setup, workspace};
+use crate::{npm, page, release, setup, workspace};
 
 /// The installers that this system can make without downloading tools. The release workflow makes
 /// the others.
@@ -42,28 +42,8 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
     }
 
     page::build_if_changed()?;
-    // Cargo builds the program as for everyone else, and the tool only packs it. Without VP8:
-    // distributions ship different versions of libvpx, and one installer should fit them all.
-    step(&format!("Building Tandem ({profile})"), || {
-        let release = if profile == "release" {
-            &["--release"][..]
-        } else {
-            &[]
-        };
-
-        Shell::cargo([
-            "build",
-            "--locked",
-            "--package",
-            "tandem",
-            "--bin",
-            "tandem",
-        ])
-        .args(release)
-        .run()
-    })?;
-
-    let program = workspace::binary(profile, "tandem")?;
+    // Cargo builds the program as for everyone else, and the tool only packs it.
+    let program = release::build(profile)?;
     if profile == "release" && cfg!(unix) {
         // Line tables are three quarters of the file, and users don't need them; symbols stay. The
         // result goes to a new file, because cargo keeps a hard link to this one.

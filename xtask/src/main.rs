@@ -25,6 +25,7 @@ mod needs;
 mod npm;
 mod packages;
 mod page;
+mod release;
 mod run;
 mod setup;
 mod shell;

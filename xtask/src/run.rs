@@ -5,8 +5,8 @@ use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::shell::{Shell, heading, step};
-use crate::{page, setup, workspace};
+use crate::shell::{Shell, heading};
+use crate::{page, release, setup, workspace};
 
 /// Where the snapshot of the received video goes.
 const SNAPSHOT: &str = "out/remote.png";
@@ -26,11 +26,7 @@ const DEFAULTS: [(&str, Option<&str>); 4] = [
 pub(crate) fn build() -> Result<()> {
     setup::build()?;
     page::build_if_changed()?;
-    step("Building Tandem (release)", || {
-        Shell::cargo(["build", "--locked", "--release", "--package", "tandem"])
-            .args(release_features())
-            .run()
-    })
+    release::build("release").map(drop)
 }
 
 /// Builds Tandem and opens its window. Without a display it makes a headless call and shows the
@@ -69,15 +65,6 @@ pub(crate) fn run(extra: &[&str]) -> Result<ExitCode> {
     }
 
     Ok(exit_code(status.code()))
-}
-
-/// The features of a release build: VP8 where this system has libvpx.
-fn release_features() -> &'static [&'static str] {
-    if cfg!(windows) {
-        &[]
-    } else {
-        &["--features", "vp8"]
-    }
 }
 
 /// Whether these arguments, on this machine, open the window.
