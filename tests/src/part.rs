@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::message_bus::PYTHON;
 use crate::process::tool;
-use crate::{Overlay, clip, guest};
+use crate::{Overlay, clip, guest, network};
 
 /// Something outside the workspace that a test needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub enum Part {
     Bundler,
     /// `dpkg`, and permission to run it in an overlay over this machine.
     Overlay,
+    /// `ip`, and permission to make network namespaces with it.
+    Network,
     /// The tools that read RPM packages.
     Rpm,
     /// A machine without a camera.
@@ -117,6 +119,10 @@ impl Part {
             Self::Overlay => {
                 programs(&["unshare", "nsenter", "chroot", "dpkg"])?;
                 Overlay::check()
+            }
+            Self::Network => {
+                programs(&["ip", "sysctl"])?;
+                network::check()
             }
             Self::Rpm => programs(&["rpm", "rpm2cpio", "cpio"]),
             Self::NoCamera => match (0..64)

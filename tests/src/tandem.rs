@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::network::Host;
 use crate::process::{Process, built};
 
 /// A running `tandem --headless`, killed when dropped.
@@ -43,13 +44,31 @@ impl Tandem {
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Self> {
         let mut command = Command::new(built("tandem"));
-        command
-            .args(["--headless", "--report", "-", "--log-level", "debug"])
-            .args(arguments);
-
         for (key, value) in environment {
             command.env(key, value);
         }
+
+        Self::start_command(command, arguments)
+    }
+
+    /// The same on a host of a [`Network`](crate::Network).
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_on<S: AsRef<OsStr>>(
+        host: &Host,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        Self::start_command(host.command(built("tandem")), arguments)
+    }
+
+    fn start_command<S: AsRef<OsStr>>(
+        mut command: Command,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        command
+            .args(["--headless", "--report", "-", "--log-level", "debug"])
+            .args(arguments);
 
         Ok(Self {
             process: Process::start(command)?,

@@ -216,6 +216,18 @@ pub(crate) const TEST: &[Need] = &[
         "redis",
     ),
     on_linux(
+        "iproute2 (networks of the tests' own)",
+        Probe::Program(&["ip"]),
+        "iproute2",
+        "iproute",
+    ),
+    on_linux(
+        "procps (sysctl)",
+        Probe::Program(&["sysctl"]),
+        "procps",
+        "procps-ng",
+    ),
+    on_linux(
         "coturn (calls through a TURN server)",
         Probe::Program(&["turnserver"]),
         "coturn",

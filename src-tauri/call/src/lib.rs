@@ -51,6 +51,7 @@
 mod bwe;
 mod congestion;
 mod interceptors;
+pub mod interfaces;
 mod link;
 mod machine;
 mod pacer;

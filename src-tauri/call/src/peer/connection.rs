@@ -26,7 +26,9 @@ use super::handler::{Handler, PeerEvent};
 use super::negotiated::{Negotiated, agree, same_format};
 use super::route::{self, Route};
 use super::track::LocalTrack;
-use super::workarounds::{HandshakeDone, HandshakeRuntime, RemoteCandidates, follow_answer};
+use super::workarounds::{
+    HandshakeDone, HandshakeRuntime, LinkLocal, RemoteCandidates, follow_answer,
+};
 use super::{description, privacy, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{LastHeard, LastHeardTap, PassThrough};
@@ -54,6 +56,8 @@ pub struct PeerConfig {
     pub relay_only: bool,
     /// Where to bind. Empty means every address of this machine, loopback included.
     pub addresses: Vec<SocketAddr>,
+    /// Bind link-local addresses (RFC 3927) too: the partner may be on the same cable.
+    pub link_local: bool,
     /// Sockets and timers to use, for instance those of a simulated network. `None` means the
     /// system's, on tokio.
     pub runtime: Option<Arc<dyn Runtime>>,
@@ -74,6 +78,7 @@ pub struct Peer {
     negotiated: Negotiated,
     events: UnboundedSender<PeerEvent>,
     remote_candidates: RemoteCandidates,
+    link_local: LinkLocal,
 }
 
 impl Peer {
@@ -102,9 +107,23 @@ impl Peer {
         let has_turn = urls.any(|url| url.starts_with("turn:") || url.starts_with("turns:"));
 
         let handshake_done = HandshakeDone::default();
-        let handler = Handler::new(events.clone(), config.relay_only, handshake_done.clone());
-        let runtime =
-            HandshakeRuntime::new(config.runtime.as_ref(), handshake_done.clone(), has_turn);
+        let link_local = if config.link_local {
+            LinkLocal::of_this_machine()
+        } else {
+            LinkLocal::none()
+        };
+        let handler = Handler::new(
+            events.clone(),
+            config.relay_only,
+            handshake_done.clone(),
+            link_local.clone(),
+        );
+        let runtime = HandshakeRuntime::new(
+            config.runtime.as_ref(),
+            handshake_done.clone(),
+            has_turn,
+            link_local.clone(),
+        );
 
         let connection = PeerConnectionBuilder::new()
             .with_configuration(setup::configuration(&config.ice_servers, config.relay_only))
@@ -112,7 +131,7 @@ impl Peer {
             .with_interceptor_registry(registry)
             .with_setting_engine(setup::settings(config.relay_only, has_turn))
             .with_handler(Arc::new(handler))
-            .with_udp_addrs(setup::addresses(&config.addresses))
+            .with_udp_addrs(setup::addresses(&config.addresses, &link_local))
             .with_runtime(Arc::new(runtime))
             .build()
             .await
@@ -130,6 +149,7 @@ impl Peer {
             negotiated: Negotiated::default(),
             events,
             remote_candidates: RemoteCandidates::default(),
+            link_local,
         })
     }
 
@@ -404,7 +424,7 @@ impl Peer {
             .set_local_description(description)
             .await
             .map_err(could_not("apply its own description"))?;
-        Ok(json)
+        Ok(self.link_local.named(&json))
     }
 }
 
@@ -426,6 +446,7 @@ mod tests {
             ice_servers: Vec::new(),
             relay_only: false,
             addresses: vec!["127.0.0.1:0".parse().expect("an address")],
+            link_local: false,
             runtime: None,
         };
 

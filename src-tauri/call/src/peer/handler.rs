@@ -12,7 +12,7 @@ use webrtc::peer_connection::{
 };
 
 use super::formats::MediaKind;
-use super::workarounds::HandshakeDone;
+use super::workarounds::{HandshakeDone, LinkLocal};
 use super::{description, privacy};
 use crate::machine::Text;
 
@@ -40,20 +40,23 @@ pub(super) struct Handler {
     events: UnboundedSender<PeerEvent>,
     relay_only: bool,
     handshake_done: HandshakeDone,
+    link_local: LinkLocal,
 }
 
 impl Handler {
     /// With `relay_only`, only relay candidates become events. `handshake_done` follows the state
-    /// of the connection.
+    /// of the connection. `link_local` are the addresses that have stand-ins.
     pub(super) fn new(
         events: UnboundedSender<PeerEvent>,
         relay_only: bool,
         handshake_done: HandshakeDone,
+        link_local: LinkLocal,
     ) -> Self {
         Self {
             events,
             relay_only,
             handshake_done,
+            link_local,
         }
     }
 
@@ -76,7 +79,8 @@ impl PeerConnectionEventHandler for Handler {
             Some(candidate)
         };
 
-        if let Some(candidate) = candidate {
+        if let Some(mut candidate) = candidate {
+            candidate.candidate = self.link_local.named(&candidate.candidate);
             self.send(PeerEvent::Candidate(
                 description::candidate_to_json(&candidate).into(),
             ));

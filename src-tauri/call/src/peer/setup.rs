@@ -10,7 +10,7 @@ use webrtc::peer_connection::{
     SettingEngineBuilder,
 };
 
-use super::workarounds::multicast_dns;
+use super::workarounds::{LinkLocal, multicast_dns};
 
 /// Time between ICE checks. A connection takes 26–47 ms to come up with this, 205–410 ms with the
 /// library's default of 200 ms.
@@ -57,8 +57,8 @@ pub(super) fn settings(relay_only: bool, has_turn: bool) -> SettingEngine {
         .build()
 }
 
-/// Where to bind: the configured addresses, or every address of this machine.
-pub(super) fn addresses(configured: &[SocketAddr]) -> Vec<String> {
+/// Where to bind: the configured addresses, or every address of this machine and `link_local`.
+pub(super) fn addresses(configured: &[SocketAddr], link_local: &LinkLocal) -> Vec<String> {
     if !configured.is_empty() {
         return configured.iter().map(SocketAddr::to_string).collect();
     }
@@ -68,6 +68,7 @@ pub(super) fn addresses(configured: &[SocketAddr]) -> Vec<String> {
         all.push("[::]:0".to_owned());
     }
 
+    all.extend(link_local.to_bind().map(|address| address.to_string()));
     all
 }
 

@@ -14,6 +14,7 @@ pub(crate) async fn peer() -> (Peer, UnboundedReceiver<PeerEvent>) {
         ice_servers: Vec::new(),
         relay_only: false,
         addresses: vec!["127.0.0.1:0".parse().expect("an address")],
+        link_local: false,
         runtime: None,
     };
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
+use tandem_call::interfaces;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::server::{SignalingServer, StartError};
 
@@ -58,15 +59,9 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
     })
 }
 
-/// Names of interfaces to containers, virtual machines and VPNs begin like this: the people nearby
-/// are not behind them.
-const VIRTUAL_INTERFACES: [&str; 12] = [
-    "docker", "br-", "veth", "virbr", "vmnet", "vbox", "lxc", "podman", "tun", "tap", "wg", "utun",
-];
-
 /// The URLs at which other computers reach this one, which has `addresses` on these interfaces: IPv4
 /// only, and the likeliest first. That is `routed`, which leads to the other networks; then private
-/// addresses, as home networks have them.
+/// addresses, as home networks have them. Two computers on one cable have link-local ones.
 fn lan_urls<'a>(
     addresses: impl Iterator<Item = (&'a str, IpAddr)>,
     routed: Option<IpAddr>,
@@ -74,21 +69,17 @@ fn lan_urls<'a>(
 ) -> Vec<ServerUrl> {
     let mut addresses: Vec<(&str, Ipv4Addr)> = addresses
         .filter_map(|(name, ip)| match ip {
-            IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_link_local() && !ip.is_unspecified() => {
-                Some((name, ip))
-            }
+            IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => Some((name, ip)),
             _ => None,
         })
         .collect();
 
     addresses.sort_by_key(|(name, ip)| {
-        let is_virtual = VIRTUAL_INTERFACES
-            .iter()
-            .any(|start| name.to_lowercase().starts_with(start));
         (
-            is_virtual,
+            interfaces::is_virtual(name),
             Some(IpAddr::V4(*ip)) != routed,
             !ip.is_private(),
+            ip.is_link_local(),
             *ip,
         )
     });
@@ -156,6 +147,15 @@ mod tests {
                 "172.17.0.1:9000"
             ],
             "where the other networks are, and last what leads to no person"
+        );
+        assert_eq!(
+            urls(&[("eth0", [169, 254, 3, 4])], None),
+            ["169.254.3.4:9000"],
+            "two computers on a cable have no other"
+        );
+        assert_eq!(
+            urls(&[("eth0", [169, 254, 3, 4]), home], None)[0],
+            "192.168.1.7:9000"
         );
         assert_eq!(
             urls(&many, Some([10, 8, 0, 2]))[0],

@@ -13,6 +13,7 @@
 //! | `answer_codec.rs` | a sender does not follow the codec of the answer | to be filed; related: webrtc-rs/webrtc#737 |
 //! | `selected_pair.rs` | the statistics name candidates differently than their pairs do | to be filed |
 //! | `mdns.rs` | without multicast, the whole connection fails to start | to be filed |
+//! | `link_local.rs` | a machine with link-local addresses alone has no candidates | to be filed |
 //!
 //! Two more live elsewhere because they do more than work around something:
 //!
@@ -28,12 +29,14 @@
 
 mod answer_codec;
 mod handshake;
+mod link_local;
 mod mdns;
 mod remote_candidates;
 mod selected_pair;
 
 pub(super) use answer_codec::follow_answer;
 pub(super) use handshake::{HandshakeDone, HandshakeRuntime};
+pub(super) use link_local::LinkLocal;
 pub(super) use mdns::multicast_dns;
 pub(super) use remote_candidates::RemoteCandidates;
 pub(super) use selected_pair::selected_pair;

@@ -29,6 +29,7 @@ use webrtc::runtime::{
 
 use super::done::HandshakeDone;
 use super::socket::HandshakeSocket;
+use crate::peer::workarounds::LinkLocal;
 
 /// The longest sleep until the connection is up.
 const MAX_SLEEP: Duration = Duration::from_millis(5);
@@ -42,19 +43,23 @@ pub(in crate::peer) struct HandshakeRuntime {
     inner: Arc<dyn Runtime>,
     done: HandshakeDone,
     limit_sleep: bool,
+    link_local: LinkLocal,
 }
 
 impl HandshakeRuntime {
     /// Wraps `inner`, or tokio. With `limit_sleep`, sleeps are short until the handshake is `done`.
+    /// `link_local` are the addresses that have stand-ins.
     pub(in crate::peer) fn new(
         inner: Option<&Arc<dyn Runtime>>,
         done: HandshakeDone,
         limit_sleep: bool,
+        link_local: LinkLocal,
     ) -> Self {
         Self {
             inner: inner.map_or_else(|| Arc::new(TokioRuntime) as _, Arc::clone),
             done,
             limit_sleep,
+            link_local,
         }
     }
 
@@ -87,7 +92,7 @@ impl Runtime for HandshakeRuntime {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         Ok(HandshakeSocket::new(
-            self.inner.wrap_udp_socket(socket)?,
+            self.link_local.wrap(socket, &*self.inner)?,
             &self.inner,
             self.done.clone(),
         ))
@@ -139,7 +144,7 @@ mod tests {
     #[test]
     fn sleeps_are_short_until_the_connection_is_up() {
         let done = HandshakeDone::default();
-        let runtime = HandshakeRuntime::new(None, done.clone(), true);
+        let runtime = HandshakeRuntime::new(None, done.clone(), true, LinkLocal::none());
         let (short, long) = (Duration::from_millis(1), Duration::from_secs(1));
 
         assert_eq!(
@@ -160,7 +165,8 @@ mod tests {
             "afterwards timers run their time"
         );
 
-        let direct = HandshakeRuntime::new(None, HandshakeDone::default(), false);
+        let direct =
+            HandshakeRuntime::new(None, HandshakeDone::default(), false, LinkLocal::none());
         assert_eq!(
             direct.limited(long),
             long,

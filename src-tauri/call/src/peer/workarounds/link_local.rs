@@ -1,0 +1,207 @@
+//! Link-local addresses: what two computers on one cable have (RFC 3927, RFC 4291).
+//!
+//! **The library** (webrtc 0.21.1, `peer_connection/driver.rs`, `expand_wildcard`) expands 0.0.0.0
+//! and [::] into every address of the machine except these, so that such computers never find each
+//! other. An address that is named is bound as it is. That is enough for IPv4. A link-local address
+//! of IPv6 has a scope, the interface that it belongs to. The library finds the socket for a
+//! candidate by its address, and a candidate has no scope, so it would find none.
+//!
+//! **We** name the addresses of IPv4. For each of IPv6, the library binds a port on ::1 that stands
+//! in for it. The runtime puts a socket on the link-local address in that one's place, which removes
+//! the scope from everything that it receives; the system needs none for sending, because the socket
+//! belongs to the interface. What is sent to the partner names the link-local address.
+//!
+//! **Upstream:** to be filed: "Host candidates for link-local addresses".
+//!
+//! **It can go** when `tests/link_local.rs` passes with [`LinkLocal::none`] in its place.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use parking_lot::Mutex;
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Runtime, Transmit};
+
+use crate::interfaces;
+
+/// The link-local addresses of this machine.
+#[derive(Debug, Clone, Default)]
+pub(in crate::peer) struct LinkLocal {
+    v4: Vec<SocketAddr>,
+    v6: Arc<[V6]>,
+}
+
+/// A link-local address of IPv6.
+#[derive(Debug)]
+struct V6 {
+    /// The address and the interface.
+    address: SocketAddrV6,
+    /// What the library binds for it, on ::1.
+    stand_in: SocketAddr,
+    /// The port on the link-local address, once it is bound.
+    port: Mutex<Option<u16>>,
+}
+
+impl LinkLocal {
+    /// None: nothing changes.
+    pub(in crate::peer) fn none() -> Self {
+        Self::default()
+    }
+
+    /// Those that lead to people: not to containers or a VPN.
+    pub(in crate::peer) fn of_this_machine() -> Self {
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot list this machine's network addresses");
+            Vec::new()
+        });
+        let interfaces = interfaces
+            .iter()
+            .filter(|interface| !interfaces::is_virtual(&interface.name));
+
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for interface in interfaces {
+            match (interface.ip(), interface.index) {
+                (IpAddr::V4(ip), _) if ip.is_link_local() => v4.push(SocketAddr::from((ip, 0))),
+                (IpAddr::V6(ip), Some(index)) if ip.is_unicast_link_local() => {
+                    v6.extend(V6::new(SocketAddrV6::new(ip, 0, 0, index)));
+                }
+                _ => {}
+            }
+        }
+
+        Self { v4, v6: v6.into() }
+    }
+
+    /// What the library has to bind.
+    pub(in crate::peer) fn to_bind(&self) -> impl Iterator<Item = SocketAddr> {
+        let stand_ins = self.v6.iter().map(|v6| v6.stand_in);
+        self.v4.iter().copied().chain(stand_ins)
+    }
+
+    /// Wraps a socket of the library on `runtime`: one that stands in for a link-local address is
+    /// replaced.
+    pub(in crate::peer) fn wrap(
+        &self,
+        socket: UdpSocket,
+        runtime: &dyn Runtime,
+    ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let bound = socket.local_addr()?;
+        let Some(v6) = self.v6.iter().find(|v6| v6.stand_in == bound) else {
+            return runtime.wrap_udp_socket(socket);
+        };
+
+        let real = UdpSocket::bind(v6.address)?;
+        real.set_nonblocking(true)?;
+        *v6.port.lock() = Some(real.local_addr()?.port());
+
+        Ok(Arc::new(LinkLocalSocket {
+            inner: runtime.wrap_udp_socket(real)?,
+            stand_in: v6.stand_in,
+        }))
+    }
+
+    /// Candidates or a description for the partner, with the addresses where stand-ins are.
+    pub(in crate::peer) fn named(&self, text: &str) -> String {
+        self.v6.iter().fold(text.to_owned(), |text, v6| {
+            let Some(port) = *v6.port.lock() else {
+                return text;
+            };
+
+            // As in "candidate:1 1 udp 2130706431 ::1 50000 typ host" (RFC 8839 §5.1).
+            let stand_in = format!(" {} {} ", v6.stand_in.ip(), v6.stand_in.port());
+            text.replace(&stand_in, &format!(" {} {port} ", v6.address.ip()))
+        })
+    }
+}
+
+impl V6 {
+    /// `None` if this machine has no ::1.
+    fn new(address: SocketAddrV6) -> Option<Self> {
+        // A free port, which the library binds in a moment.
+        let stand_in = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok()?;
+        Some(Self {
+            address,
+            stand_in: stand_in.local_addr().ok()?,
+            port: Mutex::new(None),
+        })
+    }
+}
+
+/// A socket on a link-local address of IPv6, which seems to be on ::1 and knows no scopes.
+#[derive(Debug)]
+struct LinkLocalSocket {
+    inner: Arc<dyn AsyncUdpSocket>,
+    stand_in: SocketAddr,
+}
+
+impl AsyncUdpSocket for LinkLocalSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.stand_in)
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let leads_there = match transmit.destination {
+            SocketAddr::V6(address) => address.ip().is_unicast_link_local(),
+            SocketAddr::V4(_) => false,
+        };
+        // Lost, as on any network that does not lead there.
+        if !leads_there {
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
+
+        self.inner.poll_send(cx, transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let received = ready!(self.inner.poll_recv(cx, bufs, meta));
+        if let Ok(count) = received {
+            for meta in meta.iter_mut().take(count) {
+                if let SocketAddr::V6(from) = &mut meta.addr {
+                    from.set_scope_id(0);
+                }
+            }
+        }
+
+        Poll::Ready(received)
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.inner.max_gso_segments()
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.inner.max_gro_segments()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_partner_gets_the_address_and_never_its_stand_in() {
+        let v6 = V6::new("[fe80::1%3]:0".parse().unwrap()).expect("this machine has ::1");
+        let port = v6.stand_in.port();
+        let addresses = LinkLocal {
+            v4: Vec::new(),
+            v6: vec![v6].into(),
+        };
+        let candidate = format!("candidate:1 1 udp 2130706431 ::1 {port} typ host");
+        assert_eq!(addresses.named(&candidate), candidate, "not bound yet");
+
+        *addresses.v6[0].port.lock() = Some(7);
+        assert_eq!(
+            addresses.named(&candidate),
+            "candidate:1 1 udp 2130706431 fe80::1 7 typ host"
+        );
+
+        let other = format!("candidate:1 1 udp 2130706431 ::1 {port}0 typ host");
+        assert_eq!(addresses.named(&other), other, "another port on ::1");
+    }
+}

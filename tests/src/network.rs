@@ -1,0 +1,200 @@
+//! A network of the test's own: hosts that are joined by a bridge and can reach nothing else. Each
+//! is a network namespace, in which programs run with [`Host::command`].
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::Result;
+
+use crate::process::tool;
+
+/// A network. Dropping it takes it down; the programs in it should have ended before.
+pub struct Network {
+    switch: Namespace,
+    hosts: Vec<Host>,
+}
+
+/// A host: `lo`, and `eth0` into the network. Both are up; `eth0` has its IPv6 link-local address
+/// and no other.
+pub struct Host {
+    namespace: Namespace,
+}
+
+impl Network {
+    /// A network with this many hosts.
+    ///
+    /// # Errors
+    /// When this machine does not let this user make network namespaces: see
+    /// [`Part::Network`](crate::Part::Network).
+    pub fn start(hosts: usize) -> Result<Self> {
+        let switch = Namespace::new()?;
+        switch.ip(&["link", "add", "bridge", "type", "bridge"])?;
+        switch.ip(&["link", "set", "bridge", "up"])?;
+
+        let mut network = Self {
+            switch,
+            hosts: Vec::new(),
+        };
+        for number in 0..hosts {
+            network.add_host(number)?;
+        }
+
+        Ok(network)
+    }
+
+    fn add_host(&mut self, number: usize) -> Result<()> {
+        let namespace = Namespace::new()?;
+        // An address can be used at once, not only when no other host has objected for a while.
+        namespace.run("sysctl", &["-qw", "net.ipv6.conf.default.accept_dad=0"])?;
+        namespace.ip(&["link", "set", "lo", "up"])?;
+
+        let port = format!("port{number}");
+        self.switch.ip(&[
+            "link",
+            "add",
+            &port,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            &namespace.name,
+        ])?;
+        self.switch
+            .ip(&["link", "set", &port, "master", "bridge", "up"])?;
+        namespace.ip(&["link", "set", "eth0", "up"])?;
+
+        self.hosts.push(Host { namespace });
+        Ok(())
+    }
+
+    /// A host, by its number from 0.
+    ///
+    /// # Panics
+    /// When there is no such host.
+    pub fn host(&self, number: usize) -> &Host {
+        &self.hosts[number]
+    }
+}
+
+impl Host {
+    /// Gives `eth0` an address, such as `192.168.7.1/24`.
+    ///
+    /// # Errors
+    /// When it is not an address.
+    pub fn add_address(&self, address: &str) -> Result<()> {
+        self.namespace
+            .ip(&["address", "add", address, "dev", "eth0"])
+    }
+
+    /// Turns IPv6 off on `eth0`.
+    ///
+    /// # Errors
+    /// When this system has no IPv6.
+    pub fn without_ipv6(&self) -> Result<()> {
+        self.namespace
+            .run("sysctl", &["-qw", "net.ipv6.conf.eth0.disable_ipv6=1"])
+    }
+
+    /// Takes `eth0` down.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn take_down(&self) -> Result<()> {
+        self.namespace.ip(&["link", "set", "eth0", "down"])
+    }
+
+    /// Adds an interface that leads nowhere, such as those of containers.
+    ///
+    /// # Errors
+    /// When there is one of this name, or it is not an address.
+    pub fn add_dead_end(&self, name: &str, address: &str) -> Result<()> {
+        self.namespace
+            .ip(&["link", "add", name, "type", "bridge"])?;
+        self.namespace.ip(&["link", "set", name, "up"])?;
+        self.namespace.ip(&["address", "add", address, "dev", name])
+    }
+
+    /// Runs `work` on this host, on a thread of its own. Sockets and threads that it makes stay on
+    /// the host.
+    ///
+    /// # Panics
+    /// When the thread cannot enter the namespace, or `work` panics.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let path = format!("/run/netns/{}", self.namespace.name);
+        let namespace = File::open(path).expect("the namespace exists");
+
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                // SAFETY: a system call on a file that is open; it changes this thread only.
+                let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+                assert_eq!(entered, 0, "{}", std::io::Error::last_os_error());
+                work()
+            });
+            thread.join().expect("the work on the host is done")
+        })
+    }
+
+    /// A command that will run `program` on this host.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.namespace.command(program)
+    }
+}
+
+/// A network namespace. Dropping it removes it.
+struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    fn new() -> Result<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tandem-{}-{number}", std::process::id());
+
+        tool("ip", ["netns", "add", &name])?;
+        Ok(Self { name })
+    }
+
+    /// Runs `ip` for this namespace.
+    fn ip(&self, words: &[&str]) -> Result<()> {
+        tool("ip", [&["-n", &self.name], words].concat()).map(drop)
+    }
+
+    fn run(&self, program: &str, words: &[&str]) -> Result<()> {
+        tool(
+            "ip",
+            [&["netns", "exec", &self.name, program], words].concat(),
+        )
+        .map(drop)
+    }
+
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(program);
+        command
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if let Err(error) = tool("ip", ["netns", "delete", &self.name]) {
+            eprintln!(
+                "the network namespace {} is left behind: {error:#}",
+                self.name
+            );
+        }
+    }
+}
+
+/// Checks that this user can make a network.
+pub(crate) fn check() -> Result<(), String> {
+    Network::start(1)
+        .map(drop)
+        .map_err(|error| format!("cannot make network namespaces: {error:#}"))
+}
