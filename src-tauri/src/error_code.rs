@@ -94,13 +94,15 @@ pub enum AppErrorCode {
     SettingsNewer,
     /// The settings could not be written.
     SettingsNotSaved,
+    /// The profile picture could not be written.
+    PictureNotSaved,
     /// The settings file could not be read.
     SettingsUnreadable,
 }
 
 impl AppErrorCode {
     /// Every code, in the order of the enum.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Internal,
         Self::BadInvite,
         Self::InviteNotSupported,
@@ -115,6 +117,7 @@ impl AppErrorCode {
         Self::SettingsBroken,
         Self::SettingsNewer,
         Self::SettingsNotSaved,
+        Self::PictureNotSaved,
         Self::SettingsUnreadable,
     ];
 
@@ -136,6 +139,7 @@ impl AppErrorCode {
             Self::SettingsBroken => "SETTINGS_BROKEN",
             Self::SettingsNewer => "SETTINGS_NEWER",
             Self::SettingsNotSaved => "SETTINGS_NOT_SAVED",
+            Self::PictureNotSaved => "PICTURE_NOT_SAVED",
             Self::SettingsUnreadable => "SETTINGS_UNREADABLE",
         }
     }

@@ -11,7 +11,10 @@ use std::time::Duration;
 
 pub use tandem_call::{DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS};
 use tandem_signaling::ServerUrl;
-use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS, clean_name, is_room_code};
+use tandem_signaling::message::{
+    MAX_ROOM_CHARS, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES, clean_location,
+    clean_name, is_room_code,
+};
 
 use crate::invite::{self, Invite, InviteLink, InviteLinkError, NotAnInvite};
 
@@ -220,6 +223,29 @@ pub fn optional_name(text: &str) -> Result<String, String> {
     }
 
     name(text)
+}
+
+/// Checks a place as the signaling server does: at most [`MAX_USER_LOCATION_CHARS`] characters
+/// after removing control characters. Returns it without them.
+///
+/// # Errors
+/// A sentence for the person who typed it.
+pub fn location(text: &str) -> Result<String, String> {
+    clean_location(text)
+        .ok_or_else(|| format!("a place has at most {MAX_USER_LOCATION_CHARS} characters"))
+}
+
+/// Checks an age as the signaling server does.
+///
+/// # Errors
+/// A sentence for the person who typed it.
+pub fn age(years: u8) -> Result<u8, String> {
+    let (youngest, oldest) = (USER_AGES.start(), USER_AGES.end());
+    if USER_AGES.contains(&years) {
+        Ok(years)
+    } else {
+        Err(format!("an age is from {youngest} to {oldest}"))
+    }
 }
 
 /// Parses `on` or `off`.

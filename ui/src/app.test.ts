@@ -272,6 +272,33 @@ describe("the page", () => {
     expect(backend.commands).toEqual([{ type: "setCaFile", path: "/etc/ssl/school.pem" }]);
   });
 
+  it("sends the whole profile on the way out of the settings, and keeps what is refused", async () => {
+    const backend = await start();
+    action("settings")?.click();
+    type(input("profile-name"), "Robin");
+    type(input("profile-age"), "29 ");
+    action("close-settings")?.click();
+    await settle();
+    expect(backend.commands).toEqual([
+      { type: "setName", name: "Robin" },
+      { type: "setAbout", age: 29, location: "" },
+    ]);
+
+    action("settings")?.click();
+    for (const [typed, age] of [
+      ["old", 0],
+      ["-5", 0],
+      ["4000", 0],
+      ["999", 255],
+      ["", null],
+    ] as const) {
+      type(input("profile-age"), typed);
+      input("profile-age").dispatchEvent(new Event("change"));
+      await settle();
+      expect(backend.commands.at(-1)).toEqual({ type: "setAbout", age, location: "" });
+    }
+  });
+
   it("asks for a server once, however slowly the app's state follows its reply", async () => {
     const settings = { ...makeState().settings, serverUrl: null, welcomed: false };
     const server = { status: "idle", name: null, cause: null, exposed: false } as const;

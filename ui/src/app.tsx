@@ -100,6 +100,8 @@ export class App {
       },
       closeSettings: () => {
         if (!this.#page.settingsOpen) return;
+        void this.#actions.commitName();
+        this.#actions.commitAbout();
         this.#actions.commitServerUrl();
         this.#actions.commitCaFile();
         this.#set({ settingsOpen: false, drafts: { ...this.#page.drafts, token: "" } });
@@ -111,6 +113,7 @@ export class App {
         const { name } = this.#page.drafts;
         return name === null || this.#commit("name", name, { type: "setName", name });
       },
+      commitAbout: () => void this.#commitAbout(),
       call: async (command) => {
         if (await this.#actions.commitName()) await this.#send(command);
       },
@@ -160,6 +163,24 @@ export class App {
         this.#set({ refusal: null });
       },
     };
+  }
+
+  /** Age and place are one command: the app takes both or neither. */
+  async #commitAbout(): Promise<void> {
+    const { state } = this.#store;
+    const { age, location } = this.#page.drafts;
+    if (!state || (age === null && location === null)) return;
+    const command = {
+      type: "setAbout",
+      age: age === null ? state.settings.age : ageOf(age),
+      location: location ?? state.settings.location,
+    } as const;
+    if (await this.#send(command)) return;
+    const { drafts } = this.#page;
+    this.#actions.draft({
+      age: drafts.age === age ? null : drafts.age,
+      location: drafts.location === location ? null : drafts.location,
+    });
   }
 
   /** A server is chosen: notes that the user has seen the ways to call, and makes the call. */
@@ -301,4 +322,11 @@ function announce(sentence: string): void {
   const announcer =
     document.querySelector("dialog[open] > [role=status]") ?? document.getElementById("announcer");
   if (announcer) announcer.textContent = sentence;
+}
+
+/** The age that was typed; `null` for none. What is no age becomes one that the app refuses. */
+function ageOf(text: string): number | null {
+  const digits = text.trim();
+  if (digits === "") return null;
+  return /^\d{1,3}$/u.test(digits) ? Math.min(Number(digits), 255) : 0;
 }

@@ -16,6 +16,8 @@ export interface Refusal {
  */
 export interface Drafts {
   name: string | null;
+  age: string | null;
+  location: string | null;
   serverUrl: string | null;
   caFile: string | null;
   /** Never kept longer than the settings are open. */
@@ -41,7 +43,15 @@ export function initialPage(nowMs: number): PageState {
     nowMs,
     settingsOpen: false,
     setup: null,
-    drafts: { name: null, serverUrl: null, caFile: null, token: "", code: "" },
+    drafts: {
+      name: null,
+      age: null,
+      location: null,
+      serverUrl: null,
+      caFile: null,
+      token: "",
+      code: "",
+    },
     refusal: null,
     idle: false,
     reachable: true,
@@ -56,6 +66,8 @@ export interface Actions {
   draft: (drafts: Partial<Drafts>) => void;
   /** Sends the name that was typed, if it is new. Returns whether the app has it. */
   commitName: () => Promise<boolean>;
+  /** Sends the age and the place that were typed. */
+  commitAbout: () => void;
   /** Starts a call under the name that was typed; not if the app refuses that name. */
   call: (command: Command) => Promise<void>;
   commitServerUrl: () => void;

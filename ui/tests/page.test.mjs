@@ -426,3 +426,80 @@ test("a state that changes nothing leaves the document alone", async () => {
     }
   });
 });
+
+describe("the profile", () => {
+  /** A photo as a camera held upright writes it: turned by Exif, which also says where it was. */
+  async function photo(page) {
+    const url = await page.evaluate(() => {
+      const canvas = document.createElement("canvas");
+      canvas.width = 1200;
+      canvas.height = 800;
+      const context = canvas.getContext("2d");
+      context.fillStyle = "red";
+      context.fillRect(0, 0, 600, 800);
+      context.fillStyle = "blue";
+      context.fillRect(600, 0, 600, 800);
+      return canvas.toDataURL("image/jpeg");
+    });
+    const jpeg = Buffer.from(url.split(",")[1], "base64");
+    // One entry: orientation (0x0112) 6, "turn to the right by a quarter".
+    const exif = Buffer.concat([
+      Buffer.from("Exif\0\0MM\0*\0\0\0\x08", "latin1"),
+      Buffer.from([0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0]),
+      Buffer.from("taken at home"),
+    ]);
+    const head = Buffer.from([0xff, 0xe1, 0, exif.length + 2]);
+    return Buffer.concat([jpeg.subarray(0, 2), head, exif, jpeg.subarray(2)]);
+  }
+
+  /** The color at a place of the picture, each from 0 to 1. */
+  function colorAt(page, url, x, y) {
+    return page.evaluate(
+      async ([url, x, y]) => {
+        const image = new Image();
+        image.src = url;
+        await image.decode();
+        const canvas = document.createElement("canvas");
+        canvas.width = image.naturalWidth;
+        canvas.height = image.naturalHeight;
+        const context = canvas.getContext("2d");
+        context.drawImage(image, 0, 0);
+        const [at, down] = [x * canvas.width, y * canvas.height];
+        const [red, , blue] = context.getImageData(at, down, 1, 1).data;
+        return { side: canvas.width, color: red > blue ? "red" : "blue" };
+      },
+      [url, x, y],
+    );
+  }
+
+  test("gets a small picture, upright, without what the camera wrote into the file", async () => {
+    await withPage(state(), {}, async (page) => {
+      await page.locator("[data-action=settings]").first().click();
+      const buffer = await photo(page);
+      await page
+        .locator("#picture-file")
+        .setInputFiles({ name: "me.jpg", mimeType: "image/jpeg", buffer });
+      const picture = await page.waitForFunction(() => window.mock.sent("setPicture")[0]?.picture);
+      const url = await picture.jsonValue();
+      assert.match(url, /^data:image\/jpeg;base64,/u);
+      assert.ok(url.length <= 32 * 1024, `${url.length} bytes`);
+      const bytes = Buffer.from(url.split(",")[1], "base64").toString("latin1");
+      assert.doesNotMatch(bytes, /Exif|taken at home/u);
+      assert.deepEqual(await colorAt(page, url, 0.5, 0.1), { side: 256, color: "red" });
+      assert.deepEqual(await colorAt(page, url, 0.5, 0.9), { side: 256, color: "blue" });
+    });
+  });
+
+  test("a file that is no picture is refused in words", async () => {
+    await withPage(state(), {}, async (page) => {
+      await page.locator("[data-action=settings]").first().click();
+      await page.locator("#picture-file").setInputFiles({
+        name: "me.jpg",
+        mimeType: "image/jpeg",
+        buffer: Buffer.from("not a picture"),
+      });
+      await page.waitForFunction(() => window.mock.sent("setPicture").length > 0);
+      assert.deepEqual(await sent(page, "setPicture"), [{ type: "setPicture", picture: "" }]);
+    });
+  });
+});

@@ -100,6 +100,10 @@ pub enum Command {
     TestRing,
     /// Set the name that others see; empty for none.
     SetName { name: String },
+    /// Set what else others see: an age, and a place, which may be empty.
+    SetAbout { age: Option<u8>, location: String },
+    /// Set the profile picture, a `data:image/jpeg` URL; `null` for none.
+    SetPicture { picture: Option<String> },
     /// Set the signaling server's address; empty for none.
     SetServerUrl { url: String },
     /// Set the access token for the user's server. The page never gets it back.
@@ -189,6 +193,12 @@ pub enum CommandErrorCode {
     BadLink,
     /// A name has at most 40 characters.
     BadName,
+    /// An age is from 18 to 120.
+    BadAge,
+    /// A place has at most 80 characters.
+    BadLocation,
+    /// A picture is a small JPEG without metadata.
+    BadPicture,
     /// A signaling server's address looks like `ws://host:9000/ws`.
     BadRelayUrl,
     /// A token has no spaces, line breaks or control characters.

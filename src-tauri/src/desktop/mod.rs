@@ -13,6 +13,7 @@ pub mod instance;
 mod launch;
 mod page;
 mod page_process;
+pub mod picture;
 mod rate;
 pub mod recents;
 pub mod settings;
@@ -30,6 +31,7 @@ use tandem_signaling::client::TrustedRoots;
 use crate::headless::args::CallArgs;
 use access::{Access, TokenFile};
 use instance::Claim;
+use picture::PictureFile;
 use recents::RecentsFile;
 use settings::SettingsFile;
 use shell::Files;
@@ -70,9 +72,11 @@ fn start(args: &CallArgs, matches: &ArgMatches, opened: Option<&str>) -> anyhow:
         settings: SettingsFile::new(&folder).with_system_files(system_settings()),
         recents: RecentsFile::new(&folder),
         token: TokenFile::new(&folder),
+        picture: PictureFile::new(&folder),
     };
     let (settings, settings_problem) = files.settings.load();
     let recents = files.recents.load();
+    let picture = files.picture.load();
     let launch = launch::read(args, matches).map_err(anyhow::Error::msg)?;
     // Nobody uses the one in the settings while the command line replaces it.
     let ca_file = settings.ca_file.as_deref();
@@ -93,6 +97,7 @@ fn start(args: &CallArgs, matches: &ArgMatches, opened: Option<&str>) -> anyhow:
         access,
         access_problem,
         recents,
+        picture,
         files,
         place: PlaceFile::new(&folder),
         launch,

@@ -192,6 +192,7 @@ fn settings_of(fields: Map<String, Value>) -> Settings {
     let mut settings: Settings = serde_json::from_value(Value::Object(fields)).unwrap_or_default();
     // Without control characters.
     settings.name = values::optional_name(&settings.name).unwrap_or_default();
+    settings.location = values::location(&settings.location).unwrap_or_default();
     settings
 }
 
@@ -248,6 +249,8 @@ fn field(name: &str, value: &Value) -> Result<(), String> {
         serde_json::from_value(Value::Object(alone)).map_err(|error| error.to_string())?;
 
     values::optional_name(&settings.name)?;
+    values::location(&settings.location)?;
+    settings.age.map(values::age).transpose()?;
     let devices = [
         &settings.camera,
         &settings.microphone,

@@ -19,6 +19,7 @@ use super::frames::{FrameServer, Streams, page_origins};
 use super::instance::FirstInstance;
 use super::page::{self, Page};
 use super::page_process::PageProcess;
+use super::picture::Picture;
 use super::recents::Recent;
 use super::settings::SettingsProblem;
 use super::shell::{self, Executor, Files, Handle, WindowControl};
@@ -45,6 +46,7 @@ pub(super) struct WindowSetup {
     pub(super) access: Access,
     pub(super) access_problem: Option<SettingsProblem>,
     pub(super) recents: Vec<Recent>,
+    pub(super) picture: Option<Picture>,
     pub(super) files: Files,
     pub(super) place: PlaceFile,
     pub(super) launch: Launch,
@@ -60,7 +62,8 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
     let frames = FrameServer::start(Arc::clone(&streams), page_origins())?;
     let (handle, inbox) = shell::channel();
     let (effects, effect_receiver) = unbounded_channel();
-    let app = App::new(setup.settings, setup.recents, setup.access, setup.launch);
+    let app = App::new(setup.settings, setup.recents, setup.access, setup.launch)
+        .with_picture(setup.picture);
 
     if let Some(problem) = setup.settings_problem {
         handle.notify(Input::SettingsFailed(problem));

@@ -7,6 +7,15 @@ export const MAX_ROOM_CHARS = 64;
 /** The longest name, in characters. */
 export const MAX_USER_NAME_CHARS = 40;
 
+/** The longest place, in characters. */
+export const MAX_USER_LOCATION_CHARS = 80;
+
+/** The ages that a profile may give, in years. */
+export const USER_AGES = { youngest: 18, oldest: 120 };
+
+/** The longest `data:` URL of a profile picture, in bytes. */
+export const MAX_PICTURE_DATA_BYTES = 32768;
+
 /**
  * Everything that the page shows.
  */
@@ -23,6 +32,10 @@ screen: Screen,
  * The user's settings.
  */
 settings: Settings, 
+/**
+ * The user's profile picture, a `data:image/jpeg` URL; `null` for none.
+ */
+picture: string | null, 
 /**
  * The codecs that this build can send, the best first. Never changes.
  */
@@ -371,6 +384,14 @@ export type Settings = {
  */
 name: string, 
 /**
+ * The age that partners see, in years; `null` for none.
+ */
+age: number | null, 
+/**
+ * The place that partners see; may be empty.
+ */
+location: string, 
+/**
  * The address of the signaling server; `null` if none is chosen. Older files call it
  * `relayUrl`.
  */
@@ -619,7 +640,7 @@ export type ClientErrorCode = "SIGNALING_UNKNOWN_HOST" | "SIGNALING_UNREACHABLE"
 /**
  * The codes of the faults that the program finds itself, as reports and the window show them.
  */
-export type AppErrorCode = "INTERNAL" | "BAD_INVITE" | "INVITE_NOT_SUPPORTED" | "INVITE_REFUSED" | "CA_FILE_UNREADABLE" | "CA_FILE_INVALID" | "TOKEN_WITHOUT_SERVER" | "TOKEN_NOT_SAVED" | "TOKEN_NOT_DELETED" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "SETTINGS_UNREADABLE";
+export type AppErrorCode = "INTERNAL" | "BAD_INVITE" | "INVITE_NOT_SUPPORTED" | "INVITE_REFUSED" | "CA_FILE_UNREADABLE" | "CA_FILE_INVALID" | "TOKEN_WITHOUT_SERVER" | "TOKEN_NOT_SAVED" | "TOKEN_NOT_DELETED" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "PICTURE_NOT_SAVED" | "SETTINGS_UNREADABLE";
 
 /**
  * Where a problem is shown.
@@ -632,7 +653,7 @@ export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "acc
  * All fields are required, even those that may be `null`. Serde refuses unknown fields, except
  * beside the `type` of a command without fields, where it ignores them.
  */
-export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
+export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setAbout", age: number | null, location: string, } | { "type": "setPicture", picture: string | null, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
 
 /**
  * Why the app refused a command. A refused command changes nothing.
@@ -650,7 +671,7 @@ detail: string | null, };
 /**
  * The stable codes of [`CommandError`].
  */
-export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_LINK" | "BAD_NAME" | "BAD_RELAY_URL" | "BAD_TOKEN" | "TOKEN_EXPOSED" | "BAD_PATH" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "BAD_BITRATE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
+export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_LINK" | "BAD_NAME" | "BAD_AGE" | "BAD_LOCATION" | "BAD_PICTURE" | "BAD_RELAY_URL" | "BAD_TOKEN" | "TOKEN_EXPOSED" | "BAD_PATH" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "BAD_BITRATE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
 
 /**
  * Where the page gets frames: see the module `frames`.

@@ -17,8 +17,6 @@ export const en = {
     inviteReplaced: "The server lost your last invite. Send this new one instead.",
     cancelInvite: "Stop inviting",
     retryServer: "Try again",
-    name: "Your name",
-    namePlaceholder: "Shown to the people you talk to",
     find: "Meet someone new",
     findHint: "We'll connect you with someone who's looking too.",
     codePlaceholder: "7-garden-lantern",
@@ -237,6 +235,19 @@ export const en = {
     copied: "Copied",
     /** The text is selected; `{keys}` copies it. */
     selected: "Press {keys}",
+  },
+
+  /** What other people see of the user. */
+  profile: {
+    title: "Your profile",
+    name: "Your name",
+    namePlaceholder: "Shown to the people you talk to",
+    age: "Age (optional)",
+    location: "Place (optional)",
+    addPicture: "Add a picture",
+    changePicture: "Change picture",
+    removePicture: "Remove picture",
+    shown: "This is what others see:",
   },
 
   welcome: {

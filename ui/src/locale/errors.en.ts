@@ -5,7 +5,9 @@ import {
   type CommandErrorCode,
   type ErrorCode,
   MAX_ROOM_CHARS,
+  MAX_USER_LOCATION_CHARS,
   MAX_USER_NAME_CHARS,
+  USER_AGES,
 } from "../generated/contract";
 
 /** Any code that the page may show. */
@@ -288,6 +290,11 @@ export const ERRORS = {
     todo: "Free up disk space, or check the folder's permissions.",
   },
 
+  PICTURE_NOT_SAVED: {
+    what: "Your picture can't be saved.",
+    todo: "Free up disk space, or check the folder's permissions.",
+  },
+
   // Invites
   BAD_INVITE: {
     what: "That isn't an invite.",
@@ -351,6 +358,18 @@ export const ERRORS = {
   BAD_NAME: {
     what: "That name is too long.",
     todo: `Use up to ${MAX_USER_NAME_CHARS} characters.`,
+  },
+  BAD_AGE: {
+    what: "That isn't an age Tandem can show.",
+    todo: `Enter a number from ${USER_AGES.youngest} to ${USER_AGES.oldest}, or leave it empty.`,
+  },
+  BAD_LOCATION: {
+    what: "That place is too long.",
+    todo: `Use up to ${MAX_USER_LOCATION_CHARS} characters.`,
+  },
+  BAD_PICTURE: {
+    what: "Tandem can't show that picture.",
+    todo: "Choose a photo in a common format, like JPEG or PNG.",
   },
   BAD_RELAY_URL: { what: "That doesn't look like a server address.", todo: EXAMPLE_ADDRESS },
   UNKNOWN_DEVICE: { what: "That device isn't connected any more.", todo: "Choose another one." },

@@ -11,6 +11,7 @@ import { Devices } from "./devices";
 import { Dropdown } from "./dropdown";
 import { plain } from "../text";
 import { Problems } from "./problems";
+import { Profile } from "./profile";
 import { ServerAccess } from "./server-access";
 import { ServerField } from "./server-field";
 
@@ -65,6 +66,9 @@ function DialogBody(view: View) {
           <Devices {...view} level={false} />
         </Group>
       )}
+      <Group title={words.profile.title}>
+        <Profile {...view} />
+      </Group>
       <Group title={t.voice}>
         <ProcessingSwitches {...view} />
       </Group>

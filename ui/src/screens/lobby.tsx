@@ -1,6 +1,5 @@
 // The home screen: check camera and sound, and choose how to call.
 
-import { MAX_USER_NAME_CHARS } from "../generated/contract";
 import { words, wordsFor } from "../locale";
 import type { View } from "../page-state";
 import { Button } from "../parts/button";
@@ -9,6 +8,7 @@ import { Devices } from "../parts/devices";
 import { Icon, Mark } from "../parts/icons";
 import { Incoming, Opened } from "../parts/invitations";
 import { Bar, Heading } from "../parts/layout";
+import { NameField } from "../parts/name-field";
 import { Problems } from "../parts/problems";
 import { Recents } from "../parts/recents";
 import { ServerSetup } from "../parts/server-setup";
@@ -43,7 +43,7 @@ export function Lobby(view: View) {
                 <Heading>{t.title}</Heading>
                 <p class="hint">{t.subtitle}</p>
               </div>
-              <NameField {...view} />
+              <NameField id="name" {...view} />
               <Invite {...view} />
               {!invited && <FindPartner {...view} />}
               <CallWithCode {...view} />
@@ -124,27 +124,6 @@ function FirstStart(view: View) {
       </Welcome>
       <Problems slot="host" {...view} />
     </>
-  );
-}
-
-function NameField({ state, page, act }: View) {
-  return (
-    <div class="field">
-      <label for="name">{t.name}</label>
-      <TextField
-        id="name"
-        autocomplete="nickname"
-        spellcheck={false}
-        dir="auto"
-        placeholder={t.namePlaceholder}
-        value={page.drafts.name ?? state.settings.name}
-        onText={(name) => {
-          act.draft({ name });
-        }}
-        maxLength={2 * MAX_USER_NAME_CHARS}
-        onChange={() => void act.commitName()}
-      />
-    </div>
   );
 }
 

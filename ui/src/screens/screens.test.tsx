@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { AppState, Command, ErrorCode, ProblemPlace } from "../generated/contract";
 import { words } from "../locale";
-import type { PageState, View } from "../page-state";
-import { HOSTILE, makeCall, makeState, makeView, STATES } from "../testing/states";
+import { initialPage, type PageState, type View } from "../page-state";
+import { HOSTILE, makeCall, makeState, makeView, NOW, STATES } from "../testing/states";
 import { Page } from ".";
 
 let root: HTMLElement;
@@ -95,7 +95,7 @@ describe("every screen", () => {
 describe("the lobby", () => {
   it("offers the ways to a call", () => {
     const view = show(makeState(), {
-      drafts: { name: null, serverUrl: null, caFile: null, token: "", code: " garden-42 " },
+      drafts: { ...initialPage(NOW).drafts, serverUrl: null, code: " garden-42 " },
     });
     action("find-partner").click();
     action("host").click();
@@ -501,7 +501,7 @@ describe("the settings", () => {
     const zoom = ["Ctrl+Plus", "Ctrl+Minus", "Ctrl+0"];
     expect(keys).toEqual(["M", "V", "Ctrl+Shift+H", "F11", "Ctrl+,", ...zoom]);
     const groups = Array.from(root.querySelectorAll("dialog h3"), ({ textContent }) => textContent);
-    expect(groups[0]).toBe(words.settings.voice);
+    expect(groups[0]).toBe(words.profile.title);
     expect(groups.at(-1)).toBe(words.settings.server);
   });
 
@@ -521,10 +521,30 @@ describe("the settings", () => {
     expect(view.act.closeSettings).toHaveBeenCalled();
   });
 
+  it("show the profile as others see it, and take a new one", () => {
+    const picture = "data:image/jpeg;base64,/9j/2gACAQI=";
+    const settings = { ...makeState().settings, name: "Robin", age: 29, location: "Lisbon" };
+    const view = show(makeState({ settings, picture }), { settingsOpen: true });
+    expect(find<HTMLImageElement>(".shown-profile img").src).toBe(picture);
+    expect(text(".shown-profile .person-name")).toBe("Robin");
+    expect(text(".shown-profile .about")).toBe("29 · Lisbon");
+    find<HTMLInputElement>("#profile-age").dispatchEvent(new Event("change"));
+    expect(view.act.commitAbout).toHaveBeenCalledOnce();
+    action("remove-picture").click();
+    expect(sent(view)).toEqual([{ type: "setPicture", picture: null }]);
+  });
+
+  it("show a profile with nothing in it", () => {
+    show(makeState(), { settingsOpen: true });
+    expect(has(".shown-profile img")).toBe(false);
+    expect(text(".shown-profile .person-name")).not.toBe("");
+    expect(has("[data-action=remove-picture]"), "there is none").toBe(false);
+  });
+
   it("keep a refused server address as it was typed, and say why", () => {
     show(makeState(), {
       settingsOpen: true,
-      drafts: { name: null, serverUrl: "htp:/x", caFile: null, token: "", code: "" },
+      drafts: { ...initialPage(NOW).drafts, serverUrl: "htp:/x", code: "" },
       refusal: { code: "BAD_RELAY_URL", place: "settings", detail: null },
     });
     expect(find<HTMLInputElement>("#server-url").value).toBe("htp:/x");

@@ -20,6 +20,7 @@ export function actions(): Actions {
     closeSettings: vi.fn(),
     draft: vi.fn(),
     commitName: vi.fn().mockResolvedValue(true),
+    commitAbout: vi.fn(),
     commitServerUrl: vi.fn(),
     commitCaFile: vi.fn(),
     withServer: vi.fn(async (command) => {

@@ -32,7 +32,7 @@ pub(crate) fn window(arguments: &[&str]) -> Result<()> {
     for pair in arguments.chunks(2) {
         match pair {
             ["--seconds", number] => {
-                seconds = number.parse().context("--seconds takes a number")?
+                seconds = number.parse().context("--seconds takes a number")?;
             }
             ["--program", path] => program = Some(PathBuf::from(path)),
             _ => bail!("bench window takes --seconds N and --program FILE"),

@@ -193,9 +193,7 @@ impl App {
             server,
             line: self.lent_line().filter(|_| has_line),
             goal: target.goal(),
-            name: Some(settings.name.trim())
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned),
+            profile: self.profile(),
             video: self.video(),
             video_quality: self.video_quality(),
             camera_on: settings.camera_enabled,

@@ -98,6 +98,8 @@ impl App {
                 Ok(())
             }
             Command::SetName { name } => self.set_name(&name),
+            Command::SetAbout { age, location } => self.set_about(age, &location),
+            Command::SetPicture { picture } => self.set_picture(picture.as_deref()),
             Command::SetServerUrl { url } => self.set_server_url(&url),
             Command::SetToken {
                 token: Secret(token),
@@ -328,13 +330,6 @@ impl App {
             settings.ring_speaker = speaker;
             settings.ring_volume = volume.min(100);
         })
-    }
-
-    fn set_name(&mut self, name: &str) -> CommandResult {
-        let name = values::optional_name(name).map_err(|_too_long| CommandErrorCode::BadName)?;
-
-        self.replaced.name = None;
-        self.change_settings(|settings| settings.name = name)
     }
 
     fn set_server_url(&mut self, url: &str) -> CommandResult {

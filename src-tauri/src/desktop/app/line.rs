@@ -123,6 +123,7 @@ impl App {
         }
 
         let wanted = self.own_server().filter(|_| !self.closing);
+        self.keep_invite_of(wanted.as_ref().map(|config| &config.url));
         if self.line.as_ref().map(|line| &line.config) != wanted.as_ref() {
             let present = self.line.as_ref().map(|line| &line.config.url);
             if present.is_some() && present == wanted.as_ref().map(|config| &config.url) {

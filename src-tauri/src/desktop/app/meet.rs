@@ -22,6 +22,8 @@ type CommandResult = Result<(), CommandError>;
 /// What the app knows about meeting people beyond what the page shows.
 #[derive(Debug, Default)]
 pub(super) struct Meeting {
+    /// The server that was asked for the invite.
+    server: Option<ServerUrl>,
     /// The room of the user's invite.
     claimed: Option<Claim>,
     /// The room of the user's invite until the server forgot the user, or the connection ended.
@@ -93,14 +95,13 @@ impl App {
             return Err(CommandErrorCode::NotNow.into());
         }
 
-        if self.own_server().is_none() {
-            return Err(CommandErrorCode::NoServer.into());
-        }
+        let server = self.own_server().ok_or(CommandErrorCode::NoServer)?;
 
         self.solved(ProblemPlace::Invite);
         self.state.screen = Screen::Lobby;
         if self.state.invitation.is_none() {
             self.state.invitation = Some(Invitation::Asking);
+            self.meeting.server = Some(server.url);
         }
 
         Ok(())
@@ -109,10 +110,19 @@ impl App {
     /// Forgets the user's invite.
     pub(super) fn withdraw_invite(&mut self) {
         self.state.invitation = None;
+        self.meeting.server = None;
         self.meeting.claimed = None;
         self.meeting.lost = None;
         self.meeting.was_replaced = false;
         self.solved(ProblemPlace::Invite);
+    }
+
+    /// Withdraws an invite of another server than this one, which must not get its token. The user may
+    /// have chosen this one while a call had a connection of its own.
+    pub(super) fn keep_invite_of(&mut self, server: Option<&ServerUrl>) {
+        if self.state.invitation.is_some() && self.meeting.server.as_ref() != server {
+            self.withdraw_invite();
+        }
     }
 
     /// The connection ends although the user still wants the invite: a later one asks for the same

@@ -16,6 +16,7 @@ mod lobby_devices;
 mod meet;
 mod partner;
 mod problems;
+mod profile;
 mod replaced;
 mod surroundings;
 #[cfg(test)]
@@ -30,7 +31,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tandem_call::CallEventKind;
+use tandem_call::{CallEventKind, Profile};
 use tandem_media::DeviceError;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::codec::VideoCodec;
@@ -41,6 +42,7 @@ use tandem_signaling::message::KnockId;
 
 use super::access::{Access, ServerToken};
 use super::command::{Command, CommandError};
+use super::picture::Picture;
 use super::recents::Recent;
 use super::settings::SettingsProblem;
 use super::state::{
@@ -116,8 +118,8 @@ pub struct CallPlan {
     pub line: Option<LineId>,
     /// The person or people that the call is for.
     pub goal: CallGoal,
-    /// The name that the partner sees.
-    pub name: Option<String>,
+    /// What the partner sees of the user.
+    pub profile: Profile,
     /// The video to send.
     pub video: VideoSpec,
     /// Its size, rate, codec and bitrate limit.
@@ -283,6 +285,8 @@ pub enum Effect {
     Save(Box<Settings>),
     /// Save the token, or remove the saved one.
     SaveToken(Option<Box<ServerToken>>),
+    /// Save the profile picture, or remove the saved one.
+    SavePicture(Option<Picture>),
     /// Read the certificates in the file with this path, and report them as
     /// [`Input::Certificates`].
     ReadCertificates(String),
@@ -353,6 +357,7 @@ impl App {
             revision: 0,
             screen: Screen::Lobby,
             settings,
+            picture: None,
             codecs: choice::CODECS.to_vec(),
             devices: Devices::default(),
             preview: Preview::default(),

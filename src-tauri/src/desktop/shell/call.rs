@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::CallTimeouts;
-use tandem_call::{Call, CallOptions, CallStats, Profile, SharedLine};
+use tandem_call::{Call, CallOptions, CallStats, SharedLine};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource, Processing};
 use tandem_media::video::{SharedVideo, VideoSpec};
 use tandem_media::{Observer, VideoFrame};
@@ -146,10 +146,7 @@ fn options(plan: CallPlan, line: SharedLine, camera: SharedVideo) -> CallOptions
         CallGoal::Answer(knock) => options.answer = Some(knock),
     }
 
-    options.profile = Profile {
-        user_name: plan.name,
-        ..Profile::default()
-    };
+    options.profile = plan.profile;
 
     options.video = if plan.camera_on {
         plan.video

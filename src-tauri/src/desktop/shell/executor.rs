@@ -1,6 +1,7 @@
 //! Carries out the app's effects, one after the other: a device is free before something else opens
 //! it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::{Handle, devices, drop_blocking, host};
 use crate::desktop::access::{self, ServerToken, TokenFile};
 use crate::desktop::app::{CallId, CallPlan, Effect, Input, LineEvent, LineId};
 use crate::desktop::frames::Streams;
+use crate::desktop::picture::{Picture, PictureFile};
 use crate::desktop::recents::{Recent, RecentsFile};
 use crate::desktop::settings::{SettingsFile, SettingsProblem};
 use crate::desktop::state::Settings;
@@ -39,6 +41,8 @@ pub struct Files {
     pub recents: RecentsFile,
     /// The access token for a private server.
     pub token: TokenFile,
+    /// The user's profile picture.
+    pub picture: PictureFile,
 }
 
 /// Holds everything that is open at the moment.
@@ -205,6 +209,7 @@ impl Executor {
             }
             Effect::Save(settings) => self.save(*settings).await,
             Effect::SaveToken(token) => self.save_token(token).await,
+            Effect::SavePicture(picture) => self.save_picture(picture).await,
             Effect::ReadCertificates(path) => {
                 let handle = self.handle.clone();
                 // May take long on a network's file system, and no later effect depends on it.
@@ -277,31 +282,22 @@ impl Executor {
 
     async fn save_recents(&self, recents: Vec<Recent>) {
         let file = self.files.recents.clone();
-        let saved = tokio::task::spawn_blocking(move || file.save(&recents)).await;
-        match saved {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the recent calls were not saved: they are lost when Tandem ends");
-            }
-            Err(panic) => tracing::error!(%panic, "saving the recent calls failed"),
+        if let Err(why) = write(move || file.save(&recents)).await {
+            tracing::warn!(
+                why,
+                "the recent calls were not saved: they are lost when Tandem ends"
+            );
         }
     }
 
     async fn save(&self, settings: Settings) {
         let file = self.files.settings.clone();
-        let result = tokio::task::spawn_blocking(move || file.save(&settings)).await;
+        let written = write(move || file.save(&settings)).await;
 
-        let failed = |why| {
-            let problem = SettingsProblem::new(AppErrorCode::SettingsNotSaved, why);
-            Input::SettingsFailed(problem)
-        };
-
-        self.handle.notify(match result {
-            Ok(Ok(())) => Input::SettingsSaved,
-            Ok(Err(error)) => failed(error.to_string()),
-            Err(panic) => {
-                tracing::error!(%panic, "saving the settings failed");
-                failed("internal error".to_owned())
+        self.handle.notify(match written {
+            Ok(()) => Input::SettingsSaved,
+            Err(why) => {
+                Input::SettingsFailed(SettingsProblem::new(AppErrorCode::SettingsNotSaved, why))
             }
         });
     }
@@ -312,18 +308,19 @@ impl Executor {
             None => AppErrorCode::TokenNotDeleted,
         };
         let file = self.files.token.clone();
-        let result = tokio::task::spawn_blocking(move || file.save(token.as_deref())).await;
 
-        let why = match result {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => {
-                tracing::error!(%panic, "saving the token failed");
-                "internal error".to_owned()
-            }
-        };
-        let problem = SettingsProblem::new(code, why);
-        self.handle.notify(Input::AccessFailed(problem));
+        if let Err(why) = write(move || file.save(token.as_deref())).await {
+            let problem = SettingsProblem::new(code, why);
+            self.handle.notify(Input::AccessFailed(problem));
+        }
+    }
+
+    async fn save_picture(&self, picture: Option<Picture>) {
+        let file = self.files.picture.clone();
+        if let Err(why) = write(move || file.save(picture.as_ref())).await {
+            let problem = SettingsProblem::new(AppErrorCode::PictureNotSaved, why);
+            self.handle.notify(Input::SettingsFailed(problem));
+        }
     }
 
     async fn stop_speaker_test(&mut self) {
@@ -352,8 +349,20 @@ impl Executor {
     }
 }
 
+/// Writes a file on a thread that may wait for the disk. On failure, returns the reason.
+async fn write(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(written) => written.map_err(|error| error.to_string()),
+        Err(panic) => {
+            tracing::error!(%panic, "writing a file failed");
+            Err("internal error".to_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tandem_call::Profile;
     use tandem_media::audio::{AudioSink, AudioSource, Processing};
     use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
     use tandem_signaling::client::ClientConfig;
@@ -399,6 +408,7 @@ mod tests {
                 settings: SettingsFile::new(folder.path()),
                 recents: RecentsFile::new(folder.path()),
                 token: TokenFile::new(folder.path()),
+                picture: PictureFile::new(folder.path()),
             };
             let window = Arc::new(NoWindow);
             let executor = Executor::new(handle, Arc::clone(&streams), files, window, |_| {});
@@ -458,7 +468,7 @@ mod tests {
             server: ClientConfig::new("ws://127.0.0.1:1".parse().unwrap()),
             line: None,
             goal: CallGoal::Anyone,
-            name: None,
+            profile: Profile::default(),
             video: VideoSpec::Test,
             video_quality: VideoQuality {
                 format: FORMAT,

@@ -39,6 +39,9 @@ pub struct StateChanges {
     pub screen: Option<Screen>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<Settings>,
+    /// As `invitation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture: Option<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devices: Option<Devices>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +80,7 @@ impl StateChange {
         let changes = StateChanges {
             screen: changed(&old.screen, &new.screen),
             settings: changed(&old.settings, &new.settings),
+            picture: changed(&old.picture, &new.picture),
             devices: changed(&old.devices, &new.devices),
             preview: changed(&old.preview, &new.preview),
             server: changed(&old.server, &new.server),

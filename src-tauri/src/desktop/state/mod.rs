@@ -33,6 +33,8 @@ pub struct AppState {
     pub screen: Screen,
     /// The user's settings.
     pub settings: Settings,
+    /// The user's profile picture, a `data:image/jpeg` URL; `null` for none.
+    pub picture: Option<String>,
     /// The codecs that this build can send, the best first. Never changes.
     pub codecs: Vec<Codec>,
     /// The devices in the menus.

@@ -13,6 +13,10 @@ use crate::values::{DEFAULT_MAX_BITRATE_BPS, preset_server_url};
 pub struct Settings {
     /// The name that partners see; may be empty.
     pub name: String,
+    /// The age that partners see, in years; `null` for none.
+    pub age: Option<u8>,
+    /// The place that partners see; may be empty.
+    pub location: String,
     /// The address of the signaling server; `null` if none is chosen. Older files call it
     /// `relayUrl`.
     #[serde(alias = "relayUrl")]
@@ -58,6 +62,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: String::new(),
+            age: None,
+            location: String::new(),
             server_url: preset_server_url(),
             ca_file: None,
             welcomed: false,

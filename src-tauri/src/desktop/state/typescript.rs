@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use tandem_call::EndCode;
 use tandem_media::MediaErrorCode;
 use tandem_signaling::client::ClientErrorCode;
-use tandem_signaling::message::{MAX_ROOM_CHARS, MAX_USER_NAME_CHARS};
+use tandem_signaling::message::{
+    MAX_PICTURE_DATA_BYTES, MAX_ROOM_CHARS, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES,
+};
 use ts_rs::{Config, TS};
 
 use super::*;
@@ -35,11 +37,18 @@ fn declaration<T: TS>() -> String {
 
 /// Limits of the signaling protocol that the page names.
 fn limits() -> String {
+    let (youngest, oldest) = (USER_AGES.start(), USER_AGES.end());
     format!(
         "\n/** The longest room code, in characters. */\n\
          export const MAX_ROOM_CHARS = {MAX_ROOM_CHARS};\n\
          \n/** The longest name, in characters. */\n\
-         export const MAX_USER_NAME_CHARS = {MAX_USER_NAME_CHARS};\n"
+         export const MAX_USER_NAME_CHARS = {MAX_USER_NAME_CHARS};\n\
+         \n/** The longest place, in characters. */\n\
+         export const MAX_USER_LOCATION_CHARS = {MAX_USER_LOCATION_CHARS};\n\
+         \n/** The ages that a profile may give, in years. */\n\
+         export const USER_AGES = {{ youngest: {youngest}, oldest: {oldest} }};\n\
+         \n/** The longest `data:` URL of a profile picture, in bytes. */\n\
+         export const MAX_PICTURE_DATA_BYTES = {MAX_PICTURE_DATA_BYTES};\n"
     )
 }
 

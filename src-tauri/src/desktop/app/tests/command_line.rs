@@ -74,7 +74,8 @@ fn devices_of_the_command_line_leave_the_saved_ones_alone() {
 
     // What the user chooses in the window is saved, and nothing else.
     let mut expected = expected;
-    let choices: [(Command, fn(&mut Settings)); 3] = [
+    type Change = fn(&mut Settings);
+    let choices: [(Command, Change); 3] = [
         (Command::SetCamera { id: None }, |saved| saved.camera = None),
         (Command::SetMicrophone { id: None }, |saved| {
             saved.microphone = None;

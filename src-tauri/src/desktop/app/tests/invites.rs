@@ -156,6 +156,30 @@ fn a_call_at_another_server_leaves_the_user_with_another_invite() {
 }
 
 #[test]
+fn the_invite_of_one_server_is_not_asked_of_another() {
+    for other in ["wss://other.example.org", ""] {
+        let mut world = World::connected_to_server();
+        world.invite();
+        let link = "tandem://join/chat.example.org/9#garden-lantern";
+        world.input(Input::Opened(link.into()));
+        world.command(Command::JoinOpened).unwrap();
+        world
+            .command(Command::SetServerUrl { url: other.into() })
+            .unwrap();
+        world.effects();
+        world.command(Command::Cancel).unwrap();
+        let effects = world.effects();
+        assert!(
+            !effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::UseLine(_))),
+            "{effects:?}"
+        );
+        assert_eq!(world.app.state().invitation, None);
+    }
+}
+
+#[test]
 fn new_access_to_the_server_keeps_the_invite() {
     let mut world = World::connected_to_server();
     let code = world.invite();

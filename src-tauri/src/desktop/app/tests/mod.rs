@@ -8,6 +8,7 @@ mod command_line;
 mod devices;
 mod invites;
 mod links;
+mod profile;
 mod random;
 mod recents;
 mod ringing;

@@ -65,6 +65,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => id.clone().prop_map(|id| Command::SetMicrophone { id }),
         1 => id.prop_map(|id| Command::SetSpeaker { id }),
         1 => ".{0,50}".prop_map(|name| Command::SetName { name }),
+        1 => (prop::option::of(any::<u8>()), ".{0,90}").prop_map(|(age, location)| Command::SetAbout { age, location }),
+        1 => prop::option::of(Just("data:image/jpeg;base64,/9j/2gACAQI=".to_owned())).prop_map(|picture| Command::SetPicture { picture }),
         1 => "(ws://)?[a-z]{0,3}".prop_map(|url| Command::SetServerUrl { url }),
         1 => "[a-z ]{0,3}".prop_map(|text| Command::SetToken { token: Secret(text) }),
         1 => Just(Command::ForgetToken),
@@ -359,6 +361,7 @@ impl Watcher {
             | Effect::SaveToken(_)
             | Effect::ReadCertificates(_)
             | Effect::StartHost { .. }
+            | Effect::SavePicture(_)
             | Effect::StopHost => {}
         }
     }
