@@ -1,11 +1,11 @@
-// Makes a profile picture of an image file: a small square JPEG. Drawing the image anew leaves behind
-// what cameras put into their files, such as where a photo was taken.
+// Makes a profile picture of an image file: a small square JPEG. The image is drawn and written as a
+// new file, without what cameras add, such as where a photo was taken.
 
 import { MAX_PICTURE_DATA_BYTES } from "./generated/contract";
 
 /** Width and height, in pixels: twice what the largest avatar shows. */
 const SIDE = 256;
-/** From the best; the first that fits is used. The last fits any image of this size. */
+/** The first whose file is small enough is used; the last always is. */
 const QUALITIES = [0.92, 0.85, 0.75, 0.6, 0.4, 0.2];
 
 /** The square in the middle of an image of this size. */

@@ -108,8 +108,10 @@ export class Harness {
     Object.assign(page, { faults: [], requests: [], sockets: [] });
     page.on("pageerror", (error) => page.faults.push(String(error)));
     page.on("console", (message) => message.type() === "error" && page.faults.push(message.text()));
+    // What is in the page itself, or a file that the user chose.
+    const own = [this.site.address, "data:", `blob:${this.site.address}`];
     page.on("request", (request) => {
-      if (!request.url().startsWith(this.site.address) && !request.url().startsWith("data:")) {
+      if (!own.some((start) => request.url().startsWith(start))) {
         page.faults.push(`requested ${request.url()}`);
       }
     });

@@ -9,7 +9,7 @@ use tandem_signaling::message::{clean_name, is_room_code};
 
 /// The type of the service, with its domain.
 pub(crate) const SERVICE: &str = "_tandem._tcp.local.";
-/// The version of the TXT record. Another one is somebody else's business.
+/// The version of the TXT record. Records of another version are ignored.
 const VERSION: &str = "1";
 
 /// Stands for one Tandem as long as it is announced. Random each time.

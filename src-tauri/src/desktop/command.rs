@@ -197,7 +197,7 @@ pub enum CommandErrorCode {
     BadAge,
     /// A place has at most 80 characters.
     BadLocation,
-    /// A picture is a small JPEG without metadata.
+    /// A picture is a small JPEG.
     BadPicture,
     /// A signaling server's address looks like `ws://host:9000/ws`.
     BadRelayUrl,

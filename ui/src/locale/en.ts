@@ -244,10 +244,10 @@ export const en = {
     namePlaceholder: "Shown to the people you talk to",
     age: "Age (optional)",
     location: "Place (optional)",
-    addPicture: "Add a picture",
-    changePicture: "Change picture",
-    removePicture: "Remove picture",
-    shown: "This is what others see:",
+    addPicture: "Add profile picture",
+    changePicture: "Change profile picture",
+    removePicture: "Remove profile picture",
+    shown: "Everyone you call sees this, from the next call on:",
   },
 
   welcome: {

@@ -21,7 +21,7 @@ export interface Words {
 
 const CHECK_BOTH = "Check your internet connection, or the server address in Settings.";
 const CHECK_ADDRESS = "Check the server address in Settings.";
-const NEW_INVITE = "Ask for a new invite, or agree on another server.";
+const NEW_INVITE = "Ask the other person for a new invite.";
 const CHECK_INTERNET = "Check your internet connection, then try again.";
 const EXAMPLE_ADDRESS = "Enter one like chat.example.org or 192.168.1.20:9000.";
 const IN_A_MINUTE = "Try again in a minute.";
@@ -360,8 +360,8 @@ export const ERRORS = {
     todo: `Use up to ${MAX_USER_NAME_CHARS} characters.`,
   },
   BAD_AGE: {
-    what: "That isn't an age Tandem can show.",
-    todo: `Enter a number from ${USER_AGES.youngest} to ${USER_AGES.oldest}, or leave it empty.`,
+    what: "Tandem doesn't take that age.",
+    todo: `Enter one from ${USER_AGES.youngest} to ${USER_AGES.oldest}, or leave the field empty.`,
   },
   BAD_LOCATION: {
     what: "That place is too long.",
@@ -403,13 +403,13 @@ export const TODO_ELSEWHERE: Partial<Record<Code, string>> = {
   SIGNALING_TIMEOUT: "Check your internet connection, or ask for a new invite.",
   SIGNALING_TLS_MISSING: NEW_INVITE,
   SIGNALING_TLS_WRONG_NAME: NEW_INVITE,
-  SIGNALING_FORBIDDEN: "Update Tandem, or agree on another server.",
+  SIGNALING_FORBIDDEN: "Update Tandem, or ask the other person to use another server.",
   SIGNALING_WRONG_PATH: NEW_INVITE,
-  SIGNALING_REFUSED: "Try again later, or agree on another server.",
+  SIGNALING_REFUSED: "Try again later, or ask the other person to use another server.",
   SIGNALING_NOT_A_RELAY: NEW_INVITE,
   SIGNALING_TOKEN_NEEDED: "To call there, make it your server in Settings and enter its token.",
   SIGNALING_TOKEN_REFUSED: "To call there, make it your server in Settings and enter its token.",
-  SIGNALING_BANNED: "Ask the people who run it, or agree on another server.",
-  SIGNALING_GARBAGE: "Update Tandem, or agree on another server.",
-  NO_TURN_SERVER: "Agree on another server.",
+  SIGNALING_BANNED: "Ask the people who run it, or ask the other person to use another server.",
+  SIGNALING_GARBAGE: "Update Tandem, or ask the other person to use another server.",
+  NO_TURN_SERVER: "Ask the other person to use another server.",
 };

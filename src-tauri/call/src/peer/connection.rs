@@ -56,7 +56,7 @@ pub struct PeerConfig {
     pub relay_only: bool,
     /// Where to bind. Empty means every address of this machine, loopback included.
     pub addresses: Vec<SocketAddr>,
-    /// Bind link-local addresses (RFC 3927) too: the partner may be on the same cable.
+    /// Bind link-local addresses (RFC 3927, RFC 4291) too: the partner may be on the same cable.
     pub link_local: bool,
     /// Sockets and timers to use, for instance those of a simulated network. `None` means the
     /// system's, on tokio.

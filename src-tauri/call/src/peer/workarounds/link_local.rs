@@ -8,8 +8,7 @@
 //!
 //! **We** name the addresses of IPv4. For each of IPv6, the library binds a port on ::1 that stands
 //! in for it. The runtime puts a socket on the link-local address in that one's place, which removes
-//! the scope from everything that it receives; the system needs none for sending, because the socket
-//! belongs to the interface. What is sent to the partner names the link-local address.
+//! the scope from everything that it receives, and adds it to what it sends. What is sent to the partner names the link-local address.
 //!
 //! **Upstream:** to be filed: "Host candidates for link-local addresses".
 //!
@@ -39,8 +38,8 @@ struct V6 {
     address: SocketAddrV6,
     /// What the library binds for it, on ::1.
     stand_in: SocketAddr,
-    /// The port on the link-local address, once it is bound.
-    port: Mutex<Option<u16>>,
+    /// The socket on the link-local address, until the library has its stand-in.
+    socket: Mutex<Option<UdpSocket>>,
 }
 
 impl LinkLocal {
@@ -60,11 +59,21 @@ impl LinkLocal {
             .filter(|interface| !interfaces::is_virtual(&interface.name));
 
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        // Held until the list is complete, so that no two get the same port.
+        let mut stand_ins = Vec::new();
         for interface in interfaces {
             match (interface.ip(), interface.index) {
                 (IpAddr::V4(ip), _) if ip.is_link_local() => v4.push(SocketAddr::from((ip, 0))),
                 (IpAddr::V6(ip), Some(index)) if ip.is_unicast_link_local() => {
-                    v6.extend(V6::new(SocketAddrV6::new(ip, 0, 0, index)));
+                    let address = SocketAddrV6::new(ip, 0, 0, index);
+                    match V6::new(address) {
+                        Ok((new, stand_in)) => {
+                            v6.push(new);
+                            stand_ins.push(stand_in);
+                        }
+                        // The address may be too new, or just gone.
+                        Err(error) => tracing::debug!(%error, "cannot use a link-local address"),
+                    }
                 }
                 _ => {}
             }
@@ -87,44 +96,47 @@ impl LinkLocal {
         runtime: &dyn Runtime,
     ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let bound = socket.local_addr()?;
-        let Some(v6) = self.v6.iter().find(|v6| v6.stand_in == bound) else {
+        let v6 = self.v6.iter().find(|v6| v6.stand_in == bound);
+        let Some((v6, real)) = v6.and_then(|v6| Some((v6, v6.socket.lock().take()?))) else {
             return runtime.wrap_udp_socket(socket);
         };
 
-        let real = UdpSocket::bind(v6.address)?;
-        real.set_nonblocking(true)?;
-        *v6.port.lock() = Some(real.local_addr()?.port());
-
         Ok(Arc::new(LinkLocalSocket {
             inner: runtime.wrap_udp_socket(real)?,
+            scope: v6.address.scope_id(),
             stand_in: v6.stand_in,
+            _reserved: socket,
         }))
     }
 
     /// Candidates or a description for the partner, with the addresses where stand-ins are.
     pub(in crate::peer) fn named(&self, text: &str) -> String {
         self.v6.iter().fold(text.to_owned(), |text, v6| {
-            let Some(port) = *v6.port.lock() else {
-                return text;
-            };
-
             // As in "candidate:1 1 udp 2130706431 ::1 50000 typ host" (RFC 8839 §5.1).
             let stand_in = format!(" {} {} ", v6.stand_in.ip(), v6.stand_in.port());
-            text.replace(&stand_in, &format!(" {} {port} ", v6.address.ip()))
+            text.replace(
+                &stand_in,
+                &format!(" {} {} ", v6.address.ip(), v6.address.port()),
+            )
         })
     }
 }
 
 impl V6 {
-    /// `None` if this machine has no ::1.
-    fn new(address: SocketAddrV6) -> Option<Self> {
-        // A free port, which the library binds in a moment.
-        let stand_in = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok()?;
-        Some(Self {
-            address,
-            stand_in: stand_in.local_addr().ok()?,
-            port: Mutex::new(None),
-        })
+    /// Binds `address` and finds a port on ::1 for its stand-in, which the library binds in a moment.
+    /// Returns what keeps that port free until then.
+    fn new(address: SocketAddrV6) -> io::Result<(Self, UdpSocket)> {
+        let socket = UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        let port = socket.local_addr()?.port();
+        let stand_in = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0))?;
+
+        let v6 = Self {
+            address: SocketAddrV6::new(*address.ip(), port, 0, address.scope_id()),
+            stand_in: stand_in.local_addr()?,
+            socket: Mutex::new(Some(socket)),
+        };
+        Ok((v6, stand_in))
     }
 }
 
@@ -132,7 +144,11 @@ impl V6 {
 #[derive(Debug)]
 struct LinkLocalSocket {
     inner: Arc<dyn AsyncUdpSocket>,
+    /// The interface.
+    scope: u32,
     stand_in: SocketAddr,
+    /// Keeps the port of the stand-in.
+    _reserved: UdpSocket,
 }
 
 impl AsyncUdpSocket for LinkLocalSocket {
@@ -141,16 +157,22 @@ impl AsyncUdpSocket for LinkLocalSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let leads_there = match transmit.destination {
-            SocketAddr::V6(address) => address.ip().is_unicast_link_local(),
-            SocketAddr::V4(_) => false,
+        let destination = match transmit.destination {
+            SocketAddr::V6(to) if to.ip().is_unicast_link_local() => {
+                SocketAddrV6::new(*to.ip(), to.port(), 0, self.scope)
+            }
+            // Lost, as on any network that does not lead there.
+            _ => return Poll::Ready(Ok(transmit.contents.len())),
         };
-        // Lost, as on any network that does not lead there.
-        if !leads_there {
-            return Poll::Ready(Ok(transmit.contents.len()));
-        }
 
-        self.inner.poll_send(cx, transmit)
+        let transmit = Transmit {
+            destination: destination.into(),
+            ecn: transmit.ecn,
+            contents: transmit.contents,
+            segment_size: transmit.segment_size,
+            src_ip: transmit.src_ip,
+        };
+        self.inner.poll_send(cx, &transmit)
     }
 
     fn poll_recv(
@@ -186,16 +208,20 @@ mod tests {
 
     #[test]
     fn the_partner_gets_the_address_and_never_its_stand_in() {
-        let v6 = V6::new("[fe80::1%3]:0".parse().unwrap()).expect("this machine has ::1");
-        let port = v6.stand_in.port();
+        let socket = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).expect("this machine has ::1");
+        let stand_in = socket.local_addr().unwrap();
+        let port = stand_in.port();
+        let v6 = V6 {
+            address: "[fe80::1%3]:7".parse().unwrap(),
+            stand_in,
+            socket: Mutex::new(Some(socket)),
+        };
         let addresses = LinkLocal {
             v4: Vec::new(),
             v6: vec![v6].into(),
         };
-        let candidate = format!("candidate:1 1 udp 2130706431 ::1 {port} typ host");
-        assert_eq!(addresses.named(&candidate), candidate, "not bound yet");
 
-        *addresses.v6[0].port.lock() = Some(7);
+        let candidate = format!("candidate:1 1 udp 2130706431 ::1 {port} typ host");
         assert_eq!(
             addresses.named(&candidate),
             "candidate:1 1 udp 2130706431 fe80::1 7 typ host"

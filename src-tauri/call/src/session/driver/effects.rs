@@ -130,7 +130,7 @@ impl Driver {
             ice_servers: signaling::ice_servers(self.server.ice_servers.servers()),
             relay_only: options.relay_only,
             addresses: options.media_addresses.clone(),
-            // Nobody far away needs them, and they tell something about this machine.
+            // Far-away partners have no use for them, and they can hold a hardware address.
             link_local: options.signaling.url.is_private() && !options.relay_only,
             runtime: options.media_runtime.clone(),
         };
