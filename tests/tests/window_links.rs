@@ -41,12 +41,12 @@ const EXPIRED: Sentence = Sentence {
 const WRONG_NAME: Sentence = Sentence {
     cause: "SIGNALING_TLS_WRONG_NAME",
     what: "The server's certificate is for a different address.",
-    todo: "Ask for a new invite, or agree on another server.",
+    todo: "Ask the other person for a new invite.",
 };
 const NO_TLS: Sentence = Sentence {
     cause: "SIGNALING_TLS_MISSING",
     what: "This server doesn't offer an encrypted connection.",
-    todo: "Ask for a new invite, or agree on another server.",
+    todo: "Ask the other person for a new invite.",
 };
 const REDIRECTED: Sentence = Sentence {
     cause: "SIGNALING_REDIRECTED",
@@ -56,7 +56,7 @@ const REDIRECTED: Sentence = Sentence {
 const NO_TANDEM: Sentence = Sentence {
     cause: "SIGNALING_NOT_A_RELAY",
     what: "That isn't a Tandem server.",
-    todo: "Ask for a new invite, or agree on another server.",
+    todo: "Ask the other person for a new invite.",
 };
 
 /// A link, the balancer in front of its server if there is one, and what the user is told after the
