@@ -1,4 +1,4 @@
-//! The people whom the network says are there.
+//! The people on the same network.
 //!
 //! A state machine without sockets: it takes what was heard and says who is shown. Anyone on the
 //! network can announce anything, so it keeps few people and few addresses, shows nobody twice, and
@@ -148,7 +148,7 @@ fn believable(announced: &[SocketAddr], networks: &[LocalNetwork]) -> Vec<Socket
 
 fn is_nearby(address: SocketAddr, networks: &[LocalNetwork]) -> bool {
     let ip = address.ip();
-    // An address of this machine: whoever announces it wants a call to go to somebody else.
+    // Nobody else has an address of this machine.
     let is_own = networks.iter().any(|network| network.address == ip);
     if ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || is_own {
         return false;

@@ -23,7 +23,8 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// How long closing may take: the time in which others are told.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Whether the network carries announcements.
+/// Whether this machine hears its own announcement. That it does is no proof that the network
+/// carries announcements from one machine to another: some access points don't.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// It is too early to tell.
@@ -39,7 +40,7 @@ pub enum Reach {
 pub struct NearbyChange {
     /// Who is there.
     pub people: Vec<Neighbour>,
-    /// Whether there may be others whom this machine cannot hear.
+    /// Whether this machine hears its own announcement.
     pub reach: Reach,
 }
 

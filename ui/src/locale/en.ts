@@ -1,6 +1,6 @@
 // Every word on the page, in English. `{name}` stands for the other person: see `person.ts`.
 
-import { ERRORS, TODO_ELSEWHERE, UNKNOWN_ERROR } from "./errors.en";
+import { ERRORS, ADVICE_ELSEWHERE, UNKNOWN_ERROR } from "./errors.en";
 
 export const en = {
   appName: "Tandem",
@@ -347,6 +347,6 @@ export const en = {
   },
 
   errors: ERRORS,
-  todoElsewhere: TODO_ELSEWHERE,
+  todoElsewhere: ADVICE_ELSEWHERE,
   unknownError: UNKNOWN_ERROR,
 };

@@ -395,7 +395,7 @@ export const UNKNOWN_ERROR: Words = { what: "Something went wrong.", todo: RESTA
  * What to do instead where the server is that of a link or of an earlier call: the settings have
  * nothing to do with it.
  */
-export const TODO_ELSEWHERE: Partial<Record<Code, string>> = {
+export const ADVICE_ELSEWHERE: Partial<Record<Code, string>> = {
   RELAY_UNREACHABLE: "Check your internet connection, or ask for a new invite.",
   RELAY_REFUSED: "Check your name and the code, or ask for a new invite.",
   SIGNALING_UNKNOWN_HOST: NEW_INVITE,

@@ -589,8 +589,8 @@ impl App {
         self.last_id
     }
 
-    /// Saves the user's settings, without what the command line replaced.
-    /// Saves the settings if they differ from the saved ones.
+    /// Saves the user's settings, without what the command line replaced, if they differ from the
+    /// saved ones.
     fn save(&mut self) {
         let mut settings = self.state.settings.clone();
         self.replaced.restore(&mut settings);
