@@ -1,4 +1,4 @@
-//! The signaling server inside the app, for calls on one machine or one network.
+//! The signaling servers inside the app, for calls on one machine or one network.
 
 use tandem_signaling::server::{SignalingServer, SignalingServerBuilder};
 
@@ -11,4 +11,17 @@ pub(crate) fn server(address: impl Into<String>) -> SignalingServerBuilder {
     SignalingServer::builder()
         .listen(address)
         .max_connections(MAX_CONNECTIONS)
+}
+
+/// One on which people on the same network can ring its owner, who connects with the token `owner`.
+/// It gives little to each address. (For limits, all link-local IPv6 addresses count as one.)
+#[cfg(feature = "desktop")]
+pub(crate) fn ring_only(address: impl Into<String>, owner: &str) -> SignalingServerBuilder {
+    server(address)
+        .ring_only(owner, |address| {
+            tandem_nearby::is_on_local_network(address, tandem_call::interfaces::is_virtual)
+        })
+        .limit_address(32, 240)
+        .limit_traffic(100, 256 * 1024)
+        .limit_requests(30, 10)
 }

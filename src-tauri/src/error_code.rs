@@ -88,6 +88,8 @@ pub enum AppErrorCode {
     NoMedia,
     /// The embedded signaling server did not start.
     RelayNotStarted,
+    /// People nearby cannot call the user: the signaling server for it did not start.
+    NearbyNotStarted,
     /// The settings file is not valid. It was set aside.
     SettingsBroken,
     /// The settings file is from a newer version. It was set aside.
@@ -102,7 +104,7 @@ pub enum AppErrorCode {
 
 impl AppErrorCode {
     /// Every code, in the order of the enum.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Internal,
         Self::BadInvite,
         Self::InviteNotSupported,
@@ -114,6 +116,7 @@ impl AppErrorCode {
         Self::TokenNotDeleted,
         Self::NoMedia,
         Self::RelayNotStarted,
+        Self::NearbyNotStarted,
         Self::SettingsBroken,
         Self::SettingsNewer,
         Self::SettingsNotSaved,
@@ -136,6 +139,7 @@ impl AppErrorCode {
             Self::TokenNotDeleted => "TOKEN_NOT_DELETED",
             Self::NoMedia => "NO_MEDIA",
             Self::RelayNotStarted => "RELAY_NOT_STARTED",
+            Self::NearbyNotStarted => "NEARBY_NOT_STARTED",
             Self::SettingsBroken => "SETTINGS_BROKEN",
             Self::SettingsNewer => "SETTINGS_NEWER",
             Self::SettingsNotSaved => "SETTINGS_NOT_SAVED",

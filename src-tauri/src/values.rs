@@ -16,7 +16,9 @@ use tandem_signaling::message::{
     clean_name, is_room_code,
 };
 
-use crate::invite::{self, Invite, InviteLink, InviteLinkError, NotAnInvite};
+use crate::invite::{
+    self, Invite, InviteLink, InviteLinkError, NEARBY_ROOM, NearbyAddress, NotAnInvite,
+};
 
 /// The longest duration: a day is longer than any call and far below what a timer can hold.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -148,6 +150,8 @@ pub enum RoomText {
     Invite(Invite),
     /// A link to a call, which names its server.
     Link(Box<InviteLink>),
+    /// A person on the same network.
+    Nearby(NearbyAddress),
 }
 
 impl RoomText {
@@ -158,10 +162,30 @@ impl RoomText {
             Self::Code(code) => code.clone(),
             Self::Invite(invite) => invite.number.to_string(),
             Self::Link(link) => link.invite.number.to_string(),
+            Self::Nearby(_) => NEARBY_ROOM.to_owned(),
         }
     }
 
-    /// Whether the room must have been claimed by someone: an invite's.
+    /// The server of a link or an address.
+    #[must_use]
+    pub fn server(&self) -> Option<ServerUrl> {
+        match self {
+            Self::Code(_) | Self::Invite(_) => None,
+            Self::Link(link) => Some(link.server.clone()),
+            Self::Nearby(address) => Some(address.server()),
+        }
+    }
+
+    /// Where that server is, if it has no name.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Code(_) | Self::Invite(_) | Self::Link(_) => None,
+            Self::Nearby(address) => Some(address.socket_addr()),
+        }
+    }
+
+    /// Whether someone must have claimed the room, as that of an invite, or listen in it.
     #[must_use]
     pub fn must_exist(&self) -> bool {
         !matches!(self, Self::Code(_))
@@ -175,6 +199,7 @@ impl fmt::Display for RoomText {
             Self::Code(code) => f.write_str(code),
             Self::Invite(invite) => invite.fmt(f),
             Self::Link(link) => link.fmt(f),
+            Self::Nearby(address) => address.fmt(f),
         }
     }
 }
@@ -185,12 +210,18 @@ pub fn is_link(text: &str) -> bool {
     text.contains("://") || invite::has_scheme(text)
 }
 
-/// Reads a code, an invite such as `7-garden-lantern`, or a link. A text is an invite only if it is
-/// a number and two of the listed words; anything else is a code, which passes unchanged.
+/// Reads a code, an invite such as `7-garden-lantern`, a link, or the address of a person nearby. A
+/// text is an invite only if it is a number and two of the listed words; anything else without `.`
+/// and `:` is a code, which passes unchanged.
 ///
 /// # Errors
 /// A sentence for the person who typed it.
 pub fn room_text(text: &str) -> Result<RoomText, String> {
+    // No code and no invite looks like one.
+    if let Ok(address) = text.parse() {
+        return Ok(RoomText::Nearby(address));
+    }
+
     if is_link(text) {
         return text
             .parse()

@@ -31,7 +31,7 @@ mod linux {
     use tandem_tests::rogue::Partner;
     use tandem_tests::speech::{self, Voice};
     use tandem_tests::window::{Home, TIMEOUT};
-    use tandem_tests::{PulseAudio, Screen, ServerProcess, Tandem, Window};
+    use tandem_tests::{Network, PulseAudio, Screen, ServerProcess, Tandem, Window};
 
     /// The window's size for most screenshots.
     const SIZE: (u32, u32) = (1280, 800);
@@ -56,6 +56,7 @@ mod linux {
 
         tour.welcome()?;
         tour.calls()?;
+        tour.people_nearby()?;
         tour.problems()
     }
 
@@ -123,6 +124,37 @@ mod linux {
             command(&ann, "setServerUrl", &json!({ "url": url }))?;
 
             self.call(&ann, &url, pulse)
+        }
+
+        /// People on a network of the tour's own.
+        fn people_nearby(&self) -> Result<()> {
+            let network = Network::start(3)?;
+            for number in 0..3 {
+                let address = format!("192.168.7.2{number}/24");
+                network.host(number).add_address(&address)?;
+            }
+
+            let on = |number: usize, name: &str, image: &str| -> Result<Window> {
+                let video = self.video(image)?;
+                let arguments = ["--video", &video, "--audio", "test", "--name", name];
+                let (host, home) = (network.host(number), Home::new()?);
+                let window = Window::open_on(host, home, &self.screen, &arguments)?;
+                window.resize(SIZE.0, SIZE.1)?;
+                window.press("way-nearby")?;
+                window.wait_for_state("/nearby/status", &json!("on"))?;
+                Ok(window)
+            };
+
+            let ann = on(0, "Ann", "local")?;
+            ann.wait_for_element("[data-preview=\"on\"]")?;
+            let open_missing = "document.querySelector('.nearby-missing').open = true;";
+            ann.run(open_missing, &json!([]))?;
+            self.save_both_themes(&ann, "lobby-nearby-missing")?;
+            let _amara = on(1, "Amara", "remote")?;
+            let _ben = on(2, "Ben", "remote")?;
+            ann.wait_for_element(".nearby-people li:nth-child(2)")?;
+            ann.run(&open_missing.replace("true", "false"), &json!([]))?;
+            self.save_both_themes(&ann, "lobby-nearby")
         }
 
         /// An invite, somebody who rings, and the link of somebody else.
@@ -245,6 +277,19 @@ mod linux {
 
         /// Opens a window whose camera shows `person`, a drawing of `ui/tests/person.mjs`.
         fn open(&self, home: Home, person: &str, more: &[&str]) -> Result<Window> {
+            let file = self.video(person)?;
+            let window = Window::open_as(
+                home,
+                &self.screen,
+                &[&["--video", &file][..], more].concat(),
+            )?;
+            window.resize(SIZE.0, SIZE.1)?;
+
+            Ok(window)
+        }
+
+        /// The path of a video of `person`.
+        fn video(&self, person: &str) -> Result<String> {
             let file = self.videos.path().join(format!("{person}.y4m"));
             if !file.exists() {
                 let script = source("../ui/tests/person.mjs");
@@ -254,15 +299,7 @@ mod linux {
                 )?;
             }
 
-            let file = file.to_string_lossy();
-            let window = Window::open_as(
-                home,
-                &self.screen,
-                &[&["--video", &file][..], more].concat(),
-            )?;
-            window.resize(SIZE.0, SIZE.1)?;
-
-            Ok(window)
+            Ok(file.to_string_lossy().into_owned())
         }
 
         /// Saves the screen in both themes.

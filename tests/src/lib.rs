@@ -54,7 +54,7 @@ pub use browser::Browser;
 pub use coturn::Coturn;
 pub use guest::Guest;
 pub use message_bus::MessageBus;
-pub use network::{Host, Network};
+pub use network::{Entrance, Host, Network};
 pub use notification_server::NotificationServer;
 pub use overlay::Overlay;
 pub use part::Part;

@@ -72,6 +72,20 @@ impl Network {
         Ok(())
     }
 
+    /// Passes on no multicast from now on, as some access points and switches do. IPv6 does not work
+    /// without it, and neither does finding people nearby.
+    ///
+    /// # Errors
+    /// When this system's bridges cannot do that.
+    pub fn block_multicast(&self) -> Result<()> {
+        (0..self.hosts.len()).try_for_each(|number| {
+            let port = format!("port{number}");
+            let flags = ["type", "bridge_slave", "mcast_flood", "off"];
+            self.switch
+                .ip(&[&["link", "set", &port][..], &flags].concat())
+        })
+    }
+
     /// A host, by its number from 0.
     ///
     /// # Panics
@@ -125,7 +139,33 @@ impl Host {
     /// # Panics
     /// When the thread cannot enter the namespace, or `work` panics.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let path = format!("/run/netns/{}", self.namespace.name);
+        self.entrance().run(work)
+    }
+
+    /// The way in, which does not keep the network.
+    #[must_use]
+    pub fn entrance(&self) -> Entrance {
+        Entrance(self.namespace.name.clone())
+    }
+
+    /// A command that will run `program` on this host.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.namespace.command(program)
+    }
+}
+
+/// The way into a [`Host`].
+#[derive(Debug, Clone)]
+pub struct Entrance(String);
+
+impl Entrance {
+    /// As [`Host::run`].
+    ///
+    /// # Panics
+    /// When the host is gone, or `work` panics.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let path = format!("/run/netns/{}", self.0);
         let namespace = File::open(path).expect("the namespace exists");
 
         std::thread::scope(|scope| {
@@ -137,12 +177,6 @@ impl Host {
             });
             thread.join().expect("the work on the host is done")
         })
-    }
-
-    /// A command that will run `program` on this host.
-    #[must_use]
-    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        self.namespace.command(program)
     }
 }
 

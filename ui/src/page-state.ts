@@ -23,6 +23,8 @@ export interface Drafts {
   /** Never kept longer than the settings are open. */
   token: string;
   code: string;
+  /** The address of a person nearby. */
+  nearbyAddress: string;
 }
 
 export interface PageState {
@@ -51,6 +53,7 @@ export function initialPage(nowMs: number): PageState {
       caFile: null,
       token: "",
       code: "",
+      nearbyAddress: "",
     },
     refusal: null,
     idle: false,
@@ -98,6 +101,7 @@ const SILENT = new Set<SendError["code"]>([
   "UNKNOWN_PROBLEM",
   "UNKNOWN_CALL",
   "UNKNOWN_RECENT",
+  "UNKNOWN_NEARBY",
 ]);
 
 /**
@@ -116,6 +120,9 @@ const PLACES: Partial<Record<Command["type"], ProblemPlace>> = {
   setSpeaker: "speaker",
   testSpeaker: "speaker",
   refreshDevices: "camera",
+  openNearby: "nearby",
+  callNearby: "nearby",
+  callAddress: "nearby",
   startHost: "host",
   stopHost: "host",
   setToken: "access",

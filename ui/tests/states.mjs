@@ -4,8 +4,8 @@
 
 /**
  * @import {
- *   AppState, Devices, ErrorCode, InCall, IncomingCall, Invitation, Partner, Problem, ProblemPlace,
- *   Screen, Search, ServerState, Settings,
+ *   AppState, Devices, ErrorCode, InCall, IncomingCall, Invitation, NearbyState, Partner, Problem,
+ *   ProblemPlace, Screen, Search, ServerState, Settings,
  * } from "../src/generated/contract"
  */
 
@@ -26,6 +26,7 @@ export const SETTINGS = {
   ringSpeaker: null,
   ringVolume: 80,
   caFile: null,
+  alwaysNearby: false,
   singleKeyShortcuts: true,
   videoSize: "720p",
   codec: "h264",
@@ -83,7 +84,30 @@ const INVITE = {
 };
 
 /** @type {IncomingCall} */
-const INCOMING = { id: 40, name: "Amara", picture: null, invited: true };
+const INCOMING = { id: 40, name: "Amara", picture: null, kind: "invited" };
+
+/** @type {NearbyState} */
+const NEARBY_OFF = {
+  status: "off",
+  open: false,
+  people: [],
+  reach: "unknown",
+  addresses: [],
+  link: null,
+};
+
+/** @type {NearbyState} */
+const NEARBY = {
+  status: "on",
+  open: true,
+  people: [
+    { id: "1f3a5b7c9d2e4f60", name: "Amara" },
+    { id: "2f3a5b7c9d2e4f60", name: null },
+  ],
+  reach: "heard",
+  addresses: ["192.168.1.20"],
+  link: "tandem://nearby/192.168.1.20:9010",
+};
 
 /**
  * The home screen, with the camera on.
@@ -103,6 +127,7 @@ export function state(change = {}) {
     server: SERVER,
     token: null,
     host: { status: "off", addresses: [] },
+    nearby: NEARBY_OFF,
     invitation: null,
     incoming: null,
     opened: null,
@@ -242,6 +267,17 @@ export const STATES = {
       addresses: ["ws://192.168.1.20:9000/ws", "ws://[fd00::1a2b:3c4d:5e6f:7a8b]:9000/ws"],
     },
   }),
+  "lobby-nearby": state({ nearby: NEARBY }),
+  "lobby-nearby-nobody": state({ nearby: { ...NEARBY, people: [], reach: "unknown" } }),
+  "lobby-nearby-silent": state({
+    nearby: {
+      ...NEARBY,
+      people: [],
+      reach: "silent",
+      addresses: ["192.168.1.20:40123", "169.254.3.4:40123"],
+    },
+  }),
+  "lobby-nearby-ringing": state({ nearby: NEARBY, incoming: { ...INCOMING, kind: "nearby" } }),
   "lobby-no-devices": state({
     preview: { status: "failed" },
     devices: { cameras: [], microphones: [], speakers: [] },
@@ -348,7 +384,7 @@ export const STATES = {
       otherServer: null,
       again: amara,
     },
-    { incoming: { ...INCOMING, invited: false } },
+    { incoming: { ...INCOMING, kind: "known" } },
   ),
   "ended-away": outsideLobby({
     kind: "ended",
@@ -358,6 +394,15 @@ export const STATES = {
     name: null,
     otherServer: null,
     again: amara,
+  }),
+  "ended-nearby-away": outsideLobby({
+    kind: "ended",
+    reason: "RELAY_UNREACHABLE",
+    cause: "SIGNALING_UNREACHABLE",
+    durationMs: null,
+    name: null,
+    otherServer: "192.168.1.7:9010",
+    again: { kind: "nearby", name: "Amara" },
   }),
   "ended-invite-used": outsideLobby({
     kind: "ended",

@@ -42,6 +42,10 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
     }
 
     page::build_if_changed()?;
+    if profile == "release" {
+        release::check_vpx()?;
+    }
+
     // Cargo builds the program as for everyone else, and the tool only packs it.
     let program = release::build(profile)?;
     if profile == "release" && cfg!(unix) {

@@ -47,6 +47,21 @@ pub(crate) fn build(profile: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// Checks that a program for other machines can be built: with libvpx inside.
+///
+/// # Errors
+/// When this machine has no static libvpx.
+pub(crate) fn check_vpx() -> Result<()> {
+    if static_vpx()?.is_empty() && !cfg!(windows) {
+        bail!(
+            "there is no libvpx.a, so the program would need the libvpx of this machine: install \
+             the package that has it (libvpx-dev; Homebrew: libvpx)"
+        );
+    }
+
+    Ok(())
+}
+
 /// VP8 needs libvpx, which Windows has no package of.
 fn features() -> &'static [&'static str] {
     if cfg!(windows) {

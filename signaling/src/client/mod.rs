@@ -60,6 +60,7 @@ mod tls;
 mod token;
 mod transport;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -94,6 +95,9 @@ const EVENT_QUEUE: usize = 64;
 pub struct ClientConfig {
     /// The server's address.
     pub url: ServerUrl,
+    /// The server's addresses, the likeliest first, if they are known. The client then connects to
+    /// them, without a proxy, and not to the host of `url`.
+    pub addresses: Vec<SocketAddr>,
     /// The token for this server, sent as `Authorization: Bearer`. A client with a token does not
     /// connect to an address that [is exposed](ServerUrl::is_exposed). Redirections are never
     /// followed, so the token goes to the host of `url` alone.
@@ -111,6 +115,7 @@ impl ClientConfig {
     pub fn new(url: ServerUrl) -> Self {
         Self {
             url,
+            addresses: Vec::new(),
             token: None,
             roots: TrustedRoots::default(),
             backoff: Backoff::default(),

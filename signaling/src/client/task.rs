@@ -421,7 +421,7 @@ async fn register(
         return Err(ClientError::TokenExposed);
     }
 
-    let stream = transport::connect(&config.url, &config.roots, had_token).await?;
+    let stream = transport::connect(config, had_token).await?;
     let limits = WebSocketConfig::default()
         .read_buffer_size(16 * 1024)
         .write_buffer_size(0)

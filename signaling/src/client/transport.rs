@@ -4,10 +4,13 @@
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
@@ -15,18 +18,21 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::http::Uri;
 use tower_service::Service;
 use url::Host;
 
+use super::ClientConfig;
 use super::error::{ClientError, ProxyError};
-use super::tls::TrustedRoots;
 use crate::ServerUrl;
 use crate::server_url::is_private_ip;
 
 /// For TCP, shared by the addresses of a host, so that one that does not answer leaves time for the
 /// others.
 const TCP_TIMEOUT: Duration = Duration::from_secs(8);
+/// The head start of one known address before the next (RFC 8305 §5).
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// The library does not export the name of this type.
 type TunnelError = <Tunnel<HttpConnector<Resolver>> as Service<Uri>>::Error;
@@ -39,27 +45,38 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Connects to the server at `url`.
+/// Connects to a server.
 ///
 /// Of a host with several addresses the first that answers is used; one of the other family starts
 /// 300 ms later (Happy Eyeballs, RFC 8305). A proxy comes from `HTTPS_PROXY`, `HTTP_PROXY`,
 /// `ALL_PROXY` and `NO_PROXY`, or from the settings of Windows and macOS. Like browsers, this
 /// machine itself is always reached directly.
 ///
+/// Known addresses are used instead, as described at [`ClientConfig::addresses`].
+///
 /// `has_token`: a token will be sent. Without TLS, this then takes a proxy and a public address for
 /// what they are, whatever the host's name promises: others could read it.
 pub(super) async fn connect(
-    url: &ServerUrl,
-    roots: &TrustedRoots,
+    config: &ClientConfig,
     has_token: bool,
 ) -> Result<Transport, ClientError> {
-    let proxy = proxy(url);
+    let ClientConfig {
+        url,
+        addresses,
+        roots,
+        ..
+    } = config;
+    let is_found = !addresses.is_empty();
+    let proxy = if is_found { None } else { proxy(url) };
     let must_be_private = has_token && !url.is_tls();
     if must_be_private && proxy.is_some() {
         return Err(ClientError::TokenExposed);
     }
 
     let stream = match proxy {
+        None if is_found => connect_to_first(addresses)
+            .await
+            .map_err(ClientError::Unreachable)?,
         None => connect_directly(url).await?,
         Some(proxy) => connect_through(&proxy, url)
             .await
@@ -134,6 +151,39 @@ async fn connect_directly(url: &ServerUrl) -> Result<TcpStream, ClientError> {
             }
         },
     }
+}
+
+/// Connects to the first of these addresses that answers. One that refuses, or does not answer
+/// soon, gives way to the next, and may still win.
+async fn connect_to_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut next = addresses.iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+
+    let connected = async {
+        loop {
+            match next.next() {
+                Some(address) => attempts.push(TcpStream::connect(address)),
+                None if attempts.is_empty() => return Err(failure),
+                None => {}
+            }
+
+            tokio::select! {
+                Some(attempt) = attempts.next() => match attempt {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => failure = error,
+                },
+                () = sleep(HEAD_START), if next.len() > 0 => {}
+            }
+        }
+    };
+
+    let stream: TcpStream = match timeout(TCP_TIMEOUT, connected).await {
+        Ok(stream) => stream?,
+        Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+    };
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 async fn connect_through(proxy: &Intercept, url: &ServerUrl) -> Result<TcpStream, ProxyError> {
@@ -263,5 +313,26 @@ mod tests {
             }
             other => panic!("expected a refusal: {other:?}"),
         }
+    }
+
+    #[tokio::test]
+    async fn the_first_known_address_that_answers_is_used() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let here = listener.local_addr().expect("its address");
+        // It refuses at once; this one (RFC 5737) never answers, or leads nowhere.
+        let refuses = SocketAddr::from(([127, 0, 0, 1], 1));
+        let silent = SocketAddr::from(([192, 0, 2, 1], 9));
+
+        let stream = connect_to_first(&[silent, refuses, here])
+            .await
+            .expect("the third answers");
+        assert_eq!(stream.peer_addr().expect("an address"), here);
+
+        let error = connect_to_first(&[refuses]).await.expect_err("refused");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let error = connect_to_first(&[]).await.expect_err("nowhere");
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 }

@@ -100,6 +100,12 @@ impl ClaimToken {
     }
 }
 
+impl From<&str> for ClaimToken {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
 impl From<String> for ClaimToken {
     fn from(text: String) -> Self {
         Self(text)

@@ -1,5 +1,7 @@
 //! Messages from the server to a client.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -227,6 +229,10 @@ pub struct Knock {
     pub user_name: String,
     /// A `data:image/…` or `https:` URL; `None` if the caller gave no picture.
     pub user_picture: Option<String>,
+    /// The IP address of the caller's connection. Only from a ring-only server: no other passes an
+    /// address on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
 }
 
 /// A knock has ended without this client's decision.

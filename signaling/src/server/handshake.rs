@@ -110,6 +110,8 @@ async fn upgrade(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) ->
                 Err(answer) => answer,
             }
         }
+        // The owner of a ring-only server tells nobody more than that someone is there.
+        _ if shared.edge.is_ring_only() => Answer::new(404, "Nothing here."),
         path => plain_answer(path, &request, remote, shared),
     };
 

@@ -9,32 +9,38 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use super::edge::{Acceptor, Edge, EdgeConfig};
+use super::edge::{Acceptor, Edge, EdgeConfig, RingOnly};
 use super::handshake::serve_socket;
 use super::hub::cluster::messages::NodeId;
+use super::hub::ids::ClaimHash;
 use super::hub::{Hub, HubConfig};
 use super::ice::{IceSource, Turn};
 use super::invite_page::InvitePage;
 use super::matchmaker::Holds;
 use super::shared::{PendingReport, Shared, ShellConfig};
 use super::store::{self, RedisStore};
+use crate::message::ClaimToken;
 
 /// For connections to send their close frames at the end of a shutdown, and for the store to learn
 /// that this node has gone.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Commands that may wait for the shared store. Beyond that, commands fail as if it were away.
 const MAX_STORE_COMMANDS: usize = 65_536;
+/// Connections that the system may hold until they are accepted, as the standard library has it.
+const BACKLOG: i32 = 128;
+const RING_ONLY_NODE: &str = "a ring-only server cannot be part of a cluster";
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +109,8 @@ impl Default for SignalingServerBuilder {
 }
 
 impl SignalingServerBuilder {
-    /// Where to listen: `HOST:PORT`. Port 0 picks a free one. Default `127.0.0.1:9000`.
+    /// Where to listen: `HOST:PORT`. Port 0 picks a free one; `[::]` takes IPv4 as well. Default
+    /// `127.0.0.1:9000`.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = address.into();
         self
@@ -244,12 +251,28 @@ impl SignalingServerBuilder {
         self
     }
 
+    /// Lets people ring the owner, and do nothing else: they find no other partner, claim no rooms
+    /// and cannot be rung themselves. The owner connects with this bearer token, and gets the address
+    /// of each caller; others may come from the addresses for which `admits` returns true. There are
+    /// no pages, and browsers cannot connect.
+    pub fn ring_only(mut self, owner: &str, admits: fn(IpAddr) -> bool) -> Self {
+        self.edge.ring_only = Some(RingOnly {
+            owner: ClaimHash::of(&ClaimToken::from(owner)),
+            admits,
+        });
+        self
+    }
+
     /// Binds the address and starts to accept. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`StartError::Settings`] if a file is missing or not valid, [`StartError::Listen`] if the
     /// address cannot be bound.
     pub async fn start(self) -> Result<SignalingServer, StartError> {
+        if self.edge.ring_only.is_some() && self.redis.is_some() {
+            return Err(StartError::Settings(RING_ONLY_NODE.to_owned()));
+        }
+
         let encrypted = self.edge.tls.is_some();
         let edge = Edge::new(self.edge).map_err(StartError::Settings)?;
         let cannot_listen = |source| StartError::Listen {
@@ -257,9 +280,7 @@ impl SignalingServerBuilder {
             source,
         };
 
-        let listener = TcpListener::bind(&self.listen)
-            .await
-            .map_err(cannot_listen)?;
+        let listener = bind(&self.listen).await.map_err(cannot_listen)?;
         let local_addr = listener.local_addr().map_err(cannot_listen)?;
 
         // Everything that needs the time of day gets it from here.
@@ -321,6 +342,27 @@ impl SignalingServerBuilder {
             store_task,
         })
     }
+}
+
+/// Binds `address`, for IPv4 as well if it is `[::]`: some systems do so by themselves, some not.
+async fn bind(address: &str) -> io::Result<TcpListener> {
+    match address.parse() {
+        Ok(SocketAddr::V6(address)) if address.ip().is_unspecified() => bind_both(address),
+        _ => TcpListener::bind(address).await,
+    }
+}
+
+fn bind_both(address: SocketAddrV6) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
+    socket.set_only_v6(false)?;
+    // Elsewhere, this would let another program take the same port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::V6(address).into())?;
+    socket.listen(BACKLOG)?;
+
+    TcpListener::from_std(socket.into())
 }
 
 /// A running server. Dropping it cuts all connections at once; [`shutdown`](Self::shutdown) lets

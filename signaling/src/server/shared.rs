@@ -18,7 +18,7 @@ use super::edge::reports::Report;
 use super::edge::{AddressKey, Edge, Levels};
 use super::http::Answer;
 use super::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
-use super::hub::{Effect, Hub};
+use super::hub::{ClientRole, Effect, Hub};
 use super::invite_page::InvitePage;
 use super::outbound::{CloseReason, Outbound};
 use super::shrink::ShrinkIfSparse;
@@ -138,11 +138,12 @@ impl Shared {
     pub(super) fn register(
         &self,
         subject: Option<String>,
+        role: ClientRole,
         address: AddressKey,
     ) -> (ClientKey, Arc<Outbound>) {
         let outbound = Arc::new(Outbound::default());
         let mut state = self.state.lock();
-        let key = state.hub.connect(subject);
+        let key = state.hub.connect(subject, role);
         let connection = Connection {
             outbound: outbound.clone(),
             address,

@@ -14,6 +14,7 @@ mod hostile;
 mod protocol;
 mod protocol_document;
 mod ring;
+mod ring_only;
 
 #[cfg(unix)]
 mod client_refused;

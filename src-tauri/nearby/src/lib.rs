@@ -32,4 +32,4 @@ mod service;
 
 pub use neighbours::{LocalNetwork, MAX_NEIGHBOURS, Neighbour, Neighbours};
 pub use record::{Announcement, NeighbourId, Record};
-pub use service::{Nearby, NearbyChange, NearbyError, Reach};
+pub use service::{Nearby, NearbyChange, NearbyError, Reach, is_on_local_network};

@@ -38,7 +38,7 @@ pub struct LocalNetwork {
 }
 
 impl LocalNetwork {
-    fn contains(self, ip: IpAddr) -> bool {
+    pub(crate) fn contains(self, ip: IpAddr) -> bool {
         fn same_prefix(one: u128, other: u128, bits: u32, prefix: u8) -> bool {
             let rest = bits.saturating_sub(u32::from(prefix));
             one.checked_shr(rest).unwrap_or(0) == other.checked_shr(rest).unwrap_or(0)
@@ -89,6 +89,11 @@ impl Neighbours {
     #[must_use]
     pub fn heard_self(&self) -> bool {
         self.heard_self
+    }
+
+    /// Forgets everyone: who is still there is heard again.
+    pub fn forget(&mut self) {
+        self.people.clear();
     }
 
     /// Someone announces themselves, for the first time or with a change. Returns whether something
@@ -162,7 +167,7 @@ fn is_nearby(address: SocketAddr, networks: &[LocalNetwork]) -> bool {
 }
 
 /// RFC 3927 and RFC 4291.
-fn is_link_local(ip: IpAddr) -> bool {
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => Ipv6Addr::is_unicast_link_local(&ip),

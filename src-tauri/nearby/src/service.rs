@@ -2,10 +2,12 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a shell: waits a moment for its own announcement"
+    reason = "a shell: it waits and reads the clock"
 )]
 
-use std::net::{SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,13 +17,19 @@ use mdns_sd::{
 };
 use parking_lot::Mutex;
 
-use crate::neighbours::{LocalNetwork, Neighbour, Neighbours};
-use crate::record::{Announcement, Record, SERVICE};
+use crate::neighbours::{LocalNetwork, Neighbour, Neighbours, is_link_local};
+use crate::record::{Announcement, Record, SERVICE, id_of};
 
 /// How soon this machine's own announcement must have come back. It takes a fraction of a second.
 const SILENCE: Duration = Duration::from_secs(3);
-/// How long closing may take: the time in which others are told.
+/// How long closing may take: the time in which the others learn of it.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The shortest time between two reports: someone may announce changes all the time.
+const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+/// For how long a list of this machine's networks is good enough.
+const NETWORKS_INTERVAL: Duration = Duration::from_millis(500);
+/// How long to wait before listening again after a flood.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Whether this machine hears its own announcement. That it does is no proof that the network
 /// carries announcements from one machine to another: some access points don't.
@@ -55,12 +63,13 @@ pub enum NearbyError {
     Thread(#[from] std::io::Error),
 }
 
-/// This user is announced and others are listened for, until it is dropped. Then the others are
-/// told.
+/// Announces this user and listens for others, until it is dropped. Then the others learn that this
+/// user is gone.
 pub struct Nearby {
     daemon: ServiceDaemon,
     announced: Mutex<Announcement>,
     skip: fn(&str) -> bool,
+    is_closing: Arc<AtomicBool>,
     listener: Option<JoinHandle<()>>,
 }
 
@@ -75,27 +84,35 @@ impl Nearby {
         skip: fn(&str) -> bool,
         on_change: impl Fn(NearbyChange) + Send + 'static,
     ) -> Result<Self, NearbyError> {
-        let daemon = ServiceDaemon::new()?;
+        // From here on, an error drops this, which ends the library's thread.
+        let mut nearby = Self {
+            daemon: ServiceDaemon::new()?,
+            announced: Mutex::new(me.clone()),
+            skip,
+            is_closing: Arc::default(),
+            listener: None,
+        };
+        let daemon = &nearby.daemon;
         daemon.disable_interface(vec![
             IfKind::LoopbackV4,
             IfKind::LoopbackV6,
             IfKind::Predicate(IfPredicate::new(move |interface| skip(&interface.name))),
         ])?;
 
-        let events = daemon.browse(SERVICE)?;
+        let listener = Listener {
+            events: daemon.browse(SERVICE)?,
+            daemon: daemon.clone(),
+            is_closing: Arc::clone(&nearby.is_closing),
+            neighbours: Neighbours::new(me.id),
+            networks: (None, Vec::new()),
+            skip,
+            on_change,
+        };
         daemon.register(service(me, skip)?)?;
 
-        let neighbours = Neighbours::new(me.id);
-        let listener = std::thread::Builder::new()
-            .name("nearby".into())
-            .spawn(move || listen(&events, neighbours, skip, &on_change))?;
-
-        Ok(Self {
-            daemon,
-            announced: Mutex::new(me.clone()),
-            skip,
-            listener: Some(listener),
-        })
+        let thread = std::thread::Builder::new().name("nearby".into());
+        nearby.listener = Some(thread.spawn(move || listener.run())?);
+        Ok(nearby)
     }
 
     /// Announces another name.
@@ -122,14 +139,23 @@ impl Drop for Nearby {
     fn drop(&mut self) {
         let fullname = format!("{}.{SERVICE}", self.announced.get_mut().id);
         if let Ok(told) = self.daemon.unregister(&fullname) {
-            // Others notice by themselves if they are not told, but only after minutes.
+            // Without it, others notice only after minutes.
             let _ = told.recv_timeout(CLOSE_TIMEOUT);
         }
 
-        // Ends the listener, too: its channel closes.
-        let _ = self.daemon.shutdown();
+        self.is_closing.store(true, Ordering::Release);
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        // The queue of the library's thread can be full for a moment.
+        while let Err(mdns_sd::Error::Again) = self.daemon.shutdown()
+            && Instant::now() < deadline
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+
+        // Its events end with the library's thread. It is not waited for: if that one hangs, so would
+        // this.
         if let Some(listener) = self.listener.take() {
-            let _ = listener.join();
+            listener.thread().unpark();
         }
     }
 }
@@ -146,43 +172,113 @@ fn service(me: &Announcement, skip: fn(&str) -> bool) -> Result<ServiceInfo, mdn
     Ok(service)
 }
 
-fn listen(
-    events: &Receiver<ServiceEvent>,
-    mut neighbours: Neighbours,
+/// The thread that hears who is there.
+struct Listener<F> {
+    daemon: ServiceDaemon,
+    events: Receiver<ServiceEvent>,
+    is_closing: Arc<AtomicBool>,
+    neighbours: Neighbours,
+    /// This machine's networks, and when they were listed.
+    networks: (Option<Instant>, Vec<LocalNetwork>),
     skip: fn(&str) -> bool,
-    on_change: &dyn Fn(NearbyChange),
-) {
-    let mut silent_from = Some(Instant::now() + SILENCE);
+    on_change: F,
+}
 
-    loop {
-        let event = match silent_from {
-            Some(at) => events.recv_timeout(at.saturating_duration_since(Instant::now())),
-            None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
+impl<F: Fn(NearbyChange)> Listener<F> {
+    fn run(mut self) {
+        let mut silent_from = Some(Instant::now() + SILENCE);
+        // When to report what has changed since the last report.
+        let mut report_at: Option<Instant> = None;
+        let mut reported_at: Option<Instant> = None;
 
-        let has_changed = match event {
-            Ok(ServiceEvent::ServiceResolved(service)) => {
-                neighbours.heard(&record(&service), &local_networks(skip))
-            }
-            Ok(ServiceEvent::ServiceRemoved(_, fullname)) => neighbours.gone(&fullname),
-            Ok(_) => false,
-            Err(RecvTimeoutError::Timeout) => {
-                silent_from = None;
-                !neighbours.heard_self()
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-
-        if has_changed {
-            let reach = match (neighbours.heard_self(), silent_from) {
-                (true, _) => Reach::Heard,
-                (false, Some(_)) => Reach::Unknown,
-                (false, None) => Reach::Silent,
+        loop {
+            let next = [silent_from, report_at].into_iter().flatten().min();
+            let event = match next {
+                Some(at) => self
+                    .events
+                    .recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => self
+                    .events
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
             };
-            on_change(NearbyChange {
-                people: neighbours.people(),
-                reach,
-            });
+
+            let mut has_changed = match event {
+                // Most of a flood ends here, at little cost.
+                Ok(ServiceEvent::ServiceResolved(service))
+                    if id_of(service.get_fullname()).is_none() =>
+                {
+                    false
+                }
+                Ok(ServiceEvent::ServiceResolved(service)) => {
+                    let record = record(&service);
+                    self.look_at_networks();
+                    self.neighbours.heard(&record, &self.networks.1)
+                }
+                Ok(ServiceEvent::ServiceRemoved(_, fullname)) => self.neighbours.gone(&fullname),
+                Ok(_) | Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => {
+                    if !self.listens_again() {
+                        return;
+                    }
+
+                    true
+                }
+            };
+
+            let now = Instant::now();
+            if silent_from.take_if(|at| *at <= now).is_some() {
+                has_changed |= !self.neighbours.heard_self();
+            }
+
+            if has_changed && report_at.is_none() {
+                report_at = Some(reported_at.map_or(now, |last| last + REPORT_INTERVAL));
+            }
+
+            if report_at.take_if(|at| *at <= now).is_some()
+                && !self.is_closing.load(Ordering::Acquire)
+            {
+                reported_at = Some(now);
+                let reach = match (self.neighbours.heard_self(), silent_from) {
+                    (true, _) => Reach::Heard,
+                    (false, Some(_)) => Reach::Unknown,
+                    (false, None) => Reach::Silent,
+                };
+                (self.on_change)(NearbyChange {
+                    people: self.neighbours.people(),
+                    reach,
+                });
+            }
+        }
+    }
+
+    /// Lists this machine's networks, but not for each of many records.
+    fn look_at_networks(&mut self) {
+        let now = Instant::now();
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= NETWORKS_INTERVAL;
+        if self.networks.0.is_none_or(is_old) {
+            self.networks = (Some(now), local_networks(self.skip));
+        }
+    }
+
+    /// The library drops a listener whose queue is full: more happened on the network than this
+    /// thread could take. Who is gone since then is not known, so everyone is heard anew. Returns
+    /// false when this user is no longer announced.
+    fn listens_again(&mut self) -> bool {
+        if self.is_closing.load(Ordering::Acquire) {
+            return false;
+        }
+
+        tracing::warn!("too much happens on the network at once: looking for people anew");
+        std::thread::park_timeout(RESTART_DELAY);
+        self.neighbours.forget();
+        match self.daemon.browse(SERVICE) {
+            Ok(events) => {
+                self.events = events;
+                true
+            }
+            Err(mdns_sd::Error::Again) => true,
+            Err(_) => false,
         }
     }
 }
@@ -208,6 +304,17 @@ fn record(service: &ResolvedService) -> Record {
         txt: text.collect(),
         addresses: addresses.collect(),
     }
+}
+
+/// Whether `ip` is this machine's, or on a network of it at the moment. `skip` is as in
+/// [`Nearby::open`].
+#[must_use]
+pub fn is_on_local_network(ip: IpAddr, skip: fn(&str) -> bool) -> bool {
+    ip.is_loopback()
+        || is_link_local(ip)
+        || local_networks(skip)
+            .iter()
+            .any(|network| network.contains(ip))
 }
 
 /// The networks of this machine at the moment.

@@ -38,8 +38,8 @@ pub enum Command {
     Invite,
     /// Withdraw the invite.
     CancelInvite,
-    /// Answer the person who rings.
-    AcceptCall { id: u32 },
+    /// Answer the person who rings; with sound only if `video` is false.
+    AcceptCall { id: u32, video: bool },
     /// Decline the person who rings.
     DeclineCall { id: u32 },
     /// Call the person whose invite was opened as a link.
@@ -52,6 +52,16 @@ pub enum Command {
     RemoveRecent { id: u32 },
     /// Forget all people of earlier calls.
     ClearRecents,
+    /// Open the list of people nearby. They find this user, too, as long as it is open.
+    OpenNearby,
+    /// Close the list of people nearby.
+    CloseNearby,
+    /// Ring a person nearby.
+    CallNearby { id: String },
+    /// Ring the person at this address on the same network.
+    CallAddress { address: String },
+    /// Let people nearby find this user also while the list is closed, or not.
+    SetAlwaysNearby { on: bool },
     /// Show the window on the whole screen, or as a window again.
     ToggleFullScreen,
     /// The user has seen the ways to call.
@@ -215,6 +225,10 @@ pub enum CommandErrorCode {
     UnknownCall,
     /// No earlier call has this id, or not any more.
     UnknownRecent,
+    /// Not an address on the same network.
+    BadAddress,
+    /// No person nearby has this id, or not any more.
+    UnknownNearby,
     /// The bitrate is out of range.
     BadBitrate,
     /// There is no problem with this id, or not any more.

@@ -266,20 +266,16 @@ impl CallArgs {
         video.into_iter().chain(audio)
     }
 
-    /// The server of a link in `--room`.
-    fn linked_server(&self) -> Option<&ServerUrl> {
-        match &self.room {
-            Some(RoomText::Link(link)) => Some(&link.server),
-            _ => None,
-        }
+    /// The server of a link or an address in `--room`.
+    fn linked_server(&self) -> Option<ServerUrl> {
+        self.room.as_ref().and_then(RoomText::server)
     }
 
     /// The server of a link in `--room`, `--signaling` or its default. Not used with `--pair` and
     /// `--host`.
     pub fn server_url(&self) -> ServerUrl {
         self.linked_server()
-            .or(self.signaling.as_ref())
-            .cloned()
+            .or_else(|| self.signaling.clone())
             .unwrap_or_else(values::default_server_url)
     }
 
@@ -299,6 +295,7 @@ impl CallArgs {
         // A token belongs to the user's own server, never to that of a link.
         let token = self.token()?.filter(|_| self.linked_server().is_none());
         let config = ClientConfig {
+            addresses: self.room.iter().filter_map(RoomText::address).collect(),
             token,
             roots,
             ..ClientConfig::new(self.server_url())

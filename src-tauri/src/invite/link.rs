@@ -13,7 +13,7 @@ use super::{Invite, RoomNumber, Word};
 pub const MAX_LINK_CHARS: usize = 2_000;
 
 /// The scheme that the operating system opens with Tandem.
-const SCHEME: &str = "tandem";
+pub(super) const SCHEME: &str = "tandem";
 
 /// An invite with the server that it belongs to.
 ///

@@ -2,15 +2,18 @@
 //!
 //! An invite is a number and two words, `7-garden-lantern`. The number is a room at the signaling
 //! server; the words stay with the two people: no part of them, and nothing derived from them, is
-//! sent to a server. A link also names the server.
+//! sent to a server. A link also names the server. A person on the same network needs no invite: an
+//! address is enough.
 
 mod link;
+mod nearby;
 mod words;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use link::{InviteLink, InviteLinkError, MAX_LINK_CHARS, has_scheme};
+pub use nearby::{NEARBY_PORT, NEARBY_ROOM, NearbyAddress, NotNearbyAddress};
 pub use words::{UnknownWord, WORDS, Word};
 
 /// The longest text that is looked at: the longest invite has 29 characters, and people add spaces.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
+use crate::network::Entrance;
 use crate::process::Process;
 
 /// How long one command may take. The slowest is a cold start of the app on a busy machine.
@@ -20,20 +21,24 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// A running driver with one session, which is one running app.
 pub(super) struct Driver {
     process: Process,
+    /// Where the driver runs; `None`: beside this program.
+    host: Option<Entrance>,
     port: u16,
     session: String,
     program: String,
 }
 
 impl Driver {
-    /// Starts WebKitWebDriver with `command`, and has it start `program`.
+    /// Starts WebKitWebDriver with `command`, which runs it on `host` if there is one, and has it
+    /// start `program`.
     pub(super) fn start(
         mut command: Command,
+        host: Option<Entrance>,
         program: &Path,
         arguments: &[&str],
         environment: &[(OsString, OsString)],
     ) -> Result<Self> {
-        let port = free_port()?;
+        let port = run_on(host.as_ref(), free_port)?;
         command
             .arg(format!("--port={port}"))
             .envs(environment.iter().map(|(name, value)| (name, value)));
@@ -41,6 +46,7 @@ impl Driver {
         let program = program.to_string_lossy().into_owned();
         let mut driver = Self {
             process,
+            host,
             port,
             session: String::new(),
             program: program.clone(),
@@ -186,7 +192,8 @@ impl Driver {
     /// Sends one HTTP request on a new connection and returns the `value` of the answer.
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        let connect = || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        let mut socket = run_on(self.host.as_ref(), connect)?;
         socket.set_read_timeout(Some(TIMEOUT))?;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n",
@@ -208,6 +215,14 @@ impl Driver {
             ),
             None => Ok(value),
         }
+    }
+}
+
+/// Runs `work` on this host, or here.
+fn run_on<T: Send>(host: Option<&Entrance>, work: impl FnOnce() -> T + Send) -> T {
+    match host {
+        Some(host) => host.run(work),
+        None => work(),
     }
 }
 

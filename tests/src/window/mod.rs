@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::{built, wait_until};
-use crate::{MessageBus, Overlay, PulseAudio};
+use crate::{Entrance, Host, MessageBus, Overlay, PulseAudio};
 use driver::Driver;
 
 /// How long the window may take to show something, even on a busy machine.
@@ -157,7 +157,27 @@ impl Window {
         screen: &Screen,
         arguments: &[&str],
     ) -> Result<Self> {
-        Self::start(Command::new(DRIVER), program, home, screen, arguments)
+        Self::start(
+            (Command::new(DRIVER), None),
+            program,
+            home,
+            screen,
+            arguments,
+        )
+    }
+
+    /// Opens Tandem on a host of a test network.
+    ///
+    /// # Errors
+    /// When the driver, the app or its page does not start.
+    pub fn open_on(host: &Host, home: Home, screen: &Screen, arguments: &[&str]) -> Result<Self> {
+        Self::start(
+            (host.command(DRIVER), Some(host.entrance())),
+            &built("tandem"),
+            home,
+            screen,
+            arguments,
+        )
     }
 
     /// Opens the program at this path in an overlay.
@@ -171,11 +191,12 @@ impl Window {
         screen: &Screen,
         arguments: &[&str],
     ) -> Result<Self> {
-        Self::start(overlay.command(DRIVER), program, home, screen, arguments)
+        let driver = (overlay.command(DRIVER), None);
+        Self::start(driver, program, home, screen, arguments)
     }
 
     fn start(
-        driver: Command,
+        (driver, host): (Command, Option<Entrance>),
         program: &Path,
         home: Home,
         screen: &Screen,
@@ -192,7 +213,7 @@ impl Window {
             environment.push((name.into(), value.into()));
         }
 
-        let driver = Driver::start(driver, program, arguments, &environment)?;
+        let driver = Driver::start(driver, host, program, arguments, &environment)?;
         let window = Self { driver, home };
         window.wait_for("the first screen", || {
             window.screen().ok().filter(|screen| !screen.is_empty())

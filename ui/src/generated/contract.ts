@@ -61,6 +61,10 @@ token: TokenState | null,
  */
 host: HostState, 
 /**
+ * People on the same network.
+ */
+nearby: NearbyState, 
+/**
  * The user's invite, if there is one.
  */
 invitation: Invitation | null, 
@@ -253,6 +257,10 @@ invited: boolean, } | { "kind": "person",
 /**
  * The name that the person had in that call.
  */
+name: string | null, } | { "kind": "nearby", 
+/**
+ * The name, as the person announced it.
+ */
 name: string | null, } | { "kind": "answer", 
 /**
  * The name, as far as it is known.
@@ -301,9 +309,14 @@ name: string | null,
  */
 picture: string | null, 
 /**
- * How the person knows this user: by the invite, or (`false`) from an earlier call.
+ * How the person knows this user.
  */
-invited: boolean, };
+kind: CallerKind, };
+
+/**
+ * How a person who rings knows the user.
+ */
+export type CallerKind = "invited" | "known" | "nearby";
 
 /**
  * An invite that was opened as a link, and waits for the user's click.
@@ -444,6 +457,10 @@ codec: Codec,
  * The most that the video may take, in kbit/s.
  */
 maxBitrateKbps: number, 
+/**
+ * People on the same network can find and call the user, also while their list is closed.
+ */
+alwaysNearby: boolean, 
 /**
  * Whether the keys M and V alone do something.
  */
@@ -586,6 +603,59 @@ addresses: Array<string>, };
 export type HostStatus = "off" | "starting" | "on" | "failed";
 
 /**
+ * People on the same network, and how they reach this user.
+ */
+export type NearbyState = { 
+/**
+ * Whether others can find and call this user.
+ */
+status: NearbyStatus, 
+/**
+ * The list of people is open.
+ */
+open: boolean, 
+/**
+ * Who is there.
+ */
+people: Array<NearbyPerson>, 
+/**
+ * Whether the network carries what makes people find each other.
+ */
+reach: NearbyReach, 
+/**
+ * The addresses at which others on the network can call this user, as they type them; the
+ * likeliest first.
+ */
+addresses: Array<string>, 
+/**
+ * The first of them as a link that opens Tandem.
+ */
+link: string | null, };
+
+/**
+ * Whether people on the network can find and call this user.
+ */
+export type NearbyStatus = "off" | "starting" | "on" | "failed";
+
+/**
+ * Whether the network carries what makes people find each other (multicast).
+ */
+export type NearbyReach = "unknown" | "heard" | "silent";
+
+/**
+ * A person nearby, who wrote the name: show it as plain text only.
+ */
+export type NearbyPerson = { 
+/**
+ * For commands.
+ */
+id: string, 
+/**
+ * The name.
+ */
+name: string | null, };
+
+/**
  * Something that is wrong now. The page has the words for its code.
  */
 export type Problem = { 
@@ -640,12 +710,12 @@ export type ClientErrorCode = "SIGNALING_UNKNOWN_HOST" | "SIGNALING_UNREACHABLE"
 /**
  * The codes of the faults that the program finds itself, as reports and the window show them.
  */
-export type AppErrorCode = "INTERNAL" | "BAD_INVITE" | "INVITE_NOT_SUPPORTED" | "INVITE_REFUSED" | "CA_FILE_UNREADABLE" | "CA_FILE_INVALID" | "TOKEN_WITHOUT_SERVER" | "TOKEN_NOT_SAVED" | "TOKEN_NOT_DELETED" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "PICTURE_NOT_SAVED" | "SETTINGS_UNREADABLE";
+export type AppErrorCode = "INTERNAL" | "BAD_INVITE" | "INVITE_NOT_SUPPORTED" | "INVITE_REFUSED" | "CA_FILE_UNREADABLE" | "CA_FILE_INVALID" | "TOKEN_WITHOUT_SERVER" | "TOKEN_NOT_SAVED" | "TOKEN_NOT_DELETED" | "NO_MEDIA" | "RELAY_NOT_STARTED" | "NEARBY_NOT_STARTED" | "SETTINGS_BROKEN" | "SETTINGS_NEWER" | "SETTINGS_NOT_SAVED" | "PICTURE_NOT_SAVED" | "SETTINGS_UNREADABLE";
 
 /**
  * Where a problem is shown.
  */
-export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "access" | "host" | "settings" | "room" | "invite" | "call";
+export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "access" | "host" | "nearby" | "settings" | "room" | "invite" | "call";
 
 /**
  * What the user requests with a button, a menu or a key.
@@ -653,7 +723,7 @@ export type ProblemPlace = "camera" | "microphone" | "speaker" | "server" | "acc
  * All fields are required, even those that may be `null`. Serde refuses unknown fields, except
  * beside the `type` of a command without fields, where it ignores them.
  */
-export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setAbout", age: number | null, location: string, } | { "type": "setPicture", picture: string | null, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
+export type Command = { "type": "findPartner" } | { "type": "callWithCode", code: string, } | { "type": "invite" } | { "type": "cancelInvite" } | { "type": "acceptCall", id: number, video: boolean, } | { "type": "declineCall", id: number, } | { "type": "joinOpened" } | { "type": "dismissOpened" } | { "type": "callRecent", id: number, } | { "type": "removeRecent", id: number, } | { "type": "clearRecents" } | { "type": "openNearby" } | { "type": "closeNearby" } | { "type": "callNearby", id: string, } | { "type": "callAddress", address: string, } | { "type": "setAlwaysNearby", on: boolean, } | { "type": "toggleFullScreen" } | { "type": "welcomed" } | { "type": "retryServer" } | { "type": "confirmClose", close: boolean, } | { "type": "cancel" } | { "type": "hangUp" } | { "type": "next" } | { "type": "retry" } | { "type": "toLobby" } | { "type": "setMuted", muted: boolean, } | { "type": "setCameraOn", on: boolean, } | { "type": "setCamera", id: string | null, } | { "type": "setMicrophone", id: string | null, } | { "type": "setSpeaker", id: string | null, } | { "type": "setRing", speaker: string | null, volume: number, } | { "type": "testRing" } | { "type": "setName", name: string, } | { "type": "setAbout", age: number | null, location: string, } | { "type": "setPicture", picture: string | null, } | { "type": "setServerUrl", url: string, } | { "type": "setToken", token: string, } | { "type": "forgetToken" } | { "type": "setCaFile", path: string, } | { "type": "setSingleKeyShortcuts", on: boolean, } | { "type": "setTheme", theme: Theme, } | { "type": "setVideoQuality", size: VideoSize, codec: Codec, maxBitrateKbps: number, } | { "type": "setProcessing", echoCancellation: boolean, noiseSuppression: boolean, autoGain: boolean, } | { "type": "startHost", lan: boolean, } | { "type": "stopHost" } | { "type": "testSpeaker" } | { "type": "refreshDevices" } | { "type": "dismissProblem", id: number, };
 
 /**
  * Why the app refused a command. A refused command changes nothing.
@@ -671,7 +741,7 @@ detail: string | null, };
 /**
  * The stable codes of [`CommandError`].
  */
-export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_LINK" | "BAD_NAME" | "BAD_AGE" | "BAD_LOCATION" | "BAD_PICTURE" | "BAD_RELAY_URL" | "BAD_TOKEN" | "TOKEN_EXPOSED" | "BAD_PATH" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "BAD_BITRATE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
+export type CommandErrorCode = "NOT_NOW" | "BAD_COMMAND" | "BAD_ROOM" | "BAD_LINK" | "BAD_NAME" | "BAD_AGE" | "BAD_LOCATION" | "BAD_PICTURE" | "BAD_RELAY_URL" | "BAD_TOKEN" | "TOKEN_EXPOSED" | "BAD_PATH" | "UNKNOWN_DEVICE" | "NO_SERVER" | "UNKNOWN_CALL" | "UNKNOWN_RECENT" | "BAD_ADDRESS" | "UNKNOWN_NEARBY" | "BAD_BITRATE" | "UNKNOWN_PROBLEM" | "RATE_LIMITED" | "CLOSING";
 
 /**
  * Where the page gets frames: see the module `frames`.

@@ -32,8 +32,8 @@ export const en = {
   },
 
   host: {
-    hint: "For people on the same network. No internet needed.",
-    start: "People nearby",
+    hint: "Everyone at home can then use this computer as their server.",
+    start: "Host on this network",
     starting: "Starting…",
     on: "This computer is the server now",
     next: "Choose “Invite someone” and send the link to someone on the same network.",
@@ -217,6 +217,7 @@ export const en = {
     /** A person of an earlier call, whose Tandem is not open. */
     away: "They can't be reached right now.",
     awayTodo: "Try again later.",
+    awayNearby: "They may be in a call, or have closed People nearby. Try again later.",
     /** The server of a link, or of an earlier call. */
     privateServer: "{server} is private and needs a token.",
   },
@@ -235,6 +236,36 @@ export const en = {
     copied: "Copied",
     /** The text is selected; `{keys}` copies it. */
     selected: "Press {keys}",
+  },
+
+  /** People on the same network. */
+  nearby: {
+    title: "People nearby",
+    lobbyHint: "Call someone on the same network. No internet needed.",
+    hint: "Others on your network can see your name and call you while this is open.",
+    close: "Close People nearby",
+    starting: "Looking for people…",
+    nobody: "No one yet. Ask the other person to open People nearby, too.",
+    call: "Call",
+    callLabel: "Call {name}",
+    always: "Always visible",
+    alwaysHint: "People on your network can see and call you whenever Tandem is open.",
+    missing: "Can't find each other?",
+    silent:
+      "Tandem can't look for people on this network: a firewall or the network blocks it. You can still call someone by address.",
+    noNetwork:
+      "This computer isn't on a network. Connect it to the same network as the other person.",
+    reasons: [
+      "Both computers need to be on the same network. A guest Wi-Fi often keeps them apart.",
+      "A firewall or VPN may be in the way. Allow Tandem in the firewall, or pause the VPN.",
+    ],
+    yourAddress: "Your address. The other person enters it under “Their address”:",
+    yourAddresses: "Your addresses. The other person enters one of them under “Their address”:",
+    copyAddress: "Copy address",
+    qr: "QR code of the link to this computer",
+    theirAddress: "Their address",
+    addressPlaceholder: "192.168.1.20",
+    host: "Use this computer as a server",
   },
 
   /** What other people see of the user. */
@@ -287,7 +318,9 @@ export const en = {
     announce: "{name} is calling",
     calling: "Wants to talk to you",
     invited: "Has your invite",
+    nearby: "Is on your network",
     accept: "Accept",
+    acceptSound: "Sound only",
     decline: "Decline",
   },
 
@@ -317,7 +350,7 @@ export const en = {
     hint: "A server introduces you to the other person. Ask the person who runs it for the address.",
     use: "Use this server",
     back: "Back",
-    nearby: "No server? People on the same network can use this computer.",
+    nearby: "No server? You can call people on the same network without one.",
   },
 
   confirmClose: {

@@ -246,6 +246,10 @@ export const ERRORS = {
     what: "Tandem couldn't start hosting.",
     todo: "Close other copies of Tandem, then try again.",
   },
+  NEARBY_NOT_STARTED: {
+    what: "People nearby can't find or call you.",
+    todo: "Open People nearby to try again.",
+  },
   CONNECT_TIMEOUT: {
     what: "Connecting took too long.",
     todo: "Try again.",
@@ -344,6 +348,11 @@ export const ERRORS = {
   NO_SERVER: { what: "You haven't chosen a server yet.", todo: "Enter one in Settings." },
   BAD_BITRATE: { what: "That limit is too low or too high.", todo: "Choose another one." },
   UNKNOWN_CALL: { what: "They're no longer calling." },
+  BAD_ADDRESS: {
+    what: "That isn't an address on your network.",
+    todo: "Enter the address from the other person's list, like 192.168.1.20.",
+  },
+  UNKNOWN_NEARBY: { what: "They're no longer nearby." },
   UNKNOWN_RECENT: { what: "That call is no longer in the list." },
   NOT_NOW: { what: "That isn't possible right now.", todo: "Try again in a moment." },
   BAD_COMMAND: { what: "Tandem couldn't do that.", todo: RESTART },

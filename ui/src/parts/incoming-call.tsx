@@ -21,7 +21,10 @@ export interface IncomingCallProps {
   picture: string | null;
   /** What the call is about, such as "From your invite 7"; `null` for nothing. */
   room: string | null;
+  /** Accepts, with the camera as it is. */
   onAccept: () => void;
+  /** Accepts with sound only; `null`: the camera is off anyway. */
+  onAcceptSound: (() => void) | null;
   onDecline: () => void;
 }
 
@@ -29,7 +32,14 @@ export interface IncomingCallProps {
  * Give it the knock's id as `key`, so that another call is announced again. Escape does nothing: a
  * call is not declined by a key that was meant for something else.
  */
-export function IncomingCall({ name, picture, room, onAccept, onDecline }: IncomingCallProps) {
+export function IncomingCall({
+  name,
+  picture,
+  room,
+  onAccept,
+  onAcceptSound,
+  onDecline,
+}: IncomingCallProps) {
   const card = useRef<HTMLElement>(null);
   const caller: Partner = { name, picture, age: null, location: null };
 
@@ -65,6 +75,14 @@ export function IncomingCall({ name, picture, room, onAccept, onDecline }: Incom
           kind="danger"
           onClick={onDecline}
         />
+        {onAcceptSound && (
+          <Button
+            action="accept-sound"
+            icon="cameraOff"
+            label={t.acceptSound}
+            onClick={onAcceptSound}
+          />
+        )}
         <Button
           action="accept-call"
           icon="phone"

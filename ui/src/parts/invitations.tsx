@@ -12,14 +12,26 @@ const t = words.opened;
 export function Incoming({ state, act }: View) {
   const { incoming } = state;
   if (incoming === null) return null;
-  const { id, name, picture, invited } = incoming;
+  const { id, name, picture, kind } = incoming;
+  const about = { invited: words.incoming.invited, nearby: words.incoming.nearby, known: null };
+  const { cameraEnabled, camera } = state.settings;
+  const accept = (video: boolean) => void act.call({ type: "acceptCall", id, video });
   return (
     <IncomingCall
       key={id}
       name={name ?? ""}
       picture={picture}
-      room={invited ? words.incoming.invited : null}
-      onAccept={() => void act.call({ type: "acceptCall", id })}
+      room={about[kind]}
+      onAccept={() => {
+        accept(true);
+      }}
+      onAcceptSound={
+        cameraEnabled && camera !== "none"
+          ? () => {
+              accept(false);
+            }
+          : null
+      }
       onDecline={() => void act.send({ type: "declineCall", id })}
     />
   );

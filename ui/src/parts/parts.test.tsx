@@ -140,7 +140,7 @@ describe("an invite", () => {
 
 describe("an incoming call", () => {
   const answers = () => ({ onAccept: vi.fn(), onDecline: vi.fn() });
-  const call = { name: "Amara", picture: null, room: null };
+  const call = { name: "Amara", picture: null, room: null, onAcceptSound: null };
 
   it("says who calls, once, and takes an answer", () => {
     const { onAccept, onDecline } = answers();
@@ -183,7 +183,7 @@ describe("an incoming call", () => {
 
   it("shows a hostile profile as text, and someone without a name", () => {
     const { name, picture } = HOSTILE;
-    show(<IncomingCall name={name} picture={picture} room={name} {...answers()} />);
+    show(<IncomingCall {...call} name={name} picture={picture} room={name} {...answers()} />);
     expect(root.querySelector("img, b, script")).toBeNull();
     expect(root.textContent).not.toMatch(/[\u0000-\u001f\u202a-\u202e]/u);
     show(null);

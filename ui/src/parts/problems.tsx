@@ -9,7 +9,16 @@ import { Icon } from "./icons";
 
 /** Parts of a screen that show problems. `top` takes those that have no part of their own. */
 export type Slot =
-  "top" | "camera" | "microphone" | "speaker" | "host" | "room" | "invite" | "dialog" | "access";
+  | "top"
+  | "camera"
+  | "microphone"
+  | "speaker"
+  | "host"
+  | "nearby"
+  | "room"
+  | "invite"
+  | "dialog"
+  | "access";
 
 /** Where a problem is shown now: exactly one slot on every screen. */
 export function slotOf(place: ProblemPlace, { state, page }: Pick<View, "state" | "page">): Slot {
@@ -21,11 +30,13 @@ export function slotOf(place: ProblemPlace, { state, page }: Pick<View, "state" 
     // The dialog holds the device menus, except on the home screen, which shows them itself.
     if (device && !lobby) return place;
   }
-  if (
-    lobby &&
-    (device || place === "host" || place === "room" || (place === "invite" && !page.setup))
-  )
-    return place;
+  if (lobby && device) return place;
+  if (lobby && !page.setup) {
+    // With the list of people nearby open, the rest is out of sight.
+    if (state.nearby.open) return place === "host" || place === "nearby" ? "nearby" : "top";
+    if (place === "host" || place === "nearby" || place === "room" || place === "invite")
+      return place;
+  }
   return "top";
 }
 

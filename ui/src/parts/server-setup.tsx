@@ -39,10 +39,13 @@ export function ServerSetup(view: View) {
       </div>
       <p class="hint">{t.nearby}</p>
       <Button
-        action="host"
+        action="nearby"
         icon="network"
-        label={words.host.start}
-        onClick={() => void act.welcome({ type: "startHost", lan: true })}
+        label={words.nearby.title}
+        onClick={() => {
+          act.leaveSetup();
+          void act.welcome({ type: "openNearby" });
+        }}
       />
     </form>
   );

@@ -9,11 +9,13 @@ import type { View } from "../page-state";
 import { Button } from "./button";
 import { Devices } from "./devices";
 import { Dropdown } from "./dropdown";
+import { AlwaysNearby } from "./nearby";
 import { plain } from "../text";
 import { Problems } from "./problems";
 import { Profile } from "./profile";
 import { ServerAccess } from "./server-access";
 import { ServerField } from "./server-field";
+import { Switch } from "./switch";
 
 const t = words.settings;
 const SHORTCUTS: Shortcut[] = ["mute", "camera", "hangUp", "fullScreen", "settings"];
@@ -68,6 +70,9 @@ function DialogBody(view: View) {
       )}
       <Group title={words.profile.title}>
         <Profile {...view} />
+      </Group>
+      <Group title={words.nearby.title}>
+        <AlwaysNearby id="always-nearby-setting" {...view} />
       </Group>
       <Group title={t.voice}>
         <ProcessingSwitches {...view} />
@@ -310,34 +315,5 @@ function Keys() {
         </div>
       ))}
     </dl>
-  );
-}
-
-interface SwitchProps {
-  id: string;
-  label: string;
-  hint: string;
-  on: boolean;
-  onSwitch: (on: boolean) => void;
-}
-
-function Switch({ id, label, hint, on, onSwitch }: SwitchProps) {
-  return (
-    <label class="switch-row">
-      <span class="switch-words">
-        <span>{label}</span>
-        <span class="hint">{hint}</span>
-      </span>
-      <input
-        id={id}
-        type="checkbox"
-        class="switch"
-        role="switch"
-        checked={on}
-        onChange={({ currentTarget }) => {
-          onSwitch(currentTarget.checked);
-        }}
-      />
-    </label>
   );
 }

@@ -41,6 +41,17 @@ function wordsAt({ otherServer }: EndedProps["screen"], code: ErrorCode): Words 
   return { ...elsewhere, what: t.privateServer.replace("{server}", plain(otherServer, 80)) };
 }
 
+/** What a person nearby has closed looks like a server that is gone. */
+const GONE = new Set<EndCode>(["NO_SUCH_ROOM", "RELAY_UNREACHABLE", "RELAY_REFUSED"]);
+
+/** What to say when the person who was called is not there; `null` if that is not the reason. */
+function absence({ reason, again }: EndedProps["screen"]): Words | null {
+  if (again?.kind === "person" && reason === "NO_SUCH_ROOM") {
+    return { what: t.away, todo: t.awayTodo };
+  }
+  return again?.kind === "nearby" && GONE.has(reason) ? { what: t.away, todo: t.awayNearby } : null;
+}
+
 interface EndedProps extends View {
   screen: Extract<Screen, { kind: "ended" }>;
 }
@@ -50,8 +61,7 @@ export function Ended({ screen, ...view }: EndedProps) {
   const { act } = view;
   // What is wrong with the server says more than that it could not be reached.
   const code = cause ?? reason;
-  const away = reason === "NO_SUCH_ROOM" && screen.again?.kind === "person";
-  const { what, todo } = away ? { what: t.away, todo: t.awayTodo } : wordsAt(screen, code);
+  const { what, todo } = absence(screen) ?? wordsAt(screen, code);
   const orderly = ORDERLY.has(reason);
   const failed = durationMs === null && !orderly;
   const again = repeat(screen.again, failed);

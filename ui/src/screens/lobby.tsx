@@ -5,15 +5,16 @@ import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { DeviceToggles } from "../parts/device-toggles";
 import { Devices } from "../parts/devices";
+import { Host } from "../parts/host";
 import { Icon, Mark } from "../parts/icons";
 import { Incoming, Opened } from "../parts/invitations";
 import { Bar, Heading } from "../parts/layout";
 import { NameField } from "../parts/name-field";
+import { PeopleNearby } from "../parts/nearby";
 import { Problems } from "../parts/problems";
 import { Recents } from "../parts/recents";
 import { ServerSetup } from "../parts/server-setup";
 import { TextField } from "../parts/text-field";
-import { plain } from "../text";
 import { InviteCard } from "./invite";
 import { Welcome } from "./welcome";
 
@@ -35,6 +36,8 @@ export function Lobby(view: View) {
           <ServerTrouble {...view} />
           {page.setup ? (
             <ServerSetup {...view} />
+          ) : state.nearby.open ? (
+            <PeopleNearby {...view} />
           ) : first ? (
             <FirstStart {...view} />
           ) : (
@@ -47,7 +50,7 @@ export function Lobby(view: View) {
               <Invite {...view} />
               {!invited && <FindPartner {...view} />}
               <CallWithCode {...view} />
-              <Host {...view} />
+              <Nearby {...view} />
               <RecentCalls {...view} />
             </>
           )}
@@ -111,7 +114,7 @@ function FirstStart(view: View) {
     <>
       <Welcome
         onInvite={() => void act.withServer({ type: "invite" })}
-        onNearby={() => void act.welcome({ type: "startHost", lan: true })}
+        onNearby={() => void act.welcome({ type: "openNearby" })}
         onMeet={() => void act.withServer(null)}
         text={page.drafts.code}
         onText={(code) => {
@@ -123,6 +126,7 @@ function FirstStart(view: View) {
         <Problems slot="invite" {...view} />
       </Welcome>
       <Problems slot="host" {...view} />
+      <Problems slot="nearby" {...view} />
     </>
   );
 }
@@ -218,65 +222,23 @@ function CallWithCode(view: View) {
   );
 }
 
-function Host(view: View) {
-  const { host } = view.state;
-  const { act } = view;
-  const t = words.host;
-  const starting = host.status === "starting";
+/** Opens the list of people nearby. A household's server is stopped here, too. */
+function Nearby(view: View) {
+  const { state, act } = view;
   return (
-    <div class={`host${host.status === "on" ? " on" : ""}`} data-host={host.status}>
-      {host.status === "on" ? (
-        <>
-          <p class="host-title">
-            <i class="dot" />
-            {t.on}
-          </p>
-          <Addresses addresses={host.addresses} />
-          <Button
-            key="stop-host"
-            action="stop-host"
-            label={t.stop}
-            kind="quiet"
-            onClick={() => void act.send({ type: "stopHost" })}
-          />
-        </>
-      ) : (
-        <>
-          <Button
-            key="host"
-            action="host"
-            icon="network"
-            label={starting ? t.starting : t.start}
-            disabled={starting}
-            onClick={() => void act.send({ type: "startHost", lan: true })}
-          />
-          <p class="hint">{t.hint}</p>
-        </>
-      )}
-      <Problems slot="host" {...view} />
-    </div>
-  );
-}
-
-/** What to do next, and what to enter on the other computer without an invite. */
-function Addresses({ addresses }: { addresses: string[] }) {
-  const t = words.host;
-  if (addresses.length === 0) return <p class="hint">{t.noAddress}</p>;
-  return (
-    <div class="host-tell">
-      <p class="hint">{t.next}</p>
-      <details>
-        <summary>{t.byAddress}</summary>
-        <p class="hint">{addresses.length === 1 ? t.tellOne : t.tellMany}</p>
-        <ul class="addresses">
-          {addresses.map((address) => (
-            <li key={address}>
-              <code>{plain(address, 100)}</code>
-            </li>
-          ))}
-        </ul>
-      </details>
-    </div>
+    <>
+      <div class="find">
+        <Button
+          action="nearby"
+          icon="network"
+          label={words.nearby.title}
+          onClick={() => void act.send({ type: "openNearby" })}
+        />
+        <p class="hint">{words.nearby.lobbyHint}</p>
+        <Problems slot="nearby" {...view} />
+      </div>
+      {state.host.status === "off" ? <Problems slot="host" {...view} /> : <Host {...view} />}
+    </>
   );
 }
 

@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import type { AppState, Command } from "../generated/contract";
 import { words } from "../locale";
-import type { PageState, View } from "../page-state";
-import { HOSTILE, makeState, makeView, STATES } from "../testing/states";
+import { initialPage, type PageState, type View } from "../page-state";
+import { HOSTILE, makeRing, makeState, makeView, NOW, STATES } from "../testing/states";
 import { Page } from ".";
 
 let root: HTMLElement;
@@ -41,14 +41,89 @@ describe("who rings", () => {
     const view = show(STATES[name]);
     expect(root.querySelector(".incoming h2")?.textContent).toContain("Amara");
     press("accept-call");
-    expect(calls(view.act.call)).toEqual([{ type: "acceptCall", id: 40 }]);
+    expect(calls(view.act.call)).toEqual([{ type: "acceptCall", id: 40, video: true }]);
     press("decline-call");
     expect(calls(view.act.send)).toContainEqual({ type: "declineCall", id: 40 });
   });
 
   it("cannot bring markup", () => {
-    show(makeState({ incoming: { id: 1, name: HOSTILE.name, picture: null, invited: true } }));
+    show(makeState({ incoming: { id: 1, name: HOSTILE.name, picture: null, kind: "invited" } }));
     expect(has(".incoming img, .incoming b")).toBe(false);
+  });
+});
+
+describe("accepting with sound only", () => {
+  it("is for this call", () => {
+    const view = show(STATES["lobby-ringing"]);
+    press("accept-sound");
+    expect(calls(view.act.call)).toEqual([{ type: "acceptCall", id: 40, video: false }]);
+  });
+
+  it("is not offered where the camera is off", () => {
+    show(makeState({ ...STATES["lobby-camera-off"], incoming: makeRing("known") }));
+    expect(has("[data-action=accept-call]")).toBe(true);
+    expect(has("[data-action=accept-sound]")).toBe(false);
+  });
+});
+
+describe("people nearby", () => {
+  it("are listed by name, safely, and called with a click", () => {
+    const view = show(STATES["lobby-nearby"]);
+    const rows = root.querySelectorAll(".nearby-people li");
+    expect(Array.from(rows, (row) => row.querySelector(".recent-name")?.textContent)).toEqual([
+      "Amara",
+      words.anonymous.start,
+    ]);
+    press("call-nearby");
+    expect(calls(view.act.call)).toEqual([{ type: "callNearby", id: "1f3a5b7c9d2e4f60" }]);
+    press("close-nearby");
+    expect(calls(view.act.send)).toContainEqual({ type: "closeNearby" });
+
+    const person = { id: "3", name: HOSTILE.name };
+    const nearby = { ...makeState(STATES["lobby-nearby"]).nearby, people: [person] };
+    show(makeState({ nearby }));
+    expect(has(".nearby-people img, .nearby-people b")).toBe(false);
+  });
+
+  it("are explained where nobody is found", () => {
+    show(STATES["lobby-nearby-nobody"]);
+    expect(root.querySelector(".nearby-nobody")?.textContent).toBe(words.nearby.nobody);
+    expect(has("[data-note=silent]")).toBe(false);
+    expect(root.querySelector<HTMLDetailsElement>(".nearby-missing")?.open).toBe(false);
+
+    show(STATES["lobby-nearby-silent"]);
+    expect(root.querySelector("[data-note=silent]")?.textContent).toBe(words.nearby.silent);
+    expect(root.querySelector<HTMLDetailsElement>(".nearby-missing")?.open).toBe(true);
+    expect(root.querySelector(".nearby-address")?.textContent).toContain("169.254.3.4:40123");
+    expect(has(".nearby-address svg")).toBe(true);
+  });
+
+  it("can be called by address", () => {
+    const drafts = { ...initialPage(NOW).drafts, nearbyAddress: " 192.168.1.7 " };
+    const view = show(STATES["lobby-nearby-silent"], { drafts });
+    const form = root.querySelector(".nearby-missing form");
+    form?.dispatchEvent(new Event("submit", { cancelable: true }));
+    expect(calls(view.act.call)).toEqual([{ type: "callAddress", address: "192.168.1.7" }]);
+  });
+
+  it("who are rung can ring at the same time", () => {
+    const incoming = makeRing("nearby");
+    const view = show({ ...makeState(STATES["waiting-ringing"]), incoming });
+    press("accept-call");
+    expect(calls(view.act.call)).toEqual([{ type: "acceptCall", id: 1, video: true }]);
+  });
+
+  it("say who rings, and whether this user is always visible", () => {
+    const view = show(STATES["lobby-nearby-ringing"]);
+    expect(root.querySelector(".incoming .hint")?.textContent).toBe(words.incoming.nearby);
+    root.querySelector<HTMLInputElement>("#always-nearby")?.click();
+    expect(calls(view.act.send)).toEqual([{ type: "setAlwaysNearby", on: true }]);
+  });
+
+  it("who are gone are not a server out of reach", () => {
+    show(STATES["ended-nearby-away"]);
+    expect(root.querySelector("#end-reason")?.textContent).toBe(words.ended.away);
+    expect(root.textContent).toContain(words.ended.awayNearby);
   });
 });
 
@@ -118,7 +193,7 @@ describe("the first start", () => {
     press("way-meet");
     expect(calls(view.act.withServer)).toEqual([{ type: "invite" }, null]);
     press("way-nearby");
-    expect(calls(view.act.welcome)).toEqual([{ type: "startHost", lan: true }]);
+    expect(calls(view.act.welcome)).toEqual([{ type: "openNearby" }]);
   });
 
   it("asks for a server where one is missing", () => {

@@ -39,6 +39,7 @@ const PLACES: ProblemPlace[] = [
   "speaker",
   "server",
   "host",
+  "nearby",
   "settings",
   "room",
   "invite",
@@ -98,14 +99,14 @@ describe("the lobby", () => {
       drafts: { ...initialPage(NOW).drafts, serverUrl: null, code: " garden-42 " },
     });
     action("find-partner").click();
-    action("host").click();
+    action("nearby").click();
     action("test-speaker").click();
     action("refresh-devices").click();
     action("camera").click();
     find<HTMLFormElement>("form").dispatchEvent(new Event("submit", { cancelable: true }));
     expect(sent(view)).toEqual([
       { type: "findPartner" },
-      { type: "startHost", lan: true },
+      { type: "openNearby" },
       { type: "testSpeaker" },
       { type: "refreshDevices" },
       { type: "setCameraOn", on: false },

@@ -7,6 +7,7 @@ import type { View } from "../page-state";
 import { Button } from "../parts/button";
 import { DeviceToggles } from "../parts/device-toggles";
 import { Icon } from "../parts/icons";
+import { Incoming } from "../parts/invitations";
 import { Centred, Heading } from "../parts/layout";
 import { Sentence } from "../parts/person";
 import { personCalled } from "../person";
@@ -24,6 +25,7 @@ export function Waiting({ screen, ...view }: WaitingProps) {
   const { page, act } = view;
   return (
     <Centred name="waiting" {...view}>
+      <Incoming {...view} />
       <LocalVideo {...view} sendsVideo={sendsVideo} />
       <Goal search={search} ringing={ringing} />
       <p class="elapsed">
@@ -68,6 +70,7 @@ function Goal({ search, ringing }: Pick<WaitingProps["screen"], "search" | "ring
         </>
       );
     case "person":
+    case "nearby":
     case "answer": {
       const template = search.kind === "answer" ? words.connecting.title : t.calling;
       return (

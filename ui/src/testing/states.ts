@@ -4,10 +4,18 @@
 import { vi } from "vitest";
 
 import { NOW } from "../../tests/states.mjs";
-import type { AppState } from "../generated/contract";
+import type { AppState, CallerKind, IncomingCall } from "../generated/contract";
 import { initialPage, type Actions, type PageState, type View } from "../page-state";
 
 export { HOSTILE, NOW, STATES, call as makeCall, state as makeState } from "../../tests/states.mjs";
+
+/** Someone who rings. */
+export const makeRing = (kind: CallerKind): IncomingCall => ({
+  id: 1,
+  name: "Amara",
+  picture: null,
+  kind,
+});
 
 export function actions(): Actions {
   const send = vi.fn().mockResolvedValue(undefined);

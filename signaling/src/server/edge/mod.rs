@@ -48,8 +48,9 @@ use self::token::{Identity, TokenVerifier, bearer};
 use self::traffic::TrafficLimits;
 pub(super) use self::traffic::TrafficMeter;
 use super::http::{Answer, accept_upgrade, origin_allowed};
+use super::hub::ids::ClaimHash;
 use super::outbound::CloseReason;
-use crate::message::{ClientMessage, ErrorCode, Fault};
+use crate::message::{ClaimToken, ClientMessage, ErrorCode, Fault};
 
 /// The operator's settings. For every number, zero means no limit.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +80,17 @@ pub(super) struct EdgeConfig {
     /// Certificate chain and private key.
     pub(super) tls: Option<(PathBuf, PathBuf)>,
     pub(super) reports: Option<PathBuf>,
+    /// Only its owner can be called here, by a ring.
+    pub(super) ring_only: Option<RingOnly>,
+}
+
+/// Who may come to a ring-only server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RingOnly {
+    /// The hash of the owner's token.
+    pub(super) owner: ClaimHash,
+    /// Whether a visitor may come from this address.
+    pub(super) admits: fn(IpAddr) -> bool,
 }
 
 /// Sockets to accept beyond `max_connections`, for requests that are not upgraded (yet).
@@ -258,7 +270,18 @@ impl Edge {
 
         let response = accept_upgrade(request)?;
         let address = forwarded_for(request, remote, &self.config.trusted_proxies);
-        let slot = self.slot(address, now)?;
+        let is_owner = self.is_owner(request);
+        let slot = self.slot(address, is_owner, now)?;
+        if let Some(config) = self.config.ring_only
+            && !is_owner
+            && !(config.admits)(address.to_canonical())
+        {
+            return Err(Answer::new(
+                403,
+                "Only people on the same network can call here.",
+            ));
+        }
+
         let identity = self.identify(request, address);
 
         Ok(Admission {
@@ -287,8 +310,18 @@ impl Edge {
         })
     }
 
-    fn slot(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Slot, Answer> {
+    fn slot(
+        self: &Arc<Self>,
+        address: IpAddr,
+        is_owner: bool,
+        now: Instant,
+    ) -> Result<Slot, Answer> {
         let full = || Answer::new(503, "The server is full.").retry_after(Duration::from_secs(5));
+        // A crowd of visitors must not keep the owner out.
+        if self.is_ring_only() && !is_owner && self.slots.available_permits() <= 1 {
+            return Err(full());
+        }
+
         let permit = self.slots.clone().try_acquire_owned().map_err(|_| full())?;
 
         let key = AddressKey::from(address);
@@ -302,8 +335,22 @@ impl Edge {
             id: self.online.next_id(),
             key,
             address,
+            is_owner,
             _permit: permit,
         })
+    }
+
+    pub(super) fn is_ring_only(&self) -> bool {
+        self.config.ring_only.is_some()
+    }
+
+    /// Whether this is the owner of a ring-only server.
+    fn is_owner(&self, request: &Request) -> bool {
+        let token = bearer(request.headers(), None).map(ClaimToken::from);
+        self.config
+            .ring_only
+            .zip(token)
+            .is_some_and(|(config, token)| ClaimHash::of(&token).matches(config.owner))
     }
 
     fn identify(&self, request: &Request, address: IpAddr) -> Result<Option<Identity>, Rejection> {

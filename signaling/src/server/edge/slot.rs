@@ -17,6 +17,7 @@ use super::Edge;
 use super::addresses::AddressKey;
 use super::token::Identity;
 use crate::message::ClientMessage;
+use crate::server::hub::ClientRole;
 use crate::server::outbound::{CloseReason, Outbound};
 use crate::server::shrink::ShrinkIfSparse;
 
@@ -26,10 +27,20 @@ pub(in crate::server) struct Slot {
     pub(super) id: u64,
     pub(in crate::server) key: AddressKey,
     pub(super) address: IpAddr,
+    pub(super) is_owner: bool,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
 impl Slot {
+    /// What its client may do.
+    pub(in crate::server) fn role(&self) -> ClientRole {
+        match (self.edge.is_ring_only(), self.is_owner) {
+            (false, _) => ClientRole::Anyone,
+            (true, true) => ClientRole::Owner,
+            (true, false) => ClientRole::Visitor(self.address.to_canonical()),
+        }
+    }
+
     /// From now on, a ban of this client closes the connection, through `outbound`.
     pub(in crate::server) fn close_if_banned(
         &self,

@@ -22,6 +22,7 @@ impl Hub {
         former: Option<FormerClaim>,
         id: Option<RequestId>,
     ) -> Result<(), Fault> {
+        self.must_be_open(key)?;
         self.must_not_drain()?;
         self.must_have_store()?;
 

@@ -8,6 +8,7 @@ use super::cluster::messages::{Card, ClaimRecord, EndedCall, NodeId};
 use super::delivery::Delivery;
 use super::ids::{ClaimHash, PersonId, ResumeToken};
 use super::millis;
+use super::ring_only::ClientRole;
 use super::rooms::CLAIMS_PER_CLIENT;
 use crate::message::{
     ClientEnvelope, FindPartner, Knock, KnockId, PartnerFound, RequestId, ServerMessage, SessionId,
@@ -112,6 +113,8 @@ pub(super) struct Client {
     pub(super) user: UserId,
     /// The `sub` of its bearer token.
     pub(super) subject: Option<String>,
+    /// Who it is on a server that lets people ring its owner alone.
+    pub(super) role: ClientRole,
     pub(super) person: PersonId,
     /// The token that resumes this client. Every resume replaces it.
     pub(super) token: ResumeToken,
@@ -163,12 +166,14 @@ impl Client {
         socket: SocketId,
         token: ResumeToken,
         subject: Option<String>,
+        role: ClientRole,
     ) -> Self {
         Self {
             socket,
             person: PersonId::new(&user, subject.as_deref()),
             user,
             subject,
+            role,
             token,
             profile: FindPartner::default(),
             search_id: None,

@@ -14,6 +14,7 @@
 //!   away.
 //! - `claims`: claiming rooms and giving them up; `rooms`: the table of them.
 //! - `ring`: clients that listen in rooms, and callers that ring at them; `listeners`: its tables.
+//! - `ring_only`: a server on which its owner alone can be called.
 //! - `cluster`: a store that several nodes share, and partners on other nodes.
 //! - `ids`: names that must not be mixed up.
 
@@ -26,6 +27,7 @@ pub(in crate::server) mod ids;
 mod listeners;
 mod resume;
 mod ring;
+mod ring_only;
 mod rooms;
 mod search;
 
@@ -40,6 +42,7 @@ use self::cluster::Cluster;
 use self::cluster::messages::{NodeId, Payload, StoreCommand};
 use self::ids::{PersonId, ResumeToken};
 use self::listeners::Listeners;
+pub(super) use self::ring_only::ClientRole;
 use self::rooms::Rooms;
 use super::client_key::ClientKey;
 use super::edge::KnockEvent;
@@ -144,7 +147,7 @@ impl Hub {
 
     /// Adds a client for a new connection and sends it `user_registered`. `subject` is the `sub` of
     /// its bearer token.
-    pub(super) fn connect(&mut self, subject: Option<String>) -> ClientKey {
+    pub(super) fn connect(&mut self, subject: Option<String>, role: ClientRole) -> ClientKey {
         let key = ClientKey::new(self.next_key);
         self.next_key += 1;
 
@@ -167,7 +170,7 @@ impl Hub {
         self.users.insert(user.clone(), key);
         self.tokens.insert(token.clone(), key);
         self.clients
-            .insert(key, Client::new(user, socket, token, subject));
+            .insert(key, Client::new(user, socket, token, subject, role));
         self.send(key, ServerMessage::UserRegistered(Box::new(registered)));
 
         key
@@ -561,7 +564,7 @@ fn relation(
 }
 
 /// What keeps two clients apart that search, for the matchmaker. In a room that someone has claimed,
-/// guests do not meet each other: they wait for the owner.
+/// and on a ring-only server, guests do not meet each other: they wait for the owner.
 fn search_relation(
     clients: &HashMap<ClientKey, Client>,
     blocks: &HashMap<PersonId, HashSet<PersonId>>,
@@ -569,6 +572,12 @@ fn search_relation(
     a: ClientKey,
     b: ClientKey,
 ) -> Relation {
+    let role_of = |key| clients.get(key).map(|client: &Client| client.role);
+    if let (Some(ClientRole::Visitor(_)), Some(ClientRole::Visitor(_))) = (role_of(&a), role_of(&b))
+    {
+        return Relation::Guests;
+    }
+
     let user_of = |key| clients.get(&key).map(|client: &Client| &client.user);
     let owner = clients
         .get(&a)

@@ -81,16 +81,22 @@ impl Hub {
         };
 
         // A resume token does not carry another person's identity.
-        if self.clients.get(&old).map(|client| &client.subject)
-            != self.clients.get(&key).map(|client| &client.subject)
-        {
+        let identity = |key: &ClientKey| {
+            let client = self.clients.get(key)?;
+            Some((&client.subject, std::mem::discriminant(&client.role)))
+        };
+        if identity(&old) != identity(&key) {
             return Err(nothing_to_resume());
         }
+
+        let role = self.clients.get(&key).map(|client| client.role);
 
         let Some(mut client) = self.detach(old) else {
             return Err(nothing_to_resume());
         };
 
+        // The address may be another one.
+        client.role = role.unwrap_or(client.role);
         match client.away_until.take() {
             Some(until) => {
                 self.away.remove(&(until, old));

@@ -30,6 +30,7 @@ impl Hub {
     ) -> Result<(), Fault> {
         // A client that searches or is in a call does not listen, so there is nothing to stop.
         if !rooms.is_empty() {
+            self.must_not_visit(key)?;
             self.must_not_be_in_call(key)?;
             self.must_not_search(key)?;
             self.must_not_drain()?;
@@ -390,6 +391,7 @@ impl Hub {
 
         let mut knock = caller_as_knock(&client.profile, room);
         knock.knock_id = KnockId::from(self.id());
+        knock.address = self.address_for_owner(caller);
         if let Some(client) = self.clients.get_mut(&caller) {
             client.last_knock = Some(now);
         }
@@ -428,7 +430,10 @@ impl Hub {
             return;
         }
 
-        if self.matchmaker.waiting_in(room).count() == 1 {
+        // Another client that waits keeps a room, but not a visitor: visitors do not meet each other.
+        let waiting = || self.matchmaker.waiting_in(room);
+        let are_visitors = waiting().all(|(_, key)| self.is_visitor(key));
+        if are_visitors || waiting().count() == 1 {
             for last in self.waiting_for_existing(room) {
                 self.fail_search(last, no_such_room());
             }
@@ -494,6 +499,7 @@ fn caller_as_knock(profile: &FindPartner, room: String) -> Knock {
             .clone()
             .unwrap_or_else(|| "Anonymous".into()),
         user_picture: profile.user_picture.clone(),
+        address: None,
     }
 }
 

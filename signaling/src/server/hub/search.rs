@@ -18,10 +18,12 @@ impl Hub {
     pub(super) fn find_partner(
         &mut self,
         key: ClientKey,
-        profile: FindPartner,
+        mut profile: FindPartner,
         id: Option<RequestId>,
         now: Instant,
     ) -> Result<(), Fault> {
+        // A visitor waits no longer than the owner can be rung.
+        profile.must_exist |= self.is_visitor(key);
         let is_charged = profile.guesses_room();
         let allowed = self.must_be_allowed_to_search(key, &profile);
 
@@ -60,6 +62,7 @@ impl Hub {
     /// claimed room without `mustExist`: the search of an invite always has it, so the client may
     /// have guessed the number. In a cluster, the store checks both.
     fn must_have_room(&self, key: ClientKey, profile: &FindPartner) -> Result<(), Fault> {
+        self.must_ring_owner(key, profile)?;
         let Some(room) = profile.room.as_ref().filter(|_| self.cluster.is_none()) else {
             return Ok(());
         };
@@ -84,7 +87,7 @@ impl Hub {
         let room = profile.room.as_ref().filter(|_| self.cluster.is_none());
         let owner = room.and_then(|room| self.rooms.owner_of(room_number(room)?));
         let (Some(room), Some(owner)) = (room, owner) else {
-            return Ok(());
+            return self.must_fit_before_owner(key, profile);
         };
 
         let owner = self.users.get(owner).copied();

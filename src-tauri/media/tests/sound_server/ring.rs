@@ -103,8 +103,10 @@ fn a_stopped_ring_fades_out_and_has_released_the_speaker() {
         signal::rms_db(&heard[tone.end - 4_800..tone.end - 480]),
         signal::rms_db(&heard[tone.end - 24..tone.end]),
     );
+    // Depending on its phase, a cut tone has up to 3 dB less in half a millisecond, and a faded one 10
+    // to 25.
     assert!(
-        step < 0.02 && end < before - 12.0,
+        step < 0.02 && end < before - 6.0,
         "the tone fades, it is not cut: its largest step at the end is {step}, and its last \
          half millisecond has {end:.0} dB after {before:.0}"
     );

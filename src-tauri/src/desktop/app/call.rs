@@ -6,16 +6,21 @@ use tandem_call::CallEventKind;
 use tandem_call::{EndCode, EndReason};
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
+use tandem_nearby::Neighbour;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientConfig, ClientErrorCode};
 use tandem_signaling::message::{KnockId, is_room_code};
 
-use super::{App, CallGoal, CallId, CallPlan, Effect, Figures, Now, SLOW_CONNECTION_AFTER};
+use super::{
+    App, CallGoal, CallId, CallPlan, Effect, Figures, LineId, Now, SLOW_CONNECTION_AFTER, partner,
+};
 use crate::desktop::command::{CommandError, CommandErrorCode};
 use crate::desktop::recents::Recent;
 use crate::desktop::state::{
-    ConnectingStep, InCall, Partner, ProblemPlace, Screen, Search, ServerStatus, Settings,
+    CallerKind, ConnectingStep, InCall, Partner, ProblemPlace, Screen, Search, ServerStatus,
+    Settings,
 };
+use crate::invite::NearbyAddress;
 use crate::values::RoomText;
 
 /// The running search or call. It exists exactly while the screen is `Waiting`, `Connecting` or
@@ -38,6 +43,8 @@ pub(super) struct ActiveCall {
     connected_at: Option<Instant>,
     /// The chosen camera failed in this call.
     pub(super) camera_failed: bool,
+    /// The user answered with sound only, and has not switched the camera on since.
+    pub(super) sound_only: bool,
 }
 
 /// The person or people that a search is for.
@@ -49,14 +56,15 @@ pub(super) enum Target {
     Room(RoomText),
     /// A person of an earlier call.
     Person(Box<Recent>),
+    /// A person nearby.
+    Nearby(Box<Neighbour>),
     /// The person who rings.
     Answer {
         knock: KnockId,
         name: Option<String>,
         /// In which room.
         room: String,
-        /// By the user's invite.
-        invited: bool,
+        kind: CallerKind,
     },
 }
 
@@ -70,6 +78,10 @@ impl Target {
             },
             Self::Person(recent) => CallGoal::Room {
                 room: recent.room.clone(),
+                must_exist: true,
+            },
+            Self::Nearby(neighbour) => CallGoal::Room {
+                room: neighbour.room.clone(),
                 must_exist: true,
             },
             Self::Answer { knock, .. } => CallGoal::Answer(knock.clone()),
@@ -87,6 +99,7 @@ impl Target {
                     .map(|server| server.authority().to_owned()),
                 invited: true,
             },
+            Self::Room(RoomText::Nearby(_)) => Search::Nearby { name: None },
             Self::Room(room) => Search::Room {
                 code: room.to_string(),
                 server: None,
@@ -94,6 +107,9 @@ impl Target {
             },
             Self::Person(recent) => Search::Person {
                 name: recent.name.clone(),
+            },
+            Self::Nearby(neighbour) => Search::Nearby {
+                name: partner::sanitized_name(neighbour.name.as_deref()),
             },
             Self::Answer { name, .. } => Search::Answer { name: name.clone() },
         }
@@ -104,10 +120,39 @@ impl Target {
         !matches!(self, Self::Anyone)
     }
 
+    /// Where the person who sent this link can be reached on the network of both.
+    fn address_nearby(&self) -> Option<NearbyAddress> {
+        match self {
+            Self::Room(RoomText::Link(link)) => {
+                NearbyAddress::new(link.at?).filter(|address| address.is_nearby())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it answers a person nearby, on this app's own server.
+    pub(super) fn answers_nearby(&self) -> bool {
+        matches!(
+            self,
+            Self::Answer {
+                kind: CallerKind::Nearby,
+                ..
+            }
+        )
+    }
+
+    /// Whether the call goes to a person on the same network, without a server in between.
+    fn is_nearby(&self) -> bool {
+        self.answers_nearby() || matches!(self, Self::Nearby(_) | Self::Room(RoomText::Nearby(_)))
+    }
+
     /// Whether the same search can be made again, after a call or one that was never connected.
     pub(super) fn can_repeat(&self, was_connected: bool) -> bool {
         match self {
-            Self::Anyone | Self::Room(RoomText::Code(_)) | Self::Person(_) => true,
+            Self::Anyone
+            | Self::Room(RoomText::Code(_) | RoomText::Nearby(_))
+            | Self::Person(_)
+            | Self::Nearby(_) => true,
             // An invite serves one call.
             Self::Room(_) => !was_connected,
             Self::Answer { .. } => false,
@@ -118,14 +163,26 @@ impl Target {
 impl App {
     /// Starts a search.
     pub(super) fn start_call(&mut self, now: Now, target: Target) -> Result<(), CommandError> {
+        self.start_call_with(now, target, true)
+    }
+
+    /// Starts a search; without `video`, for a call that begins with the camera off, whatever the
+    /// settings say.
+    pub(super) fn start_call_with(
+        &mut self,
+        now: Now,
+        target: Target,
+        video: bool,
+    ) -> Result<(), CommandError> {
         let server = self.server_for(&target)?;
         let url = server.url.clone();
 
         self.again = None;
         self.end_knock();
         self.stop_tone();
-        let has_line = self.lend_line(&server);
-        let plan = self.plan(server, &target, has_line);
+        let line = self.lend_line(&server, &target);
+        let mut plan = self.plan(server, &target, line);
+        plan.camera_on &= video;
         self.hand_over_devices(&plan);
 
         // The call opens the devices itself and reports what fails.
@@ -148,6 +205,7 @@ impl App {
             slow_at: None,
             connected_at: None,
             camera_failed: false,
+            sound_only: !video,
         });
 
         self.show_waiting(now);
@@ -162,6 +220,15 @@ impl App {
         match target {
             Target::Room(RoomText::Link(link)) => Ok(self.server_config(link.server.clone())),
             Target::Person(recent) => Ok(self.server_config(recent.server.clone())),
+            Target::Room(RoomText::Nearby(address)) => Ok(ClientConfig {
+                addresses: vec![address.socket_addr()],
+                ..ClientConfig::new(address.server())
+            }),
+            Target::Nearby(neighbour) => Ok(self.nearby_server(neighbour)),
+            Target::Answer {
+                kind: CallerKind::Nearby,
+                ..
+            } => self.own_nearby_server().ok_or(CommandErrorCode::NotNow),
             _ => self.own_server().ok_or(CommandErrorCode::NoServer),
         }
     }
@@ -182,16 +249,17 @@ impl App {
 
     /// Whether the running call has video to send, if the camera is on.
     fn sends_video(&self) -> bool {
-        let has_failed = self.call.as_ref().is_some_and(|call| call.camera_failed);
-        self.video() != VideoSpec::None && !has_failed
+        let call = self.call.as_ref();
+        let has_none = call.is_some_and(|call| call.camera_failed || call.sound_only);
+        self.video() != VideoSpec::None && !has_none
     }
 
-    fn plan(&self, server: ClientConfig, target: &Target, has_line: bool) -> CallPlan {
+    fn plan(&self, server: ClientConfig, target: &Target, line: Option<LineId>) -> CallPlan {
         let settings = &self.state.settings;
 
         CallPlan {
             server,
-            line: self.lent_line().filter(|_| has_line),
+            line,
             goal: target.goal(),
             profile: self.profile(),
             video: self.video(),
@@ -224,6 +292,17 @@ impl App {
             && matches!(self.state.screen, Screen::Connecting { .. })
             && matches!(call.target, Target::Room(RoomText::Code(_)))
             && self.start_call(now, call.target.clone()).is_ok()
+        {
+            return;
+        }
+
+        // The person who invited may be on the same network.
+        if code == EndCode::RelayUnreachable
+            && call.connected_at.is_none()
+            && let Some(address) = call.target.address_nearby()
+            && self
+                .start_call(now, Target::Room(RoomText::Nearby(address)))
+                .is_ok()
         {
             return;
         }
@@ -275,7 +354,7 @@ impl App {
             }
             CallEventKind::MeetAgain { room } => self.on_meet_again(now, room),
             CallEventKind::Matched { partner, .. } => {
-                self.on_matched(now, super::partner::sanitized(&partner));
+                self.on_matched(now, partner::sanitized(&partner));
             }
             CallEventKind::Checking => {
                 if let Screen::Connecting { step, .. } = &mut self.state.screen {
@@ -369,8 +448,8 @@ impl App {
             return;
         }
 
-        // The server in this app has another address next time.
-        if self.local_server_url.as_ref() == Some(&call.server) {
+        // The server in an app has another address next time.
+        if call.target.is_nearby() || self.local_server_url.as_ref() == Some(&call.server) {
             return;
         }
 
@@ -384,7 +463,7 @@ impl App {
         let before = match &call.target {
             Target::Person(before) => Some(before.room.clone()),
             Target::Answer { room, .. } => Some(room.clone()),
-            Target::Anyone | Target::Room(_) => None,
+            Target::Anyone | Target::Room(_) | Target::Nearby(_) => None,
         };
         self.remember(recent, before.as_deref());
     }
@@ -420,12 +499,19 @@ impl App {
         let Some(call) = &mut self.call else { return };
         (call.slow_at, call.connected_at) = (None, Some(now.at));
         let known = call.target.is_known();
-        let by_invite = matches!(call.target, Target::Answer { invited: true, .. });
+        let by_invite = matches!(
+            call.target,
+            Target::Answer {
+                kind: CallerKind::Invited,
+                ..
+            }
+        );
         if by_invite {
             // It serves one call. Until here, the guest can try again.
             self.withdraw_invite();
         }
 
+        let sound_only = self.call.as_ref().is_some_and(|call| call.sound_only);
         let sends_video = self.sends_video();
         let Settings {
             camera_enabled,
@@ -440,7 +526,7 @@ impl App {
             encrypted: false,
             quality: None,
             muted,
-            camera_on: camera_enabled,
+            camera_on: camera_enabled && !sound_only,
             sends_video,
             partner_muted: false,
             partner_camera_off: false,

@@ -29,7 +29,7 @@ impl App {
             Command::CallWithCode { code } => {
                 match read_room(&code)? {
                     // The user sees the server of a link before the call goes there.
-                    link @ RoomText::Link(_) => {
+                    link @ (RoomText::Link(_) | RoomText::Nearby(_)) => {
                         require(self.is_between_calls())?;
                         self.open(link);
                         Ok(())
@@ -43,8 +43,8 @@ impl App {
                 self.withdraw_invite();
                 Ok(())
             }
-            Command::AcceptCall { id } => self.accept(now, id),
-            Command::DeclineCall { id } => self.decline(id),
+            Command::AcceptCall { id, video } => self.accept(now, id, video),
+            Command::DeclineCall { id } => self.decline(now, id),
             Command::JoinOpened => self.join_opened(now),
             Command::DismissOpened => {
                 require(self.state.opened.is_some())?;
@@ -57,6 +57,15 @@ impl App {
                 self.clear_recents();
                 Ok(())
             }
+            Command::OpenNearby => self.open_nearby(),
+            Command::CloseNearby => {
+                require(self.state.nearby.open)?;
+                self.close_nearby();
+                Ok(())
+            }
+            Command::CallNearby { id } => self.call_nearby(now, &id),
+            Command::CallAddress { address } => self.call_address(now, &address),
+            Command::SetAlwaysNearby { on } => self.set_always_nearby(on),
             Command::Welcomed => self.change_settings(|settings| settings.welcomed = true),
             Command::ToggleFullScreen => {
                 self.effects.push_back(Effect::ToggleFullScreen);
@@ -277,6 +286,10 @@ impl App {
     fn set_camera_on(&mut self, on: bool) -> CommandResult {
         self.retry_camera();
         self.change_settings(|settings| settings.camera_enabled = on)?;
+        if let Some(call) = &mut self.call {
+            call.sound_only = false;
+        }
+
         self.in_call(|call| call.camera_on = on);
 
         if on {

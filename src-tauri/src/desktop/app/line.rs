@@ -1,11 +1,14 @@
 //! The connection to the signaling server between calls: it shows whether the server can be reached,
 //! holds the user's invite, and lets people ring.
 
+use std::net::IpAddr;
+
 use tandem_call::Profile;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientConfig, ClientErrorCode};
 use tandem_signaling::message::{FormerClaim, KnockId, UserId};
 
+use super::call::Target;
 use super::{App, Effect, Now};
 use crate::desktop::state::{Screen, ServerState, ServerStatus};
 
@@ -74,6 +77,8 @@ pub enum LineEvent {
         room: String,
         /// What the person shows.
         profile: Box<Profile>,
+        /// Where from, if the server tells: that of this app, for people nearby.
+        address: Option<IpAddr>,
     },
     /// Someone no longer rings.
     KnockEnded {
@@ -200,18 +205,20 @@ impl App {
     }
 
     /// Lets a call that is about to start have the connection, if it goes to the same server and
-    /// works; closes it otherwise. Returns whether the call has it.
-    pub(super) fn lend_line(&mut self, server: &ClientConfig) -> bool {
+    /// works; closes it otherwise. A call that answers a person nearby has the connection on which
+    /// that person rings. Returns the connection that the call has.
+    pub(super) fn lend_line(&mut self, server: &ClientConfig, target: &Target) -> Option<LineId> {
         let is_connected = self.state.server.status == ServerStatus::Connected;
+        let is_for_nearby = target.answers_nearby();
         match &mut self.line {
-            Some(line) if line.config == *server && is_connected => {
+            Some(line) if line.config == *server && is_connected && !is_for_nearby => {
                 line.in_call = true;
-                true
+                Some(line.id)
             }
             _ => {
                 self.reopen_later();
                 self.state.server = server_state(&server.url, ServerStatus::Connecting);
-                false
+                is_for_nearby.then(|| self.lend_nearby_line()).flatten()
             }
         }
     }
@@ -219,6 +226,7 @@ impl App {
     /// The call that ended gives the connection back, in the state that it reported last. It is used
     /// for nothing then.
     pub(super) fn take_back_line(&mut self) {
+        self.take_back_nearby_line();
         match &mut self.line {
             Some(line) if line.in_call => {
                 line.in_call = false;
@@ -226,14 +234,6 @@ impl App {
             }
             _ => self.state.server = ServerState::default(),
         }
-    }
-
-    /// The connection that the running call has, if it has one.
-    pub(super) fn lent_line(&self) -> Option<LineId> {
-        self.line
-            .as_ref()
-            .filter(|line| line.in_call)
-            .map(|line| line.id)
     }
 
     #[cfg(test)]
@@ -273,7 +273,9 @@ impl App {
             LineEvent::ClaimRefused { never } => self.on_claim_refused(never),
             LineEvent::Closed => self.retry_line(),
             LineEvent::CannotRing => self.wait_in_own_room(now),
-            LineEvent::Knock { id, room, profile } => self.on_knock(id, &room, &profile),
+            LineEvent::Knock {
+                id, room, profile, ..
+            } => self.on_knock(id, &room, &profile),
             LineEvent::KnockEnded { id } => self.on_knock_ended(&id),
         }
     }

@@ -1,6 +1,8 @@
 //! The ways to meet someone again or for the first time: invites, links, people who ring and people
 //! of earlier calls.
 
+use std::net::{IpAddr, SocketAddr};
+
 use tandem_call::Profile;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::message::{FormerClaim, KnockId, MAX_LISTEN_ROOMS, UserId};
@@ -10,11 +12,11 @@ use super::{App, Effect, LineUse, Now, RoomClaim, partner};
 use crate::desktop::command::{CommandError, CommandErrorCode};
 use crate::desktop::recents::Recent;
 use crate::desktop::state::{
-    HostStatus, IncomingCall, Invitation, OpenedInvite, ProblemPlace, RecentCall, Screen,
-    ServerStatus,
+    CallerKind, HostStatus, IncomingCall, Invitation, OpenedInvite, Partner, ProblemPlace,
+    RecentCall, Screen, ServerStatus,
 };
 use crate::error_code::AppErrorCode;
-use crate::invite::{Invite, InviteLink};
+use crate::invite::{Invite, InviteLink, NearbyAddress};
 use crate::values::{self, RoomText};
 
 type CommandResult = Result<(), CommandError>;
@@ -30,12 +32,45 @@ pub(super) struct Meeting {
     lost: Option<Claim>,
     /// An invite that the user may have given to others no longer works.
     was_replaced: bool,
-    /// Who rings, and in which room.
-    knock: Option<(KnockId, String)>,
+    /// Who rings, the first first: at most one at the signaling server, and one nearby.
+    pub(super) ringing: Vec<Ringing>,
     /// The invite or code that was opened as a link.
     opened: Option<RoomText>,
     /// People of earlier calls, in the order in which the page shows them.
     recents: Vec<Recent>,
+}
+
+/// A person who rings.
+#[derive(Debug, Clone)]
+pub(super) struct Ringing {
+    pub(super) knock: KnockId,
+    /// In which room.
+    pub(super) room: String,
+    /// Where from, if it is a person nearby.
+    pub(super) address: Option<IpAddr>,
+    /// As the page shows it.
+    pub(super) call: IncomingCall,
+}
+
+impl Ringing {
+    pub(super) fn is_nearby(&self) -> bool {
+        self.call.kind == CallerKind::Nearby
+    }
+
+    /// Whether the caller is at one of these addresses.
+    pub(super) fn is_from(&self, addresses: &[SocketAddr]) -> bool {
+        let from = |address: IpAddr| addresses.iter().any(|known| known.ip() == address);
+        self.address.is_some_and(from)
+    }
+
+    pub(super) fn into_target(self) -> Target {
+        Target::Answer {
+            knock: self.knock,
+            name: self.call.name,
+            room: self.room,
+            kind: self.call.kind,
+        }
+    }
 }
 
 /// A room that belongs to the user.
@@ -54,6 +89,11 @@ impl Meeting {
             recents,
             ..Self::default()
         }
+    }
+
+    /// Whether this knock rings.
+    pub(super) fn rings(&self, knock: &KnockId) -> bool {
+        self.ringing.iter().any(|ringing| ringing.knock == *knock)
     }
 }
 
@@ -177,7 +217,6 @@ impl App {
                 Invite::new(number, random)
             }
         };
-        let link = InviteLink::new(server.clone(), invite);
         self.meeting.claimed = Some(Claim {
             invite,
             former,
@@ -185,11 +224,32 @@ impl App {
         });
         self.state.invitation = Some(Invitation::Ready {
             code: invite.to_string(),
-            app_link: link.as_ref().map(InviteLink::to_string),
+            app_link: self.app_link(&server, invite),
             web_link: InviteLink::web(server.clone(), invite),
             server: server.authority().to_owned(),
             replaced: self.meeting.was_replaced,
         });
+    }
+
+    /// The link that opens Tandem. While people nearby can call this user, it says where.
+    fn app_link(&self, server: &ServerUrl, invite: Invite) -> Option<String> {
+        let link = InviteLink::new(server.clone(), invite)?;
+        let at = self.nearby_address().map(NearbyAddress::socket_addr);
+        Some(InviteLink { at, ..link }.to_string())
+    }
+
+    /// Shows the link of the invite as it is now.
+    pub(super) fn show_app_link(&mut self) {
+        let Some(invite) = self.meeting.claimed.as_ref().map(|claim| claim.invite) else {
+            return;
+        };
+
+        let link = self
+            .invite_server()
+            .and_then(|server| self.app_link(&server, invite));
+        if let Some(Invitation::Ready { app_link, .. }) = &mut self.state.invitation {
+            *app_link = link;
+        }
     }
 
     /// The server as other people reach it.
@@ -230,67 +290,94 @@ impl App {
 
     pub(super) fn on_knock(&mut self, knock: KnockId, room: &str, profile: &Profile) {
         let is_connected = self.state.server.status == ServerStatus::Connected;
-        let is_known = self.rings(&knock);
+        let is_known = self.meeting.rings(&knock);
         if !is_connected || !self.is_between_calls() || is_known {
             return;
         }
 
-        let partner = partner::sanitized(profile);
-        let invited = self.claimed_room().as_deref() == Some(room);
-        let id = self.next_id();
-        self.meeting.knock = Some((knock, room.to_owned()));
-        self.state.incoming = Some(IncomingCall {
-            id,
-            name: partner.name,
-            picture: partner.picture,
-            invited,
+        let kind = if self.claimed_room().as_deref() == Some(room) {
+            CallerKind::Invited
+        } else {
+            CallerKind::Known
+        };
+
+        // The server shows one caller at a time: another is there because that one is gone.
+        self.end_knock();
+        let call = self.incoming(partner::sanitized(profile), kind);
+        self.meeting.ringing.push(Ringing {
+            knock,
+            room: room.to_owned(),
+            address: None,
+            call,
         });
     }
 
-    pub(super) fn on_knock_ended(&mut self, knock: &KnockId) {
-        if self.rings(knock) {
-            self.end_knock();
+    /// A caller as the page shows it.
+    pub(super) fn incoming(&mut self, caller: Partner, kind: CallerKind) -> IncomingCall {
+        IncomingCall {
+            id: self.next_id(),
+            name: caller.name,
+            picture: caller.picture,
+            kind,
         }
     }
 
-    fn rings(&self, knock: &KnockId) -> bool {
-        let now = self.meeting.knock.as_ref();
-        now.is_some_and(|(ringing, _)| ringing == knock)
+    /// Shows who rings, if the user can answer now.
+    pub(super) fn show_incoming(&mut self) {
+        let is_between = self.is_between_calls();
+        // Two people who ring each other can also answer each other.
+        let rings_nearby = self.is_ringing_nearby();
+        let can_answer = |ringing: &&Ringing| {
+            is_between
+                || (rings_nearby && ringing.is_nearby() && !self.is_about_to_be_answered(ringing))
+        };
+        let first = self.meeting.ringing.iter().find(can_answer);
+        self.state.incoming = first.map(|ringing| ringing.call.clone());
     }
 
-    /// No one rings any more.
+    pub(super) fn on_knock_ended(&mut self, knock: &KnockId) {
+        self.meeting
+            .ringing
+            .retain(|ringing| ringing.knock != *knock);
+    }
+
+    /// No one rings any more at the signaling server.
     pub(super) fn end_knock(&mut self) {
-        self.meeting.knock = None;
-        self.state.incoming = None;
+        self.meeting.ringing.retain(Ringing::is_nearby);
     }
 
-    /// The person who rings under this id.
-    fn take_knock(&mut self, id: u32) -> Result<(KnockId, String, IncomingCall), CommandError> {
-        let incoming = self.state.incoming.take_if(|incoming| incoming.id == id);
-        incoming
-            .and_then(|incoming| {
-                let (knock, room) = self.meeting.knock.take()?;
-                Some((knock, room, incoming))
-            })
-            .ok_or_else(|| CommandErrorCode::UnknownCall.into())
+    /// The person who rings under this id, if that is the one whom the user sees.
+    fn take_knock(&mut self, id: u32) -> Result<Ringing, CommandError> {
+        let is_shown = self
+            .state
+            .incoming
+            .as_ref()
+            .is_some_and(|shown| shown.id == id);
+        let index = self.meeting.ringing.iter().position(|it| it.call.id == id);
+        let index = index.filter(|_| is_shown);
+
+        match index {
+            Some(index) => Ok(self.meeting.ringing.remove(index)),
+            None => Err(CommandErrorCode::UnknownCall.into()),
+        }
     }
 
-    pub(super) fn accept(&mut self, now: Now, id: u32) -> CommandResult {
-        let (knock, room, incoming) = self.take_knock(id)?;
-        self.start_call(
-            now,
-            Target::Answer {
-                knock,
-                name: incoming.name,
-                room,
-                invited: incoming.invited,
-            },
-        )
+    pub(super) fn accept(&mut self, now: Now, id: u32, video: bool) -> CommandResult {
+        let ringing = self.take_knock(id)?;
+        // The user rang someone nearby, and answers instead.
+        self.end_call();
+        self.start_call_with(now, ringing.into_target(), video)
     }
 
-    pub(super) fn decline(&mut self, id: u32) -> CommandResult {
-        let (knock, ..) = self.take_knock(id)?;
-        self.effects.push_back(Effect::Decline(knock));
+    pub(super) fn decline(&mut self, now: Now, id: u32) -> CommandResult {
+        let ringing = self.take_knock(id)?;
+        if ringing.is_nearby() {
+            self.on_nearby_declined(now, ringing.address);
+            self.effects.push_back(Effect::DeclineNearby(ringing.knock));
+        } else {
+            self.effects.push_back(Effect::Decline(ringing.knock));
+        }
+
         Ok(())
     }
 
@@ -315,16 +402,17 @@ impl App {
     pub(super) fn show_opened(&mut self) {
         let own = self.own_server().map(|server| server.url);
         self.state.opened = self.meeting.opened.as_ref().map(|room| {
-            let (code, server) = match room {
-                RoomText::Link(link) => (link.invite.to_string(), Some(&link.server)),
-                other => (other.to_string(), own.as_ref()),
+            let code = match room {
+                RoomText::Link(link) => link.invite.to_string(),
+                other => other.to_string(),
             };
+            let server = room.server().or_else(|| own.clone());
 
             OpenedInvite {
                 code,
+                other_server: server != own,
+                exposed: server.as_ref().is_some_and(ServerUrl::is_exposed),
                 server: server.map(|server| server.authority().to_owned()),
-                other_server: server != own.as_ref(),
-                exposed: server.is_some_and(ServerUrl::is_exposed),
             }
         });
     }

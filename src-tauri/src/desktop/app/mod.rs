@@ -14,6 +14,7 @@ mod commands;
 mod line;
 mod lobby_devices;
 mod meet;
+mod nearby;
 mod partner;
 mod problems;
 mod profile;
@@ -25,6 +26,7 @@ mod tests;
 pub use choice::{NONE, camera_id};
 pub(super) use commands::BITRATES_KBPS;
 pub use line::{LineEvent, LineId, LineUse, RoomClaim};
+pub use nearby::NearbyEvent;
 pub use surroundings::{Notification, NotificationReply, Tone, ToneSpec};
 
 use std::collections::VecDeque;
@@ -46,8 +48,8 @@ use super::picture::Picture;
 use super::recents::Recent;
 use super::settings::SettingsProblem;
 use super::state::{
-    AppState, Devices, HostState, HostStatus, Preview, ProblemPlace, RouteKind, Screen,
-    ServerState, Settings, StateChange,
+    AppState, Devices, HostState, HostStatus, NearbyState, Preview, ProblemPlace, RouteKind,
+    Screen, ServerState, Settings, StateChange,
 };
 use crate::error_code::AppErrorCode;
 use crate::video_quality::VideoQuality;
@@ -56,6 +58,7 @@ use call::{ActiveCall, Target};
 use line::Line;
 use lobby_devices::LobbyDevices;
 use meet::Meeting;
+use nearby::Nearby;
 use replaced::Replaced;
 use surroundings::Surroundings;
 
@@ -197,6 +200,8 @@ pub enum Input {
     Certificates(String, Result<TrustedRoots, SettingsProblem>),
     /// An event of the connection to the signaling server between calls.
     Line(LineId, LineEvent),
+    /// Something about people nearby. The id is that of the [`Effect::OpenNearby`].
+    Nearby(LineId, NearbyEvent),
     /// A link or an invite from outside was opened.
     Opened(String),
     /// The user answered the notification.
@@ -262,6 +267,17 @@ pub enum Effect {
     Decline(KnockId),
     /// Close the connection.
     CloseLine,
+    /// Let people nearby find and call the user under this name, and find them. What happens is
+    /// [`Input::Nearby`], and [`Input::Line`] on this connection. Nobody can ring yet.
+    OpenNearby(LineId, Option<String>),
+    /// Announce the user under this name from now on.
+    RenameNearby(Option<String>),
+    /// Let people nearby ring from now on, or not.
+    ListenNearby(bool),
+    /// Decline the person nearby who rings.
+    DeclineNearby(KnockId),
+    /// Let no one nearby find and call the user.
+    CloseNearby,
     /// Play a tone over and over instead of the present one; `None`: silence.
     Play(Option<ToneSpec>),
     /// Play a tone once.
@@ -317,6 +333,7 @@ pub struct App {
     call: Option<ActiveCall>,
     /// The connection to the signaling server.
     line: Option<Line>,
+    nearby: Nearby,
     meeting: Meeting,
     /// What `next` searches for after a call.
     again: Option<Target>,
@@ -364,6 +381,7 @@ impl App {
             server: ServerState::default(),
             token: None,
             host: HostState::default(),
+            nearby: NearbyState::default(),
             invitation: None,
             incoming: None,
             opened: None,
@@ -382,6 +400,7 @@ impl App {
             access: AppAccess::new(access, token),
             call: None,
             line: None,
+            nearby: Nearby::default(),
             meeting: Meeting::new(recents),
             again: None,
             surroundings: Surroundings::default(),
@@ -471,6 +490,9 @@ impl App {
         self.show_opened();
         self.sync_devices();
         self.sync_line();
+        self.sync_nearby();
+        self.show_app_link();
+        self.show_incoming();
         self.sync_surroundings();
 
         if self.closing && !self.exited {
@@ -531,7 +553,9 @@ impl App {
                 self.problem(ProblemPlace::Access, code, Some(detail));
             }
             Input::Certificates(path, result) => self.on_certificates(&path, result),
+            Input::Line(id, event) if self.is_nearby_line(id) => self.on_nearby_line(now, event),
             Input::Line(id, event) => self.on_line(now, id, event),
+            Input::Nearby(id, event) => self.on_nearby(id, event),
             Input::Opened(text) => {
                 self.effects.push_back(Effect::ShowWindow);
                 self.on_opened(&text);
@@ -574,8 +598,8 @@ impl App {
     fn on_notification(&mut self, now: Now, reply: NotificationReply) {
         // Fails if the ring was answered in the window meanwhile, or given up: the window shows it.
         let _ = match reply {
-            NotificationReply::Accept { id } => self.accept(now, id),
-            NotificationReply::Decline { id } => self.decline(id),
+            NotificationReply::Accept { id } => self.accept(now, id, true),
+            NotificationReply::Decline { id } => self.decline(now, id),
             NotificationReply::Show => Ok(()),
         };
 

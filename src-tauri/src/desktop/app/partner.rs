@@ -19,10 +19,7 @@ const PICTURE_PREFIXES: [&str; 4] = [
 /// would reveal this machine's address to a server that the partner chose.
 pub(super) fn sanitized(profile: &Profile) -> Partner {
     Partner {
-        name: profile
-            .user_name
-            .as_deref()
-            .and_then(|name| plain_text(name, MAX_USER_NAME_CHARS)),
+        name: sanitized_name(profile.user_name.as_deref()),
         age: profile.user_age.filter(|age| USER_AGES.contains(age)),
         location: profile
             .user_location
@@ -33,6 +30,11 @@ pub(super) fn sanitized(profile: &Profile) -> Partner {
             .clone()
             .filter(|picture| is_picture(picture)),
     }
+}
+
+/// The name as the page may show it.
+pub(super) fn sanitized_name(name: Option<&str>) -> Option<String> {
+    name.and_then(|name| plain_text(name, MAX_USER_NAME_CHARS))
 }
 
 /// At most `limit` characters, without those that break lines or reverse the text around them.

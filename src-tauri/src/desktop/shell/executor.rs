@@ -10,16 +10,17 @@ use tandem_media::audio::{MicrophoneMonitor, SpeakerTest};
 use tandem_media::video::SharedVideo;
 use tandem_signaling::server::SignalingServer;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::call::RunningCall;
 use super::desktop::{Desktop, WindowControl};
 use super::line::IdleLine;
 use super::lobby_audio::{ShowLevel, start_monitor, test_speaker};
+use super::nearby::RunningNearby;
 use super::preview::{self, RunningPreview};
 use super::{Handle, devices, drop_blocking, host};
 use crate::desktop::access::{self, ServerToken, TokenFile};
-use crate::desktop::app::{CallId, CallPlan, Effect, Input, LineEvent, LineId};
+use crate::desktop::app::{CallId, CallPlan, Effect, Input, LineEvent, LineId, NearbyEvent};
 use crate::desktop::frames::Streams;
 use crate::desktop::picture::{Picture, PictureFile};
 use crate::desktop::recents::{Recent, RecentsFile};
@@ -60,6 +61,10 @@ pub struct Executor {
     call: Option<RunningCall>,
     /// The connection to the signaling server between calls.
     line: Option<IdleLine>,
+    /// What lets people nearby call this user.
+    nearby: Option<RunningNearby>,
+    /// What was open for them before, while it is being closed: it still has the port.
+    closing_nearby: Option<JoinHandle<()>>,
     /// The connection that the call has, and where it leaves it.
     lent_line: Option<(LineId, SharedLine)>,
     /// Connections that are being closed.
@@ -89,6 +94,8 @@ impl Executor {
             speaker_test: None,
             call: None,
             line: None,
+            nearby: None,
+            closing_nearby: None,
             lent_line: None,
             closing: JoinSet::new(),
             host: None,
@@ -100,7 +107,12 @@ impl Executor {
         while let Some(effect) = effects.recv().await {
             if effect == Effect::Exit {
                 self.desktop.close().await;
-                let closing = self.closing.join_all();
+                let nearby = async {
+                    if let Some(closing) = self.closing_nearby {
+                        let _ = closing.await;
+                    }
+                };
+                let closing = async { tokio::join!(self.closing.join_all(), nearby) };
                 if tokio::time::timeout(GOODBYE_TIMEOUT, closing)
                     .await
                     .is_err()
@@ -178,6 +190,15 @@ impl Executor {
                     });
                 }
             }
+            Effect::OpenNearby(id, name) => self.open_nearby(id, name).await,
+            Effect::RenameNearby(name) => self.with_nearby(|nearby| nearby.rename(name)),
+            Effect::ListenNearby(on) => self.with_nearby(|nearby| nearby.listen(on)),
+            Effect::DeclineNearby(knock) => self.with_nearby(|nearby| nearby.decline(knock)),
+            Effect::CloseNearby => {
+                if let Some(nearby) = self.nearby.take() {
+                    self.closing_nearby = Some(tokio::spawn(nearby.close()));
+                }
+            }
             Effect::Play(tone) => self.desktop.play(tone).await,
             Effect::PlayOnce(tone) => self.desktop.play_once(tone).await,
             Effect::Notify(notification) => self.desktop.notify(notification),
@@ -248,7 +269,10 @@ impl Executor {
         if let Some(lent) = plan.line {
             // Without one, because the last call did not give it back, the call opens its own and
             // leaves that one.
-            if let Some(line) = self.line.take_if(|line| line.id() == lent)
+            let nearby = self.nearby.as_mut();
+            let line = nearby.and_then(|nearby| nearby.take_line(lent));
+            let line = line.or_else(|| self.line.take_if(|line| line.id() == lent));
+            if let Some(line) = line
                 && let Some(line) = line.stop().await
             {
                 shared.put(line);
@@ -273,10 +297,12 @@ impl Executor {
             return;
         };
 
-        match shared.take() {
-            Some(line) => self.line = Some(IdleLine::start(id, line, self.handle.clone())),
+        let nearby = self.nearby.as_mut().filter(|nearby| nearby.owns(id));
+        match (shared.take(), nearby) {
+            (Some(line), Some(nearby)) => nearby.give_back(line),
+            (Some(line), None) => self.line = Some(IdleLine::start(id, line, self.handle.clone())),
             // The call did not end in time, or closed it.
-            None => self.handle.notify(Input::Line(id, LineEvent::Closed)),
+            (None, _) => self.handle.notify(Input::Line(id, LineEvent::Closed)),
         }
     }
 
@@ -326,6 +352,27 @@ impl Executor {
     async fn stop_speaker_test(&mut self) {
         if let Some(test) = self.speaker_test.take() {
             drop_blocking("the speaker test", test).await;
+        }
+    }
+
+    async fn open_nearby(&mut self, id: LineId, name: Option<String>) {
+        if let Some(closing) = self.closing_nearby.take() {
+            // A panic was printed by the panic hook.
+            let _ = closing.await;
+        }
+
+        match RunningNearby::open(id, name, self.handle.clone()).await {
+            Ok(nearby) => self.nearby = Some(nearby),
+            Err(error) => {
+                let event = NearbyEvent::Failed(error.to_string());
+                self.handle.notify(Input::Nearby(id, event));
+            }
+        }
+    }
+
+    fn with_nearby(&self, act: impl FnOnce(&RunningNearby)) {
+        if let Some(nearby) = &self.nearby {
+            act(nearby);
         }
     }
 

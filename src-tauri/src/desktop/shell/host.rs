@@ -1,11 +1,11 @@
 //! The signaling server inside the app, for people who have none.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 
-use tandem_call::interfaces;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::server::{SignalingServer, StartError};
 
+use super::addresses;
 use crate::embedded;
 
 /// The preferred port, because it is easy to remember. If it is taken, the system picks one.
@@ -40,14 +40,9 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
     let port = server.local_addr().port();
     let local_url = ServerUrl::listening_on(server.local_addr());
     let addresses = if lan {
-        let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-            tracing::warn!("cannot list this machine's network addresses: {error}");
-            Vec::new()
-        });
-        let addresses = interfaces
-            .iter()
-            .map(|interface| (interface.name.as_str(), interface.ip()));
-        lan_urls(addresses, routed_address(), port)
+        let addresses = addresses::of_this_machine().into_iter();
+        let urls = addresses.map(|(_, ip)| ServerUrl::listening_on((ip, port).into()));
+        urls.collect()
     } else {
         vec![local_url.clone()]
     };
@@ -59,110 +54,12 @@ pub(super) async fn start(lan: bool) -> Result<Host, StartError> {
     })
 }
 
-/// The URLs at which other computers reach this one, which has `addresses` on these interfaces: IPv4
-/// only, and the likeliest first. That is `routed`, which leads to the other networks; then private
-/// addresses, as home networks have them. Two computers on one cable have link-local ones.
-fn lan_urls<'a>(
-    addresses: impl Iterator<Item = (&'a str, IpAddr)>,
-    routed: Option<IpAddr>,
-    port: u16,
-) -> Vec<ServerUrl> {
-    let mut addresses: Vec<(&str, Ipv4Addr)> = addresses
-        .filter_map(|(name, ip)| match ip {
-            IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => Some((name, ip)),
-            _ => None,
-        })
-        .collect();
-
-    addresses.sort_by_key(|(name, ip)| {
-        (
-            interfaces::is_virtual(name),
-            Some(IpAddr::V4(*ip)) != routed,
-            !ip.is_private(),
-            ip.is_link_local(),
-            *ip,
-        )
-    });
-    addresses.dedup_by_key(|(_, ip)| *ip);
-    addresses
-        .into_iter()
-        .map(|(_, ip)| ServerUrl::listening_on((ip, port).into()))
-        .collect()
-}
-
-/// The address from which this machine reaches other networks. Nothing is sent: connecting a UDP
-/// socket only asks the system for the route to a documentation address (RFC 5737).
-fn routed_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    socket.local_addr().ok().map(|address| address.ip())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::time::Duration;
 
     use super::*;
-
-    #[test]
-    fn other_computers_get_addresses_that_they_can_reach() {
-        let urls = |addresses: &[(&'static str, [u8; 4])], routed: Option<[u8; 4]>| {
-            let addresses = addresses
-                .iter()
-                .map(|(name, ip)| (*name, IpAddr::from(*ip)));
-            lan_urls(addresses, routed.map(IpAddr::from), 9000)
-                .iter()
-                .map(|url| url.authority().to_owned())
-                .collect::<Vec<_>>()
-        };
-
-        assert_eq!(
-            urls(&[("lo", [127, 0, 0, 1])], None),
-            [""; 0],
-            "without a network there is none"
-        );
-
-        let home = ("wlan0", [192, 168, 1, 7]);
-        assert_eq!(
-            urls(
-                &[("eth0", [9, 9, 9, 9]), ("lo", [127, 0, 0, 1]), home],
-                None
-            ),
-            ["192.168.1.7:9000", "9.9.9.9:9000"],
-            "the home network first, and never loopback"
-        );
-
-        let many = [
-            ("docker0", [172, 17, 0, 1]),
-            ("wg0", [10, 8, 0, 2]),
-            ("eth1", [10, 0, 0, 5]),
-            home,
-        ];
-        assert_eq!(
-            urls(&many, Some([192, 168, 1, 7])),
-            [
-                "192.168.1.7:9000",
-                "10.0.0.5:9000",
-                "10.8.0.2:9000",
-                "172.17.0.1:9000"
-            ],
-            "where the other networks are, and last what leads to no person"
-        );
-        assert_eq!(
-            urls(&[("eth0", [169, 254, 3, 4])], None),
-            ["169.254.3.4:9000"],
-            "two computers on a cable have no other"
-        );
-        assert_eq!(
-            urls(&[("eth0", [169, 254, 3, 4]), home], None)[0],
-            "192.168.1.7:9000"
-        );
-        assert_eq!(
-            urls(&many, Some([10, 8, 0, 2]))[0],
-            "10.0.0.5:9000",
-            "a VPN that takes all traffic is not the network at home"
-        );
-    }
 
     #[tokio::test]
     async fn a_server_for_the_network_answers_at_every_address_that_it_names() {
@@ -177,7 +74,7 @@ mod tests {
                 .unwrap_or_else(|error| panic!("{url}: {error}"));
         }
 
-        if let Some(IpAddr::V4(ip)) = routed_address()
+        if let Some(IpAddr::V4(ip)) = addresses::routed()
             && !ip.is_loopback()
         {
             let url = ServerUrl::listening_on((ip, bound.port()).into());

@@ -210,6 +210,7 @@ impl Listener {
                     room,
                     user_name,
                     user_picture,
+                    address,
                 } = *knock;
                 self.notify(LineEvent::Knock {
                     id: knock_id,
@@ -219,6 +220,7 @@ impl Listener {
                         user_picture,
                         ..Profile::default()
                     }),
+                    address,
                 });
             }
             ServerMessage::KnockEnded(ended) => {

@@ -6,6 +6,7 @@
     reason = "a shell: passes the time to the state machine"
 )]
 
+mod addresses;
 mod call;
 mod desktop;
 mod devices;
@@ -13,6 +14,7 @@ mod executor;
 mod host;
 mod line;
 mod lobby_audio;
+mod nearby;
 mod preview;
 
 pub use desktop::WindowControl;

@@ -4,8 +4,8 @@ use serde::Serialize;
 use ts_rs::TS;
 
 use super::{
-    AppState, Devices, HostState, IncomingCall, Invitation, OpenedInvite, Preview, Problem,
-    RecentCall, Screen, ServerState, Settings, TokenState,
+    AppState, Devices, HostState, IncomingCall, Invitation, NearbyState, OpenedInvite, Preview,
+    Problem, RecentCall, Screen, ServerState, Settings, TokenState,
 };
 
 /// The event `state-changed`. A page that missed a revision fetches the whole state again.
@@ -53,6 +53,8 @@ pub struct StateChanges {
     pub token: Option<Option<TokenState>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nearby: Option<NearbyState>,
     /// `Some(None)`: there is none any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invitation: Option<Option<Invitation>>,
@@ -86,6 +88,7 @@ impl StateChange {
             server: changed(&old.server, &new.server),
             token: changed(&old.token, &new.token),
             host: changed(&old.host, &new.host),
+            nearby: changed(&old.nearby, &new.nearby),
             invitation: changed(&old.invitation, &new.invitation),
             incoming: changed(&old.incoming, &new.incoming),
             opened: changed(&old.opened, &new.opened),

@@ -27,6 +27,11 @@ pub enum Search {
         /// The name that the person had in that call.
         name: Option<String>,
     },
+    /// A person nearby, who is rung.
+    Nearby {
+        /// The name, as the person announced it.
+        name: Option<String>,
+    },
     /// The person who rang and was accepted.
     Answer {
         /// The name, as far as it is known.
@@ -69,8 +74,20 @@ pub struct IncomingCall {
     pub name: Option<String>,
     /// The profile picture, as a `data:image/` URL.
     pub picture: Option<String>,
-    /// How the person knows this user: by the invite, or (`false`) from an earlier call.
-    pub invited: bool,
+    /// How the person knows this user.
+    pub kind: CallerKind,
+}
+
+/// How a person who rings knows the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "camelCase")]
+pub enum CallerKind {
+    /// By the invite.
+    Invited,
+    /// From an earlier call.
+    Known,
+    /// By being on the same network.
+    Nearby,
 }
 
 /// An invite that was opened as a link, and waits for the user's click.

@@ -7,13 +7,15 @@
 mod call;
 mod change;
 mod meet;
+mod nearby;
 mod settings;
 #[cfg(test)]
 pub(super) mod typescript;
 
 pub use call::{ConnectingStep, InCall, Partner, RouteKind, Screen};
 pub use change::{MicrophoneLevel, StateChange, StateChanges};
-pub use meet::{IncomingCall, Invitation, OpenedInvite, RecentCall, Search};
+pub use meet::{CallerKind, IncomingCall, Invitation, OpenedInvite, RecentCall, Search};
+pub use nearby::{NearbyPerson, NearbyReach, NearbyState, NearbyStatus};
 pub use settings::{Codec, Settings, Theme, TokenState, VideoSize};
 
 use serde::Serialize;
@@ -47,6 +49,8 @@ pub struct AppState {
     pub token: Option<TokenState>,
     /// The signaling server in this app, for other people on the network.
     pub host: HostState,
+    /// People on the same network.
+    pub nearby: NearbyState,
     /// The user's invite, if there is one.
     pub invitation: Option<Invitation>,
     /// The person who rings.
@@ -189,8 +193,10 @@ pub enum ProblemPlace {
     Server,
     /// At the token and the certificates for a private server.
     Access,
-    /// At "People nearby".
+    /// At the signaling server in this app.
     Host,
+    /// At "People nearby".
+    Nearby,
     /// At the settings.
     Settings,
     /// At the room code.

@@ -46,6 +46,8 @@ pub struct Settings {
     pub codec: Codec,
     /// The most that the video may take, in kbit/s.
     pub max_bitrate_kbps: u32,
+    /// People on the same network can find and call the user, also while their list is closed.
+    pub always_nearby: bool,
     /// Whether the keys M and V alone do something.
     pub single_key_shortcuts: bool,
     /// The color theme.
@@ -77,6 +79,7 @@ impl Default for Settings {
             video_size: VideoSize::default(),
             codec: Codec::default(),
             max_bitrate_kbps: DEFAULT_MAX_BITRATE_BPS / 1_000,
+            always_nearby: false,
             single_key_shortcuts: true,
             theme: Theme::System,
             noise_suppression: true,

@@ -28,7 +28,7 @@ use crate::server::hub::client::{Call, Client, Partner, PartnerLocation};
 use crate::server::hub::delivery::Delivery;
 use crate::server::hub::ids::{ResumeToken, Ticket};
 use crate::server::hub::resume::nothing_to_resume;
-use crate::server::hub::{Effect, Hub};
+use crate::server::hub::{ClientRole, Effect, Hub};
 use crate::server::outbound::CloseReason;
 
 /// How long the old node may take to hand a client over, before the store is asked whether that
@@ -275,7 +275,7 @@ impl Hub {
 
         cluster.moved.remove(&card.user);
         let subject = card.person.subject_of(&card.user);
-        let mut client = Client::new(card.user, card.socket, token, subject);
+        let mut client = Client::new(card.user, card.socket, token, subject, ClientRole::Anyone);
         client.profile = profile;
         client.last_partner = last_partner;
         client.delivery = delivery;
@@ -298,7 +298,7 @@ impl Hub {
 
         if !self.clients.contains_key(&takeover.key) {
             // The connection that asked broke meanwhile, so the client is here, but away.
-            let key = self.connect(client.subject.clone());
+            let key = self.connect(client.subject.clone(), ClientRole::Anyone);
             self.attach(key, client, takeover.last_seq, None, now);
             return self.disconnect(key, now);
         }

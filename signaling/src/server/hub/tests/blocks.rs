@@ -141,7 +141,7 @@ fn a_call_can_be_reported_until_ten_minutes_after_its_end() {
 fn a_person_with_a_token_stays_blocked_and_is_not_matched_with_itself() {
     let mut world = World::new();
     let join = |world: &mut World, subject: &str| {
-        let key = world.hub.connect(Some(subject.into()));
+        let key = world.hub.connect(Some(subject.into()), ClientRole::Anyone);
         world.settle();
         world.take(key);
 

@@ -81,7 +81,11 @@ impl World {
     }
 
     fn join(&mut self) -> ClientKey {
-        let key = self.hub.connect(None);
+        self.join_as(ClientRole::Anyone)
+    }
+
+    fn join_as(&mut self, role: ClientRole) -> ClientKey {
+        let key = self.hub.connect(None, role);
         self.settle();
         let inbox = self.take(key);
 

@@ -25,7 +25,8 @@ impl Node {
     }
 
     pub(super) fn join(&mut self, subject: Option<&str>) -> ClientKey {
-        self.hub.connect(subject.map(str::to_owned))
+        self.hub
+            .connect(subject.map(str::to_owned), ClientRole::Anyone)
     }
 
     pub(super) fn card(&self, key: ClientKey) -> Card {

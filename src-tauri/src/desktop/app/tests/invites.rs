@@ -60,7 +60,9 @@ fn an_invite_that_is_withdrawn_or_used_frees_its_number() {
 
     world.invite();
     let id = world.knock("7");
-    world.command(Command::AcceptCall { id }).unwrap();
+    world
+        .command(Command::AcceptCall { id, video: true })
+        .unwrap();
     world.find_partner();
     world.effects();
     world.command(Command::HangUp).unwrap();
@@ -98,7 +100,9 @@ fn an_invite_waits_for_its_guest_until_the_two_are_connected() {
     let mut world = World::connected_to_server();
     world.invite();
     let id = world.knock("7");
-    world.command(Command::AcceptCall { id }).unwrap();
+    world
+        .command(Command::AcceptCall { id, video: true })
+        .unwrap();
     world.call_event(matched());
     world.effects();
     world.call_event(ended(EndCode::PartnerLeft));
@@ -114,7 +118,9 @@ fn an_invite_waits_for_its_guest_until_the_two_are_connected() {
     );
 
     let id = world.knock("7");
-    world.command(Command::AcceptCall { id }).unwrap();
+    world
+        .command(Command::AcceptCall { id, video: true })
+        .unwrap();
     world.find_partner();
     assert_eq!(world.app.state().invitation, None);
 }

@@ -8,6 +8,7 @@ mod command_line;
 mod devices;
 mod invites;
 mod links;
+mod nearby;
 mod profile;
 mod random;
 mod recents;
@@ -25,7 +26,7 @@ use tandem_signaling::message::FormerClaim;
 
 use super::*;
 use crate::desktop::command::CommandErrorCode;
-use crate::desktop::state::{Invitation, Search};
+use crate::desktop::state::{CallerKind, Invitation, Search};
 
 /// An app with its own clock.
 struct World {
@@ -192,6 +193,7 @@ impl World {
                 user_picture: Some("https://example.org/who-looks.png".into()),
                 ..Profile::default()
             }),
+            address: None,
         });
         self.app.state().incoming.as_ref().expect("it rings").id
     }

@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 use tandem_media::error::{MediaEvent, MediaPart};
+use tandem_nearby::{NearbyChange, Neighbour, NeighbourId, Reach};
 use tandem_signaling::client::ClientErrorCode;
 use tandem_signaling::message::MAX_LISTEN_ROOMS;
 
 use super::*;
 use crate::desktop::command::Secret;
-use crate::desktop::state::{Codec, MenuDevice, PreviewStatus, VideoSize};
+use crate::desktop::state::{Codec, MenuDevice, NearbyStatus, PreviewStatus, VideoSize};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -21,6 +22,10 @@ enum Step {
     Input(Input),
     /// An event of the present connection to the server, or (`true`) of an earlier one.
     Line(LineEvent, bool),
+    /// An event about people nearby; of what is open for them now, or (`true`) was before.
+    Nearby(NearbyEvent, bool),
+    /// An event of the connection on which they ring, likewise.
+    NearbyLine(LineEvent, bool),
     Wait(u64),
 }
 
@@ -38,7 +43,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::CallWithCode { code: "tandem://join/192.0.2.1:9000/7#garden-lantern".into() }),
         3 => Just(Command::Invite),
         1 => Just(Command::CancelInvite),
-        2 => (0_u32..40).prop_map(|id| Command::AcceptCall { id }),
+        2 => (0_u32..60, any::<bool>()).prop_map(|(id, video)| Command::AcceptCall { id, video }),
         1 => (0_u32..40).prop_map(|id| Command::DeclineCall { id }),
         1 => Just(Command::JoinOpened),
         1 => Just(Command::DismissOpened),
@@ -54,6 +59,11 @@ fn command() -> impl Strategy<Value = Command> {
         1 => (prop_oneof![Just(VideoSize::P720), Just(VideoSize::P360)], 0_u32..3_000).prop_map(|(size, max_bitrate_kbps)| {
             Command::SetVideoQuality { size, codec: Codec::Vp8, max_bitrate_kbps }
         }),
+        2 => Just(Command::OpenNearby),
+        1 => Just(Command::CloseNearby),
+        2 => (1_u64..4).prop_map(|id| Command::CallNearby { id: NeighbourId::from(id).to_string() }),
+        1 => any::<bool>().prop_map(|on| Command::SetAlwaysNearby { on }),
+        1 => Just(Command::CallAddress { address: "192.168.7.2".into() }),
         1 => Just(Command::Cancel),
         1 => Just(Command::HangUp),
         2 => Just(Command::Next),
@@ -161,6 +171,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<(bool, bool)>().prop_map(|(works, old)| Step::Preview(works, old)),
         4 => input.prop_map(Step::Input),
         6 => (line_event(), prop::bool::weighted(0.1)).prop_map(|(event, old)| Step::Line(event, old)),
+        4 => (nearby_event(), prop::bool::weighted(0.1)).prop_map(|(event, old)| Step::Nearby(event, old)),
+        4 => (line_event(), prop::bool::weighted(0.1)).prop_map(|(event, old)| Step::NearbyLine(event, old)),
         1 => (0_u64..20_000).prop_map(Step::Wait),
     ]
 }
@@ -192,8 +204,35 @@ fn line_event() -> impl Strategy<Value = LineEvent> {
         1 => any::<bool>().prop_map(|never| LineEvent::ClaimRefused { never }),
         1 => Just(LineEvent::CannotRing),
         1 => Just(LineEvent::Closed),
-        4 => (knock(), "[1-9]").prop_map(|(id, room)| LineEvent::Knock { id, room, profile: Box::default() }),
+        4 => (knock(), "[1-9]", 1_u8..4).prop_map(|(id, room, last)| LineEvent::Knock {
+            id,
+            room,
+            profile: Box::default(),
+            address: Some([192, 168, 7, last].into()),
+        }),
         1 => knock().prop_map(|id| LineEvent::KnockEnded { id }),
+    ]
+}
+
+fn nearby_event() -> impl Strategy<Value = NearbyEvent> {
+    let person = |id: u64| Neighbour {
+        id: id.into(),
+        name: Some("Bea".into()),
+        room: "r".into(),
+        addresses: vec![([192, 168, 7, id as u8], 9010).into()],
+    };
+    let people = prop::collection::vec((1_u64..4).prop_map(person), 0..3);
+    let own = || vec![([192, 168, 7, 1], 9010).into()];
+    let server = || Box::new(ClientConfig::new("ws://127.0.0.1:9010".parse().unwrap()));
+
+    prop_oneof![
+        4 => (1_u64..4).prop_map(move |id| NearbyEvent::Opened { id: id.into(), server: server(), addresses: own() }),
+        4 => people.prop_map(move |people| NearbyEvent::Changed {
+            change: NearbyChange { people, reach: Reach::Heard },
+            addresses: own(),
+        }),
+        1 => Just(NearbyEvent::CannotFind("blocked".into())),
+        1 => Just(NearbyEvent::Failed("taken".into())),
     ]
 }
 
@@ -209,6 +248,12 @@ struct Watcher {
     monitor: bool,
     line: Option<LineId>,
     line_use: LineUse,
+    /// What is open for people nearby.
+    nearby: Option<LineId>,
+    /// They can ring.
+    nearby_rings: bool,
+    /// The running call has the connection on which they ring.
+    nearby_lent: bool,
     /// The running call has the connection.
     lent: bool,
     /// A call had it, and nothing has said since what it is used for.
@@ -284,14 +329,23 @@ impl Watcher {
                 assert!(self.call.replace(*id).is_none(), "one call at a time");
                 assert!(!self.tone, "nothing rings over a call");
 
-                self.lent = plan.line.is_some();
+                self.nearby_lent = plan.line.is_some() && plan.line == self.nearby;
+                self.lent = plan.line.is_some() && !self.nearby_lent;
                 self.line_use = LineUse::default();
-                assert_eq!(
-                    plan.line, self.line,
-                    "a call has the connection, or there is none"
-                );
+                if self.nearby_lent {
+                    assert_eq!(self.line, None, "a call has one connection");
+                    self.nearby_rings = false;
+                } else {
+                    assert_eq!(
+                        plan.line, self.line,
+                        "a call has the connection, or there is none"
+                    );
+                }
                 if let CallGoal::Answer(_) = plan.goal {
-                    assert!(self.lent, "who rings is answered where the ring came from");
+                    assert!(
+                        self.lent || self.nearby_lent,
+                        "who rings is answered where the ring came from"
+                    );
                 }
             }
             Effect::EndCall(id) => {
@@ -299,6 +353,7 @@ impl Watcher {
                 self.call = None;
                 self.camera_left_open = true;
                 self.was_lent = std::mem::take(&mut self.lent);
+                self.nearby_lent = false;
                 self.line_use = LineUse::default();
             }
             Effect::OpenLine(id, _) => {
@@ -320,6 +375,23 @@ impl Watcher {
                 assert!(self.line.take().is_some(), "only an open one is closed");
                 self.line_use = LineUse::default();
             }
+            Effect::OpenNearby(id, _) => {
+                assert!(self.nearby.replace(*id).is_none(), "once at a time");
+                self.nearby_rings = false;
+            }
+            Effect::CloseNearby => {
+                assert!(!self.nearby_lent, "the call still has its connection");
+                assert!(self.nearby.take().is_some(), "only what is open is closed");
+                self.nearby_rings = false;
+            }
+            Effect::ListenNearby(on) => {
+                assert!(self.nearby.is_some() && !self.nearby_lent);
+                assert_ne!(self.nearby_rings, *on, "only a change is an effect");
+                self.nearby_rings = *on;
+            }
+            Effect::DeclineNearby(_) | Effect::RenameNearby(_) => {
+                assert!(self.nearby.is_some());
+            }
             Effect::Play(tone) => self.tone = tone.is_some(),
             Effect::Notify(shown) => self.notified = shown.is_some(),
             Effect::KeepAwake(on) => {
@@ -340,6 +412,7 @@ impl Watcher {
                         && !self.monitor
                         && !self.camera_left_open
                         && self.line.is_none()
+                        && self.nearby.is_none()
                         && !self.tone
                         && !self.notified
                         && !self.awake,
@@ -405,8 +478,15 @@ impl Watcher {
             state.incoming.is_some() || waits_ringing,
             "it rings exactly while a partner rings"
         );
+        let rings_nearby = matches!(
+            state.screen,
+            Screen::Waiting {
+                search: Search::Nearby { .. },
+                ..
+            }
+        );
         assert!(
-            state.incoming.is_none() || !in_call,
+            state.incoming.is_none() || !in_call || rings_nearby,
             "no partner rings during a call"
         );
         assert_eq!(
@@ -424,6 +504,23 @@ impl Watcher {
             state.invitation == Some(Invitation::Asking) && !in_call,
             "a number is asked for exactly while the page waits for it"
         );
+
+        assert_eq!(
+            self.nearby.is_some(),
+            matches!(
+                state.nearby.status,
+                NearbyStatus::Starting | NearbyStatus::On
+            ),
+            "the page shows whether people nearby can call"
+        );
+        if self.nearby_rings {
+            let can_be_rung = match &state.screen {
+                Screen::Lobby | Screen::Ended { .. } => true,
+                Screen::Waiting { search, .. } => matches!(search, Search::Nearby { .. }),
+                Screen::Connecting { .. } | Screen::InCall(_) => false,
+            };
+            assert!(can_be_rung, "{:?}", state.screen);
+        }
 
         let mut rooms = app.meeting_rooms();
         rooms.sort_unstable();
@@ -469,7 +566,7 @@ proptest! {
     fn any_order_of_inputs_keeps_the_rules(steps in prop::collection::vec(step(), 1..120)) {
         let (mut world, mut watcher) = (World::new(), Watcher::default());
         let mut revision = 0;
-        let (mut last_preview, mut last_call, mut last_line) = (None, CallId(0), LineId(0));
+        let (mut last_preview, mut last_call, mut last_line, mut last_nearby) = (None, CallId(0), LineId(0), LineId(0));
         let close = [Step::Input(Input::CloseRequested), Step::Input(Input::CloseRequested), Step::Command(Command::FindPartner)];
 
         for step in steps.into_iter().chain(close) {
@@ -509,6 +606,20 @@ proptest! {
                     let id = if old { Some(last_line) } else { watcher.line };
                     last_line = watcher.line.unwrap_or(last_line);
 
+                    if let Some(id) = id {
+                        world.input(Input::Line(id, event));
+                    }
+                }
+                Step::Nearby(event, old) => {
+                    let id = if old { Some(last_nearby) } else { watcher.nearby };
+                    last_nearby = watcher.nearby.unwrap_or(last_nearby);
+
+                    if let Some(id) = id {
+                        world.input(Input::Nearby(id, event));
+                    }
+                }
+                Step::NearbyLine(event, old) => {
+                    let id = if old { Some(last_nearby) } else { watcher.nearby };
                     if let Some(id) = id {
                         world.input(Input::Line(id, event));
                     }

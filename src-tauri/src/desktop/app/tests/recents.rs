@@ -35,7 +35,8 @@ fn people_of_earlier_calls_can_be_rung_and_can_ring() {
 
     // Bea rings.
     let id = world.knock("a1");
-    assert!(!world.app.state().incoming.as_ref().unwrap().invited);
+    let incoming = world.app.state().incoming.as_ref().unwrap();
+    assert_eq!(incoming.kind, CallerKind::Known);
     world.command(Command::DeclineCall { id }).unwrap();
 
     // This side rings, and Bea's Tandem rings.
@@ -72,7 +73,9 @@ fn people_of_earlier_calls_can_be_rung_and_can_ring() {
     // So it does on the side that answers.
     world.line(LineEvent::Connected { user: "me".into() });
     let id = world.knock("b2");
-    world.command(Command::AcceptCall { id }).unwrap();
+    world
+        .command(Command::AcceptCall { id, video: true })
+        .unwrap();
     world.call_known("c3");
     assert_eq!(world.app.meeting_rooms(), ["c3"]);
 }

@@ -36,7 +36,7 @@ fn an_invite_rings_and_its_guest_is_accepted() {
     let incoming = world.app.state().incoming.clone().unwrap();
     assert_eq!(incoming.name.as_deref(), Some("Bea"), "as plain text");
     assert_eq!(incoming.picture, None, "a link would tell who looks at it");
-    assert!(incoming.invited);
+    assert_eq!(incoming.kind, CallerKind::Invited);
     let effects = world.effects();
     assert!(
         matches!(
@@ -49,7 +49,9 @@ fn an_invite_rings_and_its_guest_is_accepted() {
         "it rings, and nothing else happens: {effects:?}"
     );
 
-    world.command(Command::AcceptCall { id }).unwrap();
+    world
+        .command(Command::AcceptCall { id, video: true })
+        .unwrap();
     let effects = world.effects();
     assert_eq!(effects[0], Effect::Play(None), "silent before the call");
     let Some(Effect::StartCall(_, plan)) = effects
@@ -93,7 +95,7 @@ fn a_caller_can_be_declined_and_can_give_up() {
         [Effect::Decline("k1".into()), Effect::Play(None)]
     );
     assert_eq!(
-        world.command(Command::AcceptCall { id }),
+        world.command(Command::AcceptCall { id, video: true }),
         Err(CommandErrorCode::UnknownCall)
     );
 
@@ -103,7 +105,7 @@ fn a_caller_can_be_declined_and_can_give_up() {
     world.line(LineEvent::KnockEnded { id: "k1".into() });
     assert_eq!(world.app.state().incoming, None);
     assert_eq!(
-        world.command(Command::AcceptCall { id }),
+        world.command(Command::AcceptCall { id, video: true }),
         Err(CommandErrorCode::UnknownCall)
     );
     assert!(

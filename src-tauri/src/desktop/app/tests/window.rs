@@ -83,7 +83,7 @@ fn impossible_and_invalid_commands_are_refused() {
         ),
         (Command::DismissProblem { id: 7 }, UnknownProblem),
         (Command::CancelInvite, NotNow),
-        (Command::AcceptCall { id: 7 }, UnknownCall),
+        (Command::AcceptCall { id: 7, video: true }, UnknownCall),
         (Command::DeclineCall { id: 7 }, UnknownCall),
         (Command::JoinOpened, NotNow),
         (Command::DismissOpened, NotNow),

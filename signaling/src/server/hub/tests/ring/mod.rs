@@ -3,6 +3,7 @@
 mod claimed_rooms;
 mod knocks;
 mod listeners;
+mod ring_only;
 
 use super::*;
 use crate::message::{Accept, KnockEnd, KnockId};
