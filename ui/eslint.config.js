@@ -17,6 +17,8 @@ const PAGE = {
   MutationObserver: "readonly",
   requestAnimationFrame: "readonly",
   structuredClone: "readonly",
+  setInterval: "readonly",
+  RTCPeerConnection: "readonly",
 };
 
 /** Properties that would turn text into markup or code. */
@@ -41,7 +43,7 @@ export default tseslint.config(
   { ignores: ["dist", "node_modules", "src/generated"] },
   js.configs.recommended,
   {
-    files: ["src/**/*.{ts,tsx}", "vite.config.ts"],
+    files: ["src/**/*.{ts,tsx}", "vite*.config.ts"],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: {
       parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },

@@ -14,7 +14,7 @@ use anyhow::Context;
 use tandem_signaling::server::{SignalingServer, StartError};
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, LogFormat, Refusal};
+use args::{Args, LogFormat, Refusal, Switch};
 
 fn main() -> ExitCode {
     let (args, filter) = match Args::load()
@@ -76,7 +76,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
         .heartbeat(args.heartbeat)
         .silent(args.silent)
         .resume_window(args.resume_window)
-        .drain_deadline(args.drain_deadline);
+        .drain_deadline(args.drain_deadline)
+        .guest_page(args.guest_page == Switch::On);
 
     for range in args.trusted_proxy {
         builder = builder.trusted_proxy(range);

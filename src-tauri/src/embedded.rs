@@ -11,6 +11,8 @@ pub(crate) fn server(address: impl Into<String>) -> SignalingServerBuilder {
     SignalingServer::builder()
         .listen(address)
         .max_connections(MAX_CONNECTIONS)
+        // Browsers give a page no camera without TLS.
+        .guest_page(false)
 }
 
 /// One on which people on the same network can ring its owner, who connects with the token `owner`.

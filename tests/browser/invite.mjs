@@ -58,13 +58,14 @@ async function visit(browser, argument) {
     server: await visible("#server"),
     download: (await page.locator("#get").count()) > 0 ? await page.locator("#get").getAttribute("href") : null,
     text: await page.locator("main").innerText(),
+    problem: (await page.locator("[data-problem]").count()) > 0 ? await page.locator("[data-problem]").getAttribute("data-problem") : null,
     markup: await page.locator("main script, main img, main iframe, main b").count(),
   };
 
   if (javaScriptEnabled) {
     shown.overflows = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
     await page.keyboard.press("Tab");
-    shown.focused = await page.evaluate(() => document.activeElement.id);
+    shown.focused = await page.evaluate(() => document.activeElement.id || document.activeElement.dataset.action);
     shown.link = shown.button && (await page.locator("#open").getAttribute("href"));
     shown.opened = shown.button && (await click(page));
   }

@@ -23,6 +23,8 @@ pub enum Part {
     Guest,
     /// Chromium, and Node.js with the driver that opens it.
     Chromium,
+    /// Firefox, and Node.js with the driver that opens it.
+    Firefox,
     /// The TURN server coturn, with its test client.
     Coturn,
     /// The `redis-server` program.
@@ -100,6 +102,13 @@ impl Part {
                 file(
                     &source("browser/node_modules/playwright-core"),
                     "the browser driver playwright-core",
+                )
+            }
+            Self::Firefox => {
+                programs(&["node", "firefox-esr"])?;
+                file(
+                    &source("browser/node_modules/puppeteer-core"),
+                    "the browser driver puppeteer-core",
                 )
             }
             Self::Redis => programs(&["redis-server"]),

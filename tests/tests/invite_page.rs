@@ -18,14 +18,15 @@ fn check(page: &Value) {
     assert_ne!(page["overflows"], true, "it fits a phone: {page}");
 }
 
-/// Checks that the page opens exactly this link in Tandem.
-fn check_link(page: &Value, link: &str) {
+/// Checks that the page opens exactly this link in Tandem. `first` is what the first key press
+/// reaches.
+fn check_link(page: &Value, link: &str, first: &str) {
     check(page);
     assert_eq!(page["status"], 200, "{page}");
     assert_eq!(page["link"], link, "the button's link: {page}");
     assert_eq!(page["opened"], json!([link]), "what a click opens: {page}");
     assert_eq!(page["button"], "Open in Tandem", "{page}");
-    assert_eq!(page["focused"], "open", "the first key press: {page}");
+    assert_eq!(page["focused"], first, "the first key press: {page}");
     assert_eq!(
         page["heading"], "Someone invited you to a call in Tandem",
         "{page}"
@@ -59,16 +60,19 @@ fn the_page_of_an_invite_opens_tandem_with_the_link_that_tandem_reads() {
     ];
     let pages = open_invites(server.address(), &urls).expect("the browser shows the pages");
 
-    check_link(
-        &pages[0],
+    let links = [
         "tandem://join/192.168.1.20:9000/7#garden-lantern",
-    );
-    check_link(&pages[1], "tandem://join/[fd00::7]:9000/7#garden-lantern");
-    check_link(
-        &pages[2],
+        "tandem://join/[fd00::7]:9000/7#garden-lantern",
         "tandem://join/192.168.1.20/999999999#garden-lantern",
-    );
-    check_link(&pages[3], "tandem://join/nas.local/7#garden-lantern");
+        "tandem://join/nas.local/7#garden-lantern",
+    ];
+    for (page, link) in pages.iter().zip(links) {
+        check_link(page, link, "open");
+        assert_eq!(
+            page["problem"], "insecure",
+            "browsers give this page no camera, and it says so: {page}"
+        );
+    }
 
     assert_eq!(pages[0]["code"], "7-garden-lantern", "what to type");
     assert_eq!(
@@ -103,11 +107,15 @@ fn the_page_of_an_invite_works_with_the_servers_own_tls() {
     ];
     let pages = open_invites(server.address(), &urls).expect("the browser shows the pages");
 
-    check_link(&pages[0], "tandem://join/chat.example.org/7#garden-lantern");
-    check_link(
-        &pages[1],
-        "tandem://join/chat.example.org:8443/7#garden-lantern",
-    );
+    // Here, the browser can call, too.
+    for (page, host) in pages
+        .iter()
+        .zip(["chat.example.org", "chat.example.org:8443"])
+    {
+        let link = format!("tandem://join/{host}/7#garden-lantern");
+        check_link(page, &link, "preview");
+        assert_eq!(page["problem"], Value::Null, "{page}");
+    }
     assert_eq!(pages[0]["server"], "chat.example.org");
     assert_eq!(pages[0]["download"], download, "where to get Tandem");
 }

@@ -240,6 +240,12 @@ pub(crate) const TEST: &[Need] = &[
         "chromium",
     ),
     on_linux(
+        "Firefox (a guest's browser)",
+        Probe::Program(&["firefox-esr", "firefox"]),
+        "firefox-esr",
+        "firefox",
+    ),
+    on_linux(
         "WebKitWebDriver (operates the window)",
         Probe::Program(&["WebKitWebDriver"]),
         "webkit2gtk-driver",

@@ -17,8 +17,8 @@ use values::{cidr, duration, redis_url, stun_url, turn_url, web_url};
 
 /// The signaling server of Tandem: matches two people and passes their WebRTC handshake on.
 ///
-/// It listens for WebSockets at /ws, shows a page to those who open an invite's link (/j/NUMBER),
-/// and answers /livez, /readyz and /metrics. It keeps everything in memory, unless --redis joins it
+/// It listens for WebSockets at /ws, serves the page on which guests join a call (/j/NUMBER), and
+/// answers /livez, /readyz and /metrics. It keeps everything in memory, unless --redis joins it
 /// with other servers.
 #[derive(Debug, Parser)]
 #[command(name = "tandem-signaling", version, after_long_help = EXAMPLES)]
@@ -47,14 +47,27 @@ pub(crate) struct Args {
     pub(crate) redis: Option<String>,
 
     /// Where people get Tandem, like https://example.org/tandem: the page of an invite's link
-    /// (/j/NUMBER) offers it to those who don't have it.
+    /// (/j/NUMBER) and the one at / offer it to those who don't have it.
     #[arg(long, env = "TANDEM_SIGNALING_DOWNLOAD_URL", value_name = "URL", value_parser = web_url)]
     pub(crate) download_url: Option<String>,
 
+    /// Let guests join a call in their browser, on the page behind its link (/j/NUMBER), and say at /
+    /// what this server is.
+    ///
+    /// Browsers give a page camera and microphone only over https://. When off, the page of a link
+    /// opens Tandem and nothing else.
+    #[arg(
+        long,
+        env = "TANDEM_SIGNALING_GUEST_PAGE",
+        default_value = "on",
+        value_name = "on|off"
+    )]
+    pub(crate) guest_page: Switch,
+
     /// Allow browsers to connect from pages of this Origin, `*` for any. Can be repeated.
     ///
-    /// Without any, only programs can connect: they send no Origin. Write it as a browser does:
-    /// https://chat.example.org
+    /// Programs send no Origin and can always connect, and so can this server's own guest page. Write
+    /// it as a browser does: https://chat.example.org
     #[arg(
         long,
         env = "TANDEM_SIGNALING_ALLOW_ORIGIN",
@@ -160,7 +173,7 @@ pub(crate) struct Args {
     #[arg(help_heading = "Limits (0 switches one off)")]
     pub(crate) max_connections_per_address: u32,
 
-    /// Upgrades and invite pages per minute from one address; more get 429. Default: three for each connection that
+    /// Upgrades and pages per minute from one address; more get 429. Default: three for each connection that
     /// --max-connections-per-address allows.
     #[arg(
         long,
@@ -291,6 +304,15 @@ When it is ready, it prints one line with its address on standard output; the lo
 SIGTERM and Ctrl-C shut it down once calls have ended, or after --drain-deadline. SIGHUP reloads the certificate and
 its key, the token key and the ban list, and reopens the reports.
 Exit codes: 0 after a shutdown, 1 if it cannot run, 2 if a setting is wrong.";
+
+/// A setting that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
 
 /// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

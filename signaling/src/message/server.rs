@@ -186,6 +186,10 @@ pub struct RoomClaimed {
     /// Claims the same room again, also as another user. `None`: the server is from before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_token: Option<ClaimToken>,
+    /// Lets one guest into this room who has no bearer token. `None`: this server needs none, or
+    /// admits no guests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_token: Option<ClaimToken>,
 }
 
 /// A room that no longer belongs to this client.

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use super::connection::{self, socket_config};
 use super::edge::token::Identity;
 use super::edge::{Metrics, Rejection, Slot, Stream};
-use super::http::{Answer, Head, HeadError, read_head};
+use super::http::{Answer, Head, HeadError, read_head, takes_gzip};
 use super::shared::Shared;
 
 /// For the upgrade, TLS included.
@@ -130,7 +130,8 @@ fn plain_answer(path: &str, request: &Request, remote: SocketAddr, shared: &Shar
         _ => {}
     }
 
-    let Some(page) = shared.config.invite_page.answer(path) else {
+    let takes_gzip = takes_gzip(request.headers());
+    let Some(page) = shared.config.pages.answer(path, takes_gzip) else {
         return Answer::new(404, "Nothing here. WebSocket clients connect to /ws.");
     };
 

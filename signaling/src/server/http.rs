@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
@@ -26,7 +27,7 @@ pub(super) struct Head {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) body: Cow<'static, str>,
+    body: Bytes,
     content_type: &'static str,
     /// More headers, each as `Name: value`.
     headers: Vec<Cow<'static, str>>,
@@ -36,7 +37,7 @@ impl Answer {
     pub(super) const fn new(status: u16, body: &'static str) -> Self {
         Self {
             status,
-            body: Cow::Borrowed(body),
+            body: Bytes::from_static(body.as_bytes()),
             content_type: "text/plain; charset=utf-8",
             headers: Vec::new(),
         }
@@ -45,7 +46,7 @@ impl Answer {
     /// The metrics, as [`Metrics::text`](super::edge::Metrics::text) writes them.
     pub(super) fn metrics(text: String, content_type: &'static str) -> Self {
         Self {
-            body: Cow::Owned(text),
+            body: text.into(),
             content_type,
             ..Self::new(200, "")
         }
@@ -53,9 +54,9 @@ impl Answer {
 
     /// An HTML page for people, with its `Content-Security-Policy`. The address of the page may
     /// hold a secret, so the sites that it links to do not learn it.
-    pub(super) fn page(status: u16, html: String, policy: &str) -> Self {
+    pub(super) fn page(status: u16, html: Bytes, policy: &str) -> Self {
         let page = Self {
-            body: Cow::Owned(html),
+            body: html,
             content_type: "text/html; charset=utf-8",
             ..Self::new(status, "")
         };
@@ -63,6 +64,13 @@ impl Answer {
         page.header(format!("Content-Security-Policy: {policy}"))
             .header("Referrer-Policy: no-referrer")
             .header("X-Content-Type-Options: nosniff")
+            .header("Permissions-Policy: camera=(self), microphone=(self)")
+            .header("Vary: Accept-Encoding")
+    }
+
+    /// Says that the body is compressed in this way.
+    pub(super) fn encoded(self, coding: &str) -> Self {
+        self.header(format!("Content-Encoding: {coding}"))
     }
 
     fn header(mut self, header: impl Into<Cow<'static, str>>) -> Self {
@@ -108,19 +116,22 @@ impl Answer {
             .iter()
             .map(|header| format!("{header}\r\n"))
             .collect();
-        let end = if body.ends_with('\n') { "" } else { "\n" };
+        // A line of text ends like one; what is compressed must not change.
+        let is_line = content_type.starts_with("text/plain") && !body.ends_with(b"\n");
+        let end: &[u8] = if is_line { b"\n" } else { b"" };
         let length = body.len() + end.len();
-        let mut text = format!(
+        let head = format!(
             "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
              Cache-Control: no-store\r\n{headers}Connection: close\r\n\r\n"
         );
 
+        let mut bytes = head.into_bytes();
         if method != Method::HEAD {
-            text.push_str(body);
-            text.push_str(end);
+            bytes.extend_from_slice(body);
+            bytes.extend_from_slice(end);
         }
 
-        stream.write_all(text.as_bytes()).await?;
+        stream.write_all(&bytes).await?;
 
         stream.shutdown().await
     }
@@ -235,6 +246,25 @@ pub(super) fn accept_upgrade(request: &Request) -> Result<Vec<u8>, Answer> {
     write_response(&mut bytes, &response)
         .map_err(|_| Answer::new(400, "This is not a proper WebSocket handshake."))?;
     Ok(bytes)
+}
+
+/// Whether a client takes a compressed answer (RFC 9110 §12.5.3).
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let codings = headers
+        .get_all("accept-encoding")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|line| line.split(','));
+
+    codings
+        .map(|coding| coding.split_once(';').unwrap_or((coding, "")))
+        .any(|(name, weight)| {
+            let is_refused = weight
+                .trim()
+                .strip_prefix("q=")
+                .is_some_and(|weight| weight.parse() == Ok(0.0_f32));
+            name.trim().eq_ignore_ascii_case("gzip") && !is_refused
+        })
 }
 
 /// The subprotocols that a client offers.
@@ -395,6 +425,24 @@ mod tests {
     }
 
     #[test]
+    fn only_a_client_that_takes_gzip_gets_it() {
+        let takes = |line: &str| takes_gzip(request(line).headers());
+        assert!(takes("Accept-Encoding: gzip\r\n"));
+        assert!(takes("Accept-Encoding: br, GZIP;q=0.5\r\n"));
+        assert!(takes("Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n"));
+
+        for line in [
+            "",
+            "Accept-Encoding: br\r\n",
+            "Accept-Encoding: gzip;q=0\r\n",
+            "Accept-Encoding: gzip; q=0.0\r\n",
+            "Accept-Encoding: x-gzip\r\n",
+        ] {
+            assert!(!takes(line), "{line}");
+        }
+    }
+
+    #[test]
     fn retry_after_is_in_whole_seconds() {
         let headers = |ms| {
             Answer::new(429, "")
@@ -426,7 +474,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_answer_to_head_has_no_body() {
-        let answer = Answer::page(200, "<p>text</p>\n".to_owned(), "default-src 'none'");
+        let answer = Answer::page(200, "<p>text</p>\n".into(), "default-src 'none'");
         let (mut get, mut head) = (Vec::new(), Vec::new());
         answer.write(&mut get, &Method::GET).await.unwrap();
         answer.write(&mut head, &Method::HEAD).await.unwrap();

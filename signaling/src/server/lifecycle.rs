@@ -22,12 +22,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::edge::{Acceptor, Edge, EdgeConfig, RingOnly};
+use super::guest_page::GuestPages;
 use super::handshake::serve_socket;
 use super::hub::cluster::messages::NodeId;
 use super::hub::ids::ClaimHash;
 use super::hub::{Hub, HubConfig};
 use super::ice::{IceSource, Turn};
-use super::invite_page::InvitePage;
 use super::matchmaker::Holds;
 use super::shared::{PendingReport, Shared, ShellConfig};
 use super::store::{self, RedisStore};
@@ -98,6 +98,7 @@ impl Default for SignalingServerBuilder {
             drain_deadline: Duration::from_secs(2),
             edge: EdgeConfig {
                 max_connections: 20_000,
+                guest_page: true,
                 ..EdgeConfig::default()
             },
             stun_urls: Vec::new(),
@@ -245,9 +246,17 @@ impl SignalingServerBuilder {
         self
     }
 
-    /// Where people get Tandem, an `https:` or `http:` URL: the page of an invite links to it.
+    /// Where people get Tandem, an `https:` or `http:` URL: the pages link to it.
     pub fn download_url(mut self, url: impl Into<String>) -> Self {
         self.download_url = Some(url.into());
+        self
+    }
+
+    /// Lets guests join a call in their browser, from the page behind the link to it, and says at `/`
+    /// what this server is. Pages of the server's own origin may then connect. Without it, the page
+    /// only opens Tandem. Default: on.
+    pub fn guest_page(mut self, on: bool) -> Self {
+        self.edge.guest_page = on;
         self
     }
 
@@ -274,6 +283,7 @@ impl SignalingServerBuilder {
         }
 
         let encrypted = self.edge.tls.is_some();
+        let guest_page = self.edge.guest_page;
         let edge = Edge::new(self.edge).map_err(StartError::Settings)?;
         let cannot_listen = |source| StartError::Listen {
             address: self.listen.clone(),
@@ -307,6 +317,8 @@ impl SignalingServerBuilder {
             heartbeat: self.heartbeat,
             silent: self.silent,
             resume_window: self.resume_window,
+            // Each node of a cluster knows only its own guests.
+            admits_guests: edge.admits_guests() && node.is_none(),
             takes_reports: edge.reports.is_some() || node.is_some(),
             clock,
             node,
@@ -317,7 +329,7 @@ impl SignalingServerBuilder {
         let shell_config = ShellConfig {
             heartbeat: self.heartbeat,
             silent: self.silent,
-            invite_page: InvitePage::new(self.download_url.as_deref()),
+            pages: GuestPages::new(self.download_url.as_deref(), guest_page),
         };
 
         let hub = Hub::new(hub_config, Box::new(Uuid::new_v4));

@@ -9,7 +9,7 @@
 //!
 //! - `lifecycle`: the builder, the accepting task, the shutdown.
 //! - `handshake`: TLS, the HTTP request (`http`), and whether the client may come in (`edge`).
-//! - `invite_page`: what a browser gets that opens the link to an invite.
+//! - `guest_page`: the pages for people with a browser, who join a call there or open it in Tandem.
 //! - `connection`: one WebSocket; `outbound`: the messages that wait to be written to it.
 //! - `shared`: the lock around the hub, and what carries out its effects.
 //! - `hub` and `matchmaker`: the rules, sans-IO. `ice`: the TURN credentials they hand out.
@@ -19,6 +19,7 @@ mod client_key;
 mod connection;
 mod edge;
 mod fuzzing;
+mod guest_page;
 mod handshake;
 mod http;
 #[cfg_attr(
@@ -27,7 +28,6 @@ mod http;
 )]
 mod hub;
 mod ice;
-mod invite_page;
 mod lifecycle;
 mod matchmaker;
 mod outbound;

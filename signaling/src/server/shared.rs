@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep_until};
 use super::client_key::ClientKey;
 use super::edge::reports::Report;
 use super::edge::{AddressKey, Edge, Levels};
+use super::guest_page::GuestPages;
 use super::http::Answer;
 use super::hub::cluster::messages::{NodeMessage, StoreCommand, StoreOutcome};
 use super::hub::{ClientRole, Effect, Hub};
-use super::invite_page::InvitePage;
 use super::outbound::{CloseReason, Outbound};
 use super::shrink::ShrinkIfSparse;
 use crate::message::{ClientEnvelope, RequestId};
@@ -31,7 +31,7 @@ pub(super) struct ShellConfig {
     pub(super) heartbeat: Duration,
     /// A connection that is silent for this long is dead; zero: never.
     pub(super) silent: Duration,
-    pub(super) invite_page: InvitePage,
+    pub(super) pages: GuestPages,
 }
 
 /// Shared by all tasks of one server.

@@ -488,7 +488,7 @@ async fn the_http_beside_the_websocket() {
         "a query does not change the path"
     );
 
-    for path in ["/", "/ws/", "/metrics/x", "/../livez", "/%6civez"] {
+    for path in ["/index.html", "/ws/", "/metrics/x", "/../livez", "/%6civez"] {
         assert!(
             get(address, path).await.starts_with("HTTP/1.1 404 "),
             "{path}"

@@ -23,7 +23,7 @@ mod client_tls;
 #[cfg(unix)]
 mod edge;
 #[cfg(unix)]
-mod invite_page;
+mod guest_page;
 #[cfg(unix)]
 mod program;
 #[cfg(unix)]

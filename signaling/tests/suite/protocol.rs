@@ -306,7 +306,8 @@ async fn http_beside_the_websocket() {
     let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: tandem\r\n\r\n");
     assert_eq!(get(plain("/livez")).await, "HTTP/1.1 200 OK");
     assert_eq!(get(plain("/readyz")).await, "HTTP/1.1 200 OK");
-    assert_eq!(get(plain("/")).await, "HTTP/1.1 404 Not Found");
+    assert_eq!(get(plain("/")).await, "HTTP/1.1 200 OK");
+    assert_eq!(get(plain("/index.html")).await, "HTTP/1.1 404 Not Found");
     assert_eq!(get(plain("/ws")).await, "HTTP/1.1 426 Upgrade Required");
     assert_eq!(
         get("POST /ws HTTP/1.1\r\nHost: tandem\r\n\r\n".into()).await,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use tandem_signaling::message::ClaimToken;
 use tandem_signaling::{ServerUrl, ServerUrlError};
 use url::Url;
 
@@ -19,7 +20,8 @@ pub(super) const SCHEME: &str = "tandem";
 ///
 /// It is written in two forms: `tandem://join/HOST[:PORT]/7[?at=ADDR:PORT]#garden-lantern`, which
 /// opens Tandem, and `https://HOST[:PORT]/j/7#garden-lantern`, which opens a page of the server. In
-/// both the words stand behind `#`, which browsers do not send to servers.
+/// both the words stand behind `#`, which browsers do not send to servers. In the second form,
+/// `&guest=TOKEN` may follow them: with it, a server with tokens admits a guest.
 ///
 /// ```
 /// use tandem::invite::InviteLink;
@@ -80,6 +82,13 @@ impl InviteLink {
         let text = link.https();
 
         (text.parse() == Ok(link)).then_some(text)
+    }
+
+    /// A link of [`web`](Self::web) with the `guestToken` of the server's `room_claimed`, which
+    /// admits one guest to a server with tokens.
+    #[must_use]
+    pub fn for_guest(web: &str, token: &ClaimToken) -> String {
+        format!("{web}&guest={}", token.reveal())
     }
 
     /// The form that opens a page of the server.
@@ -187,11 +196,12 @@ pub fn has_scheme(text: &str) -> bool {
         .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME))
 }
 
+/// The words of a fragment. What follows them after `&` is for a guest in a browser, such as the
+/// guest's token.
 fn words(fragment: &str) -> Result<[Word; 2], InviteLinkError> {
     let word = |text: &str| text.parse().map_err(|_| InviteLinkError::Incomplete);
-    let (first, second) = fragment
-        .split_once('-')
-        .ok_or(InviteLinkError::Incomplete)?;
+    let words = fragment.split('&').next().unwrap_or_default();
+    let (first, second) = words.split_once('-').ok_or(InviteLinkError::Incomplete)?;
 
     Ok([word(first)?, word(second)?])
 }
@@ -204,6 +214,19 @@ mod tests {
 
     fn invite() -> Invite {
         "7-garden-lantern".parse().expect("an invite")
+    }
+
+    #[test]
+    fn a_link_for_a_guest_leads_to_the_same_call() {
+        let server: ServerUrl = "chat.example.org".parse().expect("a server");
+        let web = InviteLink::web(server, invite()).expect("a link");
+        let link = InviteLink::for_guest(&web, &"guest.0f8a".into());
+
+        assert_eq!(
+            link,
+            "https://chat.example.org/j/7#garden-lantern&guest=guest.0f8a"
+        );
+        assert_eq!(link.parse::<InviteLink>(), web.parse());
     }
 
     #[test]
@@ -247,6 +270,10 @@ mod tests {
             ),
             (
                 "  https://chat.example.org/j/7?utm=1#garden-lantern\n",
+                "wss://chat.example.org/ws",
+            ),
+            (
+                "https://chat.example.org/j/7#garden-lantern&guest=guest.0f8a",
                 "wss://chat.example.org/ws",
             ),
         ] {

@@ -1,6 +1,7 @@
 // Every word on the page, in English. `{name}` stands for the other person: see `person.ts`.
 
 import { ERRORS, ADVICE_ELSEWHERE, UNKNOWN_ERROR } from "./errors.en";
+import { GUEST } from "./guest.en";
 
 export const en = {
   appName: "Tandem",
@@ -378,6 +379,8 @@ export const en = {
     hosting: "You're hosting on this network",
     notHosting: "You've stopped hosting",
   },
+
+  guest: GUEST,
 
   errors: ERRORS,
   todoElsewhere: ADVICE_ELSEWHERE,

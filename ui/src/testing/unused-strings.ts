@@ -4,26 +4,38 @@ import { join } from "node:path";
 import ts from "typescript";
 
 /**
- * The paths of strings in `locale/en.ts` that no other file of the page uses. Errors don't count:
- * they are looked up by code. A lookup by a variable, such as `themes[theme]`, uses all strings of
- * an object.
+ * The paths of strings in `locale/en.ts` and `locale/guest.en.ts` that no other file of the pages
+ * uses. Errors don't count: they are looked up by code. A lookup by a variable, such as
+ * `themes[theme]`, uses all strings of an object and of those in it.
  */
 export function unusedStrings(ui: string): string[] {
   const program = parse(ui);
   const checker = program.getTypeChecker();
-  const locale = program.getSourceFile(join(ui, "src/locale/en.ts"));
-  if (!locale) throw new Error("no locale file");
+  const locales = ["en.ts", "guest.en.ts"].map((name) => {
+    const file = program.getSourceFile(join(ui, "src/locale", name));
+    if (!file) throw new Error(`no locale file ${name}`);
+    return file;
+  });
 
   const used = new Set<ts.Node>();
   const use = (symbol: ts.Symbol | undefined) => {
     for (const declaration of symbol?.declarations ?? []) used.add(declaration);
   };
+  const useAll = (type: ts.Type) => {
+    for (const property of type.getProperties()) {
+      use(property);
+      const declaration = property.declarations?.[0];
+      const isGroup =
+        declaration &&
+        ts.isPropertyAssignment(declaration) &&
+        ts.isObjectLiteralExpression(declaration.initializer);
+      if (isGroup) useAll(checker.getTypeOfSymbolAtLocation(property, declaration));
+    }
+  };
   const visit = (node: ts.Node): void => {
     if (ts.isPropertyAccessExpression(node)) use(checker.getSymbolAtLocation(node.name));
     if (ts.isElementAccessExpression(node)) {
-      for (const property of checker.getTypeAtLocation(node.expression).getProperties()) {
-        use(property);
-      }
+      useAll(checker.getTypeAtLocation(node.expression));
     }
     if (ts.isBindingElement(node)) {
       const name = (node.propertyName ?? node.name).getText();
@@ -33,10 +45,10 @@ export function unusedStrings(ui: string): string[] {
   };
   for (const file of program.getSourceFiles()) {
     const isPage = file.fileName.startsWith(join(ui, "src"));
-    if (isPage && !file.fileName.includes(".test.") && file !== locale) visit(file);
+    if (isPage && !file.fileName.includes(".test.") && !locales.includes(file)) visit(file);
   }
 
-  return strings(locale).flatMap(([path, node]) => (used.has(node) ? [] : [path]));
+  return locales.flatMap(strings).flatMap(([path, node]) => (used.has(node) ? [] : [path]));
 }
 
 function parse(ui: string): ts.Program {

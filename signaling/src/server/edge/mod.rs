@@ -2,7 +2,7 @@
 //! and what the operator sees.
 //!
 //! The decisions are sans-IO modules of their own: `rate`, `table`, `room_meter`, `addresses`,
-//! `traffic`, `identities`, `proxy`, `bans`, `token`. [`Edge`] puts them together. `accept`, `tls`, `stream`,
+//! `traffic`, `identities`, `proxy`, `own_origin`, `bans`, `token`. [`Edge`] puts them together. `accept`, `tls`, `stream`,
 //! `slot` and `reports` are the shell; `metrics` counts.
 
 mod accept;
@@ -10,6 +10,7 @@ mod addresses;
 mod bans;
 mod identities;
 mod metrics;
+mod own_origin;
 mod proxy;
 mod rate;
 pub(super) mod reports;
@@ -37,14 +38,15 @@ use self::addresses::{AddressLimits, Addresses};
 use self::bans::BanList;
 use self::identities::Identities;
 pub(super) use self::metrics::{KnockEvent, Levels, Metrics};
-use self::proxy::client_address;
+use self::own_origin::{Front, is_own_origin};
+use self::proxy::{client_address, is_trusted};
 use self::rate::Rate;
 use self::reports::ReportFile;
 use self::slot::OnlineTable;
 pub(super) use self::slot::Slot;
 pub(super) use self::stream::Stream;
 use self::tls::Tls;
-use self::token::{Identity, TokenVerifier, bearer};
+use self::token::{Identity, TokenVerifier, bearer, guest_token};
 use self::traffic::TrafficLimits;
 pub(super) use self::traffic::TrafficMeter;
 use super::http::{Answer, accept_upgrade, origin_allowed};
@@ -59,7 +61,7 @@ pub(super) struct EdgeConfig {
     pub(super) max_connections: usize,
     /// Connections from one address that may be open at the same time.
     pub(super) max_connections_per_address: u32,
-    /// Upgrades and visits of the invite page per minute and address.
+    /// Upgrades and visits of the pages per minute and address.
     pub(super) rate_upgrades: u32,
     /// Messages per second and connection.
     pub(super) rate_messages: u32,
@@ -75,6 +77,8 @@ pub(super) struct EdgeConfig {
     /// The origins of pages that may connect; `*` for any.
     pub(super) allowed_origins: Vec<String>,
     pub(super) trusted_proxies: Vec<IpNet>,
+    /// Pages of the server's own origin may connect: guests call from there.
+    pub(super) guest_page: bool,
     pub(super) ban_file: Option<PathBuf>,
     pub(super) jwt_key: Option<PathBuf>,
     /// Certificate chain and private key.
@@ -257,7 +261,9 @@ impl Edge {
         is_draining: bool,
         now: Instant,
     ) -> Result<Admission, Answer> {
-        if !origin_allowed(request, &self.config.allowed_origins) {
+        if !origin_allowed(request, &self.config.allowed_origins)
+            && !self.is_own_page(request, remote)
+        {
             return Err(Answer::new(
                 403,
                 "Pages of this Origin may not connect to this server.",
@@ -271,7 +277,8 @@ impl Edge {
         let response = accept_upgrade(request)?;
         let address = forwarded_for(request, remote, &self.config.trusted_proxies);
         let is_owner = self.is_owner(request);
-        let slot = self.slot(address, is_owner, now)?;
+        let guest = self.guest(request);
+        let slot = self.slot(address, is_owner, guest, now)?;
         if let Some(config) = self.config.ring_only
             && !is_owner
             && !(config.admits)(address.to_canonical())
@@ -282,7 +289,7 @@ impl Edge {
             ));
         }
 
-        let identity = self.identify(request, address);
+        let identity = self.identify(request, &slot);
 
         Ok(Admission {
             response,
@@ -291,7 +298,17 @@ impl Edge {
         })
     }
 
-    /// Decides whether the page of an invite is shown to the address `remote`. It counts as an
+    /// Whether the request comes from this server's guest page.
+    fn is_own_page(&self, request: &Request, remote: IpAddr) -> bool {
+        let front = Front {
+            tls: self.tls.is_some(),
+            trusted_proxy: is_trusted(remote, &self.config.trusted_proxies),
+        };
+
+        self.config.guest_page && !self.is_ring_only() && is_own_origin(request.headers(), front)
+    }
+
+    /// Decides whether a page is shown to the address `remote`. It counts as an
     /// upgrade, because the person who opens it goes on to connect.
     ///
     /// # Errors
@@ -314,6 +331,7 @@ impl Edge {
         self: &Arc<Self>,
         address: IpAddr,
         is_owner: bool,
+        guest: Option<Box<ClaimHash>>,
         now: Instant,
     ) -> Result<Slot, Answer> {
         let full = || Answer::new(503, "The server is full.").retry_after(Duration::from_secs(5));
@@ -336,12 +354,24 @@ impl Edge {
             key,
             address,
             is_owner,
+            guest,
             _permit: permit,
         })
     }
 
     pub(super) fn is_ring_only(&self) -> bool {
         self.config.ring_only.is_some()
+    }
+
+    /// Whether guests come in with the token in their link, because others need a bearer token.
+    pub(super) fn admits_guests(&self) -> bool {
+        self.config.guest_page && !self.is_ring_only() && self.verifier.is_some()
+    }
+
+    /// The guest token that the client has instead of a bearer token, if guests come in with one.
+    fn guest(&self, request: &Request) -> Option<Box<ClaimHash>> {
+        let token = guest_token(request.headers()).filter(|_| self.admits_guests())?;
+        Some(Box::new(ClaimHash::of(&ClaimToken::from(token))))
     }
 
     /// Whether this is the owner of a ring-only server.
@@ -353,9 +383,11 @@ impl Edge {
             .is_some_and(|(config, token)| ClaimHash::of(&token).matches(config.owner))
     }
 
-    fn identify(&self, request: &Request, address: IpAddr) -> Result<Option<Identity>, Rejection> {
+    fn identify(&self, request: &Request, slot: &Slot) -> Result<Option<Identity>, Rejection> {
         let identity = match &self.verifier {
             None => None,
+            // The hub knows which guest tokens are valid.
+            Some(_) if slot.guest.is_some() => None,
             Some(verifier) => {
                 let token = bearer(request.headers(), request.uri().query());
                 let identity = verifier.read().identity(token).map_err(|error| Rejection {
@@ -367,7 +399,7 @@ impl Edge {
         };
 
         let subject = identity.as_ref().map(Identity::as_str);
-        if self.bans.read().contains(address, subject) {
+        if self.bans.read().contains(slot.address, subject) {
             return Err(Rejection {
                 fault: banned(),
                 reason: CloseReason::Banned,

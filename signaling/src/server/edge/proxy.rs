@@ -15,10 +15,9 @@ pub(crate) fn client_address<'a>(
     forwarded: impl DoubleEndedIterator<Item = &'a str>,
     trusted: &[IpNet],
 ) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(&address));
     let mut client = remote.to_canonical();
 
-    if !is_trusted(client) {
+    if !is_trusted(client, trusted) {
         return client;
     }
 
@@ -29,12 +28,18 @@ pub(crate) fn client_address<'a>(
         };
 
         client = address.to_canonical();
-        if !is_trusted(client) {
+        if !is_trusted(client, trusted) {
             return client;
         }
     }
 
     client
+}
+
+/// Whether the address is a trusted proxy's.
+pub(crate) fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|range| range.contains(&address))
 }
 
 /// Reads `192.0.2.1`, `2001:db8::1`, and both with a port.

@@ -18,6 +18,7 @@ use super::addresses::AddressKey;
 use super::token::Identity;
 use crate::message::ClientMessage;
 use crate::server::hub::ClientRole;
+use crate::server::hub::ids::ClaimHash;
 use crate::server::outbound::{CloseReason, Outbound};
 use crate::server::shrink::ShrinkIfSparse;
 
@@ -28,16 +29,19 @@ pub(in crate::server) struct Slot {
     pub(in crate::server) key: AddressKey,
     pub(super) address: IpAddr,
     pub(super) is_owner: bool,
+    /// The guest token that the client has instead of a bearer token.
+    pub(super) guest: Option<Box<ClaimHash>>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
 impl Slot {
     /// What its client may do.
     pub(in crate::server) fn role(&self) -> ClientRole {
-        match (self.edge.is_ring_only(), self.is_owner) {
-            (false, _) => ClientRole::Anyone,
-            (true, true) => ClientRole::Owner,
-            (true, false) => ClientRole::Visitor(self.address.to_canonical()),
+        match (&self.guest, self.edge.is_ring_only(), self.is_owner) {
+            (Some(token), ..) => ClientRole::Invited(**token),
+            (None, false, _) => ClientRole::Anyone,
+            (None, true, true) => ClientRole::Owner,
+            (None, true, false) => ClientRole::Visitor(self.address.to_canonical()),
         }
     }
 

@@ -21,6 +21,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_tungstenite::tungstenite::http::HeaderMap;
 
 use crate::server::http::subprotocols;
+use crate::server::hub::guests::GUEST_TOKEN;
 
 /// RFC 7518 §3.2: a key for HS256 must have at least 256 bits.
 const MIN_SECRET_BYTES: usize = 32;
@@ -175,6 +176,14 @@ pub(crate) fn bearer<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Opti
         .flat_map(|query| query.split('&'))
         .find_map(|pair| pair.strip_prefix("token="));
     in_query.or_else(|| subprotocols(headers).find_map(|offered| offered.strip_prefix("bearer.")))
+}
+
+/// The guest token that a page offers as a subprotocol. Nowhere else: proxies write queries into
+/// their logs.
+pub(crate) fn guest_token(headers: &HeaderMap) -> Option<&str> {
+    subprotocols(headers)
+        .filter_map(|offered| offered.strip_prefix("bearer."))
+        .find(|token| token.starts_with(GUEST_TOKEN))
 }
 
 /// A fault for the log. The library's own text can quote the token's content, so it is not used.

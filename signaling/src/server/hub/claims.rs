@@ -76,10 +76,12 @@ impl Hub {
         token: ClaimToken,
         id: Option<RequestId>,
     ) {
+        let guest_token = self.guest_token(number);
         let claimed = RoomClaimed {
             room: number.to_string(),
             expires_ms: millis(CLAIM_HOLD),
             claim_token: Some(token),
+            guest_token,
         };
         self.reply(key, ServerMessage::RoomClaimed(claimed), id);
     }
@@ -151,6 +153,7 @@ impl Hub {
     /// Ends the searches and the listening in rooms whose claims have ended.
     pub(super) fn settle_freed_rooms(&mut self) {
         for number in self.rooms.take_freed() {
+            self.forget_guests(number);
             self.room_freed(&number.to_string());
         }
     }

@@ -68,12 +68,12 @@ impl fmt::Debug for ResumeToken {
     }
 }
 
-/// The SHA-256 of a claim's token.
+/// The SHA-256 of a claim's token, or of a guest's.
 ///
 /// The server keeps this instead of the token: what is in memory or in Redis then claims no room.
 /// The token is random, so it needs no salt. And comparing hashes tells nothing about the token,
 /// however long it takes: no one can choose a token by the beginning of its hash.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::server) struct ClaimHash([u8; 32]);
 
 impl ClaimHash {

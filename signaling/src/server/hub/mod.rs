@@ -14,6 +14,7 @@
 //!   away.
 //! - `claims`: claiming rooms and giving them up; `rooms`: the table of them.
 //! - `ring`: clients that listen in rooms, and callers that ring at them; `listeners`: its tables.
+//! - `guests`: who may come in with the link to an invite where others need a token.
 //! - `ring_only`: a server on which its owner alone can be called.
 //! - `cluster`: a store that several nodes share, and partners on other nodes.
 //! - `ids`: names that must not be mixed up.
@@ -23,6 +24,7 @@ mod claims;
 mod client;
 pub(super) mod cluster;
 mod delivery;
+pub(in crate::server) mod guests;
 pub(in crate::server) mod ids;
 mod listeners;
 mod resume;
@@ -40,6 +42,7 @@ use uuid::Uuid;
 use self::client::{Call, Client};
 use self::cluster::Cluster;
 use self::cluster::messages::{NodeId, Payload, StoreCommand};
+use self::guests::{Guests, link_ended};
 use self::ids::{PersonId, ResumeToken};
 use self::listeners::Listeners;
 pub(super) use self::ring_only::ClientRole;
@@ -72,6 +75,8 @@ pub(super) struct HubConfig {
     pub(super) holds: Holds,
     /// Whether reports are recorded.
     pub(super) takes_reports: bool,
+    /// Whether `room_claimed` carries a token for a guest: where others need a bearer token.
+    pub(super) admits_guests: bool,
     /// The wall clock, for the time of a report and the expiry of TURN credentials.
     pub(super) clock: fn() -> SystemTime,
     /// This node's name in the cluster. Without one, the hub matches its clients itself.
@@ -113,6 +118,8 @@ pub(super) struct Hub {
     matchmaker: Matchmaker,
     /// The rooms that clients have claimed. Empty in a cluster, too.
     rooms: Rooms,
+    /// The tokens in the links to invites.
+    guests: Guests,
     /// Who listens where, and who rings. Empty in a cluster, too.
     listeners: Listeners,
     cluster: Option<Cluster>,
@@ -137,6 +144,7 @@ impl Hub {
             blocks: HashMap::new(),
             away: BTreeSet::new(),
             rooms: Rooms::default(),
+            guests: Guests::default(),
             listeners: Listeners::default(),
             in_call: 0,
             effects: VecDeque::new(),
@@ -146,12 +154,20 @@ impl Hub {
     }
 
     /// Adds a client for a new connection and sends it `user_registered`. `subject` is the `sub` of
-    /// its bearer token.
+    /// its bearer token. A connection whose guest token is not valid is closed instead.
     pub(super) fn connect(&mut self, subject: Option<String>, role: ClientRole) -> ClientKey {
         let key = ClientKey::new(self.next_key);
         self.next_key += 1;
 
         let (socket, user) = (SocketId::from(self.id()), UserId::from(self.id()));
+        let Some(role) = self.admitted(role, &user) else {
+            let fault = Arc::new(link_ended().into());
+            self.effects.push_back(Effect::Send(key, fault));
+            self.effects
+                .push_back(Effect::Close(key, CloseReason::Unauthorized));
+            return key;
+        };
+
         let token = self.resume_token();
         let ice = self.config.ice.for_user(&user, (self.config.clock)());
         let registered = UserRegistered {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::calls::partner_gone;
 use super::client::{Client, PartnerLocation};
-use super::{Effect, Hub, MAX_AWAY, fault};
+use super::{ClientRole, Effect, Hub, MAX_AWAY, fault};
 use crate::message::{
     ErrorCode, Fault, LeaveReason, RequestId, Resumed, ServerMessage, SessionEnded,
 };
@@ -83,20 +83,26 @@ impl Hub {
         // A resume token does not carry another person's identity.
         let identity = |key: &ClientKey| {
             let client = self.clients.get(key)?;
-            Some((&client.subject, std::mem::discriminant(&client.role)))
+            Some((&client.subject, client.role))
         };
-        if identity(&old) != identity(&key) {
+        let (Some((old_subject, old_role)), Some((subject, role))) =
+            (identity(&old), identity(&key))
+        else {
+            return Err(nothing_to_resume());
+        };
+        if old_subject != subject || !old_role.is_resumed_by(role) {
             return Err(nothing_to_resume());
         }
-
-        let role = self.clients.get(&key).map(|client| client.role);
 
         let Some(mut client) = self.detach(old) else {
             return Err(nothing_to_resume());
         };
 
         // The address may be another one.
-        client.role = role.unwrap_or(client.role);
+        if let ClientRole::Visitor(_) = role {
+            client.role = role;
+        }
+
         match client.away_until.take() {
             Some(until) => {
                 self.away.remove(&(until, old));

@@ -31,6 +31,7 @@ impl Hub {
         // A client that searches or is in a call does not listen, so there is nothing to stop.
         if !rooms.is_empty() {
             self.must_not_visit(key)?;
+            self.must_not_be_guest(key)?;
             self.must_not_be_in_call(key)?;
             self.must_not_search(key)?;
             self.must_not_drain()?;

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use super::ids::ClaimHash;
 use super::rooms::MAX_GUESTS;
 use super::search::{no_such_room, room_full};
 use super::{Hub, fault};
@@ -24,6 +25,24 @@ pub(in crate::server) enum ClientRole {
     Owner,
     /// Ring, on a ring-only server. Connected from this address.
     Visitor(IpAddr),
+    /// What the guest token with this hash allows: see `guests`. No client has this role.
+    Invited(ClaimHash),
+    /// Join the call in this room.
+    Guest(u32),
+    /// Resume a guest: another connection uses the same link.
+    Spare,
+}
+
+impl ClientRole {
+    /// Whether a connection with the role `other` may resume a client with this one.
+    pub(super) fn is_resumed_by(self, other: Self) -> bool {
+        use std::mem::discriminant;
+
+        match self {
+            Self::Guest(_) | Self::Spare => matches!(other, Self::Guest(_) | Self::Spare),
+            _ => discriminant(&self) == discriminant(&other),
+        }
+    }
 }
 
 impl Hub {
@@ -35,7 +54,7 @@ impl Hub {
     pub(super) fn address_for_owner(&self, caller: ClientKey) -> Option<IpAddr> {
         match self.role(caller)? {
             ClientRole::Visitor(address) => Some(address),
-            ClientRole::Anyone | ClientRole::Owner => None,
+            _ => None,
         }
     }
 
@@ -50,7 +69,7 @@ impl Hub {
     pub(super) fn must_be_open(&self, key: ClientKey) -> Result<(), Fault> {
         match self.role(key) {
             Some(ClientRole::Owner | ClientRole::Visitor(_)) => Err(ring_only()),
-            Some(ClientRole::Anyone) | None => Ok(()),
+            _ => self.must_not_be_guest(key),
         }
     }
 
@@ -62,9 +81,9 @@ impl Hub {
         profile: &FindPartner,
     ) -> Result<(), Fault> {
         let room = match self.role(key) {
-            Some(ClientRole::Anyone) | None => return Ok(()),
             Some(ClientRole::Owner) => return Err(ring_only()),
             Some(ClientRole::Visitor(_)) => profile.room.as_deref().ok_or_else(ring_only)?,
+            _ => return Ok(()),
         };
 
         // Nobody else listens.
@@ -95,7 +114,7 @@ impl Hub {
         Ok(())
     }
 
-    fn role(&self, key: ClientKey) -> Option<ClientRole> {
+    pub(super) fn role(&self, key: ClientKey) -> Option<ClientRole> {
         self.clients.get(&key).map(|client| client.role)
     }
 }

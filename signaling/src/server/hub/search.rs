@@ -22,8 +22,8 @@ impl Hub {
         id: Option<RequestId>,
         now: Instant,
     ) -> Result<(), Fault> {
-        // A visitor waits no longer than the owner can be rung.
-        profile.must_exist |= self.is_visitor(key);
+        // A visitor waits no longer than the owner can be rung; a guest was invited.
+        profile.must_exist |= self.is_visitor(key) || self.is_guest(key);
         let is_charged = profile.guesses_room();
         let allowed = self.must_be_allowed_to_search(key, &profile);
 
@@ -63,6 +63,7 @@ impl Hub {
     /// have guessed the number. In a cluster, the store checks both.
     fn must_have_room(&self, key: ClientKey, profile: &FindPartner) -> Result<(), Fault> {
         self.must_ring_owner(key, profile)?;
+        self.must_be_invited(key, profile)?;
         let Some(room) = profile.room.as_ref().filter(|_| self.cluster.is_none()) else {
             return Ok(());
         };

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tandem_call::Profile;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::{ClientConfig, ClientErrorCode};
-use tandem_signaling::message::{FormerClaim, KnockId, UserId};
+use tandem_signaling::message::{ClaimToken, FormerClaim, KnockId, UserId};
 
 use super::call::Target;
 use super::{App, Effect, Now};
@@ -57,6 +57,8 @@ pub enum LineEvent {
         room: String,
         /// With what to ask for it again.
         former: Option<FormerClaim>,
+        /// With what a guest comes in, on a server where others need a token.
+        guest: Option<ClaimToken>,
         /// Random bits for the words of the invite.
         random: u32,
     },
@@ -268,8 +270,9 @@ impl App {
             LineEvent::Claimed {
                 room,
                 former,
+                guest,
                 random,
-            } => self.on_claimed(&room, former, random),
+            } => self.on_claimed(&room, former, guest.as_ref(), random),
             LineEvent::ClaimRefused { never } => self.on_claim_refused(never),
             LineEvent::Closed => self.retry_line(),
             LineEvent::CannotRing => self.wait_in_own_room(now),

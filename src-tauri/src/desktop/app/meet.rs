@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use tandem_call::Profile;
 use tandem_signaling::ServerUrl;
-use tandem_signaling::message::{FormerClaim, KnockId, MAX_LISTEN_ROOMS, UserId};
+use tandem_signaling::message::{ClaimToken, FormerClaim, KnockId, MAX_LISTEN_ROOMS, UserId};
 
 use super::call::Target;
 use super::{App, Effect, LineUse, Now, RoomClaim, partner};
@@ -194,7 +194,13 @@ impl App {
     }
 
     /// The user has this room now. If it is the one from before, the invite is the same.
-    pub(super) fn on_claimed(&mut self, room: &str, former: Option<FormerClaim>, random: u32) {
+    pub(super) fn on_claimed(
+        &mut self,
+        room: &str,
+        former: Option<FormerClaim>,
+        guest: Option<&ClaimToken>,
+        random: u32,
+    ) {
         if self.state.invitation != Some(Invitation::Asking) {
             return;
         }
@@ -225,7 +231,10 @@ impl App {
         self.state.invitation = Some(Invitation::Ready {
             code: invite.to_string(),
             app_link: self.app_link(&server, invite),
-            web_link: InviteLink::web(server.clone(), invite),
+            web_link: InviteLink::web(server.clone(), invite).map(|link| match guest {
+                Some(token) => InviteLink::for_guest(&link, token),
+                None => link,
+            }),
             server: server.authority().to_owned(),
             replaced: self.meeting.was_replaced,
         });

@@ -190,6 +190,7 @@ impl Listener {
                 self.claims = false;
                 self.notify(LineEvent::Claimed {
                     room: claimed.room,
+                    guest: claimed.guest_token,
                     former: self.line.former_claim().cloned(),
                     random: rand::random(),
                 });

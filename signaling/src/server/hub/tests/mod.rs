@@ -6,6 +6,7 @@ mod blocks;
 mod calls;
 mod claims;
 mod cluster_ring;
+mod guests;
 mod random;
 mod resume;
 mod ring;
@@ -210,6 +211,7 @@ fn config() -> HubConfig {
         silent: Duration::from_secs(60),
         resume_window: Duration::from_secs(30),
         takes_reports: true,
+        admits_guests: false,
         clock: || SystemTime::UNIX_EPOCH,
         node: None,
         ice: IceSource::new(Vec::new(), None),

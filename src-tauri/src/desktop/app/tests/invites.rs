@@ -27,6 +27,7 @@ fn a_server_that_forgot_the_user_gives_another_invite() {
     );
     world.line(LineEvent::Claimed {
         room: "8".into(),
+        guest: None,
         former: None,
         random: 2,
     });
@@ -148,6 +149,7 @@ fn a_call_at_another_server_leaves_the_user_with_another_invite() {
     world.line(LineEvent::Connected { user: "new".into() });
     world.line(LineEvent::Claimed {
         room: "8".into(),
+        guest: None,
         former: None,
         random: 2,
     });
@@ -244,4 +246,32 @@ fn a_wait_without_ring_does_not_begin_by_itself_again() {
 
     world.line(LineEvent::CannotRing);
     assert_eq!(*world.screen(), Screen::Lobby);
+}
+
+#[test]
+fn the_link_for_a_browser_lets_a_guest_into_a_server_with_tokens() {
+    let mut world = World::connected_to_server();
+    world.command(Command::Invite).unwrap();
+    world.line(LineEvent::Claimed {
+        room: "7".into(),
+        guest: Some("guest.secret".into()),
+        former: Some(former("7")),
+        random: 1,
+    });
+    let Some(Invitation::Ready {
+        app_link, web_link, ..
+    }) = &world.app.state().invitation
+    else {
+        panic!("the invite is ready")
+    };
+    let has_token = |link: &Option<String>| {
+        link.as_deref()
+            .map(|it| it.ends_with("&guest=guest.secret"))
+    };
+    assert_eq!(has_token(web_link), Some(true));
+    assert_eq!(
+        has_token(app_link),
+        Some(false),
+        "the app has a token of its own"
+    );
 }

@@ -156,6 +156,7 @@ impl World {
         self.line(LineEvent::Connected { user: "new".into() });
         self.line(LineEvent::Claimed {
             room: "7".into(),
+            guest: None,
             former: Some(former("7")),
             random: 2,
         });
@@ -173,6 +174,7 @@ impl World {
             .expect("an invite is possible");
         self.line(LineEvent::Claimed {
             room: "7".into(),
+            guest: None,
             former: Some(former("7")),
             random: 1,
         });

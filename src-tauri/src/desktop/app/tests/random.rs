@@ -200,7 +200,7 @@ fn line_event() -> impl Strategy<Value = LineEvent> {
     prop_oneof![
         4 => user.prop_map(|user| LineEvent::Connected { user: user.into() }),
         1 => Just(LineEvent::Lost { cause: ClientErrorCode::Broken }),
-        3 => ("[1-9]", any::<u32>()).prop_map(|(room, random)| LineEvent::Claimed { room, former: None, random }),
+        3 => ("[1-9]", any::<u32>()).prop_map(|(room, random)| LineEvent::Claimed { room, former: None, guest: None, random }),
         1 => any::<bool>().prop_map(|never| LineEvent::ClaimRefused { never }),
         1 => Just(LineEvent::CannotRing),
         1 => Just(LineEvent::Closed),

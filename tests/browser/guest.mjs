@@ -1,0 +1,291 @@
+// The browser of a guest, operated line by line, for the whole-system tests.
+//
+//   node guest.mjs --browser chromium|firefox --cert FILE [--devices fake|denied|none]
+//
+// `--cert` is the server's certificate, which the browser is to trust. Reads one JSON command per
+// line, such as `{"do":"open","url":"https://localhost:9000/j/7#garden-lantern"}`, and prints one JSON
+// answer for each: `{"ok":…}` or `{"error":"…"}`. A command is for the tab that its `tab` names; the
+// first one is `main`.
+
+import { createHash, X509Certificate } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+import { CHROMIUM, parse, print, sleep } from "./driver.mjs";
+
+/** `TANDEM_FIREFOX`, or its path on Debian. */
+const FIREFOX = process.env.TANDEM_FIREFOX ?? "/usr/bin/firefox-esr";
+
+const options = parse(process.argv.slice(2), { browser: "chromium", cert: "", devices: "fake" });
+
+/** What Chromium calls a certificate that it trusts whoever signed it: the hash of its public key. */
+function keyHash(file) {
+  const { publicKey } = new X509Certificate(readFileSync(file));
+  return createHash("sha256").update(publicKey.export({ type: "spki", format: "der" })).digest("base64");
+}
+
+const profile = mkdtempSync(join(tmpdir(), "tandem-guest-"));
+
+async function openChromium() {
+  const { chromium } = await import("playwright-core");
+  const devices = {
+    fake: ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=fps=30"],
+    denied: ["--use-fake-device-for-media-stream"],
+    none: ["--use-fake-ui-for-media-stream"],
+  };
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: CHROMIUM,
+    headless: true,
+    viewport: { width: 1000, height: 760 },
+    args: [
+      ...devices[options.devices],
+      // Only together with a profile of its own does Chromium take this.
+      `--ignore-certificate-errors-spki-list=${keyHash(options.cert)}`,
+      "--disable-features=WebRtcHideLocalIpsWithMdns",
+      "--allow-loopback-in-peer-connection",
+      "--disable-background-timer-throttling",
+      "--disable-renderer-backgrounding",
+      "--disable-backgrounding-occluded-windows",
+      "--mute-audio",
+      "--no-sandbox",
+    ],
+  });
+  return {
+    newPage: () => context.newPage(),
+    size: (page, width, height) => page.setViewportSize({ width, height }),
+    back: (page) => page.goBack(),
+    close: () => context.close(),
+  };
+}
+
+async function openFirefox() {
+  const { default: puppeteer } = await import("puppeteer-core");
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath: FIREFOX,
+    headless: true,
+    acceptInsecureCerts: true,
+    userDataDir: profile,
+    extraPrefsFirefox: {
+      "media.navigator.streams.fake": options.devices === "fake",
+      "media.navigator.permission.disabled": options.devices !== "denied",
+      // 2: refuse without a question.
+      ...(options.devices === "denied" ? { "permissions.default.camera": 2, "permissions.default.microphone": 2 } : {}),
+      // Both ends are on this machine.
+      "media.peerconnection.ice.loopback": true,
+      "media.peerconnection.ice.obfuscate_host_addresses": false,
+      "media.autoplay.default": 0,
+      // Nothing is fetched from elsewhere.
+      "network.captive-portal-service.enabled": false,
+      "network.connectivity-service.enabled": false,
+      "media.gmp-manager.updateEnabled": false,
+      "dom.push.connection.enabled": false,
+    },
+  });
+  return {
+    newPage: () => browser.newPage(),
+    size: (page, width, height) => page.setViewport({ width, height }),
+    back: (page) => page.goBack(),
+    close: () => browser.close(),
+  };
+}
+
+const browser = await (options.browser === "firefox" ? openFirefox() : openChromium());
+
+async function quit() {
+  await browser.close();
+  if (existsSync(profile)) rmSync(profile, { recursive: true, force: true });
+  process.exit(0);
+}
+process.once("SIGTERM", () => void quit());
+
+const tabs = new Map();
+
+async function tabOf({ tab = "main" }) {
+  if (!tabs.has(tab)) {
+    const page = await browser.newPage();
+    const problems = [];
+    const requests = [];
+    page.on("pageerror", (error) => problems.push(String(error)));
+    page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+    page.on("request", (request) => requests.push(request.url()));
+    tabs.set(tab, { page, problems, requests });
+  }
+  return tabs.get(tab);
+}
+
+/** What the page shows. Runs in the page. */
+function look() {
+  const video = (id) => {
+    const element = document.getElementById(id);
+    if (!element) return null;
+    // Counted from the first look on: Firefox has no other figure for a stream.
+    if (element.shownFrames === undefined) {
+      element.shownFrames = 0;
+      const count = () => {
+        element.shownFrames += 1;
+        element.requestVideoFrameCallback(count);
+      };
+      element.requestVideoFrameCallback(count);
+    }
+    return {
+      frames: element.shownFrames,
+      width: element.videoWidth,
+      height: element.videoHeight,
+      live: "live" in element.dataset,
+      paused: element.paused,
+    };
+  };
+  const main = document.querySelector("main");
+  return {
+    screen: main?.dataset.screen ?? null,
+    heading: document.querySelector("h1")?.textContent ?? null,
+    focused: document.activeElement?.id || document.activeElement?.dataset?.action || null,
+    text: main?.innerText ?? "",
+    reason: document.getElementById("end-reason")?.dataset.reason ?? null,
+    problems: [...document.querySelectorAll("[data-problem]")].map((it) => it.dataset.problem),
+    badges: [...document.querySelectorAll("[data-badge]")].map((it) => it.dataset.badge),
+    notes: [...document.querySelectorAll("[data-note]")].map((it) => it.dataset.note),
+    remote: video("remote"),
+    local: video("local"),
+    overflows: document.documentElement.scrollWidth > innerWidth,
+  };
+}
+
+/** Repeats `look` until `holds`. */
+async function until(page, what, seconds, holds) {
+  const deadline = Date.now() + seconds * 1000;
+  for (;;) {
+    // A page that is being loaded has nothing to look at yet.
+    const seen = await page.evaluate(look).catch((error) => ({ error: String(error) }));
+    if (holds(seen)) return seen;
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s; ${JSON.stringify(seen)}`);
+    await sleep(20);
+  }
+}
+
+const selectorOf = ({ action, selector }) => selector ?? `[data-action="${action}"]`;
+
+const COMMANDS = {
+  /** Opens a page; answers with the milliseconds until it could be used. */
+  async open({ page }, { url }) {
+    const start = performance.now();
+    await page.goto(url, { waitUntil: "commit" in page ? "commit" : "domcontentloaded" });
+    await page.waitForSelector("main[data-screen], main.plain");
+    return { ms: performance.now() - start };
+  },
+  async press({ page }, command) {
+    const selector = selectorOf(command);
+    await page.waitForSelector(selector);
+    await page.click(selector);
+  },
+  async type({ page }, { selector, text }) {
+    await page.focus(selector);
+    await page.keyboard.type(text);
+  },
+  async choose({ page }, { selector, index }) {
+    await page.evaluate(
+      ([select, at]) => {
+        const element = document.querySelector(select);
+        element.selectedIndex = at;
+        element.dispatchEvent(new Event("change", { bubbles: true }));
+      },
+      [selector, index],
+    );
+  },
+  /** Waits for a screen, or for one of several: `in-call|ended`. */
+  async screen({ page }, { name, seconds = 45 }) {
+    return until(page, name, seconds, (seen) => name.split("|").includes(seen.screen));
+  },
+  async reason({ page }, { name, seconds = 45 }) {
+    return until(page, name, seconds, (seen) => seen.reason === name);
+  },
+  async problem({ page }, { name, seconds = 45 }) {
+    return until(page, name, seconds, (seen) => seen.problems?.includes(name));
+  },
+  async badge({ page }, { name, shown = true, seconds = 45 }) {
+    return until(page, `${name} ${shown}`, seconds, (seen) => seen.badges?.includes(name) === shown);
+  },
+  async text({ page }, { text, seconds = 45 }) {
+    return until(page, text, seconds, (seen) => seen.text?.includes(text));
+  },
+  /** Waits for `count` more frames of a video. */
+  async frames({ page }, { video, count, seconds = 45 }) {
+    const before = (await page.evaluate(look))[video]?.frames ?? 0;
+    const enough = (seen) => (seen[video]?.frames ?? 0) >= before + count;
+    return until(page, `${count} frames of ${video}`, seconds, enough);
+  },
+  /**
+   * Notes when the next call's screen and its first frame appear, in the page's own time: `noted`
+   * tells. The note itself costs a few microseconds for each change of the page.
+   */
+  async note({ page }) {
+    await page.evaluate(() => {
+      const notes = {};
+      window.notes = notes;
+      new MutationObserver(() => {
+        if (document.querySelector("[data-screen=connecting], [data-screen=in-call]")) notes.letIn ??= performance.now();
+        if (document.querySelector("#remote[data-live]")) notes.firstFrame ??= performance.now();
+      }).observe(document.getElementById("app"), { subtree: true, childList: true, attributes: true });
+    });
+  },
+  async noted({ page }) {
+    return page.evaluate(() => window.notes);
+  },
+  async look({ page, problems, requests }) {
+    return { ...(await page.evaluate(look)), errors: problems, requests };
+  },
+  async reload({ page }) {
+    await page.reload();
+    await page.waitForSelector("main[data-screen]");
+  },
+  async back({ page }) {
+    await browser.back(page);
+  },
+  async close(tab, { tab: name = "main" }) {
+    // As the user does: the page gets to know.
+    await tab.page.close({ runBeforeUnload: false });
+    tabs.delete(name);
+  },
+  async size({ page }, { width, height }) {
+    await browser.size(page, width, height);
+  },
+  /** Ends the track of a device, as if it were unplugged. */
+  async unplug({ page }) {
+    await page.evaluate(() => {
+      const [track] = document.getElementById("local").srcObject.getVideoTracks();
+      track.stop();
+      track.dispatchEvent(new Event("ended"));
+    });
+  },
+  /** Shows `url` in a frame of the page at `from`; answers with what is in the frame then. */
+  async framed({ page }, { url, from }) {
+    await page.goto(from);
+    await page.evaluate((src) => document.body.append(Object.assign(document.createElement("iframe"), { src })), url);
+    const frame = page.frames().find((it) => it !== page.mainFrame());
+    // Chromium shows an error of its own in place of a page that it may not show.
+    const deadline = Date.now() + 30_000;
+    while (["", "about:blank"].includes(frame.url())) {
+      if (Date.now() > deadline) throw new Error("the frame shows nothing");
+      await sleep(20);
+    }
+    return { url: frame.url() };
+  },
+};
+
+async function answer(line) {
+  try {
+    const command = JSON.parse(line);
+    const run = COMMANDS[command.do];
+    if (!run) throw new Error(`no command ${command.do}`);
+    print({ ok: (await run(await tabOf(command), command)) ?? null });
+  } catch (error) {
+    print({ error: error.message });
+  }
+}
+
+print({ ok: "ready" });
+for await (const line of createInterface({ input: process.stdin })) await answer(line);
+await quit();

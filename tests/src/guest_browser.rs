@@ -1,0 +1,138 @@
+//! The browser of a guest on the signaling server's page, operated by the test
+//! (`browser/guest.mjs`).
+
+use std::cell::Cell;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::part::source;
+use crate::process::Process;
+
+/// How long one command may take: longer than what it waits for itself.
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Which browser it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Debian's Chromium.
+    Chromium,
+    /// Debian's Firefox.
+    Firefox,
+}
+
+/// What the browser has for devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Devices {
+    /// A fake camera and a fake microphone, allowed without a question.
+    Fake,
+    /// The same, but the user refuses.
+    Denied,
+    /// None at all.
+    None,
+}
+
+/// A browser with one or more tabs, closed when dropped.
+pub struct GuestBrowser {
+    process: Process,
+    /// How many answers have been read.
+    answers: Cell<usize>,
+}
+
+impl GuestBrowser {
+    /// Opens the browser. It trusts the certificate in this file.
+    ///
+    /// # Errors
+    /// When it does not open within 90 s.
+    pub fn open(kind: Kind, devices: Devices, cert: &Path) -> Result<Self> {
+        let mut command = Command::new("node");
+        command.arg(source("browser/guest.mjs"));
+        command.args([
+            "--browser",
+            match kind {
+                Kind::Chromium => "chromium",
+                Kind::Firefox => "firefox",
+            },
+            "--devices",
+            match devices {
+                Devices::Fake => "fake",
+                Devices::Denied => "denied",
+                Devices::None => "none",
+            },
+        ]);
+        command.arg("--cert").arg(cert);
+
+        let browser = Self {
+            process: Process::start_with_input(command)?,
+            answers: Cell::new(0),
+        };
+        browser.answer()?;
+        Ok(browser)
+    }
+
+    /// Runs a command of `browser/guest.mjs` and returns its result.
+    ///
+    /// # Errors
+    /// When it fails, with what the page shows.
+    pub fn run(&mut self, command: &Value) -> Result<Value> {
+        self.process.write_line(&command.to_string())?;
+        self.answer()
+            .with_context(|| format!("the browser could not do {command}"))
+    }
+
+    /// Clicks the button with this `data-action`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn press(&mut self, action: &str) -> Result<()> {
+        self.run(&json!({ "do": "press", "action": action }))
+            .map(drop)
+    }
+
+    /// Waits for this screen, and returns what the page shows.
+    ///
+    /// # Errors
+    /// When it does not come.
+    pub fn wait_for_screen(&mut self, name: &str) -> Result<Value> {
+        self.run(&json!({ "do": "screen", "name": name }))
+    }
+
+    /// What the page shows now.
+    ///
+    /// # Errors
+    /// When the page does not answer.
+    pub fn look(&mut self) -> Result<Value> {
+        self.run(&json!({ "do": "look" }))
+    }
+
+    fn answer(&self) -> Result<Value> {
+        let number = self.answers.get();
+        self.answers.set(number + 1);
+
+        let seen = Cell::new(0);
+        let answer = self.process.wait_for_line(TIMEOUT, |line| {
+            let answer: Value = serde_json::from_str(line).ok()?;
+            let index = seen.replace(seen.get() + 1);
+            (index == number).then_some(answer)
+        })?;
+
+        match answer.get("error") {
+            Some(error) => bail!("{error}"),
+            None => Ok(answer["ok"].clone()),
+        }
+    }
+}
+
+impl Drop for GuestBrowser {
+    fn drop(&mut self) {
+        if self.process.is_running() {
+            // The script closes its browser when its input ends or on this signal; a kill would
+            // leave the browser behind.
+            self.process.signal(libc::SIGTERM);
+            let _ = self.process.wait(Duration::from_secs(10));
+        }
+    }
+}

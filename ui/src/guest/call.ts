@@ -1,0 +1,127 @@
+// Carries out what the state machine decides: the WebSocket, the peer connection and the timer.
+
+import { socketUrl, type Invite } from "./address";
+import { type Effect, type Input, Machine, type Phase } from "./machine";
+import { Peer, type Sent } from "./peer";
+import { parseMessage } from "./protocol";
+
+/** The longest wait that `setTimeout` knows, in ms. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+export class Call {
+  readonly #machine: Machine;
+  readonly #url: string;
+  readonly #protocols: string[];
+  readonly #changed: () => void;
+  readonly #sent: () => Sent;
+  #socket: WebSocket | null = null;
+  #peer: Peer | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** Calls `changed` after each input; `sent` returns the local tracks. */
+  constructor(invite: Invite, changed: () => void, sent: () => Sent) {
+    this.#machine = new Machine(invite.room, Math.random);
+    this.#url = socketUrl(location);
+    // Never in the query: proxies write that into their logs.
+    this.#protocols = invite.token === null ? [] : ["tandem", `bearer.${invite.token}`];
+    this.#changed = changed;
+    this.#sent = sent;
+  }
+
+  get phase(): Phase {
+    return this.#machine.phase;
+  }
+
+  get remote(): MediaStream | null {
+    return this.#peer?.remote ?? null;
+  }
+
+  knock(name: string): void {
+    this.#input({ type: "knock", name });
+  }
+
+  leave(): void {
+    this.#input({ type: "leave" });
+  }
+
+  toStart(): void {
+    this.#input({ type: "toStart" });
+  }
+
+  /** The local tracks have changed. */
+  updateTracks(): void {
+    this.#peer?.update(this.#sent());
+  }
+
+  #input(input: Input): void {
+    for (const effect of this.#machine.handle(input, performance.now())) this.#run(effect);
+    this.#schedule();
+    this.#changed();
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    const { deadlineMs } = this.#machine;
+    if (deadlineMs === Infinity) return;
+    const wait = Math.min(Math.max(0, deadlineMs - performance.now()), MAX_TIMEOUT_MS);
+    this.#timer = setTimeout(() => {
+      this.#input({ type: "time" });
+    }, wait);
+  }
+
+  #run(effect: Effect): void {
+    switch (effect.type) {
+      case "connect":
+        this.#connect();
+        return;
+      case "send":
+        if (this.#socket?.readyState === WebSocket.OPEN) {
+          this.#socket.send(JSON.stringify(effect.message));
+        }
+        return;
+      case "disconnect":
+        this.#disconnect();
+        return;
+      case "startPeer":
+        this.#peer = new Peer(effect.initiator, effect.iceServers, this.#sent(), {
+          signal: (signal) => {
+            this.#input({ type: "signal", signal });
+          },
+          state: (state) => {
+            this.#input({ type: "peer", state });
+          },
+          partnerState: (state) => {
+            this.#input({ type: "partnerState", ...state });
+          },
+        });
+        return;
+      case "signalPeer":
+        this.#peer?.receive(effect.signal);
+        return;
+      case "stopPeer":
+        this.#peer?.close();
+        this.#peer = null;
+        return;
+    }
+  }
+
+  #connect(): void {
+    const socket = new WebSocket(this.#url, this.#protocols);
+    this.#socket = socket;
+    socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
+      if (socket !== this.#socket) return;
+      this.#input({ type: "received", message: parseMessage(data) });
+    });
+    socket.addEventListener("close", () => {
+      if (socket !== this.#socket) return;
+      this.#socket = null;
+      this.#input({ type: "socketClosed" });
+    });
+  }
+
+  #disconnect(): void {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(1000);
+  }
+}

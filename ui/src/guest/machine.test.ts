@@ -1,0 +1,361 @@
+import { describe, expect, it } from "vitest";
+
+import {
+  CONNECT_TIMEOUT_MS,
+  type Effect,
+  GONE_MS,
+  type Input,
+  LOST_MS,
+  Machine,
+  SERVER_TIMEOUT_MS,
+  SLOW_MS,
+} from "./machine";
+import type { Found, Registered, ServerMessage } from "./protocol";
+
+const REGISTERED: Registered = {
+  type: "user_registered",
+  resumeToken: "first",
+  heartbeatMs: 25_000,
+  silentMs: 60_000,
+  iceServers: [{ urls: ["stun:stun.example.org:3478"] }],
+};
+
+const FOUND: Found = {
+  type: "partner_found",
+  sessionId: "session",
+  socketId: "partner",
+  userName: "Ben",
+  userPicture: null,
+  initiator: true,
+};
+
+const OFFER = {
+  kind: "description",
+  description: { type: "offer", sdp: "v=0\r\n" },
+} as const;
+
+const signal = (seq: number, sessionId = "session"): ServerMessage => ({
+  type: "signal",
+  signal: OFFER,
+  sessionId,
+  seq,
+});
+
+/** A machine with a clock of its own, and what it has sent. */
+function guest() {
+  const machine = new Machine("7", () => 0.5);
+  let nowMs = 1_000;
+  const act = (input: Input) => machine.handle(input, nowMs);
+  const receive = (...messages: ServerMessage[]) =>
+    messages.flatMap((message) => act({ type: "received", message }));
+  /** Runs all timers that are due within this time. */
+  const wait = (ms: number) => {
+    const until = nowMs + ms;
+    const effects: Effect[] = [];
+    while (machine.deadlineMs <= until) {
+      nowMs = machine.deadlineMs;
+      effects.push(...act({ type: "time" }));
+    }
+    nowMs = until;
+    return effects;
+  };
+  return { machine, act, receive, wait, now: () => nowMs };
+}
+
+const sent = (effects: Effect[]) =>
+  effects.flatMap((effect) => (effect.type === "send" ? [effect.message] : []));
+const kinds = (effects: Effect[]) => effects.map(({ type }) => type);
+
+/** In a call with Ben. */
+function inCall() {
+  const it = guest();
+  it.act({ type: "knock", name: "Ada" });
+  it.receive(REGISTERED, { type: "searching", ringing: true }, FOUND);
+  it.act({ type: "peer", state: "connected" });
+  expect(it.machine.phase.kind).toBe("inCall");
+  return it;
+}
+
+describe("a guest", () => {
+  it("does nothing without a click", () => {
+    const { machine, receive, wait } = guest();
+    expect(receive(REGISTERED, FOUND)).toEqual([]);
+    expect(wait(3_600_000)).toEqual([]);
+    expect(machine.phase).toEqual({ kind: "start" });
+  });
+
+  it("knocks once it is registered", () => {
+    const { machine, act, receive } = guest();
+    expect(act({ type: "knock", name: "  Ada " })).toEqual([{ type: "connect" }]);
+    expect(sent(receive(REGISTERED))).toEqual([
+      { type: "find_partner", userName: "Ada", room: "7", mustExist: true, id: "knock" },
+    ]);
+    receive({ type: "searching", ringing: false });
+    expect(machine.phase).toMatchObject({ kind: "knocking", ringing: false });
+    receive({ type: "searching", ringing: true });
+    expect(machine.phase).toMatchObject({ kind: "knocking", ringing: true });
+  });
+
+  it("needs no name", () => {
+    const { act, receive } = guest();
+    act({ type: "knock", name: " " });
+    expect(sent(receive(REGISTERED))).toEqual([
+      { type: "find_partner", room: "7", mustExist: true, id: "knock" },
+    ]);
+  });
+
+  it("is let in, and begins the call when media flows", () => {
+    const { machine, act, receive, wait, now } = guest();
+    act({ type: "knock", name: "Ada" });
+    const effects = receive(REGISTERED, FOUND);
+    expect(effects.at(-1)).toEqual({
+      type: "startPeer",
+      initiator: true,
+      iceServers: REGISTERED.iceServers,
+    });
+    expect(machine.phase).toMatchObject({ kind: "connecting", partner: { name: "Ben" } });
+    expect(sent(act({ type: "signal", signal: OFFER }))).toEqual([
+      { type: "webrtc_offer", to: "partner", offer: OFFER.description },
+    ]);
+    wait(SLOW_MS);
+    expect(machine.phase).toMatchObject({ kind: "connecting", slow: true });
+    act({ type: "peer", state: "connected" });
+    expect(machine.phase).toMatchObject({ kind: "inCall", connectedAtMs: now() });
+  });
+
+  it("sends answers and candidates to the partner, and nothing without one", () => {
+    const it = inCall();
+    const answer = { type: "answer", sdp: "v=0\r\n" } as const;
+    const candidate = { candidate: "candidate:1", sdpMid: "0" };
+    expect(
+      sent(it.act({ type: "signal", signal: { kind: "description", description: answer } })),
+    ).toEqual([{ type: "webrtc_answer", to: "partner", answer }]);
+    for (const sentCandidate of [candidate, null]) {
+      const input = { kind: "candidate", candidate: sentCandidate } as const;
+      expect(sent(it.act({ type: "signal", signal: input }))).toEqual([
+        { type: "ice_candidate", to: "partner", candidate: sentCandidate },
+      ]);
+    }
+    it.act({ type: "leave" });
+    expect(it.act({ type: "signal", signal: OFFER })).toEqual([]);
+  });
+
+  it.each([
+    ["no_such_room", "unknownCode"],
+    ["declined", "declined"],
+    ["no_answer", "noAnswer"],
+    ["queue_full", "busy"],
+    ["rate_limited", "busy"],
+    ["draining", "serverAway"],
+    ["from_a_newer_server", "serverAway"],
+    ["constructor", "serverAway"],
+  ])("ends its knock with %s", (code, reason) => {
+    const { machine, act, receive, wait } = guest();
+    act({ type: "knock", name: "" });
+    const effects = receive(REGISTERED, { type: "error", code, id: "knock" });
+    expect(machine.phase).toMatchObject({ kind: "ended", reason, durationMs: null });
+    expect(sent(effects).at(-1)).toEqual({ type: "bye" });
+    expect(kinds(effects).at(-1)).toBe("disconnect");
+    expect(wait(3_600_000)).toEqual([]);
+  });
+
+  it("is told that the server is private, or has banned it", () => {
+    for (const [code, reason] of [
+      ["unauthorized", "privateServer"],
+      ["banned", "banned"],
+    ] as const) {
+      const { machine, act, receive } = guest();
+      act({ type: "knock", name: "" });
+      receive({ type: "error", code, id: null });
+      expect(machine.phase).toMatchObject({ kind: "ended", reason });
+    }
+  });
+
+  it("gives up on a server that can't be reached", () => {
+    const { machine, act, wait } = guest();
+    act({ type: "knock", name: "" });
+    let attempts = 0;
+    while (machine.phase.kind === "knocking" && attempts < 100) {
+      act({ type: "socketClosed" });
+      attempts += kinds(wait(7_000)).filter((kind) => kind === "connect").length;
+    }
+    expect(machine.phase).toMatchObject({ kind: "ended", reason: "serverAway" });
+    expect(attempts).toBeGreaterThan(1);
+    expect(act({ type: "time" })).toEqual([]);
+  });
+
+  it("does not wait for ever for a server that accepts and says nothing", () => {
+    const { machine, act, wait } = guest();
+    act({ type: "knock", name: "" });
+    expect(kinds(wait(SERVER_TIMEOUT_MS))).toEqual(["send", "disconnect"]);
+    expect(machine.phase).toMatchObject({ kind: "ended", reason: "serverAway" });
+  });
+
+  it("knocks again if the connection breaks while it waits", () => {
+    const { machine, act, receive, wait } = guest();
+    act({ type: "knock", name: "Ada" });
+    receive(REGISTERED, { type: "searching", ringing: true });
+    act({ type: "socketClosed" });
+    expect(machine.phase).toMatchObject({ kind: "knocking", ringing: false });
+    expect(kinds(wait(300))).toEqual(["connect"]);
+    const [search] = sent(receive({ ...REGISTERED, resumeToken: "second" }));
+    expect(search).toMatchObject({ type: "find_partner", room: "7" });
+  });
+
+  it("cancels its knock", () => {
+    const { machine, act, receive, wait } = guest();
+    act({ type: "knock", name: "" });
+    receive(REGISTERED);
+    expect(kinds(act({ type: "leave" }))).toEqual(["send", "disconnect"]);
+    expect(machine.phase).toEqual({ kind: "start" });
+    expect(wait(3_600_000)).toEqual([]);
+  });
+
+  it("hangs up: the partner, the server and the peer connection learn of it", () => {
+    const it = inCall();
+    it.wait(61_000);
+    const effects = it.act({ type: "leave" });
+    expect(sent(effects)).toEqual([{ type: "end_session", sessionId: "session" }, { type: "bye" }]);
+    expect(kinds(effects)).toEqual(["send", "stopPeer", "send", "disconnect"]);
+    expect(it.machine.phase).toEqual({
+      kind: "ended",
+      reason: "hungUp",
+      partner: { name: "Ben", picture: null },
+      durationMs: 61_000,
+    });
+    expect(it.act({ type: "leave" })).toEqual([]);
+  });
+
+  it("is told that the partner left", () => {
+    const it = inCall();
+    it.receive({ type: "partner_left", sessionId: "another", reason: "left" });
+    expect(it.machine.phase.kind).toBe("inCall");
+    it.receive({ type: "partner_left", sessionId: "session", reason: "left" });
+    expect(it.machine.phase).toMatchObject({ kind: "ended", reason: "left" });
+  });
+
+  it("can knock again after a call, and starts from the beginning", () => {
+    const it = inCall();
+    it.receive(signal(1), signal(2));
+    it.act({ type: "leave" });
+    expect(it.act({ type: "knock", name: "Ada" })).toEqual([{ type: "connect" }]);
+    it.receive(REGISTERED, FOUND);
+    expect(kinds(it.receive(signal(1)))).toEqual(["signalPeer"]);
+  });
+});
+
+describe("during a call", () => {
+  it("shows what the partner has switched off", () => {
+    const it = inCall();
+    it.act({ type: "partnerState", muted: true, camera: false });
+    expect(it.machine.phase).toMatchObject({ partnerMuted: true, partnerCameraOff: true });
+  });
+
+  it("keeps what the partner reported before the call began", () => {
+    const it = guest();
+    it.act({ type: "knock", name: "" });
+    it.receive(REGISTERED, FOUND);
+    it.act({ type: "partnerState", muted: true, camera: true });
+    it.act({ type: "peer", state: "connected" });
+    expect(it.machine.phase).toMatchObject({ partnerMuted: true, partnerCameraOff: false });
+  });
+
+  it("survives a gap in the media, but not a long one", () => {
+    const it = inCall();
+    it.act({ type: "peer", state: "disconnected" });
+    expect(it.machine.phase).toMatchObject({ reconnecting: true });
+    it.wait(LOST_MS - 1);
+    it.act({ type: "peer", state: "connected" });
+    expect(it.machine.phase).toMatchObject({ kind: "inCall", reconnecting: false });
+    it.act({ type: "peer", state: "disconnected" });
+    it.wait(LOST_MS);
+    expect(it.machine.phase).toMatchObject({ kind: "ended", reason: "connectionLost" });
+  });
+
+  it("ends soon if media and server have both lost the partner", () => {
+    const it = inCall();
+    it.receive({ type: "partner_left", sessionId: "session", reason: "disconnected" });
+    expect(it.machine.phase).toMatchObject({ kind: "inCall", partnerServerLost: true });
+    it.act({ type: "peer", state: "disconnected" });
+    it.wait(GONE_MS);
+    expect(it.machine.phase).toMatchObject({ kind: "ended", reason: "connectionLost" });
+  });
+
+  it("resumes at the server with the token of the broken connection", () => {
+    const it = inCall();
+    it.receive(signal(1), signal(2));
+    it.act({ type: "socketClosed" });
+    expect(it.machine.phase).toMatchObject({ kind: "inCall", serverLost: true });
+    expect(kinds(it.wait(7_000))).toEqual(["connect"]);
+    // The first attempt fails, too.
+    it.act({ type: "socketClosed" });
+    it.wait(7_000);
+    expect(sent(it.receive({ ...REGISTERED, resumeToken: "second" }))).toEqual([
+      { type: "resume", resumeToken: "first", lastSeq: 2, id: "resume" },
+    ]);
+    it.receive({ type: "resumed", sessionId: "session" });
+    expect(it.machine.phase).toMatchObject({ serverLost: false, partnerServerLost: false });
+    expect(it.receive(signal(2))).toEqual([]);
+    expect(kinds(it.receive(signal(3)))).toEqual(["signalPeer"]);
+  });
+
+  it("goes on without the server if it can't resume", () => {
+    const it = inCall();
+    it.act({ type: "socketClosed" });
+    it.wait(7_000);
+    it.receive(REGISTERED, { type: "error", code: "unauthorized", id: "resume" });
+    expect(it.machine.phase).toMatchObject({ kind: "inCall", serverLost: false });
+  });
+
+  it("notices a server that has fallen silent", () => {
+    const it = inCall();
+    const effects = it.wait(REGISTERED.silentMs);
+    expect(sent(effects).filter(({ type }) => type === "ping")).toHaveLength(2);
+    expect(it.machine.phase).toMatchObject({ kind: "inCall", serverLost: true });
+    expect(kinds(effects)).toContain("disconnect");
+  });
+
+  it("stays connected to a server that answers its pings", () => {
+    const it = inCall();
+    for (let round = 0; round < 10; round += 1) {
+      expect(sent(it.wait(REGISTERED.heartbeatMs)).map(({ type }) => type)).toEqual(["ping"]);
+      it.receive({ type: "other" });
+    }
+    expect(it.machine.phase).toMatchObject({ serverLost: false });
+  });
+
+  it("shows that the partner has lost the server", () => {
+    const it = inCall();
+    it.receive({ type: "partner_reconnecting", sessionId: "session" });
+    expect(it.machine.phase).toMatchObject({ partnerServerLost: true });
+    it.receive({ type: "partner_resumed", sessionId: "session" });
+    expect(it.machine.phase).toMatchObject({ partnerServerLost: false });
+  });
+});
+
+describe("while connecting", () => {
+  const connecting = () => {
+    const it = guest();
+    it.act({ type: "knock", name: "" });
+    it.receive(REGISTERED, FOUND);
+    return it;
+  };
+
+  it("fails if there is no route", () => {
+    for (const fail of [
+      (it: ReturnType<typeof guest>) => void it.act({ type: "peer", state: "failed" }),
+      (it: ReturnType<typeof guest>) => void it.wait(CONNECT_TIMEOUT_MS),
+    ]) {
+      const it = connecting();
+      // The server would close a silent connection; that is not what is tested here.
+      fail(it);
+      expect(it.machine.phase).toMatchObject({ kind: "ended", reason: "noRoute" });
+    }
+  });
+
+  it("can be cancelled", () => {
+    const it = connecting();
+    expect(kinds(it.act({ type: "leave" }))).toContain("stopPeer");
+    expect(it.machine.phase).toEqual({ kind: "start" });
+  });
+});

@@ -1,0 +1,440 @@
+// A guest's call, from the knock to its end, without a socket, a peer connection or a clock: inputs
+// and the time go in, effects come out. `shell.ts` carries them out.
+
+import type { ClientMessage, Found, Registered, ServerMessage, Signal } from "./protocol";
+
+/** Why a call, or the attempt, is over. */
+export type EndReason =
+  | "hungUp"
+  | "left"
+  | "declined"
+  | "noAnswer"
+  | "unknownCode"
+  | "busy"
+  | "privateServer"
+  | "banned"
+  | "serverAway"
+  | "noRoute"
+  | "connectionLost";
+
+/** The other person, as the server names them. */
+export interface Person {
+  name: string;
+  picture: string | null;
+}
+
+/** What the page shows of the call. */
+export type Phase =
+  | { kind: "start" }
+  | { kind: "knocking"; ringing: boolean; sinceMs: number }
+  | { kind: "connecting"; partner: Person; slow: boolean }
+  | {
+      kind: "inCall";
+      partner: Person;
+      connectedAtMs: number;
+      partnerMuted: boolean;
+      partnerCameraOff: boolean;
+      /** No media arrives. */
+      reconnecting: boolean;
+      /** This side has lost the server. */
+      serverLost: boolean;
+      partnerServerLost: boolean;
+    }
+  | { kind: "ended"; reason: EndReason; partner: Person | null; durationMs: number | null };
+
+export type Input =
+  /** The user's clicks. */
+  | { type: "knock"; name: string }
+  | { type: "leave" }
+  | { type: "toStart" }
+  /** The WebSocket. */
+  | { type: "received"; message: ServerMessage }
+  | { type: "socketClosed" }
+  /** The peer connection. */
+  | { type: "signal"; signal: Signal }
+  | { type: "peer"; state: "connected" | "disconnected" | "failed" }
+  /** The partner's report over the data channel. */
+  | { type: "partnerState"; muted: boolean; camera: boolean }
+  | { type: "time" };
+
+export type Effect =
+  | { type: "connect" }
+  | { type: "send"; message: ClientMessage }
+  | { type: "disconnect" }
+  | { type: "startPeer"; initiator: boolean; iceServers: RTCIceServer[] }
+  | { type: "signalPeer"; signal: Signal }
+  | { type: "stopPeer" };
+
+/** How long to look for the server before giving up, in ms. */
+export const SERVER_TIMEOUT_MS = 15_000;
+/** After this time a connection counts as slow, in ms: most take less than a second. */
+export const SLOW_MS = 10_000;
+/** ICE has tried every route by then, relayed ones included, in ms. */
+export const CONNECT_TIMEOUT_MS = 45_000;
+/** A call without media ends after this time, in ms. */
+export const LOST_MS = 15_000;
+/** The same if the server has lost the other person, too, in ms. */
+export const GONE_MS = 3_000;
+/** Waits between attempts to reach the server, in ms: doubled up to the second, with full jitter. */
+const BACKOFF_MS = [300, 7_000] as const;
+
+const KNOCK_ID = "knock";
+const RESUME_ID = "resume";
+
+/** How a search ends with an error, by its code. */
+const REFUSALS = new Map<string, EndReason>([
+  ["no_such_room", "unknownCode"],
+  ["declined", "declined"],
+  ["no_answer", "noAnswer"],
+  ["queue_full", "busy"],
+  ["rate_limited", "busy"],
+]);
+
+/** The other person's, as the server knows the call. */
+interface Session {
+  id: string;
+  socketId: string;
+}
+
+type Deadline = "retry" | "server" | "ping" | "silent" | "slow" | "connect" | "lost";
+
+const NEVER: Record<Deadline, number> = {
+  retry: Infinity,
+  server: Infinity,
+  ping: Infinity,
+  silent: Infinity,
+  slow: Infinity,
+  connect: Infinity,
+  lost: Infinity,
+};
+
+export class Machine {
+  phase: Phase = { kind: "start" };
+
+  readonly #room: string;
+  readonly #random: () => number;
+  #effects: Effect[] = [];
+
+  #name = "";
+  #isOpen = false;
+  #attempts = 0;
+  #registered: Registered | null = null;
+  /** The token of the connection that broke, until it is sent. */
+  #resumeToken: string | null = null;
+  #session: Session | null = null;
+  #lastSeq = 0;
+  /** What the other person reported last. */
+  #partner = { muted: false, cameraOff: false };
+  /** The server has lost the other person for good. */
+  #partnerGone = false;
+
+  readonly #deadlines: Record<Deadline, number> = { ...NEVER };
+
+  /** `random` returns a number from 0 to 1. */
+  constructor(room: string, random: () => number) {
+    this.#room = room;
+    this.#random = random;
+  }
+
+  /** When to pass a `time`; `Infinity`: not at all. */
+  get deadlineMs(): number {
+    return Math.min(...Object.values(this.#deadlines));
+  }
+
+  handle(input: Input, nowMs: number): Effect[] {
+    this.#tick(nowMs);
+    this.#take(input, nowMs);
+    return this.#effects.splice(0);
+  }
+
+  #take(input: Input, nowMs: number): void {
+    const { phase } = this;
+    switch (input.type) {
+      case "knock":
+        if (phase.kind === "start" || phase.kind === "ended") this.#knock(input.name, nowMs);
+        return;
+      case "leave":
+        this.#leave(nowMs);
+        return;
+      case "toStart":
+        if (phase.kind === "ended") this.phase = { kind: "start" };
+        return;
+      case "received":
+        if (this.#isOpen) this.#receive(input.message, nowMs);
+        return;
+      case "socketClosed":
+        if (this.#isOpen) this.#socketLost(nowMs);
+        return;
+      case "signal":
+        this.#relay(input.signal);
+        return;
+      case "peer":
+        this.#peerChanged(input.state, nowMs);
+        return;
+      case "partnerState":
+        if (phase.kind !== "inCall" && phase.kind !== "connecting") return;
+        this.#partner = { muted: input.muted, cameraOff: !input.camera };
+        if (phase.kind === "inCall") this.phase = { ...phase, ...this.#reported() };
+        return;
+      case "time":
+        return;
+    }
+  }
+
+  #reported() {
+    return { partnerMuted: this.#partner.muted, partnerCameraOff: this.#partner.cameraOff };
+  }
+
+  #knock(name: string, nowMs: number): void {
+    this.#name = name.trim();
+    this.#lastSeq = 0;
+    this.#partnerGone = false;
+    this.#partner = { muted: false, cameraOff: false };
+    this.phase = { kind: "knocking", ringing: false, sinceMs: nowMs };
+    this.#deadlines.server = nowMs + SERVER_TIMEOUT_MS;
+    this.#connect();
+  }
+
+  #connect(): void {
+    this.#deadlines.retry = Infinity;
+    this.#isOpen = true;
+    this.#effects.push({ type: "connect" });
+  }
+
+  #send(message: ClientMessage): void {
+    if (this.#isOpen) this.#effects.push({ type: "send", message });
+  }
+
+  #receive(message: ServerMessage, nowMs: number): void {
+    this.#heard(nowMs);
+    switch (message.type) {
+      case "user_registered":
+        this.#register(message, nowMs);
+        return;
+      case "searching":
+        if (this.phase.kind === "knocking")
+          this.phase = { ...this.phase, ringing: message.ringing };
+        return;
+      case "partner_found":
+        if (this.phase.kind === "knocking") this.#found(message, nowMs);
+        return;
+      case "signal":
+        this.#signalled(message);
+        return;
+      case "partner_left":
+        if (this.#session?.id === message.sessionId) this.#partnerLeft(message.reason, nowMs);
+        return;
+      case "partner_reconnecting":
+      case "partner_resumed":
+        if (this.phase.kind === "inCall" && this.#session?.id === message.sessionId) {
+          const partnerServerLost = message.type === "partner_reconnecting";
+          this.phase = { ...this.phase, partnerServerLost };
+        }
+        return;
+      case "resumed":
+        this.#serverBack();
+        // What ended the call meanwhile follows, if the server knows.
+        if (message.sessionId === null) this.#partnerIsGone(nowMs);
+        return;
+      case "error":
+        this.#refused(message.code, message.id, nowMs);
+        return;
+      case "other":
+        return;
+    }
+  }
+
+  /** Any message shows that the server is there. */
+  #heard(nowMs: number): void {
+    const silentMs = this.#registered?.silentMs ?? 0;
+    this.#deadlines.silent = silentMs > 0 ? nowMs + silentMs : Infinity;
+  }
+
+  #register(registered: Registered, nowMs: number): void {
+    const resumeToken = this.#resumeToken;
+    this.#registered = registered;
+    this.#resumeToken = null;
+    this.#attempts = 0;
+    this.#deadlines.server = Infinity;
+    this.#heard(nowMs);
+    this.#deadlines.ping = registered.heartbeatMs > 0 ? nowMs + registered.heartbeatMs : Infinity;
+
+    if (resumeToken !== null) {
+      this.#send({ type: "resume", resumeToken, lastSeq: this.#lastSeq, id: RESUME_ID });
+    } else if (this.phase.kind === "knocking") {
+      const name = this.#name === "" ? {} : { userName: this.#name };
+      const room = { room: this.#room, mustExist: true } as const;
+      this.#send({ type: "find_partner", ...name, ...room, id: KNOCK_ID });
+    }
+  }
+
+  #found(found: Found, nowMs: number): void {
+    const { sessionId: id, socketId, userName: name, userPicture: picture, initiator } = found;
+    this.#session = { id, socketId };
+    this.phase = { kind: "connecting", partner: { name, picture }, slow: false };
+    this.#deadlines.slow = nowMs + SLOW_MS;
+    this.#deadlines.connect = nowMs + CONNECT_TIMEOUT_MS;
+    const iceServers = this.#registered?.iceServers ?? [];
+    this.#effects.push({ type: "startPeer", initiator, iceServers });
+  }
+
+  #signalled({ seq, sessionId, signal }: Extract<ServerMessage, { type: "signal" }>): void {
+    // A resume repeats what may have arrived before.
+    if (seq <= this.#lastSeq) return;
+    this.#lastSeq = seq;
+    if (this.#session?.id === sessionId) this.#effects.push({ type: "signalPeer", signal });
+  }
+
+  /** Passes what the local peer connection says to the partner. */
+  #relay(signal: Signal): void {
+    const to = this.#session?.socketId;
+    if (to === undefined) return;
+    if (signal.kind === "candidate") {
+      this.#send({ type: "ice_candidate", to, candidate: signal.candidate });
+    } else if (signal.description.type === "offer") {
+      this.#send({ type: "webrtc_offer", to, offer: signal.description });
+    } else {
+      this.#send({ type: "webrtc_answer", to, answer: signal.description });
+    }
+  }
+
+  #partnerLeft(reason: string, nowMs: number): void {
+    if (reason === "disconnected" || reason === "node_lost") this.#partnerIsGone(nowMs);
+    else this.#end("left", nowMs);
+  }
+
+  /** The server has lost the partner, but media may still flow. */
+  #partnerIsGone(nowMs: number): void {
+    this.#partnerGone = true;
+    const { phase } = this;
+    if (phase.kind === "connecting") this.#end("connectionLost", nowMs);
+    if (phase.kind !== "inCall") return;
+    if (phase.reconnecting) this.#deadlines.lost = Math.min(this.#deadlines.lost, nowMs + GONE_MS);
+    else this.phase = { ...phase, partnerServerLost: true };
+  }
+
+  #refused(code: string, id: string | null, nowMs: number): void {
+    if (code === "banned") {
+      this.#end("banned", nowMs);
+    } else if (id === RESUME_ID) {
+      // The server knows this client no more; media does not depend on it.
+      this.#serverBack();
+      this.#partnerIsGone(nowMs);
+    } else if (code === "unauthorized" && id === null) {
+      // The server admits nobody without a token, or not with this one.
+      if (this.phase.kind === "knocking") this.#end("privateServer", nowMs);
+    } else if (id === KNOCK_ID && this.phase.kind === "knocking") {
+      this.#end(REFUSALS.get(code) ?? "serverAway", nowMs);
+    }
+  }
+
+  #serverBack(): void {
+    if (this.phase.kind === "inCall") this.phase = { ...this.phase, serverLost: false };
+  }
+
+  #socketLost(nowMs: number): void {
+    this.#isOpen = false;
+    this.#deadlines.ping = Infinity;
+    this.#deadlines.silent = Infinity;
+
+    const { phase } = this;
+    if (phase.kind === "knocking") {
+      // The search has ended with the connection, and begins again with the next one.
+      this.phase = { ...phase, ringing: false };
+      this.#deadlines.server = Math.min(this.#deadlines.server, nowMs + SERVER_TIMEOUT_MS);
+    } else if (phase.kind === "inCall" || phase.kind === "connecting") {
+      this.#resumeToken ??= this.#registered?.resumeToken ?? null;
+      if (phase.kind === "inCall") this.phase = { ...phase, serverLost: true };
+    } else {
+      return;
+    }
+
+    const [first, longest] = BACKOFF_MS;
+    const limit = Math.min(longest, first * 2 ** this.#attempts);
+    this.#attempts += 1;
+    this.#deadlines.retry = nowMs + this.#random() * limit;
+  }
+
+  #peerChanged(state: "connected" | "disconnected" | "failed", nowMs: number): void {
+    const { phase } = this;
+    if (phase.kind === "connecting") {
+      if (state === "failed") this.#end("noRoute", nowMs);
+      if (state === "connected") this.#begin(phase.partner, nowMs);
+    } else if (phase.kind === "inCall") {
+      if (state === "failed") {
+        this.#end("connectionLost", nowMs);
+      } else {
+        const reconnecting = state === "disconnected";
+        const limit = this.#partnerGone ? GONE_MS : LOST_MS;
+        this.#deadlines.lost = reconnecting ? nowMs + limit : Infinity;
+        this.phase = { ...phase, reconnecting };
+      }
+    }
+  }
+
+  #begin(partner: Person, nowMs: number): void {
+    this.#deadlines.slow = Infinity;
+    this.#deadlines.connect = Infinity;
+    this.phase = {
+      kind: "inCall",
+      partner,
+      connectedAtMs: nowMs,
+      ...this.#reported(),
+      reconnecting: false,
+      serverLost: !this.#isOpen,
+      partnerServerLost: this.#partnerGone,
+    };
+  }
+
+  #leave(nowMs: number): void {
+    const { kind } = this.phase;
+    if (kind === "inCall") this.#end("hungUp", nowMs);
+    if (kind !== "knocking" && kind !== "connecting") return;
+    this.#end("hungUp", nowMs);
+    this.phase = { kind: "start" };
+  }
+
+  #end(reason: EndReason, nowMs: number): void {
+    const { phase } = this;
+    const partner = "partner" in phase ? phase.partner : null;
+    const durationMs = phase.kind === "inCall" ? nowMs - phase.connectedAtMs : null;
+
+    if (this.#session) {
+      this.#send({ type: "end_session", sessionId: this.#session.id });
+      this.#effects.push({ type: "stopPeer" });
+    }
+    this.#send({ type: "bye" });
+    if (this.#isOpen) this.#effects.push({ type: "disconnect" });
+
+    this.#isOpen = false;
+    this.#session = null;
+    this.#registered = null;
+    this.#resumeToken = null;
+    this.#attempts = 0;
+    Object.assign(this.#deadlines, NEVER);
+    this.phase = { kind: "ended", reason, partner, durationMs };
+  }
+
+  /** Does what is due. */
+  #tick(nowMs: number): void {
+    const due = (name: Deadline) => {
+      if (this.#deadlines[name] > nowMs) return false;
+      this.#deadlines[name] = Infinity;
+      return true;
+    };
+
+    if (due("server")) this.#end("serverAway", nowMs);
+    if (due("connect")) this.#end("noRoute", nowMs);
+    if (due("lost")) this.#end("connectionLost", nowMs);
+    if (due("slow") && this.phase.kind === "connecting") this.phase = { ...this.phase, slow: true };
+    if (due("silent")) {
+      this.#effects.push({ type: "disconnect" });
+      this.#socketLost(nowMs);
+    }
+    if (due("ping")) {
+      this.#send({ type: "ping", t: Math.round(nowMs) });
+      this.#deadlines.ping = nowMs + (this.#registered?.heartbeatMs ?? Infinity);
+    }
+    if (due("retry")) this.#connect();
+  }
+}

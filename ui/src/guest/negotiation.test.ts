@@ -1,0 +1,112 @@
+import { describe, expect, it, vi } from "vitest";
+
+import { Negotiation } from "./negotiation";
+import type { Signal } from "./protocol";
+
+/** A peer connection that follows the rules for descriptions, and nothing else. */
+class FakePeer {
+  signalingState: RTCSignalingState = "stable";
+  localDescription: RTCSessionDescription | null = null;
+  remoteDescription: RTCSessionDescription | null = null;
+  candidates: (string | undefined)[] = [];
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as in the browser
+  async setLocalDescription() {
+    const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
+    this.localDescription = { type, sdp: type } as RTCSessionDescription;
+    this.signalingState = type === "offer" ? "have-local-offer" : "stable";
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as in the browser
+  async setRemoteDescription(description: RTCSessionDescriptionInit) {
+    if (description.sdp === "garbage") throw new Error("not SDP");
+    this.remoteDescription = description as RTCSessionDescription;
+    this.signalingState = description.type === "offer" ? "have-remote-offer" : "stable";
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- as in the browser
+  async addIceCandidate(candidate: RTCIceCandidateInit) {
+    if (candidate.candidate === "garbage") throw new Error("not a candidate");
+    this.candidates.push(candidate.candidate);
+  }
+}
+
+function side(polite: boolean) {
+  const peer = new FakePeer();
+  const sent: Signal[] = [];
+  const onFirstOffer = vi.fn(() => Promise.resolve());
+  const onFault = vi.fn();
+  const negotiation = new Negotiation({
+    peer: peer,
+    polite,
+    send: (signal) => sent.push(signal),
+    onFirstOffer,
+    onFault,
+  });
+  const types = () => sent.map((it) => (it.kind === "description" ? it.description.type : "?"));
+  return { peer, negotiation, types, onFirstOffer, onFault };
+}
+
+const described = (type: "offer" | "answer", sdp: string = type): Signal => ({
+  kind: "description",
+  description: { type, sdp },
+});
+const candidate = (line: string): Signal => ({ kind: "candidate", candidate: { candidate: line } });
+
+describe("negotiation", () => {
+  it("offers, and takes the answer", async () => {
+    const { peer, negotiation, types } = side(false);
+    await negotiation.offer();
+    await negotiation.receive(described("answer"));
+    expect(types()).toEqual(["offer"]);
+    expect(peer.signalingState).toBe("stable");
+  });
+
+  it("answers, with the local tracks in the first answer", async () => {
+    const { negotiation, types, onFirstOffer } = side(true);
+    await negotiation.receive(described("offer"));
+    await negotiation.receive(described("offer"));
+    expect(types()).toEqual(["answer", "answer"]);
+    expect(onFirstOffer).toHaveBeenCalledTimes(1);
+  });
+
+  it("yields to the other offer if it is polite, and ignores it if not", async () => {
+    const polite = side(true);
+    await polite.negotiation.offer();
+    await polite.negotiation.receive(described("offer"));
+    expect(polite.types()).toEqual(["offer", "answer"]);
+
+    const impolite = side(false);
+    await impolite.negotiation.offer();
+    await impolite.negotiation.receive(described("offer"));
+    expect(impolite.types()).toEqual(["offer"]);
+    expect(impolite.peer.remoteDescription).toBeNull();
+  });
+
+  it("keeps candidates that come before their description, up to a limit", async () => {
+    const { peer, negotiation } = side(true);
+    for (let n = 0; n < 1_000; n += 1) void negotiation.receive(candidate(String(n)));
+    await negotiation.receive(described("offer"));
+    expect(peer.candidates).toHaveLength(100);
+    await negotiation.receive(candidate("last"));
+    expect(peer.candidates.at(-1)).toBe("last");
+  });
+
+  it("does not end over a candidate that is none", async () => {
+    const { peer, negotiation, onFault } = side(true);
+    await negotiation.receive(described("offer"));
+    await negotiation.receive(candidate("garbage"));
+    await negotiation.receive({ kind: "candidate", candidate: null });
+    await negotiation.receive(candidate("good"));
+    expect(peer.candidates).toEqual(["good"]);
+    expect(onFault).not.toHaveBeenCalled();
+  });
+
+  it("reports a description that is none, and an answer to nothing is ignored", async () => {
+    const { negotiation, onFault } = side(true);
+    await negotiation.receive(described("answer", "garbage"));
+    expect(onFault).not.toHaveBeenCalled();
+    await negotiation.receive(described("offer", "garbage"));
+    expect(onFault).toHaveBeenCalledTimes(1);
+  });
+});

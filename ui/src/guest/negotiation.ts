@@ -1,0 +1,113 @@
+// Perfect negotiation (WebRTC §10.7) over the signaling server: each description and candidate in
+// the order in which it came, and the polite side yields if two offers collide.
+
+import type { Signal } from "./protocol";
+
+/** What negotiation needs of an `RTCPeerConnection`. */
+export type Negotiable = Pick<
+  RTCPeerConnection,
+  | "signalingState"
+  | "localDescription"
+  | "remoteDescription"
+  | "setLocalDescription"
+  | "setRemoteDescription"
+  | "addIceCandidate"
+>;
+
+interface Options {
+  peer: Negotiable;
+  /** Which side yields: not the one that makes the first offer. */
+  polite: boolean;
+  /** Sends a signal to the partner. */
+  send: (signal: Signal) => void;
+  /** Called after the partner's first offer, before it is answered: adds the local tracks to it. */
+  onFirstOffer: () => Promise<void>;
+  /** Called when the partner's description is not one. */
+  onFault: () => void;
+}
+
+export class Negotiation {
+  readonly #options: Options;
+  #makingOffer = false;
+  #ignoresOffer = false;
+  #isAnswered = false;
+  /** Candidates that came before the description that they belong to. */
+  #early: RTCIceCandidateInit[] = [];
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  /** Makes an offer: for `negotiationneeded`. */
+  async offer(): Promise<void> {
+    const { onFault } = this.#options;
+    try {
+      this.#makingOffer = true;
+      await this.#describe();
+    } catch {
+      onFault();
+    } finally {
+      this.#makingOffer = false;
+    }
+  }
+
+  /** Takes a signal of the partner. Resolves once it and all before it have been handled. */
+  receive(signal: Signal): Promise<void> {
+    this.#queue = this.#queue.then(() =>
+      signal.kind === "description"
+        ? this.#description(signal.description)
+        : this.#candidate(signal.candidate),
+    );
+    return this.#queue;
+  }
+
+  async #description(description: RTCSessionDescriptionInit): Promise<void> {
+    const { peer, polite, onFirstOffer, onFault } = this.#options;
+    const isOffer = description.type === "offer";
+    // An answer that nobody asked for changes nothing.
+    if (!isOffer && peer.signalingState !== "have-local-offer") return;
+
+    const collides = isOffer && (this.#makingOffer || peer.signalingState !== "stable");
+    this.#ignoresOffer = collides && !polite;
+    if (this.#ignoresOffer) return;
+
+    try {
+      await peer.setRemoteDescription(description);
+      for (const candidate of this.#early.splice(0)) await this.#add(candidate);
+      if (!isOffer) return;
+      if (!this.#isAnswered) await onFirstOffer();
+      this.#isAnswered = true;
+      await this.#describe();
+    } catch {
+      onFault();
+    }
+  }
+
+  async #describe(): Promise<void> {
+    const { peer, send } = this.#options;
+    await peer.setLocalDescription();
+    const description = peer.localDescription;
+    if (description) {
+      const { type, sdp } = description;
+      send({ kind: "description", description: { type, sdp } });
+    }
+  }
+
+  async #candidate(candidate: RTCIceCandidateInit | null): Promise<void> {
+    // The end of the candidates needs no action.
+    if (candidate === null || candidate.candidate === "") return;
+    if (this.#options.peer.remoteDescription) await this.#add(candidate);
+    // A partner that sends candidates without a description must not fill memory.
+    else if (this.#early.length < 100) this.#early.push(candidate);
+  }
+
+  /** A candidate that the browser refuses is one route less, no reason to end the call. */
+  async #add(candidate: RTCIceCandidateInit): Promise<void> {
+    try {
+      await this.#options.peer.addIceCandidate(candidate);
+    } catch {
+      // Another candidate may work.
+    }
+  }
+}

@@ -1,0 +1,148 @@
+// The peer connection of a call: the local tracks go out, the partner's come in.
+
+import type { MediaState } from "./media";
+import { Negotiation } from "./negotiation";
+import type { Signal } from "./protocol";
+import { CHANNEL, type DeviceState, parseState, stateMessage } from "./state-channel";
+
+export interface PeerEvents {
+  /** To be sent to the partner. */
+  signal: (signal: Signal) => void;
+  state: (state: "connected" | "disconnected" | "failed") => void;
+  partnerState: (state: DeviceState) => void;
+}
+
+/** The local tracks, and what the user has switched off. */
+export type Sent = Pick<MediaState, "camera" | "microphone" | "muted" | "cameraOn">;
+
+export class Peer {
+  /** The partner's tracks, at most one of each kind. */
+  readonly remote = new MediaStream();
+
+  readonly #connection: RTCPeerConnection;
+  readonly #negotiation: Negotiation;
+  readonly #senders: Partial<Record<"audio" | "video", RTCRtpSender>> = {};
+  #channel: RTCDataChannel | null = null;
+  #sent: Sent;
+  #isClosed = false;
+
+  constructor(initiator: boolean, iceServers: RTCIceServer[], sent: Sent, events: PeerEvents) {
+    const connection = new RTCPeerConnection({ iceServers });
+    this.#connection = connection;
+    this.#sent = sent;
+    const guarded =
+      <T>(tell: (value: T) => void) =>
+      (value: T) => {
+        if (!this.#isClosed) tell(value);
+      };
+    const changed = guarded(events.state);
+    const signal = guarded(events.signal);
+    this.#negotiation = new Negotiation({
+      peer: connection,
+      polite: !initiator,
+      send: signal,
+      onFirstOffer: () => this.#sendOnOffered(),
+      onFault: () => {
+        changed("failed");
+      },
+    });
+
+    connection.addEventListener("negotiationneeded", () => void this.#negotiation.offer());
+    connection.addEventListener("icecandidate", ({ candidate }) => {
+      signal({ kind: "candidate", candidate: candidate?.toJSON() ?? null });
+    });
+    connection.addEventListener("connectionstatechange", () => {
+      const { connectionState: state } = connection;
+      if (state === "connected" || state === "disconnected" || state === "failed") changed(state);
+    });
+    connection.addEventListener("track", ({ track }) => {
+      this.#receive(track);
+    });
+    connection.addEventListener("datachannel", ({ channel }) => {
+      this.#use(channel, guarded(events.partnerState));
+    });
+
+    if (initiator) {
+      this.#use(connection.createDataChannel(CHANNEL), guarded(events.partnerState));
+      this.#sendOnNew();
+    }
+  }
+
+  receive(signal: Signal): void {
+    void this.#negotiation.receive(signal);
+  }
+
+  /** The local tracks have changed, or are switched off or on. */
+  update(sent: Sent): void {
+    const before = this.#sent;
+    this.#sent = sent;
+    if (before.camera !== sent.camera) this.#replace("video", sent.camera);
+    if (before.microphone !== sent.microphone) this.#replace("audio", sent.microphone);
+    this.#report();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#connection.close();
+  }
+
+  /**
+   * Offers both kinds, also without a device: one that is switched on later needs no new
+   * negotiation.
+   */
+  #sendOnNew(): void {
+    const stream = new MediaStream();
+    for (const kind of ["audio", "video"] as const) {
+      const init: RTCRtpTransceiverInit = { direction: "sendrecv", streams: [stream] };
+      const { sender } = this.#connection.addTransceiver(this.#track(kind) ?? kind, init);
+      this.#senders[kind] = sender;
+    }
+  }
+
+  /** Sends on what the partner has offered to receive. */
+  async #sendOnOffered(): Promise<void> {
+    for (const transceiver of this.#connection.getTransceivers()) {
+      const kind = transceiver.receiver.track.kind as "audio" | "video";
+      if (this.#senders[kind]) continue;
+      this.#senders[kind] = transceiver.sender;
+      transceiver.direction = "sendrecv";
+      await transceiver.sender.replaceTrack(this.#track(kind));
+    }
+  }
+
+  #track(kind: "audio" | "video"): MediaStreamTrack | null {
+    return kind === "video" ? this.#sent.camera : this.#sent.microphone;
+  }
+
+  #replace(kind: "audio" | "video", track: MediaStreamTrack | null): void {
+    // Fails only if the connection is closed.
+    this.#senders[kind]?.replaceTrack(track).catch(() => undefined);
+  }
+
+  #receive(track: MediaStreamTrack): void {
+    const sameKind = this.remote.getTracks().some(({ kind }) => kind === track.kind);
+    if (!sameKind) this.remote.addTrack(track);
+  }
+
+  #use(channel: RTCDataChannel, tell: (state: DeviceState) => void): void {
+    if (channel.label !== CHANNEL || this.#channel) {
+      channel.close();
+      return;
+    }
+    this.#channel = channel;
+    channel.addEventListener("open", () => {
+      this.#report();
+    });
+    channel.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
+      const state = parseState(data);
+      if (state) tell(state);
+    });
+  }
+
+  #report(): void {
+    if (this.#channel?.readyState !== "open") return;
+    const { camera, microphone, muted, cameraOn } = this.#sent;
+    const state = { muted: muted || !microphone, camera: cameraOn && camera !== null };
+    this.#channel.send(stateMessage(state));
+  }
+}

@@ -1,0 +1,127 @@
+import { describe, expect, it } from "vitest";
+
+import { parseMessage } from "./protocol";
+import { parseState, stateMessage } from "./state-channel";
+import { obstacle } from "./support";
+
+const parse = (value: unknown) => parseMessage(JSON.stringify(value));
+
+describe("a message from the server", () => {
+  it("is read as the protocol describes it", () => {
+    expect(
+      parse({
+        type: "partner_found",
+        partnerId: "c1a5",
+        sessionId: "9d2f",
+        socketId: "5f0c",
+        userName: "Ben",
+        userAge: null,
+        userPicture: null,
+        initiator: true,
+      }),
+    ).toEqual({
+      type: "partner_found",
+      sessionId: "9d2f",
+      socketId: "5f0c",
+      userName: "Ben",
+      userPicture: null,
+      initiator: true,
+    });
+    expect(parse({ type: "searching", room: "7", ringing: true })).toEqual({
+      type: "searching",
+      ringing: true,
+    });
+    expect(
+      parse({
+        type: "ice_candidate",
+        candidate: { candidate: "candidate:1", sdpMid: "0", sdpMLineIndex: 0, other: {} },
+        from: "5f0c",
+        sessionId: "9d2f",
+        seq: 3,
+      }),
+    ).toEqual({
+      type: "signal",
+      signal: {
+        kind: "candidate",
+        candidate: { candidate: "candidate:1", sdpMid: "0", sdpMLineIndex: 0 },
+      },
+      sessionId: "9d2f",
+      seq: 3,
+    });
+  });
+
+  it("names ICE servers that the browser takes", () => {
+    const message = parse({
+      type: "user_registered",
+      resumeToken: "3f9a",
+      heartbeatMs: 25_000,
+      silentMs: 60_000,
+      iceServers: [
+        { urls: "stun:a" },
+        { urls: ["turn:b"], username: "u", credential: "c" },
+        { urls: [7] },
+        null,
+        "stun:c",
+      ],
+    });
+    expect(message).toMatchObject({
+      iceServers: [{ urls: ["stun:a"] }, { urls: ["turn:b"], username: "u", credential: "c" }],
+    });
+  });
+
+  it("can be anything", () => {
+    for (const data of [
+      "",
+      "{",
+      "[]",
+      "null",
+      "7",
+      '{"type":"from_a_newer_server"}',
+      '{"type":["error"]}',
+      new ArrayBuffer(4),
+      undefined,
+    ]) {
+      expect(parseMessage(data)).toEqual({ type: "other" });
+    }
+    expect(parse({ type: "user_registered", iceServers: 7 })).toMatchObject({ iceServers: [] });
+    expect(parse({ type: "webrtc_offer", offer: "v=0", seq: 1 })).toMatchObject({
+      signal: { kind: "candidate", candidate: null },
+    });
+  });
+});
+
+describe("a message on the data channel", () => {
+  it("says what the partner has switched off", () => {
+    const state = { muted: true, camera: false };
+    expect(parseState(stateMessage(state))).toEqual(state);
+    expect(parseState('{"type":"state","muted":false,"camera":true,"more":1}')).toEqual({
+      muted: false,
+      camera: true,
+    });
+  });
+
+  it("can be anything", () => {
+    for (const data of [
+      "",
+      "null",
+      "{}",
+      '{"type":"meet_again","share":"00"}',
+      '{"type":"state","muted":1,"camera":true}',
+      `{"type":"state","muted":true,"camera":true,"more":"${"x".repeat(1024)}"}`,
+      new ArrayBuffer(4),
+    ]) {
+      expect(parseState(data)).toBeNull();
+    }
+  });
+});
+
+describe("a browser", () => {
+  const able = { isSecureContext: true, mediaDevices: {}, RTCPeerConnection: {}, WebSocket: {} };
+
+  it("can call if it has everything, and the page is encrypted", () => {
+    expect(obstacle(able)).toBeNull();
+    expect(obstacle({ ...able, RTCPeerConnection: undefined })).toBe("tooOld");
+    expect(obstacle({ ...able, mediaDevices: undefined })).toBe("tooOld");
+    expect(obstacle({ ...able, isSecureContext: false, mediaDevices: undefined })).toBe("insecure");
+  });
+});
