@@ -1,5 +1,5 @@
 // A guest's call, from the knock to its end, without a socket, a peer connection or a clock: inputs
-// and the time go in, effects come out. `shell.ts` carries them out.
+// and the time go in, effects come out. `call.ts` carries them out.
 
 import type { ClientMessage, Found, Registered, ServerMessage, Signal } from "./protocol";
 

@@ -286,7 +286,7 @@ export const en = {
     title: "How do you want to call?",
     invite: {
       title: "Invite someone",
-      needs: "You get a code and a link to send. You both need Tandem and an internet connection.",
+      needs: "You get a code and a link to send. The other person can join in a browser.",
     },
     nearby: {
       title: "People nearby",
