@@ -283,6 +283,8 @@ impl App {
                 tracing::warn!(why, "people nearby cannot be found");
                 self.state.nearby.reach = NearbyReach::Silent;
             }
+            // It runs, if a call came by it.
+            NearbyEvent::Failed(_) if open.in_call => {}
             NearbyEvent::Failed(why) => {
                 self.nearby.has_failed = true;
                 self.stop_nearby();
@@ -346,7 +348,9 @@ impl App {
         address: Option<IpAddr>,
     ) {
         let is_known = self.meeting.rings(&knock);
-        if is_known || !self.can_be_rung_nearby() {
+        // Nobody is answered before it is known how.
+        let can_answer = self.own_nearby_server().is_some() && self.can_be_rung_nearby();
+        if is_known || !can_answer {
             return;
         }
 
