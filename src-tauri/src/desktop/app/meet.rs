@@ -355,7 +355,7 @@ impl App {
         self.meeting.ringing.retain(Ringing::is_nearby);
     }
 
-    /// The person who rings under this id, if that is the one whom the user sees.
+    /// The person who rings under this id, if the page shows that one.
     fn take_knock(&mut self, id: u32) -> Result<Ringing, CommandError> {
         let is_shown = self
             .state

@@ -36,7 +36,7 @@ const MAX_DECLINED: usize = 64;
 pub enum NearbyEvent {
     /// Others on the network can call this user.
     Opened {
-        /// As whom this user is announced.
+        /// This user's id in the announcement.
         id: NeighbourId,
         /// This user's own server, as this app connects to it.
         server: Box<ClientConfig>,
@@ -72,7 +72,7 @@ struct Open {
     line: LineId,
     /// The announced name.
     name: Option<String>,
-    /// As whom, and how this app reaches its own server; `None` until it runs.
+    /// The announced id, and how this app reaches its own server; `None` until it runs.
     own: Option<(NeighbourId, Box<ClientConfig>)>,
     /// Whether others can ring.
     can_be_rung: bool,
@@ -397,7 +397,7 @@ impl App {
             .is_some_and(|(own, other)| own < other)
     }
 
-    /// If the person whom the user rings rings here: this user's id and that of the other one. The
+    /// If the two ring each other: the id of this user and the id of the other person. The
     /// addresses are those of the moment of the click, whatever is announced since then.
     fn id_of_rung(&self, ringing: &Ringing) -> Option<(NeighbourId, NeighbourId)> {
         let (own, _) = self.nearby.open.as_ref()?.own.as_ref()?;

@@ -8,7 +8,7 @@ use tandem_signaling::client::{BearerToken, ClientErrorCode};
 use super::*;
 use crate::desktop::state::{IncomingCall, NearbyReach, NearbyStatus};
 
-/// As whom this user is announced.
+/// This user's id in the announcement.
 const OWN: u64 = 5;
 
 fn person(id: u64, name: &str) -> Neighbour {
