@@ -4,10 +4,13 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::process::tool;
 
@@ -40,6 +43,10 @@ impl Network {
         };
         for number in 0..hosts {
             network.add_host(number)?;
+        }
+
+        for host in &network.hosts {
+            host.wait_for_link_local()?;
         }
 
         Ok(network)
@@ -114,6 +121,30 @@ impl Host {
             .run("sysctl", &["-qw", "net.ipv6.conf.eth0.disable_ipv6=1"])
     }
 
+    /// The system gives `eth0` its IPv6 link-local address a moment after it is up.
+    fn wait_for_link_local(&self) -> Result<()> {
+        if !Path::new("/proc/sys/net/ipv6").exists() {
+            return Ok(());
+        }
+
+        let words = [
+            "-n",
+            &self.namespace.name,
+            "-6",
+            "address",
+            "show",
+            "dev",
+            "eth0",
+        ];
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !String::from_utf8_lossy(&tool("ip", words)?).contains("fe80") {
+            ensure!(Instant::now() < deadline, "eth0 gets no link-local address");
+            thread::sleep(Duration::from_millis(10));
+        }
+
+        Ok(())
+    }
+
     /// Takes `eth0` down.
     ///
     /// # Errors
@@ -168,7 +199,7 @@ impl Entrance {
         let path = format!("/run/netns/{}", self.0);
         let namespace = File::open(path).expect("the namespace exists");
 
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 // SAFETY: a system call on a file that is open; it changes this thread only.
                 let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use tandem_call::internals::{BitrateBounds, Peer, PeerConfig, PeerEvent};
-use tandem_media::codec::VideoCodec;
+use tandem_call::internals::{Peer, PeerConfig, PeerEvent};
 use tandem_tests::{Host, Network, Part, require};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
@@ -20,15 +19,8 @@ enum Signal {
 
 fn config() -> PeerConfig {
     PeerConfig {
-        codec: VideoCodec::H264,
-        send_video: true,
-        send_audio: true,
-        link: BitrateBounds::default(),
-        ice_servers: Vec::new(),
-        relay_only: false,
-        addresses: Vec::new(),
         link_local: true,
-        runtime: None,
+        ..PeerConfig::default()
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use rtc::interceptor::Slot;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
@@ -20,15 +21,17 @@ use webrtc::peer_connection::{
 };
 use webrtc::runtime::Runtime;
 
+use super::candidates::Candidates;
+use super::checks::Gate;
+use super::description::RemoteDescription;
 use super::error::{PeerError, could_not};
 use super::formats::{self, Format, MediaKind};
 use super::handler::{Handler, PeerEvent};
 use super::negotiated::{Negotiated, agree, same_format};
 use super::route::{self, Route};
+use super::sockets::Sockets;
 use super::track::LocalTrack;
-use super::workarounds::{
-    HandshakeDone, HandshakeRuntime, LinkLocal, RemoteCandidates, follow_answer,
-};
+use super::workarounds::{HandshakeDone, HandshakeRuntime, LinkLocal, follow_answer};
 use super::{description, privacy, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{LastHeard, LastHeardTap, PassThrough};
@@ -63,6 +66,24 @@ pub struct PeerConfig {
     pub runtime: Option<Arc<dyn Runtime>>,
 }
 
+impl Default for PeerConfig {
+    /// Sends both kinds of media, H.264 first, from every address of this machine and without
+    /// servers.
+    fn default() -> Self {
+        Self {
+            codec: VideoCodec::H264,
+            send_video: true,
+            send_audio: true,
+            link: BitrateBounds::default(),
+            ice_servers: Vec::new(),
+            relay_only: false,
+            addresses: Vec::new(),
+            link_local: false,
+            runtime: None,
+        }
+    }
+}
+
 /// One peer connection. [`close`](Self::close) it when done; if it is only dropped, the partner
 /// waits for a timeout.
 pub struct Peer {
@@ -77,7 +98,7 @@ pub struct Peer {
     prepared: bool,
     negotiated: Negotiated,
     events: UnboundedSender<PeerEvent>,
-    remote_candidates: RemoteCandidates,
+    candidates: Arc<Candidates>,
     link_local: LinkLocal,
 }
 
@@ -118,12 +139,16 @@ impl Peer {
             handshake_done.clone(),
             link_local.clone(),
         );
-        let runtime = HandshakeRuntime::new(
+        let sockets = Sockets {
+            link_local: link_local.clone(),
+            gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
+        };
+        let runtime: Arc<dyn Runtime> = Arc::new(HandshakeRuntime::new(
             config.runtime.as_ref(),
             handshake_done.clone(),
             has_turn,
-            link_local.clone(),
-        );
+            sockets,
+        ));
 
         let connection = PeerConnectionBuilder::new()
             .with_configuration(setup::configuration(&config.ice_servers, config.relay_only))
@@ -132,13 +157,15 @@ impl Peer {
             .with_setting_engine(setup::settings(config.relay_only, has_turn))
             .with_handler(Arc::new(handler))
             .with_udp_addrs(setup::addresses(&config.addresses, &link_local))
-            .with_runtime(Arc::new(runtime))
+            .with_runtime(Arc::clone(&runtime))
             .build()
             .await
             .map_err(could_not("start"))?;
 
+        let connection: Arc<dyn PeerConnection> = Arc::new(connection);
         Ok(Self {
-            connection: Arc::new(connection),
+            candidates: Candidates::new(Arc::clone(&connection), runtime, handshake_done.clone()),
+            connection,
             config,
             handshake_done,
             link,
@@ -148,7 +175,6 @@ impl Peer {
             prepared: false,
             negotiated: Negotiated::default(),
             events,
-            remote_candidates: RemoteCandidates::default(),
             link_local,
         })
     }
@@ -192,7 +218,7 @@ impl Peer {
             self.prepared = true;
         }
 
-        self.set_remote(remote.description).await?;
+        self.set_remote(remote).await?;
         let answer = self
             .connection
             .create_answer(None)
@@ -219,7 +245,7 @@ impl Peer {
                 .map_err(could_not("change the codec"))?;
         }
 
-        self.set_remote(remote.description).await
+        self.set_remote(remote).await
     }
 
     /// Adds a candidate of the partner, given as JSON.
@@ -231,14 +257,11 @@ impl Peer {
             return Ok(());
         };
 
-        if !self.remote_candidates.add(&candidate.candidate) {
-            return Err(PeerError::BadCandidate);
+        if self.candidates.add(candidate).await {
+            Ok(())
+        } else {
+            Err(PeerError::BadCandidate)
         }
-
-        self.connection
-            .add_ice_candidate(candidate)
-            .await
-            .map_err(|_| PeerError::BadCandidate)
     }
 
     /// Uses these servers, with fresh credentials, from now on. Existing TURN allocations are
@@ -296,7 +319,7 @@ impl Peer {
 
     /// The route that media takes. `None` until there is one.
     pub async fn route(&self) -> Option<Route> {
-        route::route(&*self.connection, &self.remote_candidates, self.link.rtt()).await
+        route::route(&*self.connection, &self.candidates, self.link.rtt()).await
     }
 
     /// Takes back this side's own offer.
@@ -402,15 +425,19 @@ impl Peer {
         Ok(())
     }
 
-    async fn set_remote(&self, description: RTCSessionDescription) -> Result<(), PeerError> {
-        self.remote_candidates.on_description(&description.sdp);
+    async fn set_remote(&self, remote: RemoteDescription) -> Result<(), PeerError> {
         self.connection
-            .set_remote_description(description)
+            .set_remote_description(remote.description)
             .await
             .map_err(|error| {
                 tracing::debug!(%error, "rejected the partner's description");
                 PeerError::BadDescription("it contradicts itself or what was agreed")
-            })
+            })?;
+        self.candidates
+            .on_description(&remote.ufrag, remote.candidates)
+            .await;
+
+        Ok(())
     }
 
     async fn set_local(&self, description: RTCSessionDescription) -> Result<String, PeerError> {
@@ -439,15 +466,8 @@ mod tests {
     #[tokio::test]
     async fn a_failed_call_into_webrtc_keeps_its_cause() {
         let config = PeerConfig {
-            codec: VideoCodec::H264,
-            send_video: true,
-            send_audio: true,
-            link: BitrateBounds::default(),
-            ice_servers: Vec::new(),
-            relay_only: false,
             addresses: vec!["127.0.0.1:0".parse().expect("an address")],
-            link_local: false,
-            runtime: None,
+            ..PeerConfig::default()
         };
 
         let (events, _receiver) = unbounded_channel();

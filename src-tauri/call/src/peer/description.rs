@@ -38,10 +38,22 @@ pub(super) fn candidate_to_json(candidate: &RTCIceCandidateInit) -> String {
     serde_json::to_string(candidate).expect("strings and numbers are always JSON")
 }
 
+/// Whether a candidate names an address at all. Without an interface of a family, the library binds
+/// the unspecified address and makes a candidate of it.
+pub(super) fn names_an_address(candidate: &RTCIceCandidateInit) -> bool {
+    let address = candidate.candidate.split_ascii_whitespace().nth(4);
+    !matches!(address, Some("0.0.0.0" | "::"))
+}
+
 /// A description from the partner, parsed as far as its media formats.
 #[derive(Debug)]
 pub(super) struct RemoteDescription {
+    /// The description without the candidates.
     pub(super) description: RTCSessionDescription,
+    /// The candidates inside it.
+    pub(super) candidates: Vec<RTCIceCandidateInit>,
+    /// `a=ice-ufrag` of the first section that has it.
+    pub(super) ufrag: String,
     pub(super) media: Vec<MediaSection>,
 }
 
@@ -66,9 +78,15 @@ pub(super) fn from_json(json: &str, expected: RTCSdpType) -> Result<RemoteDescri
         return Err(PeerError::BadDescription("it has the wrong type"));
     }
 
+    let (candidates, sdp) = without_candidates(&init.sdp);
+    let ufrag = sdp
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("a=ice-ufrag:"))
+        .unwrap_or_default()
+        .to_owned();
     let parsed = match expected {
-        RTCSdpType::Offer => RTCSessionDescription::offer(init.sdp),
-        _ => RTCSessionDescription::answer(init.sdp),
+        RTCSdpType::Offer => RTCSessionDescription::offer(sdp),
+        _ => RTCSessionDescription::answer(sdp),
     };
 
     let description = parsed.map_err(|_| PeerError::BadDescription("its SDP does not parse"))?;
@@ -78,7 +96,31 @@ pub(super) fn from_json(json: &str, expected: RTCSdpType) -> Result<RemoteDescri
         return Err(PeerError::BadDescription("it describes no media"));
     }
 
-    Ok(RemoteDescription { description, media })
+    Ok(RemoteDescription {
+        description,
+        candidates,
+        ufrag,
+        media,
+    })
+}
+
+/// Takes the candidates out of a description: the library would check all of them at once.
+fn without_candidates(sdp: &str) -> (Vec<RTCIceCandidateInit>, String) {
+    let mut candidates = Vec::new();
+    let mut rest = String::with_capacity(sdp.len());
+    for line in sdp.split_inclusive('\n') {
+        match line.trim().strip_prefix("a=candidate:") {
+            // All media is bundled onto one transport, so the section does not matter.
+            Some(value) => candidates.push(RTCIceCandidateInit {
+                candidate: format!("candidate:{value}"),
+                sdp_mline_index: Some(0),
+                ..RTCIceCandidateInit::default()
+            }),
+            None => rest.push_str(line),
+        }
+    }
+
+    (candidates, rest)
 }
 
 /// The audio and video sections of a description.
@@ -188,6 +230,31 @@ mod tests {
             "opus; H.264 baseline in packetization mode 1, nothing else"
         );
         assert_eq!(remote.media[1].formats[0].video(), Some(VideoCodec::H264));
+    }
+
+    #[test]
+    fn candidates_inside_a_description_are_taken_out() {
+        let json = offer(
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=ice-ufrag:abcd\r\n\
+             a=candidate:1 1 udp 1 192.0.2.1 5 typ host\r\na=end-of-candidates\r\n\
+             a=candidate:2 1 udp 1 192.0.2.2 5 typ host\r\na=rtpmap:111 opus/48000/2\r\n",
+        );
+        let remote = from_json(&json, RTCSdpType::Offer).unwrap();
+        let lines: Vec<&str> = remote
+            .candidates
+            .iter()
+            .map(|candidate| &*candidate.candidate)
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "candidate:1 1 udp 1 192.0.2.1 5 typ host",
+                "candidate:2 1 udp 1 192.0.2.2 5 typ host"
+            ]
+        );
+        assert_eq!(remote.ufrag, "abcd");
+        assert!(!remote.description.sdp.contains("192.0.2."));
+        assert_eq!(remote.media[0].formats.len(), 1, "the rest is as it was");
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl PeerConnectionEventHandler for Handler {
             Some(candidate)
         };
 
-        if let Some(mut candidate) = candidate {
+        if let Some(mut candidate) = candidate.filter(description::names_an_address) {
             candidate.candidate = self.link_local.named(&candidate.candidate);
             self.send(PeerEvent::Candidate(
                 description::candidate_to_json(&candidate).into(),

@@ -5,6 +5,8 @@
 //! wrong is dealt with in `workarounds/`; `docs/field-notes.md` has the measurements behind the
 //! settings.
 
+mod candidates;
+mod checks;
 mod connection;
 mod description;
 mod error;
@@ -14,6 +16,7 @@ mod negotiated;
 mod privacy;
 mod route;
 mod setup;
+mod sockets;
 mod track;
 mod workarounds;
 

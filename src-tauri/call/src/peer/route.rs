@@ -11,7 +11,8 @@ use webrtc::peer_connection::{
     PeerConnection, RTCIceCandidateType, RTCStatsReportEntry, StatsSelector,
 };
 
-use super::workarounds::{RemoteCandidates, selected_pair};
+use super::candidates::Candidates;
+use super::workarounds::selected_pair;
 
 /// The route that media takes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,7 +36,7 @@ pub struct Route {
 /// congestion control measured, which is better than ICE's sparse checks.
 pub(super) async fn route(
     connection: &dyn PeerConnection,
-    candidates: &RemoteCandidates,
+    candidates: &Candidates,
     rtt: Option<Duration>,
 ) -> Option<Route> {
     let pair = selected_pair(connection).await?;

@@ -88,6 +88,11 @@ impl LinkLocal {
         self.v4.iter().copied().chain(stand_ins)
     }
 
+    /// Whether `address` stands in for a link-local one.
+    pub(in crate::peer) fn is_stand_in(&self, address: SocketAddr) -> bool {
+        self.v6.iter().any(|v6| v6.stand_in == address)
+    }
+
     /// Wraps a socket of the library on `runtime`: one that stands in for a link-local address is
     /// replaced.
     pub(in crate::peer) fn wrap(

@@ -14,17 +14,14 @@
 //! replace the peer-reflexive candidate of the same address (RFC 8838 §11.4)". pion did it in
 //! pion/ice#877.
 //!
-//! **It can go** when `tests/late_candidates.rs` passes with `pair.remote().typ` alone. The bound
-//! on the number of candidates stays.
+//! **It can go** when `tests/late_candidates.rs` passes with `pair.remote().typ` alone.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use parking_lot::Mutex;
 
-/// Each of the partner's candidates is checked against each of ours, so their number is bounded. A
-/// browser sends about ten.
-const MAX_CANDIDATES: usize = 64;
+use crate::peer::checks::MAX_CANDIDATES;
 
 /// All candidate types (RFC 8839 §5.1). A partner may write anything in their place.
 const TYPES: [&str; 4] = ["host", "srflx", "prflx", "relay"];
@@ -37,8 +34,6 @@ pub(in crate::peer) struct RemoteCandidates {
 
 #[derive(Debug, Default)]
 struct Candidates {
-    /// How many have come since the last description, readable or not.
-    count: usize,
     /// One of [`TYPES`] by address.
     types: HashMap<SocketAddr, &'static str>,
     /// The generation before, from when `types` became too large.
@@ -46,40 +41,20 @@ struct Candidates {
 }
 
 impl RemoteCandidates {
-    /// Adds the next `candidate-attribute` (RFC 8839 §5.1). Returns `false` if there were too many
-    /// already.
-    pub(in crate::peer) fn add(&self, line: &str) -> bool {
-        let mut candidates = self.candidates.lock();
-        if candidates.count >= MAX_CANDIDATES {
-            return false;
-        }
-
-        candidates.count += 1;
+    /// Adds a `candidate-attribute` (RFC 8839 §5.1).
+    pub(in crate::peer) fn add(&self, line: &str) {
         if let Some((address, kind)) = address_and_type(line) {
-            candidates.types.insert(address, kind);
+            self.candidates.lock().types.insert(address, kind);
         }
-
-        true
     }
 
-    /// The partner has sent a new description. The count starts over, with the candidates inside
-    /// it. The known types stay, because media continues over those addresses.
-    pub(in crate::peer) fn on_description(&self, sdp: &str) {
-        {
-            let mut candidates = self.candidates.lock();
-            candidates.count = 0;
-
-            // A partner that sends descriptions without end must not fill memory.
-            if candidates.types.len() > MAX_CANDIDATES {
-                candidates.older = std::mem::take(&mut candidates.types);
-            }
+    /// ICE has restarted. The known types stay, because media continues over those addresses.
+    pub(in crate::peer) fn on_restart(&self) {
+        let mut candidates = self.candidates.lock();
+        // A partner that restarts without end must not fill memory.
+        if candidates.types.len() > MAX_CANDIDATES {
+            candidates.older = std::mem::take(&mut candidates.types);
         }
-
-        // Those beyond the limit are not remembered.
-        let _ = sdp
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("a=candidate:"))
-            .all(|line| self.add(line));
     }
 
     /// The type that the partner gave for an address.
@@ -125,9 +100,8 @@ mod tests {
             None,
             "no candidate has come yet"
         );
-        assert!(
-            candidates.add(RELAY) && candidates.add("2 1 UDP 2130706431 2001:db8::5 4000 typ host")
-        );
+        candidates.add(RELAY);
+        candidates.add("2 1 UDP 2130706431 2001:db8::5 4000 typ host");
         assert_eq!(candidates.type_of("203.0.113.5", 50_000), Some("relay"));
         assert_eq!(
             candidates.type_of("2001:DB8:0::5", 4_000),
@@ -139,7 +113,7 @@ mod tests {
             None,
             "the port counts"
         );
-        candidates.on_description("");
+        candidates.on_restart();
 
         assert_eq!(
             candidates.type_of("203.0.113.5", 50_000),
@@ -149,25 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn candidates_inside_a_description_count_too() {
-        let candidates = RemoteCandidates::default();
-        candidates.on_description(&format!(
-            "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na={RELAY}\r\na=end-of-candidates\r\n"
-        ));
-        assert_eq!(candidates.type_of("203.0.113.5", 50_000), Some("relay"));
-        assert_eq!(candidates.candidates.lock().count, 1, "one candidate");
-    }
-
-    #[test]
-    fn endless_descriptions_do_not_fill_memory() {
+    fn endless_restarts_do_not_fill_memory() {
         let candidates = RemoteCandidates::default();
         for round in 0..50_u32 {
-            candidates.on_description("");
+            candidates.on_restart();
             for port in 0..60 {
-                assert!(candidates.add(&format!(
+                candidates.add(&format!(
                     "1 1 udp 1 192.0.2.1 {} typ host",
                     1_000 + round * 60 + port
-                )));
+                ));
             }
         }
 
@@ -196,29 +160,8 @@ mod tests {
             "candidate:1 1 udp 2130706431 192.0.2.1 4000 host typ",
             "candidate:1 1 udp 2130706431 192.0.2.1 4000 typ <b>",
         ] {
-            assert!(candidates.add(line), "{line:?} is not too many");
+            candidates.add(line);
             assert!(candidates.candidates.lock().types.is_empty(), "{line:?}");
         }
-    }
-
-    #[test]
-    fn the_number_of_candidates_per_description_is_bounded() {
-        let candidates = RemoteCandidates::default();
-        assert!(
-            (0..MAX_CANDIDATES).all(|_| candidates.add("unreadable")),
-            "enough for a browser's ten"
-        );
-        assert!(!candidates.add(RELAY), "but no more than that");
-        assert_eq!(
-            candidates.type_of("203.0.113.5", 50_000),
-            None,
-            "nothing is kept of a rejected candidate"
-        );
-
-        candidates.on_description("");
-        assert!(
-            candidates.add(RELAY),
-            "a new description starts the count over"
-        );
     }
 }

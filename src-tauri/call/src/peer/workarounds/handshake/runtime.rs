@@ -29,7 +29,7 @@ use webrtc::runtime::{
 
 use super::done::HandshakeDone;
 use super::socket::HandshakeSocket;
-use crate::peer::workarounds::LinkLocal;
+use crate::peer::sockets::Sockets;
 
 /// The longest sleep until the connection is up.
 const MAX_SLEEP: Duration = Duration::from_millis(5);
@@ -43,23 +43,23 @@ pub(in crate::peer) struct HandshakeRuntime {
     inner: Arc<dyn Runtime>,
     done: HandshakeDone,
     limit_sleep: bool,
-    link_local: LinkLocal,
+    sockets: Sockets,
 }
 
 impl HandshakeRuntime {
     /// Wraps `inner`, or tokio. With `limit_sleep`, sleeps are short until the handshake is `done`.
-    /// `link_local` are the addresses that have stand-ins.
+    /// `sockets` wraps the sockets under this one's.
     pub(in crate::peer) fn new(
         inner: Option<&Arc<dyn Runtime>>,
         done: HandshakeDone,
         limit_sleep: bool,
-        link_local: LinkLocal,
+        sockets: Sockets,
     ) -> Self {
         Self {
             inner: inner.map_or_else(|| Arc::new(TokioRuntime) as _, Arc::clone),
             done,
             limit_sleep,
-            link_local,
+            sockets,
         }
     }
 
@@ -92,7 +92,7 @@ impl Runtime for HandshakeRuntime {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         Ok(HandshakeSocket::new(
-            self.link_local.wrap(socket, &*self.inner)?,
+            self.sockets.wrap(socket, &*self.inner)?,
             &self.inner,
             self.done.clone(),
         ))
@@ -139,12 +139,22 @@ impl Runtime for HandshakeRuntime {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
+    use parking_lot::Mutex;
+
     use super::*;
+    use crate::peer::checks::Gate;
+    use crate::peer::workarounds::LinkLocal;
 
     #[test]
     fn sleeps_are_short_until_the_connection_is_up() {
         let done = HandshakeDone::default();
-        let runtime = HandshakeRuntime::new(None, done.clone(), true, LinkLocal::none());
+        let sockets = Sockets {
+            link_local: LinkLocal::none(),
+            gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
+        };
+        let runtime = HandshakeRuntime::new(None, done.clone(), true, sockets.clone());
         let (short, long) = (Duration::from_millis(1), Duration::from_secs(1));
 
         assert_eq!(
@@ -165,8 +175,7 @@ mod tests {
             "afterwards timers run their time"
         );
 
-        let direct =
-            HandshakeRuntime::new(None, HandshakeDone::default(), false, LinkLocal::none());
+        let direct = HandshakeRuntime::new(None, HandshakeDone::default(), false, sockets);
         assert_eq!(
             direct.limited(long),
             long,

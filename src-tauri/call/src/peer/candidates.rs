@@ -1,0 +1,134 @@
+//! The partner's candidates on their way to the ICE agent.
+#![expect(clippy::disallowed_methods, reason = "a shell: it runs the queue")]
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
+use webrtc::runtime::Runtime;
+
+use super::checks::CandidateQueue;
+use super::workarounds::{HandshakeDone, RemoteCandidates};
+
+/// Gives the ICE agent the partner's candidates as the [`CandidateQueue`] says, until there is a
+/// connection.
+pub(super) struct Candidates {
+    connection: Arc<dyn PeerConnection>,
+    runtime: Arc<dyn Runtime>,
+    handshake_done: HandshakeDone,
+    state: Mutex<State>,
+    known: RemoteCandidates,
+}
+
+struct State {
+    queue: CandidateQueue<RTCIceCandidateInit>,
+    /// `a=ice-ufrag` of the description that they belong to (RFC 8839 §5.4).
+    ufrag: String,
+    /// A task waits for the next one's turn.
+    is_waiting: bool,
+}
+
+impl Candidates {
+    /// None yet, for `connection` on `runtime`.
+    pub(super) fn new(
+        connection: Arc<dyn PeerConnection>,
+        runtime: Arc<dyn Runtime>,
+        handshake_done: HandshakeDone,
+    ) -> Arc<Self> {
+        let state = State {
+            queue: CandidateQueue::new(),
+            ufrag: String::new(),
+            is_waiting: false,
+        };
+
+        Arc::new(Self {
+            connection,
+            runtime,
+            handshake_done,
+            state: Mutex::new(state),
+            known: RemoteCandidates::default(),
+        })
+    }
+
+    /// The partner's description has been applied; `inside` are the candidates that it had.
+    pub(super) async fn on_description(
+        self: &Arc<Self>,
+        ufrag: &str,
+        inside: Vec<RTCIceCandidateInit>,
+    ) {
+        {
+            let mut state = self.state.lock();
+            if state.ufrag != ufrag {
+                ufrag.clone_into(&mut state.ufrag);
+                state.queue.clear();
+                self.known.on_restart();
+            }
+        }
+
+        for candidate in inside {
+            self.add(candidate).await;
+        }
+    }
+
+    /// Adds a candidate. Returns `false` if it cannot be checked, or there are too many.
+    pub(super) async fn add(self: &Arc<Self>, candidate: RTCIceCandidateInit) -> bool {
+        let line = candidate.candidate.clone();
+        let is_kept = self.state.lock().queue.add(&line, candidate);
+        self.hand_over().await;
+        self.wait();
+        is_kept
+    }
+
+    /// The type that the partner gave for an address.
+    pub(super) fn type_of(&self, address: &str, port: u16) -> Option<&'static str> {
+        self.known.type_of(address, port)
+    }
+
+    /// Gives the agent every candidate whose turn it is.
+    async fn hand_over(&self) {
+        loop {
+            let next = self.state.lock().queue.take(self.runtime.now());
+            let Some(candidate) = next else {
+                return;
+            };
+
+            self.known.add(&candidate.candidate);
+            if let Err(error) = self.connection.add_ice_candidate(candidate).await {
+                tracing::debug!(%error, "the connection refused a candidate");
+            }
+        }
+    }
+
+    /// Waits for the next turn, if nothing waits already.
+    fn wait(self: &Arc<Self>) {
+        {
+            let mut state = self.state.lock();
+            if state.is_waiting || state.queue.due().is_none() {
+                return;
+            }
+
+            state.is_waiting = true;
+        }
+
+        let (this, runtime) = (Arc::downgrade(self), Arc::clone(&self.runtime));
+        self.runtime.spawn(Box::pin(async move {
+            while let Some(due) = this.upgrade().and_then(|this| this.next_turn()) {
+                runtime
+                    .sleep(due.saturating_duration_since(runtime.now()))
+                    .await;
+                if let Some(this) = this.upgrade() {
+                    this.hand_over().await;
+                }
+            }
+        }));
+    }
+
+    /// When the next turn is. Without one, waiting ends.
+    fn next_turn(&self) -> Option<Instant> {
+        let mut state = self.state.lock();
+        let due = state.queue.due().filter(|_| !self.handshake_done.get());
+        state.is_waiting = due.is_some();
+        due
+    }
+}

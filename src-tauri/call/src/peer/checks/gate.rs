@@ -1,0 +1,470 @@
+//! Decides which checks may leave and which may come in. Sans-IO: time is an argument.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::stun::{End, IceMessage, Transaction};
+
+/// One check of all pairs together leaves in this time (RFC 8445 §14.2: at least 5 ms).
+const PACE: Duration = Duration::from_millis(5);
+/// So many may leave at once: the pairs of two ordinary computers.
+const BURST: f64 = 12.0;
+/// The second check of a pair follows the first after this time.
+const FIRST_INTERVAL: Duration = Duration::from_millis(20);
+/// The time doubles so often: up to 640 ms.
+const DOUBLINGS: u32 = 5;
+/// A pair that does not answer is given up after so many checks (RFC 8489 §6.2.1 sends seven).
+const CHECKS_PER_PAIR: u32 = 10;
+
+/// All checks of a call to addresses that have never answered. 100 pairs (RFC 8445 §6.1.2.5) get
+/// three each.
+const BUDGET: f64 = 300.0;
+/// The budget grows back by so many a second: a long call may change networks many times.
+const BUDGET_PER_SECOND: f64 = 2.0;
+
+/// After so many checks without an answer, a pair that once answered is like any other.
+const CREDIT: u32 = 30;
+
+/// So many addresses may send checks without having been asked; each becomes a candidate.
+const SOURCES: f64 = 32.0;
+const SOURCES_PER_SECOND: f64 = 1.0;
+
+/// Pairs that are remembered: 16 sockets, 64 candidates.
+const MAX_PAIRS: usize = 1_024;
+/// Checks whose answers are recognized: those of four seconds, when the agent forgets them.
+const MAX_PENDING: usize = 1_024;
+
+/// One of this machine's sockets, and an end.
+pub(super) type Pair = (SocketAddr, End);
+
+/// The state of all pairs of a call. It outlives ICE restarts, so that they are counted, too.
+#[derive(Debug)]
+pub(in crate::peer) struct Gate {
+    pairs: HashMap<Pair, State>,
+    /// Checks on their way.
+    pending: VecDeque<(Transaction, Pair)>,
+    /// The user name of the newest check: another one begins another generation.
+    generation: Vec<u8>,
+    pace: Bucket,
+    budget: Bucket,
+    sources: Bucket,
+    /// When a pair's first check last found no place in the pace.
+    first_waits: Option<Instant>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct State {
+    /// Checks without an answer since the last one, or since the generation began.
+    unanswered: u32,
+    /// Not earlier than this.
+    due: Option<Instant>,
+    /// It has answered, so it wants to be checked.
+    answered: bool,
+    /// A check has come from there.
+    heard: bool,
+}
+
+impl Gate {
+    /// Nothing has been sent yet.
+    pub(in crate::peer) fn new(now: Instant) -> Self {
+        Self {
+            pairs: HashMap::new(),
+            pending: VecDeque::new(),
+            generation: Vec::new(),
+            pace: Bucket::new(now, BURST, 1.0 / PACE.as_secs_f64()),
+            budget: Bucket::new(now, BUDGET, BUDGET_PER_SECOND),
+            sources: Bucket::new(now, SOURCES, SOURCES_PER_SECOND),
+            first_waits: None,
+        }
+    }
+
+    /// Whether `message` may leave for `pair`.
+    pub(super) fn may_leave(&mut self, now: Instant, pair: Pair, message: IceMessage<'_>) -> bool {
+        let IceMessage::Check {
+            transaction,
+            username,
+        } = message
+        else {
+            return true;
+        };
+
+        // A socket that was not ready gets the same one again.
+        if self.pending.back() == Some(&(transaction, pair)) {
+            return true;
+        }
+
+        if self.generation != username {
+            self.begin_generation(username);
+        }
+
+        if !self.take(now, pair) {
+            return false;
+        }
+
+        if self.pending.len() == MAX_PENDING {
+            self.pending.pop_front();
+        }
+
+        self.pending.push_back((transaction, pair));
+        true
+    }
+
+    /// Whether `message`, which came from `pair`, may come in.
+    pub(super) fn may_enter(&mut self, now: Instant, pair: Pair, message: IceMessage<'_>) -> bool {
+        let transaction = match message {
+            IceMessage::Check { .. } => return self.hear(now, pair),
+            IceMessage::Answer { transaction } => transaction,
+        };
+
+        // Only who received the check can know its transaction, so that nobody answers in the name
+        // of an address that is not theirs.
+        let sent = self
+            .pending
+            .iter()
+            .position(|(other, _)| *other == transaction);
+        if let Some((_, asked)) = sent.and_then(|at| self.pending.remove(at))
+            && let Some(state) = self.pairs.get_mut(&asked)
+        {
+            state.answered = true;
+            state.unanswered = 0;
+        }
+
+        true
+    }
+
+    /// Takes one check of `pair` from pace and budget.
+    fn take(&mut self, now: Instant, pair: Pair) -> bool {
+        let is_full = self.pairs.len() >= MAX_PAIRS;
+        let mut state = match self.pairs.get(&pair) {
+            Some(state) => *state,
+            None if is_full => return false,
+            None => State::default(),
+        };
+
+        let is_trusted = state.answered && state.unanswered < CREDIT;
+        if !is_trusted && !self.pay(now, &state) {
+            return false;
+        }
+
+        let interval = FIRST_INTERVAL * 2_u32.pow(state.unanswered.min(DOUBLINGS));
+        state.due = Some(now + interval);
+        state.unanswered += 1;
+        self.pairs.insert(pair, state);
+        true
+    }
+
+    /// Takes one check out of pace and budget, if the pair's own schedule has one now.
+    fn pay(&mut self, now: Instant, state: &State) -> bool {
+        let is_due = state.due.is_none_or(|due| now >= due);
+        let is_given_up = state.unanswered >= CHECKS_PER_PAIR && !state.answered;
+        if !is_due || is_given_up || !self.budget.has_one(now) {
+            return false;
+        }
+
+        // The agent asks for all pairs in the same order at each interval. Without this, the first
+        // ones would be checked again and again before the last ones were at all.
+        let is_first = state.unanswered == 0;
+        let others_wait = self
+            .first_waits
+            .is_some_and(|waits| now.saturating_duration_since(waits) <= 2 * FIRST_INTERVAL);
+        if !is_first && others_wait && !state.heard {
+            return false;
+        }
+
+        let has_place = self.pace.take(now);
+        if has_place {
+            self.budget.take(now);
+        } else if is_first {
+            self.first_waits = Some(now);
+        }
+
+        has_place
+    }
+
+    /// A check came from `pair`: the partner is there now, so that a check in return is worth more
+    /// than its place in the schedule.
+    fn hear(&mut self, now: Instant, pair: Pair) -> bool {
+        let is_full = self.pairs.len() >= MAX_PAIRS;
+        let state = match self.pairs.get_mut(&pair) {
+            Some(state) => state,
+            None if is_full || !self.sources.take(now) => return false,
+            None => self.pairs.entry(pair).or_default(),
+        };
+
+        if !state.heard {
+            state.heard = true;
+            state.due = None;
+            state.unanswered = state.unanswered.min(1);
+        }
+
+        true
+    }
+
+    /// ICE has restarted: all pairs are checked anew.
+    fn begin_generation(&mut self, username: &[u8]) {
+        self.generation = username.to_vec();
+        self.pairs.retain(|_, state| state.answered);
+        for state in self.pairs.values_mut() {
+            *state = State {
+                answered: true,
+                unanswered: state.unanswered,
+                ..State::default()
+            };
+        }
+    }
+}
+
+/// A token bucket.
+#[derive(Debug)]
+struct Bucket {
+    capacity: f64,
+    per_second: f64,
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn new(now: Instant, capacity: f64, per_second: f64) -> Self {
+        Self {
+            capacity,
+            per_second,
+            tokens: capacity,
+            filled: now,
+        }
+    }
+
+    fn has_one(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + passed * self.per_second).min(self.capacity);
+        self.filled = self.filled.max(now);
+        self.tokens >= 1.0
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let has_one = self.has_one(now);
+        if has_one {
+            self.tokens -= 1.0;
+        }
+
+        has_one
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    /// How often the agent asks.
+    const TICK: Duration = Duration::from_millis(20);
+
+    fn pair(number: u16) -> Pair {
+        let local = "192.0.2.1:5000".parse().unwrap();
+        let to = SocketAddr::from(([198, 51, 100, 1], number));
+        (local, End::Direct(to))
+    }
+
+    /// The gate, and an agent that makes checks.
+    struct Rig {
+        gate: Gate,
+        made: u64,
+        username: Vec<u8>,
+    }
+
+    impl Rig {
+        fn new(now: Instant) -> Self {
+            Self {
+                gate: Gate::new(now),
+                made: 0,
+                username: b"a:b".to_vec(),
+            }
+        }
+
+        /// Makes a check of `pair`; its transaction, if it may leave.
+        fn check(&mut self, now: Instant, pair: Pair) -> Option<Transaction> {
+            self.made += 1;
+            let mut transaction = [0; 12];
+            transaction[..8].copy_from_slice(&self.made.to_be_bytes());
+            let message = IceMessage::Check {
+                transaction,
+                username: &self.username,
+            };
+            self.gate
+                .may_leave(now, pair, message)
+                .then_some(transaction)
+        }
+
+        fn answer(&mut self, now: Instant, pair: Pair, transaction: Transaction) -> bool {
+            self.gate
+                .may_enter(now, pair, IceMessage::Answer { transaction })
+        }
+
+        /// A check from the partner.
+        fn hear(&mut self, now: Instant, pair: Pair) -> bool {
+            let message = IceMessage::Check {
+                transaction: [0xff; 12],
+                username: b"b:a",
+            };
+            self.gate.may_enter(now, pair, message)
+        }
+    }
+
+    /// How many checks leave in `time` if the agent checks `pairs` at every tick.
+    fn leaving(rig: &mut Rig, start: Instant, time: Duration, pairs: u16) -> usize {
+        let ticks = time.as_millis() / TICK.as_millis();
+        let moments = (0..ticks as u32).map(|tick| start + TICK * tick);
+        moments
+            .map(|now| {
+                let left = (0..pairs).filter(|number| rig.check(now, pair(*number)).is_some());
+                left.count()
+            })
+            .sum()
+    }
+
+    #[test]
+    fn the_pairs_of_two_computers_are_checked_at_once() {
+        let now = Instant::now();
+        let mut rig = Rig::new(now);
+        for number in 0..12 {
+            assert!(rig.check(now, pair(number)).is_some(), "pair {number}");
+        }
+    }
+
+    #[test]
+    fn every_pair_has_its_turn_before_the_first_is_repeated_much() {
+        let start = Instant::now();
+        let mut rig = Rig::new(start);
+        let mut first = [None; 40];
+        for tick in 0..20_u32 {
+            let now = start + TICK * tick;
+            for number in 0..40_u16 {
+                if rig.check(now, pair(number)).is_some() {
+                    first[usize::from(number)].get_or_insert(now - start);
+                }
+            }
+        }
+
+        let last = first.iter().map(|first| first.expect("checked")).max();
+        assert!(last.unwrap() <= 160 * MS, "{first:?}");
+    }
+
+    #[test]
+    fn a_silent_pair_is_checked_at_growing_intervals_and_given_up() {
+        let start = Instant::now();
+        let mut rig = Rig::new(start);
+        let sent: Vec<u128> = (0..500)
+            .filter(|tick| rig.check(start + TICK * *tick, pair(1)).is_some())
+            .map(|tick| (TICK * tick).as_millis())
+            .collect();
+        assert_eq!(sent, [0, 20, 60, 140, 300, 620, 1_260, 1_900, 2_540, 3_180]);
+    }
+
+    #[test]
+    fn strangers_addresses_get_no_more_than_the_budget() {
+        let start = Instant::now();
+        let mut rig = Rig::new(start);
+        let mut left = 0;
+        // An offer every 1.9 s with new credentials, for a minute, each with 128 pairs.
+        for round in 0..32_u32 {
+            rig.username = format!("a:{round}").into_bytes();
+            let at = start + Duration::from_millis(1_900) * round;
+            left += leaving(&mut rig, at, Duration::from_millis(1_900), 128);
+        }
+
+        assert!((300..=300 + 2 * 61).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn a_pair_that_answers_is_not_held_back() {
+        let start = Instant::now();
+        let mut rig = Rig::new(start);
+        let partner = pair(200);
+        let transaction = rig.check(start, partner).expect("the first one");
+        rig.answer(start + MS, partner, transaction);
+        leaving(&mut rig, start + MS, Duration::from_secs(3), 128);
+
+        let now = start + Duration::from_secs(3);
+        let transaction = rig.check(now, partner);
+        assert!(transaction.is_some(), "though others have spent the budget");
+        rig.answer(now, partner, transaction.unwrap());
+        rig.username = b"restarted".to_vec();
+        for tick in 0..CREDIT {
+            let now = now + TICK * tick;
+            assert!(rig.check(now, partner).is_some(), "also after a restart");
+        }
+    }
+
+    #[test]
+    fn nobody_answers_for_another_address() {
+        let start = Instant::now();
+        let mut rig = Rig::new(start);
+        rig.check(start, pair(1)).expect("the first one");
+        rig.answer(start, pair(1), [9; 12]);
+        assert_eq!(leaving(&mut rig, start, Duration::from_secs(9), 2), 19);
+    }
+
+    #[test]
+    fn a_pair_that_once_answered_falls_back_into_the_budget() {
+        let start = Instant::now();
+        let mut rig = Rig::new(start);
+        let transaction = rig.check(start, pair(0)).expect("the first one");
+        rig.answer(start, pair(0), transaction);
+        let left = leaving(&mut rig, start, Duration::from_secs(120), 1);
+        assert!(
+            left <= CREDIT as usize + 120 * 1_000 / 640,
+            "at the longest interval: {left}"
+        );
+        assert!(left > 100, "it is never given up: {left}");
+    }
+
+    #[test]
+    fn a_check_from_the_partner_is_answered_with_a_check_at_once() {
+        let start = Instant::now();
+        let mut rig = Rig::new(start);
+        leaving(&mut rig, start, 400 * MS, 1);
+        let now = start + 401 * MS;
+        assert!(rig.check(now, pair(0)).is_none(), "the next is due at 620");
+        assert!(rig.hear(now, pair(0)));
+        assert!(rig.check(now, pair(0)).is_some());
+    }
+
+    #[test]
+    fn checks_from_endless_addresses_do_not_come_in() {
+        let now = Instant::now();
+        let mut rig = Rig::new(now);
+        let heard = (0..10_000).filter(|number| rig.hear(now, pair(*number)));
+        assert_eq!(heard.count(), SOURCES as usize);
+        assert!(rig.hear(now, pair(1)), "one that is known");
+    }
+
+    proptest! {
+        #[test]
+        fn no_sequence_exceeds_pace_and_budget(
+            steps in prop::collection::vec((0..200_u16, 0..40_u64, 0..6_u8), 0..2_000)
+        ) {
+            let start = Instant::now();
+            let mut rig = Rig::new(start);
+            let (mut now, mut left) = (start, 0_u32);
+            for (number, wait, what) in steps {
+                now += MS * wait as u32;
+                match what {
+                    0 => { rig.hear(now, pair(number)); }
+                    1 => rig.username = number.to_be_bytes().to_vec(),
+                    2 => { rig.answer(now, pair(number), [number as u8; 12]); }
+                    _ => left += u32::from(rig.check(now, pair(number)).is_some()),
+                }
+
+                let seconds = (now - start).as_secs_f64();
+                prop_assert!(f64::from(left) <= BURST + seconds / PACE.as_secs_f64() + 1.0);
+                prop_assert!(f64::from(left) <= BUDGET + BUDGET_PER_SECOND * seconds + 1.0);
+                prop_assert!(rig.gate.pairs.len() <= MAX_PAIRS);
+                prop_assert!(rig.gate.pending.len() <= MAX_PENDING);
+            }
+        }
+    }
+}

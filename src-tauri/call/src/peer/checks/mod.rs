@@ -1,0 +1,22 @@
+//! ICE checks that cannot harm others.
+//!
+//! A candidate is an address that the partner claims to have, and checking it means sending packets
+//! there. A partner who names other people's addresses could make this machine flood them (RFC 8445
+//! §19.5.1). The ICE agent of webrtc 0.21.1 checks every pair at every interval, so these stand
+//! between it and the network:
+//!
+//! - [`CandidateQueue`] gives it the partner's candidates by priority, a few at a time.
+//! - [`Gate`] lets its checks pass at one pace, each pair at growing intervals, and not more in a
+//!   call than a budget allows. A pair that has answered is not held back.
+//!
+//! A check that may not leave is dropped: the agent takes it for lost and makes another one at its
+//! next interval.
+
+mod gate;
+mod queue;
+mod socket;
+mod stun;
+
+pub(super) use gate::Gate;
+pub(super) use queue::{CandidateQueue, MAX_CANDIDATES};
+pub(super) use socket::CheckedSocket;

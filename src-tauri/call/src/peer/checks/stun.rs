@@ -1,0 +1,312 @@
+//! Finds ICE checks and their answers among datagrams (RFC 8489 §5, RFC 8445 §7), also inside what
+//! goes to a TURN server (RFC 8656 §11).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Size of a STUN header.
+const HEADER: usize = 20;
+/// Bytes 4 to 7 of every STUN message.
+const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+/// What TURN puts in front of channel data: a channel number and a length.
+const CHANNEL_HEADER: usize = 4;
+
+const BINDING_REQUEST: u16 = 0x0001;
+const BINDING_SUCCESS: u16 = 0x0101;
+const SEND_INDICATION: u16 = 0x0016;
+const DATA_INDICATION: u16 = 0x0017;
+
+const USERNAME: u16 = 0x0006;
+const XOR_PEER_ADDRESS: u16 = 0x0012;
+const DATA: u16 = 0x0013;
+
+/// Identifies a request; its answer carries the same one.
+pub(super) type Transaction = [u8; 12];
+
+/// The other end of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum End {
+    /// An address that is reached without help.
+    Direct(SocketAddr),
+    /// An address behind a TURN server.
+    Relayed {
+        /// The TURN server.
+        server: SocketAddr,
+        /// The partner's address.
+        peer: SocketAddr,
+    },
+    /// An address behind a TURN server, known by the number of its channel.
+    Channel {
+        /// The TURN server.
+        server: SocketAddr,
+        /// The number of the channel.
+        number: u16,
+    },
+}
+
+/// An ICE message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IceMessage<'a> {
+    /// A check: a binding request with a user name. A request to a STUN server has none.
+    Check {
+        transaction: Transaction,
+        /// Names the generation of ICE on both sides.
+        username: &'a [u8],
+    },
+    /// The answer to a check.
+    Answer { transaction: Transaction },
+}
+
+/// The ICE message in a datagram to or from `address`, and the end that it belongs to. `None` for
+/// everything else.
+pub(super) fn ice_message(address: SocketAddr, datagram: &[u8]) -> Option<(End, IceMessage<'_>)> {
+    if let Some(number @ 0x4000..=0x4fff) = number(datagram, 0) {
+        let length = usize::from(self::number(datagram, 2)?);
+        let inner = datagram.get(CHANNEL_HEADER..CHANNEL_HEADER + length)?;
+        let end = End::Channel {
+            server: address,
+            number,
+        };
+        return Some((end, binding(&Message::parse(inner)?)?));
+    }
+
+    let message = Message::parse(datagram)?;
+    if !matches!(message.kind, SEND_INDICATION | DATA_INDICATION) {
+        return Some((End::Direct(address), binding(&message)?));
+    }
+
+    let peer = message.address(message.attribute(XOR_PEER_ADDRESS)?)?;
+    let inner = Message::parse(message.attribute(DATA)?)?;
+    let end = End::Relayed {
+        server: address,
+        peer,
+    };
+    Some((end, binding(&inner)?))
+}
+
+fn binding<'a>(message: &Message<'a>) -> Option<IceMessage<'a>> {
+    let transaction = message.transaction;
+    match message.kind {
+        BINDING_REQUEST => Some(IceMessage::Check {
+            transaction,
+            username: message.attribute(USERNAME)?,
+        }),
+        BINDING_SUCCESS => Some(IceMessage::Answer { transaction }),
+        _ => None,
+    }
+}
+
+/// A STUN message.
+struct Message<'a> {
+    kind: u16,
+    transaction: Transaction,
+    attributes: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    fn parse(datagram: &'a [u8]) -> Option<Self> {
+        if datagram.get(4..8)? != COOKIE {
+            return None;
+        }
+
+        let length = usize::from(number(datagram, 2)?);
+        Some(Self {
+            kind: number(datagram, 0)?,
+            transaction: datagram.get(8..HEADER)?.try_into().ok()?,
+            attributes: datagram.get(HEADER..HEADER + length)?,
+        })
+    }
+
+    /// The value of the first attribute of a type.
+    fn attribute(&self, wanted: u16) -> Option<&'a [u8]> {
+        let mut rest = self.attributes;
+        loop {
+            let (kind, length) = (number(rest, 0)?, usize::from(number(rest, 2)?));
+            let value = rest.get(4..4 + length)?;
+            if kind == wanted {
+                return Some(value);
+            }
+
+            // Each one is padded to a multiple of four bytes.
+            rest = rest.get(4 + length.next_multiple_of(4)..)?;
+        }
+    }
+
+    /// An address as in XOR-MAPPED-ADDRESS (RFC 8489 §14.2).
+    fn address(&self, value: &[u8]) -> Option<SocketAddr> {
+        let mut mask = [0; 16];
+        mask[..4].copy_from_slice(&COOKIE);
+        mask[4..].copy_from_slice(&self.transaction);
+        let unmasked = |bytes: &[u8]| -> Vec<u8> {
+            let pairs = bytes.iter().zip(mask);
+            pairs.map(|(byte, mask)| byte ^ mask).collect()
+        };
+
+        let port = number(value, 2)? ^ u16::from_be_bytes([COOKIE[0], COOKIE[1]]);
+        let ip = match value.get(1)? {
+            1 => {
+                let bytes: [u8; 4] = unmasked(value.get(4..8)?).try_into().ok()?;
+                IpAddr::from(Ipv4Addr::from(bytes))
+            }
+            2 => {
+                let bytes: [u8; 16] = unmasked(value.get(4..20)?).try_into().ok()?;
+                IpAddr::from(Ipv6Addr::from(bytes))
+            }
+            _ => return None,
+        };
+
+        Some(SocketAddr::new(ip, port))
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+/// Messages for tests.
+#[cfg(test)]
+pub(super) mod examples {
+    use super::*;
+
+    /// A message of `kind`.
+    pub(in super::super) fn message(
+        kind: u16,
+        transaction: u8,
+        attributes: &[(u16, &[u8])],
+    ) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (kind, value) in attributes {
+            body.extend(kind.to_be_bytes());
+            body.extend((value.len() as u16).to_be_bytes());
+            body.extend(*value);
+            body.resize(body.len().next_multiple_of(4), 0);
+        }
+
+        let mut bytes = kind.to_be_bytes().to_vec();
+        bytes.extend((body.len() as u16).to_be_bytes());
+        bytes.extend(COOKIE);
+        bytes.extend([transaction; 12]);
+        bytes.extend(body);
+        bytes
+    }
+
+    /// A check.
+    pub(in super::super) fn check(transaction: u8) -> Vec<u8> {
+        message(BINDING_REQUEST, transaction, &[(USERNAME, b"them:us")])
+    }
+
+    /// The answer to a check.
+    pub(in super::super) fn answer(transaction: u8) -> Vec<u8> {
+        message(BINDING_SUCCESS, transaction, &[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::examples::{answer, check, message};
+    use super::*;
+
+    fn server() -> SocketAddr {
+        "203.0.113.5:3478".parse().unwrap()
+    }
+
+    /// `address` as XOR-PEER-ADDRESS in a message with the transaction of [`message`].
+    fn peer_address(address: &str, transaction: u8) -> Vec<u8> {
+        let address: SocketAddr = address.parse().unwrap();
+        let mut mask = COOKIE.to_vec();
+        mask.extend([transaction; 12]);
+        let (family, ip) = match address.ip() {
+            IpAddr::V4(ip) => (1, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (2, ip.octets().to_vec()),
+        };
+
+        let mut value = vec![0, family];
+        value.extend((address.port() ^ 0x2112).to_be_bytes());
+        value.extend(ip.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+        value
+    }
+
+    #[test]
+    fn checks_and_answers_are_found() {
+        let found = IceMessage::Check {
+            transaction: [7; 12],
+            username: b"them:us",
+        };
+        assert_eq!(
+            ice_message(server(), &check(7)),
+            Some((End::Direct(server()), found))
+        );
+
+        let found = IceMessage::Answer {
+            transaction: [8; 12],
+        };
+        assert_eq!(
+            ice_message(server(), &answer(8)),
+            Some((End::Direct(server()), found))
+        );
+    }
+
+    #[test]
+    fn what_goes_through_turn_belongs_to_the_address_behind_it() {
+        for peer in ["192.0.2.7:61000", "[2001:db8::7]:61000"] {
+            let indication = message(
+                SEND_INDICATION,
+                9,
+                &[
+                    (XOR_PEER_ADDRESS, &peer_address(peer, 9)),
+                    (DATA, &check(7)),
+                ],
+            );
+            let (end, found) = ice_message(server(), &indication).expect("a check");
+            let expected = End::Relayed {
+                server: server(),
+                peer: peer.parse().unwrap(),
+            };
+            assert_eq!(end, expected);
+            assert!(
+                matches!(found, IceMessage::Check { transaction, .. } if transaction == [7; 12])
+            );
+        }
+
+        let inner = answer(7);
+        let channel = [&[0x40, 3, 0, inner.len() as u8], &inner[..]].concat();
+        let (end, found) = ice_message(server(), &channel).expect("an answer");
+        let expected = End::Channel {
+            server: server(),
+            number: 0x4003,
+        };
+        assert_eq!(end, expected);
+        assert!(matches!(found, IceMessage::Answer { .. }));
+    }
+
+    #[test]
+    fn everything_else_is_left_alone() {
+        let to_stun_server = message(BINDING_REQUEST, 1, &[]);
+        let allocate = message(0x0003, 1, &[(USERNAME, b"user")]);
+        let cut = &check(1)[..24];
+        let rtp: &[u8] = &[0x80, 96, 0, 1, 0x21, 0x12, 0xa4, 0x42];
+        let dtls = [&[22, 0xfe, 0xfd][..], &[0; 30]].concat();
+        for datagram in [&to_stun_server, &allocate, cut, rtp, &dtls, &[]] {
+            assert_eq!(ice_message(server(), datagram), None, "{datagram:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_accepted(
+            head in prop_oneof![
+                Just(check(1)),
+                Just(message(SEND_INDICATION, 1, &[(DATA, &check(2))])),
+                Just(vec![0x40, 0, 0, 30]),
+            ],
+            cut in 0..60_usize,
+            tail in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut bytes = head;
+            bytes.truncate(cut);
+            bytes.extend(tail);
+            let _ = ice_message(server(), &bytes);
+        }
+    }
+}

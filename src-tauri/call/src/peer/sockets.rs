@@ -1,0 +1,38 @@
+//! What stands between webrtc and the network.
+
+use std::io;
+use std::net::UdpSocket;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use webrtc::runtime::{AsyncUdpSocket, Runtime};
+
+use super::checks::{CheckedSocket, Gate};
+use super::workarounds::LinkLocal;
+
+/// How the sockets of a connection are wrapped.
+#[derive(Debug, Clone)]
+pub(super) struct Sockets {
+    /// The addresses that have stand-ins.
+    pub(super) link_local: LinkLocal,
+    /// Which checks may pass. Shared by all connections of a call.
+    pub(super) gate: Arc<Mutex<Gate>>,
+}
+
+impl Sockets {
+    /// Wraps a socket of the library on `runtime`.
+    pub(super) fn wrap(
+        &self,
+        socket: UdpSocket,
+        runtime: &dyn Runtime,
+    ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        let bound = socket.local_addr()?;
+        let is_loopback = bound.ip().is_loopback() && !self.link_local.is_stand_in(bound);
+        let inner = self.link_local.wrap(socket, runtime)?;
+        Ok(CheckedSocket::new(
+            inner,
+            is_loopback,
+            Arc::clone(&self.gate),
+        )?)
+    }
+}
