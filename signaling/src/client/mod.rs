@@ -65,7 +65,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use backoff::Backoff;
@@ -199,6 +199,8 @@ struct Shared {
     /// Whether that server knows `listen`.
     can_ring: AtomicBool,
     listening: Listening,
+    /// See [`Client::network_changed`].
+    network_changed: Notify,
 }
 
 impl Shared {
@@ -300,6 +302,13 @@ impl Client {
 
         self.shared.listening.on_sent(&message);
         Ok(())
+    }
+
+    /// The addresses of this machine have changed, so that the connection may lead nowhere, which
+    /// would only be noticed after a while: connects again now. The server resumes this client.
+    pub fn network_changed(&self) {
+        // One that nobody waits for yet is remembered, which is once too often at most.
+        self.shared.network_changed.notify_one();
     }
 
     /// Asks the server to be rung by those who search for one of these rooms, instead of those of

@@ -6,6 +6,7 @@
     reason = "a shell: the task that owns the socket reads the clock"
 )]
 
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,8 @@ type Socket = WebSocketStream<Transport>;
 enum End {
     /// The handle was closed or dropped.
     Closed,
+    /// The network of this machine has changed.
+    NetworkChanged,
     /// The connection broke or could not be made.
     Lost {
         error: ClientError,
@@ -127,17 +130,23 @@ impl ClientTask {
     /// Runs until the handle is gone.
     pub(super) async fn run(mut self) {
         loop {
-            let (error, min_delay) = match self.attempt().await {
+            let (error, retry_in) = match self.attempt().await {
                 End::Closed => break,
-                End::Lost { error, min_delay } => (error, min_delay),
-            };
-
-            let retry_in = match error.retry(self.users > 0) {
-                Retry::Never => None,
-                Retry::After(asked) => {
-                    let delay = self.config.backoff.next_delay(rand::random());
-                    // Not all at the moment that a server named to all of them.
-                    Some(asked.max(min_delay) + delay)
+                End::NetworkChanged => {
+                    // What failed in the old network says nothing about the new one.
+                    self.config.backoff.reset();
+                    (network_changed(), Some(Duration::ZERO))
+                }
+                End::Lost { error, min_delay } => {
+                    let retry_in = match error.retry(self.users > 0) {
+                        Retry::Never => None,
+                        Retry::After(asked) => {
+                            let delay = self.config.backoff.next_delay(rand::random());
+                            // Not all at the moment that a server named to all of them.
+                            Some(asked.max(min_delay) + delay)
+                        }
+                    };
+                    (error, retry_in)
                 }
             };
 
@@ -147,11 +156,15 @@ impl ClientTask {
                 "lost the signaling server, connecting again after a delay unless that cannot help"
             );
 
+            let shared = Arc::clone(&self.shared);
             let waiting = async {
                 emit(&self.events, ClientEvent::Disconnected { error, retry_in }).await;
 
                 match retry_in {
-                    Some(delay) => sleep(delay).await,
+                    Some(delay) => tokio::select! {
+                        () = sleep(delay) => {}
+                        () = shared.network_changed.notified() => {}
+                    },
                     None => std::future::pending().await,
                 }
             };
@@ -171,6 +184,7 @@ impl ClientTask {
         let connecting = timeout(CONNECT_TIMEOUT, register(&self.config, &self.resumption));
         let connected = tokio::select! {
             result = connecting => result.unwrap_or(Err(ClientError::Timeout(CONNECT_TIMEOUT))),
+            () = self.shared.network_changed.notified() => return End::NetworkChanged,
             _ = &mut self.handle => return End::Closed,
         };
 
@@ -240,6 +254,7 @@ impl ClientTask {
             tokio::select! {
                 end = reading => end,
                 end = self.queue.write_messages(&mut sink, self.users) => end,
+                () = self.shared.network_changed.notified() => End::NetworkChanged,
             }
         };
 
@@ -264,6 +279,12 @@ impl ClientTask {
 
         end
     }
+}
+
+/// Why a connection is given up when the network has changed.
+fn network_changed() -> ClientError {
+    let cause = io::Error::new(io::ErrorKind::NotConnected, "the network has changed");
+    ClientError::from(tungstenite::Error::Io(cause))
 }
 
 impl Queue {

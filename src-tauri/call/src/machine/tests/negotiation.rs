@@ -2,20 +2,6 @@
 
 use super::*;
 
-fn offer() -> Input {
-    Input::Offer {
-        session_id: "s1".into(),
-        offer: "offer".into(),
-    }
-}
-
-fn answer() -> Input {
-    Input::Answer {
-        session_id: "s1".into(),
-        answer: "answer".into(),
-    }
-}
-
 fn add(name: &str) -> Effect {
     Effect::AddCandidate {
         peer: PeerId(0),
@@ -32,7 +18,10 @@ fn the_initiator_offers_and_connects() {
         [
             Effect::Notify(Notice::Matched(found)),
             Effect::CreatePeer(PeerId(0)),
-            Effect::CreateOffer(PeerId(0))
+            Effect::CreateOffer {
+                peer: PeerId(0),
+                restart: false
+            }
         ]
     );
 

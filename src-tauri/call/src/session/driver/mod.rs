@@ -21,6 +21,7 @@ use super::line::SignalingLine;
 use super::local_audio::LocalAudio;
 use super::local_state::LocalState;
 use super::local_video::{LocalVideo, Opened};
+use super::network_watch::{Addresses, NetworkChange, NetworkWatch};
 use super::partner::PartnerConnection;
 use super::{
     CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
@@ -62,6 +63,8 @@ pub(super) struct Driver {
     matched: Matched,
     /// The connection to the current partner.
     partner: Option<PartnerConnection>,
+    /// The addresses of this machine, in a call over its own sockets.
+    network: Option<NetworkWatch>,
 }
 
 /// The other end of the handle.
@@ -119,6 +122,7 @@ impl Driver {
             local_state,
             matched: Matched::default(),
             partner: None,
+            network: None,
         }
     }
 
@@ -151,7 +155,7 @@ impl Driver {
         while self.machine.phase() != Phase::Ended {
             let wakeup = self.wait(&mut line, &mut opened).await;
             self.handle(wakeup, &mut video).await;
-            self.on_time(&mut line);
+            self.on_time(&mut line).await;
             self.carry_out(&mut line, &mut video).await;
         }
 
@@ -373,8 +377,8 @@ impl Driver {
     }
 
     /// Gives fresh credentials to a connection that was made with the old ones.
-    async fn renew_ice_servers(&self) {
-        if let Some(partner) = &self.partner {
+    async fn renew_ice_servers(&mut self) {
+        if let Some(partner) = &mut self.partner {
             let servers = signaling::ice_servers(self.server.ice_servers.servers());
 
             if let Err(error) = partner.peer.set_ice_servers(&servers).await {
@@ -395,7 +399,6 @@ impl Driver {
                 self.feed(Input::LocalCandidate(id, candidate.into()));
             }
             PeerEvent::Connected => self.feed(Input::PeerConnected(id)),
-            PeerEvent::Disconnected => self.feed(Input::PeerDisconnected(id)),
             PeerEvent::Failed => self.feed(Input::PeerFailed(id)),
             PeerEvent::Closed => self.feed(Input::PeerClosed(id)),
             PeerEvent::Track(kind, track) => {
@@ -408,7 +411,7 @@ impl Driver {
     }
 
     /// Does what is due.
-    fn on_time(&mut self, line: &mut SignalingLine) {
+    async fn on_time(&mut self, line: &mut SignalingLine) {
         let now = Instant::now();
 
         if self.server.ice_servers.handle_timeout(now)
@@ -418,6 +421,7 @@ impl Driver {
         }
 
         self.check_partner(now);
+        self.check_network(now, line).await;
 
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
             self.machine.handle_timeout(now);
@@ -463,6 +467,37 @@ impl Driver {
 
         if let Some(room) = meeting_room {
             self.report_at(now, CallEventKind::MeetAgain { room });
+        }
+    }
+
+    /// Looks whether the addresses of this machine have changed.
+    async fn check_network(&mut self, now: Instant, line: &SignalingLine) {
+        let (Some(partner), Some(watch)) = (&self.partner, &mut self.network) else {
+            return;
+        };
+
+        let id = partner.id;
+        let mut is_lost = watch.is_lost(now, partner.peer.heard().at());
+        if watch.is_due(now)
+            && let Some(addresses) = Addresses::read()
+        {
+            let used = partner.peer.local_address().await;
+            let change = watch.on_addresses(now, addresses, used);
+            if change != NetworkChange::None {
+                tracing::info!(?change, "the addresses of this machine have changed");
+            }
+
+            if change != NetworkChange::None && !self.options.signaling.url.is_loopback() {
+                line.network_changed();
+                // What is sent from now on waits for the new connection.
+                self.on_signaling_down();
+            }
+
+            is_lost |= change == NetworkChange::RouteLost;
+        }
+
+        if is_lost {
+            self.feed(Input::RouteLost(id));
         }
     }
 
