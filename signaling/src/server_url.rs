@@ -101,6 +101,16 @@ impl ServerUrl {
         self.0.scheme() == "wss"
     }
 
+    /// Whether the host is this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self.host() {
+            Host::Ipv4(ip) => ip.is_loopback(),
+            Host::Ipv6(ip) => ip.is_loopback(),
+            Host::Domain(name) => name == "localhost",
+        }
+    }
+
     /// Whether the host is on this machine or in a private network, by its address (RFC 1918,
     /// RFC 3927, RFC 4193, RFC 4291) or its name (RFC 6761, RFC 6762, RFC 8375, or a name without
     /// a dot, which no public host has).

@@ -93,6 +93,21 @@ impl Network {
         })
     }
 
+    /// Lets nothing through to this host and from it any more, or again. The host does not notice.
+    ///
+    /// # Errors
+    /// When there is no such host.
+    pub fn cut_off(&self, number: usize, is_cut_off: bool) -> Result<()> {
+        let port = format!("port{number}");
+        let master: &[&str] = if is_cut_off {
+            &["nomaster"]
+        } else {
+            &["master", "bridge"]
+        };
+        self.switch
+            .ip(&[&["link", "set", &port][..], master].concat())
+    }
+
     /// A host, by its number from 0.
     ///
     /// # Panics
@@ -110,6 +125,15 @@ impl Host {
     pub fn add_address(&self, address: &str) -> Result<()> {
         self.namespace
             .ip(&["address", "add", address, "dev", "eth0"])
+    }
+
+    /// Takes an address from `eth0`, as it was given.
+    ///
+    /// # Errors
+    /// When it has no such address.
+    pub fn remove_address(&self, address: &str) -> Result<()> {
+        self.namespace
+            .ip(&["address", "del", address, "dev", "eth0"])
     }
 
     /// Turns IPv6 off on `eth0`.

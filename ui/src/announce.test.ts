@@ -23,7 +23,6 @@ describe("announcements", () => {
     ["cameraOn", t.cameraOn, t.cameraOff],
     ["partnerMuted", t.partnerMuted, t.partnerUnmuted],
     ["partnerCameraOff", t.partnerCameraOff, t.partnerCameraOn],
-    ["partnerReconnecting", t.reconnecting, t.reconnected],
     ["serverLost", words.call.serverLost, words.server.back],
   ])("say when %s turns on and off", (field, on, off) => {
     const without = inCall({ [field]: false });
@@ -31,6 +30,13 @@ describe("announcements", () => {
     expect(announcement(without, withIt)).toBe(named(on));
     expect(announcement(withIt, without)).toBe(named(off));
     expect(announcement(withIt, inCall({ [field]: true }))).toBeUndefined();
+  });
+
+  it("say when the call reconnects and is back, and not when its end moves", () => {
+    const [soon, later] = [inCall({ reconnectingUntilMs: 1 }), inCall({ reconnectingUntilMs: 2 })];
+    expect(announcement(inCall(), soon)).toBe(named(t.reconnecting));
+    expect(announcement(later, soon)).toBeUndefined();
+    expect(announcement(later, inCall())).toBe(named(t.reconnected));
   });
 
   it("have words for a partner without a name", () => {
@@ -43,8 +49,8 @@ describe("announcements", () => {
   });
 
   it("don't say that the call isn't affected while it is", () => {
-    const lost = inCall({ serverLost: true, partnerReconnecting: true });
-    expect(announcement(inCall({ partnerReconnecting: true }), lost)).toBe(words.server.lost);
+    const lost = inCall({ serverLost: true, reconnectingUntilMs: 30_000 });
+    expect(announcement(inCall({ reconnectingUntilMs: 30_000 }), lost)).toBe(words.server.lost);
   });
 
   it("say nothing about changes of quality", () => {

@@ -35,12 +35,16 @@ function newScreen(screen: Screen): string | undefined {
   }
 }
 
+function isReconnecting(call: InCall): boolean {
+  return call.reconnectingUntilMs !== null;
+}
+
 function callChanges(was: InCall, is: InCall): string[] {
   const { back, lost } = words.server;
   // “Your call isn't affected” would contradict a lost connection to the partner.
-  const serverLost = is.partnerReconnecting ? lost : words.call.serverLost;
+  const serverLost = isReconnecting(is) ? lost : words.call.serverLost;
   const switches: [boolean, boolean, on: string, off: string][] = [
-    [was.partnerReconnecting, is.partnerReconnecting, t.reconnecting, t.reconnected],
+    [isReconnecting(was), isReconnecting(is), t.reconnecting, t.reconnected],
     [was.muted, is.muted, t.muted, t.unmuted],
     [was.cameraOn, is.cameraOn, t.cameraOn, t.cameraOff],
     [was.partnerMuted, is.partnerMuted, t.partnerMuted, t.partnerUnmuted],

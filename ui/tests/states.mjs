@@ -157,7 +157,7 @@ export function call(change = {}) {
     sendsVideo: true,
     partnerMuted: false,
     partnerCameraOff: false,
-    partnerReconnecting: false,
+    reconnectingUntilMs: null,
     partnerServerLost: false,
     known: false,
     serverLost: false,
@@ -343,7 +343,7 @@ export const STATES = {
   ),
   "in-call-camera-off": outsideLobby(call({ partnerCameraOff: true, quality: 1 })),
   "in-call-reconnecting": outsideLobby(
-    call({ partnerReconnecting: true, serverLost: true, quality: 1 }),
+    call({ reconnectingUntilMs: Date.now() + 30_000, serverLost: true, quality: 1 }),
     unreachable,
   ),
   "in-call-problem": outsideLobby(call({ sendsVideo: false }), {

@@ -65,7 +65,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use backoff::Backoff;
@@ -89,6 +90,8 @@ const SEND_QUEUE: usize = 256;
 /// How many events may wait for the program. While there is no room, nothing more is read, so that a
 /// server that floods its clients fills the network's buffers and not this machine's memory.
 const EVENT_QUEUE: usize = 64;
+/// How long attempts to connect follow each other quickly: see [`Client::probe`].
+const HURRY: Duration = Duration::from_secs(60);
 
 /// Where the server is, how to prove who connects, and how to return to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -199,6 +202,22 @@ struct Shared {
     /// Whether that server knows `listen`.
     can_ring: AtomicBool,
     listening: Listening,
+    /// See [`Client::network_changed`].
+    network_changed: Notify,
+    probe: Probe,
+}
+
+/// A question to the server whether it is still there: see [`Client::probe`].
+#[derive(Debug, Default)]
+struct Probe {
+    /// A ping is to be sent.
+    ping: Notify,
+    /// A ping is to be answered.
+    answer: Notify,
+    /// When the last frame arrived.
+    heard: Mutex<Option<tokio::time::Instant>>,
+    /// Until then, attempts to connect follow each other quickly.
+    hurry_until: Mutex<Option<tokio::time::Instant>>,
 }
 
 impl Shared {
@@ -300,6 +319,28 @@ impl Client {
 
         self.shared.listening.on_sent(&message);
         Ok(())
+    }
+
+    /// Asks the server whether it is still there. If it does not answer within 2 s, the client
+    /// connects again; for the next minute, its attempts follow each other quickly. For programs
+    /// that cannot wait until the connection's own heartbeat notices, such as one in a call that has
+    /// fallen silent.
+    #[expect(clippy::disallowed_methods, reason = "a shell: the minute begins now")]
+    pub fn probe(&self) {
+        let until = tokio::time::Instant::now() + HURRY;
+        *self.shared.probe.hurry_until.lock() = Some(until);
+        self.shared.probe.ping.notify_one();
+        self.shared.probe.answer.notify_one();
+    }
+
+    /// The addresses of this machine have changed, so that the connection may lead nowhere, which
+    /// would only be noticed after a while: connects again now. The server resumes this client.
+    #[expect(clippy::disallowed_methods, reason = "a shell: the minute begins now")]
+    pub fn network_changed(&self) {
+        let until = tokio::time::Instant::now() + HURRY;
+        *self.shared.probe.hurry_until.lock() = Some(until);
+        // One that nobody waits for yet is remembered, which is once too often at most.
+        self.shared.network_changed.notify_one();
     }
 
     /// Asks the server to be rung by those who search for one of these rooms, instead of those of

@@ -6,6 +6,7 @@
     reason = "a shell: the task that owns the socket reads the clock"
 )]
 
+use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use super::error::Retry;
 use super::resume::Resumption;
 use super::transport::{self, Transport};
 use super::{
-    ClientConfig, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing, Shared,
+    ClientConfig, ClientError, ClientEvent, Garbage, MAX_INCOMING_BYTES, Outgoing, Probe, Shared,
 };
 use crate::fault_window::FaultWindow;
 use crate::message::{
@@ -35,6 +36,13 @@ use crate::message::{
 
 /// How long TCP, the upgrade, the registration and the resume may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same in a hurry (see [`Client::probe`](super::Client::probe)): the system repeats an
+/// unanswered SYN after 1, 3 and 7 s, and another attempt begins anew.
+const HURRIED_CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// The longest delay between two attempts in a hurry.
+const HURRIED_DELAY: Duration = Duration::from_millis(500);
+/// How long a probe may remain without an answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long writing one message may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long `bye` and the closing handshake may take.
@@ -65,6 +73,8 @@ type Socket = WebSocketStream<Transport>;
 enum End {
     /// The handle was closed or dropped.
     Closed,
+    /// The network of this machine has changed.
+    NetworkChanged,
     /// The connection broke or could not be made.
     Lost {
         error: ClientError,
@@ -127,17 +137,27 @@ impl ClientTask {
     /// Runs until the handle is gone.
     pub(super) async fn run(mut self) {
         loop {
-            let (error, min_delay) = match self.attempt().await {
+            let (error, retry_in) = match self.attempt().await {
                 End::Closed => break,
-                End::Lost { error, min_delay } => (error, min_delay),
-            };
+                End::NetworkChanged => {
+                    // What failed in the old network says nothing about the new one.
+                    self.config.backoff.reset();
+                    (network_changed(), Some(Duration::ZERO))
+                }
+                End::Lost { error, min_delay } => {
+                    let retry_in = match error.retry(self.users > 0) {
+                        Retry::Never => None,
+                        Retry::After(asked) => {
+                            let mut delay = self.config.backoff.next_delay(rand::random());
+                            if self.shared.probe.is_in_hurry() {
+                                delay = delay.min(HURRIED_DELAY);
+                            }
 
-            let retry_in = match error.retry(self.users > 0) {
-                Retry::Never => None,
-                Retry::After(asked) => {
-                    let delay = self.config.backoff.next_delay(rand::random());
-                    // Not all at the moment that a server named to all of them.
-                    Some(asked.max(min_delay) + delay)
+                            // Not all at the moment that a server named to all of them.
+                            Some(asked.max(min_delay) + delay)
+                        }
+                    };
+                    (error, retry_in)
                 }
             };
 
@@ -147,11 +167,15 @@ impl ClientTask {
                 "lost the signaling server, connecting again after a delay unless that cannot help"
             );
 
+            let shared = Arc::clone(&self.shared);
             let waiting = async {
                 emit(&self.events, ClientEvent::Disconnected { error, retry_in }).await;
 
                 match retry_in {
-                    Some(delay) => sleep(delay).await,
+                    Some(delay) => tokio::select! {
+                        () = sleep(delay) => {}
+                        () = shared.network_changed.notified() => {}
+                    },
                     None => std::future::pending().await,
                 }
             };
@@ -168,9 +192,15 @@ impl ClientTask {
 
     /// Connects, exchanges messages until the connection ends, and says why it ended.
     async fn attempt(&mut self) -> End {
-        let connecting = timeout(CONNECT_TIMEOUT, register(&self.config, &self.resumption));
+        let limit = if self.shared.probe.is_in_hurry() {
+            HURRIED_CONNECT_TIMEOUT
+        } else {
+            CONNECT_TIMEOUT
+        };
+        let connecting = timeout(limit, register(&self.config, &self.resumption));
         let connected = tokio::select! {
-            result = connecting => result.unwrap_or(Err(ClientError::Timeout(CONNECT_TIMEOUT))),
+            result = connecting => result.unwrap_or(Err(ClientError::Timeout(limit))),
+            () = self.shared.network_changed.notified() => return End::NetworkChanged,
             _ = &mut self.handle => return End::Closed,
         };
 
@@ -239,7 +269,9 @@ impl ClientTask {
 
             tokio::select! {
                 end = reading => end,
-                end = self.queue.write_messages(&mut sink, self.users) => end,
+                end = self.queue.write_messages(&mut sink, self.users, &self.shared.probe) => end,
+                () = self.shared.probe.failed() => End::NetworkChanged,
+                () = self.shared.network_changed.notified() => End::NetworkChanged,
             }
         };
 
@@ -266,16 +298,55 @@ impl ClientTask {
     }
 }
 
+impl Probe {
+    /// Whether attempts to connect should follow each other quickly.
+    fn is_in_hurry(&self) -> bool {
+        let until = *self.hurry_until.lock();
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Returns once a probe has remained without an answer.
+    async fn failed(&self) {
+        loop {
+            self.answer.notified().await;
+            let asked = Instant::now();
+            sleep(PROBE_TIMEOUT).await;
+            if self.heard.lock().is_none_or(|heard| heard < asked) {
+                return;
+            }
+        }
+    }
+}
+
+/// Why a connection is given up when the network has changed.
+fn network_changed() -> ClientError {
+    let cause = io::Error::new(io::ErrorKind::NotConnected, "the network has changed");
+    ClientError::from(tungstenite::Error::Io(cause))
+}
+
 impl Queue {
     /// Writes what the handle sends for this user, until the connection breaks or the handle is
     /// gone and nothing is left to send.
-    async fn write_messages(&mut self, sink: &mut SplitSink<Socket, Message>, user: u64) -> End {
+    async fn write_messages(
+        &mut self,
+        sink: &mut SplitSink<Socket, Message>,
+        user: u64,
+        probe: &Probe,
+    ) -> End {
         loop {
             let message = match self.unsent.take() {
                 Some(message) => message,
-                None => match self.outgoing.recv().await {
-                    Some(message) => message,
-                    None => return End::Closed,
+                None => tokio::select! {
+                    message = self.outgoing.recv() => match message {
+                        Some(message) => message,
+                        None => return End::Closed,
+                    },
+                    () = probe.ping.notified() => {
+                        // Whether it works is for the probe to notice.
+                        let ping = Message::Ping(tungstenite::Bytes::new());
+                        let _ = timeout(PROBE_TIMEOUT, sink.send(ping)).await;
+                        continue;
+                    }
                 },
             };
 
@@ -320,6 +391,7 @@ impl Reader<'_> {
                 Ok(Some(Err(error))) => break error.into(),
                 Ok(Some(Ok(frame))) => {
                     last_frame_at = Instant::now();
+                    *self.shared.probe.heard.lock() = Some(last_frame_at);
                     match frame {
                         Message::Text(text) => Ok(text),
                         Message::Binary(bytes) => Err(Garbage::Binary(bytes.len())),

@@ -102,7 +102,7 @@ async fn a_call_survives_an_outage_of_almost_five_seconds() {
     }
 
     left.until(TIMEOUT, "trouble", |kind| {
-        *kind == CallEventKind::PartnerReconnecting
+        matches!(kind, CallEventKind::PartnerReconnecting { .. })
     })
     .await;
     tokio::time::sleep(Duration::from_millis(2_800)).await;

@@ -151,7 +151,7 @@ impl Timeline {
             | CallEventKind::Checking
             | CallEventKind::SignalingLost
             | CallEventKind::SignalingBack
-            | CallEventKind::PartnerReconnecting
+            | CallEventKind::PartnerReconnecting { .. }
             | CallEventKind::PartnerBack
             | CallEventKind::PartnerSignalingLost
             | CallEventKind::PartnerSignalingBack

@@ -226,9 +226,10 @@ partnerMuted: boolean,
  */
 partnerCameraOff: boolean, 
 /**
- * Nothing arrives from the partner at the moment.
+ * Nothing arrives from the partner at the moment: when the call ends, if nothing arrives until
+ * then.
  */
-partnerReconnecting: boolean, 
+reconnectingUntilMs: number | null, 
 /**
  * The partner's connection to the signaling server is lost. The call continues without it.
  */

@@ -21,7 +21,7 @@ export function InCall({ call, ...view }: View & { call: Call }) {
   const { partner } = call;
   return (
     <main data-screen="in-call" class="screen call" data-idle={page.idle ? "true" : undefined}>
-      <Stage call={call} act={view.act} />
+      <Stage call={call} act={view.act} nowMs={page.nowMs} />
       <header class="call-head">
         <div class="who">
           <Heading>
@@ -46,8 +46,8 @@ export function InCall({ call, ...view }: View & { call: Call }) {
 }
 
 /** The partner's video, and what stands in its place. `frames/` draws on the canvas. */
-function Stage({ call, act }: Pick<View, "act"> & { call: Call }) {
-  const { partner, partnerCameraOff, partnerReconnecting } = call;
+function Stage({ call, act, nowMs }: Pick<View, "act"> & { call: Call; nowMs: number }) {
+  const { partner, partnerCameraOff, reconnectingUntilMs } = call;
   return (
     <div class="stage" onDblClick={() => void act.send({ type: "toggleFullScreen" })}>
       <canvas
@@ -66,7 +66,7 @@ function Stage({ call, act }: Pick<View, "act"> & { call: Call }) {
           />
         </p>
       </div>
-      {partnerReconnecting && (
+      {reconnectingUntilMs !== null && (
         <div class="reconnecting">
           <Mark />
           <p class="badge strong" data-badge="reconnecting">
@@ -74,6 +74,12 @@ function Stage({ call, act }: Pick<View, "act"> & { call: Call }) {
           </p>
           <p>
             <Sentence template={t.reconnectingHint} partner={partner} />
+          </p>
+          <p>
+            {t.reconnectingEnds}{" "}
+            <time id="time-left" role="timer">
+              {clock(Math.max(0, reconnectingUntilMs - nowMs))}
+            </time>
           </p>
         </div>
       )}
@@ -159,10 +165,10 @@ function Notes({ call }: { call: Call }) {
       {call.serverLost && (
         <p class="note" data-note="server-lost">
           <Icon name="warning" />
-          {call.partnerReconnecting ? words.server.unreachable : t.serverLost}
+          {call.reconnectingUntilMs !== null ? words.server.unreachable : t.serverLost}
         </p>
       )}
-      {call.partnerServerLost && !call.serverLost && !call.partnerReconnecting && (
+      {call.partnerServerLost && !call.serverLost && call.reconnectingUntilMs === null && (
         <p class="note" data-note="partner-server-lost">
           <Icon name="warning" />
           <Sentence template={t.partnerServerLost} partner={call.partner} />

@@ -59,7 +59,7 @@ describe("rendering", () => {
     find("#self-view").style.setProperty("--x", "0.25");
 
     for (const change of [
-      { partnerReconnecting: true, serverLost: true, muted: true },
+      { reconnectingUntilMs: 30_000, serverLost: true, muted: true },
       { partnerCameraOff: true, cameraOn: false, encrypted: false, quality: null },
       {},
     ]) {

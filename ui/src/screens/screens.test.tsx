@@ -269,7 +269,7 @@ describe("a call", () => {
       route: "relayed",
       partnerMuted: true,
       partnerCameraOff: true,
-      partnerReconnecting: true,
+      reconnectingUntilMs: NOW + 30_000,
     });
     expect(new Set(badges())).toEqual(
       new Set([
@@ -324,14 +324,16 @@ describe("a call", () => {
       "Amara lost the connection to the server. Your call isn't affected.",
     );
     expect(has(".reconnecting")).toBe(false);
-    call({ partnerServerLost: true, partnerReconnecting: true });
+    call({ reconnectingUntilMs: NOW + 29_400 });
+    expect(text("#time-left"), "how long the call waits").toBe("0:29");
+    call({ partnerServerLost: true, reconnectingUntilMs: NOW + 30_000 });
     expect(has("[data-note=partner-server-lost]"), "the call is affected").toBe(false);
   });
 
   it("says that the server is lost while the call continues", () => {
     call({ serverLost: true });
     expect(text("[data-note=server-lost]")).toBe(words.call.serverLost);
-    call({ serverLost: true, partnerReconnecting: true });
+    call({ serverLost: true, reconnectingUntilMs: NOW + 30_000 });
     expect(text("[data-note=server-lost]"), "no claim that the call isn't affected").toBe(
       words.server.unreachable,
     );

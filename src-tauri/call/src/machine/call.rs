@@ -108,8 +108,13 @@ impl CallMachine {
             .flatten()
             .min(),
             CallState::Connecting(session) => Some(session.since + timeouts.connect),
-            CallState::InCall(session) if session.reconnecting_notified => {
-                Some(session.last_heard + self.silence_timeout(session))
+            CallState::InCall(session) if session.reconnecting_until.is_some() => {
+                let ends = session.silence_ends(timeouts);
+                Some(
+                    session
+                        .restart_due(timeouts)
+                        .map_or(ends, |due| due.min(ends)),
+                )
             }
             CallState::InCall(session) => Some(session.last_heard + timeouts.silence_notice),
         }
@@ -150,18 +155,18 @@ impl CallMachine {
             }
             CallState::InCall(session) => {
                 let silence = now.saturating_duration_since(session.last_heard);
-                if silence >= self.timeouts.silence_notice && !session.reconnecting_notified {
-                    session.reconnecting_notified = true;
-                    self.effects
-                        .push_back(Effect::Notify(Notice::PartnerReconnecting));
+                if silence < self.timeouts.silence_notice {
+                    return;
                 }
 
-                let CallState::InCall(session) = &self.state else {
-                    return;
-                };
-
-                if silence >= self.silence_timeout(session) {
+                session.notify_reconnecting(&self.timeouts, &mut self.effects);
+                if now >= session.silence_ends(&self.timeouts) {
                     self.end(EndCode::PartnerVanished);
+                } else if session
+                    .restart_due(&self.timeouts)
+                    .is_some_and(|due| now >= due)
+                {
+                    session.restart(now, &mut self.effects);
                 }
             }
         }
@@ -174,6 +179,17 @@ impl CallMachine {
             return;
         }
 
+        self.handle_input(now, input);
+
+        // News of the signaling server may have changed when the silence ends the call.
+        if let CallState::InCall(session) = &mut self.state
+            && session.reconnecting_until.is_some()
+        {
+            session.notify_reconnecting(&self.timeouts, &mut self.effects);
+        }
+    }
+
+    fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Find => self.start(now, Search::Find),
             Input::Accept(knock) => self.start(now, Search::Accept(knock)),
@@ -185,7 +201,7 @@ impl CallMachine {
             Input::HangUp => self.end(EndCode::HungUp),
             Input::Next => self.next(now),
             Input::SignalingUp => self.signaling_up(),
-            Input::SignalingResumed { session_id } => self.signaling_resumed(session_id),
+            Input::SignalingResumed { session_id } => self.signaling_resumed(now, session_id),
             Input::SignalingDown => self.signaling_down(now),
             Input::SignalingRefused(code) => {
                 self.signaling_down(now);
@@ -237,7 +253,7 @@ impl CallMachine {
             }
             Input::Answer { session_id, answer } => {
                 self.with_session(&session_id, |session, effects| {
-                    session.answer(answer, effects);
+                    session.answer(now, answer, effects);
                 });
             }
             Input::Candidate {
@@ -290,14 +306,8 @@ impl CallMachine {
                 );
             }),
             Input::PeerConnected(peer) => self.peer_connected(now, peer),
-            Input::PeerDisconnected(peer) => self.with_peer(peer, |session, effects| {
-                if !session.reconnecting_notified {
-                    session.reconnecting_notified = true;
-                    effects.push_back(Effect::Notify(Notice::PartnerReconnecting));
-                }
-            }),
-            Input::PeerFailed(peer) => self.peer_down(peer, EndCode::PartnerVanished),
-            Input::PeerClosed(peer) => self.peer_down(peer, EndCode::PartnerLeft),
+            Input::PeerFailed(peer) => self.peer_failed(now, peer),
+            Input::PeerClosed(peer) => self.peer_closed(peer),
             Input::PeerFaulted(peer, fault) if self.peer() == Some(peer) => self.end(match fault {
                 PeerFault::BadDescription => EndCode::BadDescription,
                 PeerFault::NoCommonCodec => EndCode::NoCommonCodec,
@@ -305,6 +315,24 @@ impl CallMachine {
             }),
             Input::PeerFaulted(..) => {}
             Input::Heard(peer, at) => self.heard(peer, at),
+            Input::RouteLost(peer) => self.restart(now, peer),
+            Input::Woken => {
+                if let CallState::InCall(session) = &mut self.state {
+                    session.last_heard = session.last_heard.max(now);
+                }
+            }
+            Input::RestartFailed(peer) => {
+                self.with_peer(peer, |session, _| session.restart_failed());
+            }
+        }
+    }
+
+    /// Looks for another route to the partner of a call.
+    fn restart(&mut self, now: Instant, peer: PeerId) {
+        if let CallState::InCall(session) = &mut self.state
+            && session.peer == peer
+        {
+            session.restart(now, &mut self.effects);
         }
     }
 
@@ -391,14 +419,14 @@ impl CallMachine {
         }
     }
 
-    fn signaling_resumed(&mut self, session_id: Option<SessionId>) {
+    fn signaling_resumed(&mut self, now: Instant, session_id: Option<SessionId>) {
         self.on_registered();
         match &mut self.state {
             CallState::Connecting(session) | CallState::InCall(session)
                 if session_id.as_ref() == Some(&session.partner.session_id) =>
             {
                 if session.signaling == SignalingLink::Away {
-                    session.signaling_resumed(&mut self.effects);
+                    session.signaling_resumed(now, &mut self.effects);
                 }
 
                 return;
@@ -418,7 +446,6 @@ impl CallMachine {
             // only silence shows whether the partner is gone.
             CallState::InCall(session) => {
                 session.signaling_forgot(&mut self.effects);
-                session.partner_unregistered = true;
             }
             CallState::Connecting(_) => self.end(EndCode::PartnerLeft),
             CallState::Searching { .. } => self.search(),
@@ -468,7 +495,10 @@ impl CallMachine {
         self.effects.push_back(Effect::CreatePeer(peer));
 
         if partner.initiator {
-            self.effects.push_back(Effect::CreateOffer(peer));
+            self.effects.push_back(Effect::CreateOffer {
+                peer,
+                restart: false,
+            });
         }
 
         self.state = CallState::Connecting(Session::new(partner, peer, now));
@@ -494,7 +524,6 @@ impl CallMachine {
 
         self.with_session(session_id, |session, effects| {
             session.signaling_forgot(effects);
-            session.partner_unregistered = true;
         });
 
         // Media does not need the signaling server: if that has lost the partner, only silence
@@ -508,7 +537,7 @@ impl CallMachine {
         match std::mem::replace(&mut self.state, CallState::Idle) {
             CallState::Connecting(mut session) if session.peer == peer => {
                 session.last_heard = now;
-                session.reconnecting_notified = false;
+                session.reconnecting_until = None;
                 self.state = CallState::InCall(session);
                 self.effects.push_back(Effect::Notify(Notice::Connected));
             }
@@ -519,9 +548,21 @@ impl CallMachine {
         }
     }
 
-    fn peer_down(&mut self, peer: PeerId, in_call: EndCode) {
+    /// ICE found no route, or has given up the one it had.
+    fn peer_failed(&mut self, now: Instant, peer: PeerId) {
         match &self.state {
-            CallState::InCall(session) if session.peer == peer => self.end(in_call),
+            CallState::InCall(_) => self.restart(now, peer),
+            CallState::Connecting(session) if session.peer == peer => {
+                self.end(EndCode::ConnectionFailed);
+            }
+            _ => {}
+        }
+    }
+
+    /// The partner has closed the connection.
+    fn peer_closed(&mut self, peer: PeerId) {
+        match &self.state {
+            CallState::InCall(session) if session.peer == peer => self.end(EndCode::PartnerLeft),
             CallState::Connecting(session) if session.peer == peer => {
                 self.end(EndCode::ConnectionFailed);
             }
@@ -538,8 +579,8 @@ impl CallMachine {
             let gap = at - session.last_heard;
             session.last_heard = at;
 
-            if session.reconnecting_notified {
-                session.reconnecting_notified = false;
+            if session.reconnecting_until.take().is_some() {
+                session.route_is_back();
                 self.effects.push_back(Effect::Notify(Notice::PartnerBack));
             } else if gap >= silence_notice {
                 tracing::debug!(
@@ -586,14 +627,6 @@ impl CallMachine {
             self.timeouts.signaling_return
         } else {
             self.timeouts.signaling
-        }
-    }
-
-    fn silence_timeout(&self, session: &Session) -> Duration {
-        if session.partner_unregistered {
-            self.timeouts.silence_unregistered
-        } else {
-            self.timeouts.silence
         }
     }
 

@@ -49,13 +49,18 @@ pub struct CallTimeouts {
     pub partner: Option<Duration>,
     /// From the match to the connection.
     pub connect: Duration,
-    /// In a call: for any packet from the partner, RTP or RTCP. A muted partner still sends RTCP
-    /// every second.
+    /// In a call: for any packet from the partner, RTP or RTCP, while the signaling server is out of
+    /// reach or no longer knows the session. A muted partner still sends RTCP every second.
     pub silence: Duration,
-    /// In a call: the same, once the signaling server has lost the partner too.
-    pub silence_unregistered: Duration,
-    /// Silence after which the call reports that the partner is reconnecting.
+    /// In a call: the same, while the signaling server keeps the session. It drops one whose client
+    /// stays away.
+    pub silence_in_session: Duration,
+    /// Silence after which the call reports that it is reconnecting.
     pub silence_notice: Duration,
+    /// Silence after which the call looks for another route though nothing has changed here. Until
+    /// then, the old one may come back, which looking for another one prevents. Longer than a
+    /// signaling server takes to notice that the partner is offline.
+    pub restart: Duration,
 }
 
 impl Default for CallTimeouts {
@@ -65,9 +70,10 @@ impl Default for CallTimeouts {
             signaling_return: Duration::from_secs(30),
             partner: None,
             connect: Duration::from_secs(20),
-            silence: Duration::from_millis(5_600),
-            silence_unregistered: Duration::from_secs(3),
+            silence: Duration::from_secs(30),
+            silence_in_session: Duration::from_secs(120),
             silence_notice: Duration::from_secs(2),
+            restart: Duration::from_secs(10),
         }
     }
 }
@@ -197,8 +203,6 @@ pub(crate) enum Input {
     LocalCandidate(PeerId, CandidateJson),
     /// The peer connection is up: ICE and DTLS are done.
     PeerConnected(PeerId),
-    /// The route to the partner is broken; it may recover.
-    PeerDisconnected(PeerId),
     /// The peer connection gave up.
     PeerFailed(PeerId),
     /// The partner closed the peer connection.
@@ -207,6 +211,13 @@ pub(crate) enum Input {
     PeerFaulted(PeerId, PeerFault),
     /// When the partner's last packet arrived (any RTP or RTCP).
     Heard(PeerId, Instant),
+    /// The addresses of this machine have changed so that the route to the partner is lost, or may
+    /// be.
+    RouteLost(PeerId),
+    /// No other route can be offered now.
+    RestartFailed(PeerId),
+    /// This program has not run for a while, so that it could not hear anything.
+    Woken,
 }
 
 /// A message for the signaling server, named as in the protocol.
@@ -259,7 +270,12 @@ pub(crate) enum Effect {
     /// Create a peer connection.
     CreatePeer(PeerId),
     /// Make an offer and feed it back as [`Input::LocalOffer`].
-    CreateOffer(PeerId),
+    CreateOffer {
+        /// The peer connection.
+        peer: PeerId,
+        /// Look for routes anew, from the addresses that this machine has now (RFC 8839 §4.4.1.1.1).
+        restart: bool,
+    },
     /// Apply the partner's offer, make an answer and feed it back as [`Input::LocalAnswer`].
     ApplyOffer {
         /// The peer connection.
@@ -308,7 +324,10 @@ pub(crate) enum Notice {
     /// The signaling server is back.
     SignalingBack,
     /// Nothing arrives from the partner; the call may recover.
-    PartnerReconnecting,
+    PartnerReconnecting {
+        /// When it is given up, unless that changes.
+        until: Instant,
+    },
     /// The partner is back.
     PartnerBack,
     /// The signaling server has lost the partner. Media may still flow.

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{CandidateJson, DescriptionJson, Effect, Match, Notice, Outgoing, PeerId, SocketId};
+use super::{
+    CallTimeouts, CandidateJson, DescriptionJson, Effect, Match, Notice, Outgoing, PeerId, SocketId,
+};
 
 /// Candidates kept until there is a description to apply them to. A browser sends about ten.
 const MAX_HELD_CANDIDATES: usize = 64;
@@ -23,14 +25,18 @@ pub(super) struct Session {
     pub(super) signaling: SignalingLink,
     /// When the partner's last packet arrived.
     pub(super) last_heard: Instant,
-    /// The signaling server has lost the partner.
-    pub(super) partner_unregistered: bool,
-    /// The user was notified that the partner is reconnecting.
-    pub(super) reconnecting_notified: bool,
+    /// The signaling server has a connection to the partner, as far as is known.
+    partner_online: bool,
+    /// Nothing arrives from the partner: when the call ends, as the user was notified.
+    pub(super) reconnecting_until: Option<Instant>,
     /// The user was notified that the signaling server has lost the partner.
     signaling_loss_notified: bool,
     /// A local offer is being made or waits for its answer.
     offering: bool,
+    /// Another route is to be looked for as soon as an offer can be made.
+    restart_wanted: bool,
+    /// When the last offer of another route was made.
+    restarted_at: Option<Instant>,
     /// The partner's last offer lost the collision with ours; its candidates do not count.
     ignoring: bool,
     /// One of the partner's descriptions was applied, so candidates can be.
@@ -62,10 +68,12 @@ impl Session {
             since: now,
             signaling: SignalingLink::Up,
             last_heard: now,
-            partner_unregistered: false,
-            reconnecting_notified: false,
+            partner_online: true,
+            reconnecting_until: None,
             signaling_loss_notified: false,
             offering,
+            restart_wanted: false,
+            restarted_at: None,
             ignoring: false,
             described: false,
             held_candidates: VecDeque::new(),
@@ -81,9 +89,81 @@ impl Session {
     }
 
     /// The signaling server resumed this session.
-    pub(super) fn signaling_resumed(&mut self, effects: &mut VecDeque<Effect>) {
+    pub(super) fn signaling_resumed(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
         self.signaling = SignalingLink::Up;
         effects.extend(self.unsent.drain(..).map(Effect::Send));
+        // This side was offline, and media has not come back with the signaling server: a NAT on the
+        // way may have forgotten the route.
+        self.restart_wanted |= self.reconnecting_until.is_some();
+        self.restart_if_wanted(now, effects);
+    }
+
+    /// Looks for another route: now, or once the signaling server is back and no other offer is open.
+    pub(super) fn restart(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
+        self.restart_wanted = true;
+        self.restart_if_wanted(now, effects);
+    }
+
+    fn restart_if_wanted(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
+        let can_offer = self.signaling == SignalingLink::Up && !self.offering && self.described;
+        if self.restart_wanted && can_offer {
+            self.restart_wanted = false;
+            self.restarted_at = Some(now);
+            self.offering = true;
+            effects.push_back(Effect::CreateOffer {
+                peer: self.peer,
+                restart: true,
+            });
+        }
+    }
+
+    /// When to look for another route if the silence that began with the last packet goes on: not
+    /// while the partner is offline and could not answer. The initiator is first, so that the two do
+    /// not offer at once.
+    pub(super) fn restart_due(&self, timeouts: &CallTimeouts) -> Option<Instant> {
+        let can_be_answered = self.signaling == SignalingLink::Up && self.partner_online;
+        if !can_be_answered || self.offering || !self.described {
+            return None;
+        }
+
+        let silent_for = if self.partner.initiator {
+            timeouts.restart
+        } else {
+            timeouts.restart + timeouts.silence_notice
+        };
+        let again = self.restarted_at.map(|at| at + timeouts.restart);
+        Some((self.last_heard + silent_for).max(again.unwrap_or(self.last_heard)))
+    }
+
+    /// Notifies the user of the silence, and of its end if that has changed.
+    pub(super) fn notify_reconnecting(
+        &mut self,
+        timeouts: &CallTimeouts,
+        effects: &mut VecDeque<Effect>,
+    ) {
+        let until = self.silence_ends(timeouts);
+        if self.reconnecting_until.replace(until) != Some(until) {
+            effects.push_back(Effect::Notify(Notice::PartnerReconnecting { until }));
+        }
+    }
+
+    /// Media has come back.
+    pub(super) fn route_is_back(&mut self) {
+        self.restart_wanted = false;
+    }
+
+    /// The offer of another route could not be made: it is tried again after a while.
+    pub(super) fn restart_failed(&mut self) {
+        self.offering = false;
+    }
+
+    /// When the silence that began with the last packet ends the call.
+    pub(super) fn silence_ends(&self, timeouts: &CallTimeouts) -> Instant {
+        let silence = match self.signaling {
+            SignalingLink::Up => timeouts.silence_in_session,
+            SignalingLink::Away | SignalingLink::Gone => timeouts.silence,
+        };
+        self.last_heard + silence
     }
 
     /// The signaling server no longer knows this session, so there is no more news of the partner.
@@ -96,7 +176,7 @@ impl Session {
     /// The signaling server has lost the partner, or has it again. Whether anything arrives from
     /// the partner is another question, which only its packets answer.
     pub(super) fn partner_registered(&mut self, registered: bool, effects: &mut VecDeque<Effect>) {
-        self.partner_unregistered = !registered;
+        self.partner_online = registered;
         self.show_signaling_loss(!registered, effects);
     }
 
@@ -131,7 +211,12 @@ impl Session {
     }
 
     /// Handles the partner's answer. An answer without an open offer is dropped.
-    pub(super) fn answer(&mut self, answer: DescriptionJson, effects: &mut VecDeque<Effect>) {
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        answer: DescriptionJson,
+        effects: &mut VecDeque<Effect>,
+    ) {
         if !self.offering {
             return;
         }
@@ -144,6 +229,7 @@ impl Session {
         });
 
         self.release_candidates(effects);
+        self.restart_if_wanted(now, effects);
     }
 
     /// Handles one of the partner's candidates: applied at once, or held until there is a

@@ -4,20 +4,22 @@
     reason = "a shell: it owns sockets and tasks"
 )]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
+use rtc::peer_connection::configuration::RTCOfferOptions;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::peer_connection::{
-    MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceServer, RTCSdpType,
-    RTCSessionDescription,
+    MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceCandidateType, RTCIceServer,
+    RTCSdpType, RTCSessionDescription,
 };
 use webrtc::runtime::Runtime;
 
@@ -31,7 +33,9 @@ use super::negotiated::{Negotiated, agree, same_format};
 use super::route::{self, Route};
 use super::sockets::Sockets;
 use super::track::LocalTrack;
-use super::workarounds::{HandshakeDone, HandshakeRuntime, LinkLocal, follow_answer};
+use super::workarounds::{
+    HandshakeDone, HandshakeRuntime, LinkLocal, follow_answer, multicast_dns, selected_pair,
+};
 use super::{description, privacy, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{LastHeard, LastHeardTap, PassThrough};
@@ -96,6 +100,10 @@ pub struct Peer {
     video: Option<LocalTrack>,
     /// The tracks are in place: a second offer only renegotiates.
     prepared: bool,
+    /// An offer of this side waits for its answer.
+    is_offering: bool,
+    /// The library resolves `.local` names.
+    uses_mdns: bool,
     negotiated: Negotiated,
     events: UnboundedSender<PeerEvent>,
     candidates: Arc<Candidates>,
@@ -123,6 +131,14 @@ impl Peer {
             LAST_HEARD_TAP,
             PassThrough::new(LastHeardTap::new(Arc::clone(&heard))),
         );
+
+        // mDNS asks the local network, which must not notice anything in relay-only mode.
+        let mdns = if config.relay_only {
+            MulticastDnsMode::Disabled
+        } else {
+            multicast_dns()
+        };
+        let uses_mdns = mdns != MulticastDnsMode::Disabled;
 
         let mut urls = config.ice_servers.iter().flat_map(|server| &server.urls);
         let has_turn = urls.any(|url| url.starts_with("turn:") || url.starts_with("turns:"));
@@ -154,7 +170,7 @@ impl Peer {
             .with_configuration(setup::configuration(&config.ice_servers, config.relay_only))
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
-            .with_setting_engine(setup::settings(config.relay_only, has_turn))
+            .with_setting_engine(setup::settings(config.relay_only, has_turn, mdns))
             .with_handler(Arc::new(handler))
             .with_udp_addrs(setup::addresses(&config.addresses, &link_local))
             .with_runtime(Arc::clone(&runtime))
@@ -173,6 +189,8 @@ impl Peer {
             audio: None,
             video: None,
             prepared: false,
+            is_offering: false,
+            uses_mdns,
             negotiated: Negotiated::default(),
             events,
             link_local,
@@ -192,11 +210,32 @@ impl Peer {
             self.prepared = true;
         }
 
+        self.offer(false).await
+    }
+
+    /// Looks for another route: binds sockets on the addresses that this machine has now and creates
+    /// an offer with new ICE credentials. Returns it as JSON. Nothing is sent or received until the
+    /// partner has answered.
+    ///
+    /// # Errors
+    /// [`PeerError::NoNetwork`]: the connection is as it was. [`PeerError::Connection`].
+    pub async fn restart(&mut self) -> Result<String, PeerError> {
+        // The library would give up the connection.
+        if self.uses_mdns && multicast_dns() == MulticastDnsMode::Disabled {
+            return Err(PeerError::NoNetwork);
+        }
+
+        self.offer(true).await
+    }
+
+    /// Creates an offer and applies it on this side.
+    async fn offer(&mut self, ice_restart: bool) -> Result<String, PeerError> {
         let offer = self
             .connection
-            .create_offer(None)
+            .create_offer(Some(RTCOfferOptions { ice_restart }))
             .await
             .map_err(could_not("create an offer"))?;
+        self.is_offering = true;
         self.set_local(offer).await
     }
 
@@ -235,6 +274,7 @@ impl Peer {
     /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`], [`PeerError::Connection`].
     pub async fn apply_answer(&mut self, answer: &str) -> Result<(), PeerError> {
         let remote = description::from_json(answer, RTCSdpType::Answer)?;
+        self.is_offering = false;
         self.negotiated = agree(&remote.media)?;
 
         if let (Some(local), Some(chosen)) = (&self.video, self.negotiated.video.first())
@@ -264,24 +304,55 @@ impl Peer {
         }
     }
 
-    /// Uses these servers, with fresh credentials, from now on. Existing TURN allocations are
-    /// renewed in place.
+    /// Uses these servers, with fresh credentials, from now on. If media goes through one of them,
+    /// its allocation is renewed in place.
     ///
     /// # Errors
     /// [`PeerError::Connection`]; the connection keeps the old servers.
-    pub(crate) async fn set_ice_servers(&self, servers: &[RTCIceServer]) -> Result<(), PeerError> {
+    pub(crate) async fn set_ice_servers(
+        &mut self,
+        servers: &[RTCIceServer],
+    ) -> Result<(), PeerError> {
         let changed = setup::configuration(servers, self.config.relay_only);
         self.connection
             .set_configuration(changed)
             .await
             .map_err(could_not("change its servers"))?;
 
-        // New servers take effect at the next gathering, and this begins one. Without an offer that
-        // follows, nothing else restarts.
-        self.connection
-            .restart_ice()
+        // Others are of use only to the next restart, which takes the new ones.
+        let goes_through_turn = selected_pair(&*self.connection)
             .await
-            .map_err(could_not("use its new servers"))
+            .is_some_and(|pair| pair.local().typ == RTCIceCandidateType::Relay);
+        if !goes_through_turn || self.is_offering {
+            return Ok(());
+        }
+
+        // New servers take effect when gathering begins, and a description that is applied begins
+        // it. `restart_ice` would, too, but would replace the sockets under a call that is well.
+        let offer = self
+            .connection
+            .create_offer(None)
+            .await
+            .map_err(could_not("use its new servers"))?;
+        self.connection
+            .set_local_description(offer)
+            .await
+            .map_err(could_not("use its new servers"))?;
+        self.roll_back().await
+    }
+
+    /// The address of this machine that media is sent from. `None` if that is not known.
+    pub(crate) async fn local_address(&self) -> Option<IpAddr> {
+        let pair = selected_pair(&*self.connection).await?;
+        let local = pair.local();
+        let address = match local.typ {
+            RTCIceCandidateType::Host => &local.address,
+            // Where the packets leave that arrive there.
+            RTCIceCandidateType::Srflx | RTCIceCandidateType::Prflx => &local.related_address,
+            _ => return None,
+        };
+
+        address.parse().ok()
     }
 
     /// Closes the connection and its sockets.

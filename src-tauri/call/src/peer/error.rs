@@ -22,6 +22,9 @@ pub enum PeerError {
     /// A candidate that cannot be used. The call continues without it.
     #[error("cannot use a candidate of the partner")]
     BadCandidate,
+    /// There is no network to look for another route in.
+    #[error("this machine has no network to look for another route in")]
+    NoNetwork,
     /// Congestion control cannot be set up.
     #[error(transparent)]
     Congestion(#[from] CongestionError),
@@ -41,7 +44,7 @@ impl PeerError {
         match self {
             Self::BadDescription(_) => Some(PeerFault::BadDescription),
             Self::NoCommonCodec(_) => Some(PeerFault::NoCommonCodec),
-            Self::BadCandidate => None,
+            Self::BadCandidate | Self::NoNetwork => None,
             Self::Congestion(_) | Self::Connection { .. } => Some(PeerFault::Internal),
         }
     }

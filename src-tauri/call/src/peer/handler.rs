@@ -1,14 +1,16 @@
 //! What happens to a peer connection, as events.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState,
+    PeerConnectionEventHandler, RTCIceCandidateInit, RTCIceGatheringState,
+    RTCPeerConnectionIceEvent, RTCPeerConnectionState,
 };
 
 use super::formats::MediaKind;
@@ -22,8 +24,6 @@ pub enum PeerEvent {
     Candidate(Text),
     /// ICE and DTLS are up.
     Connected,
-    /// The route is broken; it may come back.
-    Disconnected,
     /// The route is given up.
     Failed,
     /// The partner closed the connection.
@@ -41,7 +41,12 @@ pub(super) struct Handler {
     relay_only: bool,
     handshake_done: HandshakeDone,
     link_local: LinkLocal,
+    /// The newest candidates that became events: gathering again names them again.
+    sent: Mutex<VecDeque<String>>,
 }
+
+/// How many candidates to remember: more than a machine has.
+const REMEMBERED: usize = 128;
 
 impl Handler {
     /// With `relay_only`, only relay candidates become events. `handshake_done` follows the state
@@ -57,7 +62,23 @@ impl Handler {
             relay_only,
             handshake_done,
             link_local,
+            sent: Mutex::default(),
         }
+    }
+
+    /// Whether the candidate is new to the partner.
+    fn is_new(&self, candidate: &RTCIceCandidateInit) -> bool {
+        let mut sent = self.sent.lock();
+        if sent.contains(&candidate.candidate) {
+            return false;
+        }
+
+        if sent.len() == REMEMBERED {
+            sent.pop_front();
+        }
+
+        sent.push_back(candidate.candidate.clone());
+        true
     }
 
     fn send(&self, event: PeerEvent) {
@@ -79,7 +100,10 @@ impl PeerConnectionEventHandler for Handler {
             Some(candidate)
         };
 
-        if let Some(mut candidate) = candidate.filter(description::names_an_address) {
+        let is_news = |candidate: &RTCIceCandidateInit| {
+            description::names_an_address(candidate) && self.is_new(candidate)
+        };
+        if let Some(mut candidate) = candidate.filter(is_news) {
             candidate.candidate = self.link_local.named(&candidate.candidate);
             self.send(PeerEvent::Candidate(
                 description::candidate_to_json(&candidate).into(),
@@ -102,7 +126,6 @@ impl PeerConnectionEventHandler for Handler {
 
         match state {
             RTCPeerConnectionState::Connected => self.send(PeerEvent::Connected),
-            RTCPeerConnectionState::Disconnected => self.send(PeerEvent::Disconnected),
             RTCPeerConnectionState::Failed => self.send(PeerEvent::Failed),
             RTCPeerConnectionState::Closed => self.send(PeerEvent::Closed),
             _ => {}

@@ -10,7 +10,7 @@ use webrtc::peer_connection::{
     SettingEngineBuilder,
 };
 
-use super::workarounds::{LinkLocal, multicast_dns};
+use super::workarounds::LinkLocal;
 
 /// Time between ICE checks. A connection takes 26–47 ms to come up with this, 205–410 ms with the
 /// library's default of 200 ms.
@@ -26,14 +26,7 @@ const SRFLX_WAIT: Duration = Duration::from_millis(100);
 const PRFLX_WAIT_WITH_TURN: Duration = Duration::from_millis(400);
 
 /// How ICE and DTLS work.
-pub(super) fn settings(relay_only: bool, has_turn: bool) -> SettingEngine {
-    // mDNS asks the local network, which must not notice anything in relay-only mode.
-    let mdns = if relay_only {
-        MulticastDnsMode::Disabled
-    } else {
-        multicast_dns()
-    };
-
+pub(super) fn settings(relay_only: bool, has_turn: bool, mdns: MulticastDnsMode) -> SettingEngine {
     // In relay-only mode nothing better than a relayed pair can come, so there is nothing to wait
     // for. With TURN, the partner's relayed address may show up as peer-reflexive before its
     // candidate does.
@@ -46,6 +39,8 @@ pub(super) fn settings(relay_only: bool, has_turn: bool) -> SettingEngine {
     SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
         .with_include_loopback_candidate(true)
+        // The addresses may have changed: that is why ICE restarts.
+        .with_discard_local_candidates_during_ice_restart(true)
         // The offering side nominates and so connects last: when it then begins the handshake, the
         // other side is ready. The other way round, one ClientHello in thirty came too early and
         // was repeated only after a second.

@@ -48,8 +48,12 @@ pub enum CallEventKind {
     SignalingLost,
     /// The signaling server is back.
     SignalingBack,
-    /// Nothing arrives from the partner at the moment.
-    PartnerReconnecting,
+    /// Nothing arrives from the partner at the moment; another route is looked for. Comes again when
+    /// the end changes.
+    PartnerReconnecting {
+        /// When the call ends, if nothing arrives until then.
+        until: Instant,
+    },
     /// Packets arrive from the partner again.
     PartnerBack,
     /// The signaling server has lost the partner. Media may still flow: see

@@ -322,6 +322,16 @@ impl SignalingLine {
         }
     }
 
+    /// Asks whether the server is still there: see [`Client::probe`].
+    pub fn probe(&self) {
+        self.client.probe();
+    }
+
+    /// Connects again now: see [`Client::network_changed`].
+    pub fn network_changed(&self) {
+        self.client.network_changed();
+    }
+
     /// Sends what is waiting and closes the connection: see [`Client::close`].
     pub async fn close(self) {
         drop(self.events);

@@ -14,6 +14,7 @@ mod line;
 mod local_audio;
 mod local_state;
 mod local_video;
+mod network_watch;
 mod options;
 mod partner;
 mod quality;

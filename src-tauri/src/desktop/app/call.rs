@@ -378,10 +378,12 @@ impl App {
                 self.device_problem(place, error);
             }
             CallEventKind::SignalingLost => self.set_server_status(ServerStatus::Unreachable),
-            CallEventKind::PartnerReconnecting => {
-                self.in_call(|call| call.partner_reconnecting = true);
+            CallEventKind::PartnerReconnecting { until } => {
+                let left = until.saturating_duration_since(now.at).as_millis();
+                let until = now.unix_ms + u64::try_from(left).unwrap_or(u64::MAX - now.unix_ms);
+                self.in_call(|call| call.reconnecting_until_ms = Some(until));
             }
-            CallEventKind::PartnerBack => self.in_call(|call| call.partner_reconnecting = false),
+            CallEventKind::PartnerBack => self.in_call(|call| call.reconnecting_until_ms = None),
             CallEventKind::PartnerSignalingLost => {
                 self.in_call(|call| call.partner_server_lost = true);
             }
@@ -530,7 +532,7 @@ impl App {
             sends_video,
             partner_muted: false,
             partner_camera_off: false,
-            partner_reconnecting: false,
+            reconnecting_until_ms: None,
             partner_server_lost: false,
             server_lost: self.state.server.status == ServerStatus::Unreachable,
         });

@@ -88,8 +88,9 @@ pub struct InCall {
     pub partner_muted: bool,
     /// The remote camera is off.
     pub partner_camera_off: bool,
-    /// Nothing arrives from the partner at the moment.
-    pub partner_reconnecting: bool,
+    /// Nothing arrives from the partner at the moment: when the call ends, if nothing arrives until
+    /// then.
+    pub reconnecting_until_ms: Option<u64>,
     /// The partner's connection to the signaling server is lost. The call continues without it.
     pub partner_server_lost: bool,
     /// The connection to the signaling server is lost. The call continues without it.

@@ -69,12 +69,10 @@ fn a_call_continues_while_media_flows_though_the_signaling_server_lost_the_partn
 
     assert_eq!(bench.machine.phase(), Phase::InCall, "packets still arrive");
 
-    bench.pass(Duration::from_secs(3));
-    assert_eq!(
-        bench.ended_with(),
-        Some(EndCode::PartnerVanished),
-        "with the partner gone from signaling too, silence ends the call sooner"
-    );
+    bench.pass(Duration::from_secs(30) - MS);
+    assert_eq!(bench.ended_with(), None, "the partner may come back");
+    bench.pass(MS);
+    assert_eq!(bench.ended_with(), Some(EndCode::PartnerVanished));
 }
 
 #[test]
@@ -109,35 +107,210 @@ fn a_call_survives_the_signaling_server() {
     );
 }
 
+/// The notice that the call is reconnecting, and ends `seconds` after `from`.
+fn reconnecting(from: Instant, seconds: u64) -> Effect {
+    Effect::Notify(Notice::PartnerReconnecting {
+        until: from + Duration::from_secs(seconds),
+    })
+}
+
+fn restart() -> Effect {
+    Effect::CreateOffer {
+        peer: PeerId(0),
+        restart: true,
+    }
+}
+
+fn restarts(effects: &[Effect]) -> usize {
+    effects
+        .iter()
+        .filter(|effect| **effect == restart())
+        .count()
+}
+
 #[test]
-fn a_partner_who_vanishes_is_noticed_within_six_seconds() {
+fn silence_is_reported_soon_and_another_route_looked_for_if_it_lasts() {
     let mut bench = Bench::new().in_call();
     let begin = bench.now;
+    let reported = bench.pass(Duration::from_secs(2));
+    assert_eq!(reported, [reconnecting(begin, 120)]);
+    assert_eq!(bench.pass(Duration::from_secs(8) - MS), []);
+    assert_eq!(bench.pass(MS), [restart()]);
     assert_eq!(
-        bench.pass(2 * Duration::from_secs(1)),
-        [Effect::Notify(Notice::PartnerReconnecting)]
-    );
-
-    bench.pass(Duration::from_secs(4));
-    assert_eq!(
-        bench.ended_with(),
-        Some(EndCode::PartnerVanished),
-        "{:?} of silence",
-        bench.now - begin
+        bench.pass(Duration::from_secs(60)),
+        [],
+        "the offer is open: the partner gets it once it is back"
     );
 }
 
 #[test]
-fn a_partner_who_comes_back_after_five_seconds_is_still_in_the_call() {
+fn the_two_sides_do_not_look_for_another_route_at_the_same_moment() {
+    let mut bench = Bench::new().in_call_as(false);
+    assert_eq!(restarts(&bench.pass(Duration::from_secs(11))), 0);
+    assert_eq!(
+        bench.feed(offer())[0],
+        Effect::ApplyOffer {
+            peer: PeerId(0),
+            offer: "offer".into(),
+            rollback: false
+        }
+    );
+
+    let mut bench = Bench::new().in_call_as(false);
+    let effects = bench.pass(Duration::from_secs(12));
+    assert_eq!(
+        restarts(&effects),
+        1,
+        "if the initiator does not, the other side does"
+    );
+}
+
+#[test]
+fn another_route_is_looked_for_again_while_the_silence_lasts() {
     let mut bench = Bench::new().in_call();
-    bench.pass(Duration::from_secs(5));
+    bench.pass(Duration::from_secs(10));
+    bench.feed(answer());
+    assert_eq!(restarts(&bench.pass(Duration::from_secs(9))), 0);
+    assert_eq!(restarts(&bench.pass(Duration::from_secs(1))), 1);
+
+    bench.feed(Input::RestartFailed(PeerId(0)));
+    assert_eq!(restarts(&bench.pass(Duration::from_secs(9))), 0);
+    assert_eq!(restarts(&bench.pass(Duration::from_secs(1))), 1);
+}
+
+#[test]
+fn the_old_route_is_kept_while_the_partner_is_offline() {
+    let session_id = || "s1".into();
+    let mut bench = Bench::new().in_call();
+    bench.pass(Duration::from_secs(8));
+    bench.feed(Input::PartnerReconnecting {
+        session_id: session_id(),
+    });
+    assert_eq!(restarts(&bench.pass(Duration::from_secs(20))), 0);
+
+    bench.feed(Input::PartnerResumed {
+        session_id: session_id(),
+    });
+    assert_eq!(
+        restarts(&bench.pass(Duration::ZERO)),
+        1,
+        "media has not come back with the partner"
+    );
+}
+
+#[test]
+fn who_was_offline_looks_for_another_route_if_media_has_not_come_back() {
+    let resumed = || Input::SignalingResumed {
+        session_id: Some("s1".into()),
+    };
+    let mut bench = Bench::new().in_call();
+    bench.feed(Input::SignalingDown);
+    bench.pass(Duration::from_secs(20));
+    assert_eq!(restarts(&bench.feed(resumed())), 1);
+
+    let mut bench = Bench::new().in_call();
+    bench.feed(Input::SignalingDown);
+    bench.pass(Duration::from_secs(20));
+    bench.feed(Input::Heard(PeerId(0), bench.now));
+    assert_eq!(restarts(&bench.feed(resumed())), 0);
+}
+
+#[test]
+fn a_program_that_did_not_run_has_heard_nothing() {
+    let mut bench = Bench::new().in_call();
+    bench.now += Duration::from_secs(50);
+    assert_eq!(bench.feed(Input::Woken), []);
+    assert_eq!(bench.pass(Duration::from_secs(1)), []);
+    assert_eq!(bench.machine.phase(), Phase::InCall);
+}
+
+#[test]
+fn a_lost_route_is_replaced_at_once_and_again_if_it_is_lost_meanwhile() {
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(Input::RouteLost(PeerId(0))), [restart()]);
+    assert_eq!(
+        bench.feed(Input::RouteLost(PeerId(0))),
+        [],
+        "the offer is open"
+    );
+    let answered = bench.feed(answer());
+    assert_eq!(
+        restarts(&answered),
+        1,
+        "its routes were those before the second change: {answered:?}"
+    );
+    assert_eq!(restarts(&bench.feed(answer())), 0);
+}
+
+#[test]
+fn a_lost_route_is_replaced_once_the_signaling_server_is_back() {
+    let mut bench = Bench::new().in_call();
+    bench.feed(Input::SignalingDown);
+    assert_eq!(bench.feed(Input::RouteLost(PeerId(0))), []);
+
+    let back = bench.feed(Input::SignalingResumed {
+        session_id: Some("s1".into()),
+    });
+    assert_eq!(back, [Effect::Notify(Notice::SignalingBack), restart()]);
+}
+
+#[test]
+fn a_connection_that_failed_looks_for_another_route() {
+    let mut bench = Bench::new().in_call();
+    assert_eq!(bench.feed(Input::PeerFailed(PeerId(0))), [restart()]);
+    assert_eq!(bench.machine.phase(), Phase::InCall);
+}
+
+#[test]
+fn a_call_lives_as_long_as_its_session_and_thirty_seconds_without_one() {
+    let mut bench = Bench::new().in_call();
+    bench.pass(Duration::from_secs(119));
+    assert_eq!(bench.ended_with(), None, "the session is there");
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.ended_with(), Some(EndCode::PartnerVanished));
+
+    let gone = Input::PartnerLeft {
+        session_id: "s1".into(),
+        departure: Departure::Lost,
+    };
+    for end in [gone.clone(), Input::SignalingDown, Input::SignalingUp] {
+        let mut bench = Bench::new().in_call();
+        let begin = bench.now;
+        bench.pass(Duration::from_secs(10));
+        let effects = bench.feed(end.clone());
+        bench.pass(Duration::from_secs(20) - MS);
+        assert!(
+            effects.contains(&reconnecting(begin, 30)),
+            "the user learns that it ends sooner: {effects:?}"
+        );
+        assert_eq!(bench.ended_with(), None, "{end:?}");
+        bench.pass(MS);
+        assert_eq!(bench.ended_with(), Some(EndCode::PartnerVanished));
+    }
+
+    let mut bench = Bench::new().in_call();
+    bench.pass(Duration::from_secs(40));
+    bench.feed(gone);
+    bench.pass(Duration::ZERO);
+    assert_eq!(
+        bench.ended_with(),
+        Some(EndCode::PartnerVanished),
+        "the thirty seconds are over"
+    );
+}
+
+#[test]
+fn a_partner_who_comes_back_is_still_in_the_call() {
+    let mut bench = Bench::new().in_call();
+    bench.pass(Duration::from_secs(25));
     let back = bench.feed(Input::Heard(PeerId(0), bench.now));
 
     assert_eq!(back, [Effect::Notify(Notice::PartnerBack)]);
     assert_eq!(bench.machine.phase(), Phase::InCall);
+    let begin = bench.now;
     assert_eq!(
-        bench.pass(Duration::from_secs(2)),
-        [Effect::Notify(Notice::PartnerReconnecting)],
+        bench.pass(Duration::from_secs(2))[0],
+        reconnecting(begin, 120),
         "a second outage is reported again"
     );
 }
@@ -186,18 +359,6 @@ fn news_of_the_signaling_server_about_the_partner_is_no_trouble_of_the_call() {
         assert_eq!(effects, expected);
         assert_eq!(bench.machine.phase(), Phase::InCall, "media still flows");
     }
-}
-
-#[test]
-fn a_broken_route_is_reported_once() {
-    let mut bench = Bench::new().in_call();
-    let effects = bench.feed(Input::PeerDisconnected(PeerId(0)));
-    assert_eq!(effects, [Effect::Notify(Notice::PartnerReconnecting)]);
-    assert_eq!(
-        bench.pass(Duration::from_secs(3)),
-        [],
-        "the silence that follows is the same trouble"
-    );
 }
 
 #[test]

@@ -81,7 +81,12 @@ impl Bench {
     }
 
     fn in_call(self) -> Self {
-        let mut bench = self.connecting(true);
+        self.in_call_as(true)
+    }
+
+    fn in_call_as(self, initiator: bool) -> Self {
+        let mut bench = self.connecting(initiator);
+        bench.feed(if initiator { answer() } else { offer() });
         bench.feed(Input::PeerConnected(PeerId(0)));
         assert_eq!(
             bench.machine.phase(),
@@ -102,6 +107,20 @@ fn partner(session_id: &str, initiator: bool) -> Match {
         session_id: session_id.into(),
         partner: "them".into(),
         initiator,
+    }
+}
+
+fn offer() -> Input {
+    Input::Offer {
+        session_id: "s1".into(),
+        offer: "offer".into(),
+    }
+}
+
+fn answer() -> Input {
+    Input::Answer {
+        session_id: "s1".into(),
+        answer: "answer".into(),
     }
 }
 

@@ -2,20 +2,6 @@
 
 use super::*;
 
-fn offer() -> Input {
-    Input::Offer {
-        session_id: "s1".into(),
-        offer: "offer".into(),
-    }
-}
-
-fn answer() -> Input {
-    Input::Answer {
-        session_id: "s1".into(),
-        answer: "answer".into(),
-    }
-}
-
 fn add(name: &str) -> Effect {
     Effect::AddCandidate {
         peer: PeerId(0),
@@ -32,7 +18,10 @@ fn the_initiator_offers_and_connects() {
         [
             Effect::Notify(Notice::Matched(found)),
             Effect::CreatePeer(PeerId(0)),
-            Effect::CreateOffer(PeerId(0))
+            Effect::CreateOffer {
+                peer: PeerId(0),
+                restart: false
+            }
         ]
     );
 
@@ -194,13 +183,15 @@ fn a_connection_that_never_comes_up_times_out() {
 }
 
 #[test]
+fn a_connection_that_finds_no_route_ends_the_call() {
+    let mut bench = Bench::new().connecting(true);
+    bench.feed(Input::PeerFailed(PeerId(0)));
+    assert_eq!(bench.ended_with(), Some(EndCode::ConnectionFailed));
+}
+
+#[test]
 fn faults_of_the_peer_connection_end_the_call_with_their_code() {
     for (input, connecting, in_call) in [
-        (
-            Input::PeerFailed(PeerId(0)),
-            EndCode::ConnectionFailed,
-            EndCode::PartnerVanished,
-        ),
         (
             Input::PeerClosed(PeerId(0)),
             EndCode::ConnectionFailed,

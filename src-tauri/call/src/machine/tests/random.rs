@@ -48,7 +48,9 @@ fn input() -> impl Strategy<Value = Input> {
         2 => (peer.clone(), description).prop_map(|(peer, answer)| Input::LocalAnswer(peer, answer)),
         2 => (peer.clone(), candidate).prop_map(|(peer, candidate)| Input::LocalCandidate(peer, candidate)),
         4 => peer.clone().prop_map(Input::PeerConnected),
-        1 => peer.clone().prop_map(Input::PeerDisconnected),
+        1 => peer.clone().prop_map(Input::RouteLost),
+        1 => peer.clone().prop_map(Input::RestartFailed),
+        1 => Just(Input::Woken),
         1 => peer.clone().prop_map(Input::PeerFailed),
         1 => peer.prop_map(Input::PeerClosed),
     ]
@@ -78,7 +80,7 @@ impl Checker {
                         "only the open one is closed, and once"
                     );
                 }
-                Effect::CreateOffer(peer)
+                Effect::CreateOffer { peer, .. }
                 | Effect::ApplyOffer { peer, .. }
                 | Effect::ApplyAnswer { peer, .. }
                 | Effect::AddCandidate { peer, .. } => {

@@ -102,7 +102,7 @@ impl LinkLocal {
     ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let bound = socket.local_addr()?;
         let v6 = self.v6.iter().find(|v6| v6.stand_in == bound);
-        let Some((v6, real)) = v6.and_then(|v6| Some((v6, v6.socket.lock().take()?))) else {
+        let Some((v6, real)) = v6.and_then(|v6| Some((v6, v6.real_socket()?))) else {
             return runtime.wrap_udp_socket(socket);
         };
 
@@ -142,6 +142,19 @@ impl V6 {
             socket: Mutex::new(Some(socket)),
         };
         Ok((v6, stand_in))
+    }
+}
+
+impl V6 {
+    /// The socket on the link-local address: the first one, or another one after a restart. `None`
+    /// if the address is gone.
+    fn real_socket(&self) -> Option<UdpSocket> {
+        let first = self.socket.lock().take();
+        first.or_else(|| {
+            let socket = UdpSocket::bind(self.address).ok()?;
+            socket.set_nonblocking(true).ok()?;
+            Some(socket)
+        })
     }
 }
 

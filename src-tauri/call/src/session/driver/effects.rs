@@ -20,6 +20,7 @@ use crate::partner_state::Share;
 use crate::peer::{Peer, PeerConfig, PeerError};
 use crate::session::line::SignalingLine;
 use crate::session::local_video::LocalVideo;
+use crate::session::network_watch::{Addresses, NetworkWatch};
 use crate::session::partner::PartnerConnection;
 use crate::session::{CallEventKind, signaling};
 
@@ -33,13 +34,20 @@ impl Driver {
             match effect {
                 Effect::Send(outgoing) => self.send(line, outgoing),
                 Effect::CreatePeer(id) => self.create_peer(id).await,
-                Effect::CreateOffer(id) => {
+                Effect::CreateOffer { peer: id, restart } => {
                     let Some(partner) = self.partner(id) else {
                         continue;
                     };
 
-                    let offer = partner.peer.create_offer().await;
-                    let input = offer.map(|offer| Some(Input::LocalOffer(id, offer.into())));
+                    let offer = if restart {
+                        partner.peer.restart().await
+                    } else {
+                        partner.peer.create_offer().await
+                    };
+                    let input = match offer {
+                        Err(PeerError::NoNetwork) => Ok(Some(Input::RestartFailed(id))),
+                        offer => offer.map(|offer| Some(Input::LocalOffer(id, offer.into()))),
+                    };
                     self.feed_result(id, input);
                 }
                 Effect::ApplyOffer {
@@ -142,6 +150,10 @@ impl Driver {
             Ok(peer) => {
                 let partner = PartnerConnection::new(id, peer, events, matched, engine, share);
                 self.partner = Some(partner);
+                // Other sockets than the system's know nothing of its addresses.
+                self.network = Addresses::read()
+                    .filter(|_| self.options.media_runtime.is_none())
+                    .map(|addresses| NetworkWatch::new(Instant::now(), addresses));
             }
             Err(error) => self.feed_result(id, Err(error)),
         }
@@ -182,7 +194,7 @@ impl Driver {
             }
             Notice::SignalingLost => CallEventKind::SignalingLost,
             Notice::SignalingBack => CallEventKind::SignalingBack,
-            Notice::PartnerReconnecting => CallEventKind::PartnerReconnecting,
+            Notice::PartnerReconnecting { until } => CallEventKind::PartnerReconnecting { until },
             Notice::PartnerBack => CallEventKind::PartnerBack,
             Notice::PartnerSignalingLost => CallEventKind::PartnerSignalingLost,
             Notice::PartnerSignalingBack => CallEventKind::PartnerSignalingBack,

@@ -21,6 +21,7 @@ use super::line::SignalingLine;
 use super::local_audio::LocalAudio;
 use super::local_state::LocalState;
 use super::local_video::{LocalVideo, Opened};
+use super::network_watch::{Addresses, NetworkChange, NetworkWatch};
 use super::partner::PartnerConnection;
 use super::{
     CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
@@ -31,6 +32,14 @@ use crate::peer::PeerEvent;
 
 /// How often the figures of a connection are checked.
 const TICK: Duration = Duration::from_millis(100);
+/// After this silence of the partner, the signaling server is asked whether it is there: the silence
+/// may be this side's.
+const PROBE_AFTER: Duration = Duration::from_millis(1_500);
+/// How often.
+const PROBE_INTERVAL: Duration = Duration::from_secs(4);
+/// A task that should run every [`TICK`] and did not for this long has not run at all: the program
+/// was stopped. Timers that are due now would take that for silence.
+const STOPPED: Duration = Duration::from_secs(1);
 
 /// What can wake the task.
 enum Wakeup {
@@ -62,6 +71,12 @@ pub(super) struct Driver {
     matched: Matched,
     /// The connection to the current partner.
     partner: Option<PartnerConnection>,
+    /// When the signaling server was last asked whether it is there.
+    probed_at: Instant,
+    /// When the task last looked at the time.
+    awake_at: Instant,
+    /// The addresses of this machine, in a call over its own sockets.
+    network: Option<NetworkWatch>,
 }
 
 /// The other end of the handle.
@@ -119,6 +134,9 @@ impl Driver {
             local_state,
             matched: Matched::default(),
             partner: None,
+            probed_at: Instant::now(),
+            awake_at: Instant::now(),
+            network: None,
         }
     }
 
@@ -151,7 +169,7 @@ impl Driver {
         while self.machine.phase() != Phase::Ended {
             let wakeup = self.wait(&mut line, &mut opened).await;
             self.handle(wakeup, &mut video).await;
-            self.on_time(&mut line);
+            self.on_time(&mut line).await;
             self.carry_out(&mut line, &mut video).await;
         }
 
@@ -373,8 +391,8 @@ impl Driver {
     }
 
     /// Gives fresh credentials to a connection that was made with the old ones.
-    async fn renew_ice_servers(&self) {
-        if let Some(partner) = &self.partner {
+    async fn renew_ice_servers(&mut self) {
+        if let Some(partner) = &mut self.partner {
             let servers = signaling::ice_servers(self.server.ice_servers.servers());
 
             if let Err(error) = partner.peer.set_ice_servers(&servers).await {
@@ -395,7 +413,6 @@ impl Driver {
                 self.feed(Input::LocalCandidate(id, candidate.into()));
             }
             PeerEvent::Connected => self.feed(Input::PeerConnected(id)),
-            PeerEvent::Disconnected => self.feed(Input::PeerDisconnected(id)),
             PeerEvent::Failed => self.feed(Input::PeerFailed(id)),
             PeerEvent::Closed => self.feed(Input::PeerClosed(id)),
             PeerEvent::Track(kind, track) => {
@@ -408,7 +425,7 @@ impl Driver {
     }
 
     /// Does what is due.
-    fn on_time(&mut self, line: &mut SignalingLine) {
+    async fn on_time(&mut self, line: &mut SignalingLine) {
         let now = Instant::now();
 
         if self.server.ice_servers.handle_timeout(now)
@@ -417,7 +434,13 @@ impl Driver {
             tracing::debug!(%error, "cannot ask for TURN credentials: trying again later");
         }
 
+        if self.partner.is_some() && now.saturating_duration_since(self.awake_at) >= STOPPED {
+            self.machine.handle(now, Input::Woken);
+        }
+
+        self.awake_at = now;
         self.check_partner(now);
+        self.check_network(now, line).await;
 
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
             self.machine.handle_timeout(now);
@@ -463,6 +486,49 @@ impl Driver {
 
         if let Some(room) = meeting_room {
             self.report_at(now, CallEventKind::MeetAgain { room });
+        }
+    }
+
+    /// Looks whether the addresses of this machine have changed.
+    async fn check_network(&mut self, now: Instant, line: &SignalingLine) {
+        let Some(partner) = &self.partner else {
+            return;
+        };
+
+        let heard = partner.peer.heard().at();
+        if heard.is_some_and(|heard| now.saturating_duration_since(heard) >= PROBE_AFTER)
+            && now.saturating_duration_since(self.probed_at) >= PROBE_INTERVAL
+        {
+            self.probed_at = now;
+            line.probe();
+        }
+
+        let Some(watch) = &mut self.network else {
+            return;
+        };
+
+        let id = partner.id;
+        let mut is_lost = watch.is_lost(now, heard);
+        if watch.is_due(now)
+            && let Some(addresses) = Addresses::read()
+        {
+            let used = partner.peer.local_address().await;
+            let change = watch.on_addresses(now, addresses, used);
+            if change != NetworkChange::None {
+                tracing::info!(?change, "the addresses of this machine have changed");
+            }
+
+            if change != NetworkChange::None && !self.options.signaling.url.is_loopback() {
+                line.network_changed();
+                // What is sent from now on waits for the new connection.
+                self.on_signaling_down();
+            }
+
+            is_lost |= change == NetworkChange::RouteLost;
+        }
+
+        if is_lost {
+            self.feed(Input::RouteLost(id));
         }
     }
 

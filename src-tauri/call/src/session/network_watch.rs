@@ -1,0 +1,224 @@
+//! Notices when the addresses of this machine change: another Wi-Fi, a cable, a VPN, a closed lid.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// How often to look. Reading the addresses takes about 0.1 ms.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// For so long after a change, a shorter silence than usual is enough to look for another route.
+const SUSPICIOUS: Duration = Duration::from_secs(10);
+/// The shorter silence. A partner whose microphone is on sends 50 packets a second.
+const SHORT_SILENCE: Duration = Duration::from_millis(400);
+
+/// Of documentation (RFC 5737, RFC 3849): nothing is sent there, but the way there is that to
+/// anywhere.
+const ANYWHERE_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const ANYWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// The addresses of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Addresses {
+    /// All but those of loopback.
+    all: BTreeSet<IpAddr>,
+    /// Those from which the system sends to the internet, by IPv4 and by IPv6.
+    preferred: [Option<IpAddr>; 2],
+}
+
+impl Addresses {
+    /// Those of now. `None` if the system does not tell.
+    pub(super) fn read() -> Option<Self> {
+        let interfaces = if_addrs::get_if_addrs().ok()?;
+        let all = interfaces
+            .iter()
+            .filter(|interface| !interface.is_loopback())
+            .map(if_addrs::Interface::ip)
+            .collect();
+        let preferred = [
+            source(Ipv4Addr::UNSPECIFIED.into(), ANYWHERE_V4.into()),
+            source(Ipv6Addr::UNSPECIFIED.into(), ANYWHERE_V6.into()),
+        ];
+
+        Some(Self { all, preferred })
+    }
+}
+
+/// From where the system sends to `to`.
+fn source(any: IpAddr, to: IpAddr) -> Option<IpAddr> {
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+    // Connecting a UDP socket sends nothing.
+    socket.connect(SocketAddr::new(to, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// What a change means for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NetworkChange {
+    /// The address that media is sent from is gone.
+    RouteLost,
+    /// Packets may take another way now, or none.
+    RouteSuspicious,
+    /// Nothing.
+    None,
+}
+
+/// Watches the addresses during a call.
+#[derive(Debug)]
+pub(super) struct NetworkWatch {
+    known: Addresses,
+    next: Instant,
+    suspicious_until: Option<Instant>,
+}
+
+impl NetworkWatch {
+    /// `known` are the addresses of now.
+    pub(super) fn new(now: Instant, known: Addresses) -> Self {
+        Self {
+            known,
+            next: now + INTERVAL,
+            suspicious_until: None,
+        }
+    }
+
+    /// Whether it is time to look again.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        now >= self.next
+    }
+
+    /// The addresses are `addresses` now, and media is sent from `used` if that is known.
+    pub(super) fn on_addresses(
+        &mut self,
+        now: Instant,
+        addresses: Addresses,
+        used: Option<IpAddr>,
+    ) -> NetworkChange {
+        self.next = now + INTERVAL;
+        if addresses == self.known {
+            return NetworkChange::None;
+        }
+
+        let before = std::mem::replace(&mut self.known, addresses);
+        let mut gone = before.all.difference(&self.known.all);
+        let is_lost = match used {
+            Some(used) => gone.any(|address| *address == used),
+            None => gone.next().is_some(),
+        };
+        if is_lost {
+            self.suspicious_until = None;
+            return NetworkChange::RouteLost;
+        }
+
+        if before.preferred == self.known.preferred {
+            return NetworkChange::None;
+        }
+
+        self.suspicious_until = Some(now + SUSPICIOUS);
+        NetworkChange::RouteSuspicious
+    }
+
+    /// Whether a route that a change made suspicious has turned out to be lost: nothing has been
+    /// heard since `heard`. True once for each change.
+    pub(super) fn is_lost(&mut self, now: Instant, heard: Option<Instant>) -> bool {
+        let Some(until) = self.suspicious_until else {
+            return false;
+        };
+
+        if now >= until {
+            self.suspicious_until = None;
+            return false;
+        }
+
+        let is_silent =
+            heard.is_some_and(|heard| now.saturating_duration_since(heard) >= SHORT_SILENCE);
+        if is_silent {
+            self.suspicious_until = None;
+        }
+
+        is_silent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
+    use super::*;
+
+    const WIFI: &str = "192.168.1.5";
+    const CABLE: &str = "10.0.0.7";
+    const VPN: &str = "10.8.0.2";
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn addresses(all: &[&str], preferred: Option<&str>) -> Addresses {
+        Addresses {
+            all: all.iter().map(|text| ip(text)).collect(),
+            preferred: [preferred.map(ip), None],
+        }
+    }
+
+    fn watch(now: Instant) -> NetworkWatch {
+        NetworkWatch::new(now, addresses(&[WIFI, "172.17.0.1"], Some(WIFI)))
+    }
+
+    #[test]
+    fn the_loss_of_the_used_address_is_the_loss_of_the_route() {
+        let now = Instant::now();
+        let cable = addresses(&[CABLE], Some(CABLE));
+        for (used, expected) in [
+            (Some(WIFI), NetworkChange::RouteLost),
+            (None, NetworkChange::RouteLost),
+            (Some("203.0.113.9"), NetworkChange::RouteSuspicious),
+        ] {
+            let change = watch(now).on_addresses(now, cable.clone(), used.map(ip));
+            assert_eq!(change, expected, "{used:?}");
+        }
+    }
+
+    #[test]
+    fn an_adapter_that_is_not_used_may_come_and_go() {
+        let now = Instant::now();
+        let mut watch = watch(now);
+        for all in [&[WIFI][..], &[WIFI, "172.18.0.1"]] {
+            let change = watch.on_addresses(now, addresses(all, Some(WIFI)), Some(ip(WIFI)));
+            assert_eq!(change, NetworkChange::None);
+        }
+
+        assert!(!watch.is_lost(now + Duration::from_secs(1), Some(now)));
+    }
+
+    #[test]
+    fn a_vpn_makes_a_short_silence_suspicious() {
+        let now = Instant::now();
+        let mut watch = watch(now);
+        let with_vpn = addresses(&[WIFI, "172.17.0.1", VPN], Some(VPN));
+        let change = watch.on_addresses(now, with_vpn.clone(), Some(ip(WIFI)));
+        assert_eq!(change, NetworkChange::RouteSuspicious);
+        assert_eq!(
+            watch.on_addresses(now, with_vpn, Some(ip(WIFI))),
+            NetworkChange::None
+        );
+
+        assert!(!watch.is_lost(now + SHORT_SILENCE / 2, Some(now)), "so far");
+        assert!(watch.is_lost(now + SHORT_SILENCE, Some(now)));
+        assert!(!watch.is_lost(now + SHORT_SILENCE, Some(now)), "once");
+    }
+
+    #[test]
+    fn a_route_that_survives_a_change_is_not_suspicious_for_ever() {
+        let now = Instant::now();
+        let mut watch = watch(now);
+        watch.on_addresses(now, addresses(&[WIFI], Some(VPN)), Some(ip(WIFI)));
+        let later = now + SUSPICIOUS;
+        assert!(!watch.is_lost(later, Some(later)));
+        assert!(!watch.is_lost(later + Duration::from_secs(1), Some(later)));
+    }
+
+    #[test]
+    fn this_machine_tells_its_addresses() {
+        let addresses = Addresses::read().expect("it has a list");
+        assert!(addresses.all.iter().all(|address| !address.is_loopback()));
+    }
+}
