@@ -26,6 +26,9 @@ export class Call {
     this.#protocols = invite.token === null ? [] : ["tandem", `bearer.${invite.token}`];
     this.#changed = changed;
     this.#sent = sent;
+    window.addEventListener("online", () => {
+      this.#input({ type: "networkChanged" });
+    });
   }
 
   get phase(): Phase {
@@ -97,6 +100,9 @@ export class Call {
         return;
       case "signalPeer":
         this.#peer?.receive(effect.signal);
+        return;
+      case "restartPeer":
+        this.#peer?.restart();
         return;
       case "stopPeer":
         this.#peer?.close();

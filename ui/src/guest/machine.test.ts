@@ -260,19 +260,66 @@ describe("during a call", () => {
     expect(it.machine.phase).toMatchObject({ partnerMuted: true, partnerCameraOff: false });
   });
 
+  it("looks for another route when it has none, and when the network changes", () => {
+    const it = inCall();
+    expect(kinds(it.act({ type: "peer", state: "disconnected" }))).toEqual([]);
+    expect(kinds(it.act({ type: "peer", state: "failed" }))).toEqual(["restartPeer"]);
+    expect(it.machine.phase).toMatchObject({ kind: "inCall", reconnecting: true });
+    expect(kinds(it.act({ type: "networkChanged" }))).toEqual(["restartPeer"]);
+  });
+
+  it("looks for another route once the server is back", () => {
+    const it = inCall();
+    it.act({ type: "peer", state: "disconnected" });
+    it.act({ type: "socketClosed" });
+    expect(kinds(it.act({ type: "networkChanged" })), "at once").toEqual(["connect"]);
+    it.receive(REGISTERED);
+    expect(kinds(it.receive({ type: "resumed", sessionId: "session" }))).toEqual(["restartPeer"]);
+
+    it.act({ type: "peer", state: "connected" });
+    it.act({ type: "socketClosed" });
+    it.wait(7_000);
+    it.receive(REGISTERED);
+    const resumed = it.receive({ type: "resumed", sessionId: "session" });
+    expect(kinds(resumed), "media goes on").toEqual([]);
+  });
+
+  it("ends if the connection can't be used any more", () => {
+    const it = inCall();
+    it.act({ type: "peer", state: "broken" });
+    expect(it.machine.phase).toMatchObject({ kind: "ended", reason: "connectionLost" });
+  });
+
+  it("waits less long for media while the server is away", () => {
+    const it = inCall();
+    it.act({ type: "peer", state: "disconnected" });
+    it.wait(10_000);
+    it.act({ type: "socketClosed" });
+    it.wait(GONE_MS - 10_001);
+    expect(it.machine.phase.kind).toBe("inCall");
+    it.wait(1);
+    expect(it.machine.phase).toMatchObject({ kind: "ended", reason: "connectionLost" });
+  });
+
   it("survives a gap in the media, but not a long one", () => {
     const it = inCall();
     it.act({ type: "peer", state: "disconnected" });
     expect(it.machine.phase).toMatchObject({ reconnecting: true });
-    it.wait(LOST_MS - 1);
+    const answered = (ms: number) => {
+      for (let passed = 0; passed < ms; passed += 1_000) {
+        it.wait(1_000);
+        it.receive({ type: "other" });
+      }
+    };
+    answered(LOST_MS - 1_000);
     it.act({ type: "peer", state: "connected" });
     expect(it.machine.phase).toMatchObject({ kind: "inCall", reconnecting: false });
     it.act({ type: "peer", state: "disconnected" });
-    it.wait(LOST_MS);
+    answered(LOST_MS);
     expect(it.machine.phase).toMatchObject({ kind: "ended", reason: "connectionLost" });
   });
 
-  it("ends soon if media and server have both lost the partner", () => {
+  it("ends sooner if the server has dropped the call, too", () => {
     const it = inCall();
     it.receive({ type: "partner_left", sessionId: "session", reason: "disconnected" });
     expect(it.machine.phase).toMatchObject({ kind: "inCall", partnerServerLost: true });

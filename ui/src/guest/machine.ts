@@ -42,6 +42,9 @@ export type Phase =
     }
   | { kind: "ended"; reason: EndReason; partner: Person | null; durationMs: number | null };
 
+/** The peer connection: `failed` has found no route, or lost it; `broken` can't be used any more. */
+export type PeerState = "connected" | "disconnected" | "failed" | "broken";
+
 export type Input =
   /** The user's clicks. */
   | { type: "knock"; name: string }
@@ -52,7 +55,9 @@ export type Input =
   | { type: "socketClosed" }
   /** The peer connection. */
   | { type: "signal"; signal: Signal }
-  | { type: "peer"; state: "connected" | "disconnected" | "failed" }
+  | { type: "peer"; state: PeerState }
+  /** The browser is in another network, or in one again. */
+  | { type: "networkChanged" }
   /** The partner's report over the data channel. */
   | { type: "partnerState"; muted: boolean; camera: boolean }
   | { type: "time" };
@@ -63,6 +68,8 @@ export type Effect =
   | { type: "disconnect" }
   | { type: "startPeer"; initiator: boolean; iceServers: RTCIceServer[] }
   | { type: "signalPeer"; signal: Signal }
+  /** Looks for another route. */
+  | { type: "restartPeer" }
   | { type: "stopPeer" };
 
 /** How long to look for the server before giving up, in ms. */
@@ -72,9 +79,9 @@ export const SLOW_MS = 10_000;
 /** ICE has tried every route by then, relayed ones included, in ms. */
 export const CONNECT_TIMEOUT_MS = 45_000;
 /** A call without media ends after this time, in ms. */
-export const LOST_MS = 15_000;
-/** The same if the server has lost the other person, too, in ms. */
-export const GONE_MS = 3_000;
+export const LOST_MS = 120_000;
+/** The same if the server is out of reach or has dropped the call, in ms. */
+export const GONE_MS = 30_000;
 /** Waits between attempts to reach the server, in ms: doubled up to the second, with full jitter. */
 const BACKOFF_MS = [300, 7_000] as const;
 
@@ -127,6 +134,10 @@ export class Machine {
   #partner = { muted: false, cameraOff: false };
   /** The server has lost the other person for good. */
   #partnerGone = false;
+  /** Since when no media has arrived. */
+  #silentSinceMs: number | null = null;
+  /** Another route is to be looked for once the server is back. */
+  #wantsRoute = false;
 
   readonly #deadlines: Record<Deadline, number> = { ...NEVER };
 
@@ -171,6 +182,11 @@ export class Machine {
       case "peer":
         this.#peerChanged(input.state, nowMs);
         return;
+      case "networkChanged":
+        if (phase.kind !== "inCall") return;
+        if (this.#deadlines.retry !== Infinity) this.#connect();
+        this.#restart();
+        return;
       case "partnerState":
         if (phase.kind !== "inCall" && phase.kind !== "connecting") return;
         this.#partner = { muted: input.muted, cameraOff: !input.camera };
@@ -189,6 +205,8 @@ export class Machine {
     this.#name = name.trim();
     this.#lastSeq = 0;
     this.#partnerGone = false;
+    this.#silentSinceMs = null;
+    this.#wantsRoute = false;
     this.#partner = { muted: false, cameraOff: false };
     this.phase = { kind: "knocking", ringing: false, sinceMs: nowMs };
     this.#deadlines.server = nowMs + SERVER_TIMEOUT_MS;
@@ -235,6 +253,9 @@ export class Machine {
         this.#serverBack();
         // What ended the call meanwhile follows, if the server knows.
         if (message.sessionId === null) this.#partnerIsGone(nowMs);
+        // This side was offline, and media has not come back with the server.
+        else if (this.#wantsRoute || this.#silentSinceMs !== null) this.#restart();
+        this.#setLimit();
         return;
       case "error":
         this.#refused(message.code, message.id, nowMs);
@@ -306,10 +327,11 @@ export class Machine {
   /** The server has lost the partner, but media may still flow. */
   #partnerIsGone(nowMs: number): void {
     this.#partnerGone = true;
+    this.#wantsRoute = false;
     const { phase } = this;
     if (phase.kind === "connecting") this.#end("connectionLost", nowMs);
     if (phase.kind !== "inCall") return;
-    if (phase.reconnecting) this.#deadlines.lost = Math.min(this.#deadlines.lost, nowMs + GONE_MS);
+    if (phase.reconnecting) this.#setLimit();
     else this.phase = { ...phase, partnerServerLost: true };
   }
 
@@ -344,7 +366,10 @@ export class Machine {
       this.#deadlines.server = Math.min(this.#deadlines.server, nowMs + SERVER_TIMEOUT_MS);
     } else if (phase.kind === "inCall" || phase.kind === "connecting") {
       this.#resumeToken ??= this.#registered?.resumeToken ?? null;
-      if (phase.kind === "inCall") this.phase = { ...phase, serverLost: true };
+      if (phase.kind === "inCall") {
+        this.phase = { ...phase, serverLost: true };
+        this.#setLimit();
+      }
     } else {
       return;
     }
@@ -355,21 +380,41 @@ export class Machine {
     this.#deadlines.retry = nowMs + this.#random() * limit;
   }
 
-  #peerChanged(state: "connected" | "disconnected" | "failed", nowMs: number): void {
+  #peerChanged(state: PeerState, nowMs: number): void {
     const { phase } = this;
     if (phase.kind === "connecting") {
-      if (state === "failed") this.#end("noRoute", nowMs);
+      if (state === "failed" || state === "broken") this.#end("noRoute", nowMs);
       if (state === "connected") this.#begin(phase.partner, nowMs);
     } else if (phase.kind === "inCall") {
-      if (state === "failed") {
+      if (state === "broken") {
         this.#end("connectionLost", nowMs);
-      } else {
-        const reconnecting = state === "disconnected";
-        const limit = this.#partnerGone ? GONE_MS : LOST_MS;
-        this.#deadlines.lost = reconnecting ? nowMs + limit : Infinity;
-        this.phase = { ...phase, reconnecting };
+        return;
       }
+      const reconnecting = state !== "connected";
+      this.#silentSinceMs = reconnecting ? (this.#silentSinceMs ?? nowMs) : null;
+      this.phase = { ...phase, reconnecting };
+      this.#setLimit();
+      if (state === "failed") this.#restart();
     }
+  }
+
+  /** Looks for another route: now, or once the server is back. */
+  #restart(): void {
+    this.#wantsRoute = !this.#canSignal();
+    if (!this.#wantsRoute) this.#effects.push({ type: "restartPeer" });
+  }
+
+  /** Whether the server passes messages on to the partner. */
+  #canSignal(): boolean {
+    const serverLost = this.phase.kind === "inCall" && this.phase.serverLost;
+    return this.#isOpen && !serverLost && !this.#partnerGone;
+  }
+
+  /** A call waits for media as long as the server keeps it, or for a while. */
+  #setLimit(): void {
+    const since = this.#silentSinceMs;
+    const limit = this.#canSignal() ? LOST_MS : GONE_MS;
+    this.#deadlines.lost = since === null ? Infinity : since + limit;
   }
 
   #begin(partner: Person, nowMs: number): void {

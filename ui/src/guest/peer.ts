@@ -1,5 +1,6 @@
 // The peer connection of a call: the local tracks go out, the partner's come in.
 
+import type { PeerState } from "./machine";
 import type { MediaState } from "./media";
 import { Negotiation } from "./negotiation";
 import type { Signal } from "./protocol";
@@ -8,7 +9,7 @@ import { CHANNEL, type DeviceState, parseState, stateMessage } from "./state-cha
 export interface PeerEvents {
   /** To be sent to the partner. */
   signal: (signal: Signal) => void;
-  state: (state: "connected" | "disconnected" | "failed") => void;
+  state: (state: PeerState) => void;
   partnerState: (state: DeviceState) => void;
 }
 
@@ -43,7 +44,7 @@ export class Peer {
       send: signal,
       onFirstOffer: () => this.#sendOnOffered(),
       onFault: () => {
-        changed("failed");
+        changed("broken");
       },
     });
 
@@ -70,6 +71,11 @@ export class Peer {
 
   receive(signal: Signal): void {
     void this.#negotiation.receive(signal);
+  }
+
+  /** Looks for another route to the partner; `negotiationneeded` follows. */
+  restart(): void {
+    this.#connection.restartIce();
   }
 
   /** The local tracks have changed, or are switched off or on. */
