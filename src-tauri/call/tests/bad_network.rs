@@ -28,6 +28,7 @@ async fn meet(
     let mut sides = [0, 1].map(|number| {
         let mut options = support::options(server.url(), &room);
         options.video_format = format;
+        options.timeouts.silence_in_session = Duration::from_secs(8);
         options.media_addresses = vec!["127.0.0.1:0".parse().expect("an address")];
         options.media_runtime = Some(SimRuntime::new(Arc::clone(network), number, conditions));
 

@@ -13,7 +13,7 @@ use tandem_media::codec::VideoCodec;
 use tandem_media::error::{MediaErrorCode, MediaEvent, MediaPart};
 use tandem_media::video::{OpenVideo, SharedVideo, VideoSpec, test_pattern};
 
-use support::{Side, room, server};
+use support::{Side, TestServer, room, server};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -136,11 +136,20 @@ async fn next_leaves_the_partner_and_finds_another_one() {
     server.shutdown().await;
 }
 
+/// Options of a call that waits for a silent partner for 4 s at most.
+fn impatient(server: &TestServer, room: &str) -> CallOptions {
+    let mut options = support::options(server.url(), room);
+    options.timeouts.silence = Duration::from_secs(4);
+    options.timeouts.silence_in_session = Duration::from_secs(4);
+    options
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_survives_the_signaling_server() {
     let server = server().await;
     let room = room();
-    let (mut left, mut right) = (Side::start(&server, &room), Side::start(&server, &room));
+    let side = || Side::with(impatient(&server, &room));
+    let (mut left, mut right) = (side(), side());
 
     for side in [&mut left, &mut right] {
         side.first_frame(TIMEOUT).await;
@@ -175,7 +184,7 @@ async fn a_call_survives_the_signaling_server() {
 async fn a_partner_that_dies_without_hanging_up_is_noticed() {
     let server = server().await;
     let room = room();
-    let mut left = Side::start(&server, &room);
+    let mut left = Side::with(impatient(&server, &room));
     // A runtime of its own, whose threads stop as if its process had been killed.
     let doomed = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

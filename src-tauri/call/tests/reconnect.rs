@@ -156,6 +156,16 @@ fn wait_until(what: &str, state: impl Fn() -> String, is_so: impl Fn() -> bool) 
     }
 }
 
+/// How many threads of this process decode video.
+fn decode_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists threads");
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names
+        .filter(|name| name.trim_end() == "video-decode")
+        .count()
+}
+
 /// Two hosts in a call, and a third one with the signaling server.
 struct Rig {
     network: Network,
@@ -236,6 +246,8 @@ fn a_call_outlives_another_address() {
     }
 
     eprintln!("media came back after {gaps:?}");
+    let threads = || format!("{} threads", decode_threads());
+    wait_until("one thread a side", threads, || decode_threads() == 2);
     gaps.sort();
     assert!(gaps[1] <= Duration::from_secs(1), "the median: {gaps:?}");
     assert!(gaps[3] <= Duration::from_secs(2), "all: {gaps:?}");

@@ -185,6 +185,7 @@ impl Driver {
                 kind
             }
             Notice::Connected => {
+                tracing::info!("connected to the partner");
                 if let Some(partner) = &mut self.partner {
                     let (sender, gate) = (video.sender(), self.audio.gate());
                     partner.on_connected(Instant::now(), &self.options, sender, gate);
