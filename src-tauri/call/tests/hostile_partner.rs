@@ -14,101 +14,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tandem_call::internals::PeerError;
 use tandem_call::{CallEventKind, EndCode};
-use tandem_signaling::client::{Client, ClientConfig, ClientEvent, ClientEvents};
-use tandem_signaling::message::{
-    ClientMessage, FindPartner, PartnerFound, RawValue, ServerMessage,
-};
-use tokio::time::timeout;
+use tandem_signaling::message::{ClientMessage, RawValue, ServerMessage};
 
+use support::hostile::Hostile;
 use support::peers::peer;
-use support::{Side, TestServer, room, server};
+use support::{Side, room, server};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A partner that has only a connection to the signaling server.
-struct Hostile {
-    client: Client,
-    events: ClientEvents,
-}
-
-impl Hostile {
-    fn join(server: &TestServer) -> Self {
-        let (client, events) = Client::connect(ClientConfig::new(server.url()));
-        Self { client, events }
-    }
-
-    /// Waits for a message that `pick` accepts.
-    async fn until<T>(&mut self, pick: impl Fn(ServerMessage) -> Option<T>) -> T {
-        let search = async {
-            while let Some(event) = self.events.recv().await {
-                if let ClientEvent::Message(message) = event
-                    && let Some(found) = pick(message)
-                {
-                    return found;
-                }
-            }
-
-            panic!("the signaling server went away");
-        };
-
-        timeout(TIMEOUT, search)
-            .await
-            .expect("the signaling server answers")
-    }
-
-    /// Waits to be matched with the other side in `room`.
-    async fn meet(&mut self, room: &str) -> Box<PartnerFound> {
-        while !matches!(
-            self.events
-                .recv()
-                .await
-                .expect("the signaling server is there"),
-            ClientEvent::Connected(_)
-        ) {}
-
-        let search = FindPartner {
-            room: Some(room.to_owned()),
-            ..FindPartner::default()
-        };
-
-        self.client
-            .send(ClientMessage::FindPartner(search))
-            .unwrap();
-        let found = self.until(|message| match message {
-            ServerMessage::PartnerFound(found) => Some(found),
-            _ => None,
-        });
-
-        found.await
-    }
-
-    /// Waits to be matched in `room`, then sends `description`: as the offer or as the answer,
-    /// depending on its role.
-    async fn send_description(&mut self, room: &str, description: &dyn Fn(&str) -> String) {
-        let found = self.meet(room).await;
-        let raw =
-            |text: String| RawValue::from_string(text).expect("the protocol carries only JSON");
-        let to = found.socket_id.clone();
-
-        if found.initiator {
-            self.client
-                .send(ClientMessage::WebrtcOffer {
-                    to,
-                    offer: raw(description("offer")),
-                })
-                .unwrap();
-        } else {
-            self.until(|message| matches!(message, ServerMessage::WebrtcOffer(_)).then_some(()))
-                .await;
-            self.client
-                .send(ClientMessage::WebrtcAnswer {
-                    to,
-                    answer: raw(description("answer")),
-                })
-                .unwrap();
-        }
-    }
-}
 
 fn sdp(kind: &str, media: &str) -> String {
     let head = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";

@@ -276,6 +276,10 @@ export const ERRORS = {
     todo: "Try calling again.",
   },
 
+  PARTNER_MISBEHAVED: {
+    what: "The other app did something that could have harmed this computer, so Tandem ended the call.",
+  },
+
   // The settings file
   SETTINGS_BROKEN: {
     what: "Some of your settings couldn't be read, so Tandem reset those and kept the old file.",

@@ -247,9 +247,13 @@ impl CallMachine {
             }
             Input::PartnerFound(partner) => self.partner_found(now, partner),
             Input::Offer { session_id, offer } => {
+                let mut may_offer = true;
                 self.with_session(&session_id, |session, effects| {
-                    session.offer(offer, effects);
+                    may_offer = session.offer(now, offer, effects);
                 });
+                if !may_offer {
+                    self.end(EndCode::PartnerMisbehaved);
+                }
             }
             Input::Answer { session_id, answer } => {
                 self.with_session(&session_id, |session, effects| {
@@ -311,6 +315,7 @@ impl CallMachine {
             Input::PeerFaulted(peer, fault) if self.peer() == Some(peer) => self.end(match fault {
                 PeerFault::BadDescription => EndCode::BadDescription,
                 PeerFault::NoCommonCodec => EndCode::NoCommonCodec,
+                PeerFault::Misbehaved => EndCode::PartnerMisbehaved,
                 PeerFault::Internal => EndCode::ConnectionFailed,
             }),
             Input::PeerFaulted(..) => {}

@@ -38,11 +38,13 @@ pub enum EndCode {
     PartnerLeft,
     /// The partner's packets stopped without a message that ends the call.
     PartnerVanished,
+    /// The partner's app did what no honest one does, and what would harm this machine or others.
+    PartnerMisbehaved,
 }
 
 impl EndCode {
     /// Every code, in the order of declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::HungUp,
         Self::Cancelled,
         Self::NoPartner,
@@ -58,6 +60,7 @@ impl EndCode {
         Self::NoCommonCodec,
         Self::PartnerLeft,
         Self::PartnerVanished,
+        Self::PartnerMisbehaved,
     ];
 
     /// The code as reports and logs spell it: `PARTNER_LEFT`. The same as its serialized form.
@@ -79,6 +82,7 @@ impl EndCode {
             Self::NoCommonCodec => "NO_COMMON_CODEC",
             Self::PartnerLeft => "PARTNER_LEFT",
             Self::PartnerVanished => "PARTNER_VANISHED",
+            Self::PartnerMisbehaved => "PARTNER_MISBEHAVED",
         }
     }
 
@@ -122,6 +126,10 @@ impl EndCode {
             Self::PartnerLeft => "The other person left the call.",
             Self::PartnerVanished => {
                 "The connection to the other person was lost. Try calling again."
+            }
+            Self::PartnerMisbehaved => {
+                "The other person's app did something that could have harmed this computer, so the call \
+                 was ended."
             }
         }
     }

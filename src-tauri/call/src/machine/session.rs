@@ -1,7 +1,7 @@
 //! What the machine remembers about the partner it is connecting to or talking with.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     CallTimeouts, CandidateJson, DescriptionJson, Effect, Match, Notice, Outgoing, PeerId, SocketId,
@@ -13,6 +13,11 @@ const MAX_HELD_CANDIDATES: usize = 64;
 /// Messages kept until the signaling server is back. A description and its candidates are about
 /// twenty.
 const MAX_UNSENT: usize = 64;
+
+/// So many offers of the partner are handled at once, and then one in this time. An honest one makes
+/// one, and another one when its network changes or a camera is added.
+const MAX_OFFERS: f64 = 20.0;
+const OFFER_EVERY: Duration = Duration::from_secs(5);
 
 /// One session with one partner, and its one peer connection.
 #[derive(Debug)]
@@ -37,6 +42,9 @@ pub(super) struct Session {
     restart_wanted: bool,
     /// When the last offer of another route was made.
     restarted_at: Option<Instant>,
+    /// How many offers of the partner are handled at once, and when the last one came.
+    offers_left: f64,
+    offered_at: Instant,
     /// The partner's last offer lost the collision with ours; its candidates do not count.
     ignoring: bool,
     /// One of the partner's descriptions was applied, so candidates can be.
@@ -74,6 +82,8 @@ impl Session {
             offering,
             restart_wanted: false,
             restarted_at: None,
+            offers_left: MAX_OFFERS,
+            offered_at: now,
             ignoring: false,
             described: false,
             held_candidates: VecDeque::new(),
@@ -192,12 +202,29 @@ impl Session {
 
     /// Handles the partner's offer. If a local offer is under way, the initiator's wins and the
     /// other side's is rolled back.
-    pub(super) fn offer(&mut self, offer: DescriptionJson, effects: &mut VecDeque<Effect>) {
+    ///
+    /// Returns `false` if the partner makes more offers than any honest one: each costs this side
+    /// sockets and checks.
+    #[must_use]
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        offer: DescriptionJson,
+        effects: &mut VecDeque<Effect>,
+    ) -> bool {
+        let passed = now.saturating_duration_since(self.offered_at).as_secs_f64();
+        self.offers_left = (self.offers_left + passed / OFFER_EVERY.as_secs_f64()).min(MAX_OFFERS);
+        self.offered_at = now;
+        if self.offers_left < 1.0 {
+            return false;
+        }
+
+        self.offers_left -= 1.0;
         let collision = self.offering;
         self.ignoring = collision && self.partner.initiator;
 
         if self.ignoring {
-            return;
+            return true;
         }
 
         self.offering = false;
@@ -208,6 +235,7 @@ impl Session {
         });
 
         self.release_candidates(effects);
+        true
     }
 
     /// Handles the partner's answer. An answer without an open offer is dropped.

@@ -363,6 +363,13 @@ impl Peer {
         }
     }
 
+    /// The library's connection, for tests that do with it what Tandem does not.
+    #[cfg(feature = "internals")]
+    #[must_use]
+    pub fn connection(&self) -> &Arc<dyn PeerConnection> {
+        &self.connection
+    }
+
     /// What both sides agreed on. Empty until they have.
     pub(crate) fn negotiated(&self) -> &Negotiated {
         &self.negotiated

@@ -12,6 +12,8 @@ use super::formats::{Format, MediaKind};
 /// A browser's offer has about 6 kB. The signaling server passes on up to 64 KiB; anything longer
 /// can only come from a broken one.
 const MAX_DESCRIPTION_BYTES: usize = 96 * 1024;
+/// Audio, video, and what a browser adds for a shared screen. Each costs a decoder.
+const MAX_SECTIONS: usize = 16;
 /// A candidate line has about 150 bytes.
 const MAX_CANDIDATE_BYTES: usize = 4 * 1024;
 
@@ -91,6 +93,10 @@ pub(super) fn from_json(json: &str, expected: RTCSdpType) -> Result<RemoteDescri
 
     let description = parsed.map_err(|_| PeerError::BadDescription("its SDP does not parse"))?;
     let media = media_sections(&description)?;
+
+    if media.len() > MAX_SECTIONS {
+        return Err(PeerError::BadDescription("it describes too many media"));
+    }
 
     if media.is_empty() {
         return Err(PeerError::BadDescription("it describes no media"));
@@ -260,6 +266,7 @@ mod tests {
     #[test]
     fn garbage_is_rejected_with_an_error() {
         let long = offer(&"a=x\r\n".repeat(100_000));
+        let many = offer(&"m=video 9 UDP/TLS/RTP/SAVPF 102\r\n".repeat(350));
         for json in [
             "",
             "null",
@@ -272,6 +279,7 @@ mod tests {
             r#"{"type":"offer","sdp":"\u0000\u0001"}"#,
             &offer(""),
             &long,
+            &many,
         ] {
             let result = from_json(json, RTCSdpType::Offer);
             let start: String = json.chars().take(40).collect();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::transport::RTCDtlsRole;
 use webrtc::peer_connection::{
     RTCConfiguration, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngine,
@@ -24,6 +25,9 @@ const SRFLX_WAIT: Duration = Duration::from_millis(100);
 /// Minimum wait before accepting a peer-reflexive pair if there are TURN servers: the address may
 /// belong to the partner's TURN server, and the partner's direct addresses deserve some time.
 const PRFLX_WAIT_WITH_TURN: Duration = Duration::from_millis(400);
+
+/// The longest message that is taken from a data channel, bytes.
+const MAX_CHANNEL_MESSAGE: u32 = 4_096;
 
 /// How ICE and DTLS work.
 pub(super) fn settings(relay_only: bool, has_turn: bool, mdns: MulticastDnsMode) -> SettingEngine {
@@ -46,6 +50,8 @@ pub(super) fn settings(relay_only: bool, has_turn: bool, mdns: MulticastDnsMode)
         // was repeated only after a second.
         .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_multicast_dns_mode(mdns)
+        // A report of the partner has less than a hundred bytes.
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_CHANNEL_MESSAGE))
         .with_srflx_acceptance_min_wait(Some(srflx_wait))
         .with_prflx_acceptance_min_wait(Some(prflx_wait))
         .with_relay_acceptance_min_wait(relay_only.then_some(Duration::ZERO))

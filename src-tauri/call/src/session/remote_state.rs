@@ -9,7 +9,10 @@ use tokio::sync::watch;
 use webrtc::data_channel::DataChannel;
 
 use super::state_channel::{self, Meeting, ReportedState};
-use crate::partner_state::{CameraWatch, PartnerState, Share};
+use crate::partner_state::{CHANNEL, CameraWatch, PartnerState, Share};
+
+/// A partner has use for one data channel.
+const MAX_CHANNELS: usize = 4;
 
 /// The state of one partner.
 #[derive(Default)]
@@ -20,6 +23,8 @@ pub(super) struct RemoteState {
     /// What the user was last notified of.
     notified: PartnerState,
     has_channel: bool,
+    /// How many data channels there were in all.
+    channels: usize,
     /// This side's share of a room to meet again, if it wants one.
     share: Option<Share>,
     /// That room, until it is reported.
@@ -41,17 +46,24 @@ impl RemoteState {
         self.meeting_room.lock().take()
     }
 
-    /// The partner opened a data channel, or this side's is ready. The first one carries the
-    /// reports of both sides, any other is ignored.
-    pub(super) fn on_channel(
+    /// The partner opened a data channel, or this side's is ready. The first one of the right name
+    /// carries the reports of both sides. Any other is closed: the library would keep what arrives on
+    /// it. Returns `false` if there were more than a call has use for.
+    pub(super) async fn on_channel(
         &mut self,
         channel: Arc<dyn DataChannel>,
         local: watch::Receiver<PartnerState>,
-    ) {
-        if std::mem::replace(&mut self.has_channel, true) {
-            return;
+    ) -> bool {
+        self.channels += 1;
+        let is_ours = channel.label().await.is_ok_and(|label| label == CHANNEL);
+        if !is_ours || self.has_channel {
+            tracing::debug!("the partner opened another data channel: closing it");
+            // Fails if it is closed already.
+            let _ = channel.close().await;
+            return self.channels <= MAX_CHANNELS;
         }
 
+        self.has_channel = true;
         let reported = Arc::clone(&self.reported);
         let meeting = Meeting {
             share: self.share,
@@ -59,6 +71,7 @@ impl RemoteState {
             room: Arc::clone(&self.meeting_room),
         };
         tokio::spawn(state_channel::run(channel, local, reported, meeting));
+        true
     }
 
     /// The state at `now`, if it has changed. `last_packet` is when the newest packet of any kind

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use webrtc::data_channel::{DataChannel, DataChannelEvent};
 
-use crate::partner_state::{self, CHANNEL, PartnerState, Share, StateMessage};
+use crate::partner_state::{self, PartnerState, Share, StateMessage};
 
 /// What the partner reported last. Only the newest report is kept, so a partner that sends many
 /// cannot fill memory.
@@ -37,20 +37,13 @@ impl Meeting {
 
 /// Sends `local` on the channel, first when it opens and then with each change, and keeps the
 /// partner's newest report in `reported`. Returns when the channel closes or the sender of `local`
-/// is gone. A channel with another label is closed.
+/// is gone.
 pub(super) async fn run(
     channel: Arc<dyn DataChannel>,
     mut local: watch::Receiver<PartnerState>,
     reported: ReportedState,
     mut meeting: Meeting,
 ) {
-    if !channel.label().await.is_ok_and(|label| label == CHANNEL) {
-        tracing::debug!("the partner opened an unknown data channel: closing it");
-        // Fails if it is closed already.
-        let _ = channel.close().await;
-        return;
-    }
-
     let mut open = false;
 
     loop {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
+pub(crate) mod hostile;
 #[cfg(feature = "internals")]
 pub(crate) mod peers;
 

@@ -562,6 +562,7 @@ fn is_about_partner(code: EndCode) -> bool {
         code,
         EndCode::PartnerLeft
             | EndCode::PartnerVanished
+            | EndCode::PartnerMisbehaved
             | EndCode::ConnectTimeout
             | EndCode::ConnectionFailed
             | EndCode::BadDescription

@@ -464,3 +464,21 @@ fn a_source_that_was_not_negotiated_is_a_problem_in_a_call_only() {
         "the call continues without it"
     );
 }
+
+#[test]
+fn endless_offers_end_the_call_but_a_change_of_network_now_and_then_does_not() {
+    let mut bench = Bench::new().in_call();
+    for _ in 0..200 {
+        bench.feed(offer());
+        bench.now += Duration::from_secs(10);
+        bench.feed(Input::Heard(PeerId(0), bench.now));
+    }
+
+    assert_eq!(bench.ended_with(), None);
+    for _ in 0..30 {
+        bench.feed(offer());
+        bench.now += 100 * MS;
+    }
+
+    assert_eq!(bench.ended_with(), Some(EndCode::PartnerMisbehaved));
+}

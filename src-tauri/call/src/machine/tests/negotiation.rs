@@ -208,6 +208,11 @@ fn faults_of_the_peer_connection_end_the_call_with_their_code() {
             EndCode::NoCommonCodec,
         ),
         (
+            Input::PeerFaulted(PeerId(0), PeerFault::Misbehaved),
+            EndCode::PartnerMisbehaved,
+            EndCode::PartnerMisbehaved,
+        ),
+        (
             Input::PeerFaulted(PeerId(0), PeerFault::Internal),
             EndCode::ConnectionFailed,
             EndCode::ConnectionFailed,

@@ -26,7 +26,7 @@ use super::partner::PartnerConnection;
 use super::{
     CallCommand, CallEvent, CallEventKind, CallOptions, CallOutput, CallStats, Profile, signaling,
 };
-use crate::machine::{CallMachine, EndCode, Input, Match, Phase};
+use crate::machine::{CallMachine, EndCode, Input, Match, PeerFault, Phase};
 use crate::partner_state::PartnerState;
 use crate::peer::PeerEvent;
 
@@ -236,7 +236,7 @@ impl Driver {
             Wakeup::Command(None) => self.feed(Input::HangUp),
             Wakeup::Signaling(Some(event)) => self.on_signaling(event).await,
             Wakeup::Signaling(None) => self.on_signaling_down(),
-            Wakeup::Peer(event) => self.on_peer(event),
+            Wakeup::Peer(event) => self.on_peer(event).await,
             Wakeup::Opened(source) => video.on_opened(source),
             Wakeup::Media(event) => {
                 self.local_state.on_media(&event);
@@ -401,7 +401,7 @@ impl Driver {
         }
     }
 
-    fn on_peer(&mut self, event: PeerEvent) {
+    async fn on_peer(&mut self, event: PeerEvent) {
         let Some(partner) = &mut self.partner else {
             return;
         };
@@ -419,7 +419,10 @@ impl Driver {
                 partner.on_track(kind, track, &self.options, &self.output);
             }
             PeerEvent::Channel(channel) => {
-                partner.on_channel(channel, self.local_state.subscribe());
+                let local = self.local_state.subscribe();
+                if !partner.on_channel(channel, local).await {
+                    self.feed(Input::PeerFaulted(id, PeerFault::Misbehaved));
+                }
             }
         }
     }
