@@ -10,9 +10,12 @@ use super::stun::{End, IceMessage, Transaction};
 const PACE: Duration = Duration::from_millis(5);
 /// So many may leave at once: the pairs of two ordinary computers.
 const BURST: f64 = 12.0;
-/// The second check of a pair follows the first after this time.
+/// The first checks of a pair follow each other after this time: the partner may get this side's
+/// description a moment after the first one.
 const FIRST_INTERVAL: Duration = Duration::from_millis(20);
-/// The time doubles so often: up to 640 ms.
+/// So many do. Then the time doubles.
+const QUICK_CHECKS: u32 = 4;
+/// It doubles so often: up to 640 ms.
 const DOUBLINGS: u32 = 5;
 /// A pair that does not answer is given up after so many checks (RFC 8489 §6.2.1 sends seven).
 const CHECKS_PER_PAIR: u32 = 10;
@@ -147,7 +150,8 @@ impl Gate {
             return false;
         }
 
-        let interval = FIRST_INTERVAL * 2_u32.pow(state.unanswered.min(DOUBLINGS));
+        let doublings = (state.unanswered + 1).saturating_sub(QUICK_CHECKS);
+        let interval = FIRST_INTERVAL * 2_u32.pow(doublings.min(DOUBLINGS));
         state.due = Some(now + interval);
         state.unanswered += 1;
         self.pairs.insert(pair, state);
@@ -361,7 +365,7 @@ mod tests {
             .filter(|tick| rig.check(start + TICK * *tick, pair(1)).is_some())
             .map(|tick| (TICK * tick).as_millis())
             .collect();
-        assert_eq!(sent, [0, 20, 60, 140, 300, 620, 1_260, 1_900, 2_540, 3_180]);
+        assert_eq!(sent, [0, 20, 40, 60, 80, 120, 200, 360, 680, 1_320]);
     }
 
     #[test]
@@ -428,7 +432,7 @@ mod tests {
         let mut rig = Rig::new(start);
         leaving(&mut rig, start, 400 * MS, 1);
         let now = start + 401 * MS;
-        assert!(rig.check(now, pair(0)).is_none(), "the next is due at 620");
+        assert!(rig.check(now, pair(0)).is_none(), "the next is due at 680");
         assert!(rig.hear(now, pair(0)));
         assert!(rig.check(now, pair(0)).is_some());
     }
