@@ -270,7 +270,7 @@ impl ClientTask {
             tokio::select! {
                 end = reading => end,
                 end = self.queue.write_messages(&mut sink, self.users, &self.shared.probe) => end,
-                () = self.shared.probe.failed() => End::NetworkChanged,
+                () = self.shared.probe.failed() => ClientError::Silent(PROBE_TIMEOUT).into(),
                 () = self.shared.network_changed.notified() => End::NetworkChanged,
             }
         };

@@ -260,12 +260,18 @@ describe("during a call", () => {
     expect(it.machine.phase).toMatchObject({ partnerMuted: true, partnerCameraOff: false });
   });
 
-  it("looks for another route when it has none, and when the network changes", () => {
+  it("looks for another route when it has none", () => {
     const it = inCall();
     expect(kinds(it.act({ type: "peer", state: "disconnected" }))).toEqual([]);
     expect(kinds(it.act({ type: "peer", state: "failed" }))).toEqual(["restartPeer"]);
     expect(it.machine.phase).toMatchObject({ kind: "inCall", reconnecting: true });
-    expect(kinds(it.act({ type: "networkChanged" }))).toEqual(["restartPeer"]);
+  });
+
+  it("connects to the server again when the network changes, and then looks for a route", () => {
+    const it = inCall();
+    expect(kinds(it.act({ type: "networkChanged" }))).toEqual(["disconnect", "connect"]);
+    it.receive(REGISTERED);
+    expect(kinds(it.receive({ type: "resumed", sessionId: "session" }))).toEqual(["restartPeer"]);
   });
 
   it("looks for another route once the server is back", () => {

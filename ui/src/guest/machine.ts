@@ -184,8 +184,13 @@ export class Machine {
         return;
       case "networkChanged":
         if (phase.kind !== "inCall") return;
-        if (this.#deadlines.retry !== Infinity) this.#connect();
-        this.#restart();
+        // The old connection may lead nowhere: what is written into it would be lost.
+        if (this.#isOpen) {
+          this.#effects.push({ type: "disconnect" });
+          this.#socketLost(nowMs);
+        }
+        this.#connect();
+        this.#wantsRoute = true;
         return;
       case "partnerState":
         if (phase.kind !== "inCall" && phase.kind !== "connecting") return;

@@ -54,6 +54,17 @@ const described = (type: "offer" | "answer", sdp: string = type): Signal => ({
 const candidate = (line: string): Signal => ({ kind: "candidate", candidate: { candidate: line } });
 
 describe("negotiation", () => {
+  it("repeats an offer until it is answered", async () => {
+    const { negotiation, types } = side(false);
+    negotiation.repeatOffer();
+    expect(types(), "there is none").toEqual([]);
+    await negotiation.offer();
+    negotiation.repeatOffer();
+    await negotiation.receive(described("answer"));
+    negotiation.repeatOffer();
+    expect(types()).toEqual(["offer", "offer"]);
+  });
+
   it("offers, and takes the answer", async () => {
     const { peer, negotiation, types } = side(false);
     await negotiation.offer();

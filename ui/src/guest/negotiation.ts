@@ -52,6 +52,14 @@ export class Negotiation {
     }
   }
 
+  /** Sends the offer that waits for an answer again, if there is one. */
+  repeatOffer(): void {
+    const { peer, send } = this.#options;
+    const description = peer.localDescription;
+    if (peer.signalingState !== "have-local-offer" || !description) return;
+    send({ kind: "description", description: { type: "offer", sdp: description.sdp } });
+  }
+
   /** Takes a signal of the partner. Resolves once it and all before it have been handled. */
   receive(signal: Signal): Promise<void> {
     this.#queue = this.#queue.then(() =>

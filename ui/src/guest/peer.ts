@@ -73,8 +73,10 @@ export class Peer {
     void this.#negotiation.receive(signal);
   }
 
-  /** Looks for another route to the partner; `negotiationneeded` follows. */
+  /** Looks for another route to the partner. */
   restart(): void {
+    // Until an offer that was lost on the way is answered, no other can be made.
+    this.#negotiation.repeatOffer();
     this.#connection.restartIce();
   }
 

@@ -332,13 +332,9 @@ impl CallMachine {
         }
     }
 
-    /// Looks for another route to the partner of a call.
+    /// Looks for another route to the partner.
     fn restart(&mut self, now: Instant, peer: PeerId) {
-        if let CallState::InCall(session) = &mut self.state
-            && session.peer == peer
-        {
-            session.restart(now, &mut self.effects);
-        }
+        self.with_peer(peer, |session, effects| session.restart(now, effects));
     }
 
     fn start(&mut self, now: Instant, by: Search) {
@@ -543,6 +539,7 @@ impl CallMachine {
             CallState::Connecting(mut session) if session.peer == peer => {
                 session.last_heard = now;
                 session.reconnecting_until = None;
+                session.partner_is_heard();
                 self.state = CallState::InCall(session);
                 self.effects.push_back(Effect::Notify(Notice::Connected));
             }
@@ -583,6 +580,7 @@ impl CallMachine {
         {
             let gap = at - session.last_heard;
             session.last_heard = at;
+            session.partner_is_heard();
 
             if session.reconnecting_until.take().is_some() {
                 session.route_is_back();

@@ -58,8 +58,7 @@ pub struct CallTimeouts {
     /// Silence after which the call reports that it is reconnecting.
     pub silence_notice: Duration,
     /// Silence after which the call looks for another route though nothing has changed here. Until
-    /// then, the old one may come back, which looking for another one prevents. Longer than a
-    /// signaling server takes to notice that the partner is offline.
+    /// then, the old one may come back, which looking for another one prevents.
     pub restart: Duration,
 }
 

@@ -14,10 +14,13 @@ const MAX_HELD_CANDIDATES: usize = 64;
 /// twenty.
 const MAX_UNSENT: usize = 64;
 
-/// So many offers of the partner are handled at once, and then one in this time. An honest one makes
+/// How many offers of the partner are handled at once; then, one in this time. An honest one makes
 /// one, and another one when its network changes or a camera is added.
 const MAX_OFFERS: f64 = 20.0;
 const OFFER_EVERY: Duration = Duration::from_secs(5);
+
+/// An offer of another route that has no answer by then is made again.
+const OFFER_EXPIRES: Duration = Duration::from_secs(15);
 
 /// One session with one partner, and its one peer connection.
 #[derive(Debug)]
@@ -42,6 +45,9 @@ pub(super) struct Session {
     restart_wanted: bool,
     /// When the last offer of another route was made.
     restarted_at: Option<Instant>,
+    /// This side's last description and its candidates, until it is certain that they arrived: what
+    /// was written into a connection that broke is lost.
+    uncertain: Vec<Outgoing>,
     /// How many offers of the partner are handled at once, and when the last one came.
     offers_left: f64,
     offered_at: Instant,
@@ -82,6 +88,7 @@ impl Session {
             offering,
             restart_wanted: false,
             restarted_at: None,
+            uncertain: Vec::new(),
             offers_left: MAX_OFFERS,
             offered_at: now,
             ignoring: false,
@@ -101,7 +108,9 @@ impl Session {
     /// The signaling server resumed this session.
     pub(super) fn signaling_resumed(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
         self.signaling = SignalingLink::Up;
-        effects.extend(self.unsent.drain(..).map(Effect::Send));
+        // The partner ignores what it has already.
+        let again = self.uncertain.iter().cloned();
+        effects.extend(again.chain(self.unsent.drain(..)).map(Effect::Send));
         // This side was offline, and media has not come back with the signaling server: a NAT on the
         // way may have forgotten the route.
         self.restart_wanted |= self.reconnecting_until.is_some();
@@ -115,8 +124,9 @@ impl Session {
     }
 
     fn restart_if_wanted(&mut self, now: Instant, effects: &mut VecDeque<Effect>) {
-        let can_offer = self.signaling == SignalingLink::Up && !self.offering && self.described;
-        if self.restart_wanted && can_offer {
+        let can_offer = self.signaling == SignalingLink::Up && self.described;
+        let is_free = !self.offering || self.offer_expires().is_some_and(|at| now >= at);
+        if self.restart_wanted && can_offer && is_free {
             self.restart_wanted = false;
             self.restarted_at = Some(now);
             self.offering = true;
@@ -127,12 +137,19 @@ impl Session {
         }
     }
 
+    /// When an offer of another route counts as lost. `None`: there is none, or it is the first one.
+    fn offer_expires(&self) -> Option<Instant> {
+        let restarted_at = self.restarted_at.filter(|_| self.offering)?;
+        Some(restarted_at + OFFER_EXPIRES)
+    }
+
     /// When to look for another route if the silence that began with the last packet goes on: not
     /// while the partner is offline and could not answer. The initiator is first, so that the two do
     /// not offer at once.
     pub(super) fn restart_due(&self, timeouts: &CallTimeouts) -> Option<Instant> {
         let can_be_answered = self.signaling == SignalingLink::Up && self.partner_online;
-        if !can_be_answered || self.offering || !self.described {
+        let is_stuck = self.offering && self.offer_expires().is_none();
+        if !can_be_answered || is_stuck || !self.described {
             return None;
         }
 
@@ -141,7 +158,9 @@ impl Session {
         } else {
             timeouts.restart + timeouts.silence_notice
         };
-        let again = self.restarted_at.map(|at| at + timeouts.restart);
+        let again = self
+            .offer_expires()
+            .or(self.restarted_at.map(|at| at + timeouts.restart));
         Some((self.last_heard + silent_for).max(again.unwrap_or(self.last_heard)))
     }
 
@@ -162,6 +181,13 @@ impl Session {
         self.restart_wanted = false;
     }
 
+    /// Media arrives, so the partner has what it needs.
+    pub(super) fn partner_is_heard(&mut self) {
+        if !self.offering {
+            self.uncertain.clear();
+        }
+    }
+
     /// The offer of another route could not be made: it is tried again after a while.
     pub(super) fn restart_failed(&mut self) {
         self.offering = false;
@@ -180,6 +206,7 @@ impl Session {
     pub(super) fn signaling_forgot(&mut self, effects: &mut VecDeque<Effect>) {
         self.signaling = SignalingLink::Gone;
         self.unsent.clear();
+        self.uncertain.clear();
         self.show_signaling_loss(false, effects);
     }
 
@@ -228,6 +255,7 @@ impl Session {
         }
 
         self.offering = false;
+        self.uncertain.clear();
         effects.push_back(Effect::ApplyOffer {
             peer: self.peer,
             offer,
@@ -251,6 +279,7 @@ impl Session {
 
         self.offering = false;
         self.ignoring = false;
+        self.uncertain.clear();
         effects.push_back(Effect::ApplyAnswer {
             peer: self.peer,
             answer,
@@ -302,10 +331,23 @@ impl Session {
     /// Sends `message` to the partner now, or once the signaling server is back, or never if it has
     /// forgotten the session.
     pub(super) fn send(&mut self, message: Outgoing, effects: &mut VecDeque<Effect>) {
+        match &message {
+            Outgoing::Offer { .. } | Outgoing::Answer { .. } => {
+                self.uncertain = vec![message.clone()];
+            }
+            Outgoing::Candidate { .. } if (1..MAX_UNSENT).contains(&self.uncertain.len()) => {
+                self.uncertain.push(message.clone());
+            }
+            _ => {}
+        }
+
         match self.signaling {
             SignalingLink::Up => effects.push_back(Effect::Send(message)),
-            SignalingLink::Away if self.unsent.len() < MAX_UNSENT => self.unsent.push_back(message),
-            SignalingLink::Away | SignalingLink::Gone => {}
+            // It is among the uncertain ones.
+            SignalingLink::Away
+                if self.uncertain.last() == Some(&message) || self.unsent.len() >= MAX_UNSENT => {}
+            SignalingLink::Away => self.unsent.push_back(message),
+            SignalingLink::Gone => {}
         }
     }
 

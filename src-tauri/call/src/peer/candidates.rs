@@ -9,14 +9,12 @@ use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit};
 use webrtc::runtime::Runtime;
 
 use super::checks::CandidateQueue;
-use super::workarounds::{HandshakeDone, RemoteCandidates};
+use super::workarounds::RemoteCandidates;
 
-/// Gives the ICE agent the partner's candidates as the [`CandidateQueue`] says, until there is a
-/// connection.
+/// Gives the ICE agent the partner's candidates as the [`CandidateQueue`] says.
 pub(super) struct Candidates {
     connection: Arc<dyn PeerConnection>,
     runtime: Arc<dyn Runtime>,
-    handshake_done: HandshakeDone,
     state: Mutex<State>,
     known: RemoteCandidates,
 }
@@ -31,11 +29,7 @@ struct State {
 
 impl Candidates {
     /// None yet, for `connection` on `runtime`.
-    pub(super) fn new(
-        connection: Arc<dyn PeerConnection>,
-        runtime: Arc<dyn Runtime>,
-        handshake_done: HandshakeDone,
-    ) -> Arc<Self> {
+    pub(super) fn new(connection: Arc<dyn PeerConnection>, runtime: Arc<dyn Runtime>) -> Arc<Self> {
         let state = State {
             queue: CandidateQueue::new(),
             ufrag: String::new(),
@@ -45,10 +39,15 @@ impl Candidates {
         Arc::new(Self {
             connection,
             runtime,
-            handshake_done,
             state: Mutex::new(state),
             known: RemoteCandidates::default(),
         })
+    }
+
+    /// Whether a description with this `a=ice-ufrag` restarts ICE.
+    pub(super) fn is_restart(&self, ufrag: &str) -> bool {
+        let state = self.state.lock();
+        !state.ufrag.is_empty() && state.ufrag != ufrag
     }
 
     /// The partner's description has been applied; `inside` are the candidates that it had.
@@ -127,7 +126,7 @@ impl Candidates {
     /// When the next turn is. Without one, waiting ends.
     fn next_turn(&self) -> Option<Instant> {
         let mut state = self.state.lock();
-        let due = state.queue.due().filter(|_| !self.handshake_done.get());
+        let due = state.queue.due();
         state.is_waiting = due.is_some();
         due
     }

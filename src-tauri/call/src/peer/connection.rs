@@ -28,7 +28,7 @@ use super::checks::Gate;
 use super::description::RemoteDescription;
 use super::error::{PeerError, could_not};
 use super::formats::{self, Format, MediaKind};
-use super::handler::{Handler, PeerEvent};
+use super::handler::{Handler, PeerEvent, SentCandidates};
 use super::negotiated::{Negotiated, agree, same_format};
 use super::route::{self, Route};
 use super::sockets::Sockets;
@@ -102,6 +102,10 @@ pub struct Peer {
     prepared: bool,
     /// An offer of this side waits for its answer.
     is_offering: bool,
+    /// New servers are to be used once it is there.
+    has_new_servers: bool,
+    /// The candidates that the partner knows.
+    sent_candidates: SentCandidates,
     /// The library resolves `.local` names.
     uses_mdns: bool,
     negotiated: Negotiated,
@@ -149,8 +153,10 @@ impl Peer {
         } else {
             LinkLocal::none()
         };
+        let sent_candidates = SentCandidates::default();
         let handler = Handler::new(
             events.clone(),
+            sent_candidates.clone(),
             config.relay_only,
             handshake_done.clone(),
             link_local.clone(),
@@ -180,7 +186,7 @@ impl Peer {
 
         let connection: Arc<dyn PeerConnection> = Arc::new(connection);
         Ok(Self {
-            candidates: Candidates::new(Arc::clone(&connection), runtime, handshake_done.clone()),
+            candidates: Candidates::new(Arc::clone(&connection), runtime),
             connection,
             config,
             handshake_done,
@@ -190,6 +196,8 @@ impl Peer {
             video: None,
             prepared: false,
             is_offering: false,
+            has_new_servers: false,
+            sent_candidates,
             uses_mdns,
             negotiated: Negotiated::default(),
             events,
@@ -220,12 +228,23 @@ impl Peer {
     /// # Errors
     /// [`PeerError::NoNetwork`]: the connection is as it was. [`PeerError::Connection`].
     pub async fn restart(&mut self) -> Result<String, PeerError> {
-        // The library would give up the connection.
-        if self.uses_mdns && multicast_dns() == MulticastDnsMode::Disabled {
+        if !self.can_restart() {
             return Err(PeerError::NoNetwork);
         }
 
+        // The last one was lost on the way, or its answer.
+        if self.is_offering {
+            self.roll_back().await?;
+        }
+
+        self.sent_candidates.forget();
         self.offer(true).await
+    }
+
+    /// Whether sockets can be bound anew. The library gives up the connection if mDNS is on and its
+    /// group cannot be joined any more.
+    fn can_restart(&self) -> bool {
+        !self.uses_mdns || multicast_dns() != MulticastDnsMode::Disabled
     }
 
     /// Creates an offer and applies it on this side.
@@ -248,8 +267,18 @@ impl Peer {
         let remote = description::from_json(offer, RTCSdpType::Offer)?;
         let agreed = agree(&remote.media)?;
 
+        let is_restart = self.candidates.is_restart(&remote.ufrag);
+        if is_restart && !self.can_restart() {
+            return Err(PeerError::NoNetwork);
+        }
+
         if rollback {
             self.roll_back().await?;
+            self.is_offering = false;
+        }
+
+        if is_restart {
+            self.sent_candidates.forget();
         }
 
         if !self.prepared {
@@ -285,7 +314,12 @@ impl Peer {
                 .map_err(could_not("change the codec"))?;
         }
 
-        self.set_remote(remote).await
+        self.set_remote(remote).await?;
+        if std::mem::take(&mut self.has_new_servers) {
+            self.gather_again().await?;
+        }
+
+        Ok(())
     }
 
     /// Adds a candidate of the partner, given as JSON.
@@ -319,14 +353,20 @@ impl Peer {
             .await
             .map_err(could_not("change its servers"))?;
 
-        // Others are of use only to the next restart, which takes the new ones.
+        // Other allocations are not in use.
         let goes_through_turn = selected_pair(&*self.connection)
             .await
             .is_some_and(|pair| pair.local().typ == RTCIceCandidateType::Relay);
+        self.has_new_servers = goes_through_turn && self.is_offering;
         if !goes_through_turn || self.is_offering {
             return Ok(());
         }
 
+        self.gather_again().await
+    }
+
+    /// Makes the connection use the servers of its configuration.
+    async fn gather_again(&self) -> Result<(), PeerError> {
         // New servers take effect when gathering begins, and a description that is applied begins
         // it. `restart_ice` would, too, but would replace the sockets under a call that is well.
         let offer = self
@@ -347,9 +387,8 @@ impl Peer {
         let local = pair.local();
         let address = match local.typ {
             RTCIceCandidateType::Host => &local.address,
-            // Where the packets leave that arrive there.
-            RTCIceCandidateType::Srflx | RTCIceCandidateType::Prflx => &local.related_address,
-            _ => return None,
+            // Where the packets leave that come from there.
+            _ => &local.related_address,
         };
 
         address.parse().ok()

@@ -115,10 +115,13 @@ fn without_candidates(sdp: &str) -> (Vec<RTCIceCandidateInit>, String) {
     let mut candidates = Vec::new();
     let mut rest = String::with_capacity(sdp.len());
     for line in sdp.split_inclusive('\n') {
-        match line.trim().strip_prefix("a=candidate:") {
+        // As the library reads attributes: with space around the value.
+        let attribute = line.trim().strip_prefix("a=").map(str::trim);
+        let value = attribute.and_then(|attribute| attribute.strip_prefix("candidate"));
+        match value.and_then(|value| value.trim_start().strip_prefix(':')) {
             // All media is bundled onto one transport, so the section does not matter.
             Some(value) => candidates.push(RTCIceCandidateInit {
-                candidate: format!("candidate:{value}"),
+                candidate: format!("candidate:{}", value.trim()),
                 sdp_mline_index: Some(0),
                 ..RTCIceCandidateInit::default()
             }),
@@ -243,7 +246,8 @@ mod tests {
         let json = offer(
             "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=ice-ufrag:abcd\r\n\
              a=candidate:1 1 udp 1 192.0.2.1 5 typ host\r\na=end-of-candidates\r\n\
-             a=candidate:2 1 udp 1 192.0.2.2 5 typ host\r\na=rtpmap:111 opus/48000/2\r\n",
+             a= candidate:2 1 udp 1 192.0.2.2 5 typ host\r\na=\tcandidate: 3 1 udp 1 192.0.2.3 5 typ host\r\n\
+             a=rtpmap:111 opus/48000/2\r\n",
         );
         let remote = from_json(&json, RTCSdpType::Offer).unwrap();
         let lines: Vec<&str> = remote
@@ -255,7 +259,8 @@ mod tests {
             lines,
             [
                 "candidate:1 1 udp 1 192.0.2.1 5 typ host",
-                "candidate:2 1 udp 1 192.0.2.2 5 typ host"
+                "candidate:2 1 udp 1 192.0.2.2 5 typ host",
+                "candidate:3 1 udp 1 192.0.2.3 5 typ host"
             ]
         );
         assert_eq!(remote.ufrag, "abcd");

@@ -41,34 +41,25 @@ pub(super) struct Handler {
     relay_only: bool,
     handshake_done: HandshakeDone,
     link_local: LinkLocal,
-    /// The newest candidates that became events: gathering again names them again.
-    sent: Mutex<VecDeque<String>>,
+    sent: SentCandidates,
 }
+
+/// The newest candidates that became events: gathering again names them again.
+#[derive(Clone, Default)]
+pub(super) struct SentCandidates(Arc<Mutex<VecDeque<String>>>);
 
 /// How many candidates to remember: more than a machine has.
 const REMEMBERED: usize = 128;
 
-impl Handler {
-    /// With `relay_only`, only relay candidates become events. `handshake_done` follows the state
-    /// of the connection. `link_local` are the addresses that have stand-ins.
-    pub(super) fn new(
-        events: UnboundedSender<PeerEvent>,
-        relay_only: bool,
-        handshake_done: HandshakeDone,
-        link_local: LinkLocal,
-    ) -> Self {
-        Self {
-            events,
-            relay_only,
-            handshake_done,
-            link_local,
-            sent: Mutex::default(),
-        }
+impl SentCandidates {
+    /// ICE restarts: the partner needs all of them again.
+    pub(super) fn forget(&self) {
+        self.0.lock().clear();
     }
 
     /// Whether the candidate is new to the partner.
-    fn is_new(&self, candidate: &RTCIceCandidateInit) -> bool {
-        let mut sent = self.sent.lock();
+    fn add(&self, candidate: &RTCIceCandidateInit) -> bool {
+        let mut sent = self.0.lock();
         if sent.contains(&candidate.candidate) {
             return false;
         }
@@ -79,6 +70,26 @@ impl Handler {
 
         sent.push_back(candidate.candidate.clone());
         true
+    }
+}
+
+impl Handler {
+    /// With `relay_only`, only relay candidates become events. `handshake_done` follows the state
+    /// of the connection. `link_local` are the addresses that have stand-ins.
+    pub(super) fn new(
+        events: UnboundedSender<PeerEvent>,
+        sent: SentCandidates,
+        relay_only: bool,
+        handshake_done: HandshakeDone,
+        link_local: LinkLocal,
+    ) -> Self {
+        Self {
+            events,
+            relay_only,
+            handshake_done,
+            link_local,
+            sent,
+        }
     }
 
     fn send(&self, event: PeerEvent) {
@@ -101,7 +112,7 @@ impl PeerConnectionEventHandler for Handler {
         };
 
         let is_news = |candidate: &RTCIceCandidateInit| {
-            description::names_an_address(candidate) && self.is_new(candidate)
+            description::names_an_address(candidate) && self.sent.add(candidate)
         };
         if let Some(mut candidate) = candidate.filter(is_news) {
             candidate.candidate = self.link_local.named(&candidate.candidate);

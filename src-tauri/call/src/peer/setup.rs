@@ -26,6 +26,8 @@ const SRFLX_WAIT: Duration = Duration::from_millis(100);
 /// belong to the partner's TURN server, and the partner's direct addresses deserve some time.
 const PRFLX_WAIT_WITH_TURN: Duration = Duration::from_millis(400);
 
+/// How long a `.local` name may take to be resolved: a neighbor answers in a moment.
+const MDNS_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest message that is taken from a data channel, bytes.
 const MAX_CHANNEL_MESSAGE: u32 = 4_096;
 
@@ -50,6 +52,8 @@ pub(super) fn settings(relay_only: bool, has_turn: bool, mdns: MulticastDnsMode)
         // was repeated only after a second.
         .with_answering_dtls_role(RTCDtlsRole::Server)
         .with_multicast_dns_mode(mdns)
+        // Otherwise a name that nobody has is asked for every second until the end of the call.
+        .with_multicast_dns_timeout(Some(MDNS_TIMEOUT))
         // A report of the partner has less than a hundred bytes.
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_CHANNEL_MESSAGE))
         .with_srflx_acceptance_min_wait(Some(srflx_wait))

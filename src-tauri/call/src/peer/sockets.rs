@@ -15,7 +15,7 @@ use super::workarounds::LinkLocal;
 pub(super) struct Sockets {
     /// The addresses that have stand-ins.
     pub(super) link_local: LinkLocal,
-    /// Which checks may pass. Shared by all connections of a call.
+    /// Which checks may pass, of all sockets together.
     pub(super) gate: Arc<Mutex<Gate>>,
 }
 

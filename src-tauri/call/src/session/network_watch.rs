@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// How often to look. Reading the addresses takes about 0.1 ms.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// For so long after a change, a shorter silence than usual is enough to look for another route.
+/// How long after a change a shorter silence than usual is enough to look for another route.
 const SUSPICIOUS: Duration = Duration::from_secs(10);
 /// The shorter silence. A partner whose microphone is on sends 50 packets a second.
 const SHORT_SILENCE: Duration = Duration::from_millis(400);
@@ -99,11 +99,7 @@ impl NetworkWatch {
 
         let before = std::mem::replace(&mut self.known, addresses);
         let mut gone = before.all.difference(&self.known.all);
-        let is_lost = match used {
-            Some(used) => gone.any(|address| *address == used),
-            None => gone.next().is_some(),
-        };
-        if is_lost {
+        if gone.any(|address| Some(*address) == used) {
             self.suspicious_until = None;
             return NetworkChange::RouteLost;
         }
@@ -169,7 +165,7 @@ mod tests {
         let cable = addresses(&[CABLE], Some(CABLE));
         for (used, expected) in [
             (Some(WIFI), NetworkChange::RouteLost),
-            (None, NetworkChange::RouteLost),
+            (None, NetworkChange::RouteSuspicious),
             (Some("203.0.113.9"), NetworkChange::RouteSuspicious),
         ] {
             let change = watch(now).on_addresses(now, cable.clone(), used.map(ip));

@@ -7,10 +7,15 @@ use std::time::{Duration, Instant};
 /// Candidates of one description that are taken; of more, those with the highest priority. A
 /// browser sends about ten.
 pub(in crate::peer) const MAX_CANDIDATES: usize = 64;
-/// So many are handed over at once: those of an ordinary computer.
+/// How many are handed over at once: those of an ordinary computer.
 const AT_ONCE: usize = 10;
 /// Then one more in this time, and only if there is no connection yet.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Names that mDNS resolves in a call: each is a question to everybody on the local network, which
+/// the library repeats every second. A browser has one for each network.
+const MAX_NAMES: usize = 8;
+const LOCAL: &str = ".local";
 
 /// The driver of webrtc 0.21.1 takes everything that leaves for this port for mDNS.
 const MDNS_PORT: u16 = 5353;
@@ -32,6 +37,8 @@ pub(in crate::peer) struct CandidateQueue<C> {
     given: Vec<(String, u16)>,
     /// When the next one may be handed over, after the first [`AT_ONCE`].
     next: Option<Instant>,
+    /// How many more names may be resolved in this call.
+    names_left: usize,
 }
 
 impl<C> CandidateQueue<C> {
@@ -41,12 +48,16 @@ impl<C> CandidateQueue<C> {
             waiting: Vec::new(),
             given: Vec::new(),
             next: None,
+            names_left: MAX_NAMES,
         }
     }
 
     /// Another description has come: its candidates come, too.
     pub(in crate::peer) fn clear(&mut self) {
-        *self = Self::new();
+        *self = Self {
+            names_left: self.names_left,
+            ..Self::new()
+        };
     }
 
     /// Adds a candidate, `line` in the form of RFC 8839 §5.1. Returns `false` if it is none that can
@@ -60,6 +71,13 @@ impl<C> CandidateQueue<C> {
             || self.waiting.iter().any(|other| other.address == address);
         if is_known {
             return true;
+        }
+
+        if address.0.ends_with(LOCAL) {
+            let Some(left) = self.names_left.checked_sub(1) else {
+                return false;
+            };
+            self.names_left = left;
         }
 
         let at = self
@@ -109,13 +127,26 @@ fn checkable(line: &str) -> Option<(u32, (String, u16))> {
     let port: u16 = port.parse().ok()?;
     let is_host = match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(ip)) => !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()),
-        Ok(IpAddr::V6(ip)) => !(ip.is_unspecified() || ip.is_multicast()),
-        Err(_) => host.to_ascii_lowercase().ends_with(".local"),
+        Ok(IpAddr::V6(ip)) => {
+            !(ip.is_unspecified() || ip.is_multicast() || ip.to_ipv4_mapped().is_some())
+        }
+        Err(_) => is_local_name(host),
     };
 
     let can_be_checked =
         transport.eq_ignore_ascii_case("udp") && is_host && !matches!(port, 0 | MDNS_PORT);
     can_be_checked.then_some((priority.parse().ok()?, (host.to_ascii_lowercase(), port)))
+}
+
+/// Whether a name is one that browsers make up in place of an address: a UUID (RFC 8828 §3.1.2.1).
+fn is_local_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    lower.strip_suffix(LOCAL).is_some_and(|id| {
+        id.len() == 36
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    })
 }
 
 #[cfg(test)]
@@ -180,11 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn few_names_are_resolved_in_a_call_whatever_restarts() {
+        let mut queue = CandidateQueue::new();
+        let added = (0..40_u32).filter(|number| {
+            queue.clear();
+            let name = format!("9b36eaac-bb2e-49bb-bb78-21c41c49{number:04}.local");
+            queue.add(&format!("1 1 udp 1 {name} 4000 typ host"), ())
+        });
+        assert_eq!(added.count(), MAX_NAMES);
+    }
+
+    #[test]
     fn what_cannot_be_checked_is_refused() {
         for good in [
             "candidate:1 1 udp 1 192.0.2.1 4000 typ host",
             "1 1 UDP 1 2001:db8::1 4000 typ relay raddr 0.0.0.0 rport 0",
-            "candidate:1 1 udp 1 5a8e-11.Local 4000 typ host",
+            "candidate:1 1 udp 1 9B36EAAC-bb2e-49bb-bb78-21c41c499900.Local 4000 typ host",
         ] {
             assert!(CandidateQueue::new().add(good, ()), "{good:?}");
         }
@@ -199,7 +241,9 @@ mod tests {
             "candidate:1 1 udp 1 255.255.255.255 4000 typ host",
             "candidate:1 1 udp 1 0.0.0.0 4000 typ host",
             "candidate:1 1 udp 1 ff02::1 4000 typ host",
+            "candidate:1 1 udp 1 ::ffff:127.0.0.1 4000 typ host",
             "candidate:1 1 udp 1 www.example.org 4000 typ host",
+            "candidate:1 1 udp 1 printer.local 4000 typ host",
             "candidate:1 1 udp -1 192.0.2.1 4000 typ host",
         ] {
             assert!(!CandidateQueue::new().add(bad, ()), "{bad:?}");

@@ -53,7 +53,8 @@ impl CheckedSocket {
 
         // A partner on another machine is not reached from here, nor is one on this machine from
         // the other sockets; the attempt would only fail, or knock at other programs.
-        if end == stun::End::Direct(to) && to.ip().is_loopback() != self.is_loopback {
+        if end == stun::End::Direct(to) && to.ip().to_canonical().is_loopback() != self.is_loopback
+        {
             return false;
         }
 
