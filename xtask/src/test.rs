@@ -57,7 +57,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     let built = checks.check("build", || {
         Shell::cargo(["build", "--locked", "--workspace"])
             .args(["--bins", "--tests", "--examples"])
-            .args(workspace::features())
+            .args(["--all-features"])
             .run()
     });
 
@@ -66,7 +66,7 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     checks.check("tests", || tests(nextest, extent, &skips));
     checks.check("documentation's examples", || {
         Shell::cargo(["test", "--locked", "--workspace", "--doc", "--quiet"])
-            .args(workspace::features())
+            .args(["--all-features"])
             .run()
     });
 
@@ -92,7 +92,7 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
         let slots = 2 * thread::available_parallelism().map_or(1, NonZero::get);
         let mut shell = Shell::cargo(["nextest", "run", "--locked", "--workspace"])
             .args(["--profile", profile, "--test-threads", &slots.to_string()])
-            .args(workspace::features());
+            .args(["--all-features"]);
         if extent == Extent::Fast {
             shell = shell.args(["-E", "not package(tandem-tests)"]);
         }
@@ -112,7 +112,7 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
         "--all-targets",
         "--no-fail-fast",
     ])
-    .args(workspace::features());
+    .args(["--all-features"]);
     skips.pass_to(shell).run()?;
 
     if extent == Extent::Fast {
@@ -127,7 +127,7 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
         "--all-targets",
         "--no-fail-fast",
     ])
-    .args(workspace::features())
+    .args(["--all-features"])
     .args(["--", "--test-threads=1"]);
     skips.pass_to(shell).run()
 }
