@@ -311,11 +311,19 @@ impl Output {
     }
 }
 
-/// The path of a program that cargo built, next to the running test.
+/// The path of a program that cargo built, next to the running test. For `tandem` the environment
+/// variable `TANDEM_PROGRAM` can name another one: `cargo xtask test` names the one with the
+/// features that ship.
 ///
 /// # Panics
 /// When it has not been built. The message names the command that builds it.
 pub fn built(name: &str) -> PathBuf {
+    if name == "tandem"
+        && let Some(program) = std::env::var_os("TANDEM_PROGRAM")
+    {
+        return program.into();
+    }
+
     let test = std::env::current_exe().expect("a running test knows its own path");
     // Tests are at target/debug/deps/NAME-HASH, programs at target/debug/NAME.
     let folder = test

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{Shell, heading, step};
-use crate::{npm, page, release, setup, workspace};
+use crate::{npm, page, release, setup, vpx, workspace};
 
 /// The installers that this system can make without downloading tools. The release workflow makes
 /// the others.
@@ -43,7 +43,7 @@ pub(crate) fn bundle(arguments: &[&str]) -> Result<()> {
 
     page::build_if_changed()?;
     if profile == "release" {
-        release::check_vpx()?;
+        vpx::require_static()?;
     }
 
     // Cargo builds the program as for everyone else, and the tool only packs it.

@@ -28,8 +28,7 @@ pub(crate) fn lint() -> Result<ExitCode> {
 /// Clippy over all targets and features; warnings are errors.
 pub(crate) fn clippy() -> Result<()> {
     Shell::cargo(["clippy", "--locked", "--workspace", "--all-targets"])
-        .args(workspace::features())
-        .args(["--", "-D", "warnings"])
+        .args(["--all-features", "--", "-D", "warnings"])
         .run()
 }
 

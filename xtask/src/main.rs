@@ -1,5 +1,5 @@
-//! Chores of the workspace: `cargo xtask run`, `test`, `bench`, `screenshots`, `bundle`, `setup`
-//! and `lint`.
+//! Chores of the workspace: `cargo xtask run`, `test`, `cross`, `bench`, `screenshots`, `bundle`,
+//! `setup` and `lint`.
 //!
 //! Each chore first looks for what this machine lacks. It installs that if root, or a `sudo` that
 //! needs no password, is enough; otherwise it prints the command to run. When nothing is missing
@@ -30,6 +30,7 @@ mod run;
 mod setup;
 mod shell;
 mod test;
+mod vpx;
 mod window;
 mod workspace;
 
@@ -49,6 +50,7 @@ Usage: cargo xtask CHORE
                   with --headless or `devices` among them, tandem gets ARGS only
   test [--fast]   format, lints, every test, licenses; --fast leaves out the whole-system tests
                   and the checks for Windows and macOS
+  cross           the checks for Windows and macOS alone
   bench call      Tandem <-> Tandem beside Chromium <-> Chromium on this machine, as a table
   bench soak      a call of ten minutes: memory, descriptors and threads, one line per minute
   bench signaling the signaling server under load, as a table; `bench signaling churn SECONDS [redis]`
@@ -80,6 +82,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ["run", "--", rest @ ..] => run::run(rest),
         ["test"] => test::test(test::Extent::Everything),
         ["test", "--fast"] => test::test(test::Extent::Fast),
+        ["cross"] => cross::cross(),
         ["bench", "call", rest @ ..] => bench::call(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "soak", rest @ ..] => bench::soak(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "signaling" | "relay", rest @ ..] => {

@@ -295,13 +295,21 @@ pub(crate) const CROSS_RUST: &[Need] = &[
     ),
 ];
 
-/// What the check for Windows needs besides.
-pub(crate) const CROSS_C: &[Need] = &[on_linux(
-    "a C and C++ compiler for Windows",
-    Probe::Program(&["x86_64-w64-mingw32-g++"]),
-    "g++-mingw-w64-x86-64-win32",
-    "mingw64-gcc-c++",
-)];
+/// What the checks for Windows need besides. libvpx for Windows is built from Debian's source.
+pub(crate) const CROSS_C: &[Need] = &[
+    on_linux(
+        "a C and C++ compiler for Windows",
+        Probe::Program(&["x86_64-w64-mingw32-g++"]),
+        "g++-mingw-w64-x86-64-win32",
+        "mingw64-gcc-c++",
+    ),
+    on_linux(
+        "dpkg-source (unpacks libvpx for Windows)",
+        Probe::Program(&["dpkg-source"]),
+        "dpkg-dev",
+        "",
+    ),
+];
 
 const fn on_linux(what: &'static str, probe: Probe, apt: &'static str, dnf: &'static str) -> Need {
     Need {

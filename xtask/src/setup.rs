@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::needs::{self, Need};
 use crate::packages::Manager;
 use crate::shell::{Shell, heading, step};
-use crate::{assets, cross};
+use crate::{assets, cross, vpx};
 
 /// Installs what `cargo build` needs.
 ///
@@ -18,21 +18,27 @@ pub(crate) fn build() -> Result<()> {
         step("Installing what the build needs", || install(&missing))?;
     }
 
-    Ok(())
+    vpx::check()
 }
 
 /// Also installs what the whole-system tests and the cross-checks need, and fetches their downloads.
 /// What cannot be installed is reported, and the checks that depend on it are skipped.
 pub(crate) fn test() -> Result<()> {
     install_if_possible("the test run", needs::TEST);
+    cross();
+
+    assets::fetch();
+    Ok(())
+}
+
+/// Installs what the cross-checks need. What cannot be installed is reported, and the checks that
+/// depend on it are skipped.
+pub(crate) fn cross() {
     if !cross::rustup_has_all_targets() {
         install_if_possible("the check for Windows and macOS", needs::CROSS_RUST);
     }
 
-    install_if_possible("the check for Windows", needs::CROSS_C);
-
-    assets::fetch();
-    Ok(())
+    install_if_possible("the checks for Windows", needs::CROSS_C);
 }
 
 /// Installs whatever of `needs` is missing. If that fails, the checks that depend on it are skipped.

@@ -67,6 +67,15 @@ impl Shell {
         self
     }
 
+    pub(crate) fn envs<K, V>(mut self, variables: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        self.command.envs(variables);
+        self
+    }
+
     pub(crate) fn without_env(mut self, key: &str) -> Self {
         self.command.env_remove(key);
         self

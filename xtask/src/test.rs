@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::checks::Checks;
 use crate::shell::Shell;
-use crate::{cross, lint, page, setup, workspace};
+use crate::{cross, lint, page, release, setup, workspace};
 
 /// How much to test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,25 +49,29 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
 
     checks.check("lints", lint::clippy);
 
+    let mut program = None;
     if extent == Extent::Everything {
         cross::check(&mut checks);
+        checks.check("the program as it ships", || {
+            program = Some(as_it_ships()?);
+            Ok(())
+        });
     }
 
     // Together with the tests, so that cargo unifies the same features for both and compiles
     // dependencies once.
     let built = checks.check("build", || {
         Shell::cargo(["build", "--locked", "--workspace"])
-            .args(["--bins", "--tests", "--examples"])
-            .args(workspace::features())
+            .args(["--bins", "--tests", "--examples", "--all-features"])
             .run()
     });
 
     // Without the programs the whole-system tests would only repeat the failure.
-    let extent = if built { extent } else { Extent::Fast };
-    checks.check("tests", || tests(nextest, extent, &skips));
+    let program = program.filter(|_| built);
+    checks.check("tests", || tests(nextest, program.as_deref(), &skips));
     checks.check("documentation's examples", || {
-        Shell::cargo(["test", "--locked", "--workspace", "--doc", "--quiet"])
-            .args(workspace::features())
+        Shell::cargo(["test", "--locked", "--workspace", "--all-features"])
+            .args(["--doc", "--quiet"])
             .run()
     });
 
@@ -80,7 +85,27 @@ pub(crate) fn test(extent: Extent) -> Result<ExitCode> {
     Ok(checks.summary())
 }
 
-fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
+/// Builds the program with the features of a release, for the whole-system tests: in the build of
+/// the tests it also has what only tests and benchmarks use. Keeps a copy, because that build puts
+/// its own program in the same place.
+fn as_it_ships() -> Result<PathBuf> {
+    let program = release::build("debug")?;
+    let folder = program.with_file_name("as-it-ships");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+
+    let name = program.file_name().context("a program has a name")?;
+    let copy = folder.join(name);
+    fs::copy(&program, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    Ok(copy)
+}
+
+/// Runs the tests. `program`: what the whole-system tests start; without it they are left out.
+fn tests(nextest: bool, program: Option<&Path>, skips: &SkipLog) -> Result<()> {
+    let run = |shell: Shell| {
+        let program = program.map(|program| ("TANDEM_PROGRAM", program));
+        skips.pass_to(shell).envs(program).run()
+    };
+
     if nextest {
         let profile = if std::env::var_os("CI").is_some() {
             "ci"
@@ -91,13 +116,13 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
         // How many of these slots a test takes is in .config/nextest.toml.
         let slots = 2 * thread::available_parallelism().map_or(1, NonZero::get);
         let mut shell = Shell::cargo(["nextest", "run", "--locked", "--workspace"])
-            .args(["--profile", profile, "--test-threads", &slots.to_string()])
-            .args(workspace::features());
-        if extent == Extent::Fast {
+            .args(["--all-features", "--profile", profile])
+            .args(["--test-threads", &slots.to_string()]);
+        if program.is_none() {
             shell = shell.args(["-E", "not package(tandem-tests)"]);
         }
 
-        return skips.pass_to(shell).run();
+        return run(shell);
     }
 
     println!(
@@ -110,12 +135,12 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
         "--exclude",
         "tandem-tests",
         "--all-targets",
+        "--all-features",
         "--no-fail-fast",
-    ])
-    .args(workspace::features());
-    skips.pass_to(shell).run()?;
+    ]);
+    run(shell)?;
 
-    if extent == Extent::Fast {
+    if program.is_none() {
         return Ok(());
     }
 
@@ -125,17 +150,17 @@ fn tests(nextest: bool, extent: Extent, skips: &SkipLog) -> Result<()> {
         "-p",
         "tandem-tests",
         "--all-targets",
+        "--all-features",
         "--no-fail-fast",
     ])
-    .args(workspace::features())
     .args(["--", "--test-threads=1"]);
-    skips.pass_to(shell).run()
+    run(shell)
 }
 
 /// The file in which a test that cannot run on this machine leaves its name and the reason, one
 /// line each.
 struct SkipLog {
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 impl SkipLog {

@@ -14,8 +14,8 @@ pub(crate) fn screenshots() -> Result<()> {
     setup::test()?;
     page::build_if_changed()?;
     step("Building Tandem and the photographer", || {
-        Shell::cargo(["build", "--locked", "--workspace", "--bins", "--examples"])
-            .args(workspace::features())
+        Shell::cargo(["build", "--locked", "--workspace", "--all-features"])
+            .args(["--bins", "--examples"])
             .run()
     })?;
 

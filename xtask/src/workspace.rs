@@ -54,13 +54,3 @@ pub(crate) fn metadata() -> Result<serde_json::Value> {
     let text = Shell::cargo(["metadata", "--format-version=1", "--no-deps"]).output()?;
     serde_json::from_str(&text).context("cargo metadata is not JSON")
 }
-
-/// The cargo features that this machine can build: VP8 needs the system's libvpx, which Windows has
-/// no package of.
-pub(crate) fn features() -> &'static [&'static str] {
-    if cfg!(windows) {
-        &[]
-    } else {
-        &["--all-features"]
-    }
-}

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use tandem_call::{CallEventKind, CallOptions, EndCode};
 use tandem_media::audio::{AudioConfig, AudioSource};
-#[cfg(feature = "vp8")]
 use tandem_media::codec::VideoCodec;
 use tandem_media::error::{MediaErrorCode, MediaEvent, MediaPart};
 use tandem_media::video::{OpenVideo, SharedVideo, VideoSpec, test_pattern};
@@ -256,7 +255,6 @@ async fn a_call_continues_with_a_muted_partner_without_a_camera() {
     server.shutdown().await;
 }
 
-#[cfg(feature = "vp8")]
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_agree_on_one_codec_whichever_they_prefer() {
     for (first, second) in [

@@ -2,7 +2,7 @@
 //! microphones, speakers, codecs, echo cancellation, the audio jitter buffer and lip sync.
 //!
 //! - [`video`] opens a camera, a file or the test pattern and puts frames into a [`NewestSlot`].
-//! - [`codec`] encodes and decodes them (H.264, and VP8 with the cargo feature `vp8`).
+//! - [`codec`] encodes and decodes them (H.264 and VP8).
 //! - [`audio`] runs microphone, processing, Opus, jitter buffer and speaker in one engine.
 //! - [`sync`] computes when to show a frame so that lips match the voice.
 //! - [`error`] has the published error codes.

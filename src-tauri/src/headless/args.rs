@@ -130,7 +130,7 @@ pub struct CallArgs {
 pub enum CodecArg {
     /// H.264 constrained baseline.
     H264,
-    /// VP8, in builds with the cargo feature `vp8`.
+    /// VP8.
     Vp8,
 }
 
@@ -154,13 +154,6 @@ impl CallArgs {
             return Err(
                 "--relay-only needs a TURN server, and the signaling server inside this program has none. Give \
                  --signaling WS_URL of a tandem-signaling that runs with --turn-url and --turn-secret"
-                    .into(),
-            );
-        }
-
-        if self.codec == Some(CodecArg::Vp8) && !cfg!(feature = "vp8") {
-            return Err(
-                "--codec vp8: this build has no VP8 (it needs the cargo feature \"vp8\"). Use h264"
                     .into(),
             );
         }

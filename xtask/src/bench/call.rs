@@ -48,8 +48,8 @@ pub(crate) fn call(arguments: &[&str]) -> Result<()> {
 /// on every machine.
 fn link_step() -> Result<()> {
     step("Building the simulated link", || {
-        Shell::cargo(["build", "--locked", "--workspace", "--example", "link_step"])
-            .args(workspace::features())
+        Shell::cargo(["build", "--locked", "--workspace", "--all-features"])
+            .args(["--example", "link_step"])
             .run()
     })?;
 

@@ -47,8 +47,7 @@ pub(crate) fn micro(arguments: &[&str]) -> Result<()> {
 
             step(&format!("{name}: {bench}"), || {
                 Shell::cargo(["bench", "--locked", "--package", name, "--bench", bench])
-                    .args(workspace::features())
-                    .args(["--"])
+                    .args(["--all-features", "--"])
                     .args(arguments)
                     .run()
             })?;

@@ -45,8 +45,8 @@ pub(crate) fn window(arguments: &[&str]) -> Result<()> {
     }
 
     step("Building the signaling server and the benchmark", || {
-        Shell::cargo(["build", "--locked", "--workspace", "--bins", "--examples"])
-            .args(workspace::features())
+        Shell::cargo(["build", "--locked", "--workspace", "--all-features"])
+            .args(["--bins", "--examples"])
             .run()
     })?;
     let program = match program {

@@ -1,26 +1,33 @@
-//! Whether the programs compile for Windows and macOS, checked on Linux.
+//! Whether the programs compile for Windows and macOS, and whether the codecs link for Windows,
+//! checked on Linux.
 //!
 //! `cargo check` type-checks everything for the other system and runs its build scripts; nothing is
-//! linked. So the C and C++ files of libraries are not compiled, which would take a quarter of the
-//! time: their build scripts get a compiler that answers questions and makes empty objects
-//! (`stub.sh`). A standard library for the target comes from rustup where
-//! it is installed; otherwise from Debian, whose `rustc-web` packages bring a compiler with the
-//! library's source, which cargo then builds itself.
+//! linked, except in `codecs`. So the C and C++ files of libraries are not compiled, which would
+//! take a quarter of the time: their build scripts get a compiler that answers questions and makes
+//! empty objects (`stub.sh`). A standard library for the target comes from rustup where it is
+//! installed; otherwise from Debian, whose `rustc-web` packages bring a compiler with the library's
+//! source, which cargo then builds itself.
 //!
 //! Warnings are printed and not denied: Debian's compiler is updated on its own schedule, and the
 //! lint run with the pinned toolchain denies them already.
 
+mod codecs;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
 use crate::checks::Checks;
 use crate::shell::{Shell, which};
-use crate::workspace;
+use crate::{page, setup, vpx, workspace};
 
 /// The version of PyPI's `ziglang`, whose clang knows macOS's headers.
 const ZIG: &str = "0.17.1";
+
+/// The compilers for C and C++.
+const MINGW: [&str; 2] = ["x86_64-w64-mingw32-gcc", "x86_64-w64-mingw32-g++"];
 
 const WINDOWS: &str = "x86_64-pc-windows-gnu";
 const MACOS: &str = "aarch64-apple-darwin";
@@ -49,6 +56,20 @@ enum Library {
     Debian,
 }
 
+/// `cargo xtask cross`: these checks alone.
+///
+/// # Errors
+/// When the build needs something that cannot be installed without a password.
+pub(crate) fn cross() -> Result<ExitCode> {
+    setup::build()?;
+    setup::cross();
+
+    let mut checks = Checks::default();
+    checks.check("the page's build", page::build_if_changed);
+    check(&mut checks);
+    Ok(checks.summary())
+}
+
 /// Checks both systems. What this machine cannot check is skipped with the reason.
 pub(crate) fn check(checks: &mut Checks) {
     one(
@@ -59,6 +80,7 @@ pub(crate) fn check(checks: &mut Checks) {
         &[DESKTOP, HEADLESS],
     );
     one(checks, "macOS", MACOS, macos_compiler, &[DESKTOP]);
+    codecs::check(checks);
 }
 
 type Variables = Vec<(String, String)>;
@@ -87,15 +109,12 @@ fn one(
 fn compile(target: &str, library: Library, variables: &Variables, builds: &[Build]) -> Result<()> {
     for (what, packages) in builds {
         println!("  {what}:");
-        let mut shell = cargo(library)
+        cargo(library)
             .args(["check", "--locked", "--quiet", "--target", target])
             .args(*packages)
-            .env("CARGO_TARGET_DIR", folder()?);
-        for (name, value) in variables {
-            shell = shell.env(name, value);
-        }
-
-        shell.run()?;
+            .env("CARGO_TARGET_DIR", folder()?)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .run()?;
     }
 
     Ok(())
@@ -156,12 +175,16 @@ fn folder() -> Result<PathBuf> {
 }
 
 fn windows_compiler() -> Result<Variables> {
-    let [c, cpp] = ["x86_64-w64-mingw32-gcc", "x86_64-w64-mingw32-g++"];
-    if which(cpp).is_none() {
+    require_mingw()?;
+    stubs(WINDOWS, &scripts_folder("mingw")?, MINGW)
+}
+
+fn require_mingw() -> Result<()> {
+    if MINGW.into_iter().any(|tool| which(tool).is_none()) {
         bail!("mingw-w64 is not installed");
     }
 
-    stubs(WINDOWS, &scripts_folder("mingw")?, [c, cpp])
+    Ok(())
 }
 
 /// `zig cc` behind a script that translates what cargo's `cc` crate passes to clang.
@@ -189,7 +212,8 @@ fn scripts_folder(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Compilers for C and C++ that do not compile; see `stub.sh`. `real`: those behind them.
+/// Compilers for C and C++ that do not compile (see `stub.sh`), and a libvpx that is not there.
+/// `real`: the compilers behind them.
 fn stubs(target: &str, scripts: &Path, real: [&str; 2]) -> Result<Variables> {
     let (source, empty) = (scripts.join("empty.c"), scripts.join("empty.o"));
     fs::write(&source, "").with_context(|| format!("cannot write {}", source.display()))?;
@@ -197,8 +221,13 @@ fn stubs(target: &str, scripts: &Path, real: [&str; 2]) -> Result<Variables> {
         .args([&empty, &source])
         .run()?;
 
+    // The build script of libvpx-native-sys asks for a library, and nothing links it.
+    let mut variables = vec![
+        (String::from("VPX_LIB_DIR"), scripts.display().to_string()),
+        (String::from("VPX_VERSION"), vpx::shared_version()?),
+    ];
+
     let target = target.replace('-', "_");
-    let mut variables = Variables::new();
     for (variable, real) in ["CC", "CXX"].into_iter().zip(real) {
         let script = scripts.join(variable.to_lowercase());
         write_script(&script, &stub_script(real, &empty))?;

@@ -16,7 +16,7 @@ pub enum MediaKind {
     Video,
 }
 
-/// A codec that this build can send and receive.
+/// A codec that Tandem can send and receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     /// Opus (RFC 7587).
@@ -45,7 +45,7 @@ impl Format {
         }
     }
 
-    /// Parses `a=rtpmap` (`map`) and `a=fmtp`. `None` if this build cannot use the format.
+    /// Parses `a=rtpmap` (`map`) and `a=fmtp`. `None` if Tandem cannot use the format.
     pub(super) fn parse(
         kind: MediaKind,
         payload_type: u8,
@@ -59,9 +59,7 @@ impl Format {
             (MediaKind::Video, "h264", "90000") if is_baseline(parameters) => {
                 Codec::Video(VideoCodec::H264)
             }
-            (MediaKind::Video, "vp8", "90000") if cfg!(feature = "vp8") => {
-                Codec::Video(VideoCodec::Vp8)
-            }
+            (MediaKind::Video, "vp8", "90000") => Codec::Video(VideoCodec::Vp8),
             _ => return None,
         };
 
@@ -149,15 +147,13 @@ pub(super) fn video(preferred: VideoCodec) -> Vec<Format> {
         ),
     };
 
-    let mut formats = vec![h264(102, "42e01f"), h264(106, "42001f")];
-    if cfg!(feature = "vp8") {
-        formats.push(Format {
-            payload_type: 96,
-            codec: Codec::Video(VideoCodec::Vp8),
-            parameters: String::new(),
-        });
-    }
+    let vp8 = Format {
+        payload_type: 96,
+        codec: Codec::Video(VideoCodec::Vp8),
+        parameters: String::new(),
+    };
 
+    let mut formats = vec![h264(102, "42e01f"), h264(106, "42001f"), vp8];
     formats.sort_by_key(|format| format.video() != Some(preferred));
     formats
 }
@@ -178,9 +174,8 @@ mod tests {
 
     #[test]
     fn the_preferred_codec_comes_first() {
-        assert_eq!(video(VideoCodec::H264)[0].video(), Some(VideoCodec::H264));
-        if cfg!(feature = "vp8") {
-            assert_eq!(video(VideoCodec::Vp8)[0].video(), Some(VideoCodec::Vp8));
+        for codec in [VideoCodec::H264, VideoCodec::Vp8] {
+            assert_eq!(video(codec)[0].video(), Some(codec));
         }
     }
 

@@ -1,12 +1,10 @@
-//! Video codecs behind two traits: H.264 with openh264, and VP8 with libvpx if the cargo feature
-//! `vp8` is on.
+//! Video codecs behind two traits: H.264 with openh264, and VP8 with libvpx.
 
 mod h264;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "vp8")]
 mod vp8;
 
 use std::sync::Arc;
@@ -99,41 +97,24 @@ pub trait VideoDecoder: Send {
 /// Makes an encoder for `codec`.
 ///
 /// # Errors
-/// [`CodecError::Init`] when the library does not start or is not built in (VP8 without the cargo
-/// feature `vp8`).
+/// [`CodecError::Init`] when the library does not start.
 pub fn encoder(
     codec: VideoCodec,
     config: EncoderConfig,
 ) -> Result<Box<dyn VideoEncoder>, CodecError> {
     match codec {
         VideoCodec::H264 => Ok(Box::new(h264::H264Encoder::new(config)?)),
-        #[cfg(feature = "vp8")]
         VideoCodec::Vp8 => Ok(Box::new(vp8::Vp8Encoder::new(config)?)),
-        #[cfg(not(feature = "vp8"))]
-        VideoCodec::Vp8 => Err(not_built_in("encoder")),
     }
 }
 
 /// Makes a decoder for `codec` that takes its pixel buffers from `pool`.
 ///
 /// # Errors
-/// [`CodecError::Init`] when the library does not start or is not built in (VP8 without the cargo
-/// feature `vp8`).
+/// [`CodecError::Init`] when the library does not start.
 pub fn decoder(codec: VideoCodec, pool: FramePool) -> Result<Box<dyn VideoDecoder>, CodecError> {
     match codec {
         VideoCodec::H264 => Ok(Box::new(h264::H264Decoder::new(pool)?)),
-        #[cfg(feature = "vp8")]
         VideoCodec::Vp8 => Ok(Box::new(vp8::Vp8Decoder::new(pool)?)),
-        #[cfg(not(feature = "vp8"))]
-        VideoCodec::Vp8 => Err(not_built_in("decoder")),
-    }
-}
-
-#[cfg(not(feature = "vp8"))]
-fn not_built_in(part: &'static str) -> CodecError {
-    CodecError::Init {
-        codec: "VP8",
-        part,
-        reason: "this build lacks the cargo feature `vp8`".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! VP8 with the system's libvpx, configured for a call: one thread, no delay, keyframes only on
+//! VP8 with libvpx, configured for a call: one thread, no delay, keyframes only on
 //! request.
 
 use std::ffi::CStr;

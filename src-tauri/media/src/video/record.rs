@@ -121,8 +121,6 @@ fn write_frames(file: File, fps: f32, frames: &Receiver<Arc<I420>>) -> Result<u6
 #[cfg(test)]
 mod tests {
     use std::io::BufReader;
-    use std::sync::mpsc::channel;
-    use std::time::Duration;
 
     use super::*;
     use crate::video::y4m::Y4mReader;
@@ -175,6 +173,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_full_disk_is_reported_once_and_blocks_no_thread() {
+        use std::sync::mpsc::channel;
+        use std::time::Duration;
+
         let (sender, receiver) = channel();
         let events: MediaEvents = Arc::new(move |event| sender.send(event).unwrap());
         let recorder = VideoRecorder::new(Path::new("/dev/full"), 30.0, events).unwrap();

@@ -11,12 +11,8 @@ use crate::video_quality::VideoQuality;
 
 /// The id that stands for no device.
 pub const NONE: &str = "none";
-/// The codecs that this build can send, the best first.
-pub(super) const CODECS: &[Codec] = if cfg!(feature = "vp8") {
-    &[Codec::H264, Codec::Vp8]
-} else {
-    &[Codec::H264]
-};
+/// The codecs that Tandem can send, the best first.
+pub(super) const CODECS: [Codec; 2] = [Codec::H264, Codec::Vp8];
 
 /// The id of a camera: its name, which stays the same when others are plugged in, or its index if
 /// two have that name.
@@ -66,9 +62,8 @@ impl App {
                 fps: launch.fps.unwrap_or(default.format.fps),
             },
             codec: launch.codec.unwrap_or(match settings.codec {
-                // The settings may be those of a build with VP8.
-                Codec::Vp8 if CODECS.contains(&Codec::Vp8) => VideoCodec::Vp8,
-                Codec::Vp8 | Codec::H264 => VideoCodec::H264,
+                Codec::H264 => VideoCodec::H264,
+                Codec::Vp8 => VideoCodec::Vp8,
             }),
             max_bitrate_bps: launch
                 .max_bitrate_bps

@@ -147,9 +147,6 @@ fn explain(name: &str, error: &hound::Error) -> DeviceError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -196,6 +193,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_full_disk_is_reported_once() {
+        use std::sync::mpsc;
+        use std::time::Duration;
+
         let (tx, rx) = mpsc::channel();
         let error =
             match WavRecorder::create(Path::new("/dev/full"), move |error| tx.send(error).unwrap())
