@@ -1,7 +1,14 @@
 //! People on the same network call each other, with no server and no other network.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "tests end at the first surprise")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests read the clock, print what they measure, and end at the first surprise"
+)]
+
+use std::time::Instant;
 
 use serde_json::json;
 use tandem_tests::neighbours::{end, is_in_call_with, ring, rings, sees};
@@ -205,6 +212,7 @@ fn someone_whose_computer_sleeps_while_it_rings_is_given_up_and_can_be_rung_agai
     ann.press("call-nearby").unwrap();
     rings(bea, "Ann").unwrap();
     bea.signal(libc::SIGSTOP).unwrap();
+    let asleep = Instant::now();
     // Long before a server at its usual settings would count as silent.
     assert_eq!(end(ann).unwrap(), "RELAY_UNREACHABLE");
     assert_eq!(
@@ -212,13 +220,16 @@ fn someone_whose_computer_sleeps_while_it_rings_is_given_up_and_can_be_rung_agai
         "They can't be reached right now."
     );
 
+    println!("given up after {:.1} s", asleep.elapsed().as_secs_f64());
     bea.signal(libc::SIGCONT).unwrap();
+    let awake = Instant::now();
     ann.press("to-lobby").unwrap();
     bea.wait_for_state("/incoming", &json!(null))
         .expect("nobody rings any more");
     people.see_each_other().unwrap();
     ring(ann, "Bea").unwrap();
     rings(bea, "Ann").unwrap();
+    println!("rings again {:.1} s later", awake.elapsed().as_secs_f64());
     bea.press("accept-call").unwrap();
     is_in_call_with(ann, "Bea").unwrap();
 }
