@@ -1,8 +1,10 @@
 // The browser of a guest, operated line by line, for the whole-system tests.
 //
-//   node guest.mjs --browser chromium|firefox --cert FILE [--devices fake|denied|none]
+//   node guest.mjs --browser chromium|firefox --cert FILE [--devices fake|denied|none] …
 //
-// `--cert` is the server's certificate, which the browser is to trust. Reads one JSON command per
+// `--cert` is the server's certificate, which the browser is to trust. Chromium only: `--camera FILE`
+// is a video for its camera, `--host NAME=ADDRESS` connects to ADDRESS in place of NAME, and `--codec
+// vp9` leaves it no other codec for video. Reads one JSON command per
 // line, such as `{"do":"open","url":"https://localhost:9000/j/7#garden-lantern"}`, and prints one JSON
 // answer for each: `{"ok":…}` or `{"error":"…"}`. A command is for the tab that its `tab` names; the
 // first one is `main`.
@@ -18,12 +20,40 @@ import { CHROMIUM, parse, print, sleep } from "./driver.mjs";
 /** `TANDEM_FIREFOX`, or its path on Debian. */
 const FIREFOX = process.env.TANDEM_FIREFOX ?? "/usr/bin/firefox-esr";
 
-const options = parse(process.argv.slice(2), { browser: "chromium", cert: "", devices: "fake" });
+const options = parse(process.argv.slice(2), {
+  browser: "chromium",
+  cert: "",
+  devices: "fake",
+  camera: "",
+  host: "",
+  codec: "",
+});
 
 /** What Chromium calls a certificate that it trusts whoever signed it: the hash of its public key. */
 function keyHash(file) {
   const { publicKey } = new X509Certificate(readFileSync(file));
   return createHash("sha256").update(publicKey.export({ type: "spki", format: "der" })).digest("base64");
+}
+
+/** Keeps the page's peer connections for `received`; with a codec, they have no other for video. Runs in the page. */
+function watchConnections(codec) {
+  window.connections = [];
+  const Original = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Original {
+    constructor(...options) {
+      super(...options);
+      window.connections.push(this);
+    }
+    setLocalDescription(...description) {
+      const videos = this.getTransceivers().filter((it) => it.receiver.track.kind === "video");
+      if (codec !== "") {
+        const { codecs } = RTCRtpReceiver.getCapabilities("video");
+        const only = codecs.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
+        for (const video of videos) video.setCodecPreferences(only);
+      }
+      return super.setLocalDescription(...description);
+    }
+  };
 }
 
 const profile = mkdtempSync(join(tmpdir(), "tandem-guest-"));
@@ -41,6 +71,8 @@ async function openChromium() {
     viewport: { width: 1000, height: 760 },
     args: [
       ...devices[options.devices],
+      ...(options.camera === "" ? [] : [`--use-file-for-fake-video-capture=${options.camera}`]),
+      ...(options.host === "" ? [] : [`--host-resolver-rules=MAP ${options.host.replace("=", " ")}`]),
       // Only together with a profile of its own does Chromium take this.
       `--ignore-certificate-errors-spki-list=${keyHash(options.cert)}`,
       "--disable-features=WebRtcHideLocalIpsWithMdns",
@@ -52,6 +84,7 @@ async function openChromium() {
       "--no-sandbox",
     ],
   });
+  await context.addInitScript(watchConnections, options.codec);
   return {
     newPage: () => context.newPage(),
     size: (page, width, height) => page.setViewportSize({ width, height }),
@@ -208,6 +241,9 @@ const COMMANDS = {
   async badge({ page }, { name, shown = true, seconds = 45 }) {
     return until(page, `${name} ${shown}`, seconds, (seen) => seen.badges?.includes(name) === shown);
   },
+  async "note-shown"({ page }, { name, shown = true, seconds = 45 }) {
+    return until(page, `${name} ${shown}`, seconds, (seen) => seen.notes?.includes(name) === shown);
+  },
   async text({ page }, { text, seconds = 45 }) {
     return until(page, text, seconds, (seen) => seen.text?.includes(text));
   },
@@ -251,6 +287,38 @@ const COMMANDS = {
   },
   async size({ page }, { width, height }) {
     await browser.size(page, width, height);
+  },
+  /** Waits until sound has arrived. Chromium only. */
+  async sound({ page }, { seconds = 45 }) {
+    const deadline = Date.now() + seconds * 1000;
+    for (;;) {
+      const energy = await page.evaluate(async () => {
+        let sum = 0;
+        for (const connection of window.connections) {
+          for (const it of (await connection.getStats()).values()) {
+            if (it.type === "inbound-rtp" && it.kind === "audio") sum += it.totalAudioEnergy;
+          }
+        }
+        return sum;
+      });
+      if (energy > 0.001) return { energy };
+      if (Date.now() > deadline) throw new Error(`no sound within ${seconds} s: its energy is ${energy}`);
+      await sleep(50);
+    }
+  },
+  /** Shows the page in the light or dark theme. Chromium only. */
+  async theme({ page }, { theme }) {
+    await page.emulateMedia({ colorScheme: theme });
+  },
+  /** Saves what is in the window as a PNG, with nothing focused, once nothing moves any more. */
+  async screenshot({ page }, { path }) {
+    await page.evaluate(async () => {
+      document.activeElement?.blur();
+      await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      const moves = document.getAnimations().filter((it) => it instanceof CSSTransition);
+      await Promise.all(moves.map((it) => it.finished));
+    });
+    await page.screenshot({ path });
   },
   /** Ends the track of a device, as if it were unplugged. */
   async unplug({ page }) {

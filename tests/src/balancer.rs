@@ -4,15 +4,25 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 
 /// A TCP load balancer. It runs until the test's process ends.
 pub struct Balancer {
     address: SocketAddr,
-    accepted: Arc<AtomicUsize>,
+    gate: Arc<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    accepted: AtomicUsize,
+    /// New connections are closed at once.
+    down: AtomicBool,
+    /// The clients' connections so far.
+    clients: Mutex<Vec<TcpStream>>,
 }
 
 impl Balancer {
@@ -24,17 +34,23 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").context("no port for a load balancer")?;
         let address = listener.local_addr()?;
         let nodes: Arc<[SocketAddr]> = nodes.into();
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&accepted);
+        let gate = Arc::new(Gate::default());
+        let counter = Arc::clone(&gate);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                counter.fetch_add(1, Ordering::Relaxed);
+                counter.accepted.fetch_add(1, Ordering::Relaxed);
+                // Before the look at the gate, so that a cut finds it.
+                counter.clients.lock().extend(client.try_clone());
+                if counter.down.load(Ordering::Acquire) {
+                    let _ = client.shutdown(Shutdown::Both);
+                }
+
                 let nodes = Arc::clone(&nodes);
                 thread::spawn(move || carry(&client, &nodes));
             }
         });
 
-        Ok(Self { address, accepted })
+        Ok(Self { address, gate })
     }
 
     /// The address that clients connect to.
@@ -44,7 +60,21 @@ impl Balancer {
 
     /// How many connections clients have made.
     pub fn connections(&self) -> usize {
-        self.accepted.load(Ordering::Relaxed)
+        self.gate.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Breaks all connections, and new ones until [`mend`](Self::mend).
+    pub fn cut(&self) {
+        self.gate.down.store(true, Ordering::Release);
+        for client in self.gate.clients.lock().drain(..) {
+            // An error means that it was closed already.
+            let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Carries new connections again.
+    pub fn mend(&self) {
+        self.gate.down.store(false, Ordering::Release);
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::part::source;
@@ -48,6 +48,14 @@ impl GuestBrowser {
     /// # Errors
     /// When it does not open within 90 s.
     pub fn open(kind: Kind, devices: Devices, cert: &Path) -> Result<Self> {
+        Self::open_with(kind, devices, cert, &[])
+    }
+
+    /// The same with further options of `browser/guest.mjs`.
+    ///
+    /// # Errors
+    /// When it does not open within 90 s.
+    pub fn open_with(kind: Kind, devices: Devices, cert: &Path, options: &[&str]) -> Result<Self> {
         let mut command = Command::new("node");
         command.arg(source("browser/guest.mjs"));
         command.args([
@@ -63,7 +71,7 @@ impl GuestBrowser {
                 Devices::None => "none",
             },
         ]);
-        command.arg("--cert").arg(cert);
+        command.arg("--cert").arg(cert).args(options);
 
         let browser = Self {
             process: Process::start_with_input(command)?,
@@ -81,6 +89,32 @@ impl GuestBrowser {
         self.process.write_line(&command.to_string())?;
         self.answer()
             .with_context(|| format!("the browser could not do {command}"))
+    }
+
+    /// Opens a page, and returns after how many milliseconds it could be used.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub fn visit(&mut self, url: &str) -> Result<Value> {
+        self.run(&json!({ "do": "open", "url": url }))
+    }
+
+    /// Checks that the page had no error, violated no policy, and asked nobody but this server for
+    /// anything.
+    ///
+    /// # Errors
+    /// When that is not so.
+    pub fn ensure_quiet(&mut self, server: &str) -> Result<()> {
+        let page = self.look()?;
+        ensure!(page["errors"] == json!([]), "errors: {}", page["errors"]);
+
+        let requests = page["requests"].as_array().context("a list")?;
+        for request in requests.iter().filter_map(Value::as_str) {
+            let is_own = request.starts_with(server) || request.starts_with("data:");
+            ensure!(is_own, "a request to another server: {request}");
+        }
+
+        Ok(())
     }
 
     /// Clicks the button with this `data-action`.

@@ -52,6 +52,19 @@ impl Network {
         Ok(network)
     }
 
+    /// A network with a host for each of these addresses, such as `192.168.7.1/24`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and when one is not an address.
+    pub fn with_addresses(addresses: &[&str]) -> Result<Self> {
+        let network = Self::start(addresses.len())?;
+        for (host, address) in network.hosts.iter().zip(addresses) {
+            host.add_address(address)?;
+        }
+
+        Ok(network)
+    }
+
     fn add_host(&mut self, number: usize) -> Result<()> {
         let namespace = Namespace::new()?;
         // An address can be used at once, not only when no other host has objected for a while.

@@ -1,7 +1,7 @@
-//! A signaling server as on the internet: with TLS, and only for clients with a token.
+//! A signaling server as on the internet: with TLS, and usually only for clients with a token.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -18,6 +18,7 @@ const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 pub struct SecureServer {
     authority: Authority,
     server: ServerProcess,
+    cert: PathBuf,
     _folder: TempDir,
 }
 
@@ -31,20 +32,28 @@ impl SecureServer {
         let key = folder.path().join("key");
         fs::write(&key, SECRET)?;
 
+        Self::start_with(folder, &["--jwt-key", text(&key)?])
+    }
+
+    /// The same for everyone, without tokens.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_open() -> Result<Self> {
+        Self::start_with(tempfile::tempdir()?, &[])
+    }
+
+    fn start_with(folder: TempDir, flags: &[&str]) -> Result<Self> {
         let authority = Authority::new()?;
         let identity = authority.sign(&["localhost"], Validity::Valid)?;
-        let server = ServerProcess::start_with(&[
-            "--tls-cert",
-            text(&identity.cert)?,
-            "--tls-key",
-            text(&identity.key)?,
-            "--jwt-key",
-            text(&key)?,
-        ])?;
+        let (cert, key) = (text(&identity.cert)?, text(&identity.key)?);
+        let tls = ["--tls-cert", cert, "--tls-key", key];
+        let server = ServerProcess::start_with(&[&tls[..], flags].concat())?;
 
         Ok(Self {
             authority,
             server,
+            cert: identity.cert,
             _folder: folder,
         })
     }
@@ -52,6 +61,11 @@ impl SecureServer {
     /// The address as people write it.
     pub fn address(&self) -> String {
         format!("https://localhost:{}", self.server.address().port())
+    }
+
+    /// The server's own certificate.
+    pub fn cert(&self) -> &Path {
+        &self.cert
     }
 
     /// The authority that signed the server's certificate.

@@ -10,76 +10,35 @@
 
 use std::time::Instant;
 
-use serde_json::{Value, json};
-use tandem_tests::window::{Home, TEST_MEDIA};
-use tandem_tests::{Host, Network, Part, Screen, Window, require};
+use serde_json::json;
+use tandem_tests::neighbours::{end, is_in_call_with, ring, rings, sees};
+use tandem_tests::window::Window;
+use tandem_tests::{Neighbours, Network, Part, require};
 
-/// Small frames, so that a slow machine keeps up.
-const SMALL: [&str; 2] = ["--size", "640x360"];
-
-/// Opens a window on `host`, with the list of people nearby. It has no server.
-fn open(screen: &Screen, host: &Host, name: &str) -> Window {
-    let arguments = [&TEST_MEDIA[..], &SMALL, &["--name", name]].concat();
-    let home = Home::new().expect("a home");
-    let window = Window::open_on(host, home, screen, &arguments).expect("the window opens");
-    window
-        .press("way-nearby")
-        .expect("the first start offers it");
-    wait_for_state(&window, "/nearby/status", &json!("on"));
-    window
+/// A network of two.
+fn network_of_two() -> Network {
+    Network::with_addresses(&["192.168.7.1/24", "192.168.7.2/24"]).expect("a network of two")
 }
 
-/// A network of two, with these addresses for them, if there are any.
-fn network(addresses: &[&str]) -> Network {
-    let network = Network::start(2).expect("a network of two");
-    for (number, address) in addresses.iter().enumerate() {
-        network.host(number).add_address(address).expect(address);
-    }
-
-    network
-}
-
-fn wait_for_state(window: &Window, pointer: &str, wanted: &Value) {
-    window
-        .wait_for_state(pointer, wanted)
-        .expect("the state changes");
-}
-
-/// Waits until the only person on the list has this name.
-fn sees(window: &Window, name: &str) {
-    wait_for_state(window, "/nearby/people/0/name", &json!(name));
-    assert_eq!(window.text(".nearby-people .recent-name").unwrap(), name);
-}
-
-fn is_in_call_with(window: &Window, name: &str) {
-    window.wait_for_screen("in-call").expect("the call begins");
-    let state = window.state().expect("the app answers");
-    assert_eq!(state["screen"]["partner"]["name"], name);
-    window.wait_for_frames("#remote", 5).expect("video arrives");
-}
-
-/// One rings, the other accepts, and they see each other.
-fn call(screen: &Screen, network: &Network) {
-    let ann = open(screen, network.host(0), "Ann");
-    let opened = Instant::now();
-    let bea = open(screen, network.host(1), "Bea");
-    sees(&ann, "Bea");
-    sees(&bea, "Ann");
-    println!("seen {} ms after the start", opened.elapsed().as_millis());
+/// One rings, the other accepts, and they see each other. Then the other way round.
+fn call(network: Network) {
+    let people = Neighbours::open(network, &["Ann", "Bea"]).expect("two windows");
+    let [ann, bea] = people.windows();
+    people.see_each_other().unwrap();
 
     ann.press("call-nearby").unwrap();
-    bea.wait_for_element(".incoming").expect("it rings");
-    assert_eq!(bea.text(".incoming h2").unwrap(), "Ann");
+    rings(bea, "Ann").unwrap();
     assert_eq!(bea.text(".incoming .hint").unwrap(), "Is on your network");
-    wait_for_state(&ann, "/screen/ringing", &json!(true));
+    ann.wait_for_state("/screen/ringing", &json!(true))
+        .expect("she hears that it rings");
 
     bea.press("accept-call").unwrap();
-    is_in_call_with(&ann, "Bea");
-    is_in_call_with(&bea, "Ann");
+    is_in_call_with(ann, "Bea").unwrap();
+    is_in_call_with(bea, "Ann").unwrap();
 
     ann.press("hang-up").unwrap();
-    bea.wait_for_screen("ended").expect("the call ends");
-    for window in [&ann, &bea] {
+    for window in [ann, bea] {
+        end(window).expect("the call ends");
         let state = window.state().expect("the app answers");
         assert_eq!(
             state["recents"],
@@ -89,20 +48,18 @@ fn call(screen: &Screen, network: &Network) {
         window.press("to-lobby").unwrap();
     }
 
-    // And the other way round.
-    sees(&bea, "Ann");
+    people.see_each_other().unwrap();
     bea.press("call-nearby").unwrap();
-    ann.wait_for_element(".incoming").expect("it rings");
+    rings(ann, "Bea").unwrap();
     ann.press("accept-call").unwrap();
-    is_in_call_with(&bea, "Ann");
+    is_in_call_with(bea, "Ann").unwrap();
 }
 
 #[test]
 fn two_people_on_one_network_call_each_other_without_a_server() {
     require!(Part::Network);
     require!(Part::Window);
-    let screen = Screen::start().expect("Xvfb starts");
-    let network = network(&["192.168.7.1/24", "192.168.7.2/24"]);
+    let network = network_of_two();
     // What a machine with containers has, and a second network on which the two do not meet.
     for number in 0..2 {
         let host = network.host(number);
@@ -111,104 +68,180 @@ fn two_people_on_one_network_call_each_other_without_a_server() {
         host.add_dead_end("eth1", &address).unwrap();
     }
 
-    call(&screen, &network);
+    call(network);
 }
 
 #[test]
 fn two_people_on_a_cable_call_each_other() {
     require!(Part::Network);
     require!(Part::Window);
-    let screen = Screen::start().expect("Xvfb starts");
-    call(&screen, &network(&["169.254.10.1/16", "169.254.10.2/16"]));
+    call(Network::with_addresses(&["169.254.10.1/16", "169.254.10.2/16"]).unwrap());
 }
 
 #[test]
 fn two_people_with_ipv6_link_local_addresses_only_call_each_other() {
     require!(Part::Network);
     require!(Part::Window);
-    let screen = Screen::start().expect("Xvfb starts");
-    call(&screen, &network(&[]));
+    call(Network::start(2).unwrap());
+}
+
+/// Both ring at the same time.
+fn ring_at_once(callers: [(&Window, &str); 2]) {
+    std::thread::scope(|scope| {
+        let [first, second] =
+            callers.map(|(caller, name)| scope.spawn(move || ring(caller, name).unwrap()));
+        first.join().expect("a call starts");
+        second.join().expect("a call starts");
+    });
 }
 
 #[test]
 fn two_people_who_ring_each_other_at_once_are_in_a_call() {
     require!(Part::Network);
     require!(Part::Window);
-    let screen = Screen::start().expect("Xvfb starts");
-    let network = network(&["192.168.7.1/24", "192.168.7.2/24"]);
-    let ann = open(&screen, network.host(0), "Ann");
-    let bea = open(&screen, network.host(1), "Bea");
-    sees(&ann, "Bea");
-    sees(&bea, "Ann");
+    let people = Neighbours::meet(&["Ann", "Bea"]).expect("two who see each other");
+    let [ann, bea] = people.windows();
 
-    // Not by clicks: the ring that arrives first moves what is to be clicked.
-    let call = |window: &Window| {
-        let id = window.state().expect("the app answers")["nearby"]["people"][0]["id"].clone();
-        window.command("callNearby", &json!({ "id": id }))
+    ring_at_once([(ann, "Bea"), (bea, "Ann")]);
+    is_in_call_with(ann, "Bea").unwrap();
+    is_in_call_with(bea, "Ann").unwrap();
+}
+
+#[test]
+fn two_people_who_ring_the_same_person_at_once_get_one_answer_each() {
+    require!(Part::Network);
+    require!(Part::Window);
+    let people = Neighbours::meet(&["Ann", "Bea", "Cem"]).expect("three who see each other");
+    let [ann, bea, cem] = people.windows();
+
+    // The one who is declined makes room for the other.
+    ring_at_once([(bea, "Ann"), (cem, "Ann")]);
+    ann.wait_for_element(".incoming").expect("it rings");
+    let name = ann.state().unwrap()["incoming"]["name"].clone();
+    let (first, second) = match name.as_str() {
+        Some("Bea") => ((bea, "Bea"), (cem, "Cem")),
+        Some("Cem") => ((cem, "Cem"), (bea, "Bea")),
+        _ => panic!("{name} rings"),
     };
-    let answers = std::thread::scope(|scope| {
-        let [ann, bea] = [&ann, &bea].map(|window| scope.spawn(move || call(window)));
-        [ann, bea].map(|caller| caller.join().expect("no panic"))
-    });
-    for answer in answers {
-        answer.expect("the app answers").expect("a call starts");
-    }
+    ann.press("decline-call").unwrap();
+    assert_eq!(end(first.0).unwrap(), "DECLINED");
+    rings(ann, second.1).unwrap();
+    ann.press("accept-call").unwrap();
+    is_in_call_with(ann, second.1).unwrap();
+    is_in_call_with(second.0, "Ann").unwrap();
 
-    is_in_call_with(&ann, "Bea");
-    is_in_call_with(&bea, "Ann");
+    // Someone in a call cannot be rung.
+    first.0.press("to-lobby").unwrap();
+    ring(first.0, "Ann").unwrap();
+    assert_eq!(end(first.0).unwrap(), "NO_SUCH_ROOM");
+    assert_eq!(
+        first.0.text("#end-reason").unwrap(),
+        "They can't be reached right now."
+    );
+    assert_eq!(ann.screen().unwrap(), "in-call", "the call goes on");
+}
+
+#[test]
+fn who_waits_behind_another_caller_is_told_when_that_one_is_answered() {
+    require!(Part::Network);
+    require!(Part::Window);
+    let people = Neighbours::meet(&["Ann", "Bea", "Cem"]).expect("three who see each other");
+    let [ann, bea, cem] = people.windows();
+
+    ring(bea, "Ann").unwrap();
+    rings(ann, "Bea").unwrap();
+    ring(cem, "Ann").unwrap();
+    cem.wait_for_screen("waiting").expect("Cem rings");
+    ann.press("accept-call").unwrap();
+    is_in_call_with(ann, "Bea").unwrap();
+    is_in_call_with(bea, "Ann").unwrap();
+    assert_eq!(end(cem).unwrap(), "NO_SUCH_ROOM", "not left to wait");
+
+    // When the two are done, Cem gets through.
+    bea.press("hang-up").unwrap();
+    for window in [ann, bea, cem] {
+        end(window).expect("the call is over");
+        window.press("to-lobby").unwrap();
+    }
+    ring(cem, "Ann").unwrap();
+    rings(ann, "Cem").unwrap();
+    ann.press("accept-call").unwrap();
+    is_in_call_with(cem, "Ann").unwrap();
 }
 
 #[test]
 fn who_declines_closes_or_takes_another_name_is_noticed() {
     require!(Part::Network);
     require!(Part::Window);
-    let screen = Screen::start().expect("Xvfb starts");
-    let network = network(&["192.168.7.1/24", "192.168.7.2/24"]);
-    let ann = open(&screen, network.host(0), "Ann");
-    let bea = open(&screen, network.host(1), "Bea");
-    sees(&ann, "Bea");
+    let people = Neighbours::meet(&["Ann", "Bea"]).expect("two who see each other");
+    let [ann, bea] = people.windows();
 
     // Declined.
     ann.press("call-nearby").unwrap();
-    bea.wait_for_element(".incoming").expect("it rings");
+    rings(bea, "Ann").unwrap();
     bea.press("decline-call").unwrap();
-    ann.wait_for_screen("ended").expect("she is told");
-    assert_eq!(
-        ann.attribute("#end-reason", "data-reason")
-            .unwrap()
-            .as_deref(),
-        Some("DECLINED")
-    );
+    assert_eq!(end(ann).unwrap(), "DECLINED");
     ann.press("to-lobby").unwrap();
 
     // A new name while Bea rings: she rings on, and the list follows.
     bea.press("call-nearby").unwrap();
-    ann.wait_for_element(".incoming").expect("it rings");
+    rings(ann, "Bea").unwrap();
     let renamed = bea.command("setName", &json!({ "name": "Beatrice" }));
     renamed.expect("the app answers").expect("a name");
-    wait_for_state(&ann, "/nearby/people/0/name", &json!("Beatrice"));
+    sees(ann, &["Beatrice"]).unwrap();
     assert!(ann.is_shown(".incoming").unwrap());
 
     // Ann closes the list while Bea rings.
     ann.press("close-nearby").unwrap();
-    bea.wait_for_screen("ended").expect("she is told");
+    end(bea).expect("she is told");
     assert_eq!(
         bea.text("#end-reason").unwrap(),
         "They can't be reached right now."
     );
     bea.press("to-lobby").unwrap();
-    wait_for_state(&bea, "/nearby/people", &json!([]));
+    bea.wait_for_state("/nearby/people", &json!([])).unwrap();
+}
+
+#[test]
+fn someone_whose_computer_sleeps_while_it_rings_is_given_up_and_can_be_rung_again() {
+    require!(Part::Network);
+    require!(Part::Window);
+    let people = Neighbours::meet(&["Ann", "Bea"]).expect("two who see each other");
+    let [ann, bea] = people.windows();
+
+    ann.press("call-nearby").unwrap();
+    rings(bea, "Ann").unwrap();
+    bea.signal(libc::SIGSTOP).unwrap();
+    let asleep = Instant::now();
+    // Long before a server at its usual settings would count as silent.
+    assert_eq!(end(ann).unwrap(), "RELAY_UNREACHABLE");
+    assert_eq!(
+        ann.text("#end-reason").unwrap(),
+        "They can't be reached right now."
+    );
+
+    println!("given up after {:.1} s", asleep.elapsed().as_secs_f64());
+    bea.signal(libc::SIGCONT).unwrap();
+    let awake = Instant::now();
+    ann.press("to-lobby").unwrap();
+    bea.wait_for_state("/incoming", &json!(null))
+        .expect("nobody rings any more");
+    people.see_each_other().unwrap();
+    ring(ann, "Bea").unwrap();
+    rings(bea, "Ann").unwrap();
+    println!("rings again {:.1} s later", awake.elapsed().as_secs_f64());
+    bea.press("accept-call").unwrap();
+    is_in_call_with(ann, "Bea").unwrap();
 }
 
 #[test]
 fn who_cannot_be_found_is_called_by_address() {
     require!(Part::Network);
     require!(Part::Window);
-    let screen = Screen::start().expect("Xvfb starts");
-    let network = network(&["192.168.7.1/24", "192.168.7.2/24"]);
+    let network = network_of_two();
     network.block_multicast().expect("a bridge can do that");
-    let ann = open(&screen, network.host(0), "Ann");
-    let bea = open(&screen, network.host(1), "Bea");
+    let people = Neighbours::open(network, &["Ann", "Bea"]).expect("two windows");
+    let [ann, bea] = people.windows();
 
     let addresses = bea.state().expect("the app answers")["nearby"]["addresses"].clone();
     let address = addresses[0].as_str().expect("an address").to_owned();
@@ -220,8 +253,8 @@ fn who_cannot_be_found_is_called_by_address() {
     .unwrap();
     ann.fill("#nearby-address", &address).unwrap();
     ann.press("call-address").unwrap();
-    bea.wait_for_element(".incoming").expect("it rings");
+    rings(bea, "Ann").unwrap();
     assert_eq!(bea.state().unwrap()["nearby"]["people"], json!([]));
     bea.press("accept-call").unwrap();
-    is_in_call_with(&ann, "Bea");
+    is_in_call_with(ann, "Bea").unwrap();
 }

@@ -299,6 +299,24 @@ describe("the page", () => {
     }
   });
 
+  it("keeps the age that the app took, however slowly the app's state follows its reply", async () => {
+    const backend = await start();
+    const change = async (id: string, text: string) => {
+      type(input(id), text);
+      input(id).dispatchEvent(new Event("change"));
+      await settle();
+    };
+    action("settings")?.click();
+    await change("profile-age", "29");
+    await change("profile-location", "Lisbon");
+    await change("profile-age", "");
+    expect(backend.commands).toEqual([
+      { type: "setAbout", age: 29, location: "" },
+      { type: "setAbout", age: 29, location: "Lisbon" },
+      { type: "setAbout", age: null, location: "Lisbon" },
+    ]);
+  });
+
   it("asks for a server once, however slowly the app's state follows its reply", async () => {
     const settings = { ...makeState().settings, serverUrl: null, welcomed: false };
     const server = { status: "idle", name: null, cause: null, exposed: false } as const;

@@ -38,6 +38,8 @@ export class App {
   #stale = false;
   #clock: ReturnType<typeof setTimeout> | undefined;
   #focusBeforeSettings: Element | null = null;
+  /** The age and the place that the app took last: its state may show them later. */
+  #about: Pick<AppState["settings"], "age" | "location"> | null = null;
 
   constructor(root: Element, backend: Backend) {
     this.#root = root;
@@ -170,12 +172,13 @@ export class App {
     const { state } = this.#store;
     const { age, location } = this.#page.drafts;
     if (!state || (age === null && location === null)) return;
-    const command = {
-      type: "setAbout",
-      age: age === null ? state.settings.age : ageOf(age),
-      location: location ?? state.settings.location,
-    } as const;
-    if (await this.#send(command)) return;
+    const taken = this.#about ?? state.settings;
+    const about = {
+      age: age === null ? taken.age : ageOf(age),
+      location: location ?? taken.location,
+    };
+    if (await this.#send({ type: "setAbout", ...about })) return;
+    this.#about = about;
     const { drafts } = this.#page;
     this.#actions.draft({
       age: drafts.age === age ? null : drafts.age,

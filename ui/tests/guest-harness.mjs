@@ -62,7 +62,7 @@ function serve() {
 }
 
 /** The other person: answers the offer with a moving picture. Runs in a page of its own. */
-async function answerOffer(offer) {
+async function answerOffer({ offer, video }) {
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width: 320, height: 180 });
   const context = canvas.getContext("2d");
@@ -78,6 +78,10 @@ async function answerOffer(offer) {
   const [track] = canvas.captureStream(20).getTracks();
   for (const transceiver of peer.getTransceivers()) {
     if (transceiver.receiver.track.kind !== "video") continue;
+    if (!video) {
+      transceiver.stop();
+      continue;
+    }
     transceiver.direction = "sendrecv";
     await transceiver.sender.replaceTrack(track);
   }
@@ -176,16 +180,19 @@ export class GuestHarness {
     await page.waitForSelector("[data-screen=connecting]");
   }
 
-  /** Connects the guest with the other person, and returns that person's page. */
-  async connect(page) {
+  /**
+   * Connects the guest with the other person, and returns that person's page. Without `video`, that
+   * person has no format for it.
+   */
+  async connect(page, { video = true } = {}) {
     const { offer } = await this.hear(page, "webrtc_offer");
     const other = await page.context().newPage();
     await other.goto(`${this.site.address}/other`);
-    const answer = await other.evaluate(answerOffer, offer);
+    const answer = await other.evaluate(answerOffer, { offer, video });
     await page.bringToFront();
     this.say(page, { type: "webrtc_answer", answer, sessionId: "session", seq: 1 });
     await page.waitForSelector("[data-screen=in-call]");
-    await page.waitForSelector("#remote[data-live]");
+    if (video) await page.waitForSelector("#remote[data-live]");
     return other;
   }
 }

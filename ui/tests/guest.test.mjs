@@ -202,6 +202,26 @@ describe("the page", () => {
     });
   });
 
+  test("says that the two can't exchange video, and that its own is off", async () => {
+    for (const width of [360, 1000]) {
+      await withPage(LINK, { width, height: 640 }, async (page) => {
+        await harness.knock(page);
+        await harness.letIn(page);
+        const other = await harness.connect(page, { video: false });
+        await page.waitForSelector("[data-badge=no-video]");
+        assert.deepEqual(await axe(page), []);
+        await other.evaluate(() => {
+          window.heard = [];
+          window.channel.addEventListener("message", ({ data }) => window.heard.push(data));
+        });
+        await page.locator("[data-action=mute]").click();
+        await other.waitForFunction(() => window.heard.length > 0);
+        const last = await other.evaluate(() => window.heard.at(-1));
+        assert.equal(last, '{"type":"state","muted":true,"camera":false}');
+      });
+    }
+  });
+
   test("ends a call that is an answer to nothing, or no answer at all", async () => {
     await withPage(LINK, {}, async (page) => {
       await harness.knock(page);

@@ -279,6 +279,31 @@ describe("the controls of a call", () => {
   });
 });
 
+test("a click that lands on the card of a ring as it appears answers nothing", async () => {
+  const ringing = STATES["lobby-ringing"];
+  await withPage(ringing, {}, async (page) => {
+    const accept = page.locator("[data-action=accept-call]");
+    const { x, y, width, height } = await accept.boundingBox();
+    await show(page, state());
+
+    // Clicked in the same moment in which it appears.
+    const hit = await page.evaluate(
+      ([incoming, ...at]) => {
+        window.mock.change({ incoming });
+        const button = document.elementFromPoint(...at).closest("button");
+        button.click();
+        return button.dataset.action;
+      },
+      [{ ...ringing.incoming, id: 41 }, x + width / 2, y + height / 2],
+    );
+    assert.equal(hit, "accept-call");
+    assert.deepEqual(await sent(page, "acceptCall"), [], "meant for something else");
+
+    await accept.click();
+    assert.deepEqual(await sent(page, "acceptCall"), [{ type: "acceptCall", id: 41, video: true }]);
+  });
+});
+
 test("a partner's profile is shown as text", async () => {
   for (const screen of [
     call({ partner: HOSTILE, partnerCameraOff: true }),

@@ -1,5 +1,5 @@
 //! The pages for people with a browser, `/j/NUMBER` and `/`, as the server serves them. What they do in
-//! a browser is tested in `tests/tests/invite_page.rs` and `tests/tests/guest_page.rs`.
+//! a browser is tested in `tests/tests/invite_page.rs` and `tests/tests/guest_page.rs`, a call in `tests/tests/guest_call.rs`.
 
 use std::io::Read;
 use std::net::SocketAddr;

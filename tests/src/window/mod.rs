@@ -171,13 +171,22 @@ impl Window {
     /// # Errors
     /// When the driver, the app or its page does not start.
     pub fn open_on(host: &Host, home: Home, screen: &Screen, arguments: &[&str]) -> Result<Self> {
-        Self::start(
-            (host.command(DRIVER), Some(host.entrance())),
-            &built("tandem"),
-            home,
-            screen,
-            arguments,
-        )
+        Self::open_program_on(host, &built("tandem"), home, screen, arguments)
+    }
+
+    /// Opens another build of Tandem on a host of a test network.
+    ///
+    /// # Errors
+    /// When the driver, the app or its page does not start.
+    pub fn open_program_on(
+        host: &Host,
+        program: &Path,
+        home: Home,
+        screen: &Screen,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let driver = (host.command(DRIVER), Some(host.entrance()));
+        Self::start(driver, program, home, screen, arguments)
     }
 
     /// Opens the program at this path in an overlay.

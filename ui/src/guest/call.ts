@@ -39,6 +39,11 @@ export class Call {
     return this.#peer?.remote ?? null;
   }
 
+  /** Whether the two have a format for video in common: known in a call. */
+  get sharesVideo(): boolean {
+    return this.#peer?.sharesVideo ?? true;
+  }
+
   knock(name: string): void {
     this.#input({ type: "knock", name });
   }

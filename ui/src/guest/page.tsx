@@ -195,6 +195,7 @@ export class GuestPage {
       phase,
       media: this.#media.state,
       remote: this.#call?.remote ?? null,
+      noVideo: phase.kind === "inCall" && this.#call?.sharesVideo === false,
       name: this.#name,
       devicesOpen: this.#devicesOpen,
       isFullScreen: document.fullscreenElement !== null,

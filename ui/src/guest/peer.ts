@@ -69,6 +69,14 @@ export class Peer {
     }
   }
 
+  /** Whether the two have a format for video in common: known once they have negotiated. */
+  get sharesVideo(): boolean {
+    return this.#connection.getTransceivers().some(({ receiver, currentDirection }) => {
+      const isVideo = receiver.track.kind === "video";
+      return isVideo && currentDirection !== null && /send|recv/u.test(currentDirection);
+    });
+  }
+
   receive(signal: Signal): void {
     void this.#negotiation.receive(signal);
   }
@@ -150,7 +158,10 @@ export class Peer {
   #report(): void {
     if (this.#channel?.readyState !== "open") return;
     const { camera, microphone, muted, cameraOn } = this.#sent;
-    const state = { muted: muted || !microphone, camera: cameraOn && camera !== null };
+    const state = {
+      muted: muted || !microphone,
+      camera: cameraOn && camera !== null && this.sharesVideo,
+    };
     this.#channel.send(stateMessage(state));
   }
 }

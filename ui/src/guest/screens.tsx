@@ -160,7 +160,7 @@ function InCall({ phase, ...view }: Of<"inCall">) {
 }
 
 /** The other person's video, and what stands in its place. */
-function Stage({ phase, remote, media, act }: Of<"inCall">) {
+function Stage({ phase, remote, media, noVideo, act }: Of<"inCall">) {
   const { partnerCameraOff, reconnecting } = phase;
   const partner = partnerOf(phase.partner);
   const c = words.call;
@@ -176,12 +176,19 @@ function Stage({ phase, remote, media, act }: Of<"inCall">) {
       {/* The first frame covers it. */}
       <div class="stage-note">
         <Avatar partner={partner} />
-        <p data-badge={partnerCameraOff ? "partner-camera-off" : undefined}>
-          <Sentence
-            template={partnerCameraOff ? c.partnerCameraOff : c.waitingForVideo}
-            partner={partner}
-          />
-        </p>
+        {noVideo ? (
+          <>
+            <p data-badge="no-video">{t.noVideo.what}</p>
+            <p>{t.noVideo.todo}</p>
+          </>
+        ) : (
+          <p data-badge={partnerCameraOff ? "partner-camera-off" : undefined}>
+            <Sentence
+              template={partnerCameraOff ? c.partnerCameraOff : c.waitingForVideo}
+              partner={partner}
+            />
+          </p>
+        )}
       </div>
       {reconnecting && (
         <div class="reconnecting">

@@ -22,6 +22,8 @@ export interface GuestView {
   media: MediaState;
   /** The other person's audio and video. */
   remote: MediaStream | null;
+  /** In a call: the two have no format for video in common. */
+  noVideo: boolean;
   name: string;
   /** The device menus are open, in a call. */
   devicesOpen: boolean;

@@ -12,6 +12,10 @@ export const GUEST = {
   previewOff: "Check how you look and sound before you join.",
   asking: "Allow your camera and microphone when your browser asks.",
   playSound: "Play sound",
+  noVideo: {
+    what: "You can hear each other, but this browser and the other app can't exchange video.",
+    todo: "To see each other, join with the Tandem app or another browser.",
+  },
   back: "Back",
   devices: "Camera and sound",
   fullScreen: "Full screen",

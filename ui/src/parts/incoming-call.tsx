@@ -1,6 +1,6 @@
 // Someone is calling: who, and two answers.
 
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import type { Partner } from "../generated/contract";
 import { words } from "../locale";
@@ -13,6 +13,12 @@ const t = words.incoming;
 
 /** What a person types into: the focus stays there, so that no key goes to an answer by accident. */
 const TEXT_FIELD = "input:not([type=checkbox]), textarea, select, [contenteditable]";
+
+/**
+ * For how long the answers take no click, in ms: the card moves what is below it, so a click may be
+ * meant for what was there before. 500 ms is how long desktops wait for the second click of two.
+ */
+export const GUARD_MS = 500;
 
 export interface IncomingCallProps {
   /** As the caller wrote it; may be empty. */
@@ -29,7 +35,7 @@ export interface IncomingCallProps {
 }
 
 /**
- * Give it the knock's id as `key`, so that another call is announced again. Escape does nothing: a
+ * Give it the knock's id as `key`, so that another call is announced again and guarded again. Escape does nothing: a
  * call is not declined by a key that was meant for something else.
  */
 export function IncomingCall({
@@ -41,6 +47,7 @@ export function IncomingCall({
   onDecline,
 }: IncomingCallProps) {
   const card = useRef<HTMLElement>(null);
+  const [guarded, setGuarded] = useState(true);
   const caller: Partner = { name, picture, age: null, location: null };
 
   useLayoutEffect(() => {
@@ -51,6 +58,15 @@ export function IncomingCall({
     return () => {
       if (!element?.contains(document.activeElement)) return;
       if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
+  }, []);
+
+  useLayoutEffect(() => {
+    const timer = setTimeout(() => {
+      setGuarded(false);
+    }, GUARD_MS);
+    return () => {
+      clearTimeout(timer);
     };
   }, []);
 
@@ -73,6 +89,7 @@ export function IncomingCall({
           icon="hangUp"
           label={t.decline}
           kind="danger"
+          disabled={guarded}
           onClick={onDecline}
         />
         {onAcceptSound && (
@@ -80,6 +97,7 @@ export function IncomingCall({
             action="accept-sound"
             icon="cameraOff"
             label={t.acceptSound}
+            disabled={guarded}
             onClick={onAcceptSound}
           />
         )}
@@ -88,6 +106,7 @@ export function IncomingCall({
           icon="phone"
           label={t.accept}
           kind="primary"
+          disabled={guarded}
           onClick={onAccept}
         />
       </div>

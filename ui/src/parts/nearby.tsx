@@ -16,7 +16,7 @@ import { Avatar, Foreign } from "./person";
 import { Problems } from "./problems";
 import { QrCode } from "./qr-code";
 import { Switch } from "./switch";
-import { TextField } from "./text-field";
+import { VerbatimField } from "./text-field";
 
 const t = words.nearby;
 
@@ -165,12 +165,8 @@ function NotThere(view: View) {
         >
           <label for="nearby-address">{t.theirAddress}</label>
           <div class="row">
-            <TextField
+            <VerbatimField
               id="nearby-address"
-              autocomplete="off"
-              autocapitalize="off"
-              spellcheck={false}
-              dir="ltr"
               placeholder={t.addressPlaceholder}
               value={page.drafts.nearbyAddress}
               onText={(nearbyAddress) => {

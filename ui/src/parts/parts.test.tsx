@@ -9,7 +9,7 @@ import { words } from "../locale";
 import { InviteCard } from "../screens/invite";
 import { Welcome } from "../screens/welcome";
 import { HOSTILE, NOW } from "../testing/states";
-import { IncomingCall } from "./incoming-call";
+import { GUARD_MS, IncomingCall } from "./incoming-call";
 import { QrCode } from "./qr-code";
 import { Recents } from "./recents";
 
@@ -142,13 +142,52 @@ describe("an incoming call", () => {
   const answers = () => ({ onAccept: vi.fn(), onDecline: vi.fn() });
   const call = { name: "Amara", picture: null, room: null, onAcceptSound: null };
 
+  it("takes no click that was meant for what it moved", () => {
+    vi.useFakeTimers();
+    const { onAccept, onDecline } = answers();
+    const wait = (ms: number) => {
+      void act(() => {
+        vi.advanceTimersByTime(ms);
+      });
+    };
+    const clickAll = () => {
+      for (const name of ["accept-call", "accept-sound", "decline-call"]) action(name).click();
+    };
+    const card = (key: number) => (
+      <IncomingCall
+        key={key}
+        {...call}
+        onAccept={onAccept}
+        onAcceptSound={onAccept}
+        onDecline={onDecline}
+      />
+    );
+
+    show(card(1));
+    wait(GUARD_MS - 1);
+    clickAll();
+    expect([onAccept.mock.calls.length, onDecline.mock.calls.length]).toEqual([0, 0]);
+    wait(1);
+    clickAll();
+    expect([onAccept.mock.calls.length, onDecline.mock.calls.length]).toEqual([2, 1]);
+
+    // Someone else rings in the same place.
+    show(card(2));
+    clickAll();
+    expect([onAccept.mock.calls.length, onDecline.mock.calls.length]).toEqual([2, 1]);
+  });
+
   it("says who calls, once, and takes an answer", () => {
+    vi.useFakeTimers();
     const { onAccept, onDecline } = answers();
     show(<IncomingCall {...call} onAccept={onAccept} onDecline={onDecline} />);
     const alert = find("[role=alert]");
     const spoken = alert.firstChild;
     expect(alert.textContent).toBe("Amara is calling");
     show(<IncomingCall {...call} onAccept={onAccept} onDecline={onDecline} />);
+    void act(() => {
+      vi.advanceTimersByTime(GUARD_MS);
+    });
     expect(find("[role=alert]").firstChild, "not spoken again").toBe(spoken);
     action("accept-call").click();
     action("decline-call").click();

@@ -59,10 +59,17 @@ export function Profile(view: View) {
 
 function Picture({ state, act }: View) {
   const input = useRef<HTMLInputElement>(null);
+  // Of the user's choices, the last one counts, however long the pictures before it take.
+  const choices = useRef(0);
   const choose = async (file: File) => {
+    const choice = ++choices.current;
     // The app says what is wrong with a picture. It refuses an empty one.
     const picture = (await profilePicture(file)) ?? "";
-    await act.send({ type: "setPicture", picture });
+    if (choice === choices.current) await act.send({ type: "setPicture", picture });
+  };
+  const remove = () => {
+    choices.current += 1;
+    void act.send({ type: "setPicture", picture: null });
   };
   return (
     <div class="buttons">
@@ -91,7 +98,7 @@ function Picture({ state, act }: View) {
           icon="close"
           label={t.removePicture}
           kind="quiet"
-          onClick={() => void act.send({ type: "setPicture", picture: null })}
+          onClick={remove}
         />
       )}
     </div>

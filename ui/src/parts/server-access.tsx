@@ -9,7 +9,7 @@ import type { View } from "../page-state";
 import { plain } from "../text";
 import { Button } from "./button";
 import { Problems } from "./problems";
-import { TextField } from "./text-field";
+import { VerbatimField } from "./text-field";
 
 const t = words.settings.access;
 
@@ -109,12 +109,9 @@ function Token({ state, page, act }: View) {
       {token?.inUse !== true && (
         <>
           <div class="row">
-            <TextField
+            <VerbatimField
               id="token"
               secret
-              autocomplete="off"
-              spellcheck={false}
-              dir="ltr"
               aria-describedby="token-hint"
               value={text}
               onText={(typed) => {
@@ -141,12 +138,8 @@ function CertificateFile({ state, page, act }: View) {
   return (
     <div class="field">
       <label for="ca-file">{t.caFile}</label>
-      <TextField
+      <VerbatimField
         id="ca-file"
-        autocomplete="off"
-        autocapitalize="off"
-        spellcheck={false}
-        dir="ltr"
         aria-describedby="ca-file-hint"
         value={page.drafts.caFile ?? state.settings.caFile ?? ""}
         onText={(caFile) => {

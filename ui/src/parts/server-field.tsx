@@ -3,7 +3,7 @@
 import type { Screen } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
-import { TextField } from "./text-field";
+import { VerbatimField } from "./text-field";
 
 const t = words.settings;
 
@@ -22,13 +22,9 @@ export function ServerField({ id, onChange, state, page, act }: ServerFieldProps
   return (
     <div class="field">
       <label for={id}>{t.serverUrl}</label>
-      <TextField
+      <VerbatimField
         id={id}
         inputmode="url"
-        autocomplete="off"
-        autocapitalize="off"
-        spellcheck={false}
-        dir="ltr"
         placeholder={t.serverPlaceholder}
         aria-describedby={`${id}-hint`}
         value={page.drafts.serverUrl ?? state.settings.serverUrl ?? ""}

@@ -17,6 +17,12 @@ type Attribute =
 
 const TEXT = { type: "text" } as const;
 const PASSWORD = { type: "password" } as const;
+const VERBATIM = {
+  autocomplete: "off",
+  autocapitalize: "off",
+  spellcheck: false,
+  dir: "ltr",
+} as const;
 
 interface TextFieldProps extends Pick<AllHTMLAttributes<HTMLInputElement>, Attribute> {
   value: string;
@@ -49,4 +55,12 @@ export function TextField({ value, onText, secret = false, ...attributes }: Text
       }}
     />
   );
+}
+
+/**
+ * A field for what has to stay as it is typed, letter by letter: an address, a code, a path. Nothing
+ * corrects it or suggests anything, and it reads from left to right in every language.
+ */
+export function VerbatimField(props: Omit<TextFieldProps, keyof typeof VERBATIM>) {
+  return <TextField {...props} {...VERBATIM} />;
 }

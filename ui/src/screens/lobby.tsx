@@ -14,7 +14,7 @@ import { PeopleNearby } from "../parts/nearby";
 import { Problems } from "../parts/problems";
 import { Recents } from "../parts/recents";
 import { ServerSetup } from "../parts/server-setup";
-import { TextField } from "../parts/text-field";
+import { VerbatimField } from "../parts/text-field";
 import { InviteCard } from "./invite";
 import { Welcome } from "./welcome";
 
@@ -199,12 +199,8 @@ function CallWithCode(view: View) {
     >
       <label for="room-code">{t.call}</label>
       <div class="row">
-        <TextField
+        <VerbatimField
           id="room-code"
-          autocomplete="off"
-          autocapitalize="off"
-          spellcheck={false}
-          dir="ltr"
           placeholder={t.codePlaceholder}
           aria-describedby="code-hint"
           value={page.drafts.code}

@@ -1,11 +1,13 @@
 // Invites, rings, recent calls and the first start, as the page shows the app's state.
 
 import { render } from "preact";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { AppState, Command } from "../generated/contract";
 import { words } from "../locale";
 import { initialPage, type PageState, type View } from "../page-state";
+import { GUARD_MS } from "../parts/incoming-call";
 import { HOSTILE, makeRing, makeState, makeView, NOW, STATES } from "../testing/states";
 import { Page } from ".";
 
@@ -17,12 +19,26 @@ beforeEach(() => {
 afterEach(() => {
   render(null, root);
   root.remove();
+  vi.useRealTimers();
 });
 
 function show(state: AppState | undefined, page: Partial<PageState> = {}): View {
   if (!state) throw new Error("no such state");
   const view = makeView(state, page);
   render(<Page {...view} />, root);
+  return view;
+}
+/** Shows a person who rings, and waits until they can be answered. */
+function showRing(state: AppState | undefined): View {
+  vi.useFakeTimers();
+  let view: View | undefined;
+  void act(() => {
+    view = show(state);
+  });
+  void act(() => {
+    vi.advanceTimersByTime(GUARD_MS);
+  });
+  if (!view) throw new Error("nothing is shown");
   return view;
 }
 const has = (selector: string) => root.querySelector(selector) !== null;
@@ -38,7 +54,7 @@ const press = (name: string) => {
 
 describe("who rings", () => {
   it.each(["lobby-ringing", "ended-ringing"])("is shown between calls: %s", (name) => {
-    const view = show(STATES[name]);
+    const view = showRing(STATES[name]);
     expect(root.querySelector(".incoming h2")?.textContent).toContain("Amara");
     press("accept-call");
     expect(calls(view.act.call)).toEqual([{ type: "acceptCall", id: 40, video: true }]);
@@ -54,7 +70,7 @@ describe("who rings", () => {
 
 describe("accepting with sound only", () => {
   it("is for this call", () => {
-    const view = show(STATES["lobby-ringing"]);
+    const view = showRing(STATES["lobby-ringing"]);
     press("accept-sound");
     expect(calls(view.act.call)).toEqual([{ type: "acceptCall", id: 40, video: false }]);
   });
@@ -108,7 +124,7 @@ describe("people nearby", () => {
 
   it("who are rung can ring at the same time", () => {
     const incoming = makeRing("nearby");
-    const view = show({ ...makeState(STATES["waiting-ringing"]), incoming });
+    const view = showRing({ ...makeState(STATES["waiting-ringing"]), incoming });
     press("accept-call");
     expect(calls(view.act.call)).toEqual([{ type: "acceptCall", id: 1, video: true }]);
   });

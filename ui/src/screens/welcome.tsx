@@ -6,7 +6,7 @@ import { words } from "../locale";
 import { Button } from "../parts/button";
 import { Icon, type IconName } from "../parts/icons";
 import { Heading } from "../parts/layout";
-import { TextField } from "../parts/text-field";
+import { VerbatimField } from "../parts/text-field";
 
 const t = words.welcome;
 
@@ -104,12 +104,8 @@ function Join({
     >
       <label for="invite-text">{t.join}</label>
       <div class="row">
-        <TextField
+        <VerbatimField
           id="invite-text"
-          autocomplete="off"
-          autocapitalize="off"
-          spellcheck={false}
-          dir="ltr"
           placeholder={t.joinPlaceholder}
           value={text}
           onText={onText}

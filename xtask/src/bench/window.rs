@@ -1,4 +1,4 @@
-//! `cargo xtask bench window`: `tests/examples/window_bench.rs` operates the window and measures
+//! `cargo xtask bench window`: `tests/examples/window_bench` operates the window and measures
 //! it; this module watches its processes and prints the table.
 
 use std::io::{BufRead, BufReader};
@@ -153,6 +153,12 @@ fn print(phases: &[Phase]) {
             "the same, started by the link",
             "≤ 2000",
         ),
+        (
+            "nearby",
+            "firstFrameMs",
+            "people nearby: accepted → first remote frame",
+            "≤ 400",
+        ),
     ] {
         let title = format!("{title} (median of 5)");
         row(&title, middle(phase, field), "ms", budget);
@@ -186,6 +192,7 @@ fn print(phases: &[Phase]) {
             "≤ 1",
         ),
         ("idle-room", "preview off, a room's noise metered", "≤ 1"),
+        ("nearby-idle", "people nearby open, nothing else", "≤ 1"),
     ] {
         for phase in of(phase) {
             let cores = phase.usage.first().and_then(|usage| usage.cores);

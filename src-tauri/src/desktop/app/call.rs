@@ -88,6 +88,11 @@ impl Target {
         }
     }
 
+    /// Whether it rings a person nearby, at the server in that person's app.
+    pub(super) fn rings_nearby(&self) -> bool {
+        matches!(self, Self::Nearby(_) | Self::Room(RoomText::Nearby(_)))
+    }
+
     /// As the page shows it. `own_server` is the user's.
     fn shown(&self, own_server: Option<&ServerUrl>) -> Search {
         match self {
@@ -143,7 +148,7 @@ impl Target {
 
     /// Whether the call goes to a person on the same network, without a server in between.
     fn is_nearby(&self) -> bool {
-        self.answers_nearby() || matches!(self, Self::Nearby(_) | Self::Room(RoomText::Nearby(_)))
+        self.answers_nearby() || self.rings_nearby()
     }
 
     /// Whether the same search can be made again, after a call or one that was never connected.
@@ -260,6 +265,7 @@ impl App {
         CallPlan {
             server,
             line,
+            rings_nearby: target.rings_nearby(),
             goal: target.goal(),
             profile: self.profile(),
             video: self.video(),

@@ -119,6 +119,8 @@ pub struct CallPlan {
     pub server: ClientConfig,
     /// The connection to it, if the call takes over the one of the home screen.
     pub line: Option<LineId>,
+    /// Whether that server is in the app of the person who is rung: both are gone together.
+    pub rings_nearby: bool,
     /// The person or people that the call is for.
     pub goal: CallGoal,
     /// What the partner sees of the user.

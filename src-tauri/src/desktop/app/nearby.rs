@@ -216,12 +216,9 @@ impl App {
     /// Whether the user rings a person nearby, who has not answered yet. That person may ring the user
     /// at the same moment.
     pub(super) fn is_ringing_nearby(&self) -> bool {
-        let target = self.call.as_ref().map(|call| &call.target);
-        let is_nearby = matches!(
-            target,
-            Some(Target::Nearby(_) | Target::Room(RoomText::Nearby(_)))
-        );
-        is_nearby && matches!(self.state.screen, Screen::Waiting { .. })
+        let call = self.call.as_ref();
+        let rings = call.is_some_and(|call| call.target.rings_nearby());
+        rings && matches!(self.state.screen, Screen::Waiting { .. })
     }
 
     fn can_be_rung_nearby(&self) -> bool {

@@ -20,6 +20,9 @@ const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// The engine gives up a connection after this time. The page offers to retry earlier, see
 /// [`SLOW_CONNECTION_AFTER`](crate::desktop::app::SLOW_CONNECTION_AFTER).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// For how long a person nearby who is rung may be out of reach: a moment without Wi-Fi, not a
+/// computer that has fallen asleep.
+const NEARBY_RETURN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait until a call has ended in order. After that it ends in the background.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -169,9 +172,15 @@ fn options(plan: CallPlan, line: SharedLine, camera: SharedVideo) -> CallOptions
         ..AudioConfig::default()
     };
 
+    let usual = CallTimeouts::default();
     options.timeouts = CallTimeouts {
         connect: CONNECT_TIMEOUT,
-        ..CallTimeouts::default()
+        signaling_return: if plan.rings_nearby {
+            NEARBY_RETURN_TIMEOUT
+        } else {
+            usual.signaling_return
+        },
+        ..usual
     };
 
     options

@@ -514,6 +514,7 @@ mod tests {
             // Nothing listens there: the search continues until it is cancelled.
             server: ClientConfig::new("ws://127.0.0.1:1".parse().unwrap()),
             line: None,
+            rings_nearby: false,
             goal: CallGoal::Anyone,
             profile: Profile::default(),
             video: VideoSpec::Test,

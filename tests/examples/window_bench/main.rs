@@ -8,6 +8,9 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
 #[cfg(target_os = "linux")]
+mod scripts;
+
+#[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<()> {
     use anyhow::Context;
     let mut arguments = std::env::args().skip(1);
@@ -42,85 +45,11 @@ mod linux {
     use tandem_tests::pulse::MICROPHONE_FEED;
     use tandem_tests::window::{Home, TEST_MEDIA};
     use tandem_tests::{
-        Part, Process, PulseAudio, Screen, SecureServer, ServerProcess, Window, signal, wav,
+        Network, Part, Process, PulseAudio, Screen, SecureServer, ServerProcess, Window, signal,
+        wav,
     };
 
-    /// Collects for `ms` the number in each frame that a canvas shows. The number fills the first
-    /// row of the code.
-    const WATCH: &str = "
-        const [selector, ms, done] = arguments;
-        const canvas = document.querySelector(selector), begun = performance.now(), seen = [];
-        const first = Number(canvas.dataset.frames);
-        const look = () => {
-            const unit = canvas.width / 32;
-            const pixels = canvas.getContext('2d').getImageData(0, Math.round(1.5 * unit), Math.ceil(17 * unit), 1).data;
-            let number = 0;
-            for (let column = 0; column < 16; column++) {
-                const at = Math.round((1.5 + column) * unit) * 4;
-                number = number * 2 + (pixels[at] > 127 ? 1 : 0);
-            }
-            if (seen[seen.length - 1] !== number) seen.push(number);
-            if (performance.now() - begun < ms) requestAnimationFrame(look);
-            else done({ ms: performance.now() - begun, frames: Number(canvas.dataset.frames) - first, seen,
-                        ageMsP95: Number(canvas.dataset.ageMsP95), width: canvas.width, height: canvas.height });
-        };
-        requestAnimationFrame(look);";
-
-    /// Only counts drawn frames: reading them back costs more than drawing them.
-    const COUNT: &str = "
-        const [selectors, ms, done] = arguments;
-        const canvases = selectors.map((selector) => document.querySelector(selector));
-        const frames = () => canvases.map((canvas) => Number(canvas.dataset.frames));
-        const begun = performance.now(), first = frames();
-        setTimeout(() => {
-            const took = performance.now() - begun;
-            done(frames().map((count, at) => ({ fps: (count - first[at]) * 1000 / took,
-                ageMsP95: Number(canvases[at].dataset.ageMsP95), width: canvases[at].width, height: canvases[at].height })));
-        }, ms);";
-
-    /// Enlarges the local video to the size of the partner's, 1280x720.
-    const ENLARGE: &str = "
-        const local = document.querySelector('#self-view');
-        Object.assign(local.style, { width: '1280px', height: '720px', left: '0', top: '0' });";
-
-    /// Waits until the lobby can be used, and returns when the page first drew a screen, in Unix
-    /// ms.
-    const USABLE: &str = "
-        const done = arguments[0];
-        const usable = () => document.querySelector('main[data-screen=lobby] [data-action=find-partner]:enabled');
-        const mark = () => performance.getEntriesByName('first-screen')[0];
-        const look = () => mark() && usable() ? done(performance.timeOrigin + mark().startTime) : setTimeout(look, 10);
-        look();";
-
-    /// The same for a lobby that shows that its server does not answer.
-    const USABLE_ALONE: &str = "
-        const done = arguments[0];
-        const usable = () => document.querySelector('main[data-screen=lobby] [data-action=settings]:enabled');
-        const mark = () => performance.getEntriesByName('first-screen')[0];
-        const look = () => mark() && usable() ? done(performance.timeOrigin + mark().startTime) : setTimeout(look, 10);
-        look();";
-
-    /// Accepts each call in the moment in which it rings.
-    const ACCEPT: &str = "
-        new MutationObserver(() => document.querySelector('[data-action=accept-call]')?.click())
-            .observe(document.body, { childList: true, subtree: true });";
-
-    /// Clicks the button that joins, and returns how many ms later the partner's first frame is
-    /// drawn.
-    const JOIN: &str = "
-        const done = arguments[0];
-        let begun;
-        const look = () => {
-            const button = document.querySelector('[data-action=join-opened]:enabled');
-            if (!begun && button) {
-                begun = performance.now();
-                button.click();
-            }
-            const frames = Number(document.querySelector('#remote')?.dataset.frames ?? 0);
-            if (begun && frames > 0) done(performance.now() - begun);
-            else setTimeout(look, 2);
-        };
-        look();";
+    use crate::scripts::{ACCEPT, COUNT, ENLARGE, FIRST_FRAME, JOIN, USABLE, USABLE_ALONE, WATCH};
 
     /// Level of a quiet room's noise in a microphone, in dB of full scale.
     const ROOM_DB: f64 = -50.0;
@@ -143,6 +72,10 @@ mod linux {
             }
 
             self.join(&screen)?;
+            if Part::Network.check().is_ok() {
+                self.nearby(&screen)?;
+            }
+
             self.idle(&screen, &server, "idle", Home::new()?)?;
             if Part::PulseAudio.check().is_ok() {
                 let pulse = PulseAudio::start()?;
@@ -206,9 +139,7 @@ mod linux {
             let invite = || -> Result<String> {
                 // The server rings one listener at most once in three seconds.
                 std::thread::sleep(Duration::from_secs(3));
-                owner
-                    .command("invite", &json!({}))?
-                    .map_err(|refusal| anyhow::anyhow!("invite: {refusal}"))?;
+                run(&owner, "invite", &json!({}))?;
                 owner.wait_for_state("/invitation/status", &json!("ready"))?;
                 let state = owner.state()?;
                 let link = state["invitation"]["appLink"]
@@ -221,9 +152,7 @@ mod linux {
                 println!("{}", json!({ "begin": phase, "pids": [] }));
                 let waited = guest.run_async(JOIN, &json!([]))?;
                 println!("{}", json!({ "end": phase, "firstFrameMs": waited }));
-                owner
-                    .command("hangUp", &json!({}))?
-                    .map_err(|refusal| anyhow::anyhow!("hangUp: {refusal}"))?;
+                run(&owner, "hangUp", &json!({}))?;
                 owner.wait_for_screen("ended")
             };
 
@@ -231,14 +160,10 @@ mod linux {
             guest.wait_for_state("/server/status", &json!("connected"))?;
             for _ in 0..5 {
                 let link = invite()?;
-                guest
-                    .command("callWithCode", &json!({ "code": link }))?
-                    .map_err(|refusal| anyhow::anyhow!("callWithCode: {refusal}"))?;
+                run(&guest, "callWithCode", &json!({ "code": link }))?;
                 measure("join-open", &guest)?;
                 guest.wait_for_screen("ended")?;
-                guest
-                    .command("toLobby", &json!({}))?
-                    .map_err(|refusal| anyhow::anyhow!("toLobby: {refusal}"))?;
+                run(&guest, "toLobby", &json!({}))?;
             }
 
             drop(guest);
@@ -248,6 +173,47 @@ mod linux {
             }
 
             Ok(())
+        }
+
+        /// Measures how long two people nearby wait for each other's first frame, from the moment in
+        /// which one accepts; then the idle home screen with the list open, and with camera and
+        /// microphone off.
+        fn nearby(&self, screen: &Screen) -> Result<()> {
+            let network = Network::with_addresses(&["192.168.7.1/24", "192.168.7.2/24"])?;
+            let open = |number: usize, name: &str| -> Result<Window> {
+                let arguments = [&TEST_MEDIA[..], &["--name", name]].concat();
+                let (host, home) = (network.host(number), Home::new()?);
+                let window = Window::open_program_on(host, &self.tandem, home, screen, &arguments)?;
+                window.resize(1500, 960)?;
+                run(&window, "openNearby", &json!({}))?;
+                Ok(window)
+            };
+            let windows = [open(0, "Ann")?, open(1, "Bea")?];
+            let [caller, called] = &windows;
+            called.run(ACCEPT, &json!([]))?;
+
+            for _ in 0..5 {
+                caller.wait_for_state("/nearby/people/0/name", &json!("Bea"))?;
+                println!("{}", json!({ "begin": "nearby", "pids": [] }));
+                caller.press("call-nearby")?;
+                let seen = in_all(&[caller, called], FIRST_FRAME, &json!([]))?;
+                let accepted = called.run("return window.acceptedAt;", &json!([]))?;
+                let waited = |at: &Value| Some(at.as_f64()? - accepted.as_f64()?);
+                let last = seen.iter().filter_map(waited).fold(f64::NAN, f64::max);
+                println!("{}", json!({ "end": "nearby", "firstFrameMs": last }));
+
+                run(caller, "hangUp", &json!({}))?;
+                for window in &windows {
+                    window.wait_for_screen("ended")?;
+                    run(window, "toLobby", &json!({}))?;
+                }
+            }
+
+            for window in &windows {
+                run(window, "setCameraOn", &json!({ "on": false }))?;
+                run(window, "setMicrophone", &json!({ "id": "none" }))?;
+            }
+            self.wait("nearby-idle", &[caller], 3)
         }
 
         /// Writes what a microphone picks up in a room where nobody speaks, longer than a phase,
@@ -283,9 +249,7 @@ mod linux {
                     json!({ "id": if phase == "idle" { Value::from("none") } else { Value::Null } }),
                 ),
             ] {
-                window
-                    .command(name, &arguments)?
-                    .map_err(|refusal| anyhow::anyhow!("{name}: {refusal}"))?;
+                run(&window, name, &arguments)?;
             }
 
             self.wait(phase, &[&window], 3)?;
@@ -342,9 +306,7 @@ mod linux {
                 &[&TEST_MEDIA[..], &["--signaling", url]].concat(),
             )?;
             let code = json!({ "code": "bench" });
-            window
-                .command("callWithCode", &code)?
-                .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+            run(&window, "callWithCode", &code)?;
 
             Ok(window)
         }
@@ -353,24 +315,8 @@ mod linux {
         fn count(&self, phase: &str, windows: &[&Window]) -> Result<()> {
             begin(phase, windows)?;
             let arguments = json!([["#remote", "#local"], self.seconds * 1000]);
-            let counted = std::thread::scope(|scope| {
-                let arguments = &arguments;
-                let count =
-                    |window| scope.spawn(move || Window::run_async(window, COUNT, arguments));
-                let counters: Vec<_> = windows.iter().copied().map(count).collect();
-                let counts = counters
-                    .into_iter()
-                    .map(std::thread::ScopedJoinHandle::join);
-
-                counts
-                    .map(|count| {
-                        count.unwrap_or_else(|_| Err(anyhow::anyhow!("a counter panicked")))
-                    })
-                    .collect()
-            });
-
-            let counted: Result<Vec<Value>> = counted;
-            println!("{}", json!({ "end": phase, "windows": counted? }));
+            let counted = in_all(windows, COUNT, &arguments)?;
+            println!("{}", json!({ "end": phase, "windows": counted }));
             Ok(())
         }
 
@@ -382,6 +328,27 @@ mod linux {
 
             Ok(())
         }
+    }
+
+    /// Runs a script in these windows at the same time.
+    fn in_all(windows: &[&Window], script: &str, arguments: &Value) -> Result<Vec<Value>> {
+        std::thread::scope(|scope| {
+            let start = |window| scope.spawn(move || Window::run_async(window, script, arguments));
+            let running: Vec<_> = windows.iter().copied().map(start).collect();
+            let results = running.into_iter().map(std::thread::ScopedJoinHandle::join);
+
+            results
+                .map(|result| result.unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked"))))
+                .collect()
+        })
+    }
+
+    /// Sends the app a command that it has to take.
+    fn run(window: &Window, command: &str, fields: &Value) -> Result<()> {
+        window
+            .command(command, fields)?
+            .map(drop)
+            .map_err(|refusal| anyhow::anyhow!("{command}: {refusal}"))
     }
 
     /// Waits until the call runs, its bitrate has risen and its controls are hidden.

@@ -1,9 +1,12 @@
-//! Takes screenshots of every screen of the real window, light and dark, for `cargo xtask
-//! screenshots`.
+//! Takes screenshots of every screen of the real window and of the guest page, light and dark, for
+//! `cargo xtask screenshots`.
 //!
 //! Usage: screenshots FOLDER
 
 #![allow(clippy::print_stdout, reason = "it prints the paths that it wrote")]
+
+#[cfg(target_os = "linux")]
+mod guests;
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<()> {
@@ -31,13 +34,15 @@ mod linux {
     use tandem_tests::rogue::Partner;
     use tandem_tests::speech::{self, Voice};
     use tandem_tests::window::{Home, TIMEOUT};
-    use tandem_tests::{Network, PulseAudio, Screen, ServerProcess, Tandem, Window};
+    use tandem_tests::{Network, PulseAudio, Screen, SecureServer, ServerProcess, Tandem, Window};
+
+    use crate::guests;
 
     /// The window's size for most screenshots.
-    const SIZE: (u32, u32) = (1280, 800);
+    pub(crate) const SIZE: (u32, u32) = (1280, 800);
     /// The window's size during a call: 16:9, like the cameras' frames.
-    const CALL_SIZE: (u32, u32) = (1280, 720);
-    const THEMES: [&str; 2] = ["light", "dark"];
+    pub(crate) const CALL_SIZE: (u32, u32) = (1280, 720);
+    pub(crate) const THEMES: [&str; 2] = ["light", "dark"];
 
     /// Goes through the screens. The cameras show a drawn person.
     struct Tour {
@@ -57,6 +62,7 @@ mod linux {
         tour.welcome()?;
         tour.calls()?;
         tour.people_nearby()?;
+        tour.guests()?;
         tour.problems()
     }
 
@@ -155,6 +161,24 @@ mod linux {
             ann.wait_for_element(".nearby-people li:nth-child(2)")?;
             ann.run(&open_missing.replace("true", "false"), &json!([]))?;
             self.save_both_themes(&ann, "lobby-nearby")
+        }
+
+        /// A guest in a browser, whom a window has invited.
+        fn guests(&self) -> Result<()> {
+            let server = SecureServer::start_open()?;
+            let home = Home::new()?;
+            let arguments = server.arguments(&home, "Ann")?;
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let ann = self.open(
+                home,
+                "local",
+                &[&["--audio", "test"], &arguments[..]].concat(),
+            )?;
+            ann.wait_for_state("/server/status", &json!("connected"))?;
+            command(&ann, "invite", &json!({}))?;
+            ann.wait_for_element("#invite-web-link")?;
+
+            guests::take_all(&self.folder, &server, &ann, &self.video("remote")?)
         }
 
         /// An invite, somebody who rings, and the link of somebody else.
@@ -330,27 +354,36 @@ mod linux {
         }
 
         fn save(&self, window: &Window, name: &str, theme: &str) -> Result<()> {
-            let suffix = if theme == THEMES[0] { "" } else { "-dark" };
-            let path = self.folder.join(format!("{name}{suffix}.png"));
+            let path = file(&self.folder, name, theme);
             window.screenshot(&path)?;
-
-            if which("pngquant").is_some() {
-                let file = path.as_os_str();
-                let options = [
-                    "--force",
-                    "--ext",
-                    ".png",
-                    "--quality",
-                    "70-95",
-                    "--speed",
-                    "1",
-                ];
-                tool("pngquant", options.iter().map(AsRef::as_ref).chain([file]))?;
-            }
-
-            println!("{}", path.display());
-            Ok(())
+            finish(&path)
         }
+    }
+
+    /// The file of a screenshot.
+    pub(crate) fn file(folder: &Path, name: &str, theme: &str) -> PathBuf {
+        let suffix = if theme == THEMES[0] { "" } else { "-dark" };
+        folder.join(format!("{name}{suffix}.png"))
+    }
+
+    /// Makes a screenshot smaller, if that is possible here, and prints its path.
+    pub(crate) fn finish(path: &Path) -> Result<()> {
+        if which("pngquant").is_some() {
+            let file = path.as_os_str();
+            let options = [
+                "--force",
+                "--ext",
+                ".png",
+                "--quality",
+                "70-95",
+                "--speed",
+                "1",
+            ];
+            tool("pngquant", options.iter().map(AsRef::as_ref).chain([file]))?;
+        }
+
+        println!("{}", path.display());
+        Ok(())
     }
 
     fn command(window: &Window, name: &str, arguments: &Value) -> Result<()> {
