@@ -199,7 +199,7 @@ export const en = {
     },
     reconnecting: "Reconnecting…",
     reconnectingHint: "The connection to {name} was lost.",
-    reconnectingEnds: "If it doesn't come back, the call ends in",
+    reconnectingEnds: "Time until the call ends",
     serverLost: "Can't reach the server. Your call isn't affected.",
     partnerServerLost: "{name} lost the connection to the server. Your call isn't affected.",
     youAreMuted: "You're muted",

@@ -70,16 +70,13 @@ function Stage({ call, act, nowMs }: Pick<View, "act"> & { call: Call; nowMs: nu
         <div class="reconnecting">
           <Mark />
           <p class="badge strong" data-badge="reconnecting">
-            {t.reconnecting}
+            {t.reconnecting}{" "}
+            <time id="time-left" role="timer" aria-label={t.reconnectingEnds}>
+              {clock(Math.max(0, reconnectingUntilMs - nowMs))}
+            </time>
           </p>
           <p>
             <Sentence template={t.reconnectingHint} partner={partner} />
-          </p>
-          <p>
-            {t.reconnectingEnds}{" "}
-            <time id="time-left" role="timer">
-              {clock(Math.max(0, reconnectingUntilMs - nowMs))}
-            </time>
           </p>
         </div>
       )}

@@ -1,6 +1,4 @@
 //! The partner's candidates on their way to the ICE agent.
-#![expect(clippy::disallowed_methods, reason = "a shell: it runs the queue")]
-
 use std::sync::Arc;
 use std::time::Instant;
 
