@@ -80,8 +80,10 @@ impl Balancer {
 
 /// Carries one connection until either end closes, then closes the other.
 fn carry(client: &TcpStream, nodes: &[SocketAddr]) {
-    // With no node alive the client's connection ends here.
     let Some(node) = nodes.iter().find_map(|node| TcpStream::connect(node).ok()) else {
+        // With no node alive the client's connection ends here. (Dropping it would not end it: the
+        // gate has it, too.)
+        let _ = client.shutdown(Shutdown::Both);
         return;
     };
 
