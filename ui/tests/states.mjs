@@ -343,7 +343,7 @@ export const STATES = {
   ),
   "in-call-camera-off": outsideLobby(call({ partnerCameraOff: true, quality: 1 })),
   "in-call-reconnecting": outsideLobby(
-    call({ reconnectingUntilMs: Date.now() + 30_000, serverLost: true, quality: 1 }),
+    call({ reconnectingUntilMs: NOW + 30_000, serverLost: true, quality: 1 }),
     unreachable,
   ),
   "in-call-problem": outsideLobby(call({ sendsVideo: false }), {

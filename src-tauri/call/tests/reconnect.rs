@@ -1,6 +1,10 @@
 //! Calls that outlive a change of the network, on hosts of their own.
 #![cfg(target_os = "linux")]
-#![allow(clippy::disallowed_methods, reason = "tests run in real time")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests run in real time, and may panic"
+)]
 
 mod support;
 

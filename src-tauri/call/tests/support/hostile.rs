@@ -60,7 +60,7 @@ impl Hostile {
 
         self.client
             .send(ClientMessage::FindPartner(search))
-            .unwrap();
+            .expect("the server is there");
         let found = self.until(|message| match message {
             ServerMessage::PartnerFound(found) => Some(found),
             _ => None,
@@ -87,7 +87,7 @@ impl Hostile {
                     to,
                     offer: raw(description("offer")),
                 })
-                .unwrap();
+                .expect("the server is there");
         } else {
             self.until(|message| matches!(message, ServerMessage::WebrtcOffer(_)).then_some(()))
                 .await;
@@ -96,7 +96,7 @@ impl Hostile {
                     to,
                     answer: raw(description("answer")),
                 })
-                .unwrap();
+                .expect("the server is there");
         }
     }
 }
