@@ -162,7 +162,7 @@ function Notes({ call }: { call: Call }) {
       {call.serverLost && (
         <p class="note" data-note="server-lost">
           <Icon name="warning" />
-          {call.reconnectingUntilMs !== null ? words.server.unreachable : t.serverLost}
+          {call.reconnectingUntilMs !== null ? words.server.lost : t.serverLost}
         </p>
       )}
       {call.partnerServerLost && !call.serverLost && call.reconnectingUntilMs === null && (

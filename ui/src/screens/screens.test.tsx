@@ -335,7 +335,7 @@ describe("a call", () => {
     expect(text("[data-note=server-lost]")).toBe(words.call.serverLost);
     call({ serverLost: true, reconnectingUntilMs: NOW + 30_000 });
     expect(text("[data-note=server-lost]"), "no claim that the call isn't affected").toBe(
-      words.server.unreachable,
+      words.server.lost,
     );
   });
 
