@@ -38,7 +38,7 @@ pub(crate) fn cross() {
         install_if_possible("the check for Windows and macOS", needs::CROSS_RUST);
     }
 
-    install_if_possible("the checks for Windows", needs::CROSS_C);
+    install_if_possible("the check for Windows", needs::CROSS_C);
 }
 
 /// Installs whatever of `needs` is missing. If that fails, the checks that depend on it are skipped.

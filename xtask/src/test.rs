@@ -95,7 +95,11 @@ fn as_it_ships() -> Result<PathBuf> {
 
     let name = program.file_name().context("a program has a name")?;
     let copy = folder.join(name);
-    fs::copy(&program, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    // One that still runs somewhere cannot be written to, but replaced.
+    let new = folder.join(format!("new-{}", std::process::id()));
+    fs::copy(&program, &new)
+        .and_then(|_| fs::rename(&new, &copy))
+        .with_context(|| format!("cannot write {}", copy.display()))?;
     Ok(copy)
 }
 

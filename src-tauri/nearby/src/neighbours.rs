@@ -12,6 +12,8 @@ use crate::record::{NeighbourId, Record, id_of};
 /// The most people that are shown: more than anyone looks through, and few enough that a flood of
 /// announcements needs little memory. Those who come later are not shown then.
 pub const MAX_NEIGHBOURS: usize = 100;
+/// The most people at one address: users of one computer. One machine cannot fill the list alone.
+const MAX_PER_ADDRESS: usize = 4;
 /// The most addresses of one person that are tried.
 const MAX_ADDRESSES: usize = 8;
 
@@ -116,7 +118,8 @@ impl Neighbours {
         }
 
         let is_known = self.people.contains_key(&announced.id);
-        if !is_known && self.people.len() >= MAX_NEIGHBOURS {
+        let is_full = self.people.len() >= MAX_NEIGHBOURS;
+        if !is_known && (is_full || self.people_at(&addresses) >= MAX_PER_ADDRESS) {
             return false;
         }
 
@@ -128,6 +131,15 @@ impl Neighbours {
         };
         let before = self.people.insert(announced.id, neighbour.clone());
         before != Some(neighbour)
+    }
+
+    /// How many people are at one of these addresses already.
+    fn people_at(&self, addresses: &[SocketAddr]) -> usize {
+        let is_here = |known: &SocketAddr| addresses.iter().any(|new| new.ip() == known.ip());
+        let people = self.people.values();
+        people
+            .filter(|person| person.addresses.iter().any(is_here))
+            .count()
     }
 
     /// The service of this full name is no longer announced. Returns whether something to show has
@@ -283,26 +295,35 @@ mod tests {
     #[test]
     fn a_flood_of_people_and_addresses_costs_little() {
         let mut here = Neighbours::new(OWN.into());
-        let many: Vec<String> = (1..=254)
+        for id in 100..600 {
+            let address = format!("192.168.7.{}:9", id % 250 + 2);
+            here.heard(&record(id, "x", &[&address]), &networks());
+        }
+
+        assert_eq!(here.people().len(), MAX_NEIGHBOURS);
+        assert!(
+            here.heard(&record(100, "y", &["192.168.7.102:9"]), &networks()),
+            "those who are shown can still change"
+        );
+
+        let many: Vec<String> = (2..=254)
             .map(|last| format!("192.168.7.{last}:9"))
             .collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let mut here = Neighbours::new(OWN.into());
+        assert!(here.heard(&record(1, "x", &many), &networks()));
+        assert_eq!(here.people()[0].addresses.len(), MAX_ADDRESSES);
+    }
 
+    #[test]
+    fn one_computer_does_not_fill_the_list() {
+        let mut here = Neighbours::new(OWN.into());
         for id in 100..600 {
-            here.heard(&record(id, "x", &many), &networks());
+            here.heard(&record(id, "x", &["192.168.7.66:9"]), &networks());
         }
 
-        let people = here.people();
-        assert_eq!(people.len(), MAX_NEIGHBOURS);
-        assert!(
-            people
-                .iter()
-                .all(|person| person.addresses.len() == MAX_ADDRESSES)
-        );
-        assert!(
-            here.heard(&record(100, "y", &many), &networks()),
-            "those who are shown can still change"
-        );
+        assert_eq!(here.people().len(), MAX_PER_ADDRESS);
+        assert!(here.heard(&record(1, "Ann", &["192.168.7.2:9"]), &networks()));
     }
 
     proptest! {

@@ -13,7 +13,7 @@ export const GUEST = {
   asking: "Allow your camera and microphone when your browser asks.",
   playSound: "Play sound",
   noVideo: {
-    what: "You can hear each other, but this browser and the other app can't exchange video.",
+    what: "This browser and the other app can't exchange video.",
     todo: "To see each other, join with the Tandem app or another browser.",
   },
   back: "Back",

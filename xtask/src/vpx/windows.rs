@@ -78,30 +78,93 @@ impl Offer {
     }
 }
 
-/// The library, built if this version is not in the cache folder yet.
+/// What the library is made of.
+pub(crate) struct Prepared {
+    /// Where it is, or will be.
+    folder: PathBuf,
+    /// Its source and where to build it, if it is not there yet.
+    source: Option<(PathBuf, PathBuf)>,
+}
+
+/// Looks for the library in the cache folder, and fetches its source if it is not there.
 ///
 /// # Errors
-/// When apt does not know the package, or the source cannot be fetched or built.
-pub(crate) fn library() -> Result<Library> {
-    let offer = offer()?;
+/// When it is not there, and apt does not know the package or cannot fetch its source.
+pub(crate) fn prepare() -> Result<Prepared> {
     let cache = workspace::cache_dir()?;
+    let offer = match offer() {
+        Ok(offer) => offer,
+        Err(error) => {
+            let folder = newest_in(&cache).ok_or(error)?;
+            return Ok(Prepared {
+                folder,
+                source: None,
+            });
+        }
+    };
+
     // The sources may be a little newer than this machine's package lists say.
     let folder = cache.join(format!("libvpx-{}-windows", offer.version));
-
-    if !folder.join("lib/libvpx.a").exists() {
-        let scratch = cache.join("libvpx-windows.building");
-        step("Building libvpx for Windows (once)", || {
-            let _ = fs::remove_dir_all(&scratch);
-            let source = fetch(&offer, &scratch)?;
-            let built = build(&source, &scratch)?;
-
-            let _ = fs::remove_dir_all(&folder);
-            fs::rename(&built, &folder).context("cannot move libvpx to its place")?;
-            fs::remove_dir_all(&scratch).context("cannot remove the source of libvpx")
-        })?;
+    if is_built(&folder) {
+        return Ok(Prepared {
+            folder,
+            source: None,
+        });
     }
 
-    let folder = folder.join("lib");
+    let scratch = cache.join(format!("libvpx-windows.building-{}", std::process::id()));
+    let source = fetch(&offer, &scratch).inspect_err(|_| {
+        let _ = fs::remove_dir_all(&scratch);
+    })?;
+    Ok(Prepared {
+        folder,
+        source: Some((source, scratch)),
+    })
+}
+
+impl Prepared {
+    /// The library, built if it is not there yet.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub(crate) fn library(self) -> Result<Library> {
+        if let Some((source, scratch)) = self.source {
+            step("Building libvpx for Windows (once)", || {
+                let built = build(&source, &scratch)?;
+                // Another run may have been faster.
+                if !is_built(&self.folder) {
+                    let _ = fs::remove_dir_all(&self.folder);
+                    fs::rename(&built, &self.folder).context("cannot move libvpx to its place")?;
+                }
+
+                fs::remove_dir_all(&scratch).context("cannot remove the source of libvpx")
+            })?;
+        }
+
+        described(self.folder.join("lib"))
+    }
+}
+
+fn is_built(folder: &Path) -> bool {
+    folder.join("lib/libvpx.a").exists()
+}
+
+/// The library that was built last, for a machine on which apt says nothing now.
+fn newest_in(cache: &Path) -> Option<PathBuf> {
+    let folders = fs::read_dir(cache)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path());
+    folders
+        .filter(|folder| {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("libvpx-") && name.ends_with("-windows") && is_built(folder)
+        })
+        .max_by_key(|folder| fs::metadata(folder).and_then(|data| data.modified()).ok())
+}
+
+/// The library in a folder that has `libvpx.a` and its description.
+fn described(folder: PathBuf) -> Result<Library> {
     let description = folder.join("pkgconfig/vpx.pc");
     let description = fs::read_to_string(&description)
         .with_context(|| format!("cannot read {}", description.display()))?;
@@ -253,6 +316,22 @@ mod tests {
         ] {
             assert_eq!(Offer::parse(line), None, "{line:?}");
         }
+    }
+
+    #[test]
+    fn without_apt_the_newest_library_is_taken() {
+        let cache = tempfile::tempdir().expect("a folder");
+        assert_eq!(newest_in(cache.path()), None);
+
+        for name in ["libvpx-1-windows", "libvpx-2-windows", "other-windows"] {
+            let library = cache.path().join(name).join("lib");
+            fs::create_dir_all(&library).expect("a writable folder");
+            fs::write(library.join("libvpx.a"), name).expect("a writable folder");
+        }
+        fs::create_dir_all(cache.path().join("libvpx-3-windows")).expect("a writable folder");
+
+        let found = newest_in(cache.path()).expect("two are complete");
+        assert!(found.ends_with("libvpx-1-windows") || found.ends_with("libvpx-2-windows"));
     }
 
     #[test]
