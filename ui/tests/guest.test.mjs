@@ -218,6 +218,8 @@ describe("the page", () => {
         await other.waitForFunction(() => window.heard.length > 0);
         const last = await other.evaluate(() => window.heard.at(-1));
         assert.equal(last, '{"type":"state","muted":true,"camera":false}');
+        const says = page.locator("[data-badge=no-video]");
+        assert.ok(await says.isVisible(), "also beside the note that the microphone is muted");
       });
     }
   });
