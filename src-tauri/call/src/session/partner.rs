@@ -126,12 +126,12 @@ impl PartnerConnection {
     }
 
     /// A data channel is there: see [`RemoteState::on_channel`].
-    pub(super) async fn on_channel(
+    pub(super) fn on_channel(
         &mut self,
         channel: Arc<dyn DataChannel>,
         local: watch::Receiver<PartnerState>,
     ) -> bool {
-        self.remote_state.on_channel(channel, local).await
+        self.remote_state.on_channel(channel, local)
     }
 
     /// The partner's state, if it has changed since it was last returned. `None` before the

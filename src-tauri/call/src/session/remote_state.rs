@@ -2,6 +2,7 @@
 //! video shows.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -22,7 +23,8 @@ pub(super) struct RemoteState {
     watch: CameraWatch,
     /// What the user was last notified of.
     notified: PartnerState,
-    has_channel: bool,
+    /// There is the one for reports.
+    has_channel: Arc<AtomicBool>,
     /// How many data channels there were in all.
     channels: usize,
     /// This side's share of a room to meet again, if it wants one.
@@ -49,28 +51,34 @@ impl RemoteState {
     /// The partner opened a data channel, or this side's is ready. The first one of the right name
     /// carries the reports of both sides. Any other is closed: the library would keep what arrives on
     /// it. Returns `false` if there were more than a call has use for.
-    pub(super) async fn on_channel(
+    pub(super) fn on_channel(
         &mut self,
         channel: Arc<dyn DataChannel>,
         local: watch::Receiver<PartnerState>,
     ) -> bool {
         self.channels += 1;
-        let is_ours = channel.label().await.is_ok_and(|label| label == CHANNEL);
-        if !is_ours || self.has_channel {
-            tracing::debug!("the partner opened another data channel: closing it");
-            // Fails if it is closed already.
-            let _ = channel.close().await;
-            return self.channels <= MAX_CHANNELS;
+        if self.channels > MAX_CHANNELS {
+            return false;
         }
 
-        self.has_channel = true;
+        let has_channel = Arc::clone(&self.has_channel);
         let reported = Arc::clone(&self.reported);
         let meeting = Meeting {
             share: self.share,
             is_agreed: false,
             room: Arc::clone(&self.meeting_room),
         };
-        tokio::spawn(state_channel::run(channel, local, reported, meeting));
+        // The library may let it wait, and the call must not.
+        tokio::spawn(async move {
+            let is_ours = channel.label().await.is_ok_and(|label| label == CHANNEL);
+            if is_ours && !has_channel.swap(true, Relaxed) {
+                state_channel::run(channel, local, reported, meeting).await;
+            } else {
+                tracing::debug!("the partner opened another data channel: closing it");
+                // Fails if it is closed already.
+                let _ = channel.close().await;
+            }
+        });
         true
     }
 

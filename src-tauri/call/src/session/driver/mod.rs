@@ -236,7 +236,7 @@ impl Driver {
             Wakeup::Command(None) => self.feed(Input::HangUp),
             Wakeup::Signaling(Some(event)) => self.on_signaling(event).await,
             Wakeup::Signaling(None) => self.on_signaling_down(),
-            Wakeup::Peer(event) => self.on_peer(event).await,
+            Wakeup::Peer(event) => self.on_peer(event),
             Wakeup::Opened(source) => video.on_opened(source),
             Wakeup::Media(event) => {
                 self.local_state.on_media(&event);
@@ -401,7 +401,7 @@ impl Driver {
         }
     }
 
-    async fn on_peer(&mut self, event: PeerEvent) {
+    fn on_peer(&mut self, event: PeerEvent) {
         let Some(partner) = &mut self.partner else {
             return;
         };
@@ -420,7 +420,7 @@ impl Driver {
             }
             PeerEvent::Channel(channel) => {
                 let local = self.local_state.subscribe();
-                if !partner.on_channel(channel, local).await {
+                if !partner.on_channel(channel, local) {
                     self.feed(Input::PeerFaulted(id, PeerFault::Misbehaved));
                 }
             }
