@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::EndCode;
@@ -12,6 +13,7 @@ use tandem_signaling::client::ClientEvent;
 use tandem_signaling::message::{ClientMessage, RawValue, ServerMessage};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
+use webrtc::data_channel::DataChannelEvent;
 
 use support::hostile::Hostile;
 use support::peers::peer;
@@ -93,18 +95,31 @@ async fn in_call() -> InCall {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_that_opens_channel_after_channel_is_left() {
     let mut call = in_call().await;
-    let mut channels = Vec::new();
-    for number in 0..50 {
-        let label = format!("channel {number}");
-        let connection = call.hostile.connection();
-        match connection.create_data_channel(&label, None).await {
-            Ok(channel) => channels.push(channel),
-            // The call is over already.
-            Err(_) => break,
-        }
-    }
+    let connection = Arc::clone(call.hostile.connection());
+    // One after the other: of many that were made before SCTP was up, sometimes none opens.
+    let open_without_end = async move {
+        let mut channels = Vec::new();
+        for number in 0_u32.. {
+            let label = format!("channel {number}");
+            let Ok(channel) = connection.create_data_channel(&label, None).await else {
+                break;
+            };
 
-    assert_eq!(call.honest.ended(TIMEOUT).await, EndCode::PartnerMisbehaved);
+            let opened = async {
+                while !matches!(channel.poll().await, None | Some(DataChannelEvent::OnOpen)) {}
+            };
+            let _ = timeout(Duration::from_secs(1), opened).await;
+            channels.push(channel);
+        }
+
+        std::future::pending::<()>().await;
+    };
+
+    let code = tokio::select! {
+        code = call.honest.ended(TIMEOUT) => code,
+        () = open_without_end => unreachable!("it waits"),
+    };
+    assert_eq!(code, EndCode::PartnerMisbehaved);
     call.hostile.close().await;
     call.server.shutdown().await;
 }
