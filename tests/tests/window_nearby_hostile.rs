@@ -62,7 +62,7 @@ fn lies(number: usize) -> ServiceInfo {
     };
 
     let (instance, address, port, txt) = match number % 5 {
-        // Somebody else's name, at an address outside the network.
+        // Another person's name, at an address outside the network.
         0 => (id, "203.0.113.9", 9010, txt("Bea", "1", ROOM)),
         // A name as long as DNS allows, that is none.
         1 => (id, "198.51.100.7", 9010, txt(&"W".repeat(250), "1", ROOM)),
@@ -227,7 +227,7 @@ fn a_flood_of_rings_can_be_declined_and_keeps_nobody_else_from_ringing() {
         wait_until("the ring is heard", TIMEOUT, || plays().then_some(())).unwrap();
         ann.press("decline-call").unwrap();
 
-        // Whoever was declined rings no more: for a minute, each further attempt is declined unseen.
+        // A caller who was declined does not ring again: for a minute, each attempt is declined unseen.
         flood.wait_for_more(1_000, 3);
         let state = ann.state().expect("the app answers");
         assert_eq!(state["incoming"], json!(null), "nobody rings");

@@ -20,7 +20,7 @@ fn candidate(transport: &str, priority: u32, port: u16, rest: &str) -> String {
     serde_json::json!({ "candidate": line, "sdpMid": "0", "sdpMLineIndex": 0 }).to_string()
 }
 
-/// A socket of somebody who has nothing to do with the call.
+/// A socket that has no part in the call.
 fn stranger() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
     socket.set_nonblocking(true).expect("it can");

@@ -1,5 +1,4 @@
-//! A partner that connects like others and then misuses the connection: memory and CPU stay bounded,
-//! and the call ends with a code where it must.
+//! A partner that connects like others and then misuses the connection: the call ends with a code.
 #![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
 mod support;

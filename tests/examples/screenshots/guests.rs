@@ -20,7 +20,7 @@ struct Guest<'a> {
     browser: GuestBrowser,
 }
 
-/// Goes through the screens of a guest whom `window` has invited. `camera` is the path of the video
+/// Goes through the screens of a guest invited by `window`. `camera` is the path of the video
 /// that the guest sends.
 pub(crate) fn take_all(
     folder: &Path,
