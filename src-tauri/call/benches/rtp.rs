@@ -23,6 +23,7 @@ fn keyframe() -> Vec<u8> {
         height: 720,
         fps: 30.0,
         bitrate_bps: 2_500_000,
+        max_nal_bytes: None,
     };
 
     let mut encoder = codec::encoder(VideoCodec::H264, config).expect("openh264 is built in");

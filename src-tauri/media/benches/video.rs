@@ -16,6 +16,7 @@ const CONFIG: EncoderConfig = EncoderConfig {
     height: HEIGHT,
     fps: 30.0,
     bitrate_bps: 1_500_000,
+    max_nal_bytes: None,
 };
 const CODECS: [VideoCodec; 2] = [VideoCodec::H264, VideoCodec::Vp8];
 

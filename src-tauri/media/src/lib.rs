@@ -27,7 +27,7 @@
 //! let on_failure = Arc::new(|event: MediaEvent| eprintln!("{event:?}"));
 //! let input = VideoInput::open(&VideoSpec::Test, format, on_failure)?.ok_or("no source")?;
 //!
-//! let config = EncoderConfig { width: 640, height: 360, fps: 30.0, bitrate_bps: 800_000 };
+//! let config = EncoderConfig { width: 640, height: 360, fps: 30.0, bitrate_bps: 800_000, max_nal_bytes: None };
 //! let mut encoder = codec::encoder(VideoCodec::H264, config)?;
 //! let mut decoder = codec::decoder(VideoCodec::H264, FramePool::new())?;
 //!

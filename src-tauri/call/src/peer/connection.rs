@@ -25,11 +25,10 @@ use webrtc::runtime::Runtime;
 
 use super::candidates::Candidates;
 use super::checks::Gate;
-use super::description::RemoteDescription;
 use super::error::{PeerError, could_not};
 use super::formats::{self, Format, MediaKind};
 use super::handler::{Handler, PeerEvent, SentCandidates};
-use super::negotiated::{Negotiated, agree, same_format};
+use super::negotiation::{ForLibrary, Negotiated, Negotiation, Refused};
 use super::route::{self, Route};
 use super::sockets::Sockets;
 use super::track::LocalTrack;
@@ -38,12 +37,15 @@ use super::workarounds::{
 };
 use super::{description, privacy, setup};
 use crate::congestion::{self, BitrateBounds};
-use crate::interceptors::{LastHeard, LastHeardTap, PassThrough};
+use crate::interceptors::{LastHeard, LastHeardTap, PassThrough, UndeclaredTap};
 use crate::link::LinkState;
 use crate::partner_state::CHANNEL;
 
 /// Behind congestion control's own taps, in front of everything that consumes packets.
 const LAST_HEARD_TAP: Slot = Slot::Custom(2_400);
+
+/// Beside it.
+const UNDECLARED_TAP: Slot = Slot::Custom(2_410);
 
 /// How to set up a peer connection.
 #[derive(Clone)]
@@ -108,7 +110,12 @@ pub struct Peer {
     sent_candidates: SentCandidates,
     /// The library resolves `.local` names.
     uses_mdns: bool,
+    negotiation: Negotiation,
     negotiated: Negotiated,
+    /// What the video track is made for.
+    video_format: Option<Format>,
+    /// The kinds of media that there are transceivers for.
+    added: Vec<MediaKind>,
     events: UnboundedSender<PeerEvent>,
     candidates: Arc<Candidates>,
     link_local: LinkLocal,
@@ -126,15 +133,27 @@ impl Peer {
         events: UnboundedSender<PeerEvent>,
     ) -> Result<Self, PeerError> {
         let mut engine = MediaEngine::default();
-        formats::register(&mut engine, &formats::video(config.codec))
+        formats::register(&mut engine, config.codec)
             .map_err(could_not("register its codecs"))?;
 
         let (registry, link) = congestion::register(&mut engine, config.link)?;
         let heard = LastHeard::new(Instant::now());
-        let registry = registry.with(
-            LAST_HEARD_TAP,
-            PassThrough::new(LastHeardTap::new(Arc::clone(&heard))),
-        );
+        let undeclared = {
+            let events = events.clone();
+            move |ssrc, payload_type| {
+                // Once the call is over, the receiver is gone.
+                let _ = events.send(PeerEvent::Undeclared(ssrc, payload_type));
+            }
+        };
+        let registry = registry
+            .with(
+                LAST_HEARD_TAP,
+                PassThrough::new(LastHeardTap::new(Arc::clone(&heard))),
+            )
+            .with(
+                UNDECLARED_TAP,
+                PassThrough::new(UndeclaredTap::new(Box::new(undeclared))),
+            );
 
         // mDNS asks the local network, which must not notice anything in relay-only mode.
         let mdns = if config.relay_only {
@@ -199,7 +218,10 @@ impl Peer {
             has_new_servers: false,
             sent_candidates,
             uses_mdns,
+            negotiation: Negotiation::default(),
             negotiated: Negotiated::default(),
+            video_format: None,
+            added: Vec::new(),
             events,
             link_local,
         })
@@ -235,6 +257,7 @@ impl Peer {
         // The last one was lost on the way, or its answer.
         if self.is_offering {
             self.roll_back().await?;
+            self.negotiation.roll_back();
         }
 
         self.sent_candidates.forget();
@@ -255,7 +278,8 @@ impl Peer {
             .await
             .map_err(could_not("create an offer"))?;
         self.is_offering = true;
-        self.set_local(offer).await
+        let sdp = self.negotiation.offer(&offer)?;
+        self.set_local(offer, sdp).await
     }
 
     /// Applies the partner's offer and returns the answer as JSON. With `rollback`, it takes back
@@ -264,37 +288,35 @@ impl Peer {
     /// # Errors
     /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`], [`PeerError::Connection`].
     pub async fn apply_offer(&mut self, offer: &str, rollback: bool) -> Result<String, PeerError> {
-        let remote = description::from_json(offer, RTCSdpType::Offer)?;
-        let agreed = agree(&remote.media)?;
-
-        let is_restart = self.candidates.is_restart(&remote.ufrag);
+        let description::RemoteDescription { remote, candidates } =
+            description::from_json(offer, RTCSdpType::Offer)?;
+        let ufrag = remote.ufrag().to_owned();
+        let is_restart = self.candidates.is_restart(&ufrag);
         if is_restart && !self.can_restart() {
             return Err(PeerError::NoNetwork);
         }
 
         if rollback {
             self.roll_back().await?;
+            self.negotiation.roll_back();
             self.is_offering = false;
         }
 
+        let ForLibrary { sdp, negotiated } = self.negotiation.on_offer(remote)?;
         if is_restart {
             self.sent_candidates.forget();
         }
 
-        if !self.prepared {
-            self.add_agreed(&agreed).await?;
-            self.prepared = true;
-        }
+        self.add_agreed(&negotiated).await?;
+        self.follow(&negotiated).await?;
+        self.prepared = true;
+        self.negotiated = negotiated;
 
-        self.set_remote(remote).await?;
-        let answer = self
-            .connection
-            .create_answer(None)
-            .await
-            .map_err(could_not("create an answer"))?;
-        self.negotiated = agree(&description::media_sections(&answer)?)?;
-
-        self.set_local(answer).await
+        self.set_remote(RTCSdpType::Offer, sdp).await?;
+        self.candidates.on_description(&ufrag, candidates).await;
+        let answer = self.create_answer().await?;
+        let sdp = self.negotiation.answer(&answer, &self.tracks())?;
+        self.set_local(answer, sdp).await
     }
 
     /// Applies the partner's answer.
@@ -302,24 +324,70 @@ impl Peer {
     /// # Errors
     /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`], [`PeerError::Connection`].
     pub async fn apply_answer(&mut self, answer: &str) -> Result<(), PeerError> {
-        let remote = description::from_json(answer, RTCSdpType::Answer)?;
+        let description::RemoteDescription { remote, candidates } =
+            description::from_json(answer, RTCSdpType::Answer)?;
+        let ufrag = remote.ufrag().to_owned();
+        let ForLibrary { sdp, negotiated } = self.negotiation.on_answer(remote)?;
         self.is_offering = false;
-        self.negotiated = agree(&remote.media)?;
+        self.follow(&negotiated).await?;
+        self.negotiated = negotiated;
 
-        if let (Some(local), Some(chosen)) = (&self.video, self.negotiated.video.first())
-            && chosen.video() != Some(self.config.codec)
-        {
-            follow_answer(&*self.connection, local, chosen)
-                .await
-                .map_err(could_not("change the codec"))?;
-        }
-
-        self.set_remote(remote).await?;
+        self.set_remote(RTCSdpType::Answer, sdp).await?;
+        self.candidates.on_description(&ufrag, candidates).await;
         if std::mem::take(&mut self.has_new_servers) {
             self.gather_again().await?;
         }
 
         Ok(())
+    }
+
+    /// The partner sends a stream that its description did not announce: `ssrc`, with packets of
+    /// `payload_type`. Makes the library receive it.
+    ///
+    /// # Errors
+    /// [`PeerError::Connection`], [`PeerError::BadDescription`].
+    pub(crate) async fn on_undeclared(
+        &mut self,
+        ssrc: u32,
+        payload_type: u8,
+    ) -> Result<(), PeerError> {
+        // The answer that is on its way makes the library look again.
+        let Some((kind, sdp)) = self.negotiation.on_undeclared(ssrc, payload_type) else {
+            return Ok(());
+        };
+        if self.is_offering {
+            return Ok(());
+        }
+
+        // The library takes no description out of turn, so both take their turns again. Nothing of
+        // it is sent: the partner would not notice a difference.
+        tracing::debug!("the partner sends a stream that it did not announce");
+        if kind == RTCSdpType::Offer {
+            self.set_remote(kind, sdp).await?;
+            let answer = self.create_answer().await?;
+            return self.apply_own(answer).await;
+        }
+
+        let offer = self
+            .connection
+            .create_offer(None)
+            .await
+            .map_err(could_not("receive a stream"))?;
+        self.apply_own(offer).await?;
+        self.set_remote(kind, sdp).await
+    }
+
+    /// The kinds of media that this side has and the partner does not want.
+    #[must_use]
+    pub fn refused(&self) -> Refused {
+        let refuses = |kind| {
+            self.tracks().contains(&kind) && self.negotiated.to_send(kind).is_none()
+        };
+
+        Refused {
+            audio: refuses(MediaKind::Audio),
+            video: refuses(MediaKind::Video),
+        }
     }
 
     /// Adds a candidate of the partner, given as JSON.
@@ -449,25 +517,41 @@ impl Peer {
             .map_err(could_not("take back its own offer"))
     }
 
-    /// Adds a track for each kind of media that both sides know a format of.
+    /// The kinds of media that this side can send.
+    fn tracks(&self) -> Vec<MediaKind> {
+        let audio = self.audio.as_ref().map(|_| MediaKind::Audio);
+        let video = self.video.as_ref().map(|_| MediaKind::Video);
+        audio.into_iter().chain(video).collect()
+    }
+
+    /// Adds a transceiver for each kind of media that is new in the call.
     async fn add_agreed(&mut self, agreed: &Negotiated) -> Result<(), PeerError> {
-        for (kind, local, remote) in [
-            (MediaKind::Audio, vec![formats::opus()], &agreed.audio),
-            (
-                MediaKind::Video,
-                formats::video(self.config.codec),
-                &agreed.video,
-            ),
-        ] {
-            // The first in our order of preference. The answer takes the partner's payload type.
-            let chosen = local
-                .into_iter()
-                .find(|local| remote.iter().any(|remote| same_format(local, remote)));
-            if let Some(format) = chosen {
-                self.add(kind, &[format]).await?;
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            if let Some(format) = agreed.formats(kind).first()
+                && !self.added.contains(&kind)
+            {
+                self.add(kind, &[format.own()]).await?;
             }
         }
 
+        Ok(())
+    }
+
+    /// Makes the video track one of the format that is to be sent.
+    async fn follow(&mut self, agreed: &Negotiated) -> Result<(), PeerError> {
+        let (Some(local), Some(chosen)) = (&self.video, agreed.video.first()) else {
+            return Ok(());
+        };
+
+        let is_same = |format: &Format| format.is_same(chosen);
+        if self.video_format.as_ref().is_some_and(is_same) {
+            return Ok(());
+        }
+
+        follow_answer(&*self.connection, local, &chosen.own())
+            .await
+            .map_err(could_not("change the codec"))?;
+        self.video_format = Some(chosen.clone());
         Ok(())
     }
 
@@ -478,6 +562,7 @@ impl Peer {
             MediaKind::Audio => (RtpCodecKind::Audio, self.config.send_audio),
             MediaKind::Video => (RtpCodecKind::Video, self.config.send_video),
         };
+        self.added.push(kind);
 
         if !send {
             let init = RTCRtpTransceiverInit {
@@ -522,7 +607,10 @@ impl Peer {
 
         match kind {
             MediaKind::Audio => self.audio = Some(local),
-            MediaKind::Video => self.video = Some(local),
+            MediaKind::Video => {
+                self.video = Some(local);
+                self.video_format = formats.first().cloned();
+            }
         }
 
         Ok(())
@@ -542,33 +630,55 @@ impl Peer {
         Ok(())
     }
 
-    async fn set_remote(&self, remote: RemoteDescription) -> Result<(), PeerError> {
+    async fn create_answer(&self) -> Result<RTCSessionDescription, PeerError> {
         self.connection
-            .set_remote_description(remote.description)
+            .create_answer(None)
             .await
-            .map_err(|error| {
-                tracing::debug!(%error, "rejected the partner's description");
-                PeerError::BadDescription("it contradicts itself or what was agreed")
-            })?;
-        self.candidates
-            .on_description(&remote.ufrag, remote.candidates)
-            .await;
-
-        Ok(())
+            .map_err(could_not("create an answer"))
     }
 
-    async fn set_local(&self, description: RTCSessionDescription) -> Result<String, PeerError> {
-        let json = if self.config.relay_only {
-            privacy::description_to_json(&description)
-        } else {
-            description::to_json(&description)
+    /// Applies what the partner described, in the library's words.
+    async fn set_remote(&self, kind: RTCSdpType, sdp: String) -> Result<(), PeerError> {
+        let description = match kind {
+            RTCSdpType::Offer => RTCSessionDescription::offer(sdp),
+            _ => RTCSessionDescription::answer(sdp),
+        };
+        let applied = match description {
+            Ok(description) => self.connection.set_remote_description(description).await,
+            Err(error) => Err(error),
         };
 
+        applied.map_err(|error| {
+            tracing::debug!(%error, "rejected the partner's description");
+            PeerError::BadDescription("it contradicts itself or what was agreed")
+        })
+    }
+
+    /// Applies a description of this side, and returns what to send for it: `sdp` as JSON.
+    async fn set_local(
+        &self,
+        description: RTCSessionDescription,
+        sdp: String,
+    ) -> Result<String, PeerError> {
+        let kind = description.sdp_type;
+        let sdp = if self.config.relay_only {
+            privacy::description(&sdp)
+        } else {
+            sdp
+        };
+
+        self.sent_candidates
+            .belong_to(self.negotiation.transport_line());
+        self.apply_own(description).await?;
+        Ok(self.link_local.named(&description::to_json(kind, sdp)))
+    }
+
+    /// Applies a description of this side.
+    async fn apply_own(&self, description: RTCSessionDescription) -> Result<(), PeerError> {
         self.connection
             .set_local_description(description)
             .await
-            .map_err(could_not("apply its own description"))?;
-        Ok(self.link_local.named(&json))
+            .map_err(could_not("apply its own description"))
     }
 }
 

@@ -1,19 +1,15 @@
 //! What the two sides exchange through the signaling server: descriptions and candidates, in the
-//! form of a browser's `RTCSessionDescriptionInit` and `RTCIceCandidateInit`. Also reads which
-//! media formats a description contains.
+//! form of a browser's `RTCSessionDescriptionInit` and `RTCIceCandidateInit`.
 
-use rtc::sdp::MediaDescription;
 use serde::{Deserialize, Serialize};
 use webrtc::peer_connection::{RTCIceCandidateInit, RTCSdpType, RTCSessionDescription};
 
 use super::error::PeerError;
-use super::formats::{Format, MediaKind};
+use super::negotiation::Remote;
 
 /// A browser's offer has about 6 kB. The signaling server passes on up to 64 KiB; anything longer
 /// can only come from a broken one.
 const MAX_DESCRIPTION_BYTES: usize = 96 * 1024;
-/// Audio, video, and what a browser adds for a shared screen. Each costs a decoder.
-const MAX_SECTIONS: usize = 16;
 /// A candidate line has about 150 bytes.
 const MAX_CANDIDATE_BYTES: usize = 4 * 1024;
 
@@ -26,10 +22,10 @@ struct DescriptionInit {
 }
 
 /// A description in wire format.
-pub(super) fn to_json(description: &RTCSessionDescription) -> String {
+pub(super) fn to_json(kind: RTCSdpType, sdp: String) -> String {
     let init = DescriptionInit {
-        r#type: description.sdp_type.to_string(),
-        sdp: description.sdp.clone(),
+        r#type: kind.to_string(),
+        sdp,
     };
 
     serde_json::to_string(&init).expect("two strings are always JSON")
@@ -47,25 +43,12 @@ pub(super) fn names_an_address(candidate: &RTCIceCandidateInit) -> bool {
     !matches!(address, Some("0.0.0.0" | "::"))
 }
 
-/// A description from the partner, parsed as far as its media formats.
+/// A description from the partner.
 #[derive(Debug)]
 pub(super) struct RemoteDescription {
-    /// The description without the candidates.
-    pub(super) description: RTCSessionDescription,
+    pub(super) remote: Remote,
     /// The candidates inside it.
     pub(super) candidates: Vec<RTCIceCandidateInit>,
-    /// `a=ice-ufrag` of the first section that has it.
-    pub(super) ufrag: String,
-    pub(super) media: Vec<MediaSection>,
-}
-
-/// One `m=` section.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct MediaSection {
-    pub(super) kind: MediaKind,
-    /// The formats that we can use, in the order of the section. Empty if there are none or the
-    /// section is rejected.
-    pub(super) formats: Vec<Format>,
 }
 
 /// Parses a description of type `expected`.
@@ -81,32 +64,17 @@ pub(super) fn from_json(json: &str, expected: RTCSdpType) -> Result<RemoteDescri
     }
 
     let (candidates, sdp) = without_candidates(&init.sdp);
-    let ufrag = sdp
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("a=ice-ufrag:"))
-        .unwrap_or_default()
-        .to_owned();
     let parsed = match expected {
         RTCSdpType::Offer => RTCSessionDescription::offer(sdp),
         _ => RTCSessionDescription::answer(sdp),
     };
 
-    let description = parsed.map_err(|_| PeerError::BadDescription("its SDP does not parse"))?;
-    let media = media_sections(&description)?;
-
-    if media.len() > MAX_SECTIONS {
-        return Err(PeerError::BadDescription("it describes too many media"));
-    }
-
-    if media.is_empty() {
-        return Err(PeerError::BadDescription("it describes no media"));
-    }
-
+    let session = parsed
+        .and_then(|description| description.unmarshal())
+        .map_err(|_| PeerError::BadDescription("its SDP does not parse"))?;
     Ok(RemoteDescription {
-        description,
+        remote: Remote::read(&session)?,
         candidates,
-        ufrag,
-        media,
     })
 }
 
@@ -132,62 +100,6 @@ fn without_candidates(sdp: &str) -> (Vec<RTCIceCandidateInit>, String) {
     (candidates, rest)
 }
 
-/// The audio and video sections of a description.
-pub(super) fn media_sections(
-    description: &RTCSessionDescription,
-) -> Result<Vec<MediaSection>, PeerError> {
-    let session = description
-        .unmarshal()
-        .map_err(|_| PeerError::BadDescription("its SDP does not parse"))?;
-    Ok(session
-        .media_descriptions
-        .iter()
-        .filter_map(media_section)
-        .collect())
-}
-
-fn media_section(media: &MediaDescription) -> Option<MediaSection> {
-    let kind = match media.media_name.media.as_str() {
-        "audio" => MediaKind::Audio,
-        "video" => MediaKind::Video,
-        _ => return None,
-    };
-
-    if media.media_name.port.value == 0 {
-        return Some(MediaSection {
-            kind,
-            formats: Vec::new(),
-        });
-    }
-
-    let attribute = |key: &str, payload_type: u8| {
-        media
-            .attributes
-            .iter()
-            .filter(|attribute| attribute.key == key)
-            .find_map(|attribute| {
-                let (number, value) = attribute.value.as_deref()?.split_once(' ')?;
-                (number.parse() == Ok(payload_type)).then_some(value)
-            })
-    };
-
-    let formats = media.media_name.formats.iter().filter_map(|number| {
-        let payload_type: u8 = number.parse().ok()?;
-        let map = attribute("rtpmap", payload_type)?;
-        Format::parse(
-            kind,
-            payload_type,
-            map,
-            attribute("fmtp", payload_type).unwrap_or_default(),
-        )
-    });
-
-    Some(MediaSection {
-        kind,
-        formats: formats.collect(),
-    })
-}
-
 /// Parses a candidate. `None` for the end of candidates: JSON `null`, or an empty candidate line.
 pub(super) fn candidate_from_json(json: &str) -> Result<Option<RTCIceCandidateInit>, PeerError> {
     if json.len() > MAX_CANDIDATE_BYTES {
@@ -201,44 +113,11 @@ pub(super) fn candidate_from_json(json: &str) -> Result<Option<RTCIceCandidateIn
 
 #[cfg(test)]
 mod tests {
-    use tandem_media::codec::VideoCodec;
-
     use super::*;
 
     fn offer(media: &str) -> String {
         let sdp = format!("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{media}");
         serde_json::json!({ "type": "offer", "sdp": sdp }).to_string()
-    }
-
-    #[test]
-    fn a_browsers_formats_are_found_in_its_order() {
-        let json = offer(
-            "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 0\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\n\
-             a=rtpmap:63 red/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
-             m=video 9 UDP/TLS/RTP/SAVPF 35 102 39 41\r\na=rtpmap:35 AV1/90000\r\na=rtpmap:102 H264/90000\r\n\
-             a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f\r\n\
-             a=rtpmap:39 H264/90000\r\na=fmtp:39 packetization-mode=1;profile-level-id=4d001f\r\n\
-             a=rtpmap:41 H264/90000\r\na=fmtp:41 packetization-mode=0;profile-level-id=42e01f\r\n",
-        );
-        let remote = from_json(&json, RTCSdpType::Offer).unwrap();
-        let found: Vec<Vec<u8>> = remote
-            .media
-            .iter()
-            .map(|section| {
-                section
-                    .formats
-                    .iter()
-                    .map(|format| format.payload_type)
-                    .collect()
-            })
-            .collect();
-
-        assert_eq!(
-            found,
-            [vec![111], vec![102]],
-            "opus; H.264 baseline in packetization mode 1, nothing else"
-        );
-        assert_eq!(remote.media[1].formats[0].video(), Some(VideoCodec::H264));
     }
 
     #[test]
@@ -263,9 +142,7 @@ mod tests {
                 "candidate:3 1 udp 1 192.0.2.3 5 typ host"
             ]
         );
-        assert_eq!(remote.ufrag, "abcd");
-        assert!(!remote.description.sdp.contains("192.0.2."));
-        assert_eq!(remote.media[0].formats.len(), 1, "the rest is as it was");
+        assert_eq!(remote.remote.ufrag(), "abcd", "the rest is as it was");
     }
 
     #[test]

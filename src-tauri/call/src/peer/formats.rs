@@ -7,6 +7,8 @@ use tandem_media::codec::VideoCodec;
 use webrtc::error::Result;
 use webrtc::peer_connection::MediaEngine;
 
+use super::negotiation::{H264, Packetization, Profile};
+
 /// Audio or video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MediaKind {
@@ -32,6 +34,8 @@ pub(crate) struct Format {
     pub(crate) payload_type: u8,
     /// Which codec the payload type stands for.
     pub(crate) codec: Codec,
+    /// What both sides must have in common, if it is H.264.
+    pub(super) h264: Option<H264>,
     /// The codec's parameters, as in SDP's `a=fmtp`.
     pub(crate) parameters: String,
 }
@@ -45,20 +49,26 @@ impl Format {
         }
     }
 
-    /// Parses `a=rtpmap` (`map`) and `a=fmtp`. `None` if Tandem cannot use the format.
+    /// Whether a NAL unit must fit into one packet.
+    pub(crate) fn single_nal(&self) -> bool {
+        self.h264
+            .is_some_and(|h264| h264.packetization == Packetization::SingleNal)
+    }
+
+    /// Parses `a=rtpmap` (`map`) and `a=fmtp`. `None` if Tandem cannot use the format. Names are
+    /// compared without regard to case (RFC 8866 §6.6).
     pub(super) fn parse(
         kind: MediaKind,
         payload_type: u8,
         map: &str,
         parameters: &str,
     ) -> Option<Self> {
-        let mut parts = map.split('/');
+        let mut parts = map.trim().split('/');
         let (name, clock) = (parts.next()?, parts.next()?);
+        let h264 = H264::parse(parameters);
         let codec = match (kind, name.to_ascii_lowercase().as_str(), clock) {
             (MediaKind::Audio, "opus", "48000") => Codec::Opus,
-            (MediaKind::Video, "h264", "90000") if is_baseline(parameters) => {
-                Codec::Video(VideoCodec::H264)
-            }
+            (MediaKind::Video, "h264", "90000") if h264.is_some() => Codec::Video(VideoCodec::H264),
             (MediaKind::Video, "vp8", "90000") => Codec::Video(VideoCodec::Vp8),
             _ => return None,
         };
@@ -66,8 +76,50 @@ impl Format {
         Some(Self {
             payload_type,
             codec,
+            h264: h264.filter(|_| codec == Codec::Video(VideoCodec::H264)),
             parameters: parameters.to_owned(),
         })
+    }
+
+    /// Whether both are the same codec in the same configuration, whatever their payload types.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.codec == other.codec && self.h264 == other.h264
+    }
+
+    /// Whether every partner that has the codec has this configuration of it.
+    pub(super) fn is_simple(&self) -> bool {
+        use Profile::{Baseline, ConstrainedBaseline};
+
+        self.h264.is_none_or(|h264| {
+            h264.packetization == Packetization::NonInterleaved
+                && matches!(h264.profile, ConstrainedBaseline | Baseline)
+        })
+    }
+
+    /// The same format in Tandem's own words.
+    pub(super) fn own(&self) -> Self {
+        Self {
+            parameters: self.own_parameters(),
+            ..self.clone()
+        }
+    }
+
+    /// The parameters under which the library knows this format.
+    pub(super) fn own_parameters(&self) -> String {
+        match (self.codec, self.h264) {
+            (Codec::Opus, _) => opus().parameters,
+            (Codec::Video(_), Some(h264)) => h264.parameters(),
+            (Codec::Video(_), None) => String::new(),
+        }
+    }
+
+    /// The encoding name and clock rate, as in SDP's `a=rtpmap`.
+    pub(super) fn map(&self) -> &'static str {
+        match self.codec {
+            Codec::Opus => "opus/48000/2",
+            Codec::Video(VideoCodec::H264) => "H264/90000",
+            Codec::Video(VideoCodec::Vp8) => "VP8/90000",
+        }
     }
 
     fn mime_type(&self) -> &'static str {
@@ -107,61 +159,72 @@ impl Format {
     }
 }
 
-/// Whether openh264 can decode this H.264: baseline (`4200`) or constrained baseline (`42e0`) at
-/// any level, in packetization mode 1 (RFC 6184 §8.1).
-fn is_baseline(parameters: &str) -> bool {
-    let parameter = |name: &str| {
-        let pairs = parameters
-            .split(';')
-            .filter_map(|pair| pair.trim().split_once('='));
-        pairs
-            .into_iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-    };
-
-    let profile = parameter("profile-level-id")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    parameter("packetization-mode") == Some("1")
-        && (profile.starts_with("42e0") || profile.starts_with("4200"))
-}
-
 /// Opus with in-band FEC and DTX (RFC 7587 §6.1).
 pub(super) fn opus() -> Format {
     Format {
         payload_type: 111,
         codec: Codec::Opus,
+        h264: None,
         parameters: "minptime=10;useinbandfec=1;usedtx=1".into(),
     }
 }
 
-/// The video formats in the order of the offer, `preferred` first. Older browsers answer with the
-/// second H.264 entry.
-pub(super) fn video(preferred: VideoCodec) -> Vec<Format> {
-    let h264 = |payload_type, profile: &str| Format {
-        payload_type,
-        codec: Codec::Video(VideoCodec::H264),
-        parameters: format!(
-            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"
-        ),
-    };
+/// The payload types of H.264, in the order of [`H264::ALL`].
+const H264_PAYLOAD_TYPES: [u8; 10] = [102, 106, 112, 114, 116, 108, 118, 120, 122, 124];
 
+/// Every video format that Tandem takes, `preferred` first.
+pub(super) fn all_video(preferred: VideoCodec) -> Vec<Format> {
+    let h264 = H264::ALL
+        .into_iter()
+        .zip(H264_PAYLOAD_TYPES)
+        .map(|(h264, payload_type)| Format {
+            payload_type,
+            codec: Codec::Video(VideoCodec::H264),
+            h264: Some(h264),
+            parameters: h264.parameters(),
+        });
     let vp8 = Format {
         payload_type: 96,
         codec: Codec::Video(VideoCodec::Vp8),
+        h264: None,
         parameters: String::new(),
     };
 
-    let mut formats = vec![h264(102, "42e01f"), h264(106, "42001f"), vp8];
+    let mut formats: Vec<Format> = h264.chain([vp8]).collect();
+    // Within a codec the order stays.
     formats.sort_by_key(|format| format.video() != Some(preferred));
     formats
 }
 
+/// The video formats of an offer, `preferred` first. Older browsers answer with the second H.264
+/// entry, some devices only with packetization mode 0.
+pub(super) fn video(preferred: VideoCodec) -> Vec<Format> {
+    let (single, mut formats): (Vec<Format>, Vec<Format>) = all_video(preferred)
+        .into_iter()
+        .filter(is_offered)
+        .partition(Format::single_nal);
+    formats.extend(single);
+    formats
+}
+
+/// Whether a format is offered: others are only accepted. What is sent is constrained baseline, and
+/// a partner that has more has that, too.
+fn is_offered(format: &Format) -> bool {
+    use Packetization::{NonInterleaved, SingleNal};
+    use Profile::{Baseline, ConstrainedBaseline};
+
+    format.h264.is_none_or(|h264| {
+        matches!(
+            (h264.profile, h264.packetization),
+            (ConstrainedBaseline, NonInterleaved | SingleNal) | (Baseline, NonInterleaved)
+        )
+    })
+}
+
 /// Registers all formats.
-pub(super) fn register(engine: &mut MediaEngine, video: &[Format]) -> Result<()> {
+pub(super) fn register(engine: &mut MediaEngine, preferred: VideoCodec) -> Result<()> {
     engine.register_codec(opus().to_rtc(), RtpCodecKind::Audio)?;
-    for format in video {
+    for format in all_video(preferred) {
         engine.register_codec(format.to_rtc(), RtpCodecKind::Video)?;
     }
 
@@ -180,20 +243,44 @@ mod tests {
     }
 
     #[test]
+    fn an_offer_has_what_every_partner_can_answer_and_few_more() {
+        let offered: Vec<u8> = video(VideoCodec::H264)
+            .iter()
+            .map(|format| format.payload_type)
+            .collect();
+        assert_eq!(offered, [102, 106, 96, 108]);
+    }
+
+    #[test]
+    fn payload_types_are_dynamic_and_unique() {
+        let mut types: Vec<u8> = all_video(VideoCodec::H264)
+            .iter()
+            .chain([&opus()])
+            .map(|format| format.payload_type)
+            .collect();
+        assert!(types.iter().all(|number| (96..=127).contains(number)));
+        types.sort_unstable();
+        types.dedup();
+        assert_eq!(types.len(), 12);
+    }
+
+    #[test]
     fn only_decodable_formats_are_accepted() {
         for (parameters, good) in [
             ("packetization-mode=1;profile-level-id=42e01f", true),
-            (" packetization-mode=1; Profile-Level-Id=42001F", true),
-            ("packetization-mode=0;profile-level-id=42e01f", false),
-            ("profile-level-id=42e01f", false),
-            ("packetization-mode=1;profile-level-id=640c1f", false),
-            ("packetization-mode=1", false),
-            ("", false),
+            (" packetization-mode=1; Profile-Level-Id=42C01F", true),
+            ("packetization-mode=0;profile-level-id=42e01f", true),
+            ("profile-level-id=42e01f", true),
+            ("packetization-mode=1;profile-level-id=640c1f", true),
+            ("packetization-mode=2;profile-level-id=42e01f", false),
+            ("packetization-mode=1;profile-level-id=6e001f", false),
+            ("", true),
         ] {
             let format = Format::parse(MediaKind::Video, 100, "H264/90000", parameters);
             assert_eq!(format.is_some(), good, "{parameters:?}");
         }
 
+        assert!(Format::parse(MediaKind::Video, 96, "vp8/90000", "").is_some());
         assert!(Format::parse(MediaKind::Audio, 0, "PCMU/8000", "").is_none());
         assert!(
             Format::parse(MediaKind::Video, 0, "opus/48000", "").is_none(),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
@@ -30,6 +31,8 @@ pub enum PeerEvent {
     Closed,
     /// A stream of the partner begins.
     Track(MediaKind, Arc<dyn TrackRemote>),
+    /// The partner sends a stream with this SSRC and payload type that it did not announce.
+    Undeclared(u32, u8),
     /// A data channel: ours, or one that the partner opened, whatever its label.
     Channel(Arc<dyn DataChannel>),
 }
@@ -46,7 +49,11 @@ pub(super) struct Handler {
 
 /// The newest candidates that became events: gathering again names them again.
 #[derive(Clone, Default)]
-pub(super) struct SentCandidates(Arc<Mutex<VecDeque<String>>>);
+pub(super) struct SentCandidates {
+    newest: Arc<Mutex<VecDeque<String>>>,
+    /// The place of the section that they belong to.
+    line: Arc<AtomicU16>,
+}
 
 /// How many candidates to remember: more than a machine has.
 const REMEMBERED: usize = 128;
@@ -54,12 +61,17 @@ const REMEMBERED: usize = 128;
 impl SentCandidates {
     /// ICE restarts: the partner needs all of them again.
     pub(super) fn forget(&self) {
-        self.0.lock().clear();
+        self.newest.lock().clear();
+    }
+
+    /// Candidates belong to the section in this place from now on.
+    pub(super) fn belong_to(&self, line: u16) {
+        self.line.store(line, Relaxed);
     }
 
     /// Whether the candidate is new to the partner.
     fn add(&self, candidate: &RTCIceCandidateInit) -> bool {
-        let mut sent = self.0.lock();
+        let mut sent = self.newest.lock();
         if sent.contains(&candidate.candidate) {
             return false;
         }
@@ -116,6 +128,7 @@ impl PeerConnectionEventHandler for Handler {
         };
         if let Some(mut candidate) = candidate.filter(is_news) {
             candidate.candidate = self.link_local.named(&candidate.candidate);
+            candidate.sdp_mline_index = Some(self.sent.line.load(Relaxed));
             self.send(PeerEvent::Candidate(
                 description::candidate_to_json(&candidate).into(),
             ));

@@ -5,9 +5,7 @@
 //! module checks again, on the text that is actually sent. It also removes the address from which a
 //! relay candidate was made (`raddr`, RFC 8839 §5.1), which the library reveals.
 
-use webrtc::peer_connection::{RTCIceCandidateInit, RTCSessionDescription};
-
-use super::description;
+use webrtc::peer_connection::RTCIceCandidateInit;
 
 /// The candidate as it may be sent; `None` if it must not be sent.
 pub(super) fn candidate(mut init: RTCIceCandidateInit) -> Option<RTCIceCandidateInit> {
@@ -17,15 +15,8 @@ pub(super) fn candidate(mut init: RTCIceCandidateInit) -> Option<RTCIceCandidate
     Some(init)
 }
 
-/// The description as it may be sent, as JSON.
-pub(super) fn description_to_json(description: &RTCSessionDescription) -> String {
-    let mut stripped = description.clone();
-    stripped.sdp = strip(&description.sdp);
-    description::to_json(&stripped)
-}
-
 /// The SDP with relay candidates only, and without any other address.
-fn strip(sdp: &str) -> String {
+pub(super) fn description(sdp: &str) -> String {
     let mut stripped = String::with_capacity(sdp.len());
     for line in sdp.split_terminator('\n') {
         let line = line.trim_end_matches('\r');
@@ -138,7 +129,7 @@ mod tests {
              m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 192.0.2.33\r\na=rtcp:61000 IN IP4 192.0.2.33\r\n\
              a=candidate:1 1 udp 9 192.0.2.33 61000 typ host\r\na={RELAY}\r\na=end-of-candidates\r\na=mid:0\r\n"
         );
-        let stripped = strip(&sdp);
+        let stripped = description(&sdp);
         assert!(
             !stripped.contains("192.0.2.33") && !stripped.contains("2001:db8"),
             "{stripped}"
@@ -150,7 +141,7 @@ mod tests {
             stripped.contains("o=- 4711 2 IN IP4 0.0.0.0\r\n") && stripped.ends_with("a=mid:0\r\n"),
             "{stripped}"
         );
-        assert_eq!(strip(&stripped), stripped, "nothing is left to strip");
+        assert_eq!(description(&stripped), stripped, "nothing is left to strip");
     }
 
     proptest! {
@@ -174,7 +165,7 @@ mod tests {
                 0..30,
             )
         ) {
-            let stripped = strip(&lines.join("\r\n"));
+            let stripped = description(&lines.join("\r\n"));
             prop_assert!(!stripped.contains("192.0.2.33"), "{}", stripped);
         }
     }

@@ -14,6 +14,7 @@ mod tests;
 pub(crate) use assembler::AssembledFrame;
 pub use assembler::{AssemblerConfig, AssemblerStats, FrameAssembler, VideoPacket};
 pub(crate) use freeze::FreezeDetector;
+pub(crate) use packetizer::MAX_PAYLOAD;
 pub use packetizer::{PacketPayload, Packetizer};
 pub(crate) use sequence::SequenceUnwrapper;
 

@@ -21,7 +21,8 @@ use super::recorder::Traffic;
 
 /// Where encoded audio goes: one stream to one partner.
 pub(super) struct AudioOutput {
-    payload_type: u8,
+    /// `None` while the partner does not want audio.
+    payload_type: Option<u8>,
     ssrc: u32,
     packets: UnboundedSender<Packet>,
     traffic: Arc<Traffic>,
@@ -32,7 +33,7 @@ pub(super) struct AudioOutput {
 
 impl AudioOutput {
     pub(super) fn new(
-        payload_type: u8,
+        payload_type: Option<u8>,
         ssrc: u32,
         packets: UnboundedSender<Packet>,
         traffic: Arc<Traffic>,
@@ -49,10 +50,14 @@ impl AudioOutput {
     }
 
     fn send(&mut self, audio: OutgoingAudio<'_>) {
+        let Some(payload_type) = self.payload_type else {
+            return;
+        };
+
         let header = Header {
             version: 2,
             marker: audio.marker,
-            payload_type: self.payload_type,
+            payload_type,
             sequence_number: self.sequence,
             timestamp: audio.rtp_timestamp.wrapping_add(self.timestamp_offset),
             ssrc: self.ssrc,
@@ -80,6 +85,13 @@ impl AudioGate {
     /// Sends to `output` from now on.
     pub(super) fn open(&self, output: AudioOutput) {
         *self.0.lock() = Some(output);
+    }
+
+    /// Sends packets of this payload type from now on. `None`: none.
+    pub(super) fn set_payload_type(&self, payload_type: Option<u8>) {
+        if let Some(output) = self.0.lock().as_mut() {
+            output.payload_type = payload_type;
+        }
     }
 
     /// Drops outgoing audio from now on.

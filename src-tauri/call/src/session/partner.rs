@@ -23,7 +23,7 @@ use super::recorder::{ReceiveRecorder, SendRecorder, Traffic};
 use super::remote_state::RemoteState;
 use super::remote_video::{self, RemoteVideoContext};
 use super::stats::{CallStats, VideoReceived};
-use super::video_sender::{VideoOutput, VideoSender};
+use super::video_sender::{StreamFormat, VideoOutput, VideoSender};
 use super::{CallOptions, CallOutput};
 use crate::machine::{Match, PeerId};
 use crate::partner_state::{PartnerState, Share};
@@ -158,32 +158,19 @@ impl PartnerConnection {
         gate: &AudioGate,
     ) {
         self.history = Some(History::new(now));
-        let negotiated = self.peer.negotiated();
-
-        if let (Some(local), Some(format)) = (self.peer.audio(), negotiated.audio.first()) {
+        if let Some(local) = self.peer.audio() {
             let (packets, receiver) = unbounded_channel();
             let traffic = Arc::clone(&self.traffic);
 
             tokio::spawn(send_audio(local.clone(), receiver));
-            gate.open(AudioOutput::new(
-                format.payload_type,
-                local.ssrc,
-                packets,
-                traffic,
-            ));
+            gate.open(AudioOutput::new(None, local.ssrc, packets, traffic));
         }
 
-        let format = negotiated
-            .video
-            .first()
-            .and_then(|format| Some((format.video()?, format.payload_type)));
-
-        if let (Some(local), Some((codec, payload_type))) = (self.peer.video(), format) {
+        if let Some(local) = self.peer.video() {
             let (packets, receiver) = unbounded_channel();
             let in_flight = Arc::new(AtomicUsize::new(0));
             let output = Arc::new(VideoOutput {
-                codec,
-                payload_type,
+                format: Mutex::new(None),
                 ssrc: local.ssrc,
                 max_bitrate_bps: options.max_bitrate_bps,
                 link: Arc::clone(self.peer.link()),
@@ -198,6 +185,24 @@ impl PartnerConnection {
             tokio::spawn(watch_keyframe_requests(local.clone(), Arc::clone(&output)));
             video.set_output(Some(Arc::clone(&output)));
             self.video_output = Some(output);
+        }
+
+        self.on_negotiated(gate);
+    }
+
+    /// Both sides have agreed, be it anew: sends what the partner wants.
+    pub(super) fn on_negotiated(&self, gate: &AudioGate) {
+        if self.history.is_none() {
+            return;
+        }
+
+        let negotiated = self.peer.negotiated();
+        let audio = negotiated.to_send(MediaKind::Audio);
+        gate.set_payload_type(audio.map(|format| format.payload_type));
+
+        if let Some(output) = &self.video_output {
+            let video = negotiated.to_send(MediaKind::Video);
+            output.set_format(video.and_then(StreamFormat::new));
         }
     }
 
@@ -265,6 +270,7 @@ impl PartnerConnection {
             video_sent: self
                 .video_output
                 .as_ref()
+                .filter(|_| !negotiated.video.is_empty())
                 .map(|output| output.recorder.lock().stats()),
             video_received: (self.incoming.has_video_track && video_sends).then_some(
                 VideoReceived {

@@ -23,7 +23,8 @@ use super::options::MIN_BITRATE_BPS;
 use super::recorder::{SendRecorder, SentFrame, Traffic};
 use super::resolution_ladder::{ResolutionLadder, SourceFormat};
 use crate::link::LinkState;
-use crate::rtp::{Packetizer, VIDEO_CLOCK_HZ};
+use crate::peer::Format;
+use crate::rtp::{MAX_PAYLOAD, Packetizer, VIDEO_CLOCK_HZ};
 
 /// The shortest time between two requested keyframes, however often the partner asks: one costs as
 /// much as ten other frames.
@@ -46,8 +47,8 @@ const TARGET_STEP: f64 = 0.02;
 
 /// Where encoded frames go: one stream to one partner.
 pub(super) struct VideoOutput {
-    pub(super) codec: VideoCodec,
-    pub(super) payload_type: u8,
+    /// `None` while the partner does not want video.
+    pub(super) format: Mutex<Option<StreamFormat>>,
     pub(super) ssrc: u32,
     /// See [`CallOptions::max_bitrate_bps`](super::CallOptions::max_bitrate_bps).
     pub(super) max_bitrate_bps: u32,
@@ -62,7 +63,43 @@ pub(super) struct VideoOutput {
     pub(super) traffic: Arc<Traffic>,
 }
 
+/// What a stream consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StreamFormat {
+    pub(super) codec: VideoCodec,
+    pub(super) payload_type: u8,
+    /// A NAL unit must fit into a packet (RFC 6184 §6.2).
+    pub(super) single_nal: bool,
+}
+
+impl StreamFormat {
+    /// `None` if it is not one of video.
+    pub(super) fn new(format: &Format) -> Option<Self> {
+        Some(Self {
+            codec: format.video()?,
+            payload_type: format.payload_type,
+            single_nal: format.single_nal(),
+        })
+    }
+
+    fn packetizer(self) -> Packetizer {
+        if self.single_nal {
+            Packetizer::single_nal()
+        } else {
+            Packetizer::new(self.codec)
+        }
+    }
+}
+
 impl VideoOutput {
+    /// Sends in this format from now on. `None`: nothing.
+    pub(super) fn set_format(&self, format: Option<StreamFormat>) {
+        let before = std::mem::replace(&mut *self.format.lock(), format);
+        if format.is_some() && before != format {
+            self.keyframe_requested.store(true, Relaxed);
+        }
+    }
+
     /// The bitrate to encode at: the estimator's target within the bounds.
     fn target_bps(&self) -> u32 {
         let estimate = u32::try_from(self.link.video_target_bps()).unwrap_or(u32::MAX);
@@ -245,6 +282,8 @@ struct Encoding {
     encoder: Option<Box<dyn VideoEncoder>>,
     /// The source's frame rate, which the encoder was set up for.
     fps: f32,
+    /// What `encoder` and `packetizer` were made for.
+    format: Option<StreamFormat>,
     packetizer: Packetizer,
     ladder: ResolutionLadder,
     /// Counts frames, to send one of `Step::every`.
@@ -265,7 +304,8 @@ struct Encoding {
 impl Encoding {
     fn new(output: Arc<VideoOutput>) -> Self {
         Self {
-            packetizer: Packetizer::new(output.codec),
+            format: None,
+            packetizer: Packetizer::new(VideoCodec::H264),
             ladder: ResolutionLadder::default(),
             offered: 0,
             pool: FramePool::new(),
@@ -284,6 +324,16 @@ impl Encoding {
     /// Encodes and sends `frame` from a source with `fps` frames per second, or leaves it out if
     /// the connection cannot keep up.
     fn send(&mut self, frame: &VideoFrame, fps: f32) {
+        let Some(format) = *self.output.format.lock() else {
+            return;
+        };
+
+        if self.format != Some(format) {
+            self.encoder = None;
+            self.packetizer = format.packetizer();
+            self.format = Some(format);
+        }
+
         if fps != self.fps {
             // Rate control is set up for one frame rate.
             self.encoder = None;
@@ -299,7 +349,7 @@ impl Encoding {
             return;
         }
 
-        match self.encode(frame) {
+        match self.encode(frame, format) {
             Ok(true) => {}
             Ok(false) => self.output.record(SendRecorder::on_skipped),
             Err(error) => {
@@ -310,7 +360,7 @@ impl Encoding {
     }
 
     /// Encodes and sends `frame`. `Ok(false)`: it was left out.
-    fn encode(&mut self, frame: &VideoFrame) -> Result<bool, CodecError> {
+    fn encode(&mut self, frame: &VideoFrame, format: StreamFormat) -> Result<bool, CodecError> {
         let started = Instant::now();
         let target_bps = self.output.target_bps();
         let Some(image) = self.reduce(frame, target_bps) else {
@@ -326,10 +376,11 @@ impl Encoding {
                     height: size.1,
                     fps: self.fps,
                     bitrate_bps: target_bps,
+                    max_nal_bytes: format.single_nal.then_some(MAX_PAYLOAD as u32),
                 };
 
                 self.target_bps = target_bps;
-                none.insert(codec::encoder(self.output.codec, config)?)
+                none.insert(codec::encoder(format.codec, config)?)
             }
         };
 
@@ -377,6 +428,7 @@ impl Encoding {
         let packets = self.packets(
             encoded.data,
             self.first_timestamp.wrapping_add(ticks as u32),
+            format.payload_type,
         );
 
         self.output.record(|recorder| {
@@ -425,13 +477,13 @@ impl Encoding {
     }
 
     /// The RTP packets of one encoded frame.
-    fn packets(&mut self, data: Vec<u8>, timestamp: u32) -> Vec<Packet> {
+    fn packets(&mut self, data: Vec<u8>, timestamp: u32, payload_type: u8) -> Vec<Packet> {
         let payloads = self.packetizer.packetize(data);
         let packets = payloads.into_iter().map(|payload| {
             let header = Header {
                 version: 2,
                 marker: payload.marker,
-                payload_type: self.output.payload_type,
+                payload_type,
                 sequence_number: self.sequence,
                 timestamp,
                 ssrc: self.output.ssrc,
@@ -458,7 +510,7 @@ mod tests {
     use crate::link::Bitrate;
 
     const TIMEOUT: Duration = Duration::from_secs(20);
-    const FORMAT: VideoFormat = VideoFormat {
+    const SIZE: VideoFormat = VideoFormat {
         width: 64,
         height: 48,
         fps: 30.0,
@@ -467,8 +519,11 @@ mod tests {
     fn output() -> (Arc<VideoOutput>, UnboundedReceiver<Vec<Packet>>) {
         let (packets, sent) = unbounded_channel();
         let output = VideoOutput {
-            codec: VideoCodec::H264,
-            payload_type: 96,
+            format: Mutex::new(Some(StreamFormat {
+                codec: VideoCodec::H264,
+                payload_type: 96,
+                single_nal: false,
+            })),
             ssrc: 1,
             max_bitrate_bps: 500_000,
             link: Arc::new(LinkState::new(Bitrate::from_bps(500_000.0))),
@@ -488,7 +543,7 @@ mod tests {
         let sender = VideoSender::start(Arc::clone(&self_view));
         let source = OpenVideo {
             frames: Arc::new(NewestSlot::new()),
-            format: FORMAT,
+            format: SIZE,
         };
 
         sender.set_source(Some(source.clone()));
@@ -497,7 +552,7 @@ mod tests {
 
     fn frame(at: Instant) -> VideoFrame {
         VideoFrame {
-            image: Arc::new(I420::new(FORMAT.width, FORMAT.height)),
+            image: Arc::new(I420::new(SIZE.width, SIZE.height)),
             at,
             rtp_timestamp: 0,
         }

@@ -184,6 +184,11 @@ fn native_encoder(config: &EncoderConfig) -> Result<Encoder, CodecError> {
         .intra_frame_period(IntraFramePeriod::from_num_frames(0))
         .num_threads(1);
 
+    let native = match config.max_nal_bytes {
+        Some(bytes) => native.max_slice_len(bytes),
+        None => native,
+    };
+
     Encoder::with_api_config(OpenH264API::from_source(), native).map_err(|error| CodecError::Init {
         codec: "H.264",
         part: "encoder",

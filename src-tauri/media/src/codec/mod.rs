@@ -40,6 +40,8 @@ pub struct EncoderConfig {
     pub fps: f32,
     /// Target bitrate in bits per second.
     pub bitrate_bps: u32,
+    /// H.264 only: the largest NAL unit, in bytes. Pictures are cut into slices of about that size.
+    pub max_nal_bytes: Option<u32>,
 }
 
 /// A codec failed or refused its input. The encoder or decoder stays usable; after a decoder error,

@@ -18,6 +18,7 @@ pub(super) fn start(
             height,
             fps: 30.0,
             bitrate_bps,
+            max_nal_bytes: None,
         },
     )
     .expect("the encoder starts")

@@ -60,6 +60,7 @@ impl Driver {
                     };
 
                     let answer = partner.peer.apply_offer(offer.as_str(), rollback).await;
+                    self.on_negotiated(id);
                     let input = answer.map(|answer| Some(Input::LocalAnswer(id, answer.into())));
                     self.report_checking(input.is_ok());
                     self.feed_result(id, input);
@@ -70,6 +71,7 @@ impl Driver {
                     };
 
                     let applied = partner.peer.apply_answer(answer.as_str()).await;
+                    self.on_negotiated(id);
                     self.report_checking(applied.is_ok());
                     self.feed_result(id, applied.map(|()| None));
                 }
@@ -88,6 +90,13 @@ impl Driver {
                 Effect::RestartAudio => self.audio.restart(self.local_state.muted()).await,
                 Effect::Notify(notice) => self.notify(notice, video),
             }
+        }
+    }
+
+    /// The connection's two sides may have agreed on something else than before.
+    fn on_negotiated(&self, id: PeerId) {
+        if let Some(partner) = self.partner.as_ref().filter(|partner| partner.id == id) {
+            partner.on_negotiated(self.audio.gate());
         }
     }
 

@@ -1,0 +1,153 @@
+//! Notices streams of the partner that no description announced.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use rtc::interceptor::{Packet, StreamInfo, TaggedPacket};
+
+use super::Tap;
+
+/// A stream with the same payload type that was heard this recently is the one to listen to.
+const IS_CURRENT: Duration = Duration::from_secs(1);
+/// The shortest time between two reports.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// The most reports of one connection. Each costs a renegotiation on this side.
+const MAX_REPORTS: u32 = 16;
+
+/// Called with the SSRC and the payload type of a stream that the library drops.
+pub(crate) type OnUndeclared = Box<dyn Fn(u32, u8) + Send + Sync>;
+
+/// Reports streams whose SSRC the library does not know. Many partners announce none: the
+/// description says which payload types belong to a section, and that is enough (RFC 9143 §9.2).
+pub(crate) struct UndeclaredTap {
+    report: OnUndeclared,
+    /// SSRCs that the library delivers.
+    declared: HashSet<u32>,
+    /// When a packet of this payload type was delivered last.
+    heard: HashMap<u8, Instant>,
+    reported_at: Option<Instant>,
+    reports: u32,
+}
+
+impl UndeclaredTap {
+    pub(crate) fn new(report: OnUndeclared) -> Self {
+        Self {
+            report,
+            declared: HashSet::new(),
+            heard: HashMap::new(),
+            reported_at: None,
+            reports: 0,
+        }
+    }
+
+    /// A packet arrives.
+    fn on_packet(&mut self, now: Instant, ssrc: u32, payload_type: u8) {
+        if self.declared.contains(&ssrc) {
+            self.heard.insert(payload_type, now);
+            return;
+        }
+
+        let is_recent = |at: &Instant, span| now.saturating_duration_since(*at) < span;
+        let has_another = self
+            .heard
+            .get(&payload_type)
+            .is_some_and(|at| is_recent(at, IS_CURRENT));
+        let too_soon = self
+            .reported_at
+            .as_ref()
+            .is_some_and(|at| is_recent(at, INTERVAL));
+        if has_another || too_soon || self.reports == MAX_REPORTS {
+            return;
+        }
+
+        self.reported_at = Some(now);
+        self.reports += 1;
+        (self.report)(ssrc, payload_type);
+    }
+}
+
+impl Tap for UndeclaredTap {
+    fn on_read(&mut self, packet: &mut TaggedPacket) {
+        if let Packet::Rtp(rtp) = &packet.message.packet {
+            self.on_packet(packet.now, rtp.header.ssrc, rtp.header.payload_type);
+        }
+    }
+
+    fn bind_remote_stream(&mut self, info: &StreamInfo) {
+        self.declared.insert(info.ssrc);
+    }
+
+    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        self.declared.remove(&info.ssrc);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    fn tap() -> (UndeclaredTap, Arc<Mutex<Vec<(u32, u8)>>>) {
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let report = {
+            let reports = Arc::clone(&reports);
+            move |ssrc, payload_type| reports.lock().push((ssrc, payload_type))
+        };
+        (UndeclaredTap::new(Box::new(report)), reports)
+    }
+
+    fn stream(ssrc: u32) -> StreamInfo {
+        StreamInfo {
+            ssrc,
+            ..StreamInfo::default()
+        }
+    }
+
+    #[test]
+    fn a_stream_that_nobody_announced_is_reported_until_it_is_known() {
+        let (mut tap, reports) = tap();
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+
+        tap.on_packet(at(0), 1, 96);
+        tap.on_packet(at(499), 1, 96);
+        tap.on_packet(at(500), 1, 96);
+        assert_eq!(*reports.lock(), [(1, 96), (1, 96)], "twice a second");
+
+        tap.bind_remote_stream(&stream(1));
+        tap.on_packet(at(2_000), 1, 96);
+        assert_eq!(reports.lock().len(), 2);
+    }
+
+    #[test]
+    fn a_stream_beside_one_that_flows_is_not_wanted() {
+        let (mut tap, reports) = tap();
+        let start = Instant::now();
+        tap.bind_remote_stream(&stream(1));
+        tap.on_packet(start, 1, 96);
+        tap.on_packet(start + Duration::from_millis(999), 2, 96);
+        assert!(reports.lock().is_empty());
+
+        tap.on_packet(start + Duration::from_millis(999), 3, 111);
+        assert_eq!(*reports.lock(), [(3, 111)], "sound is another matter");
+
+        tap.on_packet(start + Duration::from_secs(2), 2, 96);
+        assert_eq!(reports.lock().len(), 2, "the first one has ended");
+    }
+
+    #[test]
+    fn a_partner_cannot_make_this_side_work_without_end() {
+        let (mut tap, reports) = tap();
+        let start = Instant::now();
+        for second in 0..1_000_u32 {
+            tap.on_packet(start + Duration::from_secs(second.into()), second, 96);
+        }
+
+        assert_eq!(reports.lock().len(), 16);
+    }
+}
