@@ -63,6 +63,7 @@ mod session;
 pub mod simnet;
 
 pub use machine::{CallTimeouts, EndCode, EndReason};
+pub use peer::Refused;
 pub use session::{
     BitrateSample, Call, CallEvent, CallEventKind, CallOptions, CallStats, DEFAULT_MAX_BITRATE_BPS,
     MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Registration, Route, SharedLine,

@@ -133,8 +133,7 @@ impl Peer {
         events: UnboundedSender<PeerEvent>,
     ) -> Result<Self, PeerError> {
         let mut engine = MediaEngine::default();
-        formats::register(&mut engine, config.codec)
-            .map_err(could_not("register its codecs"))?;
+        formats::register(&mut engine, config.codec).map_err(could_not("register its codecs"))?;
 
         let (registry, link) = congestion::register(&mut engine, config.link)?;
         let heard = LastHeard::new(Instant::now());
@@ -380,9 +379,8 @@ impl Peer {
     /// The kinds of media that this side has and the partner does not want.
     #[must_use]
     pub fn refused(&self) -> Refused {
-        let refuses = |kind| {
-            self.tracks().contains(&kind) && self.negotiated.to_send(kind).is_none()
-        };
+        let refuses =
+            |kind| self.tracks().contains(&kind) && self.negotiated.to_send(kind).is_none();
 
         Refused {
             audio: refuses(MediaKind::Audio),

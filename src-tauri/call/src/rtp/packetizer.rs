@@ -122,9 +122,9 @@ impl Payloader for SingleNal {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+    use tandem_media::I420;
     use tandem_media::codec::{EncoderConfig, encoder};
     use tandem_media::video::test_pattern;
-    use tandem_media::I420;
 
     use super::*;
 
@@ -161,8 +161,12 @@ mod tests {
 
     #[test]
     fn start_codes_of_both_lengths_separate_units() {
-        let frame = [0, 0, 0, 1, 9, 0x10, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x65, 2, 3];
-        let payloads = SingleNal.payload(0, &Bytes::copy_from_slice(&frame)).unwrap();
+        let frame = [
+            0, 0, 0, 1, 9, 0x10, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x65, 2, 3,
+        ];
+        let payloads = SingleNal
+            .payload(0, &Bytes::copy_from_slice(&frame))
+            .unwrap();
         assert_eq!(payloads, [&[0x67_u8, 1][..], &[0x65, 2, 3]]);
         assert!(SingleNal.payload(0, &Bytes::new()).unwrap().is_empty());
     }

@@ -6,6 +6,7 @@ use tandem_media::MediaEvent;
 
 use super::Profile;
 use crate::machine::EndReason;
+use crate::peer::Refused;
 
 /// Something that happened in a call, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,9 @@ pub enum CallEventKind {
         /// The partner sends video.
         camera_on: bool,
     },
+    /// What this side has to send and the partner does not want. Comes when the connection is up, if
+    /// the partner refuses anything, and whenever it changes.
+    PartnerRefuses(Refused),
     /// The two sides agreed on a room in which they can meet again, known to nobody else: 128 random
     /// bits in hexadecimal digits, to which both contributed.
     MeetAgain {

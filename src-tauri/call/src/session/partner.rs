@@ -27,7 +27,7 @@ use super::video_sender::{StreamFormat, VideoOutput, VideoSender};
 use super::{CallOptions, CallOutput};
 use crate::machine::{Match, PeerId};
 use crate::partner_state::{PartnerState, Share};
-use crate::peer::{Codec, Format, LocalTrack, MediaKind, Peer, PeerEvent};
+use crate::peer::{Codec, Format, LocalTrack, MediaKind, Peer, PeerEvent, Refused};
 
 /// The connection to one partner, and what flows through it.
 pub(super) struct PartnerConnection {
@@ -41,6 +41,8 @@ pub(super) struct PartnerConnection {
     /// video.
     video_output: Option<Arc<VideoOutput>>,
     remote_state: RemoteState,
+    /// What the partner was last known to refuse.
+    refused: Refused,
     /// Exists once the connection is up.
     history: Option<History>,
 }
@@ -80,6 +82,7 @@ impl PartnerConnection {
             },
             video_output: None,
             remote_state: RemoteState::new(share),
+            refused: Refused::default(),
             history: None,
         }
     }
@@ -142,6 +145,14 @@ impl PartnerConnection {
 
         self.remote_state
             .update(now, self.peer.heard().at(), last_video)
+    }
+
+    /// What the partner refuses, if that has changed since it was last returned.
+    pub(super) fn new_refused(&mut self) -> Option<Refused> {
+        self.history.as_ref()?;
+        let refused = self.peer.refused();
+        let before = std::mem::replace(&mut self.refused, refused);
+        (before != refused).then_some(refused)
     }
 
     /// See [`RemoteState::new_meeting_room`].
@@ -256,6 +267,7 @@ impl PartnerConnection {
         CallStats {
             session_id: Some(self.matched.session_id.as_str().to_owned()),
             initiator: Some(self.matched.initiator),
+            refused: self.peer.refused(),
             video_codec: negotiated.video.first().and_then(Format::video).map(
                 |codec| match codec {
                     VideoCodec::H264 => "H264",

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tandem_media::audio::AudioStats;
 
 use super::quality::Quality;
-use crate::peer::Route;
+use crate::peer::{Refused, Route};
 
 /// A call's figures since its partner was found.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,8 @@ pub struct CallStats {
     pub session_id: Option<String>,
     /// Whether this side made the offer.
     pub initiator: Option<bool>,
+    /// What this side has to send and the partner does not want.
+    pub refused: Refused,
     /// The negotiated video codec, as in SDP: `H264`, `VP8`.
     pub video_codec: Option<&'static str>,
     /// The negotiated audio codec, as in SDP: `opus`.

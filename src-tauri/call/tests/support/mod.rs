@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
+#[cfg(feature = "internals")]
+#[allow(dead_code, reason = "each test uses a part")]
+pub(crate) mod foreign;
 pub(crate) mod hostile;
 #[cfg(feature = "internals")]
 pub(crate) mod peers;

@@ -13,16 +13,21 @@ pub(super) fn read_answer(
     mut proposed: Sections,
     mut remote: Remote,
 ) -> Result<(Sections, Remote), PeerError> {
-    if remote.sections.len() != proposed.wire.len() {
+    if remote.sections.len() > proposed.wire.len() {
         return Err(PeerError::BadDescription(
-            "it has more or fewer sections than the offer",
+            "it has more sections than the offer",
         ));
     }
 
     let bundle = std::mem::take(&mut remote.bundle);
     let mut can_add = true;
-    for (wire, section) in proposed.wire.iter_mut().zip(&mut remote.sections) {
+    for (index, wire) in proposed.wire.iter_mut().enumerate() {
         let Some(slot) = wire.slot else { continue };
+        let Some(section) = remote.sections.get_mut(index) else {
+            // What is left out is not wanted.
+            wire.slot = None;
+            continue;
+        };
         if section.slot() != Some(slot) {
             return Err(PeerError::BadDescription(
                 "it answers with another kind of media",

@@ -114,7 +114,9 @@ fn profile(id: &str) -> Option<Profile> {
     let [idc, flags] = [0, 2].map(|at| u8::from_str_radix(&id[at..at + 2], 16).ok());
     PROFILES
         .into_iter()
-        .find(|(of, mask, value, _)| idc == Some(*of) && flags.map(|flags| flags & mask) == Some(*value))
+        .find(|(of, mask, value, _)| {
+            idc == Some(*of) && flags.map(|flags| flags & mask) == Some(*value)
+        })
         .map(|(.., profile)| profile)
 }
 
@@ -177,7 +179,10 @@ mod tests {
             ))
         );
         // Interleaved packets come out of order on purpose.
-        assert_eq!(H264::parse("packetization-mode=2;profile-level-id=42e01f"), None);
+        assert_eq!(
+            H264::parse("packetization-mode=2;profile-level-id=42e01f"),
+            None
+        );
     }
 
     #[test]

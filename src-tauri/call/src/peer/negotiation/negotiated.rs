@@ -50,9 +50,7 @@ impl Kinds {
 impl Negotiated {
     /// The format to send. `None` if the partner does not want media of this kind, be it for now.
     pub(crate) fn to_send(&self, kind: MediaKind) -> Option<&Format> {
-        self.formats(kind)
-            .first()
-            .filter(|_| self.wanted.has(kind))
+        self.formats(kind).first().filter(|_| self.wanted.has(kind))
     }
 
     pub(in crate::peer) fn formats(&self, kind: MediaKind) -> &[Format] {

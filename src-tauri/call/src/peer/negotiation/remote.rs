@@ -195,7 +195,8 @@ impl Section {
 
 impl Content {
     fn read(media: &MediaDescription) -> Self {
-        let number = |name| value(&media.attributes, name).and_then(|text| text.trim().parse().ok());
+        let number =
+            |name| value(&media.attributes, name).and_then(|text| text.trim().parse().ok());
         match media.media_name.media.as_str() {
             "audio" => Self::Media(Media::read(MediaKind::Audio, media)),
             "video" => Self::Media(Media::read(MediaKind::Video, media)),

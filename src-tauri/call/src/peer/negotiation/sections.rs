@@ -236,9 +236,9 @@ impl Negotiation {
             .as_ref()
             .ok_or(PeerError::BadDescription("it answers no offer"))?;
         let (sections, remote) = read_answer(proposed.clone(), remote)?;
-        let negotiated = sections.negotiated(&remote).or_no_common_codec(
-            remote.sections.iter().filter_map(Section::slot),
-        )?;
+        let negotiated = sections
+            .negotiated(&remote)
+            .or_no_common_codec(remote.sections.iter().filter_map(Section::slot))?;
         let transport = self.transport(&sections, &remote)?;
         let role = match transport.setup.as_deref() {
             Some("passive") => DtlsRole::Active,
@@ -270,9 +270,9 @@ impl Negotiation {
         }
 
         let sections = assign(&self.agreed, &remote)?;
-        let negotiated = sections.negotiated(&remote).or_no_common_codec(
-            remote.sections.iter().filter_map(Section::slot),
-        )?;
+        let negotiated = sections
+            .negotiated(&remote)
+            .or_no_common_codec(remote.sections.iter().filter_map(Section::slot))?;
         let transport = self.transport(&sections, &remote)?;
         let role = match transport.setup.as_deref() {
             Some("passive") => DtlsRole::Active,
@@ -346,7 +346,9 @@ impl Negotiation {
             .wire
             .iter()
             .position(|section| section.slot.is_some());
-        index.and_then(|index| u16::try_from(index).ok()).unwrap_or(0)
+        index
+            .and_then(|index| u16::try_from(index).ok())
+            .unwrap_or(0)
     }
 
     fn for_library(&self, kind: RTCSdpType, remote: &Remote, transport: &Transport) -> String {
@@ -367,7 +369,12 @@ impl Negotiation {
     /// [`PeerError::BadDescription`] if something is missing, or if it is another certificate than
     /// before: a call has one for each side.
     fn transport(&self, sections: &Sections, remote: &Remote) -> Result<Transport, PeerError> {
-        let live = |index: &usize| sections.wire.get(*index).is_some_and(|it| it.slot.is_some());
+        let live = |index: &usize| {
+            sections
+                .wire
+                .get(*index)
+                .is_some_and(|it| it.slot.is_some())
+        };
         let by_group = remote.bundle.iter().filter_map(|mid| {
             remote
                 .sections

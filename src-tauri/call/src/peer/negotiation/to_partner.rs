@@ -22,7 +22,11 @@ pub(super) enum Kind<'a> {
 }
 
 /// Writes the library's `description` for the partner.
-pub(super) fn write(mut description: SessionDescription, sections: &Sections, kind: &Kind<'_>) -> String {
+pub(super) fn write(
+    mut description: SessionDescription,
+    sections: &Sections,
+    kind: &Kind<'_>,
+) -> String {
     let mut of_library = std::mem::take(&mut description.media_descriptions);
     let mut bundle = String::from("BUNDLE");
 
@@ -47,7 +51,9 @@ pub(super) fn write(mut description: SessionDescription, sections: &Sections, ki
         description.media_descriptions.push(written);
     }
 
-    description.attributes.retain(|attribute| attribute.key != "group");
+    description
+        .attributes
+        .retain(|attribute| attribute.key != "group");
     if sections.bundled {
         description = description.with_value_attribute("group".to_owned(), bundle);
     }
@@ -56,12 +62,14 @@ pub(super) fn write(mut description: SessionDescription, sections: &Sections, ki
 }
 
 /// Takes the library's section out of `of_library`.
-fn take(of_library: &mut Vec<MediaDescription>, known: &LibrarySection) -> Option<MediaDescription> {
+fn take(
+    of_library: &mut Vec<MediaDescription>,
+    known: &LibrarySection,
+) -> Option<MediaDescription> {
     let has_mid = |media: &MediaDescription| {
-        media
-            .attributes
-            .iter()
-            .any(|attribute| attribute.key == "mid" && attribute.value.as_deref() == Some(&*known.mid))
+        media.attributes.iter().any(|attribute| {
+            attribute.key == "mid" && attribute.value.as_deref() == Some(&*known.mid)
+        })
     };
 
     let index = of_library.iter().position(has_mid)?;
@@ -87,7 +95,12 @@ fn adapt(
         .retain(|attribute| attribute.key != "mid" || line.mid.is_some());
     set(media, "mid", line.mid.as_deref().unwrap_or_default());
 
-    let Kind::Answer { remote, sends, role } = kind else {
+    let Kind::Answer {
+        remote,
+        sends,
+        role,
+    } = kind
+    else {
         return;
     };
 

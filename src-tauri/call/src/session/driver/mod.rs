@@ -470,6 +470,7 @@ impl Driver {
         let first_audio = partner.first_audio(engine);
         let state = partner.new_state(now);
         let meeting_room = partner.new_meeting_room();
+        let refused = partner.new_refused();
 
         if partner.sample(now) {
             let percent = (partner.peer.link().loss_fraction() * 100.0).round();
@@ -490,6 +491,10 @@ impl Driver {
 
         if let Some(PartnerState { muted, camera_on }) = state {
             self.report_at(now, CallEventKind::PartnerState { muted, camera_on });
+        }
+
+        if let Some(refused) = refused {
+            self.report_at(now, CallEventKind::PartnerRefuses(refused));
         }
 
         if let Some(room) = meeting_room {

@@ -1,0 +1,252 @@
+//! A partner that speaks WebRTC as Tandem does, but describes it in words of its own: every
+//! description passes through an [`Edit`] of the test.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rtc::rtp::header::Header;
+use rtc::rtp::packet::Packet;
+use tandem_call::internals::{MediaKind, Packetizer, Peer, PeerEvent};
+use tandem_media::I420;
+use tandem_media::codec::{EncoderConfig, VideoCodec, encoder};
+use tandem_media::video::test_pattern;
+use tandem_signaling::client::ClientEvent;
+use tandem_signaling::message::{ClientMessage, RawValue, ServerMessage};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+
+use super::TestServer;
+use super::hostile::Hostile;
+use super::peers::peer;
+
+/// Changes the SDP of a description of this type.
+pub(crate) type Edit = fn(kind: &str, sdp: String) -> String;
+
+/// Leaves a description as it is.
+pub(crate) fn unchanged(_: &str, sdp: String) -> String {
+    sdp
+}
+
+/// A partner with words of its own.
+pub(crate) struct Foreign {
+    /// What has happened so far.
+    pub seen: Arc<Seen>,
+    offers: UnboundedSender<Edit>,
+    task: JoinHandle<()>,
+}
+
+/// What the partner has received.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// RTP packets of audio.
+    pub audio: AtomicUsize,
+    /// RTP packets of video.
+    pub video: AtomicUsize,
+    /// The first bytes of video payloads: what kind of H.264 packets they are.
+    pub kinds: Mutex<Vec<u8>>,
+    /// The SDP of every description, as it arrived.
+    pub descriptions: Mutex<Vec<String>>,
+}
+
+impl Foreign {
+    /// Enters `room` and calls whom it meets there. What it says passes through `out`, what it
+    /// hears through `back`.
+    pub(crate) fn join(server: &TestServer, room: &str, out: Edit, back: Edit) -> Self {
+        let seen = Arc::new(Seen::default());
+        let (offers, orders) = unbounded_channel();
+        let act = act(
+            Hostile::join(server),
+            room.to_owned(),
+            (out, back),
+            orders,
+            Arc::clone(&seen),
+        );
+
+        Self {
+            seen,
+            offers,
+            task: tokio::spawn(act),
+        }
+    }
+
+    /// Offers again in the call, with this description.
+    pub(crate) fn offer(&self, edit: Edit) {
+        self.offers.send(edit).expect("the partner is there");
+    }
+
+    /// Goes away without a word.
+    pub(crate) async fn stop(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+fn edited(description: &str, edit: Edit) -> Box<RawValue> {
+    let mut parsed: serde_json::Value = serde_json::from_str(description).expect("JSON");
+    let kind = parsed["type"].as_str().expect("a type").to_owned();
+    let sdp = parsed["sdp"].as_str().expect("SDP").to_owned();
+    parsed["sdp"] = edit(&kind, sdp).into();
+    RawValue::from_string(parsed.to_string()).expect("JSON")
+}
+
+/// The payload type that comes first in the video section.
+fn video_payload_type(description: &str) -> Option<u8> {
+    let (_, rest) = description.split_once("m=video 9 UDP/TLS/RTP/SAVPF ")?;
+    rest.split(|letter: char| !letter.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
+}
+
+async fn act(
+    mut signaling: Hostile,
+    room: String,
+    (out, back): (Edit, Edit),
+    mut orders: UnboundedReceiver<Edit>,
+    seen: Arc<Seen>,
+) {
+    let found = signaling.meet(&room).await;
+    let (mut peer, mut events) = peer().await;
+    let to = || found.socket_id.clone();
+    let mut payload_type = None;
+    let mut edit = out;
+    let mut offer_again = found.initiator;
+
+    loop {
+        if std::mem::take(&mut offer_again) {
+            let offer = peer.create_offer().await.expect("an offer");
+            let offer = edited(&offer, edit);
+            let message = ClientMessage::WebrtcOffer { to: to(), offer };
+            signaling.client.send(message).expect("the server");
+        }
+
+        let message = tokio::select! {
+            Some(order) = orders.recv() => {
+                (edit, offer_again) = (order, true);
+                continue;
+            }
+            event = events.recv() => {
+                match event.expect("the connection lives") {
+                    PeerEvent::Candidate(text) => {
+                        let candidate = RawValue::from_string(text.to_string()).expect("JSON");
+                        let message = ClientMessage::IceCandidate { to: to(), candidate };
+                        // The other side may be gone.
+                        let _ = signaling.client.send(message);
+                    }
+                    PeerEvent::Connected => {
+                        tokio::spawn(send_video(video_track(&peer).await, payload_type));
+                    }
+                    PeerEvent::Track(kind, track) => {
+                        tokio::spawn(count(kind, track, Arc::clone(&seen)));
+                    }
+                    _ => {}
+                }
+                continue;
+            }
+            message = signaling.events.recv() => message,
+        };
+
+        match message {
+            Some(ClientEvent::Message(ServerMessage::WebrtcOffer(relayed))) => {
+                seen.descriptions
+                    .lock()
+                    .push(relayed.offer.get().to_owned());
+                let offer = edited(relayed.offer.get(), back);
+                payload_type = video_payload_type(offer.get());
+                let answer = peer.apply_offer(offer.get(), false).await;
+                let answer = edited(&answer.expect("an offer to answer"), edit);
+                let message = ClientMessage::WebrtcAnswer { to: to(), answer };
+                signaling.client.send(message).expect("the server");
+            }
+            Some(ClientEvent::Message(ServerMessage::WebrtcAnswer(relayed))) => {
+                seen.descriptions
+                    .lock()
+                    .push(relayed.answer.get().to_owned());
+                let answer = edited(relayed.answer.get(), back);
+                payload_type = payload_type.or(video_payload_type(answer.get()));
+                peer.apply_answer(answer.get()).await.expect("an answer");
+            }
+            Some(ClientEvent::Message(ServerMessage::IceCandidate(relayed))) => {
+                let _ = peer.add_candidate(relayed.candidate.get()).await;
+            }
+            None => return,
+            _ => {}
+        }
+    }
+}
+
+type Track = Arc<dyn webrtc::media_stream::track_local::TrackLocal>;
+
+async fn video_track(peer: &Peer) -> Track {
+    for sender in peer.connection().get_senders().await {
+        if sender.track().kind().await == rtc::rtp_transceiver::rtp_sender::RtpCodecKind::Video {
+            return Arc::clone(sender.track());
+        }
+    }
+
+    panic!("a peer has a video track");
+}
+
+/// Sends a keyframe fifteen times a second.
+async fn send_video(track: Track, payload_type: Option<u8>) {
+    let Some(payload_type) = payload_type else {
+        return;
+    };
+
+    let config = EncoderConfig {
+        width: 320,
+        height: 240,
+        fps: 15.0,
+        bitrate_bps: 300_000,
+        max_nal_bytes: None,
+    };
+    let mut encoder = encoder(VideoCodec::H264, config).expect("an encoder");
+    let mut packetizer = Packetizer::new(VideoCodec::H264);
+    let ssrc = track.ssrcs().await[0];
+    let mut sequence = 1_u16;
+    let mut clock = tokio::time::interval(Duration::from_millis(66));
+
+    for number in 0_u16.. {
+        clock.tick().await;
+        let mut image = I420::new(config.width, config.height);
+        test_pattern::draw(&mut image, number, u32::from(number) * 66);
+        let frame = encoder.encode(&image, u64::from(number) * 66, true);
+        let Ok(Some(frame)) = frame else { continue };
+        for payload in packetizer.packetize(frame.data) {
+            let header = Header {
+                version: 2,
+                marker: payload.marker,
+                payload_type,
+                sequence_number: sequence,
+                timestamp: u32::from(number) * 6_000,
+                ssrc,
+                ..Header::default()
+            };
+            sequence = sequence.wrapping_add(1);
+            let packet = Packet {
+                header,
+                payload: payload.data,
+            };
+            if track.write_rtp(packet).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn count(kind: MediaKind, track: Arc<dyn TrackRemote>, seen: Arc<Seen>) {
+    while let Some(event) = track.poll().await {
+        if let TrackRemoteEvent::OnRtpPacket(packet) = event {
+            match kind {
+                MediaKind::Audio => seen.audio.fetch_add(1, Relaxed),
+                MediaKind::Video => {
+                    seen.kinds.lock().extend(packet.payload.first());
+                    seen.video.fetch_add(1, Relaxed)
+                }
+            };
+        }
+    }
+}
