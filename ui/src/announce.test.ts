@@ -23,6 +23,8 @@ describe("announcements", () => {
     ["cameraOn", t.cameraOn, t.cameraOff],
     ["partnerMuted", t.partnerMuted, t.partnerUnmuted],
     ["partnerCameraOff", t.partnerCameraOff, t.partnerCameraOn],
+    ["partnerRefusesAudio", t.partnerRefusesAudio, t.partnerWantsAudio],
+    ["partnerRefusesVideo", t.partnerRefusesVideo, t.partnerWantsVideo],
     ["serverLost", words.call.serverLost, words.server.back],
   ])("say when %s turns on and off", (field, on, off) => {
     const without = inCall({ [field]: false });

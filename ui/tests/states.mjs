@@ -157,6 +157,8 @@ export function call(change = {}) {
     sendsVideo: true,
     partnerMuted: false,
     partnerCameraOff: false,
+    partnerRefusesAudio: false,
+    partnerRefusesVideo: false,
     reconnectingUntilMs: null,
     partnerServerLost: false,
     known: false,

@@ -29,6 +29,13 @@ impl Report {
             audio: audio(stats, intent),
             route: route(stats),
             bitrate: bitrate.collect(),
+            refused: [
+                (stats.refused.audio, "audio"),
+                (stats.refused.video, "video"),
+            ]
+            .into_iter()
+            .filter_map(|(refused, kind)| refused.then_some(kind))
+            .collect(),
             ..Self::default()
         }
     }
@@ -65,6 +72,8 @@ fn video_received(stats: &CallStats) -> VideoReceived {
             plis: Some(received.plis),
             freezes: Some(received.freezes),
             frozen_ms: Some(received.frozen_ms),
+            pauses: Some(received.pauses),
+            paused_ms: Some(received.paused_ms),
             decode_ms_p50: received.decode_ms_p50.map(f64::from),
             // The rest is read off the test pattern, see `PatternMeter`.
             ..VideoReceived::default()

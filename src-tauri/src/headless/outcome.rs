@@ -155,6 +155,7 @@ impl Timeline {
             | CallEventKind::PartnerBack
             | CallEventKind::PartnerSignalingLost
             | CallEventKind::PartnerSignalingBack
+            | CallEventKind::PartnerRefuses(_)
             | CallEventKind::PartnerState { .. } => {}
         }
     }
@@ -211,6 +212,11 @@ impl Timeline {
                 reason.code,
                 reason.message.clone(),
             ));
+        }
+
+        if refuses_everything(stats, intent) {
+            let reason = EndReason::from(EndCode::NoCommonCodec);
+            return Err(Failure::new(Exit::Connection, reason.code, reason.message));
         }
 
         match missing_media(stats, intent) {
@@ -275,6 +281,18 @@ fn is_needed(part: MediaPart, intent: &Intent) -> bool {
     }
 }
 
+/// Whether the partner wants nothing of what this side has to send, and sends nothing itself.
+fn refuses_everything(stats: &CallStats, intent: &Intent) -> bool {
+    let wants_something = (intent.sends_video && !stats.refused.video)
+        || (intent.sends_audio && !stats.refused.audio);
+    let received = stats
+        .video_received
+        .is_some_and(|received| received.frames > 0)
+        || stats.audio.jitter.packets > 0;
+
+    (stats.refused.video || stats.refused.audio) && !wants_something && !received
+}
+
 fn missing_media(stats: &CallStats, intent: &Intent) -> Option<&'static str> {
     let frames_sent = stats.video_sent.is_some_and(|sent| sent.frames > 0);
     // An open stream must carry something. Without a stream, it matters only if the partner is
@@ -291,11 +309,11 @@ fn missing_media(stats: &CallStats, intent: &Intent) -> Option<&'static str> {
 
     [
         (
-            !intent.sends_video || frames_sent,
+            !intent.sends_video || stats.refused.video || frames_sent,
             "No video was sent. Check the camera or file, and that the call lasts long enough.",
         ),
         (
-            !intent.sends_audio || stats.audio.sent_packets > 0,
+            !intent.sends_audio || stats.refused.audio || stats.audio.sent_packets > 0,
             "No audio was sent. Check the microphone or file.",
         ),
         (
@@ -528,6 +546,32 @@ mod tests {
             verdict(&call, &stats),
             no_media,
             "the audio stream has no packets"
+        );
+    }
+
+    #[test]
+    fn what_a_partner_refuses_need_not_flow() {
+        let call = Call::new().connected().ended(EndCode::HungUp);
+        let mut stats = flowing();
+        stats.refused.audio = true;
+        stats.audio.sent_packets = 0;
+        assert_eq!(verdict(&call, &stats).0, Exit::Success, "video is a call");
+
+        stats.refused.video = true;
+        stats.video_sent = None;
+        assert_eq!(
+            verdict(&call, &stats).0,
+            Exit::Success,
+            "and so is listening"
+        );
+
+        stats.video_received = None;
+        stats.audio_received = false;
+        stats.audio.jitter.packets = 0;
+        assert_eq!(
+            verdict(&call, &stats),
+            (Exit::Connection, "NO_COMMON_CODEC".to_owned()),
+            "nothing at all is none"
         );
     }
 

@@ -1,8 +1,9 @@
 //! The report of a headless call: one JSON object, a contract with every program that reads it.
 //!
 //! All keys are always present. A figure that does not apply or could not be measured is `null`,
-//! never 0. Times are in milliseconds, rounded to a tenth. Two fields go beyond the contract:
-//! `warnings` and `video.received.pictures`.
+//! never 0. Times are in milliseconds, rounded to a tenth. These fields go beyond the contract:
+//! `warnings`, `refused`, `video.received.pauses`, `video.received.pausedMs` and
+//! `video.received.pictures`.
 
 use serde::{Serialize, Serializer};
 
@@ -12,7 +13,7 @@ use crate::error_code::ErrorCode;
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Everything that each side sends arrived, and nothing that the user asked for
+    /// Everything that both sides agreed to send arrived, and nothing that the user asked for
     /// failed.
     pub ok: bool,
     /// Why `ok` is false.
@@ -31,6 +32,8 @@ pub struct Report {
     pub route: RouteReport,
     /// Bitrates over time, a sample every half second.
     pub bitrate: Vec<BitrateSample>,
+    /// What this peer has to send and the partner does not want: `audio`, `video`.
+    pub refused: Vec<&'static str>,
     /// CPU time and memory of the process.
     pub process: ProcessReport,
     /// What the user should know although the call continued, such as a recording that did not fit
@@ -137,6 +140,10 @@ pub struct VideoReceived {
     pub freezes: Option<u64>,
     /// As `totalFreezesDuration` of W3C webrtc-stats.
     pub frozen_ms: Option<u64>,
+    /// As `pauseCount` of W3C webrtc-stats.
+    pub pauses: Option<u64>,
+    /// As `totalPausesDuration` of W3C webrtc-stats.
+    pub paused_ms: Option<u64>,
     /// Time to decode a frame, median.
     #[serde(serialize_with = "tenths")]
     pub decode_ms_p50: Option<f64>,
@@ -330,8 +337,11 @@ mod tests {
       "process": { "cpuSeconds": 0.0, "peakRssBytes": 0 } }"#;
 
     /// The fields beyond the contract.
-    const EXTRAS: [&str; 5] = [
+    const EXTRAS: [&str; 8] = [
         "warnings",
+        "refused",
+        "video.received.pauses",
+        "video.received.pausedMs",
         "video.received.pictures",
         "video.received.pictures.missing",
         "video.received.pictures.outOfOrder",

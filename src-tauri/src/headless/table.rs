@@ -174,6 +174,8 @@ fn video_rows(rows: &mut Rows, report: &Report) {
     );
     rows.row("  freezes", count(received.freezes));
     rows.row("  frozen", with_unit(count(received.frozen_ms), "ms"));
+    rows.row("  pauses", count(received.pauses));
+    rows.row("  paused", with_unit(count(received.paused_ms), "ms"));
     let order = &received.pictures;
     rows.row(
         "  missing, late, repeated",

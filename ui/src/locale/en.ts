@@ -182,6 +182,8 @@ export const en = {
     waitingForVideo: "Waiting for video…",
     partnerMuted: "{name} is muted",
     partnerCameraOff: "{name}'s camera is off",
+    partnerRefusesAudio: "{name} isn't receiving your sound",
+    partnerRefusesVideo: "{name} isn't receiving your video",
     connection: {
       /** Shown until the quality is known. */
       unknown: "Connection",
@@ -375,6 +377,10 @@ export const en = {
     partnerUnmuted: "{name} is unmuted",
     partnerCameraOff: "{name}'s camera is off",
     partnerCameraOn: "{name}'s camera is on",
+    partnerRefusesAudio: "{name} isn't receiving your sound",
+    partnerWantsAudio: "{name} is receiving your sound again",
+    partnerRefusesVideo: "{name} isn't receiving your video",
+    partnerWantsVideo: "{name} is receiving your video again",
     reconnecting: "The connection to {name} was lost. Reconnecting…",
     reconnected: "{name} is back",
     hosting: "You're hosting on this network",

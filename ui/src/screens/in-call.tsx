@@ -86,7 +86,7 @@ function Stage({ call, act, nowMs }: Pick<View, "act"> & { call: Call; nowMs: nu
 
 /** What is worth knowing about the other side now, and how good the connection is. */
 function Badges({ call }: { call: Call }) {
-  const { partner, partnerMuted } = call;
+  const { partner, partnerMuted, partnerRefusesAudio, partnerRefusesVideo } = call;
   return (
     <ul class="badges">
       {partnerMuted && (
@@ -97,10 +97,37 @@ function Badges({ call }: { call: Call }) {
           </span>
         </li>
       )}
+      {partnerRefusesAudio && (
+        <Refusal name="partner-refuses-audio" icon="microphoneOff" partner={partner}>
+          {t.partnerRefusesAudio}
+        </Refusal>
+      )}
+      {partnerRefusesVideo && (
+        <Refusal name="partner-refuses-video" icon="cameraOff" partner={partner}>
+          {t.partnerRefusesVideo}
+        </Refusal>
+      )}
       <li>
         <Connection call={call} />
       </li>
     </ul>
+  );
+}
+
+/** What is sent and does not get through, because the other side does not want it. */
+function Refusal(props: {
+  name: string;
+  icon: "microphoneOff" | "cameraOff";
+  partner: Call["partner"];
+  children: string;
+}) {
+  return (
+    <li class="badge attention" data-badge={props.name}>
+      <Icon name={props.icon} />
+      <span>
+        <Sentence template={props.children} partner={props.partner} />
+      </span>
+    </li>
   );
 }
 

@@ -269,6 +269,8 @@ describe("a call", () => {
       route: "relayed",
       partnerMuted: true,
       partnerCameraOff: true,
+      partnerRefusesAudio: true,
+      partnerRefusesVideo: true,
       reconnectingUntilMs: NOW + 30_000,
     });
     expect(new Set(badges())).toEqual(
@@ -279,12 +281,15 @@ describe("a call", () => {
         "quality-words",
         "partner-muted",
         "partner-camera-off",
+        "partner-refuses-audio",
+        "partner-refuses-video",
         "reconnecting",
       ]),
     );
     expect(text("[data-badge=route]")).toBe(words.call.connection.relayed);
     expect(text("[data-badge=partner-muted]")).toBe("Amara is muted");
     expect(text("[data-badge=partner-camera-off]")).toBe("Amara's camera is off");
+    expect(text("[data-badge=partner-refuses-video]")).toBe("Amara isn't receiving your video");
   });
 
   it.each([

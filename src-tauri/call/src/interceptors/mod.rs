@@ -9,6 +9,7 @@ mod nack;
 mod pass_through;
 mod repair_tap;
 mod report_tap;
+mod sent_tap;
 mod undeclared_tap;
 
 pub(crate) use keyframe_tap::{KeyframeTap, keyframe_requests};
@@ -17,4 +18,5 @@ pub(crate) use nack::NackGenerator;
 pub(crate) use pass_through::{PassThrough, Tap};
 pub(crate) use repair_tap::RepairTap;
 pub(crate) use report_tap::ReportTap;
+pub(crate) use sent_tap::{SentStreams, SentTap};
 pub(crate) use undeclared_tap::UndeclaredTap;

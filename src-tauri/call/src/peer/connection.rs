@@ -37,7 +37,9 @@ use super::workarounds::{
 };
 use super::{description, privacy, setup};
 use crate::congestion::{self, BitrateBounds};
-use crate::interceptors::{LastHeard, LastHeardTap, PassThrough, UndeclaredTap};
+use crate::interceptors::{
+    LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap, UndeclaredTap,
+};
 use crate::link::LinkState;
 use crate::partner_state::CHANNEL;
 
@@ -46,6 +48,8 @@ const LAST_HEARD_TAP: Slot = Slot::Custom(2_400);
 
 /// Beside it.
 const UNDECLARED_TAP: Slot = Slot::Custom(2_410);
+/// Beside them: packets that are paced have been, and those that are sent again are there.
+const SENT_TAP: Slot = Slot::Custom(2_420);
 
 /// How to set up a peer connection.
 #[derive(Clone)]
@@ -98,6 +102,7 @@ pub struct Peer {
     handshake_done: HandshakeDone,
     link: Arc<LinkState>,
     heard: Arc<LastHeard>,
+    sent: Arc<SentStreams>,
     audio: Option<LocalTrack>,
     video: Option<LocalTrack>,
     /// The tracks are in place: a second offer only renegotiates.
@@ -137,6 +142,7 @@ impl Peer {
 
         let (registry, link) = congestion::register(&mut engine, config.link)?;
         let heard = LastHeard::new(Instant::now());
+        let sent = Arc::new(SentStreams::default());
         let undeclared = {
             let events = events.clone();
             move |ssrc, payload_type| {
@@ -152,7 +158,8 @@ impl Peer {
             .with(
                 UNDECLARED_TAP,
                 PassThrough::new(UndeclaredTap::new(Box::new(undeclared))),
-            );
+            )
+            .with(SENT_TAP, PassThrough::new(SentTap::new(Arc::clone(&sent))));
 
         // mDNS asks the local network, which must not notice anything in relay-only mode.
         let mdns = if config.relay_only {
@@ -210,6 +217,7 @@ impl Peer {
             handshake_done,
             link,
             heard,
+            sent,
             audio: None,
             video: None,
             prepared: false,
@@ -498,6 +506,11 @@ impl Peer {
     /// When the partner was last heard.
     pub(crate) fn heard(&self) -> &Arc<LastHeard> {
         &self.heard
+    }
+
+    /// What has been sent to the partner.
+    pub(crate) fn sent(&self) -> &SentStreams {
+        &self.sent
     }
 
     /// The route that media takes. `None` until there is one.

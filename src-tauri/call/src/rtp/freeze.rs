@@ -9,18 +9,45 @@ const AVERAGED_FRAMES: usize = 30;
 const MIN_FRAMES: usize = 5;
 /// A frame shown for this much longer than the average is a freeze.
 const FREEZE_MARGIN: Duration = Duration::from_millis(150);
-/// After more than this the video counts as paused: nothing is being sent.
+/// After more than this the video counts as paused.
 const PAUSE: Duration = Duration::from_secs(5);
+/// A gap that has not ended yet counts from here: the end of a call is no freeze.
+const OPEN_GAP: Duration = Duration::from_secs(1);
 
 /// Counts freezes as W3C webrtc-stats defines `freezeCount` and `totalFreezesDuration`: a frame was
 /// shown for at least max(3 × average, average + 150 ms), where the average is that of the last 30
-/// frames. More than 5 s without a frame is a pause, not a freeze.
+/// frames. More than 5 s without a frame is a pause, not a freeze (`pauseCount`,
+/// `totalPausesDuration`).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FreezeDetector {
     last: Option<Instant>,
     durations: VecDeque<Duration>,
-    freezes: u64,
-    frozen: Duration,
+    stalls: Stalls,
+}
+
+/// How often and for how long the video stood still.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Stalls {
+    /// Freezes.
+    pub(crate) freezes: u64,
+    /// How long all of them lasted together.
+    pub(crate) frozen: Duration,
+    /// Pauses.
+    pub(crate) pauses: u64,
+    /// How long all of them lasted together.
+    pub(crate) paused: Duration,
+}
+
+impl Stalls {
+    fn freeze(&mut self, duration: Duration) {
+        self.freezes += 1;
+        self.frozen += duration;
+    }
+
+    fn pause(&mut self, duration: Duration) {
+        self.pauses += 1;
+        self.paused += duration;
+    }
 }
 
 impl FreezeDetector {
@@ -32,6 +59,7 @@ impl FreezeDetector {
 
         let duration = now.saturating_duration_since(last);
         if duration > PAUSE {
+            self.stalls.pause(duration);
             self.durations.clear();
             return;
         }
@@ -39,8 +67,7 @@ impl FreezeDetector {
         if self.durations.len() >= MIN_FRAMES {
             let average = self.durations.iter().sum::<Duration>() / self.durations.len() as u32;
             if duration >= (3 * average).max(average + FREEZE_MARGIN) {
-                self.freezes += 1;
-                self.frozen += duration;
+                self.stalls.freeze(duration);
             }
         }
 
@@ -50,14 +77,19 @@ impl FreezeDetector {
         }
     }
 
-    /// Number of freezes.
-    pub(crate) fn freezes(&self) -> u64 {
-        self.freezes
-    }
+    /// All stalls, with the one that lasts until `now` if that is given.
+    pub(crate) fn stalls(&self, now: Option<Instant>) -> Stalls {
+        let mut stalls = self.stalls;
+        let open = now.zip(self.last).map_or(Duration::ZERO, |(now, last)| {
+            now.saturating_duration_since(last)
+        });
+        if open > PAUSE {
+            stalls.pause(open);
+        } else if open > OPEN_GAP {
+            stalls.freeze(open);
+        }
 
-    /// How long all freezes lasted together.
-    pub(crate) fn frozen(&self) -> Duration {
-        self.frozen
+        stalls
     }
 }
 
@@ -85,15 +117,19 @@ mod tests {
     #[test]
     fn even_frames_never_freeze() {
         let detector = after_gaps(&[33; 100]);
-        assert_eq!((detector.freezes(), detector.frozen()), (0, Duration::ZERO));
+        assert_eq!(detector.stalls(None), Stalls::default());
     }
 
     #[test]
     fn a_gap_is_a_freeze_from_150_ms_above_the_average() {
-        assert_eq!(after_gaps(&[182]).freezes(), 0, "1 ms less than 33 + 150");
+        assert_eq!(
+            after_gaps(&[182]).stalls(None).freezes,
+            0,
+            "1 ms less than 33 + 150"
+        );
         let detector = after_gaps(&[183, 33, 33]);
         assert_eq!(
-            (detector.freezes(), detector.frozen()),
+            (detector.stalls(None).freezes, detector.stalls(None).frozen),
             (1, 183 * MS),
             "the whole gap is frozen time"
         );
@@ -110,23 +146,48 @@ mod tests {
         }
 
         assert_eq!(
-            detector.freezes(),
+            detector.stalls(None).freezes,
             0,
             "599 ms is less than three times 200 ms"
         );
 
         now += 700 * MS;
         detector.on_frame(now);
-        assert_eq!(detector.freezes(), 1);
+        assert_eq!(detector.stalls(None).freezes, 1);
     }
 
     #[test]
     fn a_pause_is_not_a_freeze() {
         let detector = after_gaps(&[5_001, 33]);
+        let paused = Stalls {
+            pauses: 1,
+            paused: 5_001 * MS,
+            ..Stalls::default()
+        };
+        assert_eq!(detector.stalls(None), paused);
+    }
+
+    #[test]
+    fn a_stall_that_lasts_to_the_end_counts() {
+        let detector = after_gaps(&[33]);
+        let end = |ms: u32| detector.stalls(detector.last.map(|last| last + ms * MS));
         assert_eq!(
-            (detector.freezes(), detector.frozen()),
-            (0, Duration::ZERO),
-            "nothing was sent for more than 5 s"
+            end(1_000),
+            Stalls::default(),
+            "the call may just have ended"
+        );
+
+        let frozen = Stalls {
+            freezes: 1,
+            frozen: 1_001 * MS,
+            ..Stalls::default()
+        };
+        assert_eq!(end(1_001), frozen);
+        assert_eq!((end(5_001).freezes, end(5_001).pauses), (0, 1));
+        assert_eq!(end(5_001).paused, 5_001 * MS);
+        assert_eq!(
+            FreezeDetector::default().stalls(detector.last),
+            Stalls::default()
         );
     }
 }

@@ -64,7 +64,7 @@ impl History {
             at: now,
             sent_bytes: traffic.sent.load(Relaxed),
             received_bytes: traffic.received.load(Relaxed),
-            frozen_ms: received.lock().stats().frozen_ms,
+            frozen_ms: received.lock().frozen_ms(),
         };
 
         let last = std::mem::replace(&mut self.last, totals);

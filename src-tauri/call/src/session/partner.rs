@@ -252,15 +252,23 @@ impl PartnerConnection {
     pub(super) async fn stats(&self, engine: Option<&AudioEngine>) -> CallStats {
         let negotiated = self.peer.negotiated();
         let repair = self.peer.link().repair();
-        let audio = engine.map(AudioEngine::stats).unwrap_or_default();
+        let mut audio = engine.map(AudioEngine::stats).unwrap_or_default();
+        let sent = self
+            .peer
+            .audio()
+            .map(|local| self.peer.sent().of(local.ssrc));
+        (audio.sent_packets, audio.sent_bytes) =
+            sent.map_or((0, 0), |sent| (sent.packets, sent.bytes));
+        let state = self.remote_state.reported();
+        let now = Instant::now();
         let (received, lip_sync_ms_p95) = {
             let recorder = self.incoming.video.lock();
-            (recorder.stats(), recorder.lip_sync_ms_p95())
+            let received = recorder.stats(state.camera_on.then_some(now));
+            (received, recorder.lip_sync_ms_p95())
         };
 
         // A partner that reports its camera or microphone as off may have negotiated a stream
         // without sending any.
-        let state = self.remote_state.reported();
         let video_sends = state.camera_on || received.packets > 0;
         let audio_sends = !state.muted || audio.jitter.packets > 0;
 

@@ -194,8 +194,15 @@ impl ReceiveRecorder {
         self.lip_sync_ms.percentiles().map(|offsets| offsets.p95)
     }
 
-    /// The figures so far, without those that only the link knows: `recovered` and `nacks`.
-    pub(super) fn stats(&self) -> VideoReceived {
+    /// How long the video stood still in total, in ms, without pauses.
+    pub(super) fn frozen_ms(&self) -> u64 {
+        millis(self.freezes.stalls(None).frozen)
+    }
+
+    /// The figures so far, without those that only the link knows: `recovered` and `nacks`. If the
+    /// partner should be sending, `now` makes a stall count that has not ended yet.
+    pub(super) fn stats(&self, now: Option<Instant>) -> VideoReceived {
+        let stalls = self.freezes.stalls(now);
         VideoReceived {
             frames: self.rate.count,
             keyframes: self.keyframes,
@@ -208,11 +215,17 @@ impl ReceiveRecorder {
             recovered: 0,
             nacks: 0,
             plis: self.keyframe_requests,
-            freezes: self.freezes.freezes(),
-            frozen_ms: u64::try_from(self.freezes.frozen().as_millis()).unwrap_or(u64::MAX),
+            freezes: stalls.freezes,
+            frozen_ms: millis(stalls.frozen),
+            pauses: stalls.pauses,
+            paused_ms: millis(stalls.paused),
             decode_ms_p50: self.decode_ms.percentiles().map(|times| times.p50),
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

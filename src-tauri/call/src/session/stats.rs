@@ -96,6 +96,10 @@ pub struct VideoReceived {
     pub freezes: u64,
     /// How long they lasted in total, in ms (W3C `totalFreezesDuration`).
     pub frozen_ms: u64,
+    /// Pauses: more than 5 s without a frame (W3C `pauseCount`).
+    pub pauses: u64,
+    /// How long they lasted in total, in ms (W3C `totalPausesDuration`).
+    pub paused_ms: u64,
     /// Time to decode a frame, in ms: median of the last 600 frames.
     pub decode_ms_p50: Option<f32>,
 }

@@ -401,6 +401,10 @@ impl App {
                     (call.partner_muted, call.partner_camera_off) = (muted, !camera_on);
                 });
             }
+            CallEventKind::PartnerRefuses(refused) => self.in_call(|call| {
+                call.partner_refuses_audio = refused.audio;
+                call.partner_refuses_video = refused.video;
+            }),
             CallEventKind::Ended {
                 reason: EndReason { code, cause, .. },
             } => match &self.call {
@@ -538,6 +542,8 @@ impl App {
             sends_video,
             partner_muted: false,
             partner_camera_off: false,
+            partner_refuses_audio: false,
+            partner_refuses_video: false,
             reconnecting_until_ms: None,
             partner_server_lost: false,
             server_lost: self.state.server.status == ServerStatus::Unreachable,

@@ -1,6 +1,7 @@
 //! Property test: the rules that hold for any order of commands, events and failures.
 
 use proptest::prelude::*;
+use tandem_call::Refused;
 use tandem_media::error::{MediaEvent, MediaPart};
 use tandem_nearby::{NearbyChange, Neighbour, NeighbourId, Reach};
 use tandem_signaling::client::ClientErrorCode;
@@ -112,6 +113,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(CallEventKind::PartnerSignalingLost),
         1 => Just(CallEventKind::PartnerSignalingBack),
         1 => any::<(bool, bool)>().prop_map(|(muted, camera_on)| CallEventKind::PartnerState { muted, camera_on }),
+        1 => any::<(bool, bool)>().prop_map(|(audio, video)| CallEventKind::PartnerRefuses(Refused { audio, video })),
         1 => Just(ended(EndCode::PartnerLeft)),
         1 => Just(ended(EndCode::RelayUnreachable)),
         1 => Just(failed(MediaPart::Camera)),
