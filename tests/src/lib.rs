@@ -19,6 +19,7 @@
     reason = "fixtures run in real time and wait with deadlines"
 )]
 
+pub mod aiortc;
 pub mod authority;
 pub mod balancer;
 pub mod browser;
@@ -50,6 +51,7 @@ pub mod window;
 pub mod wire_client;
 pub mod y4m;
 
+pub use aiortc::Aiortc;
 pub use authority::{Authority, Validity};
 pub use balancer::Balancer;
 pub use browser::Browser;

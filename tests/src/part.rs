@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::message_bus::PYTHON;
 use crate::process::tool;
-use crate::{Overlay, clip, guest, network};
+use crate::{Overlay, aiortc, clip, guest, network};
 
 /// Something outside the workspace that a test needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Part {
     Chromium,
     /// Firefox, and Node.js with the driver that opens it.
     Firefox,
+    /// The Python package aiortc.
+    Aiortc,
     /// The TURN server coturn, with its test client.
     Coturn,
     /// The `redis-server` program.
@@ -110,6 +112,10 @@ impl Part {
                     &source("browser/node_modules/puppeteer-core"),
                     "the browser driver puppeteer-core",
                 )
+            }
+            Self::Aiortc => {
+                programs(&["python3"])?;
+                file(&aiortc::packages().join("aiortc"), "the package aiortc")
             }
             Self::Redis => programs(&["redis-server"]),
             Self::CCompiler => programs(&["cc"]),

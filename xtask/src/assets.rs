@@ -1,5 +1,5 @@
-//! Downloads the whole-system tests' data: the browser driver, clips with real motion, a guest's
-//! kernel.
+//! Downloads the whole-system tests' data: the browser driver, aiortc, clips with real motion, a
+//! guest's kernel.
 //!
 //! Everything stays in the cache folder, so a second run downloads nothing. A failed download is
 //! reported and not fatal: the tests that need it skip themselves with the reason.
@@ -18,11 +18,16 @@ const CLIPS: [&str; 2] = ["bikes.mp4", "carphone_pristine.mp4"];
 /// Downloads what is missing.
 pub(crate) fn fetch() {
     type Get = fn() -> Result<()>;
-    let parts: [(&str, bool, Get); 3] = [
+    let parts: [(&str, bool, Get); 4] = [
         (
             "Getting the browser driver",
             npm::is_installed(&browser_driver_folder()),
             || npm::install(&browser_driver_folder()),
+        ),
+        (
+            "Getting aiortc, a WebRTC partner in Python",
+            aiortc_is_there(),
+            aiortc,
         ),
         ("Getting clips with real motion", clips_are_there(), clips),
         (
@@ -45,6 +50,36 @@ pub(crate) fn fetch() {
 
 fn browser_driver_folder() -> PathBuf {
     workspace::root().join("tests/browser")
+}
+
+/// The exact versions of aiortc and what it needs.
+fn aiortc_lock() -> PathBuf {
+    workspace::root().join("tests/aiortc/requirements.txt")
+}
+
+/// Whether the packages of the lock file are installed: they lie beside a copy of it.
+fn aiortc_is_there() -> bool {
+    let installed = workspace::cache_dir()
+        .map(|cache| fs::read(cache.join("aiortc/requirements.txt")))
+        .ok()
+        .and_then(Result::ok);
+    installed.is_some() && installed == fs::read(aiortc_lock()).ok()
+}
+
+fn aiortc() -> Result<()> {
+    let folder = workspace::cache_dir()?.join("aiortc");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).context("cannot remove the older packages")?;
+    }
+
+    let (target, lock) = (folder.display().to_string(), aiortc_lock());
+    // The tests run this Python, too: some packages are built for one version.
+    Shell::new("python3", ["-m", "pip", "install", "--quiet"])
+        .args(["--only-binary=:all:", "--no-deps", "--target", &target])
+        .args(["--requirement", &lock.display().to_string()])
+        .run()?;
+    fs::copy(&lock, folder.join("requirements.txt")).context("cannot note what is installed")?;
+    Ok(())
 }
 
 fn clips_are_there() -> bool {

@@ -19,6 +19,9 @@ const SKIP_ABOVE: i64 = 400 * SAMPLES_PER_MS;
 /// A pause in the timestamps that would be due later than this, in samples, means a new origin of
 /// RTP time, not a pause.
 const LONGEST_WAIT: i64 = 1_000 * SAMPLES_PER_MS;
+/// Timestamps of consecutive packets that are off by less than this, in samples, come from a sender
+/// that counts badly: 1 ms. Gateways convert from other clocks, and some senders count in ms.
+const INEXACT: i64 = SAMPLES_PER_MS;
 /// A sender in DTX is never silent this long, in samples (Opus refreshes every 400 ms): longer gaps
 /// are loss.
 const LONGEST_DTX: u64 = 1_000 * SAMPLES_PER_MS as u64;
@@ -132,7 +135,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
         let gap = first.media - next_media;
         let remaining = gap - self.concealed;
 
-        if gap < 0 || remaining > LONGEST_WAIT {
+        if gap < 0 || remaining > LONGEST_WAIT || self.follows(first.sequence, gap) {
             return Source::Packet;
         }
 
@@ -163,6 +166,12 @@ impl<D: PacketDecoder> JitterBuffer<D> {
             Some(frame) => Source::Conceal(remaining as usize - frame),
             None => Source::Conceal(remaining as usize),
         }
+    }
+
+    /// Whether the packet with this sequence number, `gap` samples after what was decoded last,
+    /// simply follows it.
+    fn follows(&self, sequence: i64, gap: i64) -> bool {
+        self.store.next() == Some(sequence) && self.concealed == 0 && gap.abs() < INEXACT
     }
 
     /// Drops the oldest packets, far too late to play, that the network had queued during an
@@ -228,6 +237,10 @@ impl<D: PacketDecoder> JitterBuffer<D> {
 
     fn decode_first(&mut self, clock: i64) {
         let contiguous = self.store.first().map(|first| first.sequence) == self.store.next();
+        let follows = self.store.first().is_some_and(|first| {
+            let gap = first.media - self.next_media.unwrap_or(first.media);
+            self.follows(first.sequence, gap)
+        });
         self.count_lost();
         let Some(packet) = self.store.pop() else {
             return;
@@ -246,7 +259,7 @@ impl<D: PacketDecoder> JitterBuffer<D> {
 
         // The decoder continues smoothly after concealing exactly what was missing; otherwise the
         // parts must be joined.
-        let smooth = self.concealed == gap && self.concealed <= FADE_START;
+        let smooth = follows || (self.concealed == gap && self.concealed <= FADE_START);
         let started = self.next_media.is_some();
         let tail_samples = MERGE_OVERLAP + MERGE_SEARCH;
         let mut tail = [0; MERGE_OVERLAP + MERGE_SEARCH];

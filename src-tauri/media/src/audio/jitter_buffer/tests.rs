@@ -90,6 +90,8 @@ struct Run<D: PacketDecoder> {
     skew: f64,
     first_sequence: u16,
     first_timestamp: u32,
+    /// By how many samples the timestamp of packet `n` is wrong.
+    error: fn(u32) -> i32,
     fec: bool,
     /// Pulls per wake-up of the sound card.
     burst: u32,
@@ -113,6 +115,7 @@ impl<D: PacketDecoder> Run<D> {
             skew: 0.0,
             first_sequence: 65_000,
             first_timestamp: u32::MAX - 48_000 * 7,
+            error: |_| 0,
             fec: true,
             burst: 1,
             in_flight: VecDeque::new(),
@@ -139,7 +142,10 @@ impl<D: PacketDecoder> Run<D> {
             if let Some(delay) = network(n) {
                 let packet = AudioPacket {
                     sequence: self.first_sequence.wrapping_add(n as u16),
-                    timestamp: self.first_timestamp.wrapping_add(n.wrapping_mul(960)),
+                    timestamp: self
+                        .first_timestamp
+                        .wrapping_add(n.wrapping_mul(960))
+                        .wrapping_add_signed((self.error)(n)),
                     payload: payload(n),
                 };
 
@@ -192,6 +198,41 @@ impl<D: PacketDecoder> Run<D> {
 /// The largest step of the undisturbed tone.
 fn tone_step() -> i32 {
     (8_000.0 * HZ / 48_000.0 * TAU).ceil() as i32
+}
+
+#[test]
+fn timestamps_that_are_a_little_wrong_are_no_loss() {
+    let exact = Run::new().stream(0, minutes(1), &mut |_| Some(0.0));
+    for error in [
+        // Up to 7 samples either way, as after a conversion of clocks.
+        (|n| (n.wrapping_mul(7_919) % 15) as i32 - 7) as fn(u32) -> i32,
+        // Whole milliseconds, rounded down, from packets of 20.1 ms.
+        |n| -((n % 10) as i32 * 4),
+        // One sample too many each time.
+        |n| n as i32,
+    ] {
+        let mut run = Run::new();
+        run.error = error;
+        let stats = run.stream(0, minutes(1), &mut |_| Some(0.0));
+        assert_eq!(stats.concealed_ms, exact.concealed_ms, "{stats:?}");
+        assert!(
+            stats.buffer_ms_p50 <= exact.buffer_ms_p50 + 10,
+            "{} ms are held, and {} ms of an exact stream",
+            stats.buffer_ms_p50,
+            exact.buffer_ms_p50
+        );
+        let stretched = run
+            .kinds
+            .iter()
+            .filter(|(_, played)| {
+                matches!(
+                    played.kind,
+                    PlayoutKind::Accelerated | PlayoutKind::Decelerated
+                )
+            })
+            .count();
+        assert!(stretched < 20, "{stretched} of {} pulls", run.kinds.len());
+    }
 }
 
 fn minutes(count: u32) -> u32 {

@@ -1,0 +1,123 @@
+//! Calls between Tandem and aiortc: a partner without trickle ICE, and with other habits than
+//! browsers.
+
+#![cfg(unix)]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tandem_tests::{Aiortc, Outcome, Part, ServerProcess, Tandem, require};
+
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Holds a call and returns what both sides report.
+fn call(codec: &str, plan: &str, tandem_first: bool) -> (Outcome, Value) {
+    let server = ServerProcess::start().expect("the server starts");
+    let url = server.url();
+    let arguments = [
+        "--signaling",
+        &url,
+        "--room",
+        "foreign",
+        "--codec",
+        codec,
+        "--speaker",
+        "none",
+        "--size",
+        "320x240",
+        "--duration",
+        "30s",
+        "--wait",
+        "60s",
+    ];
+    let tandem = || Tandem::start(arguments).expect("tandem starts");
+    let aiortc = || Aiortc::start(&url, "foreign", codec, plan, 4).expect("aiortc starts");
+    let (tandem, aiortc) = if tandem_first {
+        let tandem = tandem();
+        (tandem, aiortc())
+    } else {
+        let aiortc = aiortc();
+        (tandem(), aiortc)
+    };
+
+    let report = aiortc.finish(TIMEOUT).expect("aiortc reports the call");
+    (tandem.finish(TIMEOUT).expect("the call ends"), report)
+}
+
+fn received(report: &Value, kind: &str) -> f64 {
+    report["received"][kind].as_f64().unwrap_or(-1.0)
+}
+
+fn assert_both_ways(codec: &str) {
+    for tandem_first in [true, false] {
+        let (tandem, report) = call(codec, "both", tandem_first);
+        tandem.assert_ok("Tandem");
+        assert_eq!(tandem.report["video"]["codec"], codec.to_uppercase());
+        assert_eq!(tandem.report["refused"], json!([]));
+        assert!(received(&report, "video") >= 30.0, "{report}");
+        assert!(received(&report, "audio") >= 100.0, "{report}");
+        assert!(
+            tandem.figure("/video/received/frames") >= 30.0,
+            "{}",
+            tandem.report
+        );
+        assert!(
+            tandem.figure("/audio/received/packets") >= 100.0,
+            "{}",
+            tandem.report
+        );
+    }
+}
+
+#[test]
+fn tandem_and_aiortc_call_with_h264() {
+    require!(Part::Aiortc);
+    assert_both_ways("h264");
+}
+
+#[test]
+fn tandem_and_aiortc_call_with_vp8() {
+    require!(Part::Aiortc);
+    assert_both_ways("vp8");
+}
+
+#[test]
+fn a_partner_that_only_listens_gets_everything() {
+    require!(Part::Aiortc);
+    for tandem_first in [true, false] {
+        let (tandem, report) = call("vp8", "listen", tandem_first);
+        tandem.assert_ok("Tandem");
+        assert!(received(&report, "video") >= 30.0, "{report}");
+        assert!(received(&report, "audio") >= 100.0, "{report}");
+        assert_eq!(tandem.report["refused"], json!([]));
+    }
+}
+
+#[test]
+fn a_partner_without_video_gets_sound() {
+    require!(Part::Aiortc);
+    for tandem_first in [true, false] {
+        let (tandem, report) = call("vp8", "sound", tandem_first);
+        tandem.assert_ok("Tandem");
+        assert!(received(&report, "audio") >= 100.0, "{report}");
+        assert!(
+            tandem.figure("/audio/received/packets") >= 100.0,
+            "{}",
+            tandem.report
+        );
+    }
+}
+
+#[test]
+fn a_partner_can_hold_the_call_and_go_on() {
+    require!(Part::Aiortc);
+    for tandem_first in [true, false] {
+        let (tandem, report) = call("vp8", "hold", tandem_first);
+        tandem.assert_ok("Tandem");
+        let of = |time: &str, kind: &str| report["held"][time][kind].as_f64().unwrap_or(-1.0);
+        assert_eq!(of("during", "audio"), 0.0, "{report}");
+        assert_eq!(of("during", "video"), 0.0, "{report}");
+        assert!(of("after", "audio") >= 50.0, "{report}");
+        assert!(of("after", "video") >= 15.0, "{report}");
+    }
+}
