@@ -49,18 +49,8 @@ function callChanges(was: InCall, is: InCall): string[] {
     [was.cameraOn, is.cameraOn, t.cameraOn, t.cameraOff],
     [was.partnerMuted, is.partnerMuted, t.partnerMuted, t.partnerUnmuted],
     [was.partnerCameraOff, is.partnerCameraOff, t.partnerCameraOff, t.partnerCameraOn],
-    [
-      was.partnerRefusesAudio,
-      is.partnerRefusesAudio,
-      t.partnerRefusesAudio,
-      t.partnerWantsAudio,
-    ],
-    [
-      was.partnerRefusesVideo,
-      is.partnerRefusesVideo,
-      t.partnerRefusesVideo,
-      t.partnerWantsVideo,
-    ],
+    [was.partnerRefusesAudio, is.partnerRefusesAudio, t.partnerRefusesAudio, t.partnerWantsAudio],
+    [was.partnerRefusesVideo, is.partnerRefusesVideo, t.partnerRefusesVideo, t.partnerWantsVideo],
     [was.serverLost, is.serverLost, serverLost, back],
   ];
 
