@@ -15,6 +15,7 @@ mod handler;
 mod negotiated;
 mod privacy;
 mod route;
+mod sections;
 mod setup;
 mod sockets;
 mod track;

@@ -236,7 +236,7 @@ impl Driver {
             Wakeup::Command(None) => self.feed(Input::HangUp),
             Wakeup::Signaling(Some(event)) => self.on_signaling(event).await,
             Wakeup::Signaling(None) => self.on_signaling_down(),
-            Wakeup::Peer(event) => self.on_peer(event),
+            Wakeup::Peer(event) => self.on_peer(event).await,
             Wakeup::Opened(source) => video.on_opened(source),
             Wakeup::Media(event) => {
                 self.local_state.on_media(&event);
@@ -401,7 +401,7 @@ impl Driver {
         }
     }
 
-    fn on_peer(&mut self, event: PeerEvent) {
+    async fn on_peer(&mut self, event: PeerEvent) {
         let Some(partner) = &mut self.partner else {
             return;
         };
@@ -416,7 +416,12 @@ impl Driver {
             PeerEvent::Failed => self.feed(Input::PeerFailed(id)),
             PeerEvent::Closed => self.feed(Input::PeerClosed(id)),
             PeerEvent::Track(kind, track) => {
-                partner.on_track(kind, track, &self.options, &self.output);
+                let received = partner
+                    .on_track(kind, track, &self.options, &self.output)
+                    .await;
+                if !received {
+                    self.feed(Input::PeerFaulted(id, PeerFault::Misbehaved));
+                }
             }
             PeerEvent::Channel(channel) => {
                 let local = self.local_state.subscribe();
