@@ -3,13 +3,16 @@
 //!
 //! Each is a `Tap`; `PassThrough` makes an interceptor of it.
 
+mod flood_guard;
 mod keyframe_tap;
 mod last_heard_tap;
 mod nack;
 mod pass_through;
 mod repair_tap;
 mod report_tap;
+mod streams;
 
+pub(crate) use flood_guard::FloodGuard;
 pub(crate) use keyframe_tap::{KeyframeTap, keyframe_requests};
 pub(crate) use last_heard_tap::{LastHeard, LastHeardTap};
 pub(crate) use nack::NackGenerator;

@@ -476,8 +476,15 @@ impl Driver {
             engine.set_expected_loss(percent as u8);
         }
 
+        let flooded = partner.peer.link().is_flooded().then_some(partner.id);
+
         if let Some(heard) = heard {
             self.machine.handle(now, heard);
+        }
+
+        if let Some(id) = flooded {
+            self.machine
+                .handle(now, Input::PeerFaulted(id, PeerFault::Misbehaved));
         }
 
         if let Some(at) = first_frame {
