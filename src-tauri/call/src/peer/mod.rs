@@ -28,3 +28,22 @@ pub(crate) use formats::{Codec, Format};
 pub use handler::PeerEvent;
 pub use route::Route;
 pub(crate) use track::LocalTrack;
+
+/// Parses a description as far as Tandem does itself, for fuzz targets.
+#[cfg(feature = "internals")]
+pub(crate) fn read_description(json: &str, kind: webrtc::peer_connection::RTCSdpType) {
+    if let Ok(remote) = description::from_json(json, kind) {
+        // Both may refuse it.
+        let _ = negotiated::agree(&remote.media);
+        for candidate in remote.candidates {
+            let _ = description::candidate_from_json(&description::candidate_to_json(&candidate));
+        }
+    }
+}
+
+/// Parses a candidate, for fuzz targets.
+#[cfg(feature = "internals")]
+pub(crate) fn read_candidate(json: &str) {
+    // It may be refused.
+    let _ = description::candidate_from_json(json);
+}

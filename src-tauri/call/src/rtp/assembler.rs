@@ -287,8 +287,10 @@ impl FrameAssembler {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn buffered(&self) -> usize {
+    /// How many packets are kept.
+    #[cfg(any(test, feature = "internals"))]
+    #[must_use]
+    pub fn buffered(&self) -> usize {
         self.packets.len()
     }
 

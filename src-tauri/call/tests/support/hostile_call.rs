@@ -45,6 +45,12 @@ fn raw(json: &str) -> Box<RawValue> {
 
 /// Connects the two.
 pub(crate) async fn in_call() -> InCall {
+    in_call_after(&[]).await
+}
+
+/// Connects the two after the hostile side has sent these candidates, as JSON: before the
+/// descriptions and after them.
+pub(crate) async fn in_call_after(garbage: &[&str]) -> InCall {
     let (server, room) = (server().await, room());
     let honest = Side::start(&server, &room);
     let mut signaling = Hostile::join(&server);
@@ -54,6 +60,20 @@ pub(crate) async fn in_call() -> InCall {
         signaling.client.send(message).expect("the server is there");
     };
     let to = || found.socket_id.clone();
+
+    let send_garbage = |signaling: &Hostile| {
+        for candidate in garbage {
+            let candidate = raw(candidate);
+            send(
+                signaling,
+                ClientMessage::IceCandidate {
+                    to: to(),
+                    candidate,
+                },
+            );
+        }
+    };
+    send_garbage(&signaling);
 
     if found.initiator {
         let offer = raw(&hostile.create_offer().await.expect("an offer"));
@@ -76,10 +96,12 @@ pub(crate) async fn in_call() -> InCall {
                         let answer = hostile.apply_offer(relayed.offer.get(), false).await;
                         let answer = raw(&answer.expect("an honest offer"));
                         send(&signaling, ClientMessage::WebrtcAnswer { to: to(), answer });
+                        send_garbage(&signaling);
                     }
                     Some(ClientEvent::Message(ServerMessage::WebrtcAnswer(relayed))) => {
                         let applied = hostile.apply_answer(relayed.answer.get()).await;
                         applied.expect("an honest answer");
+                        send_garbage(&signaling);
                     }
                     Some(ClientEvent::Message(ServerMessage::IceCandidate(relayed))) => {
                         let _ = hostile.add_candidate(relayed.candidate.get()).await;
