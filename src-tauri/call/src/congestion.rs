@@ -10,7 +10,9 @@ use rtc::peer_connection::configuration::interceptor_registry::{
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
 
 use crate::bwe::Estimator;
-use crate::interceptors::{KeyframeTap, NackGenerator, PassThrough, RepairTap, ReportTap};
+use crate::interceptors::{
+    FloodGuard, KeyframeTap, NackGenerator, PassThrough, RepairTap, ReportTap,
+};
 pub use crate::link::BitrateBounds;
 use crate::link::LinkState;
 use crate::pacer::PacerInterceptor;
@@ -22,6 +24,8 @@ const FEEDBACK_INTERVAL: Duration = Duration::from_millis(50);
 /// Packets kept for retransmission: 3 s of a 2.5 Mbit/s stream.
 const RETRANSMISSION_BUFFER: u16 = 1024;
 
+/// Before everything else that looks at what arrives.
+const FLOOD_GUARD: Slot = Slot::Custom(500);
 /// On the wire side of every report generator, so that outbound reports pass with their final
 /// content.
 const REPORT_TAP: Slot = Slot::Custom(2_500);
@@ -71,6 +75,10 @@ pub fn register(
         configure_congestion_control(registry, estimator, CongestionFeedback::Twcc, media_engine)?;
 
     let registry = registry
+        .with(
+            FLOOD_GUARD,
+            PassThrough::new(FloodGuard::new(Arc::clone(&link))),
+        )
         .with(Slot::Pacer, PacerInterceptor::new(Arc::clone(&link)))
         .with(
             Slot::NackResponder,
@@ -116,6 +124,7 @@ mod tests {
 
         for local in [
             "PacerInterceptor",
+            "PassThrough<FloodGuard>",
             "PassThrough<NackGenerator>",
             "PassThrough<ReportTap>",
             "PassThrough<RepairTap>",

@@ -50,6 +50,8 @@
 
 mod bwe;
 mod congestion;
+#[cfg(feature = "internals")]
+mod fuzzing;
 mod interceptors;
 pub mod interfaces;
 mod link;
@@ -75,6 +77,11 @@ pub use session::{
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
+    /// What a partner's bytes reach.
+    pub mod fuzzing {
+        pub use crate::fuzzing::{channel_message, description, rtcp};
+    }
+
     pub use crate::bwe::Estimator;
     pub use crate::congestion::{
         BitrateBounds, CongestionError, register as register_interceptors,

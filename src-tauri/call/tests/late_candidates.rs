@@ -94,16 +94,15 @@ async fn remote_type(peer: &Peer) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partner_with_late_candidates_is_connected_promptly() {
-    // A busy machine may take longer once or twice; waiting for the library would take longer every
-    // time.
+    // A busy machine may take longer once or twice.
     let mut took = Vec::new();
-    while took.len() < 5 && !took.iter().any(|took| *took < PROMPTLY) {
+    for _ in 0..5 {
         took.push(connect().await);
     }
 
-    let promptly = took.iter().any(|took| *took < PROMPTLY);
+    took.sort();
     assert!(
-        promptly,
-        "a check from an unannounced address was not accepted promptly: {took:?}"
+        took[2] < PROMPTLY,
+        "a check from an unannounced address is accepted promptly, not only sometimes: {took:?}"
     );
 }

@@ -69,7 +69,7 @@ struct DelayDetector {
 
 impl DelayDetector {
     fn on_packet(&mut self, departure_ms: f64, arrival_ms: f64, bytes: usize) -> Option<Usage> {
-        self.acked.on_packet(arrival_ms, bytes);
+        self.acked.on_packet(departure_ms, arrival_ms, bytes);
         self.queue.on_packet(departure_ms, arrival_ms);
 
         let delta = self.groups.on_packet(departure_ms, arrival_ms)?;
@@ -229,5 +229,89 @@ impl BandwidthEstimator for Estimator {
 
     fn stats(&self) -> EstimatorStats {
         self.stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
+    use proptest::prelude::*;
+    use rtc::rtcp::transport_feedbacks::cc_feedback_report::Ecn;
+
+    use super::*;
+
+    const BOUNDS: BitrateBounds = BitrateBounds {
+        start_bps: 300_000,
+        min_bps: 60_000,
+        max_bps: 5_000_000,
+    };
+
+    /// The target after `seconds` in which a packet of 250 bytes left every 20 ms, 100 kbit/s, and
+    /// feedback came every 100 ms. `arrival` is what the partner says about packet `n`, ms.
+    fn target(seconds: u64, mut arrival: impl FnMut(u64) -> Option<u64>) -> f64 {
+        let link = Arc::new(LinkState::new(BOUNDS.start()));
+        let mut estimator = Estimator::new(BOUNDS, Arc::clone(&link));
+        let (start, mut reports) = (Instant::now(), Vec::new());
+
+        for n in 0..seconds * 50 {
+            link.count_sent();
+            let departure = start + Duration::from_millis(n * 20);
+            let arrival = arrival(n);
+            reports.push(PacketReport {
+                ssrc: 1,
+                id: n,
+                rtp_sequence_number: n as u16,
+                is_twcc: true,
+                twcc_sequence_number: n as u16,
+                size: 250,
+                arrived: arrival.is_some(),
+                departure,
+                arrival: arrival.map(Duration::from_millis),
+                ecn: Ecn::NotEct,
+            });
+
+            if n % 5 == 4 {
+                let now = departure + Duration::from_millis(30);
+                estimator.on_reports(now, &std::mem::take(&mut reports));
+                estimator.handle_timeout(now);
+            }
+        }
+
+        link.target_bps() as f64
+    }
+
+    #[test]
+    fn lies_about_arrival_do_not_raise_the_estimate_far_above_what_was_sent() {
+        let honest = target(60, |n| Some(n * 20 + 30));
+        let lies: [(&str, &dyn Fn(u64) -> u64); 5] = [
+            ("a hundred times as fast", &|n| n / 5),
+            ("all at once", &|_| 1_000),
+            ("in reverse", &|n| 10_000_000 - n * 20),
+            ("each batch at once", &|n| n / 25 * 500),
+            ("once around the clock", &|n| {
+                n * 20 + n / 1_000 * 1_073_741_824
+            }),
+        ];
+
+        for (name, lie) in lies {
+            let target = target(60, |n| Some(lie(n)));
+            assert!(
+                (60_000.0..=2.5 * honest).contains(&target),
+                "{name}: {target} bit/s, {honest} with the truth"
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_estimate_stays_within_its_bounds_whatever_is_reported(
+            arrivals in proptest::collection::vec(proptest::option::of(0_u64..2_000_000_000), 500),
+        ) {
+            let target = target(10, |n| arrivals[n as usize]);
+            prop_assert!((60_000.0..=5_000_000.0).contains(&target), "{}", target);
+        }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Each is a `Tap`; `PassThrough` makes an interceptor of it.
 
+mod flood_guard;
 mod keyframe_tap;
 mod last_heard_tap;
 mod nack;
@@ -11,7 +12,9 @@ mod repair_tap;
 mod report_tap;
 mod sent_tap;
 mod undeclared_tap;
+mod streams;
 
+pub(crate) use flood_guard::FloodGuard;
 pub(crate) use keyframe_tap::{KeyframeTap, keyframe_requests};
 pub(crate) use last_heard_tap::{LastHeard, LastHeardTap};
 pub(crate) use nack::NackGenerator;

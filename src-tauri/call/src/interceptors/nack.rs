@@ -8,7 +8,7 @@
 //! twice; at 5 % loss that is 5 % more traffic. The number of retries is capped, and a packet that
 //! no decoder can wait for any longer is given up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
 };
 
 use super::Tap;
+use super::streams::Streams;
 use crate::link::LinkState;
 use crate::rtp::SequenceUnwrapper;
 
@@ -115,7 +116,7 @@ impl NackLog {
 pub(crate) struct NackGenerator {
     link: Arc<LinkState>,
     sender_ssrc: u32,
-    streams: HashMap<u32, NackLog>,
+    streams: Streams<NackLog>,
 }
 
 impl NackGenerator {
@@ -124,7 +125,7 @@ impl NackGenerator {
         Self {
             link,
             sender_ssrc: rand::random(),
-            streams: HashMap::new(),
+            streams: Streams::default(),
         }
     }
 }
@@ -132,7 +133,7 @@ impl NackGenerator {
 impl Tap for NackGenerator {
     fn on_read(&mut self, packet: &mut TaggedPacket) {
         if let Packet::Rtp(rtp) = &packet.message.packet
-            && let Some(log) = self.streams.get_mut(&rtp.header.ssrc)
+            && let Some(log) = self.streams.get_mut(rtp.header.ssrc)
         {
             log.on_arrival(packet.now, rtp.header.sequence_number);
         }
@@ -142,7 +143,7 @@ impl Tap for NackGenerator {
         let rtt = self.link.rtt();
         let mut requests: Vec<Box<dyn rtc::rtcp::Packet>> = Vec::new();
 
-        for (&media_ssrc, log) in &mut self.streams {
+        for (media_ssrc, log) in self.streams.iter_mut() {
             if log.next_due().is_none_or(|due| due > now) {
                 continue;
             }
@@ -161,7 +162,7 @@ impl Tap for NackGenerator {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.streams.values().filter_map(NackLog::next_due).min()
+        self.streams.iter().filter_map(NackLog::next_due).min()
     }
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
@@ -170,12 +171,12 @@ impl Tap for NackGenerator {
             .iter()
             .any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty())
         {
-            self.streams.entry(info.ssrc).or_default();
+            self.streams.begin(info.ssrc);
         }
     }
 
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
-        self.streams.remove(&info.ssrc);
+        self.streams.end(info.ssrc);
     }
 }
 

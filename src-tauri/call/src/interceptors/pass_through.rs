@@ -8,8 +8,8 @@ use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 
-/// Observes packets on their way through the interceptor chain. It may mark them and add RTCP of
-/// its own, but it neither holds packets back nor drops them. Every method does nothing by default.
+/// Observes packets on their way through the interceptor chain. It may mark them, add RTCP of its
+/// own and take RTCP messages out, but it neither holds RTP back nor drops it. Every method does nothing by default.
 pub(crate) trait Tap: Send + Sync {
     /// A packet passes from the network to the application.
     fn on_read(&mut self, _packet: &mut TaggedPacket) {}
@@ -26,6 +26,12 @@ pub(crate) trait Tap: Send + Sync {
     fn next_timeout(&self) -> Option<Instant> {
         None
     }
+
+    /// A stream of this side begins.
+    fn bind_local_stream(&mut self, _info: &StreamInfo) {}
+
+    /// A stream of this side ends.
+    fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
 
     /// A stream of the partner begins.
     fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
@@ -99,8 +105,13 @@ impl<T: Tap> Protocol<TaggedPacket, TaggedPacket, ()> for PassThrough<T> {
 }
 
 impl<T: Tap> Interceptor for PassThrough<T> {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        self.tap.bind_local_stream(info);
+    }
+
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.tap.unbind_local_stream(info);
+    }
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
         self.tap.bind_remote_stream(info);

@@ -1,12 +1,13 @@
 //! Counts loss and repair: what was requested again, what arrived after all, what never came.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rtc::interceptor::{Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
 
+use super::streams::Streams;
 use super::{Tap, keyframe_requests};
 use crate::link::LinkState;
 use crate::rtp::SequenceUnwrapper;
@@ -90,7 +91,7 @@ impl Arrivals {
 /// [`LinkState::repair`].
 pub(crate) struct RepairTap {
     link: Arc<LinkState>,
-    streams: HashMap<u32, Arrivals>,
+    streams: Streams<Arrivals>,
 }
 
 impl RepairTap {
@@ -98,12 +99,12 @@ impl RepairTap {
     pub(crate) fn new(link: Arc<LinkState>) -> Self {
         Self {
             link,
-            streams: HashMap::new(),
+            streams: Streams::default(),
         }
     }
 
     fn on_arrival(&mut self, ssrc: u32, seq: u16) {
-        let Some(arrivals) = self.streams.get_mut(&ssrc) else {
+        let Some(arrivals) = self.streams.get_mut(ssrc) else {
             return;
         };
 
@@ -144,18 +145,18 @@ impl Tap for RepairTap {
 
         for (ssrc, seq) in nacked(packets) {
             self.link.nacks_sent.fetch_add(1, Relaxed);
-            if let Some(arrivals) = self.streams.get_mut(&ssrc) {
+            if let Some(arrivals) = self.streams.get_mut(ssrc) {
                 arrivals.request(seq);
             }
         }
     }
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        self.streams.entry(info.ssrc).or_default();
+        self.streams.begin(info.ssrc);
     }
 
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
-        self.streams.remove(&info.ssrc);
+        self.streams.end(info.ssrc);
     }
 }
 

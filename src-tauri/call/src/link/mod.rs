@@ -86,6 +86,7 @@ pub struct LinkState {
     pacer_queue_us: AtomicU64,
     skip_frame: AtomicBool,
     ramping: AtomicBool,
+    flooded: AtomicBool,
     pub(crate) nacks_sent: AtomicU64,
     pub(crate) nacks_received: AtomicU64,
     pub(crate) retransmissions_sent: AtomicU64,
@@ -111,6 +112,7 @@ impl LinkState {
             pacer_queue_us: AtomicU64::new(0),
             skip_frame: AtomicBool::new(false),
             ramping: AtomicBool::new(true),
+            flooded: AtomicBool::new(false),
             nacks_sent: AtomicU64::new(0),
             nacks_received: AtomicU64::new(0),
             retransmissions_sent: AtomicU64::new(0),
@@ -183,6 +185,15 @@ impl LinkState {
     /// Whether the estimate still rises freely: no congestion has been met since the start.
     pub(crate) fn ramping(&self) -> bool {
         self.ramping.load(Relaxed)
+    }
+
+    /// Whether the partner has sent more than any honest one does, for seconds.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.flooded.load(Relaxed)
+    }
+
+    pub(crate) fn publish_flood(&self) {
+        self.flooded.store(true, Relaxed);
     }
 
     /// Loss, repair and keyframe request counters.

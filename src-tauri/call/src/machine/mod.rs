@@ -104,8 +104,8 @@ pub enum PeerFault {
     BadDescription,
     /// The two sides share no video or audio format.
     NoCommonCodec,
-    /// The partner opens more channels, sends more streams or makes more offers than a call has use
-    /// for.
+    /// The partner opens more channels, sends more streams or packets, or makes more offers than a
+    /// call has use for.
     Misbehaved,
     /// The peer connection could not be created, or broke down.
     Internal,

@@ -17,6 +17,7 @@ use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::media_stream::track_local::TrackLocal;
+use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceCandidateType, RTCIceServer,
     RTCSdpType, RTCSessionDescription,
@@ -35,7 +36,7 @@ use super::track::LocalTrack;
 use super::workarounds::{
     HandshakeDone, HandshakeRuntime, LinkLocal, follow_answer, multicast_dns, selected_pair,
 };
-use super::{description, privacy, setup};
+use super::{description, privacy, sections, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{
     LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap, UndeclaredTap,
@@ -496,6 +497,16 @@ impl Peer {
     /// The track for video, if both sides want video from here.
     pub(crate) fn video(&self) -> Option<&LocalTrack> {
         self.video.as_ref()
+    }
+
+    /// Whether `track` belongs to the first section of its kind in which the partner sends. `None`
+    /// if that is not known.
+    pub(crate) async fn is_first_section(
+        &self,
+        kind: MediaKind,
+        track: &Arc<dyn TrackRemote>,
+    ) -> Option<bool> {
+        sections::is_first(&*self.connection, kind, track).await
     }
 
     /// What congestion control knows about the path.

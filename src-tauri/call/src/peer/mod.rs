@@ -15,6 +15,7 @@ mod handler;
 mod negotiation;
 mod privacy;
 mod route;
+mod sections;
 mod setup;
 mod sockets;
 mod track;
@@ -28,3 +29,22 @@ pub use handler::PeerEvent;
 pub use negotiation::Refused;
 pub use route::Route;
 pub(crate) use track::LocalTrack;
+
+/// Parses a description as far as Tandem does itself, for fuzz targets.
+#[cfg(feature = "internals")]
+pub(crate) fn read_description(json: &str, kind: webrtc::peer_connection::RTCSdpType) {
+    if let Ok(remote) = description::from_json(json, kind) {
+        // Both may refuse it.
+        let _ = negotiated::agree(&remote.media);
+        for candidate in remote.candidates {
+            let _ = description::candidate_from_json(&description::candidate_to_json(&candidate));
+        }
+    }
+}
+
+/// Parses a candidate, for fuzz targets.
+#[cfg(feature = "internals")]
+pub(crate) fn read_candidate(json: &str) {
+    // It may be refused.
+    let _ = description::candidate_from_json(json);
+}

@@ -1,12 +1,14 @@
 //! Frames from packets that arrive in any order, twice or never.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tandem_media::codec::VideoCodec;
 
 use super::depacketize::{self, PayloadRole};
+use super::requests::KeyframeRequests;
+use super::runs::{Place, Run, Runs};
 use super::sequence::{StreamSequence, Unwrapped};
 
 /// One received packet of a video stream.
@@ -27,8 +29,11 @@ pub struct VideoPacket {
 pub struct AssemblerConfig {
     /// How long a missing packet may hold up the frames behind it.
     pub wait: Duration,
-    /// How often a keyframe is requested again until one arrives.
+    /// How soon a keyframe is requested again until one arrives. After a few requests it takes
+    /// longer and longer.
     pub request_interval: Duration,
+    /// The longest time between two requests.
+    pub max_request_interval: Duration,
     /// At most this many packets are kept.
     pub max_packets: usize,
     /// At most this many bytes of payload are kept.
@@ -42,6 +47,7 @@ impl Default for AssemblerConfig {
         Self {
             wait: Duration::from_millis(250),
             request_interval: Duration::from_millis(300),
+            max_request_interval: Duration::from_secs(2),
             max_packets: 1_024,
             max_bytes: 2 << 20,
         }
@@ -94,6 +100,10 @@ pub struct FrameAssembler {
     config: AssemblerConfig,
     sequence: StreamSequence,
     packets: BTreeMap<i64, Kept>,
+    /// The same packets, as what may be frames.
+    runs: Runs,
+    /// The first number of each run that is a complete keyframe. It is looked at again before use.
+    keyframes: BTreeSet<i64>,
     bytes: usize,
     /// The first packet of the next frame; `None` if only a keyframe will do.
     next: Option<i64>,
@@ -107,8 +117,7 @@ pub struct FrameAssembler {
     stalled_since: Option<Instant>,
     /// A keyframe has brought parameter sets.
     has_parameters: bool,
-    request_due: Option<Instant>,
-    request_pending: bool,
+    requests: KeyframeRequests,
     ready: VecDeque<AssembledFrame>,
     stats: AssemblerStats,
 }
@@ -116,7 +125,6 @@ pub struct FrameAssembler {
 #[derive(Debug)]
 struct Kept {
     timestamp: u32,
-    marker: bool,
     role: PayloadRole,
     payload: Bytes,
 }
@@ -130,6 +138,8 @@ impl FrameAssembler {
             config,
             sequence: StreamSequence::default(),
             packets: BTreeMap::new(),
+            runs: Runs::default(),
+            keyframes: BTreeSet::new(),
             bytes: 0,
             next: None,
             passed: i64::MIN,
@@ -137,8 +147,7 @@ impl FrameAssembler {
             first: None,
             stalled_since: None,
             has_parameters: false,
-            request_due: None,
-            request_pending: false,
+            requests: KeyframeRequests::new(config.request_interval, config.max_request_interval),
             ready: VecDeque::new(),
             stats: AssemblerStats::default(),
         }
@@ -192,7 +201,7 @@ impl FrameAssembler {
 
         if newest.is_none() && role.starts_keyframe {
             // The rest of it is on its way: no need to request another one yet.
-            self.request_due = Some(now + self.config.request_interval);
+            self.requests.expect(now);
         }
 
         let VideoPacket {
@@ -202,15 +211,23 @@ impl FrameAssembler {
             ..
         } = packet;
 
+        self.runs.insert(
+            number,
+            Place {
+                timestamp,
+                marker,
+                starts_keyframe: role.starts_keyframe && role.has_parameters,
+            },
+        );
         self.packets.insert(
             number,
             Kept {
                 timestamp,
-                marker,
                 role,
                 payload,
             },
         );
+        self.note_keyframes_near(number);
         self.advance(now);
 
         if self.packets.len() > self.config.max_packets || self.bytes > self.config.max_bytes {
@@ -226,14 +243,20 @@ impl FrameAssembler {
 
     /// Whether to request a keyframe from the sender now. True once per request.
     pub fn poll_keyframe_request(&mut self) -> bool {
-        std::mem::take(&mut self.request_pending)
+        self.requests.poll()
+    }
+
+    /// Whether the sender is expected to send: nobody answers a request while its camera is off.
+    /// When it is back, a keyframe that is still needed is requested at once.
+    pub fn set_expected(&mut self, now: Instant, expected: bool) {
+        self.requests.set_expected(now, expected);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let give_up = self.stalled_since.map(|since| since + self.config.wait);
-        [give_up, self.request_due].into_iter().flatten().min()
+        [give_up, self.requests.due()].into_iter().flatten().min()
     }
 
     /// Gives up packets that have been missing for too long, and repeats the request for a keyframe
@@ -246,9 +269,7 @@ impl FrameAssembler {
             self.give_up(now);
         }
 
-        if self.request_due.is_some_and(|due| now >= due) {
-            self.request_keyframe(now);
-        }
+        self.requests.handle_timeout(now);
     }
 
     /// The decoder could not decode a frame: only a keyframe helps.
@@ -260,23 +281,30 @@ impl FrameAssembler {
     /// What has happened so far.
     #[must_use]
     pub fn stats(&self) -> AssemblerStats {
-        self.stats
+        AssemblerStats {
+            keyframe_requests: self.requests.count(),
+            ..self.stats
+        }
     }
 
-    #[cfg(test)]
-    pub(super) fn buffered(&self) -> usize {
+    /// How many packets are kept.
+    #[cfg(any(test, feature = "internals"))]
+    #[must_use]
+    pub fn buffered(&self) -> usize {
         self.packets.len()
     }
 
-    fn request_keyframe(&mut self, now: Instant) {
-        self.request_pending = true;
-        self.stats.keyframe_requests += 1;
-        self.request_due = Some(now + self.config.request_interval);
+    /// Steps taken so far to find frames.
+    #[cfg(test)]
+    pub(super) fn steps(&self) -> u64 {
+        self.runs.steps()
     }
 
     fn restart(&mut self, number: i64) {
         self.stats.discarded += self.packets.len() as u64;
         self.packets.clear();
+        self.runs.clear();
+        self.keyframes.clear();
         self.bytes = 0;
         self.first = Some(number);
         self.passed = number - 1;
@@ -289,10 +317,7 @@ impl FrameAssembler {
     fn advance(&mut self, now: Instant) {
         loop {
             if self.next.is_none() && !self.jump_to_keyframe() {
-                if self.request_due.is_none() {
-                    self.request_keyframe(now);
-                }
-
+                self.requests.need(now);
                 return;
             }
 
@@ -301,7 +326,7 @@ impl FrameAssembler {
             };
 
             self.next = Some(start);
-            let Some(end) = self.frame_end(start) else {
+            let Some(end) = self.runs.frame_end(start) else {
                 let waits = self
                     .packets
                     .last_key_value()
@@ -322,98 +347,133 @@ impl FrameAssembler {
             .get(&number)
             .is_some_and(|packet| packet.payload.is_empty())
         {
-            self.packets.remove(&number);
-            self.passed = number;
             number += 1;
+            self.remove_before(number);
         }
 
         number
     }
 
-    /// Whether every packet from `start` to `end` is there.
+    /// Whether every packet from `start`, the first of the next frame, to `end`, the newest, is there.
     fn is_whole(&self, start: i64, end: i64) -> bool {
+        // Nothing before `start` is kept, and nothing after `end`.
         let expected = usize::try_from(end - start + 1).unwrap_or(0);
-        expected == 0 || self.packets.range(start..=end).count() == expected
-    }
-
-    /// The last packet of the frame that starts at `start`, if the frame is complete: the packet
-    /// with the marker, or the last before another timestamp.
-    fn frame_end(&self, start: i64) -> Option<i64> {
-        let timestamp = self.packets.get(&start)?.timestamp;
-        for (expected, (&number, packet)) in (start..).zip(self.packets.range(start..)) {
-            if number != expected {
-                return None;
-            }
-
-            if packet.timestamp != timestamp {
-                return Some(number - 1);
-            }
-
-            if packet.marker {
-                return Some(number);
-            }
-        }
-
-        None
+        expected == 0 || self.packets.len() == expected
     }
 
     /// Finds the first complete keyframe, and drops what lies before it.
     fn jump_to_keyframe(&mut self) -> bool {
-        let starts = self
-            .packets
-            .iter()
-            .filter(|(number, packet)| self.is_keyframe_start(**number, packet));
-        let Some(start) = starts
-            .map(|(&number, _)| number)
-            .find(|&number| self.frame_end(number).is_some())
-        else {
-            return false;
-        };
+        while let Some(first) = self.keyframes.pop_first() {
+            self.runs.count_steps(1);
+            let run = self.runs.at(first);
+            if let Some(start) = run.and_then(|run| self.keyframe_start(&run)) {
+                self.stats.discarded += self.remove_before(start);
+                self.next = Some(start);
+                return true;
+            }
+        }
 
-        self.drop_before(start);
-        self.next = Some(start);
-        true
+        false
     }
 
-    /// Whether a keyframe starts with this packet. Without parameter sets it only does if an
-    /// earlier keyframe brought some and nothing of this frame can be missing before it.
-    fn is_keyframe_start(&self, number: i64, packet: &Kept) -> bool {
-        let follows_a_frame = || {
-            let before = self.packets.get(&(number - 1));
-            number - 1 == self.delivered
-                || before
-                    .is_some_and(|before| before.marker || before.timestamp != packet.timestamp)
+    /// Remembers the keyframes that the packet `number` may have completed: the run that it belongs
+    /// to, the one before, which it ends, and the one after, before which nothing is missing now.
+    fn note_keyframes_near(&mut self, number: i64) {
+        let Some(run) = self.runs.at(number) else {
+            return;
         };
 
-        packet.role.starts_keyframe
-            && (packet.role.has_parameters || (self.has_parameters && follows_a_frame()))
+        for number in [run.first - 1, run.first, run.last + 1] {
+            self.note_keyframe_at(number);
+        }
     }
 
-    fn drop_before(&mut self, number: i64) {
-        let kept = self.packets.split_off(&number);
-        self.stats.discarded += self.packets.len() as u64;
-        self.packets = kept;
-        self.bytes = self
+    /// Remembers the run that contains `number` if it is a complete keyframe.
+    fn note_keyframe_at(&mut self, number: i64) {
+        self.runs.count_steps(1);
+        if let Some(run) = self.runs.at(number)
+            && self.keyframe_start(&run).is_some()
+        {
+            self.keyframes.insert(run.first);
+        }
+    }
+
+    /// A keyframe brought parameter sets: those without are keyframes now, too.
+    fn note_parameters(&mut self) {
+        if !std::mem::replace(&mut self.has_parameters, true) {
+            let all: Vec<i64> = self.runs.iter().map(|run| run.first).collect();
+            for first in all {
+                self.note_keyframe_at(first);
+            }
+        }
+    }
+
+    /// Where a complete keyframe starts in `run`. Without parameter sets it only does if an earlier
+    /// keyframe brought some and nothing of this frame can be missing before it.
+    fn keyframe_start(&self, run: &Run) -> Option<i64> {
+        if !self.runs.is_complete(run) {
+            return None;
+        }
+
+        let follows_a_frame =
+            || run.first - 1 == self.delivered || self.packets.contains_key(&(run.first - 1));
+        let is_keyframe = self
             .packets
-            .values()
-            .map(|packet| packet.payload.len())
-            .sum();
+            .get(&run.first)
+            .is_some_and(|packet| packet.role.starts_keyframe);
+        if is_keyframe && self.has_parameters && follows_a_frame() {
+            return Some(run.first);
+        }
+
+        run.keyframe
+    }
+
+    /// Removes every packet before `number`. Returns how many there were.
+    fn remove_before(&mut self, number: i64) -> u64 {
+        let mut removed = 0;
+        while let Some(entry) = self.packets.first_entry() {
+            if *entry.key() >= number {
+                break;
+            }
+
+            self.bytes -= entry.remove().payload.len();
+            removed += 1;
+        }
+
+        let packets = &self.packets;
+        let mut steps = removed;
+        self.runs.drop_before(number, |from, to| {
+            packets
+                .range(from..=to)
+                .inspect(|_| steps += 1)
+                .find(|(_, packet)| packet.role.starts_keyframe && packet.role.has_parameters)
+                .map(|(&number, _)| number)
+        });
+        self.runs.count_steps(steps);
         self.passed = self.passed.max(number - 1);
+        self.keyframes = self.keyframes.split_off(&number);
+        self.note_keyframe_at(number);
+        removed
     }
 
     fn deliver(&mut self, start: i64, end: i64) {
-        let rest = self.packets.split_off(&(end + 1));
-        let frame = std::mem::replace(&mut self.packets, rest);
-        let payloads: Vec<&[u8]> = frame
-            .values()
-            .map(|packet| &packet.payload[..])
+        let kept = self.packets.range(start..=end).map(|(_, packet)| packet);
+        let payloads: Vec<Bytes> = kept
+            .clone()
+            .map(|packet| packet.payload.clone())
             .filter(|payload| !payload.is_empty())
             .collect();
+        let brings_parameters = kept.clone().any(|packet| packet.role.has_parameters);
+        let timestamp = self
+            .packets
+            .get(&start)
+            .map_or(0, |packet| packet.timestamp);
+
+        (self.delivered, self.next) = (end, Some(end + 1));
+        self.remove_before(end + 1);
+
+        let payloads: Vec<&[u8]> = payloads.iter().map(|payload| &payload[..]).collect();
         let size: usize = payloads.iter().map(|payload| payload.len()).sum();
-        self.bytes = self.bytes.saturating_sub(size);
-        (self.passed, self.delivered) = (end, end);
-        self.next = Some(end + 1);
-        let timestamp = frame.get(&start).map_or(0, |packet| packet.timestamp);
         let keyframe = depacketize::is_keyframe(self.codec, &payloads);
         let mut data = Vec::with_capacity(size + 64);
 
@@ -424,10 +484,12 @@ impl FrameAssembler {
             return;
         }
 
-        self.has_parameters |= frame.values().any(|packet| packet.role.has_parameters);
+        if brings_parameters {
+            self.note_parameters();
+        }
+
         if keyframe {
-            self.request_due = None;
-            self.request_pending = false;
+            self.requests.fulfilled();
             self.stats.keyframes += 1;
         }
 
@@ -450,13 +512,11 @@ impl FrameAssembler {
     fn shrink(&mut self) {
         let (packets, bytes) = (self.config.max_packets / 2, self.config.max_bytes / 2);
         while self.packets.len() > packets || self.bytes > bytes {
-            let Some((number, packet)) = self.packets.pop_first() else {
+            let Some((&oldest, _)) = self.packets.first_key_value() else {
                 return;
             };
 
-            self.bytes -= packet.payload.len();
-            self.passed = self.passed.max(number);
-            self.stats.discarded += 1;
+            self.stats.discarded += self.remove_before(oldest + 1);
         }
     }
 }

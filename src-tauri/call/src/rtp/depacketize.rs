@@ -51,6 +51,13 @@ pub(super) fn role(codec: VideoCodec, payload: &[u8]) -> PayloadRole {
     }
 }
 
+/// Whether a decoder can start with the frame that begins in this payload, without anything from
+/// before.
+pub(crate) fn starts_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
+    let role = role(codec, payload);
+    role.starts_keyframe && role.has_parameters
+}
+
 /// Whether the payloads of a frame make up a keyframe.
 pub(super) fn is_keyframe(codec: VideoCodec, payloads: &[&[u8]]) -> bool {
     match codec {

@@ -7,12 +7,15 @@ mod assembler;
 mod depacketize;
 mod freeze;
 mod packetizer;
+mod requests;
+mod runs;
 mod sequence;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use assembler::AssembledFrame;
 pub use assembler::{AssemblerConfig, AssemblerStats, FrameAssembler, VideoPacket};
+pub(crate) use depacketize::starts_keyframe;
 pub(crate) use freeze::FreezeDetector;
 pub(crate) use packetizer::MAX_PAYLOAD;
 pub use packetizer::{PacketPayload, Packetizer};

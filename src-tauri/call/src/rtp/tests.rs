@@ -449,7 +449,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_never_panics(
+    fn garbage_neither_panics_nor_takes_many_steps(
         vp8 in any::<bool>(),
         packets in proptest::collection::vec(
             (
@@ -464,6 +464,7 @@ proptest! {
     ) {
         let mut assembler = assembler(if vp8 { VideoCodec::Vp8 } else { VideoCodec::H264 });
         let mut now = Instant::now();
+        let count = packets.len() as u64;
 
         for (sequence, timestamp, marker, payload, wait) in packets {
             now += Duration::from_millis(wait);
@@ -483,5 +484,72 @@ proptest! {
             assembler.insert(now, packet);
             frames(&mut assembler);
         }
+
+        let steps = assembler.steps();
+        prop_assert!(steps <= 16 * count, "{} steps for {} packets", steps, count);
+    }
+}
+
+/// Packets that make an assembler look for frames as often as possible: their numbers, timestamps,
+/// markers and payloads.
+fn laborious_packets() -> Vec<(&'static str, Vec<(u16, u32, bool, &'static [u8])>)> {
+    const SPS: &[u8] = &[0x67, 0x42];
+    const IDR: &[u8] = &[0x65, 0x88];
+    const BROKEN: &[u8] = &[24, 0, 2, 0x67, 0x42, 0, 9];
+    const OTHER: &[u8] = &[0x41, 0x9a];
+    let same = |payload: &'static [u8]| (0..20_000_u16).map(move |n| (n, 7, false, payload));
+    // A complete keyframe that is broken, again and again, in front of what waits behind a gap.
+    let in_front = (0..20).flat_map(|round: u16| {
+        let waiting = (0..900).map(move |n| (2_000 * round + 1_000 + n, u32::from(n), false, SPS));
+        let broken = (0..900).map(move |n| (2_000 * round + n, 99_999, true, BROKEN));
+        waiting.chain(broken)
+    });
+
+    vec![
+        ("parameter sets of one timestamp", same(SPS).collect()),
+        ("slices of one timestamp", same(OTHER).collect()),
+        (
+            "keyframes without parameter sets",
+            (0..20_000).map(|n| (n, u32::from(n), false, IDR)).collect(),
+        ),
+        (
+            "one frame after each gap",
+            (0..20_000)
+                .map(|n| (n * 2, u32::from(n), true, SPS))
+                .collect(),
+        ),
+        (
+            "a frame in reverse order",
+            (0..20_000_u16)
+                .map(|n| (n / 1_000 * 1_000 + 999 - n % 1_000, 7, false, SPS))
+                .collect(),
+        ),
+        ("broken keyframes before others", in_front.collect()),
+    ]
+}
+
+#[test]
+fn whatever_arrives_a_packet_takes_a_few_steps() {
+    for (name, packets) in laborious_packets() {
+        let mut assembler = assembler(VideoCodec::H264);
+        let (now, count) = (Instant::now(), packets.len() as u64);
+
+        for (sequence, timestamp, marker, payload) in packets {
+            let packet = VideoPacket {
+                sequence,
+                timestamp,
+                marker,
+                payload: Bytes::from_static(payload),
+            };
+
+            assembler.insert(now, packet);
+            frames(&mut assembler);
+        }
+
+        let steps = assembler.steps();
+        assert!(
+            (count..=16 * count).contains(&steps),
+            "{name}: {steps} steps for {count} packets"
+        );
     }
 }

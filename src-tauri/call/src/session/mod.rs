@@ -20,11 +20,13 @@ mod partner;
 mod quality;
 mod recorder;
 mod remote_state;
+mod remote_tracks;
 mod remote_video;
 mod resolution_ladder;
 mod signaling;
 mod state_channel;
 mod stats;
+mod stream_choice;
 mod video_sender;
 
 pub use crate::peer::Route;

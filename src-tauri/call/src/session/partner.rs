@@ -21,6 +21,7 @@ use super::history::History;
 use super::local_video::LocalVideo;
 use super::recorder::{ReceiveRecorder, SendRecorder, Traffic};
 use super::remote_state::RemoteState;
+use super::remote_tracks::{self, Receiving, RemoteTracks, Verdict};
 use super::remote_video::{self, RemoteVideoContext};
 use super::stats::{CallStats, VideoReceived};
 use super::video_sender::{StreamFormat, VideoOutput, VideoSender};
@@ -51,8 +52,7 @@ pub(super) struct PartnerConnection {
 struct Incoming {
     audio: Arc<RemoteAudio>,
     video: Arc<Mutex<ReceiveRecorder>>,
-    has_audio_track: bool,
-    has_video_track: bool,
+    tracks: RemoteTracks,
     first_frame_reported: bool,
     first_audio_reported: bool,
 }
@@ -75,8 +75,7 @@ impl PartnerConnection {
             incoming: Incoming {
                 audio: RemoteAudio::new(engine),
                 video: Arc::default(),
-                has_audio_track: false,
-                has_video_track: false,
+                tracks: RemoteTracks::default(),
                 first_frame_reported: false,
                 first_audio_reported: false,
             },
@@ -87,32 +86,53 @@ impl PartnerConnection {
         }
     }
 
-    /// The partner starts to send a stream: receives it.
-    pub(super) fn on_track(
+    /// The partner starts to send a stream. The first section of its kind is received, others are
+    /// ignored: there is one decoder and one jitter buffer. Returns `false` if there were more streams
+    /// than a call has use for.
+    pub(super) async fn on_track(
         &mut self,
         kind: MediaKind,
         track: Arc<dyn TrackRemote>,
         options: &CallOptions,
         output: &CallOutput,
-    ) {
-        let negotiated = self.peer.negotiated();
+    ) -> bool {
+        let is_first = self.peer.is_first_section(kind, &track).await;
+        match self.incoming.tracks.on_track(kind, is_first) {
+            Verdict::Receive => {
+                if let Some(receiving) = self.receive(kind, track, options, output) {
+                    self.incoming.tracks.set(kind, receiving);
+                }
+            }
+            Verdict::Ignore => {
+                tokio::spawn(remote_tracks::discard(track));
+            }
+            Verdict::TooMany => return false,
+        }
 
+        true
+    }
+
+    /// Receives a stream. `None` if no format was agreed on.
+    fn receive(
+        &self,
+        kind: MediaKind,
+        track: Arc<dyn TrackRemote>,
+        options: &CallOptions,
+        output: &CallOutput,
+    ) -> Option<Receiving> {
+        let negotiated = self.peer.negotiated();
         match kind {
             MediaKind::Audio => {
-                let Some(format) = negotiated.audio.first() else {
-                    return;
-                };
-
-                self.incoming.has_audio_track = true;
-                let receive = Arc::clone(&self.incoming.audio).receive(
+                let format = negotiated.audio.first()?;
+                let mut receiving = Receiving::default();
+                receiving.spawn(Arc::clone(&self.incoming.audio).receive(
                     track,
                     format.payload_type,
                     Arc::clone(&self.traffic),
-                );
-                tokio::spawn(receive);
+                ));
+                Some(receiving)
             }
             MediaKind::Video => {
-                self.incoming.has_video_track = true;
                 let context = RemoteVideoContext {
                     formats: negotiated.video.clone(),
                     link: Arc::clone(self.peer.link()),
@@ -121,9 +141,10 @@ impl PartnerConnection {
                     frames: Arc::clone(&output.remote_frames),
                     on_frame: options.on_remote_frame.clone(),
                     audio: Arc::clone(&self.incoming.audio),
+                    reported: self.remote_state.shared(),
                 };
 
-                remote_video::receive(track, context);
+                remote_video::receive(track, context)
             }
         }
     }
@@ -230,7 +251,7 @@ impl PartnerConnection {
 
     /// When the partner's first audio was played. Returned once.
     pub(super) fn first_audio(&mut self, engine: &AudioEngine) -> Option<Instant> {
-        if self.incoming.first_audio_reported || !self.incoming.has_audio_track {
+        if self.incoming.first_audio_reported || !self.incoming.tracks.has(MediaKind::Audio) {
             return None;
         }
 
@@ -292,14 +313,14 @@ impl PartnerConnection {
                 .as_ref()
                 .filter(|_| !negotiated.video.is_empty())
                 .map(|output| output.recorder.lock().stats()),
-            video_received: (self.incoming.has_video_track && video_sends).then_some(
+            video_received: (self.incoming.tracks.has(MediaKind::Video) && video_sends).then_some(
                 VideoReceived {
                     recovered: repair.recovered,
                     nacks: repair.nacks_sent,
                     ..received
                 },
             ),
-            audio_received: self.incoming.has_audio_track && audio_sends,
+            audio_received: self.incoming.tracks.has(MediaKind::Audio) && audio_sends,
             audio,
             lip_sync_ms_p95,
             route: self.peer.route().await,

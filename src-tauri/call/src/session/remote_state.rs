@@ -102,6 +102,11 @@ impl RemoteState {
         (before != state).then_some(state)
     }
 
+    /// What the partner reported last, for other threads.
+    pub(super) fn shared(&self) -> ReportedState {
+        Arc::clone(&self.reported)
+    }
+
     /// What the partner reported last; without a report, microphone and camera count as on.
     pub(super) fn reported(&self) -> PartnerState {
         self.reported.lock().unwrap_or_default()

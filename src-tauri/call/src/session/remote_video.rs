@@ -21,9 +21,12 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use super::OnRemoteFrame;
 use super::audio_bridge::RemoteAudio;
 use super::recorder::{ReceiveRecorder, Traffic};
+use super::remote_tracks::Receiving;
+use super::state_channel::ReportedState;
+use super::stream_choice::{Choice, StreamChoice};
 use crate::link::LinkState;
 use crate::peer::Format;
-use crate::rtp::{AssembledFrame, AssemblerConfig, FrameAssembler, VideoPacket};
+use crate::rtp::{self, AssembledFrame, AssemblerConfig, FrameAssembler, VideoPacket};
 
 /// Packets that may wait for the decode thread: 2 s at 2.5 Mbit/s. The thread takes milliseconds to
 /// empty them unless decoding stalls.
@@ -34,6 +37,9 @@ const MAX_SLEEP: Duration = Duration::from_secs(1);
 
 /// The most decoded frames that may wait for their audio: 0.4 s at 30 frames per second.
 const MAX_WAITING: usize = 12;
+
+/// The most bytes of pixels in them: five frames of 3840x2160.
+const MAX_WAITING_BYTES: usize = 64 << 20;
 
 /// What the decode thread needs from the rest of the call.
 #[derive(Clone)]
@@ -48,6 +54,8 @@ pub(super) struct RemoteVideoContext {
     /// Gets each frame as soon as it is decoded.
     pub(super) on_frame: Option<OnRemoteFrame>,
     pub(super) audio: Arc<RemoteAudio>,
+    /// What the partner says about its camera.
+    pub(super) reported: ReportedState,
 }
 
 /// A packet and when it arrived.
@@ -58,8 +66,12 @@ struct Arrival {
     packet: VideoPacket,
 }
 
-/// Receives `track` until it ends, on two tasks and a thread.
-pub(super) fn receive(track: Arc<dyn TrackRemote>, context: RemoteVideoContext) {
+/// Receives `track` until it ends or the result is dropped, on two tasks and a thread. `None` if
+/// there is no thread.
+pub(super) fn receive(
+    track: Arc<dyn TrackRemote>,
+    context: RemoteVideoContext,
+) -> Option<Receiving> {
     let (inbox, arrivals) = sync_channel(INBOX_PACKETS);
     let (requests, request_receiver) = unbounded_channel();
     let traffic = Arc::clone(&context.traffic);
@@ -71,11 +83,13 @@ pub(super) fn receive(track: Arc<dyn TrackRemote>, context: RemoteVideoContext) 
 
     if let Err(error) = thread {
         tracing::error!(%error, "cannot start the decode thread: no video from the partner");
-        return;
+        return None;
     }
 
-    tokio::spawn(request_keyframes(Arc::clone(&track), request_receiver));
-    tokio::spawn(read_packets(track, inbox, traffic));
+    let mut receiving = Receiving::default();
+    receiving.spawn(request_keyframes(Arc::clone(&track), request_receiver));
+    receiving.spawn(read_packets(track, inbox, traffic));
+    Some(receiving)
 }
 
 async fn read_packets(
@@ -132,7 +146,6 @@ async fn request_keyframes(track: Arc<dyn TrackRemote>, mut requests: UnboundedR
 /// One video stream from the partner.
 struct Stream {
     ssrc: u32,
-    payload_type: u8,
     codec: VideoCodec,
     assembler: FrameAssembler,
     decoder: Box<dyn VideoDecoder>,
@@ -144,6 +157,7 @@ struct RemoteVideo {
     keyframe_requests: UnboundedSender<u32>,
     pool: FramePool,
     stream: Option<Stream>,
+    choice: StreamChoice,
     sync: LipSync,
     /// Decoded frames, each with the time at which to show it.
     waiting: VecDeque<(Instant, VideoFrame)>,
@@ -156,6 +170,7 @@ impl RemoteVideo {
             keyframe_requests,
             pool: FramePool::new(),
             stream: None,
+            choice: StreamChoice::default(),
             sync: LipSync::new(),
             waiting: VecDeque::new(),
         }
@@ -190,18 +205,21 @@ impl RemoteVideo {
         [assembler, frame].into_iter().flatten().min()
     }
 
-    /// Puts a packet into the assembler. Another SSRC or payload type starts a new stream.
+    /// Puts a packet into the assembler of its stream. Packets in formats that were not negotiated,
+    /// and of other streams than the current one, are dropped.
     fn insert(&mut self, arrival: Arrival) {
-        let is_current = |stream: &Stream| {
-            (stream.ssrc, stream.payload_type) == (arrival.ssrc, arrival.payload_type)
+        let Some(codec) = self.codec(arrival.payload_type) else {
+            return;
         };
 
-        if !self.stream.as_ref().is_some_and(is_current) {
-            let Some(stream) = self.new_stream(arrival.ssrc, arrival.payload_type) else {
-                return;
-            };
-
-            self.stream = Some(stream);
+        let starts = rtp::starts_keyframe(codec, &arrival.packet.payload);
+        match self
+            .choice
+            .on_packet(arrival.at, (arrival.ssrc, codec), starts)
+        {
+            Choice::Current => {}
+            Choice::Switch => self.stream = self.new_stream(arrival.ssrc, codec),
+            Choice::Drop => return,
         }
 
         self.record(|recorder| recorder.on_packet(arrival.at, arrival.packet.payload.len()));
@@ -211,27 +229,26 @@ impl RemoteVideo {
         }
     }
 
-    /// A stream in a negotiated format. `None` for any other.
-    fn new_stream(&self, ssrc: u32, payload_type: u8) -> Option<Stream> {
-        let format = self
-            .context
-            .formats
-            .iter()
-            .find(|format| format.payload_type == payload_type)?;
-        let codec = format.video()?;
+    /// The codec of a negotiated payload type. `None` for any other.
+    fn codec(&self, payload_type: u8) -> Option<VideoCodec> {
+        let mut formats = self.context.formats.iter();
+        formats
+            .find(|format| format.payload_type == payload_type)?
+            .video()
+    }
+
+    /// A stream that waits for its first keyframe. `None` if there is no decoder.
+    fn new_stream(&self, ssrc: u32, codec: VideoCodec) -> Option<Stream> {
         let decoder = codec::decoder(codec, self.pool.clone())
             .inspect_err(
                 |error| tracing::error!(%error, "no decoder: video from the partner is not shown"),
             )
             .ok()?;
 
-        let assembler = FrameAssembler::new(codec, AssemblerConfig::default());
-
         Some(Stream {
             ssrc,
-            payload_type,
             codec,
-            assembler,
+            assembler: FrameAssembler::new(codec, AssemblerConfig::default()),
             decoder,
         })
     }
@@ -247,6 +264,7 @@ impl RemoteVideo {
             stream.assembler.set_rtt(rtt);
         }
 
+        stream.assembler.set_expected(now, self.is_camera_on());
         stream.assembler.handle_timeout(now);
 
         while let Some(frame) = stream.assembler.poll_frame() {
@@ -319,11 +337,21 @@ impl RemoteVideo {
             .audio
             .set_minimum_delay(self.sync.audio_extra_delay());
 
-        if self.waiting.len() == MAX_WAITING {
+        self.waiting.push_back((due, frame));
+        let bytes = |waiting: &VecDeque<(Instant, VideoFrame)>| {
+            let sizes = waiting.iter().map(|(_, frame)| frame.image.data().len());
+            sizes.sum::<usize>()
+        };
+
+        while self.waiting.len() > MAX_WAITING || bytes(&self.waiting) > MAX_WAITING_BYTES {
             self.waiting.pop_front();
         }
+    }
 
-        self.waiting.push_back((due, frame));
+    /// Whether the partner has not said that its camera is off.
+    fn is_camera_on(&self) -> bool {
+        let reported = *self.context.reported.lock();
+        reported.is_none_or(|state| state.camera_on)
     }
 
     fn show_due(&mut self) {

@@ -7,6 +7,8 @@
 pub(crate) mod foreign;
 pub(crate) mod hostile;
 #[cfg(feature = "internals")]
+pub(crate) mod hostile_call;
+#[cfg(feature = "internals")]
 pub(crate) mod peers;
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use openh264_sys2::{
     ENCODER_OPTION, ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo,
 };
 
-use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder};
+use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder, sps};
 use crate::frame::{FramePool, I420};
 
 /// The smallest width and height that openh264 accepts, in pixels.
@@ -245,6 +245,7 @@ impl H264Decoder {
 
 impl VideoDecoder for H264Decoder {
     fn decode(&mut self, data: &[u8]) -> Result<Option<Arc<I420>>, CodecError> {
+        sps::check(data).map_err(CodecError::Decode)?;
         let decoded = self
             .native
             .decode(data)
@@ -291,8 +292,9 @@ fn native_decoder() -> Result<Decoder, CodecError> {
 
 /// Whether an Annex B access unit contains a coded slice: NAL unit types 1 to 5 (H.264 table 7-1).
 fn has_slice(data: &[u8]) -> bool {
-    data.windows(4)
-        .any(|bytes| bytes[..3] == [0, 0, 1] && (1..=5).contains(&(bytes[3] & 0x1f)))
+    sps::nal_units(data)
+        .filter_map(<[u8]>::first)
+        .any(|header| (1..=5).contains(&(header & 0x1f)))
 }
 
 /// Names the bits that are set in openh264's `DECODING_STATE`.

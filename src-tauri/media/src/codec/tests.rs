@@ -213,6 +213,38 @@ fn the_test_pattern_stays_readable_at_300_kbps_and_720p() {
 }
 
 #[test]
+fn frames_that_are_too_large_never_reach_the_decoder() {
+    let sps = super::sps::testing::sps;
+    let keyframe = encode_scene(
+        &mut *start(VideoCodec::H264, 320, 180, 500_000),
+        (320, 180),
+        0..1,
+    );
+    let keyframe = &keyframe[0].1.data;
+    let mut decoder = decoder(VideoCodec::H264, FramePool::new()).unwrap();
+    assert!(decoder.decode(keyframe).unwrap().is_some());
+
+    for (width, height, references) in [(256, 144, 16), (240, 135, 16)] {
+        let data = [
+            vec![0, 0, 0, 1],
+            sps(width, height, references),
+            keyframe.clone(),
+        ]
+        .concat();
+        let refused = decoder.decode(&data);
+        let Err(CodecError::Decode(reason)) = &refused else {
+            panic!("{width}x{height} macroblocks: {refused:?}");
+        };
+        assert!(reason.contains("too large"), "{reason}");
+    }
+
+    assert!(
+        decoder.decode(keyframe).unwrap().is_some(),
+        "others still do"
+    );
+}
+
+#[test]
 fn a_running_decoder_reuses_its_buffers() {
     for codec in CODECS {
         let mut encoder = start(codec, SIZE.0, SIZE.1, 800_000);
@@ -261,15 +293,106 @@ fn tiny_frames_are_refused_and_odd_sizes_lose_at_most_one_line() {
     }
 }
 
+/// Frames of three sizes, as three encoders made them.
+fn streams(codec: VideoCodec) -> Vec<Vec<Vec<u8>>> {
+    let encode = |size: (u32, u32)| {
+        let mut encoder = start(codec, size.0, size.1, 500_000);
+        let stream = encode_scene(&mut *encoder, size, 0..6);
+        stream.into_iter().map(|(_, frame)| frame.data).collect()
+    };
+
+    [(320, 180), (64, 48), (640, 96)].map(encode).into()
+}
+
+/// A part of a frame of one of the streams, with damage.
+#[derive(Debug, Clone)]
+struct Piece {
+    stream: usize,
+    frame: prop::sample::Index,
+    from: prop::sample::Index,
+    to: prop::sample::Index,
+    whole: bool,
+    /// Where to change a byte, and by which bits.
+    damage: Vec<(prop::sample::Index, u8)>,
+    with_noise: bool,
+    ends_frame: bool,
+}
+
+impl Piece {
+    fn append(&self, streams: &[Vec<Vec<u8>>], noise: &[u8], data: &mut Vec<u8>) {
+        let frame = self.frame.get(&streams[self.stream]);
+        let (a, b) = (self.from.index(frame.len()), self.to.index(frame.len()));
+        let range = if self.whole {
+            0..frame.len()
+        } else {
+            a.min(b)..a.max(b)
+        };
+
+        let mut part = frame[range].to_vec();
+        for (at, bits) in &self.damage {
+            if !part.is_empty() {
+                let at = at.index(part.len());
+                part[at] ^= bits;
+            }
+        }
+
+        data.append(&mut part);
+        if self.with_noise {
+            data.extend_from_slice(noise);
+        }
+    }
+}
+
+fn piece() -> impl Strategy<Value = Piece> {
+    (
+        (0_usize..3, any::<prop::sample::Index>()),
+        any::<(prop::sample::Index, prop::sample::Index)>(),
+        prop::bool::weighted(0.7),
+        prop::collection::vec(any::<(prop::sample::Index, u8)>(), 0..3),
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.8),
+    )
+        .prop_map(
+            |((stream, frame), (from, to), whole, damage, with_noise, ends_frame)| Piece {
+                stream,
+                frame,
+                from,
+                to,
+                whole,
+                damage,
+                with_noise,
+                ends_frame,
+            },
+        )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn random_bytes_give_no_frame_and_no_crash(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+    fn streams_put_together_from_pieces_never_crash(
+        pieces in prop::collection::vec(piece(), 1..40),
+        noise in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
         for codec in CODECS {
+            let streams = streams(codec);
             let mut decoder = decoder(codec, FramePool::new()).unwrap();
-            let decoded = decoder.decode(&bytes).ok().flatten();
-            prop_assert!(decoded.is_none(), "{:?}: random bytes are not a frame", codec);
+            let mut data = Vec::new();
+
+            for piece in &pieces {
+                piece.append(&streams, &noise, &mut data);
+                if piece.ends_frame {
+                    // Both a frame and an error are fine; a crash is not.
+                    let _ = decoder.decode(&std::mem::take(&mut data));
+                }
+            }
+
+            let keyframe = &streams[0][0];
+            let decoded = decoder.decode(keyframe).map(|frame| frame.is_some());
+            prop_assert!(
+                matches!(decoded, Ok(true)),
+                "{:?}: a keyframe recovers the decoder: {:?}", codec, decoded
+            );
         }
     }
 

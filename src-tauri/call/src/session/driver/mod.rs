@@ -416,7 +416,12 @@ impl Driver {
             PeerEvent::Failed => self.feed(Input::PeerFailed(id)),
             PeerEvent::Closed => self.feed(Input::PeerClosed(id)),
             PeerEvent::Track(kind, track) => {
-                partner.on_track(kind, track, &self.options, &self.output);
+                let received = partner
+                    .on_track(kind, track, &self.options, &self.output)
+                    .await;
+                if !received {
+                    self.feed(Input::PeerFaulted(id, PeerFault::Misbehaved));
+                }
             }
             PeerEvent::Undeclared(ssrc, payload_type) => {
                 if let Err(error) = partner.peer.on_undeclared(ssrc, payload_type).await {
@@ -477,8 +482,15 @@ impl Driver {
             engine.set_expected_loss(percent as u8);
         }
 
+        let flooded = partner.peer.link().is_flooded().then_some(partner.id);
+
         if let Some(heard) = heard {
             self.machine.handle(now, heard);
+        }
+
+        if let Some(id) = flooded {
+            self.machine
+                .handle(now, Input::PeerFaulted(id, PeerFault::Misbehaved));
         }
 
         if let Some(at) = first_frame {
