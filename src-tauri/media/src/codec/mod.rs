@@ -1,6 +1,7 @@
 //! Video codecs behind two traits: H.264 with openh264, and VP8 with libvpx.
 
 mod h264;
+mod h264_range;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
