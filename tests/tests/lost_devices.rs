@@ -85,7 +85,7 @@ drivers=/sys/bus/platform/drivers
 ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuv420p -video_size 640x360 -i /dev/video0 -frames:v 1 -f rawvideo -y /dev/null
 
 peer partner --video none --audio none --speaker none --record-video "$out/seen.y4m" &
-sender returned --duration 45s &
+sender returned --duration 25s &
 sending=$!
 await 'the first frames' 40 holds "$out/seen.y4m" 1500000
 echo vivid.0 > $drivers/vivid/unbind

@@ -66,9 +66,10 @@ impl Recovery {
         self.retry(true)
     }
 
-    /// The user wants it to be tried now: the delays begin again.
+    /// The device is tried now, because the user asks or something was plugged in: the slow delays
+    /// begin again. The quick attempts do not, or a device that dies at once would never be reported.
     pub fn start_over(&mut self) {
-        self.failures = 0;
+        self.failures = self.failures.min(QUICK_TRIES);
     }
 
     /// Whether a device that was reported works again. Call it while the device is open; it returns
@@ -144,6 +145,20 @@ mod tests {
 
         let reported: Vec<usize> = (0..9).filter(|&index| retries[index].report).collect();
         assert_eq!(reported, [4], "once, when quick attempts did not help");
+    }
+
+    #[test]
+    fn a_device_that_dies_at_once_is_reported_however_often_it_is_asked_for() {
+        let mut recovery = Recovery::default();
+        let mut reports = 0;
+        for _ in 0..20 {
+            recovery.on_open(Instant::now());
+            reports += u32::from(recovery.on_death().report);
+            recovery.start_over();
+        }
+
+        assert_eq!(reports, 1);
+        assert_eq!(recovery.on_death().after, SLOW_DELAY, "the first slow one");
     }
 
     #[test]
