@@ -11,12 +11,9 @@ const EXTENDED_SAR: u32 = 255;
 /// Whether the stream uses the full range from this Annex B access unit on; `None`: it has no
 /// sequence parameter set, so nothing changes.
 pub(super) fn is_full_range(access_unit: &[u8]) -> Option<bool> {
-    let starts = access_unit
-        .windows(4)
-        .enumerate()
-        .filter(|(_, bytes)| bytes[..3] == [0, 0, 1])
-        .filter(|(_, bytes)| bytes[3] & 0x1f == SEQUENCE_PARAMETERS);
-    let (start, _) = starts.last()?;
+    let is_parameters =
+        |bytes: &[u8]| bytes[..3] == [0, 0, 1] && bytes[3] & 0x1f == SEQUENCE_PARAMETERS;
+    let start = access_unit.windows(4).rposition(is_parameters)?;
 
     // What cannot be read says nothing about its range, so it has the usual one.
     let mut bits = Bits::new(&access_unit[start + 4..]);

@@ -301,8 +301,6 @@ impl<B: DeviceBridge + Send + 'static> DeviceOwner<B> {
                 self.stands_in = None;
                 self.reopen(Duration::ZERO);
             }
-            // Still looking: a driver may take its time.
-            Some(Err(TryRecvError::Empty)) => {}
             Some(Ok(false) | Err(TryRecvError::Disconnected)) => {
                 stand_in.look = None;
                 stand_in.look_at = now + LOOK_INTERVAL;
@@ -316,7 +314,8 @@ impl<B: DeviceBridge + Send + 'static> DeviceOwner<B> {
                     .name("audio device".into())
                     .spawn(move || sender.send(is_there(&name)));
             }
-            None => {}
+            // Not yet, or still looking: a driver may take its time.
+            None | Some(Err(TryRecvError::Empty)) => {}
         }
     }
 

@@ -275,10 +275,13 @@ mod tests {
         frame: Duration::from_millis(50),
     };
 
+    /// What the camera does next, for each time that it is open.
+    type Steps = Arc<Mutex<Receiver<Result<Vec<u8>, DeviceError>>>>;
+
     /// A camera that a test scripts. Each step is a frame or a failure; without a next step it
     /// hangs, and after the last one it fails.
     struct ScriptedCamera {
-        steps: Arc<Mutex<Receiver<Result<Vec<u8>, DeviceError>>>>,
+        steps: Steps,
         pixels: PixelFormat,
     }
 

@@ -183,7 +183,8 @@ fn sizes(node: &Node, fourcc: FourCC) -> Vec<(u32, u32)> {
             FrameSizeEnum::Discrete(size) => sizes.push((size.width, size.height)),
             FrameSizeEnum::Stepwise(range) => {
                 let fits = |(width, height): &(u32, u32)| {
-                    let is_step = |side: u32, min: u32, step: u32| (side - min) % step.max(1) == 0;
+                    let is_step =
+                        |side: u32, min: u32, step: u32| (side - min).is_multiple_of(step.max(1));
                     (range.min_width..=range.max_width).contains(width)
                         && (range.min_height..=range.max_height).contains(height)
                         && is_step(*width, range.min_width, range.step_width)
