@@ -177,38 +177,33 @@ fn log_filter(text: &str) -> Result<String, String> {
     })
 }
 
-/// A bare level applies to Tandem's crates. Of their dependencies only errors are logged, because
-/// those log addresses.
+/// Log addresses, names and whole packets, at the level of errors too. They are off unless a list of
+/// targets names them. A directive applies to every target that begins with it: `rtc` also to
+/// `rtc_ice`, `rtc_turn` and the others of that family.
+const LOG_ADDRESSES: [&str; 3] = ["webrtc=off", "rtc=off", "mdns_sd=off"];
+
+/// Log whole requests and frames: tokens, names, SDP. No list of targets turns them on.
+const LOG_SECRETS: [&str; 3] = ["tungstenite=off", "tokio_tungstenite=off", "rustls=off"];
+
+/// A bare level applies to Tandem's crates. Of their dependencies only errors are logged, and none of
+/// those that log addresses.
 fn filter(text: &str) -> Result<EnvFilter, String> {
     let bare = ["off", "error", "warn", "info", "debug", "trace"].contains(&text);
     let directives = match text {
         "off" | "error" => text.to_owned(),
-        _ if bare => {
-            let tandem_crates = [
-                "tandem",
-                "tandem_call",
-                "tandem_media",
-                "tandem_signaling",
-                "tandem_system",
-            ];
-            tandem_crates
-                .iter()
-                .fold("error".to_owned(), |all, target| {
-                    format!("{all},{target}={text}")
-                })
-        }
+        // Also applies to `tandem_call` and the other crates whose names begin like this.
+        _ if bare => format!("error,tandem={text}"),
         _ if text.contains('=') => text.to_owned(),
         _ => return Err("not a level and no targets".into()),
     };
 
+    // A later directive for the same target wins.
+    let directives = format!("{},{directives}", LOG_ADDRESSES.join(","));
     let filter = EnvFilter::try_new(directives).map_err(|error| error.to_string())?;
 
-    // These log whole requests and frames: tokens, names, SDP.
-    Ok(["tungstenite=off", "tokio_tungstenite=off", "rustls=off"]
-        .into_iter()
-        .fold(filter, |filter, quiet| {
-            filter.add_directive(quiet.parse().expect("a valid directive"))
-        }))
+    Ok(LOG_SECRETS.into_iter().fold(filter, |filter, quiet| {
+        filter.add_directive(quiet.parse().expect("a valid directive"))
+    }))
 }
 
 fn start_log(level: &str) {
@@ -218,6 +213,9 @@ fn start_log(level: &str) {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
+        // A terminal that was closed takes no more lines, and neither a complaint about that, which
+        // would be a panic.
+        .log_internal_errors(false)
         .try_init();
 }
 
@@ -261,6 +259,24 @@ mod tests {
             );
             assert!(!filter.contains("tungstenite=trace"), "{text}: {filter}");
         }
+    }
+
+    #[test]
+    fn what_logs_addresses_is_off_unless_it_is_named() {
+        let directives = |text: &str| filter(text).expect("a filter").to_string();
+        for text in ["off", "error", "warn", "trace", "error,tandem_call=debug"] {
+            let directives = directives(text);
+            for quiet in LOG_ADDRESSES {
+                assert!(
+                    directives.split(',').any(|directive| directive == quiet),
+                    "{text}: {quiet} is missing in {directives}"
+                );
+            }
+        }
+
+        let named = directives("error,webrtc=debug");
+        assert!(named.contains("webrtc=debug"), "{named}");
+        assert!(!named.contains("webrtc=off"), "{named}");
     }
 
     #[test]

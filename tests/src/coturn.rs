@@ -2,13 +2,14 @@
 //! server hands out.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::network::Host;
 use crate::part;
 use crate::process::{Process, on_free_port, wait_until};
 
@@ -38,7 +39,16 @@ impl Coturn {
     /// # Errors
     /// When it does not start.
     pub fn start(secret: &str) -> Result<Self> {
-        on_free_port(|port| Self::start_on(port, secret)).context("coturn does not start")
+        on_free_port(|port| {
+            let folder = tempfile::tempdir().context("no folder for coturn")?;
+            Self::launch(
+                Place::loopback(port)?,
+                secret,
+                &plain_settings(secret),
+                folder,
+            )
+        })
+        .context("coturn does not start")
     }
 
     /// Starts it with the operators' example settings (`signaling/deploy/turnserver.conf`) and
@@ -67,44 +77,45 @@ impl Coturn {
                 arguments.push(String::from("--allowed-peer-ip=127.0.0.0-127.255.255.255"));
             }
 
-            Self::launch(port, secret, &arguments, folder)
+            Self::launch(Place::loopback(port)?, secret, &arguments, folder)
         };
 
         on_free_port(start).context("coturn does not start")
     }
 
-    fn start_on(port: u16, secret: &str) -> Result<Self> {
-        let arguments = [
-            String::from("-n"),
-            String::from("--realm=tandem.test"),
-            String::from("--use-auth-secret"),
-            format!("--static-auth-secret={secret}"),
-            // Both ends of a test's call are on loopback.
-            String::from("--allow-loopback-peers"),
-            String::from("--no-tls"),
-            String::from("--no-dtls"),
-            String::from("--no-cli"),
-            String::from("--simple-log"),
-        ];
+    /// The same on a host of a [`Network`](crate::Network), at its address `ip`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_on(host: &Host, ip: IpAddr, secret: &str) -> Result<Self> {
+        let program = part::which("turnserver").context("turnserver is not installed")?;
+        let place = Place {
+            command: host.command(program),
+            address: SocketAddr::new(ip, 3478),
+            host: Some(host),
+        };
+        let folder = tempfile::tempdir().context("no folder for coturn")?;
 
-        Self::launch(
-            port,
-            secret,
-            &arguments,
-            tempfile::tempdir().context("no folder for coturn")?,
-        )
+        Self::launch(place, secret, &plain_settings(secret), folder)
     }
 
-    fn launch(port: u16, secret: &str, arguments: &[String], folder: TempDir) -> Result<Self> {
+    fn launch(
+        place: Place<'_>,
+        secret: &str,
+        arguments: &[String],
+        folder: TempDir,
+    ) -> Result<Self> {
+        let Place {
+            mut command,
+            address,
+            host,
+        } = place;
         let file = |name: &str| folder.path().join(name).display().to_string();
-        let mut command =
-            Command::new(part::which("turnserver").context("turnserver is not installed")?);
-        command.args(arguments).args([
-            "--listening-ip=127.0.0.1",
-            "--relay-ip=127.0.0.1",
-            "--log-file=stdout",
-            "-v",
-        ]);
+        let (ip, port) = (address.ip(), address.port());
+        command
+            .args(arguments)
+            .args(["--log-file=stdout", "-v"])
+            .args([format!("--listening-ip={ip}"), format!("--relay-ip={ip}")]);
 
         command.args([
             format!("--listening-port={port}"),
@@ -112,13 +123,18 @@ impl Coturn {
             format!("--userdb={}", file("turndb")),
         ]);
         let mut process = Process::start(command)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let answers = || {
+            host.map_or_else(
+                || stun_answers(address),
+                |host| host.run(|| stun_answers(address)),
+            )
+        };
         let answer = wait_until(
             "coturn's answer to a STUN request",
             Duration::from_secs(20),
             || {
                 if process.is_running() {
-                    stun_answers(address).then_some(Ok(()))
+                    answers().then_some(Ok(()))
                 } else {
                     Some(Err(()))
                 }
@@ -207,11 +223,46 @@ impl Coturn {
     }
 }
 
+/// Where it runs.
+struct Place<'a> {
+    command: Command,
+    address: SocketAddr,
+    /// `None`: on this machine.
+    host: Option<&'a Host>,
+}
+
+impl Place<'_> {
+    fn loopback(port: u16) -> Result<Self> {
+        let program = part::which("turnserver").context("turnserver is not installed")?;
+        Ok(Self {
+            command: Command::new(program),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            host: None,
+        })
+    }
+}
+
+/// Time-limited credentials and nothing else that would need files.
+fn plain_settings(secret: &str) -> [String; 9] {
+    [
+        String::from("-n"),
+        String::from("--realm=tandem.test"),
+        String::from("--use-auth-secret"),
+        format!("--static-auth-secret={secret}"),
+        // Both ends of a test's call may be on loopback.
+        String::from("--allow-loopback-peers"),
+        String::from("--no-tls"),
+        String::from("--no-dtls"),
+        String::from("--no-cli"),
+        String::from("--simple-log"),
+    ]
+}
+
 /// One STUN binding request (RFC 8489 §5) and whether a success came back.
 fn stun_answers(server: SocketAddr) -> bool {
     const BINDING_REQUEST: [u8; 8] = [0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x42];
     let ask = || -> std::io::Result<bool> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.set_read_timeout(Some(Duration::from_millis(200)))?;
         socket.send_to(&[&BINDING_REQUEST[..], b"tandem-tests"].concat(), server)?;
         let mut answer = [0; 256];

@@ -190,6 +190,14 @@ impl Host {
         self.namespace.ip(&["link", "set", "eth0", "down"])
     }
 
+    /// Takes `eth0` up again. Its IPv4 addresses have stayed.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn bring_up(&self) -> Result<()> {
+        self.namespace.ip(&["link", "set", "eth0", "up"])
+    }
+
     /// Adds an interface that leads nowhere, such as those of containers.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tandem_tests::rogue::{Partner, RogueServer};
-use tandem_tests::{Outcome, ServerProcess, Tandem};
+use tandem_tests::{Outcome, Part, ServerProcess, Tandem, require};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const SMALL: [&str; 6] = ["--size", "640x360", "--fps", "30", "--speaker", "none"];
@@ -294,6 +294,80 @@ fn refuse_file(folder: &Path, option: &str, name: &str, data: &[u8]) {
         output.contains(name),
         "{name}: the message names the file: {output}"
     );
+}
+
+/// Follows the advice of the refusal in a shell, with the file in place of `input` and with `output`
+/// in place of the new file's name. Returns the new file.
+fn follow_advice(folder: &Path, option: &str, file: &str, input: &str, output: &str) -> String {
+    let arguments = ["--headless", "--pair", "--duration", "1s", "--report", "-"];
+    let refused =
+        Tandem::run([&arguments[..], &SMALL, &[option, file]].concat()).expect("it ends by itself");
+    let text = format!("{}{}", refused.report, refused.log);
+    let (_, advice) = text
+        .split_once("ffmpeg -i ")
+        .unwrap_or_else(|| panic!("{file} is refused with advice: {text}"));
+    let end = advice.find(output).expect("the name of the new file");
+    let new = folder.join(format!("new{output}"));
+    let command = format!("ffmpeg -nostdin -y -i {advice}", advice = &advice[..end])
+        .replace(&format!("-i {input} "), &format!("-i '{file}' "));
+
+    let done = std::process::Command::new("sh")
+        .args(["-c", &format!("{command} '{}'", new.display())])
+        .output()
+        .expect("a shell");
+    assert!(done.status.success(), "{command}: {done:?}");
+    new.to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_advice_for_files_that_cannot_be_played_works() {
+    require!(Part::Ffmpeg);
+    let folder = tempfile::tempdir().expect("a folder");
+    let make = |name: &str, arguments: &[&str]| {
+        let path = folder.path().join(name).to_string_lossy().into_owned();
+        let done = std::process::Command::new("ffmpeg")
+            .args(["-nostdin", "-y", "-f", "lavfi"])
+            .args(arguments)
+            .arg(&path)
+            .output()
+            .expect("ffmpeg runs");
+        assert!(done.status.success(), "{name}: {done:?}");
+        path
+    };
+
+    let interlaced =
+        "testsrc=s=320x240:d=0.5:r=50,tinterlace=interleave_top,setfield=tff,format=yuv420p";
+    let wide = "testsrc=s=5000x20:d=0.2,format=yuv420p";
+    let fast = "testsrc=s=64x48:d=0.2:r=1000,format=yuv444p";
+    let videos = [
+        make(
+            "interlaced.y4m",
+            &["-i", interlaced, "-flags", "+ildct", "-field_order", "tt"],
+        ),
+        make("wide.y4m", &["-i", wide]),
+        make("fast.y4m", &["-strict", "-1", "-i", fast]),
+    ];
+    let sine = ["-i", "sine=d=1"];
+    let sounds = [
+        make("law.wav", &[&sine[..], &["-c:a", "pcm_mulaw"]].concat()),
+        make("adpcm.wav", &[&sine[..], &["-c:a", "adpcm_ms"]].concat()),
+    ];
+
+    let tries = videos
+        .iter()
+        .map(|file| ("--video", file, "VIDEO", "FILE.y4m"))
+        .chain(
+            sounds
+                .iter()
+                .map(|file| ("--audio", file, "AUDIO", "FILE.wav")),
+        );
+    for (option, file, input, output) in tries {
+        let new = follow_advice(folder.path(), option, file, input, output);
+        let arguments = ["--headless", "--pair", "--duration", "1s", "--report", "-"];
+        let played = Tandem::run([&arguments[..], &SMALL, &[option, &new]].concat())
+            .expect("it ends by itself");
+        assert_eq!(played.code, Some(0), "{file}: {}", played.log);
+    }
 }
 
 #[test]

@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tandem_tests::process::wait_until;
-use tandem_tests::{Outcome, Part, ServerProcess, Tandem, require, signal, wav, y4m};
+use tandem_tests::process::{Process, wait_until};
+use tandem_tests::{Outcome, Part, ServerProcess, Tandem, built, require, signal, wav, y4m};
 
 /// Limit for a call of a few seconds from start to exit, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -280,6 +281,47 @@ fn an_interrupt_ends_the_call_properly_on_both_sides() {
 
     let second = second.finish(TIMEOUT).expect("the other side ends");
     second.assert_ok("the side that was hung up on");
+    y4m::Video::read(&video).expect("the recording is complete");
+}
+
+#[test]
+fn a_closed_terminal_ends_the_call_properly_on_both_sides() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = folder.path().join("report.json");
+    let video = folder.path().join("received.y4m");
+    let server = ServerProcess::start().expect("the server starts");
+    let url = server.url();
+    let file = video.to_string_lossy().into_owned();
+    let common = [
+        &["--headless", "--signaling", &url, "--room", "terminal"][..],
+        &SMALL,
+    ]
+    .concat();
+
+    // script(1) gives it a terminal of its own, and dies with it.
+    let line = format!(
+        "{} {} --record-video {file} --report {}",
+        built("tandem").display(),
+        common.join(" "),
+        report.display()
+    );
+    let mut command = Command::new("script");
+    command.args(["-q", "-e", "-c", &line, "/dev/null"]);
+    let mut terminal = Process::start(command).expect("script starts");
+    let second = Tandem::start(common[1..].iter().copied()).expect("tandem starts");
+
+    wait_for_recording(&video);
+    terminal.signal(libc::SIGKILL);
+    terminal.wait(TIMEOUT).expect("a killed program exits");
+
+    let second = second.finish(TIMEOUT).expect("the other side ends");
+    second.assert_ok("the side that was hung up on");
+    let written = wait_until("the report", TIMEOUT, || {
+        let text = fs::read_to_string(&report).ok()?;
+        serde_json::from_str::<Value>(&text).ok()
+    })
+    .expect("a report without a terminal");
+    assert_eq!(written["ok"], true, "{written}");
     y4m::Video::read(&video).expect("the recording is complete");
 }
 

@@ -73,6 +73,68 @@ await "the partner's end" 20 test -s "$out/partner.json"
 exit 0
 "#;
 
+/// Runs in the guest. The camera, which another program has left in YU12, and the microphone are
+/// unplugged during a call, and plugged in again.
+const RETURN: &str = r#"
+tandem=$1 server=$2 out=$3
+. "$4"
+start_server
+speak "$out/said.wav"
+drivers=/sys/bus/platform/drivers
+# Leaves the camera in a format that nokhwa has no name for.
+ffmpeg -nostdin -loglevel error -f v4l2 -input_format yuv420p -video_size 640x360 -i /dev/video0 -frames:v 1 -f rawvideo -y /dev/null
+
+peer partner --video none --audio none --speaker none --record-video "$out/seen.y4m" &
+sender returned --duration 25s &
+sending=$!
+await 'the first frames' 40 holds "$out/seen.y4m" 1500000
+echo vivid.0 > $drivers/vivid/unbind
+await 'news of the camera' 20 grep -q CAM_UNPLUGGED "$out/returned.log"
+echo snd_aloop.0 > $drivers/snd_aloop/unbind &
+unbinding=$!
+await 'news of the microphone' 20 grep -q MIC_UNPLUGGED "$out/returned.log"
+wait $unbinding
+before=$(stat -c %s "$out/seen.y4m")
+
+echo vivid.0 > $drivers/vivid/bind
+await 'the camera again' 20 grep -q 'video of the camera again' "$out/returned.log"
+await 'frames again' 20 holds "$out/seen.y4m" $((before + 1500000))
+echo snd_aloop.0 > $drivers/snd_aloop/bind
+await 'the microphone again' 20 grep -q 'part of the audio works again' "$out/returned.log"
+wait $sending
+echo $? > "$out/returned.exit"
+exit 0
+"#;
+
+#[test]
+fn devices_that_are_plugged_in_again_are_used_again() {
+    require!(Part::Guest, Part::Speech);
+    let share = tempfile::tempdir().expect("a folder");
+    speech::say(share.path(), "said", Voice::Male, speech::NEAR).expect("a sentence");
+    let guest =
+        Guest::script(share.path(), Duration::from_secs(330), RETURN).expect("the emulator starts");
+    let (code, output) = guest.finish().expect("the guest exits in time");
+    let text = |name: &str| std::fs::read_to_string(share.path().join(name)).unwrap_or_default();
+    let record = || ["returned.log", "returned.json"].map(text).join("\n");
+    assert_eq!(
+        code,
+        0,
+        "every step of the script was reached\n{output}\n{}",
+        record()
+    );
+
+    let report: Value =
+        serde_json::from_str(&text("returned.json")).unwrap_or_else(|_| panic!("{}", record()));
+    assert_eq!(text("returned.exit").trim(), "0", "all is well: {report:#}");
+    let warnings = report["warnings"].to_string();
+    for code in ["CAM_UNPLUGGED", "MIC_UNPLUGGED"] {
+        assert!(
+            warnings.contains(code),
+            "what happened is in the report: {warnings}"
+        );
+    }
+}
+
 #[test]
 fn a_camera_that_is_switched_off_is_free_for_other_programs() {
     require!(Part::Guest);

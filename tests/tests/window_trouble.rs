@@ -211,6 +211,26 @@ fn without_a_screen_the_app_suggests_headless_mode() {
 }
 
 #[test]
+fn a_home_folder_that_cannot_be_written_is_a_sentence() {
+    require!(Part::Window);
+    let screen = Screen::start().expect("a screen");
+    let home = Home::new().expect("folders");
+    let mut command = Command::new(built("tandem"));
+    command.envs(home.environment()).envs(screen.environment());
+    // Not even root makes a folder there.
+    command.env("XDG_DATA_HOME", "/proc/nowhere");
+
+    let mut process = Process::start(command).expect("the process starts");
+    assert_eq!(process.wait(TIMEOUT).expect("the app exits"), Some(1));
+    let log = process.stderr();
+    assert!(!log.contains("panicked"), "{log}");
+    assert!(
+        log.contains("Check that you may write to /proc/nowhere"),
+        "the message says what to do: {log}"
+    );
+}
+
+#[test]
 fn the_page_cannot_load_anything_from_elsewhere() {
     require!(Part::Window);
     let screen = Screen::start().expect("Xvfb starts");

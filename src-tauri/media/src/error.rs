@@ -225,13 +225,29 @@ pub enum MediaPart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MediaEvent {
-    /// The part failed and has stopped.
+    /// The part failed and has stopped. A device is tried again and again.
     Failed {
         /// Which part.
         part: MediaPart,
         /// Why.
         error: DeviceError,
     },
+    /// A part that failed works again, perhaps with another device.
+    Recovered {
+        /// Which part.
+        part: MediaPart,
+    },
+}
+
+impl MediaEvent {
+    /// The part that failed, and why.
+    #[must_use]
+    pub fn into_failure(self) -> Option<(MediaPart, DeviceError)> {
+        match self {
+            Self::Failed { part, error } => Some((part, error)),
+            Self::Recovered { .. } => None,
+        }
+    }
 }
 
 /// Receives media events. Media threads call it, but never an audio callback; it must not block.

@@ -5,7 +5,8 @@
 //! - [`codec`] encodes and decodes them (H.264 and VP8).
 //! - [`audio`] runs microphone, processing, Opus, jitter buffer and speaker in one engine.
 //! - [`sync`] computes when to show a frame so that lips match the voice.
-//! - [`error`] has the published error codes.
+//! - [`error`] has the published error codes, and [`recovery`] says when a device that failed is opened
+//!   again.
 //!
 //! Devices and drivers block, so each source runs on threads of its own. Frames never queue: a slow
 //! reader gets the newest one.
@@ -46,6 +47,8 @@ pub mod codec;
 pub mod error;
 pub mod frame;
 pub mod priority;
+mod range;
+pub mod recovery;
 pub mod slot;
 pub mod sync;
 pub mod video;

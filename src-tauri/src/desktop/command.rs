@@ -147,7 +147,7 @@ pub enum Command {
     StopHost,
     /// Play the speaker test sound.
     TestSpeaker,
-    /// List the devices again.
+    /// List the devices again, and try those that do not work.
     RefreshDevices,
     /// Remove a problem from the screen.
     DismissProblem { id: u32 },

@@ -96,7 +96,8 @@ pub(super) fn run(setup: WindowSetup) -> anyhow::Result<()> {
         .manage(page)
         .invoke_handler(page::handler())
         .setup(move |tauri| {
-            let window = open(tauri.handle(), &setup.place)?;
+            let window = open(tauri.handle(), &setup.place)
+                .unwrap_or_else(|error| give_up(tauri.handle(), &error));
             #[cfg(any(target_os = "linux", windows))]
             page_process.watch(window.as_ref())?;
             let page = tauri.handle().clone();
@@ -226,6 +227,19 @@ fn open(tauri: &AppHandle, place: &PlaceFile) -> tauri::Result<WebviewWindow> {
     }
 
     Ok(window)
+}
+
+/// Says why there is no window, and ends the program: an error of tauri's setup would be a panic.
+fn give_up(tauri: &AppHandle, error: &tauri::Error) -> ! {
+    let folder = tauri.path().app_local_data_dir();
+    let folder = folder.map_or_else(
+        |_| String::from("your home folder"),
+        |folder| folder.display().to_string(),
+    );
+    super::fail(&format!(
+        "the window cannot be opened ({error}). Check that you may write to {folder}"
+    ));
+    std::process::exit(1)
 }
 
 /// The window, as the app moves it.

@@ -27,7 +27,7 @@ pub use outcome::Exit;
 
 use crate::embedded;
 use crate::error_code::AppErrorCode;
-use crate::signals::StopSignals;
+use crate::signals::{Stop, StopSignals};
 use args::CallArgs;
 use outcome::Failure;
 use pair::run_pair;
@@ -148,8 +148,8 @@ fn one(outcome: Outcome) -> Finish {
     }
 }
 
-/// Turns true at the first Ctrl-C or SIGTERM, so that the call can end in order. The second signal
-/// ends the process at once.
+/// Turns true at the first Ctrl-C or SIGTERM, or when the terminal is closed, so that the call can end
+/// in order. A second Ctrl-C or SIGTERM ends the process at once.
 fn stop_at_signals() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
 
@@ -157,9 +157,9 @@ fn stop_at_signals() -> watch::Receiver<bool> {
     match StopSignals::subscribe() {
         Ok(mut signals) => {
             tokio::spawn(async move {
-                while signals.next().await.is_some() {
+                while let Some(stop) = signals.next().await {
                     let is_second = sender.send_replace(true);
-                    if is_second {
+                    if is_second && stop == Stop::Asked {
                         std::process::exit(INTERRUPTED);
                     }
                 }

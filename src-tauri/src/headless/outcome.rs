@@ -144,6 +144,7 @@ impl Timeline {
             CallEventKind::Media(MediaEvent::Failed { part, error }) => {
                 self.device_failures.push((part, error));
             }
+            CallEventKind::Media(MediaEvent::Recovered { part }) => self.on_recovered(part),
             CallEventKind::Ended { reason } => self.ended = Some(reason),
             CallEventKind::Searching
             | CallEventKind::Ringing(_)
@@ -158,6 +159,20 @@ impl Timeline {
             | CallEventKind::PartnerRefuses(_)
             | CallEventKind::PartnerState { .. } => {}
         }
+    }
+
+    /// A device works again: its failure explains nothing any more, but is worth a warning.
+    fn on_recovered(&mut self, part: MediaPart) {
+        let (recovered, failed) = std::mem::take(&mut self.device_failures)
+            .into_iter()
+            .partition(|(of, _)| *of == part);
+        self.device_failures = failed;
+        let recovered: Vec<(MediaPart, DeviceError)> = recovered;
+        self.warnings.extend(
+            recovered
+                .into_iter()
+                .map(|(_, error)| format!("{error} Later it worked again.")),
+        );
     }
 
     /// The first failure of a device that the call needs. Other failures are only warnings.

@@ -144,8 +144,8 @@ async fn follow(
     }
 
     let stats = call.stats().await;
-    call.hang_up().await;
     let end = async {
+        call.hang_up().await;
         while let Some(event) = events.recv().await {
             timeline.on_event(event);
         }

@@ -227,6 +227,7 @@ export const en = {
   },
 
   problem: {
+    retry: "Try again",
     dismiss: "Dismiss",
     details: "Details",
     code: "Error code:",

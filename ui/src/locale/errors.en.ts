@@ -44,11 +44,11 @@ export const ERRORS = {
   },
   CAM_UNPLUGGED: {
     what: "Your camera was unplugged.",
-    todo: "Plug it back in and restart your video, or choose another camera.",
+    todo: "Plug it back in, or choose another camera.",
   },
   CAM_TIMEOUT: {
     what: "Your camera isn't responding.",
-    todo: "Unplug it, plug it back in, then restart your video.",
+    todo: "Unplug it, then plug it back in.",
   },
   CAM_FORMAT: {
     what: "Tandem can't read this camera's video.",
@@ -56,7 +56,7 @@ export const ERRORS = {
   },
   CAM_DENIED: {
     what: "Tandem doesn't have permission to use the camera.",
-    todo: "Allow it in your system's privacy settings, then restart your video.",
+    todo: "Allow it in your system's privacy settings, then try again.",
   },
   CAM_NOT_NEGOTIATED: {
     what: "The other app isn't set up to receive your video.",
@@ -66,7 +66,7 @@ export const ERRORS = {
   // Microphones
   MIC_NOT_FOUND: {
     what: "No microphone found.",
-    todo: "Plug one in, then refresh the devices.",
+    todo: "Plug one in, then try again.",
   },
   MIC_IN_USE: {
     what: "Another app is using your microphone.",
@@ -74,11 +74,11 @@ export const ERRORS = {
   },
   MIC_UNPLUGGED: {
     what: "Your microphone was unplugged.",
-    todo: "Choose another microphone to be heard.",
+    todo: "Plug it back in, or choose another microphone.",
   },
   MIC_TIMEOUT: {
     what: "Your microphone isn't responding.",
-    todo: "Choose another microphone to be heard.",
+    todo: "Unplug it and plug it back in, or choose another one.",
   },
   MIC_FORMAT: {
     what: "Tandem can't read this microphone's audio.",
@@ -86,7 +86,7 @@ export const ERRORS = {
   },
   MIC_DENIED: {
     what: "Tandem doesn't have permission to use the microphone.",
-    todo: "Allow it in your system's privacy settings, then refresh the devices.",
+    todo: "Allow it in your system's privacy settings, then try again.",
   },
   MIC_NOT_NEGOTIATED: {
     what: "The other app isn't set up to receive your audio.",
@@ -104,7 +104,7 @@ export const ERRORS = {
   },
   SPEAKER_UNPLUGGED: {
     what: "Your speaker was unplugged.",
-    todo: "Choose another speaker.",
+    todo: "Plug it back in, or choose another speaker.",
   },
   SPEAKER_TIMEOUT: {
     what: "Your speaker isn't responding.",
@@ -116,7 +116,7 @@ export const ERRORS = {
   },
   SPEAKER_DENIED: {
     what: "Tandem doesn't have permission to use the speaker.",
-    todo: "Allow it in your system's privacy settings, then choose the speaker again.",
+    todo: "Allow it in your system's privacy settings, then try again.",
   },
 
   // Files

@@ -48,12 +48,17 @@ export function Problems({ slot, ...view }: View & { slot: Slot }) {
   if (here.length === 0 && !refusal) return null;
   return (
     <div class="problems">
-      {here.map(({ id, code, detail }) => (
+      {here.map(({ id, code, detail, place }) => (
         <ProblemCard
           key={id}
           code={code}
           detail={detail}
           onDismiss={() => void act.send({ type: "dismissProblem", id })}
+          onRetry={
+            canRetry(place, code, state)
+              ? () => void act.send({ type: "refreshDevices" })
+              : undefined
+          }
         />
       ))}
       {refusal && (
@@ -72,14 +77,33 @@ interface ProblemCardProps {
   code: Code;
   detail: string | null;
   onDismiss: () => void;
+  onRetry?: (() => void) | undefined;
 }
 
-function ProblemCard({ code, detail, onDismiss }: ProblemCardProps) {
+/**
+ * Whether a device may work this time. No attempt changes what the two sides have agreed on, and
+ * the home screen has no speaker open.
+ */
+function canRetry(place: ProblemPlace, code: Code, state: View["state"]): boolean {
+  if (code.endsWith("_NOT_NEGOTIATED")) return false;
+  if (place === "speaker") return state.screen.kind !== "lobby";
+  return place === "camera" || place === "microphone";
+}
+
+function ProblemCard({ code, detail, onDismiss, onRetry }: ProblemCardProps) {
   return (
     <div class="problem" role="alert" data-problem={code}>
       <Icon name="warning" />
       <div class="problem-words">
         <ProblemWords code={code} />
+        {onRetry && (
+          <Button
+            action="retryDevices"
+            label={words.problem.retry}
+            kind="secondary"
+            onClick={onRetry}
+          />
+        )}
         <ProblemDetails code={code} detail={detail} />
       </div>
       <Button

@@ -172,8 +172,20 @@ describe("the lobby", () => {
     expect(camera.textContent).toContain("Close that app, then try again.");
     expect(camera.querySelector("details .problem-code")?.textContent).toBe("CAM_IN_USE");
     expect(has('.host [data-problem="RELAY_NOT_STARTED"]')).toBe(true);
-    camera.querySelector("button")?.click();
-    expect(sent(view)).toEqual([{ type: "dismissProblem", id: 1 }]);
+    camera.querySelector<HTMLButtonElement>("[data-action=retryDevices]")?.click();
+    camera.querySelector<HTMLButtonElement>("[data-action=dismiss]")?.click();
+    expect(sent(view)).toEqual([{ type: "refreshDevices" }, { type: "dismissProblem", id: 1 }]);
+  });
+
+  it("offers another attempt only where one can help", () => {
+    const problem = (code: "CAM_NOT_NEGOTIATED" | "SPEAKER_IN_USE", place: ProblemPlace) =>
+      show(makeState({ problems: [{ id: 1, code, place, detail: null }] }));
+    problem("CAM_NOT_NEGOTIATED", "camera");
+    expect(has("[data-action=retryDevices]")).toBe(false);
+    problem("SPEAKER_IN_USE", "speaker");
+    expect(has("[data-action=retryDevices]")).toBe(false);
+    problem("SPEAKER_IN_USE", "camera");
+    expect(has("[data-action=retryDevices]")).toBe(true);
   });
 
   it("shows a refusal until it is dismissed", () => {

@@ -11,8 +11,8 @@ mod pass_through;
 mod repair_tap;
 mod report_tap;
 mod sent_tap;
-mod undeclared_tap;
 mod streams;
+mod undeclared_tap;
 
 pub(crate) use flood_guard::FloodGuard;
 pub(crate) use keyframe_tap::{KeyframeTap, keyframe_requests};

@@ -371,7 +371,7 @@ impl CallMachine {
         match std::mem::replace(&mut self.state, CallState::Idle) {
             CallState::Connecting(session) | CallState::InCall(session) => {
                 self.effects.push_back(Effect::ClosePeer(session.peer));
-                self.effects.push_back(Effect::RestartAudio);
+                self.effects.push_back(Effect::ForgetAudio);
 
                 if self.registered && session.signaling == SignalingLink::Up {
                     let session_id = session.partner.session_id;

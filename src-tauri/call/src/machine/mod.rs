@@ -303,9 +303,9 @@ pub(crate) enum Effect {
     },
     /// Close the peer connection.
     ClosePeer(PeerId),
-    /// Restart the audio engine, so that the next partner's audio starts with an empty jitter
-    /// buffer and fresh figures.
-    RestartAudio,
+    /// Let the audio engine forget the partner: the next one's audio starts with an empty jitter
+    /// buffer and fresh figures. The devices stay open.
+    ForgetAudio,
     /// Notify the user.
     Notify(Notice),
 }

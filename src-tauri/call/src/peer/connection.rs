@@ -186,10 +186,12 @@ impl Peer {
             config.relay_only,
             handshake_done.clone(),
             link_local.clone(),
+            has_turn,
         );
         let sockets = Sockets {
             link_local: link_local.clone(),
             gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
+            failures: Arc::default(),
         };
         let runtime: Arc<dyn Runtime> = Arc::new(HandshakeRuntime::new(
             config.runtime.as_ref(),

@@ -28,6 +28,12 @@ pub enum PeerError {
     /// Congestion control cannot be set up.
     #[error(transparent)]
     Congestion(#[from] CongestionError),
+    /// A call into webrtc does not return.
+    #[error("the peer connection hangs: it did not {action}")]
+    Hung {
+        /// What it was asked to do: completes the sentence.
+        action: &'static str,
+    },
     /// A call into webrtc failed.
     #[error("the peer connection could not {action}")]
     Connection {
@@ -45,7 +51,9 @@ impl PeerError {
             Self::BadDescription(_) => Some(PeerFault::BadDescription),
             Self::NoCommonCodec(_) => Some(PeerFault::NoCommonCodec),
             Self::BadCandidate | Self::NoNetwork => None,
-            Self::Congestion(_) | Self::Connection { .. } => Some(PeerFault::Internal),
+            Self::Congestion(_) | Self::Hung { .. } | Self::Connection { .. } => {
+                Some(PeerFault::Internal)
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use webrtc::data_channel::DataChannel;
 use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
-    PeerConnectionEventHandler, RTCIceCandidateInit, RTCIceGatheringState,
+    PeerConnectionEventHandler, RTCIceCandidateInit, RTCIceCandidateType, RTCIceGatheringState,
     RTCPeerConnectionIceEvent, RTCPeerConnectionState,
 };
 
@@ -45,6 +45,8 @@ pub(super) struct Handler {
     handshake_done: HandshakeDone,
     link_local: LinkLocal,
     sent: SentCandidates,
+    /// There are TURN servers, and none of them has given an address yet.
+    lacks_relay: AtomicBool,
 }
 
 /// The newest candidates that became events: gathering again names them again.
@@ -87,13 +89,15 @@ impl SentCandidates {
 
 impl Handler {
     /// With `relay_only`, only relay candidates become events. `handshake_done` follows the state
-    /// of the connection. `link_local` are the addresses that have stand-ins.
+    /// of the connection. `link_local` are the addresses that have stand-ins. `has_turn`: there are
+    /// TURN servers.
     pub(super) fn new(
         events: UnboundedSender<PeerEvent>,
         sent: SentCandidates,
         relay_only: bool,
         handshake_done: HandshakeDone,
         link_local: LinkLocal,
+        has_turn: bool,
     ) -> Self {
         Self {
             events,
@@ -101,6 +105,7 @@ impl Handler {
             handshake_done,
             link_local,
             sent,
+            lacks_relay: AtomicBool::new(has_turn),
         }
     }
 
@@ -113,6 +118,10 @@ impl Handler {
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Handler {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        if event.candidate.typ == RTCIceCandidateType::Relay {
+            self.lacks_relay.store(false, Relaxed);
+        }
+
         let Ok(candidate) = event.candidate.to_json() else {
             return;
         };
@@ -137,6 +146,13 @@ impl PeerConnectionEventHandler for Handler {
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
+            // The library says so with addresses and credentials.
+            if self.lacks_relay.swap(false, Relaxed) {
+                tracing::warn!(
+                    "no TURN server gave this side an address: it is out of reach or refuses the credentials"
+                );
+            }
+
             self.send(PeerEvent::Candidate("null".into()));
         }
     }

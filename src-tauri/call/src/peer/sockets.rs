@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, Runtime};
 
-use super::checks::{CheckedSocket, Gate};
+use super::checks::{CheckedSocket, Gate, SendFailures};
 use super::workarounds::LinkLocal;
 
 /// How the sockets of a connection are wrapped.
@@ -17,6 +17,8 @@ pub(super) struct Sockets {
     pub(super) link_local: LinkLocal,
     /// Which checks may pass, of all sockets together.
     pub(super) gate: Arc<Mutex<Gate>>,
+    /// What they all together could not send.
+    pub(super) failures: Arc<Mutex<SendFailures>>,
 }
 
 impl Sockets {
@@ -33,6 +35,7 @@ impl Sockets {
             inner,
             is_loopback,
             Arc::clone(&self.gate),
+            Arc::clone(&self.failures),
         )?)
     }
 }

@@ -5,7 +5,7 @@
     reason = "a shell: it stamps each audio packet with its time of arrival"
 )]
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -114,6 +114,8 @@ pub(super) struct RemoteAudio {
     engine: Weak<AudioEngine>,
     /// The stream's SSRC, with [`KNOWN`] set once a packet has arrived.
     ssrc: AtomicU64,
+    /// The partner is gone. The engine goes on with the next one, and must not hear this one.
+    is_over: AtomicBool,
 }
 
 /// A bit above the 32 of an SSRC.
@@ -124,7 +126,19 @@ impl RemoteAudio {
         Arc::new(Self {
             engine: Arc::downgrade(engine),
             ssrc: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
         })
+    }
+
+    /// Lets nothing more through to the engine, and no video wait for its audio.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Relaxed);
+    }
+
+    fn engine(&self) -> Option<Arc<AudioEngine>> {
+        self.engine
+            .upgrade()
+            .filter(|_| !self.is_over.load(Relaxed))
     }
 
     /// The stream's SSRC, once a packet has arrived.
@@ -135,12 +149,12 @@ impl RemoteAudio {
 
     /// Which audio plays when, see [`AudioEngine::playout_point`].
     pub(super) fn playout_point(&self) -> Option<(u32, Instant)> {
-        self.engine.upgrade()?.playout_point()
+        self.engine()?.playout_point()
     }
 
     /// Delays the audio to match later video, see [`AudioEngine::set_minimum_delay`].
     pub(super) fn set_minimum_delay(&self, delay: Duration) {
-        if let Some(engine) = self.engine.upgrade() {
+        if let Some(engine) = self.engine() {
             engine.set_minimum_delay(delay);
         }
     }
@@ -169,7 +183,7 @@ impl RemoteAudio {
                 .received
                 .fetch_add(packet.payload.len() as u64, Relaxed);
 
-            let Some(engine) = self.engine.upgrade() else {
+            let Some(engine) = self.engine() else {
                 return;
             };
 

@@ -58,10 +58,6 @@ impl LocalState {
         self.published.subscribe()
     }
 
-    pub(super) fn muted(&self) -> bool {
-        !self.microphone.on
-    }
-
     pub(super) fn set_muted(&mut self, muted: bool) {
         self.microphone.on = !muted;
         self.publish();
@@ -101,12 +97,15 @@ impl LocalState {
         self.publish();
     }
 
-    /// A camera or microphone failed.
+    /// A camera or microphone failed, or works again.
     pub(super) fn on_media(&mut self, event: &MediaEvent) {
-        let MediaEvent::Failed { part, .. } = event;
+        let (part, failed) = match event {
+            MediaEvent::Failed { part, .. } => (part, true),
+            MediaEvent::Recovered { part } => (part, false),
+        };
         match part {
-            MediaPart::Camera => self.camera.failed = true,
-            MediaPart::Microphone => self.microphone.failed = true,
+            MediaPart::Camera => self.camera.failed = failed,
+            MediaPart::Microphone => self.microphone.failed = failed,
             MediaPart::Speaker | MediaPart::Recording => return,
         }
 

@@ -2,20 +2,30 @@
 //! call.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tandem_media::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
-use tandem_media::video::{OpenVideo, SharedVideo, VideoFormat, VideoSpec};
+use tandem_media::video::{OpenVideo, SharedVideo, VideoFormat, VideoSpec, is_camera_listed};
 use tandem_media::{NewestSlot, VideoFrame};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
 
+use super::camera_recovery::CameraRecovery;
 use super::video_sender::VideoSender;
 
-/// The result of one request to open the source.
-pub(super) struct Opened {
+/// What became of one request to open the source.
+pub(super) struct VideoNews {
     /// Which request: see [`LocalVideo::request`].
     request: u64,
-    result: Result<Option<OpenVideo>, DeviceError>,
+    what: News,
+}
+
+enum News {
+    Opened(Result<Option<OpenVideo>, DeviceError>),
+    /// The source was open and has stopped.
+    Died(DeviceError),
+    /// Whether the camera that was asked for is listed.
+    Listed(bool),
 }
 
 /// The video source and the thread that encodes it.
@@ -24,34 +34,36 @@ pub(super) struct LocalVideo {
     spec: VideoSpec,
     format: VideoFormat,
     camera_on: bool,
+    recovery: CameraRecovery,
     events: MediaEvents,
     sender: VideoSender,
     /// Number of the newest request, so that a source that took long to open is ignored if it is no
     /// longer asked for.
     request: u64,
-    opened: UnboundedSender<Opened>,
+    news: UnboundedSender<VideoNews>,
 }
 
 impl LocalVideo {
-    /// Uses `spec` from `shared`, where a preview may already have it open. Results come out of the
-    /// receiver, for [`on_opened`](Self::on_opened).
+    /// Uses `spec` from `shared`, where a preview may already have it open. News come out of the
+    /// receiver, for [`on_news`](Self::on_news).
     pub(super) fn start(
         shared: SharedVideo,
         spec: VideoSpec,
         format: VideoFormat,
         self_view: Arc<NewestSlot<VideoFrame>>,
         events: MediaEvents,
-    ) -> (Self, UnboundedReceiver<Opened>) {
-        let (opened, receiver) = unbounded_channel();
+    ) -> (Self, UnboundedReceiver<VideoNews>) {
+        let (news, receiver) = unbounded_channel();
         let mut video = Self {
             shared,
+            recovery: CameraRecovery::new(spec.clone()),
             spec,
             format,
             camera_on: true,
             events,
             sender: VideoSender::start(self_view),
             request: 0,
-            opened,
+            news,
         };
 
         video.apply();
@@ -70,7 +82,20 @@ impl LocalVideo {
         self.apply();
     }
 
+    /// Tries a camera that does not work again at once.
+    pub(super) fn retry(&mut self) {
+        if self.recovery.retry() {
+            self.open();
+        }
+    }
+
+    /// What the user asks for has changed. What failed before may work now.
     fn apply(&mut self) {
+        self.recovery = CameraRecovery::new(self.spec.clone());
+        self.open();
+    }
+
+    fn open(&mut self) {
         self.request += 1;
         self.sender.set_source(None);
         let request = self.shared.request();
@@ -80,31 +105,83 @@ impl LocalVideo {
             return;
         }
 
-        let (spec, format, events) = (self.spec.clone(), self.format, Arc::clone(&self.events));
-        let (number, opened) = (self.request, self.opened.clone());
-
-        spawn_blocking(move || {
-            let result = request.open(&spec, format, events);
-            // Fails if the call is over; then its end has closed the source.
-            let _ = opened.send(Opened {
-                request: number,
-                result,
-            });
+        let (spec, format) = (self.recovery.to_open(), self.format);
+        let opened = self.reporter();
+        let died = self.reporter();
+        let events = Arc::new(move |event| {
+            // A source is a source anew each time, so none recovers.
+            if let MediaEvent::Failed { error, .. } = event {
+                died(News::Died(error));
+            }
         });
+
+        spawn_blocking(move || opened(News::Opened(request.open(&spec, format, events))));
     }
 
-    /// Uses a source that was opened, unless it is no longer asked for.
-    pub(super) fn on_opened(&mut self, opened: Opened) {
-        if opened.request != self.request {
+    /// Sends news about the newest request.
+    fn reporter(&self) -> impl Fn(News) + Send + Sync + 'static {
+        let (request, news) = (self.request, self.news.clone());
+        move |what| {
+            // Fails if the call is over; then its end has closed the source.
+            let _ = news.send(VideoNews { request, what });
+        }
+    }
+
+    /// Uses a source that was opened, or plans how to get one, unless it is no longer asked for.
+    pub(super) fn on_news(&mut self, now: Instant, news: VideoNews) {
+        if news.request != self.request {
             return;
         }
 
-        match opened.result {
-            Ok(video) => self.sender.set_source(video),
-            Err(error) => (self.events)(MediaEvent::Failed {
+        let failed = match news.what {
+            News::Opened(Ok(video)) => {
+                if video.is_some() {
+                    self.recovery.on_opened(now);
+                }
+
+                self.sender.set_source(video);
+                None
+            }
+            News::Opened(Err(error)) => self.recovery.on_refusal(now, error),
+            News::Died(error) => self.recovery.on_death(now, error),
+            News::Listed(is_listed) => {
+                if self.recovery.on_listed(is_listed) {
+                    tracing::info!("the chosen camera is back");
+                    self.open();
+                }
+
+                None
+            }
+        };
+
+        if let Some(error) = failed {
+            (self.events)(MediaEvent::Failed {
                 part: MediaPart::Camera,
                 error,
-            }),
+            });
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.recovery.poll_timeout()
+    }
+
+    /// Does what is due for a camera that failed.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let due = self.recovery.handle_timeout(now);
+        if due.is_back {
+            tracing::info!("there is video of the camera again");
+            (self.events)(MediaEvent::Recovered {
+                part: MediaPart::Camera,
+            });
+        }
+
+        if due.open {
+            self.open();
+        } else if let Some(which) = due.look {
+            let listed = self.reporter();
+            spawn_blocking(move || listed(News::Listed(is_camera_listed(&which))));
         }
     }
 

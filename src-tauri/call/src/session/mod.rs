@@ -6,10 +6,12 @@
 //! ends with the call.
 
 mod audio_bridge;
+mod camera_recovery;
 mod driver;
 mod event;
 mod history;
 mod ice_servers;
+mod limit;
 mod line;
 mod local_audio;
 mod local_state;
@@ -61,6 +63,7 @@ enum CallCommand {
     AudioSource(AudioSource),
     AudioSink(AudioSink),
     Processing(Processing),
+    RetryDevices,
     Stats(oneshot::Sender<CallStats>),
 }
 
@@ -157,6 +160,12 @@ impl Call {
     /// Changes how the microphone's audio is processed, see [`AudioEngine::set_processing`].
     pub fn set_processing(&self, processing: Processing) {
         self.command(CallCommand::Processing(processing));
+    }
+
+    /// Tries the camera, the microphone and the speaker again at once if they do not work. The call
+    /// does so by itself, only later.
+    pub fn retry_devices(&self) {
+        self.command(CallCommand::RetryDevices);
     }
 
     /// The newest local frame, for the self-view.

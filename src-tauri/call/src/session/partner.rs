@@ -18,6 +18,7 @@ use webrtc::media_stream::track_remote::TrackRemote;
 
 use super::audio_bridge::{AudioGate, AudioOutput, RemoteAudio};
 use super::history::History;
+use super::limit::limited;
 use super::local_video::LocalVideo;
 use super::recorder::{ReceiveRecorder, SendRecorder, Traffic};
 use super::remote_state::RemoteState;
@@ -323,7 +324,7 @@ impl PartnerConnection {
             audio_received: self.incoming.tracks.has(MediaKind::Audio) && audio_sends,
             audio,
             lip_sync_ms_p95,
-            route: self.peer.route().await,
+            route: limited("name its route", self.peer.route()).await.flatten(),
             quality: self.history.as_ref().and_then(History::quality),
             bitrate: self
                 .history
@@ -337,7 +338,9 @@ impl PartnerConnection {
     pub(super) async fn close(self, video: &LocalVideo, gate: &AudioGate) {
         video.sender().set_output(None);
         gate.close();
-        self.peer.close().await;
+        self.incoming.audio.end();
+        // Without an answer it is only dropped, and the partner waits for a timeout.
+        limited("close", self.peer.close()).await;
     }
 }
 

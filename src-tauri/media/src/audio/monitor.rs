@@ -108,9 +108,11 @@ mod tests {
             Box::new(move |level| levels.send(level).expect("the test receives")),
             Arc::new(move |event| events.send(event).expect("the test receives")),
         );
-        let MediaEvent::Failed { part, error } = failures
+        let (part, error) = failures
             .recv_timeout(Duration::from_secs(30))
-            .expect("opening a missing microphone fails");
+            .expect("opening a missing microphone fails")
+            .into_failure()
+            .expect("a failure");
 
         assert_eq!(
             (part, error.code),

@@ -8,7 +8,8 @@ use super::percentile::Percentiles;
 /// The level reported for digital silence, in dB of full scale.
 pub const SILENCE_DBFS: f32 = -100.0;
 
-/// A snapshot of an [`super::AudioEngine`]'s counters since its start.
+/// A snapshot of an [`super::AudioEngine`]'s counters since its start, or since
+/// [`super::AudioEngine::next_partner`].
 #[derive(Debug, Clone)]
 pub struct AudioStats {
     /// Opus packets passed to the network.
@@ -72,6 +73,17 @@ pub struct DeviceCounts {
     pub overruns: u64,
     /// Glitches that the device itself reported.
     pub glitches: u64,
+}
+
+impl DeviceCounts {
+    /// What has been counted since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            underruns: self.underruns.saturating_sub(before.underruns),
+            overruns: self.overruns.saturating_sub(before.overruns),
+            glitches: self.glitches.saturating_sub(before.glitches),
+        }
+    }
 }
 
 /// Loudness (RMS) in dB of full scale of samples between −1 and 1.

@@ -17,6 +17,7 @@ use openh264_sys2::{
 
 use super::{CodecError, EncodedFrame, EncoderConfig, VideoDecoder, VideoEncoder, sps};
 use crate::frame::{FramePool, I420};
+use crate::range::LIMITED;
 
 /// The smallest width and height that openh264 accepts, in pixels.
 const MIN_SIDE: u32 = 16;
@@ -232,6 +233,8 @@ impl YUVSource for EvenCrop<'_> {
 pub(super) struct H264Decoder {
     native: Decoder,
     pool: FramePool,
+    /// The stream uses the full range, which the frames that come out do not.
+    is_full_range: bool,
 }
 
 impl H264Decoder {
@@ -239,6 +242,7 @@ impl H264Decoder {
         Ok(Self {
             native: native_decoder()?,
             pool,
+            is_full_range: false,
         })
     }
 }
@@ -246,6 +250,10 @@ impl H264Decoder {
 impl VideoDecoder for H264Decoder {
     fn decode(&mut self, data: &[u8]) -> Result<Option<Arc<I420>>, CodecError> {
         sps::check(data).map_err(CodecError::Decode)?;
+        if let Some(is_full_range) = sps::is_full_range(data) {
+            self.is_full_range = is_full_range;
+        }
+
         let decoded = self
             .native
             .decode(data)
@@ -273,6 +281,10 @@ impl VideoDecoder for H264Decoder {
 
         let image = self.pool.make(width as u32, height as u32, |image| {
             image.copy_from_planes(planes);
+            if self.is_full_range {
+                LIMITED.apply(image);
+            }
+
             Ok::<(), CodecError>(())
         })?;
 
@@ -321,5 +333,44 @@ fn decoding_state(state: i64) -> String {
         format!("state {state:#x}")
     } else {
         names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use openh264::encoder::VuiConfig;
+
+    use super::*;
+
+    #[test]
+    fn frames_of_a_full_range_stream_come_out_in_limited_range() {
+        let mut image = I420::new(64, 64);
+        // Left half black, right half white, in full range.
+        for row in image.planes_mut().0.chunks_exact_mut(64) {
+            row[..32].fill(0);
+            row[32..].fill(255);
+        }
+        image.planes_mut().1.fill(128);
+        image.planes_mut().2.fill(128);
+
+        let mut decoder = H264Decoder::new(FramePool::new()).unwrap();
+        for (full, [black, white]) in [(true, [16, 235]), (false, [0, 255]), (true, [16, 235])] {
+            let config = NativeConfig::new().vui(VuiConfig::bt709().full_range(full));
+            let api = OpenH264API::from_source();
+            let mut encoder = Encoder::with_api_config(api, config).unwrap();
+            let data = encoder.encode(&EvenCrop(&image)).unwrap().to_vec();
+
+            let decoded = decoder.decode(&data).unwrap().expect("a frame");
+            let row = &decoded.planes().0[64 * 32..][..64];
+            for (at, expected) in [(8, black), (56, white)] {
+                assert!(
+                    row[at].abs_diff(expected) <= 2,
+                    "full range {full}: {} instead of {expected}",
+                    row[at]
+                );
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Reads from an H.264 bitstream how much memory its decoder will need, before the decoder sees it.
+//! Reads the sequence parameter sets of an H.264 bitstream: how much memory its decoder will need,
+//! before the decoder sees it, and the range of its levels, which openh264 does not pass on.
 
 /// The largest frame to decode, in macroblocks of 16 x 16 pixels: 3840x2160, as for VP8. The level of
 /// the SDP (3.1: 1280x720) is no bound, because Tandem sends larger frames under the same level.
@@ -12,6 +13,9 @@ const MAX_REFERENCE_MACROBLOCKS: u64 = 110_400;
 const SPS: u8 = 7;
 const SUBSET_SPS: u8 = 15;
 
+/// The value of `aspect_ratio_idc` that two numbers follow (ITU-T H.264 table E-1).
+const EXTENDED_SAR: u64 = 255;
+
 /// Profiles whose parameter sets describe the chroma format (ITU-T H.264 §7.3.2.1.1).
 const HIGH_PROFILES: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
 
@@ -24,6 +28,8 @@ pub(super) struct Sps {
     pub(super) height: u64,
     /// How many frames the decoder keeps for reference.
     pub(super) references: u64,
+    /// Whether luma uses 0 to 255 instead of 16 to 235. What cannot be read says nothing about it.
+    pub(super) full_range: bool,
 }
 
 impl Sps {
@@ -45,16 +51,19 @@ impl Sps {
         let width = bits.ue()? + 1;
         let map_units = bits.ue()? + 1;
         // Fields are half as high as frames.
-        let height = if bits.bit()? {
+        let only_frames = bits.bit()?;
+        let height = if only_frames {
             map_units
         } else {
             2 * map_units
         };
+        let full_range = bits.full_range(only_frames).unwrap_or(false);
 
         Some(Self {
             width,
             height,
             references,
+            full_range,
         })
     }
 
@@ -66,17 +75,24 @@ impl Sps {
     }
 }
 
+/// Whether the stream uses the full range from this Annex B access unit on; `None`: it has no
+/// sequence parameter set, so nothing changes.
+pub(super) fn is_full_range(data: &[u8]) -> Option<bool> {
+    let unit = nal_units(data)
+        .filter(|unit| kind(unit) == Some(SPS))
+        .last()?;
+    Some(Sps::parse(unit).is_some_and(|sps| sps.full_range))
+}
+
+/// The type of a NAL unit.
+fn kind(unit: &[u8]) -> Option<u8> {
+    unit.first().map(|header| header & 0x1f)
+}
+
 /// Looks at the parameter sets of an Annex B access unit. An error says why no decoder should get
 /// it.
 pub(super) fn check(data: &[u8]) -> Result<(), String> {
-    let sequences = nal_units(data).filter(|unit| {
-        matches!(
-            unit.first().map(|header| header & 0x1f),
-            Some(SPS | SUBSET_SPS)
-        )
-    });
-
-    for unit in sequences {
+    for unit in nal_units(data).filter(|unit| matches!(kind(unit), Some(SPS | SUBSET_SPS))) {
         match Sps::parse(unit) {
             Some(sps) if sps.is_affordable() => {}
             Some(sps) => {
@@ -229,6 +245,54 @@ impl<'a> Bits<'a> {
         Some(())
     }
 
+    fn skip(&mut self, count: u32) -> Option<()> {
+        (0..count).try_for_each(|_| self.bit().map(drop))
+    }
+
+    /// What follows the size, up to `video_full_range_flag`. `None`: it is not there.
+    fn full_range(&mut self, only_frames: bool) -> Option<bool> {
+        if !only_frames {
+            self.bit()?;
+        }
+
+        // direct_8x8_inference_flag, then the cropping.
+        self.bit()?;
+        if self.bit()? {
+            for _ in 0..4 {
+                self.ue()?;
+            }
+        }
+
+        // §E.1.1.
+        if !self.bit()? {
+            return None;
+        }
+
+        if self.bit()? {
+            let mut ratio = 0;
+            for _ in 0..8 {
+                ratio = ratio << 1 | u64::from(self.bit()?);
+            }
+
+            if ratio == EXTENDED_SAR {
+                self.skip(32)?;
+            }
+        }
+
+        // Overscan.
+        if self.bit()? {
+            self.bit()?;
+        }
+
+        if !self.bit()? {
+            return None;
+        }
+
+        // video_format
+        self.skip(3)?;
+        self.bit()
+    }
+
     fn skip_picture_order(&mut self) -> Option<()> {
         match self.ue()? {
             0 => {
@@ -323,6 +387,31 @@ mod tests {
     use crate::codec::VideoCodec;
     use crate::codec::testing::{encode_scene, start};
 
+    /// From `ffmpeg -f lavfi -i testsrc=s=320x240 -frames:v 1 -c:v libx264 -profile:v PROFILE
+    /// -color_range RANGE`.
+    #[rustfmt::skip]
+    const SAMPLES: [(&str, &[u8], bool); 5] = [
+        ("baseline, limited", &[0x00, 0x00, 0x01, 0x67, 0x42, 0xc0, 0x0d, 0xd9, 0x01, 0x41, 0xfb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0x20, 0xf1, 0x42, 0xa4, 0x80], false),
+        ("baseline, full", &[0x00, 0x00, 0x01, 0x67, 0x42, 0xc0, 0x0d, 0xd9, 0x01, 0x41, 0xfb, 0x01, 0x6c, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x19, 0x07, 0x8a, 0x15, 0x24], true),
+        ("main, limited", &[0x00, 0x00, 0x01, 0x67, 0x4d, 0x40, 0x0d, 0xec, 0xa0, 0xa0, 0xfd, 0x80, 0x88, 0x00, 0x00, 0x03, 0x00, 0x08, 0x00, 0x00, 0x03, 0x01, 0x90, 0x78, 0xa1, 0x4c, 0xb0], false),
+        ("high, full", &[0x00, 0x00, 0x01, 0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 0xfb, 0x01, 0x6c, 0x80, 0x00, 0x00, 0x03, 0x00, 0x80, 0x00, 0x00, 0x19, 0x07, 0x8a, 0x14, 0xcb], true),
+        ("high, limited", &[0x00, 0x00, 0x01, 0x67, 0x64, 0x00, 0x0d, 0xac, 0xd9, 0x41, 0x41, 0xfb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0x20, 0xf1, 0x42, 0x99, 0x60], false),
+    ];
+
+    #[test]
+    fn parameter_sets_of_encoders_are_understood() {
+        for (name, bytes, full) in SAMPLES {
+            assert_eq!(is_full_range(bytes), Some(full), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_units_say_nothing() {
+        assert_eq!(is_full_range(&[0, 0, 0, 1, 0x68, 0xce, 0x3c, 0x80]), None);
+        assert_eq!(is_full_range(&[]), None);
+        assert_eq!(is_full_range(&[0, 0, 1, 0x67]), Some(false), "cut off");
+    }
+
     fn size(unit: &[u8]) -> Option<(u64, u64, u64)> {
         Sps::parse(unit).map(|sps| (sps.width, sps.height, sps.references))
     }
@@ -382,8 +471,11 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = check(&[vec![0, 0, 1, 0x67, 100], bytes.clone()].concat());
-            let _ = check(&[vec![0, 0, 1, 0x67, 66], bytes].concat());
+            for profile in [100, 66] {
+                let data = [&[0, 0, 1, 0x67, profile][..], &bytes].concat();
+                let _ = check(&data);
+                let _ = is_full_range(&data);
+            }
         }
 
         #[test]

@@ -3,9 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mozjpeg::{CompInfoExt, Decompress};
-use yuv::{BufferStoreMut, YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv420};
+use yuv::{
+    BufferStoreMut, YuvConversionMode, YuvError, YuvPackedImage, YuvPlanarImageMut, YuvRange,
+    YuvStandardMatrix, bgr_to_yuv420, rgb_to_yuv420, uyvy422_to_yuv420, yuyv422_to_yuv420,
+};
 
 use crate::frame::I420;
+use crate::range::{LIMITED, Limited};
 
 /// A pixel format that cameras deliver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
@@ -17,6 +21,16 @@ pub enum PixelFormat {
     Nv12,
     /// One JPEG per frame.
     Mjpeg,
+    /// 4:2:0 with three planes, as [`I420`].
+    Yu12,
+    /// Packed 4:2:2: U Y0 V Y1.
+    Uyvy,
+    /// Three bytes per pixel.
+    Rgb24,
+    /// The same in the other order.
+    Bgr24,
+    /// Luma alone, in full range.
+    Grey,
 }
 
 /// The buffer does not hold a frame of the expected format and size. Skip it: the next one may be
@@ -60,8 +74,13 @@ impl Converter {
         image: &mut I420,
     ) -> Result<(), ConvertError> {
         match format {
-            PixelFormat::Yuyv => from_yuyv(bytes, image),
+            PixelFormat::Yuyv => from_packed(bytes, image, yuyv422_to_yuv420),
+            PixelFormat::Uyvy => from_packed(bytes, image, uyvy422_to_yuv420),
+            PixelFormat::Rgb24 => from_rgb(bytes, image, rgb_to_yuv420),
+            PixelFormat::Bgr24 => from_rgb(bytes, image, bgr_to_yuv420),
             PixelFormat::Nv12 => from_nv12(bytes, image),
+            PixelFormat::Yu12 => from_yu12(bytes, image),
+            PixelFormat::Grey => from_grey(bytes, image),
             // mozjpeg reports errors of libjpeg by unwinding.
             PixelFormat::Mjpeg => catch_unwind(AssertUnwindSafe(|| {
                 from_jpeg(&mut self.jpeg_planes, bytes, image)
@@ -78,12 +97,54 @@ fn at_least(bytes: &[u8], expected: usize) -> Result<&[u8], ConvertError> {
     })
 }
 
-fn from_yuyv(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
-    let (width, height, chroma_width) = (image.width(), image.height(), image.chroma_width());
-    let yuy_stride = 4 * chroma_width;
+/// Converts packed 4:2:2 with the function for its order.
+fn from_packed(
+    bytes: &[u8],
+    image: &mut I420,
+    convert: fn(&mut YuvPlanarImageMut<'_, u8>, &YuvPackedImage<'_, u8>) -> Result<(), YuvError>,
+) -> Result<(), ConvertError> {
+    let (width, height) = (image.width(), image.height());
+    let yuy_stride = 4 * image.chroma_width();
     let yuy = at_least(bytes, yuy_stride as usize * height as usize)?;
+    let packed = YuvPackedImage {
+        yuy,
+        yuy_stride,
+        width,
+        height,
+    };
+
+    convert(&mut planar(image), &packed).map_err(|error| ConvertError::Broken(error.to_string()))
+}
+
+type FromRgb = fn(
+    &mut YuvPlanarImageMut<'_, u8>,
+    &[u8],
+    u32,
+    YuvRange,
+    YuvStandardMatrix,
+    YuvConversionMode,
+) -> Result<(), YuvError>;
+
+/// Converts three bytes per pixel with the function for their order.
+fn from_rgb(bytes: &[u8], image: &mut I420, convert: FromRgb) -> Result<(), ConvertError> {
+    let stride = 3 * image.width();
+    let rgb = at_least(bytes, stride as usize * image.height() as usize)?;
+    convert(
+        &mut planar(image),
+        rgb,
+        stride,
+        YuvRange::Limited,
+        YuvStandardMatrix::Bt601,
+        YuvConversionMode::Balanced,
+    )
+    .map_err(|error| ConvertError::Broken(error.to_string()))
+}
+
+/// The planes of `image`, to write to.
+fn planar(image: &mut I420) -> YuvPlanarImageMut<'_, u8> {
+    let (width, height, chroma_width) = (image.width(), image.height(), image.chroma_width());
     let (y, u, v) = image.planes_mut();
-    let mut planar = YuvPlanarImageMut {
+    YuvPlanarImageMut {
         y_plane: BufferStoreMut::Borrowed(y),
         y_stride: width,
         u_plane: BufferStoreMut::Borrowed(u),
@@ -92,18 +153,26 @@ fn from_yuyv(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
         v_stride: chroma_width,
         width,
         height,
-    };
+    }
+}
 
-    yuyv422_to_yuv420(
-        &mut planar,
-        &YuvPackedImage {
-            yuy,
-            yuy_stride,
-            width,
-            height,
-        },
-    )
-    .map_err(|error| ConvertError::Broken(error.to_string()))
+fn from_yu12(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
+    let size = image.data().len();
+    image.data_mut().copy_from_slice(at_least(bytes, size)?);
+    Ok(())
+}
+
+fn from_grey(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
+    let luma = image.width() as usize * image.height() as usize;
+    let source = at_least(bytes, luma)?;
+    let (y, u, v) = image.planes_mut();
+    for (sample, level) in y.iter_mut().zip(source) {
+        *sample = LIMITED.luma[usize::from(*level)];
+    }
+
+    u.fill(128);
+    v.fill(128);
+    Ok(())
 }
 
 fn from_nv12(bytes: &[u8], image: &mut I420) -> Result<(), ConvertError> {
@@ -158,8 +227,8 @@ fn from_jpeg(
 
     let (width, chroma_width) = (image.width() as usize, image.chroma_width() as usize);
     let (to_y, to_u, to_v) = image.planes_mut();
-    let luma = full_to_limited(219);
-    let chroma = full_to_limited(224);
+    // JPEG uses all levels (JFIF).
+    let Limited { luma, chroma } = &LIMITED;
 
     for (source, target) in y.chunks(layout[0].stride).zip(to_y.chunks_exact_mut(width)) {
         for (source, target) in source.iter().zip(target) {
@@ -173,7 +242,7 @@ fn from_jpeg(
             continue;
         };
 
-        subsample(source, layout, target, chroma_width, &chroma);
+        subsample(source, layout, target, chroma_width, chroma);
     }
 
     Ok(())
@@ -250,17 +319,6 @@ fn subsample(
     }
 }
 
-/// The table from full to limited range. JPEG uses all 256 levels (JFIF). Video in limited range
-/// uses `range` + 1 levels: 219 for luma, starting at 16, and 224 for chroma, centred on 128.
-fn full_to_limited(range: i32) -> [u8; 256] {
-    let (zero_in, zero_out) = if range == 219 { (0, 16) } else { (128, 128) };
-    std::array::from_fn(|level| {
-        let scaled = (level as i32 - zero_in) * range;
-        let rounded = (scaled + scaled.signum() * 127) / 255;
-        (zero_out + rounded).clamp(0, 255) as u8
-    })
-}
-
 fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
     let text = cause
         .downcast_ref::<String>()
@@ -321,6 +379,36 @@ mod tests {
             u.iter().all(|&u| u == 90) && v.iter().all(|&v| v == 200),
             "chroma is separated"
         );
+    }
+
+    #[test]
+    fn one_color_is_the_same_in_every_uncompressed_format() {
+        // Pure red: 81, 90, 240 in BT.601 limited range. An odd size has chroma of its own at the edge.
+        const RED: [u8; 3] = [81, 90, 240];
+        let planes = [vec![81; 7 * 5], vec![90; 4 * 3], vec![240; 4 * 3]].concat();
+        for (format, (width, height), bytes, expected) in [
+            (PixelFormat::Yu12, (7, 5), planes, RED),
+            // Pixels come in pairs.
+            (PixelFormat::Uyvy, (8, 6), [90, 81, 240, 81].repeat(24), RED),
+            (PixelFormat::Rgb24, (7, 5), [255, 0, 0].repeat(35), RED),
+            (PixelFormat::Bgr24, (7, 5), [0, 0, 255].repeat(35), RED),
+            (PixelFormat::Grey, (7, 5), vec![255; 35], [235, 128, 128]),
+        ] {
+            let mut image = I420::new(width, height);
+            let mut converter = Converter::new();
+            converter.convert(format, &bytes, &mut image).unwrap();
+            let (y, u, v) = image.planes();
+            for (plane, expected) in [y, u, v].into_iter().zip(expected) {
+                let off = plane.iter().map(|&sample| sample.abs_diff(expected)).max();
+                assert!(off <= Some(1), "{format:?}: off by {off:?} from {expected}");
+            }
+
+            let short = converter.convert(format, &bytes[1..], &mut image);
+            assert!(
+                matches!(short, Err(ConvertError::Short { .. })),
+                "{format:?}: {short:?}"
+            );
+        }
     }
 
     #[test]

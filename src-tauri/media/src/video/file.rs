@@ -20,6 +20,11 @@ const MIN_SIDE: u32 = 16;
 /// The read buffer, in bytes.
 const READ_AHEAD: usize = 256 * 1024;
 
+/// Makes a file that can be played of any video: progressive, not too large or too small, at a usual
+/// rate, 8-bit 4:2:0.
+const CONVERT: &str = "ffmpeg -i VIDEO -vf yadif=deint=interlaced,scale=1280:720:force_original_aspect_ratio=decrease,\
+pad=1280:720:-1:-1 -r 30 -pix_fmt yuv420p FILE.y4m";
+
 /// Opens the file, reads its first frame and starts to play it.
 pub(super) fn open(
     path: &Path,
@@ -72,9 +77,7 @@ fn device_error(error: &Y4mError) -> DeviceError {
 fn bad_format(why: &str) -> DeviceError {
     DeviceError::new(
         MediaErrorCode::FileBadFormat,
-        format!(
-            "The video file cannot be played: {why}. Make one with: ffmpeg -i VIDEO -pix_fmt yuv420p FILE.y4m"
-        ),
+        format!("The video file cannot be played: {why}. Make one that can with: {CONVERT}"),
     )
 }
 
@@ -245,9 +248,11 @@ mod tests {
         let (sender, receiver) = channel();
         let events: MediaEvents = Arc::new(move |event| sender.send(event).unwrap());
         let (_, worker) = open(file.path(), Arc::clone(&frames), events).unwrap();
-        let MediaEvent::Failed { part, error } = receiver
+        let (part, error) = receiver
             .recv_timeout(Duration::from_secs(10))
-            .expect("an event");
+            .expect("an event")
+            .into_failure()
+            .expect("a failure");
 
         assert_eq!(
             (part, error.code),

@@ -14,7 +14,7 @@ pub mod test_pattern;
 mod worker;
 pub mod y4m;
 
-pub use camera::{CameraFormat, CameraInfo, list_cameras};
+pub use camera::{CameraFormat, CameraInfo, is_camera_listed, list_cameras};
 pub use input::VideoInput;
 pub use shared::{OpenVideo, SharedVideo, VideoRequest};
 pub use spec::{CameraSelector, ParseVideoSpecError, VideoFormat, VideoSpec};

@@ -185,9 +185,11 @@ mod tests {
             recorder.record(Arc::clone(&image));
         }
 
-        let MediaEvent::Failed { part, error } = receiver
+        let (part, error) = receiver
             .recv_timeout(Duration::from_secs(10))
-            .expect("an event");
+            .expect("an event")
+            .into_failure()
+            .expect("a failure");
         assert_eq!(
             (part, error.code),
             (MediaPart::Recording, MediaErrorCode::DiskFull),

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::scale::scale;
 use crate::error::{DeviceError, MediaErrorCode};
 use crate::frame::I420;
+use crate::range::LIMITED;
 
 const MAGIC: &[u8] = b"YUV4MPEG2";
 /// The longest header line, in bytes.
@@ -61,6 +62,8 @@ pub struct Y4mHeader {
     pub height: u32,
     /// Frames per second as numerator and denominator, both positive.
     pub rate: (u32, u32),
+    /// The levels use the full range (`XCOLORRANGE=FULL`, as ffmpeg writes it).
+    pub full_range: bool,
 }
 
 impl Y4mHeader {
@@ -83,7 +86,7 @@ impl Y4mHeader {
             return Err(Y4mError::NotY4m);
         }
 
-        let (mut width, mut height, mut rate) = (None, None, None);
+        let (mut width, mut height, mut rate, mut full_range) = (None, None, None, false);
         for parameter in rest
             .split(|&byte| byte == b' ')
             .filter(|parameter| !parameter.is_empty())
@@ -101,6 +104,9 @@ impl Y4mHeader {
                     return Err(Y4mError::Chroma(value.chars().take(16).collect()));
                 }
                 b'I' if !matches!(value, "p" | "?") => return Err(Y4mError::Interlaced),
+                b'X' if value.starts_with("COLORRANGE=") => {
+                    full_range = value.ends_with("=FULL");
+                }
                 // Pixel aspect, comments and unknown parameters do not matter here.
                 _ => {}
             }
@@ -127,6 +133,7 @@ impl Y4mHeader {
             width,
             height,
             rate,
+            full_range,
         })
     }
 
@@ -177,7 +184,8 @@ impl<R: Read> Y4mReader<R> {
         &self.reader
     }
 
-    /// Reads the next frame into `image`, which must have the size in the header. `Ok(false)`:
+    /// Reads the next frame into `image`, which must have the size in the header, in limited range.
+    /// `Ok(false)`:
     /// there are no more whole frames. A last frame that is cut off is skipped and leaves `image`
     /// undefined.
     ///
@@ -212,6 +220,10 @@ impl<R: Read> Y4mReader<R> {
 
         match self.reader.read_exact(image.data_mut()) {
             Ok(()) => {
+                if self.header.full_range {
+                    LIMITED.apply(image);
+                }
+
                 self.frames += 1;
                 Ok(true)
             }
@@ -410,7 +422,8 @@ mod tests {
             Y4mHeader {
                 width: 768,
                 height: 432,
-                rate: (30_000, 1001)
+                rate: (30_000, 1001),
+                full_range: false,
             },
             "as ffmpeg writes it"
         );
@@ -454,6 +467,17 @@ mod tests {
             images,
             "what was written is read back"
         );
+    }
+
+    #[test]
+    fn full_range_becomes_limited_range() {
+        let file = |range: &str, levels: [u8; 6]| {
+            let head = format!("YUV4MPEG2 W2 H2 F25:1 XYSCSS=420JPEG XCOLORRANGE={range}\nFRAME\n");
+            frames(&[head.as_bytes(), &levels].concat()).unwrap()
+        };
+        let levels = [0, 255, 16, 32, 0, 128];
+        assert_eq!(file("FULL", levels)[0].data(), [16, 235, 30, 43, 16, 128]);
+        assert_eq!(file("LIMITED", levels)[0].data(), levels);
     }
 
     #[test]

@@ -151,8 +151,10 @@ fn obey() {
                 monitor = Some(MicrophoneMonitor::start(
                     command["microphone"].as_str().map(str::to_owned),
                     Box::new(|level| print(&json!({"level": level.peak}))),
-                    Arc::new(|MediaEvent::Failed { error, .. }| {
-                        print(&json!({"failed": error.code}));
+                    Arc::new(|event: MediaEvent| {
+                        if let Some((_, error)) = event.into_failure() {
+                            print(&json!({"failed": error.code}));
+                        }
                     }),
                 ));
                 Value::Null

@@ -370,18 +370,18 @@ impl App {
             CallEventKind::Connected => self.on_connected(now),
             CallEventKind::FirstRemoteFrame | CallEventKind::FirstRemoteAudio => {}
             CallEventKind::Media(MediaEvent::Failed { part, error }) => {
-                let place = match part {
-                    MediaPart::Camera => ProblemPlace::Camera,
-                    MediaPart::Microphone => ProblemPlace::Microphone,
-                    MediaPart::Speaker => ProblemPlace::Speaker,
-                    MediaPart::Recording => ProblemPlace::Call,
-                };
-
                 if part == MediaPart::Camera {
                     self.set_camera_works(false);
                 }
 
-                self.device_problem(place, error);
+                self.device_problem(place_of(part), error);
+            }
+            CallEventKind::Media(MediaEvent::Recovered { part }) => {
+                if part == MediaPart::Camera {
+                    self.set_camera_works(true);
+                }
+
+                self.solved(place_of(part));
             }
             CallEventKind::SignalingLost => self.set_server_status(ServerStatus::Unreachable),
             CallEventKind::PartnerReconnecting { until } => {
@@ -565,6 +565,16 @@ impl App {
         if let Screen::InCall(call) = &mut self.state.screen {
             change(call);
         }
+    }
+}
+
+/// Where a problem of this part is shown.
+fn place_of(part: MediaPart) -> ProblemPlace {
+    match part {
+        MediaPart::Camera => ProblemPlace::Camera,
+        MediaPart::Microphone => ProblemPlace::Microphone,
+        MediaPart::Speaker => ProblemPlace::Speaker,
+        MediaPart::Recording => ProblemPlace::Call,
     }
 }
 

@@ -191,6 +191,7 @@ impl App {
             Command::RefreshDevices => {
                 self.retry_camera();
                 self.retry_microphone();
+                self.send_to_call(Effect::RetryDevices);
 
                 // One listing serves all requests that are waiting.
                 if !self.effects.contains(&Effect::ListDevices) {
@@ -320,6 +321,8 @@ impl App {
         self.replaced.microphone = None;
         self.change_settings(|settings| settings.microphone = id)?;
         self.retry_microphone();
+        // Another one may work. If not, that is another problem.
+        self.solved(ProblemPlace::Microphone);
         let audio = self.audio();
         self.send_to_call(|id| Effect::SetAudioSource(id, audio));
 

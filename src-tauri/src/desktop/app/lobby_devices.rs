@@ -192,8 +192,13 @@ impl App {
         self.lobby_devices.failed = None;
     }
 
-    /// Opens the level meter's microphone again if it failed. Its failure shows only as a problem.
+    /// Opens the level meter's microphone again if it failed. Its failure shows only as a problem. In
+    /// a call the microphone is the call's, which says when it works again.
     pub(super) fn retry_microphone(&mut self) {
+        if self.call.is_some() {
+            return;
+        }
+
         if self
             .state
             .problems

@@ -254,6 +254,8 @@ pub enum Effect {
     SetAudioSink(CallId, AudioSink),
     /// Change what is done to the microphone's audio.
     SetProcessing(CallId, Processing),
+    /// Try the devices at once that do not work.
+    RetryDevices(CallId),
     /// Show the remote video from now on, or hide it at once. Hidden between two partners, so that
     /// no frame of the first appears beside the name of the second.
     ShowRemote(bool),

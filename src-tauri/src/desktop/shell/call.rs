@@ -130,6 +130,10 @@ impl RunningCall {
     pub(super) fn set_processing(&self, processing: Processing) {
         self.call.set_processing(processing);
     }
+
+    pub(super) fn retry_devices(&self) {
+        self.call.retry_devices();
+    }
 }
 
 fn options(plan: CallPlan, line: SharedLine, camera: SharedVideo) -> CallOptions {

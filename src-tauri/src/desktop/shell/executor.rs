@@ -219,6 +219,7 @@ impl Executor {
             Effect::SetProcessing(id, processing) => {
                 self.with_call(id, |call| call.set_processing(processing));
             }
+            Effect::RetryDevices(id) => self.with_call(id, RunningCall::retry_devices),
             Effect::ShowRemote(shown) => self.streams.remote.set_open(shown),
             Effect::ListDevices => {
                 let handle = self.handle.clone();

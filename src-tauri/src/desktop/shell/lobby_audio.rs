@@ -26,7 +26,11 @@ pub(super) fn start_monitor(
         return None;
     };
 
-    let events = move |MediaEvent::Failed { error, .. }| handle.notify(Input::MonitorFailed(error));
+    let events = move |event: MediaEvent| {
+        if let Some((_, error)) = event.into_failure() {
+            handle.notify(Input::MonitorFailed(error));
+        }
+    };
     let mut shown = -1.0;
     let on_level = move |level: AudioLevel| {
         let level = level.meter();

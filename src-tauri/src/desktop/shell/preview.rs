@@ -93,8 +93,10 @@ fn open(
     streams: &Streams,
 ) -> Option<Result<(), DeviceError>> {
     let on_event = handle.clone();
-    let events = move |MediaEvent::Failed { error, .. }| {
-        on_event.notify(Input::Preview(id, Err(error)));
+    let events = move |event: MediaEvent| {
+        if let Some((_, error)) = event.into_failure() {
+            on_event.notify(Input::Preview(id, Err(error)));
+        }
     };
 
     let opened = match request.open(video, format, Arc::new(events)) {

@@ -91,7 +91,7 @@ impl Checker {
                     );
                 }
                 Effect::Notify(Notice::Ended(_)) => self.ends += 1,
-                Effect::RestartAudio => {
+                Effect::ForgetAudio => {
                     assert_eq!(self.open, None, "audio restarts between two partners");
                 }
                 Effect::Send(_) | Effect::Notify(_) => {}

@@ -69,7 +69,7 @@ fn next_closes_the_peer_connection_before_it_searches_again() {
         bench.feed(Input::Next),
         [
             Effect::ClosePeer(PeerId(0)),
-            Effect::RestartAudio,
+            Effect::ForgetAudio,
             Effect::Notify(Notice::Searching),
             Effect::Send(Outgoing::Next {
                 session_id: "s1".into()
@@ -98,7 +98,7 @@ fn next_without_the_signaling_server_searches_once_it_is_back() {
         bench.feed(Input::Next),
         [
             Effect::ClosePeer(PeerId(0)),
-            Effect::RestartAudio,
+            Effect::ForgetAudio,
             Effect::Notify(Notice::Searching)
         ]
     );

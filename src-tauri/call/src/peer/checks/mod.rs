@@ -14,9 +14,11 @@
 
 mod gate;
 mod queue;
+mod send_failures;
 mod socket;
 mod stun;
 
 pub(super) use gate::Gate;
 pub(super) use queue::{CandidateQueue, MAX_CANDIDATES};
+pub(super) use send_failures::SendFailures;
 pub(super) use socket::CheckedSocket;

@@ -1,4 +1,5 @@
-//! A socket through which only those checks pass that the [`Gate`] lets through.
+//! A socket through which only those checks pass that the [`Gate`] lets through. It also says when
+//! nothing can be sent.
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell: it runs the gate on real time"
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::gate::Gate;
+use super::send_failures::SendFailures;
 use super::stun;
 
 /// The first byte of what is neither STUN nor a TURN channel nor anything else that a connection
@@ -28,21 +30,37 @@ pub(in crate::peer) struct CheckedSocket {
     /// Reaches addresses of this machine only.
     is_loopback: bool,
     gate: Arc<Mutex<Gate>>,
+    failures: Arc<Mutex<SendFailures>>,
 }
 
 impl CheckedSocket {
-    /// Puts `inner` behind `gate`. `is_loopback`: it reaches this machine only.
+    /// Puts `inner` behind `gate`. `is_loopback`: it reaches this machine only. `failures` counts
+    /// what it cannot send.
     pub(in crate::peer) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
         is_loopback: bool,
         gate: Arc<Mutex<Gate>>,
+        failures: Arc<Mutex<SendFailures>>,
     ) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             local: inner.local_addr()?,
             inner,
             is_loopback,
             gate,
+            failures,
         }))
+    }
+
+    /// Warns that media cannot leave, if that is news. The library's own message names both addresses,
+    /// and comes with every packet.
+    fn warn_of(&self, error: &io::Error) {
+        if let Some(packets) = self.failures.lock().on_failure(Instant::now()) {
+            tracing::warn!(
+                cause = %error.kind(),
+                packets,
+                "cannot send to the partner: this computer has no way there at the moment"
+            );
+        }
     }
 
     /// Whether a datagram may leave for `to`.
@@ -73,6 +91,12 @@ impl CheckedSocket {
     }
 }
 
+/// Whether a datagram is STUN, as far as its first byte says (RFC 7983 §7): it is neither media nor a
+/// handshake.
+fn is_stun(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(0..=3))
+}
+
 /// Whether a datagram can be STUN or a message of a TURN channel: the others are media, and many.
 fn can_be_stun(datagram: &[u8]) -> bool {
     matches!(datagram.first(), Some(0..=3 | 0x40..=0x4f))
@@ -97,7 +121,16 @@ impl AsyncUdpSocket for CheckedSocket {
             }
         }
 
-        self.inner.poll_send(cx, transmit)
+        let sent = ready!(self.inner.poll_send(cx, transmit));
+        if let Err(error) = &sent {
+            // An address of the partner that cannot be reached from here is no news while ICE looks
+            // for one that can.
+            if !is_stun(contents) {
+                self.warn_of(error);
+            }
+        }
+
+        Poll::Ready(sent)
     }
 
     fn poll_recv(

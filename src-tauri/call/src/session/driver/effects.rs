@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tandem_media::audio::AudioSource;
 use tandem_media::error::{DeviceError, MediaErrorCode, MediaEvent, MediaPart};
 use tandem_media::video::VideoSpec;
 use tokio::sync::mpsc::unbounded_channel;
@@ -18,6 +17,7 @@ use crate::congestion::BitrateBounds;
 use crate::machine::{Effect, EndCode, Input, Notice, Outgoing, PeerId, Phase};
 use crate::partner_state::Share;
 use crate::peer::{Peer, PeerConfig, PeerError};
+use crate::session::limit::or_hung;
 use crate::session::line::SignalingLine;
 use crate::session::local_video::LocalVideo;
 use crate::session::network_watch::{Addresses, NetworkWatch};
@@ -39,12 +39,14 @@ impl Driver {
                         continue;
                     };
 
-                    let offer = if restart {
-                        partner.peer.restart().await
-                    } else {
-                        partner.peer.create_offer().await
+                    let offer = async {
+                        if restart {
+                            partner.peer.restart().await
+                        } else {
+                            partner.peer.create_offer().await
+                        }
                     };
-                    let input = match offer {
+                    let input = match or_hung("make an offer", offer).await {
                         Err(PeerError::NoNetwork) => Ok(Some(Input::RestartFailed(id))),
                         offer => offer.map(|offer| Some(Input::LocalOffer(id, offer.into()))),
                     };
@@ -59,7 +61,8 @@ impl Driver {
                         continue;
                     };
 
-                    let answer = partner.peer.apply_offer(offer.as_str(), rollback).await;
+                    let answer = partner.peer.apply_offer(offer.as_str(), rollback);
+                    let answer = or_hung("apply an offer", answer).await;
                     self.on_negotiated(id);
                     let input = answer.map(|answer| Some(Input::LocalAnswer(id, answer.into())));
                     self.report_checking(input.is_ok());
@@ -70,7 +73,8 @@ impl Driver {
                         continue;
                     };
 
-                    let applied = partner.peer.apply_answer(answer.as_str()).await;
+                    let applied = partner.peer.apply_answer(answer.as_str());
+                    let applied = or_hung("apply an answer", applied).await;
                     self.on_negotiated(id);
                     self.report_checking(applied.is_ok());
                     self.feed_result(id, applied.map(|()| None));
@@ -83,11 +87,12 @@ impl Driver {
                         continue;
                     };
 
-                    let added = partner.peer.add_candidate(candidate.as_str()).await;
+                    let added = partner.peer.add_candidate(candidate.as_str());
+                    let added = or_hung("add a candidate", added).await;
                     self.feed_result(id, added.map(|()| None));
                 }
                 Effect::ClosePeer(id) => self.close_peer(id, video).await,
-                Effect::RestartAudio => self.audio.restart(self.local_state.muted()).await,
+                Effect::ForgetAudio => self.audio.next_partner().await,
                 Effect::Notify(notice) => self.notify(notice, video),
             }
         }
@@ -142,7 +147,7 @@ impl Driver {
         let config = PeerConfig {
             codec: options.codec,
             send_video: options.negotiate_video || options.video != VideoSpec::None,
-            send_audio: options.negotiate_audio || self.audio.config.source != AudioSource::None,
+            send_audio: options.negotiate_audio || self.audio.has_source(),
             link: link_bounds(options.max_bitrate_bps),
             ice_servers: signaling::ice_servers(self.server.ice_servers.servers()),
             relay_only: options.relay_only,
@@ -155,7 +160,7 @@ impl Driver {
         let share = options.meet_again.then(|| Share::new(rand::random()));
         let (sender, events) = unbounded_channel();
 
-        match Peer::new(config, sender).await {
+        match or_hung("start", Peer::new(config, sender)).await {
             Ok(peer) => {
                 let partner = PartnerConnection::new(id, peer, events, matched, engine, share);
                 self.partner = Some(partner);

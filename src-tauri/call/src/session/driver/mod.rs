@@ -9,7 +9,7 @@ mod effects;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_media::audio::AudioSource;
+use tandem_media::audio::{AudioEngine, AudioSource};
 use tandem_media::error::{MediaEvent, MediaEvents};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::client::{ClientError, ClientEvent};
@@ -17,10 +17,11 @@ use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserRe
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ice_servers::IceServers;
+use super::limit::limited;
 use super::line::SignalingLine;
 use super::local_audio::LocalAudio;
 use super::local_state::LocalState;
-use super::local_video::{LocalVideo, Opened};
+use super::local_video::{LocalVideo, VideoNews};
 use super::network_watch::{Addresses, NetworkChange, NetworkWatch};
 use super::partner::PartnerConnection;
 use super::{
@@ -46,7 +47,7 @@ enum Wakeup {
     Command(Option<CallCommand>),
     Signaling(Option<ClientEvent>),
     Peer(PeerEvent),
-    Opened(Opened),
+    Video(VideoNews),
     Media(MediaEvent),
     Time,
 }
@@ -147,7 +148,7 @@ impl Driver {
             .line
             .take()
             .unwrap_or_else(|| SignalingLine::connect(self.options.signaling.clone()));
-        let (mut video, mut opened) = LocalVideo::start(
+        let (mut video, mut news) = LocalVideo::start(
             self.options.shared_video.clone(),
             self.options.video.clone(),
             self.options.video_format,
@@ -167,9 +168,9 @@ impl Driver {
         self.carry_out(&mut line, &mut video).await;
 
         while self.machine.phase() != Phase::Ended {
-            let wakeup = self.wait(&mut line, &mut opened).await;
+            let wakeup = self.wait(&mut line, &video, &mut news).await;
             self.handle(wakeup, &mut video).await;
-            self.on_time(&mut line).await;
+            self.on_time(&mut line, &mut video).await;
             self.carry_out(&mut line, &mut video).await;
         }
 
@@ -188,12 +189,14 @@ impl Driver {
     async fn wait(
         &mut self,
         line: &mut SignalingLine,
-        opened: &mut UnboundedReceiver<Opened>,
+        video: &LocalVideo,
+        news: &mut UnboundedReceiver<VideoNews>,
     ) -> Wakeup {
         let tick = self.partner.is_some().then(|| Instant::now() + TICK);
         let due = [
             self.machine.poll_timeout(),
             self.server.ice_servers.poll_timeout(),
+            video.poll_timeout(),
             tick,
         ]
         .into_iter()
@@ -223,7 +226,7 @@ impl Driver {
             command = self.user.commands.recv() => Wakeup::Command(command),
             event = line.recv() => Wakeup::Signaling(event),
             event = peer => Wakeup::Peer(event),
-            Some(source) = opened.recv() => Wakeup::Opened(source),
+            Some(news) = news.recv() => Wakeup::Video(news),
             Some(event) = self.devices.receiver.recv() => Wakeup::Media(event),
             () = sleep => Wakeup::Time,
         }
@@ -237,7 +240,7 @@ impl Driver {
             Wakeup::Signaling(Some(event)) => self.on_signaling(event).await,
             Wakeup::Signaling(None) => self.on_signaling_down(),
             Wakeup::Peer(event) => self.on_peer(event).await,
-            Wakeup::Opened(source) => video.on_opened(source),
+            Wakeup::Video(news) => video.on_news(Instant::now(), news),
             Wakeup::Media(event) => {
                 self.local_state.on_media(&event);
                 self.report(CallEventKind::Media(event));
@@ -262,11 +265,13 @@ impl Driver {
             CallCommand::Video(spec) => self.set_video(spec, video),
             CallCommand::AudioSource(source) => self.set_audio_source(source),
             CallCommand::AudioSink(sink) => {
-                self.audio.config.sink = sink.clone();
                 self.audio.with_engine(|engine| engine.set_sink(sink));
             }
+            CallCommand::RetryDevices => {
+                video.retry();
+                self.audio.with_engine(AudioEngine::retry_devices);
+            }
             CallCommand::Processing(processing) => {
-                self.audio.config.processing = processing;
                 self.audio
                     .with_engine(|engine| engine.set_processing(processing));
             }
@@ -301,8 +306,7 @@ impl Driver {
         }
 
         self.local_state.set_audio(&source);
-        self.audio.config.source = source.clone();
-        self.audio.with_engine(|engine| engine.set_source(source));
+        self.audio.set_source(source);
     }
 
     async fn on_signaling(&mut self, event: ClientEvent) {
@@ -395,7 +399,8 @@ impl Driver {
         if let Some(partner) = &mut self.partner {
             let servers = signaling::ice_servers(self.server.ice_servers.servers());
 
-            if let Err(error) = partner.peer.set_ice_servers(&servers).await {
+            let renew = partner.peer.set_ice_servers(&servers);
+            if let Some(Err(error)) = limited("renew TURN credentials", renew).await {
                 tracing::debug!(%error, "cannot renew TURN credentials: keeping the old ones");
             }
         }
@@ -424,7 +429,8 @@ impl Driver {
                 }
             }
             PeerEvent::Undeclared(ssrc, payload_type) => {
-                if let Err(error) = partner.peer.on_undeclared(ssrc, payload_type).await {
+                let received = partner.peer.on_undeclared(ssrc, payload_type);
+                if let Err(error) = or_hung("receive a stream", received).await {
                     tracing::warn!(%error, "cannot receive a stream of the partner");
                 }
             }
@@ -438,8 +444,9 @@ impl Driver {
     }
 
     /// Does what is due.
-    async fn on_time(&mut self, line: &mut SignalingLine) {
+    async fn on_time(&mut self, line: &mut SignalingLine, video: &mut LocalVideo) {
         let now = Instant::now();
+        video.handle_timeout(now);
 
         if self.server.ice_servers.handle_timeout(now)
             && let Err(error) = line.send(ClientMessage::GetIceServers)
@@ -537,7 +544,8 @@ impl Driver {
         if watch.is_due(now)
             && let Some(addresses) = Addresses::read()
         {
-            let used = partner.peer.local_address().await;
+            let used = partner.peer.local_address();
+            let used = limited("name its local address", used).await.flatten();
             let change = watch.on_addresses(now, addresses, used);
             if change != NetworkChange::None {
                 tracing::info!(?change, "the addresses of this machine have changed");

@@ -54,6 +54,7 @@ where
         buffer: vec![T::EQUILIBRIUM; pcm.period * channels],
         channels,
         written: pcm.period,
+        filled_at: Instant::now(),
         pcm,
         rate: f64::from(config.sample_rate),
         callback,
@@ -70,6 +71,8 @@ struct Writer<T> {
     channels: usize,
     /// Frames of the current period written so far.
     written: usize,
+    /// When the current period was filled.
+    filled_at: Instant,
     rate: f64,
     callback: PlaybackCallback,
 }
@@ -93,7 +96,8 @@ impl<T: SizedSample + FromSample<f32> + Send + 'static> Transfer for Writer<T> {
 
         if self.written == period {
             let latency = Duration::from_secs_f64(delay.max(0) as f64 / self.rate);
-            self.callback.run(&mut self.buffer, Instant::now(), latency);
+            self.filled_at = Instant::now();
+            self.callback.run(&mut self.buffer, self.filled_at, latency);
             self.written = 0;
         }
 
@@ -107,6 +111,11 @@ impl<T: SizedSample + FromSample<f32> + Send + 'static> Transfer for Writer<T> {
             }
         }
 
+        if self.written == period && self.has_no_clock()? {
+            let lasts = Duration::from_secs_f64(period as f64 / self.rate);
+            std::thread::sleep(lasts.saturating_sub(self.filled_at.elapsed()));
+        }
+
         Ok(())
     }
 
@@ -117,6 +126,16 @@ impl<T: SizedSample + FromSample<f32> + Send + 'static> Transfer for Writer<T> {
         if let Err(error) = self.pcm.pcm.prepare() {
             tracing::debug!(%error, "could not restart the speaker yet: trying again");
         }
+    }
+}
+
+impl<T> Writer<T> {
+    /// Whether the device has nothing left of what was just written. ALSA's silent device, the default
+    /// one of many containers, takes everything at once: without a wait, a whole core would feed it.
+    fn has_no_clock(&self) -> Result<bool, alsa::Error> {
+        let (available, delay) = self.pcm.pcm.avail_delay()?;
+        let size = self.pcm.pcm.hw_params_current()?.get_buffer_size()?;
+        Ok(delay <= 0 && available >= size)
     }
 }
 
@@ -145,12 +164,18 @@ mod tests {
         let stream = start::<i16>("null", CONFIG, Arc::clone(&clock), callback)
             .expect("the silent device opens");
 
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while producer.slots() < 96_000 && Instant::now() < deadline {
-            std::thread::yield_now();
+        let begin = Instant::now();
+        while producer.slots() < 96_000 && begin.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(RETRY_DELAY);
         }
 
         assert_eq!(producer.slots(), 96_000, "all audio was taken");
+        // Two seconds of audio.
+        let taken = begin.elapsed();
+        assert!(
+            taken >= Duration::from_millis(1_800),
+            "at the pace of a speaker, not in a busy loop: {taken:?}"
+        );
         drop(stream);
         assert_eq!(
             clock.last_call().map(|call| call.frames),

@@ -112,6 +112,16 @@ impl Microphone {
     pub(crate) fn counts(&self) -> DeviceCounts {
         self.owner.counts()
     }
+
+    /// Whether a device whose failure was reported works again; `true` once.
+    pub(crate) fn take_is_back(&mut self) -> bool {
+        self.owner.take_is_back()
+    }
+
+    /// Tries a device that does not work again at once.
+    pub(crate) fn retry(&mut self) {
+        self.owner.retry();
+    }
 }
 
 /// A microphone that is opening or open, used only for its level.
@@ -186,5 +196,15 @@ impl Speaker {
 
     pub(crate) fn counts(&self) -> DeviceCounts {
         self.owner.counts()
+    }
+
+    /// Whether a device whose failure was reported works again; `true` once.
+    pub(crate) fn take_is_back(&mut self) -> bool {
+        self.owner.take_is_back()
+    }
+
+    /// Tries a device that does not work again at once.
+    pub(crate) fn retry(&mut self) {
+        self.owner.retry();
     }
 }

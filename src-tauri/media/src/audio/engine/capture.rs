@@ -70,6 +70,21 @@ impl Capture {
         Ok(Some(since))
     }
 
+    /// Whether a microphone whose failure was reported works again; `true` once.
+    pub(super) fn take_is_back(&mut self) -> bool {
+        match self {
+            Self::Microphone(microphone) => microphone.take_is_back(),
+            Self::None | Self::Test | Self::File(_) => false,
+        }
+    }
+
+    /// Tries a microphone that does not work again at once.
+    pub(super) fn retry(&mut self) {
+        if let Self::Microphone(microphone) = self {
+            microphone.retry();
+        }
+    }
+
     /// Whether the source is a microphone, which picks up echo and noise.
     pub(super) fn is_microphone(&self) -> bool {
         matches!(self, Self::Microphone(_))

@@ -11,7 +11,7 @@ mod worker;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,9 @@ use worker::Worker;
 /// Packets that may wait for the audio thread. At 50 packets per second a full inbox is over a
 /// second old, too late for the jitter buffer to play.
 const INBOX_PACKETS: usize = 64;
+
+/// How long to wait until the audio thread has forgotten a partner.
+const FORGET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An Opus packet to send.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +70,9 @@ enum Change {
     Source(AudioSource),
     Sink(AudioSink),
     Processing(Processing),
+    Retry,
+    /// Answered when it is done.
+    NextPartner(SyncSender<()>),
 }
 
 /// A received packet and its arrival time.
@@ -77,7 +83,7 @@ struct Arrival {
 
 impl AudioEngine {
     /// Starts sending and playing. Always succeeds: if a source, sink or recording cannot be used,
-    /// `events` is notified and the engine runs without it. Returns at once; devices open in the
+    /// `events` is notified and the engine runs without it. It opens a device again that does not work. Returns at once; devices open in the
     /// background.
     pub fn start(config: AudioConfig, outgoing: OutgoingAudioSink, events: MediaEvents) -> Self {
         let (inbox, arrivals) = sync_channel(INBOX_PACKETS);
@@ -159,6 +165,24 @@ impl AudioEngine {
     /// Switches processing stages on or off. The other stages keep what they have learned.
     pub fn set_processing(&self, processing: Processing) {
         self.change(Change::Processing(processing));
+    }
+
+    /// Tries the devices that do not work again at once: the user may have plugged one in. The engine
+    /// does so by itself, only later.
+    pub fn retry_devices(&self) {
+        self.change(Change::Retry);
+    }
+
+    /// Forgets the partner: what it sent is not heard any more, and the counters begin at zero. The
+    /// devices stay open, and what the echo canceller has learned about them stays, too. The RTP
+    /// timestamps of outgoing audio go on. Blocks until that is done: a tick, 10 ms, at most a second.
+    pub fn next_partner(&self) {
+        let (done, is_done) = sync_channel(1);
+        self.change(Change::NextPartner(done));
+        // An error means that there is no thread, so there is nothing to forget.
+        if is_done.recv_timeout(FORGET_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the audio thread hangs: the next partner's figures begin late");
+        }
     }
 
     fn change(&self, change: Change) {

@@ -61,14 +61,22 @@ impl Output {
         }
 
         match &mut self.speaker {
-            Some(speaker) if self.next.is_none() => match speaker.push(now, block) {
-                Ok(at) => Ok(at),
-                Err(error) => {
-                    self.closing = self.speaker.take().map(|speaker| speaker.close());
-                    Err(error)
-                }
-            },
+            Some(speaker) if self.next.is_none() => speaker.push(now, block),
             _ => Ok(due),
+        }
+    }
+
+    /// Whether a speaker whose failure was reported works again; `true` once.
+    pub(super) fn take_is_back(&mut self) -> bool {
+        self.speaker
+            .as_mut()
+            .is_some_and(|speaker| speaker.take_is_back())
+    }
+
+    /// Tries a speaker that does not work again at once.
+    pub(super) fn retry(&mut self) {
+        if let Some(speaker) = &mut self.speaker {
+            speaker.retry();
         }
     }
 

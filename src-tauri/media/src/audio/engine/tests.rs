@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::audio::config::{AudioSink, AudioSource};
-use crate::error::{MediaErrorCode, MediaEvent, MediaPart};
+use crate::error::{MediaErrorCode, MediaPart};
 
 /// Long enough for a busy machine. A passing test does not wait for it.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -163,9 +163,11 @@ fn a_part_that_cannot_open_is_reported_and_the_rest_works() {
     let mut reported = Vec::new();
 
     for _ in 0..2 {
-        let MediaEvent::Failed { part, error } = failures
+        let (part, error) = failures
             .recv_timeout(TIMEOUT)
-            .expect("both failures are reported");
+            .expect("both failures are reported")
+            .into_failure()
+            .expect("a failure");
         reported.push((part, error.code));
     }
 
@@ -292,9 +294,11 @@ fn a_failed_change_is_reported_and_the_next_one_works() {
     );
     engine.set_source(AudioSource::File("/no/such/voice.wav".into()));
     let failed = || {
-        let MediaEvent::Failed { part, error } = failures
+        let (part, error) = failures
             .recv_timeout(TIMEOUT)
-            .expect("the failure is reported");
+            .expect("the failure is reported")
+            .into_failure()
+            .expect("a failure");
         (part, error.code)
     };
 
@@ -320,4 +324,48 @@ fn a_failed_change_is_reported_and_the_next_one_works() {
         .expect("the engine sends again");
 
     assert!(failures.try_recv().is_err(), "nothing else failed");
+}
+
+#[test]
+fn the_next_partner_starts_with_an_empty_jitter_buffer_and_fresh_figures() {
+    let speaker = || {
+        let (sink, packets) = to_channel();
+        let config = AudioConfig {
+            source: AudioSource::Test,
+            ..AudioConfig::default()
+        };
+        (AudioEngine::start(config, sink, no_failures()), packets)
+    };
+    let listener = AudioEngine::start(
+        AudioConfig::default(),
+        Box::new(|_| panic!("an engine without a source sends nothing")),
+        no_failures(),
+    );
+
+    let (first, packets) = speaker();
+    deliver(&listener, &packets, |stats| {
+        stats.first_audio_at.is_some() && stats.jitter.packets >= 20
+    });
+    listener.set_minimum_delay(Duration::from_millis(300));
+    listener.next_partner();
+    drop(first);
+
+    let forgotten = listener.stats();
+    assert_eq!(
+        (forgotten.jitter.packets, forgotten.first_audio_at),
+        (0, None),
+        "nothing of the first partner is left"
+    );
+    assert_eq!(listener.playout_point(), None, "nor where its audio was");
+
+    // Its numbers have nothing to do with those of the first.
+    let (_second, packets) = speaker();
+    let heard = deliver(&listener, &packets, |stats| stats.jitter.packets >= 50);
+    assert!(heard.first_audio_at.is_some(), "the second one is heard");
+    assert_eq!(
+        (heard.jitter.lost, heard.jitter.late),
+        (0, 0),
+        "no gap to the first one's numbers: {:?}",
+        heard.jitter
+    );
 }

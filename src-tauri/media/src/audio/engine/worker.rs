@@ -21,7 +21,7 @@ use crate::audio::jitter_buffer::{JitterBuffer, JitterConfig};
 use crate::audio::percentile::PercentileWindow;
 use crate::audio::processing::VoiceProcessor;
 use crate::audio::schedule::{Schedule, Tick, WallClock};
-use crate::audio::stats::{SILENCE_DBFS, level_dbfs};
+use crate::audio::stats::{AudioStats, DeviceCounts, SILENCE_DBFS, level_dbfs};
 use crate::audio::test_signal::TestSignalReader;
 use crate::audio::wav::WavRecorder;
 use crate::error::{DeviceError, MediaEvent, MediaEvents, MediaPart};
@@ -57,6 +57,9 @@ pub(super) struct Worker {
     delays: PercentileWindow,
     input_level_dbfs: f32,
     first_audio_at: Option<Instant>,
+    /// What the devices had counted when the present partner came.
+    counted_before: (DeviceCounts, DeviceCounts),
+    skipped_before: u64,
 }
 
 impl Worker {
@@ -109,6 +112,8 @@ impl Worker {
             delays: PercentileWindow::new(DELAY_WINDOW),
             input_level_dbfs: SILENCE_DBFS,
             first_audio_at: None,
+            counted_before: Default::default(),
+            skipped_before: 0,
             events,
         };
 
@@ -160,6 +165,15 @@ impl Worker {
             }
             Change::Sink(sink) => self.output.change(now, sink),
             Change::Processing(processing) => self.processing = processing,
+            Change::Retry => {
+                self.capture.retry();
+                self.output.retry();
+            }
+            Change::NextPartner(done) => {
+                self.next_partner();
+                // Fails if nobody waits any more.
+                let _ = done.try_send(());
+            }
         }
 
         self.prepare();
@@ -191,7 +205,56 @@ impl Worker {
 
         let output_level_dbfs = self.play_block(tick, now);
         self.capture_block(tick, now);
+        self.report_recoveries();
         self.publish(output_level_dbfs);
+    }
+
+    fn report_recoveries(&mut self) {
+        let recovered = [
+            (MediaPart::Microphone, self.capture.take_is_back()),
+            (MediaPart::Speaker, self.output.take_is_back()),
+        ];
+        for (part, _) in recovered.into_iter().filter(|(_, is_back)| *is_back) {
+            tracing::info!(?part, "part of the audio works again");
+            (self.events)(MediaEvent::Recovered { part });
+        }
+    }
+
+    /// Forgets the partner, and keeps the devices.
+    fn next_partner(&mut self) {
+        while self.arrivals.try_recv().is_ok() {}
+
+        self.jitter_buffer = JitterBuffer::new(JitterConfig::default())
+            .inspect_err(|error| tracing::error!(%error, "no Opus decoder: nothing is heard"))
+            .ok();
+        self.minimum_delay_ms = 0;
+        self.shared.minimum_delay_ms.store(0, Ordering::Relaxed);
+        *self.shared.playout_point.lock() = None;
+        self.first_audio_at = None;
+
+        self.reader = self.reader.take().map(|_| TestSignalReader::new());
+        self.delays = PercentileWindow::new(DELAY_WINDOW);
+        self.counted_before = self.device_counts();
+        self.skipped_before = self.schedule.skipped();
+        self.shared
+            .expected_loss_percent
+            .store(0, Ordering::Relaxed);
+        self.shared.inbox_overflows.store(0, Ordering::Relaxed);
+        if let Some(sender) = &mut self.sender {
+            (sender.packets, sender.bytes) = (0, 0);
+        }
+
+        *self.shared.stats.lock() = AudioStats::default();
+    }
+
+    /// Glitches of the microphone and of the speaker since they were opened.
+    fn device_counts(&self) -> (DeviceCounts, DeviceCounts) {
+        let capture = match &self.capture {
+            Capture::Microphone(microphone) => microphone.counts(),
+            Capture::None | Capture::Test | Capture::File(_) => DeviceCounts::default(),
+        };
+
+        (capture, self.output.counts().unwrap_or_default())
     }
 
     /// Plays the block of `tick` and returns its level in dB of full scale.
@@ -253,9 +316,11 @@ impl Worker {
         let captured_at = match self.capture.pull(tick, now, &self.wall, &mut audio) {
             Ok(captured_at) => captured_at,
             Err(error) => {
-                // A device that is gone may take long to close.
-                let former = std::mem::replace(&mut self.capture, Capture::None);
-                self.closing = former.close().or(self.closing.take());
+                // A microphone goes on trying; a file that cannot be read stays so.
+                if !self.capture.is_microphone() {
+                    self.capture = Capture::None;
+                }
+
                 self.crossfade.cut();
                 self.input_level_dbfs = SILENCE_DBFS;
                 self.fail(MediaPart::Microphone, error);
@@ -344,16 +409,17 @@ impl Worker {
         stats.input_level_dbfs = self.input_level_dbfs;
         stats.output_level_dbfs = output_level_dbfs;
         stats.first_audio_at = self.first_audio_at;
-        stats.skipped_ticks = self.schedule.skipped();
+        stats.skipped_ticks = self.schedule.skipped().saturating_sub(self.skipped_before);
         stats.capture_delay_ms = self.capture.delay().map(milliseconds);
         stats.playback_delay_ms = self.output.delay().map(milliseconds);
 
-        if let Capture::Microphone(microphone) = &self.capture {
-            stats.capture = microphone.counts();
+        let (capture, playback) = self.device_counts();
+        if self.capture.is_microphone() {
+            stats.capture = capture.since(self.counted_before.0);
         }
 
-        if let Some(counts) = self.output.counts() {
-            stats.playback = counts;
+        if self.output.counts().is_some() {
+            stats.playback = playback.since(self.counted_before.1);
         }
     }
 

@@ -1,5 +1,6 @@
 //! `.wav` files, as an audio source and as a recording.
 
+mod format;
 mod reader;
 mod recorder;
 

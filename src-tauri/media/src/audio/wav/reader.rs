@@ -1,12 +1,11 @@
 //! Reads a `.wav` file of any common format as an endless stream of 48 kHz mono blocks.
 
 use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
-use hound::{SampleFormat, WavSpec};
-
+use super::format::{FormatError, WavFormat};
 use crate::audio::resample::{RATES, RateConverter};
 use crate::audio::{BLOCK_SAMPLES, SAMPLE_RATE};
 use crate::error::{DeviceError, MediaErrorCode};
@@ -14,25 +13,28 @@ use crate::error::{DeviceError, MediaErrorCode};
 /// Blocks to read ahead: half a second, longer than a disk takes to wake.
 const READ_AHEAD_BLOCKS: usize = 50;
 
-/// Decodes a `.wav` file: 8, 16, 24 or 32 bit integers or 32 bit floats, any rate from 4 to 384
+/// Decodes a `.wav` file: 8, 16, 24 or 32 bit integers, 32 or 64 bit floats, any rate from 4 to 384
 /// kHz, any number of channels (mixed to one). It loops: after the last sample comes the first. A
 /// file that ends before its header says so is played as far as it goes.
 pub struct WavReader {
-    inner: hound::WavReader<BufReader<File>>,
-    spec: WavSpec,
-    path: PathBuf,
+    file: BufReader<File>,
+    format: WavFormat,
     name: String,
     /// `None` if the file is already at 48 kHz, so that its samples pass unchanged.
     converter: Option<RateConverter>,
     input: Vec<f32>,
-    /// Frames read since the file was last opened.
-    frames_since_open: u64,
+    /// One sample of each channel.
+    frame: Vec<u8>,
+    /// Bytes of samples that have not been read yet.
+    left: u64,
+    /// Frames read since the start of the file.
+    frames_since_start: u64,
 }
 
 impl std::fmt::Debug for WavReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WavReader")
-            .field("spec", &self.spec)
+            .field("format", &self.format)
             .finish_non_exhaustive()
     }
 }
@@ -49,31 +51,20 @@ impl WavReader {
             .unwrap_or(path.as_os_str())
             .to_string_lossy()
             .into_owned();
-        let inner = decode(path, &name)?;
-        let spec = inner.spec();
-        let known = matches!(
-            (spec.sample_format, spec.bits_per_sample),
-            (SampleFormat::Int, 8 | 16 | 24 | 32) | (SampleFormat::Float, 32)
-        );
+        let file = File::open(path).map_err(|error| unreadable(&name, &error))?;
+        let mut file = BufReader::new(file);
+        let format = WavFormat::read(&mut file).map_err(|error| match error {
+            FormatError::Io(error) => unreadable(&name, &error),
+            other => bad_format(&name, &other.to_string()),
+        })?;
 
-        if !known {
-            let form = format!(
-                "{} bit {:?} samples are not supported",
-                spec.bits_per_sample, spec.sample_format
-            );
+        if !RATES.contains(&format.rate) {
+            let form = format!("{} Hz are not supported", format.rate);
             return Err(bad_format(&name, &form));
         }
 
-        if spec.channels == 0 || !RATES.contains(&spec.sample_rate) {
-            let form = format!(
-                "{} channels at {} Hz are not supported",
-                spec.channels, spec.sample_rate
-            );
-            return Err(bad_format(&name, &form));
-        }
-
-        let converter = (spec.sample_rate != SAMPLE_RATE)
-            .then(|| RateConverter::to_blocks(spec.sample_rate))
+        let converter = (format.rate != SAMPLE_RATE)
+            .then(|| RateConverter::to_blocks(format.rate))
             .transpose()
             .map_err(|error| bad_format(&name, &error.to_string()))?;
 
@@ -84,15 +75,17 @@ impl WavReader {
         );
 
         let mut reader = Self {
-            inner,
-            spec,
-            path: path.to_owned(),
+            frame: vec![0; format.frame_bytes()],
+            left: format.length,
+            file,
+            format,
             name,
             converter,
             input,
-            frames_since_open: 0,
+            frames_since_start: 0,
         };
 
+        reader.rewind()?;
         if reader.next_frame()?.is_none() {
             return Err(bad_format(&reader.name, "it holds no audio"));
         }
@@ -115,7 +108,7 @@ impl WavReader {
         while self.input.len() < needed {
             match self.next_frame()? {
                 Some(sample) => self.input.push(sample),
-                None if self.frames_since_open == 0 => {
+                None if self.frames_since_start == 0 => {
                     return Err(bad_format(&self.name, "it no longer holds audio"));
                 }
                 None => self.rewind()?,
@@ -141,57 +134,32 @@ impl WavReader {
     /// The next sample, mixed from all channels, between −1 and 1; `None` at the end of the
     /// complete frames.
     fn next_frame(&mut self) -> Result<Option<f32>, DeviceError> {
-        let mut sum = 0.0;
-        for _ in 0..self.spec.channels {
-            let sample = match self.spec.sample_format {
-                SampleFormat::Float => self.inner.samples::<f32>().next(),
-                SampleFormat::Int => {
-                    let full_scale = (1u64 << (self.spec.bits_per_sample - 1)) as f32;
-                    let sample = self.inner.samples::<i32>().next();
-                    sample.map(|sample| sample.map(|value| value as f32 / full_scale))
-                }
-            };
-
-            match sample {
-                Some(Ok(value)) if value.is_finite() => sum += value.clamp(-1.0, 1.0),
-                // NaN and infinity count as silence: no speaker should play them.
-                Some(Ok(_)) => {}
-                None => return Ok(None),
-                // The file is shorter than its header says.
-                Some(Err(hound::Error::IoError(error))) if is_end(&error) => {
-                    return Ok(None);
-                }
-                Some(Err(hound::Error::FormatError(_))) if self.frames_since_open > 0 => {
-                    return Ok(None);
-                }
-                Some(Err(error)) => return Err(explain(&self.name, &error)),
-            }
+        let size = self.frame.len() as u64;
+        if self.left < size {
+            return Ok(None);
         }
 
-        self.frames_since_open += 1;
-        Ok(Some(sum / f32::from(self.spec.channels)))
+        match self.file.read_exact(&mut self.frame) {
+            Ok(()) => {}
+            // The file has become shorter.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(unreadable(&self.name, &error)),
+        }
+
+        self.left -= size;
+        self.frames_since_start += 1;
+        Ok(Some(self.format.mix(&self.frame)))
     }
 
-    /// Starts over by opening the file again: after a file that ends too early, hound has lost its
-    /// position.
+    /// Goes back to the first sample.
     fn rewind(&mut self) -> Result<(), DeviceError> {
-        self.frames_since_open = 0;
-        self.inner = decode(&self.path, &self.name)?;
+        (self.left, self.frames_since_start) = (self.format.length, 0);
+        self.file
+            .seek(SeekFrom::Start(self.format.start))
+            .map_err(|error| unreadable(&self.name, &error))?;
 
-        if self.inner.spec() == self.spec {
-            Ok(())
-        } else {
-            Err(bad_format(
-                &self.name,
-                "it was replaced while it was being played",
-            ))
-        }
+        Ok(())
     }
-}
-
-fn decode(path: &Path, name: &str) -> Result<hound::WavReader<BufReader<File>>, DeviceError> {
-    let file = File::open(path).map_err(|error| unreadable(name, &error))?;
-    hound::WavReader::new(BufReader::new(file)).map_err(|error| explain(name, &error))
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> DeviceError {
@@ -206,23 +174,9 @@ fn bad_format(name: &str, why: &str) -> DeviceError {
         MediaErrorCode::FileBadFormat,
         format!(
             "{name} cannot be used: {why}. \
-             Use a .wav file with 8 to 32 bit PCM or 32 bit float samples."
+             Make a file that can be with: ffmpeg -i AUDIO -ar 48000 -c:a pcm_s16le FILE.wav"
         ),
     )
-}
-
-/// Whether a read failed because the file ended. For that hound creates its own error, which has no
-/// system code.
-fn is_end(error: &std::io::Error) -> bool {
-    error.raw_os_error().is_none()
-}
-
-fn explain(name: &str, error: &hound::Error) -> DeviceError {
-    match error {
-        hound::Error::IoError(error) if !is_end(error) => unreadable(name, error),
-        hound::Error::IoError(_) => bad_format(name, "it ends before its audio starts"),
-        other => bad_format(name, &other.to_string()),
-    }
 }
 
 /// A `.wav` file read ahead on its own thread, so that the audio thread never waits for a disk.
@@ -294,6 +248,7 @@ impl WavSource {
 mod tests {
     use std::io::Write;
 
+    use hound::{SampleFormat, WavSpec};
     use proptest::prelude::*;
 
     use super::*;

@@ -12,27 +12,50 @@ use super::super::convert::PixelFormat;
 use super::super::{CameraSelector, VideoFormat};
 use super::capture::Device;
 use super::format::closest;
+#[cfg(target_os = "linux")]
+use super::v4l::{self, V4lCamera};
 use super::{CameraFormat, CameraInfo};
 use crate::error::{DeviceError, MediaErrorCode};
 
-/// The formats that [`Converter`](super::super::convert::Converter) reads.
+/// The formats that [`Converter`](super::super::convert::Converter) reads and nokhwa has a name for.
 const READABLE: [FrameFormat; 3] = [FrameFormat::NV12, FrameFormat::YUYV, FrameFormat::MJPEG];
+const NATIVE: [(PixelFormat, FrameFormat); 3] = [
+    (PixelFormat::Nv12, FrameFormat::NV12),
+    (PixelFormat::Yuyv, FrameFormat::YUYV),
+    (PixelFormat::Mjpeg, FrameFormat::MJPEG),
+];
+
+fn native_pixels(pixels: PixelFormat) -> Option<FrameFormat> {
+    let known = NATIVE.into_iter().find(|(known, _)| *known == pixels);
+    known.map(|(_, native)| native)
+}
 
 /// A camera whose stream is running.
+pub(super) enum OpenCamera {
+    Nokhwa(NokhwaCamera),
+    #[cfg(target_os = "linux")]
+    V4l(V4lCamera),
+}
+
+/// One that nokhwa has opened.
 pub(super) struct NokhwaCamera {
     camera: Camera,
     format: CameraFormat,
 }
 
-impl NokhwaCamera {
-    /// Opens the camera that `which` selects at its format nearest to `wanted`. Blocks, with some
-    /// drivers forever.
-    pub(super) fn open(which: &CameraSelector, wanted: VideoFormat) -> Result<Self, DeviceError> {
+impl OpenCamera {
+    /// Opens the camera that `which` selects at its format nearest to `wanted`, not at one of the
+    /// `broken` ones. Blocks, with some drivers forever.
+    pub(super) fn open(
+        which: &CameraSelector,
+        wanted: VideoFormat,
+        broken: &[CameraFormat],
+    ) -> Result<Self, DeviceError> {
         let mut refusal = None;
 
         // One webcam can have several nodes, some without video, so the first that opens is used.
         for candidate in select(query()?, which) {
-            match Self::open_index(candidate.index().clone(), wanted) {
+            match Self::open_node(&candidate, wanted, broken) {
                 Ok(camera) => return Ok(camera),
                 // "In use" or "denied" explains more than a node without formats does.
                 Err(error) if error.code != MediaErrorCode::CamFormat => refusal = Some(error),
@@ -48,17 +71,52 @@ impl NokhwaCamera {
         }))
     }
 
-    fn open_index(index: CameraIndex, wanted: VideoFormat) -> Result<Self, DeviceError> {
+    fn open_node(
+        node: &NativeInfo,
+        wanted: VideoFormat,
+        broken: &[CameraFormat],
+    ) -> Result<Self, DeviceError> {
+        match NokhwaCamera::open(node.index().clone(), wanted, broken) {
+            #[cfg(target_os = "linux")]
+            Err(error) if error.code == MediaErrorCode::CamFormat => {
+                V4lCamera::open(number(node), wanted, broken).map(Self::V4l)
+            }
+            opened => opened.map(Self::Nokhwa),
+        }
+    }
+}
+
+impl Device for OpenCamera {
+    fn format(&self) -> CameraFormat {
+        match self {
+            Self::Nokhwa(camera) => camera.format(),
+            #[cfg(target_os = "linux")]
+            Self::V4l(camera) => camera.format(),
+        }
+    }
+
+    fn read(&mut self, on_frame: &mut dyn FnMut(&[u8])) -> Result<(), DeviceError> {
+        match self {
+            Self::Nokhwa(camera) => camera.read(on_frame),
+            #[cfg(target_os = "linux")]
+            Self::V4l(camera) => camera.read(on_frame),
+        }
+    }
+}
+
+impl NokhwaCamera {
+    fn open(
+        index: CameraIndex,
+        wanted: VideoFormat,
+        broken: &[CameraFormat],
+    ) -> Result<Self, DeviceError> {
         let mut camera = bare_camera(index).map_err(|error| device_error(&error))?;
-        let formats = formats(&mut camera).map_err(|error| device_error(&error))?;
+        let mut formats = formats(&mut camera).map_err(|error| device_error(&error))?;
+        formats.retain(|format| !broken.contains(format));
         let format = closest(&formats, wanted).ok_or_else(no_format)?;
         let native = NativeFormat::new(
             Resolution::new(format.width, format.height),
-            match format.pixels {
-                PixelFormat::Yuyv => FrameFormat::YUYV,
-                PixelFormat::Nv12 => FrameFormat::NV12,
-                PixelFormat::Mjpeg => FrameFormat::MJPEG,
-            },
+            native_pixels(format.pixels).ok_or_else(no_format)?,
             format.fps,
         );
 
@@ -84,13 +142,18 @@ impl Device for NokhwaCamera {
                 on_frame(&bytes);
                 Ok(())
             }
-            Err(error) => Err(DeviceError::new(
-                MediaErrorCode::CamUnplugged,
-                "The camera was unplugged. Plug it in again, or choose another one.",
-            )
-            .caused_by(&error)),
+            Err(error) => Err(unplugged(&error)),
         }
     }
+}
+
+/// The error for a camera that was open and cannot be read any more.
+pub(super) fn unplugged(error: &dyn std::error::Error) -> DeviceError {
+    DeviceError::new(
+        MediaErrorCode::CamUnplugged,
+        "The camera was unplugged. Plug it in again, or choose another one.",
+    )
+    .caused_by(error)
 }
 
 /// The cameras that deliver a readable format, are in use by another program, or may not be used by
@@ -101,10 +164,23 @@ pub(super) fn list() -> Result<Vec<CameraInfo>, DeviceError> {
         let asked = bare_camera(info.index().clone())
             .and_then(|mut camera| formats(&mut camera))
             .map_err(|error| device_error(&error).code);
+        #[cfg(target_os = "linux")]
+        let asked = match asked {
+            Ok(formats) if !formats.is_empty() => Ok(formats),
+            Ok(_) | Err(MediaErrorCode::CamFormat) => {
+                v4l::formats(number(&info)).map_err(|error| error.code)
+            }
+            refused => refused,
+        };
         add(&mut cameras, number(&info), info.human_name(), asked);
     }
 
     Ok(cameras)
+}
+
+/// Whether the system lists a camera that `which` selects.
+pub(super) fn is_listed(which: &CameraSelector) -> bool {
+    query().is_ok_and(|cameras| !select(cameras, which).is_empty())
 }
 
 /// Adds the node to the list if it is a camera, or may be one. `asked` is its answer to the
@@ -209,12 +285,10 @@ fn formats(camera: &mut Camera) -> Result<Vec<CameraFormat>, NokhwaError> {
     Ok(native
         .into_iter()
         .filter_map(|format| {
-            let pixels = match format.format() {
-                FrameFormat::YUYV => PixelFormat::Yuyv,
-                FrameFormat::NV12 => PixelFormat::Nv12,
-                FrameFormat::MJPEG => PixelFormat::Mjpeg,
-                _ => return None,
-            };
+            let known = NATIVE
+                .into_iter()
+                .find(|(_, native)| *native == format.format());
+            let (pixels, _) = known?;
 
             Some(CameraFormat {
                 width: format.width(),
@@ -227,10 +301,10 @@ fn formats(camera: &mut Camera) -> Result<Vec<CameraFormat>, NokhwaError> {
         .collect())
 }
 
-fn no_format() -> DeviceError {
+pub(super) fn no_format() -> DeviceError {
     DeviceError::new(
         MediaErrorCode::CamFormat,
-        "The camera offers no format that Tandem can read (NV12, YUYV, MJPEG). Choose another camera or size.",
+        "The camera offers no format that Tandem can read. Choose another camera or size.",
     )
 }
 
@@ -247,6 +321,13 @@ fn denied() -> DeviceError {
         MediaErrorCode::CamDenied,
         format!("The system does not allow access to the camera. {remedy}"),
     )
+}
+
+/// The error for a camera that the system does not open.
+#[cfg(target_os = "linux")]
+pub(super) fn system_error(error: &std::io::Error) -> DeviceError {
+    // Its text ends with the number.
+    device_error(&NokhwaError::OpenStreamError(error.to_string()))
 }
 
 /// Maps an error of nokhwa to a code: by the number of the system's error where the text has one,
@@ -479,7 +560,7 @@ mod tests {
             fps: 30.0,
         };
 
-        let result = NokhwaCamera::open(&CameraSelector::Index(4_000), wanted);
+        let result = OpenCamera::open(&CameraSelector::Index(4_000), wanted, &[]);
         assert_eq!(
             result.err().map(|error| error.code),
             Some(MediaErrorCode::CamNotFound),

@@ -22,9 +22,12 @@ fn cost(format: CameraFormat, wanted: VideoFormat) -> f32 {
     let rate = (format.fps as f32 / wanted.fps).ln();
     let rate = if rate < 0.0 { -rate * 2.0 } else { rate * 0.2 };
     let pixels = match format.pixels {
-        PixelFormat::Nv12 => 0.0,
-        PixelFormat::Yuyv => 0.01,
+        PixelFormat::Nv12 | PixelFormat::Yu12 => 0.0,
+        PixelFormat::Yuyv | PixelFormat::Uyvy => 0.01,
+        PixelFormat::Rgb24 | PixelFormat::Bgr24 => 0.03,
         PixelFormat::Mjpeg => 0.05,
+        // Better than nothing, but without colors.
+        PixelFormat::Grey => 0.5,
     };
 
     4.0 * size + rate + pixels

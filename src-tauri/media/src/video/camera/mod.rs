@@ -3,6 +3,8 @@
 mod capture;
 mod device;
 mod format;
+#[cfg(target_os = "linux")]
+mod v4l;
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -17,7 +19,7 @@ use crate::error::{DeviceError, MediaEvents};
 use crate::frame::VideoFrame;
 use crate::slot::NewestSlot;
 use capture::Timeouts;
-use device::NokhwaCamera;
+use device::OpenCamera;
 
 /// A camera in the system's list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,6 +69,13 @@ pub fn list_cameras() -> Result<Vec<CameraInfo>, DeviceError> {
         .unwrap_or_else(|_| Err(capture::timeout("answer")))
 }
 
+/// Whether the system lists a camera that `which` selects. Opens none of them, so one that is in use
+/// is there, too. Blocks for as long as a driver takes.
+#[must_use]
+pub fn is_camera_listed(which: &CameraSelector) -> bool {
+    device::is_listed(which)
+}
+
 /// Opens the camera that `which` selects at its format nearest to `wanted`.
 pub(super) fn open(
     which: &CameraSelector,
@@ -76,7 +85,7 @@ pub(super) fn open(
 ) -> Result<(VideoFormat, Worker), DeviceError> {
     let which = which.clone();
     capture::start(
-        move || NokhwaCamera::open(&which, wanted),
+        move |broken: &[CameraFormat]| OpenCamera::open(&which, wanted, broken),
         Timeouts::default(),
         frames,
         events,

@@ -184,6 +184,42 @@ fn a_call_without_a_camera_shows_that_no_video_is_sent() {
 }
 
 #[test]
+fn the_problem_of_a_call_s_device_stays_until_the_device_works_again() {
+    for part in [MediaPart::Camera, MediaPart::Microphone, MediaPart::Speaker] {
+        let mut world = World::new();
+        world.connect();
+        world.call_event(CallEventKind::Media(MediaEvent::Failed {
+            part,
+            error: in_use(),
+        }));
+        world.effects();
+
+        // As when any device is plugged in, or when the user clicks "Try again".
+        world.command(Command::RefreshDevices).unwrap();
+        world.input(Input::Devices(Devices::default(), Vec::new()));
+        assert_eq!(
+            world.problems(),
+            ["CAM_IN_USE"],
+            "{part:?}: nothing is solved"
+        );
+        assert!(
+            world
+                .effects()
+                .iter()
+                .any(|effect| matches!(effect, Effect::RetryDevices(_))),
+            "{part:?}: the call tries it"
+        );
+
+        world.call_event(CallEventKind::Media(MediaEvent::Recovered { part }));
+        assert!(world.problems().is_empty(), "{part:?}: it works");
+        let Screen::InCall(call) = world.screen() else {
+            panic!("in a call")
+        };
+        assert!(call.sends_video, "{part:?}");
+    }
+}
+
+#[test]
 fn mute_is_remembered_before_in_and_after_calls() {
     let mut world = World::new();
     world.effects();

@@ -97,6 +97,10 @@ fn failed(part: MediaPart) -> CallEventKind {
     })
 }
 
+fn recovered(part: MediaPart) -> CallEventKind {
+    CallEventKind::Media(MediaEvent::Recovered { part })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let event = prop_oneof![
         1 => Just(CallEventKind::Registered),
@@ -119,6 +123,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(failed(MediaPart::Camera)),
         1 => Just(failed(MediaPart::Microphone)),
         1 => Just(failed(MediaPart::Speaker)),
+        1 => Just(recovered(MediaPart::Camera)),
+        1 => Just(recovered(MediaPart::Microphone)),
+        1 => Just(recovered(MediaPart::Speaker)),
     ];
 
     let front = Devices {
@@ -406,7 +413,8 @@ impl Watcher {
             | Effect::SetVideo(id, _)
             | Effect::SetAudioSource(id, _)
             | Effect::SetAudioSink(id, _)
-            | Effect::SetProcessing(id, _) => assert_running(id, self.call),
+            | Effect::SetProcessing(id, _)
+            | Effect::RetryDevices(id) => assert_running(id, self.call),
             Effect::Exit => {
                 assert!(
                     self.call.is_none()
@@ -575,8 +583,13 @@ proptest! {
             match step {
                 Step::Command(command) => {
                     let before = world.app.state().clone();
+                    let is_retry = command == Command::RefreshDevices && world.app.call.is_some();
                     if let Err(error) = world.app.command(world.now, command.clone()) {
                         prop_assert_eq!(&before, world.app.state(), "{:?} was refused and changes nothing: {:?}", command, error);
+                    }
+
+                    if is_retry {
+                        prop_assert_eq!(&before.problems, &world.app.state().problems, "the call says when a device works again");
                     }
                 }
                 Step::Call(event, old) => {

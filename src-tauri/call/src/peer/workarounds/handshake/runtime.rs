@@ -153,6 +153,7 @@ mod tests {
         let sockets = Sockets {
             link_local: LinkLocal::none(),
             gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
+            failures: Arc::default(),
         };
         let runtime = HandshakeRuntime::new(None, done.clone(), true, sockets.clone());
         let (short, long) = (Duration::from_millis(1), Duration::from_secs(1));
