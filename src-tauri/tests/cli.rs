@@ -103,6 +103,7 @@ fn help_and_version_are_not_errors() {
         "--pair",
         "--record-video",
         "--relay-only",
+        "--link",
         "Exit codes",
     ] {
         assert!(text.contains(flag), "{flag} is explained");
@@ -117,7 +118,13 @@ fn bad_arguments_exit_with_2_before_anything_starts() {
     let clip = folder.path().join("clip.y4m");
     std::fs::write(&clip, b"not a video").unwrap();
     let missing = folder.path().join("missing").join("report.json");
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 13] = [
+        (
+            &["--headless", "--link", "home-wify"],
+            "home-wifi, busy-cafe",
+        ),
+        (&["--headless", "--link", "loss=5"], "give a percentage"),
+        (&["--link", "home-wifi"], "--headless"),
         (&["--headless", "--host", "--relay-only"], "TURN"),
         (
             &["--headless", "--host", "--signaling", "ws://127.0.0.1:1"],

@@ -28,6 +28,8 @@ pub mod coturn;
 pub mod debian;
 pub mod guest;
 pub mod guest_browser;
+#[cfg(target_os = "linux")]
+pub mod linked_hosts;
 pub mod message_bus;
 pub mod neighbours;
 pub mod network;
@@ -58,6 +60,8 @@ pub use browser::Browser;
 pub use coturn::Coturn;
 pub use guest::Guest;
 pub use guest_browser::GuestBrowser;
+#[cfg(target_os = "linux")]
+pub use linked_hosts::LinkedHosts;
 pub use message_bus::MessageBus;
 pub use neighbours::Neighbours;
 pub use network::{Entrance, Host, Network};

@@ -131,6 +131,18 @@ impl Network {
 }
 
 impl Host {
+    /// A host without any network, only with `lo`.
+    pub(crate) fn alone() -> Result<Self> {
+        let namespace = Namespace::new()?;
+        namespace.ip(&["link", "set", "lo", "up"])?;
+        Ok(Self { namespace })
+    }
+
+    /// The name of its namespace.
+    pub(crate) fn name(&self) -> &str {
+        &self.namespace.name
+    }
+
     /// Gives `eth0` an address, such as `192.168.7.1/24`.
     ///
     /// # Errors

@@ -47,6 +47,8 @@ pub enum Part {
     Overlay,
     /// `ip`, and permission to make network namespaces with it.
     Network,
+    /// `ip`, and permission to make network namespaces and TUN devices.
+    Tun,
     /// The tools that read RPM packages.
     Rpm,
     /// A machine without a camera.
@@ -139,6 +141,13 @@ impl Part {
                 programs(&["ip", "sysctl"])?;
                 network::check()
             }
+            #[cfg(target_os = "linux")]
+            Self::Tun => {
+                programs(&["ip"])?;
+                crate::linked_hosts::check()
+            }
+            #[cfg(not(target_os = "linux"))]
+            Self::Tun => Err(String::from("this part exists on Linux only")),
             Self::Rpm => programs(&["rpm", "rpm2cpio", "cpio"]),
             Self::NoCamera => match (0..64)
                 .map(|n| format!("/dev/video{n}"))

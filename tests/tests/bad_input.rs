@@ -52,6 +52,7 @@ fn bad_arguments_are_refused() {
             "ws://127.0.0.1:9000/ws",
         ],
         &["--headless", "--pair", "--relay-only"],
+        &["--headless", "--pair", "--link", "los=5%"],
         &["--headless", "--echo-cancellation", "perhaps"],
         &["--headless", "--pair", "--video", "no-such-file.y4m"],
         &["--headless", "--pair", "--audio", "no-such-file.wav"],

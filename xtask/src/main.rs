@@ -1,5 +1,5 @@
-//! Chores of the workspace: `cargo xtask run`, `test`, `cross`, `bench`, `screenshots`, `bundle`,
-//! `setup` and `lint`.
+//! Chores of the workspace: `cargo xtask run`, `test`, `cross`, `bench`, `link`, `screenshots`,
+//! `bundle`, `setup` and `lint`.
 //!
 //! Each chore first looks for what this machine lacks. It installs that if root, or a `sudo` that
 //! needs no password, is enough; otherwise it prints the command to run. When nothing is missing
@@ -20,6 +20,8 @@ mod bench;
 mod bundle;
 mod checks;
 mod cross;
+#[cfg(target_os = "linux")]
+mod link;
 mod lint;
 mod needs;
 mod npm;
@@ -58,6 +60,8 @@ Usage: cargo xtask CHORE
   bench window    the window: start, frames per second, latency, CPU and memory, as a table;
                   `--program FILE` measures another build
   bench micro     the criterion benchmarks of all crates
+  link SPEC [A B] a simulated link between two network namespaces, for programs that are not ours,
+                  until Ctrl-C; `link profiles` lists the links with names and their sources (Linux)
   screenshots     every screen of the real window, light and dark, into out/screens/
   bundle          make the installers that this system can make: deb and rpm on Linux
   setup           get what building and testing need, and stop there
@@ -93,6 +97,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ["bundle", rest @ ..] => bundle::bundle(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "micro", rest @ ..] => bench::micro(rest).map(|()| ExitCode::SUCCESS),
         ["setup"] => setup::everything().map(|()| ExitCode::SUCCESS),
+        ["link", rest @ ..] => link(rest),
         ["lint"] => lint::lint(),
         [] | ["help" | "-h" | "--help", ..] => {
             print!("{USAGE}");
@@ -102,4 +107,14 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             bail!("`{word}` with these arguments is not a chore of this workspace\n\n{USAGE}")
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn link(words: &[&str]) -> Result<ExitCode> {
+    link::link(words)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link(_: &[&str]) -> Result<ExitCode> {
+    bail!("network namespaces and TUN devices between them exist on Linux only")
 }

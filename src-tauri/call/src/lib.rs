@@ -63,6 +63,8 @@ mod rtp;
 mod session;
 #[cfg(feature = "simnet")]
 pub mod simnet;
+#[cfg(feature = "link")]
+mod simulated_link;
 
 pub use machine::{CallTimeouts, EndCode, EndReason};
 pub use peer::Refused;
@@ -71,6 +73,9 @@ pub use session::{
     MIN_BITRATE_BPS, OnRemoteFrame, Profile, Quality, Registration, Route, SharedLine,
     SignalingLine, VideoReceived, VideoSent,
 };
+
+#[cfg(feature = "link")]
+pub use simulated_link::LinkRuntime;
 
 /// Parts of a call by themselves, for benchmarks, fuzz targets and tests. Not for programs: it
 /// changes without notice.

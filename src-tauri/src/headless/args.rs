@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, ValueEnum};
+use tandem_link::LinkSpec;
 use tandem_media::audio::{AudioSink, AudioSource, Processing};
 use tandem_media::codec::VideoCodec;
 use tandem_media::video::{VideoFormat, VideoInput, VideoSpec};
@@ -94,6 +95,12 @@ pub struct CallArgs {
     /// person never learns an address of this machine
     #[arg(long, help_heading = HEADLESS_ONLY)]
     pub relay_only: bool,
+    /// Put a simulated link between this side and the network, to see how calls do on a bad one: a
+    /// name, settings or both, with changes at given times, like lte-train or
+    /// home-wifi,loss=5%;@10s outage=on;@12s outage=off. The names: home-wifi, busy-cafe, lte-train,
+    /// dsl-500k, bufferbloat, satellite, policer-512k. docs/link.md lists the settings
+    #[arg(long = "link", help_heading = HEADLESS_ONLY, value_name = "NAME|SPEC")]
+    pub simulated_link: Option<LinkSpec>,
     /// Remove the speaker's echo from the microphone's audio
     #[arg(long, help_heading = HEADLESS_ONLY, value_name = "on|off", default_value = "on", value_parser = values::switch, action = clap::ArgAction::Set)]
     pub echo_cancellation: bool,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_call::{CallOptions, Profile};
+use tandem_call::{CallOptions, LinkRuntime, Profile};
 use tandem_media::audio::{AudioConfig, AudioSink, AudioSource};
 use tandem_media::video::VideoSpec;
 use tandem_signaling::client::ClientConfig;
@@ -56,6 +56,8 @@ pub(super) fn pair(args: &CallArgs, server: ClientConfig, room: &str) -> [PeerSe
     };
 
     let mut second = peer(args, server, video, audio, AudioSink::None);
+    // The link belongs to one side, whose way up is the other's way down.
+    second.options.media_runtime = None;
     first.intent.needs_speaker = matches!(&args.speaker, Some(sink) if *sink != AudioSink::None);
     expect(&mut first, second.intent);
     expect(&mut second, first.intent);
@@ -107,6 +109,10 @@ fn peer(
     };
 
     options.relay_only = args.relay_only;
+    if let Some(spec) = &args.simulated_link {
+        options.media_runtime = Some(LinkRuntime::new(spec));
+    }
+
     options.timeouts.partner = Some(args.wait.unwrap_or(DEFAULT_WAIT));
     if let Some(wait) = args.wait {
         options.timeouts.signaling = wait;
@@ -213,6 +219,18 @@ mod tests {
             first.options.audio.record.is_some() && second.options.audio.record.is_none(),
             "only the first records audio"
         );
+    }
+
+    #[test]
+    fn the_first_of_a_pair_has_the_link() {
+        let [first, second] = pair(&parsed(&["--pair", "--link", "dsl-500k"]), server(), "room");
+        assert!(
+            first.options.media_runtime.is_some() && second.options.media_runtime.is_none(),
+            "through two links, everything would be late twice"
+        );
+
+        let alone = alone(&parsed(&["--link", "rtt=50ms"]), server());
+        assert!(alone.options.media_runtime.is_some());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tandem_media::video::{SharedVideo, VideoFormat, VideoSpec};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::client::ClientConfig;
 use tandem_signaling::message::KnockId;
-use webrtc::runtime::Runtime;
+use webrtc::runtime::{Runtime, TokioRuntime};
 
 use super::line::SharedLine;
 use crate::machine::CallTimeouts;
@@ -96,8 +96,8 @@ pub struct CallOptions {
     pub timeouts: CallTimeouts,
     /// Local addresses to bind for media. Empty: every address of this machine, loopback included.
     pub media_addresses: Vec<SocketAddr>,
-    /// Other sockets and another clock for media: a simulated network. `None`: the real ones, on
-    /// tokio.
+    /// Other sockets and another clock for media: a simulated network, or the system's sockets behind
+    /// a simulated link. `None`: the system's, on tokio.
     pub media_runtime: Option<Arc<dyn Runtime>>,
 }
 
@@ -134,6 +134,13 @@ impl CallOptions {
             media_addresses: Vec::new(),
             media_runtime: None,
         }
+    }
+
+    /// Whether media uses the system's sockets, so that the system's addresses matter to it.
+    pub(super) fn uses_system_sockets(&self) -> bool {
+        self.media_runtime
+            .as_ref()
+            .is_none_or(|runtime| runtime.name() == TokioRuntime.name())
     }
 }
 

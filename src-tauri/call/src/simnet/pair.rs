@@ -16,10 +16,10 @@ use rtc::shared::TransportContext;
 use rtc::shared::marshal::MarshalSize;
 
 use super::source::{AudioSource, VideoSource, made_at};
-use super::{Conditions, Link};
 use crate::congestion::{self, BitrateBounds, CongestionError};
 use crate::interceptors::keyframe_requests;
 use crate::link::LinkState;
+use tandem_link::{Conditions, Link};
 
 /// What IPv4, UDP and SRTP add to an RTP packet, bytes.
 const OVERHEAD: usize = 20 + 8 + 10;

@@ -15,12 +15,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tandem_link::{Conditions, Link, LinkCounters};
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
     TokioRuntime, Transmit,
 };
-
-use super::{Conditions, Link, LinkCounters};
 
 /// IPv4 and UDP headers, bytes.
 const OVERHEAD: usize = 28;

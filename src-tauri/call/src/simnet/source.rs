@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, Bytes, BytesMut};
 use rtc::rtp;
 
-use super::random::SeededRandom;
 use crate::link::LinkState;
+use tandem_link::SeededRandom;
 
 /// Payload of a video packet, bytes.
 const PAYLOAD: usize = 1180;

@@ -166,7 +166,7 @@ impl Driver {
                 self.partner = Some(partner);
                 // Other sockets than the system's know nothing of its addresses.
                 self.network = Addresses::read()
-                    .filter(|_| self.options.media_runtime.is_none())
+                    .filter(|_| self.options.uses_system_sockets())
                     .map(|addresses| NetworkWatch::new(Instant::now(), addresses));
             }
             Err(error) => self.feed_result(id, Err(error)),

@@ -44,7 +44,17 @@ impl Loss {
     }
 }
 
-/// The state of one direction of a path.
+/// A token bucket that drops what exceeds its rate and delays nothing, as some providers limit
+/// their customers (Flach et al.: An Internet-Wide Analysis of Traffic Policing, SIGCOMM 2016).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Policer {
+    /// How fast the bucket fills, bits per second.
+    pub rate_bps: u64,
+    /// What the bucket holds: a burst of this many bytes passes.
+    pub bucket_bytes: usize,
+}
+
+/// The state of one direction of a route.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Conditions {
     /// What the bottleneck carries, bits per second; `None` means no bottleneck.
@@ -52,6 +62,8 @@ pub struct Conditions {
     /// What fits into the queue before the bottleneck, bytes. A packet that does not fit is
     /// dropped.
     pub queue_bytes: usize,
+    /// A limit before the queue, without a queue of its own.
+    pub policer: Option<Policer>,
     /// Propagation delay.
     pub delay: Duration,
     /// Up to this much additional delay per packet, uniformly distributed. Packets keep their
@@ -75,6 +87,7 @@ impl Default for Conditions {
         Self {
             rate_bps: None,
             queue_bytes: usize::MAX,
+            policer: None,
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
             loss: Loss::None,

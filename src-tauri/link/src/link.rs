@@ -1,4 +1,4 @@
-//! One direction of a path: a drop-tail queue, a bottleneck, loss, propagation.
+//! One direction of a route: a policer, a drop-tail queue, a bottleneck, loss, propagation.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ pub struct LinkCounters {
     pub sent: u64,
     /// Lost by [`Loss`](super::Loss) or an outage.
     pub lost: u64,
-    /// Dropped because the queue was full.
+    /// Dropped because the queue was full, or by the policer.
     pub dropped: u64,
     /// Extra copies made.
     pub duplicated: u64,
@@ -31,6 +31,9 @@ pub struct Link<T> {
     random: SeededRandom,
     /// State of the Gilbert–Elliott chain.
     bad: bool,
+    /// What is in the policer's bucket, bytes, and when that was so.
+    tokens: f64,
+    filled: Instant,
     queue: VecDeque<(usize, T)>,
     queued_bytes: usize,
     /// Bits of the first packet in the queue that are still to be sent.
@@ -51,6 +54,8 @@ impl<T: Clone> Link<T> {
             conditions,
             random: SeededRandom::new(seed),
             bad: false,
+            tokens: full_bucket(&conditions),
+            filled: now,
             queue: VecDeque::new(),
             queued_bytes: 0,
             head_bits: 0.0,
@@ -70,6 +75,10 @@ impl<T: Clone> Link<T> {
     /// Changes the conditions. What is queued stays queued and leaves at the new rate.
     pub fn set_conditions(&mut self, now: Instant, conditions: Conditions) {
         self.serve(now);
+        if conditions.policer != self.conditions.policer {
+            (self.tokens, self.filled) = (full_bucket(&conditions), now);
+        }
+
         self.conditions = conditions;
     }
 
@@ -80,6 +89,8 @@ impl<T: Clone> Link<T> {
 
         if !self.conditions.up {
             self.counters.lost += 1;
+        } else if !self.passes_policer(now, bytes) {
+            self.counters.dropped += 1;
         } else if self.conditions.rate_bps.is_none() {
             self.propagate(now, bytes, packet);
         } else if self.queued_bytes + bytes > self.conditions.queue_bytes && !self.queue.is_empty()
@@ -141,6 +152,25 @@ impl<T: Clone> Link<T> {
     /// What has happened to the packets so far.
     pub fn counters(&self) -> LinkCounters {
         self.counters
+    }
+
+    /// Takes a packet's bytes out of the policer's bucket. `false` if there are too few.
+    fn passes_policer(&mut self, now: Instant, bytes: usize) -> bool {
+        let Some(policer) = self.conditions.policer else {
+            return true;
+        };
+
+        let elapsed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * policer.rate_bps as f64 / 8.0)
+            .min(policer.bucket_bytes as f64);
+        self.filled = self.filled.max(now);
+
+        let passes = self.tokens >= bytes as f64;
+        if passes {
+            self.tokens -= bytes as f64;
+        }
+
+        passes
     }
 
     /// When the first packet in the queue leaves it; `None` if that is too far away to compute
@@ -212,11 +242,18 @@ impl<T: Clone> Link<T> {
     }
 }
 
+/// A full bucket of the policer, bytes.
+fn full_bucket(conditions: &Conditions) -> f64 {
+    conditions
+        .policer
+        .map_or(0.0, |policer| policer.bucket_bytes as f64)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
 
-    use super::super::Loss;
+    use super::super::{Loss, Policer};
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -298,6 +335,34 @@ mod tests {
             2_000,
             "each packet was dropped or delivered"
         );
+    }
+
+    #[test]
+    fn a_policer_passes_its_rate_and_one_bucket_and_delays_nothing() {
+        let policer = Policer {
+            rate_bps: 512_000,
+            bucket_bytes: 16_000,
+        };
+        let conditions = Conditions {
+            policer: Some(policer),
+            ..Conditions::delayed(MS * 20)
+        };
+
+        // 2 Mbit/s into 512 kbit/s for 10 s.
+        let (out, counters) = run(conditions, 2_000, MS * 5);
+        let bytes = counters.delivered_bytes as f64;
+        let expected = 16_000.0 + 512_000.0 / 8.0 * 10.0;
+        assert!(
+            (bytes - expected).abs() <= 1_250.0,
+            "a full bucket and ten seconds of the rate: {expected} bytes, got {bytes}"
+        );
+
+        assert!(
+            out.iter()
+                .all(|(sent, arrived, _)| *arrived - *sent == MS * 20),
+            "what passes is not delayed"
+        );
+        assert_eq!(counters.dropped + counters.delivered, 2_000);
     }
 
     #[test]

@@ -4,18 +4,19 @@
 /// fast, good enough to decide the fate of packets, and the same on every platform and in every
 /// version.
 #[derive(Debug, Clone)]
-pub(super) struct SeededRandom {
+pub struct SeededRandom {
     state: u64,
 }
 
 impl SeededRandom {
     /// A generator whose sequence is determined by `seed`.
-    pub(super) fn new(seed: u64) -> Self {
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
     /// Uniform in [0, 1).
-    pub(super) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -25,7 +26,7 @@ impl SeededRandom {
     }
 
     /// True with the given probability.
-    pub(super) fn chance(&mut self, probability: f64) -> bool {
+    pub fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 }
