@@ -226,6 +226,14 @@ partnerMuted: boolean,
  */
 partnerCameraOff: boolean, 
 /**
+ * The partner does not want audio, be it for now.
+ */
+partnerRefusesAudio: boolean, 
+/**
+ * The partner does not want video, be it for now.
+ */
+partnerRefusesVideo: boolean, 
+/**
  * Nothing arrives from the partner at the moment: when the call ends, if nothing arrives until
  * then.
  */

@@ -30,15 +30,47 @@ pub use negotiation::Refused;
 pub use route::Route;
 pub(crate) use track::LocalTrack;
 
-/// Parses a description as far as Tandem does itself, for fuzz targets.
+/// Reads a description as far as Tandem does itself and, if it is an offer, negotiates twice with
+/// it, for fuzz targets.
+///
+/// # Panics
+/// If what the library or the partner would get is not a description.
 #[cfg(feature = "internals")]
 pub(crate) fn read_description(json: &str, kind: webrtc::peer_connection::RTCSdpType) {
-    if let Ok(remote) = description::from_json(json, kind) {
-        // Both may refuse it.
-        let _ = negotiated::agree(&remote.media);
-        for candidate in remote.candidates {
-            let _ = description::candidate_from_json(&description::candidate_to_json(&candidate));
-        }
+    use negotiation::Negotiation;
+    use webrtc::peer_connection::{RTCSdpType, RTCSessionDescription};
+
+    let Ok(description::RemoteDescription { remote, candidates }) =
+        description::from_json(json, kind)
+    else {
+        return;
+    };
+
+    for candidate in candidates {
+        // It may be refused.
+        let _ = description::candidate_from_json(&description::candidate_to_json(&candidate));
+    }
+
+    let mut negotiation = Negotiation::default();
+    if kind == RTCSdpType::Answer {
+        // Nothing was offered.
+        let _ = negotiation.on_answer(remote);
+        return;
+    }
+
+    for _ in 0..2 {
+        // It may have nothing in common with Tandem.
+        let Ok(library) = negotiation.on_offer(remote.clone()) else {
+            return;
+        };
+        let answer = library.sdp.replace("a=setup:actpass", "a=setup:passive");
+        let answer = RTCSessionDescription::answer(answer).expect("the library's words");
+        let answer = negotiation
+            .answer(&answer, &[MediaKind::Audio, MediaKind::Video])
+            .expect("the library's answer");
+        RTCSessionDescription::answer(answer).expect("the partner can parse it");
+        // Any stream may come.
+        let _ = negotiation.on_undeclared(1, 96);
     }
 }
 

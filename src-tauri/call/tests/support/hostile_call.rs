@@ -196,6 +196,7 @@ impl Stream {
             height: 240,
             fps: 30.0,
             bitrate_bps: 400_000,
+            max_nal_bytes: None,
         };
 
         Self {

@@ -17,7 +17,7 @@ use tandem_signaling::message::{Capability, ClientMessage, ServerMessage, UserRe
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::ice_servers::IceServers;
-use super::limit::limited;
+use super::limit::{limited, or_hung};
 use super::line::SignalingLine;
 use super::local_audio::LocalAudio;
 use super::local_state::LocalState;
