@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tandem_call::CallEventKind;
 
-use support::foreign::{Edit, Foreign, unchanged};
+use support::foreign::{Edit, Foreign, parameter_sets, unchanged};
 use support::{Side, TestServer, room, server};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -269,6 +269,31 @@ async fn one_picture_is_received_of_a_partner_with_two() {
     call.foreign.offer(with_screen);
     grows(&call.foreign.seen.video, 20, "video of Tandem").await;
     call.end().await;
+}
+
+/// Tells the parameter sets of the video.
+fn with_parameter_sets(_: &str, sdp: String) -> String {
+    let sets = format!(
+        "packetization-mode=1;sprop-parameter-sets={}",
+        parameter_sets()
+    );
+    sdp.replace("packetization-mode=1", &sets)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameter_sets_may_come_with_the_description_only() {
+    let join = |server: &TestServer, room: &str| {
+        let foreign = Foreign::join(server, room, with_parameter_sets, unchanged);
+        foreign.seen.without_parameters.store(true, Relaxed);
+        foreign
+    };
+    let (server, room) = (server().await, room());
+    let foreign = join(&server, &room);
+    let tandem = Side::start(&server, &room);
+    tandem.wait_for_frames(TIMEOUT, 20).await;
+    tandem.call.hang_up().await;
+    foreign.stop().await;
+    server.shutdown().await;
 }
 
 /// Rejects the video of an offer.

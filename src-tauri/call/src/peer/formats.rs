@@ -1,5 +1,7 @@
 //! The media formats of a call: which are registered, offered and accepted.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind,
 };
@@ -7,7 +9,10 @@ use tandem_media::codec::VideoCodec;
 use webrtc::error::Result;
 use webrtc::peer_connection::MediaEngine;
 
-use super::negotiation::{H264, Packetization, Profile};
+use super::negotiation::{H264, Packetization, Profile, parameter};
+
+/// A stream has one of each kind, and more only with several spatial layers.
+const MAX_PARAMETER_SETS: usize = 8;
 
 /// Audio or video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,6 +58,27 @@ impl Format {
     pub(crate) fn single_nal(&self) -> bool {
         self.h264
             .is_some_and(|h264| h264.packetization == Packetization::SingleNal)
+    }
+
+    /// The parameter sets that the description has instead of the stream (RFC 6184 §8.1,
+    /// `sprop-parameter-sets`), as an Annex B byte stream. Empty if there are none.
+    pub(crate) fn parameter_sets(&self) -> Vec<u8> {
+        const START_CODE: [u8; 4] = [0, 0, 0, 1];
+        const PARAMETER_SETS: [u8; 2] = [7, 8];
+
+        let sets = self
+            .h264
+            .and_then(|_| parameter(&self.parameters, "sprop-parameter-sets"))
+            .unwrap_or_default();
+        sets.split(',')
+            .take(MAX_PARAMETER_SETS)
+            .filter_map(|set| BASE64_STANDARD.decode(set.trim()).ok())
+            .filter(|set| {
+                let kind = set.first().map(|header| header & 0x1f);
+                kind.is_some_and(|kind| PARAMETER_SETS.contains(&kind))
+            })
+            .flat_map(|set| [&START_CODE[..], &set].concat())
+            .collect()
     }
 
     /// Parses `a=rtpmap` (`map`) and `a=fmtp`. `None` if Tandem cannot use the format. Names are
@@ -262,6 +288,27 @@ mod tests {
         types.sort_unstable();
         types.dedup();
         assert_eq!(types.len(), 12);
+    }
+
+    #[test]
+    fn parameter_sets_of_a_description_are_read() {
+        let sets = |parameters: &str| {
+            let format = Format::parse(MediaKind::Video, 100, "H264/90000", parameters);
+            format.map(|format| format.parameter_sets())
+        };
+
+        assert_eq!(
+            sets("packetization-mode=1;sprop-parameter-sets=Z0LAHg==, aM4G"),
+            Some(vec![
+                0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x1e, 0, 0, 0, 1, 0x68, 0xce, 0x06
+            ])
+        );
+        assert_eq!(
+            sets("sprop-parameter-sets=ZQ==,!,,QUJD"),
+            Some(vec![]),
+            "a slice, and what is no base64"
+        );
+        assert_eq!(sets("packetization-mode=1"), Some(vec![]));
     }
 
     #[test]

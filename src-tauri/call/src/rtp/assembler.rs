@@ -241,6 +241,11 @@ impl FrameAssembler {
         self.ready.pop_front()
     }
 
+    /// The decoder has parameter sets already: keyframes need not bring any.
+    pub fn set_has_parameters(&mut self) {
+        self.has_parameters = true;
+    }
+
     /// Whether to request a keyframe from the sender now. True once per request.
     pub fn poll_keyframe_request(&mut self) -> bool {
         self.requests.poll()

@@ -208,7 +208,7 @@ impl RemoteVideo {
     /// Puts a packet into the assembler of its stream. Packets in formats that were not negotiated,
     /// and of other streams than the current one, are dropped.
     fn insert(&mut self, arrival: Arrival) {
-        let Some(codec) = self.codec(arrival.payload_type) else {
+        let Some((format, codec)) = self.format(arrival.payload_type) else {
             return;
         };
 
@@ -218,7 +218,10 @@ impl RemoteVideo {
             .on_packet(arrival.at, (arrival.ssrc, codec), starts)
         {
             Choice::Current => {}
-            Choice::Switch => self.stream = self.new_stream(arrival.ssrc, codec),
+            Choice::Switch => {
+                let sets = format.parameter_sets();
+                self.stream = self.new_stream(arrival.ssrc, codec, &sets);
+            }
             Choice::Drop => return,
         }
 
@@ -229,26 +232,36 @@ impl RemoteVideo {
         }
     }
 
-    /// The codec of a negotiated payload type. `None` for any other.
-    fn codec(&self, payload_type: u8) -> Option<VideoCodec> {
+    /// The format of a negotiated payload type, and its codec. `None` for any other.
+    fn format(&self, payload_type: u8) -> Option<(Format, VideoCodec)> {
         let mut formats = self.context.formats.iter();
-        formats
-            .find(|format| format.payload_type == payload_type)?
-            .video()
+        let format = formats.find(|format| format.payload_type == payload_type)?;
+        Some((format.clone(), format.video()?))
     }
 
-    /// A stream that waits for its first keyframe. `None` if there is no decoder.
-    fn new_stream(&self, ssrc: u32, codec: VideoCodec) -> Option<Stream> {
-        let decoder = codec::decoder(codec, self.pool.clone())
+    /// A stream that waits for its first keyframe. `parameter_sets` are those that came with the
+    /// description. `None` if there is no decoder.
+    fn new_stream(&self, ssrc: u32, codec: VideoCodec, parameter_sets: &[u8]) -> Option<Stream> {
+        let mut decoder = codec::decoder(codec, self.pool.clone())
             .inspect_err(
                 |error| tracing::error!(%error, "no decoder: video from the partner is not shown"),
             )
             .ok()?;
 
+        let mut assembler = FrameAssembler::new(codec, AssemblerConfig::default());
+        if !parameter_sets.is_empty() {
+            match decoder.decode(parameter_sets) {
+                Ok(_) => assembler.set_has_parameters(),
+                Err(error) => {
+                    tracing::debug!(%error, "the description's parameter sets are broken")
+                }
+            }
+        }
+
         Some(Stream {
             ssrc,
             codec,
-            assembler: FrameAssembler::new(codec, AssemblerConfig::default()),
+            assembler,
             decoder,
         })
     }

@@ -2,15 +2,17 @@
 //! description passes through an [`Edit`] of the test.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use parking_lot::Mutex;
 use rtc::rtp::header::Header;
 use rtc::rtp::packet::Packet;
 use tandem_call::internals::{MediaKind, Packetizer, Peer, PeerEvent};
 use tandem_media::I420;
-use tandem_media::codec::{EncoderConfig, VideoCodec, encoder};
+use tandem_media::codec::{EncoderConfig, VideoCodec, VideoEncoder, encoder};
 use tandem_media::video::test_pattern;
 use tandem_signaling::client::ClientEvent;
 use tandem_signaling::message::{ClientMessage, RawValue, ServerMessage};
@@ -47,6 +49,8 @@ pub(crate) struct Seen {
     pub video: AtomicUsize,
     /// The first bytes of video payloads: what kind of H.264 packets they are.
     pub kinds: Mutex<Vec<u8>>,
+    /// Whether to leave out the parameter sets of the video.
+    pub without_parameters: AtomicBool,
     /// The SDP of every description, as it arrived.
     pub descriptions: Mutex<Vec<String>>,
 }
@@ -137,7 +141,8 @@ async fn act(
                         let _ = signaling.client.send(message);
                     }
                     PeerEvent::Connected => {
-                        tokio::spawn(send_video(video_track(&peer).await, payload_type));
+                        let track = video_track(&peer).await;
+                        tokio::spawn(send_video(track, payload_type, Arc::clone(&seen)));
                     }
                     PeerEvent::Track(kind, track) => {
                         tokio::spawn(count(kind, track, Arc::clone(&seen)));
@@ -190,20 +195,57 @@ async fn video_track(peer: &Peer) -> Track {
     panic!("a peer has a video track");
 }
 
+/// What a partner's video looks like.
+const VIDEO: EncoderConfig = EncoderConfig {
+    width: 320,
+    height: 240,
+    fps: 15.0,
+    bitrate_bps: 300_000,
+    max_nal_bytes: None,
+};
+
+/// The keyframe `number`, as a byte stream.
+fn keyframe(encoder: &mut dyn VideoEncoder, number: u16) -> Option<Vec<u8>> {
+    let mut image = I420::new(VIDEO.width, VIDEO.height);
+    test_pattern::draw(&mut image, number, u32::from(number) * 66);
+    let frame = encoder.encode(&image, u64::from(number) * 66, true);
+    Some(frame.expect("a frame")?.data)
+}
+
+/// The NAL units of a byte stream that `keep` wants, by their type.
+fn units(stream: &[u8], keep: impl Fn(u8) -> bool) -> Vec<Vec<u8>> {
+    let starts: Vec<usize> = (0..stream.len().saturating_sub(3))
+        .filter(|at| stream[*at..].starts_with(&[0, 0, 0, 1]))
+        .collect();
+    let ends = starts.iter().skip(1).copied().chain([stream.len()]);
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| stream[start + 4..end].to_vec())
+        .filter(|unit| keep(unit[0] & 0x1f))
+        .collect()
+}
+
+fn is_parameter_set(kind: u8) -> bool {
+    matches!(kind, 7 | 8)
+}
+
+/// The parameter sets of the video, as in `sprop-parameter-sets`.
+pub(crate) fn parameter_sets() -> String {
+    let mut encoder = encoder(VideoCodec::H264, VIDEO).expect("an encoder");
+    let stream = keyframe(&mut *encoder, 0).expect("a keyframe");
+    let sets = units(&stream, is_parameter_set);
+    let text = sets.iter().map(|set| BASE64_STANDARD.encode(set));
+    text.collect::<Vec<String>>().join(",")
+}
+
 /// Sends a keyframe fifteen times a second.
-async fn send_video(track: Track, payload_type: Option<u8>) {
+async fn send_video(track: Track, payload_type: Option<u8>, seen: Arc<Seen>) {
     let Some(payload_type) = payload_type else {
         return;
     };
 
-    let config = EncoderConfig {
-        width: 320,
-        height: 240,
-        fps: 15.0,
-        bitrate_bps: 300_000,
-        max_nal_bytes: None,
-    };
-    let mut encoder = encoder(VideoCodec::H264, config).expect("an encoder");
+    let mut encoder = encoder(VideoCodec::H264, VIDEO).expect("an encoder");
     let mut packetizer = Packetizer::new(VideoCodec::H264);
     let ssrc = track.ssrcs().await[0];
     let mut sequence = 1_u16;
@@ -211,11 +253,18 @@ async fn send_video(track: Track, payload_type: Option<u8>) {
 
     for number in 0_u16.. {
         clock.tick().await;
-        let mut image = I420::new(config.width, config.height);
-        test_pattern::draw(&mut image, number, u32::from(number) * 66);
-        let frame = encoder.encode(&image, u64::from(number) * 66, true);
-        let Ok(Some(frame)) = frame else { continue };
-        for payload in packetizer.packetize(frame.data) {
+        let Some(mut frame) = keyframe(&mut *encoder, number) else {
+            continue;
+        };
+        if seen.without_parameters.load(Relaxed) {
+            let slices = units(&frame, |kind| !is_parameter_set(kind));
+            let parts = slices
+                .iter()
+                .flat_map(|unit| [&[0, 0, 0, 1][..], unit].concat());
+            frame = parts.collect();
+        }
+
+        for payload in packetizer.packetize(frame) {
             let header = Header {
                 version: 2,
                 marker: payload.marker,

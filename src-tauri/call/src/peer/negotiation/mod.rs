@@ -25,7 +25,7 @@ mod to_partner;
 #[cfg(test)]
 mod tests;
 
-pub(super) use h264::{H264, Packetization, Profile};
+pub(super) use h264::{H264, Packetization, Profile, parameter};
 pub(crate) use negotiated::Negotiated;
 pub use negotiated::Refused;
 pub(super) use remote::Remote;
