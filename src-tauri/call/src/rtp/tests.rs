@@ -490,9 +490,11 @@ proptest! {
     }
 }
 
-/// Packets that make an assembler look for frames as often as possible: their numbers, timestamps,
-/// markers and payloads.
-fn laborious_packets() -> Vec<(&'static str, Vec<(u16, u32, bool, &'static [u8])>)> {
+/// A packet: its number, timestamp, marker and payload.
+type Laborious = (u16, u32, bool, &'static [u8]);
+
+/// Packets that make an assembler look for frames as often as possible.
+fn laborious_packets() -> Vec<(&'static str, Vec<Laborious>)> {
     const SPS: &[u8] = &[0x67, 0x42];
     const IDR: &[u8] = &[0x65, 0x88];
     const BROKEN: &[u8] = &[24, 0, 2, 0x67, 0x42, 0, 9];

@@ -156,7 +156,7 @@ mod tests {
         let mut receiving = Receiving::default();
         receiving.spawn(async move {
             let _keep = sender;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
 
         tracks.set(MediaKind::Video, receiving);
