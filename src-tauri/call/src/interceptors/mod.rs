@@ -9,6 +9,7 @@ mod nack;
 mod pass_through;
 mod repair_tap;
 mod report_tap;
+mod retransmissions;
 
 pub(crate) use keyframe_tap::{KeyframeTap, keyframe_requests};
 pub(crate) use last_heard_tap::{LastHeard, LastHeardTap};
@@ -16,3 +17,4 @@ pub(crate) use nack::NackGenerator;
 pub(crate) use pass_through::{PassThrough, Tap};
 pub(crate) use repair_tap::RepairTap;
 pub(crate) use report_tap::ReportTap;
+use retransmissions::Retransmissions;

@@ -126,10 +126,13 @@ impl Peer {
         events: UnboundedSender<PeerEvent>,
     ) -> Result<Self, PeerError> {
         let mut engine = MediaEngine::default();
-        formats::register(&mut engine, &formats::video(config.codec))
-            .map_err(could_not("register its codecs"))?;
+        let video = formats::video(config.codec);
+        formats::register(&mut engine, &video).map_err(could_not("register its codecs"))?;
 
         let (registry, link) = congestion::register(&mut engine, config.link)?;
+        formats::register_retransmissions(&mut engine, &video)
+            .map_err(could_not("register its retransmissions"))?;
+
         let heard = LastHeard::new(Instant::now());
         let registry = registry.with(
             LAST_HEARD_TAP,
@@ -501,7 +504,7 @@ impl Peer {
             .map_err(could_not("add a track"))?;
 
         // A transceiver only offers the codec of its track unless it is given the others.
-        if formats.len() > 1 {
+        if kind == MediaKind::Video {
             for transceiver in self.connection.get_transceivers().await {
                 let is_this = transceiver
                     .sender()
@@ -511,7 +514,10 @@ impl Peer {
                     .is_some_and(|other| other.id() == sender.id());
 
                 if is_this {
-                    let all = formats.iter().map(Format::to_rtc).collect();
+                    let media = formats.iter().map(Format::to_rtc);
+                    let all = media
+                        .chain(formats.iter().filter_map(formats::retransmissions))
+                        .collect();
                     transceiver
                         .set_codec_preferences(all)
                         .await

@@ -107,6 +107,25 @@ impl Format {
     }
 }
 
+/// The retransmissions of a video format, on a stream of their own (RTX, RFC 4588). `None` for audio.
+///
+/// Only received: without RTX, a browser takes sequence numbers of the video for the padding with
+/// which it probes the path. It does not send lost padding again, and a receiver cannot tell it from
+/// a lost part of a frame.
+pub(super) fn retransmissions(format: &Format) -> Option<RTCRtpCodecParameters> {
+    format.video()?;
+    Some(RTCRtpCodecParameters {
+        rtp_codec: RTCRtpCodec {
+            mime_type: "video/rtx".into(),
+            clock_rate: 90_000,
+            channels: 0,
+            sdp_fmtp_line: format!("apt={}", format.payload_type),
+            rtcp_feedback: vec![],
+        },
+        payload_type: format.payload_type + 1,
+    })
+}
+
 /// Whether openh264 can decode this H.264: baseline (`4200`) or constrained baseline (`42e0`) at
 /// any level, in packetization mode 1 (RFC 6184 §8.1).
 fn is_baseline(parameters: &str) -> bool {
@@ -156,6 +175,16 @@ pub(super) fn video(preferred: VideoCodec) -> Vec<Format> {
     let mut formats = vec![h264(102, "42e01f"), h264(106, "42001f"), vp8];
     formats.sort_by_key(|format| format.video() != Some(preferred));
     formats
+}
+
+/// Registers the retransmissions of the video formats. Feedback must have been registered before: it
+/// attaches to codecs, and there is none for retransmissions.
+pub(super) fn register_retransmissions(engine: &mut MediaEngine, video: &[Format]) -> Result<()> {
+    for codec in video.iter().filter_map(retransmissions) {
+        engine.register_codec(codec, RtpCodecKind::Video)?;
+    }
+
+    Ok(())
 }
 
 /// Registers all formats.
