@@ -1,4 +1,4 @@
-// Opens page.html in Chromium, with a fake camera and a fake microphone.
+// Opens page.html in Chromium or Firefox, with a fake camera and a fake microphone.
 
 import { createReadStream } from "node:fs";
 import { createServer } from "node:http";
@@ -41,19 +41,55 @@ async function serve() {
   return { address: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
 }
 
+/** `TANDEM_FIREFOX`, or its path on Debian. */
+export const FIREFOX = process.env.TANDEM_FIREFOX ?? "/usr/bin/firefox-esr";
+
+const FIREFOX_PREFERENCES = {
+  // The test's own devices, allowed without a question.
+  "media.navigator.streams.fake": true,
+  "media.navigator.permission.disabled": true,
+  // Offer this machine's addresses as candidates, including loopback.
+  "media.peerconnection.ice.loopback": true,
+  "media.peerconnection.ice.obfuscate_host_addresses": false,
+  "media.autoplay.default": 0,
+  // Run at full speed although the page is not visible.
+  "dom.min_background_timeout_value": 4,
+  "media.suspend-background-video.enabled": false,
+  // Nothing is fetched from elsewhere.
+  "network.captive-portal-service.enabled": false,
+  "network.connectivity-service.enabled": false,
+  "media.gmp-manager.updateEnabled": false,
+  "dom.push.connection.enabled": false,
+};
+
+async function openChromium() {
+  const server = await chromium.launchServer({ executablePath: CHROMIUM, headless: true, args: FLAGS });
+  const browser = await chromium.connect(server.wsEndpoint());
+  return { server, page: await browser.newPage() };
+}
+
+async function openFirefox() {
+  const { default: puppeteer } = await import("puppeteer-core");
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath: FIREFOX,
+    headless: true,
+    extraPrefsFirefox: FIREFOX_PREFERENCES,
+  });
+  return { server: browser, page: await browser.newPage() };
+}
+
 /** A browser with one page, in a process tree of its own. */
 export class Browser {
-  static async open() {
+  static async open(kind = "chromium") {
     const site = await serve();
-    const server = await chromium.launchServer({ executablePath: CHROMIUM, headless: true, args: FLAGS });
-    const browser = await chromium.connect(server.wsEndpoint());
-    const page = await browser.newPage();
+    const { server, page } = await (kind === "firefox" ? openFirefox() : openChromium());
     const problems = [];
     page.on("pageerror", (error) => problems.push(String(error)));
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
     await page.goto(site.address);
     await page.waitForFunction(() => window.tandem);
-    return Object.assign(new Browser(), { site, server, browser, page, problems });
+    return Object.assign(new Browser(), { site, server, page, problems });
   }
 
   get pid() {

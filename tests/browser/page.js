@@ -25,6 +25,22 @@ async function localStream({ source, width, height, fps }) {
   return stream;
 }
 
+/** Counts the frames that are shown: all that a browser without `MediaStreamTrackProcessor` can do. */
+async function count(videoTrack) {
+  const video = document.createElement("video");
+  video.muted = true;
+  video.srcObject = new MediaStream([videoTrack]);
+  document.body.append(video);
+  const next = () => {
+    state.firstFrameAt ??= performance.now();
+    seen.frames += 1;
+    [seen.width, seen.height] = [video.videoWidth, video.videoHeight];
+    video.requestVideoFrameCallback(next);
+  };
+  video.requestVideoFrameCallback(next);
+  await video.play();
+}
+
 /** Takes every decoded frame off the track, counts it, and reads its code if it has one. */
 async function watch(videoTrack) {
   const reader = new MediaStreamTrackProcessor({ track: videoTrack, maxBufferSize: 3 }).readable.getReader();
@@ -117,7 +133,7 @@ class Call {
       state.connected ||= peer.connectionState === "connected";
     };
     peer.ontrack = (event) => {
-      if (event.track.kind === "video") watch(event.track).catch((error) => state.errors.push(String(error)));
+      if (event.track.kind === "video") (window.MediaStreamTrackProcessor ? watch : count)(event.track).catch((error) => state.errors.push(String(error)));
       // Audio is decoded only if an element plays it.
       else document.getElementById("ear").srcObject = new MediaStream([event.track]);
     };
@@ -178,7 +194,7 @@ async function stats() {
       width: video.frameWidth ?? 0,
       height: video.frameHeight ?? 0,
     },
-    videoSent: { codec: codec(videoOut), frames: videoOut.framesEncoded ?? 0, plis: videoOut.pliCount ?? 0, nacks: videoOut.nackCount ?? 0 },
+    videoSent: { codec: codec(videoOut), frames: videoOut.framesEncoded ?? 0, plis: videoOut.pliCount ?? 0, nacks: videoOut.nackCount ?? 0, packets: videoOut.packetsSent ?? 0, resent: videoOut.retransmittedPacketsSent ?? 0, bytes: videoOut.bytesSent ?? 0, keyframes: videoOut.keyFramesEncoded ?? 0, rtt: find("remote-inbound-rtp", "video").roundTripTime ?? null, limit: videoOut.qualityLimitationReason },
     audioReceived: {
       codec: codec(audio),
       packets: audio.packetsReceived ?? 0,

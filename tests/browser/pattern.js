@@ -96,8 +96,29 @@ export async function read(frame) {
   return decode(bytes);
 }
 
+/** The same on a canvas, for a browser that cannot make tracks of frames. */
+function canvasTrack(width, height, fps) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d", { alpha: false });
+  const image = context.createImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer);
+  const painter = new Painter(width, height);
+  const start = performance.now();
+  let counter = 0;
+  const next = () => {
+    const luma = painter.paint(counter, Date.now());
+    for (let index = 0; index < pixels.length; index++) pixels[index] = 0xff000000 | (luma[index] * 0x010101);
+    context.putImageData(image, 0, 0);
+    counter += 1;
+    setTimeout(next, Math.max(0, start + (counter * 1000) / fps - performance.now()));
+  };
+  next();
+  return canvas.captureStream(fps).getVideoTracks()[0];
+}
+
 /** A video track of painted frames, each with the time at which it was made. */
 export function track(width, height, fps) {
+  if (!window.MediaStreamTrackGenerator) return canvasTrack(width, height, fps);
   const generator = new MediaStreamTrackGenerator({ kind: "video" });
   const writer = generator.writable.getWriter();
   const painter = new Painter(width, height);

@@ -1,6 +1,6 @@
 // A browser as one end of a call, for the whole-system tests.
 //
-//   node peer.mjs --signaling ws://127.0.0.1:9000/ws --room CODE [--codec h264|vp8] [--source camera|pattern] …
+//   node peer.mjs --signaling ws://127.0.0.1:9000/ws --room CODE [--browser chromium|firefox] [--codec h264|vp8] [--source camera|pattern] …
 //
 // With `--candidates broken` it also sends candidates that do not parse. Prints one JSON event per
 // line: `searching` (in the room), `connected`, and `report` (after a call of `seconds`, or when
@@ -12,6 +12,7 @@ const options = parse(process.argv.slice(2), {
   signaling: "",
   room: "",
   name: "Browser",
+  browser: "chromium",
   codec: "h264",
   source: "camera",
   candidates: "good",
@@ -22,7 +23,7 @@ const options = parse(process.argv.slice(2), {
   wait: 30,
 });
 
-const browser = await Browser.open();
+const browser = await Browser.open(options.browser);
 try {
   await browser.start(options);
   // The first in the room makes the offer. Report `searching` only when the server has registered

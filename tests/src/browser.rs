@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::guest_browser::Kind;
+use crate::network::Host;
 use crate::part::source;
 use crate::process::Process;
 
@@ -19,6 +21,8 @@ pub struct Browser {
 /// What a browser does.
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
+    /// Which browser.
+    pub kind: Kind,
     /// The signaling server's WebSocket URL.
     pub signaling: &'a str,
     /// The room's code.
@@ -40,7 +44,18 @@ impl Browser {
     /// # Errors
     /// When that takes longer than 60 s: a browser's cold start is slow on a busy machine.
     pub fn open(options: &Options<'_>) -> Result<Self> {
-        let mut command = Command::new("node");
+        Self::open_with(Command::new("node"), options)
+    }
+
+    /// The same on a host of a network.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(host: &Host, options: &Options<'_>) -> Result<Self> {
+        Self::open_with(host.command("node"), options)
+    }
+
+    fn open_with(mut command: Command, options: &Options<'_>) -> Result<Self> {
         command.arg(source("browser/peer.mjs"));
         command.args([
             "--signaling",
@@ -49,6 +64,11 @@ impl Browser {
             options.room,
             "--codec",
             options.codec,
+            "--browser",
+            match options.kind {
+                Kind::Chromium => "chromium",
+                Kind::Firefox => "firefox",
+            },
         ]);
 
         command.args([

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tandem_tests::browser::Options;
+use tandem_tests::guest_browser::Kind;
 use tandem_tests::{Browser, Outcome, Part, ServerProcess, Tandem, require};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -51,6 +52,7 @@ fn call(codec: &str, first: First, broken_candidates: bool) -> (Outcome, Value) 
     };
 
     let options = Options {
+        kind: Kind::Chromium,
         signaling: &url,
         room: "mixed",
         codec,

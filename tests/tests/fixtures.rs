@@ -174,6 +174,7 @@ fn two_browsers_can_call_each_other() {
     let server = ServerProcess::start().expect("the server starts");
     let url = server.url();
     let options = browser::Options {
+        kind: tandem_tests::guest_browser::Kind::Chromium,
         signaling: &url,
         room: "browsers",
         codec: "vp8",

@@ -1,6 +1,7 @@
 //! The simulated link over real TUN devices does what it is asked to.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, reason = "tests run in real time")]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;

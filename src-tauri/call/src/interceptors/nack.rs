@@ -17,8 +17,8 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
     TransportLayerNack, nack_pairs_from_sequence_numbers,
 };
 
-use super::Tap;
 use super::streams::Streams;
+use super::{Retransmissions, Tap};
 use crate::link::LinkState;
 use crate::rtp::SequenceUnwrapper;
 
@@ -27,10 +27,16 @@ use crate::rtp::SequenceUnwrapper;
 const REORDER_WAIT: Duration = Duration::from_millis(5);
 /// Retries are never closer together than this.
 const MIN_RETRY: Duration = Duration::from_millis(20);
+/// Time between retries to a browser. It sends a packet at most once per round trip, by its own
+/// estimate, and ignores requests in between (libwebrtc, `RtpPacketHistory::VerifyRtt`). So what
+/// counts is that the next request is there when that time is over.
+const BROWSER_RETRY: Duration = Duration::from_millis(15);
 /// Assumed until a round-trip time has been measured.
 const DEFAULT_RTT: Duration = Duration::from_millis(100);
 /// A packet is requested at most this often.
 const MAX_REQUESTS: u32 = 10;
+/// The same for a browser, which ignores most requests.
+const MAX_BROWSER_REQUESTS: u32 = 40;
 /// A packet that has been missing for this long is of no use: a keyframe is quicker.
 const MAX_AGE: Duration = Duration::from_secs(1);
 /// A larger gap is a break of the stream: a keyframe is quicker, and that many retransmissions
@@ -53,6 +59,9 @@ struct NackLog {
     sequence: SequenceUnwrapper,
     missing: BTreeMap<i64, Missing>,
     last_arrival: Option<Instant>,
+    /// Whether the partner sends retransmissions on a stream of their own. Browsers do, Tandem does
+    /// not.
+    is_browser: bool,
 }
 
 impl NackLog {
@@ -86,12 +95,25 @@ impl NackLog {
         }
     }
 
+    /// A packet arrived on the stream of retransmissions.
+    fn on_retransmission(&mut self, seq: u16) {
+        if let Some(number) = self.sequence.peek(seq) {
+            self.missing.remove(&number);
+        }
+    }
+
     /// The sequence numbers to request now, oldest first. Each becomes due again after the retry
     /// time until its packet arrives.
     fn take_due(&mut self, now: Instant, rtt: Option<Duration>) -> Vec<u16> {
-        let retry = (rtt.unwrap_or(DEFAULT_RTT) / 2 + REORDER_WAIT).max(MIN_RETRY);
+        let (retry, max_requests) = if self.is_browser {
+            (BROWSER_RETRY, MAX_BROWSER_REQUESTS)
+        } else {
+            let retry = rtt.unwrap_or(DEFAULT_RTT) / 2 + REORDER_WAIT;
+            (retry.max(MIN_RETRY), MAX_REQUESTS)
+        };
+
         self.missing.retain(|_, m| {
-            m.requests < MAX_REQUESTS && now.saturating_duration_since(m.since) < MAX_AGE
+            m.requests < max_requests && now.saturating_duration_since(m.since) < MAX_AGE
         });
 
         let mut due = Vec::new();
@@ -117,6 +139,7 @@ pub(crate) struct NackGenerator {
     link: Arc<LinkState>,
     sender_ssrc: u32,
     streams: Streams<NackLog>,
+    retransmissions: Retransmissions,
 }
 
 impl NackGenerator {
@@ -126,15 +149,22 @@ impl NackGenerator {
             link,
             sender_ssrc: rand::random(),
             streams: Streams::default(),
+            retransmissions: Retransmissions::default(),
         }
     }
 }
 
 impl Tap for NackGenerator {
     fn on_read(&mut self, packet: &mut TaggedPacket) {
-        if let Packet::Rtp(rtp) = &packet.message.packet
-            && let Some(log) = self.streams.get_mut(rtp.header.ssrc)
-        {
+        let Packet::Rtp(rtp) = &packet.message.packet else {
+            return;
+        };
+
+        if let Some((ssrc, seq)) = self.retransmissions.original(rtp) {
+            if let Some(log) = self.streams.get_mut(ssrc) {
+                log.on_retransmission(seq);
+            }
+        } else if let Some(log) = self.streams.get_mut(rtp.header.ssrc) {
             log.on_arrival(packet.now, rtp.header.sequence_number);
         }
     }
@@ -166,16 +196,25 @@ impl Tap for NackGenerator {
     }
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
+        self.retransmissions.bind(info);
+        if self.retransmissions.carries(info.ssrc) {
+            return;
+        }
+
         if info
             .rtcp_feedback
             .iter()
             .any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty())
         {
             self.streams.begin(info.ssrc);
+            if let Some(log) = self.streams.get_mut(info.ssrc) {
+                log.is_browser = info.ssrc_rtx.is_some();
+            }
         }
     }
 
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        self.retransmissions.unbind(info);
         self.streams.end(info.ssrc);
     }
 }
@@ -184,6 +223,11 @@ impl Tap for NackGenerator {
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
 
+    use rtc::interceptor::AttributedPacket;
+    use rtc::rtcp::transport_feedbacks::transport_layer_nack::NackPair;
+    use rtc::shared::TransportContext;
+
+    use super::super::retransmissions::testing::{packet, retransmission, streams};
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -247,6 +291,86 @@ mod tests {
             requests(&mut log, start, 100, MS * 20).is_empty(),
             "11 was overtaken, not lost"
         );
+    }
+
+    #[test]
+    fn a_browser_is_asked_often_because_it_ignores_what_comes_within_a_round_trip() {
+        let (mut log, start) = (NackLog::default(), Instant::now());
+        log.is_browser = true;
+        log.on_arrival(start, 1);
+        log.on_arrival(start, 3);
+
+        // Answers to the first requests are lost. As libwebrtc does, the browser answers the first
+        // request that is a round trip and 5 ms after its last answer.
+        let (rtt, mut answers) = (MS * 50, Vec::new());
+        for (at, _) in requests(&mut log, start, 1_200, rtt) {
+            if answers.last().is_none_or(|last| at >= last + 55) {
+                answers.push(at);
+            }
+        }
+
+        assert!(
+            answers[..5].windows(2).all(|pair| pair[1] - pair[0] <= 70),
+            "no time is lost between two answers: {answers:?}"
+        );
+        let last = *answers.last().expect("it was asked");
+        assert!(
+            last >= 500,
+            "a browser is asked for longer than the assembler waits: {last} ms"
+        );
+    }
+
+    /// What the generator requests after these packets, per media stream.
+    fn requested_after(packets: Vec<rtc::rtp::Packet>) -> Vec<(u32, Vec<u16>)> {
+        let mut generator =
+            NackGenerator::new(Arc::new(LinkState::new(crate::link::Bitrate::ZERO)));
+        for info in streams(1, 2) {
+            generator.bind_remote_stream(&info);
+        }
+
+        let start = Instant::now();
+        for packet in packets {
+            generator.on_read(&mut TaggedPacket {
+                now: start,
+                transport: TransportContext::default(),
+                message: AttributedPacket::new(Packet::Rtp(packet)),
+            });
+        }
+
+        let nack = |packet: Box<dyn rtc::rtcp::Packet>| {
+            let nack = packet
+                .as_any()
+                .downcast_ref::<TransportLayerNack>()
+                .expect("it sends nothing else")
+                .clone();
+            let numbers = nack.nacks.iter().flat_map(NackPair::packet_list);
+            (nack.media_ssrc, numbers.collect())
+        };
+        generator
+            .on_timeout(start + REORDER_WAIT)
+            .into_iter()
+            .map(nack)
+            .collect()
+    }
+
+    #[test]
+    fn a_packet_that_was_retransmitted_on_another_stream_is_not_requested_again() {
+        let lost = vec![packet(1, 10, &[1]), packet(1, 13, &[1])];
+        assert_eq!(requested_after(lost.clone()), [(1, vec![11, 12])]);
+
+        let repaired = [lost, vec![retransmission(2, 500, 11)]].concat();
+        assert_eq!(requested_after(repaired), [(1, vec![12])]);
+    }
+
+    #[test]
+    fn lost_retransmissions_and_lost_padding_are_not_requested() {
+        let packets = vec![
+            packet(1, 10, &[1]),
+            retransmission(2, 500, 10),
+            packet(2, 503, &[]),
+            packet(2, 507, &[]),
+        ];
+        assert_eq!(requested_after(packets), []);
     }
 
     #[test]

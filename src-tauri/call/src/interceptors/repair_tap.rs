@@ -8,7 +8,7 @@ use rtc::interceptor::{Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
 
 use super::streams::Streams;
-use super::{Tap, keyframe_requests};
+use super::{Retransmissions, Tap, keyframe_requests};
 use crate::link::LinkState;
 use crate::rtp::SequenceUnwrapper;
 
@@ -78,6 +78,16 @@ impl Arrivals {
         }
     }
 
+    /// A packet of this number arrived on the stream of retransmissions.
+    fn repair(&mut self, seq: u16) -> Change {
+        let behind = self.sequence.peek(seq) <= self.sequence.newest();
+        if behind {
+            self.arrive(seq)
+        } else {
+            Change::default()
+        }
+    }
+
     fn request(&mut self, seq: u16) {
         if let Some(number) = self.sequence.peek(seq)
             && self.missing.contains(&number)
@@ -92,6 +102,7 @@ impl Arrivals {
 pub(crate) struct RepairTap {
     link: Arc<LinkState>,
     streams: Streams<Arrivals>,
+    retransmissions: Retransmissions,
 }
 
 impl RepairTap {
@@ -100,15 +111,22 @@ impl RepairTap {
         Self {
             link,
             streams: Streams::default(),
+            retransmissions: Retransmissions::default(),
         }
     }
 
-    fn on_arrival(&mut self, ssrc: u32, seq: u16) {
+    fn on_arrival(&mut self, rtp: &rtc::rtp::Packet) {
+        let original = self.retransmissions.original(rtp);
+        let (ssrc, seq) = original.unwrap_or((rtp.header.ssrc, rtp.header.sequence_number));
         let Some(arrivals) = self.streams.get_mut(ssrc) else {
             return;
         };
 
-        let change = arrivals.arrive(seq);
+        let change = if original.is_some() {
+            arrivals.repair(seq)
+        } else {
+            arrivals.arrive(seq)
+        };
         self.link.lost.fetch_add(change.newly_lost, Relaxed);
 
         if change.filled {
@@ -124,7 +142,7 @@ impl RepairTap {
 impl Tap for RepairTap {
     fn on_read(&mut self, packet: &mut TaggedPacket) {
         match &packet.message.packet {
-            Packet::Rtp(rtp) => self.on_arrival(rtp.header.ssrc, rtp.header.sequence_number),
+            Packet::Rtp(rtp) => self.on_arrival(rtp),
             Packet::Rtcp(packets) => {
                 self.link
                     .nacks_received
@@ -152,16 +170,21 @@ impl Tap for RepairTap {
     }
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        self.streams.begin(info.ssrc);
+        self.retransmissions.bind(info);
+        if !self.retransmissions.carries(info.ssrc) {
+            self.streams.begin(info.ssrc);
+        }
     }
 
     fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        self.retransmissions.unbind(info);
         self.streams.end(info.ssrc);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::retransmissions::testing::{packet, retransmission, streams};
     use super::*;
 
     /// A stream whose first packet had the number `first`.
@@ -211,5 +234,29 @@ mod tests {
             1,
             "counting continues from there"
         );
+    }
+
+    #[test]
+    fn a_retransmission_on_another_stream_fills_the_gap_and_counts_as_nothing_else() {
+        let link = Arc::new(LinkState::new(crate::link::Bitrate::ZERO));
+        let mut tap = RepairTap::new(Arc::clone(&link));
+        for info in streams(1, 2) {
+            tap.bind_remote_stream(&info);
+        }
+
+        tap.on_arrival(&packet(1, 10, &[1]));
+        tap.on_arrival(&packet(1, 12, &[1]));
+        tap.streams.get_mut(1).expect("bound").request(11);
+        assert_eq!(link.repair().lost, 1);
+
+        // The stream of retransmissions has losses of its own, which nobody misses.
+        tap.on_arrival(&retransmission(2, 500, 11));
+        tap.on_arrival(&retransmission(2, 520, 10));
+        tap.on_arrival(&packet(2, 540, &[]));
+        // A number ahead of the media says nothing about what is lost in between.
+        tap.on_arrival(&retransmission(2, 541, 30));
+
+        let repair = link.repair();
+        assert_eq!((repair.lost, repair.recovered), (0, 1), "{repair:?}");
     }
 }

@@ -35,9 +35,17 @@ impl<T: Default> Streams<T> {
         self.0.retain(|(other, _)| *other != ssrc);
     }
 
-    /// What is remembered about a stream that has begun.
+    /// The same, to change it.
     pub(super) fn get_mut(&mut self, ssrc: u32) -> Option<&mut T> {
         let mut streams = self.0.iter_mut();
+        streams
+            .find(|(other, _)| *other == ssrc)
+            .map(|(_, stream)| stream)
+    }
+
+    /// What is remembered about a stream that has begun.
+    pub(super) fn get(&self, ssrc: u32) -> Option<&T> {
+        let mut streams = self.0.iter();
         streams
             .find(|(other, _)| *other == ssrc)
             .map(|(_, stream)| stream)

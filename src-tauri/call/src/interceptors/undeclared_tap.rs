@@ -9,9 +9,10 @@ use super::Tap;
 
 /// A stream with the same payload type that was heard this recently is the one to listen to.
 const IS_CURRENT: Duration = Duration::from_secs(1);
-/// The shortest time between two reports.
+/// The shortest time between two reports of the same payload type.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// The most reports of one connection. Each costs a renegotiation on this side.
+/// The most reports of one payload type. Each can cost a renegotiation on this side, if the payload
+/// type is one of media; there are two or three of these.
 const MAX_REPORTS: u32 = 16;
 
 /// Called with the SSRC and the payload type of a stream that the library drops.
@@ -25,8 +26,8 @@ pub(crate) struct UndeclaredTap {
     declared: HashSet<u32>,
     /// When a packet of this payload type was delivered last.
     heard: HashMap<u8, Instant>,
-    reported_at: Option<Instant>,
-    reports: u32,
+    /// When streams with this payload type were reported last, and how often.
+    reported: HashMap<u8, (Instant, u32)>,
 }
 
 impl UndeclaredTap {
@@ -35,8 +36,7 @@ impl UndeclaredTap {
             report,
             declared: HashSet::new(),
             heard: HashMap::new(),
-            reported_at: None,
-            reports: 0,
+            reported: HashMap::new(),
         }
     }
 
@@ -52,16 +52,14 @@ impl UndeclaredTap {
             .heard
             .get(&payload_type)
             .is_some_and(|at| is_recent(at, IS_CURRENT));
-        let too_soon = self
-            .reported_at
-            .as_ref()
-            .is_some_and(|at| is_recent(at, INTERVAL));
-        if has_another || too_soon || self.reports == MAX_REPORTS {
+        let before = self.reported.get(&payload_type);
+        let reports = before.map_or(0, |(_, reports)| *reports);
+        let too_soon = before.is_some_and(|(at, _)| is_recent(at, INTERVAL));
+        if has_another || too_soon || reports == MAX_REPORTS {
             return;
         }
 
-        self.reported_at = Some(now);
-        self.reports += 1;
+        self.reported.insert(payload_type, (now, reports + 1));
         (self.report)(ssrc, payload_type);
     }
 }

@@ -17,7 +17,6 @@ use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::UnboundedSender;
 use webrtc::media_stream::track_local::TrackLocal;
-use webrtc::media_stream::track_remote::TrackRemote;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceCandidateType, RTCIceServer,
     RTCSdpType, RTCSessionDescription,
@@ -36,7 +35,7 @@ use super::track::LocalTrack;
 use super::workarounds::{
     HandshakeDone, HandshakeRuntime, LinkLocal, follow_answer, multicast_dns, selected_pair,
 };
-use super::{description, privacy, sections, setup};
+use super::{description, privacy, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{
     LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap, UndeclaredTap,
@@ -142,6 +141,9 @@ impl Peer {
         formats::register(&mut engine, config.codec).map_err(could_not("register its codecs"))?;
 
         let (registry, link) = congestion::register(&mut engine, config.link)?;
+        formats::register_retransmissions(&mut engine, config.codec)
+            .map_err(could_not("register its retransmissions"))?;
+
         let heard = LastHeard::new(Instant::now());
         let sent = Arc::new(SentStreams::default());
         let undeclared = {
@@ -501,16 +503,6 @@ impl Peer {
         self.video.as_ref()
     }
 
-    /// Whether `track` belongs to the first section of its kind in which the partner sends. `None`
-    /// if that is not known.
-    pub(crate) async fn is_first_section(
-        &self,
-        kind: MediaKind,
-        track: &Arc<dyn TrackRemote>,
-    ) -> Option<bool> {
-        sections::is_first(&*self.connection, kind, track).await
-    }
-
     /// What congestion control knows about the path.
     pub(crate) fn link(&self) -> &Arc<LinkState> {
         &self.link
@@ -610,7 +602,7 @@ impl Peer {
             .map_err(could_not("add a track"))?;
 
         // A transceiver only offers the codec of its track unless it is given the others.
-        if formats.len() > 1 {
+        if kind == MediaKind::Video {
             for transceiver in self.connection.get_transceivers().await {
                 let is_this = transceiver
                     .sender()
@@ -620,7 +612,10 @@ impl Peer {
                     .is_some_and(|other| other.id() == sender.id());
 
                 if is_this {
-                    let all = formats.iter().map(Format::to_rtc).collect();
+                    let media = formats.iter().map(Format::to_rtc);
+                    let all = media
+                        .chain(formats.iter().filter_map(formats::retransmissions))
+                        .collect();
                     transceiver
                         .set_codec_preferences(all)
                         .await

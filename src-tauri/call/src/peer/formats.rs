@@ -185,6 +185,25 @@ impl Format {
     }
 }
 
+/// The retransmissions of a video format, on a stream of their own (RTX, RFC 4588). `None` for audio.
+///
+/// Only received: without RTX, a browser takes sequence numbers of the video for the padding with
+/// which it probes the path. It does not send lost padding again, and a receiver cannot tell it from
+/// a lost part of a frame.
+pub(super) fn retransmissions(format: &Format) -> Option<RTCRtpCodecParameters> {
+    format.video()?;
+    Some(RTCRtpCodecParameters {
+        rtp_codec: RTCRtpCodec {
+            mime_type: "video/rtx".into(),
+            clock_rate: 90_000,
+            channels: 0,
+            sdp_fmtp_line: format!("apt={}", format.payload_type),
+            rtcp_feedback: vec![],
+        },
+        payload_type: format.payload_type + 1,
+    })
+}
+
 /// Opus with in-band FEC and DTX (RFC 7587 §6.1).
 pub(super) fn opus() -> Format {
     Format {
@@ -247,6 +266,19 @@ fn is_offered(format: &Format) -> bool {
     })
 }
 
+/// Registers the retransmissions of the video formats. Feedback must have been registered before: it
+/// attaches to codecs, and there is none for retransmissions.
+pub(super) fn register_retransmissions(
+    engine: &mut MediaEngine,
+    preferred: VideoCodec,
+) -> Result<()> {
+    for codec in all_video(preferred).iter().filter_map(retransmissions) {
+        engine.register_codec(codec, RtpCodecKind::Video)?;
+    }
+
+    Ok(())
+}
+
 /// Registers all formats.
 pub(super) fn register(engine: &mut MediaEngine, preferred: VideoCodec) -> Result<()> {
     engine.register_codec(opus().to_rtc(), RtpCodecKind::Audio)?;
@@ -279,15 +311,19 @@ mod tests {
 
     #[test]
     fn payload_types_are_dynamic_and_unique() {
-        let mut types: Vec<u8> = all_video(VideoCodec::H264)
+        let (video, audio) = (all_video(VideoCodec::H264), opus());
+        let media = video
             .iter()
-            .chain([&opus()])
-            .map(|format| format.payload_type)
+            .chain([&audio])
+            .map(|format| format.payload_type);
+        let repair = video.iter().filter_map(retransmissions);
+        let mut types: Vec<u8> = media
+            .chain(repair.map(|codec| codec.payload_type))
             .collect();
         assert!(types.iter().all(|number| (96..=127).contains(number)));
         types.sort_unstable();
         types.dedup();
-        assert_eq!(types.len(), 12);
+        assert_eq!(types.len(), 23, "{types:?}");
     }
 
     #[test]

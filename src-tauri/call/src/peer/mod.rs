@@ -15,7 +15,6 @@ mod handler;
 mod negotiation;
 mod privacy;
 mod route;
-mod sections;
 mod setup;
 mod sockets;
 mod track;

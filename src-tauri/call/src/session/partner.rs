@@ -22,7 +22,7 @@ use super::limit::limited;
 use super::local_video::LocalVideo;
 use super::recorder::{ReceiveRecorder, SendRecorder, Traffic};
 use super::remote_state::RemoteState;
-use super::remote_tracks::{self, Receiving, RemoteTracks, Verdict};
+use super::remote_tracks::{Receiving, RemoteTracks};
 use super::remote_video::{self, RemoteVideoContext};
 use super::stats::{CallStats, VideoReceived};
 use super::video_sender::{StreamFormat, VideoOutput, VideoSender};
@@ -87,27 +87,22 @@ impl PartnerConnection {
         }
     }
 
-    /// The partner starts to send a stream. The first section of its kind is received, others are
-    /// ignored: there is one decoder and one jitter buffer. Returns `false` if there were more streams
-    /// than a call has use for.
-    pub(super) async fn on_track(
+    /// The partner starts to send a stream. It takes the place of the one of its kind before: there is
+    /// one section of each kind, one decoder and one jitter buffer. Returns `false` if there were more
+    /// streams than a call has use for.
+    pub(super) fn on_track(
         &mut self,
         kind: MediaKind,
         track: Arc<dyn TrackRemote>,
         options: &CallOptions,
         output: &CallOutput,
     ) -> bool {
-        let is_first = self.peer.is_first_section(kind, &track).await;
-        match self.incoming.tracks.on_track(kind, is_first) {
-            Verdict::Receive => {
-                if let Some(receiving) = self.receive(kind, track, options, output) {
-                    self.incoming.tracks.set(kind, receiving);
-                }
-            }
-            Verdict::Ignore => {
-                tokio::spawn(remote_tracks::discard(track));
-            }
-            Verdict::TooMany => return false,
+        if !self.incoming.tracks.may_begin() {
+            return false;
+        }
+
+        if let Some(receiving) = self.receive(kind, track, options, output) {
+            self.incoming.tracks.set(kind, receiving);
         }
 
         true

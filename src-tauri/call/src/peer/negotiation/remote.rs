@@ -2,6 +2,7 @@
 
 use rtc::sdp::{MediaDescription, SessionDescription};
 
+use super::h264::parameter;
 use crate::peer::error::PeerError;
 use crate::peer::formats::{Format, MediaKind};
 
@@ -65,12 +66,17 @@ pub(super) struct Media {
     pub(super) kind: MediaKind,
     /// The formats that Tandem can use, in the order of the section, none twice.
     pub(super) formats: Vec<Format>,
+    /// Retransmissions on a stream of their own (RFC 4588): their payload type, and that of what they
+    /// repair, which is one of `formats`.
+    pub(super) retransmissions: Vec<(u8, u8)>,
     /// `a=rtcp-fb`: the payload type, or `None` for all, and the rest of the line.
     pub(super) feedback: Vec<(Option<u8>, String)>,
     /// `a=extmap`.
     pub(super) extensions: Vec<String>,
     /// The stream that the section announces. `None` if only its packets tell.
     pub(super) ssrc: Option<u32>,
+    /// The stream of retransmissions that belongs to it.
+    pub(super) repair_ssrc: Option<u32>,
 }
 
 /// Who sends, seen from the side that wrote the description (RFC 3264 §5.1).
@@ -245,13 +251,40 @@ impl Media {
             }
         }
 
+        let retransmissions = media.media_name.formats.iter().take(MAX_ENTRIES);
+        let retransmissions = retransmissions.filter_map(|number| {
+            let payload_type: u8 = number.parse().ok()?;
+            let map = of_format("rtpmap", payload_type)?;
+            let repaired = parameter(of_format("fmtp", payload_type)?, "apt")?
+                .parse()
+                .ok()?;
+            let is_known = formats.iter().any(|format| format.payload_type == repaired);
+            let is_repair = map.trim().eq_ignore_ascii_case("rtx/90000");
+            (is_repair && is_known).then_some((payload_type, repaired))
+        });
+        let retransmissions = retransmissions.collect();
+        let (ssrc, repair_ssrc) = announced_stream(values("ssrc"), values("ssrc-group"));
+
         Self {
             kind,
             formats,
+            retransmissions,
             feedback: values("rtcp-fb").filter_map(feedback).collect(),
             extensions: values("extmap").map(str::to_owned).collect(),
-            ssrc: announced_stream(values("ssrc"), values("ssrc-group")),
+            ssrc,
+            repair_ssrc,
         }
+    }
+
+    /// The retransmissions of those formats that are left.
+    pub(super) fn retransmissions_of_formats(&self) -> Vec<(u8, u8)> {
+        let is_left = |repaired: u8| {
+            self.formats
+                .iter()
+                .any(|format| format.payload_type == repaired)
+        };
+        let all = self.retransmissions.iter().copied();
+        all.filter(|(_, repaired)| is_left(*repaired)).collect()
     }
 
     /// The feedback types for one payload type.
@@ -332,21 +365,38 @@ fn feedback(value: &str) -> Option<(Option<u8>, String)> {
     Some((number, feedback.trim().to_owned()))
 }
 
-/// The first SSRC that does not repair another one (RFC 5576 §4.2).
+/// The first SSRC that does not repair another one (RFC 5576 §4.2), and that of its retransmissions.
 fn announced_stream<'a>(
     streams: impl Iterator<Item = &'a str>,
     groups: impl Iterator<Item = &'a str>,
-) -> Option<u32> {
-    let repairing: Vec<u32> = groups
+) -> (Option<u32>, Option<u32>) {
+    // The semantics, what is repaired, and what repairs it.
+    let groups: Vec<(&str, Vec<u32>)> = groups
         .filter_map(|group| {
             let (semantics, members) = group.trim().split_once(' ')?;
-            matches!(semantics, "FID" | "FEC-FR").then_some(members)
+            let members = members.split_ascii_whitespace();
+            Some((
+                semantics,
+                members.filter_map(|it| it.parse().ok()).collect(),
+            ))
         })
-        .flat_map(|members| members.split_ascii_whitespace().skip(1))
-        .filter_map(|ssrc| ssrc.parse().ok())
+        .filter(|(semantics, _)| matches!(*semantics, "FID" | "FEC-FR"))
         .collect();
+    let repairs = |ssrc: &u32| {
+        groups
+            .iter()
+            .any(|(_, members)| members.iter().skip(1).any(|member| member == ssrc))
+    };
 
-    streams
+    let ssrc = streams
         .filter_map(|stream| stream.split_ascii_whitespace().next()?.parse().ok())
-        .find(|ssrc| !repairing.contains(ssrc))
+        .find(|ssrc| !repairs(ssrc));
+    let repair = groups
+        .iter()
+        .find_map(|(semantics, members)| match members[..] {
+            [media, repair] if *semantics == "FID" && Some(media) == ssrc => Some(repair),
+            _ => None,
+        });
+
+    (ssrc, repair)
 }

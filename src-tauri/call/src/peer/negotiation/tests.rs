@@ -89,7 +89,7 @@ fn the_library_gets_what_is_used_in_its_own_words() {
         lines(&library, "m="),
         [
             "m=audio 9 UDP/TLS/RTP/SAVPF 109",
-            "m=video 9 UDP/TLS/RTP/SAVPF 120 126 97",
+            "m=video 9 UDP/TLS/RTP/SAVPF 120 126 97 127",
             "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"
         ],
         "without what Tandem has no use for"
@@ -101,9 +101,14 @@ fn the_library_gets_what_is_used_in_its_own_words() {
     );
     assert_eq!(
         lines(&library, "a=ssrc:"),
-        ["a=ssrc:7 cname:partner", "a=ssrc:8 cname:partner"],
-        "not the one that repairs"
+        [
+            "a=ssrc:7 cname:partner",
+            "a=ssrc:9 cname:partner",
+            "a=ssrc:8 cname:partner"
+        ]
     );
+    assert_eq!(lines(&library, "a=ssrc-group:"), ["a=ssrc-group:FID 8 9"]);
+    assert_eq!(lines(&library, "a=fmtp:127"), ["a=fmtp:127 apt=120"]);
     assert_eq!(lines(&library, "a=rtcp-fb:120"), ["a=rtcp-fb:120 nack pli"]);
     assert_eq!(lines(&library, "a=rtcp-fb:126").len(), 2);
     let hash = HASH.to_ascii_uppercase();
@@ -317,7 +322,7 @@ fn a_stream_that_nobody_announced_belongs_where_its_payload_type_does() {
     let told = offered(&mut negotiation, &sdp("a v", &[AUDIO, VIDEO]))
         .unwrap()
         .sdp;
-    assert_eq!(lines(&told, "a=ssrc:")[1], "a=ssrc:8 cname:partner");
+    assert_eq!(lines(&told, "a=ssrc:")[2], "a=ssrc:8 cname:partner");
 }
 
 #[test]

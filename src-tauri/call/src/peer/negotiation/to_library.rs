@@ -74,10 +74,13 @@ impl View<'_> {
             MediaKind::Audio => "audio",
             MediaKind::Video => "video",
         };
+        let repair = media.retransmissions_of_formats();
         let numbers: Vec<String> = media
             .formats
             .iter()
-            .map(|format| format.payload_type.to_string())
+            .map(|format| format.payload_type)
+            .chain(repair.iter().map(|(number, _)| *number))
+            .map(|number| number.to_string())
             .collect();
         line(
             sdp,
@@ -100,6 +103,11 @@ impl View<'_> {
             }
         }
 
+        for (number, repaired) in &repair {
+            line(sdp, format_args!("a=rtpmap:{number} rtx/90000"));
+            line(sdp, format_args!("a=fmtp:{number} apt={repaired}"));
+        }
+
         for extension in &media.extensions {
             line(sdp, format_args!("a=extmap:{extension}"));
         }
@@ -109,6 +117,14 @@ impl View<'_> {
         let announced = media.ssrc.filter(|_| is_known);
         let ssrc = (self.ssrc)(media.kind, announced);
         line(sdp, format_args!("a=msid:partner {name}"));
+        let repair_ssrc = media
+            .repair_ssrc
+            .filter(|_| media.ssrc == Some(ssrc) && is_known);
+        if let Some(repair_ssrc) = repair_ssrc {
+            line(sdp, format_args!("a=ssrc-group:FID {ssrc} {repair_ssrc}"));
+            line(sdp, format_args!("a=ssrc:{repair_ssrc} cname:partner"));
+        }
+
         line(sdp, format_args!("a=ssrc:{ssrc} cname:partner"));
         line(sdp, format_args!("a=sendrecv"));
     }

@@ -421,9 +421,7 @@ impl Driver {
             PeerEvent::Failed => self.feed(Input::PeerFailed(id)),
             PeerEvent::Closed => self.feed(Input::PeerClosed(id)),
             PeerEvent::Track(kind, track) => {
-                let received = partner
-                    .on_track(kind, track, &self.options, &self.output)
-                    .await;
+                let received = partner.on_track(kind, track, &self.options, &self.output);
                 if !received {
                     self.feed(Input::PeerFaulted(id, PeerFault::Misbehaved));
                 }
