@@ -17,6 +17,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_remote::TrackRemote;
+use webrtc::peer_connection::RTCSessionDescription;
 
 use super::hostile::Hostile;
 use super::peers::peer;
@@ -124,9 +125,15 @@ pub(crate) async fn in_call_after(garbage: &[&str]) -> InCall {
 }
 
 impl InCall {
-    /// Offers again, with what the connection has now.
+    /// Offers again, with all that the connection has now: past the peer, which has one section of
+    /// each kind.
     pub(crate) async fn renegotiate(&mut self) {
-        let offer = raw(&self.hostile.create_offer().await.expect("an offer"));
+        let connection = Arc::clone(self.hostile.connection());
+        let offer = connection.create_offer(None).await.expect("an offer");
+        let json = serde_json::json!({ "type": "offer", "sdp": offer.sdp });
+        let applied = connection.set_local_description(offer).await;
+        applied.expect("its own offer");
+        let offer = raw(&json.to_string());
         let to = self.to.clone();
         let offer = ClientMessage::WebrtcOffer { to, offer };
         self.signaling
@@ -139,7 +146,10 @@ impl InCall {
             _ => None,
         });
         let answer = answer.await;
-        let applied = self.hostile.apply_answer(answer.get()).await;
+        let answer: serde_json::Value = serde_json::from_str(answer.get()).expect("JSON");
+        let sdp = answer["sdp"].as_str().expect("SDP").to_owned();
+        let answer = RTCSessionDescription::answer(sdp).expect("SDP");
+        let applied = connection.set_remote_description(answer).await;
         applied.expect("an honest answer");
     }
 

@@ -178,7 +178,8 @@ fn keep_offered_extensions(media: &mut MediaDescription, offer: &Media) {
     });
 }
 
-/// A section that is not used (RFC 3264 §6).
+/// A section that is not used (RFC 3264 §6). Of its formats none is named that would need a
+/// description: other implementations look for it all the same.
 fn rejected(wire: &WireSection) -> MediaDescription {
     let line = &wire.line;
     let mid = line.mid.clone().map(|mid| Attribute {
@@ -198,7 +199,10 @@ fn rejected(wire: &WireSection) -> MediaDescription {
                 range: None,
             },
             protos: line.protocol.split('/').map(str::to_owned).collect(),
-            formats: line.formats.split(' ').map(str::to_owned).collect(),
+            formats: match line.media.as_str() {
+                "audio" | "video" => vec!["0".to_owned()],
+                _ => line.formats.split(' ').map(str::to_owned).collect(),
+            },
         },
         media_title: None,
         // Firefox refuses a description without it.
