@@ -3,7 +3,8 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "tests run in real time, and may panic"
+    clippy::needless_pass_by_value,
+    reason = "tests run in real time and may panic, and an edit owns what it changes"
 )]
 
 mod support;

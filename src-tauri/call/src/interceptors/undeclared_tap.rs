@@ -90,7 +90,9 @@ mod tests {
 
     use super::*;
 
-    fn tap() -> (UndeclaredTap, Arc<Mutex<Vec<(u32, u8)>>>) {
+    type Reports = Arc<Mutex<Vec<(u32, u8)>>>;
+
+    fn tap() -> (UndeclaredTap, Reports) {
         let reports = Arc::new(Mutex::new(Vec::new()));
         let report = {
             let reports = Arc::clone(&reports);

@@ -266,7 +266,7 @@ impl PartnerConnection {
     }
 
     /// Collects the figures of the connection, the media and the audio engine.
-    pub(super) async fn stats(&self, engine: Option<&AudioEngine>) -> CallStats {
+    pub(super) async fn stats(&self, now: Instant, engine: Option<&AudioEngine>) -> CallStats {
         let negotiated = self.peer.negotiated();
         let repair = self.peer.link().repair();
         let mut audio = engine.map(AudioEngine::stats).unwrap_or_default();
@@ -277,7 +277,6 @@ impl PartnerConnection {
         (audio.sent_packets, audio.sent_bytes) =
             sent.map_or((0, 0), |sent| (sent.packets, sent.bytes));
         let state = self.remote_state.reported();
-        let now = Instant::now();
         let (received, lip_sync_ms_p95) = {
             let recorder = self.incoming.video.lock();
             let received = recorder.stats(state.camera_on.then_some(now));

@@ -253,7 +253,7 @@ impl RemoteVideo {
             match decoder.decode(parameter_sets) {
                 Ok(_) => assembler.set_has_parameters(),
                 Err(error) => {
-                    tracing::debug!(%error, "the description's parameter sets are broken")
+                    tracing::debug!(%error, "the description's parameter sets are broken");
                 }
             }
         }

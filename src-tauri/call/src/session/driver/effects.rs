@@ -179,7 +179,7 @@ impl Driver {
         };
 
         let engine = self.audio.engine().map(Arc::as_ref);
-        let stats = partner.stats(engine).await;
+        let stats = partner.stats(Instant::now(), engine).await;
         *self.output.final_stats.lock() = stats;
         partner.close(video, self.audio.gate()).await;
     }

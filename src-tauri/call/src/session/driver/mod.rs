@@ -569,7 +569,11 @@ impl Driver {
 
     async fn stats(&self) -> CallStats {
         match &self.partner {
-            Some(partner) => partner.stats(self.audio.engine().map(Arc::as_ref)).await,
+            Some(partner) => {
+                partner
+                    .stats(Instant::now(), self.audio.engine().map(Arc::as_ref))
+                    .await
+            }
             None => self.output.final_stats.lock().clone(),
         }
     }
