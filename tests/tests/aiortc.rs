@@ -116,8 +116,8 @@ fn a_partner_can_hold_the_call_and_go_on() {
         tandem.assert_ok("Tandem");
         assert_eq!(report["held"], json!({ "audio": 0, "video": 0 }));
 
-        // aiortc 1.16 does not find its way back to a stream that it has held. What Tandem sent is
-        // in Tandem's report.
+        // aiortc 1.16 numbers its formats anew when it offers again, which the library does not
+        // follow. What Tandem hands over to be sent is in its report.
         let samples = tandem.report["bitrate"].as_array().expect("samples");
         let sent: Vec<f64> = samples
             .iter()

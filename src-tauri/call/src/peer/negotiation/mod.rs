@@ -1,7 +1,7 @@
 //! Offer and answer (RFC 3264, RFC 8829), from one model of what is negotiated.
 //!
-//! What the partner writes never reaches the library, and what the library writes never reaches
-//! the partner. [`Remote`] reads a description of the partner. [`Negotiation`] decides which
+//! The library does not get the partner's descriptions, and the partner does not get the library's.
+//! [`Remote`] reads a description of the partner. [`Negotiation`] decides which
 //! sections are used and how, and writes two descriptions from that: one for the library, and one
 //! for the partner. So what is understood, answered, sent and shown cannot differ.
 //!
@@ -11,8 +11,12 @@
 //! for good when its section is inactive once (`set_remote_description`), answers with directions
 //! that were not offered, and decides by a section's *first* SSRC line where its packets go.
 //!
-//! **Who sends and receives** is decided here, from the directions of both sides, and carried out
-//! by the session: [`Negotiated::sends`], [`Negotiated::receives`].
+//! **Who sends** is decided here, from the directions of both sides, and carried out by the session,
+//! which sends what [`Negotiated::to_send`] says.
+//!
+//! **Missing:** the library learns formats from the first description of each kind only (rtc 0.21.1,
+//! `media_engine.rs`). A partner that offers others later, or the same under other numbers, and
+//! media that is added in a call, are answered but not sent.
 
 mod answer;
 mod h264;
