@@ -326,7 +326,7 @@ impl LinkSocket {
         socket.set_nonblocking(true)?;
 
         *self.inner.lock() = TokioRuntime.wrap_udp_socket(socket)?;
-        // Whoever waits for packets waits at the old one.
+        // A task that waits for packets waits at the old socket.
         wake(self.arrivals.lock().waker.take());
         Ok(())
     }

@@ -31,7 +31,7 @@ pub(crate) const KEYS: [&str; 15] = [
     "seed",
 ];
 
-/// A link as somebody typed it: the name of a profile, settings, timed changes, or all of them.
+/// The text of a link: the name of a profile, settings, timed changes, or all of them.
 ///
 /// ```text
 /// SPEC    := STEP { ";" STEP }

@@ -226,11 +226,11 @@ partnerMuted: boolean,
  */
 partnerCameraOff: boolean, 
 /**
- * The partner does not want audio, be it for now.
+ * The partner does not want audio at the moment.
  */
 partnerRefusesAudio: boolean, 
 /**
- * The partner does not want video, be it for now.
+ * The partner does not want video at the moment.
  */
 partnerRefusesVideo: boolean, 
 /**

@@ -88,9 +88,9 @@ pub struct InCall {
     pub partner_muted: bool,
     /// The remote camera is off.
     pub partner_camera_off: bool,
-    /// The partner does not want audio, be it for now.
+    /// The partner does not want audio at the moment.
     pub partner_refuses_audio: bool,
-    /// The partner does not want video, be it for now.
+    /// The partner does not want video at the moment.
     pub partner_refuses_video: bool,
     /// Nothing arrives from the partner at the moment: when the call ends, if nothing arrives until
     /// then.

@@ -48,7 +48,7 @@ impl Kinds {
 }
 
 impl Negotiated {
-    /// The format to send. `None` if the partner does not want media of this kind, be it for now.
+    /// The format to send. `None` while the partner does not want media of this kind.
     pub(crate) fn to_send(&self, kind: MediaKind) -> Option<&Format> {
         self.formats(kind).first().filter(|_| self.wanted.has(kind))
     }
