@@ -22,7 +22,7 @@ from aiortc.sdp import candidate_from_sdp
 from websockets.asyncio.client import connect
 
 # What a partner does beside sending and receiving both kinds of media.
-PLANS = ("both", "listen", "sound", "hold")
+PLANS = ("both", "listen", "sound", "later", "hold")
 
 
 class Partner:
@@ -36,6 +36,7 @@ class Partner:
         self.connected = asyncio.Event()
         self.answered = asyncio.Event()
         self.held = None
+        self.resumed = None
         self.partner = None
         self.early = []
         self.connection.on("track", self.on_track)
@@ -64,9 +65,12 @@ class Partner:
                 self.connection.addTransceiver("video", direction="recvonly")
         else:
             self.connection.addTrack(AudioStreamTrack())
-            if self.plan != "sound":
+            if self.plan not in ("sound", "later"):
                 self.connection.addTrack(VideoStreamTrack())
 
+        self.prefer_codec()
+
+    def prefer_codec(self):
         capabilities = RTCRtpReceiver.getCapabilities("video").codecs
         wanted = [
             codec
@@ -116,7 +120,9 @@ class Partner:
 
     async def on_message(self, message):
         kind = message["type"]
-        if kind == "partner_found":
+        if kind == "searching":
+            print("searching", flush=True)
+        elif kind == "partner_found":
             self.partner = message["socketId"]
             self.session = message["sessionId"]
             if message["initiator"]:
@@ -141,6 +147,15 @@ class Partner:
         await self.offer()
         await self.answered.wait()
 
+    async def add_video(self):
+        """Calls with sound alone, and switches the camera on after a while."""
+        await asyncio.sleep(2)
+        self.connection.addTrack(VideoStreamTrack())
+        self.prefer_codec()
+        self.answered.clear()
+        await self.offer()
+        await self.answered.wait()
+
     async def packets(self):
         """RTP packets that have arrived."""
         counts = {"audio": 0, "video": 0}
@@ -159,19 +174,23 @@ class Partner:
         await asyncio.sleep(1.5)
         during = await self.packets()
         await self.renegotiate("sendrecv")
+        again = await self.packets()
         await asyncio.sleep(3)
+        after = await self.packets()
         self.held = {kind: during[kind] - before[kind] for kind in before}
+        self.resumed = {kind: after[kind] - again[kind] for kind in again}
 
     async def run(self, url, seconds):
         async with connect(url) as self.socket:
             await self.send({"type": "find_partner", "room": self.room})
-
             async def listen():
                 async for text in self.socket:
                     await self.on_message(json.loads(text))
 
             listening = asyncio.ensure_future(listen())
             await asyncio.wait_for(self.connected.wait(), 60)
+            if self.plan == "later":
+                await self.add_video()
             if self.plan == "hold":
                 await self.hold()
             else:
@@ -186,7 +205,8 @@ async def main():
     assert plan in PLANS, plan
     partner = Partner(room, codec, plan)
     await partner.run(url, float(seconds))
-    print(json.dumps({"received": partner.received, "held": partner.held}))
+    report = {"received": partner.received, "held": partner.held, "resumed": partner.resumed}
+    print(json.dumps(report))
 
 
 asyncio.run(main())

@@ -15,17 +15,21 @@ pub fn packages() -> PathBuf {
     cache_dir().join("aiortc")
 }
 
+/// How long Python and its packages may take to load.
+const SEARCHING: Duration = Duration::from_secs(60);
+
 /// A partner in a room, stopped when dropped.
 pub struct Aiortc {
     process: Process,
 }
 
 impl Aiortc {
-    /// Sends a partner into `room` that prefers `codec` (`h264`, `vp8`) and does what `plan` says,
-    /// see `partner.py`. It hangs up `seconds` after the connection is up.
+    /// Sends a partner into `room` and returns once it searches there. It prefers `codec` (`h264`,
+    /// `vp8`) and does what `plan` says, see `partner.py`. It hangs up `seconds` after the connection
+    /// is up.
     ///
     /// # Errors
-    /// When Python cannot be started.
+    /// When Python cannot be started, or takes too long for that.
     pub fn start(
         signaling: &str,
         room: &str,
@@ -38,9 +42,9 @@ impl Aiortc {
             .env("PYTHONPATH", packages())
             .arg(source("aiortc/partner.py"))
             .args([signaling, room, codec, plan, &seconds.to_string()]);
-        Ok(Self {
-            process: Process::start(command)?,
-        })
+        let process = Process::start(command)?;
+        process.wait_for_line(SEARCHING, |line| (line == "searching").then_some(()))?;
+        Ok(Self { process })
     }
 
     /// Waits for the end of the call, and returns what the partner received.

@@ -30,7 +30,7 @@ fn call(codec: &str, plan: &str, tandem_first: bool) -> (Outcome, Value) {
         "--wait",
         "60s",
     ];
-    let tandem = || Tandem::start(arguments).expect("tandem starts");
+    let tandem = || Tandem::start(arguments).expect("tandem starts and searches");
     let aiortc = || Aiortc::start(&url, "foreign", codec, plan, 4).expect("aiortc starts");
     let (tandem, aiortc) = if tandem_first {
         let tandem = tandem();
@@ -52,6 +52,8 @@ fn assert_both_ways(codec: &str) {
     for tandem_first in [true, false] {
         let (tandem, report) = call(codec, "both", tandem_first);
         tandem.assert_ok("Tandem");
+        // Who waited longer makes the offer.
+        assert_eq!(tandem.report["initiator"], json!(tandem_first));
         assert_eq!(tandem.report["video"]["codec"], codec.to_uppercase());
         assert_eq!(tandem.report["refused"], json!([]));
         assert!(received(&report, "video") >= 30.0, "{report}");
@@ -99,6 +101,10 @@ fn a_partner_without_video_gets_sound() {
     for tandem_first in [true, false] {
         let (tandem, report) = call("vp8", "sound", tandem_first);
         tandem.assert_ok("Tandem");
+        // An answer takes the video all the same; an offer has none.
+        let offered = tandem.report["initiator"] == json!(false);
+        let refused = if offered { json!(["video"]) } else { json!([]) };
+        assert_eq!(tandem.report["refused"], refused);
         assert!(received(&report, "audio") >= 100.0, "{report}");
         assert!(
             tandem.figure("/audio/received/packets") >= 100.0,
@@ -109,6 +115,20 @@ fn a_partner_without_video_gets_sound() {
 }
 
 #[test]
+fn video_that_is_added_in_a_call_flows_both_ways() {
+    require!(Part::Aiortc);
+    let (tandem, report) = call("vp8", "later", false);
+    tandem.assert_ok("Tandem");
+    assert_eq!(tandem.report["initiator"], json!(false));
+    assert!(received(&report, "video") >= 20.0, "{report}");
+    assert!(
+        tandem.figure("/video/received/frames") >= 20.0,
+        "{}",
+        tandem.report
+    );
+}
+
+#[test]
 fn a_partner_can_hold_the_call_and_go_on() {
     require!(Part::Aiortc);
     for tandem_first in [true, false] {
@@ -116,16 +136,20 @@ fn a_partner_can_hold_the_call_and_go_on() {
         tandem.assert_ok("Tandem");
         assert_eq!(report["held"], json!({ "audio": 0, "video": 0 }));
 
-        // aiortc 1.16 numbers its formats anew when it offers again, which the library does not
-        // follow. What Tandem hands over to be sent is in its report.
-        let samples = tandem.report["bitrate"].as_array().expect("samples");
-        let sent: Vec<f64> = samples
+        // aiortc 1.16 gives its formats new numbers in each of its own offers.
+        for (kind, least) in [("audio", 100.0), ("video", 60.0)] {
+            let resumed = report["resumed"][kind].as_f64();
+            assert!(resumed >= Some(least), "{kind}: {report}");
+        }
+
+        let arrived = tandem.report["bitrate"].as_array().expect("samples");
+        let arrived: Vec<f64> = arrived
             .iter()
-            .filter_map(|sample| sample["sentBps"].as_f64())
+            .filter_map(|sample| sample["receivedBps"].as_f64())
             .collect();
-        let held = sent.iter().rposition(|sent| *sent == 0.0);
-        let (before, after) = sent.split_at(held.expect("nothing is sent meanwhile"));
-        let flows = |part: &[f64]| part.iter().filter(|sent| **sent > 100_000.0).count() >= 2;
-        assert!(flows(before) && flows(after), "{sent:?}");
+        let held = arrived.iter().rposition(|received| *received == 0.0);
+        let (before, after) = arrived.split_at(held.expect("nothing is sent meanwhile"));
+        let flows = |part: &[f64]| part.iter().filter(|rate| **rate > 50_000.0).count() >= 2;
+        assert!(flows(before) && flows(after), "{arrived:?}");
     }
 }

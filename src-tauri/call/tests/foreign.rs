@@ -27,21 +27,16 @@ struct Call {
 }
 
 impl Call {
-    /// Connects the two. `tandem_first`: Tandem is in the room first, which makes one of the two
-    /// offer; without it, the other one does.
+    /// Connects the two. `tandem_first`: Tandem is in the room first, and so makes the offer.
     async fn connect(tandem_first: bool, out: Edit, back: Edit) -> Self {
         let (server, room) = (server().await, room());
         let (mut tandem, foreign) = if tandem_first {
-            let mut tandem = Side::start(&server, &room);
-            tandem
-                .until(TIMEOUT, "searching", |kind| {
-                    *kind == CallEventKind::Searching
-                })
-                .await;
-            let foreign = Foreign::join(&server, &room, out, back);
+            let tandem = Side::start(&server, &room);
+            server.until_searched().await;
+            let foreign = Foreign::join(&server, &room, out, back).await;
             (tandem, foreign)
         } else {
-            let foreign = Foreign::join(&server, &room, out, back);
+            let foreign = Foreign::join(&server, &room, out, back).await;
             (Side::start(&server, &room), foreign)
         };
 
@@ -50,6 +45,8 @@ impl Call {
                 *kind == CallEventKind::Connected
             })
             .await;
+        let offers = tandem.call.stats().await.initiator;
+        assert_eq!(offers, Some(tandem_first), "who waited longer offers");
         Self {
             server,
             tandem,
@@ -129,9 +126,21 @@ async fn a_partner_that_waits_for_the_handshake_gets_one() {
                 sdp.replace("a=setup:actpass", "a=setup:PASSIVE")
                     .replace("sha-256", "SHA-256")
             },
-            unchanged,
+            // An offer of Tandem that wants to begin makes this side answer that it waits.
+            |_, sdp| sdp.replace("a=setup:actpass", "a=setup:active"),
         )
         .await;
+        let waits = call
+            .foreign
+            .seen
+            .descriptions
+            .lock()
+            .join("")
+            .contains("a=setup:active");
+        assert_ne!(
+            waits, tandem_first,
+            "an answer of Tandem says that it begins"
+        );
         call.tandem.wait_for_frames(TIMEOUT, 5).await;
         grows(&call.foreign.seen.video, 5, "video of Tandem").await;
         call.end().await;
@@ -249,7 +258,7 @@ fn without_screen(kind: &str, sdp: String) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_picture_is_received_of_a_partner_with_two() {
+async fn one_video_is_received_of_a_partner_with_two() {
     let call = Call::connect(true, unchanged, without_screen).await;
     call.tandem.wait_for_frames(TIMEOUT, 10).await;
     call.foreign.offer(with_screen);
@@ -283,13 +292,9 @@ fn with_parameter_sets(_: &str, sdp: String) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parameter_sets_may_come_with_the_description_only() {
-    let join = |server: &TestServer, room: &str| {
-        let foreign = Foreign::join(server, room, with_parameter_sets, unchanged);
-        foreign.seen.without_parameters.store(true, Relaxed);
-        foreign
-    };
     let (server, room) = (server().await, room());
-    let foreign = join(&server, &room);
+    let foreign = Foreign::join(&server, &room, with_parameter_sets, unchanged).await;
+    foreign.seen.without_parameters.store(true, Relaxed);
     let tandem = Side::start(&server, &room);
     tandem.wait_for_frames(TIMEOUT, 20).await;
     tandem.call.hang_up().await;

@@ -87,6 +87,7 @@ function Stage({ call, act, nowMs }: Pick<View, "act"> & { call: Call; nowMs: nu
 /** What is worth knowing about the other side now, and how good the connection is. */
 function Badges({ call }: { call: Call }) {
   const { partner, partnerMuted, partnerRefusesAudio, partnerRefusesVideo } = call;
+  const { muted, cameraOn, sendsVideo } = call;
   return (
     <ul class="badges">
       {partnerMuted && (
@@ -97,12 +98,12 @@ function Badges({ call }: { call: Call }) {
           </span>
         </li>
       )}
-      {partnerRefusesAudio && (
+      {partnerRefusesAudio && !muted && (
         <Refusal name="partner-refuses-audio" icon="microphoneOff" partner={partner}>
           {t.partnerRefusesAudio}
         </Refusal>
       )}
-      {partnerRefusesVideo && (
+      {partnerRefusesVideo && cameraOn && sendsVideo && (
         <Refusal name="partner-refuses-video" icon="cameraOff" partner={partner}>
           {t.partnerRefusesVideo}
         </Refusal>

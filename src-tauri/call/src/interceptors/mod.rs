@@ -24,4 +24,4 @@ pub(crate) use repair_tap::RepairTap;
 pub(crate) use report_tap::ReportTap;
 use retransmissions::Retransmissions;
 pub(crate) use sent_tap::{SentStreams, SentTap};
-pub(crate) use undeclared_tap::UndeclaredTap;
+pub(crate) use undeclared_tap::{Declared, UndeclaredTap};

@@ -12,11 +12,8 @@ use parking_lot::Mutex;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::Slot;
 use rtc::peer_connection::configuration::RTCOfferOptions;
-use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
-use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use tandem_media::codec::VideoCodec;
 use tokio::sync::mpsc::UnboundedSender;
-use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, RTCIceCandidateType, RTCIceServer,
     RTCSdpType, RTCSessionDescription,
@@ -26,19 +23,20 @@ use webrtc::runtime::Runtime;
 use super::candidates::Candidates;
 use super::checks::Gate;
 use super::error::{PeerError, could_not};
-use super::formats::{self, Format, MediaKind};
+use super::formats::{self, MediaKind};
 use super::handler::{Handler, PeerEvent, SentCandidates};
 use super::negotiation::{ForLibrary, Negotiated, Negotiation, Refused};
 use super::route::{self, Route};
 use super::sockets::Sockets;
 use super::track::LocalTrack;
+use super::tracks::Tracks;
 use super::workarounds::{
-    HandshakeDone, HandshakeRuntime, LinkLocal, follow_answer, multicast_dns, selected_pair,
+    HandshakeDone, HandshakeRuntime, LinkLocal, multicast_dns, selected_pair,
 };
 use super::{description, privacy, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{
-    LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap, UndeclaredTap,
+    Declared, LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap, UndeclaredTap,
 };
 use crate::link::LinkState;
 use crate::partner_state::CHANNEL;
@@ -46,9 +44,10 @@ use crate::partner_state::CHANNEL;
 /// Behind congestion control's own taps, in front of everything that consumes packets.
 const LAST_HEARD_TAP: Slot = Slot::Custom(2_400);
 
-/// Beside it.
+/// Beside the one before: it looks at the same packets.
 const UNDECLARED_TAP: Slot = Slot::Custom(2_410);
-/// Beside them: packets that are paced have been, and those that are sent again are there.
+
+/// Beside those before: packets that are paced have been, and those that are sent again are there.
 const SENT_TAP: Slot = Slot::Custom(2_420);
 
 /// How to set up a peer connection.
@@ -103,8 +102,9 @@ pub struct Peer {
     link: Arc<LinkState>,
     heard: Arc<LastHeard>,
     sent: Arc<SentStreams>,
-    audio: Option<LocalTrack>,
-    video: Option<LocalTrack>,
+    /// The streams that the library expects.
+    declared: Declared,
+    tracks: Tracks,
     /// The tracks are in place: a second offer only renegotiates.
     prepared: bool,
     /// An offer of this side waits for its answer.
@@ -117,10 +117,6 @@ pub struct Peer {
     uses_mdns: bool,
     negotiation: Negotiation,
     negotiated: Negotiated,
-    /// What the video track is made for.
-    video_format: Option<Format>,
-    /// The kinds of media that there are transceivers for.
-    added: Vec<MediaKind>,
     events: UnboundedSender<PeerEvent>,
     candidates: Arc<Candidates>,
     link_local: LinkLocal,
@@ -146,6 +142,7 @@ impl Peer {
 
         let heard = LastHeard::new(Instant::now());
         let sent = Arc::new(SentStreams::default());
+        let declared = Declared::default();
         let undeclared = {
             let events = events.clone();
             move |ssrc, payload_type| {
@@ -160,7 +157,7 @@ impl Peer {
             )
             .with(
                 UNDECLARED_TAP,
-                PassThrough::new(UndeclaredTap::new(Box::new(undeclared))),
+                PassThrough::new(UndeclaredTap::new(declared.clone(), Box::new(undeclared))),
             )
             .with(SENT_TAP, PassThrough::new(SentTap::new(Arc::clone(&sent))));
 
@@ -216,6 +213,7 @@ impl Peer {
 
         let connection: Arc<dyn PeerConnection> = Arc::new(connection);
         Ok(Self {
+            tracks: Tracks::new(&connection, &config),
             candidates: Candidates::new(Arc::clone(&connection), runtime),
             connection,
             config,
@@ -223,8 +221,7 @@ impl Peer {
             link,
             heard,
             sent,
-            audio: None,
-            video: None,
+            declared,
             prepared: false,
             is_offering: false,
             has_new_servers: false,
@@ -232,8 +229,6 @@ impl Peer {
             uses_mdns,
             negotiation: Negotiation::default(),
             negotiated: Negotiated::default(),
-            video_format: None,
-            added: Vec::new(),
             events,
             link_local,
         })
@@ -246,8 +241,10 @@ impl Peer {
     pub async fn create_offer(&mut self) -> Result<String, PeerError> {
         if !self.prepared {
             let video = formats::video(self.config.codec);
-            self.add(MediaKind::Audio, &[formats::opus()]).await?;
-            self.add(MediaKind::Video, &video).await?;
+            self.tracks
+                .add(MediaKind::Audio, &[formats::opus()])
+                .await?;
+            self.tracks.add(MediaKind::Video, &video).await?;
             self.open_channel().await?;
             self.prepared = true;
         }
@@ -302,7 +299,7 @@ impl Peer {
     pub async fn apply_offer(&mut self, offer: &str, rollback: bool) -> Result<String, PeerError> {
         let description::RemoteDescription { remote, candidates } =
             description::from_json(offer, RTCSdpType::Offer)?;
-        let ufrag = remote.ufrag().to_owned();
+        let ufrag = self.negotiation.ufrag(RTCSdpType::Offer, &remote);
         let is_restart = self.candidates.is_restart(&ufrag);
         if is_restart && !self.can_restart() {
             return Err(PeerError::NoNetwork);
@@ -315,20 +312,23 @@ impl Peer {
         }
 
         let ForLibrary { sdp, negotiated } = self.negotiation.on_offer(remote)?;
+        self.declared.set(self.negotiation.streams());
         if is_restart {
             self.sent_candidates.forget();
         }
 
-        self.add_agreed(&negotiated).await?;
-        self.follow(&negotiated).await?;
+        self.tracks.add_agreed(&negotiated).await?;
+        self.tracks.follow(&negotiated).await?;
         self.prepared = true;
         self.negotiated = negotiated;
 
         self.set_remote(RTCSdpType::Offer, sdp).await?;
         self.candidates.on_description(&ufrag, candidates).await;
         let answer = self.create_answer().await?;
-        let sdp = self.negotiation.answer(&answer, &self.tracks())?;
-        self.set_local(answer, sdp).await
+        let sdp = self.negotiation.answer(&answer, &self.tracks.sent())?;
+        let answer = self.set_local(answer, sdp).await?;
+        self.set_wire_formats().await?;
+        Ok(answer)
     }
 
     /// Applies the partner's answer.
@@ -338,13 +338,15 @@ impl Peer {
     pub async fn apply_answer(&mut self, answer: &str) -> Result<(), PeerError> {
         let description::RemoteDescription { remote, candidates } =
             description::from_json(answer, RTCSdpType::Answer)?;
-        let ufrag = remote.ufrag().to_owned();
+        let ufrag = self.negotiation.ufrag(RTCSdpType::Answer, &remote);
         let ForLibrary { sdp, negotiated } = self.negotiation.on_answer(remote)?;
+        self.declared.set(self.negotiation.streams());
         self.is_offering = false;
-        self.follow(&negotiated).await?;
+        self.tracks.follow(&negotiated).await?;
         self.negotiated = negotiated;
 
         self.set_remote(RTCSdpType::Answer, sdp).await?;
+        self.set_wire_formats().await?;
         self.candidates.on_description(&ufrag, candidates).await;
         if std::mem::take(&mut self.has_new_servers) {
             self.gather_again().await?;
@@ -367,6 +369,7 @@ impl Peer {
         let Some((kind, sdp)) = self.negotiation.on_undeclared(ssrc, payload_type) else {
             return Ok(());
         };
+        self.declared.set(self.negotiation.streams());
         if self.is_offering {
             return Ok(());
         }
@@ -377,7 +380,8 @@ impl Peer {
         if kind == RTCSdpType::Offer {
             self.set_remote(kind, sdp).await?;
             let answer = self.create_answer().await?;
-            return self.apply_own(answer).await;
+            self.apply_own(answer).await?;
+            return self.set_wire_formats().await;
         }
 
         let offer = self
@@ -386,18 +390,19 @@ impl Peer {
             .await
             .map_err(could_not("receive a stream"))?;
         self.apply_own(offer).await?;
-        self.set_remote(kind, sdp).await
+        self.set_remote(kind, sdp).await?;
+        self.set_wire_formats().await
     }
 
     /// The kinds of media that this side has and the partner does not want.
     #[must_use]
     pub fn refused(&self) -> Refused {
-        let refuses =
-            |kind| self.tracks().contains(&kind) && self.negotiated.to_send(kind).is_none();
+        let has_agreed = !self.negotiated.audio.is_empty() || !self.negotiated.video.is_empty();
+        let is_refused = |kind| has_agreed && self.negotiated.to_send(kind).is_none();
 
         Refused {
-            audio: refuses(MediaKind::Audio),
-            video: refuses(MediaKind::Video),
+            audio: self.config.send_audio && is_refused(MediaKind::Audio),
+            video: self.config.send_video && is_refused(MediaKind::Video),
         }
     }
 
@@ -493,14 +498,14 @@ impl Peer {
         &self.negotiated
     }
 
-    /// The track for audio, if both sides want audio from here.
+    /// The track for audio. `None` if this side has none, or no description has a section for it.
     pub(crate) fn audio(&self) -> Option<&LocalTrack> {
-        self.audio.as_ref()
+        self.tracks.audio.as_ref()
     }
 
-    /// The track for video, if both sides want video from here.
+    /// The track for video. `None` if this side has none, or no description has a section for it.
     pub(crate) fn video(&self) -> Option<&LocalTrack> {
-        self.video.as_ref()
+        self.tracks.video.as_ref()
     }
 
     /// What congestion control knows about the path.
@@ -533,102 +538,12 @@ impl Peer {
             .map_err(could_not("take back its own offer"))
     }
 
-    /// The kinds of media that this side can send.
-    fn tracks(&self) -> Vec<MediaKind> {
-        let audio = self.audio.as_ref().map(|_| MediaKind::Audio);
-        let video = self.video.as_ref().map(|_| MediaKind::Video);
-        audio.into_iter().chain(video).collect()
-    }
-
-    /// Adds a transceiver for each kind of media that is new in the call.
-    async fn add_agreed(&mut self, agreed: &Negotiated) -> Result<(), PeerError> {
+    /// Tells the library which payload types packets carry, where these are not those that it was
+    /// given with the descriptions.
+    async fn set_wire_formats(&self) -> Result<(), PeerError> {
         for kind in [MediaKind::Audio, MediaKind::Video] {
-            if let Some(format) = agreed.formats(kind).first()
-                && !self.added.contains(&kind)
-            {
-                self.add(kind, &[format.own()]).await?;
-            }
-        }
-
-        Ok(())
-    }
-
-    /// Makes the video track one of the format that is to be sent.
-    async fn follow(&mut self, agreed: &Negotiated) -> Result<(), PeerError> {
-        let (Some(local), Some(chosen)) = (&self.video, agreed.video.first()) else {
-            return Ok(());
-        };
-
-        let is_same = |format: &Format| format.is_same(chosen);
-        if self.video_format.as_ref().is_some_and(is_same) {
-            return Ok(());
-        }
-
-        follow_answer(&*self.connection, local, &chosen.own())
-            .await
-            .map_err(could_not("change the codec"))?;
-        self.video_format = Some(chosen.clone());
-        Ok(())
-    }
-
-    /// Adds a transceiver for `kind` that offers `formats`, which is not empty; its track sends the
-    /// first of them.
-    async fn add(&mut self, kind: MediaKind, formats: &[Format]) -> Result<(), PeerError> {
-        let (rtc_kind, send) = match kind {
-            MediaKind::Audio => (RtpCodecKind::Audio, self.config.send_audio),
-            MediaKind::Video => (RtpCodecKind::Video, self.config.send_video),
-        };
-        self.added.push(kind);
-
-        if !send {
-            let init = RTCRtpTransceiverInit {
-                direction: RTCRtpTransceiverDirection::Recvonly,
-                ..RTCRtpTransceiverInit::default()
-            };
-
-            self.connection
-                .add_transceiver_from_kind(rtc_kind, Some(init))
-                .await
-                .map_err(could_not("add a transceiver"))?;
-            return Ok(());
-        }
-
-        let local = LocalTrack::new(rtc_kind, &formats[0], rand::random());
-        let track: Arc<dyn TrackLocal> = Arc::clone(&local.track) as _;
-        let sender = self
-            .connection
-            .add_track(track)
-            .await
-            .map_err(could_not("add a track"))?;
-
-        // A transceiver only offers the codec of its track unless it is given the others.
-        if kind == MediaKind::Video {
-            for transceiver in self.connection.get_transceivers().await {
-                let is_this = transceiver
-                    .sender()
-                    .await
-                    .ok()
-                    .flatten()
-                    .is_some_and(|other| other.id() == sender.id());
-
-                if is_this {
-                    let media = formats.iter().map(Format::to_rtc);
-                    let all = media
-                        .chain(formats.iter().filter_map(formats::retransmissions))
-                        .collect();
-                    transceiver
-                        .set_codec_preferences(all)
-                        .await
-                        .map_err(could_not("set its codec preferences"))?;
-                }
-            }
-        }
-
-        match kind {
-            MediaKind::Audio => self.audio = Some(local),
-            MediaKind::Video => {
-                self.video = Some(local);
-                self.video_format = formats.first().cloned();
+            if let Some(codecs) = self.negotiation.on_the_wire(kind) {
+                self.tracks.set_codecs(kind, codecs).await?;
             }
         }
 

@@ -18,6 +18,7 @@ mod route;
 mod setup;
 mod sockets;
 mod track;
+mod tracks;
 mod workarounds;
 
 pub use connection::{Peer, PeerConfig};
@@ -25,6 +26,7 @@ pub use error::PeerError;
 pub use formats::MediaKind;
 pub(crate) use formats::{Codec, Format};
 pub use handler::PeerEvent;
+pub(crate) use negotiation::Negotiated;
 pub use negotiation::Refused;
 pub use route::Route;
 pub(crate) use track::LocalTrack;

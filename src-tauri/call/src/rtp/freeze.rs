@@ -64,17 +64,24 @@ impl FreezeDetector {
             return;
         }
 
-        if self.durations.len() >= MIN_FRAMES {
-            let average = self.durations.iter().sum::<Duration>() / self.durations.len() as u32;
-            if duration >= (3 * average).max(average + FREEZE_MARGIN) {
-                self.stalls.freeze(duration);
-            }
+        if self.is_freeze(duration) {
+            self.stalls.freeze(duration);
         }
 
         self.durations.push_back(duration);
         if self.durations.len() > AVERAGED_FRAMES {
             self.durations.pop_front();
         }
+    }
+
+    /// Whether a frame that is shown for so long is a freeze.
+    fn is_freeze(&self, duration: Duration) -> bool {
+        if self.durations.len() < MIN_FRAMES {
+            return false;
+        }
+
+        let average = self.durations.iter().sum::<Duration>() / self.durations.len() as u32;
+        duration >= (3 * average).max(average + FREEZE_MARGIN)
     }
 
     /// All stalls, with the one that lasts until `now` if that is given.
@@ -85,7 +92,7 @@ impl FreezeDetector {
         });
         if open > PAUSE {
             stalls.pause(open);
-        } else if open > OPEN_GAP {
+        } else if open > OPEN_GAP && self.is_freeze(open) {
             stalls.freeze(open);
         }
 

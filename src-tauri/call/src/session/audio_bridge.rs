@@ -18,6 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 
 use super::recorder::Traffic;
+use super::remote_tracks::ReceivedFormats;
 
 /// Where encoded audio goes: one stream to one partner.
 pub(super) struct AudioOutput {
@@ -159,11 +160,11 @@ impl RemoteAudio {
         }
     }
 
-    /// Passes packets of `payload_type` to the engine until the track ends.
+    /// Passes packets to the engine until the track ends, if they are audio by `formats`.
     pub(super) async fn receive(
         self: Arc<Self>,
         track: Arc<dyn TrackRemote>,
-        payload_type: u8,
+        formats: Arc<ReceivedFormats>,
         traffic: Arc<Traffic>,
     ) {
         while let Some(event) = track.poll().await {
@@ -174,7 +175,7 @@ impl RemoteAudio {
             let header = packet.header;
 
             // Another payload type is comfort noise or telephone events.
-            if header.payload_type != payload_type || packet.payload.is_empty() {
+            if !formats.is_opus(header.payload_type) || packet.payload.is_empty() {
                 continue;
             }
 

@@ -22,9 +22,9 @@ use super::limit::limited;
 use super::local_video::LocalVideo;
 use super::recorder::{ReceiveRecorder, SendRecorder, Traffic};
 use super::remote_state::RemoteState;
-use super::remote_tracks::{Receiving, RemoteTracks};
+use super::remote_tracks::{ReceivedFormats, Receiving, RemoteTracks};
 use super::remote_video::{self, RemoteVideoContext};
-use super::stats::{CallStats, VideoReceived};
+use super::stats::{CallStats, VideoReceived, VideoSent};
 use super::video_sender::{StreamFormat, VideoOutput, VideoSender};
 use super::{CallOptions, CallOutput};
 use crate::machine::{Match, PeerId};
@@ -42,6 +42,8 @@ pub(super) struct PartnerConnection {
     /// What the encode thread sends to, once there is a connection that was negotiated to send
     /// video.
     video_output: Option<Arc<VideoOutput>>,
+    /// Audio has somewhere to go.
+    sends_audio: bool,
     remote_state: RemoteState,
     /// What the partner was last known to refuse.
     refused: Refused,
@@ -51,6 +53,7 @@ pub(super) struct PartnerConnection {
 
 /// What the partner sends.
 struct Incoming {
+    formats: Arc<ReceivedFormats>,
     audio: Arc<RemoteAudio>,
     video: Arc<Mutex<ReceiveRecorder>>,
     tracks: RemoteTracks,
@@ -74,6 +77,7 @@ impl PartnerConnection {
             matched,
             traffic: Arc::default(),
             incoming: Incoming {
+                formats: Arc::default(),
                 audio: RemoteAudio::new(engine),
                 video: Arc::default(),
                 tracks: RemoteTracks::default(),
@@ -81,6 +85,7 @@ impl PartnerConnection {
                 first_audio_reported: false,
             },
             video_output: None,
+            sends_audio: false,
             remote_state: RemoteState::new(share),
             refused: Refused::default(),
             history: None,
@@ -92,12 +97,13 @@ impl PartnerConnection {
     /// streams than a call has use for.
     pub(super) fn on_track(
         &mut self,
+        now: Instant,
         kind: MediaKind,
         track: Arc<dyn TrackRemote>,
         options: &CallOptions,
         output: &CallOutput,
     ) -> bool {
-        if !self.incoming.tracks.may_begin() {
+        if !self.incoming.tracks.may_begin(now) {
             return false;
         }
 
@@ -108,7 +114,7 @@ impl PartnerConnection {
         true
     }
 
-    /// Receives a stream. `None` if no format was agreed on.
+    /// Receives a stream. `None` if there is no thread to decode it.
     fn receive(
         &self,
         kind: MediaKind,
@@ -116,21 +122,19 @@ impl PartnerConnection {
         options: &CallOptions,
         output: &CallOutput,
     ) -> Option<Receiving> {
-        let negotiated = self.peer.negotiated();
         match kind {
             MediaKind::Audio => {
-                let format = negotiated.audio.first()?;
                 let mut receiving = Receiving::default();
                 receiving.spawn(Arc::clone(&self.incoming.audio).receive(
                     track,
-                    format.payload_type,
+                    Arc::clone(&self.incoming.formats),
                     Arc::clone(&self.traffic),
                 ));
                 Some(receiving)
             }
             MediaKind::Video => {
                 let context = RemoteVideoContext {
-                    formats: negotiated.video.clone(),
+                    formats: Arc::clone(&self.incoming.formats),
                     link: Arc::clone(self.peer.link()),
                     recorder: Arc::clone(&self.incoming.video),
                     traffic: Arc::clone(&self.traffic),
@@ -186,7 +190,25 @@ impl PartnerConnection {
         gate: &AudioGate,
     ) {
         self.history = Some(History::new(now));
-        if let Some(local) = self.peer.audio() {
+        self.on_negotiated(options, video, gate);
+    }
+
+    /// Both sides have agreed, be it for the first time or once more: sends what the partner wants.
+    pub(super) fn on_negotiated(
+        &mut self,
+        options: &CallOptions,
+        video: &VideoSender,
+        gate: &AudioGate,
+    ) {
+        let negotiated = self.peer.negotiated();
+        self.incoming.formats.set(negotiated);
+        if self.history.is_none() {
+            return;
+        }
+
+        if let Some(local) = self.peer.audio()
+            && !std::mem::replace(&mut self.sends_audio, true)
+        {
             let (packets, receiver) = unbounded_channel();
             let traffic = Arc::clone(&self.traffic);
 
@@ -194,7 +216,9 @@ impl PartnerConnection {
             gate.open(AudioOutput::new(None, local.ssrc, packets, traffic));
         }
 
-        if let Some(local) = self.peer.video() {
+        if let Some(local) = self.peer.video()
+            && self.video_output.is_none()
+        {
             let (packets, receiver) = unbounded_channel();
             let in_flight = Arc::new(AtomicUsize::new(0));
             let output = Arc::new(VideoOutput {
@@ -215,16 +239,6 @@ impl PartnerConnection {
             self.video_output = Some(output);
         }
 
-        self.on_negotiated(gate);
-    }
-
-    /// Both sides have agreed, be it anew: sends what the partner wants.
-    pub(super) fn on_negotiated(&self, gate: &AudioGate) {
-        if self.history.is_none() {
-            return;
-        }
-
-        let negotiated = self.peer.negotiated();
         let audio = negotiated.to_send(MediaKind::Audio);
         gate.set_payload_type(audio.map(|format| format.payload_type));
 
@@ -303,11 +317,7 @@ impl PartnerConnection {
                 .first()
                 .filter(|format| format.codec == Codec::Opus)
                 .map(|_| "opus"),
-            video_sent: self
-                .video_output
-                .as_ref()
-                .filter(|_| !negotiated.video.is_empty())
-                .map(|output| output.recorder.lock().stats()),
+            video_sent: self.video_sent(negotiated.video.is_empty()),
             video_received: (self.incoming.tracks.has(MediaKind::Video) && video_sends).then_some(
                 VideoReceived {
                     recovered: repair.recovered,
@@ -325,6 +335,17 @@ impl PartnerConnection {
                 .as_ref()
                 .map(|history| history.samples().to_vec())
                 .unwrap_or_default(),
+        }
+    }
+
+    /// What has been sent of the video. `None` if there was none to send: `is_rejected`, and nothing
+    /// went before. Frames of which no packet got to the socket were not sent.
+    fn video_sent(&self, is_rejected: bool) -> Option<VideoSent> {
+        let output = self.video_output.as_ref()?;
+        match self.peer.sent().of(output.ssrc).packets {
+            0 if is_rejected => None,
+            0 => Some(VideoSent::default()),
+            _ => Some(output.recorder.lock().stats()),
         }
     }
 

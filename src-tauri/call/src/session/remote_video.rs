@@ -21,11 +21,10 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use super::OnRemoteFrame;
 use super::audio_bridge::RemoteAudio;
 use super::recorder::{ReceiveRecorder, Traffic};
-use super::remote_tracks::Receiving;
+use super::remote_tracks::{ReceivedFormats, Receiving};
 use super::state_channel::ReportedState;
 use super::stream_choice::{Choice, StreamChoice};
 use crate::link::LinkState;
-use crate::peer::Format;
 use crate::rtp::{self, AssembledFrame, AssemblerConfig, FrameAssembler, VideoPacket};
 
 /// Packets that may wait for the decode thread: 2 s at 2.5 Mbit/s. The thread takes milliseconds to
@@ -44,8 +43,7 @@ const MAX_WAITING_BYTES: usize = 64 << 20;
 /// What the decode thread needs from the rest of the call.
 #[derive(Clone)]
 pub(super) struct RemoteVideoContext {
-    /// The negotiated formats.
-    pub(super) formats: Vec<Format>,
+    pub(super) formats: Arc<ReceivedFormats>,
     pub(super) link: Arc<LinkState>,
     pub(super) recorder: Arc<Mutex<ReceiveRecorder>>,
     pub(super) traffic: Arc<Traffic>,
@@ -208,7 +206,7 @@ impl RemoteVideo {
     /// Puts a packet into the assembler of its stream. Packets in formats that were not negotiated,
     /// and of other streams than the current one, are dropped.
     fn insert(&mut self, arrival: Arrival) {
-        let Some((format, codec)) = self.format(arrival.payload_type) else {
+        let Some(codec) = self.context.formats.video(arrival.payload_type) else {
             return;
         };
 
@@ -219,7 +217,7 @@ impl RemoteVideo {
         {
             Choice::Current => {}
             Choice::Switch => {
-                let sets = format.parameter_sets();
+                let sets = self.context.formats.parameter_sets(arrival.payload_type);
                 self.stream = self.new_stream(arrival.ssrc, codec, &sets);
             }
             Choice::Drop => return,
@@ -230,13 +228,6 @@ impl RemoteVideo {
         if let Some(stream) = &mut self.stream {
             stream.assembler.insert(arrival.at, arrival.packet);
         }
-    }
-
-    /// The format of a negotiated payload type, and its codec. `None` for any other.
-    fn format(&self, payload_type: u8) -> Option<(Format, VideoCodec)> {
-        let mut formats = self.context.formats.iter();
-        let format = formats.find(|format| format.payload_type == payload_type)?;
-        Some((format.clone(), format.video()?))
     }
 
     /// A stream that waits for its first keyframe. `parameter_sets` are those that came with the

@@ -56,18 +56,14 @@ pub(crate) struct Seen {
 }
 
 impl Foreign {
-    /// Searches in `room` and calls the partner that it finds. The descriptions that it sends pass
-    /// through `out`, those that it receives through `back`.
-    pub(crate) fn join(server: &TestServer, room: &str, out: Edit, back: Edit) -> Self {
+    /// Searches in `room` and calls whom it meets there. What it says passes through `out`, what it
+    /// hears through `back`.
+    pub(crate) async fn join(server: &TestServer, room: &str, out: Edit, back: Edit) -> Self {
         let seen = Arc::new(Seen::default());
         let (offers, orders) = unbounded_channel();
-        let act = act(
-            Hostile::join(server),
-            room.to_owned(),
-            (out, back),
-            orders,
-            Arc::clone(&seen),
-        );
+        let mut signaling = Hostile::join(server);
+        signaling.search(room).await;
+        let act = act(signaling, (out, back), orders, Arc::clone(&seen));
 
         Self {
             seen,
@@ -107,12 +103,11 @@ fn video_payload_type(description: &str) -> Option<u8> {
 
 async fn act(
     mut signaling: Hostile,
-    room: String,
     (out, back): (Edit, Edit),
     mut orders: UnboundedReceiver<Edit>,
     seen: Arc<Seen>,
 ) {
-    let found = signaling.meet(&room).await;
+    let found = signaling.found().await;
     let (mut peer, mut events) = peer().await;
     let to = || found.socket_id.clone();
     let mut payload_type = None;

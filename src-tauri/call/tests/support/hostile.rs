@@ -45,6 +45,12 @@ impl Hostile {
 
     /// Waits to be matched with the other side in `room`.
     pub(crate) async fn meet(&mut self, room: &str) -> Box<PartnerFound> {
+        self.search(room).await;
+        self.found().await
+    }
+
+    /// Begins to search in `room`, and waits until the server knows.
+    pub(crate) async fn search(&mut self, room: &str) {
         while !matches!(
             self.events
                 .recv()
@@ -61,6 +67,12 @@ impl Hostile {
         self.client
             .send(ClientMessage::FindPartner(search))
             .expect("the server is there");
+        self.until(|message| matches!(message, ServerMessage::Searching { .. }).then_some(()))
+            .await;
+    }
+
+    /// Waits to be matched.
+    pub(crate) async fn found(&mut self) -> Box<PartnerFound> {
         let found = self.until(|message| match message {
             ServerMessage::PartnerFound(found) => Some(found),
             _ => None,

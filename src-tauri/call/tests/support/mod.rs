@@ -11,6 +11,7 @@ pub(crate) mod hostile_call;
 #[cfg(feature = "internals")]
 pub(crate) mod peers;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ use tandem_media::audio::{AudioConfig, AudioSource};
 use tandem_media::video::{VideoFormat, VideoSpec, test_pattern};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -42,6 +45,16 @@ impl TestServer {
         ServerUrl::listening_on(self.0.local_addr())
     }
 
+    /// Waits until somebody searches, so that who comes next finds them.
+    pub(crate) async fn until_searched(&self) {
+        let address = self.0.local_addr();
+        let begin = Instant::now();
+        while !metrics(address).await.contains("\ntandem_searching 1\n") {
+            assert!(begin.elapsed() < Duration::from_secs(20), "nobody searches");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(crate) async fn shutdown(self) {
         self.0.shutdown().await;
     }
@@ -50,6 +63,24 @@ impl TestServer {
     pub(crate) async fn kill(self) {
         drop(self.0);
     }
+}
+
+/// What the server answers to `GET /metrics`.
+async fn metrics(address: SocketAddr) -> String {
+    let mut server = TcpStream::connect(address)
+        .await
+        .expect("the server is there");
+    let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    server
+        .write_all(request.as_bytes())
+        .await
+        .expect("it takes a request");
+    let mut text = String::new();
+    server
+        .read_to_string(&mut text)
+        .await
+        .expect("it answers with text");
+    text
 }
 
 /// A room that no other test uses.

@@ -1,7 +1,8 @@
 //! What the partner's answer makes of this side's offer.
 
+use super::numbers::WireFormat;
 use super::remote::{Content, Remote, Section};
-use super::sections::{LibrarySection, Sections};
+use super::sections::Sections;
 use crate::peer::error::PeerError;
 use crate::peer::formats::Format;
 
@@ -34,8 +35,10 @@ pub(super) fn read_answer(
             ));
         }
 
-        let offered = proposed.library.iter().find(|known| known.slot == slot);
-        keep_offered(section, offered);
+        let kind = section.media().map(|media| media.kind as usize);
+        if let Some(formats) = kind.map(|kind| &mut proposed.formats[kind]) {
+            *formats = accept(section, formats);
+        }
 
         let is_bundled = bundle.is_empty()
             || section
@@ -55,19 +58,30 @@ pub(super) fn read_answer(
     Ok((proposed, remote))
 }
 
-/// Leaves only the formats that were offered, by payload type. The payload types are this side's,
-/// and so is what they stand for.
-fn keep_offered(section: &mut Section, offered: Option<&LibrarySection>) {
-    let (Content::Media(media), Some(Content::Media(offered))) =
-        (&mut section.content, offered.map(|known| &known.content))
-    else {
-        return;
+/// Leaves only the formats that were offered, by payload type, and returns them under this side's
+/// payload types: those are what the partner sends with. What they stand for is this side's choice.
+fn accept(section: &mut Section, offered: &[WireFormat]) -> Vec<WireFormat> {
+    let Content::Media(media) = &mut section.content else {
+        return Vec::new();
     };
 
+    let mut accepted = Vec::new();
+    let retransmissions = media.retransmissions.clone();
     media.formats.retain(|format| {
-        offered.formats.iter().any(|own: &Format| {
-            own.codec == format.codec
-                && (own.payload_type == format.payload_type || own.is_same(format))
-        })
+        let number = format.payload_type;
+        let own = offered.iter().find(|own| {
+            own.format.codec == format.codec
+                && (own.format.payload_type == number || own.format.is_same(format))
+        });
+        let is_repaired = retransmissions.iter().any(|(_, of)| *of == number);
+        accepted.extend(own.map(|own| WireFormat {
+            format: Format {
+                payload_type: own.format.payload_type,
+                ..format.clone()
+            },
+            repair: own.repair.filter(|_| is_repaired),
+        }));
+        own.is_some()
     });
+    accepted
 }

@@ -14,15 +14,16 @@
 //! **Who sends** is decided here, from the directions of both sides, and carried out by the session,
 //! which sends what [`Negotiated::to_send`] says.
 //!
-//! **Missing:** the library learns formats from the first description of each kind only (rtc 0.21.1,
-//! `media_engine.rs`). A partner that offers others later, or the same under other numbers, and
-//! media that is added in a call, are answered but not sent.
+//! **Payload types** are those of the partner's descriptions, and may change in a call; the library
+//! has its own for all of it: see [`numbers`].
 
 mod answer;
 mod h264;
 mod negotiated;
+mod numbers;
 mod remote;
 mod sections;
+mod streams;
 mod to_library;
 mod to_partner;
 

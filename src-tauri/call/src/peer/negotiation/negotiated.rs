@@ -7,10 +7,13 @@ use crate::peer::formats::{Format, MediaKind};
 /// What both sides agreed on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Negotiated {
-    /// Audio formats, the one to send first. Empty if there is no audio.
+    /// Audio formats with the partner's payload types, the one to send first. Empty if there is no audio.
     pub(crate) audio: Vec<Format>,
-    /// Video formats, the one to send first. Empty if there is no video.
+    /// Video formats with the partner's payload types, the one to send first. Empty if there is no video.
     pub(crate) video: Vec<Format>,
+    /// What the partner may send, with the payload types of its packets: what was agreed on, and
+    /// what was before.
+    pub(super) received: [Vec<Format>; 2],
     /// What the partner wants to receive.
     pub(super) wanted: Kinds,
 }
@@ -53,6 +56,15 @@ impl Negotiated {
         self.formats(kind).first().filter(|_| self.wanted.has(kind))
     }
 
+    /// The formats of packets from the partner.
+    pub(crate) fn received(&self, kind: MediaKind) -> &[Format] {
+        &self.received[kind as usize]
+    }
+
+    pub(super) fn received_mut(&mut self, kind: MediaKind) -> &mut Vec<Format> {
+        &mut self.received[kind as usize]
+    }
+
     pub(in crate::peer) fn formats(&self, kind: MediaKind) -> &[Format] {
         match kind {
             MediaKind::Audio => &self.audio,
@@ -67,7 +79,7 @@ impl Negotiated {
         }
     }
 
-    /// Sound alone is a call, and so is a picture alone.
+    /// Audio alone is a call, and so is video alone.
     ///
     /// # Errors
     /// [`PeerError::NoCommonCodec`] if there is neither. `described` are the kinds of media that

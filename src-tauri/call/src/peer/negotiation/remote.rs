@@ -162,14 +162,6 @@ impl Remote {
             mixed_extensions: attribute("extmap-allow-mixed").is_some(),
         })
     }
-
-    /// `a=ice-ufrag` of the first section that has it.
-    pub(in crate::peer) fn ufrag(&self) -> &str {
-        self.sections
-            .iter()
-            .find_map(|section| section.transport.ufrag.as_deref())
-            .unwrap_or_default()
-    }
 }
 
 impl Section {
@@ -276,15 +268,25 @@ impl Media {
         }
     }
 
-    /// The retransmissions of those formats that are left.
-    pub(super) fn retransmissions_of_formats(&self) -> Vec<(u8, u8)> {
-        let is_left = |repaired: u8| {
-            self.formats
-                .iter()
-                .any(|format| format.payload_type == repaired)
-        };
-        let all = self.retransmissions.iter().copied();
-        all.filter(|(_, repaired)| is_left(*repaired)).collect()
+    /// The SSRC of the retransmissions of the stream `ssrc`. `None` unless the section announces both.
+    pub(super) fn repair_of(&self, ssrc: u32) -> Option<u32> {
+        self.repair_ssrc.filter(|_| self.ssrc == Some(ssrc))
+    }
+
+    /// The payload type of the retransmissions of a format.
+    pub(super) fn repair_of_format(&self, payload_type: u8) -> Option<u8> {
+        let mut all = self.retransmissions.iter();
+        all.find(|(_, repaired)| *repaired == payload_type)
+            .map(|(number, _)| *number)
+    }
+
+    /// The feedback types for a format, whatever its payload type.
+    pub(super) fn feedback_of(&self, format: &Format) -> impl Iterator<Item = &str> {
+        let same = self.formats.iter().find(|it| it.is_same(format));
+        let number = same.map(|format| format.payload_type);
+        number
+            .into_iter()
+            .flat_map(|number| self.feedback_for(number))
     }
 
     /// The feedback types for one payload type.

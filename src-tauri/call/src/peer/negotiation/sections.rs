@@ -1,11 +1,14 @@
 //! Which sections there are, which of them are used, and what for.
 
+use rtc::rtp_transceiver::rtp_sender::RTCRtpCodecParameters;
 use rtc::sdp::SessionDescription;
 use webrtc::peer_connection::{RTCSdpType, RTCSessionDescription};
 
 use super::answer::read_answer;
 use super::negotiated::Negotiated;
+use super::numbers::{Numbers, WireFormat, with_older};
 use super::remote::{Content, Line, Media, Remote, Section, Transport};
+use super::streams::Streams;
 use super::{to_library, to_partner};
 use crate::peer::error::PeerError;
 use crate::peer::formats::{Format, MediaKind};
@@ -43,8 +46,11 @@ pub(super) struct LibrarySection {
 pub(super) struct Sections {
     pub(super) wire: Vec<WireSection>,
     pub(super) library: Vec<LibrarySection>,
-    /// The partner's words for the formats whose payload types the partner chose.
-    pub(super) parameters: Vec<(u8, String)>,
+    /// The formats of audio and video as the descriptions name them. The partner sends packets under
+    /// these numbers.
+    pub(super) formats: [Vec<WireFormat>; 2],
+    /// The library's numbers for them.
+    pub(super) numbers: Numbers,
     /// The live sections share one transport and say so.
     pub(super) bundled: bool,
 }
@@ -71,37 +77,8 @@ pub(in crate::peer) struct Negotiation {
     /// The hash of the partner's certificate.
     fingerprint: Option<(String, String)>,
     streams: Streams,
-}
-
-/// Where a stream of the partner is looked for.
-#[derive(Debug)]
-struct Streams {
-    /// Stand-ins while only the packets can tell, for audio and video: the library refuses a section
-    /// without SSRC if there is more than one.
-    stand_ins: [u32; 2],
-    /// SSRCs that packets had, beside what was announced in their section then.
-    learned: [Option<(u32, Option<u32>)>; 2],
-}
-
-impl Default for Streams {
-    fn default() -> Self {
-        let audio: u32 = rand::random();
-        Self {
-            stand_ins: [audio, audio.wrapping_add(1)],
-            learned: [None; 2],
-        }
-    }
-}
-
-impl Streams {
-    /// The SSRC to tell the library for a section that announces `announced`.
-    fn ssrc(&self, kind: MediaKind, announced: Option<u32>) -> u32 {
-        let index = kind as usize;
-        match self.learned[index] {
-            Some((ssrc, then)) if then == announced => ssrc,
-            _ => announced.unwrap_or(self.stand_ins[index]),
-        }
-    }
+    /// What the partner may send, under which numbers: those agreed on, and earlier ones.
+    received: [Vec<WireFormat>; 2],
 }
 
 /// A description for the library, and what it means.
@@ -149,6 +126,24 @@ impl Sections {
         self.wire
             .iter()
             .position(|section| section.slot == Some(slot))
+    }
+
+    /// ICE and DTLS of the section whose transport is used, if it has ICE credentials.
+    fn transport<'a>(&self, remote: &'a Remote) -> Option<&'a Transport> {
+        let is_live = |index: &usize| self.wire.get(*index).is_some_and(|it| it.slot.is_some());
+        let by_group = remote.bundle.iter().filter_map(|mid| {
+            remote
+                .sections
+                .iter()
+                .position(|section| section.line.mid.as_ref() == Some(mid))
+        });
+        let by_place = 0..remote.sections.len();
+        by_group
+            .chain(by_place)
+            .filter(is_live)
+            .filter_map(|index| remote.sections.get(index))
+            .map(|section| &section.transport)
+            .find(|transport| transport.ufrag.is_some() && transport.password.is_some())
     }
 
     /// Adds the slots that the library has not had. The library numbers sections by their places.
@@ -202,6 +197,11 @@ impl Negotiation {
             let Some(slot) = section.slot() else { continue };
             let is_new = !proposed.library.iter().any(|known| known.slot == slot);
             if is_new {
+                if let Some(media) = section.media() {
+                    proposed.numbers.learn(media);
+                    proposed.formats[media.kind as usize] = WireFormat::of(media, true);
+                }
+
                 let mid = section.line.mid.clone().unwrap_or_default();
                 proposed.library.push(LibrarySection {
                     slot,
@@ -233,13 +233,10 @@ impl Negotiation {
     pub(in crate::peer) fn on_answer(&mut self, remote: Remote) -> Result<ForLibrary, PeerError> {
         let proposed = self
             .proposed
-            .as_ref()
+            .clone()
             .ok_or(PeerError::BadDescription("it answers no offer"))?;
-        let (sections, remote) = read_answer(proposed.clone(), remote)?;
-        let negotiated = sections
-            .negotiated(&remote)
-            .or_no_common_codec(remote.sections.iter().filter_map(Section::slot))?;
-        let transport = self.transport(&sections, &remote)?;
+        let (sections, remote) = read_answer(proposed, remote)?;
+        let (negotiated, transport) = self.check(&sections, &remote)?;
         let role = match transport.setup.as_deref() {
             Some("passive") => DtlsRole::Active,
             _ => DtlsRole::Passive,
@@ -250,7 +247,7 @@ impl Negotiation {
             self.fingerprint = transport.fingerprints.first().cloned();
         }
 
-        self.agreed = sections;
+        self.agree(sections);
         self.proposed = None;
         let sdp = self.for_library(RTCSdpType::Answer, &remote, &transport);
         self.last = Some((RTCSdpType::Answer, remote));
@@ -270,10 +267,7 @@ impl Negotiation {
         }
 
         let sections = assign(&self.agreed, &remote)?;
-        let negotiated = sections
-            .negotiated(&remote)
-            .or_no_common_codec(remote.sections.iter().filter_map(Section::slot))?;
-        let transport = self.transport(&sections, &remote)?;
+        let (negotiated, transport) = self.check(&sections, &remote)?;
         let role = match transport.setup.as_deref() {
             Some("passive") => DtlsRole::Active,
             Some("holdconn") => {
@@ -287,10 +281,52 @@ impl Negotiation {
             self.fingerprint = transport.fingerprints.first().cloned();
         }
 
-        self.agreed = sections;
+        self.agree(sections);
         let sdp = self.for_library(RTCSdpType::Offer, &remote, &transport);
         self.last = Some((RTCSdpType::Offer, remote));
         Ok(ForLibrary { sdp, negotiated })
+    }
+
+    /// `a=ice-ufrag` where an offer or an answer says it for the transport that will be used: if it
+    /// changes, ICE restarts (RFC 8839 §4.4.1.1.1). Empty if the description cannot be used.
+    pub(in crate::peer) fn ufrag(&self, kind: RTCSdpType, remote: &Remote) -> String {
+        let sections = match kind {
+            RTCSdpType::Offer => assign(&self.agreed, remote).ok(),
+            _ => self.proposed.clone().and_then(|proposed| {
+                let (sections, _) = read_answer(proposed, remote.clone()).ok()?;
+                Some(sections)
+            }),
+        };
+        let transport = sections.as_ref().and_then(|it| it.transport(remote));
+        transport
+            .and_then(|transport| transport.ufrag.clone())
+            .unwrap_or_default()
+    }
+
+    /// What a description comes to, and the transport to use.
+    fn check(
+        &self,
+        sections: &Sections,
+        remote: &Remote,
+    ) -> Result<(Negotiated, Transport), PeerError> {
+        let described = remote.sections.iter().filter_map(Section::slot);
+        let mut negotiated = sections.negotiated(remote).or_no_common_codec(described)?;
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            let index = kind as usize;
+            let received = with_older(sections.formats[index].clone(), &self.received[index]);
+            *negotiated.received_mut(kind) = received.into_iter().map(|wire| wire.format).collect();
+        }
+
+        Ok((negotiated, self.transport(sections, remote)?))
+    }
+
+    /// From now on it is so.
+    fn agree(&mut self, sections: Sections) {
+        for (received, formats) in self.received.iter_mut().zip(&sections.formats) {
+            *received = with_older(formats.clone(), received);
+        }
+
+        self.agreed = sections;
     }
 
     /// The library answered the partner's offer: the description to send. `sends` are the kinds of
@@ -328,15 +364,45 @@ impl Negotiation {
             .into_iter()
             .filter_map(|slot| remote.sections.get(self.agreed.live(slot)?)?.media())
             .find(|media| {
-                media
-                    .formats
+                self.received[media.kind as usize]
                     .iter()
-                    .any(|format| format.payload_type == payload_type)
+                    .any(|wire| wire.format.payload_type == payload_type)
             })?;
 
-        self.streams.learned[media.kind as usize] = Some((ssrc, media.ssrc));
+        self.streams.learn(media.kind, ssrc, media.ssrc);
         let transport = self.transport(&self.agreed, &remote).ok()?;
         Some((kind, self.for_library(kind, &remote, &transport)))
+    }
+
+    /// The SSRCs of the streams that the library expects, with those of retransmissions.
+    pub(in crate::peer) fn streams(&self) -> Vec<u32> {
+        let Some((_, remote)) = &self.last else {
+            return Vec::new();
+        };
+
+        let media = [Slot::Audio, Slot::Video]
+            .into_iter()
+            .filter_map(|slot| remote.sections.get(self.agreed.live(slot)?)?.media());
+        media
+            .flat_map(|media| {
+                let ssrc = self.streams.ssrc(media.kind, media.ssrc);
+                [Some(ssrc), media.repair_of(ssrc)]
+            })
+            .flatten()
+            .collect()
+    }
+
+    /// What packets of this kind may carry that the library does not know from the description:
+    /// see [`Numbers::on_the_wire`].
+    pub(in crate::peer) fn on_the_wire(
+        &self,
+        kind: MediaKind,
+    ) -> Option<Vec<RTCRtpCodecParameters>> {
+        let (_, remote) = self.last.as_ref()?;
+        let index = self.agreed.live(Slot::of(kind))?;
+        let media = remote.sections.get(index)?.media()?;
+        let received = &self.received[kind as usize];
+        self.agreed.numbers.on_the_wire(media, received)
     }
 
     /// The place of the section whose transport is used.
@@ -369,27 +435,8 @@ impl Negotiation {
     /// [`PeerError::BadDescription`] if something is missing, or if it is another certificate than
     /// before: a call has one for each side.
     fn transport(&self, sections: &Sections, remote: &Remote) -> Result<Transport, PeerError> {
-        let live = |index: &usize| {
-            sections
-                .wire
-                .get(*index)
-                .is_some_and(|it| it.slot.is_some())
-        };
-        let by_group = remote.bundle.iter().filter_map(|mid| {
-            remote
-                .sections
-                .iter()
-                .position(|section| section.line.mid.as_ref() == Some(mid))
-        });
-        let by_place = 0..remote.sections.len();
-        let mut transports = by_group
-            .chain(by_place)
-            .filter(live)
-            .filter_map(|index| remote.sections.get(index))
-            .map(|section| &section.transport);
-
-        let mut transport = transports
-            .find(|transport| transport.ufrag.is_some() && transport.password.is_some())
+        let mut transport = sections
+            .transport(remote)
             .cloned()
             .ok_or(PeerError::BadDescription("it has no ICE credentials"))?;
         transport
@@ -469,20 +516,19 @@ fn assign(before: &Sections, remote: &Remote) -> Result<Sections, PeerError> {
         can_add = sections.bundled;
     }
 
+    sections.formats = Default::default();
     for (index, section) in remote.sections.iter().enumerate() {
         if let Some(slot) = sections.wire[index].slot {
             sections.add_to_library(slot, &section.content);
+            if let Some(media) = section.media() {
+                // Retransmissions on a stream that nobody can find would be lost.
+                let repaired = media.repair_ssrc.is_some() || !section.direction.send;
+                sections.numbers.learn(media);
+                sections.formats[media.kind as usize] = WireFormat::of(media, repaired);
+            }
         }
     }
 
-    sections.parameters = remote
-        .sections
-        .iter()
-        .filter_map(Section::media)
-        .flat_map(|media| &media.formats)
-        .filter(|format| format.h264.is_some())
-        .map(|format| (format.payload_type, format.parameters.clone()))
-        .collect();
     Ok(sections)
 }
 

@@ -74,12 +74,15 @@ impl View<'_> {
             MediaKind::Audio => "audio",
             MediaKind::Video => "video",
         };
-        let repair = media.retransmissions_of_formats();
-        let numbers: Vec<String> = media
-            .formats
+        let is_live = self.sections.live(Slot::of(media.kind)).is_some();
+        let ssrc = (self.ssrc)(media.kind, media.ssrc.filter(|_| is_live));
+        let repair_ssrc = media.repair_of(ssrc).filter(|_| is_live);
+        let formats: Vec<_> = self.sections.numbers.in_the_order_of(media).collect();
+        let repair = formats.iter().filter_map(|(known, _)| known.repair);
+        let numbers: Vec<String> = formats
             .iter()
-            .map(|format| format.payload_type)
-            .chain(repair.iter().map(|(number, _)| *number))
+            .map(|(known, _)| known.format.payload_type)
+            .chain(repair)
             .map(|number| number.to_string())
             .collect();
         line(
@@ -90,22 +93,22 @@ impl View<'_> {
         line(sdp, format_args!("a=rtcp-mux"));
         line(sdp, format_args!("a=rtcp-rsize"));
 
-        for format in &media.formats {
+        for (known, feedback) in &formats {
+            let format = &known.format;
             let number = format.payload_type;
             line(sdp, format_args!("a=rtpmap:{number} {}", format.map()));
-            let parameters = format.own_parameters();
-            if !parameters.is_empty() {
-                line(sdp, format_args!("a=fmtp:{number} {parameters}"));
+            if !format.parameters.is_empty() {
+                line(sdp, format_args!("a=fmtp:{number} {}", format.parameters));
             }
 
-            for feedback in media.feedback_for(number) {
+            for feedback in feedback {
                 line(sdp, format_args!("a=rtcp-fb:{number} {feedback}"));
             }
-        }
 
-        for (number, repaired) in &repair {
-            line(sdp, format_args!("a=rtpmap:{number} rtx/90000"));
-            line(sdp, format_args!("a=fmtp:{number} apt={repaired}"));
+            if let Some(repair) = known.repair {
+                line(sdp, format_args!("a=rtpmap:{repair} rtx/90000"));
+                line(sdp, format_args!("a=fmtp:{repair} apt={number}"));
+            }
         }
 
         for extension in &media.extensions {
@@ -113,13 +116,7 @@ impl View<'_> {
         }
 
         // One track for each kind, whatever the partner calls it and however often it changes.
-        let is_known = self.sections.live(Slot::of(media.kind)).is_some();
-        let announced = media.ssrc.filter(|_| is_known);
-        let ssrc = (self.ssrc)(media.kind, announced);
         line(sdp, format_args!("a=msid:partner {name}"));
-        let repair_ssrc = media
-            .repair_ssrc
-            .filter(|_| media.ssrc == Some(ssrc) && is_known);
         if let Some(repair_ssrc) = repair_ssrc {
             line(sdp, format_args!("a=ssrc-group:FID {ssrc} {repair_ssrc}"));
             line(sdp, format_args!("a=ssrc:{repair_ssrc} cname:partner"));

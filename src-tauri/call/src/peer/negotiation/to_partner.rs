@@ -7,8 +7,8 @@ use rtc::sdp::{MediaDescription, SessionDescription};
 
 use super::h264::parameter;
 use super::remote::{Direction, Media, Remote};
-use super::sections::{DtlsRole, LibrarySection, Sections, WireSection};
-use crate::peer::formats::MediaKind;
+use super::sections::{DtlsRole, LibrarySection, Sections, Slot, WireSection};
+use crate::peer::formats::{Format, MediaKind};
 
 /// What is written.
 pub(super) enum Kind<'a> {
@@ -86,8 +86,10 @@ fn adapt(
 ) {
     let line = &wire.line;
     media.media_name.protos = line.protocol.split('/').map(str::to_owned).collect();
-    for (number, parameters) in &sections.parameters {
-        set_parameters(media, *number, parameters);
+    for kind in [MediaKind::Audio, MediaKind::Video] {
+        if wire.slot == Some(Slot::of(kind)) {
+            use_agreed_formats(media, kind, sections);
+        }
     }
 
     media
@@ -130,25 +132,80 @@ fn set(media: &mut MediaDescription, name: &str, value: &str) {
     }
 }
 
+/// Leaves the formats that are agreed on, under the numbers and with the parameters of the
+/// descriptions between both sides. The library names all that it has, under its own.
+fn use_agreed_formats(media: &mut MediaDescription, kind: MediaKind, sections: &Sections) {
+    let formats = &sections.formats[kind as usize];
+    let known = formats.iter().filter_map(|wire| {
+        let known = sections.numbers.library(kind, &wire.format)?;
+        Some((wire, known))
+    });
+    // The number between both sides for one of the library's, and the parameters if they are not
+    // the library's.
+    let mut numbers: Vec<(u8, u8, Option<String>)> = Vec::new();
+    for (wire, known) in known.clone() {
+        let parameters = wire.format.h264.map(|_| agreed_parameters(&wire.format));
+        numbers.push((
+            known.format.payload_type,
+            wire.format.payload_type,
+            parameters,
+        ));
+    }
+
+    for (wire, known) in known {
+        if let (Some(repair), Some(of_library)) = (wire.repair, known.repair) {
+            let parameters = format!("apt={}", wire.format.payload_type);
+            numbers.push((of_library, repair, Some(parameters)));
+        }
+    }
+
+    let has = |number: u8| media.media_name.formats.contains(&number.to_string());
+    numbers.retain(|(of_library, ..)| has(*of_library));
+    media.media_name.formats = numbers
+        .iter()
+        .map(|(_, wire, _)| wire.to_string())
+        .collect();
+
+    let mut seen: Vec<(String, String)> = Vec::new();
+    media.attributes.retain_mut(|attribute| {
+        if !matches!(attribute.key.as_str(), "rtpmap" | "fmtp" | "rtcp-fb") {
+            return true;
+        }
+
+        let value = attribute.value.as_deref().unwrap_or_default();
+        let (number, rest) = value.split_once(' ').unwrap_or((value, ""));
+        let number: Option<u8> = number.parse().ok();
+        let agreed = numbers.iter().find(|(it, ..)| Some(*it) == number);
+        let Some((_, wire, parameters)) = agreed else {
+            return false;
+        };
+
+        let parameters = parameters.as_deref().filter(|_| attribute.key == "fmtp");
+        let rest = parameters.unwrap_or(rest);
+        if rest.is_empty() {
+            return false;
+        }
+
+        let value = format!("{wire} {rest}");
+        attribute.value = Some(value.clone());
+        // The library repeats a format that it has under two numbers.
+        let this = (attribute.key.clone(), value);
+        let is_new = !seen.contains(&this);
+        seen.push(this);
+        is_new
+    });
+}
+
 /// A format keeps the partner's parameters (RFC 6184 §8.2.2), but for the parameter sets of the
 /// partner's stream.
-fn set_parameters(media: &mut MediaDescription, number: u8, parameters: &str) {
-    let kept: Vec<&str> = parameters
+fn agreed_parameters(format: &Format) -> String {
+    let kept: Vec<&str> = format
+        .parameters
         .split(';')
         .map(str::trim)
         .filter(|pair| !pair.is_empty() && parameter(pair, "sprop-parameter-sets").is_none())
         .collect();
-    let number = format!("{number} ");
-
-    media.attributes.retain_mut(|attribute| {
-        let value = attribute.value.as_deref().unwrap_or_default();
-        if attribute.key != "fmtp" || !value.starts_with(&number) {
-            return true;
-        }
-
-        attribute.value = Some(format!("{number}{}", kept.join(";")));
-        !kept.is_empty()
-    });
+    kept.join(";")
 }
 
 fn set_direction(media: &mut MediaDescription, direction: Direction) {

@@ -63,7 +63,7 @@ impl Driver {
 
                     let answer = partner.peer.apply_offer(offer.as_str(), rollback);
                     let answer = or_hung("apply an offer", answer).await;
-                    self.on_negotiated(id);
+                    self.on_negotiated(id, video);
                     let input = answer.map(|answer| Some(Input::LocalAnswer(id, answer.into())));
                     self.report_checking(input.is_ok());
                     self.feed_result(id, input);
@@ -75,7 +75,7 @@ impl Driver {
 
                     let applied = partner.peer.apply_answer(answer.as_str());
                     let applied = or_hung("apply an answer", applied).await;
-                    self.on_negotiated(id);
+                    self.on_negotiated(id, video);
                     self.report_checking(applied.is_ok());
                     self.feed_result(id, applied.map(|()| None));
                 }
@@ -99,9 +99,9 @@ impl Driver {
     }
 
     /// The connection's two sides may have agreed on something else than before.
-    fn on_negotiated(&self, id: PeerId) {
-        if let Some(partner) = self.partner.as_ref().filter(|partner| partner.id == id) {
-            partner.on_negotiated(self.audio.gate());
+    fn on_negotiated(&mut self, id: PeerId, video: &LocalVideo) {
+        if let Some(partner) = self.partner.as_mut().filter(|partner| partner.id == id) {
+            partner.on_negotiated(&self.options, video.sender(), self.audio.gate());
         }
     }
 
@@ -111,7 +111,7 @@ impl Driver {
     }
 
     /// Feeds the result of an effect on the peer connection.
-    fn feed_result(&mut self, id: PeerId, result: Result<Option<Input>, PeerError>) {
+    pub(super) fn feed_result(&mut self, id: PeerId, result: Result<Option<Input>, PeerError>) {
         match result {
             Ok(Some(input)) => self.feed(input),
             Ok(None) => {}

@@ -421,16 +421,16 @@ impl Driver {
             PeerEvent::Failed => self.feed(Input::PeerFailed(id)),
             PeerEvent::Closed => self.feed(Input::PeerClosed(id)),
             PeerEvent::Track(kind, track) => {
-                let received = partner.on_track(kind, track, &self.options, &self.output);
+                let now = Instant::now();
+                let received = partner.on_track(now, kind, track, &self.options, &self.output);
                 if !received {
                     self.feed(Input::PeerFaulted(id, PeerFault::Misbehaved));
                 }
             }
             PeerEvent::Undeclared(ssrc, payload_type) => {
                 let received = partner.peer.on_undeclared(ssrc, payload_type);
-                if let Err(error) = or_hung("receive a stream", received).await {
-                    tracing::warn!(%error, "cannot receive a stream of the partner");
-                }
+                let received = or_hung("receive a stream", received).await;
+                self.feed_result(id, received.map(|()| None));
             }
             PeerEvent::Channel(channel) => {
                 let local = self.local_state.subscribe();

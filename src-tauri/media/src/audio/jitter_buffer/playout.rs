@@ -480,7 +480,8 @@ impl<D: PacketDecoder> JitterBuffer<D> {
     fn decode_ahead(&mut self, clock: i64) {
         while self.pending.len() < FULL_SEARCH
             && self.store.first().is_some_and(|first| {
-                Some(first.sequence) == self.store.next() && Some(first.media) == self.next_media
+                self.next_media
+                    .is_some_and(|next| self.follows(first.sequence, first.media - next))
             })
         {
             self.decode_first(clock);
