@@ -117,15 +117,15 @@ fn a_partner_without_video_gets_sound() {
 #[test]
 fn video_that_is_added_in_a_call_flows_both_ways() {
     require!(Part::Aiortc);
-    let (tandem, report) = call("vp8", "later", false);
-    tandem.assert_ok("Tandem");
-    assert_eq!(tandem.report["initiator"], json!(false));
-    assert!(received(&report, "video") >= 20.0, "{report}");
-    assert!(
-        tandem.figure("/video/received/frames") >= 20.0,
-        "{}",
-        tandem.report
-    );
+    for tandem_first in [true, false] {
+        let (tandem, report) = call("vp8", "later", tandem_first);
+        tandem.assert_ok("Tandem");
+        assert_eq!(tandem.report["initiator"], json!(tandem_first));
+        // The second offer is aiortc's, with other numbers if the first was Tandem's.
+        let frames = tandem.figure("/video/received/frames");
+        assert!(frames >= 20.0, "{}", tandem.report);
+        assert!(received(&report, "video") >= 20.0, "{report}");
+    }
 }
 
 #[test]
@@ -136,20 +136,22 @@ fn a_partner_can_hold_the_call_and_go_on() {
         tandem.assert_ok("Tandem");
         assert_eq!(report["held"], json!({ "audio": 0, "video": 0 }));
 
-        // aiortc 1.16 gives its formats new numbers in each of its own offers.
-        for (kind, least) in [("audio", 100.0), ("video", 60.0)] {
-            let resumed = report["resumed"][kind].as_f64();
-            assert!(resumed >= Some(least), "{kind}: {report}");
+        let samples = tandem.report["bitrate"].as_array().expect("samples");
+        // aiortc sends a still image and a quiet tone.
+        for (name, least) in [("sentBps", 50_000.0), ("receivedBps", 4_000.0)] {
+            let rates = samples.iter().filter_map(|sample| sample[name].as_f64());
+            let rates: Vec<f64> = rates.collect();
+            let held = rates.iter().rposition(|rate| *rate == 0.0);
+            let (before, after) = rates.split_at(held.expect("nothing flows meanwhile"));
+            let flows = |part: &[f64]| part.iter().filter(|rate| **rate > least).count() >= 2;
+            assert!(flows(before) && flows(after), "{name}: {rates:?}");
         }
 
-        let arrived = tandem.report["bitrate"].as_array().expect("samples");
-        let arrived: Vec<f64> = arrived
-            .iter()
-            .filter_map(|sample| sample["receivedBps"].as_f64())
-            .collect();
-        let held = arrived.iter().rposition(|received| *received == 0.0);
-        let (before, after) = arrived.split_at(held.expect("nothing is sent meanwhile"));
-        let flows = |part: &[f64]| part.iter().filter(|rate| **rate > 50_000.0).count() >= 2;
-        assert!(flows(before) && flows(after), "{arrived:?}");
+        // When aiortc 1.16 offers again, its formats get the numbers of an offer of its own. Its
+        // receivers know only those of the first description, whoever made it.
+        for (kind, least) in [("audio", 100.0), ("video", 60.0)] {
+            let resumed = report["resumed"][kind].as_f64();
+            assert!(tandem_first || resumed >= Some(least), "{kind}: {report}");
+        }
     }
 }
