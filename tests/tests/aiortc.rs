@@ -52,7 +52,7 @@ fn assert_both_ways(codec: &str) {
     for tandem_first in [true, false] {
         let (tandem, report) = call(codec, "both", tandem_first);
         tandem.assert_ok("Tandem");
-        // Who waited longer makes the offer.
+        // The side that searched first makes the offer.
         assert_eq!(tandem.report["initiator"], json!(tandem_first));
         assert_eq!(tandem.report["video"]["codec"], codec.to_uppercase());
         assert_eq!(tandem.report["refused"], json!([]));

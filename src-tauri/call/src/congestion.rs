@@ -11,7 +11,7 @@ use rtc::peer_connection::configuration::media_engine::MediaEngine;
 
 use crate::bwe::Estimator;
 use crate::interceptors::{
-    FloodGuard, KeyframeTap, NackGenerator, PassThrough, RepairTap, ReportTap,
+    Declared, FloodGuard, KeyframeTap, NackGenerator, PassThrough, RepairTap, ReportTap,
 };
 pub use crate::link::BitrateBounds;
 use crate::link::LinkState;
@@ -48,6 +48,18 @@ pub enum CongestionError {
     MediaEngine(#[from] rtc::shared::error::Error),
 }
 
+/// [`register_with`], for tests and benchmarks: the library alone says which streams there are.
+///
+/// # Errors
+/// As there.
+#[cfg(any(test, feature = "internals"))]
+pub fn register(
+    media_engine: &mut MediaEngine,
+    config: BitrateBounds,
+) -> Result<(Registry, Arc<LinkState>), CongestionError> {
+    register_with(media_engine, config, &Declared::default())
+}
+
 /// Registers feedback types and header extensions on `media_engine` and assembles the interceptor
 /// chain.
 ///
@@ -55,12 +67,15 @@ pub enum CongestionError {
 /// `video/rtx`: retransmissions use the original stream. The encoder reads its target from the
 /// returned [`LinkState`], and the statistics their figures.
 ///
+/// `declared`: the partner's streams.
+///
 /// # Errors
 /// [`CongestionError::Bounds`] unless `0 < min ≤ start ≤ max`; [`CongestionError::MediaEngine`] if
 /// a header extension cannot be registered.
-pub fn register(
+pub(crate) fn register_with(
     media_engine: &mut MediaEngine,
     config: BitrateBounds,
+    declared: &Declared,
 ) -> Result<(Registry, Arc<LinkState>), CongestionError> {
     if !config.is_in_order() {
         return Err(CongestionError::Bounds(config));
@@ -88,7 +103,7 @@ pub fn register(
         )
         .with(
             Slot::NackGenerator,
-            PassThrough::new(NackGenerator::new(Arc::clone(&link))),
+            PassThrough::new(NackGenerator::new(Arc::clone(&link), declared.clone())),
         )
         .with(
             Slot::TwccReceiver,
@@ -102,7 +117,7 @@ pub fn register(
         )
         .with(
             REPAIR_TAP,
-            PassThrough::new(RepairTap::new(Arc::clone(&link))),
+            PassThrough::new(RepairTap::new(Arc::clone(&link), declared.clone())),
         )
         .with(
             KEYFRAME_TAP,

@@ -27,7 +27,7 @@ struct Call {
 }
 
 impl Call {
-    /// Connects the two. `tandem_first`: Tandem is in the room first, and so makes the offer.
+    /// Connects the two. `tandem_first`: Tandem searches first, and so makes the offer.
     async fn connect(tandem_first: bool, out: Edit, back: Edit) -> Self {
         let (server, room) = (server().await, room());
         let (mut tandem, foreign) = if tandem_first {
@@ -46,7 +46,11 @@ impl Call {
             })
             .await;
         let offers = tandem.call.stats().await.initiator;
-        assert_eq!(offers, Some(tandem_first), "who waited longer offers");
+        assert_eq!(
+            offers,
+            Some(tandem_first),
+            "the side that searched first makes the offer"
+        );
         Self {
             server,
             tandem,

@@ -3,6 +3,7 @@
 //!
 //! Each is a `Tap`; `PassThrough` makes an interceptor of it.
 
+mod declared;
 mod flood_guard;
 mod keyframe_tap;
 mod last_heard_tap;
@@ -15,6 +16,7 @@ mod sent_tap;
 mod streams;
 mod undeclared_tap;
 
+pub(crate) use declared::Declared;
 pub(crate) use flood_guard::FloodGuard;
 pub(crate) use keyframe_tap::{KeyframeTap, keyframe_requests};
 pub(crate) use last_heard_tap::{LastHeard, LastHeardTap};
@@ -24,4 +26,4 @@ pub(crate) use repair_tap::RepairTap;
 pub(crate) use report_tap::ReportTap;
 use retransmissions::Retransmissions;
 pub(crate) use sent_tap::{SentStreams, SentTap};
-pub(crate) use undeclared_tap::{Declared, UndeclaredTap};
+pub(crate) use undeclared_tap::UndeclaredTap;

@@ -18,7 +18,7 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
 };
 
 use super::streams::Streams;
-use super::{Retransmissions, Tap};
+use super::{Declared, Retransmissions, Tap};
 use crate::link::LinkState;
 use crate::rtp::SequenceUnwrapper;
 
@@ -144,12 +144,12 @@ pub(crate) struct NackGenerator {
 
 impl NackGenerator {
     /// A generator that takes the round-trip time from `link`.
-    pub(crate) fn new(link: Arc<LinkState>) -> Self {
+    pub(crate) fn new(link: Arc<LinkState>, declared: Declared) -> Self {
         Self {
             link,
             sender_ssrc: rand::random(),
             streams: Streams::default(),
-            retransmissions: Retransmissions::default(),
+            retransmissions: Retransmissions::new(declared),
         }
     }
 }
@@ -196,7 +196,7 @@ impl Tap for NackGenerator {
     }
 
     fn bind_remote_stream(&mut self, info: &StreamInfo) {
-        self.retransmissions.bind(info);
+        let repair = self.retransmissions.bind(info);
         if self.retransmissions.carries(info.ssrc) {
             return;
         }
@@ -208,7 +208,7 @@ impl Tap for NackGenerator {
         {
             self.streams.begin(info.ssrc);
             if let Some(log) = self.streams.get_mut(info.ssrc) {
-                log.is_browser = info.ssrc_rtx.is_some();
+                log.is_browser = repair.is_some();
             }
         }
     }
@@ -322,8 +322,10 @@ mod tests {
 
     /// What the generator requests after these packets, per media stream.
     fn requested_after(packets: Vec<rtc::rtp::Packet>) -> Vec<(u32, Vec<u16>)> {
-        let mut generator =
-            NackGenerator::new(Arc::new(LinkState::new(crate::link::Bitrate::ZERO)));
+        let mut generator = NackGenerator::new(
+            Arc::new(LinkState::new(crate::link::Bitrate::ZERO)),
+            Declared::default(),
+        );
         for info in streams(1, 2) {
             generator.bind_remote_stream(&info);
         }

@@ -8,7 +8,7 @@ use rtc::interceptor::{Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
 
 use super::streams::Streams;
-use super::{Retransmissions, Tap, keyframe_requests};
+use super::{Declared, Retransmissions, Tap, keyframe_requests};
 use crate::link::LinkState;
 use crate::rtp::SequenceUnwrapper;
 
@@ -106,12 +106,12 @@ pub(crate) struct RepairTap {
 }
 
 impl RepairTap {
-    /// A tap that counts in `link`.
-    pub(crate) fn new(link: Arc<LinkState>) -> Self {
+    /// A tap that counts in `link`, for the streams of `declared`.
+    pub(crate) fn new(link: Arc<LinkState>, declared: Declared) -> Self {
         Self {
             link,
             streams: Streams::default(),
-            retransmissions: Retransmissions::default(),
+            retransmissions: Retransmissions::new(declared),
         }
     }
 
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_retransmission_on_another_stream_fills_the_gap_and_counts_as_nothing_else() {
         let link = Arc::new(LinkState::new(crate::link::Bitrate::ZERO));
-        let mut tap = RepairTap::new(Arc::clone(&link));
+        let mut tap = RepairTap::new(Arc::clone(&link), Declared::default());
         for info in streams(1, 2) {
             tap.bind_remote_stream(&info);
         }

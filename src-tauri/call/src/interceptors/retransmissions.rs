@@ -5,6 +5,7 @@
 
 use rtc::interceptor::StreamInfo;
 
+use super::Declared;
 use super::streams::Streams;
 
 /// The streams of retransmissions, by what they retransmit.
@@ -12,22 +13,40 @@ use super::streams::Streams;
 pub(super) struct Retransmissions {
     /// From the SSRC of the retransmissions to that of the media.
     streams: Streams<u32>,
+    /// The library says which streams belong together only if packets carry its own payload types.
+    declared: Declared,
 }
 
 impl Retransmissions {
-    /// A stream of the partner begins. That of the media comes before that of its retransmissions.
-    pub(super) fn bind(&mut self, info: &StreamInfo) {
-        if let Some(ssrc) = info.ssrc_rtx {
-            self.streams.begin(ssrc);
-            if let Some(media) = self.streams.get_mut(ssrc) {
-                *media = info.ssrc;
-            }
+    pub(super) fn new(declared: Declared) -> Self {
+        Self {
+            streams: Streams::default(),
+            declared,
         }
+    }
+
+    /// A stream of the partner begins. That of the media comes before that of its retransmissions,
+    /// whose SSRC is returned.
+    pub(super) fn bind(&mut self, info: &StreamInfo) -> Option<u32> {
+        let ssrc = info
+            .ssrc_rtx
+            .or_else(|| self.declared.repair_of(info.ssrc))?;
+        self.streams.begin(ssrc);
+        if let Some(media) = self.streams.get_mut(ssrc) {
+            *media = info.ssrc;
+        }
+
+        Some(ssrc)
     }
 
     /// A stream of the partner ends.
     pub(super) fn unbind(&mut self, info: &StreamInfo) {
-        if let Some(ssrc) = info.ssrc_rtx {
+        let of_this = self.streams.iter_mut();
+        let repairs: Vec<u32> = of_this
+            .filter(|(_, media)| **media == info.ssrc)
+            .map(|(ssrc, _)| ssrc)
+            .collect();
+        for ssrc in repairs {
             self.streams.end(ssrc);
         }
     }
@@ -110,6 +129,23 @@ mod tests {
         assert_eq!(known.original(&retransmission(1, 12, 700)), None);
 
         known.unbind(&media);
+        assert!(!known.carries(2));
+    }
+
+    #[test]
+    fn streams_that_the_library_does_not_join_are_joined_by_the_description() {
+        let declared = Declared::default();
+        let mut known = Retransmissions::new(declared.clone());
+        declared.set(vec![(1, Some(2)), (3, None)]);
+        let stream = |ssrc| StreamInfo {
+            ssrc,
+            ..StreamInfo::default()
+        };
+        assert_eq!(known.bind(&stream(1)), Some(2));
+        assert_eq!(known.bind(&stream(3)), None);
+        assert_eq!(known.original(&retransmission(2, 9, 700)), Some((1, 700)));
+
+        known.unbind(&stream(1));
         assert!(!known.carries(2));
     }
 }

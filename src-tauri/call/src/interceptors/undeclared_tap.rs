@@ -1,40 +1,26 @@
 //! Notices streams of the partner that no description announced.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rtc::interceptor::{Packet, TaggedPacket};
 
-use super::Tap;
+use super::{Declared, Tap};
 
 /// A stream with the same payload type that was heard this recently is the one to listen to.
 const IS_CURRENT: Duration = Duration::from_secs(1);
 /// The shortest time between two reports of the same payload type.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// The most reports of one payload type. Each can cost a renegotiation on this side, if the payload
-/// type is one of media; there are two or three of these.
+/// type is one of media.
 const MAX_REPORTS: u32 = 16;
+
+/// The most reports of all payload types within [`FORGIVEN`].
+const MAX_ALL_REPORTS: u32 = 64;
 
 /// After this long without a report, they are counted from the start: a long call may change its
 /// streams often.
 const FORGIVEN: Duration = Duration::from_secs(60);
-
-/// The SSRCs of the streams that the library expects now.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Declared(Arc<Mutex<Vec<u32>>>);
-
-impl Declared {
-    /// It expects these from now on, and no others.
-    pub(crate) fn set(&self, ssrcs: Vec<u32>) {
-        *self.0.lock() = ssrcs;
-    }
-
-    fn has(&self, ssrc: u32) -> bool {
-        self.0.lock().contains(&ssrc)
-    }
-}
 
 /// Called with the SSRC and the payload type of a stream that the library drops.
 pub(crate) type OnUndeclared = Box<dyn Fn(u32, u8) + Send + Sync>;
@@ -48,6 +34,8 @@ pub(crate) struct UndeclaredTap {
     heard: HashMap<u8, Instant>,
     /// When streams with this payload type were reported last, and how often.
     reported: HashMap<u8, (Instant, u32)>,
+    /// Reports of all payload types, and since when they are counted.
+    all: Option<(Instant, u32)>,
 }
 
 impl UndeclaredTap {
@@ -57,6 +45,7 @@ impl UndeclaredTap {
             declared,
             heard: HashMap::new(),
             reported: HashMap::new(),
+            all: None,
         }
     }
 
@@ -78,9 +67,15 @@ impl UndeclaredTap {
             .filter(|(at, _)| is_recent(at, FORGIVEN));
         let reports = before.map_or(0, |(_, reports)| *reports);
         let too_soon = before.is_some_and(|(at, _)| is_recent(at, INTERVAL));
-        if has_another || too_soon || reports == MAX_REPORTS {
+        let (since, all) = self
+            .all
+            .filter(|(since, _)| is_recent(since, FORGIVEN))
+            .unwrap_or((now, 0));
+        if has_another || too_soon || reports == MAX_REPORTS || all == MAX_ALL_REPORTS {
             return;
         }
+
+        self.all = Some((since, all + 1));
 
         self.reported.insert(payload_type, (now, reports + 1));
         (self.report)(ssrc, payload_type);
@@ -98,6 +93,10 @@ impl Tap for UndeclaredTap {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -124,7 +123,7 @@ mod tests {
         tap.on_packet(at(500), 1, 96);
         assert_eq!(*reports.lock(), [(1, 96), (1, 96)], "twice a second");
 
-        tap.declared.set(vec![1]);
+        tap.declared.set(vec![(1, None)]);
         tap.on_packet(at(2_000), 1, 96);
         assert_eq!(reports.lock().len(), 2);
     }
@@ -133,7 +132,7 @@ mod tests {
     fn a_stream_beside_one_that_flows_is_not_wanted() {
         let (mut tap, reports) = tap();
         let start = Instant::now();
-        tap.declared.set(vec![1]);
+        tap.declared.set(vec![(1, None)]);
         tap.on_packet(start, 1, 96);
         tap.on_packet(start + Duration::from_millis(999), 2, 96);
         assert!(reports.lock().is_empty());
@@ -150,10 +149,10 @@ mod tests {
         let (mut tap, reports) = tap();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        tap.declared.set(vec![1]);
+        tap.declared.set(vec![(1, None)]);
         tap.on_packet(at(0), 1, 96);
         tap.on_packet(at(2), 2, 96);
-        tap.declared.set(vec![2]);
+        tap.declared.set(vec![(2, None)]);
         tap.on_packet(at(3), 2, 96);
         tap.on_packet(at(5), 1, 96);
         assert_eq!(*reports.lock(), [(2, 96), (1, 96)]);
@@ -169,8 +168,26 @@ mod tests {
 
         let many = reports.lock().len();
         assert!(
-            (16..=16 * 14).contains(&many),
+            (17..=16 * 14).contains(&many),
             "{many}: sixteen, then a minute of none"
         );
+    }
+
+    #[test]
+    fn a_partner_cannot_make_this_side_work_with_many_payload_types() {
+        let (mut tap, reports) = tap();
+        let start = Instant::now();
+        for packet in 0..5_900_u32 {
+            let payload_type = (packet % 128) as u8;
+            tap.on_packet(
+                start + Duration::from_millis(10) * packet,
+                packet,
+                payload_type,
+            );
+        }
+
+        assert_eq!(reports.lock().len(), 64, "within a minute");
+        tap.on_packet(start + Duration::from_secs(121), 1, 7);
+        assert_eq!(reports.lock().len(), 65);
     }
 }

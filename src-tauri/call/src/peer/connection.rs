@@ -47,7 +47,7 @@ const LAST_HEARD_TAP: Slot = Slot::Custom(2_400);
 /// Beside the one before: it looks at the same packets.
 const UNDECLARED_TAP: Slot = Slot::Custom(2_410);
 
-/// Beside those before: packets that are paced have been, and those that are sent again are there.
+/// Beside the others: packets have left the pacer here, and retransmissions are among them.
 const SENT_TAP: Slot = Slot::Custom(2_420);
 
 /// How to set up a peer connection.
@@ -136,13 +136,13 @@ impl Peer {
         let mut engine = MediaEngine::default();
         formats::register(&mut engine, config.codec).map_err(could_not("register its codecs"))?;
 
-        let (registry, link) = congestion::register(&mut engine, config.link)?;
+        let declared = Declared::default();
+        let (registry, link) = congestion::register_with(&mut engine, config.link, &declared)?;
         formats::register_retransmissions(&mut engine, config.codec)
             .map_err(could_not("register its retransmissions"))?;
 
         let heard = LastHeard::new(Instant::now());
         let sent = Arc::new(SentStreams::default());
-        let declared = Declared::default();
         let undeclared = {
             let events = events.clone();
             move |ssrc, payload_type| {
@@ -299,7 +299,8 @@ impl Peer {
     pub async fn apply_offer(&mut self, offer: &str, rollback: bool) -> Result<String, PeerError> {
         let description::RemoteDescription { remote, candidates } =
             description::from_json(offer, RTCSdpType::Offer)?;
-        let ufrag = self.negotiation.ufrag(RTCSdpType::Offer, &remote);
+        let plan = self.negotiation.read(RTCSdpType::Offer, remote)?;
+        let ufrag = plan.ufrag().to_owned();
         let is_restart = self.candidates.is_restart(&ufrag);
         if is_restart && !self.can_restart() {
             return Err(PeerError::NoNetwork);
@@ -311,7 +312,7 @@ impl Peer {
             self.is_offering = false;
         }
 
-        let ForLibrary { sdp, negotiated } = self.negotiation.on_offer(remote)?;
+        let ForLibrary { sdp, negotiated } = self.negotiation.apply(plan);
         self.declared.set(self.negotiation.streams());
         if is_restart {
             self.sent_candidates.forget();
@@ -326,9 +327,7 @@ impl Peer {
         self.candidates.on_description(&ufrag, candidates).await;
         let answer = self.create_answer().await?;
         let sdp = self.negotiation.answer(&answer, &self.tracks.sent())?;
-        let answer = self.set_local(answer, sdp).await?;
-        self.set_wire_formats().await?;
-        Ok(answer)
+        self.set_local(answer, sdp).await
     }
 
     /// Applies the partner's answer.
@@ -338,15 +337,15 @@ impl Peer {
     pub async fn apply_answer(&mut self, answer: &str) -> Result<(), PeerError> {
         let description::RemoteDescription { remote, candidates } =
             description::from_json(answer, RTCSdpType::Answer)?;
-        let ufrag = self.negotiation.ufrag(RTCSdpType::Answer, &remote);
-        let ForLibrary { sdp, negotiated } = self.negotiation.on_answer(remote)?;
+        let plan = self.negotiation.read(RTCSdpType::Answer, remote)?;
+        let ufrag = plan.ufrag().to_owned();
+        let ForLibrary { sdp, negotiated } = self.negotiation.apply(plan);
         self.declared.set(self.negotiation.streams());
         self.is_offering = false;
         self.tracks.follow(&negotiated).await?;
         self.negotiated = negotiated;
 
         self.set_remote(RTCSdpType::Answer, sdp).await?;
-        self.set_wire_formats().await?;
         self.candidates.on_description(&ufrag, candidates).await;
         if std::mem::take(&mut self.has_new_servers) {
             self.gather_again().await?;
@@ -380,8 +379,7 @@ impl Peer {
         if kind == RTCSdpType::Offer {
             self.set_remote(kind, sdp).await?;
             let answer = self.create_answer().await?;
-            self.apply_own(answer).await?;
-            return self.set_wire_formats().await;
+            return self.apply_own(answer).await;
         }
 
         let offer = self
@@ -390,8 +388,7 @@ impl Peer {
             .await
             .map_err(could_not("receive a stream"))?;
         self.apply_own(offer).await?;
-        self.set_remote(kind, sdp).await?;
-        self.set_wire_formats().await
+        self.set_remote(kind, sdp).await
     }
 
     /// The kinds of media that this side has and the partner does not want.
@@ -585,7 +582,9 @@ impl Peer {
         applied.map_err(|error| {
             tracing::debug!(%error, "rejected the partner's description");
             PeerError::BadDescription("it contradicts itself or what was agreed")
-        })
+        })?;
+        // The description has set the library's numbers.
+        self.set_wire_formats().await
     }
 
     /// Applies a description of this side, and returns what to send for it: `sdp` as JSON.

@@ -55,15 +55,16 @@ pub(crate) fn read_description(json: &str, kind: webrtc::peer_connection::RTCSdp
     let mut negotiation = Negotiation::default();
     if kind == RTCSdpType::Answer {
         // Nothing was offered.
-        let _ = negotiation.on_answer(remote);
+        let _ = negotiation.read(kind, remote);
         return;
     }
 
     for _ in 0..2 {
         // It may have nothing in common with Tandem.
-        let Ok(library) = negotiation.on_offer(remote.clone()) else {
+        let Ok(plan) = negotiation.read(kind, remote.clone()) else {
             return;
         };
+        let library = negotiation.apply(plan);
         let answer = library.sdp.replace("a=setup:actpass", "a=setup:passive");
         let answer = RTCSessionDescription::answer(answer).expect("the library's words");
         let answer = negotiation

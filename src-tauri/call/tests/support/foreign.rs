@@ -56,8 +56,8 @@ pub(crate) struct Seen {
 }
 
 impl Foreign {
-    /// Searches in `room` and calls whom it meets there. What it says passes through `out`, what it
-    /// hears through `back`.
+    /// Searches in `room` and calls the partner that it finds. The descriptions that it sends pass
+    /// through `out`, those that it receives through `back`.
     pub(crate) async fn join(server: &TestServer, room: &str, out: Edit, back: Edit) -> Self {
         let seen = Arc::new(Seen::default());
         let (offers, orders) = unbounded_channel();

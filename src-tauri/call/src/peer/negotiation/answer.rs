@@ -69,19 +69,21 @@ fn accept(section: &mut Section, offered: &[WireFormat]) -> Vec<WireFormat> {
     let retransmissions = media.retransmissions.clone();
     media.formats.retain(|format| {
         let number = format.payload_type;
-        let own = offered.iter().find(|own| {
-            own.format.codec == format.codec
-                && (own.format.payload_type == number || own.format.is_same(format))
-        });
+        // The number says which one it is. Its parameters may be spelled as another's.
+        let mut candidates = offered.iter().filter(|it| it.format.codec == format.codec);
+        let by_number = candidates
+            .clone()
+            .find(|it| it.format.payload_type == number);
+        let offered = by_number.or_else(|| candidates.find(|it| it.format.is_same(format)));
         let is_repaired = retransmissions.iter().any(|(_, of)| *of == number);
-        accepted.extend(own.map(|own| WireFormat {
+        accepted.extend(offered.map(|offered| WireFormat {
             format: Format {
-                payload_type: own.format.payload_type,
+                payload_type: offered.format.payload_type,
                 ..format.clone()
             },
-            repair: own.repair.filter(|_| is_repaired),
+            repair: offered.repair.filter(|_| is_repaired),
         }));
-        own.is_some()
+        offered.is_some()
     });
     accepted
 }

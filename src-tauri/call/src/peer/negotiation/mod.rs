@@ -21,6 +21,7 @@ mod answer;
 mod h264;
 mod negotiated;
 mod numbers;
+mod offer;
 mod remote;
 mod sections;
 mod streams;

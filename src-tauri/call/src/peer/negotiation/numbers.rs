@@ -9,9 +9,11 @@
 //! **So the library** gets every format that Tandem has, in each description, and always under the
 //! same numbers: those of the first description where it can be. [`Numbers`] keeps them.
 //!
-//! **Packets** carry the numbers of the descriptions. The library looks at the number when it meets
-//! a stream, and when it sends: what it may meet and send is set beside the descriptions
-//! (`RTCRtpTransceiver::set_codec_preferences`), see [`Numbers::on_the_wire`].
+//! **Packets** carry the numbers of the descriptions. The library looks at the number when a stream
+//! begins, when it sends, and to find what a retransmission repairs; it compares with the codec
+//! preferences, which are set after each description ([`Numbers::on_the_wire`]). Which stream
+//! repairs which it would tell its interceptors only under its own numbers, so ours know from
+//! [`Declared`](crate::interceptors::Declared).
 
 use rtc::rtp_transceiver::rtp_sender::{RTCPFeedback, RTCRtpCodecParameters};
 use tandem_media::codec::VideoCodec;
@@ -19,7 +21,7 @@ use tandem_media::codec::VideoCodec;
 use super::remote::Media;
 use crate::peer::formats::{self, Format, MediaKind};
 
-/// The dynamic payload types (RFC 3551 §6), those that are made for it first.
+/// The dynamic payload types, and then those that are unassigned (RFC 3551 §6).
 const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [96..=127, 35..=63];
 
 /// A format as the descriptions between both sides name it.
@@ -33,7 +35,7 @@ pub(super) struct WireFormat {
 /// A format as the library names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LibraryFormat {
-    /// In Tandem's own words.
+    /// With the parameters under which the library knows it.
     pub(super) format: Format,
     /// The payload type of its retransmissions. `None` for audio.
     pub(super) repair: Option<u8>,
@@ -62,23 +64,28 @@ impl WireFormat {
 }
 
 impl Numbers {
-    /// The library is about to read or has written the first description with this media: its
-    /// numbers count from now on. Later ones change nothing.
-    pub(super) fn learn(&mut self, media: &Media) {
-        if !self.of_kind[media.kind as usize].is_empty() {
-            return;
+    /// The library is about to read or has written a description with these sections. The first one
+    /// of a kind decides the numbers of its formats; later ones change nothing.
+    pub(super) fn learn<'a>(&mut self, sections: impl Iterator<Item = &'a Media>) {
+        let is_new = |media: &&Media| self.of_kind[media.kind as usize].is_empty();
+        let sections: Vec<&Media> = sections.filter(is_new).collect();
+        // What the description names comes first, so that nothing else gets these numbers.
+        for media in &sections {
+            for wire in WireFormat::of(media, true) {
+                self.add(media.kind, &wire.format, wire.repair);
+            }
         }
 
-        for wire in WireFormat::of(media, true) {
-            self.add(media.kind, &wire.format, wire.repair);
-        }
+        for media in sections {
+            let all = match media.kind {
+                MediaKind::Audio => vec![formats::opus()],
+                MediaKind::Video => formats::all_video(VideoCodec::H264),
+            };
+            for format in all {
+                self.add(media.kind, &format, None);
+            }
 
-        let all = match media.kind {
-            MediaKind::Audio => vec![formats::opus()],
-            MediaKind::Video => formats::all_video(VideoCodec::H264),
-        };
-        for format in all {
-            self.add(media.kind, &format, None);
+            self.add_repairs(media.kind);
         }
     }
 
@@ -88,11 +95,10 @@ impl Numbers {
             return;
         }
 
-        let Some(payload_type) = self.free(Some(format.payload_type)) else {
+        let Some(payload_type) = self.free(format.payload_type) else {
             return;
         };
-        let index = kind as usize;
-        self.of_kind[index].push(LibraryFormat {
+        self.of_kind[kind as usize].push(LibraryFormat {
             format: Format {
                 payload_type,
                 ..format.own()
@@ -100,15 +106,27 @@ impl Numbers {
             repair: None,
         });
 
-        let repair = repair.or_else(|| Some(formats::retransmissions(format)?.payload_type));
-        let repair = repair.and_then(|repair| self.free(Some(repair)));
-        if let Some(added) = self.of_kind[index].last_mut() {
+        let repair = repair.and_then(|repair| self.free(repair));
+        if let Some(added) = self.of_kind[kind as usize].last_mut() {
             added.repair = repair;
         }
     }
 
+    /// Adds the retransmissions that the description has not named.
+    fn add_repairs(&mut self, kind: MediaKind) {
+        for index in 0..self.of_kind[kind as usize].len() {
+            let known = &self.of_kind[kind as usize][index];
+            let repair = formats::retransmissions(&known.format).map(|codec| codec.payload_type);
+            if known.repair.is_none()
+                && let Some(repair) = repair.and_then(|repair| self.free(repair))
+            {
+                self.of_kind[kind as usize][index].repair = Some(repair);
+            }
+        }
+    }
+
     /// `wanted`, or else the first number that nothing has yet.
-    fn free(&self, wanted: Option<u8>) -> Option<u8> {
+    fn free(&self, wanted: u8) -> Option<u8> {
         let is_free =
             |number: &u8| {
                 !self.of_kind.iter().flatten().any(|known| {
@@ -116,8 +134,7 @@ impl Numbers {
                 })
             };
 
-        wanted
-            .into_iter()
+        std::iter::once(wanted)
             .chain(DYNAMIC.into_iter().flatten())
             .find(is_free)
     }
@@ -163,7 +180,8 @@ impl Numbers {
         media: &Media,
         received: &[WireFormat],
     ) -> Option<Vec<RTCRtpCodecParameters>> {
-        let all = with_older(WireFormat::of(media, false), received);
+        let mut all = received.to_vec();
+        add_older(&mut all, &WireFormat::of(media, false), &[]);
 
         let is_known = |wire: &WireFormat| {
             self.library(media.kind, &wire.format).is_some_and(|known| {
@@ -176,13 +194,13 @@ impl Numbers {
         }
 
         let codecs = all.iter().flat_map(|wire| {
-            let own = wire.format.own();
-            let mut codec = own.to_rtc();
-            codec.rtp_codec.rtcp_feedback = media.feedback_of(&own).map(feedback).collect();
+            let format = wire.format.own();
+            let mut codec = format.to_rtc();
+            codec.rtp_codec.rtcp_feedback = media.feedback_of(&format).map(feedback).collect();
             let repair = wire.repair.and_then(|payload_type| {
                 Some(RTCRtpCodecParameters {
                     payload_type,
-                    ..formats::retransmissions(&own)?
+                    ..formats::retransmissions(&format)?
                 })
             });
             [Some(codec), repair]
@@ -191,28 +209,70 @@ impl Numbers {
     }
 }
 
-/// What `current` says, and from `before` what it does not contradict: packets under the old numbers
-/// may still be on their way.
-pub(super) fn with_older(mut current: Vec<WireFormat>, before: &[WireFormat]) -> Vec<WireFormat> {
-    let is_used = |current: &[WireFormat], number: u8| {
-        current
-            .iter()
-            .any(|wire| wire.format.payload_type == number || wire.repair == Some(number))
-    };
+/// What packets of the partner may carry. The numbers of the description before still count, because
+/// packets may be on their way, and those of the first one: some partners go on with them whatever
+/// they say later.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Received {
+    first: [Vec<WireFormat>; 2],
+    last: [Vec<WireFormat>; 2],
+    all: [Vec<WireFormat>; 2],
+}
 
-    for older in before {
-        if is_used(&current, older.format.payload_type) {
-            continue;
+impl Received {
+    /// After a description in which this side names the formats `local`, and the partner those of
+    /// the section `remote` of a kind. An answer may have numbers of its own, and some partners send
+    /// with these instead of the offer's.
+    pub(super) fn after<'a>(
+        &self,
+        local: &[Vec<WireFormat>; 2],
+        remote: impl Fn(MediaKind) -> Option<&'a Media>,
+    ) -> Self {
+        let mut all = local.clone();
+        let mut first = self.first.clone();
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            let index = kind as usize;
+            let others = &local[1 - index];
+            let remote = remote(kind).map(|media| WireFormat::of(media, false));
+            let remote = remote.unwrap_or_default();
+            for older in [&remote, &self.last[index], &self.first[index]] {
+                add_older(&mut all[index], older, others);
+            }
+
+            if first[index].is_empty() {
+                first[index].clone_from(&local[index]);
+            }
         }
 
-        let repair = older.repair.filter(|number| !is_used(&current, *number));
-        current.push(WireFormat {
-            format: older.format.clone(),
-            repair,
-        });
+        Self {
+            first,
+            last: local.clone(),
+            all,
+        }
     }
 
-    current
+    pub(super) fn of(&self, kind: MediaKind) -> &[WireFormat] {
+        &self.all[kind as usize]
+    }
+}
+
+/// Adds what neither `current` nor the other kind of media, `others`, contradicts.
+fn add_older(current: &mut Vec<WireFormat>, older: &[WireFormat], others: &[WireFormat]) {
+    for wire in older {
+        let is_used = |number: u8| {
+            current
+                .iter()
+                .chain(others)
+                .any(|other| other.format.payload_type == number || other.repair == Some(number))
+        };
+        if !is_used(wire.format.payload_type) {
+            let repair = wire.repair.filter(|number| !is_used(*number));
+            current.push(WireFormat {
+                format: wire.format.clone(),
+                repair,
+            });
+        }
+    }
 }
 
 /// An `a=rtcp-fb` as the library has it.

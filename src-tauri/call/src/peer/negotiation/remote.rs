@@ -164,6 +164,16 @@ impl Remote {
     }
 }
 
+#[cfg(test)]
+impl Remote {
+    /// Whether a section has a format and ICE credentials.
+    pub(in crate::peer) fn has_media(&self) -> bool {
+        self.sections
+            .iter()
+            .any(|section| section.is_usable() && section.transport.ufrag.is_some())
+    }
+}
+
 impl Section {
     fn read(media: &MediaDescription, session: &SessionDescription, default: &Transport) -> Self {
         let name = &media.media_name;
@@ -228,7 +238,7 @@ impl Media {
 
         let mut formats: Vec<Format> = Vec::new();
         for number in media.media_name.formats.iter().take(MAX_ENTRIES) {
-            let format = number.parse().ok().and_then(|payload_type| {
+            let format = payload_type(number).and_then(|payload_type| {
                 let map = of_format("rtpmap", payload_type)?;
                 let parameters = of_format("fmtp", payload_type).unwrap_or_default();
                 Format::parse(kind, payload_type, map, parameters)
@@ -245,7 +255,7 @@ impl Media {
 
         let retransmissions = media.media_name.formats.iter().take(MAX_ENTRIES);
         let retransmissions = retransmissions.filter_map(|number| {
-            let payload_type: u8 = number.parse().ok()?;
+            let payload_type = payload_type(number)?;
             let map = of_format("rtpmap", payload_type)?;
             let repaired = parameter(of_format("fmtp", payload_type)?, "apt")?
                 .parse()
@@ -296,6 +306,13 @@ impl Media {
             .filter(move |(number, _)| number.is_none_or(|number| number == payload_type))
             .map(|(_, feedback)| feedback.as_str())
     }
+}
+
+/// A payload type as a packet can have it: seven bits, without those in which RTCP would be found
+/// (RFC 5761 §4).
+fn payload_type(text: &str) -> Option<u8> {
+    let number = text.parse().ok()?;
+    matches!(number, 0..=63 | 96..=127).then_some(number)
 }
 
 impl Transport {

@@ -6,12 +6,13 @@ use webrtc::peer_connection::{RTCSdpType, RTCSessionDescription};
 
 use super::answer::read_answer;
 use super::negotiated::Negotiated;
-use super::numbers::{Numbers, WireFormat, with_older};
+use super::numbers::{Numbers, Received, WireFormat};
+use super::offer::read_offer;
 use super::remote::{Content, Line, Media, Remote, Section, Transport};
 use super::streams::Streams;
 use super::{to_library, to_partner};
 use crate::peer::error::PeerError;
-use crate::peer::formats::{Format, MediaKind};
+use crate::peer::formats::MediaKind;
 
 /// What the library has a section for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +66,7 @@ pub(super) enum DtlsRole {
 }
 
 /// Offers and answers of one peer connection.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::peer) struct Negotiation {
     /// As both sides agreed last.
     agreed: Sections,
@@ -77,8 +78,26 @@ pub(in crate::peer) struct Negotiation {
     /// The hash of the partner's certificate.
     fingerprint: Option<(String, String)>,
     streams: Streams,
-    /// What the partner may send, under which numbers: those agreed on, and earlier ones.
-    received: [Vec<WireFormat>; 2],
+    received: Received,
+}
+
+/// What a description of the partner comes to.
+#[derive(Debug)]
+pub(in crate::peer) struct Plan {
+    kind: RTCSdpType,
+    remote: Remote,
+    sections: Sections,
+    negotiated: Negotiated,
+    received: Received,
+    transport: Transport,
+}
+
+impl Plan {
+    /// `a=ice-ufrag` of the transport that will be used: if it changes, ICE restarts (RFC 8839
+    /// §4.4.1.1.1).
+    pub(in crate::peer) fn ufrag(&self) -> &str {
+        self.transport.ufrag.as_deref().unwrap_or_default()
+    }
 }
 
 /// A description for the library, and what it means.
@@ -147,7 +166,7 @@ impl Sections {
     }
 
     /// Adds the slots that the library has not had. The library numbers sections by their places.
-    fn add_to_library(&mut self, slot: Slot, content: &Content) {
+    pub(super) fn add_to_library(&mut self, slot: Slot, content: &Content) {
         match self.library.iter_mut().find(|known| known.slot == slot) {
             Some(known) => known.content = content.clone(),
             None => self.library.push(LibrarySection {
@@ -193,12 +212,14 @@ impl Negotiation {
             proposed.bundled = true;
         }
 
+        proposed
+            .numbers
+            .learn(own.sections.iter().filter_map(Section::media));
         for section in own.sections {
             let Some(slot) = section.slot() else { continue };
             let is_new = !proposed.library.iter().any(|known| known.slot == slot);
             if is_new {
                 if let Some(media) = section.media() {
-                    proposed.numbers.learn(media);
                     proposed.formats[media.kind as usize] = WireFormat::of(media, true);
                 }
 
@@ -226,107 +247,73 @@ impl Negotiation {
         self.proposed = None;
     }
 
-    /// The partner answered.
+    /// What a description of the partner comes to. Nothing has changed yet.
     ///
     /// # Errors
     /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`].
-    pub(in crate::peer) fn on_answer(&mut self, remote: Remote) -> Result<ForLibrary, PeerError> {
-        let proposed = self
-            .proposed
-            .clone()
-            .ok_or(PeerError::BadDescription("it answers no offer"))?;
-        let (sections, remote) = read_answer(proposed, remote)?;
-        let (negotiated, transport) = self.check(&sections, &remote)?;
-        let role = match transport.setup.as_deref() {
-            Some("passive") => DtlsRole::Active,
-            _ => DtlsRole::Passive,
-        };
-
-        self.role.get_or_insert(role);
-        if self.fingerprint.is_none() {
-            self.fingerprint = transport.fingerprints.first().cloned();
-        }
-
-        self.agree(sections);
-        self.proposed = None;
-        let sdp = self.for_library(RTCSdpType::Answer, &remote, &transport);
-        self.last = Some((RTCSdpType::Answer, remote));
-        Ok(ForLibrary { sdp, negotiated })
-    }
-
-    /// The partner offers.
-    ///
-    /// # Errors
-    /// [`PeerError::BadDescription`], [`PeerError::NoCommonCodec`]; nothing has changed then.
-    pub(in crate::peer) fn on_offer(
-        &mut self,
-        mut remote: Remote,
-    ) -> Result<ForLibrary, PeerError> {
-        for media in remote.sections.iter_mut().filter_map(Section::media_mut) {
-            prefer_simple_formats(&mut media.formats);
-        }
-
-        let sections = assign(&self.agreed, &remote)?;
-        let (negotiated, transport) = self.check(&sections, &remote)?;
-        let role = match transport.setup.as_deref() {
-            Some("passive") => DtlsRole::Active,
-            Some("holdconn") => {
-                return Err(PeerError::BadDescription("it wants no connection yet"));
-            }
-            _ => DtlsRole::Passive,
-        };
-
-        self.role.get_or_insert(role);
-        if self.fingerprint.is_none() {
-            self.fingerprint = transport.fingerprints.first().cloned();
-        }
-
-        self.agree(sections);
-        let sdp = self.for_library(RTCSdpType::Offer, &remote, &transport);
-        self.last = Some((RTCSdpType::Offer, remote));
-        Ok(ForLibrary { sdp, negotiated })
-    }
-
-    /// `a=ice-ufrag` where an offer or an answer says it for the transport that will be used: if it
-    /// changes, ICE restarts (RFC 8839 §4.4.1.1.1). Empty if the description cannot be used.
-    pub(in crate::peer) fn ufrag(&self, kind: RTCSdpType, remote: &Remote) -> String {
-        let sections = match kind {
-            RTCSdpType::Offer => assign(&self.agreed, remote).ok(),
-            _ => self.proposed.clone().and_then(|proposed| {
-                let (sections, _) = read_answer(proposed, remote.clone()).ok()?;
-                Some(sections)
-            }),
-        };
-        let transport = sections.as_ref().and_then(|it| it.transport(remote));
-        transport
-            .and_then(|transport| transport.ufrag.clone())
-            .unwrap_or_default()
-    }
-
-    /// What a description comes to, and the transport to use.
-    fn check(
+    pub(in crate::peer) fn read(
         &self,
-        sections: &Sections,
-        remote: &Remote,
-    ) -> Result<(Negotiated, Transport), PeerError> {
+        kind: RTCSdpType,
+        remote: Remote,
+    ) -> Result<Plan, PeerError> {
+        let (sections, remote) = match kind {
+            RTCSdpType::Offer => read_offer(&self.agreed, remote)?,
+            _ => {
+                let proposed = self.proposed.clone();
+                let proposed = proposed.ok_or(PeerError::BadDescription("it answers no offer"))?;
+                read_answer(proposed, remote)?
+            }
+        };
+
         let described = remote.sections.iter().filter_map(Section::slot);
-        let mut negotiated = sections.negotiated(remote).or_no_common_codec(described)?;
+        let mut negotiated = sections.negotiated(&remote).or_no_common_codec(described)?;
+        let received = self.received.after(&sections.formats, |kind| {
+            let index = sections.live(Slot::of(kind))?;
+            remote.sections.get(index)?.media()
+        });
         for kind in [MediaKind::Audio, MediaKind::Video] {
-            let index = kind as usize;
-            let received = with_older(sections.formats[index].clone(), &self.received[index]);
-            *negotiated.received_mut(kind) = received.into_iter().map(|wire| wire.format).collect();
+            let formats = received.of(kind).iter().map(|wire| wire.format.clone());
+            *negotiated.received_mut(kind) = formats.collect();
         }
 
-        Ok((negotiated, self.transport(sections, remote)?))
+        let transport = self.transport(&sections, &remote)?;
+        if kind == RTCSdpType::Offer && transport.setup.as_deref() == Some("holdconn") {
+            return Err(PeerError::BadDescription("it wants no connection yet"));
+        }
+
+        Ok(Plan {
+            kind,
+            remote,
+            sections,
+            negotiated,
+            received,
+            transport,
+        })
     }
 
-    /// From now on it is so.
-    fn agree(&mut self, sections: Sections) {
-        for (received, formats) in self.received.iter_mut().zip(&sections.formats) {
-            *received = with_older(formats.clone(), received);
+    /// Does what [`read`](Self::read) has planned, and returns the description for the library.
+    pub(in crate::peer) fn apply(&mut self, plan: Plan) -> ForLibrary {
+        let role = match plan.transport.setup.as_deref() {
+            Some("passive") => DtlsRole::Active,
+            _ => DtlsRole::Passive,
+        };
+        self.role.get_or_insert(role);
+        if self.fingerprint.is_none() {
+            self.fingerprint = plan.transport.fingerprints.first().cloned();
         }
 
-        self.agreed = sections;
+        if plan.kind == RTCSdpType::Answer {
+            self.proposed = None;
+        }
+
+        self.agreed = plan.sections;
+        self.received = plan.received;
+        let sdp = self.for_library(plan.kind, &plan.remote, &plan.transport);
+        self.last = Some((plan.kind, plan.remote));
+        ForLibrary {
+            sdp,
+            negotiated: plan.negotiated,
+        }
     }
 
     /// The library answered the partner's offer: the description to send. `sends` are the kinds of
@@ -364,9 +351,8 @@ impl Negotiation {
             .into_iter()
             .filter_map(|slot| remote.sections.get(self.agreed.live(slot)?)?.media())
             .find(|media| {
-                self.received[media.kind as usize]
-                    .iter()
-                    .any(|wire| wire.format.payload_type == payload_type)
+                let mut received = self.received.of(media.kind).iter();
+                received.any(|wire| wire.format.payload_type == payload_type)
             })?;
 
         self.streams.learn(media.kind, ssrc, media.ssrc);
@@ -374,8 +360,8 @@ impl Negotiation {
         Some((kind, self.for_library(kind, &remote, &transport)))
     }
 
-    /// The SSRCs of the streams that the library expects, with those of retransmissions.
-    pub(in crate::peer) fn streams(&self) -> Vec<u32> {
+    /// The SSRCs of the streams that the library expects, each with that of its retransmissions.
+    pub(in crate::peer) fn streams(&self) -> Vec<(u32, Option<u32>)> {
         let Some((_, remote)) = &self.last else {
             return Vec::new();
         };
@@ -384,11 +370,10 @@ impl Negotiation {
             .into_iter()
             .filter_map(|slot| remote.sections.get(self.agreed.live(slot)?)?.media());
         media
-            .flat_map(|media| {
+            .map(|media| {
                 let ssrc = self.streams.ssrc(media.kind, media.ssrc);
-                [Some(ssrc), media.repair_of(ssrc)]
+                (ssrc, media.repair_of(ssrc))
             })
-            .flatten()
             .collect()
     }
 
@@ -401,7 +386,7 @@ impl Negotiation {
         let (_, remote) = self.last.as_ref()?;
         let index = self.agreed.live(Slot::of(kind))?;
         let media = remote.sections.get(index)?.media()?;
-        let received = &self.received[kind as usize];
+        let received = self.received.of(kind);
         self.agreed.numbers.on_the_wire(media, received)
     }
 
@@ -458,7 +443,7 @@ impl Negotiation {
 }
 
 impl Section {
-    fn media_mut(&mut self) -> Option<&mut Media> {
+    pub(super) fn media_mut(&mut self) -> Option<&mut Media> {
         match &mut self.content {
             Content::Media(media) => Some(media),
             Content::Data { .. } | Content::Unknown => None,
@@ -477,77 +462,6 @@ impl Sections {
             }
         }
     }
-}
-
-/// Which section of an offer is used for what. A section stays in use as long as it can.
-fn assign(before: &Sections, remote: &Remote) -> Result<Sections, PeerError> {
-    if remote.sections.len() < before.wire.len() {
-        return Err(PeerError::BadDescription(
-            "it has fewer sections than the one before",
-        ));
-    }
-
-    let mut sections = before.clone();
-    sections.bundled = !remote.bundle.is_empty();
-    sections.wire = remote
-        .sections
-        .iter()
-        .map(|section| WireSection {
-            line: section.line.clone(),
-            slot: None,
-        })
-        .collect();
-
-    // Without BUNDLE each section has a transport of its own, and Tandem has one.
-    let mut can_add = true;
-    for slot in [Slot::Audio, Slot::Video, Slot::Data] {
-        let fits = |index: &usize| {
-            remote.sections.get(*index).is_some_and(|section| {
-                section.slot() == Some(slot) && section.is_usable() && remote.bundles(section)
-            })
-        };
-        let kept = before.live(slot).filter(fits);
-        let place = kept.or_else(|| (0..remote.sections.len()).find(fits));
-        let Some(place) = place.filter(|_| can_add) else {
-            continue;
-        };
-
-        sections.wire[place].slot = Some(slot);
-        can_add = sections.bundled;
-    }
-
-    sections.formats = Default::default();
-    for (index, section) in remote.sections.iter().enumerate() {
-        if let Some(slot) = sections.wire[index].slot {
-            sections.add_to_library(slot, &section.content);
-            if let Some(media) = section.media() {
-                // Retransmissions on a stream that nobody can find would be lost.
-                let repaired = media.repair_ssrc.is_some() || !section.direction.send;
-                sections.numbers.learn(media);
-                sections.formats[media.kind as usize] = WireFormat::of(media, repaired);
-            }
-        }
-    }
-
-    Ok(sections)
-}
-
-impl Remote {
-    /// Whether a section shares the one transport. Without any group, all do or only one is used.
-    pub(super) fn bundles(&self, section: &Section) -> bool {
-        self.bundle.is_empty()
-            || section
-                .line
-                .mid
-                .as_ref()
-                .is_some_and(|mid| self.bundle.contains(mid))
-    }
-}
-
-/// Puts the formats first that every decoder is fast with, in the partner's order; the others are
-/// for partners that have nothing else.
-fn prefer_simple_formats(formats: &mut [Format]) {
-    formats.sort_by_key(|format| !format.is_simple());
 }
 
 /// Parses what the library wrote.

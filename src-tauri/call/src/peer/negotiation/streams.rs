@@ -3,7 +3,7 @@
 use crate::peer::formats::MediaKind;
 
 /// Where a stream of the partner is looked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Streams {
     /// Stand-ins while only the packets can tell, for audio and video: the library refuses a section
     /// without SSRC if there is more than one.

@@ -8,6 +8,8 @@ use super::{ForLibrary, Negotiation, Remote};
 use crate::peer::error::PeerError;
 use crate::peer::formats::MediaKind;
 
+mod numbers;
+
 const TRANSPORT: &str = "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\na=ice-ufrag:abcd\r\n\
     a=ice-pwd:0123456789abcdefghijklmn\r\na=setup:actpass\r\n";
 const HASH: &str = "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff";
@@ -55,7 +57,8 @@ fn read(text: &str) -> Remote {
 }
 
 fn offered(negotiation: &mut Negotiation, text: &str) -> Result<ForLibrary, PeerError> {
-    negotiation.on_offer(read(text))
+    let plan = negotiation.read(RTCSdpType::Offer, read(text))?;
+    Ok(negotiation.apply(plan))
 }
 
 /// What the library answers to `sdp`: all of it, in both directions.
@@ -70,6 +73,12 @@ fn answer(negotiation: &mut Negotiation, text: &str) -> String {
     negotiation
         .answer(&library_answers(&library.sdp), &both)
         .unwrap()
+}
+
+/// What an answer of the partner comes to.
+fn answered(negotiation: &mut Negotiation, text: &str) -> ForLibrary {
+    let plan = negotiation.read(RTCSdpType::Answer, read(text)).unwrap();
+    negotiation.apply(plan)
 }
 
 /// The lines that begin with `start`.
@@ -260,8 +269,10 @@ fn without_bundle_the_first_medium_is_the_call() {
 #[test]
 fn ice_restarts_with_the_section_that_is_used() {
     let mut negotiation = Negotiation::default();
-    let ufrag =
-        |negotiation: &Negotiation, text: &str| negotiation.ufrag(RTCSdpType::Offer, &read(text));
+    let ufrag = |negotiation: &Negotiation, text: &str| {
+        let plan = negotiation.read(RTCSdpType::Offer, read(text)).unwrap();
+        plan.ufrag().to_owned()
+    };
     // Video comes first, and audio is what is used.
     let text = sdp("", &[VIDEO, AUDIO]).replacen("ufrag:abcd", "ufrag:efgh", 1);
     assert_eq!(ufrag(&negotiation, &text), "abcd");
@@ -362,190 +373,4 @@ fn nothing_in_common_is_told_as_such() {
         offered(&mut negotiation, &sdp("a v", &[AUDIO, other])).is_ok(),
         "sound alone is a call"
     );
-}
-
-/// The payload types and parameters of the section of this kind.
-fn formats<'a>(sdp: &'a str, kind: &str) -> (&'a str, Vec<&'a str>) {
-    let start = sdp.find(&format!("m={kind} ")).unwrap();
-    let section = &sdp[start..];
-    let end = section[2..].find("m=").map_or(section.len(), |end| end + 2);
-    let line = section.lines().next().unwrap();
-    let numbers = line.split_once("SAVPF ").unwrap().1;
-    (numbers, lines(&section[..end], "a=rtpmap:"))
-}
-
-/// VP8 as `number`, and what follows in its section.
-fn vp8(number: u8) -> (String, String) {
-    (
-        format!("video 9 UDP/TLS/RTP/SAVPF {number}"),
-        format!("a=rtpmap:{number} VP8/90000\r\na=rtcp-fb:{number} nack\r\na=ssrc:8 cname:x\r\n"),
-    )
-}
-
-#[test]
-fn payload_types_may_change_in_a_call() {
-    let mut negotiation = Negotiation::default();
-    let (line, rest) = vp8(120);
-    let first = sdp("a v", &[AUDIO, (&line, "v", &rest)]);
-    let library = offered(&mut negotiation, &first).unwrap().sdp;
-    assert_eq!(negotiation.on_the_wire(MediaKind::Video), None);
-
-    // The video takes the number that audio had.
-    let (line, rest) = vp8(109);
-    let audio = (
-        "audio 9 UDP/TLS/RTP/SAVPF 96",
-        "a",
-        "a=rtpmap:96 opus/48000/2\r\na=ssrc:7 cname:x\r\n",
-    );
-    let second = sdp("a v", &[audio, (&line, "v", &rest)]);
-    let changed = offered(&mut negotiation, &second).unwrap();
-    assert_eq!(
-        lines(&changed.sdp, "a=rtpmap:"),
-        lines(&library, "a=rtpmap:"),
-        "the library notices nothing"
-    );
-    assert_eq!(
-        changed
-            .negotiated
-            .to_send(MediaKind::Video)
-            .unwrap()
-            .payload_type,
-        109
-    );
-    assert_eq!(
-        changed
-            .negotiated
-            .to_send(MediaKind::Audio)
-            .unwrap()
-            .payload_type,
-        96
-    );
-
-    let numbers = |kind| -> Vec<u8> {
-        let codecs = negotiation.on_the_wire(kind).unwrap();
-        codecs.iter().map(|codec| codec.payload_type).collect()
-    };
-    assert_eq!(
-        numbers(MediaKind::Audio),
-        [96, 109],
-        "old packets still come"
-    );
-    assert_eq!(numbers(MediaKind::Video), [109, 120]);
-    let received = changed.negotiated.received(MediaKind::Video);
-    let received: Vec<u8> = received.iter().map(|format| format.payload_type).collect();
-    assert_eq!(received, [109, 120]);
-    let video = &negotiation.on_the_wire(MediaKind::Video).unwrap()[0];
-    assert_eq!(video.rtp_codec.rtcp_feedback[0].typ, "nack");
-
-    let answer = answer(&mut negotiation, &second);
-    assert_eq!(
-        formats(&answer, "audio"),
-        ("96", vec!["a=rtpmap:96 opus/48000/2"])
-    );
-    assert_eq!(
-        formats(&answer, "video"),
-        ("109", vec!["a=rtpmap:109 VP8/90000"])
-    );
-
-    // So does an offer from here.
-    let library = RTCSessionDescription::offer(changed.sdp).unwrap();
-    let offer = negotiation.offer(&library).unwrap();
-    assert_eq!(formats(&offer, "audio").0, "96");
-    assert_eq!(formats(&offer, "video").0, "109");
-}
-
-#[test]
-fn formats_that_are_named_later_are_used() {
-    let mut negotiation = Negotiation::default();
-    let (line, rest) = vp8(120);
-    offered(&mut negotiation, &sdp("a v", &[AUDIO, (&line, "v", &rest)])).unwrap();
-
-    let text = sdp("a v", &[AUDIO, VIDEO]);
-    let more = offered(&mut negotiation, &text).unwrap();
-    let numbers: Vec<u8> = more
-        .negotiated
-        .video
-        .iter()
-        .map(|it| it.payload_type)
-        .collect();
-    assert_eq!(numbers, [120, 126, 97]);
-    assert_eq!(
-        formats(&answer(&mut negotiation, &text), "video").0,
-        "120 126 97 127"
-    );
-}
-
-#[test]
-fn retransmissions_on_a_stream_that_nobody_can_find_are_not_wanted() {
-    let mut negotiation = Negotiation::default();
-    let silent = VIDEO.2.split("a=ssrc-group").next().unwrap();
-    let text = sdp("a v", &[AUDIO, (VIDEO.0, "v", silent)]);
-    assert_eq!(
-        formats(&answer(&mut negotiation, &text), "video").0,
-        "120 126 97"
-    );
-
-    // Nobody is there yet: it will be told.
-    let later = format!("{silent}a=recvonly\r\n");
-    let text = sdp("a v", &[AUDIO, (VIDEO.0, "v", &later)]);
-    assert_eq!(
-        formats(&answer(&mut negotiation, &text), "video").0,
-        "120 126 97 127"
-    );
-}
-
-#[test]
-fn an_answer_may_have_other_payload_types() {
-    let mut negotiation = Negotiation::default();
-    let mut library = sdp("0 1", &[(AUDIO.0, "0", AUDIO.2), (VIDEO.0, "1", VIDEO.2)]);
-    library = library.replace("a=ssrc:9 cname:x\r\n", "");
-    let offer = RTCSessionDescription::offer(library).unwrap();
-    assert_eq!(
-        formats(&negotiation.offer(&offer).unwrap(), "video").0,
-        "120 126 97 127"
-    );
-
-    let (line, rest) = vp8(101);
-    let text = sdp("0 1", &[(AUDIO.0, "0", AUDIO.2), (&line, "1", &rest)]);
-    let agreed = negotiation.on_answer(read(&text)).unwrap().negotiated;
-    assert_eq!(agreed.to_send(MediaKind::Video).unwrap().payload_type, 101);
-    let received: Vec<u8> = agreed
-        .received(MediaKind::Video)
-        .iter()
-        .map(|format| format.payload_type)
-        .collect();
-    assert_eq!(received, [120], "the numbers of the offer");
-    let numbers: Vec<u8> = negotiation
-        .on_the_wire(MediaKind::Video)
-        .unwrap()
-        .iter()
-        .map(|codec| codec.payload_type)
-        .collect();
-    assert_eq!(numbers, [101, 120]);
-}
-
-proptest::proptest! {
-    /// Whatever a partner calls its formats, they are told apart on both sides of the model.
-    #[test]
-    fn numbers_never_collide(numbers in proptest::collection::vec(0..128_u8, 1..6)) {
-        let mut media = String::new();
-        for (index, number) in numbers.iter().enumerate() {
-            let map = ["VP8/90000", "H264/90000", "rtx/90000"][index % 3];
-            media += &format!("a=rtpmap:{number} {map}\r\na=fmtp:{number} apt={}\r\n", numbers[0]);
-        }
-        let list: Vec<String> = numbers.iter().map(u8::to_string).collect();
-        let line = format!("video 9 UDP/TLS/RTP/SAVPF {}", list.join(" "));
-        let mut negotiation = Negotiation::default();
-        let library = offered(&mut negotiation, &sdp("a v", &[AUDIO, (&line, "v", &media)])).unwrap().sdp;
-
-        let mut known: Vec<&str> = lines(&library, "a=rtpmap:")
-            .iter()
-            .map(|line| line.split_once(' ').unwrap().0)
-            .collect();
-        let all = known.len();
-        known.sort_unstable();
-        known.dedup();
-        proptest::prop_assert_eq!(known.len(), all);
-        proptest::prop_assert_eq!(all, 1 + 2 * 11);
-    }
 }

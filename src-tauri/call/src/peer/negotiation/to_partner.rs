@@ -132,40 +132,45 @@ fn set(media: &mut MediaDescription, name: &str, value: &str) {
     }
 }
 
-/// Leaves the formats that are agreed on, under the numbers and with the parameters of the
-/// descriptions between both sides. The library names all that it has, under its own.
-fn use_agreed_formats(media: &mut MediaDescription, kind: MediaKind, sections: &Sections) {
-    let formats = &sections.formats[kind as usize];
-    let known = formats.iter().filter_map(|wire| {
+/// A payload type of the library's, and what the partner gets for it.
+struct Agreed {
+    of_library: u8,
+    number: u8,
+    /// The `a=fmtp`, if it is not the library's.
+    parameters: Option<String>,
+}
+
+/// The formats of a section, and then their retransmissions.
+fn agreed_formats(kind: MediaKind, sections: &Sections) -> Vec<Agreed> {
+    let formats = sections.formats[kind as usize].iter().filter_map(|wire| {
         let known = sections.numbers.library(kind, &wire.format)?;
         Some((wire, known))
     });
-    // The number between both sides for one of the library's, and the parameters if they are not
-    // the library's.
-    let mut numbers: Vec<(u8, u8, Option<String>)> = Vec::new();
-    for (wire, known) in known.clone() {
-        let parameters = wire.format.h264.map(|_| agreed_parameters(&wire.format));
-        numbers.push((
-            known.format.payload_type,
-            wire.format.payload_type,
-            parameters,
-        ));
-    }
 
-    for (wire, known) in known {
-        if let (Some(repair), Some(of_library)) = (wire.repair, known.repair) {
-            let parameters = format!("apt={}", wire.format.payload_type);
-            numbers.push((of_library, repair, Some(parameters)));
-        }
-    }
+    let media = formats.clone().map(|(wire, known)| Agreed {
+        of_library: known.format.payload_type,
+        number: wire.format.payload_type,
+        parameters: wire.format.h264.map(|_| agreed_parameters(&wire.format)),
+    });
+    let repairs = formats.filter_map(|(wire, known)| {
+        Some(Agreed {
+            of_library: known.repair?,
+            number: wire.repair?,
+            parameters: Some(format!("apt={}", wire.format.payload_type)),
+        })
+    });
+    media.chain(repairs).collect()
+}
 
-    let has = |number: u8| media.media_name.formats.contains(&number.to_string());
-    numbers.retain(|(of_library, ..)| has(*of_library));
-    media.media_name.formats = numbers
-        .iter()
-        .map(|(_, wire, _)| wire.to_string())
-        .collect();
+/// Leaves the formats that are agreed on, under the numbers and with the parameters of the
+/// descriptions between both sides. The library names all that it has, under its own.
+fn use_agreed_formats(media: &mut MediaDescription, kind: MediaKind, sections: &Sections) {
+    let mut agreed = agreed_formats(kind, sections);
+    let named = std::mem::take(&mut media.media_name.formats);
+    agreed.retain(|format| named.contains(&format.of_library.to_string()));
+    media.media_name.formats = agreed.iter().map(|it| it.number.to_string()).collect();
 
+    // The library repeats a format that it has under two numbers.
     let mut seen: Vec<(String, String)> = Vec::new();
     media.attributes.retain_mut(|attribute| {
         if !matches!(attribute.key.as_str(), "rtpmap" | "fmtp" | "rtcp-fb") {
@@ -173,27 +178,26 @@ fn use_agreed_formats(media: &mut MediaDescription, kind: MediaKind, sections: &
         }
 
         let value = attribute.value.as_deref().unwrap_or_default();
-        let (number, rest) = value.split_once(' ').unwrap_or((value, ""));
-        let number: Option<u8> = number.parse().ok();
-        let agreed = numbers.iter().find(|(it, ..)| Some(*it) == number);
-        let Some((_, wire, parameters)) = agreed else {
+        let Some(value) = agreed_value(&attribute.key, value, &agreed) else {
             return false;
         };
 
-        let parameters = parameters.as_deref().filter(|_| attribute.key == "fmtp");
-        let rest = parameters.unwrap_or(rest);
-        if rest.is_empty() {
-            return false;
-        }
-
-        let value = format!("{wire} {rest}");
         attribute.value = Some(value.clone());
-        // The library repeats a format that it has under two numbers.
-        let this = (attribute.key.clone(), value);
-        let is_new = !seen.contains(&this);
-        seen.push(this);
+        let line = (attribute.key.clone(), value);
+        let is_new = !seen.contains(&line);
+        seen.push(line);
         is_new
     });
+}
+
+/// The value of an attribute that begins with a payload type. `None` if nothing is left of it.
+fn agreed_value(key: &str, value: &str, agreed: &[Agreed]) -> Option<String> {
+    let (number, rest) = value.split_once(' ').unwrap_or((value, ""));
+    let number: u8 = number.parse().ok()?;
+    let format = agreed.iter().find(|format| format.of_library == number)?;
+    let parameters = format.parameters.as_deref().filter(|_| key == "fmtp");
+    let rest = parameters.unwrap_or(rest);
+    (!rest.is_empty()).then(|| format!("{} {rest}", format.number))
 }
 
 /// A format keeps the partner's parameters (RFC 6184 §8.2.2), but for the parameter sets of the
