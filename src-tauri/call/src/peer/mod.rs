@@ -20,6 +20,7 @@ mod sockets;
 mod track;
 mod workarounds;
 
+pub(crate) use checks::RouteHealth;
 pub use connection::{Peer, PeerConfig};
 pub use error::PeerError;
 pub use formats::MediaKind;
