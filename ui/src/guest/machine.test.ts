@@ -8,6 +8,7 @@ import {
   type Input,
   LOST_MS,
   Machine,
+  NOTICE_MS,
   PROBE_MS,
   SERVER_TIMEOUT_MS,
   SLOW_MS,
@@ -285,6 +286,23 @@ describe("during a call", () => {
     it.act({ type: "route", news: "silent" });
     it.act({ type: "route", news: "heard" });
     expect(kinds(it.receive({ type: "other" })), "media is back").toEqual([]);
+  });
+
+  it("shows a silence that lasts, also if the browser calls the connection connected", () => {
+    const it = inCall();
+    it.act({ type: "route", news: "silent" });
+    it.act({ type: "route", news: "heard" });
+    it.wait(NOTICE_MS);
+    expect(it.machine.phase, "it was short").toMatchObject({ reconnecting: false });
+
+    it.act({ type: "route", news: "silent" });
+    it.receive({ type: "other" });
+    it.wait(NOTICE_MS);
+    expect(it.machine.phase).toMatchObject({ reconnecting: true });
+    it.act({ type: "peer", state: "connected" });
+    expect(it.machine.phase, "no media").toMatchObject({ reconnecting: true });
+    it.act({ type: "route", news: "heard" });
+    expect(it.machine.phase).toMatchObject({ reconnecting: false });
   });
 
   it("connects again if neither the partner nor the server answers", () => {

@@ -86,6 +86,8 @@ export const LOST_MS = 120_000;
 export const GONE_MS = 30_000;
 /** The server answers within this time, or the way to it is lost, in ms. */
 export const PROBE_MS = 500;
+/** A silence is shown this long after it was noticed, in ms: many end before. */
+export const NOTICE_MS = 1_000;
 /** How long one attempt to reach the server may take in a call, in ms. */
 export const ATTEMPT_MS = 4_000;
 /** Waits between attempts to reach the server, in ms: doubled up to the second, with full jitter. */
@@ -110,7 +112,16 @@ interface Session {
 }
 
 type Deadline =
-  "retry" | "server" | "ping" | "silent" | "slow" | "connect" | "lost" | "probe" | "attempt";
+  | "retry"
+  | "server"
+  | "ping"
+  | "silent"
+  | "slow"
+  | "connect"
+  | "lost"
+  | "probe"
+  | "attempt"
+  | "notice";
 
 const NEVER: Record<Deadline, number> = {
   retry: Infinity,
@@ -122,6 +133,7 @@ const NEVER: Record<Deadline, number> = {
   lost: Infinity,
   probe: Infinity,
   attempt: Infinity,
+  notice: Infinity,
 };
 
 export class Machine {
@@ -143,6 +155,10 @@ export class Machine {
   #partner = { muted: false, cameraOff: false };
   /** The server has lost the other person for good. */
   #partnerGone = false;
+  /** The peer connection is not connected. */
+  #isDown = false;
+  /** Nothing has arrived from the partner for a while, whatever the peer connection says. */
+  #isSilent = false;
   /** Since when no media has arrived. */
   #silentSinceMs: number | null = null;
   /** Another route is to be looked for once the server is back. */
@@ -216,6 +232,8 @@ export class Machine {
     this.#lastSeq = 0;
     this.#partnerGone = false;
     this.#silentSinceMs = null;
+    this.#isDown = false;
+    this.#isSilent = false;
     this.#wantsRoute = false;
     this.#partner = { muted: false, cameraOff: false };
     this.phase = { kind: "knocking", ringing: false, sinceMs: nowMs };
@@ -239,7 +257,15 @@ export class Machine {
    */
   #routeChanged(news: "silent" | "heard", nowMs: number): void {
     this.#deadlines.probe = Infinity;
-    if (this.phase.kind !== "inCall" || news === "heard" || !this.#canSignal()) return;
+    if (this.phase.kind !== "inCall") return;
+    if (news === "heard") {
+      this.#isSilent = false;
+      this.#deadlines.notice = Infinity;
+      this.#showSilence(nowMs);
+      return;
+    }
+    if (!this.#isSilent) this.#deadlines.notice = nowMs + NOTICE_MS;
+    if (!this.#canSignal()) return;
     this.#send({ type: "ping", t: Math.round(nowMs) });
     this.#deadlines.probe = nowMs + PROBE_MS;
   }
@@ -429,12 +455,19 @@ export class Machine {
         this.#end("connectionLost", nowMs);
         return;
       }
-      const reconnecting = state !== "connected";
-      this.#silentSinceMs = reconnecting ? (this.#silentSinceMs ?? nowMs) : null;
-      this.phase = { ...phase, reconnecting };
-      this.#setLimit();
+      this.#isDown = state !== "connected";
+      this.#showSilence(nowMs);
       if (state === "failed") this.#restart();
     }
+  }
+
+  /** Shows whether media is missing. Firefox calls a connection "connected" for up to ten seconds more. */
+  #showSilence(nowMs: number): void {
+    if (this.phase.kind !== "inCall") return;
+    const reconnecting = this.#isDown || this.#isSilent;
+    this.#silentSinceMs = reconnecting ? (this.#silentSinceMs ?? nowMs) : null;
+    this.phase = { ...this.phase, reconnecting };
+    this.#setLimit();
   }
 
   /** Looks for another route: now, or once the server is back. */
@@ -518,6 +551,10 @@ export class Machine {
     if (due("ping")) {
       this.#send({ type: "ping", t: Math.round(nowMs) });
       this.#deadlines.ping = nowMs + (this.#registered?.heartbeatMs ?? Infinity);
+    }
+    if (due("notice")) {
+      this.#isSilent = true;
+      this.#showSilence(nowMs);
     }
     if (due("probe")) this.#networkChanged(nowMs);
     if (due("attempt")) {
