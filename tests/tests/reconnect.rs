@@ -1,7 +1,11 @@
 //! Calls between programs that go on though a program, a server or the network stops for a while.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::print_stdout, reason = "tests print what they measure")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests run in real time, and print what they measure"
+)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -114,9 +118,10 @@ fn goes_on_with(kind: Kind) {
         Duration::from_millis(ms)
     });
     let limit = stopped + Duration::from_secs(2);
-    assert!(video >= stopped && video <= limit, "{gap}");
+    let almost = Duration::from_secs(9);
+    assert!(video >= almost && video <= limit, "{gap}");
     assert!(audio <= limit, "{gap}");
-    assert!(badge > Duration::from_secs(2), "the page says so: {gap}");
+    assert!(badge > Duration::from_secs(6), "the page says so: {gap}");
 }
 
 #[test]

@@ -41,6 +41,15 @@ describe("the route of a guest's call", () => {
     expect(pass(SILENCE_MS, 0, 0)).toEqual([[SILENCE_MS, "silent"]]);
   });
 
+  it("is not heard because figures vanish", () => {
+    const watch = new RouteWatch();
+    watch.sample(0, { packets: 0, total: 0 });
+    watch.sample(SAMPLE_MS, { packets: 12, total: 500 });
+    expect(watch.sample(2000, { packets: 12, total: 500 })).toBe("silent");
+    expect(watch.sample(2250, { packets: 12, total: 12 })).toBeNull();
+    expect(watch.sample(2500, { packets: 12, total: 14 })).toBe("heard");
+  });
+
   it("is reported again while it stays silent", () => {
     const pass = rig();
     pass(1000, 12, 0);

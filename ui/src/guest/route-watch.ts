@@ -30,7 +30,8 @@ export class RouteWatch {
   sample(nowMs: number, arrived: Arrived): "silent" | "heard" | null {
     const before = this.#before;
     this.#before = arrived;
-    if (arrived.total !== before.total || this.#heardMs === null) {
+    // Pairs that an ICE restart removes take their figures with them.
+    if (arrived.total > before.total || this.#heardMs === null) {
       this.#isSteady = arrived.packets - before.packets >= STEADY_PACKETS;
       this.#heardMs = nowMs;
       const wasSilent = this.#reportedMs !== null;
