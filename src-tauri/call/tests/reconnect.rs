@@ -6,12 +6,14 @@
     reason = "tests run in real time, and may panic"
 )]
 
+#[path = "support/hosts.rs"]
+mod hosts;
 mod support;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use support::hosts::{
+use hosts::{
     Running, SERVERS, SERVERS_IP, Side, TIMEOUT, coturn, routed_network, signaling, wait_until,
 };
 use tandem_call::{CallOptions, LinkRuntime};

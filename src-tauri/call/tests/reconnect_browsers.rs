@@ -2,18 +2,19 @@
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "tests run in real time, and may panic"
+    reason = "tests run in real time, print what they measure, and may panic"
 )]
 
+#[path = "support/hosts.rs"]
+mod hosts;
 mod support;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use hosts::{Running, SERVERS, SERVERS_IP, Side, TIMEOUT, coturn, routed_network, signaling};
 use serde_json::json;
-use support::hosts::{
-    Running, SERVERS, SERVERS_IP, Side, TIMEOUT, coturn, routed_network, signaling,
-};
 use tandem_call::CallOptions;
 use tandem_signaling::client::{ClientConfig, TrustedRoots};
 use tandem_tests::guest_browser::Kind;

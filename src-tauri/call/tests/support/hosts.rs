@@ -165,19 +165,22 @@ pub(crate) const SERVERS_IP: [&str; 2] = ["10.9.1.254", "10.9.2.254"];
 /// Two networks with a host in each, 10.9.1.1 and 10.9.2.1, and a router between them, which has the
 /// servers.
 pub(crate) fn routed_network() -> Network {
-    let network = Network::start(3).unwrap();
+    let network = Network::start(3).expect("a network of three");
     for number in 0..3 {
-        network.host(number).without_ipv6().unwrap();
+        let host = network.host(number);
+        host.without_ipv6().expect("it has IPv6");
     }
 
     let servers = network.host(SERVERS);
-    servers.forward().unwrap();
+    servers.forward().expect("it is a router");
     for (number, ip) in SERVERS_IP.into_iter().enumerate() {
-        servers.add_address(&format!("{ip}/24")).unwrap();
+        servers
+            .add_address(&format!("{ip}/24"))
+            .expect("an address");
         let host = network.host(number);
         host.add_address(&format!("10.9.{}.1/24", number + 1))
-            .unwrap();
-        host.set_gateway(ip).unwrap();
+            .expect("an address");
+        host.set_gateway(ip).expect("a neighbour");
     }
 
     network
@@ -185,7 +188,7 @@ pub(crate) fn routed_network() -> Network {
 
 /// A TURN server for both networks.
 pub(crate) fn coturn(network: &Network) -> Coturn {
-    let ip = SERVERS_IP[0].parse().unwrap();
+    let ip = SERVERS_IP[0].parse().expect("an address");
     Coturn::start_on(network.host(SERVERS), ip, "a shared secret").expect("coturn starts")
 }
 

@@ -8,8 +8,6 @@ pub(crate) mod foreign;
 pub(crate) mod hostile;
 #[cfg(feature = "internals")]
 pub(crate) mod hostile_call;
-#[cfg(target_os = "linux")]
-pub(crate) mod hosts;
 #[cfg(feature = "internals")]
 pub(crate) mod peers;
 
