@@ -118,7 +118,11 @@ async function openFirefox() {
     },
   });
   return {
-    newPage: () => browser.newPage(),
+    newPage: async () => {
+      const page = await browser.newPage();
+      await page.evaluateOnNewDocument(watchConnections, "");
+      return page;
+    },
     size: (page, width, height) => page.setViewport({ width, height }),
     back: (page) => page.goBack(),
     close: () => browser.close(),
@@ -269,6 +273,60 @@ const COMMANDS = {
   },
   async noted({ page }) {
     return page.evaluate(() => window.notes);
+  },
+  /** Remembers from now on when the partner's frames are shown and its sound arrives: `gap` tells. */
+  async watch({ page }) {
+    await page.evaluate(() => {
+      const times = { video: [], audio: [], badge: [] };
+      window.times = times;
+      const element = document.getElementById("remote");
+      const shown = () => {
+        times.video.push(Date.now());
+        element.requestVideoFrameCallback(shown);
+      };
+      element.requestVideoFrameCallback(shown);
+      let packets = 0;
+      setInterval(async () => {
+        let sum = 0;
+        for (const connection of window.connections) {
+          for (const it of (await connection.getStats()).values()) {
+            if (it.type === "inbound-rtp" && it.kind === "audio") sum += it.packetsReceived;
+          }
+        }
+        if (sum !== packets) times.audio.push(Date.now());
+        packets = sum;
+        if (document.querySelector("[data-badge=reconnecting]")) times.badge.push(Date.now());
+      }, 50);
+    });
+  },
+  /**
+   * The longest times without a frame and without sound since `since` (ms since 1970), once both have
+   * come for a second, and for how long the page showed that it is reconnecting; all in ms.
+   */
+  async gap({ page }, { since, seconds = 45 }) {
+    const deadline = Date.now() + seconds * 1000;
+    for (;;) {
+      const times = await page.evaluate(() => window.times);
+      const begin = Math.max(since, Date.now() - 1000);
+      const runs = (it) => it.filter((at) => at > begin).length > 8;
+      if (Date.now() > since + 2000 && runs(times.video) && runs(times.audio)) {
+        const gap = (it) => {
+          const from = Math.max(0, it.findIndex((at) => at >= since) - 1);
+          return Math.max(...it.slice(from + 1).map((at, index) => at - it[from + index]));
+        };
+        const badge = times.badge.filter((at) => at >= since);
+        const shown = badge.length === 0 ? 0 : badge.at(-1) - badge[0];
+        return {
+          video: gap(times.video),
+          audio: gap(times.audio),
+          badge: shown,
+        };
+      }
+      if (Date.now() > deadline) {
+        throw new Error(`no media for ${seconds} s; ${JSON.stringify(await page.evaluate(look))}`);
+      }
+      await sleep(100);
+    }
   },
   async look({ page, problems, requests }) {
     return { ...(await page.evaluate(look)), errors: problems, requests };

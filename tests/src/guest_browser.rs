@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use crate::network::Host;
 use crate::part::source;
 use crate::process::Process;
 
@@ -56,7 +57,24 @@ impl GuestBrowser {
     /// # Errors
     /// When it does not open within 90 s.
     pub fn open_with(kind: Kind, devices: Devices, cert: &Path, options: &[&str]) -> Result<Self> {
-        let mut command = Command::new("node");
+        Self::start(Command::new("node"), kind, devices, cert, options)
+    }
+
+    /// Opens the browser with a fake camera and a fake microphone on a host of a network.
+    ///
+    /// # Errors
+    /// When it does not open within 90 s.
+    pub fn open_on(host: &Host, kind: Kind, cert: &Path) -> Result<Self> {
+        Self::start(host.command("node"), kind, Devices::Fake, cert, &[])
+    }
+
+    fn start(
+        mut command: Command,
+        kind: Kind,
+        devices: Devices,
+        cert: &Path,
+        options: &[&str],
+    ) -> Result<Self> {
         command.arg(source("browser/guest.mjs"));
         command.args([
             "--browser",

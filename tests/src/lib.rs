@@ -61,7 +61,7 @@ pub use coturn::Coturn;
 pub use guest::Guest;
 pub use guest_browser::GuestBrowser;
 #[cfg(target_os = "linux")]
-pub use linked_hosts::LinkedHosts;
+pub use linked_hosts::{LinkedHosts, Vpn};
 pub use message_bus::MessageBus;
 pub use neighbours::Neighbours;
 pub use network::{Entrance, Host, Network};

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use tandem_link::tun::{End, TunLink};
+use tandem_link::tun::{DEVICE, End, TunLink};
 use tandem_link::{Direction, LinkCounters, LinkSpec};
 
 use crate::network::Host;
@@ -76,6 +76,40 @@ impl LinkedHosts {
         let address = format!("{}:0", Self::ip(0));
         command.args(["--allow-origin", "*", "--listen", &address]);
         ServerProcess::start_command(command)
+    }
+}
+
+/// A VPN between two hosts of a network, over a TUN device in each. Dropping it takes it down.
+pub struct Vpn {
+    _link: TunLink,
+}
+
+impl Vpn {
+    /// Connects the host `client`, whose traffic then goes through `server` with another address.
+    ///
+    /// # Errors
+    /// When this machine does not let this user do that: see
+    /// [`Part::Tun`](crate::Part::Tun).
+    pub fn connect(client: &Host, server: &Host) -> Result<Self> {
+        let spec: LinkSpec = "delay=0ms".parse()?;
+        let ends = [
+            End {
+                namespace: client.name(),
+                addresses: &["10.8.0.2/24"],
+            },
+            End {
+                namespace: server.name(),
+                addresses: &["10.8.0.1/24"],
+            },
+        ];
+        let link = TunLink::start(ends, spec.plan().clone()).context("cannot make the link")?;
+
+        // More specific than the default route, which stays for afterwards, as OpenVPN does it.
+        for half in ["0.0.0.0/1", "128.0.0.0/1"] {
+            client.add_route(half, DEVICE)?;
+        }
+
+        Ok(Self { _link: link })
     }
 }
 

@@ -221,6 +221,40 @@ impl Host {
         self.namespace.ip(&["address", "add", address, "dev", name])
     }
 
+    /// Sends what goes elsewhere through the host with this address.
+    ///
+    /// # Errors
+    /// When it is not a neighbour.
+    pub fn set_gateway(&self, ip: &str) -> Result<()> {
+        self.namespace
+            .ip(&["route", "replace", "default", "via", ip, "dev", "eth0"])
+    }
+
+    /// Sends what goes to `to`, such as `10.8.0.0/24`, through the interface `device`.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn add_route(&self, to: &str, device: &str) -> Result<()> {
+        self.namespace.ip(&["route", "replace", to, "dev", device])
+    }
+
+    /// Forwards what others send through this host, unless it comes from where the way back does not
+    /// lead (RFC 3704 §2.2), as the other end of a VPN does.
+    ///
+    /// # Errors
+    /// When this system does not let this user do that.
+    pub fn forward(&self) -> Result<()> {
+        let settings = [
+            "all.forwarding=1",
+            "all.rp_filter=1",
+            "all.send_redirects=0",
+        ];
+        settings.iter().try_for_each(|setting| {
+            let setting = format!("net.ipv4.conf.{setting}");
+            self.namespace.run("sysctl", &["-qw", &setting])
+        })
+    }
+
     /// Runs `work` on this host, on a thread of its own. Sockets and threads that it makes stay on
     /// the host.
     ///

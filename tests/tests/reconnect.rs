@@ -1,10 +1,20 @@
 //! Calls between programs that go on though a program, a server or the network stops for a while.
 
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests run in real time, and print what they measure"
+)]
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tandem_tests::{Network, Part, ServerProcess, Tandem, built, require};
+use serde_json::json;
+use tandem_tests::guest_browser::{Devices, Kind};
+use tandem_tests::process::wait_until;
+use tandem_tests::{
+    GuestBrowser, Network, Part, SecureServer, ServerProcess, Tandem, built, require,
+};
 
 /// Limit for a call from start to exit, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -52,4 +62,76 @@ fn a_call_goes_on_after_a_program_was_stopped() {
             .and_then(|sample| sample["receivedBps"].as_f64());
         assert!(last > Some(50_000.0), "at its end, media flows: {last:?}");
     }
+}
+
+/// Stops a headless Tandem in a call with a guest in this browser for ten seconds, as a laptop does
+/// whose lid is closed.
+fn goes_on_with(kind: Kind) {
+    let server = SecureServer::start_open().expect("the server starts");
+    let address = server.address();
+    let authority = server.authority_file().display().to_string();
+    let call = ["--signaling", &address, "--ca-file", &authority];
+    let room = ["--room", "7", "--wait", "90s", "--duration", "5m"];
+    let media = ["--speaker", "none", "--size", "640x360", "--codec", "vp8"];
+    let mut tandem = Tandem::start([&call[..], &room, &media].concat()).expect("Tandem starts");
+
+    let mut guest =
+        GuestBrowser::open(kind, Devices::Fake, server.cert()).expect("the browser opens");
+    guest
+        .visit(&format!("{address}/j/7#garden-lantern"))
+        .expect("the page opens");
+    guest.press("join").expect("the guest joins");
+    wait_until("Tandem is in the room", TIMEOUT, || {
+        let page = guest.wait_for_screen("in-call|ended").ok()?;
+        if page["screen"] == "in-call" {
+            return Some(());
+        }
+
+        guest.press("join-again").ok()?;
+        None
+    })
+    .expect("they connect");
+    guest.run(&json!({ "do": "watch" })).expect("it watches");
+    let mut gap = |since: Duration| {
+        let since = u64::try_from(since.as_millis()).expect("a time of this age");
+        guest
+            .run(&json!({ "do": "gap", "since": since }))
+            .expect("media flows")
+    };
+    let now = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("it is after 1970")
+    };
+    gap(now());
+
+    let since = now();
+    let stopped = Duration::from_secs(10);
+    tandem.process().signal(libc::SIGSTOP);
+    std::thread::sleep(stopped);
+    tandem.process().signal(libc::SIGCONT);
+    let gap = gap(since);
+    println!("{kind:?}: {gap}, {stopped:?} of which Tandem was stopped");
+
+    let [video, audio, badge] = ["video", "audio", "badge"].map(|name| {
+        let ms = gap[name].as_u64().expect("a figure");
+        Duration::from_millis(ms)
+    });
+    let limit = stopped + Duration::from_secs(2);
+    let almost = Duration::from_secs(9);
+    assert!(video >= almost && video <= limit, "{gap}");
+    assert!(audio <= limit, "{gap}");
+    assert!(badge > Duration::from_secs(6), "the page says so: {gap}");
+}
+
+#[test]
+fn a_call_with_chromium_goes_on_after_tandem_was_stopped() {
+    require!(Part::Chromium);
+    goes_on_with(Kind::Chromium);
+}
+
+#[test]
+fn a_call_with_firefox_goes_on_after_tandem_was_stopped() {
+    require!(Part::Firefox);
+    goes_on_with(Kind::Firefox);
 }

@@ -6,159 +6,19 @@
     reason = "tests run in real time, and may panic"
 )]
 
+#[path = "support/hosts.rs"]
+mod hosts;
 mod support;
 
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use tandem_call::{Call, CallEventKind, CallOptions};
-use tandem_media::VideoFrame;
+use hosts::{
+    Running, SERVERS, SERVERS_IP, Side, TIMEOUT, coturn, routed_network, signaling, wait_until,
+};
+use tandem_call::LinkRuntime;
 use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
-use tandem_tests::{Entrance, Network, Part, require};
-use tokio::sync::oneshot;
-
-/// How long anything may take that should take a moment.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What runs on a host until it is dropped.
-struct Running {
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Running {
-    /// Runs `work` on a host; it ends when its receiver does.
-    fn start<F: Future<Output = ()>>(
-        entrance: Entrance,
-        work: impl FnOnce(oneshot::Receiver<()>) -> F + Send + 'static,
-    ) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            entrance.run(|| {
-                let runtime = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(1)
-                    .enable_all()
-                    .build()
-                    .expect("a runtime");
-                runtime.block_on(work(stopped));
-            });
-        });
-
-        Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-            && !std::thread::panicking()
-        {
-            panic!("what ran on a host has panicked");
-        }
-    }
-}
-
-/// What one side of a call has seen.
-#[derive(Default)]
-struct Seen {
-    /// When its partner's frames were decoded.
-    frames: Vec<Instant>,
-    events: Vec<CallEventKind>,
-}
-
-/// One side of a call on a host.
-struct Side {
-    seen: Arc<Mutex<Seen>>,
-    _running: Running,
-}
-
-impl Side {
-    fn start(entrance: Entrance, mut options: CallOptions) -> Self {
-        let seen: Arc<Mutex<Seen>> = Arc::default();
-        let (frames, events) = (Arc::clone(&seen), Arc::clone(&seen));
-        options.on_remote_frame = Some(Arc::new(move |_: &VideoFrame| {
-            frames.lock().frames.push(Instant::now());
-        }));
-
-        let running = Running::start(entrance, |mut stopped| async move {
-            let (call, mut from_call) = Call::start(options);
-            loop {
-                tokio::select! {
-                    event = from_call.recv() => match event {
-                        Some(event) => events.lock().events.push(event.kind),
-                        None => break,
-                    },
-                    _ = &mut stopped => break,
-                }
-            }
-
-            call.hang_up().await;
-        });
-
-        Self {
-            seen,
-            _running: running,
-        }
-    }
-
-    /// Waits until frames come and have come for a second.
-    fn wait_until_it_runs(&self) {
-        self.wait_until_it_runs_after(Instant::now() - Duration::from_secs(1));
-    }
-
-    fn wait_until_it_runs_after(&self, since: Instant) {
-        let running = || {
-            let second_ago = Instant::now() - Duration::from_secs(1);
-            let seen = self.seen.lock();
-            let newest = seen.frames.iter().filter(|at| **at > second_ago);
-            second_ago >= since && newest.count() > 20
-        };
-        wait_until("frames come", || self.events(), running);
-    }
-
-    /// The longest time without a frame since `since`, once frames come again.
-    fn gap(&self, since: Instant) -> Duration {
-        // A frame that waits for its audio may still be shown in between.
-        self.wait_until_it_runs_after(since + Duration::from_secs(1));
-        let seen = self.seen.lock();
-        let first = seen.frames.partition_point(|at| *at < since);
-        let frames = seen.frames[first.saturating_sub(1)..].windows(2);
-        let gaps = frames.map(|pair| pair[1] - pair[0]);
-        gaps.max().expect("frames have come")
-    }
-
-    fn events(&self) -> String {
-        format!("{:?}", self.seen.lock().events)
-    }
-
-    fn has_ended(&self) -> bool {
-        let seen = self.seen.lock();
-        let mut events = seen.events.iter();
-        events.any(|event| matches!(event, CallEventKind::Ended { .. }))
-    }
-
-    fn was_reconnecting(&self) -> bool {
-        let seen = self.seen.lock();
-        let mut events = seen.events.iter();
-        events.any(|event| matches!(event, CallEventKind::PartnerReconnecting { .. }))
-    }
-}
-
-fn wait_until(what: &str, state: impl Fn() -> String, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + TIMEOUT;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}: {}", state());
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+use tandem_tests::{Coturn, Network, Part, Vpn, require};
 
 /// How many threads of this process decode video.
 fn decode_threads() -> usize {
@@ -189,7 +49,7 @@ impl Rig {
         }
 
         let (started, url) = std::sync::mpsc::channel();
-        let server = Running::start(network.host(2).entrance(), |stopped| async move {
+        let server = Running::start(Some(network.host(2).entrance()), |stopped| async move {
             let server = SignalingServer::builder()
                 .listen("10.9.0.3:0")
                 .start()
@@ -205,7 +65,28 @@ impl Rig {
         let room = support::room();
         let sides = [0, 1].map(|number| {
             let options = support::options(url.clone(), &room);
-            Side::start(network.host(number).entrance(), options)
+            Side::start(Some(network.host(number).entrance()), options)
+        });
+        for side in &sides {
+            side.wait_until_it_runs();
+        }
+
+        Self {
+            network,
+            sides,
+            _server: server,
+        }
+    }
+
+    /// Two hosts in networks of their own, and a router between them, which has the servers.
+    fn start_routed(network: Network, turn: Option<&Coturn>, relay_only: bool) -> Self {
+        let (server, port) = signaling(&network, None, turn);
+        let room = support::room();
+        let sides = [0, 1].map(|number| {
+            let url = format!("ws://{}:{port}", SERVERS_IP[number]);
+            let mut options = support::options(url.parse().expect("an address"), &room);
+            options.relay_only = relay_only;
+            Side::start(Some(network.host(number).entrance()), options)
         });
         for side in &sides {
             side.wait_until_it_runs();
@@ -268,4 +149,121 @@ fn a_call_outlives_twenty_seconds_without_a_packet() {
     let gap = rig.gap(since);
     eprintln!("media came back after {:?}", gap - outage);
     assert!(gap <= outage + Duration::from_secs(4), "{gap:?}");
+}
+
+/// The longest time without a frame in each round of `length` that begins `after` the first frame.
+fn gaps_of_rounds(side: &Side, after: Duration, length: Duration, rounds: u32) -> Vec<Duration> {
+    let seen = side.seen.lock();
+    let first = *seen.frames.first().expect("frames have come") + after;
+    let round = |number| {
+        let (from, to) = (first + length * number, first + length * (number + 1));
+        let gaps = seen
+            .frames
+            .windows(2)
+            .map(|pair| (pair[0], pair[1] - pair[0]));
+        let inside = gaps.filter(|(at, _)| (from..to).contains(at));
+        inside.map(|(_, gap)| gap).max().expect("it has frames")
+    };
+    (0..rounds).map(round).collect()
+}
+
+/// As behind a NAT that has forgotten its table. Nothing about this machine's addresses changes, so
+/// only the partner can notice it: what it hears comes from another port than it sends to.
+#[test]
+fn a_call_outlives_a_nat_that_has_lost_its_table() {
+    let (started, url) = std::sync::mpsc::channel();
+    let _server = Running::start(None, |stopped| async move {
+        let server = support::server().await;
+        started.send(server.url()).expect("the test waits for it");
+        let _ = stopped.await;
+        server.shutdown().await;
+    });
+    let url = url.recv_timeout(TIMEOUT).expect("the server starts");
+
+    // In turns, so that each side of the negotiation is behind that NAT.
+    let room = support::room();
+    let sides = ["@4s rebind;@12s rebind", "@8s rebind;@16s rebind"].map(|plan| {
+        let mut options = support::options(url.clone(), &room);
+        let spec = format!("delay=5ms;{plan}").parse().expect("a link");
+        options.media_runtime = Some(LinkRuntime::new(&spec));
+        Side::start(None, options)
+    });
+    for side in &sides {
+        side.wait_until_it_runs();
+    }
+
+    let end = Duration::from_secs(20);
+    std::thread::sleep(end);
+    let round = Duration::from_secs(4);
+    let each = sides
+        .each_ref()
+        .map(|side| gaps_of_rounds(side, round - Duration::from_millis(500), round, 4));
+    let mut gaps: Vec<Duration> = each[0]
+        .iter()
+        .zip(&each[1])
+        .map(|(one, other)| *one.max(other))
+        .collect();
+    eprintln!("media came back after {gaps:?}");
+    assert!(sides.iter().all(|side| !side.has_ended()));
+
+    gaps.sort();
+    let nothing = Duration::from_millis(150);
+    assert!(gaps[0] > nothing, "the port changed each time: {gaps:?}");
+    assert!(
+        gaps[1] <= Duration::from_millis(1_500),
+        "the median: {gaps:?}"
+    );
+    assert!(gaps[3] <= Duration::from_secs(2), "all: {gaps:?}");
+}
+
+#[test]
+fn a_call_outlives_a_vpn() {
+    require!(Part::Tun);
+    let rig = Rig::start_routed(routed_network(), None, false);
+    let mut gaps = Vec::new();
+    for round in 0..4 {
+        let client = rig.network.host(round % 2);
+        let since = Instant::now();
+        let vpn = Vpn::connect(client, rig.network.host(SERVERS)).expect("the VPN connects");
+        gaps.push(rig.gap(since));
+
+        let since = Instant::now();
+        drop(vpn);
+        gaps.push(rig.gap(since));
+    }
+
+    eprintln!("VPN on and off, in turns: media came back after {gaps:?}");
+    gaps.sort();
+    assert!(gaps[4] <= Duration::from_secs(1), "the median: {gaps:?}");
+    assert!(gaps[7] <= Duration::from_secs(2), "all: {gaps:?}");
+}
+
+/// Kills the TURN server in a call, starts it again after three seconds, and returns the gap.
+fn gap_without_turn(relay_only: bool) -> Duration {
+    let network = routed_network();
+    let turn = coturn(&network);
+    let rig = Rig::start_routed(network, Some(&turn), relay_only);
+    let since = Instant::now();
+    drop(turn);
+    std::thread::sleep(Duration::from_secs(3));
+    let _turn = coturn(&rig.network);
+    rig.gap(since)
+}
+
+#[test]
+fn a_relayed_call_outlives_the_turn_server() {
+    require!(Part::Network);
+    require!(Part::Coturn);
+    let gap = gap_without_turn(true);
+    eprintln!("media came back after {gap:?}, three seconds of which without a TURN server");
+    assert!(gap <= Duration::from_secs(15), "{gap:?}");
+}
+
+#[test]
+fn a_direct_call_does_not_notice_that_the_turn_server_is_gone() {
+    require!(Part::Network);
+    require!(Part::Coturn);
+    let gap = gap_without_turn(false);
+    eprintln!("the longest time between two frames: {gap:?}");
+    assert!(gap <= Duration::from_millis(500), "{gap:?}");
 }

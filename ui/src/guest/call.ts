@@ -101,6 +101,9 @@ export class Call {
           partnerState: (state) => {
             this.#input({ type: "partnerState", ...state });
           },
+          route: (news) => {
+            this.#input({ type: "route", news });
+          },
         });
         return;
       case "signalPeer":

@@ -1,12 +1,15 @@
 import { describe, expect, it } from "vitest";
 
 import {
+  ATTEMPT_MS,
   CONNECT_TIMEOUT_MS,
   type Effect,
   GONE_MS,
   type Input,
   LOST_MS,
   Machine,
+  NOTICE_MS,
+  PROBE_MS,
   SERVER_TIMEOUT_MS,
   SLOW_MS,
 } from "./machine";
@@ -274,6 +277,44 @@ describe("during a call", () => {
     expect(kinds(it.receive({ type: "resumed", sessionId: "session" }))).toEqual(["restartPeer"]);
   });
 
+  it("looks for another route if the partner is silent and the server answers", () => {
+    const it = inCall();
+    expect(kinds(it.act({ type: "route", news: "silent" }))).toEqual(["send"]);
+    expect(kinds(it.receive({ type: "other" }))).toEqual(["restartPeer"]);
+    expect(kinds(it.receive({ type: "other" })), "once").toEqual([]);
+
+    it.act({ type: "route", news: "silent" });
+    it.act({ type: "route", news: "heard" });
+    expect(kinds(it.receive({ type: "other" })), "media is back").toEqual([]);
+  });
+
+  it("shows a silence that lasts, also if the browser calls the connection connected", () => {
+    const it = inCall();
+    it.act({ type: "route", news: "silent" });
+    it.act({ type: "route", news: "heard" });
+    it.wait(NOTICE_MS);
+    expect(it.machine.phase, "it was short").toMatchObject({ reconnecting: false });
+
+    it.act({ type: "route", news: "silent" });
+    it.receive({ type: "other" });
+    it.wait(NOTICE_MS);
+    expect(it.machine.phase).toMatchObject({ reconnecting: true });
+    it.act({ type: "peer", state: "connected" });
+    expect(it.machine.phase, "no media").toMatchObject({ reconnecting: true });
+    it.act({ type: "route", news: "heard" });
+    expect(it.machine.phase).toMatchObject({ reconnecting: false });
+  });
+
+  it("connects again if neither the partner nor the server answers", () => {
+    const it = inCall();
+    it.act({ type: "route", news: "silent" });
+    expect(kinds(it.wait(PROBE_MS))).toEqual(["disconnect", "connect"]);
+    expect(kinds(it.wait(ATTEMPT_MS)), "the attempt leads nowhere").toEqual(["disconnect"]);
+    expect(kinds(it.wait(7_000))).toContain("connect");
+    it.receive(REGISTERED);
+    expect(kinds(it.receive({ type: "resumed", sessionId: "session" }))).toEqual(["restartPeer"]);
+  });
+
   it("looks for another route once the server is back", () => {
     const it = inCall();
     it.act({ type: "peer", state: "disconnected" });
@@ -339,7 +380,7 @@ describe("during a call", () => {
     it.receive(signal(1), signal(2));
     it.act({ type: "socketClosed" });
     expect(it.machine.phase).toMatchObject({ kind: "inCall", serverLost: true });
-    expect(kinds(it.wait(7_000))).toEqual(["connect"]);
+    expect(kinds(it.wait(1_000))).toEqual(["connect"]);
     // The first attempt fails, too.
     it.act({ type: "socketClosed" });
     it.wait(7_000);

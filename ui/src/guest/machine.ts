@@ -58,6 +58,8 @@ export type Input =
   | { type: "peer"; state: PeerState }
   /** The browser is in another network, or in one again. */
   | { type: "networkChanged" }
+  /** Nothing has arrived from the partner for a while, or something has again. */
+  | { type: "route"; news: "silent" | "heard" }
   /** The partner's report over the data channel. */
   | { type: "partnerState"; muted: boolean; camera: boolean }
   | { type: "time" };
@@ -82,6 +84,12 @@ export const CONNECT_TIMEOUT_MS = 45_000;
 export const LOST_MS = 120_000;
 /** The same if the server is out of reach or has dropped the call, in ms. */
 export const GONE_MS = 30_000;
+/** The server answers within this time, or the way to it is lost, in ms. */
+export const PROBE_MS = 500;
+/** A silence is shown this long after it was noticed, in ms: many end before. */
+export const NOTICE_MS = 1_000;
+/** How long one attempt to reach the server may take in a call, in ms. */
+export const ATTEMPT_MS = 4_000;
 /** Waits between attempts to reach the server, in ms: doubled up to the second, with full jitter. */
 const BACKOFF_MS = [300, 7_000] as const;
 
@@ -103,7 +111,17 @@ interface Session {
   socketId: string;
 }
 
-type Deadline = "retry" | "server" | "ping" | "silent" | "slow" | "connect" | "lost";
+type Deadline =
+  | "retry"
+  | "server"
+  | "ping"
+  | "silent"
+  | "slow"
+  | "connect"
+  | "lost"
+  | "probe"
+  | "attempt"
+  | "notice";
 
 const NEVER: Record<Deadline, number> = {
   retry: Infinity,
@@ -113,6 +131,9 @@ const NEVER: Record<Deadline, number> = {
   slow: Infinity,
   connect: Infinity,
   lost: Infinity,
+  probe: Infinity,
+  attempt: Infinity,
+  notice: Infinity,
 };
 
 export class Machine {
@@ -134,6 +155,10 @@ export class Machine {
   #partner = { muted: false, cameraOff: false };
   /** The server has lost the other person for good. */
   #partnerGone = false;
+  /** The peer connection is not connected. */
+  #isDown = false;
+  /** Nothing has arrived from the partner for a while, whatever the peer connection says. */
+  #isSilent = false;
   /** Since when no media has arrived. */
   #silentSinceMs: number | null = null;
   /** Another route is to be looked for once the server is back. */
@@ -183,14 +208,10 @@ export class Machine {
         this.#peerChanged(input.state, nowMs);
         return;
       case "networkChanged":
-        if (phase.kind !== "inCall") return;
-        // The old connection may lead nowhere: what is written into it would be lost.
-        if (this.#isOpen) {
-          this.#effects.push({ type: "disconnect" });
-          this.#socketLost(nowMs);
-        }
-        this.#connect();
-        this.#wantsRoute = true;
+        if (phase.kind === "inCall") this.#networkChanged(nowMs);
+        return;
+      case "route":
+        this.#routeChanged(input.news, nowMs);
         return;
       case "partnerState":
         if (phase.kind !== "inCall" && phase.kind !== "connecting") return;
@@ -211,15 +232,47 @@ export class Machine {
     this.#lastSeq = 0;
     this.#partnerGone = false;
     this.#silentSinceMs = null;
+    this.#isDown = false;
+    this.#isSilent = false;
     this.#wantsRoute = false;
     this.#partner = { muted: false, cameraOff: false };
     this.phase = { kind: "knocking", ringing: false, sinceMs: nowMs };
     this.#deadlines.server = nowMs + SERVER_TIMEOUT_MS;
-    this.#connect();
+    this.#connect(nowMs);
   }
 
-  #connect(): void {
+  #networkChanged(nowMs: number): void {
+    // The old connection may lead nowhere: what is written into it would be lost.
+    if (this.#isOpen) {
+      this.#effects.push({ type: "disconnect" });
+      this.#socketLost(nowMs);
+    }
+    this.#connect(nowMs);
+    this.#wantsRoute = true;
+  }
+
+  /**
+   * A silent partner may be offline, and then comes back by themselves. If the server answers, this
+   * side is not offline; if not, this side may have lost its address.
+   */
+  #routeChanged(news: "silent" | "heard", nowMs: number): void {
+    this.#deadlines.probe = Infinity;
+    if (this.phase.kind !== "inCall") return;
+    if (news === "heard") {
+      this.#isSilent = false;
+      this.#deadlines.notice = Infinity;
+      this.#showSilence(nowMs);
+      return;
+    }
+    if (!this.#isSilent) this.#deadlines.notice = nowMs + NOTICE_MS;
+    if (!this.#canSignal()) return;
+    this.#send({ type: "ping", t: Math.round(nowMs) });
+    this.#deadlines.probe = nowMs + PROBE_MS;
+  }
+
+  #connect(nowMs: number): void {
     this.#deadlines.retry = Infinity;
+    this.#deadlines.attempt = this.phase.kind === "inCall" ? nowMs + ATTEMPT_MS : Infinity;
     this.#isOpen = true;
     this.#effects.push({ type: "connect" });
   }
@@ -230,6 +283,10 @@ export class Machine {
 
   #receive(message: ServerMessage, nowMs: number): void {
     this.#heard(nowMs);
+    if (this.#deadlines.probe !== Infinity) {
+      this.#deadlines.probe = Infinity;
+      this.#restart();
+    }
     switch (message.type) {
       case "user_registered":
         this.#register(message, nowMs);
@@ -281,6 +338,7 @@ export class Machine {
     this.#registered = registered;
     this.#resumeToken = null;
     this.#attempts = 0;
+    this.#deadlines.attempt = Infinity;
     this.#deadlines.server = Infinity;
     this.#heard(nowMs);
     this.#deadlines.ping = registered.heartbeatMs > 0 ? nowMs + registered.heartbeatMs : Infinity;
@@ -361,6 +419,8 @@ export class Machine {
 
   #socketLost(nowMs: number): void {
     this.#isOpen = false;
+    this.#deadlines.attempt = Infinity;
+    this.#deadlines.probe = Infinity;
     this.#deadlines.ping = Infinity;
     this.#deadlines.silent = Infinity;
 
@@ -395,12 +455,19 @@ export class Machine {
         this.#end("connectionLost", nowMs);
         return;
       }
-      const reconnecting = state !== "connected";
-      this.#silentSinceMs = reconnecting ? (this.#silentSinceMs ?? nowMs) : null;
-      this.phase = { ...phase, reconnecting };
-      this.#setLimit();
+      this.#isDown = state !== "connected";
+      this.#showSilence(nowMs);
       if (state === "failed") this.#restart();
     }
+  }
+
+  /** Shows whether media is missing. Firefox calls a connection "connected" for up to ten seconds more. */
+  #showSilence(nowMs: number): void {
+    if (this.phase.kind !== "inCall") return;
+    const reconnecting = this.#isDown || this.#isSilent;
+    this.#silentSinceMs = reconnecting ? (this.#silentSinceMs ?? nowMs) : null;
+    this.phase = { ...this.phase, reconnecting };
+    this.#setLimit();
   }
 
   /** Looks for another route: now, or once the server is back. */
@@ -485,6 +552,15 @@ export class Machine {
       this.#send({ type: "ping", t: Math.round(nowMs) });
       this.#deadlines.ping = nowMs + (this.#registered?.heartbeatMs ?? Infinity);
     }
-    if (due("retry")) this.#connect();
+    if (due("notice")) {
+      this.#isSilent = true;
+      this.#showSilence(nowMs);
+    }
+    if (due("probe")) this.#networkChanged(nowMs);
+    if (due("attempt")) {
+      this.#effects.push({ type: "disconnect" });
+      this.#socketLost(nowMs);
+    }
+    if (due("retry")) this.#connect(nowMs);
   }
 }

@@ -4,6 +4,7 @@ import type { PeerState } from "./machine";
 import type { MediaState } from "./media";
 import { Negotiation } from "./negotiation";
 import type { Signal } from "./protocol";
+import { arrived, RouteWatch, SAMPLE_MS } from "./route-watch";
 import { CHANNEL, type DeviceState, parseState, stateMessage } from "./state-channel";
 
 export interface PeerEvents {
@@ -11,6 +12,8 @@ export interface PeerEvents {
   signal: (signal: Signal) => void;
   state: (state: PeerState) => void;
   partnerState: (state: DeviceState) => void;
+  /** Nothing has arrived from the partner for a while, or something has again. */
+  route: (news: "silent" | "heard") => void;
 }
 
 /** The local tracks, and what the user has switched off. */
@@ -26,6 +29,8 @@ export class Peer {
   #channel: RTCDataChannel | null = null;
   #sent: Sent;
   #isClosed = false;
+  readonly #route = new RouteWatch();
+  #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(initiator: boolean, iceServers: RTCIceServer[], sent: Sent, events: PeerEvents) {
     const connection = new RTCPeerConnection({ iceServers });
@@ -54,6 +59,7 @@ export class Peer {
     });
     connection.addEventListener("connectionstatechange", () => {
       const { connectionState: state } = connection;
+      if (state === "connected") this.#watchRoute(guarded(events.route));
       if (state === "connected" || state === "disconnected" || state === "failed") changed(state);
     });
     connection.addEventListener("track", ({ track }) => {
@@ -99,7 +105,19 @@ export class Peer {
 
   close(): void {
     this.#isClosed = true;
+    clearInterval(this.#timer);
     this.#connection.close();
+  }
+
+  #watchRoute(tell: PeerEvents["route"]): void {
+    this.#timer ??= setInterval(() => {
+      const sample = (stats: RTCStatsReport) => {
+        const news = this.#route.sample(performance.now(), arrived(stats));
+        if (news) tell(news);
+      };
+      // Fails only if the connection is closed.
+      this.#connection.getStats().then(sample, () => undefined);
+    }, SAMPLE_MS);
   }
 
   /**

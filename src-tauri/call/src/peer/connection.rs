@@ -21,7 +21,7 @@ use webrtc::peer_connection::{
 use webrtc::runtime::Runtime;
 
 use super::candidates::Candidates;
-use super::checks::Gate;
+use super::checks::{Gate, RouteWatch};
 use super::error::{PeerError, could_not};
 use super::formats::{self, MediaKind};
 use super::handler::{Handler, PeerEvent, SentCandidates};
@@ -101,6 +101,7 @@ pub struct Peer {
     handshake_done: HandshakeDone,
     link: Arc<LinkState>,
     heard: Arc<LastHeard>,
+    route_watch: Arc<Mutex<RouteWatch>>,
     sent: Arc<SentStreams>,
     /// The streams that the library expects.
     declared: Declared,
@@ -187,8 +188,10 @@ impl Peer {
             link_local.clone(),
             has_turn,
         );
+        let route_watch: Arc<Mutex<RouteWatch>> = Arc::default();
         let sockets = Sockets {
             link_local: link_local.clone(),
+            route: Arc::clone(&route_watch),
             gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
             failures: Arc::default(),
         };
@@ -220,6 +223,7 @@ impl Peer {
             handshake_done,
             link,
             heard,
+            route_watch,
             sent,
             declared,
             prepared: false,
@@ -513,6 +517,11 @@ impl Peer {
     /// When the partner was last heard.
     pub(crate) fn heard(&self) -> &Arc<LastHeard> {
         &self.heard
+    }
+
+    /// What is known about the route that media takes.
+    pub(crate) fn route_watch(&self) -> &Mutex<RouteWatch> {
+        &self.route_watch
     }
 
     /// What has been sent to the partner.

@@ -21,6 +21,7 @@ mod track;
 mod tracks;
 mod workarounds;
 
+pub(crate) use checks::RouteHealth;
 pub use connection::{Peer, PeerConfig};
 pub use error::PeerError;
 pub use formats::MediaKind;

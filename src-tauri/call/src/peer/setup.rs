@@ -19,6 +19,10 @@ const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Checks per pair: 90 × 20 ms, slightly longer than the default 7 × 200 ms.
 const ICE_CHECKS: u16 = 90;
 
+/// Time between checks of the route that is used, which also ask for the partner's consent (RFC 7675).
+/// They show early that the route is lost (`checks/route_watch.rs`); the library has 2 s.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_millis(400);
+
 /// Minimum wait before accepting a server-reflexive pair, in case a host pair succeeds; that rarely
 /// takes longer. The library waits 500 ms, and 1 s for a peer-reflexive pair.
 const SRFLX_WAIT: Duration = Duration::from_millis(100);
@@ -44,6 +48,7 @@ pub(super) fn settings(relay_only: bool, has_turn: bool, mdns: MulticastDnsMode)
 
     SettingEngineBuilder::new()
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
+        .with_ice_timeouts(None, None, Some(KEEPALIVE_INTERVAL))
         .with_include_loopback_candidate(true)
         // The addresses may have changed: that is why ICE restarts.
         .with_discard_local_candidates_during_ice_restart(true)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, Runtime};
 
-use super::checks::{CheckedSocket, Gate, SendFailures};
+use super::checks::{CheckedSocket, Gate, RouteWatch, SendFailures};
 use super::workarounds::LinkLocal;
 
 /// How the sockets of a connection are wrapped.
@@ -17,6 +17,8 @@ pub(super) struct Sockets {
     pub(super) link_local: LinkLocal,
     /// Which checks may pass, of all sockets together.
     pub(super) gate: Arc<Mutex<Gate>>,
+    /// The route that media takes through one of them.
+    pub(super) route: Arc<Mutex<RouteWatch>>,
     /// What they all together could not send.
     pub(super) failures: Arc<Mutex<SendFailures>>,
 }
@@ -35,6 +37,7 @@ impl Sockets {
             inner,
             is_loopback,
             Arc::clone(&self.gate),
+            Arc::clone(&self.route),
             Arc::clone(&self.failures),
         )?)
     }

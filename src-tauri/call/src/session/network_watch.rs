@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use crate::peer::RouteHealth;
+
 /// How often to look. Reading the addresses takes about 0.1 ms.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How long after a change a shorter silence than usual is enough to look for another route.
 const SUSPICIOUS: Duration = Duration::from_secs(10);
-/// The shorter silence. A partner whose microphone is on sends 50 packets a second.
-const SHORT_SILENCE: Duration = Duration::from_millis(400);
 
 /// Of documentation (RFC 5737, RFC 3849): nothing is sent there, but the way there is that to
 /// anywhere.
@@ -67,7 +67,16 @@ pub(super) enum NetworkChange {
 pub(super) struct NetworkWatch {
     known: Addresses,
     next: Instant,
-    suspicious_until: Option<Instant>,
+    suspicion: Option<Suspicion>,
+}
+
+/// A route that a change of the network has made suspicious.
+#[derive(Debug)]
+struct Suspicion {
+    until: Instant,
+    /// The system would now send to the partner from another address, so that what is sent from the old
+    /// one may leave through a network to which that does not belong.
+    leaves_elsewhere: bool,
 }
 
 impl NetworkWatch {
@@ -76,7 +85,7 @@ impl NetworkWatch {
         Self {
             known,
             next: now + INTERVAL,
-            suspicious_until: None,
+            suspicion: None,
         }
     }
 
@@ -85,12 +94,14 @@ impl NetworkWatch {
         now >= self.next
     }
 
-    /// The addresses are `addresses` now, and media is sent from `used` if that is known.
+    /// The addresses are `addresses` now, media is sent from `used` if that is known, and `ends` are
+    /// the addresses between which it is sent.
     pub(super) fn on_addresses(
         &mut self,
         now: Instant,
         addresses: Addresses,
         used: Option<IpAddr>,
+        ends: Option<(IpAddr, IpAddr)>,
     ) -> NetworkChange {
         self.next = now + INTERVAL;
         if addresses == self.known {
@@ -100,7 +111,7 @@ impl NetworkWatch {
         let before = std::mem::replace(&mut self.known, addresses);
         let mut gone = before.all.difference(&self.known.all);
         if gone.any(|address| Some(*address) == used) {
-            self.suspicious_until = None;
+            self.suspicion = None;
             return NetworkChange::RouteLost;
         }
 
@@ -108,30 +119,42 @@ impl NetworkWatch {
             return NetworkChange::None;
         }
 
-        self.suspicious_until = Some(now + SUSPICIOUS);
+        self.suspicion = Some(Suspicion {
+            until: now + SUSPICIOUS,
+            leaves_elsewhere: ends.is_some_and(leaves_elsewhere),
+        });
         NetworkChange::RouteSuspicious
     }
 
-    /// Whether a route that a change made suspicious has turned out to be lost: nothing has been
-    /// heard since `heard`. True once for each change.
-    pub(super) fn is_lost(&mut self, now: Instant, heard: Option<Instant>) -> bool {
-        let Some(until) = self.suspicious_until else {
+    /// Whether a route that a change made suspicious has turned out to be lost. True once for each
+    /// change.
+    pub(super) fn is_lost(&mut self, now: Instant, route: RouteHealth) -> bool {
+        let Some(suspicion) = &self.suspicion else {
             return false;
         };
 
-        if now >= until {
-            self.suspicious_until = None;
+        if now >= suspicion.until {
+            self.suspicion = None;
             return false;
         }
 
-        let is_silent =
-            heard.is_some_and(|heard| now.saturating_duration_since(heard) >= SHORT_SILENCE);
-        if is_silent {
-            self.suspicious_until = None;
+        // What comes back says nothing about the way there: it may still come through the old network.
+        let is_lost = route.is_silent || (suspicion.leaves_elsewhere && route.is_unanswered);
+        if is_lost {
+            self.suspicion = None;
         }
 
-        is_silent
+        is_lost
     }
+}
+
+/// Whether the system would send to the second address from another one than the first.
+fn leaves_elsewhere((local, remote): (IpAddr, IpAddr)) -> bool {
+    let any: IpAddr = match remote {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    source(any, remote).is_some_and(|source| source != local)
 }
 
 #[cfg(test)]
@@ -155,6 +178,19 @@ mod tests {
         }
     }
 
+    const WELL: RouteHealth = RouteHealth {
+        is_silent: false,
+        is_unanswered: false,
+    };
+    const UNANSWERED: RouteHealth = RouteHealth {
+        is_silent: false,
+        is_unanswered: true,
+    };
+    const SILENT: RouteHealth = RouteHealth {
+        is_silent: true,
+        is_unanswered: true,
+    };
+
     fn watch(now: Instant) -> NetworkWatch {
         NetworkWatch::new(now, addresses(&[WIFI, "172.17.0.1"], Some(WIFI)))
     }
@@ -168,7 +204,7 @@ mod tests {
             (None, NetworkChange::RouteSuspicious),
             (Some("203.0.113.9"), NetworkChange::RouteSuspicious),
         ] {
-            let change = watch(now).on_addresses(now, cable.clone(), used.map(ip));
+            let change = watch(now).on_addresses(now, cable.clone(), used.map(ip), None);
             assert_eq!(change, expected, "{used:?}");
         }
     }
@@ -178,11 +214,11 @@ mod tests {
         let now = Instant::now();
         let mut watch = watch(now);
         for all in [&[WIFI][..], &[WIFI, "172.18.0.1"]] {
-            let change = watch.on_addresses(now, addresses(all, Some(WIFI)), Some(ip(WIFI)));
+            let change = watch.on_addresses(now, addresses(all, Some(WIFI)), Some(ip(WIFI)), None);
             assert_eq!(change, NetworkChange::None);
         }
 
-        assert!(!watch.is_lost(now + Duration::from_secs(1), Some(now)));
+        assert!(!watch.is_lost(now + Duration::from_secs(1), SILENT));
     }
 
     #[test]
@@ -190,26 +226,42 @@ mod tests {
         let now = Instant::now();
         let mut watch = watch(now);
         let with_vpn = addresses(&[WIFI, "172.17.0.1", VPN], Some(VPN));
-        let change = watch.on_addresses(now, with_vpn.clone(), Some(ip(WIFI)));
+        let change = watch.on_addresses(now, with_vpn.clone(), Some(ip(WIFI)), None);
         assert_eq!(change, NetworkChange::RouteSuspicious);
         assert_eq!(
-            watch.on_addresses(now, with_vpn, Some(ip(WIFI))),
+            watch.on_addresses(now, with_vpn, Some(ip(WIFI)), None),
             NetworkChange::None
         );
 
-        assert!(!watch.is_lost(now + SHORT_SILENCE / 2, Some(now)), "so far");
-        assert!(watch.is_lost(now + SHORT_SILENCE, Some(now)));
-        assert!(!watch.is_lost(now + SHORT_SILENCE, Some(now)), "once");
+        let later = now + Duration::from_secs(1);
+        assert!(!watch.is_lost(later, WELL), "so far");
+        assert!(watch.is_lost(later, SILENT));
+        assert!(!watch.is_lost(later, SILENT), "once");
+    }
+
+    #[test]
+    fn a_lost_check_is_enough_only_where_the_system_sends_from_another_address() {
+        let now = Instant::now();
+        // From 127.0.0.1 to there, nothing else is used.
+        let there = ip("127.0.0.2");
+        for (local, is_lost) in [("127.0.0.1", false), (WIFI, true)] {
+            let mut watch = watch(now);
+            let with_vpn = addresses(&[WIFI, "172.17.0.1", VPN], Some(VPN));
+            let ends = Some((ip(local), there));
+            watch.on_addresses(now, with_vpn, Some(ip(local)), ends);
+            let later = now + Duration::from_secs(1);
+            assert_eq!(watch.is_lost(later, UNANSWERED), is_lost, "{local}");
+        }
     }
 
     #[test]
     fn a_route_that_survives_a_change_is_not_suspicious_for_ever() {
         let now = Instant::now();
         let mut watch = watch(now);
-        watch.on_addresses(now, addresses(&[WIFI], Some(VPN)), Some(ip(WIFI)));
+        watch.on_addresses(now, addresses(&[WIFI], Some(VPN)), Some(ip(WIFI)), None);
         let later = now + SUSPICIOUS;
-        assert!(!watch.is_lost(later, Some(later)));
-        assert!(!watch.is_lost(later + Duration::from_secs(1), Some(later)));
+        assert!(!watch.is_lost(later, SILENT));
+        assert!(!watch.is_lost(later + Duration::from_secs(1), SILENT));
     }
 
     #[test]

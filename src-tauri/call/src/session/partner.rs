@@ -248,6 +248,13 @@ impl PartnerConnection {
         }
     }
 
+    /// Sends a keyframe as soon as possible.
+    pub(super) fn send_keyframe(&self) {
+        if let Some(output) = &self.video_output {
+            output.keyframe_requested.store(true, Relaxed);
+        }
+    }
+
     /// When the partner's first frame was decoded. Returned once.
     pub(super) fn first_frame(&mut self) -> Option<Instant> {
         if self.incoming.first_frame_reported {

@@ -9,16 +9,20 @@
 //! - [`Gate`] lets its checks pass at one pace, each pair at growing intervals, and not more in a
 //!   call than a budget allows. A pair that has answered is not held back.
 //!
+//! [`RouteWatch`] sees what passes and judges the route that media takes.
+//!
 //! A check that may not leave is dropped: the agent takes it for lost and makes another one at its
 //! next interval.
 
 mod gate;
 mod queue;
+mod route_watch;
 mod send_failures;
 mod socket;
 mod stun;
 
 pub(super) use gate::Gate;
 pub(super) use queue::{CandidateQueue, MAX_CANDIDATES};
+pub(crate) use route_watch::{RouteHealth, RouteWatch};
 pub(super) use send_failures::SendFailures;
 pub(super) use socket::CheckedSocket;

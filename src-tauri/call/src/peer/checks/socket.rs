@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::gate::Gate;
+use super::route_watch::{RouteWatch, Traffic};
 use super::send_failures::SendFailures;
 use super::stun;
 
@@ -30,16 +31,18 @@ pub(in crate::peer) struct CheckedSocket {
     /// Reaches addresses of this machine only.
     is_loopback: bool,
     gate: Arc<Mutex<Gate>>,
+    route: Arc<Mutex<RouteWatch>>,
     failures: Arc<Mutex<SendFailures>>,
 }
 
 impl CheckedSocket {
-    /// Puts `inner` behind `gate`. `is_loopback`: it reaches this machine only. `failures` counts
-    /// what it cannot send.
+    /// Puts `inner` behind `gate`. `is_loopback`: it reaches this machine only. `route`
+    /// sees what passes, and `failures` counts what it cannot send.
     pub(in crate::peer) fn new(
         inner: Arc<dyn AsyncUdpSocket>,
         is_loopback: bool,
         gate: Arc<Mutex<Gate>>,
+        route: Arc<Mutex<RouteWatch>>,
         failures: Arc<Mutex<SendFailures>>,
     ) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
@@ -47,6 +50,7 @@ impl CheckedSocket {
             inner,
             is_loopback,
             gate,
+            route,
             failures,
         }))
     }
@@ -122,6 +126,14 @@ impl AsyncUdpSocket for CheckedSocket {
         }
 
         let sent = ready!(self.inner.poll_send(cx, transmit));
+        // Of a batch, the first one says enough.
+        let size = transmit.segment_size.unwrap_or(contents.len());
+        let first = &contents[..size.min(contents.len())];
+        self.route.lock().on_sent(
+            Instant::now(),
+            (self.local, transmit.destination),
+            Traffic::of(transmit.destination, first),
+        );
         if let Err(error) = &sent {
             // An address of the partner that cannot be reached from here is no news while ICE looks
             // for one that can.
@@ -146,6 +158,12 @@ impl AsyncUdpSocket for CheckedSocket {
                 for datagram in buf[..length].chunks_mut(meta.stride.max(1)) {
                     if can_be_stun(datagram) && !self.may_enter(meta.addr, datagram) {
                         datagram[0] = NOTHING;
+                    } else {
+                        let traffic = Traffic::of(meta.addr, datagram);
+                        let route = (self.local, meta.addr);
+                        self.route
+                            .lock()
+                            .on_received(Instant::now(), route, traffic);
                     }
                 }
             }

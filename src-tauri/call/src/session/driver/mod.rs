@@ -487,6 +487,10 @@ impl Driver {
             engine.set_expected_loss(percent as u8);
         }
 
+        if partner.peer.route_watch().lock().take_recovery() {
+            partner.send_keyframe();
+        }
+
         let flooded = partner.peer.link().is_flooded().then_some(partner.id);
 
         if let Some(heard) = heard {
@@ -519,7 +523,7 @@ impl Driver {
         }
     }
 
-    /// Looks whether the addresses of this machine have changed.
+    /// Looks whether the route to the partner, or the one to the server, is lost.
     async fn check_network(&mut self, now: Instant, line: &SignalingLine) {
         let Some(partner) = &self.partner else {
             return;
@@ -533,18 +537,32 @@ impl Driver {
             line.probe();
         }
 
-        let Some(watch) = &mut self.network else {
-            return;
+        let id = partner.id;
+        let mut is_lost = partner.peer.route_watch().lock().has_moved(now);
+        if is_lost {
+            tracing::info!("the partner sends from another address: looking for a route there");
+        }
+
+        is_lost |= self.have_addresses_changed(now, line).await;
+        if is_lost {
+            self.feed(Input::RouteLost(id));
+        }
+    }
+
+    /// Looks whether the addresses of this machine have changed so that the route is lost.
+    async fn have_addresses_changed(&mut self, now: Instant, line: &SignalingLine) -> bool {
+        let (Some(partner), Some(watch)) = (&self.partner, &mut self.network) else {
+            return false;
         };
 
-        let id = partner.id;
-        let mut is_lost = watch.is_lost(now, heard);
+        let route = partner.peer.route_watch();
+        let mut is_lost = watch.is_lost(now, route.lock().health(now));
         if watch.is_due(now)
             && let Some(addresses) = Addresses::read()
         {
             let used = partner.peer.local_address();
             let used = limited("name its local address", used).await.flatten();
-            let change = watch.on_addresses(now, addresses, used);
+            let change = watch.on_addresses(now, addresses, used, route.lock().ends());
             if change != NetworkChange::None {
                 tracing::info!(?change, "the addresses of this machine have changed");
             }
@@ -558,9 +576,7 @@ impl Driver {
             is_lost |= change == NetworkChange::RouteLost;
         }
 
-        if is_lost {
-            self.feed(Input::RouteLost(id));
-        }
+        is_lost
     }
 
     fn feed(&mut self, input: Input) {

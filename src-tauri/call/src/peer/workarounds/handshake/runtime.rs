@@ -153,6 +153,7 @@ mod tests {
         let sockets = Sockets {
             link_local: LinkLocal::none(),
             gate: Arc::new(Mutex::new(Gate::new(Instant::now()))),
+            route: Arc::default(),
             failures: Arc::default(),
         };
         let runtime = HandshakeRuntime::new(None, done.clone(), true, sockets.clone());
