@@ -136,7 +136,7 @@ fn two_people_who_ring_the_same_person_at_once_get_one_answer_each() {
     assert_eq!(end(first.0).unwrap(), "NO_SUCH_ROOM");
     assert_eq!(
         first.0.text("#end-reason").unwrap(),
-        "They can't be reached right now."
+        "They can't take calls right now."
     );
     assert_eq!(ann.screen().unwrap(), "in-call", "the call goes on");
 }
@@ -196,7 +196,7 @@ fn who_declines_closes_or_takes_another_name_is_noticed() {
     end(bea).expect("she is told");
     assert_eq!(
         bea.text("#end-reason").unwrap(),
-        "They can't be reached right now."
+        "They can't take calls right now."
     );
     bea.press("to-lobby").unwrap();
     bea.wait_for_state("/nearby/people", &json!([])).unwrap();
