@@ -463,7 +463,7 @@ fn a_ring_whose_address_is_announced_only_later_is_recognized() {
     assert!(world.incoming().is_some(), "it could be anyone");
     assert!(matches!(world.screen(), Screen::Waiting { .. }));
 
-    world.people(&[known.clone()]);
+    world.people(std::slice::from_ref(&known));
     assert_eq!(world.start_call_plan().goal, CallGoal::Answer("k1".into()));
     assert_eq!(world.incoming(), None, "nobody is asked");
 
