@@ -12,8 +12,8 @@ use std::time::Duration;
 pub use tandem_call::{DEFAULT_MAX_BITRATE_BPS, MIN_BITRATE_BPS};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::message::{
-    MAX_ROOM_CHARS, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES, clean_location,
-    clean_name, is_room_code,
+    MAX_ROOM_CHARS, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES, can_be_seen,
+    clean_location, clean_name, is_room_code, remove_control_characters,
 };
 
 use crate::invite::{
@@ -236,20 +236,22 @@ pub fn room_text(text: &str) -> Result<RoomText, String> {
 }
 
 /// Checks a display name as the signaling server does: 1 to [`MAX_USER_NAME_CHARS`] characters
-/// after removing control characters. Returns it without them.
+/// after removing control characters, one of which can be seen. Returns it without them.
 ///
 /// # Errors
 /// A sentence for the person who typed it.
 pub fn name(text: &str) -> Result<String, String> {
-    clean_name(text).ok_or_else(|| format!("a name has 1 to {MAX_USER_NAME_CHARS} characters"))
+    clean_name(text).ok_or_else(|| {
+        format!("a name has 1 to {MAX_USER_NAME_CHARS} characters, and one that can be seen")
+    })
 }
 
-/// The same for a name that may be left out: an empty one is returned as it is.
+/// The same for a name that may be left out: one that nobody can see counts as empty.
 ///
 /// # Errors
 /// A sentence for the person who typed it.
 pub fn optional_name(text: &str) -> Result<String, String> {
-    if text.chars().all(char::is_control) {
+    if !can_be_seen(&remove_control_characters(text)) {
         return Ok(String::new());
     }
 
@@ -490,7 +492,9 @@ mod tests {
             "empty or too long"
         );
 
-        assert_eq!(optional_name("\u{7}"), Ok(String::new()), "no name");
+        for invisible in ["", "\u{7}", " ", "\u{200B}\u{3164}\u{7}"] {
+            assert_eq!(optional_name(invisible), Ok(String::new()), "no name");
+        }
         assert_eq!(optional_name("Ad\u{7}a"), name("Ada"), "a name");
         assert!(optional_name(&"n".repeat(41)).is_err(), "too long");
     }

@@ -213,6 +213,13 @@ const COMMANDS = {
     await page.waitForSelector("main[data-screen], main.plain");
     return { ms: performance.now() - start };
   },
+  /** Receives no video from now on, which the page offers to the other side. */
+  async "refuse-video"({ page }) {
+    await page.evaluate(() => {
+      const transceivers = window.connections.flatMap((it) => it.getTransceivers());
+      for (const it of transceivers) if (it.receiver.track.kind === "video") it.direction = "sendonly";
+    });
+  },
   async press({ page }, command) {
     const selector = selectorOf(command);
     await page.waitForSelector(selector);

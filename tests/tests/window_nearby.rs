@@ -8,12 +8,16 @@
     reason = "tests read the clock, print what they measure, and end at the first surprise"
 )]
 
-use std::time::Instant;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tandem_tests::neighbours::{end, is_in_call_with, ring, rings, sees};
 use tandem_tests::window::Window;
-use tandem_tests::{Neighbours, Network, Part, require};
+use tandem_tests::{Host, Neighbours, Network, Part, WireClient, require};
+
+/// The port of a person nearby, if it was free.
+const NEARBY_PORT: u16 = 9010;
 
 /// A network of two.
 fn network_of_two() -> Network {
@@ -136,9 +140,20 @@ fn two_people_who_ring_the_same_person_at_once_get_one_answer_each() {
     assert_eq!(end(first.0).unwrap(), "NO_SUCH_ROOM");
     assert_eq!(
         first.0.text("#end-reason").unwrap(),
-        "They can't be reached right now."
+        "They can't take calls right now."
     );
     assert_eq!(ann.screen().unwrap(), "in-call", "the call goes on");
+}
+
+/// Rings at the server of a person nearby, from `host`, and returns when that has been taken.
+fn waits_at(host: &Host, server: (Ipv4Addr, u16)) -> WireClient {
+    let mut caller = host
+        .run(|| WireClient::connect(server.into()))
+        .expect("the server answers");
+    let room = json!({ "type": "find_partner", "room": "nearby", "mustExist": true });
+    caller.send(&room).expect("the connection works");
+    caller.receive("searching").expect("it rings");
+    caller
 }
 
 #[test]
@@ -152,10 +167,18 @@ fn who_waits_behind_another_caller_is_told_when_that_one_is_answered() {
     rings(ann, "Bea").unwrap();
     ring(cem, "Ann").unwrap();
     cem.wait_for_screen("waiting").expect("Cem rings");
+    // A screen does not tell when Ann's server has put its caller behind Bea; the answer to this one,
+    // from the same computer, does.
+    let mut behind = waits_at(
+        people.network().host(2),
+        (Ipv4Addr::new(192, 168, 7, 1), NEARBY_PORT),
+    );
     ann.press("accept-call").unwrap();
     is_in_call_with(ann, "Bea").unwrap();
     is_in_call_with(bea, "Ann").unwrap();
     assert_eq!(end(cem).unwrap(), "NO_SUCH_ROOM", "not left to wait");
+    let told = behind.receive("error").expect("this one is told, too");
+    assert_eq!(told["code"], "no_such_room");
 
     // When the two are done, Cem gets through.
     bea.press("hang-up").unwrap();
@@ -196,7 +219,7 @@ fn who_declines_closes_or_takes_another_name_is_noticed() {
     end(bea).expect("she is told");
     assert_eq!(
         bea.text("#end-reason").unwrap(),
-        "They can't be reached right now."
+        "They can't take calls right now."
     );
     bea.press("to-lobby").unwrap();
     bea.wait_for_state("/nearby/people", &json!([])).unwrap();
@@ -220,7 +243,11 @@ fn someone_whose_computer_sleeps_while_it_rings_is_given_up_and_can_be_rung_agai
         "They can't be reached right now."
     );
 
-    println!("given up after {:.1} s", asleep.elapsed().as_secs_f64());
+    let given_up = asleep.elapsed();
+    println!("given up after {:.1} s", given_up.as_secs_f64());
+    // 20 s of silence, and 5 s in which the other computer may come back. A usual server gets 30 s
+    // more.
+    assert!(given_up < Duration::from_secs(40), "after {given_up:?}");
     bea.signal(libc::SIGCONT).unwrap();
     let awake = Instant::now();
     ann.press("to-lobby").unwrap();

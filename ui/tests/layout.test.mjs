@@ -184,6 +184,25 @@ describe("everything can be reached and read", () => {
   });
 });
 
+test("the answers to a ring have one line each, also in the smallest window", async () => {
+  for (const size of [
+    { width: 360, height: 480 },
+    { width: 360, height: 480, textPx: 32 },
+  ]) {
+    await withPage(STATES["lobby-nearby-ringing"], { ...size, frames: false }, async (page) => {
+      const lines = await page.locator(".incoming-answers .label").evaluateAll((labels) =>
+        labels.map((label) => {
+          const range = document.createRange();
+          range.selectNodeContents(label);
+          return [label.textContent, range.getClientRects().length];
+        }),
+      );
+      const expected = ["Decline", "Sound only", "Accept"].map((label) => [label, 1]);
+      assert.deepEqual(lines, expected);
+    });
+  }
+});
+
 test("the rings around a person who is being called are whole, also in the smallest window", async () => {
   for (const name of ["connecting", "connecting-timed-out"]) {
     await withPage(STATES[name], { width: 360, height: 480 }, async (page) => {

@@ -406,6 +406,15 @@ export const STATES = {
     otherServer: "192.168.1.7:9010",
     again: { kind: "nearby", name: "Amara" },
   }),
+  "ended-nearby-busy": outsideLobby({
+    kind: "ended",
+    reason: "NO_SUCH_ROOM",
+    cause: null,
+    durationMs: null,
+    name: null,
+    otherServer: "192.168.1.7:9010",
+    again: { kind: "nearby", name: "Amara" },
+  }),
   "ended-invite-used": outsideLobby({
     kind: "ended",
     reason: "PARTNER_LEFT",

@@ -7,6 +7,9 @@
 
 use std::ops::RangeInclusive;
 
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
+
 /// The version of the protocol, as in
 /// [`UserRegistered::protocol`](super::UserRegistered::protocol).
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -98,17 +101,28 @@ pub fn room_number(code: &str) -> Option<u32> {
 }
 
 /// The name as the partner will see it, without control characters. `None` unless 1 to
-/// [`MAX_USER_NAME_CHARS`] characters are left.
+/// [`MAX_USER_NAME_CHARS`] characters are left, and one of them can be seen.
 ///
 /// ```
 /// use tandem_signaling::message::clean_name;
 ///
 /// assert_eq!(clean_name("Ada\n").as_deref(), Some("Ada"));
 /// assert_eq!(clean_name("\n"), None);
+/// assert_eq!(clean_name("\u{200B} \u{3164}"), None);
 /// ```
 #[must_use]
 pub fn clean_name(name: &str) -> Option<String> {
-    clean_within(name, 1..=MAX_USER_NAME_CHARS)
+    clean_within(name, 1..=MAX_USER_NAME_CHARS).filter(|name| can_be_seen(name))
+}
+
+/// Whether the text has a character that is neither space nor invisible: Unicode's properties
+/// `White_Space` and `Default_Ignorable_Code_Point` (UAX #44), the second of which includes marks of
+/// direction, joiners, variation selectors and Hangul fillers.
+#[must_use]
+pub fn can_be_seen(text: &str) -> bool {
+    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    text.chars()
+        .any(|c| !c.is_whitespace() && !ignorable.contains(c))
 }
 
 /// The location as the partner will see it, without control characters. `None` if more than
@@ -174,6 +188,31 @@ pub(super) fn clean_within(text: &str, length: RangeInclusive<usize>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_nobody_can_see_is_none() {
+        for invisible in [
+            " ",
+            "\u{A0}\u{3000}",
+            "\u{200B}\u{200D}\u{2060}\u{FEFF}",
+            "\u{202E}\u{2066}\u{61C}",
+            "\u{AD}\u{34F}\u{FE0F}\u{E0101}",
+            "\u{115F}\u{1160}\u{3164}\u{FFA0}",
+            "\u{2028}\u{180E}\u{E0041}\n",
+        ] {
+            assert_eq!(
+                clean_name(invisible),
+                None,
+                "{}",
+                invisible.escape_unicode()
+            );
+        }
+
+        for visible in ["Z\u{200B}", "👩‍🔬", "❤\u{FE0F}", "می\u{200C}خواهم", "-", " ·"]
+        {
+            assert_eq!(clean_name(visible).as_deref(), Some(visible));
+        }
+    }
 
     #[test]
     fn lengths_count_code_points_without_control_characters() {

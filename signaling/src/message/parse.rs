@@ -208,7 +208,14 @@ fn knock_id(fields: &Fields<'_>) -> Result<KnockId, Fault> {
 fn user_name(fields: &Fields<'_>) -> Result<Option<String>, Fault> {
     fields
         .optional_string("userName")?
-        .map(|name| text_within("userName", &name, 1, MAX_USER_NAME_CHARS))
+        .map(|name| {
+            let name = text_within("userName", &name, 1, MAX_USER_NAME_CHARS)?;
+            if can_be_seen(&name) {
+                Ok(name)
+            } else {
+                Err(Fault::field("userName", "must have a visible character"))
+            }
+        })
         .transpose()
 }
 

@@ -269,6 +269,7 @@ fn profiles_are_held_to_their_limits() {
     for (field, value) in [
         ("userName", json!("")),
         ("userName", json!("\n")),
+        ("userName", json!(" \u{3164}\u{200B}")),
         ("userName", json!("x".repeat(41))),
         ("userName", json!(7)),
         ("userAge", json!(17)),

@@ -23,6 +23,8 @@ mod client_tls;
 #[cfg(unix)]
 mod edge;
 #[cfg(unix)]
+mod edge_rooms;
+#[cfg(unix)]
 mod guest_page;
 #[cfg(unix)]
 mod program;

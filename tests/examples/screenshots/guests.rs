@@ -21,12 +21,13 @@ struct Guest<'a> {
 }
 
 /// Goes through the screens of a guest invited by `window`. `camera` is the path of the video
-/// that the guest sends.
+/// that the guest sends. Calls `on_refused` in a call in which the guest no longer receives video.
 pub(crate) fn take_all(
     folder: &Path,
     server: &SecureServer,
     window: &Window,
     camera: &str,
+    on_refused: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let site = format!("https://{HOST}");
     let invite = window.text("#invite-web-link")?;
@@ -72,6 +73,8 @@ pub(crate) fn take_all(
     guest.resize(PHONE)?;
     guest.save("guest-in-call-phone", THEMES[0])?;
     guest.resize(SIZE)?;
+    guest.wait(&json!({ "do": "refuse-video" }))?;
+    on_refused()?;
 
     window.press("hang-up")?;
     guest.wait(&json!({ "do": "reason", "name": "left" }))?;

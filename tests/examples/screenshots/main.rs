@@ -111,7 +111,9 @@ mod linux {
             self.save_both_themes(&ann, "connecting")?;
             ann.wait_for_element("[data-action=\"retry\"]")?;
             self.save_both_themes(&ann, "connecting-timed-out")?;
-            command(&ann, "cancel", &json!({}))?;
+            ann.wait_for_screen("ended")?;
+            self.save_both_themes(&ann, "ended-timed-out")?;
+            command(&ann, "toLobby", &json!({}))?;
             drop(silent);
             command(&ann, "findPartner", &json!({}))?;
             ann.wait_for_screen("waiting")?;
@@ -172,13 +174,17 @@ mod linux {
             let ann = self.open(
                 home,
                 "local",
-                &[&["--audio", "test"], &arguments[..]].concat(),
+                &[&["--audio", "test", "--speaker", "none"], &arguments[..]].concat(),
             )?;
             ann.wait_for_state("/server/status", &json!("connected"))?;
             command(&ann, "invite", &json!({}))?;
             ann.wait_for_element("#invite-web-link")?;
 
-            guests::take_all(&self.folder, &server, &ann, &self.video("remote")?)
+            guests::take_all(&self.folder, &server, &ann, &self.video("remote")?, || {
+                ann.wait_for_element("[data-badge=\"partner-refuses-video\"]")?;
+                ann.resize(CALL_SIZE.0, CALL_SIZE.1)?;
+                self.save_light(&ann, "in-call-refused")
+            })
         }
 
         /// An invite, somebody who rings, and the link of somebody else.

@@ -99,6 +99,14 @@ describe("a guest", () => {
     expect(machine.phase).toMatchObject({ kind: "knocking", ringing: true });
   });
 
+  it("gives no name that nobody can see", () => {
+    const { act, receive } = guest();
+    act({ type: "knock", name: " \u200B\u3164" });
+    expect(sent(receive(REGISTERED))).toEqual([
+      { type: "find_partner", room: "7", mustExist: true, id: "knock" },
+    ]);
+  });
+
   it("needs no name", () => {
     const { act, receive } = guest();
     act({ type: "knock", name: " " });

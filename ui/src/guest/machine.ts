@@ -136,6 +136,9 @@ const NEVER: Record<Deadline, number> = {
   notice: Infinity,
 };
 
+/** The server refuses a name of nothing but spaces and invisible characters. */
+const CAN_BE_SEEN = /[^\p{White_Space}\p{Default_Ignorable_Code_Point}\p{Cc}]/u;
+
 export class Machine {
   phase: Phase = { kind: "start" };
 
@@ -228,7 +231,7 @@ export class Machine {
   }
 
   #knock(name: string, nowMs: number): void {
-    this.#name = name.trim();
+    this.#name = CAN_BE_SEEN.test(name) ? name.trim() : "";
     this.#lastSeq = 0;
     this.#partnerGone = false;
     this.#silentSinceMs = null;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { type Devices, Media } from "./media";
+import { type Devices, isOff, Media } from "./media";
 
 class FakeTrack extends EventTarget {
   enabled = true;
@@ -92,7 +92,7 @@ describe("camera and microphone", () => {
     const { it, opened } = devices();
     const both = media(it);
     await both.open();
-    both.setMuted(true);
+    await both.setMuted(true);
     expect(opened[1]).toMatchObject({ kind: "audio", enabled: false, isStopped: false });
     await both.setCameraOn(false);
     expect(opened[0]).toMatchObject({ kind: "video", isStopped: true });
@@ -101,11 +101,36 @@ describe("camera and microphone", () => {
     expect(both.state.camera).toBe(opened[2]);
   });
 
+  it("count as off while they can't be used, and are tried again by switching them on", async () => {
+    const { it, requests, faults } = devices({
+      video: "NotAllowedError",
+      audio: "NotAllowedError",
+    });
+    const both = media(it);
+    expect(isOff("camera", both.state), "before anybody asked").toBe(false);
+    await both.open();
+    expect(isOff("camera", both.state)).toBe(true);
+    expect(isOff("microphone", both.state)).toBe(true);
+
+    // The user has allowed them in the browser's settings.
+    delete faults.video;
+    delete faults.audio;
+    await both.setMuted(false);
+    expect(requests.at(-1)).toMatchObject({ video: false, audio: {} });
+    expect(isOff("microphone", both.state)).toBe(false);
+    await both.setCameraOn(true);
+    expect(isOff("camera", both.state)).toBe(false);
+    expect(both.state.problems).toEqual({});
+
+    await both.setMuted(true);
+    expect(isOff("microphone", both.state)).toBe(true);
+  });
+
   it("stay muted with another microphone", async () => {
     const { it, opened, requests } = devices();
     const both = media(it);
     await both.open();
-    both.setMuted(true);
+    await both.setMuted(true);
     await both.choose("microphone", "mic");
     expect(requests[1]).toMatchObject({ audio: { deviceId: { exact: "mic" } }, video: false });
     expect(opened[1]).toMatchObject({ isStopped: true });

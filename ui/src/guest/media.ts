@@ -23,6 +23,12 @@ export interface MediaState {
   chosen: Record<Kind | "speaker", string>;
 }
 
+/** Whether nothing of this kind is sent: it is switched off, or there is a problem with the device. */
+export function isOff(kind: Kind, state: MediaState): boolean {
+  const switchedOff = kind === "camera" ? !state.cameraOn : state.muted;
+  return switchedOff || (state[kind] === null && state.problems[kind] !== undefined);
+}
+
 const CONSTRAINTS = {
   camera: { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } },
   microphone: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
@@ -166,9 +172,12 @@ export class Media {
     await this.#openOne(kind, this.#use);
   }
 
-  setMuted(muted: boolean): void {
+  /** Unmuting also tries a microphone again that could not be opened. */
+  async setMuted(muted: boolean): Promise<void> {
     if (this.state.microphone) this.state.microphone.enabled = !muted;
     this.#set({ muted });
+    if (!muted && !this.state.microphone && this.state.status === "ready")
+      await this.#openOne("microphone", this.#use);
   }
 
   /** Switches the camera itself, so that its light goes out. */

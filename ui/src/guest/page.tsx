@@ -9,7 +9,7 @@ import { untilNextSecond } from "../time";
 import { appLink, inviteIn, type Invite } from "./address";
 import { Call } from "./call";
 import type { Phase } from "./machine";
-import { Media, type Devices } from "./media";
+import { type Devices, isOff, type Kind, Media } from "./media";
 import { partnerOf } from "./partner";
 import { Screen } from "./screens";
 import { MAX_NAME_CHARS } from "./start";
@@ -140,6 +140,17 @@ export class GuestPage {
     this.#call?.knock(Array.from(this.#name).slice(0, MAX_NAME_CHARS).join(""));
   }
 
+  /** Says whether the device is on once it is `switched`. If it can't be used, its problem is said. */
+  async #switch(kind: Kind, switched: Promise<void>): Promise<void> {
+    await switched;
+    const { state } = this.#media;
+    const off = isOff(kind, state);
+    if (off && state.problems[kind] !== undefined) return;
+    const a = words.announce;
+    if (kind === "camera") this.#say(off ? a.cameraOff : a.cameraOn);
+    else this.#say(off ? a.muted : a.unmuted);
+  }
+
   readonly #actions: GuestActions = {
     setName: (name) => {
       this.#name = name;
@@ -150,14 +161,8 @@ export class GuestPage {
     join: () => void this.#join(),
     leave: () => this.#call?.leave(),
     toStart: () => this.#call?.toStart(),
-    setMuted: (muted) => {
-      this.#media.setMuted(muted);
-      this.#say(muted ? words.announce.muted : words.announce.unmuted);
-    },
-    setCameraOn: (on) => {
-      void this.#media.setCameraOn(on);
-      this.#say(on ? words.announce.cameraOn : words.announce.cameraOff);
-    },
+    setMuted: (muted) => void this.#switch("microphone", this.#media.setMuted(muted)),
+    setCameraOn: (on) => void this.#switch("camera", this.#media.setCameraOn(on)),
     choose: (kind, id) => void this.#media.choose(kind, id),
     toggleDevices: () => {
       this.#devicesOpen = !this.#devicesOpen;

@@ -8,7 +8,7 @@ import { Button } from "../parts/button";
 import { Dropdown } from "../parts/dropdown";
 import { Icon, Mark } from "../parts/icons";
 import { plain } from "../text";
-import type { DeviceProblem, Kind, MediaState } from "./media";
+import { type DeviceProblem, isOff, type Kind, type MediaState } from "./media";
 import type { GuestView } from "./view";
 
 const t = words.guest;
@@ -72,8 +72,12 @@ export function DeviceProblems({ problems }: Pick<MediaState, "problems">) {
   );
 }
 
-export function DeviceToggles({ media, act, iconOnly }: GuestView & { iconOnly: boolean }) {
-  const { muted, cameraOn } = media;
+type TogglesProps = Pick<GuestView, "media" | "act"> & { iconOnly: boolean };
+
+/** A device that can't be used counts as off: pressing its button tries it again. */
+export function DeviceToggles({ media, act, iconOnly }: TogglesProps) {
+  const muted = isOff("microphone", media);
+  const cameraOff = isOff("camera", media);
   const c = words.call;
   return (
     <>
@@ -91,13 +95,13 @@ export function DeviceToggles({ media, act, iconOnly }: GuestView & { iconOnly: 
       />
       <Button
         action="camera"
-        icon={cameraOn ? "camera" : "cameraOff"}
-        label={cameraOn ? c.stopVideo : c.startVideo}
+        icon={cameraOff ? "cameraOff" : "camera"}
+        label={cameraOff ? c.startVideo : c.stopVideo}
         iconOnly={iconOnly}
         kind="control"
-        off={!cameraOn}
+        off={cameraOff}
         onClick={() => {
-          act.setCameraOn(!cameraOn);
+          act.setCameraOn(cameraOff);
         }}
       />
     </>

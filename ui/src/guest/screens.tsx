@@ -126,7 +126,7 @@ function InCall({ phase, ...view }: Of<"inCall">) {
         </section>
       )}
       <div id="controls" class="controls" role="group" aria-label={c.controls}>
-        <DeviceToggles {...view} phase={phase} iconOnly={false} />
+        <DeviceToggles media={media} act={act} iconOnly={false} />
         <Button
           action="devices"
           icon="settings"

@@ -221,7 +221,10 @@ export const en = {
     /** A person of an earlier call, whose Tandem is not open. */
     away: "They can't be reached right now.",
     awayTodo: "Try again later.",
-    awayNearby: "They may be in a call, or have closed People nearby. Try again later.",
+    awayNearby: "They may have closed People nearby, or left the network. Try again later.",
+    /** A person nearby whose Tandem is open, but takes no calls. */
+    busy: "They can't take calls right now.",
+    busyNearby: "They may be in another call. Try again later.",
     /** The server of a link, or of an earlier call. */
     privateServer: "{server} is private and needs a token.",
   },

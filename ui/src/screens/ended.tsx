@@ -41,15 +41,17 @@ function wordsAt({ otherServer }: EndedProps["screen"], code: ErrorCode): Words 
   return { ...elsewhere, what: t.privateServer.replace("{server}", plain(otherServer, 80)) };
 }
 
-/** What a person nearby has closed looks like a server that is gone. */
-const GONE = new Set<EndCode>(["NO_SUCH_ROOM", "RELAY_UNREACHABLE", "RELAY_REFUSED"]);
+/** The person nearby is gone: the server in their app can't be reached. */
+const GONE = new Set<EndCode>(["RELAY_UNREACHABLE", "RELAY_REFUSED"]);
 
 /** What to say when the person who was called is not there; `null` if that is not the reason. */
 function absence({ reason, again }: EndedProps["screen"]): Words | null {
   if (again?.kind === "person" && reason === "NO_SUCH_ROOM") {
     return { what: t.away, todo: t.awayTodo };
   }
-  return again?.kind === "nearby" && GONE.has(reason) ? { what: t.away, todo: t.awayNearby } : null;
+  if (again?.kind !== "nearby") return null;
+  if (reason === "NO_SUCH_ROOM") return { what: t.busy, todo: t.busyNearby };
+  return GONE.has(reason) ? { what: t.away, todo: t.awayNearby } : null;
 }
 
 interface EndedProps extends View {

@@ -141,6 +141,12 @@ describe("people nearby", () => {
     expect(root.querySelector("#end-reason")?.textContent).toBe(words.ended.away);
     expect(root.textContent).toContain(words.ended.awayNearby);
   });
+
+  it("who are in another call are told apart from those who are gone", () => {
+    show(STATES["ended-nearby-busy"]);
+    expect(root.querySelector("#end-reason")?.textContent).toBe(words.ended.busy);
+    expect(root.textContent).toContain(words.ended.busyNearby);
+  });
 });
 
 describe("an invite", () => {

@@ -559,7 +559,7 @@ impl App {
             Input::Certificates(path, result) => self.on_certificates(&path, result),
             Input::Line(id, event) if self.is_nearby_line(id) => self.on_nearby_line(now, event),
             Input::Line(id, event) => self.on_line(now, id, event),
-            Input::Nearby(id, event) => self.on_nearby(id, event),
+            Input::Nearby(id, event) => self.on_nearby(now, id, event),
             Input::Opened(text) => {
                 self.effects.push_back(Effect::ShowWindow);
                 self.on_opened(&text);

@@ -251,7 +251,7 @@ impl App {
         open.is_some_and(|open| open.line == id)
     }
 
-    pub(super) fn on_nearby(&mut self, id: LineId, event: NearbyEvent) {
+    pub(super) fn on_nearby(&mut self, now: Now, id: LineId, event: NearbyEvent) {
         let Some(open) = self.nearby.open.as_mut().filter(|open| open.line == id) else {
             return;
         };
@@ -275,6 +275,7 @@ impl App {
                 };
                 open.people = change.people;
                 self.show_own_addresses(&addresses);
+                self.give_way_to_known(now);
             }
             NearbyEvent::CannotFind(why) => {
                 tracing::warn!(why, "people nearby cannot be found");
@@ -368,15 +369,28 @@ impl App {
             call: self.incoming(partner::sanitized(profile), CallerKind::Nearby),
         };
 
-        if self.gives_way_to(&ringing) {
-            let target = ringing.into_target();
-            self.end_call();
-            self.state.screen = Screen::Lobby;
-            // It cannot fail: this app's own server runs.
-            let _ = self.start_call(now, target);
-        } else {
-            self.meeting.ringing.push(ringing);
+        self.meeting.ringing.push(ringing);
+        self.give_way_to_known(now);
+    }
+
+    /// If two people ring each other at once, and the ring of the other one counts, gives this user's
+    /// own ring up and answers the other. Also when an announcement shows only now who it is that
+    /// rings: a ring over IPv6 can arrive before that address has been announced.
+    fn give_way_to_known(&mut self, now: Now) {
+        if !self.is_ringing_nearby() {
+            return;
         }
+
+        let counts = |ringing: &Ringing| self.gives_way_to(ringing);
+        let Some(index) = self.meeting.ringing.iter().position(counts) else {
+            return;
+        };
+
+        let target = self.meeting.ringing.remove(index).into_target();
+        self.end_call();
+        self.state.screen = Screen::Lobby;
+        // It cannot fail: this app's own server runs.
+        let _ = self.start_call(now, target);
     }
 
     /// Whether two people ring each other at once, and the ring of the other one counts: that of the
@@ -394,16 +408,21 @@ impl App {
             .is_some_and(|(own, other)| own < other)
     }
 
-    /// If the two ring each other: the id of this user and the id of the other person. The
-    /// addresses are those of the moment of the click, whatever is announced since then.
+    /// If the two ring each other: the id of this user and the id of the other person, who is known by
+    /// the addresses of the moment of the click and those that are announced now. Whoever can announce
+    /// an address of someone else after the click can do so before it, so the later ones are worth as
+    /// much.
     fn id_of_rung(&self, ringing: &Ringing) -> Option<(NeighbourId, NeighbourId)> {
         let (own, _) = self.nearby.open.as_ref()?.own.as_ref()?;
-        match &self.call.as_ref()?.target {
-            Target::Nearby(neighbour) if ringing.is_from(&neighbour.addresses) => {
-                Some((*own, neighbour.id))
-            }
-            _ => None,
-        }
+        let Target::Nearby(rung) = &self.call.as_ref()?.target else {
+            return None;
+        };
+
+        let present = self.neighbour(rung.id);
+        let is_rung = ringing.is_nearby()
+            && (ringing.is_from(&rung.addresses)
+                || present.is_some_and(|person| ringing.is_from(&person.addresses)));
+        is_rung.then_some((*own, rung.id))
     }
 
     /// The user declined this caller, who does not ring again for a while.

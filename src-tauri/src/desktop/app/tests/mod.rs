@@ -13,6 +13,7 @@ mod profile;
 mod random;
 mod recents;
 mod ringing;
+mod ringing_at_once;
 mod server;
 mod window;
 

@@ -449,21 +449,47 @@ fn two_who_ring_each_other_by_address_can_answer_each_other() {
 }
 
 #[test]
-fn an_address_that_is_announced_after_the_click_does_not_count() {
+fn a_ring_whose_address_is_announced_only_later_is_recognized() {
+    let over_ipv6 = "[fe80::66%3]:9010".parse().unwrap();
+    let known = Neighbour {
+        addresses: vec![address(1), over_ipv6],
+        ..person(1, "Bea")
+    };
+
     let mut world = World::nearby(&[person(1, "Bea")]);
     world.call_nearby(1).unwrap();
     world.effects();
-    let spoofed = Neighbour {
-        addresses: vec![address(66), address(1)],
+    world.nearby_knock("k1", over_ipv6);
+    assert!(world.incoming().is_some(), "it could be anyone");
+    assert!(matches!(world.screen(), Screen::Waiting { .. }));
+
+    world.people(std::slice::from_ref(&known));
+    assert_eq!(world.start_call_plan().goal, CallGoal::Answer("k1".into()));
+    assert_eq!(world.incoming(), None, "nobody is asked");
+
+    // Announced between the click and the ring.
+    let mut world = World::nearby(&[person(1, "Bea")]);
+    world.call_nearby(1).unwrap();
+    world.people(&[known]);
+    world.effects();
+    world.nearby_knock("k1", over_ipv6);
+    assert_eq!(world.start_call_plan().goal, CallGoal::Answer("k1".into()));
+}
+
+#[test]
+fn what_is_announced_during_a_call_answers_nobody() {
+    let mut world = World::nearby(&[person(1, "Bea")]);
+    world.call_nearby(1).unwrap();
+    world.nearby_knock("k1", address(66));
+    world.find_partner();
+    world.effects();
+    let also_there = Neighbour {
+        addresses: vec![address(1), address(66)],
         ..person(1, "Bea")
     };
-    world.people(&[spoofed]);
-    world.nearby_knock("k1", address(66));
-    assert!(
-        matches!(world.screen(), Screen::Waiting { .. }),
-        "the camera is not for somebody else"
-    );
-    assert!(world.incoming().is_some(), "the user decides");
+    world.people(&[also_there]);
+    assert!(matches!(world.screen(), Screen::InCall(_)));
+    assert_eq!(world.effects(), []);
 }
 
 #[test]
