@@ -45,6 +45,8 @@
 mod code;
 pub mod cpace;
 mod fingerprint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod message;
 pub mod safety_words;
