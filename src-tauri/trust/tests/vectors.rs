@@ -121,3 +121,23 @@ fn the_kept_handshakes_are_made_byte_for_byte() {
         "a handshake has changed: partners of an earlier version differ"
     );
 }
+
+#[test]
+fn the_protocol_page_shows_the_first_of_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/protocol.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let section = page.split("\n## Verifying the partner\n").nth(1).unwrap();
+    let shown: Vec<Value> = section
+        .split("```json\n")
+        .skip(1)
+        .map(|rest| serde_json::from_str(rest.split("\n```").next().unwrap()).unwrap())
+        .collect();
+
+    let carried = ["offer", "answer", "candidate"];
+    let moves: Vec<_> = shown
+        .iter()
+        .zip(carried)
+        .map(|(message, payload)| message[payload]["pake"].clone())
+        .collect();
+    assert_eq!(Value::from(moves), run(&all()[0])["moves"]);
+}
