@@ -16,6 +16,7 @@
 //!
 //! [`Handshake`] is the state machine: it takes the partner's moves and random bytes, and returns
 //! the moves to send and the outcome. It reads no clock and does no input or output.
+//! [`Verification`] is what a call may say after that.
 //!
 //! ```
 //! use tandem_trust::{Code, Fingerprint, Handshake, Input, Method, Outcome, Role, Session, Word};
@@ -50,6 +51,7 @@ pub mod fuzzing;
 mod handshake;
 mod message;
 pub mod safety_words;
+mod verification;
 mod words;
 
 pub use code::Code;
@@ -60,4 +62,5 @@ pub use handshake::{
 };
 pub use message::{Carrier, MAX_MESSAGE_BYTES, Message, MessageError};
 pub use safety_words::SafetyWords;
+pub use verification::{Badge, Certificates, Requirement, Verification};
 pub use words::{UnknownWord, WORDS, Word};

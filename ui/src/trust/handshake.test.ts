@@ -1,10 +1,15 @@
 import { describe, expect, it } from "vitest";
 
 import runsText from "../../../tests/vectors/handshakes.json?raw";
+import { type Code, CodeExchange } from "./code";
+import type { Outcome, Role, Session } from "./exchange";
 import { fingerprintIn } from "./fingerprint";
-import { Handshake, type Method, type Outcome, type Role, type Step } from "./handshake";
+import { Handshake, type Step } from "./handshake";
 import { fromPake, MAX_MESSAGE_BYTES } from "./message";
+import { WordsExchange } from "./safety-words";
 import { WORDS } from "./words";
+
+type Method = ({ kind: "code" } & Code) | { kind: "words" };
 
 /** One run between two sides in Rust: src-tauri/trust/tests/vectors.rs writes them. */
 interface Run {
@@ -26,9 +31,17 @@ const [ALICE, BOB, MALLORY] = ["A1", "B2", "C3"].map(fingerprint) as [string, st
 const CODE: Method = { kind: "code", room: "7", words: "garden-lantern" };
 const METHODS: Method[] = [CODE, { kind: "words" }];
 
+function start(method: Method, session: Session, random: Uint8Array): Handshake {
+  const exchange =
+    method.kind === "code"
+      ? new CodeExchange(method, session, random)
+      : new WordsExchange(session, random);
+  return new Handshake(exchange, session);
+}
+
 function side(method: Method, role: Role, id = "9d2f6c1a"): Handshake {
   const local = role === "offerer" ? ALICE : BOB;
-  return new Handshake(method, { id, role, local }, new Uint8Array(32).fill(local.charCodeAt(8)));
+  return start(method, { id, role, local }, new Uint8Array(32).fill(local.charCodeAt(8)));
 }
 
 /** The two sides after the moves that `change` may replace on their way. */
@@ -53,9 +66,9 @@ describe("a handshake", () => {
   it("makes the moves that Rust makes, in both roles", () => {
     expect(runs.length).toBeGreaterThan(3);
     for (const { method, session: id, offerer, answerer, moves, words } of runs) {
-      const start = (role: Role, own: Run["offerer"]): Handshake =>
-        new Handshake(method, { id, role, local: own.fingerprint }, bytes(own.random));
-      const [alice, bob] = [start("offerer", offerer), start("answerer", answerer)];
+      const one = (role: Role, own: Run["offerer"]): Handshake =>
+        start(method, { id, role, local: own.fingerprint }, bytes(own.random));
+      const [alice, bob] = [one("offerer", offerer), one("answerer", answerer)];
       expect(alice.offer()).toEqual(moves[0]);
 
       const second = bob.handle({ kind: "offer", pake: moves[0], remote: offerer.fingerprint });
@@ -190,9 +203,9 @@ describe("a handshake", () => {
     for (const method of METHODS) {
       const session = { id: "x", role: "offerer" as const, local: ALICE };
       const random = new Uint8Array(32).fill(1);
-      expect(() => new Handshake(method, session, new Uint8Array(32))).toThrow();
-      expect(() => new Handshake(method, { ...session, id: "" }, random)).toThrow();
-      expect(() => new Handshake(method, { ...session, id: "x".repeat(129) }, random)).toThrow();
+      expect(() => start(method, session, new Uint8Array(32))).toThrow();
+      expect(() => start(method, { ...session, id: "" }, random)).toThrow();
+      expect(() => start(method, { ...session, id: "x".repeat(129) }, random)).toThrow();
     }
   });
 });

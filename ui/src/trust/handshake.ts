@@ -1,20 +1,9 @@
 // The three moves as a state machine: in the offer, in the answer, and in one candidate. The twin of
 // src-tauri/trust/src/handshake.rs, which describes them.
 
-import type { Bytes } from "./bytes";
-import {
-  CodeExchange,
-  type Exchange,
-  type Method,
-  type Mismatch,
-  type Outcome,
-  type Session,
-  WordsExchange,
-} from "./exchange";
+import type { Exchange, Mismatch, Outcome, Session } from "./exchange";
 import type { Fingerprint } from "./fingerprint";
 import { fromPake, type Message, toPake } from "./message";
-
-export type { Method, Mismatch, Outcome, Role, Session } from "./exchange";
 
 /** What carries a move, under `pake`. */
 export type Carrier = "offer" | "answer" | "candidate";
@@ -56,16 +45,16 @@ export class Handshake {
   #accepted: string | null = null;
   #outcome: Outcome | null = null;
 
-  /** `random` is 32 bytes of `crypto.getRandomValues`, used for nothing else. Throws if they are all
-   * zero, or the session's id has not 1 to 128 bytes. */
-  constructor(method: Method, session: Session, random: Bytes) {
+  /**
+   * With a new exchange, for the same session: `CodeExchange` or `WordsExchange`. Its random bytes
+   * are 32 of `crypto.getRandomValues`, used for nothing else. Throws if the session's id has not 1
+   * to 128 bytes.
+   */
+  constructor(exchange: Exchange, session: Session) {
     const idBytes = new TextEncoder().encode(session.id).length;
     if (idBytes === 0 || idBytes > MAX_SESSION_ID_BYTES) throw new Error("the session's id");
     this.#session = session;
-    this.#exchange =
-      method.kind === "code"
-        ? new CodeExchange(method, session, random)
-        : new WordsExchange(session, random);
+    this.#exchange = exchange;
     this.#stage = session.role === "offerer" ? "awaitsAnswer" : "awaitsOffer";
   }
 
