@@ -18,7 +18,11 @@ fn start(method: Method, role: Role, local: Fingerprint) -> (Handshake, Option<M
         role,
         local,
     };
-    Handshake::start(method, &session, [3; 32]).unwrap()
+    let random = match role {
+        Role::Offerer => [3; 32],
+        Role::Answerer => [4; 32],
+    };
+    Handshake::start(method, &session, random).unwrap()
 }
 
 /// Hands over a move and returns the next one.

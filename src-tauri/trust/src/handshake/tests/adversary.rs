@@ -8,6 +8,8 @@ use super::*;
 /// One thing that the server does.
 #[derive(Debug, Clone)]
 enum Act {
+    /// Passes on the newest move of an honest side, as a network would, with any certificate.
+    Forward { certificate: Certificate },
     /// Hands one of the moves that it has seen to a side, as anyone's, in any carrier.
     Deliver {
         to_alice: bool,
@@ -59,7 +61,8 @@ fn act() -> impl Strategy<Value = Act> {
     ];
     let damage = prop::option::weighted(0.1, (any::<prop::sample::Index>(), 0x20..0x7f_u8));
     prop_oneof![
-        12 => (any::<bool>(), any::<prop::sample::Index>(), carrier, certificate(), damage).prop_map(
+        16 => certificate().prop_map(|certificate| Act::Forward { certificate }),
+        6 => (any::<bool>(), any::<prop::sample::Index>(), carrier, certificate(), damage).prop_map(
             |(to_alice, message, carrier, certificate, damage)| Act::Deliver {
                 to_alice, message, carrier, certificate, damage
             }
@@ -82,6 +85,10 @@ struct World {
     /// The server's own handshakes: one answers Alice, the other has made Bob an offer.
     own: [Handshake; 2],
     seen: Vec<Move>,
+    /// The newest move of an honest side, and whether it is for Alice.
+    newest: Option<(bool, Move)>,
+    /// The certificates in the descriptions that Alice and Bob have applied.
+    applied: [Vec<Option<Fingerprint>>; 2],
 }
 
 impl World {
@@ -108,11 +115,20 @@ impl World {
             bob,
             own: [answers, offers],
             seen,
+            newest: first.map(|first| (false, first)),
+            applied: [Vec::new(), Vec::new()],
         }
     }
 
     fn play(&mut self, act: &Act) {
         let step = match act {
+            Act::Forward { certificate } => {
+                let Some((to_alice, message)) = self.newest else {
+                    return;
+                };
+                let json = message.message.to_json();
+                self.hand(to_alice, message.carrier, Some(&json), *certificate)
+            }
             Act::Deliver {
                 to_alice,
                 message,
@@ -197,14 +213,31 @@ impl World {
             Certificate::Receivers => Some(local),
             Certificate::None => None,
         };
-        side.handle(&match carrier {
-            Carrier::Offer => Input::Offer { pake, remote },
-            Carrier::Answer => Input::Answer { pake, remote },
-            Carrier::Candidate => match pake {
-                Some(pake) => Input::Candidate { pake },
-                None => return Step::default(),
-            },
-        })
+        let step = side.handle(&match (carrier, pake) {
+            (Carrier::Offer, _) => Input::Offer { pake, remote },
+            (Carrier::Answer, _) => Input::Answer { pake, remote },
+            (Carrier::Candidate, Some(pake)) => Input::Candidate { pake },
+            (Carrier::Candidate, None) => return Step::default(),
+        });
+
+        if carrier != Carrier::Candidate {
+            self.applied[usize::from(!to_alice)].push(remote);
+        }
+        if let Some(message) = step.send {
+            self.newest = Some((!to_alice, message));
+        }
+        step
+    }
+
+    /// Whatever a side has found out holds for all descriptions that it has applied.
+    fn check_applied(&self) -> Result<(), TestCaseError> {
+        for (side, applied) in [&self.alice, &self.bob].into_iter().zip(&self.applied) {
+            if let Some(Outcome::Verified(remote) | Outcome::Words(_, remote)) = side.outcome() {
+                let all_same = applied.iter().all(|one| *one == Some(remote));
+                prop_assert!(all_same, "{:?} {:?}", side.outcome(), applied);
+            }
+        }
+        Ok(())
     }
 
     fn check_code(&self, same_code: bool) -> Result<(), TestCaseError> {
@@ -254,6 +287,7 @@ proptest! {
         for act in &acts {
             world.play(act);
             world.check_code(same_code)?;
+            world.check_applied()?;
 
             for (ended, side) in ended.iter_mut().zip([&world.alice, &world.bob]) {
                 let is_mismatch = side.outcome().is_some_and(mismatch);
@@ -272,6 +306,7 @@ proptest! {
         let mut world = World::new([method; 2], method, &earlier(method), seed);
         for act in &acts {
             world.play(act);
+            world.check_applied()?;
             if let (Some(Outcome::Words(alices, bob)), Some(Outcome::Words(bobs, alice))) =
                 (world.alice.outcome(), world.bob.outcome())
                 && alices == bobs
