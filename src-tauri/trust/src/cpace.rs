@@ -60,7 +60,7 @@ pub struct Public<'a> {
 
 /// What both sides have in common if all their inputs are equal. Overwritten when dropped.
 pub struct Key {
-    mac: hmac::Key,
+    mac: Zeroizing<[u8; KEY_BYTES]>,
     #[cfg(test)]
     isk: [u8; KEY_BYTES],
 }
@@ -116,25 +116,37 @@ impl Secret {
 
 impl Key {
     fn new(session: &[u8], isk: &[u8; KEY_BYTES]) -> Self {
-        let mac = hash(&[MAC_DOMAIN, session, isk]);
         Self {
-            mac: hmac::Key::new(hmac::HMAC_SHA512, &*mac),
+            mac: hash(&[MAC_DOMAIN, session, isk]),
             #[cfg(test)]
             isk: *isk,
         }
     }
 
+    /// Made for each use: ring does not overwrite its keys.
+    fn mac_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA512, &*self.mac)
+    }
+
     /// The confirmation of the side with this share and data (§10.4).
     #[must_use]
     pub fn confirmation(&self, side: Public<'_>) -> Confirmation {
-        bytes_of(&hmac::sign(&self.mac, &lv_cat(&[side.share, side.data])))
+        bytes_of(&hmac::sign(
+            &self.mac_key(),
+            &lv_cat(&[side.share, side.data]),
+        ))
     }
 
     /// Whether this is the confirmation of that side. The comparison takes the same time for every
     /// confirmation.
     #[must_use]
     pub fn confirms(&self, side: Public<'_>, confirmation: &Confirmation) -> bool {
-        hmac::verify(&self.mac, &lv_cat(&[side.share, side.data]), confirmation).is_ok()
+        hmac::verify(
+            &self.mac_key(),
+            &lv_cat(&[side.share, side.data]),
+            confirmation,
+        )
+        .is_ok()
     }
 }
 
