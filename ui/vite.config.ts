@@ -11,8 +11,13 @@ export default defineConfig({
     // In kB.
     chunkSizeWarningLimit: 150,
   },
-  // For `npm run dev` only.
-  server: { port: 1420, strictPort: true },
+  server: {
+    // For `npm run dev` only.
+    port: 1420,
+    strictPort: true,
+    // Beside this folder, the list of words and the vectors, which Rust has, too.
+    fs: { allow: [".", "../src-tauri/trust/src", "../tests/vectors"] },
+  },
   test: {
     environment: "happy-dom",
     include: ["src/**/*.test.{ts,tsx}"],

@@ -25,6 +25,8 @@ pub enum Part {
     Chromium,
     /// Firefox, and Node.js with the driver that opens it.
     Firefox,
+    /// Node.js with the packages of `ui/`.
+    UiPackages,
     /// The Python package aiortc.
     Aiortc,
     /// The TURN server coturn, with its test client.
@@ -114,6 +116,10 @@ impl Part {
                     &source("browser/node_modules/puppeteer-core"),
                     "the browser driver puppeteer-core",
                 )
+            }
+            Self::UiPackages => {
+                programs(&["node"])?;
+                file(&source("../ui/node_modules/vite"), "the packages of ui/")
             }
             Self::Aiortc => {
                 programs(&["python3"])?;

@@ -7,14 +7,13 @@
 
 mod link;
 mod nearby;
-mod words;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use link::{InviteLink, InviteLinkError, MAX_LINK_CHARS, has_scheme};
 pub use nearby::{NEARBY_PORT, NEARBY_ROOM, NearbyAddress, NotNearbyAddress};
-pub use words::{UnknownWord, WORDS, Word};
+pub use tandem_trust::{UnknownWord, WORDS, Word};
 
 /// The longest text that is looked at: the longest invite has 29 characters, and people add spaces.
 const MAX_TEXT_CHARS: usize = 100;
