@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+/// The SSRC of a stream, and that of its retransmissions.
+type Stream = (u32, Option<u32>);
+
 /// The SSRCs of the streams that the library expects now, shared by what sets and what asks.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Declared(Arc<Mutex<Vec<(u32, Option<u32>)>>>);
+pub(crate) struct Declared(Arc<Mutex<Vec<Stream>>>);
 
 impl Declared {
     /// From now on it expects these and no others: the SSRC of each stream, and that of its
     /// retransmissions.
-    pub(crate) fn set(&self, streams: Vec<(u32, Option<u32>)>) {
+    pub(crate) fn set(&self, streams: Vec<Stream>) {
         *self.0.lock() = streams;
     }
 
