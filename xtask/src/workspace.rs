@@ -1,14 +1,16 @@
 //! Paths: the sources, cargo's output, and what is kept between runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
 use crate::shell::Shell;
 
-/// The root of the workspace.
+/// The root of the workspace. Cargo says where it is when it runs this program; two checkouts that
+/// share a target folder also share the program, and what was true when it was compiled may not be.
 pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::var_os("CARGO_MANIFEST_DIR");
+    let here = here.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     here.parent()
         .expect("xtask lies one level below the root")
         .to_path_buf()
