@@ -148,7 +148,7 @@ fn a_partner_can_hold_the_call_and_go_on() {
         }
 
         // When aiortc 1.16 offers again, its formats get the numbers of an offer of its own. Its
-        // receivers know only those of the first description, whoever made it.
+        // receivers know only those of the first description, its partner's or its own.
         for (kind, least) in [("audio", 100.0), ("video", 60.0)] {
             let resumed = report["resumed"][kind].as_f64();
             assert!(tandem_first || resumed >= Some(least), "{kind}: {report}");

@@ -10,7 +10,7 @@ const REMOTE: Fingerprint = Fingerprint::from_digest([2; 32]);
 
 /// What a hostile partner sends, a line each, to four sides: of both roles, by both methods. The
 /// first character says what carries the rest: `o`, `O`, `a`, `A` for a description (the capital
-/// ones with another certificate), `c` for a candidate, `s` for a session description. Whoever has
+/// ones with another certificate), `c` for a candidate, `s` for a session description. A partner that has
 /// no code is never verified.
 ///
 /// # Panics

@@ -8,7 +8,7 @@
 //! - **The code** ([`Method::Code`]), for calls by invite. The words of the invite never leave the
 //!   two machines. Both sides run CPace over them ([`cpace`]), with both fingerprints and the
 //!   session's id bound in, and confirm the key to each other. A server that does not know the words
-//!   has one guess out of 4,194,304 in each call, and a wrong guess is seen by both sides.
+//!   has one guess out of 4,194,304 against each side of a call.
 //! - **Safety words** ([`Method::Words`]), for all other calls. Both sides show four words that
 //!   follow from both fingerprints and a random number of each side ([`safety_words`]), for the two
 //!   people to compare. The first number is committed to before the second is known, so a server

@@ -2,7 +2,7 @@
 //!
 //! They follow from both fingerprints, the session's id and a random number of each side. The
 //! offerer first sends a commitment to its number, then the answerer its number, then the offerer
-//! opens the commitment. Whoever sits between the two must choose its own number towards each side
+//! opens the commitment. Someone between the two must choose a number towards each side
 //! before it knows that side's number, so it cannot try many certificates until the words agree: it has
 //! one chance in 2^44 for each call. ZRTP's short authentication strings work the same way (RFC 6189
 //! §4.4.1.1).

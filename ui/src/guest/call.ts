@@ -110,7 +110,7 @@ export class Call {
         this.#peer?.receive(effect.signal);
         return;
       case "restartPeer":
-        this.#peer?.restart();
+        this.#peer?.restart(effect.again);
         return;
       case "stopPeer":
         this.#peer?.close();

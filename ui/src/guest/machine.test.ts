@@ -69,10 +69,11 @@ const sent = (effects: Effect[]) =>
   effects.flatMap((effect) => (effect.type === "send" ? [effect.message] : []));
 const kinds = (effects: Effect[]) => effects.map(({ type }) => type);
 
-/** In a call with Ben. */
-function inCall() {
+/** In a call with Ben, whose server took this long to connect to. */
+function inCall(connectMs = 0) {
   const it = guest();
   it.act({ type: "knock", name: "Ada" });
+  it.wait(connectMs);
   it.receive(REGISTERED, { type: "searching", ringing: true }, FOUND);
   it.act({ type: "peer", state: "connected" });
   expect(it.machine.phase.kind).toBe("inCall");
@@ -296,6 +297,49 @@ describe("during a call", () => {
     expect(kinds(it.receive({ type: "other" })), "media is back").toEqual([]);
   });
 
+  it("does not look for a route where the old one works again", () => {
+    const it = inCall();
+    it.act({ type: "route", news: "silent" });
+    it.wait(PROBE_MS[0]);
+    it.act({ type: "route", news: "heard" });
+    it.receive(REGISTERED);
+    expect(kinds(it.receive({ type: "resumed", sessionId: "session" }))).toEqual([]);
+  });
+
+  it("looks for a route once while a silence lasts, and repeats the offer", () => {
+    const it = inCall();
+    const restarts = () => {
+      it.act({ type: "route", news: "silent" });
+      return it.receive({ type: "other" });
+    };
+    expect(restarts()).toEqual([{ type: "restartPeer", again: false }]);
+    expect(restarts()).toEqual([{ type: "restartPeer", again: true }]);
+    it.act({ type: "route", news: "heard" });
+    expect(restarts(), "another silence").toEqual([{ type: "restartPeer", again: false }]);
+  });
+
+  it("waits for a partner who is offline", () => {
+    const it = inCall();
+    it.receive({ type: "partner_reconnecting", sessionId: "session" });
+    it.act({ type: "route", news: "silent" });
+    expect(kinds(it.receive({ type: "other" }))).toEqual([]);
+    it.receive({ type: "partner_resumed", sessionId: "session" });
+    it.act({ type: "route", news: "silent" });
+    expect(kinds(it.receive({ type: "other" }))).toEqual(["restartPeer"]);
+  });
+
+  it("gives a distant server as long to answer as it took to connect", () => {
+    const it = inCall(3000);
+    it.act({ type: "route", news: "silent" });
+    expect(kinds(it.wait(PROBE_MS[1] - 1))).toEqual([]);
+    expect(kinds(it.wait(1))).toEqual(["disconnect", "connect"]);
+    // A next attempt gets longer.
+    expect(kinds(it.wait(ATTEMPT_MS[0]))).toEqual(["disconnect"]);
+    expect(kinds(it.wait(300))).toEqual(["connect"]);
+    expect(kinds(it.wait(2 * ATTEMPT_MS[0] - 1))).toEqual([]);
+    expect(kinds(it.wait(1))).toEqual(["disconnect"]);
+  });
+
   it("shows a silence that lasts, also if the browser calls the connection connected", () => {
     const it = inCall();
     it.act({ type: "route", news: "silent" });
@@ -316,8 +360,8 @@ describe("during a call", () => {
   it("connects again if neither the partner nor the server answers", () => {
     const it = inCall();
     it.act({ type: "route", news: "silent" });
-    expect(kinds(it.wait(PROBE_MS))).toEqual(["disconnect", "connect"]);
-    expect(kinds(it.wait(ATTEMPT_MS)), "the attempt leads nowhere").toEqual(["disconnect"]);
+    expect(kinds(it.wait(PROBE_MS[0]))).toEqual(["disconnect", "connect"]);
+    expect(kinds(it.wait(ATTEMPT_MS[0])), "the attempt leads nowhere").toEqual(["disconnect"]);
     expect(kinds(it.wait(7_000))).toContain("connect");
     it.receive(REGISTERED);
     expect(kinds(it.receive({ type: "resumed", sessionId: "session" }))).toEqual(["restartPeer"]);

@@ -70,8 +70,8 @@ export type Effect =
   | { type: "disconnect" }
   | { type: "startPeer"; initiator: boolean; iceServers: RTCIceServer[] }
   | { type: "signalPeer"; signal: Signal }
-  /** Looks for another route. */
-  | { type: "restartPeer" }
+  /** Looks for another route. `again`: for the same silence, so one offer is enough. */
+  | { type: "restartPeer"; again: boolean }
   | { type: "stopPeer" };
 
 /** How long to look for the server before giving up, in ms. */
@@ -84,12 +84,15 @@ export const CONNECT_TIMEOUT_MS = 45_000;
 export const LOST_MS = 120_000;
 /** The same if the server is out of reach or has dropped the call, in ms. */
 export const GONE_MS = 30_000;
-/** The server answers within this time, or the way to it is lost, in ms. */
-export const PROBE_MS = 500;
+/**
+ * The server answers within this time, or the way to it is lost, in ms: as long as it took to
+ * connect, which is several round trips, but within these bounds.
+ */
+export const PROBE_MS = [500, 2_000] as const;
 /** A silence is shown this long after it was noticed, in ms: many end before. */
 export const NOTICE_MS = 1_000;
-/** How long one attempt to reach the server may take in a call, in ms. */
-export const ATTEMPT_MS = 4_000;
+/** How long one attempt to reach the server may take in a call, in ms: doubled each time, up to the second. */
+export const ATTEMPT_MS = [4_000, 16_000] as const;
 /** Waits between attempts to reach the server, in ms: doubled up to the second, with full jitter. */
 const BACKOFF_MS = [300, 7_000] as const;
 
@@ -166,6 +169,10 @@ export class Machine {
   #silentSinceMs: number | null = null;
   /** Another route is to be looked for once the server is back. */
   #wantsRoute = false;
+  /** Another route has been looked for since the partner was last heard. */
+  #hasSearched = false;
+  #connectingSinceMs = 0;
+  #probeMs: number = PROBE_MS[0];
 
   readonly #deadlines: Record<Deadline, number> = { ...NEVER };
 
@@ -238,6 +245,7 @@ export class Machine {
     this.#isDown = false;
     this.#isSilent = false;
     this.#wantsRoute = false;
+    this.#hasSearched = false;
     this.#partner = { muted: false, cameraOff: false };
     this.phase = { kind: "knocking", ringing: false, sinceMs: nowMs };
     this.#deadlines.server = nowMs + SERVER_TIMEOUT_MS;
@@ -252,6 +260,7 @@ export class Machine {
     }
     this.#connect(nowMs);
     this.#wantsRoute = true;
+    this.#hasSearched = false;
   }
 
   /**
@@ -263,6 +272,9 @@ export class Machine {
     if (this.phase.kind !== "inCall") return;
     if (news === "heard") {
       this.#isSilent = false;
+      // The way that was lost is there again, or another one is.
+      this.#wantsRoute = false;
+      this.#hasSearched = false;
       this.#deadlines.notice = Infinity;
       this.#showSilence(nowMs);
       return;
@@ -270,12 +282,15 @@ export class Machine {
     if (!this.#isSilent) this.#deadlines.notice = nowMs + NOTICE_MS;
     if (!this.#canSignal()) return;
     this.#send({ type: "ping", t: Math.round(nowMs) });
-    this.#deadlines.probe = nowMs + PROBE_MS;
+    this.#deadlines.probe = nowMs + this.#probeMs;
   }
 
   #connect(nowMs: number): void {
+    const [first, longest] = ATTEMPT_MS;
+    const attemptMs = Math.min(longest, first * 2 ** Math.max(0, this.#attempts - 1));
+    this.#connectingSinceMs = nowMs;
     this.#deadlines.retry = Infinity;
-    this.#deadlines.attempt = this.phase.kind === "inCall" ? nowMs + ATTEMPT_MS : Infinity;
+    this.#deadlines.attempt = this.phase.kind === "inCall" ? nowMs + attemptMs : Infinity;
     this.#isOpen = true;
     this.#effects.push({ type: "connect" });
   }
@@ -288,7 +303,8 @@ export class Machine {
     this.#heard(nowMs);
     if (this.#deadlines.probe !== Infinity) {
       this.#deadlines.probe = Infinity;
-      this.#restart();
+      // A partner who is offline comes back by themselves.
+      if (this.phase.kind === "inCall" && !this.phase.partnerServerLost) this.#restart();
     }
     switch (message.type) {
       case "user_registered":
@@ -342,6 +358,8 @@ export class Machine {
     this.#resumeToken = null;
     this.#attempts = 0;
     this.#deadlines.attempt = Infinity;
+    const [least, most] = PROBE_MS;
+    this.#probeMs = Math.min(most, Math.max(least, nowMs - this.#connectingSinceMs));
     this.#deadlines.server = Infinity;
     this.#heard(nowMs);
     this.#deadlines.ping = registered.heartbeatMs > 0 ? nowMs + registered.heartbeatMs : Infinity;
@@ -476,7 +494,9 @@ export class Machine {
   /** Looks for another route: now, or once the server is back. */
   #restart(): void {
     this.#wantsRoute = !this.#canSignal();
-    if (!this.#wantsRoute) this.#effects.push({ type: "restartPeer" });
+    if (this.#wantsRoute) return;
+    this.#effects.push({ type: "restartPeer", again: this.#hasSearched });
+    this.#hasSearched = true;
   }
 
   /** Whether the server passes messages on to the partner. */

@@ -52,12 +52,13 @@ export class Negotiation {
     }
   }
 
-  /** Sends the offer that waits for an answer again, if there is one. */
-  repeatOffer(): void {
+  /** Sends the offer that waits for an answer again. Returns whether there is one. */
+  repeatOffer(): boolean {
     const { peer, send } = this.#options;
     const description = peer.localDescription;
-    if (peer.signalingState !== "have-local-offer" || !description) return;
+    if (peer.signalingState !== "have-local-offer" || !description) return false;
     send({ kind: "description", description: { type: "offer", sdp: description.sdp } });
+    return true;
   }
 
   /** Takes a signal of the partner. Resolves once it and all before it have been handled. */

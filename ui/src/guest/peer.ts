@@ -87,11 +87,11 @@ export class Peer {
     void this.#negotiation.receive(signal);
   }
 
-  /** Looks for another route to the partner. */
-  restart(): void {
+  /** Looks for another route to the partner. `again`: an offer that is on its way will do. */
+  restart(again: boolean): void {
     // Until an offer that was lost on the way is answered, no other can be made.
-    this.#negotiation.repeatOffer();
-    this.#connection.restartIce();
+    const isWaiting = this.#negotiation.repeatOffer();
+    if (!isWaiting || !again) this.#connection.restartIce();
   }
 
   /** The local tracks have changed, or are switched off or on. */
@@ -109,11 +109,11 @@ export class Peer {
     this.#connection.close();
   }
 
-  #watchRoute(tell: PeerEvents["route"]): void {
+  #watchRoute(notify: PeerEvents["route"]): void {
     this.#timer ??= setInterval(() => {
       const sample = (stats: RTCStatsReport) => {
         const news = this.#route.sample(performance.now(), arrived(stats));
-        if (news) tell(news);
+        if (news) notify(news);
       };
       // Fails only if the connection is closed.
       this.#connection.getStats().then(sample, () => undefined);

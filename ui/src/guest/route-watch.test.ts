@@ -53,8 +53,13 @@ describe("the route of a guest's call", () => {
   it("is reported again while it stays silent", () => {
     const pass = rig();
     pass(1000, 12, 0);
-    const times = pass(12_000, 0, 0).map(([at]) => at);
-    expect(times).toEqual([0, 1, 2].map((time) => STEADY_SILENCE_MS + time * REPEAT_MS));
+    const times = pass(40_000, 0, 0).map(([at]) => at);
+    expect(times, "at growing intervals").toEqual(
+      [0, 1, 3, 7].map((time) => STEADY_SILENCE_MS + time * REPEAT_MS),
+    );
+    pass(1000, 12, 0);
+    const again = pass(8000, 0, 0).map(([at]) => at);
+    expect(again, "from the start").toEqual([STEADY_SILENCE_MS, STEADY_SILENCE_MS + REPEAT_MS]);
   });
 
   it("sums up what browsers count", () => {

@@ -15,7 +15,7 @@ export const SAMPLE_MS = 250;
 export const STEADY_SILENCE_MS = 1000;
 /** Otherwise this: RTCP comes once a second. */
 export const SILENCE_MS = 3000;
-/** A silence is reported again after this time, in ms. */
+/** A silence is reported again after this time, in ms, and then after twice as long each time. */
 export const REPEAT_MS = 5000;
 /** Fewer RTP packets between two samples are not steady: audio alone has 50 a second. */
 const STEADY_PACKETS = 5;
@@ -25,8 +25,9 @@ export class RouteWatch {
   #heardMs: number | null = null;
   #isSteady = false;
   #reportedMs: number | null = null;
+  #repeatMs = REPEAT_MS;
 
-  /** Whether the partner is silent since a while, or heard again; `null`: no news. */
+  /** Whether the partner has been silent for a while, or is heard again; `null`: no news. */
   sample(nowMs: number, arrived: Arrived): "silent" | "heard" | null {
     const before = this.#before;
     this.#before = arrived;
@@ -36,12 +37,15 @@ export class RouteWatch {
       this.#heardMs = nowMs;
       const wasSilent = this.#reportedMs !== null;
       this.#reportedMs = null;
+      this.#repeatMs = REPEAT_MS;
       return wasSilent ? "heard" : null;
     }
 
     const limitMs = this.#isSteady ? STEADY_SILENCE_MS : SILENCE_MS;
-    const isDue = this.#reportedMs === null || nowMs - this.#reportedMs >= REPEAT_MS;
+    const isFirst = this.#reportedMs === null;
+    const isDue = this.#reportedMs === null || nowMs - this.#reportedMs >= this.#repeatMs;
     if (nowMs - this.#heardMs < limitMs || !isDue) return null;
+    if (!isFirst) this.#repeatMs *= 2;
     this.#reportedMs = nowMs;
     return "silent";
   }

@@ -224,7 +224,7 @@ export const en = {
     awayNearby: "They may have closed People nearby, or left the network. Try again later.",
     /** A person nearby whose Tandem is open, but takes no calls. */
     busy: "They can't take calls right now.",
-    busyNearby: "They may be in another call. Try again later.",
+    busyNearby: "They may be in another call, or have just closed People nearby. Try again later.",
     /** The server of a link, or of an earlier call. */
     privateServer: "{server} is private and needs a token.",
   },

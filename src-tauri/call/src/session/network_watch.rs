@@ -148,13 +148,26 @@ impl NetworkWatch {
     }
 }
 
-/// Whether the system would send to the second address from another one than the first.
+/// Whether the system would send to the second address through another interface than that of the
+/// first. An interface gets a new temporary address every day (RFC 8981), which changes nothing for
+/// the old one.
 fn leaves_elsewhere((local, remote): (IpAddr, IpAddr)) -> bool {
     let any: IpAddr = match remote {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    source(any, remote).is_some_and(|source| source != local)
+    source(any, remote).is_some_and(|source| source != local && !share_interface(source, local))
+}
+
+/// Whether both addresses belong to one interface.
+fn share_interface(one: IpAddr, other: IpAddr) -> bool {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let name = |address| {
+        let mut all = interfaces.iter();
+        all.find(|interface| interface.ip() == address)
+            .map(|interface| &interface.name)
+    };
+    name(one).is_some() && name(one) == name(other)
 }
 
 #[cfg(test)]

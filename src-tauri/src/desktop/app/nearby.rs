@@ -409,7 +409,7 @@ impl App {
     }
 
     /// If the two ring each other: the id of this user and the id of the other person, who is known by
-    /// the addresses of the moment of the click and those that are announced now. Whoever can announce
+    /// the addresses of the moment of the click and those that are announced now. A device that can announce
     /// an address of someone else after the click can do so before it, so the later ones are worth as
     /// much.
     fn id_of_rung(&self, ringing: &Ringing) -> Option<(NeighbourId, NeighbourId)> {

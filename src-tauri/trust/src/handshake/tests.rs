@@ -422,7 +422,7 @@ fn a_guess_is_spent_as_soon_as_the_partner_could_try_it() {
     let answer = deliver(&mut bob, &offer, ALICE).send.expect("an answer");
     assert!(
         bob.spent_a_guess(),
-        "whoever made the offer can try the code on this answer"
+        "the offerer can try the code on this answer"
     );
     deliver(&mut alice, &answer, BOB);
     assert!(alice.spent_a_guess());

@@ -14,7 +14,7 @@ use super::stun::{IceMessage, Transaction, ice_message};
 /// A check without an answer for this time, or for two round trips if that is longer, is lost. The
 /// agent makes one in 0.4 to 0.6 s.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(300);
-/// A longer round trip than half of this says nothing about the route.
+/// With a longer round trip than half of this, checks say nothing about the route.
 const MAX_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Where media has been arriving steadily, this time without anything is a silence. A partner whose
 /// microphone is on sends a packet in 20 ms.
@@ -28,6 +28,10 @@ const GAP_WEIGHT: f64 = 1.0 / 16.0;
 const LOST_CHECKS: usize = 4;
 /// Checks whose answers are awaited: those of the longest timeout and many more.
 const MAX_CHECKS: usize = 32;
+/// A partner who moves again and again is followed after this time, then after twice as long each time.
+const FIRST_FOLLOW: Duration = Duration::from_secs(2);
+/// The longest of these times. After it, all is as at first.
+const LAST_FOLLOW: Duration = Duration::from_secs(64);
 
 /// One of this machine's sockets, and where media is sent from there: the partner or a TURN server.
 pub(super) type MediaRoute = (SocketAddr, SocketAddr);
@@ -65,6 +69,9 @@ pub(crate) struct RouteWatch {
     used: Option<Used>,
     /// What is sent arrives again: see [`take_recovery`](Self::take_recovery).
     has_recovered: bool,
+    /// When a move was reported last, and how long no other is after that. Anyone can send from another
+    /// address, and each report costs a restart of ICE.
+    followed: Option<(Instant, Duration)>,
 }
 
 /// How the route that media takes is.
@@ -87,8 +94,10 @@ struct Used {
     media: Option<Instant>,
     /// The mean time between media from there, seconds.
     gap: f64,
-    /// Checks without an answer since the last one that has one.
+    /// The newest checks without an answer since the last one that has one.
     checks: VecDeque<(Transaction, Instant)>,
+    /// When the first of them was sent, and how many are not in `checks` any more.
+    unanswered: Option<(Instant, usize)>,
     /// How long the last answer took.
     rtt: Duration,
     /// Media that came steadily has paused since the last answer to a check.
@@ -151,7 +160,7 @@ impl RouteWatch {
     }
 
     /// Whether the partner now sends from another address, and can no longer be reached where media is
-    /// sent. True once for each route.
+    /// sent. True once for each route, and less often if it happens again and again.
     pub(crate) fn has_moved(&mut self, now: Instant) -> bool {
         let Some(used) = &mut self.used else {
             return false;
@@ -161,8 +170,19 @@ impl RouteWatch {
             .elsewhere
             .is_some_and(|at| used.first_unanswered().is_some_and(|check| at >= check));
         let has_moved = used.is_dead(now) && is_heard_elsewhere && !used.is_reported;
-        used.is_reported |= has_moved;
-        has_moved
+        if !has_moved {
+            return false;
+        }
+
+        let since = |at| now.saturating_duration_since(at);
+        let pause = match self.followed {
+            Some((at, pause)) if since(at) < pause => return false,
+            Some((at, pause)) if since(at) < LAST_FOLLOW => LAST_FOLLOW.min(2 * pause),
+            _ => FIRST_FOLLOW,
+        };
+        used.is_reported = true;
+        self.followed = Some((now, pause));
+        true
     }
 }
 
@@ -174,6 +194,7 @@ impl Used {
             media: None,
             gap: f64::INFINITY,
             checks: VecDeque::new(),
+            unanswered: None,
             rtt: Duration::ZERO,
             has_paused: false,
             is_proven: is_first,
@@ -183,9 +204,13 @@ impl Used {
     }
 
     fn on_check(&mut self, now: Instant, transaction: Transaction) {
-        if self.checks.len() < MAX_CHECKS {
-            self.checks.push_back((transaction, now));
+        let (_, forgotten) = self.unanswered.get_or_insert((now, 0));
+        if self.checks.len() == MAX_CHECKS {
+            self.checks.pop_front();
+            *forgotten += 1;
         }
+
+        self.checks.push_back((transaction, now));
     }
 
     /// Returns whether that shows that what is sent arrives again.
@@ -212,10 +237,12 @@ impl Used {
         let (_, sent) = self.checks[at];
         self.rtt = now.saturating_duration_since(sent);
         self.checks.drain(..=at);
+        let lost = at + self.unanswered.map_or(0, |(_, forgotten)| forgotten);
+        self.unanswered = self.checks.front().map(|(_, sent)| (*sent, 0));
 
         let was_proven = std::mem::replace(&mut self.is_proven, true);
         let has_paused = std::mem::take(&mut self.has_paused);
-        !was_proven || at >= LOST_CHECKS || (has_paused && at > 0)
+        !was_proven || lost >= LOST_CHECKS || (has_paused && lost > 0)
     }
 
     fn on_media(&mut self, now: Instant) {
@@ -230,7 +257,7 @@ impl Used {
     }
 
     fn first_unanswered(&self) -> Option<Instant> {
-        self.checks.front().map(|(_, sent)| *sent)
+        self.unanswered.map(|(sent, _)| sent)
     }
 
     fn health(&self, now: Instant) -> RouteHealth {
@@ -247,9 +274,11 @@ impl Used {
     }
 
     fn is_unanswered(&self, now: Instant) -> bool {
-        let timeout = (2 * self.rtt).clamp(CHECK_TIMEOUT, MAX_CHECK_TIMEOUT);
-        self.first_unanswered()
-            .is_some_and(|sent| now.saturating_duration_since(sent) >= timeout)
+        let timeout = (2 * self.rtt).max(CHECK_TIMEOUT);
+        timeout <= MAX_CHECK_TIMEOUT
+            && self
+                .first_unanswered()
+                .is_some_and(|sent| now.saturating_duration_since(sent) >= timeout)
     }
 
     /// Nothing comes from the other end, not even the answer to a check.
@@ -381,6 +410,44 @@ mod tests {
         rig.pass(1_000);
         let lost_at = rig.lost_at.expect("silent");
         assert!((10_400..=10_800).contains(&lost_at), "{lost_at}");
+    }
+
+    #[test]
+    fn a_long_silence_ends_when_checks_are_answered_again() {
+        let mut rig = Rig::new(20, 30);
+        rig.pass(10_000);
+        (rig.every, rig.rtt) = (u32::MAX, None);
+        rig.pass(20_000);
+        let now = rig.start + MS * rig.ms;
+        assert!(rig.watch.health(now).is_unanswered);
+        assert!(!rig.watch.take_recovery());
+
+        (rig.every, rig.rtt) = (20, Some(30));
+        rig.pass(1_000);
+        assert!(rig.watch.take_recovery(), "the partner needs a keyframe");
+        let now = rig.start + MS * rig.ms;
+        assert!(!rig.watch.health(now).is_unanswered);
+    }
+
+    #[test]
+    fn a_partner_who_moves_again_and_again_is_followed_less_and_less() {
+        let (mut watch, start) = (RouteWatch::default(), Instant::now());
+        let mut moves: Vec<u32> = Vec::new();
+        for ms in (0..60_000_u32).step_by(20) {
+            let (now, port) = (start + MS * ms, 1 + moves.len() as u16);
+            watch.on_sent(now, route(port), Traffic::Media);
+            if ms.is_multiple_of(400) {
+                watch.on_sent(now, route(port), Traffic::Check(transaction(ms.into())));
+            }
+
+            watch.on_received(now, route(port + 1), Traffic::Media);
+            if watch.has_moved(now) {
+                moves.push(ms);
+            }
+        }
+
+        let pauses: Vec<u32> = moves.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(pauses, [2_000, 4_000, 8_000, 16_000], "{moves:?}");
     }
 
     #[test]

@@ -126,14 +126,16 @@ impl AsyncUdpSocket for CheckedSocket {
         }
 
         let sent = ready!(self.inner.poll_send(cx, transmit));
-        // Of a batch, the first one says enough.
-        let size = transmit.segment_size.unwrap_or(contents.len());
-        let first = &contents[..size.min(contents.len())];
-        self.route.lock().on_sent(
-            Instant::now(),
-            (self.local, transmit.destination),
-            Traffic::of(transmit.destination, first),
-        );
+        // A batch is media, but for a check that may be its last one.
+        let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
+        let mut datagrams = contents.chunks(size);
+        let ends = [datagrams.next(), datagrams.next_back()];
+        let route = (self.local, transmit.destination);
+        for datagram in ends.into_iter().flatten() {
+            let traffic = Traffic::of(transmit.destination, datagram);
+            self.route.lock().on_sent(Instant::now(), route, traffic);
+        }
+
         if let Err(error) = &sent {
             // An address of the partner that cannot be reached from here is no news while ICE looks
             // for one that can.

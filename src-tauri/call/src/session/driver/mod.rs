@@ -562,7 +562,9 @@ impl Driver {
         {
             let used = partner.peer.local_address();
             let used = limited("name its local address", used).await.flatten();
-            let change = watch.on_addresses(now, addresses, used, route.lock().ends());
+            // Every packet takes this lock, and the next step asks the system.
+            let ends = route.lock().ends();
+            let change = watch.on_addresses(now, addresses, used, ends);
             if change != NetworkChange::None {
                 tracing::info!(?change, "the addresses of this machine have changed");
             }
