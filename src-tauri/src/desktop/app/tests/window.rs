@@ -65,7 +65,7 @@ fn impossible_and_invalid_commands_are_refused() {
         ),
         (
             Command::SetName {
-                name: "\u{202E}".repeat(41),
+                name: format!("{}a", "\u{202E}".repeat(40)),
             },
             BadName,
         ),
