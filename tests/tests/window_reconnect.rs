@@ -130,7 +130,7 @@ impl Rig {
             .expect("frames come");
     }
 
-    /// Saves what the window shows, if somebody wants to see it.
+    /// Saves a picture of the window, if `TANDEM_SCREENSHOTS` names a folder for it.
     fn picture(&self, name: &str) {
         if let Some(folder) = std::env::var_os("TANDEM_SCREENSHOTS") {
             let path = PathBuf::from(folder).join(format!("reconnect-{name}.png"));

@@ -45,7 +45,7 @@ impl TestServer {
         ServerUrl::listening_on(self.0.local_addr())
     }
 
-    /// Waits until somebody searches, so that who comes next finds them.
+    /// Waits until one side searches. The next one that does finds it, and answers.
     pub(crate) async fn until_searched(&self) {
         let address = self.0.local_addr();
         let begin = Instant::now();
