@@ -207,8 +207,9 @@ fn a_call_outlives_a_nat_that_has_lost_its_table() {
     assert!(sides.iter().all(|side| !side.has_ended()));
 
     gaps.sort();
+    // A check may leave just after the port has changed, and be answered before anybody waits.
     let nothing = Duration::from_millis(150);
-    assert!(gaps[0] > nothing, "the port changed each time: {gaps:?}");
+    assert!(gaps[1] > nothing, "the port changed each time: {gaps:?}");
     assert!(
         gaps[1] <= Duration::from_millis(1_500),
         "the median: {gaps:?}"

@@ -35,6 +35,15 @@ describe("the route of a guest's call", () => {
     expect(pass(1000, 12, 0)).toEqual([[SAMPLE_MS, "heard"]]);
   });
 
+  it("is silent soon whenever the media ends between two samples", () => {
+    for (const last of [1, 2, 3, 4]) {
+      const pass = rig();
+      pass(5000, 12, 0);
+      pass(SAMPLE_MS, last, 0);
+      expect(pass(2000, 0, 0), `${last} packets`).toEqual([[STEADY_SILENCE_MS, "silent"]]);
+    }
+  });
+
   it("is not silent while checks are answered", () => {
     const pass = rig();
     expect(pass(10_000, 0, 1)).toEqual([]);

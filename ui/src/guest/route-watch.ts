@@ -19,11 +19,14 @@ export const SILENCE_MS = 3000;
 export const REPEAT_MS = 5000;
 /** Fewer RTP packets between two samples are not steady: audio alone has 50 a second. */
 const STEADY_PACKETS = 5;
+/** One of so many samples was steady: media may have ended early in the newest one. */
+const STEADY_SAMPLES = 3;
 
 export class RouteWatch {
   #before: Arrived = { packets: 0, total: 0 };
   #heardMs: number | null = null;
-  #isSteady = false;
+  /** RTP packets of the newest samples in which something arrived. */
+  #packets: number[] = [];
   #reportedMs: number | null = null;
   #repeatMs = REPEAT_MS;
 
@@ -33,7 +36,8 @@ export class RouteWatch {
     this.#before = arrived;
     // Pairs that an ICE restart removes take their figures with them.
     if (arrived.total > before.total || this.#heardMs === null) {
-      this.#isSteady = arrived.packets - before.packets >= STEADY_PACKETS;
+      this.#packets.push(arrived.packets - before.packets);
+      this.#packets.splice(0, this.#packets.length - STEADY_SAMPLES);
       this.#heardMs = nowMs;
       const wasSilent = this.#reportedMs !== null;
       this.#reportedMs = null;
@@ -41,7 +45,8 @@ export class RouteWatch {
       return wasSilent ? "heard" : null;
     }
 
-    const limitMs = this.#isSteady ? STEADY_SILENCE_MS : SILENCE_MS;
+    const isSteady = Math.max(...this.#packets) >= STEADY_PACKETS;
+    const limitMs = isSteady ? STEADY_SILENCE_MS : SILENCE_MS;
     const isFirst = this.#reportedMs === null;
     const isDue = this.#reportedMs === null || nowMs - this.#reportedMs >= this.#repeatMs;
     if (nowMs - this.#heardMs < limitMs || !isDue) return null;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::nomination::Nomination;
 use super::stun::{End, IceMessage, Transaction};
 
 /// One check of all pairs together leaves in this time (RFC 8445 §14.2: at least 5 ms).
@@ -49,6 +50,7 @@ pub(in crate::peer) struct Gate {
     pending: VecDeque<(Transaction, Pair)>,
     /// The user name of the newest check: another one begins another generation.
     generation: Vec<u8>,
+    nomination: Nomination,
     pace: Bucket,
     budget: Bucket,
     sources: Bucket,
@@ -75,6 +77,7 @@ impl Gate {
             pairs: HashMap::new(),
             pending: VecDeque::new(),
             generation: Vec::new(),
+            nomination: Nomination::default(),
             pace: Bucket::new(now, BURST, 1.0 / PACE.as_secs_f64()),
             budget: Bucket::new(now, BUDGET, BUDGET_PER_SECOND),
             sources: Bucket::new(now, SOURCES, SOURCES_PER_SECOND),
@@ -87,6 +90,7 @@ impl Gate {
         let IceMessage::Check {
             transaction,
             username,
+            nominates,
         } = message
         else {
             return true;
@@ -101,7 +105,8 @@ impl Gate {
             self.begin_generation(username);
         }
 
-        if !self.take(now, pair) {
+        let is_early = nominates && !self.nomination.may_leave(now, username);
+        if is_early || !self.take(now, pair) {
             return false;
         }
 
@@ -116,7 +121,7 @@ impl Gate {
     /// Whether `message`, which came from `pair`, may come in.
     pub(super) fn may_enter(&mut self, now: Instant, pair: Pair, message: IceMessage<'_>) -> bool {
         let transaction = match message {
-            IceMessage::Check { .. } => return self.hear(now, pair),
+            IceMessage::Check { username, .. } => return self.hear(now, pair, username),
             IceMessage::Answer { transaction } => transaction,
         };
 
@@ -190,7 +195,7 @@ impl Gate {
 
     /// A check came from `pair`: the partner is there now, so that a check in return is worth more
     /// than its place in the schedule.
-    fn hear(&mut self, now: Instant, pair: Pair) -> bool {
+    fn hear(&mut self, now: Instant, pair: Pair, username: &[u8]) -> bool {
         let is_full = self.pairs.len() >= MAX_PAIRS;
         let state = match self.pairs.get_mut(&pair) {
             Some(state) => state,
@@ -204,12 +209,14 @@ impl Gate {
             state.unanswered = state.unanswered.min(1);
         }
 
+        self.nomination.on_check(username);
         true
     }
 
     /// ICE has restarted: all pairs are checked anew.
     fn begin_generation(&mut self, username: &[u8]) {
         self.generation = username.to_vec();
+        self.nomination.begin_generation();
         self.pairs.retain(|_, state| state.answered);
         for state in self.pairs.values_mut() {
             *state = State {
@@ -299,6 +306,7 @@ mod tests {
             let message = IceMessage::Check {
                 transaction,
                 username: &self.username,
+                nominates: false,
             };
             self.gate
                 .may_leave(now, pair, message)
@@ -315,6 +323,7 @@ mod tests {
             let message = IceMessage::Check {
                 transaction: [0xff; 12],
                 username: b"b:a",
+                nominates: false,
             };
             self.gate.may_enter(now, pair, message)
         }
@@ -437,6 +446,22 @@ mod tests {
         assert!(rig.check(now, pair(0)).is_none(), "the next is due at 680");
         assert!(rig.hear(now, pair(0)));
         assert!(rig.check(now, pair(0)).is_some());
+    }
+
+    #[test]
+    fn a_nomination_waits_for_the_partners_description() {
+        let now = Instant::now();
+        let mut rig = Rig::new(now);
+        let nomination = IceMessage::Check {
+            transaction: [1; 12],
+            username: b"a:b",
+            nominates: true,
+        };
+        assert!(rig.check(now, pair(0)).is_some(), "other checks do not");
+        assert!(!rig.gate.may_leave(now, pair(0), nomination));
+
+        rig.hear(now, pair(0));
+        assert!(rig.gate.may_leave(now, pair(0), nomination));
     }
 
     #[test]

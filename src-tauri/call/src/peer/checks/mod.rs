@@ -7,7 +7,8 @@
 //!
 //! - [`CandidateQueue`] gives it the partner's candidates by priority, a few at a time.
 //! - [`Gate`] lets its checks pass at one pace, each pair at growing intervals, and not more in a
-//!   call than a budget allows. A pair that has answered is not held back.
+//!   call than a budget allows. A pair that has answered is not held back. No pair is nominated
+//!   before the partner has checked one, too.
 //!
 //! [`RouteWatch`] sees what passes and judges the route that media takes.
 //!
@@ -15,6 +16,7 @@
 //! next interval.
 
 mod gate;
+mod nomination;
 mod queue;
 mod route_watch;
 mod send_failures;

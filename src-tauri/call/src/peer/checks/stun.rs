@@ -17,6 +17,7 @@ const DATA_INDICATION: u16 = 0x0017;
 
 const USERNAME: u16 = 0x0006;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
+const USE_CANDIDATE: u16 = 0x0025;
 const DATA: u16 = 0x0013;
 
 /// Identifies a request; its answer carries the same one.
@@ -51,6 +52,8 @@ pub(super) enum IceMessage<'a> {
         transaction: Transaction,
         /// Names the generation of ICE on both sides.
         username: &'a [u8],
+        /// The pair is to be used from now on (RFC 8445 §7.1.2).
+        nominates: bool,
     },
     /// The answer to a check.
     Answer { transaction: Transaction },
@@ -89,6 +92,7 @@ fn binding<'a>(message: &Message<'a>) -> Option<IceMessage<'a>> {
         BINDING_REQUEST => Some(IceMessage::Check {
             transaction,
             username: message.attribute(USERNAME)?,
+            nominates: message.attribute(USE_CANDIDATE).is_some(),
         }),
         BINDING_SUCCESS => Some(IceMessage::Answer { transaction }),
         _ => None,
@@ -232,6 +236,7 @@ mod tests {
         let found = IceMessage::Check {
             transaction: [7; 12],
             username: b"them:us",
+            nominates: false,
         };
         assert_eq!(
             ice_message(server(), &check(7)),
@@ -243,6 +248,21 @@ mod tests {
         };
         assert_eq!(
             ice_message(server(), &answer(8)),
+            Some((End::Direct(server()), found))
+        );
+    }
+
+    #[test]
+    fn nominations_are_found() {
+        let attributes: [(u16, &[u8]); 2] = [(USERNAME, b"them:us"), (USE_CANDIDATE, b"")];
+        let nomination = message(BINDING_REQUEST, 7, &attributes);
+        let found = IceMessage::Check {
+            transaction: [7; 12],
+            username: b"them:us",
+            nominates: true,
+        };
+        assert_eq!(
+            ice_message(server(), &nomination),
             Some((End::Direct(server()), found))
         );
     }

@@ -1,0 +1,107 @@
+//! When this side may nominate a pair. Sans-IO: time is an argument.
+//!
+//! The side that answers an offer may control ICE, and its checks may arrive before its answer.
+//! Firefox 153 answers each of them, but once it has the answer it goes on with the first check of
+//! each pair only (nICEr keeps one for an address). A nomination among the later ones is lost, and
+//! after a restart Firefox goes on sending to the pair from before. So a pair is nominated once the
+//! partner checks, too: it needs this side's password for that, and so the description.
+
+use std::time::{Duration, Instant};
+
+/// How long a partner that sends no checks is waited for. One with "ICE lite" never does (RFC 8445
+/// §2.5).
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether the partner has this side's description, and how long that has been waited for.
+#[derive(Debug, Default)]
+pub(super) struct Nomination {
+    /// The user name of the partner's newest check: "this side:partner".
+    heard: Vec<u8>,
+    /// When this generation's first nomination wanted to leave.
+    wanted: Option<Instant>,
+}
+
+impl Nomination {
+    /// ICE has begun, or has restarted.
+    pub(super) fn begin_generation(&mut self) {
+        self.wanted = None;
+    }
+
+    /// A check of the partner has come.
+    pub(super) fn on_check(&mut self, username: &[u8]) {
+        if self.heard != username {
+            self.heard = username.to_vec();
+        }
+    }
+
+    /// Whether a nomination may leave. `username` is that of this side's checks: "partner:this side".
+    /// The agent makes another one at its next tick, 20 ms later.
+    pub(super) fn may_leave(&mut self, now: Instant, username: &[u8]) -> bool {
+        let wanted = *self.wanted.get_or_insert(now);
+        is_reverse(username, &self.heard) || now.saturating_duration_since(wanted) >= PATIENCE
+    }
+}
+
+/// Whether two user names are those of one generation of ICE (RFC 8445 §7.2.2), seen from both sides.
+fn is_reverse(one: &[u8], other: &[u8]) -> bool {
+    match (halves(one), halves(other)) {
+        (Some((first, second)), Some((third, fourth))) => first == fourth && second == third,
+        _ => false,
+    }
+}
+
+/// The user name's fragments.
+fn halves(username: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = username.iter().position(|byte| *byte == b':')?;
+    Some((&username[..colon], &username[colon + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_pair_is_nominated_once_the_partner_checks() {
+        let (mut nomination, now) = (Nomination::default(), Instant::now());
+        assert!(!nomination.may_leave(now, b"them:us"));
+        nomination.on_check(b"us:them");
+        assert!(nomination.may_leave(now, b"them:us"));
+    }
+
+    #[test]
+    fn a_check_that_comes_first_counts() {
+        let (mut nomination, now) = (Nomination::default(), Instant::now());
+        nomination.on_check(b"us:them");
+        nomination.begin_generation();
+        assert!(nomination.may_leave(now, b"them:us"));
+    }
+
+    #[test]
+    fn after_a_restart_it_has_to_check_again() {
+        let (mut nomination, now) = (Nomination::default(), Instant::now());
+        nomination.on_check(b"us:them");
+        assert!(nomination.may_leave(now, b"them:us"));
+
+        nomination.begin_generation();
+        let later = now + 5 * PATIENCE;
+        for old in [&b"us:them"[..], b"us:them2", b"us2:them", b"us2", b""] {
+            nomination.on_check(old);
+            assert!(!nomination.may_leave(later, b"them2:us2"), "{old:?}");
+        }
+
+        nomination.on_check(b"us2:them2");
+        assert!(nomination.may_leave(later, b"them2:us2"));
+    }
+
+    #[test]
+    fn a_partner_that_never_checks_is_not_waited_for_long() {
+        let (mut nomination, now) = (Nomination::default(), Instant::now());
+        assert!(!nomination.may_leave(now, b"them:us"));
+        assert!(!nomination.may_leave(now + PATIENCE - MS, b"them:us"));
+        assert!(nomination.may_leave(now + PATIENCE, b"them:us"));
+    }
+}
