@@ -1,5 +1,5 @@
 //! Chores of the workspace: `cargo xtask run`, `test`, `cross`, `bench`, `link`, `screenshots`,
-//! `bundle`, `setup` and `lint`.
+//! `bundle`, `fuzz`, `setup` and `lint`.
 //!
 //! Each chore first looks for what this machine lacks. It installs that if root, or a `sudo` that
 //! needs no password, is enough; otherwise it prints the command to run. When nothing is missing
@@ -20,6 +20,7 @@ mod bench;
 mod bundle;
 mod checks;
 mod cross;
+mod fuzz;
 #[cfg(target_os = "linux")]
 mod link;
 mod lint;
@@ -62,6 +63,9 @@ Usage: cargo xtask CHORE
   bench micro     the criterion benchmarks of all crates
   link SPEC [A B] a simulated link between two network namespaces, for programs that are not ours,
                   until Ctrl-C; `link profiles` lists the links with names and their sources (Linux)
+  fuzz [TARGET …] [--seconds N]
+                  fuzz these targets, or all, for N seconds each (600), as many at once as
+                  there are cores
   screenshots     every screen of the real window, light and dark, into out/screens/
   bundle          make the installers that this system can make: deb and rpm on Linux
   setup           get what building and testing need, and stop there
@@ -96,6 +100,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ["screenshots"] => window::screenshots().map(|()| ExitCode::SUCCESS),
         ["bundle", rest @ ..] => bundle::bundle(rest).map(|()| ExitCode::SUCCESS),
         ["bench", "micro", rest @ ..] => bench::micro(rest).map(|()| ExitCode::SUCCESS),
+        ["fuzz", rest @ ..] => fuzz::fuzz(rest),
         ["setup"] => setup::everything().map(|()| ExitCode::SUCCESS),
         ["link", rest @ ..] => link(rest),
         ["lint"] => lint::lint(),
