@@ -11,7 +11,7 @@ use tandem_tests::part::source;
 use tandem_tests::process::Process;
 use tandem_tests::{Part, require};
 use tandem_trust::{
-    Carrier, Code, Fingerprint, Handshake, Input, Method, Outcome, Role, Session, Word,
+    Carrier, Code, Fingerprint, Handshake, Input, Method, Outcome, Party, Role, Session, Word,
 };
 
 const ALICE: Fingerprint = Fingerprint::from_digest([0xA1; 32]);
@@ -29,20 +29,24 @@ enum By {
 const RIGHT: By = By::Code(7, ["garden", "lantern"]);
 
 impl By {
-    fn rust(self) -> Method {
+    fn rust(self, party: Party) -> Method {
         match self {
             Self::Code(room, words) => {
                 let words: [Word; 2] = words.map(|word| word.parse().expect("a listed word"));
-                Method::Code(Code::new(room, words))
+                Method::Code(Code::new(room, words), party)
             }
             Self::Words => Method::Words,
         }
     }
 
-    fn typescript(self) -> Value {
+    fn typescript(self, party: Party) -> Value {
         match self {
             Self::Code(room, words) => {
-                json!({ "kind": "code", "room": room.to_string(), "words": words.join("-") })
+                let party = match party {
+                    Party::Inviter => "inviter",
+                    Party::Guest => "guest",
+                };
+                json!({ "kind": "code", "room": room.to_string(), "words": words.join("-"), "party": party })
             }
             Self::Words => json!({ "kind": "words" }),
         }
@@ -52,7 +56,7 @@ impl By {
 /// One side, in either language.
 trait Side {
     /// Starts; the offerer gets the first move.
-    fn start(&mut self, by: By, role: Role, random: [u8; 32]) -> Option<Value>;
+    fn start(&mut self, by: By, party: Party, role: Role, random: [u8; 32]) -> Option<Value>;
     /// Takes a move, from a partner with this certificate, and returns the next one.
     fn take(&mut self, carrier: &str, pake: &Value, remote: Fingerprint) -> Option<Move>;
     /// The outcome's name, and the words or the verified certificate.
@@ -73,13 +77,14 @@ fn certificate(role: Role) -> Fingerprint {
 struct Rust(Option<Handshake>);
 
 impl Side for Rust {
-    fn start(&mut self, by: By, role: Role, random: [u8; 32]) -> Option<Value> {
+    fn start(&mut self, by: By, party: Party, role: Role, random: [u8; 32]) -> Option<Value> {
         let session = Session {
             id: ID,
             role,
             local: certificate(role),
         };
-        let (handshake, first) = Handshake::start(by.rust(), &session, random).expect("it starts");
+        let (handshake, first) =
+            Handshake::start(by.rust(party), &session, random).expect("it starts");
         self.0 = Some(handshake);
         first.map(|first| serde_json::from_str(&first.message.to_json()).expect("JSON"))
     }
@@ -159,14 +164,14 @@ impl TypeScript {
 }
 
 impl Side for TypeScript {
-    fn start(&mut self, by: By, role: Role, random: [u8; 32]) -> Option<Value> {
+    fn start(&mut self, by: By, party: Party, role: Role, random: [u8; 32]) -> Option<Value> {
         let name = match role {
             Role::Offerer => "offerer",
             Role::Answerer => "answerer",
         };
         let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let session = json!({ "id": ID, "role": name, "local": certificate(role).to_string() });
-        let start = json!({ "method": by.typescript(), "session": session, "random": random });
+        let start = json!({ "method": by.typescript(party), "session": session, "random": random });
         self.outcome = Value::Null;
         let started = self.ask(&json!({ "start": start }));
         (!started["offer"].is_null()).then(|| started["offer"].clone())
@@ -200,13 +205,16 @@ impl Side for TypeScript {
 struct Way {
     /// The certificates that the offerer and the answerer see.
     seen: [Fingerprint; 2],
-    /// The move, counted from 0, of which one character is replaced.
+    /// The move, counted from 0, of which one character of one field is replaced.
     damaged: Option<usize>,
+    /// Which end of the invite the two sides are.
+    parties: [Party; 2],
 }
 
 const HONEST: Way = Way {
     seen: [BOB, ALICE],
     damaged: None,
+    parties: [Party::Inviter, Party::Guest],
 };
 
 /// Both outcomes after a handshake.
@@ -218,9 +226,9 @@ fn run(
 ) -> [(String, Option<String>); 2] {
     let random = |salt: u8| std::array::from_fn(|at| round.wrapping_mul(31) ^ salt ^ at as u8);
     let offer = alice
-        .start(by[0], Role::Offerer, random(0x40))
+        .start(by[0], way.parties[0], Role::Offerer, random(0x40))
         .expect("the first move");
-    bob.start(by[1], Role::Answerer, random(0x80));
+    bob.start(by[1], way.parties[1], Role::Answerer, random(0x80));
 
     let mut next = Some(("offer".to_owned(), offer));
     let mut number = 0;
@@ -240,13 +248,20 @@ fn run(
     [alice.outcome(), bob.outcome()]
 }
 
-/// Replaces one character of a move's last field.
-fn damage(pake: &mut Value, at: u8) {
+/// Replaces one character of one of a move's fields: the one of this number, over all fields.
+fn damage(pake: &mut Value, round: u8) {
     let fields = pake.as_object_mut().expect("an object");
-    let fields = fields.iter_mut().filter(|(name, _)| *name != "method");
-    let (_, field) = fields.last().expect("a field");
+    let mut fields: Vec<_> = fields
+        .iter_mut()
+        .filter(|(name, _)| *name != "method")
+        .map(|(_, field)| field)
+        .collect();
+    let round = usize::from(round);
+    let chosen = round % fields.len();
+    let field = &mut *fields[chosen];
     let mut text = field.as_str().expect("a text").to_owned();
-    let at = usize::from(at) % text.len();
+    // A step that meets every character, the last one included.
+    let at = (text.len() - 1 + 37 * (round / 3)) % text.len();
     let other = if &text[at..=at] == "A" { "B" } else { "A" };
     text.replace_range(at..=at, other);
     *field = text.into();
@@ -267,7 +282,10 @@ fn the_app_and_the_guest_page_verify_each_other() {
 
     in_both_roles(|run| {
         for round in 0..20 {
-            let [alice, bob] = run([RIGHT; 2], round, HONEST);
+            // The server decides which of the two makes the offer.
+            let mut parties = [Party::Inviter, Party::Guest];
+            parties.rotate_left(usize::from(round % 2));
+            let [alice, bob] = run([RIGHT; 2], round, Way { parties, ..HONEST });
             assert_eq!(
                 alice,
                 ("verified".into(), Some(BOB.to_string())),
@@ -314,7 +332,11 @@ fn the_app_and_the_guest_page_notice_a_wrong_code_and_a_server_in_between() {
             all_mismatch([RIGHT; 2], 1, Way { seen, ..HONEST });
         }
 
-        for round in 0..30 {
+        for parties in [[Party::Inviter; 2], [Party::Guest; 2]] {
+            all_mismatch([RIGHT; 2], 2, Way { parties, ..HONEST });
+        }
+
+        for round in 0..90 {
             let damaged = Some(usize::from(round % 3));
             all_mismatch([RIGHT; 2], round, Way { damaged, ..HONEST });
         }

@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tandem_trust::{
-    Carrier, Code, Fingerprint, Handshake, Input, Method, Move, Outcome, Role, Session, Word,
+    Carrier, Code, Fingerprint, Handshake, Input, Method, Move, Outcome, Party, Role, Session, Word,
 };
 
 const ALICE: Fingerprint = Fingerprint::from_digest([0xA1; 32]);
@@ -17,6 +17,10 @@ fn start(method: Method, role: Role, local: Fingerprint) -> (Handshake, Option<M
         id: "9d2f6c1a-6f8e-4c55-9b6b-3a1f0d7e8c43",
         role,
         local,
+    };
+    let method = match (method, role) {
+        (Method::Code(code, party), Role::Answerer) => Method::Code(code, party.other()),
+        (method, _) => method,
     };
     let random = match role {
         Role::Offerer => [3; 32],
@@ -40,7 +44,7 @@ fn hand(to: &mut Handshake, message: Move, from: Fingerprint) -> Option<Move> {
 fn bench(criterion: &mut Criterion) {
     let words: [Word; 2] = [Word::from_bits(5), Word::from_bits(6)];
     for (name, method) in [
-        ("code", Method::Code(Code::new(7, words))),
+        ("code", Method::Code(Code::new(7, words), Party::Inviter)),
         ("safety words", Method::Words),
     ] {
         let (_, offer) = start(method, Role::Offerer, ALICE);

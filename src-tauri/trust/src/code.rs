@@ -8,10 +8,39 @@ use zeroize::Zeroizing;
 use crate::cpace::{Confirmation, Inputs, Key, Public, Secret, Share, lv_cat};
 use crate::handshake::{Exchange, Mismatch, Outcome, Role, Session};
 use crate::message::Message;
-use crate::{Fingerprint, Word};
+use crate::{Certificates, Fingerprint, Word};
 
 /// Says that this is a call by code, and which version of its handshake.
 const PURPOSE: &[u8] = b"tandem call by code 1";
+
+/// Which end of an invite a side is. Only an inviter and a guest verify each other: a server that
+/// joins two guests with the same link, or two calls of one inviter, gets a mismatch
+/// (draft-irtf-cfrg-cpace-21 §10.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// Made the invite.
+    Inviter,
+    /// Was given it.
+    Guest,
+}
+
+impl Party {
+    /// The one at the other end.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Inviter => Self::Guest,
+            Self::Guest => Self::Inviter,
+        }
+    }
+
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Inviter => b"inviter",
+            Self::Guest => b"guest",
+        }
+    }
+}
 
 /// The code of an invite: its number, which the server knows, and its two words, which it does not.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,9 +65,10 @@ impl Code {
         ))
     }
 
-    /// The channel identifier.
-    fn channel(&self) -> Vec<u8> {
-        lv_cat(&[PURPOSE, self.room.to_string().as_bytes()])
+    /// The channel identifier: it also says which end of the invite makes the offer.
+    fn channel(&self, offerer: Party) -> Vec<u8> {
+        let room = self.room.to_string();
+        lv_cat(&[PURPOSE, room.as_bytes(), offerer.name()])
     }
 }
 
@@ -68,8 +98,17 @@ struct Awaited {
 
 impl CodeExchange {
     /// `None` if the random bytes are all zero.
-    pub(crate) fn new(code: &Code, session: &Session<'_>, random: &[u8; 32]) -> Option<Self> {
-        let (password, channel) = (code.password(), code.channel());
+    pub(crate) fn new(
+        code: &Code,
+        local: Party,
+        session: &Session<'_>,
+        random: &[u8; 32],
+    ) -> Option<Self> {
+        let offerer = match session.role {
+            Role::Offerer => local,
+            Role::Answerer => local.other(),
+        };
+        let (password, channel) = (code.password(), code.channel(offerer));
         let inputs = Inputs {
             password: password.as_bytes(),
             channel: &channel,
@@ -103,6 +142,11 @@ impl CodeExchange {
             Role::Answerer => self.secret.key(remote, local),
         };
         key.ok_or(Mismatch::InvalidShare)
+    }
+
+    fn verified(&self, remote: Fingerprint) -> Outcome {
+        let local = self.local;
+        Outcome::Verified(Certificates { local, remote })
     }
 
     fn confirmation(&self, key: &Key) -> Confirmation {
@@ -164,7 +208,7 @@ impl Exchange for CodeExchange {
         let key = self.key(share, remote)?;
         check(&key, share, remote, confirmation)?;
         let confirmation = Message::Confirmation(self.confirmation(&key));
-        Ok((confirmation, Outcome::Verified(*remote)))
+        Ok((confirmation, self.verified(*remote)))
     }
 
     fn end(&self, candidate: &Message) -> Result<Outcome, Mismatch> {
@@ -173,7 +217,7 @@ impl Exchange for CodeExchange {
             return Err(Mismatch::OutOfOrder);
         };
         check(&awaited.key, &awaited.share, &awaited.remote, confirmation)?;
-        Ok(Outcome::Verified(awaited.remote))
+        Ok(self.verified(awaited.remote))
     }
 
     fn refusal(&self) -> Message {

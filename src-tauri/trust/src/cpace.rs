@@ -4,7 +4,8 @@
 //! Two sides that share a password of low entropy get a key of high entropy; someone in between
 //! learns nothing but whether one guess was right. The sides have roles, so transcripts are those of
 //! the initiator-responder setting (§6.3), and a message that is reflected to its sender gives
-//! another key. `tests` has every vector of appendix B.3 that concerns this setting.
+//! another key. `tests` has the vectors of appendix B.3 for this setting but for B.3.7, an output that
+//! is not used here.
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;

@@ -10,6 +10,15 @@ const DIGEST_BYTES: usize = 32;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; DIGEST_BYTES]);
 
+/// The certificates of both ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certificates {
+    /// This side's.
+    pub local: Fingerprint,
+    /// The partner's.
+    pub remote: Fingerprint,
+}
+
 /// Why a description names no certificate that can be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FingerprintError {

@@ -3,13 +3,13 @@
 //! | move | carried by | the code | safety words |
 //! |---|---|---|---|
 //! | 1, offerer | offer | share | commitment |
-//! | 2, answerer | answer | share and confirmation | number |
-//! | 3, offerer | candidate | confirmation | opened number |
+//! | 2, answerer | answer | share and confirmation | nonce |
+//! | 3, offerer | candidate | confirmation | opened nonce |
 //!
 //! The offerer knows the outcome after the second move, the answerer after the third. A side that
-//! finds a mismatch still makes its move, as a *refusal*: a confirmation that no key gives. So its
-//! partner ends in a mismatch, too, and someone in between cannot tell a refusal from a confirmation
-//! that a wrong code gave.
+//! finds a mismatch still makes its move, as a *refusal*: a third move that the partner does not
+//! accept. So both sides end in a mismatch. A refusal is not hidden: only by code, and only as a
+//! third move, does it look like a confirmation that another code gave.
 //!
 //! A machine takes every description that its session applies, not only the first of each side: if a
 //! later one names another certificate, verification ends.
@@ -17,7 +17,7 @@
 use crate::code::CodeExchange;
 use crate::message::{Carrier, Message, MessageError};
 use crate::safety_words::WordsExchange;
-use crate::{Code, Fingerprint, SafetyWords};
+use crate::{Certificates, Code, Fingerprint, Party, SafetyWords};
 
 /// The longest id of a session, in bytes. The server's are UUIDs of 36.
 pub const MAX_SESSION_ID_BYTES: usize = 128;
@@ -34,8 +34,9 @@ pub enum Role {
 /// How the partner is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// By the code of an invite. A partner that does not take part is a mismatch.
-    Code(Code),
+    /// By the code of an invite, of which this side is this end. A partner that does not take part is
+    /// a mismatch.
+    Code(Code, Party),
     /// By words that the two people compare. A partner that does not take part has none.
     Words,
 }
@@ -110,11 +111,12 @@ pub struct Step {
 /// What a handshake has found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The partner knows the code, and its certificate is this one.
-    Verified(Fingerprint),
-    /// The words to compare. If they are equal, the partner's certificate is this one.
-    Words(SafetyWords, Fingerprint),
-    /// The partner has no safety words: an older version, or a server took them out.
+    /// The partner knows the code, and has these certificates, too.
+    Verified(Certificates),
+    /// The words to compare. If they are equal, the partner has these certificates, too.
+    Words(SafetyWords, Certificates),
+    /// The partner has no safety words: an older version, or a server took them out. Words may still
+    /// follow, if the partner was only late.
     Unavailable,
     /// The partner does not know the code, or someone changed what passed between the two.
     Mismatch(Mismatch),
@@ -174,6 +176,9 @@ pub(crate) trait Exchange: Send + Sync {
     fn tested_a_guess(&self) -> bool;
 }
 
+/// The secrets of a handshake, as long as they are needed.
+type Secrets = Box<dyn Exchange>;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// The answerer, before the first move.
@@ -182,21 +187,31 @@ enum Stage {
     AwaitsAnswer,
     /// The answerer, before the third move.
     AwaitsConfirmation,
-    /// There is an outcome.
+    /// There is an outcome, and no move is awaited.
     Done,
 }
 
 /// One side of a handshake.
 pub struct Handshake {
-    exchange: Box<dyn Exchange>,
+    /// Overwritten and dropped once no move is awaited.
+    secrets: Option<Secrets>,
+    /// Made at the start: it may be needed after the secrets are gone.
+    refusal: Message,
+    is_mandatory: bool,
     role: Role,
     stage: Stage,
     local: Fingerprint,
     /// The partner's certificate, from its first description.
     remote: Option<Fingerprint>,
+    /// The answerer's second move, for an offer that comes again.
+    answer: Option<Message>,
     /// The third move that the answerer has accepted: the same again changes nothing.
     accepted: Option<Message>,
     outcome: Option<Outcome>,
+    /// The partner could try a code.
+    tested_a_guess: bool,
+    /// The partner's code was the right one, whatever has happened since.
+    knew_the_code: bool,
 }
 
 impl Handshake {
@@ -215,18 +230,18 @@ impl Handshake {
         }
 
         let random = zeroize::Zeroizing::new(random);
-        let exchange: Option<Box<dyn Exchange>> = match method {
-            Method::Code(code) => {
-                CodeExchange::new(&code, session, &random).map(|e| Box::new(e) as _)
+        let secrets: Option<Secrets> = match method {
+            Method::Code(code, party) => {
+                CodeExchange::new(&code, party, session, &random).map(|e| Box::new(e) as _)
             }
             Method::Words => WordsExchange::new(session, &random).map(|e| Box::new(e) as _),
         };
-        let exchange = exchange.ok_or(StartError::NotRandom)?;
+        let secrets = secrets.ok_or(StartError::NotRandom)?;
         let (stage, offer) = match session.role {
             Role::Offerer => {
                 let first = Move {
                     carrier: Carrier::Offer,
-                    message: exchange.offer(),
+                    message: secrets.offer(),
                 };
                 (Stage::AwaitsAnswer, Some(first))
             }
@@ -234,13 +249,18 @@ impl Handshake {
         };
 
         let handshake = Self {
-            exchange,
+            refusal: secrets.refusal(),
+            is_mandatory: secrets.is_mandatory(),
+            secrets: Some(secrets),
             role: session.role,
             stage,
             local: session.local,
             remote: None,
+            answer: None,
             accepted: None,
             outcome: None,
+            tested_a_guess: false,
+            knew_the_code: false,
         };
         Ok((handshake, offer))
     }
@@ -251,11 +271,13 @@ impl Handshake {
         self.outcome
     }
 
-    /// Whether the partner could try a code and has not been verified. An inviter counts these, also
-    /// when the partner left without its last move, and withdraws the invite after a few.
+    /// Whether the partner could try a code that was not the right one, as far as is known. Both
+    /// sides count these for each code ([`Guesses`](crate::Guesses)), from the moment when the
+    /// partner could try one: it may leave without its last move. A guess is taken back when the
+    /// partner turns out to know the code, and stays so even if the call ends in a mismatch later.
     #[must_use]
     pub fn spent_a_guess(&self) -> bool {
-        self.exchange.tested_a_guess() && !matches!(self.outcome, Some(Outcome::Verified(_)))
+        self.tested_a_guess && !self.knew_the_code
     }
 
     /// Takes an input.
@@ -267,7 +289,9 @@ impl Handshake {
         match *input {
             Input::Offer { pake, remote } => self.description(Stage::AwaitsOffer, pake, remote),
             Input::Answer { pake, remote } => self.description(Stage::AwaitsAnswer, pake, remote),
-            Input::Candidate { pake } => self.candidate(pake),
+            Input::Candidate { pake } => {
+                present(pake).map_or_else(Step::default, |pake| self.candidate(pake))
+            }
             Input::TimedOut => self.timed_out(),
         }
     }
@@ -285,13 +309,34 @@ impl Handshake {
         };
 
         match self.stage {
-            Stage::Done | Stage::AwaitsConfirmation => Step::default(),
+            Stage::Done => Step::default(),
+            Stage::AwaitsConfirmation => self.repeat_answer(kind),
             stage if stage != kind => self.refuse(Mismatch::OutOfOrder, kind),
-            _ => match pake {
-                None if self.exchange.is_mandatory() => self.refuse(Mismatch::Missing, kind),
+            _ => match pake.and_then(present).map(read) {
+                None if self.is_mandatory => self.refuse(Mismatch::Missing, kind),
                 None => self.decide(Outcome::Unavailable),
-                Some(pake) => self.first_description(kind, pake, remote),
+                // Another version's method: as if the partner had none.
+                Some(Err(Mismatch::Malformed(MessageError::UnknownMethod)))
+                    if !self.is_mandatory =>
+                {
+                    self.decide(Outcome::Unavailable)
+                }
+                Some(Err(mismatch)) => self.refuse(mismatch, kind),
+                Some(Ok(message)) => self.first_description(kind, &message, remote),
             },
+        }
+    }
+
+    /// The same offer again, because the offerer does not know whether it arrived: the answer to it
+    /// needs the second move, too.
+    fn repeat_answer(&self, kind: Stage) -> Step {
+        let answer = self.answer.filter(|_| kind == Stage::AwaitsOffer);
+        Step {
+            send: answer.map(|message| Move {
+                carrier: Carrier::Answer,
+                message,
+            }),
+            outcome: None,
         }
     }
 
@@ -309,38 +354,47 @@ impl Handshake {
         Ok(remote)
     }
 
-    fn first_description(&mut self, kind: Stage, pake: &str, remote: Fingerprint) -> Step {
-        let step = read(pake).and_then(|message| match kind {
-            Stage::AwaitsOffer => {
-                let answer = self.exchange.answer(&message, &remote)?;
-                self.stage = Stage::AwaitsConfirmation;
-                Ok(Step {
-                    send: Some(Move {
-                        carrier: Carrier::Answer,
-                        message: answer,
-                    }),
-                    outcome: None,
-                })
-            }
-            _ => {
-                let (confirmation, outcome) = self.exchange.confirm(&message, &remote)?;
-                Ok(Step {
-                    send: Some(Move {
-                        carrier: Carrier::Candidate,
-                        message: confirmation,
-                    }),
-                    ..self.decide(outcome)
-                })
-            }
-        });
+    /// The secrets while a move is awaited.
+    fn secrets(&mut self) -> Result<&mut Secrets, Mismatch> {
+        self.secrets.as_mut().ok_or(Mismatch::OutOfOrder)
+    }
+
+    fn first_description(&mut self, kind: Stage, message: &Message, remote: Fingerprint) -> Step {
+        let step = match kind {
+            Stage::AwaitsOffer => self.second_move(message, remote),
+            _ => self.third_move(message, remote),
+        };
         step.unwrap_or_else(|mismatch| self.refuse(mismatch, kind))
+    }
+
+    fn second_move(&mut self, offer: &Message, remote: Fingerprint) -> Result<Step, Mismatch> {
+        let secrets = self.secrets()?;
+        let answer = secrets.answer(offer, &remote)?;
+        self.tested_a_guess = secrets.tested_a_guess();
+        self.answer = Some(answer);
+        self.stage = Stage::AwaitsConfirmation;
+        Ok(self.repeat_answer(Stage::AwaitsOffer))
+    }
+
+    fn third_move(&mut self, answer: &Message, remote: Fingerprint) -> Result<Step, Mismatch> {
+        let secrets = self.secrets()?;
+        let confirmed = secrets.confirm(answer, &remote);
+        self.tested_a_guess = secrets.tested_a_guess();
+        let (message, outcome) = confirmed?;
+        Ok(Step {
+            send: Some(Move {
+                carrier: Carrier::Candidate,
+                message,
+            }),
+            ..self.decide(outcome)
+        })
     }
 
     /// The third move. The offerer expects none: one that comes is the answerer's refusal.
     fn candidate(&mut self, pake: &str) -> Step {
         let outcome = read(pake).and_then(|message| match self.stage {
             Stage::AwaitsConfirmation => {
-                let outcome = self.exchange.end(&message)?;
+                let outcome = self.secrets()?.end(&message)?;
                 self.accepted = Some(message);
                 Ok(Some(outcome))
             }
@@ -351,20 +405,36 @@ impl Handshake {
         match outcome {
             Ok(Some(outcome)) => self.decide(outcome),
             Ok(None) => Step::default(),
+            // The partner goes on with a method of its own version.
+            Err(Mismatch::Malformed(MessageError::UnknownMethod))
+                if self.outcome == Some(Outcome::Unavailable) =>
+            {
+                Step::default()
+            }
             Err(mismatch) => self.refuse(mismatch, Stage::Done),
         }
     }
 
+    /// Without a code, the partner may still be late: the stage stays.
     fn timed_out(&mut self) -> Step {
         match self.stage {
             Stage::Done => Step::default(),
-            _ if self.exchange.is_mandatory() => self.refuse(Mismatch::TimedOut, Stage::Done),
-            _ => self.decide(Outcome::Unavailable),
+            _ if self.is_mandatory => self.refuse(Mismatch::TimedOut, Stage::Done),
+            _ if self.outcome == Some(Outcome::Unavailable) => Step::default(),
+            _ => {
+                self.outcome = Some(Outcome::Unavailable);
+                Step {
+                    outcome: self.outcome,
+                    ..Step::default()
+                }
+            }
         }
     }
 
     fn decide(&mut self, outcome: Outcome) -> Step {
         self.stage = Stage::Done;
+        self.secrets = None;
+        self.knew_the_code |= matches!(outcome, Outcome::Verified(_));
         self.outcome = Some(outcome);
         Step {
             outcome: Some(outcome),
@@ -372,8 +442,8 @@ impl Handshake {
         }
     }
 
-    /// Ends in a mismatch and sees to it that the partner does, too. What an offer caused, the
-    /// answer to it carries, if there has been none.
+    /// Ends in a mismatch, and makes the partner end in one. If an offer is the cause and has no
+    /// answer yet, the answer carries the refusal.
     fn refuse(&mut self, mismatch: Mismatch, cause: Stage) -> Step {
         let can_answer = self.role == Role::Answerer
             && self.stage == Stage::AwaitsOffer
@@ -386,11 +456,17 @@ impl Handshake {
         Step {
             send: Some(Move {
                 carrier,
-                message: self.exchange.refusal(),
+                message: self.refusal,
             }),
             ..self.decide(Outcome::Mismatch(mismatch))
         }
     }
+}
+
+/// `null` is a missing field.
+fn present(pake: &str) -> Option<&str> {
+    let text = pake.trim_matches([' ', '\t', '\n', '\r']);
+    (text != "null").then_some(text)
 }
 
 fn read(pake: &str) -> Result<Message, Mismatch> {

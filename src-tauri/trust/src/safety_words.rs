@@ -1,27 +1,29 @@
 //! Safety words: four words that both sides show and the two people compare.
 //!
-//! They follow from both fingerprints, the session's id and a random number of each side. The
-//! offerer first sends a commitment to its number, then the answerer its number, then the offerer
-//! opens the commitment. Someone between the two must choose a number towards each side
-//! before it knows that side's number, so it cannot try many certificates until the words agree: it has
-//! one chance in 2^44 for each call. ZRTP's short authentication strings work the same way (RFC 6189
+//! They depend on both fingerprints, the session's id and a nonce of each side. The offerer first
+//! sends a commitment to its nonce, then the answerer sends its nonce, then the offerer opens the
+//! commitment. Someone between the two must choose a nonce towards each side before it knows that
+//! side's nonce, so it cannot try many certificates until the words agree: it has one chance in 2^44
+//! for each call. ZRTP's short authentication strings work the same way (RFC 6189
 //! §4.4.1.1).
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::cpace::{hash, lv_cat};
 use crate::handshake::{Exchange, Mismatch, Outcome, Role, Session};
 use crate::message::Message;
-use crate::{Fingerprint, Word};
+use crate::{Certificates, Fingerprint, Word};
 
 /// Say what is hashed, and which version of it.
 const COMMITMENT_DOMAIN: &[u8] = b"tandem safety words 1 commitment";
 const WORDS_DOMAIN: &[u8] = b"tandem safety words 1";
 const REFUSAL_DOMAIN: &[u8] = b"tandem safety words 1 refusal";
 
-/// The random number of one side.
+/// 32 random bytes of one side.
 pub type Nonce = [u8; 32];
-/// What the offerer commits to its number with: the first half of a SHA-512.
+/// What the offerer commits to its nonce with: the first half of a SHA-512.
 pub type Commitment = [u8; 32];
 
 /// Four words, 44 bits. Prints as `garden lantern kayak otter`.
@@ -33,7 +35,7 @@ pub struct SafetyWords([Word; 4]);
 pub struct Side<'a> {
     /// The certificate.
     pub fingerprint: &'a Fingerprint,
-    /// The random number.
+    /// The nonce.
     pub nonce: &'a Nonce,
 }
 
@@ -72,7 +74,7 @@ impl fmt::Display for SafetyWords {
     }
 }
 
-/// What the offerer commits to its number with.
+/// What the offerer commits to its nonce with.
 #[must_use]
 pub fn commitment(session: &[u8], offerer: Side<'_>) -> Commitment {
     first_half(&[
@@ -94,7 +96,7 @@ pub(crate) struct WordsExchange {
     role: Role,
     session: Vec<u8>,
     local: Fingerprint,
-    nonce: Nonce,
+    nonce: Zeroizing<Nonce>,
     /// The offerer's commitment and fingerprint, once the answerer has answered.
     awaited: Option<(Commitment, Fingerprint)>,
 }
@@ -106,7 +108,7 @@ impl WordsExchange {
             role: session.role,
             session: session.id.as_bytes().to_vec(),
             local: session.local,
-            nonce: *random,
+            nonce: Zeroizing::new(*random),
             awaited: None,
         })
     }
@@ -124,7 +126,13 @@ impl WordsExchange {
             Role::Offerer => SafetyWords::new(&self.session, local, partner),
             Role::Answerer => SafetyWords::new(&self.session, partner, local),
         };
-        Outcome::Words(words, *remote)
+        Outcome::Words(
+            words,
+            Certificates {
+                local: self.local,
+                remote: *remote,
+            },
+        )
     }
 }
 
@@ -142,7 +150,7 @@ impl Exchange for WordsExchange {
             return Err(Mismatch::OutOfOrder);
         };
         self.awaited = Some((*commitment, *remote));
-        Ok(Message::Nonce(self.nonce))
+        Ok(Message::Nonce(*self.nonce))
     }
 
     fn confirm(
@@ -153,7 +161,7 @@ impl Exchange for WordsExchange {
         let Message::Nonce(nonce) = answer else {
             return Err(Mismatch::OutOfOrder);
         };
-        Ok((Message::Opening(self.nonce), self.outcome(remote, nonce)))
+        Ok((Message::Opening(*self.nonce), self.outcome(remote, nonce)))
     }
 
     fn end(&self, candidate: &Message) -> Result<Outcome, Mismatch> {
@@ -173,7 +181,7 @@ impl Exchange for WordsExchange {
     }
 
     fn refusal(&self) -> Message {
-        Message::Opening(first_half(&[REFUSAL_DOMAIN, &self.nonce]))
+        Message::Opening(first_half(&[REFUSAL_DOMAIN, &*self.nonce]))
     }
 
     fn is_mandatory(&self) -> bool {

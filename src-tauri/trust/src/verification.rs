@@ -5,7 +5,7 @@
 //! uses; the user says whether the safety words were equal. [`Verification`] puts them together, for
 //! one call with all its connections.
 
-use crate::{Fingerprint, Outcome, SafetyWords};
+use crate::{Certificates, Fingerprint, Outcome, SafetyWords};
 
 /// What the badge of a call says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub enum Badge {
     VerifiedByCode,
     /// Encrypted, verified by the user, who has compared the safety words.
     VerifiedByUser,
+    /// The user had compared the safety words, and the call was connected again with another
+    /// certificate. There is no media until the user has compared the new words, or has agreed to go
+    /// on without: [`Verification::accepted_unverified`].
+    NoLongerVerified,
 }
 
 /// How a call may be verified. It does not change during the call.
@@ -27,26 +31,19 @@ pub enum Requirement {
     Nothing,
 }
 
-/// The certificates of both ends of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Certificates {
-    /// This side's.
-    pub local: Fingerprint,
-    /// The partner's, which DTLS has checked.
-    pub remote: Fingerprint,
-}
-
 /// What is known about the partner of one call.
 #[derive(Debug, Clone)]
 pub struct Verification {
     requirement: Requirement,
     badge: Badge,
-    /// The certificate that the handshake is about, until the next handshake.
-    proved: Option<Fingerprint>,
+    /// The certificates that the handshake is about, until the next handshake.
+    proved: Option<Certificates>,
     words: Option<SafetyWords>,
     /// The certificates of the current connection.
     connected: Option<Certificates>,
     is_mismatch: bool,
+    /// The user had verified another certificate, and has not agreed to this one.
+    was_replaced: bool,
 }
 
 impl Verification {
@@ -60,6 +57,7 @@ impl Verification {
             words: None,
             connected: None,
             is_mismatch: false,
+            was_replaced: false,
         }
     }
 
@@ -67,11 +65,12 @@ impl Verification {
     /// proved.
     #[must_use]
     pub fn badge(&self) -> Badge {
-        if self.is_mismatch || !self.uses_what_was_proved() {
-            return Badge::NotVerified;
+        match self.badge {
+            _ if self.is_mismatch => Badge::NotVerified,
+            _ if self.was_replaced => Badge::NoLongerVerified,
+            badge if self.uses_what_was_proved() => badge,
+            _ => Badge::NotVerified,
         }
-
-        self.badge
     }
 
     /// The safety words to show, if both sides have them and no mismatch was found.
@@ -88,11 +87,11 @@ impl Verification {
             && self.connected.is_some()
             && match self.requirement {
                 Requirement::Code => self.badge() == Badge::VerifiedByCode,
-                Requirement::Nothing => true,
+                Requirement::Nothing => !self.was_replaced,
             }
     }
 
-    /// Whether someone may be in between: the call must end, with `CODE_MISMATCH`. It stays so.
+    /// Whether someone may be in between: the call must end, with `CODE_MISMATCH`. This is final.
     #[must_use]
     pub fn is_mismatch(&self) -> bool {
         self.is_mismatch
@@ -101,13 +100,13 @@ impl Verification {
     /// A handshake has an outcome, or another one than before.
     pub fn decided(&mut self, outcome: Outcome) {
         match (outcome, self.requirement) {
-            (Outcome::Verified(remote), Requirement::Code) => {
-                self.prove(remote);
+            (Outcome::Verified(certificates), Requirement::Code) => {
+                self.prove(certificates);
                 self.badge = Badge::VerifiedByCode;
             }
-            (Outcome::Words(words, remote), Requirement::Nothing) => {
+            (Outcome::Words(words, certificates), Requirement::Nothing) => {
                 // The same certificates again: what the user has compared stays compared.
-                self.prove(remote);
+                self.prove(certificates);
                 self.words = Some(words);
             }
             (Outcome::Unavailable, Requirement::Nothing) => {}
@@ -117,25 +116,34 @@ impl Verification {
         self.compare_certificates();
     }
 
-    /// A connection is up, the first of this call or another one: what was verified stays verified
-    /// only if both certificates are the same as before.
+    /// A connection is up, the first of this call or another one, and DTLS has checked these
+    /// certificates. What was proved before stays proved only if both certificates are the same as
+    /// before; what a handshake has proved about these certificates counts, also if it came first.
     pub fn connected(&mut self, certificates: Certificates) {
-        let is_same = self.connected.is_none_or(|before| before == certificates);
-        self.connected = Some(certificates);
-        if !is_same {
+        let before = self.connected.replace(certificates);
+        let is_new = before.is_some_and(|before| before != certificates);
+        if is_new && self.proved != Some(certificates) {
             self.forget();
         }
 
+        // The first connection uses what this call's handshake was about.
+        let is_other = before.is_none() && self.proved.is_some_and(|proved| proved != certificates);
+        self.is_mismatch |= is_other;
         self.compare_certificates();
     }
 
     /// The other end of this call is being connected again, with a handshake of its own: what the
     /// last one has proved does not speak for a certificate that may be another.
     pub fn reconnecting(&mut self, remote: Fingerprint) {
-        if self.proved.is_some_and(|proved| proved != remote) {
+        if self.proved.is_some_and(|proved| proved.remote != remote) {
             self.forget();
             self.connected = None;
         }
+    }
+
+    /// The user goes on without verification, after the badge was [`Badge::NoLongerVerified`].
+    pub fn accepted_unverified(&mut self) {
+        self.was_replaced = false;
     }
 
     /// The user has compared the words that were shown. `shown` is what they saw: if the words
@@ -147,35 +155,36 @@ impl Verification {
 
         if are_equal {
             self.badge = Badge::VerifiedByUser;
+            self.was_replaced = false;
         } else {
             self.is_mismatch = true;
         }
     }
 
-    fn prove(&mut self, remote: Fingerprint) {
-        if self.proved.is_some_and(|proved| proved != remote) {
+    fn prove(&mut self, certificates: Certificates) {
+        if self.proved.is_some_and(|proved| proved != certificates) {
             self.forget();
         }
 
-        self.proved = Some(remote);
+        self.proved = Some(certificates);
     }
 
     fn forget(&mut self) {
+        self.was_replaced |= self.badge == Badge::VerifiedByUser;
         self.badge = Badge::NotVerified;
         self.proved = None;
         self.words = None;
     }
 
-    /// A connection with another certificate than the one that was proved is not the partner's.
+    /// A connection with another certificate than the proved one is not the partner's.
     fn compare_certificates(&mut self) {
         if let (Some(proved), Some(connected)) = (self.proved, self.connected) {
-            self.is_mismatch |= proved != connected.remote;
+            self.is_mismatch |= proved.remote != connected.remote;
         }
     }
 
     fn uses_what_was_proved(&self) -> bool {
-        let used = self.connected.map(|certificates| certificates.remote);
-        self.proved.is_some() && self.proved == used
+        self.proved.is_some() && self.proved == self.connected
     }
 }
 

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tandem_trust::{
-    Code, Fingerprint, Handshake, Input, Method, Move, Outcome, Role, Session, Word,
+    Code, Fingerprint, Handshake, Input, Method, Move, Outcome, Party, Role, Session, Word,
 };
 
 /// What one run depends on.
 struct Given {
+    /// The offerer's method. The answerer is the other party.
     method: Method,
     /// As the guest page has it.
     name: Value,
@@ -20,10 +21,19 @@ struct Given {
     answerer: ([u8; 32], [u8; 32]),
 }
 
-fn code(room: u32, words: [&str; 2]) -> (Method, Value) {
-    let name = json!({ "kind": "code", "room": room.to_string(), "words": words.join("-") });
+fn code(room: u32, words: [&str; 2], party: Party) -> (Method, Value) {
+    let name = json!({
+        "kind": "code", "room": room.to_string(), "words": words.join("-"), "party": party_name(party),
+    });
     let words: [Word; 2] = words.map(|word| word.parse().unwrap());
-    (Method::Code(Code::new(room, words)), name)
+    (Method::Code(Code::new(room, words), party), name)
+}
+
+fn party_name(party: Party) -> &'static str {
+    match party {
+        Party::Inviter => "inviter",
+        Party::Guest => "guest",
+    }
 }
 
 /// 32 different bytes.
@@ -35,9 +45,13 @@ fn all() -> Vec<Given> {
     let words = || (Method::Words, json!({ "kind": "words" }));
     let id = "9d2f6c1a-6f8e-4c55-9b6b-3a1f0d7e8c43";
     let rows = [
-        (code(7, ["garden", "lantern"]), id, 1),
-        (code(999_999_999, ["lantern", "garden"]), "x", 11),
-        (code(1, ["kayak", "kayak"]), "ä", 101),
+        (code(7, ["garden", "lantern"], Party::Inviter), id, 1),
+        (
+            code(999_999_999, ["lantern", "garden"], Party::Guest),
+            "x",
+            11,
+        ),
+        (code(1, ["kayak", "kayak"], Party::Inviter), "ä", 101),
         (words(), id, 21),
         (words(), "x", 201),
     ];
@@ -66,7 +80,11 @@ fn start(given: &Given, role: Role) -> (Handshake, Option<Move>, Fingerprint) {
         role,
         local,
     };
-    let (handshake, first) = Handshake::start(given.method, &session, random).unwrap();
+    let method = match (given.method, role) {
+        (Method::Code(code, party), Role::Answerer) => Method::Code(code, party.other()),
+        (method, _) => method,
+    };
+    let (handshake, first) = Handshake::start(method, &session, random).unwrap();
     (handshake, first, local)
 }
 

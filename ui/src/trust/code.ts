@@ -3,7 +3,14 @@
 
 import { type Bytes, equal, lvCat, utf8 } from "./bytes";
 import * as cpace from "./cpace";
-import type { Exchange, Mismatch, Outcome, Session } from "./exchange";
+import {
+  checked,
+  checkRandom,
+  type Exchange,
+  type Mismatch,
+  type Outcome,
+  type Session,
+} from "./exchange";
 import { bound, type Fingerprint } from "./fingerprint";
 import type { Message } from "./message";
 
@@ -13,9 +20,14 @@ export interface Code {
   room: string;
   /** The two words, as the link has them: `garden-lantern`. */
   words: string;
+  /** Which end of the invite this side is. Only an inviter and a guest verify each other. */
+  party: Party;
 }
 
-/** The exchange of one side. Throws if the random bytes are all zero. */
+/** Made the invite, or was given it. */
+export type Party = "inviter" | "guest";
+
+/** The exchange of one side. Throws unless the random bytes are 32, and not all zero. */
 export class CodeExchange implements Exchange {
   readonly isMandatory = true;
   testedAGuess = false;
@@ -24,10 +36,13 @@ export class CodeExchange implements Exchange {
   #awaited: { key: Bytes; side: cpace.Public; remote: Fingerprint } | null = null;
 
   constructor(code: Code, session: Session, random: Bytes) {
-    this.#session = session;
+    checkRandom(random);
+    this.#session = checked(session);
+    const partner = code.party === "inviter" ? "guest" : "inviter";
+    const offerer = session.role === "offerer" ? code.party : partner;
     const inputs = {
       password: utf8(code.words),
-      channel: lvCat(utf8("tandem call by code 1"), utf8(code.room)),
+      channel: lvCat(utf8("tandem call by code 1"), utf8(code.room), utf8(offerer)),
       session: utf8(session.id),
     };
     this.#secret = cpace.secret(inputs, random);
@@ -56,18 +71,22 @@ export class CodeExchange implements Exchange {
     const expected = cpace.confirmation(key, { share: answer.share, data: bound(remote) });
     if (!equal(expected, answer.confirm)) return "wrongConfirmation";
     const confirm = cpace.confirmation(key, this.#local());
-    return { send: { kind: "confirm", confirm }, outcome: { kind: "verified", remote } };
+    return { send: { kind: "confirm", confirm }, outcome: this.#verified(remote) };
   }
 
   end(candidate: Message): Outcome | Mismatch {
     if (candidate.kind !== "confirm" || !this.#awaited) return "outOfOrder";
     const { key, side, remote } = this.#awaited;
     const isConfirmed = equal(cpace.confirmation(key, side), candidate.confirm);
-    return isConfirmed ? { kind: "verified", remote } : "wrongConfirmation";
+    return isConfirmed ? this.#verified(remote) : "wrongConfirmation";
   }
 
   refusal(): Message {
     return { kind: "confirm", confirm: cpace.refusal(this.#secret) };
+  }
+
+  #verified(remote: Fingerprint): Outcome {
+    return { kind: "verified", local: this.#session.local, remote };
   }
 
   #local(): cpace.Public {

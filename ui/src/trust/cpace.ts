@@ -88,11 +88,11 @@ export const transcript = (initiator: Public, responder: Public): Bytes =>
  * The intermediate session key, `ISK` (§7.2). One of `initiator` and `responder` has this side's
  * share. `null` if the other's is not the encoding of an element, or is the identity.
  */
-export function intermediateKey(own: Secret, initiator: Public, responder: Public): Bytes | null {
-  const remote = equal(initiator.share, own.share) ? responder.share : initiator.share;
-  const point = scalarMultVfy(own.scalar, remote);
+export function intermediateKey(local: Secret, initiator: Public, responder: Public): Bytes | null {
+  const remote = equal(initiator.share, local.share) ? responder.share : initiator.share;
+  const point = scalarMultVfy(local.scalar, remote);
   if (!point) return null;
-  const secrets = lvCat(concat(DOMAIN, utf8("_ISK")), own.session, point);
+  const secrets = lvCat(concat(DOMAIN, utf8("_ISK")), local.session, point);
   return hash(secrets, transcript(initiator, responder));
 }
 
@@ -104,7 +104,7 @@ export const confirmation = (key: Bytes, side: Public): Bytes =>
   hmac(sha512, key, lvCat(side.share, side.data));
 
 /** A confirmation that no key gives. It looks like any other to someone without the secret. */
-export const refusal = (own: Secret): Bytes => hmac(sha512, own.scalar, utf8("refusal"));
+export const refusal = (local: Secret): Bytes => hmac(sha512, local.scalar, utf8("refusal"));
 
 /** The number that these bytes are in little-endian order. */
 function number(bytes: Bytes): bigint {

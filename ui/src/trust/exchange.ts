@@ -1,7 +1,7 @@
 // What the moves of a handshake are, without their order: both methods, the code and safety words,
 // are one of these.
 
-import type { Fingerprint } from "./fingerprint";
+import { type Fingerprint, normalized } from "./fingerprint";
 import type { Message } from "./message";
 
 /** The side to which the server says `initiator: true` makes the offer. */
@@ -16,10 +16,28 @@ export interface Session {
   local: Fingerprint;
 }
 
+/** The session with its certificate in its one spelling. Throws if it is none. */
+export function checked(session: Session): Session {
+  const local = normalized(session.local);
+  if (local === null) throw new Error("the certificate's fingerprint");
+  return { ...session, local };
+}
+
+/** Throws unless these are 32 bytes: fewer are not random enough. */
+export function checkRandom(random: Uint8Array): void {
+  if (random.length !== 32) throw new Error("32 random bytes");
+}
+
+/** The certificates of both ends of a connection. */
+interface Certificates {
+  local: Fingerprint;
+  remote: Fingerprint;
+}
+
 /** What a handshake has found out: `Outcome` in handshake.rs. */
 export type Outcome =
-  | { kind: "verified"; remote: Fingerprint }
-  | { kind: "words"; words: string; remote: Fingerprint }
+  | ({ kind: "verified" } & Certificates)
+  | ({ kind: "words"; words: string } & Certificates)
   | { kind: "unavailable" }
   | { kind: "mismatch"; reason: Mismatch };
 

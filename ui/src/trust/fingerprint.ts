@@ -2,14 +2,16 @@
 
 import { type Bytes, concat, utf8 } from "./bytes";
 
-const VALUE = /^sha-256 ((?:[0-9a-f]{2}:){31}[0-9a-f]{2})$/iu;
+// Without the flag `i`: with it and `u`, "ſ" is an "s".
+const VALUE = /^[Ss][Hh][Aa]-256 ((?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2})$/u;
+const WORD = /[Ff][Ii][Nn][Gg][Ee][Rr][Pp][Rr][Ii][Nn][Tt]/u;
 const PREFIX = "a=fingerprint:";
 
-/** In one spelling: `sha-256 0A:1B:…`. */
+/** `sha-256 0a:1b:…`, in upper or lower case. */
 export type Fingerprint = string;
 
-/** A fingerprint in its one spelling; `null` if it is no SHA-256 digest. */
-function parse(value: string): Fingerprint | null {
+/** A fingerprint in its one spelling, `sha-256 0A:1B:…`; `null` if it is no SHA-256 digest. */
+export function normalized(value: Fingerprint): Fingerprint | null {
   const digits = VALUE.exec(value)?.[1];
   return digits === undefined ? null : `sha-256 ${digits.toUpperCase()}`;
 }
@@ -20,9 +22,9 @@ function parse(value: string): Fingerprint | null {
  * fingerprint: another parser might read that line differently.
  */
 export function fingerprintIn(sdp: string): Fingerprint | null {
-  const lines = sdp.split(/[\r\n]/u).filter((line) => /fingerprint/iu.test(line));
+  const lines = sdp.split(/[\r\n]/u).filter((line) => WORD.test(line));
   const all = lines.map((line) =>
-    line.startsWith(PREFIX) ? parse(line.slice(PREFIX.length)) : null,
+    line.startsWith(PREFIX) ? normalized(line.slice(PREFIX.length)) : null,
   );
   const [first = null] = all;
   return all.every((one) => one === first) ? first : null;

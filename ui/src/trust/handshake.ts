@@ -1,8 +1,8 @@
 // The three moves as a state machine: in the offer, in the answer, and in one candidate. The twin of
 // src-tauri/trust/src/handshake.rs, which describes them.
 
-import type { Exchange, Mismatch, Outcome, Session } from "./exchange";
-import type { Fingerprint } from "./fingerprint";
+import { checked, type Exchange, type Mismatch, type Outcome, type Session } from "./exchange";
+import { type Fingerprint, normalized } from "./fingerprint";
 import { fromPake, type Message, toPake } from "./message";
 
 /** What carries a move, under `pake`. */
@@ -13,7 +13,7 @@ export type Input =
   /** The page applies a description of the partner. */
   | {
       kind: "offer" | "answer";
-      /** The value of `pake` in its payload; `undefined` without one. */
+      /** The value of `pake` in its payload; `undefined` or `null` without one. */
       pake: unknown;
       /** The certificate that it names: `fingerprintIn`. */
       remote: Fingerprint | null;
@@ -38,9 +38,17 @@ const MAX_SESSION_ID_BYTES = 128;
 /** One side of a handshake. */
 export class Handshake {
   readonly #session: Session;
-  readonly #exchange: Exchange;
+  /** Dropped once no move is awaited: it has the secrets. */
+  #exchange: Exchange | null;
+  /** Made at the start: it may be needed after the secrets are gone. */
+  readonly #refusal: Message;
+  readonly #isMandatory: boolean;
   #stage: Stage;
   #remote: Fingerprint | null = null;
+  /** The answerer's second move, for an offer that comes again. */
+  #answer: Message | null = null;
+  #testedAGuess = false;
+  #knewTheCode = false;
   /** The third move that the answerer has accepted, as JSON. */
   #accepted: string | null = null;
   #outcome: Outcome | null = null;
@@ -48,18 +56,21 @@ export class Handshake {
   /**
    * With a new exchange, for the same session: `CodeExchange` or `WordsExchange`. Its random bytes
    * are 32 of `crypto.getRandomValues`, used for nothing else. Throws if the session's id has not 1
-   * to 128 bytes.
+   * to 128 bytes, or its certificate is none.
    */
   constructor(exchange: Exchange, session: Session) {
     const idBytes = new TextEncoder().encode(session.id).length;
     if (idBytes === 0 || idBytes > MAX_SESSION_ID_BYTES) throw new Error("the session's id");
-    this.#session = session;
+    this.#session = checked(session);
     this.#exchange = exchange;
+    this.#refusal = exchange.refusal();
+    this.#isMandatory = exchange.isMandatory;
     this.#stage = session.role === "offerer" ? "awaitsAnswer" : "awaitsOffer";
   }
 
-  /** The first move, for the offerer's offer. */
+  /** The first move, for the offerer's offer. Throws after the handshake. */
   offer(): Record<string, string> {
+    if (!this.#exchange) throw new Error("the handshake is over");
     return toPake(this.#exchange.offer());
   }
 
@@ -68,9 +79,13 @@ export class Handshake {
     return this.#outcome;
   }
 
-  /** Whether the partner could try a code and has not been verified. */
+  /**
+   * Whether the partner could try a code that was not the right one, as far as is known. Both sides
+   * count these for each code, from the moment when the partner could try one: it may leave without
+   * its last move. A guess is taken back when the partner turns out to know the code.
+   */
   get spentAGuess(): boolean {
-    return this.#exchange.testedAGuess && this.#outcome?.kind !== "verified";
+    return this.#testedAGuess && !this.#knewTheCode;
   }
 
   handle(input: Input): Step {
@@ -80,44 +95,57 @@ export class Handshake {
       case "answer":
         return this.#description(input.kind, input.pake, input.remote);
       case "candidate":
+        if (input.pake === undefined || input.pake === null) return NOTHING;
         return this.#candidate(fromPake(input.pake));
       case "timedOut":
-        if (this.#stage === "done") return NOTHING;
-        return this.#exchange.isMandatory
-          ? this.#refuse("timedOut")
-          : this.#decide({ kind: "unavailable" });
+        return this.#timedOut();
     }
   }
 
   #description(kind: "offer" | "answer", pake: unknown, remote: Fingerprint | null): Step {
-    const fault = this.#certificateFault(remote);
-    if (fault || remote === null) return this.#refuse(fault ?? "noFingerprint", kind);
-    if (this.#stage === "done" || this.#stage === "awaitsConfirmation") return NOTHING;
+    const certificate = remote === null ? null : normalized(remote);
+    const fault = this.#certificateFault(certificate);
+    if (fault || certificate === null) return this.#refuse(fault ?? "noFingerprint", kind);
+    if (this.#stage === "done") return NOTHING;
+    if (this.#stage === "awaitsConfirmation") return this.#repeatAnswer(kind);
     if (this.#stage !== (kind === "offer" ? "awaitsOffer" : "awaitsAnswer")) {
       return this.#refuse("outOfOrder", kind);
     }
 
     if (pake === undefined || pake === null) {
-      return this.#exchange.isMandatory
+      return this.#isMandatory
         ? this.#refuse("missing", kind)
         : this.#decide({ kind: "unavailable" });
     }
     const message = fromPake(pake);
-    if (!message) return this.#refuse("malformed", kind);
+    // Another version's method: as if the partner had none.
+    if (message === "unknownMethod" && !this.#isMandatory) {
+      return this.#decide({ kind: "unavailable" });
+    }
+    if (typeof message === "string" || !this.#exchange) return this.#refuse("malformed", kind);
     return kind === "offer"
-      ? this.#firstOffer(message, remote)
-      : this.#firstAnswer(message, remote);
+      ? this.#firstOffer(this.#exchange, message, certificate)
+      : this.#firstAnswer(this.#exchange, message, certificate);
   }
 
-  #firstOffer(message: Message, remote: Fingerprint): Step {
-    const answer = this.#exchange.answer(message, remote);
+  #firstOffer(exchange: Exchange, message: Message, remote: Fingerprint): Step {
+    const answer = exchange.answer(message, remote);
     if (typeof answer === "string") return this.#refuse(answer, "offer");
+    this.#testedAGuess = exchange.testedAGuess;
+    this.#answer = answer;
     this.#stage = "awaitsConfirmation";
-    return { send: { carrier: "answer", pake: toPake(answer) }, outcome: null };
+    return this.#repeatAnswer("offer");
   }
 
-  #firstAnswer(message: Message, remote: Fingerprint): Step {
-    const third = this.#exchange.confirm(message, remote);
+  /** The answer to an offer that comes again needs the second move, too. */
+  #repeatAnswer(kind: "offer" | "answer"): Step {
+    if (kind !== "offer" || !this.#answer) return NOTHING;
+    return { send: { carrier: "answer", pake: toPake(this.#answer) }, outcome: null };
+  }
+
+  #firstAnswer(exchange: Exchange, message: Message, remote: Fingerprint): Step {
+    const third = exchange.confirm(message, remote);
+    this.#testedAGuess = exchange.testedAGuess;
     if (typeof third === "string") return this.#refuse(third, "answer");
     const step = this.#decide(third.outcome);
     return { ...step, send: { carrier: "candidate", pake: toPake(third.send) } };
@@ -132,11 +160,17 @@ export class Handshake {
   }
 
   /** The third move. The offerer expects none: one that comes is the answerer's refusal. */
-  #candidate(message: Message | null): Step {
-    if (!message) return this.#refuse("malformed");
+  #candidate(message: ReturnType<typeof fromPake>): Step {
+    if (typeof message === "string") {
+      // The partner goes on with a method of its own version.
+      const isExpected = message === "unknownMethod" && this.#outcome?.kind === "unavailable";
+      return isExpected ? NOTHING : this.#refuse("malformed");
+    }
     const json = JSON.stringify(toPake(message));
     if (this.#stage === "done" && this.#accepted === json) return NOTHING;
-    if (this.#stage !== "awaitsConfirmation") return this.#refuse("outOfOrder");
+    if (this.#stage !== "awaitsConfirmation" || !this.#exchange) {
+      return this.#refuse("outOfOrder");
+    }
 
     const outcome = this.#exchange.end(message);
     if (typeof outcome === "string") return this.#refuse(outcome);
@@ -144,16 +178,26 @@ export class Handshake {
     return this.#decide(outcome);
   }
 
+  /** Without a code, the partner may still be late: the stage stays. */
+  #timedOut(): Step {
+    if (this.#stage === "done" || this.#outcome?.kind === "unavailable") return NOTHING;
+    if (this.#isMandatory) return this.#refuse("timedOut");
+    this.#outcome = { kind: "unavailable" };
+    return { send: null, outcome: this.#outcome };
+  }
+
   #decide(outcome: Outcome): Step {
     this.#stage = "done";
+    this.#exchange = null;
+    this.#knewTheCode ||= outcome.kind === "verified";
     this.#outcome = outcome;
     return { send: null, outcome };
   }
 
-  /** Ends in a mismatch and sees to it that the partner does, too. */
+  /** Ends in a mismatch, and makes the partner end in one. */
   #refuse(reason: Mismatch, cause?: "offer" | "answer"): Step {
     const carrier = cause === "offer" && this.#stage === "awaitsOffer" ? "answer" : "candidate";
     const step = this.#decide({ kind: "mismatch", reason });
-    return { ...step, send: { carrier, pake: toPake(this.#exchange.refusal()) } };
+    return { ...step, send: { carrier, pake: toPake(this.#refusal) } };
   }
 }

@@ -4,9 +4,6 @@
 import { type Bytes, fromBase64, toBase64 } from "./bytes";
 import { CONFIRMATION_BYTES, ELEMENT_BYTES } from "./cpace";
 
-/** The longest `pake` that is looked at, in bytes of JSON. */
-export const MAX_MESSAGE_BYTES = 512;
-
 /** One move. The code: `share`, `answer`, `confirm`; safety words: `commit`, `nonce`, `open`. */
 export type Message =
   | { kind: "share"; share: Bytes }
@@ -44,26 +41,31 @@ export function toPake(message: Message): Record<string, string> {
   }
 }
 
-/** Reads a move from the value of `pake`; `null` if it is none. */
-export function fromPake(pake: unknown): Message | null {
-  if (typeof pake !== "object" || pake === null || Array.isArray(pake)) return null;
-  if (new TextEncoder().encode(JSON.stringify(pake)).length > MAX_MESSAGE_BYTES) return null;
-
+/**
+ * Reads a move from the value of `pake`. What is a string is why it is none. Nothing in the value is
+ * converted to a string: a hostile one may throw, or be deeper than the stack.
+ */
+export function fromPake(pake: unknown): Message | "malformed" | "unknownMethod" {
+  if (typeof pake !== "object" || pake === null || Array.isArray(pake)) return "malformed";
   const given = pake as Record<string, unknown>;
+  const { method } = given;
+  if (typeof method !== "string") return "malformed";
+  if (method !== "code" && method !== "words") return "unknownMethod";
+
   const values = new Map<Field, Bytes>();
   for (const field of FIELDS) {
     const text = given[field] ?? null;
     if (text === null) continue;
     const value = typeof text === "string" ? fromBase64(text, LENGTHS[field]) : null;
-    if (!value) return null;
+    if (!value) return "malformed";
     values.set(field, value);
   }
-  return byFields(given.method, values);
+  return byFields(method, values) ?? "malformed";
 }
 
-function byFields(method: unknown, values: Map<Field, Bytes>): Message | null {
+function byFields(method: "code" | "words", values: Map<Field, Bytes>): Message | null {
   const [share, confirm] = [values.get("share"), values.get("confirm")];
-  switch (`${String(method)}:${[...values.keys()].join("+")}`) {
+  switch (`${method}:${[...values.keys()].join("+")}`) {
     case "code:share":
       return share ? { kind: "share", share } : null;
     case "code:share+confirm":

@@ -2,7 +2,14 @@
 // src-tauri/trust/src/safety_words.rs. The guest page needs none of this: guests come by an invite.
 
 import { type Bytes, equal, hash, lvCat, utf8 } from "./bytes";
-import type { Exchange, Mismatch, Outcome, Session } from "./exchange";
+import {
+  checked,
+  checkRandom,
+  type Exchange,
+  type Mismatch,
+  type Outcome,
+  type Session,
+} from "./exchange";
 import { bound, type Fingerprint } from "./fingerprint";
 import type { Message } from "./message";
 import { WORDS } from "./words";
@@ -25,14 +32,14 @@ export function safetyWords(session: Bytes, offerer: Side, answerer: Side): stri
   return numbers.map((number) => WORDS[number] ?? "").join(" ");
 }
 
-/** What the offerer commits to its number with. */
+/** What the offerer commits to its nonce with. */
 export function commitment(session: Bytes, offerer: Side): Bytes {
   const domain = utf8("tandem safety words 1 commitment");
   const text = lvCat(domain, session, bound(offerer.fingerprint), offerer.nonce);
   return hash(text).slice(0, 32);
 }
 
-/** The exchange of one side. Throws if the random bytes are all zero. */
+/** The exchange of one side. Throws unless the random bytes are 32, and not all zero. */
 export class WordsExchange implements Exchange {
   readonly isMandatory = false;
   readonly testedAGuess = false;
@@ -42,10 +49,11 @@ export class WordsExchange implements Exchange {
   #awaited: { commitment: Bytes; remote: Fingerprint } | null = null;
 
   constructor(session: Session, random: Bytes) {
+    checkRandom(random);
     if (random.every((byte) => byte === 0)) throw new Error("the random bytes are all zero");
-    this.#session = session;
+    this.#session = checked(session);
     this.#id = utf8(session.id);
-    this.#nonce = random.slice(0, 32);
+    this.#nonce = random.slice();
   }
 
   offer(): Message {
@@ -66,7 +74,7 @@ export class WordsExchange implements Exchange {
     });
     return {
       send: { kind: "open", value: this.#nonce },
-      outcome: { kind: "words", words, remote },
+      outcome: { kind: "words", words, local: this.#session.local, remote },
     };
   }
 
@@ -75,7 +83,8 @@ export class WordsExchange implements Exchange {
     const { remote } = this.#awaited;
     const partner = { fingerprint: remote, nonce: candidate.value };
     if (!equal(commitment(this.#id, partner), this.#awaited.commitment)) return "wrongConfirmation";
-    return { kind: "words", words: safetyWords(this.#id, partner, this.#local()), remote };
+    const words = safetyWords(this.#id, partner, this.#local());
+    return { kind: "words", words, local: this.#session.local, remote };
   }
 
   refusal(): Message {

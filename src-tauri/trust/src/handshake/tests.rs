@@ -1,9 +1,10 @@
 //! Two honest sides with a server between them that does what it likes.
 
 mod adversary;
+mod late;
 
 use super::*;
-use crate::Word;
+use crate::{Party, Word};
 
 const ALICE: Fingerprint = Fingerprint::from_digest([0xA1; 32]);
 const BOB: Fingerprint = Fingerprint::from_digest([0xB2; 32]);
@@ -15,7 +16,23 @@ fn code(text: &str) -> Method {
         .split('-')
         .map(|word| word.parse().expect("a word"))
         .collect();
-    Method::Code(Code::new(7, words.try_into().expect("two words")))
+    Method::Code(
+        Code::new(7, words.try_into().expect("two words")),
+        Party::Inviter,
+    )
+}
+
+/// The method of the partner of a side with this one.
+fn partners(method: Method) -> Method {
+    match method {
+        Method::Code(code, party) => Method::Code(code, party.other()),
+        Method::Words => Method::Words,
+    }
+}
+
+/// The outcome of a side by code that is verified.
+fn verified(local: Fingerprint, remote: Fingerprint) -> Outcome {
+    Outcome::Verified(Certificates { local, remote })
 }
 
 fn offerer(method: Method) -> (Handshake, Move) {
@@ -28,13 +45,14 @@ fn offerer(method: Method) -> (Handshake, Move) {
     (handshake, offer.expect("the first move"))
 }
 
+/// The partner of a side with this method.
 fn answerer(method: Method) -> Handshake {
     let session = Session {
         id: ID,
         role: Role::Answerer,
         local: BOB,
     };
-    Handshake::start(method, &session, [4; 32])
+    Handshake::start(partners(method), &session, [4; 32])
         .expect("it starts")
         .0
 }
@@ -76,8 +94,8 @@ fn mismatch(outcome: Outcome) -> bool {
 #[test]
 fn the_same_code_verifies_both_sides() {
     let methods = [code("garden-lantern"); 2];
-    let verified = outcomes(methods, BOB, ALICE);
-    assert_eq!(verified, [Outcome::Verified(BOB), Outcome::Verified(ALICE)]);
+    let outcomes = outcomes(methods, BOB, ALICE);
+    assert_eq!(outcomes, [verified(ALICE, BOB), verified(BOB, ALICE)]);
 }
 
 #[test]
@@ -91,7 +109,7 @@ fn another_code_is_a_mismatch_on_both_sides() {
     }
 
     let words = ["garden", "lantern"].map(|word| word.parse().expect("a word"));
-    let other_room = Method::Code(Code::new(8, words));
+    let other_room = Method::Code(Code::new(8, words), Party::Inviter);
     let methods = [code("garden-lantern"), other_room];
     assert!(
         outcomes(methods, BOB, ALICE).into_iter().all(mismatch),
@@ -119,7 +137,7 @@ fn another_session_is_a_mismatch_on_both_sides() {
         local: BOB,
     };
     let (mut bob, _) =
-        Handshake::start(code("garden-lantern"), &session, [4; 32]).expect("it starts");
+        Handshake::start(partners(code("garden-lantern")), &session, [4; 32]).expect("it starts");
     let answer = deliver(&mut bob, &offer, ALICE).send.expect("an answer");
     let refusal = deliver(&mut alice, &answer, BOB).send.expect("a refusal");
     deliver(&mut bob, &refusal, ALICE);
@@ -350,7 +368,7 @@ fn the_partner_of_a_side_that_refuses_late_is_no_longer_verified() {
     );
     let answer = deliver(&mut bob, &offer, ALICE).send.expect("an answer");
     deliver(&mut alice, &answer, BOB);
-    assert_eq!(alice.outcome(), Some(Outcome::Verified(BOB)));
+    assert_eq!(alice.outcome(), Some(verified(ALICE, BOB)));
 
     // The server changes the third move.
     let forged = Move {
@@ -367,10 +385,11 @@ fn a_repeated_third_move_changes_nothing() {
     for method in [code("garden-lantern"), Method::Words] {
         let ((mut alice, offer), mut bob) = (offerer(method), answerer(method));
         let answer = deliver(&mut bob, &offer, ALICE).send.expect("an answer");
+        let again = deliver(&mut bob, &offer, ALICE).send;
         assert_eq!(
-            deliver(&mut bob, &offer, ALICE),
-            Step::default(),
-            "a repeated offer"
+            again,
+            Some(answer),
+            "the answer to a repeated offer has the move, too"
         );
         let third = deliver(&mut alice, &answer, BOB)
             .send

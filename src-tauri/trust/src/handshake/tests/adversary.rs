@@ -1,51 +1,80 @@
-//! A server that swaps certificates, and drops, repeats, delays, reflects, mixes and damages moves,
-//! in any order, between two honest sides; it also takes part itself, with codes that it guesses.
+//! A server that says who makes the offer and in which session, swaps certificates, and drops, repeats,
+//! delays, reflects, mixes and damages moves, in any order, between four honest sides in two sessions;
+//! it also takes part itself, with codes that it guesses.
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use super::*;
 
-/// One thing that the server does.
+const SESSIONS: [&str; 2] = [ID, "0b7a2c19-27a3-4d8e-8d0d-3f6c5e1a9b44"];
+/// The honest sides' certificates.
+const CERTIFICATES: [Fingerprint; 4] = [
+    ALICE,
+    BOB,
+    Fingerprint::from_digest([0xD4; 32]),
+    Fingerprint::from_digest([0xE5; 32]),
+];
+
+/// One thing that the server does. `to` is an honest side.
 #[derive(Debug, Clone)]
 enum Act {
-    /// Passes on the newest move of an honest side, as a network would, with any certificate.
-    Forward { certificate: Certificate },
+    /// Passes on the newest move of an honest side, with any certificate.
+    Forward { to: Index, certificate: Certificate },
     /// Hands one of the moves that it has seen to a side, as anyone's, in any carrier.
     Deliver {
-        to_alice: bool,
-        message: prop::sample::Index,
+        to: Index,
+        message: Index,
         carrier: Option<Carrier>,
         certificate: Certificate,
-        damage: Option<(prop::sample::Index, u8)>,
+        damage: Option<(Index, u8)>,
     },
     /// Hands a side a description without a move.
     Strip {
-        to_alice: bool,
+        to: Index,
         is_offer: bool,
         certificate: Certificate,
     },
     /// Hands a side a share that is no element, or the identity.
-    Invalid { to_alice: bool, share: [u8; 32] },
+    Invalid { to: Index, share: [u8; 32] },
     /// Hands a move to one of its own two handshakes, whose moves it sees, too.
     Own {
-        answers_alice: bool,
-        message: prop::sample::Index,
+        answers: bool,
+        message: Index,
+        partner: Index,
     },
     /// A side stops waiting.
-    TimeOut { alice: bool },
+    TimeOut { to: Index },
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Certificate {
-    Partners,
+    /// That of the side that sent the move, or the server's if it was no honest one.
+    Senders,
     Servers,
     Receivers,
     None,
 }
 
+/// What the server decides about an honest side, and what only the side knows.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    role: Role,
+    session: usize,
+    method: Method,
+}
+
+struct Honest {
+    given: Given,
+    local: Fingerprint,
+    handshake: Handshake,
+    /// The certificates in the descriptions that it has applied.
+    applied: Vec<Option<Fingerprint>>,
+}
+
 fn certificate() -> impl Strategy<Value = Certificate> {
     prop_oneof![
-        6 => Just(Certificate::Partners),
+        6 => Just(Certificate::Senders),
         3 => Just(Certificate::Servers),
         1 => Just(Certificate::Receivers),
         1 => Just(Certificate::None),
@@ -59,84 +88,137 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Some(Carrier::Answer)),
         1 => Just(Some(Carrier::Candidate)),
     ];
-    let damage = prop::option::weighted(0.1, (any::<prop::sample::Index>(), 0x20..0x7f_u8));
+    let damage = prop::option::weighted(0.1, (any::<Index>(), 0x20..0x7f_u8));
+    let to = any::<Index>;
     prop_oneof![
-        16 => certificate().prop_map(|certificate| Act::Forward { certificate }),
-        6 => (any::<bool>(), any::<prop::sample::Index>(), carrier, certificate(), damage).prop_map(
-            |(to_alice, message, carrier, certificate, damage)| Act::Deliver {
-                to_alice, message, carrier, certificate, damage
+        16 => (to(), certificate()).prop_map(|(to, certificate)| Act::Forward { to, certificate }),
+        6 => (to(), any::<Index>(), carrier, certificate(), damage).prop_map(
+            |(to, message, carrier, certificate, damage)| Act::Deliver {
+                to, message, carrier, certificate, damage
             }
         ),
-        1 => (any::<bool>(), any::<bool>(), certificate()).prop_map(
-            |(to_alice, is_offer, certificate)| Act::Strip { to_alice, is_offer, certificate }
+        1 => (to(), any::<bool>(), certificate()).prop_map(
+            |(to, is_offer, certificate)| Act::Strip { to, is_offer, certificate }
         ),
-        1 => (any::<bool>(), prop_oneof![Just([0; 32]), any::<[u8; 32]>()])
-            .prop_map(|(to_alice, share)| Act::Invalid { to_alice, share }),
-        4 => (any::<bool>(), any::<prop::sample::Index>())
-            .prop_map(|(answers_alice, message)| Act::Own { answers_alice, message }),
-        1 => any::<bool>().prop_map(|alice| Act::TimeOut { alice }),
+        1 => (to(), prop_oneof![Just([0; 32]), any::<[u8; 32]>()])
+            .prop_map(|(to, share)| Act::Invalid { to, share }),
+        4 => (any::<bool>(), any::<Index>(), to())
+            .prop_map(|(answers, message, partner)| Act::Own { answers, message, partner }),
+        1 => to().prop_map(|to| Act::TimeOut { to }),
     ]
+}
+
+/// Sides in any role, session and party, of which the first two are partners.
+fn sides(method: fn(Party) -> Method) -> impl Strategy<Value = Vec<Given>> {
+    let one = move |role, session, party| Given {
+        role,
+        session,
+        method: method(party),
+    };
+    let any_one =
+        (any::<bool>(), 0..2_usize, any::<bool>()).prop_map(move |(offers, session, invites)| {
+            let role = if offers {
+                Role::Offerer
+            } else {
+                Role::Answerer
+            };
+            let party = if invites {
+                Party::Inviter
+            } else {
+                Party::Guest
+            };
+            one(role, session, party)
+        });
+    (any::<bool>(), prop::collection::vec(any_one, 2)).prop_map(move |(invites, others)| {
+        let party = if invites {
+            Party::Inviter
+        } else {
+            Party::Guest
+        };
+        let mut all = vec![
+            one(Role::Offerer, 0, party),
+            one(Role::Answerer, 0, party.other()),
+        ];
+        all.extend(others);
+        all
+    })
 }
 
 /// Everything that there is in a run.
 struct World {
-    alice: Handshake,
-    bob: Handshake,
-    /// The server's own handshakes: one answers Alice, the other has made Bob an offer.
+    honest: Vec<Honest>,
+    /// The server's own handshakes: one answers, the other has made an offer.
     own: [Handshake; 2],
-    seen: Vec<Move>,
-    /// The newest move of an honest side, and whether it is for Alice.
-    newest: Option<(bool, Move)>,
-    /// The certificates in the descriptions that Alice and Bob have applied.
-    applied: [Vec<Option<Fingerprint>>; 2],
+    /// The moves that the server has, and whose they are.
+    seen: Vec<(Option<Fingerprint>, Move)>,
+    /// The newest move of an honest side, and the side.
+    newest: Option<(usize, Move)>,
 }
 
 impl World {
-    fn new(methods: [Method; 2], guess: Method, earlier: &[Move], seed: [u8; 32]) -> Self {
-        let start = |method, role, local, salt: u8| {
+    fn new(sides: &[Given], guess: Method, earlier: &[Move], seed: [u8; 32]) -> Self {
+        let start = |given: Given, local, salt: u8| {
             let session = Session {
-                id: ID,
-                role,
+                id: SESSIONS[given.session],
+                role: given.role,
                 local,
             };
             let random = seed.map(|byte| byte ^ salt);
-            Handshake::start(method, &session, random).expect("the seed is not constant")
+            Handshake::start(given.method, &session, random).expect("the seed is not constant")
         };
-        let (alice, first) = start(methods[0], Role::Offerer, ALICE, 1);
-        let (bob, _) = start(methods[1], Role::Answerer, BOB, 2);
-        let (answers, _) = start(guess, Role::Answerer, MALLORY, 3);
-        let (offers, own_first) = start(guess, Role::Offerer, MALLORY, 4);
+        let own = |role, salt| {
+            let given = Given {
+                role,
+                session: 0,
+                method: guess,
+            };
+            start(given, MALLORY, salt)
+        };
 
-        let mut seen = earlier.to_vec();
-        seen.extend(first);
-        seen.extend(own_first);
+        let (answers, _) = own(Role::Answerer, 101);
+        let (offers, own_first) = own(Role::Offerer, 102);
+        let mut seen: Vec<_> = earlier.iter().map(|message| (None, *message)).collect();
+        seen.extend(own_first.map(|first| (None, first)));
+
+        let mut honest = Vec::new();
+        let mut newest = None;
+        for (at, (given, local)) in sides.iter().zip(CERTIFICATES).enumerate() {
+            let (handshake, first) = start(*given, local, at as u8 + 1);
+            seen.extend(first.map(|first| (Some(local), first)));
+            newest = newest.or(first.map(|first| (at, first)));
+            honest.push(Honest {
+                given: *given,
+                local,
+                handshake,
+                applied: Vec::new(),
+            });
+        }
+
         Self {
-            alice,
-            bob,
+            honest,
             own: [answers, offers],
             seen,
-            newest: first.map(|first| (false, first)),
-            applied: [Vec::new(), Vec::new()],
+            newest,
         }
     }
 
     fn play(&mut self, act: &Act) {
-        let step = match act {
-            Act::Forward { certificate } => {
-                let Some((to_alice, message)) = self.newest else {
-                    return;
-                };
-                let json = message.message.to_json();
-                self.hand(to_alice, message.carrier, Some(&json), *certificate)
+        match act {
+            Act::Forward { to, certificate } => {
+                if let Some((from, message)) = self.newest {
+                    let json = message.message.to_json();
+                    let from = Some(self.honest[from].local);
+                    self.hand(*to, from, message.carrier, Some(&json), *certificate);
+                }
             }
             Act::Deliver {
-                to_alice,
+                to,
                 message,
                 carrier,
                 certificate,
                 damage,
             } => {
-                let message = self.seen[message.index(self.seen.len())];
+                let (from, message) = self.seen[message.index(self.seen.len())];
                 let mut json = message.message.to_json().into_bytes();
                 if let Some((at, byte)) = damage {
                     let at = at.index(json.len());
@@ -145,10 +227,10 @@ impl World {
 
                 let json = String::from_utf8(json).expect("ASCII");
                 let carrier = carrier.unwrap_or(message.carrier);
-                self.hand(*to_alice, carrier, Some(&json), *certificate)
+                self.hand(*to, from, carrier, Some(&json), *certificate);
             }
             Act::Strip {
-                to_alice,
+                to,
                 is_offer,
                 certificate,
             } => {
@@ -157,105 +239,124 @@ impl World {
                 } else {
                     Carrier::Answer
                 };
-                self.hand(*to_alice, carrier, None, *certificate)
+                let from = self.newest.map(|(from, _)| self.honest[from].local);
+                self.hand(*to, from, carrier, None, *certificate);
             }
-            Act::Invalid {
-                to_alice: true,
-                share,
-            } => {
-                let json = Message::ShareAndConfirmation(*share, [1; 64]).to_json();
-                self.hand(true, Carrier::Answer, Some(&json), Certificate::Partners)
-            }
-            Act::Invalid {
-                to_alice: false,
-                share,
-            } => {
-                let json = Message::Share(*share).to_json();
-                self.hand(false, Carrier::Offer, Some(&json), Certificate::Partners)
+            Act::Invalid { to, share } => {
+                let (carrier, message) = match self.honest[to.index(4)].given.role {
+                    Role::Offerer => (
+                        Carrier::Answer,
+                        Message::ShareAndConfirmation(*share, [1; 64]),
+                    ),
+                    Role::Answerer => (Carrier::Offer, Message::Share(*share)),
+                };
+                self.hand(
+                    *to,
+                    None,
+                    carrier,
+                    Some(&message.to_json()),
+                    Certificate::Servers,
+                );
             }
             Act::Own {
-                answers_alice,
+                answers,
                 message,
+                partner,
             } => {
-                let message = self.seen[message.index(self.seen.len())];
-                let (own, partner) = match answers_alice {
-                    true => (&mut self.own[0], ALICE),
-                    false => (&mut self.own[1], BOB),
-                };
-                deliver(own, &message, partner)
+                let (_, message) = self.seen[message.index(self.seen.len())];
+                let own = &mut self.own[usize::from(!answers)];
+                let step = deliver(own, &message, CERTIFICATES[partner.index(4)]);
+                self.seen.extend(step.send.map(|send| (None, send)));
             }
-            Act::TimeOut { alice } => {
-                let side = if *alice {
-                    &mut self.alice
-                } else {
-                    &mut self.bob
-                };
-                side.handle(&Input::TimedOut)
+            Act::TimeOut { to } => {
+                let side = &mut self.honest[to.index(4)];
+                let step = side.handshake.handle(&Input::TimedOut);
+                self.seen
+                    .extend(step.send.map(|send| (Some(side.local), send)));
             }
-        };
-        self.seen.extend(step.send);
+        }
     }
 
     fn hand(
         &mut self,
-        to_alice: bool,
+        to: Index,
+        from: Option<Fingerprint>,
         carrier: Carrier,
         pake: Option<&str>,
         certificate: Certificate,
-    ) -> Step {
-        let (side, local, partner) = match to_alice {
-            true => (&mut self.alice, ALICE, BOB),
-            false => (&mut self.bob, BOB, ALICE),
-        };
+    ) {
+        let at = to.index(self.honest.len());
+        let side = &mut self.honest[at];
         let remote = match certificate {
-            Certificate::Partners => Some(partner),
+            Certificate::Senders => Some(from.unwrap_or(MALLORY)),
             Certificate::Servers => Some(MALLORY),
-            Certificate::Receivers => Some(local),
+            Certificate::Receivers => Some(side.local),
             Certificate::None => None,
         };
-        let step = side.handle(&match (carrier, pake) {
+        let step = side.handshake.handle(&match (carrier, pake) {
             (Carrier::Offer, _) => Input::Offer { pake, remote },
             (Carrier::Answer, _) => Input::Answer { pake, remote },
             (Carrier::Candidate, Some(pake)) => Input::Candidate { pake },
-            (Carrier::Candidate, None) => return Step::default(),
+            (Carrier::Candidate, None) => return,
         });
 
         if carrier != Carrier::Candidate {
-            self.applied[usize::from(!to_alice)].push(remote);
+            side.applied.push(remote);
         }
         if let Some(message) = step.send {
-            self.newest = Some((!to_alice, message));
+            self.newest = Some((at, message));
+            self.seen.push((Some(side.local), message));
         }
-        step
     }
 
-    /// Whatever a side has found out holds for all descriptions that it has applied.
+    /// What a side has found out holds for all descriptions that it has applied.
     fn check_applied(&self) -> Result<(), TestCaseError> {
-        for (side, applied) in [&self.alice, &self.bob].into_iter().zip(&self.applied) {
-            if let Some(Outcome::Verified(remote) | Outcome::Words(_, remote)) = side.outcome() {
-                let all_same = applied.iter().all(|one| *one == Some(remote));
-                prop_assert!(all_same, "{:?} {:?}", side.outcome(), applied);
+        for side in &self.honest {
+            let outcome = side.handshake.outcome();
+            if let Some(Outcome::Verified(proved) | Outcome::Words(_, proved)) = outcome {
+                let all_same = side.applied.iter().all(|one| *one == Some(proved.remote));
+                prop_assert!(all_same, "{outcome:?} {:?}", side.applied);
+                prop_assert_eq!(proved.local, side.local);
             }
         }
         Ok(())
     }
 
-    fn check_code(&self, same_code: bool) -> Result<(), TestCaseError> {
-        for (side, partner) in [(&self.alice, BOB), (&self.bob, ALICE)] {
-            if let Some(Outcome::Verified(remote)) = side.outcome() {
-                prop_assert!(same_code, "verified with another code");
-                prop_assert_eq!(remote, partner, "verified with another certificate");
-            }
+    /// Whoever is verified is an honest side with the other role and party in the same session, and
+    /// has the same code.
+    fn check_code(&self) -> Result<(), TestCaseError> {
+        for side in &self.honest {
+            let outcome = side.handshake.outcome();
             prop_assert!(!matches!(
-                side.outcome(),
+                outcome,
                 Some(Outcome::Words(..) | Outcome::Unavailable)
             ));
+            let Some(Outcome::Verified(proved)) = outcome else {
+                continue;
+            };
+
+            let partner = self.honest.iter().find(|one| one.local == proved.remote);
+            let partner = partner.map(|partner| partner.given);
+            prop_assert!(
+                partner.is_some_and(|partner| {
+                    partner.session == side.given.session
+                        && partner.role != side.given.role
+                        && partner.method == partners(side.given.method)
+                }),
+                "{:?} is verified for {:?}",
+                partner,
+                side.given
+            );
+            prop_assert!(
+                !side.handshake.spent_a_guess(),
+                "an honest partner costs no guess"
+            );
         }
         Ok(())
     }
 }
 
-/// The moves of an earlier call between the same two, by the same code, which the server kept.
+/// The moves of an earlier call between two, by the same code, which the server kept.
 fn earlier(method: Method) -> Vec<Move> {
     let ((mut alice, offer), mut bob) = (offerer(method), answerer(method));
     let answer = deliver(&mut bob, &offer, ALICE).send.expect("an answer");
@@ -271,26 +372,40 @@ fn seed() -> impl Strategy<Value = [u8; 32]> {
     })
 }
 
+fn by_code(party: Party) -> Method {
+    let Method::Code(code, _) = code("garden-lantern") else {
+        unreachable!("it is by code");
+    };
+    Method::Code(code, party)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn no_server_makes_a_side_believe_in_another_certificate(
-        acts in prop::collection::vec(act(), 1..24),
+        acts in prop::collection::vec(act(), 1..32),
+        mut sides in sides(by_code),
         same_code: bool,
         seed in seed(),
     ) {
-        let right = code("garden-lantern");
-        let other = if same_code { right } else { code("garden-otter") };
-        let mut world = World::new([right, other], code("garden-kayak"), &earlier(right), seed);
-        let mut ended = [false; 2];
+        if !same_code {
+            sides[1].method = match (sides[1].method, code("garden-otter")) {
+                (Method::Code(_, party), Method::Code(other, _)) => Method::Code(other, party),
+                _ => unreachable!("both are by code"),
+            };
+        }
+
+        let earlier = earlier(by_code(Party::Inviter));
+        let mut world = World::new(&sides, code("garden-kayak"), &earlier, seed);
+        let mut ended = [false; 4];
         for act in &acts {
             world.play(act);
-            world.check_code(same_code)?;
+            world.check_code()?;
             world.check_applied()?;
 
-            for (ended, side) in ended.iter_mut().zip([&world.alice, &world.bob]) {
-                let is_mismatch = side.outcome().is_some_and(mismatch);
+            for (ended, side) in ended.iter_mut().zip(&world.honest) {
+                let is_mismatch = side.handshake.outcome().is_some_and(mismatch);
                 prop_assert!(is_mismatch || !*ended, "a mismatch is final");
                 *ended = is_mismatch;
             }
@@ -299,19 +414,24 @@ proptest! {
 
     #[test]
     fn no_server_makes_the_words_agree_with_another_certificate(
-        acts in prop::collection::vec(act(), 1..24),
+        acts in prop::collection::vec(act(), 1..32),
+        sides in sides(|_| Method::Words),
         seed in seed(),
     ) {
         let method = Method::Words;
-        let mut world = World::new([method; 2], method, &earlier(method), seed);
+        let mut world = World::new(&sides, method, &earlier(method), seed);
         for act in &acts {
             world.play(act);
             world.check_applied()?;
-            if let (Some(Outcome::Words(alices, bob)), Some(Outcome::Words(bobs, alice))) =
-                (world.alice.outcome(), world.bob.outcome())
-                && alices == bobs
-            {
-                prop_assert_eq!((alice, bob), (ALICE, BOB), "equal words: {}", alices);
+            let shown: Vec<_> = world.honest.iter().filter_map(|side| match side.handshake.outcome() {
+                Some(Outcome::Words(words, proved)) => Some((words, proved)),
+                _ => None,
+            }).collect();
+            for (at, (words, one)) in shown.iter().enumerate() {
+                for (others, other) in &shown[at + 1..] {
+                    let are_partners = one.local == other.remote && one.remote == other.local;
+                    prop_assert!(words != others || are_partners, "equal words: {words} {one:?} {other:?}");
+                }
             }
         }
     }
@@ -320,28 +440,37 @@ proptest! {
     fn moves_that_arrive_unchanged_always_verify_both_sides(
         seed in seed(),
         repeats in prop::collection::vec(0..3_usize, 3),
+        late in prop::collection::vec(any::<bool>(), 3),
         bits: u32,
         room in 1..1_000_000_000_u32,
+        invites: bool,
     ) {
         let words = [Word::from_bits(bits), Word::from_bits(bits >> 11)];
-        for method in [Method::Code(Code::new(room, words)), Method::Words] {
-            let mut world = World::new([method; 2], method, &[], seed);
-            let mut next = Some(world.seen[0]);
-            let mut to_alice = false;
-            for repeats in &repeats {
-                let message = next.take().expect("a move");
-                let json = message.message.to_json();
-                for _ in 0..=*repeats {
-                    let step = world.hand(to_alice, message.carrier, Some(&json), Certificate::Partners);
-                    next = next.or(step.send);
+        let party = if invites { Party::Inviter } else { Party::Guest };
+        for method in [Method::Code(Code::new(room, words), party), Method::Words] {
+            let sides = [(Role::Offerer, method), (Role::Answerer, partners(method))]
+                .map(|(role, method)| Given { role, session: 0, method });
+            let mut world = World::new(&sides, method, &[], seed);
+            for (at, (repeats, late)) in repeats.iter().zip(&late).enumerate() {
+                let (from, message) = world.newest.expect("a move");
+                let to = &mut world.honest[1 - from];
+                // Words may come after the deadline.
+                if *late && method == Method::Words {
+                    to.handshake.handle(&Input::TimedOut);
                 }
-                to_alice = !to_alice;
+                let mut next = None;
+                for _ in 0..=*repeats {
+                    next = next.or(deliver(&mut to.handshake, &message, CERTIFICATES[from]).send);
+                }
+                world.newest = next.map(|next| (1 - from, next));
+                prop_assert_eq!(world.newest.is_none(), at == 2);
             }
 
-            match (world.alice.outcome(), world.bob.outcome()) {
-                (Some(Outcome::Verified(bob)), Some(Outcome::Verified(alice))) => {
+            let [alice, bob] = [0, 1].map(|at| world.honest[at].handshake.outcome());
+            match (alice, bob) {
+                (Some(Outcome::Verified(alices)), Some(Outcome::Verified(bobs))) => {
                     prop_assert!(method != Method::Words);
-                    prop_assert_eq!((alice, bob), (ALICE, BOB));
+                    prop_assert_eq!((alices.remote, bobs.remote), (BOB, ALICE));
                 }
                 (Some(Outcome::Words(alices, _)), Some(Outcome::Words(bobs, _))) => {
                     prop_assert_eq!(method, Method::Words);
@@ -364,34 +493,52 @@ fn a_server_that_knows_the_code_is_verified_as_what_it_is() {
         role: Role::Answerer,
         local: MALLORY,
     };
-    let (mut server, _) = Handshake::start(right, &session, [9; 32]).expect("it starts");
+    let (mut server, _) = Handshake::start(partners(right), &session, [9; 32]).expect("it starts");
     let answer = deliver(&mut server, &offer, ALICE).send.expect("an answer");
     let step = deliver(&mut alice, &answer, MALLORY);
-    assert_eq!(step.outcome, Some(Outcome::Verified(MALLORY)));
+    assert_eq!(step.outcome, Some(verified(ALICE, MALLORY)));
 }
 
 #[test]
-fn a_thousand_wrong_guesses_are_a_thousand_mismatches() {
+fn a_thousand_wrong_guesses_are_a_thousand_mismatches_for_each_side() {
     let right = code("garden-lantern");
-    let mut spent = 0;
-    for bits in 0..1_000 {
-        let words = [Word::from_bits(bits * 3), Word::from_bits(bits * 7 + 1)];
-        let guess = Method::Code(Code::new(7, words));
-        assert_ne!(guess, right);
+    for role in [Role::Offerer, Role::Answerer] {
+        let mut spent = 0;
+        for bits in 0..1_000 {
+            let words = [Word::from_bits(bits * 3), Word::from_bits(bits * 7 + 1)];
+            let guess = Method::Code(Code::new(7, words), Party::Guest);
+            assert_ne!(guess, partners(right));
 
-        let session = Session {
-            id: ID,
-            role: Role::Offerer,
-            local: MALLORY,
-        };
-        let (mut server, offer) = Handshake::start(guess, &session, [9; 32]).expect("it starts");
-        let mut inviter = answerer(right);
-        let answer = deliver(&mut inviter, &offer.expect("an offer"), MALLORY).send;
-        let third = deliver(&mut server, &answer.expect("an answer"), BOB).send;
-        let step = deliver(&mut inviter, &third.expect("the third move"), MALLORY);
-        assert!(mismatch(step.outcome.expect("an outcome")), "{guess:?}");
-        spent += usize::from(inviter.spent_a_guess());
+            let start = |method, role, local, random| {
+                let session = Session {
+                    id: ID,
+                    role,
+                    local,
+                };
+                Handshake::start(method, &session, random).expect("it starts")
+            };
+            let (mut side, first) = start(right, role, ALICE, [8; 32]);
+            let other = match role {
+                Role::Offerer => Role::Answerer,
+                Role::Answerer => Role::Offerer,
+            };
+            let (mut server, servers_first) = start(guess, other, MALLORY, [9; 32]);
+
+            let mut next = first.or(servers_first);
+            let mut to_server = first.is_some();
+            while let Some(message) = next {
+                next = if to_server {
+                    deliver(&mut server, &message, ALICE).send
+                } else {
+                    deliver(&mut side, &message, MALLORY).send
+                };
+                to_server = !to_server;
+            }
+
+            assert!(mismatch(side.outcome().expect("an outcome")), "{guess:?}");
+            spent += usize::from(side.spent_a_guess());
+        }
+
+        assert_eq!(spent, 1_000, "the {role:?} counts all of them");
     }
-
-    assert_eq!(spent, 1_000, "the inviter counts all of them");
 }
