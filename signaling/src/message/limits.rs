@@ -29,6 +29,8 @@ pub const MAX_CLAIM_TOKEN_BYTES: usize = 128;
 
 /// The longest `userName`. The shortest has one character.
 pub const MAX_USER_NAME_CHARS: usize = 40;
+/// The `userName` that the server puts in for people who give none.
+pub const NO_NAME: &str = "Anonymous";
 
 /// The ages that a profile may give, in years.
 pub const USER_AGES: RangeInclusive<u8> = 18..=120;

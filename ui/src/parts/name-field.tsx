@@ -1,5 +1,7 @@
 // The user's name, on the home screen and in the settings.
 
+import { useEffect, useRef } from "preact/hooks";
+
 import { MAX_USER_NAME_CHARS } from "../generated/contract";
 import { words } from "../locale";
 import type { View } from "../page-state";
@@ -7,7 +9,17 @@ import { TextField } from "./text-field";
 
 const t = words.profile;
 
+/** Who pauses for this time while typing, in ms, sees that others see the name. */
+export const PAUSE_MS = 800;
+
 export function NameField({ id, state, page, act }: View & { id: string }) {
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(
+    () => () => {
+      clearTimeout(timer.current);
+    },
+    [],
+  );
   return (
     <div class="field">
       <label for={id}>{t.name}</label>
@@ -20,6 +32,8 @@ export function NameField({ id, state, page, act }: View & { id: string }) {
         value={page.drafts.name ?? state.settings.name}
         onText={(name) => {
           act.draft({ name });
+          clearTimeout(timer.current);
+          timer.current = setTimeout(() => void act.commitName(), PAUSE_MS);
         }}
         maxLength={2 * MAX_USER_NAME_CHARS}
         onChange={() => void act.commitName()}

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { AppState, Command, Problem } from "../generated/contract";
 import { Button } from "../parts/button";
+import { PAUSE_MS } from "../parts/name-field";
 import { Foreign } from "../parts/person";
 import { TextField } from "../parts/text-field";
 import { makeCall, makeState, makeView } from "../testing/states";
@@ -176,6 +177,24 @@ describe("rendering", () => {
     expect(act.draft).toHaveBeenCalledWith({ name: "Kim" });
     expect(act.commitName).toHaveBeenCalledOnce();
     expect(act.send as (command: Command) => unknown).not.toHaveBeenCalled();
+  });
+
+  it("commits the name when the user pauses, so that others see it", () => {
+    vi.useFakeTimers();
+    try {
+      const { act } = show(makeState());
+      const name = find<HTMLInputElement>("#name");
+      for (const typed of ["K", "Ki", "Kim"]) {
+        name.value = typed;
+        name.dispatchEvent(new Event("input"));
+        vi.advanceTimersByTime(PAUSE_MS - 1);
+      }
+      expect(act.commitName).not.toHaveBeenCalled();
+      vi.advanceTimersByTime(1);
+      expect(act.commitName).toHaveBeenCalledOnce();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("closes the settings with the dialog, as the Escape key does", () => {

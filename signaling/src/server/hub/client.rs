@@ -11,8 +11,8 @@ use super::millis;
 use super::ring_only::ClientRole;
 use super::rooms::CLAIMS_PER_CLIENT;
 use crate::message::{
-    ClientEnvelope, FindPartner, Knock, KnockId, PartnerFound, RequestId, ServerMessage, SessionId,
-    SocketId, UserId,
+    ClientEnvelope, FindPartner, Knock, KnockId, NO_NAME, PartnerFound, RequestId, ServerMessage,
+    SessionId, SocketId, UserId,
 };
 use crate::server::client_key::ClientKey;
 
@@ -349,10 +349,7 @@ pub(super) fn partner_found(
         partner_id: partner.user.clone(),
         session_id,
         socket_id: partner.socket.clone(),
-        user_name: profile
-            .user_name
-            .clone()
-            .unwrap_or_else(|| "Anonymous".into()),
+        user_name: profile.user_name.clone().unwrap_or_else(|| NO_NAME.into()),
         user_age: profile.user_age,
         user_location: location.unwrap_or_else(|| "Unknown".into()),
         user_picture: profile.user_picture.clone(),

@@ -14,7 +14,8 @@ use super::search::no_such_room;
 use super::{Effect, Hub, fault, relation};
 use crate::message::{
     Accept, ErrorCode, Fault, FindPartner, Knock, KnockEnd, KnockEnded, KnockId,
-    Listening as ListeningReport, RequestId, Searching, ServerMessage, UserId, room_number,
+    Listening as ListeningReport, NO_NAME, RequestId, Searching, ServerMessage, UserId,
+    room_number,
 };
 use crate::server::client_key::ClientKey;
 use crate::server::edge::KnockEvent;
@@ -495,10 +496,7 @@ fn caller_as_knock(profile: &FindPartner, room: String) -> Knock {
     Knock {
         knock_id: KnockId::from(""),
         room,
-        user_name: profile
-            .user_name
-            .clone()
-            .unwrap_or_else(|| "Anonymous".into()),
+        user_name: profile.user_name.clone().unwrap_or_else(|| NO_NAME.into()),
         user_picture: profile.user_picture.clone(),
         address: None,
     }

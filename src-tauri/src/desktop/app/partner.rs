@@ -2,7 +2,7 @@
 
 use tandem_call::Profile;
 use tandem_signaling::message::{
-    MAX_PICTURE_DATA_BYTES, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, USER_AGES,
+    MAX_PICTURE_DATA_BYTES, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, NO_NAME, USER_AGES,
 };
 
 use crate::desktop::state::Partner;
@@ -19,7 +19,7 @@ const PICTURE_PREFIXES: [&str; 4] = [
 /// would reveal this machine's address to a server that the partner chose.
 pub(super) fn sanitized(profile: &Profile) -> Partner {
     Partner {
-        name: sanitized_name(profile.user_name.as_deref()),
+        name: sanitized_name(profile.user_name.as_deref().filter(|name| *name != NO_NAME)),
         age: profile.user_age.filter(|age| USER_AGES.contains(age)),
         location: profile
             .user_location
@@ -84,6 +84,12 @@ mod tests {
             ..Profile::default()
         })
         .picture
+    }
+
+    #[test]
+    fn the_servers_word_for_no_name_is_none() {
+        assert_eq!(named(NO_NAME), None);
+        assert_eq!(named("Anonymous Ann").as_deref(), Some("Anonymous Ann"));
     }
 
     #[test]
