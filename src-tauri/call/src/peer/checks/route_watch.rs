@@ -98,7 +98,9 @@ struct Used {
     checks: VecDeque<(Transaction, Instant)>,
     /// When the first of them was sent, and how many are not in `checks` any more.
     unanswered: Option<(Instant, usize)>,
-    /// How long the last answer took.
+    /// When the last answer arrived.
+    answered: Option<Instant>,
+    /// How long that took.
     rtt: Duration,
     /// Media that came steadily has paused since the last answer to a check.
     has_paused: bool,
@@ -153,6 +155,11 @@ impl RouteWatch {
         health.unwrap_or_default()
     }
 
+    /// When a check of the route was last answered.
+    pub(crate) fn answered(&self) -> Option<Instant> {
+        self.used.as_ref()?.answered
+    }
+
     /// The addresses at the two ends: this machine's, and the partner's or that of a TURN server.
     pub(crate) fn ends(&self) -> Option<(IpAddr, IpAddr)> {
         let (local, remote) = self.used.as_ref()?.route;
@@ -195,6 +202,7 @@ impl Used {
             gap: f64::INFINITY,
             checks: VecDeque::new(),
             unanswered: None,
+            answered: None,
             rtt: Duration::ZERO,
             has_paused: false,
             is_proven: is_first,
@@ -235,6 +243,7 @@ impl Used {
         };
 
         let (_, sent) = self.checks[at];
+        self.answered = Some(now);
         self.rtt = now.saturating_duration_since(sent);
         self.checks.drain(..=at);
         let lost = at + self.unanswered.map_or(0, |(_, forgotten)| forgotten);
