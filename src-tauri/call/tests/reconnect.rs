@@ -20,6 +20,12 @@ use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
 use tandem_tests::{Coturn, Network, Part, Vpn, require};
 
+/// A gap that is longer than those of a call that is well.
+const NOTICEABLE: Duration = Duration::from_millis(150);
+
+/// A gap that is no matter of a busy machine.
+const OUTAGE: Duration = Duration::from_millis(500);
+
 /// How many threads of this process decode video.
 fn decode_threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists threads");
@@ -96,6 +102,19 @@ impl Rig {
             network,
             sides,
             _server: server,
+        }
+    }
+
+    /// The longer of the two sides' next gaps, which is one that everybody notices.
+    fn next_gap(&self) -> Duration {
+        let since = Instant::now();
+        loop {
+            let gap = self.gap(since);
+            if gap > OUTAGE {
+                return gap;
+            }
+
+            assert!(since.elapsed() < TIMEOUT, "frames never stop: {gap:?}");
         }
     }
 
@@ -207,13 +226,49 @@ fn a_call_outlives_a_nat_that_has_lost_its_table() {
     assert!(sides.iter().all(|side| !side.has_ended()));
 
     gaps.sort();
-    let nothing = Duration::from_millis(150);
-    assert!(gaps[0] > nothing, "the port changed each time: {gaps:?}");
+    assert!(gaps[0] > NOTICEABLE, "the port changed each time: {gaps:?}");
     assert!(
         gaps[1] <= Duration::from_millis(1_500),
         "the median: {gaps:?}"
     );
     assert!(gaps[3] <= Duration::from_secs(2), "all: {gaps:?}");
+}
+
+/// The TURN server forwards what comes from another port of the partner's address, so that everything
+/// still arrives from the same server.
+#[test]
+fn a_partner_behind_another_port_is_noticed_through_a_turn_server() {
+    require!(Part::Network);
+    require!(Part::Coturn);
+    let network = routed_network();
+    let turn = coturn(&network);
+    let (_server, port) = signaling(&network, None, Some(&turn));
+    let room = support::room();
+    let sides = [0, 1].map(|number| {
+        let url = format!("ws://{}:{port}", SERVERS_IP[number]);
+        let mut options = support::options(url.parse().expect("an address"), &room);
+        options.relay_only = number == 0;
+        if number == 1 {
+            let spec = "delay=5ms;@8s rebind;@16s rebind".parse().expect("a link");
+            options.media_runtime = Some(LinkRuntime::new(&spec));
+        }
+        Side::start(Some(network.host(number).entrance()), options)
+    });
+    let rig = Rig {
+        network,
+        sides,
+        _server,
+    };
+    for side in &rig.sides {
+        side.wait_until_it_runs();
+    }
+
+    let gaps = [rig.next_gap(), rig.next_gap()];
+    eprintln!("media came back after {gaps:?}");
+    // Two seconds of it, the new relayed route waits for a better one.
+    for gap in gaps {
+        assert!(gap <= Duration::from_secs(5), "{gaps:?}");
+    }
 }
 
 #[test]
