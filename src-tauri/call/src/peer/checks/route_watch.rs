@@ -224,6 +224,14 @@ impl RouteWatch {
         Some((local.ip(), remote.address().ip()))
     }
 
+    /// Whether media goes through the TURN server at the second address, from the socket at the first.
+    pub(super) fn goes_through(&self, (local, server): (SocketAddr, SocketAddr)) -> bool {
+        let Some((from, end)) = self.used.as_ref().map(|used| used.route) else {
+            return false;
+        };
+        from == local && !matches!(end, End::Direct(_)) && end.address() == server
+    }
+
     /// Whether the partner now sends from another address, and can no longer be reached where media is
     /// sent. True once for each route, and less often if it happens again and again.
     pub(crate) fn has_moved(&mut self, now: Instant) -> bool {

@@ -313,6 +313,26 @@ fn a_partner_who_moves_behind_a_turn_server_has_moved() {
 }
 
 #[test]
+fn media_goes_through_a_turn_server_or_not() {
+    let (local, server, peer) = (address(5_000), address(9), address(1));
+    let media = [0x80, 96, 0, 1];
+    let mut watch = RouteWatch::default();
+    assert!(!watch.goes_through((local, server)), "nothing was sent");
+
+    watch.on_datagram_sent(Instant::now(), (local, peer), &media);
+    assert!(!watch.goes_through((local, peer)), "directly");
+
+    let relayed = examples::indication(peer, &media);
+    watch.on_datagram_sent(Instant::now(), (local, server), &relayed);
+    assert!(watch.goes_through((local, server)));
+    assert!(
+        !watch.goes_through((address(5_001), server)),
+        "another socket"
+    );
+    assert!(!watch.goes_through((local, address(8))), "another server");
+}
+
+#[test]
 fn channels_without_end_are_forgotten() {
     let (local, server) = (address(5_000), address(9));
     let mut watch = RouteWatch::default();
