@@ -255,6 +255,49 @@ async fn a_call_continues_with_a_muted_partner_without_a_camera() {
     server.shutdown().await;
 }
 
+/// Whether the partner of `side` falls silent within twice the time after which that ends a call.
+async fn falls_silent(side: &mut Side) -> bool {
+    let silent = side.until(TIMEOUT, "silence", |kind| {
+        matches!(
+            kind,
+            CallEventKind::PartnerReconnecting { .. } | CallEventKind::Ended { .. }
+        )
+    });
+    let silent = tokio::time::timeout(Duration::from_secs(8), silent).await;
+    silent.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_two_people_without_a_camera_and_a_microphone_continues() {
+    // They may or may not have agreed that media can come later.
+    for negotiate in [false, true] {
+        let server = server().await;
+        let room = room();
+        let side = || {
+            Side::with(CallOptions {
+                video: VideoSpec::None,
+                audio: AudioConfig::default(),
+                negotiate_video: negotiate,
+                negotiate_audio: negotiate,
+                ..impatient(&server, &room)
+            })
+        };
+        let (mut left, mut right) = (side(), side());
+        for side in [&mut left, &mut right] {
+            side.until(TIMEOUT, "connected", |kind| {
+                *kind == CallEventKind::Connected
+            })
+            .await;
+        }
+
+        let (first, second) = tokio::join!(falls_silent(&mut left), falls_silent(&mut right));
+        assert_eq!((first, second), (false, false), "negotiated: {negotiate}");
+        left.call.hang_up().await;
+        assert_eq!(right.ended(TIMEOUT).await, EndCode::PartnerLeft);
+        server.shutdown().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_agree_on_one_codec_whichever_they_prefer() {
     for (first, second) in [

@@ -10,15 +10,23 @@
 mod hosts;
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use hosts::{
     Running, SERVERS, SERVERS_IP, Side, TIMEOUT, coturn, routed_network, signaling, wait_until,
 };
-use tandem_call::LinkRuntime;
+use tandem_call::{CallOptions, LinkRuntime};
 use tandem_signaling::ServerUrl;
 use tandem_signaling::server::SignalingServer;
 use tandem_tests::{Coturn, Network, Part, Vpn, require};
+
+/// A gap that is longer than those of a call that is well.
+const NOTICEABLE: Duration = Duration::from_millis(150);
+
+/// A gap that is no matter of a busy machine.
+const OUTAGE: Duration = Duration::from_millis(500);
 
 /// How many threads of this process decode video.
 fn decode_threads() -> usize {
@@ -35,6 +43,7 @@ struct Rig {
     network: Network,
     sides: [Side; 2],
     _server: Running,
+    port: u16,
 }
 
 impl Rig {
@@ -48,19 +57,20 @@ impl Rig {
             network.host(number).without_ipv6().unwrap();
         }
 
-        let (started, url) = std::sync::mpsc::channel();
+        let (started, address) = std::sync::mpsc::channel();
         let server = Running::start(Some(network.host(2).entrance()), |stopped| async move {
             let server = SignalingServer::builder()
                 .listen("10.9.0.3:0")
                 .start()
                 .await
                 .expect("a port is free");
-            let url = ServerUrl::listening_on(server.local_addr());
-            started.send(url).expect("the test waits for it");
+            let address = server.local_addr();
+            started.send(address).expect("the test waits for it");
             let _ = stopped.await;
             server.shutdown().await;
         });
-        let url = url.recv_timeout(TIMEOUT).expect("the server starts");
+        let address = address.recv_timeout(TIMEOUT).expect("the server starts");
+        let url = ServerUrl::listening_on(address);
 
         let room = support::room();
         let sides = [0, 1].map(|number| {
@@ -75,17 +85,23 @@ impl Rig {
             network,
             sides,
             _server: server,
+            port: address.port(),
         }
     }
 
-    /// Two hosts in networks of their own, and a router between them, which has the servers.
-    fn start_routed(network: Network, turn: Option<&Coturn>, relay_only: bool) -> Self {
+    /// Two hosts in networks of their own, and a router between them, which has the servers. `adapt`
+    /// changes the options of the side with this number.
+    fn start_routed(
+        network: Network,
+        turn: Option<&Coturn>,
+        adapt: impl Fn(usize, &mut CallOptions),
+    ) -> Self {
         let (server, port) = signaling(&network, None, turn);
         let room = support::room();
         let sides = [0, 1].map(|number| {
             let url = format!("ws://{}:{port}", SERVERS_IP[number]);
             let mut options = support::options(url.parse().expect("an address"), &room);
-            options.relay_only = relay_only;
+            adapt(number, &mut options);
             Side::start(Some(network.host(number).entrance()), options)
         });
         for side in &sides {
@@ -96,6 +112,35 @@ impl Rig {
             network,
             sides,
             _server: server,
+            port,
+        }
+    }
+
+    /// How many offers the two sides have made: one, and one for each restart of ICE.
+    fn offers(&self) -> u32 {
+        let text = self.network.host(SERVERS).run(|| {
+            let mut server = TcpStream::connect((SERVERS_IP[0], self.port)).expect("the server");
+            let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+            server.write_all(request).expect("it takes a request");
+            let mut text = String::new();
+            server.read_to_string(&mut text).expect("it answers");
+            text
+        });
+        let name = "tandem_received_messages_total{type=\"webrtc_offer\"} ";
+        let count = text.lines().find_map(|line| line.strip_prefix(name));
+        count.expect("the server counts").parse().expect("a number")
+    }
+
+    /// The longer of the two sides' next gaps, which is one that everybody notices.
+    fn next_gap(&self) -> Duration {
+        let since = Instant::now();
+        loop {
+            let gap = self.gap(since);
+            if gap > OUTAGE {
+                return gap;
+            }
+
+            assert!(since.elapsed() < TIMEOUT, "frames never stop: {gap:?}");
         }
     }
 
@@ -208,8 +253,7 @@ fn a_call_outlives_a_nat_that_has_lost_its_table() {
 
     gaps.sort();
     // A check may leave just after the port has changed, and be answered before anybody waits.
-    let nothing = Duration::from_millis(150);
-    assert!(gaps[1] > nothing, "the port changed each time: {gaps:?}");
+    assert!(gaps[1] > NOTICEABLE, "the port changed each time: {gaps:?}");
     assert!(
         gaps[1] <= Duration::from_millis(1_500),
         "the median: {gaps:?}"
@@ -217,10 +261,34 @@ fn a_call_outlives_a_nat_that_has_lost_its_table() {
     assert!(gaps[3] <= Duration::from_secs(2), "all: {gaps:?}");
 }
 
+/// The TURN server forwards what comes from another port of the partner's address, so that everything
+/// still arrives from the same server.
+#[test]
+fn a_partner_behind_another_port_is_noticed_through_a_turn_server() {
+    require!(Part::Network);
+    require!(Part::Coturn);
+    let network = routed_network();
+    let turn = coturn(&network);
+    let rig = Rig::start_routed(network, Some(&turn), |number, options| {
+        options.relay_only = number == 0;
+        if number == 1 {
+            let spec = "delay=5ms;@8s rebind;@16s rebind".parse().expect("a link");
+            options.media_runtime = Some(LinkRuntime::new(&spec));
+        }
+    });
+
+    let gaps = [rig.next_gap(), rig.next_gap()];
+    eprintln!("media came back after {gaps:?}");
+    // Two seconds of it, the new relayed route waits for a better one.
+    for gap in gaps {
+        assert!(gap <= Duration::from_secs(5), "{gaps:?}");
+    }
+}
+
 #[test]
 fn a_call_outlives_a_vpn() {
     require!(Part::Tun);
-    let rig = Rig::start_routed(routed_network(), None, false);
+    let rig = Rig::start_routed(routed_network(), None, |_, _| ());
     let mut gaps = Vec::new();
     for round in 0..4 {
         let client = rig.network.host(round % 2);
@@ -243,7 +311,9 @@ fn a_call_outlives_a_vpn() {
 fn gap_without_turn(relay_only: bool) -> Duration {
     let network = routed_network();
     let turn = coturn(&network);
-    let rig = Rig::start_routed(network, Some(&turn), relay_only);
+    let rig = Rig::start_routed(network, Some(&turn), |_, options| {
+        options.relay_only = relay_only;
+    });
     let since = Instant::now();
     drop(turn);
     std::thread::sleep(Duration::from_secs(3));
@@ -258,6 +328,61 @@ fn a_relayed_call_outlives_the_turn_server() {
     let gap = gap_without_turn(true);
     eprintln!("media came back after {gap:?}, three seconds of which without a TURN server");
     assert!(gap <= Duration::from_secs(15), "{gap:?}");
+}
+
+/// Neither loss nor a short outage of the network ends an allocation, so ICE has no reason to restart.
+#[test]
+fn a_relayed_call_on_a_bad_network_keeps_its_route() {
+    require!(Part::Network);
+    require!(Part::Coturn);
+    let network = routed_network();
+    let turn = coturn(&network);
+    let rig = Rig::start_routed(network, Some(&turn), |number, options| {
+        options.relay_only = true;
+        if number == 1 {
+            let spec = "delay=25ms,loss=10%".parse().expect("a link");
+            options.media_runtime = Some(LinkRuntime::new(&spec));
+        }
+    });
+    std::thread::sleep(Duration::from_secs(5));
+
+    let outage = Duration::from_millis(1_600);
+    let mut gaps = Vec::new();
+    for number in [0, 1, 0, 1] {
+        let since = Instant::now();
+        rig.network.cut_off(number, true).unwrap();
+        std::thread::sleep(outage);
+        rig.network.cut_off(number, false).unwrap();
+        gaps.push(rig.gap(since));
+    }
+
+    eprintln!("10 % loss, and outages of {outage:?}: gaps of {gaps:?}");
+    assert!(gaps.iter().all(|gap| *gap >= outage), "{gaps:?}");
+    assert_eq!(rig.offers(), 1, "ICE restarted");
+}
+
+/// The system refuses what is sent to the TURN server, as where the router cannot be found.
+#[test]
+fn a_relayed_call_outlives_packets_that_cannot_be_sent() {
+    require!(Part::Network);
+    require!(Part::Coturn);
+    let network = routed_network();
+    let turn = coturn(&network);
+    let rig = Rig::start_routed(network, Some(&turn), |_, options| {
+        options.relay_only = true;
+    });
+    let since = Instant::now();
+    for change in ["add", "del"] {
+        let mut command = rig.network.host(0).command("ip");
+        command.args(["route", change, "unreachable", SERVERS_IP[0]]);
+        assert!(command.status().expect("it is installed").success());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+
+    let gap = rig.gap(since);
+    eprintln!("media came back after {gap:?}, one second of which nothing could leave");
+    assert!(gap <= Duration::from_secs(4), "{gap:?}");
+    assert_eq!(rig.offers(), 1, "ICE restarted");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod declared;
 mod flood_guard;
+mod idle_report_tap;
 mod keyframe_tap;
 mod last_heard_tap;
 mod nack;
@@ -18,6 +19,7 @@ mod undeclared_tap;
 
 pub(crate) use declared::Declared;
 pub(crate) use flood_guard::FloodGuard;
+pub(crate) use idle_report_tap::IdleReportTap;
 pub(crate) use keyframe_tap::{KeyframeTap, keyframe_requests};
 pub(crate) use last_heard_tap::{LastHeard, LastHeardTap};
 pub(crate) use nack::NackGenerator;

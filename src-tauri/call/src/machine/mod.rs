@@ -50,7 +50,8 @@ pub struct CallTimeouts {
     /// From the match to the connection.
     pub connect: Duration,
     /// In a call: for any packet from the partner, RTP or RTCP, while the signaling server is out of
-    /// reach or no longer knows the session. A muted partner still sends RTCP every second.
+    /// reach or no longer knows the session. A muted partner still sends RTCP every second, and one
+    /// with whom no media was agreed on answers checks.
     pub silence: Duration,
     /// In a call: the same, while the signaling server keeps the session. It drops one whose client
     /// stays away.

@@ -36,7 +36,8 @@ use super::workarounds::{
 use super::{description, privacy, setup};
 use crate::congestion::{self, BitrateBounds};
 use crate::interceptors::{
-    Declared, LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap, UndeclaredTap,
+    Declared, IdleReportTap, LastHeard, LastHeardTap, PassThrough, SentStreams, SentTap,
+    UndeclaredTap,
 };
 use crate::link::LinkState;
 use crate::partner_state::CHANNEL;
@@ -49,6 +50,9 @@ const UNDECLARED_TAP: Slot = Slot::Custom(2_410);
 
 /// Beside the others: packets have left the pacer here, and retransmissions are among them.
 const SENT_TAP: Slot = Slot::Custom(2_420);
+
+/// Its reports need no pacing: there is nothing else to send.
+const IDLE_REPORT_TAP: Slot = Slot::Custom(2_430);
 
 /// How to set up a peer connection.
 #[derive(Clone)]
@@ -151,6 +155,11 @@ impl Peer {
                 let _ = events.send(PeerEvent::Undeclared(ssrc, payload_type));
             }
         };
+        let handshake_done = HandshakeDone::default();
+        let is_up = {
+            let handshake_done = handshake_done.clone();
+            Box::new(move || handshake_done.get())
+        };
         let registry = registry
             .with(
                 LAST_HEARD_TAP,
@@ -160,7 +169,11 @@ impl Peer {
                 UNDECLARED_TAP,
                 PassThrough::new(UndeclaredTap::new(declared.clone(), Box::new(undeclared))),
             )
-            .with(SENT_TAP, PassThrough::new(SentTap::new(Arc::clone(&sent))));
+            .with(SENT_TAP, PassThrough::new(SentTap::new(Arc::clone(&sent))))
+            .with(
+                IDLE_REPORT_TAP,
+                PassThrough::new(IdleReportTap::new(Instant::now(), rand::random(), is_up)),
+            );
 
         // mDNS asks the local network, which must not notice anything in relay-only mode.
         let mdns = if config.relay_only {
@@ -173,7 +186,6 @@ impl Peer {
         let mut urls = config.ice_servers.iter().flat_map(|server| &server.urls);
         let has_turn = urls.any(|url| url.starts_with("turn:") || url.starts_with("turns:"));
 
-        let handshake_done = HandshakeDone::default();
         let link_local = if config.link_local {
             LinkLocal::of_this_machine()
         } else {
@@ -514,9 +526,30 @@ impl Peer {
         &self.link
     }
 
-    /// When the partner was last heard.
+    /// When the partner was last heard: the newest packet, RTP or RTCP.
     pub(crate) fn heard(&self) -> &Arc<LastHeard> {
         &self.heard
+    }
+
+    /// The partner's newest sign of life. That is a packet, or the answer to a check of a partner who
+    /// sends none: where no media was agreed on, a browser sends no RTCP either. For others an answer
+    /// says too little: behind another port, a partner can answer and not be heard.
+    pub(crate) fn last_sign_of_life(&self) -> Option<Instant> {
+        let heard = self.heard.at();
+        let answered = self.route_watch.lock().answered();
+        let sends_nothing = heard.is_none() || !self.has_media();
+        heard.max(answered.filter(|_| sends_nothing))
+    }
+
+    /// Whether media was agreed on, in one direction at least.
+    fn has_media(&self) -> bool {
+        let sends = |kind, track: Option<&LocalTrack>| {
+            track.is_some() && self.negotiated.to_send(kind).is_some()
+        };
+        sends(MediaKind::Audio, self.audio())
+            || sends(MediaKind::Video, self.video())
+            || self.negotiated.may_come(MediaKind::Audio)
+            || self.negotiated.may_come(MediaKind::Video)
     }
 
     /// What is known about the route that media takes.

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::stun::{IceMessage, Transaction, ice_message};
+use super::gate::Pair;
+use super::stun::{self, End, IceMessage, Transaction};
 
 /// A check without an answer for this time, or for two round trips if that is longer, is lost. The
 /// agent makes one in 0.4 to 0.6 s.
@@ -33,13 +34,14 @@ const FIRST_FOLLOW: Duration = Duration::from_secs(2);
 /// The longest of these times. After it, all is as at first.
 const LAST_FOLLOW: Duration = Duration::from_secs(64);
 
-/// One of this machine's sockets, and where media is sent from there: the partner or a TURN server.
-pub(super) type MediaRoute = (SocketAddr, SocketAddr);
+/// Channels of TURN servers whose peers are remembered. There is one for each address of the partner, and
+/// ICE restarts make new ones.
+const MAX_CHANNELS: usize = 128;
 
 /// What a datagram carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Traffic {
-    /// RTP or RTCP, or what a TURN server forwards.
+    /// RTP or RTCP.
     Media,
     Check(Transaction),
     Answer(Transaction),
@@ -48,14 +50,13 @@ pub(super) enum Traffic {
 }
 
 impl Traffic {
-    /// What `datagram` carries that goes to `address` or comes from there (RFC 7983 §7).
-    pub(super) fn of(address: SocketAddr, datagram: &[u8]) -> Self {
-        match datagram.first() {
+    /// What these bytes are, out of what TURN put around them (RFC 7983 §7).
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        match bytes.first() {
             Some(128..=191) => Self::Media,
-            Some(0..=3 | 0x40..=0x4f) => match ice_message(address, datagram) {
-                Some((_, IceMessage::Check { transaction, .. })) => Self::Check(transaction),
-                Some((_, IceMessage::Answer { transaction })) => Self::Answer(transaction),
-                None if datagram[0] >= 0x40 => Self::Media,
+            Some(0..=3) => match stun::check_or_answer(bytes) {
+                Some(IceMessage::Check { transaction, .. }) => Self::Check(transaction),
+                Some(IceMessage::Answer { transaction }) => Self::Answer(transaction),
                 None => Self::Other,
             },
             _ => Self::Other,
@@ -67,6 +68,8 @@ impl Traffic {
 #[derive(Debug, Default)]
 pub(crate) struct RouteWatch {
     used: Option<Used>,
+    /// Channels of this machine's sockets, and the peers that they stand for, the newest last.
+    channels: VecDeque<(Pair, SocketAddr)>,
     /// What is sent arrives again: see [`take_recovery`](Self::take_recovery).
     has_recovered: bool,
     /// When a move was reported last, and how long no other is after that. Anyone can send from another
@@ -87,7 +90,8 @@ pub(crate) struct RouteHealth {
 
 #[derive(Debug)]
 struct Used {
-    route: MediaRoute,
+    /// One of this machine's sockets, and the partner's end.
+    route: Pair,
     /// The newest datagram from the other end, or the first one to it.
     received: Instant,
     /// The newest media from there.
@@ -98,7 +102,9 @@ struct Used {
     checks: VecDeque<(Transaction, Instant)>,
     /// When the first of them was sent, and how many are not in `checks` any more.
     unanswered: Option<(Instant, usize)>,
-    /// How long the last answer took.
+    /// When the last answer arrived.
+    answered: Option<Instant>,
+    /// How long that took.
     rtt: Duration,
     /// Media that came steadily has paused since the last answer to a check.
     has_paused: bool,
@@ -111,8 +117,62 @@ struct Used {
 }
 
 impl RouteWatch {
+    /// `datagram` leaves the socket `local` for `to`.
+    pub(super) fn on_datagram_sent(
+        &mut self,
+        now: Instant,
+        (local, to): (SocketAddr, SocketAddr),
+        datagram: &[u8],
+    ) {
+        if let Some((channel, peer)) = stun::channel_request(to, datagram) {
+            self.on_channel((local, channel), peer);
+        } else if let Some((end, bytes)) = stun::carried(to, datagram) {
+            let route = self.route((local, end));
+            self.on_sent(now, route, Traffic::of(bytes));
+        }
+    }
+
+    /// `datagram` from `from` has arrived at the socket `local`.
+    pub(super) fn on_datagram_received(
+        &mut self,
+        now: Instant,
+        (local, from): (SocketAddr, SocketAddr),
+        datagram: &[u8],
+    ) {
+        if let Some((end, bytes)) = stun::carried(from, datagram) {
+            let route = self.route((local, end));
+            self.on_received(now, route, Traffic::of(bytes));
+        }
+    }
+
+    /// `channel` stands for `peer` from now on.
+    fn on_channel(&mut self, channel: Pair, peer: SocketAddr) {
+        self.channels.retain(|(known, _)| *known != channel);
+        if self.channels.len() == MAX_CHANNELS {
+            self.channels.pop_front();
+        }
+
+        self.channels.push_back((channel, peer));
+    }
+
+    /// The same route by the partner's address. The server sends what comes from there in the one form
+    /// or the other, and from another address of the partner in the other.
+    fn route(&self, (local, end): Pair) -> Pair {
+        let End::Channel { server, .. } = end else {
+            return (local, end);
+        };
+
+        let mut channels = self.channels.iter();
+        let known = channels.find(|(channel, _)| *channel == (local, end));
+        let end = known.map_or(end, |(_, peer)| End::Relayed {
+            server,
+            peer: *peer,
+        });
+        (local, end)
+    }
+
     /// `traffic` leaves on `route`.
-    pub(super) fn on_sent(&mut self, now: Instant, route: MediaRoute, traffic: Traffic) {
+    fn on_sent(&mut self, now: Instant, route: Pair, traffic: Traffic) {
         match traffic {
             Traffic::Media if self.used.as_ref().is_none_or(|used| used.route != route) => {
                 let is_first = self.used.is_none();
@@ -128,7 +188,7 @@ impl RouteWatch {
     }
 
     /// `traffic` has arrived on `route`.
-    pub(super) fn on_received(&mut self, now: Instant, route: MediaRoute, traffic: Traffic) {
+    fn on_received(&mut self, now: Instant, route: Pair, traffic: Traffic) {
         let Some(used) = &mut self.used else {
             return;
         };
@@ -153,10 +213,23 @@ impl RouteWatch {
         health.unwrap_or_default()
     }
 
+    /// When a check of the route was last answered.
+    pub(crate) fn answered(&self) -> Option<Instant> {
+        self.used.as_ref()?.answered
+    }
+
     /// The addresses at the two ends: this machine's, and the partner's or that of a TURN server.
     pub(crate) fn ends(&self) -> Option<(IpAddr, IpAddr)> {
         let (local, remote) = self.used.as_ref()?.route;
-        Some((local.ip(), remote.ip()))
+        Some((local.ip(), remote.address().ip()))
+    }
+
+    /// Whether media goes through the TURN server at the second address, from the socket at the first.
+    pub(super) fn goes_through(&self, (local, server): (SocketAddr, SocketAddr)) -> bool {
+        let Some((from, end)) = self.used.as_ref().map(|used| used.route) else {
+            return false;
+        };
+        from == local && !matches!(end, End::Direct(_)) && end.address() == server
     }
 
     /// Whether the partner now sends from another address, and can no longer be reached where media is
@@ -187,7 +260,7 @@ impl RouteWatch {
 }
 
 impl Used {
-    fn new(now: Instant, route: MediaRoute, is_first: bool) -> Self {
+    fn new(now: Instant, route: Pair, is_first: bool) -> Self {
         Self {
             route,
             received: now,
@@ -195,6 +268,7 @@ impl Used {
             gap: f64::INFINITY,
             checks: VecDeque::new(),
             unanswered: None,
+            answered: None,
             rtt: Duration::ZERO,
             has_paused: false,
             is_proven: is_first,
@@ -235,6 +309,7 @@ impl Used {
         };
 
         let (_, sent) = self.checks[at];
+        self.answered = Some(now);
         self.rtt = now.saturating_duration_since(sent);
         self.checks.drain(..=at);
         let lost = at + self.unanswered.map_or(0, |(_, forgotten)| forgotten);
@@ -288,305 +363,5 @@ impl Used {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::disallowed_methods, reason = "tests choose their own epoch")]
-
-    use proptest::prelude::*;
-
-    use super::super::stun::examples;
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, 1], port))
-    }
-
-    fn route(port: u16) -> MediaRoute {
-        (address(5_000), address(port))
-    }
-
-    fn transaction(number: u128) -> Transaction {
-        let mut bytes = [0; 12];
-        bytes.copy_from_slice(&number.to_be_bytes()[4..]);
-        bytes
-    }
-
-    /// A call whose partner is at port 1.
-    struct Rig {
-        watch: RouteWatch,
-        start: Instant,
-        ms: u32,
-        /// How long an answer takes, milliseconds. `None`: there is none.
-        rtt: Option<u32>,
-        /// Where the partner sends from.
-        port: u16,
-        /// Milliseconds between the partner's packets.
-        every: u32,
-        lost_at: Option<u32>,
-        moved_at: Option<u32>,
-    }
-
-    impl Rig {
-        fn new(every: u32, rtt: u32) -> Self {
-            Self {
-                watch: RouteWatch::default(),
-                start: Instant::now(),
-                ms: 0,
-                rtt: Some(rtt),
-                port: 1,
-                every,
-                lost_at: None,
-                moved_at: None,
-            }
-        }
-
-        /// Lets this time pass, and remembers when the watch first found something.
-        fn pass(&mut self, ms: u32) {
-            for _ in 0..ms {
-                self.ms += 1;
-                let now = self.start + MS * self.ms;
-                if self.ms.is_multiple_of(20) {
-                    self.watch.on_sent(now, route(1), Traffic::Media);
-                }
-
-                if self.ms.is_multiple_of(self.every) {
-                    self.watch
-                        .on_received(now, route(self.port), Traffic::Media);
-                }
-
-                if self.ms.is_multiple_of(400) {
-                    let check = Traffic::Check(transaction(self.ms.into()));
-                    self.watch.on_sent(now, route(1), check);
-                }
-
-                if let Some(sent) = self.rtt.and_then(|rtt| self.ms.checked_sub(rtt))
-                    && sent.is_multiple_of(400)
-                {
-                    let answer = Traffic::Answer(transaction(sent.into()));
-                    self.watch.on_received(now, route(1), answer);
-                }
-
-                if self.watch.health(now).is_silent {
-                    self.lost_at.get_or_insert(self.ms);
-                }
-
-                if self.watch.has_moved(now) {
-                    assert_eq!(self.moved_at, None, "it is reported once");
-                    self.moved_at = Some(self.ms);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_partner_who_sends_hardly_anything_is_not_silent() {
-        for rtt in [1, 300, 700] {
-            let mut rig = Rig::new(1_000, rtt);
-            rig.pass(20_000);
-            assert_eq!((rig.lost_at, rig.moved_at), (None, None), "{rtt} ms");
-        }
-    }
-
-    #[test]
-    fn media_that_ends_is_a_silence() {
-        let mut rig = Rig::new(20, 30);
-        rig.pass(10_000);
-        assert_eq!(rig.lost_at, None);
-
-        (rig.every, rig.rtt) = (u32::MAX, None);
-        rig.pass(1_000);
-        let lost_at = rig.lost_at.expect("silent");
-        assert!((10_300..=10_450).contains(&lost_at), "{lost_at}");
-        assert_eq!(rig.moved_at, None, "nothing comes from elsewhere");
-    }
-
-    #[test]
-    fn checks_without_answers_are_a_silence_where_no_media_comes() {
-        let mut rig = Rig::new(1_000, 30);
-        rig.pass(10_100);
-        rig.rtt = None;
-        rig.every = u32::MAX;
-        rig.pass(1_000);
-        let lost_at = rig.lost_at.expect("silent");
-        assert!((10_400..=10_800).contains(&lost_at), "{lost_at}");
-    }
-
-    #[test]
-    fn a_long_silence_ends_when_checks_are_answered_again() {
-        let mut rig = Rig::new(20, 30);
-        rig.pass(10_000);
-        (rig.every, rig.rtt) = (u32::MAX, None);
-        rig.pass(20_000);
-        let now = rig.start + MS * rig.ms;
-        assert!(rig.watch.health(now).is_unanswered);
-        assert!(!rig.watch.take_recovery());
-
-        (rig.every, rig.rtt) = (20, Some(30));
-        rig.pass(1_000);
-        assert!(rig.watch.take_recovery(), "the partner needs a keyframe");
-        let now = rig.start + MS * rig.ms;
-        assert!(!rig.watch.health(now).is_unanswered);
-    }
-
-    #[test]
-    fn a_partner_who_moves_again_and_again_is_followed_less_and_less() {
-        let (mut watch, start) = (RouteWatch::default(), Instant::now());
-        let mut moves: Vec<u32> = Vec::new();
-        for ms in (0..60_000_u32).step_by(20) {
-            let (now, port) = (start + MS * ms, 1 + moves.len() as u16);
-            watch.on_sent(now, route(port), Traffic::Media);
-            if ms.is_multiple_of(400) {
-                watch.on_sent(now, route(port), Traffic::Check(transaction(ms.into())));
-            }
-
-            watch.on_received(now, route(port + 1), Traffic::Media);
-            if watch.has_moved(now) {
-                moves.push(ms);
-            }
-        }
-
-        let pauses: Vec<u32> = moves.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert_eq!(pauses, [2_000, 4_000, 8_000, 16_000], "{moves:?}");
-    }
-
-    #[test]
-    fn a_partner_behind_another_port_has_moved() {
-        for every in [20, 1_000] {
-            let mut rig = Rig::new(every, 30);
-            rig.pass(10_100);
-            (rig.port, rig.rtt) = (2, None);
-            rig.pass(5_000);
-            assert!(!rig.watch.take_recovery(), "not yet");
-            let moved_at = rig.moved_at.expect("moved");
-            let latest = 10_100 + 400 + 300 + every;
-            assert!((10_300..=latest).contains(&moved_at), "{moved_at}");
-        }
-    }
-
-    #[test]
-    fn who_sends_from_two_addresses_has_not_moved() {
-        let mut rig = Rig::new(20, 30);
-        rig.pass(5_000);
-        // As a browser that prefers another pair: it still answers on this one.
-        rig.port = 2;
-        rig.pass(5_000);
-        assert_eq!(rig.moved_at, None);
-    }
-
-    #[test]
-    fn a_check_is_lost_where_only_the_way_there_is() {
-        let mut rig = Rig::new(20, 30);
-        rig.pass(10_100);
-        rig.rtt = None;
-        rig.pass(1_000);
-        assert_eq!(rig.lost_at, None, "media still comes");
-        assert!(rig.watch.health(rig.start + MS * rig.ms).is_unanswered);
-    }
-
-    #[test]
-    fn a_route_that_was_lost_for_a_while_recovers_once() {
-        let mut rig = Rig::new(20, 30);
-        rig.pass(10_100);
-        rig.rtt = None;
-        rig.pass(2_000);
-        assert!(!rig.watch.take_recovery());
-
-        rig.rtt = Some(30);
-        rig.pass(500);
-        assert!(rig.watch.take_recovery());
-        rig.pass(5_000);
-        assert!(!rig.watch.take_recovery());
-    }
-
-    #[test]
-    fn a_short_outage_is_a_recovery_and_a_lost_check_is_none() {
-        for (every, is_recovery) in [(u32::MAX, true), (20, false)] {
-            let mut rig = Rig::new(20, 30);
-            rig.pass(10_100);
-            (rig.every, rig.rtt) = (every, None);
-            rig.pass(600);
-            (rig.every, rig.rtt) = (20, Some(30));
-            rig.pass(1_000);
-            assert_eq!(rig.watch.take_recovery(), is_recovery);
-        }
-    }
-
-    #[test]
-    fn another_route_that_works_is_a_recovery() {
-        let mut watch = RouteWatch::default();
-        let now = Instant::now();
-        let mut prove = |port| {
-            watch.on_sent(now, route(port), Traffic::Media);
-            watch.on_sent(now, route(port), Traffic::Check(transaction(1)));
-            watch.on_received(now, route(port), Traffic::Answer(transaction(1)));
-            watch.take_recovery()
-        };
-        assert!(!prove(1), "the first one of a call");
-        assert!(prove(2));
-    }
-
-    #[test]
-    fn another_route_is_judged_anew() {
-        let mut rig = Rig::new(20, 30);
-        rig.pass(5_000);
-        rig.rtt = None;
-        rig.pass(10);
-        let now = rig.start + MS * rig.ms;
-        rig.watch.on_sent(now, route(3), Traffic::Media);
-        assert!(
-            !rig.watch.health(now + 500 * MS).is_silent,
-            "nothing is known yet"
-        );
-    }
-
-    #[test]
-    fn datagrams_are_told_apart() {
-        let from = address(1);
-        let channel = |inner: &[u8]| [&[0x40, 0, 0, inner.len() as u8], inner].concat();
-        for (datagram, expected) in [
-            (vec![0x80, 96, 0, 1], Traffic::Media),
-            (channel(&[0x80, 96, 0, 1]), Traffic::Media),
-            (examples::check(7), Traffic::Check([7; 12])),
-            (channel(&examples::answer(7)), Traffic::Answer([7; 12])),
-            (vec![22, 0xfe, 0xfd], Traffic::Other),
-            (Vec::new(), Traffic::Other),
-        ] {
-            assert_eq!(Traffic::of(from, &datagram), expected, "{datagram:?}");
-        }
-    }
-
-    proptest! {
-        /// Whatever happens, a route that has just been heard is neither silent nor left.
-        #[test]
-        fn a_route_that_is_heard_is_kept(
-            steps in prop::collection::vec((0..900_u32, 0..4_u16, 0..5_u128, any::<bool>()), 1..80),
-        ) {
-            let mut watch = RouteWatch::default();
-            let mut now = Instant::now();
-            for (ms, port, number, is_sent) in steps {
-                now += MS * ms;
-                let traffic = match number {
-                    0 | 1 => Traffic::Media,
-                    2 => Traffic::Check(transaction(number)),
-                    3 => Traffic::Answer(transaction(number - 1)),
-                    _ => Traffic::Other,
-                };
-                if is_sent {
-                    watch.on_sent(now, route(port), traffic);
-                } else {
-                    watch.on_received(now, route(port), traffic);
-                }
-
-                let used = watch.used.as_ref().map(|used| used.route);
-                if !is_sent && used == Some(route(port)) {
-                    prop_assert!(!watch.health(now).is_silent);
-                    prop_assert!(!watch.has_moved(now));
-                }
-
-                let checks = watch.used.as_ref().map_or(0, |used| used.checks.len());
-                prop_assert!(checks <= MAX_CHECKS);
-            }
-        }
-    }
-}
+#[path = "route_watch_tests.rs"]
+mod tests;

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::gate::Gate;
-use super::route_watch::{RouteWatch, Traffic};
+use super::route_watch::RouteWatch;
 use super::send_failures::SendFailures;
 use super::stun;
 
@@ -130,10 +130,10 @@ impl AsyncUdpSocket for CheckedSocket {
         let size = transmit.segment_size.unwrap_or(contents.len()).max(1);
         let mut datagrams = contents.chunks(size);
         let ends = [datagrams.next(), datagrams.next_back()];
-        let route = (self.local, transmit.destination);
+        let way = (self.local, transmit.destination);
         for datagram in ends.into_iter().flatten() {
-            let traffic = Traffic::of(transmit.destination, datagram);
-            self.route.lock().on_sent(Instant::now(), route, traffic);
+            let mut route = self.route.lock();
+            route.on_datagram_sent(Instant::now(), way, datagram);
         }
 
         if let Err(error) = &sent {
@@ -141,6 +141,12 @@ impl AsyncUdpSocket for CheckedSocket {
             // for one that can.
             if !is_stun(contents) {
                 self.warn_of(error);
+            }
+
+            // The library gives up an allocation after one error, and media with it. What stops packets
+            // from leaving may end, so this is one that was lost.
+            if self.route.lock().goes_through(way) {
+                return Poll::Ready(Ok(contents.len()));
             }
         }
 
@@ -161,11 +167,9 @@ impl AsyncUdpSocket for CheckedSocket {
                     if can_be_stun(datagram) && !self.may_enter(meta.addr, datagram) {
                         datagram[0] = NOTHING;
                     } else {
-                        let traffic = Traffic::of(meta.addr, datagram);
-                        let route = (self.local, meta.addr);
-                        self.route
-                            .lock()
-                            .on_received(Instant::now(), route, traffic);
+                        let way = (self.local, meta.addr);
+                        let mut route = self.route.lock();
+                        route.on_datagram_received(Instant::now(), way, datagram);
                     }
                 }
             }

@@ -12,10 +12,12 @@ const CHANNEL_HEADER: usize = 4;
 
 const BINDING_REQUEST: u16 = 0x0001;
 const BINDING_SUCCESS: u16 = 0x0101;
+const CHANNEL_BIND_REQUEST: u16 = 0x0009;
 const SEND_INDICATION: u16 = 0x0016;
 const DATA_INDICATION: u16 = 0x0017;
 
 const USERNAME: u16 = 0x0006;
+const CHANNEL_NUMBER: u16 = 0x000c;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const USE_CANDIDATE: u16 = 0x0025;
 const DATA: u16 = 0x0013;
@@ -59,9 +61,19 @@ pub(super) enum IceMessage<'a> {
     Answer { transaction: Transaction },
 }
 
-/// The ICE message in a datagram to or from `address`, and the end that it belongs to. `None` for
-/// everything else.
-pub(super) fn ice_message(address: SocketAddr, datagram: &[u8]) -> Option<(End, IceMessage<'_>)> {
+impl End {
+    /// Where datagrams for this end go.
+    pub(super) fn address(self) -> SocketAddr {
+        match self {
+            Self::Direct(address) => address,
+            Self::Relayed { server, .. } | Self::Channel { server, .. } => server,
+        }
+    }
+}
+
+/// What a datagram to or from `address` carries once it is out of what TURN put around it, and the end
+/// that it belongs to. `None` for what contradicts itself.
+pub(super) fn carried(address: SocketAddr, datagram: &[u8]) -> Option<(End, &[u8])> {
     if let Some(number @ 0x4000..=0x4fff) = number(datagram, 0) {
         let length = usize::from(self::number(datagram, 2)?);
         let inner = datagram.get(CHANNEL_HEADER..CHANNEL_HEADER + length)?;
@@ -69,21 +81,48 @@ pub(super) fn ice_message(address: SocketAddr, datagram: &[u8]) -> Option<(End, 
             server: address,
             number,
         };
-        return Some((end, binding(&Message::parse(inner)?)?));
+        return Some((end, inner));
     }
 
-    let message = Message::parse(datagram)?;
-    if !matches!(message.kind, SEND_INDICATION | DATA_INDICATION) {
-        return Some((End::Direct(address), binding(&message)?));
-    }
+    let is_indication =
+        |message: &Message<'_>| matches!(message.kind, SEND_INDICATION | DATA_INDICATION);
+    let Some(message) = Message::parse(datagram).filter(is_indication) else {
+        return Some((End::Direct(address), datagram));
+    };
 
-    let peer = message.address(message.attribute(XOR_PEER_ADDRESS)?)?;
-    let inner = Message::parse(message.attribute(DATA)?)?;
     let end = End::Relayed {
         server: address,
-        peer,
+        peer: message.address(message.attribute(XOR_PEER_ADDRESS)?)?,
     };
-    Some((end, binding(&inner)?))
+    Some((end, message.attribute(DATA)?))
+}
+
+/// The ICE message in a datagram to or from `address`, and the end that it belongs to. `None` for
+/// everything else.
+pub(super) fn ice_message(address: SocketAddr, datagram: &[u8]) -> Option<(End, IceMessage<'_>)> {
+    let (end, inner) = carried(address, datagram)?;
+    Some((end, check_or_answer(inner)?))
+}
+
+/// The ICE message that these bytes are.
+pub(super) fn check_or_answer(bytes: &[u8]) -> Option<IceMessage<'_>> {
+    binding(&Message::parse(bytes)?)
+}
+
+/// The channel that a datagram to the TURN server `address` asks for (RFC 8656 §12.1), and the peer that
+/// it stands for.
+pub(super) fn channel_request(address: SocketAddr, datagram: &[u8]) -> Option<(End, SocketAddr)> {
+    let message = Message::parse(datagram)?;
+    if message.kind != CHANNEL_BIND_REQUEST {
+        return None;
+    }
+
+    let end = End::Channel {
+        server: address,
+        number: number(message.attribute(CHANNEL_NUMBER)?, 0)?,
+    };
+    let peer = message.address(message.attribute(XOR_PEER_ADDRESS)?)?;
+    Some((end, peer))
 }
 
 fn binding<'a>(message: &Message<'a>) -> Option<IceMessage<'a>> {
@@ -193,6 +232,53 @@ pub(super) mod examples {
         bytes
     }
 
+    /// `address` as in XOR-PEER-ADDRESS in a message with this transaction.
+    pub(in super::super) fn peer_address(address: SocketAddr, transaction: u8) -> Vec<u8> {
+        let mut mask = COOKIE.to_vec();
+        mask.extend([transaction; 12]);
+        let (family, ip) = match address.ip() {
+            IpAddr::V4(ip) => (1, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (2, ip.octets().to_vec()),
+        };
+
+        let mut value = vec![0, family];
+        value.extend((address.port() ^ 0x2112).to_be_bytes());
+        value.extend(ip.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
+        value
+    }
+
+    /// What goes through TURN to `peer` or comes from there, without a channel.
+    pub(in super::super) fn indication(peer: SocketAddr, inner: &[u8]) -> Vec<u8> {
+        let peer = peer_address(peer, 9);
+        message(
+            SEND_INDICATION,
+            9,
+            &[(XOR_PEER_ADDRESS, &peer), (DATA, inner)],
+        )
+    }
+
+    /// The same in a channel.
+    pub(in super::super) fn channel_data(number: u16, inner: &[u8]) -> Vec<u8> {
+        let mut bytes = number.to_be_bytes().to_vec();
+        bytes.extend((inner.len() as u16).to_be_bytes());
+        bytes.extend(inner);
+        bytes
+    }
+
+    /// The request for a channel.
+    pub(in super::super) fn channel_request(number: u16, peer: SocketAddr) -> Vec<u8> {
+        let peer = peer_address(peer, 9);
+        let [high, low] = number.to_be_bytes();
+        message(
+            CHANNEL_BIND_REQUEST,
+            9,
+            &[
+                (CHANNEL_NUMBER, &[high, low, 0, 0]),
+                (XOR_PEER_ADDRESS, &peer),
+            ],
+        )
+    }
+
     /// A check.
     pub(in super::super) fn check(transaction: u8) -> Vec<u8> {
         message(BINDING_REQUEST, transaction, &[(USERNAME, b"them:us")])
@@ -208,27 +294,11 @@ pub(super) mod examples {
 mod tests {
     use proptest::prelude::*;
 
-    use super::examples::{answer, check, message};
+    use super::examples::{answer, channel_data, channel_request, check, indication, message};
     use super::*;
 
     fn server() -> SocketAddr {
         "203.0.113.5:3478".parse().unwrap()
-    }
-
-    /// `address` as XOR-PEER-ADDRESS in a message with the transaction of [`message`].
-    fn peer_address(address: &str, transaction: u8) -> Vec<u8> {
-        let address: SocketAddr = address.parse().unwrap();
-        let mut mask = COOKIE.to_vec();
-        mask.extend([transaction; 12]);
-        let (family, ip) = match address.ip() {
-            IpAddr::V4(ip) => (1, ip.octets().to_vec()),
-            IpAddr::V6(ip) => (2, ip.octets().to_vec()),
-        };
-
-        let mut value = vec![0, family];
-        value.extend((address.port() ^ 0x2112).to_be_bytes());
-        value.extend(ip.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
-        value
     }
 
     #[test]
@@ -270,18 +340,12 @@ mod tests {
     #[test]
     fn what_goes_through_turn_belongs_to_the_address_behind_it() {
         for peer in ["192.0.2.7:61000", "[2001:db8::7]:61000"] {
-            let indication = message(
-                SEND_INDICATION,
-                9,
-                &[
-                    (XOR_PEER_ADDRESS, &peer_address(peer, 9)),
-                    (DATA, &check(7)),
-                ],
-            );
+            let peer = peer.parse().unwrap();
+            let indication = indication(peer, &check(7));
             let (end, found) = ice_message(server(), &indication).expect("a check");
             let expected = End::Relayed {
                 server: server(),
-                peer: peer.parse().unwrap(),
+                peer,
             };
             assert_eq!(end, expected);
             assert!(
@@ -289,8 +353,7 @@ mod tests {
             );
         }
 
-        let inner = answer(7);
-        let channel = [&[0x40, 3, 0, inner.len() as u8], &inner[..]].concat();
+        let channel = channel_data(0x4003, &answer(7));
         let (end, found) = ice_message(server(), &channel).expect("an answer");
         let expected = End::Channel {
             server: server(),
@@ -298,6 +361,44 @@ mod tests {
         };
         assert_eq!(end, expected);
         assert!(matches!(found, IceMessage::Answer { .. }));
+    }
+
+    #[test]
+    fn media_is_taken_out_of_what_turn_put_around_it() {
+        let (peer, media) = ("192.0.2.7:61000".parse().unwrap(), [0x80, 96, 0, 1, 7]);
+        let server = server();
+        for (datagram, end) in [
+            (media.to_vec(), End::Direct(server)),
+            (indication(peer, &media), End::Relayed { server, peer }),
+            (
+                channel_data(0x4003, &media),
+                End::Channel {
+                    server,
+                    number: 0x4003,
+                },
+            ),
+        ] {
+            assert_eq!(carried(server, &datagram), Some((end, &media[..])));
+        }
+
+        let cut = &channel_data(0x4003, &media)[..7];
+        assert_eq!(carried(server, cut), None, "shorter than it says");
+    }
+
+    #[test]
+    fn the_peer_of_a_channel_is_in_the_request_for_it() {
+        let peer = "192.0.2.7:61000".parse().unwrap();
+        let request = channel_request(0x4003, peer);
+        let end = End::Channel {
+            server: server(),
+            number: 0x4003,
+        };
+        assert_eq!(channel_request_of(&request), Some((end, peer)));
+        assert_eq!(channel_request_of(&indication(peer, &request)), None);
+    }
+
+    fn channel_request_of(datagram: &[u8]) -> Option<(End, SocketAddr)> {
+        super::channel_request(server(), datagram)
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(crate) struct Negotiated {
     pub(super) received: [Vec<Format>; 2],
     /// What the partner wants to receive.
     pub(super) wanted: Kinds,
+    /// What the partner may send now.
+    pub(super) sent: Kinds,
 }
 
 /// Audio, video, both or neither.
@@ -54,6 +56,11 @@ impl Negotiated {
     /// The format to send. `None` while the partner does not want media of this kind.
     pub(crate) fn to_send(&self, kind: MediaKind) -> Option<&Format> {
         self.formats(kind).first().filter(|_| self.wanted.has(kind))
+    }
+
+    /// Whether the partner may send media of this kind now.
+    pub(crate) fn may_come(&self, kind: MediaKind) -> bool {
+        self.sent.has(kind)
     }
 
     /// The formats of packets from the partner.

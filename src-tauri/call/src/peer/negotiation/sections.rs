@@ -190,6 +190,7 @@ impl Sections {
 
             negotiated.formats_mut(kind).clone_from(&media.formats);
             negotiated.wanted.set(kind, section.direction.receive);
+            negotiated.sent.set(kind, section.direction.send);
         }
 
         negotiated

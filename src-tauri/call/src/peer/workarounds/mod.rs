@@ -15,8 +15,11 @@
 //! | `mdns.rs` | without multicast, the whole connection fails to start | to be filed |
 //! | `link_local.rs` | a machine with link-local addresses alone has no candidates | to be filed |
 //!
-//! Two more live elsewhere because they do more than work around something:
+//! Three more live elsewhere because they do more than work around something, or need what is there:
 //!
+//! - `peer/checks/socket.rs` counts packets that the system refuses as lost where media goes through a
+//!   TURN server. The driver (`poll_writes`, 1.b) drops the allocation after the first one. No upstream
+//!   issue known; to be filed: "a failed write to a TURN server ends its allocation".
 //! - `interceptors/nack.rs`: rtc-interceptor's `NackGeneratorInterceptor` (`nack/generator.rs`,
 //!   `generate_nacks`) requests everything that is missing at each interval (100 ms by default),
 //!   whatever the round-trip time and however long the outage was. No upstream issue known; to be

@@ -473,8 +473,7 @@ impl Driver {
 
         let heard = partner
             .peer
-            .heard()
-            .at()
+            .last_sign_of_life()
             .map(|at| Input::Heard(partner.id, at));
         let first_frame = partner.first_frame();
         let first_audio = partner.first_audio(engine);
@@ -529,7 +528,7 @@ impl Driver {
             return;
         };
 
-        let heard = partner.peer.heard().at();
+        let heard = partner.peer.last_sign_of_life();
         if heard.is_some_and(|heard| now.saturating_duration_since(heard) >= PROBE_AFTER)
             && now.saturating_duration_since(self.probed_at) >= PROBE_INTERVAL
         {

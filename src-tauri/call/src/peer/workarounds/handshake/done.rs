@@ -15,7 +15,7 @@ impl HandshakeDone {
     }
 
     /// Whether the handshake is over.
-    pub(super) fn get(&self) -> bool {
+    pub(in crate::peer) fn get(&self) -> bool {
         self.0.load(Relaxed)
     }
 }
