@@ -1,6 +1,7 @@
 // Carries out what the state machine decides: the WebSocket, the peer connection and the timer.
 
 import { socketUrl, type Invite } from "./address";
+import { MAX_GUESSES } from "./code-check";
 import { type Effect, type Input, Machine, type Phase } from "./machine";
 import { Peer, type Sent } from "./peer";
 import { parseMessage } from "./protocol";
@@ -12,6 +13,9 @@ export class Call {
   readonly #machine: Machine;
   readonly #url: string;
   readonly #protocols: string[];
+  readonly #invite: Invite;
+  /** How many wrong words partners could try, in all calls of this page. */
+  #guesses = 0;
   readonly #changed: () => void;
   readonly #sent: () => Sent;
   #socket: WebSocket | null = null;
@@ -21,6 +25,7 @@ export class Call {
   /** Calls `changed` after each input; `sent` returns the local tracks. */
   constructor(invite: Invite, changed: () => void, sent: () => Sent) {
     this.#machine = new Machine(invite.room, Math.random);
+    this.#invite = invite;
     this.#url = socketUrl(location);
     // Never in the query: proxies write that into their logs.
     this.#protocols = invite.token === null ? [] : ["tandem", `bearer.${invite.token}`];
@@ -45,7 +50,8 @@ export class Call {
   }
 
   knock(name: string): void {
-    this.#input({ type: "knock", name });
+    const isVoid = this.#guesses >= MAX_GUESSES;
+    this.#input(isVoid ? { type: "codeVoid" } : { type: "knock", name });
   }
 
   leave(): void {
@@ -91,20 +97,10 @@ export class Call {
         this.#disconnect();
         return;
       case "startPeer":
-        this.#peer = new Peer(effect.initiator, effect.iceServers, this.#sent(), {
-          signal: (signal) => {
-            this.#input({ type: "signal", signal });
-          },
-          state: (state) => {
-            this.#input({ type: "peer", state });
-          },
-          partnerState: (state) => {
-            this.#input({ type: "partnerState", ...state });
-          },
-          route: (news) => {
-            this.#input({ type: "route", news });
-          },
-        });
+        this.#startPeer(effect);
+        return;
+      case "codeTimedOut":
+        this.#peer?.codeTimedOut();
         return;
       case "signalPeer":
         this.#peer?.receive(effect.signal);
@@ -113,10 +109,33 @@ export class Call {
         this.#peer?.restart(effect.again);
         return;
       case "stopPeer":
+        if (this.#peer?.spentAGuess) this.#guesses += 1;
         this.#peer?.close();
         this.#peer = null;
         return;
     }
+  }
+
+  #startPeer({ sessionId, initiator, iceServers }: Extract<Effect, { type: "startPeer" }>): void {
+    const { room, words } = this.#invite;
+    const call = { room, words, sessionId, initiator };
+    this.#peer = new Peer(call, iceServers, this.#sent(), {
+      signal: (signal) => {
+        this.#input({ type: "signal", signal });
+      },
+      state: (state) => {
+        this.#input({ type: "peer", state });
+      },
+      partnerState: (state) => {
+        this.#input({ type: "partnerState", ...state });
+      },
+      route: (news) => {
+        this.#input({ type: "route", news });
+      },
+      verdict: (verdict) => {
+        this.#input({ type: "verdict", verdict });
+      },
+    });
   }
 
   #connect(): void {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import {
   ATTEMPT_MS,
+  CODE_TIMEOUT_MS,
   CONNECT_TIMEOUT_MS,
   type Effect,
   GONE_MS,
@@ -122,6 +123,7 @@ describe("a guest", () => {
     const effects = receive(REGISTERED, FOUND);
     expect(effects.at(-1)).toEqual({
       type: "startPeer",
+      sessionId: "session",
       initiator: true,
       iceServers: REGISTERED.iceServers,
     });
@@ -129,10 +131,54 @@ describe("a guest", () => {
     expect(sent(act({ type: "signal", signal: OFFER }))).toEqual([
       { type: "webrtc_offer", to: "partner", offer: OFFER.description },
     ]);
-    wait(SLOW_MS);
+    act({ type: "verdict", verdict: "verified" });
+    expect(kinds(wait(SLOW_MS))).toEqual([]);
     expect(machine.phase).toMatchObject({ kind: "connecting", slow: true });
     act({ type: "peer", state: "connected" });
     expect(machine.phase).toMatchObject({ kind: "inCall", connectedAtMs: now() });
+  });
+
+  it("passes on the moves of the check, beside descriptions and alone", () => {
+    const { act } = inCall();
+    const pake = { method: "code" };
+    expect(sent(act({ type: "signal", signal: { ...OFFER, pake } }))).toEqual([
+      { type: "webrtc_offer", to: "partner", offer: { ...OFFER.description, pake } },
+    ]);
+    expect(sent(act({ type: "signal", signal: { kind: "pake", pake } }))).toEqual([
+      { type: "ice_candidate", to: "partner", candidate: { pake } },
+    ]);
+  });
+
+  it("ends the call if the other side does not know the words, before or in it", () => {
+    const connecting = guest();
+    connecting.act({ type: "knock", name: "" });
+    connecting.receive(REGISTERED, FOUND);
+    for (const { act, machine } of [connecting, inCall()]) {
+      const effects = act({ type: "verdict", verdict: "mismatch" });
+      expect(sent(effects)[0]).toEqual({ type: "end_session", sessionId: "session" });
+      expect(kinds(effects)).toContain("stopPeer");
+      expect(machine.phase).toMatchObject({ kind: "ended", reason: "codeMismatch" });
+      expect(machine.deadlineMs).toBe(Infinity);
+      expect(act({ type: "verdict", verdict: "mismatch" })).toEqual([]);
+    }
+  });
+
+  it("does not wait long for the other side to show the words", () => {
+    const { act, receive, wait } = guest();
+    act({ type: "knock", name: "" });
+    receive(REGISTERED, FOUND);
+    expect(kinds(wait(CODE_TIMEOUT_MS - 1))).not.toContain("codeTimedOut");
+    expect(kinds(wait(1))).toContain("codeTimedOut");
+  });
+
+  it("says why a link is used no more", () => {
+    const { act, machine } = guest();
+    expect(kinds(act({ type: "codeVoid" }))).toEqual([]);
+    expect(machine.phase).toMatchObject({ kind: "ended", reason: "codeVoid" });
+
+    const busy = inCall();
+    busy.act({ type: "codeVoid" });
+    expect(busy.machine.phase).toMatchObject({ kind: "inCall" });
   });
 
   it("sends answers and candidates to the partner, and nothing without one", () => {

@@ -1,6 +1,7 @@
 // A guest's call, from the knock to its end, without a socket, a peer connection or a clock: inputs
 // and the time go in, effects come out. `call.ts` carries them out.
 
+import type { Verdict } from "./code-check";
 import type { ClientMessage, Found, Registered, ServerMessage, Signal } from "./protocol";
 
 /** Why a call, or the attempt, is over. */
@@ -15,7 +16,9 @@ export type EndReason =
   | "banned"
   | "serverAway"
   | "noRoute"
-  | "connectionLost";
+  | "connectionLost"
+  | "codeMismatch"
+  | "codeVoid";
 
 /** The other person, as the server names them. */
 export interface Person {
@@ -50,12 +53,16 @@ export type Input =
   | { type: "knock"; name: string }
   | { type: "leave" }
   | { type: "toStart" }
+  /** Too many who did not know the words have tried this link. */
+  | { type: "codeVoid" }
   /** The WebSocket. */
   | { type: "received"; message: ServerMessage }
   | { type: "socketClosed" }
   /** The peer connection. */
   | { type: "signal"; signal: Signal }
   | { type: "peer"; state: PeerState }
+  /** Whether the partner knows the invite's words. */
+  | { type: "verdict"; verdict: Verdict }
   /** The browser is in another network, or in one again. */
   | { type: "networkChanged" }
   /** Nothing has arrived from the partner for a while, or something has again. */
@@ -68,7 +75,9 @@ export type Effect =
   | { type: "connect" }
   | { type: "send"; message: ClientMessage }
   | { type: "disconnect" }
-  | { type: "startPeer"; initiator: boolean; iceServers: RTCIceServer[] }
+  | { type: "startPeer"; sessionId: string; initiator: boolean; iceServers: RTCIceServer[] }
+  /** The partner has not shown in time that they know the words. */
+  | { type: "codeTimedOut" }
   | { type: "signalPeer"; signal: Signal }
   /** Looks for another route. `again`: for the same silence, so one offer is enough. */
   | { type: "restartPeer"; again: boolean }
@@ -80,6 +89,8 @@ export const SERVER_TIMEOUT_MS = 15_000;
 export const SLOW_MS = 10_000;
 /** ICE has tried every route by then, relayed ones included, in ms. */
 export const CONNECT_TIMEOUT_MS = 45_000;
+/** The partner shows within this time that they know the words, in ms: it takes three messages. */
+export const CODE_TIMEOUT_MS = 15_000;
 /** A call without media ends after this time, in ms. */
 export const LOST_MS = 120_000;
 /** The same if the server is out of reach or has dropped the call, in ms. */
@@ -121,6 +132,7 @@ type Deadline =
   | "silent"
   | "slow"
   | "connect"
+  | "code"
   | "lost"
   | "probe"
   | "attempt"
@@ -133,6 +145,7 @@ const NEVER: Record<Deadline, number> = {
   silent: Infinity,
   slow: Infinity,
   connect: Infinity,
+  code: Infinity,
   lost: Infinity,
   probe: Infinity,
   attempt: Infinity,
@@ -204,6 +217,13 @@ export class Machine {
         return;
       case "toStart":
         if (phase.kind === "ended") this.phase = { kind: "start" };
+        return;
+      case "codeVoid":
+        if (phase.kind === "start" || phase.kind === "ended") this.#end("codeVoid", nowMs);
+        return;
+      case "verdict":
+        this.#deadlines.code = Infinity;
+        if (input.verdict === "mismatch" && this.#session) this.#end("codeMismatch", nowMs);
         return;
       case "received":
         if (this.#isOpen) this.#receive(input.message, nowMs);
@@ -379,8 +399,9 @@ export class Machine {
     this.phase = { kind: "connecting", partner: { name, picture }, slow: false };
     this.#deadlines.slow = nowMs + SLOW_MS;
     this.#deadlines.connect = nowMs + CONNECT_TIMEOUT_MS;
+    this.#deadlines.code = nowMs + CODE_TIMEOUT_MS;
     const iceServers = this.#registered?.iceServers ?? [];
-    this.#effects.push({ type: "startPeer", initiator, iceServers });
+    this.#effects.push({ type: "startPeer", sessionId: id, initiator, iceServers });
   }
 
   #signalled({ seq, sessionId, signal }: Extract<ServerMessage, { type: "signal" }>): void {
@@ -396,11 +417,16 @@ export class Machine {
     if (to === undefined) return;
     if (signal.kind === "candidate") {
       this.#send({ type: "ice_candidate", to, candidate: signal.candidate });
-    } else if (signal.description.type === "offer") {
-      this.#send({ type: "webrtc_offer", to, offer: signal.description });
-    } else {
-      this.#send({ type: "webrtc_answer", to, answer: signal.description });
+      return;
     }
+    if (signal.kind === "pake") {
+      this.#send({ type: "ice_candidate", to, candidate: { pake: signal.pake } });
+      return;
+    }
+    const { description, pake } = signal;
+    const described = pake === undefined ? description : { ...description, pake };
+    if (description.type === "offer") this.#send({ type: "webrtc_offer", to, offer: described });
+    else this.#send({ type: "webrtc_answer", to, answer: described });
   }
 
   #partnerLeft(reason: string, nowMs: number): void {
@@ -565,6 +591,7 @@ export class Machine {
 
     if (due("server")) this.#end("serverAway", nowMs);
     if (due("connect")) this.#end("noRoute", nowMs);
+    if (due("code")) this.#effects.push({ type: "codeTimedOut" });
     if (due("lost")) this.#end("connectionLost", nowMs);
     if (due("slow") && this.phase.kind === "connecting") this.phase = { ...this.phase, slow: true };
     if (due("silent")) {

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 
+import type { Step } from "../trust/handshake";
 import { Negotiation } from "./negotiation";
 import type { Signal } from "./protocol";
 
@@ -31,20 +32,33 @@ class FakePeer {
   }
 }
 
-function side(polite: boolean) {
+/** A check that does what it is told to. */
+function checkOf(move: Step["send"]) {
+  return {
+    offer: vi.fn(() => (move === null ? null : { move: "first" })),
+    applied: vi.fn(() => move),
+    candidate: vi.fn((): Step["send"] => null),
+  };
+}
+
+function side(polite: boolean, move: Step["send"] = null) {
+  const check = checkOf(move);
   const peer = new FakePeer();
   const sent: Signal[] = [];
   const onFirstOffer = vi.fn(() => Promise.resolve());
   const onFault = vi.fn();
+  const onChecked = vi.fn();
   const negotiation = new Negotiation({
     peer: peer,
     polite,
     send: (signal) => sent.push(signal),
     onFirstOffer,
     onFault,
+    check,
+    onChecked,
   });
   const types = () => sent.map((it) => (it.kind === "description" ? it.description.type : "?"));
-  return { peer, negotiation, types, onFirstOffer, onFault };
+  return { peer, negotiation, sent, check, types, onFirstOffer, onFault, onChecked };
 }
 
 const described = (type: "offer" | "answer", sdp: string = type): Signal => ({
@@ -71,6 +85,44 @@ describe("negotiation", () => {
     await negotiation.receive(described("answer"));
     expect(types()).toEqual(["offer"]);
     expect(peer.signalingState).toBe("stable");
+  });
+
+  it("sends the moves of the check with its descriptions", async () => {
+    const answerer = side(true, { carrier: "answer", pake: { move: "second" } });
+    await answerer.negotiation.receive({
+      ...described("offer", "theirs"),
+      pake: "first",
+    } as Signal);
+    expect(answerer.check.applied).toHaveBeenCalledWith("offer", "first", "theirs", "answer");
+    expect(answerer.sent).toEqual([{ ...described("answer"), pake: { move: "second" } }]);
+
+    const offerer = side(false, { carrier: "candidate", pake: { move: "third" } });
+    await offerer.negotiation.offer();
+    offerer.negotiation.repeatOffer();
+    await offerer.negotiation.receive({ ...described("answer", "theirs"), pake: 7 } as Signal);
+    expect(offerer.check.applied).toHaveBeenCalledWith("answer", 7, "theirs", "offer");
+    const offer = { ...described("offer"), pake: { move: "first" } };
+    expect(offerer.sent).toEqual([offer, offer, { kind: "pake", pake: { move: "third" } }]);
+    expect(offerer.onChecked).toHaveBeenCalledTimes(1);
+  });
+
+  it("takes a move of its own in its turn, and never for a candidate", async () => {
+    const { negotiation, check, peer } = side(true);
+    void negotiation.receive(described("offer"));
+    await negotiation.receive({ kind: "pake", pake: 5 });
+    expect(check.candidate).toHaveBeenCalledWith(5);
+    expect(check.applied.mock.invocationCallOrder[0]).toBeLessThan(
+      check.candidate.mock.invocationCallOrder[0] ?? 0,
+    );
+    expect(peer.candidates).toEqual([]);
+  });
+
+  it("does not check what it does not apply", async () => {
+    const { negotiation, check } = side(false, { carrier: "candidate", pake: {} });
+    await negotiation.receive(described("answer"));
+    await negotiation.offer();
+    await negotiation.receive(described("offer"));
+    expect(check.applied).not.toHaveBeenCalled();
   });
 
   it("answers, with the local tracks in the first answer", async () => {

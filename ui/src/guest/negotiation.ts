@@ -1,6 +1,8 @@
 // Perfect negotiation (WebRTC §10.7) over the signaling server: each description and candidate in
-// the order in which it came, and the polite side yields if two offers collide.
+// the order in which it came, and the polite side yields if two offers collide. The moves of the
+// handshake go with them.
 
+import type { CodeCheck } from "./code-check";
 import type { Signal } from "./protocol";
 
 /** What negotiation needs of an `RTCPeerConnection`. */
@@ -24,6 +26,10 @@ interface Options {
   onFirstOffer: () => Promise<void>;
   /** Called when the partner's description is not one. */
   onFault: () => void;
+  /** Whether the partner knows the words. */
+  check: Pick<CodeCheck, "offer" | "applied" | "candidate">;
+  /** Called after each step of the check, when its move has been sent. */
+  onChecked: () => void;
 }
 
 export class Negotiation {
@@ -54,25 +60,31 @@ export class Negotiation {
 
   /** Sends the offer that waits for an answer again. Returns whether there is one. */
   repeatOffer(): boolean {
-    const { peer, send } = this.#options;
+    const { peer } = this.#options;
     const description = peer.localDescription;
     if (peer.signalingState !== "have-local-offer" || !description) return false;
-    send({ kind: "description", description: { type: "offer", sdp: description.sdp } });
+    this.#sendOffer(description.sdp);
     return true;
   }
 
   /** Takes a signal of the partner. Resolves once it and all before it have been handled. */
   receive(signal: Signal): Promise<void> {
-    this.#queue = this.#queue.then(() =>
-      signal.kind === "description"
-        ? this.#description(signal.description)
-        : this.#candidate(signal.candidate),
-    );
+    this.#queue = this.#queue.then(() => {
+      switch (signal.kind) {
+        case "description":
+          return this.#description(signal.description, signal.pake);
+        case "candidate":
+          return this.#candidate(signal.candidate);
+        case "pake":
+          this.#sendMove(this.#options.check.candidate(signal.pake));
+          return undefined;
+      }
+    });
     return this.#queue;
   }
 
-  async #description(description: RTCSessionDescriptionInit): Promise<void> {
-    const { peer, polite, onFirstOffer, onFault } = this.#options;
+  async #description(description: RTCSessionDescriptionInit, pake: unknown): Promise<void> {
+    const { peer, polite, check, onFirstOffer, onFault } = this.#options;
     const isOffer = description.type === "offer";
     // An answer that nobody asked for changes nothing.
     if (!isOffer && peer.signalingState !== "have-local-offer") return;
@@ -84,23 +96,46 @@ export class Negotiation {
     try {
       await peer.setRemoteDescription(description);
       for (const candidate of this.#early.splice(0)) await this.#add(candidate);
-      if (!isOffer) return;
+      const { sdp = "" } = description;
+      if (!isOffer) {
+        this.#sendMove(check.applied("answer", pake, sdp, peer.localDescription?.sdp ?? ""));
+        return;
+      }
       if (!this.#isAnswered) await onFirstOffer();
       this.#isAnswered = true;
-      await this.#describe();
+      await peer.setLocalDescription();
+      this.#answer(pake, sdp);
     } catch {
       onFault();
     }
   }
 
   async #describe(): Promise<void> {
-    const { peer, send } = this.#options;
+    const { peer } = this.#options;
     await peer.setLocalDescription();
-    const description = peer.localDescription;
-    if (description) {
-      const { type, sdp } = description;
-      send({ kind: "description", description: { type, sdp } });
-    }
+    if (peer.localDescription) this.#sendOffer(peer.localDescription.sdp);
+  }
+
+  #sendOffer(sdp: string): void {
+    const { send, check } = this.#options;
+    const pake = check.offer(sdp);
+    send({ kind: "description", description: { type: "offer", sdp }, ...(pake && { pake }) });
+  }
+
+  /** Sends the answer to an offer, and the move that the offer's own one calls for. */
+  #answer(pake: unknown, remote: string): void {
+    const { peer, send, check } = this.#options;
+    const sdp = peer.localDescription?.sdp ?? "";
+    const move = check.applied("offer", pake, remote, sdp);
+    const beside = move?.carrier === "answer" ? { pake: move.pake } : {};
+    send({ kind: "description", description: { type: "answer", sdp }, ...beside });
+    this.#sendMove(move?.carrier === "candidate" ? move : null);
+  }
+
+  #sendMove(move: ReturnType<CodeCheck["candidate"]>): void {
+    const { send, onChecked } = this.#options;
+    if (move) send({ kind: "pake", pake: move.pake });
+    onChecked();
   }
 
   async #candidate(candidate: RTCIceCandidateInit | null): Promise<void> {

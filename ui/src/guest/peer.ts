@@ -1,5 +1,7 @@
-// The peer connection of a call: the local tracks go out, the partner's come in.
+// The peer connection of a call: the local tracks go out, the partner's come in, once the partner has
+// shown that they know the invite's words.
 
+import { type CheckedCall, CodeCheck, type Verdict } from "./code-check";
 import type { PeerState } from "./machine";
 import type { MediaState } from "./media";
 import { Negotiation } from "./negotiation";
@@ -14,28 +16,39 @@ export interface PeerEvents {
   partnerState: (state: DeviceState) => void;
   /** Nothing has arrived from the partner for a while, or something has again. */
   route: (news: "silent" | "heard") => void;
+  /** Whether the partner knows the invite's words. `connected` comes only afterwards. */
+  verdict: (verdict: Verdict) => void;
 }
 
 /** The local tracks, and what the user has switched off. */
 export type Sent = Pick<MediaState, "camera" | "microphone" | "muted" | "cameraOn">;
 
 export class Peer {
-  /** The partner's tracks, at most one of each kind. */
+  /** The partner's tracks, at most one of each kind; none before the partner is verified. */
   readonly remote = new MediaStream();
 
   readonly #connection: RTCPeerConnection;
   readonly #negotiation: Negotiation;
   readonly #senders: Partial<Record<"audio" | "video", RTCRtpSender>> = {};
+  readonly #check: CodeCheck;
+  readonly #events: PeerEvents;
+  /** What came before the partner was verified. */
+  readonly #held: MediaStreamTrack[] = [];
+  /** The verdict that has been told. */
+  #verdict: Verdict | null = null;
   #channel: RTCDataChannel | null = null;
   #sent: Sent;
   #isClosed = false;
   readonly #route = new RouteWatch();
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  constructor(initiator: boolean, iceServers: RTCIceServer[], sent: Sent, events: PeerEvents) {
+  constructor(call: CheckedCall, iceServers: RTCIceServer[], sent: Sent, events: PeerEvents) {
+    const { initiator } = call;
     const connection = new RTCPeerConnection({ iceServers });
     this.#connection = connection;
     this.#sent = sent;
+    this.#events = events;
+    this.#check = new CodeCheck(call);
     const guarded =
       <T>(tell: (value: T) => void) =>
       (value: T) => {
@@ -51,6 +64,10 @@ export class Peer {
       onFault: () => {
         changed("broken");
       },
+      check: this.#check,
+      onChecked: () => {
+        this.#checked();
+      },
     });
 
     connection.addEventListener("negotiationneeded", () => void this.#negotiation.offer());
@@ -60,6 +77,7 @@ export class Peer {
     connection.addEventListener("connectionstatechange", () => {
       const { connectionState: state } = connection;
       if (state === "connected") this.#watchRoute(guarded(events.route));
+      if (state === "connected" && this.#verdict !== "verified") return;
       if (state === "connected" || state === "disconnected" || state === "failed") changed(state);
     });
     connection.addEventListener("track", ({ track }) => {
@@ -83,6 +101,18 @@ export class Peer {
     });
   }
 
+  /** Whether the partner could try words, and is not known to have had the right ones. */
+  get spentAGuess(): boolean {
+    return this.#check.spentAGuess;
+  }
+
+  /** The time for the check is over. */
+  codeTimedOut(): void {
+    const move = this.#check.timedOut();
+    if (move) this.#events.signal({ kind: "pake", pake: move.pake });
+    this.#checked();
+  }
+
   receive(signal: Signal): void {
     void this.#negotiation.receive(signal);
   }
@@ -98,8 +128,8 @@ export class Peer {
   update(sent: Sent): void {
     const before = this.#sent;
     this.#sent = sent;
-    if (before.camera !== sent.camera) this.#replace("video", sent.camera);
-    if (before.microphone !== sent.microphone) this.#replace("audio", sent.microphone);
+    if (before.camera !== sent.camera) this.#replace("video");
+    if (before.microphone !== sent.microphone) this.#replace("audio");
     this.#report();
   }
 
@@ -107,6 +137,22 @@ export class Peer {
     this.#isClosed = true;
     clearInterval(this.#timer);
     this.#connection.close();
+  }
+
+  /** Tells what the check has found out, and lets media pass once the partner is verified. */
+  #checked(): void {
+    const { verdict } = this.#check;
+    if (this.#isClosed || verdict === this.#verdict || verdict === null) return;
+    this.#verdict = verdict;
+    if (verdict === "verified") {
+      this.#replace("audio");
+      this.#replace("video");
+      for (const track of this.#held.splice(0)) this.#receive(track);
+      this.#report();
+    }
+    this.#events.verdict(verdict);
+    const isUp = this.#connection.connectionState === "connected";
+    if (verdict === "verified" && isUp) this.#events.state("connected");
   }
 
   #watchRoute(notify: PeerEvents["route"]): void {
@@ -128,7 +174,7 @@ export class Peer {
     const stream = new MediaStream();
     for (const kind of ["audio", "video"] as const) {
       const init: RTCRtpTransceiverInit = { direction: "sendrecv", streams: [stream] };
-      const { sender } = this.#connection.addTransceiver(this.#track(kind) ?? kind, init);
+      const { sender } = this.#connection.addTransceiver(kind, init);
       this.#senders[kind] = sender;
     }
   }
@@ -144,16 +190,22 @@ export class Peer {
     }
   }
 
+  /** What may be sent of a kind. */
   #track(kind: "audio" | "video"): MediaStreamTrack | null {
+    if (this.#verdict !== "verified") return null;
     return kind === "video" ? this.#sent.camera : this.#sent.microphone;
   }
 
-  #replace(kind: "audio" | "video", track: MediaStreamTrack | null): void {
+  #replace(kind: "audio" | "video"): void {
     // Fails only if the connection is closed.
-    this.#senders[kind]?.replaceTrack(track).catch(() => undefined);
+    this.#senders[kind]?.replaceTrack(this.#track(kind)).catch(() => undefined);
   }
 
   #receive(track: MediaStreamTrack): void {
+    if (this.#verdict !== "verified") {
+      this.#held.push(track);
+      return;
+    }
     const sameKind = this.remote.getTracks().some(({ kind }) => kind === track.kind);
     if (!sameKind) this.remote.addTrack(track);
   }
@@ -174,7 +226,7 @@ export class Peer {
   }
 
   #report(): void {
-    if (this.#channel?.readyState !== "open") return;
+    if (this.#channel?.readyState !== "open" || this.#verdict !== "verified") return;
     const { camera, microphone, muted, cameraOn } = this.#sent;
     const state = {
       muted: muted || !microphone,

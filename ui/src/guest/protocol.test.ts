@@ -7,6 +7,19 @@ import { obstacle } from "./support";
 const parse = (value: unknown) => parseMessage(JSON.stringify(value));
 
 describe("a message from the server", () => {
+  it("reads the moves of the check, beside a description and alone", () => {
+    const pake = { method: "code", share: "x" };
+    const offer = { type: "offer", sdp: "v=0\r\n", pake };
+    const beside = parseMessage(JSON.stringify({ type: "webrtc_offer", seq: 1, offer }));
+    expect(beside).toMatchObject({ signal: { kind: "description", pake } });
+    for (const candidate of [{ pake }, { pake, candidate: "candidate:1" }]) {
+      const alone = parseMessage(JSON.stringify({ type: "ice_candidate", seq: 1, candidate }));
+      expect(alone).toMatchObject({ signal: { kind: "pake", pake } });
+    }
+    const none = { type: "ice_candidate", candidate: { pake: null, candidate: "candidate:1" } };
+    expect(parseMessage(JSON.stringify(none))).toMatchObject({ signal: { kind: "candidate" } });
+  });
+
   it("is read as the protocol describes it", () => {
     expect(
       parse({

@@ -3,17 +3,22 @@
 /** A message to the server. */
 export type ClientMessage =
   | { type: "find_partner"; userName?: string; room: string; mustExist: true; id: string }
-  | { type: "webrtc_offer"; to: string; offer: RTCSessionDescriptionInit }
-  | { type: "webrtc_answer"; to: string; answer: RTCSessionDescriptionInit }
-  | { type: "ice_candidate"; to: string; candidate: RTCIceCandidateInit | null }
+  | { type: "webrtc_offer"; to: string; offer: Described }
+  | { type: "webrtc_answer"; to: string; answer: Described }
+  | { type: "ice_candidate"; to: string; candidate: RTCIceCandidateInit | { pake: unknown } | null }
   | { type: "end_session"; sessionId: string }
   | { type: "resume"; resumeToken: string; lastSeq: number; id: string }
   | { type: "ping"; t: number }
   | { type: "bye" };
 
+/** A description with a move of the handshake beside it. */
+type Described = RTCSessionDescriptionInit & { pake?: unknown };
+
 /** What the partner sent through the server, or what is sent to it. */
 export type Signal =
-  | { kind: "description"; description: RTCSessionDescriptionInit }
+  | { kind: "description"; description: RTCSessionDescriptionInit; pake?: unknown }
+  /** A move of the handshake that no description carries. */
+  | { kind: "pake"; pake: unknown }
   /** `null`: there are no more. */
   | { kind: "candidate"; candidate: RTCIceCandidateInit | null };
 
@@ -123,12 +128,13 @@ function signal(message: Fields, payload: Signal | null): ServerMessage {
 }
 
 function description(type: "offer" | "answer", value: unknown): Signal | null {
-  const sdp = fields(value)?.sdp;
-  return typeof sdp === "string" ? { kind: "description", description: { type, sdp } } : null;
+  const { sdp, pake } = fields(value) ?? {};
+  return typeof sdp === "string" ? { kind: "description", description: { type, sdp }, pake } : null;
 }
 
 function candidate(value: unknown): Signal | null {
   const from = fields(value);
+  if (from && (from.pake ?? null) !== null) return { kind: "pake", pake: from.pake };
   if (!from || typeof from.candidate !== "string") return null;
 
   const { candidate: line, sdpMid, sdpMLineIndex, usernameFragment } = from;

@@ -101,6 +101,9 @@ function InCall({ phase, ...view }: Of<"inCall">) {
               </span>
             </li>
           )}
+          <li>
+            <Verified />
+          </li>
         </ul>
         <time id="call-time" role="timer" aria-label={c.time}>
           {clock(view.nowMs - phase.connectedAtMs)}
@@ -156,6 +159,31 @@ function InCall({ phase, ...view }: Of<"inCall">) {
         />
       </div>
     </main>
+  );
+}
+
+/** What the words of the invite have proved. There is no call without that. */
+function Verified() {
+  const { badge, details, facts } = t.verified;
+  return (
+    <details class="connection">
+      <summary
+        class="badge"
+        data-badge="verified-by-code"
+        data-action="call-details"
+        aria-label={`${badge}: ${details}`}
+      >
+        <Icon name="lock" />
+        <span>{badge}</span>
+      </summary>
+      <ul class="connection-facts">
+        {facts.map((fact) => (
+          <li key={fact}>
+            <span>{fact}</span>
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }
 

@@ -16,6 +16,15 @@ export const GUEST = {
     what: "This browser and the other app can't exchange video.",
     todo: "To see each other, join with the Tandem app or another browser.",
   },
+  verified: {
+    badge: "Encrypted, verified by your code",
+    details: "what that means",
+    facts: [
+      "Sound and video are encrypted between the two of you.",
+      "Each of you has shown that you have the two words of your link. Without them, no one on the way can listen in.",
+      "This page came from the server and reads those words, so a dishonest server could pass them on. The Tandem app keeps them from the server.",
+    ],
+  },
   back: "Back",
   devices: "Camera and sound",
   fullScreen: "Full screen",
@@ -82,6 +91,14 @@ export const GUEST = {
     serverAway: {
       what: "Can't reach the server.",
       todo: "Check your internet connection, then try again.",
+    },
+    codeMismatch: {
+      what: "The other side couldn't show that it knows the words of your link, so nothing was sent to it.",
+      todo: "The link may have a mistake, the other app may be too old, or someone may be trying to listen in. Ask the person who invited you for a new link.",
+    },
+    codeVoid: {
+      what: "This link has failed too often: someone may be guessing its words.",
+      todo: "Ask the person who invited you for a new link.",
     },
   },
   app: {
