@@ -71,9 +71,11 @@ fn goes_on_with(kind: Kind) {
     let address = server.address();
     let authority = server.authority_file().display().to_string();
     let call = ["--signaling", &address, "--ca-file", &authority];
-    let room = ["--room", "7", "--wait", "90s", "--duration", "5m"];
+    let room = ["--room", "7-garden-lantern", "--invite"];
+    let time = ["--wait", "90s", "--duration", "5m"];
     let media = ["--speaker", "none", "--size", "640x360", "--codec", "vp8"];
-    let mut tandem = Tandem::start([&call[..], &room, &media].concat()).expect("Tandem starts");
+    let mut tandem =
+        Tandem::start([&call[..], &room, &time, &media].concat()).expect("Tandem starts");
 
     let mut guest =
         GuestBrowser::open(kind, Devices::Fake, server.cert()).expect("the browser opens");

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hosts::{Running, SERVERS, SERVERS_IP, Side, TIMEOUT, coturn, routed_network, signaling};
 use serde_json::json;
-use tandem_call::CallOptions;
+use tandem_call::{CallCode, CallOptions};
 use tandem_signaling::client::{ClientConfig, TrustedRoots};
 use tandem_tests::guest_browser::Kind;
 use tandem_tests::{Authority, Coturn, GuestBrowser, Network, Part, Validity, Vpn, require};
+use tandem_trust::{Badge, Code, Party, Word};
 
 const TANDEM: usize = 0;
 const BROWSER: usize = 1;
@@ -87,6 +88,8 @@ impl Rig {
             roots: TrustedRoots::with_file(authority.file()).unwrap(),
             ..ClientConfig::new(for_tandem.parse().unwrap())
         };
+        let words = ["garden", "lantern"].map(|word| word.parse::<Word>().expect("a word"));
+        options.code = Some(CallCode::new(Code::new(7, words), Party::Inviter));
         // Browsers have both.
         options.codec = tandem_media::codec::VideoCodec::Vp8;
         change(&mut options);
@@ -100,6 +103,7 @@ impl Rig {
         join(&mut guest);
         guest.run(&json!({ "do": "watch" })).unwrap();
         tandem.wait_until_it_runs();
+        assert_eq!(tandem.badges(), [Badge::VerifiedByCode]);
 
         let mut rig = Self {
             tandem,
