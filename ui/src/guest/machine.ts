@@ -2,6 +2,7 @@
 // and the time go in, effects come out. `call.ts` carries them out.
 
 import type { ClientMessage, Found, Registered, ServerMessage, Signal } from "./protocol";
+import { canBeSeen } from "../text";
 
 /** Why a call, or the attempt, is over. */
 export type EndReason =
@@ -139,9 +140,6 @@ const NEVER: Record<Deadline, number> = {
   notice: Infinity,
 };
 
-/** The server refuses a name of nothing but spaces and invisible characters. */
-const CAN_BE_SEEN = /[^\p{White_Space}\p{Default_Ignorable_Code_Point}\p{Cc}]/u;
-
 export class Machine {
   phase: Phase = { kind: "start" };
 
@@ -238,7 +236,7 @@ export class Machine {
   }
 
   #knock(name: string, nowMs: number): void {
-    this.#name = CAN_BE_SEEN.test(name) ? name.trim() : "";
+    this.#name = canBeSeen(name) ? name.trim() : "";
     this.#lastSeq = 0;
     this.#partnerGone = false;
     this.#silentSinceMs = null;
