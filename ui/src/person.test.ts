@@ -13,7 +13,7 @@ describe("the other person", () => {
   });
 
   it("is “the other person” without a name that can be seen", () => {
-    for (const name of [null, "", "  ", "\u202E\u200b"]) {
+    for (const name of [null, "", "  ", "\u202E\u200b", "\u3164", "\u2800"]) {
       expect(nameOf(named(name))).toBeNull();
       expect(titleOf(named(name))).toBe("The other person");
       expect(withName("{name} is muted.", named(name))).toBe("The other person is muted.");

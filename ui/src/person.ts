@@ -2,16 +2,14 @@
 
 import type { Partner } from "./generated/contract";
 import { words } from "./locale";
-import { plain } from "./text";
+import { canBeSeen, plain } from "./text";
 
-/** Letters, digits, punctuation or symbols: something that can be seen. */
-const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
 const PLACEHOLDER = "{name}";
 
 /** The name, made safe to show; `null` for a partner without one that can be seen. */
 export function nameOf({ name }: Partner): string | null {
   const shown = plain(name ?? "", 60);
-  return VISIBLE.test(shown) ? shown : null;
+  return canBeSeen(shown) ? shown : null;
 }
 
 /** A person with nothing but a name. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { initial, plain, safePicture } from "./text";
+import names from "../../signaling/src/message/names.json";
+import { canBeSeen, initial, plain, safePicture } from "./text";
 
 describe("text from others", () => {
   it("keeps names in every script", () => {
@@ -41,5 +42,12 @@ describe("text from others", () => {
     expect(initial("  élodie")).toBe("É");
     expect(initial("<3 Kim")).toBe("3");
     expect(initial("\u202E")).toBe("");
+  });
+});
+
+describe("text that nobody can see", () => {
+  it("is what the signaling server takes for it", () => {
+    for (const name of names.invisible) expect(canBeSeen(name), JSON.stringify(name)).toBe(false);
+    for (const name of names.visible) expect(canBeSeen(name), name).toBe(true);
   });
 });

@@ -7,6 +7,13 @@ const CONTROLS = /[\p{Cc}\u2028\u2029]+/gu;
 /** Invisible characters that change the direction of the text after them. */
 const BIDI_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
 
+/**
+ * Anything but spaces and invisible characters. The last ranges are blank though no property says so;
+ * `signaling/src/message/limits.rs` has the same and says what they are.
+ */
+const SEEN =
+  /[^\u{16fe4}\p{White_Space}\p{Default_Ignorable_Code_Point}\p{Cc}\u2800\ufff9-\ufffb\u{13430}-\u{13442}\u{1d159}]/u;
+
 /** A letter with more than three marks draws over the lines above and below it. */
 const STACKED_MARKS = /(\p{M}{3})\p{M}+/gu;
 
@@ -21,6 +28,9 @@ export function plain(text: string, limit = 120): string {
   const points = Array.from(line);
   return points.length > limit ? `${points.slice(0, limit - 1).join("")}…` : line;
 }
+
+/** Whether `text` has a character that somebody can see. */
+export const canBeSeen = (text: string): boolean => SEEN.test(text);
 
 /**
  * The profile picture if it is embedded pixels; `null` for a URL, because fetching it would

@@ -205,18 +205,13 @@ fn knock_id(fields: &Fields<'_>) -> Result<KnockId, Fault> {
     fields.required_string("knockId").map(KnockId::from)
 }
 
+/// A name that nobody can see is within the protocol's limits, and the same as none.
 fn user_name(fields: &Fields<'_>) -> Result<Option<String>, Fault> {
-    fields
+    let name = fields
         .optional_string("userName")?
-        .map(|name| {
-            let name = text_within("userName", &name, 1, MAX_USER_NAME_CHARS)?;
-            if can_be_seen(&name) {
-                Ok(name)
-            } else {
-                Err(Fault::field("userName", "must have a visible character"))
-            }
-        })
-        .transpose()
+        .map(|name| text_within("userName", &name, 1, MAX_USER_NAME_CHARS))
+        .transpose()?;
+    Ok(name.filter(|name| can_be_seen(name)))
 }
 
 fn user_age(fields: &Fields<'_>) -> Result<Option<u8>, Fault> {

@@ -3,6 +3,7 @@
 
 import type { Verdict } from "./code-check";
 import type { ClientMessage, Found, Registered, ServerMessage, Signal } from "./protocol";
+import { canBeSeen } from "../text";
 
 /** Why a call, or the attempt, is over. */
 export type EndReason =
@@ -152,9 +153,6 @@ const NEVER: Record<Deadline, number> = {
   notice: Infinity,
 };
 
-/** The server refuses a name of nothing but spaces and invisible characters. */
-const CAN_BE_SEEN = /[^\p{White_Space}\p{Default_Ignorable_Code_Point}\p{Cc}]/u;
-
 export class Machine {
   phase: Phase = { kind: "start" };
 
@@ -258,7 +256,7 @@ export class Machine {
   }
 
   #knock(name: string, nowMs: number): void {
-    this.#name = CAN_BE_SEEN.test(name) ? name.trim() : "";
+    this.#name = canBeSeen(name) ? name.trim() : "";
     this.#lastSeq = 0;
     this.#partnerGone = false;
     this.#silentSinceMs = null;

@@ -3,6 +3,7 @@
 use tandem_call::Profile;
 use tandem_signaling::message::{
     MAX_PICTURE_DATA_BYTES, MAX_USER_LOCATION_CHARS, MAX_USER_NAME_CHARS, NO_NAME, USER_AGES,
+    can_be_seen,
 };
 
 use crate::desktop::state::Partner;
@@ -35,6 +36,7 @@ pub(super) fn sanitized(profile: &Profile) -> Partner {
 /// The name as the page may show it.
 pub(super) fn sanitized_name(name: Option<&str>) -> Option<String> {
     name.and_then(|name| plain_text(name, MAX_USER_NAME_CHARS))
+        .filter(|name| can_be_seen(name))
 }
 
 /// At most `limit` characters, without those that break lines or reverse the text around them.
@@ -110,11 +112,9 @@ mod tests {
             "no character breaks the line"
         );
 
-        assert_eq!(
-            named(" \u{200B}\u{202E} "),
-            None,
-            "an invisible name is no name"
-        );
+        for blank in [" \u{200B}\u{202E} ", "\u{3164}", "\u{2800}"] {
+            assert_eq!(named(blank), None, "an invisible name is no name");
+        }
 
         assert_eq!(
             named(&"x".repeat(1_000)).map(|name| name.len()),
