@@ -102,6 +102,9 @@ export class Call {
       case "codeTimedOut":
         this.#peer?.codeTimedOut();
         return;
+      case "finishCheck":
+        void this.#peer?.finishCheck();
+        return;
       case "signalPeer":
         this.#peer?.receive(effect.signal);
         return;
@@ -134,6 +137,9 @@ export class Call {
       },
       verdict: (verdict) => {
         this.#input({ type: "verdict", verdict });
+      },
+      checkFinished: () => {
+        this.#input({ type: "checkFinished" });
       },
     });
   }

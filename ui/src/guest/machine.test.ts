@@ -163,6 +163,24 @@ describe("a guest", () => {
     }
   });
 
+  it("looks at the last move of a partner that has left before it says so", () => {
+    for (const [verdict, reason] of [
+      ["mismatch", "codeMismatch"],
+      [null, "left"],
+    ] as const) {
+      const { act, receive, machine } = guest();
+      act({ type: "knock", name: "" });
+      receive(REGISTERED, FOUND);
+      const left = { type: "partner_left", sessionId: "session", reason: "left" } as const;
+      expect(kinds(receive(left))).toEqual(["finishCheck"]);
+      expect(machine.phase).toMatchObject({ kind: "connecting" });
+      if (verdict) act({ type: "verdict", verdict });
+      act({ type: "checkFinished" });
+      expect(machine.phase).toMatchObject({ kind: "ended", reason });
+      expect(act({ type: "checkFinished" })).toEqual([]);
+    }
+  });
+
   it("does not wait long for the other side to show the words", () => {
     const { act, receive, wait } = guest();
     act({ type: "knock", name: "" });

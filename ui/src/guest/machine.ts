@@ -64,6 +64,8 @@ export type Input =
   | { type: "peer"; state: PeerState }
   /** Whether the partner knows the invite's words. */
   | { type: "verdict"; verdict: Verdict }
+  /** What the partner had sent before it left has been looked at. */
+  | { type: "checkFinished" }
   /** The browser is in another network, or in one again. */
   | { type: "networkChanged" }
   /** Nothing has arrived from the partner for a while, or something has again. */
@@ -79,6 +81,8 @@ export type Effect =
   | { type: "startPeer"; sessionId: string; initiator: boolean; iceServers: RTCIceServer[] }
   /** The partner has not shown in time that they know the words. */
   | { type: "codeTimedOut" }
+  /** The partner has left: its last move, which says why, may still wait for its turn. */
+  | { type: "finishCheck" }
   | { type: "signalPeer"; signal: Signal }
   /** Looks for another route. `again`: for the same silence, so one offer is enough. */
   | { type: "restartPeer"; again: boolean }
@@ -170,6 +174,8 @@ export class Machine {
   #lastSeq = 0;
   /** What the other person reported last. */
   #partner = { muted: false, cameraOff: false };
+  /** Why the other person left before the check was over, as the server says. */
+  #left: string | null = null;
   /** The server has lost the other person for good. */
   #partnerGone = false;
   /** The peer connection is not connected. */
@@ -246,6 +252,9 @@ export class Machine {
         this.#partner = { muted: input.muted, cameraOff: !input.camera };
         if (phase.kind === "inCall") this.phase = { ...phase, ...this.#reported() };
         return;
+      case "checkFinished":
+        if (this.#left !== null) this.#partnerIsOut(this.#left, nowMs);
+        return;
       case "time":
         return;
     }
@@ -258,6 +267,7 @@ export class Machine {
   #knock(name: string, nowMs: number): void {
     this.#name = canBeSeen(name) ? name.trim() : "";
     this.#lastSeq = 0;
+    this.#left = null;
     this.#partnerGone = false;
     this.#silentSinceMs = null;
     this.#isDown = false;
@@ -428,6 +438,16 @@ export class Machine {
   }
 
   #partnerLeft(reason: string, nowMs: number): void {
+    if (this.phase.kind === "connecting") {
+      this.#left = reason;
+      this.#effects.push({ type: "finishCheck" });
+    } else {
+      this.#partnerIsOut(reason, nowMs);
+    }
+  }
+
+  #partnerIsOut(reason: string, nowMs: number): void {
+    this.#left = null;
     if (reason === "disconnected" || reason === "node_lost") this.#partnerIsGone(nowMs);
     else this.#end("left", nowMs);
   }
@@ -572,6 +592,7 @@ export class Machine {
 
     this.#isOpen = false;
     this.#session = null;
+    this.#left = null;
     this.#registered = null;
     this.#resumeToken = null;
     this.#attempts = 0;

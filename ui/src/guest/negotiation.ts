@@ -67,6 +67,11 @@ export class Negotiation {
     return true;
   }
 
+  /** Resolves once everything that has come so far has been handled. */
+  idle(): Promise<void> {
+    return this.#queue;
+  }
+
   /** Takes a signal of the partner. Resolves once it and all before it have been handled. */
   receive(signal: Signal): Promise<void> {
     this.#queue = this.#queue.then(() => {

@@ -18,6 +18,8 @@ export interface PeerEvents {
   route: (news: "silent" | "heard") => void;
   /** Whether the partner knows the invite's words. `connected` comes only afterwards. */
   verdict: (verdict: Verdict) => void;
+  /** All that the partner had sent has been looked at: after `finishCheck`. */
+  checkFinished: () => void;
 }
 
 /** The local tracks, and what the user has switched off. */
@@ -111,6 +113,12 @@ export class Peer {
     const move = this.#check.timedOut();
     if (move) this.#events.signal({ kind: "pake", pake: move.pake });
     this.#checked();
+  }
+
+  /** The partner sends nothing more, but its last move may still wait for its turn. */
+  async finishCheck(): Promise<void> {
+    await this.#negotiation.idle();
+    if (!this.#isClosed) this.#events.checkFinished();
   }
 
   receive(signal: Signal): void {
