@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::shell::{Shell, step};
+use crate::vpx::record::Record;
 use crate::vpx::{self, Library};
 use crate::workspace;
 
@@ -22,7 +23,17 @@ pub(crate) fn build(profile: &str) -> Result<PathBuf> {
         None
     };
 
+    let target = workspace::target_dir()?;
+    let record = library
+        .as_ref()
+        .map(|library| Record::new(&target, library));
+    let record = record.transpose()?;
+
     step(&format!("Building Tandem ({profile})"), || {
+        if let Some(record) = &record {
+            record.prepare()?;
+        }
+
         Shell::cargo([
             "build",
             "--locked",
@@ -33,7 +44,9 @@ pub(crate) fn build(profile: &str) -> Result<PathBuf> {
         ])
         .args(is_release.then_some("--release"))
         .envs(library.iter().flat_map(Library::variables))
-        .run()
+        .run()?;
+
+        record.iter().try_for_each(Record::write)
     })?;
 
     let program = workspace::binary(profile, "tandem")?;

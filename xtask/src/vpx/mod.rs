@@ -5,6 +5,7 @@
 //! [`Library`] it links a static one: a program for other machines needs that, because
 //! distributions ship different versions of the shared one.
 
+pub(crate) mod record;
 pub(crate) mod windows;
 
 use std::ffi::{OsStr, OsString};
